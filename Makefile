@@ -1,0 +1,60 @@
+# Penstock's one Makefile. `make help` lists the targets; CI runs the same ones.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+UV := .tools/bin/uv
+BIN := .venv/bin
+STAMP := .venv/.synced
+SECONDS ?=
+
+# One locked environment in .venv, without root and on an externally managed Python.
+# uv makes it in seconds; where uv cannot be had, venv and pip do the same.
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(UV) || $(PYTHON) -m pip install --quiet --disable-pip-version-check --target .tools uv || true
+	@if test -x $(UV); then \
+	  $(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv && \
+	  $(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
+	  $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . ; \
+	else \
+	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . ; \
+	fi
+	@touch $@
+
+.PHONY: help setup run test check lint types imports format lock clean
+
+help: ## List every target
+	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make the locked environment in .venv (the other targets do it by themselves)
+
+run: $(STAMP) ## Start everything on loopback and trade: FIX against WebSocket (SECONDS=10 to end by itself)
+	@exec $(BIN)/penstock demo $(if $(SECONDS),--seconds $(SECONDS))
+
+test: $(STAMP) ## Run the test suite (starts and stops its own servers)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not quickfix" -q
+	$(BIN)/python -m pytest -m quickfix -q
+
+check: lint types imports ## Lint, types, import rules, dependencies
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## Renew requirements.lock from pyproject.toml
+	$(UV) pip compile -q pyproject.toml --group dev --extra demo --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate -o requirements.lock
+
+clean: ## Remove the environment and every cache
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

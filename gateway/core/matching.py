@@ -1,0 +1,38 @@
+"""What the road asks of a matching core, wherever it runs.
+
+Hand-over is in order; answers come through the sink, in order per account. Credit is how a slow core is felt: the road
+never has more than `window` commands unanswered, and `credit` says how many it may hand over now.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from protocols.messages import AnyCommand, AnyEvent
+
+EventSink = Callable[[Sequence[AnyEvent]], None]
+
+
+class MatchingCore(Protocol):
+    """One ordered command stream in, numbered events out."""
+
+    @property
+    def epoch(self) -> str:
+        """The incarnation of the event streams: changes only when the core lost or rebuilt its history."""
+        ...
+
+    @property
+    def credit(self) -> int:
+        """How many commands may be handed over now."""
+        ...
+
+    def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
+        """Hand over one tick's commands, in order; at most `credit` of them. Idempotent by cmd_id."""
+        ...
+
+    def subscribe(self, sink: EventSink) -> None:
+        """Set the one receiver of events. It is called with whole batches, after `submit` or later."""
+        ...
+
+    def latest_seq(self, account: int) -> int:
+        """The number of the account's latest event, 0 when there is none."""
+        ...

@@ -1,0 +1,67 @@
+"""What the road asks of a limiter, and what it gets back. Knows names and costs; has no idea what an order is.
+
+One decision is one synchronous call: all levels of a path are checked, then all are debited, with nothing in between.
+Costs are whole thousandths of a token, so 1 + 0.2 per quote side stays exact.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+MILLI = 1000  # cost of one whole token
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The answer to one `take`. When not allowed: which bucket binds and when it will do.
+
+    wait_us: exact time until the same cost fits; -1 = never (dearer than the burst). name, scope: the binding bucket.
+    pending: tokens are being fetched: ask again when the limiter says so; nothing was debited.
+    """
+
+    allowed: bool
+    wait_us: int = 0
+    name: str = ""
+    scope: str = ""
+    burst: int = 0
+    rate: float = 0.0  # tokens per second, for people; decisions never use it
+    pending: bool = False
+
+
+ALLOWED = Decision(True)
+
+
+class BucketView(msgspec.Struct, frozen=True):
+    """One bucket as people see it. remaining is rounded down; full_in_ms is the time until it is full again."""
+
+    name: str
+    scope: str
+    remaining: int
+    capacity: int
+    rate: float
+    full_in_ms: int
+    degraded: bool = False
+    mode: str = "enforce"
+
+
+class Path(Protocol):
+    """The buckets that one session's actions walk through, resolved once at logon; opaque to the road."""
+
+
+class Limiter(Protocol):
+    """Token buckets over the levels account > session for the classes `orders cancels queries msgs logons`."""
+
+    def open(self, account: str, session: str) -> Path:
+        """The path of one session. Session-level buckets are kept by name, so reconnecting does not refill them."""
+        ...
+
+    def take(self, path: Path, name: str, cost_milli: int, now_ns: int) -> Decision:
+        """Debit `cost_milli` from bucket `name` on every level of `path`, or nothing at all. `ALLOWED` itself when it fits."""
+        ...
+
+    def give_back(self, path: Path, name: str, cost_milli: int, now_ns: int) -> None:
+        """Return what an earlier `take` debited (the action was not carried out because of us); clamped at full."""
+        ...
+
+    def view(self, path: Path, now_ns: int, names: tuple[str, ...] = ()) -> list[BucketView]:
+        """The buckets of `path` (all, or those named), widest scope first."""
+        ...

@@ -1,0 +1,60 @@
+"""Where a session keeps its numbers and what it has sent. The machine asks; who answers may be memory or a journal.
+
+Calls are synchronous and cheap: a durable store buffers them and writes once a tick, before the bytes leave.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+
+class MessageStore(Protocol):
+    """Both sequence numbers of one session, and its outbound messages by number."""
+
+    next_in: int
+    next_out: int
+
+    def put(self, seq_num: int, message: bytes) -> None:
+        """Keep the outbound application message `seq_num`, whole as sent; session messages are not kept, only numbered."""
+        ...
+
+    def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """The kept messages with begin <= number <= end, rising; numbers that were not kept are left out."""
+        ...
+
+    def reset(self) -> None:
+        """Both numbers back to 1 and nothing kept."""
+        ...
+
+
+class MemoryStore:
+    """A store that lives as long as the process. Holds at most `max_messages`, the oldest go first (they are gap-filled then)."""
+
+    def __init__(self, max_messages: int = 100_000) -> None:
+        self.next_in = 1
+        self.next_out = 1
+        self._max_messages = max_messages
+        self._messages: dict[int, bytes] = {}
+
+    def put(self, seq_num: int, message: bytes) -> None:
+        """Keep one message; the oldest goes when the bound is reached."""
+        messages = self._messages
+        messages[seq_num] = message
+        if len(messages) > self._max_messages:
+            del messages[next(iter(messages))]
+
+    def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """The kept messages of the range, rising."""
+        messages = self._messages
+        if not messages:
+            return
+        first = max(begin, next(iter(messages)))
+        for seq_num in range(first, min(end, self.next_out - 1) + 1):
+            message = messages.get(seq_num)
+            if message is not None:
+                yield seq_num, message
+
+    def reset(self) -> None:
+        """Both numbers back to 1 and nothing kept."""
+        self.next_in = 1
+        self.next_out = 1
+        self._messages.clear()

@@ -1,0 +1,167 @@
+"""Instruments, and the only place where decimal text becomes whole ticks and lots: exactly, or refused.
+
+No float lies between the wire and the book. `parse` accepts `digits[.digits]` in ASCII and nothing else: no sign, no
+exponent, no blanks, at most 18 significant digits; more decimals than the exponent carries are refused, not rounded.
+Quoting repeats prices, so both directions are cached in bounded LRUs per exponent.
+"""
+
+from functools import lru_cache
+
+import msgspec
+
+from protocols.errors import BAD_FIELD, BAD_NOTIONAL, BAD_QUANTITY, BAD_TICK, PRICE_OUT_OF_BAND, Refusal
+
+MAX_DIGITS = 18
+_CACHE = 65_536
+
+
+class Inexact(ValueError):
+    """The text is a decimal, but not a multiple of 10^-exp."""
+
+
+@lru_cache(maxsize=_CACHE)
+def parse(text: str, exp: int) -> int:
+    """`text` as a whole number of 10^-exp.
+
+    Raises:
+        Inexact: more decimals than the exponent carries.
+        ValueError: not `digits[.digits]`, or over 18 significant digits.
+    """
+    whole, point, fraction = text.partition(".")
+    digits = whole + fraction
+    if not (digits.isascii() and whole.isdigit() and (fraction.isdigit() if point else True)):
+        raise ValueError("not a plain decimal")
+    if len(digits) > 64 or len(digits.strip("0")) > MAX_DIGITS:
+        raise ValueError("over 18 significant digits")
+    fraction = fraction.rstrip("0")
+    if len(fraction) > exp:
+        raise Inexact("too many decimals")
+    value = int(whole + fraction) * 10 ** (exp - len(fraction))
+    if value >= 1 << 63:
+        raise ValueError("too large")
+    return value
+
+
+@lru_cache(maxsize=_CACHE)
+def render(value: int, exp: int) -> str:
+    """`value` x 10^-exp as text with exactly `exp` decimals."""
+    if not exp:
+        return str(value)
+    sign, digits = ("-", str(-value)) if value < 0 else ("", str(value))
+    digits = digits.rjust(exp + 1, "0")
+    return f"{sign}{digits[:-exp]}.{digits[-exp:]}"
+
+
+class Instrument(msgspec.Struct, frozen=True):
+    """One tradable thing. Prices are ints in 10^-px_exp, quantities in 10^-qty_exp; a bound of 0 = none.
+
+    tick and lot are what prices and quantities must be multiples of; band_low / band_high are absolute price collars;
+    min_notional / max_notional are price x qty, in 10^-(px_exp+qty_exp).
+    """
+
+    id: int
+    symbol: str
+    base: str
+    quote: str
+    px_exp: int
+    qty_exp: int
+    tick: int = 1
+    lot: int = 1
+    min_qty: int = 0
+    max_qty: int = 0
+    min_notional: int = 0
+    max_notional: int = 0
+    band_low: int = 0
+    band_high: int = 0
+    session_bound: bool = False  # trades in sessions (absent TIF = DAY) rather than 24/7 (absent TIF = GTC)
+
+    def parse_price(self, text: str) -> int | Refusal:
+        """A price in ticks' units, or why not (2001 no decimal, 2004 no multiple of the tick)."""
+        try:
+            value = parse(text, self.px_exp)
+        except Inexact:
+            return Refusal(
+                BAD_TICK, f"price {text} is not a multiple of {render(self.tick, self.px_exp)}", field="price"
+            )
+        except ValueError as error:
+            return Refusal(BAD_FIELD, f"price: {error}", field="price")
+        return value
+
+    def parse_qty(self, text: str) -> int | Refusal:
+        """A quantity in lots' units, or why not (2001 no decimal, 2005 no multiple of the lot)."""
+        try:
+            value = parse(text, self.qty_exp)
+        except Inexact:
+            return Refusal(
+                BAD_QUANTITY, f"quantity {text} is not a multiple of {render(self.lot, self.qty_exp)}", field="qty"
+            )
+        except ValueError as error:
+            return Refusal(BAD_FIELD, f"quantity: {error}", field="qty")
+        return value
+
+    def price_text(self, value: int) -> str:
+        """The price as every door writes it."""
+        return render(value, self.px_exp)
+
+    def qty_text(self, value: int) -> str:
+        """The quantity as every door writes it."""
+        return render(value, self.qty_exp)
+
+    def quote_text(self, value: int) -> str:
+        """A price x quantity as every door writes it."""
+        return render(value, self.px_exp + self.qty_exp)
+
+    def avg_px_text(self, cum_quote: int, cum_qty: int) -> str:
+        """AvgPx(6): the average traded price rounded half up to px_exp + 2 decimals, trailing zeros cut; "0" when nothing traded.
+
+        The only figure in the house that is rounded: it is for reading, and 14 with 25017 carries the exact pair.
+        """
+        if not cum_qty:
+            return "0"
+        scaled = (cum_quote * 100 * 2 + cum_qty) // (cum_qty * 2)
+        return render(scaled, self.px_exp + 2).rstrip("0").rstrip(".")
+
+    def check_price(self, value: int) -> Refusal | None:
+        """Static rules of a limit or stop price: above zero, on the tick, inside the band."""
+        if value <= 0:
+            return Refusal(BAD_TICK, "price must be above zero", field="price")
+        if value % self.tick:
+            text = f"price {self.price_text(value)} is not a multiple of {self.price_text(self.tick)}"
+            return Refusal(BAD_TICK, text, field="price")
+        if (self.band_low and value < self.band_low) or (self.band_high and value > self.band_high):
+            band = (
+                f"{self.price_text(self.band_low)} to {self.price_text(self.band_high)}"
+                if self.band_high
+                else "the band"
+            )
+            return Refusal(PRICE_OUT_OF_BAND, f"price {self.price_text(value)} is outside {band}", field="price")
+        return None
+
+    def check_qty(self, value: int) -> Refusal | None:
+        """Static rules of a quantity: above zero, whole lots, between min and max."""
+        if value <= 0:
+            return Refusal(BAD_QUANTITY, "quantity must be above zero", field="qty")
+        if value % self.lot:
+            text = f"quantity {self.qty_text(value)} is not a multiple of {self.qty_text(self.lot)}"
+            return Refusal(BAD_QUANTITY, text, field="qty")
+        if value < self.min_qty or (self.max_qty and value > self.max_qty):
+            upper = self.qty_text(self.max_qty) if self.max_qty else "any"
+            text = f"quantity {self.qty_text(value)} is outside {self.qty_text(self.min_qty)} to {upper}"
+            return Refusal(BAD_QUANTITY, text, field="qty")
+        return None
+
+    def check_notional(self, notional: int) -> Refusal | None:
+        """Static rules of price x qty."""
+        if notional < self.min_notional or (self.max_notional and notional > self.max_notional):
+            upper = self.quote_text(self.max_notional) if self.max_notional else "any"
+            text = f"notional {self.quote_text(notional)} is outside {self.quote_text(self.min_notional)} to {upper}"
+            return Refusal(BAD_NOTIONAL, text, field="notional")
+        return None
+
+
+class Instruments:
+    """The instruments of one configuration, found by symbol (at the edge) or id (inside)."""
+
+    def __init__(self, rows: tuple[Instrument, ...]) -> None:
+        self.by_symbol = {row.symbol: row for row in rows}
+        self.by_id = {row.id: row for row in rows}

@@ -1,0 +1,305 @@
+"""The one dictionary: every command a client may give and every event the core may answer.
+
+FIX and WebSocket clients differ at the door only; inside the house there are these Structs, in FIX's words.
+Enum values are FIX's own, so the FIX edge maps by identity. Prices and quantities are whole numbers in the
+instrument's exponents (`protocols.instruments`), times are nanoseconds UTC. The Structs are also the encoding
+between gateway and core: msgpack arrays with a tag, so a field may only ever be added at the end.
+"""
+
+from enum import Enum, IntEnum
+
+import msgspec
+
+
+class Side(IntEnum):
+    """Side(54)."""
+
+    BUY = 1
+    SELL = 2
+
+
+class OrdType(IntEnum):
+    """OrdType(40)."""
+
+    MARKET = 1
+    LIMIT = 2
+    STOP = 3
+    STOP_LIMIT = 4
+
+
+class Tif(IntEnum):
+    """TimeInForce(59)."""
+
+    DAY = 0
+    GTC = 1
+    IOC = 3
+    FOK = 4
+    GTD = 6
+
+
+class Stp(IntEnum):
+    """SelfTradePreventionMode(25001); 0 = the venue's default."""
+
+    DEFAULT = 0
+    NONE = 1
+    EXPIRE_TAKER = 2
+    EXPIRE_MAKER = 3
+    EXPIRE_BOTH = 4
+    DECREMENT = 5
+
+
+class ExecType(Enum):
+    """ExecType(150)."""
+
+    NEW = "0"
+    CANCELED = "4"
+    REPLACED = "5"
+    REJECTED = "8"
+    PENDING_NEW = "A"
+    EXPIRED = "C"
+    RESTATED = "D"
+    TRADE = "F"
+    ORDER_STATUS = "I"
+
+
+class OrdStatus(Enum):
+    """OrdStatus(39)."""
+
+    NEW = "0"
+    PARTIALLY_FILLED = "1"
+    FILLED = "2"
+    CANCELED = "4"
+    REJECTED = "8"
+    PENDING_NEW = "A"
+    EXPIRED = "C"
+
+
+class Origin(IntEnum):
+    """Who gave a command, or why an event came unasked."""
+
+    FIX = 1
+    WS = 2
+    COD = 3  # cancel-on-disconnect
+    DEAD_MAN = 4
+    OPERATOR = 5
+
+
+class Lane(IntEnum):
+    """The two lanes of one session: each is first in, first out by itself."""
+
+    ORDER = 0
+    CANCEL = 1  # cancels and control
+
+
+# Bits of NewOrder.flags, ReplaceOrder.flags and OrderEvent.flags.
+POST_ONLY = 1
+REDUCE_ONLY = 2
+COD_EXEMPT = 4
+MMP = 8
+POSS_RESEND = 16  # PossResend(97)=Y, retry:true: a known id is answered with its order, never placed again
+
+# Bits of OrderEvent.flags only.
+DUPLICATE = 1 << 16  # this is the state of an order that was already known
+
+_N_BITS = 40
+_LANE_BITS = 1
+MAX_SESSION = (1 << 22) - 1
+
+
+def pack_cmd_id(session: int, lane: Lane, n: int) -> int:
+    """Pack (session, lane, n) into one int under 2^63; n starts at 1 and rises by one per lane."""
+    return session << (_N_BITS + _LANE_BITS) | lane << _N_BITS | n
+
+
+def unpack_cmd_id(cmd_id: int) -> tuple[int, Lane, int]:
+    """The (session, lane, n) that `pack_cmd_id` packed."""
+    return cmd_id >> (_N_BITS + _LANE_BITS), Lane(cmd_id >> _N_BITS & 1), cmd_id & ((1 << _N_BITS) - 1)
+
+
+class Sender(msgspec.Struct):
+    """Who speaks on a session, stamped onto each of its commands; the counters are the session's own and outlive links."""
+
+    session: int
+    account: int
+    origin: Origin
+    order_n: int = 0
+    cancel_n: int = 0
+
+    def next_order_id(self) -> int:
+        """The cmd_id for the next command of the order lane."""
+        self.order_n += 1
+        return pack_cmd_id(self.session, Lane.ORDER, self.order_n)
+
+    def next_cancel_id(self) -> int:
+        """The cmd_id for the next command of the lane of cancels and control."""
+        self.cancel_n += 1
+        return pack_cmd_id(self.session, Lane.CANCEL, self.cancel_n)
+
+
+class Command(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What every command carries. t_recv and deadline are ns UTC; deadline 0 = none."""
+
+    cmd_id: int
+    account: int
+    session: int
+    origin: Origin
+    t_recv: int
+    deadline: int
+
+
+class NewOrder(Command, frozen=True, gc=False, array_like=True, tag="D"):
+    """Place an order. price 0 = none (market); qty 0 = quote_qty counts instead; expire_at ns UTC, 0 = none."""
+
+    cl_ord_id: str
+    instrument: int
+    side: Side
+    ord_type: OrdType
+    tif: Tif
+    qty: int
+    price: int = 0
+    stop_px: int = 0
+    quote_qty: int = 0
+    display_qty: int = 0
+    min_qty: int = 0
+    expire_at: int = 0
+    flags: int = 0
+    stp: Stp = Stp.DEFAULT
+    stp_group: str = ""
+    tag: str = ""
+    sent_at: int = 0  # TransactTime(60) / ts of the first attempt, ns UTC, 0 = not given: what a retry is judged by
+
+
+class CancelOrder(Command, frozen=True, gc=False, array_like=True, tag="F"):
+    """Cancel one order, named by order_id or orig_cl_ord_id (any id of its chain), or both, which must agree."""
+
+    cl_ord_id: str
+    instrument: int
+    order_id: int = 0
+    orig_cl_ord_id: str = ""
+
+
+class ReplaceOrder(Command, frozen=True, gc=False, array_like=True, tag="G"):
+    """Change qty (the total, filled part included), price, stop or display of one order; it gets a new cl_ord_id."""
+
+    cl_ord_id: str
+    instrument: int
+    qty: int
+    price: int = 0
+    order_id: int = 0
+    orig_cl_ord_id: str = ""
+    stop_px: int = 0
+    display_qty: int = 0
+    flags: int = 0
+    side: int = 0  # when given it must equal the order's; 0 = not given
+    ord_type: int = 0
+    sent_at: int = 0
+
+
+class MassCancel(Command, frozen=True, gc=False, array_like=True, tag="q"):
+    """Cancel all orders of the account that match; 0, "" and False mean "any"."""
+
+    cl_ord_id: str
+    instrument: int = 0
+    side: int = 0
+    tag: str = ""
+    only_session: bool = False
+    keep_exempt: bool = False  # cancel-on-disconnect and dead-man leave orders flagged COD_EXEMPT
+
+
+class QueryOrders(Command, frozen=True, gc=False, array_like=True, tag="H"):
+    """Ask for one order (order_id or cl_ord_id), or for all open ones (of one instrument when it is not 0)."""
+
+    req_id: str
+    order_id: int = 0
+    cl_ord_id: str = ""
+    instrument: int = 0
+    open_only: bool = True
+
+
+class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What every event carries: the account it belongs to, its number in the account's stream, the causing cmd_id (0 = none), core time.
+
+    OrderEvent, CancelRejected and MassCancelDone each take the next number of the stream. OrderList changes nothing and
+    takes none: its seq is the latest number it is valid at.
+    """
+
+    account: int
+    seq: int
+    cmd_id: int
+    t_core: int
+
+
+class OrderEvent(Event, frozen=True, gc=False, array_like=True, tag="8"):
+    """One change, refusal or state of one order. `session` is the order's owner; last_* only on a trade; code 0 = none."""
+
+    exec_id: int
+    exec_type: ExecType
+    status: OrdStatus
+    order_id: int  # 0 = never in the book (refused)
+    cl_ord_id: str
+    instrument: int
+    side: Side
+    ord_type: OrdType
+    tif: Tif
+    qty: int
+    cum_qty: int
+    leaves_qty: int
+    cum_quote: int = 0  # price x qty traded so far, in 10^-(px_exp+qty_exp)
+    price: int = 0
+    stop_px: int = 0
+    orig_cl_ord_id: str = ""  # on cancel and replace: the id that was changed
+    last_qty: int = 0
+    last_px: int = 0
+    trade_id: int = 0
+    maker: bool = False
+    fee: int = 0  # negative = rebate, in 10^-(px_exp+qty_exp) of fee_asset
+    fee_asset: str = ""
+    code: int = 0
+    text: str = ""
+    tag: str = ""
+    flags: int = 0
+    session: int = 0
+    origin: Origin = Origin.FIX
+    created_at: int = 0  # ns UTC, when the order entered the core
+
+
+class CancelRejected(Event, frozen=True, gc=False, array_like=True, tag="9"):
+    """A cancel or replace that the core refused; status is the order's, REJECTED when it is unknown."""
+
+    cl_ord_id: str
+    orig_cl_ord_id: str
+    order_id: int
+    status: OrdStatus
+    response_to: str  # CxlRejResponseTo(434): "1" cancel, "2" replace
+    code: int
+    text: str = ""
+    session: int = 0
+
+
+class MassCancelDone(Event, frozen=True, gc=False, array_like=True, tag="r"):
+    """The end of a mass cancel: each order's own cancel event came before it. code 0 = done."""
+
+    cl_ord_id: str
+    affected: int
+    code: int = 0
+    session: int = 0
+
+
+class OrderList(Event, frozen=True, gc=False, array_like=True, tag="AF"):
+    """The answer to QueryOrders: the orders' states as OrderEvents of exec_type ORDER_STATUS and seq 0, in order of entry."""
+
+    req_id: str
+    orders: tuple[OrderEvent, ...]
+    session: int = 0
+
+
+class EngineState(Event, frozen=True, gc=False, array_like=True, tag="B"):
+    """The state of the market or of one instrument (0 = all): normal, cancel_only, halted."""
+
+    state: str
+    instrument: int = 0
+    text: str = ""
+
+
+AnyCommand = NewOrder | CancelOrder | ReplaceOrder | MassCancel | QueryOrders
+AnyEvent = OrderEvent | CancelRejected | MassCancelDone | OrderList | EngineState

@@ -52,9 +52,11 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: ## Renew requirements.lock from pyproject.toml
-	$(UV) pip compile -q pyproject.toml --group dev --extra demo --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --no-annotate -o requirements.lock
+LOCK := $(UV) pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+lock: ## Renew both lock files from pyproject.toml (the checkout's, and the image's without test tools)
+	$(LOCK) --group dev --extra demo -o requirements.lock
+	$(LOCK) --group build --extra otlp -o deploy/requirements.lock
 
 clean: ## Remove the environment and every cache
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -1,9 +1,10 @@
 """Every knob of the gateway: its unit is in its name, its default and its reason beside it. Immutable; checked whole.
 
 A file is TOML of this shape. Loading collects every mistake with its place, and a value is either sound or the start is
-refused. `penstock config init` writes a file with these descriptions, `docs/reference/config.md` is generated from them.
+refused. `penstock config init` writes a file with these descriptions.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -20,7 +21,7 @@ class _Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     pass
 
 
-class Tls(_Knobs):
+class Tls(_Knobs, frozen=True, kw_only=True):
     """TLS 1.2 or later for one listener."""
 
     cert_file: Annotated[str, Meta(description="PEM with the certificate chain")]
@@ -28,7 +29,7 @@ class Tls(_Knobs):
     client_ca_file: Annotated[str, Meta(description="when set, clients must show a certificate signed by it")] = ""
 
 
-class FixListener(_Knobs):
+class FixListener(_Knobs, frozen=True, kw_only=True):
     """One FIX port. Several may run in one process, each with its own sessions."""
 
     name: Name = "fix"
@@ -39,7 +40,7 @@ class FixListener(_Knobs):
     backlog: Annotated[int, Meta(ge=1, le=65_535, description="connections the kernel may hold for us")] = 512
 
 
-class FixSession(_Knobs):
+class FixSession(_Knobs, frozen=True, kw_only=True):
     """One FIX session: a client's CompID, whose account it trades, and how it behaves."""
 
     id: Annotated[
@@ -53,9 +54,7 @@ class FixSession(_Knobs):
     version: FixVersion = "FIX.4.4"
     dialect: Annotated[
         Literal["", "penstock", "plain"],
-        Meta(
-            description="penstock = our tags too; plain = standard tags only; empty = plain without credentials, else penstock"
-        ),
+        Meta(description="penstock = our tags too; plain = standard tags only; empty: by auth, key = penstock"),
     ] = ""
     auth: Annotated[
         Literal["key", "none"],
@@ -63,9 +62,7 @@ class FixSession(_Knobs):
     ] = "key"
     on_duplicate: Annotated[
         Literal["", "takeover", "reject"],
-        Meta(
-            description="a second logon: takeover = the proven newcomer wins; empty = takeover with credentials, else reject"
-        ),
+        Meta(description="a second logon: takeover = the proven newcomer wins; empty: by auth, key = takeover"),
     ] = ""
     reset_on_logon: Annotated[bool, Meta(description="both numbers back to 1 at every logon")] = False
     cancel_on_disconnect: Annotated[
@@ -88,7 +85,7 @@ class FixSession(_Knobs):
     ] = False
 
 
-class Fix(_Knobs):
+class Fix(_Knobs, frozen=True, kw_only=True):
     """The FIX door, for all listeners and sessions."""
 
     listeners: tuple[FixListener, ...] = ()
@@ -116,13 +113,16 @@ class Fix(_Knobs):
     logout_timeout_s: Annotated[int, Meta(ge=1, le=60, description="wait for the answer to our Logout")] = 2
 
 
-class Ws(_Knobs):
-    """The WebSocket door."""
+class Ws(_Knobs, frozen=True, kw_only=True):
+    """The WebSocket door, and the HTTP that leads to it."""
 
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
     port: Port = 8080
-    path: str = "/v1/ws"
+    path: Annotated[str, Meta(pattern=r"^/[A-Za-z0-9._/-]{0,127}$", description="of the upgrade request")] = "/v1/ws"
     tls: Tls | None = None
+    insecure: Annotated[
+        bool, Meta(description="allow plain TCP on an address that is not loopback: behind a TLS proxy only")
+    ] = False
     origins: Annotated[
         tuple[str, ...], Meta(description="browser origins allowed; a request without Origin is no browser and passes")
     ] = ()
@@ -146,21 +146,21 @@ class Ws(_Knobs):
     )
 
 
-class Admin(_Knobs):
+class Admin(_Knobs, frozen=True, kw_only=True):
     """Health, metrics and operations: a port of its own, for operators only."""
 
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
     port: Port = 9090
 
 
-class Account(_Knobs):
+class Account(_Knobs, frozen=True, kw_only=True):
     """Whose money it is."""
 
     id: Annotated[int, Meta(ge=1, le=1 << 31, description="small, explicit, never reused")]
     name: Name
 
 
-class Key(_Knobs):
+class Key(_Knobs, frozen=True, kw_only=True):
     """An API key: who may act for an account, and how it proves it."""
 
     id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="what the client sends as 553 / api_key")]
@@ -182,7 +182,7 @@ class Key(_Knobs):
     ] = "off"
 
 
-class InstrumentRow(_Knobs):
+class InstrumentRow(_Knobs, frozen=True, kw_only=True):
     """One tradable thing. Decimals are text and must be exact in the exponents."""
 
     id: Annotated[int, Meta(ge=1, le=1 << 31, description="small, explicit, never reused")]
@@ -202,7 +202,7 @@ class InstrumentRow(_Knobs):
     session_bound: Annotated[bool, Meta(description="absent TimeInForce(59) means DAY instead of GTC")] = False
 
 
-class Limits(_Knobs):
+class Limits(_Knobs, frozen=True, kw_only=True):
     """Where the limits are; they are tuned while the gateway runs."""
 
     file: Annotated[str, Meta(description="limits file, relative to this one; empty = the built-in plan")] = (
@@ -210,7 +210,7 @@ class Limits(_Knobs):
     )
 
 
-class Ingress(_Knobs):
+class Ingress(_Knobs, frozen=True, kw_only=True):
     """The bounded queue between road and core. Fill = the fuller of commands and bytes."""
 
     max_commands: Annotated[int, Meta(ge=64, le=1_000_000, description="commands waiting, all sessions")] = 8_192
@@ -223,7 +223,7 @@ class Ingress(_Knobs):
     ] = 50
 
 
-class Core(_Knobs):
+class Core(_Knobs, frozen=True, kw_only=True):
     """The matching core and the link to it."""
 
     kind: Literal["embedded"] = "embedded"
@@ -249,7 +249,7 @@ class Core(_Knobs):
     ] = 65_536
 
 
-class Out(_Knobs):
+class Out(_Knobs, frozen=True, kw_only=True):
     """What a slow reader may cost us."""
 
     max_bytes: Annotated[
@@ -258,19 +258,19 @@ class Out(_Knobs):
     max_age_ms: Annotated[int, Meta(ge=100, le=60_000, description="time without progress before it is cut")] = 10_000
 
 
-class Stream(_Knobs):
+class Stream(_Knobs, frozen=True, kw_only=True):
     """The replayable event stream of each account."""
 
     retain_events: Annotated[int, Meta(ge=100, le=10_000_000, description="events kept per account")] = 100_000
 
 
-class Logs(_Knobs):
+class Logs(_Knobs, frozen=True, kw_only=True):
     """JSON lines on standard error; secrets are masked."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Tracing(_Knobs):
+class Tracing(_Knobs, frozen=True, kw_only=True):
     """One trace per sampled order; the choice is made before the tracing library is touched."""
 
     sample_one_in: Annotated[int, Meta(ge=0, le=1_000_000_000, description="one order in so many; 0 = none")] = 1_000
@@ -279,7 +279,7 @@ class Tracing(_Knobs):
     ] = ""
 
 
-class Venue(_Knobs):
+class Venue(_Knobs, frozen=True, kw_only=True):
     """The venue itself."""
 
     comp_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$", description="our CompID")] = "GATE"
@@ -288,7 +288,7 @@ class Venue(_Knobs):
     ] = 10_000
 
 
-class Config(_Knobs):
+class Config(_Knobs, frozen=True, kw_only=True):
     """The whole file."""
 
     venue: Venue = Venue()
@@ -305,3 +305,14 @@ class Config(_Knobs):
     stream: Stream = Stream()
     logs: Logs = Logs()
     tracing: Tracing = Tracing()
+
+
+def load(path: Path) -> Config:
+    """The configuration in the TOML file `path`, checked whole.
+
+    Raises:
+        gateway.config_file.ConfigErrors: every mistake in it, with its place.
+    """
+    from gateway.config_file import load as load_file  # noqa: PLC0415  it needs the Structs above
+
+    return load_file(path)

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import msgspec
 
+from limits.policy import Policy
+
 MILLI = 1000  # cost of one whole token
 
 
@@ -50,12 +52,17 @@ class Path(Protocol):
 class Limiter(Protocol):
     """Token buckets over the levels account > session for the classes `orders cancels queries msgs logons`."""
 
+    @property
+    def policy(self) -> Policy:
+        """The policy in force: one immutable snapshot, replaced whole."""
+        ...
+
     def open(self, account: str, session: str) -> Path:
         """The path of one session. Session-level buckets are kept by name, so reconnecting does not refill them."""
         ...
 
     def take(self, path: Path, name: str, cost_milli: int, now_ns: int) -> Decision:
-        """Debit `cost_milli` from bucket `name` on every level of `path`, or nothing at all. `ALLOWED` itself when it fits."""
+        """Debit `cost_milli` from `name` on every level of `path`, or nothing at all. `ALLOWED` itself when it fits."""
         ...
 
     def give_back(self, path: Path, name: str, cost_milli: int, now_ns: int) -> None:

@@ -1,4 +1,4 @@
-"""The one list of error codes, shared by FIX ErrorCode(25016) and WebSocket `error.code`, and the two protocol exceptions.
+"""The one list of error codes, FIX ErrorCode(25016) and WebSocket `error.code` alike, and the two protocol exceptions.
 
 Names are stable and a code is never reused. "You are too fast" (3xxx) and "we are too slow" (5xxx) are never the same
 code, and every code says whether the order may be live (`outcome`).
@@ -16,10 +16,10 @@ class LocalProtocolError(Exception):
 
 
 class ErrorCode(msgspec.Struct, frozen=True):
-    """One row of the list. A FIX reason of -1 means: this message type is never used for the code.
+    """One row of the list.
 
     `ws` status; `ord_rej` OrdRejReason(103) on D; `cxl_rej` CxlRejReason(102) on F, G; `bmr` BusinessRejectReason(380).
-    `retry`: "no", "after" (Retry-After is exact or estimated), "later", "new_ts", "flag" (with the retry flag), "reconnect".
+    `retry`: "no", "after" (a time is given), "later", "new_ts", "flag" (with the retry flag), "reconnect".
     """
 
     code: int
@@ -131,7 +131,7 @@ CODES: dict[int, ErrorCode] = {row.code: row for row in _LIST}
 class Refusal(msgspec.Struct, frozen=True):
     """A business answer "no", made by the gateway: never in the account's stream, always with a code of the list.
 
-    retry_after_ms: earliest useful resend, 0 = none named. field: the field to blame (its FIX tag name or WS key). data: more, for WS.
+    retry_after_ms: earliest useful resend, 0 = none named. field: the key to blame. data: more, for WebSocket.
     """
 
     code: int

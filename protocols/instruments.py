@@ -36,7 +36,7 @@ def parse(text: str, exp: int) -> int:
     fraction = fraction.rstrip("0")
     if len(fraction) > exp:
         raise Inexact("too many decimals")
-    value = int(whole + fraction) * 10 ** (exp - len(fraction))
+    value: int = int(whole + fraction) * 10 ** (exp - len(fraction))
     if value >= 1 << 63:
         raise ValueError("too large")
     return value
@@ -112,7 +112,7 @@ class Instrument(msgspec.Struct, frozen=True):
         return render(value, self.px_exp + self.qty_exp)
 
     def avg_px_text(self, cum_quote: int, cum_qty: int) -> str:
-        """AvgPx(6): the average traded price rounded half up to px_exp + 2 decimals, trailing zeros cut; "0" when nothing traded.
+        """AvgPx(6): the average traded price, rounded half up to px_exp + 2 decimals; "0" when nothing traded.
 
         The only figure in the house that is rounded: it is for reading, and 14 with 25017 carries the exact pair.
         """
@@ -129,12 +129,9 @@ class Instrument(msgspec.Struct, frozen=True):
             text = f"price {self.price_text(value)} is not a multiple of {self.price_text(self.tick)}"
             return Refusal(BAD_TICK, text, field="price")
         if (self.band_low and value < self.band_low) or (self.band_high and value > self.band_high):
-            band = (
-                f"{self.price_text(self.band_low)} to {self.price_text(self.band_high)}"
-                if self.band_high
-                else "the band"
-            )
-            return Refusal(PRICE_OUT_OF_BAND, f"price {self.price_text(value)} is outside {band}", field="price")
+            high = self.price_text(self.band_high) if self.band_high else "any"
+            text = f"price {self.price_text(value)} is outside {self.price_text(self.band_low)} to {high}"
+            return Refusal(PRICE_OUT_OF_BAND, text, field="price")
         return None
 
     def check_qty(self, value: int) -> Refusal | None:

@@ -117,7 +117,7 @@ def unpack_cmd_id(cmd_id: int) -> tuple[int, Lane, int]:
 
 
 class Sender(msgspec.Struct):
-    """Who speaks on a session, stamped onto each of its commands; the counters are the session's own and outlive links."""
+    """Who speaks on a session, stamped onto each of its commands; its counters outlive links."""
 
     session: int
     account: int
@@ -217,7 +217,7 @@ class QueryOrders(Command, frozen=True, gc=False, array_like=True, tag="H"):
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What every event carries: the account it belongs to, its number in the account's stream, the causing cmd_id (0 = none), core time.
+    """What every event carries: its account, its number there, the causing cmd_id (0 = none), and core time.
 
     OrderEvent, CancelRejected and MassCancelDone each take the next number of the stream. OrderList changes nothing and
     takes none: its seq is the latest number it is valid at.
@@ -230,7 +230,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class OrderEvent(Event, frozen=True, gc=False, array_like=True, tag="8"):
-    """One change, refusal or state of one order. `session` is the order's owner; last_* only on a trade; code 0 = none."""
+    """One change, refusal or state of one order. `session` owns the order; last_* only on a trade; code 0 = none."""
 
     exec_id: int
     exec_type: ExecType
@@ -286,7 +286,7 @@ class MassCancelDone(Event, frozen=True, gc=False, array_like=True, tag="r"):
 
 
 class OrderList(Event, frozen=True, gc=False, array_like=True, tag="AF"):
-    """The answer to QueryOrders: the orders' states as OrderEvents of exec_type ORDER_STATUS and seq 0, in order of entry."""
+    """The answer to QueryOrders: states as OrderEvents of exec_type ORDER_STATUS and seq 0, in order of entry."""
 
     req_id: str
     orders: tuple[OrderEvent, ...]

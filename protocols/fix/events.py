@@ -1,4 +1,8 @@
-"""What a FIX session can tell its owner. The machine has already done what the session layer asks; these are facts."""
+"""What a FIX session can tell its owner. The machine has already done what the session layer asks; these are facts.
+
+`LoggedOut` and `Disconnect` end a connection: nothing follows either of them, and the owner closes once it has written
+the output. All others are in the order of what the peer sent.
+"""
 
 import msgspec
 
@@ -15,7 +19,10 @@ class LoggedOn(msgspec.Struct, frozen=True, gc=False):
 
 
 class AppMessage(msgspec.Struct, frozen=True, gc=False):
-    """An application message in sequence, valid by the dictionary of the session's version."""
+    """An application message in sequence, valid by the dictionary of the session's version.
+
+    fields: header and body by tag, but for 9 and 10. groups: count tag -> entries, None without groups.
+    """
 
     msg_type: str
     seq_num: int
@@ -24,6 +31,7 @@ class AppMessage(msgspec.Struct, frozen=True, gc=False):
     poss_dup: bool
     poss_resend: bool
     sending_time_ns: int  # OrigSendingTime(122) when PossDupFlag(43)=Y, else SendingTime(52)
+    size_bytes: int = 0  # of the whole message on the wire
 
 
 class LoggedOut(msgspec.Struct, frozen=True, gc=False):
@@ -35,7 +43,11 @@ class LoggedOut(msgspec.Struct, frozen=True, gc=False):
 
 
 class Disconnect(msgspec.Struct, frozen=True, gc=False):
-    """The owner must close the connection now, after writing the output. reason: a coded word for logs and metrics."""
+    """The owner must close the connection now, after writing the output. reason: a coded word for logs and metrics.
+
+    bad_logon, bad_sequence, begin_string, comp_id, garbled, logon_timeout, logout_timeout, no_msg_seq_num, not_a_logon,
+    orig_sending_time, resend_flood, sending_time, silence.
+    """
 
     reason: str
     text: str

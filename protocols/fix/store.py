@@ -14,7 +14,7 @@ class MessageStore(Protocol):
     next_out: int
 
     def put(self, seq_num: int, message: bytes) -> None:
-        """Keep the outbound application message `seq_num`, whole as sent; session messages are not kept, only numbered."""
+        """Keep the outbound application message `seq_num`, whole as sent; session messages are numbered, not kept."""
         ...
 
     def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
@@ -27,7 +27,7 @@ class MessageStore(Protocol):
 
 
 class MemoryStore:
-    """A store that lives as long as the process. Holds at most `max_messages`, the oldest go first (they are gap-filled then)."""
+    """A store that lives as long as the process. At most `max_messages`: the oldest go first, and are gap-filled."""
 
     def __init__(self, max_messages: int = 100_000) -> None:
         self.next_in = 1

@@ -1,0 +1,61 @@
+"""Turns our plain numbers into what Prometheus reads, at the moment it asks and at no other.
+
+Names get `penstock_` in front; counters get `_total` behind; durations are kept in ns and told in seconds. What there
+is to read, and its help text, is declared in `gateway.metrics`.
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from gateway.metrics import Histogram, Metric, Metrics, Number
+
+_NS_PER_S = 1_000_000_000
+
+
+class MetricsCollector(Collector):
+    """Reads `metrics` on each scrape."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Family]:
+        """One family per declared metric that has values."""
+        families: dict[str, Family] = {}
+        for metric, labels, value in self._metrics.samples():
+            if metric.name not in families:
+                families[metric.name] = _family(metric)
+            _add(families[metric.name], labels, value)
+        return families.values()
+
+    def describe(self) -> Iterable[Family]:
+        """Nothing: registering must not read gauges of parts that have not started."""
+        return ()
+
+
+def build_registry(metrics: Metrics) -> CollectorRegistry:
+    """A registry of its own for one gateway: several may live in one process, as tests do."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(MetricsCollector(metrics))
+    return registry
+
+
+def _family(metric: Metric) -> Family:
+    name, labels = f"penstock_{metric.name}", metric.labels
+    if metric.kind == "histogram":
+        return HistogramMetricFamily(name, metric.help, labels=labels)
+    if metric.kind == "counter":
+        return CounterMetricFamily(name, metric.help, labels=labels)
+    return GaugeMetricFamily(name, metric.help, labels=labels)
+
+
+def _add(family: Family, labels: tuple[str, ...], value: Number | Histogram) -> None:
+    if isinstance(family, HistogramMetricFamily) and isinstance(value, Histogram):
+        # Ours are counts below a bound and theirs at or below it: one ns apart, and no clock is that good.
+        buckets = [(repr(bound_ns / _NS_PER_S), float(below)) for bound_ns, below in value.octaves()]
+        family.add_metric(labels, [*buckets, ("+Inf", float(value.count))], value.sum_ns / _NS_PER_S)
+    elif isinstance(family, CounterMetricFamily | GaugeMetricFamily) and not isinstance(value, Histogram):
+        family.add_metric(labels, value)

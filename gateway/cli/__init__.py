@@ -1,0 +1,41 @@
+"""The command `penstock`. Sub-commands are imported when they are called, never to list them.
+
+aiohttp, redis and rich take tenths of a second to import: a command that only checks a file must not pay for a server.
+"""
+
+from importlib import import_module
+
+import click
+
+# name -> where its click object is, and its line in `penstock --help`
+_COMMANDS = {
+    "run": ("gateway.cli.run:run", "Start the gateway and serve until SIGTERM or Ctrl-C."),
+    "demo": ("gateway.cli.demo:demo", "Start everything on loopback and trade: FIX against WebSocket."),
+    "config": ("gateway.cli.config:config", "Write a configuration, or check one."),
+    "keys": ("gateway.cli.keys:keys", "Make keys for clients."),
+    "limits": ("gateway.cli.limits:limits", "Check limits files, and show what changes."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported by name on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="penstock", prog_name="penstock")
+def main() -> None:
+    """An edge gateway for exchanges: FIX and WebSocket in, limits, a bounded queue, a matching core."""

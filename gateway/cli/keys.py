@@ -1,0 +1,127 @@
+"""`penstock keys`: a new key for a client, and the lines of gateway.toml that let it in.
+
+An Ed25519 private key goes to the client and nowhere else; the gateway needs the public half only. An HMAC secret is
+held by both sides. Files are made with mode 0600 and never over an existing one.
+"""
+
+import base64
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+_SECRET_BYTES = 32
+_KEY_ID, _ACCOUNT = re.compile(r"[A-Za-z0-9._-]{1,64}"), re.compile(r"[A-Za-z0-9._-]{1,32}")
+
+
+class KeyPair(msgspec.Struct, frozen=True):
+    """A new Ed25519 key: PKCS#8 PEM, the same as its 32-byte seed, and the public half; the last two in base64."""
+
+    private_pem: str
+    seed_b64: str
+    public_b64: str
+
+
+def new_ed25519() -> KeyPair:
+    """A fresh pair from the system's randomness."""
+    key = Ed25519PrivateKey.generate()
+    return KeyPair(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        base64.b64encode(key.private_bytes_raw()).decode(),
+        base64.b64encode(key.public_key().public_bytes_raw()).decode(),
+    )
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner can read.
+
+    Raises:
+        OSError: it exists (nothing was changed), or cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+@click.group()
+def keys() -> None:
+    """Make keys for clients."""
+
+
+def _like(pattern: re.Pattern[str]) -> Callable[[click.Context, click.Parameter, str], str]:
+    def check(_: click.Context, __: click.Parameter, value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise click.BadParameter("letters, digits, dots, dashes and underscores only")
+        return value
+
+    return check
+
+
+_id = click.option(
+    "--id",
+    "key_id",
+    default="key-1",
+    show_default=True,
+    callback=_like(_KEY_ID),
+    help="what the client sends as 553 or api_key",
+)
+_account = click.option(
+    "--account", default="ACCOUNT", show_default=True, callback=_like(_ACCOUNT), help="account it acts for"
+)
+_out = click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="write the secret here (mode 0600), do not print it"
+)
+
+
+@keys.command()
+@_id
+@_account
+@_out
+def ed25519(key_id: str, account: str, out: Path | None) -> None:
+    """A pair: the client keeps the private key, the gateway is told the public one. The better choice."""
+    pair = new_ed25519()
+    if out is None:
+        click.echo(f"{pair.private_pem}# the same as 32 bytes, base64\n{pair.seed_b64}\n")
+    else:
+        _save(out, pair.private_pem)
+    click.echo(_row(key_id, account, f'public_key = "{pair.public_b64}"'))
+
+
+@keys.command()
+@_id
+@_account
+@_out
+def hmac(key_id: str, account: str, out: Path | None) -> None:
+    """A secret that client and gateway share (HMAC-SHA256): for clients that cannot sign with Ed25519."""
+    secret = base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+    if out is None:
+        click.echo(f"# {_SECRET_BYTES} bytes, base64: for the client, and for the gateway's environment\n{secret}\n")
+        where = f'secret_env = "{_env_name(key_id)}"'
+    else:
+        _save(out, secret + "\n")
+        where = f"secret_file = {json.dumps(str(out.absolute()))}"
+    click.echo(_row(key_id, account, f'type = "hmac-sha256"\n{where}'))
+
+
+def _save(out: Path, text: str) -> None:
+    try:
+        write_secret(out, text)
+    except OSError as error:
+        raise click.ClickException(f"{out}: {error.strerror}") from error
+    click.echo(f"# secret written to {out}")
+
+
+def _row(key_id: str, account: str, material: str) -> str:
+    return f'# for gateway.toml\n[[keys]]\nid = "{key_id}"\naccount = "{account}"\n{material}'
+
+
+def _env_name(key_id: str) -> str:
+    words = "".join(char if char.isalnum() else "_" for char in key_id)
+    return f"PENSTOCK_{words.upper()}"

@@ -1,0 +1,57 @@
+"""`penstock run`: load, check, serve.
+
+Exit code 0 after a drain, 1 when something failed, 2 when the configuration is refused: a supervisor should not restart
+on 2, nothing will have changed.
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from gateway.config_file import ConfigErrors, load
+
+
+@click.command()
+@click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("gateway.toml"),
+    show_default=True,
+    help="the configuration file",
+)
+def run(path: Path) -> None:
+    """Start the gateway and serve until SIGTERM or Ctrl-C, which drain it."""
+    try:
+        settings = load(path)
+    except ConfigErrors as errors:
+        click.echo(str(errors), err=True)
+        sys.exit(2)
+    # A file that is refused should be told about without waiting for a server's imports.
+    import uvloop
+
+    from gateway import logs
+    from gateway.server import LimitsUnsound, serve
+    from gateway.spans import OtlpMissing
+
+    writer = logs.setup(settings.logs.level)
+    try:
+        uvloop.run(serve(settings, path.parent.absolute()))
+    except LimitsUnsound as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    except (OSError, OtlpMissing) as error:
+        _fail(str(error))
+    except Exception:
+        logs.log_event(logging.getLogger("penstock"), "gateway.failed", exc_info=True)
+        _fail("an unexpected error; see the log")
+    finally:
+        writer.close()
+
+
+def _fail(text: str) -> None:
+    click.echo(f"penstock: {text}", err=True)
+    sys.exit(1)

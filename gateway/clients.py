@@ -1,0 +1,306 @@
+"""Who may act for which account, and the one place where a client's proof is judged.
+
+Every refusal looks the same to the peer: `Denied.cause` is for our log and metric only, and each costs one Ed25519
+verification, so that time does not tell an unknown key from a bad signature. Pure but for the cryptography: time,
+addresses and secrets are arguments.
+"""
+
+import base64
+import hmac
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from gateway import config
+from gateway.failures import Failures, network_of
+from protocols.instruments import Instruments
+
+MAX_WINDOW_NS = 5_000_000_000  # no signature is good for longer, whatever the client asks
+MAX_AHEAD_NS = 1_000_000_000  # how far the client's clock may be before ours
+MAX_SIGNATURES = 1_024  # remembered per key: one client must not be able to fill another's
+_MAX_SIGNATURE_CHARS = 512
+_SECOND_NS = 1_000_000_000
+
+# What signatures for unknown keys are checked against (RFC 8032, 7.1, test 1); the verdict is thrown away.
+_NOBODY = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+# Points of small order, without the sign bit: anybody can make "signatures" under them. 0, 1, the two of order 8, p-1,
+# p, p+1 (p = 2^255 - 19). A key of zeros, the likely placeholder, is one of them.
+_WEAK_KEYS = frozenset(
+    bytes.fromhex(text)
+    for text in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
+
+Network = IPv4Network | IPv6Network
+
+
+class Client(msgspec.Struct, frozen=True):
+    """Somebody who may act: for which account, by which key ("" = without credentials), and what it may do."""
+
+    account_id: int
+    account: str
+    key_id: str = ""
+    permissions: frozenset[str] = frozenset()
+    fix_sessions: frozenset[str] = frozenset()  # CompIDs it may log on to; empty = all of its account
+    cancel_on_disconnect: str = "off"  # WebSocket default: off | session | account
+
+    def may(self, permission: str) -> bool:
+        """Whether it has the permission; `trade_or_read` asks for either."""
+        if permission == "trade_or_read":
+            return not self.permissions.isdisjoint(("trade", "read"))
+        return permission in self.permissions
+
+
+class Denied(msgspec.Struct, frozen=True):
+    """No. `cause` is a coded word for the log and the metric, never for the peer."""
+
+    cause: str
+
+
+class _Identity(msgspec.Struct, frozen=True):
+    """One key as it is checked: either `public` or `secret` is set."""
+
+    client: Client
+    networks: tuple[Network, ...]
+    expires_ns: int  # 0 = never
+    public: Ed25519PublicKey | None
+    secret: bytes
+
+
+class Clients:
+    """All keys and accounts of one configuration, the signatures seen lately, and who failed how often."""
+
+    def __init__(
+        self, settings: config.Config, instruments: Instruments, secrets: Mapping[str, bytes] | None = None
+    ) -> None:
+        """`settings` was checked at load. secrets: key id -> HMAC secret, as `config_file.read_secrets` gives them.
+
+        Raises:
+            ValueError: a key of type hmac-sha256 has no secret; our own mistake.
+        """
+        self._instruments = instruments
+        self._accounts = {row.name: row.id for row in settings.accounts}
+        self._identities = {row.id: self._identity(row, (secrets or {}).get(row.id, b"")) for row in settings.keys}
+        self._nobody = Ed25519PublicKey.from_public_bytes(_NOBODY)
+        self._seen: dict[str, OrderedDict[bytes, int]] = {}  # key id -> signature -> until when
+        self._by_address = Failures(free=20)
+        self._by_pair = Failures(free=5)
+        self._welcome: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def _identity(self, row: config.Key, secret: bytes) -> _Identity:
+        public = None
+        if row.type == "ed25519":
+            public = Ed25519PublicKey.from_public_bytes(parse_public_key(row.public_key))
+        elif not secret:
+            raise ValueError(f"no secret for key {row.id}")
+        client = Client(
+            self._accounts[row.account],
+            row.account,
+            row.id,
+            frozenset(row.permissions),
+            frozenset(row.fix_sessions),
+            row.cancel_on_disconnect,
+        )
+        return _Identity(client, tuple(ip_network(text) for text in row.ips), parse_expiry(row.expires), public, secret)
+
+    # -- proof ---------------------------------------------------------------------------------------------------
+
+    def authenticate(
+        self,
+        key_id: str,
+        signed: bytes,
+        signature_b64: str,
+        peer_ip: str,
+        now_ns: int,
+        permission: str,
+        sent_at_ns: int | None,
+        window_ns: int,
+    ) -> Client | Denied:
+        """The client that this signature proves, or why it proves none.
+
+        Args:
+            signed: the text the client signed (`protocols.signing`), rebuilt from what it sent.
+            peer_ip: the address the bytes came from; "" when the transport has none.
+            permission: what the logon asks for: one of the config's words, or `trade_or_read`.
+            sent_at_ns: when it says it signed, ns UTC; None when it signed our challenge: that is fresh by itself.
+            window_ns: how old the signature may be; 5 s at most, whatever is asked.
+
+        Source: RULES A.2: address, key, clock, signature, not seen before, permission, in this order.
+        """
+        address = network_of(peer_ip)
+        pair = (address, key_id)
+        if self._by_pair.holds(pair, now_ns):
+            return Denied("held_off")
+        if pair not in self._welcome and self._by_address.holds(address, now_ns):
+            return Denied("held_off")
+        identity = self._identities.get(key_id)
+        signature = _decode(signature_b64)
+        cause = self._judge(identity, signed, signature, peer_ip, now_ns, sent_at_ns, min(window_ns, MAX_WINDOW_NS))
+        if identity is None or cause:
+            self._by_pair.add(pair, now_ns)
+            self._by_address.add(address, now_ns)
+            return Denied(cause)
+        self._by_pair.forgive(pair)
+        self._remember_welcome(pair)
+        return identity.client if identity.client.may(permission) else Denied("permission")
+
+    def _judge(
+        self,
+        identity: _Identity | None,
+        signed: bytes,
+        signature: bytes,
+        peer_ip: str,
+        now_ns: int,
+        sent_at_ns: int | None,
+        window_ns: int,
+    ) -> str:
+        """Why the proof fails, "" when it holds. Whatever fails, exactly one Ed25519 verification was paid for."""
+        cause = _before_signature(identity, peer_ip, now_ns, sent_at_ns, window_ns)
+        if identity is None or cause:
+            self._pay(signature, signed)
+            return cause
+        if identity.public is not None:
+            if not _is_signed_by(identity.public, signature, signed):
+                return "signature"
+        elif not hmac.compare_digest(hmac.digest(identity.secret, signed, "sha256"), signature):
+            self._pay(signature, signed)
+            return "signature"
+        if sent_at_ns is None:
+            return ""
+        return self._note_signature(identity.client.key_id, signature, sent_at_ns + MAX_WINDOW_NS, now_ns)
+
+    def _pay(self, signature: bytes, signed: bytes) -> None:
+        _is_signed_by(self._nobody, signature, signed)
+
+    def _note_signature(self, key_id: str, signature: bytes, until_ns: int, now_ns: int) -> str:
+        """Remember a good signature for as long as its time would let it pass again.
+
+        RecvWindow(25000) is not signed, so a copy may ask for the longest window: that is how long it is remembered.
+        """
+        seen = self._seen.setdefault(key_id, OrderedDict())
+        while seen and next(iter(seen.values())) < now_ns:
+            seen.popitem(last=False)
+        if signature in seen:
+            return "replay"
+        if len(seen) >= MAX_SIGNATURES:
+            return "too_many_logons"
+        seen[signature] = until_ns
+        return ""
+
+    def _remember_welcome(self, pair: tuple[str, str]) -> None:
+        """Who got in from here before is not held off when others at its address fail."""
+        self._welcome[pair] = None
+        self._welcome.move_to_end(pair)
+        if len(self._welcome) > Failures.MAX_KEYS:
+            self._welcome.popitem(last=False)
+
+    # -- FIX sessions --------------------------------------------------------------------------------------------
+
+    def for_fix_session(self, row: config.FixSession) -> Client:
+        """Who a configured session acts for while nobody has proved anything: all there ever is without credentials."""
+        own = "fix.drop_copy" if row.kind == "drop_copy" else "fix.order_entry"
+        permissions = frozenset({own, "trade", "read"}) if row.auth == "none" else frozenset[str]()
+        return Client(self._accounts[row.account], row.account, permissions=permissions)
+
+    def key_for(self, row: config.FixSession, username: str) -> str:
+        """The key id a Logon(A) means: Username(553), or without one the only key that may log on to the session.
+
+        A key id is no secret: for engines that cannot send Username(553), the signature is still the proof.
+        """
+        if username:
+            return username
+        fitting = [key for key, identity in self._identities.items() if self.may_use(identity.client, row)]
+        return fitting[0] if len(fitting) == 1 else ""
+
+    def may_use(self, client: Client, row: config.FixSession) -> bool:
+        """Whether the session belongs to the client's account, and the key is not kept to other sessions."""
+        return client.account == row.account and (not client.fix_sessions or row.comp_id in client.fix_sessions)
+
+    def tradable(self, row: config.FixSession) -> frozenset[int]:
+        """Ids of the instruments that the session may trade; empty = all."""
+        return frozenset(self._instruments.by_symbol[symbol].id for symbol in row.instruments)
+
+
+def parse_public_key(text: str) -> bytes:
+    """The 32 bytes of an Ed25519 public key in base64.
+
+    Raises:
+        ValueError: no base64, not 32 bytes, or a point of small order, under which anybody can sign.
+    """
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise ValueError("not base64") from error
+    if len(raw) != 32:
+        raise ValueError(f"{len(raw)} bytes instead of 32")
+    if raw[:31] + bytes([raw[31] & 0x7F]) in _WEAK_KEYS:
+        raise ValueError("no key: anybody can sign for it")
+    return raw
+
+
+def parse_expiry(text: str) -> int:
+    """RFC 3339 time as ns UTC; 0 for "" (never).
+
+    Raises:
+        ValueError: no such time, or one without an offset.
+    """
+    if not text:
+        return 0
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        raise ValueError("no offset from UTC")
+    return int(when.timestamp()) * _SECOND_NS
+
+
+def _before_signature(
+    identity: _Identity | None, peer_ip: str, now_ns: int, sent_at_ns: int | None, window_ns: int
+) -> str:
+    if identity is None:
+        return "unknown_key"
+    if identity.networks and not _is_in(peer_ip, identity.networks):
+        return "address"
+    if identity.expires_ns and now_ns >= identity.expires_ns:
+        return "expired"
+    if sent_at_ns is not None and not now_ns - window_ns < sent_at_ns < now_ns + MAX_AHEAD_NS:
+        return "clock"
+    return ""
+
+
+def _is_in(peer_ip: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        address = ip_address(peer_ip.partition("%")[0])
+    except ValueError:
+        return False
+    if address.version == 6 and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped  # a listener on :: sees IPv4 clients so
+    return any(address in network for network in networks)
+
+
+def _decode(signature_b64: str) -> bytes:
+    """The bytes of a signature, b"" when it is none: it is then refused like any bad one."""
+    if len(signature_b64) > _MAX_SIGNATURE_CHARS:
+        return b""
+    try:
+        return base64.b64decode(signature_b64, validate=True)
+    except ValueError:
+        return b""
+
+
+def _is_signed_by(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:
+    try:
+        key.verify(signature, signed)
+    except InvalidSignature:
+        return False
+    return True

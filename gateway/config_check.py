@@ -1,0 +1,263 @@
+"""What must agree between the parts of a configuration: names that refer, ids that differ, secrets, safe listeners.
+
+Each check yields (where, what is wrong and what mends it) and never stops at the first. Fields by themselves were
+checked before; rows that could not be read are missing here, so names are looked up in the raw tables, not among rows.
+"""
+
+import ssl
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_address, ip_network
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+
+from gateway import config
+from gateway.clients import parse_expiry, parse_public_key
+from gateway.config_fields import nearest
+from protocols.instruments import Inexact, parse, render
+
+Part: TypeAlias = tuple[str | int, ...]
+"""Where something stands: names of tables and knobs, and numbers of rows from 1."""
+Finding: TypeAlias = tuple[Part, str]
+MAX_NOTIONAL = (1 << 63) - 1
+"""Price x quantity fits in 64 bits everywhere: events carry it."""
+NO_NUMBER = -1
+"""Stands in for a number that is missing or wrong, while the rest is checked."""
+
+_Parts: TypeAlias = Mapping[int, Part]
+_Row = TypeVar("_Row", bound=msgspec.Struct)
+
+
+def check(settings: config.Config, parts: _Parts, raw: Mapping[str, Any]) -> Iterator[Finding]:
+    """Everything wrong with `settings`. parts: where each Struct stands, by identity. raw: the file as it was read."""
+    yield from _doubles(settings, parts)
+    yield from _doors(settings, parts)
+    for session in settings.fix.sessions:
+        yield from _under(parts[id(session)], _session(session, settings, raw))
+    for key in settings.keys:
+        yield from _under(parts[id(key)], _key(key, raw))
+    for row in settings.instruments:
+        if NO_NUMBER in (row.px_exp, row.qty_exp):
+            continue
+        yield from _under(parts[id(row)], instrument_faults(row))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to a listener on `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _under(part: Part, faults: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+    for field, why in faults:
+        yield (*part, field), why
+
+
+# -- what must differ ------------------------------------------------------------------------------------------------
+
+
+def _doubles(settings: config.Config, parts: _Parts) -> Iterator[Finding]:
+    fix = settings.fix
+    ours = settings.venue.comp_id
+    yield from _repeated(settings.accounts, "id", lambda row: row.id, parts)
+    yield from _repeated(settings.accounts, "name", lambda row: row.name, parts)
+    yield from _repeated(settings.keys, "id", lambda row: row.id, parts)
+    yield from _repeated(settings.instruments, "id", lambda row: row.id, parts)
+    yield from _repeated(settings.instruments, "symbol", lambda row: row.symbol, parts)
+    yield from _repeated(fix.listeners, "name", lambda row: row.name, parts)
+    yield from _repeated(fix.sessions, "id", lambda row: row.id, parts)
+    yield from _repeated(fix.sessions, "comp_id", lambda row: (row.comp_id, row.target_comp_id or ours), parts)
+
+
+def _repeated(rows: Sequence[_Row], field: str, key: Callable[[_Row], Hashable], parts: _Parts) -> Iterator[Finding]:
+    seen: dict[Hashable, Part] = {}
+    for row in rows:
+        part = parts[id(row)]
+        first = seen.setdefault(key(row), part)
+        if first is not part:
+            yield (*part, field), f"{getattr(row, field)} is taken by number {first[-1]}; each must be its own"
+
+
+# -- doors -----------------------------------------------------------------------------------------------------------
+
+
+def _doors(settings: config.Config, parts: _Parts) -> Iterator[Finding]:
+    fix, ws = settings.fix, settings.ws
+    if not fix.listeners and ws is None:
+        yield (), "no door: add [[fix.listeners]] or [ws]"
+    if fix.sessions and not fix.listeners:
+        yield ("fix",), "there are sessions and no [[fix.listeners]] for them"
+    if fix.heart_bt_int_min_s > fix.heart_bt_int_max_s:
+        yield ("fix", "heart_bt_int_min_s"), f"is above heart_bt_int_max_s, {fix.heart_bt_int_max_s}"
+    for row in fix.listeners:
+        yield from _under(parts[id(row)], _listener(row))
+    if ws is not None:
+        if ws.tls is None and not ws.insecure and not is_loopback(ws.host):
+            yield (
+                ("ws", "host"),
+                f"{ws.host} is no loopback address: add [ws.tls], or insecure = true behind a proxy",
+            )
+        for field, why in _tls(ws.tls):
+            yield ("ws", "tls", field), why
+    yield from _addresses(settings, parts)
+
+
+def _listener(row: config.FixListener) -> Iterator[tuple[str, str]]:
+    if row.tls is None and not row.insecure:
+        yield "insecure", "plain TCP: add a tls table, or insecure = true for tests and private links"
+    if row.tls is not None and row.insecure:
+        yield "insecure", "true beside a tls table: choose one"
+    for _, why in _tls(row.tls):
+        yield "tls", why
+
+
+def _tls(tls: config.Tls | None) -> Iterator[tuple[str, str]]:
+    """The files are opened the way the listener will: what starts today must not fail at the next start."""
+    if tls is None:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    except OSError as error:
+        yield "cert_file", f"{tls.cert_file} with {tls.key_file}: {error.strerror or error}"
+    if tls.client_ca_file:
+        try:
+            context.load_verify_locations(tls.client_ca_file)
+        except OSError as error:
+            yield "client_ca_file", f"{tls.client_ca_file}: {error.strerror or error}"
+
+
+def _addresses(settings: config.Config, parts: _Parts) -> Iterator[Finding]:
+    """Two listeners on one port would end the start with half of the doors open."""
+    listeners: list[tuple[Part, str, int]] = [(parts[id(row)], row.host, row.port) for row in settings.fix.listeners]
+    for name, door in (("ws", settings.ws), ("admin", settings.admin)):
+        if door is not None:
+            listeners.append(((name,), door.host, door.port))
+    seen: dict[tuple[str, int], Part] = {}
+    for part, host, port in listeners:
+        if port and seen.setdefault((host, port), part) is not part:
+            yield (*part, "port"), f"{port} on {host} is used by another listener"
+
+
+# -- sessions and keys -----------------------------------------------------------------------------------------------
+
+
+def _names(raw: Mapping[str, Any], *path: str) -> list[str]:
+    """The values of one field in all rows of an array of tables, as they stand in the file."""
+    node: Any = raw
+    for step in path[:-1]:
+        node = node.get(step, {}) if isinstance(node, Mapping) else {}
+    rows = node if isinstance(node, list) else []
+    return [row[path[-1]] for row in rows if isinstance(row, Mapping) and isinstance(row.get(path[-1]), str)]
+
+
+def _unknown(name: str, what: str, known: Sequence[str]) -> str:
+    return f"no {what} is called {name}{nearest(name, known)}"
+
+
+def _session(row: config.FixSession, settings: config.Config, raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    accounts, symbols = _names(raw, "accounts", "name"), _names(raw, "instruments", "symbol")
+    listeners = {listener.name: listener for listener in settings.fix.listeners}
+    if row.account not in accounts:
+        yield "account", _unknown(row.account, "account", accounts)
+    known = [*_names(raw, "fix", "listeners", "name"), *listeners]
+    if row.listener and row.listener not in known:
+        yield "listener", _unknown(row.listener, "listener", known)
+    for symbol in row.instruments:
+        if symbol not in symbols:
+            yield "instruments", _unknown(symbol, "instrument", symbols)
+    if row.auth == "none":
+        usable = [listeners[row.listener]] if row.listener in listeners else list(listeners.values())
+        if not all(listener.insecure and is_loopback(listener.host) for listener in usable):
+            yield (
+                "auth",
+                "none is for insecure listeners on loopback addresses only: name one as its listener, or use key",
+            )
+        if row.on_duplicate == "takeover":
+            yield "on_duplicate", "takeover needs auth = key: a newcomer who proves nothing must not end a session"
+
+
+def _key(row: config.Key, raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    accounts, comp_ids = _names(raw, "accounts", "name"), _names(raw, "fix", "sessions", "comp_id")
+    if row.account not in accounts:
+        yield "account", _unknown(row.account, "account", accounts)
+    for comp_id in row.fix_sessions:
+        if comp_id not in comp_ids:
+            yield "fix_sessions", _unknown(comp_id, "FIX session", comp_ids)
+    for text in row.ips:
+        if why := _why_not(ip_network, text):
+            yield "ips", f"{text}: {why}"
+    if why := _why_not(parse_expiry, row.expires):
+        yield "expires", f"{row.expires}: {why}; write it like 2027-01-31T00:00:00Z"
+    yield from _key_material(row)
+
+
+def _key_material(row: config.Key) -> Iterator[tuple[str, str]]:
+    if row.type == "ed25519":
+        if not row.public_key:
+            yield "public_key", "is missing: `penstock keys ed25519` makes a pair"
+        elif why := _why_not(parse_public_key, row.public_key):
+            yield "public_key", f"{why}; 32 bytes in base64, as `penstock keys ed25519` prints them"
+        if row.secret_env or row.secret_file:
+            yield "type", "ed25519 has no secret here: remove secret_env and secret_file"
+    else:
+        if bool(row.secret_env) == bool(row.secret_file):
+            yield "secret_file", "name the secret once: either secret_env or secret_file"
+        if row.public_key:
+            yield "public_key", "is for ed25519: remove it, or change the type"
+
+
+def _why_not(reader: Callable[[str], object], text: str) -> str:
+    try:
+        reader(text)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+# -- instruments -----------------------------------------------------------------------------------------------------
+
+
+def instrument_faults(row: config.InstrumentRow) -> Iterator[tuple[str, str]]:
+    """(field, what is wrong) of one instrument: decimals that are not exact, bounds that cross, no tick."""
+    px, qty, quote = ("px_exp", row.px_exp), ("qty_exp", row.qty_exp), ("px_exp + qty_exp", row.px_exp + row.qty_exp)
+    exponents = {
+        **dict.fromkeys(("tick", "band_low", "band_high"), px),
+        **dict.fromkeys(("lot", "min_qty", "max_qty"), qty),
+        **dict.fromkeys(("min_notional", "max_notional"), quote),
+    }
+    values: dict[str, int] = {}
+    for field, (name, exp) in exponents.items():
+        text = getattr(row, field)
+        try:
+            values[field] = parse(text, exp)
+        except Inexact:
+            yield field, f"{text} has more decimals than {name} = {exp} carries"
+        except ValueError as error:
+            yield field, f"{text}: {error}"
+    if len(values) == len(exponents):
+        yield from _instrument_bounds(values, quote[1])
+
+
+def _instrument_bounds(values: Mapping[str, int], quote_exp: int) -> Iterator[tuple[str, str]]:
+    tick, lot = values["tick"], values["lot"]
+    for field in ("tick", "lot"):
+        if not values[field]:
+            yield field, "must be above zero"
+    for field, step, name in (
+        ("band_low", tick, "tick"),
+        ("band_high", tick, "tick"),
+        ("min_qty", lot, "lot"),
+        ("max_qty", lot, "lot"),
+    ):
+        if step and values[field] % step:
+            yield field, f"is not a multiple of the {name}"
+    for low, high in (("min_qty", "max_qty"), ("min_notional", "max_notional"), ("band_low", "band_high")):
+        if values[high] and values[low] > values[high]:
+            yield low, f"is above {high}"
+    smallest = max(tick, values["band_low"]) * max(lot, values["min_qty"])
+    if smallest > (values["max_notional"] or MAX_NOTIONAL):
+        bound = render(values["max_notional"] or MAX_NOTIONAL, quote_exp)
+        yield "max_notional", f"the smallest order is dearer than {bound}: nothing could be traded"

@@ -1,0 +1,236 @@
+"""One link, from any door: an asyncio protocol that carries bytes between a transport and a pure peer, no more.
+
+Both doors use it: a FIX connection from its first byte, a WebSocket one from the moment aiohttp let go of it. Here live
+the bounds that only a socket knows: the turn a read is sliced into, the slow reader, the pause that must end.
+"""
+
+import asyncio
+import socket
+from typing import Protocol, cast
+
+from gateway import config
+from gateway.tick import Tick
+
+_HIGH_WATER_BYTES = 65_536  # above it the transport asks us to stop; replays advance only below it
+_LOW_WATER_BYTES = 16_384
+_SEND_BUFFER_BYTES = 65_536  # else the kernel hides 3-4 MB of a slow reader from us (measured)
+_CLOSE_TIMEOUT_S = 2.0  # close() with unsent data never ends on plain TCP
+_WRITE_BYTES = 65_536
+
+# Why reading is paused; any bit set stops it.
+_BY_TURN = 1  # what was read is not yet parsed
+_BY_ROAD = 2  # the queue is filling
+_BY_WRITE = 4  # the peer does not take its answers, so it gets no more
+
+
+class Peer(Protocol):
+    """Who the bytes are for: pure, told the time, asked for output."""
+
+    @property
+    def has_output(self) -> bool: ...
+    @property
+    def pending_bytes(self) -> int: ...
+    @property
+    def next_deadline_ns(self) -> int | None: ...
+    def receive(self, data: bytes, now_ns: int) -> None: ...
+    def tick(self, now_ns: int) -> None: ...
+    def take_output(self, limit_bytes: int) -> bytes: ...
+    def lost(self, now_ns: int) -> None: ...
+    def too_slow(self, now_ns: int) -> None: ...
+    def paused(self, now_ns: int) -> None: ...
+    def resumed(self, now_ns: int) -> None: ...
+
+
+class Traffic:
+    """The connections of one door and what they have carried, counted per read and write, collected on scrape."""
+
+    def __init__(self) -> None:
+        self.connections: set[Connection] = set()
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.too_slow = 0
+
+
+class Connection(asyncio.Protocol):
+    """Carries bytes for `peer`. `peer` may be exchanged while it lives (a greeter becomes a session)."""
+
+    def __init__(self, tick: Tick, loop: asyncio.AbstractEventLoop, settings: config.Config, traffic: Traffic) -> None:
+        self.peer: Peer
+        self.peer_ip = ""
+        self._tick = tick
+        self._loop = loop
+        self._turn_bytes = settings.ingress.turn_bytes
+        self._out = settings.out
+        self._traffic = traffic
+        self._transport: asyncio.Transport | None = None
+        self._backlog = b""
+        self._paused = 0
+        self._blocked_until_ns = 0  # the transport is full; when this has passed, the peer is too slow
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        self._closing = False
+
+    # -- what asyncio tells us -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set the bounds that a transport has by default too wide."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        self._transport = transport
+        self._traffic.connections.add(self)
+        transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES, low=_LOW_WATER_BYTES)
+        peername = transport.get_extra_info("peername")
+        self.peer_ip = peername[0] if isinstance(peername, tuple) else ""
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        self._tick.touch(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse one turn's worth; the rest waits behind the other connections."""
+        self._traffic.bytes_in += len(data)
+        if self._closing:
+            return
+        if self._backlog or self._paused & _BY_ROAD:
+            self._backlog += data
+            self._pause(_BY_TURN)
+            return
+        if len(data) > self._turn_bytes:
+            self._backlog = data[self._turn_bytes :]
+            data = data[: self._turn_bytes]
+            self._pause(_BY_TURN)
+            self._tick.queue_turn(self)
+        else:
+            self._tick.touch(self)
+        self.peer.receive(data, self._tick.now_ns())
+
+    def eof_received(self) -> bool:
+        """The peer is done sending: close once what it is owed is written."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The link is gone; the session it carried may live on."""
+        self._traffic.connections.discard(self)
+        self._transport = None
+        self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self.peer.lost(self._tick.now_ns())
+
+    def pause_writing(self) -> None:
+        """The transport is full: the peer reads too slowly, so it is not read either."""
+        self._blocked_until_ns = self._tick.now_ns() + self._out.max_age_ms * 1_000_000
+        self._pause(_BY_WRITE)
+        self._arm()
+
+    def resume_writing(self) -> None:
+        """The transport drained: go on."""
+        self._blocked_until_ns = 0
+        self._resume(_BY_WRITE)
+        self._tick.touch(self)
+
+    # -- what the tick and the speakers ask ----------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """There is something to write, or to close."""
+        self._tick.touch(self)
+
+    def take_turn(self, now_ns: int) -> None:
+        """Parse the next slice of the backlog, unless the road asked us to wait."""
+        if self._paused & _BY_ROAD or not self._backlog or self._closing:
+            return
+        data, self._backlog = self._backlog[: self._turn_bytes], self._backlog[self._turn_bytes :]
+        if self._backlog:
+            self._tick.queue_turn(self)
+        else:
+            self._resume(_BY_TURN)
+        self.peer.receive(data, now_ns)
+
+    def flush(self, now_ns: int) -> None:
+        """Write what the peer has, up to what the transport takes; cut a reader that is too far behind."""
+        transport, peer = self._transport, self.peer
+        if transport is None:
+            return
+        while peer.has_output and not self._blocked_until_ns:
+            data = peer.take_output(_WRITE_BYTES)
+            if not data:
+                break
+            self._traffic.bytes_out += len(data)
+            transport.write(data)
+        if self._closing:
+            if not peer.has_output or self._blocked_until_ns:
+                transport.close()
+            return
+        if peer.pending_bytes > self._out.max_bytes:
+            self._cut(now_ns)
+            return
+        self._arm()
+
+    def close(self) -> None:
+        """Close once the output is written; by force when that takes too long."""
+        if not self._closing:
+            self._closing = True
+            self._backlog = b""
+            self._loop.call_later(_CLOSE_TIMEOUT_S, self.abort)
+            self._tick.touch(self)
+
+    def abort(self) -> None:
+        """Drop the link now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_reading(self, now_ns: int) -> None:
+        """The road asks us to read no more for now; the peer's silence is not its fault."""
+        self.peer.paused(now_ns)
+        self._pause(_BY_ROAD)
+
+    def resume_reading(self, now_ns: int) -> None:
+        """The road has room again."""
+        self.peer.resumed(now_ns)
+        self._resume(_BY_ROAD)
+        if self._backlog:
+            self._tick.queue_turn(self)
+
+    # -- pauses and deadlines ------------------------------------------------------------------------------------
+
+    def _pause(self, reason: int) -> None:
+        if not self._paused and self._transport is not None and not self._closing:
+            self._transport.pause_reading()
+        self._paused |= reason
+
+    def _resume(self, reason: int) -> None:
+        before, self._paused = self._paused, self._paused & ~reason
+        if before and not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _cut(self, now_ns: int) -> None:
+        """Too slow: nothing is dropped from its numbered messages, it resumes; but it costs us no more memory."""
+        self._traffic.too_slow += 1
+        self.peer.too_slow(now_ns)
+        self.close()
+
+    def _arm(self) -> None:
+        """One timer a connection, moved only when the deadline came nearer: a busy session never touches it."""
+        wanted = self.peer.next_deadline_ns
+        if self._blocked_until_ns and (wanted is None or self._blocked_until_ns < wanted):
+            wanted = self._blocked_until_ns
+        if wanted is None or (self._timer is not None and self._timer_ns <= wanted):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ns = wanted
+        self._timer = self._loop.call_later(max(wanted - self._tick.now_ns(), 0) / 1e9 + 0.0005, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._closing:
+            return
+        now_ns = self._tick.now_ns()
+        if self._blocked_until_ns and now_ns >= self._blocked_until_ns:
+            self._cut(now_ns)
+            return
+        deadline = self.peer.next_deadline_ns
+        if deadline is not None and now_ns >= deadline:
+            self.peer.tick(now_ns)
+            self._tick.touch(self)
+        else:
+            self._arm()

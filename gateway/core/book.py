@@ -1,0 +1,137 @@
+"""The limit order book of one instrument: two sides of price levels, each level first in, first out.
+
+Whole numbers only; the book knows prices, quantities and turns, and nothing of accounts, ids or events (`engine` does).
+Both sides are kept in the same direction by a *key*: the price for bids, its negative for asks, so a higher key is
+always the better price and one piece of code serves both. Before editing: `Level.qty` must follow every change of an
+order's `leaves_qty`, so change it through `add`, `remove` and `reduce` alone.
+"""
+
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from gateway.core.orders import Order
+from protocols.messages import Side
+
+ANY_PRICE = -(1 << 64)  # a reach below every key: what a market order may take
+
+
+class Level:
+    """One price: its orders in order of arrival, and the sum of their leaves."""
+
+    __slots__ = ("orders", "qty")
+
+    def __init__(self) -> None:
+        # An OrderedDict, because finding the first key of a plain dict walks over all that were deleted before it:
+        # eating a long level from the front would be quadratic.
+        self.orders: OrderedDict[int, Order] = OrderedDict()
+        self.qty = 0
+
+
+class BookSide:
+    """The resting orders of one side. Best price and cancel are O(1), a new price O(log n) and a short memory move."""
+
+    __slots__ = ("_keys", "_levels", "_sign")
+
+    def __init__(self, side: Side) -> None:
+        self._sign = 1 if side == Side.BUY else -1
+        self._keys: list[int] = []  # rising: the best is the last
+        self._levels: dict[int, Level] = {}
+
+    def add(self, order: Order) -> None:
+        """Put an order behind all others of its price."""
+        key = order.price * self._sign
+        level = self._levels.get(key)
+        if level is None:
+            level = self._levels[key] = Level()
+            keys = self._keys
+            if keys and key < keys[-1]:
+                keys.insert(bisect_left(keys, key), key)
+            else:
+                keys.append(key)
+        level.orders[order.order_id] = order
+        level.qty += order.leaves_qty
+
+    def remove(self, order: Order) -> None:
+        """Take out a resting order, with what it leaves; its turn is lost.
+
+        Raises:
+            KeyError: it does not rest here (our fault); nothing is changed.
+        """
+        key = order.price * self._sign
+        level = self._levels[key]
+        del level.orders[order.order_id]
+        level.qty -= order.leaves_qty
+        if not level.orders:
+            del self._levels[key]
+            keys = self._keys
+            if keys[-1] == key:
+                keys.pop()
+            else:
+                del keys[bisect_left(keys, key)]
+
+    def reduce(self, order: Order, qty: int) -> None:
+        """Lower a resting order's leaves by `qty`, less than all of it; it keeps its turn."""
+        order.leaves_qty -= qty
+        self._levels[order.price * self._sign].qty -= qty
+
+    def best(self, reach: int = ANY_PRICE) -> Order | None:
+        """The order whose turn it is, the oldest at the best price; None when nothing is within `reach`."""
+        keys = self._keys
+        if not keys or keys[-1] < reach:
+            return None
+        return next(iter(self._levels[keys[-1]].orders.values()))
+
+    def best_price(self) -> int | None:
+        """The best price, or None when the side is empty."""
+        return self._keys[-1] * self._sign if self._keys else None
+
+    def reach(self, price: int) -> int:
+        """The key down to which an order of the other side, limited at `price`, may take from this one."""
+        return price * self._sign
+
+    def is_reached(self, reach: int) -> bool:
+        """Whether the best order here is within `reach`: whether an order so limited would trade."""
+        keys = self._keys
+        return bool(keys) and keys[-1] >= reach
+
+    def quote(self, reach: int, qty: int) -> tuple[int, int]:
+        """What taking up to `qty` within `reach` would give: (quantity, price x quantity). Looks at levels only."""
+        left, amount = qty, 0
+        for key in reversed(self._keys):
+            if not left or key < reach:
+                break
+            taken = min(left, self._levels[key].qty)
+            amount += taken * key * self._sign
+            left -= taken
+        return qty - left, amount
+
+    def orders(self, reach: int = ANY_PRICE) -> Iterator[Order]:
+        """The resting orders within `reach`, in the order in which they would trade. Change nothing while iterating."""
+        for key in reversed(self._keys):
+            if key < reach:
+                return
+            yield from self._levels[key].orders.values()
+
+    def levels(self, depth: int) -> list[tuple[int, int, int]]:
+        """The best `depth` levels as (price, quantity, number of orders), best first."""
+        chosen = self._keys[: -depth - 1 : -1]
+        return [(key * self._sign, self._levels[key].qty, len(self._levels[key].orders)) for key in chosen]
+
+
+class Book:
+    """Both sides of one instrument."""
+
+    __slots__ = ("asks", "bids")
+
+    def __init__(self) -> None:
+        self.bids = BookSide(Side.BUY)
+        self.asks = BookSide(Side.SELL)
+
+    def own(self, side: int) -> BookSide:
+        """Where an order of `side` rests."""
+        return self.bids if side == Side.BUY else self.asks
+
+    def opposite(self, side: int) -> BookSide:
+        """What an order of `side` takes from."""
+        return self.asks if side == Side.BUY else self.bids

@@ -1,0 +1,76 @@
+"""The reference engine in this process, as the road sees a matching core: answers come before `submit` returns.
+
+There is no window to wait for, so the credit is always whole, but for the moment in which the sink is being told: a
+command handed over from inside the sink would have its events overtake those still being told.
+"""
+
+from collections.abc import Sequence
+
+from gateway.core.engine import Engine
+from gateway.core.matching import EventSink
+from protocols.errors import LocalProtocolError
+from protocols.messages import AnyCommand, AnyEvent
+
+
+class EmbeddedCore:
+    """A `MatchingCore` in memory. It keeps nothing beyond the process; who wants durability journals around it."""
+
+    def __init__(self, engine: Engine, window: int) -> None:
+        self.engine = engine
+        self._window = window
+        self._sink: EventSink | None = None
+        self._is_telling = False
+
+    @property
+    def epoch(self) -> str:
+        """The incarnation of the event streams."""
+        return self.engine.epoch
+
+    @property
+    def credit(self) -> int:
+        """How many commands may be handed over now: the window, or 0 from inside the sink."""
+        return 0 if self._is_telling else self._window
+
+    def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
+        """Execute one tick's commands in order, then tell the sink all their events in one call (none: no call).
+
+        Raises:
+            LocalProtocolError: more commands than `credit`, or nobody subscribed; nothing was executed.
+        """
+        if len(commands) > self.credit:
+            raise LocalProtocolError(f"{len(commands)} commands with a credit of {self.credit}")
+        if self._sink is None:
+            raise LocalProtocolError("nobody subscribed to the events")
+        execute = self.engine.execute
+        events: list[AnyEvent] = []
+        for command in commands:
+            events += execute(command, now_ns)
+        self._tell(self._sink, events)
+
+    def set_state(self, state: str, now_ns: int) -> None:
+        """Put the venue in state `normal`, `cancel_only` or `halted`, and tell the sink.
+
+        Raises:
+            LocalProtocolError: called from inside the sink, or nobody subscribed; nothing is changed.
+            KeyError: no such state; nothing is changed.
+        """
+        if self._sink is None or self._is_telling:
+            raise LocalProtocolError("the state is set from outside the sink, after subscribe")
+        self._tell(self._sink, [self.engine.set_state(state, now_ns)])
+
+    def subscribe(self, sink: EventSink) -> None:
+        """Set the one receiver of events."""
+        self._sink = sink
+
+    def latest_seq(self, account: int) -> int:
+        """The number of the account's latest event, 0 when there is none."""
+        return self.engine.latest_seq(account)
+
+    def _tell(self, sink: EventSink, events: list[AnyEvent]) -> None:
+        if not events:
+            return
+        self._is_telling = True
+        try:
+            sink(events)
+        finally:
+            self._is_telling = False

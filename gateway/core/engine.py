@@ -1,0 +1,319 @@
+"""The reference matching core: commands in, numbered events out. Pure, deterministic, idempotent by cmd_id.
+
+The same commands with the same times give the same events, whatever the process: nothing here reads a clock, draws a
+random number or depends on hashing. A command whose cmd_id is not above the last one of its session and lane is dropped
+without a trace, so a second hand-over is harmless. Within one command the order of events is: its own answer (NEW,
+REPLACED, ...); for each trade the taker's report and the maker's; then what became of the taker's remainder.
+
+An order is judged by what is known of its id first (a duplicate stays one in a halted market), then by its deadline,
+the market's state, its terms. There are no fees, and no self-match prevention unless asked for: Stp.DEFAULT is NONE.
+"""
+
+import hashlib
+
+from gateway.core import snapshots
+from gateway.core.acceptance import MAX_AMOUNT, Denial, check_new, check_replace
+from gateway.core.book import Book
+from gateway.core.matcher import Matcher
+from gateway.core.orders import Account, Ledger, Order, order_of
+from gateway.core.reports import Reports, status_of
+from protocols.errors import (
+    BAD_NOTIONAL,
+    CANCEL_ONLY,
+    DEAD_MAN,
+    DISCONNECTED,
+    DUPLICATE_ID,
+    EXPIRED_IN_QUEUE,
+    EXPIRED_ON_ARRIVAL,
+    MARKET_HALTED,
+    OPERATOR,
+    TOO_LATE,
+    UNKNOWN_ORDER,
+    UNKNOWN_SYMBOL,
+    UNSUPPORTED_COMBINATION,
+    WOULD_TAKE,
+)
+from protocols.instruments import Instrument
+from protocols.messages import (
+    COD_EXEMPT,
+    POSS_RESEND,
+    POST_ONLY,
+    AnyCommand,
+    AnyEvent,
+    CancelOrder,
+    EngineState,
+    ExecType,
+    Lane,
+    MassCancel,
+    NewOrder,
+    OrderEvent,
+    OrdStatus,
+    Origin,
+    QueryOrders,
+    ReplaceOrder,
+    pack_cmd_id,
+)
+
+_LANE_SPAN = pack_cmd_id(0, Lane.CANCEL, 0)  # n lies below it, session and lane above
+
+_STATES: dict[str, Denial | None] = {
+    "normal": None,
+    "cancel_only": (CANCEL_ONLY, "the market takes cancels only"),
+    "halted": (MARKET_HALTED, "the market is halted"),
+}
+_UNASKED: dict[Origin, Denial] = {
+    Origin.COD: (DISCONNECTED, "cancelled on disconnect"),
+    Origin.DEAD_MAN: (DEAD_MAN, "cancelled by the dead-man's switch"),
+    Origin.OPERATOR: (OPERATOR, "cancelled by the operator"),
+}
+_USED: Denial = (DUPLICATE_ID, "client order id was used before")
+_UNKNOWN: Denial = (UNKNOWN_ORDER, "unknown order")
+_FINISHED: Denial = (TOO_LATE, "the order has finished")
+_WOULD_TAKE: Denial = (WOULD_TAKE, "post-only order would trade at once")
+
+
+class Engine:
+    """One venue: a book per instrument, a numbered event stream per account.
+
+    Args:
+        instruments: what trades; their order in the tuple means nothing.
+        dedupe_ids: used client order ids remembered per account, beside those of open orders.
+        epoch: name of this incarnation of the event streams.
+    """
+
+    def __init__(self, instruments: tuple[Instrument, ...], dedupe_ids: int, epoch: str) -> None:
+        self.epoch = epoch
+        self.state = "normal"
+        self._dedupe_ids = dedupe_ids
+        self._books = {instrument.id: Book() for instrument in instruments}
+        self._highest: dict[int, int] = {}  # by session and lane: the last n that was carried out
+        self._order_id = 0
+        self._ledger = Ledger(dedupe_ids)
+        self._reports = Reports(self._ledger, exec_id=0, now_ns=0)
+        self._matcher = Matcher(self._ledger, self._reports, trade_id=0)
+
+    def execute(self, command: AnyCommand, now_ns: int) -> list[AnyEvent]:
+        """Carry out one command and give its events, in order; none when its cmd_id was seen before.
+
+        now_ns: core time, ns UTC; a value before the last one counts as the last one.
+        """
+        lane, n = divmod(command.cmd_id, _LANE_SPAN)
+        if n <= self._highest.get(lane, 0):
+            return []
+        self._highest[lane] = n
+        reports = self._reports
+        account = reports.begin(command, now_ns)
+        if isinstance(command, NewOrder):
+            self._place(command, account)
+        elif isinstance(command, CancelOrder):
+            self._cancel(command, account)
+        elif isinstance(command, ReplaceOrder):
+            self._replace(command, account)
+        elif isinstance(command, MassCancel):
+            self._mass_cancel(command, account)
+        else:
+            reports.listing(command, _asked_for(command, account))
+        return reports.take()
+
+    def set_state(self, state: str, now_ns: int) -> EngineState:
+        """Put the venue in state `normal`, `cancel_only` (4011 to New and Replace) or `halted` (4010); give the notice.
+
+        Raises:
+            KeyError: no such state (our fault); nothing is changed.
+        """
+        denial = _STATES[state]
+        self.state = state
+        reports = self._reports
+        reports.now_ns = max(reports.now_ns, now_ns)
+        return EngineState(0, 0, 0, reports.now_ns, state, 0, denial[1] if denial else "the market is open")
+
+    def latest_seq(self, account: int) -> int:
+        """The number of the account's latest event, 0 when there is none."""
+        found = self._ledger.accounts.get(account)
+        return found.seq if found else 0
+
+    def open_orders(self, account: int) -> list[OrderEvent]:
+        """The account's open orders in order of entry, as ORDER_STATUS events with seq 0."""
+        found = self._ledger.accounts.get(account)
+        return [status_of(order, 0, 0, self._reports.now_ns) for order in found.open.values()] if found else []
+
+    def depth(self, instrument: int, levels: int = 10) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
+        """The best bids and the best asks of an instrument as (price, quantity, orders), best first."""
+        book = self._books[instrument]
+        return book.bids.levels(levels), book.asks.levels(levels)
+
+    # -- the whole state -----------------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """The whole state as msgpack: an engine that restores it goes on exactly as this one would."""
+        counters = snapshots.Counters(
+            self._reports.now_ns, self._order_id, self._reports.exec_id, self._matcher.trade_id
+        )
+        return snapshots.encode(self.epoch, self.state, counters, self._highest, self._ledger, self._books)
+
+    def restore(self, data: bytes) -> None:
+        """Take over the state that `snapshot` gave, epoch included; instruments and dedupe_ids stay this engine's own.
+
+        Raises:
+            ValueError: no sound snapshot, or open orders in an instrument that is not here; nothing is changed.
+        """
+        image = snapshots.decode(data)
+        if image.state not in _STATES:
+            raise ValueError(f"snapshot: unknown state {image.state!r}")
+        books = {instrument: Book() for instrument in self._books}
+        ledger = snapshots.rebuild(image, Ledger(self._dedupe_ids), books)
+        self.epoch, self.state = image.epoch, image.state
+        self._books, self._ledger, self._highest = books, ledger, image.highest
+        self._order_id = image.counters.order_id
+        self._reports = Reports(ledger, image.counters.exec_id, image.counters.now_ns)
+        self._matcher = Matcher(ledger, self._reports, image.counters.trade_id)
+
+    def digest(self) -> str:
+        """A fingerprint of the whole state (SHA-256, hex): equal wherever the same commands were carried out."""
+        return hashlib.sha256(self.snapshot()).hexdigest()
+
+    # -- the commands --------------------------------------------------------------------------------------------
+
+    def _place(self, command: NewOrder, account: Account) -> None:
+        known = account.by_cl_ord_id.get(command.cl_ord_id)
+        if known is not None:
+            if command.flags & POSS_RESEND:
+                self._reports.duplicate(known)
+            else:
+                self._reports.reject(command, _USED, known.order_id)
+            return
+        denial = self._why_barred(command, account) or check_new(command) or self._why_not_here(command)
+        if denial is not None:
+            self._reports.reject(command, denial, 0)
+            return
+        self._order_id += 1
+        order = order_of(command, self._order_id, self._reports.now_ns)
+        account.admit(order)
+        self._reports.change(order, ExecType.NEW)
+        self._matcher.work(order, self._books[order.instrument])
+
+    def _cancel(self, command: CancelOrder, account: Account) -> None:
+        order = _named(command, account)
+        denial = _why_gone(order)
+        if order is None or denial is not None:
+            self._reports.reject_cancel(command, order, denial or _UNKNOWN, "1")
+            return
+        self._take_out(order)
+        self._reports.change(order, ExecType.CANCELED, command.cl_ord_id, order.cl_ord_id)
+
+    def _replace(self, command: ReplaceOrder, account: Account) -> None:
+        order = _named(command, account)
+        used_by = account.by_cl_ord_id.get(command.cl_ord_id)
+        if used_by is not None and command.flags & POSS_RESEND and (order is None or order is used_by):
+            self._reports.duplicate(used_by)
+            return
+        denial = _USED if used_by is not None else self._why_unchangeable(command, account, order)
+        if order is None or denial is not None:
+            self._reports.reject_cancel(command, order, denial or _UNKNOWN, "2")
+            return
+        self._change(order, command)
+
+    def _change(self, order: Order, command: ReplaceOrder) -> None:
+        """Carry out a replace that nothing speaks against."""
+        book = self._books[order.instrument]
+        own, previous = book.own(order.side), order.cl_ord_id
+        leaves = command.qty - order.cum_qty
+        keeps_turn = command.price == order.price and leaves < order.leaves_qty
+        if keeps_turn:
+            own.reduce(order, order.leaves_qty - leaves)
+        else:
+            own.remove(order)
+            order.price, order.leaves_qty = command.price, leaves
+        order.qty = command.qty
+        # Post-only can be added but does not lapse: no one must become a taker by leaving a field out.
+        order.flags |= command.flags & POST_ONLY
+        self._ledger.rename(order, command.cl_ord_id, command.sent_at, self._reports.now_ns)
+        self._reports.change(order, ExecType.REPLACED, orig_cl_ord_id=previous)
+        if not keeps_turn:
+            self._matcher.work(order, book)
+
+    def _mass_cancel(self, command: MassCancel, account: Account) -> None:
+        code, text = _UNASKED.get(command.origin, (0, ""))
+        chosen = [order for order in account.open.values() if _is_in_scope(order, command)]
+        for order in chosen:
+            self._take_out(order)
+            self._reports.change(order, ExecType.CANCELED, code=code, text=text)
+        self._reports.mass_cancel_done(command, len(chosen))
+
+    def _take_out(self, order: Order) -> None:
+        self._books[order.instrument].own(order.side).remove(order)
+        self._ledger.finish(order, OrdStatus.CANCELED, self._reports.now_ns)
+
+    # -- the refusals --------------------------------------------------------------------------------------------
+
+    def _why_barred(self, command: NewOrder | ReplaceOrder, account: Account) -> Denial | None:
+        """What bars a New or Replace whatever its terms: a doubtful retry, its deadline, the state of the market."""
+        if command.flags & POSS_RESEND and account.may_be_forgotten(command.sent_at):
+            return EXPIRED_ON_ARRIVAL, "a retry older than the ids remembered, or without its first time"
+        if command.deadline and self._reports.now_ns > command.deadline:
+            return EXPIRED_IN_QUEUE, "its validity window ended before the engine saw it"
+        return _STATES[self.state]
+
+    def _why_not_here(self, command: NewOrder) -> Denial | None:
+        book = self._books.get(command.instrument)
+        if book is None:
+            return UNKNOWN_SYMBOL, "unknown instrument"
+        if command.flags & POST_ONLY and _would_take(book, command.side, command.price):
+            return _WOULD_TAKE
+        return None
+
+    def _why_unchangeable(self, command: ReplaceOrder, account: Account, order: Order | None) -> Denial | None:
+        denial = self._why_barred(command, account) or _why_gone(order) or check_replace(command)
+        if order is None or denial is not None:
+            return denial
+        if (command.side and command.side != order.side) or (command.ord_type and command.ord_type != order.ord_type):
+            return UNSUPPORTED_COMBINATION, "side and type of an order cannot be changed"
+        if command.qty <= order.cum_qty:
+            return TOO_LATE, "the order has already traded that much"
+        if order.cum_quote + command.price * (command.qty - order.cum_qty) > MAX_AMOUNT:
+            return BAD_NOTIONAL, "price x quantity is too large"
+        is_post_only = (order.flags | command.flags) & POST_ONLY
+        if is_post_only and _would_take(self._books[order.instrument], order.side, command.price):
+            return _WOULD_TAKE
+        return None
+
+
+def _would_take(book: Book, side: int, price: int) -> bool:
+    other = book.opposite(side)
+    return other.is_reached(other.reach(price))
+
+
+def _named(command: CancelOrder | ReplaceOrder, account: Account) -> Order | None:
+    """The account's order that the command names, in the instrument it names; 0 = any instrument."""
+    order = account.find(command.order_id, command.orig_cl_ord_id)
+    if order is not None and command.instrument and command.instrument != order.instrument:
+        return None
+    return order
+
+
+def _why_gone(order: Order | None) -> Denial | None:
+    if order is None:
+        return _UNKNOWN
+    return None if order.is_open else _FINISHED
+
+
+def _is_in_scope(order: Order, command: MassCancel) -> bool:
+    return not (
+        (command.instrument and order.instrument != command.instrument)
+        or (command.side and order.side != command.side)
+        or (command.tag and order.tag != command.tag)
+        or (command.only_session and order.session != command.session)
+        or (command.keep_exempt and order.flags & COD_EXEMPT)
+    )
+
+
+def _asked_for(query: QueryOrders, account: Account) -> list[Order]:
+    """One order when it is named, whatever became of it; else the open ones, or with open_only False all remembered."""
+    if query.order_id or query.cl_ord_id:
+        named = account.find(query.order_id, query.cl_ord_id)
+        orders = [named] if named is not None else []
+    else:
+        orders = list((account.open if query.open_only else account.by_order_id).values())
+    if query.instrument:
+        return [order for order in orders if order.instrument == query.instrument]
+    return orders

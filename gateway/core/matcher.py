@@ -1,0 +1,119 @@
+"""How an incoming order trades: price, then time, within its limit; and what becomes of the part that did not trade.
+
+Events per trade: the taker's report, then the maker's. Self-match prevention follows the taker's wish and looks only
+at orders of the taker's own account (with a group: at those of the same group). A group never reaches into another
+account: its name is the client's to choose, and a guessed one must not cancel a stranger's orders.
+"""
+
+from gateway.core.acceptance import MAX_AMOUNT
+from gateway.core.book import ANY_PRICE, Book, BookSide
+from gateway.core.orders import Ledger, Order
+from gateway.core.reports import Reports
+from protocols.errors import BAD_NOTIONAL, NO_LIQUIDITY, SELF_MATCH
+from protocols.messages import ExecType, OrdStatus, OrdType, Stp, Tif
+
+_TEXTS = {
+    NO_LIQUIDITY: "no liquidity within the order's limit",
+    SELF_MATCH: "self-match prevention",
+    BAD_NOTIONAL: "the traded amount would be too large",
+}
+_EXPIRES_MAKER = frozenset((Stp.EXPIRE_MAKER, Stp.EXPIRE_BOTH))
+
+
+class Matcher:
+    """Works orders against books. `trade_id` is the last one given."""
+
+    __slots__ = ("_ledger", "_reports", "trade_id")
+
+    def __init__(self, ledger: Ledger, reports: Reports, trade_id: int) -> None:
+        self.trade_id = trade_id
+        self._ledger = ledger
+        self._reports = reports
+
+    def work(self, order: Order, book: Book) -> None:
+        """Trade an open order that does not rest with the other side; let the remainder rest, or end it."""
+        side = book.opposite(order.side)
+        is_limit = order.ord_type == OrdType.LIMIT
+        reach = side.reach(order.price) if is_limit else ANY_PRICE
+        code = 0
+        if side.is_reached(reach) and (order.tif != Tif.FOK or _fills_whole(order, side, reach)):
+            code = self._take(order, side, reach)
+        if not order.leaves_qty:
+            return
+        if code == 0 and is_limit and order.tif == Tif.GTC:
+            book.own(order.side).add(order)
+        else:
+            code = code or NO_LIQUIDITY
+            self._ledger.finish(order, OrdStatus.CANCELED, self._reports.now_ns)
+            self._reports.change(order, ExecType.CANCELED, code=code, text=_TEXTS[code])
+
+    def _take(self, taker: Order, side: BookSide, reach: int) -> int:
+        """Trade with `side` down to `reach`. Gives 0, or the code for which the taker must not go on."""
+        prevents = taker.stp > Stp.NONE
+        while taker.leaves_qty:
+            maker = side.best(reach)
+            if maker is None:
+                break
+            if prevents and _is_self(taker, maker):
+                if taker.stp in _EXPIRES_MAKER:
+                    self._expire(maker, side)
+                if taker.stp != Stp.EXPIRE_MAKER:
+                    return SELF_MATCH
+                continue
+            qty = min(taker.leaves_qty, maker.leaves_qty)
+            if taker.cum_quote + qty * maker.price > MAX_AMOUNT:
+                return BAD_NOTIONAL
+            self._trade(taker, maker, side, qty)
+        return 0
+
+    def _trade(self, taker: Order, maker: Order, side: BookSide, qty: int) -> None:
+        price = maker.price
+        self.trade_id += 1
+        fill = (qty, price, self.trade_id)
+        taker.leaves_qty -= qty
+        self._book_fill(taker, qty, price)
+        self._reports.change(taker, ExecType.TRADE, fill=fill)
+        if qty == maker.leaves_qty:
+            side.remove(maker)
+            maker.leaves_qty = 0
+        else:
+            side.reduce(maker, qty)
+        self._book_fill(maker, qty, price)
+        self._reports.change_of_maker(maker, ExecType.TRADE, fill)
+
+    def _book_fill(self, order: Order, qty: int, price: int) -> None:
+        order.cum_qty += qty
+        order.cum_quote += qty * price
+        if order.leaves_qty:
+            order.status = OrdStatus.PARTIALLY_FILLED
+        else:
+            self._ledger.finish(order, OrdStatus.FILLED, self._reports.now_ns)
+
+    def _expire(self, maker: Order, side: BookSide) -> None:
+        side.remove(maker)
+        self._ledger.finish(maker, OrdStatus.CANCELED, self._reports.now_ns)
+        self._reports.change_of_maker(maker, ExecType.CANCELED, code=SELF_MATCH, text=_TEXTS[SELF_MATCH])
+
+
+def _is_self(taker: Order, maker: Order) -> bool:
+    return maker.account == taker.account and (not taker.stp_group or taker.stp_group == maker.stp_group)
+
+
+def _fills_whole(taker: Order, side: BookSide, reach: int) -> bool:
+    """Whether a fill-or-kill order would trade to the last lot, with self-match prevention taken into account."""
+    wanted = taker.leaves_qty
+    if taker.stp <= Stp.NONE:
+        qty, amount = side.quote(reach, wanted)
+        return qty == wanted and amount <= MAX_AMOUNT
+    left, amount = wanted, 0
+    for maker in side.orders(reach):
+        if _is_self(taker, maker):
+            if taker.stp != Stp.EXPIRE_MAKER:
+                return False
+            continue
+        qty = min(left, maker.leaves_qty)
+        amount += qty * maker.price
+        left -= qty
+        if not left:
+            break
+    return not left and amount <= MAX_AMOUNT

@@ -1,0 +1,183 @@
+"""Orders of the core, and what each account is remembered by: its stream number, its open orders, its used ids.
+
+An id that is no longer the current one of an open order (it finished, or was replaced) is *retired*: it goes to the
+end of its account's queue and is forgotten when `dedupe_ids` younger ones have retired. That bounds the memory, the ids
+of an order replaced without end included. Before editing: when an id is forgotten, `forgotten_until` must rise to cover
+its first use, or a late retry of it would place a second order.
+"""
+
+from collections import deque
+
+import msgspec
+
+from protocols.messages import POSS_RESEND, NewOrder, OrdStatus, OrdType, Origin, Side, Stp, Tif
+
+MAX_RETIRED = 4_000_000  # retired ids of all accounts together
+_SHED = 1_024  # forgotten at a time when that is exceeded: finding the largest account is paid once for so many
+
+
+class Order(msgspec.Struct, gc=False, array_like=True):
+    """One accepted order. While it is open qty = cum_qty + leaves_qty; when it has finished leaves_qty is 0.
+
+    Prices and quantities in the instrument's exponents, times in ns UTC. sent_at: as the client gave it with cl_ord_id.
+    """
+
+    order_id: int
+    account: int
+    session: int
+    origin: Origin
+    cl_ord_id: str
+    instrument: int
+    side: Side
+    ord_type: OrdType
+    tif: Tif
+    qty: int
+    price: int
+    flags: int
+    stp: Stp
+    stp_group: str
+    tag: str
+    sent_at: int
+    created_at: int
+    leaves_qty: int
+    cum_qty: int = 0
+    cum_quote: int = 0
+    status: OrdStatus = OrdStatus.NEW
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still trade or be cancelled."""
+        status = self.status
+        return status is OrdStatus.NEW or status is OrdStatus.PARTIALLY_FILLED
+
+
+def order_of(command: NewOrder, order_id: int, now_ns: int) -> Order:
+    """The order that `command` asks for, untraded."""
+    return Order(
+        order_id,
+        command.account,
+        command.session,
+        command.origin,
+        command.cl_ord_id,
+        command.instrument,
+        command.side,
+        command.ord_type,
+        command.tif,
+        command.qty,
+        command.price,
+        command.flags & ~POSS_RESEND,  # tells of the message, not of the order
+        command.stp,
+        command.stp_group,
+        command.tag,
+        command.sent_at,
+        now_ns,
+        command.qty,
+    )
+
+
+class Retired(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A used id in the queue to be forgotten.
+
+    used_until: no first attempt with this id is younger, ns UTC. That is when it retired, or what the client called its
+    first attempt if that is later: a client whose clock runs ahead of ours must not slip an old order through.
+    """
+
+    cl_ord_id: str
+    used_until: int
+
+
+class Account:
+    """What the core remembers of one account."""
+
+    __slots__ = ("by_cl_ord_id", "by_order_id", "forgotten_until", "id", "open", "retired", "seq")
+
+    def __init__(self, account: int) -> None:
+        self.id = account
+        self.seq = 0  # number of the latest event of its stream
+        self.open: dict[int, Order] = {}  # by order_id, in order of entry
+        self.by_order_id: dict[int, Order] = {}  # the open ones and those not yet forgotten
+        self.by_cl_ord_id: dict[str, Order] = {}  # current and retired ids
+        self.retired: deque[Retired] = deque()
+        self.forgotten_until = -1  # -1 = no id was forgotten yet
+
+    def admit(self, order: Order) -> None:
+        """Remember a new open order by both its ids, which must be unused."""
+        self.open[order.order_id] = order
+        self.by_order_id[order.order_id] = order
+        self.by_cl_ord_id[order.cl_ord_id] = order
+
+    def find(self, order_id: int, cl_ord_id: str) -> Order | None:
+        """The order of that name: order_id or any remembered id of its chain, or both when they agree; else None."""
+        if not cl_ord_id:
+            return self.by_order_id.get(order_id)
+        order = self.by_cl_ord_id.get(cl_ord_id)
+        if order is not None and order_id and order.order_id != order_id:
+            return None
+        return order
+
+    def may_be_forgotten(self, sent_at: int) -> bool:
+        """Whether an unknown id, first sent at `sent_at` (0 = not told), may be one that was known and forgotten."""
+        return self.forgotten_until >= 0 and (not sent_at or sent_at <= self.forgotten_until)
+
+    def forget_oldest(self) -> None:
+        """Forget the id that retired first, and its order with its last id."""
+        oldest = self.retired.popleft()
+        order = self.by_cl_ord_id.pop(oldest.cl_ord_id)
+        if order.cl_ord_id == oldest.cl_ord_id:  # the last of its chain: only finished orders retire that one
+            del self.by_order_id[order.order_id]
+        self.forgotten_until = max(self.forgotten_until, oldest.used_until)
+
+
+class Ledger:
+    """All accounts, and the bound on what is remembered of them. dedupe_ids: retired ids kept per account."""
+
+    __slots__ = ("_dedupe_ids", "_max_retired", "_retired", "accounts")
+
+    def __init__(self, dedupe_ids: int, max_retired: int = MAX_RETIRED) -> None:
+        self._dedupe_ids = dedupe_ids
+        self._max_retired = max_retired
+        self._retired = 0
+        self.accounts: dict[int, Account] = {}
+
+    def account(self, account: int) -> Account:
+        """The account of that id, opened at its first command."""
+        found = self.accounts.get(account)
+        if found is None:
+            found = self.accounts[account] = Account(account)
+        return found
+
+    def finish(self, order: Order, status: OrdStatus, now_ns: int) -> None:
+        """Close an open order: it leaves nothing and its id retires."""
+        order.status = status
+        order.leaves_qty = 0
+        account = self.accounts[order.account]
+        del account.open[order.order_id]
+        self._retire(account, order.cl_ord_id, max(now_ns, order.sent_at))
+
+    def rename(self, order: Order, cl_ord_id: str, sent_at: int, now_ns: int) -> None:
+        """Give an open order its next id, which must be unused; the one it had retires."""
+        account = self.accounts[order.account]
+        old_id, old_sent_at = order.cl_ord_id, order.sent_at
+        order.cl_ord_id, order.sent_at = cl_ord_id, sent_at
+        account.by_cl_ord_id[cl_ord_id] = order
+        self._retire(account, old_id, max(now_ns, old_sent_at))
+
+    def adopt(self, account: Account) -> None:
+        """Take in an account as a snapshot held it."""
+        self.accounts[account.id] = account
+        self._retired += len(account.retired)
+
+    def _retire(self, account: Account, cl_ord_id: str, used_until: int) -> None:
+        account.retired.append(Retired(cl_ord_id, used_until))
+        self._retired += 1
+        while len(account.retired) > self._dedupe_ids:
+            account.forget_oldest()
+            self._retired -= 1
+        if self._retired > self._max_retired:
+            self._shed()
+
+    def _shed(self) -> None:
+        largest = max(self.accounts.values(), key=lambda account: len(account.retired))
+        for _ in range(min(_SHED, len(largest.retired))):
+            largest.forget_oldest()
+            self._retired -= 1

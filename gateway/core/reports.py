@@ -1,0 +1,245 @@
+"""The engine's voice: it numbers the events of one command and collects them in order.
+
+`begin` opens a command, `take` gives what it caused. OrderEvent, CancelRejected and MassCancelDone take the next number
+of their account's stream; states that were only asked for (ORDER_STATUS, OrderList) take none and have exec_id 0, which
+is what FIX 4.4 has for ExecID(17) on ExecType(150)=I. Before editing: `_tell`, on the hottest path of the core, builds
+its Struct by position (tests/bench/engine_execute.py), so the order of its arguments is that of `protocols.messages`.
+"""
+
+from gateway.core.acceptance import Denial
+from gateway.core.orders import Account, Ledger, Order
+from protocols.messages import (
+    DUPLICATE,
+    POSS_RESEND,
+    AnyCommand,
+    AnyEvent,
+    CancelOrder,
+    CancelRejected,
+    ExecType,
+    MassCancel,
+    MassCancelDone,
+    NewOrder,
+    OrderEvent,
+    OrderList,
+    OrdStatus,
+    Origin,
+    QueryOrders,
+    ReplaceOrder,
+)
+
+NO_FILL = (0, 0, 0)
+
+
+class Reports:
+    """Events of the command in hand. `exec_id` is the last one given, `now_ns` the core's time."""
+
+    __slots__ = ("_account", "_cmd_id", "_events", "_ledger", "_origin", "exec_id", "now_ns")
+
+    def __init__(self, ledger: Ledger, exec_id: int, now_ns: int) -> None:
+        self.exec_id = exec_id
+        self.now_ns = now_ns
+        self._ledger = ledger
+        self._events: list[AnyEvent] = []
+        self._account = Account(0)
+        self._cmd_id = 0
+        self._origin = Origin.OPERATOR
+
+    def begin(self, command: AnyCommand, now_ns: int) -> Account:
+        """Open a command: what follows is told as its doing. Gives its account. Time never goes back."""
+        self.now_ns = max(self.now_ns, now_ns)
+        self._events = []
+        self._account = self._ledger.account(command.account)
+        self._cmd_id = command.cmd_id
+        self._origin = command.origin
+        return self._account
+
+    def take(self) -> list[AnyEvent]:
+        """The events of the command, in order; the list is the caller's."""
+        return self._events
+
+    def change(
+        self,
+        order: Order,
+        exec_type: ExecType,
+        cl_ord_id: str = "",
+        orig_cl_ord_id: str = "",
+        fill: tuple[int, int, int] = NO_FILL,
+        code: int = 0,
+        text: str = "",
+    ) -> None:
+        """A change of the commanding account's order, caused by the command. fill: (quantity, price, trade_id)."""
+        self._tell(
+            order,
+            self._account,
+            self._cmd_id,
+            self._origin,
+            exec_type,
+            cl_ord_id,
+            orig_cl_ord_id,
+            fill,
+            False,
+            code,
+            text,
+        )
+
+    def change_of_maker(
+        self, order: Order, exec_type: ExecType, fill: tuple[int, int, int] = NO_FILL, code: int = 0, text: str = ""
+    ) -> None:
+        """A change of a resting order that someone else's command brought about: cmd_id 0, the order's own origin."""
+        owner = self._ledger.accounts[order.account]
+        self._tell(order, owner, 0, order.origin, exec_type, "", "", fill, True, code, text)
+
+    def reject(self, command: NewOrder, denial: Denial, first_order_id: int) -> None:
+        """The refusal of a new order. first_order_id: the order that has its id already, 0 = none."""
+        account = self._account
+        account.seq += 1
+        self.exec_id += 1
+        event = OrderEvent(
+            account.id,
+            account.seq,
+            command.cmd_id,
+            self.now_ns,
+            self.exec_id,
+            ExecType.REJECTED,
+            OrdStatus.REJECTED,
+            first_order_id,
+            command.cl_ord_id,
+            command.instrument,
+            command.side,
+            command.ord_type,
+            command.tif,
+            command.qty,
+            0,
+            0,
+            price=command.price,
+            stop_px=command.stop_px,
+            code=denial[0],
+            text=denial[1],
+            tag=command.tag,
+            flags=command.flags & ~POSS_RESEND,
+            session=command.session,
+            origin=command.origin,
+        )
+        self._events.append(event)
+
+    def reject_cancel(
+        self, command: CancelOrder | ReplaceOrder, order: Order | None, denial: Denial, response_to: str
+    ) -> None:
+        """The refusal of a cancel (`response_to` "1") or replace ("2"); order None = unknown."""
+        account = self._account
+        account.seq += 1
+        event = CancelRejected(
+            account.id,
+            account.seq,
+            command.cmd_id,
+            self.now_ns,
+            command.cl_ord_id,
+            command.orig_cl_ord_id or (order.cl_ord_id if order is not None else ""),
+            order.order_id if order is not None else 0,
+            order.status if order is not None else OrdStatus.REJECTED,
+            response_to,
+            denial[0],
+            denial[1],
+            command.session,
+        )
+        self._events.append(event)
+
+    def mass_cancel_done(self, command: MassCancel, affected: int) -> None:
+        """The end of a mass cancel."""
+        account = self._account
+        account.seq += 1
+        head = (account.id, account.seq, command.cmd_id, self.now_ns)
+        self._events.append(MassCancelDone(*head, command.cl_ord_id, affected, 0, command.session))
+
+    def duplicate(self, order: Order) -> None:
+        """The answer to a retry of a known id: the order as it is now. Takes no number; seq is the latest one."""
+        self._events.append(status_of(order, self._account.seq, self._cmd_id, self.now_ns, DUPLICATE))
+
+    def listing(self, command: QueryOrders, orders: list[Order]) -> None:
+        """The answer to a query."""
+        account, cmd_id, now_ns = self._account, self._cmd_id, self.now_ns
+        rows = tuple([status_of(order, 0, cmd_id, now_ns) for order in orders])
+        self._events.append(OrderList(account.id, account.seq, cmd_id, now_ns, command.req_id, rows, command.session))
+
+    def _tell(
+        self,
+        order: Order,
+        account: Account,
+        cmd_id: int,
+        origin: Origin,
+        exec_type: ExecType,
+        cl_ord_id: str,
+        orig_cl_ord_id: str,
+        fill: tuple[int, int, int],
+        is_maker: bool,
+        code: int,
+        text: str,
+    ) -> None:
+        account.seq += 1
+        self.exec_id += 1
+        last_qty, last_px, trade_id = fill
+        event = OrderEvent(
+            account.id,
+            account.seq,
+            cmd_id,
+            self.now_ns,
+            self.exec_id,
+            exec_type,
+            order.status,
+            order.order_id,
+            cl_ord_id or order.cl_ord_id,
+            order.instrument,
+            order.side,
+            order.ord_type,
+            order.tif,
+            order.qty,
+            order.cum_qty,
+            order.leaves_qty,
+            order.cum_quote,
+            order.price,
+            0,  # stop_px: no stop orders here
+            orig_cl_ord_id,
+            last_qty,
+            last_px,
+            trade_id,
+            is_maker and trade_id > 0,
+            0,  # fee: this engine has no fee schedule
+            "",
+            code,
+            text,
+            order.tag,
+            order.flags,
+            order.session,
+            origin,
+            order.created_at,
+        )
+        self._events.append(event)
+
+
+def status_of(order: Order, seq: int, cmd_id: int, now_ns: int, more_flags: int = 0) -> OrderEvent:
+    """The state of an order as an ORDER_STATUS event: nothing happened, so no exec_id."""
+    return OrderEvent(
+        order.account,
+        seq,
+        cmd_id,
+        now_ns,
+        0,
+        ExecType.ORDER_STATUS,
+        order.status,
+        order.order_id,
+        order.cl_ord_id,
+        order.instrument,
+        order.side,
+        order.ord_type,
+        order.tif,
+        order.qty,
+        order.cum_qty,
+        order.leaves_qty,
+        order.cum_quote,
+        order.price,
+        tag=order.tag,
+        flags=order.flags | more_flags,
+        session=order.session,
+        origin=order.origin,
+        created_at=order.created_at,
+    )

@@ -1,0 +1,73 @@
+"""Cancel-on-disconnect and the dead-man's switch: what cancels a client's orders when the client itself cannot.
+
+Both end in a MassCancel on the control lane, which is never limited and never shed. Pure: the doors say who left and
+who came back, time does the rest.
+"""
+
+from gateway.pipeline import Road
+from gateway.sessions import Session, Sessions
+from protocols.messages import MassCancel, Origin
+
+
+class Guards:
+    """Timers by session id: at most one of each kind a session."""
+
+    def __init__(self, road: Road, sessions: Sessions) -> None:
+        self._road = road
+        self._sessions = sessions
+        self._cod: dict[int, int] = {}
+        self._dead_man: dict[int, int] = {}
+        self.suspended_until_ns = 0  # a planned drain: those who come back in time keep their orders
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When the next timer fires."""
+        return min([*self._cod.values(), *self._dead_man.values()], default=None)
+
+    def tick(self, now_ns: int) -> None:
+        """Fire what is due."""
+        for timers, origin in ((self._cod, Origin.COD), (self._dead_man, Origin.DEAD_MAN)):
+            for session_id in [key for key, due_ns in timers.items() if due_ns <= now_ns]:
+                del timers[session_id]
+                self._fire(self._sessions.by_id[session_id], origin, now_ns)
+
+    def arm_dead_man(self, session: Session, due_ns: int) -> None:
+        """Cancel this session's orders at `due_ns` unless armed again before; 0 = off."""
+        self._dead_man.pop(session.id, None)
+        if due_ns:
+            self._dead_man[session.id] = due_ns
+
+    def connected(self, session: Session) -> None:
+        """The session is back: its orders stay."""
+        self._cod.pop(session.id, None)
+
+    def disconnected(self, session: Session, now_ns: int, keep_orders: bool = False) -> None:
+        """The session's link ended without a successor; `keep_orders` after a logout that left them on purpose."""
+        if session.cancel_on_disconnect != "off" and not keep_orders:
+            self._cod[session.id] = max(now_ns + session.cod_grace_ms * 1_000_000, self.suspended_until_ns)
+        elif session.id not in self._dead_man:
+            self._sessions.forget(session)
+
+    def cancel_now(self, session: Session, now_ns: int) -> None:
+        """A logout that asks for it: cancel this session's orders."""
+        self._sweep(session, session.sender.origin, True, now_ns)
+
+    def _fire(self, session: Session, origin: Origin, now_ns: int) -> None:
+        only_session = origin is Origin.DEAD_MAN or session.cancel_on_disconnect == "session"
+        self._sweep(session, origin, only_session, now_ns)
+        if not session.connected and session.id not in self._dead_man:
+            self._sessions.forget(session)
+
+    def _sweep(self, session: Session, origin: Origin, only_session: bool, now_ns: int) -> None:
+        command = MassCancel(
+            session.sender.next_cancel_id(),
+            session.client.account_id,
+            session.id,
+            origin,
+            now_ns,
+            0,
+            cl_ord_id="",
+            only_session=only_session,
+            keep_exempt=True,
+        )
+        self._road.submit(session, command, "q", None, 0, now_ns)

@@ -1,0 +1,224 @@
+"""JSON lines on standard error: each event declared once, secrets masked, control characters escaped, never in the way.
+
+Nothing is logged per message. A line is made where it is logged and written by a thread behind a bounded queue: a stuck
+pipe costs lines, which are counted and told about later, and never stops the event loop.
+"""
+
+import logging
+import queue
+import re
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from io import FileIO, RawIOBase
+
+import msgspec
+import orjson
+
+MAX_TEXT = 4_096  # characters of one value; a client chooses some of them
+MAX_QUEUED_LINES = 10_000
+_MAX_DEPTH = 4
+_MAX_ITEMS = 64
+_MASK = "***"
+
+
+class LogEvent(msgspec.Struct, frozen=True):
+    """One declared event: how grave it is, and what it tells."""
+
+    level: int
+    meaning: str
+
+
+_INFO, _WARNING, _ERROR = logging.INFO, logging.WARNING, logging.ERROR
+EVENTS: dict[str, LogEvent] = {
+    "gateway.starting": LogEvent(_INFO, "the configuration is sound; parts are being built"),
+    "gateway.started": LogEvent(_INFO, "all doors are open; `ports` names them"),
+    "gateway.draining": LogEvent(_INFO, "no new connections, new orders are refused, work in hand is finished"),
+    "gateway.stopped": LogEvent(_INFO, "everything is closed"),
+    "gateway.failed": LogEvent(_ERROR, "a part failed; the process ends"),
+    "logon.refused": LogEvent(_WARNING, "a logon was refused; the peer does not learn the cause"),
+    "session.logged_on": LogEvent(_INFO, "a session is logged on"),
+    "session.logged_out": LogEvent(_INFO, "Logout was exchanged or sent for good"),
+    "session.lost": LogEvent(_INFO, "the connection ended without a Logout; the session lives on"),
+    "session.disconnect": LogEvent(_WARNING, "we close the connection; `reason` is a coded word"),
+    "session.closed": LogEvent(_INFO, "a WebSocket connection was closed"),
+    "session.ended": LogEvent(_INFO, "a WebSocket session's connection is gone; `reason` is a coded word"),
+    "session.superseded": LogEvent(_INFO, "a newer connection proved itself and took the session over"),
+    "session.too_slow": LogEvent(_WARNING, "the peer does not read; cut, and what it missed can be replayed"),
+    "session.notice": LogEvent(_INFO, "something odd that the session layer dealt with"),
+    "session.failed": LogEvent(_ERROR, "our own mistake; this session is closed, the others go on"),
+    "guard.fired": LogEvent(_WARNING, "cancel-on-disconnect or a dead-man's switch cancelled orders"),
+    "queue.stage": LogEvent(_WARNING, "the queue to the core entered or left a stage of overload"),
+    "core.slow": LogEvent(_WARNING, "the core did not answer in time; outcomes were told as unknown"),
+    "core.state": LogEvent(_INFO, "the market or an instrument changed its state"),
+    "limits.reloaded": LogEvent(_INFO, "new limits are in force"),
+    "limits.refused": LogEvent(_ERROR, "a limits file is not sound; the old limits stay in force"),
+    "clock.offset": LogEvent(_WARNING, "our clock and the system's differ; ours leans towards it"),
+    "log.dropped": LogEvent(_WARNING, "so many lines were lost because standard error was stuck"),
+}
+
+# Names of fields whose value is never written; compared in lower case, without `-` and `_`.
+_SECRET_NAMES = frozenset(
+    {"password", "newpassword", "passwd", "secret", "sig", "signature", "xsignature", "token"}
+) | {
+    *("privatekey", "seed", "authorization", "cookie", "rawdata"),
+    *("96", "89", "554", "925", "1402", "1404"),
+}
+# RawData(96), Signature(89), Password(554), NewPassword(925), EncryptedPassword(1402), EncryptedNewPassword(1404).
+_TAGS = "96|89|554|925|1402|1404"
+# As tag=value, up to the separator; SOH may have become `|`, or `\x01` in the text of a repr.
+_FIX_SECRET = re.compile(rf"(?:(?<=\\x01)|(?<![0-9]))({_TAGS})=(?:(?!\\x01)[^\x01|])*")
+# These may hold SOH: the length field in front says where they end.
+_FIX_DATA = re.compile(r"(?<![0-9])(95|93|1401|1403)=([0-9]{1,6})[\x01|](96|89|1402|1404)=")
+# As a member or argument with a quoted value: JSON, the repr of a dict or of a Struct.
+_QUOTED_SECRET = re.compile(
+    rf"""((?:(?<![0-9])(?:{_TAGS})|passw(?:or)?d|secret|signature|token|private_key|seed|\bsig)["']?\s*[:=]\s*b?)"""
+    r"""(["'])(?:(?!\2)[^\\]|\\.)*(?:\2|$)""",
+    re.IGNORECASE | re.DOTALL,
+)
+# orjson escapes below 0x20. C1 controls, line separators and direction marks would still act on a terminal or a viewer.
+_CONTROL = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def log_event(logger: logging.Logger, name: str, *, exc_info: bool = False, **fields: object) -> None:
+    """Log the declared event `name` with these fields. A name nobody declared is logged as a warning that says so."""
+    event = EVENTS.get(name)
+    level = _WARNING if event is None else event.level
+    if event is None:
+        fields["undeclared"] = True
+    if logger.isEnabledFor(level):
+        logger.log(level, name, exc_info=exc_info, extra={"penstock_fields": fields})
+
+
+def mask(text: str) -> str:
+    """`text` without the secrets that stand in it as FIX fields or quoted values; controls escaped, cut short."""
+    size = len(text)
+    text = _QUOTED_SECRET.sub(rf"\1\2{_MASK}\2", text[:MAX_TEXT])
+    if "=" in text:
+        text = _FIX_SECRET.sub(rf"\1={_MASK}", _mask_data(text))
+    if size > MAX_TEXT:
+        text = f"{text}... ({size} characters)"
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _mask_data(text: str) -> str:
+    parts, at = [], 0
+    while found := _FIX_DATA.search(text, at):
+        parts.append(f"{text[at : found.end()]}{_MASK}")
+        at = found.end() + int(found[2])
+    return "".join((*parts, text[at:]))
+
+
+def _clean(name: str, value: object, depth: int = 0) -> object:
+    """`value` as it may be written: plain, masked, bounded in size and depth."""
+    if name.lower().replace("_", "").replace("-", "") in _SECRET_NAMES:
+        return _MASK
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, bool | float | None):
+        return value
+    if isinstance(value, int):
+        return value if -(1 << 63) <= value < 1 << 63 else str(value)
+    if isinstance(value, bytes | bytearray):
+        return mask(value.decode("utf-8", "backslashreplace"))
+    if depth < _MAX_DEPTH and isinstance(value, Mapping):
+        items = list(value.items())[:_MAX_ITEMS]
+        return {mask(str(key)): _clean(str(key), item, depth + 1) for key, item in items}
+    if depth < _MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
+        return [_clean("", item, depth + 1) for item in list(value)[:_MAX_ITEMS]]
+    return mask(str(value))
+
+
+class JsonFormatter(logging.Formatter):
+    """One record as one JSON line; lines of other libraries come out as event `log` with their text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its newline."""
+        fields = getattr(record, "penstock_fields", None)
+        line: dict[str, object] = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
+            "level": record.levelname.lower(),
+            "event": record.msg if fields is not None else "log",
+        }
+        if fields is None:
+            line["logger"] = record.name
+            line["text"] = mask(record.getMessage())
+        else:
+            line.update((key, _clean(key, value)) for key, value in fields.items() if key not in line)
+        if record.exc_info:
+            line["exception"] = mask(self.formatException(record.exc_info))
+        return orjson.dumps(line).decode()
+
+
+class LineWriter(logging.Handler):
+    """Writes lines to `stream` on a thread of its own; drops and counts them when too many wait."""
+
+    def __init__(self, stream: RawIOBase, max_lines: int = MAX_QUEUED_LINES) -> None:
+        super().__init__()
+        self.setFormatter(JsonFormatter())
+        self.dropped = 0
+        self._told = 0
+        self._stream = stream
+        self._lines: queue.Queue[str | None] = queue.Queue(max_lines)
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue one line; never waits."""
+        try:
+            self._lines.put_nowait(self.format(record))
+        except queue.Full:
+            self.dropped += 1
+        except Exception:  # a line that cannot be made must not stop what it was about
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Write what waits, for 1 s at most: a stuck pipe must not keep the process."""
+        try:
+            self._lines.put(None, timeout=1.0)
+            self._thread.join(1.0)
+        except queue.Full:
+            pass
+        super().close()
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                self._write(line)
+                if self.dropped > self._told and self._lines.empty():
+                    self._tell_dropped()
+            except (OSError, ValueError):
+                self.dropped += 1  # the reader of our standard error is gone
+
+    def _write(self, line: str) -> None:
+        rest = memoryview(line.encode("utf-8", "backslashreplace") + b"\n")
+        while rest:
+            written = self._stream.write(rest)
+            if written is None:
+                time.sleep(0.01)  # a terminal that some other program has made non-blocking
+            else:
+                rest = rest[written:]
+
+    def _tell_dropped(self) -> None:
+        lost, self._told = self.dropped - self._told, self.dropped
+        record = logging.LogRecord("penstock", _WARNING, "", 0, "log.dropped", None, None)
+        record.penstock_fields = {"lines": lost}
+        self._write(self.format(record))
+
+
+def dropped_lines() -> int:
+    """How many lines the writers of this process have lost so far, for the metric."""
+    return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, LineWriter))
+
+
+def setup(level: str, stream: RawIOBase | None = None) -> LineWriter:
+    """Send all logging of the process through one `LineWriter`, which the caller closes. level: debug, info, ..."""
+    # Not sys.stderr: a thread stuck in its lock would abort the interpreter at exit.
+    raw = FileIO(sys.stderr.fileno(), "wb", closefd=False) if stream is None else stream
+    writer = LineWriter(raw)
+    root = logging.getLogger()
+    root.handlers[:] = [writer]
+    root.setLevel(level.upper())
+    return writer

@@ -1,0 +1,385 @@
+"""The road: the one function that every order walks, from any door, and the way each report takes home.
+
+permission -> validity -> instrument rules -> limits -> queue -> core, and back to the sessions that may hear it. Each
+step either passes the order on or gives exactly one answer. Pure: no await, no socket, no clock; a tick's requests come
+in through `submit`, and `pump` hands over what the core has credit for.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from gateway import config
+from gateway.core.matching import MatchingCore
+from gateway.ingress import Ingress, Stage
+from gateway.metrics import Metrics
+from gateway.request import Class, Request
+from gateway.sessions import Session, Sessions
+from gateway.tracing import OrderTrace, Tracing
+from limits.limiter import ALLOWED, MILLI, BucketView, Decision, Limiter
+from limits.policy import Policy
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.instruments import Instruments
+from protocols.messages import (
+    AnyCommand,
+    AnyEvent,
+    CancelOrder,
+    EngineState,
+    ExecType,
+    MassCancel,
+    NewOrder,
+    OrderEvent,
+    OrderList,
+    OrdType,
+    QueryOrders,
+    ReplaceOrder,
+)
+
+_LIMIT_CODES = {
+    "orders": errors.RATE_LIMITED,
+    "cancels": errors.CANCEL_RATE_LIMITED,
+    "msgs": errors.MESSAGE_RATE_LIMITED,
+    "queries": errors.QUERY_RATE_LIMITED,
+}
+_BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
+_PUMP_AT = 200  # requests waiting at which a tick hands over at once, so that no burst of many sockets fills the queue
+
+
+class Road:
+    """Takes commands from the doors to the core and events from the core to the speakers."""
+
+    def __init__(
+        self,
+        settings: config.Config,
+        instruments: Instruments,
+        limiter: Limiter,
+        core: MatchingCore,
+        sessions: Sessions,
+        metrics: Metrics,
+        tracing: Tracing,
+        trace_clock: Callable[[], int],
+    ) -> None:
+        """trace_clock: read for sampled orders only, to tell the steps of one tick apart; decisions never use it."""
+        self._instruments = instruments
+        self._limiter = limiter
+        self._core = core
+        self._sessions = sessions
+        self._metrics = metrics
+        self._tracing = tracing
+        self._trace_clock = trace_clock
+        self._answer_timeout_ns = settings.core.answer_timeout_ms * 1_000_000
+        self._max_wait_ns = settings.ingress.max_wait_ms * 1_000_000
+        self._unanswered: dict[int, Request] = {}  # handed over, by cmd_id
+        self._handed: deque[Request] = deque()  # the same in order of hand-over; answered ones are dropped in passing
+        self._paused: dict[int, Session] = {}
+        self._now_ns = 0
+        self.ingress = Ingress(settings.ingress)
+        self.draining = False
+        core.subscribe(self._home)
+
+    @property
+    def policy(self) -> Policy:
+        """The limits in force."""
+        return self._limiter.policy
+
+    @property
+    def epoch(self) -> str:
+        """The incarnation of the event streams."""
+        return self._core.epoch
+
+    # -- the way in ----------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        session: Session,
+        command: AnyCommand,
+        kind: str,
+        source: object,
+        size_bytes: int,
+        now_ns: int,
+        trace: OrderTrace | None = None,
+    ) -> None:
+        """Walk one command up to the queue. `kind` is its wire name (`D`, `order.place`), by which limits charge it.
+
+        The answer comes through the session's speaker: at once when it is a refusal, else when the core has spoken.
+        """
+        request = Request(command, session, source, size_bytes, trace=trace)
+        refusal = self._permit(session, command) or self._check(command, now_ns) or self._charge(request, kind, now_ns)
+        if trace is not None:
+            trace.t_limited = self._trace_clock()
+        if refusal is None:
+            refusal = self._admit(request)
+        if refusal is not None:
+            self._refuse(request, refusal, now_ns)
+            return
+        self.ingress.put(request)
+        if self.ingress.commands >= _PUMP_AT:
+            self.pump(now_ns)
+
+    def decline(self, session: Session, kind: str, source: object, refusal: Refusal, now_ns: int) -> None:
+        """Refuse what could not even become a command. Still charged as a message, and permission is asked first."""
+        charged = self.policy.cost(kind)
+        if charged is None or charged[0] != "cancels":
+            limited = self._limiter.take(session.path, "msgs", MILLI, now_ns)
+            if limited is not ALLOWED:
+                refusal = _limit_refusal("msgs", limited, MILLI)
+        if not session.may_trade:
+            refusal = Refusal(errors.NOT_PERMITTED, "this session may not trade")
+        self._metrics.count_refusal(session.sender.origin, refusal.code)
+        if session.speaker is not None:
+            session.speaker.refuse(source, refusal, now_ns)
+
+    def charge_message(
+        self, session: Session, now_ns: int, name: str = "msgs", cost_milli: int = MILLI
+    ) -> Refusal | None:
+        """Charge what is no order (a query the gateway answers itself): None when it may go on."""
+        decision = self._limiter.take(session.path, name, cost_milli, now_ns)
+        if decision is ALLOWED:
+            return None
+        refusal = _limit_refusal(name, decision, cost_milli)
+        self._metrics.count_refusal(session.sender.origin, refusal.code)
+        return refusal
+
+    def _permit(self, session: Session, command: AnyCommand) -> Refusal | None:
+        if not session.may_trade and not isinstance(command, QueryOrders):
+            return Refusal(errors.NOT_PERMITTED, "this session may not trade")
+        allowed = session.instruments
+        if allowed and command.instrument and command.instrument not in allowed:
+            return Refusal(errors.NOT_PERMITTED, "this session may not trade this symbol", field="symbol")
+        return None
+
+    def _check(self, command: AnyCommand, now_ns: int) -> Refusal | None:
+        """Validity window and the instrument's static rules; cancels and queries have none."""
+        if not isinstance(command, NewOrder | ReplaceOrder):
+            return None
+        if command.deadline and now_ns > command.deadline:
+            return Refusal(errors.EXPIRED_ON_ARRIVAL, "older than its validity window on arrival")
+        instrument = self._instruments.by_id.get(command.instrument)
+        if instrument is None:
+            return Refusal(errors.UNKNOWN_SYMBOL, "unknown symbol", field="symbol")
+        price, qty = command.price, command.qty
+        if isinstance(command, ReplaceOrder):
+            priced = price != 0
+        else:
+            priced = command.ord_type in (OrdType.LIMIT, OrdType.STOP_LIMIT)
+            if command.quote_qty and not qty:
+                return instrument.check_notional(command.quote_qty)
+        refusal = instrument.check_qty(qty)
+        if refusal is None and priced:
+            refusal = instrument.check_price(price) or instrument.check_notional(price * qty)
+        if refusal is None and command.stop_px:
+            refusal = instrument.check_price(command.stop_px)
+        return refusal
+
+    def _charge(self, request: Request, kind: str, now_ns: int) -> Refusal | None:
+        """Take the tokens: the message bucket (cancels are exempt), then the bucket of the command's class."""
+        command, path = request.command, request.session.path
+        if isinstance(command, MassCancel):
+            return None
+        take = self._limiter.take
+        if not isinstance(command, CancelOrder):
+            decision = take(path, "msgs", MILLI, now_ns)
+            if decision is not ALLOWED:
+                return _limit_refusal("msgs", decision, MILLI)
+        charged = self._limiter.policy.cost(kind)
+        if charged is None or charged[0] == "msgs":
+            return None
+        name, cost_milli = charged
+        decision = take(path, name, cost_milli, now_ns)
+        if decision is not ALLOWED:
+            return _limit_refusal(name, decision, cost_milli)
+        request.bucket, request.cost_milli = name, cost_milli
+        return None
+
+    def _admit(self, request: Request) -> Refusal | None:
+        if self.ingress.stage < Stage.SHEDDING and not self.draining:
+            return None
+        if request.queue_class is not Class.ORDER:
+            return None
+        if self.draining:
+            return Refusal(errors.DRAINING, "the gateway is draining, reconnect")
+        return Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
+
+    def _refuse(self, request: Request, refusal: Refusal, now_ns: int) -> None:
+        """The request's one answer is no. What it paid for and did not get is given back when that was our doing."""
+        request.answered = not errors.CODES[refusal.code].unknown_outcome
+        session = request.session
+        if request.bucket and 5001 <= refusal.code <= 5006 and request.answered:
+            self._limiter.give_back(session.path, request.bucket, request.cost_milli, now_ns)
+        self._metrics.count_refusal(session.sender.origin, refusal.code)
+        if session.speaker is not None and request.source is not None:
+            session.speaker.refuse(request.source, refusal, now_ns)
+
+    # -- the queue and the core ----------------------------------------------------------------------------------
+
+    def pump(self, now_ns: int) -> None:
+        """Hand over what the core has credit for, in order, until the queue or the credit is used up."""
+        self._now_ns = now_ns
+        while self.ingress.commands and self._core.credit > 0:
+            taken, withdrawn = self.ingress.take(self._core.credit)
+            for request in withdrawn:
+                self._withdraw(request, now_ns)
+            commands = [command for command in (self._hand_over(request, now_ns) for request in taken) if command]
+            if commands:
+                self._core.submit(commands, now_ns)
+            elif not taken and not withdrawn:
+                break
+        if self._paused or self.ingress.stage:
+            self._govern(now_ns)
+
+    def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
+        command = request.command
+        if command.deadline and now_ns > command.deadline and isinstance(command, NewOrder | ReplaceOrder):
+            self._refuse(request, Refusal(errors.EXPIRED_IN_QUEUE, "its validity window ended in our queue"), now_ns)
+            return None
+        request.handed_ns = now_ns
+        if request.trace is not None:
+            request.trace.t_queued = request.trace.t_core_start = self._trace_clock()
+        self._unanswered[command.cmd_id] = request
+        self._handed.append(request)
+        if request.session.speaker is not None and request.source is not None:
+            request.session.speaker.handed_over(request, now_ns)
+        return command
+
+    def _withdraw(self, request: Request, now_ns: int) -> None:
+        if isinstance(request.command, CancelOrder):
+            refusal = Refusal(errors.TOO_LATE, "the order was withdrawn before it reached the engine")
+        else:
+            refusal = Refusal(errors.WITHDRAWN, "withdrawn: a cancel came while it waited, tokens returned")
+        self._refuse(request, refusal, now_ns)
+
+    def _govern(self, now_ns: int) -> None:
+        """Let the doors feel the queue: pause the heavy sessions for a moment, or all of them while it is full."""
+        ingress, stage = self.ingress, self.ingress.stage
+        for session in list(self._paused.values()):
+            if stage == Stage.OPEN or (stage < Stage.BRIM and now_ns >= session.reading_paused_until_ns):
+                del self._paused[session.id]
+                session.reading_paused_until_ns = 0
+                if session.speaker is not None:
+                    session.speaker.resume_reading(now_ns)
+        if stage == Stage.PAUSING:
+            chosen = ingress.heavy_sessions()
+        elif stage == Stage.BRIM:
+            chosen = {session.id for session in self._sessions.by_id.values() if session.connected}
+        else:
+            return
+        for session_id in chosen - self._paused.keys():
+            paused = self._sessions.by_id.get(session_id)
+            if paused is not None and paused.speaker is not None:
+                self._paused[session_id] = paused
+                paused.reading_paused_until_ns = now_ns + self._max_wait_ns
+                paused.speaker.pause_reading(now_ns)
+
+    # -- the way home --------------------------------------------------------------------------------------------
+
+    def _home(self, events: Sequence[AnyEvent]) -> None:
+        """Send each event to the sessions that may hear it; an answer goes before the events of its request."""
+        now_ns, unanswered = self._now_ns, self._unanswered
+        last = {event.cmd_id: event for event in events if event.cmd_id in unanswered}
+        for event in events:
+            request = unanswered.get(event.cmd_id)
+            if request is not None:
+                self._answer(request, last[event.cmd_id], now_ns)
+                if event is last[event.cmd_id]:
+                    del unanswered[event.cmd_id]
+            if isinstance(event, EngineState):
+                self._announce(event, now_ns)
+            elif is_numbered(event):
+                account = self._sessions.account(event.account)
+                account.record(event)
+                for session in account.sessions:
+                    if session.speaker is not None:
+                        owned = request if request is not None and request.session is session else None
+                        session.speaker.report(event, owned, now_ns)
+        self._metrics.count_events(events)
+
+    def _answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
+        if request.answered:
+            return
+        request.answered = True
+        session = request.session
+        if isinstance(event, OrderEvent) and event.code == errors.DUPLICATE_ID and request.bucket:
+            self._limiter.give_back(session.path, request.bucket, request.cost_milli, now_ns)
+        self._metrics.observe_answer(session.sender.origin, now_ns - request.command.t_recv)
+        trace = request.trace
+        if trace is not None:
+            trace.t_core_end = self._trace_clock()
+        if session.speaker is not None and request.source is not None and not request.unknown_told:
+            session.speaker.answer(request, event, now_ns)
+        if trace is not None:
+            trace.t_out = self._trace_clock()
+            self._tracing.record(trace)
+
+    def limits_changed(self, now_ns: int) -> None:
+        """A new policy is in force: tell each session that is connected which of its buckets are different now."""
+        for session in self._sessions.by_id.values():
+            if session.connected and session.speaker is not None:
+                views = self._limiter.view(session.path, now_ns)
+                changed = [view for view in views if session.shown_limits.get((view.name, view.scope)) != shown(view)]
+                session.shown_limits = {(view.name, view.scope): shown(view) for view in views}
+                if changed:
+                    session.speaker.limits_changed(changed, self.policy.version, now_ns)
+
+    def show_limits(self, session: Session, now_ns: int) -> list[BucketView]:
+        """Every bucket of the session; from now on it is told of changes to what it has seen here."""
+        views = self._limiter.view(session.path, now_ns)
+        session.shown_limits = {(view.name, view.scope): shown(view) for view in views}
+        return views
+
+    def _announce(self, state: EngineState, now_ns: int) -> None:
+        for session in self._sessions.by_id.values():
+            if session.speaker is not None and session.connected:
+                session.speaker.notice(state, now_ns)
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def tick(self, now_ns: int) -> None:
+        """What time asks for: tell outcomes that are unknown by now, resume doors, hand over what waits."""
+        self._now_ns = now_ns
+        handed = self._handed
+        while handed and (handed[0].answered or handed[0].handed_ns + self._answer_timeout_ns <= now_ns):
+            request = handed.popleft()
+            if not request.answered:
+                request.unknown_told = True
+                waited_ms = self._answer_timeout_ns // 1_000_000
+                text = f"no answer from engine in {waited_ms} ms, outcome unknown"
+                self._refuse(request, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
+        self.pump(now_ns)
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When `tick` is next wanted, None when nothing waits."""
+        handed = self._handed
+        while handed and handed[0].answered:
+            handed.popleft()
+        deadlines = [session.reading_paused_until_ns for session in self._paused.values()]
+        if handed:
+            deadlines.append(handed[0].handed_ns + self._answer_timeout_ns)
+        return min(deadlines, default=None)
+
+    @property
+    def unanswered(self) -> int:
+        """Commands handed over that the core has not answered."""
+        return len(self._unanswered)
+
+
+def shown(view: BucketView) -> tuple[int, float, str]:
+    """What of a bucket is its limit rather than its fill."""
+    return view.capacity, view.rate, view.mode
+
+
+def is_numbered(event: AnyEvent) -> bool:
+    """Whether the event took a number of its account's stream: states that were only asked for did not."""
+    if isinstance(event, OrderEvent):
+        return event.exec_type is not ExecType.ORDER_STATUS
+    return not isinstance(event, OrderList | EngineState)
+
+
+def _limit_refusal(name: str, decision: Decision, cost_milli: int) -> Refusal:
+    """A limit's no, with the exact time until it will do; 3007 when it never will."""
+    cost: float | int = cost_milli // MILLI if cost_milli % MILLI == 0 else cost_milli / MILLI
+    data: dict[str, object] = {"limit": decision.name, "scope": decision.scope, "cost": cost}
+    text = f"rate limit: {decision.name}/{decision.scope} {decision.burst} burst {decision.rate:g}/s"
+    if decision.wait_us < 0:
+        return Refusal(errors.NEVER_FITS, f"{text}: a cost of {cost:g} never fits", data=data)
+    return Refusal(_LIMIT_CODES.get(name, errors.RATE_LIMITED), text, -(-decision.wait_us // 1000), data=data)

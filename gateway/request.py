@@ -1,0 +1,54 @@
+"""One command on its way through the road: what the doors hand in and the reports find again.
+
+A request lives from the moment its command was decoded until its one terminal answer. It carries nothing of a socket,
+so the road stays pure; `source` is whatever the session's speaker needs to answer (a FIX message, a WebSocket request).
+"""
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.tracing import OrderTrace
+from protocols.messages import AnyCommand, CancelOrder, MassCancel, QueryOrders
+
+if TYPE_CHECKING:
+    from gateway.sessions import Session
+
+
+class Class(IntEnum):
+    """Who goes first when something must wait. Priority never reorders effects: see `gateway.ingress`."""
+
+    CONTROL = 0
+    CANCEL = 1
+    ORDER = 2
+    QUERY = 3
+
+
+class Request(msgspec.Struct, eq=False):
+    """One command, its session, and what it was charged.
+
+    size_bytes: what it cost on the wire, counted against the queue. bucket, cost_milli: what a refund gives back.
+    answered: it had its terminal answer; late events for it are reports, not answers. handed_ns: 0 = not handed over.
+    """
+
+    command: AnyCommand
+    session: "Session"
+    source: object
+    size_bytes: int
+    bucket: str = ""
+    cost_milli: int = 0
+    answered: bool = False
+    unknown_told: bool = False  # the client was told "outcome unknown"; the real report still follows
+    handed_ns: int = 0
+    trace: OrderTrace | None = None
+
+    @property
+    def queue_class(self) -> Class:
+        """Its class in the queue."""
+        kind = type(self.command)
+        if kind is MassCancel:
+            return Class.CONTROL
+        if kind is CancelOrder:
+            return Class.CANCEL
+        return Class.QUERY if kind is QueryOrders else Class.ORDER

@@ -1,0 +1,261 @@
+"""Builds the parts, starts them in order, and drains them in reverse: the only place that knows them all.
+
+`Server` is also the house that speakers share: road, guards, limiter, clients, clock. Nothing else is global.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from gateway import config, spans
+from gateway.admin.app import build_admin
+from gateway.admin.health import Health
+from gateway.admin.scrape import build_registry
+from gateway.clients import Clients
+from gateway.clock import Clock
+from gateway.config_file import build_instruments, read_secrets
+from gateway.connection import Connection
+from gateway.core.embedded import EmbeddedCore
+from gateway.core.engine import Engine
+from gateway.core.matching import MatchingCore
+from gateway.fix_acceptor import FixDoor
+from gateway.guards import Guards
+from gateway.ingress import Stage
+from gateway.logs import log_event
+from gateway.metrics import Metrics
+from gateway.pipeline import Road
+from gateway.sessions import Sessions
+from gateway.tick import Tick
+from gateway.tracing import Tracing
+from gateway.version import VERSION
+from gateway.ws_endpoint import WsDoor
+from limits.local import LocalLimiter
+from limits.policy import Policy
+from limits.reload import Refused, Reloaded, Watcher, built_in, load
+
+_SECOND_S = 1.0
+_CLOCK_ALARM_NS = 100_000_000
+_DRAIN_STEP_S = 0.02
+
+_logger = logging.getLogger("penstock")
+
+
+class LimitsUnsound(Exception):
+    """The limits file cannot be used at start; the text names every mistake."""
+
+
+class Server:
+    """One gateway process. `core`: another matching core than the embedded one (tests, recordings, links)."""
+
+    def __init__(self, settings: config.Config, config_dir: Path, core: MatchingCore | None = None) -> None:
+        self.settings = settings
+        self.clock = Clock()
+        self.now_ns = self.clock.now_ns
+        self.metrics = Metrics(VERSION)
+        self.instruments = build_instruments(settings)
+        self.clients = Clients(settings, self.instruments, read_secrets(settings))
+        self._limits_file = config_dir / settings.limits.file if settings.limits.file else None
+        self.limiter = LocalLimiter(self._first_policy())
+        self.sessions = Sessions(self.limiter, settings.stream.retain_events)
+        self.core = core if core is not None else self._embedded_core()
+        self._spans = spans.open_spans(settings.tracing) if settings.tracing.sample_one_in else None
+        self.tracing = Tracing(settings.tracing, self._spans.write if self._spans else None)
+        self.road = Road(
+            settings,
+            self.instruments,
+            self.limiter,
+            self.core,
+            self.sessions,
+            self.metrics,
+            self.tracing,
+            self.now_ns,
+        )
+        self.guards = Guards(self.road, self.sessions)
+        self.health = Health()
+        self.fix = FixDoor(settings, self.clients, self.instruments, self.sessions, self)
+        self.ws = WsDoor(settings, settings.ws, self.clients, self) if settings.ws is not None else None
+        self.ports: dict[str, int] = {}
+        self._watcher = Watcher(self._limits_file, self.limiter.policy) if self._limits_file else None
+        self._reload_failures = 0
+        self._admin: web.AppRunner | None = None
+        self._every_second: asyncio.Task[None] | None = None
+        self._register_gauges()
+
+    def log(self, name: str, **fields: Any) -> None:
+        """Log one declared event."""
+        log_event(_logger, name, **fields)
+
+    # -- start and stop ------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open every door; `ports` says where."""
+        loop = asyncio.get_running_loop()
+        tick = Tick(loop, self.clock, (self.guards, self.road))
+        self.ports.update(await self.fix.start(loop, tick))
+        if self.ws is not None:
+            self.ws.accepting = lambda: self.road.ingress.stage < Stage.FULL
+            self.ports["ws"] = await self.ws.start(loop, tick)
+        if self.settings.admin is not None:
+            self.ports["admin"] = await self._start_admin(self.settings.admin)
+        self._every_second = loop.create_task(self._housekeeping())
+        self.health.add("draining", lambda: "draining" if self.road.draining else "")
+        self.log("gateway.started", ports=self.ports, epoch=self.core.epoch, policy=self.limiter.policy.version)
+
+    async def drain(self) -> None:
+        """Take no new connections and no new orders, let what is under way be answered, tell everybody goodbye."""
+        now_ns = self.now_ns()
+        if self.road.draining:
+            return
+        self.road.draining = True
+        self.log("gateway.draining", unanswered=self.road.unanswered)
+        self.fix.stop_listening()
+        if self.ws is not None:
+            self.ws.stop_listening()
+        limit_ns = now_ns + self.settings.venue.drain_ms * 1_000_000
+        self.guards.suspended_until_ns = limit_ns
+        for session in list(self.sessions.by_id.values()):
+            if session.speaker is not None and session.connected:
+                session.speaker.draining(limit_ns, "the gateway is draining, reconnect", now_ns)
+        while (self.road.unanswered or self.road.ingress.commands) and self.now_ns() < limit_ns:
+            await asyncio.sleep(_DRAIN_STEP_S)
+        for session in list(self.sessions.by_id.values()):
+            if session.speaker is not None and session.connected:
+                session.speaker.log_out(self.now_ns(), "the gateway is going down")
+        while self._open_connections() and self.now_ns() < limit_ns:
+            await asyncio.sleep(_DRAIN_STEP_S)
+
+    async def stop(self) -> None:
+        """Close everything; what `drain` has not ended politely is cut."""
+        if self._every_second is not None:
+            self._every_second.cancel()
+        self.fix.stop_listening()
+        for connection in self._open_connections():
+            connection.abort()
+        await asyncio.sleep(0)
+        if self.ws is not None:
+            self.ws.stop_listening()
+            await self.ws.stop()
+        if self._admin is not None:
+            await self._admin.cleanup()
+        if self._spans is not None:
+            self._spans.close()
+        self.log("gateway.stopped")
+
+    def status(self) -> dict[str, object]:
+        """A summary for people."""
+        policy, ingress = self.limiter.policy, self.road.ingress
+        return {
+            "version": VERSION,
+            "epoch": self.core.epoch,
+            "ports": self.ports,
+            "sessions": self.sessions.logged_on(),
+            "queue": {"commands": ingress.commands, "bytes": ingress.size_bytes, "stage": ingress.stage.name.lower()},
+            "unanswered": self.road.unanswered,
+            "draining": self.road.draining,
+            "policy_version": policy.version,
+        }
+
+    def reload_limits(self) -> None:
+        """Look at the limits file now; a bad one changes nothing, and says why."""
+        if self._watcher is None:
+            return
+        outcome = self._watcher.poll()
+        if isinstance(outcome, Reloaded):
+            self.limiter.apply(outcome.policy, self.now_ns())
+            self.road.limits_changed(self.now_ns())
+            self.log(
+                "limits.reloaded", version=outcome.policy.version, warnings=[str(each) for each in outcome.warnings]
+            )
+        elif isinstance(outcome, Refused):
+            self._reload_failures += 1
+            self.log("limits.refused", errors=[str(each) for each in outcome.errors])
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _first_policy(self) -> Policy:
+        if self._limits_file is None:
+            return built_in()
+        parsed = load(self._limits_file)
+        if parsed.policy is None:
+            raise LimitsUnsound("\n".join(f"{self._limits_file}:{each}" for each in parsed.errors))
+        return parsed.policy
+
+    def _embedded_core(self) -> MatchingCore:
+        epoch = f"e-{self.clock.now_ns() // 1_000_000}"
+        rows = tuple(self.instruments.by_id.values())
+        return EmbeddedCore(Engine(rows, self.settings.core.dedupe_ids, epoch), self.settings.core.window)
+
+    async def _start_admin(self, settings: config.Admin) -> int:
+        app = build_admin(self.health, build_registry(self.metrics), self.status)
+        self._admin = web.AppRunner(app, access_log=None)
+        await self._admin.setup()
+        site = web.TCPSite(self._admin, settings.host, settings.port)
+        await site.start()
+        port: int = self._admin.addresses[0][1]
+        return port
+
+    async def _housekeeping(self) -> None:
+        """Once a second: the clock, the limits file, how late the loop is."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _SECOND_S
+            await asyncio.sleep(_SECOND_S)
+            self.metrics.loop_lag_ns.observe(max(int((loop.time() - due) * 1e9), 0))
+            if abs(self.clock.lean()) > _CLOCK_ALARM_NS:
+                self.log("clock.offset", offset_ms=self.clock.offset_ns // 1_000_000)
+            self.reload_limits()
+
+    def _open_connections(self) -> list[Connection]:
+        doors = [self.fix.traffic, *([self.ws.traffic] if self.ws is not None else [])]
+        return [connection for traffic in doors for connection in traffic.connections]
+
+    def _register_gauges(self) -> None:
+        gauge, counter, ingress = self.metrics.gauge, self.metrics.counter, self.road.ingress
+        for name, door in (("fix", self.fix), ("ws", self.ws)):
+            if door is not None:
+                traffic = door.traffic
+                gauge("connections", _count(traffic.connections), name)
+                counter("bytes_in", lambda traffic=traffic: traffic.bytes_in, name)  # type: ignore[misc]
+                counter("bytes_out", lambda traffic=traffic: traffic.bytes_out, name)  # type: ignore[misc]
+        gauge("queue_commands", lambda: ingress.commands)
+        gauge("queue_bytes", lambda: ingress.size_bytes)
+        gauge("queue_fill", lambda: ingress.fill_percent / 100)
+        gauge("queue_stage", lambda: int(ingress.stage))
+        gauge("core_unanswered", lambda: self.road.unanswered)
+        gauge("policy_version", lambda: self.limiter.policy.version)
+        gauge("clock_offset_seconds", lambda: self.clock.offset_ns / 1e9)
+        counter("policy_reload_failures", lambda: self._reload_failures)
+        counter("traces_sampled", lambda: self.tracing.sampled)
+        counts = self.limiter.counts
+        counter("limiter_admitted", lambda: {name: each.admitted for name, each in counts.items()})
+        counter("limiter_refused", lambda: {name: each.refused for name, each in counts.items()})
+        counter("limiter_shadow_refused", lambda: {name: each.shadow_refused for name, each in counts.items()})
+
+
+def _count(of: set) -> Callable[[], int]:  # type: ignore[type-arg]
+    return lambda: len(of)
+
+
+async def serve(settings: config.Config, config_dir: Path) -> None:
+    """Run a gateway until SIGTERM or SIGINT, then drain it; SIGHUP looks at the limits file at once.
+
+    Raises:
+        OSError: a port cannot be opened, or a file not read. LimitsUnsound: the limits file has mistakes.
+    """
+    server = Server(settings, config_dir)
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    loop.add_signal_handler(signal.SIGHUP, server.reload_limits)
+    try:
+        await server.start()
+        await asked.wait()
+        await server.drain()
+    finally:
+        await server.stop()

@@ -1,0 +1,173 @@
+"""Who is logged on, who owns which order, and the replayable event stream of each account.
+
+A session outlives its connections: a FIX session is in the config, a named WebSocket session is (key, name), an unnamed
+one lasts as long as its connection. Reports find their way by session id. Pure: no socket is known here, only speakers.
+"""
+
+from collections import deque
+from itertools import islice
+from typing import Protocol
+
+from gateway.clients import Client
+from gateway.request import Request
+from limits.limiter import MILLI, BucketView, Decision, Limiter, Path
+from protocols.errors import Refusal
+from protocols.messages import AnyEvent, EngineState, Origin, Sender
+
+FIRST_WS_SESSION = 1 << 16  # ids below belong to FIX sessions, which config numbers explicitly
+MAX_NAMES_PER_KEY = 64  # named WebSocket sessions are remembered, so their number is bounded
+
+
+class Speaker(Protocol):
+    """How one session hears of its business: the pure half of a door."""
+
+    def handed_over(self, request: Request, now_ns: int) -> None:
+        """The core has the command; not an answer, and most sessions stay silent."""
+        ...
+
+    def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
+        """The terminal answer to a request: `event` is the last state that the command caused."""
+        ...
+
+    def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
+        """An event of the account's stream; `request` when this session's request caused it."""
+        ...
+
+    def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
+        """The gateway itself says no (or: outcome unknown) to what `source` asked."""
+        ...
+
+    def notice(self, state: EngineState, now_ns: int) -> None:
+        """The state of the market changed."""
+        ...
+
+    def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
+        """Operators changed these buckets."""
+        ...
+
+    def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
+        """A planned end is near."""
+        ...
+
+    def log_out(self, now_ns: int, text: str) -> None:
+        """We end the session in order."""
+        ...
+
+    def pause_reading(self, now_ns: int) -> None:
+        """Stop reading this session's connection: we are slow, and its silence is not its fault."""
+        ...
+
+    def resume_reading(self, now_ns: int) -> None:
+        """Read on."""
+        ...
+
+
+class Session:
+    """One numbered conversation: its client, its command counters, its limits path, and what it still waits for."""
+
+    def __init__(self, session_id: int, name: str, client: Client, origin: Origin, path: Path) -> None:
+        self.id = session_id
+        self.name = name
+        self.client = client
+        self.path = path
+        self.sender = Sender(session_id, client.account_id, origin)
+        self.speaker: Speaker | None = None
+        self.connected = False
+        self.may_trade = True  # else only queries
+        self.instruments: frozenset[int] = frozenset()  # it may trade only these; empty = all
+        self.pending: dict[int, Request] = {}  # handed over and unanswered, by cmd_id
+        self.cancel_on_disconnect = "off"  # off | session | account
+        self.cod_grace_ms = 0
+        self.shown_limits: dict[tuple[str, str], tuple[int, float, str]] = {}  # what it was last told
+        self.reading_paused_until_ns = 0  # 0 = not paused by the road
+
+
+class Account:
+    """One account's event stream and the sessions that may hear it."""
+
+    def __init__(self, account_id: int, retain_events: int) -> None:
+        self.id = account_id
+        self.sessions: list[Session] = []
+        self._stream: deque[AnyEvent] = deque(maxlen=retain_events)
+
+    def record(self, event: AnyEvent) -> None:
+        """Keep one numbered event; the oldest goes when the bound is reached."""
+        self._stream.append(event)
+
+    @property
+    def oldest_seq(self) -> int:
+        """Number of the oldest event kept, 0 when there is none."""
+        return self._stream[0].seq if self._stream else 0
+
+    @property
+    def latest_seq(self) -> int:
+        """Number of the latest event, 0 when there is none."""
+        return self._stream[-1].seq if self._stream else 0
+
+    def replay(self, begin: int, end: int) -> list[AnyEvent]:
+        """The kept events begin..end, rising; numbers are dense, so the first is found without a search."""
+        oldest = self.oldest_seq
+        return list(islice(self._stream, max(begin - oldest, 0), max(end - oldest + 1, 0))) if self._stream else []
+
+
+class Sessions:
+    """Every session that exists, by id; accounts by id; named WebSocket sessions by key and name."""
+
+    def __init__(self, limiter: Limiter, retain_events: int) -> None:
+        self._limiter = limiter
+        self._retain_events = retain_events
+        self._named: dict[str, dict[str, Session]] = {}
+        self._next_ws_id = FIRST_WS_SESSION
+        self.by_id: dict[int, Session] = {}
+        self.accounts: dict[int, Account] = {}
+
+    def account(self, account_id: int) -> Account:
+        """The account's state; made on first sight."""
+        account = self.accounts.get(account_id)
+        if account is None:
+            account = self.accounts[account_id] = Account(account_id, self._retain_events)
+        return account
+
+    def add(self, session_id: int, name: str, client: Client, origin: Origin) -> Session:
+        """A new session that hears its account from now on."""
+        path = self._limiter.open(client.account, name)
+        session = Session(session_id, name, client, origin, path)
+        self.by_id[session_id] = session
+        self.account(client.account_id).sessions.append(session)
+        return session
+
+    def for_ws(self, client: Client, name: str) -> Session | None:
+        """The session of (key, name): the remembered one, or a new one; None when the key has too many names.
+
+        Without a name each connection is a session of its own. Ids are never reused: they are part of every cmd_id.
+        """
+        names = self._named.setdefault(client.key_id, {})
+        session = names.get(name) if name else None
+        if session is not None:
+            session.client = client
+            return session
+        if name and len(names) >= MAX_NAMES_PER_KEY:
+            return None
+        session_id, self._next_ws_id = self._next_ws_id, self._next_ws_id + 1
+        session = self.add(session_id, name or f"ws-{session_id}", client, Origin.WS)
+        if name:
+            names[name] = session
+        return session
+
+    def charge_logon(self, client: Client, now_ns: int) -> Decision:
+        """Charge one logon to the client's key, whatever session it is for; reconnecting does not refill it."""
+        path = self._limiter.open(client.account, f"key {client.key_id}")  # a blank is in no session's name
+        return self._limiter.take(path, "logons", MILLI, now_ns)
+
+    def forget(self, session: Session) -> None:
+        """Drop an unnamed WebSocket session whose connection has ended and whose disconnect was dealt with."""
+        if session.id < FIRST_WS_SESSION or session in self._named.get(session.client.key_id, {}).values():
+            return
+        self.by_id.pop(session.id, None)
+        sessions = self.account(session.client.account_id).sessions
+        if session in sessions:
+            sessions.remove(session)
+
+    def logged_on(self) -> int:
+        """How many sessions have a connection."""
+        return sum(session.connected for session in self.by_id.values())

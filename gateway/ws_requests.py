@@ -1,0 +1,241 @@
+"""What a logged-on WebSocket client may ask: orders go to the road, the rest is answered here and now.
+
+Each request has one `Source`, by which its answer finds it again; the legs of a batch share one `Batch`, which is
+answered when its last leg is.
+"""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.sessions import Account, Session
+from limits.limiter import BucketView
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.messages import AnyCommand, CancelOrder, NewOrder, ReplaceOrder
+from protocols.ws import report, results, schema
+from protocols.ws.events import Requested, RequestKey
+from protocols.ws.translate import COMMANDS, command, dead_man_ms
+
+if TYPE_CHECKING:
+    from gateway.ws_speaker import WsSpeaker
+
+_NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
+MAX_RESUME_EVENTS = 100_000  # more than that is faster told as a snapshot
+_NORMAL = 1000
+_LEG_METHODS = {NewOrder: "order.place", CancelOrder: "order.cancel", ReplaceOrder: "order.replace"}
+
+
+class Batch:
+    """The legs of one `order.batch`, in their order, as their answers come in."""
+
+    def __init__(self, size: int) -> None:
+        self._legs: list[results.LegResult | None] = [None] * size
+        self._open = size
+
+    def complete(self, leg: int, outcome: object) -> results.BatchResult | None:
+        """Note one leg's outcome; the whole result when it was the last one."""
+        if self._legs[leg] is None:
+            self._open -= 1
+        self._legs[leg] = report.leg_result(outcome)
+        return None if self._open else report.batch_result([row for row in self._legs if row is not None])
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where an answer belongs. resp: when the client wants to be answered."""
+
+    request_id: RequestKey
+    method: str
+    t_in_ns: int
+    resp: str = "accepted"
+    batch: Batch | None = None
+    leg: int = 0
+
+
+class WsRequests:
+    """Serves one connection's requests."""
+
+    def __init__(self, speaker: "WsSpeaker") -> None:
+        self._speaker = speaker
+        self._own = {
+            "session.logout": self._logout,
+            "session.status": self._status,
+            "session.configure": self._configure,
+            "order.cancel_after": self._cancel_after,
+            "limits.get": self._limits,
+            "instruments.list": self._instruments,
+            "subscribe": self._subscribe,
+            "unsubscribe": self._subscribe,
+            "stream.replay": self._replay,
+        }
+
+    def serve(self, asked: Requested, session: Session, now_ns: int) -> None:
+        """Answer it, or hand it to the road, which will."""
+        house = self._speaker.house
+        if asked.method in COMMANDS:
+            self._order(asked, session, now_ns)
+            return
+        name, cost_milli = house.road.policy.cost(asked.method) or ("msgs", 1_000)
+        outcome: object = None
+        if asked.method != "order.cancel_after":  # a safety switch is never limited
+            outcome = house.road.charge_message(session, now_ns)
+            if outcome is None and name != "msgs":
+                outcome = house.road.charge_message(session, now_ns, name, cost_milli)
+        if outcome is None:
+            outcome = self._own[asked.method](asked, session, now_ns)
+        machine = self._speaker.machine
+        if isinstance(outcome, Refusal):
+            machine.fail(asked.request_id, outcome, now_ns, asked.t_in_ns)
+        elif outcome is not None:
+            machine.respond(asked.request_id, outcome, now_ns, asked.t_in_ns)
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    def _order(self, asked: Requested, session: Session, now_ns: int) -> None:
+        house = self._speaker.house
+        deadline_ms = house.settings.core.order_deadline_ms
+        made = command(asked.method, asked.params, session.sender, asked.t_in_ns, house.instruments, deadline_ms)
+        resp = getattr(asked.params, "resp", None) or "accepted"
+        if isinstance(made, list):
+            self._batch(asked, made, resp, session, now_ns)
+            return
+        source = Source(asked.request_id, asked.method, asked.t_in_ns, resp)
+        self._submit(made, source, session, asked, now_ns)
+
+    def _batch(
+        self, asked: Requested, legs: list[AnyCommand | Refusal], resp: str, session: Session, now_ns: int
+    ) -> None:
+        """Leg by leg, in order; the legs go on when one of them is refused."""
+        batch = Batch(len(legs))
+        for index, made in enumerate(legs):
+            method = "order.place" if isinstance(made, Refusal) else _LEG_METHODS[type(made)]
+            source = Source(asked.request_id, method, asked.t_in_ns, resp, batch, index)
+            self._submit(made, source, session, asked, now_ns)
+
+    def _submit(
+        self, made: AnyCommand | Refusal, source: Source, session: Session, asked: Requested, now_ns: int
+    ) -> None:
+        house = self._speaker.house
+        if isinstance(made, Refusal):
+            house.road.decline(session, source.method, source, made, now_ns)
+            return
+        trace = None
+        if isinstance(made, NewOrder) and (
+            house.tracing.sample() or house.tracing.asked_for(asked.traceparent, now_ns)
+        ):
+            trace = house.tracing.begin(now_ns, "ws", session.name, asked.traceparent)
+        house.road.submit(session, made, source.method, source, asked.size_bytes, now_ns, trace)
+
+    # -- the session itself --------------------------------------------------------------------------------------
+
+    def _logout(self, asked: Requested, session: Session, now_ns: int) -> None:
+        assert isinstance(asked.params, schema.LogoutParams)
+        speaker = self._speaker
+        if asked.params.cancel_orders:
+            speaker.house.guards.cancel_now(session, now_ns)
+        speaker.keep_orders = True
+        speaker.machine.respond(asked.request_id, {}, now_ns, asked.t_in_ns)
+        speaker.machine.close(_NORMAL, "logged out", now_ns)
+        speaker.end_session("logout", now_ns)
+
+    def _status(self, asked: Requested, session: Session, now_ns: int) -> object:
+        return self._speaker.describe(now_ns)
+
+    def _configure(self, asked: Requested, session: Session, now_ns: int) -> object:
+        params, speaker = asked.params, self._speaker
+        assert isinstance(params, schema.ConfigureParams)
+        if params.limits is not None:
+            speaker.limits_mode = params.limits
+        if params.cod is not None:
+            session.cancel_on_disconnect, session.cod_grace_ms = params.cod.scope, params.cod.grace_ms
+        if params.streams is not None:
+            self._set_streams(params.streams)
+        if params.heartbeat_ms is not None:
+            speaker.heartbeat_ms = params.heartbeat_ms
+            speaker.machine.set_heartbeat(params.heartbeat_ms)
+        return speaker.describe(now_ns)
+
+    def _subscribe(self, asked: Requested, session: Session, now_ns: int) -> object:
+        assert isinstance(asked.params, schema.SubscribeParams)
+        old, named = self._speaker.streams, asked.params.streams
+        if asked.method == "subscribe":
+            self._set_streams(tuple(dict.fromkeys((*old, *named))))
+        else:
+            self._set_streams(tuple(name for name in old if name not in named))
+        return results.StreamsResult(self._speaker.streams)
+
+    def _set_streams(self, streams: schema.Streams) -> None:
+        """Orders subscribed anew start with the next event; `stream.replay` has the ones before."""
+        speaker = self._speaker
+        if "orders" in streams and "orders" not in speaker.streams:
+            speaker.stream_live()
+        speaker.streams = streams
+
+    def _cancel_after(self, asked: Requested, session: Session, now_ns: int) -> object:
+        assert isinstance(asked.params, schema.CancelAfterParams)
+        timeout_ms = dead_man_ms(asked.params)
+        if isinstance(timeout_ms, Refusal):
+            return timeout_ms
+        due_ns = now_ns + timeout_ms * _NS_PER_MS if timeout_ms else 0
+        self._speaker.house.guards.arm_dead_man(session, due_ns)
+        return results.CancelAfterResult(bool(due_ns), due_ns // _NS_PER_US if due_ns else msgspec.UNSET)
+
+    # -- questions -----------------------------------------------------------------------------------------------
+
+    def _limits(self, asked: Requested, session: Session, now_ns: int) -> object:
+        policy = self._speaker.house.road.policy
+        return results.LimitsResult(policy.plan_of(session.client.account).name, self._speaker.all_limits(now_ns))
+
+    def _instruments(self, asked: Requested, session: Session, now_ns: int) -> object:
+        rows = self._speaker.house.instruments.by_id.values()
+        return results.InstrumentsResult(tuple(report.instrument_row(row) for row in rows))
+
+    def _replay(self, asked: Requested, session: Session, now_ns: int) -> object:
+        params, speaker = asked.params, self._speaker
+        assert isinstance(params, schema.ReplayParams)
+        account = speaker.house.sessions.account(session.client.account_id)
+        end = account.latest_seq if params.end is None else min(params.end, account.latest_seq)
+        if params.epoch != speaker.house.road.epoch:
+            return Refusal(errors.BAD_FIELD, f"the epoch is {speaker.house.road.epoch}", field="epoch")
+        if not account.oldest_seq <= params.begin <= end:
+            text = f"events {account.oldest_seq} to {account.latest_seq} can be replayed"
+            return Refusal(errors.BAD_FIELD, text, field="begin")
+        if speaker.is_replaying:
+            return Refusal(errors.PENDING_CHANGE, "a replay is under way", 100)
+        speaker.machine.respond(asked.request_id, results.ReplayResult(params.begin, end), now_ns, asked.t_in_ns)
+        speaker.replay(params.begin, end)
+        return None
+
+
+def start_of_stream(params: schema.LogonParams, account: Account, epoch: str, subscribed: bool) -> results.ResumeResult:
+    """What becomes of a logon's `resume`: nothing missed, a replay, or a snapshot with the reason."""
+    resume = params.resume
+    if resume is None or not subscribed:
+        return results.ResumeResult("none")
+    missed = account.latest_seq - resume.seq
+    if resume.epoch != epoch or missed < 0:
+        return results.ResumeResult("snapshot", reason="epoch_changed")
+    if not missed:
+        return results.ResumeResult("none")
+    if resume.seq + 1 < account.oldest_seq:
+        return results.ResumeResult("snapshot", reason="too_old")
+    if missed > MAX_RESUME_EVENTS:
+        return results.ResumeResult("snapshot", reason="too_many")
+    return results.ResumeResult("replayed", resume.seq + 1, account.latest_seq)
+
+
+def limit_blocks(views: list[BucketView]) -> tuple[results.LimitBlock, ...]:
+    """Buckets as a client reads them."""
+    return tuple(
+        results.LimitBlock(
+            name=view.name,
+            scope=view.scope,
+            remaining=view.remaining,
+            capacity=view.capacity,
+            rate=view.rate,
+            full_in_ms=view.full_in_ms,
+            degraded=view.degraded,
+            mode="shadow" if view.mode == "shadow" else "",
+        )
+        for view in views
+    )

@@ -1,0 +1,94 @@
+"""The policy in force: plans, who has which, what each message costs. One immutable snapshot, replaced whole.
+
+`limits.policy_parse` makes it from an operator's file; a decision reads the reference once and never sees half of one.
+Every plan has every bucket, so a lookup needs no fall-back. Pure: it knows names and numbers, not orders.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from limits.bucket import Rate
+
+Mode = Literal["enforce", "shadow", "off"]
+OnStoreLoss = Literal["safe", "deny", "allow"]
+
+SCOPES = {"orders": "account", "cancels": "account", "queries": "account", "msgs": "session", "logons": "session"}
+"""The buckets, and whose each one is. An override of one session adds a bucket of its own below the account's."""
+
+PER_INSTRUMENT = "orders_per_instrument"
+"""An allowance that a plan may add: the account's orders in one instrument."""
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """One allowance. burst: whole tokens in a full bucket. on_store_loss: what to do while the shared store is away."""
+
+    rate: Rate
+    burst: int
+    mode: Mode = "enforce"
+    on_store_loss: OnStoreLoss = "safe"
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A named set of allowances: one for each bucket of SCOPES, and PER_INSTRUMENT where the plan asks for it."""
+
+    name: str
+    limits: Mapping[str, Limit]
+
+
+class Penalty(msgspec.Struct, frozen=True):
+    """The ladder: `strikes` refusals in window_s seconds earn cooldown_s in which only cancels pass.
+
+    hard_factor: refused messages beyond so many times the rate end the connection.
+    """
+
+    strikes: int = 100
+    window_s: int = 10
+    cooldown_s: int = 5
+    hard_factor: int = 10
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """All limits of the venue. Two policies are equal when nothing in them differs, the version included.
+
+    costs: message name -> (bucket, cost in thousandths). accounts: account -> plan name, default_plan for the others.
+    overrides: "ACCOUNT" or "ACCOUNT/SESSION" -> bucket -> the limit that counts there.
+    """
+
+    version: int
+    plans: Mapping[str, Plan]
+    default_plan: str
+    accounts: Mapping[str, str]
+    costs: Mapping[str, tuple[str, int]]
+    overrides: Mapping[str, Mapping[str, Limit]] = {}
+    penalty: Penalty | None = None
+
+    def cost(self, message_name: str) -> tuple[str, int] | None:
+        """(bucket, cost in thousandths) that the message is charged; None = nothing but its place in `msgs`, if any.
+
+        `msgs` counts every message but cancels and session messages, whatever its class; what is listed under `msgs`
+        costs that and nothing more.
+        """
+        return self.costs.get(message_name)
+
+    def plan_of(self, account: str) -> Plan:
+        """The plan of the account."""
+        return self.plans[self.accounts.get(account, self.default_plan)]
+
+    def account_limit(self, account: str, name: str) -> Limit | None:
+        """What the account (for `msgs` and `logons`: each session of it) is allowed; None = no such limit."""
+        return self.overrides.get(account, {}).get(name) or self.plan_of(account).limits.get(name)
+
+    def levels(self, account: str, session: str) -> Iterator[tuple[str, str, Limit]]:
+        """(bucket, scope, limit) of each level that this session's actions walk through; account before session."""
+        narrowed = self.overrides.get(f"{account}/{session}", {})
+        plan, own = self.plan_of(account), self.overrides.get(account, {})
+        for name, scope in SCOPES.items():
+            limit = own.get(name) or plan.limits[name]
+            if name not in narrowed:
+                yield name, scope, limit
+                continue
+            if scope != "session":
+                yield name, scope, limit
+            yield name, "session", narrowed[name]

@@ -1,0 +1,63 @@
+"""What is odd about a policy that is sound: worth telling the operator, no reason to refuse the file.
+
+Works on the finished policy, so inherited and merged values are judged as they will act. Pure.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from limits.bucket import MILLI
+from limits.policy import PER_INSTRUMENT, SCOPES, Limit, Policy
+
+_Path = tuple[str, ...]
+
+
+def oddities(policy: Policy) -> Iterator[tuple[_Path, str]]:
+    """(place, what is odd there), for each oddity. A place that stands in no file names what was inherited."""
+    dearest = _dearest(policy)
+    for name, plan in policy.plans.items():
+        for bucket, limit in plan.limits.items():
+            path = ("plans", name, bucket)
+            yield from _of_limit(path, bucket, limit, dearest)
+            if bucket == PER_INSTRUMENT:
+                yield from _above(path, limit, plan.limits["orders"])
+    for owner, limits in policy.overrides.items():
+        account, _, session = owner.partition("/")
+        for bucket, limit in limits.items():
+            path = ("override", owner, bucket)
+            yield from _of_limit(path, bucket, limit, dearest)
+            parent = policy.account_limit(account, "orders" if bucket == PER_INSTRUMENT else bucket)
+            is_child = bucket == PER_INSTRUMENT or (session and SCOPES[bucket] == "account")
+            if is_child and parent is not None:
+                yield from _above(path, limit, parent)
+    if policy.penalty is not None:
+        yield ("penalty",), "checked and kept, but no refusal is punished yet"
+
+
+def _dearest(policy: Policy) -> Mapping[str, tuple[int, str]]:
+    """Bucket -> (cost, name) of the message that costs most there."""
+    dearest: dict[str, tuple[int, str]] = {}
+    for message, (bucket, cost_milli) in policy.costs.items():
+        dearest[bucket] = max(dearest.get(bucket, (0, "")), (cost_milli, message))
+    if "orders" in dearest:
+        dearest[PER_INSTRUMENT] = dearest["orders"]
+    return dearest
+
+
+def _of_limit(
+    path: _Path, bucket: str, limit: Limit, dearest: Mapping[str, tuple[int, str]]
+) -> Iterator[tuple[_Path, str]]:
+    cost_milli, message = dearest.get(bucket, (0, ""))
+    if cost_milli > limit.burst * MILLI:
+        yield path, f"{message} costs more than the burst of {limit.burst}: it is always refused (3007)"
+    if limit.mode == "off":
+        yield path, "is off: nothing is limited or counted here"
+    if bucket == PER_INSTRUMENT:
+        yield path, "checked and kept, but orders are not counted per instrument yet"
+
+
+def _above(path: _Path, child: Limit, parent: Limit) -> Iterator[tuple[_Path, str]]:
+    """A level that allows more than the one above it never binds there."""
+    if child.rate.amount * parent.rate.period_us > parent.rate.amount * child.rate.period_us:
+        yield path, f"the rate {child.rate.text} is above its parent's {parent.rate.text}, which binds first"
+    if child.burst > parent.burst:
+        yield path, f"the burst {child.burst} is above its parent's {parent.burst}, which binds first"

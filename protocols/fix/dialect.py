@@ -1,0 +1,123 @@
+"""What one session may be sent: the tags, values and time digits of its version and dialect.
+
+`penstock` clients load our published dictionary and get everything; `plain` clients get only tags and values that
+their version of the standard defines. A value the version lacks becomes its nearest standard one, never a custom one,
+so whoever adds an error code adds nothing here. The sets below are the standard's enumerations, version by version.
+"""
+
+from functools import lru_cache
+
+from protocols.errors import CODES, DEAD_MAN, DISCONNECTED, ENGINE_BUSY, MESSAGE_RATE_LIMITED, OPERATOR, SELF_MATCH
+from protocols.fix.times import format_ns
+from protocols.messages import ExecType, OrderEvent
+
+FIX42, FIX44, FIXT11 = "FIX.4.2", "FIX.4.4", "FIXT.1.1"
+
+# Values that each version defines, of those that the list of codes uses; FIX 5.0 SP2 defines all of them.
+_ORD_REJ_REASONS = {FIX42: frozenset(range(9)), FIX44: frozenset((*range(12), 13, 14, 15, 99))}
+_CXL_REJ_REASONS = {FIX42: frozenset(range(4)), FIX44: frozenset((*range(7), 99))}
+_BUSINESS_REJECT_REASONS = {FIX42: frozenset(range(6)), FIX44: frozenset(range(8))}
+
+_CANCEL_ON_CONNECTION_LOSS = 12
+_SMP_AGGRESSIVE, _SMP_PASSIVE = 18, 19
+_MARKET_OPTION = 8
+_BROKER_OPTION = 4
+_RESTATED_OTHER = 99
+_ASKED_FOR_BY_NOBODY = frozenset((DISCONNECTED, DEAD_MAN, OPERATOR, SELF_MATCH))
+
+# One reading of the clock stamps all that one read brought, and one core time both sides of a fill.
+_time_text = lru_cache(maxsize=1_024)(format_ns)
+
+
+class Dialect:
+    """The choices that a (version, dialect) pair makes, worked out once per session."""
+
+    def __init__(self, version: str, dialect: str) -> None:
+        """version: BeginString(8) of the session; dialect: "penstock" or "plain".
+
+        Raises:
+            ValueError: another version or dialect; a mistake of the caller.
+        """
+        if version not in (FIX42, FIX44, FIXT11) or dialect not in ("penstock", "plain"):
+            raise ValueError(f"no dialect {dialect!r} of {version!r}")
+        self.version = version
+        self.is_plain = dialect == "plain"
+        self.is_fix42 = version == FIX42
+        self.is_fixt = version == FIXT11
+        self.time_digits = 3 if self.is_plain else 6
+        self.has_fix43_fields = not self.is_fix42  # 526, 851 and the fee group came later
+        self.trade_id_tag = 880 if self.is_fixt else 0 if self.is_plain else 1003
+        self._ord_rej = self._reasons(_ORD_REJ_REASONS, "ord_rej", 0 if self.is_fix42 else 99)
+        self._cxl_rej = self._reasons(_CXL_REJ_REASONS, "cxl_rej", 2 if self.is_fix42 else 99)
+        self._bmr = self._reasons(_BUSINESS_REJECT_REASONS, "bmr", 0)
+        self.throttle_reason = self._bmr[MESSAGE_RATE_LIMITED]
+
+    def _reasons(self, known: dict[str, frozenset[int]], column: str, otherwise: int) -> dict[int, int]:
+        legal = known.get(self.version) if self.is_plain else None
+        rows = {code: int(getattr(row, column)) for code, row in CODES.items()}
+        return {code: reason if legal is None or reason in legal else otherwise for code, reason in rows.items()}
+
+    def ord_rej_reason(self, code: int) -> int:
+        """OrdRejReason(103) for an error code."""
+        return self._ord_rej.get(code, self._ord_rej[ENGINE_BUSY])
+
+    def cxl_rej_reason(self, code: int) -> int:
+        """CxlRejReason(102) for an error code."""
+        return self._cxl_rej.get(code, self._cxl_rej[ENGINE_BUSY])
+
+    def business_reject_reason(self, code: int) -> int:
+        """BusinessRejectReason(380) for an error code."""
+        return self._bmr.get(code, 0)
+
+    def restatement_reason(self, event: OrderEvent) -> int | None:
+        """ExecRestatementReason(378) of a cancel nobody asked for and of a restatement; None for any other event.
+
+        The order whose own command ended in a self-match is the aggressive one: only it carries that command's id.
+        """
+        restated = event.exec_type is ExecType.RESTATED
+        if not restated and not (event.exec_type is ExecType.CANCELED and event.code in _ASKED_FOR_BY_NOBODY):
+            return None
+        if not self.is_fixt:
+            return _BROKER_OPTION if self.is_plain and self.is_fix42 else _MARKET_OPTION
+        if event.code == DISCONNECTED:
+            return _CANCEL_ON_CONNECTION_LOSS
+        if event.code == SELF_MATCH:
+            return _SMP_AGGRESSIVE if event.cmd_id else _SMP_PASSIVE
+        return _RESTATED_OTHER if restated else _MARKET_OPTION
+
+    def time(self, at_ns: int) -> str:
+        """A UTCTimestamp with the session's digits."""
+        return _time_text(at_ns, self.time_digits)
+
+    def refusal_tail(self, code: int, text: str, retry_after_ms: int = 0, seq: int | None = None) -> str:
+        """The end of every refusal: ErrorCode, RetryAfterMs, Outcome, AccountSeq where the dialect has them, then Text.
+
+        retry_after_ms 0 and seq None: the field is left out.
+        """
+        if self.is_plain:
+            return f"58={text}\x01"
+        row = CODES.get(code)
+        outcome = 1 if row is not None and row.unknown_outcome else 0
+        retry = f"20101={retry_after_ms}\x01" if retry_after_ms > 0 else ""
+        number = "" if seq is None else f"20105={seq}\x01"
+        return f"25016={code}\x01{retry}20102={outcome}\x01{number}58={text}\x01"
+
+
+def safe_text(text: str, limit: int = 256) -> str:
+    """`text` as the wire may carry it: printable ASCII only, anything else as `?`, and at most `limit` characters.
+
+    Text comes from operators, cores and other doors: a SOH in it would forge fields, a line feed would forge log lines.
+    """
+    if len(text) > limit:
+        text = text[:limit]
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join([c if " " <= c <= "~" else "?" for c in text])
+
+
+def reason_text(code: int, text: str) -> str:
+    """Why, in words that the wire may carry: the given text, else the name of the code; never empty."""
+    if text:
+        return safe_text(text)
+    row = CODES.get(code)
+    return row.name.replace("_", " ") if row is not None else "refused"

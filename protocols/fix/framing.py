@@ -1,0 +1,188 @@
+"""Bytes in, whole verified frames out: BeginString(8), BodyLength(9) and CheckSum(10) agree, or the piece is garbled.
+
+The one rule to know: BodyLength is taken at its word up to the maximum, so one that is too long swallows the message
+behind it and one that is too short only itself, as the peers' acceptance cases play it. The result is a function of the
+bytes alone, never of how they were cut into reads, and no byte is looked at more than a few times however it drips in.
+"""
+
+import re
+import zlib
+
+from protocols.fix.events import Garbled
+from protocols.fix.message import TRAILERS, byte_sum
+
+_HEAD = re.compile(rb"8=[^\x01=]{1,16}\x019=([0-9]{1,9})\x01")
+_HEAD_BEGUN = re.compile(rb"8(?:=(?:[^\x01=]{1,16}(?:\x01(?:9(?:=(?:[0-9]{1,9})?)?)?)?)?)?")
+"""What may still grow into a head."""
+_HEADS = {
+    head: len(head) + length
+    for begin_string in (b"FIX.4.2", b"FIX.4.4", b"FIXT.1.1")
+    for length in range(1_024)
+    if (head := b"8=%b\x019=%d\x01" % (begin_string, length))
+}
+"""The head of nearly every message -> bytes from `8=` to CheckSum(10): a look-up costs half of a match (measured)."""
+_HEAD_FIND, _HEAD_END = len(b"8=FIX.4.4\x019="), len(b"8=FIXT.1.1\x019=1023\x01")
+_MARK = b"8=FIX"
+_TRAILER = b"\x0110="
+_TRAILER_BYTES = 7
+_CHECK_SUM_BYTES = 16
+"""A CheckSum(10) without an end after so many bytes is cut: looking further costs the square of a slow drip."""
+_CLOSINGS = tuple(b"\x01" + trailer for trailer in TRAILERS)
+
+_adler32 = zlib.adler32
+
+
+class Framer:
+    """Cuts one connection's byte stream into messages; holds less than `max_message_bytes` between two calls."""
+
+    def __init__(self, max_message_bytes: int = 65_536) -> None:
+        self._max_bytes = max_message_bytes
+        self._rest = bytearray()  # what could not be decided yet; begins where a message or `8=FIX` may begin
+        self._needed = 0  # while `_rest` is shorter than this, nothing new can be said about it
+        self._scanned = 0  # how far `_rest` has been searched for the trailer of its first message, 0 = not yet
+        self._hunting = False  # the place in the stream is lost: look for the next `8=FIX`
+        self._skipped_bytes = 0  # junk passed over since then
+        self._told = False  # that junk belongs to a message already reported
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes held back because their message is not whole yet."""
+        return len(self._rest)
+
+    def clear(self) -> None:
+        """Forget everything held: a new connection begins."""
+        self._rest.clear()
+        self._needed = self._scanned = self._skipped_bytes = 0
+        self._hunting = self._told = False
+
+    def feed(self, data: bytes) -> list[bytes | Garbled]:
+        """The whole messages that `data` completes, in order, and a `Garbled` for each piece that is none.
+
+        A frame is the bytes of one message from `8=` to the SOH behind CheckSum(10), verified. Any input is taken.
+        Junk is reported once it has ended at the head of a message, or has grown to the maximum message size.
+        """
+        found: list[bytes | Garbled] = []
+        rest = self._rest
+        if rest:
+            rest += data
+            if len(rest) < self._needed or self._is_open():
+                return found
+            data = bytes(rest)
+            rest.clear()
+        end = self._cut(data, found)
+        if end < len(data):
+            rest += data[end:]
+        return found
+
+    def _is_open(self) -> bool:
+        """The first message of `_rest` has outgrown its length and still has no CheckSum(10).
+
+        Asked before `_rest` is copied and cut anew: doing that for every byte of a slow drip would be quadratic.
+        """
+        rest = self._rest
+        if not self._scanned or len(rest) >= self._max_bytes or rest.find(_TRAILER, self._scanned) >= 0:
+            return False
+        self._scanned = max(self._scanned, len(rest) - len(_TRAILER) + 1)
+        return True
+
+    def _cut(self, buf: bytes, found: list[bytes | Garbled]) -> int:
+        """Cut all that can be decided off the front of `buf`; the offset of what is left."""
+        closings, heads, max_bytes, size = _CLOSINGS, _HEADS, self._max_bytes, len(buf)
+        start = self._needed = self._scanned = 0
+        while start < size:
+            length = 0
+            if not self._hunting:
+                soh = buf.find(b"\x01", start + _HEAD_FIND, start + _HEAD_END)
+                length = heads.get(buf[start : soh + 1], 0)
+            if not length:
+                start, length = self._read_head(buf, start, found)
+                if not length:
+                    break
+            end = start + length
+            stop = end + _TRAILER_BYTES
+            if stop - start > max_bytes:
+                start = self._refuse_length(buf, start, found)
+                continue
+            total = _adler32(buf[start:end], 0) if length <= 256 else byte_sum(buf[start:end])
+            if buf[end - 1 : stop] == closings[total & 255]:
+                found.append(buf[start:stop])
+                start = stop
+                continue
+            start, decided = self._close(buf, start, end, found)
+            if not decided:
+                break
+        return start
+
+    def _close(self, buf: bytes, start: int, end: int, found: list[bytes | Garbled]) -> tuple[int, bool]:
+        """The message at `start` whose body should end at `end` did not verify: cut it where it does end, or wait."""
+        size, limit = len(buf), start + self._max_bytes
+        trailer = buf.find(_TRAILER, end - 1, limit)
+        if trailer < 0 and size < limit:
+            self._scanned = max(end - 1, size - len(_TRAILER) + 1) - start
+            self._needed = max(end - 1 + len(_TRAILER), size + 1) - start
+            return start, False
+        if trailer < 0:
+            reason, stop = "no CheckSum(10) within the maximum size", limit
+            self._hunt(told=True)
+        else:
+            closing = min(limit, trailer + len(_TRAILER) + _CHECK_SUM_BYTES)
+            stop = buf.find(b"\x01", trailer + len(_TRAILER), closing) + 1
+            if not stop and size < closing:
+                return start, False
+            if not stop:
+                stop = closing
+                self._hunt(told=True)
+            in_place = trailer == end - 1
+            reason = "CheckSum(10) does not agree" if in_place else "BodyLength(9) does not agree"
+        found.append(Garbled(reason, stop - start))
+        return stop, True
+
+    def _refuse_length(self, buf: bytes, start: int, found: list[bytes | Garbled]) -> int:
+        """The head at `start` claims more than the maximum: go on behind it, at the next head that stands there."""
+        head = _HEAD.match(buf, start)
+        size_bytes = head.end() - start if head else 0
+        found.append(Garbled("BodyLength(9) is over the maximum", size_bytes))
+        self._hunt(told=True)
+        return start + size_bytes
+
+    def _hunt(self, told: bool) -> None:
+        self._hunting, self._told, self._skipped_bytes = True, told, 0
+
+    def _read_head(self, buf: bytes, start: int, found: list[bytes | Garbled]) -> tuple[int, int]:
+        """Where the next head stands, and bytes up to its CheckSum(10); or what to keep, and 0 while none is whole."""
+        if not self._hunting:
+            head = _HEAD.match(buf, start)
+            if head:
+                return start, head.end() - start + int(head[1])
+            if _HEAD_BEGUN.fullmatch(buf, start):
+                return start, 0
+            self._hunt(told=False)
+            self._skip(1, found)
+            start += 1
+        while (mark := buf.find(_MARK, start)) >= 0:
+            self._skip(mark - start, found)
+            head = _HEAD.match(buf, mark)
+            if head:
+                self._tell_skipped(found)
+                return mark, head.end() - mark + int(head[1])
+            if _HEAD_BEGUN.fullmatch(buf, mark):
+                return mark, 0
+            self._skip(1, found)
+            start = mark + 1
+        keep = max(start, len(buf) - len(_MARK) + 1)
+        self._skip(keep - start, found)
+        return keep, 0
+
+    def _skip(self, count: int, found: list[bytes | Garbled]) -> None:
+        """Count junk, and tell of it each time it has grown by a whole message's worth."""
+        self._skipped_bytes += count
+        while self._skipped_bytes >= self._max_bytes:
+            found.append(Garbled("bytes that are no message", self._max_bytes))
+            self._skipped_bytes -= self._max_bytes
+            self._told = True
+
+    def _tell_skipped(self, found: list[bytes | Garbled]) -> None:
+        """The hunt is over."""
+        if self._skipped_bytes and not self._told:
+            found.append(Garbled("bytes before BeginString(8)", self._skipped_bytes))
+        self._hunting = False

@@ -1,0 +1,77 @@
+"""The first message of a connection, before anyone knows whose session it is: a whole Logon(A), or a reason to drop it.
+
+Nothing is ever answered here: to somebody unknown silence is the safe word, and a Logout(5) would burn a number of a
+real session. The bytes are kept as they came, for the session's own machine to read again.
+"""
+
+import msgspec
+
+from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.fix.decoder import Decoder, Message
+from protocols.fix.events import Garbled
+from protocols.fix.framing import Framer
+from protocols.fix.session_settings import VERSIONS
+from protocols.fix.tags import MsgType
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """Somebody says who he is; nothing is proven. raw: all bytes received so far, to be fed to the session.
+
+    message.fault may be set: the session answers for it, once the owner knows whose it is.
+    """
+
+    message: Message
+    begin_string: str
+    raw: bytes
+
+
+class Drop(msgspec.Struct, frozen=True):
+    """Close without an answer. reason: garbled, too_long, begin_string or not_a_logon; text: for the log."""
+
+    reason: str
+    text: str
+
+
+class Greeting:
+    """Collects the first message of one connection; holds at most `max_bytes` plus one read."""
+
+    def __init__(self, max_bytes: int = 4_096) -> None:
+        self._max_bytes = max_bytes
+        self._framer = Framer(max_bytes)
+        self._raw = bytearray()
+        self._is_over = False
+
+    def receive(self, data: bytes) -> Hello | Drop | None:
+        """What the bytes so far amount to; None = more are needed. Any input is taken.
+
+        Raises:
+            LocalProtocolError: called again after a Hello or a Drop.
+        """
+        if self._is_over:
+            raise LocalProtocolError("the greeting is over")
+        self._raw += data
+        outcome = self._judge(data)
+        self._is_over = outcome is not None
+        return outcome
+
+    def _judge(self, data: bytes) -> Hello | Drop | None:
+        found = self._framer.feed(data)
+        if found:
+            return self._meet(found[0])
+        if len(self._raw) > self._max_bytes:
+            return Drop("too_long", f"no whole message in {self._max_bytes} bytes")
+        return None
+
+    def _meet(self, first: bytes | Garbled) -> Hello | Drop:
+        if isinstance(first, Garbled):
+            return Drop("garbled", first.reason)
+        begin_string = first[2 : first.index(b"\x01")].decode("latin-1")
+        if begin_string not in VERSIONS:
+            return Drop("begin_string", f"BeginString(8) {begin_string!r} is not served")
+        try:
+            message = Decoder(begin_string).decode(first)
+        except RemoteProtocolError as error:
+            return Drop("garbled", str(error))
+        if message.msg_type != MsgType.LOGON:
+            return Drop("not_a_logon", "first message is not a Logon(A)")
+        return Hello(message, begin_string, bytes(self._raw))

@@ -1,0 +1,267 @@
+"""The FIX session: bytes and the time in, events and bytes out. Acceptor and initiator are the same machine.
+
+It numbers, checks, answers, holds early messages back and asks for missing ones; what it hands out is in sequence,
+once. NextIn and NextOut live in the store and outlive connections. The one thing to know: NextIn moves before the
+answer to a message is built, so LastMsgSeqNumProcessed(369) counts that message, and stays for what is ignored.
+
+Source: the FIX session layer and its test cases v1.0 (ISO 3531), by whose scenario numbers the tests are named.
+"""
+
+from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.fix.decoder import Decoder, Fault
+from protocols.fix.events import Event, Garbled
+from protocols.fix.framing import Framer
+from protocols.fix.session_core import SessionCore
+from protocols.fix.session_handshake import Handshake
+from protocols.fix.session_inbound import READING, Inbound
+from protocols.fix.session_settings import CLIENT_MSG_TYPES, TRANSITIONS, Call, SessionSettings, State
+from protocols.fix.store import MessageStore
+from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType
+from protocols.fix.times import NS
+
+__all__ = ["FixSession", "SessionSettings", "State"]
+
+GARBLED_MAX = 3
+"""So many garbled messages in a row, and the peer speaks something else."""
+_TEST_REQ_ID = "TEST"  # any message of the peer answers a TestRequest(1), so the id need not be unique
+
+
+class FixSession:
+    """One session, across connections. Every call that takes `now_ns` takes ns UTC, and never an earlier one again.
+
+    Output is bounded by the owner, who writes it and watches `pending_bytes`; all else held here has its bound in
+    `SessionSettings`. Calls that the state does not allow (`TRANSITIONS`) raise LocalProtocolError and change nothing.
+    """
+
+    def __init__(self, settings: SessionSettings, store: MessageStore) -> None:
+        self.settings = settings
+        self.store = store
+        self._core = SessionCore(settings, store)
+        self._handshake = Handshake(self._core)
+        self._inbound = Inbound(self._core, self._handshake)
+        self._output = self._core.output
+        self._framer = Framer(settings.max_message_bytes)
+        self._decoder = Decoder(settings.begin_string, CLIENT_MSG_TYPES if settings.role == "acceptor" else None)
+        self._garbled_in_row = 0
+
+    # -- what the owner may look at ------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the session stands."""
+        return self._core.state
+
+    @property
+    def is_logged_on(self) -> bool:
+        """Whether messages that are sent now leave at once."""
+        return self._core.state is State.LOGGED_ON
+
+    @property
+    def logon_body(self) -> str:
+        """Fields that our answer to a Logon(A) carries besides its own, SOH-terminated; set before the Logon is fed."""
+        return self._core.logon_body
+
+    @logon_body.setter
+    def logon_body(self, body: str) -> None:
+        self._core.logon_body = body
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `take_output` has something to give."""
+        return bool(self._output)
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes ready to be written; what is to be read from the store first is not among them."""
+        return self._output.pending_bytes
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether stored messages are being written; live ones follow behind them, from the store too."""
+        return self._output.is_replaying
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When `tick` is next wanted; None = never, as things stand."""
+        core = self._core
+        if core.state is State.LOGGED_ON:
+            return core.timers.next_ns(self._output.last_sent_ns)
+        return None if core.state in (State.DISCONNECTED, State.ENDED) else core.timers.deadline_ns
+
+    # -- the link ------------------------------------------------------------------------------------------------
+
+    def connected(self, now_ns: int) -> None:
+        """A new link. Nothing of the last one is left but the numbers and the stored messages."""
+        core = self._require(Call.CONNECTED, now_ns)
+        self._forget_link()
+        core.timers.connected(now_ns + self.settings.logon_timeout_s * NS)
+        core.state = State.CONNECTED
+
+    def disconnected(self, now_ns: int) -> None:
+        """The link is gone, whoever ended it. Messages sent from now on are numbered and stored."""
+        core = self._require(Call.DISCONNECTED, now_ns)
+        self._forget_link()
+        core.state = State.DISCONNECTED
+
+    def receive(self, data: bytes, now_ns: int) -> list[Event]:
+        """What the bytes mean, in order. Any input is taken; once the connection has ended it is ignored."""
+        self._require(Call.RECEIVE, now_ns)
+        if not self._has_ended():
+            for found in self._framer.feed(data):
+                if isinstance(found, Garbled):
+                    self._skip(found)
+                else:
+                    self._read(found)
+                if self._has_ended():
+                    break
+        return self._take_events()
+
+    def tick(self, now_ns: int) -> list[Event]:
+        """Heartbeats, tests and time-outs that are due; harmless when none is."""
+        core = self._require(Call.TICK, now_ns)
+        if core.state is State.LOGGED_ON:
+            self._keep_alive()
+        elif core.state not in (State.DISCONNECTED, State.ENDED) and now_ns >= core.timers.deadline_ns:
+            self._give_up_waiting()
+        return self._take_events()
+
+    def pause(self, now_ns: int) -> None:
+        """We stopped reading: the peer's silence is not its fault. Our heartbeats go on."""
+        self._require(Call.PAUSE, now_ns).timers.pause(now_ns)
+
+    def resume(self, now_ns: int) -> None:
+        """We read on."""
+        self._require(Call.RESUME, now_ns).timers.resume(now_ns)
+
+    def take_output(self, limit_bytes: int = 65_536, now_ns: int = 0) -> bytes:
+        """The next bytes to write, in order and in whole messages; empty only when there is nothing more.
+
+        Args:
+            limit_bytes: how much is wanted; one message may be longer and still comes whole. A replay reads no more
+                than this from the store, so it is what bounds memory and the time of a call.
+            now_ns: for SendingTime(52) of what is sent again; 0 = the time of the last call that named one.
+        """
+        return self._output.take(limit_bytes, now_ns or self._core.now_ns)
+
+    # -- what the owner says -------------------------------------------------------------------------------------
+
+    def send(self, msg_type: str, body: str, now_ns: int) -> int:
+        """Number, store and, when logged on, queue an application message. Returns its MsgSeqNum(34).
+
+        `body`: the fields after the header, SOH-terminated. Away or logging out it is stored only: the peer asks for it
+        when it is back. While a replay runs it is queued behind it.
+
+        Raises:
+            LocalProtocolError: a session message type, or a body that is not SOH-terminated.
+        """
+        if msg_type in SESSION_MSG_TYPES or body[-1:] not in ("", SOH):
+            raise LocalProtocolError(f"not an application message: {msg_type}")
+        core = self._core
+        core.now_ns = now_ns
+        return self._output.send_application(msg_type, body, now_ns, core.state is State.LOGGED_ON)
+
+    def reject(self, seq_num: int, msg_type: str, fault: Fault, now_ns: int) -> None:
+        """Refuse an `AppMessage` that was handed out, for a fault found only by translating it.
+
+        A Reject(3) belongs to its connection: when that has ended meanwhile, nothing is sent.
+        """
+        core = self._core
+        core.now_ns = now_ns
+        if fault.kind == "business" or core.state in READING:
+            core.refuse(fault, seq_num, msg_type, {})
+            core.events.pop()  # the owner knows
+
+    def logon(self, now_ns: int, body: str = "", reset: bool = False) -> None:
+        """Send our Logon(A), as initiator.
+
+        Args:
+            body: fields besides 98, 108, 141, 789 and 1137, SOH-terminated. A signature covers MsgSeqNum(34), which
+                is `store.next_out` (1 on a reset), and SendingTime(52): `format_ns(now_ns, settings.time_digits)`.
+            reset: both numbers back to 1, with ResetSeqNumFlag(141)=Y.
+        """
+        if self.settings.role != "initiator":
+            raise LocalProtocolError("an acceptor does not send the first Logon(A)")
+        self._require(Call.LOGON, now_ns)
+        self._handshake.ask(body, reset)
+
+    def logout(self, now_ns: int, text: str, session_status: int | None = None) -> None:
+        """Ask to end: Logout(5), then LoggedOut with the answer, or Disconnect after `logout_timeout_s`."""
+        core = self._require(Call.LOGOUT, now_ns)
+        core.send_logout(text, session_status)
+        core.await_logout(State.LOGOUT_SENT, "logout_timeout", text)
+
+    def terminate(self, now_ns: int, text: str, session_status: int | None = None) -> list[Event]:
+        """End at once: Logout(5), unless one was sent, and LoggedOut. No effect on a connection that has ended."""
+        core = self._require(Call.TERMINATE, now_ns)
+        if core.state is not State.ENDED:
+            core.end_at_once(text, session_status)
+            core.end(False, text, {})
+        return self._take_events()
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _require(self, call: Call, now_ns: int) -> SessionCore:
+        core = self._core
+        if call not in TRANSITIONS[core.state]:
+            raise LocalProtocolError(f"{call.value} is not possible: the session is {core.state.value}")
+        core.now_ns = now_ns
+        return core
+
+    def _has_ended(self) -> bool:
+        return self._core.state is State.ENDED
+
+    def _take_events(self) -> list[Event]:
+        core = self._core
+        events, core.events = core.events, []
+        return events
+
+    def _forget_link(self) -> None:
+        self._framer.clear()
+        self._garbled_in_row = 0
+        self._output.clear()
+        self._core.gap.clear()
+        self._core.events.clear()
+
+    def _skip(self, garbled: Garbled) -> None:
+        """Row 2.d: no number was used, so nothing changes; the next good message shows the gap."""
+        core = self._core
+        core.events.append(garbled)
+        self._garbled_in_row += 1
+        if self._garbled_in_row >= GARBLED_MAX or core.state in (State.CONNECTED, State.LOGON_SENT):
+            core.drop("garbled", garbled.reason)
+
+    def _read(self, frame: bytes) -> None:
+        core = self._core
+        try:
+            message = self._decoder.decode(frame)
+        except RemoteProtocolError as error:
+            self._skip(Garbled(str(error), len(frame)))
+            return
+        self._garbled_in_row = 0
+        core.timers.heard(core.now_ns)
+        if core.state in READING:
+            self._inbound.read(message, len(frame))
+        elif core.state is State.GOODBYE_SENT:
+            self._inbound.read_last(message)
+        else:
+            self._handshake.read(message)
+
+    def _keep_alive(self) -> None:
+        """Rows 4.a and 6."""
+        core = self._core
+        timers, now_ns = core.timers, core.now_ns
+        if timers.is_lost(now_ns):
+            core.cut("silence", "no message and no answer to TestRequest(1)")
+            return
+        if timers.is_test_due(now_ns):
+            core.send(MsgType.TEST_REQUEST, f"112={_TEST_REQ_ID}{SOH}")
+            timers.tested(now_ns)
+        if timers.is_heartbeat_due(self._output.last_sent_ns, now_ns):
+            core.send(MsgType.HEARTBEAT, "")
+
+    def _give_up_waiting(self) -> None:
+        core = self._core
+        if core.state in (State.LOGOUT_SENT, State.GOODBYE_SENT):
+            core.drop(core.end_reason, core.end_text)
+        else:
+            core.drop("logon_timeout", f"no Logon(A) in {self.settings.logon_timeout_s} s")

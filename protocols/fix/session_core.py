@@ -1,0 +1,125 @@
+"""The state of one session, and the few acts that its parts share: send, refuse, ask, replay, say goodbye.
+
+`session` drives it, `session_handshake` begins a session, `session_inbound` reads a running one; all of them speak to
+the peer and to the owner through here only, and every way to end a connection is here.
+"""
+
+from protocols.errors import BAD_SEQUENCE
+from protocols.fix.decoder import Fault
+from protocols.fix.events import Disconnect, Event, LoggedOut, Rejected, ResendServed, SequenceGap
+from protocols.fix.session_gap import Gap
+from protocols.fix.session_output import Output
+from protocols.fix.session_refusals import business_body, logout_body, reject_body
+from protocols.fix.session_settings import SessionSettings, State
+from protocols.fix.session_timers import Timers
+from protocols.fix.store import MessageStore
+from protocols.fix.tags import SOH, MsgType, SessionStatus
+from protocols.fix.times import NS
+
+_LOGOUT_IS_SENT = frozenset({State.LOGOUT_SENT, State.GOODBYE_SENT})
+
+
+class SessionCore:
+    """What every part of a session machine sees."""
+
+    __slots__ = (
+        "end_reason",
+        "end_text",
+        "events",
+        "gap",
+        "logon_body",
+        "now_ns",
+        "output",
+        "settings",
+        "state",
+        "store",
+        "timers",
+    )
+
+    def __init__(self, settings: SessionSettings, store: MessageStore) -> None:
+        self.settings = settings
+        self.store = store
+        self.state = State.DISCONNECTED
+        self.now_ns = 0
+        self.events: list[Event] = []
+        self.output = Output(settings, store)
+        self.gap = Gap(settings.held_max_messages, settings.held_max_bytes)
+        self.timers = Timers(settings.test_request_at_permille, settings.give_up_at_permille)
+        self.logon_body = ""
+        self.end_reason = ""
+        self.end_text = ""
+
+    def send(self, msg_type: str, body: str) -> int:
+        """Number and queue a session message."""
+        return self.output.send_session(msg_type, body, self.now_ns)
+
+    def refuse(self, fault: Fault, seq_num: int, msg_type: str, fields: dict[int, str]) -> None:
+        """Reject(3), or BusinessMessageReject(j), which is an application message and stored as one."""
+        if fault.kind == "business":
+            body = business_body(self.settings, seq_num, msg_type, fault, fields)
+            live = self.state is State.LOGGED_ON
+            self.output.send_application(MsgType.BUSINESS_MESSAGE_REJECT, body, self.now_ns, live)
+        else:
+            self.send(MsgType.REJECT, reject_body(self.settings, seq_num, msg_type, fault, fields))
+        self.events.append(Rejected(msg_type, seq_num, fault.reason, fault.tag, fault.text))
+
+    def send_logout(self, text: str, session_status: int | None, code: int = 0) -> None:
+        """Logout(5), unless one was sent on this connection before."""
+        if self.state not in _LOGOUT_IS_SENT:
+            self.send(MsgType.LOGOUT, logout_body(self.settings, text, session_status, code))
+
+    def await_logout(self, state: State, reason: str, text: str) -> None:
+        """Wait for the peer's Logout in `state`, and not for ever."""
+        if self.state not in _LOGOUT_IS_SENT:
+            self.timers.deadline_ns = self.now_ns + self.settings.logout_timeout_s * NS
+        self.state, self.end_reason, self.end_text = state, reason, text
+
+    def goodbye(self, reason: str, text: str) -> None:
+        """The peer broke a rule that a session cannot go on without: Logout, a short wait for its own, the end."""
+        self.send_logout(text, None)
+        self.await_logout(State.GOODBYE_SENT, reason, text)
+
+    def cut(self, reason: str, text: str, session_status: int | None = None, code: int = 0) -> None:
+        """Logout and the end: waiting for an answer makes no sense, its number could not be read."""
+        self.end_at_once(text, session_status, code)
+        self.drop(reason, text)
+
+    def end_at_once(self, text: str, session_status: int | None, code: int = 0) -> None:
+        """Logout ahead of what would have to be read from the store first; that stays to be asked for."""
+        self.output.forget_ranges()
+        self.send_logout(text, session_status, code)
+
+    def drop(self, reason: str, text: str) -> None:
+        """The end without a word."""
+        self.state = State.ENDED
+        self.events.append(Disconnect(reason, text))
+
+    def end(self, by_peer: bool, text: str, fields: dict[int, str]) -> None:
+        """The end that was agreed on."""
+        self.state = State.ENDED
+        self.events.append(LoggedOut(by_peer, text, fields))
+
+    def reset_numbers(self) -> None:
+        """Both sequence numbers to 1, and nothing is left of what they counted."""
+        self.store.reset()
+        self.output.forget_ranges()
+        self.gap.clear()
+
+    def replay(self, begin: int, end: int) -> None:
+        """Send begin..end again, behind all that is queued."""
+        if self.output.replay(begin, end):
+            self.events.append(ResendServed(begin, end))
+        else:
+            self.goodbye("resend_flood", "too many ResendRequest(2) at once")
+
+    def ask_for_gap(self) -> None:
+        """ResendRequest(2) for what is missing from NextIn on, or the first chunk of it."""
+        begin = self.store.next_in
+        end = self.gap.ask(begin, self.settings.resend_max_messages)
+        self.send(MsgType.RESEND_REQUEST, f"7={begin}{SOH}16={end}{SOH}")
+        self.events.append(SequenceGap(begin, end, self.gap.highest))
+
+    def cut_too_low(self, seq_num: int) -> None:
+        """Row 2.c: one of us has lost count, and no message can put that right."""
+        text = f"MsgSeqNum too low, expecting {self.store.next_in} but received {seq_num}"
+        self.cut("bad_sequence", text, SessionStatus.MSG_SEQ_NUM_TOO_LOW, BAD_SEQUENCE)

@@ -1,0 +1,138 @@
+"""What one FIX session is told once, the states it can be in, and which call is legal in which state.
+
+`TRANSITIONS` is the single list of legal moves: the machine checks every call of its owner against it, the tests walk
+all of it, and the docs are printed from it. A pair that is not in it raises LocalProtocolError and changes nothing.
+"""
+
+from enum import Enum
+from typing import Literal
+
+import msgspec
+
+from protocols.fix.tags import SESSION_MSG_TYPES, MsgType
+
+VERSIONS: tuple[str, ...] = ("FIX.4.2", "FIX.4.4", "FIXT.1.1")
+"""Every BeginString(8) served."""
+
+CLIENT_MSG_TYPES: frozenset[str] = SESSION_MSG_TYPES | {
+    MsgType.NEW_ORDER_SINGLE,
+    MsgType.ORDER_CANCEL_REQUEST,
+    MsgType.ORDER_CANCEL_REPLACE_REQUEST,
+    MsgType.ORDER_STATUS_REQUEST,
+    MsgType.ORDER_MASS_STATUS_REQUEST,
+    MsgType.ORDER_MASS_CANCEL_REQUEST,
+    MsgType.LIMIT_QUERY,
+    MsgType.NEWS,
+    MsgType.BUSINESS_MESSAGE_REJECT,
+}
+"""What an acceptor takes from a client; the rest of the standard is answered with BusinessMessageReject(j) 380=3."""
+
+
+class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One session, seen from our side. Immutable: a change is a new value, used from the next connection on.
+
+    resend_max_messages: numbers one ResendRequest(2) of ours asks for. A gap that fits is asked for with
+        EndSeqNo(16)=0, as the peers do; a larger one in closed chunks of this size, each when the one before has come.
+        0: never in chunks.
+    held_max_messages, held_max_bytes: early messages kept while a gap is open; what comes above is dropped and asked
+        for again when the gap has closed up to it.
+    plain: only tags of the session's own version; without it 1409, 25016 and 20102 explain our refusals.
+    time_digits: decimals of SendingTime(52) and OrigSendingTime(122): 3, 6 or 9.
+    next_expected_msg_seq_num: as initiator, send NextExpectedMsgSeqNum(789); an acceptor answers it whenever it comes.
+    test_request_at_permille, give_up_at_permille: silence of the peer, in thousandths of HeartBtInt(108), after which
+        we ask with a TestRequest(1), and after which we log it out.
+
+    Raises:
+        ValueError: a BeginString(8) that is not served, or an empty CompID.
+    """
+
+    begin_string: str
+    sender_comp_id: str
+    target_comp_id: str
+    role: Literal["acceptor", "initiator"] = "acceptor"
+    heart_bt_int_s: int = 30
+    heart_bt_int_min_s: int = 1
+    heart_bt_int_max_s: int = 60
+    appl_ver_id: str = "9"
+    reset_on_logon: bool = False
+    sending_time_tolerance_s: int = 120
+    resend_max_messages: int = 10_000
+    held_max_messages: int = 1_000
+    held_max_bytes: int = 1_048_576
+    max_message_bytes: int = 65_536
+    logon_timeout_s: int = 10
+    logout_timeout_s: int = 2
+    last_msg_seq_num_processed: bool = False
+    next_expected_msg_seq_num: bool = False
+    time_digits: Literal[3, 6, 9] = 6
+    plain: bool = False
+    test_request_at_permille: int = 1_200
+    give_up_at_permille: int = 2_400
+
+    def __post_init__(self) -> None:
+        if self.begin_string not in VERSIONS:
+            raise ValueError(f"BeginString(8) {self.begin_string!r} is not served")
+        if not self.sender_comp_id or not self.target_comp_id:
+            raise ValueError("a CompID is empty")
+
+
+class State(Enum):
+    """Where a session stands with the link it has, or has not."""
+
+    DISCONNECTED = "disconnected"
+    CONNECTED = "connected"  # a link, and no Logon(A) yet
+    LOGON_SENT = "logon sent"  # initiator: waiting for the answer
+    LOGGED_ON = "logged on"
+    LOGOUT_SENT = "logout sent"  # we asked to end; what the peer still sends counts
+    GOODBYE_SENT = "goodbye sent"  # the peer broke a rule; only its Logout(5) is still read
+    ENDED = "ended"  # nothing more is read; the owner writes the output and closes
+
+
+class Call(Enum):
+    """What the owner may ask of the machine."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    RECEIVE = "receive"
+    TICK = "tick"
+    SEND = "send"
+    LOGON = "logon"
+    LOGOUT = "logout"
+    TERMINATE = "terminate"
+    PAUSE = "pause"
+    RESUME = "resume"
+
+
+Moves = dict[Call, tuple[State, ...]]
+
+
+def _moves(state: State, receive: tuple[State, ...], tick: tuple[State, ...], **more: tuple[State, ...]) -> Moves:
+    """The moves of a state that has a link: all of them can read, wait, pause, store a message and lose the link."""
+    return {
+        Call.DISCONNECTED: (State.DISCONNECTED,),
+        Call.RECEIVE: (state, *receive),
+        Call.TICK: (state, *tick),
+        Call.SEND: (state,),
+        Call.TERMINATE: (State.ENDED,),
+        Call.PAUSE: (state,),
+        Call.RESUME: (state,),
+        **{Call(name): states for name, states in more.items()},
+    }
+
+
+_GOODBYE, _ENDED = State.GOODBYE_SENT, State.ENDED
+
+TRANSITIONS: dict[State, Moves] = {
+    State.DISCONNECTED: {
+        Call.CONNECTED: (State.CONNECTED,),
+        Call.TICK: (State.DISCONNECTED,),
+        Call.SEND: (State.DISCONNECTED,),
+    },
+    State.CONNECTED: _moves(State.CONNECTED, (State.LOGGED_ON, _GOODBYE, _ENDED), (_ENDED,), logon=(State.LOGON_SENT,)),
+    State.LOGON_SENT: _moves(State.LOGON_SENT, (State.LOGGED_ON, _GOODBYE, _ENDED), (_ENDED,)),
+    State.LOGGED_ON: _moves(State.LOGGED_ON, (_GOODBYE, _ENDED), (_ENDED,), logout=(State.LOGOUT_SENT,)),
+    State.LOGOUT_SENT: _moves(State.LOGOUT_SENT, (_GOODBYE, _ENDED), (_ENDED,)),
+    State.GOODBYE_SENT: _moves(_GOODBYE, (_ENDED,), (_ENDED,)),
+    State.ENDED: _moves(_ENDED, (), ()),
+}
+"""state -> call -> the states it may lead to. Only an initiator may call `logon`."""

@@ -1,0 +1,316 @@
+"""The terms of an order, read field by field: each reader gives a value of the dictionary, or raises with the answer.
+
+A field that would change what an order means and that nobody behind us honours is refused (`check_honoured`), never
+ignored. Text that goes on to the core (ids, tags) is bounded here: a message may be 64 KiB long, an order may not.
+"""
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+from protocols.errors import BAD_FIELD, BAD_QUANTITY, MISSING_FIELD, UNKNOWN_ORDER, UNSUPPORTED_COMBINATION, Refusal
+from protocols.fix.decoder import Fault
+from protocols.fix.events import Fields
+from protocols.fix.tags import (
+    CASH_ORDER_QTY,
+    CL_ORD_ID,
+    COD_EXEMPT,
+    EXEC_INST,
+    EXPIRE_TIME,
+    MAX_FLOOR,
+    MIN_QTY,
+    ORDER_ID,
+    ORDER_QTY,
+    RECV_WINDOW,
+    SELF_MATCH_PREVENTION_ID,
+    SELF_MATCH_PREVENTION_INSTRUCTION,
+    SELF_TRADE_PREVENTION_MODE,
+    STOP_PX,
+    TIME_IN_FORCE,
+    SessionRejectReason,
+)
+from protocols.fix.times import parse_ns
+from protocols.instruments import Inexact, Instrument, parse
+from protocols.messages import COD_EXEMPT as SURVIVES_DISCONNECT
+from protocols.messages import POST_ONLY, OrdType, Side, Stp, Tif
+
+_T = TypeVar("_T")
+
+# Looking a member up on its Enum class costs more than parsing a price: bound once here, for the hot path.
+MARKET, LIMIT, STOP, STOP_LIMIT = OrdType.MARKET, OrdType.LIMIT, OrdType.STOP, OrdType.STOP_LIMIT
+IOC, FOK, GTD = Tif.IOC, Tif.FOK, Tif.GTD
+
+SIDES = {"1": Side.BUY, "2": Side.SELL}
+ORD_TYPES = {"1": OrdType.MARKET, "2": OrdType.LIMIT, "3": OrdType.STOP, "4": OrdType.STOP_LIMIT}
+_TIFS = {"0": Tif.DAY, "1": Tif.GTC, "3": IOC, "4": FOK, "6": GTD}
+_STPS = {"1": Stp.NONE, "2": Stp.EXPIRE_TAKER, "3": Stp.EXPIRE_MAKER, "4": Stp.EXPIRE_BOTH, "5": Stp.DECREMENT}
+_SMP_INSTRUCTIONS = {"1": Stp.EXPIRE_TAKER, "2": Stp.EXPIRE_MAKER, "3": Stp.EXPIRE_BOTH}
+
+_IS_CL_ORD_ID = re.compile(r"[A-Za-z0-9._:/-]{1,36}").fullmatch
+_MAX_LABEL = 36
+_MAX_ORDER_ID = (1 << 64) - 1
+_MAX_RECV_WINDOW_NS = 60_000_000_000
+_RECV_WINDOW_EXP = 6  # milliseconds with six decimals are nanoseconds
+
+# Fields of the standard that change what an order means and that nobody behind us honours. The value, where there is
+# one, is the only one that changes nothing (a price per unit, a quantity in units).
+_NOT_HONOURED = {
+    168: "",  # EffectiveTime
+    192: "",  # OrderQty2
+    210: "",  # MaxShow
+    211: "",  # PegOffsetValue
+    388: "",  # DiscretionInst
+    389: "",  # DiscretionOffsetValue
+    423: "2",  # PriceType
+    432: "",  # ExpireDate: a GTD order names its ExpireTime(126)
+    516: "",  # OrderPercent
+    640: "",  # Price2
+    847: "",  # TargetStrategy
+    854: "0",  # QtyType
+    1089: "",  # MatchIncrement
+    1090: "",  # MaxPriceLevels
+    1094: "",  # PegPriceType
+    1100: "",  # TriggerType
+    1138: "",  # DisplayQty
+    1629: "",  # ExposureDuration
+}
+RARE = frozenset(
+    (
+        STOP_PX,
+        CASH_ORDER_QTY,
+        MAX_FLOOR,
+        MIN_QTY,
+        EXPIRE_TIME,
+        SELF_TRADE_PREVENTION_MODE,
+        SELF_MATCH_PREVENTION_ID,
+        SELF_MATCH_PREVENTION_INSTRUCTION,
+        COD_EXEMPT,
+        *_NOT_HONOURED,
+    )
+)
+"""Tags of which a NewOrderSingle(D) seldom carries any: one look tells whether `rare_terms` has work."""
+
+
+class Declined(Exception):
+    """Carries the answer out of the depth of a translation; it never leaves `protocols.fix`."""
+
+    def __init__(self, answer: Refusal | Fault) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
+class Rare(msgspec.Struct, frozen=True):
+    """What only few orders say; the defaults are what all others mean."""
+
+    stop_px: int = 0
+    quote_qty: int = 0
+    display_qty: int = 0
+    min_qty: int = 0
+    expire_at: int = 0
+    flags: int = 0
+    stp: Stp = Stp.DEFAULT
+    stp_group: str = ""
+
+
+def bad(tag: int, text: str, reason: int = SessionRejectReason.VALUE_OUT_OF_RANGE) -> Fault:
+    """A value that its type allows and we do not: answered by Reject(3), as any other bad value is."""
+    return Fault(kind="reject", reason=reason, tag=tag, text=text)
+
+
+def missing(tag: int, name: str) -> Refusal:
+    """A field that this order, by its other fields, must have."""
+    return Refusal(MISSING_FIELD, f"{name}({tag}) is missing", field=f"{name}({tag})")
+
+
+def unsupported(text: str) -> Refusal:
+    """Fields that are fine one by one and do not go together, or that nobody here serves."""
+    return Refusal(UNSUPPORTED_COMBINATION, f"{text} is not supported")
+
+
+def cl_ord_id_of(fields: Fields) -> str:
+    """ClOrdID(11) of a request."""
+    text = fields.get(CL_ORD_ID, "")
+    if not _IS_CL_ORD_ID(text):
+        raise Declined(bad(CL_ORD_ID, "ClOrdID must be 1-36 of A-Z a-z 0-9 . _ : / -"))
+    return text
+
+
+def target(fields: Fields, id_tag: int, id_name: str) -> tuple[int, str]:
+    """The order that a request is about: OrderID(37), 0 = not given, and the client's id in `id_tag`, "" = not given.
+
+    An id that could never have been accepted names no order: that is an unknown order, not a bad field.
+    """
+    order_id, text = 0, fields.get(ORDER_ID)
+    if text is not None:
+        order_id = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0
+        if not 0 < order_id <= _MAX_ORDER_ID:
+            raise Declined(Refusal(UNKNOWN_ORDER, "unknown order", field="OrderID(37)"))
+    cl_ord_id = fields.get(id_tag, "")
+    if cl_ord_id and not _IS_CL_ORD_ID(cl_ord_id):
+        raise Declined(Refusal(UNKNOWN_ORDER, "unknown order", field=f"{id_name}({id_tag})"))
+    if not order_id and not cl_ord_id:
+        raise Declined(missing(id_tag, id_name))
+    return order_id, cl_ord_id
+
+
+def one_of(table: dict[str, _T], fields: Fields, tag: int) -> _T:
+    """The meaning of an enumerated field; a value of the standard that we do not serve is refused."""
+    text = fields.get(tag, "")
+    value = table.get(text)
+    if value is None:
+        raise Declined(unsupported(f"{_SERVED_NAMES[tag]}({tag})={text[:8]}"))
+    return value
+
+
+_SERVED_NAMES = {40: "OrdType", 54: "Side", 59: "TimeInForce"}
+
+
+def price_of(instrument: Instrument, text: str, tag: int) -> int:
+    """A price in the instrument's exponent."""
+    value = instrument.parse_price(text)
+    if isinstance(value, int):
+        return value
+    raise Declined(_refused_or_bad(value, tag))
+
+
+def qty_of(instrument: Instrument, text: str, tag: int) -> int:
+    """A quantity in the instrument's exponent."""
+    value = instrument.parse_qty(text)
+    if isinstance(value, int):
+        return value
+    raise Declined(_refused_or_bad(value, tag))
+
+
+def time_of(fields: Fields, tag: int) -> int:
+    """A UTCTimestamp in ns UTC."""
+    try:
+        return parse_ns(fields[tag])
+    except ValueError as error:
+        raise Declined(bad(tag, str(error), SessionRejectReason.INCORRECT_DATA_FORMAT)) from None
+
+
+def label(fields: Fields, tag: int) -> str:
+    """A short free text of the client that we keep and echo: printable ASCII, at most 36 characters; "" = not given."""
+    text = fields.get(tag, "")
+    if len(text) <= _MAX_LABEL and text.isascii() and text.isprintable():
+        return text
+    raise Declined(bad(tag, f"at most {_MAX_LABEL} printable ASCII characters"))
+
+
+def recv_window_ns(text: str) -> int:
+    """RecvWindow(25000), decimal milliseconds, in ns."""
+    try:
+        window_ns = parse(text, _RECV_WINDOW_EXP)
+    except ValueError:
+        reason = SessionRejectReason.INCORRECT_DATA_FORMAT
+        raise Declined(bad(RECV_WINDOW, "RecvWindow must be milliseconds", reason)) from None
+    if window_ns > _MAX_RECV_WINDOW_NS:
+        raise Declined(bad(RECV_WINDOW, "RecvWindow must not be over 60000 ms"))
+    return window_ns
+
+
+def tif_of(fields: Fields, ord_type: OrdType, instrument: Instrument) -> Tif:
+    """TimeInForce(59); absent: a market order takes what is there, any other rests as long as the venue trades on."""
+    if TIME_IN_FORCE in fields:
+        return one_of(_TIFS, fields, TIME_IN_FORCE)
+    if ord_type is MARKET:
+        return IOC
+    return Tif.DAY if instrument.session_bound else Tif.GTC
+
+
+def post_only(fields: Fields, has_price: bool, tif: Tif) -> int:
+    """The flag for ExecInst(18)=6, the only instruction served; it makes no sense on an order that never rests."""
+    text = fields[EXEC_INST]
+    if text != "6":
+        raise Declined(unsupported(f"ExecInst(18)={text[:16]}"))
+    if not has_price or tif is IOC or tif is FOK:
+        raise Declined(unsupported("post-only on an order that cannot rest"))
+    return POST_ONLY
+
+
+def display_qty_of(fields: Fields, instrument: Instrument) -> int:
+    """MaxFloor(111), 0 = not given; a wholly hidden order (111=0) is not served."""
+    text = fields.get(MAX_FLOOR)
+    if text is None:
+        return 0
+    display_qty = qty_of(instrument, text, MAX_FLOOR)
+    if not display_qty:
+        raise Declined(unsupported("MaxFloor(111)=0"))
+    return display_qty
+
+
+def check_honoured(fields: Fields) -> None:
+    """Refuses fields that would change the order's meaning and that nobody honours."""
+    for tag in _NOT_HONOURED.keys() & fields:
+        if fields[tag] != _NOT_HONOURED[tag]:
+            raise Declined(unsupported(f"tag {tag}"))
+
+
+def rare_terms(fields: Fields, instrument: Instrument, ord_type: OrdType, tif: Tif) -> Rare:
+    """What the rare fields of a NewOrderSingle(D) say, and whether they go with its type and time in force."""
+    check_honoured(fields)
+    is_stop = ord_type >= STOP
+    _check_given(fields, STOP_PX, "StopPx", is_stop, f"OrdType(40)={ord_type:d}")
+    _check_given(fields, EXPIRE_TIME, "ExpireTime", tif is GTD, f"TimeInForce(59)={tif:d}")
+    quote_qty = _quote_qty(fields, instrument, ord_type)
+    min_qty = qty_of(instrument, fields[MIN_QTY], MIN_QTY) if MIN_QTY in fields else 0
+    return Rare(
+        stop_px=price_of(instrument, fields[STOP_PX], STOP_PX) if is_stop else 0,
+        quote_qty=quote_qty,
+        display_qty=display_qty_of(fields, instrument),
+        min_qty=min_qty,
+        expire_at=time_of(fields, EXPIRE_TIME) if tif is GTD else 0,
+        flags=SURVIVES_DISCONNECT if fields.get(COD_EXEMPT) == "Y" else 0,
+        stp=_stp(fields),
+        stp_group=label(fields, SELF_MATCH_PREVENTION_ID),
+    )
+
+
+def _check_given(fields: Fields, tag: int, name: str, wanted: bool, because: str) -> None:
+    if wanted and tag not in fields:
+        raise Declined(missing(tag, name))
+    if not wanted and tag in fields:
+        raise Declined(unsupported(f"{name}({tag}) with {because}"))
+
+
+def _quote_qty(fields: Fields, instrument: Instrument, ord_type: OrdType) -> int:
+    """CashOrderQty(152) in 10^-(px_exp+qty_exp): the amount of a market order, in place of OrderQty(38)."""
+    text = fields.get(CASH_ORDER_QTY)
+    if text is None:
+        if ORDER_QTY not in fields:
+            raise Declined(missing(ORDER_QTY, "OrderQty"))
+        return 0
+    if ORDER_QTY in fields:
+        raise Declined(unsupported("OrderQty(38) with CashOrderQty(152)"))
+    if ord_type is not MARKET:
+        raise Declined(unsupported(f"CashOrderQty(152) with OrdType(40)={ord_type:d}"))
+    try:
+        return parse(text, instrument.px_exp + instrument.qty_exp)
+    except Inexact:
+        raise Declined(Refusal(BAD_QUANTITY, "too many decimals", field="CashOrderQty(152)")) from None
+    except ValueError as error:
+        raise Declined(bad(CASH_ORDER_QTY, str(error))) from None
+
+
+def _stp(fields: Fields) -> Stp:
+    """Self-trade prevention in either form: our 25001, or the standard's 2964; both must say the same."""
+    ours, standard = fields.get(SELF_TRADE_PREVENTION_MODE), fields.get(SELF_MATCH_PREVENTION_INSTRUCTION)
+    mode = Stp.DEFAULT if ours is None else _STPS.get(ours)
+    if mode is None:
+        raise Declined(bad(SELF_TRADE_PREVENTION_MODE, "SelfTradePreventionMode must be 1-5"))
+    if standard is None:
+        return mode
+    instruction = _SMP_INSTRUCTIONS.get(standard)
+    if instruction is None:
+        raise Declined(unsupported(f"SelfMatchPreventionInstruction(2964)={standard[:8]}"))
+    if ours is not None and mode is not instruction:
+        raise Declined(unsupported("SelfTradePreventionMode(25001) with another SelfMatchPreventionInstruction(2964)"))
+    return instruction
+
+
+def _refused_or_bad(refusal: Refusal, tag: int) -> Refusal | Fault:
+    """A number that does not fit the instrument is a refusal; text that is no such number at all is a bad value."""
+    if refusal.code == BAD_FIELD:
+        return bad(tag, refusal.text)
+    return refusal

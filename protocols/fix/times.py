@@ -1,0 +1,64 @@
+"""UTCTimestamp text <-> nanoseconds UTC, exactly: whole numbers only, no time zone tables, no clock.
+
+Messages of one read share their second and mostly their day, so both directions keep the last prefixes they saw, and
+never more than a bounded number of them. Years 1970 to 2261: later ones do not fit 63 bits of nanoseconds.
+"""
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+
+NS: int = 1_000_000_000
+_MAX_NS = (1 << 63) - 1
+_SECONDS_CACHED = 4_096
+_EPOCH_DAY = datetime(1970, 1, 1, tzinfo=UTC).toordinal()
+_SECOND_TEXT = re.compile(r"[0-9]{8}-[0-9]{2}:[0-9]{2}:[0-9]{2}")
+_SCALE = {4: 1_000_000, 7: 1_000, 10: 1}  # length of ".sss", ".ssssss", ".sssssssss" -> ns of its last digit
+_UNIT = {3: 1_000_000, 6: 1_000, 9: 1}
+
+
+@lru_cache(maxsize=_SECONDS_CACHED)
+def _second_text(second: int) -> str:
+    day, rest = divmod(second, 86_400)
+    date = datetime.fromordinal(day + _EPOCH_DAY)
+    return f"{date.year:04d}{date.month:02d}{date.day:02d}-{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}."
+
+
+def format_ns(now_ns: int, digits: int = 6) -> str:
+    """`now_ns` (ns UTC, from 1970 on) as `YYYYMMDD-HH:MM:SS.` and 3, 6 or 9 decimals; the rest is cut, not rounded."""
+    second, rest = divmod(now_ns, NS)
+    return f"{_second_text(second)}{rest // _UNIT[digits]:0{digits}d}"
+
+
+@lru_cache(maxsize=_SECONDS_CACHED)
+def _second_start_ns(text: str) -> int:
+    if not _SECOND_TEXT.fullmatch(text):
+        raise ValueError("not YYYYMMDD-HH:MM:SS")
+    year, month, day = int(text[:4]), int(text[4:6]), int(text[6:8])
+    hour, minute, second = int(text[9:11]), int(text[12:14]), int(text[15:17])
+    if year < 1970 or hour > 23 or minute > 59 or second > 60:
+        raise ValueError("time out of range")
+    days = datetime(year, month, day, tzinfo=UTC).toordinal() - _EPOCH_DAY
+    # A leap second counts as the first second of the next minute, as POSIX time does.
+    return ((days * 24 + hour) * 60 + minute) * 60 * NS + second * NS
+
+
+def parse_ns(text: str) -> int:
+    """A UTCTimestamp with no, 3, 6 or 9 decimals as ns UTC; second 60 is taken, as FIX allows for leap seconds.
+
+    Raises:
+        ValueError: anything else, a day the calendar does not have, or a year outside 1970-2261.
+    """
+    start_ns = _second_start_ns(text[:17])
+    fraction = text[17:]
+    if not fraction:
+        result = start_ns
+    else:
+        scale = _SCALE.get(len(fraction))
+        digits = fraction[1:]
+        if scale is None or fraction[0] != "." or not (digits.isascii() and digits.isdigit()):
+            raise ValueError("decimals must be .sss, .ssssss or .sssssssss")
+        result = start_ns + int(digits) * scale
+    if result > _MAX_NS:
+        raise ValueError("year after 2261")
+    return result

@@ -1,0 +1,135 @@
+"""The two encodings of the wire, `gate.json.v1` and `gate.msgpack.v1`: one typed decoder and one encoder each.
+
+A message is decoded in two steps, envelope then params by method, so that a refusal can echo the id.
+Whatever the bytes, `request` gives a Request or raises `Malformed`, and `params` gives params or a Refusal.
+"""
+
+import re
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Raw
+
+from protocols.errors import BAD_FIELD, MALFORMED, MISSING_FIELD, UNKNOWN_METHOD, Refusal
+from protocols.ws.repeats import repeated_in_json, repeated_in_msgpack
+from protocols.ws.schema import LEGS, METHODS, NO_PARAMS, BatchParams, BatchWire, LegParams, LegWire, Params, Request
+
+_MAX_TEXT = 200
+_AT = re.compile(r"(.*) - at `\$\.?([^`]*)`\Z", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `([^`]*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+
+# What msgspec raises for bad input: its own errors and UnicodeDecodeError are ValueErrors; too deep, a RecursionError.
+_BAD_INPUT = (ValueError, RecursionError)
+
+_NESTED = frozenset({"session.logon", "session.configure", "order.batch"})  # methods with maps inside their params
+
+_LEG_MEMBERS = 2  # op and params
+
+
+class Malformed(Exception):
+    """A whole frame that is no request; the text says why."""
+
+
+class Codec:
+    """One encoding: bytes to typed requests, Structs to bytes. Stateless: `JSON` and `MSGPACK` serve all."""
+
+    def __init__(self, name: str) -> None:
+        wire = msgspec.json if name == "json" else msgspec.msgpack
+        self.name = name
+        self.subprotocol = f"gate.{name}.v1"
+        self.binary = name == "msgpack"
+        self.encode: Callable[[object], bytes] = wire.Encoder().encode
+        self._request: Callable[[bytes], Request] = wire.Decoder(Request).decode
+        self._params: dict[str, Callable[[bytes | Raw], Params]] = {
+            method: wire.Decoder(shape).decode for method, shape in METHODS.items()
+        }
+        self._legs: dict[str, Callable[[Raw], LegParams]] = {
+            op: wire.Decoder(shape).decode for op, shape in LEGS.items()
+        }
+        self._empty = self.encode({})
+
+    def request(self, data: bytes) -> Request:
+        """The envelope of `data`.
+
+        Raises:
+            Malformed: the peer's fault; nothing was kept.
+        """
+        try:
+            return self._request(data)
+        except RecursionError:
+            raise Malformed("nested too deep") from None
+        except ValueError as error:
+            raise Malformed(str(error)[:_MAX_TEXT]) from None
+
+    def params(self, request: Request, data: bytes) -> Params | BatchParams | Refusal:
+        """The params of `request`, whose whole bytes are `data`; or why not, with the field to blame.
+
+        A Refusal is 1006 (no such method), 2001, 2002 or 1004 (a key stands twice).
+        """
+        decode = self._params.get(request.method)
+        if decode is None:
+            return Refusal(UNKNOWN_METHOD, f"unknown method {request.method[:64]!r}", field="method")
+        raw = request.params
+        try:
+            params = decode(self._empty if raw is NO_PARAMS else raw)
+            batch = self._batch(params) if isinstance(params, BatchWire) else None
+            repeated = self._repeated(request, params, batch, data)
+        except _BAD_INPUT as error:
+            return _refusal(error)
+        if repeated is not None:
+            return Refusal(MALFORMED, f"key {repeated[:64]!r} is repeated", field=repeated[:64])
+        return batch or params
+
+    def _repeated(self, request: Request, params: Params, batch: BatchParams | None, data: bytes) -> str | None:
+        outer = 1 + (request.id is not None) + (request.traceparent != "") + (request.params is not NO_PARAMS)
+        values = msgspec.structs.astuple(params)
+        inner = len(values) - values.count(None)
+        if not self.binary:
+            legs = batch.legs if batch is not None else ()
+            for leg in legs:
+                values += msgspec.structs.astuple(leg)  # of a Refusal too: more than its op and params is not known of it
+            inner += sum(_LEG_MEMBERS + _given(leg) for leg in legs)
+            return repeated_in_json(data, outer + inner, (request.id, *values))
+        # A map's header counts its entries: where that is as many as are known and no value is a map, none is repeated.
+        if request.method in _NESTED or data[0] != 0x80 | outer:
+            return repeated_in_msgpack(data)
+        if request.params is NO_PARAMS or memoryview(request.params)[0] == 0x80 | inner:
+            return None
+        return repeated_in_msgpack(data)
+
+    def _batch(self, wire: BatchWire) -> BatchParams:
+        return BatchParams(tuple(self._leg(leg) for leg in wire.legs), wire.resp)
+
+    def _leg(self, leg: LegWire) -> LegParams | Refusal:
+        try:
+            return self._legs[leg.op](leg.params)
+        except _BAD_INPUT as error:
+            return _refusal(error)
+
+
+def _given(leg: LegParams | Refusal) -> int:
+    """Members that are known to stand in the params of a leg: none where they do not decode."""
+    return 0 if isinstance(leg, Refusal) else sum(value is not None for value in msgspec.structs.astuple(leg))
+
+
+def _refusal(error: Exception) -> Refusal:
+    """Params that do not decode, told with the client's own field names."""
+    if isinstance(error, RecursionError):
+        return Refusal(BAD_FIELD, "nested too deep", field="params")
+    text = str(error)
+    path = ""
+    if at := _AT.match(text):
+        text, path = at[1], at[2]
+    if missing := _MISSING.match(text):
+        field = f"{path}.{missing[1]}" if path else missing[1]
+        return Refusal(MISSING_FIELD, f"{field[:64]} is required", field=field[:64])
+    if unknown := _UNKNOWN.match(text):
+        path = f"{path}.{unknown[1]}" if path else unknown[1]
+    return Refusal(BAD_FIELD, text[:_MAX_TEXT], field=path[:64] or "params")
+
+
+JSON = Codec("json")
+MSGPACK = Codec("msgpack")
+CODECS = {codec.name: codec for codec in (JSON, MSGPACK)}
+SUBPROTOCOLS = {codec.subprotocol: codec for codec in (JSON, MSGPACK)}

@@ -1,0 +1,470 @@
+"""One WebSocket connection as a machine: logon, heartbeat, requests in, responses and events out, close.
+
+Bytes and the time go in, events and bytes come out; randomness (connection id, challenge) is an argument. The machine
+answers `ping`, `time` and whatever it cannot read; everything else is its owner's to answer. Between `LogonRequested`
+and the owner's decision later frames are kept and come out of `accept_logon`, so a client may send ahead.
+"""
+
+from enum import Enum
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET
+
+from protocols.errors import CODES, LOGON_REFUSED, MALFORMED, NOT_LOGGED_ON, SESSION_IN_USE, LocalProtocolError, Refusal
+from protocols.signing import ws_logon_text
+from protocols.ws import framing
+from protocols.ws.codec import CODECS, Malformed
+from protocols.ws.events import Answered, Closed, Disconnect, Event, LogonRequested, Requested, RequestKey
+from protocols.ws.framing import BINARY, CLOSE, PING, PONG, TEXT, WRONG_TYPE, Broken, Close, Frame, Message, Ping
+from protocols.ws.results import (
+    EventWire,
+    HelloData,
+    LimitBlock,
+    LogonResult,
+    Response,
+    TimeResult,
+    Times,
+    error_body,
+)
+from protocols.ws.schema import BIG_METHODS, LogonParams, Request
+
+GOING_AWAY = 1001
+TRY_LATER = 1013
+UNDECODABLE = 4000
+SUPERSEDED = 4001
+LOGON_TIMEOUT = 4002
+REFUSED = 4003
+TOO_SLOW = 4008
+SILENCE = 4010
+ABUSE = 4029
+
+BIG_FACTOR = 4  # batches may be so many times as large as other messages
+MAX_UNDECODABLE = 3  # in a row
+MAX_BEFORE_LOGON = 16  # messages: nobody needs more to log on
+CLOSE_TIMEOUT_NS = 1_000_000_000  # wait for the peer's Close, so that ours is read before the transport goes
+
+_NS_PER_MS = 1_000_000
+_NS_PER_US = 1_000
+_NO_STATUS = 1005  # RFC 6455: the Close frame named no code
+
+_REASONS = {framing.PROTOCOL_ERROR: "protocol", framing.BAD_UTF8: "bad_utf8", framing.TOO_BIG: "too_big"}
+
+
+class WsSettings(msgspec.Struct, frozen=True):
+    """What all connections of one door and encoding share."""
+
+    heartbeat_ms: int
+    logon_timeout_ms: int
+    max_frame_bytes: int
+    server: str
+    epoch: str
+    codec: Literal["json", "msgpack"] = "json"
+    pre_logon_max_bytes: int = 4_096
+
+
+class State(Enum):
+    """Where a connection stands."""
+
+    NEW = "new"
+    OPEN = "open"  # hello sent, nobody logged on
+    DECIDING = "deciding"  # the owner judges a logon
+    LOGGED_ON = "logged_on"
+    CLOSING = "closing"  # our Close is sent
+    CLOSED = "closed"
+
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.NEW: frozenset({State.OPEN, State.CLOSED}),
+    State.OPEN: frozenset({State.DECIDING, State.LOGGED_ON, State.CLOSING, State.CLOSED}),
+    State.DECIDING: frozenset({State.LOGGED_ON, State.CLOSING, State.CLOSED}),
+    State.LOGGED_ON: frozenset({State.CLOSING, State.CLOSED}),
+    State.CLOSING: frozenset({State.CLOSED}),
+    State.CLOSED: frozenset(),
+}
+"""Every legal change of state."""
+
+# A member looked up in its Enum, or hashed, costs a call into Python; messages are too many for that.
+_DECIDING = State.DECIDING
+_LOGGED_ON = State.LOGGED_ON
+_CLOSING = State.CLOSING
+_CLOSED = State.CLOSED
+
+
+class WsSession:
+    """One connection, from the HTTP upgrade to the end of its transport.
+
+    Args:
+        conn_id: name of the connection, for logs and `hello`.
+        challenge: random text for the client to sign; never used twice.
+        now_ns: the time of the upgrade; the logon time-out runs from here.
+    """
+
+    def __init__(self, settings: WsSettings, conn_id: str, challenge: str, now_ns: int) -> None:
+        self.settings = settings
+        self.codec = CODECS[settings.codec]
+        self.conn_id = conn_id
+        self.challenge = challenge
+        self.state = State.NEW
+        self._is_over = False  # closing or closed
+        self._reader = framing.FrameReader(settings.pre_logon_max_bytes)
+        self._opcode = BINARY if self.codec.binary else TEXT
+        self._out = bytearray()
+        self._heartbeat_ns = settings.heartbeat_ms * _NS_PER_MS
+        self._deadline_ns = now_ns + settings.logon_timeout_ms * _NS_PER_MS  # of the logon, later of the close
+        self._last_in_ns = now_ns
+        self._last_out_ns = now_ns
+        self._paused_ns: int | None = None
+        self._pinged = False
+        self._undecodable = 0
+        self._before_logon = 0
+        self._logon: LogonRequested | None = None
+        self._held: list[Frame] = []
+        self._held_bytes = 0
+
+    # What the owner reads.
+
+    @property
+    def is_logged_on(self) -> bool:
+        """True between an accepted logon and the first Close of either side."""
+        return self.state is _LOGGED_ON
+
+    @property
+    def pending_bytes(self) -> int:
+        """Size of the output that `take_output` would give."""
+        return len(self._out)
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When `tick` is next wanted, ns UTC; None when it never is."""
+        if self.state in {State.NEW, State.CLOSED}:
+            return None
+        if self.state is not _LOGGED_ON:
+            return self._deadline_ns
+        if self._paused_ns is not None:
+            return self._last_out_ns + self._heartbeat_ns
+        return self._last_in_ns + self._heartbeat_ns * (2 if self._pinged else 1)
+
+    def take_output(self) -> bytes:
+        """The bytes to write, in order; empties itself."""
+        out = bytes(self._out)
+        self._out.clear()
+        return out
+
+    # The connection.
+
+    def connected(self, now_ns: int) -> None:
+        """The upgrade is answered: queue `hello`."""
+        self._move(State.OPEN)
+        hello = HelloData(
+            conn_id=self.conn_id,
+            challenge=self.challenge,
+            server=self.settings.server,
+            epoch=self.settings.epoch,
+            heartbeat_ms=self.settings.heartbeat_ms,
+            max_frame=self.settings.max_frame_bytes,
+        )
+        self._write(self.codec.encode(EventWire(ev="hello", ts=now_ns // _NS_PER_US, data=hello)), now_ns)
+
+    def receive(self, data: bytes, now_ns: int) -> list[Event]:
+        """What the peer's bytes mean. Every Requested and LogonRequested in it wants an answer."""
+        if self.state is _CLOSED:
+            return []
+        self._last_in_ns = now_ns
+        self._pinged = False
+        return self._take(self._reader.feed(data), now_ns)
+
+    def tick(self, now_ns: int) -> list[Event]:
+        """Do what the time asks for: heartbeat, time-outs. Harmless when called early."""
+        events: list[Event] = []
+        deadline_ns = self.next_deadline_ns
+        if deadline_ns is None or now_ns < deadline_ns:
+            return events
+        if self.state is _CLOSING:
+            self._move(State.CLOSED)
+            events.append(Disconnect("close_timeout"))
+        elif self.state is not _LOGGED_ON:
+            self._end(LOGON_TIMEOUT, "logon_timeout", "no logon in time", now_ns, events)
+        elif self._paused_ns is None and now_ns - self._last_in_ns >= 2 * self._heartbeat_ns:
+            self._end(SILENCE, "silence", "no traffic for two heartbeats", now_ns, events)
+        else:
+            self._pinged = True
+            self._frame(PING, b"", now_ns)
+        return events
+
+    def pause(self, now_ns: int) -> None:
+        """We stop reading: from now on the peer is not to blame for silence. Pings still go out."""
+        if self._paused_ns is None:
+            self._paused_ns = now_ns
+
+    def resume(self, now_ns: int) -> None:
+        """We read again: the time of the pause does not count."""
+        if self._paused_ns is None:
+            return
+        paused_ns = now_ns - self._paused_ns
+        self._paused_ns = None
+        self._pinged = False
+        self._last_in_ns += paused_ns
+        if not self._is_over:
+            self._deadline_ns += paused_ns
+
+    def close(self, code: int, reason: str, now_ns: int) -> None:
+        """End the conversation with a Close frame; `Disconnect` follows when the peer has answered, or after a second.
+
+        Nothing is written behind it: later answers and events are dropped, as on a cut line. Without effect when over.
+        """
+        if self._is_over:
+            return
+        self._frame(CLOSE, framing.encode_close(code, reason), now_ns)
+        self._move(State.CLOSING)
+        self._deadline_ns = now_ns + CLOSE_TIMEOUT_NS
+        self._held.clear()
+
+    def lost(self) -> None:
+        """The transport is gone."""
+        self.state = _CLOSED
+        self._is_over = True
+        self._held.clear()
+        self._out.clear()
+
+    # Logon.
+
+    def logged_on(self, now_ns: int) -> None:
+        """The client logged on in the headers of the upgrade; call it behind `connected`."""
+        self._begin()
+        self._last_in_ns = now_ns
+
+    def accept_logon(
+        self, request_id: RequestKey, result: LogonResult, now_ns: int, limits: tuple[LimitBlock, ...] | None = None
+    ) -> list[Event]:
+        """Answer a LogonRequested with yes, and give the events of what the client had sent behind it.
+
+        When the connection ended while the owner decided, nothing happens: `is_logged_on` tells.
+        """
+        logon = self._decided(request_id)
+        if logon is None:
+            return []
+        self._begin()
+        self.set_heartbeat(result.heartbeat_ms)
+        self.respond(request_id, result, now_ns, logon.t_in_ns, limits)
+        held, self._held, self._held_bytes = self._held, [], 0
+        return self._take(held, now_ns)
+
+    def refuse_logon(
+        self, request_id: RequestKey, now_ns: int, refusal: Refusal | None = None, code: int = REFUSED, reason: str = ""
+    ) -> None:
+        """Answer a LogonRequested with no, and close.
+
+        Args:
+            refusal: told to the client; None = logon_refused without a cause, the same for every failed proof.
+            code, reason: of the Close frame: 4003, or 1013 with `retry_after_ms=N` for one that may come back.
+        """
+        logon = self._decided(request_id)
+        if logon is None:
+            return
+        refusal = refusal or Refusal(LOGON_REFUSED, "logon refused")
+        self.fail(request_id, refusal, now_ns, logon.t_in_ns)
+        self.close(code, reason or refusal.text, now_ns)
+
+    def set_heartbeat(self, heartbeat_ms: int) -> None:
+        """Ping after so long without input, and close after twice as long."""
+        self._heartbeat_ns = heartbeat_ms * _NS_PER_MS
+
+    def _decided(self, request_id: RequestKey) -> LogonRequested | None:
+        logon, self._logon = self._logon, None
+        if self._is_over:
+            return None
+        if logon is None or logon.request_id != request_id:
+            self._logon = logon
+            raise LocalProtocolError(f"no logon {request_id!r} waits for a decision")
+        return logon
+
+    def _begin(self) -> None:
+        self._move(State.LOGGED_ON)
+        self._reader.max_message_bytes = self.settings.max_frame_bytes * BIG_FACTOR
+
+    # Answers and events.
+
+    def respond(
+        self,
+        request_id: RequestKey,
+        result: object,
+        now_ns: int,
+        t_in_ns: int,
+        limits: tuple[LimitBlock, ...] | None = None,
+        status: int = 200,
+    ) -> None:
+        """Answer a request well: result is a Struct of `protocols.ws.results`. A request without id gets no answer."""
+        if request_id is None or self._is_over:
+            return
+        times = Times(t_in_ns // _NS_PER_US, now_ns // _NS_PER_US)
+        self._write(self.codec.encode(Response(request_id, status, times, result, UNSET, limits or UNSET)), now_ns)
+
+    def fail(
+        self,
+        request_id: RequestKey,
+        refusal: Refusal,
+        now_ns: int,
+        t_in_ns: int,
+        limits: tuple[LimitBlock, ...] | None = None,
+    ) -> None:
+        """Answer a request with no. One without id is answered too, with id null: a failure is never silent."""
+        if self._is_over:
+            return
+        times = Times(t_in_ns // _NS_PER_US, now_ns // _NS_PER_US)
+        status = CODES[refusal.code].ws
+        body = error_body(refusal)
+        self._write(self.codec.encode(Response(request_id, status, times, UNSET, body, limits or UNSET)), now_ns)
+
+    def push(self, event: EventWire | bytes, now_ns: int) -> None:
+        """Send one event: a Struct, or bytes that `codec.encode` made of it once for several connections.
+
+        Raises:
+            LocalProtocolError: nobody is logged on here yet.
+        """
+        if self.state is not _LOGGED_ON:
+            if self._is_over:
+                return
+            raise LocalProtocolError("event for a connection that is not logged on")
+        self._write(event if isinstance(event, bytes) else self.codec.encode(event), now_ns)
+
+    # Inside.
+
+    def _move(self, state: State) -> None:
+        if state not in TRANSITIONS[self.state]:
+            raise LocalProtocolError(f"{self.state.value} cannot become {state.value}")
+        self.state = state
+        self._is_over = state is _CLOSING or state is _CLOSED
+
+    def _write(self, payload: bytes, now_ns: int) -> None:
+        self._out += framing.frame_header(self._opcode, len(payload))
+        self._out += payload
+        self._last_out_ns = now_ns
+
+    def _frame(self, opcode: int, payload: bytes, now_ns: int) -> None:
+        self._out += framing.encode_frame(opcode, payload)
+        self._last_out_ns = now_ns
+
+    def _end(self, code: int, reason: str, text: str, now_ns: int, events: list[Event]) -> None:
+        self.close(code, text, now_ns)
+        events.append(Closed(code, reason, text, by_peer=False))
+
+    def _take(self, frames: list[Frame], now_ns: int) -> list[Event]:
+        events: list[Event] = []
+        for at, frame in enumerate(frames):
+            if self.state is _DECIDING:
+                self._hold(frames[at:], now_ns, events)
+                break
+            if self.state is _CLOSING:
+                self._after_close(frame, events)
+            elif isinstance(frame, Message):
+                self._message(frame, now_ns, events)
+            else:
+                self._control(frame, now_ns, events)
+        return events
+
+    def _hold(self, frames: list[Frame], now_ns: int, events: list[Event]) -> None:
+        self._held += frames
+        self._held_bytes += sum(len(frame.data) for frame in frames if isinstance(frame, Message))
+        if self._held_bytes > self.settings.max_frame_bytes or len(self._held) > self.settings.pre_logon_max_bytes:
+            self._end(framing.TOO_BIG, "too_big", "too much before the logon was answered", now_ns, events)
+
+    def _after_close(self, frame: Frame, events: list[Event]) -> None:
+        if isinstance(frame, Close | Broken):
+            self._move(State.CLOSED)
+            events.append(Disconnect("closed"))
+
+    def _control(self, frame: Frame, now_ns: int, events: list[Event]) -> None:
+        if isinstance(frame, Ping):
+            self._frame(PONG, frame.payload, now_ns)
+            events.append(Answered("ping", 0, len(frame.payload)))
+        elif isinstance(frame, Close):
+            self._frame(CLOSE, framing.encode_close(frame.code), now_ns)
+            self._move(State.CLOSED)
+            events.append(Closed(frame.code or _NO_STATUS, "peer", frame.reason, by_peer=True))
+            events.append(Disconnect("closed"))
+        elif isinstance(frame, Broken):
+            self._end(frame.close_code, _REASONS[frame.close_code], frame.text, now_ns, events)
+
+    def _message(self, message: Message, now_ns: int, events: list[Event]) -> None:
+        data = message.data
+        if message.binary != self.codec.binary:
+            kind = "binary" if self.codec.binary else "text"
+            self._end(WRONG_TYPE, "wrong_type", f"{self.codec.subprotocol} wants {kind} frames", now_ns, events)
+            return
+        try:
+            request = self.codec.request(data)
+        except Malformed as error:
+            self._unreadable(None, "", Refusal(MALFORMED, str(error)), data, now_ns, events)
+            return
+        if self.state is not _LOGGED_ON:
+            self._early(request, data, now_ns, events)
+            return
+        method = request.method
+        if len(data) > self.settings.max_frame_bytes and method not in BIG_METHODS:
+            text = f"message over {self.settings.max_frame_bytes} bytes"
+            self._end(framing.TOO_BIG, "too_big", text, now_ns, events)
+            return
+        params = self.codec.params(request, data)
+        if isinstance(params, Refusal):
+            self._unreadable(request.id, method, params, data, now_ns, events)
+            return
+        self._undecodable = 0
+        if method in _OWN:
+            self._own(request, data, now_ns, events)
+        else:
+            events.append(Requested(request.id, method, params, len(data), now_ns, request.traceparent))
+
+    def _unreadable(
+        self, request_id: RequestKey, method: str, refusal: Refusal, data: bytes, now_ns: int, events: list[Event]
+    ) -> None:
+        self.fail(request_id, refusal, now_ns, now_ns)
+        events.append(Answered(method, refusal.code, len(data)))
+        self._undecodable = self._undecodable + 1 if refusal.code == MALFORMED else 0
+        if self._undecodable >= MAX_UNDECODABLE:
+            text = f"{MAX_UNDECODABLE} messages in a row do not decode"
+            self._end(UNDECODABLE, "undecodable", text, now_ns, events)
+
+    def _own(self, request: Request, data: bytes, now_ns: int, events: list[Event]) -> None:
+        """The methods that are the machine's own to answer."""
+        if request.method == "session.logon":
+            refusal = Refusal(SESSION_IN_USE, "this connection is logged on already")
+            self.fail(request.id, refusal, now_ns, now_ns)
+            events.append(Answered(request.method, refusal.code, len(data)))
+            return
+        result: object = TimeResult(now_ns // _NS_PER_US) if request.method == "time" else {}
+        self.respond(request.id, result, now_ns, now_ns)
+        events.append(Answered(request.method, 0, len(data)))
+
+    def _early(self, request: Request, data: bytes, now_ns: int, events: list[Event]) -> None:
+        """A message of somebody who is not logged on."""
+        self._before_logon += 1
+        if self._before_logon > MAX_BEFORE_LOGON:
+            text = f"over {MAX_BEFORE_LOGON} messages before the logon"
+            self._end(LOGON_TIMEOUT, "no_logon", text, now_ns, events)
+            return
+        if request.method not in _OWN:
+            self._unreadable(request.id, request.method, Refusal(NOT_LOGGED_ON, "log on first"), data, now_ns, events)
+            return
+        params = self.codec.params(request, data)
+        if isinstance(params, Refusal):
+            self._unreadable(request.id, request.method, params, data, now_ns, events)
+        elif isinstance(params, LogonParams):
+            self._ask(request, params, now_ns, events)
+        else:
+            self._own(request, data, now_ns, events)
+
+    def _ask(self, request: Request, params: LogonParams, now_ns: int, events: list[Event]) -> None:
+        challenge = params.challenge or ""
+        signed = ws_logon_text(params.api_key, challenge, params.ts)
+        logon = LogonRequested(request.id, params, signed, bool(challenge), now_ns)
+        self._move(State.DECIDING)
+        self._logon = logon
+        if challenge and challenge != self.challenge:  # signed for another connection: a replay, or a mix-up
+            self.refuse_logon(request.id, now_ns)
+            events.append(Closed(REFUSED, "challenge", "logon with another connection's challenge", by_peer=False))
+            return
+        events.append(logon)
+
+
+_OWN = frozenset({"session.logon", "ping", "time"})

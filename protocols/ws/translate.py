@@ -1,0 +1,329 @@
+"""WebSocket requests as commands of the dictionary: the same values that a FIX client's messages become.
+
+Params are typed already; here they must also make sense as an order. Ticks, lots and collars are the road's to judge. A
+number of the sender's lane is drawn last, when nothing can fail any more, so only commands use one; and the cancels ask
+as little as they can, for a cancel must get through.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import structs
+
+from protocols.errors import (
+    BAD_FIELD,
+    BAD_QUANTITY,
+    MISSING_FIELD,
+    UNKNOWN_ORDER,
+    UNKNOWN_SYMBOL,
+    UNSUPPORTED_COMBINATION,
+    LocalProtocolError,
+    Refusal,
+)
+from protocols.instruments import Inexact, Instrument, Instruments, parse
+from protocols.messages import (
+    COD_EXEMPT,
+    POSS_RESEND,
+    POST_ONLY,
+    AnyCommand,
+    CancelOrder,
+    MassCancel,
+    NewOrder,
+    OrdType,
+    QueryOrders,
+    ReplaceOrder,
+    Sender,
+    Tif,
+)
+from protocols.ws.schema import (
+    BatchParams,
+    CancelAfterParams,
+    CancelAllParams,
+    CancelParams,
+    ListParams,
+    Params,
+    PlaceParams,
+    ReplaceParams,
+    StatusParams,
+)
+from protocols.ws.words import ORD_TYPES, SIDES, STPS, TIF, TIFS
+
+_NS_PER_US = 1_000
+_NS_PER_MS = 1_000_000
+_MAX_LABEL = 36
+_MAX_ORDER_ID = (1 << 64) - 1
+_MIN_DEAD_MAN_MS = 1_000
+
+_PRICED = frozenset({"limit", "stop_limit"})
+_STOPS = frozenset({"stop", "stop_limit"})
+
+_IS_CL_ORD_ID = re.compile(r"[A-Za-z0-9._:/-]{1,36}").fullmatch
+
+
+class _Declined(Exception):
+    """Carries the answer out of the depth of a translation; it never leaves this module."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
+
+
+def command(
+    method: str,
+    params: Params | BatchParams,
+    sender: Sender,
+    t_recv: int,
+    instruments: Instruments,
+    order_deadline_ms: int = 0,
+) -> AnyCommand | Refusal | list[AnyCommand | Refusal]:
+    """The command that a request asks for, or why there is none; for `order.batch` one of them per leg, in order.
+
+    Args:
+        method: one of `COMMANDS`.
+        t_recv: when the request was seen, ns UTC.
+        order_deadline_ms: what an order or replace without a window gets, counted from t_recv; 0 = no deadline.
+
+    Raises:
+        LocalProtocolError: the method makes no command; no number of the sender was used.
+    """
+    if isinstance(params, BatchParams):
+        return [
+            leg if isinstance(leg, Refusal) else _one(leg, sender, t_recv, instruments, order_deadline_ms)
+            for leg in params.legs
+        ]
+    if method not in COMMANDS:
+        raise LocalProtocolError(f"{method} makes no command")
+    return _one(params, sender, t_recv, instruments, order_deadline_ms)
+
+
+def dead_man_ms(params: CancelAfterParams) -> int | Refusal:
+    """The time-out of `order.cancel_after` in ms: 0 = off, else at least a second."""
+    if 0 < params.timeout_ms < _MIN_DEAD_MAN_MS:
+        return Refusal(BAD_FIELD, "timeout_ms must be 0 or 1000 to 300000", field="timeout_ms")
+    return params.timeout_ms
+
+
+def _one(
+    params: Params, sender: Sender, t_recv: int, instruments: Instruments, order_deadline_ms: int
+) -> AnyCommand | Refusal:
+    try:
+        return _MAKERS[type(params)](params, sender, t_recv, instruments, order_deadline_ms)
+    except _Declined as declined:
+        return declined.refusal
+
+
+def _place(params: PlaceParams, sender: Sender, t_recv: int, instruments: Instruments, deadline_ms: int) -> NewOrder:
+    instrument = _instrument(instruments, params.symbol)
+    cl_ord_id = _cl_ord_id(params.cl_ord_id)
+    ord_type = ORD_TYPES[params.type]
+    tif = _tif(params, ord_type, instrument)
+    is_priced = params.type in _PRICED
+    if is_priced is (params.price is None):
+        raise _given("price", is_priced, params.type)
+    is_stop = params.type in _STOPS
+    if is_stop is (params.stop_price is None):
+        raise _given("stop_price", is_stop, params.type)
+    is_dated = params.tif == "gtd"
+    if is_dated is (params.expire_at is None):
+        raise _given("expire_at", is_dated, TIF[tif])
+    flags = POSS_RESEND if params.retry else 0
+    if params.cod is not None:
+        flags |= COD_EXEMPT
+    if params.post_only:
+        if not is_priced or tif is Tif.IOC or tif is Tif.FOK:
+            raise _unsupported("post_only", "an order that cannot rest")
+        flags |= POST_ONLY
+    sent_at = params.ts * _NS_PER_US if params.ts is not None else 0
+    qty = _qty(instrument, params.qty, "qty") if params.qty is not None else 0
+    price = _price(instrument, params.price, "price") if params.price is not None else 0
+    stop_px = _price(instrument, params.stop_price, "stop_price") if params.stop_price is not None else 0
+    quote_qty = _quote_qty(params, instrument, ord_type)
+    display_qty = _display_qty(instrument, params.display_qty) if params.display_qty is not None else 0
+    expire_at = params.expire_at * _NS_PER_US if params.expire_at is not None else 0
+    stp = STPS[params.stp or "default"]
+    stp_group = _label("stp_group", params.stp_group) if params.stp_group is not None else ""
+    tag = _label("tag", params.tag) if params.tag is not None else ""
+    deadline = _deadline(sent_at, params.valid_for_ms, t_recv, deadline_ms)
+    return NewOrder(
+        sender.next_order_id(), sender.account, sender.session, sender.origin, t_recv, deadline,
+        cl_ord_id, instrument.id, SIDES[params.side], ord_type, tif, qty, price, stop_px, quote_qty, display_qty, 0,
+        expire_at, flags, stp, stp_group, tag, sent_at,
+    )  # fmt: skip
+
+
+def _cancel(params: CancelParams, sender: Sender, t_recv: int, instruments: Instruments, _: int) -> CancelOrder:
+    instrument = _instrument(instruments, params.symbol)
+    order_id, orig_cl_ord_id = _target(params.order_id, params.orig_cl_ord_id, "orig_cl_ord_id")
+    return CancelOrder(
+        sender.next_cancel_id(), sender.account, sender.session, sender.origin, t_recv, 0,
+        "", instrument.id, order_id, orig_cl_ord_id,
+    )  # fmt: skip
+
+
+def _replace(
+    params: ReplaceParams, sender: Sender, t_recv: int, instruments: Instruments, deadline_ms: int
+) -> ReplaceOrder:
+    instrument = _instrument(instruments, params.symbol)
+    cl_ord_id = _cl_ord_id(params.cl_ord_id)
+    order_id, orig_cl_ord_id = _target(params.order_id, params.orig_cl_ord_id, "orig_cl_ord_id")
+    qty = _qty(instrument, params.qty, "qty")
+    price = _price(instrument, params.price, "price")
+    sent_at = params.ts * _NS_PER_US if params.ts is not None else 0
+    deadline = _deadline(sent_at, params.valid_for_ms, t_recv, deadline_ms)
+    return ReplaceOrder(
+        sender.next_order_id(), sender.account, sender.session, sender.origin, t_recv, deadline,
+        cl_ord_id, instrument.id, qty, price, order_id, orig_cl_ord_id, 0, 0,
+        POST_ONLY if params.post_only else 0, 0, 0, sent_at,
+    )  # fmt: skip
+
+
+def _cancel_all(params: CancelAllParams, sender: Sender, t_recv: int, instruments: Instruments, _: int) -> MassCancel:
+    instrument = _instrument(instruments, params.symbol).id if params.symbol is not None else 0
+    side = SIDES[params.side] if params.side is not None else 0
+    tag = _label("tag", params.tag) if params.tag is not None else ""
+    return MassCancel(
+        sender.next_cancel_id(), sender.account, sender.session, sender.origin, t_recv, 0,
+        "", instrument, side, tag, params.scope == "session",
+    )  # fmt: skip
+
+
+def _status(params: StatusParams, sender: Sender, t_recv: int, instruments: Instruments, _: int) -> QueryOrders:
+    instrument = _instrument(instruments, params.symbol).id if params.symbol is not None else 0
+    order_id, cl_ord_id = _target(params.order_id, params.cl_ord_id, "cl_ord_id")
+    return QueryOrders(
+        sender.next_order_id(), sender.account, sender.session, sender.origin, t_recv, 0,
+        "", order_id, cl_ord_id, instrument, False,
+    )  # fmt: skip
+
+
+def _list(params: ListParams, sender: Sender, t_recv: int, instruments: Instruments, _: int) -> QueryOrders:
+    instrument = _instrument(instruments, params.symbol).id if params.symbol is not None else 0
+    return QueryOrders(
+        sender.next_order_id(), sender.account, sender.session, sender.origin, t_recv, 0,
+        "", 0, "", instrument, True,
+    )  # fmt: skip
+
+
+_MAKERS: dict[type, Callable[[Any, Sender, int, Instruments, int], AnyCommand]] = {
+    PlaceParams: _place,
+    CancelParams: _cancel,
+    ReplaceParams: _replace,
+    CancelAllParams: _cancel_all,
+    StatusParams: _status,
+    ListParams: _list,
+}
+COMMANDS = frozenset(
+    {
+        "order.place",
+        "order.cancel",
+        "order.replace",
+        "order.cancel_all",
+        "order.batch",
+        "order.status",
+        "order.list",
+    }
+)
+"""The methods that make commands; all others are the session's or the gateway's own."""
+
+
+def _instrument(instruments: Instruments, symbol: str) -> Instrument:
+    instrument = instruments.by_symbol.get(symbol)
+    if instrument is None:
+        raise _Declined(Refusal(UNKNOWN_SYMBOL, "unknown symbol", field="symbol"))
+    return instrument
+
+
+def _cl_ord_id(text: str) -> str:
+    if not _IS_CL_ORD_ID(text):
+        raise _Declined(Refusal(BAD_FIELD, "cl_ord_id must be 1-36 of A-Z a-z 0-9 . _ : / -", field="cl_ord_id"))
+    return text
+
+
+def _target(order_id: str | None, cl_ord_id: str | None, name: str) -> tuple[int, str]:
+    """The order that a request is about. An id that could never have been given out names no order: 4002, not 2001."""
+    number = 0
+    if order_id is not None:
+        number = int(order_id) if order_id.isascii() and order_id.isdigit() and len(order_id) <= 20 else 0
+        if not 0 < number <= _MAX_ORDER_ID:
+            raise _Declined(Refusal(UNKNOWN_ORDER, "unknown order", field="order_id"))
+    if cl_ord_id is not None and not _IS_CL_ORD_ID(cl_ord_id):
+        raise _Declined(Refusal(UNKNOWN_ORDER, "unknown order", field=name))
+    if not number and cl_ord_id is None:
+        raise _Declined(Refusal(MISSING_FIELD, f"order_id or {name} is required", field="order_id"))
+    return number, cl_ord_id or ""
+
+
+def _tif(params: PlaceParams, ord_type: OrdType, instrument: Instrument) -> Tif:
+    """Absent: a market order takes what is there, any other rests as long as the venue trades on."""
+    if params.tif is not None:
+        return TIFS[params.tif]
+    if ord_type is OrdType.MARKET:
+        return Tif.IOC
+    return Tif.DAY if instrument.session_bound else Tif.GTC
+
+
+def _given(field: str, wanted: bool, because: str) -> _Declined:
+    """A field that is not there and must be, or is there and may not be."""
+    if wanted:
+        return _Declined(Refusal(MISSING_FIELD, f"{field} is required for {because}", field=field))
+    return _unsupported(field, because)
+
+
+def _unsupported(field: str, because: str) -> _Declined:
+    return _Declined(Refusal(UNSUPPORTED_COMBINATION, f"{field} with {because} is not supported", field=field))
+
+
+def _price(instrument: Instrument, text: str, field: str) -> int:
+    return _number(instrument.parse_price(text), field)
+
+
+def _qty(instrument: Instrument, text: str, field: str) -> int:
+    return _number(instrument.parse_qty(text), field)
+
+
+def _number(value: int | Refusal, field: str) -> int:
+    if isinstance(value, int):
+        return value
+    raise _Declined(structs.replace(value, field=field))
+
+
+def _quote_qty(params: PlaceParams, instrument: Instrument, ord_type: OrdType) -> int:
+    """The amount of a market order in 10^-(px_exp+qty_exp), in place of qty."""
+    text = params.quote_qty
+    if text is None:
+        if params.qty is None:
+            raise _Declined(Refusal(MISSING_FIELD, "qty is required", field="qty"))
+        return 0
+    if params.qty is not None:
+        raise _unsupported("quote_qty", "qty")
+    if ord_type is not OrdType.MARKET:
+        raise _unsupported("quote_qty", params.type)
+    try:
+        return parse(text, instrument.px_exp + instrument.qty_exp)
+    except Inexact:
+        raise _Declined(Refusal(BAD_QUANTITY, "quote_qty has too many decimals", field="quote_qty")) from None
+    except ValueError as error:
+        raise _Declined(Refusal(BAD_FIELD, f"quote_qty: {error}", field="quote_qty")) from None
+
+
+def _display_qty(instrument: Instrument, text: str) -> int:
+    """A wholly hidden order is not served."""
+    display_qty = _qty(instrument, text, "display_qty")
+    if not display_qty:
+        raise _unsupported("display_qty", "a value of 0")
+    return display_qty
+
+
+def _label(field: str, text: str) -> str:
+    """A short free text that is kept and echoed, on FIX sessions too: printable ASCII, so no SOH can hide in it."""
+    if len(text) <= _MAX_LABEL and text.isascii() and text.isprintable():
+        return text
+    raise _Declined(Refusal(BAD_FIELD, f"{field} must be at most {_MAX_LABEL} printable ASCII characters", field=field))
+
+
+def _deadline(sent_at: int, valid_for_ms: int | None, t_recv: int, order_deadline_ms: int) -> int:
+    """When the order is too old, ns UTC: its window after ts (else after receipt), or the house's; 0 = never."""
+    if valid_for_ms is not None:
+        return (sent_at or t_recv) + valid_for_ms * _NS_PER_MS
+    return t_recv + order_deadline_ms * _NS_PER_MS if order_deadline_ms else 0

@@ -1,0 +1,89 @@
+"""`penstock limits check` and `penstock limits diff`, as an operator and a CI job meet them."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli.limits import limits
+from limits.reload import default_text
+
+GOOD = 'version = 3\n[plans.standard]\norders = { rate = "50/s", burst = 100 }\n[override.ACME]\nmsgs = { burst = 9 }\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "limits.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(limits, [str(argument) for argument in arguments])
+
+
+def test_a_sound_file_is_shown_as_the_limits_it_comes_to(file):
+    result = run("check", file)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert result.stdout.startswith(f"{file} is sound: version 3, 1 plan, standard unless assigned\n")
+    assert ["orders", "50/s", "burst", "100", "store", "away:", "safe"] in rows
+    assert ["queries", "10/s", "burst", "50", "store", "away:", "safe"] in rows
+    assert rows[-2:] == [["override", "ACME"], ["msgs", "200/s", "burst", "9", "store", "away:", "safe"]]
+
+
+def test_every_mistake_is_printed_with_file_and_line_and_the_command_fails(file):
+    file.write_text('version = 3\nplanz = 1\n[plans.standard]\norders = { rate = "fast" }\n')
+    result = run("check", file)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    first, second = result.stderr.splitlines()
+    assert first.startswith(f"{file}:2: error: planz: unknown (did you mean plans?)")
+    assert second.startswith(f"{file}:4: error: plans.standard.orders.rate: a rate is")
+
+
+def test_an_oddity_is_printed_and_the_command_does_not_fail(file):
+    file.write_text(GOOD + "[penalty]\n")
+    result = run("check", file)
+    assert result.exit_code == 0
+    assert result.stderr.startswith(f"{file}:6: warning: penalty: ")
+
+
+def test_a_file_that_is_not_there_is_an_error_of_the_file(tmp_path):
+    result = run("check", tmp_path / "none.toml")
+    assert result.exit_code == 1
+    assert result.stderr == f"{tmp_path / 'none.toml'}:1: error: cannot be read: No such file or directory\n"
+
+
+def test_the_difference_of_two_files_is_shown_value_by_value(file, tmp_path):
+    old = tmp_path / "old.toml"
+    old.write_text(default_text())
+    result = run("diff", old, file)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "~ version: 1 -> 3",
+        "~ plans.standard.orders.rate: 100/s -> 50/s",
+        "~ plans.standard.orders.burst: 200 -> 100",
+        "+ override.ACME.msgs.rate = 200/s",
+        "+ override.ACME.msgs.burst = 9",
+        "+ override.ACME.msgs.mode = enforce",
+        "+ override.ACME.msgs.on_store_loss = safe",
+    ]
+    assert result.stderr == ""
+
+
+def test_a_difference_that_a_running_gateway_would_refuse_is_told(file, tmp_path):
+    new = tmp_path / "new.toml"
+    new.write_text(GOOD.replace("100", "101"))
+    result = run("diff", file, new)
+    assert result.stdout == "~ plans.standard.orders.burst: 100 -> 101\n"
+    assert result.stderr == f"{new}: a gateway on version 3 would refuse it: version must rise\n"
+
+
+def test_equal_files_differ_in_nothing(file):
+    assert run("diff", file, file).stdout == "nothing would change\n"
+
+
+def test_files_with_mistakes_are_not_compared(file, tmp_path):
+    assert run("diff", file, tmp_path / "none.toml").exit_code == 1

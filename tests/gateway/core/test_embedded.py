@@ -1,0 +1,112 @@
+"""The embedded core keeps the contract of `MatchingCore`."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from gateway.core.embedded import EmbeddedCore
+from gateway.core.matching import MatchingCore
+from protocols.errors import LocalProtocolError
+from protocols.messages import AnyCommand, AnyEvent
+from tests.support.venue import Venue, told
+
+
+class Sink:
+    """Keeps each batch of events it is told, in words."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+
+    def __call__(self, events: Sequence[AnyEvent]) -> None:
+        self.batches.append([told(event) for event in events])
+
+
+@pytest.fixture
+def venue() -> Venue:
+    return Venue()
+
+
+@pytest.fixture
+def core(venue: Venue) -> EmbeddedCore:
+    return EmbeddedCore(venue.engine, window=4)
+
+
+def commands(venue: Venue, *lines: str) -> list[AnyCommand]:
+    return [venue.command(line) for line in lines]
+
+
+def test_one_ticks_commands_are_answered_in_order_with_one_call(venue: Venue, core: EmbeddedCore) -> None:
+    sink, road_sees = Sink(), core
+    core.subscribe(sink)
+    contract: MatchingCore = road_sees
+    contract.submit(commands(venue, "alice new a1 buy 5 @ 100", "bob new b1 sell 5 @ 100"), now_ns=7)
+    assert sink.batches == [
+        [
+            "alice 1 new a1: new 5@100 0/5",
+            "bob 1 new b1: new 5@100 0/5",
+            "bob 2 trade b1: filled 5@100 5/0 t1 5@100 taker",
+            "alice 2 trade a1: filled 5@100 5/0 t1 5@100 maker",
+        ]
+    ]
+    assert (contract.latest_seq(1), contract.latest_seq(2), contract.latest_seq(3)) == (2, 2, 0)
+    assert (contract.epoch, contract.credit) == ("e-1", 4)
+
+
+def test_repeated_commands_are_not_told_at_all(venue: Venue, core: EmbeddedCore) -> None:
+    sink = Sink()
+    core.subscribe(sink)
+    batch = commands(venue, "alice new a1 buy 5 @ 100")
+    core.submit(batch, now_ns=1)
+    core.submit(batch, now_ns=2)
+    core.submit([], now_ns=3)
+    assert len(sink.batches) == 1
+
+
+def test_more_commands_than_credit_are_refused_whole(venue: Venue, core: EmbeddedCore) -> None:
+    core.subscribe(Sink())
+    before = core.engine.digest()
+    with pytest.raises(LocalProtocolError):
+        core.submit(commands(venue, *(f"alice new a{n} buy 1 @ 100" for n in range(5))), now_ns=1)
+    assert core.engine.digest() == before
+
+
+def test_nothing_is_executed_before_someone_listens(venue: Venue, core: EmbeddedCore) -> None:
+    before = core.engine.digest()
+    with pytest.raises(LocalProtocolError):
+        core.submit(commands(venue, "alice new a1 buy 1 @ 100"), now_ns=1)
+    with pytest.raises(LocalProtocolError):
+        core.set_state("halted", now_ns=1)
+    assert core.engine.digest() == before
+
+
+def test_from_inside_the_sink_there_is_no_credit_so_no_event_can_overtake(venue: Venue, core: EmbeddedCore) -> None:
+    inside: list[int] = []
+
+    def sink(events: Sequence[AnyEvent]) -> None:
+        inside.append(core.credit)
+        with pytest.raises(LocalProtocolError):
+            core.submit(commands(venue, "alice new a2 buy 1 @ 100"), now_ns=2)
+        with pytest.raises(LocalProtocolError):
+            core.set_state("halted", now_ns=2)
+
+    core.subscribe(sink)
+    core.submit(commands(venue, "alice new a1 buy 1 @ 100"), now_ns=1)
+    assert (inside, core.credit) == ([0], 4)
+
+
+def test_a_sink_that_fails_does_not_lock_the_core(venue: Venue, core: EmbeddedCore) -> None:
+    def failing(events: Sequence[AnyEvent]) -> None:
+        raise RuntimeError("the road broke")
+
+    core.subscribe(failing)
+    with pytest.raises(RuntimeError):
+        core.submit(commands(venue, "alice new a1 buy 1 @ 100"), now_ns=1)
+    assert (core.credit, core.latest_seq(1)) == (4, 1)
+
+
+def test_a_change_of_state_is_told_like_any_event(venue: Venue, core: EmbeddedCore) -> None:
+    sink = Sink()
+    core.subscribe(sink)
+    core.set_state("cancel_only", now_ns=1)
+    core.submit(commands(venue, "alice new a1 buy 1 @ 100"), now_ns=2)
+    assert sink.batches == [["state cancel_only"], ["alice 1 rejected a1: rejected 1@100 0/0 !4011"]]

@@ -1,0 +1,101 @@
+"""Cancel-on-disconnect and the dead-man's switch."""
+
+from protocols.messages import COD_EXEMPT
+from tests.support.road import MS, World
+
+
+def open_orders(world, account=1):
+    world.tick()
+    return sorted(order.cl_ord_id for order in world.core.inner.engine.open_orders(account))
+
+
+def gone(world, session, **more):
+    session.connected, session.speaker = False, None
+    world.guards.disconnected(session, world.now_ns, **more)
+
+
+def test_a_dropped_link_cancels_the_sessions_orders_after_its_grace_and_leaves_exempt_and_foreign_ones():
+    world = World()
+    mine, other = world.session(), world.session()
+    mine.cancel_on_disconnect, mine.cod_grace_ms = "session", 3_000
+    world.place(mine, "mine")
+    world.place(mine, "exempt", flags=COD_EXEMPT)
+    world.place(other, "others")
+    world.tick()
+    gone(world, mine)
+    assert world.guards.next_deadline_ns == world.now_ns + 3_000 * MS
+    world.tick(ms=2_999)
+    assert open_orders(world) == ["exempt", "mine", "others"]
+    world.tick(ms=1)
+    assert open_orders(world) == ["exempt", "others"]
+
+
+def test_the_account_scope_takes_the_orders_of_all_its_sessions():
+    world = World()
+    mine, other = world.session(), world.session()
+    mine.cancel_on_disconnect = "account"
+    world.place(mine, "mine")
+    world.place(other, "others")
+    world.tick()
+    gone(world, mine)
+    world.tick()
+    assert open_orders(world) == []
+
+
+def test_coming_back_in_time_disarms_it():
+    world = World()
+    mine = world.session()
+    mine.cancel_on_disconnect, mine.cod_grace_ms = "session", 1_000
+    world.place(mine, "mine")
+    world.tick()
+    gone(world, mine)
+    world.tick(ms=999)
+    world.guards.connected(mine)
+    world.tick(ms=10)
+    assert open_orders(world) == ["mine"]
+
+
+def test_a_logout_that_keeps_orders_and_a_session_without_the_switch_cancel_nothing():
+    world = World()
+    keeper, plain = world.session(), world.session()
+    keeper.cancel_on_disconnect = "session"
+    world.place(keeper, "kept")
+    world.place(plain, "plain")
+    world.tick()
+    gone(world, keeper, keep_orders=True)
+    gone(world, plain)
+    world.tick(ms=60_000)
+    assert open_orders(world) == ["kept", "plain"]
+
+
+def test_the_dead_mans_switch_fires_unless_it_is_armed_again_or_put_off():
+    world = World()
+    mine = world.session()
+    world.place(mine, "a")
+    world.tick()
+    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    world.tick(ms=900)
+    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    world.tick(ms=900)
+    assert open_orders(world) == ["a"]
+    world.tick(ms=100)
+    assert open_orders(world) == []
+    world.place(mine, "b")
+    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    world.guards.arm_dead_man(mine, 0)
+    world.tick(ms=5_000)
+    assert open_orders(world) == ["b"]
+
+
+def test_during_a_planned_drain_orders_stay_for_those_who_come_back_in_time():
+    world = World()
+    mine = world.session()
+    mine.cancel_on_disconnect = "session"
+    world.place(mine, "a")
+    world.tick()
+    world.guards.suspended_until_ns = world.now_ns + 10_000 * MS
+    gone(world, mine)
+    world.tick(ms=9_999)
+    assert open_orders(world) == ["a"]
+    world.tick(ms=1)
+    assert open_orders(world) == []

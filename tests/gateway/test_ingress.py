@@ -1,0 +1,197 @@
+"""The bounded queue: first in, first out until something must wait; then classes, turns, and cancels that withdraw."""
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import config
+from gateway.ingress import Ingress, Stage
+from gateway.request import Request
+from protocols.messages import (
+    CancelOrder,
+    MassCancel,
+    NewOrder,
+    OrdType,
+    Origin,
+    QueryOrders,
+    ReplaceOrder,
+    Side,
+    Tif,
+)
+
+ROOMY = 1_000
+
+
+def request(command, size_bytes=100):
+    return Request(command, SimpleNamespace(id=command.session), None, size_bytes)
+
+
+def new(cl_ord_id, account=1, session=1, side=Side.BUY, flags=0, tag=""):
+    return request(
+        NewOrder(
+            1,
+            account,
+            session,
+            Origin.FIX,
+            0,
+            0,
+            cl_ord_id,
+            7,
+            side,
+            OrdType.LIMIT,
+            Tif.GTC,
+            10,
+            5,
+            flags=flags,
+            tag=tag,
+        )
+    )
+
+
+def replace(cl_ord_id, orig="", order_id=0, account=1):
+    return request(
+        ReplaceOrder(1, account, 1, Origin.FIX, 0, 0, cl_ord_id, 7, 10, 5, order_id=order_id, orig_cl_ord_id=orig)
+    )
+
+
+def cancel(orig="", order_id=0, account=1, session=1):
+    return request(CancelOrder(2, account, session, Origin.FIX, 0, 0, "c", 7, order_id=order_id, orig_cl_ord_id=orig))
+
+
+def mass_cancel(account=1, session=1, **scope):
+    return request(MassCancel(3, account, session, Origin.FIX, 0, 0, "m", **scope))
+
+
+def query(account=1, session=1):
+    return request(QueryOrders(4, account, session, Origin.FIX, 0, 0, "q"))
+
+
+def queue(*requests, **knobs):
+    ingress = Ingress(config.Ingress(**knobs))
+    for each in requests:
+        ingress.put(each)
+    return ingress
+
+
+def test_with_credit_for_all_requests_leave_in_the_order_they_came():
+    rows = [new("a"), query(), cancel("a"), mass_cancel(), new("b")]
+    taken, withdrawn = queue(*rows).take(ROOMY)
+    assert taken == rows
+    assert withdrawn == []
+
+
+def test_when_something_must_wait_control_goes_before_cancels_before_orders_before_queries():
+    rows = [query(), new("a"), cancel("x"), mass_cancel(only_session=True, session=9)]
+    ingress = queue(*rows)
+    assert ingress.take(10) == ([rows[3], rows[2]], [])  # 10: the shares of control and a few cancels, none for orders
+    assert ingress.take(41) == ([rows[1]], [])
+    assert ingress.take(41) == ([rows[0]], [])
+    assert ingress.commands == 0
+
+
+def test_a_cancel_that_overtakes_its_waiting_order_withdraws_both():
+    order, overtaking = new("a"), cancel("a")
+    assert queue(order, overtaking).take(20) == ([], [order, overtaking])
+
+
+def test_a_cancel_withdraws_waiting_replaces_of_a_live_order_and_goes_on():
+    first, second, overtaking = replace("b", orig="a"), replace("c", orig="b"), cancel("a")
+    taken, withdrawn = queue(first, second, overtaking).take(20)
+    assert taken == [overtaking]
+    assert set(map(id, withdrawn)) == {id(first), id(second)}
+
+
+def test_a_cancel_by_order_id_finds_the_waiting_replace_by_order_id():
+    changing, overtaking = replace("b", order_id=812), cancel(order_id=812)
+    assert queue(changing, overtaking).take(20) == ([overtaking], [changing])
+
+
+def test_a_cancel_of_one_account_never_touches_another_with_the_same_ids():
+    other, overtaking = new("a", account=2), cancel("a", account=1)
+    taken, withdrawn = queue(other, overtaking).take(20)
+    assert (taken, withdrawn) == ([overtaking], [])
+
+
+@pytest.mark.parametrize(
+    ("scope", "withdrawn_ids"),
+    [
+        ({}, ["buy", "sell", "exempt", "tagged", "elsewhere"]),
+        ({"side": 1}, ["buy", "exempt", "tagged", "elsewhere"]),
+        ({"only_session": True}, ["buy", "sell", "exempt", "tagged"]),
+        ({"keep_exempt": True}, ["buy", "sell", "tagged", "elsewhere"]),
+        ({"tag": "grid"}, ["tagged"]),
+        ({"instrument": 8}, []),
+    ],
+)
+def test_a_mass_cancel_first_withdraws_every_waiting_order_of_its_scope(scope, withdrawn_ids):
+    rows = [
+        new("buy"),
+        new("sell", side=Side.SELL),
+        new("exempt", flags=4),
+        new("tagged", tag="grid"),
+        new("elsewhere", session=2),
+        new("foreign", account=2),
+    ]
+    later = new("later")
+    sweep = mass_cancel(**scope)
+    taken, withdrawn = queue(*rows, sweep, later).take(8)
+    assert taken == [sweep]
+    assert [row.command.cl_ord_id for row in withdrawn] == withdrawn_ids
+
+
+def test_accounts_take_turns_so_one_flood_does_not_starve_another_client():
+    flood = [new(f"f{n}", account=1) for n in range(50)]
+    polite = [new("p1", account=2), new("p2", account=2)]
+    ingress = queue(*flood, *polite)
+    taken, _ = ingress.take(44)
+    assert [row.command.cl_ord_id for row in taken] == ["f0", "p1", "f1", "p2"]
+
+
+def test_stages_are_entered_at_60_80_95_and_100_percent_and_left_ten_points_lower():
+    ingress = Ingress(config.Ingress(max_commands=100))
+    seen = []
+    for n in range(100):
+        ingress.put(new(str(n)))
+        seen.append(ingress.stage)
+    assert [seen.index(stage) + 1 for stage in Stage if stage] == [60, 80, 95, 100]
+    falling = []
+    while ingress.commands:
+        ingress.take(41)
+        falling.append((ingress.commands, ingress.stage))
+    assert (90, Stage.BRIM) in falling
+    assert (89, Stage.FULL) in falling
+    assert (84, Stage.SHEDDING) in falling
+    assert (69, Stage.PAUSING) in falling
+    assert (49, Stage.OPEN) in falling
+
+
+def test_bytes_fill_the_queue_as_well_as_commands():
+    ingress = Ingress(config.Ingress(max_bytes=65_536))
+    ingress.put(request(new("a").command, size_bytes=60_000))
+    assert ingress.stage == Stage.SHEDDING
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(new, st.sampled_from("abc"), account=st.integers(1, 2)),
+            st.builds(replace, st.sampled_from("def"), orig=st.sampled_from("abcdef"), account=st.integers(1, 2)),
+            st.builds(cancel, st.sampled_from("abcdef"), account=st.integers(1, 2)),
+            st.builds(mass_cancel, account=st.integers(1, 2)),
+            st.builds(query, account=st.integers(1, 2)),
+        ),
+        max_size=40,
+    ),
+    st.lists(st.integers(1, 60), max_size=60),
+)
+def test_every_request_leaves_exactly_once_and_counts_return_to_zero(rows, credits_given):
+    ingress = queue(*rows)
+    left = []
+    for credit in [*credits_given, *[100] * 100]:
+        taken, withdrawn = ingress.take(credit)
+        assert len(taken) <= credit
+        left += taken + withdrawn
+    assert sorted(map(id, left)) == sorted(map(id, rows))
+    assert (ingress.commands, ingress.size_bytes, ingress.stage) == (0, 0, Stage.OPEN)

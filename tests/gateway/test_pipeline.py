@@ -1,0 +1,262 @@
+"""The road: every order gets exactly one answer, and each refusal its own code, whatever happens on the way."""
+
+import pytest
+
+from gateway import config
+from gateway.ingress import Stage
+from protocols import errors
+from protocols.messages import Side
+from tests.support.road import World
+
+TIGHT = """
+version = 2
+[plans.tight]
+orders = { rate = "1/s", burst = 2 }
+cancels = { rate = "1/s", burst = 3 }
+queries = { rate = "1/s", burst = 1 }
+msgs = { rate = "1000/s", burst = 1000 }
+[assign]
+default = "tight"
+"""
+
+
+def codes(heard):
+    return [each[2] for each in heard if each[0] == "refused"]
+
+
+def test_an_order_is_handed_over_answered_and_then_reported():
+    world = World()
+    mine = world.session()
+    world.place(mine, "a")
+    assert mine.speaker.take() == []  # nothing before the tick
+    world.tick()
+    assert mine.speaker.take() == [("handed", "a"), ("answer", "a"), ("report", 1)]
+
+
+def test_a_fill_is_told_to_both_accounts_each_in_its_own_stream():
+    world = World()
+    maker, taker = world.session(account=1), world.session(account=2)
+    world.place(maker, "m", Side.SELL)
+    world.place(taker, "t", Side.BUY)
+    world.tick()
+    assert maker.speaker.take() == [("handed", "m"), ("answer", "m"), ("report", 1), ("report", 2)]
+    assert taker.speaker.take() == [("handed", "t"), ("answer", "t"), ("report", 1), ("report", 2)]
+
+
+def test_all_sessions_of_an_account_hear_its_events_but_only_the_asker_its_answer():
+    world = World()
+    asker, other = world.session(account=1), world.session(account=1)
+    world.place(asker, "a")
+    world.tick()
+    assert other.speaker.take() == [("report", 1)]
+
+
+@pytest.mark.parametrize(
+    ("order", "code"),
+    [
+        ({"instrument": 99}, errors.UNKNOWN_SYMBOL),
+        ({"price": 10_000_001}, errors.PRICE_OUT_OF_BAND),
+        ({"price": 0}, errors.BAD_TICK),
+        ({"qty": 0}, errors.BAD_QUANTITY),
+        ({"qty": 1_000_001}, errors.BAD_QUANTITY),
+        ({"price": 1, "qty": 1}, errors.BAD_NOTIONAL),
+        ({"deadline": 1}, errors.EXPIRED_ON_ARRIVAL),
+    ],
+)
+def test_an_order_that_breaks_a_rule_is_refused_with_the_code_of_that_rule_and_never_reaches_the_core(order, code):
+    world = World()
+    mine = world.session()
+    world.place(mine, "bad", **order)
+    world.tick()
+    assert mine.speaker.take() == [("refused", "bad", code)]
+    assert world.core.latest_seq(1) == 0
+
+
+def test_a_session_that_may_not_trade_may_still_ask():
+    world = World()
+    reader = world.session()
+    reader.may_trade = False
+    world.place(reader, "a")
+    world.cancel(reader, "a")
+    world.query(reader)
+    world.tick()
+    assert reader.speaker.take() == [
+        ("refused", "a", errors.NOT_PERMITTED),
+        ("refused", "cancel", errors.NOT_PERMITTED),
+        ("handed", "query"),
+        ("answer", "query"),
+    ]
+
+
+def test_a_symbol_that_is_not_the_sessions_is_not_permitted():
+    world = World()
+    mine = world.session()
+    mine.instruments = frozenset({7})
+    world.place(mine, "a")
+    assert mine.speaker.take() == [("refused", "a", errors.NOT_PERMITTED)]
+
+
+def test_over_the_order_limit_is_refused_with_the_exact_wait_while_cancels_pass():
+    world = World(TIGHT)
+    mine = world.session()
+    for name in "abc":
+        world.place(mine, name)
+    world.cancel(mine, "a")
+    world.tick()
+    heard = mine.speaker.take()
+    assert heard[0] == ("refused", "c", errors.RATE_LIMITED)
+    assert ("answer", "cancel") in heard
+    world.tick(ms=999)
+    world.place(mine, "c")
+    assert codes(mine.speaker.take()) == [errors.RATE_LIMITED]
+    world.tick(ms=1)
+    world.place(mine, "c")
+    world.tick()
+    assert ("answer", "c") in mine.speaker.take()
+
+
+def test_too_fast_and_too_slow_never_share_a_code_and_our_slowness_gives_the_tokens_back():
+    world = World(TIGHT, ingress=config.Ingress(max_commands=64))
+    world.core.is_quick = False
+    flood, mine = world.session(account=2), world.session(account=1)
+    for n in range(64):
+        world.mass_cancel(flood, f"m{n}")  # control is never shed, so it fills the queue
+    assert world.road.ingress.stage >= Stage.SHEDDING
+    world.place(mine, "a")
+    world.place(mine, "b")
+    world.place(mine, "c")
+    assert codes(mine.speaker.take()) == [errors.ENGINE_BUSY] * 3  # never 3001: the two tokens came back each time
+
+
+def test_cancels_and_questions_pass_while_new_orders_are_shed():
+    world = World(ingress=config.Ingress(max_commands=64))
+    world.core.is_quick = False
+    flood, mine = world.session(account=2), world.session(account=1)
+    for n in range(52):
+        world.mass_cancel(flood, f"m{n}")
+    world.cancel(mine, "a")
+    world.query(mine)
+    world.place(mine, "b")
+    assert codes(mine.speaker.take()) == [errors.ENGINE_BUSY]
+
+
+def test_no_more_than_the_window_is_ever_handed_over_and_a_slow_core_is_felt_as_waiting():
+    world = World(window=48)
+    world.core.is_quick = False
+    mine = world.session()
+    for n in range(100):
+        world.place(mine, f"o{n}")
+    world.tick()
+    assert len(world.core.handed) == 8  # 48 less the shares of cancels and control
+    world.cancel(mine, "o0")
+    world.mass_cancel(mine)
+    world.tick()
+    assert len(world.core.handed) == 10
+
+
+def test_an_order_that_a_cancel_overtook_is_withdrawn_with_its_tokens_and_the_cancel_is_too_late():
+    world = World(TIGHT, window=48)
+    world.core.is_quick = False
+    mine, other = world.session(account=1), world.session(account=2)
+    world.core.handed = [None] * 8
+    world.place(mine, "a")
+    world.cancel(mine, "a")
+    world.place(other, "x")
+    world.tick()
+    assert codes(mine.speaker.take()) == [errors.WITHDRAWN, errors.TOO_LATE]
+    for name in "bc":
+        world.place(mine, name)
+    assert mine.speaker.take() == []  # both tokens were there
+
+
+def test_a_window_that_ends_in_our_queue_is_refused_as_our_fault():
+    world = World(window=48)
+    world.core.handed = [None] * 48
+    mine = world.session()
+    world.place(mine, "a", deadline=world.now_ns + 10_000_000)
+    world.tick(ms=11)
+    world.core.handed = []
+    world.tick()
+    assert mine.speaker.take() == [("refused", "a", errors.EXPIRED_IN_QUEUE)]
+
+
+def test_an_unanswered_order_is_told_as_unknown_and_its_report_still_follows():
+    world = World()
+    world.core.is_quick = False
+    mine = world.session()
+    world.place(mine, "a")
+    world.tick()
+    assert world.road.next_deadline_ns == world.now_ns + 2_000_000_000
+    world.tick(ms=2_000)
+    assert mine.speaker.take() == [("handed", "a"), ("refused", "a", errors.ENGINE_TIMEOUT)]
+    world.core.answer(world.now_ns)
+    assert mine.speaker.take() == [("report", 1)]
+    assert world.road.unanswered == 0
+
+
+def test_a_duplicate_id_costs_no_order_token():
+    world = World(TIGHT)
+    mine = world.session()
+    world.place(mine, "a")
+    world.place(mine, "a")
+    world.tick()
+    world.place(mine, "b")
+    world.tick()
+    assert ("answer", "b") in mine.speaker.take()
+
+
+def test_while_draining_new_orders_are_refused_and_cancels_go_on():
+    world = World()
+    mine = world.session()
+    world.place(mine, "a")
+    world.tick()
+    world.road.draining = True
+    world.place(mine, "b")
+    world.cancel(mine, "a")
+    world.tick()
+    heard = mine.speaker.take()
+    assert codes(heard) == [errors.DRAINING]
+    assert heard[-2:] == [("answer", "cancel"), ("report", 2)]
+
+
+def test_heavy_sessions_pause_at_the_first_stage_for_50_ms_at_most_and_light_ones_do_not():
+    world = World(ingress=config.Ingress(max_commands=64), window=48)
+    world.core.handed = [None] * 48
+    heavy, light = world.session(account=1), world.session(account=2)
+    for n in range(39):
+        world.place(heavy, f"h{n}")
+    world.place(light, "l")
+    world.tick()
+    assert (heavy.speaker.is_paused, light.speaker.is_paused) == (True, False)
+    world.tick(ms=49)
+    assert heavy.speaker.is_paused
+    world.core.handed = []
+    world.core.is_quick = True
+    world.tick(ms=1)
+    assert not heavy.speaker.is_paused
+
+
+def test_sessions_are_told_which_of_their_buckets_a_new_policy_changed():
+    world = World(TIGHT)
+    mine = world.session()
+    world.road.show_limits(mine, world.now_ns)
+    from limits.policy_parse import parse
+    from limits.reload import built_in
+
+    newer = parse(TIGHT.replace("version = 2", "version = 3").replace("burst = 3", "burst = 30"), built_in()).policy
+    world.limiter.apply(newer, world.now_ns)
+    world.road.limits_changed(world.now_ns)
+    world.road.limits_changed(world.now_ns)
+    assert mine.speaker.take() == [("limits", 3, ["cancels"])]
+
+
+def test_an_event_is_recorded_once_and_replayed_by_number():
+    world = World()
+    mine = world.session()
+    for name in "abcde":
+        world.place(mine, name)
+    world.tick()
+    account = world.sessions.account(1)
+    assert (account.oldest_seq, account.latest_seq) == (1, 5)
+    assert [event.seq for event in account.replay(2, 4)] == [2, 3, 4]
+    assert [event.seq for event in account.replay(0, 99)] == [1, 2, 3, 4, 5]

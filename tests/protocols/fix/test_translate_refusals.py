@@ -1,0 +1,260 @@
+"""Refusals by the gateway: each message is refused with its own, and an unknown outcome is never told as a refusal."""
+
+import pytest
+
+from protocols.errors import (
+    BAD_TICK,
+    CODES,
+    DRAINING,
+    DUPLICATE_ID,
+    ENGINE_BUSY,
+    ENGINE_TIMEOUT,
+    INTERNAL,
+    LIMIT_ABUSE,
+    MESSAGE_RATE_LIMITED,
+    MISSING_FIELD,
+    NOT_PERMITTED,
+    QUERY_RATE_LIMITED,
+    RATE_LIMITED,
+    UNKNOWN_METHOD,
+    UNKNOWN_ORDER,
+    UNKNOWN_SYMBOL,
+    Refusal,
+)
+from protocols.fix.events import AppMessage
+from protocols.messages import OrdStatus
+from tests.support.translation import (
+    DIALECTS,
+    ORDER_ID,
+    T_RECV,
+    VERSIONS,
+    at,
+    fields_of,
+    limit_order,
+    order_event,
+    piped,
+    request,
+    translator,
+)
+
+NOW = at("12:00:00.100390")
+CANCEL = request("35=F|34=9|11=c-1|41=a|55=BTC-USDT")
+REPLACE = request("35=G|34=9|11=b-1|41=a|55=BTC-USDT|38=1|44=1")
+MASS_CANCEL = request("35=q|34=9|11=mc-1|530=7")
+STATUS = request("35=H|34=9|11=a|55=BTC-USDT|54=1|790=r-1")
+MASS_STATUS = request("35=AF|34=9|584=ms-1|585=7")
+LIMIT_QUERY = request("35=XLQ|34=9|6136=lq-1")
+EVERY_REQUEST = (limit_order(), CANCEL, REPLACE, MASS_CANCEL, STATUS, MASS_STATUS, LIMIT_QUERY)
+
+
+def told(message: AppMessage, code: int, version: str = "FIX.4.4", dialect: str = "penstock", **options) -> str:
+    """The answer to `message` when it is refused with `code`, in pipe notation."""
+    known, retry = options.pop("known", None), options.pop("retry", 0)
+    refusal = Refusal(code, "because", retry)
+    msg_type, body = translator(version, dialect, **options).refusal(message, refusal, NOW, "R-6", known)
+    return f"35={msg_type}|{piped(body)}"
+
+
+class TestPublishedSamples:
+    def test_rate_limited(self) -> None:
+        refusal = Refusal(RATE_LIMITED, "rate limit: orders/account 200 burst 100/s", 7)
+        msg_type, body = translator().refusal(limit_order("11=mm-7f3a-000124"), refusal, NOW, "R-6")
+        assert msg_type == "8"
+        assert piped(body) == (
+            "37=NONE|11=mm-7f3a-000124|17=R-6|150=8|39=8|103=99|55=BTC-USDT|54=1|14=0|151=0|6=0"
+            "|60=20261122-12:00:00.100390|25016=3001|20101=7|20102=0|20105=0"
+            "|58=rate limit: orders/account 200 burst 100/s"
+        )
+
+    def test_engine_busy(self) -> None:
+        refusal = Refusal(ENGINE_BUSY, "engine busy, not sent, tokens returned", 20)
+        _, body = translator().refusal(limit_order("11=mm-7f3a-000125"), refusal, at("12:00:00.200390"), "R-7")
+        assert piped(body) == (
+            "37=NONE|11=mm-7f3a-000125|17=R-7|150=8|39=8|103=99|55=BTC-USDT|54=1|14=0|151=0|6=0"
+            "|60=20261122-12:00:00.200390|25016=5001|20101=20|20102=0|20105=0|58=engine busy, not sent, tokens returned"
+        )
+
+    def test_no_answer_from_the_engine(self) -> None:
+        refusal = Refusal(ENGINE_TIMEOUT, "no answer from engine in 2000 ms, outcome unknown")
+        _, body = translator().refusal(limit_order("11=mm-7f3a-000126"), refusal, at("12:00:02.300390"), "P-8")
+        assert piped(body) == (
+            "37=NONE|11=mm-7f3a-000126|17=P-8|150=A|39=A|55=BTC-USDT|54=1|38=0.01250000|14=0|151=0.01250000|6=0"
+            "|60=20261122-12:00:02.300390|25016=5004|20102=1|20105=0"
+            "|58=no answer from engine in 2000 ms, outcome unknown"
+        )
+
+
+class TestEachMessageIsRefusedWithItsOwn:
+    def test_a_new_order_by_an_execution_report(self) -> None:
+        assert told(limit_order("526=grid-1|1=desk"), BAD_TICK) == (
+            "35=8|37=NONE|11=mm-7f3a-000123|17=R-6|150=8|39=8|103=18|55=BTC-USDT|54=1|14=0|151=0|6=0"
+            "|60=20261122-12:00:00.100390|526=grid-1|1=desk|25016=2004|20102=0|20105=0|58=because"
+        )
+
+    def test_a_cancel_by_a_cancel_reject(self) -> None:
+        assert told(CANCEL, NOT_PERMITTED) == (
+            "35=9|37=NONE|11=c-1|41=a|39=8|434=1|102=99|60=20261122-12:00:00.100390|25016=1005|20102=0|20105=0|58=because"
+        )
+
+    def test_a_replace_too_with_the_state_of_the_order_it_names(self) -> None:
+        known = order_event(status=OrdStatus.PARTIALLY_FILLED)
+        report = told(REPLACE, RATE_LIMITED, known=known, retry=7)
+        assert report == (
+            f"35=9|37={ORDER_ID}|11=b-1|41=a|39=1|434=2|102=99|60=20261122-12:00:00.100390"
+            "|25016=3001|20101=7|20102=0|20105=0|58=because"
+        )
+
+    def test_a_mass_cancel_by_its_report(self) -> None:
+        assert told(MASS_CANCEL, DRAINING) == (
+            "35=r|37=NONE|11=mc-1|530=7|531=0|532=99|533=0|60=20261122-12:00:00.100390|25016=5005|20102=0|20105=0|58=because"
+        )
+        assert "|1369=R-6|530=7|" in told(MASS_CANCEL, DRAINING, "FIXT.1.1")
+
+    def test_what_has_no_refusal_of_its_own_by_a_business_reject(self) -> None:
+        assert told(MASS_STATUS, QUERY_RATE_LIMITED, retry=3) == (
+            "35=j|45=9|372=AF|379=ms-1|380=8|25016=3004|20101=3|20102=0|58=because"
+        )
+        assert told(LIMIT_QUERY, DRAINING).startswith("35=j|45=9|372=XLQ|379=lq-1|380=4|25016=5005|")
+        assert told(request("35=i|34=9|117=q-1"), UNKNOWN_METHOD).startswith(
+            "35=j|45=9|372=i|379=q-1|380=3|25016=1006|"
+        )
+        assert told(request("35=zz|34=9"), UNKNOWN_METHOD).startswith("35=j|45=9|372=zz|380=3|")
+
+    def test_a_conditional_field_is_a_business_reject_only_without_an_order(self) -> None:
+        assert told(limit_order(), MISSING_FIELD).startswith("35=8|")
+        assert told(CANCEL, MISSING_FIELD).startswith("35=9|")
+        assert told(MASS_STATUS, MISSING_FIELD).startswith("35=j|45=9|372=AF|379=ms-1|380=5|")
+
+
+class TestStatusRequests:
+    def test_an_unknown_order_is_a_fact_about_it(self) -> None:
+        assert told(STATUS, UNKNOWN_ORDER) == (
+            "35=8|37=NONE|11=a|790=r-1|17=R-6|150=I|39=8|103=5|55=BTC-USDT|54=1|14=0|151=0|6=0"
+            "|60=20261122-12:00:00.100390|25016=4002|20102=0|20105=0|58=because"
+        )
+        assert "|39=8|103=1|" in told(STATUS, UNKNOWN_SYMBOL)
+
+    def test_an_order_that_is_not_yet_answered_is_pending_never_unknown(self) -> None:
+        report = told(STATUS, ENGINE_TIMEOUT)
+        assert "|150=I|39=A|55=" in report
+        assert "|25016=5004|20102=1|" in report
+        assert "|20=3|150=A|39=A|55=" in told(STATUS, ENGINE_TIMEOUT, "FIX.4.2")
+
+    @pytest.mark.parametrize("code", [QUERY_RATE_LIMITED, MESSAGE_RATE_LIMITED, ENGINE_BUSY, NOT_PERMITTED, INTERNAL])
+    def test_being_limited_says_nothing_about_the_order(self, code: int) -> None:
+        report = told(STATUS, code)
+        assert report.startswith("35=j|45=9|372=H|379=a|380=")
+        assert "|39=" not in report
+
+
+class TestUnknownOutcomes:
+    @pytest.mark.parametrize("code", [ENGINE_TIMEOUT, INTERNAL])
+    def test_a_new_order_is_pending(self, code: int) -> None:
+        report = told(limit_order(), code)
+        assert "|150=A|39=A|" in report
+        assert f"|25016={code}|20102=1|" in report
+
+    @pytest.mark.parametrize("message", [CANCEL, REPLACE, MASS_CANCEL, MASS_STATUS], ids=lambda m: m.msg_type)
+    def test_anything_else_is_a_business_reject_that_says_other(self, message: AppMessage) -> None:
+        report = told(message, ENGINE_TIMEOUT)
+        assert report.startswith(f"35=j|45=9|372={message.msg_type}|")
+        assert report.endswith("|380=0|25016=5004|20102=1|58=because")
+
+    def test_no_code_with_an_unknown_outcome_is_ever_a_refusal(self) -> None:
+        for code in (row.code for row in CODES.values() if row.unknown_outcome):
+            for message in EVERY_REQUEST:
+                fields = fields_of(told(message, code))
+                assert fields.get(150) != "8"
+                assert fields[35] in ("8", "j")
+
+
+class TestThrottleAsBusiness:
+    @pytest.mark.parametrize("message", EVERY_REQUEST, ids=lambda m: m.msg_type)
+    def test_limits_are_told_by_380_8_when_the_session_prefers_it(self, message: AppMessage) -> None:
+        for code in (3001, 3002, 3003, 3004, 3005, 3006, 3007):
+            report = told(message, code, throttle_reject="business")
+            assert report.startswith("35=j|")
+            assert "|380=8|" in report
+
+    def test_versions_without_380_8_say_other(self) -> None:
+        assert "|380=0|" in told(limit_order(), RATE_LIMITED, "FIX.4.4", "plain", throttle_reject="business")
+        assert "|380=8|" in told(limit_order(), RATE_LIMITED, "FIXT.1.1", "plain", throttle_reject="business")
+
+    def test_our_slowness_stays_the_orders_own_refusal(self) -> None:
+        assert told(limit_order(), ENGINE_BUSY, throttle_reject="business").startswith("35=8|")
+
+    @pytest.mark.parametrize("option", ["order", "business"])
+    def test_abuse_is_always_380_9_for_the_connection_goes(self, option: str) -> None:
+        report = told(limit_order(), LIMIT_ABUSE, throttle_reject=option)
+        assert report.startswith("35=j|")
+        assert "|380=9|" in report
+
+
+class TestDuplicates:
+    def test_are_refused_with_the_id_of_the_first(self) -> None:
+        msg_type, body = translator().duplicate(limit_order(), order_event(), NOW, "R-6", T_RECV)
+        assert msg_type == "8"
+        assert piped(body).startswith(f"37={ORDER_ID}|11=mm-7f3a-000123|17=R-6|150=8|39=8|103=6|")
+
+    def test_with_poss_resend_they_get_its_state(self) -> None:
+        known = order_event(status=OrdStatus.PARTIALLY_FILLED, cum_qty=250_000, leaves_qty=1_000_000, code=DUPLICATE_ID)
+        _, body = translator().duplicate(limit_order("97=Y"), known, NOW, "I-6", T_RECV)
+        fields = fields_of(piped(body))
+        assert [fields[tag] for tag in (37, 17, 150, 39, 14, 20105)] == [
+            str(ORDER_ID),
+            "I-6",
+            "I",
+            "1",
+            "0.00250000",
+            "0",
+        ]
+        assert not {103, 25016, 20102} & fields.keys()
+
+    def test_a_known_order_lends_its_id_to_no_other_refusal(self) -> None:
+        assert told(limit_order(), BAD_TICK, known=order_event()).startswith("35=8|37=NONE|")
+
+
+class TestPendingNew:
+    def test_tells_that_the_order_was_handed_over(self) -> None:
+        msg_type, body = translator().pending_new(limit_order("526=t|1=desk"), NOW, "P-9", T_RECV)
+        assert msg_type == "8"
+        assert piped(body) == (
+            "37=NONE|11=mm-7f3a-000123|17=P-9|150=A|39=A|55=BTC-USDT|54=1|38=0.01250000|14=0|151=0.01250000|6=0"
+            "|60=20261122-12:00:00.100390|526=t|1=desk|20104=20261122-12:00:00.000151|20105=0"
+        )
+
+    def test_an_amount_order_has_no_quantity_to_tell(self) -> None:
+        amount = request("35=D|11=a|40=1|54=1|55=BTC-USDT|152=100")
+        _, body = translator(dialect="plain").pending_new(amount, NOW, "P-9", T_RECV)
+        assert "|54=1|14=0|151=0|6=0|" in piped(body)
+
+    def test_fix42_says_exec_trans_type(self) -> None:
+        _, body = translator("FIX.4.2").pending_new(limit_order(), NOW, "P-9", T_RECV)
+        assert "|17=P-9|20=0|150=A|39=A|" in piped(body)
+
+
+@pytest.mark.parametrize(("version", "dialect"), [(v, d) for v in VERSIONS for d in DIALECTS])
+def test_every_code_has_an_answer_to_every_request(version: str, dialect: str) -> None:
+    for code in CODES:
+        for message in EVERY_REQUEST:
+            fields = fields_of(told(message, code, version, dialect))
+            assert fields[58] == "because"
+            assert fields.get(25016) == (str(code) if dialect == "penstock" else None)
+            custom = [tag for tag in fields if tag >= 5000]
+            assert not custom or dialect == "penstock"
+
+
+def test_text_is_made_safe_and_short() -> None:
+    refusal = Refusal(BAD_TICK, "evil\x0135=8\x0110=000\x01 na\xefve \u20ac\r\n" + "x" * 999)
+    _, body = translator().refusal(limit_order(), refusal, NOW, "R-6")
+    text = body.split("58=")[1]
+    assert text == ("evil?35=8?10=000? na?ve ???" + "x" * 999)[:256] + "\x01"
+
+
+def test_echoed_fields_cannot_forge_others() -> None:
+    message = limit_order()
+    message.fields[11] = "a\x01150=0"
+    message.fields[55] = "X\x0139=0"
+    _, body = translator().refusal(message, Refusal(UNKNOWN_SYMBOL, "no"), NOW, "R-6")
+    assert "|11=a?150=0|" in "|" + piped(body)
+    assert "|55=X?39=0|" in piped(body)

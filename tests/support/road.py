@@ -1,0 +1,216 @@
+"""A road on a hand-set clock, with a core that answers only when told and speakers that write down what they hear."""
+
+from gateway import config
+from gateway.clients import Client
+from gateway.core.embedded import EmbeddedCore
+from gateway.core.engine import Engine
+from gateway.guards import Guards
+from gateway.metrics import Metrics
+from gateway.pipeline import Road
+from gateway.sessions import Sessions
+from gateway.tracing import Tracing
+from limits.local import LocalLimiter
+from limits.policy_parse import parse
+from limits.reload import built_in
+from protocols.instruments import Instrument, Instruments
+from protocols.messages import (
+    CancelOrder,
+    MassCancel,
+    NewOrder,
+    OrdType,
+    Origin,
+    QueryOrders,
+    ReplaceOrder,
+    Side,
+    Tif,
+)
+
+BTC = Instrument(
+    1,
+    "BTC-USDT",
+    "BTC",
+    "USDT",
+    px_exp=2,
+    qty_exp=4,
+    tick=1,
+    lot=1,
+    max_qty=1_000_000,
+    min_notional=10,
+    band_high=10_000_000,
+)
+MS = 1_000_000
+EVERYTHING = frozenset({"trade", "read"})
+
+
+class SlowCore:
+    """The real engine behind a link whose answers come when the test says so."""
+
+    def __init__(self, window=256):
+        self.inner = EmbeddedCore(Engine((BTC,), 65_536, "e-1"), 65_536)
+        self.window = window
+        self.handed = []
+        self.is_quick = True
+
+    epoch = "e-1"
+
+    @property
+    def credit(self):
+        return self.window - len(self.handed)
+
+    def submit(self, commands, now_ns):
+        assert len(commands) <= self.credit
+        self.handed += commands
+        if self.is_quick:
+            self.answer(now_ns)
+
+    def answer(self, now_ns, count=None):
+        """Execute what was handed over, oldest first."""
+        count = len(self.handed) if count is None else count
+        batch, self.handed = self.handed[:count], self.handed[count:]
+        self.inner.submit(batch, now_ns)
+
+    def subscribe(self, sink):
+        self.inner.subscribe(sink)
+
+    def latest_seq(self, account):
+        return self.inner.latest_seq(account)
+
+
+class Ear:
+    """A speaker that keeps what it was told, as (kind, what) in order."""
+
+    def __init__(self):
+        self.heard = []
+        self.is_paused = False
+
+    def handed_over(self, request, now_ns):
+        self.heard.append(("handed", request.source))
+
+    def answer(self, request, event, now_ns):
+        self.heard.append(("answer", request.source))
+
+    def report(self, event, request, now_ns):
+        self.heard.append(("report", event.seq))
+
+    def refuse(self, source, refusal, now_ns):
+        self.heard.append(("refused", source, refusal.code))
+
+    def notice(self, state, now_ns):
+        self.heard.append(("notice", state.state))
+
+    def limits_changed(self, views, version, now_ns):
+        self.heard.append(("limits", version, sorted(view.name for view in views)))
+
+    def draining(self, reconnect_by_ns, text, now_ns):
+        self.heard.append(("draining",))
+
+    def log_out(self, now_ns, text):
+        self.heard.append(("log_out",))
+
+    def pause_reading(self, now_ns):
+        self.is_paused = True
+
+    def resume_reading(self, now_ns):
+        self.is_paused = False
+
+    def take(self):
+        """What was heard since the last look."""
+        heard, self.heard = self.heard, []
+        return heard
+
+
+class World:
+    """A road with its core, limiter and sessions. `limits` is TOML on top of the built-in plan."""
+
+    def __init__(self, limits="", window=256, **knobs):
+        self.settings = config.Config(**knobs)
+        self.policy = parse(limits, built_in()).policy if limits else built_in()
+        assert self.policy is not None
+        self.limiter = LocalLimiter(self.policy)
+        self.core = SlowCore(window)
+        self.sessions = Sessions(self.limiter, 1_000)
+        self.metrics = Metrics()
+        self.now_ns = 1_795_000_000_000_000_000
+        self.tracing = Tracing(config.Tracing(sample_one_in=0))
+        self.road = Road(
+            self.settings,
+            Instruments((BTC,)),
+            self.limiter,
+            self.core,
+            self.sessions,
+            self.metrics,
+            self.tracing,
+            lambda: self.now_ns,
+        )
+        self.guards = Guards(self.road, self.sessions)
+        self._next_session = 1
+
+    def session(self, account=1, name=""):
+        """A connected session with an ear."""
+        number = self._next_session
+        self._next_session += 1
+        client = Client(account, f"A{account}", "key", EVERYTHING)
+        session = self.sessions.add(number, name or f"S{number}", client, Origin.FIX)
+        session.speaker, session.connected = Ear(), True
+        return session
+
+    def submit(self, session, command, kind, source=None, size_bytes=100):
+        """Through the road, without the tick's pump."""
+        self.road.submit(session, command, kind, source, size_bytes, self.now_ns)
+
+    def place(self, session, cl_ord_id, side=Side.BUY, price=100_00, qty=10, **more):
+        """A limit order; its source is its id."""
+        more.setdefault("deadline", 0)
+        command = NewOrder(
+            session.sender.next_order_id(),
+            session.client.account_id,
+            session.id,
+            Origin.FIX,
+            self.now_ns,
+            more.pop("deadline"),
+            cl_ord_id,
+            more.pop("instrument", BTC.id),
+            side,
+            OrdType.LIMIT,
+            Tif.GTC,
+            qty,
+            price,
+            **more,
+        )
+        self.submit(session, command, "D", cl_ord_id)
+
+    def cancel(self, session, orig, source="cancel"):
+        """A single cancel."""
+        command = CancelOrder(
+            session.sender.next_cancel_id(), session.client.account_id, session.id, Origin.FIX, self.now_ns, 0,
+            source, BTC.id, orig_cl_ord_id=orig,
+        )  # fmt: skip
+        self.submit(session, command, "F", source)
+
+    def replace(self, session, orig, cl_ord_id, price=101_00, qty=10):
+        """A replace."""
+        command = ReplaceOrder(
+            session.sender.next_order_id(), session.client.account_id, session.id, Origin.FIX, self.now_ns, 0,
+            cl_ord_id, BTC.id, qty, price, orig_cl_ord_id=orig,
+        )  # fmt: skip
+        self.submit(session, command, "G", cl_ord_id)
+
+    def mass_cancel(self, session, source="mass"):
+        """Cancel everything of the account."""
+        command = MassCancel(
+            session.sender.next_cancel_id(), session.client.account_id, session.id, Origin.FIX, self.now_ns, 0, source
+        )
+        self.submit(session, command, "q", source)
+
+    def query(self, session, source="query"):
+        """All open orders."""
+        command = QueryOrders(
+            session.sender.next_order_id(), session.client.account_id, session.id, Origin.FIX, self.now_ns, 0, source
+        )
+        self.submit(session, command, "AF", source)
+
+    def tick(self, ms=0):
+        """Let time pass, then do what it asks for."""
+        self.now_ns += ms * MS
+        self.guards.tick(self.now_ns)
+        self.road.tick(self.now_ns)

@@ -1,0 +1,203 @@
+"""A whole gateway for tests, on free ports of loopback: in this process (`running`) or in one of its own (`started`).
+
+Both take the same configuration, as the text an operator would write, so each test also loads a configuration.
+"""
+
+import asyncio
+import base64
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway.config import Config
+from gateway.core.matching import MatchingCore
+from gateway.server import Server
+
+ACCOUNTS = ("ALPHA", "BETA")
+SESSIONS = """
+[[fix.sessions]]
+id = 1
+comp_id = "ALPHA"
+account = "ALPHA"
+
+[[fix.sessions]]
+id = 2
+comp_id = "BETA"
+account = "BETA"
+"""
+GENEROUS = """
+version = 1
+[plans.open]
+orders = { rate = "10000/s", burst = 10000 }
+cancels = { rate = "10000/s", burst = 10000 }
+queries = { rate = "1000/s", burst = 1000 }
+msgs = { rate = "10000/s", burst = 10000 }
+logons = { rate = "1000/s", burst = 1000 }
+[assign]
+default = "open"
+"""
+_VENUE = """
+[fix]
+refusal_delay_ms = 50
+{fix}
+[[fix.listeners]]
+port = {fix_port}
+insecure = true
+{sessions}
+[ws]
+port = {ws_port}
+{ws}
+[admin]
+port = {admin_port}
+
+[[instruments]]
+id = 1
+symbol = "BTC-USDT"
+base = "BTC"
+quote = "USDT"
+px_exp = 2
+qty_exp = 8
+tick = "0.01"
+lot = "0.00000001"
+min_notional = "5"
+band_low = "1000"
+band_high = "1000000"
+
+[[instruments]]
+id = 2
+symbol = "ETH-USDT"
+base = "ETH"
+quote = "USDT"
+px_exp = 2
+qty_exp = 4
+tick = "0.05"
+lot = "0.001"
+
+[limits]
+file = "limits.toml"
+
+[logs]
+level = "warning"
+"""
+_ACCOUNT = """
+[[accounts]]
+id = {number}
+name = "{name}"
+
+[[keys]]
+id = "key-{name}"
+account = "{name}"
+public_key = "{public_key}"
+"""
+
+
+def seed_of(account: str) -> bytes:
+    """The private key of an account's API key `key-<account>`: made from its name, worth nothing elsewhere."""
+    return hashlib.sha256(account.encode()).digest()
+
+
+def _public_key(account: str) -> str:
+    key = Ed25519PrivateKey.from_private_bytes(seed_of(account)).public_key()
+    return base64.b64encode(key.public_bytes_raw()).decode()
+
+
+def venue_toml(
+    *, fix: str = "", ws: str = "", sessions: str = SESSIONS, ports: Mapping[str, int] | None = None, more: str = ""
+) -> str:
+    """A gateway.toml with two accounts and two instruments; `fix` and `ws` are knobs of those tables, port 0 = any."""
+    port = {"fix": 0, "ws": 0, "admin": 0, **(ports or {})}
+    text = _VENUE.format(
+        fix=fix, ws=ws, sessions=sessions, fix_port=port["fix"], ws_port=port["ws"], admin_port=port["admin"]
+    )
+    rows = (_ACCOUNT.format(number=n, name=name, public_key=_public_key(name)) for n, name in enumerate(ACCOUNTS, 1))
+    return text + "".join(rows) + more
+
+
+def write_venue(directory: Path, text: str, limits: str = GENEROUS) -> Path:
+    """Write both files of a venue; the path of gateway.toml."""
+    (directory / "limits.toml").write_text(limits, encoding="utf-8")
+    path = directory / "gateway.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@asynccontextmanager
+async def running(
+    venue: str | Config | None = None, *, limits: str = GENEROUS, core: MatchingCore | None = None
+) -> AsyncIterator[Server]:
+    """A started server in this process and loop, stopped at the end. `server.ports` has the ports by door."""
+    from gateway.config_file import load
+
+    with tempfile.TemporaryDirectory(prefix="penstock-test-") as name:
+        directory = Path(name)
+        if isinstance(venue, Config):
+            config = venue
+            (directory / "limits.toml").write_text(limits, encoding="utf-8")
+        else:
+            config = load(write_venue(directory, venue or venue_toml(), limits))
+        server = Server(config, directory, core)
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.stop()
+
+
+def free_ports(*names: str) -> dict[str, int]:
+    """A free port for each name: all are held while choosing, so they differ."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
+    ports = {name: sock.getsockname()[1] for name, sock in zip(names, sockets, strict=True)}
+    for sock in sockets:
+        sock.close()
+    return ports
+
+
+@contextmanager
+def started(
+    directory: Path, *, limits: str = GENEROUS, **knobs: str
+) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, int]]]:
+    """`penstock run` as a process of its own, ready when this yields it and its ports; killed at the end."""
+    ports = free_ports("fix", "ws", "admin")
+    path = write_venue(directory, venue_toml(ports=ports, **knobs), limits)
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", "run", "-c", str(path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    try:
+        wait_ready(f"http://127.0.0.1:{ports['admin']}/readyz", process)
+        yield process, ports
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def wait_ready(url: str, process: subprocess.Popen[bytes], timeout_s: float = 15.0) -> None:
+    """Wait until `url` answers 200, or fail with what the process said on standard error."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise AssertionError(f"exit status {process.returncode}: {process.communicate()[1].decode()}")
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.02)
+    raise AssertionError(f"{url} is not ready after {timeout_s} s")
+
+
+async def until(condition: object, timeout_s: float = 5.0) -> None:
+    """Wait until the callable is true; for facts of the server that no message tells."""
+    assert callable(condition)
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.005)

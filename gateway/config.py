@@ -4,7 +4,6 @@ A file is TOML of this shape. Loading collects every mistake with its place, and
 refused. `penstock config init` writes a file with these descriptions.
 """
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -305,14 +304,3 @@ class Config(_Knobs, frozen=True, kw_only=True):
     stream: Stream = Stream()
     logs: Logs = Logs()
     tracing: Tracing = Tracing()
-
-
-def load(path: Path) -> Config:
-    """The configuration in the TOML file `path`, checked whole.
-
-    Raises:
-        gateway.config_file.ConfigErrors: every mistake in it, with its place.
-    """
-    from gateway.config_file import load as load_file  # noqa: PLC0415  it needs the Structs above
-
-    return load_file(path)

@@ -159,11 +159,14 @@ class FixSpeaker:
 
     def _on_message(self, message: events.AppMessage, now_ns: int) -> None:
         house, session, kind = self._house, self.session, message.msg_type
+        if not self._translator.serves(kind):
+            if kind == tags.MsgType.LIMIT_QUERY:
+                unserved = Fault("business", tags.BusinessRejectReason.UNSUPPORTED_MESSAGE_TYPE, 0, "not served here")
+                self.machine.reject(message.seq_num, kind, unserved, now_ns)
+            return  # News(B) and the like: read, and nothing to do
         if kind == tags.MsgType.LIMIT_QUERY:
             self._tell_limits(message, now_ns)
             return
-        if not self._translator.serves(kind):
-            return  # News(B), Reject of ours and the like: read, and nothing to do
         trace = None
         if kind == "D" and house.tracing.sample():
             trace = house.tracing.begin(now_ns, "fix", session.name)

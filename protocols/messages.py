@@ -102,18 +102,19 @@ POSS_RESEND = 16  # PossResend(97)=Y, retry:true: a known id is answered with it
 DUPLICATE = 1 << 16  # this is the state of an order that was already known
 
 _N_BITS = 40
-_LANE_BITS = 1
+_SESSION_SHIFT = _N_BITS + 1
+_CANCEL_LANE = Lane.CANCEL << _N_BITS
 MAX_SESSION = (1 << 22) - 1
 
 
 def pack_cmd_id(session: int, lane: Lane, n: int) -> int:
     """Pack (session, lane, n) into one int under 2^63; n starts at 1 and rises by one per lane."""
-    return session << (_N_BITS + _LANE_BITS) | lane << _N_BITS | n
+    return session << _SESSION_SHIFT | lane << _N_BITS | n
 
 
 def unpack_cmd_id(cmd_id: int) -> tuple[int, Lane, int]:
     """The (session, lane, n) that `pack_cmd_id` packed."""
-    return cmd_id >> (_N_BITS + _LANE_BITS), Lane(cmd_id >> _N_BITS & 1), cmd_id & ((1 << _N_BITS) - 1)
+    return cmd_id >> _SESSION_SHIFT, Lane(cmd_id >> _N_BITS & 1), cmd_id & ((1 << _N_BITS) - 1)
 
 
 class Sender(msgspec.Struct):
@@ -128,12 +129,12 @@ class Sender(msgspec.Struct):
     def next_order_id(self) -> int:
         """The cmd_id for the next command of the order lane."""
         self.order_n += 1
-        return pack_cmd_id(self.session, Lane.ORDER, self.order_n)
+        return self.session << _SESSION_SHIFT | self.order_n
 
     def next_cancel_id(self) -> int:
         """The cmd_id for the next command of the lane of cancels and control."""
         self.cancel_n += 1
-        return pack_cmd_id(self.session, Lane.CANCEL, self.cancel_n)
+        return self.session << _SESSION_SHIFT | _CANCEL_LANE | self.cancel_n
 
 
 class Command(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -114,7 +114,9 @@ class Handshake:
         uses_789 = tags.NEXT_EXPECTED_MSG_SEQ_NUM in message.fields
         logon_number = self._send_answer(message, reset, store.next_in if uses_789 else None)
         self._begin(message, reset)
-        self._catch_up(seq_num, wanted, logon_number)
+        if wanted is not None and 0 < wanted < logon_number:
+            core.replay(wanted, logon_number)
+        self._ask_for_missed(seq_num, wanted is not None)
 
     def _send_answer(self, message: Message, reset: bool, next_expected: int | None) -> int:
         core = self._core
@@ -142,7 +144,9 @@ class Handshake:
             core.events.append(Warned(f"the peer chose HeartBtInt(108)={heart_bt_int_s}"))
         core.timers.logged_on(heart_bt_int_s, core.now_ns)
         self._begin(message, reset)
-        self._catch_up(seq_num, wanted, self._logon_number)
+        if wanted is not None and 0 < wanted <= self._logon_number:
+            core.replay(wanted, self._logon_number)
+        self._ask_for_missed(seq_num, wanted is not None)
         if store.next_out > self._logon_number + 1:  # sent by the owner while the answer was on its way
             core.output.first_sending(self._logon_number + 1, store.next_out - 1)
 
@@ -172,15 +176,13 @@ class Handshake:
         heart_bt_int_s = core.timers.heart_bt_ns // NS
         core.events.append(LoggedOn(message.fields, reset, heart_bt_int_s))
 
-    def _catch_up(self, seq_num: int, wanted: int | None, logon_number: int) -> None:
-        """Send again what the peer missed, and see to what we missed. wanted: its NextExpectedMsgSeqNum(789)."""
+    def _ask_for_missed(self, seq_num: int, uses_789: bool) -> None:
+        """See to what we missed, which a Logon numbered too high has shown."""
         core = self._core
-        if wanted is not None and 0 < wanted <= logon_number:
-            core.replay(wanted, logon_number)
         if seq_num < core.store.next_in:
             return
-        if wanted is None:
-            core.ask_for_gap()
-        else:
+        if uses_789:
             # Our own Logon's 789 has asked already; a peer that ignores it gets a ResendRequest a heartbeat later.
             core.gap.trust(core.now_ns + core.timers.heart_bt_ns)
+        else:
+            core.ask_for_gap()

@@ -304,7 +304,7 @@ def _poss_dup_fault(fields: dict[int, str], sent_ns: int) -> Fault | None:
 
 
 def _third_party_fault(message: Message) -> Fault | None:
-    """Row 18: we know the two ends of the session and nobody behind them. Session messages are between the two anyway."""
+    """Row 18: we know the two ends of the session and nobody behind them; session messages are between those two."""
     if message.msg_type in SESSION_MSG_TYPES:
         return None
     if tags.ON_BEHALF_OF_COMP_ID in message.fields:

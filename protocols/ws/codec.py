@@ -24,8 +24,6 @@ _BAD_INPUT = (ValueError, RecursionError)
 
 _NESTED = frozenset({"session.logon", "session.configure", "order.batch"})  # methods with maps inside their params
 
-_LEG_MEMBERS = 2  # op and params
-
 
 class Malformed(Exception):
     """A whole frame that is no request; the text says why."""
@@ -73,23 +71,20 @@ class Codec:
         raw = request.params
         try:
             params = decode(self._empty if raw is NO_PARAMS else raw)
-            batch = self._batch(params) if isinstance(params, BatchWire) else None
-            repeated = self._repeated(request, params, batch, data)
+            repeated = self._repeated(request, params, data)
         except _BAD_INPUT as error:
             return _refusal(error)
         if repeated is not None:
             return Refusal(MALFORMED, f"key {repeated[:64]!r} is repeated", field=repeated[:64])
-        return batch or params
+        return self._batch(params) if isinstance(params, BatchWire) else params
 
-    def _repeated(self, request: Request, params: Params, batch: BatchParams | None, data: bytes) -> str | None:
-        outer = 1 + (request.id is not None) + (request.traceparent != "") + (request.params is not NO_PARAMS)
+    def _repeated(self, request: Request, params: Params, data: bytes) -> str | None:
+        outer = 1 + (request.id is not None) + (request.traceparent != "")
         values = msgspec.structs.astuple(params)
         inner = len(values) - values.count(None)
+        if request.params is not NO_PARAMS:
+            outer += 1
         if not self.binary:
-            legs = batch.legs if batch is not None else ()
-            for leg in legs:
-                values += msgspec.structs.astuple(leg)  # of a Refusal too: more than its op and params is not known of it
-            inner += sum(_LEG_MEMBERS + _given(leg) for leg in legs)
             return repeated_in_json(data, outer + inner, (request.id, *values))
         # A map's header counts its entries: where that is as many as are known and no value is a map, none is repeated.
         if request.method in _NESTED or data[0] != 0x80 | outer:
@@ -106,11 +101,6 @@ class Codec:
             return self._legs[leg.op](leg.params)
         except _BAD_INPUT as error:
             return _refusal(error)
-
-
-def _given(leg: LegParams | Refusal) -> int:
-    """Members that are known to stand in the params of a leg: none where they do not decode."""
-    return 0 if isinstance(leg, Refusal) else sum(value is not None for value in msgspec.structs.astuple(leg))
 
 
 def _refusal(error: Exception) -> Refusal:

@@ -1,10 +1,23 @@
-"""`penstock demo` as a person runs it: both doors trade, and the core's record agrees with every client's."""
+"""`penstock demo` as a person runs it: both doors trade, and the core's record agrees with every client's.
+
+A check that cannot fail proves nothing, so a core that keeps a fill to itself is planted too.
+"""
 
 import json
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import demo_run
+from gateway.cli.demo_venue import RecordingCore
+from gateway.cli.demo_view import Silence
+from gateway.core.matching import EventSink
+from protocols.messages import AnyEvent, ExecType, OrderEvent
 
 _DEMO = [sys.executable, "-c", "from gateway.cli import main; main()", "demo"]
 
@@ -43,3 +56,39 @@ def test_sigterm_drains_and_the_summary_follows() -> None:
     assert any("ws://127.0.0.1:" in line for line in lines)
     assert "draining\n" in rest
     assert rest.rstrip().endswith("lost 0, doubled 0")
+
+
+class Forgetful(RecordingCore):
+    """Records everything and keeps one fill of the institution to itself."""
+
+    def subscribe(self, sink: EventSink) -> None:
+        """Events go on, but for that one."""
+        kept: list[AnyEvent] = []
+
+        def is_kept(event: AnyEvent) -> bool:
+            fill = isinstance(event, OrderEvent) and event.exec_type is ExecType.TRADE and event.account == 1
+            if fill and not kept:
+                kept.append(event)
+                return True
+            return False
+
+        def forward(events: Sequence[AnyEvent]) -> None:
+            sink([event for event in events if not is_kept(event)])
+
+        super().subscribe(forward)
+
+
+async def test_a_fill_that_nobody_is_told_of_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(demo_run, "RecordingCore", Forgetful)
+    outcome = await demo_run.Run(tmp_path, Silence(), 1.0).trade(seed=1)
+    assert outcome.verdict.unheard_fills == 1
+    assert outcome.verdict.lost == 1
+    assert not outcome.sound
+
+
+def test_without_its_extra_the_demo_says_what_to_install() -> None:
+    hide = "import importlib.util as u; find = u.find_spec; u.find_spec = lambda n, *a: None if n == 'simplefix' else find(n, *a)"
+    code = f"{hide}; from gateway.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "demo"], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "pip install 'penstock[demo]'" in done.stderr

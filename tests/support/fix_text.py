@@ -9,7 +9,7 @@ def fix(text: str, begin: str = "FIX.4.4") -> bytes:
     Text that starts with `8=` is taken as it is where it has its own 9 and 10, so that wrong ones can be written; a
     missing 10 is computed. The closing `|` may be left out.
     """
-    body = text.strip().replace("|", "\x01")
+    body = text.strip("\n").replace("|", "\x01")
     if not body.endswith("\x01"):
         body += "\x01"
     if not body.startswith("8="):

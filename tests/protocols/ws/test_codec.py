@@ -195,6 +195,26 @@ def test_a_key_that_stands_twice_is_1004_wherever_it_stands(data: bytes, key: st
     assert (got.code, got.field) == (1004, key)
 
 
+def test_colons_and_escapes_inside_of_text_are_no_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    for change in ({"cl_ord_id": "a:b:1"}, {"tag": 'x":\\"y'}, {"tag": "\u003a"}, {"retry": None}):
+        data = json.dumps({"id": "i:1", "method": "order.place", "params": PLACE | change}).encode()
+        assert isinstance(params_of(data), PlaceParams)
+    monkeypatch.setattr(json, "loads", None)  # the usual order, and one with colons in its ids, are cleared by counting
+    for cl_ord_id in ("a-1", "a:b:1"):
+        data = json.dumps({"id": "i:1", "method": "order.place", "params": PLACE | {"cl_ord_id": cl_ord_id}}).encode()
+        assert isinstance(params_of(data), PlaceParams)
+
+
+def test_a_document_too_deep_for_the_walk_is_refused() -> None:
+    for depth in range(300, 1_100, 50):
+        data = b'{"method":"ping","x":' + b"[" * depth + b"]" * depth + b"}"
+        try:
+            got = params_of(data)
+        except Malformed:
+            continue
+        assert got == Params() or (isinstance(got, Refusal) and got.text == "nested too deep")
+
+
 @pytest.mark.parametrize(
     ("data", "key"),
     [

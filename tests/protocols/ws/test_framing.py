@@ -123,6 +123,11 @@ def test_a_length_not_in_its_shortest_form_is_refused(length: int, form: int) ->
         assert broken(frame(opcode, b"a" * length, length_form=form)) == (1002, "length is not in its shortest form")
 
 
+def test_65535_bytes_are_not_told_in_64_bits() -> None:
+    wire = frame(0x2, b"a" * 65_535, length_form=64)
+    assert feed(wire, limit=70_000) == [Broken(1002, "length is not in its shortest form")]
+
+
 def test_the_top_bit_of_a_64_bit_length_is_refused() -> None:
     assert broken(frame(0x1, b"", claim=1 << 63)) == (1002, "top bit of a 64-bit length is set")
     assert broken(frame(0x2, b"", claim=(1 << 64) - 1)) == (1002, "top bit of a 64-bit length is set")

@@ -190,6 +190,15 @@ def test_a_second_logon_on_a_connection_is_1003() -> None:
     assert session.is_logged_on
 
 
+def test_a_logon_with_bad_params_is_told_the_field_and_may_be_tried_again() -> None:
+    session = opened()
+    session.receive(request("session.logon", {"api_key": "k", "ts": 1}), T0)
+    (answer,) = said(session)
+    assert (answer["error"]["code"], answer["error"]["data"]) == (2002, {"field": "sig"})
+    (asked,) = session.receive(request("session.logon", LOGON), T0)
+    assert isinstance(asked, LogonRequested)
+
+
 def test_nobody_needs_more_than_a_few_messages_to_log_on() -> None:
     session = opened()
     events = session.receive(request("ping", id=None) * (MAX_BEFORE_LOGON + 1), T0)
@@ -213,6 +222,7 @@ def test_a_connection_that_does_not_log_on_is_closed_with_4002_even_while_the_ow
         assert event == Closed(4002, "logon_timeout", "no logon in time", by_peer=False)
         assert said(session) == ["close 4002 no logon in time"]
         if ask:
+            session.refuse_logon(1, T0 + 6 * S)
             assert session.accept_logon(1, RESULT, T0 + 6 * S) == []
             assert not session.is_logged_on
             assert said(session) == []

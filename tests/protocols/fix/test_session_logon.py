@@ -1,0 +1,306 @@
+"""How a session begins, as acceptor: rows 1S.*, 2S, 14.n, NextExpectedMsgSeqNum(789), LastMsgSeqNumProcessed(369)."""
+
+from collections.abc import Callable
+
+import pytest
+
+from protocols.fix.events import Disconnect, LoggedOn, Rejected, ResendServed, SequenceGap, SequenceReset
+from protocols.fix.session import State
+from protocols.fix.session_settings import SessionSettings
+from tests.support.dialogue import ORDER, Dialogue, expand
+from tests.support.fix_text import fix
+
+VERSIONS = ("FIX.4.2", "FIX.4.4", "FIXT.1.1")
+WITH_789 = ("FIX.4.4", "FIXT.1.1")
+
+
+@pytest.fixture(params=VERSIONS)
+def version(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def stage(version: str) -> Dialogue:
+    dialogue = Dialogue(version)
+    dialogue.connect()
+    return dialogue
+
+
+def test_1S_a_a_valid_logon_is_answered_with_the_same_heart_bt_int(stage: Dialogue) -> None:
+    events = stage.hears(f"35=A|34=1|98=0|108=17{stage.appl_ver_id}")
+    stage.says(f"35=A|34=1|98=0|108=17{stage.appl_ver_id}")
+    assert [type(event) for event in events] == [LoggedOn]
+    assert isinstance(events[0], LoggedOn)
+    assert (events[0].heart_bt_int_s, events[0].reset, events[0].fields[108]) == (17, False, "17")
+    assert stage.session.is_logged_on
+    assert stage.numbers == (2, 2)
+
+
+def test_1S_a_the_penstock_dialect_adds_session_status_and_what_the_owner_wants(version: str) -> None:
+    stage = Dialogue(version, plain=False)
+    stage.connect()
+    stage.session.logon_body = "20106=e-1\x01"
+    stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}")
+    stage.says(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}|1409=0|20106=e-1")
+
+
+def test_1S_a_leading_zeros_in_msg_seq_num_are_accepted(stage: Dialogue) -> None:
+    stage.hears(f"35=A|34=0001|98=0|108=30{stage.appl_ver_id}")
+    assert stage.session.is_logged_on
+    assert stage.numbers == (2, 2)
+
+
+def test_1S_a_a_logon_numbered_too_high_is_answered_before_the_resend_request(stage: Dialogue) -> None:
+    events = stage.hears(f"35=A|34=5|98=0|108=30{stage.appl_ver_id}")
+    stage.says(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}", "35=2|34=2|7=1|16=0")
+    assert [type(event) for event in events] == [LoggedOn, SequenceGap]
+    assert events[1] == SequenceGap(begin=1, end=0, received=5)
+    stage.hears("35=4|34=1|43=Y|36=5|123=Y")
+    assert stage.numbers[0] == 6, "the Logon itself was read, and counts once its turn has come"
+
+
+def test_1S_a_reset_seq_num_flag_resets_both_numbers(version: str) -> None:
+    stage = Dialogue(version)
+    stage.session.store.next_in, stage.session.store.next_out = 70, 90
+    stage.session.store.put(80, b"old")
+    stage.connect()
+    events = stage.hears(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}")
+    stage.says(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}")
+    assert isinstance(events[0], LoggedOn)
+    assert events[0].reset
+    assert stage.numbers == (2, 2)
+    assert list(stage.session.store.read(1, 100)) == []
+
+
+def test_1S_a_reset_seq_num_flag_in_mid_session(stage: Dialogue) -> None:
+    stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}", "35=0|34=2", "35=1|34=3|112=1")
+    stage.says(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}", "35=0|34=2|112=1")
+    events = stage.hears(f"35=A|34=1|98=0|108=20|141=Y{stage.appl_ver_id}")
+    stage.says(f"35=A|34=1|98=0|108=20|141=Y{stage.appl_ver_id}")
+    assert events == [SequenceReset(2)]
+    stage.hears("35=1|34=2|112=2")
+    stage.says("35=0|34=2|112=2")
+    assert stage.numbers == (3, 3)
+
+
+def test_1S_a_reset_with_another_number_than_1_is_refused_and_resets_nothing(stage: Dialogue) -> None:
+    stage.session.store.next_in = stage.session.store.next_out = 7
+    stage.hears(f"35=A|34=7|98=0|108=30|141=Y{stage.appl_ver_id}")
+    stage.says("35=5|34=7|58=ResetSeqNumFlag(141)=Y needs MsgSeqNum(34)=1")
+    assert stage.numbers == (7, 8)
+
+
+def test_1S_a_reset_on_logon_begins_anew_each_time(version: str) -> None:
+    stage = Dialogue(version, reset_on_logon=True)
+    for _ in range(2):
+        stage.connect()
+        stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}", "35=0|34=2")
+        stage.says(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}")
+        assert stage.numbers == (3, 2)
+        stage.session.disconnected(stage.now_ns)
+
+
+def test_1S_d_a_sending_time_far_off_is_told_by_logout(stage: Dialogue) -> None:
+    events = stage.hears(f"35=A|34=1|52=20261122-12:02:00.001|98=0|108=30{stage.appl_ver_id}")
+    stage.says("35=5|34=1|58=SendingTime(52) is no time, or more than 120 s off")
+    assert events == []
+    assert stage.wait(2) == [Disconnect("sending_time", "SendingTime(52) is no time, or more than 120 s off")]
+    assert stage.numbers == (1, 2), "the Logout used and stored a number; the Logon began nothing"
+
+
+def test_1S_d_sending_time_at_the_very_edge_is_accepted(stage: Dialogue) -> None:
+    stage.hears(f"35=A|34=1|52=20261122-12:02:00|98=0|108=30{stage.appl_ver_id}")
+    assert stage.session.is_logged_on
+
+
+@pytest.mark.parametrize("heart_bt_int", ["0", "-1", "61", "99999999999999999999"])
+def test_1S_d_heart_bt_int_outside_the_range_is_told_the_range(stage: Dialogue, heart_bt_int: str) -> None:
+    stage.hears(f"35=A|34=1|98=0|108={heart_bt_int}{stage.appl_ver_id}")
+    stage.says("35=5|34=1|58=HeartBtInt(108) must be 1 to 60 seconds")
+    assert stage.session.state is State.GOODBYE_SENT
+
+
+@pytest.mark.parametrize("appl_ver_id", ["", "|1137=8"])
+def test_1S_d_fixt_needs_a_default_appl_ver_id_that_is_served(appl_ver_id: str) -> None:
+    stage = Dialogue("FIXT.1.1")
+    stage.connect()
+    stage.hears(f"35=A|34=1|98=0|108=30{appl_ver_id}")
+    stage.says("35=5|34=1|58=DefaultApplVerID(1137) must be 9")
+
+
+def test_1S_d_a_field_that_the_dictionary_refuses_is_named(stage: Dialogue) -> None:
+    stage.hears(f"35=A|34=1|98=0|108=30|7777=x{stage.appl_ver_id}")
+    [line] = [stage.output()]
+    assert b"\x0135=5\x0134=1\x01" in line
+    assert b"7777" in line
+    assert stage.session.state is State.GOODBYE_SENT
+
+
+@pytest.mark.parametrize("encrypt_method", ["1", "6", "x"])
+def test_14_n_encryption_is_rejected_and_the_session_ends(stage: Dialogue, encrypt_method: str) -> None:
+    events = stage.hears(f"35=A|34=1|98={encrypt_method}|108=30{stage.appl_ver_id}")
+    text = "58=EncryptMethod(98) must be 0: encrypt the transport"
+    stage.says(f"35=3|34=1|45=1|371=98|372=A|373=7|{text}", f"35=5|34=2|{text}")
+    assert isinstance(events[0], Rejected)
+    assert (events[0].reason, events[0].tag) == (7, 98)
+
+
+def test_2S_a_first_message_that_is_no_logon_is_dropped_without_a_word(stage: Dialogue) -> None:
+    assert stage.hears("35=0|34=1") == [Disconnect("not_a_logon", "first message is not a Logon(A)")]
+    stage.says()
+    assert stage.numbers == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("35=A|34=1|49=OTHER|98=0|108=30", "comp_id"),
+        ("35=A|34=1|56=OTHER|98=0|108=30", "comp_id"),
+        ("35=A|34=-|98=0|108=30", "no_msg_seq_num"),
+        ("35=A|34=1x|98=0|108=30", "no_msg_seq_num"),
+    ],
+)
+def test_a_logon_of_somebody_else_or_without_a_number_is_dropped_without_a_word(
+    stage: Dialogue, line: str, reason: str
+) -> None:
+    [event] = stage.hears(line)
+    assert isinstance(event, Disconnect)
+    assert event.reason == reason
+    stage.says()
+
+
+def test_1S_d_a_logon_of_another_version_is_dropped_without_a_word() -> None:
+    stage = Dialogue("FIX.4.4")
+    stage.connect()
+    logon = expand("35=A|34=1|98=0|108=30", stage.now_ns, "MM1", "GATE")
+    [event] = stage.hears_bytes(fix(logon, "FIX.4.2"))
+    assert isinstance(event, Disconnect)
+    assert event.reason == "begin_string"
+    stage.says()
+
+
+def test_1S_d_a_garbled_first_message_is_dropped_at_once(stage: Dialogue) -> None:
+    events = stage.hears_bytes(stage.line("35=A|34=1|98=0|108=30")[:-3] + b"xx\x01")
+    assert isinstance(events[-1], Disconnect)
+    assert events[-1].reason == "garbled"
+    stage.says()
+
+
+def test_a_logon_numbered_too_low_ends_at_once(stage: Dialogue) -> None:
+    stage.session.store.next_in = 9
+    text = "MsgSeqNum too low, expecting 9 but received 3"
+    assert stage.hears(f"35=A|34=3|98=0|108=30{stage.appl_ver_id}") == [Disconnect("bad_sequence", text)]
+    stage.says(f"35=5|34=1|58={text}")
+    assert stage.numbers == (9, 2)
+
+
+def test_a_logon_that_does_not_come_in_time_ends_the_connection(stage: Dialogue) -> None:
+    assert stage.wait(9.999) == []
+    assert stage.wait(0.001) == [Disconnect("logon_timeout", "no Logon(A) in 10 s")]
+    stage.says()
+
+
+# -- NextExpectedMsgSeqNum(789) ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=WITH_789)
+def stage_789(request: pytest.FixtureRequest) -> Dialogue:
+    dialogue = Dialogue(request.param)
+    dialogue.connect()
+    return dialogue
+
+
+def away(stage: Dialogue, count: int) -> None:
+    for n in range(count):
+        stage.session.send("8", f"37={n}\x01", stage.now_ns)
+
+
+def test_789_what_it_expects_is_sent_right_after_our_logon(stage_789: Dialogue) -> None:
+    stage = stage_789
+    away(stage, 2)
+    then = "20261122-12:00:00.000"
+    stage.now_ns += 1_000_000_000
+    events = stage.hears(f"35=A|34=1|98=0|108=30|789=2{stage.appl_ver_id}")
+    stage.says(
+        f"35=A|34=3|98=0|108=30|789=2{stage.appl_ver_id}",
+        f"35=8|34=2|43=Y|122={then}|37=1",
+        "35=4|34=3|43=Y|122=20261122-12:00:01.000|36=4|123=Y",
+    )
+    assert events[1:] == [ResendServed(2, 3)]
+
+
+def test_789_in_step_needs_nothing_more(stage_789: Dialogue) -> None:
+    stage_789.hears(f"35=A|34=1|98=0|108=30|789=1{stage_789.appl_ver_id}")
+    stage_789.says(f"35=A|34=1|98=0|108=30|789=2{stage_789.appl_ver_id}")
+
+
+def test_789_above_what_we_sent_is_told_by_logout(stage_789: Dialogue) -> None:
+    stage_789.hears(f"35=A|34=1000|98=0|108=30|789=1200{stage_789.appl_ver_id}")
+    text = "NextExpectedMsgSeqNum(789) too high, expecting 1 at most but received 1200"
+    stage_789.says(f"35=5|34=1|58={text}")
+    assert stage_789.events == [Disconnect("bad_sequence", text)]
+
+
+def test_789_above_what_we_sent_has_a_session_status_in_the_penstock_dialect() -> None:
+    stage = Dialogue(plain=False)
+    stage.connect()
+    stage.hears("35=A|34=1|98=0|108=30|789=3")
+    text = "NextExpectedMsgSeqNum(789) too high, expecting 1 at most but received 3"
+    stage.says(f"35=5|34=1|58={text}|1409=10|25016=1008")
+
+
+def test_789_with_a_reset_counts_from_the_new_numbers(stage_789: Dialogue) -> None:
+    stage_789.session.store.next_in = stage_789.session.store.next_out = 2000
+    stage_789.hears(f"35=A|34=1|98=0|108=30|141=Y|789=1{stage_789.appl_ver_id}")
+    stage_789.says(f"35=A|34=1|98=0|108=30|141=Y|789=2{stage_789.appl_ver_id}")
+
+
+def test_789_our_own_gap_is_told_in_our_logon_and_asked_for_only_if_the_peer_ignores_it(stage_789: Dialogue) -> None:
+    stage = stage_789
+    stage.hears(f"35=A|34=4|98=0|108=30|789=1{stage.appl_ver_id}")
+    stage.says(f"35=A|34=1|98=0|108=30|789=1{stage.appl_ver_id}")
+    stage.hears("35=0|34=5")
+    stage.says()
+    stage.wait(29)
+    stage.now_ns += 1_000_000_000
+    stage.hears("35=0|34=6")
+    stage.says("35=2|34=2|7=1|16=0")
+
+
+def test_369_counts_the_message_that_is_answered(version: str) -> None:
+    stage = Dialogue(version, last_msg_seq_num_processed=True)
+    stage.connect()
+    stage.hears(f"35=A|34=1|98=0|108=2{stage.appl_ver_id}")
+    stage.says(f"35=A|34=1|369=1|98=0|108=2{stage.appl_ver_id}")
+    stage.hears("35=1|34=2|369=1|112=HELLO")
+    stage.says("35=0|34=2|369=2|112=HELLO")
+    stage.hears("35=0|34=3|369=2", "35=0|34=4|369=2")
+    stage.wait(2)
+    stage.says("35=0|34=3|369=4")
+    stage.session.send("8", "37=1\x01", stage.now_ns)
+    stage.says("35=8|34=4|369=4|37=1")
+    stage.hears("35=2|34=5|7=3|16=0")
+    stage.says(
+        "35=4|34=3|43=Y|122=20261122-12:00:02.000|369=5|36=4|123=Y",
+        "35=8|34=4|43=Y|122=20261122-12:00:02.000|369=5|37=1",
+    )
+    stage.hears("35=5|34=6|369=3")
+    stage.says("35=5|34=5|369=6")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda: SessionSettings(begin_string="FIX.4.1", sender_comp_id="GATE", target_comp_id="MM1"),
+        lambda: SessionSettings(begin_string="FIX.4.4", sender_comp_id="", target_comp_id="MM1"),
+        lambda: SessionSettings(begin_string="FIX.4.4", sender_comp_id="GATE", target_comp_id=""),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(broken: Callable[[], SessionSettings]) -> None:
+    with pytest.raises(ValueError, match="BeginString|CompID"):
+        broken()
+
+
+def test_orders_may_follow_the_logon_in_the_same_read(stage: Dialogue) -> None:
+    stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}", f"35=D|34=2|{ORDER}", f"35=D|34=3|{ORDER}")
+    assert stage.delivered == [2, 3]

@@ -78,6 +78,9 @@ class Ingress:
         self.commands = 0
         self.size_bytes = 0
         self.stage = Stage.OPEN
+        # Below half of either bound the stage is OPEN whatever it was: nothing to work out on the hot path.
+        self._calm_commands = settings.max_commands // 2
+        self._calm_bytes = settings.max_bytes // 2
 
     @property
     def fill_percent(self) -> int:
@@ -88,7 +91,10 @@ class Ingress:
     def put(self, request: Request) -> None:
         """Take one request. The road has asked `stage` before; the queue itself never refuses."""
         self._arrived.append(request)
-        self._count(request, 1)
+        self.commands += 1
+        self.size_bytes += request.size_bytes
+        if self.commands >= self._calm_commands or self.size_bytes >= self._calm_bytes:
+            self._restage()
 
     def take(self, credit: int) -> tuple[list[Request], list[Request]]:
         """What may be handed over now, in order, and the requests withdrawn because a cancel overtook them.
@@ -99,8 +105,8 @@ class Ingress:
         if not self._waiting and len(self._arrived) <= orders:
             taken = list(self._arrived)
             self._arrived.clear()
-            for request in taken:
-                self._count(request, -1)
+            self.commands = self.size_bytes = 0
+            self.stage = Stage.OPEN
             return taken, []
         withdrawn = self._sort_arrivals()
         taken = self._lanes[Class.CONTROL].take(credit)
@@ -110,7 +116,7 @@ class Ingress:
         self._waiting -= len(taken)
         for request in taken:
             self._forget(request)
-            self._count(request, -1)
+            self._uncount(request)
         return taken, withdrawn
 
     def heavy_sessions(self) -> set[int]:
@@ -126,9 +132,12 @@ class Ingress:
         for lane in self._lanes:
             yield from lane
 
-    def _count(self, request: Request, step: int) -> None:
-        self.commands += step
-        self.size_bytes += step * request.size_bytes
+    def _uncount(self, request: Request) -> None:
+        self.commands -= 1
+        self.size_bytes -= request.size_bytes
+        self._restage()
+
+    def _restage(self) -> None:
         fill, stage = self.fill_percent, self.stage
         while stage < Stage.BRIM and fill >= _ENTER_PERCENT[Stage(stage + 1)]:
             stage = Stage(stage + 1)
@@ -147,7 +156,7 @@ class Ingress:
                 withdrawn += gone
                 if gone and isinstance(gone[-1].command, NewOrder):
                     withdrawn.append(request)
-                    self._count(request, -1)
+                    self._uncount(request)
                     continue
             elif isinstance(command, MassCancel):
                 withdrawn += self._withdraw_scope(command)
@@ -180,7 +189,7 @@ class Ingress:
         self._lanes[Class.ORDER].remove(request)
         self._waiting -= 1
         self._forget(request)
-        self._count(request, -1)
+        self._uncount(request)
 
     def _forget(self, request: Request) -> None:
         for name in _names(request.command):

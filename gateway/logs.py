@@ -82,14 +82,14 @@ _QUOTED_SECRET = re.compile(
 _CONTROL = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def log_event(logger: logging.Logger, name: str, *, exc_info: bool = False, **fields: object) -> None:
+def log_event(logger: logging.Logger, name: str, *, exc_info: object = None, **fields: object) -> None:
     """Log the declared event `name` with these fields. A name nobody declared is logged as a warning that says so."""
     event = EVENTS.get(name)
     level = _WARNING if event is None else event.level
     if event is None:
         fields["undeclared"] = True
     if logger.isEnabledFor(level):
-        logger.log(level, name, exc_info=exc_info, extra={"penstock_fields": fields})
+        logger.log(level, name, exc_info=bool(exc_info), extra={"penstock_fields": fields})
 
 
 def mask(text: str) -> str:

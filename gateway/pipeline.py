@@ -41,6 +41,9 @@ _LIMIT_CODES = {
     "msgs": errors.MESSAGE_RATE_LIMITED,
     "queries": errors.QUERY_RATE_LIMITED,
 }
+_ORDERS = (NewOrder, ReplaceOrder)
+_PRICED = frozenset((OrdType.LIMIT, OrdType.STOP_LIMIT))
+_UNNUMBERED = (OrderList, EngineState)
 _BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
 _PUMP_AT = 200  # requests waiting at which a tick hands over at once, so that no burst of many sockets fills the queue
 
@@ -150,7 +153,7 @@ class Road:
 
     def _check(self, command: AnyCommand, now_ns: int) -> Refusal | None:
         """Validity window and the instrument's static rules; cancels and queries have none."""
-        if not isinstance(command, NewOrder | ReplaceOrder):
+        if not isinstance(command, _ORDERS):
             return None
         if command.deadline and now_ns > command.deadline:
             return Refusal(errors.EXPIRED_ON_ARRIVAL, "older than its validity window on arrival")
@@ -161,7 +164,7 @@ class Road:
         if isinstance(command, ReplaceOrder):
             priced = price != 0
         else:
-            priced = command.ord_type in (OrdType.LIMIT, OrdType.STOP_LIMIT)
+            priced = command.ord_type in _PRICED
             if command.quote_qty and not qty:
                 return instrument.check_notional(command.quote_qty)
         refusal = instrument.check_qty(qty)
@@ -229,7 +232,7 @@ class Road:
 
     def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
         command = request.command
-        if command.deadline and now_ns > command.deadline and isinstance(command, NewOrder | ReplaceOrder):
+        if command.deadline and now_ns > command.deadline and isinstance(command, _ORDERS):
             self._refuse(request, Refusal(errors.EXPIRED_IN_QUEUE, "its validity window ended in our queue"), now_ns)
             return None
         request.handed_ns = now_ns
@@ -372,7 +375,7 @@ def is_numbered(event: AnyEvent) -> bool:
     """Whether the event took a number of its account's stream: states that were only asked for did not."""
     if isinstance(event, OrderEvent):
         return event.exec_type is not ExecType.ORDER_STATUS
-    return not isinstance(event, OrderList | EngineState)
+    return not isinstance(event, _UNNUMBERED)
 
 
 def _limit_refusal(name: str, decision: Decision, cost_milli: int) -> Refusal:

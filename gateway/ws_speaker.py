@@ -147,9 +147,18 @@ class WsSpeaker:
             if self.session is not None:
                 self.house.road.charge_message(self.session, now_ns)
         elif isinstance(event, told.Closed):
-            self.end_session(event.reason, now_ns)
+            self._on_closed(event, now_ns)
         else:
             self.link.close()
+
+    def _on_closed(self, event: told.Closed, now_ns: int) -> None:
+        if self.session is not None:
+            self.end_session(event.reason, now_ns)
+        elif event.reason == "challenge":
+            self.house.metrics.count_failed_logon("ws", event.reason)
+            self.house.log("logon.refused", door="ws", cause=event.reason, peer=self._peer_ip)
+        else:
+            self.house.metrics.count_disconnect("ws", event.reason)
 
     def _log_on(self, asked: told.LogonRequested, now_ns: int) -> None:
         params = asked.params

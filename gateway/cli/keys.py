@@ -113,6 +113,8 @@ def hmac(key_id: str, account: str, out: Path | None) -> None:
 def _save(out: Path, text: str) -> None:
     try:
         write_secret(out, text)
+    except FileExistsError:
+        raise click.ClickException(f"{out} exists and is never overwritten") from None
     except OSError as error:
         raise click.ClickException(f"{out}: {error.strerror}") from error
     click.echo(f"# secret written to {out}")

@@ -16,7 +16,7 @@ from gateway.client.market import Market, Pair
 
 _MAX_RESTING = 40
 _MAX_WAITING = 250
-_BURST = 80  # orders at once, every few seconds: more than the demo's plan allows
+_BURST = 100  # orders at once, every few seconds: more than the demo's plan allows
 _BUY, _SELL = "1", "2"
 _GTC, _IOC = "1", "3"
 

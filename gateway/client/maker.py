@@ -15,7 +15,7 @@ from gateway.client.ws import Json, WsClient
 
 _LEVELS = 3
 _SIDES = ("buy", "sell")
-_BURST = 80
+_BURST = 120
 _MAX_WAITING = 250
 _OVER = frozenset({"filled", "canceled", "expired", "rejected"})
 _GONE = frozenset({4002, 4004})  # the order is unknown or finished: whatever we thought, it is not in the book

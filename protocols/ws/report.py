@@ -90,10 +90,12 @@ def order_event(event: OrderEvent, instrument: Instrument, session: str = "") ->
     qty_text, price_text = instrument.qty_text, instrument.price_text
     is_trade = event.exec_type is _TRADE
     code = event.code
-    orig_cl_ord_id = event.orig_cl_ord_id
+    cl_ord_id, orig_cl_ord_id = event.cl_ord_id, event.orig_cl_ord_id
+    if orig_cl_ord_id and event.exec_type is ExecType.CANCELED:
+        cl_ord_id = orig_cl_ord_id  # over FIX a cancel has an id of its own; a WebSocket client knows the order's
     has_fee = is_trade and event.fee_asset != ""
     return OrderData(
-        _EXEC[event.exec_type._value_], str(event.exec_id), event.cl_ord_id, instrument.symbol,
+        _EXEC[event.exec_type._value_], str(event.exec_id), cl_ord_id, instrument.symbol,
         SIDE[event.side], ORD_TYPE[event.ord_type], TIF[event.tif],
         qty_text(event.qty), qty_text(event.cum_qty), qty_text(event.leaves_qty),
         _STATUS[event.status._value_],
@@ -101,7 +103,7 @@ def order_event(event: OrderEvent, instrument: Instrument, session: str = "") ->
         price_text(event.price) if event.price else "",
         price_text(event.stop_px) if event.stop_px else "",
         instrument.quote_text(event.cum_quote) if event.cum_qty else "",
-        orig_cl_ord_id if orig_cl_ord_id != event.cl_ord_id else "",
+        orig_cl_ord_id if orig_cl_ord_id != cl_ord_id else "",
         qty_text(event.last_qty) if is_trade else "",
         price_text(event.last_px) if is_trade else "",
         str(event.trade_id) if is_trade else "",

@@ -87,7 +87,7 @@ async def test_a_fill_that_nobody_is_told_of_is_found(monkeypatch: pytest.Monkey
 
 
 def test_without_its_extra_the_demo_says_what_to_install() -> None:
-    hide = "import importlib.util as u; find = u.find_spec; u.find_spec = lambda n, *a: None if n == 'simplefix' else find(n, *a)"
+    hide = "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n: None if n == 'simplefix' else f(n)"
     code = f"{hide}; from gateway.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code, "demo"], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1

@@ -142,6 +142,17 @@ def test_a_shadow_level_pays_nothing_when_a_real_one_refuses():
     assert (counts.admitted, counts.refused, counts.shadow_refused) == (2, 3, 0)
 
 
+def test_a_refusal_names_a_level_that_is_real_although_a_shadow_one_would_bind_longer():
+    limiter = limiter_of(
+        '[plans.standard]\norders = { rate = "10/s", burst = 2 }\n'
+        '[override."ACME/A"]\norders = { rate = "1/day", mode = "shadow" }'
+    )
+    path = limiter.open("ACME", "A")
+    assert taken(limiter, path, "orders", START_NS) == 2
+    refused = limiter.take(path, "orders", MILLI, START_NS)
+    assert (refused.scope, refused.wait_us) == ("account", 100_000)
+
+
 def test_a_limit_that_is_off_allows_everything_and_is_not_shown():
     limiter = limiter_of('[plans.standard]\norders = { mode = "off" }')
     path = limiter.open("ACME", "A")

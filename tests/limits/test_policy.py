@@ -150,6 +150,7 @@ orders = { burst = 9 }
     of_b = {(name, scope): shown(limit)[:2] for name, scope, limit in policy.levels("ACME", "B")}
     assert of_a["msgs", "session"] == ("20/s", 7)
     assert of_b["msgs", "session"] == ("20/s", 40)
+    assert [name for name, _, _ in policy.levels("ACME", "A")].count("msgs") == 1  # replaced, not stacked
     assert of_a["orders", "account"] == of_b["orders", "account"] == ("100/s", 9)
     assert of_a["orders", "session"] == ("1/s", 9)
     assert ("orders", "session") not in of_b
@@ -351,6 +352,14 @@ def test_limits_per_instrument_are_kept_and_compared_with_the_accounts():
         place + "the rate 101/s is above its parent's 100/s, which binds first",
         place + "the burst 201 is above its parent's 200, which binds first",
     ]
+
+
+@pytest.mark.parametrize(
+    ("rate", "above"), [("5999/min", False), ("6000/min", False), ("6001/min", True), ("199/2s", False)]
+)
+def test_rates_are_compared_as_rates_whatever_their_periods(rate, above):
+    warnings = warnings_of(f'version = 2\n[override."ACME/A"]\norders = {{ rate = "{rate}" }}')
+    assert [warning.split(", ")[-1] for warning in warnings] == (["which binds first"] if above else [])
 
 
 def test_a_session_bucket_is_nobodys_child():

@@ -123,7 +123,7 @@ async def test_an_institution_that_is_not_answered_stops_asking() -> None:
 async def test_a_burst_is_sent_whole() -> None:
     door = FixDoor()
     await institution(door).burst()
-    assert door.sent["D"] == 80
+    assert door.sent["D"] == 100
 
 
 async def test_the_same_seed_makes_the_same_choices() -> None:

@@ -213,6 +213,15 @@ def test_an_unasked_cancel_tells_its_reason() -> None:
     assert "orig_cl_ord_id" not in data, "the id was not changed"
 
 
+def test_an_order_cancelled_over_fix_is_still_named_by_its_own_id() -> None:
+    event = but(
+        exec_type=ExecType.CANCELED, status=OrdStatus.CANCELED, cl_ord_id="cancel-7", orig_cl_ord_id=NEW.cl_ord_id
+    )
+    data = wire(event)["data"]
+    assert data["cl_ord_id"] == NEW.cl_ord_id
+    assert "orig_cl_ord_id" not in data
+
+
 def test_a_replaced_order_names_the_id_it_had() -> None:
     event = but(exec_type=ExecType.REPLACED, cl_ord_id="mm-2", orig_cl_ord_id="mm-1")
     data = wire(event)["data"]

@@ -237,27 +237,23 @@ def instrument_faults(row: config.InstrumentRow) -> Iterator[tuple[str, str]]:
             yield field, f"{text} has more decimals than {name} = {exp} carries"
         except ValueError as error:
             yield field, f"{text}: {error}"
-    if len(values) == len(exponents):
-        yield from _instrument_bounds(values, quote[1])
+    yield from _instrument_bounds(values, quote[1])
 
 
 def _instrument_bounds(values: Mapping[str, int], quote_exp: int) -> Iterator[tuple[str, str]]:
-    tick, lot = values["tick"], values["lot"]
+    """What the numbers must be to each other; one that could not be read is missing, and nothing is said of it."""
     for field in ("tick", "lot"):
-        if not values[field]:
+        if values.get(field) == 0:
             yield field, "must be above zero"
-    for field, step, name in (
-        ("band_low", tick, "tick"),
-        ("band_high", tick, "tick"),
-        ("min_qty", lot, "lot"),
-        ("max_qty", lot, "lot"),
-    ):
-        if step and values[field] % step:
-            yield field, f"is not a multiple of the {name}"
+    for field, step in (("band_low", "tick"), ("band_high", "tick"), ("min_qty", "lot"), ("max_qty", "lot")):
+        if values.get(step) and values.get(field, 0) % values[step]:
+            yield field, f"is not a multiple of the {step}"
     for low, high in (("min_qty", "max_qty"), ("min_notional", "max_notional"), ("band_low", "band_high")):
-        if values[high] and values[low] > values[high]:
+        if values.get(high) and values.get(low, 0) > values[high]:
             yield low, f"is above {high}"
-    smallest = max(tick, values["band_low"]) * max(lot, values["min_qty"])
-    if smallest > (values["max_notional"] or MAX_NOTIONAL):
-        bound = render(values["max_notional"] or MAX_NOTIONAL, quote_exp)
-        yield "max_notional", f"the smallest order is dearer than {bound}: nothing could be traded"
+    price, qty = (
+        max(values.get(step, 0), values.get(low, 0)) for step, low in (("tick", "band_low"), ("lot", "min_qty"))
+    )
+    most = values.get("max_notional") or MAX_NOTIONAL
+    if price * qty > most:
+        yield "max_notional", f"the smallest order is dearer than {render(most, quote_exp)}: nothing could be traded"

@@ -245,7 +245,8 @@ class _Lines:
         lines = text.split("\n")
         heads = [(number, found[1]) for number, line in enumerate(lines) if (found := _ROW_HEADER.match(line))]
         counts: dict[str, int] = {}
-        for (start, name), (end, _) in zip(heads, [*heads[1:], (len(lines), "")], strict=True):
+        ends = [*(start for start, _ in heads[1:]), len(lines)]
+        for (start, name), end in zip(heads, ends, strict=False):
             counts[name] = counts.get(name, 0) + 1
             self._rows[name, counts[name]] = start, Places("\n".join(lines[start:end]))
 

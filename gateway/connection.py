@@ -6,7 +6,9 @@ the bounds that only a socket knows: the turn a read is sliced into, the slow re
 
 import asyncio
 import socket
-from typing import Protocol, cast
+from collections import deque
+from collections.abc import Callable
+from typing import ParamSpec, Protocol, cast
 
 from gateway import config
 from gateway.tick import Tick
@@ -21,6 +23,9 @@ _WRITE_BYTES = 65_536
 _BY_TURN = 1  # what was read is not yet parsed
 _BY_ROAD = 2  # the queue is filling
 _BY_WRITE = 4  # the peer does not take its answers, so it gets no more
+
+
+P = ParamSpec("P")
 
 
 class Peer(Protocol):
@@ -64,6 +69,10 @@ class Connection(asyncio.Protocol):
         self._traffic = traffic
         self._transport: asyncio.Transport | None = None
         self._backlog = b""
+        self._staged: deque[tuple[int, bytes]] = deque()  # ready, and waiting for their records to be durable
+        self._staged_bytes = 0
+        self._is_tls = False
+        self._has_ended = False  # the peer sends no more
         self._paused = 0
         self._blocked_until_ns = 0  # the transport is full; when this has passed, the peer is too slow
         self._timer: asyncio.TimerHandle | None = None
@@ -78,6 +87,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._traffic.connections.add(self)
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES, low=_LOW_WATER_BYTES)
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
         peername = transport.get_extra_info("peername")
         self.peer_ip = peername[0] if isinstance(peername, tuple) else ""
         sock = transport.get_extra_info("socket")
@@ -101,20 +111,24 @@ class Connection(asyncio.Protocol):
             self._tick.queue_turn(self)
         else:
             self._tick.touch(self)
-        self.peer.receive(data, self._tick.now_ns())
+        self._feed(data, self._tick.now_ns())
 
     def eof_received(self) -> bool:
-        """The peer is done sending: close once what it is owed is written."""
-        return False
+        """The peer is done sending: close once what it sent is answered. TLS cannot be half closed."""
+        self._has_ended = True
+        if not self._backlog:
+            self.close()
+        return not self._is_tls
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The link is gone; the session it carried may live on."""
         self._traffic.connections.discard(self)
         self._transport = None
         self._closing = True
+        self._staged.clear()
         if self._timer is not None:
             self._timer.cancel()
-        self.peer.lost(self._tick.now_ns())
+        self._guard(self.peer.lost, self._tick.now_ns())
 
     def pause_writing(self) -> None:
         """The transport is full: the peer reads too slowly, so it is not read either."""
@@ -143,27 +157,62 @@ class Connection(asyncio.Protocol):
             self._tick.queue_turn(self)
         else:
             self._resume(_BY_TURN)
-        self.peer.receive(data, now_ns)
+        self._feed(data, now_ns)
+        if self._has_ended and not self._backlog:
+            self.close()
 
     def flush(self, now_ns: int) -> None:
-        """Write what the peer has, up to what the transport takes; cut a reader that is too far behind."""
-        transport, peer = self._transport, self.peer
-        if transport is None:
+        """Write what the peer has, up to what the transport takes, once its records are durable: journal first.
+
+        What the peer gives now was recorded by this tick's commit at the latest, so that position is what it waits for.
+        """
+        if self._transport is None:
             return
-        while peer.has_output and not self._blocked_until_ns:
+        peer = self.peer
+        while peer.has_output and not self._blocked_until_ns and self._staged_bytes < _HIGH_WATER_BYTES:
             data = peer.take_output(_WRITE_BYTES)
             if not data:
                 break
-            self._traffic.bytes_out += len(data)
-            transport.write(data)
+            if self._staged or not self._tick.is_durable:
+                self._staged.append((self._tick.position, data))
+                self._staged_bytes += len(data)
+                self._tick.hold(self)
+            else:
+                self._write(data)
         if self._closing:
-            if not peer.has_output or self._blocked_until_ns:
-                transport.close()
-            return
-        if peer.pending_bytes > self._out.max_bytes:
+            if not self._staged and (self._blocked_until_ns or not peer.has_output):
+                self._transport.close()
+        elif self._blocked_until_ns and peer.pending_bytes > self._out.max_bytes:
             self._cut(now_ns)
-            return
-        self._arm()
+        else:
+            self._arm()
+
+    def release(self, durable: int) -> bool:
+        """The journal is durable up to here: write what waited for it. True when nothing waits any more."""
+        staged = self._staged
+        while staged and staged[0][0] <= durable:
+            data = staged.popleft()[1]
+            self._staged_bytes -= len(data)
+            self._write(data)
+        if not staged and (self._closing or self.peer.has_output):
+            self._tick.touch(self)
+        return not staged
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._traffic.bytes_out += len(data)
+            self._transport.write(data)
+
+    def _feed(self, data: bytes, now_ns: int) -> None:
+        self._guard(self.peer.receive, data, now_ns)
+
+    def _guard(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Whatever a peer's code raises is our own bug: it costs this connection and no other."""
+        try:
+            call(*args, **kwargs)
+        except Exception as error:
+            self._tick.report_bug(error)
+            self.abort()
 
     def close(self) -> None:
         """Close once the output is written; by force when that takes too long."""
@@ -230,7 +279,7 @@ class Connection(asyncio.Protocol):
             return
         deadline = self.peer.next_deadline_ns
         if deadline is not None and now_ns >= deadline:
-            self.peer.tick(now_ns)
+            self._guard(self.peer.tick, now_ns)
             self._tick.touch(self)
         else:
             self._arm()

@@ -30,7 +30,7 @@ from gateway.logs import log_event
 from gateway.metrics import Metrics
 from gateway.pipeline import Road
 from gateway.sessions import Sessions
-from gateway.tick import Tick
+from gateway.tick import NoRecords, Tick
 from gateway.tracing import Tracing
 from gateway.version import VERSION
 from gateway.ws_endpoint import WsDoor
@@ -79,7 +79,9 @@ class Server:
         self.health = Health()
         self.fix = FixDoor(settings, self.clients, self.instruments, self.sessions, self)
         self.ws = WsDoor(settings, settings.ws, self.clients, self) if settings.ws is not None else None
+        self.journal = NoRecords()
         self.ports: dict[str, int] = {}
+        self.failure: asyncio.Future[Exception] | None = None
         self._watcher = Watcher(self._limits_file, self.limiter.policy) if self._limits_file else None
         self._reload_failures = 0
         self._admin: web.AppRunner | None = None
@@ -95,7 +97,8 @@ class Server:
     async def start(self) -> None:
         """Open every door; `ports` says where."""
         loop = asyncio.get_running_loop()
-        tick = Tick(loop, self.clock, (self.guards, self.road))
+        self.failure = loop.create_future()
+        tick = Tick(loop, self.clock, (self.guards, self.road), self.journal, self._report_bug, self._fail)
         self.ports.update(await self.fix.start(loop, tick))
         if self.ws is not None:
             self.ws.accepting = lambda: self.road.ingress.stage < Stage.FULL
@@ -174,6 +177,18 @@ class Server:
         elif isinstance(outcome, Refused):
             self._reload_failures += 1
             self.log("limits.refused", errors=[str(each) for each in outcome.errors])
+
+    def _report_bug(self, error: Exception) -> None:
+        """Our own mistake: the connection it concerns is cut, the others go on, and the log has everything."""
+        self.log("session.failed", error=type(error).__name__, exc_info=True)
+
+    def _fail(self, error: Exception) -> None:
+        """Nothing more may be sent: cut every connection, and let `serve` end the process."""
+        self.log("gateway.failed", error=str(error))
+        for connection in self._open_connections():
+            connection.abort()
+        if self.failure is not None and not self.failure.done():
+            self.failure.set_result(error)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -255,7 +270,12 @@ async def serve(settings: config.Config, config_dir: Path) -> None:
     loop.add_signal_handler(signal.SIGHUP, server.reload_limits)
     try:
         await server.start()
-        await asked.wait()
+        assert server.failure is not None
+        waiting = loop.create_task(asked.wait())
+        await asyncio.wait((waiting, server.failure), return_when=asyncio.FIRST_COMPLETED)
+        if server.failure.done():
+            waiting.cancel()
+            raise server.failure.result()
         await server.drain()
     finally:
         await server.stop()

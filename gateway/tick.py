@@ -5,6 +5,7 @@ turns, pumps the road, and writes once per touched connection. There is no task,
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from gateway.clock import Clock
@@ -21,6 +22,14 @@ class Touched(Protocol):
         """Write what there is to write."""
         ...
 
+    def release(self, durable: int) -> bool:
+        """Write what waited for the journal to be durable up to here; True when nothing waits any more."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the link."""
+        ...
+
 
 class Timed(Protocol):
     """Something with deadlines of its own: the road, the guards."""
@@ -35,13 +44,59 @@ class Timed(Protocol):
         ...
 
 
-class Tick:
-    """Runs at most once per loop iteration, however many connections were touched."""
+class Records(Protocol):
+    """The journal, as the tick sees it: one write a tick, and a position from which on bytes may leave."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, timed: tuple[Timed, ...]) -> None:
+    @property
+    def durable(self) -> int:
+        """Everything up to here survives what the configured durability promises."""
+        ...
+
+    def commit(self) -> int:
+        """Write what was recorded since the last call; returns the position that must be durable before bytes leave.
+
+        Raises:
+            OSError: the journal failed; nothing more may be sent.
+        """
+        ...
+
+
+class NoRecords:
+    """Records of a process that keeps nothing: durable at once."""
+
+    durable = 0
+
+    def commit(self) -> int:
+        """Nothing to write."""
+        return 0
+
+
+class Tick:
+    """Runs at most once per loop iteration, however many connections were touched.
+
+    report_bug is told of exceptions that are our own mistake; fail, of a journal that failed: it must end the process.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        timed: tuple[Timed, ...],
+        records: Records,
+        report_bug: Callable[[Exception], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
         self._loop = loop
         self._clock = clock
         self._timed = timed
+        self._records = records
+        self._fail = fail
+        self._held: dict[Touched, None] = {}
+        self._held_since_ns = 0
+        self._has_failed = False
+        self.report_bug = report_bug
+        self.position = 0
+        self.is_durable = True
         self._dirty: dict[Touched, None] = {}
         self._turns: dict[Touched, None] = {}
         self._scheduled = False
@@ -70,11 +125,51 @@ class Tick:
         for connection in turns:
             connection.take_turn(now_ns)
         for part in self._timed:
-            part.tick(now_ns)
+            try:
+                part.tick(now_ns)
+            except Exception as error:  # the connections must still be served
+                self.report_bug(error)
+        self._commit()
+        if self._has_failed:
+            return
         dirty, self._dirty = self._dirty, {}
         for connection in dirty:
-            connection.flush(now_ns)
+            try:
+                connection.flush(now_ns)
+            except Exception as error:
+                self.report_bug(error)
+                connection.abort()
         self._arm(now_ns)
+
+    def _commit(self) -> None:
+        """Journal first, wire second."""
+        try:
+            self.position = self._records.commit()
+        except OSError as error:
+            self._has_failed = True
+            self._fail(error)
+        else:
+            self.is_durable = self._records.durable >= self.position
+
+    def hold(self, connection: Touched) -> None:
+        """This connection has bytes that wait for the journal."""
+        if not self._held:
+            self._held_since_ns = self._clock.now_ns()
+        self._held[connection] = None
+
+    def held_ns(self, now_ns: int) -> int:
+        """How long the oldest bytes have waited for the journal."""
+        return now_ns - self._held_since_ns if self._held else 0
+
+    def on_durable(self, durable: int) -> None:
+        """The journal's writer is done up to here; called in the event loop."""
+        if self._has_failed:
+            return
+        held, self._held = self._held, {}
+        self._held_since_ns = self._clock.now_ns()
+        for connection in held:
+            if not connection.release(durable):
+                self._held[connection] = None
 
     def _arm(self, now_ns: int) -> None:
         deadlines = [part.next_deadline_ns for part in self._timed]

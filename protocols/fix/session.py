@@ -76,6 +76,16 @@ class FixSession:
         return self._output.pending_bytes
 
     @property
+    def held_messages(self) -> int:
+        """Messages of the peer kept until those before them have come."""
+        return self._core.gap.held_messages
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes kept of what the peer sent: early messages, and a message that is not whole yet."""
+        return self._core.gap.held_bytes + self._framer.buffered_bytes
+
+    @property
     def is_replaying(self) -> bool:
         """Whether stored messages are being written; live ones follow behind them, from the store too."""
         return self._output.is_replaying

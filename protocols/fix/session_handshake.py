@@ -146,9 +146,9 @@ class Handshake:
         self._begin(message, reset)
         if wanted is not None and 0 < wanted <= self._logon_number:
             core.replay(wanted, self._logon_number)
-        self._ask_for_missed(seq_num, wanted is not None)
         if store.next_out > self._logon_number + 1:  # sent by the owner while the answer was on its way
             core.output.first_sending(self._logon_number + 1, store.next_out - 1)
+        self._ask_for_missed(seq_num, wanted is not None)
 
     def _are_numbers_sound(self, seq_num: int, wanted: int | None, next_out: int) -> bool:
         """Rows 2.c and NextExpectedMsgSeqNum(789): nobody may expect more than was sent."""
@@ -183,6 +183,6 @@ class Handshake:
             return
         if uses_789:
             # Our own Logon's 789 has asked already; a peer that ignores it gets a ResendRequest a heartbeat later.
-            core.gap.trust(core.now_ns + core.timers.heart_bt_ns)
+            pass
         else:
             core.ask_for_gap()

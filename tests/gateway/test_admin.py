@@ -31,8 +31,8 @@ async def test_alive_is_said_even_when_nothing_is_ready(http: TestClient, health
 
 async def test_ready_names_each_reason_why_not_and_recovers_by_itself(http: TestClient, health: Health) -> None:  # type: ignore[type-arg]
     reasons = {"core": "no answer for 3 s", "limits": ""}
-    for name in reasons:
-        health.add(name, lambda name=name: reasons[name])  # type: ignore[misc]
+    health.add("core", lambda: reasons["core"])
+    health.add("limits", lambda: reasons["limits"])
     answer = await http.get("/readyz")
     assert answer.status == 503
     assert await answer.json() == {"ready": False, "reasons": {"core": "no answer for 3 s"}}
@@ -52,7 +52,9 @@ async def test_a_check_that_fails_is_a_reason_and_hides_no_other(http: TestClien
     assert body["reasons"] == {"broken": "check failed: RuntimeError", "draining": "draining"}
 
 
-@pytest.mark.parametrize("accept", ["", "text/plain;version=0.0.4", "application/openmetrics-text;version=1.0.0", "junk/,;"])
+@pytest.mark.parametrize(
+    "accept", ["", "text/plain;version=0.0.4", "application/openmetrics-text;version=1.0.0", "junk/,;"]
+)
 async def test_metrics_are_served_in_the_format_that_is_asked_for(http: TestClient, accept: str) -> None:  # type: ignore[type-arg]
     answer = await http.get("/metrics", headers={"Accept": accept})
     body = await answer.text()

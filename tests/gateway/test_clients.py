@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -96,7 +97,9 @@ def test_a_header_logon_cannot_be_used_again_as_a_message_nor_at_the_other_door(
 def test_a_signature_is_remembered_as_long_as_any_window_would_let_it_pass_again() -> None:
     clients = make()
     assert cause(attempt(clients, window_ns=S)) == "in"
-    assert cause(attempt(clients, now_ns=NOON + 5 * S - 1)) == "replay"  # RecvWindow is not signed: a copy may ask for 5 s
+    assert (
+        cause(attempt(clients, now_ns=NOON + 5 * S - 1)) == "replay"
+    )  # RecvWindow is not signed: a copy may ask for 5 s
     assert cause(attempt(clients, now_ns=NOON + 5 * S, window_ns=3_600 * S)) == "clock"
 
 
@@ -122,9 +125,9 @@ def test_one_key_cannot_fill_the_memory_of_signatures_of_another() -> None:
 
 
 def test_checks_are_made_in_the_published_order() -> None:
-    """Address, key, expiry, clock, signature, seen before, permission: each attempt mends one more fault than the last."""
+    """Key, address, expiry, clock, signature, permission, seen before: each attempt mends one fault more."""
     clients = make(_key(ips=("10.0.0.0/8",), expires="2026-11-22T12:00:01Z", permissions=("read",)))
-    faults = {"peer_ip": "192.0.2.1", "now_ns": NOON + S, "sent_at_ns": NOON - 9 * S}
+    faults: dict[str, Any] = {"peer_ip": "192.0.2.1", "now_ns": NOON + S, "sent_at_ns": NOON - 9 * S}
     bad = b"x" * 64
     assert cause(attempt(clients, signature=bad, key_id="nobody", **faults)) == "unknown_key"
     assert cause(attempt(clients, signature=bad, **faults)) == "address"
@@ -193,7 +196,9 @@ def test_every_refusal_pays_for_exactly_one_verification(monkeypatch: pytest.Mon
         assert paid == [b"s" * 64]
 
 
-@given(key_id=st.text(max_size=40), signature=st.text(max_size=120), signed=st.binary(max_size=80), ip=st.text(max_size=40))
+@given(
+    key_id=st.text(max_size=40), signature=st.text(max_size=120), signed=st.binary(max_size=80), ip=st.text(max_size=40)
+)
 def test_any_input_is_answered_with_a_client_or_a_denial(key_id: str, signature: str, signed: bytes, ip: str) -> None:
     outcome = attempt(make(), signed, signature, key_id=key_id, peer_ip=ip)
     assert isinstance(outcome, Denied)
@@ -298,7 +303,7 @@ def test_a_session_trades_the_symbols_it_names() -> None:
 
 
 def _doubled(y_bytes: bytes) -> tuple[int, int]:
-    """Twice the point with this y, on edwards25519, by the textbook formula: what the list of weak keys is held against."""
+    """Twice the point with this y on edwards25519, by the textbook formula: an independent judge of the list."""
     p, y = 2**255 - 19, int.from_bytes(y_bytes, "little") % (2**255 - 19)
     d = -121665 * pow(121666, -1, p) % p
     x2 = (y * y - 1) * pow(d * y * y + 1, -1, p) % p

@@ -46,7 +46,24 @@ def scrape(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], fl
 
 def order(kind: ExecType, origin: Origin = Origin.FIX, code: int = 0) -> OrderEvent:
     return OrderEvent(
-        1, 1, 1, 1, 1, kind, OrdStatus.NEW, 1, "c", 1, Side.BUY, OrdType.LIMIT, Tif.GTC, 1, 0, 1, origin=origin, code=code
+        1,
+        1,
+        1,
+        1,
+        1,
+        kind,
+        OrdStatus.NEW,
+        1,
+        "c",
+        1,
+        Side.BUY,
+        OrdType.LIMIT,
+        Tif.GTC,
+        1,
+        0,
+        1,
+        origin=origin,
+        code=code,
     )
 
 
@@ -166,7 +183,8 @@ def test_words_beyond_the_bound_are_counted_together() -> None:
 
 def test_every_metric_is_named_and_explained_in_one_way() -> None:
     for name, metric in METRICS.items():
-        assert name.isidentifier() and name == name.lower()
+        assert name.isidentifier()
+        assert name == name.lower()
         assert metric.help[0].isupper() or metric.help[0].isdigit()
         assert not metric.help.endswith(".")
         assert not name.endswith("_total")

@@ -30,7 +30,7 @@ class Side:
     def note(self, events: list[Event]) -> None:
         """Keep what the session told."""
         self.events += events
-        self.got += [event.fields[58] for event in events if isinstance(event, AppMessage)]
+        self.got += [event.fields[148] for event in events if isinstance(event, AppMessage)]
 
     @property
     def has_ended(self) -> bool:
@@ -69,9 +69,9 @@ class Pair:
         self.is_linked = False
 
     def send(self, side: Side, text: str) -> None:
-        """An application message: News(B) with its text."""
+        """An application message: News(B) with its Headline(148)."""
         side.sent.append(text)
-        side.session.send("B", f"148=n\x0133=1\x0158={text}\x01", self.now_ns)
+        side.session.send("B", f"148={text}\x0133=1\x0158=-\x01", self.now_ns)
 
     def write(self, side: Side, limit_bytes: int = 65_536) -> None:
         """Let a side write what it has, up to a limit."""

@@ -297,7 +297,7 @@ def test_369_counts_the_message_that_is_answered(version: str) -> None:
     ],
 )
 def test_settings_that_cannot_work_are_refused(broken: Callable[[], SessionSettings]) -> None:
-    with pytest.raises(ValueError, match="BeginString|CompID"):
+    with pytest.raises(ValueError, match=r"BeginString|CompID"):
         broken()
 
 

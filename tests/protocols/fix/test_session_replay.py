@@ -9,7 +9,7 @@ from protocols.errors import LocalProtocolError
 from protocols.fix.events import ResendServed
 from protocols.fix.store import MemoryStore
 from tests.support.dialogue import Dialogue
-from tests.support.fix_text import pipes
+from tests.support.fix_text import fix, pipes
 
 
 @pytest.fixture
@@ -180,8 +180,7 @@ class _LongStore:
     def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
         self.largest_read = max(self.largest_read, end - begin + 1)
         for n in range(begin, end + 1):
-            text = f"8=FIX.4.4\x019=70\x0135=8\x0134={n}\x0149=GATE\x0152=20261122-12:00:00.000\x0156=MM1\x0137=x\x0110=000\x01"
-            yield n, text.encode()
+            yield n, fix(f"35=8|34={n}|49=GATE|52=20261122-12:00:00.000|56=MM1|37=x")
 
 
 def test_a_replay_of_a_million_messages_needs_the_memory_of_a_slice() -> None:

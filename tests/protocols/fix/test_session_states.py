@@ -1,4 +1,4 @@
-"""Every (state, call) pair: the legal ones lead where the table says, the illegal ones are refused and change nothing."""
+"""Every (state, call) pair: a legal one leads where the table says, an illegal one is refused and changes nothing."""
 
 from collections.abc import Callable
 
@@ -46,7 +46,7 @@ CALLS: dict[Call, Callable[[FixSession, int], object]] = {
     Call.PAUSE: lambda session, now_ns: session.pause(now_ns),
     Call.RESUME: lambda session, now_ns: session.resume(now_ns),
 }
-ROLES = {state: ("acceptor", "initiator") for state in State} | {State.LOGON_SENT: ("initiator",)}
+ROLES = dict.fromkeys(State, ("acceptor", "initiator")) | {State.LOGON_SENT: ("initiator",)}
 PAIRS = [(state, call, role) for state in State for call in Call for role in ROLES[state]]
 
 

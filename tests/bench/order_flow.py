@@ -1,0 +1,254 @@
+"""What one order costs from its bytes to its answer's: `make bench`, or `python tests/bench/order_flow.py`.
+
+Two tables. In process: speakers, road and the embedded core, without sockets; CPU time of this process. Over loopback:
+`penstock run` in a process of its own, plain TCP, and a client that only counts answers; CPU time of the server alone
+(/proc, Linux), latency as the client sees it. Orders are encoded beforehand. The best of three runs is printed.
+
+Every order is validated, charged to its limits, queued, matched, numbered and answered; in memory, without a journal.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter_ns, process_time_ns, time_ns
+
+import uvloop
+
+from gateway.clients import Client
+from gateway.config_file import load
+from gateway.fix_speaker import FixSpeaker
+from gateway.server import Server
+from gateway.ws_speaker import WsSpeaker
+from tests.support.order_load import (
+    UNLIMITED,
+    Door,
+    Flow,
+    fix_logon,
+    fix_orders,
+    load_toml,
+    ws_orders,
+    ws_upgrade,
+)
+from tests.support.server import free_ports, wait_ready, write_venue
+
+_ORDERS = 40_000
+_RUNS = 3
+_SHAPES: tuple[tuple[Flow, int, int], ...] = (
+    ("rest", 1, 1),
+    ("rest", 1, 64),
+    ("rest", 50, 8),
+    ("trade", 50, 8),
+    ("rest", 200, 8),
+)
+_MARKERS: dict[Door, bytes] = {"fix": b"\x01150=0\x01", "ws": b',"status":200,'}
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_NO_PORTS = {"fix": 0, "ws": 0, "admin": 0}
+
+# -- in process ------------------------------------------------------------------------------------------------------
+
+
+class _Link:
+    """A connection that is asked for nothing."""
+
+    def wake(self) -> None:
+        """The loop below writes every speaker's output after each tick."""
+
+    def close(self) -> None:
+        """Must not happen."""
+        raise AssertionError("a session was closed")
+
+    def pause_reading(self, now_ns: int) -> None:
+        """The queue never fills: every tick is pumped at once."""
+
+    def resume_reading(self, now_ns: int) -> None:
+        """See above."""
+
+
+def _speaker(server: Server, door: Door, n: int) -> FixSpeaker | WsSpeaker:
+    now_ns = server.now_ns()
+    if door == "fix":
+        speaker = server.fix.speakers[f"S{n}", "GATE"]
+        speaker.attach(_Link(), {}, now_ns)
+        speaker.receive(fix_logon(n, now_ns), now_ns)
+        return speaker
+    assert server.settings.ws is not None
+    client = Client(n, f"A{n}", f"K{n}", frozenset({"trade", "read"}))
+    opened = WsSpeaker(server, server.settings.ws, "json", _Link(), (f"c-{n}", "challenge"), "127.0.0.1", now_ns)
+    opened.opened(client, now_ns)
+    return opened
+
+
+def _orders(door: Door, n: int, count: int, flow: Flow) -> list[bytes]:
+    return fix_orders(n, count, flow, time_ns()) if door == "fix" else ws_orders(n, count, flow)
+
+
+def _in_process(door: Door, flow: Flow, sessions: int, in_flight: int, directory: Path) -> float:
+    """Microseconds of CPU per order."""
+    settings = load(write_venue(directory, load_toml(sessions, _NO_PORTS), UNLIMITED))
+    server = Server(settings, directory)
+    rounds = _ORDERS // (sessions * in_flight)
+    lines: list[tuple[FixSpeaker | WsSpeaker, list[bytes]]] = []
+    for n in range(1, sessions + 1):
+        orders = _orders(door, n, rounds * in_flight, flow)
+        reads = [b"".join(orders[at : at + in_flight]) for at in range(0, len(orders), in_flight)]
+        lines.append((_speaker(server, door, n), reads))
+    began = process_time_ns()
+    for turn in range(rounds):
+        for speaker, reads in lines:
+            speaker.receive(reads[turn], server.now_ns())
+        now_ns = server.now_ns()
+        server.guards.tick(now_ns)
+        server.road.tick(now_ns)
+        for speaker, _ in lines:
+            while speaker.has_output:
+                speaker.take_output(65_536)
+    spent = process_time_ns() - began
+    total = rounds * in_flight * sessions
+    assert server.metrics.doors[door].orders_accepted == total, "not every order was accepted"
+    return spent / total / 1_000
+
+
+# -- over loopback ---------------------------------------------------------------------------------------------------
+
+
+class _Client(asyncio.Protocol):
+    """Keeps `in_flight` orders unanswered until all are sent; notes how long each took."""
+
+    def __init__(self, orders: list[bytes], in_flight: int, marker: bytes, greeting: bytes, welcome: bytes) -> None:
+        self.waits_ns: list[int] = []
+        self.ready = asyncio.Event()
+        self.done = asyncio.Event()
+        self._orders = orders
+        self._in_flight = in_flight
+        self._marker = marker
+        self._greeting = greeting
+        self._welcome = welcome
+        self._tail = b""
+        self._next = 0
+        self._sent_at: deque[int] = deque()
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self._transport.write(self._greeting)
+
+    def start(self) -> None:
+        self._send(self._in_flight)
+
+    def data_received(self, data: bytes) -> None:
+        data = self._tail + data
+        if not self.ready.is_set():
+            self._tail = data
+            if self._welcome in data:
+                self._tail = b""
+                self.ready.set()
+            return
+        answers = data.count(self._marker)
+        self._tail = data[1 - len(self._marker) :]
+        if not answers:
+            return
+        now = perf_counter_ns()
+        for _ in range(answers):
+            self.waits_ns.append(now - self._sent_at.popleft())
+        self._send(answers)
+        if not self._sent_at:
+            self.done.set()
+
+    def _send(self, count: int) -> None:
+        batch = self._orders[self._next : self._next + count]
+        self._next += len(batch)
+        if batch:
+            now = perf_counter_ns()
+            self._sent_at.extend([now] * len(batch))
+            self._transport.write(b"".join(batch))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        assert self.done.is_set(), "the server closed the connection"
+
+
+@contextmanager
+def _server(sessions: int, directory: Path) -> Iterator[tuple[int, dict[str, int]]]:
+    """`penstock run` in a process of its own: its pid and ports."""
+    ports = free_ports("fix", "ws", "admin")
+    path = write_venue(directory, load_toml(sessions, ports), UNLIMITED)
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", "run", "-c", str(path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    try:
+        wait_ready(f"http://127.0.0.1:{ports['admin']}/readyz", process)
+        yield process.pid, ports
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+async def _load(door: Door, flow: Flow, sessions: int, in_flight: int, pid: int, port: int) -> tuple[float, float]:
+    """(CPU seconds of the server, seconds) for all orders; then the clients' waits are in `_waits_ns`."""
+    loop = asyncio.get_running_loop()
+    count = _ORDERS // sessions
+    welcome = b"\x0135=A\x01" if door == "fix" else b'"ev":"hello"'
+    clients: list[_Client] = []
+    for n in range(1, sessions + 1):
+        greeting = fix_logon(n, time_ns()) if door == "fix" else ws_upgrade(n, time_ns())
+        client = _Client(_orders(door, n, count, flow), in_flight, _MARKERS[door], greeting, welcome)
+        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
+        clients.append(client)
+        await client.ready.wait()
+    cpu_s, began = _cpu_s(pid), perf_counter_ns()
+    for client in clients:
+        client.start()
+    for client in clients:
+        await client.done.wait()
+    spent_s, took_s = _cpu_s(pid) - cpu_s, (perf_counter_ns() - began) / 1e9
+    _waits_ns[:] = sorted(wait for client in clients for wait in client.waits_ns)
+    return spent_s, took_s
+
+
+_waits_ns: list[int] = []
+
+
+def _over_loopback(door: Door, flow: Flow, sessions: int, in_flight: int, directory: Path) -> tuple[float, ...]:
+    """Microseconds of server CPU per order, orders a second, p50 and p99 in microseconds."""
+    with _server(sessions, directory) as (pid, ports):
+        spent_s, took_s = uvloop.run(_load(door, flow, sessions, in_flight, pid, ports[door]))
+    waits = _waits_ns
+    p50, p99 = waits[len(waits) // 2] / 1_000, waits[len(waits) * 99 // 100] / 1_000
+    return spent_s / len(waits) * 1e6, len(waits) / took_s, p50, p99
+
+
+# -- the tables ------------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Print both tables."""
+    doors: tuple[Door, ...] = ("fix", "ws")
+    cases = [(door, *shape) for door in doors for shape in _SHAPES]
+    print(f"in process, best of {_RUNS}       CPU per order   orders per CPU-second", flush=True)
+    for door, flow, sessions, in_flight in cases:
+        best = min(_run(_in_process, door, flow, sessions, in_flight) for _ in range(_RUNS))
+        print(f"{door:4}{flow:6}{sessions:4} x {in_flight:<12}{best:10.1f} us{1e6 / best:18,.0f}", flush=True)
+    print(f"\nover loopback, best of {_RUNS}    CPU per order   per CPU-second   orders/s       p50       p99", flush=True)
+    for door, flow, sessions, in_flight in cases:
+        cost, rate, p50, p99 = min(_run(_over_loopback, door, flow, sessions, in_flight) for _ in range(_RUNS))
+        figures = f"{cost:10.1f} us{1e6 / cost:17,.0f}{rate:11,.0f}{p50:7,.0f} us{p99:7,.0f} us"
+        print(f"{door:4}{flow:6}{sessions:4} x {in_flight:<12}{figures}", flush=True)
+
+
+def _run(measure, door: Door, flow: Flow, sessions: int, in_flight: int):  # type: ignore[no-untyped-def]
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
+        return measure(door, flow, sessions, in_flight, Path(name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+"""A connection and its tick, on a transport and a loop of the test's own: turns, pauses, journal first, wire second."""
+
+import pytest
+
+from gateway import config
+from gateway.connection import Connection, Traffic
+from gateway.tick import Tick
+
+MS = 1_000_000
+
+
+class Loop:
+    """Runs what was asked for when the test says so."""
+
+    def __init__(self):
+        self.soon = []
+        self.later = []
+
+    def call_soon(self, call, *args):
+        self.soon.append((call, args))
+
+    def call_later(self, delay_s, call, *args):
+        timer = Timer(delay_s, call, args)
+        self.later.append(timer)
+        return timer
+
+    def turn(self):
+        """One iteration."""
+        ready, self.soon = self.soon, []
+        for call, args in ready:
+            call(*args)
+
+
+class Timer:
+    def __init__(self, delay_s, call, args):
+        self.delay_s, self.call, self.args, self.is_cancelled = delay_s, call, args, False
+
+    def cancel(self):
+        self.is_cancelled = True
+
+
+class Transport:
+    def __init__(self):
+        self.written, self.calls, self.is_paused, self.is_closed = [], [], False, False
+
+    def get_extra_info(self, name):
+        return ("127.0.0.1", 5) if name == "peername" else None
+
+    def set_write_buffer_limits(self, high, low):
+        self.calls.append(("limits", high, low))
+
+    def write(self, data):
+        self.written.append(data)
+
+    def pause_reading(self):
+        assert not self.is_paused
+        self.is_paused = True
+
+    def resume_reading(self):
+        assert self.is_paused
+        self.is_paused = False
+
+    def is_closing(self):
+        return self.is_closed
+
+    def close(self):
+        self.is_closed = True
+
+    def abort(self):
+        self.calls.append("abort")
+
+
+class Echo:
+    """A peer that answers every byte with itself, and can be told to behave badly."""
+
+    def __init__(self):
+        self.heard, self.out, self.deadline, self.told, self.is_broken = [], b"", None, [], False
+
+    next_deadline_ns = property(lambda self: self.deadline)
+    has_output = property(lambda self: bool(self.out))
+    pending_bytes = property(lambda self: len(self.out))
+
+    def receive(self, data, now_ns):
+        if self.is_broken:
+            raise ZeroDivisionError
+        self.heard.append(data)
+        self.out += data
+
+    def take_output(self, limit_bytes):
+        data, self.out = self.out[:limit_bytes], self.out[limit_bytes:]
+        return data
+
+    def tick(self, now_ns):
+        self.told.append("tick")
+        self.deadline = None
+
+    def lost(self, now_ns):
+        self.told.append("lost")
+
+    def too_slow(self, now_ns):
+        self.told.append("too_slow")
+
+    def paused(self, now_ns):
+        self.told.append("paused")
+
+    def resumed(self, now_ns):
+        self.told.append("resumed")
+
+
+class Journal:
+    """Durable only when the test says so."""
+
+    def __init__(self):
+        self.position, self.durable, self.lags, self.error = 0, 0, False, None
+
+    def commit(self):
+        if self.error is not None:
+            raise self.error
+        self.position += 1
+        if not self.lags:
+            self.durable = self.position
+        return self.position
+
+
+class Clock:
+    now = 1_000
+
+    def now_ns(self):
+        return self.now
+
+
+class Bench:
+    def __init__(self):
+        self.loop, self.clock, self.journal = Loop(), Clock(), Journal()
+        self.bugs, self.failures, self.traffic = [], [], Traffic()
+        self.tick = Tick(self.loop, self.clock, (), self.journal, self.bugs.append, self.failures.append)
+
+    def connect(self):
+        connection = Connection(self.tick, self.loop, config.Config(), self.traffic)
+        connection.peer = Echo()
+        transport = Transport()
+        connection.connection_made(transport)
+        self.loop.turn()
+        return connection, transport
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def test_what_one_read_brought_is_answered_with_one_write_at_the_end_of_the_tick(bench):
+    connection, transport = bench.connect()
+    connection.data_received(b"a")
+    connection.data_received(b"b")
+    assert transport.written == []
+    bench.loop.turn()
+    assert transport.written == [b"ab"]
+    assert bench.loop.soon == []
+
+
+def test_a_large_read_is_parsed_in_turns_of_8_kib_and_others_come_in_between(bench):
+    greedy, transport = bench.connect()
+    polite, _ = bench.connect()
+    greedy.data_received(b"x" * 20_000)
+    assert list(map(len, greedy.peer.heard)) == [8_192]
+    assert transport.is_paused
+    polite.data_received(b"p")
+    bench.loop.turn()
+    assert polite.peer.heard == [b"p"]
+    bench.loop.turn()
+    assert list(map(len, greedy.peer.heard)) == [8_192, 8_192, 3_616]
+    assert not transport.is_paused
+
+
+def test_bytes_wait_for_the_journal_and_leave_in_order_when_it_is_durable(bench):
+    connection, transport = bench.connect()
+    bench.journal.lags = True
+    for data in (b"1", b"2"):
+        connection.data_received(data)
+        bench.loop.turn()
+    assert transport.written == []
+    first = bench.journal.position - 1
+    bench.tick.on_durable(first)
+    assert transport.written == [b"1"]
+    bench.journal.lags = False
+    connection.data_received(b"3")
+    bench.loop.turn()
+    assert transport.written == [b"1"]  # never overtakes what still waits
+    bench.tick.on_durable(bench.journal.position)
+    assert b"".join(transport.written) == b"123"
+
+
+def test_a_failed_journal_sends_not_another_byte(bench):
+    connection, transport = bench.connect()
+    connection.data_received(b"1")
+    bench.journal.error = OSError(5, "EIO")
+    bench.loop.turn()
+    bench.tick.on_durable(99)
+    connection.data_received(b"2")
+    bench.loop.turn()
+    assert transport.written == []
+    assert len(bench.failures) == 1
+
+
+def test_our_own_bug_costs_its_connection_and_no_other(bench):
+    broken, transport = bench.connect()
+    healthy, other = bench.connect()
+    broken.peer.is_broken = True
+    broken.data_received(b"x")
+    healthy.data_received(b"y")
+    bench.loop.turn()
+    assert transport.calls[-1] == "abort"
+    assert [type(bug) for bug in bench.bugs] == [ZeroDivisionError]
+    assert other.written == [b"y"]
+
+
+def test_a_peer_that_does_not_take_its_answers_is_read_no_more_and_cut_after_ten_seconds(bench):
+    connection, transport = bench.connect()
+    connection.pause_writing()
+    assert transport.is_paused
+    timer = bench.loop.later[-1]
+    assert round(timer.delay_s) == 10
+    bench.clock.now += 10_000 * MS
+    timer.call(*timer.args)
+    assert connection.peer.told == ["too_slow"]
+    bench.loop.turn()
+    assert transport.is_closed
+
+
+def test_a_peer_that_takes_its_answers_in_time_goes_on(bench):
+    connection, transport = bench.connect()
+    connection.pause_writing()
+    connection.peer.out = b"waiting"
+    bench.tick.touch(connection)
+    bench.loop.turn()
+    assert transport.written == []
+    connection.resume_writing()
+    bench.loop.turn()
+    assert transport.written == [b"waiting"]
+    assert not transport.is_paused
+
+
+def test_more_than_the_bound_behind_a_full_transport_is_cut_at_once(bench):
+    connection, transport = bench.connect()
+    connection.pause_writing()
+    connection.peer.out = b"x" * 1_048_577
+    bench.tick.touch(connection)
+    bench.loop.turn()
+    assert connection.peer.told == ["too_slow"]
+
+
+def test_a_road_that_pauses_us_keeps_what_was_read_and_tells_the_peer_it_is_not_to_blame(bench):
+    connection, transport = bench.connect()
+    connection.pause_reading(bench.clock.now)
+    connection.data_received(b"late")
+    bench.loop.turn()
+    assert connection.peer.heard == []
+    connection.resume_reading(bench.clock.now)
+    bench.loop.turn()
+    assert connection.peer.heard == [b"late"]
+    assert connection.peer.told == ["paused", "resumed"]
+    assert not transport.is_paused
+
+
+def test_a_peer_that_only_stops_sending_still_gets_its_answers(bench):
+    connection, transport = bench.connect()
+    connection.data_received(b"x" * 10_000)
+    assert connection.eof_received()
+    bench.loop.turn()
+    bench.loop.turn()
+    assert sum(map(len, transport.written)) == 10_000
+    assert transport.is_closed
+
+
+def test_close_waits_for_the_output_and_forces_it_after_two_seconds(bench):
+    connection, transport = bench.connect()
+    connection.peer.out = b"bye"
+    connection.close()
+    assert bench.loop.later[-1].delay_s == 2.0
+    bench.loop.turn()
+    assert (transport.written, transport.is_closed) == ([b"bye"], True)
+
+
+def test_one_timer_serves_a_connection_and_moves_only_when_the_deadline_comes_nearer(bench):
+    connection, _ = bench.connect()
+    connection.peer.deadline = bench.clock.now + 1_000 * MS
+    bench.tick.touch(connection)
+    bench.loop.turn()
+    timers = len(bench.loop.later)
+    connection.peer.deadline += 500 * MS  # traffic came: later
+    connection.data_received(b"x")
+    bench.loop.turn()
+    assert len(bench.loop.later) == timers
+    bench.clock.now += 1_000 * MS
+    bench.loop.later[-1].call()
+    assert connection.peer.told == []  # too early: armed anew
+    bench.clock.now += 500 * MS
+    bench.loop.later[-1].call()
+    assert connection.peer.told == ["tick"]

@@ -1,0 +1,144 @@
+"""A venue of any number of sessions for load, and its orders as ready bytes: nothing is encoded while it is measured.
+
+Each session has an account of its own. In `rest` every order rests at a price where nothing trades, and is answered by
+one report; in `trade` each pair of sessions buys and sells the same quantity, so every order is accepted and filled.
+"""
+
+import base64
+from typing import Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from protocols.fix.times import format_ns
+from protocols.signing import ws_header_text
+from tests.support.ws_frames import request
+
+Flow = Literal["rest", "trade"]
+Door = Literal["fix", "ws"]
+
+UNLIMITED = """
+version = 1
+[plans.load]
+orders = { rate = "10000000/s", burst = 10000000 }
+cancels = { rate = "10000000/s", burst = 10000000 }
+queries = { rate = "10000000/s", burst = 10000000 }
+msgs = { rate = "10000000/s", burst = 10000000 }
+logons = { rate = "10000000/s", burst = 10000000 }
+[assign]
+default = "load"
+"""
+_HEAD = """
+[fix]
+[[fix.listeners]]
+port = {fix}
+insecure = true
+[ws]
+port = {ws}
+[admin]
+port = {admin}
+[limits]
+file = "limits.toml"
+[logs]
+level = "warning"
+[stream]
+retain_events = 1000
+[[instruments]]
+id = 1
+symbol = "BTC-USDT"
+base = "BTC"
+quote = "USDT"
+px_exp = 2
+qty_exp = 8
+tick = "0.01"
+lot = "0.00000001"
+min_notional = "5"
+band_low = "1000"
+band_high = "1000000"
+"""
+_ROW = """
+[[accounts]]
+id = {n}
+name = "A{n}"
+[[fix.sessions]]
+id = {n}
+comp_id = "S{n}"
+account = "A{n}"
+auth = "none"
+dialect = "penstock"
+[[keys]]
+id = "K{n}"
+account = "A{n}"
+public_key = "{public}"
+"""
+_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+_PUBLIC = base64.b64encode(_KEY.public_key().public_bytes_raw()).decode()
+
+
+def load_toml(sessions: int, ports: dict[str, int]) -> str:
+    """gateway.toml with so many sessions on each door, all of them signing with one well-known key."""
+    return _HEAD.format(**ports) + "".join(_ROW.format(n=n, public=_PUBLIC) for n in range(1, sessions + 1))
+
+
+def answers_per_order(flow: Flow) -> int:
+    """Reports that each order brings to its own session."""
+    return 1 if flow == "rest" else 2
+
+
+def _side_and_price(n: int, flow: Flow) -> tuple[int, str]:
+    """Buyers are the odd sessions. Resting sellers stay far above resting buyers; trading ones meet at one price."""
+    if flow == "trade":
+        return 2 - n % 2, "64250.50"
+    return (1, "64250.50") if n % 2 else (2, "64260.50")
+
+
+# -- FIX -------------------------------------------------------------------------------------------------------------
+
+
+def fix_message(text: str) -> bytes:
+    """The message with this body (from `35=` on, `|` for SOH), with BodyLength and CheckSum."""
+    body = text.replace("|", "\x01")
+    head = f"8=FIX.4.4\x019={len(body)}\x01{body}"
+    return f"{head}10={sum(head.encode()) % 256:03d}\x01".encode()
+
+
+def fix_logon(n: int, now_ns: int) -> bytes:
+    """The first message of session n."""
+    return fix_message(f"35=A|34=1|49=S{n}|52={format_ns(now_ns, 6)}|56=GATE|98=0|108=60|141=Y|25036=2|")
+
+
+def fix_orders(n: int, count: int, flow: Flow, now_ns: int) -> list[bytes]:
+    """`count` NewOrderSingle(D) of 17 fields each, numbered from 2."""
+    side, price = _side_and_price(n, flow)
+    stamp = format_ns(now_ns, 6)
+    return [
+        fix_message(
+            f"35=D|34={number}|49=S{n}|52={stamp}|56=GATE|11=mm-7f3a-{number:06d}|38=0.01250000|40=2|44={price}"
+            f"|54={side}|55=BTC-USDT|59=1|60={stamp}|526=grid-1|"
+        )
+        for number in range(2, count + 2)
+    ]
+
+
+# -- WebSocket -------------------------------------------------------------------------------------------------------
+
+
+def ws_upgrade(n: int, now_ns: int) -> bytes:
+    """The HTTP request of session n, with its logon in the headers."""
+    ts = now_ns // 1_000
+    signature = base64.b64encode(_KEY.sign(ws_header_text(f"K{n}", ts))).decode()
+    return (
+        "GET /v1/ws HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
+        f"\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nX-API-Key: K{n}\r\nX-Timestamp: {ts}"
+        f"\r\nX-Signature: {signature}\r\n\r\n"
+    ).encode()
+
+
+def ws_orders(n: int, count: int, flow: Flow) -> list[bytes]:
+    """`count` `order.place` in masked text frames."""
+    side, price = _side_and_price(n, flow)
+    order = {"symbol": "BTC-USDT", "side": ("buy", "sell")[side - 1], "type": "limit", "price": price}
+    order |= {"qty": "0.01250000", "tif": "gtc", "tag": "grid-1"}
+    return [
+        request("order.place", {**order, "cl_ord_id": f"mm-7f3a-{number:06d}"}, id=number)
+        for number in range(1, count + 1)
+    ]

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from gateway.schedule import PATTERN as SCHEDULE
+
 Port = Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0 = any free one, printed at start")]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 Decimal = Annotated[str, Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?$")]
@@ -59,6 +61,16 @@ class FixSession(_Knobs, frozen=True, kw_only=True):
         Literal["key", "none"],
         Meta(description="none = no credentials: only on an insecure listener bound to a loopback address"),
     ] = "key"
+    reset_schedule: Annotated[
+        str,
+        Meta(
+            pattern=SCHEDULE, description="numbers back to 1 at `daily HH:MM` or `sun HH:MM` UTC; empty = never by time"
+        ),
+    ] = ""
+    refused_logon: Annotated[
+        Literal["silent", "logout"],
+        Meta(description="logout = say why, for engines that reset at each logon and need no number kept for it"),
+    ] = "silent"
     on_duplicate: Annotated[
         Literal["", "takeover", "reject"],
         Meta(description="a second logon: takeover = the proven newcomer wins; empty: by auth, key = takeover"),
@@ -222,6 +234,32 @@ class Ingress(_Knobs, frozen=True, kw_only=True):
     ] = 50
 
 
+class Journal(_Knobs, frozen=True, kw_only=True):
+    """The record of numbers and messages that survives the process: append-only segments on disk."""
+
+    directory: Annotated[
+        str, Meta(description="where the segments lie, relative to this file; one gateway per directory")
+    ] = "journal"
+    durability: Annotated[
+        Literal["disk", "process", "memory"],
+        Meta(
+            description="what bytes wait for before they leave: disk = synced, survives power loss; process = written, "
+            "survives kill -9; memory = nothing is kept, for demos and tests"
+        ),
+    ] = "disk"
+    segment_bytes: Annotated[int, Meta(ge=1_048_576, le=1 << 32, description="a segment is full at this size")] = (
+        67_108_864
+    )
+    retain_messages: Annotated[
+        int,
+        Meta(ge=1_000, le=100_000_000, description="messages a session can ask for again; older ones are gap-filled"),
+    ] = 1_000_000
+    reserve_bytes: Annotated[
+        int,
+        Meta(ge=1_048_576, le=1 << 32, description="kept free at start, for cancels and answers when the disk is full"),
+    ] = 67_108_864
+
+
 class Core(_Knobs, frozen=True, kw_only=True):
     """The matching core and the link to it."""
 
@@ -299,6 +337,7 @@ class Config(_Knobs, frozen=True, kw_only=True):
     instruments: tuple[InstrumentRow, ...] = ()
     limits: Limits = Limits()
     ingress: Ingress = Ingress()
+    journal: Journal = Journal()
     core: Core = Core()
     out: Out = Out()
     stream: Stream = Stream()

@@ -55,6 +55,11 @@ class Traffic:
         self.bytes_out = 0
         self.too_slow = 0
 
+    @property
+    def pending_bytes(self) -> int:
+        """What readers have not taken yet, all connections."""
+        return sum(connection.pending_bytes for connection in self.connections)
+
 
 class Connection(asyncio.Protocol):
     """Carries bytes for `peer`. `peer` may be exchanged while it lives (a greeter becomes a session)."""
@@ -143,6 +148,12 @@ class Connection(asyncio.Protocol):
         self._tick.touch(self)
 
     # -- what the tick and the speakers ask ----------------------------------------------------------------------
+
+    @property
+    def pending_bytes(self) -> int:
+        """Ready and not yet taken by the peer: in the machine, waiting for the journal, in the transport."""
+        in_transport = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        return self.peer.pending_bytes + self._staged_bytes + in_transport
 
     def wake(self) -> None:
         """There is something to write, or to close."""

@@ -14,6 +14,7 @@ from gateway import config, tls
 from gateway.clients import Client, Clients, Denied
 from gateway.connection import Connection, Traffic
 from gateway.fix_speaker import FixSpeaker, House
+from gateway.schedule import last_reset_ns, next_reset_ns
 from gateway.sessions import Sessions
 from gateway.tick import Tick
 from limits.limiter import ALLOWED
@@ -74,6 +75,7 @@ class FixDoor:
         self._sessions = sessions
         self._house = house
         self._servers: list[asyncio.Server] = []
+        self._resets: dict[tuple[str, str], int] = {}  # next scheduled reset, ns UTC
         self.traffic = Traffic()
         self.speakers: dict[tuple[str, str], FixSpeaker] = {}
         self.configured: dict[tuple[str, str], config.FixSession] = {}
@@ -91,6 +93,7 @@ class FixDoor:
             key = (row.comp_id, row.target_comp_id or settings.venue.comp_id)
             self.speakers[key] = speaker
             self.configured[key] = row
+            self._plan_reset(key, house.now_ns())
 
     async def start(self, loop: asyncio.AbstractEventLoop, tick: Tick) -> dict[str, int]:
         """Listen; returns the port of each listener by name."""
@@ -107,6 +110,28 @@ class FixDoor:
             self._servers.append(server)
             ports[listener.name] = server.sockets[0].getsockname()[1]
         return ports
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When the next scheduled reset is due."""
+        return min(self._resets.values(), default=None)
+
+    def tick(self, now_ns: int) -> None:
+        """Put the numbers of sessions whose scheduled moment has come back to 1."""
+        for key in [key for key, due_ns in self._resets.items() if due_ns <= now_ns]:
+            self.speakers[key].reset(now_ns)
+            self._plan_reset(key, now_ns)
+
+    def reset_missed(self, last_ns: int, now_ns: int) -> None:
+        """Do at start what a schedule asked for while no gateway ran; last_ns: when the last one recorded something."""
+        for key, row in self.configured.items():
+            if last_ns and last_reset_ns(row.reset_schedule, now_ns) > last_ns:
+                self.speakers[key].reset(now_ns)
+
+    def _plan_reset(self, key: tuple[str, str], now_ns: int) -> None:
+        due_ns = next_reset_ns(self.configured[key].reset_schedule, now_ns)
+        if due_ns is not None:
+            self._resets[key] = due_ns
 
     def stop_listening(self) -> None:
         """Take no new connections."""

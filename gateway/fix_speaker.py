@@ -28,7 +28,9 @@ _COD_TEXT = {word: char for char, word in _COD.items()}
 
 
 class Link(Protocol):
-    """The connection, as a speaker needs it."""
+    """The connection, as a speaker needs it. `peer` is whom it carries bytes for."""
+
+    peer: Any
 
     def wake(self) -> None: ...
     def close(self) -> None: ...
@@ -159,6 +161,7 @@ class FixSpeaker:
 
     def _on_message(self, message: events.AppMessage, now_ns: int) -> None:
         house, session, kind = self._house, self.session, message.msg_type
+        house.metrics.fix.messages_in += 1
         if not self._translator.serves(kind):
             if kind == tags.MsgType.LIMIT_QUERY:
                 unserved = Fault("business", tags.BusinessRejectReason.UNSUPPORTED_MESSAGE_TYPE, 0, "not served here")
@@ -208,8 +211,12 @@ class FixSpeaker:
         if self.machine.settings.plain:
             self.machine.logon_body = ""
             return
+        latest = ""
+        if logon.get(tags.RESET_SEQ_NUM_FLAG) == "Y" or settings.reset_on_logon:
+            # Reports it had not read are gone with its numbers: this tells how far the account's stream is.
+            latest = f"20105={self._house.road.latest_seq(session)}\x01"
         self.machine.logon_body = (
-            f"20106={self._house.road.epoch}\x01"
+            f"{latest}20106={self._house.road.epoch}\x01"
             f"8013={_COD_TEXT[session.cancel_on_disconnect]}\x0120107={session.cod_grace_ms}\x01"
             f"25036={self._response_mode}\x01"
         )
@@ -218,7 +225,7 @@ class FixSpeaker:
         """Let the old connection write its Logout and go, without its end being taken for ours."""
         link, self.link = self.link, None
         assert link is not None
-        link.peer = Farewell(self.machine.take_output(1 << 20))  # type: ignore[attr-defined]
+        link.peer = Farewell(self.machine.take_output(1 << 20))
         link.close()
         self.machine.disconnected(0)
         self._house.metrics.count_disconnect("fix", "superseded")
@@ -292,6 +299,16 @@ class FixSpeaker:
             if self.link is not None:
                 self.link.wake()
 
+    def reset(self, now_ns: int) -> None:
+        """The scheduled moment: both numbers go back to 1. Who is logged on is logged out first, and comes back."""
+        if self.link is not None:
+            self.machine.terminate(now_ns, "scheduled reset of sequence numbers")
+            self._end_link()
+            self.session.connected = False
+            self._house.guards.disconnected(self.session, now_ns, keep_orders=True)
+        self.machine.store.reset()
+        self._house.log("session.notice", session=self.session.name, notice="sequence numbers reset by schedule")
+
     def _tell(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
         source = None if request is None else request.source
         t_recv = 0 if request is None else request.command.t_recv
@@ -300,6 +317,7 @@ class FixSpeaker:
 
     def _send(self, msg_type: str, body: str, now_ns: int) -> None:
         self.machine.send(msg_type, body, now_ns)
+        self._house.metrics.fix.messages_out += 1
         if self.link is not None:
             self.link.wake()
 

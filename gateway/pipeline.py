@@ -90,6 +90,10 @@ class Road:
         """The incarnation of the event streams."""
         return self._core.epoch
 
+    def latest_seq(self, session: Session) -> int:
+        """The number of the latest event of the session's account."""
+        return self._core.latest_seq(session.client.account_id)
+
     # -- the way in ----------------------------------------------------------------------------------------------
 
     def submit(
@@ -212,6 +216,10 @@ class Road:
         self._metrics.count_refusal(session.sender.origin, refusal.code)
         if session.speaker is not None and request.source is not None:
             session.speaker.refuse(request.source, refusal, now_ns)
+        if request.trace is not None and request.answered:
+            request.trace.attributes = {"error_code": refusal.code}
+            request.trace.t_out = self._trace_clock()
+            self._tracing.record(request.trace)
 
     # -- the queue and the core ----------------------------------------------------------------------------------
 

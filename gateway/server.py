@@ -7,6 +7,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from gateway.core.matching import MatchingCore
 from gateway.fix_acceptor import FixDoor
 from gateway.guards import Guards
 from gateway.ingress import Stage
-from gateway.logs import log_event
+from gateway.logs import dropped_lines, log_event
 from gateway.metrics import Metrics
 from gateway.pipeline import Road
 from gateway.sessions import Sessions
@@ -37,6 +38,7 @@ from gateway.ws_endpoint import WsDoor
 from limits.local import LocalLimiter
 from limits.policy import Policy
 from limits.reload import Refused, Reloaded, Watcher, built_in, load
+from protocols.messages import Origin
 
 _SECOND_S = 1.0
 _CLOCK_ALARM_NS = 100_000_000
@@ -98,7 +100,7 @@ class Server:
         """Open every door; `ports` says where."""
         loop = asyncio.get_running_loop()
         self.failure = loop.create_future()
-        tick = Tick(loop, self.clock, (self.guards, self.road), self.journal, self._report_bug, self._fail)
+        tick = Tick(loop, self.clock, (self.guards, self.fix, self.road), self.journal, self._report_bug, self._fail)
         self.ports.update(await self.fix.start(loop, tick))
         if self.ws is not None:
             self.ws.accepting = lambda: self.road.ingress.stage < Stage.FULL
@@ -156,7 +158,7 @@ class Server:
             "version": VERSION,
             "epoch": self.core.epoch,
             "ports": self.ports,
-            "sessions": self.sessions.logged_on(),
+            "sessions": {"fix": self.sessions.logged_on(Origin.FIX), "ws": self.sessions.logged_on(Origin.WS)},
             "queue": {"commands": ingress.commands, "bytes": ingress.size_bytes, "stage": ingress.stage.name.lower()},
             "unanswered": self.road.unanswered,
             "draining": self.road.draining,
@@ -237,6 +239,10 @@ class Server:
                 gauge("connections", _count(traffic.connections), name)
                 counter("bytes_in", lambda traffic=traffic: traffic.bytes_in, name)  # type: ignore[misc]
                 counter("bytes_out", lambda traffic=traffic: traffic.bytes_out, name)  # type: ignore[misc]
+                gauge("output_pending_bytes", lambda traffic=traffic: traffic.pending_bytes, name)  # type: ignore[misc]
+        for name, origin in (("fix", Origin.FIX), ("ws", Origin.WS)):
+            gauge("sessions_logged_on", partial(self.sessions.logged_on, origin), name)
+        counter("log_lines_dropped", dropped_lines)
         gauge("queue_commands", lambda: ingress.commands)
         gauge("queue_bytes", lambda: ingress.size_bytes)
         gauge("queue_fill", lambda: ingress.fill_percent / 100)

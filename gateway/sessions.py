@@ -168,6 +168,6 @@ class Sessions:
         if session in sessions:
             sessions.remove(session)
 
-    def logged_on(self) -> int:
-        """How many sessions have a connection."""
-        return sum(session.connected for session in self.by_id.values())
+    def logged_on(self, origin: Origin) -> int:
+        """How many sessions of one door have a connection."""
+        return sum(session.connected and session.sender.origin is origin for session in self.by_id.values())

@@ -56,7 +56,7 @@ class Records(Protocol):
         """Write what was recorded since the last call; returns the position that must be durable before bytes leave.
 
         Raises:
-            OSError: the journal failed; nothing more may be sent.
+            Exception: the journal failed; nothing more may be sent.
         """
         ...
 
@@ -119,6 +119,8 @@ class Tick:
 
     def _run(self) -> None:
         self._scheduled = False
+        if self._has_failed:
+            return
         self.count += 1
         now_ns = self._clock.now_ns()
         turns, self._turns = self._turns, {}
@@ -129,8 +131,7 @@ class Tick:
                 part.tick(now_ns)
             except Exception as error:  # the connections must still be served
                 self.report_bug(error)
-        self._commit()
-        if self._has_failed:
+        if not self._commit():
             return
         dirty, self._dirty = self._dirty, {}
         for connection in dirty:
@@ -141,15 +142,16 @@ class Tick:
                 connection.abort()
         self._arm(now_ns)
 
-    def _commit(self) -> None:
-        """Journal first, wire second."""
+    def _commit(self) -> bool:
+        """Journal first, wire second; False when the journal failed and nothing more may be sent."""
         try:
             self.position = self._records.commit()
-        except OSError as error:
+        except Exception as error:  # whatever it is, nothing was recorded
             self._has_failed = True
             self._fail(error)
-        else:
-            self.is_durable = self._records.durable >= self.position
+            return False
+        self.is_durable = self._records.durable >= self.position
+        return True
 
     def hold(self, connection: Touched) -> None:
         """This connection has bytes that wait for the journal."""

@@ -7,6 +7,7 @@ is text because people must be able to read it against the standard; it is parse
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -149,12 +150,24 @@ def _fields(version: str) -> dict[int, Field]:
     return fields
 
 
-class _Parser:
-    """Reads the rows of one version; components are looked up by name where a row uses them."""
+class Row(NamedTuple):
+    """One row of a table as it is written. key: `header`, `trailer` or the MsgType(35). tokens: of its body."""
+
+    key: str
+    name: str
+    required: frozenset[int]
+    tokens: list[str]
+
+
+class Table:
+    """The rows of one version, with components not yet unfolded: `@Name`, `78(`, `58!`, `)` or a tag is a token.
+
+    components: by `@Name`. They are looked up where a row uses them.
+    """
 
     def __init__(self, text: str) -> None:
         self.components: dict[str, list[str]] = {}
-        self.rows: list[tuple[str, str, frozenset[int], list[str]]] = []
+        self.rows: list[Row] = []
         for row in _rows(text):
             match = _ROW.fullmatch(row)
             if match is None:
@@ -164,7 +177,7 @@ class _Parser:
             if key.startswith("@"):
                 self.components[key] = tokens
             else:
-                self.rows.append((key, name or key, frozenset(map(int, (needs or "").split())), tokens))
+                self.rows.append(Row(key, name or key, frozenset(map(int, (needs or "").split())), tokens))
 
     def members(self, tokens: list[str]) -> tuple[list[int], set[int], dict[int, Group]]:
         """Tags, required tags and groups that `tokens` name, components unfolded."""
@@ -197,21 +210,27 @@ class _Parser:
         return Group(count, tuple(members), frozenset(required), groups, position)
 
 
+def table_of(version: str) -> Table:
+    """The table of `version` as it is written, our own messages and the fields we add to others included."""
+    table = Table(LAYOUTS[version] + OWN_MESSAGES.lstrip())
+    added = {row.key: row.tokens for row in Table(EXTENSIONS).rows}
+    for row in table.rows:
+        present = set(table.members(row.tokens)[0])
+        row.tokens.extend(token for token in added.get(row.key, ()) if int(token) not in present)
+    return table
+
+
 def _layouts(version: str) -> dict[str, Layout]:
     """Header, trailer and messages of one version by `header`, `trailer` and MsgType(35)."""
-    parser = _Parser(LAYOUTS[version] + OWN_MESSAGES.lstrip())
-    added = {key: tokens for key, _, _, tokens in _Parser(EXTENSIONS).rows}
-    parts = {key: parser.members(tokens) for key, _, _, tokens in parser.rows}
+    table = table_of(version)
+    parts = {row.key: table.members(row.tokens) for row in table.rows}
     header, trailer = parts["header"], parts["trailer"]
     outside = dict.fromkeys(header[0], HEADER) | dict.fromkeys(trailer[0], TRAILER)
     layouts = {}
-    for key, name, needs, _ in parser.rows:
+    for key, name, needs, _ in table.rows:
         tags, _, groups = parts[key]
-        extra, _, extra_groups = parser.members(added.get(key, []))
-        body = tuple(dict.fromkeys([*tags, *extra]))
-        place = dict.fromkeys(body, BODY) | outside
-        all_groups = header[2] | groups | extra_groups
-        layouts[key] = Layout(key, name, body, needs | _HEADER_REQUIRED, all_groups, place)
+        place = dict.fromkeys(tags, BODY) | outside
+        layouts[key] = Layout(key, name, tuple(tags), needs | _HEADER_REQUIRED, header[2] | groups, place)
     return layouts
 
 

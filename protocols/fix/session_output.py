@@ -24,13 +24,12 @@ _REPLAYS_MAX = 16
 class _Range:
     """Numbers to be written from the store: again with PossDupFlag(43)=Y, or, put off, for the first time."""
 
-    __slots__ = ("again", "end", "next", "started")
+    __slots__ = ("again", "end", "next")
 
     def __init__(self, begin: int, end: int, again: bool) -> None:
         self.next = begin
         self.end = end
         self.again = again
-        self.started = False
 
 
 class Output:
@@ -127,10 +126,10 @@ class Output:
     def replay(self, begin: int, end: int) -> bool:
         """Queue begin..end to be sent again behind all that is queued. False: too many replays wait already.
 
-        A range that a waiting replay covers is not queued twice; one whose replay has begun is, once.
+        What a replay in the queue will still send is not queued twice; a range whose replay has begun is, once.
         """
         replays = self._replays
-        if any(not item.started and item.next <= begin and end <= item.end for item in replays):
+        if any(item.next <= begin and end <= item.end for item in replays):
             return True
         if len(replays) >= _REPLAYS_MAX:
             return False
@@ -188,7 +187,6 @@ class Output:
 
     def _pull(self, item: _Range, limit_bytes: int, now_ns: int, chunks: list[bytes]) -> int:
         """Move the range on by at least one message and about `limit_bytes`; the bytes added."""
-        item.started = True
         size = 0
         gap_begin = item.next
         while item.next <= item.end and (size < limit_bytes or not size):
@@ -207,7 +205,6 @@ class Output:
                 if item.next > gap_begin:
                     size += self._add_gap_fill(item, gap_begin, item.next, now_ns, chunks)
                 gap_begin = item.next
-        item.next = min(item.next, gap_begin)  # stopped in a run without messages: tell it as one, next time
         return size
 
     def _add_gap_fill(self, item: _Range, begin: int, end: int, now_ns: int, chunks: list[bytes]) -> int:

@@ -238,7 +238,9 @@ def main() -> None:
     for door, flow, sessions, in_flight in cases:
         best = min(_run(_in_process, door, flow, sessions, in_flight) for _ in range(_RUNS))
         print(f"{door:4}{flow:6}{sessions:4} x {in_flight:<12}{best:10.1f} us{1e6 / best:18,.0f}", flush=True)
-    print(f"\nover loopback, best of {_RUNS}    CPU per order   per CPU-second   orders/s       p50       p99", flush=True)
+    print(
+        f"\nover loopback, best of {_RUNS}    CPU per order   per CPU-second   orders/s       p50       p99", flush=True
+    )
     for door, flow, sessions, in_flight in cases:
         cost, rate, p50, p99 = min(_run(_over_loopback, door, flow, sessions, in_flight) for _ in range(_RUNS))
         figures = f"{cost:10.1f} us{1e6 / cost:17,.0f}{rate:11,.0f}{p50:7,.0f} us{p99:7,.0f} us"

@@ -242,7 +242,7 @@ def test_a_peer_that_takes_its_answers_in_time_goes_on(bench):
 
 
 def test_more_than_the_bound_behind_a_full_transport_is_cut_at_once(bench):
-    connection, transport = bench.connect()
+    connection, _ = bench.connect()
     connection.pause_writing()
     connection.peer.out = b"x" * 1_048_577
     bench.tick.touch(connection)

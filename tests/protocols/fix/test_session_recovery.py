@@ -334,16 +334,17 @@ def test_chunks_of_0_are_always_open() -> None:
     stage.says("35=2|34=2|7=2|16=0")
 
 
-def test_early_messages_above_the_bound_are_asked_for_again() -> None:
+@pytest.mark.parametrize("highest", [5, 6])
+def test_early_messages_above_the_bound_are_asked_for_again(highest: int) -> None:
     stage = Dialogue(held_max_messages=2)
     stage.log_on()
-    stage.hears(*[f"35=D|34={n}|{ORDER}" for n in (3, 4, 5, 6)])
+    stage.hears(*[f"35=D|34={n}|{ORDER}" for n in range(3, highest + 1)])
     stage.says("35=2|34=2|7=2|16=0")
     stage.hears(f"35=D|34=2|43=Y|122={NOW}|{ORDER}")
     assert stage.delivered == [2, 3, 4]
     stage.says("35=2|34=3|7=5|16=0")
-    stage.hears(*[f"35=D|34={n}|43=Y|122={NOW}|{ORDER}" for n in (5, 6)])
-    assert stage.delivered == [5, 6]
+    stage.hears(*[f"35=D|34={n}|43=Y|122={NOW}|{ORDER}" for n in range(5, highest + 1)])
+    assert stage.delivered == list(range(5, highest + 1))
     stage.says()
 
 
@@ -356,6 +357,18 @@ def test_early_messages_are_bounded_in_bytes_too() -> None:
     assert 500 < stage.session.held_bytes <= 1_000
     stage.hears(f"35=D|34=2|{ORDER}")
     assert stage.delivered == [2, 3]
+    assert stage.session.held_bytes == 0
+
+
+def test_an_early_message_that_comes_twice_is_held_once() -> None:
+    stage = Dialogue()
+    stage.log_on()
+    stage.hears(f"35=D|34=4|{ORDER}", f"35=D|34=3|{ORDER}")
+    held_bytes = stage.session.held_bytes
+    stage.hears(f"35=D|34=4|43=Y|122={NOW}|{ORDER}", f"35=D|34=3|43=Y|122={NOW}|{ORDER}")
+    assert (stage.session.held_messages, stage.session.held_bytes) == (2, held_bytes)
+    stage.hears(f"35=D|34=2|{ORDER}")
+    assert stage.delivered == [2, 3, 4]
     assert stage.session.held_bytes == 0
 
 

@@ -1,0 +1,134 @@
+"""The published dictionaries: our table of messages in the XML that QuickFIX, QuickFIX/J and their kin load.
+
+They hold what a session of the `penstock` dialect may say and be told: the standard's fields of the messages we speak,
+and ours. Components stay components, in the order of the table, for that order is the wire order inside groups.
+"""
+
+from collections.abc import Iterable, Iterator
+from xml.sax.saxutils import quoteattr
+
+from docs.fix_words import MEANINGS
+from protocols.fix.dictionary import Field, Row, Table, for_version, table_of
+from protocols.fix.tags import SESSION_MSG_TYPES
+
+FILES: dict[str, str] = {
+    "penstock-FIX42.xml": "FIX.4.2",
+    "penstock-FIX44.xml": "FIX.4.4",
+    "penstock-FIXT11.xml": "FIXT.1.1",
+    "penstock-FIX50SP2.xml": "FIXT.1.1",
+}
+"""File name -> BeginString(8). FIXT.1.1 has two: the transport's messages, and the application's."""
+
+_ROOTS = {
+    "penstock-FIX42.xml": ("FIX", 4, 2, 0),
+    "penstock-FIX44.xml": ("FIX", 4, 4, 0),
+    "penstock-FIXT11.xml": ("FIXT", 1, 1, 0),
+    "penstock-FIX50SP2.xml": ("FIX", 5, 0, 2),
+}
+_NOTICE = "Penstock, dialect penstock: the messages it speaks. Written by docs/generate_fix.py; do not edit."
+
+
+class _Writer:
+    """Writes one file; remembers which components and fields its messages need."""
+
+    def __init__(self, version: str) -> None:
+        self.table: Table = table_of(version)
+        self.fields: dict[int, Field] = for_version(version).fields
+        self.used: dict[int, Field] = {}
+        self.components: dict[str, list[str]] = {}
+
+    def body(self, tokens: Iterable[str], required: frozenset[int], depth: int) -> Iterator[str]:
+        """The lines of a message's, component's or group's members."""
+        for token in tokens:
+            if token == ")":
+                depth -= 1
+                yield f"{' ' * depth}</group>"
+            elif token.startswith("@"):
+                self._need(token)
+                yield f'{" " * depth}<component name="{token[1:]}" required="N"/>'
+            else:
+                tag = int(token.rstrip("!("))
+                field = self.used[tag] = self.fields[tag]
+                must = "Y" if token.endswith("!") or tag in required else "N"
+                is_group = token.endswith("(")
+                kind, end = ("group", ">") if is_group else ("field", "/>")
+                yield f'{" " * depth}<{kind} name="{field.name}" required="{must}"{end}'
+                depth += is_group
+
+    def _need(self, token: str) -> None:
+        """A component, after those that it uses itself."""
+        if token not in self.components:
+            tokens = self.table.components[token]
+            for inner in tokens:
+                if inner.startswith("@"):
+                    self._need(inner)
+            self.components[token] = tokens
+
+    def message(self, row: Row) -> Iterator[str]:
+        """One message with its members."""
+        category = "admin" if row.key in SESSION_MSG_TYPES else "app"
+        yield f'  <message name="{row.name}" msgtype="{row.key}" msgcat="{category}">'
+        yield from self.body(row.tokens, row.required, 3)
+        yield "  </message>"
+
+    def part(self, name: str, rows: list[Row], required: frozenset[int]) -> Iterator[str]:
+        """Header or trailer; without a row it is an empty one."""
+        yield f" <{name}>"
+        for row in rows:
+            yield from self.body(row.tokens, required, 2)
+        yield f" </{name}>"
+
+    def shared(self) -> Iterator[str]:
+        """The components and fields that were needed so far."""
+        yield " <components>"
+        for token, tokens in self.components.items():
+            yield f'  <component name="{token[1:]}">'
+            yield from self.body(tokens, frozenset(), 3)
+            yield "  </component>"
+        yield " </components>"
+        yield " <fields>"
+        for _, field in sorted(self.used.items()):
+            yield from _field(field)
+        yield " </fields>"
+
+
+def _field(field: Field) -> Iterator[str]:
+    head = f'  <field number="{field.number}" name="{field.name}" type="{field.type}"'
+    if not field.values:
+        yield f"{head}/>"
+        return
+    yield f"{head}>"
+    meanings = MEANINGS.get(field.number, {})
+    for value in field.values:
+        meaning = meanings.get(value, "")
+        constant = "".join(char if char.isalnum() else "_" for char in meaning.upper())
+        described = f' description="{constant}"' if constant else ""
+        yield f"   <value enum={quoteattr(value)}{described}/>"
+    yield "  </field>"
+
+
+def dictionary_xml(name: str) -> str:
+    """The text of one of `FILES`."""
+    version = FILES[name]
+    writer = _Writer(version)
+    rows = {row.key: row for row in writer.table.rows}
+    outer = [rows.pop("header")], [rows.pop("trailer")]
+    messages = list(rows.values())
+    if version == "FIXT.1.1":
+        is_transport = name == "penstock-FIXT11.xml"
+        messages = [row for row in messages if (row.key in SESSION_MSG_TYPES) is is_transport]
+        if not is_transport:
+            outer = [], []
+    kind, major, minor, pack = _ROOTS[name]
+    lines = [
+        f'<fix type="{kind}" major="{major}" minor="{minor}" servicepack="{pack}">',
+        f" <!-- {_NOTICE} -->",
+        *writer.part("header", outer[0], frozenset((8, 9, 34, 35, 49, 52, 56))),
+        " <messages>",
+        *(line for row in messages for line in writer.message(row)),
+        " </messages>",
+        *writer.part("trailer", outer[1], frozenset((10,))),
+        *writer.shared(),
+        "</fix>",
+    ]
+    return "\n".join(lines) + "\n"

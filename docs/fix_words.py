@@ -1,0 +1,392 @@
+"""What the values of FIX fields mean here, and which fields of each message Penstock reads or sends: the words.
+
+The dictionary knows what may stand in a message; this says what becomes of it. Tests hold both tables against the code:
+what is listed as sent is exactly what the translation sends, per version and dialect.
+"""
+
+from typing import NamedTuple
+
+from protocols.fix.tags import SessionRejectReason, SessionStatus
+
+
+def _words(text: str) -> dict[str, str]:
+    """`1 buy; 2 sell` as a mapping."""
+    pairs = (entry.strip().partition(" ") for entry in text.replace("\n", " ").split(";"))
+    return {value: meaning.strip() for value, _, meaning in pairs}
+
+
+def _named(constants: type) -> dict[str, str]:
+    """The constants of a class of `tags` by their value."""
+    values = {name: value for name, value in vars(constants).items() if isinstance(value, int)}
+    return {str(value): name.replace("_", " ").lower() for name, value in values.items()}
+
+
+MEANINGS: dict[int, dict[str, str]] = {
+    18: _words("6 post only"),
+    20: _words("0 new; 1 cancel; 2 correct; 3 status"),
+    39: _words(
+        """0 new; 1 partially filled; 2 filled; 3 done for day; 4 canceled; 5 replaced; 6 pending cancel; 7 stopped;
+        8 rejected; 9 suspended; A pending new; B calculated; C expired; D accepted for bidding; E pending replace"""
+    ),
+    40: _words("1 market; 2 limit; 3 stop; 4 stop limit"),
+    54: _words("1 buy; 2 sell; 7 undisclosed"),
+    59: _words("0 day; 1 good till cancel; 3 immediate or cancel; 4 fill or kill; 6 good till date"),
+    61: _words("0 normal; 1 flash; 2 background"),
+    98: _words("0 none"),
+    102: _words("0 too late; 1 unknown order; 2 broker option; 3 already pending; 6 duplicate ClOrdID; 99 other"),
+    103: _words(
+        """0 broker option; 1 unknown symbol; 2 exchange closed; 3 exceeds limit; 4 too late; 5 unknown order;
+        6 duplicate order; 8 stale order; 11 unsupported characteristic; 13 incorrect quantity; 16 price exceeds band;
+        18 invalid price increment; 99 other"""
+    ),
+    139: _words("4 exchange fees"),
+    150: _words(
+        """0 new; 1 partial fill; 2 fill; 3 done for day; 4 canceled; 5 replaced; 6 pending cancel; 7 stopped;
+        8 rejected; 9 suspended; A pending new; B calculated; C expired; D restated; E pending replace; F trade;
+        I order status"""
+    ),
+    373: _named(SessionRejectReason),
+    378: _words(
+        """4 broker option; 8 market option; 12 cancel on connection loss; 18 self match, this order was aggressive;
+        19 self match, this order was passive; 99 other"""
+    ),
+    380: _words(
+        """0 other; 1 unknown id; 2 unknown security; 3 unsupported message type; 4 application not available;
+        5 conditionally required field missing; 6 not authorized; 7 DeliverTo firm not available;
+        8 throttle limit exceeded; 9 throttle limit exceeded, session disconnected"""
+    ),
+    434: _words("1 cancel; 2 replace"),
+    530: _words("1 orders of one symbol; 7 all orders"),
+    531: _words("0 rejected; 1 orders of one symbol; 7 all orders"),
+    532: _words("99 other"),
+    585: _words("1 orders of one symbol; 7 all orders"),
+    851: _words("1 added liquidity; 2 removed liquidity"),
+    926: _words("9 throttle parameters changed"),
+    1409: _named(SessionStatus),
+    1611: _words("2 reject"),
+    1612: _words("0 inbound rate; 1 outstanding requests"),
+    1615: _words("0 seconds"),
+    2964: _words("1 cancel aggressive; 2 cancel passive; 3 cancel both"),
+    8013: _words("N nothing; S orders of this session; Y all orders of the account"),
+    20102: _words("0 not executed; 1 unknown"),
+    20112: _words("A account; S session"),
+    25001: _words("1 none; 2 expire taker; 3 expire maker; 4 expire both; 5 decrement"),
+    25004: _words("1 order; 2 message; 3 cancel; 4 query; 5 open orders"),
+    25008: _words("s seconds"),
+    25036: _words("1 everything of the account; 2 own requests and own orders"),
+}
+"""Tag -> value -> its meaning in few words, for the values that Penstock serves or sends."""
+
+
+class Use(NamedTuple):
+    """One field of one message. need: `yes`, `no`, or when. note: what becomes of it.
+
+    versions: those of the sessions that have it, as a prefix of their names where not all of the dictionary's do.
+    """
+
+    tag: int
+    need: str
+    note: str = ""
+    versions: tuple[str, ...] = ()
+
+
+class Spoken(NamedTuple):
+    """One message of one direction. about: one sentence."""
+
+    msg_type: str
+    about: str
+    uses: tuple[Use, ...]
+
+
+_AFTER_42 = ("FIX.4.4", "FIXT.1.1")
+_BY_41 = "one of 41, 37"
+
+HEADER: tuple[Use, ...] = (
+    Use(8, "yes", "first; the session's version"),
+    Use(9, "yes", "second; taken at its word, up to `max_message_bytes`"),
+    Use(35, "yes", "third"),
+    Use(34, "yes", "leading zeros are accepted"),
+    Use(49, "yes"),
+    Use(56, "yes"),
+    Use(52, "yes", "in: whole seconds, or 3, 6 or 9 decimals; out: 6 decimals, `plain` 3"),
+    Use(43, "on a resend", "`Y`: it may have been read before"),
+    Use(122, "on a resend", "when it was first sent; must not be later than 52"),
+    Use(97, "no", "`Y` on D, G: sent again under a new number; a known ClOrdID(11) is answered with the order's state"),
+    Use(369, "no", "sent when the session is set so"),
+    Use(115, "no", "third parties are not served: Reject(3) 373=9"),
+    Use(128, "no", "third parties are not served: Reject(3) 373=9"),
+)
+
+SESSION: tuple[Spoken, ...] = (
+    Spoken(
+        "A",
+        "Opens the session, in both directions.",
+        (
+            Use(98, "yes", "0 only"),
+            Use(108, "yes", "seconds, 1-60 unless configured otherwise; echoed"),
+            Use(141, "no", "`Y` with 34=1: both sides start again at 1; echoed"),
+            Use(789, "no", "what the sender expects next; answers with a replay and no ResendRequest(2)"),
+            Use(553, "with a key", "in: API key id; FIX.4.2 has none, there the CompID names the key"),
+            Use(95, "with a key", "in: length of 96"),
+            Use(96, "with a key", "in: signature, base64"),
+            Use(554, "instead of 96", "in: the same signature, for engines that cannot send data fields"),
+            Use(1137, "yes", "9 = FIX.5.0SP2; echoed", ("FIXT.1.1",)),
+            Use(25000, "no", "in: validity of the signature after 52, at most 5000 ms"),
+            Use(8013, "no", "cancel on disconnect; out: the value in force"),
+            Use(20107, "no", "wait after a drop before cancelling; out: the value in force"),
+            Use(25036, "no", "which reports to send; out: the value in force"),
+            Use(9406, "no", "in: `Y` on drop-copy sessions"),
+            Use(1409, "always", "out: 0"),
+            Use(20106, "always", "out: incarnation of the account's event stream"),
+        ),
+    ),
+    Spoken("0", "Says that the sender is alive.", (Use(112, "on a TestRequest(1)", "its id, as it came"),)),
+    Spoken("1", "Asks for a Heartbeat(0).", (Use(112, "yes"),)),
+    Spoken(
+        "2",
+        "Asks for messages again: application messages come with 43=Y, session messages as one gap fill per run.",
+        (Use(7, "yes"), Use(16, "yes", "0 = to the latest; so is any number beyond it")),
+    ),
+    Spoken(
+        "3",
+        "A rule of the session layer was broken; the session goes on unless a Logout(5) follows.",
+        (
+            Use(45, "always"),
+            Use(371, "one field is to blame"),
+            Use(372, "always"),
+            Use(373, "always", "FIX.4.2 knows 0-11: any other reason is told by 58 alone"),
+            Use(25016, "always"),
+            Use(58, "always"),
+        ),
+    ),
+    Spoken(
+        "4",
+        "Moves the next expected number.",
+        (Use(36, "yes", "the next number; never lower than expected"), Use(123, "no", "`Y` gap fill, else hard reset")),
+    ),
+    Spoken(
+        "5",
+        "Ends the session.",
+        (
+            Use(58, "no", "out: always"),
+            Use(9003, "no", "in: `Y` leaves the orders although 8013 is on"),
+            Use(1409, "no", "out: why"),
+            Use(25016, "no", "out: why, where the list of codes has it"),
+        ),
+    ),
+)
+
+REQUESTS: tuple[Spoken, ...] = (
+    Spoken(
+        "D",
+        "Places an order.",
+        (
+            Use(11, "yes", "1-36 of `A-Z a-z 0-9 . _ : / -`; new in the account"),
+            Use(55, "yes"),
+            Use(54, "yes", "1, 2"),
+            Use(40, "yes", "1-4"),
+            Use(38, "unless 152", "whole lots"),
+            Use(152, "unless 38", "market orders only: the amount to spend or raise in the quote currency"),
+            Use(44, "40=2, 4", "whole ticks; refused on 40=1, 3"),
+            Use(99, "40=3, 4", "refused on 40=1, 2"),
+            Use(59, "no", "0, 1, 3, 4, 6; without it: market orders 3, others 1 (0 where the market closes)"),
+            Use(126, "59=6", "refused with any other 59"),
+            Use(18, "no", "6 only; not with 59=3, 4"),
+            Use(110, "no"),
+            Use(111, "no", "over 0"),
+            Use(1, "no", "echoed"),
+            Use(526, "no", "at most 36 characters, echoed; a mass cancel can name it"),
+            Use(25001, "no", "self-match prevention"),
+            Use(2964, "no", "the same in the standard's words; if both are there they must agree"),
+            Use(2362, "no", "group of orders that must not match each other"),
+            Use(20103, "no", "`Y`: survives a disconnect"),
+            Use(25000, "no", "too old that many ms after 52 (122 with 43=Y), at most 60000"),
+            Use(60, "no", "of the first attempt, when sent again with 97=Y"),
+        ),
+    ),
+    Spoken(
+        "F",
+        "Cancels one order. Never limited by a validity window.",
+        (
+            Use(11, "yes", "new"),
+            Use(41, _BY_41, "any ClOrdID(11) of the order's chain"),
+            Use(37, _BY_41, "if both are there they must name the same order"),
+            Use(55, "yes"),
+        ),
+    ),
+    Spoken(
+        "G",
+        "Replaces price and quantity of one order, which keeps its OrderID(37).",
+        (
+            Use(11, "yes", "new"),
+            Use(41, _BY_41, "any ClOrdID(11) of the order's chain"),
+            Use(37, _BY_41, "if both are there they must name the same order"),
+            Use(55, "yes"),
+            Use(38, "yes", "the total, what is filled included"),
+            Use(44, "limit orders"),
+            Use(99, "stop orders"),
+            Use(40, "no", "must be the order's"),
+            Use(54, "no", "must be the order's"),
+            Use(111, "no", "over 0"),
+            Use(18, "no", "6 only"),
+            Use(25000, "no", "as on D"),
+            Use(60, "no", "as on D"),
+        ),
+    ),
+    Spoken(
+        "H",
+        "Asks for the state of one order.",
+        (
+            Use(37, "one of 37, 11"),
+            Use(11, "one of 37, 11"),
+            Use(55, "no"),
+            Use(790, "no", "echoed"),
+        ),
+    ),
+    Spoken(
+        "AF",
+        "Asks for the state of all open orders.",
+        (Use(584, "yes", "echoed"), Use(585, "yes", "1, 7"), Use(55, "585=1")),
+    ),
+    Spoken(
+        "q",
+        "Cancels many orders. Never limited.",
+        (
+            Use(11, "yes", "new"),
+            Use(530, "yes", "1, 7"),
+            Use(55, "530=1"),
+            Use(54, "no", "this side only"),
+            Use(526, "no", "orders with this tag only"),
+            Use(20112, "no", "`S`: orders of this session only"),
+        ),
+    ),
+    Spoken("XLQ", "Asks for the limits and what is left of them.", (Use(6136, "yes", "echoed"),)),
+)
+
+_REFUSAL = (
+    Use(25016, "on a refusal", "the code"),
+    Use(20101, "known", "earliest useful resend"),
+    Use(20102, "on a refusal", "whether the request may be live"),
+    Use(58, "on a refusal", "the reason in words; never parse it"),
+)
+_RECEIVED = Use(20104, "answers a request", "when it was seen")
+_STREAM = Use(20105, "always", "number of the event in the account's stream; 0 = no event of the stream")
+
+REPORTS: tuple[Spoken, ...] = (
+    Spoken(
+        "8",
+        "What became of an order, or its state.",
+        (
+            Use(37, "always", "`NONE` when there is no order"),
+            Use(11, "always", "`NONE` when the request named none"),
+            Use(41, "150=4, 5", "the id the request named"),
+            Use(584, "answers AF", "", _AFTER_42),
+            Use(911, "answers AF", "how many reports there are", _AFTER_42),
+            Use(912, "answers AF", "`Y` on the last", _AFTER_42),
+            Use(790, "answers H", "if it had one", _AFTER_42),
+            Use(17, "always", "unique; also on refusals"),
+            Use(20, "always", "3 on a status, else 0", ("FIX.4.2",)),
+            Use(150, "always", "FIX.4.2 has no F and no I: a fill is 1 or 2, a status repeats 39"),
+            Use(39, "always"),
+            Use(103, "150=8, unknown order"),
+            Use(378, "150=4 unasked, D"),
+            Use(55, "always", "`[N/A]` when unknown"),
+            Use(54, "always", "7 when unknown"),
+            Use(38, "known"),
+            Use(40, "known"),
+            Use(44, "known"),
+            Use(99, "known"),
+            Use(59, "known"),
+            Use(18, "post-only"),
+            Use(31, "150=F", "price of this fill"),
+            Use(32, "150=F", "quantity of this fill"),
+            Use(1003, "150=F", "id of the trade", ("FIX.4.2", "FIX.4.4")),
+            Use(880, "150=F", "id of the trade", ("FIXT.1.1",)),
+            Use(851, "150=F", "", _AFTER_42),
+            Use(136, "150=F with a fee", "one entry: 137 amount, 138 currency, 139=4", _AFTER_42),
+            Use(14, "always"),
+            Use(151, "always"),
+            Use(6, "always"),
+            Use(25017, "something traded", "quote amount traded so far"),
+            Use(60, "always", "the core's time"),
+            Use(526, "D had it", "", _AFTER_42),
+            Use(1, "the request had it"),
+            _RECEIVED,
+            _STREAM,
+            *_REFUSAL,
+        ),
+    ),
+    Spoken(
+        "9",
+        "A cancel or replace was refused.",
+        (
+            Use(37, "always", "`NONE` when there is no order"),
+            Use(11, "always"),
+            Use(41, "always", "`NONE` when the request named none"),
+            Use(39, "always", "the order's state; 8 if unknown"),
+            Use(434, "always"),
+            Use(102, "always"),
+            Use(60, "always"),
+            Use(1, "the request had it"),
+            _RECEIVED,
+            _STREAM,
+            *_REFUSAL,
+        ),
+    ),
+    Spoken(
+        "r",
+        "A mass cancel is done, after the report of each order; or was refused.",
+        (
+            Use(37, "always"),
+            Use(11, "always"),
+            Use(1369, "always", "", ("FIXT.1.1",)),
+            Use(530, "always", "echoed"),
+            Use(531, "always", "530, or 0 when refused"),
+            Use(532, "531=0"),
+            Use(533, "always", "orders cancelled"),
+            Use(55, "the request had it"),
+            Use(54, "the request had it"),
+            Use(60, "always"),
+            _RECEIVED,
+            _STREAM,
+            *_REFUSAL,
+        ),
+    ),
+    Spoken(
+        "j",
+        "A refusal without a message of its own, or an outcome that is not known.",
+        (
+            Use(45, "always"),
+            Use(372, "always"),
+            Use(379, "the request had one", "its id"),
+            Use(380, "always"),
+            *_REFUSAL,
+        ),
+    ),
+    Spoken(
+        "B",
+        "News for people: a drain, a halt, changed limits.",
+        (Use(148, "always"), Use(61, "always"), Use(33, "always", "one entry: 58")),
+    ),
+    Spoken(
+        "CB",
+        "Limits changed.",
+        (
+            Use(926, "always", "9"),
+            Use(1610, "always", "per limit 1611-1613; for rates 1614, 1615; 1618 lists the message types (1619)"),
+            Use(58, "no"),
+        ),
+    ),
+    Spoken(
+        "XLR",
+        "The limits, one entry each.",
+        (
+            Use(6136, "always", "of the request"),
+            Use(25003, "always", "25004 kind, 25005 used, 25006 capacity, 25007 and 25008 time in which it fills, "
+                "20108 name, 20109 scope, 20110 tokens per second, 20111 remaining"),
+        ),
+    ),
+)  # fmt: skip
+
+NAMES: dict[str, str] = {"FIX.4.2": "4.2", "FIX.4.4": "4.4", "FIXT.1.1": "5.0SP2"}
+"""How tables call the versions."""

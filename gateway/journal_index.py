@@ -1,0 +1,115 @@
+"""Where the messages of one session lie: by MsgSeqNum(34), in four bytes each. Pure.
+
+One run per segment, and a new one behind a jump in the numbers: dropping a segment drops its runs whole, and a jump of
+a billion numbers costs nothing. Numbers that were not kept (session messages) are the offset 0 inside a run.
+"""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from operator import attrgetter
+
+from protocols.errors import LocalProtocolError
+
+_PAD_MAX_NUMBERS = 1_024
+"""A longer jump in the numbers starts a new run instead of zeros."""
+_SLICE_NUMBERS = 256
+"""Numbers looked up at a time: what a reader holds while the index may change under it."""
+
+
+class _Run:
+    """Numbers first, first + 1, ...: the offset of each in one segment, 0 = not kept."""
+
+    __slots__ = ("end", "first", "messages", "offsets", "segment", "size_bytes")
+
+    def __init__(self, segment: int, first: int) -> None:
+        self.segment = segment
+        self.first = first
+        self.end = first
+        self.offsets = array("I")
+        self.messages = 0
+        self.size_bytes = 0
+
+
+class SessionIndex:
+    """The kept messages of one session, rising by number."""
+
+    __slots__ = ("_run", "_runs", "end", "messages", "size_bytes")
+
+    def __init__(self) -> None:
+        self._runs: list[_Run] = []
+        self._run = _Run(-1, 0)  # the last of them
+        self.end = 0  # one past the highest number kept
+        self.messages = 0
+        self.size_bytes = 0
+
+    def add(self, seq_num: int, segment: int, offset: int, size_bytes: int) -> None:
+        """Message `seq_num` lies at `offset` of `segment`.
+
+        Raises:
+            LocalProtocolError: the number, or a higher one, is kept already; nothing is changed.
+        """
+        run = self._run
+        if seq_num != run.end or segment != run.segment:
+            run = self._run_for(seq_num, segment)
+        run.offsets.append(offset)
+        run.messages += 1
+        run.size_bytes += size_bytes
+        run.end = self.end = seq_num + 1
+        self.messages += 1
+        self.size_bytes += size_bytes
+
+    def clear(self) -> None:
+        """Nothing is kept."""
+        self._runs = []
+        self._run = _Run(-1, 0)
+        self.end = self.messages = self.size_bytes = 0
+
+    def slices(self, begin: int, end: int) -> Iterator[tuple[int, int, array[int]]]:
+        """What is kept of begin..end, as (segment, first number, offsets). Each is looked up only when asked for."""
+        while begin <= end:
+            runs = self._runs
+            at = max(bisect_right(runs, begin, key=attrgetter("first")) - 1, 0)
+            if at < len(runs) and runs[at].end <= begin:
+                at += 1
+            if at >= len(runs):
+                return
+            run = runs[at]
+            begin = max(begin, run.first)
+            stop = min(end + 1, run.end, begin + _SLICE_NUMBERS)
+            if begin < stop:
+                yield run.segment, begin, run.offsets[begin - run.first : stop - run.first]
+            begin = max(stop, begin)
+
+    def needs(self, segment: int, min_messages: int, min_bytes: int) -> bool:
+        """Whether without `segment`, the oldest, fewer than both `min_messages` and `min_bytes` would be kept."""
+        messages, size_bytes = self.messages, self.size_bytes
+        for run in self._runs:
+            if run.segment > segment:
+                break
+            messages -= run.messages
+            size_bytes -= run.size_bytes
+        return messages < self.messages and messages < min_messages and size_bytes < min_bytes
+
+    def drop(self, segment: int) -> None:
+        """Forget what lies in `segment` and before it."""
+        kept = 0
+        for run in self._runs:
+            if run.segment > segment:
+                break
+            self.messages -= run.messages
+            self.size_bytes -= run.size_bytes
+            kept += 1
+        del self._runs[:kept]
+
+    def _run_for(self, seq_num: int, segment: int) -> _Run:
+        """The run that `seq_num` is appended to next."""
+        if seq_num < self.end:
+            raise LocalProtocolError(f"message {seq_num} after {self.end - 1}: a number keeps its content for ever")
+        run = self._run
+        if segment == run.segment and seq_num - run.end <= _PAD_MAX_NUMBERS:
+            run.offsets.extend([0] * (seq_num - run.end))
+            return run
+        self._run = run = _Run(segment, seq_num)
+        self._runs.append(run)
+        return run

@@ -117,8 +117,8 @@ def errors() -> str:
 One list for both doors: ErrorCode(25016) on FIX, `error.code` on WebSocket. A name never changes, a code is never
 reused. 3xxx means that you are too fast, 5xxx that we are too slow; they are never the same code.
 
-`outcome` is the one thing to act on. `not_executed`: nothing happened, sending again is safe. `unknown`: the order may be
-live; ask for its state, or send it again with PossResend(97)=Y or `retry:true`.
+`outcome` is the one thing to act on. `not_executed`: nothing happened, sending again is safe. `unknown`: the order may
+be live; ask for its state, or send it again with PossResend(97)=Y or `retry:true`.
 
 103 is OrdRejReason on a refused NewOrderSingle(D), 102 is CxlRejReason on a refused F or G, 380 is
 BusinessRejectReason where a message has no refusal of its own.
@@ -197,7 +197,7 @@ def metrics() -> str:
     return f"""# Metrics
 
 What `/metrics` of the admin port tells, in Prometheus' text format. Counters count from the start of the process.
-`door` is `fix`, `ws`, or `house` for what the gateway does by itself. A metric without values is not listed by a scrape.
+`door` is `fix`, `ws`, or `house` for what the gateway does by itself. A scrape lists only metrics that have values.
 
 {_table(("Metric", "Kind", "Labels", "What it tells"), rows)}"""
 
@@ -255,25 +255,37 @@ def _pairs(table: dict[str, str]) -> list[tuple[str, str]]:
 
 def websocket_messages() -> str:
     """Params and result of every method, and the data of every event."""
-    parts = [
-        "# WebSocket methods and events\n\nEvery field of every request, result and event. A type in **bold** is required; "
-        "a field of a result or event that is not bold\nis left out when it says nothing. Prices, quantities and ids "
-        "are text, times whole microseconds UTC.\n\n## Methods\n\n"
-    ]
+    parts: list[str] = []
     for method, params in schema.METHODS.items():
         parts.append(f"### {_code(method)}\n\n{_fields_table('Param', params)}\n")
-        result = results.RESULTS.get(method)
-        if result is not None:
-            parts.append(f"{_fields_table('Result', result)}\n")
+        if method in results.RESULTS:
+            parts.append(f"{_fields_table('Result', results.RESULTS[method])}\n")
     parts.append("## Events\n\n")
     for name, data in results.EVENTS.items():
         parts.append(f"### {_code(name)}\n\n{_sentence(data.__doc__)}\n\n{_fields_table('Data', data)}\n")
     parts.append("## Parts\n\n")
-    for part in (schema.Cod, schema.Resume, results.LimitBlock, results.OrderRow, results.ErrorBody, results.LegResult):
+    for part in _PARTS:
         parts.append(f"### {part.__name__}\n\n{_sentence(part.__doc__)}\n\n{_fields_table('Field', part)}\n")
-    for part in (results.InstrumentRow, results.ResumeResult):
-        parts.append(f"### {part.__name__}\n\n{_sentence(part.__doc__)}\n\n{_fields_table('Field', part)}\n")
-    return "".join(parts)
+    return f"""# WebSocket methods and events
+
+Every field of every request, result and event. A type in **bold** is required; a field of a result or event that is not
+bold is left out when it says nothing. Prices, quantities and order ids are text, times whole microseconds UTC.
+
+## Methods
+
+{"".join(parts)}"""
+
+
+_PARTS: tuple[type[msgspec.Struct], ...] = (
+    schema.Cod,
+    schema.Resume,
+    results.LimitBlock,
+    results.OrderRow,
+    results.ErrorBody,
+    results.LegResult,
+    results.InstrumentRow,
+    results.ResumeResult,
+)
 
 
 def _fields_table(title: str, struct: type[msgspec.Struct]) -> str:
@@ -310,7 +322,6 @@ def _shape(kind: inspect.Type) -> str:
 
 _SIMPLE: dict[type, str] = {
     inspect.NoneType: "",
-    inspect.UnsetType: "",
     inspect.BoolType: "true or false",
     inspect.FloatType: "number",
     inspect.DictType: "object",

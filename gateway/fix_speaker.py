@@ -93,7 +93,7 @@ class FixSpeaker:
 
     def take_output(self, limit_bytes: int) -> bytes:
         """The next bytes to write."""
-        return self.machine.take_output(limit_bytes)
+        return self.machine.take_output(limit_bytes, self._house.now_ns())
 
     def attach(self, link: Link, logon: dict[int, str], now_ns: int) -> None:
         """A new connection that has proved who it is; its Logon(A) is fed next. A living link is superseded."""

@@ -65,7 +65,7 @@ class SessionIndex:
         self._run = _Run(-1, 0)
         self.end = self.messages = self.size_bytes = 0
 
-    def slices(self, begin: int, end: int) -> Iterator[tuple[int, int, array[int]]]:
+    def slices(self, begin: int, end: int) -> Iterator[tuple[int, int, "array[int]"]]:
         """What is kept of begin..end, as (segment, first number, offsets). Each is looked up only when asked for."""
         while begin <= end:
             runs = self._runs

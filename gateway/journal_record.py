@@ -106,8 +106,7 @@ def scan(data: bytes, offset: int, salt: int) -> Iterator[tuple[int, int, int, i
 
 def scan_strays(data: bytes, offset: int, salt: int) -> Iterator[tuple[int, int, int, int]]:
     """The whole records that lie somewhere behind `offset`, where a bad one lies; as `scan` gives them."""
-    written = len(data.rstrip(b"\0")) + HEAD_BYTES + 16  # a body may end in zeros; MARK and STATE do
-    last = min(len(data), written) - HEAD_BYTES
+    last = min(written_bytes(data), len(data) - HEAD_BYTES)
     offset += 1
     while offset <= last:
         _, length, kind, _ = HEAD.unpack_from(data, offset)

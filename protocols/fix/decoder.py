@@ -12,7 +12,7 @@ import msgspec
 from protocols.fix.dictionary import BODY, Dictionary, Field, Group, Layout, for_version
 from protocols.fix.message import split
 from protocols.fix.shapes import NO_SHAPE, Shapes
-from protocols.fix.tags import BEGIN_STRING, BODY_LENGTH, CHECK_SUM, MSG_TYPE, BusinessRejectReason
+from protocols.fix.tags import BEGIN_STRING, BODY_LENGTH, CHECK_SUM, MSG_TYPE, SESSION_MSG_TYPES, BusinessRejectReason
 from protocols.fix.tags import SessionRejectReason as Reason
 
 Pairs = list[tuple[int, str]]
@@ -168,10 +168,11 @@ class _Rules:
     def _refuse_tag(self, layout: Layout, tag: int, value: str) -> None:
         if not value:
             raise _Faulty(Reason.TAG_WITHOUT_VALUE, tag, f"{self.label(tag)} has no value")
-        if tag in self._dictionary.tags:
+        dictionary = self._dictionary
+        if tag in (dictionary.session_tags if layout.msg_type in SESSION_MSG_TYPES else dictionary.tags):
             text = f"{self.label(tag)} does not belong in {layout.name}({layout.msg_type})"
             raise _Faulty(Reason.TAG_NOT_DEFINED_FOR_MESSAGE_TYPE, tag, text)
-        raise _Faulty(Reason.INVALID_TAG_NUMBER, tag, f"{self._dictionary.version} has no tag {tag}")
+        raise _Faulty(Reason.INVALID_TAG_NUMBER, tag, f"{dictionary.version} has no tag {tag}")
 
     def _check_value(self, tag: int, value: str) -> None:
         if not value:

@@ -14,7 +14,7 @@ import msgspec
 from protocols.fix.datatypes import CHECKS, PATTERNS, Check
 from protocols.fix.dictionary_fields import FIELDS, VALUES
 from protocols.fix.dictionary_messages import EXTENSIONS, KNOWN_TAGS, LAYOUTS, MSG_TYPES, OWN_MESSAGES
-from protocols.fix.tags import RECV_WINDOW, TEXT
+from protocols.fix.tags import RECV_WINDOW, SESSION_MSG_TYPES, TEXT
 
 VERSIONS: tuple[str, ...] = tuple(LAYOUTS)
 
@@ -86,7 +86,11 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 class Dictionary(msgspec.Struct, frozen=True):
-    """All of one version. tags: every tag it knows; msg_types: every MsgType(35) it knows, with a layout or without."""
+    """All of one version. tags: every tag it knows; msg_types: every MsgType(35) it knows, with a layout or without.
+
+    session_tags: every tag known to the standard that defines the session messages. That is FIXT.1.1 without the
+    application version on top of it; in FIX.4.x it is the same as `tags`.
+    """
 
     version: str
     header: Layout
@@ -94,6 +98,7 @@ class Dictionary(msgspec.Struct, frozen=True):
     messages: dict[str, Layout]
     msg_types: frozenset[str]
     tags: frozenset[int]
+    session_tags: frozenset[int]
     fields: dict[int, Field]
 
 
@@ -243,13 +248,21 @@ def for_version(version: str) -> Dictionary:
     """
     layouts = _layouts(version)
     header, trailer = layouts.pop("header"), layouts.pop("trailer")
-    tags = {int(number) for number in _expand(KNOWN_TAGS[version])}
-    for layout in (header, trailer, *layouts.values()):
+    tags = frozenset(map(int, _expand(KNOWN_TAGS[version]))) | _tags_of([header, trailer, *layouts.values()])
+    session_tags = tags
+    if version == "FIXT.1.1":
+        session_tags = _tags_of([header, trailer, *(layouts[msg_type] for msg_type in SESSION_MSG_TYPES)])
+    msg_types = frozenset(_expand(MSG_TYPES[version])) | frozenset(layouts)
+    return Dictionary(version, header, trailer, layouts, msg_types, tags, session_tags, _fields(version))
+
+
+def _tags_of(layouts: list[Layout]) -> frozenset[int]:
+    tags: set[int] = set()
+    for layout in layouts:
         tags.update(layout.members)
         for group in layout.groups.values():
             tags |= _group_tags(group)
-    msg_types = frozenset(_expand(MSG_TYPES[version])) | frozenset(layouts)
-    return Dictionary(version, header, trailer, layouts, msg_types, frozenset(tags), _fields(version))
+    return frozenset(tags)
 
 
 def _group_tags(group: Group) -> set[int]:

@@ -162,6 +162,11 @@ class Inbound:
         elif message.msg_type == MsgType.LOGOUT:
             core.events.append(Warned(f"Logout(5) with MsgSeqNum(34)={seq_num}, expecting {core.store.next_in}"))
             self._log_out(message)
+        elif message.msg_type == MsgType.RESEND_REQUEST and message.fault is None:
+            # Strictly row 2.c; but it changes nothing here, it is how a peer finds its way back, and the peers' own
+            # case of row 8 sends one numbered like this and wants it served.
+            core.events.append(Warned(f"ResendRequest(2) with MsgSeqNum(34)={seq_num}, expecting {core.store.next_in}"))
+            self._serve(message, seq_num)
         else:
             core.cut_too_low(seq_num)
 

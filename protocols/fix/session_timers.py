@@ -72,16 +72,24 @@ class Timers:
 
     def is_heartbeat_due(self, last_sent_ns: int, now_ns: int) -> bool:
         """Whether we were silent for HeartBtInt(108)."""
-        return self.heart_bt_ns > 0 and now_ns >= last_sent_ns + self.heart_bt_ns
+        return self.heart_bt_ns > 0 and not self._awaits_answer() and now_ns >= last_sent_ns + self.heart_bt_ns
 
     def next_ns(self, last_sent_ns: int) -> int | None:
         """When a heartbeat, a test or the end is due while logged on."""
         if not self.heart_bt_ns:
             return None
+        if self._awaits_answer():
+            return self._silence_ends_ns()
         heartbeat_ns = last_sent_ns + self.heart_bt_ns
-        if self._paused_at_ns is not None:
-            return heartbeat_ns
-        return min(heartbeat_ns, self._silence_ends_ns())
+        return heartbeat_ns if self._paused_at_ns is not None else min(heartbeat_ns, self._silence_ends_ns())
+
+    def _awaits_answer(self) -> bool:
+        """A TestRequest(1) is out, and we are reading.
+
+        Heartbeats rest meanwhile, as they do in the peers' engines (their case 6 ends with the test): the answer or the
+        end is due before the peer can miss one. When we do not read, neither may come for long: then they go on.
+        """
+        return self._tested_at_ns is not None and self._paused_at_ns is None
 
     def _is_past(self, ends_ns: int, now_ns: int) -> bool:
         return self.heart_bt_ns > 0 and self._paused_at_ns is None and now_ns >= ends_ns

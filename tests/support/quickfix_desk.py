@@ -2,6 +2,7 @@
 
 Its callbacks run in its own thread: they only hand text over to the test's loop, and nothing may escape from them (an
 exception there kills the thread without a word). Whatever it objects to in our messages is kept in `faults`.
+It keeps sessions in a global registry: each desk of a process needs a CompID of its own.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import quickfix
@@ -23,22 +25,51 @@ _WITH_TRANSACT_TIME = frozenset("DFGq")
 _SETTINGS = """
 [DEFAULT]
 ConnectionType=initiator
-ReconnectInterval=60
+ReconnectInterval={reconnect_s}
 HeartBtInt=30
 StartTime=00:00:00
 EndTime=00:00:00
-ResetOnLogon=Y
+ResetOnLogon={reset}
 UseDataDictionary=Y
+ValidateFieldsOutOfOrder=Y
+ValidateFieldsHaveValues=Y
+ValidateUserDefinedFields=Y
 TimestampPrecision=6
 
 [SESSION]
-BeginString=FIX.4.4
+BeginString={version}
 SenderCompID={comp_id}
 TargetCompID=GATE
 SocketConnectHost=127.0.0.1
 SocketConnectPort={port}
-DataDictionary={dictionary}
+{dictionaries}
 """
+_STOCK = {"FIX.4.2": ("FIX42.xml",), "FIX.4.4": ("FIX44.xml",), "FIXT.1.1": ("FIX50SP2.xml", "FIXT11.xml")}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How the engine is set. dictionaries: paths, the application's and on FIXT.1.1 the transport's; () = the stock."""
+
+    version: str = "FIX.4.4"
+    dictionaries: tuple[str, ...] = ()
+    reset_on_logon: bool = True
+    reconnect_s: int = 60
+
+    def settings(self, comp_id: str, port: int) -> str:
+        """The text of its configuration."""
+        paths = self.dictionaries or tuple(dictionary(name) for name in _STOCK[self.version])
+        keys = ("DefaultApplVerID=9\nAppDataDictionary", "TransportDataDictionary")
+        if len(paths) == 1:
+            keys = ("DataDictionary", "")
+        return _SETTINGS.format(
+            comp_id=comp_id,
+            port=port,
+            version=self.version,
+            reset="Y" if self.reset_on_logon else "N",
+            reconnect_s=self.reconnect_s,
+            dictionaries="\n".join(f"{key}={path}" for key, path in zip(keys, paths, strict=False)),
+        )
 
 
 def dictionary(name: str) -> str:
@@ -57,12 +88,18 @@ def fields_of(message: quickfix.Message) -> Fields:
 
 
 class QuickfixDesk(quickfix.Application):
-    """One FIX.4.4 session over QuickFIX. credentials: where the signature goes, "" (none), "554" or "96"."""
+    """One session over QuickFIX. credentials: where the signature goes, "" (none), "554" or "96"; key_id "": no 553.
+
+    numbers: MsgSeqNum(34) of all that QuickFIX took, in its order. spoken: the tags it found in each MsgType(35).
+    """
 
     def __init__(self, comp_id: str, seed: bytes, key_id: str, credentials: str) -> None:
         super().__init__()
         self.ear = Ear()
         self.faults: list[str] = []
+        self.numbers: list[int] = []
+        self.spoken: dict[str, set[int]] = {}
+        self.resets_next_logon = False
         self.logged_on = asyncio.Event()
         self.logged_out = asyncio.Event()
         self._comp_id, self._seed, self._key_id, self._credentials = comp_id, seed, key_id, credentials
@@ -83,6 +120,9 @@ class QuickfixDesk(quickfix.Application):
     def toAdmin(self, message: quickfix.Message, session: quickfix.SessionID) -> None:
         try:
             kind = fields_of(message)[35]
+            if kind == "A" and self.resets_next_logon:
+                self.resets_next_logon = False
+                message.setField(141, "Y")
             if kind == "A" and self._credentials:
                 self._sign(message)
             elif kind == "3":
@@ -105,7 +145,10 @@ class QuickfixDesk(quickfix.Application):
 
     def _hand_over(self, message: quickfix.Message) -> None:
         try:
-            self._loop.call_soon_threadsafe(self.ear.hear, fields_of(message))
+            fields = fields_of(message)
+            self.numbers.append(int(fields[34]))
+            self.spoken.setdefault(fields[35], set()).update(fields)
+            self._loop.call_soon_threadsafe(self.ear.hear, fields)
         except Exception as error:
             self.faults.append(repr(error))
 
@@ -113,7 +156,8 @@ class QuickfixDesk(quickfix.Application):
         fields = fields_of(message)
         text = "\x01".join(("A", fields[49], fields[56], fields[34], fields[52])).encode()
         signed = base64.b64encode(Ed25519PrivateKey.from_private_bytes(self._seed).sign(text)).decode()
-        message.setField(553, self._key_id)
+        if self._key_id:
+            message.setField(553, self._key_id)
         if self._credentials == "554":
             message.setField(554, signed)
         else:
@@ -123,7 +167,7 @@ class QuickfixDesk(quickfix.Application):
     # -- called by tests
 
     def send(self, msg_type: str, pairs: Pairs) -> None:
-        """Send an application message; TransactTime(60) is added where it belongs."""
+        """Send a message; TransactTime(60) is added where it belongs."""
         message = quickfix.Message()
         message.getHeader().setField(35, msg_type)
         for tag, value in pairs:
@@ -136,23 +180,30 @@ class QuickfixDesk(quickfix.Application):
         """The first message of this type with these values."""
         return await self.ear.expect({35: msg_type, **(wanted or {})})  # type: ignore[return-value]
 
+    async def logs_on(self) -> None:
+        """Wait until it is logged on, and forget it, so that the next wait is for the next logon."""
+        async with asyncio.timeout(10):
+            await self.logged_on.wait()
+        self.logged_on.clear()
+
+
+_DEFAULTS = Engine()
+
 
 @asynccontextmanager
 async def quickfix_desk(
-    port: int, comp_id: str, seed: bytes = b"", key_id: str = "", credentials: str = ""
+    port: int, comp_id: str, seed: bytes = b"", key_id: str = "", credentials: str = "", engine: Engine = _DEFAULTS
 ) -> AsyncIterator[QuickfixDesk]:
     """A desk that is logged on; logged out, stopped and destroyed at the end. No fault may have been found by then."""
     with tempfile.TemporaryDirectory(prefix="penstock-quickfix-") as name:
         path = Path(name) / "session.cfg"
-        text = _SETTINGS.format(comp_id=comp_id, port=port, dictionary=dictionary("FIX44.xml"))
-        path.write_text(text, encoding="utf-8")
+        path.write_text(engine.settings(comp_id, port), encoding="utf-8")
         desk = QuickfixDesk(comp_id, seed, key_id, credentials)
         settings = quickfix.SessionSettings(str(path))
         initiator = quickfix.SocketInitiator(desk, quickfix.MemoryStoreFactory(), settings)
         initiator.start()
         try:
-            async with asyncio.timeout(10):
-                await desk.logged_on.wait()
+            await desk.logs_on()
             yield desk
             assert desk.faults == []
         finally:

@@ -59,8 +59,13 @@ def test_14_a_a_tag_the_version_does_not_define(version: str, tag: int) -> None:
 
 
 def test_14_a_tag_999_is_of_a_later_version() -> None:
-    assert fault(f"35=0|{HEAD}|999=HI", "FIX.4.4") == ("reject", 0, 999)
-    assert fault(f"35=0|{HEAD}|999=HI", "FIXT.1.1") == ("reject", 2, 999)
+    assert fault(ORDER + "|999=HI", "FIX.4.4") == ("reject", 0, 999)
+    assert fault(ORDER + "|999=HI", "FIXT.1.1") == ("reject", 2, 999)
+
+
+@pytest.mark.parametrize("tag", [55, 999, 6136])
+def test_14_a_the_session_messages_of_fixt_know_no_tag_of_the_application_version(tag: int) -> None:
+    assert fault(f"35=0|{HEAD}|{tag}=1", "FIXT.1.1") == ("reject", 0, tag)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -82,8 +87,15 @@ def test_14_b_a_required_field_is_missing(version: str, text: str, tag: int) -> 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("tag", [55, 25000, 6136, 20105])
+@pytest.mark.parametrize("tag", [7, 58, 553, 8013, 25000])
 def test_14_c_a_known_tag_in_the_wrong_message(version: str, tag: int) -> None:
+    expected = 0 if tag == 553 and version == "FIX.4.2" else 2
+    assert fault(f"35=0|{HEAD}|{tag}=1", version) == ("reject", expected, tag)
+
+
+@pytest.mark.parametrize("version", ["FIX.4.2", "FIX.4.4"])
+@pytest.mark.parametrize("tag", [55, 6136, 20105])
+def test_14_c_a_tag_of_an_application_message_in_a_session_message(version: str, tag: int) -> None:
     assert fault(f"35=0|{HEAD}|{tag}=1", version) == ("reject", 2, tag)
 
 

@@ -53,11 +53,11 @@ def test_6_silence_is_asked_about_and_then_given_up(stage: Dialogue) -> None:
     stage.wait(0.001)
     stage.says("35=1|34=3|112=TEST")
     assert stage.wait(35.999) == []
-    stage.output()
+    stage.says()
     text = "no message and no answer to TestRequest(1)"
     assert stage.wait(0.001) == [Disconnect("silence", text)]
     assert stage.session.state is State.ENDED
-    stage.says(f"35=5|34=5|58={text}")
+    stage.says(f"35=5|34=4|58={text}")
 
 
 def test_6_a_heartbeat_with_the_id_clears_it(stage: Dialogue) -> None:
@@ -65,7 +65,7 @@ def test_6_a_heartbeat_with_the_id_clears_it(stage: Dialogue) -> None:
     stage.output()
     stage.hears("35=0|34=2|112=TEST")
     assert stage.wait(35.999) == []
-    stage.output()
+    assert stage.output().count(b"\x0135=0\x01") == 1
     stage.wait(0.001)
     stage.says("35=1|34=5|112=TEST")
 
@@ -103,9 +103,12 @@ def test_a_pause_of_ours_is_not_the_peers_silence_and_our_heartbeats_go_on(stage
 def test_a_pause_while_a_test_request_is_out_moves_its_end(stage: Dialogue) -> None:
     stage.wait(36)
     stage.session.pause(stage.now_ns)
+    stage.output()
     assert stage.wait(500) == []
+    assert stage.output().count(b"\x0135=0\x01") == 16, "while nothing is read, heartbeats go on"
     stage.session.resume(stage.now_ns)
     assert stage.wait(35.999) == []
+    stage.says()
     assert isinstance(stage.wait(0.001)[0], Disconnect)
 
 
@@ -233,5 +236,5 @@ def test_what_comes_after_the_end_is_not_read(stage: Dialogue) -> None:
 def test_a_logon_in_a_running_session_that_resets_nothing_is_rejected(stage: Dialogue) -> None:
     stage.hears(f"35=A|34=2|98=0|108=30{stage.appl_ver_id}")
     reason = "" if stage.version == "FIX.4.2" else "|373=99"
-    stage.says(f"35=3|34=2|45=2|371=35|372=A{reason}|58=already logged on")
+    stage.says(f"35=3|34=2|45=2|58=already logged on|371=35|372=A{reason}")
     assert stage.session.is_logged_on

@@ -37,7 +37,7 @@ FAULTS = [
     pytest.param("35=0|34=2|52=-", 1, "52", id="14_b_sending_time_missing"),
     pytest.param("35=D|34=2|" + ORDER.replace("55=BTC-USDT|", ""), 1, "55", id="14_b_a_body_field_missing"),
     pytest.param("35=1|34=2", 1, "112", id="14_b_a_test_request_without_its_id"),
-    pytest.param("35=0|34=2|41=x", 2, "41", id="14_c_a_tag_of_another_message"),
+    pytest.param("35=0|34=2|58=x", 2, "58", id="14_c_a_tag_of_another_message"),
     pytest.param("35=0|34=2|56=", 4, "56", id="14_d_an_empty_comp_id"),
     pytest.param("35=D|34=2|58=|" + ORDER, 4, "58", id="14_d_an_empty_field"),
     pytest.param("35=D|34=2|" + ORDER.replace("40=2", "40=w"), 5, "40", id="14_e_a_value_outside_the_enumeration"),
@@ -176,7 +176,8 @@ ROUTES = [
 def test_a_reject_carries_the_routing_reversed(stage: Dialogue, routing: str, reversed_routing: str) -> None:
     stage.hears(f"35=D|34=2|{routing}|{ORDER.replace('40=2', '40=w')}")
     [line] = pipes(stage.output())
-    assert f"|56=MM1|{reversed_routing}|45=2|371=40|372=D|373=5|" in line
+    assert f"|56=MM1|{reversed_routing}|45=2|58=" in line
+    assert line.endswith("|371=40|372=D|373=5")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,8 @@ def test_empty_routing_is_rejected_and_not_reversed(
 ) -> None:
     stage.hears(f"35=D|34=2|{routing}|{ORDER}")
     [line] = pipes(stage.output())
-    assert f"|56=MM1|{reversed_routing}45=2|371={tag}|372=D|373=4|" in line
+    assert f"|56=MM1|{reversed_routing}45=2|58=" in line
+    assert line.endswith(f"|371={tag}|372=D|373=4")
 
 
 def test_poss_resend_is_told_to_the_owner(stage: Dialogue) -> None:
@@ -212,7 +214,8 @@ FAULT = Fault("reject", 5, 11, "ClOrdID(11) has characters that are not allowed"
 def test_the_owner_may_reject_what_was_handed_out(stage: Dialogue) -> None:
     stage.hears(f"35=D|34=2|{ORDER}")
     stage.session.reject(2, "D", FAULT, stage.now_ns)
-    stage.says("35=3|34=2|45=2|371=11|372=D|373=5|58=ClOrdID(11) has characters that are not allowed")
+    text = "Value is incorrect (out of range) for this tag: ClOrdID(11) has characters that are not allowed"
+    stage.says(f"35=3|34=2|45=2|58={text}|371=11|372=D|373=5")
     assert stage.session.tick(stage.now_ns) == [], "no event: the owner knows"
 
 

@@ -99,7 +99,7 @@ def test_2_f_orig_sending_time_later_than_sending_time(stage: Dialogue, seq_num:
     stage.hears(f"35=D|34=2|{ORDER}")
     stage.hears(f"35=D|34={seq_num}|43=Y|122=20261122-12:00:10|{ORDER}")
     text = "58=SendingTime accuracy problem: OrigSendingTime(122) is later than SendingTime(52)"
-    stage.says(f"35=3|34=2|45={seq_num}|371=122|372=D|373=10|{text}", f"35=5|34=3|{text}")
+    stage.says(f"35=3|34=2|45={seq_num}|{text}|371=122|372=D|373=10", f"35=5|34=3|{text}")
     assert stage.numbers[0] == (3 if seq_num == 2 else 4)
     assert stage.hears(f"35=5|34={stage.numbers[0]}") == [Disconnect("orig_sending_time", text[3:])]
 
@@ -111,7 +111,7 @@ def test_2_f_a_sending_time_in_whole_seconds_is_compared_in_seconds(stage: Dialo
 
 def test_2_g_poss_dup_without_orig_sending_time(stage: Dialogue) -> None:
     stage.hears(f"35=D|34=2|{ORDER}")
-    refused = "371=122|372=D|373=1|58=OrigSendingTime(122) is missing"
+    refused = "58=Required tag missing: OrigSendingTime(122) is missing|371=122|372=D|373=1"
     stage.hears(f"35=D|34=2|43=Y|{ORDER}")
     stage.says(f"35=3|34=2|45=2|{refused}")
     assert stage.numbers[0] == 3, "an old number moves nothing"
@@ -137,7 +137,7 @@ def test_2_i_another_begin_string(stage: Dialogue) -> None:
 def test_2_k_comp_id_does_not_match(stage: Dialogue, changed: str, tag: int, name: str) -> None:
     events = stage.hears(f"35=D|34=2|{changed}|{ORDER}")
     text = f"58=CompID problem: {name}"
-    stage.says(f"35=3|34=2|45=2|371={tag}|372=D|373=9|{text}", f"35=5|34=3|{text}")
+    stage.says(f"35=3|34=2|45=2|{text}|371={tag}|372=D|373=9", f"35=5|34=3|{text}")
     assert [type(event) for event in events] == [Rejected]
     assert stage.hears(f"35=D|34=3|{ORDER}") == [], "after the goodbye only the Logout is read"
     assert stage.hears("35=5|34=3") == [Disconnect("comp_id", text[3:])]
@@ -149,7 +149,7 @@ def test_2_k_comp_id_does_not_match(stage: Dialogue, changed: str, tag: int, nam
 def test_2_o_sending_time_out_of_range(stage: Dialogue, sending_time: str) -> None:
     stage.hears(f"35=D|34=2|52={sending_time}|{ORDER}")
     text = "58=SendingTime accuracy problem: SendingTime(52) is more than 120 s off"
-    stage.says(f"35=3|34=2|45=2|371=52|372=D|373=10|{text}", f"35=5|34=3|{text}")
+    stage.says(f"35=3|34=2|45=2|{text}|371=52|372=D|373=10", f"35=5|34=3|{text}")
     assert stage.hears("35=5|34=3") == [Disconnect("sending_time", text[3:])]
 
 

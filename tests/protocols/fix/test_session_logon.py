@@ -139,8 +139,8 @@ def test_1S_d_a_field_that_the_dictionary_refuses_is_named(stage: Dialogue) -> N
 @pytest.mark.parametrize("encrypt_method", ["1", "6", "x"])
 def test_14_n_encryption_is_rejected_and_the_session_ends(stage: Dialogue, encrypt_method: str) -> None:
     events = stage.hears(f"35=A|34=1|98={encrypt_method}|108=30{stage.appl_ver_id}")
-    text = "58=EncryptMethod(98) must be 0: encrypt the transport"
-    stage.says(f"35=3|34=1|45=1|371=98|372=A|373=7|{text}", f"35=5|34=2|{text}")
+    text = "EncryptMethod(98) must be 0: encrypt the transport"
+    stage.says(f"35=3|34=1|45=1|58=Decryption problem: {text}|371=98|372=A|373=7", f"35=5|34=2|58={text}")
     assert isinstance(events[0], Rejected)
     assert (events[0].reason, events[0].tag) == (7, 98)
 

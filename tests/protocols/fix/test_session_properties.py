@@ -54,7 +54,7 @@ def test_the_script_is_a_lively_one() -> None:
     events, output, _ = play([script()])
     assert [event.seq_num for event in events if isinstance(event, AppMessage)] == [2, 4, 6, 9, 20]
     assert len({type(event) for event in events}) == 8
-    assert output.count(b"8=FIX.4.4") == 10
+    assert output.count(b"8=FIX.4.4\x019=") == 9
 
 
 def test_one_byte_at_a_time_is_the_same_as_one_piece() -> None:

@@ -10,6 +10,7 @@ VERSIONS = ("FIX.4.2", "FIX.4.4", "FIXT.1.1")
 NOW = "20261122-12:00:00.000"
 LATER = "20261122-12:00:05.000"
 SECOND_NS = 1_000_000_000
+OUT_OF_RANGE = "Value is incorrect (out of range) for this tag"
 
 
 @pytest.fixture(params=VERSIONS)
@@ -97,14 +98,32 @@ def test_8_messages_that_the_store_has_dropped_are_filled_over() -> None:
 )
 def test_8_a_range_that_was_never_sent_is_refused(stage: Dialogue, asked: str, tag: int, text: str) -> None:
     stage.hears(f"35=2|34=2|{asked}")
-    stage.says(f"35=3|34=2|45=2|371={tag}|372=2|373=5|58={text}")
+    stage.says(f"35=3|34=2|45=2|58={OUT_OF_RANGE}: {text}|371={tag}|372=2|373=5")
     assert stage.numbers[0] == 3
+
+
+def test_8_a_request_with_an_old_number_is_served_and_moves_nothing(mixed: Dialogue) -> None:
+    [warned, served] = mixed.hears("35=2|34=5|7=5|16=5")
+    assert warned == Warned("ResendRequest(2) with MsgSeqNum(34)=5, expecting 7")
+    assert served == ResendServed(5, 5)
+    mixed.says(resent(5, 5))
+    assert mixed.numbers == (7, 10)
+
+
+def test_8_a_duplicate_of_a_request_is_not_served_again(mixed: Dialogue) -> None:
+    assert mixed.hears(f"35=2|34=5|43=Y|122={NOW}|7=5|16=5") == []
+    mixed.says()
+
+
+def test_8_an_old_number_on_a_faulty_request_ends_the_session(mixed: Dialogue) -> None:
+    text = "MsgSeqNum too low, expecting 7 but received 5"
+    assert mixed.hears("35=2|34=5|7=5") == [Disconnect("bad_sequence", text)]
 
 
 def test_8_an_end_before_the_begin_is_refused(mixed: Dialogue) -> None:
     mixed.hears("35=2|34=7|7=5|16=4")
     text = "EndSeqNo(16) must be 0 or at least BeginSeqNo(7)"
-    mixed.says(f"35=3|34=10|45=7|371=16|372=2|373=5|58={text}")
+    mixed.says(f"35=3|34=10|45=7|58={OUT_OF_RANGE}: {text}|371=16|372=2|373=5")
 
 
 def test_9_a_side_that_lost_its_state_may_reset_upwards(stage: Dialogue) -> None:
@@ -148,7 +167,7 @@ def test_10_d_gap_fill_with_an_old_number_without_poss_dup(stage: Dialogue) -> N
 def test_10_e_gap_fill_that_would_lower_the_number_is_rejected(stage: Dialogue, new_seq_no: str) -> None:
     stage.hears(f"35=4|34=2|36={new_seq_no}|123=Y")
     text = "attempt to lower the sequence number: NewSeqNo(36)"
-    stage.says(f"35=3|34=2|45=2|371=36|372=4|373=5|58={text}")
+    stage.says(f"35=3|34=2|45=2|58={OUT_OF_RANGE}: {text}|371=36|372=4|373=5")
     assert stage.numbers[0] == 3
 
 
@@ -184,7 +203,7 @@ def test_11_b_reset_to_what_was_expected_is_only_warned_of(stage: Dialogue, flag
 @pytest.mark.parametrize("flag", ["", "|123=N"])
 def test_11_c_reset_downwards_is_rejected_and_moves_nothing(stage: Dialogue, flag: str) -> None:
     stage.hears(f"35=4|34=0|36=1{flag}")
-    stage.says("35=3|34=2|45=0|371=36|372=4|373=5|58=NewSeqNo(36) must be 2 or more")
+    stage.says(f"35=3|34=2|45=0|58={OUT_OF_RANGE}: NewSeqNo(36) must be 2 or more|371=36|372=4|373=5")
     assert stage.numbers == (2, 3)
 
 
@@ -192,7 +211,7 @@ def test_11_c_the_penstock_dialect_calls_it_a_bad_sequence() -> None:
     stage = Dialogue(plain=False)
     stage.log_on()
     stage.hears("35=4|34=0|36=1")
-    stage.says("35=3|34=2|45=0|371=36|372=4|373=5|25016=1008|58=NewSeqNo(36) must be 2 or more")
+    stage.says(f"35=3|34=2|45=0|58={OUT_OF_RANGE}: NewSeqNo(36) must be 2 or more|371=36|372=4|373=5|25016=1008")
 
 
 def test_11_a_reset_without_new_seq_no_is_rejected_and_moves_nothing(stage: Dialogue) -> None:

@@ -7,7 +7,7 @@ and ours. Components stay components, in the order of the table, for that order 
 from collections.abc import Iterable, Iterator
 from xml.sax.saxutils import quoteattr
 
-from docs.fix_words import MEANINGS
+from docs.fix.words import MEANINGS
 from protocols.fix.dictionary import Field, Row, Table, for_version, table_of
 from protocols.fix.tags import SESSION_MSG_TYPES
 

@@ -1,81 +1,15 @@
-"""What the values of FIX fields mean here, and which fields of each message Penstock reads or sends: the words.
+"""Which fields of each message Penstock reads or sends, and what becomes of them.
 
-The dictionary knows what may stand in a message; this says what becomes of it. Tests hold both tables against the code:
-what is listed as sent is exactly what the translation sends, per version and dialect.
+The dictionary knows what may stand in a message; this says what matters. A test holds it against the code: what is
+listed under REPORTS is exactly what the translation sends, per version and dialect.
 """
 
+from functools import cache
 from typing import NamedTuple
 
-from protocols.fix.tags import SessionRejectReason, SessionStatus
-
-
-def _words(text: str) -> dict[str, str]:
-    """`1 buy; 2 sell` as a mapping."""
-    pairs = (entry.strip().partition(" ") for entry in text.replace("\n", " ").split(";"))
-    return {value: meaning.strip() for value, _, meaning in pairs}
-
-
-def _named(constants: type) -> dict[str, str]:
-    """The constants of a class of `tags` by their value."""
-    values = {name: value for name, value in vars(constants).items() if isinstance(value, int)}
-    return {str(value): name.replace("_", " ").lower() for name, value in values.items()}
-
-
-MEANINGS: dict[int, dict[str, str]] = {
-    18: _words("6 post only"),
-    20: _words("0 new; 1 cancel; 2 correct; 3 status"),
-    39: _words(
-        """0 new; 1 partially filled; 2 filled; 3 done for day; 4 canceled; 5 replaced; 6 pending cancel; 7 stopped;
-        8 rejected; 9 suspended; A pending new; B calculated; C expired; D accepted for bidding; E pending replace"""
-    ),
-    40: _words("1 market; 2 limit; 3 stop; 4 stop limit"),
-    54: _words("1 buy; 2 sell; 7 undisclosed"),
-    59: _words("0 day; 1 good till cancel; 3 immediate or cancel; 4 fill or kill; 6 good till date"),
-    61: _words("0 normal; 1 flash; 2 background"),
-    98: _words("0 none"),
-    102: _words("0 too late; 1 unknown order; 2 broker option; 3 already pending; 6 duplicate ClOrdID; 99 other"),
-    103: _words(
-        """0 broker option; 1 unknown symbol; 2 exchange closed; 3 exceeds limit; 4 too late; 5 unknown order;
-        6 duplicate order; 8 stale order; 11 unsupported characteristic; 13 incorrect quantity; 16 price exceeds band;
-        18 invalid price increment; 99 other"""
-    ),
-    139: _words("4 exchange fees"),
-    150: _words(
-        """0 new; 1 partial fill; 2 fill; 3 done for day; 4 canceled; 5 replaced; 6 pending cancel; 7 stopped;
-        8 rejected; 9 suspended; A pending new; B calculated; C expired; D restated; E pending replace; F trade;
-        I order status"""
-    ),
-    373: _named(SessionRejectReason),
-    378: _words(
-        """4 broker option; 8 market option; 12 cancel on connection loss; 18 self match, this order was aggressive;
-        19 self match, this order was passive; 99 other"""
-    ),
-    380: _words(
-        """0 other; 1 unknown id; 2 unknown security; 3 unsupported message type; 4 application not available;
-        5 conditionally required field missing; 6 not authorized; 7 DeliverTo firm not available;
-        8 throttle limit exceeded; 9 throttle limit exceeded, session disconnected"""
-    ),
-    434: _words("1 cancel; 2 replace"),
-    530: _words("1 orders of one symbol; 7 all orders"),
-    531: _words("0 rejected; 1 orders of one symbol; 7 all orders"),
-    532: _words("99 other"),
-    585: _words("1 orders of one symbol; 7 all orders"),
-    851: _words("1 added liquidity; 2 removed liquidity"),
-    926: _words("9 throttle parameters changed"),
-    1409: _named(SessionStatus),
-    1611: _words("2 reject"),
-    1612: _words("0 inbound rate; 1 outstanding requests"),
-    1615: _words("0 seconds"),
-    2964: _words("1 cancel aggressive; 2 cancel passive; 3 cancel both"),
-    8013: _words("N nothing; S orders of this session; Y all orders of the account"),
-    20102: _words("0 not executed; 1 unknown"),
-    20112: _words("A account; S session"),
-    25001: _words("1 none; 2 expire taker; 3 expire maker; 4 expire both; 5 decrement"),
-    25004: _words("1 order; 2 message; 3 cancel; 4 query; 5 open orders"),
-    25008: _words("s seconds"),
-    25036: _words("1 everything of the account; 2 own requests and own orders"),
-}
-"""Tag -> value -> its meaning in few words, for the values that Penstock serves or sends."""
+from protocols.fix.dictionary import VERSIONS, Dictionary, Group, Table, for_version
+from protocols.fix.dictionary_messages import LAYOUTS
+from protocols.fix.tags import MsgType
 
 
 class Use(NamedTuple):
@@ -137,6 +71,7 @@ SESSION: tuple[Spoken, ...] = (
             Use(25036, "no", "which reports to send; out: the value in force"),
             Use(9406, "no", "in: `Y` on drop-copy sessions"),
             Use(1409, "always", "out: 0"),
+            Use(20105, "always", "out: number of the account's latest event"),
             Use(20106, "always", "out: incarnation of the account's event stream"),
         ),
     ),
@@ -388,5 +323,50 @@ REPORTS: tuple[Spoken, ...] = (
     ),
 )  # fmt: skip
 
-NAMES: dict[str, str] = {"FIX.4.2": "4.2", "FIX.4.4": "4.4", "FIXT.1.1": "5.0SP2"}
-"""How tables call the versions."""
+OF_NO_PLAIN_SESSION = frozenset((MsgType.LIMIT_QUERY, MsgType.LIMIT_RESPONSE, MsgType.USER_NOTIFICATION))
+"""The messages that only sessions of dialect `penstock` have."""
+
+ENVELOPE: frozenset[int] = frozenset((9, 10, *(use.tag for use in HEADER)))
+"""The tags around every body."""
+
+
+@cache
+def _standard(version: str) -> dict[str, frozenset[int]]:
+    """MsgType(35) -> the tags of its body that the standard has."""
+    table = Table(LAYOUTS[version])
+    return {row.key: frozenset(table.members(row.tokens)[0]) for row in table.rows}
+
+
+def has(version: str, dialect: str, msg_type: str) -> bool:
+    """Whether such a session has this message."""
+    if dialect == "plain" and msg_type in OF_NO_PLAIN_SESSION:
+        return False
+    return msg_type in for_version(version).messages
+
+
+def is_used(version: str, dialect: str, msg_type: str, use: Use) -> bool:
+    """Whether such a session has this field in this message."""
+    if not has(version, dialect, msg_type) or version not in (use.versions or VERSIONS):
+        return False
+    if use.tag not in for_version(version).messages[msg_type].members:
+        return False
+    return dialect == "penstock" or use.tag in _standard(version)[msg_type]
+
+
+def sent_tags(msg_type: str, version: str, dialect: str) -> set[int]:
+    """The tags that the body of a message of ours may have, members of its groups included; none if it is not sent."""
+    tags: set[int] = set()
+    for message in (*SESSION, *REPORTS):
+        if message.msg_type == msg_type:
+            used = {use.tag for use in message.uses if is_used(version, dialect, msg_type, use)}
+            tags |= used | _inner_tags(for_version(version), msg_type, used)
+    return tags
+
+
+def _inner_tags(dictionary: Dictionary, msg_type: str, used: set[int]) -> set[int]:
+    layout = dictionary.messages.get(msg_type)
+    return set().union(*(_members(group) for tag, group in layout.groups.items() if tag in used)) if layout else set()
+
+
+def _members(group: Group) -> set[int]:
+    return set(group.members).union(*(_members(inner) for inner in group.groups.values()))

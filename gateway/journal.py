@@ -1,0 +1,218 @@
+"""What must survive: sequence numbers, messages and the owner's own records, in append-only segments of one directory.
+
+One write a tick, for all sessions. Before editing: nothing may leave the process before `durable` has reached the
+position that the tick's `commit` returned; and the journal knows no event loop: its news comes through `notify`.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from gateway.journal_index import SessionIndex
+from gateway.journal_record import FIRST_OWNER_KIND, MAX_BODY_BYTES, MAX_SESSION
+from gateway.journal_recovery import Numbers, Recovery, Run, Sink
+from gateway.journal_segment import DirectoryLock
+from gateway.journal_store import JournalStore
+from gateway.journal_writer import Owner, State, Writer
+from protocols.errors import LocalProtocolError
+from protocols.fix.store import MemoryStore
+
+
+class JournalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is kept, and what an answer waits for. Per session it is the least: whole segments are dropped."""
+
+    durability: Annotated[
+        Literal["disk", "process", "memory"],
+        Meta(
+            description="an answer waits for: disk = fdatasync; process = the kernel (survives kill -9); memory = demo"
+        ),
+    ] = "disk"
+    segment_bytes: Annotated[
+        int, Meta(ge=4_096, le=1 << 31, description="size of a segment, and of the reserve for a full disk")
+    ] = 64 << 20
+    retain_messages: Annotated[
+        int, Meta(ge=1, le=100_000_000, description="messages kept for resends, each session; 4 bytes of memory each")
+    ] = 1_000_000
+    retain_bytes: Annotated[int, Meta(ge=1, description="their bytes, each session: whichever is reached first")] = (
+        256 << 20
+    )
+    max_bytes: Annotated[
+        int, Meta(ge=16_384, description="the whole directory; above it the oldest segment goes, needed or not")
+    ] = 16 << 30
+
+
+class Journal:
+    """A journal on disk. Opening it reads it back: see `recovery`. It belongs to one thread; `notify` alone runs in another."""
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: JournalSettings,
+        notify: Callable[[int], None] = lambda _: None,
+        sink: Sink | None = None,
+    ) -> None:
+        """notify: called in the sync thread (durability "disk") when `durable` has moved or `state` became "failed";
+        it must not block: `loop.call_soon_threadsafe`. sink: told of the owner's records during the start, in order.
+
+        Raises:
+            JournalInUse: another process has the directory.
+            JournalCorrupt: what was recorded cannot be read back; nothing was changed.
+            JournalFailed: no room for a segment.
+        """
+        self._settings = settings
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._lock = DirectoryLock(directory)
+        self._dirty: list[JournalStore] = []
+        self._stores: dict[int, JournalStore] = {}
+        self.keep_from: int | None = None
+        """Position from which the owner needs its records; None = it needs none. Segments from there on are kept."""
+        synced = settings.durability == "disk"
+        self._writer = Writer(directory, settings.segment_bytes, synced, Owner(self._checkpoint, self._retire, notify))
+        try:
+            run = Run(directory, sink)
+            self.recovery: Recovery = run.report
+            for session, numbers in run.numbers.items():
+                index = run.indexes[session]
+                self._stores[session] = JournalStore(session, self._writer, self._dirty, numbers, index)
+            self._writer.start(run.segments, run.next_number, run.end_position)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @property
+    def state(self) -> State:
+        """ok; full = the disk has no room for another segment; failed = nothing is recorded any more."""
+        return self._writer.state
+
+    @property
+    def may_accept_orders(self) -> bool:
+        """Whether there is room for more than cancels and what they bring about: `state` is ok."""
+        return self._writer.state == "ok"
+
+    @property
+    def durable(self) -> int:
+        """The position below which all is as safe as the durability asks."""
+        return self._writer.durable
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all segments, as allocated."""
+        return sum(segment.size_bytes for segment in self._writer.segments.values())
+
+    def store(self, session: int) -> JournalStore:
+        """The one store of this session, with what was recovered."""
+        store = self._stores.get(session)
+        if store is None:
+            if not 0 <= session <= MAX_SESSION:
+                raise LocalProtocolError(f"session {session}")
+            store = JournalStore(session, self._writer, self._dirty, Numbers(), SessionIndex())
+            self._stores[session] = store
+        return store
+
+    def append(self, kind: int, session: int, body: bytes) -> int:
+        """Record something of the owner's; its position. Atomic by itself: after a crash it is whole, or not there.
+
+        Raises:
+            LocalProtocolError: a kind below `FIRST_OWNER_KIND`, or too long; nothing is recorded.
+            JournalFailed: a new segment was needed and the disk refused.
+        """
+        if not FIRST_OWNER_KIND <= kind <= 255 or not 0 <= session <= MAX_SESSION or len(body) > MAX_BODY_BYTES:
+            raise LocalProtocolError(f"a record of kind {kind}, session {session}, {len(body)} bytes")
+        offset = self._writer.append(kind, session, body)
+        return self._writer.segment.first_position + offset
+
+    def commit(self, now_ns: int) -> int:
+        """Write everything since the last commit; the position that `durable` must reach before a byte of it may leave.
+
+        Call it every tick, and at least once a second while `state` is "full": it also looks whether there is room
+        again. Where even allocated room turns out to be missing, `durable` stays behind until there is.
+
+        Raises:
+            JournalFailed: the disk failed, or is full to the last reserve. Send nothing more and exit; it is final.
+        """
+        if self._dirty:
+            for store in self._dirty:
+                store.record()
+            self._dirty.clear()
+        return self._writer.commit(now_ns)
+
+    def close(self) -> None:
+        """Record and sync everything; the journal cannot be used any more.
+
+        Raises:
+            JournalFailed: not all of it could be made durable.
+        """
+        try:
+            if self.state != "failed":
+                for store in self._dirty:
+                    store.record()
+                self._writer.close()
+        finally:
+            self._writer.release()
+            self._lock.release()
+
+    def _checkpoint(self) -> Iterator[tuple[int, int, bytes]]:
+        return (store.checkpoint() for store in self._stores.values())
+
+    def _retire(self) -> None:
+        """Drop the oldest segments that nobody needs; and while all are too big together, those that somebody does."""
+        writer, settings = self._writer, self._settings
+        size_bytes = self.size_bytes
+        while len(writer.segments) > 2:  # the last but one may hold numbers that the current one's checkpoint has too
+            oldest = next(iter(writer.segments.values()))
+            if self._is_pinned(oldest.first_position + oldest.size_bytes):
+                return
+            if size_bytes <= settings.max_bytes and any(
+                store.needs(oldest.number, settings.retain_messages, settings.retain_bytes)
+                for store in self._stores.values()
+            ):
+                return
+            for store in self._stores.values():
+                store.drop(oldest.number)
+            writer.drop_oldest()
+            size_bytes -= oldest.size_bytes
+
+    def _is_pinned(self, end_position: int) -> bool:
+        return self.keep_from is not None and self.keep_from < end_position
+
+
+class MemoryJournal:
+    """The same for durability "memory": it keeps what a process keeps, and everything is durable at once."""
+
+    state: State = "ok"
+    may_accept_orders = True
+    durable = 0
+    size_bytes = 0
+    keep_from: int | None = None
+
+    def __init__(self, settings: JournalSettings) -> None:
+        self.recovery = Recovery({})
+        self._max_messages = settings.retain_messages
+        self._stores: dict[int, MemoryStore] = {}
+
+    def store(self, session: int) -> MemoryStore:
+        """The one store of this session."""
+        return self._stores.setdefault(session, MemoryStore(self._max_messages))
+
+    def append(self, _kind: int, _session: int, _body: bytes) -> int:
+        """Nothing is recorded."""
+        return 0
+
+    def commit(self, _now_ns: int) -> int:
+        """Nothing is written."""
+        return 0
+
+    def close(self) -> None:
+        """Nothing is left to be done."""
+
+
+def open_journal(
+    directory: Path, settings: JournalSettings, notify: Callable[[int], None], sink: Sink | None = None
+) -> Journal | MemoryJournal:
+    """The journal that the settings ask for; see `Journal`."""
+    if settings.durability == "memory":
+        return MemoryJournal(settings)
+    return Journal(directory, settings, notify, sink)

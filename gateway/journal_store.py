@@ -1,0 +1,124 @@
+"""The durable `MessageStore`: one session's numbers and messages, recorded in the journal it shares with the others.
+
+Setting a number only marks the session; `record` writes both once a commit, and nothing when the records before it
+tell them already. The messages themselves stay in the segments; memory holds where they lie.
+"""
+
+from collections.abc import Iterator
+
+from gateway.journal_index import SessionIndex
+from gateway.journal_record import HEAD_TAIL, OUT, OUT_HEAD_TAIL, RESET, STATE, TWO_U64, U64, JournalCorrupt
+from gateway.journal_recovery import Numbers
+from gateway.journal_writer import Writer
+from protocols.errors import LocalProtocolError
+
+_pack_head = OUT_HEAD_TAIL.pack
+_OUT_PREFIX_BYTES = OUT_HEAD_TAIL.size - HEAD_TAIL.size  # of the body: its seq_num
+
+
+class JournalStore:
+    """See `protocols.fix.store.MessageStore`. What is set and put is recorded when the next commit is."""
+
+    __slots__ = ("_dirty", "_index", "_is_dirty", "_next_in", "_next_out", "_told", "_writer", "session")
+
+    def __init__(
+        self, session: int, writer: Writer, dirty: "list[JournalStore]", numbers: Numbers, index: SessionIndex
+    ) -> None:
+        """dirty: where the store puts itself when a number was set. numbers and index: as the records tell them."""
+        self.session = session
+        self._writer = writer
+        self._dirty = dirty
+        self._is_dirty = False
+        self._next_in = numbers.next_in
+        self._next_out = numbers.next_out
+        self._told = (numbers.next_in, numbers.next_out)  # by the last STATE or RESET; messages after it tell more
+        self._index = index
+
+    @property
+    def next_in(self) -> int:
+        """Next MsgSeqNum(34) expected."""
+        return self._next_in
+
+    @next_in.setter
+    def next_in(self, seq_num: int) -> None:
+        self._next_in = seq_num
+        if not self._is_dirty:
+            self._is_dirty = True
+            self._dirty.append(self)
+
+    @property
+    def next_out(self) -> int:
+        """Next MsgSeqNum(34) to be sent."""
+        return self._next_out
+
+    @next_out.setter
+    def next_out(self, seq_num: int) -> None:
+        self._next_out = seq_num
+        if not self._is_dirty:
+            self._is_dirty = True
+            self._dirty.append(self)
+
+    @property
+    def messages(self) -> int:
+        """How many messages are kept."""
+        return self._index.messages
+
+    def put(self, seq_num: int, message: bytes) -> None:
+        """Keep the outbound application message `seq_num`, whole as sent.
+
+        Raises:
+            LocalProtocolError: the number, or a higher one, has a message already; nothing is changed.
+            JournalFailed: a new segment was needed and the disk refused.
+        """
+        index, writer, size = self._index, self._writer, len(message)
+        if seq_num < index.end:
+            raise LocalProtocolError(f"message {seq_num} after {index.end - 1}: a number keeps its content for ever")
+        offset = writer.add(_pack_head(_OUT_PREFIX_BYTES + size, OUT, self.session, seq_num), message)
+        index.add(seq_num, writer.segment.number, offset, size)
+
+    def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """The kept messages with begin <= number <= end, rising; what retention has dropped is left out.
+
+        Lazy: a slice of the range is in memory at a time.
+
+        Raises:
+            JournalCorrupt: a message is not what was written.
+        """
+        for segment, first, offsets in self._index.slices(begin, end):
+            numbers = [number for number, offset in enumerate(offsets, first) if offset]
+            records = self._writer.read(segment, filter(None, offsets))
+            for seq_num, (session, body) in zip(numbers, records, strict=False):
+                if session != self.session or U64.unpack_from(body)[0] != seq_num:
+                    raise JournalCorrupt(f"segment {segment}: message {seq_num} of session {self.session} is not there")
+                yield seq_num, body[_OUT_PREFIX_BYTES:]
+
+    def reset(self) -> None:
+        """Both numbers back to 1 and nothing kept."""
+        self._writer.append(RESET, self.session, b"")
+        self._index.clear()
+        self._next_in = self._next_out = 1
+        self._told = (1, 1)
+
+    def record(self) -> None:
+        """Record both numbers, unless what was recorded before tells them."""
+        self._is_dirty = False
+        numbers = (self._next_in, self._next_out)
+        if numbers != self._recorded():
+            self._writer.append(STATE, self.session, TWO_U64.pack(*numbers))
+            self._told = numbers
+
+    def checkpoint(self) -> tuple[int, int, bytes]:
+        """The STATE that says what all records so far say: not the numbers of a tick that is not committed."""
+        return STATE, self.session, TWO_U64.pack(*self._recorded())
+
+    def needs(self, segment: int, min_messages: int, min_bytes: int) -> bool:
+        """Whether the oldest segment holds what is to be kept."""
+        return self._index.needs(segment, min_messages, min_bytes)
+
+    def drop(self, segment: int) -> None:
+        """Forget the messages in `segment` and before it."""
+        self._index.drop(segment)
+
+    def _recorded(self) -> tuple[int, int]:
+        told_in, told_out = self._told
+        return told_in, max(told_out, self._index.end)

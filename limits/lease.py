@@ -1,0 +1,216 @@
+"""A node's lease of one shared bucket: tokens fetched ahead, spent in process, settled with the store in a few calls.
+
+The invariants that make it exact (docs/understand/limits.md): what a node can spend never exceeds what the store has
+on record (I2), so `bound_milli` falls to what is left before an ask leaves, and nothing is credited before the answer
+(I3); an expired lease is spent (I4); one ask is in flight at a time, with a rising number (I5). Pure; time is an
+argument and the node's own: a lease is used for 0.9 of its time, so a clock that leans by 5 % is still ahead of expiry.
+"""
+
+from limits.bucket import MILLI, Bucket, Rate
+from limits.policy import Limit
+from limits.store import Ask, Grant, State, Terms, terms_of
+
+TTL_US = 500_000  # a crash costs at most what is out for so long; a shorter one makes idle accounts ask more often
+_USED_US = TTL_US * 9 // 10
+SETTLE_US = TTL_US * 8 // 10  # then a lease in use is renewed and an idle one goes back
+_LEAST_WAIT_US = 1_000  # clients are told milliseconds, and one call then fetches what came in that time
+_FIRST_SIZE = 8  # tokens; doubles whenever a lease is used up
+
+
+def is_strict(limit: Limit, nodes: int) -> bool:
+    """Whether a bucket is too small to be leased by `nodes` nodes, so that each decision is the store's own."""
+    return limit.burst < 4 * nodes or limit.rate.amount * 1_000_000 < 5 * limit.rate.period_us
+
+
+class Lease:
+    """What this node may spend of one bucket: left_milli thousandths, before deadline_us.
+
+    low_milli: falling below it is the moment to ask for more; 0 while there is no use in asking. A plain class, because
+    every decision assigns to a field.
+    """
+
+    __slots__ = (
+        "_ask",
+        "_debt_sent_milli",
+        "_filled_milli",
+        "_limit",
+        "_size",
+        "_version",
+        "bound_milli",
+        "deadline_us",
+        "debt_milli",
+        "denied_milli",
+        "deny_until_us",
+        "expires_us",
+        "fallback",
+        "key",
+        "left_milli",
+        "low_milli",
+        "need_milli",
+        "refund_milli",
+        "seen_us",
+        "sent_us",
+        "seq",
+        "state",
+    )
+
+    def __init__(self, key: str, limit: Limit, version: int) -> None:
+        self.key = key
+        self._limit, self._version = limit, version
+        self.left_milli = self.bound_milli = self._filled_milli = self.low_milli = 0
+        self.deadline_us = self.sent_us = 0
+        self.deny_until_us = self.denied_milli = 0
+        self.need_milli = 0  # the dearest cost that somebody waits for
+        self.refund_milli = self.debt_milli = self._debt_sent_milli = 0
+        self.seen_us = self.expires_us = 0
+        self.seq = 0
+        self._size = _FIRST_SIZE
+        self._ask: Ask | None = None
+        self.fallback: Bucket | None = None
+        self.state: State | None = None
+
+    @property
+    def limit(self) -> Limit:
+        """The limit it is under."""
+        return self._limit
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether an ask is on its way."""
+        return self._ask is not None
+
+    @property
+    def terms(self) -> Terms:
+        """The bucket's terms, and what this node knows of its state."""
+        terms = terms_of(self._limit, self._version)
+        return Terms(terms.version, terms.amount, terms.period_us, terms.burst, self.seen_us, self.expires_us)
+
+    def retune(self, limit: Limit, version: int) -> None:
+        """Go on under another limit. The store rescales the bucket at the next ask; a denial counts no more."""
+        if limit != self._limit:
+            self.deny_until_us = 0
+            self.fallback = None
+        self._limit, self._version = limit, version
+
+    # -- spending ------------------------------------------------------------------------------------------------
+
+    def fits(self, cost_milli: int, now_us: int) -> bool:
+        """Whether the cost can be spent now. Spending it is `left_milli -= cost`."""
+        return self.left_milli >= cost_milli and now_us < self.deadline_us
+
+    def wait_us(self, cost_milli: int, now_us: int) -> int:
+        """How long the store has denied this cost for; 0 = it has not."""
+        if now_us < self.deny_until_us and cost_milli >= self.denied_milli:
+            return self.deny_until_us - now_us
+        return 0
+
+    def give_back(self, cost_milli: int, now_us: int) -> None:
+        """Tokens that were spent come back: to this lease as far as the store has them on record, else to the store."""
+        self.lapse(now_us)
+        kept = min(cost_milli, self.bound_milli - self.left_milli)
+        self.left_milli += kept
+        self.refund_milli += cost_milli - kept
+        self.deny_until_us = 0
+
+    def lapse(self, now_us: int) -> None:
+        """What was not spent in time is not there any more (I4)."""
+        if now_us >= self.deadline_us:
+            self.left_milli = self.bound_milli = 0
+
+    # -- asking --------------------------------------------------------------------------------------------------
+
+    def ask(self, position: int, node: str, now_us: int) -> Ask:
+        """The next ask, which is in flight from now on; none may be. now_us: before it is sent."""
+        self.lapse(now_us)
+        short_milli = max(self.need_milli - self.left_milli, 0)
+        if short_milli or self.left_milli < self._filled_milli // 2:
+            self._size = min(self._size * 2, max(self._limit.burst, 1)) if self._filled_milli else self._size
+        else:
+            self._size = max(self._size // 2, 1)
+        return self._send(position, node, now_us, 0, self._size, -(-short_milli // MILLI))
+
+    def hand_back(self, position: int, node: str, now_us: int) -> Ask:
+        """An ask that returns everything unspent, and is in flight from now on."""
+        self.lapse(now_us)
+        back_milli, self.left_milli = self.left_milli, 0
+        self._size = max(self._size // 2, 1)
+        return self._send(position, node, now_us, back_milli, 0, 0)
+
+    def _send(self, position: int, node: str, now_us: int, back_milli: int, want: int, need: int) -> Ask:
+        self.seq += 1
+        self.sent_us = now_us
+        self.bound_milli = self.left_milli
+        self.low_milli = 0
+        refund_milli, self.refund_milli = self.refund_milli, 0  # never sent twice: its outcome may be unknown
+        self._debt_sent_milli = self.debt_milli  # sent until it is known to have been paid
+        ask = Ask(
+            position, node, self.seq, self.left_milli, back_milli, refund_milli, self.debt_milli, want, need, TTL_US
+        )
+        self._ask = ask
+        return ask
+
+    def answered(self, ask: Ask, grant: Grant, state: State, now_us: int) -> None:
+        """Credit what the store has granted. An answer that nobody waits for any more changes nothing."""
+        if ask is not self._ask:
+            return
+        self._ask = None
+        if grant.granted < 0:
+            return
+        self.saw(state)
+        self.lapse(now_us)
+        self.debt_milli -= self._debt_sent_milli
+        granted_milli = grant.granted * MILLI
+        left_milli = min(self.left_milli, grant.held_milli - granted_milli) + granted_milli
+        self.left_milli, self.bound_milli = left_milli, grant.held_milli
+        self.deadline_us = self.sent_us + _USED_US
+        self.lapse(now_us)
+        self._filled_milli = self.left_milli
+        self.low_milli = self.left_milli // 2 if granted_milli else 0  # an empty bucket is not asked in advance
+        self.fallback = None
+        if grant.granted < ask.need:
+            self._size = max(self._size // 2, 1)
+            self.deny_until_us = now_us + max(grant.wait_us, _LEAST_WAIT_US)
+            self.denied_milli = self.left_milli + ask.need * MILLI - (MILLI - 1)
+        else:
+            self.deny_until_us = 0
+        self.need_milli = 0
+
+    def failed(self, ask: Ask) -> None:
+        """The outcome of the ask is unknown: nothing is credited and nothing repeated; what is left may be spent."""
+        if ask is self._ask:
+            self._ask = None
+            self.need_milli = 0
+
+    def saw(self, state: State) -> None:
+        """Remember the newest state the store has shown, so that it cannot lose it unnoticed."""
+        if state.as_of_us >= self.seen_us:
+            self.seen_us, self.expires_us, self.state = state.as_of_us, state.expires_us, state
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing was spent since the last answer."""
+        return self.left_milli >= self._filled_milli
+
+    # -- while the store is away ---------------------------------------------------------------------------------
+
+    def away_fits(self, cost_milli: int, nodes: int, now_us: int) -> bool:
+        """Whether this node's share allows it while the store is away: a bucket that starts empty, at rate / nodes."""
+        return self._away(nodes, now_us).fits(cost_milli, now_us)
+
+    def away_wait_us(self, cost_milli: int, nodes: int, now_us: int) -> int:
+        """How long this node's own share takes to allow it; -1 = a full one cannot."""
+        return self._away(nodes, now_us).wait_us(cost_milli, now_us)
+
+    def away_debit(self, cost_milli: int) -> None:
+        """Spend of this node's own share. The store is told when it is back, before it grants anything."""
+        if self.fallback is not None:
+            self.fallback.debit(cost_milli)
+            self.debt_milli += cost_milli
+
+    def _away(self, nodes: int, now_us: int) -> Bucket:
+        if self.fallback is None:
+            rate = self._limit.rate
+            slow = Rate(rate.amount, rate.period_us * nodes, rate.text)
+            self.fallback = Bucket(slow, max(self._limit.burst // nodes, 1))
+            self.fallback.level, self.fallback.as_of_us = 0, now_us
+        return self.fallback

@@ -1,0 +1,84 @@
+"""The sessions a limiter knows: each has one path, found again by name, so that reconnecting refills nothing.
+
+Account and session names must be those of the configuration and of clients that proved who they are. A session is known
+while anybody holds its path, and after that while there is room. Pure.
+"""
+
+from itertools import islice
+from typing import Any
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from limits.bucket import Bucket
+from limits.penalty import Standing
+
+MAX_KEPT = 16_384  # sessions remembered after they have left, about 2 KiB each
+_LOOKED_AT = 8
+
+
+class Counts:
+    """Decisions on one bucket name since the start. shadow_refused: admitted, but not if shadow limits were real."""
+
+    __slots__ = ("admitted", "refused", "shadow_refused")
+
+    def __init__(self) -> None:
+        self.admitted = 0
+        self.refused = 0
+        self.shadow_refused = 0
+
+
+class Path(msgspec.Struct, weakref=True, eq=False):
+    """One session's way through the buckets. own: the session's buckets, which outlive changes of policy.
+
+    standing: of its account, on the penalty ladder. routes: the limiter's, by bucket name; per_instrument: the same for
+    orders in one instrument, by its number; both are resolved anew when generation is not the limiter's.
+    """
+
+    account: str
+    session: str
+    standing: Standing
+    own: dict[str, Bucket]
+    routes: dict[str, Any]
+    per_instrument: dict[int, Any]
+    tickets: dict[Any, Any]
+    generation: int = 0
+
+
+class Paths:
+    """The paths of all sessions, by (account, session); at most `max_kept` of those that nobody holds."""
+
+    def __init__(self, max_kept: int = MAX_KEPT) -> None:
+        self._max_kept = max_kept
+        self._paths: WeakValueDictionary[tuple[str, str], Path] = WeakValueDictionary()
+        self._kept: dict[tuple[str, str], Path] = {}
+        self._standings: dict[str, Standing] = {}
+
+    def __len__(self) -> int:
+        """Sessions that are known: those that are held, and those kept after they left."""
+        return len(self._paths)
+
+    def open(self, account: str, session: str) -> Path:
+        """The path of one session: the very same one while it is remembered."""
+        key = (account, session)
+        path = self._paths.get(key)
+        if path is None:
+            standing = self._standings.setdefault(account, Standing())
+            path = self._paths[key] = Path(account, session, standing, {}, {}, {}, {})
+        self._kept.pop(key, None)
+        self._kept[key] = path  # last in line to be forgotten
+        if len(self._kept) > self._max_kept:
+            self._forget_one()
+        return path
+
+    def _forget_one(self) -> None:
+        """Stop holding one path: of those opened longest ago, the one that is full first and so loses least.
+
+        It stays findable while somebody still holds it. Looking at a few keeps every logon cheap.
+        """
+        del self._kept[min(islice(self._kept, _LOOKED_AT), key=lambda key: _full_at_us(self._kept[key]))]
+
+
+def _full_at_us(path: Path) -> int:
+    """When the path's own buckets are all full again, if nothing more is taken."""
+    return max((bucket.as_of_us + bucket.full_in_us(bucket.as_of_us) for bucket in path.own.values()), default=0)

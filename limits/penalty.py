@@ -1,0 +1,52 @@
+"""The ladder for those who go on after a refusal: refused, then cooling down, then disconnected.
+
+`strikes` refusals in `window_s` earn a cool-down in which only cancels pass; refusals at more than `hard_factor` times
+the rate of the limit end the connection. Both are counted with buckets, so memory is bounded and time is exact. Cancels
+and logons never add a strike. One account's standing is each node's own count. Pure.
+"""
+
+from limits.bucket import Bucket, Rate
+from limits.policy import Limit, Penalty
+
+EXEMPT = frozenset(("cancels", "logons"))
+"""Buckets that are never cooled down and whose refusals are never punished."""
+
+
+class Standing:
+    """One account's place on the ladder. cooling_until_us: before it, only EXEMPT buckets are open."""
+
+    __slots__ = ("_hard", "_penalty", "_strikes", "cooling_until_us")
+
+    def __init__(self) -> None:
+        self.cooling_until_us = 0
+        self._penalty: Penalty | None = None
+        self._strikes: Bucket | None = None
+        self._hard: dict[str, Bucket] = {}
+
+    def refused(self, name: str, limit: Limit, penalty: Penalty, now_us: int) -> str:
+        """Count one refusal of `name` under `limit`; "", "cooling_down" or "disconnect" is what it leads to."""
+        if name in EXEMPT:
+            return ""
+        if self._penalty != penalty or self._strikes is None:
+            self._penalty, self._hard = penalty, {}
+            self._strikes = Bucket(Rate(penalty.strikes, penalty.window_s * 1_000_000, ""), penalty.strikes)
+        if self._is_abuse(name, limit, penalty, now_us):
+            return "disconnect"
+        if now_us < self.cooling_until_us:
+            return "cooling_down"
+        if self._strikes.fits(1000, now_us):
+            self._strikes.debit(1000)
+            return ""
+        self.cooling_until_us = now_us + penalty.cooldown_s * 1_000_000
+        return "cooling_down"
+
+    def _is_abuse(self, name: str, limit: Limit, penalty: Penalty, now_us: int) -> bool:
+        rate = Rate(limit.rate.amount * penalty.hard_factor, limit.rate.period_us, "")
+        bucket = self._hard.get(name)
+        if bucket is None:
+            bucket = self._hard[name] = Bucket(rate, limit.burst * penalty.hard_factor)
+        bucket.retune(rate, limit.burst * penalty.hard_factor, now_us)
+        if bucket.fits(1000, now_us):
+            bucket.debit(1000)
+            return False
+        return True

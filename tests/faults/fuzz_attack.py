@@ -1,0 +1,95 @@
+"""The attackers' process: carries out one wave after the other as its parent tells it, and reports what came of each.
+
+It is a process of its own, and nice to the others, so that what the healthy sessions measure is the gateway and not the
+noise beside them. One line of JSON in is one wave, one line out its tally; the end of its input ends it.
+"""
+
+import asyncio
+import os
+import random
+import sys
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+import uvloop
+
+from tests.faults import fuzz_fix, fuzz_ws
+from tests.faults.fuzz_replies import FixReplies, WsReplies
+from tests.faults.fuzz_wire import Plan, Tally, Target, attack
+
+MIXED = "mixed"  # each attacker of the wave draws its own kind
+ACCOUNTS = tuple(f"M{n}" for n in range(1, 9))  # whose keys the attackers hold
+PLAIN = (
+    fuzz_fix.Identity("P42", "FIX.4.2", key=False),
+    fuzz_fix.Identity("P44", "FIX.4.4", key=False),
+    fuzz_fix.Identity("P50", "FIXT.1.1", key=False),
+)
+_FIX_SESSIONS = (*(fuzz_fix.Identity(name) for name in ACCOUNTS), *PLAIN)
+_ONE_ATTACK_S = 4.0
+_NICE = 10
+
+Door = Literal["fix", "ws"]
+
+
+class Wave(msgspec.Struct, frozen=True):
+    """`width` attackers at a time, one kind of attack, for `seconds`."""
+
+    seed: int
+    number: int
+    door: Door
+    kind: str
+    width: int
+    seconds: float
+    port: int
+    epoch: str = ""
+
+
+def plan(wave: Wave, index: int) -> Plan:
+    """What attacker `index` of the wave does: the same for the same arguments, but for the time in it."""
+    rng = random.Random(f"{wave.seed}/{wave.number}/{index}")
+    slot = index % wave.width
+    kinds: dict[str, Callable[..., Plan]] = {**(fuzz_fix.KINDS if wave.door == "fix" else fuzz_ws.KINDS)}
+    kind = kinds[rng.choice(sorted(kinds)) if wave.kind == MIXED else wave.kind]
+    if wave.door == "fix":
+        return kind(fuzz_fix.Caller(rng, _FIX_SESSIONS[(wave.number + slot) % len(_FIX_SESSIONS)]))
+    account = ACCOUNTS[(wave.number + slot) % len(ACCOUNTS)]
+    return kind(fuzz_ws.Caller(rng, fuzz_ws.Identity.of(account), wave.epoch))
+
+
+def target(wave: Wave, index: int) -> Target:
+    """Half of the attackers share one address, the others come from everywhere."""
+    source = f"127.1.{index // 250 % 250}.{1 + index % 250}" if index % 2 else "127.0.0.2"
+    judge = FixReplies if wave.door == "fix" else WsReplies
+    return Target(wave.port, source, judge, f"{wave.door} {wave.kind}, wave {wave.number}, attacker {index}")
+
+
+async def carry_out(wave: Wave) -> Tally:
+    """Run the wave to its end."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + wave.seconds
+    tally = Tally()
+
+    async def worker(index: int) -> None:
+        while (left := until - clock()) > 0:
+            await attack(plan(wave, index), target(wave, index), tally, min(left + 0.1, _ONE_ATTACK_S))
+            index += wave.width
+
+    await asyncio.gather(*(worker(slot) for slot in range(wave.width)))
+    return tally
+
+
+async def _main() -> None:
+    loop = asyncio.get_running_loop()
+    stdin = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    decode, encode = msgspec.json.Decoder(Wave).decode, msgspec.json.Encoder().encode
+    while line := await stdin.readline():
+        tally = await carry_out(decode(line))
+        sys.stdout.buffer.write(encode(tally) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    os.nice(_NICE)
+    uvloop.run(_main())

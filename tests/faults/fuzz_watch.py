@@ -1,0 +1,284 @@
+"""What must hold while the gateway is attacked: two healthy sessions are served, and the process stays what it was.
+
+`Trader`s send an order, wait for its answer, cancel it, and note how long each answer took. `Watch` looks at the process
+from outside (/proc, /livez, /metrics, standard error) every 200 ms. Whatever must not be is a violation.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import IO
+
+import orjson
+
+from gateway.client import fix, ws
+from gateway.client.fix import Fields, FixClient
+from gateway.client.ws import WsClient
+from tests.support.desks import ws_url
+from tests.support.server import seed_of
+
+LOOK_S = 0.2
+MAX_VIOLATIONS = 50
+_BETWEEN_ORDERS_S = 0.01
+_SAMPLE = re.compile(r"^(penstock_\w+?)(?:_total)?(\{[^}]*\})? (\S+)$", re.MULTILINE)
+# An Ed25519 signature in base64, or 32 bytes in hex: nothing of that kind has any business in a log.
+_SECRET = re.compile(rb"[A-Za-z0-9+/]{86}==|(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class Violations:
+    """What should not have happened, the first of each sort with its text."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.texts: list[str] = []
+        self.where = "quiet"  # the wave that is under way
+
+    def add(self, text: str) -> None:
+        """Note one violation; it is told with the wave that it happened in."""
+        self.count += 1
+        if len(self.texts) < MAX_VIOLATIONS:
+            self.texts.append(f"[{self.where}] {text[:2_000]}")
+
+
+class Latencies:
+    """How long answers took, in seconds, for one stretch of time."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def quantile_ms(self, q: float) -> float:
+        """The time in ms that a share `q` of the answers did not exceed; nan when there were none."""
+        if not self.seconds:
+            return float("nan")
+        ordered = sorted(self.seconds)
+        return 1_000 * ordered[min(int(q * len(ordered)), len(ordered) - 1)]
+
+
+class Trader:
+    """A healthy session: one order at a time, far from the others' market, each answered and cancelled again."""
+
+    def __init__(self, name: str, violations: Violations, patience_s: float) -> None:
+        self.name = name
+        self.latencies = Latencies()
+        self.orders = 0
+        self._violations = violations
+        self._patience_s = patience_s
+
+    async def trade(self, ask: Callable[[str], Awaitable[str]], cancel: Callable[[str], Awaitable[str]]) -> None:
+        """Until cancelled. `ask` and `cancel` end with "" when the answer was the one hoped for, else with its text."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            self.orders += 1
+            name = f"{self.name}-{self.orders}"
+            for act in (ask, cancel):
+                began = clock()
+                try:
+                    async with asyncio.timeout(self._patience_s):
+                        complaint = await act(name)
+                except TimeoutError:
+                    self._violations.add(f"{self.name}: no answer in {self._patience_s} s")
+                except ConnectionError as error:
+                    self._violations.add(f"{self.name}: lost its connection: {error}")
+                    return
+                else:
+                    self.latencies.seconds.append(clock() - began)
+                    if complaint:
+                        self._violations.add(f"{self.name}: {complaint}")
+            await asyncio.sleep(_BETWEEN_ORDERS_S)
+
+
+class FixTrader(Trader):
+    """A healthy FIX session of account ALPHA."""
+
+    def __init__(self, violations: Violations, patience_s: float) -> None:
+        super().__init__("healthy-fix", violations, patience_s)
+        self.client = FixClient(fix.Identity("ALPHA", "key-ALPHA", seed_of("ALPHA")), self._hear)
+        self._awaited: dict[str, asyncio.Future[Fields]] = {}
+
+    def _hear(self, _: str, fields: Fields) -> None:
+        waiting = self._awaited.pop(fields.get(11, ""), None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(fields)
+
+    async def run(self, port: int) -> None:
+        """Log on and trade until cancelled."""
+        await self.client.logon("127.0.0.1", port, reset=True)
+        try:
+            await self.trade(self._place, self._cancel)
+        finally:
+            with contextlib.suppress(ConnectionError):
+                await self.client.logout()
+
+    async def _place(self, name: str) -> str:
+        return await self._ask(name, "0", lambda: self.client.place(name, "ETH-USDT", "1", "1", "10.00"))
+
+    async def _cancel(self, name: str) -> str:
+        cancel = f"{name}-c"
+        return await self._ask(cancel, "4", lambda: self.client.cancel(cancel, name, "ETH-USDT", "1"))
+
+    async def _ask(self, name: str, exec_type: str, send: Callable[[], object]) -> str:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Fields] = loop.create_future()
+        self._awaited[name] = answer
+        gone = loop.create_task(self.client.closed.wait())
+        try:
+            send()
+            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            self._awaited.pop(name, None)
+        if not answer.done():
+            raise ConnectionError(self.client.logout_text or "closed by the gateway")
+        fields = answer.result()
+        return "" if fields.get(150) == exec_type else f"refused: {fields}"
+
+
+class WsTrader(Trader):
+    """A healthy WebSocket session of account BETA."""
+
+    def __init__(self, violations: Violations, patience_s: float) -> None:
+        super().__init__("healthy-ws", violations, patience_s)
+        self.client = WsClient(ws.Identity("key-BETA", seed_of("BETA")))
+
+    async def run(self, port: int) -> None:
+        """Log on and trade until cancelled."""
+        await self.client.logon(ws_url(port))
+        try:
+            await self.trade(self._place, self._cancel)
+        finally:
+            await self.client.logout()
+
+    async def _place(self, name: str) -> str:
+        order = {"symbol": "ETH-USDT", "side": "buy", "type": "limit", "price": "10.00", "qty": "1", "cl_ord_id": name}
+        return await self._call("order.place", order)
+
+    async def _cancel(self, name: str) -> str:
+        return await self._call("order.cancel", {"symbol": "ETH-USDT", "orig_cl_ord_id": name})
+
+    async def _call(self, method: str, params: dict[str, object]) -> str:
+        try:
+            await self.client.call(method, params)
+        except ws.Refused as refused:
+            return f"refused: {refused}"
+        return ""
+
+
+class LogReader:
+    """Reads the gateway's standard error on a thread of its own, so that it is never stuck, and judges each line."""
+
+    def __init__(self, stream: IO[bytes], violations: Violations) -> None:
+        self.lines = 0
+        self.events: Counter[str] = Counter()
+        self._stream = stream
+        self._violations = violations
+        self._thread = threading.Thread(target=self._run, name="log-reader", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        for line in self._stream:
+            self.lines += 1
+            self._judge(line)
+
+    def _judge(self, line: bytes) -> None:
+        if _SECRET.search(line):
+            self._violations.add(f"a secret in the log: {line.decode(errors='replace')}")
+        try:
+            event = str(orjson.loads(line)["event"])
+        except (ValueError, KeyError, TypeError):
+            event = "no JSON"
+        self.events[event] += 1
+        if event in {"session.failed", "gateway.failed", "no JSON"} or b"Traceback" in line:
+            self._violations.add(f"the log says: {line.decode(errors='replace')}")
+
+    def join(self) -> None:
+        """Wait for the rest, once the process has ended."""
+        self._thread.join(5)
+
+
+class Process:
+    """The gateway's process, seen from outside."""
+
+    def __init__(self, pid: int) -> None:
+        self._proc = Path(f"/proc/{pid}")
+
+    def rss_bytes(self) -> int:
+        """Resident memory now."""
+        return int((self._proc / "statm").read_text().split()[1]) * _PAGE_BYTES
+
+    def fds(self) -> int:
+        """Open file descriptors now."""
+        return len(os.listdir(self._proc / "fd"))
+
+    def cpu_s(self) -> float:
+        """Processor time used since its start."""
+        fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+class Watch:
+    """Looks at the process and its operators' door every 200 ms."""
+
+    def __init__(self, pid: int, admin_port: int, violations: Violations, patience_s: float) -> None:
+        self.process = Process(pid)
+        self.metrics: dict[str, float] = {}
+        self.peak_rss_bytes = 0
+        self.peak_connections = 0
+        self.late_s = 0.0  # how late this process itself ran at worst: what it measures is no better than that
+        self.admin = Latencies()
+        self._port = admin_port
+        self._violations = violations
+        self._patience_s = patience_s
+
+    async def run(self) -> None:
+        """Until cancelled, or until the process is gone."""
+        while True:
+            try:
+                await self.look()
+            except FileNotFoundError:
+                self._violations.add("the process is gone")
+                return
+            due = asyncio.get_running_loop().time() + LOOK_S
+            await asyncio.sleep(LOOK_S)
+            self.late_s = max(self.late_s, asyncio.get_running_loop().time() - due)
+
+    async def look(self) -> None:
+        """One look. Raises FileNotFoundError: there is no such process."""
+        self.peak_rss_bytes = max(self.peak_rss_bytes, self.process.rss_bytes())
+        began = asyncio.get_running_loop().time()
+        for path in ("/livez", "/metrics"):
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    body = await self._get(path)
+            except (TimeoutError, ConnectionError, ValueError) as error:
+                self._violations.add(f"{path} does not answer: {error!r}")
+                return
+        self.admin.seconds.append(asyncio.get_running_loop().time() - began)
+        self.metrics = {name + labels: float(value) for name, labels, value in _SAMPLE.findall(body)}
+        self.peak_connections = max(self.peak_connections, int(self.total("penstock_connections")))
+
+    async def _get(self, path: str) -> str:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+        finally:
+            writer.close()
+        if " 200 " not in head[:16]:
+            raise ValueError(head[:100])
+        return body
+
+    def total(self, name: str) -> float:
+        """Sum of a metric over its labels."""
+        return sum(value for key, value in self.metrics.items() if key == name or key.startswith(name + "{"))
+
+    def by_label(self, name: str) -> dict[str, int]:
+        """A metric by its labels, zeros left out."""
+        rows = {key[len(name) :]: int(value) for key, value in self.metrics.items() if key.startswith(name + "{")}
+        return {re.sub(r'[{}"]|door=|reason=|cause=', "", key): value for key, value in rows.items() if value}

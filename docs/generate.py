@@ -256,10 +256,17 @@ def _pairs(table: dict[str, str]) -> list[tuple[str, str]]:
 def websocket_messages() -> str:
     """Params and result of every method, and the data of every event."""
     parts: list[str] = []
+    shown: dict[type, str] = {}
     for method, params in schema.METHODS.items():
         parts.append(f"### {_code(method)}\n\n{_fields_table('Param', params)}\n")
-        if method in results.RESULTS:
-            parts.append(f"{_fields_table('Result', results.RESULTS[method])}\n")
+        result = results.RESULTS.get(method)
+        if result is None:
+            continue
+        first = shown.setdefault(result, method)
+        if first == method:
+            parts.append(f"{_fields_table('Result', result)}\n")
+        else:
+            parts.append(f"Result: that of [{_code(first)}](#{_anchor(first)}).\n\n")
     parts.append("## Events\n\n")
     for name, data in results.EVENTS.items():
         parts.append(f"### {_code(name)}\n\n{_sentence(data.__doc__)}\n\n{_fields_table('Data', data)}\n")
@@ -286,6 +293,10 @@ _PARTS: tuple[type[msgspec.Struct], ...] = (
     results.InstrumentRow,
     results.ResumeResult,
 )
+
+
+def _anchor(heading: str) -> str:
+    return heading.replace(".", "")
 
 
 def _fields_table(title: str, struct: type[msgspec.Struct]) -> str:

@@ -178,11 +178,16 @@ class FixSpeaker:
             house.road.decline(session, kind, message, command, now_ns)
         elif isinstance(command, Fault):
             self.machine.reject(message.seq_num, kind, command, now_ns)
-        elif message.poss_dup and not command.deadline and now_ns - message.sending_time_ns > RESENT_MAX_AGE_NS:
+        elif message.poss_dup and kind in ("D", "G") and self._is_stale(message, now_ns):
             stale = Refusal(errors.EXPIRED_ON_ARRIVAL, "resent, and too old to act on")
             house.road.decline(session, kind, message, stale, now_ns)
         else:
             house.road.submit(session, command, kind, message, message.size_bytes, now_ns, trace)
+
+    def _is_stale(self, message: events.AppMessage, now_ns: int) -> bool:
+        """Whether a resent order without a window of its own is too old to act on."""
+        has_window = tags.RECV_WINDOW in message.fields or self._recv_window_ms
+        return not has_window and now_ns - message.sending_time_ns > RESENT_MAX_AGE_NS
 
     def _on_logged_on(self, event: events.LoggedOn, now_ns: int) -> None:
         self.session.connected = True

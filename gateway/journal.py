@@ -45,7 +45,7 @@ class JournalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Journal:
-    """A journal on disk. Opening it reads it back: see `recovery`. It belongs to one thread; `notify` alone runs in another."""
+    """A journal on disk. Opening it reads it back: see `recovery`. One thread uses it; `notify` is called in another."""
 
     def __init__(
         self,

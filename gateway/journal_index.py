@@ -20,28 +20,31 @@ _SLICE_NUMBERS = 256
 class _Run:
     """Numbers first, first + 1, ...: the offset of each in one segment, 0 = not kept."""
 
-    __slots__ = ("end", "first", "messages", "offsets", "segment", "size_bytes")
+    __slots__ = ("end", "first", "offsets", "segment", "size_bytes")
 
     def __init__(self, segment: int, first: int) -> None:
         self.segment = segment
         self.first = first
         self.end = first
         self.offsets = array("I")
-        self.messages = 0
         self.size_bytes = 0
 
 
 class SessionIndex:
-    """The kept messages of one session, rising by number."""
+    """The kept messages of one session, rising by number. `end`: one past the highest number ever kept, or 0."""
 
-    __slots__ = ("_run", "_runs", "end", "messages", "size_bytes")
+    __slots__ = ("_before_bytes", "_before_numbers", "_run", "_runs", "end")
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Nothing is kept."""
         self._runs: list[_Run] = []
         self._run = _Run(-1, 0)  # the last of them
-        self.end = 0  # one past the highest number kept
-        self.messages = 0
-        self.size_bytes = 0
+        self._before_numbers = 0  # in all others
+        self._before_bytes = 0
+        self.end = 0
 
     def add(self, seq_num: int, segment: int, offset: int, size_bytes: int) -> None:
         """Message `seq_num` lies at `offset` of `segment`.
@@ -53,17 +56,8 @@ class SessionIndex:
         if seq_num != run.end or segment != run.segment:
             run = self._run_for(seq_num, segment)
         run.offsets.append(offset)
-        run.messages += 1
         run.size_bytes += size_bytes
         run.end = self.end = seq_num + 1
-        self.messages += 1
-        self.size_bytes += size_bytes
-
-    def clear(self) -> None:
-        """Nothing is kept."""
-        self._runs = []
-        self._run = _Run(-1, 0)
-        self.end = self.messages = self.size_bytes = 0
 
     def slices(self, begin: int, end: int) -> Iterator[tuple[int, int, "array[int]"]]:
         """What is kept of begin..end, as (segment, first number, offsets). Each is looked up only when asked for."""
@@ -81,26 +75,29 @@ class SessionIndex:
                 yield run.segment, begin, run.offsets[begin - run.first : stop - run.first]
             begin = max(stop, begin)
 
-    def needs(self, segment: int, min_messages: int, min_bytes: int) -> bool:
-        """Whether without `segment`, the oldest, fewer than both `min_messages` and `min_bytes` would be kept."""
-        messages, size_bytes = self.messages, self.size_bytes
+    def needs(self, segment: int, min_numbers: int, min_bytes: int) -> bool:
+        """Whether without `segment`, the oldest, less than both `min_numbers` and `min_bytes` would be kept."""
+        last = self._run
+        numbers, size_bytes = self._before_numbers + len(last.offsets), self._before_bytes + last.size_bytes
+        holds_any = False
         for run in self._runs:
             if run.segment > segment:
                 break
-            messages -= run.messages
+            holds_any = True
+            numbers -= len(run.offsets)
             size_bytes -= run.size_bytes
-        return messages < self.messages and messages < min_messages and size_bytes < min_bytes
+        return holds_any and numbers < min_numbers and size_bytes < min_bytes
 
     def drop(self, segment: int) -> None:
-        """Forget what lies in `segment` and before it."""
-        kept = 0
-        for run in self._runs:
-            if run.segment > segment:
-                break
-            self.messages -= run.messages
-            self.size_bytes -= run.size_bytes
-            kept += 1
-        del self._runs[:kept]
+        """Forget what lies in `segment` and before it; the segment that is being written is never among them."""
+        runs = self._runs
+        while runs and runs[0].segment <= segment:
+            run = runs.pop(0)
+            if run is self._run:
+                self._run = _Run(-1, 0)
+            else:
+                self._before_numbers -= len(run.offsets)
+                self._before_bytes -= run.size_bytes
 
     def _run_for(self, seq_num: int, segment: int) -> _Run:
         """The run that `seq_num` is appended to next."""
@@ -110,6 +107,8 @@ class SessionIndex:
         if segment == run.segment and seq_num - run.end <= _PAD_MAX_NUMBERS:
             run.offsets.extend([0] * (seq_num - run.end))
             return run
+        self._before_numbers += len(run.offsets)
+        self._before_bytes += run.size_bytes
         self._run = run = _Run(segment, seq_num)
         self._runs.append(run)
         return run

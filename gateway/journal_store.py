@@ -58,11 +58,6 @@ class JournalStore:
             self._is_dirty = True
             self._dirty.append(self)
 
-    @property
-    def messages(self) -> int:
-        """How many messages are kept."""
-        return self._index.messages
-
     def put(self, seq_num: int, message: bytes) -> None:
         """Keep the outbound application message `seq_num`, whole as sent.
 

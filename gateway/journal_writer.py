@@ -8,8 +8,9 @@ Without one the journal is "full": what still comes (cancels, their answers) has
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, cast
 from zlib import crc32
 
 import msgspec
@@ -56,7 +57,8 @@ class Writer:
         self._owner = owner
         self._synced = synced
         self._syncer: Syncer | None = None
-        self._pieces: list[bytes] = []
+        self._added: list[int | bytes] = []  # offset, head, body of each record: one list is cheapest to add to
+        self._unwritten = b""  # what a full disk did not take
         self._written = 0  # bytes of the current segment
         self._capacity = 0  # where a record must end, with room left for the MARK of `close`
         self._salt = 0
@@ -109,7 +111,7 @@ class Writer:
         if self.offset + size > self._capacity:
             self._turn(size)
         offset = self.offset
-        self._pieces += (CRC.pack(crc32(body, crc32(head, self._salt + offset & 0xFFFFFFFF))), head, body)
+        self._added += (offset, head, body)
         self.offset = offset + size
         return offset
 
@@ -118,7 +120,7 @@ class Writer:
         if self.state == "failed":
             self._raise_failure()
         syncer = self._syncer
-        if syncer is not None and self._pieces and syncer.durable > self._marked:
+        if syncer is not None and self._added and syncer.durable > self._marked:
             self._marked = syncer.durable
             self.append(MARK, 0, U64.pack(self._marked))
         if self._spare is None or self._is_stuck:
@@ -134,11 +136,11 @@ class Writer:
         Raises:
             JournalFailed: the disk refused for another reason.
         """
-        if not self._pieces:
+        if not self._added and not self._is_stuck:
             return
         if self._failure is not None:
             raise self._failure
-        data = b"".join(self._pieces)
+        data = self._unwritten + self._take_added()
         try:
             done = write_at(self.segment.fd, data, self._written)
         except OSError as error:
@@ -146,7 +148,7 @@ class Writer:
         self._written += done
         # Only where posix_fallocate promised room that the filesystem does not have (compressed, copy on write):
         self._is_stuck = done < len(data)
-        self._pieces = [data[done:]] if self._is_stuck else []
+        self._unwritten = data[done:]
 
     def read(self, number: int, offsets: Iterable[int]) -> Iterator[tuple[int, bytes]]:
         """Session and body of the records at these offsets of a segment; nothing when it was dropped.
@@ -206,6 +208,15 @@ class Writer:
 
     # -- from segment to segment ---------------------------------------------------------------------------------
 
+    def _take_added(self) -> bytes:
+        """The bytes of the records added, each with its CRC: all at once, in C, a third cheaper than one by one."""
+        added, self._added = self._added, []
+        heads = cast(list[bytes], added[1::3])
+        bodies = cast(list[bytes], added[2::3])
+        salts = [self._salt + offset & 0xFFFFFFFF for offset in cast(list[int], added[::3])]
+        crcs = map(CRC.pack, map(crc32, bodies, map(crc32, heads, salts)))
+        return b"".join(chain.from_iterable(zip(crcs, heads, bodies, strict=True)))
+
     def _turn(self, size_bytes: int) -> None:
         """Begin the next segment, with room for a record of `size_bytes`."""
         self.flush()
@@ -234,7 +245,7 @@ class Writer:
         except OSError as error:
             self._fail(f"no room for a record of {size_bytes} bytes", error)
         self._salt, self._capacity, self._written = header.salt, capacity - _MARK_BYTES, 0
-        self._pieces = [header.pack()]
+        self._unwritten, self._is_stuck = header.pack(), True
         self.offset = SEGMENT_HEADER_BYTES
         for kind, session, body in checkpoint:
             self.append(kind, session, body)

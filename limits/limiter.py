@@ -17,7 +17,8 @@ class Decision(msgspec.Struct, frozen=True):
     """The answer to one `take`. When not allowed: which bucket binds and when it will do.
 
     wait_us: exact time until the same cost fits; -1 = never (dearer than the burst). name, scope: the binding bucket.
-    pending: tokens are being fetched: ask again when the limiter says so; nothing was debited.
+    pending: tokens are being fetched: ask again when the limiter says so; nothing was debited. penalty: the refusal is,
+    or leads to, "cooling_down" (for wait_us only EXEMPT buckets are open) or "disconnect".
     """
 
     allowed: bool
@@ -27,9 +28,11 @@ class Decision(msgspec.Struct, frozen=True):
     burst: int = 0
     rate: float = 0.0  # tokens per second, for people; decisions never use it
     pending: bool = False
+    penalty: str = ""
 
 
 ALLOWED = Decision(True)
+PENDING = Decision(False, pending=True)
 
 
 class BucketView(msgspec.Struct, frozen=True):
@@ -50,7 +53,7 @@ class Path(Protocol):
 
 
 class Limiter(Protocol):
-    """Token buckets over the levels account > session for the classes `orders cancels queries msgs logons`."""
+    """Token buckets for `orders cancels queries msgs logons`, over the levels venue > account > instrument > session."""
 
     @property
     def policy(self) -> Policy:
@@ -61,11 +64,14 @@ class Limiter(Protocol):
         """The path of one session. Session-level buckets are kept by name, so reconnecting does not refill them."""
         ...
 
-    def take(self, path: Path, name: str, cost_milli: int, now_ns: int) -> Decision:
-        """Debit `cost_milli` from `name` on every level of `path`, or nothing at all. `ALLOWED` itself when it fits."""
+    def take(self, path: Path, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Decision:
+        """Debit `cost_milli` from `name` on every level of `path`, or nothing at all. `ALLOWED` itself when it fits.
+
+        instrument: of an order; 0 = of none. A `pending` answer: ask the same again when the limiter is ready.
+        """
         ...
 
-    def give_back(self, path: Path, name: str, cost_milli: int, now_ns: int) -> None:
+    def give_back(self, path: Path, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> None:
         """Return what an earlier `take` debited (the action was not carried out because of us); clamped at full."""
         ...
 

@@ -4,30 +4,16 @@ Buckets are found once, when a session's path is opened or the policy has change
 A decision of two levels costs about half a microsecond (tests/bench/limits_take.py); keep it free of lookups by text.
 """
 
-from collections.abc import Mapping
-from itertools import islice
 from typing import Any
-from weakref import WeakValueDictionary
 
 import msgspec
 
-from limits.bucket import NEVER, Bucket
+from limits.bucket import Bucket
 from limits.limiter import ALLOWED, BucketView, Decision
-from limits.policy import SCOPES, Limit, Policy
-
-_MAX_KEPT = 16_384  # sessions remembered after they have left, about 2 KiB each
-_LOOKED_AT = 8
-
-
-class Counts:
-    """Decisions on one bucket name since the start. shadow_refused: admitted, but not if shadow limits were real."""
-
-    __slots__ = ("admitted", "refused", "shadow_refused")
-
-    def __init__(self) -> None:
-        self.admitted = 0
-        self.refused = 0
-        self.shadow_refused = 0
+from limits.paths import MAX_KEPT, Counts, Path, Paths
+from limits.penalty import EXEMPT
+from limits.policy import PER_INSTRUMENT, SCOPES, WIDTH, Limit, Policy
+from limits.refusal import longest_of, punished
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -45,34 +31,22 @@ class Route(msgspec.Struct, frozen=True):
     levels: tuple[Level, ...]
     binding: tuple[Bucket, ...]
     shadow: tuple[Bucket, ...]
-
-
-class Path(msgspec.Struct, weakref=True, eq=False):
-    """The buckets of one session: its `own`, and the `shared` ones of its account. Both outlive changes of policy."""
-
-    account: str
-    session: str
-    own: dict[str, Bucket]
-    shared: dict[str, Bucket]
-    routes: Mapping[str, Route]
-    generation: int = 0
+    instrument_limit: Limit | None = None
 
 
 class LocalLimiter:
     """The `limits.limiter.Limiter` of one process: buckets in memory, under a policy that may be swapped at any time.
 
-    Account and session names must be those of the configuration and of clients that proved who they are: an account's
-    buckets stay for good, a session's stay while anybody holds its path, and after that while there is room.
+    An account's buckets stay for good, a session's as long as `Paths` remembers it.
     """
 
-    def __init__(self, policy: Policy, max_kept: int = _MAX_KEPT) -> None:
+    def __init__(self, policy: Policy, max_kept: int = MAX_KEPT) -> None:
         self._policy = policy
         self._generation = 1
         self._since_us = 0
-        self._max_kept = max_kept
+        self._venue: dict[str, Bucket] = {}
         self._accounts: dict[str, dict[str, Bucket]] = {}
-        self._paths: WeakValueDictionary[tuple[str, str], Path] = WeakValueDictionary()
-        self._kept: dict[tuple[str, str], Path] = {}
+        self._paths = Paths(max_kept)
         self.counts = {name: Counts() for name in SCOPES}
 
     @property
@@ -93,30 +67,27 @@ class LocalLimiter:
 
     def open(self, account: str, session: str) -> Path:
         """The path of one session: the very same one while it is remembered, so that reconnecting refills nothing."""
-        key = (account, session)
-        path = self._paths.get(key)
-        if path is None:
-            shared = self._accounts.setdefault(account, {})
-            path = self._paths[key] = Path(account, session, {}, shared, {})
-            self._retune(path)
-        self._kept.pop(key, None)
-        self._kept[key] = path  # last in line to be forgotten
-        if len(self._kept) > self._max_kept:
-            self._forget_one()
+        path = self._paths.open(account, session)
+        if path.generation != self._generation:
+            self._resolve(path)
         return path
 
-    def take(self, path: Any, name: str, cost_milli: int, now_ns: int) -> Decision:
+    def take(self, path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Decision:
         """Debit `cost_milli` (0 or more) from `name` on every level of `path`, or nothing. `ALLOWED` when it fits.
 
         A refusal names the level that binds longest; its wait_us is exact for all of them.
         """
         if path.generation != self._generation:
-            self._retune(path)
+            self._resolve(path)
         route = path.routes[name]
+        if instrument and route.instrument_limit is not None:
+            route = path.per_instrument.get(instrument) or self._instrument_route(path, route, instrument)
         now_us = now_ns // 1000
+        if now_us < path.standing.cooling_until_us and name not in EXEMPT:
+            return self._refuse(path, route, name, cost_milli, now_us)
         for bucket in route.binding:
             if not bucket.fits(cost_milli, now_us):
-                return _refusal(route, name, cost_milli, now_us)
+                return self._refuse(path, route, name, cost_milli, now_us)
         for bucket in route.binding:
             bucket.level -= cost_milli * bucket.milli
         if route.shadow:
@@ -124,69 +95,76 @@ class LocalLimiter:
         route.counts.admitted += 1
         return ALLOWED
 
-    def give_back(self, path: Any, name: str, cost_milli: int, now_ns: int) -> None:
+    def give_back(self, path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> None:
         """Return what an earlier `take` debited; what does not fit in is lost.
 
         A shadow bucket that could not have paid gets it too: a would-be refusal may then go uncounted, nothing else.
         """
         if path.generation != self._generation:
-            self._retune(path)
-        for bucket in (*path.routes[name].binding, *path.routes[name].shadow):
+            self._resolve(path)
+        route = path.routes[name]
+        if instrument and route.instrument_limit is not None:
+            route = path.per_instrument.get(instrument) or self._instrument_route(path, route, instrument)
+        for bucket in (*route.binding, *route.shadow):
             bucket.give_back(cost_milli)
 
     def view(self, path: Any, now_ns: int, names: tuple[str, ...] = ()) -> list[BucketView]:
         """The buckets of `path` (all, or those named), widest scope first. What is off is not there."""
         if path.generation != self._generation:
-            self._retune(path)
+            self._resolve(path)
         levels = [(name, level) for name in names or SCOPES for level in path.routes[name].levels]
-        levels.sort(key=lambda pair: pair[1].scope)  # "account" before "session"
+        levels.sort(key=lambda pair: WIDTH.index(pair[1].scope))
         return [_view(name, level, now_ns // 1000) for name, level in levels]
 
-    def _retune(self, path: Path) -> None:
+    def _refuse(self, path: Path, route: Route, name: str, cost_milli: int, now_us: int) -> Decision:
+        """The no of the level that binds longest, and what going on like this leads to."""
+        route.counts.refused += 1
+        waits = [
+            (level.bucket.wait_us(cost_milli, now_us), level.scope, level.limit)
+            for level in route.levels
+            if level.limit.mode == "enforce"
+        ]
+        return punished(longest_of(name, waits), path.standing, self._policy.penalty, now_us)
+
+    def _resolve(self, path: Path) -> None:
         """Resolve the path under the policy in force. Buckets stay, even while they are off: nothing refills."""
         levels: dict[str, list[Level]] = {name: [] for name in SCOPES}
+        shared = self._accounts.setdefault(path.account, {})
+        homes = {"venue": self._venue, "account": shared, "session": path.own}
         for name, scope, limit in self._policy.levels(path.account, path.session):
-            buckets = path.own if scope == "session" else path.shared
-            bucket = buckets.get(name)
-            if bucket is None:
-                bucket = buckets[name] = Bucket(limit.rate, limit.burst)
-            bucket.retune(limit.rate, limit.burst, self._since_us)
+            bucket = self._bucket(homes[scope], name, limit)
             if limit.mode != "off":
                 levels[name].append(Level(bucket, scope, limit))
-        path.routes = {
-            name: Route(
-                self.counts[name],
-                tuple(found),
-                tuple(level.bucket for level in found if level.limit.mode == "enforce"),
-                tuple(level.bucket for level in found if level.limit.mode == "shadow"),
-            )
-            for name, found in levels.items()
-        }
+        path.routes = {name: _route(self.counts[name], found) for name, found in levels.items()}
+        path.per_instrument.clear()
+        each = self._policy.instrument_limit(path.account)
+        path.routes["orders"] = msgspec.structs.replace(path.routes["orders"], instrument_limit=each)
         path.generation = self._generation
 
-    def _forget_one(self) -> None:
-        """Stop holding one path: of those opened longest ago, the one that is full first and so loses least.
+    def _instrument_route(self, path: Path, route: Route, instrument: int) -> Route:
+        """The way of orders in one instrument: that of all orders, and the instrument's own bucket."""
+        limit = route.instrument_limit
+        assert limit is not None
+        bucket = self._bucket(self._accounts[path.account], f"{PER_INSTRUMENT}/{instrument}", limit)
+        found = _route(route.counts, [*route.levels, Level(bucket, "instrument", limit)])
+        path.per_instrument[instrument] = found
+        return found
 
-        It stays findable while somebody still holds it. Looking at a few keeps every logon cheap.
-        """
-        del self._kept[min(islice(self._kept, _LOOKED_AT), key=lambda key: _full_at_us(self._kept[key]))]
+    def _bucket(self, home: dict[str, Bucket], name: str, limit: Limit) -> Bucket:
+        bucket = home.get(name)
+        if bucket is None:
+            bucket = home[name] = Bucket(limit.rate, limit.burst)
+        bucket.retune(limit.rate, limit.burst, self._since_us)
+        return bucket
 
 
-def _full_at_us(path: Path) -> int:
-    """When the path's own buckets are all full again, if nothing more is taken."""
-    return max(bucket.as_of_us + bucket.full_in_us(bucket.as_of_us) for bucket in path.own.values())
-
-
-def _refusal(route: Route, name: str, cost_milli: int, now_us: int) -> Decision:
-    """The no of the level that binds longest; one that can never do binds for ever."""
-    route.counts.refused += 1
-    longest, binds = 0, route.levels[0]
-    for level in route.levels:
-        if level.limit.mode == "enforce":
-            wait_us = level.bucket.wait_us(cost_milli, now_us)
-            if wait_us == NEVER or (longest != NEVER and wait_us > longest):
-                longest, binds = wait_us, level
-    return Decision(False, longest, name, binds.scope, binds.limit.burst, binds.limit.rate.per_second)
+def _route(counts: Counts, levels: list[Level]) -> Route:
+    return Route(
+        counts,
+        tuple(levels),
+        tuple(level.bucket for level in levels if level.limit.mode == "enforce"),
+        tuple(level.bucket for level in levels if level.limit.mode == "shadow"),
+    )
 
 
 def _take_shadow(route: Route, cost_milli: int, now_us: int) -> None:

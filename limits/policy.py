@@ -20,6 +20,9 @@ SCOPES = {"orders": "account", "cancels": "account", "queries": "account", "msgs
 PER_INSTRUMENT = "orders_per_instrument"
 """An allowance that a plan may add: the account's orders in one instrument."""
 
+WIDTH = ("venue", "account", "instrument", "session")
+"""The levels, widest first. An instrument's is the account's own in that instrument."""
+
 
 class Limit(msgspec.Struct, frozen=True):
     """One allowance. burst: whole tokens in a full bucket. on_store_loss: what to do while the shared store is away."""
@@ -53,7 +56,7 @@ class Policy(msgspec.Struct, frozen=True):
     """All limits of the venue. Two policies are equal when nothing in them differs, the version included.
 
     costs: message name -> (bucket, cost in thousandths). accounts: account -> plan name, default_plan for the others.
-    overrides: "ACCOUNT" or "ACCOUNT/SESSION" -> bucket -> the limit that counts there.
+    overrides: "ACCOUNT" or "ACCOUNT/SESSION" -> bucket -> the limit that counts there. venue: all accounts together.
     """
 
     version: int
@@ -63,6 +66,7 @@ class Policy(msgspec.Struct, frozen=True):
     costs: Mapping[str, tuple[str, int]]
     overrides: Mapping[str, Mapping[str, Limit]] = {}
     penalty: Penalty | None = None
+    venue: Mapping[str, Limit] = {}
 
     def cost(self, message_name: str) -> tuple[str, int] | None:
         """(bucket, cost in thousandths) that the message is charged; None = nothing but its place in `msgs`, if any.
@@ -81,9 +85,14 @@ class Policy(msgspec.Struct, frozen=True):
         return self.overrides.get(account, {}).get(name) or self.plan_of(account).limits.get(name)
 
     def levels(self, account: str, session: str) -> Iterator[tuple[str, str, Limit]]:
-        """(bucket, scope, limit) of each level that this session's actions walk through; account before session."""
+        """(bucket, scope, limit) of each level that this session's actions walk through, the widest first.
+
+        The level of an instrument is not among them: see `instrument_limit`.
+        """
         narrowed = self.overrides.get(f"{account}/{session}", {})
         plan, own = self.plan_of(account), self.overrides.get(account, {})
+        for name, limit in self.venue.items():
+            yield name, "venue", limit
         for name, scope in SCOPES.items():
             limit = own.get(name) or plan.limits[name]
             if name not in narrowed:
@@ -92,3 +101,8 @@ class Policy(msgspec.Struct, frozen=True):
             if scope != "session":
                 yield name, scope, limit
             yield name, "session", narrowed[name]
+
+    def instrument_limit(self, account: str) -> Limit | None:
+        """What the account is allowed of orders in each one instrument; None = no such limit."""
+        limit = self.account_limit(account, PER_INSTRUMENT)
+        return None if limit is None or limit.mode == "off" else limit

@@ -29,8 +29,8 @@ def oddities(policy: Policy) -> Iterator[tuple[_Path, str]]:
             is_child = bucket == PER_INSTRUMENT or (session and SCOPES[bucket] == "account")
             if is_child and parent is not None:
                 yield from _above(path, limit, parent)
-    if policy.penalty is not None:
-        yield ("penalty",), "checked and kept, but no refusal is punished yet"
+    for bucket, limit in policy.venue.items():
+        yield from _of_limit(("venue", bucket), bucket, limit, dearest)
 
 
 def _dearest(policy: Policy) -> Mapping[str, tuple[int, str]]:
@@ -51,8 +51,6 @@ def _of_limit(
         yield path, f"{message} costs more than the burst of {limit.burst}: it is always refused (3007)"
     if limit.mode == "off":
         yield path, "is off: nothing is limited or counted here"
-    if bucket == PER_INSTRUMENT:
-        yield path, "checked and kept, but orders are not counted per instrument yet"
 
 
 def _above(path: _Path, child: Limit, parent: Limit) -> Iterator[tuple[_Path, str]]:

@@ -32,6 +32,8 @@ def _flat(policy: Policy) -> dict[str, str]:
     flat = {"version": str(policy.version)}
     for message, (bucket, cost_milli) in policy.costs.items():
         flat[dotted(("classes", bucket, message))] = _milli_text(cost_milli)
+    for bucket, limit in policy.venue.items():
+        flat |= _flat_limit(("venue", bucket), limit)
     for name, plan in policy.plans.items():
         for bucket, limit in plan.limits.items():
             flat |= _flat_limit(("plans", name, bucket), limit)

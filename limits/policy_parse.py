@@ -117,13 +117,13 @@ class _Reader:
 
     def policy(self, document: _Table) -> Parsed:
         """The whole document."""
-        self._only(document, ("version", "classes", "plans", "assign", "override", "penalty"), ())
+        self._only(document, ("version", "classes", "venue", "plans", "assign", "override", "penalty"), ())
         version = self._whole(document, "version", (1, _MAX_VERSION), ())
         costs = self._classes(self._table(document, "classes", ()))
         plans = self._plans(self._table(document, "plans", ()))
         default_plan, accounts = self._assign(self._table(document, "assign", ()), plans)
         policy = Policy(version, plans, default_plan, accounts, costs)
-        policy = msgspec.structs.replace(policy, penalty=self._penalty(document))
+        policy = msgspec.structs.replace(policy, penalty=self._penalty(document), venue=self._venue(document))
         overrides = self._overrides(self._table(document, "override", ()), policy)
         if self._errors:
             return Parsed(None, tuple(sorted(self._errors, key=lambda fault: fault.line)))
@@ -343,6 +343,15 @@ class _Reader:
                     parent = parent or (plan.limits.get(bucket) if plan else None)
                     done[owner][bucket] = self._merged(fields, parent)
         return done
+
+    def _venue(self, document: _Table) -> dict[str, Limit]:
+        table = self._table(document, "venue", ())
+        self._only(table, SCOPES, ("venue",))
+        return {
+            bucket: self._merged(self._bucket(bucket, table[bucket], ("venue", bucket)), None)
+            for bucket in SCOPES
+            if bucket in table
+        }
 
     def _penalty(self, document: _Table) -> Penalty | None:
         if "penalty" not in document:

@@ -39,18 +39,18 @@ class _Writer:
 
     def body(self, tokens: Iterable[str], required: frozenset[int], depth: int) -> Iterator[str]:
         """The lines of a message's, component's or group's members."""
-        for token in tokens:
-            if token == ")":
+        for item in tokens:
+            if item == ")":
                 depth -= 1
                 yield f"{' ' * depth}</group>"
-            elif token.startswith("@"):
-                self._need(token)
-                yield f'{" " * depth}<component name="{token[1:]}" required="N"/>'
+            elif item.startswith("@"):
+                self._need(item)
+                yield f'{" " * depth}<component name="{item[1:]}" required="N"/>'
             else:
-                tag = int(token.rstrip("!("))
+                tag = int(item.rstrip("!("))
                 field = self.used[tag] = self.fields[tag]
-                must = "Y" if token.endswith("!") or tag in required else "N"
-                is_group = token.endswith("(")
+                must = "Y" if item.endswith("!") or tag in required else "N"
+                is_group = item.endswith("(")
                 kind, end = ("group", ">") if is_group else ("field", "/>")
                 yield f'{" " * depth}<{kind} name="{field.name}" required="{must}"{end}'
                 depth += is_group

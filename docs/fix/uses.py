@@ -71,7 +71,7 @@ SESSION: tuple[Spoken, ...] = (
             Use(25036, "no", "which reports to send; out: the value in force"),
             Use(9406, "no", "in: `Y` on drop-copy sessions"),
             Use(1409, "always", "out: 0"),
-            Use(20105, "always", "out: number of the account's latest event"),
+            Use(20105, "after a reset", "out: number of the account's latest event"),
             Use(20106, "always", "out: incarnation of the account's event stream"),
         ),
     ),

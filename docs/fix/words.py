@@ -77,3 +77,22 @@ MEANINGS: dict[int, dict[str, str]] = {
 
 NAMES: dict[str, str] = {"FIX.4.2": "4.2", "FIX.4.4": "4.4", "FIXT.1.1": "5.0SP2"}
 """How tables call the versions."""
+
+WHEN_REJECTED: dict[int, str] = {
+    0: "the version has no such tag",
+    1: "a field that the message must have is missing",
+    2: "a field of the standard that does not belong in this message",
+    4: "a field without a value",
+    5: "a value outside the enumeration, or one that the contract does not allow (an id that is too long)",
+    6: "a value of the wrong type",
+    7: "EncryptMethod(98) other than 0",
+    9: "SenderCompID(49) or TargetCompID(56) is not the session's, then Logout(5); third-party addressing",
+    10: "SendingTime(52) too far off, or OrigSendingTime(122) later than it; then Logout(5)",
+    11: "the standard has no such MsgType(35)",
+    13: "a field twice outside a group",
+    14: "a header field in the body, or a body field in the trailer",
+    15: "a group's fields out of order, or an entry without its first field",
+    16: "a group's count does not match its entries",
+    99: "a second Logon(A) in a running session, without 141=Y",
+}
+"""SessionRejectReason(373) -> when Penstock sends it."""

@@ -96,6 +96,8 @@ class Handshake:
         refusal = refuse_logon(core.settings, message, core.now_ns)
         if refusal is None:
             return False
+        if core.settings.reset_on_logon and core.state is State.CONNECTED:
+            core.reset_numbers()  # the peer has begun anew and waits for number 1, whatever we say
         if refusal.reject is not None:
             core.refuse(refusal.reject, int(message.fields[tags.MSG_SEQ_NUM]), MsgType.LOGON, message.fields)
         core.goodbye(refusal.reason, refusal.text)

@@ -55,7 +55,7 @@ _RECV_WINDOW_EXP = 6  # milliseconds with six decimals are nanoseconds
 
 # Fields of the standard that change what an order means and that nobody behind us honours. The value, where there is
 # one, is the only one that changes nothing (a price per unit, a quantity in units).
-_NOT_HONOURED = {
+NOT_HONOURED = {
     168: "",  # EffectiveTime
     192: "",  # OrderQty2
     210: "",  # MaxShow
@@ -86,7 +86,7 @@ RARE = frozenset(
         SELF_MATCH_PREVENTION_ID,
         SELF_MATCH_PREVENTION_INSTRUCTION,
         COD_EXEMPT,
-        *_NOT_HONOURED,
+        *NOT_HONOURED,
     )
 )
 """Tags of which a NewOrderSingle(D) seldom carries any: one look tells whether `rare_terms` has work."""
@@ -242,8 +242,8 @@ def display_qty_of(fields: Fields, instrument: Instrument) -> int:
 
 def check_honoured(fields: Fields) -> None:
     """Refuses fields that would change the order's meaning and that nobody honours."""
-    for tag in _NOT_HONOURED.keys() & fields:
-        if fields[tag] != _NOT_HONOURED[tag]:
+    for tag in NOT_HONOURED.keys() & fields:
+        if fields[tag] != NOT_HONOURED[tag]:
             raise Declined(unsupported(f"tag {tag}"))
 
 

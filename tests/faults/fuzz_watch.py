@@ -50,8 +50,8 @@ class Violations:
 class Latencies:
     """How long answers took, in seconds, for one stretch of time."""
 
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
+    def __init__(self, seconds: list[float] | None = None) -> None:
+        self.seconds = seconds or []
 
     def quantile_ms(self, q: float) -> float:
         """The time in ms that a share `q` of the answers did not exceed; nan when there were none."""
@@ -70,6 +70,11 @@ class Trader:
         self.orders = 0
         self._violations = violations
         self._patience_s = patience_s
+
+    def take_latencies(self) -> Latencies:
+        """What was measured since the last call."""
+        taken, self.latencies = self.latencies, Latencies()
+        return taken
 
     async def trade(self, ask: Callable[[str], Awaitable[str]], cancel: Callable[[str], Awaitable[str]]) -> None:
         """Until cancelled. `ask` and `cancel` end with "" when the answer was the one hoped for, else with its text."""

@@ -297,7 +297,8 @@ orders = { rate = "3/s", burst = 4 }
 def test_no_window_of_any_level_admits_more_than_its_burst_and_rate(actions):
     limiter = limiter_of(TWO_LEVELS)
     paths = {name: limiter.open("ACME", name) for name in "AB"}
-    levels = {("AB", 9, 7): paths["A"].shared["orders"], ("A", 4, 3): paths["A"].own["orders"]}
+    account, session = (level.bucket for level in paths["A"].routes["orders"].levels)
+    levels = {("AB", 9, 7): account, ("A", 4, 3): session}
     net: dict[tuple[str, int, int], list[tuple[int, int]]] = {level: [] for level in levels}
     now_ns = START_NS
     for name, step_ns, cost_milli, then in actions:

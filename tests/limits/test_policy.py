@@ -337,7 +337,10 @@ def test_plans_that_extend_each_other_in_a_circle_are_refused_once(plans, circle
             'line 3: classes.orders."order.plce": no message of this name is known (did you mean order.place?)',
         ),
         ("[plans.spare]", "line 2: plans.spare: no account has this plan"),
-        ("[penalty]", "line 2: penalty: checked and kept, but no refusal is punished yet"),
+        (
+            '[venue]\norders = { rate = "1/s", burst = 1, mode = "off" }',
+            "line 3: venue.orders: is off: nothing is limited or counted here",
+        ),
     ],
 )
 def test_what_is_odd_is_told_and_does_not_stop_the_file(text, warning):
@@ -348,7 +351,6 @@ def test_limits_per_instrument_are_kept_and_compared_with_the_accounts():
     text = 'version = 2\n[plans.standard]\norders_per_instrument = { rate = "101/s", burst = 201 }'
     place = "line 3: plans.standard.orders_per_instrument: "
     assert warnings_of(text) == [
-        place + "checked and kept, but orders are not counted per instrument yet",
         place + "the rate 101/s is above its parent's 100/s, which binds first",
         place + "the burst 201 is above its parent's 200, which binds first",
     ]

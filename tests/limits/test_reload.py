@@ -59,10 +59,10 @@ def test_a_newer_version_is_handed_out_once(file, watcher, write):
 
 
 def test_what_is_odd_comes_with_the_policy(file, watcher):
-    replace(file, text_of(6) + "[penalty]\n")
+    replace(file, text_of(6) + '[venue]\norders = { rate = "1/s", burst = 1, mode = "off" }\n')
     outcome = watcher.poll()
     assert isinstance(outcome, Reloaded)
-    assert [fault.place for fault in outcome.warnings] == ["penalty"]
+    assert [fault.place for fault in outcome.warnings] == ["venue.orders"]
 
 
 def test_a_bad_file_is_refused_once_and_changes_nothing(file, watcher):

@@ -108,6 +108,16 @@ def test_1S_d_a_sending_time_far_off_is_told_by_logout(stage: Dialogue) -> None:
     assert stage.numbers == (1, 2), "the Logout used and stored a number; the Logon began nothing"
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_1S_d_where_every_logon_resets_the_goodbye_has_number_1(version: str) -> None:
+    stage = Dialogue(version, reset_on_logon=True)
+    stage.log_on()
+    stage.session.disconnected(stage.now_ns)
+    stage.connect()
+    stage.hears(f"35=A|34=1|98=0|108=61{stage.appl_ver_id}")
+    stage.says("35=5|34=1|58=HeartBtInt(108) must be 1 to 60 seconds")
+
+
 def test_1S_d_sending_time_at_the_very_edge_is_accepted(stage: Dialogue) -> None:
     stage.hears(f"35=A|34=1|52=20261122-12:02:00|98=0|108=30{stage.appl_ver_id}")
     assert stage.session.is_logged_on

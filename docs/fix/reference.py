@@ -1,0 +1,246 @@
+"""The page docs/reference/fix.md: every message, field, group and value that Penstock reads or sends over FIX.
+
+Tables come from the dictionary, notes from `docs.fix.uses` and `docs.fix.words`. What is legal in a message and not
+used is listed at the end by number only: it would bury what matters.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from docs.fix.markdown import table
+from docs.fix.uses import HEADER, REPORTS, REQUESTS, SESSION, Spoken, Use, has, is_used
+from docs.fix.words import MEANINGS, NAMES, WHEN_REJECTED
+from protocols.fix.decoder import Fault
+from protocols.fix.dialect import Dialect
+from protocols.fix.dictionary import VERSIONS, Field, Group, Layout, for_version
+from protocols.fix.session_refusals import reject_body
+from protocols.fix.session_settings import CLIENT_MSG_TYPES, SessionSettings
+from protocols.fix.tags import SESSION_MSG_TYPES, SOH, SessionRejectReason
+from protocols.fix.terms import NOT_HONOURED
+
+_NEWEST = VERSIONS[-1]
+_SESSIONS = tuple((version, dialect) for version in VERSIONS for dialect in ("penstock", "plain"))
+_HEAD = ("Tag", "Field", "Type", "Needed", "Sessions", "Notes")
+
+
+def reference() -> str:
+    """The whole page."""
+    return f"""# FIX reference
+
+What stands in which message. How a session behaves is in [connecting over FIX](../connect/fix.md), the codes are in
+[error codes](errors.md), each scenario of the session layer with the tests that prove it in
+[FIX scenarios](fix-scenarios.md).
+
+For engines there are dictionaries in QuickFIX's format, made from the same table: [FIX.4.2](../spec/penstock-FIX42.xml),
+[FIX.4.4](../spec/penstock-FIX44.xml), and for FIXT.1.1 the [transport](../spec/penstock-FIXT11.xml) and the
+[application](../spec/penstock-FIX50SP2.xml). They are for sessions of dialect `penstock`; a `plain` session loads the
+stock dictionary of its version and is sent nothing that is not in it.
+
+Sessions: `all`, or the versions and the dialect that have the field. 5.0SP2 is FIXT.1.1 with ApplVerID 9. Fields from
+tag 5000 up are user-defined. Times are UTC; prices, quantities and amounts are plain decimals without exponent. A field
+that a message may not have, twice the same field, an empty one, a value outside the enumeration or of the wrong type is
+answered with Reject(3).
+
+## Messages
+
+{table(("MsgType", "Message", "From", "Sessions"), _messages())}
+## Around every message
+
+Header and trailer. Any other standard header field is accepted and ignored.
+
+{table(_HEAD, _header_rows())}
+## Session messages
+
+{_sections(SESSION)}## Requests
+
+{_sections(REQUESTS)}### Fields that are refused
+
+They would change what an order means and nobody behind the gateway honours them, so a D or G that carries one is
+refused with 2008, unless it has the value that changes nothing.
+
+{table(("Tag", "Field", "Accepted only as"), _refused_rows())}
+## Reports
+
+{_sections(REPORTS)}## Groups
+
+The first member opens each entry; the others follow in this order.
+
+{table(("Count", "Group", "In", "Members, in order"), _group_rows())}
+## Values
+
+The values that are served or sent. The dictionaries list every value of the standard: one that is legal and not served
+is refused with 2008, not rejected.
+
+{table(("Tag", "Field", "Values"), _value_rows())}
+## Reject reasons
+
+SessionRejectReason(373), and the error code that a `penstock` session is told beside it. FIX.4.2 knows 0-11; the others
+are told there by Text(58) alone.
+
+{table(("373", "25016", "Name", "When"), _reason_rows())}
+What a `plain` session is told where its version lacks the value:
+
+{table(("Field", *(NAMES[version] for version in VERSIONS)), _fallback_rows())}
+## Fields that are accepted and not used
+
+By tag number; their names and places are in the dictionaries.
+
+{table(("Message", *(NAMES[version] for version in VERSIONS)), _unused_rows())}"""
+
+
+def _field(tag: int) -> Field:
+    return for_version(_NEWEST).fields[tag]
+
+
+def _where(pairs: Iterable[tuple[str, str]]) -> str:
+    """The sessions that have something, in words."""
+    found = set(pairs)
+    dialects = {dialect for _, dialect in found}
+    versions = [version for version in VERSIONS if any(version == each for each, _ in found)]
+    named = ", ".join(NAMES[version] for version in versions)
+    if found == set(_SESSIONS):
+        return "all"
+    if found != {(version, dialect) for version in versions for dialect in dialects}:
+        plain = ", ".join(
+            NAMES[version] for version, dialect in _SESSIONS if (version, dialect) in found and dialect == "plain"
+        )
+        return f"penstock {named}; plain {plain}"
+    if len(dialects) == 2:
+        return named
+    return dialects.pop() if len(versions) == len(VERSIONS) else f"{dialects.pop()} {named}"
+
+
+def _layout(msg_type: str) -> Layout:
+    return next(
+        layouts[msg_type] for version in reversed(VERSIONS) if msg_type in (layouts := for_version(version).messages)
+    )
+
+
+def _title(msg_type: str) -> str:
+    return f"{_layout(msg_type).name}({msg_type})"
+
+
+def _messages() -> Iterator[tuple[str, ...]]:
+    ours = {message.msg_type for message in REPORTS}
+    for message in (*SESSION, *REQUESTS, *REPORTS):
+        kind = message.msg_type
+        sender = "both" if kind in SESSION_MSG_TYPES else "us" if kind in ours else "you"
+        where = _where(pair for pair in _SESSIONS if has(*pair, kind))
+        yield f"`{kind}`", f"[{_layout(kind).name}](#{_anchor(kind)})", sender, where
+    read = ", ".join(
+        _title(kind) for kind in sorted(CLIENT_MSG_TYPES - SESSION_MSG_TYPES - {r.msg_type for r in REQUESTS})
+    )
+    yield "", f"{read}: read and ignored", "you", "all"
+
+
+def _anchor(msg_type: str) -> str:
+    return "".join(char for char in _title(msg_type).lower() if char.isalnum())
+
+
+def _row(use: Use, where: str) -> tuple[object, ...]:
+    field = _field(use.tag)
+    return use.tag, field.name, field.type, use.need, where, use.note or _listed(field)
+
+
+def _listed(field: Field) -> str:
+    """The meanings of a field's values where there is nothing else to say and they are few."""
+    meanings = MEANINGS.get(field.number, {})
+    return (
+        ", ".join(f"{value} {meaning}" for value, meaning in meanings.items())
+        if len(meanings) <= 5
+        else "[values](#values)"
+    )
+
+
+def _header_rows() -> Iterator[tuple[object, ...]]:
+    for use in (*HEADER, Use(10, "yes", "last; three digits")):
+        present = [
+            (version, dialect)
+            for version, dialect in _SESSIONS
+            if use.tag in {*for_version(version).header.members, *for_version(version).trailer.members}
+        ]
+        yield _row(use, _where(present))
+
+
+def _sections(messages: tuple[Spoken, ...]) -> str:
+    return "".join(
+        f"### {_title(each.msg_type)}\n\n{each.about}\n\n{table(_HEAD, _use_rows(each))}\n" for each in messages
+    )
+
+
+def _use_rows(message: Spoken) -> Iterator[tuple[object, ...]]:
+    kind = message.msg_type
+    everywhere = _where(pair for pair in _SESSIONS if has(*pair, kind))
+    for use in message.uses:
+        where = _where((version, dialect) for version, dialect in _SESSIONS if is_used(version, dialect, kind, use))
+        yield _row(use, "all" if where == everywhere else where)
+
+
+def _refused_rows() -> Iterator[tuple[object, ...]]:
+    for tag, value in NOT_HONOURED.items():
+        if tag in for_version(_NEWEST).fields:
+            yield tag, _field(tag).name, f"`{value}`" if value else "never"
+
+
+def _group_rows() -> Iterator[tuple[object, ...]]:
+    for message in (*SESSION, *REPORTS):
+        groups = _layout(message.msg_type).groups
+        for use in message.uses:
+            if use.tag in groups:
+                yield from _group(groups[use.tag], _title(message.msg_type))
+
+
+def _group(group: Group, place: str) -> Iterator[tuple[object, ...]]:
+    members = ", ".join(_field(tag).label for tag in group.members)
+    yield group.count, _field(group.count).name, place, members
+    for inner in group.groups.values():
+        yield from _group(inner, _field(group.count).label)
+
+
+def _value_rows() -> Iterator[tuple[object, ...]]:
+    for tag, meanings in sorted(MEANINGS.items()):
+        if tag != 373:
+            yield tag, _field(tag).name, "; ".join(f"`{value}` {meaning}" for value, meaning in meanings.items())
+
+
+def _reason_rows() -> Iterator[tuple[object, ...]]:
+    for name, value in vars(SessionRejectReason).items():
+        if value in WHEN_REJECTED:
+            yield value, _code_beside(value), name.replace("_", " ").lower(), WHEN_REJECTED[value]
+
+
+def _code_beside(reason: int) -> str:
+    """ErrorCode(25016) of a Reject(3) with this reason."""
+    settings = SessionSettings(begin_string=_NEWEST, sender_comp_id="GATE", target_comp_id="YOU")
+    body = reject_body(settings, 2, "D", Fault("reject", reason, 11, ""), {})
+    return body.partition("25016=")[2].partition(SOH)[0]
+
+
+def _fallback_rows() -> Iterator[tuple[object, ...]]:
+    dialects = [Dialect(version, "plain") for version in VERSIONS]
+    yield "OrdRejReason(103)", *(each.ord_rej_reason(0) for each in dialects)
+    yield "CxlRejReason(102)", *(each.cxl_rej_reason(0) for each in dialects)
+    yield "BusinessRejectReason(380)", *(each.business_reject_reason(0) for each in dialects)
+
+
+def _unused_rows() -> Iterator[tuple[object, ...]]:
+    for message in REQUESTS:
+        used = {use.tag for use in message.uses} | NOT_HONOURED.keys()
+        cells = []
+        for version in VERSIONS:
+            layout = for_version(version).messages.get(message.msg_type)
+            cells.append(_runs(set(layout.members) - used) if layout else "")
+        if any(cells):
+            yield _title(message.msg_type), *cells
+
+
+def _runs(numbers: set[int]) -> str:
+    """`1-3, 7` for 1, 2, 3 and 7."""
+    parts: list[str] = []
+    first = last = 0
+    for number in [*sorted(numbers), 0]:
+        if number != last + 1:
+            if last:
+                parts.append(str(first) if first == last else f"{first}-{last}")
+            first = number
+        last = number
+    return ", ".join(parts)

@@ -1,0 +1,191 @@
+"""`python -m tests.faults.fuzz --seconds 60 --seed 7 --door both`: attack a running gateway, and see who notices.
+
+Three processes: the gateway (`penstock run`, as an operator starts it), the attackers (`fuzz_attack`), and this one,
+with two healthy sessions and the watch. First nobody attacks; then waves of attackers come, of one kind or mixed; then
+they leave. Everything they do derives from the seed: a run that fails prints the command that repeats it.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import uvloop
+from rich.console import Console
+
+from tests.faults.fuzz_attack import Door, Wave
+from tests.faults.fuzz_report import Report, WaveResult, judge_latency, memory_bound_bytes, show
+from tests.faults.fuzz_venue import LEAVE_S, Settings, knobs, waves
+from tests.faults.fuzz_watch import FixTrader, Latencies, LogReader, Violations, Watch, WsTrader
+from tests.faults.fuzz_wire import Tally
+from tests.support.server import started
+
+_ROOT = Path(__file__).parents[2]
+_QUIET_SHARE, _QUIET_MIN_S, _QUIET_MAX_S = 0.1, 1.0, 5.0
+_STOP_S = 15.0
+_MIB = 1 << 20
+
+
+class Attackers:
+    """The process of the attackers."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._stdin, self._stdout = process.stdin, process.stdout
+
+    async def carry_out(self, wave: Wave) -> Tally:
+        """Let one wave run to its end; a process that hangs is our own bug."""
+        self._stdin.write(msgspec.json.encode(wave) + b"\n")
+        async with asyncio.timeout(wave.seconds + 30):
+            return msgspec.json.decode(await self._stdout.readline(), type=Tally)
+
+
+@asynccontextmanager
+async def attackers() -> AsyncIterator[Attackers]:
+    """Start the attackers' process, and end it."""
+    command = (sys.executable, "-m", "tests.faults.fuzz_attack")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, cwd=_ROOT, limit=1 << 20)
+    try:
+        yield Attackers(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def fuzz(settings: Settings, directory: Path) -> Report:
+    """One whole run, from the start of the gateway to its end."""
+    violations = Violations()
+    with started(directory, **knobs()) as (process, ports):
+        assert process.stderr is not None
+        log = LogReader(process.stderr, violations)
+        report = await _attacked(settings, process.pid, ports, violations)
+        await _stop(process, violations)
+        log.join()
+    report.facts["log"] = f"{log.lines:,} lines: " + ", ".join(f"{name} {n:,}" for name, n in log.events.most_common())
+    return report
+
+
+async def _attacked(settings: Settings, pid: int, ports: dict[str, int], violations: Violations) -> Report:
+    watch = Watch(pid, ports["admin"], violations, settings.patience_s)
+    traders = (FixTrader(violations, settings.patience_s), WsTrader(violations, settings.patience_s))
+    report = Report(settings, {}, [], {}, violations)
+    tasks = [asyncio.create_task(trader.run(ports[door])) for trader, door in zip(traders, ("fix", "ws"), strict=True)]
+    tasks.append(asyncio.create_task(watch.run()))
+    try:
+        quiet_s = min(max(settings.seconds * _QUIET_SHARE, _QUIET_MIN_S), _QUIET_MAX_S)
+        await asyncio.sleep(quiet_s)
+        report.quiet = {trader.name: trader.take_latencies() for trader in traders}
+        quiet_bytes, quiet_fds = watch.process.rss_bytes(), watch.process.fds()
+        async with attackers() as them:
+            await _waves(report, them, watch, traders, ports)
+        violations.where = "after"
+        await _leave(report, watch, quiet_fds)
+        _judge_memory(report, watch, quiet_bytes)
+        _judge_ends(report, watch)
+    finally:
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                violations.add(f"a healthy session or the watch failed: {outcome!r}")
+    report.facts["/livez and /metrics"] = f"p99 {watch.admin.quantile_ms(0.99):.1f} ms of {len(watch.admin.seconds)}"
+    report.facts["this process was late by"] = f"{watch.late_s * 1_000:.1f} ms at most"
+    return report
+
+
+async def _waves(
+    report: Report, them: Attackers, watch: Watch, traders: tuple[FixTrader, WsTrader], ports: dict[str, int]
+) -> None:
+    clock = asyncio.get_running_loop().time
+    until = clock() + report.settings.seconds
+    epoch = str(traders[1].client.hello["epoch"])
+    for wave in waves(report.settings, ports):
+        if clock() >= until:
+            break
+        report.violations.where = f"wave {wave.number}: {wave.door} {wave.kind} x {wave.width}"
+        began, cpu_s = clock(), watch.process.cpu_s()
+        tally = await them.carry_out(msgspec.structs.replace(wave, epoch=epoch))
+        cpu = (watch.process.cpu_s() - cpu_s) / (clock() - began)
+        latencies = {trader.name: trader.take_latencies() for trader in traders}
+        report.waves.append(WaveResult(wave, tally, latencies, 100 * cpu))
+        for fault in tally.faults:
+            report.violations.add(f"a reply that is not well-formed: {fault}")
+
+
+async def _leave(report: Report, watch: Watch, quiet_fds: int) -> None:
+    """The attackers are gone: what they held must be given back."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    fds = watch.process.fds()
+    while (fds := watch.process.fds()) > quiet_fds and clock() - began < LEAVE_S:
+        await asyncio.sleep(0.05)
+    report.facts["file descriptors"] = f"{quiet_fds} quiet, {fds} again {clock() - began:.1f} s after the attackers left"
+    if fds > quiet_fds:
+        report.violations.add(f"{fds} file descriptors {LEAVE_S:g} s after the attackers left, {quiet_fds} before they came")
+    await watch.look()
+
+
+def _judge_memory(report: Report, watch: Watch, quiet_bytes: int) -> None:
+    records = int(watch.total("penstock_messages_out"))
+    bound = memory_bound_bytes(quiet_bytes, watch.peak_connections, records)
+    report.facts["resident memory"] = (
+        f"{quiet_bytes / _MIB:.0f} MiB quiet, {watch.peak_rss_bytes / _MIB:.0f} MiB at most, bound {bound / _MIB:.0f} MiB"
+        f" ({watch.peak_connections} connections at once, {records:,} messages out)"
+    )
+    if watch.peak_rss_bytes > bound:
+        report.violations.add(f"resident memory: {report.facts['resident memory']}")
+
+
+def _judge_ends(report: Report, watch: Watch) -> None:
+    """Each connection that the gateway ended was counted with a reason."""
+    disconnects, logons = watch.by_label("penstock_disconnects"), watch.by_label("penstock_failed_logons")
+    report.facts["disconnects"] = ", ".join(f"{reason} {count:,}" for reason, count in disconnects.items())
+    report.facts["failed logons"] = ", ".join(f"{cause} {count:,}" for cause, count in logons.items())
+
+
+async def _stop(process: subprocess.Popen[bytes], violations: Violations) -> None:
+    """SIGTERM must end it with 0, whatever it has been through."""
+    if process.poll() is not None:
+        violations.add(f"the gateway ended by itself: exit status {process.returncode}")
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        status = await asyncio.to_thread(process.wait, _STOP_S)
+    except subprocess.TimeoutExpired:
+        violations.add(f"SIGTERM did not end the gateway in {_STOP_S:g} s")
+        process.kill()
+    else:
+        if status:
+            violations.add(f"SIGTERM ended the gateway with exit status {status}")
+
+
+def main() -> int:
+    """Parse, run, show. 0 = no violation."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long the attackers come")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31), help="default: any")
+    parser.add_argument("--door", choices=("fix", "ws", "both"), default="both")
+    parser.add_argument("--wave", type=int, default=None, help="only this wave of the run, again and again")
+    asked = parser.parse_args()
+    doors: tuple[Door, ...] = ("fix", "ws") if asked.door == "both" else (asked.door,)
+    settings = Settings(asked.seconds, asked.seed, doors, only_wave=asked.wave)
+    with tempfile.TemporaryDirectory(prefix="penstock-fuzz-") as name:
+        report = uvloop.run(fuzz(settings, Path(name)))
+    judge_latency(report)
+    show(report, Console())
+    return 1 if report.violations.count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""The verdict on a run and its summary: what was thrown at the gateway, what the healthy sessions noticed, what is left.
+
+A bound is stated with the number that it judges. Latency is judged against the quiet phase of the same run, for the
+machine it runs on may be slow or busy; memory against what the configuration allows to be kept.
+"""
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from tests.faults.fuzz_attack import Wave
+from tests.faults.fuzz_venue import Settings
+from tests.faults.fuzz_watch import Latencies, Violations
+from tests.faults.fuzz_wire import Tally
+
+_MIB = 1 << 20
+_SLOWER, _SLACK_MS = 2.0, 5.0  # promise 8: p99 under attack <= 2 x quiet + 5 ms
+_WORST_ROWS = 8
+
+# What memory may grow by, beside what it was in the quiet phase.
+_ALLOCATOR_BYTES = 64 * _MIB  # shapes learnt, log lines queued, freed pages that are not given back
+_CONNECTION_BYTES = 2 * _MIB  # out.max_bytes, a read of 256 KiB, a message of 64 KiB on its way in, the transport's own
+_RECORD_BYTES = 1_536  # one message kept to be sent again, with its event, and its order while that is open or remembered
+
+
+class WaveResult(msgspec.Struct):
+    """What one wave did, and how the healthy sessions fared meanwhile."""
+
+    wave: Wave
+    tally: Tally
+    latencies: dict[str, Latencies]
+    cpu_percent: float
+
+
+class Report(msgspec.Struct):
+    """A whole run."""
+
+    settings: Settings
+    quiet: dict[str, Latencies]
+    waves: list[WaveResult]
+    facts: dict[str, str]
+    violations: Violations
+
+    def under_attack(self, trader: str) -> Latencies:
+        """All that a healthy session measured while there were attackers."""
+        return Latencies([second for result in self.waves for second in result.latencies[trader].seconds])
+
+    def tally(self) -> Tally:
+        """All waves together."""
+        whole = Tally()
+        for result in self.waves:
+            whole.add(result.tally)
+        return whole
+
+    def replay_command(self) -> str:
+        """What to type to have it again."""
+        settings = self.settings
+        door = "both" if len(settings.doors) > 1 else settings.doors[0]
+        return f"python -m tests.faults.fuzz --seconds {settings.seconds:g} --seed {settings.seed} --door {door}"
+
+
+def latency_bound_ms(quiet: Latencies) -> float:
+    """What p99 under attack may be."""
+    return _SLOWER * quiet.quantile_ms(0.99) + _SLACK_MS
+
+
+def memory_bound_bytes(quiet_bytes: int, peak_connections: int, records: int) -> int:
+    """What the resident size may be.
+
+    Args:
+        quiet_bytes: what it was before there were attackers.
+        peak_connections: the most that were open at once.
+        records: application messages that went out, each of which may be kept to be sent again.
+    """
+    return quiet_bytes + _ALLOCATOR_BYTES + peak_connections * _CONNECTION_BYTES + records * _RECORD_BYTES
+
+
+def judge_latency(report: Report) -> None:
+    """Add a violation for each healthy session that the attackers made wait."""
+    for trader, quiet in report.quiet.items():
+        bound, p99 = latency_bound_ms(quiet), report.under_attack(trader).quantile_ms(0.99)
+        if not p99 <= bound:
+            report.violations.add(f"{trader}: p99 {p99:.1f} ms under attack, bound {bound:.1f} ms")
+
+
+def show(report: Report, console: Console) -> None:
+    """The summary, for people."""
+    tally = report.tally()
+    facts = Table(title="fuzz of a running gateway", show_header=False, title_justify="left")
+    facts.add_row("attackers", f"{tally.attackers:,} in {len(report.waves)} waves")
+    facts.add_row("sent", f"{tally.writes:,} writes, {tally.bytes_out / _MIB:,.1f} MiB")
+    facts.add_row("replies", f"{tally.replies:,} in {tally.bytes_in / _MIB:,.1f} MiB, {tally.bad} not well-formed")
+    facts.add_row("ended by the gateway", f"{tally.closed_on:,} connections; {tally.refused} not taken")
+    for name, value in report.facts.items():
+        facts.add_row(name, value)
+    for trader, quiet in report.quiet.items():
+        facts.add_row(f"{trader} quiet", _row(quiet))
+        facts.add_row(f"{trader} attacked", _row(report.under_attack(trader)))
+    facts.add_row("violations", str(report.violations.count))
+    console.print(facts)
+    console.print(_worst(report))
+    for text in report.violations.texts:
+        console.print(text, markup=False, highlight=False)
+    if report.violations.count:
+        console.print(f"again: {report.replay_command()}", markup=False)
+        console.print("one wave of it: add --wave N", markup=False)
+
+
+def _row(latencies: Latencies) -> str:
+    p50, p99, worst = (latencies.quantile_ms(q) for q in (0.5, 0.99, 1.0))
+    return f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {worst:.2f} ms of {len(latencies.seconds):,} answers"
+
+
+def _worst(report: Report) -> Table:
+    """The waves that the healthy sessions felt most."""
+    table = Table("wave", "attack", "at a time", "attackers", "MiB", "cpu", title="felt most", title_justify="left")
+    for trader in report.quiet:
+        table.add_column(f"{trader} p99/max ms", justify="right")
+
+    def felt(result: WaveResult) -> float:
+        return max(latencies.quantile_ms(0.99) for latencies in result.latencies.values())
+
+    for result in sorted(report.waves, key=felt, reverse=True)[:_WORST_ROWS]:
+        wave, tally = result.wave, result.tally
+        told = [str(wave.number), f"{wave.door} {wave.kind}", str(wave.width), f"{tally.attackers:,}"]
+        told += [f"{tally.bytes_out / _MIB:.1f}", f"{result.cpu_percent:.0f} %"]
+        told += [f"{each.quantile_ms(0.99):.1f} / {each.quantile_ms(1):.1f}" for each in result.latencies.values()]
+        table.add_row(*told)
+    return table

@@ -1,0 +1,111 @@
+"""The gateway that is attacked: its configuration, who may trade there, and how much memory it may take.
+
+Time-outs are set short, so that what an attacker holds is given back within seconds of his leaving; bounds on output and
+retention are set low, so that a run of a minute reaches them. Everything else is as it is by default.
+"""
+
+import base64
+import random
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.faults import fuzz_fix, fuzz_ws
+from tests.faults.fuzz_attack import ACCOUNTS, MIXED, PLAIN, Door, Wave
+from tests.support.server import GENEROUS, SESSIONS, seed_of
+
+LEAVE_S = 6.0
+"""After this long whatever the attackers held must be given back: the longest time-out of the configuration, twice."""
+
+_KNOBS_OF_DOORS = {
+    "fix": "logon_timeout_s = 2\nlogout_timeout_s = 1",
+    "ws": "logon_timeout_s = 2\nheader_timeout_s = 2\nheartbeat_ms = 2000",
+}
+_MORE = """
+[out]
+max_age_ms = 2000
+[stream]
+retain_events = 10000
+[core]
+dedupe_ids = 4096
+[venue]
+drain_ms = 2000
+"""
+_ACCOUNT = """
+[[accounts]]
+id = {n}
+name = "{name}"
+[[keys]]
+id = "key-{name}"
+account = "{name}"
+public_key = "{public_key}"
+"""
+_SESSION = """
+[[fix.sessions]]
+id = {n}
+comp_id = "{who.comp_id}"
+account = "{account}"
+version = "{who.version}"
+auth = "{auth}"
+"""
+# Every second attacker trades under the limits of an ordinary client, the others under hardly any.
+_USUAL = """
+[plans.usual]
+orders = { rate = "100/s", burst = 200 }
+cancels = { rate = "250/s", burst = 500 }
+queries = { rate = "10/s", burst = 50 }
+msgs = { rate = "200/s", burst = 400 }
+logons = { rate = "100/s", burst = 100 }
+"""
+_WIDTHS = (1, 4, 12)  # attackers at a time: one bad client, a few, a crowd
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """One run of the fuzzer. patience_s: an answer to a healthy session that takes longer is a violation."""
+
+    seconds: float
+    seed: int
+    doors: tuple[Door, ...] = ("fix", "ws")
+    wave_s: float = 1.5
+    only_wave: int | None = None
+    patience_s: float = 1.0
+    mixed_only: bool = False
+
+
+def knobs() -> dict[str, str]:
+    """The configuration, as arguments of `tests.support.server.started`."""
+    rows = [SESSIONS]
+    identities = [fuzz_fix.Identity(name) for name in ACCOUNTS]
+    for n, who in enumerate((*identities, *PLAIN), 11):
+        account, auth = (who.comp_id, "key") if who.key else ("PLAIN", "none")
+        rows.append(_SESSION.format(n=n, who=who, account=account, auth=auth))
+    accounts = [_ACCOUNT.format(n=n, name=name, public_key=_public_key(name)) for n, name in enumerate((*ACCOUNTS, "PLAIN"), 11)]
+    usual = ", ".join(f'{name} = "usual"' for name in ACCOUNTS[::2])
+    limits = GENEROUS.replace("[assign]", f"{_USUAL}[assign]\naccounts = {{ {usual} }}")
+    return {**_KNOBS_OF_DOORS, "sessions": "".join(rows), "more": _MORE + "".join(accounts), "limits": limits}
+
+
+def waves(settings: Settings, ports: dict[str, int]) -> list[Wave]:
+    """Every kind of attack in an order of the seed's choosing, and again, until time is up; each third wave is mixed."""
+    rng = random.Random(settings.seed)
+    kinds: list[tuple[Door, str]] = [(door, kind) for door in settings.doors for kind in kinds_of(door)]
+    rng.shuffle(kinds)
+    planned = []
+    for number in range(int(settings.seconds / settings.wave_s) + 1):
+        width = rng.choice(_WIDTHS)
+        if settings.mixed_only or number % 3 == 2:
+            door, kind = settings.doors[number // 3 % len(settings.doors)], MIXED
+        else:
+            door, kind = kinds[(number - number // 3) % len(kinds)]
+        planned.append(Wave(settings.seed, number, door, kind, width, settings.wave_s, ports[door]))
+    return planned if settings.only_wave is None else [planned[settings.only_wave]] * len(planned)
+
+
+def kinds_of(door: Door) -> list[str]:
+    """Names of the attacks on one door."""
+    return sorted(fuzz_fix.KINDS if door == "fix" else fuzz_ws.KINDS)
+
+
+def _public_key(account: str) -> str:
+    key = Ed25519PrivateKey.from_private_bytes(seed_of(account)).public_key()
+    return base64.b64encode(key.public_bytes_raw()).decode()

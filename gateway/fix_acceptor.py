@@ -21,7 +21,7 @@ from limits.limiter import ALLOWED
 from protocols.fix import tags
 from protocols.fix.greeting import Drop, Greeting, Hello
 from protocols.fix.session import FixSession, SessionSettings
-from protocols.fix.store import MemoryStore, MessageStore
+from protocols.fix.store import MessageStore
 from protocols.fix.times import parse_ns
 from protocols.fix.translate import Translator
 from protocols.instruments import Instruments
@@ -68,7 +68,7 @@ class FixDoor:
         instruments: Instruments,
         sessions: Sessions,
         house: House,
-        open_store: Callable[[config.FixSession], MessageStore] = lambda _: MemoryStore(),
+        open_store: Callable[[int], MessageStore],
     ) -> None:
         self._settings = settings
         self._clients = clients
@@ -83,7 +83,7 @@ class FixDoor:
             client = clients.for_fix_session(row)
             session = sessions.add(row.id, row.comp_id, client, Origin.FIX)
             session.instruments = clients.tradable(row)
-            machine = FixSession(machine_settings(settings.fix, row, settings.venue.comp_id), open_store(row))
+            machine = FixSession(machine_settings(settings.fix, row, settings.venue.comp_id), open_store(row.id))
             dialect = "plain" if is_plain(row) else "penstock"
             translator = Translator(
                 row.version, dialect, instruments, row.throttle_reject, settings.core.order_deadline_ms

@@ -45,7 +45,7 @@ class JournalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Journal:
-    """A journal on disk. Opening it reads it back: see `recovery`. One thread uses it; `notify` is called in another."""
+    """A journal on disk. Opening it reads it back: see `recovery`. One thread uses it; `notify` runs in another."""
 
     def __init__(
         self,

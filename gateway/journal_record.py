@@ -98,7 +98,7 @@ def scan(data: bytes, offset: int, salt: int) -> Iterator[tuple[int, int, int, i
     while offset + HEAD_BYTES <= size:
         crc, length, kind, session = unpack(data, offset)
         end = offset + HEAD_BYTES + length
-        if not kind or end > size or crc32(view[offset + 4 : end], salt + offset & 0xFFFFFFFF) != crc:
+        if not kind or end > size or crc32(view[offset + 4 : end], salt + offset) != crc:
             return
         yield kind, session, offset, end
         offset = end

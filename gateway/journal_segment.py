@@ -49,7 +49,7 @@ class Segment:
                 raise damaged(self.path, offset, "the file ends inside a record")
             crc, length, _, session = HEAD.unpack_from(window, at)
             end = at + HEAD_BYTES + length
-            if crc32(window[at + 4 : end], self.salt + offset & 0xFFFFFFFF) != crc:
+            if crc32(window[at + 4 : end], self.salt + offset) != crc:
                 raise damaged(self.path, offset, "the record was changed since it was written")
             yield session, window[at + HEAD_BYTES : end]
 

@@ -78,6 +78,9 @@ class Road:
         self._now_ns = 0
         self.ingress = Ingress(settings.ingress)
         self.draining = False
+        self.may_record: Callable[[], bool] = lambda: True  # False: the journal has room for cancels only
+        self.is_recording_late: Callable[[int], bool] = lambda _: False  # answers wait too long for the disk
+        self._is_closed_for_orders = False  # one of the reasons in `_admit` holds; looked at once a tick
         core.subscribe(self._home)
 
     @property
@@ -199,12 +202,15 @@ class Road:
         return None
 
     def _admit(self, request: Request) -> Refusal | None:
-        if self.ingress.stage < Stage.SHEDDING and not self.draining:
+        """New and Replace only: cancels and questions pass while there is any room."""
+        if self.ingress.stage < Stage.SHEDDING and not (self.draining or self._is_closed_for_orders):
             return None
         if request.queue_class is not Class.ORDER:
             return None
         if self.draining:
             return Refusal(errors.DRAINING, "the gateway is draining, reconnect")
+        if not self.may_record():
+            return Refusal(errors.CANCEL_ONLY, "cancel only: the journal has no room for new orders")
         return Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
 
     def _refuse(self, request: Request, refusal: Refusal, now_ns: int) -> None:
@@ -347,6 +353,7 @@ class Road:
     def tick(self, now_ns: int) -> None:
         """What time asks for: tell outcomes that are unknown by now, resume doors, hand over what waits."""
         self._now_ns = now_ns
+        self._is_closed_for_orders = not self.may_record() or self.is_recording_late(now_ns)
         handed = self._handed
         while handed and (handed[0].answered or handed[0].handed_ns + self._answer_timeout_ns <= now_ns):
             request = handed.popleft()

@@ -27,11 +27,12 @@ from gateway.core.matching import MatchingCore
 from gateway.fix_acceptor import FixDoor
 from gateway.guards import Guards
 from gateway.ingress import Stage
+from gateway.journal import JournalSettings, open_journal
 from gateway.logs import dropped_lines, log_event
 from gateway.metrics import Metrics
 from gateway.pipeline import Road
 from gateway.sessions import Sessions
-from gateway.tick import NoRecords, Tick
+from gateway.tick import Tick
 from gateway.tracing import Tracing
 from gateway.version import VERSION
 from gateway.ws_endpoint import WsDoor
@@ -42,6 +43,7 @@ from protocols.messages import Origin
 
 _SECOND_S = 1.0
 _CLOCK_ALARM_NS = 100_000_000
+_RECORD_ALARM_NS = 100_000_000  # answers that wait so long for the disk: new orders are shed as if the core were slow
 _DRAIN_STEP_S = 0.02
 
 _logger = logging.getLogger("penstock")
@@ -59,6 +61,9 @@ class Server:
         self.clock = Clock()
         self.now_ns = self.clock.now_ns
         self.metrics = Metrics(VERSION)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tick: Tick | None = None
+        self.journal = open_journal(config_dir / settings.journal.directory, _journal_settings(settings), self._notify)
         self.instruments = build_instruments(settings)
         self.clients = Clients(settings, self.instruments, read_secrets(settings))
         self._limits_file = config_dir / settings.limits.file if settings.limits.file else None
@@ -79,9 +84,8 @@ class Server:
         )
         self.guards = Guards(self.road, self.sessions)
         self.health = Health()
-        self.fix = FixDoor(settings, self.clients, self.instruments, self.sessions, self)
+        self.fix = FixDoor(settings, self.clients, self.instruments, self.sessions, self, self.journal.store)
         self.ws = WsDoor(settings, settings.ws, self.clients, self) if settings.ws is not None else None
-        self.journal = NoRecords()
         self.ports: dict[str, int] = {}
         self.failure: asyncio.Future[Exception] | None = None
         self._watcher = Watcher(self._limits_file, self.limiter.policy) if self._limits_file else None
@@ -100,7 +104,12 @@ class Server:
         """Open every door; `ports` says where."""
         loop = asyncio.get_running_loop()
         self.failure = loop.create_future()
-        tick = Tick(loop, self.clock, (self.guards, self.fix, self.road), self.journal, self._report_bug, self._fail)
+        self._loop = loop
+        tick = self._tick = Tick(
+            loop, self.clock, (self.guards, self.fix, self.road), self.journal, self._report_bug, self._fail
+        )
+        self.road.may_record = lambda: self.journal.may_accept_orders
+        self.road.is_recording_late = lambda now_ns: tick.held_ns(now_ns) > _RECORD_ALARM_NS
         self.ports.update(await self.fix.start(loop, tick))
         if self.ws is not None:
             self.ws.accepting = lambda: self.road.ingress.stage < Stage.FULL
@@ -149,6 +158,7 @@ class Server:
             await self._admin.cleanup()
         if self._spans is not None:
             self._spans.close()
+        self.journal.close()
         self.log("gateway.stopped")
 
     def status(self) -> dict[str, object]:
@@ -179,6 +189,15 @@ class Server:
         elif isinstance(outcome, Refused):
             self._reload_failures += 1
             self.log("limits.refused", errors=[str(each) for each in outcome.errors])
+
+    def _notify(self, durable: int) -> None:
+        """In the journal's own thread: the loop is told, and nothing else is done here."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_durable, durable)
+
+    def _on_durable(self, durable: int) -> None:
+        if self._tick is not None:
+            self._tick.on_durable(durable)
 
     def _report_bug(self, error: Exception) -> None:
         """Our own mistake: the connection it concerns is cut, the others go on, and the log has everything."""
@@ -260,6 +279,17 @@ class Server:
 
 def _count(of: set) -> Callable[[], int]:  # type: ignore[type-arg]
     return lambda: len(of)
+
+
+def _journal_settings(settings: config.Config) -> JournalSettings:
+    journal = settings.journal
+    return JournalSettings(
+        durability=journal.durability,
+        segment_bytes=journal.segment_bytes,
+        retain_messages=journal.retain_messages,
+        retain_bytes=journal.retain_bytes,
+        max_bytes=journal.max_bytes,
+    )
 
 
 async def serve(settings: config.Config, config_dir: Path) -> None:

@@ -52,23 +52,13 @@ class Records(Protocol):
         """Everything up to here survives what the configured durability promises."""
         ...
 
-    def commit(self) -> int:
+    def commit(self, now_ns: int) -> int:
         """Write what was recorded since the last call; returns the position that must be durable before bytes leave.
 
         Raises:
             Exception: the journal failed; nothing more may be sent.
         """
         ...
-
-
-class NoRecords:
-    """Records of a process that keeps nothing: durable at once."""
-
-    durable = 0
-
-    def commit(self) -> int:
-        """Nothing to write."""
-        return 0
 
 
 class Tick:
@@ -131,7 +121,7 @@ class Tick:
                 part.tick(now_ns)
             except Exception as error:  # the connections must still be served
                 self.report_bug(error)
-        if not self._commit():
+        if not self._commit(now_ns):
             return
         dirty, self._dirty = self._dirty, {}
         for connection in dirty:
@@ -142,10 +132,10 @@ class Tick:
                 connection.abort()
         self._arm(now_ns)
 
-    def _commit(self) -> bool:
+    def _commit(self, now_ns: int) -> bool:
         """Journal first, wire second; False when the journal failed and nothing more may be sent."""
         try:
-            self.position = self._records.commit()
+            self.position = self._records.commit(now_ns)
         except Exception as error:  # whatever it is, nothing was recorded
             self._has_failed = True
             self._fail(error)

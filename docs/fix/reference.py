@@ -30,9 +30,9 @@ What stands in which message. How a session behaves is in [connecting over FIX](
 [error codes](errors.md), each scenario of the session layer with the tests that prove it in
 [FIX scenarios](fix-scenarios.md).
 
-For engines there are dictionaries in QuickFIX's format, made from the same table: [FIX.4.2](../spec/penstock-FIX42.xml),
-[FIX.4.4](../spec/penstock-FIX44.xml), and for FIXT.1.1 the [transport](../spec/penstock-FIXT11.xml) and the
-[application](../spec/penstock-FIX50SP2.xml). They are for sessions of dialect `penstock`; a `plain` session loads the
+For engines there are dictionaries in QuickFIX's format, made from the same table:
+[FIX.4.2](../spec/penstock-FIX42.xml), [FIX.4.4](../spec/penstock-FIX44.xml), and for FIXT.1.1 the
+[transport](../spec/penstock-FIXT11.xml) and the [application](../spec/penstock-FIX50SP2.xml). They are for sessions of dialect `penstock`; a `plain` session loads the
 stock dictionary of its version and is sent nothing that is not in it.
 
 Sessions: `all`, or the versions and the dialect that have the field. 5.0SP2 is FIXT.1.1 with ApplVerID 9. Fields from
@@ -204,7 +204,7 @@ def _value_rows() -> Iterator[tuple[object, ...]]:
 
 def _reason_rows() -> Iterator[tuple[object, ...]]:
     for name, value in vars(SessionRejectReason).items():
-        if value in WHEN_REJECTED:
+        if isinstance(value, int):
             yield value, _code_beside(value), name.replace("_", " ").lower(), WHEN_REJECTED[value]
 
 

@@ -17,7 +17,8 @@ from docs.fix.words import NAMES
 class Scenario(NamedTuple):
     """One row. id: `-` where the community has none. need: M mandatory, O optional.
 
-    proofs: begins of test names, without `test_`; () = made from the id. versions: () = all. open: why no test proves it.
+    proofs: begins of test names, without `test_`; () = made from the id. versions: () = all.
+    open: why no test proves it.
     """
 
     id: str
@@ -87,7 +88,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         Scenario("2.f", "M", "OrigSendingTime later than SendingTime", "Reject 373=10, then Logout"),
         Scenario("2.g", "M", "PossDup without OrigSendingTime", "Reject 373=1 371=122"),
         Scenario(
-            "2.h/j/l/n/p/s", "M", "BeginString, CompIDs, BodyLength, SendingTime, MsgType and field order as they should be",
+            "2.h/j/l/n/p/s", "M", "BeginString, CompIDs, BodyLength, SendingTime, MsgType, first fields: right",
             "taken", ("2_a_", "2_n_", "15_"),
         ),
         Scenario("2.i", "M", "another BeginString than the session's", "Logout, then closed"),
@@ -97,7 +98,9 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         Scenario("2.q", "M", "a MsgType that the standard does not know", "Reject 373=11"),
         Scenario("2.r", "M", "a MsgType that is legal and not served", "BusinessMessageReject 380=3"),
         Scenario("2.t", "M", "8, 9, 35 are not the first three fields", "ignored"),
-        Scenario("-", "M", "MsgSeqNum missing", "Logout, then closed: nothing can be numbered", ("a_missing_msg_seq_num",)),
+        Scenario(
+            "-", "M", "MsgSeqNum missing", "Logout, then closed: nothing can be numbered", ("a_missing_msg_seq_num",)
+        ),
     ),
     "Trailer": (
         Scenario("3.a/d", "M", "the right CheckSum, last, three digits", "taken", ("2_a_",)),

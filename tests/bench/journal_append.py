@@ -1,4 +1,4 @@
-"""What the journal costs: `python tests/bench/journal_append.py [directory]`. CPU time of the best of five runs.
+"""What the journal costs: `python tests/bench/journal_append.py [directory]`. The best of five runs, in CPU time.
 
 Append is `put` of a 200-byte message, `next_out`, and its share of the commit; recovery is the whole of a reopening.
 Under durability "disk" what a commit waits for is shown too: from its return until it is durable.

@@ -31,6 +31,7 @@ from tests.support.server import started
 _ROOT = Path(__file__).parents[2]
 _QUIET_SHARE, _QUIET_MIN_S, _QUIET_MAX_S = 0.1, 1.0, 5.0
 _STOP_S = 15.0
+_WIDTH = 150  # of the summary where there is no terminal
 _MIB = 1 << 20
 
 
@@ -183,7 +184,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="penstock-fuzz-") as name:
         report = uvloop.run(fuzz(settings, Path(name)))
     judge_latency(report)
-    show(report, Console())
+    show(report, Console(width=None if sys.stdout.isatty() else _WIDTH))
     return 1 if report.violations.count else 0
 
 

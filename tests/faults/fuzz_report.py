@@ -100,7 +100,7 @@ def show(report: Report, console: Console) -> None:
     console.print(facts)
     console.print(_worst(report))
     for text in report.violations.texts:
-        console.print(text, markup=False, highlight=False)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     if report.violations.count:
         console.print(f"again: {report.replay_command()}", markup=False)
         console.print("one wave of it: add --wave N", markup=False)

@@ -113,7 +113,7 @@ class Journal:
     def __init__(self):
         self.position, self.durable, self.lags, self.error = 0, 0, False, None
 
-    def commit(self):
+    def commit(self, now_ns):
         if self.error is not None:
             raise self.error
         self.position += 1

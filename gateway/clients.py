@@ -214,6 +214,11 @@ class Clients:
         permissions = frozenset({own, "trade", "read"}) if row.auth == "none" else frozenset[str]()
         return Client(self._accounts[row.account], row.account, permissions=permissions)
 
+    def by_key(self, key_id: str) -> Client | None:
+        """Who the key acts for; None when the configuration has it no more."""
+        identity = self._identities.get(key_id)
+        return None if identity is None else identity.client
+
     def key_for(self, row: config.FixSession, username: str) -> str:
         """The key id a Logon(A) means: Username(553), or without one the only key that may log on to the session.
 

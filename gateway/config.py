@@ -282,6 +282,9 @@ class Core(_Knobs, frozen=True, kw_only=True):
             description="an order without a window is refused when the core first sees it later than this",
         ),
     ] = 60_000
+    reopen_after_ms: Annotated[
+        int, Meta(ge=0, le=60_000, description="after a crash: cancel only for so long, so that clients can come back")
+    ] = 5_000
     dedupe_ids: Annotated[
         int, Meta(ge=1_024, le=4_000_000, description="finished order ids remembered per account")
     ] = 65_536

@@ -223,6 +223,7 @@ class Connection(asyncio.Protocol):
             call(*args, **kwargs)
         except Exception as error:
             self._tick.report_bug(error)
+            self._closing = True  # nothing more is read: what is behind the bug may be in any state
             self.abort()
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from limits.limiter import ALLOWED
 from protocols.fix import tags
 from protocols.fix.greeting import Drop, Greeting, Hello
 from protocols.fix.session import FixSession, SessionSettings
+from protocols.fix.session_logon import whole_number
 from protocols.fix.store import MessageStore
 from protocols.fix.times import parse_ns
 from protocols.fix.translate import Translator
@@ -178,8 +179,8 @@ class FixDoor:
             sent_at_ns = parse_ns(fields.get(tags.SENDING_TIME, ""))
         except ValueError:
             return "bad_time"
-        window = fields.get(tags.RECV_WINDOW, "").partition(".")[0]
-        window_ns = min(int(window) * 1_000_000, LOGON_WINDOW_NS) if window.isdigit() else LOGON_WINDOW_NS
+        window_ms = whole_number(fields.get(tags.RECV_WINDOW, "").partition(".")[0])
+        window_ns = LOGON_WINDOW_NS if window_ms is None else min(window_ms * 1_000_000, LOGON_WINDOW_NS)
         signature = fields.get(tags.PASSWORD) or fields.get(tags.RAW_DATA, "")
         proof = self._clients.authenticate(
             self._clients.key_for(row, fields.get(tags.USERNAME, "")),
@@ -201,6 +202,10 @@ class FixDoor:
         """Count and log a refused logon; the peer learns nothing."""
         self._house.metrics.count_failed_logon("fix", cause)
         self._house.log("logon.refused", door="fix", cause=cause, detail=detail, peer=peer_ip)
+
+    def count_left(self) -> None:
+        """A connection ended by itself before it had said who it was."""
+        self._house.metrics.count_disconnect("fix", "before_logon")
 
     @property
     def refusal_delay_ns(self) -> int:
@@ -255,6 +260,7 @@ class Greeter:
     def tick(self, now_ns: int) -> None:
         """Time is up: for the first message, or for the delay after a refusal."""
         if not self._refused:
+            self._refused = True
             self._door.refuse("logon_timeout", "", self._connection.peer_ip)
         self._connection.abort()
 
@@ -264,6 +270,8 @@ class Greeter:
 
     def lost(self, now_ns: int) -> None:
         """Gone before it said who it was."""
+        if not self._refused:
+            self._door.count_left()
 
     def too_slow(self, now_ns: int) -> None:
         """It has nothing to read."""

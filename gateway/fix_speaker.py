@@ -19,6 +19,7 @@ from protocols.errors import Refusal
 from protocols.fix import events, tags
 from protocols.fix.decoder import Fault
 from protocols.fix.session import FixSession
+from protocols.fix.session_logon import whole_number
 from protocols.fix.translate import LimitLine, Translator
 from protocols.messages import AnyEvent, CancelRejected, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList
 
@@ -72,6 +73,7 @@ class FixSpeaker:
         self._house = house
         self._response_mode: int = 1 if settings.kind == "drop_copy" else settings.response_mode
         self._recv_window_ms = settings.recv_window_ms
+        self._is_end_counted = True  # why the link ended, in the metric; there is none yet
         session.may_trade = settings.kind == "order_entry"
 
     # -- the connection's side (gateway.connection.Peer) ---------------------------------------------------------
@@ -97,11 +99,11 @@ class FixSpeaker:
 
     def attach(self, link: Link, logon: dict[int, str], now_ns: int) -> None:
         """A new connection that has proved who it is; its Logon(A) is fed next. A living link is superseded."""
+        self._choose_options(logon)
         if self.link is not None:
             self.machine.terminate(now_ns, "superseded")
             self._end_link()
-        self.link = link
-        self._choose_options(logon)
+        self.link, self._is_end_counted = link, False
         self.machine.connected(now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> None:
@@ -120,13 +122,13 @@ class FixSpeaker:
         self.machine.disconnected(now_ns)
         if self.session.connected:
             self.session.connected = False
-            self._house.metrics.count_disconnect("fix", "lost")
             self._house.log("session.lost", session=self.session.name)
             self._house.guards.disconnected(self.session, now_ns)
+        self._count_end("lost")
 
     def too_slow(self, now_ns: int) -> None:
         """The reader is too far behind: its reports stay resendable."""
-        self._house.metrics.count_disconnect("fix", "too_slow")
+        self._count_end("too_slow")
         self.machine.terminate(now_ns, "too slow to read")
         self._house.log("session.too_slow", session=self.session.name)
 
@@ -148,7 +150,7 @@ class FixSpeaker:
         elif isinstance(event, events.LoggedOut):
             self._on_logged_out(event, now_ns)
         elif isinstance(event, events.Disconnect):
-            self._house.metrics.count_disconnect("fix", event.reason)
+            self._count_end(event.reason)
             self._house.log("session.disconnect", session=self.session.name, reason=event.reason, text=event.text)
             if self.link is not None:
                 self.link.close()
@@ -197,6 +199,7 @@ class FixSpeaker:
 
     def _on_logged_out(self, event: events.LoggedOut, now_ns: int) -> None:
         self.session.connected = False
+        self._count_end("logout")
         keep = not event.by_peer or event.fields.get(tags.DONT_CANCEL_ON_DISCONNECT) == "Y"
         self._house.guards.disconnected(self.session, now_ns, keep_orders=keep)
         self._house.log("session.logged_out", session=self.session.name, by_peer=event.by_peer, text=event.text)
@@ -209,8 +212,8 @@ class FixSpeaker:
         session.cancel_on_disconnect = _COD.get(
             logon.get(tags.CANCEL_ORDERS_ON_DISCONNECT, ""), _COD[settings.cancel_on_disconnect]
         )
-        asked = logon.get(tags.COD_GRACE_MS, "")
-        session.cod_grace_ms = min(int(asked), 60_000) if asked.isdigit() else settings.cod_grace_ms
+        asked_ms = whole_number(logon.get(tags.COD_GRACE_MS))
+        session.cod_grace_ms = settings.cod_grace_ms if asked_ms is None else min(asked_ms, 60_000)
         if settings.kind == "order_entry" and logon.get(tags.RESPONSE_MODE, "") in ("1", "2"):
             self._response_mode = int(logon[tags.RESPONSE_MODE])
         if self.machine.settings.plain:
@@ -226,6 +229,12 @@ class FixSpeaker:
             f"25036={self._response_mode}\x01"
         )
 
+    def _count_end(self, reason: str) -> None:
+        """Each connection ends for one reason: the first that was found."""
+        if not self._is_end_counted:
+            self._is_end_counted = True
+            self._house.metrics.count_disconnect("fix", reason)
+
     def _end_link(self) -> None:
         """Let the old connection write its Logout and go, without its end being taken for ours."""
         link, self.link = self.link, None
@@ -233,7 +242,7 @@ class FixSpeaker:
         link.peer = Farewell(self.machine.take_output(1 << 20))
         link.close()
         self.machine.disconnected(0)
-        self._house.metrics.count_disconnect("fix", "superseded")
+        self._count_end("superseded")
 
     def _tell_limits(self, message: events.AppMessage, now_ns: int) -> None:
         refusal = self._house.road.charge_message(self.session, now_ns)

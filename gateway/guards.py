@@ -4,6 +4,8 @@ Both end in a MassCancel on the control lane, which is never limited and never s
 who came back, time does the rest.
 """
 
+from collections.abc import Callable
+
 from gateway.pipeline import Road
 from gateway.sessions import Session, Sessions
 from protocols.messages import MassCancel, Origin
@@ -12,9 +14,13 @@ from protocols.messages import MassCancel, Origin
 class Guards:
     """Timers by session id: at most one of each kind a session."""
 
-    def __init__(self, road: Road, sessions: Sessions) -> None:
+    def __init__(
+        self, road: Road, sessions: Sessions, note: Callable[[Session, int], None] = lambda _, __: None
+    ) -> None:
+        """note: told of every change with the time the dead-man's switch fires (0 = not armed), to be kept."""
         self._road = road
         self._sessions = sessions
+        self._note = note
         self._cod: dict[int, int] = {}
         self._dead_man: dict[int, int] = {}
         self.suspended_until_ns = 0  # a planned drain: those who come back in time keep their orders
@@ -36,16 +42,31 @@ class Guards:
         self._dead_man.pop(session.id, None)
         if due_ns:
             self._dead_man[session.id] = due_ns
+        self._note(session, due_ns)
 
     def connected(self, session: Session) -> None:
         """The session is back: its orders stay."""
         self._cod.pop(session.id, None)
+        self._note(session, self._dead_man.get(session.id, 0))
+
+    def restore(self, session_id: int, scope: str, dead_man_ns: int, was_connected: bool, reopen_at_ns: int) -> None:
+        """A session that a crash may have cut off: what guards it fires when the venue reopens, unless it is back."""
+        session = self._sessions.by_id.get(session_id)
+        if session is None:
+            return
+        session.cancel_on_disconnect = scope
+        if dead_man_ns:
+            self._dead_man[session_id] = max(dead_man_ns, reopen_at_ns)
+        if was_connected and scope != "off":
+            self._cod[session_id] = reopen_at_ns
 
     def disconnected(self, session: Session, now_ns: int, keep_orders: bool = False) -> None:
         """The session's link ended without a successor; `keep_orders` after a logout that left them on purpose."""
         if session.cancel_on_disconnect != "off" and not keep_orders:
             self._cod[session.id] = max(now_ns + session.cod_grace_ms * 1_000_000, self.suspended_until_ns)
-        elif session.id not in self._dead_man:
+            return  # for a start after a crash it counts as connected until it has fired
+        self._note(session, self._dead_man.get(session.id, 0))
+        if session.id not in self._dead_man:
             self._sessions.forget(session)
 
     def cancel_now(self, session: Session, now_ns: int) -> None:
@@ -55,6 +76,7 @@ class Guards:
     def _fire(self, session: Session, origin: Origin, now_ns: int) -> None:
         only_session = origin is Origin.DEAD_MAN or session.cancel_on_disconnect == "session"
         self._sweep(session, origin, only_session, now_ns)
+        self._note(session, self._dead_man.get(session.id, 0))
         if not session.connected and session.id not in self._dead_man:
             self._sessions.forget(session)
 

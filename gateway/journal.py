@@ -14,7 +14,7 @@ from msgspec import Meta
 from gateway.journal_index import SessionIndex
 from gateway.journal_record import FIRST_OWNER_KIND, MAX_BODY_BYTES, MAX_SESSION
 from gateway.journal_recovery import Numbers, Recovery, Run, Sink
-from gateway.journal_segment import DirectoryLock
+from gateway.journal_segment import DirectoryLock, sync_directory
 from gateway.journal_store import JournalStore
 from gateway.journal_writer import Owner, State, Writer
 from protocols.errors import LocalProtocolError
@@ -61,19 +61,25 @@ class Journal:
             JournalInUse: another process has the directory.
             JournalCorrupt: what was recorded cannot be read back; nothing was changed.
             JournalFailed: no room for a segment.
+            OSError: the directory cannot be made or locked.
         """
         self._settings = settings
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if not directory.exists():
+            directory.mkdir(mode=0o750, parents=True)
+            sync_directory(directory.parent)
         self._lock = DirectoryLock(directory)
         self._dirty: list[JournalStore] = []
         self._stores: dict[int, JournalStore] = {}
         self.keep_from: int | None = None
-        """Position from which the owner needs its records; None = it needs none. Segments from there on are kept."""
+        """Position from which the owner needs its records: the first there is, until the owner says more."""
+        self.dropped_early = 0
+        """Segments dropped, for the sake of `max_bytes`, while a session still needed them."""
         synced = settings.durability == "disk"
         self._writer = Writer(directory, settings.segment_bytes, synced, Owner(self._checkpoint, self._retire, notify))
         try:
             run = Run(directory, sink)
             self.recovery: Recovery = run.report
+            self.keep_from = run.first_owned
             for session, numbers in run.numbers.items():
                 index = run.indexes[session]
                 self._stores[session] = JournalStore(session, self._writer, self._dirty, numbers, index)
@@ -117,12 +123,14 @@ class Journal:
 
         Raises:
             LocalProtocolError: a kind below `FIRST_OWNER_KIND`, or too long; nothing is recorded.
-            JournalFailed: a new segment was needed and the disk refused.
         """
         if not FIRST_OWNER_KIND <= kind <= 255 or not 0 <= session <= MAX_SESSION or len(body) > MAX_BODY_BYTES:
             raise LocalProtocolError(f"a record of kind {kind}, session {session}, {len(body)} bytes")
         offset = self._writer.append(kind, session, body)
-        return self._writer.segment.first_position + offset
+        position = self._writer.segment.first_position + offset
+        if self.keep_from is None:
+            self.keep_from = position
+        return position
 
     def commit(self, now_ns: int) -> int:
         """Write everything since the last commit; the position that `durable` must reach before a byte of it may leave.
@@ -161,22 +169,21 @@ class Journal:
         """Drop the oldest segments that nobody needs; and while all are too big together, those that somebody does."""
         writer, settings = self._writer, self._settings
         size_bytes = self.size_bytes
-        while len(writer.segments) > 2:  # the last but one may hold numbers that the current one's checkpoint has too
+        while len(writer.segments) > 1:
             oldest = next(iter(writer.segments.values()))
-            if self._is_pinned(oldest.first_position + oldest.size_bytes):
+            if self.keep_from is not None and self.keep_from < oldest.first_position + oldest.size_bytes:
                 return
-            if size_bytes <= settings.max_bytes and any(
+            is_needed = any(
                 store.needs(oldest.number, settings.retain_messages, settings.retain_bytes)
                 for store in self._stores.values()
-            ):
+            )
+            if is_needed and size_bytes <= settings.max_bytes:
                 return
+            self.dropped_early += is_needed
             for store in self._stores.values():
                 store.drop(oldest.number)
             writer.drop_oldest()
             size_bytes -= oldest.size_bytes
-
-    def _is_pinned(self, end_position: int) -> bool:
-        return self.keep_from is not None and self.keep_from < end_position
 
 
 class MemoryJournal:

@@ -65,10 +65,12 @@ class Run:
         self.indexes: dict[int, SessionIndex] = {}
         self.segments: list[Segment] = []
         self.end_position = 0
+        self.first_owned: int | None = None  # position of the first record of the owner's
         self.next_number = 1
         self.report = Recovery(self.numbers)
         self._sink = sink
         paths = segment_paths(directory)
+        never_written = paths.pop() if paths and _is_blank(paths[-1]) else None
         try:
             for path in paths:
                 self._read(path, is_last=path is paths[-1])
@@ -76,15 +78,13 @@ class Run:
             for segment in self.segments:
                 segment.close()
             raise
+        if never_written is not None:
+            never_written.unlink()
         self.report.segments = len(self.segments)
 
     def _read(self, path: Path, is_last: bool) -> None:
         fd = os.open(path, os.O_RDWR)
         data = _read_whole(fd)
-        if is_last and not written_bytes(data):  # power lost between its name and its first bytes
-            os.close(fd)
-            path.unlink()
-            return
         try:
             header = SegmentHeader.unpack(data)
             if header.number != int(path.stem):
@@ -122,13 +122,19 @@ class Run:
                 elif kind == RESET:
                     self._take_state(session, 1, 1)
                     self.indexes[session].clear()
-                elif kind >= FIRST_OWNER_KIND and self._sink is not None:
-                    self._sink(kind, session, segment.first_position + offset, data[body:record_end])
+                elif kind >= FIRST_OWNER_KIND:
+                    self._take_owned(kind, session, segment.first_position + offset, data[body:record_end])
                 end = record_end
         except LocalProtocolError as error:
             raise damaged(segment.path, end, str(error)) from None
         self.report.records += records
         return end
+
+    def _take_owned(self, kind: int, session: int, position: int, body: bytes) -> None:
+        if self.first_owned is None:
+            self.first_owned = position
+        if self._sink is not None:
+            self._sink(kind, session, position, body)
 
     def _take_message(self, session: int, seq_num: int, number: int, offset: int, size_bytes: int) -> None:
         index = self.indexes.get(session)
@@ -164,6 +170,12 @@ class Run:
             self.report.cut_bytes, self.report.cut_file = lost, segment.path.name
         os.ftruncate(segment.fd, end)
         segment.size_bytes = end
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether the power was lost between the name of a segment and its first bytes."""
+    with path.open("rb") as file:
+        return not any(file.read(SEGMENT_HEADER_BYTES)) and not any(map(any, iter(lambda: file.read(1 << 20), b"")))
 
 
 def _read_whole(fd: int) -> bytes:

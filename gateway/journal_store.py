@@ -63,7 +63,6 @@ class JournalStore:
 
         Raises:
             LocalProtocolError: the number, or a higher one, has a message already; nothing is changed.
-            JournalFailed: a new segment was needed and the disk refused.
         """
         index, writer, size = self._index, self._writer, len(message)
         if seq_num < index.end:
@@ -78,6 +77,7 @@ class JournalStore:
 
         Raises:
             JournalCorrupt: a message is not what was written.
+            JournalFailed: the disk failed, or a message could not be written yet for want of room.
         """
         for segment, first, offsets in self._index.slices(begin, end):
             numbers = [number for number, offset in enumerate(offsets, first) if offset]

@@ -6,7 +6,9 @@ Without one the journal is "full": what still comes (cancels, their answers) has
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -198,7 +200,8 @@ class Writer:
             self._syncer.close()
         if self._spare is not None:
             os.close(self._spare)
-            spare_path(self._directory, self._next_number).unlink(missing_ok=True)
+            with suppress(OSError):  # the next start removes it
+                spare_path(self._directory, self._next_number).unlink()
             self._spare = None
         for segment in self.segments.values():
             segment.close()
@@ -207,11 +210,17 @@ class Writer:
     # -- from segment to segment ---------------------------------------------------------------------------------
 
     def _turn(self, size_bytes: int) -> None:
-        """Begin the next segment, with room for a record of `size_bytes`."""
-        self.flush()
-        if self._is_stuck:
-            self._fail("the disk is full, and so is the segment")
-        self._begin(self.segment.first_position + self.offset, size_bytes)
+        """Begin the next segment, with room for a record of `size_bytes`.
+
+        What fails here is raised by the commit to come: who adds a record is in the middle of something else.
+        """
+        try:
+            self.flush()
+            if self._is_stuck:
+                self._fail("the disk is full, and so is the segment")
+            self._begin(self.segment.first_position + self.offset, size_bytes)
+        except JournalFailed:
+            self._capacity = sys.maxsize
 
     def _begin(self, position: int, size_bytes: int) -> None:
         """Make the spare the current segment, with a header and a checkpoint; then get the next spare."""
@@ -229,10 +238,11 @@ class Writer:
         new = self.segments[number] = self.segment = Segment(
             fd, segment_path(self._directory, number), header, capacity
         )
-        try:
-            os.posix_fallocate(fd, 0, capacity)  # more than was allocated only for a record longer than a segment
-        except OSError as error:
-            self._fail(f"no room for a record of {size_bytes} bytes", error)
+        if capacity > self._segment_bytes:  # for a record longer than a segment
+            try:
+                os.posix_fallocate(fd, 0, capacity)
+            except OSError as error:
+                self._fail(f"no room for a record of {size_bytes} bytes", error)
         self._salt, self._capacity, self._written = header.salt, capacity - _MARK_BYTES, 0
         self._pieces = [header.pack()]
         self.offset = SEGMENT_HEADER_BYTES

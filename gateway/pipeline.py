@@ -80,6 +80,7 @@ class Road:
         self.draining = False
         self.may_record: Callable[[], bool] = lambda: True  # False: the journal has room for cancels only
         self.is_recording_late: Callable[[int], bool] = lambda _: False  # answers wait too long for the disk
+        self.reopen_at_ns = 0  # after an unclean start: cancel only until then
         self._is_closed_for_orders = False  # one of the reasons in `_admit` holds; looked at once a tick
         core.subscribe(self._home)
 
@@ -209,6 +210,9 @@ class Road:
             return None
         if self.draining:
             return Refusal(errors.DRAINING, "the gateway is draining, reconnect")
+        if self.reopen_at_ns:
+            text = "cancel only after a restart: others get the time to come back"
+            return Refusal(errors.CANCEL_ONLY, text, max((self.reopen_at_ns - self._now_ns) // 1_000_000, 1))
         if not self.may_record():
             return Refusal(errors.CANCEL_ONLY, "cancel only: the journal has no room for new orders")
         return Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
@@ -353,7 +357,9 @@ class Road:
     def tick(self, now_ns: int) -> None:
         """What time asks for: tell outcomes that are unknown by now, resume doors, hand over what waits."""
         self._now_ns = now_ns
-        self._is_closed_for_orders = not self.may_record() or self.is_recording_late(now_ns)
+        if self.reopen_at_ns and now_ns >= self.reopen_at_ns:
+            self.reopen_at_ns = 0
+        self._is_closed_for_orders = self.reopen_at_ns > 0 or not self.may_record() or self.is_recording_late(now_ns)
         handed = self._handed
         while handed and (handed[0].answered or handed[0].handed_ns + self._answer_timeout_ns <= now_ns):
             request = handed.popleft()
@@ -370,7 +376,8 @@ class Road:
         handed = self._handed
         while handed and handed[0].answered:
             handed.popleft()
-        deadlines = [session.reading_paused_until_ns for session in self._paused.values()]
+        deadlines = [self.reopen_at_ns] if self.reopen_at_ns else []
+        deadlines += [session.reading_paused_until_ns for session in self._paused.values()]
         if handed:
             deadlines.append(handed[0].handed_ns + self._answer_timeout_ns)
         return min(deadlines, default=None)

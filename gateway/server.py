@@ -6,7 +6,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,21 @@ from gateway.ingress import Stage
 from gateway.journal import JournalSettings, open_journal
 from gateway.logs import dropped_lines, log_event
 from gateway.metrics import Metrics
-from gateway.pipeline import Road
-from gateway.sessions import Sessions
+from gateway.pipeline import Road, is_numbered
+from gateway.records import (
+    CLEAN,
+    COMMANDS,
+    LINK,
+    NAME,
+    SNAPSHOT,
+    LinkState,
+    Name,
+    Replay,
+    Snapshot,
+    body,
+    commands_body,
+)
+from gateway.sessions import Session, Sessions
 from gateway.tick import Tick
 from gateway.tracing import Tracing
 from gateway.version import VERSION
@@ -39,9 +52,10 @@ from gateway.ws_endpoint import WsDoor
 from limits.local import LocalLimiter
 from limits.policy import Policy
 from limits.reload import Refused, Reloaded, Watcher, built_in, load
-from protocols.messages import Origin
+from protocols.messages import AnyCommand, Lane, Origin
 
 _SECOND_S = 1.0
+_MS = 1_000_000
 _CLOCK_ALARM_NS = 100_000_000
 _RECORD_ALARM_NS = 100_000_000  # answers that wait so long for the disk: new orders are shed as if the core were slow
 _DRAIN_STEP_S = 0.02
@@ -56,20 +70,31 @@ class LimitsUnsound(Exception):
 class Server:
     """One gateway process. `core`: another matching core than the embedded one (tests, recordings, links)."""
 
-    def __init__(self, settings: config.Config, config_dir: Path, core: MatchingCore | None = None) -> None:
+    def __init__(
+        self,
+        settings: config.Config,
+        config_dir: Path,
+        core: MatchingCore | None = None,
+        wrap_core: Callable[[MatchingCore], MatchingCore] = lambda core: core,
+    ) -> None:
+        """wrap_core: puts an observer around the embedded core, which stays durable behind it."""
         self.settings = settings
         self.clock = Clock()
         self.now_ns = self.clock.now_ns
         self.metrics = Metrics(VERSION)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tick: Tick | None = None
-        self.journal = open_journal(config_dir / settings.journal.directory, _journal_settings(settings), self._notify)
         self.instruments = build_instruments(settings)
         self.clients = Clients(settings, self.instruments, read_secrets(settings))
         self._limits_file = config_dir / settings.limits.file if settings.limits.file else None
         self.limiter = LocalLimiter(self._first_policy())
         self.sessions = Sessions(self.limiter, settings.stream.retain_events)
-        self.core = core if core is not None else self._embedded_core()
+        engine = Engine(tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // _MS}")
+        self.replay = Replay(engine)
+        self.journal = open_journal(
+            config_dir / settings.journal.directory, _journal_settings(settings), self._notify, self.replay.take
+        )
+        self.core = core if core is not None else wrap_core(EmbeddedCore(engine, settings.core.window, self._record))
         self._spans = spans.open_spans(settings.tracing) if settings.tracing.sample_one_in else None
         self.tracing = Tracing(settings.tracing, self._spans.write if self._spans else None)
         self.road = Road(
@@ -82,7 +107,8 @@ class Server:
             self.tracing,
             self.now_ns,
         )
-        self.guards = Guards(self.road, self.sessions)
+        self.guards = Guards(self.road, self.sessions, self._note_link)
+        self.sessions.on_new = self._note_name
         self.health = Health()
         self.fix = FixDoor(settings, self.clients, self.instruments, self.sessions, self, self.journal.store)
         self.ws = WsDoor(settings, settings.ws, self.clients, self) if settings.ws is not None else None
@@ -93,6 +119,8 @@ class Server:
         self._admin: web.AppRunner | None = None
         self._every_second: asyncio.Task[None] | None = None
         self._register_gauges()
+        if core is None:
+            self._resume()
 
     def log(self, name: str, **fields: Any) -> None:
         """Log one declared event."""
@@ -158,6 +186,7 @@ class Server:
             await self._admin.cleanup()
         if self._spans is not None:
             self._spans.close()
+        self.journal.append(CLEAN, 0, b"")
         self.journal.close()
         self.log("gateway.stopped")
 
@@ -221,10 +250,63 @@ class Server:
             raise LimitsUnsound("\n".join(f"{self._limits_file}:{each}" for each in parsed.errors))
         return parsed.policy
 
-    def _embedded_core(self) -> MatchingCore:
-        epoch = f"e-{self.clock.now_ns() // 1_000_000}"
-        rows = tuple(self.instruments.by_id.values())
-        return EmbeddedCore(Engine(rows, self.settings.core.dedupe_ids, epoch), self.settings.core.window)
+    # -- what survives the process -------------------------------------------------------------------------------
+
+    def _record(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
+        data = commands_body(commands, now_ns)
+        if data:
+            self.journal.append(COMMANDS, 0, data)
+
+    def _note_name(self, session: Session) -> None:
+        self.journal.append(NAME, session.id, body(Name(session.id, session.client.key_id, session.name)))
+
+    def _note_link(self, session: Session, dead_man_ns: int) -> None:
+        if session.cancel_on_disconnect != "off" or dead_man_ns or session.id in self.replay.links:
+            row = LinkState(
+                session.id,
+                session.client.account_id,
+                session.connected,
+                session.cancel_on_disconnect,
+                session.cod_grace_ms,
+                dead_man_ns,
+            )
+            self.replay.take(LINK, session.id, 0, data := body(row))
+            self.journal.append(LINK, session.id, data)
+
+    def _resume(self) -> None:
+        """Go on where the last process was: streams, counters, sessions, and what guards orders of those not back."""
+        replay, engine, now_ns = self.replay, self.replay.engine, self.now_ns()
+        was_clean, self.replay.was_clean = replay.was_clean, True
+        for event in replay.events:
+            if is_numbered(event):
+                self.sessions.account(event.account).record(event)
+        replay.events.clear()
+        for row in replay.names.values():
+            client = self.clients.by_key(row.key_id)
+            if client is not None:
+                self.sessions.restore_ws(row.session, row.name, client)
+        self.sessions.next_ws_id = max(self.sessions.next_ws_id, replay.next_ws_session)
+        for session in self.sessions.by_id.values():
+            session.sender.order_n = engine.highest(session.id, Lane.ORDER)
+            session.sender.cancel_n = engine.highest(session.id, Lane.CANCEL)
+        if not was_clean:
+            self.road.reopen_at_ns = now_ns + self.settings.core.reopen_after_ms * _MS
+            for link in list(replay.links.values()):
+                self.guards.restore(link.session, link.scope, link.dead_man_ns, link.connected, self.road.reopen_at_ns)
+        self._take_snapshot()
+        if replay.position is not None:
+            self.log("gateway.recovered", commands=replay.count, clean=was_clean, sessions=len(self.sessions.by_id))
+
+    def _take_snapshot(self) -> None:
+        """Stand for everything recorded so far, so that older segments may go."""
+        replay = self.replay
+        snapshot = Snapshot(
+            replay.engine.snapshot(),
+            tuple(replay.names.values()),
+            tuple(replay.links.values()),
+            self.sessions.next_ws_id,
+        )
+        self.journal.keep_from = self.journal.append(SNAPSHOT, 0, body(snapshot))
 
     async def _start_admin(self, settings: config.Admin) -> int:
         app = build_admin(self.health, build_registry(self.metrics), self.status)

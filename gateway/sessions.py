@@ -5,6 +5,7 @@ one lasts as long as its connection. Reports find their way by session id. Pure:
 """
 
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
 
@@ -117,7 +118,8 @@ class Sessions:
         self._limiter = limiter
         self._retain_events = retain_events
         self._named: dict[str, dict[str, Session]] = {}
-        self._next_ws_id = FIRST_WS_SESSION
+        self.next_ws_id = FIRST_WS_SESSION
+        self.on_new: Callable[[Session], None] = lambda _: None  # told of each new WebSocket session
         self.by_id: dict[int, Session] = {}
         self.accounts: dict[int, Account] = {}
 
@@ -148,11 +150,18 @@ class Sessions:
             return session
         if name and len(names) >= MAX_NAMES_PER_KEY:
             return None
-        session_id, self._next_ws_id = self._next_ws_id, self._next_ws_id + 1
+        session_id, self.next_ws_id = self.next_ws_id, self.next_ws_id + 1
         session = self.add(session_id, name or f"ws-{session_id}", client, Origin.WS)
         if name:
             names[name] = session
+        self.on_new(session)
         return session
+
+    def restore_ws(self, session_id: int, name: str, client: Client) -> None:
+        """A session of the process before this one, under the id that its orders know."""
+        session = self.add(session_id, name, client, Origin.WS)
+        if name != f"ws-{session_id}":
+            self._named.setdefault(client.key_id, {})[name] = session
 
     def charge_logon(self, client: Client, now_ns: int) -> Decision:
         """Charge one logon to the client's key, whatever session it is for; reconnecting does not refill it."""

@@ -29,40 +29,46 @@ _NOTICE = "Penstock, dialect penstock: the messages it speaks. Written by docs/g
 
 
 class _Writer:
-    """Writes one file; remembers which components and fields its messages need."""
+    """Writes one file; remembers which fields and components its messages use, and what they require of the latter."""
 
     def __init__(self, version: str) -> None:
         self.table: Table = table_of(version)
         self.fields: dict[int, Field] = for_version(version).fields
         self.used: dict[int, Field] = {}
-        self.components: dict[str, list[str]] = {}
+        self.components: dict[str, frozenset[int]] = {}
 
     def body(self, tokens: Iterable[str], required: frozenset[int], depth: int) -> Iterator[str]:
-        """The lines of a message's, component's or group's members."""
+        """The lines of a message's, component's or group's members. required: tags, those inside of groups aside."""
+        outside = depth
         for item in tokens:
             if item == ")":
                 depth -= 1
                 yield f"{' ' * depth}</group>"
-            elif item.startswith("@"):
-                self._need(item)
-                yield f'{" " * depth}<component name="{item[1:]}" required="N"/>'
-            else:
-                tag = int(item.rstrip("!("))
-                field = self.used[tag] = self.fields[tag]
-                must = "Y" if item.endswith("!") or tag in required else "N"
-                is_group = item.endswith("(")
-                kind, end = ("group", ">") if is_group else ("field", "/>")
-                yield f'{" " * depth}<{kind} name="{field.name}" required="{must}"{end}'
-                depth += is_group
+                continue
+            needed = required if depth == outside else frozenset()
+            if item.startswith("@"):
+                must = "Y" if self._need(item, needed) else "N"
+                yield f'{" " * depth}<component name="{item[1:]}" required="{must}"/>'
+                continue
+            tag = int(item.rstrip("!("))
+            field = self.used[tag] = self.fields[tag]
+            must = "Y" if item.endswith("!") or tag in needed else "N"
+            kind, end = ("group", ">") if item.endswith("(") else ("field", "/>")
+            yield f'{" " * depth}<{kind} name="{field.name}" required="{must}"{end}'
+            depth += kind == "group"
 
-    def _need(self, token: str) -> None:
-        """A component, after those that it uses itself."""
-        if token not in self.components:
-            tokens = self.table.components[token]
-            for inner in tokens:
-                if inner.startswith("@"):
-                    self._need(inner)
-            self.components[token] = tokens
+    def _need(self, token: str, needed: frozenset[int]) -> frozenset[int]:
+        """Have a component written, after those that it uses itself; the fields in it that are needed here.
+
+        In this format a field is required only where it is so in the component and the component is so in the message.
+        """
+        tokens = self.table.components[token]
+        inside = needed.intersection(self.table.members(tokens)[0])
+        for inner in tokens:
+            if inner.startswith("@"):
+                self._need(inner, inside)
+        self.components[token] = self.components.get(token, frozenset()) | inside
+        return inside
 
     def message(self, row: Row) -> Iterator[str]:
         """One message with its members."""
@@ -81,9 +87,9 @@ class _Writer:
     def shared(self) -> Iterator[str]:
         """The components and fields that were needed so far."""
         yield " <components>"
-        for token, tokens in self.components.items():
+        for token, required in list(self.components.items()):
             yield f'  <component name="{token[1:]}">'
-            yield from self.body(tokens, frozenset(), 3)
+            yield from self.body(self.table.components[token], required, 3)
             yield "  </component>"
         yield " </components>"
         yield " <fields>"
@@ -121,6 +127,7 @@ def dictionary_xml(name: str) -> str:
             outer = [], []
     kind, major, minor, pack = _ROOTS[name]
     lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
         f'<fix type="{kind}" major="{major}" minor="{minor}" servicepack="{pack}">',
         f" <!-- {_NOTICE} -->",
         *writer.part("header", outer[0], frozenset((8, 9, 34, 35, 49, 52, 56))),

@@ -7,11 +7,11 @@ used is listed at the end by number only: it would bury what matters.
 from collections.abc import Iterable, Iterator
 
 from docs.fix.markdown import table
-from docs.fix.uses import HEADER, REPORTS, REQUESTS, SESSION, Spoken, Use, has, is_used
+from docs.fix.uses import GROUPS, HEADER, REPORTS, REQUESTS, SESSION, Spoken, Use, has, is_used
 from docs.fix.words import MEANINGS, NAMES, WHEN_REJECTED
 from protocols.fix.decoder import Fault
 from protocols.fix.dialect import Dialect
-from protocols.fix.dictionary import VERSIONS, Field, Group, Layout, for_version
+from protocols.fix.dictionary import VERSIONS, Field, Layout, for_version
 from protocols.fix.session_refusals import reject_body
 from protocols.fix.session_settings import CLIENT_MSG_TYPES, SessionSettings
 from protocols.fix.tags import SESSION_MSG_TYPES, SOH, SessionRejectReason
@@ -32,13 +32,13 @@ What stands in which message. How a session behaves is in [connecting over FIX](
 
 For engines there are dictionaries in QuickFIX's format, made from the same table:
 [FIX.4.2](../spec/penstock-FIX42.xml), [FIX.4.4](../spec/penstock-FIX44.xml), and for FIXT.1.1 the
-[transport](../spec/penstock-FIXT11.xml) and the [application](../spec/penstock-FIX50SP2.xml). They are for sessions of dialect `penstock`; a `plain` session loads the
-stock dictionary of its version and is sent nothing that is not in it.
+[transport](../spec/penstock-FIXT11.xml) and the [application](../spec/penstock-FIX50SP2.xml). They are for sessions of
+dialect `penstock`; a `plain` session loads the stock dictionary of its version and is sent nothing that is not in it.
 
-Sessions: `all`, or the versions and the dialect that have the field. 5.0SP2 is FIXT.1.1 with ApplVerID 9. Fields from
-tag 5000 up are user-defined. Times are UTC; prices, quantities and amounts are plain decimals without exponent. A field
-that a message may not have, twice the same field, an empty one, a value outside the enumeration or of the wrong type is
-answered with Reject(3).
+Sessions: `all` that have the message, or the versions and the dialect that have the field. 5.0SP2 is FIXT.1.1 with
+ApplVerID 9. Fields from tag 5000 up are user-defined. Times are UTC; prices, quantities and amounts are plain decimals
+without exponent. A field that a message may not have, twice the same field, an empty one, a value outside the
+enumeration or of the wrong type is answered with Reject(3).
 
 ## Messages
 
@@ -62,9 +62,9 @@ refused with 2008, unless it has the value that changes nothing.
 
 {_sections(REPORTS)}## Groups
 
-The first member opens each entry; the others follow in this order.
+What we send of each entry. The first field opens it; the others follow in this order.
 
-{table(("Count", "Group", "In", "Members, in order"), _group_rows())}
+{table(("Group", "Tag", "Field", "Type", "Needed", "Notes"), _group_rows())}
 ## Values
 
 The values that are served or sent. The dictionaries list every value of the standard: one that is legal and not served
@@ -82,31 +82,31 @@ What a `plain` session is told where its version lacks the value:
 {table(("Field", *(NAMES[version] for version in VERSIONS)), _fallback_rows())}
 ## Fields that are accepted and not used
 
-By tag number; their names and places are in the dictionaries.
+They are checked for type and value as any other, and then change nothing. By tag number, each version with what it
+adds to the one before; names and places are in the dictionaries.
 
-{table(("Message", *(NAMES[version] for version in VERSIONS)), _unused_rows())}"""
+{_unused()}"""
 
 
 def _field(tag: int) -> Field:
     return for_version(_NEWEST).fields[tag]
 
 
-def _where(pairs: Iterable[tuple[str, str]]) -> str:
-    """The sessions that have something, in words."""
-    found = set(pairs)
-    dialects = {dialect for _, dialect in found}
-    versions = [version for version in VERSIONS if any(version == each for each, _ in found)]
-    named = ", ".join(NAMES[version] for version in versions)
-    if found == set(_SESSIONS):
+def _where(pairs: Iterable[tuple[str, str]], universe: Iterable[tuple[str, str]] = _SESSIONS) -> str:
+    """Which of the sessions in `universe` have something, in words."""
+    every, found = set(universe), set(pairs)
+    if found == every:
         return "all"
-    if found != {(version, dialect) for version in versions for dialect in dialects}:
-        plain = ", ".join(
-            NAMES[version] for version, dialect in _SESSIONS if (version, dialect) in found and dialect == "plain"
-        )
-        return f"penstock {named}; plain {plain}"
-    if len(dialects) == 2:
-        return named
-    return dialects.pop() if len(versions) == len(VERSIONS) else f"{dialects.pop()} {named}"
+    by_dialect = {}
+    for dialect in ("penstock", "plain"):
+        possible = [version for version in VERSIONS if (version, dialect) in every]
+        present = [version for version in possible if (version, dialect) in found]
+        by_dialect[dialect] = "all" if present == possible else ", ".join(NAMES[version] for version in present)
+    penstock, plain = by_dialect.values()
+    if penstock == plain:
+        return penstock
+    named = [name if text == "all" else f"{name} {text}" for name, text in by_dialect.items() if text]
+    return "; ".join(named)
 
 
 def _layout(msg_type: str) -> Layout:
@@ -169,10 +169,9 @@ def _sections(messages: tuple[Spoken, ...]) -> str:
 
 def _use_rows(message: Spoken) -> Iterator[tuple[object, ...]]:
     kind = message.msg_type
-    everywhere = _where(pair for pair in _SESSIONS if has(*pair, kind))
+    universe = [pair for pair in _SESSIONS if has(*pair, kind)]
     for use in message.uses:
-        where = _where((version, dialect) for version, dialect in _SESSIONS if is_used(version, dialect, kind, use))
-        yield _row(use, "all" if where == everywhere else where)
+        yield _row(use, _where([pair for pair in universe if is_used(*pair, kind, use)], universe))
 
 
 def _refused_rows() -> Iterator[tuple[object, ...]]:
@@ -182,18 +181,10 @@ def _refused_rows() -> Iterator[tuple[object, ...]]:
 
 
 def _group_rows() -> Iterator[tuple[object, ...]]:
-    for message in (*SESSION, *REPORTS):
-        groups = _layout(message.msg_type).groups
-        for use in message.uses:
-            if use.tag in groups:
-                yield from _group(groups[use.tag], _title(message.msg_type))
-
-
-def _group(group: Group, place: str) -> Iterator[tuple[object, ...]]:
-    members = ", ".join(_field(tag).label for tag in group.members)
-    yield group.count, _field(group.count).name, place, members
-    for inner in group.groups.values():
-        yield from _group(inner, _field(group.count).label)
+    for count, members in GROUPS.items():
+        for use in members:
+            field = _field(use.tag)
+            yield _field(count).label, use.tag, field.name, field.type, use.need, use.note or _listed(field)
 
 
 def _value_rows() -> Iterator[tuple[object, ...]]:
@@ -222,24 +213,30 @@ def _fallback_rows() -> Iterator[tuple[object, ...]]:
     yield "BusinessRejectReason(380)", *(each.business_reject_reason(0) for each in dialects)
 
 
-def _unused_rows() -> Iterator[tuple[object, ...]]:
+def _unused() -> str:
+    """Per request, what each version adds to the one before."""
+    parts = []
     for message in REQUESTS:
-        used = {use.tag for use in message.uses} | NOT_HONOURED.keys()
-        cells = []
+        seen = {use.tag for use in message.uses} | NOT_HONOURED.keys()
+        lines: list[str] = []
         for version in VERSIONS:
             layout = for_version(version).messages.get(message.msg_type)
-            cells.append(_runs(set(layout.members) - used) if layout else "")
-        if any(cells):
-            yield _title(message.msg_type), *cells
+            more = set(layout.members) - seen if layout else set()
+            if more:
+                lines.append(f"- {'and ' if lines else ''}{NAMES[version]}: {_runs(more)}\n")
+                seen |= more
+        if lines:
+            parts.append(f"{_title(message.msg_type)}:\n\n{''.join(lines)}\n")
+    return "".join(parts)
 
 
 def _runs(numbers: set[int]) -> str:
     """`1-3, 7` for 1, 2, 3 and 7."""
     parts: list[str] = []
-    first = last = 0
-    for number in [*sorted(numbers), 0]:
+    first = last = -1
+    for number in [*sorted(numbers), -1]:
         if number != last + 1:
-            if last:
+            if last > 0:
                 parts.append(str(first) if first == last else f"{first}-{last}")
             first = number
         last = number

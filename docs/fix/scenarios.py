@@ -190,11 +190,14 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
             ("a_reject_carries_the_routing_reversed", "empty_routing"),
         ),
         Scenario("-", "O", "a group of no entries", "taken", ("21_",)),
-        Scenario(
-            "-", "O", "three garbled messages in a row", "closed", ("three_garbled_messages",)
-        ),
     ),
     "Beyond the list": (
+        Scenario("-", "O", "three garbled messages in a row", "closed", ("three_garbled_messages",)),
+        Scenario(
+            "-", "O", "no Logon in time, or one that names somebody else", "closed without a word",
+            ("a_logon_that_does_not_come", "a_logon_of_somebody_else"),
+        ),
+        Scenario("-", "M", "a second Logon on the same link, no 141=Y", "Reject", ("a_logon_in_a_running_session",)),
         Scenario(
             "789", "O", "NextExpectedMsgSeqNum in a Logon",
             "a replay right behind our Logon; above what we sent: Logout", (), _AFTER_42,
@@ -209,20 +212,27 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
 """Section -> its rows."""
 
 
-def tests_of(root: Path) -> dict[str, str]:
-    """Name -> file, relative to `root`, of every test that may prove a row: those of the FIX room and end to end."""
-    found: dict[str, str] = {}
-    for folder in ("tests/protocols/fix", "tests/e2e", "tests/gateway"):
+class Proof(NamedTuple):
+    """One test function. file: relative to the checkout."""
+
+    name: str
+    file: str
+
+
+def tests_of(root: Path) -> list[Proof]:
+    """Every test that may prove a row: those of the FIX room, of the gateway, and end to end."""
+    found: list[Proof] = []
+    for folder in ("tests/protocols/fix", "tests/gateway", "tests/e2e"):
         for path in sorted((root / folder).rglob("test_*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-                    found.setdefault(node.name, path.relative_to(root).as_posix())
+                    found.append(Proof(node.name, path.relative_to(root).as_posix()))
     return found
 
 
-def proofs_of(row: Scenario, tests: dict[str, str]) -> list[str]:
-    """The names of the tests that prove a row; [] = nothing does."""
-    return [name for name in tests if name.startswith(row.begins)]
+def proofs_of(row: Scenario, tests: list[Proof]) -> list[Proof]:
+    """The tests that prove a row; [] = nothing does."""
+    return [test for test in tests if test.name.startswith(row.begins)]
 
 
 def unproven(root: Path) -> list[str]:
@@ -236,7 +246,7 @@ def scenario_page(root: Path) -> str:
     """The page. root: the checkout, whose tests are looked up."""
     tests = tests_of(root)
     parts = [
-        f"## {title}\n\n{table(('Id', '', 'When', 'Then', 'Versions', 'Proven by'), _rows(rows, tests))}\n"
+        f"## {title}\n\n{table(('Id', 'M/O', 'When', 'Then', 'Versions', 'Proven by'), _rows(rows, tests))}\n"
         for title, rows in SCENARIOS.items()
     ]
     return f"""# FIX scenarios
@@ -248,8 +258,8 @@ optional. Where a Reject's reason is newer than FIX.4.2, a session of that versi
 {"".join(parts)}"""
 
 
-def _rows(rows: tuple[Scenario, ...], tests: dict[str, str]) -> Iterator[tuple[object, ...]]:
+def _rows(rows: tuple[Scenario, ...], tests: list[Proof]) -> Iterator[tuple[object, ...]]:
     for row in rows:
         versions = ", ".join(NAMES[version] for version in row.versions) or "all"
-        proofs = "<br>".join(f"[{name.removeprefix('test_')}](../../{tests[name]})" for name in proofs_of(row, tests))
+        proofs = "<br>".join(f"[{name.removeprefix('test_')}](../../{file})" for name, file in proofs_of(row, tests))
         yield row.id, row.need, row.stimulus, row.response, versions, proofs or f"*nothing yet*: {row.open}"

@@ -7,7 +7,7 @@ listed under REPORTS is exactly what the translation sends, per version and dial
 from functools import cache
 from typing import NamedTuple
 
-from protocols.fix.dictionary import VERSIONS, Dictionary, Group, Table, for_version
+from protocols.fix.dictionary import VERSIONS, Table, for_version
 from protocols.fix.dictionary_messages import LAYOUTS
 from protocols.fix.tags import MsgType
 
@@ -69,7 +69,7 @@ SESSION: tuple[Spoken, ...] = (
             Use(8013, "no", "cancel on disconnect; out: the value in force"),
             Use(20107, "no", "wait after a drop before cancelling; out: the value in force"),
             Use(25036, "no", "which reports to send; out: the value in force"),
-            Use(9406, "no", "in: `Y` on drop-copy sessions"),
+            Use(9406, "no", "not looked at: the session's own setting decides"),
             Use(1409, "always", "out: 0"),
             Use(20105, "after a reset", "out: number of the account's latest event"),
             Use(20106, "always", "out: incarnation of the account's event stream"),
@@ -166,6 +166,10 @@ REQUESTS: tuple[Spoken, ...] = (
             Use(18, "no", "6 only"),
             Use(25000, "no", "as on D"),
             Use(60, "no", "as on D"),
+            Use(59, "no", "not looked at: the order keeps its own"),
+            Use(126, "no", "not looked at: the order keeps its own"),
+            Use(110, "no", "not looked at: the order keeps its own"),
+            Use(526, "no", "not looked at: the order keeps its own"),
         ),
     ),
     Spoken(
@@ -238,7 +242,7 @@ REPORTS: tuple[Spoken, ...] = (
             Use(1003, "150=F", "id of the trade", ("FIX.4.2", "FIX.4.4")),
             Use(880, "150=F", "id of the trade", ("FIXT.1.1",)),
             Use(851, "150=F", "", _AFTER_42),
-            Use(136, "150=F with a fee", "one entry: 137 amount, 138 currency, 139=4", _AFTER_42),
+            Use(136, "150=F with a fee", "one entry", _AFTER_42),
             Use(14, "always"),
             Use(151, "always"),
             Use(6, "always"),
@@ -301,14 +305,14 @@ REPORTS: tuple[Spoken, ...] = (
     Spoken(
         "B",
         "News for people: a drain, a halt, changed limits.",
-        (Use(148, "always"), Use(61, "always"), Use(33, "always", "one entry: 58")),
+        (Use(148, "always"), Use(61, "always"), Use(33, "always", "one entry")),
     ),
     Spoken(
         "CB",
-        "Limits changed.",
+        "Limits changed, in the standard's words. Not sent yet: sessions are told by News(B).",
         (
             Use(926, "always", "9"),
-            Use(1610, "always", "per limit 1611-1613; for rates 1614, 1615; 1618 lists the message types (1619)"),
+            Use(1610, "always", "one entry a limit"),
             Use(58, "no"),
         ),
     ),
@@ -317,14 +321,41 @@ REPORTS: tuple[Spoken, ...] = (
         "The limits, one entry each.",
         (
             Use(6136, "always", "of the request"),
-            Use(25003, "always", "25004 kind, 25005 used, 25006 capacity, 25007 and 25008 time in which it fills, "
-                "20108 name, 20109 scope, 20110 tokens per second, 20111 remaining"),
+            Use(25003, "always", "one entry a limit"),
         ),
     ),
 )  # fmt: skip
 
+GROUPS: dict[int, tuple[Use, ...]] = {
+    33: (Use(58, "always"),),
+    136: (Use(137, "always", "negative: you receive it"), Use(138, "always"), Use(139, "always")),
+    1610: (
+        Use(1611, "always"),
+        Use(1612, "always"),
+        Use(1613, "always", "messages in the interval, or the most that may be outstanding"),
+        Use(1614, "rates", "seconds"),
+        Use(1615, "rates"),
+        Use(1618, "the limit is of some messages"),
+    ),
+    1618: (Use(1619, "always"),),
+    25003: (
+        Use(25004, "always"),
+        Use(25005, "always", "used"),
+        Use(25006, "always", "capacity"),
+        Use(25007, "rates", "time in which an empty bucket fills"),
+        Use(25008, "rates"),
+        Use(20108, "always", "its name in the operators' files"),
+        Use(20109, "always", "whom it counts: `session`, `account`, ..."),
+        Use(20110, "rates", "tokens per second"),
+        Use(20111, "always", "what is left, whole tokens"),
+    ),
+}
+"""Count tag -> what we send of each entry of its group."""
+
 OF_NO_PLAIN_SESSION = frozenset((MsgType.LIMIT_QUERY, MsgType.LIMIT_RESPONSE, MsgType.USER_NOTIFICATION))
 """The messages that only sessions of dialect `penstock` have."""
+
+_LEFT_OUT_OF_PLAIN = frozenset((1003, 1409))
 
 ENVELOPE: frozenset[int] = frozenset((9, 10, *(use.tag for use in HEADER)))
 """The tags around every body."""
@@ -350,7 +381,7 @@ def is_used(version: str, dialect: str, msg_type: str, use: Use) -> bool:
         return False
     if use.tag not in for_version(version).messages[msg_type].members:
         return False
-    return dialect == "penstock" or use.tag in _standard(version)[msg_type]
+    return dialect == "penstock" or use.tag in _standard(version)[msg_type] - _LEFT_OUT_OF_PLAIN
 
 
 def sent_tags(msg_type: str, version: str, dialect: str) -> set[int]:
@@ -358,15 +389,6 @@ def sent_tags(msg_type: str, version: str, dialect: str) -> set[int]:
     tags: set[int] = set()
     for message in (*SESSION, *REPORTS):
         if message.msg_type == msg_type:
-            used = {use.tag for use in message.uses if is_used(version, dialect, msg_type, use)}
-            tags |= used | _inner_tags(for_version(version), msg_type, used)
-    return tags
-
-
-def _inner_tags(dictionary: Dictionary, msg_type: str, used: set[int]) -> set[int]:
-    layout = dictionary.messages.get(msg_type)
-    return set().union(*(_members(group) for tag, group in layout.groups.items() if tag in used)) if layout else set()
-
-
-def _members(group: Group) -> set[int]:
-    return set(group.members).union(*(_members(inner) for inner in group.groups.values()))
+            tags.update(use.tag for use in message.uses if is_used(version, dialect, msg_type, use))
+    inner = [use.tag for count in tags & GROUPS.keys() for use in GROUPS[count]]
+    return tags.union(inner, *([use.tag for use in GROUPS[count]] for count in GROUPS.keys() & set(inner)))

@@ -4,7 +4,7 @@ Only values that Penstock serves or sends are here; the dictionary has every val
 dictionaries a meaning becomes the constant by which engines name the value.
 """
 
-from protocols.fix.tags import SessionRejectReason, SessionStatus
+from protocols.fix.tags import SessionRejectReason
 
 
 def _words(text: str) -> dict[str, str]:
@@ -21,15 +21,12 @@ def _named(constants: type) -> dict[str, str]:
 
 MEANINGS: dict[int, dict[str, str]] = {
     18: _words("6 post only"),
-    20: _words("0 new; 1 cancel; 2 correct; 3 status"),
-    39: _words(
-        """0 new; 1 partially filled; 2 filled; 3 done for day; 4 canceled; 5 replaced; 6 pending cancel; 7 stopped;
-        8 rejected; 9 suspended; A pending new; B calculated; C expired; D accepted for bidding; E pending replace"""
-    ),
+    20: _words("0 new; 3 status"),
+    39: _words("0 new; 1 partially filled; 2 filled; 4 canceled; 8 rejected; A pending new; C expired"),
     40: _words("1 market; 2 limit; 3 stop; 4 stop limit"),
     54: _words("1 buy; 2 sell; 7 undisclosed"),
     59: _words("0 day; 1 good till cancel; 3 immediate or cancel; 4 fill or kill; 6 good till date"),
-    61: _words("0 normal; 1 flash; 2 background"),
+    61: _words("0 normal; 1 flash"),
     98: _words("0 none"),
     102: _words("0 too late; 1 unknown order; 2 broker option; 3 already pending; 6 duplicate ClOrdID; 99 other"),
     103: _words(
@@ -39,9 +36,8 @@ MEANINGS: dict[int, dict[str, str]] = {
     ),
     139: _words("4 exchange fees"),
     150: _words(
-        """0 new; 1 partial fill; 2 fill; 3 done for day; 4 canceled; 5 replaced; 6 pending cancel; 7 stopped;
-        8 rejected; 9 suspended; A pending new; B calculated; C expired; D restated; E pending replace; F trade;
-        I order status"""
+        """0 new; 1 partial fill; 2 fill; 4 canceled; 5 replaced; 8 rejected; A pending new; C expired; D restated;
+        F trade; I order status"""
     ),
     373: _named(SessionRejectReason),
     378: _words(
@@ -50,8 +46,8 @@ MEANINGS: dict[int, dict[str, str]] = {
     ),
     380: _words(
         """0 other; 1 unknown id; 2 unknown security; 3 unsupported message type; 4 application not available;
-        5 conditionally required field missing; 6 not authorized; 7 DeliverTo firm not available;
-        8 throttle limit exceeded; 9 throttle limit exceeded, session disconnected"""
+        5 conditionally required field missing; 6 not authorized; 8 throttle limit exceeded;
+        9 throttle limit exceeded, session disconnected"""
     ),
     434: _words("1 cancel; 2 replace"),
     530: _words("1 orders of one symbol; 7 all orders"),
@@ -60,7 +56,7 @@ MEANINGS: dict[int, dict[str, str]] = {
     585: _words("1 orders of one symbol; 7 all orders"),
     851: _words("1 added liquidity; 2 removed liquidity"),
     926: _words("9 throttle parameters changed"),
-    1409: _named(SessionStatus),
+    1409: _words("0 active; 4 logout complete; 9 MsgSeqNum too low; 10 NextExpectedMsgSeqNum too high"),
     1611: _words("2 reject"),
     1612: _words("0 inbound rate; 1 outstanding requests"),
     1615: _words("0 seconds"),

@@ -1,39 +1,43 @@
-"""The HTTP side of the operators' door: /livez, /readyz, /metrics, /status. It reads, and changes nothing.
+"""The HTTP side of the operators' door: /livez, /readyz, /metrics, /status, which read; and what operators command.
 
-Bind it to an address that only operators and the scraper reach: nothing here asks who is there.
+Bind it to an address that only operators and the scraper reach: who reads is not asked, who changes something is
+(`gateway.admin.operations`).
 """
 
 from collections.abc import Callable, Mapping
 
-import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from gateway.admin.answer import NO_STORE, json_answer
 from gateway.admin.health import Health
+from gateway.admin.operations import Operations
 
-_NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _MAX_REQUEST_BYTES = 4_096
 
 
 def build_admin(
-    health: Health, registry: CollectorRegistry, status: Callable[[], Mapping[str, object]]
+    health: Health,
+    registry: CollectorRegistry,
+    status: Callable[[], Mapping[str, object]],
+    operations: Operations | None = None,
 ) -> web.Application:
     """The application; `status` gives the JSON summary and runs in the event loop, so it must be quick."""
 
     async def livez(_: web.Request) -> web.Response:
-        return _json({"alive": True})
+        return json_answer({"alive": True})
 
     async def readyz(_: web.Request) -> web.Response:
         reasons = health.reasons()
-        return _json({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        return json_answer({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     async def metrics(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(registry), headers={**_NO_STORE, "Content-Type": content_type})
+        return web.Response(body=encode(registry), headers={**NO_STORE, "Content-Type": content_type})
 
     async def summary(_: web.Request) -> web.Response:
-        return _json(status())
+        return json_answer(status())
 
     app = web.Application(client_max_size=_MAX_REQUEST_BYTES)
     app.add_routes(
@@ -44,9 +48,6 @@ def build_admin(
             web.get("/status", summary),
         ]
     )
+    if operations is not None:
+        app.add_routes(operations.routes())
     return app
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    body = orjson.dumps(value, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
-    return web.Response(body=body, status=status, content_type="application/json", headers=_NO_STORE)

@@ -14,6 +14,7 @@ _COMMANDS = {
     "config": ("gateway.cli.config:config", "Write a configuration, or check one."),
     "keys": ("gateway.cli.keys:keys", "Make keys for clients."),
     "limits": ("gateway.cli.limits:limits", "Check limits files, and show what changes."),
+    "mode": ("gateway.cli.mode:mode", "Bar new orders, cancel what is open, and open again."),
 }
 
 

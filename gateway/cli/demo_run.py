@@ -5,7 +5,6 @@ the records are compared. What the traders say is trusted for the screen only; t
 """
 
 import asyncio
-import os
 import signal
 import sys
 import tempfile
@@ -20,9 +19,7 @@ from gateway.cli.demo_venue import RecordingCore, make_venue, ws_url
 from gateway.cli.demo_view import Lines, Moment, Queue, Screen, Silence, View
 from gateway.client.ledger import CoreRecord, Verdict, compare
 from gateway.client.simulate import Done, Door, Failed, Ledgers, Ready, Report, Slice, Spec, Stats, decode_report
-from gateway.config_file import build_instruments
-from gateway.core.embedded import EmbeddedCore
-from gateway.core.engine import Engine
+from gateway.core.matching import MatchingCore
 from gateway.server import Server
 
 _START_S = 15.0  # a cold interpreter on a busy machine takes a few seconds
@@ -135,14 +132,16 @@ class Run:
         self._seconds = seconds
         self._venue = make_venue(directory)
         config = self._venue.config
-        instruments = tuple(build_instruments(config).by_id.values())
-        engine = Engine(instruments, config.core.dedupe_ids, f"demo-{os.getpid()}")
         self._record = CoreRecord()
-        self._core = RecordingCore(EmbeddedCore(engine, config.core.window), self._record)
-        self._server = Server(config, directory, self._core)
+        self._core: RecordingCore
+        self._server = Server(config, directory, wrap_core=self._observe)
         self._stop = asyncio.Event()
         self._moment = Moment(0.0, _NOBODY, dict.fromkeys(_NOBODY, 0.0), Queue(0, 0, 1))
         self._started_s = 0.0
+
+    def _observe(self, core: MatchingCore) -> MatchingCore:
+        self._core = RecordingCore(core, self._record)
+        return self._core
 
     async def trade(self, seed: int) -> Outcome:
         """Run everything; how it went.

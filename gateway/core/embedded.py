@@ -4,7 +4,7 @@ There is no window to wait for, so the credit is always whole, but for the momen
 command handed over from inside the sink would have its events overtake those still being told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.core.engine import Engine
 from gateway.core.matching import EventSink
@@ -13,10 +13,14 @@ from protocols.messages import AnyCommand, AnyEvent
 
 
 class EmbeddedCore:
-    """A `MatchingCore` in memory. It keeps nothing beyond the process; who wants durability journals around it."""
+    """A `MatchingCore` in memory, durable by what it records of its input (`gateway.records`)."""
 
-    def __init__(self, engine: Engine, window: int) -> None:
+    def __init__(
+        self, engine: Engine, window: int, record: Callable[[Sequence[AnyCommand], int], None] = lambda _, __: None
+    ) -> None:
+        """record: told of each hand-over before it is carried out; a later process carries the same out again."""
         self.engine = engine
+        self._record = record
         self._window = window
         self._sink: EventSink | None = None
         self._is_telling = False
@@ -41,6 +45,7 @@ class EmbeddedCore:
             raise LocalProtocolError(f"{len(commands)} commands with a credit of {self.credit}")
         if self._sink is None:
             raise LocalProtocolError("nobody subscribed to the events")
+        self._record(commands, now_ns)
         execute = self.engine.execute
         events: list[AnyEvent] = []
         for command in commands:

@@ -92,6 +92,10 @@ class Engine:
         self._reports = Reports(self._ledger, exec_id=0, now_ns=0)
         self._matcher = Matcher(self._ledger, self._reports, trade_id=0)
 
+    def highest(self, session: int, lane: Lane) -> int:
+        """The last n of this session's lane that was carried out, 0 = none: where its counter goes on after a start."""
+        return self._highest.get(pack_cmd_id(session, lane, 0) // _LANE_SPAN, 0)
+
     def execute(self, command: AnyCommand, now_ns: int) -> list[AnyEvent]:
         """Carry out one command and give its events, in order; none when its cmd_id was seen before.
 

@@ -155,6 +155,21 @@ async def test_an_engine_with_our_published_dictionary_takes_all_we_say(version:
         check_all_was_taken(alpha, server)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_news_and_goodbye_of_a_drain_fit_the_published_dictionary(version: str) -> None:
+    comp_id = f"QFV-{version}-drained"
+    sessions = _SESSION.format(comp_id=comp_id, version=version, auth="key")
+    proof = (seed_of("ALPHA"), "" if version == "FIX.4.2" else "key-ALPHA", "96")
+    async with (
+        running(venue_toml(sessions=sessions)) as server,
+        quickfix_desk(server.ports["fix"], comp_id, *proof, Engine(version, PUBLISHED[version])) as alpha,
+    ):
+        await server.drain()
+        assert (await alpha.expect("B", {61: "1"}))[148] == "draining"
+        assert (await alpha.expect("5"))[58] == "the gateway is going down"
+        check_all_was_taken(alpha, server)
+
+
 @asynccontextmanager
 async def plain_desk(comp_id: str, engine: Engine) -> AsyncIterator[tuple[Server, Relay, QuickfixDesk, WsDesk]]:
     """A session without credentials, so of the plain dialect, that can lose its link."""
@@ -240,4 +255,22 @@ async def test_a_stock_engine_that_resets_at_each_logon_starts_anew(version: str
         assert (now[34], now[14]) == ("2", "0.25000000")  # what it missed went with the old numbers; asking tells
         alpha.send("F", [(11, "a-6"), (41, "a-5"), _BTC, (54, "1"), (38, "1")])
         await alpha.expect("8", {41: "a-5", 150: "4"})
+        check_all_was_taken(alpha, server)
+
+
+async def test_a_stock_engine_that_says_what_it_expects_gets_it_without_asking() -> None:
+    engine = Engine("FIX.4.4", reset_on_logon=False, reconnect_s=1, sends_789=True)
+    async with plain_desk("QFV-789", engine) as (server, relay, alpha, beta):
+        assert (await alpha.expect("A"))[789] == "2"
+        alpha.send("D", order("a-1", "1", "1", "64000"))
+        resting = await alpha.expect("8", {11: "a-1", 150: "0"})
+        await lose_the_link(server, relay, alpha)
+        await beta.place("b-1", "sell", "0.25", "64000", tif="ioc")
+        relay.mend()
+        await alpha.logs_on()
+        missed = await alpha.expect("8", {11: "a-1", 150: "F", 43: "Y"})
+        assert (int(missed[34]), missed[14]) == (int(resting[34]) + 1, "0.25000000")
+        alpha.send("F", [(11, "a-2"), (41, "a-1"), _BTC, (54, "1"), (38, "1")])
+        await alpha.expect("8", {41: "a-1", 150: "4"})
+        assert "2" not in alpha.sent
         check_all_was_taken(alpha, server)

@@ -67,7 +67,7 @@ async def attackers() -> AsyncIterator[Attackers]:
 async def fuzz(settings: Settings, directory: Path) -> Report:
     """One whole run, from the start of the gateway to its end."""
     violations = Violations()
-    with started(directory, **knobs()) as (process, ports):
+    with started(directory, **knobs(settings)) as (process, ports):
         assert process.stderr is not None
         log = LogReader(process.stderr, violations)
         report = await _attacked(settings, process.pid, ports, violations)
@@ -178,9 +178,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31), help="default: any")
     parser.add_argument("--door", choices=("fix", "ws", "both"), default="both")
     parser.add_argument("--wave", type=int, default=None, help="only this wave of the run, again and again")
+    parser.add_argument(
+        "--durability",
+        choices=("disk", "process", "memory"),
+        default="process",
+        help="of the journal: with disk, the default of the gateway, its answers are as late as the disk",
+    )
     asked = parser.parse_args()
     doors: tuple[Door, ...] = ("fix", "ws") if asked.door == "both" else (asked.door,)
-    settings = Settings(asked.seconds, asked.seed, doors, only_wave=asked.wave)
+    settings = Settings(asked.seconds, asked.seed, doors, only_wave=asked.wave, durability=asked.durability)
     with tempfile.TemporaryDirectory(prefix="penstock-fuzz-") as name:
         report = uvloop.run(fuzz(settings, Path(name)))
     judge_latency(report)

@@ -99,8 +99,8 @@ def show(report: Report, console: Console) -> None:
     facts.add_row("violations", str(report.violations.count))
     console.print(facts)
     console.print(_worst(report))
-    for text in report.violations.texts:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    for sort in report.violations.sorts.values():
+        console.print(f"{sort.count} x {sort.first}", markup=False, highlight=False, soft_wrap=True)
     if report.violations.count:
         console.print(f"again: {report.replay_command()}", markup=False)
         console.print("one wave of it: add --wave N", markup=False)

@@ -30,6 +30,8 @@ retain_events = 10000
 dedupe_ids = 4096
 [venue]
 drain_ms = 2000
+[journal]
+durability = "{durability}"
 """
 _ACCOUNT = """
 [[accounts]]
@@ -57,7 +59,7 @@ queries = { rate = "10/s", burst = 50 }
 msgs = { rate = "200/s", burst = 400 }
 logons = { rate = "100/s", burst = 100 }
 """
-_WIDTHS = (1, 4, 12)  # attackers at a time: one bad client, a few, a crowd
+_WIDTHS = (1, 1, 1)  # attackers at a time: one bad client, a few, a crowd
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -70,9 +72,10 @@ class Settings(msgspec.Struct, frozen=True):
     only_wave: int | None = None
     patience_s: float = 1.0
     mixed_only: bool = False
+    durability: str = "process"
 
 
-def knobs() -> dict[str, str]:
+def knobs(settings: Settings) -> dict[str, str]:
     """The configuration, as arguments of `tests.support.server.started`."""
     rows = [SESSIONS]
     identities = [fuzz_fix.Identity(name) for name in ACCOUNTS]
@@ -82,7 +85,8 @@ def knobs() -> dict[str, str]:
     accounts = [_ACCOUNT.format(n=n, name=name, public_key=_public_key(name)) for n, name in enumerate((*ACCOUNTS, "PLAIN"), 11)]
     usual = ", ".join(f'{name} = "usual"' for name in ACCOUNTS[::2])
     limits = GENEROUS.replace("[assign]", f"{_USUAL}[assign]\naccounts = {{ {usual} }}")
-    return {**_KNOBS_OF_DOORS, "sessions": "".join(rows), "more": _MORE + "".join(accounts), "limits": limits}
+    more = _MORE.format(durability=settings.durability) + "".join(accounts)
+    return {**_KNOBS_OF_DOORS, "sessions": "".join(rows), "more": more, "limits": limits}
 
 
 def waves(settings: Settings, ports: dict[str, int]) -> list[Wave]:

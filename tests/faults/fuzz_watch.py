@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO
 
+import msgspec
 import orjson
 
 from gateway.client import fix, ws
@@ -24,30 +25,45 @@ from tests.support.desks import ws_url
 from tests.support.server import seed_of
 
 LOOK_S = 0.2
-MAX_VIOLATIONS = 50
+MAX_SORTS = 30
+MAX_TEXT = 3_000
 _BETWEEN_ORDERS_S = 0.01
 _SAMPLE = re.compile(r"^(penstock_\w+?)(?:_total)?(\{[^}]*\})? (\S+)$", re.MULTILINE)
 # An Ed25519 signature in base64, or 32 bytes in hex: nothing of that kind has any business in a log.
 _SECRET = re.compile(rb"[A-Za-z0-9+/]{86}==|(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_NUMBER = re.compile(r"[0-9]+")
+_FRAME = re.compile(r'File "[^"]*/((?:gateway|protocols|limits)/[^"]+)", line ([0-9]+)')
 _LABEL = re.compile(r'="([^"]*)"')
 _DOORS = ("fix", "ws", "house")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
+class Violation(msgspec.Struct):
+    """One sort of violation: how often it happened, and the first of them in full."""
+
+    first: str
+    count: int = 0
+
+
 class Violations:
-    """What should not have happened, the first of each sort with its text."""
+    """What should not have happened, by sort."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.texts: list[str] = []
+        self.sorts: dict[str, Violation] = {}
         self.where = "quiet"  # the wave that is under way
 
-    def add(self, text: str) -> None:
-        """Note one violation; it is told with the wave that it happened in."""
-        self.count += 1
-        if len(self.texts) < MAX_VIOLATIONS:
-            self.texts.append(f"[{self.where}] {text[:2_000]}")
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(sort.count for sort in self.sorts.values())
+
+    def add(self, text: str, sort: str = "") -> None:
+        """Note one violation; it is told with the wave that it first happened in. sort: what makes two the same."""
+        key = sort or _NUMBER.sub("#", text)[:80]
+        if key not in self.sorts and len(self.sorts) >= MAX_SORTS:
+            key = "more"
+        self.sorts.setdefault(key, Violation(f"[{self.where}] {text[:MAX_TEXT]}")).count += 1
 
 
 class Latencies:
@@ -198,12 +214,16 @@ class LogReader:
         if _SECRET.search(line):
             self._violations.add(f"a secret in the log: {line.decode(errors='replace')}")
         try:
-            event = str(orjson.loads(line)["event"])
+            told = orjson.loads(line)
+            event, trace = str(told["event"]), str(told.get("exception", ""))
         except (ValueError, KeyError, TypeError):
-            event = "no JSON"
+            event, trace = "no JSON", ""
         self.events[event] += 1
-        if event in {"session.failed", "gateway.failed", "no JSON"} or b"Traceback" in line:
-            self._violations.add(f"the log says: {line.decode(errors='replace')}")
+        if trace or event in {"session.failed", "gateway.failed", "no JSON"}:
+            places = [":".join(place) for place in _FRAME.findall(trace)]
+            error = trace.strip().rpartition("\n")[2] or line.decode(errors="replace")
+            sort = f"{event} at {places[-1] if places else '?'}: {_NUMBER.sub('#', error)[:60]}"
+            self._violations.add(f"the log says {event}: {error}\n  by {' > '.join(places)}", sort)
 
     def join(self) -> None:
         """Wait for the rest, once the process has ended."""

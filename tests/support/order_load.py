@@ -42,6 +42,8 @@ file = "limits.toml"
 level = "warning"
 [stream]
 retain_events = 1000
+[journal]
+durability = "{durability}"
 [[instruments]]
 id = 1
 symbol = "BTC-USDT"
@@ -74,9 +76,11 @@ _KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 _PUBLIC = base64.b64encode(_KEY.public_key().public_bytes_raw()).decode()
 
 
-def load_toml(sessions: int, ports: dict[str, int]) -> str:
+def load_toml(sessions: int, ports: dict[str, int], durability: str = "memory") -> str:
     """gateway.toml with so many sessions on each door, all of them signing with one well-known key."""
-    return _HEAD.format(**ports) + "".join(_ROW.format(n=n, public=_PUBLIC) for n in range(1, sessions + 1))
+    return _HEAD.format(**ports, durability=durability) + "".join(
+        _ROW.format(n=n, public=_PUBLIC) for n in range(1, sessions + 1)
+    )
 
 
 def answers_per_order(flow: Flow) -> int:

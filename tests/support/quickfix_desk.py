@@ -35,6 +35,7 @@ ValidateFieldsOutOfOrder=Y
 ValidateFieldsHaveValues=Y
 ValidateUserDefinedFields=Y
 TimestampPrecision=6
+SendNextExpectedMsgSeqNum={next_expected}
 
 [SESSION]
 BeginString={version}
@@ -55,6 +56,7 @@ class Engine:
     dictionaries: tuple[str, ...] = ()
     reset_on_logon: bool = True
     reconnect_s: int = 60
+    sends_789: bool = False
 
     def settings(self, comp_id: str, port: int) -> str:
         """The text of its configuration."""
@@ -68,6 +70,7 @@ class Engine:
             version=self.version,
             reset="Y" if self.reset_on_logon else "N",
             reconnect_s=self.reconnect_s,
+            next_expected="Y" if self.sends_789 else "N",
             dictionaries="\n".join(f"{key}={path}" for key, path in zip(keys, paths, strict=False)),
         )
 
@@ -91,6 +94,7 @@ class QuickfixDesk(quickfix.Application):
     """One session over QuickFIX. credentials: where the signature goes, "" (none), "554" or "96"; key_id "": no 553.
 
     numbers: MsgSeqNum(34) of all that QuickFIX took, in its order. spoken: the tags it found in each MsgType(35).
+    sent: MsgType(35) of every session message that it sent by itself.
     """
 
     def __init__(self, comp_id: str, seed: bytes, key_id: str, credentials: str) -> None:
@@ -99,6 +103,7 @@ class QuickfixDesk(quickfix.Application):
         self.faults: list[str] = []
         self.numbers: list[int] = []
         self.spoken: dict[str, set[int]] = {}
+        self.sent: list[str] = []
         self.resets_next_logon = False
         self.logged_on = asyncio.Event()
         self.logged_out = asyncio.Event()
@@ -120,6 +125,7 @@ class QuickfixDesk(quickfix.Application):
     def toAdmin(self, message: quickfix.Message, session: quickfix.SessionID) -> None:
         try:
             kind = fields_of(message)[35]
+            self.sent.append(kind)
             if kind == "A" and self.resets_next_logon:
                 self.resets_next_logon = False
                 message.setField(141, "Y")

@@ -1,21 +1,22 @@
-"""The dictionaries that stock FIX engines load, as an independent judge of what we send: QuickFIX ships them as XML.
+"""The dictionaries that FIX engines load, as an independent judge of what we send: QuickFIX ships them as XML.
 
-`complaints(version, msg_type, body)` lists what such an engine would reject; an empty list is a clean message.
+`complaints(version, msg_type, body)` lists what a stock engine would reject; an empty list is a clean message. Our
+published dictionaries have the same format: `complaints_of` takes one of those.
 """
 
 import xml.etree.ElementTree as ET
 from functools import cache
 from importlib.metadata import files
+from pathlib import Path
 
 _FILES = {"FIX.4.2": "FIX42.xml", "FIX.4.4": "FIX44.xml", "FIXT.1.1": "FIX50SP2.xml"}
 
 
 class Stock:
-    """One version: the fields, groups and enumerated values of each message."""
+    """One file: the fields, groups and enumerated values of each message."""
 
-    def __init__(self, version: str) -> None:
-        path = next(file for file in files("quickfix-py") or [] if file.name == _FILES[version])
-        root = ET.parse(path.locate()).getroot()
+    def __init__(self, path: Path) -> None:
+        root = ET.parse(path).getroot()
         fields = root.findall("fields/field")
         self.numbers = {field.get("name", ""): int(field.get("number", "0")) for field in fields}
         self.values = {
@@ -51,12 +52,17 @@ class Stock:
 @cache
 def stock(version: str) -> Stock:
     """The stock dictionary of one of our versions."""
-    return Stock(version)
+    path = next(file for file in files("quickfix-py") or [] if file.name == _FILES[version])
+    return Stock(Path(str(path.locate())))
 
 
 def complaints(version: str, msg_type: str, body: str) -> list[str]:
     """What a stock engine finds wrong with a body that we sent."""
-    dictionary = stock(version)
+    return complaints_of(stock(version), msg_type, body)
+
+
+def complaints_of(dictionary: Stock, msg_type: str, body: str) -> list[str]:
+    """What an engine with this dictionary finds wrong with a body that we sent."""
     message = dictionary.messages.get(msg_type)
     if message is None:
         return [f"no MsgType {msg_type}"]

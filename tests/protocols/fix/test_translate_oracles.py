@@ -3,8 +3,6 @@
 And as properties: a number goes from order to text to command unchanged, and no text forges a field.
 """
 
-from typing import Any
-
 import pytest
 import simplefix
 from hypothesis import given, settings
@@ -15,92 +13,29 @@ from protocols.fix.decoder import Decoder, Fault
 from protocols.fix.events import AppMessage
 from protocols.fix.message import encode
 from protocols.fix.times import format_ns
-from protocols.fix.translate import Answer, LimitLine, Translator
+from protocols.fix.translate import Answer, Translator
 from protocols.instruments import Instrument, Instruments, render
 from protocols.messages import (
-    CancelRejected,
-    EngineState,
     ExecType,
-    MassCancelDone,
     NewOrder,
     OrderEvent,
-    OrderList,
-    OrdStatus,
-    OrdType,
     ReplaceOrder,
     Side,
     Stp,
     Tif,
 )
+from tests.support.every_answer import EVERY_DIALECT, REQUESTS, SERVED, every_answer
 from tests.support.stock_dictionary import complaints
 from tests.support.translation import (
-    BTC,
     DIALECTS,
-    ORDER_ID,
     T_CORE,
     T_RECV,
     VERSIONS,
     fill_event,
-    limit_order,
-    order_event,
     request,
     sender,
     translator,
 )
-
-EVERY_DIALECT = [(version, dialect) for version in VERSIONS for dialect in DIALECTS]
-SERVED = {
-    version: [t for t in ("D", "F", "G", "H", "AF", "q") if translator(version).serves(t)] for version in VERSIONS
-}
-CANCELED = {"exec_type": ExecType.CANCELED, "status": OrdStatus.CANCELED, "leaves_qty": 0}
-REQUESTS = {
-    "D": limit_order("1=desk|60=20261122-12:00:00|"),
-    "F": request("35=F|11=c-1|41=a|55=BTC-USDT|54=1|60=20261122-12:00:00"),
-    "G": request("35=G|11=b-1|41=a|55=BTC-USDT|54=1|38=1|44=1|40=2|60=20261122-12:00:00"),
-    "H": request("35=H|11=a|55=BTC-USDT|54=1"),
-    "AF": request("35=AF|584=ms-1|585=7"),
-    "q": request("35=q|11=mc-1|530=7|60=20261122-12:00:00"),
-}
-
-
-def every_answer(version: str, dialect: str) -> list[Answer]:
-    """One of everything that we may send to such a session."""
-    us = translator(version, dialect)
-    status = order_event(exec_type=ExecType.ORDER_STATUS, exec_id=0, seq=0)
-    events: list[tuple[Any, AppMessage | None]] = [
-        (order_event(), REQUESTS["D"]),
-        (order_event(ord_type=OrdType.STOP_LIMIT, stop_px=5, flags=1, tag="grid-1"), None),
-        (fill_event(fee=7, fee_asset="USDT", tag="t"), None),
-        (fill_event(status=OrdStatus.FILLED, maker=False), REQUESTS["D"]),
-        (order_event(exec_type=ExecType.REPLACED, orig_cl_ord_id="a"), REQUESTS["G"]),
-        (order_event(exec_type=ExecType.EXPIRED, status=OrdStatus.EXPIRED, tif=Tif.GTD), None),
-        (order_event(exec_type=ExecType.RESTATED), None),
-        (order_event(exec_type=ExecType.PENDING_NEW, status=OrdStatus.PENDING_NEW), REQUESTS["D"]),
-        (status, REQUESTS["H"]),
-        (OrderList(1, 2, 3, T_CORE, "", (status,)), REQUESTS["H"]),
-        (OrderList(1, 2, 3, T_CORE, "", ()), REQUESTS["H"]),
-        (EngineState(0, 0, 0, T_CORE, "halted", BTC.id, "x"), None),
-    ]
-    events += [(order_event(**CANCELED, code=code), None) for code in (0, 4007, 4008, 6001, 6002, 6003)]
-    for code in CODES:
-        events.append((order_event(exec_type=ExecType.REJECTED, status=OrdStatus.REJECTED, code=code), REQUESTS["D"]))
-        reject = CancelRejected(1, 2, 3, T_CORE, "c-1", "a", ORDER_ID, OrdStatus.NEW, "1", code)
-        events.append((reject, REQUESTS["F"]))
-    if "q" in SERVED[version]:
-        listing = OrderList(1, 2, 3, T_CORE, "ms-1", (status, status))
-        events += [(listing, REQUESTS["AF"]), (OrderList(1, 2, 3, T_CORE, "ms-1", ()), REQUESTS["AF"])]
-        events += [(MassCancelDone(1, 2, 3, T_CORE, "mc-1", 17, code), REQUESTS["q"]) for code in (0, 5009)]
-    answers = [answer for event, answered in events for answer in us.event(event, answered, T_RECV)]
-    for msg_type in SERVED[version]:
-        for code in CODES:
-            refusal = Refusal(code, "because", 7)
-            answers.append(us.refusal(REQUESTS[msg_type], refusal, T_CORE, "R-1", order_event()))
-    lines = [LimitLine("orders", "account", 200, 187, 100_000), LimitLine("open_orders", "account", 10, 1)]
-    answers += [us.pending_new(REQUESTS["D"], T_CORE, "P-1", T_RECV), us.news("head", "text", flash=True)]
-    answers.append(us.user_notification(lines, "changed"))
-    if us.serves("XLQ"):
-        answers.append(us.limits("lq-1", lines))
-    return answers
 
 
 @pytest.mark.parametrize("version", VERSIONS)

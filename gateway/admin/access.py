@@ -1,0 +1,85 @@
+"""Who may do what at the operators' door: bearer tokens with a role, or nobody but this machine.
+
+Only digests are kept, and every one is compared whole, so neither memory nor time tells a token. Where no token is
+configured, changes are taken on a listener bound to loopback, and from nobody's browser.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Literal
+
+import msgspec
+
+from gateway.config_check import is_loopback
+
+Role = Literal["viewer", "operator"]
+_RANK = {"viewer": 0, "operator": 1}
+_NO_TOKENS = (
+    "no token is configured, so changes are taken on a loopback listener only: "
+    'add [[admin.tokens]] with role = "operator", or set admin.host = "127.0.0.1"'
+)
+
+
+class Token(msgspec.Struct, frozen=True):
+    """One operator: a name for the log, what it may do, and the digest of its secret."""
+
+    name: str
+    role: Role
+    digest: bytes
+
+
+class Denied(Exception):
+    """No. `status` is the HTTP status, `who` the token's name when one was shown, the text what would do."""
+
+    def __init__(self, status: int, text: str, who: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.who = who
+
+
+def digest_of(secret: str) -> bytes:
+    """What a `Token` keeps of its secret, which is long and random: no salt and no stretching is needed."""
+    return sha256(secret.encode()).digest()
+
+
+class Access:
+    """Judges requests. `host`: the address the admin listener is bound to."""
+
+    def __init__(self, tokens: Sequence[Token], host: str) -> None:
+        self._tokens = tuple(tokens)
+        self._is_local = is_loopback(host)
+
+    def admit(self, authorization: str, host: str, needs: Role) -> str:
+        """The name of who asks, for the log. authorization, host: the request's headers, "" when absent.
+
+        Raises:
+            Denied: 401 without a good token, 403 with one that may not, or where there are none and there must be.
+        """
+        if not self._tokens:
+            return self._admit_anyone(host, needs)
+        scheme, _, secret = authorization.partition(" ")
+        shown = digest_of(secret.strip()) if scheme.lower() == "bearer" else b""
+        matching = [token for token in self._tokens if compare_digest(token.digest, shown)]
+        if not matching:
+            raise Denied(401, "send a token of [[admin.tokens]] as: Authorization: Bearer TOKEN")
+        token = matching[0]
+        if _RANK[token.role] < _RANK[needs]:
+            raise Denied(403, f"{token.name} has the role {token.role}, this needs {needs}", token.name)
+        return token.name
+
+    def _admit_anyone(self, host: str, needs: Role) -> str:
+        if needs != "viewer":
+            if not self._is_local:
+                raise Denied(403, _NO_TOKENS)
+            if not is_loopback(_hostname(host)):
+                # A page elsewhere whose name was made to point here: its own name stands in Host.
+                raise Denied(403, f"ask for a loopback address by its name; Host is {host[:100]!r}")
+        return "local"
+
+
+def _hostname(host: str) -> str:
+    """A Host header without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]

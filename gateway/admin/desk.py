@@ -1,0 +1,292 @@
+"""The operators' desk: judges a change of mode, puts it in force, keeps it, and sweeps the book after a kill.
+
+What bars more acts at once and is then kept; what opens again is kept first: whatever fails, the gateway is never more
+open than an operator was told. A change is acknowledged when it is on disk, and one that could not be kept says so.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from gateway.config_fields import nearest
+from gateway.modes import STRICTNESS, Change, Mode, Modes, Scope, session_name
+from gateway.modes_file import ModesFile
+from gateway.sessions import Session, Sessions
+from gateway.sweeps import Sweep, Sweeps, Target
+from protocols.instruments import Instruments
+
+MAX_REASON = 160
+"""Characters: with what stands before it, a refusal's text must fit on every wire."""
+MAX_TTL_S = 31 * 86_400
+_SWEEP_WAIT_S = 2.0
+_SWEEP_STEP_S = 0.005
+_LISTED = 8
+
+
+class ModesRoad(Protocol):
+    """The road, as the desk needs it."""
+
+    @property
+    def modes(self) -> Modes:
+        """What is in force."""
+        ...
+
+    def change_modes(self, modes: Modes, now_ns: int) -> None:
+        """Put these in force, for what waits in the queue too, and tell each session on line what changed for it."""
+        ...
+
+
+class House(Protocol):
+    """The parts of the process that the desk works with."""
+
+    sessions: Sessions
+    instruments: Instruments
+    sweeps: Sweeps
+
+    @property
+    def road(self) -> ModesRoad: ...
+    def now_ns(self) -> int: ...
+    def log(self, name: str, **fields: Any) -> None: ...
+    def wake(self) -> None:
+        """Run a tick soon: there are commands to hand over and notices to write."""
+        ...
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A change as an operator asks for it. kill: cancel all open orders of the scope too; its mode is cancel_only."""
+
+    scope: Scope
+    name: str = ""
+    mode: Mode = "cancel_only"
+    reason: str = ""
+    ttl_s: Annotated[int, Meta(ge=0, le=MAX_TTL_S)] = 0
+    kill: bool = False
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A change that is in force. trouble: why it is not kept although it should be, "" when all is well."""
+
+    change: Change
+    was: Mode
+    is_kept: bool
+    sweep: Sweep | None = None
+    trouble: str = ""
+
+
+class Declined(Exception):
+    """A change that was not made; the text says why and what would do. `status` is the HTTP status."""
+
+    def __init__(self, status: int, text: str, field: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.field = field
+
+
+class Desk:
+    """One for a process. accounts: name -> id, as configured. file: None where nothing is kept."""
+
+    def __init__(self, house: House, accounts: Mapping[str, int], file: ModesFile | None) -> None:
+        self._house = house
+        self._accounts = accounts
+        self._file = file
+        self._saving = asyncio.Lock()
+        self.next_deadline_ns: int | None = None
+        self.is_kept = file is not None
+
+    # -- start and time ------------------------------------------------------------------------------------------
+
+    def restore(self, now_ns: int) -> None:
+        """Put in force what was kept; for the start, before anybody is on line.
+
+        Raises:
+            ModesBroken: the file is not sound.
+        """
+        if self._file is None:
+            return
+        modes = self._file.load().expire(now_ns)
+        for change in modes.in_force.values():
+            self._house.log("mode.kept", **_told(change))
+        self._put(modes, now_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """End what was set for a time. The file may lag: what is over is over at the next start too."""
+        if self.next_deadline_ns is None or now_ns < self.next_deadline_ns:
+            return
+        before = self._house.road.modes
+        modes = before.expire(now_ns)
+        for place in before.in_force.keys() - modes.in_force.keys():
+            self._house.log("mode.expired", **_told(before.in_force[place]))
+        self._put(modes, now_ns)
+
+    def _put(self, modes: Modes, now_ns: int) -> None:
+        self.next_deadline_ns = modes.next_expiry_ns
+        self._house.road.change_modes(modes, now_ns)
+
+    # -- changes -------------------------------------------------------------------------------------------------
+
+    async def change(self, asked: Asked, by: str) -> Outcome:
+        """Make one change; returns when it is kept, and a kill's mass cancels are answered or 2 s have passed.
+
+        Raises:
+            Declined: nothing was changed.
+        """
+        change = self._judge(asked, by)
+        was = self._house.road.modes.mode_at(change.place)
+        if not asked.kill and STRICTNESS[change.mode] <= STRICTNESS[was]:
+            await self._keep_then_put(change)
+            return self._made(Outcome(change, was, self.is_kept), asked)
+        targets = self._targets(change) if asked.kill else []
+        now_ns = self._house.now_ns()
+        self._put(self._house.road.modes.apply(change), now_ns)
+        sweep = self._house.sweeps.start(targets, now_ns) if asked.kill else None
+        self._house.wake()
+        trouble = await self._keep()
+        if sweep is not None:
+            await _answered(sweep)
+        return self._made(Outcome(change, was, self.is_kept, sweep, trouble), asked)
+
+    async def _keep(self) -> str:
+        """Save what is in force; returns why that failed, "" when it did not."""
+        async with self._saving:
+            return await self._save(self._house.road.modes)
+
+    async def _keep_then_put(self, change: Change) -> None:
+        road = self._house.road
+        async with self._saving:
+            seen = road.modes.in_force.get(change.place)
+            if trouble := await self._save(road.modes.apply(change)):
+                raise Declined(507, f"nothing was changed: {trouble}")
+            if road.modes.in_force.get(change.place) is not seen:
+                # Whoever was quicker is waiting to save what is in force now.
+                raise Declined(409, "somebody else has just changed it: look, and ask again")
+            self._put(road.modes.apply(change), self._house.now_ns())
+        self._house.wake()
+
+    async def _save(self, modes: Modes) -> str:
+        if self._file is None:
+            return ""
+        try:
+            await asyncio.to_thread(self._file.save, modes)
+        except OSError as error:
+            self.is_kept = False
+            trouble = f"{self._file.path} could not be written: {error.strerror or error}"
+            self._house.log("mode.not_kept", error=trouble)
+            return trouble
+        self.is_kept = True
+        return ""
+
+    def _made(self, outcome: Outcome, asked: Asked) -> Outcome:
+        sweep = outcome.sweep
+        swept = {} if sweep is None else {"canceled": sweep.canceled, "unanswered": sweep.waiting}
+        self._house.log(
+            "mode.changed", **_told(outcome.change), was=outcome.was, kill=asked.kill, kept=outcome.is_kept, **swept
+        )
+        return outcome
+
+    # -- what is asked for ---------------------------------------------------------------------------------------
+
+    def _judge(self, asked: Asked, by: str) -> Change:
+        reason = asked.reason.strip()
+        if asked.kill and asked.mode == "normal":
+            raise Declined(400, "a kill bars new orders: leave mode out, or make it halted", "mode")
+        if asked.mode != "normal" and not reason:
+            raise Declined(400, "say why: clients read the reason in every refusal", "reason")
+        if len(reason) > MAX_REASON or not reason.isprintable():
+            raise Declined(400, f"at most {MAX_REASON} printable characters on one line", "reason")
+        if asked.mode == "normal" and asked.ttl_s:
+            raise Declined(400, "is for a mode that bars orders; to open for a time, set it again later", "ttl_s")
+        name, instrument = self._resolve(asked.scope, asked.name)
+        now_ns = self._house.now_ns()
+        change = Change(asked.scope, name, asked.mode, reason, by, now_ns, asked.ttl_s, instrument)
+        standing = self._house.road.modes.mode_at(change.place)
+        if asked.kill and STRICTNESS[standing] > STRICTNESS[change.mode]:
+            return msgspec.structs.replace(change, mode=standing)  # a kill never opens anything
+        return change
+
+    def _resolve(self, scope: Scope, name: str) -> tuple[str, int]:
+        """The name in full, and the id of an instrument; what is in force can be changed though its name is gone."""
+        for standing in self._house.road.modes.in_force.values():
+            if standing.scope == scope and standing.name == name:
+                return name, standing.instrument
+        if scope == "venue":
+            if name:
+                raise Declined(400, "the venue has no name: leave it out", "name")
+            return "", 0
+        if scope == "instrument":
+            found = self._house.instruments.by_symbol.get(name)
+            if found is None:
+                raise _unknown("instrument", name, self._house.instruments.by_symbol)
+            return name, found.id
+        if scope == "account":
+            if name not in self._accounts:
+                raise _unknown("account", name, self._accounts)
+            return name, 0
+        return self._resolve_session(name), 0
+
+    def _resolve_session(self, name: str) -> str:
+        full = {_full_name(session) for session in self._sessions_by(lambda _: True)}
+        if name in full:
+            return name
+        meant = sorted(each for each in full if each.rpartition("/")[2] == name)
+        if len(meant) > 1:
+            raise Declined(409, f"{name} is a session of several accounts: say {' or '.join(meant[:_LISTED])}", "name")
+        if meant:
+            return meant[0]
+        if any(_full_name(each) == name or each.name == name for each in self._house.sessions.by_id.values()):
+            raise Declined(409, f"{name} has no name of its own and ends with its connection: bar its account", "name")
+        raise _unknown("session", name, full)
+
+    def _targets(self, change: Change) -> list[Target]:
+        """Whose orders a kill cancels."""
+        if change.scope == "account":
+            if change.name not in self._accounts:
+                raise _unknown("account", change.name, self._accounts)
+            return [Target(self._accounts[change.name])]
+        if change.scope == "session":
+            found = self._sessions_by(lambda session: _full_name(session) == change.name)
+            if not found:
+                raise Declined(409, f"{change.name} has not been seen since the start: kill its account", "name")
+            return [Target(session.client.account_id, session.id) for session in found]
+        return [Target(account_id, instrument=change.instrument) for account_id in self._accounts.values()]
+
+    def _sessions_by(self, fits: Callable[[Session], bool]) -> list[Session]:
+        """Sessions with a name of their own; one without ends with its connection, and another may get its number."""
+        known = self._house.sessions.by_id.values()
+        return [session for session in known if session.name != f"ws-{session.id}" and fits(session)]
+
+
+def _full_name(session: Session) -> str:
+    return session_name(session.client.account, session.name)
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> Declined:
+    names = sorted(known)
+    if not name:
+        return Declined(400, f"say which {what}", "name")
+    hint = nearest(name, names)
+    if not hint and names:
+        hint = f"; there are {', '.join(names[:_LISTED])}{', ...' if len(names) > _LISTED else ''}"
+    return Declined(404, f"no {what} is called {name[:100]}{hint}", "name")
+
+
+def _told(change: Change) -> dict[str, object]:
+    """A change as the log tells it."""
+    return {
+        "scope": change.scope,
+        "name": change.name,
+        "mode": change.mode,
+        "reason": change.reason,
+        "by": change.by,
+        "ttl_s": change.ttl_s,
+    }
+
+
+async def _answered(sweep: Sweep) -> None:
+    """Wait for the core's answers, but not for ever: what is not answered is told as such."""
+    waited_s = 0.0
+    while sweep.waiting and waited_s < _SWEEP_WAIT_S:
+        await asyncio.sleep(_SWEEP_STEP_S)
+        waited_s += _SWEEP_STEP_S

@@ -1,0 +1,116 @@
+"""Operators' commands over HTTP: GET /modes shows what is barred, POST /modes changes it.
+
+A POST must be `application/json`: a page in an operator's browser cannot send that to another origin unasked. Before
+editing: every way out of a handler is a JSON answer that says what is wrong and what would do.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import msgspec
+from aiohttp import hdrs, web
+
+from gateway.admin.access import Access, Denied, Role
+from gateway.admin.answer import json_answer
+from gateway.admin.desk import Asked, Declined, Desk, House, Outcome
+from gateway.modes import Change
+
+_decoder = msgspec.json.Decoder(Asked)
+_EXAMPLE = {
+    "scope": "venue | account | session | instrument",
+    "name": "its name; none for the venue",
+    "mode": "normal | cancel_only | halted",
+    "reason": "why; clients read it",
+    "ttl_s": 0,
+    "kill": False,
+}
+
+
+class Operations:
+    """The routes, and who may take them."""
+
+    def __init__(self, house: House, desk: Desk, access: Access) -> None:
+        self._house = house
+        self._desk = desk
+        self._access = access
+
+    def routes(self) -> list[web.RouteDef]:
+        """To be added to the admin application."""
+        return [
+            web.get("/modes", self._guarded("viewer", self._show)),
+            web.post("/modes", self._guarded("operator", self._change)),
+        ]
+
+    def _guarded(
+        self, needs: Role, serve: Callable[[web.Request, str], Awaitable[web.Response]]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            authorization, host = request.headers.get(hdrs.AUTHORIZATION, ""), request.headers.get(hdrs.HOST, "")
+            try:
+                who = self._access.admit(authorization, host, needs)
+            except Denied as denied:
+                self._house.log(
+                    "operations.refused", status=denied.status, by=denied.who, peer=request.remote, path=request.path
+                )
+                answer = _wrong(denied.status, str(denied))
+                if denied.status == 401:
+                    answer.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+                return answer
+            return await serve(request, who)
+
+        return handle
+
+    async def _show(self, _: web.Request, __: str) -> web.Response:
+        changes = self._house.road.modes.in_force.values()
+        return json_answer({"modes": [_shown(change) for change in changes], "kept": self._desk.is_kept})
+
+    async def _change(self, request: web.Request, who: str) -> web.Response:
+        if request.content_type != "application/json":
+            return _wrong(415, "send JSON, with Content-Type: application/json")
+        try:
+            asked = _decoder.decode(await request.read())
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return json_answer({"error": {"text": str(error)}, "expected": _EXAMPLE}, 400)
+        try:
+            outcome = await self._desk.change(asked, who)
+        except Declined as declined:
+            return _wrong(declined.status, str(declined), declined.field)
+        return _answer(outcome)
+
+
+def _answer(outcome: Outcome) -> web.Response:
+    """200 when it is in force and kept as configured; 507 when it is in force and will be forgotten at a restart."""
+    body: dict[str, object] = {**_shown(outcome.change), "was": outcome.was, "kept": outcome.is_kept}
+    if outcome.sweep is not None:
+        sweep = outcome.sweep
+        body["sweep"] = {
+            "accounts": sweep.asked,
+            "canceled": sweep.canceled,
+            "unanswered": sweep.waiting,
+            "failure": sweep.failure,
+        }
+    if outcome.trouble:
+        body["error"] = {"text": f"in force, but it will not survive a restart: {outcome.trouble}"}
+    return json_answer(body, 507 if outcome.trouble else 200)
+
+
+def _shown(change: Change) -> dict[str, object]:
+    return {
+        "scope": change.scope,
+        "name": change.name,
+        "mode": change.mode,
+        "reason": change.reason,
+        "by": change.by,
+        "at": _time_text(change.at_ns),
+        "until": _time_text(change.until_ns) if change.ttl_s else None,
+    }
+
+
+def _time_text(ns: int) -> str:
+    """RFC 3339, UTC, to the second."""
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _wrong(status: int, text: str, field: str = "") -> web.Response:
+    error = {"text": text, "field": field} if field else {"text": text}
+    return json_answer({"error": error}, status)

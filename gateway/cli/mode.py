@@ -1,0 +1,234 @@
+"""`penstock mode`: cancel-only, halt and kill switch of a running gateway, over its admin port.
+
+Exit code 0 means: in force, kept across restarts where the gateway keeps anything, and every mass cancel answered.
+Anything less is 1 with the reason on standard error, so that a script cannot take half a kill for a whole one.
+"""
+
+import http.client
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+
+from gateway.config_file import ConfigErrors, load
+
+SCOPES = ("venue", "account", "session", "instrument")
+_TIMEOUT_S = 15.0
+_MAX_ANSWER_BYTES = 16_777_216
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a listener on every address is reached
+_WORDS = {"normal": "takes orders", "cancel_only": "takes cancels only", "halted": "is halted"}
+_Answer = dict[str, Any]
+
+
+class _Gateway(msgspec.Struct, frozen=True):
+    """Where to ask, and as whom."""
+
+    url: str
+    token: str
+
+    def ask(self, method: str, asked: dict[str, object] | None = None) -> _Answer:
+        """The answer's JSON. A refusal ends the command with its text, and so does silence."""
+        try:
+            status, body = self._exchange(method, b"" if asked is None else msgspec.json.encode(asked))
+        except (OSError, http.client.HTTPException) as error:
+            doubt = "" if method == "GET" else " (whether it is in force is unknown: `penstock mode show`)"
+            raise click.ClickException(f"{self.url} does not answer: {error or type(error).__name__}{doubt}") from error
+        try:
+            answer = msgspec.json.decode(body, type=_Answer)
+        except msgspec.DecodeError:
+            raise click.ClickException(f"{self.url} is no admin port of Penstock: status {status}") from None
+        if status >= 400 and "mode" not in answer:
+            wrong = answer.get("error", {})
+            field = f"{wrong['field']}: " if wrong.get("field") else ""
+            raise click.ClickException(f"{field}{wrong.get('text', f'status {status}')}")
+        return answer
+
+    def _exchange(self, method: str, body: bytes) -> tuple[int, bytes]:
+        # Straight to the port: a proxy or a redirect has no business with an operator's token.
+        where = urlsplit(self.url)
+        kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
+        link = kind(where.hostname or "", where.port, timeout=_TIMEOUT_S)
+        headers = {"Content-Type": "application/json"} if body else {}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        try:
+            link.request(method, f"{where.path.rstrip('/')}/modes", body or None, headers)
+            response = link.getresponse()
+            return response.status, response.read(_MAX_ANSWER_BYTES)
+        finally:
+            link.close()
+
+
+def _asking(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which gateway, and that gateway as its first argument."""
+
+    @click.option(
+        "-c",
+        "--config",
+        "path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("gateway.toml"),
+        show_default=True,
+        help="the gateway's configuration, which says where its admin port is",
+    )
+    @click.option("--url", default="", help="where the admin port is, such as http://10.0.0.5:9090, instead of -c")
+    @click.option(
+        "--token-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="PENSTOCK_TOKEN_FILE",
+        help="file with your token of [[admin.tokens]]",
+    )
+    @wraps(command)
+    def call(path: Path, url: str, token_file: Path | None, **arguments: object) -> None:
+        command(_Gateway(_checked(url) or _url_of(path), _token_in(token_file)), **arguments)
+
+    return call
+
+
+_scope = click.argument("scope", type=click.Choice(SCOPES))
+_name = click.argument("name", default="")
+_reason = click.option("--reason", required=True, help="why; clients read it in every refusal")
+_ttl = click.option(
+    "--ttl", "ttl_s", type=click.IntRange(1, 2_678_400), default=None, help="end by itself after so many seconds"
+)
+
+
+@click.group()
+def mode() -> None:
+    """Bar new orders of the venue, an account, a session or an instrument; cancels and queries always pass.
+
+    Modes are kept across restarts. NAME is an account, a symbol, or a session: ACCOUNT/SESSION, or SESSION alone where
+    that is clear.
+    """
+
+
+@mode.command()
+@_asking
+def show(gateway: _Gateway) -> None:
+    """Show every mode in force."""
+    answer = gateway.ask("GET")
+    if answer["modes"]:
+        _print_table(answer["modes"])
+    else:
+        click.echo("everything is normal: nothing is barred")
+    if not answer["kept"]:
+        click.echo("modes are not kept: a restart forgets them", err=True)
+
+
+@mode.command("set")
+@click.argument("mode", type=click.Choice(("cancel_only", "halted")))
+@_scope
+@_name
+@_reason
+@_ttl
+@_asking
+def set_mode(gateway: _Gateway, mode: str, scope: str, name: str, reason: str, ttl_s: int | None) -> None:
+    """Bar new orders: `set halted instrument BTC-USDT`. Open orders stay."""
+    asked = {"scope": scope, "name": name, "mode": mode, "reason": reason, "ttl_s": ttl_s or 0}
+    _conclude(gateway.ask("POST", asked))
+
+
+@mode.command()
+@_scope
+@_name
+@_reason
+@_ttl
+@click.option("--yes", is_flag=True, help="do not ask before a kill of the whole venue")
+@_asking
+def kill(gateway: _Gateway, scope: str, name: str, reason: str, ttl_s: int | None, yes: bool) -> None:
+    """Cancel all open orders and bar new ones: `kill account ACME`.
+
+    A session is what its client calls it: against a client that may come back under another name, kill its account.
+    """
+    if scope == "venue" and not yes:
+        click.confirm(f"Cancel every open order of every account at {gateway.url}?", abort=True, err=True)
+    asked = {"scope": scope, "name": name, "reason": reason, "ttl_s": ttl_s or 0, "kill": True}
+    _conclude(gateway.ask("POST", asked))
+
+
+@mode.command()
+@_scope
+@_name
+@click.option("--reason", default="", help="why, for the log")
+@_asking
+def clear(gateway: _Gateway, scope: str, name: str, reason: str) -> None:
+    """Open again: `clear account ACME`. What is barred by another scope stays barred."""
+    _conclude(gateway.ask("POST", {"scope": scope, "name": name, "mode": "normal", "reason": reason}))
+
+
+def _conclude(answer: _Answer) -> None:
+    """Say what is in force now; end with 1 when it is less than was asked for."""
+    subject = f"{answer['scope']} {answer['name']}".rstrip()
+    until = f" until {answer['until']}" if answer["until"] else ""
+    was = "" if answer["was"] == answer["mode"] else f" (was {answer['was']})"
+    click.echo(f"{subject} {_WORDS[answer['mode']]}{until}{was}")
+    complaints = [answer["error"]["text"]] if "error" in answer else []
+    if sweep := answer.get("sweep"):
+        click.echo(f"{sweep['canceled']} open orders cancelled")
+        if sweep["unanswered"]:
+            complaints.append(
+                f"the core has not yet answered {sweep['unanswered']} of {sweep['accounts']} mass cancels"
+            )
+        if sweep["failure"]:
+            complaints.append(f"orders may still be open: {sweep['failure']}")
+    if not answer["kept"] and "error" not in answer:
+        click.echo("not kept: a restart forgets it", err=True)
+    if complaints:
+        raise click.ClickException("; ".join(complaints))
+
+
+def _print_table(rows: list[_Answer]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for head in ("Scope", "Name", "Mode", "Since", "Until", "By", "Reason"):
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        cells = (row["scope"], row["name"], row["mode"], row["at"], row["until"] or "cleared", row["by"], row["reason"])
+        # Text: a reason may hold what rich would take for markup.
+        table.add_row(*map(Text, cells), style="red" if row["mode"] == "halted" else "")
+    Console(highlight=False).print(table)
+
+
+def _checked(url: str) -> str:
+    if not url:
+        return ""
+    try:
+        where = urlsplit(url)
+        is_sound = where.scheme in ("http", "https") and bool(where.hostname) and where.port != 0
+    except ValueError:
+        is_sound = False
+    if not is_sound:
+        raise click.BadParameter("write it like http://127.0.0.1:9090", param_hint="--url")
+    return url
+
+
+def _url_of(path: Path) -> str:
+    try:
+        admin = load(path).admin
+    except ConfigErrors as errors:
+        raise click.ClickException(f"{errors}\nor say where the admin port is: --url http://HOST:PORT") from errors
+    if admin is None or not admin.port:
+        why = "has no [admin]" if admin is None else "leaves the admin port open (0)"
+        raise click.ClickException(f"{path} {why}: say where it is with --url http://HOST:PORT")
+    host = _ANY_ADDRESS.get(admin.host, admin.host)
+    return f"http://[{host}]:{admin.port}" if ":" in host else f"http://{host}:{admin.port}"
+
+
+def _token_in(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"{path}: {getattr(error, 'strerror', None) or 'not ASCII text'}") from error
+    if not token or not token.isprintable():
+        raise click.ClickException(f"{path} does not hold one token on one line")
+    return token

@@ -1,0 +1,118 @@
+"""Mass cancels in the operator's name: the half of a kill switch that takes out what is already in the book.
+
+They walk the road on the control lane like cancel-on-disconnect: never limited, never shed, and waiting orders of their
+scope are withdrawn first. Pure. They are given under a session of the house's own, number 0, whatever session they are
+about; before editing: its command numbers must rise across restarts, or the core takes a new kill for an old one.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from gateway.clients import Client
+from gateway.pipeline import Road
+from gateway.request import Request
+from gateway.sessions import Session
+from limits.limiter import BucketView
+from protocols.errors import Refusal
+from protocols.messages import AnyEvent, EngineState, MassCancel, MassCancelDone, Origin
+
+HOUSE_SESSION = 0
+"""Sessions of clients start at 1."""
+_YEAR_2026_MS = 1_767_225_600_000
+_NO_BUCKETS = object()  # a mass cancel is never charged
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Whose orders: all of an account; of one session and one instrument where these are not 0."""
+
+    account_id: int
+    session_id: int = 0
+    instrument: int = 0
+
+
+class Sweep(msgspec.Struct, eq=False):
+    """What became of one kill. waiting: mass cancels that are not answered; failure: why one of them is in doubt."""
+
+    asked: int = 0
+    waiting: int = 0
+    canceled: int = 0
+    failure: str = ""
+
+
+class Sweeps:
+    """Starts sweeps; each reports into its own `Sweep` as the core answers."""
+
+    def __init__(self, road: Road, now_ns: int) -> None:
+        self._road = road
+        self._house = Session(HOUSE_SESSION, "operator", Client(0, "house"), Origin.OPERATOR, _NO_BUCKETS)
+        self._house.speaker = _Ear()
+        # For a core that does not say: milliseconds are above what an earlier process used, unless it used one for each.
+        self.resume(now_ns // 1_000_000 - _YEAR_2026_MS)
+
+    def resume(self, highest: int) -> None:
+        """The core has seen command numbers of the house up to this one."""
+        self._house.sender.cancel_n = max(self._house.sender.cancel_n, highest)
+
+    def start(self, targets: Iterable[Target], now_ns: int) -> Sweep:
+        """Cancel all open orders of the targets, also those that survive a disconnect. Answers come now or later."""
+        sweep = Sweep()
+        sender = self._house.sender
+        for target in targets:
+            command = MassCancel(
+                sender.next_cancel_id(),
+                target.account_id,
+                target.session_id or HOUSE_SESSION,
+                Origin.OPERATOR,
+                now_ns,
+                0,
+                cl_ord_id="",
+                instrument=target.instrument,
+                only_session=target.session_id != 0,
+            )
+            sweep.asked += 1
+            sweep.waiting += 1
+            self._road.submit(self._house, command, "q", sweep, 0, now_ns)
+        return sweep
+
+
+class _Ear:
+    """The house's speaker: hears what became of each mass cancel, and nothing else concerns it."""
+
+    def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
+        """The core has carried one out."""
+        sweep = request.source
+        assert isinstance(sweep, Sweep)
+        sweep.waiting -= 1
+        if isinstance(event, MassCancelDone):
+            sweep.canceled += event.affected
+
+    def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
+        """No answer in time, or the core is away: the orders may still be there."""
+        assert isinstance(source, Sweep)
+        source.waiting -= 1
+        source.failure = refusal.text
+
+    def handed_over(self, request: Request, now_ns: int) -> None:
+        """Not an answer."""
+
+    def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
+        """The house hears no account's stream."""
+
+    def notice(self, state: EngineState, now_ns: int) -> None:
+        """It made the notices."""
+
+    def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
+        """It has no limits."""
+
+    def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
+        """It has no connection to end; the same goes for what follows."""
+
+    def log_out(self, now_ns: int, text: str) -> None:
+        """Nothing to log out of."""
+
+    def pause_reading(self, now_ns: int) -> None:
+        """Nothing is read."""
+
+    def resume_reading(self, now_ns: int) -> None:
+        """Nothing is read."""

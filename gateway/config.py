@@ -274,6 +274,10 @@ class Core(_Knobs, frozen=True, kw_only=True):
     answer_timeout_ms: Annotated[
         int, Meta(ge=100, le=60_000, description="unanswered for so long: outcome unknown (5004)")
     ] = 2_000
+    cancel_hold_ms: Annotated[
+        int,
+        Meta(ge=100, le=60_000, description="a cancel or question waits at most so long for the core (5002)"),
+    ] = 2_000
     order_deadline_ms: Annotated[
         int,
         Meta(

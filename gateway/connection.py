@@ -18,6 +18,7 @@ _LOW_WATER_BYTES = 16_384
 _SEND_BUFFER_BYTES = 65_536  # else the kernel hides 3-4 MB of a slow reader from us (measured)
 _CLOSE_TIMEOUT_S = 2.0  # close() with unsent data never ends on plain TCP
 _WRITE_BYTES = 65_536
+_SMALL_READ_BYTES = 2_048  # a larger read goes to the end of the round when others wait for their turn already
 
 # Why reading is paused; any bit set stops it.
 _BY_TURN = 1  # what was read is not yet parsed
@@ -109,6 +110,11 @@ class Connection(asyncio.Protocol):
             self._backlog += data
             self._pause(_BY_TURN)
             return
+        if len(data) > _SMALL_READ_BYTES and self._tick.has_turns:
+            self._backlog = data
+            self._pause(_BY_TURN)
+            self._tick.queue_turn(self)
+            return
         if len(data) > self._turn_bytes:
             self._backlog = data[self._turn_bytes :]
             data = data[: self._turn_bytes]
@@ -180,16 +186,20 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         peer = self.peer
-        while peer.has_output and not self._blocked_until_ns and self._staged_bytes < _HIGH_WATER_BYTES:
+        room = _HIGH_WATER_BYTES - self._staged_bytes  # what is beyond it, of a long replay, waits for the others
+        while room > 0 and peer.has_output and not self._blocked_until_ns:
             data = peer.take_output(_WRITE_BYTES)
             if not data:
                 break
+            room -= len(data)
             if self._staged or not self._tick.is_durable:
                 self._staged.append((self._tick.position, data))
                 self._staged_bytes += len(data)
                 self._tick.hold(self)
             else:
                 self._write(data)
+        if room <= 0 and not self._staged:
+            self._tick.touch(self)
         if self._closing:
             if not self._staged and (self._blocked_until_ns or not peer.has_output):
                 self._transport.close()

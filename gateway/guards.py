@@ -21,21 +21,25 @@ class Guards:
         self._road = road
         self._sessions = sessions
         self._note = note
-        self._cod: dict[int, int] = {}
+        self._cod: dict[int, tuple[int, str]] = {}  # when, and the scope it was armed with
         self._dead_man: dict[int, int] = {}
         self.suspended_until_ns = 0  # a planned drain: those who come back in time keep their orders
 
     @property
     def next_deadline_ns(self) -> int | None:
         """When the next timer fires."""
-        return min([*self._cod.values(), *self._dead_man.values()], default=None)
+        return min([*(due_ns for due_ns, _ in self._cod.values()), *self._dead_man.values()], default=None)
 
     def tick(self, now_ns: int) -> None:
         """Fire what is due."""
-        for timers, origin in ((self._cod, Origin.COD), (self._dead_man, Origin.DEAD_MAN)):
-            for session_id in [key for key, due_ns in timers.items() if due_ns <= now_ns]:
-                del timers[session_id]
-                self._fire(self._sessions.by_id[session_id], origin, now_ns)
+        for session_id, (due_ns, scope) in list(self._cod.items()):
+            if due_ns <= now_ns:
+                del self._cod[session_id]
+                self._fire(session_id, Origin.COD, scope == "session", now_ns)
+        for session_id, due_ns in list(self._dead_man.items()):
+            if due_ns <= now_ns:
+                del self._dead_man[session_id]
+                self._fire(session_id, Origin.DEAD_MAN, True, now_ns)
 
     def arm_dead_man(self, session: Session, due_ns: int) -> None:
         """Cancel this session's orders at `due_ns` unless armed again before; 0 = off."""
@@ -58,31 +62,35 @@ class Guards:
         if dead_man_ns:
             self._dead_man[session_id] = max(dead_man_ns, reopen_at_ns)
         if was_connected and scope != "off":
-            self._cod[session_id] = reopen_at_ns
+            self._cod[session_id] = reopen_at_ns, scope
 
     def disconnected(self, session: Session, now_ns: int, keep_orders: bool = False) -> None:
         """The session's link ended without a successor; `keep_orders` after a logout that left them on purpose."""
-        if session.cancel_on_disconnect != "off" and not keep_orders:
-            self._cod[session.id] = max(now_ns + session.cod_grace_ms * 1_000_000, self.suspended_until_ns)
+        scope = session.cancel_on_disconnect
+        if scope != "off" and not keep_orders:
+            self._cod[session.id] = max(now_ns + session.cod_grace_ms * 1_000_000, self.suspended_until_ns), scope
             return  # for a start after a crash it counts as connected until it has fired
         self._note(session, self._dead_man.get(session.id, 0))
-        if session.id not in self._dead_man:
-            self._sessions.forget(session)
+        self._forget_if_idle(session)
 
     def cancel_now(self, session: Session, now_ns: int) -> None:
         """A logout that asks for it: cancel this session's orders."""
         self._sweep(session, session.sender.origin, True, now_ns)
 
-    def _fire(self, session: Session, origin: Origin, now_ns: int) -> None:
-        only_session = origin is Origin.DEAD_MAN or session.cancel_on_disconnect == "session"
+    def _fire(self, session_id: int, origin: Origin, only_session: bool, now_ns: int) -> None:
+        session = self._sessions.by_id[session_id]
         self._sweep(session, origin, only_session, now_ns)
-        self._note(session, self._dead_man.get(session.id, 0))
-        if not session.connected and session.id not in self._dead_man:
+        self._note(session, self._dead_man.get(session_id, 0))
+        self._forget_if_idle(session)
+
+    def _forget_if_idle(self, session: Session) -> None:
+        """An unnamed session that has ended is needed no more once no timer of it runs."""
+        if not session.connected and session.id not in self._cod and session.id not in self._dead_man:
             self._sessions.forget(session)
 
     def _sweep(self, session: Session, origin: Origin, only_session: bool, now_ns: int) -> None:
         command = MassCancel(
-            session.sender.next_cancel_id(),
+            session.sender.next_control_id(),
             session.client.account_id,
             session.id,
             origin,

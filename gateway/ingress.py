@@ -5,13 +5,14 @@ wait do classes act (control > cancel > order > query, turn by turn between acco
 takes its target along: **priority never reorders effects**. Pure: the simulation runs it on a virtual clock.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from enum import IntEnum
+from itertools import chain
 
 from gateway import config
 from gateway.request import Class, Request
-from protocols.messages import CancelOrder, MassCancel, NewOrder, ReplaceOrder
+from protocols.messages import COD_EXEMPT, CancelOrder, MassCancel, NewOrder, ReplaceOrder
 
 
 class Stage(IntEnum):
@@ -32,17 +33,17 @@ CONTROL_CREDIT = 8  # of the link's window, kept for control
 
 
 class _Lane:
-    """Requests of one class: first in, first out within an account, turn by turn between accounts."""
+    """Requests of one class: first in, first out within an account, turn by turn between accounts.
+
+    What is withdrawn stays where it lies, marked, and is skipped when its turn comes: nothing is searched for.
+    """
 
     def __init__(self) -> None:
         self._queues: dict[int, deque[Request]] = {}
 
-    def __len__(self) -> int:
-        return sum(map(len, self._queues.values()))
-
     def __iter__(self) -> Iterator[Request]:
         for queue in self._queues.values():
-            yield from queue
+            yield from (request for request in queue if not request.is_withdrawn)
 
     def put(self, request: Request) -> None:
         self._queues.setdefault(request.command.account, deque()).append(request)
@@ -53,17 +54,12 @@ class _Lane:
         while queues and len(taken) < count:
             account = next(iter(queues))
             queue = queues.pop(account)
-            taken.append(queue.popleft())
+            request = queue.popleft()
+            if not request.is_withdrawn:
+                taken.append(request)
             if queue:
                 queues[account] = queue  # to the end of the round
         return taken
-
-    def remove(self, request: Request) -> None:
-        account = request.command.account
-        queue = self._queues[account]
-        queue.remove(request)
-        if not queue:
-            del self._queues[account]
 
 
 class Ingress:
@@ -73,7 +69,8 @@ class Ingress:
         self._settings = settings
         self._arrived: deque[Request] = deque()  # in order of arrival, while nothing has to wait
         self._lanes = tuple(_Lane() for _ in Class)
-        self._by_id: dict[tuple[int, str], list[Request]] = {}  # waiting New and Replace by every id that names them
+        self._by_id: dict[tuple[int, str], dict[int, Request]] = {}  # waiting New, Replace by every name
+        self._sweeps: dict[tuple[object, ...], Request] = {}  # the waiting mass cancel of each scope
         self._waiting = 0  # in lanes
         self.commands = 0
         self.size_bytes = 0
@@ -88,23 +85,30 @@ class Ingress:
         settings = self._settings
         return max(100 * self.commands // settings.max_commands, 100 * self.size_bytes // settings.max_bytes)
 
-    def put(self, request: Request) -> None:
-        """Take one request. The road has asked `stage` before; the queue itself never refuses."""
+    def put(self, request: Request) -> bool:
+        """Take one request. False: a mass cancel that joined the one of its scope that waits, and is answered with it.
+
+        The road has asked `stage` before; the queue itself never refuses.
+        """
+        if isinstance(request.command, MassCancel):
+            if self._join(request, _scope(request.command)):
+                return False
+        elif self._sweeps and isinstance(request.command, NewOrder | ReplaceOrder):
+            self._note_order(request.command.account)
         self._arrived.append(request)
         self.commands += 1
         self.size_bytes += request.size_bytes
         if self.commands >= self._calm_commands or self.size_bytes >= self._calm_bytes:
             self._restage()
+        return True
 
     def take(self, credit: int) -> tuple[list[Request], list[Request]]:
-        """What may be handed over now, in order, and the requests withdrawn because a cancel overtook them.
-
-        A cancel whose target was withdrawn before it reached the core is withdrawn too: its target is gone.
-        """
+        """What may be handed over now, in order, and the requests withdrawn because a cancel overtook them."""
         orders = credit - CANCEL_CREDIT - CONTROL_CREDIT
         if not self._waiting and len(self._arrived) <= orders:
             taken = list(self._arrived)
             self._arrived.clear()
+            self._sweeps.clear()
             self.commands = self.size_bytes = 0
             self.stage = Stage.OPEN
             return taken, []
@@ -113,26 +117,54 @@ class Ingress:
         taken += self._lanes[Class.CANCEL].take(credit - CONTROL_CREDIT - len(taken))
         for lane in (Class.ORDER, Class.QUERY):
             taken += self._lanes[lane].take(orders - len(taken))
-        self._waiting -= len(taken)
         for request in taken:
-            self._forget(request)
-            self._uncount(request)
+            self._leave(request)
         return taken, withdrawn
 
+    def expire(self, now_ns: int, hold_ns: int) -> tuple[list[Request], list[Request]]:
+        """Take out what has waited too long, and what was withdrawn: orders when their window is over, cancels and
+        questions after hold_ns, control never."""
+        withdrawn = self._sort_arrivals()
+        late = [row for lane in self._lanes[Class.CANCEL :] for row in lane if _is_late(row, now_ns, hold_ns)]
+        for request in late:
+            self._withdraw(request)
+        return late, withdrawn
+
     def heavy_sessions(self) -> set[int]:
-        """Sessions with more than their even share of what waits: those whose reading pauses first."""
-        counts: dict[int, int] = {}
-        for request in self._requests():
-            counts[request.command.session] = counts.get(request.command.session, 0) + 1
+        """Sessions with at least their even share of what waits: those whose reading pauses first."""
+        waiting: chain[Request] = chain(self._arrived, *self._lanes)
+        counts = Counter(request.command.session for request in waiting)
         share = self.commands / len(counts) if counts else 0
         return {session for session, count in counts.items() if count >= share}
 
-    def _requests(self) -> Iterator[Request]:
-        yield from self._arrived
-        for lane in self._lanes:
-            yield from lane
+    def _join(self, request: Request, scope: tuple[object, ...]) -> bool:
+        """Join a waiting mass cancel of the same scope, unless an order of the account came in between."""
+        waiting = self._sweeps.get(scope)
+        if waiting is not None and not waiting.is_followed:
+            waiting.joined.append(request)
+            return True
+        self._sweeps[scope] = request
+        return False
 
-    def _uncount(self, request: Request) -> None:
+    def _note_order(self, account: int) -> None:
+        """A New or Replace came: a mass cancel that comes after it must not join one that came before it."""
+        for scope, request in self._sweeps.items():
+            if scope[0] == account:
+                request.is_followed = True
+
+    def _leave(self, request: Request) -> None:
+        """It waits no more."""
+        self._waiting -= 1
+        command = request.command
+        if isinstance(command, MassCancel):
+            scope = _scope(command)
+            if self._sweeps.get(scope) is request:
+                del self._sweeps[scope]
+        for name in _names(command):
+            rows = self._by_id[command.account, name]
+            del rows[id(request)]
+            if not rows:
+                del self._by_id[command.account, name]
         self.commands -= 1
         self.size_bytes -= request.size_bytes
         self._restage()
@@ -153,30 +185,30 @@ class Ingress:
             command = request.command
             if isinstance(command, CancelOrder):
                 gone = self._withdraw_target(command)
+                request.has_overtaken = any(isinstance(each.command, NewOrder) for each in gone)
                 withdrawn += gone
-                if gone and isinstance(gone[-1].command, NewOrder):
-                    withdrawn.append(request)
-                    self._uncount(request)
-                    continue
             elif isinstance(command, MassCancel):
                 withdrawn += self._withdraw_scope(command)
             self._waiting += 1
             self._lanes[request.queue_class].put(request)
             for name in _names(command):
-                self._by_id.setdefault((command.account, name), []).append(request)
+                self._by_id.setdefault((command.account, name), {})[id(request)] = request
         return withdrawn
 
     def _withdraw_target(self, cancel: CancelOrder) -> list[Request]:
-        """Withdraw the waiting Replaces of the order a cancel names, and then its New, if that waits too."""
+        """Withdraw the waiting Replaces of the order a cancel names, and its New, if that waits too.
+
+        The cancel itself goes on to the core all the same: an older order may live under the name.
+        """
         gone: list[Request] = []
-        names = [name for name in (cancel.orig_cl_ord_id, _order_name(cancel.order_id)) if name]
+        names = [_order_name(cancel.order_id) or cancel.orig_cl_ord_id]
         while names:
-            for request in reversed(self._by_id.get((cancel.account, names.pop()), [])[:]):
-                if request not in gone:
+            for request in list(self._by_id.get((cancel.account, names.pop()), {}).values()):
+                command = request.command
+                if isinstance(command, NewOrder | ReplaceOrder) and command.instrument == cancel.instrument:
                     self._withdraw(request)
                     gone.append(request)
-                    names.extend(_names(request.command))
-        gone.sort(key=lambda request: isinstance(request.command, NewOrder))
+                    names.extend(_names(command))
         return gone
 
     def _withdraw_scope(self, cancel: MassCancel) -> list[Request]:
@@ -186,18 +218,14 @@ class Ingress:
         return gone
 
     def _withdraw(self, request: Request) -> None:
-        self._lanes[Class.ORDER].remove(request)
-        self._waiting -= 1
-        self._forget(request)
-        self._uncount(request)
+        request.is_withdrawn = True
+        self._leave(request)
 
-    def _forget(self, request: Request) -> None:
-        for name in _names(request.command):
-            key = (request.command.account, name)
-            rows = self._by_id[key]
-            rows.remove(request)
-            if not rows:
-                del self._by_id[key]
+
+def _scope(cancel: MassCancel) -> tuple[object, ...]:
+    """What a mass cancel is about; the account first."""
+    session = cancel.session if cancel.only_session else 0
+    return cancel.account, cancel.instrument, cancel.side, cancel.tag, session, cancel.keep_exempt, cancel.origin
 
 
 def _order_name(order_id: int) -> str:
@@ -210,8 +238,15 @@ def _names(command: object) -> tuple[str, ...]:
         return (command.cl_ord_id,)
     if isinstance(command, ReplaceOrder):
         names = (command.cl_ord_id, command.orig_cl_ord_id, _order_name(command.order_id))
-        return tuple(name for name in names if name)
+        return tuple({name for name in names if name})
     return ()
+
+
+def _is_late(request: Request, now_ns: int, hold_ns: int) -> bool:
+    command = request.command
+    if isinstance(command, NewOrder | ReplaceOrder) and command.deadline:
+        return now_ns > command.deadline
+    return now_ns >= command.t_recv + hold_ns
 
 
 def _in_scope(cancel: MassCancel, request: Request) -> bool:
@@ -224,7 +259,7 @@ def _in_scope(cancel: MassCancel, request: Request) -> bool:
     if isinstance(command, ReplaceOrder):
         return not (cancel.side and command.side and command.side != cancel.side)
     if isinstance(command, NewOrder):
-        exempt = cancel.keep_exempt and command.flags & 4
+        exempt = cancel.keep_exempt and command.flags & COD_EXEMPT
         return not (
             exempt or (cancel.side and command.side != cancel.side) or (cancel.tag and command.tag != cancel.tag)
         )

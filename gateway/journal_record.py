@@ -19,6 +19,7 @@ MARK = 1  # body: the position known durable when this was written
 STATE = 2  # body: next_in, next_out
 OUT = 3  # body: seq_num, message
 RESET = 4  # no body
+TICK = 5  # no body: all of one commit is here; what follows the last one never happened
 FIRST_OWNER_KIND = 16  # from here to 255 the owner's: commands, events, snapshots; opaque here
 
 U64 = Struct("<Q")

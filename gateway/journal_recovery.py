@@ -21,6 +21,7 @@ from gateway.journal_record import (
     RESET,
     SEGMENT_HEADER_BYTES,
     STATE,
+    TICK,
     TWO_U64,
     U64,
     SegmentHeader,
@@ -78,6 +79,8 @@ class Run:
             for segment in self.segments:
                 segment.close()
             raise
+        for session, numbers in self.numbers.items():
+            numbers.next_out = max(numbers.next_out, self.indexes[session].end)
         if never_written is not None:
             never_written.unlink()
         self.report.segments = len(self.segments)
@@ -97,7 +100,8 @@ class Run:
         if len(self.segments) > 1 and header.first_position != self.end_position:
             before = self.segments[-2]
             raise damaged(before.path, self.end_position - before.first_position, "a bad record, with good ones behind")
-        end = self._take_records(segment, data)
+        end = _last_whole_commit(data, segment.salt) if is_last else len(data)
+        end = self._take_records(segment, data, end)
         if is_last:
             self._end_at(segment, header, data, end)
         if is_last or not header.synced:
@@ -105,17 +109,20 @@ class Run:
         self.end_position = header.first_position + end
         self.next_number = header.number + 1
 
-    def _take_records(self, segment: Segment, data: bytes) -> int:
-        """Take in the records of one segment; the offset at which they end."""
-        number, end, records = segment.number, SEGMENT_HEADER_BYTES, 0
+    def _take_records(self, segment: Segment, data: bytes, limit: int) -> int:
+        """Take in the records of one segment, up to the offset `limit`; the offset at which they end."""
+        number, indexes, seq_num_at = segment.number, self.indexes, U64.unpack_from
+        end, records = SEGMENT_HEADER_BYTES, 0
         try:
             for kind, session, offset, record_end in scan(data, end, segment.salt):
+                if record_end > limit:
+                    break
                 records += 1
                 body = offset + HEAD_BYTES
                 if kind == OUT:
-                    self._take_message(
-                        session, U64.unpack_from(data, body)[0], number, offset, record_end - body - U64.size
-                    )
+                    if session not in indexes:
+                        self._take_state(session, 1, 1)
+                    indexes[session].add(seq_num_at(data, body)[0], number, offset, record_end - body - U64.size)
                 elif kind == STATE:
                     next_in, next_out = TWO_U64.unpack_from(data, body)
                     self._take_state(session, next_in, next_out)
@@ -136,16 +143,6 @@ class Run:
         if self._sink is not None:
             self._sink(kind, session, position, body)
 
-    def _take_message(self, session: int, seq_num: int, number: int, offset: int, size_bytes: int) -> None:
-        index = self.indexes.get(session)
-        if index is None:
-            self._take_state(session, 1, 1)
-            index = self.indexes[session]
-        index.add(seq_num, number, offset, size_bytes)
-        numbers = self.numbers[session]
-        if seq_num >= numbers.next_out:
-            numbers.next_out = seq_num + 1
-
     def _take_state(self, session: int, next_in: int, next_out: int) -> None:
         numbers = self.numbers.get(session)
         if numbers is None:
@@ -162,14 +159,26 @@ class Run:
         """
         lost = written_bytes(data) - end
         if lost > 0:
-            position = header.first_position + end
-            for kind, _, offset, _ in scan_strays(data, end, header.salt):
+            bad = end
+            for *_, bad in scan(data, end, header.salt):  # whole records of a commit that is not
+                pass
+            position = header.first_position + bad
+            for kind, _, offset, _ in scan_strays(data, bad, header.salt):
                 had_been_synced = kind == MARK and U64.unpack_from(data, offset + HEAD_BYTES)[0] > position
                 if had_been_synced or not header.synced:
-                    raise damaged(segment.path, end, f"a bad record, with a good one behind it at offset {offset}")
+                    raise damaged(segment.path, bad, f"a bad record, with a good one behind it at offset {offset}")
             self.report.cut_bytes, self.report.cut_file = lost, segment.path.name
         os.ftruncate(segment.fd, end)
         segment.size_bytes = end
+
+
+def _last_whole_commit(data: bytes, salt: int) -> int:
+    """The offset behind the last commit that is there as a whole: nothing of a later one may have left the process."""
+    end = SEGMENT_HEADER_BYTES
+    for kind, _, _, record_end in scan(data, end, salt):
+        if kind == TICK:
+            end = record_end
+    return end
 
 
 def _is_blank(path: Path) -> bool:

@@ -22,6 +22,7 @@ from gateway.journal_record import (
     HEAD_TAIL,
     MARK,
     SEGMENT_HEADER_BYTES,
+    TICK,
     U64,
     JournalFailed,
     SegmentHeader,
@@ -30,8 +31,10 @@ from gateway.journal_segment import NO_SPACE, Segment, allocate, segment_path, s
 from gateway.journal_sync import Syncer
 
 State = Literal["ok", "full", "failed"]
+_pack_crc = CRC.pack
 _RETRY_NS = 1_000_000_000
-_MARK_BYTES = HEAD_BYTES + U64.size
+_END_BYTES = 3 * HEAD_BYTES + U64.size  # a TICK, and the MARK of `close` with its own
+_HEADROOM = 16  # a segment is left between two commits when less than this part of it is free
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -69,6 +72,7 @@ class Writer:
         self._failure: JournalFailed | None = None
         self._asked_for = 0  # position the syncer was last asked for
         self._marked = 0
+        self._is_open = False  # something was added since the last TICK
 
     def start(self, recovered: list[Segment], next_number: int, position: int) -> None:
         """Go on at `position`, behind what was recovered, with a segment of our own.
@@ -111,8 +115,9 @@ class Writer:
         if self.offset + size > self._capacity:
             self._turn(size)
         offset = self.offset
-        self._pieces += (CRC.pack(crc32(body, crc32(head, self._salt + offset))), head, body)
+        self._pieces += (_pack_crc(crc32(body, crc32(head, self._salt + offset))), head, body)
         self.offset = offset + size
+        self._is_open = True
         return offset
 
     def commit(self, now_ns: int) -> int:
@@ -123,12 +128,24 @@ class Writer:
         if syncer is not None and self._pieces and syncer.durable > self._marked:
             self._marked = syncer.durable
             self.append(MARK, 0, U64.pack(self._marked))
+        self._end_tick()
         if self._spare is None or self._is_stuck:
             self._look_for_room(now_ns)
         if not self._is_stuck:
             self.flush()
         self._ask_for_sync()
-        return self.segment.first_position + self.offset
+        position = self.segment.first_position + self.offset
+        if self._spare is not None and self.offset > self._capacity - self._segment_bytes // _HEADROOM:
+            self._turn(
+                0
+            )  # here, and not in the middle of a commit, which must be in one segment to be whole or nothing
+        return position
+
+    def _end_tick(self) -> None:
+        """Say that all of this commit is there."""
+        if self._is_open:
+            self.append(TICK, 0, b"")
+            self._is_open = False
 
     def flush(self) -> None:
         """Write what was added, as far as the disk has room; the rest waits.
@@ -176,6 +193,7 @@ class Writer:
             JournalFailed: not all could be made durable. Everything is let go of all the same.
         """
         try:
+            self._end_tick()
             self.flush()
             if self._is_stuck:
                 self._fail("the disk is full, and not all could be written")
@@ -184,8 +202,9 @@ class Writer:
                 self._syncer.close()
                 if self.state == "failed":
                     self._raise_failure()
-                self._capacity += _MARK_BYTES
+                self._capacity += _END_BYTES
                 self.append(MARK, 0, U64.pack(self._syncer.durable))  # from now on a hole anywhere is damage
+                self._end_tick()
                 self.flush()
             os.ftruncate(self.segment.fd, self._written)
             os.fsync(self.segment.fd)
@@ -232,7 +251,7 @@ class Writer:
         self._next_number += 1
         checkpoint = list(self._owner.checkpoint())
         needed = SEGMENT_HEADER_BYTES + sum(HEAD_BYTES + len(body) for _, _, body in checkpoint) + size_bytes
-        capacity = max(needed + _MARK_BYTES, self._segment_bytes)
+        capacity = max(needed + _END_BYTES, self._segment_bytes)
         header = SegmentHeader(number, position, int.from_bytes(os.urandom(4)), self._synced)
         old = self.segments.get(number - 1)
         new = self.segments[number] = self.segment = Segment(
@@ -243,11 +262,12 @@ class Writer:
                 os.posix_fallocate(fd, 0, capacity)
             except OSError as error:
                 self._fail(f"no room for a record of {size_bytes} bytes", error)
-        self._salt, self._capacity, self._written = header.salt, capacity - _MARK_BYTES, 0
+        self._salt, self._capacity, self._written = header.salt, capacity - _END_BYTES, 0
         self._pieces = [header.pack()]
         self.offset = SEGMENT_HEADER_BYTES
         for kind, session, body in checkpoint:
             self.append(kind, session, body)
+        self._end_tick()
         self.flush()
         self._do(partial(_publish, old, new, spare_path(self._directory, number), self._synced))
         self._owner.retire()

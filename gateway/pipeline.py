@@ -7,13 +7,17 @@ in through `submit`, and `pump` hands over what the core has credit for.
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import ParamSpec
+
+from msgspec import structs
 
 from gateway import config
 from gateway.core.matching import MatchingCore
+from gateway.governor import Governor
 from gateway.ingress import Ingress, Stage
 from gateway.metrics import Metrics
 from gateway.request import Class, Request
-from gateway.sessions import Session, Sessions
+from gateway.sessions import Session, Sessions, Speaker
 from gateway.tracing import OrderTrace, Tracing
 from limits.limiter import ALLOWED, MILLI, BucketView, Decision, Limiter
 from limits.policy import Policy
@@ -24,6 +28,7 @@ from protocols.messages import (
     AnyCommand,
     AnyEvent,
     CancelOrder,
+    CancelRejected,
     EngineState,
     ExecType,
     MassCancel,
@@ -44,8 +49,12 @@ _LIMIT_CODES = {
 _ORDERS = (NewOrder, ReplaceOrder)
 _PRICED = frozenset((OrdType.LIMIT, OrdType.STOP_LIMIT))
 _UNNUMBERED = (OrderList, EngineState)
+_EXPIRE_EVERY_NS = 100_000_000
 _BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
 _PUMP_AT = 200  # requests waiting at which a tick hands over at once, so that no burst of many sockets fills the queue
+
+
+P = ParamSpec("P")
 
 
 class Road:
@@ -71,12 +80,14 @@ class Road:
         self._tracing = tracing
         self._trace_clock = trace_clock
         self._answer_timeout_ns = settings.core.answer_timeout_ms * 1_000_000
-        self._max_wait_ns = settings.ingress.max_wait_ms * 1_000_000
         self._unanswered: dict[int, Request] = {}  # handed over, by cmd_id
         self._handed: deque[Request] = deque()  # the same in order of hand-over; answered ones are dropped in passing
-        self._paused: dict[int, Session] = {}
+        self._hold_ns = settings.core.cancel_hold_ms * 1_000_000
+        self._expire_at_ns = 0
         self._now_ns = 0
         self.ingress = Ingress(settings.ingress)
+        self._governor = Governor(self.ingress, sessions, settings.ingress.max_wait_ms * 1_000_000)
+        self.report_bug: Callable[[Exception], None] = _raise
         self.draining = False
         self.may_record: Callable[[], bool] = lambda: True  # False: the journal has room for cancels only
         self.is_recording_late: Callable[[int], bool] = lambda _: False  # answers wait too long for the disk
@@ -114,7 +125,7 @@ class Road:
 
         The answer comes through the session's speaker: at once when it is a refusal, else when the core has spoken.
         """
-        request = Request(command, session, source, size_bytes, trace=trace)
+        request = Request(command, session, source, size_bytes, speaker=session.speaker, trace=trace)
         refusal = self._permit(session, command) or self._check(command, now_ns) or self._charge(request, kind, now_ns)
         if trace is not None:
             trace.t_limited = self._trace_clock()
@@ -123,9 +134,13 @@ class Road:
         if refusal is not None:
             self._refuse(request, refusal, now_ns)
             return
-        self.ingress.put(request)
-        if self.ingress.commands >= _PUMP_AT:
-            self.pump(now_ns)
+        ingress = self.ingress
+        ingress.put(request)
+        if ingress.commands >= _PUMP_AT:
+            if self._core.credit > 0:
+                self.pump(now_ns)
+            if ingress.stage == Stage.BRIM:
+                self._governor.brim(now_ns)
 
     def decline(self, session: Session, kind: str, source: object, refusal: Refusal, now_ns: int) -> None:
         """Refuse what could not even become a command. Still charged as a message, and permission is asked first."""
@@ -206,7 +221,10 @@ class Road:
         """New and Replace only: cancels and questions pass while there is any room."""
         if self.ingress.stage < Stage.SHEDDING and not (self.draining or self._is_closed_for_orders):
             return None
-        if request.queue_class is not Class.ORDER:
+        queue_class = request.queue_class
+        if queue_class is Class.QUERY and self.ingress.stage >= Stage.SHEDDING:
+            return Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
+        if queue_class is not Class.ORDER:
             return None
         if self.draining:
             return Refusal(errors.DRAINING, "the gateway is draining, reconnect")
@@ -224,8 +242,11 @@ class Road:
         if request.bucket and 5001 <= refusal.code <= 5006 and request.answered:
             self._limiter.give_back(session.path, request.bucket, request.cost_milli, now_ns)
         self._metrics.count_refusal(session.sender.origin, refusal.code)
-        if session.speaker is not None and request.source is not None:
-            session.speaker.refuse(request.source, refusal, now_ns)
+        speaker = request.speaker
+        if speaker is not None and speaker is session.speaker and request.source is not None:
+            self._tell(speaker, speaker.refuse, request.source, refusal, now_ns)
+        for joined in request.joined:
+            self._refuse(joined, refusal, now_ns)
         if request.trace is not None and request.answered:
             request.trace.attributes = {"error_code": refusal.code}
             request.trace.t_out = self._trace_clock()
@@ -245,8 +266,6 @@ class Road:
                 self._core.submit(commands, now_ns)
             elif not taken and not withdrawn:
                 break
-        if self._paused or self.ingress.stage:
-            self._govern(now_ns)
 
     def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
         command = request.command
@@ -258,44 +277,36 @@ class Road:
             request.trace.t_queued = request.trace.t_core_start = self._trace_clock()
         self._unanswered[command.cmd_id] = request
         self._handed.append(request)
-        if request.session.speaker is not None and request.source is not None:
-            request.session.speaker.handed_over(request, now_ns)
+        speaker = request.speaker
+        if speaker is not None and speaker is request.session.speaker and request.source is not None:
+            self._tell(speaker, speaker.handed_over, request, now_ns)
         return command
 
     def _withdraw(self, request: Request, now_ns: int) -> None:
-        if isinstance(request.command, CancelOrder):
-            refusal = Refusal(errors.TOO_LATE, "the order was withdrawn before it reached the engine")
-        else:
-            refusal = Refusal(errors.WITHDRAWN, "withdrawn: a cancel came while it waited, tokens returned")
-        self._refuse(request, refusal, now_ns)
+        text = "withdrawn: a cancel came while it waited, tokens returned"
+        self._refuse(request, Refusal(errors.WITHDRAWN, text), now_ns)
 
-    def _govern(self, now_ns: int) -> None:
-        """Let the doors feel the queue: pause the heavy sessions for a moment, or all of them while it is full."""
-        ingress, stage = self.ingress, self.ingress.stage
-        for session in list(self._paused.values()):
-            if stage == Stage.OPEN or (stage < Stage.BRIM and now_ns >= session.reading_paused_until_ns):
-                del self._paused[session.id]
-                session.reading_paused_until_ns = 0
-                if session.speaker is not None:
-                    session.speaker.resume_reading(now_ns)
-        if stage == Stage.PAUSING:
-            chosen = ingress.heavy_sessions()
-        elif stage == Stage.BRIM:
-            chosen = {session.id for session in self._sessions.by_id.values() if session.connected}
-        else:
-            return
-        for session_id in chosen - self._paused.keys():
-            paused = self._sessions.by_id.get(session_id)
-            if paused is not None and paused.speaker is not None:
-                self._paused[session_id] = paused
-                paused.reading_paused_until_ns = now_ns + self._max_wait_ns
-                paused.speaker.pause_reading(now_ns)
+    def _expire(self, now_ns: int) -> None:
+        """Nobody waits for ever on a core that gives no credit."""
+        self._expire_at_ns = now_ns + _EXPIRE_EVERY_NS
+        late, withdrawn = self.ingress.expire(now_ns, self._hold_ns)
+        for request in withdrawn:
+            self._withdraw(request, now_ns)
+        for request in late:
+            if request.queue_class is Class.ORDER:
+                refusal = Refusal(errors.EXPIRED_IN_QUEUE, "its validity window ended in our queue")
+            else:
+                refusal = Refusal(errors.ENGINE_DOWN, f"the engine took nothing for {self._hold_ns // 1_000_000} ms")
+            self._refuse(request, refusal, now_ns)
 
     # -- the way home --------------------------------------------------------------------------------------------
 
     def _home(self, events: Sequence[AnyEvent]) -> None:
         """Send each event to the sessions that may hear it; an answer goes before the events of its request."""
         now_ns, unanswered = self._now_ns, self._unanswered
+        for event in events:
+            if is_numbered(event):
+                self._sessions.account(event.account).record(event)
         last = {event.cmd_id: event for event in events if event.cmd_id in unanswered}
         for event in events:
             request = unanswered.get(event.cmd_id)
@@ -306,13 +317,20 @@ class Road:
             if isinstance(event, EngineState):
                 self._announce(event, now_ns)
             elif is_numbered(event):
-                account = self._sessions.account(event.account)
-                account.record(event)
-                for session in account.sessions:
-                    if session.speaker is not None:
+                for session in self._sessions.account(event.account).sessions:
+                    speaker = session.speaker
+                    if speaker is not None:
                         owned = request if request is not None and request.session is session else None
-                        session.speaker.report(event, owned, now_ns)
+                        self._tell(speaker, speaker.report, event, owned, now_ns)
         self._metrics.count_events(events)
+
+    def _tell(self, speaker: Speaker, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Whatever a speaker raises is our own bug: it costs that session's connection and nobody else's event."""
+        try:
+            call(*args, **kwargs)
+        except Exception as error:
+            self.report_bug(error)
+            speaker.failed(self._now_ns)
 
     def _answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         if request.answered:
@@ -321,15 +339,22 @@ class Road:
         session = request.session
         if isinstance(event, OrderEvent) and event.code == errors.DUPLICATE_ID and request.bucket:
             self._limiter.give_back(session.path, request.bucket, request.cost_milli, now_ns)
+        if request.has_overtaken and isinstance(event, CancelRejected) and event.code == errors.UNKNOWN_ORDER:
+            event = structs.replace(event, code=errors.TOO_LATE, text="withdrawn before it reached the engine")
         self._metrics.observe_answer(session.sender.origin, now_ns - request.command.t_recv)
         trace = request.trace
         if trace is not None:
             trace.t_core_end = self._trace_clock()
-        if session.speaker is not None and request.source is not None and not request.unknown_told:
-            session.speaker.answer(request, event, now_ns)
+        speaker = request.speaker
+        # After a takeover the new connection must not get the old one's answers; a late answer to a question must come.
+        is_wanted = not request.unknown_told or isinstance(event, OrderList)
+        if speaker is not None and speaker is session.speaker and request.source is not None and is_wanted:
+            self._tell(speaker, speaker.answer, request, event, now_ns)
         if trace is not None:
             trace.t_out = self._trace_clock()
             self._tracing.record(trace)
+        for joined in request.joined:
+            self._answer(joined, event, now_ns)
 
     def limits_changed(self, now_ns: int) -> None:
         """A new policy is in force: tell each session that is connected which of its buckets are different now."""
@@ -369,6 +394,9 @@ class Road:
                 text = f"no answer from engine in {waited_ms} ms, outcome unknown"
                 self._refuse(request, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
         self.pump(now_ns)
+        if self.ingress.commands and now_ns >= self._expire_at_ns:
+            self._expire(now_ns)
+        self._governor.tick(now_ns)
 
     @property
     def next_deadline_ns(self) -> int | None:
@@ -377,15 +405,21 @@ class Road:
         while handed and handed[0].answered:
             handed.popleft()
         deadlines = [self.reopen_at_ns] if self.reopen_at_ns else []
-        deadlines += [session.reading_paused_until_ns for session in self._paused.values()]
         if handed:
             deadlines.append(handed[0].handed_ns + self._answer_timeout_ns)
-        return min(deadlines, default=None)
+        if self.ingress.commands:
+            deadlines.append(self._expire_at_ns)
+        pause = self._governor.next_deadline_ns
+        return min(deadlines if pause is None else [*deadlines, pause], default=None)
 
     @property
     def unanswered(self) -> int:
         """Commands handed over that the core has not answered."""
         return len(self._unanswered)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def shown(view: BucketView) -> tuple[int, float, str]:

@@ -13,7 +13,7 @@ from gateway.tracing import OrderTrace
 from protocols.messages import AnyCommand, CancelOrder, MassCancel, QueryOrders
 
 if TYPE_CHECKING:
-    from gateway.sessions import Session
+    from gateway.sessions import Session, Speaker
 
 
 class Class(IntEnum):
@@ -38,10 +38,15 @@ class Request(msgspec.Struct, eq=False):
     size_bytes: int
     bucket: str = ""
     cost_milli: int = 0
+    speaker: "Speaker | None" = None  # who asked: another connection of the same session is not answered for it
     answered: bool = False
     unknown_told: bool = False  # the client was told "outcome unknown"; the real report still follows
     handed_ns: int = 0
     trace: OrderTrace | None = None
+    is_withdrawn: bool = False  # left the queue before its turn
+    has_overtaken: bool = False  # a cancel that withdrew a waiting New of its name
+    is_followed: bool = False  # a mass cancel behind which an order of the account came
+    joined: "list[Request]" = []  # repeats of a mass cancel, answered with it
 
     @property
     def queue_class(self) -> Class:

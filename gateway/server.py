@@ -289,6 +289,7 @@ class Server:
         for session in self.sessions.by_id.values():
             session.sender.order_n = engine.highest(session.id, Lane.ORDER)
             session.sender.cancel_n = engine.highest(session.id, Lane.CANCEL)
+            session.sender.control_n = engine.highest(session.id, Lane.CONTROL)
         if not was_clean:
             self.road.reopen_at_ns = now_ns + self.settings.core.reopen_after_ms * _MS
             for link in list(replay.links.values()):

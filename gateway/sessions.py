@@ -54,6 +54,10 @@ class Speaker(Protocol):
         """We end the session in order."""
         ...
 
+    def failed(self, now_ns: int) -> None:
+        """Our own bug: end this session's connection; no other is touched."""
+        ...
+
     def pause_reading(self, now_ns: int) -> None:
         """Stop reading this session's connection: we are slow, and its silence is not its fault."""
         ...
@@ -80,7 +84,6 @@ class Session:
         self.cancel_on_disconnect = "off"  # off | session | account
         self.cod_grace_ms = 0
         self.shown_limits: dict[tuple[str, str], tuple[int, float, str]] = {}  # what it was last told
-        self.reading_paused_until_ns = 0  # 0 = not paused by the road
 
 
 class Account:

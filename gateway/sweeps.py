@@ -47,7 +47,7 @@ class Sweeps:
         self._road = road
         self._house = Session(HOUSE_SESSION, "operator", Client(0, "house"), Origin.OPERATOR, _NO_BUCKETS)
         self._house.speaker = _Ear()
-        # For a core that does not say: milliseconds are above what an earlier process used, unless it used one for each.
+        # For a core that does not say: milliseconds are above what an earlier process used, but for a kill just now.
         self.resume(now_ns // 1_000_000 - _YEAR_2026_MS)
 
     def resume(self, highest: int) -> None:
@@ -110,6 +110,9 @@ class _Ear:
 
     def log_out(self, now_ns: int, text: str) -> None:
         """Nothing to log out of."""
+
+    def failed(self, now_ns: int) -> None:
+        """A kill is reported as unanswered then."""
 
     def pause_reading(self, now_ns: int) -> None:
         """Nothing is read."""

@@ -10,6 +10,8 @@ from typing import Protocol
 
 from gateway.clock import Clock
 
+_TURNS_NS = 2_000_000  # per tick: a crowd of floods delays a quiet session no more than one of them does
+
 
 class Touched(Protocol):
     """A connection, as the tick sees it."""
@@ -102,6 +104,11 @@ class Tick:
             self._scheduled = True
             self._loop.call_soon(self._run)
 
+    @property
+    def has_turns(self) -> bool:
+        """Whether somebody waits for a turn."""
+        return bool(self._turns)
+
     def queue_turn(self, connection: Touched) -> None:
         """Let this connection parse its next slice in the coming tick, after the others had theirs."""
         self._turns[connection] = None
@@ -113,9 +120,7 @@ class Tick:
             return
         self.count += 1
         now_ns = self._clock.now_ns()
-        turns, self._turns = self._turns, {}
-        for connection in turns:
-            connection.take_turn(now_ns)
+        self._take_turns(now_ns)
         for part in self._timed:
             try:
                 part.tick(now_ns)
@@ -131,6 +136,20 @@ class Tick:
                 self.report_bug(error)
                 connection.abort()
         self._arm(now_ns)
+
+    def _take_turns(self, now_ns: int) -> None:
+        """Round and round those who sent much at once, for a bounded time: then those who sent little are read again."""
+        turns, self._turns = self._turns, {}
+        until_ns = now_ns + _TURNS_NS
+        while turns:
+            connection = next(iter(turns))
+            del turns[connection]
+            connection.take_turn(now_ns)
+            if self._clock.now_ns() >= until_ns:
+                break
+        for connection in turns:
+            self.touch(connection)
+        self._turns = turns | self._turns
 
     def _commit(self, now_ns: int) -> bool:
         """Journal first, wire second; False when the journal failed and nothing more may be sent."""

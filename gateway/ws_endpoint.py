@@ -7,12 +7,14 @@ by running it and is held by a contract test: keep both.
 
 import asyncio
 import base64
-import binascii
 import hashlib
+import logging
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway import config, tls
 from gateway.clients import Client, Clients, Denied
@@ -25,6 +27,21 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _CODECS = {"gate.json.v1": "json", "gate.msgpack.v1": "msgpack"}
 _HEADER_LINES = 8_190
 _READ_BYTES = 4_096  # what a connection may hold before it is ours; aiohttp's default is sixteen times it
+
+
+class _HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp logs, but for requests that are no HTTP: those are counted, and an attacker cannot fill the log."""
+
+    def __init__(self, count_bad: Callable[[], None]) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"))
+        self._count_bad = count_bad
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """One line of aiohttp."""
+        if isinstance(kwargs.get("exc_info"), HttpProcessingError):
+            self._count_bad()
+        else:
+            super().log(level, msg, *args, **kwargs)
 
 
 class _EarlyBytes:
@@ -64,6 +81,7 @@ class WsDoor:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_HttpLog(lambda: self._house.metrics.count_disconnect("ws", "bad_http")),
             keepalive_timeout=self._ws.header_timeout_s,
             read_bufsize=_READ_BYTES,
             max_line_size=_HEADER_LINES,
@@ -115,7 +133,7 @@ class WsDoor:
             return web.Response(status=426, headers={"Sec-WebSocket-Version": "13"}, text="WebSocket version 13 only\n")
         try:
             key = base64.b64decode(headers.get("Sec-WebSocket-Key", ""), validate=True)
-        except binascii.Error:
+        except ValueError:  # no base64, or not even ASCII
             key = b""
         if len(key) != 16:
             return web.Response(status=400, text="Sec-WebSocket-Key must be 16 bytes in base64\n")
@@ -129,6 +147,8 @@ class WsDoor:
     def _prove(self, request: web.Request) -> Client | Denied:
         """Credentials at the upgrade: X-API-Key, X-Timestamp (microseconds), X-Signature."""
         key_id, stamp = request.headers["X-API-Key"], request.headers.get("X-Timestamp", "")
+        if not key_id.isascii():  # bytes that are no text come as surrogates, which cannot be encoded again
+            return Denied("unknown_key")
         if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 17):
             return Denied("bad_time")
         return self._clients.authenticate(
@@ -158,7 +178,10 @@ class WsDoor:
         )
         if chosen:
             response.headers["Sec-WebSocket-Protocol"] = chosen
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionError:
+            return response  # gone before our 101
         # No await from here on: the connection must not be seen by aiohttp between two owners.
         http, early = request.protocol, _EarlyBytes()
         http.set_parser(early)  # type: ignore[arg-type]

@@ -62,6 +62,7 @@ class WsSpeaker:
         self.limits_mode = "near"
         self.heartbeat_ms = ws.heartbeat_ms
         self.keep_orders = False  # a logout that leaves them; else the end of the link is a disconnect
+        self._is_end_counted = False  # why the connection ended, in the metric
         self._recv_window_ns = ws.recv_window_ms * _NS_PER_MS
         self._peer_ip = peer_ip
         self._requests = WsRequests(self)
@@ -119,11 +120,13 @@ class WsSpeaker:
         """The connection is gone."""
         self.machine.lost()
         self.end_session("lost", now_ns)
+        self._count_end("lost")
 
     def too_slow(self, now_ns: int) -> None:
         """The reader is too far behind: it loses nothing, it resumes."""
         self.machine.close(session.TOO_SLOW, "too slow to read", now_ns)
         self.end_session("too_slow", now_ns)
+        self._count_end("too_slow")
 
     def paused(self, now_ns: int) -> None:
         """We stopped reading: silence is not the peer's fault."""
@@ -152,13 +155,10 @@ class WsSpeaker:
             self.link.close()
 
     def _on_closed(self, event: told.Closed, now_ns: int) -> None:
-        if self.session is not None:
-            self.end_session(event.reason, now_ns)
-        elif event.reason == "challenge":
-            self.house.metrics.count_failed_logon("ws", event.reason)
-            self.house.log("logon.refused", door="ws", cause=event.reason, peer=self._peer_ip)
-        else:
-            self.house.metrics.count_disconnect("ws", event.reason)
+        if event.reason == "challenge":
+            self._count_refused("challenge")
+        self.end_session(event.reason, now_ns)
+        self._count_end(event.reason)
 
     def _log_on(self, asked: told.LogonRequested, now_ns: int) -> None:
         params = asked.params
@@ -174,8 +174,7 @@ class WsSpeaker:
             self._recv_window_ns,
         )
         if isinstance(proof, Denied):
-            self.house.metrics.count_failed_logon("ws", proof.cause)
-            self.house.log("logon.refused", door="ws", cause=proof.cause, peer=self._peer_ip)
+            self._count_refused(proof.cause)
             self.machine.refuse_logon(asked.request_id, now_ns)
             return
         found = self._find_session(proof, params.name or "", now_ns)
@@ -195,11 +194,12 @@ class WsSpeaker:
         """The session that this logon means; a limit on logons, or too many names, says try later."""
         limited = self.house.sessions.charge_logon(client, now_ns)
         if limited is not ALLOWED:
-            self.house.metrics.count_failed_logon("ws", "rate")
+            self._count_refused("rate")
             wait_ms = -(-limited.wait_us // 1_000)
             return Refusal(errors.TOO_MANY_CONNECTIONS, "too many logons, try later", max(wait_ms, 1))
         found = self.house.sessions.for_ws(client, name)
         if found is None:
+            self._count_refused("too_many_sessions")
             return Refusal(errors.TOO_MANY_CONNECTIONS, "too many session names for this key", 60_000)
         return found
 
@@ -227,7 +227,7 @@ class WsSpeaker:
         """A newer logon took the session over; nothing of this is a disconnect."""
         self.session = None
         self.machine.close(session.SUPERSEDED, "superseded", now_ns)
-        self.house.metrics.count_disconnect("ws", "superseded")
+        self._count_end("superseded")
         self.link.wake()
 
     def end_session(self, reason: str, now_ns: int) -> None:
@@ -236,9 +236,21 @@ class WsSpeaker:
         if ended is None:
             return
         ended.speaker, ended.connected = None, False
-        self.house.metrics.count_disconnect("ws", reason)
+        self._count_end(reason)
         self.house.log("session.ended", session=ended.name, door="ws", reason=reason)
         self.house.guards.disconnected(ended, now_ns, keep_orders=self.keep_orders)
+
+    def _count_end(self, reason: str) -> None:
+        """Each connection ends for one reason: the first that was found."""
+        if not self._is_end_counted:
+            self._is_end_counted = True
+            self.house.metrics.count_disconnect("ws", reason)
+
+    def _count_refused(self, cause: str) -> None:
+        """A logon was refused, which ends the connection; the peer does not learn the cause."""
+        self._is_end_counted = True
+        self.house.metrics.count_failed_logon("ws", cause)
+        self.house.log("logon.refused", door="ws", cause=cause, peer=self._peer_ip)
 
     # -- the stream ----------------------------------------------------------------------------------------------
 
@@ -309,7 +321,7 @@ class WsSpeaker:
         self._snapshot_due = True
         sender = self.session.sender
         query = QueryOrders(
-            sender.next_order_id(), sender.account, sender.session, sender.origin, now_ns, 0, req_id="snapshot"
+            sender.next_query_id(), sender.account, sender.session, sender.origin, now_ns, 0, req_id="snapshot"
         )
         self.house.road.submit(self.session, query, "snapshot", Source(None, "snapshot", now_ns), 0, now_ns)
 
@@ -389,6 +401,12 @@ class WsSpeaker:
         self.keep_orders = True
         self.end_session("going_away", now_ns)
         self.link.wake()
+
+    def failed(self, now_ns: int) -> None:
+        """Our own bug: close without details."""
+        self.machine.close(1011, "internal error", now_ns)
+        self.end_session("internal", now_ns)
+        self.link.close()
 
     def pause_reading(self, now_ns: int) -> None:
         """The queue fills."""

@@ -126,8 +126,7 @@ local function lease(ask)
   local returned = math.min(held, back)
   held = held - returned
   b.out = b.out - record.held + held
-  b.level = b.level + returned * b.milli
-  b.level = math.max(b.level, math.min(b.level + refund * b.milli, b.capacity - b.out * b.milli))
+  b.level = math.min(b.level + (returned + refund) * b.milli, b.capacity - b.out * b.milli)
   b.level = math.max(0, b.level - debt * b.milli)
   local holders = 1
   for other, each in pairs(b.nodes) do

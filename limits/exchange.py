@@ -1,8 +1,8 @@
 """A node's traffic with the store: what one tick wants is packed into one call, and answers go back to who waits.
 
-`fetch` and `decide` only note what is wanted; the call leaves when the tick is over, so a hundred sessions cost one round
-trip. A lease in use is renewed and an idle one handed back at 0.8 of its time, which `tick` sees to. Pure: the store, the
-clock and the way to be called at the end of a tick are given.
+`fetch` and `decide` only note what is wanted; the call leaves when the tick is over, so a hundred sessions cost one
+round trip. A lease in use is renewed and an idle one handed back at 0.8 of its time, which `tick` sees to. Pure: the
+store, the clock and the way to be called at the end of a tick are given.
 """
 
 from collections import deque
@@ -41,6 +41,7 @@ class Exchange:
         self._now_ns = now_ns
         self._at_end_of_tick = at_end_of_tick
         self._wanted: dict[Lease, None] = {}
+        self._returning: dict[Lease, None] = {}
         self._tickets: list[Ticket] = []
         self._settle: deque[tuple[int, Lease, int]] = deque()  # (due, lease, its ask): due rises, for the ttl is one
         self._is_scheduled = False
@@ -65,25 +66,30 @@ class Exchange:
         self._tickets.append(ticket)
         self._schedule()
 
+    def refund(self, lease: Lease) -> None:
+        """Tell the store of tokens that were given back, when the tick is over."""
+        if lease.is_strict:
+            self._returning[lease] = None
+            self._schedule()
+        else:
+            self.fetch(lease)
+
     def tick(self, now_us: int) -> None:
         """Settle what is due: a lease in use is renewed, an idle one goes back. Call it every 50 ms or more often."""
-        settle, back = self._settle, []
+        settle = self._settle
         while settle and settle[0][0] <= now_us:
             _, lease, seq = settle.popleft()
-            if lease.seq != seq or lease.in_flight or self._store.is_away:
-                continue
-            if not lease.fits(1, now_us):
-                continue
-            if lease.is_idle:
-                back.append(lease)
-            else:
-                self.fetch(lease)
-        self.hand_back(back)
+            if lease.seq == seq and lease.fits(1, now_us):
+                if lease.is_idle:
+                    self._returning[lease] = None
+                    self._schedule()
+                else:
+                    self.fetch(lease)
 
     def hand_back(self, leases: Iterable[Lease]) -> None:
         """Return everything unspent of these buckets to the store, at once."""
-        chosen = [lease for lease in leases if not lease.in_flight and lease.left_milli]
         now_us = self._now_ns() // 1000
+        chosen = [lease for lease in leases if not lease.in_flight and (lease.left_milli or lease.refund_milli)]
         for group in self._groups(chosen):
             asks = [lease.hand_back(i, self._node, now_us) for i, lease in enumerate(group)]
             self._send(group, asks, [])
@@ -96,10 +102,17 @@ class Exchange:
             self._at_end_of_tick(self._flush)
 
     def _flush(self) -> None:
-        """Send what this tick wanted."""
+        """Send what this tick wanted. Nothing waits for a store that is away."""
         self._is_scheduled = False
         wanted, self._wanted = self._wanted, {}
+        returning, self._returning = self._returning, {}
         tickets, self._tickets = self._tickets, []
+        if self._store.is_away:
+            for ticket in tickets:
+                ticket.is_done = True
+            self.on_ready()
+            return
+        self.hand_back(returning)
         now_us = self._now_ns() // 1000
         leases = [lease for lease in wanted if not lease.in_flight]
         for group in self._groups(leases):
@@ -148,11 +161,14 @@ class Exchange:
             for ask, grant in zip(asks, answer.granted, strict=True):
                 buckets[ask.bucket].answered(ask, grant, answer.states[ask.bucket], now_us)
             for bucket, state in zip(buckets, answer.states, strict=True):
-                bucket.saw(state)
+                bucket.saw(state, now_us)
             for ticket, taken in zip(tickets, answer.taken, strict=True):
                 ticket.taken = taken
         for ticket in tickets:
             ticket.is_done = True
+        for ask in asks:
+            if buckets[ask.bucket].refund_milli:
+                self.refund(buckets[ask.bucket])  # given back while this call was under way
         self.on_ready()
 
 

@@ -17,8 +17,8 @@ _LEAST_WAIT_US = 1_000  # clients are told milliseconds, and one call then fetch
 _FIRST_SIZE = 8  # tokens; doubles whenever a lease is used up
 
 
-def is_strict(limit: Limit, nodes: int) -> bool:
-    """Whether a bucket is too small to be leased by `nodes` nodes, so that each decision is the store's own."""
+def is_too_small(limit: Limit, nodes: int) -> bool:
+    """Whether a bucket is too small to be leased by `nodes` nodes: then each decision is the store's own."""
     return limit.burst < 4 * nodes or limit.rate.amount * 1_000_000 < 5 * limit.rate.period_us
 
 
@@ -34,6 +34,8 @@ class Lease:
         "_debt_sent_milli",
         "_filled_milli",
         "_limit",
+        "_nodes",
+        "_saw_us",
         "_size",
         "_version",
         "bound_milli",
@@ -43,6 +45,7 @@ class Lease:
         "deny_until_us",
         "expires_us",
         "fallback",
+        "is_strict",
         "key",
         "left_milli",
         "low_milli",
@@ -54,15 +57,16 @@ class Lease:
         "state",
     )
 
-    def __init__(self, key: str, limit: Limit, version: int) -> None:
+    def __init__(self, key: str, limit: Limit, version: int, nodes: int) -> None:
         self.key = key
-        self._limit, self._version = limit, version
+        self._limit, self._version, self._nodes = limit, version, nodes
+        self.is_strict = False
         self.left_milli = self.bound_milli = self._filled_milli = self.low_milli = 0
         self.deadline_us = self.sent_us = 0
         self.deny_until_us = self.denied_milli = 0
         self.need_milli = 0  # the dearest cost that somebody waits for
         self.refund_milli = self.debt_milli = self._debt_sent_milli = 0
-        self.seen_us = self.expires_us = 0
+        self.seen_us = self.expires_us = self._saw_us = 0
         self.seq = 0
         self._size = _FIRST_SIZE
         self._ask: Ask | None = None
@@ -85,24 +89,34 @@ class Lease:
         terms = terms_of(self._limit, self._version)
         return Terms(terms.version, terms.amount, terms.period_us, terms.burst, self.seen_us, self.expires_us)
 
-    def retune(self, limit: Limit, version: int) -> None:
+    def retune(self, limit: Limit, version: int, may_be_strict: bool = True) -> None:
         """Go on under another limit. The store rescales the bucket at the next ask; a denial counts no more."""
         if limit != self._limit:
             self.deny_until_us = 0
             self.fallback = None
         self._limit, self._version = limit, version
+        self.is_strict = may_be_strict and is_too_small(limit, self._nodes)
 
     # -- spending ------------------------------------------------------------------------------------------------
 
     def fits(self, cost_milli: int, now_us: int) -> bool:
-        """Whether the cost can be spent now. Spending it is `left_milli -= cost`."""
+        """Whether the cost can be spent now."""
         return self.left_milli >= cost_milli and now_us < self.deadline_us
+
+    def debit(self, cost_milli: int) -> None:
+        """Spend what `fits` has just said is there."""
+        self.left_milli -= cost_milli
 
     def wait_us(self, cost_milli: int, now_us: int) -> int:
         """How long the store has denied this cost for; 0 = it has not."""
         if now_us < self.deny_until_us and cost_milli >= self.denied_milli:
             return self.deny_until_us - now_us
         return 0
+
+    def denied(self, cost_milli: int, wait_us: int, now_us: int) -> None:
+        """The store has said no, for so long: until then nothing is asked for what costs as much, or more."""
+        self.deny_until_us = now_us + max(wait_us, _LEAST_WAIT_US)
+        self.denied_milli = cost_milli
 
     def give_back(self, cost_milli: int, now_us: int) -> None:
         """Tokens that were spent come back: to this lease as far as the store has them on record, else to the store."""
@@ -123,9 +137,9 @@ class Lease:
         """The next ask, which is in flight from now on; none may be. now_us: before it is sent."""
         self.lapse(now_us)
         short_milli = max(self.need_milli - self.left_milli, 0)
-        if short_milli or self.left_milli < self._filled_milli // 2:
-            self._size = min(self._size * 2, max(self._limit.burst, 1)) if self._filled_milli else self._size
-        else:
+        if self._filled_milli and (short_milli or self.left_milli < self._filled_milli // 2):
+            self._size = min(self._size * 2, self._limit.burst)
+        elif self._filled_milli:
             self._size = max(self._size // 2, 1)
         return self._send(position, node, now_us, 0, self._size, -(-short_milli // MILLI))
 
@@ -156,7 +170,7 @@ class Lease:
         self._ask = None
         if grant.granted < 0:
             return
-        self.saw(state)
+        self.saw(state, now_us)
         self.lapse(now_us)
         self.debt_milli -= self._debt_sent_milli
         granted_milli = grant.granted * MILLI
@@ -169,8 +183,7 @@ class Lease:
         self.fallback = None
         if grant.granted < ask.need:
             self._size = max(self._size // 2, 1)
-            self.deny_until_us = now_us + max(grant.wait_us, _LEAST_WAIT_US)
-            self.denied_milli = self.left_milli + ask.need * MILLI - (MILLI - 1)
+            self.denied(self.left_milli + (ask.need - 1) * MILLI + 1, grant.wait_us, now_us)
         else:
             self.deny_until_us = 0
         self.need_milli = 0
@@ -181,10 +194,10 @@ class Lease:
             self._ask = None
             self.need_milli = 0
 
-    def saw(self, state: State) -> None:
+    def saw(self, state: State, now_us: int) -> None:
         """Remember the newest state the store has shown, so that it cannot lose it unnoticed."""
         if state.as_of_us >= self.seen_us:
-            self.seen_us, self.expires_us, self.state = state.as_of_us, state.expires_us, state
+            self.seen_us, self.expires_us, self.state, self._saw_us = state.as_of_us, state.expires_us, state, now_us
 
     @property
     def is_idle(self) -> bool:
@@ -193,24 +206,31 @@ class Lease:
 
     # -- while the store is away ---------------------------------------------------------------------------------
 
-    def away_fits(self, cost_milli: int, nodes: int, now_us: int) -> bool:
-        """Whether this node's share allows it while the store is away: a bucket that starts empty, at rate / nodes."""
-        return self._away(nodes, now_us).fits(cost_milli, now_us)
-
-    def away_wait_us(self, cost_milli: int, nodes: int, now_us: int) -> int:
-        """How long this node's own share takes to allow it; -1 = a full one cannot."""
-        return self._away(nodes, now_us).wait_us(cost_milli, now_us)
+    def away_wait_us(self, cost_milli: int, now_us: int) -> int:
+        """How long this node's share makes wait while the store is away: a bucket that starts empty, at rate/nodes."""
+        if self.fallback is None:
+            rate = self._limit.rate
+            slow = Rate(rate.amount, rate.period_us * self._nodes, rate.text)
+            self.fallback = Bucket(slow, max(self._limit.burst // self._nodes, 1))
+            self.fallback.level, self.fallback.as_of_us = 0, now_us
+        return self.fallback.wait_us(cost_milli, now_us)
 
     def away_debit(self, cost_milli: int) -> None:
-        """Spend of this node's own share. The store is told when it is back, before it grants anything."""
+        """Spend of this node's share. The store is told when it is back, before it grants anything."""
         if self.fallback is not None:
             self.fallback.debit(cost_milli)
             self.debt_milli += cost_milli
 
-    def _away(self, nodes: int, now_us: int) -> Bucket:
-        if self.fallback is None:
-            rate = self._limit.rate
-            slow = Rate(rate.amount, rate.period_us * nodes, rate.text)
-            self.fallback = Bucket(slow, max(self._limit.burst // nodes, 1))
-            self.fallback.level, self.fallback.as_of_us = 0, now_us
-        return self.fallback
+    # -- for people ----------------------------------------------------------------------------------------------
+
+    def remaining(self, now_us: int) -> tuple[int, int]:
+        """(whole tokens to be had as far as this node knows, microseconds until the bucket is full again)."""
+        rate, burst_milli = self._limit.rate, self._limit.burst * MILLI
+        level_milli = burst_milli
+        if self.state is not None:
+            elapsed_us = max(now_us - self._saw_us, 0)
+            room_milli = burst_milli - self.state.out_milli
+            level_milli = min(self.state.level_milli + elapsed_us * rate.amount * MILLI // rate.period_us, room_milli)
+        left_milli = self.left_milli if now_us < self.deadline_us else 0
+        there_milli = max(min(level_milli + left_milli, burst_milli), 0)
+        return there_milli // MILLI, -((there_milli - burst_milli) * rate.period_us // (rate.amount * MILLI))

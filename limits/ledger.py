@@ -92,8 +92,7 @@ class Ledger:
         held -= returned
         now_us = max(clock_us, self.as_of_us)
         record = self.nodes[ask.node] = Record(held, now_us + ask.ttl_us, ask.seq)
-        self.level += returned * self.milli
-        self.level = max(self.level, min(self.level + ask.refund_milli * self.milli, self.room))
+        self.level = min(self.level + (returned + ask.refund_milli) * self.milli, self.room)
         self.level = max(0, self.level - ask.debt_milli * self.milli)
         holders = 1 + sum(each.held_milli > 0 for each in self.nodes.values() if each is not record)
         share = self.burst // (2 * holders) + -held // MILLI
@@ -122,7 +121,7 @@ class Ledgers:
 
     def __init__(self) -> None:
         self.by_key: dict[str, Ledger] = {}
-        self._expires_us: dict[str, int] = {}
+        self.expires_us: dict[str, int] = {}
 
     def run(self, keys: list[str], batch: Batch, clock_us: int) -> Answer:
         """Answer one batch at `clock_us` of the store's clock."""
@@ -130,13 +129,13 @@ class Ledgers:
         granted = [opened[ask.bucket].lease(ask, clock_us) for ask in batch.asks]
         taken = [_take([opened[i] for i in positions], cost, clock_us) for cost, *positions in batch.takes]
         states = [ledger.state(clock_us) for ledger in opened]
-        self._expires_us.update(zip(keys, (state.expires_us for state in states), strict=True))
+        self.expires_us.update(zip(keys, (state.expires_us for state in states), strict=True))
         return Answer(clock_us, granted, taken, states)
 
     def _open(self, key: str, terms: Terms, clock_us: int) -> Ledger:
         """The bucket as it is now; what was lost although the node knows it better is empty since it was seen."""
         ledger = self.by_key.get(key)
-        if ledger is None or clock_us >= self._expires_us[key]:
+        if ledger is None or clock_us >= self.expires_us[key]:
             ledger = Ledger(terms, terms.burst * terms.period_us, clock_us)
             if clock_us < terms.expires_us:
                 ledger.level, ledger.as_of_us = 0, terms.seen_us

@@ -53,7 +53,7 @@ class Path(Protocol):
 
 
 class Limiter(Protocol):
-    """Token buckets for `orders cancels queries msgs logons`, over the levels venue > account > instrument > session."""
+    """Token buckets for `orders cancels queries msgs logons`, over the levels venue, account, instrument, session."""
 
     @property
     def policy(self) -> Policy:

@@ -12,7 +12,7 @@ import msgspec
 
 from limits.bucket import MILLI, NEVER, Bucket
 from limits.exchange import Exchange, Ticket
-from limits.lease import Lease, is_strict
+from limits.lease import Lease
 from limits.limiter import ALLOWED, PENDING, BucketView, Decision
 from limits.paths import Counts, Path, Paths
 from limits.penalty import EXEMPT
@@ -21,7 +21,7 @@ from limits.refusal import Wait, longest_of, punished
 from limits.store import Store, key_of
 
 _STORE_RETRY_US = 250_000  # what a refusal names while the store is away: it is probed so often
-_TICKET_KEPT_US = 1_000_000  # a paid decision that nobody comes for is refunded
+_TICKET_KEPT_US = 250_000  # a paid decision that nobody comes for is refunded
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -37,6 +37,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
 
     counts: Counts
     levels: tuple[Level, ...]
+    binding: tuple[Level, ...]
     leases: tuple[Lease, ...]
     own: tuple[Bucket, ...]
     strict: tuple[Lease, ...]
@@ -56,7 +57,7 @@ class SharedLimiter:
         now_ns: Callable[[], int],
         at_end_of_tick: Callable[[Callable[[], None]], object],
     ) -> None:
-        """node: a name no other process has or had lately. nodes: how many there are; sizes and degraded rates use it."""
+        """node: a name no other process has or had lately. nodes: how many there are, by which shares are cut."""
         self._policy = policy
         self._nodes = nodes
         self._generation = 1
@@ -95,7 +96,8 @@ class SharedLimiter:
         for ticket in list(self._open_tickets):
             if ticket.made_us + _TICKET_KEPT_US > now_us:
                 break
-            self._drop(ticket, now_us)
+            del self._open_tickets[ticket]
+            self._refund(ticket, now_us)
 
     def close(self) -> None:
         """Return every lease: a graceful stop costs nobody a token."""
@@ -127,10 +129,10 @@ class SharedLimiter:
             return self._take_strict(path, route, name, cost_milli, now_us)
         for lease in route.leases:
             if lease.left_milli < cost_milli or now_us >= lease.deadline_us:
-                return self._lacking(path, route, name, cost_milli, now_us)
+                return self._decide(path, route, name, cost_milli, now_us)
         for bucket in route.own:
             if not bucket.fits(cost_milli, now_us):
-                return self._lacking(path, route, name, cost_milli, now_us)
+                return self._decide(path, route, name, cost_milli, now_us)
         for lease in route.leases:
             left_milli = lease.left_milli = lease.left_milli - cost_milli
             if left_milli < lease.low_milli:
@@ -152,6 +154,88 @@ class SharedLimiter:
         for bucket in (*route.leases, *route.own, *route.strict, *route.shadow):
             self._give_back(bucket, cost_milli, now_ns // 1000)
 
+    def view(self, path: Any, now_ns: int, names: tuple[str, ...] = ()) -> list[BucketView]:
+        """The buckets of `path` (all, or those named), widest scope first, as this node last saw them."""
+        if path.generation != self._generation:
+            self._resolve(path)
+        levels = [(name, level) for name in names or SCOPES for level in path.routes[name].levels]
+        levels.sort(key=lambda pair: WIDTH.index(pair[1].scope))
+        return [_view(name, level, now_ns // 1000, self.exchange.is_away) for name, level in levels]
+
+    # -- when it is not plain arithmetic -------------------------------------------------------------------------
+
+    def _decide(
+        self, path: Path, route: Route, name: str, cost_milli: int, now_us: int, paid: bool = False
+    ) -> Decision:
+        """Refuse where a level says no, else wait for what is short, else debit. paid: the strict levels have."""
+        waits: list[Wait] = []
+        short: list[Lease] = []
+        for level in route.binding:
+            bucket = level.bucket
+            if paid and bucket in route.strict:
+                continue
+            wait_us = bucket.wait_us(cost_milli, now_us)
+            if isinstance(bucket, Lease) and not bucket.fits(cost_milli, now_us):
+                if cost_milli > level.limit.burst * MILLI:
+                    wait_us = NEVER
+                elif self.exchange.is_away:
+                    wait_us = self._wait_away(bucket, name, cost_milli, now_us)
+                elif not wait_us:
+                    short.append(bucket)
+            if wait_us:
+                waits.append((wait_us, level.scope, level.limit))
+        if waits:
+            return self._refuse(path, route, name, waits, now_us)
+        if short:
+            return self._wait_for(path, route, short, cost_milli, now_us)
+        for level in route.binding:
+            if not (paid and level.bucket in route.strict):
+                _debit(level.bucket, cost_milli, now_us)
+        if route.shadow:
+            self._take_shadow(route, cost_milli, now_us)
+        route.counts.admitted += 1
+        return ALLOWED
+
+    def _wait_for(self, path: Path, route: Route, short: list[Lease], cost_milli: int, now_us: int) -> Decision:
+        """Have tokens fetched; the store is asked to decide only when nothing else is short, for that is final."""
+        leases = [lease for lease in short if not lease.is_strict]
+        for lease in leases:
+            lease.need_milli = max(lease.need_milli, cost_milli)
+            self.exchange.fetch(lease)
+        if not leases:
+            ticket = path.tickets[route] = Ticket(cost_milli, tuple(short), now_us)
+            self._open_tickets[ticket] = None
+            self.exchange.decide(ticket)
+        return PENDING
+
+    def _take_strict(self, path: Path, route: Route, name: str, cost_milli: int, now_us: int) -> Decision:
+        """A decision with levels that only the store can decide: theirs first, and ours when it has said yes."""
+        ticket: Ticket | None = path.tickets.get(route)
+        if ticket is None:
+            return self._decide(path, route, name, cost_milli, now_us)
+        if ticket.cost_milli == cost_milli and not ticket.is_done:
+            return PENDING
+        del path.tickets[route]
+        if ticket.cost_milli != cost_milli:
+            return self._decide(path, route, name, cost_milli, now_us)  # `tick` refunds what it came to
+        self._open_tickets.pop(ticket, None)
+        taken = ticket.taken
+        if taken is None or taken.wait_us:
+            if taken is not None:
+                ticket.buckets[taken.binds].denied(cost_milli, taken.wait_us, now_us)
+            return self._decide(path, route, name, cost_milli, now_us)
+        decision = self._decide(path, route, name, cost_milli, now_us, paid=True)
+        if decision is not ALLOWED:
+            self._refund(ticket, now_us)
+        return decision
+
+    def _refund(self, ticket: Ticket, now_us: int) -> None:
+        """Nobody goes on with what the store has taken for this ticket: from now on it is worth nothing."""
+        taken, ticket.taken = ticket.taken, None
+        if taken is not None and not taken.wait_us:
+            for bucket in ticket.buckets:
+                self._give_back(bucket, ticket.cost_milli, now_us)
+
     def _give_back(self, bucket: Lease | Bucket, cost_milli: int, now_us: int) -> None:
         if isinstance(bucket, Bucket):
             bucket.give_back(cost_milli)
@@ -160,148 +244,106 @@ class SharedLimiter:
         if bucket.refund_milli:
             self.exchange.refund(bucket)
 
-    def _lacking(self, path: Path, route: Route, name: str, cost_milli: int, now_us: int) -> Decision:
-        """A level has not enough at hand: refuse where one says no, else wait for tokens, else decide without a store."""
-        waits: list[Wait] = []
-        short: list[Lease] = []
-        away: list[Lease] = []
-        for level in route.levels:
-            lease = level.bucket
-            if level.limit.mode != "enforce" or (isinstance(lease, Lease) and lease.is_strict):
-                continue
-            if isinstance(lease, Bucket):
-                wait_us = lease.wait_us(cost_milli, now_us)
-            elif lease.fits(cost_milli, now_us):
-                continue
-            elif cost_milli > level.limit.burst * MILLI:
-                wait_us = NEVER
-            elif self.exchange.is_away:
-                wait_us = self._wait_away(lease, name, cost_milli, now_us)
-                away.append(lease)
-            else:
-                wait_us = lease.wait_us(cost_milli, now_us)
-                short.append(lease)
-            if wait_us:
-                waits.append((wait_us, level.scope, level.limit))
-        if waits:
-            return self._refuse(path, route, name, waits, now_us)
-        for lease in short:
-            lease.need_milli = max(lease.need_milli, cost_milli)
-            self.exchange.fetch(lease)
-        if short:
-            return PENDING
-        self._debit(route, cost_milli, now_us, away)
-        return ALLOWED
-
     def _wait_away(self, lease: Lease, name: str, cost_milli: int, now_us: int) -> int:
         """How long a level makes wait while the store is away, by what its limit says. Cancels always pass."""
         self.degraded += 1
         mode = "allow" if name == "cancels" else lease.limit.on_store_loss
-        if mode == "allow":
-            lease.fallback = None
-            return 0
-        if mode == "deny":
-            return _STORE_RETRY_US
-        return lease.away_wait_us(cost_milli, self._nodes, now_us)
-
-    def _debit(self, route: Route, cost_milli: int, now_us: int, away: list[Lease]) -> None:
-        """Debit every level that is decided here; all of them have been checked."""
-        for lease in route.leases:
-            if lease in away:
-                lease.away_debit(cost_milli)
-            else:
-                lease.left_milli -= cost_milli
-        for lease in away:
-            if lease.is_strict:
-                lease.away_debit(cost_milli)
-        for bucket in route.own:
-            bucket.debit(cost_milli)
-        if route.shadow:
-            self._take_shadow(route, cost_milli, now_us)
-        route.counts.admitted += 1
+        if mode == "safe":
+            return lease.away_wait_us(cost_milli, now_us)
+        lease.fallback = None
+        return _STORE_RETRY_US if mode == "deny" else 0
 
     def _take_shadow(self, route: Route, cost_milli: int, now_us: int) -> None:
-        """Debit the levels that only count. One that nothing is known of yet is not counted as a would-be refusal."""
+        """Debit the levels that only count. What is not known yet is not counted as a would-be refusal."""
         if all(bucket.fits(cost_milli, now_us) for bucket in route.shadow):
             for bucket in route.shadow:
                 bucket.debit(cost_milli)
-                if isinstance(bucket, Lease) and bucket.left_milli < bucket.low_milli:
-                    self.exchange.fetch(bucket)
+        elif any(bucket.wait_us(cost_milli, now_us) for bucket in route.shadow):
+            route.counts.shadow_refused += 1
             return
-        denied = False
         for bucket in route.shadow:
-            denied = denied or bucket.wait_us(cost_milli, now_us) != 0
-            if isinstance(bucket, Lease) and not bucket.fits(cost_milli, now_us):
+            if isinstance(bucket, Lease) and bucket.left_milli <= bucket.low_milli:
                 bucket.need_milli = max(bucket.need_milli, cost_milli)
-                if not bucket.wait_us(cost_milli, now_us):
-                    self.exchange.fetch(bucket)
-        route.counts.shadow_refused += denied
+                self.exchange.fetch(bucket)
 
     def _refuse(self, path: Path, route: Route, name: str, waits: list[Wait], now_us: int) -> Decision:
         route.counts.refused += 1
-        if not waits:
-            waits = [(0, level.scope, level.limit) for level in route.levels if level.limit.mode == "enforce"]
+        waits = waits or [(0, level.scope, level.limit) for level in route.binding]
         return punished(longest_of(name, waits), path.standing, self._policy.penalty, now_us)
 
-    # -- strict decisions ----------------------------------------------------------------------------------------
+    # -- what a path walks through -------------------------------------------------------------------------------
 
-    def _take_strict(self, path: Path, route: Route, name: str, cost_milli: int, now_us: int) -> Decision:
-        """A decision with levels that only the store can decide: theirs first, and ours when it has said yes."""
-        ticket: Ticket | None = path.tickets.get(route)
-        if ticket is not None and ticket.cost_milli != cost_milli:
-            del path.tickets[route]
-            self._drop(ticket, now_us)
-            ticket = None
-        if ticket is None:
-            return self._ask_store(path, route, name, cost_milli, now_us)
-        if not ticket.is_done:
-            return PENDING
-        del path.tickets[route]
-        self._open_tickets.pop(ticket, None)
-        if ticket.taken is None:
-            return self._ask_store(path, route, name, cost_milli, now_us)
-        if ticket.taken.wait_us:
-            return self._refuse(path, route, name, [_denied(route, ticket)], now_us)
-        decision = self._lacking(path, route, name, cost_milli, now_us)
-        if decision is not ALLOWED:
-            self._refund(ticket, now_us)
-        return decision
+    def _resolve(self, path: Path) -> None:
+        """Resolve the path under the policy in force. Buckets stay, even while they are off: nothing refills."""
+        levels: dict[str, list[Level]] = {name: [] for name in SCOPES}
+        for name, scope, limit in self._policy.levels(path.account, path.session):
+            bucket = self._own(path, name, limit) if scope == "session" else self._lease(path, scope, name, limit)
+            if limit.mode != "off":
+                levels[name].append(Level(bucket, scope, limit))
+        path.routes = {name: _route(self.counts[name], found) for name, found in levels.items()}
+        path.per_instrument.clear()
+        path.tickets.clear()  # `tick` refunds them
+        each = self._policy.instrument_limit(path.account)
+        path.routes["orders"] = msgspec.structs.replace(path.routes["orders"], instrument_limit=each)
+        path.generation = self._generation
 
-    def _ask_store(self, path: Path, route: Route, name: str, cost_milli: int, now_us: int) -> Decision:
-        """Ask for a strict decision, unless a level says no already; without a store, decide by what the limits say."""
-        waits: list[Wait] = []
-        for level in route.levels:
-            bucket = level.bucket
-            if level.limit.mode != "enforce":
-                continue
-            if cost_milli > level.limit.burst * MILLI:
-                waits.append((NEVER, level.scope, level.limit))
-            elif isinstance(bucket, Bucket):
-                waits.append((bucket.wait_us(cost_milli, now_us), level.scope, level.limit))
-            elif self.exchange.is_away and bucket.is_strict:
-                waits.append((self._wait_away(bucket, name, cost_milli, now_us), level.scope, level.limit))
-            else:
-                waits.append((bucket.wait_us(cost_milli, now_us), level.scope, level.limit))
-        waits = [wait for wait in waits if wait[0]]
-        if waits:
-            return self._refuse(path, route, name, waits, now_us)
-        if self.exchange.is_away:
-            decision = self._lacking(path, route, name, cost_milli, now_us)
-            if decision is ALLOWED:
-                for lease in route.strict:
-                    lease.away_debit(cost_milli)
-            return decision
-        ticket = path.tickets[route] = Ticket(cost_milli, route.strict, now_us)
-        self._open_tickets[ticket] = None
-        self.exchange.decide(ticket)
-        return PENDING
+    def _instrument_route(self, path: Path, route: Route, instrument: int) -> Route:
+        """The way of orders in one instrument: that of all orders, and the instrument's own bucket."""
+        limit = route.instrument_limit
+        assert limit is not None
+        lease = self._lease(path, "instrument", f"{PER_INSTRUMENT}/{instrument}", limit)
+        found = _route(route.counts, [*route.levels, Level(lease, "instrument", limit)])
+        path.per_instrument[instrument] = found
+        return found
 
-    def _drop(self, ticket: Ticket, now_us: int) -> None:
-        """Nobody waits for this decision any more."""
-        self._open_tickets.pop(ticket, None)
-        self._refund(ticket, now_us)
+    def _own(self, path: Path, name: str, limit: Limit) -> Bucket:
+        bucket = path.own.get(name)
+        if bucket is None:
+            bucket = path.own[name] = Bucket(limit.rate, limit.burst)
+        bucket.retune(limit.rate, limit.burst, self._since_us)
+        return bucket
 
-    def _refund(self, ticket: Ticket, now_us: int) -> None:
-        if ticket.taken is not None and not ticket.taken.wait_us:
-            for bucket in ticket.buckets:
-                self._give_back(bucket, ticket.cost_milli, now_us)
+    def _lease(self, path: Path, scope: str, name: str, limit: Limit) -> Lease:
+        name, _, owner = name.partition("/")
+        key = key_of("*" if scope == "venue" else path.account, scope, owner, name)
+        lease = self._leases.get(key)
+        if lease is None:
+            lease = self._leases[key] = Lease(key, limit, self._policy.version, self._nodes)
+        lease.retune(limit, self._policy.version, may_be_strict=scope != "venue")
+        return lease
+
+
+def _debit(bucket: Lease | Bucket, cost_milli: int, now_us: int) -> None:
+    """Debit what is checked: in this node where it fits, else on the share it has while the store is away."""
+    if isinstance(bucket, Lease) and not bucket.fits(cost_milli, now_us):
+        bucket.away_debit(cost_milli)
+    else:
+        bucket.debit(cost_milli)
+
+
+def _route(counts: Counts, levels: list[Level]) -> Route:
+    binding = tuple(level for level in levels if level.limit.mode == "enforce")
+    leases = [level.bucket for level in binding if isinstance(level.bucket, Lease)]
+    return Route(
+        counts,
+        tuple(levels),
+        binding,
+        tuple(lease for lease in leases if not lease.is_strict),
+        tuple(level.bucket for level in binding if isinstance(level.bucket, Bucket)),
+        tuple(lease for lease in leases if lease.is_strict),
+        tuple(level.bucket for level in levels if level.limit.mode == "shadow"),
+    )
+
+
+def _view(name: str, level: Level, now_us: int, is_away: bool) -> BucketView:
+    """One bucket as people see it. A shared one: what the store last told, and what this node has left of its lease."""
+    bucket, limit = level.bucket, level.limit
+    if isinstance(bucket, Bucket):
+        full_in_us = bucket.full_in_us(now_us)
+        remaining = bucket.level // bucket.period_us
+    else:
+        remaining, full_in_us = bucket.remaining(now_us)
+    degraded = is_away and isinstance(bucket, Lease)
+    return BucketView(
+        name, level.scope, remaining, limit.burst, limit.rate.per_second, -(-full_in_us // 1000), degraded, limit.mode
+    )

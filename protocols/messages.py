@@ -85,10 +85,16 @@ class Origin(IntEnum):
 
 
 class Lane(IntEnum):
-    """The two lanes of one session: each is first in, first out by itself."""
+    """The lanes of one session, one for each class of the queue: each is first in, first out by itself.
+
+    The core drops what is not above the last number of its lane, so two classes that may overtake each other must not
+    share one.
+    """
 
     ORDER = 0
-    CANCEL = 1  # cancels and control
+    CANCEL = 1
+    CONTROL = 2  # mass cancels
+    QUERY = 3
 
 
 # Bits of NewOrder.flags, ReplaceOrder.flags and OrderEvent.flags.
@@ -101,9 +107,11 @@ POSS_RESEND = 16  # PossResend(97)=Y, retry:true: a known id is answered with it
 # Bits of OrderEvent.flags only.
 DUPLICATE = 1 << 16  # this is the state of an order that was already known
 
-_N_BITS = 40
-_SESSION_SHIFT = _N_BITS + 1
+_N_BITS = 39
+_SESSION_SHIFT = _N_BITS + 2
 _CANCEL_LANE = Lane.CANCEL << _N_BITS
+_CONTROL_LANE = Lane.CONTROL << _N_BITS
+_QUERY_LANE = Lane.QUERY << _N_BITS
 MAX_SESSION = (1 << 22) - 1
 
 
@@ -114,7 +122,7 @@ def pack_cmd_id(session: int, lane: Lane, n: int) -> int:
 
 def unpack_cmd_id(cmd_id: int) -> tuple[int, Lane, int]:
     """The (session, lane, n) that `pack_cmd_id` packed."""
-    return cmd_id >> _SESSION_SHIFT, Lane(cmd_id >> _N_BITS & 1), cmd_id & ((1 << _N_BITS) - 1)
+    return cmd_id >> _SESSION_SHIFT, Lane(cmd_id >> _N_BITS & 3), cmd_id & ((1 << _N_BITS) - 1)
 
 
 class Sender(msgspec.Struct):
@@ -125,16 +133,28 @@ class Sender(msgspec.Struct):
     origin: Origin
     order_n: int = 0
     cancel_n: int = 0
+    control_n: int = 0
+    query_n: int = 0
 
     def next_order_id(self) -> int:
-        """The cmd_id for the next command of the order lane."""
+        """The cmd_id for the next New or Replace."""
         self.order_n += 1
         return self.session << _SESSION_SHIFT | self.order_n
 
     def next_cancel_id(self) -> int:
-        """The cmd_id for the next command of the lane of cancels and control."""
+        """The cmd_id for the next single cancel."""
         self.cancel_n += 1
         return self.session << _SESSION_SHIFT | _CANCEL_LANE | self.cancel_n
+
+    def next_control_id(self) -> int:
+        """The cmd_id for the next mass cancel."""
+        self.control_n += 1
+        return self.session << _SESSION_SHIFT | _CONTROL_LANE | self.control_n
+
+    def next_query_id(self) -> int:
+        """The cmd_id for the next question."""
+        self.query_n += 1
+        return self.session << _SESSION_SHIFT | _QUERY_LANE | self.query_n
 
 
 class Command(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -19,7 +19,7 @@ from protocols.fix.framing import Framer
 from protocols.ws.codec import JSON
 from protocols.ws.results import EVENTS, RESULTS, EventWire, Response
 from protocols.ws.schema import BatchParams, Params
-from tests.support.server import free_ports, wait_ready
+from tests.support.order_load import wait_started
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
@@ -158,32 +158,34 @@ def example(name: str) -> str:
     return text
 
 
+def printed_by(script: str, directory: Path) -> str:
+    """Standard output of a script run in this directory; fails when the script does."""
+    run = [sys.executable, "-c", script]
+    return subprocess.run(run, check=True, capture_output=True, cwd=directory, timeout=20, text=True).stdout
+
+
 def test_the_examples_of_the_readme_trade_with_a_gateway_from_config_init(tmp_path: Path) -> None:
     venue = tmp_path / "venue"
     cli = [sys.executable, "-c", "from gateway.cli import main; main()"]
     subprocess.run([*cli, "config", "init", str(venue / "gateway.toml")], check=True, capture_output=True, cwd=ROOT)
-    ports = free_ports("fix", "ws", "admin")
     usual = {"fix": "9878", "ws": "8080", "admin": "9090"}
     config = (venue / "gateway.toml").read_text("utf-8")
-    for name, port in usual.items():
+    for port in usual.values():
         assert f"#port = {port}\n" in config
-        config = config.replace(f"#port = {port}\n", f"port = {ports[name]}\n")
+        config = config.replace(f"#port = {port}\n", "port = 0\n")
     (venue / "gateway.toml").write_text(config, "utf-8")
-    gateway = subprocess.Popen([*cli, "run", "-c", str(venue / "gateway.toml")], stderr=subprocess.PIPE, cwd=ROOT)
-    try:
-        wait_ready(f"http://127.0.0.1:{ports['admin']}/readyz", gateway)
-        told = {}
-        for name in ("fix", "websocket"):
-            script = example(name)
-            for usual_name, port in usual.items():
-                script = script.replace(port, str(ports[usual_name]))
-            run = [sys.executable, "-c", script]
-            told[name] = subprocess.run(
-                run, check=True, capture_output=True, cwd=tmp_path, timeout=20, text=True
-            ).stdout
-    finally:
-        gateway.kill()
-        gateway.communicate()
+    run = [*cli, "run", "-c", str(venue / "gateway.toml")]
+    told: dict[str, str] = {}
+    with subprocess.Popen(run, stderr=subprocess.PIPE, cwd=ROOT) as gateway:
+        try:
+            ports = wait_started(gateway)
+            for name in ("fix", "websocket"):
+                script = example(name)
+                for door, port in usual.items():
+                    script = script.replace(port, str(ports[door]))
+                told[name] = printed_by(script, tmp_path)
+        finally:
+            gateway.kill()
     assert "|35=A|" in told["fix"]
     assert "|150=0|39=0|" in told["fix"]
     logon, answer, event = map(json.loads, told["websocket"].splitlines())

@@ -275,8 +275,7 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> Declined:
 def _told(change: Change) -> dict[str, object]:
     """A change as the log tells it."""
     return {
-        "scope": change.scope,
-        "name": change.name,
+        "place": f"{change.scope} {change.name}".rstrip(),
         "mode": change.mode,
         "reason": change.reason,
         "by": change.by,

@@ -168,7 +168,7 @@ def _conclude(answer: _Answer) -> None:
     click.echo(f"{subject} {_WORDS[answer['mode']]}{until}{was}")
     complaints = [answer["error"]["text"]] if "error" in answer else []
     if sweep := answer.get("sweep"):
-        click.echo(f"{sweep['canceled']} open orders cancelled")
+        click.echo(f"open orders cancelled: {sweep['canceled']}")
         if sweep["unanswered"]:
             complaints.append(
                 f"the core has not yet answered {sweep['unanswered']} of {sweep['accounts']} mass cancels"
@@ -187,14 +187,21 @@ def _print_table(rows: list[_Answer]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for head in ("Scope", "Name", "Mode", "Since", "Until", "By", "Reason"):
-        table.add_column(head, overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for head in ("Where", "Mode", "Since, UTC", "Until, UTC", "By", "Reason"):
+        table.add_column(head, overflow="fold", no_wrap=head not in {"Where", "By", "Reason"})
     for row in rows:
-        cells = (row["scope"], row["name"], row["mode"], row["at"], row["until"] or "cleared", row["by"], row["reason"])
+        where = f"{row['scope']} {row['name']}".rstrip()
+        until = _minute(row["until"]) if row["until"] else "cleared"
+        cells = (where, row["mode"], _minute(row["at"]), until, row["by"], row["reason"])
         # Text: a reason may hold what rich would take for markup.
         table.add_row(*map(Text, cells), style="red" if row["mode"] == "halted" else "")
     Console(highlight=False).print(table)
+
+
+def _minute(time: str) -> str:
+    """A time of the answer, short enough for a table."""
+    return time[:16].replace("T", " ")
 
 
 def _checked(url: str) -> str:

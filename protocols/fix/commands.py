@@ -197,7 +197,7 @@ class Commands:
         instrument = self._instrument(fields).id if SYMBOL in fields else 0
         req_id = label(fields, ORD_STATUS_REQ_ID)
         return QueryOrders(
-            sender.next_order_id(), sender.account, sender.session, sender.origin, t_recv, 0,
+            sender.next_query_id(), sender.account, sender.session, sender.origin, t_recv, 0,
             req_id, order_id, cl_ord_id, instrument, False,
         )  # fmt: skip
 
@@ -209,7 +209,7 @@ class Commands:
         instrument = self._instrument(fields).id if asked == "1" else 0
         req_id = label(fields, MASS_STATUS_REQ_ID)
         return QueryOrders(
-            sender.next_order_id(), sender.account, sender.session, sender.origin, t_recv, 0,
+            sender.next_query_id(), sender.account, sender.session, sender.origin, t_recv, 0,
             req_id, 0, "", instrument, True,
         )  # fmt: skip
 
@@ -226,7 +226,7 @@ class Commands:
         side = one_of(SIDES, fields, SIDE) if SIDE in fields else 0
         tag = label(fields, SECONDARY_CL_ORD_ID)
         return MassCancel(
-            sender.next_cancel_id(), sender.account, sender.session, sender.origin, t_recv, 0,
+            sender.next_control_id(), sender.account, sender.session, sender.origin, t_recv, 0,
             cl_ord_id, instrument, side, tag, scope == "S",
         )  # fmt: skip
 

@@ -183,7 +183,7 @@ def _cancel_all(params: CancelAllParams, sender: Sender, t_recv: int, instrument
     side = SIDES[params.side] if params.side is not None else 0
     tag = _label("tag", params.tag) if params.tag is not None else ""
     return MassCancel(
-        sender.next_cancel_id(), sender.account, sender.session, sender.origin, t_recv, 0,
+        sender.next_control_id(), sender.account, sender.session, sender.origin, t_recv, 0,
         "", instrument, side, tag, params.scope == "session",
     )  # fmt: skip
 
@@ -192,7 +192,7 @@ def _status(params: StatusParams, sender: Sender, t_recv: int, instruments: Inst
     instrument = _instrument(instruments, params.symbol).id if params.symbol is not None else 0
     order_id, cl_ord_id = _target(params.order_id, params.cl_ord_id, "cl_ord_id")
     return QueryOrders(
-        sender.next_order_id(), sender.account, sender.session, sender.origin, t_recv, 0,
+        sender.next_query_id(), sender.account, sender.session, sender.origin, t_recv, 0,
         "", order_id, cl_ord_id, instrument, False,
     )  # fmt: skip
 
@@ -200,7 +200,7 @@ def _status(params: StatusParams, sender: Sender, t_recv: int, instruments: Inst
 def _list(params: ListParams, sender: Sender, t_recv: int, instruments: Instruments, _: int) -> QueryOrders:
     instrument = _instrument(instruments, params.symbol).id if params.symbol is not None else 0
     return QueryOrders(
-        sender.next_order_id(), sender.account, sender.session, sender.origin, t_recv, 0,
+        sender.next_query_id(), sender.account, sender.session, sender.origin, t_recv, 0,
         "", 0, "", instrument, True,
     )  # fmt: skip
 

@@ -34,10 +34,11 @@ from tests.support.order_load import (
     fix_logon,
     fix_orders,
     load_toml,
+    wait_started,
     ws_orders,
     ws_upgrade,
 )
-from tests.support.server import free_ports, wait_ready, write_venue
+from tests.support.server import write_venue
 
 _ORDERS = 40_000
 _RUNS = 3
@@ -55,7 +56,6 @@ _RECORDED: tuple[tuple[Flow, int, int, str], ...] = (
 )
 _MARKERS: dict[Door, bytes] = {"fix": b"\x01150=0\x01", "ws": b',"status":200,'}
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_NO_PORTS = {"fix": 0, "ws": 0, "admin": 0}
 
 # -- in process ------------------------------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ def _orders(door: Door, n: int, count: int, flow: Flow) -> list[bytes]:
 
 def _in_process(door: Door, flow: Flow, sessions: int, in_flight: int, directory: Path) -> float:
     """Microseconds of CPU per order."""
-    settings = load(write_venue(directory, load_toml(sessions, _NO_PORTS), UNLIMITED))
+    settings = load(write_venue(directory, load_toml(sessions), UNLIMITED))
     server = Server(settings, directory)
     rounds = _ORDERS // (sessions * in_flight)
     lines: list[tuple[FixSpeaker | WsSpeaker, list[bytes]]] = []
@@ -183,16 +183,13 @@ class _Client(asyncio.Protocol):
 @contextmanager
 def _server(sessions: int, durability: str, directory: Path) -> Iterator[tuple[int, dict[str, int]]]:
     """`penstock run` in a process of its own: its pid and ports."""
-    ports = free_ports("fix", "ws", "admin")
-    path = write_venue(directory, load_toml(sessions, ports, durability), UNLIMITED)
+    path = write_venue(directory, load_toml(sessions, durability), UNLIMITED)
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "run", "-c", str(path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
-    try:
-        wait_ready(f"http://127.0.0.1:{ports['admin']}/readyz", process)
-        yield process.pid, ports
-    finally:
-        process.kill()
-        process.communicate()
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        try:
+            yield process.pid, wait_started(process)
+        finally:
+            process.kill()
 
 
 def _cpu_s(pid: int) -> float:

@@ -14,13 +14,17 @@ from tests.faults.fuzz_watch import Latencies, Violations
 from tests.faults.fuzz_wire import Tally
 
 _MIB = 1 << 20
-_SLOWER, _SLACK_MS = 2.0, 5.0  # promise 8: p99 under attack <= 2 x quiet + 5 ms
 _WORST_ROWS = 8
 
+# Promise 8, for one attacker at a time: p99 <= 2 x quiet + 5 ms. A crowd shares the processor with the healthy.
+_SLOWER, _SLACK_MS, _CROWD_SLACK_MS = 2.0, 5.0, 25.0
+
 # What memory may grow by, beside what it was in the quiet phase.
-_ALLOCATOR_BYTES = 64 * _MIB  # shapes learnt, log lines queued, freed pages that are not given back
-_CONNECTION_BYTES = 2 * _MIB  # out.max_bytes, a read of 256 KiB, a message of 64 KiB on its way in, the transport's own
-_RECORD_BYTES = 1_536  # one message kept to be sent again, with its event, and its order while that is open or remembered
+_ALLOCATOR_BYTES = 32 * _MIB  # message shapes learnt, log lines queued, freed pages that are not given back
+_CONNECTION_BYTES = 2 * _MIB  # out.max_bytes, a read of 256 KiB, a message on its way in, the transport's own
+_EVENT_BYTES = 1_024  # one event of an account's stream, of which stream.retain_events are kept
+_ORDER_BYTES = 1_024  # one order, while it is open or its id is remembered
+_MESSAGE_BYTES = 64  # where in the journal a message lies that may be asked for again
 
 
 class WaveResult(msgspec.Struct):
@@ -40,10 +44,17 @@ class Report(msgspec.Struct):
     waves: list[WaveResult]
     facts: dict[str, str]
     violations: Violations
+    lateness: Latencies  # of the measuring process itself: what the machine adds to every latency, twice
 
-    def under_attack(self, trader: str) -> Latencies:
-        """All that a healthy session measured while there were attackers."""
-        return Latencies([second for result in self.waves for second in result.latencies[trader].seconds])
+    def under_attack(self, trader: str, by_crowds: bool) -> Latencies:
+        """What a healthy session measured while there was one attacker at a time, or a crowd of them."""
+        results = (result for result in self.waves if (result.wave.width > 1) is by_crowds)
+        return Latencies([second for result in results for second in result.latencies[trader].seconds])
+
+    def latency_bound_ms(self, trader: str, by_crowds: bool) -> float:
+        """What p99 of a healthy session under attack may be."""
+        slack_ms = (_CROWD_SLACK_MS if by_crowds else _SLACK_MS) + 2 * self.lateness.quantile_ms(0.99)
+        return _SLOWER * self.quiet[trader].quantile_ms(0.99) + slack_ms
 
     def tally(self) -> Tally:
         """All waves together."""
@@ -59,28 +70,27 @@ class Report(msgspec.Struct):
         return f"python -m tests.faults.fuzz --seconds {settings.seconds:g} --seed {settings.seed} --door {door}"
 
 
-def latency_bound_ms(quiet: Latencies) -> float:
-    """What p99 under attack may be."""
-    return _SLOWER * quiet.quantile_ms(0.99) + _SLACK_MS
-
-
-def memory_bound_bytes(quiet_bytes: int, peak_connections: int, records: int) -> int:
+def memory_bound_bytes(quiet_bytes: int, connections: int, events: int, orders: int, messages: int) -> int:
     """What the resident size may be.
 
     Args:
         quiet_bytes: what it was before there were attackers.
-        peak_connections: the most that were open at once.
-        records: application messages that went out, each of which may be kept to be sent again.
+        connections: the most that were open at once. events: as many as all streams may keep.
+        orders: accepted in all. messages: sent in all.
     """
-    return quiet_bytes + _ALLOCATOR_BYTES + peak_connections * _CONNECTION_BYTES + records * _RECORD_BYTES
+    kept = events * _EVENT_BYTES + orders * _ORDER_BYTES + messages * _MESSAGE_BYTES
+    return quiet_bytes + _ALLOCATOR_BYTES + connections * _CONNECTION_BYTES + kept
 
 
 def judge_latency(report: Report) -> None:
     """Add a violation for each healthy session that the attackers made wait."""
-    for trader, quiet in report.quiet.items():
-        bound, p99 = latency_bound_ms(quiet), report.under_attack(trader).quantile_ms(0.99)
-        if not p99 <= bound:
-            report.violations.add(f"{trader}: p99 {p99:.1f} ms under attack, bound {bound:.1f} ms")
+    for trader in report.quiet:
+        for by_crowds in (False, True):
+            measured = report.under_attack(trader, by_crowds)
+            p99, bound = measured.quantile_ms(0.99), report.latency_bound_ms(trader, by_crowds)
+            if measured.seconds and p99 > bound:
+                whom = "crowds" if by_crowds else "one attacker"
+                report.violations.add(f"{trader}: p99 {p99:.1f} ms under {whom}, bound {bound:.1f} ms")
 
 
 def show(report: Report, console: Console) -> None:
@@ -94,8 +104,10 @@ def show(report: Report, console: Console) -> None:
     for name, value in report.facts.items():
         facts.add_row(name, value)
     for trader, quiet in report.quiet.items():
-        facts.add_row(f"{trader} quiet", _row(quiet))
-        facts.add_row(f"{trader} attacked", _row(report.under_attack(trader)))
+        facts.add_row(f"{trader} quiet", row(quiet))
+        for whom, by_crowds in (("one attacker", False), ("crowds", True)):
+            bound = f"; bound of p99 {report.latency_bound_ms(trader, by_crowds):.1f} ms"
+            facts.add_row(f"{trader}, {whom}", row(report.under_attack(trader, by_crowds)) + bound)
     facts.add_row("violations", str(report.violations.count))
     console.print(facts)
     console.print(_worst(report))
@@ -106,7 +118,8 @@ def show(report: Report, console: Console) -> None:
         console.print("one wave of it: add --wave N", markup=False)
 
 
-def _row(latencies: Latencies) -> str:
+def row(latencies: Latencies) -> str:
+    """Quantiles, for people."""
     p50, p99, worst = (latencies.quantile_ms(q) for q in (0.5, 0.99, 1.0))
     return f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {worst:.2f} ms of {len(latencies.seconds):,} answers"
 

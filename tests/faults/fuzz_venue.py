@@ -21,11 +21,13 @@ _KNOBS_OF_DOORS = {
     "fix": "logon_timeout_s = 2\nlogout_timeout_s = 1",
     "ws": "logon_timeout_s = 2\nheader_timeout_s = 2\nheartbeat_ms = 2000",
 }
+_RETAINED = 10_000
+EVENTS_KEPT = _RETAINED * (len(ACCOUNTS) + 3)  # by the attackers' accounts, the plain one and the two healthy ones
 _MORE = """
 [out]
 max_age_ms = 2000
 [stream]
-retain_events = 10000
+retain_events = {retained}
 [core]
 dedupe_ids = 4096
 [venue]
@@ -59,7 +61,7 @@ queries = { rate = "10/s", burst = 50 }
 msgs = { rate = "200/s", burst = 400 }
 logons = { rate = "100/s", burst = 100 }
 """
-_WIDTHS = (1, 1, 1)  # attackers at a time: one bad client, a few, a crowd
+_WIDTHS = (1, 4, 12)  # attackers at a time: one bad client, a few, a crowd
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -85,7 +87,7 @@ def knobs(settings: Settings) -> dict[str, str]:
     accounts = [_ACCOUNT.format(n=n, name=name, public_key=_public_key(name)) for n, name in enumerate((*ACCOUNTS, "PLAIN"), 11)]
     usual = ", ".join(f'{name} = "usual"' for name in ACCOUNTS[::2])
     limits = GENEROUS.replace("[assign]", f"{_USUAL}[assign]\naccounts = {{ {usual} }}")
-    more = _MORE.format(durability=settings.durability) + "".join(accounts)
+    more = _MORE.format(durability=settings.durability, retained=_RETAINED) + "".join(accounts)
     return {**_KNOBS_OF_DOORS, "sessions": "".join(rows), "more": more, "limits": limits}
 
 
@@ -95,7 +97,8 @@ def waves(settings: Settings, ports: dict[str, int]) -> list[Wave]:
     kinds: list[tuple[Door, str]] = [(door, kind) for door in settings.doors for kind in kinds_of(door)]
     rng.shuffle(kinds)
     planned = []
-    for number in range(int(settings.seconds / settings.wave_s) + 1):
+    count = max(int(settings.seconds / settings.wave_s) + 1, (settings.only_wave or 0) + 1)
+    for number in range(count):
         width = rng.choice(_WIDTHS)
         if settings.mixed_only or number % 3 == 2:
             door, kind = settings.doors[number // 3 % len(settings.doors)], MIXED

@@ -306,6 +306,15 @@ class Desk(asyncio.Protocol):
             while self.dealings.listed is None:
                 await asyncio.sleep(0.01)
 
+    @property
+    def standing(self) -> str:
+        """What is not yet as it should be, for people."""
+        return (
+            f"expects {self.heard.next_in}, the gateway has sent {self.heard.highest}; the gateway has read"
+            f" {self.progress.read} of {self.progress.sent}; {len(self._waiting)} requests are not answered"
+            f" ({', '.join(sorted(self._waiting)[:3])} ...)"
+        )
+
     def leave(self) -> None:
         """End the connection, which is our own doing."""
         self.may_lose_link = True

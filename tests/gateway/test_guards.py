@@ -99,3 +99,33 @@ def test_during_a_planned_drain_orders_stay_for_those_who_come_back_in_time():
     assert open_orders(world) == ["a"]
     world.tick(ms=1)
     assert open_orders(world) == []
+
+
+def test_the_scope_is_the_one_it_was_armed_with_whatever_a_later_refused_logon_asked_for():
+    world = World()
+    mine, other = world.session(), world.session()
+    mine.cancel_on_disconnect, mine.cod_grace_ms = "session", 1_000
+    world.place(mine, "mine")
+    world.place(other, "others")
+    world.tick()
+    gone(world, mine)
+    mine.cancel_on_disconnect = "account"
+    world.tick(ms=1_000)
+    assert open_orders(world) == ["others"]
+
+
+def test_the_dead_man_and_the_disconnect_of_one_session_both_fire():
+    world = World()
+    mine = world.session()
+    mine.id = mine.sender.session = 70_000  # as an unnamed WebSocket session, which is forgotten when all is done
+    world.sessions.by_id[70_000] = mine
+    mine.cancel_on_disconnect, mine.cod_grace_ms = "session", 2_000
+    world.place(mine, "a")
+    world.tick()
+    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    gone(world, mine)
+    world.tick(ms=1_000)
+    assert open_orders(world) == []
+    assert 70_000 in world.sessions.by_id
+    world.tick(ms=1_000)
+    assert 70_000 not in world.sessions.by_id

@@ -91,9 +91,38 @@ def test_when_something_must_wait_control_goes_before_cancels_before_orders_befo
     assert ingress.commands == 0
 
 
-def test_a_cancel_that_overtakes_its_waiting_order_withdraws_both():
+def test_a_cancel_that_overtakes_its_waiting_order_withdraws_it_and_goes_on_for_an_older_one_may_live_under_the_name():
     order, overtaking = new("a"), cancel("a")
-    assert queue(order, overtaking).take(20) == ([], [order, overtaking])
+    assert queue(order, overtaking).take(20) == ([overtaking], [order])
+    assert overtaking.has_overtaken
+
+
+def test_a_cancel_in_another_symbol_or_by_order_id_does_not_withdraw_a_waiting_order_of_that_name():
+    order = new("a")
+    elsewhere = request(CancelOrder(2, 1, 1, Origin.FIX, 0, 0, "c", 8, orig_cl_ord_id="a"))
+    by_id = cancel("a", order_id=812)
+    assert queue(order, elsewhere, by_id).take(20) == ([elsewhere, by_id], [])
+
+
+def test_repeats_of_a_waiting_mass_cancel_join_it_unless_an_order_came_in_between():
+    first, repeat, other_scope, later = mass_cancel(), mass_cancel(), mass_cancel(side=1), mass_cancel()
+    ingress = queue(first, repeat, other_scope)
+    assert first.joined == [repeat]
+    ingress.put(new("a"))
+    ingress.put(later)
+    assert ingress.commands == 4
+    assert [row for row in ingress.take(ROOMY)[0] if row in (first, other_scope, later)] == [first, other_scope, later]
+
+
+def test_what_has_waited_too_long_is_taken_out_but_never_control():
+    windowed = request(NewOrder(1, 1, 1, Origin.FIX, 0, 50, "w", 7, Side.BUY, OrdType.LIMIT, Tif.GTC, 10, 5))
+    rows = [new("a"), windowed, cancel("x"), query(), mass_cancel(side=2)]
+    ingress = queue(*rows)
+    assert ingress.expire(50, hold_ns=100) == ([], [])
+    late, _ = ingress.expire(100, hold_ns=100)
+    assert set(map(id, late)) == {id(row) for row in rows[:4]}
+    assert ingress.take(ROOMY) == ([rows[4]], [])
+    assert (ingress.commands, ingress.size_bytes) == (0, 0)
 
 
 def test_a_cancel_withdraws_waiting_replaces_of_a_live_order_and_goes_on():
@@ -193,5 +222,6 @@ def test_every_request_leaves_exactly_once_and_counts_return_to_zero(rows, credi
         taken, withdrawn = ingress.take(credit)
         assert len(taken) <= credit
         left += taken + withdrawn
+        left += [joined for row in taken for joined in row.joined]
     assert sorted(map(id, left)) == sorted(map(id, rows))
     assert (ingress.commands, ingress.size_bytes, ingress.stage) == (0, 0, Stage.OPEN)

@@ -6,7 +6,7 @@ from gateway import config
 from gateway.ingress import Stage
 from protocols import errors
 from protocols.messages import Side
-from tests.support.road import World
+from tests.support.road import Ear, World
 
 TIGHT = """
 version = 2
@@ -116,11 +116,11 @@ def test_over_the_order_limit_is_refused_with_the_exact_wait_while_cancels_pass(
 
 
 def test_too_fast_and_too_slow_never_share_a_code_and_our_slowness_gives_the_tokens_back():
-    world = World(TIGHT, ingress=config.Ingress(max_commands=64))
+    world = World(TIGHT.replace("burst = 3", "burst = 99"), ingress=config.Ingress(max_commands=64))
     world.core.is_quick = False
     flood, mine = world.session(account=2), world.session(account=1)
     for n in range(64):
-        world.mass_cancel(flood, f"m{n}")  # control is never shed, so it fills the queue
+        world.cancel(flood, f"x{n}")  # cancels are never shed, so they fill the queue
     assert world.road.ingress.stage >= Stage.SHEDDING
     world.place(mine, "a")
     world.place(mine, "b")
@@ -128,16 +128,17 @@ def test_too_fast_and_too_slow_never_share_a_code_and_our_slowness_gives_the_tok
     assert codes(mine.speaker.take()) == [errors.ENGINE_BUSY] * 3  # never 3001: the two tokens came back each time
 
 
-def test_cancels_and_questions_pass_while_new_orders_are_shed():
+def test_cancels_pass_while_new_orders_and_questions_are_shed():
     world = World(ingress=config.Ingress(max_commands=64))
     world.core.is_quick = False
     flood, mine = world.session(account=2), world.session(account=1)
     for n in range(52):
-        world.mass_cancel(flood, f"m{n}")
+        world.cancel(flood, f"x{n}")
     world.cancel(mine, "a")
+    world.mass_cancel(mine)
     world.query(mine)
     world.place(mine, "b")
-    assert codes(mine.speaker.take()) == [errors.ENGINE_BUSY]
+    assert mine.speaker.take() == [("refused", "query", errors.ENGINE_BUSY), ("refused", "b", errors.ENGINE_BUSY)]
 
 
 def test_no_more_than_the_window_is_ever_handed_over_and_a_slow_core_is_felt_as_waiting():
@@ -163,7 +164,11 @@ def test_an_order_that_a_cancel_overtook_is_withdrawn_with_its_tokens_and_the_ca
     world.cancel(mine, "a")
     world.place(other, "x")
     world.tick()
-    assert codes(mine.speaker.take()) == [errors.WITHDRAWN, errors.TOO_LATE]
+    world.core.handed = world.core.handed[8:]
+    world.core.answer(world.now_ns)
+    heard = mine.speaker.take()
+    assert codes(heard) == [errors.WITHDRAWN]
+    assert ("answer", "cancel") in heard
     for name in "bc":
         world.place(mine, name)
     assert mine.speaker.take() == []  # both tokens were there
@@ -260,3 +265,103 @@ def test_an_event_is_recorded_once_and_replayed_by_number():
     assert (account.oldest_seq, account.latest_seq) == (1, 5)
     assert [event.seq for event in account.replay(2, 4)] == [2, 3, 4]
     assert [event.seq for event in account.replay(0, 99)] == [1, 2, 3, 4, 5]
+
+
+def test_a_mass_cancel_that_overtakes_does_not_make_the_core_drop_the_cancels_it_passed():
+    world = World(window=48)
+    world.core.handed = [None] * 48
+    mine = world.session()
+    world.cancel(mine, "x")
+    world.mass_cancel(mine)
+    world.tick()
+    world.core.handed = []
+    world.tick()
+    heard = mine.speaker.take()
+    assert ("answer", "cancel") in heard
+    assert ("answer", "mass") in heard
+    assert world.road.unanswered == 0
+
+
+def test_repeats_of_a_mass_cancel_are_all_answered_with_the_one_that_was_carried_out():
+    world = World()
+    mine = world.session()
+    world.place(mine, "a")
+    for n in range(3):
+        world.mass_cancel(mine, f"m{n}")
+    world.tick()
+    answers = [each[1] for each in mine.speaker.take() if each[0] == "answer"]
+    assert answers == ["a", "m0", "m1", "m2"]
+    assert world.core.latest_seq(1) == 3  # new, cancelled, one end of a mass cancel
+
+
+def test_nobody_waits_for_ever_on_a_core_that_gives_no_credit():
+    world = World(window=48)
+    world.core.handed = [None] * 48
+    mine = world.session()
+    world.place(mine, "a", deadline=world.now_ns + 500_000_000)
+    world.cancel(mine, "x")
+    world.query(mine)
+    world.tick()
+    world.tick(ms=600)
+    assert mine.speaker.take() == [("refused", "a", errors.EXPIRED_IN_QUEUE)]
+    world.tick(ms=1_500)
+    assert codes(mine.speaker.take()) == [errors.ENGINE_DOWN, errors.ENGINE_DOWN]
+    assert world.road.ingress.commands == 0
+
+
+def test_a_speaker_that_fails_costs_its_own_connection_and_no_other_an_event():
+    world = World()
+    bugs = []
+    world.road.report_bug = bugs.append
+    broken, healthy = world.session(), world.session()
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    broken.speaker.report = fail
+    world.place(healthy, "a")
+    world.tick()
+    assert [type(bug) for bug in bugs] == [ZeroDivisionError]
+    assert broken.speaker.take() == [("failed",)]
+    assert ("report", 1) in healthy.speaker.take()
+    assert world.sessions.account(1).latest_seq == 1
+
+
+def test_after_a_takeover_the_new_connection_does_not_get_the_old_ones_answers():
+    world = World()
+    mine = world.session()
+    world.place(mine, "a")
+    older, mine.speaker = mine.speaker, Ear()
+    world.tick()
+    assert older.take() == []
+    assert mine.speaker.take() == [("report", 1)]
+
+
+def test_at_the_brim_nobody_is_read_until_there_is_room_and_no_timer_spins():
+    world = World(ingress=config.Ingress(max_commands=64), window=48)
+    world.core.handed = [None] * 48
+    mine, other = world.session(account=1), world.session(account=2)
+    for n in range(64):
+        world.cancel(mine, f"x{n}")
+    world.tick()
+    assert mine.speaker.is_paused
+    assert other.speaker.is_paused
+    assert world.road.next_deadline_ns > world.now_ns
+    world.core.handed = []
+    world.tick()
+    assert not mine.speaker.is_paused
+    assert not other.speaker.is_paused
+
+
+def test_a_heavy_session_pauses_once_and_is_then_read_so_that_its_cancels_are_seen():
+    world = World(ingress=config.Ingress(max_commands=64), window=48)
+    world.core.handed = [None] * 48
+    heavy = world.session()
+    for n in range(40):
+        world.place(heavy, f"h{n}")
+    world.tick()
+    assert heavy.speaker.is_paused
+    world.tick(ms=50)
+    assert not heavy.speaker.is_paused
+    world.tick(ms=50)
+    assert not heavy.speaker.is_paused

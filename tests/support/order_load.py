@@ -5,6 +5,8 @@ one report; in `trade` each pair of sessions buys and sells the same quantity, s
 """
 
 import base64
+import json
+import subprocess
 from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,16 +32,12 @@ default = "load"
 _HEAD = """
 [fix]
 [[fix.listeners]]
-port = {fix}
+port = 0
 insecure = true
 [ws]
-port = {ws}
-[admin]
-port = {admin}
+port = 0
 [limits]
 file = "limits.toml"
-[logs]
-level = "warning"
 [stream]
 retain_events = 1000
 [journal]
@@ -76,16 +74,23 @@ _KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 _PUBLIC = base64.b64encode(_KEY.public_key().public_bytes_raw()).decode()
 
 
-def load_toml(sessions: int, ports: dict[str, int], durability: str = "memory") -> str:
-    """gateway.toml with so many sessions on each door, all of them signing with one well-known key."""
-    return _HEAD.format(**ports, durability=durability) + "".join(
+def load_toml(sessions: int, durability: str = "memory") -> str:
+    """gateway.toml with so many sessions on each door, on free ports; all of them sign with one well-known key."""
+    return _HEAD.format(durability=durability) + "".join(
         _ROW.format(n=n, public=_PUBLIC) for n in range(1, sessions + 1)
     )
 
 
-def answers_per_order(flow: Flow) -> int:
-    """Reports that each order brings to its own session."""
-    return 1 if flow == "rest" else 2
+def wait_started(process: subprocess.Popen[bytes]) -> dict[str, int]:
+    """The ports of a `penstock run` whose standard error is piped to us, when all its doors are open."""
+    assert process.stderr is not None
+    told = b""
+    for line in process.stderr:
+        told += line
+        if b'"gateway.started"' in line:
+            ports: dict[str, int] = json.loads(line)["ports"]
+            return ports
+    raise AssertionError(f"exit status {process.wait()}: {told.decode()}")
 
 
 def _side_and_price(n: int, flow: Flow) -> tuple[int, str]:

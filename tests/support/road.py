@@ -107,6 +107,9 @@ class Ear:
     def log_out(self, now_ns, text):
         self.heard.append(("log_out",))
 
+    def failed(self, now_ns):
+        self.heard.append(("failed",))
+
     def pause_reading(self, now_ns):
         self.is_paused = True
 
@@ -198,14 +201,14 @@ class World:
     def mass_cancel(self, session, source="mass"):
         """Cancel everything of the account."""
         command = MassCancel(
-            session.sender.next_cancel_id(), session.client.account_id, session.id, Origin.FIX, self.now_ns, 0, source
+            session.sender.next_control_id(), session.client.account_id, session.id, Origin.FIX, self.now_ns, 0, source
         )
         self.submit(session, command, "q", source)
 
     def query(self, session, source="query"):
         """All open orders."""
         command = QueryOrders(
-            session.sender.next_order_id(), session.client.account_id, session.id, Origin.FIX, self.now_ns, 0, source
+            session.sender.next_query_id(), session.client.account_id, session.id, Origin.FIX, self.now_ns, 0, source
         )
         self.submit(session, command, "AF", source)
 

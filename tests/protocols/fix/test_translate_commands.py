@@ -419,7 +419,7 @@ class TestMassCancel:
         self, text: str, instrument: int, side: int, tag: str, only_session: bool
     ) -> None:
         assert make(request(f"35=q|11=mc-1|{text}")) == MassCancel(
-            pack_cmd_id(3, Lane.CANCEL, 1), 1001, 3, Origin.FIX, T_RECV, 0, "mc-1", instrument, side, tag, only_session
+            pack_cmd_id(3, Lane.CONTROL, 1), 1001, 3, Origin.FIX, T_RECV, 0, "mc-1", instrument, side, tag, only_session
         )
 
     def test_what_it_cannot_do(self) -> None:
@@ -432,7 +432,7 @@ class TestMassCancel:
 class TestQueries:
     def test_one_order_is_looked_for_among_the_finished_too(self) -> None:
         assert make(request(f"35=H|37={ORDER_ID}|11=a|55=BTC-USDT|790=r-1")) == QueryOrders(
-            pack_cmd_id(3, Lane.ORDER, 1), 1001, 3, Origin.FIX, T_RECV, 0, "r-1", ORDER_ID, "a", BTC.id, False
+            pack_cmd_id(3, Lane.QUERY, 1), 1001, 3, Origin.FIX, T_RECV, 0, "r-1", ORDER_ID, "a", BTC.id, False
         )
 
     def test_it_needs_one_id(self) -> None:
@@ -442,7 +442,7 @@ class TestQueries:
     @pytest.mark.parametrize(("text", "instrument"), [("585=7", 0), ("585=1|55=BTC-USDT", BTC.id)])
     def test_all_open_orders_or_those_of_one_symbol(self, text: str, instrument: int) -> None:
         assert make(request(f"35=AF|584=ms-1|{text}")) == QueryOrders(
-            pack_cmd_id(3, Lane.ORDER, 1), 1001, 3, Origin.FIX, T_RECV, 0, "ms-1", 0, "", instrument, True
+            pack_cmd_id(3, Lane.QUERY, 1), 1001, 3, Origin.FIX, T_RECV, 0, "ms-1", 0, "", instrument, True
         )
 
     def test_other_mass_status_types_are_not_served(self) -> None:

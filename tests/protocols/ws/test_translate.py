@@ -243,7 +243,7 @@ def test_a_replace_carries_the_new_total_and_price() -> None:
 def test_a_mass_cancel_takes_what_is_absent_for_any() -> None:
     made = make("order.cancel_all", {})
     assert isinstance(made, MassCancel)
-    assert unpack_cmd_id(made.cmd_id)[1] is Lane.CANCEL
+    assert unpack_cmd_id(made.cmd_id)[1] is Lane.CONTROL
     assert (made.instrument, made.side, made.tag, made.only_session, made.keep_exempt) == (0, 0, "", False, False)
     made = make("order.cancel_all", {"symbol": "GOLD", "side": "sell", "tag": "g", "scope": "session"})
     assert isinstance(made, MassCancel)
@@ -255,7 +255,7 @@ def test_status_asks_for_one_order_dead_or_alive_and_list_for_the_open_ones() ->
     one = make("order.status", {"cl_ord_id": "mm-1"})
     assert isinstance(one, QueryOrders)
     assert (one.cl_ord_id, one.order_id, one.instrument, one.open_only) == ("mm-1", 0, 0, False)
-    assert unpack_cmd_id(one.cmd_id)[1] is Lane.ORDER
+    assert unpack_cmd_id(one.cmd_id)[1] is Lane.QUERY
     listed = make("order.list", {"symbol": "GOLD"})
     assert isinstance(listed, QueryOrders)
     assert (listed.cl_ord_id, listed.order_id, listed.instrument, listed.open_only) == ("", 0, 2, True)

@@ -1,0 +1,64 @@
+"""Lets the doors feel the queue: pauses the reading of sessions, for a moment or until there is room.
+
+At the first stage the heavy sessions pause once, for max_wait_ms at most; after that they are read and their new orders
+refused, so that the cancels behind them are seen. At the brim everybody waits for the core. Pure: a pause is a call to
+the session's speaker, which tells its connection.
+"""
+
+from gateway.ingress import Ingress, Stage
+from gateway.sessions import Session, Sessions
+
+
+class Governor:
+    """Who is paused, until when, and who has had its pause."""
+
+    def __init__(self, ingress: Ingress, sessions: Sessions, max_wait_ns: int) -> None:
+        self._ingress = ingress
+        self._sessions = sessions
+        self._max_wait_ns = max_wait_ns
+        self._paused: dict[int, Session] = {}
+        self._until_ns = 0  # when the pauses of the first stage end
+        self._had_pause: set[int] = set()
+        self._is_brim = False
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When pauses end by time; at the brim only room ends them."""
+        return self._until_ns if self._paused and not self._is_brim else None
+
+    def tick(self, now_ns: int) -> None:
+        """Look at the stage and do what it asks for."""
+        stage = self._ingress.stage
+        if stage == Stage.OPEN:
+            if self._paused or self._had_pause:
+                self._resume_all(now_ns)
+                self._had_pause.clear()
+        elif stage == Stage.BRIM:
+            self.brim(now_ns)
+        elif self._is_brim or (self._paused and now_ns >= self._until_ns):
+            self._resume_all(now_ns)
+        elif stage == Stage.PAUSING and not self._paused:
+            self._until_ns = now_ns + self._max_wait_ns
+            for session_id in self._ingress.heavy_sessions() - self._had_pause:
+                self._pause(self._sessions.by_id.get(session_id), now_ns)
+
+    def brim(self, now_ns: int) -> None:
+        """The queue is full to its last slice: nobody is read until it drains."""
+        if not self._is_brim:
+            self._is_brim = True
+            for session in list(self._sessions.by_id.values()):
+                if session.connected:
+                    self._pause(session, now_ns)
+
+    def _pause(self, session: Session | None, now_ns: int) -> None:
+        if session is not None and session.speaker is not None and session.id not in self._paused:
+            self._paused[session.id] = session
+            self._had_pause.add(session.id)
+            session.speaker.pause_reading(now_ns)
+
+    def _resume_all(self, now_ns: int) -> None:
+        self._is_brim = False
+        paused, self._paused = self._paused, {}
+        for session in paused.values():
+            if session.speaker is not None:
+                session.speaker.resume_reading(now_ns)

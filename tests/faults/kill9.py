@@ -1,0 +1,333 @@
+"""`python -m tests.faults.kill9 --rounds 200 --seed 7`: kill -9 a trading gateway again and again, and see what survives.
+
+Each round starts `penstock run` on the journal that the last one left, lets the clients come back and trade, and kills
+it 50 to 500 ms after it was ready. After the last one it lives long enough for everybody to recover and be judged.
+A run that fails names the command that repeats it; `--durability memory` and `--cut-bytes 200` must fail.
+"""
+
+import argparse
+import asyncio
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from tests.faults.kill9_check import Violations, judge_trades
+from tests.faults.kill9_client import Desk, Style
+from tests.faults.kill9_ws import WsDesk
+from tests.support.server import GENEROUS, started
+
+Durability = Literal["disk", "process", "memory"]
+
+STYLES = (
+    Style(),
+    Style(expects=True),
+    Style(open_end=False, eager=True),
+    Style(expects=True, eager=True),
+)
+WS_ACCOUNTS = ("ALPHA", "BETA")
+_KILL_MS = (50, 500)
+_LOSES_LINK = 0.3  # share of the clients, each round
+_PATIENCE_S = 20.0
+_SEGMENT_BYTES = 1 << 20  # the smallest: a run of any length sees segments begin and end
+_SESSION = """
+[[fix.sessions]]
+id = {n}
+comp_id = "K{n}"
+account = "K{n}"
+auth = "none"
+dialect = "penstock"
+last_msg_seq_num_processed = {processed}
+"""
+_ACCOUNT = """
+[[accounts]]
+id = {n}
+name = "K{n}"
+"""
+_HOUSE = """
+[journal]
+durability = "{durability}"
+segment_bytes = {segment_bytes}
+[core]
+reopen_after_ms = 0
+"""
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """One run. has_core: the core survives too, and is judged; cut_bytes: of the journal's end, between two rounds,
+    which no healthy disk does."""
+
+    rounds: int
+    seed: int
+    durability: Durability = "disk"
+    has_ws: bool = False
+    has_core: bool = False
+    cut_bytes: int = 0
+
+    @property
+    def command(self) -> str:
+        """What repeats the run."""
+        words = f"--rounds {self.rounds} --seed {self.seed} --durability {self.durability}"
+        words += " --door both" if self.has_ws else " --door fix"
+        words += " --core" if self.has_core else ""
+        return f"python -m tests.faults.kill9 {words}" + (f" --cut-bytes {self.cut_bytes}" if self.cut_bytes else "")
+
+
+class Start(msgspec.Struct, frozen=True):
+    """How long one start took, from the process's first instruction to ready, with so much journal to read."""
+
+    journal_bytes: int
+    ready_ms: float
+
+
+class Result(msgspec.Struct):
+    """What a run did and found."""
+
+    settings: Settings
+    violations: Violations
+    rounds: int = 0
+    starts: list[Start] = []
+    facts: dict[str, int] = {}
+
+
+class Killer(threading.Thread):
+    """SIGKILL after a delay, from a thread of its own: not at a moment that the clients' event loop has chosen."""
+
+    def __init__(self, process: subprocess.Popen[bytes], delay_s: float, desks: Iterable[Desk | WsDesk]) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self._delay_s = delay_s
+        self._desks = tuple(desks)
+
+    def run(self) -> None:
+        """Wait and kill."""
+        time.sleep(self._delay_s)
+        for desk in self._desks:
+            desk.may_lose_link = True
+        self._process.kill()
+
+
+class Run:
+    """The clients of one run, over all lives of the gateway."""
+
+    def __init__(self, settings: Settings, directory: Path) -> None:
+        self.result = Result(settings, Violations())
+        self._settings = settings
+        self._directory = directory
+        self._rng = random.Random(settings.seed)
+        violations = self.result.violations
+        self.desks = [
+            Desk(f"K{n}", style, random.Random(f"{settings.seed} K{n}"), violations)
+            for n, style in enumerate(STYLES, 11)
+        ]
+        self.makers = [
+            WsDesk(name, random.Random(f"{settings.seed} {name}"), violations, settings.has_core)
+            for name in (WS_ACCOUNTS if settings.has_ws else ())
+        ]
+        self._lives: list[asyncio.Task[None]] = []  # of the makers, one each
+
+    async def run(self) -> Result:
+        """All rounds, or as many as there are until something is wrong; then the last life, and the verdict."""
+        violations, result = self.result.violations, self.result
+        while result.rounds < self._settings.rounds and not violations.count:
+            result.rounds += 1
+            violations.where = f"round {result.rounds}"
+            await self._live(is_last=False)
+            self._cut_journal()
+        if not violations.count:
+            violations.where = "the end"
+            await self._live(is_last=True)
+        self._count()
+        return result
+
+    async def _live(self, is_last: bool) -> None:
+        """One life of the gateway, from its start on what is there to its death."""
+        size, began = journal_bytes(self._journal), time.perf_counter()
+        sessions = "".join(
+            _SESSION.format(n=n, processed="true" if n % 2 else "false") for n, _ in enumerate(self.desks, 11)
+        )
+        more = "".join(_ACCOUNT.format(n=n) for n, _ in enumerate(self.desks, 11))
+        more += _HOUSE.format(durability=self._settings.durability, segment_bytes=_SEGMENT_BYTES)
+        try:
+            with started(self._directory, limits=GENEROUS, sessions=sessions, more=more) as (process, ports):
+                self.result.starts.append(Start(size, 1e3 * (time.perf_counter() - began)))
+                if is_last:
+                    await self._come_back(ports)
+                    await self._settle()
+                    await self._judge()
+                    await self._leave()
+                elif self._settings.cut_bytes:
+                    await self._die_quietly(process, ports)
+                else:
+                    delay_s = self._rng.uniform(*_KILL_MS) / 1e3
+                    Killer(process, delay_s, [*self.desks, *self.makers]).start()
+                    await self._come_back(ports)
+                    self._lose_links(delay_s)
+                    await self._die(process)
+                process.kill()
+                self._read_log(process)
+        except AssertionError as error:
+            self.result.violations.add(f"the gateway did not start: {error}")
+
+    @property
+    def _journal(self) -> Path:
+        return self._directory / "journal"
+
+    async def _come_back(self, ports: dict[str, int]) -> None:
+        if not self._settings.has_core:
+            for desk in self.desks:
+                desk.dealings.forget_core()
+        self._lives = [asyncio.create_task(maker.run(ports["ws"])) for maker in self.makers]
+        await asyncio.gather(*(desk.connect(ports["fix"]) for desk in self.desks))
+
+    def _lose_links(self, within_s: float) -> None:
+        """Some clients die before the gateway does: what comes for them meanwhile they never saw."""
+        loop = asyncio.get_running_loop()
+        for desk in self.desks:
+            if self._rng.random() < _LOSES_LINK:
+                loop.call_later(self._rng.random() * within_s, desk.leave)
+
+    async def _die(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for the kill, and for all that the gateway had written to be read."""
+        await asyncio.to_thread(process.wait)
+        async with asyncio.timeout(_PATIENCE_S):
+            await asyncio.gather(*self._lives, *(desk.closed.wait() for desk in self.desks))
+        for each in (*self.desks, *self.makers):
+            each.may_lose_link = False
+
+    async def _die_quietly(self, process: subprocess.Popen[bytes], ports: dict[str, int]) -> None:
+        """Killed when the clients have heard all there is: so what is cut off the journal is what they have seen."""
+        await self._come_back(ports)
+        await asyncio.sleep(_KILL_MS[1] / 1e3)
+        await self._settle()
+        Killer(process, 0, [*self.desks, *self.makers]).start()
+        await self._die(process)
+        for each in (*self.desks, *self.makers):
+            each.is_quiet = False
+
+    def _cut_journal(self) -> None:
+        cut = self._settings.cut_bytes
+        if cut:
+            last = max(self._journal.glob("*.seg"))
+            data = last.read_bytes().rstrip(b"\0")
+            last.write_bytes(data[:-cut])
+
+    async def _settle(self) -> None:
+        for each in (*self.desks, *self.makers):
+            try:
+                await each.settled(_PATIENCE_S)
+            except TimeoutError:
+                self.result.violations.add(f"{each.name}: {each.standing} after {_PATIENCE_S:g} s")
+
+    async def _judge(self) -> None:
+        violations = self.result.violations
+        for desk in self.desks:
+            if desk.heard.has_gap:
+                violations.add(f"{desk.name}: MsgSeqNum(34)={desk.heard.next_in} is missing after recovery")
+        if not self._settings.has_core or violations.count:
+            return
+        for desk in self.desks:
+            try:
+                await desk.list_open(_PATIENCE_S)
+            except TimeoutError:
+                violations.add(f"{desk.name}: OrderMassStatusRequest(AF) is not answered")
+        for each in (*self.desks, *self.makers):
+            each.dealings.judge_core(each.progress.read if isinstance(each, Desk) else 0)
+        trades = judge_trades([each.dealings for each in (*self.desks, *self.makers)], violations)
+        self.result.facts["trades, each told to both sides"] = trades
+
+    async def _leave(self) -> None:
+        for desk in self.desks:
+            desk.leave()
+        for maker in self.makers:
+            await maker.leave()
+        await asyncio.gather(*self._lives)
+
+    def _read_log(self, process: subprocess.Popen[bytes]) -> None:
+        """What the gateway logged as an error is our own bug, whatever the clients noticed."""
+        assert process.stderr is not None
+        for line in process.stderr.read().splitlines():
+            if not line.startswith(b"{") or b'"level":"error"' in line:
+                self.result.violations.add(f"the gateway's log: {line.decode(errors='replace')[:500]}")
+
+    def _count(self) -> None:
+        desks = self.desks
+        self.result.facts |= {
+            "orders and other requests": sum(len(each.dealings.requests) for each in (*desks, *self.makers)),
+            "messages of the gateway": sum(desk.heard.highest for desk in desks),
+            "recovered by resend": sum(desk.heard.recovered for desk in desks),
+            "events replayed over WebSocket": sum(maker.resumed for maker in self.makers),
+            "requests the gateway asked for again": sum(desk.resent for desk in desks),
+            "recoveries completed": sum(desk.recoveries for desk in desks),
+            "read and not answered": sum(len(desk.dealings.unanswered(desk.progress.read)) for desk in desks),
+        }
+
+
+def journal_bytes(directory: Path) -> int:
+    """What is written in the segments; only the last one may be longer than that."""
+    segments = sorted(directory.glob("*.seg"))
+    if not segments:
+        return 0
+    return sum(path.stat().st_size for path in segments[:-1]) + len(segments[-1].read_bytes().rstrip(b"\0"))
+
+
+def show(result: Result, console: Console) -> None:
+    """The table of a run, and what was found."""
+    settings, violations = result.settings, result.violations
+    table = Table("journal read at start", "starts", "ready, median", "at most", title=settings.command)
+    starts = sorted(result.starts, key=lambda start: start.journal_bytes)
+    groups = min(5, len(starts))
+    for group in range(groups):
+        members = starts[group * len(starts) // groups : (group + 1) * len(starts) // groups]
+        times = sorted(start.ready_ms for start in members)
+        sizes = " to ".join(f"{members[at].journal_bytes / 1e6:.2f}" for at in (0, -1))
+        table.add_row(f"{sizes} MB", f"{len(members)}", f"{times[len(times) // 2]:.0f} ms", f"{times[-1]:.0f} ms")
+    console.print(table)
+    console.print(f"rounds {result.rounds}, restarts {max(len(starts) - 1, 0)}")
+    for name, count in result.facts.items():
+        console.print(f"{name}: {count:,}")
+    for text in violations.texts:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"violations: {violations.count}" + (f"; again with: {settings.command}" if violations.count else ""))
+
+
+def kill9(settings: Settings) -> Result:
+    """One whole run in a temporary directory."""
+
+    async def run() -> Result:
+        return await Run(settings, Path(name)).run()
+
+    with tempfile.TemporaryDirectory(prefix="penstock-kill9-") as name:
+        return uvloop.run(run())
+
+
+def main() -> int:
+    """Parse, run, show. 0 = no violation."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31), help="default: any")
+    parser.add_argument("--durability", choices=("disk", "process", "memory"), default="disk")
+    parser.add_argument("--door", choices=("fix", "both"), default="both")
+    parser.add_argument("--core", action="store_true", help="the core is durable: judge books, answers, streams, too")
+    parser.add_argument("--cut-bytes", type=int, default=0, help="cut so much off the journal in each round")
+    asked = parser.parse_args()
+    settings = Settings(
+        asked.rounds, asked.seed, asked.durability, asked.door == "both", asked.core, asked.cut_bytes
+    )
+    result = kill9(settings)
+    show(result, Console(width=None if sys.stdout.isatty() else 120))
+    return 1 if result.violations.count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

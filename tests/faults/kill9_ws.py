@@ -1,0 +1,195 @@
+"""A WebSocket market maker beside the FIX clients of kill9: it trades with them, and resumes its stream after each kill.
+
+Only with a durable core has it a stream to resume: then no event may be missing, and one that comes again must be the
+same. Without, the epoch changes at each start, and numbering within the epoch is all there is to judge.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import orjson
+
+from gateway.client.ws import Identity, signature
+from tests.faults.kill9_check import Dealings, Report, Violations
+from tests.faults.kill9_flow import Flow
+from tests.support.server import seed_of
+
+_WAITING_MAX = 8
+_OVERLAP = 20  # so many events that it has seen are asked for again
+_EXEC = {"new": "0", "canceled": "4", "replaced": "5", "rejected": "8", "expired": "C", "restated": "D", "trade": "F"}
+_SIDE = {"buy": "1", "sell": "2"}
+
+Json = dict[str, Any]
+
+
+class WsDesk:
+    """One API key over any number of connections, one at a time."""
+
+    def __init__(self, account: str, rng: random.Random, violations: Violations, has_durable_core: bool) -> None:
+        self.name = f"ws-{account}"
+        self.dealings = Dealings(self.name, violations)
+        self.is_quiet = False
+        self.may_lose_link = False
+        self.resumed = 0  # events that came as a replay
+        self._identity = Identity(f"key-{account}", seed_of(account), "maker")
+        self._rng = rng
+        self._flow = Flow(self.name, rng)
+        self._violations = violations
+        self._is_durable = has_durable_core
+        self._epoch = ""
+        self._events: dict[int, Json] = {}  # of the epoch, by seq
+        self._next_seq: int | None = None  # on this connection
+        self._next_id = 0
+        self._waiting: set[int] = set()
+        self._resuming_to = 0
+        self._ws: aiohttp.ClientWebSocketResponse | None = None
+
+    async def run(self, port: int) -> None:
+        """One connection, from logon to its end."""
+        try:
+            async with (
+                aiohttp.ClientSession() as http,
+                http.ws_connect(f"http://127.0.0.1:{port}/v1/ws", protocols=("gate.json.v1",)) as ws,
+            ):
+                self._ws = ws
+                self._waiting.clear()
+                async for message in ws:
+                    await self._take(ws, orjson.loads(message.data))
+        except (aiohttp.ClientError, OSError):
+            pass  # judged below
+        self._ws = None
+        if not self.may_lose_link:
+            self._add("the link was lost while the gateway lived")
+
+    async def settled(self, timeout_s: float) -> None:
+        """No more requests; wait until the answers are here, then ask what is open, where that outlives the core.
+
+        Raises:
+            TimeoutError: it does not come to that.
+        """
+        self.is_quiet = True
+        async with asyncio.timeout(timeout_s):
+            while self._ws is None or not self._epoch or self._waiting or self._is_behind:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)  # events of others' trades
+            if self._is_durable:
+                await self._ask(self._ws, "order.list", {})
+                while self.dealings.listed is None:
+                    await asyncio.sleep(0.01)
+
+    @property
+    def standing(self) -> str:
+        """What is not yet as it should be, for people."""
+        has_seen = f"{max(self._events, default=0)} events of {self._resuming_to} to be resumed"
+        return f"{has_seen}, {len(self._waiting)} requests are not answered"
+
+    async def leave(self) -> None:
+        """End the connection, which is our own doing."""
+        self.may_lose_link = True
+        if self._ws is not None:
+            await self._ws.close()
+
+    @property
+    def _is_behind(self) -> bool:
+        return self._resuming_to > max(self._events, default=0)
+
+    async def _take(self, ws: aiohttp.ClientWebSocketResponse, message: Json) -> None:
+        if message.get("ev") == "hello":
+            await self._log_on(ws, message["data"])
+        elif "ev" in message:
+            if isinstance(message.get("seq"), int) and message["ev"] != "snapshot":
+                self._take_event(message)
+        elif "orders" in (message.get("result") or {}):
+            rows = message["result"]["orders"]
+            self.dealings.listed = {r["order_id"]: (r["cl_ord_id"], r["cum_qty"], r["leaves_qty"]) for r in rows}
+        else:
+            self._take_answer(message)
+            await self._trade(ws)
+
+    async def _log_on(self, ws: aiohttp.ClientWebSocketResponse, hello: Json) -> None:
+        ts = time.time_ns() // 1_000
+        params: Json = {"api_key": self._identity.key_id, "challenge": hello["challenge"], "ts": ts}
+        params |= {"name": self._identity.name, "sig": signature(self._identity, hello["challenge"], ts)}
+        self._next_seq, self._resuming_to = None, 0
+        if hello["epoch"] != self._epoch or not self._is_durable:
+            if self._epoch and self._is_durable:
+                self._add(f"the epoch changed from {self._epoch} to {hello['epoch']}")
+            self._events.clear()
+            self.dealings.forget_core()
+        elif self._events:
+            after = max(self._events) - self._rng.randint(0, min(_OVERLAP, len(self._events) - 1))
+            params["resume"] = {"epoch": self._epoch, "seq": after}
+            self._next_seq = after + 1
+        self._epoch = hello["epoch"]
+        await self._ask(ws, "session.logon", params)
+
+    def _take_answer(self, message: Json) -> None:
+        self._waiting.discard(message["id"])
+        resume = (message.get("result") or {}).get("resume")
+        if resume is None:
+            return
+        if resume["status"] == "replayed":
+            self._resuming_to = resume["end"]
+        elif self._next_seq is not None and (resume["status"] != "none" or self._next_seq <= max(self._events)):
+            self._add(f"resume after {self._next_seq - 1} of {max(self._events)} events: {resume}")
+
+    def _take_event(self, event: Json) -> None:
+        seq, data = event["seq"], event["data"]
+        if self._next_seq is not None and seq != self._next_seq:
+            self._add(f"event {seq} where {self._next_seq} was due")
+        self._next_seq = seq + 1
+        self.resumed += bool(event.get("replay"))
+        known = self._events.setdefault(seq, data)
+        if known is not data:
+            if known != data:
+                self._add(f"event {seq} was {known}, is {data}")
+            return
+        if event["ev"] == "order":
+            self.dealings.report(_report(seq, data))
+
+    async def _trade(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        """Keep a few orders on the way; a cancel now and then."""
+        while not self.is_quiet and len(self._waiting) < _WAITING_MAX:
+            order = self._flow.next(self.dealings.open)
+            fields = dict(part.split("=") for part in order.body.strip("|").split("|"))
+            if order.msg_type == "D":
+                self.dealings.ask(order.cl_ord_id, "D", 0)
+            if order.msg_type in {"D", "F"}:
+                await self._ask(ws, *_request(order.msg_type, fields))
+
+    async def _ask(self, ws: aiohttp.ClientWebSocketResponse, method: str, params: Json) -> None:
+        self._next_id += 1
+        self._waiting.add(self._next_id)
+        await ws.send_str(orjson.dumps({"id": self._next_id, "method": method, "params": params}).decode())
+
+    def _add(self, text: str) -> None:
+        self._violations.add(f"{self.name}: {text}")
+
+
+def _request(msg_type: str, fields: Mapping[str, str]) -> tuple[str, Json]:
+    """The request of a flow in the words of this door."""
+    if msg_type == "F":
+        return "order.cancel", {"symbol": fields["55"], "orig_cl_ord_id": fields["41"]}
+    side, tif = ("buy", "sell")[int(fields["54"]) - 1], {"1": "gtc", "3": "ioc"}[fields["59"]]
+    terms = {"symbol": fields["55"], "side": side, "type": "limit", "tif": tif}
+    return "order.place", {**terms, "price": fields["44"], "qty": fields["38"], "cl_ord_id": fields["11"]}
+
+
+def _report(seq: int, data: Json) -> Report:
+    execution = _EXEC.get(data["exec"], "?")
+    trade = (str(data["trade_id"]), data["last_px"], data["last_qty"]) if execution == "F" else ()
+    return Report(
+        execution,
+        data.get("exec_id") or f"seq {seq}",
+        data.get("order_id", ""),
+        data["cl_ord_id"],
+        data["cum_qty"],
+        data["leaves_qty"],
+        data.get("orig_cl_ord_id", ""),
+        trade,
+        _SIDE.get(data["side"], ""),
+    )

@@ -1,0 +1,406 @@
+"""A node's lease on its own, and many nodes around one bucket in the worst of networks: the window bound holds."""
+
+from fractions import Fraction
+
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from limits.bucket import MILLI, parse_rate
+from limits.lease import SETTLE_US, TTL_US, Lease, is_too_small
+from limits.ledger import Ledgers
+from limits.policy import Limit
+from limits.store import Answer, Ask, Batch, Grant, State, Terms
+
+KEY = "gw:{A}:account::orders"
+START_US = 1_795_348_800_000_000
+
+
+def limit(rate: str = "10/s", burst: int = 20) -> Limit:
+    return Limit(parse_rate(rate), burst)
+
+
+def lease_of(rate: str = "10/s", burst: int = 20) -> Lease:
+    return Lease(KEY, limit(rate, burst), 1, 1)
+
+
+def granted(lease: Lease, tokens: int, now_us: int, held_milli: int | None = None) -> Ask:
+    """Let the lease ask, and answer with so many tokens."""
+    ask = lease.ask(0, "n", now_us)
+    held = lease.left_milli + tokens * MILLI if held_milli is None else held_milli
+    lease.answered(ask, Grant(tokens, 0, held), State(now_us, now_us, 0, held), now_us)
+    return ask
+
+
+def test_nothing_can_be_spent_before_the_answer():
+    lease = lease_of()
+    lease.need_milli = MILLI
+    ask = lease.ask(0, "n", START_US)
+    assert lease.in_flight
+    assert not lease.fits(1, START_US)
+    lease.answered(ask, Grant(3, 0, 3000), State(START_US, 0, 0, 3000), START_US)
+    assert lease.fits(3000, START_US)
+    assert not lease.fits(3001, START_US)
+
+
+def test_it_ends_before_the_store_may_count_it_as_spent_counted_from_before_the_send():
+    lease = lease_of()
+    ask = lease.ask(0, "n", START_US)
+    lease.answered(ask, Grant(3, 0, 3000), State(START_US, 0, 0, 3000), START_US + 40_000)
+    assert lease.fits(1, START_US + TTL_US * 9 // 10 - 1)
+    assert not lease.fits(1, START_US + TTL_US * 9 // 10)
+
+
+def test_an_answer_that_comes_after_its_lease_has_ended_brings_nothing():
+    lease = lease_of()
+    ask = lease.ask(0, "n", START_US)
+    late_us = START_US + TTL_US
+    lease.answered(ask, Grant(3, 0, 3000), State(late_us, 0, 0, 3000), late_us)
+    assert not lease.fits(1, late_us)
+
+
+def test_the_answer_to_an_ask_that_was_given_up_is_not_credited():
+    lease = lease_of()
+    lost = lease.ask(0, "n", START_US)
+    lease.failed(lost)
+    newer = lease.ask(0, "n", START_US + 60_000)
+    assert newer.seq == lost.seq + 1
+    lease.answered(lost, Grant(8, 0, 8000), State(0, 0, 0, 8000), START_US + 61_000)
+    assert not lease.fits(1, START_US + 61_000)
+    assert lease.in_flight
+
+
+def test_what_the_store_has_already_counted_as_spent_is_not_spent_again():
+    lease = lease_of()
+    granted(lease, 5, START_US)
+    ask = lease.ask(0, "n", START_US + SETTLE_US)
+    lease.answered(ask, Grant(2, 0, 2000), State(0, 0, 0, 2000), START_US + SETTLE_US)
+    assert lease.left_milli == 2000
+
+
+def test_tokens_given_back_stay_here_only_as_far_as_they_are_on_record():
+    lease = lease_of()
+    granted(lease, 5, START_US)
+    lease.debit(3000)
+    lease.give_back(1000, START_US)
+    assert (lease.left_milli, lease.refund_milli) == (3000, 0)
+    assert lease.ask(0, "n", START_US).left_milli == 3000  # from here on the store records 3 and not 5
+    lease.debit(1000)
+    lease.give_back(3000, START_US)
+    assert (lease.left_milli, lease.refund_milli) == (3000, 2000)
+
+
+def test_a_refund_is_sent_once_even_when_its_outcome_is_unknown_and_a_debt_until_it_is_paid():
+    lease = lease_of()
+    lease.refund_milli, lease.debt_milli = 700, 900
+    ask = lease.ask(0, "n", START_US)
+    assert (ask.refund_milli, ask.debt_milli) == (700, 900)
+    lease.failed(ask)
+    again = lease.ask(0, "n", START_US)
+    assert (again.refund_milli, again.debt_milli) == (0, 900)
+    lease.answered(again, Grant(0, 0, 0), State(0, 0, 0, 0), START_US)
+    assert lease.ask(0, "n", START_US).debt_milli == 0
+
+
+def test_a_lease_that_is_used_up_grows_and_one_that_is_refused_shrinks():
+    lease, sizes = lease_of("1000/s", 1000), []
+    for _ in range(5):
+        lease.need_milli = lease.left_milli + MILLI
+        ask = granted(lease, 8, START_US)
+        sizes.append(ask.want)
+        lease.debit(lease.left_milli)
+    assert sizes == [8, 16, 32, 64, 128]
+    lease.need_milli = MILLI
+    ask = lease.ask(0, "n", START_US)
+    lease.answered(ask, Grant(0, 5_000, 0), State(0, 0, 0, 0), START_US)
+    lease.need_milli = MILLI
+    assert lease.ask(0, "n", START_US).want <= 128
+
+
+def test_a_denial_is_kept_until_its_time_for_what_costs_as_much():
+    lease = lease_of()
+    lease.need_milli = 2 * MILLI
+    ask = lease.ask(0, "n", START_US)
+    assert ask.need == 2
+    lease.answered(ask, Grant(0, 150_000, 0), State(0, 0, 0, 0), START_US)
+    assert lease.wait_us(2 * MILLI, START_US + 50_000) == 100_000
+    assert lease.wait_us(MILLI, START_US) == 0  # one token may well be there
+    assert lease.wait_us(2 * MILLI, START_US + 150_000) == 0
+
+
+@pytest.mark.parametrize(
+    ("rate", "burst", "nodes", "strict"),
+    [
+        ("50/s", 100, 1, False),
+        ("50/s", 3, 1, True),
+        ("50/s", 31, 8, True),
+        ("50/s", 32, 8, False),
+        ("4/s", 99, 1, True),
+    ],
+)
+def test_what_is_too_small_to_lease_is_decided_by_the_store(rate, burst, nodes, strict):
+    assert is_too_small(limit(rate, burst), nodes) is strict
+
+
+# -- the worst of networks ---------------------------------------------------------------------------------------------
+
+
+class Network(RuleBasedStateMachine):
+    """Three nodes, one bucket, and a bag of messages that arrive late, twice, out of order or never.
+
+    Each node's clock starts where it likes and runs up to 5 % wrong. `excess` follows the worst window there has been:
+    net admissions less rate x dt, above their lowest point so far. It may never exceed the burst.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_us = START_US
+        self.ledgers = Ledgers()
+        self.leases: list[Lease] = []
+        self.clocks: list[tuple[int, int]] = []
+        self.names: list[str] = []
+        self.bag: list[tuple[str, int, Lease, Batch, Ask]] = []
+        self.answers: list[tuple[int, Lease, Ask, Answer]] = []
+        self.burst, self.rate = 0, Fraction(0)
+        self.started_us = START_US
+        self.net_milli = 0
+        self.lowest = Fraction(0)
+
+    @initialize(rate=st.sampled_from(["10/s", "2/s", "100/s"]), burst=st.integers(2, 24))
+    def start(self, rate, burst):
+        self._plan, self._version = limit(rate, burst), 1
+        self.burst, self.rate = burst, Fraction(parse_rate(rate).amount, parse_rate(rate).period_us)
+        for number, (offset_us, drift) in enumerate([(0, 1000), (7_000_000, 950), (-3_000_000, 1050)]):
+            self.leases.append(Lease(KEY, self._plan, 1, 3))
+            self.clocks.append((offset_us, drift))
+            self.names.append(f"n{number}")
+
+    def local_us(self, node: int) -> int:
+        offset_us, drift = self.clocks[node]
+        return START_US + offset_us + (self.now_us - START_US) * drift // 1000
+
+    def count(self, milli: int) -> None:
+        line = Fraction(self.net_milli, MILLI) - self.rate * (self.now_us - self.started_us)
+        self.lowest = min(self.lowest, line)
+        self.net_milli += milli
+        assert line + Fraction(milli, MILLI) - self.lowest <= self.burst
+
+    nodes = st.integers(0, 2)
+
+    @rule(elapsed_us=st.one_of(st.integers(0, 5_000), st.integers(0, 700_000), st.just(SETTLE_US)))
+    def time_passes(self, elapsed_us):
+        self.now_us += elapsed_us
+
+    @rule(node=nodes, milli=st.sampled_from([200, 1000, 1000, 3000]), times=st.integers(1, 30))
+    def spend(self, node, milli, times):
+        lease, now_us = self.leases[node], self.local_us(node)
+        for _ in range(times):
+            if not lease.fits(milli, now_us):
+                lease.need_milli = min(max(lease.need_milli, milli), lease.limit.burst * MILLI)
+                break
+            lease.debit(milli)
+            self.count(milli)
+
+    @rule(node=nodes, milli=st.sampled_from([200, 1000]))
+    def give_back(self, node, milli):
+        if self.net_milli >= milli:
+            self.leases[node].give_back(milli, self.local_us(node))
+            self.count(-milli)
+
+    @rule(node=nodes, back=st.booleans())
+    def ask(self, node, back):
+        lease = self.leases[node]
+        if lease.in_flight:
+            return
+        make = lease.hand_back if back else lease.ask
+        ask = make(0, self.names[node], self.local_us(node))
+        self.bag.append((KEY, node, lease, Batch([lease.terms], [ask], []), ask))
+
+    @precondition(lambda self: self.bag)
+    @rule(data=st.data(), keep=st.booleans(), lose_answer=st.booleans())
+    def a_message_arrives(self, data, keep, lose_answer):
+        place = data.draw(st.integers(0, len(self.bag) - 1))
+        key, node, lease, batch, ask = self.bag[place]
+        if not keep:
+            del self.bag[place]
+        answer = self.ledgers.run([key], batch, self.now_us)
+        if not lose_answer:
+            self.answers.append((node, lease, ask, answer))
+
+    @precondition(lambda self: self.answers)
+    @rule(data=st.data(), keep=st.booleans())
+    def an_answer_arrives(self, data, keep):
+        place = data.draw(st.integers(0, len(self.answers) - 1))
+        node, lease, ask, answer = self.answers[place]
+        if not keep:
+            del self.answers[place]
+        lease.answered(ask, answer.granted[0], answer.states[0], self.local_us(node))
+
+    @rule(node=nodes)
+    def a_call_times_out(self, node):
+        lease = self.leases[node]
+        for _, _, each, _, ask in self.bag:
+            if each is lease:
+                lease.failed(ask)
+
+    @rule(node=nodes)
+    def all_goes_well(self, node):
+        """Ask, arrive and answer at once: without it the bag alone would rarely let anybody trade."""
+        lease = self.leases[node]
+        if not lease.in_flight:
+            lease.need_milli = min(max(lease.need_milli, MILLI), lease.limit.burst * MILLI)
+            ask = lease.ask(0, self.names[node], self.local_us(node))
+            answer = self.ledgers.run([KEY], Batch([lease.terms], [ask], []), self.now_us)
+            lease.answered(ask, answer.granted[0], answer.states[0], self.local_us(node))
+
+    @rule()
+    def everybody_takes_all_there_is(self):
+        """What is hidden in the bucket comes to light."""
+        for _ in range(8):
+            for node in range(3):
+                self.all_goes_well(node)
+                self.spend(node, 1000, 100)
+        for node in range(3):
+            self.spend(node, 200, 5)
+
+    @rule(node=nodes)
+    def a_node_crashes_and_comes_back_under_another_name(self, node):
+        self.leases[node] = Lease(KEY, self._plan, self._version, 3)
+        self.names[node] += "'"
+
+    @rule(node=nodes, rate=st.sampled_from(["10/s", "2/s", "3/7s"]), burst=st.integers(1, 24))
+    def a_node_hears_of_another_plan(self, node, rate, burst):
+        """The bound is then that of the widest plan there was."""
+        self._plan = limit(rate, burst)
+        self._version += 1
+        self.leases[node].retune(self._plan, self._version)
+        self.burst = max(self.burst, burst)
+        fill = Fraction(self._plan.rate.amount, self._plan.rate.period_us)
+        if fill > self.rate:
+            line = Fraction(self.net_milli, MILLI) - self.rate * (self.now_us - self.started_us)
+            self.lowest -= line  # windows that lie before are judged; what is left of them counts on at the new rate
+            self.rate, self.started_us, self.net_milli = fill, self.now_us, 0
+
+    @rule()
+    def everything_runs_out(self):
+        self.now_us += 2 * TTL_US
+
+    @invariant()
+    def the_store_never_has_more_out_and_in_than_fits(self):
+        ledger = self.ledgers.by_key.get(KEY)
+        if ledger is not None:
+            assert ledger.level >= 0
+            assert ledger.level == 0 or ledger.level + ledger.out_milli * ledger.milli <= ledger.capacity
+
+    @invariant()
+    def no_node_can_spend_more_than_is_on_record(self):
+        ledger = self.ledgers.by_key.get(KEY)
+        for node, lease in enumerate(self.leases):
+            if ledger is not None and lease.left_milli and self.local_us(node) < lease.deadline_us:
+                record = ledger.nodes[self.names[node]]
+                assert lease.left_milli <= lease.bound_milli <= record.held_milli
+                assert self.now_us < record.expiry_us
+
+
+TestNetwork = Network.TestCase
+TestNetwork.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+
+
+# -- the traps, one by one ---------------------------------------------------------------------------------------------
+
+
+class OneBucket:
+    """A store with one bucket of 10 tokens, at 10 per second, and two nodes that speak to it by hand."""
+
+    def __init__(self) -> None:
+        self.ledgers, self.now_us, self.seq = Ledgers(), START_US, 0
+
+    def ask(self, node: str, left: int = 0, back: int = 0, refund: int = 0, want: int = 0, need: int = 0) -> Grant:
+        """One ask, in whole tokens."""
+        self.seq += 1
+        return self.send(Ask(0, node, self.seq, left * MILLI, back * MILLI, refund * MILLI, 0, want, need, TTL_US))
+
+    def send(self, ask: Ask) -> Grant:
+        return self.ledgers.run([KEY], Batch([Terms(1, 1, 100_000, 10)], [ask], []), self.now_us).granted[0]
+
+    def everything(self) -> int:
+        """Every token there is, by a node that leases one after the other."""
+        return sum(self.ask("greedy", left=held, need=1).granted for held in range(15))
+
+
+def test_refill_stops_at_what_is_on_record_although_it_is_reported_as_spent():
+    bucket = OneBucket()
+    assert bucket.ask("a", want=5, need=5).granted == 5
+    bucket.now_us += 400_000  # four tokens' time, but there is no room for one: five are in and five are out
+    bucket.ask("a", left=0)  # five were spent this moment
+    assert bucket.everything() == 5
+
+
+def test_an_expired_lease_is_spent_and_its_room_fills_only_from_then_on():
+    bucket = OneBucket()
+    bucket.ask("a", want=5, need=5)
+    bucket.now_us += TTL_US + 100_000
+    assert bucket.everything() == 6
+
+
+def test_a_return_that_comes_after_expiry_returns_nothing():
+    bucket = OneBucket()
+    bucket.ask("a", want=5, need=5)
+    late = Ask(0, "a", 99, 0, 5 * MILLI, 0, 0, 0, 0, TTL_US)
+    bucket.now_us += 2 * TTL_US
+    assert bucket.everything() == 10
+    bucket.send(late)
+    assert bucket.ask("b", need=1).granted == 0
+
+
+def test_a_return_counts_once():
+    bucket = OneBucket()
+    bucket.ask("a", want=5, need=5)
+    back = Ask(0, "a", 99, 0, 5 * MILLI, 0, 0, 0, 0, TTL_US)
+    for _ in range(3):
+        bucket.send(back)
+    assert bucket.everything() == 10
+
+
+def test_a_refund_fills_no_more_than_there_is_room_for():
+    bucket = OneBucket()
+    bucket.ask("a", want=5, need=5)
+    bucket.ask("a", left=5, refund=3)
+    assert bucket.everything() == 5
+
+
+def test_the_store_that_lost_its_data_does_not_fill_the_bucket_again():
+    ledgers, lease = Ledgers(), lease_of("10/s", 20)
+    lease.need_milli = 10 * MILLI
+
+    def ask(now_us: int) -> Grant:
+        made = lease.ask(0, "n", now_us)
+        answer = ledgers.run([KEY], Batch([lease.terms], [made], []), now_us)
+        lease.answered(made, answer.granted[0], answer.states[0], now_us)
+        return answer.granted[0]
+
+    assert ask(START_US).granted == 10
+    lease.debit(lease.left_milli)
+    lease.need_milli = 10 * MILLI
+    assert ask(START_US).granted == 10
+    lease.debit(lease.left_milli)
+    ledgers.by_key.clear()
+    lease.need_milli = MILLI
+    assert ask(START_US + 1_000).granted == 0  # empty since it was last seen, 1 ms ago
+    lease.need_milli = MILLI
+    assert ask(START_US + 150_000).granted == 1
+
+
+def test_a_replica_that_lagged_does_not_fill_the_bucket_again():
+    ledgers, lease = Ledgers(), lease_of("10/s", 20)
+    ask = lease.ask(0, "n", START_US)
+    stale = msgspec.msgpack.encode(ledgers.run([KEY], Batch([lease.terms], [], []), START_US))
+    assert stale
+    answer = ledgers.run([KEY], Batch([lease.terms], [ask], []), START_US + 500)
+    lease.answered(ask, answer.granted[0], answer.states[0], START_US + 500)
+    ledger = ledgers.by_key[KEY]
+    ledger.level, ledger.as_of_us, ledger.nodes = ledger.capacity, START_US, {}  # as the replica had it
+    ledgers.run([KEY], Batch([lease.terms], [], []), START_US + 1_000)
+    assert ledger.level == 500 * ledger.amount

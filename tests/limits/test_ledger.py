@@ -1,0 +1,209 @@
+"""bucket.lua against its Python twin: the same state, the same answers, step by step, on a real server.
+
+The script's clock is replaced, so that time is an argument here too; nothing else in it is touched.
+"""
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+import msgspec
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from limits.bucket import MILLI, parse_rate
+from limits.ledger import Ledger, Ledgers
+from limits.redis_store import script_text
+from limits.store import Answer, Ask, Batch, Terms
+from tests.support.redis_server import RedisServer, redis_server
+
+START_US = 1_795_348_800_000_000
+TTL_US = 500_000
+KEYS = ["gw:{A}:account::orders", "gw:{A}:session:S:orders"]
+
+
+class Script:
+    """The script on a real server, with our clock: keys expire by that clock too."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self.client = server.client()
+        text = script_text()
+        for real, ours in (
+            ("redis.call('TIME')", "{ARGV[2], ARGV[3]}"),
+            ("redis.call('PEXPIRE', key, ttl_ms)", "assert(ttl_ms > 0)"),
+        ):
+            assert text.count(real) == 1
+            text = text.replace(real, ours)
+        self._run = self.client.register_script(text)
+        self.expires: dict[str, int] = {}
+
+    def run(self, keys: list[str], batch: Batch, clock_us: int) -> Answer:
+        for key in [key for key, at_us in self.expires.items() if at_us <= clock_us]:
+            self.client.delete(key)
+            del self.expires[key]
+        request = msgspec.msgpack.encode(batch)
+        reply = self._run(keys=keys, args=[request, clock_us // 1_000_000, clock_us % 1_000_000])
+        answer = msgspec.msgpack.decode(reply, type=Answer)
+        self.expires.update(zip(keys, (state.expires_us for state in answer.states), strict=True))
+        return answer
+
+    def stored(self, key: str) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in self.client.hgetall(key).items()}
+
+    def put(self, key: str, ledger: Ledger, expires_us: int) -> None:
+        self.client.delete(key)
+        self.client.hset(key, mapping=fields_of(ledger))
+        self.expires[key] = expires_us
+
+
+def fields_of(ledger: Ledger) -> dict[str, str]:
+    """The hash that the script would have written."""
+    fields = {"level": str(ledger.level), "as_of": str(ledger.as_of_us)}
+    fields["plan"] = f"{ledger.version} {ledger.amount} {ledger.period_us} {ledger.burst}"
+    for node, record in ledger.nodes.items():
+        fields[f"n:{node}"] = f"{record.held_milli} {record.expiry_us} {record.seq}"
+    return fields
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[Script]:
+    with redis_server() as server:
+        yield Script(server)
+
+
+plans = st.builds(
+    lambda version, rate, burst: (version, parse_rate(rate), burst),
+    st.integers(1, 3),
+    st.sampled_from(["50/s", "5000/s", "10/min", "1/2s", "3/7s", "1/day"]),
+    st.integers(1, 40),
+)
+milli = st.one_of(st.integers(0, 3_000), st.sampled_from([0, 1000, 10_000]))
+asks = st.builds(
+    lambda bucket, node, seq, left, back, refund, debt, want, need: Ask(
+        bucket, node, seq, left, back, refund, debt, want, need, TTL_US
+    ),
+    st.integers(0, 1),
+    st.sampled_from(["n1", "n2", "n3"]),
+    st.integers(1, 12),
+    milli,
+    milli,
+    milli,
+    milli,
+    st.integers(0, 30),
+    st.integers(0, 4),
+)
+takes = st.builds(
+    lambda cost, positions: [cost, *positions],
+    st.integers(0, 5_000),
+    st.sampled_from([[0], [1], [0, 1], [1, 0]]),
+)
+elapsed_us = st.one_of(
+    st.integers(0, 2_000), st.integers(0, 900_000), st.integers(-400_000, 0), st.integers(0, 120_000_000)
+)
+seen = st.sampled_from(["never", "truly", "later"])
+steps = st.lists(
+    st.tuples(elapsed_us, plans, seen, st.lists(asks, max_size=3), st.lists(takes, max_size=3)), min_size=1, max_size=12
+)
+
+
+@settings(max_examples=120, deadline=None, phases=[Phase.generate])  # shrinking through a server takes minutes
+@given(steps=steps)
+def test_the_script_and_its_twin_are_equal_step_by_step(script, steps):
+    script.client.flushall()
+    script.expires.clear()
+    twin, now_us = Ledgers(), START_US
+    known = [(0, 0), (0, 0)]
+    for elapsed, (version, rate, burst), what, some_asks, some_takes in steps:
+        now_us += elapsed
+        ahead_us = 50_000 if what == "later" else 0
+        hints = [(0, 0) if what == "never" or not at else (at + ahead_us, until + ahead_us) for at, until in known]
+        terms = [Terms(version, rate.amount, rate.period_us, burst, *hint) for hint in hints]
+        batch = Batch(terms, some_asks, some_takes)
+        ours, theirs = twin.run(KEYS, batch, now_us), script.run(KEYS, batch, now_us)
+        assert theirs == ours
+        for key in KEYS:
+            ledger = twin.by_key[key]
+            assert script.stored(key) == fields_of(ledger)
+            assert 0 <= ledger.level <= max(ledger.room, 0)
+        known = [(state.as_of_us, state.expires_us) for state in ours.states]
+
+
+# -- exhaustively, for small buckets -----------------------------------------------------------------------------------
+
+
+def small_actions(ledger: Ledger) -> Iterator[tuple[int, Batch]]:
+    """(microseconds that pass first, batch): all that can happen to a bucket of one token per second and two nodes."""
+    terms = [Terms(1, 1, 1_000_000, ledger.burst)]
+    for elapsed in (0, 500_000):
+        yield elapsed, Batch(terms, [], [[MILLI, 0]])
+    for node in ("a", "b"):
+        record = ledger.nodes.get(node)
+        seq, held = (record.seq, record.held_milli) if record else (0, 0)
+        for number, left, back, refund, want, need in (
+            (seq + 1, 0, 0, 0, 2, 1),  # all spent, asks for more
+            (seq + 1, held, 0, 0, 2, 0),  # nothing spent, fetches ahead
+            (seq + 1, 0, held, 0, 0, 0),  # hands back
+            (seq + 1, 0, 2000, 0, 0, 0),  # hands back what is not on record
+            (seq + 1, 0, 0, 1000, 0, 0),  # refunds
+            (seq, 0, 0, 1000, 2, 1),  # an old number
+        ):
+            yield 0, Batch(terms, [Ask(0, node, number, left, back, refund, 0, want, need, TTL_US)], [])
+
+
+def relative(ledger: Ledger, now_us: int) -> tuple[object, ...]:
+    """The state up to a shift in time and in numbers."""
+    nodes = sorted((node, each.held_milli, each.expiry_us - now_us) for node, each in ledger.nodes.items())
+    return ledger.level, ledger.as_of_us - now_us, ledger.burst, tuple(nodes)
+
+
+@pytest.mark.parametrize("burst", [1, 2])
+def test_they_are_equal_in_every_state_of_a_small_bucket_to_depth_seven(script, burst):
+    key = "gw:{A}:account::small"
+    start = Ledgers()
+    start.run([key], Batch([Terms(1, 1, 1_000_000, burst)], [], []), START_US)
+    seen_states, frontier = set(), [(start, START_US)]
+    for _ in range(7):
+        reached = []
+        for ledgers, now_us in frontier:
+            for elapsed, batch in small_actions(ledgers.by_key[key]):
+                twin, at_us = deepcopy(ledgers), now_us + elapsed
+                script.put(key, twin.by_key[key], twin.expires_us[key])
+                assert script.run([key], batch, at_us) == twin.run([key], batch, at_us)
+                after = twin.by_key[key]
+                assert script.stored(key) == fields_of(after)
+                assert 0 <= after.level <= after.room  # I1
+                state = relative(after, at_us)
+                if state not in seen_states:
+                    seen_states.add(state)
+                    reached.append((twin, at_us))
+        frontier = reached
+    assert len(seen_states) > 50
+
+
+# -- what the script alone does ----------------------------------------------------------------------------------------
+
+
+def test_a_key_never_lives_for_ever_and_never_dies_at_once(script):
+    """A TTL that rounds to 0 would delete the bucket with every call, and so stop limiting when burst/rate is small."""
+    client = script.client
+    real = client.register_script(script_text())
+    for rate, burst in [("5000/s", 1), ("5000/s", 100), ("1/s", 1), ("1/day", 3)]:
+        key = f"gw:{{T}}:account::{rate}-{burst}"
+        parsed = parse_rate(rate)
+        batch = Batch([Terms(1, parsed.amount, parsed.period_us, burst)], [], [[MILLI, 0]])
+        answer = msgspec.msgpack.decode(real(keys=[key], args=[msgspec.msgpack.encode(batch)]), type=Answer)
+        ttl_ms = (answer.states[0].expires_us - answer.clock_us) / 1000
+        full_ms = parsed.period_us / parsed.amount / 1000
+        assert full_ms + 1 <= ttl_ms <= full_ms + 3
+        if full_ms >= 1000:  # the others may be gone before they can be asked
+            assert ttl_ms - 900 < client.pttl(key) <= ttl_ms
+
+
+def test_a_bucket_with_four_leases_takes_less_than_400_bytes(script):
+    client = script.client
+    real = client.register_script(script_text())
+    key = "gw:{ACCOUNT-12}:account::orders"
+    rate = parse_rate("2000/s")
+    asks = [Ask(0, f"{node:08x}", 1_000_000 + node, 0, 0, 0, 0, 100, 1, TTL_US) for node in range(4)]
+    real(keys=[key], args=[msgspec.msgpack.encode(Batch([Terms(42, rate.amount, rate.period_us, 4000)], asks, []))])
+    assert client.memory_usage(key) <= 400

@@ -1,0 +1,81 @@
+"""One node of a many-process run: trades against a store in a pattern and prints when each decision was made.
+
+`python limit_worker.py URL NODE NODES PLAN BUCKET PATTERN BEGIN_NS END_NS`; times are CLOCK_MONOTONIC, which all processes
+of a machine share. Prints pairs "asked_ns admitted_ns", one a line, as soon as it ends.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+
+from limits.limiter import ALLOWED, MILLI
+from limits.policy_parse import parse
+from limits.redis_store import RedisStore
+from limits.reload import built_in
+from limits.shared import SharedLimiter
+
+_MS_NS = 1_000_000
+
+
+def greedy(_: int) -> bool:
+    return True
+
+
+def on_off(since_ns: int) -> bool:
+    """100 ms of everything it can, 100 ms of nothing."""
+    return since_ns // (100 * _MS_NS) % 2 == 0
+
+
+def idle_then_burst(since_ns: int) -> bool:
+    """Quiet for 900 ms of every second."""
+    return since_ns % (1000 * _MS_NS) > 900 * _MS_NS
+
+
+PATTERNS: dict[str, Callable[[int], bool]] = {
+    "greedy": greedy,
+    "on_off": on_off,
+    "idle_then_burst": idle_then_burst,
+}
+
+
+async def trade(arguments: list[str]) -> list[tuple[int, int]]:
+    url, node, nodes, plan, bucket, pattern, begin, end = arguments
+    store = RedisStore(url)
+    await store.open()
+    policy = parse(plan, built_in()).policy
+    assert policy is not None
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    limiter = SharedLimiter(policy, store, node, int(nodes), time.monotonic_ns, loop.call_soon)
+    limiter.on_ready(ready.set)
+    begin_ns, end_ns, is_on = int(begin), int(end), PATTERNS[pattern]
+    await asyncio.sleep(max(begin_ns - time.monotonic_ns(), 0) / 1e9)
+    path, admitted = limiter.open("ACME", node), []
+    last_tick_ns = 0
+    while (asked_ns := time.monotonic_ns()) < end_ns:
+        now_ns = asked_ns
+        if now_ns - last_tick_ns > 20 * _MS_NS:
+            last_tick_ns = now_ns
+            limiter.tick(now_ns)
+        if not is_on(now_ns - begin_ns):
+            await asyncio.sleep(0.002)
+            continue
+        ready.clear()
+        decision = limiter.take(path, bucket, MILLI, now_ns)
+        while decision.pending:
+            await ready.wait()
+            ready.clear()
+            now_ns = time.monotonic_ns()
+            decision = limiter.take(path, bucket, MILLI, now_ns)
+        if decision is ALLOWED:
+            admitted.append((asked_ns, time.monotonic_ns()))
+        else:
+            await asyncio.sleep(min(decision.wait_us / 1e6, 0.02))
+    limiter.close()
+    await store.close()
+    return admitted
+
+
+if __name__ == "__main__":
+    for pair in asyncio.run(trade(sys.argv[1:])):
+        print(*pair)

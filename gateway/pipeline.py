@@ -356,6 +356,11 @@ class Road:
         for joined in request.joined:
             self._answer(joined, event, now_ns)
 
+    def reopen_at(self, reopen_at_ns: int) -> None:
+        """Cancel only until then: after a crash, clients get the time to come back."""
+        self.reopen_at_ns = reopen_at_ns
+        self._is_closed_for_orders = reopen_at_ns > 0
+
     def limits_changed(self, now_ns: int) -> None:
         """A new policy is in force: tell each session that is connected which of its buckets are different now."""
         for session in self._sessions.by_id.values():

@@ -291,7 +291,7 @@ class Server:
             session.sender.cancel_n = engine.highest(session.id, Lane.CANCEL)
             session.sender.control_n = engine.highest(session.id, Lane.CONTROL)
         if not was_clean:
-            self.road.reopen_at_ns = now_ns + self.settings.core.reopen_after_ms * _MS
+            self.road.reopen_at(now_ns + self.settings.core.reopen_after_ms * _MS)
             for link in list(replay.links.values()):
                 self.guards.restore(link.session, link.scope, link.dead_man_ns, link.connected, self.road.reopen_at_ns)
         self._take_snapshot()

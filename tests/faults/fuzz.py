@@ -7,12 +7,12 @@ they leave. Everything they do derives from the seed: a run that fails prints th
 
 import argparse
 import asyncio
-import os
 import random
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +31,7 @@ from tests.support.server import started
 _ROOT = Path(__file__).parents[2]
 _QUIET_SHARE, _QUIET_MIN_S, _QUIET_MAX_S = 0.1, 1.0, 5.0
 _STOP_S = 15.0
+_LOGON_S = 10.0
 _WIDTH = 150  # of the summary where there is no terminal
 _MIB = 1 << 20
 _UNCOUNTED = 5  # connections that were gone before they were accepted
@@ -74,6 +75,7 @@ async def fuzz(settings: Settings, directory: Path) -> Report:
         report = await _attacked(settings, process.pid, ports, violations)
         await _stop(process, violations)
         log.join()
+    await _start_again(settings, directory, report)
     report.facts["log"] = f"{log.lines:,} lines: " + ", ".join(f"{name} {n:,}" for name, n in log.events.most_common())
     return report
 
@@ -132,9 +134,13 @@ async def _leave(report: Report, watch: Watch, quiet_fds: int) -> None:
     fds = watch.process.fds()
     while (fds := watch.process.fds()) > quiet_fds and clock() - began < LEAVE_S:
         await asyncio.sleep(0.05)
-    report.facts["file descriptors"] = f"{quiet_fds} quiet, {fds} again {clock() - began:.1f} s after the attackers left"
+    report.facts["file descriptors"] = (
+        f"{quiet_fds} quiet, {fds} again {clock() - began:.1f} s after the attackers left"
+    )
     if fds > quiet_fds:
-        report.violations.add(f"{fds} file descriptors {LEAVE_S:g} s after the attackers left, {quiet_fds} before they came")
+        report.violations.add(
+            f"{fds} file descriptors {LEAVE_S:g} s after the attackers left, {quiet_fds} before they came"
+        )
     await watch.look()
 
 
@@ -174,6 +180,23 @@ async def _stop(process: subprocess.Popen[bytes], violations: Violations) -> Non
     else:
         if status:
             violations.add(f"SIGTERM ended the gateway with exit status {status}")
+
+
+async def _start_again(settings: Settings, directory: Path, report: Report) -> None:
+    """What the attackers left in the journal must be readable, and a session must go on where it was."""
+    report.violations.where = "started again"
+    began = time.perf_counter()
+    with started(directory, **knobs(settings)) as (process, ports):
+        assert process.stderr is not None
+        log = LogReader(process.stderr, report.violations)
+        ready_s = time.perf_counter() - began
+        try:
+            await asyncio.wait_for(FixTrader(report.violations, settings.patience_s).log_on(ports["fix"]), _LOGON_S)
+        except (ConnectionError, TimeoutError) as error:
+            report.violations.add(f"no logon after a restart: {error!r}")
+        await _stop(process, report.violations)
+        log.join()
+    report.facts["started again"] = f"ready after {ready_s:.1f} s"
 
 
 def main() -> int:

@@ -24,7 +24,24 @@ _FLOOD = 4_000  # messages of one flood
 _HEADER = frozenset({b"8", b"9", b"35", b"34", b"49", b"52", b"56", b"10"})
 
 NASTY_VALUES: tuple[bytes, ...] = (
-    *(b"", b"\x00", b"0", b"-1", b"+1", b" 1", b"1 ", b"1_000", b"0x10", b"1e5", b"NaN", b"inf", b".", b"-", b"=", b"||"),
+    *(
+        b"",
+        b"\x00",
+        b"0",
+        b"-1",
+        b"+1",
+        b" 1",
+        b"1 ",
+        b"1_000",
+        b"0x10",
+        b"1e5",
+        b"NaN",
+        b"inf",
+        b".",
+        b"-",
+        b"=",
+        b"||",
+    ),
     *(b"\xb2", b"\xb2\xb3", b"\xff\xfe", "٣".encode(), "𝟗".encode(), b"\xed\xa0\x80", b"\x1b[2J", b"\x7f", b"\x85"),
     *(b"9" * 18, b"9" * 19, b"9" * 20, b"9" * 5_000, b"0" * 5_000, b"0." + b"0" * 300 + b"1", b"1." + b"9" * 18),
     *(b"9223372036854775807", b"9223372036854775808", b"18446744073709551616", b"4294967296", b"00000000000000001"),
@@ -32,7 +49,21 @@ NASTY_VALUES: tuple[bytes, ...] = (
     *(b"20260230-25:61:61", b"00000000-00:00:00", b"99991231-23:59:60.999999999", b"20260101-00:00:00.", b"20260101"),
 )
 NASTY_TAGS: tuple[bytes, ...] = (
-    *(b"0", b"-1", b"00034", b"", b" 34", b"3 4", b"x", b"\xb2", b"9999999999", b"9" * 4_500, b"1e2", b"99999", b"5000"),
+    *(
+        b"0",
+        b"-1",
+        b"00034",
+        b"",
+        b" 34",
+        b"3 4",
+        b"x",
+        b"\xb2",
+        b"9999999999",
+        b"9" * 4_500,
+        b"1e2",
+        b"99999",
+        b"5000",
+    ),
     *(b"8", b"9", b"10", b"35", b"34", b"43", b"49", b"52", b"56", b"95", b"96", b"89", b"90", b"91", b"122", b"369"),
     *(b"115", b"128", b"129", b"145", b"141", b"789", b"1137", b"25000", b"25016", b"20107", b"555", b"453", b"78"),
 )
@@ -66,7 +97,9 @@ class Caller:
         """A whole message."""
         return encode(self.pairs(msg_type, body, number), self.identity.version)
 
-    def logon(self, *extra: tuple[int, object], number: int = 1, seed: bytes | None = None, reset: bool = True) -> bytes:
+    def logon(
+        self, *extra: tuple[int, object], number: int = 1, seed: bytes | None = None, reset: bool = True
+    ) -> bytes:
         """A Logon(A) that is right, but for what the caller adds; the next message has the number behind it."""
         me, at = self.identity, now()
         body: list[tuple[int, object]] = [(98, 0), (108, self.rng.choice((1, 5, 30)))]
@@ -164,7 +197,9 @@ def logon_flood(caller: Caller) -> Plan:
             caller.logon((554, rng.choice(NASTY_VALUES[:30]))),
         )
     )
-    return Plan(chain((logon,), repeat(logon, rng.randrange(3))), stay_s=rng.choice((0.0, 0.05, 0.4)), ending=_ending(rng))
+    return Plan(
+        chain((logon,), repeat(logon, rng.randrange(3))), stay_s=rng.choice((0.0, 0.05, 0.4)), ending=_ending(rng)
+    )
 
 
 # -- sessions that are proven, and go wrong ----------------------------------------------------------------------------

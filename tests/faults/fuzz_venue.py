@@ -84,7 +84,9 @@ def knobs(settings: Settings) -> dict[str, str]:
     for n, who in enumerate((*identities, *PLAIN), 11):
         account, auth = (who.comp_id, "key") if who.key else ("PLAIN", "none")
         rows.append(_SESSION.format(n=n, who=who, account=account, auth=auth))
-    accounts = [_ACCOUNT.format(n=n, name=name, public_key=_public_key(name)) for n, name in enumerate((*ACCOUNTS, "PLAIN"), 11)]
+    accounts = [
+        _ACCOUNT.format(n=n, name=name, public_key=_public_key(name)) for n, name in enumerate((*ACCOUNTS, "PLAIN"), 11)
+    ]
     usual = ", ".join(f'{name} = "usual"' for name in ACCOUNTS[::2])
     limits = GENEROUS.replace("[assign]", f"{_USUAL}[assign]\naccounts = {{ {usual} }}")
     more = _MORE.format(durability=settings.durability, retained=_RETAINED) + "".join(accounts)

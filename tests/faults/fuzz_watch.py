@@ -132,9 +132,13 @@ class FixTrader(Trader):
         if waiting is not None and not waiting.done():
             waiting.set_result(fields)
 
+    async def log_on(self, port: int) -> None:
+        """Log on with both numbers at 1."""
+        await self.client.logon("127.0.0.1", port, reset=True)
+
     async def run(self, port: int) -> None:
         """Log on and trade until cancelled."""
-        await self.client.logon("127.0.0.1", port, reset=True)
+        await self.log_on(port)
         try:
             await self.trade(self._place, self._cancel)
         finally:
@@ -315,4 +319,6 @@ class Watch:
     def by_label(self, name: str) -> dict[str, int]:
         """A metric by its labels, zeros left out."""
         rows = {key: int(value) for key, value in self.metrics.items() if value and key.startswith(name + "{")}
-        return {" ".join(sorted(_LABEL.findall(key), key=_DOORS.__contains__, reverse=True)): n for key, n in rows.items()}
+        return {
+            " ".join(sorted(_LABEL.findall(key), key=_DOORS.__contains__, reverse=True)): n for key, n in rows.items()
+        }

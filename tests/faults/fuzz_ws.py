@@ -112,12 +112,20 @@ def http_garbage(caller: Caller) -> Plan:
             good.replace(b"\r\n\r\n", b"\r\nX: " + b"y" * rng.choice((8_000, 9_000, 200_000)) + b"\r\n\r\n"),
             good.replace(b"GET", rng.choice((b"POST", b"get", b"G\x00T", b"CONNECT", b"OPTIONS", b"X" * 3_000))),
             good.replace(b"HTTP/1.1", rng.choice((b"HTTP/1.0", b"HTTP/2.0", b"HTTP/9", b"HTTP/1.1\x00", b""))),
-            good.replace(PATH.encode(), rng.choice((b"*", b"http://x/v1/ws", b"/v1/ws?\xff", b"/../v1/ws", b"//", b""))),
-            good.replace(_KEY.encode(), rng.choice((b"", b"x", b"\xff\xfe", b"=" * 24, b"A" * 22, "é".encode(), b"A" * 4_000))),
+            good.replace(
+                PATH.encode(), rng.choice((b"*", b"http://x/v1/ws", b"/v1/ws?\xff", b"/../v1/ws", b"//", b""))
+            ),
+            good.replace(
+                _KEY.encode(), rng.choice((b"", b"x", b"\xff\xfe", b"=" * 24, b"A" * 22, "é".encode(), b"A" * 4_000))
+            ),
             good.replace(b"Version: 13", rng.choice((b"Version: 8", b"Version: 13, 13", b"Version: \xff", b"X: y"))),
             good.replace(b"Upgrade: websocket", b"Upgrade: \xffwebsocket\xfe"),
-            good.replace(b"Protocol: gate.json.v1", b"Protocol: " + rng.choice((b"\xff", b"x," * 3_000, b"gate.json.v1\x0b"))),
-            good.replace(b"\r\n\r\n", b"\r\nContent-Length: " + rng.choice((b"5", b"-1", b"9" * 30, b"x")) + b"\r\n\r\nabc"),
+            good.replace(
+                b"Protocol: gate.json.v1", b"Protocol: " + rng.choice((b"\xff", b"x," * 3_000, b"gate.json.v1\x0b"))
+            ),
+            good.replace(
+                b"\r\n\r\n", b"\r\nContent-Length: " + rng.choice((b"5", b"-1", b"9" * 30, b"x")) + b"\r\n\r\nabc"
+            ),
             good.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n" + b"A" * 5_000),
             good.replace(b"\r\n\r\n", b"\r\nOrigin: http://evil\r\n\r\n"),
             good.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"),
@@ -275,7 +283,9 @@ def takeover(caller: Caller) -> Plan:
     caller.identity = Identity.of("M1")
     cod = {"scope": rng.choice(("off", "session", "account")), "grace_ms": rng.choice((0, 50))}
     said = caller.logon(name="one", cod=cod) + quick(caller.order())
-    return Plan((caller.upgrade(False) + said, quick(caller.order())), stay_s=rng.choice((0.0, 0.1)), ending=_ending(rng))
+    return Plan(
+        (caller.upgrade(False) + said, quick(caller.order())), stay_s=rng.choice((0.0, 0.1)), ending=_ending(rng)
+    )
 
 
 def order_flood(caller: Caller) -> Plan:

@@ -1,0 +1,146 @@
+"""A start goes on where the last process was, wherever that was cut off: book, streams, numbers, counters, guards."""
+
+import shutil
+
+import pytest
+
+from gateway import config
+from gateway.server import Server
+from protocols import errors
+from tests.gateway.test_fix_speaker import BTC, MS, Desk, session
+
+
+def settings(*rows, durability="process"):
+    return config.Config(
+        fix=config.Fix(sessions=rows),
+        accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
+        instruments=(BTC,),
+        limits=config.Limits(file=""),
+        journal=config.Journal(durability=durability, segment_bytes=1_048_576),
+    )
+
+
+ROWS = (
+    session(1, "A", cancel_on_disconnect="S"),
+    session(2, "B", account="OTHER"),
+)
+
+
+@pytest.fixture
+def crash(tmp_path):
+    """Takes what is on disk now to another process: nothing of the old one's memory comes along."""
+    homes = []
+
+    def move(server):
+        server.journal.commit(server.now_ns())
+        home = tmp_path / f"home{len(homes) + 1}"
+        shutil.copytree(homes[-1], home)
+        homes.append(home)
+        return Server(settings(*ROWS), home)
+
+    homes.append(tmp_path / "home0")
+    homes[0].mkdir()
+    move.first = lambda: Server(settings(*ROWS), homes[0])
+    return move
+
+
+def desks(server):
+    pair = [Desk(server, row.comp_id) for row in ROWS]
+    for desk in pair:
+        desk.logon()
+    return pair
+
+
+def test_after_a_crash_the_book_the_streams_and_both_numbers_are_as_before(crash):
+    server = crash.first()
+    maker, taker = desks(server)
+    maker.place("m1", side=2)
+    maker.place("m2", side=2, price="101.00")
+    taker.place("t1")
+    again = crash(server)
+    engine, before = again.replay.engine, server.replay.engine
+    assert engine.digest() == before.digest()
+    assert engine.epoch == before.epoch
+    assert [order.cl_ord_id for order in engine.open_orders(1)] == ["m2"]
+    for row in ROWS:
+        old, new = (each.fix.speakers[row.comp_id, "GATE"].machine.store for each in (server, again))
+        assert (new.next_in, new.next_out) == (old.next_in, old.next_out)
+        assert list(new.read(1, 99)) == list(old.read(1, 99))
+    for account in (1, 2):
+        old, new = (each.sessions.account(account) for each in (server, again))
+        assert new.replay(1, 99) == old.replay(1, 99)
+
+
+def test_an_order_id_used_before_the_crash_is_still_used_and_new_commands_are_not_taken_for_old_ones(crash):
+    server = crash.first()
+    maker, _ = desks(server)
+    maker.place("m1")
+    again = crash(server)
+    again.road.reopen_at(0)
+    desk = Desk(again, "A")
+    desk.seq = maker.seq
+    desk.logon()
+    (refused,) = desk.place("m1")
+    assert refused["25016"] == str(errors.DUPLICATE_ID)
+    (accepted,) = desk.place("m2")
+    assert accepted["150"] == "0"
+
+
+def test_a_second_crash_right_after_the_start_loses_nothing_either(crash):
+    server = crash.first()
+    maker, _ = desks(server)
+    maker.place("m1")
+    thrice = crash(crash(crash(server)))
+    assert thrice.replay.engine.digest() == server.replay.engine.digest()
+
+
+def test_after_a_crash_the_venue_is_cancel_only_and_then_cancels_for_those_who_are_not_back(crash):
+    server = crash.first()
+    gone, _ = desks(server)
+    gone.place("g1")
+    again = crash(server)
+    other = Desk(again, "B")
+    other.seq = 1
+    other.logon()
+    (refused,) = other.place("x")
+    assert (refused["103"], refused["25016"]) == ("2", str(errors.CANCEL_ONLY))
+    assert len(again.replay.engine.open_orders(1)) == 1
+    later = again.now_ns() + 5_000 * MS
+    again.guards.tick(later)
+    again.road.tick(later)
+    assert again.replay.engine.open_orders(1) == []
+    (accepted,) = other.place("y")
+    assert accepted["150"] == "0"
+
+
+def test_who_is_back_in_time_keeps_its_orders(crash):
+    server = crash.first()
+    first, _ = desks(server)
+    first.place("g1")
+    again = crash(server)
+    back = Desk(again, "A")
+    back.seq = first.seq
+    back.logon()
+    later = again.now_ns() + 5_000 * MS
+    again.guards.tick(later)
+    again.road.tick(later)
+    assert len(again.replay.engine.open_orders(1)) == 1
+
+
+async def test_after_an_orderly_stop_the_venue_is_open_at_once(tmp_path):
+    server = Server(settings(*ROWS), tmp_path)
+    maker, _ = desks(server)
+    maker.place("m1")
+    digest = server.replay.engine.digest()
+    await server.stop()
+    again = Server(settings(*ROWS), tmp_path)
+    assert again.road.reopen_at_ns == 0
+    assert again.replay.engine.digest() == digest
+    await again.stop()
+
+
+def test_with_durability_memory_nothing_is_kept_and_no_file_is_made(tmp_path):
+    server = Server(settings(*ROWS, durability="memory"), tmp_path)
+    maker, _ = desks(server)
+    maker.place("m1")
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,8 @@ UV := .tools/bin/uv
 BIN := .venv/bin
 STAMP := .venv/.synced
 SECONDS ?=
+ROUNDS ?=
+SEED ?=
 
 # One locked environment in .venv, without root and on an externally managed Python.
 # uv makes it in seconds; where uv cannot be had, venv and pip do the same.
@@ -21,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help setup run test check lint types imports format lock clean
+.PHONY: help setup run test check lint types imports docs bench fuzz faults format lock clean
 
 help: ## List every target
 	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}'
@@ -47,6 +49,20 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+
+docs: $(STAMP) ## Regenerate the reference pages, the FIX dictionaries and the scenario table from the code
+	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.generate_fix
+
+bench: $(STAMP) ## Measure orders per server-CPU-second and the hot path's parts
+	$(BIN)/python -m tests.bench.order_flow
+
+fuzz: $(STAMP) ## Attack a live gateway on both doors (SECONDS=60, SEED=1)
+	$(BIN)/python -m tests.faults.fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+faults: $(STAMP) ## kill -9 under load, a full disk, a failing sync (ROUNDS=200)
+	$(BIN)/python -m tests.faults.kill9 --rounds $(or $(ROUNDS),200)
+	$(BIN)/python -m pytest -q tests/faults/journal_faults.py
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .

@@ -59,6 +59,7 @@ _MS = 1_000_000
 _CLOCK_ALARM_NS = 100_000_000
 _RECORD_ALARM_NS = 100_000_000  # answers that wait so long for the disk: new orders are shed as if the core were slow
 _DRAIN_STEP_S = 0.02
+_SNAPSHOT_SEGMENTS = 4  # segments of commands that a start has to carry out again, at most about so many
 
 _logger = logging.getLogger("penstock")
 
@@ -116,6 +117,7 @@ class Server:
         self.failure: asyncio.Future[Exception] | None = None
         self._watcher = Watcher(self._limits_file, self.limiter.policy) if self._limits_file else None
         self._reload_failures = 0
+        self._snapshot_bytes = 0  # size of the journal at the last snapshot
         self._admin: web.AppRunner | None = None
         self._every_second: asyncio.Task[None] | None = None
         self._register_gauges()
@@ -308,6 +310,7 @@ class Server:
             self.sessions.next_ws_id,
         )
         self.journal.keep_from = self.journal.append(SNAPSHOT, 0, body(snapshot))
+        self._snapshot_bytes = self.journal.size_bytes
 
     async def _start_admin(self, settings: config.Admin) -> int:
         app = build_admin(self.health, build_registry(self.metrics), self.status)
@@ -328,6 +331,11 @@ class Server:
             if abs(self.clock.lean()) > _CLOCK_ALARM_NS:
                 self.log("clock.offset", offset_ms=self.clock.offset_ns // 1_000_000)
             self.reload_limits()
+            if (
+                self.journal.size_bytes
+                > self._snapshot_bytes + _SNAPSHOT_SEGMENTS * self.settings.journal.segment_bytes
+            ):
+                self._take_snapshot()
 
     def _open_connections(self) -> list[Connection]:
         doors = [self.fix.traffic, *([self.ws.traffic] if self.ws is not None else [])]

@@ -15,6 +15,7 @@ _USED_US = TTL_US * 9 // 10
 SETTLE_US = TTL_US * 8 // 10  # then a lease in use is renewed and an idle one goes back
 _LEAST_WAIT_US = 1_000  # clients are told milliseconds, and one call then fetches what came in that time
 _FIRST_SIZE = 8  # tokens; doubles whenever a lease is used up
+_LEAST_US = 10_000  # a lease is never smaller than what comes in so long: a call takes its time on a busy machine
 
 
 def is_too_small(limit: Limit, nodes: int) -> bool:
@@ -140,15 +141,19 @@ class Lease:
         if self._filled_milli and (short_milli or self.left_milli < self._filled_milli // 2):
             self._size = min(self._size * 2, self._limit.burst)
         elif self._filled_milli:
-            self._size = max(self._size // 2, 1)
+            self._shrink()
         return self._send(position, node, now_us, 0, self._size, -(-short_milli // MILLI))
 
     def hand_back(self, position: int, node: str, now_us: int) -> Ask:
         """An ask that returns everything unspent, and is in flight from now on."""
         self.lapse(now_us)
         back_milli, self.left_milli = self.left_milli, 0
-        self._size = max(self._size // 2, 1)
+        self._shrink()
         return self._send(position, node, now_us, back_milli, 0, 0)
+
+    def _shrink(self) -> None:
+        rate = self._limit.rate
+        self._size = max(self._size // 2, rate.amount * _LEAST_US // rate.period_us, 1)
 
     def _send(self, position: int, node: str, now_us: int, back_milli: int, want: int, need: int) -> Ask:
         self.seq += 1
@@ -182,7 +187,7 @@ class Lease:
         self.low_milli = self.left_milli // 2 if granted_milli else 0  # an empty bucket is not asked in advance
         self.fallback = None
         if grant.granted < ask.need:
-            self._size = max(self._size // 2, 1)
+            self._shrink()
             self.denied(self.left_milli + (ask.need - 1) * MILLI + 1, grant.wait_us, now_us)
         else:
             self.deny_until_us = 0

@@ -189,7 +189,9 @@ def _print_table(rows: list[_Answer]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for head in ("Where", "Mode", "Since, UTC", "Until, UTC", "By", "Reason"):
-        table.add_column(head, overflow="fold", no_wrap=head not in {"Where", "By", "Reason"})
+        # So wide that a scope stands on one line, with its name below it on a narrow terminal.
+        width = len("instrument") if head == "Where" else None
+        table.add_column(head, overflow="fold", no_wrap=head in {"Mode", "Since, UTC", "Until, UTC"}, min_width=width)
     for row in rows:
         where = f"{row['scope']} {row['name']}".rstrip()
         until = _minute(row["until"]) if row["until"] else "cleared"

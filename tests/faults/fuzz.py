@@ -24,7 +24,7 @@ from rich.console import Console
 from tests.faults.fuzz_attack import Door, Wave
 from tests.faults.fuzz_report import Report, WaveResult, judge_latency, memory_bound_bytes, row, show
 from tests.faults.fuzz_venue import EVENTS_KEPT, LEAVE_S, Settings, knobs, waves
-from tests.faults.fuzz_watch import FixTrader, Latencies, LogReader, Violations, Watch, WsTrader
+from tests.faults.fuzz_watch import FixTrader, LogReader, Violations, Watch, WsTrader
 from tests.faults.fuzz_wire import Tally
 from tests.support.server import started
 

@@ -32,6 +32,67 @@ NASTY_VALUES: tuple[object, ...] = (
     *([], {}, [[]], {"a": {}}, [None] * 3_000, {str(n): n for n in range(2_000)}, [1, "a", None]),
 )
 
+_END = b"\r\n\r\n"
+_HTTP_SWAPS: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
+    (b"GET", (b"POST", b"get", b"G\x00T", b"CONNECT", b"OPTIONS", b"X" * 3_000)),
+    (b"HTTP/1.1", (b"HTTP/1.0", b"HTTP/2.0", b"HTTP/9", b"HTTP/1.1\x00", b"")),
+    (PATH.encode(), (b"*", b"http://x/v1/ws", b"/v1/ws?\xff", b"/../v1/ws", b"//", b"", b"/" * 9_000)),
+    (_KEY.encode(), (b"", b"x", b"\xff\xfe", b"=" * 24, b"A" * 22, "é".encode(), b"A" * 4_000)),
+    (b"Version: 13", (b"Version: 8", b"Version: 13, 13", b"Version: \xff", b"X: y")),
+    (b"Upgrade: websocket", (b"Upgrade: \xffwebsocket\xfe", b"Upgrade: h2c", b"Upgrade: websocket, x")),
+    (b"Protocol: gate.json.v1", (b"Protocol: \xff", b"Protocol: " + b"x," * 3_000, b"Protocol: gate.json.v1\x0b")),
+    (_END, (b"\r\n" + b"X: y\r\n" * 10 + b"\r\n", b"\r\n" + b"X: y\r\n" * 5_000 + b"\r\n")),
+    (_END, (b"\r\nX: " + b"y" * 8_000 + _END, b"\r\nX: " + b"y" * 9_000 + _END, b"\r\nX: " + b"y" * 200_000 + _END)),
+    (_END, tuple(b"\r\nContent-Length: " + size + _END + b"abc" for size in (b"5", b"-1", b"9" * 30, b"x"))),
+    (_END, (b"\r\nTransfer-Encoding: chunked" + _END + b"ffffffffffffffff\r\n" + b"A" * 5_000,)),
+    (_END, (b"\r\nOrigin: http://evil" + _END, b"\r\nExpect: 100-continue" + _END, b"\r\nHost: y" + _END)),
+)
+_NO_HTTP = (
+    b"\x00" * 9_000,
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xaa" * 300,
+    b"GET " + b"/" * 100_000 + b" HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 3,
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000,
+)
+_BOMBS: tuple[bytes, ...] = (
+    *(b"[" * depth for depth in (10, 1_000, 60_000)),
+    *(b'{"a":' * depth for depth in (10, 1_000, 10_000)),
+    b'{"id":1,"method":"order.place","params":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+    *(b'{"id":' + b"9" * digits + b',"method":"ping"}' for digits in (20, 400, 60_000)),
+    b'{"id":1e999,"method":"ping"}',
+    b'{"id":-0,"method":"ping","params":{"x":1e-9999}}',
+    b'{"id":"\\ud800","method":"ping"}',
+    b'{"id":"\\u0000","method":"pi\\u006eg"}',
+    b'{"id":1,"id":2,"method":"ping","method":"time"}',
+    b'{"id":1,"method":"' + b"m" * 60_000 + b'"}',
+    b'{"id":{"a":[]},"method":"ping"}',
+    b'{"id":1,"method":"order.place","params":{"qty":' + b"1" * 5_000 + b"}}",
+    b'{"id":1,"method":"order.batch","params":{"legs":[' + b"{}," * 5_000 + b"{}]}}",
+    b'{"id":1,"method":"order.batch","params":{"legs":[{"op":"x"}]}}',
+    b"",
+    b" " * 60_000,
+    b"null",
+    b"\xef\xbb\xbf{}",
+    b'{"id":1,"method":"ping"} trailing',
+    b'{"id":1,"method":"ping","traceparent":"00-' + b"f" * 32 + b"-" + b"f" * 16 + b'-ff"}',
+    *(b"A" * size for size in (4_000, 5_000, 65_536, 70_000, 300_000)),
+)
+_PACKED_BOMBS: tuple[bytes, ...] = (
+    *(b"\x91" * depth for depth in (10, 1_000, 60_000)),
+    b"\x81\xa1a" * 10_000,
+    b"\xdd\xff\xff\xff\xff",
+    b"\xdf\xff\xff\xff\xff",
+    b"\xc6\xff\xff\xff\xff" + b"x" * 100,
+    b"\xdb\x7f\xff\xff\xff",
+    b"\xc1",
+    b"\xd4\xff\x00\x00\x00\x00",
+    b"\xc7\x0c\xff" + b"\xff" * 12,
+    b"\x82\xa2id\xcf" + b"\xff" * 8 + b"\xa6method\xa4ping",
+    b"\x82\xa2id\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00\xa6method\xa4ping",
+    b"\x82\xa2id\xa1\xff\xa6method\xa4ping",
+    msgspec.msgpack.encode({"id": 1, "method": "order.place", "params": [None] * 5_000}),
+)
+
 
 class Identity(msgspec.Struct, frozen=True):
     """A key that the attacker holds."""
@@ -102,39 +163,10 @@ def http_garbage(caller: Caller) -> Plan:
     """Requests that are no HTTP, or no upgrade, or one with something odd in it."""
     rng = caller.rng
     good = caller.upgrade(False)
-    data = rng.choice(
-        (
-            rng.randbytes(rng.randrange(1, 9_000)),
-            b"\x00" * 9_000,
-            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + rng.randbytes(300),
-            b"GET " + b"/" * rng.choice((100, 9_000, 100_000)) + b" HTTP/1.1\r\n\r\n",
-            good.replace(b"\r\n\r\n", b"\r\n" + b"X: y\r\n" * rng.choice((10, 5_000)) + b"\r\n"),
-            good.replace(b"\r\n\r\n", b"\r\nX: " + b"y" * rng.choice((8_000, 9_000, 200_000)) + b"\r\n\r\n"),
-            good.replace(b"GET", rng.choice((b"POST", b"get", b"G\x00T", b"CONNECT", b"OPTIONS", b"X" * 3_000))),
-            good.replace(b"HTTP/1.1", rng.choice((b"HTTP/1.0", b"HTTP/2.0", b"HTTP/9", b"HTTP/1.1\x00", b""))),
-            good.replace(
-                PATH.encode(), rng.choice((b"*", b"http://x/v1/ws", b"/v1/ws?\xff", b"/../v1/ws", b"//", b""))
-            ),
-            good.replace(
-                _KEY.encode(), rng.choice((b"", b"x", b"\xff\xfe", b"=" * 24, b"A" * 22, "é".encode(), b"A" * 4_000))
-            ),
-            good.replace(b"Version: 13", rng.choice((b"Version: 8", b"Version: 13, 13", b"Version: \xff", b"X: y"))),
-            good.replace(b"Upgrade: websocket", b"Upgrade: \xffwebsocket\xfe"),
-            good.replace(
-                b"Protocol: gate.json.v1", b"Protocol: " + rng.choice((b"\xff", b"x," * 3_000, b"gate.json.v1\x0b"))
-            ),
-            good.replace(
-                b"\r\n\r\n", b"\r\nContent-Length: " + rng.choice((b"5", b"-1", b"9" * 30, b"x")) + b"\r\n\r\nabc"
-            ),
-            good.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n" + b"A" * 5_000),
-            good.replace(b"\r\n\r\n", b"\r\nOrigin: http://evil\r\n\r\n"),
-            good.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"),
-            good.replace(b"\r\n", b"\n"),
-            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * rng.choice((3, 1_000)),
-            good * 5,
-            spoil(good, rng),
-        )
-    )
+    old, new = rng.choice(_HTTP_SWAPS)
+    odd = good.replace(old, rng.choice(new), 1)
+    noise = rng.choice((rng.randbytes(rng.randrange(1, 9_000)), *_NO_HTTP))
+    data = rng.choice((odd, odd, odd, noise, good * 5, good.replace(b"\r\n", b"\n"), spoil(good, rng)))
     return Plan(cut_up(data, rng, 8), stay_s=rng.choice((0.0, 0.05, 0.3)), ending=_ending(rng))
 
 
@@ -236,7 +268,7 @@ def json_bombs(caller: Caller) -> Plan:
     def chunks() -> Iterator[bytes]:
         yield caller.upgrade(rng.random() < 0.7, codec=codec)
         for _ in range(30):
-            yield _bomb(rng) if codec == "json" else _packed_bomb(rng)
+            yield _quick_frame(0x1, rng.choice(_BOMBS)) if codec == "json" else _quick_frame(0x2, _packed_bomb(rng))
             if rng.random() < 0.7:
                 good = {"id": 1, "method": "ping"}
                 yield quick(good) if codec == "json" else _quick_frame(0x2, msgspec.msgpack.encode(good))
@@ -358,6 +390,10 @@ def cut(caller: Caller) -> Plan:
 # -- what they are made of ---------------------------------------------------------------------------------------------
 
 
+def _packed_bomb(rng: random.Random) -> bytes:
+    return rng.choice((*_PACKED_BOMBS, rng.randbytes(rng.randrange(1, 500))))
+
+
 def _bad_frame(rng: random.Random, good: bytes) -> bytes:
     return rng.choice(
         (
@@ -383,57 +419,6 @@ def _bad_frame(rng: random.Random, good: bytes) -> bytes:
             spoil(good * 3, rng),
         )
     )
-
-
-def _bomb(rng: random.Random) -> bytes:
-    payload = rng.choice(
-        (
-            b"[" * rng.choice((10, 1_000, 60_000)),
-            b'{"a":' * rng.choice((10, 1_000, 10_000)),
-            b'{"id":1,"method":"order.place","params":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
-            b'{"id":' + b"9" * rng.choice((20, 400, 60_000)) + b',"method":"ping"}',
-            b'{"id":1e999,"method":"ping"}',
-            b'{"id":-0,"method":"ping","params":{"x":1e-9999}}',
-            b'{"id":"\\ud800","method":"ping"}',
-            b'{"id":"\\u0000","method":"pi\\u006eg"}',
-            b'{"id":1,"id":2,"method":"ping","method":"time"}',
-            b'{"id":1,"method":"' + b"m" * 60_000 + b'"}',
-            b'{"id":{"a":[]},"method":"ping"}',
-            b'{"id":1,"method":"order.place","params":{"qty":' + b"1" * 5_000 + b"}}",
-            b'{"id":1,"method":"order.batch","params":{"legs":[' + b"{}," * 5_000 + b"{}]}}",
-            b'{"id":1,"method":"order.batch","params":{"legs":[{"op":"x"}]}}',
-            b"",
-            b" " * 60_000,
-            b"null",
-            b"\xef\xbb\xbf{}",
-            b'{"id":1,"method":"ping"} trailing',
-            b'{"id":1,"method":"ping","traceparent":"00-' + b"f" * 32 + b"-" + b"f" * 16 + b'-ff"}',
-            b"A" * rng.choice((4_000, 5_000, 65_536, 70_000, 300_000)),
-        )
-    )
-    return _quick_frame(0x1, payload)
-
-
-def _packed_bomb(rng: random.Random) -> bytes:
-    payload = rng.choice(
-        (
-            b"\x91" * rng.choice((10, 1_000, 60_000)),
-            b"\x81\xa1a" * 10_000,
-            b"\xdd\xff\xff\xff\xff",
-            b"\xdf\xff\xff\xff\xff",
-            b"\xc6\xff\xff\xff\xff" + b"x" * 100,
-            b"\xdb\x7f\xff\xff\xff",
-            b"\xc1",
-            b"\xd4\xff\x00\x00\x00\x00",
-            b"\xc7\x0c\xff" + b"\xff" * 12,
-            b"\x82\xa2id\xcf" + b"\xff" * 8 + b"\xa6method\xa4ping",
-            b"\x82\xa2id\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00\xa6method\xa4ping",
-            b"\x82\xa2id\xa1\xff\xa6method\xa4ping",
-            msgspec.msgpack.encode({"id": 1, "method": "order.place", "params": [None] * 5_000}),
-            rng.randbytes(rng.randrange(1, 500)),
-        )
-    )
-    return _quick_frame(0x2, payload)
 
 
 def _mutated(request: dict[str, Any], rng: random.Random, codec: str) -> bytes:

@@ -128,6 +128,17 @@ def test_the_script_and_its_twin_are_equal_step_by_step(script, steps):
         known = [(state.as_of_us, state.expires_us) for state in ours.states]
 
 
+def test_the_number_of_a_lease_outlives_it_by_a_minute_and_no_more(script):
+    key, twin, slow = "gw:{A}:account::minute", Ledgers(), Terms(1, 1, 86_400_000_000, 5)
+    ask = Ask(0, "n1", 7, 0, 0, 0, 0, 1, 1, TTL_US)
+    for elapsed_us, is_known in ((0, True), (TTL_US, True), (60_000_000 + TTL_US, True), (60_000_001 + TTL_US, False)):
+        batch = Batch([slow], [] if elapsed_us else [ask], [])
+        script.run([key], batch, START_US + elapsed_us)
+        twin.run([key], batch, START_US + elapsed_us)
+        assert ("n:n1" in script.stored(key)) is is_known
+        assert script.stored(key) == fields_of(twin.by_key[key])
+
+
 # -- exhaustively, for small buckets -----------------------------------------------------------------------------------
 
 

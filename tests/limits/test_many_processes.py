@@ -4,6 +4,7 @@ The window bound is exact and is asserted always. How much of the rate is used d
 is asserted where two cores suffice and printed where they do not.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ _CLOCKS_DIFFER = 1.001  # the server refills by the wall clock, which may be sle
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
-    with redis_server("--appendonly", "yes", "--appendfsync", "always") as own:
+    with redis_server() as own:
         yield own
 
 
@@ -45,18 +46,26 @@ def run(
     midway: Callable[[list[subprocess.Popen[str]]], None] | None = None,
 ) -> Events:
     """Let `nodes` processes trade, and return every admission as (asked, admitted), sorted."""
-    begin_ns = time.monotonic_ns() + int((0.6 + 0.25 * nodes) * _NS)
-    end_ns = begin_ns + int(seconds * _NS)
     processes = [
         subprocess.Popen(
-            [sys.executable, str(WORKER), server.url, f"n{number}", str(nodes), plan(rate, burst), "orders", pattern]
-            + [str(begin_ns), str(end_ns)],
+            [sys.executable, str(WORKER), server.url, f"n{number}", str(nodes), plan(rate, burst), "orders", pattern],
             cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         for number in range(nodes)
     ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    begin_ns = time.monotonic_ns() + _NS // 20
+    end_ns = begin_ns + int(seconds * _NS)
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(f"{begin_ns} {end_ns}\n")
+        process.stdin.flush()
     if midway is not None:
         wait_s = (begin_ns + (end_ns - begin_ns) // 2 - time.monotonic_ns()) / _NS
         timer = threading.Timer(wait_s, midway, [processes])

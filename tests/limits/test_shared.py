@@ -221,7 +221,20 @@ def test_a_decision_that_nobody_comes_for_is_refunded():
     assert node.limiter.take(path, "orders", MILLI, world.now_ns).pending
     node.settle()
     world.run(0.3)
-    assert node.taken(path) == 3
+    assert node.taken(opened(world, session="MM2")) == 3
+
+
+def test_what_the_store_took_is_paid_back_when_the_sessions_own_limit_refuses_meanwhile():
+    text = TINY + 'orders_per_instrument = { rate = "1/s", burst = 1 }\n[override."ACME/MM1"]\norders = { burst = 1 }'
+    world = World(text)
+    node, path = world.nodes[0], opened(world)
+    for instrument in (1, 2):
+        assert node.limiter.take(path, "orders", MILLI, world.now_ns, instrument).pending
+    node.settle()
+    assert node.limiter.take(path, "orders", MILLI, world.now_ns, 1) is ALLOWED
+    assert node.limiter.take(path, "orders", MILLI, world.now_ns, 2).scope == "session"
+    node.settle()
+    assert node.taken(opened(world, session="MM2")) == 2
 
 
 def test_what_can_never_fit_is_refused_at_once_and_asks_nobody():

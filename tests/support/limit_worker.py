@@ -1,7 +1,7 @@
 """One node of a many-process run: trades against a store in a pattern and prints when each decision was made.
 
-`python limit_worker.py URL NODE NODES PLAN BUCKET PATTERN BEGIN_NS END_NS`; times are CLOCK_MONOTONIC, which all processes
-of a machine share. Prints pairs "asked_ns admitted_ns", one a line, as soon as it ends.
+`python limit_worker.py URL NODE NODES PLAN BUCKET PATTERN` prints "ready", reads "BEGIN_NS END_NS", and at the end prints
+pairs "asked_ns admitted_ns", one a line. Times are CLOCK_MONOTONIC, which all processes of a machine share.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ PATTERNS: dict[str, Callable[[int], bool]] = {
 
 
 async def trade(arguments: list[str]) -> list[tuple[int, int]]:
-    url, node, nodes, plan, bucket, pattern, begin, end = arguments
+    url, node, nodes, plan, bucket, pattern = arguments
     store = RedisStore(url)
     await store.open()
     policy = parse(plan, built_in()).policy
@@ -48,7 +48,9 @@ async def trade(arguments: list[str]) -> list[tuple[int, int]]:
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
     limiter = SharedLimiter(policy, store, node, int(nodes), time.monotonic_ns, loop.call_soon)
     limiter.on_ready(ready.set)
-    begin_ns, end_ns, is_on = int(begin), int(end), PATTERNS[pattern]
+    print("ready", flush=True)
+    begin_ns, end_ns = map(int, sys.stdin.readline().split())
+    is_on = PATTERNS[pattern]
     await asyncio.sleep(max(begin_ns - time.monotonic_ns(), 0) / 1e9)
     path, admitted = limiter.open("ACME", node), []
     last_tick_ns = 0

@@ -1,0 +1,232 @@
+"""Where one WebSocket connection stands in its account's stream, and how what it reads is written without a stall.
+
+A connection is told of every event of its account, subscribed or not. Each is written at once, or waits in the stream
+for its turn: behind a replay, a snapshot or a long list. It is never both, so no number is written twice or out of
+order, and a long replay costs no memory: it is read from the stream as the socket drains. Pure.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Literal
+
+import msgspec
+
+from gateway.sessions import Account, Sessions
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.instruments import Instruments
+from protocols.messages import AnyEvent, EngineState, OrderList
+from protocols.ws import report
+from protocols.ws.codec import Codec
+
+_EVENTS = 64  # of a replay per slice
+_SNAPSHOT_ROWS = 100  # orders per piece
+_LIST_ROWS = 200  # per slice: about a millisecond, so that a long list delays nobody
+_MIN_ROW_BYTES = 100  # no order is told in less
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """What to write next: events for the first time or again, or orders of a snapshot; `is_last` ends a task.
+
+    begin, end: numbers of the first and last event of the whole replay; a snapshot is valid at `end`.
+    """
+
+    kind: Literal["live", "replay", "snapshot"]
+    rows: Sequence[AnyEvent]
+    is_last: bool = False
+    begin: int = 0
+    end: int = 0
+
+
+class _Task(Enum):
+    """What goes before live events."""
+
+    NONE = "none"
+    REPLAY = "replay"
+    AWAIT = "await"  # a snapshot is asked for
+    SNAPSHOT = "snapshot"  # and being written
+    LIST = "list"
+
+
+class StreamCursor:
+    """What this connection has been written, and what comes next.
+
+    One task at a time goes before live events: `replay`, `await_snapshot` then `give_snapshot`, or `hold` to `release`.
+    Subscribing and unsubscribing change what is written live and never touch a task.
+    """
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._heard = account.latest_seq  # the latest event that this connection was told of
+        self._is_subscribed = False
+        self._next = 0  # first number that waits to be written; 0 = none does, so the next event is written at once
+        self._task = _Task.NONE
+        self._begin = self._at = self._end = 0  # of the replay
+        self._snapshot: OrderList | None = None  # what is still to be written of it starts at row `_at`
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing is under way: all that was to be written is."""
+        return self._task is _Task.NONE and not self._next
+
+    @property
+    def awaits_snapshot(self) -> bool:
+        """Whether a snapshot is asked for and not here yet."""
+        return self._task is _Task.AWAIT
+
+    @property
+    def has_slice(self) -> bool:
+        """Whether `take` has something."""
+        if self._task is _Task.NONE:
+            return 0 < self._next <= self._account.latest_seq
+        return self._task in (_Task.REPLAY, _Task.SNAPSHOT)
+
+    def hear(self, seq: int) -> bool:
+        """The account's next event: True when it is to be written now, else it waits or is not wanted."""
+        self._heard = seq
+        return self._is_subscribed and not self._next
+
+    # -- what the client asks ------------------------------------------------------------------------------------
+
+    def subscribe(self) -> None:
+        """Write live events, from the next one on; without effect when they are written already."""
+        if not self._is_subscribed:
+            self._is_subscribed = True
+            if self._task is not _Task.NONE:
+                self._next = self._heard + 1
+
+    def unsubscribe(self) -> None:
+        """Write no more live events. What is under way goes on."""
+        self._is_subscribed = False
+        self._next = 0
+
+    def replay(self, begin: int, end: int) -> None:
+        """Write begin..end again, all of which the stream has; only when settled."""
+        self._start(_Task.REPLAY)
+        self._begin, self._at, self._end = begin, begin, end
+
+    def await_snapshot(self) -> None:
+        """Write nothing until `give_snapshot`; only when settled."""
+        self._start(_Task.AWAIT)
+
+    def give_snapshot(self, snapshot: OrderList) -> None:
+        """The open orders as of the snapshot's number: write them in pieces, then what came after."""
+        self._task, self._snapshot, self._at = _Task.SNAPSHOT, snapshot, 0
+        if self._is_subscribed:
+            self._next = snapshot.seq + 1
+
+    def hold(self) -> bool:
+        """Keep live events back until `release`; False when something is under way, which goes on."""
+        if not self.is_settled:
+            return False
+        self._start(_Task.LIST)
+        return True
+
+    def release(self) -> None:
+        """Live events go on."""
+        if self._task is _Task.LIST:
+            self._end_task()
+
+    # -- what is written -----------------------------------------------------------------------------------------
+
+    def take(self) -> Slice | None:
+        """The next slice; None when the stream does not keep it any more: the reader was too slow."""
+        if self._task is _Task.SNAPSHOT:
+            return self._take_rows()
+        is_replay = self._task is _Task.REPLAY
+        first, last = (self._at, self._end) if is_replay else (self._next, self._account.latest_seq)
+        if first < self._account.oldest_seq:
+            return None
+        upto = min(first + _EVENTS - 1, last)
+        events, is_last = self._account.replay(first, upto), upto == last
+        if not is_replay:
+            self._next = upto + 1
+            self._catch_up()
+            return Slice("live", events, is_last)
+        self._at = upto + 1
+        if is_last:
+            self._end_task()
+        return Slice("replay", events, is_last, self._begin, self._end)
+
+    def _take_rows(self) -> Slice:
+        assert self._snapshot is not None
+        orders, seq, start = self._snapshot.orders, self._snapshot.seq, self._at
+        self._at += _SNAPSHOT_ROWS
+        is_last = self._at >= len(orders)
+        if is_last:
+            self._snapshot = None
+            self._end_task()
+        return Slice("snapshot", orders[start : start + _SNAPSHOT_ROWS], is_last, end=seq)
+
+    def _start(self, task: _Task) -> None:
+        self._task = task
+        if self._is_subscribed and not self._next:
+            self._next = self._heard + 1
+
+    def _end_task(self) -> None:
+        self._task = _Task.NONE
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Live again when nothing waits. Not while the road tells events: it keeps several before it tells the first."""
+        if self._next > self._account.latest_seq:
+            self._next = 0
+
+
+class EventBytes:
+    """Encodes each event once per encoding, however many connections hear it: the road tells them one after another."""
+
+    def __init__(self, instruments: Instruments, sessions: Sessions) -> None:
+        self._instruments = instruments
+        self._sessions = sessions
+        self._latest: dict[Codec, tuple[AnyEvent, bytes]] = {}
+
+    def live(self, event: AnyEvent, codec: Codec) -> bytes:
+        """The event as every connection of this encoding reads it."""
+        latest = self._latest.get(codec)
+        if latest is not None and latest[0] is event:
+            return latest[1]
+        made = self.encode(event, codec, is_replay=False)
+        self._latest[codec] = event, made
+        return made
+
+    def encode(self, event: AnyEvent, codec: Codec, is_replay: bool) -> bytes:
+        """The event, with the name of the session that owns the order."""
+        owner = self._sessions.by_id.get(event.session) if not isinstance(event, EngineState) else None
+        name = owner.name if owner is not None else ""
+        return codec.encode(report.event_wire(event, self._instruments, name, is_replay))
+
+
+class _Orders(msgspec.Struct, frozen=True):
+    """`results.OrderListResult` with rows that are encoded already."""
+
+    seq: int
+    orders: list[msgspec.Raw]
+
+
+class Listing:
+    """The one answer to an `order.list` with many orders, made slice by slice; bounded in bytes."""
+
+    def __init__(self, event: OrderList, max_bytes: int) -> None:
+        self._event = event
+        self._left_bytes = max_bytes
+        self._rows: list[msgspec.Raw] = []
+        self._is_too_long = len(event.orders) * _MIN_ROW_BYTES > max_bytes
+
+    @staticmethod
+    def is_long(event: OrderList) -> bool:
+        """Whether it is more than one slice."""
+        return len(event.orders) > _LIST_ROWS
+
+    def advance(self, codec: Codec, instruments: Instruments) -> object:
+        """Encode the next slice: None when there is more to do, else the whole result, or the Refusal if too long."""
+        at = len(self._rows)
+        for order in () if self._is_too_long else self._event.orders[at : at + _LIST_ROWS]:
+            row = codec.encode(report.order_row(order, instruments.by_id[order.instrument]))
+            self._left_bytes -= len(row)
+            self._rows.append(msgspec.Raw(row))
+        if self._is_too_long or self._left_bytes < 0:
+            text = f"{len(self._event.orders)} open orders are too many for one answer: ask by symbol, or log on again "
+            text += "with `resume` of another epoch for a snapshot in pieces"
+            return Refusal(errors.TOO_MANY_OPEN_ORDERS, text)
+        return _Orders(self._event.seq, self._rows) if len(self._rows) == len(self._event.orders) else None

@@ -1,67 +1,79 @@
 """The pure half of the FIX door: one session's machine, its translator, and its business with the road.
 
 It lives as long as the session, across connections: reports that arise while the client is away are numbered and kept,
-and served on its ResendRequest. The connection (`link`) comes and goes.
+and served on its ResendRequest. The connection (`link`) comes and goes. What a Logon(A) asks for is in force from the
+moment it is accepted, not before: a refused one changes nothing.
 """
 
-from typing import Any, Protocol
+from contextlib import suppress
+from itertools import count
+from typing import Literal
+
+import msgspec
 
 from gateway import config
-from gateway.guards import Guards
-from gateway.metrics import Metrics
-from gateway.pipeline import Road
+from gateway.house import Farewell, Flood, House, Link
 from gateway.request import Request
 from gateway.sessions import Session
-from gateway.tracing import Tracing
-from limits.limiter import BucketView, Limiter
+from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.fix import events, tags
 from protocols.fix.decoder import Fault
-from protocols.fix.session import FixSession
+from protocols.fix.dialect import safe_text
+from protocols.fix.session import FixSession, LogonRefusal
 from protocols.fix.session_logon import whole_number
+from protocols.fix.tags import MsgType, SessionStatus
 from protocols.fix.translate import LimitLine, Translator
-from protocols.messages import AnyEvent, CancelRejected, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList
+from protocols.messages import AnyEvent, EngineState, NewOrder, OrderEvent, OrderList
+
+__all__ = ["FixSpeaker", "House", "Link"]
 
 RESENT_MAX_AGE_NS = 60_000_000_000  # a PossDup D or G without a window that is older than this is not acted on
+LOGON_WINDOW_MS = 5_000  # 25000 on Logon: at most, and by default
+COD_GRACE_MAX_MS = 60_000  # 20107 on Logon: at most
+_FREE_LIMIT_QUERY_NS = 1_000_000_000  # one so often costs nothing
+_USUAL_BURST = 400  # of `msgs`, where a cool-down refuses what no limit of its own does
+_ABUSE = "far too many messages: disconnecting"
 _COD = {"N": "off", "S": "session", "Y": "account"}
 _COD_TEXT = {word: char for char, word in _COD.items()}
 
 
-class Link(Protocol):
-    """The connection, as a speaker needs it. `peer` is whom it carries bytes for."""
+class Options(msgspec.Struct, frozen=True):
+    """What a Logon(A) may choose, as it is in force: its own words, else the session's configuration."""
 
-    peer: Any
-
-    def wake(self) -> None: ...
-    def close(self) -> None: ...
-    def failed(self, now_ns: int) -> None:
-        """Our own bug: a Logout without details, and the link is closed."""
-        self.machine.terminate(now_ns, "internal error")
-        if self.link is not None:
-            self.link.close()
-
-    def pause_reading(self, now_ns: int) -> None: ...
-    def resume_reading(self, now_ns: int) -> None: ...
+    cancel_on_disconnect: str
+    cod_grace_ms: int
+    response_mode: int  # 1 everything of the account, 2 answers to this session and events of its own orders
+    recv_window_ms: int  # validity of the Logon itself
 
 
-class House(Protocol):
-    """The parts that every speaker shares; now_ns is the clock for output asked for between ticks."""
+def logon_options(settings: config.FixSession, logon: dict[int, str]) -> Options:
+    """What this Logon(A) puts in force."""
+    grace_ms = whole_number(logon.get(tags.COD_GRACE_MS))
+    mode = logon.get(tags.RESPONSE_MODE, "")
+    if settings.kind == "drop_copy":
+        mode = "1"
+    cod = logon.get(tags.CANCEL_ORDERS_ON_DISCONNECT, "")
+    return Options(
+        cancel_on_disconnect=_COD[cod if cod in _COD else settings.cancel_on_disconnect],
+        cod_grace_ms=settings.cod_grace_ms if grace_ms is None else min(grace_ms, COD_GRACE_MAX_MS),
+        response_mode=int(mode) if mode in ("1", "2") else settings.response_mode,
+        recv_window_ms=logon_window_ms(logon),
+    )
 
-    road: Road
-    guards: Guards
-    metrics: Metrics
-    tracing: Tracing
 
-    @property
-    def limiter(self) -> Limiter: ...
-
-    def now_ns(self) -> int: ...
-    def log(self, name: str, **fields: Any) -> None: ...
+def logon_window_ms(logon: dict[int, str]) -> int:
+    """RecvWindow(25000) of a Logon(A): how old its signature may be. Decimals are cut off."""
+    asked_ms = whole_number(logon.get(tags.RECV_WINDOW, "").partition(".")[0])
+    return LOGON_WINDOW_MS if asked_ms is None else min(asked_ms, LOGON_WINDOW_MS)
 
 
 class FixSpeaker:
-    """Speaks FIX for one session, to the client on one side and the road on the other."""
+    """Speaks FIX for one session, to the client on one side and the road on the other.
+
+    notify_limits: how a change of limits is told: in News(B), or in the standard's own UserNotification(CB).
+    """
 
     def __init__(
         self,
@@ -74,12 +86,17 @@ class FixSpeaker:
         self.session = session
         self.machine = machine
         self.link: Link | None = None
+        self.notify_limits: Literal["news", "standard"] = "news"
         self._translator = translator
         self._settings = settings
         self._house = house
-        self._response_mode: int = 1 if settings.kind == "drop_copy" else settings.response_mode
-        self._recv_window_ms = settings.recv_window_ms
+        self._asked = self._options = logon_options(settings, {})
         self._is_end_counted = True  # why the link ended, in the metric; there is none yet
+        self._flood = Flood()
+        self._limits_told_ns = 0
+        # ExecID(17) of what the core has no number for: none comes twice, whatever is reset and however often we start.
+        self._exec_stamp = f"{session.id}-{house.now_ns() // 1_000_000:x}"
+        self._exec_numbers = count(1)
         session.may_trade = settings.kind == "order_entry"
 
     # -- the connection's side (gateway.connection.Peer) ---------------------------------------------------------
@@ -105,22 +122,23 @@ class FixSpeaker:
 
     def attach(self, link: Link, logon: dict[int, str], now_ns: int) -> None:
         """A new connection that has proved who it is; its Logon(A) is fed next. A living link is superseded."""
-        self._choose_options(logon)
         if self.link is not None:
-            self.machine.terminate(now_ns, "superseded")
-            self._end_link()
+            self._end_link(now_ns, "superseded", "superseded")
         self.link, self._is_end_counted = link, False
+        self._asked = logon_options(self._settings, logon)
+        self.machine.logon_body = self._logon_body(logon)
+        self.machine.logon_refusal = self._logon_refusal(logon)
         self.machine.connected(now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> None:
         """Bytes of the client."""
         for event in self.machine.receive(data, now_ns):
-            self._on_event(event, len(data), now_ns)
+            self._on_event(event, now_ns)
 
     def tick(self, now_ns: int) -> None:
         """Heartbeats and time-outs."""
         for event in self.machine.tick(now_ns):
-            self._on_event(event, 0, now_ns)
+            self._on_event(event, now_ns)
 
     def lost(self, now_ns: int) -> None:
         """The connection is gone. A superseded one says nothing here: it no longer belongs to us."""
@@ -135,8 +153,17 @@ class FixSpeaker:
     def too_slow(self, now_ns: int) -> None:
         """The reader is too far behind: its reports stay resendable."""
         self._count_end("too_slow")
-        self.machine.terminate(now_ns, "too slow to read")
+        self.machine.terminate(now_ns, "too slow to read", SessionStatus.LOGOUT_COMPLETE)
         self._house.log("session.too_slow", session=self.session.name)
+
+    def failed(self, now_ns: int) -> None:
+        """Our own bug: a Logout without details, and the end of the link, which starts cancel-on-disconnect."""
+        if self.link is None:
+            return
+        self._count_end("internal_error")
+        with suppress(Exception):  # the machine may be what is broken; then the link ends without a word
+            self.machine.terminate(now_ns, "internal error", SessionStatus.LOGOUT_COMPLETE)
+        self.link.close()
 
     def paused(self, now_ns: int) -> None:
         """We stopped reading: silence is not the peer's fault."""
@@ -148,7 +175,7 @@ class FixSpeaker:
 
     # -- what the machine tells ----------------------------------------------------------------------------------
 
-    def _on_event(self, event: events.Event, size_bytes: int, now_ns: int) -> None:
+    def _on_event(self, event: events.Event, now_ns: int) -> None:
         if isinstance(event, events.AppMessage):
             self._on_message(event, now_ns)
         elif isinstance(event, events.LoggedOn):
@@ -162,46 +189,117 @@ class FixSpeaker:
                 self.link.close()
         elif isinstance(event, events.Garbled):
             self._house.metrics.fix_garbled += 1
+            self._charge_faulty(now_ns)
         elif isinstance(event, events.Rejected):
             self._house.metrics.fix_rejects += 1
+            self._charge_faulty(now_ns)
         elif isinstance(event, events.SequenceGap | events.SequenceReset | events.PeerReject | events.Warned):
             self._house.log("session.notice", session=self.session.name, notice=repr(event))
 
     def _on_message(self, message: events.AppMessage, now_ns: int) -> None:
         house, session, kind = self._house, self.session, message.msg_type
         house.metrics.fix.messages_in += 1
-        if not self._translator.serves(kind):
-            if kind == tags.MsgType.LIMIT_QUERY:
-                unserved = Fault("business", tags.BusinessRejectReason.UNSUPPORTED_MESSAGE_TYPE, 0, "not served here")
-                self.machine.reject(message.seq_num, kind, unserved, now_ns)
-            return  # News(B) and the like: read, and nothing to do
-        if kind == tags.MsgType.LIMIT_QUERY:
-            self._tell_limits(message, now_ns)
+        if kind == MsgType.LIMIT_QUERY or not self._translator.serves(kind):
+            self._on_aside(message, now_ns)
             return
+        if tags.ACCOUNT in message.fields or kind == MsgType.ORDER_MASS_CANCEL_REQUEST:
+            barred = self._bar(message)
+            if barred is not None:
+                house.road.decline(session, kind, message, barred, now_ns)
+                return
         trace = None
         if kind == "D" and house.tracing.sample():
             trace = house.tracing.begin(now_ns, "fix", session.name)
-        command = self._translator.command(message, session.sender, now_ns, self._recv_window_ms)
+        command = self._translator.command(message, session.sender, now_ns, self._settings.recv_window_ms)
         if isinstance(command, Refusal):
             house.road.decline(session, kind, message, command, now_ns)
         elif isinstance(command, Fault):
             self.machine.reject(message.seq_num, kind, command, now_ns)
+            self._charge_faulty(now_ns)
         elif message.poss_dup and kind in ("D", "G") and self._is_stale(message, now_ns):
             stale = Refusal(errors.EXPIRED_ON_ARRIVAL, "resent, and too old to act on")
             house.road.decline(session, kind, message, stale, now_ns)
         else:
             house.road.submit(session, command, kind, message, message.size_bytes, now_ns, trace)
 
+    def _bar(self, message: events.AppMessage) -> Refusal | None:
+        """What is not permitted and its command would no longer show."""
+        fields, session = message.fields, self.session
+        if fields.get(tags.ACCOUNT, session.client.account) != session.client.account:
+            # Cancels too: whoever means another account's orders must not touch those of the same name in this one.
+            return Refusal(errors.NOT_PERMITTED, "Account(1) is not the account of this session", field="Account(1)")
+        is_everywhere = fields.get(tags.MASS_CANCEL_REQUEST_TYPE) == "7" and fields.get(tags.CANCEL_SCOPE) != "S"
+        if is_everywhere and session.instruments:
+            text = "this session may not trade every symbol: name one, or CancelScope(20112)=S"
+            return Refusal(errors.NOT_PERMITTED, text, field="Symbol(55)")
+        return None
+
     def _is_stale(self, message: events.AppMessage, now_ns: int) -> bool:
         """Whether a resent order without a window of its own is too old to act on."""
-        has_window = tags.RECV_WINDOW in message.fields or self._recv_window_ms
+        has_window = tags.RECV_WINDOW in message.fields or self._settings.recv_window_ms
         return not has_window and now_ns - message.sending_time_ns > RESENT_MAX_AGE_NS
 
+    def _on_aside(self, message: events.AppMessage, now_ns: int) -> None:
+        """A message that the road has no part in: LimitQuery(XLQ), and what is read and needs no answer."""
+        kind = message.msg_type
+        if kind == MsgType.LIMIT_QUERY and self._translator.serves(kind):
+            self._tell_limits(message, now_ns)
+        elif kind == MsgType.LIMIT_QUERY:
+            unserved = Fault("business", tags.BusinessRejectReason.UNSUPPORTED_MESSAGE_TYPE, 0, "not served here")
+            self.machine.reject(message.seq_num, kind, unserved, now_ns)
+            self._charge_faulty(now_ns)
+        elif kind == MsgType.BUSINESS_MESSAGE_REJECT:
+            self._charge_faulty(now_ns)  # one of ours in answer would be answered with one of theirs, for ever
+        else:
+            refusal = self._house.road.charge_message(self.session, now_ns)
+            if refusal is not None:
+                self.refuse(message, refusal, now_ns)
+
+    def _tell_limits(self, message: events.AppMessage, now_ns: int) -> None:
+        """LimitResponse(XLR): free once a second, charged as a message beyond that."""
+        if now_ns - self._limits_told_ns < _FREE_LIMIT_QUERY_NS:
+            refusal = self._house.road.charge_message(self.session, now_ns)
+            if refusal is not None:
+                self.refuse(message, refusal, now_ns)
+                return
+        else:
+            self._limits_told_ns = now_ns
+        lines = [_limit_line(view) for view in self._house.road.show_limits(self.session, now_ns)]
+        self._send(*self._translator.limits(message.fields[tags.REQ_ID], lines), now_ns)
+
+    # -- too much of it ------------------------------------------------------------------------------------------
+
+    def _charge_faulty(self, now_ns: int) -> None:
+        """Charge a message that the road never sees and that has had its answer, if any."""
+        if self._house.road.charge_message(self.session, now_ns) is not None and self._is_abuse(now_ns):
+            self._end_for_abuse(now_ns)
+
+    def _is_abuse(self, now_ns: int) -> bool:
+        return self._flood.is_abuse(lambda: self._message_burst(now_ns), now_ns)
+
+    def _message_burst(self, now_ns: int) -> int:
+        views = self._house.limiter.view(self.session.path, now_ns, ("msgs",))
+        return min((view.capacity for view in views if view.mode == "enforce"), default=_USUAL_BURST)
+
+    def _end_for_abuse(self, now_ns: int) -> None:
+        """Logout and the end of the link, which starts cancel-on-disconnect."""
+        if self.link is None or not self.machine.is_logged_on:
+            return
+        self._count_end("limit_abuse")
+        self._house.log("session.disconnect", session=self.session.name, reason="limit_abuse", text=_ABUSE)
+        self.machine.terminate(now_ns, _ABUSE, SessionStatus.LOGOUT_COMPLETE, errors.LIMIT_ABUSE)
+        self.link.close()
+
+    # -- logon and logout ----------------------------------------------------------------------------------------
+
     def _on_logged_on(self, event: events.LoggedOn, now_ns: int) -> None:
-        self.session.connected = True
-        self._house.guards.connected(self.session)
-        self._house.road.show_limits(self.session, now_ns)
-        self._house.log("session.logged_on", session=self.session.name, door="fix", reset=event.reset)
+        session, options = self.session, self._asked
+        self._options = options
+        session.cancel_on_disconnect, session.cod_grace_ms = options.cancel_on_disconnect, options.cod_grace_ms
+        session.connected = True
+        self._house.guards.connected(session)
+        self._house.road.show_limits(session, now_ns)
+        self._house.log("session.logged_on", session=session.name, door="fix", reset=event.reset)
 
     def _on_logged_out(self, event: events.LoggedOut, now_ns: int) -> None:
         self.session.connected = False
@@ -212,27 +310,40 @@ class FixSpeaker:
         if self.link is not None:
             self.link.close()
 
-    def _choose_options(self, logon: dict[int, str]) -> None:
-        """Read the Logon's options and put the values in force into our answer."""
-        session, settings = self.session, self._settings
-        session.cancel_on_disconnect = _COD.get(
-            logon.get(tags.CANCEL_ORDERS_ON_DISCONNECT, ""), _COD[settings.cancel_on_disconnect]
-        )
-        asked_ms = whole_number(logon.get(tags.COD_GRACE_MS))
-        session.cod_grace_ms = settings.cod_grace_ms if asked_ms is None else min(asked_ms, 60_000)
-        if settings.kind == "order_entry" and logon.get(tags.RESPONSE_MODE, "") in ("1", "2"):
-            self._response_mode = int(logon[tags.RESPONSE_MODE])
+    def _logon_refusal(self, logon: dict[int, str]) -> LogonRefusal | None:
+        """Why a Logon that has proved who it is may not begin the session, None when it may."""
+        if self._house.road.draining:
+            return LogonRefusal(
+                "draining",
+                "the gateway is draining, try again later",
+                session_status=SessionStatus.LOGON_NOT_ALLOWED_NOW,
+                code=errors.DRAINING,
+            )
+        is_unaware = self._settings.kind == "drop_copy" and logon.get(tags.DROP_COPY_FLAG) != "Y"
+        if is_unaware and not self.machine.settings.plain:
+            text = "DropCopyFlag(9406)=Y is required: this session only listens"
+            return LogonRefusal("bad_logon", text, code=errors.MISSING_FIELD)
+        return None
+
+    def _logon_body(self, logon: dict[int, str]) -> str:
+        """Our answer's own fields: the values in force once the Logon is accepted, and under which limits."""
         if self.machine.settings.plain:
-            self.machine.logon_body = ""
-            return
-        latest = ""
+            return ""
+        settings, options, road = self._settings, self._asked, self._house.road
+        latest = window = flag = ""
         if logon.get(tags.RESET_SEQ_NUM_FLAG) == "Y" or settings.reset_on_logon:
             # Reports it had not read are gone with its numbers: this tells how far the account's stream is.
-            latest = f"20105={self._house.road.latest_seq(session)}\x01"
-        self.machine.logon_body = (
-            f"{latest}20106={self._house.road.epoch}\x01"
-            f"8013={_COD_TEXT[session.cancel_on_disconnect]}\x0120107={session.cod_grace_ms}\x01"
-            f"25036={self._response_mode}\x01"
+            latest = f"20105={road.latest_seq(self.session)}\x01"
+        if settings.auth == "key":
+            window = f"25000={options.recv_window_ms}\x01"
+        if settings.kind == "drop_copy" or tags.DROP_COPY_FLAG in logon:
+            flag = f"9406={'Y' if settings.kind == 'drop_copy' else 'N'}\x01"
+        plan = road.policy.plan_of(self.session.client.account).name
+        return (
+            f"{latest}20106={road.epoch}\x01"
+            f"8013={_COD_TEXT[options.cancel_on_disconnect]}\x0120107={options.cod_grace_ms}\x01"
+            f"25036={options.response_mode}\x01{window}{flag}"
+            f"58=limits: {safe_text(plan)}, version {road.policy.version}\x01"
         )
 
     def _count_end(self, reason: str) -> None:
@@ -241,30 +352,43 @@ class FixSpeaker:
             self._is_end_counted = True
             self._house.metrics.count_disconnect("fix", reason)
 
-    def _end_link(self) -> None:
+    def _end_link(self, now_ns: int, text: str, reason: str) -> None:
         """Let the old connection write its Logout and go, without its end being taken for ours."""
         link, self.link = self.link, None
         assert link is not None
-        link.peer = Farewell(self.machine.take_output(1 << 20))
+        self.machine.terminate(now_ns, text, SessionStatus.LOGOUT_COMPLETE)
+        link.peer = Farewell(self.machine.take_output(1 << 20, now_ns))
         link.close()
-        self.machine.disconnected(0)
-        self._count_end("superseded")
+        self.machine.disconnected(now_ns)
+        self._count_end(reason)
 
-    def _tell_limits(self, message: events.AppMessage, now_ns: int) -> None:
-        refusal = self._house.road.charge_message(self.session, now_ns)
-        if refusal is not None:
-            self.refuse(message, refusal, now_ns)
+    def log_out(self, now_ns: int, text: str) -> None:
+        """We end the session: a drain, an operator."""
+        if not self.machine.is_logged_on:
             return
-        lines = [_limit_line(view) for view in self._house.road.show_limits(self.session, now_ns)]
-        msg_type, body = self._translator.limits(message.fields[tags.REQ_ID], lines)
-        self._send(msg_type, body, now_ns)
+        status, code = SessionStatus.LOGOUT_COMPLETE, 0
+        if self._house.road.draining:
+            status, code = SessionStatus.LOGON_NOT_ALLOWED_NOW, errors.DRAINING
+        self.machine.logout(now_ns, text, status, code)
+        if self.link is not None:
+            self.link.wake()
+
+    def reset(self, now_ns: int) -> None:
+        """The scheduled moment: both numbers go back to 1. Who is logged on is logged out first, and comes back."""
+        if self.link is not None:
+            self._end_link(now_ns, "scheduled reset of sequence numbers", "scheduled_reset")
+        if self.session.connected:
+            self.session.connected = False
+            self._house.guards.disconnected(self.session, now_ns, keep_orders=True)
+        self.machine.store.reset()
+        self._house.log("session.notice", session=self.session.name, notice="sequence numbers reset by schedule")
 
     # -- the road's side (gateway.sessions.Speaker) --------------------------------------------------------------
 
     def handed_over(self, request: Request, now_ns: int) -> None:
         """Pending New, for sessions that ask for it."""
         if self._settings.pending_new and isinstance(request.command, NewOrder):
-            exec_id = f"P-{self.machine.store.next_out}"
+            exec_id = self._exec_id("P")
             told = self._translator.pending_new(request.source, now_ns, exec_id, request.command.t_recv)  # type: ignore[arg-type]
             self._send(*told, now_ns)
 
@@ -275,18 +399,25 @@ class FixSpeaker:
 
     def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
         """An event of the account: ours, or all of them in response mode 1."""
-        if request is None and event.session != self.session.id:  # type: ignore[union-attr]
-            if self._response_mode == 2 or not isinstance(event, OrderEvent):
-                return
-        elif request is None and isinstance(event, CancelRejected | MassCancelDone) and event.cmd_id == 0:
-            return
-        self._tell(event, request, now_ns)
+        if request is not None or self._concerns(event):
+            self._tell(event, request, now_ns)
+
+    def _concerns(self, event: AnyEvent) -> bool:
+        """Whether the session hears of an event that no request of its own caused."""
+        if self._options.response_mode == 1:
+            return True
+        is_ours = event.session == self.session.id  # type: ignore[union-attr]
+        return is_ours and (isinstance(event, OrderEvent) or event.cmd_id != 0)
 
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
-        """The gateway's own no, in the message's own words."""
+        """The gateway's own no, in the message's own words. Far too many of them end the session."""
         assert isinstance(source, events.AppMessage)
-        exec_id = f"{'P' if refusal.outcome == 'unknown' else 'R'}-{self.machine.store.next_out}"
+        if refusal.code == errors.MESSAGE_RATE_LIMITED and self._is_abuse(now_ns):
+            refusal = Refusal(errors.LIMIT_ABUSE, _ABUSE)
+        exec_id = self._exec_id("P" if refusal.outcome == "unknown" else "R")
         self._send(*self._translator.refusal(source, refusal, now_ns, exec_id), now_ns)
+        if refusal.code == errors.LIMIT_ABUSE:
+            self._end_for_abuse(now_ns)
 
     def notice(self, state: EngineState, now_ns: int) -> None:
         """News(B) about the market."""
@@ -294,9 +425,13 @@ class FixSpeaker:
             self._send(msg_type, body, now_ns)
 
     def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
-        """News(B): which limits are different now."""
-        lines = "; ".join(str(_limit_line(view)) for view in views)
-        self._send(*self._translator.news("limits changed", f"limits version {version}: {lines}"), now_ns)
+        """Which limits are different now, as `notify_limits` says."""
+        lines, text = [_limit_line(view) for view in views], f"limits version {version}"
+        if self.notify_limits == "standard":
+            told = self._translator.user_notification(lines, text)
+        else:
+            told = self._translator.news("limits changed", f"{text}: {'; '.join(map(str, lines))}")
+        self._send(*told, now_ns)
 
     def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
         """News(B), urgent: a planned end is near."""
@@ -312,27 +447,14 @@ class FixSpeaker:
         if self.link is not None:
             self.link.resume_reading(now_ns)
 
-    def log_out(self, now_ns: int, text: str) -> None:
-        """We end the session: a drain, an operator."""
-        if self.machine.is_logged_on:
-            self.machine.logout(now_ns, text)
-            if self.link is not None:
-                self.link.wake()
-
-    def reset(self, now_ns: int) -> None:
-        """The scheduled moment: both numbers go back to 1. Who is logged on is logged out first, and comes back."""
-        if self.link is not None:
-            self.machine.terminate(now_ns, "scheduled reset of sequence numbers")
-            self._end_link()
-            self.session.connected = False
-            self._house.guards.disconnected(self.session, now_ns, keep_orders=True)
-        self.machine.store.reset()
-        self._house.log("session.notice", session=self.session.name, notice="sequence numbers reset by schedule")
+    def _exec_id(self, kind: str) -> str:
+        return f"{kind}-{self._exec_stamp}-{next(self._exec_numbers)}"
 
     def _tell(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
         source = None if request is None else request.source
         t_recv = 0 if request is None else request.command.t_recv
-        for msg_type, body in self._translator.event(event, source, t_recv):  # type: ignore[arg-type]
+        every_number = self._options.response_mode == 1
+        for msg_type, body in self._translator.event(event, source, t_recv, every_number):  # type: ignore[arg-type]
             self._send(msg_type, body, now_ns)
 
     def _send(self, msg_type: str, body: str, now_ns: int) -> None:
@@ -340,48 +462,6 @@ class FixSpeaker:
         self._house.metrics.fix.messages_out += 1
         if self.link is not None:
             self.link.wake()
-
-
-class Farewell:
-    """The last bytes of a connection that lost its session to a newer one."""
-
-    next_deadline_ns = None
-
-    def __init__(self, output: bytes) -> None:
-        self._output = output
-
-    @property
-    def has_output(self) -> bool:
-        """Whether the bytes are still to be written."""
-        return bool(self._output)
-
-    @property
-    def pending_bytes(self) -> int:
-        """How many they are."""
-        return len(self._output)
-
-    def take_output(self, limit_bytes: int) -> bytes:
-        """All of it."""
-        output, self._output = self._output, b""
-        return output
-
-    def receive(self, data: bytes, now_ns: int) -> None:
-        """Nothing is heard any more."""
-
-    def tick(self, now_ns: int) -> None:
-        """Nothing is due."""
-
-    def lost(self, now_ns: int) -> None:
-        """The session lives on elsewhere."""
-
-    def too_slow(self, now_ns: int) -> None:
-        """It is closing anyway."""
-
-    def paused(self, now_ns: int) -> None:
-        """Nothing is read."""
-
-    def resumed(self, now_ns: int) -> None:
-        """Nothing is read."""
 
 
 def _limit_line(view: BucketView) -> LimitLine:

@@ -19,7 +19,6 @@ from protocols.messages import AnyEvent, EngineState, MassCancel, MassCancelDone
 
 HOUSE_SESSION = 0
 """Sessions of clients start at 1."""
-_YEAR_2026_MS = 1_767_225_600_000
 _NO_BUCKETS = object()  # a mass cancel is never charged
 
 
@@ -47,12 +46,12 @@ class Sweeps:
         self._road = road
         self._house = Session(HOUSE_SESSION, "operator", Client(0, "house"), Origin.OPERATOR, _NO_BUCKETS)
         self._house.speaker = _Ear()
-        # For a core that does not say: milliseconds are above what an earlier process used, but for a kill just now.
-        self.resume(now_ns // 1_000_000 - _YEAR_2026_MS)
+        # For a core that does not say: steps of 8 ms are above what an earlier process used, but for a kill just now.
+        self.resume(now_ns >> 23)
 
     def resume(self, highest: int) -> None:
-        """The core has seen command numbers of the house up to this one."""
-        self._house.sender.cancel_n = max(self._house.sender.cancel_n, highest)
+        """The core has seen command numbers of the house up to this one, on the lane of control."""
+        self._house.sender.control_n = max(self._house.sender.control_n, highest)
 
     def start(self, targets: Iterable[Target], now_ns: int) -> Sweep:
         """Cancel all open orders of the targets, also those that survive a disconnect. Answers come now or later."""
@@ -60,7 +59,7 @@ class Sweeps:
         sender = self._house.sender
         for target in targets:
             command = MassCancel(
-                sender.next_cancel_id(),
+                sender.next_control_id(),
                 target.account_id,
                 target.session_id or HOUSE_SESSION,
                 Origin.OPERATOR,

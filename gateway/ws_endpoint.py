@@ -11,21 +11,27 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import web, web_response
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway import config, tls
 from gateway.clients import Client, Clients, Denied
 from gateway.connection import Connection, Traffic
 from gateway.tick import Tick
-from gateway.ws_speaker import WsHouse, WsSpeaker
+from gateway.ws_greeting import HttpPhase, Lobby
+from gateway.ws_logon import Caller, WsHouse, turned_away
+from gateway.ws_speaker import WsSpeaker
+from gateway.ws_stream import EventBytes
+from protocols import errors
+from protocols.errors import Refusal
 from protocols.signing import ws_header_text
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _CODECS = {"gate.json.v1": "json", "gate.msgpack.v1": "msgpack"}
 _HEADER_LINES = 8_190
+_SERVER = "penstock"  # who runs what version of which library is nobody's business
 _READ_BYTES = 4_096  # what a connection may hold before it is ours; aiohttp's default is sixteen times it
 
 
@@ -66,7 +72,9 @@ class WsDoor:
         self._ws = ws
         self._clients = clients
         self._house = house
+        self._event_bytes = EventBytes(house.instruments, house.sessions)
         self._runner: web.AppRunner | None = None
+        self._lobby: Lobby | None = None
         self._server: asyncio.Server | None = None
         self._tick: Tick
         self._loop: asyncio.AbstractEventLoop
@@ -77,20 +85,24 @@ class WsDoor:
         """Listen; returns the port."""
         self._loop, self._tick = loop, tick
         app = web.Application(client_max_size=_READ_BYTES)
-        app.router.add_get(self._ws.path, self._upgrade)
+        app.router.add_get(self._ws.path, self._upgrade, allow_head=False)
+        app.router.add_route("*", "/{path:.*}", self._not_found)
+        web_response.SERVER_SOFTWARE = _SERVER  # type: ignore[attr-defined]  # its error pages know no other way
         self._runner = web.AppRunner(
             app,
             access_log=None,
-            logger=_HttpLog(lambda: self._house.metrics.count_disconnect("ws", "bad_http")),
-            keepalive_timeout=self._ws.header_timeout_s,
+            logger=_HttpLog(lambda: self._count_end("bad_http")),
             read_bufsize=_READ_BYTES,
             max_line_size=_HEADER_LINES,
             max_field_size=_HEADER_LINES,
         )
         await self._runner.setup()
         assert self._runner.server is not None
+        self._lobby = Lobby(
+            self._runner.server, self._ws.header_timeout_s, self._has_room, tick.now_ns, self._count_end
+        )
         self._server = await loop.create_server(
-            self._runner.server,
+            self._lobby,
             self._ws.host,
             self._ws.port,
             ssl=tls.server_context(self._ws.tls),
@@ -100,10 +112,27 @@ class WsDoor:
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
+    @property
+    def connections(self) -> int:
+        """Open connections, those that are still HTTP included: what `max_connections` bounds."""
+        return len(self.traffic.connections) + (len(self._lobby.waiting) if self._lobby is not None else 0)
+
+    def _has_room(self) -> bool:
+        return self.connections < self._ws.max_connections
+
+    def _count_end(self, reason: str) -> None:
+        self._house.metrics.count_disconnect("ws", reason)
+
     def stop_listening(self) -> None:
-        """Take no new connections."""
-        if self._server is not None:
-            self._server.close()
+        """Take no new connections, and send away who has not logged on."""
+        if self._server is None or self._lobby is None:
+            return
+        self._server.close()
+        self._lobby.clear("draining")
+        for connection in list(self.traffic.connections):
+            speaker = connection.peer
+            if isinstance(speaker, WsSpeaker) and speaker.session is None:
+                speaker.turn_away(self._tick.now_ns())
 
     async def stop(self) -> None:
         """Let go of what aiohttp still holds; our own connections are closed by the server."""
@@ -118,31 +147,56 @@ class WsDoor:
         if "X-API-Key" in request.headers:
             proof = self._prove(request)
             if isinstance(proof, Denied):
-                self._house.metrics.count_failed_logon("ws", proof.cause)
-                self._house.log("logon.refused", door="ws", cause=proof.cause, peer=request.remote)
-                return web.json_response({"code": 1002, "name": "logon_refused", "msg": "logon refused"}, status=401)
+                return self._refuse_logon(request, proof.cause, 401, Refusal(errors.LOGON_REFUSED, "logon refused"))
+            away = turned_away(self._house, proof, "", self._tick.now_ns())
+            if away is not None:
+                return self._refuse_logon(request, away.cause, 429, away.refusal)
             client = proof
         return await self._take_over(request, client)
+
+    async def _not_found(self, request: web.Request) -> web.StreamResponse:
+        return self._refuse(request, 404, "not_found", "nothing is here\n")
 
     def _refuse_upgrade(self, request: web.Request) -> web.Response | None:
         headers = request.headers
         connection = [word.strip().lower() for word in headers.get("Connection", "").split(",")]
         if headers.get("Upgrade", "").lower() != "websocket" or "upgrade" not in connection:
-            return web.Response(status=426, headers={"Upgrade": "websocket"}, text="this is a WebSocket endpoint\n")
+            text = "this is a WebSocket endpoint\n"
+            return self._refuse(request, 426, "no_upgrade", text, Upgrade="websocket")
         if headers.get("Sec-WebSocket-Version") != "13":
-            return web.Response(status=426, headers={"Sec-WebSocket-Version": "13"}, text="WebSocket version 13 only\n")
+            text = "WebSocket version 13 only\n"
+            return self._refuse(request, 426, "bad_version", text, **{"Sec-WebSocket-Version": "13"})
         try:
             key = base64.b64decode(headers.get("Sec-WebSocket-Key", ""), validate=True)
         except ValueError:  # no base64, or not even ASCII
             key = b""
         if len(key) != 16:
-            return web.Response(status=400, text="Sec-WebSocket-Key must be 16 bytes in base64\n")
+            return self._refuse(request, 400, "bad_key", "Sec-WebSocket-Key must be 16 bytes in base64\n")
         origin = headers.get("Origin")
         if origin is not None and origin not in self._ws.origins:
-            return web.Response(status=403, text="Origin not allowed\n")
-        if not self.accepting() or len(self.traffic.connections) >= self._ws.max_connections:
-            return web.Response(status=503, headers={"Retry-After": "1"}, text="too many connections, try later\n")
+            return self._refuse(request, 403, "bad_origin", "Origin not allowed\n")
+        if self._house.road.draining or not self.accepting():
+            reason = "draining" if self._house.road.draining else "full"
+            return self._refuse(request, 503, reason, "try later\n", **{"Retry-After": "1"})
         return None
+
+    def _refuse(self, request: web.Request, status: int, reason: str, text: str, **headers: str) -> web.Response:
+        """Say no and close: whoever asks again connects again, so each connection ends for one reason."""
+        if request.transport is not None:
+            _phase_of(request.transport).end(reason)
+        response = web.Response(status=status, headers=headers, text=text)
+        response.force_close()
+        return response
+
+    def _refuse_logon(self, request: web.Request, cause: str, status: int, refusal: Refusal) -> web.Response:
+        self._house.metrics.count_failed_logon("ws", cause)
+        self._house.log("logon.refused", door="ws", cause=cause, peer=request.remote)
+        wait_s = -(-refusal.retry_after_ms // 1_000)
+        headers = {"Retry-After": str(wait_s)} if wait_s else {}
+        body = {"code": refusal.code, "name": errors.CODES[refusal.code].name, "msg": refusal.text}
+        response = web.json_response(body, status=status, headers=headers)
+        response.force_close()
+        return response
 
     def _prove(self, request: web.Request) -> Client | Denied:
         """Credentials at the upgrade: X-API-Key, X-Timestamp (microseconds), X-Signature."""
@@ -188,21 +242,27 @@ class WsDoor:
         transport, http.transport = http.transport, None
         if transport is None:
             return response  # gone while our 101 was written
-        now_ns = self._tick.now_ns()
+        phase = _phase_of(transport)
+        phase.leave()
         connection = Connection(self._tick, self._loop, self._settings, self.traffic)
-        speaker = WsSpeaker(
-            self._house, self._ws, _CODECS.get(chosen, "json"), connection, _new_ids(), request.remote or "", now_ns
-        )
+        caller = _caller(request.remote or "", phase.accepted_ns, _CODECS.get(chosen, "json"))
+        speaker = WsSpeaker(self._house, self._ws, self._event_bytes, connection, caller)
         connection.peer = speaker
         transport.set_protocol(connection)
         http.connection_lost(None)
         connection.connection_made(transport)
-        speaker.opened(client, now_ns)
+        speaker.opened(client, self._tick.now_ns())
         if early.data:
             connection.data_received(early.data)
         return response
 
 
-def _new_ids() -> tuple[str, str]:
-    """A connection id for people, and a challenge that nobody can guess."""
-    return f"c-{secrets.token_hex(3)}", secrets.token_hex(16)
+def _phase_of(transport: asyncio.BaseTransport) -> HttpPhase:
+    phase = cast(asyncio.Transport, transport).get_protocol()
+    assert isinstance(phase, HttpPhase)
+    return phase
+
+
+def _caller(peer_ip: str, accepted_ns: int, codec: str) -> Caller:
+    """With a connection id for people, and a challenge that nobody can guess."""
+    return Caller(f"c-{secrets.token_hex(3)}", secrets.token_hex(16), peer_ip, accepted_ns, codec)

@@ -1,14 +1,14 @@
 """What a logged-on WebSocket client may ask: orders go to the road, the rest is answered here and now.
 
-Each request has one `Source`, by which its answer finds it again; the legs of a batch share one `Batch`, which is
-answered when its last leg is.
+Each request has one `Source`, by which its answer finds it again and which stays open until it is answered; the legs of
+a batch share one `Batch`, which is answered when its last leg is.
 """
 
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.sessions import Account, Session
+from gateway.sessions import Session
 from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from gateway.ws_speaker import WsSpeaker
 
 _NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
-MAX_RESUME_EVENTS = 100_000  # more than that is faster told as a snapshot
-_NORMAL = 1000
+_FLOOD_WINDOW_NS = 10_000_000_000
+_FLOOD_FACTOR = 10  # refused messages in the window, in bursts of their bucket
+_HANDED_OVER = 202
+_QUERIES = frozenset({"order.status", "order.list"})
 _LEG_METHODS = {NewOrder: "order.place", CancelOrder: "order.cancel", ReplaceOrder: "order.replace"}
 
 
@@ -35,14 +37,16 @@ class Batch:
 
     def complete(self, leg: int, outcome: object) -> results.BatchResult | None:
         """Note one leg's outcome; the whole result when it was the last one."""
-        if self._legs[leg] is None:
-            self._open -= 1
-        self._legs[leg] = report.leg_result(outcome)
+        self._open -= 1
+        row = report.leg_result(outcome)
+        if isinstance(outcome, results.QueuedResult):
+            row = msgspec.structs.replace(row, status=_HANDED_OVER)
+        self._legs[leg] = row
         return None if self._open else report.batch_result([row for row in self._legs if row is not None])
 
 
-class Source(msgspec.Struct, frozen=True):
-    """Where an answer belongs. resp: when the client wants to be answered."""
+class Source(msgspec.Struct, frozen=True, eq=False):
+    """Where an answer belongs; every request is one of its own. resp: when the client wants to be answered."""
 
     request_id: RequestKey
     method: str
@@ -50,6 +54,54 @@ class Source(msgspec.Struct, frozen=True):
     resp: str = "accepted"
     batch: Batch | None = None
     leg: int = 0
+
+
+class OpenRequests:
+    """The requests of one connection that the road has not answered yet."""
+
+    def __init__(self) -> None:
+        self._open: set[Source] = set()
+        self._unknown: set[Source] = set()  # questions told "outcome unknown", which is no answer
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, source: Source) -> None:
+        """The road has it."""
+        self._open.add(source)
+
+    def close(self, source: Source, is_unknown: bool = False) -> bool:
+        """It is answered now: True when that is still wanted, False when the client had its answer before.
+
+        is_unknown: only "no answer in time" is told. A question gets its answer after that all the same; what became of
+        an order is told by its events.
+        """
+        wanted = self._open if source in self._open else self._unknown
+        if source not in wanted:
+            return False
+        wanted.remove(source)
+        if is_unknown and source.method in _QUERIES:
+            self._unknown.add(source)
+        return True
+
+    def clear(self) -> None:
+        """Wait for none of them any longer."""
+        self._open.clear()
+
+
+class Flood:
+    """Counts messages refused for want of `msgs` tokens: ten bursts of them within 10 s are no client in a hurry."""
+
+    def __init__(self) -> None:
+        self._since_ns = 0
+        self._refused = 0
+
+    def is_over(self, burst: int, now_ns: int) -> bool:
+        """One more was refused; whether that is too many. burst: capacity of the bucket."""
+        if now_ns - self._since_ns > _FLOOD_WINDOW_NS:
+            self._since_ns, self._refused = now_ns, 0
+        self._refused += 1
+        return self._refused > _FLOOD_FACTOR * burst
 
 
 class WsRequests:
@@ -72,6 +124,10 @@ class WsRequests:
     def serve(self, asked: Requested, session: Session, now_ns: int) -> None:
         """Answer it, or hand it to the road, which will."""
         house = self._speaker.house
+        if self._speaker.is_leaving:
+            refusal = Refusal(errors.NOT_LOGGED_ON, "logged out")
+            self._speaker.machine.fail(asked.request_id, refusal, now_ns, asked.t_in_ns)
+            return
         if asked.method in COMMANDS:
             self._order(asked, session, now_ns)
             return
@@ -86,6 +142,7 @@ class WsRequests:
         machine = self._speaker.machine
         if isinstance(outcome, Refusal):
             machine.fail(asked.request_id, outcome, now_ns, asked.t_in_ns)
+            self._speaker.count_refused_message(outcome, now_ns)
         elif outcome is not None:
             machine.respond(asked.request_id, outcome, now_ns, asked.t_in_ns)
 
@@ -100,22 +157,29 @@ class WsRequests:
             self._batch(asked, made, resp, session, now_ns)
             return
         source = Source(asked.request_id, asked.method, asked.t_in_ns, resp)
-        self._submit(made, source, session, asked, now_ns)
+        self._submit(made, source, session, asked, asked.size_bytes, now_ns)
 
     def _batch(
         self, asked: Requested, legs: list[AnyCommand | Refusal], resp: str, session: Session, now_ns: int
     ) -> None:
-        """Leg by leg, in order; the legs go on when one of them is refused."""
-        batch = Batch(len(legs))
+        """Leg by leg, in order; the legs go on when one of them is refused. Each fills the queue with its share."""
+        batch, size_bytes = Batch(len(legs)), asked.size_bytes // len(legs)
         for index, made in enumerate(legs):
             method = "order.place" if isinstance(made, Refusal) else _LEG_METHODS[type(made)]
             source = Source(asked.request_id, method, asked.t_in_ns, resp, batch, index)
-            self._submit(made, source, session, asked, now_ns)
+            self._submit(made, source, session, asked, size_bytes, now_ns)
 
     def _submit(
-        self, made: AnyCommand | Refusal, source: Source, session: Session, asked: Requested, now_ns: int
+        self,
+        made: AnyCommand | Refusal,
+        source: Source,
+        session: Session,
+        asked: Requested,
+        size_bytes: int,
+        now_ns: int,
     ) -> None:
         house = self._speaker.house
+        self._speaker.open_requests.add(source)
         if isinstance(made, Refusal):
             house.road.decline(session, source.method, source, made, now_ns)
             return
@@ -124,19 +188,16 @@ class WsRequests:
             house.tracing.sample() or house.tracing.asked_for(asked.traceparent, now_ns)
         ):
             trace = house.tracing.begin(now_ns, "ws", session.name, asked.traceparent)
-        house.road.submit(session, made, source.method, source, asked.size_bytes, now_ns, trace)
+        house.road.submit(session, made, source.method, source, size_bytes, now_ns, trace)
 
     # -- the session itself --------------------------------------------------------------------------------------
 
-    def _logout(self, asked: Requested, session: Session, now_ns: int) -> None:
+    def _logout(self, asked: Requested, session: Session, now_ns: int) -> object:
         assert isinstance(asked.params, schema.LogoutParams)
-        speaker = self._speaker
         if asked.params.cancel_orders:
-            speaker.house.guards.cancel_now(session, now_ns)
-        speaker.keep_orders = True
-        speaker.machine.respond(asked.request_id, {}, now_ns, asked.t_in_ns)
-        speaker.machine.close(_NORMAL, "logged out", now_ns)
-        speaker.end_session("logout", now_ns)
+            self._speaker.house.guards.cancel_now(session, now_ns)
+        self._speaker.leave(asked, now_ns)
+        return None
 
     def _status(self, asked: Requested, session: Session, now_ns: int) -> object:
         return self._speaker.describe(now_ns)
@@ -167,15 +228,19 @@ class WsRequests:
     def _set_streams(self, streams: schema.Streams) -> None:
         """Orders subscribed anew start with the next event; `stream.replay` has the ones before."""
         speaker = self._speaker
-        if "orders" in streams and "orders" not in speaker.streams:
-            speaker.stream_live()
         speaker.streams = streams
+        if "orders" in streams:
+            speaker.writer.cursor.subscribe()
+        else:
+            speaker.writer.cursor.unsubscribe()
 
     def _cancel_after(self, asked: Requested, session: Session, now_ns: int) -> object:
         assert isinstance(asked.params, schema.CancelAfterParams)
         timeout_ms = dead_man_ms(asked.params)
         if isinstance(timeout_ms, Refusal):
             return timeout_ms
+        if not session.may_trade:
+            return Refusal(errors.NOT_PERMITTED, "this session may not trade")
         due_ns = now_ns + timeout_ms * _NS_PER_MS if timeout_ms else 0
         self._speaker.house.guards.arm_dead_man(session, due_ns)
         return results.CancelAfterResult(bool(due_ns), due_ns // _NS_PER_US if due_ns else msgspec.UNSET)
@@ -183,8 +248,7 @@ class WsRequests:
     # -- questions -----------------------------------------------------------------------------------------------
 
     def _limits(self, asked: Requested, session: Session, now_ns: int) -> object:
-        policy = self._speaker.house.road.policy
-        return results.LimitsResult(policy.plan_of(session.client.account).name, self._speaker.all_limits(now_ns))
+        return results.LimitsResult(self._speaker.profile(session), self._speaker.all_limits(now_ns))
 
     def _instruments(self, asked: Requested, session: Session, now_ns: int) -> object:
         rows = self._speaker.house.instruments.by_id.values()
@@ -200,28 +264,11 @@ class WsRequests:
         if not account.oldest_seq <= params.begin <= end:
             text = f"events {account.oldest_seq} to {account.latest_seq} can be replayed"
             return Refusal(errors.BAD_FIELD, text, field="begin")
-        if speaker.is_replaying:
-            return Refusal(errors.PENDING_CHANGE, "a replay is under way", 100)
+        if not speaker.writer.cursor.is_settled:
+            return Refusal(errors.PENDING_CHANGE, "events are on their way already, ask when they have come", 100)
         speaker.machine.respond(asked.request_id, results.ReplayResult(params.begin, end), now_ns, asked.t_in_ns)
-        speaker.replay(params.begin, end)
+        speaker.writer.cursor.replay(params.begin, end)
         return None
-
-
-def start_of_stream(params: schema.LogonParams, account: Account, epoch: str, subscribed: bool) -> results.ResumeResult:
-    """What becomes of a logon's `resume`: nothing missed, a replay, or a snapshot with the reason."""
-    resume = params.resume
-    if resume is None or not subscribed:
-        return results.ResumeResult("none")
-    missed = account.latest_seq - resume.seq
-    if resume.epoch != epoch or missed < 0:
-        return results.ResumeResult("snapshot", reason="epoch_changed")
-    if not missed:
-        return results.ResumeResult("none")
-    if resume.seq + 1 < account.oldest_seq:
-        return results.ResumeResult("snapshot", reason="too_old")
-    if missed > MAX_RESUME_EVENTS:
-        return results.ResumeResult("snapshot", reason="too_many")
-    return results.ResumeResult("replayed", resume.seq + 1, account.latest_seq)
 
 
 def limit_blocks(views: list[BucketView]) -> tuple[results.LimitBlock, ...]:

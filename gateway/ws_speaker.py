@@ -1,82 +1,81 @@
 """The pure half of the WebSocket door: one connection's machine, its logon, and its business with the road.
 
-It lives as long as its connection; the session behind it may live longer (`gateway.sessions`). Events are written from
-a cursor in the account's one stream: live they are pushed as they come, behind a replay they wait in the stream, so a
-client never sees a number twice or out of order, and a long replay costs no memory.
+It lives as long as its connection; the session behind it may live longer (`gateway.sessions`). What the client reads
+comes from three places: answers are written at once; events and long answers come from the `StreamWriter`, when the
+socket asks for more; the answer to a logout goes last.
 """
-
-from typing import Protocol
 
 import msgspec
 
 from gateway import config
-from gateway.clients import Client, Clients, Denied
-from gateway.fix_speaker import House, Link
+from gateway.clients import Client, Denied
+from gateway.fix_speaker import Link
 from gateway.request import Request
-from gateway.sessions import Account, Session, Sessions
-from gateway.ws_requests import Source, WsRequests, limit_blocks, start_of_stream
-from limits.limiter import ALLOWED, BucketView
+from gateway.sessions import Account, Session
+from gateway.ws_logon import Caller, TurnedAway, WsHouse, find_session, start_of_stream, turned_away
+from gateway.ws_requests import Flood, OpenRequests, Source, WsRequests, limit_blocks
+from gateway.ws_stream import EventBytes, Listing
+from gateway.ws_writer import StreamWriter
+from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
-from protocols.instruments import Instruments
 from protocols.messages import AnyEvent, EngineState, OrderList, QueryOrders
 from protocols.ws import events as told
 from protocols.ws import report, results, schema, session
 from protocols.ws.schema import LogonParams, StreamName
 
 _NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
-_SLICE = 64  # events of a replay per write
-_SNAPSHOT_ROWS = 100
 _DEFAULT_STREAMS: tuple[StreamName, ...] = ("orders", "limits", "system")
 _SERVER = "penstock/1"
-
-
-class WsHouse(House, Protocol):
-    """The parts that WebSocket speakers share beside the common ones."""
-
-    clients: Clients
-    instruments: Instruments
-    sessions: Sessions
-    settings: config.Config
+_SNAPSHOT_RETRY_MS = 1_000
+_NORMAL, _FAILED, _RESTART = 1000, 1011, 1012
 
 
 class WsSpeaker:
     """Speaks WebSocket on one connection, to the client on one side and the road on the other."""
 
-    def __init__(
-        self, house: WsHouse, ws: config.Ws, codec: str, link: Link, ids: tuple[str, str], peer_ip: str, now_ns: int
-    ) -> None:
+    def __init__(self, house: WsHouse, ws: config.Ws, event_bytes: EventBytes, link: Link, caller: Caller) -> None:
+        """event_bytes: shared by all connections of the door."""
         settings = session.WsSettings(
             heartbeat_ms=ws.heartbeat_ms,
             logon_timeout_ms=ws.logon_timeout_s * 1_000,
             max_frame_bytes=ws.max_frame_bytes,
             server=_SERVER,
             epoch=house.road.epoch,
-            codec="msgpack" if codec == "msgpack" else "json",
+            codec="msgpack" if caller.codec == "msgpack" else "json",
         )
         self.house = house
-        self.machine = session.WsSession(settings, ids[0], ids[1], now_ns)
+        self.machine = session.WsSession(settings, caller.conn_id, caller.challenge, caller.accepted_ns)
         self.link = link
         self.session: Session | None = None
+        self.writer: StreamWriter  # from the logon on
         self.streams: tuple[StreamName, ...] = ()
         self.limits_mode = "near"
         self.heartbeat_ms = ws.heartbeat_ms
         self.keep_orders = False  # a logout that leaves them; else the end of the link is a disconnect
+        self.open_requests = OpenRequests()
+        self._event_bytes = event_bytes
         self._is_end_counted = False  # why the connection ended, in the metric
         self._recv_window_ns = ws.recv_window_ms * _NS_PER_MS
-        self._peer_ip = peer_ip
+        self._peer_ip = caller.peer_ip
         self._requests = WsRequests(self)
+        self._flood = Flood()
         self._account: Account
-        self._replay: tuple[int, int] | None = None  # next and last number to send again
-        self._behind = 0  # first number not pushed because a replay goes first; 0 = live
-        self._snapshot_due = False  # nothing is pushed before it
+        self._snapshot_source: Source | None = None  # of the snapshot asked for; another one's is not told here
+        self._ask_snapshot_at_ns = 0  # 0 = not refused
+        self._logout: told.Requested | None = None  # answered last, when nothing else is open
+        self._leave_by_ns = 0
 
     # -- the connection's side (gateway.connection.Peer) ---------------------------------------------------------
 
     @property
     def has_output(self) -> bool:
         """Whether there is something to write."""
-        return bool(self.machine.pending_bytes) or self._has_backlog
+        if self.machine.pending_bytes:
+            return True
+        if self.session is None:
+            return False
+        return self.writer.has_more or (self.is_leaving and not self.open_requests)
 
     @property
     def pending_bytes(self) -> int:
@@ -86,25 +85,30 @@ class WsSpeaker:
     @property
     def next_deadline_ns(self) -> int | None:
         """When `tick` is next wanted."""
-        return self.machine.next_deadline_ns
+        deadline_ns = self.machine.next_deadline_ns
+        for other_ns in (self._leave_by_ns, self._ask_snapshot_at_ns):
+            if other_ns and (deadline_ns is None or other_ns < deadline_ns):
+                deadline_ns = other_ns
+        return deadline_ns
 
     def take_output(self, limit_bytes: int) -> bytes:
-        """The next bytes to write: what is ready, else the next slice of the replay."""
-        if not self.machine.pending_bytes and self._has_backlog:
-            self._push_slice()
+        """The next bytes to write: what is ready, else the next slice of what takes longer. May be empty for now."""
+        if not self.machine.pending_bytes and self.session is not None:
+            now_ns = self.house.now_ns()
+            if self.is_leaving and not self.open_requests:
+                self._say_goodbye(now_ns)
+            else:
+                self._write_on(now_ns)
         return self.machine.take_output()
 
     def opened(self, client: Client | None, now_ns: int) -> None:
-        """The upgrade is answered; `client` when it proved itself in the headers."""
+        """The upgrade is answered; `client` when it proved itself in the headers and may log on (`turned_away`)."""
         self.machine.connected(now_ns)
         if client is not None:
-            found = self._find_session(client, "", now_ns)
-            if isinstance(found, Refusal):
-                self.machine.close(session.TRY_LATER, _retry_reason(found), now_ns)
-                return
+            found = find_session(self.house, client, "")
+            assert isinstance(found, Session)  # only names are bounded
             self.machine.logged_on(now_ns)
             self._begin(found, client, None, now_ns)
-            self.stream_from(self._account.latest_seq + 1)
 
     def receive(self, data: bytes, now_ns: int) -> None:
         """Bytes of the client."""
@@ -113,6 +117,11 @@ class WsSpeaker:
 
     def tick(self, now_ns: int) -> None:
         """Heartbeats and time-outs."""
+        if self._leave_by_ns and now_ns >= self._leave_by_ns:
+            self._leave_by_ns = 0
+            self.open_requests.clear()
+        if self._ask_snapshot_at_ns and now_ns >= self._ask_snapshot_at_ns:
+            self._ask_snapshot(now_ns)
         for event in self.machine.tick(now_ns):
             self._on_event(event, now_ns)
 
@@ -148,7 +157,9 @@ class WsSpeaker:
         elif isinstance(event, told.Answered):
             self.house.metrics.ws.messages_in += 1
             if self.session is not None:
-                self.house.road.charge_message(self.session, now_ns)
+                limited = self.house.road.charge_message(self.session, now_ns)
+                if limited is not None:
+                    self.count_refused_message(limited, now_ns)
         elif isinstance(event, told.Closed):
             self._on_closed(event, now_ns)
         else:
@@ -162,6 +173,11 @@ class WsSpeaker:
 
     def _log_on(self, asked: told.LogonRequested, now_ns: int) -> None:
         params = asked.params
+        if self.house.road.draining:
+            self._count_refused("draining")
+            refusal = Refusal(errors.DRAINING, "the gateway is draining, reconnect")
+            self.machine.refuse_logon(asked.request_id, now_ns, refusal, _RESTART, refusal.text)
+            return
         sent_at_ns = None if asked.challenged else params.ts * _NS_PER_US
         proof = self.house.clients.authenticate(
             params.api_key,
@@ -177,31 +193,29 @@ class WsSpeaker:
             self._count_refused(proof.cause)
             self.machine.refuse_logon(asked.request_id, now_ns)
             return
-        found = self._find_session(proof, params.name or "", now_ns)
-        if isinstance(found, Refusal):
-            self.machine.refuse_logon(asked.request_id, now_ns, found, session.TRY_LATER, _retry_reason(found))
+        name = params.name or ""
+        found = turned_away(self.house, proof, name, now_ns) or find_session(self.house, proof, name)
+        if isinstance(found, TurnedAway):
+            self._count_refused(found.cause)
+            reason = f"retry_after_ms={found.refusal.retry_after_ms}"
+            self.machine.refuse_logon(asked.request_id, now_ns, found.refusal, session.TRY_LATER, reason)
             return
-        self._begin(found, proof, params, now_ns)
-        resume = start_of_stream(params, self._account, self.house.road.epoch, "orders" in self.streams)
+        self._accept(asked, found, proof, now_ns)
+
+    def _accept(self, asked: told.LogonRequested, found: Session, client: Client, now_ns: int) -> None:
+        self._begin(found, client, asked.params, now_ns)
+        resume = start_of_stream(asked.params, self._account, self.house.road.epoch, "orders" in self.streams)
         blocks = self.all_limits(now_ns)
-        result = self.describe(now_ns, resume)
-        held = self.machine.accept_logon(asked.request_id, result, now_ns, blocks or None)
-        self._resume(resume, now_ns)
+        held = self.machine.accept_logon(asked.request_id, self.describe(now_ns, resume), now_ns, blocks or None)
+        if resume.status == "replayed":
+            assert isinstance(resume.begin, int)
+            assert isinstance(resume.end, int)
+            self.writer.cursor.replay(resume.begin, resume.end)
+        elif resume.status == "snapshot":
+            self.writer.cursor.await_snapshot()
+            self._ask_snapshot(now_ns)
         for event in held:
             self._on_event(event, now_ns)
-
-    def _find_session(self, client: Client, name: str, now_ns: int) -> Session | Refusal:
-        """The session that this logon means; a limit on logons, or too many names, says try later."""
-        limited = self.house.sessions.charge_logon(client, now_ns)
-        if limited is not ALLOWED:
-            self._count_refused("rate")
-            wait_ms = -(-limited.wait_us // 1_000)
-            return Refusal(errors.TOO_MANY_CONNECTIONS, "too many logons, try later", max(wait_ms, 1))
-        found = self.house.sessions.for_ws(client, name)
-        if found is None:
-            self._count_refused("too_many_sessions")
-            return Refusal(errors.TOO_MANY_CONNECTIONS, "too many session names for this key", 60_000)
-        return found
 
     def _begin(self, found: Session, client: Client, params: LogonParams | None, now_ns: int) -> None:
         """The session is this connection's from now on; the connection it had before is superseded."""
@@ -213,6 +227,7 @@ class WsSpeaker:
         found.cancel_on_disconnect, found.cod_grace_ms = client.cancel_on_disconnect, 0
         self.session = found
         self._account = self.house.sessions.account(client.account_id)
+        self.writer = StreamWriter(self.house, self.house.road.epoch, self.machine, self._account, self._event_bytes)
         self.streams = _DEFAULT_STREAMS
         if params is not None:
             self.streams = params.streams if params.streams is not None else _DEFAULT_STREAMS
@@ -220,8 +235,12 @@ class WsSpeaker:
             self.heartbeat_ms = params.heartbeat_ms or self.heartbeat_ms
             if params.cod is not None:
                 found.cancel_on_disconnect, found.cod_grace_ms = params.cod.scope, params.cod.grace_ms
+        if "orders" in self.streams:
+            self.writer.cursor.subscribe()
         self.house.guards.connected(found)
         self.house.log("session.logged_on", session=found.name, door="ws", account=client.account)
+
+    # -- how it ends ---------------------------------------------------------------------------------------------
 
     def supersede(self, now_ns: int) -> None:
         """A newer logon took the session over; nothing of this is a disconnect."""
@@ -252,161 +271,165 @@ class WsSpeaker:
         self.house.metrics.count_failed_logon("ws", cause)
         self.house.log("logon.refused", door="ws", cause=cause, peer=self._peer_ip)
 
-    # -- the stream ----------------------------------------------------------------------------------------------
+    def failed(self, now_ns: int) -> None:
+        """Our own bug: nothing is told of it, and nothing more is read from this connection."""
+        self.machine.close(_FAILED, "internal error", now_ns)
+        self.end_session("failed", now_ns)
+        self._count_end("failed")
+        self.link.close()
 
-    @property
-    def _has_backlog(self) -> bool:
-        if self.session is None or self._snapshot_due or not self.machine.is_logged_on:
-            return False
-        return self._replay is not None or 0 < self._behind <= self._account.latest_seq
-
-    def _resume(self, resume: results.ResumeResult, now_ns: int) -> None:
-        if resume.status == "replayed":
-            assert isinstance(resume.begin, int)
-            assert isinstance(resume.end, int)
-            self.replay(resume.begin, resume.end)
-        elif resume.status == "snapshot":
-            self._ask_snapshot(now_ns)
-        else:
-            self.stream_from(self._account.latest_seq + 1)
-
-    def stream_from(self, seq: int) -> None:
-        """Write the stream from this number on; when that is the next to come, it is live."""
-        self._behind = seq if seq <= self._account.latest_seq else 0
-
-    def stream_live(self) -> None:
-        """Only what is still to come."""
-        self._behind = 0
-
-    def replay(self, begin: int, end: int) -> None:
-        """Send begin..end again, then `resumed`, then go on where live output stopped. One replay at a time."""
-        self._replay = (begin, end)
-        self._behind = self._behind or self._account.latest_seq + 1
+    def turn_away(self, now_ns: int) -> None:
+        """The gateway drains and nobody has logged on here: come back elsewhere."""
+        self.machine.close(_RESTART, "the gateway is draining, reconnect", now_ns)
+        self._count_end("draining")
         self.link.wake()
 
-    @property
-    def is_replaying(self) -> bool:
-        """Whether a replay is under way."""
-        return self._replay is not None
+    def count_refused_message(self, refusal: Refusal, now_ns: int) -> None:
+        """A message was refused by a limit; a flood of them ends the connection, as a disconnect."""
+        if self.session is None or refusal.code != errors.MESSAGE_RATE_LIMITED:
+            return
+        bursts = (view.capacity for view in self.house.limiter.view(self.session.path, now_ns, ("msgs",)))
+        if self._flood.is_over(min(bursts, default=0), now_ns):
+            self.machine.close(session.ABUSE, "limit_abuse: far too many messages over the limit", now_ns)
+            self.end_session("limit_abuse", now_ns)
+            self.link.wake()
 
-    def _push_slice(self) -> None:
-        """The next events of the replay or behind it. What retention has dropped meanwhile cannot be sent: too slow."""
-        now_ns, account = self.house.now_ns(), self._account
-        first, last = self._replay or (self._behind, account.latest_seq)
-        if first < account.oldest_seq:
+    @property
+    def is_leaving(self) -> bool:
+        """A logout was asked for and waits for what is open."""
+        return self._logout is not None
+
+    def leave(self, logout: told.Requested, now_ns: int) -> None:
+        """Log out when every request before it is answered, or no answer came in the time that the core has."""
+        self._logout = logout
+        self.keep_orders = True
+        self._leave_by_ns = now_ns + self.house.settings.core.answer_timeout_ms * _NS_PER_MS
+        self.link.wake()
+
+    def _say_goodbye(self, now_ns: int) -> None:
+        logout, self._logout = self._logout, None
+        assert logout is not None
+        self._leave_by_ns = 0
+        self.machine.respond(logout.request_id, {}, now_ns, logout.t_in_ns)
+        self.machine.close(_NORMAL, "logged out", now_ns)
+        self.end_session("logout", now_ns)
+
+    # -- what is written when the socket asks for more -----------------------------------------------------------
+
+    def _write_on(self, now_ns: int) -> None:
+        if self.writer.cursor.has_slice and not self.writer.write_slice(now_ns):
             self.too_slow(now_ns)
             return
-        upto = min(first + _SLICE - 1, last)
-        for event in account.replay(first, upto):
-            self._push(event, now_ns, is_replay=self._replay is not None)
-        if self._replay is None:
-            self.stream_from(upto + 1)
-        elif upto < last:
-            self._replay = (upto + 1, last)
-        else:
-            done = results.ResumedData(self.house.road.epoch, 0, last)
-            self._replay = None
-            self.machine.push(results.EventWire(ev="resumed", ts=now_ns // _NS_PER_US, data=done), now_ns)
-            self.stream_from(self._behind)
-
-    def _push(self, event: AnyEvent, now_ns: int, is_replay: bool) -> None:
-        owner = self.house.sessions.by_id.get(event.session) if not isinstance(event, EngineState) else None
-        name = owner.name if owner is not None else ""
-        self.machine.push(report.event_wire(event, self.house.instruments, name, is_replay), now_ns)
-        self.house.metrics.ws.messages_out += 1
+        done = self.writer.list_on()
+        if done is not None:
+            source, whole = done
+            assert isinstance(source, Source)
+            if self.open_requests.close(source):
+                self._conclude(source, whole, now_ns, "queries")
+        if self.writer.has_more:
+            self.link.wake()  # a slice of a list writes nothing yet
 
     def _ask_snapshot(self, now_ns: int) -> None:
         """All open orders come through the road like any query; events wait until it is told what they follow."""
-        assert self.session is not None
-        self._snapshot_due = True
+        self._ask_snapshot_at_ns = 0
+        if self.session is None or not self.writer.cursor.awaits_snapshot:
+            return
         sender = self.session.sender
         query = QueryOrders(
             sender.next_query_id(), sender.account, sender.session, sender.origin, now_ns, 0, req_id="snapshot"
         )
-        self.house.road.submit(self.session, query, "snapshot", Source(None, "snapshot", now_ns), 0, now_ns)
-
-    def _tell_snapshot(self, event: OrderList, now_ns: int) -> None:
-        rows = report.order_list(event, self.house.instruments).orders
-        for start in range(0, max(len(rows), 1), _SNAPSHOT_ROWS):
-            piece, is_last = rows[start : start + _SNAPSHOT_ROWS], start + _SNAPSHOT_ROWS >= len(rows)
-            data = results.SnapshotData(self.house.road.epoch, piece, is_last)
-            wire = results.EventWire(ev="snapshot", seq=event.seq, ts=event.t_core // _NS_PER_US, data=data)
-            self.machine.push(wire, now_ns)
-        self._snapshot_due = False
-        self.stream_from(event.seq + 1)
+        source = self._snapshot_source = Source(None, "snapshot", now_ns)
+        self.house.road.submit(self.session, query, "snapshot", source, 0, now_ns)
 
     # -- the road's side (gateway.sessions.Speaker) --------------------------------------------------------------
 
     def handed_over(self, request: Request, now_ns: int) -> None:
-        """`resp:"queued"` is answered on hand-over."""
+        """`resp:"queued"` is answered on hand-over, and then no more."""
         source = request.source
         assert isinstance(source, Source)
-        if source.resp == "queued" and source.batch is None:
-            result = results.QueuedResult(getattr(request.command, "cl_ord_id", ""))
+        if source.resp != "queued" or not self.open_requests.close(source):
+            return
+        result = results.QueuedResult(getattr(request.command, "cl_ord_id", ""))
+        if source.batch is not None:
+            self._conclude(source, result, now_ns, "")
+        else:
             self.machine.respond(source.request_id, result, now_ns, source.t_in_ns, status=202)
+            self.house.metrics.ws.messages_out += 1
 
     def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         """The terminal answer to a request, written before the events that it caused."""
         source = request.source
         assert isinstance(source, Source)
-        if source.method == "snapshot":
+        if source is self._snapshot_source:
             assert isinstance(event, OrderList)
-            self._tell_snapshot(event, now_ns)
-        elif source.resp != "queued" or source.batch is not None:
-            outcome = report.answer(source.method, event, self.house.instruments)
-            self._conclude(source, outcome, now_ns, request.bucket)
+            self._snapshot_source = None
+            self.writer.cursor.give_snapshot(event)
+        elif self.open_requests.close(source):
+            if isinstance(event, OrderList) and source.method == "order.list" and Listing.is_long(event):
+                self._list(source, event, now_ns)
+            else:
+                outcome = report.answer(source.method, event, self.house.instruments)
+                self._conclude(source, outcome, now_ns, request.bucket)
         self.link.wake()
+
+    def _list(self, source: Source, event: OrderList, now_ns: int) -> None:
+        if self.writer.can_list:
+            self.open_requests.add(source)  # it is answered later, and a logout waits for that
+            self.writer.begin_list(source, event, self.house.settings.out.max_bytes)
+        else:
+            refusal = Refusal(errors.PENDING_CHANGE, "long lists are on their way, ask when they have come", 100)
+            self._conclude(source, refusal, now_ns, "")
 
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
         """The gateway's own no."""
         assert isinstance(source, Source)
         if source.method == "snapshot":
-            self.machine.close(session.TRY_LATER, "no snapshot now, retry_after_ms=1000", now_ns)
-        else:
+            if source is self._snapshot_source:
+                self._ask_snapshot_at_ns = now_ns + max(refusal.retry_after_ms, _SNAPSHOT_RETRY_MS) * _NS_PER_MS
+        elif self.open_requests.close(source, errors.CODES[refusal.code].unknown_outcome):
             self._conclude(source, refusal, now_ns, "")
+            self.count_refused_message(refusal, now_ns)
         self.link.wake()
 
     def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
-        """An event of the account: pushed when live, else it waits its turn in the stream."""
-        if "orders" in self.streams and not (self._behind or self._snapshot_due):
-            self._push(event, now_ns, is_replay=False)
+        """An event of the account: written when live, else it waits its turn in the stream."""
+        if self.writer.cursor.hear(event.seq):
+            self.writer.push(event, now_ns)
         self.link.wake()
 
     def notice(self, state: EngineState, now_ns: int) -> None:
-        """The market's state."""
+        """The market's state, or the queue's."""
         if "system" in self.streams:
-            self._push(state, now_ns, is_replay=False)
+            self.writer.push(state, now_ns)
             self.link.wake()
 
     def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
         """Operators changed these buckets."""
-        if "limits" not in self.streams:
+        if "limits" not in self.streams or self.session is None:
             return
-        ts = now_ns // _NS_PER_US
         rows = tuple(results.LimitBlock(name=v.name, scope=v.scope, capacity=v.capacity, rate=v.rate) for v in views)
-        data = results.LimitsData(f"v{version}", rows, ts)
-        self.machine.push(results.EventWire(ev="limits", ts=ts, data=data), now_ns)
+        data = results.LimitsData(self.profile(self.session), rows, now_ns // _NS_PER_US)
+        self.writer.push_own("limits", data, now_ns)
         self.link.wake()
 
     def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
-        """A planned end is announced."""
+        """A planned end is announced; until then cancel-on-disconnect waits for those who come back."""
         if "system" in self.streams and self.machine.is_logged_on:
-            data = results.SystemData(state="draining", reconnect_by=reconnect_by_ns // _NS_PER_US, text=text)
-            self.machine.push(results.EventWire(ev="system", ts=now_ns // _NS_PER_US, data=data), now_ns)
+            data = results.SystemData(
+                state="draining",
+                reconnect_by=reconnect_by_ns // _NS_PER_US,
+                cod_suspended_ms=max(reconnect_by_ns - now_ns, 0) // _NS_PER_MS,
+                text=text,
+            )
+            self.writer.push_own("system", data, now_ns)
             self.link.wake()
 
     def log_out(self, now_ns: int, text: str) -> None:
-        """We end the connection in order: come back."""
-        self.machine.close(session.GOING_AWAY, text, now_ns)
+        """We end the connection in order; while draining, another gateway takes the client at once."""
+        self.machine.close(_RESTART if self.house.road.draining else session.GOING_AWAY, text, now_ns)
         self.keep_orders = True
         self.end_session("going_away", now_ns)
         self.link.wake()
-
-    def failed(self, now_ns: int) -> None:
-        """Our own bug: close without details."""
-        self.machine.close(1011, "internal error", now_ns)
-        self.end_session("internal", now_ns)
-        self.link.close()
 
     def pause_reading(self, now_ns: int) -> None:
         """The queue fills."""
@@ -445,6 +468,11 @@ class WsSpeaker:
         assert self.session is not None
         return limit_blocks(self.house.limiter.view(self.session.path, now_ns))
 
+    def profile(self, found: Session) -> str:
+        """The plan whose limits are in force, and their version."""
+        policy = self.house.road.policy
+        return f"{policy.plan_of(found.client.account).name} v{policy.version}"
+
     def describe(
         self, now_ns: int, resume: results.ResumeResult | msgspec.UnsetType = msgspec.UNSET
     ) -> results.LogonResult:
@@ -466,7 +494,3 @@ class WsSpeaker:
                 for view in views
             ),
         )
-
-
-def _retry_reason(refusal: Refusal) -> str:
-    return f"retry_after_ms={refusal.retry_after_ms}"

@@ -135,10 +135,10 @@ class StreamCursor:
             return self._take_rows()
         is_replay = self._task is _Task.REPLAY
         first, last = (self._at, self._end) if is_replay else (self._next, self._account.latest_seq)
-        if first < self._account.oldest_seq:
-            return None
         upto = min(first + _EVENTS - 1, last)
         events, is_last = self._account.replay(first, upto), upto == last
+        if len(events) <= upto - first:
+            return None
         if not is_replay:
             self._next = upto + 1
             self._catch_up()
@@ -168,7 +168,7 @@ class StreamCursor:
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Live again when nothing waits. Not while the road tells events: it keeps several before it tells the first."""
+        """Live again when nothing waits. Never while the road tells events: it keeps several, then tells them."""
         if self._next > self._account.latest_seq:
             self._next = 0
 
@@ -226,7 +226,6 @@ class Listing:
             self._left_bytes -= len(row)
             self._rows.append(msgspec.Raw(row))
         if self._is_too_long or self._left_bytes < 0:
-            text = f"{len(self._event.orders)} open orders are too many for one answer: ask by symbol, or log on again "
-            text += "with `resume` of another epoch for a snapshot in pieces"
+            text = f"{len(self._event.orders)} open orders are too many for one answer, ask by symbol"
             return Refusal(errors.TOO_MANY_OPEN_ORDERS, text)
         return _Orders(self._event.seq, self._rows) if len(self._rows) == len(self._event.orders) else None

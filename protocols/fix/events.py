@@ -46,7 +46,7 @@ class Disconnect(msgspec.Struct, frozen=True, gc=False):
     """The owner must close the connection now, after writing the output. reason: a coded word for logs and metrics.
 
     bad_logon, bad_sequence, begin_string, comp_id, garbled, logon_timeout, logout_timeout, no_msg_seq_num, not_a_logon,
-    orig_sending_time, resend_flood, sending_time, silence.
+    orig_sending_time, resend_flood, sending_time, silence; or the owner's own word, of its `LogonRefusal`.
     """
 
     reason: str

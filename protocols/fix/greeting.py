@@ -1,7 +1,8 @@
 """The first message of a connection, before anyone knows whose session it is: a whole Logon(A), or a reason to drop it.
 
-Nothing is ever answered here: to somebody unknown silence is the safe word, and a Logout(5) would burn a number of a
-real session. The bytes are kept as they came, for the session's own machine to read again.
+To somebody unknown silence is the safe word, and a Logout(5) would burn a number of a real session; `farewell` is for
+sessions that begin anew at each logon, where the operator chose it. The bytes are kept as they came, for the session's
+own machine to read again.
 """
 
 import msgspec
@@ -10,8 +11,13 @@ from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.fix.decoder import Decoder, Message
 from protocols.fix.events import Garbled
 from protocols.fix.framing import Framer
-from protocols.fix.session_settings import VERSIONS
-from protocols.fix.tags import MsgType
+from protocols.fix.message import encode
+from protocols.fix.session_settings import VERSIONS, SessionSettings
+from protocols.fix.tags import SOH, MsgType
+from protocols.fix.times import format_ns
+
+REFUSED = "logon refused"
+"""All that a refused stranger may read, whatever the cause."""
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -75,3 +81,14 @@ class Greeting:
         if message.msg_type != MsgType.LOGON:
             return Drop("not_a_logon", "first message is not a Logon(A)")
         return Hello(message, begin_string, bytes(self._raw))
+
+
+def farewell(settings: SessionSettings, now_ns: int) -> bytes:
+    """A Logout(5) with MsgSeqNum(34)=1 for a Logon(A) that proved nothing. The session's own numbers are not touched.
+
+    Only for a peer whose numbers begin at 1 with each logon: any other would be out of step from then on.
+    """
+    head = f"35={MsgType.LOGOUT}{SOH}34=1{SOH}49={settings.sender_comp_id}{SOH}"
+    sending_time = format_ns(now_ns, settings.time_digits)
+    body = f"52={sending_time}{SOH}56={settings.target_comp_id}{SOH}58={REFUSED}{SOH}"
+    return encode(settings.begin_string, head + body)

@@ -14,12 +14,13 @@ from protocols.fix.framing import Framer
 from protocols.fix.session_core import SessionCore
 from protocols.fix.session_handshake import Handshake
 from protocols.fix.session_inbound import READING, Inbound
+from protocols.fix.session_logon import LogonRefusal
 from protocols.fix.session_settings import CLIENT_MSG_TYPES, TRANSITIONS, Call, SessionSettings, State
 from protocols.fix.store import MessageStore
 from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType
 from protocols.fix.times import NS
 
-__all__ = ["FixSession", "SessionSettings", "State"]
+__all__ = ["FixSession", "LogonRefusal", "SessionSettings", "State"]
 
 GARBLED_MAX = 3
 """So many garbled messages in a row, and the peer speaks something else."""
@@ -64,6 +65,18 @@ class FixSession:
     @logon_body.setter
     def logon_body(self, body: str) -> None:
         self._core.logon_body = body
+
+    @property
+    def logon_refusal(self) -> LogonRefusal | None:
+        """Why the owner lets no Logon(A) begin the session just now, None = it may; set before the Logon is fed.
+
+        Only a Logon whose sequence numbers are right is answered so: it and our Logout(5) each use their number.
+        """
+        return self._core.logon_refusal
+
+    @logon_refusal.setter
+    def logon_refusal(self, refusal: LogonRefusal | None) -> None:
+        self._core.logon_refusal = refusal
 
     @property
     def has_output(self) -> bool:
@@ -194,17 +207,20 @@ class FixSession:
         self._require(Call.LOGON, now_ns)
         self._handshake.ask(body, reset)
 
-    def logout(self, now_ns: int, text: str, session_status: int | None = None) -> None:
-        """Ask to end: Logout(5), then LoggedOut with the answer, or Disconnect after `logout_timeout_s`."""
+    def logout(self, now_ns: int, text: str, session_status: int | None = None, code: int = 0) -> None:
+        """Ask to end: Logout(5), then LoggedOut with the answer, or Disconnect after `logout_timeout_s`.
+
+        session_status, code: SessionStatus(1409) and ErrorCode(25016), where the dialect has them; None and 0 = neither.
+        """
         core = self._require(Call.LOGOUT, now_ns)
-        core.send_logout(text, session_status)
+        core.send_logout(text, session_status, code)
         core.await_logout(State.LOGOUT_SENT, "logout_timeout", text)
 
-    def terminate(self, now_ns: int, text: str, session_status: int | None = None) -> list[Event]:
-        """End at once: Logout(5), unless one was sent, and LoggedOut. No effect on a connection that has ended."""
+    def terminate(self, now_ns: int, text: str, session_status: int | None = None, code: int = 0) -> list[Event]:
+        """End at once: Logout(5) as of `logout`, unless one was sent, and LoggedOut. No effect on one that has ended."""
         core = self._require(Call.TERMINATE, now_ns)
         if core.state is not State.ENDED:
-            core.end_at_once(text, session_status)
+            core.end_at_once(text, session_status, code)
             core.end(False, text, {})
         return self._take_events()
 

@@ -8,6 +8,7 @@ from protocols.errors import BAD_SEQUENCE
 from protocols.fix.decoder import Fault
 from protocols.fix.events import Disconnect, Event, LoggedOut, Rejected, ResendServed, SequenceGap
 from protocols.fix.session_gap import Gap
+from protocols.fix.session_logon import LogonRefusal
 from protocols.fix.session_output import Output
 from protocols.fix.session_refusals import business_body, logout_body, reject_body
 from protocols.fix.session_settings import SessionSettings, State
@@ -28,6 +29,7 @@ class SessionCore:
         "events",
         "gap",
         "logon_body",
+        "logon_refusal",
         "now_ns",
         "output",
         "settings",
@@ -46,6 +48,7 @@ class SessionCore:
         self.gap = Gap(settings.held_max_messages, settings.held_max_bytes)
         self.timers = Timers(settings.test_request_at_permille, settings.give_up_at_permille)
         self.logon_body = ""
+        self.logon_refusal: LogonRefusal | None = None
         self.end_reason = ""
         self.end_text = ""
 
@@ -74,9 +77,9 @@ class SessionCore:
             self.timers.deadline_ns = self.now_ns + self.settings.logout_timeout_s * NS
         self.state, self.end_reason, self.end_text = state, reason, text
 
-    def goodbye(self, reason: str, text: str) -> None:
-        """The peer broke a rule that a session cannot go on without: Logout, a short wait for its own, the end."""
-        self.send_logout(text, None)
+    def goodbye(self, reason: str, text: str, session_status: int | None = None, code: int = 0) -> None:
+        """The session cannot go on, mostly for a rule the peer broke: Logout, a short wait for its own, the end."""
+        self.send_logout(text, session_status, code)
         self.await_logout(State.GOODBYE_SENT, reason, text)
 
     def cut(self, reason: str, text: str, session_status: int | None = None, code: int = 0) -> None:

@@ -113,6 +113,10 @@ class Handshake:
         if not self._are_numbers_sound(seq_num, wanted, store.next_out):
             return
         self._count(seq_num)
+        refusal = core.logon_refusal
+        if refusal is not None:
+            core.goodbye(refusal.reason, refusal.text, refusal.session_status, refusal.code)
+            return
         uses_789 = tags.NEXT_EXPECTED_MSG_SEQ_NUM in message.fields
         logon_number = self._send_answer(message, reset, store.next_in if uses_789 else None)
         self._begin(message, reset)

@@ -17,11 +17,17 @@ _MAX_DIGITS = 18
 
 
 class LogonRefusal(msgspec.Struct, frozen=True):
-    """Why a Logon is answered with a Logout(5). reject: a Reject(3) to be sent before it, None = none."""
+    """Why a Logon is answered with a Logout(5).
+
+    reject: a Reject(3) to be sent before it, None = none. session_status, code: SessionStatus(1409) and ErrorCode(25016)
+    of the Logout, None and 0 = neither.
+    """
 
     reason: str
     text: str
     reject: Fault | None = None
+    session_status: int | None = None
+    code: int = 0
 
 
 def whole_number(text: str | None) -> int | None:

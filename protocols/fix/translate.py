@@ -77,17 +77,21 @@ class Translator:
         """
         return self._commands.make(message, sender, t_recv, recv_window_ms)
 
-    def event(self, event: AnyEvent, request: AppMessage | None, t_recv: int = 0) -> list[Answer]:
+    def event(
+        self, event: AnyEvent, request: AppMessage | None, t_recv: int = 0, every_number: bool = False
+    ) -> list[Answer]:
         """What a client is told of an event, in order; mostly one message, none for a mass cancel nobody asked for.
 
         request: the message that the event answers, None when it came by itself; t_recv: when that was seen, ns UTC.
+        every_number: for a client that must see each AccountSeq(20105): a mass cancel of the house is told too. FIX.4.2
+        has no message for the end of a mass cancel, so there its number is left out all the same.
         """
         if isinstance(event, OrderEvent):
             return [(MsgType.EXECUTION_REPORT, self._reports.execution(event, request, t_recv))]
         if isinstance(event, CancelRejected):
             return [(MsgType.ORDER_CANCEL_REJECT, self._reports.cancel_rejected(event, request, t_recv))]
         if isinstance(event, MassCancelDone):
-            if not event.cl_ord_id or self._dialect.is_fix42:
+            if self._dialect.is_fix42 or not (event.cl_ord_id or every_number):
                 return []
             return [(MsgType.ORDER_MASS_CANCEL_REPORT, self._reports.mass_cancel_done(event, request, t_recv))]
         if isinstance(event, OrderList):

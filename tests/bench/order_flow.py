@@ -5,7 +5,7 @@ Two tables. In process: speakers, road and the embedded core, without sockets; C
 (/proc, Linux), latency as the client sees it. Orders are encoded beforehand. The best of three runs is printed.
 
 Every order is validated, charged to its limits, queued, matched, numbered and answered. `memory`, `process` and `disk`
-are the journal's durability: only FIX sessions have records, so WebSocket is measured with one of them.
+are the durability of the journal.
 """
 
 import asyncio
@@ -26,7 +26,9 @@ from gateway.clients import Client
 from gateway.config_file import load
 from gateway.fix_speaker import FixSpeaker
 from gateway.server import Server
+from gateway.ws_logon import Caller
 from gateway.ws_speaker import WsSpeaker
+from gateway.ws_stream import EventBytes
 from tests.support.order_load import (
     UNLIMITED,
     Door,
@@ -49,10 +51,12 @@ _SHAPES: tuple[tuple[Flow, int, int], ...] = (
     ("trade", 50, 8),
     ("rest", 200, 8),
 )
-_RECORDED: tuple[tuple[Flow, int, int, str], ...] = (
-    ("rest", 1, 1, "disk"),
-    ("rest", 50, 8, "process"),
-    ("rest", 50, 8, "disk"),
+_RECORDED: tuple[tuple[Door, Flow, int, int, str], ...] = (
+    ("fix", "rest", 1, 1, "disk"),
+    ("fix", "rest", 50, 8, "process"),
+    ("fix", "rest", 50, 8, "disk"),
+    ("ws", "rest", 50, 8, "process"),
+    ("ws", "rest", 50, 8, "disk"),
 )
 _MARKERS: dict[Door, bytes] = {"fix": b"\x01150=0\x01", "ws": b',"status":200,'}
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -86,7 +90,9 @@ def _speaker(server: Server, door: Door, n: int) -> FixSpeaker | WsSpeaker:
         return speaker
     assert server.settings.ws is not None
     client = Client(n, f"A{n}", f"K{n}", frozenset({"trade", "read"}))
-    opened = WsSpeaker(server, server.settings.ws, "json", _Link(), (f"c-{n}", "challenge"), "127.0.0.1", now_ns)
+    events = EventBytes(server.instruments, server.sessions)
+    caller = Caller(f"c-{n}", "challenge", "127.0.0.1", now_ns)
+    opened = WsSpeaker(server, server.settings.ws, events, _Link(), caller)
     opened.opened(client, now_ns)
     return opened
 
@@ -249,7 +255,7 @@ def main() -> None:
         f"\nover loopback, best of {_RUNS}        CPU per order  per CPU-second   orders/s       p50       p99",
         flush=True,
     )
-    for recorded in [*((*case, "memory") for case in cases), *(("fix", *shape) for shape in _RECORDED)]:
+    for recorded in [*((*case, "memory") for case in cases), *_RECORDED]:
         cost, rate, p50, p99 = min(_run(_over_loopback, *recorded) for _ in range(_RUNS))
         figures = f"{cost:10.1f} us{1e6 / cost:16,.0f}{rate:11,.0f}{p50:7,.0f} us{p99:7,.0f} us"
         print(f"{_title(*recorded)}{figures}", flush=True)

@@ -22,9 +22,10 @@ import uvloop
 from rich.console import Console
 
 from tests.faults.fuzz_attack import Door, Wave
+from tests.faults.fuzz_healthy import FixTrader, WsTrader
 from tests.faults.fuzz_report import Report, WaveResult, judge_latency, memory_bound_bytes, row, show
 from tests.faults.fuzz_venue import EVENTS_KEPT, LEAVE_S, Settings, knobs, waves
-from tests.faults.fuzz_watch import FixTrader, LogReader, Violations, Watch, WsTrader
+from tests.faults.fuzz_watch import LogReader, Violations, Watch
 from tests.faults.fuzz_wire import Tally
 from tests.support.server import started
 
@@ -84,8 +85,9 @@ async def _attacked(settings: Settings, pid: int, ports: dict[str, int], violati
     watch = Watch(pid, ports["admin"], violations, settings.patience_s)
     traders = (FixTrader(violations, settings.patience_s), WsTrader(violations, settings.patience_s))
     report = Report(settings, {}, [], {}, violations, watch.lateness)
-    tasks = [asyncio.create_task(trader.run(ports[door])) for trader, door in zip(traders, ("fix", "ws"), strict=True)]
-    tasks.append(asyncio.create_task(watch.run()))
+    for trader, door in zip(traders, ("fix", "ws"), strict=True):
+        await trader.log_on(ports[door])
+    tasks = [asyncio.create_task(runner.run()) for runner in (*traders, watch)]
     try:
         quiet_s = min(max(settings.seconds * _QUIET_SHARE, _QUIET_MIN_S), _QUIET_MAX_S)
         await asyncio.sleep(quiet_s)
@@ -134,23 +136,19 @@ async def _leave(report: Report, watch: Watch, quiet_fds: int) -> None:
     fds = watch.process.fds()
     while (fds := watch.process.fds()) > quiet_fds and clock() - began < LEAVE_S:
         await asyncio.sleep(0.05)
-    report.facts["file descriptors"] = (
-        f"{quiet_fds} quiet, {fds} again {clock() - began:.1f} s after the attackers left"
-    )
+    waited_s = clock() - began
+    report.facts["file descriptors"] = f"{quiet_fds} quiet, {fds} again {waited_s:.1f} s after the attackers left"
     if fds > quiet_fds:
-        report.violations.add(
-            f"{fds} file descriptors {LEAVE_S:g} s after the attackers left, {quiet_fds} before they came"
-        )
+        report.violations.add(f"file descriptors: {report.facts['file descriptors']}")
     await watch.look()
 
 
 def _judge_memory(report: Report, watch: Watch, quiet_bytes: int) -> None:
     orders, messages = (int(watch.total(f"penstock_{name}")) for name in ("orders_accepted", "messages_out"))
     bound = memory_bound_bytes(quiet_bytes, watch.peak_connections, EVENTS_KEPT, orders, messages)
-    report.facts["resident memory"] = (
-        f"{quiet_bytes / _MIB:.0f} MiB quiet, {watch.peak_rss_bytes / _MIB:.0f} MiB at most, bound {bound / _MIB:.0f} MiB"
-        f" ({watch.peak_connections} connections at once, {orders:,} orders taken, {messages:,} messages out)"
-    )
+    quiet, peak, most = (size // _MIB for size in (quiet_bytes, watch.peak_rss_bytes, bound))
+    came = f"{watch.peak_connections} connections at once, {orders:,} orders taken, {messages:,} messages out"
+    report.facts["resident memory"] = f"{quiet} MiB quiet, {peak} MiB at most, bound {most} MiB ({came})"
     if watch.peak_rss_bytes > bound:
         report.violations.add(f"resident memory: {report.facts['resident memory']}")
 

@@ -24,46 +24,16 @@ _FLOOD = 4_000  # messages of one flood
 _HEADER = frozenset({b"8", b"9", b"35", b"34", b"49", b"52", b"56", b"10"})
 
 NASTY_VALUES: tuple[bytes, ...] = (
-    *(
-        b"",
-        b"\x00",
-        b"0",
-        b"-1",
-        b"+1",
-        b" 1",
-        b"1 ",
-        b"1_000",
-        b"0x10",
-        b"1e5",
-        b"NaN",
-        b"inf",
-        b".",
-        b"-",
-        b"=",
-        b"||",
-    ),
+    *(b"", b"\x00", b"0", b"-1", b"+1", b" 1", b"1 ", b"1_000", b"0x10", b"1e5", b"NaN", b"inf", b".", b"-", b"="),
     *(b"\xb2", b"\xb2\xb3", b"\xff\xfe", "٣".encode(), "𝟗".encode(), b"\xed\xa0\x80", b"\x1b[2J", b"\x7f", b"\x85"),
     *(b"9" * 18, b"9" * 19, b"9" * 20, b"9" * 5_000, b"0" * 5_000, b"0." + b"0" * 300 + b"1", b"1." + b"9" * 18),
     *(b"9223372036854775807", b"9223372036854775808", b"18446744073709551616", b"4294967296", b"00000000000000001"),
     *(b"Y", b"N", b"y", b"GATE", b"ALPHA", b"A" * 65_536, b"A" * 4_000, b"a=b", b"8=FIX.4.4", b"10=000"),
     *(b"20260230-25:61:61", b"00000000-00:00:00", b"99991231-23:59:60.999999999", b"20260101-00:00:00.", b"20260101"),
 )
+_NO_TAGS = (b"0", b"-1", b"00034", b"", b" 34", b"3 4", b"x", b"\xb2", b"9" * 10, b"9" * 4_500, b"1e2", b"99999")
 NASTY_TAGS: tuple[bytes, ...] = (
-    *(
-        b"0",
-        b"-1",
-        b"00034",
-        b"",
-        b" 34",
-        b"3 4",
-        b"x",
-        b"\xb2",
-        b"9999999999",
-        b"9" * 4_500,
-        b"1e2",
-        b"99999",
-        b"5000",
-    ),
+    *_NO_TAGS,
     *(b"8", b"9", b"10", b"35", b"34", b"43", b"49", b"52", b"56", b"95", b"96", b"89", b"90", b"91", b"122", b"369"),
     *(b"115", b"128", b"129", b"145", b"141", b"789", b"1137", b"25000", b"25016", b"20107", b"555", b"453", b"78"),
 )
@@ -98,7 +68,7 @@ class Caller:
         return encode(self.pairs(msg_type, body, number), self.identity.version)
 
     def logon(
-        self, *extra: tuple[int, object], number: int = 1, seed: bytes | None = None, reset: bool = True
+        self, *extra: tuple[int | bytes, object], number: int = 1, seed: bytes | None = None, reset: bool = True
     ) -> bytes:
         """A Logon(A) that is right, but for what the caller adds; the next message has the number behind it."""
         me, at = self.identity, now()
@@ -112,7 +82,8 @@ class Caller:
             body += [(553, f"key-{me.comp_id}"), (95, len(signed)), (96, signed)]
         head = [(35, "A"), (34, number), (49, me.comp_id), (52, at), (56, "GATE")]
         self.number = number
-        return encode([(str(tag).encode(), _bytes(value)) for tag, value in (*head, *body, *extra)], me.version)
+        pairs = [(_bytes(tag), _bytes(value)) for tag, value in (*head, *body, *extra)]
+        return encode(pairs, me.version)
 
     def order(self, number: object = None, *extra: tuple[int, object]) -> bytes:
         """A NewOrderSingle(D) that is right; half of them rest, half of them may trade with the other half."""
@@ -146,7 +117,7 @@ def encode(pairs: list[Pair], version: str = "FIX.4.4", length_off: int = 0, sum
 
 
 def _bytes(value: object) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
+    return value if isinstance(value, bytes) else str(value).encode("latin-1", "replace")
 
 
 # -- strangers ---------------------------------------------------------------------------------------------------------
@@ -191,15 +162,14 @@ def logon_flood(caller: Caller) -> Plan:
             stranger.logon(seed=rng.randbytes(32)),
             caller.logon(seed=rng.randbytes(32)),
             caller.logon((25_000, rng.choice(NASTY_VALUES[:30]))),
-            caller.logon((rng.choice(NASTY_TAGS[:13]).decode("latin-1"), "1")),  # type: ignore[arg-type]
+            caller.logon((rng.choice(_NO_TAGS), "1")),
             caller.logon(number=rng.choice((0, 1, 5, 10**9, 2**63, 10**20)), reset=False),
             caller.logon((789, rng.choice((0, 1, 2**63, 10**20))), reset=False),
             caller.logon((554, rng.choice(NASTY_VALUES[:30]))),
         )
     )
-    return Plan(
-        chain((logon,), repeat(logon, rng.randrange(3))), stay_s=rng.choice((0.0, 0.05, 0.4)), ending=_ending(rng)
-    )
+    again = repeat(logon, rng.randrange(3))
+    return Plan(chain((logon,), again), stay_s=rng.choice((0.0, 0.05, 0.4)), ending=_ending(rng))
 
 
 # -- sessions that are proven, and go wrong ----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The verdict on a run and its summary: what was thrown at the gateway, what the healthy sessions noticed, what is left.
+"""The verdict on a run and its summary: what was thrown at the gateway, what the healthy noticed, what is left of it.
 
 A bound is stated with the number that it judges. Latency is judged against the quiet phase of the same run, for the
 machine it runs on may be slow or busy; memory against what the configuration allows to be kept.

@@ -1,7 +1,7 @@
 """The gateway that is attacked: its configuration, who may trade there, and how much memory it may take.
 
-Time-outs are set short, so that what an attacker holds is given back within seconds of his leaving; bounds on output and
-retention are set low, so that a run of a minute reaches them. Everything else is as it is by default.
+Time-outs are set short, so that what an attacker holds is given back within seconds of his leaving; retention is set
+low, so that a run of a minute reaches its bounds. Everything else is as it is by default.
 """
 
 import base64
@@ -94,7 +94,7 @@ def knobs(settings: Settings) -> dict[str, str]:
 
 
 def waves(settings: Settings, ports: dict[str, int]) -> list[Wave]:
-    """Every kind of attack in an order of the seed's choosing, and again, until time is up; each third wave is mixed."""
+    """Every kind of attack in an order of the seed's choosing, then again; each third wave is mixed."""
     rng = random.Random(settings.seed)
     kinds: list[tuple[Door, str]] = [(door, kind) for door in settings.doors for kind in kinds_of(door)]
     rng.shuffle(kinds)
@@ -103,7 +103,8 @@ def waves(settings: Settings, ports: dict[str, int]) -> list[Wave]:
     for number in range(count):
         width = rng.choice(_WIDTHS)
         if settings.mixed_only or number % 3 == 2:
-            door, kind = settings.doors[number // 3 % len(settings.doors)], MIXED
+            turn = number if settings.mixed_only else number // 3
+            door, kind = settings.doors[turn % len(settings.doors)], MIXED
         else:
             door, kind = kinds[(number - number // 3) % len(kinds)]
         planned.append(Wave(settings.seed, number, door, kind, width, settings.wave_s, ports[door]))

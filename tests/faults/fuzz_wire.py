@@ -1,4 +1,4 @@
-"""One attacker's connection: a plan of bytes and manners, carried out on a plain socket, and a tally of what came of it.
+"""One attacker's connection: a plan of bytes and manners, carried out on a plain socket, and a tally of the outcome.
 
 A plan is made from (seed, wave, attacker) alone, so it can be made again; only times, and the signatures over them,
 differ. The socket is a raw one: half of the attacks are about what a well-behaved transport would never do.

@@ -206,12 +206,6 @@ class Dealings:
         self._violations = violations
         self._exec_ids: set[str] = set()
 
-    def forget_core(self) -> None:
-        """The core begins anew, with an empty book and with numbers of its own."""
-        self.open.clear()
-        self.trades.clear()
-        self._exec_ids.clear()
-
     def ask(self, cl_ord_id: str, kind: str, number: int) -> None:
         """A request left."""
         self.requests[cl_ord_id] = Request(kind, number)

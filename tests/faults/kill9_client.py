@@ -234,7 +234,10 @@ class Desk(asyncio.Protocol):
             self._transport.write(b"".join(messages))
 
     def _send_again(self, begin: int, end: int) -> None:
-        """Orders as possible duplicates, gap fills over session messages. Source: FIX.4.4 volume 2, message recovery."""
+        """Orders as possible duplicates, gap fills over session messages.
+
+        Source: FIX.4.4 volume 2, message recovery.
+        """
         now = format_ns(time.time_ns(), 6)
         again: list[bytes] = []
         filled = begin  # first number of a run without an order
@@ -305,6 +308,11 @@ class Desk(asyncio.Protocol):
         async with asyncio.timeout(timeout_s):
             while self.dealings.listed is None:
                 await asyncio.sleep(0.01)
+
+    @property
+    def read(self) -> int:
+        """The highest of our numbers that the gateway has shown to have read."""
+        return self.progress.read
 
     @property
     def standing(self) -> str:

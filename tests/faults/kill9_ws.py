@@ -1,7 +1,7 @@
-"""A WebSocket market maker beside the FIX clients of kill9: it trades with them, and resumes its stream after each kill.
+"""A WebSocket market maker beside the FIX clients of kill9: it trades with them and resumes its stream after a kill.
 
-Only with a durable core has it a stream to resume: then no event may be missing, and one that comes again must be the
-same. Without, the epoch changes at each start, and numbering within the epoch is all there is to judge.
+It asks for a few events more than it has missed: none may be missing, and one that comes again must be the same. A
+request whose answer was lost with the connection is judged by its events alone.
 """
 
 import asyncio
@@ -29,9 +29,10 @@ Json = dict[str, Any]
 class WsDesk:
     """One API key over any number of connections, one at a time."""
 
-    def __init__(self, account: str, rng: random.Random, violations: Violations, has_durable_core: bool) -> None:
+    def __init__(self, account: str, rng: random.Random, violations: Violations) -> None:
         self.name = f"ws-{account}"
         self.dealings = Dealings(self.name, violations)
+        self.read = -1  # numbers of ours that the gateway has shown to have read: there are none on this door
         self.is_quiet = False
         self.may_lose_link = False
         self.resumed = 0  # events that came as a replay
@@ -39,9 +40,8 @@ class WsDesk:
         self._rng = rng
         self._flow = Flow(self.name, rng)
         self._violations = violations
-        self._is_durable = has_durable_core
         self._epoch = ""
-        self._events: dict[int, Json] = {}  # of the epoch, by seq
+        self._events: dict[int, Json] = {}  # by seq
         self._next_seq: int | None = None  # on this connection
         self._next_id = 0
         self._waiting: set[int] = set()
@@ -66,7 +66,7 @@ class WsDesk:
             self._add("the link was lost while the gateway lived")
 
     async def settled(self, timeout_s: float) -> None:
-        """No more requests; wait until the answers are here, then ask what is open, where that outlives the core.
+        """No more requests; wait until the stream is whole and the answers are here.
 
         Raises:
             TimeoutError: it does not come to that.
@@ -75,11 +75,18 @@ class WsDesk:
         async with asyncio.timeout(timeout_s):
             while self._ws is None or not self._epoch or self._waiting or self._is_behind:
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(0.1)  # events of others' trades
-            if self._is_durable:
-                await self._ask(self._ws, "order.list", {})
-                while self.dealings.listed is None:
-                    await asyncio.sleep(0.01)
+
+    async def list_open(self, timeout_s: float) -> None:
+        """Ask the core what is open; the answer comes behind all events before it.
+
+        Raises:
+            TimeoutError: no answer.
+        """
+        if self._ws is not None:
+            await self._ask(self._ws, "order.list", {})
+        async with asyncio.timeout(timeout_s):
+            while self.dealings.listed is None:
+                await asyncio.sleep(0.01)
 
     @property
     def standing(self) -> str:
@@ -115,12 +122,9 @@ class WsDesk:
         params: Json = {"api_key": self._identity.key_id, "challenge": hello["challenge"], "ts": ts}
         params |= {"name": self._identity.name, "sig": signature(self._identity, hello["challenge"], ts)}
         self._next_seq, self._resuming_to = None, 0
-        if hello["epoch"] != self._epoch or not self._is_durable:
-            if self._epoch and self._is_durable:
-                self._add(f"the epoch changed from {self._epoch} to {hello['epoch']}")
-            self._events.clear()
-            self.dealings.forget_core()
-        elif self._events:
+        if self._epoch and hello["epoch"] != self._epoch:
+            self._add(f"the epoch changed from {self._epoch} to {hello['epoch']}")
+        if self._events:
             after = max(self._events) - self._rng.randint(0, min(_OVERLAP, len(self._events) - 1))
             params["resume"] = {"epoch": self._epoch, "seq": after}
             self._next_seq = after + 1

@@ -111,16 +111,16 @@ def test_a_kill_right_after_a_restart_is_numbered_above_those_of_the_process_bef
     assert (found.canceled, found.failure) == (1, "")
 
 
-def test_without_the_cores_word_the_clock_numbers_them_as_the_houses_own_on_the_cancel_lane():
+def test_without_the_cores_word_the_clock_numbers_them_as_the_houses_own_on_the_lane_of_control():
     world = World()
     mine = world.session(1)
     Sweeps(world.road, world.now_ns).start([Target(1)] * 5, world.now_ns)
-    world.tick(ms=10)
+    world.tick(ms=100)
     world.place(mine, "a")
     world.tick()
     assert Sweeps(world.road, world.now_ns).start([Target(1)], world.now_ns).waiting == 1
     world.tick()
     assert open_orders(world) == []
     session, lane, number = unpack_cmd_id(world.sessions.account(1).replay(1, 99)[-1].cmd_id)
-    assert (session, lane) == (HOUSE_SESSION, Lane.CANCEL)
-    assert 0 < number < 1 << 40
+    assert (session, lane) == (HOUSE_SESSION, Lane.CONTROL)
+    assert 0 < number < 1 << 38

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.support.redis_server import RedisServer, redis_server
 ROOT = Path(__file__).parents[2]
 WORKER = ROOT / "tests" / "support" / "limit_worker.py"
 _NS = 1_000_000_000
+_BEGIN_MS = 200
 _CLOCKS_DIFFER = 1.001  # the server refills by the wall clock, which may be slewed against the monotonic one
 
 
@@ -43,37 +43,27 @@ def run(
     burst: int,
     pattern: str = "greedy",
     seconds: float = 1.5,
-    midway: Callable[[list[subprocess.Popen[str]]], None] | None = None,
+    midway: Callable[[list[int]], None] | None = None,
 ) -> Events:
-    """Let `nodes` processes trade, and return every admission as (asked, admitted), sorted."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), server.url, f"n{number}", str(nodes), plan(rate, burst), "orders", pattern],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(nodes)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    begin_ns = time.monotonic_ns() + _NS // 20
-    end_ns = begin_ns + int(seconds * _NS)
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(f"{begin_ns} {end_ns}\n")
-        process.stdin.flush()
+    """Let `nodes` processes trade, and return every admission as (asked, admitted), sorted. midway: gets their ids."""
+    end_ms = _BEGIN_MS + int(seconds * 1000)
+    words = [server.url, nodes, plan(rate, burst), "orders", pattern, _BEGIN_MS, end_ms]
+    process = subprocess.Popen(
+        [sys.executable, str(WORKER), *map(str, words)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    ids = [int(each) for each in process.stdout.readline().split()]
     if midway is not None:
-        wait_s = (begin_ns + (end_ns - begin_ns) // 2 - time.monotonic_ns()) / _NS
-        timer = threading.Timer(wait_s, midway, [processes])
-        timer.start()
-        timer.join()
-    outputs = [process.communicate(timeout=30)[0] for process in processes]
-    assert all(process.returncode in (0, -signal.SIGKILL) for process in processes)
-    return sorted(tuple(map(int, line.split())) for output in outputs for line in output.splitlines())  # type: ignore[misc]
+        time.sleep((_BEGIN_MS + end_ms) / 2000)
+        midway(ids)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert len(ids) == nodes
+    return sorted((int(asked), int(admitted)) for asked, admitted in (line.split() for line in output.splitlines()))
 
 
 def assert_bounded(events: Events, rate: int, burst: int) -> None:
@@ -118,8 +108,8 @@ def test_a_bucket_too_small_to_lease_is_exact_over_many_nodes(server):
     assert len(events) >= 9
 
 
-def kill_one(_: RedisServer, processes: list[subprocess.Popen[str]]) -> None:
-    processes[0].kill()
+def kill_one(_: RedisServer, ids: list[int]) -> None:
+    os.kill(ids[0], signal.SIGKILL)
 
 
 def restart(server: RedisServer, _: object) -> None:
@@ -140,7 +130,7 @@ def pause(server: RedisServer, _: object) -> None:
 @pytest.mark.parametrize("fault", [kill_one, forget_scripts])
 def test_the_bound_holds_through_a_fault(server, fault):
     """A restart and a pause are outages: what is admitted without the store is another promise, asserted below."""
-    events = run(server, 3, 300, 100, seconds=1.5, midway=lambda processes: fault(server, processes))
+    events = run(server, 3, 300, 100, seconds=1.5, midway=lambda ids: fault(server, ids))
     assert_bounded(events, 300, 100)
     assert len(events) > 100
 
@@ -148,6 +138,6 @@ def test_the_bound_holds_through_a_fault(server, fault):
 @pytest.mark.parametrize("fault", [restart, pause])
 def test_through_an_outage_the_nodes_go_on_at_their_share(server, fault):
     """Each node's share of the burst may come on top, once: it is what a full local bucket holds."""
-    events = run(server, 3, 300, 90, seconds=2.0, midway=lambda processes: fault(server, processes))
+    events = run(server, 3, 300, 90, seconds=2.0, midway=lambda ids: fault(server, ids))
     assert_bounded(events, 300, 90 + 90)
     assert used(events, 300, 90, 2.0) > 0.7

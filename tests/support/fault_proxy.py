@@ -8,7 +8,7 @@ _SLICE_S = 0.0
 
 
 class FaultProxy:
-    """Carries bytes to one port of loopback. delay_s: each way. silent: swallow everything. sliced: a byte at a time."""
+    """Carries bytes to one port of loopback. delay_s: each way. silent: swallow all. sliced: a byte at a time."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port

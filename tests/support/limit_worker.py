@@ -1,10 +1,12 @@
-"""One node of a many-process run: trades against a store in a pattern and prints when each decision was made.
+"""Many nodes in processes of their own: each trades against one store in a pattern, and notes when it was admitted.
 
-`python limit_worker.py URL NODE NODES PLAN BUCKET PATTERN` prints "ready", reads "BEGIN_NS END_NS", and at the end prints
-pairs "asked_ns admitted_ns", one a line. Times are CLOCK_MONOTONIC, which all processes of a machine share.
+`python limit_worker.py URL NODES PLAN BUCKET PATTERN BEGIN_MS END_MS` forks the nodes (importing once for all), prints
+their process ids, and at the end pairs "asked_ns admitted_ns", one a line. Times are CLOCK_MONOTONIC, which all
+processes of a machine share; BEGIN and END count from the moment of the fork.
 """
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -39,8 +41,8 @@ PATTERNS: dict[str, Callable[[int], bool]] = {
 }
 
 
-async def trade(arguments: list[str]) -> list[tuple[int, int]]:
-    url, node, nodes, plan, bucket, pattern = arguments
+async def trade(node: str, arguments: list[str], forked_ns: int) -> list[tuple[int, int]]:
+    url, nodes, plan, bucket, pattern, begin_ms, end_ms = arguments
     store = RedisStore(url)
     await store.open()
     policy = parse(plan, built_in()).policy
@@ -48,8 +50,7 @@ async def trade(arguments: list[str]) -> list[tuple[int, int]]:
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
     limiter = SharedLimiter(policy, store, node, int(nodes), time.monotonic_ns, loop.call_soon)
     limiter.on_ready(ready.set)
-    print("ready", flush=True)
-    begin_ns, end_ns = map(int, sys.stdin.readline().split())
+    begin_ns, end_ns = forked_ns + int(begin_ms) * _MS_NS, forked_ns + int(end_ms) * _MS_NS
     is_on = PATTERNS[pattern]
     await asyncio.sleep(max(begin_ns - time.monotonic_ns(), 0) / 1e9)
     path, admitted = limiter.open("ACME", node), []
@@ -78,6 +79,27 @@ async def trade(arguments: list[str]) -> list[tuple[int, int]]:
     return admitted
 
 
+def fork(node: str, arguments: list[str], forked_ns: int) -> tuple[int, int]:
+    """(process id, where its output can be read) of one node."""
+    readable, writable = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writable)
+        return pid, readable
+    with os.fdopen(writable, "w") as output:
+        output.writelines(f"{asked} {admitted}\n" for asked, admitted in asyncio.run(trade(node, arguments, forked_ns)))
+    os._exit(0)
+
+
+def main(arguments: list[str]) -> None:
+    forked_ns = time.monotonic_ns()
+    nodes = [fork(f"n{number}", arguments, forked_ns) for number in range(int(arguments[1]))]
+    print(*(pid for pid, _ in nodes), flush=True)
+    for pid, readable in nodes:
+        with os.fdopen(readable) as output:
+            sys.stdout.write(output.read())
+        os.waitpid(pid, 0)
+
+
 if __name__ == "__main__":
-    for pair in asyncio.run(trade(sys.argv[1:])):
-        print(*pair)
+    main(sys.argv[1:])

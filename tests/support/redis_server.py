@@ -54,7 +54,9 @@ class RedisServer:
         arguments = [binary(), "--port", str(self.port), "--unixsocket", self.socket_path, "--save", ""]
         arguments += ["--dir", self._directory.name, "--bind", "127.0.0.1", *self._options]
         self._process = subprocess.Popen(
-            arguments, stdout=subprocess.DEVNULL, preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            arguments,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - tests start no threads
         )
         until = time.monotonic() + 10
         while True:

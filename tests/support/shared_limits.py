@@ -1,4 +1,4 @@
-"""Gateway nodes around one store of limits, all in virtual time: nothing sleeps, and every call can be held up or lost."""
+"""Gateway nodes around one store of limits, in virtual time: nothing sleeps, and every call can be held up or lost."""
 
 from collections.abc import Callable
 

@@ -1,0 +1,122 @@
+"""What the speakers of both doors share: the parts of the house, the link, peers that say nothing, and the flood count.
+
+A door's own ways belong to its speaker. Pure: the house and the link are known by what they can do, not by what they are.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from gateway.guards import Guards
+from gateway.metrics import Metrics
+from gateway.pipeline import Road
+from gateway.tracing import Tracing
+from limits.limiter import Limiter
+
+_FLOOD_FACTOR = 10
+_FLOOD_WINDOW_NS = 10_000_000_000
+
+
+class Link(Protocol):
+    """The connection, as a speaker needs it. `peer` is whom it carries bytes for."""
+
+    peer: Any
+
+    def wake(self) -> None: ...
+    def close(self) -> None: ...
+    def pause_reading(self, now_ns: int) -> None: ...
+    def resume_reading(self, now_ns: int) -> None: ...
+
+
+class House(Protocol):
+    """The parts that every speaker shares; now_ns is the clock for output asked for between ticks."""
+
+    road: Road
+    guards: Guards
+    metrics: Metrics
+    tracing: Tracing
+
+    @property
+    def limiter(self) -> Limiter: ...
+
+    def now_ns(self) -> int: ...
+    def log(self, name: str, **fields: Any) -> None: ...
+
+
+class Silent:
+    """A connection's peer (`gateway.connection.Peer`) that hears nothing and says nothing."""
+
+    next_deadline_ns: int | None = None
+
+    @property
+    def has_output(self) -> bool:
+        """Whether there is something to write."""
+        return False
+
+    @property
+    def pending_bytes(self) -> int:
+        """What is ready and unwritten."""
+        return 0
+
+    def take_output(self, limit_bytes: int) -> bytes:
+        """The next bytes to write."""
+        return b""
+
+    def receive(self, data: bytes, now_ns: int) -> None:
+        """Bytes of the client."""
+
+    def tick(self, now_ns: int) -> None:
+        """Time-outs."""
+
+    def lost(self, now_ns: int) -> None:
+        """The connection is gone."""
+
+    def too_slow(self, now_ns: int) -> None:
+        """The reader is too far behind."""
+
+    def failed(self, now_ns: int) -> None:
+        """Our own bug."""
+
+    def paused(self, now_ns: int) -> None:
+        """We stopped reading."""
+
+    def resumed(self, now_ns: int) -> None:
+        """We read on."""
+
+
+class Farewell(Silent):
+    """The last bytes of a connection that belongs to no session any more: superseded, reset, or refused."""
+
+    def __init__(self, output: bytes) -> None:
+        self._output = output
+
+    @property
+    def has_output(self) -> bool:
+        """Whether the bytes are still to be written."""
+        return bool(self._output)
+
+    @property
+    def pending_bytes(self) -> int:
+        """How many they are."""
+        return len(self._output)
+
+    def take_output(self, limit_bytes: int) -> bytes:
+        """All of it."""
+        output, self._output = self._output, b""
+        return output
+
+
+class Flood:
+    """Tells a client that is too fast from one that does not listen: ten bursts refused in ten seconds are abuse."""
+
+    __slots__ = ("_begin_ns", "_left")
+
+    def __init__(self) -> None:
+        self._begin_ns = 0
+        self._left = 0
+
+    def is_abuse(self, burst: Callable[[], int], now_ns: int) -> bool:
+        """Count one message that came too fast, and whether it was one too many. burst: of the bucket that was empty."""
+        if now_ns - self._begin_ns >= _FLOOD_WINDOW_NS:
+            self._begin_ns, self._left = now_ns, _FLOOD_FACTOR * burst()
+        self._left -= 1
+        return self._left < 0

@@ -1,0 +1,104 @@
+"""Who may log on over WebSocket, and as which session: the same rules for credentials in the headers and in a message.
+
+What a stranger learns is decided by the callers; here everybody has proved who he is, and is told how long to wait.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from gateway import config
+from gateway.clients import Client, Clients
+from gateway.fix_speaker import House
+from gateway.sessions import Account, Session, Sessions
+from limits.limiter import ALLOWED
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.instruments import Instruments
+from protocols.messages import Origin
+from protocols.ws import results, schema
+
+MAX_RESUME_EVENTS = 100_000  # more than that is faster told as a snapshot
+MAX_CONNECTIONS_PER_KEY = 64
+
+
+class WsHouse(House, Protocol):
+    """The parts that WebSocket speakers share beside the common ones."""
+
+    clients: Clients
+    instruments: Instruments
+    sessions: Sessions
+    settings: config.Config
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who is at the other end of a new connection. challenge: random, for this connection only.
+
+    accepted_ns: when TCP accepted it; the time to log on counts from there.
+    """
+
+    conn_id: str
+    challenge: str
+    peer_ip: str
+    accepted_ns: int
+    codec: str = "json"
+
+
+class TurnedAway(msgspec.Struct, frozen=True):
+    """Not now. `cause` is a coded word for the log and the metric; `refusal` is for the client."""
+
+    cause: str
+    refusal: Refusal
+
+
+def turned_away(house: WsHouse, client: Client, name: str, now_ns: int) -> TurnedAway | None:
+    """Why a client that proved itself must wait; None when it may log on. Each call is charged to its key as a try.
+
+    A logon that takes over the session of `name` does not add a connection.
+    """
+    limited = house.sessions.charge_logon(client, now_ns)
+    if limited is not ALLOWED:
+        wait_ms = max(-(-limited.wait_us // 1_000), 1)
+        return TurnedAway("rate", Refusal(errors.TOO_MANY_CONNECTIONS, "too many logons, try later", wait_ms))
+    beside = sum(
+        other.connected
+        and other.sender.origin is Origin.WS
+        and other.client.key_id == client.key_id
+        and other.name != name
+        for other in house.sessions.account(client.account_id).sessions
+    )
+    if beside >= MAX_CONNECTIONS_PER_KEY:
+        text = f"{beside} connections of this key are open"
+        return TurnedAway("too_many_connections", Refusal(errors.TOO_MANY_CONNECTIONS, text, 1_000))
+    return None
+
+
+def find_session(house: WsHouse, client: Client, name: str) -> Session | TurnedAway:
+    """The session that a logon means; a key may use so many names only.
+
+    Sessions without a name share one message bucket, their key's: opening more of them allows no more messages.
+    """
+    found = house.sessions.for_ws(client, name)
+    if found is None:
+        refusal = Refusal(errors.TOO_MANY_CONNECTIONS, "too many session names for this key", 60_000)
+        return TurnedAway("too_many_sessions", refusal)
+    if not name:
+        found.path = house.limiter.open(client.account, f"key {client.key_id}")  # a blank is in no session's name
+    return found
+
+
+def start_of_stream(params: schema.LogonParams, account: Account, epoch: str, subscribed: bool) -> results.ResumeResult:
+    """What becomes of a logon's `resume`: nothing missed, a replay, or a snapshot with the reason."""
+    resume = params.resume
+    if resume is None or not subscribed:
+        return results.ResumeResult("none")
+    missed = account.latest_seq - resume.seq
+    if resume.epoch != epoch or missed < 0:
+        return results.ResumeResult("snapshot", reason="epoch_changed")
+    if not missed:
+        return results.ResumeResult("none")
+    if resume.seq + 1 < account.oldest_seq:
+        return results.ResumeResult("snapshot", reason="too_old")
+    if missed > MAX_RESUME_EVENTS:
+        return results.ResumeResult("snapshot", reason="too_many")
+    return results.ResumeResult("replayed", resume.seq + 1, account.latest_seq)

@@ -1,0 +1,106 @@
+"""Writes what a logged-on connection reads beside its answers: events, replays, snapshots, and lists that are long.
+
+Short things are written at once. What is long is made slice by slice as the socket asks for more, so that it neither
+fills the memory nor keeps the other connections waiting. Pure: the machine frames it, the connection sends it.
+"""
+
+from collections import deque
+from typing import Protocol
+
+import msgspec
+
+from gateway.metrics import Metrics
+from gateway.sessions import Account
+from gateway.ws_stream import EventBytes, Listing, Slice, StreamCursor
+from protocols.instruments import Instruments
+from protocols.messages import AnyEvent, OrderEvent, OrderList
+from protocols.ws import report, results
+from protocols.ws.session import WsSession
+
+_NS_PER_US = 1_000
+_MAX_LISTINGS = 4  # long lists that one connection may have in the making
+
+
+class Writings(Protocol):
+    """What a writer needs of the house."""
+
+    instruments: Instruments
+    metrics: Metrics
+
+
+class StreamWriter:
+    """One connection's events and long answers. `cursor` says where it stands in the account's stream."""
+
+    def __init__(self, house: Writings, epoch: str, machine: WsSession, account: Account, shared: EventBytes) -> None:
+        """shared: encodes live events once for all connections of the door."""
+        self._house = house
+        self._epoch = epoch
+        self._machine = machine
+        self._shared = shared
+        self._listings: deque[tuple[object, Listing]] = deque()
+        self.cursor = StreamCursor(account)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `write_slice` or `list_on` has something to do."""
+        return self.cursor.has_slice or bool(self._listings)
+
+    def push(self, event: AnyEvent, now_ns: int) -> None:
+        """Write an event of the core now."""
+        self._push_bytes(self._shared.live(event, self._machine.codec), now_ns)
+
+    def push_own(self, ev: str, data: msgspec.Struct, now_ns: int, seq: int | None = None) -> None:
+        """Write an event that the gateway makes, not the core."""
+        number = msgspec.UNSET if seq is None else seq
+        wire = results.EventWire(ev=ev, seq=number, ts=now_ns // _NS_PER_US, data=data)
+        self._push_bytes(self._machine.codec.encode(wire), now_ns)
+
+    def write_slice(self, now_ns: int) -> bool:
+        """Write the next slice of the stream; False when it is not kept any more: this reader was too slow."""
+        piece = self.cursor.take()
+        if piece is None:
+            return False
+        if piece.kind == "snapshot":
+            self._snapshot(piece, now_ns)
+            return True
+        is_replay, codec = piece.kind == "replay", self._machine.codec
+        for event in piece.rows:
+            self._push_bytes(self._shared.encode(event, codec, is_replay), now_ns)
+        if is_replay and piece.is_last:
+            self.push_own("resumed", results.ResumedData(self._epoch, piece.begin, piece.end), now_ns)
+        return True
+
+    def _snapshot(self, piece: Slice, now_ns: int) -> None:
+        by_id = self._house.instruments.by_id
+        orders = (order for order in piece.rows if isinstance(order, OrderEvent))
+        rows = tuple(report.order_row(order, by_id[order.instrument]) for order in orders)
+        self.push_own("snapshot", results.SnapshotData(self._epoch, rows, piece.is_last), now_ns, piece.end)
+
+    def _push_bytes(self, event: bytes, now_ns: int) -> None:
+        self._machine.push(event, now_ns)
+        self._house.metrics.ws.messages_out += 1
+
+    # -- lists ---------------------------------------------------------------------------------------------------
+
+    @property
+    def can_list(self) -> bool:
+        """Whether one more long list may be begun."""
+        return len(self._listings) < _MAX_LISTINGS
+
+    def begin_list(self, key: object, event: OrderList, max_bytes: int) -> None:
+        """Make the answer to a question slice by slice; live events wait behind it, for it is older than they are."""
+        self.cursor.hold()
+        self._listings.append((key, Listing(event, max_bytes)))
+
+    def list_on(self) -> tuple[object, object] | None:
+        """Make one more slice of the oldest list: (key, whole result or Refusal) when that was its last one."""
+        if not self._listings:
+            return None
+        key, listing = self._listings[0]
+        whole = listing.advance(self._machine.codec, self._house.instruments)
+        if whole is None:
+            return None
+        self._listings.popleft()
+        if not self._listings:
+            self.cursor.release()
+        return key, whole

@@ -16,6 +16,7 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 Decimal = Annotated[str, Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?$")]
 FixVersion = Literal["FIX.4.2", "FIX.4.4", "FIXT.1.1"]
 Permission = Literal["trade", "read", "fix.order_entry", "fix.drop_copy"]
+Role = Literal["viewer", "operator"]
 
 
 class _Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -157,11 +158,21 @@ class Ws(_Knobs, frozen=True, kw_only=True):
     )
 
 
+class AdminToken(_Knobs, frozen=True, kw_only=True):
+    """One operator who may use the admin port: the token is sent as `Authorization: Bearer TOKEN`."""
+
+    name: Annotated[Name, Meta(description="what the log calls who asked")]
+    role: Annotated[Role, Meta(description="viewer = look at modes; operator = change them too")]
+    token_env: Annotated[str, Meta(description="name of the environment variable with the token")] = ""
+    token_file: Annotated[str, Meta(description="file with the token, at least 20 printable characters")] = ""
+
+
 class Admin(_Knobs, frozen=True, kw_only=True):
-    """Health, metrics and operations: a port of its own, for operators only."""
+    """Health, metrics and operations, on a port of its own. Without tokens, changes are taken on loopback only."""
 
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
     port: Port = 9090
+    tokens: tuple[AdminToken, ...] = ()
 
 
 class Account(_Knobs, frozen=True, kw_only=True):

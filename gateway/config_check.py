@@ -64,6 +64,8 @@ def _doubles(settings: config.Config, parts: _Parts) -> Iterator[Finding]:
     yield from _repeated(settings.accounts, "id", lambda row: row.id, parts)
     yield from _repeated(settings.accounts, "name", lambda row: row.name, parts)
     yield from _repeated(settings.keys, "id", lambda row: row.id, parts)
+    if settings.admin is not None:
+        yield from _repeated(settings.admin.tokens, "name", lambda row: row.name, parts)
     yield from _repeated(settings.instruments, "id", lambda row: row.id, parts)
     yield from _repeated(settings.instruments, "symbol", lambda row: row.symbol, parts)
     yield from _repeated(fix.listeners, "name", lambda row: row.name, parts)

@@ -23,6 +23,7 @@ from protocols.instruments import Instrument, Instruments, parse
 
 MAX_BYTES = 4_194_304
 MIN_SECRET_BYTES = 16
+MIN_TOKEN_CHARACTERS = 20
 _ROW_HEADER = re.compile(r"[ \t]*\[\[[ \t]*([A-Za-z0-9_.\- \t]+?)[ \t]*\]\]")
 _TOML_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 _BAD = object()
@@ -90,6 +91,15 @@ def read_secrets(settings: config.Config) -> dict[str, bytes]:
         ValueError: one is missing or is no base64 of at least 16 bytes; the text never has the secret in it.
     """
     return {row.id: _secret(row) for row in settings.keys if row.type == "hmac-sha256"}
+
+
+def read_tokens(settings: config.Config) -> dict[str, str]:
+    """The operators' tokens of a checked configuration by name, from environment and files.
+
+    Raises:
+        ValueError: one is missing or too short; the text never has the token in it.
+    """
+    return {row.name: _token(row) for row in settings.admin.tokens} if settings.admin is not None else {}
 
 
 def _instrument(row: config.InstrumentRow) -> Instrument:
@@ -182,6 +192,11 @@ def _check_secrets(settings: config.Config, parts: Mapping[int, Part]) -> list[F
                 _secret(row)
             except ValueError as error:
                 findings.append((parts[id(row)], str(error)))
+    for token in settings.admin.tokens if settings.admin is not None else ():
+        try:
+            _token(token)
+        except ValueError as error:
+            findings.append((parts[id(token)], str(error)))
     return findings
 
 
@@ -195,17 +210,35 @@ def _check_limits(settings: config.Config, directory: Path) -> list[Finding]:
     return [(("limits", "file"), f"{name}: {fault}") for fault in reload.load(directory / name).errors]
 
 
-def _secret(row: config.Key) -> bytes:
-    if row.secret_env:
-        source, text = f"environment variable {row.secret_env}", os.environ.get(row.secret_env)
+def _from_outside(variable: str, path: str) -> tuple[str, str]:
+    """(where it is from, the text) of what an environment variable or else a file holds.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    if variable:
+        source, text = f"environment variable {variable}", os.environ.get(variable)
         if text is None:
             raise ValueError(f"{source} is not set")
-    else:
-        source = row.secret_file
-        try:
-            text = Path(source).read_text(encoding="ascii")
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{source}: {_reason(error)}") from None
+        return source, text
+    try:
+        return path, Path(path).read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {_reason(error)}") from None
+
+
+def _token(row: config.AdminToken) -> str:
+    if bool(row.token_env) == bool(row.token_file):
+        raise ValueError("name the token once: either token_env or token_file")
+    source, text = _from_outside(row.token_env, row.token_file)
+    token = text.strip()
+    if len(token) < MIN_TOKEN_CHARACTERS or not (token.isascii() and token.isprintable()) or " " in token:
+        raise ValueError(f"{source} does not hold {MIN_TOKEN_CHARACTERS} or more printable characters without a space")
+    return token
+
+
+def _secret(row: config.Key) -> bytes:
+    source, text = _from_outside(row.secret_env, row.secret_file)
     try:
         secret = base64.b64decode(text.strip(), validate=True)
     except ValueError:

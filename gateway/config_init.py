@@ -79,6 +79,8 @@ def _tables(kind: type[msgspec.Struct], example: Mapping[str, object], prefix: s
         elif row is not None and isinstance(chosen, list):
             for number, values in enumerate(chosen):
                 yield from _table(f"[[{name}]]", row, values, f"{name}.", explain=not number)
+        elif row is not None:
+            yield from _table(f"#[[{name}]]", row, None, f"{name}.")
 
 
 def _table(

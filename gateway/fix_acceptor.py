@@ -9,19 +9,22 @@ import asyncio
 import ipaddress
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from gateway import config, tls
 from gateway.clients import Client, Clients, Denied
 from gateway.connection import Connection, Traffic
-from gateway.fix_speaker import FixSpeaker, House
+from gateway.fix_logon import window_ms
+from gateway.fix_speaker import FixSpeaker
+from gateway.house import Farewell, House, Silent
+from gateway.ingress import Stage
 from gateway.schedule import last_reset_ns, next_reset_ns
 from gateway.sessions import Sessions
 from gateway.tick import Tick
 from limits.limiter import ALLOWED
 from protocols.fix import tags
-from protocols.fix.greeting import Drop, Greeting, Hello
+from protocols.fix.greeting import Drop, Greeting, Hello, farewell
 from protocols.fix.session import FixSession, SessionSettings
-from protocols.fix.session_logon import whole_number
 from protocols.fix.store import MessageStore
 from protocols.fix.times import parse_ns
 from protocols.fix.translate import Translator
@@ -29,8 +32,9 @@ from protocols.instruments import Instruments
 from protocols.messages import Origin
 from protocols.signing import fix_logon_text
 
-LOGON_WINDOW_NS = 5_000_000_000  # 25000 on Logon: at most, and by default
+MAX_CONNECTIONS = 10_000  # open ones, all listeners; whoever comes above it is cut
 _GREETING_BYTES = 4_096
+_UNSAID = {tags.SENDER_COMP_ID: "", tags.TARGET_COMP_ID: "", tags.MSG_SEQ_NUM: "", tags.SENDING_TIME: ""}
 
 
 def is_plain(settings: config.FixSession) -> bool:
@@ -59,6 +63,12 @@ def machine_settings(fix: config.Fix, settings: config.FixSession, our_comp_id: 
     )
 
 
+def _guarded(fix: config.Fix) -> frozenset[str]:
+    """Names of the listeners on which some session must prove itself."""
+    wanted = {row.listener for row in fix.sessions if row.auth == "key"}
+    return frozenset(row.name for row in fix.listeners if "" in wanted or row.name in wanted)
+
+
 class FixDoor:
     """Every configured FIX session, and the listeners they call on."""
 
@@ -80,6 +90,9 @@ class FixDoor:
         self.traffic = Traffic()
         self.speakers: dict[tuple[str, str], FixSpeaker] = {}
         self.configured: dict[tuple[str, str], config.FixSession] = {}
+        # At 95 % of the queue whoever has work under way must get through before others come.
+        self.accepting: Callable[[], bool] = lambda: house.road.ingress.stage < Stage.FULL
+        self._guarded = _guarded(settings.fix)
         for row in settings.fix.sessions:
             client = clients.for_fix_session(row)
             session = sessions.add(row.id, row.comp_id, client, Origin.FIX)
@@ -139,12 +152,12 @@ class FixDoor:
         for server in self._servers:
             server.close()
 
-    def log_out_all(self, now_ns: int, text: str) -> None:
-        """Logout(5) for every session that is logged on."""
-        for speaker in self.speakers.values():
-            speaker.log_out(now_ns, text)
-
-    def _connect(self, listener: config.FixListener, loop: asyncio.AbstractEventLoop, tick: Tick) -> Connection:
+    def _connect(
+        self, listener: config.FixListener, loop: asyncio.AbstractEventLoop, tick: Tick
+    ) -> asyncio.BaseProtocol:
+        if len(self.traffic.connections) >= MAX_CONNECTIONS or not self.accepting():
+            self._house.metrics.count_failed_logon("fix", "too_many_connections")  # no log line: a crowd writes none
+            return _TurnedAway()
         connection = Connection(tick, loop, self._settings, self.traffic)
         connection.peer = Greeter(self, listener, connection, tick.now_ns())
         return connection
@@ -152,51 +165,73 @@ class FixDoor:
     def identify(self, hello: Hello, listener: config.FixListener, peer_ip: str, now_ns: int) -> FixSpeaker | str:
         """The session that this Logon(A) proves to be, or the cause why not, for the log."""
         fields = hello.message.fields
-        key = (fields.get(tags.SENDER_COMP_ID, ""), fields.get(tags.TARGET_COMP_ID, ""))
-        row = self.configured.get(key)
+        row = self._row(hello, listener)
+        if isinstance(row, str):
+            if listener.name in self._guarded:  # as dear as a known session's refusal, and counted like it
+                self._authenticate("", fields, peer_ip, now_ns, "fix.order_entry")
+            return row
+        speaker = self.speakers[_key_of(hello)]
+        if row.auth == "key":
+            client = self._prove(row, fields, peer_ip, now_ns)
+            if isinstance(client, str):
+                return client
+            speaker.session.client = client
+        if speaker.link is not None:
+            if self._house.road.draining:
+                return "draining"  # the living link needs its numbers for its own goodbye
+            if row.auth == "none" or row.on_duplicate == "reject":
+                return "duplicate"
+        return speaker
+
+    def _row(self, hello: Hello, listener: config.FixListener) -> config.FixSession | str:
+        """The configured session that the Logon names, or why it may not be called here."""
+        row = self.configured.get(_key_of(hello))
         if row is None or (row.listener and row.listener != listener.name):
             return "unknown_session"
         if row.version != hello.begin_string:
             return "wrong_version"
-        if row.auth == "none":
-            if not (listener.insecure and _is_loopback(listener.host)):
-                return "credentials_required"
-        else:
-            client = self._prove(row, fields, peer_ip, now_ns)
-            if isinstance(client, str):
-                return client
-            if self._sessions.charge_logon(client, now_ns) is not ALLOWED:
-                return "rate"
-            self.speakers[key].session.client = client
-        speaker = self.speakers[key]
-        takeover = row.on_duplicate == "takeover" or (not row.on_duplicate and row.auth == "key")
-        if speaker.link is not None and not (takeover and row.auth == "key"):
-            return "duplicate"
-        return speaker
+        if row.auth == "none" and not (listener.insecure and _is_loopback(listener.host)):
+            return "credentials_required"
+        return row
 
     def _prove(self, row: config.FixSession, fields: dict[int, str], peer_ip: str, now_ns: int) -> Client | str:
-        try:
-            sent_at_ns = parse_ns(fields.get(tags.SENDING_TIME, ""))
-        except ValueError:
-            return "bad_time"
-        window_ms = whole_number(fields.get(tags.RECV_WINDOW, "").partition(".")[0])
-        window_ns = LOGON_WINDOW_NS if window_ms is None else min(window_ms * 1_000_000, LOGON_WINDOW_NS)
-        signature = fields.get(tags.PASSWORD) or fields.get(tags.RAW_DATA, "")
-        proof = self._clients.authenticate(
-            self._clients.key_for(row, fields.get(tags.USERNAME, "")),
-            fix_logon_text(fields),
-            signature,
-            peer_ip,
-            now_ns,
-            "fix.drop_copy" if row.kind == "drop_copy" else "fix.order_entry",
-            sent_at_ns,
-            window_ns,
-        )
+        """Who the Logon's signature proves to be, or why it may not log on."""
+        key_id = self._clients.key_for(row, fields.get(tags.USERNAME, ""))
+        permission: config.Permission = "fix.drop_copy" if row.kind == "drop_copy" else "fix.order_entry"
+        proof = self._authenticate(key_id, fields, peer_ip, now_ns, permission)
         if isinstance(proof, Denied):
             return proof.cause
         if not self._clients.may_use(proof, row):
             return "session_of_another_account"
-        return proof
+        return proof if self._sessions.charge_logon(proof, now_ns) is ALLOWED else "rate"
+
+    def _authenticate(
+        self, key_id: str, fields: dict[int, str], peer_ip: str, now_ns: int, permission: config.Permission
+    ) -> Client | Denied:
+        try:
+            sent_at_ns = parse_ns(fields.get(tags.SENDING_TIME, ""))
+        except ValueError:
+            sent_at_ns = 0  # far too old: refused like any other, at the same cost
+        return self._clients.authenticate(
+            key_id,
+            fix_logon_text({**_UNSAID, **fields}),
+            fields.get(tags.PASSWORD) or fields.get(tags.RAW_DATA, ""),
+            peer_ip,
+            now_ns,
+            permission,
+            sent_at_ns,
+            window_ms(fields) * 1_000_000,
+        )
+
+    def explains_to(self, hello: Hello, listener: config.FixListener) -> SessionSettings | None:
+        """Whose Logout(5) a refused Logon(A) gets; None = it gets silence, as it is for nearly all.
+
+        Only where the operator chose it, and the peer's numbers begin at 1 with each logon: no real number is burnt.
+        """
+        row = self._row(hello, listener)
+        if isinstance(row, str) or row.refused_logon != "logout" or not row.reset_on_logon:
+            return None
+        return self.speakers[_key_of(hello)].machine.settings
 
     def refuse(self, cause: str, detail: str, peer_ip: str) -> None:
         """Count and log a refused logon; the peer learns nothing."""
@@ -218,11 +253,8 @@ class FixDoor:
         return self._settings.fix.logon_timeout_s * 1_000_000_000
 
 
-class Greeter:
+class Greeter(Silent):
     """A connection's first peer: collects the first message, finds the session, hands the connection over to it."""
-
-    has_output = False
-    pending_bytes = 0
 
     def __init__(self, door: FixDoor, listener: config.FixListener, connection: Connection, now_ns: int) -> None:
         self._door = door
@@ -230,7 +262,8 @@ class Greeter:
         self._connection = connection
         self._greeting = Greeting(_GREETING_BYTES)
         self._refused = False
-        self.next_deadline_ns: int | None = now_ns + door.logon_timeout_ns
+        self._explained_to: SessionSettings | None = None
+        self.next_deadline_ns = now_ns + door.logon_timeout_ns
 
     def receive(self, data: bytes, now_ns: int) -> None:
         """Bytes of somebody unknown."""
@@ -245,6 +278,7 @@ class Greeter:
     def _introduce(self, hello: Hello, now_ns: int) -> None:
         found = self._door.identify(hello, self._listener, self._connection.peer_ip, now_ns)
         if isinstance(found, str):
+            self._explained_to = self._door.explains_to(hello, self._listener)
             self._refuse(found, hello.message.fields.get(tags.SENDER_COMP_ID, ""), now_ns)
             return
         found.attach(self._connection, hello.message.fields, now_ns)
@@ -262,25 +296,30 @@ class Greeter:
         if not self._refused:
             self._refused = True
             self._door.refuse("logon_timeout", "", self._connection.peer_ip)
-        self._connection.abort()
-
-    def take_output(self, limit_bytes: int) -> bytes:
-        """Nothing is ever said to somebody unknown."""
-        return b""
+        if self._explained_to is None:
+            self._connection.abort()
+        else:
+            self._connection.peer = Farewell(farewell(self._explained_to, now_ns))
+            self._connection.close()
 
     def lost(self, now_ns: int) -> None:
         """Gone before it said who it was."""
         if not self._refused:
             self._door.count_left()
 
-    def too_slow(self, now_ns: int) -> None:
-        """It has nothing to read."""
 
-    def paused(self, now_ns: int) -> None:
-        """Its timeout goes on."""
+class _TurnedAway(asyncio.Protocol):
+    """A connection for which there is no room."""
 
-    def resumed(self, now_ns: int) -> None:
-        """Its timeout went on."""
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Cut it; nobody has been listened to."""
+        cast(asyncio.Transport, transport).abort()
+
+
+def _key_of(hello: Hello) -> tuple[str, str]:
+    """Whose session the Logon says it is: the peer's CompID, and ours."""
+    fields = hello.message.fields
+    return fields.get(tags.SENDER_COMP_ID, ""), fields.get(tags.TARGET_COMP_ID, "")
 
 
 def _is_loopback(host: str) -> bool:

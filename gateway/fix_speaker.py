@@ -9,9 +9,8 @@ from contextlib import suppress
 from itertools import count
 from typing import Literal
 
-import msgspec
-
 from gateway import config
+from gateway.fix_logon import in_force, options_of
 from gateway.house import Farewell, Flood, House, Link
 from gateway.request import Request
 from gateway.sessions import Session
@@ -22,7 +21,6 @@ from protocols.fix import events, tags
 from protocols.fix.decoder import Fault
 from protocols.fix.dialect import safe_text
 from protocols.fix.session import FixSession, LogonRefusal
-from protocols.fix.session_logon import whole_number
 from protocols.fix.tags import MsgType, SessionStatus
 from protocols.fix.translate import LimitLine, Translator
 from protocols.messages import AnyEvent, EngineState, NewOrder, OrderEvent, OrderList
@@ -30,43 +28,9 @@ from protocols.messages import AnyEvent, EngineState, NewOrder, OrderEvent, Orde
 __all__ = ["FixSpeaker", "House", "Link"]
 
 RESENT_MAX_AGE_NS = 60_000_000_000  # a PossDup D or G without a window that is older than this is not acted on
-LOGON_WINDOW_MS = 5_000  # 25000 on Logon: at most, and by default
-COD_GRACE_MAX_MS = 60_000  # 20107 on Logon: at most
 _FREE_LIMIT_QUERY_NS = 1_000_000_000  # one so often costs nothing
 _USUAL_BURST = 400  # of `msgs`, where a cool-down refuses what no limit of its own does
 _ABUSE = "far too many messages: disconnecting"
-_COD = {"N": "off", "S": "session", "Y": "account"}
-_COD_TEXT = {word: char for char, word in _COD.items()}
-
-
-class Options(msgspec.Struct, frozen=True):
-    """What a Logon(A) may choose, as it is in force: its own words, else the session's configuration."""
-
-    cancel_on_disconnect: str
-    cod_grace_ms: int
-    response_mode: int  # 1 everything of the account, 2 answers to this session and events of its own orders
-    recv_window_ms: int  # validity of the Logon itself
-
-
-def logon_options(settings: config.FixSession, logon: dict[int, str]) -> Options:
-    """What this Logon(A) puts in force."""
-    grace_ms = whole_number(logon.get(tags.COD_GRACE_MS))
-    mode = logon.get(tags.RESPONSE_MODE, "")
-    if settings.kind == "drop_copy":
-        mode = "1"
-    cod = logon.get(tags.CANCEL_ORDERS_ON_DISCONNECT, "")
-    return Options(
-        cancel_on_disconnect=_COD[cod if cod in _COD else settings.cancel_on_disconnect],
-        cod_grace_ms=settings.cod_grace_ms if grace_ms is None else min(grace_ms, COD_GRACE_MAX_MS),
-        response_mode=int(mode) if mode in ("1", "2") else settings.response_mode,
-        recv_window_ms=logon_window_ms(logon),
-    )
-
-
-def logon_window_ms(logon: dict[int, str]) -> int:
-    """RecvWindow(25000) of a Logon(A): how old its signature may be. Decimals are cut off."""
-    asked_ms = whole_number(logon.get(tags.RECV_WINDOW, "").partition(".")[0])
-    return LOGON_WINDOW_MS if asked_ms is None else min(asked_ms, LOGON_WINDOW_MS)
 
 
 class FixSpeaker:
@@ -90,7 +54,7 @@ class FixSpeaker:
         self._translator = translator
         self._settings = settings
         self._house = house
-        self._asked = self._options = logon_options(settings, {})
+        self._asked = self._options = options_of(settings, {})
         self._is_end_counted = True  # why the link ended, in the metric; there is none yet
         self._flood = Flood()
         self._limits_told_ns = 0
@@ -125,9 +89,9 @@ class FixSpeaker:
         if self.link is not None:
             self._end_link(now_ns, "superseded", "superseded")
         self.link, self._is_end_counted = link, False
-        self._asked = logon_options(self._settings, logon)
+        self._asked = options_of(self._settings, logon)
         self.machine.logon_body = self._logon_body(logon)
-        self.machine.logon_refusal = self._logon_refusal(logon)
+        self.machine.logon_refusal = self._why_not_now(logon)
         self.machine.connected(now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> None:
@@ -299,6 +263,7 @@ class FixSpeaker:
         session.connected = True
         self._house.guards.connected(session)
         self._house.road.show_limits(session, now_ns)
+        self._house.road.show_modes(session, now_ns)
         self._house.log("session.logged_on", session=session.name, door="fix", reset=event.reset)
 
     def _on_logged_out(self, event: events.LoggedOut, now_ns: int) -> None:
@@ -310,7 +275,7 @@ class FixSpeaker:
         if self.link is not None:
             self.link.close()
 
-    def _logon_refusal(self, logon: dict[int, str]) -> LogonRefusal | None:
+    def _why_not_now(self, logon: dict[int, str]) -> LogonRefusal | None:
         """Why a Logon that has proved who it is may not begin the session, None when it may."""
         if self._house.road.draining:
             return LogonRefusal(
@@ -326,25 +291,17 @@ class FixSpeaker:
         return None
 
     def _logon_body(self, logon: dict[int, str]) -> str:
-        """Our answer's own fields: the values in force once the Logon is accepted, and under which limits."""
+        """Our answer's own fields: the values in force once the Logon is accepted."""
         if self.machine.settings.plain:
             return ""
-        settings, options, road = self._settings, self._asked, self._house.road
-        latest = window = flag = ""
-        if logon.get(tags.RESET_SEQ_NUM_FLAG) == "Y" or settings.reset_on_logon:
+        road = self._house.road
+        latest = ""
+        if logon.get(tags.RESET_SEQ_NUM_FLAG) == "Y" or self._settings.reset_on_logon:
             # Reports it had not read are gone with its numbers: this tells how far the account's stream is.
             latest = f"20105={road.latest_seq(self.session)}\x01"
-        if settings.auth == "key":
-            window = f"25000={options.recv_window_ms}\x01"
-        if settings.kind == "drop_copy" or tags.DROP_COPY_FLAG in logon:
-            flag = f"9406={'Y' if settings.kind == 'drop_copy' else 'N'}\x01"
         plan = road.policy.plan_of(self.session.client.account).name
-        return (
-            f"{latest}20106={road.epoch}\x01"
-            f"8013={_COD_TEXT[options.cancel_on_disconnect]}\x0120107={options.cod_grace_ms}\x01"
-            f"25036={options.response_mode}\x01{window}{flag}"
-            f"58=limits: {safe_text(plan)}, version {road.policy.version}\x01"
-        )
+        notice = f"58=limits: {safe_text(plan)}, version {road.policy.version}\x01"
+        return f"{latest}20106={road.epoch}\x01{in_force(self._settings, self._asked, logon)}{notice}"
 
     def _count_end(self, reason: str) -> None:
         """Each connection ends for one reason: the first that was found."""

@@ -1,6 +1,6 @@
-"""What the speakers of both doors share: the parts of the house, the link, peers that say nothing, and the flood count.
+"""What the speakers of both doors share: the house, the link, peers that say nothing, the flood count.
 
-A door's own ways belong to its speaker. Pure: the house and the link are known by what they can do, not by what they are.
+A door's own ways belong to its speaker. Pure: house and link are known by what they can do, not by what they are.
 """
 
 from collections.abc import Callable
@@ -115,7 +115,7 @@ class Flood:
         self._left = 0
 
     def is_abuse(self, burst: Callable[[], int], now_ns: int) -> bool:
-        """Count one message that came too fast, and whether it was one too many. burst: of the bucket that was empty."""
+        """Count one message that came too fast; whether it was one too many. burst: of the bucket that was empty."""
         if now_ns - self._begin_ns >= _FLOOD_WINDOW_NS:
             self._begin_ns, self._left = now_ns, _FLOOD_FACTOR * burst()
         self._left -= 1

@@ -54,6 +54,7 @@ _LIST = (
     Metric("queue_fill", "gauge", "Fill of the queue, 0 to 1: the fuller of commands and bytes"),
     Metric("queue_stage", "gauge", "0 open, 1 pausing readers, 2 shedding orders, 3 no new connections, 4 all paused"),
     Metric("core_unanswered", "gauge", "Commands handed to the core and not yet answered"),
+    Metric("modes", "gauge", "Places (venue, account, session, instrument) where new orders are barred", ("mode",)),
     Metric("limiter_admitted", "counter", "Actions that found their tokens", ("bucket",)),
     Metric("limiter_refused", "counter", "Actions refused for want of tokens", ("bucket",)),
     Metric("limiter_shadow_refused", "counter", "Actions a shadow limit would have refused", ("bucket",)),

@@ -16,6 +16,7 @@ from gateway.core.matching import MatchingCore
 from gateway.governor import Governor
 from gateway.ingress import Ingress, Stage
 from gateway.metrics import Metrics
+from gateway.modes import Modes
 from gateway.request import Class, Request
 from gateway.sessions import Session, Sessions, Speaker
 from gateway.tracing import OrderTrace, Tracing
@@ -93,6 +94,7 @@ class Road:
         self.is_recording_late: Callable[[int], bool] = lambda _: False  # answers wait too long for the disk
         self.reopen_at_ns = 0  # after an unclean start: cancel only until then
         self._is_closed_for_orders = False  # one of the reasons in `_admit` holds; looked at once a tick
+        self.modes = Modes()  # by `change_modes`, but for the start
         core.subscribe(self._home)
 
     @property
@@ -219,6 +221,8 @@ class Road:
 
     def _admit(self, request: Request) -> Refusal | None:
         """New and Replace only: cancels and questions pass while there is any room."""
+        if self.modes.in_force and (barred := self._why_barred(request)) is not None:
+            return barred
         if self.ingress.stage < Stage.SHEDDING and not (self.draining or self._is_closed_for_orders):
             return None
         queue_class = request.queue_class
@@ -234,6 +238,13 @@ class Road:
         if not self.may_record():
             return Refusal(errors.CANCEL_ONLY, "cancel only: the journal has no room for new orders")
         return Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
+
+    def _why_barred(self, request: Request) -> Refusal | None:
+        """What the modes in force say to a New or Replace."""
+        if request.queue_class is not Class.ORDER:
+            return None
+        session = request.session
+        return self.modes.refusal(session.client.account, session.name, request.command.instrument)
 
     def _refuse(self, request: Request, refusal: Refusal, now_ns: int) -> None:
         """The request's one answer is no. What it paid for and did not get is given back when that was our doing."""
@@ -271,6 +282,9 @@ class Road:
         command = request.command
         if command.deadline and now_ns > command.deadline and isinstance(command, _ORDERS):
             self._refuse(request, Refusal(errors.EXPIRED_IN_QUEUE, "its validity window ended in our queue"), now_ns)
+            return None
+        if self.modes.in_force and (barred := self._why_barred(request)) is not None:
+            self._refuse(request, barred, now_ns)
             return None
         request.handed_ns = now_ns
         if request.trace is not None:
@@ -381,6 +395,28 @@ class Road:
         for session in self._sessions.by_id.values():
             if session.speaker is not None and session.connected:
                 session.speaker.notice(state, now_ns)
+
+    def change_modes(self, modes: Modes, now_ns: int) -> None:
+        """Put these modes in force, for what waits in the queue too, and tell each session what changed for it."""
+        before, self.modes = self.modes, modes
+        for session in self._sessions.by_id.values():
+            if session.connected:
+                self._tell_modes(session, before, now_ns)
+
+    def show_modes(self, session: Session, now_ns: int) -> None:
+        """Tell a session that has just logged on what bars its orders."""
+        if not self.modes.is_quiet:
+            self._tell_modes(session, Modes(), now_ns)
+
+    def _tell_modes(self, session: Session, before: Modes, now_ns: int) -> None:
+        client, speaker = session.client, session.speaker
+        if speaker is None:
+            return
+        for state in self.modes.news(before, client.account, client.account_id, session.name, now_ns):
+            self._tell(speaker, speaker.notice, state, now_ns)
+        for state in self.modes.market_news(before, now_ns):
+            if state.instrument in self._instruments.by_id:
+                self._tell(speaker, speaker.notice, state, now_ns)
 
     # -- time ----------------------------------------------------------------------------------------------------
 

@@ -14,12 +14,15 @@ from typing import Any
 from aiohttp import web
 
 from gateway import config, spans
+from gateway.admin.access import Access, Token, digest_of
 from gateway.admin.app import build_admin
+from gateway.admin.desk import Desk
 from gateway.admin.health import Health
+from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry
 from gateway.clients import Clients
 from gateway.clock import Clock
-from gateway.config_file import build_instruments, read_secrets
+from gateway.config_file import build_instruments, read_secrets, read_tokens
 from gateway.connection import Connection
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.engine import Engine
@@ -30,6 +33,7 @@ from gateway.ingress import Stage
 from gateway.journal import JournalSettings, open_journal
 from gateway.logs import dropped_lines, log_event
 from gateway.metrics import Metrics
+from gateway.modes_file import ModesFile
 from gateway.pipeline import Road, is_numbered
 from gateway.records import (
     CLEAN,
@@ -45,6 +49,7 @@ from gateway.records import (
     commands_body,
 )
 from gateway.sessions import Session, Sessions
+from gateway.sweeps import HOUSE_SESSION, Sweeps
 from gateway.tick import Tick
 from gateway.tracing import Tracing
 from gateway.version import VERSION
@@ -109,6 +114,9 @@ class Server:
             self.now_ns,
         )
         self.guards = Guards(self.road, self.sessions, self._note_link)
+        self.sweeps = Sweeps(self.road, self.now_ns())
+        self.desk = Desk(self, {row.name: row.id for row in settings.accounts}, self._modes_file(config_dir))
+        self.desk.restore(self.now_ns())
         self.sessions.on_new = self._note_name
         self.health = Health()
         self.fix = FixDoor(settings, self.clients, self.instruments, self.sessions, self, self.journal.store)
@@ -128,6 +136,11 @@ class Server:
         """Log one declared event."""
         log_event(_logger, name, **fields)
 
+    def wake(self) -> None:
+        """Run a tick soon."""
+        if self._tick is not None:
+            self._tick.wake()
+
     # -- start and stop ------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -136,7 +149,7 @@ class Server:
         self.failure = loop.create_future()
         self._loop = loop
         tick = self._tick = Tick(
-            loop, self.clock, (self.guards, self.fix, self.road), self.journal, self._report_bug, self._fail
+            loop, self.clock, (self.desk, self.guards, self.fix, self.road), self.journal, self._report_bug, self._fail
         )
         self.road.may_record = lambda: self.journal.may_accept_orders
         self.road.is_recording_late = lambda now_ns: tick.held_ns(now_ns) > _RECORD_ALARM_NS
@@ -203,6 +216,7 @@ class Server:
             "queue": {"commands": ingress.commands, "bytes": ingress.size_bytes, "stage": ingress.stage.name.lower()},
             "unanswered": self.road.unanswered,
             "draining": self.road.draining,
+            "modes": len(self.road.modes.in_force),
             "policy_version": policy.version,
         }
 
@@ -292,6 +306,7 @@ class Server:
             session.sender.order_n = engine.highest(session.id, Lane.ORDER)
             session.sender.cancel_n = engine.highest(session.id, Lane.CANCEL)
             session.sender.control_n = engine.highest(session.id, Lane.CONTROL)
+        self.sweeps.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))
         if not was_clean:
             self.road.reopen_at(now_ns + self.settings.core.reopen_after_ms * _MS)
             for link in list(replay.links.values()):
@@ -312,8 +327,15 @@ class Server:
         self.journal.keep_from = self.journal.append(SNAPSHOT, 0, body(snapshot))
         self._snapshot_bytes = self.journal.size_bytes
 
+    def _modes_file(self, config_dir: Path) -> ModesFile | None:
+        journal = self.settings.journal
+        return None if journal.durability == "memory" else ModesFile(config_dir / journal.directory / "modes.json")
+
     async def _start_admin(self, settings: config.Admin) -> int:
-        app = build_admin(self.health, build_registry(self.metrics), self.status)
+        secrets = read_tokens(self.settings)
+        tokens = [Token(row.name, row.role, digest_of(secrets[row.name])) for row in settings.tokens]
+        operations = Operations(self, self.desk, Access(tokens, settings.host))
+        app = build_admin(self.health, build_registry(self.metrics), self.status, operations)
         self._admin = web.AppRunner(app, access_log=None)
         await self._admin.setup()
         site = web.TCPSite(self._admin, settings.host, settings.port)
@@ -358,6 +380,7 @@ class Server:
         gauge("queue_fill", lambda: ingress.fill_percent / 100)
         gauge("queue_stage", lambda: int(ingress.stage))
         gauge("core_unanswered", lambda: self.road.unanswered)
+        gauge("modes", lambda: self.road.modes.counts)
         gauge("policy_version", lambda: self.limiter.policy.version)
         gauge("clock_offset_seconds", lambda: self.clock.offset_ns / 1e9)
         counter("policy_reload_failures", lambda: self._reload_failures)
@@ -388,6 +411,7 @@ async def serve(settings: config.Config, config_dir: Path) -> None:
 
     Raises:
         OSError: a port cannot be opened, or a file not read. LimitsUnsound: the limits file has mistakes.
+        ModesBroken: the kept modes cannot be read.
     """
     server = Server(settings, config_dir)
     loop = asyncio.get_running_loop()

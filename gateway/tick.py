@@ -100,6 +100,10 @@ class Tick:
     def touch(self, connection: Touched) -> None:
         """Flush this connection at the end of the tick."""
         self._dirty[connection] = None
+        self.wake()
+
+    def wake(self) -> None:
+        """Run soon, though no connection asks for it."""
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._run)

@@ -1,7 +1,6 @@
 """What a logged-on WebSocket client may ask: orders go to the road, the rest is answered here and now.
 
-Each request has one `Source`, by which its answer finds it again and which stays open until it is answered; the legs of
-a batch share one `Batch`, which is answered when its last leg is.
+Each request is answered exactly once: here, or through its `Source` when the road has spoken (`gateway.ws_answers`).
 """
 
 from typing import TYPE_CHECKING
@@ -9,12 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.sessions import Session
-from limits.limiter import BucketView
+from gateway.ws_answers import Batch, Source
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyCommand, CancelOrder, NewOrder, ReplaceOrder
 from protocols.ws import report, results, schema
-from protocols.ws.events import Requested, RequestKey
+from protocols.ws.events import Requested
 from protocols.ws.translate import COMMANDS, command, dead_man_ms
 
 if TYPE_CHECKING:
@@ -23,70 +22,7 @@ if TYPE_CHECKING:
 _NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
 _FLOOD_WINDOW_NS = 10_000_000_000
 _FLOOD_FACTOR = 10  # refused messages in the window, in bursts of their bucket
-_HANDED_OVER = 202
-_QUERIES = frozenset({"order.status", "order.list"})
 _LEG_METHODS = {NewOrder: "order.place", CancelOrder: "order.cancel", ReplaceOrder: "order.replace"}
-
-
-class Batch:
-    """The legs of one `order.batch`, in their order, as their answers come in."""
-
-    def __init__(self, size: int) -> None:
-        self._legs: list[results.LegResult | None] = [None] * size
-        self._open = size
-
-    def complete(self, leg: int, outcome: object) -> results.BatchResult | None:
-        """Note one leg's outcome; the whole result when it was the last one."""
-        self._open -= 1
-        row = report.leg_result(outcome)
-        if isinstance(outcome, results.QueuedResult):
-            row = msgspec.structs.replace(row, status=_HANDED_OVER)
-        self._legs[leg] = row
-        return None if self._open else report.batch_result([row for row in self._legs if row is not None])
-
-
-class Source(msgspec.Struct, frozen=True, eq=False):
-    """Where an answer belongs; every request is one of its own. resp: when the client wants to be answered."""
-
-    request_id: RequestKey
-    method: str
-    t_in_ns: int
-    resp: str = "accepted"
-    batch: Batch | None = None
-    leg: int = 0
-
-
-class OpenRequests:
-    """The requests of one connection that the road has not answered yet."""
-
-    def __init__(self) -> None:
-        self._open: set[Source] = set()
-        self._unknown: set[Source] = set()  # questions told "outcome unknown", which is no answer
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def add(self, source: Source) -> None:
-        """The road has it."""
-        self._open.add(source)
-
-    def close(self, source: Source, is_unknown: bool = False) -> bool:
-        """It is answered now: True when that is still wanted, False when the client had its answer before.
-
-        is_unknown: only "no answer in time" is told. A question gets its answer after that all the same; what became of
-        an order is told by its events.
-        """
-        wanted = self._open if source in self._open else self._unknown
-        if source not in wanted:
-            return False
-        wanted.remove(source)
-        if is_unknown and source.method in _QUERIES:
-            self._unknown.add(source)
-        return True
-
-    def clear(self) -> None:
-        """Wait for none of them any longer."""
-        self._open.clear()
 
 
 class Flood:
@@ -179,7 +115,7 @@ class WsRequests:
         now_ns: int,
     ) -> None:
         house = self._speaker.house
-        self._speaker.open_requests.add(source)
+        self._speaker.answers.open.add(source)
         if isinstance(made, Refusal):
             house.road.decline(session, source.method, source, made, now_ns)
             return
@@ -206,7 +142,7 @@ class WsRequests:
         params, speaker = asked.params, self._speaker
         assert isinstance(params, schema.ConfigureParams)
         if params.limits is not None:
-            speaker.limits_mode = params.limits
+            speaker.answers.limits_mode = params.limits
         if params.cod is not None:
             session.cancel_on_disconnect, session.cod_grace_ms = params.cod.scope, params.cod.grace_ms
         if params.streams is not None:
@@ -248,7 +184,7 @@ class WsRequests:
     # -- questions -----------------------------------------------------------------------------------------------
 
     def _limits(self, asked: Requested, session: Session, now_ns: int) -> object:
-        return results.LimitsResult(self._speaker.profile(session), self._speaker.all_limits(now_ns))
+        return results.LimitsResult(self._speaker.profile(session), self._speaker.answers.all_limits(now_ns))
 
     def _instruments(self, asked: Requested, session: Session, now_ns: int) -> object:
         rows = self._speaker.house.instruments.by_id.values()
@@ -269,20 +205,3 @@ class WsRequests:
         speaker.machine.respond(asked.request_id, results.ReplayResult(params.begin, end), now_ns, asked.t_in_ns)
         speaker.writer.cursor.replay(params.begin, end)
         return None
-
-
-def limit_blocks(views: list[BucketView]) -> tuple[results.LimitBlock, ...]:
-    """Buckets as a client reads them."""
-    return tuple(
-        results.LimitBlock(
-            name=view.name,
-            scope=view.scope,
-            remaining=view.remaining,
-            capacity=view.capacity,
-            rate=view.rate,
-            full_in_ms=view.full_in_ms,
-            degraded=view.degraded,
-            mode="shadow" if view.mode == "shadow" else "",
-        )
-        for view in views
-    )

@@ -12,8 +12,9 @@ from gateway.clients import Client, Denied
 from gateway.fix_speaker import Link
 from gateway.request import Request
 from gateway.sessions import Account, Session
+from gateway.ws_answers import Answers, Source
 from gateway.ws_logon import Caller, TurnedAway, WsHouse, find_session, start_of_stream, turned_away
-from gateway.ws_requests import Flood, OpenRequests, Source, WsRequests, limit_blocks
+from gateway.ws_requests import Flood, WsRequests
 from gateway.ws_stream import EventBytes, Listing
 from gateway.ws_writer import StreamWriter
 from limits.limiter import BucketView
@@ -21,7 +22,7 @@ from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyEvent, EngineState, OrderList, QueryOrders
 from protocols.ws import events as told
-from protocols.ws import report, results, schema, session
+from protocols.ws import results, schema, session
 from protocols.ws.schema import LogonParams, StreamName
 
 _NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
@@ -50,10 +51,9 @@ class WsSpeaker:
         self.session: Session | None = None
         self.writer: StreamWriter  # from the logon on
         self.streams: tuple[StreamName, ...] = ()
-        self.limits_mode = "near"
         self.heartbeat_ms = ws.heartbeat_ms
         self.keep_orders = False  # a logout that leaves them; else the end of the link is a disconnect
-        self.open_requests = OpenRequests()
+        self.answers = Answers(house, self.machine)
         self._event_bytes = event_bytes
         self._is_end_counted = False  # why the connection ended, in the metric
         self._recv_window_ns = ws.recv_window_ms * _NS_PER_MS
@@ -75,7 +75,7 @@ class WsSpeaker:
             return True
         if self.session is None:
             return False
-        return self.writer.has_more or (self.is_leaving and not self.open_requests)
+        return self.writer.has_more or (self.is_leaving and not self.answers.open)
 
     @property
     def pending_bytes(self) -> int:
@@ -95,7 +95,7 @@ class WsSpeaker:
         """The next bytes to write: what is ready, else the next slice of what takes longer. May be empty for now."""
         if not self.machine.pending_bytes and self.session is not None:
             now_ns = self.house.now_ns()
-            if self.is_leaving and not self.open_requests:
+            if self.is_leaving and not self.answers.open:
                 self._say_goodbye(now_ns)
             else:
                 self._write_on(now_ns)
@@ -109,6 +109,7 @@ class WsSpeaker:
             assert isinstance(found, Session)  # only names are bounded
             self.machine.logged_on(now_ns)
             self._begin(found, client, None, now_ns)
+            self.house.road.show_modes(found, now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> None:
         """Bytes of the client."""
@@ -119,7 +120,7 @@ class WsSpeaker:
         """Heartbeats and time-outs."""
         if self._leave_by_ns and now_ns >= self._leave_by_ns:
             self._leave_by_ns = 0
-            self.open_requests.clear()
+            self.answers.open.clear()
         if self._ask_snapshot_at_ns and now_ns >= self._ask_snapshot_at_ns:
             self._ask_snapshot(now_ns)
         for event in self.machine.tick(now_ns):
@@ -205,7 +206,7 @@ class WsSpeaker:
     def _accept(self, asked: told.LogonRequested, found: Session, client: Client, now_ns: int) -> None:
         self._begin(found, client, asked.params, now_ns)
         resume = start_of_stream(asked.params, self._account, self.house.road.epoch, "orders" in self.streams)
-        blocks = self.all_limits(now_ns)
+        blocks = self.answers.all_limits(now_ns)
         held = self.machine.accept_logon(asked.request_id, self.describe(now_ns, resume), now_ns, blocks or None)
         if resume.status == "replayed":
             assert isinstance(resume.begin, int)
@@ -214,6 +215,7 @@ class WsSpeaker:
         elif resume.status == "snapshot":
             self.writer.cursor.await_snapshot()
             self._ask_snapshot(now_ns)
+        self.house.road.show_modes(found, now_ns)
         for event in held:
             self._on_event(event, now_ns)
 
@@ -225,13 +227,13 @@ class WsSpeaker:
         found.speaker, found.connected, found.client = self, True, client
         found.may_trade = "trade" in client.permissions
         found.cancel_on_disconnect, found.cod_grace_ms = client.cancel_on_disconnect, 0
-        self.session = found
+        self.session = self.answers.session = found
         self._account = self.house.sessions.account(client.account_id)
         self.writer = StreamWriter(self.house, self.house.road.epoch, self.machine, self._account, self._event_bytes)
         self.streams = _DEFAULT_STREAMS
         if params is not None:
             self.streams = params.streams if params.streams is not None else _DEFAULT_STREAMS
-            self.limits_mode = params.limits or "near"
+            self.answers.limits_mode = params.limits or "near"
             self.heartbeat_ms = params.heartbeat_ms or self.heartbeat_ms
             if params.cod is not None:
                 found.cancel_on_disconnect, found.cod_grace_ms = params.cod.scope, params.cod.grace_ms
@@ -286,10 +288,13 @@ class WsSpeaker:
 
     def count_refused_message(self, refusal: Refusal, now_ns: int) -> None:
         """A message was refused by a limit; a flood of them ends the connection, as a disconnect."""
-        if self.session is None or refusal.code != errors.MESSAGE_RATE_LIMITED:
+        if self.session is None:
             return
-        bursts = (view.capacity for view in self.house.limiter.view(self.session.path, now_ns, ("msgs",)))
-        if self._flood.is_over(min(bursts, default=0), now_ns):
+        is_abuse = refusal.code == errors.LIMIT_ABUSE
+        if refusal.code == errors.MESSAGE_RATE_LIMITED:
+            bursts = [view.capacity for view in self.house.limiter.view(self.session.path, now_ns, ("msgs",))]
+            is_abuse = bool(bursts) and self._flood.is_over(min(bursts), now_ns)
+        if is_abuse:
             self.machine.close(session.ABUSE, "limit_abuse: far too many messages over the limit", now_ns)
             self.end_session("limit_abuse", now_ns)
             self.link.wake()
@@ -324,8 +329,8 @@ class WsSpeaker:
         if done is not None:
             source, whole = done
             assert isinstance(source, Source)
-            if self.open_requests.close(source):
-                self._conclude(source, whole, now_ns, "queries")
+            if self.answers.open.close(source):
+                self.answers.conclude(source, whole, now_ns, "queries")
         if self.writer.has_more:
             self.link.wake()  # a slice of a list writes nothing yet
 
@@ -344,17 +349,10 @@ class WsSpeaker:
     # -- the road's side (gateway.sessions.Speaker) --------------------------------------------------------------
 
     def handed_over(self, request: Request, now_ns: int) -> None:
-        """`resp:"queued"` is answered on hand-over, and then no more."""
+        """The core has it."""
         source = request.source
         assert isinstance(source, Source)
-        if source.resp != "queued" or not self.open_requests.close(source):
-            return
-        result = results.QueuedResult(getattr(request.command, "cl_ord_id", ""))
-        if source.batch is not None:
-            self._conclude(source, result, now_ns, "")
-        else:
-            self.machine.respond(source.request_id, result, now_ns, source.t_in_ns, status=202)
-            self.house.metrics.ws.messages_out += 1
+        self.answers.handed_over(source, request, now_ns)
 
     def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         """The terminal answer to a request, written before the events that it caused."""
@@ -364,21 +362,19 @@ class WsSpeaker:
             assert isinstance(event, OrderList)
             self._snapshot_source = None
             self.writer.cursor.give_snapshot(event)
-        elif self.open_requests.close(source):
-            if isinstance(event, OrderList) and source.method == "order.list" and Listing.is_long(event):
-                self._list(source, event, now_ns)
-            else:
-                outcome = report.answer(source.method, event, self.house.instruments)
-                self._conclude(source, outcome, now_ns, request.bucket)
+        elif isinstance(event, OrderList) and source.method == "order.list" and Listing.is_long(event):
+            self._list(source, event, now_ns)
+        else:
+            self.answers.answer(source, request, event, now_ns)
         self.link.wake()
 
     def _list(self, source: Source, event: OrderList, now_ns: int) -> None:
+        """It stays open until the list is made: a logout waits for it."""
         if self.writer.can_list:
-            self.open_requests.add(source)  # it is answered later, and a logout waits for that
             self.writer.begin_list(source, event, self.house.settings.out.max_bytes)
         else:
             refusal = Refusal(errors.PENDING_CHANGE, "long lists are on their way, ask when they have come", 100)
-            self._conclude(source, refusal, now_ns, "")
+            self.answers.refuse(source, refusal, now_ns)
 
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
         """The gateway's own no."""
@@ -386,8 +382,7 @@ class WsSpeaker:
         if source.method == "snapshot":
             if source is self._snapshot_source:
                 self._ask_snapshot_at_ns = now_ns + max(refusal.retry_after_ms, _SNAPSHOT_RETRY_MS) * _NS_PER_MS
-        elif self.open_requests.close(source, errors.CODES[refusal.code].unknown_outcome):
-            self._conclude(source, refusal, now_ns, "")
+        elif self.answers.refuse(source, refusal, now_ns):
             self.count_refused_message(refusal, now_ns)
         self.link.wake()
 
@@ -439,34 +434,7 @@ class WsSpeaker:
         """The queue has room."""
         self.link.resume_reading(now_ns)
 
-    def _conclude(self, source: Source, outcome: object, now_ns: int, bucket: str) -> None:
-        """Write one answer, or keep it until its batch is complete."""
-        if source.batch is not None:
-            whole = source.batch.complete(source.leg, outcome)
-            if whole is None:
-                return
-            outcome = whole
-        self.house.metrics.ws.messages_out += 1
-        machine = self.machine
-        if isinstance(outcome, Refusal):
-            limited = 3000 <= outcome.code < 4000
-            blocks = self._blocks(("orders", "cancels") if limited else (bucket,), limited, now_ns)
-            machine.fail(source.request_id, outcome, now_ns, source.t_in_ns, blocks)
-        elif source.resp != "none":
-            machine.respond(source.request_id, outcome, now_ns, source.t_in_ns, self._blocks((bucket,), False, now_ns))
-
     # -- what it can tell about itself ---------------------------------------------------------------------------
-
-    def _blocks(self, names: tuple[str, ...], limited: bool, now_ns: int) -> tuple[results.LimitBlock, ...] | None:
-        if self.limits_mode == "never" or self.session is None or not names[0]:
-            return None
-        views = self.house.limiter.view(self.session.path, now_ns, names)
-        return report.limits_due(self.limits_mode, limit_blocks(views), limited)
-
-    def all_limits(self, now_ns: int) -> tuple[results.LimitBlock, ...]:
-        """Every bucket of this session."""
-        assert self.session is not None
-        return limit_blocks(self.house.limiter.view(self.session.path, now_ns))
 
     def profile(self, found: Session) -> str:
         """The plan whose limits are in force, and their version."""

@@ -136,11 +136,12 @@ class Lease:
 
     def ask(self, position: int, node: str, now_us: int) -> Ask:
         """The next ask, which is in flight from now on; none may be. now_us: before it is sent."""
+        unused_milli = self.left_milli
         self.lapse(now_us)
         short_milli = max(self.need_milli - self.left_milli, 0)
-        if self._filled_milli and (short_milli or self.left_milli < self._filled_milli // 2):
+        if self._filled_milli and unused_milli < self._filled_milli // 2:
             self._size = min(self._size * 2, self._limit.burst)
-        elif self._filled_milli:
+        elif self._filled_milli and unused_milli >= MILLI:
             self._shrink()
         return self._send(position, node, now_us, 0, self._size, -(-short_milli // MILLI))
 

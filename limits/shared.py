@@ -42,6 +42,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     own: tuple[Bucket, ...]
     strict: tuple[Lease, ...]
     shadow: tuple[Lease | Bucket, ...]
+    most_milli: int  # a cost above it never fits
     instrument_limit: Limit | None = None
 
 
@@ -202,16 +203,27 @@ class SharedLimiter:
         for lease in leases:
             lease.need_milli = max(lease.need_milli, cost_milli)
             self.exchange.fetch(lease)
-        if not leases:
-            ticket = path.tickets[route] = Ticket(cost_milli, tuple(short), now_us)
-            self._open_tickets[ticket] = None
-            self.exchange.decide(ticket)
+        return PENDING if leases else self._ask_store(path, route, tuple(short), cost_milli, now_us)
+
+    def _ask_store(
+        self, path: Path, route: Route, buckets: tuple[Lease, ...], cost_milli: int, now_us: int
+    ) -> Decision:
+        ticket = path.tickets[route] = Ticket(cost_milli, buckets, now_us)
+        self._open_tickets[ticket] = None
+        self.exchange.decide(ticket)
         return PENDING
 
     def _take_strict(self, path: Path, route: Route, name: str, cost_milli: int, now_us: int) -> Decision:
         """A decision with levels that only the store can decide: theirs first, and ours when it has said yes."""
         ticket: Ticket | None = path.tickets.get(route)
+        is_plain = len(route.strict) == len(route.binding) and not route.shadow
         if ticket is None:
+            if is_plain and cost_milli <= route.most_milli and not self.exchange.is_away:
+                for lease in route.strict:
+                    if now_us < lease.deny_until_us or lease.left_milli:
+                        break
+                else:
+                    return self._ask_store(path, route, route.strict, cost_milli, now_us)
             return self._decide(path, route, name, cost_milli, now_us)
         if ticket.cost_milli == cost_milli and not ticket.is_done:
             return PENDING
@@ -224,6 +236,9 @@ class SharedLimiter:
             if taken is not None:
                 ticket.buckets[taken.binds].denied(cost_milli, taken.wait_us, now_us)
             return self._decide(path, route, name, cost_milli, now_us)
+        if is_plain:
+            route.counts.admitted += 1
+            return ALLOWED
         decision = self._decide(path, route, name, cost_milli, now_us, paid=True)
         if decision is not ALLOWED:
             self._refund(ticket, now_us)
@@ -332,6 +347,7 @@ def _route(counts: Counts, levels: list[Level]) -> Route:
         tuple(level.bucket for level in binding if isinstance(level.bucket, Bucket)),
         tuple(lease for lease in leases if lease.is_strict),
         tuple(level.bucket for level in levels if level.limit.mode == "shadow"),
+        min((level.limit.burst for level in binding), default=0) * MILLI,
     )
 
 

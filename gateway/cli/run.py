@@ -34,13 +34,14 @@ def run(path: Path) -> None:
     import uvloop
 
     from gateway import logs
+    from gateway.modes_file import ModesBroken
     from gateway.server import LimitsUnsound, serve
     from gateway.spans import OtlpMissing
 
     writer = logs.setup(settings.logs.level)
     try:
         uvloop.run(serve(settings, path.parent.absolute()))
-    except LimitsUnsound as error:
+    except (LimitsUnsound, ModesBroken) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
     except (OSError, OtlpMissing) as error:

@@ -210,14 +210,14 @@ class FixSession:
     def logout(self, now_ns: int, text: str, session_status: int | None = None, code: int = 0) -> None:
         """Ask to end: Logout(5), then LoggedOut with the answer, or Disconnect after `logout_timeout_s`.
 
-        session_status, code: SessionStatus(1409) and ErrorCode(25016), where the dialect has them; None and 0 = neither.
+        session_status, code: SessionStatus(1409), ErrorCode(25016), where the dialect has them; None and 0 = neither.
         """
         core = self._require(Call.LOGOUT, now_ns)
         core.send_logout(text, session_status, code)
         core.await_logout(State.LOGOUT_SENT, "logout_timeout", text)
 
     def terminate(self, now_ns: int, text: str, session_status: int | None = None, code: int = 0) -> list[Event]:
-        """End at once: Logout(5) as of `logout`, unless one was sent, and LoggedOut. No effect on one that has ended."""
+        """End at once: a Logout(5) like `logout`'s, unless one was sent, and LoggedOut. No effect after the end."""
         core = self._require(Call.TERMINATE, now_ns)
         if core.state is not State.ENDED:
             core.end_at_once(text, session_status, code)

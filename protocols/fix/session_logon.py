@@ -19,8 +19,8 @@ _MAX_DIGITS = 18
 class LogonRefusal(msgspec.Struct, frozen=True):
     """Why a Logon is answered with a Logout(5).
 
-    reject: a Reject(3) to be sent before it, None = none. session_status, code: SessionStatus(1409) and ErrorCode(25016)
-    of the Logout, None and 0 = neither.
+    reject: a Reject(3) to be sent before it, None = none. session_status, code: the Logout's SessionStatus(1409) and
+    ErrorCode(25016), None and 0 = neither.
     """
 
     reason: str

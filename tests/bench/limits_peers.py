@@ -30,9 +30,10 @@ async def per_second(decide: Decide) -> float:
 
 
 async def limits_package(url: str) -> Decide:
-    from limits import RateLimitItemPerSecond
     from limits.aio.storage import RedisStorage
     from limits.aio.strategies import SlidingWindowCounterRateLimiter
+
+    from limits import RateLimitItemPerSecond
 
     limiter = SlidingWindowCounterRateLimiter(RedisStorage(f"async+{url}"))
     item = RateLimitItemPerSecond(10_000_000)

@@ -137,12 +137,13 @@ async def redis_cost(server: RedisServer, report: Report) -> None:
     node = Node(store, _CLIENTS)
     paths = [node.limiter.open(f"A{number}", "S") for number in range(2_000)]
     await asyncio.sleep(0.5)
-    cpu_s, began, done = server.cpu_s, time.perf_counter(), 0
+    cpu_s, began, done, asked = server.cpu_s, time.perf_counter(), 0, 0
     while (elapsed := time.perf_counter() - began) < 4:
-        while done < elapsed * 100_000:
-            await node.take(paths[done % 2_000])
-            done += 1
-        node.limiter.tick(time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        for number in range(asked, min(int(elapsed * 100_000), asked + 1_000)):
+            done += not node.limiter.take(paths[number % 2_000], "orders", MILLI, now_ns).pending
+        asked = min(int(elapsed * 100_000), asked + 1_000)
+        node.limiter.tick(now_ns)
         await asyncio.sleep(0.001)
     cost_us = (server.cpu_s - cpu_s) / done * 1e6
     report.add(f"the same, {done / 4000:.0f} k/s over 2,000 clients", "<= 2 us", f"{cost_us:.2f} us")

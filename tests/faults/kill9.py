@@ -324,7 +324,7 @@ def main() -> int:
     parser.add_argument("--door", choices=("fix", "both"), default="both")
     parser.add_argument("--cut-bytes", type=int, default=0, help="cut so much off the journal in each round")
     asked = parser.parse_args()
-    settings = Settings(asked.rounds, asked.seed, asked.durability, asked.door == "both", asked.core, asked.cut_bytes)
+    settings = Settings(asked.rounds, asked.seed, asked.durability, asked.door == "both", asked.cut_bytes)
     result = kill9(settings)
     show(result, Console(width=None if sys.stdout.isatty() else 120))
     return 1 if result.violations.count else 0

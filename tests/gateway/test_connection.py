@@ -298,3 +298,69 @@ def test_one_timer_serves_a_connection_and_moves_only_when_the_deadline_comes_ne
     bench.clock.now += 500 * MS
     bench.loop.later[-1].call()
     assert connection.peer.told == ["tick"]
+
+
+# -- one flood, and a crowd of them ------------------------------------------------------------------------------------
+
+
+class Costly(Echo):
+    """A peer whose every slice takes 3 ms to parse."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+
+    def receive(self, data, now_ns):
+        self.clock.now += 3 * MS
+        super().receive(data, now_ns)
+
+
+def floods(bench, count):
+    """So many connections, each with five turns' worth read at once; what each of their peers heard."""
+    connections = [bench.connect()[0] for _ in range(count)]
+    for connection in connections:
+        connection.peer = Costly(bench.clock)
+        connection.data_received(b"x" * 40_000)
+    return [connection.peer.heard for connection in connections]
+
+
+def test_a_crowd_of_floods_parses_for_a_bounded_time_per_tick_and_goes_on_where_it_stopped(bench):
+    crowd = floods(bench, 4)
+    assert [len(heard) for heard in crowd] == [1, 0, 0, 0]  # the first is at once, the others are behind its rest
+    taken = []
+    for _ in range(8):
+        before = [len(heard) for heard in crowd]
+        bench.loop.turn()
+        taken.append([len(heard) - had for heard, had in zip(crowd, before, strict=True)])
+    assert all(sum(tick) == 1 for tick in taken)
+    assert [tick.index(1) for tick in taken] == [0, 1, 2, 3, 0, 1, 2, 3]
+
+
+def test_a_small_read_does_not_wait_for_the_turns_of_floods(bench):
+    quiet, transport = bench.connect()
+    floods(bench, 2)
+    quiet.data_received(b"an order")
+    assert quiet.peer.heard == [b"an order"]
+    bench.loop.turn()
+    assert transport.written == [b"an order"]
+
+
+def test_a_long_output_leaves_in_pieces_with_the_others_between_them(bench):
+    connection, transport = bench.connect()
+    connection.peer.out = b"x" * 300_000
+    connection.wake()
+    sizes = []
+    for _ in range(6):
+        before = sum(map(len, transport.written))
+        bench.loop.turn()
+        sizes.append(sum(map(len, transport.written)) - before)
+    assert sizes == [65_536, 65_536, 65_536, 65_536, 37_856, 0]
+
+
+def test_what_is_read_behind_a_bug_of_ours_is_not_parsed(bench):
+    connection, transport = bench.connect()
+    connection.peer.is_broken = True
+    connection.data_received(b"x" * 20_000)
+    connection.peer.is_broken = False
+    bench.loop.turn()
+    assert (transport.calls.count("abort"), connection.peer.heard) == (1, [])

@@ -1,0 +1,170 @@
+"""How requests over WebSocket get their one answer, at once or when the road has spoken.
+
+Each request has one `Source`, by which its answer finds it again and which stays open until it is answered; the legs of
+a batch share one `Batch`, which is answered when its last leg is.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from gateway.metrics import Metrics
+from gateway.request import Request
+from gateway.sessions import Session
+from limits.limiter import BucketView, Limiter
+from protocols.errors import CODES, Refusal
+from protocols.instruments import Instruments
+from protocols.messages import AnyEvent
+from protocols.ws import report, results
+from protocols.ws.events import RequestKey
+from protocols.ws.session import WsSession
+
+_HANDED_OVER = 202
+_QUERIES = frozenset({"order.status", "order.list"})
+
+
+class Batch:
+    """The legs of one `order.batch`, in their order, as their answers come in."""
+
+    def __init__(self, size: int) -> None:
+        self._legs: list[results.LegResult | None] = [None] * size
+        self._open = size
+
+    def complete(self, leg: int, outcome: object) -> results.BatchResult | None:
+        """Note one leg's outcome; the whole result when it was the last one."""
+        self._open -= 1
+        row = report.leg_result(outcome)
+        if isinstance(outcome, results.QueuedResult):
+            row = msgspec.structs.replace(row, status=_HANDED_OVER)
+        self._legs[leg] = row
+        return None if self._open else report.batch_result([row for row in self._legs if row is not None])
+
+
+class Source(msgspec.Struct, frozen=True, eq=False):
+    """Where an answer belongs; every request is one of its own. resp: when the client wants to be answered."""
+
+    request_id: RequestKey
+    method: str
+    t_in_ns: int
+    resp: str = "accepted"
+    batch: Batch | None = None
+    leg: int = 0
+
+
+class OpenRequests:
+    """The requests of one connection that the road has not answered yet."""
+
+    def __init__(self) -> None:
+        self._open: set[Source] = set()
+        self._unknown: set[Source] = set()  # questions told "outcome unknown", which is no answer
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, source: Source) -> None:
+        """The road has it."""
+        self._open.add(source)
+
+    def close(self, source: Source, is_unknown: bool = False) -> bool:
+        """It is answered now: True when that is still wanted, False when the client had its answer before.
+
+        is_unknown: only "no answer in time" is told. A question gets its answer after that all the same; what became of
+        an order is told by its events.
+        """
+        wanted = self._open if source in self._open else self._unknown
+        if source not in wanted:
+            return False
+        wanted.remove(source)
+        if is_unknown and source.method in _QUERIES:
+            self._unknown.add(source)
+        return True
+
+    def clear(self) -> None:
+        """Wait for none of them any longer."""
+        self._open.clear()
+
+
+class AnswersHouse(Protocol):
+    """What the answers need of the house."""
+
+    instruments: Instruments
+    metrics: Metrics
+
+    @property
+    def limiter(self) -> Limiter: ...
+
+
+class Answers:
+    """Writes one connection's answers, with the limits that the client wants to see in them."""
+
+    def __init__(self, house: AnswersHouse, machine: WsSession) -> None:
+        self._house = house
+        self._machine = machine
+        self.open = OpenRequests()
+        self.limits_mode = "near"
+        self.session: Session | None = None  # whose limits are shown
+
+    def handed_over(self, source: Source, request: Request, now_ns: int) -> None:
+        """`resp:"queued"` is answered on hand-over, and then no more."""
+        if source.resp == "queued" and self.open.close(source):
+            result = results.QueuedResult(getattr(request.command, "cl_ord_id", ""))
+            self.conclude(source, result, now_ns, "")
+
+    def answer(self, source: Source, request: Request, event: AnyEvent, now_ns: int) -> None:
+        """What the core said to it, unless it was answered before."""
+        if self.open.close(source):
+            outcome = report.answer(source.method, event, self._house.instruments)
+            self.conclude(source, outcome, now_ns, request.bucket)
+
+    def refuse(self, source: Source, refusal: Refusal, now_ns: int) -> bool:
+        """The gateway's own no, unless it was answered before; whether it was told."""
+        wanted = self.open.close(source, CODES[refusal.code].unknown_outcome)
+        if wanted:
+            self.conclude(source, refusal, now_ns, "")
+        return wanted
+
+    def conclude(self, source: Source, outcome: object, now_ns: int, bucket: str) -> None:
+        """Write one answer, a result or a Refusal, or keep it until its batch is complete."""
+        if source.batch is not None:
+            whole = source.batch.complete(source.leg, outcome)
+            if whole is None:
+                return
+            outcome = whole
+        self._house.metrics.ws.messages_out += 1
+        machine = self._machine
+        if isinstance(outcome, Refusal):
+            limited = 3000 <= outcome.code < 4000
+            blocks = self._blocks(("orders", "cancels") if limited else (bucket,), limited, now_ns)
+            machine.fail(source.request_id, outcome, now_ns, source.t_in_ns, blocks)
+        elif source.resp != "none":
+            blocks = self._blocks((bucket,), False, now_ns)
+            status = _HANDED_OVER if isinstance(outcome, results.QueuedResult) else 200
+            machine.respond(source.request_id, outcome, now_ns, source.t_in_ns, blocks, status)
+
+    def all_limits(self, now_ns: int) -> tuple[results.LimitBlock, ...]:
+        """Every bucket of the session."""
+        assert self.session is not None
+        return limit_blocks(self._house.limiter.view(self.session.path, now_ns))
+
+    def _blocks(self, names: tuple[str, ...], limited: bool, now_ns: int) -> tuple[results.LimitBlock, ...] | None:
+        if self.limits_mode == "never" or self.session is None or not names[0]:
+            return None
+        views = self._house.limiter.view(self.session.path, now_ns, names)
+        return report.limits_due(self.limits_mode, limit_blocks(views), limited)
+
+
+def limit_blocks(views: list[BucketView]) -> tuple[results.LimitBlock, ...]:
+    """Buckets as a client reads them."""
+    return tuple(
+        results.LimitBlock(
+            name=view.name,
+            scope=view.scope,
+            remaining=view.remaining,
+            capacity=view.capacity,
+            rate=view.rate,
+            full_in_ms=view.full_in_ms,
+            degraded=view.degraded,
+            mode="shadow" if view.mode == "shadow" else "",
+        )
+        for view in views
+    )

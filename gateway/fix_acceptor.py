@@ -63,12 +63,6 @@ def machine_settings(fix: config.Fix, settings: config.FixSession, our_comp_id: 
     )
 
 
-def _guarded(fix: config.Fix) -> frozenset[str]:
-    """Names of the listeners on which some session must prove itself."""
-    wanted = {row.listener for row in fix.sessions if row.auth == "key"}
-    return frozenset(row.name for row in fix.listeners if "" in wanted or row.name in wanted)
-
-
 class FixDoor:
     """Every configured FIX session, and the listeners they call on."""
 
@@ -314,6 +308,12 @@ class _TurnedAway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Cut it; nobody has been listened to."""
         cast(asyncio.Transport, transport).abort()
+
+
+def _guarded(fix: config.Fix) -> frozenset[str]:
+    """Names of the listeners on which some session must prove itself."""
+    wanted = {row.listener for row in fix.sessions if row.auth == "key"}
+    return frozenset(row.name for row in fix.listeners if "" in wanted or row.name in wanted)
 
 
 def _key_of(hello: Hello) -> tuple[str, str]:

@@ -1,10 +1,12 @@
 """What must survive: sequence numbers, messages and the owner's own records, in append-only segments of one directory.
 
-One write a tick, for all sessions. Before editing: nothing may leave the process before `durable` has reached the
-position that the tick's `commit` returned; and the journal knows no event loop: its news comes through `notify`.
+One write a tick, for all sessions; after a crash a commit is there as a whole, or not at all. Before editing: nothing
+may leave the process before `durable` has reached the position that the tick's `commit` returned; and the journal knows
+no event loop: its news comes through `notify`.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -71,7 +73,8 @@ class Journal:
         self._dirty: list[JournalStore] = []
         self._stores: dict[int, JournalStore] = {}
         self.keep_from: int | None = None
-        """Position from which the owner needs its records: the first there is, until the owner says more."""
+        """Position from which the owner needs its records: the first there is, until the owner says more. Of a record
+        just appended, too: until that is durable, what was said before counts."""
         self.dropped_early = 0
         """Segments dropped, for the sake of `max_bytes`, while a session still needed them."""
         synced = settings.durability == "disk"
@@ -79,7 +82,7 @@ class Journal:
         try:
             run = Run(directory, sink)
             self.recovery: Recovery = run.report
-            self.keep_from = run.first_owned
+            self.keep_from = self._kept_from = run.first_owned
             for session, numbers in run.numbers.items():
                 index = run.indexes[session]
                 self._stores[session] = JournalStore(session, self._writer, self._dirty, numbers, index)
@@ -119,7 +122,7 @@ class Journal:
         return store
 
     def append(self, kind: int, session: int, body: bytes) -> int:
-        """Record something of the owner's; its position. Atomic by itself: after a crash it is whole, or not there.
+        """Record something of the owner's; its position. After a crash all of its commit is there, or nothing.
 
         Raises:
             LocalProtocolError: a kind below `FIRST_OWNER_KIND`, or too long; nothing is recorded.
@@ -129,7 +132,7 @@ class Journal:
         offset = self._writer.append(kind, session, body)
         position = self._writer.segment.first_position + offset
         if self.keep_from is None:
-            self.keep_from = position
+            self.keep_from = self._kept_from = position
         return position
 
     def commit(self, now_ns: int) -> int:
@@ -166,12 +169,18 @@ class Journal:
         return (store.checkpoint() for store in self._stores.values())
 
     def _retire(self) -> None:
-        """Drop the oldest segments that nobody needs; and while all are too big together, those that somebody does."""
+        """Drop the oldest segments that nobody needs; and while all are too big together, those that somebody does.
+
+        None goes before the checkpoint at the start of the next one is durable, which tells the numbers in its stead.
+        """
         writer, settings = self._writer, self._settings
-        size_bytes = self.size_bytes
-        while len(writer.segments) > 1:
-            oldest = next(iter(writer.segments.values()))
-            if self.keep_from is not None and self.keep_from < oldest.first_position + oldest.size_bytes:
+        size_bytes, durable = self.size_bytes, writer.durable
+        if self.keep_from is not None and self.keep_from < durable:
+            self._kept_from = self.keep_from
+        for oldest, following in pairwise(list(writer.segments.values())):
+            if durable <= following.first_position:
+                return
+            if self._kept_from is not None and self._kept_from < following.first_position:
                 return
             is_needed = any(
                 store.needs(oldest.number, settings.retain_messages, settings.retain_bytes)
@@ -193,6 +202,7 @@ class MemoryJournal:
     may_accept_orders = True
     durable = 0
     size_bytes = 0
+    dropped_early = 0
     keep_from: int | None = None
 
     def __init__(self, settings: JournalSettings) -> None:

@@ -3,7 +3,8 @@
 A record is CRC, length, kind, session, body; the CRC is CRC-32 (`zlib`: in C in the standard library, which has no
 CRC-32C) over all that follows it, and starts from the segment's random salt plus the record's offset. So a record is
 valid only where it was written: neither a block that landed elsewhere nor a client's text that looks like a record
-passes for one. Before editing: an older journal must stay readable, or `VERSION` must rise.
+passes for one. Records count from the COMMIT behind them on: without it they never happened. Before editing: an older
+journal must stay readable, or `VERSION` must rise.
 """
 
 from collections.abc import Iterator
@@ -12,14 +13,13 @@ from zlib import crc32
 
 import msgspec
 
-VERSION = 1
+VERSION = 2
 
 # Kinds. 0 is never written: a zeroed header is where the written part of a preallocated file ends.
-MARK = 1  # body: the position known durable when this was written
+COMMIT = 1  # ends all that was recorded since the last one; body: the position known durable when this was written
 STATE = 2  # body: next_in, next_out
 OUT = 3  # body: seq_num, message
 RESET = 4  # no body
-TICK = 5  # no body: all of one commit is here; what follows the last one never happened
 FIRST_OWNER_KIND = 16  # from here to 255 the owner's: commands, events, snapshots; opaque here
 
 U64 = Struct("<Q")
@@ -75,7 +75,8 @@ class SegmentHeader(msgspec.Struct, frozen=True):
         """The header at the start of `data`.
 
         Raises:
-            ValueError: it is none, or of another version; the text says which.
+            ValueError: it is none, or damaged; the text says which.
+            JournalCorrupt: it is whole, and of another version.
         """
         if len(data) < SEGMENT_HEADER_BYTES or data[:8] != _MAGIC:
             raise ValueError("not a journal segment")
@@ -84,7 +85,7 @@ class SegmentHeader(msgspec.Struct, frozen=True):
         if CRC.unpack_from(data, _SEGMENT.size)[0] != crc32(packed):
             raise ValueError("damaged segment header")
         if version != VERSION:
-            raise ValueError(f"journal version {version}; this program reads {VERSION}")
+            raise JournalCorrupt(f"journal version {version}, and this program reads {VERSION}. Nothing was changed")
         return cls(number, first_position, salt, bool(flags & _FLAG_SYNCED))
 
 

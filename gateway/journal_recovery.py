@@ -1,9 +1,9 @@
 """Reads a journal back at start: the numbers and messages of every session, and where to go on.
 
-What the end of the last segment looks like after a crash is judged here. A tail without a whole record behind it was
-being written and is cut. A hole with whole records behind it is damage and stops the start, with one exception: under
-durability "disk" pages that were never synced may be lost in any order when the power goes; a MARK behind the hole
-tells whether the hole had been synced.
+What a crash has left of the last commit is judged here. Records without a COMMIT behind them are cut, in however many
+segments they lie: nothing of them had left the process. A hole with whole records behind it is damage and stops the
+start, with one exception: under durability "disk" pages that were never synced may be lost in any order when the power
+goes; a COMMIT behind the hole tells whether the hole had been synced.
 """
 
 import os
@@ -14,26 +14,30 @@ import msgspec
 
 from gateway.journal_index import SessionIndex
 from gateway.journal_record import (
+    COMMIT,
     FIRST_OWNER_KIND,
     HEAD_BYTES,
-    MARK,
     OUT,
     RESET,
     SEGMENT_HEADER_BYTES,
     STATE,
-    TICK,
     TWO_U64,
     U64,
+    JournalCorrupt,
     SegmentHeader,
     scan,
     scan_strays,
     written_bytes,
 )
-from gateway.journal_segment import Segment, damaged, segment_paths
+from gateway.journal_segment import Segment, damaged, segment_paths, sync_directory
 from protocols.errors import LocalProtocolError
 
 Sink = Callable[[int, int, int, bytes], None]
 """Told of each record of the owner's kinds: kind, session, position, body."""
+
+
+_Record = tuple[int, int, int, int]
+"""As `scan` gives it: kind, session, offset, offset of its end."""
 
 
 class Numbers(msgspec.Struct):
@@ -44,7 +48,9 @@ class Numbers(msgspec.Struct):
 
 
 class Recovery(msgspec.Struct):
-    """What a start found. `cut_bytes`: of a torn tail at the end of `cut_file`; no promise had been made on them."""
+    """What a start found. `records`: those of whole commits. `cut_bytes`: of a commit that was not whole, behind what is
+    left of `cut_file`; no promise had been made on them.
+    """
 
     sessions: dict[int, Numbers]
     records: int = 0
@@ -54,10 +60,10 @@ class Recovery(msgspec.Struct):
 
 
 class Run:
-    """The segments of a directory, oldest first, and all that they tell."""
+    """The segments of a directory, oldest first, and all that the whole commits in them tell."""
 
     def __init__(self, directory: Path, sink: Sink | None) -> None:
-        """Read it all.
+        """Read it all, and cut what is no whole commit.
 
         Raises:
             JournalCorrupt: something that was recorded cannot be read; nothing is changed.
@@ -65,16 +71,19 @@ class Run:
         self.numbers: dict[int, Numbers] = {}
         self.indexes: dict[int, SessionIndex] = {}
         self.segments: list[Segment] = []
-        self.end_position = 0
+        self.end_position = 0  # behind the last COMMIT
         self.first_owned: int | None = None  # position of the first record of the owner's
         self.next_number = 1
         self.report = Recovery(self.numbers)
         self._sink = sink
+        self._records_end = 0  # position behind the last whole record
+        self._open: list[tuple[Segment, bytes, list[_Record]]] = []  # of the commit whose end is not read yet
         paths = segment_paths(directory)
         never_written = paths.pop() if paths and _is_blank(paths[-1]) else None
         try:
             for path in paths:
                 self._read(path, is_last=path is paths[-1])
+            self._cut()
         except BaseException:
             for segment in self.segments:
                 segment.close()
@@ -89,53 +98,65 @@ class Run:
         fd = os.open(path, os.O_RDWR)
         data = _read_whole(fd)
         try:
-            header = SegmentHeader.unpack(data)
-            if header.number != int(path.stem):
-                raise ValueError(f"this is segment {header.number}")
-        except ValueError as error:
+            header = _header(path, data)
+        except JournalCorrupt:
             os.close(fd)
-            raise damaged(path, 0, str(error)) from None
+            raise
         segment = Segment(fd, path, header, len(data))
         self.segments.append(segment)
-        if len(self.segments) > 1 and header.first_position != self.end_position:
+        if len(self.segments) == 1:
+            self.end_position = header.first_position + SEGMENT_HEADER_BYTES
+        elif header.first_position != self._records_end:
             before = self.segments[-2]
-            raise damaged(before.path, self.end_position - before.first_position, "a bad record, with good ones behind")
-        end = _last_whole_commit(data, segment.salt) if is_last else len(data)
-        end = self._take_records(segment, data, end)
+            raise damaged(before.path, self._records_end - before.first_position, "a bad record, with good ones behind")
+        end = self._take_commits(segment, data)
+        self._records_end = header.first_position + end
         if is_last:
-            self._end_at(segment, header, data, end)
-        if is_last or not header.synced:
+            _check_tail(segment, header, data, end)
+            lost = header.first_position + written_bytes(data) - self.end_position
+            self.report.cut_bytes = max(lost, 0)  # the zeros that a COMMIT ends with do not count as written
+        if not header.synced:
             os.fsync(fd)  # what is told from here on rests on it
-        self.end_position = header.first_position + end
         self.next_number = header.number + 1
 
-    def _take_records(self, segment: Segment, data: bytes, limit: int) -> int:
-        """Take in the records of one segment, up to the offset `limit`; the offset at which they end."""
-        number, indexes, seq_num_at = segment.number, self.indexes, U64.unpack_from
-        end, records = SEGMENT_HEADER_BYTES, 0
-        try:
-            for kind, session, offset, record_end in scan(data, end, segment.salt):
-                if record_end > limit:
-                    break
-                records += 1
-                body = offset + HEAD_BYTES
-                if kind == OUT:
-                    if session not in indexes:
-                        self._take_state(session, 1, 1)
-                    indexes[session].add(seq_num_at(data, body)[0], number, offset, record_end - body - U64.size)
-                elif kind == STATE:
-                    next_in, next_out = TWO_U64.unpack_from(data, body)
-                    self._take_state(session, next_in, next_out)
-                elif kind == RESET:
-                    self._take_state(session, 1, 1)
-                    self.indexes[session].clear()
-                elif kind >= FIRST_OWNER_KIND:
-                    self._take_owned(kind, session, segment.first_position + offset, data[body:record_end])
-                end = record_end
-        except LocalProtocolError as error:
-            raise damaged(segment.path, end, str(error)) from None
-        self.report.records += records
+    def _take_commits(self, segment: Segment, data: bytes) -> int:
+        """Take in the commits that end in this segment, and keep what is open; the offset at which the records end."""
+        end, records = SEGMENT_HEADER_BYTES, list[_Record]()
+        for record in scan(data, end, segment.salt):
+            records.append(record)
+            if record[0] != COMMIT:
+                continue
+            for part in (*self._open, (segment, data, records)):
+                self._take(*part)
+            self._open.clear()
+            self.end_position = segment.first_position + record[3]
+            end, records = record[3], []
+        if records:
+            self._open.append((segment, data, records))
+            end = records[-1][3]
         return end
+
+    def _take(self, segment: Segment, data: bytes, records: list[_Record]) -> None:
+        """Take in what one segment holds of a whole commit."""
+        number, indexes, seq_num_at = segment.number, self.indexes, U64.unpack_from
+        for kind, session, offset, end in records:
+            body = offset + HEAD_BYTES
+            if kind == OUT:
+                if session not in indexes:
+                    self._take_state(session, 1, 1)
+                try:
+                    indexes[session].add(seq_num_at(data, body)[0], number, offset, end - body - U64.size)
+                except LocalProtocolError as error:
+                    raise damaged(segment.path, offset, str(error)) from None
+            elif kind == STATE:
+                next_in, next_out = TWO_U64.unpack_from(data, body)
+                self._take_state(session, next_in, next_out)
+            elif kind == RESET:
+                self._take_state(session, 1, 1)
+                indexes[session].clear()
+            elif kind >= FIRST_OWNER_KIND:
+                self._take_owned(kind, session, segment.first_position + offset, data[body:end])
+        self.report.records += len(records)
 
     def _take_owned(self, kind: int, session: int, position: int, body: bytes) -> None:
         if self.first_owned is None:
@@ -151,34 +172,55 @@ class Run:
         else:
             numbers.next_in, numbers.next_out = next_in, next_out
 
-    def _end_at(self, segment: Segment, header: SegmentHeader, data: bytes, end: int) -> None:
-        """Cut the last segment where its records end, if that is what a crash may have left.
+    def _cut(self) -> None:
+        """Make the end of the last whole commit the end of the run.
 
-        Raises:
-            JournalCorrupt: something behind the end was recorded.
+        Newest first: a crash in the middle of it leaves an open commit again, and no gap.
         """
-        lost = written_bytes(data) - end
-        if lost > 0:
-            bad = end
-            for *_, bad in scan(data, end, header.salt):  # whole records of a commit that is not
-                pass
-            position = header.first_position + bad
-            for kind, _, offset, _ in scan_strays(data, bad, header.salt):
-                had_been_synced = kind == MARK and U64.unpack_from(data, offset + HEAD_BYTES)[0] > position
-                if had_been_synced or not header.synced:
-                    raise damaged(segment.path, bad, f"a bad record, with a good one behind it at offset {offset}")
-            self.report.cut_bytes, self.report.cut_file = lost, segment.path.name
-        os.ftruncate(segment.fd, end)
-        segment.size_bytes = end
+        if not self.segments:
+            return
+        while (last := self.segments[-1]).first_position >= self.end_position:
+            last.path.unlink()
+            sync_directory(last.path.parent)
+            self.segments.pop().close()
+            self.next_number = last.number
+        last.size_bytes = self.end_position - last.first_position
+        os.ftruncate(last.fd, last.size_bytes)
+        os.fsync(last.fd)  # what is told from here on rests on it
+        if self.report.cut_bytes:
+            self.report.cut_file = last.path.name
 
 
-def _last_whole_commit(data: bytes, salt: int) -> int:
-    """The offset behind the last commit that is there as a whole: nothing of a later one may have left the process."""
-    end = SEGMENT_HEADER_BYTES
-    for kind, _, _, record_end in scan(data, end, salt):
-        if kind == TICK:
-            end = record_end
-    return end
+def _header(path: Path, data: bytes) -> SegmentHeader:
+    """The header of the segment at `path`.
+
+    Raises:
+        JournalCorrupt: it has none that fits.
+    """
+    try:
+        header = SegmentHeader.unpack(data)
+    except ValueError as error:
+        raise damaged(path, 0, str(error)) from None
+    except JournalCorrupt as error:
+        raise JournalCorrupt(f"{path}: {error}") from None
+    if header.number != int(path.stem):
+        raise damaged(path, 0, f"this is segment {header.number}")
+    return header
+
+
+def _check_tail(segment: Segment, header: SegmentHeader, data: bytes, end: int) -> None:
+    """Whether the last segment, whose records end at the offset `end`, is as a crash may leave it.
+
+    Raises:
+        JournalCorrupt: something behind the end was recorded.
+    """
+    if written_bytes(data) <= end:
+        return
+    position = header.first_position + end
+    for kind, _, offset, _ in scan_strays(data, end, header.salt):
+        had_been_synced = kind == COMMIT and U64.unpack_from(data, offset + HEAD_BYTES)[0] > position
+        if had_been_synced or not header.synced:
+            raise damaged(segment.path, end, f"a bad record, with a good one behind it at offset {offset}")
 
 
 def _is_blank(path: Path) -> bool:

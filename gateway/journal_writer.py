@@ -3,6 +3,7 @@
 Before editing: an offset given out is final. A record is placed in its segment when it is added, so whatever may fail
 for want of room (the next segment) is done in advance: a spare is always allocated, and it is also the reserve.
 Without one the journal is "full": what still comes (cancels, their answers) has the rest of the current segment.
+A commit may begin in one segment and end in a later one; it counts from its COMMIT record on, wherever that lies.
 """
 
 import os
@@ -17,12 +18,11 @@ from zlib import crc32
 import msgspec
 
 from gateway.journal_record import (
+    COMMIT,
     CRC,
     HEAD_BYTES,
     HEAD_TAIL,
-    MARK,
     SEGMENT_HEADER_BYTES,
-    TICK,
     U64,
     JournalFailed,
     SegmentHeader,
@@ -33,8 +33,7 @@ from gateway.journal_sync import Syncer
 State = Literal["ok", "full", "failed"]
 _pack_crc = CRC.pack
 _RETRY_NS = 1_000_000_000
-_END_BYTES = 3 * HEAD_BYTES + U64.size  # a TICK, and the MARK of `close` with its own
-_HEADROOM = 16  # a segment is left between two commits when less than this part of it is free
+_KEPT_BYTES = 2 * (HEAD_BYTES + U64.size)  # for the COMMIT of what a segment holds, and for that of `close`
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -63,16 +62,15 @@ class Writer:
         self._syncer: Syncer | None = None
         self._pieces: list[bytes] = []
         self._written = 0  # bytes of the current segment
-        self._capacity = 0  # where a record must end, with room left for the MARK of `close`
+        self._capacity = 0  # where a record must end, with `_KEPT_BYTES` behind it
         self._salt = 0
         self._next_number = 1
         self._spare: int | None = None  # descriptor of the next segment
         self._retry_ns = 0
         self._is_stuck = False
         self._failure: JournalFailed | None = None
-        self._asked_for = 0  # position the syncer was last asked for
-        self._marked = 0
-        self._is_open = False  # something was added since the last TICK
+        self._committed = 0  # position behind the last COMMIT
+        self._written_whole = 0  # the same, of those that are written
 
     def start(self, recovered: list[Segment], next_number: int, position: int) -> None:
         """Go on at `position`, behind what was recovered, with a segment of our own.
@@ -84,11 +82,13 @@ class Writer:
             leftover.unlink()
         self.segments = {segment.number: segment for segment in recovered}
         self._next_number = next_number
-        self._asked_for = self._marked = position
+        self._committed = self._written_whole = position
         if self._synced:
             self._syncer = Syncer(position, self._owner.notify)
         try:
             self._begin(position, 0)
+            self._end_commit()
+            self.flush()
         except BaseException:
             self.release()
             raise
@@ -103,7 +103,12 @@ class Writer:
     @property
     def durable(self) -> int:
         """See `Journal.durable`."""
-        return self._syncer.durable if self._syncer is not None else self.segment.first_position + self._written
+        return self._syncer.durable if self._syncer is not None else self._written_whole
+
+    @property
+    def position(self) -> int:
+        """Of the next record, if no new segment is begun for it."""
+        return self.segment.first_position + self.offset
 
     def append(self, kind: int, session: int, body: bytes) -> int:
         """Add one record; its offset in `segment`, which may have become another one."""
@@ -117,35 +122,20 @@ class Writer:
         offset = self.offset
         self._pieces += (_pack_crc(crc32(body, crc32(head, self._salt + offset))), head, body)
         self.offset = offset + size
-        self._is_open = True
         return offset
 
     def commit(self, now_ns: int) -> int:
         """Write what was added. See `Journal.commit`."""
         if self.state == "failed":
             self._raise_failure()
-        syncer = self._syncer
-        if syncer is not None and self._pieces and syncer.durable > self._marked:
-            self._marked = syncer.durable
-            self.append(MARK, 0, U64.pack(self._marked))
-        self._end_tick()
+        if self.position != self._committed:
+            self._end_commit()
         if self._spare is None or self._is_stuck:
             self._look_for_room(now_ns)
         if not self._is_stuck:
             self.flush()
-        self._ask_for_sync()
-        position = self.segment.first_position + self.offset
-        if self._spare is not None and self.offset > self._capacity - self._segment_bytes // _HEADROOM:
-            self._turn(
-                0
-            )  # here, and not in the middle of a commit, which must be in one segment to be whole or nothing
-        return position
-
-    def _end_tick(self) -> None:
-        """Say that all of this commit is there."""
-        if self._is_open:
-            self.append(TICK, 0, b"")
-            self._is_open = False
+        self._settle()
+        return self._committed
 
     def flush(self) -> None:
         """Write what was added, as far as the disk has room; the rest waits.
@@ -193,18 +183,17 @@ class Writer:
             JournalFailed: not all could be made durable. Everything is let go of all the same.
         """
         try:
-            self._end_tick()
+            if self.position != self._committed:
+                self._end_commit()
             self.flush()
             if self._is_stuck:
                 self._fail("the disk is full, and not all could be written")
-            self._ask_for_sync()
+            self._settle()
             if self._syncer is not None:
                 self._syncer.close()
                 if self.state == "failed":
                     self._raise_failure()
-                self._capacity += _END_BYTES
-                self.append(MARK, 0, U64.pack(self._syncer.durable))  # from now on a hole anywhere is damage
-                self._end_tick()
+                self._end_commit()  # it knows all before it durable: from now on a hole anywhere is damage
                 self.flush()
             os.ftruncate(self.segment.fd, self._written)
             os.fsync(self.segment.fd)
@@ -237,12 +226,15 @@ class Writer:
             self.flush()
             if self._is_stuck:
                 self._fail("the disk is full, and so is the segment")
-            self._begin(self.segment.first_position + self.offset, size_bytes)
+            self._begin(self.position, size_bytes)
         except JournalFailed:
             self._capacity = sys.maxsize
 
     def _begin(self, position: int, size_bytes: int) -> None:
-        """Make the spare the current segment, with a header and a checkpoint; then get the next spare."""
+        """Make the spare the current segment, with a header and a checkpoint; then get the next spare.
+
+        The checkpoint is part of the commit to come: until that is durable, the segments before this one are needed.
+        """
         if self._spare is None:
             self._make_spare()
         if self._spare is None:
@@ -251,7 +243,7 @@ class Writer:
         self._next_number += 1
         checkpoint = list(self._owner.checkpoint())
         needed = SEGMENT_HEADER_BYTES + sum(HEAD_BYTES + len(body) for _, _, body in checkpoint) + size_bytes
-        capacity = max(needed + _END_BYTES, self._segment_bytes)
+        capacity = max(needed + _KEPT_BYTES, self._segment_bytes)
         header = SegmentHeader(number, position, int.from_bytes(os.urandom(4)), self._synced)
         old = self.segments.get(number - 1)
         new = self.segments[number] = self.segment = Segment(
@@ -262,12 +254,11 @@ class Writer:
                 os.posix_fallocate(fd, 0, capacity)
             except OSError as error:
                 self._fail(f"no room for a record of {size_bytes} bytes", error)
-        self._salt, self._capacity, self._written = header.salt, capacity - _END_BYTES, 0
+        self._salt, self._capacity, self._written = header.salt, capacity - _KEPT_BYTES, 0
         self._pieces = [header.pack()]
         self.offset = SEGMENT_HEADER_BYTES
         for kind, session, body in checkpoint:
             self.append(kind, session, body)
-        self._end_tick()
         self.flush()
         self._do(partial(_publish, old, new, spare_path(self._directory, number), self._synced))
         self._owner.retire()
@@ -289,13 +280,22 @@ class Writer:
             if self._spare is None:
                 self._make_spare()
 
-    # -- what is done behind the writes ----------------------------------------------------------------------------
+    # -- the end of a commit, and what is done behind it -----------------------------------------------------------
 
-    def _ask_for_sync(self) -> None:
-        position = self.segment.first_position + self._written
-        if self._syncer is not None and position != self._asked_for:
-            self._asked_for = position
-            self._syncer.advance(self.segment.fd, position)
+    def _end_commit(self) -> None:
+        """Say that all of this commit is there."""
+        capacity, self._capacity = self._capacity, sys.maxsize  # its room was kept
+        self.append(COMMIT, 0, U64.pack(self.durable))
+        self._capacity = capacity
+        self._committed = self.position
+
+    def _settle(self) -> None:
+        """What is written to the end of a commit may become durable; half of one never counts."""
+        if self._is_stuck or self._written_whole == self._committed:
+            return
+        self._written_whole = self._committed
+        if self._syncer is not None:
+            self._syncer.advance(self.segment.fd, self._committed)
 
     def _do(self, step: Callable[[], None]) -> None:
         """Take a step in order with the syncs, if there are any."""

@@ -201,6 +201,8 @@ class Server:
             await self._admin.cleanup()
         if self._spans is not None:
             self._spans.close()
+        if self._tick is not None:
+            self._tick.stop()
         self.journal.append(CLEAN, 0, b"")
         self.journal.close()
         self.log("gateway.stopped")

@@ -5,6 +5,7 @@ turns, pumps the road, and writes once per touched connection. There is no task,
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -84,7 +85,7 @@ class Tick:
         self._records = records
         self._fail = fail
         self._held: dict[Touched, None] = {}
-        self._held_since_ns = 0
+        self._late: deque[tuple[int, int]] = deque()  # commits that are not durable yet: position, when
         self._has_failed = False
         self.report_bug = report_bug
         self.position = 0
@@ -142,7 +143,7 @@ class Tick:
         self._arm(now_ns)
 
     def _take_turns(self, now_ns: int) -> None:
-        """Round and round those who sent much at once, for a bounded time: then those who sent little are read again."""
+        """Round and round those who sent much at once, for a bounded time: then the others are read again."""
         turns, self._turns = self._turns, {}
         until_ns = now_ns + _TURNS_NS
         while turns:
@@ -155,6 +156,10 @@ class Tick:
             self.touch(connection)
         self._turns = turns | self._turns
 
+    def stop(self) -> None:
+        """No tick any more: the journal is about to be closed."""
+        self._has_failed = True
+
     def _commit(self, now_ns: int) -> bool:
         """Journal first, wire second; False when the journal failed and nothing more may be sent."""
         try:
@@ -164,24 +169,25 @@ class Tick:
             self._fail(error)
             return False
         self.is_durable = self._records.durable >= self.position
+        if not self.is_durable and (not self._late or self._late[-1][0] != self.position):
+            self._late.append((self.position, now_ns))
         return True
 
     def hold(self, connection: Touched) -> None:
         """This connection has bytes that wait for the journal."""
-        if not self._held:
-            self._held_since_ns = self._clock.now_ns()
         self._held[connection] = None
 
     def held_ns(self, now_ns: int) -> int:
         """How long the oldest bytes have waited for the journal."""
-        return now_ns - self._held_since_ns if self._held else 0
+        return now_ns - self._late[0][1] if self._late else 0
 
     def on_durable(self, durable: int) -> None:
         """The journal's writer is done up to here; called in the event loop."""
         if self._has_failed:
             return
+        while self._late and self._late[0][0] <= durable:
+            self._late.popleft()
         held, self._held = self._held, {}
-        self._held_since_ns = self._clock.now_ns()
         for connection in held:
             if not connection.release(durable):
                 self._held[connection] = None

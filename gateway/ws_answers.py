@@ -138,7 +138,7 @@ class Answers:
             machine.fail(source.request_id, outcome, now_ns, source.t_in_ns, blocks)
         elif source.resp != "none":
             blocks = self._blocks((bucket,), False, now_ns)
-            status = _HANDED_OVER if isinstance(outcome, results.QueuedResult) else 200
+            status = _HANDED_OVER if source.resp == "queued" else 200
             machine.respond(source.request_id, outcome, now_ns, source.t_in_ns, blocks, status)
 
     def all_limits(self, now_ns: int) -> tuple[results.LimitBlock, ...]:

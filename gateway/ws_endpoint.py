@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, cast
 
-from aiohttp import web, web_response
+from aiohttp import HttpVersion11, web, web_response
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway import config, tls
@@ -36,7 +36,7 @@ _READ_BYTES = 4_096  # what a connection may hold before it is ours; aiohttp's d
 
 
 class _HttpLog(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs, but for requests that are no HTTP: those are counted, and an attacker cannot fill the log."""
+    """What aiohttp logs, but for what an attacker could fill a log with: no HTTP, which is counted, and going away."""
 
     def __init__(self, count_bad: Callable[[], None]) -> None:
         super().__init__(logging.getLogger("aiohttp.server"))
@@ -44,9 +44,10 @@ class _HttpLog(logging.LoggerAdapter[logging.Logger]):
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         """One line of aiohttp."""
-        if isinstance(kwargs.get("exc_info"), HttpProcessingError):
+        error = kwargs.get("exc_info")
+        if isinstance(error, HttpProcessingError):
             self._count_bad()
-        else:
+        elif not isinstance(error, ConnectionError):
             super().log(level, msg, *args, **kwargs)
 
 
@@ -163,6 +164,8 @@ class WsDoor:
         if headers.get("Upgrade", "").lower() != "websocket" or "upgrade" not in connection:
             text = "this is a WebSocket endpoint\n"
             return self._refuse(request, 426, "no_upgrade", text, Upgrade="websocket")
+        if request.version != HttpVersion11:  # RFC 6455, 4.1; an answer would repeat whatever version it claims
+            return self._refuse(request, 400, "bad_version", "HTTP/1.1 only\n")
         if headers.get("Sec-WebSocket-Version") != "13":
             text = "WebSocket version 13 only\n"
             return self._refuse(request, 426, "bad_version", text, **{"Sec-WebSocket-Version": "13"})
@@ -201,8 +204,6 @@ class WsDoor:
     def _prove(self, request: web.Request) -> Client | Denied:
         """Credentials at the upgrade: X-API-Key, X-Timestamp (microseconds), X-Signature."""
         key_id, stamp = request.headers["X-API-Key"], request.headers.get("X-Timestamp", "")
-        if not key_id.isascii():  # bytes that are no text come as surrogates, which cannot be encoded again
-            return Denied("unknown_key")
         if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 17):
             return Denied("bad_time")
         return self._clients.authenticate(

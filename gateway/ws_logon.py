@@ -87,18 +87,15 @@ def find_session(house: WsHouse, client: Client, name: str) -> Session | TurnedA
     return found
 
 
-def start_of_stream(params: schema.LogonParams, account: Account, epoch: str, subscribed: bool) -> results.ResumeResult:
+def start_of_stream(asked: schema.Resume | None, account: Account, epoch: str, latest_seq: int) -> results.ResumeResult:
     """What becomes of a logon's `resume`: nothing missed, a replay, or a snapshot with the reason."""
-    resume = params.resume
-    if resume is None or not subscribed:
-        return results.ResumeResult("none")
-    missed = account.latest_seq - resume.seq
-    if resume.epoch != epoch or missed < 0:
+    missed = latest_seq - asked.seq if asked is not None else 0
+    if asked is not None and (asked.epoch != epoch or missed < 0):
         return results.ResumeResult("snapshot", reason="epoch_changed")
-    if not missed:
+    if asked is None or not missed:
         return results.ResumeResult("none")
-    if resume.seq + 1 < account.oldest_seq:
+    if not 0 < account.oldest_seq <= asked.seq + 1:
         return results.ResumeResult("snapshot", reason="too_old")
     if missed > MAX_RESUME_EVENTS:
         return results.ResumeResult("snapshot", reason="too_many")
-    return results.ResumeResult("replayed", resume.seq + 1, account.latest_seq)
+    return results.ResumeResult("replayed", asked.seq + 1, latest_seq)

@@ -194,11 +194,12 @@ class WsRequests:
         params, speaker = asked.params, self._speaker
         assert isinstance(params, schema.ReplayParams)
         account = speaker.house.sessions.account(session.client.account_id)
-        end = account.latest_seq if params.end is None else min(params.end, account.latest_seq)
+        oldest, latest = account.oldest_seq, account.latest_seq
+        end = latest if params.end is None else min(params.end, latest)
         if params.epoch != speaker.house.road.epoch:
             return Refusal(errors.BAD_FIELD, f"the epoch is {speaker.house.road.epoch}", field="epoch")
-        if not account.oldest_seq <= params.begin <= end:
-            text = f"events {account.oldest_seq} to {account.latest_seq} can be replayed"
+        if not oldest <= params.begin <= end:
+            text = f"events {oldest} to {latest} can be replayed" if latest else "no events can be replayed"
             return Refusal(errors.BAD_FIELD, text, field="begin")
         if not speaker.writer.cursor.is_settled:
             return Refusal(errors.PENDING_CHANGE, "events are on their way already, ask when they have come", 100)

@@ -15,7 +15,7 @@ from gateway.sessions import Account, Session
 from gateway.ws_answers import Answers, Source
 from gateway.ws_logon import Caller, TurnedAway, WsHouse, find_session, start_of_stream, turned_away
 from gateway.ws_requests import Flood, WsRequests
-from gateway.ws_stream import EventBytes, Listing
+from gateway.ws_stream import EventBytes, Listing, StreamCursor
 from gateway.ws_writer import StreamWriter
 from limits.limiter import BucketView
 from protocols import errors
@@ -205,7 +205,9 @@ class WsSpeaker:
 
     def _accept(self, asked: told.LogonRequested, found: Session, client: Client, now_ns: int) -> None:
         self._begin(found, client, asked.params, now_ns)
-        resume = start_of_stream(asked.params, self._account, self.house.road.epoch, "orders" in self.streams)
+        road = self.house.road
+        wanted = asked.params.resume if "orders" in self.streams else None
+        resume = start_of_stream(wanted, self._account, road.epoch, road.latest_seq(found))
         blocks = self.answers.all_limits(now_ns)
         held = self.machine.accept_logon(asked.request_id, self.describe(now_ns, resume), now_ns, blocks or None)
         if resume.status == "replayed":
@@ -229,7 +231,8 @@ class WsSpeaker:
         found.cancel_on_disconnect, found.cod_grace_ms = client.cancel_on_disconnect, 0
         self.session = self.answers.session = found
         self._account = self.house.sessions.account(client.account_id)
-        self.writer = StreamWriter(self.house, self.house.road.epoch, self.machine, self._account, self._event_bytes)
+        cursor = StreamCursor(self._account, self.house.road.latest_seq(found))
+        self.writer = StreamWriter(self.house, self.machine, cursor, self._event_bytes)
         self.streams = _DEFAULT_STREAMS
         if params is not None:
             self.streams = params.streams if params.streams is not None else _DEFAULT_STREAMS

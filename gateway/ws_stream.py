@@ -55,9 +55,10 @@ class StreamCursor:
     Subscribing and unsubscribing change what is written live and never touch a task.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, latest_seq: int) -> None:
+        """latest_seq: of the account's events so far, kept in the stream or not."""
         self._account = account
-        self._heard = account.latest_seq  # the latest event that this connection was told of
+        self._heard = latest_seq  # the latest event that this connection was told of
         self._is_subscribed = False
         self._next = 0  # first number that waits to be written; 0 = none does, so the next event is written at once
         self._task = _Task.NONE

@@ -10,7 +10,6 @@ from typing import Protocol
 import msgspec
 
 from gateway.metrics import Metrics
-from gateway.sessions import Account
 from gateway.ws_stream import EventBytes, Listing, Slice, StreamCursor
 from protocols.instruments import Instruments
 from protocols.messages import AnyEvent, OrderEvent, OrderList
@@ -31,14 +30,13 @@ class Writings(Protocol):
 class StreamWriter:
     """One connection's events and long answers. `cursor` says where it stands in the account's stream."""
 
-    def __init__(self, house: Writings, epoch: str, machine: WsSession, account: Account, shared: EventBytes) -> None:
+    def __init__(self, house: Writings, machine: WsSession, cursor: StreamCursor, shared: EventBytes) -> None:
         """shared: encodes live events once for all connections of the door."""
         self._house = house
-        self._epoch = epoch
         self._machine = machine
         self._shared = shared
         self._listings: deque[tuple[object, Listing]] = deque()
-        self.cursor = StreamCursor(account)
+        self.cursor = cursor
 
     @property
     def has_more(self) -> bool:
@@ -67,14 +65,16 @@ class StreamWriter:
         for event in piece.rows:
             self._push_bytes(self._shared.encode(event, codec, is_replay), now_ns)
         if is_replay and piece.is_last:
-            self.push_own("resumed", results.ResumedData(self._epoch, piece.begin, piece.end), now_ns)
+            self.push_own("resumed", results.ResumedData(self._machine.settings.epoch, piece.begin, piece.end), now_ns)
         return True
 
     def _snapshot(self, piece: Slice, now_ns: int) -> None:
         by_id = self._house.instruments.by_id
         orders = (order for order in piece.rows if isinstance(order, OrderEvent))
         rows = tuple(report.order_row(order, by_id[order.instrument]) for order in orders)
-        self.push_own("snapshot", results.SnapshotData(self._epoch, rows, piece.is_last), now_ns, piece.end)
+        self.push_own(
+            "snapshot", results.SnapshotData(self._machine.settings.epoch, rows, piece.is_last), now_ns, piece.end
+        )
 
     def _push_bytes(self, event: bytes, now_ns: int) -> None:
         self._machine.push(event, now_ns)

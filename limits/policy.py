@@ -33,11 +33,19 @@ class Limit(msgspec.Struct, frozen=True):
     on_store_loss: OnStoreLoss = "safe"
 
 
+class OpenOrderLimit(msgspec.Struct, frozen=True):
+    """The most open orders of an account, and of the account in one instrument."""
+
+    account: int = 1_000
+    instrument: int = 200
+
+
 class Plan(msgspec.Struct, frozen=True):
     """A named set of allowances: one for each bucket of SCOPES, and PER_INSTRUMENT where the plan asks for it."""
 
     name: str
     limits: Mapping[str, Limit]
+    open_orders: OpenOrderLimit = OpenOrderLimit()
 
 
 class Penalty(msgspec.Struct, frozen=True):

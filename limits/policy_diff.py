@@ -37,6 +37,8 @@ def _flat(policy: Policy) -> dict[str, str]:
     for name, plan in policy.plans.items():
         for bucket, limit in plan.limits.items():
             flat |= _flat_limit(("plans", name, bucket), limit)
+        flat[dotted(("plans", name, "open_orders", "account"))] = str(plan.open_orders.account)
+        flat[dotted(("plans", name, "open_orders", "instrument"))] = str(plan.open_orders.instrument)
     flat["assign.default"] = policy.default_plan
     for account, plan_name in policy.accounts.items():
         flat[dotted(("assign", "accounts", account))] = plan_name

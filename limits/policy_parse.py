@@ -15,7 +15,7 @@ import msgspec
 
 from limits.bucket import MAX_UNITS, MILLI, Rate, parse_rate
 from limits.places import Places, dotted
-from limits.policy import PER_INSTRUMENT, SCOPES, Limit, Mode, OnStoreLoss, Penalty, Plan, Policy
+from limits.policy import PER_INSTRUMENT, SCOPES, Limit, Mode, OnStoreLoss, OpenOrderLimit, Penalty, Plan, Policy
 from limits.policy_check import oddities
 
 _Path = tuple[str, ...]
@@ -102,6 +102,7 @@ class _Draft(msgspec.Struct):
     path: _Path
     extends: str
     buckets: dict[str, _Fields]
+    open_orders: _Table = {}
 
 
 class _Reader:
@@ -260,13 +261,13 @@ class _Reader:
         if not isinstance(value, dict):
             self._error(path, f"must be a table, not {_shown(value)}")
             return _Draft(path, "", {})
-        self._only(value, ("extends", *SCOPES, PER_INSTRUMENT), path)
+        self._only(value, ("extends", *SCOPES, PER_INSTRUMENT, "open_orders"), path)
         extends = value.get("extends", "")
         if not isinstance(extends, str):
             self._error((*path, "extends"), f"must be the name of a plan, not {_shown(extends)}")
             extends = ""
         buckets = {b: self._bucket(b, value[b], (*path, b)) for b in (*SCOPES, PER_INSTRUMENT) if b in value}
-        return _Draft(path, extends, buckets)
+        return _Draft(path, extends, buckets, self._table(value, "open_orders", path))
 
     def _resolve(self, name: str, drafts: Mapping[str, _Draft], done: dict[str, Plan | None]) -> None:
         """Finish `name` and every plan above it, from the top down; a loop, so that no chain is too long."""
@@ -281,11 +282,21 @@ class _Reader:
             self._error((*drafts[chain[-1]].path, "extends"), _no_plan(name, [*drafts, *done]))
         for member in reversed(chain):
             draft = drafts[member]
-            done[member] = Plan(member, self._limits(draft, done.get(draft.extends)))
+            parent = done.get(draft.extends)
+            if parent is None and self._built_in is not None:
+                parent = self._built_in.plans[self._built_in.default_plan]
+            done[member] = Plan(member, self._limits(draft, parent), self._open_orders(draft, parent))
+
+    def _open_orders(self, draft: _Draft, parent: Plan | None) -> OpenOrderLimit:
+        path, usual = (*draft.path, "open_orders"), parent.open_orders if parent is not None else OpenOrderLimit()
+        self._only(draft.open_orders, ("account", "instrument"), path)
+        most = (1, 10_000_000)
+        return OpenOrderLimit(
+            self._whole(draft.open_orders, "account", most, path, usual.account),
+            self._whole(draft.open_orders, "instrument", most, path, usual.instrument),
+        )
 
     def _limits(self, draft: _Draft, parent: Plan | None) -> dict[str, Limit]:
-        if parent is None and self._built_in is not None:
-            parent = self._built_in.plans[self._built_in.default_plan]
         inherited = parent.limits if parent is not None else {}
         limits: dict[str, Limit] = {}
         for bucket in (*SCOPES, PER_INSTRUMENT):

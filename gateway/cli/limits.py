@@ -1,8 +1,13 @@
-"""`penstock limits`: judge a limits file before it is put in force, and see what it would change.
+"""`penstock limits`: judge a limits file before it is put in force, see what it would change, and tune what runs.
 
-Both commands read files only and need no running gateway. Mistakes are printed as FILE:LINE, for editors to jump to.
+`check`, `diff` and `simulate` read files only. `show`, `set`, `reset` and `log` speak to the shared store, which every
+gateway reads once a second. Mistakes are printed as FILE:LINE, for editors to jump to.
 """
 
+import asyncio
+import getpass
+import re
+import time
 from collections.abc import Iterable
 
 import click
@@ -17,7 +22,7 @@ _FILE = click.Path(dir_okay=False)
 
 @click.group("limits")
 def limits() -> None:
-    """Check limits files and compare them."""
+    """Check limits files, compare them, try them on recorded traffic, and tune a running venue."""
 
 
 @limits.command()
@@ -49,6 +54,116 @@ def diff(old: str, new: str) -> None:
         click.echo(_line(change))
     if changes and after.version <= before.version:
         click.echo(f"{new}: a gateway on version {before.version} would refuse it: version must rise", err=True)
+
+
+@limits.command()
+@click.argument("file", type=_FILE)
+@click.argument("traffic", type=click.File("rb"))
+def simulate(file: str, traffic: Iterable[bytes]) -> None:
+    """Show what FILE would have done to TRAFFIC.
+
+    TRAFFIC is JSON lines {"at_ns", "account", "session", "message", "instrument"}, in order of time.
+    """
+    from limits.replay import replay
+
+    try:
+        outcomes = replay(_load(file), traffic)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{'account':20} {'bucket':10} {'admitted':>10} {'refused':>10} {'shadow':>10} {'longest wait':>14}")
+    for (account, bucket), each in outcomes.items():
+        wait = "never fits" if each.longest_wait_us < 0 else f"{each.longest_wait_us / 1000:,.0f} ms"
+        click.echo(f"{account:20} {bucket:10} {each.admitted:10} {each.refused:10} {each.shadow_refused:10} {wait:>14}")
+
+
+_REDIS = click.option(
+    "--redis", "url", envvar="PENSTOCK_LIMITS_REDIS", required=True, help="URL of the store that the gateways share."
+)
+
+
+@limits.command()
+@click.argument("account")
+@click.option("--file", type=_FILE, help="The limits file in force, to show plans and where each value comes from.")
+@_REDIS
+def show(account: str, file: str | None, url: str) -> None:
+    """Show ACCOUNT's buckets as they are now: fill, leases, the version they are under, and overrides."""
+    from gateway.cli import limits_live
+
+    policy = _load(file) if file is not None else None
+    for line in asyncio.run(limits_live.shown(url, account, policy, int(time.time()))):
+        click.echo(line)
+
+
+@limits.command("set")
+@click.argument("target")
+@click.argument("bucket")
+@click.option("--rate", help='Such as "50/s".')
+@click.option("--burst", type=click.IntRange(1))
+@click.option("--mode", type=click.Choice(["enforce", "shadow", "off"]))
+@click.option("--ttl", required=True, help='How long it stays, such as "15m", "2h" or "1d".')
+@click.option("--reason", required=True, help="For the audit log.")
+@click.option("--file", type=_FILE, help="The limits file in force, against which the change is checked.")
+@_REDIS
+def set_(
+    target: str,
+    bucket: str,
+    rate: str | None,
+    burst: int | None,
+    mode: str | None,
+    ttl: str,
+    reason: str,
+    file: str | None,
+    url: str,
+) -> None:
+    """Override BUCKET of TARGET (ACCOUNT or ACCOUNT/SESSION) for a while. Every gateway follows within a second."""
+    from gateway.cli import limits_live
+
+    if rate is None and burst is None and mode is None:
+        raise click.UsageError("name at least one of --rate, --burst, --mode")
+    now_s = int(time.time())
+    row = limits_live.row(target, bucket, now_s + _seconds(ttl), reason, getpass.getuser(), (rate, burst, mode))
+    try:
+        limits_live.put(url, row, _load(file) if file is not None else None, now_s)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{target} {bucket} is overridden for {ttl}")
+
+
+@limits.command()
+@click.argument("target")
+@click.argument("bucket")
+@click.option("--reason", required=True, help="For the audit log.")
+@_REDIS
+def reset(target: str, bucket: str, reason: str, url: str) -> None:
+    """End the override of BUCKET of TARGET now."""
+    from gateway.cli import limits_live
+
+    if not limits_live.drop(url, target, bucket, getpass.getuser(), reason):
+        raise click.ClickException(f"{target} {bucket} has no override")
+    click.echo(f"{target} {bucket} is as the limits file has it")
+
+
+@limits.command("log")
+@click.option("--count", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@_REDIS
+def log(count: int, url: str) -> None:
+    """Show the newest changes of limits: who, what, why."""
+    from gateway.cli import limits_live
+
+    for line in limits_live.audit(url, count):
+        click.echo(line)
+
+
+def _seconds(text: str) -> int:
+    """The seconds that `15m` names.
+
+    Raises:
+        click.UsageError: it names none.
+    """
+    found = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
+    if found is None or not int(found[1]):
+        raise click.UsageError('--ttl is a time such as "90s", "15m", "2h" or "1d"')
+    return int(found[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[found[2]]
 
 
 def _load(file: str, show_warnings: bool = False) -> Policy:

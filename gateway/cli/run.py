@@ -34,6 +34,7 @@ def run(path: Path) -> None:
     import uvloop
 
     from gateway import logs
+    from gateway.journal_record import JournalCorrupt, JournalFailed, JournalInUse
     from gateway.modes_file import ModesBroken
     from gateway.server import LimitsUnsound, serve
     from gateway.spans import OtlpMissing
@@ -44,7 +45,7 @@ def run(path: Path) -> None:
     except (LimitsUnsound, ModesBroken) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    except (OSError, OtlpMissing) as error:
+    except (OSError, OtlpMissing, JournalCorrupt, JournalFailed, JournalInUse) as error:
         _fail(str(error))
     except Exception:
         logs.log_event(logging.getLogger("penstock"), "gateway.failed", exc_info=True)

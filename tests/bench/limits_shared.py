@@ -1,7 +1,7 @@
 """The shared limiter's figures beside their goals and its peers', in one run: `python tests/bench/limits_shared.py`.
 
 Starts its own server, measures ours, then `redis-benchmark` where it is installed, then the peers in an environment of
-their own (made once, in .bench-peers), all on the same machine minutes apart. Read ratios, not absolutes.
+their own (made once, in .tools), all on the same machine minutes apart. Read ratios, not absolutes.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import RedisServer, redis_server
 
 _ROOT = Path(__file__).parents[2]
-_PEERS = _ROOT / ".bench-peers"
+_PEERS = _ROOT / ".tools" / "bench-peers"
 _PEER_PACKAGES = ("limits[async-redis]", "redis", "throttled-py[redis]", "pyrate-limiter")
 _WIDE = """
 version = 2

@@ -4,12 +4,14 @@ A scripted client on a raw socket against a running gateway; the tests are named
 without credentials are of the plain dialect, the others of ours.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
+from gateway import fix_acceptor
 from gateway.client.fix import sending_time, signature
 from gateway.server import Server
 from tests.support.fix_wire import Wire, wire_to
@@ -135,6 +137,56 @@ async def test_1S_c_a_stranger_is_dropped_in_silence_and_uses_no_number(logon: o
         async with wire_to(server.ports["fix"], "MM1") as real:
             real.say(signed_logon(1))
             await real.hear("35=A", "34=1")
+
+
+@pytest.mark.parametrize("logon", STRANGERS[2:])
+async def test_1S_c_a_session_that_begins_anew_at_each_logon_may_get_a_logout_that_tells_nothing(logon: object) -> None:
+    more = 'reset_on_logon = true\nrefused_logon = "logout"'
+    async with venue(auth="key", more=more) as server:
+        async with wire_to(server.ports["fix"], "MM1") as stranger:
+            stranger.say(logon())  # type: ignore[operator]
+            logout = await stranger.hear("35=5", "34=1", "58=logon refused")
+            assert {25016, 1409}.isdisjoint(logout)
+            assert await stranger.is_dropped()
+        async with wire_to(server.ports["fix"], "MM1") as real:
+            real.say(signed_logon(1))
+            await real.hear("35=A", "34=1")
+
+
+async def test_a_proven_logon_during_a_drain_gets_a_logout_whose_number_is_kept() -> None:
+    async with venue(auth="key") as server, wire_to(server.ports["fix"], "MM1") as late:
+        await until(lambda: server.fix.traffic.connections)
+        server.road.draining = True
+        late.say(signed_logon(1))
+        await late.hear("35=5", "34=1", "1409=7", "25016=5005")
+        late.say("35=5|34=2")
+        assert await late.is_dropped()
+        server.road.draining = False
+        async with wire_to(server.ports["fix"], "MM1") as back:
+            back.say(signed_logon(3))
+            await back.hear("35=A", "34=2", "1409=0")
+
+
+async def test_a_drain_says_goodbye_with_the_status_that_no_logon_is_allowed() -> None:
+    async with venue(auth="key") as server, wire_to(server.ports["fix"], "MM1") as wire:
+        wire.say(signed_logon(1))
+        await wire.hear("35=A", "34=1")
+        drain = asyncio.create_task(server.drain())
+        await wire.hear("35=B", "34=2", "148=draining")
+        await wire.hear("35=5", "34=3", "1409=7", "25016=5005")
+        wire.say("35=5|34=2")
+        assert await wire.is_dropped()
+        await drain
+
+
+async def test_a_connection_above_the_bound_is_cut_and_the_others_live_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fix_acceptor, "MAX_CONNECTIONS", 1)
+    async with venue() as server, wire_to(server.ports["fix"], "MM1") as first:
+        await first.log_on()
+        async with wire_to(server.ports["fix"], "MM2") as second:
+            assert await second.is_dropped()
+        first.say("35=1|34=2|112=still there?")
+        await first.hear("35=0", "34=2", "112=still there?")
 
 
 # -- 14.m: a field is missing that the others make necessary -----------------------------------------------------

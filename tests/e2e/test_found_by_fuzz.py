@@ -1,4 +1,4 @@
-"""What the fuzzer (`tests.faults.fuzz`) found, each made small: input that once reached code which did not expect it."""
+"""What the fuzzer (`tests.faults.fuzz`) found, each made small: input that met code which did not expect it."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Server]:
     """A gateway that must not log a bug of its own, whatever a test sends to it."""
     async with running() as server:
         yield server
-    assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert not [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
 
 
 async def ask(port: int, request: bytes) -> bytes:
@@ -63,6 +63,12 @@ async def test_what_is_no_http_is_counted_and_not_logged(server: Server, caplog:
         assert (await ask(server.ports["ws"], noise)).startswith(b"HTTP/1.0 400 ")
     assert server.metrics.ws.disconnects["bad_http"] == 3
     assert not [record for record in caplog.records if record.name.startswith("aiohttp")]
+
+
+async def test_an_upgrade_of_another_http_than_1_1_is_refused(server: Server) -> None:
+    for version in (b"1.0", b"2.0", b"0.9"):
+        answer = await ask(server.ports["ws"], UPGRADE.replace(b"HTTP/1.1", b"HTTP/" + version) + b"\r\n")
+        assert b" 400 " in answer.split(b"\r\n")[0]
 
 
 async def test_a_client_that_is_gone_before_its_upgrade_is_answered_is_no_error_of_ours(server: Server) -> None:

@@ -154,14 +154,15 @@ def _judge_memory(report: Report, watch: Watch, quiet_bytes: int) -> None:
 
 
 def _judge_ends(report: Report, watch: Watch) -> None:
-    """Each connection of the FIX door ended for one counted reason; of the other, HTTP has a part that is aiohttp's."""
+    """Each connection ended for one counted reason."""
     disconnects, logons = watch.by_label("penstock_disconnects"), watch.by_label("penstock_failed_logons")
     report.facts["disconnects"] = ", ".join(f"{reason} {count:,}" for reason, count in disconnects.items())
     report.facts["failed logons"] = ", ".join(f"{cause} {count:,}" for cause, count in logons.items())
-    counted = sum(n for rows in (disconnects, logons) for reason, n in rows.items() if reason.startswith("fix "))
-    came = sum(result.tally.attackers for result in report.waves if result.wave.door == "fix")
-    if abs(counted - came) > _UNCOUNTED + came // 50:
-        report.violations.add(f"{came} connections to the FIX door, {counted} ends counted with a reason")
+    for door in report.settings.doors:
+        counted = sum(n for rows in (disconnects, logons) for reason, n in rows.items() if reason.startswith(door))
+        came = sum(result.tally.attackers for result in report.waves if result.wave.door == door)
+        if abs(counted - came) > _UNCOUNTED + came // 50:
+            report.violations.add(f"{came} connections to the {door} door, {counted} ends counted with a reason")
 
 
 async def _stop(process: subprocess.Popen[bytes], violations: Violations) -> None:

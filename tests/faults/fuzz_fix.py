@@ -71,6 +71,12 @@ class Caller:
         self, *extra: tuple[int | bytes, object], number: int = 1, seed: bytes | None = None, reset: bool = True
     ) -> bytes:
         """A Logon(A) that is right, but for what the caller adds; the next message has the number behind it."""
+        return encode(self.logon_pairs(*extra, number=number, seed=seed, reset=reset), self.identity.version)
+
+    def logon_pairs(
+        self, *extra: tuple[int | bytes, object], number: int = 1, seed: bytes | None = None, reset: bool = True
+    ) -> list[Pair]:
+        """The fields of a Logon(A) without 8, 9 and 10."""
         me, at = self.identity, now()
         body: list[tuple[int, object]] = [(98, 0), (108, self.rng.choice((1, 5, 30)))]
         if reset:
@@ -82,8 +88,7 @@ class Caller:
             body += [(553, f"key-{me.comp_id}"), (95, len(signed)), (96, signed)]
         head = [(35, "A"), (34, number), (49, me.comp_id), (52, at), (56, "GATE")]
         self.number = number
-        pairs = [(_bytes(tag), _bytes(value)) for tag, value in (*head, *body, *extra)]
-        return encode(pairs, me.version)
+        return [(_bytes(tag), _bytes(value)) for tag, value in (*head, *body, *extra)]
 
     def order(self, number: object = None, *extra: tuple[int, object]) -> bytes:
         """A NewOrderSingle(D) that is right; half of them rest, half of them may trade with the other half."""
@@ -156,9 +161,13 @@ def silent(caller: Caller) -> Plan:
 def logon_flood(caller: Caller) -> Plan:
     """One Logon(A) after the other: unknown, unproven, unreadable, twice the same."""
     rng = caller.rng
+    spoilt = caller.logon_pairs()
+    _change(spoilt, rng)
     stranger = Caller(rng, Identity(rng.choice(("NOBODY", "GATE", "X" * 32, "A" * 3_000, "\x1b[31m", "M1", "ALPHA"))))
     logon = rng.choice(
         (
+            encode(spoilt, caller.identity.version),
+            encode(spoilt, caller.identity.version),
             stranger.logon(seed=rng.randbytes(32)),
             caller.logon(seed=rng.randbytes(32)),
             caller.logon((25_000, rng.choice(NASTY_VALUES[:30]))),

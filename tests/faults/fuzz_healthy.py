@@ -1,7 +1,7 @@
 """The healthy sessions: they trade beside the attackers, and note how long each of their answers took.
 
-One order at a time, far from the others' market, each answered and cancelled again. They must meet no refusal, no answer
-that takes too long, and no end of their connection: each is a violation.
+One order at a time, far from the others' market, each answered and cancelled again. They must meet no refusal, no
+answer that takes too long, and no end of their connection: each is a violation.
 """
 
 import asyncio

@@ -17,7 +17,7 @@ _FIX_HEAD = re.compile(rb"8=(FIX\.4\.2|FIX\.4\.4|FIXT\.1\.1)\x019=([1-9][0-9]{0,
 _FIX_HEAD_BYTES = 32
 _REMEMBERED = 4_096
 _NEW_WITH_EACH_SENDING = frozenset({b"8", b"9", b"10", b"43", b"52", b"122", b"369"})
-_HTTP_HEAD = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2}) [^\r\n]*\r\n")
+_HTTP_HEAD = re.compile(rb"HTTP/([0-9]\.[0-9]) ([1-5][0-9]{2}) [^\r\n]*\r\n")  # a refusal repeats the version asked for
 _HTTP_HEAD_BYTES = 8_192
 _LONGEST_FRAME_BYTES = 1 << 22
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
@@ -118,9 +118,9 @@ class WsReplies:
         if head is None:
             raise BadReply(f"no HTTP answer: {bytes(buffer[:200])!r}")
         self.count += 1
-        status = int(head[1])
+        status = int(head[2])
         self._is_open, self._is_http = status == 101, status != 101
-        if status >= 500 and status != 503:
+        if (status == 101 and head[1] != b"1.1") or (status >= 500 and status != 503):
             raise BadReply(f"HTTP {status}: {bytes(buffer[:300])!r}")
         del buffer[: end + 4]
         if self._is_http:

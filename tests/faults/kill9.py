@@ -55,12 +55,15 @@ _ACCOUNT = """
 id = {n}
 name = "K{n}"
 """
+# Orders are taken at once after a crash, or nothing would trade between two kills. And each start writes a snapshot,
+# which is mostly remembered ids: few of them, or the last of 200 rounds would be about reading snapshots.
 _HOUSE = """
 [journal]
 durability = "{durability}"
 segment_bytes = {segment_bytes}
 [core]
 reopen_after_ms = 0
+dedupe_ids = 4096
 """
 
 
@@ -134,6 +137,7 @@ class Run:
         ]
         self.clients: tuple[Desk | WsDesk, ...] = (*self.desks, *self.makers)
         self._lives: list[asyncio.Task[None]] = []  # of the makers, one each
+        self._losses: list[asyncio.TimerHandle] = []
 
     async def run(self) -> Result:
         """All rounds, or as many as there are until something is wrong; then the last life, and the verdict."""
@@ -191,11 +195,14 @@ class Run:
         loop = asyncio.get_running_loop()
         for desk in self.desks:
             if self._rng.random() < _LOSES_LINK:
-                loop.call_later(self._rng.random() * within_s, desk.leave)
+                self._losses.append(loop.call_later(self._rng.random() * within_s, desk.leave))
 
     async def _die(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for the kill, and for all that the gateway had written to be read."""
         await asyncio.to_thread(process.wait)
+        for loss in self._losses:
+            loss.cancel()  # the kill came first
+        self._losses.clear()
         async with asyncio.timeout(_PATIENCE_S):
             await asyncio.gather(*self._lives, *(desk.closed.wait() for desk in self.desks))
         for each in self.clients:

@@ -12,12 +12,11 @@ pytestmark = pytest.mark.timeout(180)  # each start is a whole process; a loaded
 
 @pytest.mark.parametrize(("durability", "seed"), [("disk", 101), ("process", 102)])
 def test_after_each_kill_the_clients_recover_what_they_had_not_seen(durability: Durability, seed: int) -> None:
-    result = kill9(Settings(rounds=5, seed=seed, durability=durability, has_ws=True))
+    result = kill9(Settings(rounds=5, seed=seed, durability=durability))
     assert result.violations.texts == []
     assert len(result.starts) == 6
     assert result.facts["recovered by resend"] > 0
     assert result.facts["requests the gateway asked for again"] > 0
-    assert result.facts["events replayed over WebSocket"] > 0
     assert result.facts["trades, each told to both sides"] > 100
 
 

@@ -13,6 +13,14 @@ MS = 1_000_000
 BTC = config.InstrumentRow(
     id=1, symbol="BTC-USDT", base="BTC", quote="USDT", px_exp=2, qty_exp=4, tick="0.01", lot="0.0001"
 )
+ETH = msgspec.structs.replace(BTC, id=2, symbol="ETH-USDT", base="ETH")
+FEW = """
+version = 3
+[plans.slow]
+msgs = { rate = "1/h", burst = 2 }
+[assign]
+default = "slow"
+"""
 
 
 class Link:
@@ -27,16 +35,21 @@ class Link:
 
 
 class Desk:
-    """A client of one configured session."""
+    """A client of one configured session. later_ns: how far its clock and the gateway's have been put forward."""
 
     def __init__(self, server, comp_id):
-        self.server, self.comp_id, self.seq = server, comp_id, 0
+        self.server, self.comp_id, self.seq, self.later_ns = server, comp_id, 0, 0
         self.speaker = server.fix.speakers[comp_id, "GATE"]
         self.link = None
 
     @property
     def now(self):
-        return self.server.now_ns()
+        return self.server.now_ns() + self.later_ns
+
+    @property
+    def open_orders(self):
+        """Client ids of the orders in the book, whoever of the first account they belong to."""
+        return [order.cl_ord_id for order in self.server.core.engine.open_orders(1)]
 
     def frame(self, msg_type, body, header=""):
         self.seq += 1
@@ -68,24 +81,29 @@ class Desk:
         texts = pipes(self.speaker.take_output(1 << 20)) if self.speaker.has_output else []
         return [dict(field.split("=", 1) for field in text.strip("|").split("|")) for text in texts]
 
-    def drop(self):
-        """The link is cut."""
+    def drop(self, waiting_ms=0):
+        """The link is cut, and so much time goes by."""
         self.speaker.lost(self.now)
+        self.server.guards.tick(self.now + waiting_ms * MS)
+        self.server.road.tick(self.now)
 
 
 def session(number, comp_id, **more):
-    more.setdefault("account", "ACME")
-    return config.FixSession(id=number, comp_id=comp_id, auth="none", dialect="penstock", **more)
+    return config.FixSession(
+        **{"id": number, "comp_id": comp_id, "account": "ACME", "auth": "none", "dialect": "penstock", **more}
+    )
 
 
 @pytest.fixture
 def house(tmp_path):
-    def build(*rows, **knobs):
+    def build(*rows, limits="", **knobs):
+        if limits:
+            (tmp_path / "limits.toml").write_text(limits)
         settings = config.Config(
             fix=config.Fix(sessions=rows, **knobs),
             accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
-            instruments=(BTC,),
-            limits=config.Limits(file=""),
+            instruments=(BTC, ETH),
+            limits=config.Limits(file="limits.toml" if limits else ""),
             journal=config.Journal(durability="memory"),
         )
         server = Server(settings, tmp_path)
@@ -146,6 +164,7 @@ def test_a_scheduled_reset_logs_out_and_both_sides_start_at_1_again(house):
     (farewell,) = pipes(desk.link.peer.take_output(1 << 20))
     assert farewell.startswith("35=5|34=3|")
     assert desk.link.is_closed
+    assert desk.server.metrics.fix.disconnects == {"scheduled_reset": 1}
     assert door.next_deadline_ns > desk.now
     desk.seq = 0
     assert desk.logon()[0]["34"] == "1"
@@ -223,3 +242,270 @@ def test_pending_new_is_told_on_hand_over_to_sessions_that_ask_for_it(house):
     desk.logon()
     pending, accepted = desk.place("a")
     assert (pending["150"], accepted["150"]) == ("A", "0")
+
+
+# -- what a Logon asks for -------------------------------------------------------------------------------------------
+
+
+def test_the_answer_to_a_logon_tells_the_values_in_force_and_the_limits(house):
+    (desk,) = house(session(1, "A", auth="key", cod_grace_ms=700))
+    (logon,) = desk.logon("98=0|108=30|8013=Y|20107=99000|25000=3000.5|9406=Y|")
+    assert (logon["8013"], logon["20107"], logon["25036"], logon["25000"]) == ("Y", "60000", "2", "3000")
+    assert logon["9406"] == "N"
+    assert logon["58"].startswith("limits: ")
+    desk.drop()
+    (logon,) = desk.logon()
+    assert (logon["8013"], logon["20107"], logon["25000"]) == ("N", "700", "5000")
+    assert "9406" not in logon
+
+
+def test_a_refused_logon_leaves_what_the_last_one_asked_for_in_force(house):
+    mine, other = house(session(1, "A"), session(2, "B"))
+    mine.logon("98=0|108=30|8013=S|20107=5000|")
+    other.logon()
+    mine.place("mine")
+    other.place("others")
+    mine.drop()
+    (logout,) = mine.logon("98=0|108=9999|8013=Y|20107=0|25036=1|")
+    assert logout["35"] == "5"
+    mine.drop(waiting_ms=5_100)
+    assert mine.open_orders == ["others"]  # as the Logon asked that was accepted: S, after 5 s
+
+
+def test_response_mode_starts_from_the_configuration_at_each_logon(house):
+    nosy, other = house(session(1, "A"), session(2, "B"))
+    other.logon()
+    assert nosy.logon("98=0|108=30|25036=1|")[0]["25036"] == "1"
+    nosy.drop()
+    assert nosy.logon()[0]["25036"] == "2"
+    other.place("b")
+    assert nosy.read() == []
+
+
+def test_response_mode_1_sees_every_number_of_the_stream_and_mode_2_only_its_own(house):
+    busy, copy, modest = house(
+        session(1, "A", cancel_on_disconnect="S"), session(2, "COPY", kind="drop_copy"), session(3, "M")
+    )
+    busy.logon()
+    copy.logon("98=0|108=30|9406=Y|")
+    modest.logon()
+    busy.place("a")
+    busy.send("F", "11=c|41=nothing|55=BTC-USDT|54=1|")
+    busy.send("q", "11=m|530=7|")
+    busy.place("b")
+    busy.drop(waiting_ms=1)  # its mass cancel has no ClOrdID(11)
+    heard = copy.read()
+    assert [int(report["20105"]) for report in heard] == list(range(1, copy.server.core.latest_seq(1) + 1))
+    assert [report["35"] for report in heard] == ["8", "9", "8", "r", "8", "8", "r"]
+    assert modest.read() == []
+
+
+def test_a_drop_copy_session_must_know_that_it_is_one(house):
+    (copy,) = house(session(1, "COPY", kind="drop_copy"))
+    (logout,) = copy.logon()
+    assert (logout["35"], logout["34"], logout["25016"]) == ("5", "1", "2002")
+    assert "DropCopyFlag(9406)=Y" in logout["58"]
+    copy.drop()
+    (logon, _) = copy.logon("98=0|108=30|9406=Y|"), copy.drop()
+    assert (logon[0]["35"], logon[0]["9406"], logon[0]["25036"]) == ("A", "Y", "1")
+
+
+def test_a_plain_drop_copy_session_cannot_say_so_and_need_not(house):
+    (copy,) = house(session(1, "COPY", kind="drop_copy", dialect="plain"))
+    (logon,) = copy.logon()
+    assert logon["35"] == "A"
+    assert "9406" not in logon
+
+
+def test_nobody_logs_on_while_the_gateway_drains(house):
+    rich, plain = house(session(1, "A"), session(2, "P", dialect="plain"))
+    rich.logon()
+    rich.place("a")
+    rich.drop()
+    rich.server.road.draining = True
+    (logout,) = rich.logon()
+    assert (logout["35"], logout["34"], logout["1409"], logout["25016"]) == ("5", "3", "7", "5005")
+    assert not rich.speaker.session.connected
+    (logout,) = plain.logon()
+    assert (logout["35"], logout["34"]) == ("5", "1")
+    assert "1409" not in logout
+    rich.drop()
+    rich.server.road.draining = False
+    (logon,) = rich.logon()
+    assert (logon["35"], logon["34"]) == ("A", "4")
+
+
+@pytest.mark.parametrize(("draining", "status"), [(True, "7"), (False, "4")])
+def test_our_logout_carries_the_status_of_the_session(house, draining, status):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    desk.server.road.draining = draining
+    desk.speaker.log_out(desk.now, "the gateway is going down")
+    (logout,) = desk.read()
+    assert (logout["35"], logout["58"], logout["1409"]) == ("5", "the gateway is going down", status)
+    assert logout.get("25016") == ("5005" if draining else None)
+
+
+# -- what a session may not do ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("msg_type", "body", "answer"),
+    [
+        ("D", "11=x|55=BTC-USDT|54=1|38=1|40=2|44=9|", {"35": "8", "150": "8", "103": "0"}),
+        ("F", "11=x|41=a|55=BTC-USDT|54=1|", {"35": "9", "102": "99"}),
+        ("G", "11=x|41=a|55=BTC-USDT|54=1|38=1|40=2|44=9|", {"35": "9", "102": "99"}),
+        ("AF", "584=x|585=7|", {"35": "j", "380": "6"}),
+    ],
+)
+def test_a_request_for_another_account_is_not_permitted(house, msg_type, body, answer):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    desk.place("a")
+    (refused,) = desk.send(msg_type, f"1=OTHER|{body}")
+    assert {tag: refused.get(tag) for tag in answer} == answer
+    assert refused["25016"] == "1005"
+    assert desk.open_orders == ["a"]
+    assert desk.send(msg_type, f"1=ACME|{body}")[0].get("25016") != "1005"
+
+
+def test_a_session_kept_to_some_symbols_cannot_cancel_those_of_others(house):
+    kept, other = house(session(1, "A", instruments=("BTC-USDT",)), session(2, "B"))
+    kept.logon()
+    other.logon()
+    other.send("D", "11=eth|55=ETH-USDT|54=1|38=1|40=2|44=9|")
+    for body in ("530=7|", "530=1|55=ETH-USDT|"):
+        (refused,) = kept.send("q", f"11=m|{body}")
+        assert (refused["35"], refused["531"], refused["25016"]) == ("r", "0", "1005")
+    assert kept.open_orders == ["eth"]
+    for body in ("530=7|20112=S|", "530=1|55=BTC-USDT|"):
+        assert kept.send("q", f"11=m|{body}")[-1].get("25016") is None
+
+
+def test_exec_ids_of_refusals_are_unique_over_resets_of_the_numbers(house):
+    (desk,) = house(session(1, "A"))
+    exec_ids = set()
+    for _ in range(2):
+        desk.seq = 0
+        desk.logon("98=0|108=30|141=Y|")
+        exec_ids |= {desk.send("D", "11=x|55=XXX|54=1|38=1|40=2|44=9|")[0]["17"] for _ in range(2)}
+        desk.drop()
+    assert len(exec_ids) == 4
+
+
+# -- too much of it --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", ["11=x|54=1|38=1|40=2|44=9|", "11=x|7777=1|"])
+def test_what_the_session_layer_rejects_is_charged_as_a_message(house, bad):
+    (desk,) = house(session(1, "A"), limits=FEW)
+    desk.logon()
+    assert [desk.send("D", bad)[0]["35"] for _ in range(2)] == ["3", "3"]
+    (limited,) = desk.place("a")
+    assert (limited["35"], limited["25016"]) == ("8", "3003")
+
+
+def test_a_fault_that_only_the_translation_finds_is_charged_too(house):
+    (desk,) = house(session(1, "A"), limits=FEW)
+    desk.logon()
+    too_long = f"11={'x' * 40}|55=BTC-USDT|54=1|38=1|40=2|44=9|"
+    assert [desk.send("D", too_long)[0]["35"] for _ in range(2)] == ["3", "3"]
+    assert desk.place("a")[0]["25016"] == "3003"
+
+
+def test_news_of_the_peer_is_read_charged_and_refused_when_there_is_too_much_of_it(house):
+    (desk,) = house(session(1, "A"), limits=FEW)
+    desk.logon()
+    news = "148=hello|33=1|58=x|"
+    assert [desk.send("B", news) for _ in range(2)] == [[], []]
+    (refused,) = desk.send("B", news)
+    assert (refused["35"], refused["372"], refused["380"], refused["25016"]) == ("j", "B", "8", "3003")
+
+
+def test_a_business_reject_of_the_peer_is_never_answered_with_one(house):
+    (desk,) = house(session(1, "A"), limits=FEW)
+    desk.logon()
+    assert [desk.send("j", "45=1|372=8|380=0|58=x|") for _ in range(9)] == [[]] * 9
+    assert desk.place("a")[0]["25016"] == "3003"
+
+
+def test_one_limit_query_a_second_is_free(house):
+    (desk,) = house(session(1, "A"), limits=FEW)
+    desk.logon()
+    assert [desk.send("XLQ", "6136=q|")[0]["35"] for _ in range(4)] == ["XLR", "XLR", "XLR", "j"]
+    desk.later_ns = 1_100 * MS
+    assert desk.send("XLQ", "6136=q|")[0]["35"] == "XLR"
+
+
+def test_ten_bursts_refused_in_ten_seconds_end_the_session_and_cancel_its_orders(house):
+    (desk,) = house(session(1, "A", cancel_on_disconnect="S"), limits=FEW)
+    desk.logon()
+    desk.place("a")
+    desk.place("b")
+    refused = [desk.place(f"x{n}") for n in range(20)]
+    assert {answer["25016"] for (answer,) in refused} == {"3003"}
+    assert not desk.link.is_closed
+    last, logout = desk.place("last-straw")
+    assert (last["35"], last["380"], last["25016"]) == ("j", "9", "3009")
+    assert (logout["35"], logout["25016"]) == ("5", "3009")
+    assert desk.link.is_closed
+    assert desk.server.metrics.fix.disconnects == {"limit_abuse": 1}
+    desk.drop(waiting_ms=1)
+    assert desk.open_orders == []
+    assert desk.server.metrics.fix.disconnects == {"limit_abuse": 1}
+
+
+def test_a_flood_of_faults_ends_the_session_too(house):
+    (desk,) = house(session(1, "A"), limits=FEW)
+    desk.logon()
+    answers = [desk.send("D", "11=x|") for _ in range(23)]
+    assert [[message["35"] for message in answer] for answer in answers] == [["3"]] * 22 + [["3", "5"]]
+    assert answers[-1][-1]["25016"] == "3009"
+
+
+def test_the_same_number_of_refusals_over_a_longer_time_is_no_abuse(house):
+    (desk,) = house(session(1, "A"), limits=FEW)
+    desk.logon()
+    for n in range(60):
+        desk.later_ns = n * 1_000 * MS
+        desk.place(f"x{n}")
+    assert not desk.link.is_closed
+
+
+# -- our own doings --------------------------------------------------------------------------------------------------
+
+
+def test_our_own_bug_is_a_logout_without_details_and_guards_the_orders(house):
+    (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
+    desk.logon()
+    desk.place("a")
+    desk.speaker.failed(desk.now)
+    (logout,) = desk.read()
+    assert (logout["35"], logout["58"]) == ("5", "internal error")
+    assert desk.link.is_closed
+    desk.drop(waiting_ms=1)
+    assert desk.open_orders == []
+    assert desk.server.metrics.fix.disconnects == {"internal_error": 1}
+    desk.speaker.failed(desk.now)  # there is no link any more, and nothing to do
+
+
+def test_a_bug_of_the_machine_itself_still_ends_the_link(house, monkeypatch):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    monkeypatch.setattr(desk.speaker.machine, "terminate", None)
+    desk.speaker.failed(desk.now)
+    assert desk.link.is_closed
+
+
+def test_a_change_of_limits_is_told_in_news_or_in_the_standards_own_message(house):
+    news, standard = house(session(1, "A"), session(2, "B"))
+    standard.speaker.notify_limits = "standard"
+    views = news.server.limiter.view(news.speaker.session.path, news.now, ("orders",))
+    told = []
+    for desk in (news, standard):
+        desk.logon()
+        desk.speaker.limits_changed(views, 8, desk.now)
+        told += desk.read()
+    assert told[0]["35"] == "B"
+    assert told[0]["58"].startswith("limits version 8: orders/account ")
+    assert (told[1]["35"], told[1]["926"], told[1]["58"]) == ("CB", "9", "limits version 8")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -15,9 +16,12 @@ from hypothesis import strategies as st
 
 from gateway.journal import Journal, JournalSettings
 from gateway.journal_record import (
+    COMMIT,
     HEAD,
     HEAD_BYTES,
+    OUT,
     SEGMENT_HEADER_BYTES,
+    STATE,
     JournalCorrupt,
     SegmentHeader,
     scan,
@@ -65,43 +69,50 @@ def recovered(directory: Path, some: JournalSettings = PROCESS) -> tuple[int, in
     return found
 
 
+def last_commit(whole: bytes) -> tuple[int, int]:
+    """Its first byte and its end, of what `written` wrote: a message, the numbers, and the COMMIT of both."""
+    *_, (out, _, begin, _), (state, _, _, _), (commit, _, _, end) = records(whole)
+    assert (out, state, commit) == (OUT, STATE, COMMIT)
+    return begin, end
+
+
 def _torn(whole: bytes, torn_at: int) -> int:
-    """Bytes of the last record before `torn_at`; zeros at their end cannot be told from the room behind them."""
-    return len(whole[records(whole)[-1][2] : torn_at].rstrip(b"\0"))
+    """Bytes of the last commit before `torn_at`; zeros at their end cannot be told from the room behind them."""
+    return len(whole[last_commit(whole)[0] : torn_at].rstrip(b"\0"))
 
 
 # -- torn tails --------------------------------------------------------------------------------------------------------
 
 
-def test_the_last_record_torn_at_any_byte_is_cut_and_all_before_it_stands(tmp_path: Path) -> None:
+def test_the_last_commit_torn_at_any_byte_is_cut_as_a_whole_and_all_before_it_stands(tmp_path: Path) -> None:
     whole = written(tmp_path / "whole", 3)
-    *_, (_, _, begin, end) = records(whole)
+    begin, end = last_commit(whole)
     for torn_at in range(begin + 1, end):
         directory = tmp_path / f"{torn_at}"
         directory.mkdir()
         (directory / FIRST).write_bytes(whole[:torn_at] + bytes(len(whole) - torn_at))
         next_in, next_out, messages, cut = recovered(directory)
         if whole[torn_at:end].strip(b"\0"):
-            assert (next_in, next_out, sorted(messages)) == (3, 4, [1, 2, 3]), "the last record is the STATE of in = 4"
+            assert (next_in, next_out, sorted(messages)) == (3, 3, [1, 2]), "neither its message nor its numbers"
             assert cut == _torn(whole, torn_at)
         else:
-            assert (next_in, cut) == (4, 0), "only zeros were torn off"
+            assert (next_in, next_out, cut) == (4, 4, 0), "only zeros were torn off"
         assert recovered(directory)[:3] == (next_in, next_out, messages), "the cut is for good"
 
 
 def test_a_file_that_ends_inside_a_record_is_a_torn_tail_too(tmp_path: Path) -> None:
     whole = written(tmp_path, 3)
-    end = records(whole)[-1][3]
-    os.truncate(tmp_path / FIRST, end - 3)
-    assert recovered(tmp_path) == (3, 4, {n: b"message-%d" % (n - 1) for n in (1, 2, 3)}, _torn(whole, end - 3))
+    begin, _ = last_commit(whole)
+    os.truncate(tmp_path / FIRST, begin + 30)
+    assert recovered(tmp_path) == (3, 3, {1: b"message-0", 2: b"message-1"}, _torn(whole, begin + 30))
 
 
 def test_a_cut_is_told_with_its_file_and_size(tmp_path: Path) -> None:
     whole = written(tmp_path, 3)
-    *_, (_, _, begin, end) = records(whole)
-    os.truncate(tmp_path / FIRST, end - 1)
+    begin, _ = last_commit(whole)
+    os.truncate(tmp_path / FIRST, begin + 39)  # behind the kind of the second record
     journal = Journal(tmp_path, PROCESS)
-    assert (journal.recovery.cut_file, journal.recovery.cut_bytes) == (FIRST, _torn(whole, end - 1))
+    assert (journal.recovery.cut_file, journal.recovery.cut_bytes) == (FIRST, 39)
     assert (tmp_path / FIRST).stat().st_size == begin
     journal.close()
 
@@ -114,7 +125,7 @@ def test_a_torn_message_that_contains_the_bytes_of_a_record_is_still_a_torn_tail
     journal.commit(0)
     source = (tmp_path / "source" / FIRST).read_bytes()
     journal.close()
-    (_, _, first, _), (_, _, begin, end) = records(source)[:2]
+    _, (_, _, first, _), (_, _, begin, end), _ = records(source)
     body = first + HEAD_BYTES + 8
     journal = Journal(tmp_path / "victim", PROCESS)
     send(journal.store(1), b"x" * (begin - body) + source[begin:end] + b"y" * 50)
@@ -122,7 +133,7 @@ def test_a_torn_message_that_contains_the_bytes_of_a_record_is_still_a_torn_tail
     data = (tmp_path / "victim" / FIRST).read_bytes()
     journal.close()
     assert data[begin:end] == source[begin:end]
-    *_, (_, _, begin, end) = records(data)
+    _, (_, _, _, end), _ = records(data)
     (tmp_path / "victim" / FIRST).write_bytes(data[: end - 10] + bytes(len(data) - end + 10))
     assert recovered(tmp_path / "victim")[:3] == (1, 1, {})
 
@@ -137,7 +148,7 @@ def test_a_record_is_valid_only_where_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_segment_begins_with_the_numbers_of_the_last_commit_not_of_the_tick_it_began_in(tmp_path: Path) -> None:
-    """NextIn must not be ahead of what was recorded of the messages it counts, in a crash between two writes."""
+    """And that tick is gone in a crash before its end, with the whole segment."""
     journal = Journal(tmp_path / "live", PROCESS)
     journal.store(1).next_in = 5
     journal.commit(0)
@@ -145,6 +156,7 @@ def test_a_segment_begins_with_the_numbers_of_the_last_commit_not_of_the_tick_it
     while len(list((tmp_path / "live").glob("*.seg"))) == 1:
         send(journal.store(2), b"x" * 500)
     shutil.copytree(tmp_path / "live", tmp_path / "crashed")
+    assert recovered(tmp_path / "crashed")[0] == 5
     assert recovered(tmp_path / "crashed")[0] == 5
     journal.close()
 
@@ -168,7 +180,8 @@ def test_a_bit_flipped_in_any_record_but_the_last_stops_the_start(tmp_path: Path
 
 def test_the_advice_of_the_error_lets_the_start_go_on(tmp_path: Path) -> None:
     whole = bytearray(written(tmp_path, 4))
-    _, _, begin, _ = records(bytes(whole))[4]
+    kind, _, begin, _ = records(bytes(whole))[-5]
+    assert kind == STATE, "of the third commit: its message before it is whole"
     whole[begin] ^= 1
     (tmp_path / FIRST).write_bytes(whole)
     with pytest.raises(JournalCorrupt) as raised:
@@ -227,6 +240,17 @@ def test_a_damaged_header_or_a_foreign_file_stops_the_start(tmp_path: Path) -> N
             Journal(tmp_path, PROCESS)
 
 
+def test_the_journal_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    whole = written(tmp_path, 3)
+    packed = whole[:8] + (1).to_bytes(2, "little") + whole[10 : SEGMENT_HEADER_BYTES - 4]
+    old = packed + crc32(packed).to_bytes(4, "little") + whole[SEGMENT_HEADER_BYTES:]
+    (tmp_path / FIRST).write_bytes(old)
+    with pytest.raises(JournalCorrupt, match=rf"{FIRST}: journal version 1, and this program reads 2\.") as raised:
+        Journal(tmp_path, PROCESS)
+    assert "truncate" not in str(raised.value), "nothing is wrong with it"
+    assert (tmp_path / FIRST).read_bytes() == old
+
+
 def test_a_segment_that_was_named_and_never_written_is_dropped(tmp_path: Path) -> None:
     written(tmp_path, 3)
     (tmp_path / "0000000002.seg").write_bytes(bytes(16_384))
@@ -241,7 +265,8 @@ def _with_hole(data: bytes, record: int) -> bytes:
     return data[:begin] + bytes(end - begin) + data[end:]
 
 
-def test_a_hole_in_what_was_never_synced_is_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [OUT, COMMIT])
+def test_a_hole_in_what_was_never_synced_is_cut(tmp_path: Path, kind: int) -> None:
     """Pages reach the disk in any order: the power may go when a later one is there and an earlier one is not."""
     journal = Journal(tmp_path, DISK)
     journal._writer._syncer.advance = lambda *_: None  # type: ignore[union-attr,method-assign]  # a sync that hangs
@@ -253,7 +278,8 @@ def test_a_hole_in_what_was_never_synced_is_cut(tmp_path: Path) -> None:
     journal._lock.release()
     for path in tmp_path.iterdir():
         path.unlink()
-    (tmp_path / FIRST).write_bytes(_with_hole(data, 2))
+    third = next(at for at, record in enumerate(records(data)) if record[0] == kind and at >= 5)
+    (tmp_path / FIRST).write_bytes(_with_hole(data, third))
     next_in, next_out, messages, cut = recovered(tmp_path, DISK)
     assert (next_in, next_out, sorted(messages)) == (1, 3, [1, 2])
     assert cut > 0
@@ -349,7 +375,8 @@ def test_kill_9_loses_nothing_that_a_durable_commit_returned(tmp_path: Path, dur
         journal = Journal(tmp_path, JournalSettings(durability="process", segment_bytes=65_536))
         store = journal.store(1)
         assert next_in <= store.next_in <= next_in + 1
-        assert next_out <= store.next_out <= next_out + 7
+        assert store.next_out == 1 + sum(turn % 7 for turn in range(1, store.next_in)), "both numbers of one commit"
+        assert store.next_out >= next_out
         messages = dict(store.read(1, 1 << 40))
         assert messages == {seq_num: b"%d" % seq_num * 50 for seq_num in range(1, store.next_out)}
         journal.close()

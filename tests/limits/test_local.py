@@ -320,3 +320,37 @@ def test_no_window_of_any_level_admits_more_than_its_burst_and_rate(actions):
             for at_us, milli in counted[first:]:
                 admitted += milli
                 assert Fraction(admitted, MILLI) <= burst + Fraction(rate * (at_us - begin_us), 1_000_000)
+
+
+# -- the venue's level and an instrument's ---------------------------------------------------------------------------
+
+
+def test_the_venue_as_a_whole_binds_all_accounts_together():
+    limiter = limiter_of('[venue]\norders = { rate = "10/s", burst = 30 }')
+    one, two = limiter.open("ACME", "A"), limiter.open("ELSE", "A")
+    assert taken(limiter, one, "orders", START_NS, 20) + taken(limiter, two, "orders", START_NS, 20) == 30
+    assert limiter.take(two, "orders", MILLI, START_NS).scope == "venue"
+    assert [view.scope for view in limiter.view(one, START_NS, ("orders",))] == ["venue", "account"]
+
+
+def test_orders_in_one_instrument_have_a_limit_of_their_own_below_the_accounts():
+    limiter = limiter_of('[plans.standard]\norders_per_instrument = { rate = "1/s", burst = 5 }')
+    path = limiter.open("ACME", "A")
+    for instrument in (7, 8):
+        admitted = [limiter.take(path, "orders", MILLI, START_NS, instrument) is ALLOWED for _ in range(6)]
+        assert admitted == [True] * 5 + [False]
+    refused = limiter.take(path, "orders", MILLI, START_NS, 7)
+    assert (refused.scope, refused.wait_us) == ("instrument", 1_000_000)
+    limiter.give_back(path, "orders", MILLI, START_NS, 7)
+    assert limiter.take(path, "orders", MILLI, START_NS, 7) is ALLOWED
+    assert limiter.take(limiter.open("ACME", "B"), "orders", MILLI, START_NS, 7) is not ALLOWED
+
+
+def test_a_reload_keeps_what_is_in_an_instruments_bucket():
+    text = '[plans.standard]\norders_per_instrument = { rate = "1/s", burst = 5 }'
+    limiter = limiter_of(text)
+    path = limiter.open("ACME", "A")
+    for _ in range(4):
+        limiter.take(path, "orders", MILLI, START_NS, 7)
+    limiter.apply(policy_of(text), START_NS)
+    assert [limiter.take(path, "orders", MILLI, START_NS, 7) is ALLOWED for _ in range(2)] == [True, False]

@@ -222,7 +222,7 @@ def test_every_mistake_of_a_file_is_named_with_its_place():
         "line 6: plans.standard.orders.burst: must be a whole number from 1 to 9007199254740, not 0",
         "line 6: plans.standard.orders.mode: must be one of enforce, shadow, off, not 'shadwo'",
         "line 7: plans.standard.canels: unknown (did you mean cancels?); "
-        "known here: extends, orders, cancels, queries, msgs, logons, orders_per_instrument",
+        "known here: extends, orders, cancels, queries, msgs, logons, orders_per_instrument, open_orders",
         "line 8: plans.standard.cancels.on_store_loss: cancels always pass",
         "line 8: plans.standard.cancels: a burst of 999999 at 1/day is too large to count exactly; at most 104249",
         "line 10: plans.maker.extends: there is no plan 'standrd' (did you mean standard?)",

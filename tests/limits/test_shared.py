@@ -1,6 +1,8 @@
 """The limiter of many nodes, in virtual time: levels, stages, what is sent when, and life without the store."""
 
-from limits.bucket import NEVER
+import pytest
+
+from limits.bucket import NEVER, parse_rate
 from limits.limiter import ALLOWED, MILLI, Limiter
 from tests.support.shared_limits import SECOND_NS, World, policy_of
 
@@ -167,6 +169,27 @@ def test_tokens_given_back_can_be_taken_again():
         node.limiter.give_back(path, "orders", MILLI, world.now_ns)
     node.settle()
     assert node.taken(path, tries=300) == 50
+
+
+@pytest.mark.parametrize("rate", ["5000/s", "50/s", "10/min", "1/day"])
+@pytest.mark.parametrize("burst", [1, 3, 10, 100, 2_000])
+def test_whatever_the_rate_and_burst_many_nodes_admit_the_burst_and_then_what_comes(rate, burst):
+    """With bursts that last a fraction of a second, and refills that take a day."""
+    world = World(f'[plans.standard]\norders = {{ rate = "{rate}", burst = {burst} }}', nodes=2)
+    paths = [opened(world, number) for number in range(2)]
+
+    def everything() -> int:
+        """Every token there is at this instant, taken in turns."""
+        total = 0
+        while got := sum(node.take(path) is ALLOWED for node, path in zip(world.nodes, paths, strict=True)):
+            total += got
+        return total
+
+    assert everything() == burst
+    parsed = parse_rate(rate)
+    world.now_ns += (burst // 2 + 1) * parsed.period_us * 1000 // parsed.amount + 1_000_000
+    came = min(burst, (burst // 2 + 1) + 1_000 * parsed.amount // parsed.period_us)
+    assert everything() in (came - 1, came)
 
 
 # -- strict ----------------------------------------------------------------------------------------------------------
@@ -364,6 +387,17 @@ def test_nobody_waits_while_the_store_is_away():
             assert not node.limiter.take(path, "orders", MILLI, world.now_ns).pending
     node.end_tick()
     assert not node.store.waiting
+
+
+def test_what_a_tick_wanted_is_not_sent_when_the_store_went_away_within_it():
+    world = World(TINY)
+    node = world.nodes[0]
+    path = node.limiter.open("ACME", "S")
+    assert node.limiter.take(path, "orders", MILLI, world.now_ns).pending
+    node.store.lose()
+    node.end_tick()
+    assert not node.store.waiting
+    assert not node.limiter.take(path, "orders", MILLI, world.now_ns).pending
 
 
 def test_when_the_store_is_back_each_node_first_pays_what_it_has_admitted():

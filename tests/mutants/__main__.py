@@ -1,6 +1,6 @@
-"""Plants each seeded bug in a copy of the checkout and runs the tests that must notice: `python -m tests.mutants [WORD]`.
+"""Plants each seeded bug in a copy of the checkout and runs the tests that must notice: `python -m tests.mutants`.
 
-Ends with 1 when one survives. WORD: only bugs whose description has it. Two run at a time.
+An argument chooses bugs by a word of their description. Ends with 1 when one survives. Two run at a time.
 """
 
 import os

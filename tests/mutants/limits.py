@@ -248,8 +248,8 @@ MUTANTS = (
     Mutant(
         "waiting for a store that is away",
         "limits/exchange.py",
-        "if not lease.in_flight and not self._store.is_away:",
-        "if not lease.in_flight:",
+        "        if self._store.is_away:\n            for ticket",
+        "        if False:\n            for ticket",
         (*BOUND, *STORE),
     ),
     Mutant(

@@ -1,5 +1,6 @@
 """`penstock limits check` and `penstock limits diff`, as an operator and a CI job meet them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.limits import limits
 from limits.reload import default_text
+from tests.support.redis_server import RedisServer, redis_server
 
 GOOD = 'version = 3\n[plans.standard]\norders = { rate = "50/s", burst = 100 }\n[override.ACME]\nmsgs = { burst = 9 }\n'
 
@@ -44,10 +46,10 @@ def test_every_mistake_is_printed_with_file_and_line_and_the_command_fails(file)
 
 
 def test_an_oddity_is_printed_and_the_command_does_not_fail(file):
-    file.write_text(GOOD + "[penalty]\n")
+    file.write_text(GOOD + '[venue]\norders = { rate = "1/s", burst = 1, mode = "off" }\n')
     result = run("check", file)
     assert result.exit_code == 0
-    assert result.stderr.startswith(f"{file}:6: warning: penalty: ")
+    assert result.stderr.startswith(f"{file}:7: warning: venue.orders: ")
 
 
 def test_a_file_that_is_not_there_is_an_error_of_the_file(tmp_path):
@@ -87,3 +89,66 @@ def test_equal_files_differ_in_nothing(file):
 
 def test_files_with_mistakes_are_not_compared(file, tmp_path):
     assert run("diff", file, tmp_path / "none.toml").exit_code == 1
+
+
+# -- traffic and a running venue ---------------------------------------------------------------------------------------
+
+
+def test_simulate_shows_what_a_file_would_have_done(file, tmp_path):
+    traffic = tmp_path / "traffic.jsonl"
+    line = '{"at_ns": 1795348800000000000, "account": "ACME", "session": "S", "message": "D"}\n'
+    traffic.write_text(line * 20)
+    result = run("simulate", file, traffic)
+    assert result.exit_code == 0
+    rows = [row.split() for row in result.stdout.splitlines()[1:]]
+    assert rows == [["ACME", "msgs", "9", "11", "0", "5", "ms"], ["ACME", "orders", "9", "0", "0", "0", "ms"]]
+
+
+def test_simulate_names_the_line_it_cannot_read(file, tmp_path):
+    traffic = tmp_path / "traffic.jsonl"
+    traffic.write_text("what?\n")
+    result = run("simulate", file, traffic)
+    assert result.exit_code == 1
+    assert "line 1" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+def test_an_override_is_set_shown_ended_and_logged(file, store):
+    redis = ("--redis", store.url)
+    result = run("set", "ACME", "orders", "--rate", "20/s", "--ttl", "15m", "--reason", "incident 7", *redis)
+    assert result.exit_code == 0, result.output
+    shown = run("show", "ACME", "--file", file, *redis).stdout
+    assert 'limit   orders     account          20/s burst 100  from override "ACME"' in shown
+    assert "incident 7" in shown
+    assert run("reset", "ACME", "orders", "--reason", "over", *redis).exit_code == 0
+    assert "from plan standard" in run("show", "ACME", "--file", file, *redis).stdout
+    assert run("reset", "ACME", "orders", "--reason", "over", *redis).exit_code == 1
+    log = run("log", *redis).stdout
+    assert "set ACME orders rate=20/s" in log
+    assert "reset ACME orders" in log
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ACME", "orders", "--ttl", "15m"),
+        ("ACME", "orders", "--rate", "20/s", "--ttl", "soon"),
+        ("ACME", "ordres", "--rate", "20/s", "--ttl", "15m"),
+        ("ACME", "orders", "--rate", "fast", "--ttl", "15m"),
+    ],
+)
+def test_a_bad_override_changes_nothing(store, arguments):
+    result = run("set", *arguments, "--reason", "x", "--redis", store.url)
+    assert result.exit_code in (1, 2)
+    assert run("show", "ACME", "--redis", store.url).stdout == "ACME: every bucket is full, and nothing is overridden\n"
+
+
+def test_a_store_that_is_away_is_told_plainly():
+    result = run("show", "ACME", "--redis", "redis://127.0.0.1:1/0")
+    assert result.exit_code == 1
+    assert "does not answer" in result.stderr

@@ -1,11 +1,15 @@
 """The first message of an unknown connection: rows 1S.d and 2S as far as no session is known."""
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.errors import LocalProtocolError
-from protocols.fix.greeting import Drop, Greeting, Hello
+from protocols.fix.greeting import Drop, Greeting, Hello, farewell
+from protocols.fix.session_settings import SessionSettings
+from protocols.fix.times import parse_ns
 from tests.support.fix_text import fix
 
 LOGON = "35=A|34=1|49=MM1|52=20261122-12:00:00|56=GATE|98=0|108=30"
@@ -93,3 +97,14 @@ def test_any_bytes_are_a_hello_a_drop_or_not_enough(pieces: list[bytes]) -> None
         if outcome is not None:
             return
         assert fed <= 1_000
+
+
+@pytest.mark.parametrize(("version", "digits", "time"), [("FIX.4.2", 3, ".000"), ("FIXT.1.1", 6, ".000000")])
+def test_the_farewell_of_a_refused_stranger_is_number_1_and_gives_no_cause(
+    version: str, digits: Literal[3, 6], time: str
+) -> None:
+    settings = SessionSettings(
+        begin_string=version, sender_comp_id="GATE", target_comp_id="MM1", time_digits=digits, plain=digits == 3
+    )
+    line = f"35=5|34=1|49=GATE|52=20261122-12:00:00{time}|56=MM1|58=logon refused"
+    assert farewell(settings, parse_ns("20261122-12:00:00")) == fix(line, version)

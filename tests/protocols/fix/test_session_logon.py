@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from protocols.fix.events import Disconnect, LoggedOn, Rejected, ResendServed, SequenceGap, SequenceReset
-from protocols.fix.session import State
+from protocols.fix.session import LogonRefusal, State
 from protocols.fix.session_settings import SessionSettings
 from tests.support.dialogue import ORDER, Dialogue, expand
 from tests.support.fix_text import fix
@@ -314,3 +314,42 @@ def test_settings_that_cannot_work_are_refused(broken: Callable[[], SessionSetti
 def test_orders_may_follow_the_logon_in_the_same_read(stage: Dialogue) -> None:
     stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}", f"35=D|34=2|{ORDER}", f"35=D|34=3|{ORDER}")
     assert stage.delivered == [2, 3]
+
+
+NOT_NOW = LogonRefusal("draining", "the gateway is draining", session_status=7, code=5005)
+
+
+def test_a_logon_that_may_not_go_on_now_uses_its_number_and_gets_a_logout_that_uses_one_too(version: str) -> None:
+    stage = Dialogue(version, plain=False)
+    stage.session.store.next_in, stage.session.store.next_out = 5, 8
+    stage.connect()
+    stage.session.logon_refusal = NOT_NOW
+    assert stage.hears(f"35=A|34=5|98=0|108=30{stage.appl_ver_id}") == []
+    stage.says("35=5|34=8|58=the gateway is draining|1409=7|25016=5005")
+    assert stage.numbers == (6, 9)
+    assert stage.hears("35=5|34=6") == [Disconnect("draining", "the gateway is draining")]
+    assert stage.numbers == (7, 9)
+    stage.session.disconnected(stage.now_ns)
+    stage.connect()
+    stage.session.logon_refusal = None
+    stage.hears(f"35=A|34=7|98=0|108=30{stage.appl_ver_id}")
+    assert stage.session.is_logged_on
+
+
+def test_a_logon_that_resets_and_may_not_go_on_now_is_told_so_under_number_1(version: str) -> None:
+    stage = Dialogue(version)
+    stage.session.store.next_in, stage.session.store.next_out = 70, 90
+    stage.connect()
+    stage.session.logon_refusal = NOT_NOW
+    stage.hears(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}")
+    stage.says("35=5|34=1|58=the gateway is draining")  # plain: no 1409
+    assert stage.numbers == (2, 2)
+
+
+def test_a_logon_numbered_too_low_is_told_that_rather_than_that_it_may_not_go_on_now(version: str) -> None:
+    stage = Dialogue(version)
+    stage.session.store.next_in = 5
+    stage.connect()
+    stage.session.logon_refusal = NOT_NOW
+    stage.hears(f"35=A|34=3|98=0|108=30{stage.appl_ver_id}")
+    stage.says("35=5|34=1|58=MsgSeqNum too low, expecting 5 but received 3")

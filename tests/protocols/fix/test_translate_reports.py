@@ -269,8 +269,17 @@ class TestMassCancel:
     def test_one_that_no_client_asked_for_is_told_by_its_cancels_alone(self) -> None:
         assert translator().event(MassCancelDone(1001, 1051, 255, T_CORE, "", 17), None) == []
 
-    def test_fix42_has_no_such_report(self) -> None:
-        assert translator("FIX.4.2").event(MassCancelDone(1001, 1051, 255, T_CORE, "mc-1", 17), None) == []
+    def test_but_who_must_see_every_number_is_told_of_it_too(self) -> None:
+        done = MassCancelDone(1001, 1051, 255, T_CORE, "", 17)
+        ((msg_type, body),) = translator().event(done, None, every_number=True)
+        assert msg_type == "r"
+        assert "11=NONE\x01" in body
+        assert body.endswith("20105=1051\x01")
+
+    @pytest.mark.parametrize("every_number", [False, True])
+    def test_fix42_has_no_such_report(self, every_number: bool) -> None:
+        done = MassCancelDone(1001, 1051, 255, T_CORE, "mc-1", 17)
+        assert translator("FIX.4.2").event(done, None, every_number=every_number) == []
 
 
 def states(*orders: OrderEvent, req_id: str = "ms-1") -> OrderList:

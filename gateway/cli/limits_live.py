@@ -1,0 +1,106 @@
+"""What `penstock limits show|set|reset|log` do with the shared store. Imported when called: redis takes its time.
+
+Each command is one short connection. What an operator changes is checked before it is written, and recorded first.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import cast
+
+import click
+from redis.exceptions import RedisError
+
+from limits.overrides import Override, limit_of, merge, origin_of
+from limits.policy import Mode, Policy
+from limits.redis_desk import BucketState, Desk
+from limits.reload import built_in
+
+
+def row(
+    target: str,
+    bucket: str,
+    until_s: int,
+    reason: str,
+    by: str,
+    values: tuple[str | None, int | None, str | None],
+) -> Override:
+    """The override that was asked for; values: rate, burst, mode."""
+    rate, burst, mode = values
+    return Override(target, bucket, until_s, reason, by, rate, burst, cast("Mode | None", mode))
+
+
+def put(url: str, override: Override, policy: Policy | None, now_s: int) -> None:
+    """Write one override.
+
+    Raises:
+        ValueError: it cannot be used; nothing was written. click.ClickException: the store does not answer.
+    """
+    limit_of(policy or built_in(), override, now_s)
+
+    async def write() -> None:
+        async with _desk(url) as desk:
+            await desk.put(override)
+            await desk.sweep(now_s)
+
+    asyncio.run(write())
+
+
+def drop(url: str, target: str, bucket: str, by: str, reason: str) -> bool:
+    """End one override; whether there was one."""
+
+    async def write() -> bool:
+        async with _desk(url) as desk:
+            return await desk.drop(target, bucket, by, reason)
+
+    return asyncio.run(write())
+
+
+def audit(url: str, count: int) -> list[str]:
+    """The newest changes, one a line."""
+
+    async def read() -> list[str]:
+        async with _desk(url) as desk:
+            return [
+                f"{change.id} {change.by} {change.action} {change.target} {change.detail}: {change.reason}"
+                for change in await desk.audit(count)
+            ]
+
+    return asyncio.run(read())
+
+
+async def shown(url: str, account: str, policy: Policy | None, now_s: int) -> list[str]:
+    """One account's limits and buckets, as lines."""
+    async with _desk(url) as desk:
+        rows, buckets = await desk.overrides(), await desk.buckets(account)
+    lines = [*_terms(account, merge(policy, rows, now_s).policy)] if policy is not None else []
+    lines += [
+        f"set     {each.target} {each.bucket} for {each.until_s - now_s} s more, by {each.by}: {each.reason}"
+        for each in rows
+        if each.target.partition("/")[0] == account and each.until_s > now_s
+    ]
+    lines += [_line(bucket) for bucket in buckets]
+    return lines or [f"{account}: every bucket is full, and nothing is overridden"]
+
+
+def _terms(account: str, policy: Policy) -> Iterator[str]:
+    for bucket, scope, limit in policy.levels(account, ""):
+        origin = "venue" if scope == "venue" else origin_of(policy, account, "", bucket)
+        mode = "" if limit.mode == "enforce" else f" {limit.mode}"
+        yield f"limit   {bucket:10} {scope:10} {limit.rate.text:>10} burst {limit.burst}{mode}  from {origin}"
+
+
+def _line(bucket: BucketState) -> str:
+    leases = ", ".join(f"{node} holds {tokens:g}" for node, tokens in sorted(bucket.leases.items())) or "no lease"
+    return f"bucket  {bucket.key}  {bucket.level:.1f} of {bucket.burst}, version {bucket.version}, {leases}"
+
+
+@contextlib.asynccontextmanager
+async def _desk(url: str) -> AsyncIterator[Desk]:
+    desk = Desk(url)
+    try:
+        yield desk
+    except (RedisError, OSError) as error:
+        raise click.ClickException(f"the store of limits does not answer: {error}") from None
+    finally:
+        await desk.close()

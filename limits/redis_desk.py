@@ -1,0 +1,115 @@
+"""The operator's side of the shared limits: overrides that every node picks up, the audit log, and a look at buckets.
+
+Overrides are one hash, read by every node once a second. A change is in the audit stream before it is in the hash, so
+no change is without a record. Nothing here is on the path of a decision.
+"""
+
+from typing import Any
+
+import msgspec
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from limits.overrides import Override
+
+OVERRIDES = "gw:{limits}:overrides"
+AUDIT = "gw:{limits}:audit"
+_AUDIT_KEPT = 100_000
+_encode = msgspec.json.encode
+_row = msgspec.json.Decoder(Override).decode
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One line of the audit log. action: set, reset or load (a limits file). id: of the stream, with its time."""
+
+    id: str
+    action: str
+    target: str
+    by: str
+    reason: str
+    detail: str
+
+
+class BucketState(msgspec.Struct, frozen=True):
+    """One shared bucket as it lies in the store. leases: node -> tokens it holds."""
+
+    key: str
+    level: float
+    burst: int
+    version: int
+    leases: dict[str, float]
+
+
+class Desk:
+    """A connection to the store for operators. Every method raises redis.RedisError when the store does not answer."""
+
+    def __init__(self, url: str, timeout_s: float = 2.0) -> None:
+        self._client: Any = redis.Redis.from_url(
+            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0), protocol=2
+        )
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._client.aclose()
+
+    async def overrides(self) -> list[Override]:
+        """Every row, those that have ended included. A row that cannot be read is not there."""
+        rows = []
+        for value in (await self._client.hgetall(OVERRIDES)).values():
+            try:
+                rows.append(_row(value))
+            except msgspec.MsgspecError:
+                continue
+        return rows
+
+    async def put(self, row: Override) -> None:
+        """Put a row in force, in place of an older one for the same bucket."""
+        detail = " ".join(
+            f"{name}={value}" for name in ("rate", "burst", "mode") if (value := getattr(row, name)) is not None
+        )
+        await self.record("set", f"{row.target} {row.bucket}", row.by, row.reason, f"{detail} until={row.until_s}")
+        await self._client.hset(OVERRIDES, f"{row.target} {row.bucket}", _encode(row))
+
+    async def drop(self, target: str, bucket: str, by: str, reason: str) -> bool:
+        """Take a row out of force; whether there was one."""
+        await self.record("reset", f"{target} {bucket}", by, reason, "")
+        return bool(await self._client.hdel(OVERRIDES, f"{target} {bucket}"))
+
+    async def sweep(self, now_s: int) -> int:
+        """Delete rows that have ended; how many there were."""
+        ended = [row for row in await self.overrides() if row.until_s <= now_s]
+        for row in ended:
+            await self._client.hdel(OVERRIDES, f"{row.target} {row.bucket}")
+        return len(ended)
+
+    async def record(self, action: str, target: str, by: str, reason: str, detail: str) -> None:
+        """Write one line of the audit log."""
+        fields = {"action": action, "target": target, "by": by, "reason": reason, "detail": detail}
+        await self._client.xadd(AUDIT, fields, maxlen=_AUDIT_KEPT, approximate=True)
+
+    async def audit(self, count: int) -> list[Change]:
+        """The newest lines of the audit log, newest first."""
+        return [
+            Change(
+                number.decode(),
+                *(fields[name].decode() for name in (b"action", b"target", b"by", b"reason", b"detail")),
+            )
+            for number, fields in await self._client.xrevrange(AUDIT, count=count)
+        ]
+
+    async def buckets(self, account: str) -> list[BucketState]:
+        """The shared buckets of one account that are not full. It walks the key space: for people, not for loops."""
+        states = []
+        async for key in self._client.scan_iter(match=f"gw:{{{account}}}:*", count=1_000):
+            fields = {name.decode(): value.decode() for name, value in (await self._client.hgetall(key)).items()}
+            if "plan" in fields:
+                states.append(_state(key.decode(), fields))
+        return sorted(states, key=lambda state: state.key)
+
+
+def _state(key: str, fields: dict[str, str]) -> BucketState:
+    version, _, period_us, burst = map(int, fields["plan"].split())
+    leases = {name[2:]: int(value.split()[0]) / 1000 for name, value in fields.items() if name.startswith("n:")}
+    held = {node: tokens for node, tokens in leases.items() if tokens}
+    return BucketState(key, int(fields["level"]) / period_us, burst, version, held)

@@ -1,0 +1,177 @@
+"""The WebSocket door before anybody is logged on: its HTTP is bounded, timed and counted, and names no software."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import aiohttp
+import pytest
+
+from gateway.client import ws
+from gateway.server import Server
+from tests.support.desks import WsDesk, ws_desk, ws_url
+from tests.support.server import GENEROUS, running, seed_of, until, venue_toml
+
+UPGRADE = (
+    "GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{more}\r\n"
+)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    async with running() as server:
+        yield server
+
+
+async def connect(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", server.ports["ws"])
+
+
+async def ask(server: Server, request: str) -> str:
+    """The whole answer to one request, read to the end of the connection."""
+    reader, writer = await connect(server)
+    writer.write(request.encode("latin-1"))
+    answer = await asyncio.wait_for(reader.read(), 3)
+    writer.close()
+    return answer.decode("latin-1")
+
+
+async def end_of(reader: asyncio.StreamReader) -> float:
+    """Seconds until the connection ended."""
+    began = time.perf_counter()
+    with suppress(ConnectionError):
+        await asyncio.wait_for(reader.read(), 5)
+    return time.perf_counter() - began
+
+
+async def test_a_request_that_never_ends_is_cut_however_busily_it_drips() -> None:
+    async with running(venue_toml(ws="header_timeout_s = 1")) as server:
+        silent, idle = await connect(server)
+        reader, writer = await connect(server)
+        writer.write(b"GET /v1/ws HTTP/1.1\r\nHost: x\r\n")
+
+        async def drip() -> None:
+            while True:
+                writer.write(b"X-A: b\r\n")
+                await asyncio.sleep(0.1)
+
+        dripping = asyncio.create_task(drip())
+        ends = await asyncio.gather(end_of(silent), end_of(reader))
+        dripping.cancel()
+        assert all(0.9 < seconds < 2 for seconds in ends)
+        assert server.metrics.ws.disconnects == {"header_timeout": 2}
+        writer.close()
+        idle.close()
+
+
+async def test_connections_that_ask_nothing_yet_fill_the_house_too() -> None:
+    async with running(venue_toml(ws="max_connections = 3")) as server:
+        assert server.ws is not None
+        waiting = [await connect(server) for _ in range(2)]
+        async with ws_desk(server.ports["ws"], "ALPHA"):
+            assert server.ws.connections == 3
+            answer = await ask(server, "")
+            assert answer.startswith("HTTP/1.1 503 ")
+            assert "Retry-After: 1\r\n" in answer
+            for _, writer in waiting:
+                writer.close()
+            await until(lambda: server.ws is not None and server.ws.connections == 1)
+        assert server.metrics.ws.disconnects["full"] == 1
+
+
+@pytest.mark.parametrize(
+    ("request_text", "status", "reason"),
+    [
+        ("GET /v1/ws HTTP/1.1\r\nHost: x\r\n\r\n", 426, "no_upgrade"),
+        (UPGRADE.format(more="").replace(": 13", ": 12"), 426, "bad_version"),
+        (UPGRADE.format(more="").replace("AAAAAAAAAAAAAAAAAAAAAA==", "short"), 400, "bad_key"),
+        (UPGRADE.format(more="Origin: https://evil.example\r\n"), 403, "bad_origin"),
+        (UPGRADE.format(more="").replace("/v1/ws", "/v2/ws"), 404, "not_found"),
+        (UPGRADE.format(more="").replace("GET", "HEAD"), 404, "not_found"),
+        (UPGRADE.format(more="").replace("GET", "POST"), 404, "not_found"),
+        ("\x16\x03\x01 this is no HTTP\r\n\r\n", 400, "bad_http"),
+    ],
+)
+async def test_whoever_is_not_let_in_is_told_why_closed_and_counted(
+    server: Server, request_text: str, status: int, reason: str
+) -> None:
+    answer = await ask(server, request_text)
+    assert answer.split()[1] == str(status)
+    assert server.metrics.ws.disconnects == {reason: 1}
+    assert "aiohttp" not in answer
+    assert "Python" not in answer
+
+
+async def test_the_upgrade_names_no_software_either(server: Server) -> None:
+    reader, writer = await connect(server)
+    writer.write(UPGRADE.format(more="").encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert b"Server: penstock\r\n" in head
+    writer.close()
+
+
+async def test_too_many_logons_in_the_headers_are_an_http_429_with_a_time() -> None:
+    limits = GENEROUS.replace('logons = { rate = "1000/s", burst = 1000 }', 'logons = { rate = "1/s", burst = 1 }')
+    async with running(limits=limits) as server:
+        answers = []
+        for _ in range(2):
+            ts = time.time_ns() // 1_000
+            sig = ws.signature(ws.Identity("key-ALPHA", seed_of("ALPHA")), "", ts)
+            headers = {"X-API-Key": "key-ALPHA", "X-Timestamp": str(ts), "X-Signature": sig}
+            async with aiohttp.ClientSession() as http:
+                url = f"http://127.0.0.1:{server.ports['ws']}/v1/ws"
+                upgrade = {
+                    "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+                    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+                }  # fmt: skip
+                async with http.get(url, headers={**upgrade, **headers}) as answer:
+                    answers.append(answer.status)
+                    if answer.status == 429:
+                        assert answer.headers["Retry-After"] == "1"
+                        assert (await answer.json())["code"] == 1007
+        assert answers == [101, 429]
+        assert server.metrics.ws.failed_logons == {"rate": 1}
+
+
+async def test_a_drain_sends_away_who_has_not_logged_on(server: Server) -> None:
+    asking, writer = await connect(server)
+    desk = WsDesk("ALPHA")
+    await desk.client.connect(ws_url(server.ports["ws"]))
+    await until(lambda: server.ws is not None and server.ws.connections == 2)
+    drain = asyncio.create_task(server.drain())
+    assert (await desk.client.wait_closed()).code == 1012
+    assert await end_of(asking) < 1
+    await asyncio.wait_for(drain, 5)
+    assert server.metrics.ws.disconnects == {"draining": 2}
+    await desk.client.abort()
+    writer.close()
+
+
+async def test_a_key_that_logs_on_again_and_again_under_one_name_is_one_connection(server: Server) -> None:
+    for _ in range(3):
+        desk = WsDesk("ALPHA", "bot")
+        await desk.logon(server.ports["ws"])
+        await desk.client.abort()
+    await until(lambda: server.ws is not None and server.ws.connections == 0)
+    async with ws_desk(server.ports["ws"], "ALPHA", "bot") as last:
+        assert (await last.place("a", "buy", "1", "60000"))["status"] == "new"
+
+
+async def test_a_long_list_keeps_nobody_waiting(server: Server) -> None:
+    async with ws_desk(server.ports["ws"], "ALPHA", streams=[]) as desk, ws_desk(server.ports["ws"], "BETA") as other:
+        for start in range(0, 4_000, 200):
+            batch = (desk.place(f"o{n}", "buy", "0.01", "60000") for n in range(start, start + 200))
+            await asyncio.gather(*batch)
+        listing = asyncio.create_task(desk.client.call("order.list", {}))
+        waits = []
+        while not listing.done():
+            began = time.perf_counter()
+            await other.client.call("time", {})
+            waits.append(time.perf_counter() - began)
+        orders = (await listing)["orders"]
+        assert isinstance(orders, list)
+        assert len(orders) == 4_000
+        assert len(waits) >= 5  # others were served while it was made

@@ -1,0 +1,218 @@
+"""Who gets past the FIX door, without a socket: what a Logon(A) proves, what a refusal costs, and how many may come."""
+
+import base64
+import hashlib
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway import config, fix_acceptor
+from gateway.connection import Connection
+from gateway.fix_acceptor import Greeter
+from gateway.fix_speaker import FixSpeaker
+from gateway.ingress import Stage
+from gateway.server import Server
+from protocols.fix.message import encode
+from protocols.fix.times import format_ns
+from tests.support.fix_text import pipes
+
+MS = 1_000_000
+KEY = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"ACME").digest())
+OPEN, CLOSED = config.FixListener(name="open", insecure=True), config.FixListener(name="closed", insecure=True)
+ROW = config.FixSession(id=1, comp_id="MM1", account="ACME", listener="closed")
+LOCAL = config.FixSession(id=2, comp_id="LOCAL", account="ACME", listener="open", auth="none")
+
+
+class Line:
+    """A connection as the greeter sees it."""
+
+    peer_ip = "198.51.100.7"
+
+    def __init__(self):
+        self.peer = None
+        self.is_aborted = self.is_closed = False
+
+    def wake(self):
+        pass
+
+    def abort(self):
+        self.is_aborted = True
+
+    def close(self):
+        self.is_closed = True
+
+
+class Transport:
+    is_aborted = False
+
+    def abort(self):
+        self.is_aborted = True
+
+
+class Door:
+    """A gateway's FIX door and the clock it is told; `knocks` counts what was asked of the judge of proofs."""
+
+    def __init__(self, directory, row):
+        public_key = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
+        settings = config.Config(
+            fix=config.Fix(listeners=(OPEN, CLOSED), sessions=(row, LOCAL)),
+            accounts=(config.Account(id=1, name="ACME"),),
+            keys=(config.Key(id="key-1", account="ACME", public_key=public_key),),
+            limits=config.Limits(file=""),
+            journal=config.Journal(durability="memory"),
+        )
+        self.server = Server(settings, directory)
+        self.door = self.server.fix
+        self.now = self.server.now_ns()
+        self.knocks = 0
+        judge = self.server.clients.authenticate
+
+        def count(*args):
+            self.knocks += 1
+            return judge(*args)
+
+        self.server.clients.authenticate = count
+
+    @property
+    def causes(self):
+        return self.server.metrics.fix.failed_logons
+
+    def logon(self, comp_id="MM1", *, version="FIX.4.4", more="", leave_out=(), seed=KEY):
+        """A signed Logon(A), a little later than the last."""
+        self.now += MS
+        fields = {35: "A", 34: "1", 49: comp_id, 52: format_ns(self.now), 56: "GATE", 98: "0", 108: "30", 553: "key-1"}
+        signed = "\x01".join(("A", fields[49], fields[56], fields[34], fields[52])).encode()
+        fields[554] = base64.b64encode(seed.sign(signed)).decode()
+        text = "".join(f"{tag}={value}\x01" for tag, value in fields.items() if tag not in leave_out)
+        return encode(version, text + more)
+
+    def greet(self, data, listener=CLOSED):
+        """Somebody calls and says this."""
+        line = Line()
+        line.peer = Greeter(self.door, listener, line, self.now)
+        line.peer.receive(data, self.now)
+        return line
+
+
+@pytest.fixture
+def open_door(tmp_path):
+    return lambda **changes: Door(tmp_path, msgspec.structs.replace(ROW, **changes))
+
+
+STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+REFUSED = [
+    pytest.param({"comp_id": "NOBODY"}, "unknown_session", id="unknown CompID"),
+    pytest.param({"comp_id": "LOCAL"}, "unknown_session", id="a session of another listener"),
+    pytest.param({"version": "FIX.4.2"}, "wrong_version", id="another version"),
+    pytest.param({"seed": STRANGER}, "signature", id="a bad signature"),
+    pytest.param({"leave_out": (34,)}, "signature", id="no MsgSeqNum"),
+    pytest.param({"leave_out": (52,)}, "clock", id="no SendingTime"),
+    pytest.param({"leave_out": (554,)}, "signature", id="no signature"),
+]
+
+
+def test_a_proven_logon_reaches_its_session(open_door):
+    house = open_door()
+    line = house.greet(house.logon())
+    assert isinstance(line.peer, FixSpeaker)
+    (answer,) = pipes(line.peer.take_output(1 << 20))
+    assert answer.startswith("35=A|34=1|")
+
+
+@pytest.mark.parametrize(("logon", "cause"), REFUSED)
+def test_every_refused_logon_costs_one_look_at_its_proof_and_is_met_with_silence(open_door, logon, cause):
+    house = open_door()
+    line = house.greet(house.logon(**logon))
+    assert (house.knocks, house.causes) == (1, {cause: 1})
+    assert not line.is_aborted
+    line.peer.tick(house.now + 200 * MS)
+    assert line.is_aborted
+    assert not line.peer.has_output
+
+
+def test_where_nobody_needs_a_key_no_proof_is_looked_at(open_door):
+    house = open_door()
+    house.greet(house.logon("NOBODY"), OPEN)
+    assert (house.knocks, house.causes) == (0, {"unknown_session": 1})
+
+
+def test_whoever_tries_unknown_comp_ids_is_held_off_like_whoever_tries_signatures(open_door):
+    house = open_door()
+    for n in range(20):
+        house.now += 61_000 * MS  # with less patience it is held off all the sooner
+        house.greet(house.logon(f"GUESS{n}"))
+    house.greet(house.logon())
+    assert house.causes == {"unknown_session": 20, "held_off": 1}
+
+
+@pytest.mark.parametrize(("logon", "cause"), [REFUSED[3].values, REFUSED[5].values])
+def test_a_session_that_begins_anew_at_each_logon_may_be_told_no(open_door, logon, cause):
+    house = open_door(refused_logon="logout", reset_on_logon=True)
+    store = house.door.speakers["MM1", "GATE"].machine.store
+    store.next_out = 9
+    line = house.greet(house.logon(**logon))
+    assert line.peer.take_output(1 << 20) == b"", "the answer takes as long as silence"
+    assert line.peer.next_deadline_ns == house.now + 200 * MS
+    line.peer.tick(house.now + 200 * MS)
+    (logout,) = pipes(line.peer.take_output(1 << 20))
+    assert logout == f"35=5|34=1|49=GATE|52={format_ns(house.now + 200 * MS)}|56=MM1|58=logon refused"
+    assert line.is_closed
+    assert not line.is_aborted
+    assert not line.peer.has_output
+    assert store.next_out == 9
+
+
+@pytest.mark.parametrize(
+    ("changes", "logon"),
+    [
+        pytest.param({"refused_logon": "logout"}, {"seed": STRANGER}, id="its numbers go on"),
+        pytest.param({"reset_on_logon": True}, {"seed": STRANGER}, id="not asked for"),
+        pytest.param({"refused_logon": "logout", "reset_on_logon": True}, {"comp_id": "NOBODY"}, id="unknown"),
+        pytest.param({"refused_logon": "logout", "reset_on_logon": True}, {"version": "FIX.4.2"}, id="version"),
+    ],
+)
+def test_everybody_else_is_told_nothing(open_door, changes, logon):
+    house = open_door(**changes)
+    line = house.greet(house.logon(**logon))
+    line.peer.tick(house.now + 200 * MS)
+    assert line.is_aborted
+    assert line.peer.take_output(1 << 20) == b""
+
+
+def test_a_second_logon_during_a_drain_leaves_the_living_link_its_goodbye(open_door):
+    house = open_door()
+    first = house.greet(house.logon())
+    house.server.road.draining = True
+    second = house.greet(house.logon())
+    assert house.causes == {"draining": 1}
+    assert isinstance(second.peer, Greeter)
+    assert house.door.speakers["MM1", "GATE"].link is first
+
+
+def connect(house):
+    """What asyncio is given for one more connection."""
+    tick = type("Tick", (), {"now_ns": lambda _: house.now})()
+    return house.door._connect(CLOSED, None, tick)
+
+
+def test_above_the_bound_a_connection_is_cut_before_it_is_heard(open_door, monkeypatch):
+    monkeypatch.setattr(fix_acceptor, "MAX_CONNECTIONS", 2)
+    house = open_door()
+    for _ in range(2):
+        connection = connect(house)
+        assert isinstance(connection, Connection)
+        house.door.traffic.connections.add(connection)
+    transport = Transport()
+    connect(house).connection_made(transport)
+    assert transport.is_aborted
+    assert house.causes == {"too_many_connections": 1}
+
+
+def test_while_the_queue_is_full_nobody_new_is_let_in(open_door):
+    house = open_door()
+    house.server.road.ingress.stage = Stage.FULL
+    assert not isinstance(connect(house), Connection)
+    house.server.road.ingress.stage = Stage.SHEDDING
+    assert isinstance(connect(house), Connection)
+    assert house.causes == {"too_many_connections": 1}

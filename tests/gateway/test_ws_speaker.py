@@ -1,0 +1,522 @@
+"""One WebSocket connection's business with the house, without a socket: frames of the client in, frames out."""
+
+import base64
+from itertools import pairwise
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway import config
+from gateway.client import ws
+from gateway.server import Server
+from gateway.ws_logon import MAX_CONNECTIONS_PER_KEY, Caller
+from gateway.ws_speaker import WsSpeaker
+from gateway.ws_stream import EventBytes
+from protocols.messages import EngineState, NewOrder, OrdType, Origin, Side, Tif
+from tests.support.road import SlowCore
+from tests.support.server import seed_of
+from tests.support.ws_frames import close, messages, request
+
+MS = 1_000_000
+BTC = config.InstrumentRow(
+    id=1, symbol="BTC-USDT", base="BTC", quote="USDT", px_exp=2, qty_exp=4, tick="0.01", lot="0.0001"
+)
+ORDER = {"symbol": "BTC-USDT", "side": "buy", "type": "limit", "price": "100.00", "qty": "1"}
+OPEN = """
+version = 3
+[plans.mm]
+orders = { rate = "100000/s", burst = 100000 }
+queries = { rate = "100000/s", burst = 100000 }
+msgs = { rate = "100000/s", burst = 100000 }
+logons = { rate = "1000/s", burst = 1000 }
+[assign]
+default = "mm"
+"""
+FEW = OPEN.replace('msgs = { rate = "100000/s", burst = 100000 }', 'msgs = { rate = "1/s", burst = 5 }')
+
+
+def key(account, **more):
+    public = Ed25519PrivateKey.from_private_bytes(seed_of(account)).public_key().public_bytes_raw()
+    return config.Key(id=f"key-{account}", account=account, public_key=base64.b64encode(public).decode(), **more)
+
+
+class Link:
+    def __init__(self):
+        self.peer, self.is_closed = None, False
+
+    def wake(self):
+        pass
+
+    def close(self):
+        self.is_closed = True
+
+
+class Desk:
+    """A client at one connection. `send` and `call` go through the road and give what was written since."""
+
+    def __init__(self, server, account="ACME"):
+        self.server, self.account = server, account
+        events = EventBytes(server.instruments, server.sessions)
+        caller = Caller("c-1", "challenge", "127.0.0.1", self.now)
+        self.link = Link()
+        self.speaker = WsSpeaker(server, server.settings.ws, events, self.link, caller)
+        self.speaker.opened(None, self.now)
+        self.hello = self.read()[0]["data"]
+
+    @property
+    def now(self):
+        return self.server.now_ns()
+
+    def logon(self, **params):
+        """The answer, and what came with it."""
+        ts = self.now // 1_000
+        identity = ws.Identity(f"key-{self.account}", seed_of(self.account))
+        sig = ws.signature(identity, "challenge", ts)
+        return self.call(
+            "session.logon", {"api_key": identity.key_id, "challenge": "challenge", "ts": ts, "sig": sig, **params}
+        )
+
+    def write(self, *frames):
+        """Several frames in one read."""
+        self.speaker.receive(b"".join(frames), self.now)
+        return self.tick()
+
+    def call(self, method, params=None, id=1):
+        return self.write(request(method, params, id))
+
+    def place(self, cl_ord_id, id=1, **more):
+        return self.call("order.place", {**ORDER, "cl_ord_id": cl_ord_id, **more}, id)
+
+    def tick(self, ms=0):
+        self.server.road.tick(self.now + ms * MS)
+        return self.read()
+
+    def read(self):
+        wire = b""
+        for _ in range(10_000):
+            if not self.speaker.has_output:
+                break
+            wire += self.speaker.take_output(1 << 20)
+        return messages(wire)
+
+
+def events(told, ev="order"):
+    return [message for message in told if isinstance(message, dict) and message.get("ev") == ev]
+
+
+def answers(told, id=1):
+    return [message for message in told if isinstance(message, dict) and message.get("id") == id]
+
+
+@pytest.fixture
+def house(tmp_path):
+    def build(limits=OPEN, core=None, key_more=None, **knobs):
+        (tmp_path / "limits.toml").write_text(limits)
+        settings = config.Config(
+            ws=config.Ws(),
+            accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
+            keys=(key("ACME", **(key_more or {})), key("OTHER")),
+            instruments=(BTC,),
+            journal=config.Journal(durability="memory"),
+            **knobs,
+        )
+        return Server(settings, tmp_path, core)
+
+    return build
+
+
+class Stuck(SlowCore):
+    """Answers when it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_quick = False
+
+
+# -- requests and their one answer -----------------------------------------------------------------------------------
+
+
+def test_an_order_is_answered_and_then_its_event_comes(house):
+    desk = Desk(house())
+    assert desk.logon()[0]["status"] == 200
+    answer, event = desk.place("a")
+    assert (answer["status"], answer["result"]["status"], answer["result"]["seq"]) == (200, "new", 1)
+    assert (event["ev"], event["seq"], event["data"]["cl_ord_id"]) == ("order", 1, "a")
+
+
+def test_a_queued_order_is_answered_on_hand_over_and_never_again(house):
+    core = Stuck()
+    desk = Desk(house(core=core))
+    desk.logon()
+    (handed,) = desk.place("q", resp="queued")
+    assert (handed["status"], handed["result"]) == (202, {"cl_ord_id": "q"})
+    assert desk.tick(ms=3_000) == []
+    core.answer(desk.now)
+    assert [message["ev"] for message in desk.tick()] == ["order"]
+
+
+def test_a_queued_batch_is_answered_when_all_its_legs_are_handed_over_or_refused(house):
+    desk = Desk(house(core=Stuck()))
+    desk.logon()
+    bad = {**ORDER, "cl_ord_id": "b", "qty": "0.00001"}
+    legs = [{"op": "place", "params": {**ORDER, "cl_ord_id": "a"}}, {"op": "place", "params": bad}]
+    (answer,) = desk.call("order.batch", {"legs": legs, "resp": "queued"})
+    assert (answer["status"], [leg["status"] for leg in answer["result"]["legs"]]) == (202, [202, 422])
+
+
+def test_a_late_answer_to_a_question_comes_after_504_and_an_orders_late_outcome_is_told_by_its_events(house):
+    core = Stuck()
+    desk = Desk(house(core=core))
+    desk.logon()
+    desk.call("order.list", {}, id=1)
+    desk.place("a", id=2)
+    assert sorted((message["id"], message["status"]) for message in desk.tick(ms=3_000)) == [(1, 504), (2, 504)]
+    core.answer(desk.now)
+    told = desk.tick()
+    assert [(message["id"], message["status"]) for message in told if "id" in message] == [(1, 200)]
+    assert [event["data"]["cl_ord_id"] for event in events(told)] == ["a"]
+
+
+def test_the_legs_of_a_padded_batch_fill_the_queue_by_its_size_once(house):
+    server = house(core=Stuck())
+    desk = Desk(server)
+    desk.logon()
+    legs = [{"op": "place", "params": {**ORDER, "cl_ord_id": f"b{n}"}} for n in range(20)]
+    frame = request("order.batch", {"legs": legs, "resp": "none"})
+    desk.speaker.receive(frame, desk.now)
+    assert server.road.ingress.commands == 20
+    assert 0.9 * len(frame) < server.road.ingress.size_bytes <= len(frame)
+
+
+def test_a_read_only_key_may_not_arm_the_dead_mans_switch(house):
+    desk = Desk(house(key_more={"permissions": ("read",)}))
+    desk.logon()
+    (refused,) = desk.call("order.cancel_after", {"timeout_ms": 5_000})
+    assert refused["error"]["code"] == 1005
+
+
+# -- logging out -----------------------------------------------------------------------------------------------------
+
+
+def test_a_logout_behind_an_order_is_answered_after_it_and_the_orders_stay(house):
+    server = house()
+    desk = Desk(server)
+    desk.logon(cod={"scope": "session"})
+    told = desk.write(request("order.place", {**ORDER, "cl_ord_id": "a"}, 1), request("session.logout", {}, 2))
+    assert [message.get("id") if isinstance(message, dict) else message for message in told] == [
+        1, None, 2, "close 1000 logged out"
+    ]  # fmt: skip
+    server.guards.tick(desk.now + 120_000 * MS)
+    server.road.tick(desk.now)
+    assert [order.cl_ord_id for order in server.core.engine.open_orders(1)] == ["a"]
+    assert server.metrics.ws.disconnects == {"logout": 1}
+
+
+def test_a_logout_waits_for_a_silent_core_no_longer_than_any_answer(house):
+    desk = Desk(house(core=Stuck()))
+    desk.logon()
+    assert desk.write(request("order.place", {**ORDER, "cl_ord_id": "a"}, 1), request("session.logout", {}, 2)) == []
+    assert desk.speaker.next_deadline_ns <= desk.now + 2_000 * MS
+    desk.speaker.tick(desk.now + 1_900 * MS)
+    assert desk.read() == []
+    desk.speaker.tick(desk.now + 2_001 * MS)
+    assert desk.read()[-1] == "close 1000 logged out"
+
+
+def test_after_a_logout_nothing_more_is_taken(house):
+    desk = Desk(house())
+    desk.logon()
+    told = desk.write(request("session.logout", {}, 1), request("order.place", {**ORDER, "cl_ord_id": "a"}, 2))
+    assert [(message["id"], message["status"]) for message in told[:2]] == [(2, 401), (1, 200)]
+
+
+def test_a_logout_that_cancels_withdraws_what_still_waits_and_answers_it(house):
+    server = house()
+    desk = Desk(server)
+    desk.logon()
+    desk.place("old", id=9)
+    told = desk.write(
+        request("order.place", {**ORDER, "cl_ord_id": "a"}, 1), request("session.logout", {"cancel_orders": True}, 2)
+    )
+    assert answers(told, 1)
+    assert answers(told, 2)[0]["status"] == 200
+    assert server.core.engine.open_orders(1) == []
+
+
+# -- the stream ------------------------------------------------------------------------------------------------------
+
+
+def test_subscriptions_changed_during_a_replay_leave_its_numbers_in_order(house):
+    desk = Desk(house())
+    epoch = desk.hello["epoch"]
+    desk.logon()
+    for number in range(200):
+        desk.place(f"o{number}")
+    told = desk.write(
+        request("stream.replay", {"epoch": epoch, "begin": 1}, 1),
+        request("unsubscribe", {"streams": ["orders"]}, 2),
+        request("subscribe", {"streams": ["orders"]}, 3),
+        request("order.place", {**ORDER, "cl_ord_id": "live"}, 4),
+    )
+    assert [answers(told, id)[0]["status"] for id in (1, 2, 3, 4)] == [200] * 4
+    orders = events(told)
+    assert [event["seq"] for event in orders] == list(range(1, 202))
+    assert [event.get("replay", False) for event in orders] == [True] * 200 + [False]
+    assert events(told, "resumed")[0]["data"] == {"epoch": epoch, "begin": 1, "end": 200}
+
+
+def test_a_second_replay_waits_for_the_first(house):
+    desk = Desk(house())
+    desk.logon()
+    desk.place("a")
+    replay = request("stream.replay", {"epoch": desk.hello["epoch"], "begin": 1}, 2)
+    told = desk.write(replay, replay)
+    assert [answer["status"] for answer in answers(told, 2)] == [200, 409]
+    assert answers(told, 2)[1]["error"]["retry_after_ms"] == 100
+
+
+def test_what_was_missed_is_replayed_on_resume_and_live_goes_on_behind_it(house):
+    server = house()
+    other, desk = Desk(server), Desk(server)
+    other.logon()
+    for number in range(100):
+        other.place(f"o{number}")
+    told = desk.logon(resume={"epoch": desk.hello["epoch"], "seq": 40})
+    assert told[0]["result"]["resume"] == {"status": "replayed", "begin": 41, "end": 100}
+    other.place("live")
+    told += desk.read()
+    assert [event["seq"] for event in events(told)] == list(range(41, 102))
+
+
+def test_a_resume_of_another_epoch_gets_a_snapshot_in_pieces_and_then_what_came_after_it(house):
+    server = house()
+    other, desk = Desk(server), Desk(server)
+    other.logon()
+    for number in range(250):
+        other.place(f"o{number}")
+    told = desk.logon(resume={"epoch": "another", "seq": 3})
+    assert told[0]["result"]["resume"] == {"status": "snapshot", "reason": "epoch_changed"}
+    other.place("live")
+    told += desk.read()
+    pieces = events(told, "snapshot")
+    assert [(len(piece["data"]["orders"]), piece["data"]["last"]) for piece in pieces] == [
+        (100, False), (100, False), (50, True)
+    ]  # fmt: skip
+    assert {piece["seq"] for piece in pieces} == {250}
+    assert [event["seq"] for event in events(told)] == [251]
+
+
+def test_a_snapshot_asked_for_on_one_connection_never_comes_on_the_next(house):
+    core = Stuck()
+    server = house(core=core)
+    first, second = Desk(server), Desk(server)
+    first.logon(name="bot", resume={"epoch": "another", "seq": 3})
+    second.logon(name="bot")
+    assert first.read() == ["close 4001 superseded"]
+    core.answer(second.now)
+    assert second.tick() == []
+
+
+def test_a_snapshot_that_the_core_does_not_give_is_asked_for_again_and_the_connection_lives(house):
+    core = Stuck()
+    desk = Desk(house(core=core))
+    desk.logon(resume={"epoch": "another", "seq": 3})
+    core.handed.clear()  # lost on the way
+    assert desk.tick(ms=3_000) == []
+    assert core.handed == []
+    desk.speaker.tick(desk.now + 10_000 * MS)
+    desk.tick()
+    assert len(core.handed) == 1
+    core.answer(desk.now)
+    assert [piece["data"]["last"] for piece in events(desk.tick(), "snapshot")] == [True]
+
+
+def test_the_replay_of_what_retention_has_dropped_ends_with_4008_and_no_hole(house):
+    server = house(stream=config.Stream(retain_events=100))
+    other, desk = Desk(server), Desk(server)
+    other.logon()
+    for number in range(100):
+        other.place(f"o{number}")
+    desk.logon()
+    desk.speaker.receive(request("stream.replay", {"epoch": desk.hello["epoch"], "begin": 1}, 1), desk.now)
+    for number in range(50):
+        other.place(f"p{number}")
+    told = desk.read()
+    assert told[-1] == "close 4008 too slow to read"
+    assert events(told) == []
+
+
+def test_a_long_list_is_one_answer_made_between_the_turns_of_others(house):
+    server = house()
+    desk = Desk(server)
+    for number in range(1_000):  # of the time before this connection
+        server.core.engine.execute(
+            NewOrder(number + 1, 1, 0, Origin.FIX, 1, 0, f"e{number}", 1, Side.BUY, OrdType.LIMIT, Tif.GTC, 10, 100_00),
+            desk.now,
+        )
+    desk.logon()
+    desk.speaker.receive(request("order.list", {}, 1), desk.now)
+    server.road.tick(desk.now)
+    assert [desk.speaker.take_output(1 << 20) for _ in range(3)] == [b""] * 3
+    told = desk.place("later", id=2)
+    assert [message.get("id") for message in told] == [2, 1, None]  # the event is younger than the list
+    assert len(told[1]["result"]["orders"]) == 1_000
+    assert told[2]["seq"] == 1_001
+
+
+def test_each_event_reaches_every_connection_and_names_the_session_that_owns_the_order(house):
+    server = house()
+    shared = EventBytes(server.instruments, server.sessions)
+    desks = [Desk(server) for _ in range(3)]
+    for number, desk in enumerate(desks):
+        desk.speaker._event_bytes = shared
+        desk.logon(name=f"bot-{number}")
+    desks[0].place("a")
+    told = [events([*desk.read()])[0] for desk in desks[1:]]
+    assert told[0] == told[1]
+    assert told[0]["data"]["session"] == "bot-0"
+
+
+# -- who may be here, and for how long -------------------------------------------------------------------------------
+
+
+def test_a_key_has_so_many_connections_and_a_takeover_is_not_one_more(house):
+    server = house()
+    for number in range(MAX_CONNECTIONS_PER_KEY):
+        assert Desk(server).logon(name=f"bot-{number}")[0]["status"] == 200
+    answer, closing = Desk(server).logon()
+    assert answer["error"]["code"] == 1007
+    assert closing == "close 1013 retry_after_ms=1000"
+    assert server.metrics.ws.failed_logons == {"too_many_connections": 1}
+    assert Desk(server).logon(name="bot-7")[0]["status"] == 200
+    assert Desk(server, "OTHER").logon()[0]["status"] == 200
+
+
+def test_sessions_without_a_name_share_the_message_bucket_of_their_key(house):
+    server = house(limits=FEW)
+    first, second = Desk(server), Desk(server)
+    first.logon()
+    for _ in range(5):
+        assert first.call("session.status")[0]["status"] == 200
+    second.logon()
+    assert second.call("session.status")[0]["error"]["code"] == 3003
+    named = Desk(server)
+    named.logon(name="bot")
+    assert named.call("session.status")[0]["status"] == 200
+
+
+def test_a_flood_of_refused_messages_ends_with_4029_and_cancels_like_a_disconnect(house):
+    server = house(limits=FEW)
+    desk = Desk(server)
+    desk.logon(cod={"scope": "session"})
+    desk.place("a")
+    told = desk.write(*(request("time", None, number) for number in range(54)))
+    assert len(told) == 54  # 4 within the limit and 50 that are refused elsewhere: not yet a flood
+    told = desk.write(request("time"), request("time"), request("time"))
+    assert [message for message in told if isinstance(message, str)] == [
+        "close 4029 limit_abuse: far too many messages over the limit"
+    ]
+    assert server.metrics.ws.disconnects == {"limit_abuse": 1}
+    server.guards.tick(desk.now)
+    server.road.tick(desk.now)
+    assert server.core.engine.open_orders(1) == []
+
+
+def test_refused_orders_count_towards_the_flood_and_refused_cancels_never_do(house):
+    limits = FEW.replace("[assign]", 'cancels = { rate = "1/s", burst = 1 }\n[assign]')
+    desk = Desk(house(limits=limits))
+    desk.logon()
+    cancel = request("order.cancel", {"symbol": "BTC-USDT", "orig_cl_ord_id": "x"})
+    told = desk.write(*[cancel] * 200)
+    assert not any(isinstance(message, str) for message in told)
+    told = desk.write(*(request("order.place", {**ORDER, "cl_ord_id": f"o{n}"}) for n in range(60)))
+    assert told[-1].startswith("close 4029")
+
+
+def test_nobody_logs_on_while_the_gateway_drains(house):
+    server = house()
+    desk = Desk(server)
+    server.road.draining = True
+    answer, closing = desk.logon()
+    assert (answer["status"], answer["error"]["code"]) == (503, 5005)
+    assert closing == "close 1012 the gateway is draining, reconnect"
+
+
+def test_a_drain_is_announced_and_ends_with_1012_and_the_end_of_the_process_with_1001(house):
+    server = house()
+    drained, ended = Desk(server), Desk(server)
+    drained.logon()
+    ended.logon()
+    ended.speaker.log_out(ended.now, "bye")
+    assert ended.read() == ["close 1001 bye"]
+    server.road.draining = True
+    now = drained.now
+    drained.speaker.draining(now + 10_000 * MS, "soon", now)
+    drained.speaker.log_out(now, "bye")
+    announced, closing = drained.read()
+    assert announced["data"] == {
+        "state": "draining", "reconnect_by": (now + 10_000 * MS) // 1_000, "cod_suspended_ms": 10_000, "text": "soon"
+    }  # fmt: skip
+    assert closing == "close 1012 bye"
+
+
+def test_the_time_to_log_on_counts_from_the_accept(house):
+    server = house()
+    events_of = EventBytes(server.instruments, server.sessions)
+    now = server.now_ns()
+    caller = Caller("c-1", "challenge", "127.0.0.1", now - 4_000 * MS)
+    speaker = WsSpeaker(server, server.settings.ws, events_of, Link(), caller)
+    speaker.opened(None, now)
+    speaker.tick(now + 900 * MS)
+    assert len(messages(speaker.take_output(1 << 20))) == 1
+    speaker.tick(now + 1_000 * MS)
+    assert messages(speaker.take_output(1 << 20)) == ["close 4002 no logon in time"]
+
+
+def test_a_bug_of_ours_ends_this_connection_with_1011(house):
+    desk = Desk(house())
+    desk.logon()
+    desk.speaker.failed(desk.now)
+    assert desk.read() == ["close 1011 internal error"]
+    assert desk.link.is_closed
+    assert desk.server.metrics.ws.disconnects == {"failed": 1}
+
+
+def test_a_closed_client_is_counted_once_with_the_reason_that_came_first(house):
+    desk = Desk(house())
+    desk.logon()
+    assert desk.write(close(1000)) == ["close 1000"]
+    desk.speaker.lost(desk.now)
+    assert desk.server.metrics.ws.disconnects == {"peer": 1}
+
+
+# -- what the operators change ---------------------------------------------------------------------------------------
+
+
+def test_the_profile_is_the_plan_with_its_version_wherever_it_is_told(house):
+    server = house()
+    desk = Desk(server)
+    desk.logon()
+    assert desk.call("limits.get")[0]["result"]["profile"] == "mm v3"
+    views = server.limiter.view(desk.speaker.session.path, desk.now)
+    desk.speaker.limits_changed(views, 3, desk.now)
+    assert events(desk.read(), "limits")[0]["data"]["profile"] == "mm v3"
+
+
+def test_the_state_of_the_queue_is_told_to_who_hears_the_system(house):
+    server = house()
+    deaf, desk = Desk(server), Desk(server)
+    deaf.logon(streams=["orders"])
+    desk.logon()
+    for state in ("busy", "normal"):
+        for each in (deaf, desk):
+            each.speaker.notice(EngineState(0, 0, 0, desk.now, state), desk.now)
+    assert [event["data"]["state"] for event in events(desk.read(), "system")] == ["busy", "normal"]
+    assert deaf.read() == []
+
+
+def test_numbers_are_dense_for_a_client_that_stays(house):
+    desk = Desk(house())
+    desk.logon()
+    seen = [event["seq"] for number in range(50) for event in events(desk.place(f"o{number}"))]
+    assert all(later == earlier + 1 for earlier, later in pairwise(seen))

@@ -48,8 +48,8 @@ class Numbers(msgspec.Struct):
 
 
 class Recovery(msgspec.Struct):
-    """What a start found. `records`: those of whole commits. `cut_bytes`: of a commit that was not whole, behind what is
-    left of `cut_file`; no promise had been made on them.
+    """What a start found. `records`: those of whole commits. `cut_bytes`: of a commit that was not whole, behind what
+    is left of `cut_file`; no promise had been made on them.
     """
 
     sessions: dict[int, Numbers]

@@ -36,18 +36,11 @@ _READ_BYTES = 4_096  # what a connection may hold before it is ours; aiohttp's d
 
 
 class _HttpLog(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs, but for what an attacker could fill a log with: no HTTP, which is counted, and going away."""
-
-    def __init__(self, count_bad: Callable[[], None]) -> None:
-        super().__init__(logging.getLogger("aiohttp.server"))
-        self._count_bad = count_bad
+    """What aiohttp logs, but for what an attacker could fill a log with: requests that are no HTTP, and going away."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         """One line of aiohttp."""
-        error = kwargs.get("exc_info")
-        if isinstance(error, HttpProcessingError):
-            self._count_bad()
-        elif not isinstance(error, ConnectionError):
+        if not isinstance(kwargs.get("exc_info"), HttpProcessingError | ConnectionError):
             super().log(level, msg, *args, **kwargs)
 
 
@@ -92,7 +85,7 @@ class WsDoor:
         self._runner = web.AppRunner(
             app,
             access_log=None,
-            logger=_HttpLog(lambda: self._count_end("bad_http")),
+            logger=_HttpLog(logging.getLogger("aiohttp.server")),
             read_bufsize=_READ_BYTES,
             max_line_size=_HEADER_LINES,
             max_field_size=_HEADER_LINES,
@@ -192,6 +185,8 @@ class WsDoor:
         return response
 
     def _refuse_logon(self, request: web.Request, cause: str, status: int, refusal: Refusal) -> web.Response:
+        if request.transport is not None:
+            _phase_of(request.transport).settle()
         self._house.metrics.count_failed_logon("ws", cause)
         self._house.log("logon.refused", door="ws", cause=cause, peer=request.remote)
         wait_s = -(-refusal.retry_after_ms // 1_000)

@@ -52,6 +52,7 @@ class HttpPhase(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
         self._is_counted = False
+        self._has_left = False  # the client closed; else it was aiohttp, and its only reason is that this is no HTTP
         self.accepted_ns = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -77,6 +78,7 @@ class HttpPhase(asyncio.Protocol):
 
     def eof_received(self) -> bool | None:
         """The client is done sending."""
+        self._has_left = True
         return self._http.eof_received() if self._http is not None else None
 
     def pause_writing(self) -> None:
@@ -92,6 +94,7 @@ class HttpPhase(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It ended before it became a WebSocket."""
         self.leave()
+        self.end("before_upgrade" if self._has_left or exc is not None else "bad_http")
         if self._http is not None:
             self._http.connection_lost(exc)
 
@@ -106,6 +109,10 @@ class HttpPhase(asyncio.Protocol):
         if not self._is_counted:
             self._is_counted = True
             self._lobby.count_end(reason)
+
+    def settle(self) -> None:
+        """Its end was counted elsewhere: as a failed logon."""
+        self._is_counted = True
 
     def cut(self, reason: str) -> None:
         """Drop it now."""

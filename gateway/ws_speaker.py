@@ -61,7 +61,6 @@ class WsSpeaker:
         self._requests = WsRequests(self)
         self._flood = Flood()
         self._account: Account
-        self._snapshot_source: Source | None = None  # of the snapshot asked for; another one's is not told here
         self._ask_snapshot_at_ns = 0  # 0 = not refused
         self._logout: told.Requested | None = None  # answered last, when nothing else is open
         self._leave_by_ns = 0
@@ -346,8 +345,7 @@ class WsSpeaker:
         query = QueryOrders(
             sender.next_query_id(), sender.account, sender.session, sender.origin, now_ns, 0, req_id="snapshot"
         )
-        source = self._snapshot_source = Source(None, "snapshot", now_ns)
-        self.house.road.submit(self.session, query, "snapshot", source, 0, now_ns)
+        self.house.road.submit(self.session, query, "snapshot", Source(None, "snapshot", now_ns), 0, now_ns)
 
     # -- the road's side (gateway.sessions.Speaker) --------------------------------------------------------------
 
@@ -361,10 +359,10 @@ class WsSpeaker:
         """The terminal answer to a request, written before the events that it caused."""
         source = request.source
         assert isinstance(source, Source)
-        if source is self._snapshot_source:
+        if source.method == "snapshot":
             assert isinstance(event, OrderList)
-            self._snapshot_source = None
-            self.writer.cursor.give_snapshot(event)
+            if self.writer.cursor.awaits_snapshot:  # else it came late, and was asked for again
+                self.writer.cursor.give_snapshot(event)
         elif isinstance(event, OrderList) and source.method == "order.list" and Listing.is_long(event):
             self._list(source, event, now_ns)
         else:
@@ -383,8 +381,7 @@ class WsSpeaker:
         """The gateway's own no."""
         assert isinstance(source, Source)
         if source.method == "snapshot":
-            if source is self._snapshot_source:
-                self._ask_snapshot_at_ns = now_ns + max(refusal.retry_after_ms, _SNAPSHOT_RETRY_MS) * _NS_PER_MS
+            self._ask_snapshot_at_ns = now_ns + max(refusal.retry_after_ms, _SNAPSHOT_RETRY_MS) * _NS_PER_MS
         elif self.answers.refuse(source, refusal, now_ns):
             self.count_refused_message(refusal, now_ns)
         self.link.wake()

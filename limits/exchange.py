@@ -54,6 +54,11 @@ class Exchange:
         """Whether the store is known not to answer: nothing is asked of it, so nobody waits."""
         return self._store.is_away
 
+    @property
+    def next_due_us(self) -> int | None:
+        """When `tick` has something to settle."""
+        return self._settle[0][0] if self._settle else None
+
     def fetch(self, lease: Lease) -> None:
         """Ask for more of one bucket when the tick is over, unless that is under way."""
         lease.low_milli = 0
@@ -75,7 +80,7 @@ class Exchange:
             self.fetch(lease)
 
     def tick(self, now_us: int) -> None:
-        """Settle what is due: a lease in use is renewed, an idle one goes back. Call it every 50 ms or more often."""
+        """Settle what is due: a lease in use is renewed, an idle one goes back. A lease lives 50 ms beyond that."""
         settle = self._settle
         while settle and settle[0][0] <= now_us:
             _, lease, seq = settle.popleft()

@@ -52,8 +52,10 @@ class RedisStore:
         self._client: Any = None
         self._under_way: dict[asyncio.Task[None], Callable[[Answer | None], None]] = {}
         self._prober: asyncio.Task[None] | None = None
+        self._is_examined = False
         self.is_away = True
         self.is_cluster = False
+        self.warnings: list[str] = []
         self.timeouts = 0
         self.outages = 0
         self.on_change: Callable[[bool], None] = lambda is_away: None
@@ -66,12 +68,12 @@ class RedisStore:
         """
         self._client = self._connect(redis.Redis)
         try:
-            warnings = await asyncio.wait_for(self._examine(), max(self._timeout_s * 4, 1.0))
-            await self._revive()
+            async with asyncio.timeout(max(self._timeout_s * 4, 1.0)):
+                await self._revive()
         except _FAILURES as error:
             self._prober = asyncio.create_task(self._probe())
             return [f"the store of limits cannot be reached yet: {error!r}"]
-        return warnings
+        return self.warnings
 
     async def close(self) -> None:
         """Wait for what is under way, for no longer than one call may take, and disconnect."""
@@ -128,15 +130,18 @@ class RedisStore:
 
     async def _probe(self) -> None:
         """Try until the store answers and takes a write: a read-only or full one is as good as none."""
-        while True:
+        while self.is_away:
             await asyncio.sleep(_PROBE_S)
-            with suppress(*_FAILURES):
+            with suppress(StoreUnsuitable, *_FAILURES):
                 async with asyncio.timeout(self._timeout_s * 4):
-                    await self._client.connection_pool.disconnect() if not self.is_cluster else None
+                    if not self.is_cluster:
+                        await self._client.connection_pool.disconnect()
                     await self._revive()
-                return
 
     async def _revive(self) -> None:
+        if not self._is_examined:
+            self.warnings = await self._examine()
+            self._is_examined = True
         await self._client.set(_PROBE_KEY, b"1", px=1000)
         self._sha = await self._client.script_load(self._script)
         self.is_away = False
@@ -165,5 +170,6 @@ class RedisStore:
             return ["maxmemory-policy cannot be asked here; it must be noeviction"]
         found = policy.get("maxmemory-policy", "noeviction")
         if found != "noeviction":
+            self.warnings = [f"maxmemory-policy is {found}, so this store is not used"]
             raise StoreUnsuitable(f"maxmemory-policy is {found}: a store of limits must not evict keys (noeviction)")
         return []

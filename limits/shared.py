@@ -90,8 +90,17 @@ class SharedLimiter:
         self._generation += 1
         self._since_us = now_ns // 1000
 
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When `tick` is next wanted, None when nothing is out."""
+        due_us = self.exchange.next_due_us
+        if self._open_tickets:
+            oldest = next(iter(self._open_tickets))
+            due_us = min(due_us or oldest.made_us + _TICKET_KEPT_US, oldest.made_us + _TICKET_KEPT_US)
+        return None if due_us is None else due_us * 1000
+
     def tick(self, now_ns: int) -> None:
-        """Settle leases and forgotten decisions. Call it every 50 ms or more often."""
+        """Settle leases and forgotten decisions that are due."""
         now_us = now_ns // 1000
         self.exchange.tick(now_us)
         for ticket in list(self._open_tickets):

@@ -61,7 +61,7 @@ async def test_an_api_key_that_is_no_text_is_an_unknown_key(server: Server) -> N
 async def test_what_is_no_http_is_counted_and_not_logged(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     for noise in (b"X: y\r\n\r\n", UPGRADE + b"X-API-Key: a\x0bb\r\n\r\n", b"GET /v1/ws HTTP/9\r\n\r\n"):
         assert (await ask(server.ports["ws"], noise)).startswith(b"HTTP/1.0 400 ")
-    assert server.metrics.ws.disconnects["bad_http"] == 3
+    await until(lambda: server.metrics.ws.disconnects == {"bad_http": 3})
     assert not [record for record in caplog.records if record.name.startswith("aiohttp")]
 
 
@@ -78,6 +78,18 @@ async def test_a_client_that_is_gone_before_its_upgrade_is_answered_is_no_error_
         writer.transport.abort()
     await until(lambda: server.ws is not None and not server.ws.traffic.connections)
     await asyncio.sleep(0.05)
+
+
+async def test_each_connection_to_the_websocket_door_is_counted_with_one_reason(server: Server) -> None:
+    port, counted = server.ports["ws"], server.metrics.ws
+    await ask(port, UPGRADE + b"X-API-Key: nobody\r\nX-Timestamp: 1\r\nX-Signature: AAAA\r\n\r\n")
+    await ask(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await ask(port, UPGRADE + b"\r\n")
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(UPGRADE)
+    writer.close()
+    await until(lambda: counted.disconnects == {"not_found": 1, "before_upgrade": 1, "lost": 1})
+    assert counted.failed_logons == {"unknown_key": 1}
 
 
 async def test_each_connection_to_the_fix_door_is_counted_with_one_reason(server: Server) -> None:

@@ -21,7 +21,7 @@ import msgspec
 import uvloop
 from rich.console import Console
 
-from tests.faults.fuzz_attack import Door, Wave
+from tests.faults.fuzz_attack import READY, Door, Wave
 from tests.faults.fuzz_healthy import FixTrader, WsTrader
 from tests.faults.fuzz_report import Report, WaveResult, judge_latency, memory_bound_bytes, row, show
 from tests.faults.fuzz_venue import EVENTS_KEPT, LEAVE_S, Settings, knobs, waves
@@ -60,6 +60,9 @@ async def attackers() -> AsyncIterator[Attackers]:
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, cwd=_ROOT, limit=1 << 20)
     try:
+        assert process.stdout is not None
+        if await process.stdout.readline() != READY:
+            raise AssertionError("the attackers did not start")
         yield Attackers(process)
     finally:
         if process.returncode is None:
@@ -82,32 +85,39 @@ async def fuzz(settings: Settings, directory: Path) -> Report:
 
 
 async def _attacked(settings: Settings, pid: int, ports: dict[str, int], violations: Violations) -> Report:
+    """Run the healthy sessions and the watch beside all phases."""
     watch = Watch(pid, ports["admin"], violations, settings.patience_s)
     traders = (FixTrader(violations, settings.patience_s), WsTrader(violations, settings.patience_s))
     report = Report(settings, {}, [], {}, violations, watch.lateness)
-    for trader, door in zip(traders, ("fix", "ws"), strict=True):
-        await trader.log_on(ports[door])
-    tasks = [asyncio.create_task(runner.run()) for runner in (*traders, watch)]
-    try:
-        quiet_s = min(max(settings.seconds * _QUIET_SHARE, _QUIET_MIN_S), _QUIET_MAX_S)
-        await asyncio.sleep(quiet_s)
-        report.quiet = {trader.name: trader.take_latencies() for trader in traders}
-        quiet_bytes, quiet_fds = watch.process.rss_bytes(), watch.process.fds()
-        async with attackers() as them:
-            await _waves(report, them, watch, traders, ports)
-        violations.where = "after"
-        await _leave(report, watch, quiet_fds)
-        _judge_memory(report, watch, quiet_bytes)
-        _judge_ends(report, watch)
-    finally:
-        for task in tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                violations.add(f"a healthy session or the watch failed: {outcome!r}")
+    async with attackers() as them:
+        await traders[0].log_on(ports["fix"])
+        await traders[1].log_on(ports["ws"])
+        tasks = [asyncio.create_task(runner.run()) for runner in (*traders, watch)]
+        try:
+            await _phases(report, them, watch, traders, ports)
+        finally:
+            for task in tasks:
+                task.cancel()
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    violations.add(f"a healthy session or the watch failed: {outcome!r}")
     report.facts["/livez and /metrics"] = f"p99 {watch.admin.quantile_ms(0.99):.1f} ms of {len(watch.admin.seconds)}"
     report.facts["this process was late by"] = row(watch.lateness)
     return report
+
+
+async def _phases(
+    report: Report, them: Attackers, watch: Watch, traders: tuple[FixTrader, WsTrader], ports: dict[str, int]
+) -> None:
+    """Quiet, attacked, and quiet again."""
+    await asyncio.sleep(min(max(report.settings.seconds * _QUIET_SHARE, _QUIET_MIN_S), _QUIET_MAX_S))
+    report.quiet = {trader.name: trader.take_latencies() for trader in traders}
+    quiet_bytes, quiet_fds = watch.process.rss_bytes(), watch.process.fds()
+    await _waves(report, them, watch, traders, ports)
+    report.violations.where = "after"
+    await _leave(report, watch, quiet_fds)
+    _judge_memory(report, watch, quiet_bytes)
+    _judge_ends(report, watch)
 
 
 async def _waves(

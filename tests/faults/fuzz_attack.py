@@ -1,7 +1,8 @@
 """The attackers' process: carries out one wave after the other as its parent tells it, and reports what came of each.
 
 It is a process of its own, and nice to the others, so that what the healthy sessions measure is the gateway and not the
-noise beside them. One line of JSON in is one wave, one line out its tally; the end of its input ends it.
+noise beside them. It says `ready` first; then one line of JSON in is one wave, one line out its tally, and the end of
+its input ends it.
 """
 
 import asyncio
@@ -27,7 +28,8 @@ PLAIN = (
 )
 _FIX_SESSIONS = (*(fuzz_fix.Identity(name) for name in ACCOUNTS), *PLAIN)
 _ONE_ATTACK_S = 4.0
-_NICE = 10
+_NICE = 5
+READY = b"ready\n"
 
 Door = Literal["fix", "ws"]
 
@@ -84,6 +86,9 @@ async def _main() -> None:
     stdin = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
     decode, encode = msgspec.json.Decoder(Wave).decode, msgspec.json.Encoder().encode
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
+    os.nice(_NICE)
     while line := await stdin.readline():
         tally = await carry_out(decode(line))
         sys.stdout.buffer.write(encode(tally) + b"\n")
@@ -91,5 +96,4 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
-    os.nice(_NICE)
     uvloop.run(_main())

@@ -45,8 +45,8 @@ async def test_a_mixed_crowd_at_both_doors_harms_nobody(tmp_path: Path) -> None:
     assert not report.violations.count, [sort.first for sort in report.violations.sorts.values()]
     whole = report.tally()
     assert {result.wave.door for result in report.waves} == {"fix", "ws"}
-    assert whole.attackers > 30
-    assert whole.replies > 1_000
+    assert whole.attackers > 12  # more than come at a time
+    assert whole.replies > 500
     assert all(report.quiet[name].seconds for name in ("healthy-fix", "healthy-ws"))
     assert all(report.under_attack(name, by_crowds=True).seconds for name in report.quiet)
 
@@ -76,7 +76,7 @@ def test_an_attack_is_made_again_from_its_seed_wave_and_number(
     wave = Wave(7, 3, door, kind, 4, 1.0, 1)  # type: ignore[arg-type]
 
     def bytes_of(index: int) -> bytes:
-        return b"".join(itertools.islice(plan(wave, index).chunks, 12))
+        return b"".join(itertools.islice(plan(wave, index).chunks, 5))
 
     assert [bytes_of(n) for n in range(2)] == [bytes_of(n) for n in range(2)]
 

@@ -107,7 +107,7 @@ async def test_with_no_room_for_another_segment_only_cancels_pass_and_each_refus
             assert error["code"] == 4011
             desk.client.cancel("r-1c", "r-1", "BTC-USDT", "1")
             await desk.expect("8", {150: "4", 11: "r-1c", 41: "r-1"})
-            await maker.client.call("order.cancel", {"symbol": "BTC-USDT", "cl_ord_id": "w-1"})
+            await maker.client.call("order.cancel", {"symbol": "BTC-USDT", "orig_cl_ord_id": "w-1"})
             desk.client.mass_cancel("m-1")
             assert (await desk.expect("r", {11: "m-1"}))[533] == "1"
 

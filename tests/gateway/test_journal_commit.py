@@ -4,6 +4,7 @@ The crashes here are of the process: what was written up to some byte is there. 
 unsynced sectors, is `test_journal_power.py`.
 """
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway import journal_recovery as recovery
 from gateway.journal import Journal, JournalSettings
-from gateway.journal_record import COMMIT, SEGMENT_HEADER_BYTES, SegmentHeader, scan
+from gateway.journal_record import COMMIT, HEAD_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, scan
 from gateway.journal_store import JournalStore
 
+END = 13 + 8  # bytes of a COMMIT
 COMMANDS = 16
 SNAPSHOT = 17
 SMALL = JournalSettings(durability="process", segment_bytes=4_096)
@@ -165,11 +168,46 @@ def test_a_crash_in_the_middle_of_cutting_leaves_what_can_be_cut_again(
     found.close()
 
 
+def test_the_names_that_are_gone_are_synced_before_the_segment_below_them_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a loss of power at the start itself could leave a segment that does not follow on the one before."""
+    journal = Journal(tmp_path / "live", SMALL)
+    for _ in range(30):
+        send(journal.store(1), 60)
+    before = crashed(journal, tmp_path / "live", tmp_path / "before")
+    journal.close()
+    calls: list[str] = []
+
+    def noted(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        return lambda *args: (calls.append(name), real(*args))[1]  # type: ignore[func-returns-value]
+
+    for name in ("unlink", "fsync", "ftruncate"):
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+    recovery.Run(before, None)
+    gone = calls.count("unlink")
+    assert gone > 0
+    assert calls[-2 - 2 * gone :] == ["unlink", "fsync"] * gone + ["ftruncate", "fsync"]
+
+
+def test_the_end_of_a_commit_has_room_in_what_was_allocated(tmp_path: Path) -> None:
+    """On a full disk there is no other: a segment is filled to any of its last bytes, and never grows."""
+    for free in range(64):
+        journal = Journal(tmp_path / f"{free}", SMALL)
+        used = SEGMENT_HEADER_BYTES + END + 2 * (HEAD_BYTES + 8) + 2_000
+        journal.store(1).put(1, bytes(2_000))
+        journal.store(1).put(2, bytes(4_096 - used - free))
+        journal.commit(0)
+        assert {path.stat().st_size for path in (tmp_path / f"{free}").glob("*.seg")} == {4_096}
+        journal.close()
+        assert max(path.stat().st_size for path in (tmp_path / f"{free}").glob("*.seg")) <= 4_096
+
+
 # -- retention ---------------------------------------------------------------------------------------------------------
 
 
 def test_no_segment_is_dropped_on_the_word_of_a_checkpoint_that_is_not_committed(tmp_path: Path) -> None:
-    """The numbers of a quiet session are told by the first segment only, until the commit is whole that tells them again."""
+    """The numbers of a quiet session are told by the first segment only, until a whole commit tells them again."""
     journal = Journal(tmp_path / "live", GREEDY)
     journal.store(2).next_in = 77
     journal.commit(0)
@@ -236,7 +274,7 @@ def _reopened(directory: Path) -> House:
 
 
 _STEPS: dict[str, Callable[[JournalStore, int], None]] = {
-    "send": lambda store, amount: send(store, amount),
+    "send": send,
     "take": lambda store, amount: setattr(store, "next_in", store.next_in + amount),
     "number": lambda store, amount: setattr(store, "next_out", store.next_out + amount),
     "reset": lambda store, _: store.reset(),
@@ -321,7 +359,7 @@ def test_a_cut_at_each_byte_of_two_commits_gives_the_state_before_between_or_beh
 
 def test_each_commit_ends_with_the_one_record_that_says_so(tmp_path: Path) -> None:
     journal = Journal(tmp_path, SMALL)
-    positions = [journal.durable]
+    positions = [SEGMENT_HEADER_BYTES + END]  # the start's own, which makes the checkpoint count
     for _ in range(3):
         send(journal.store(1), 3)
         journal.store(1).next_in += 1

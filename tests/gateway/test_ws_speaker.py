@@ -331,6 +331,18 @@ def test_a_snapshot_that_the_core_does_not_give_is_asked_for_again_and_the_conne
     assert [piece["data"]["last"] for piece in events(desk.tick(), "snapshot")] == [True]
 
 
+def test_a_snapshot_that_comes_late_and_again_is_told_once(house):
+    core = Stuck()
+    desk = Desk(house(core=core))
+    desk.logon(resume={"epoch": "another", "seq": 3})
+    desk.tick(ms=3_000)  # no answer in time
+    desk.speaker.tick(desk.now + 10_000 * MS)
+    desk.tick()
+    assert len(core.handed) == 2
+    core.answer(desk.now)
+    assert len(events(desk.tick(), "snapshot")) == 1
+
+
 def test_the_replay_of_what_retention_has_dropped_ends_with_4008_and_no_hole(house):
     server = house(stream=config.Stream(retain_events=100))
     other, desk = Desk(server), Desk(server)

@@ -67,10 +67,12 @@ class Trader:
         self.limiter.on_ready(self._ready.set)
         self.path = self.limiter.open("ACME", "S")
         self.longest_s = 0.0
+        self.waits = 0
 
     async def take(self, name: str = "orders") -> bool:
         began = time.perf_counter()
         while (decision := self.limiter.take(self.path, name, MILLI, time.monotonic_ns())).pending:
+            self.waits += 1
             self._ready.clear()
             await self._ready.wait()
         self.longest_s = max(self.longest_s, time.perf_counter() - began)
@@ -121,13 +123,11 @@ async def test_a_store_far_away_stalls_only_the_first(server):
         async with store_at(proxy.url, 500) as store:
             trader = Trader(store)
             await trader.take()
-            slow = 0
+            trader.waits = 0
             for _ in range(400):
-                began = time.perf_counter()
                 await trader.take()
-                slow += time.perf_counter() - began > 0.001
                 await asyncio.sleep(0.002)
-            assert slow <= 12
+            assert trader.waits <= 4
 
 
 # -- suitability -------------------------------------------------------------------------------------------------------
@@ -179,6 +179,18 @@ async def test_a_store_that_is_not_there_at_start_is_probed_for():
         await store.close()
 
 
+async def test_a_store_that_turns_out_to_evict_keys_is_never_used():
+    with redis_server("--maxmemory-policy", "allkeys-lru") as late:
+        late.kill()
+        store = RedisStore(late.url)
+        await store.open()
+        late.start()
+        await asyncio.sleep(0.6)
+        assert store.is_away
+        assert store.warnings == ["maxmemory-policy is allkeys-lru, so this store is not used"]
+        await store.close()
+
+
 async def test_a_silent_store_stalls_one_decision_for_its_time_out_and_then_nobody(server):
     async with fault_proxy(server.port) as proxy, store_at(proxy.url) as store:
         trader = Trader(store)
@@ -189,12 +201,12 @@ async def test_a_silent_store_stalls_one_decision_for_its_time_out_and_then_nobo
             await trader.take("queries")
             await asyncio.sleep(0.001)
         assert store.timeouts == 1
-        assert 0.045 < trader.longest_s < 0.15
-        trader.longest_s = 0
+        assert 0.045 < trader.longest_s < 1  # exactly the time-out in virtual time, below
+        trader.waits = 0
         for _ in range(300):
             await trader.take()
             assert await trader.take("cancels")
-        assert trader.longest_s < 0.02
+        assert trader.waits == 0
         proxy.silent = False
         proxy.cut()
         await until_back(store)
@@ -209,7 +221,7 @@ async def test_connections_that_are_cut_or_refused_open_the_breaker_at_once(serv
         began = time.perf_counter()
         assert await call(store) is None
         assert await call(store) is None
-        assert time.perf_counter() - began < 0.1
+        assert time.perf_counter() - began < 1
         assert (store.is_away, store.outages) == (True, 1)
         proxy.refusing = False
         await until_back(store)
@@ -321,7 +333,7 @@ def test_of_an_outage_one_time_out_is_felt_and_afterwards_no_call_waits():
 
     async def outage() -> None:
         store = RedisStore("redis://nowhere")
-        store._client, store.is_away = client, False
+        store._client, store._is_examined, store.is_away = client, True, False
         loop = asyncio.get_running_loop()
         waits = []
 

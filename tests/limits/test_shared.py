@@ -141,6 +141,18 @@ def test_a_lease_in_use_is_renewed():
     assert waited == 0
 
 
+def test_the_next_deadline_is_when_a_lease_must_be_settled_or_a_decision_is_given_up():
+    world = World(ONE_PLAN + 'queries = { rate = "2/s", burst = 3 }')
+    node = world.nodes[0]
+    assert node.limiter.next_deadline_ns is None
+    path = opened(world)
+    assert node.limiter.next_deadline_ns == world.now_ns + 400_000_000
+    node.limiter.take(path, "queries", MILLI, world.now_ns)
+    assert node.limiter.next_deadline_ns == world.now_ns + 250_000_000
+    world.run(1)
+    assert node.limiter.next_deadline_ns is None
+
+
 def test_a_graceful_stop_returns_everything():
     world = World(ONE_PLAN)
     opened(world)

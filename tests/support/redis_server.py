@@ -34,9 +34,16 @@ class RedisServer:
         self._directory = tempfile.TemporaryDirectory(prefix="ps-")  # a socket's path must stay below 108 characters
         self._options = options
         self.socket_path = str(Path(self._directory.name) / "s")
-        self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self.start()
+        for attempt in range(3):  # somebody else may take the port between the look and the start
+            self.port = _free_port()
+            try:
+                self.start()
+                return
+            except redis.RedisError:
+                if attempt == 2:
+                    self._directory.cleanup()
+                    raise
 
     @property
     def url(self) -> str:
@@ -66,6 +73,7 @@ class RedisServer:
                 return
             except redis.RedisError:
                 if time.monotonic() > until or self._process.poll() is not None:
+                    self.kill()
                     raise
                 time.sleep(0.005)
 

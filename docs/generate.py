@@ -49,7 +49,7 @@ MEANINGS = {
     "too_many_open_orders": "Reserved for a limit on open orders.",
     "cooling_down": "Reserved for the penalty in which only cancels pass.",
     "never_fits": "The request costs more than a full bucket holds: it will never pass.",
-    "limit_abuse": "Reserved for a disconnect after too many refused requests.",
+    "limit_abuse": "Far too many messages were refused for their rate: the connection is closed.",
     "insufficient_funds": "For matching cores that check funds; the embedded one does not.",
     "unknown_order": "The account has no such order, or it is no longer remembered.",
     "duplicate_id": "The client order id was used before; the order that has it is named.",

@@ -81,6 +81,9 @@ class FixSession(_Knobs, frozen=True, kw_only=True):
         Literal["N", "S", "Y"], Meta(description="default of 8013: N no, S this session's orders, Y all of the account")
     ] = "N"
     cod_grace_ms: Annotated[int, Meta(ge=0, le=60_000, description="wait this long after a drop before cancelling")] = 0
+    cod_grace_max_ms: Annotated[
+        int, Meta(ge=0, le=60_000, description="the longest such wait that a Logon may ask for with 20107")
+    ] = 60_000
     recv_window_ms: Annotated[
         int, Meta(ge=0, le=60_000, description="default validity of D and G after SendingTime(52); 0 = no window")
     ] = 0
@@ -92,6 +95,10 @@ class FixSession(_Knobs, frozen=True, kw_only=True):
         Literal["order", "business"], Meta(description="limit refusals as 8/9 (order) or as j 380=8 (business)")
     ] = "order"
     instruments: Annotated[tuple[str, ...], Meta(description="symbols it may trade; empty = all")] = ()
+    notify_limits: Annotated[
+        Literal["news", "standard"],
+        Meta(description="a change of limits is told by News(B), or by the standard's UserNotification(CB)"),
+    ] = "news"
     last_msg_seq_num_processed: Annotated[
         bool, Meta(description="put LastMsgSeqNumProcessed(369) on every message")
     ] = False
@@ -102,6 +109,9 @@ class Fix(_Knobs, frozen=True, kw_only=True):
 
     listeners: tuple[FixListener, ...] = ()
     sessions: tuple[FixSession, ...] = ()
+    max_connections: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="open connections of all listeners; above it they are cut unheard")
+    ] = 10_000
     logon_timeout_s: Annotated[int, Meta(ge=1, le=60, description="first message must be a Logon within this time")] = 5
     refusal_delay_ms: Annotated[
         int, Meta(ge=0, le=5_000, description="refused logons are closed after this delay, the same for every cause")

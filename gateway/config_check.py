@@ -170,6 +170,10 @@ def _session(row: config.FixSession, settings: config.Config, raw: Mapping[str, 
     for symbol in row.instruments:
         if symbol not in symbols:
             yield "instruments", _unknown(symbol, "instrument", symbols)
+    if row.refused_logon == "logout" and not row.reset_on_logon:
+        yield "refused_logon", "logout needs reset_on_logon = true: others would lose count of their numbers"
+    if row.cod_grace_ms > row.cod_grace_max_ms:
+        yield "cod_grace_ms", f"is above cod_grace_max_ms, {row.cod_grace_max_ms}"
     if row.auth == "none":
         usable = [listeners[row.listener]] if row.listener in listeners else list(listeners.values())
         if not all(listener.insecure and is_loopback(listener.host) for listener in usable):

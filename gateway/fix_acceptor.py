@@ -32,7 +32,6 @@ from protocols.instruments import Instruments
 from protocols.messages import Origin
 from protocols.signing import fix_logon_text
 
-MAX_CONNECTIONS = 10_000  # open ones, all listeners; whoever comes above it is cut
 _GREETING_BYTES = 4_096
 _UNSAID = {tags.SENDER_COMP_ID: "", tags.TARGET_COMP_ID: "", tags.MSG_SEQ_NUM: "", tags.SENDING_TIME: ""}
 
@@ -149,7 +148,7 @@ class FixDoor:
     def _connect(
         self, listener: config.FixListener, loop: asyncio.AbstractEventLoop, tick: Tick
     ) -> asyncio.BaseProtocol:
-        if len(self.traffic.connections) >= MAX_CONNECTIONS or not self.accepting():
+        if len(self.traffic.connections) >= self._settings.fix.max_connections or not self.accepting():
             self._house.metrics.count_failed_logon("fix", "too_many_connections")  # no log line: a crowd writes none
             return _TurnedAway()
         connection = Connection(tick, loop, self._settings, self.traffic)

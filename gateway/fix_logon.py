@@ -10,7 +10,6 @@ from protocols.fix import tags
 from protocols.fix.session_logon import whole_number
 
 WINDOW_MAX_MS = 5_000  # RecvWindow(25000) of a Logon: at most, and by default
-COD_GRACE_MAX_MS = 60_000  # CodGraceMs(20107): at most
 
 _COD = {"N": "off", "S": "session", "Y": "account"}
 _COD_CHARS = {word: char for char, word in _COD.items()}
@@ -38,7 +37,7 @@ def options_of(settings: config.FixSession, logon: dict[int, str]) -> Options:
         mode = "1"
     return Options(
         cancel_on_disconnect=cod,
-        cod_grace_ms=settings.cod_grace_ms if grace_ms is None else min(grace_ms, COD_GRACE_MAX_MS),
+        cod_grace_ms=settings.cod_grace_ms if grace_ms is None else min(grace_ms, settings.cod_grace_max_ms),
         response_mode=int(mode) if mode in ("1", "2") else settings.response_mode,
         window_ms=window_ms(logon),
     )

@@ -7,7 +7,6 @@ moment it is accepted, not before: a refused one changes nothing.
 
 from contextlib import suppress
 from itertools import count
-from typing import Literal
 
 from gateway import config
 from gateway.fix_logon import in_force, options_of
@@ -34,10 +33,7 @@ _ABUSE = "far too many messages: disconnecting"
 
 
 class FixSpeaker:
-    """Speaks FIX for one session, to the client on one side and the road on the other.
-
-    notify_limits: how a change of limits is told: in News(B), or in the standard's own UserNotification(CB).
-    """
+    """Speaks FIX for one session, to the client on one side and the road on the other."""
 
     def __init__(
         self,
@@ -50,7 +46,6 @@ class FixSpeaker:
         self.session = session
         self.machine = machine
         self.link: Link | None = None
-        self.notify_limits: Literal["news", "standard"] = "news"
         self._translator = translator
         self._settings = settings
         self._house = house
@@ -382,9 +377,9 @@ class FixSpeaker:
             self._send(msg_type, body, now_ns)
 
     def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
-        """Which limits are different now, as `notify_limits` says."""
+        """Which limits are different now, in the words that the session's configuration chose."""
         lines, text = [_limit_line(view) for view in views], f"limits version {version}"
-        if self.notify_limits == "standard":
+        if self._settings.notify_limits == "standard":
             told = self._translator.user_notification(lines, text)
         else:
             told = self._translator.news("limits changed", f"{text}: {'; '.join(map(str, lines))}")

@@ -37,6 +37,7 @@ from protocols.messages import (
     OrderEvent,
     OrderList,
     OrdType,
+    Origin,
     QueryOrders,
     ReplaceOrder,
 )
@@ -48,6 +49,7 @@ _LIMIT_CODES = {
     "queries": errors.QUERY_RATE_LIMITED,
 }
 _ORDERS = (NewOrder, ReplaceOrder)
+_CLIENTS = (Origin.FIX, Origin.WS)
 _PRICED = frozenset((OrdType.LIMIT, OrdType.STOP_LIMIT))
 _UNNUMBERED = (OrderList, EngineState)
 _EXPIRE_EVERY_NS = 100_000_000
@@ -174,6 +176,10 @@ class Road:
         allowed = session.instruments
         if allowed and command.instrument and command.instrument not in allowed:
             return Refusal(errors.NOT_PERMITTED, "this session may not trade this symbol", field="symbol")
+        is_wide = isinstance(command, MassCancel) and not (command.instrument or command.only_session)
+        if allowed and is_wide and command.origin in _CLIENTS:
+            text = "this session may cancel its own orders, or those of a symbol that it may trade"
+            return Refusal(errors.NOT_PERMITTED, text, field="symbol")
         return None
 
     def _check(self, command: AnyCommand, now_ns: int) -> Refusal | None:

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway import fix_acceptor
 from gateway.client.fix import sending_time, signature
 from gateway.server import Server
 from tests.support.fix_wire import Wire, wire_to
@@ -50,11 +49,11 @@ def signed_logon(seq_num: int, seed: bytes = seed_of("ALPHA"), key_id: str = "ke
 
 
 @asynccontextmanager
-async def venue(version: str = "FIX.4.4", auth: str = "none", more: str = "") -> AsyncIterator[Server]:
+async def venue(version: str = "FIX.4.4", auth: str = "none", more: str = "", fix: str = "") -> AsyncIterator[Server]:
     """A gateway with the sessions MM1 of account ALPHA and MM2 of BETA, which needs no credentials."""
     first = _ROW.format(number=1, comp_id="MM1", account="ALPHA", auth=auth, version=version, more=more)
     second = _ROW.format(number=2, comp_id="MM2", account="BETA", auth="none", version=version, more="")
-    async with running(venue_toml(sessions=first + second, more=_KEY_FROM_ELSEWHERE)) as server:
+    async with running(venue_toml(fix=fix, sessions=first + second, more=_KEY_FROM_ELSEWHERE)) as server:
         yield server
 
 
@@ -179,9 +178,8 @@ async def test_a_drain_says_goodbye_with_the_status_that_no_logon_is_allowed() -
         await drain
 
 
-async def test_a_connection_above_the_bound_is_cut_and_the_others_live_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fix_acceptor, "MAX_CONNECTIONS", 1)
-    async with venue() as server, wire_to(server.ports["fix"], "MM1") as first:
+async def test_a_connection_above_the_bound_is_cut_and_the_others_live_on() -> None:
+    async with venue(fix="max_connections = 1") as server, wire_to(server.ports["fix"], "MM1") as first:
         await first.log_on()
         async with wire_to(server.ports["fix"], "MM2") as second:
             assert await second.is_dropped()

@@ -7,9 +7,7 @@ A run that fails names the command that repeats it; `--durability memory` and `-
 
 import argparse
 import asyncio
-import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,19 +15,15 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
-import msgspec
 import uvloop
 from rich.console import Console
-from rich.table import Table
 
 from tests.faults.kill9_check import Violations, judge_trades
 from tests.faults.kill9_client import Desk, Style
+from tests.faults.kill9_report import Result, Settings, Start, cpu_ms, journal_bytes, show
 from tests.faults.kill9_ws import WsDesk
 from tests.support.server import GENEROUS, started
-
-Durability = Literal["disk", "process", "memory"]
 
 STYLES = (
     Style(),
@@ -57,8 +51,8 @@ _ACCOUNT = """
 id = {n}
 name = "K{n}"
 """
-# Orders are taken at once after a crash, or nothing would trade between two kills. Little is retained, so that in a long
-# run segments are dropped as they are in a long life; it is far more than a client can miss in a few rounds.
+# Orders are taken at once after a crash, or nothing would trade between two kills. Little is retained, so that in a run
+# of any length segments are dropped as in a long life; it is far more than a client can miss in a few rounds.
 _HOUSE = """
 [journal]
 durability = "{durability}"
@@ -68,44 +62,6 @@ retain_messages = 5000
 reopen_after_ms = 0
 dedupe_ids = 4096
 """
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """One run. cut_bytes: taken off the journal's end between two rounds, which no healthy disk does."""
-
-    rounds: int
-    seed: int
-    durability: Durability = "disk"
-    has_ws: bool = False
-    cut_bytes: int = 0
-
-    @property
-    def command(self) -> str:
-        """What repeats the run."""
-        words = f"--rounds {self.rounds} --seed {self.seed} --durability {self.durability}"
-        words += " --door both" if self.has_ws else " --door fix"
-        return f"python -m tests.faults.kill9 {words}" + (f" --cut-bytes {self.cut_bytes}" if self.cut_bytes else "")
-
-
-class Start(msgspec.Struct, frozen=True):
-    """How long one start took, from the process's first instruction to ready, with so much journal to read.
-
-    cpu_ms: of the gateway; what a busy machine takes from it is in ready_ms only.
-    """
-
-    journal_bytes: int
-    ready_ms: float
-    cpu_ms: float
-
-
-class Result(msgspec.Struct):
-    """What a run did and found."""
-
-    settings: Settings
-    violations: Violations
-    rounds: int = 0
-    starts: list[Start] = []
-    facts: dict[str, int] = {}
 
 
 class Killer(threading.Thread):
@@ -170,7 +126,7 @@ class Run:
         more += _HOUSE.format(durability=self._settings.durability, segment_bytes=_SEGMENT_BYTES)
         try:
             with started(self._directory, limits=GENEROUS, sessions=sessions, more=more) as (process, ports):
-                self.result.starts.append(Start(size, 1e3 * (time.perf_counter() - began), _cpu_ms(process.pid)))
+                self.result.starts.append(Start(size, 1e3 * (time.perf_counter() - began), cpu_ms(process.pid)))
                 if is_last:
                     await self._come_back(ports)
                     await self._settle()
@@ -289,42 +245,6 @@ class Run:
             "recoveries completed": sum(desk.recoveries for desk in desks),
             "read and not answered": sum(len(desk.dealings.unanswered(desk.progress.read)) for desk in desks),
         }
-
-
-def journal_bytes(directory: Path) -> int:
-    """What is written in the segments; only the last one may be longer than that."""
-    segments = sorted(directory.glob("*.seg"))
-    if not segments:
-        return 0
-    return sum(path.stat().st_size for path in segments[:-1]) + len(segments[-1].read_bytes().rstrip(b"\0"))
-
-
-def _cpu_ms(pid: int) -> float:
-    """What a process has computed so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return 1e3 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def show(result: Result, console: Console) -> None:
-    """The table of a run, and what was found."""
-    settings, violations = result.settings, result.violations
-    table = Table("journal read at start", "starts", "ready, median", "at most", "CPU, median", title=settings.command)
-    starts = sorted(result.starts, key=lambda start: start.journal_bytes)
-    groups = min(5, len(starts))
-    for group in range(groups):
-        members = starts[group * len(starts) // groups : (group + 1) * len(starts) // groups]
-        times = sorted(start.ready_ms for start in members)
-        sizes = " to ".join(f"{members[at].journal_bytes / 1e6:.2f}" for at in (0, -1))
-        ready = (f"{statistics.median(times):.0f} ms", f"{times[-1]:.0f} ms")
-        cpu = f"{statistics.median(start.cpu_ms for start in members):.0f} ms"
-        table.add_row(f"{sizes} MB", f"{len(members)}", *ready, cpu)
-    console.print(table)
-    console.print(f"rounds {result.rounds}, restarts {max(len(starts) - 1, 0)}")
-    for name, count in result.facts.items():
-        console.print(f"{name}: {count:,}")
-    for text in violations.texts:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"violations: {violations.count}" + (f"; again with: {settings.command}" if violations.count else ""))
 
 
 def kill9(settings: Settings) -> Result:

@@ -5,7 +5,8 @@
 
 import pytest
 
-from tests.faults.kill9 import Durability, Settings, kill9
+from tests.faults.kill9 import kill9
+from tests.faults.kill9_report import Durability, Settings
 
 pytestmark = pytest.mark.timeout(180)  # each start is a whole process; a loaded machine takes seconds for one
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway import config, fix_acceptor
+from gateway import config
 from gateway.connection import Connection
 from gateway.fix_acceptor import Greeter
 from gateway.fix_speaker import FixSpeaker
@@ -53,10 +53,10 @@ class Transport:
 class Door:
     """A gateway's FIX door and the clock it is told; `knocks` counts what was asked of the judge of proofs."""
 
-    def __init__(self, directory, row):
+    def __init__(self, directory, row, max_connections=9):
         public_key = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
         settings = config.Config(
-            fix=config.Fix(listeners=(OPEN, CLOSED), sessions=(row, LOCAL)),
+            fix=config.Fix(listeners=(OPEN, CLOSED), sessions=(row, LOCAL), max_connections=max_connections),
             accounts=(config.Account(id=1, name="ACME"),),
             keys=(config.Key(id="key-1", account="ACME", public_key=public_key),),
             limits=config.Limits(file=""),
@@ -196,9 +196,8 @@ def connect(house):
     return house.door._connect(CLOSED, None, tick)
 
 
-def test_above_the_bound_a_connection_is_cut_before_it_is_heard(open_door, monkeypatch):
-    monkeypatch.setattr(fix_acceptor, "MAX_CONNECTIONS", 2)
-    house = open_door()
+def test_above_the_bound_a_connection_is_cut_before_it_is_heard(tmp_path):
+    house = Door(tmp_path, ROW, max_connections=2)
     for _ in range(2):
         connection = connect(house)
         assert isinstance(connection, Connection)

@@ -248,9 +248,9 @@ def test_pending_new_is_told_on_hand_over_to_sessions_that_ask_for_it(house):
 
 
 def test_the_answer_to_a_logon_tells_the_values_in_force_and_the_limits(house):
-    (desk,) = house(session(1, "A", auth="key", cod_grace_ms=700))
+    (desk,) = house(session(1, "A", auth="key", cod_grace_ms=700, cod_grace_max_ms=9_000))
     (logon,) = desk.logon("98=0|108=30|8013=Y|20107=99000|25000=3000.5|9406=Y|")
-    assert (logon["8013"], logon["20107"], logon["25036"], logon["25000"]) == ("Y", "60000", "2", "3000")
+    assert (logon["8013"], logon["20107"], logon["25036"], logon["25000"]) == ("Y", "9000", "2", "3000")
     assert logon["9406"] == "N"
     assert logon["58"].startswith("limits: ")
     desk.drop()
@@ -498,8 +498,7 @@ def test_a_bug_of_the_machine_itself_still_ends_the_link(house, monkeypatch):
 
 
 def test_a_change_of_limits_is_told_in_news_or_in_the_standards_own_message(house):
-    news, standard = house(session(1, "A"), session(2, "B"))
-    standard.speaker.notify_limits = "standard"
+    news, standard = house(session(1, "A"), session(2, "B", notify_limits="standard"))
     views = news.server.limiter.view(news.speaker.session.path, news.now, ("orders",))
     told = []
     for desk in (news, standard):

@@ -96,6 +96,21 @@ def test_a_symbol_that_is_not_the_sessions_is_not_permitted():
     assert mine.speaker.take() == [("refused", "a", errors.NOT_PERMITTED)]
 
 
+def test_a_session_kept_to_some_symbols_may_not_sweep_the_account_but_its_guard_may():
+    world = World()
+    mine, other = world.session(), world.session()
+    mine.instruments = frozenset({1})
+    world.place(other, "o")
+    world.tick()
+    world.mass_cancel(mine)
+    assert mine.speaker.take()[-1] == ("refused", "mass", errors.NOT_PERMITTED)
+    mine.cancel_on_disconnect = "account"
+    mine.connected = False
+    world.guards.disconnected(mine, world.now_ns)
+    world.tick()
+    assert world.core.inner.engine.open_orders(1) == []
+
+
 def test_over_the_order_limit_is_refused_with_the_exact_wait_while_cancels_pass():
     world = World(TIGHT)
     mine = world.session()

@@ -48,6 +48,9 @@ class _Task(Enum):
     LIST = "list"
 
 
+_NONE = _Task.NONE  # a member looked up in its Enum costs a call into Python, and this is asked with every flush
+
+
 class StreamCursor:
     """What this connection has been written, and what comes next.
 
@@ -61,14 +64,14 @@ class StreamCursor:
         self._heard = latest_seq  # the latest event that this connection was told of
         self._is_subscribed = False
         self._next = 0  # first number that waits to be written; 0 = none does, so the next event is written at once
-        self._task = _Task.NONE
+        self._task = _NONE
         self._begin = self._at = self._end = 0  # of the replay
         self._snapshot: OrderList | None = None  # what is still to be written of it starts at row `_at`
 
     @property
     def is_settled(self) -> bool:
         """Nothing is under way: all that was to be written is."""
-        return self._task is _Task.NONE and not self._next
+        return self._task is _NONE and not self._next
 
     @property
     def awaits_snapshot(self) -> bool:
@@ -78,7 +81,7 @@ class StreamCursor:
     @property
     def has_slice(self) -> bool:
         """Whether `take` has something."""
-        if self._task is _Task.NONE:
+        if self._task is _NONE:
             return 0 < self._next <= self._account.latest_seq
         return self._task in (_Task.REPLAY, _Task.SNAPSHOT)
 
@@ -93,7 +96,7 @@ class StreamCursor:
         """Write live events, from the next one on; without effect when they are written already."""
         if not self._is_subscribed:
             self._is_subscribed = True
-            if self._task is not _Task.NONE:
+            if self._task is not _NONE:
                 self._next = self._heard + 1
 
     def unsubscribe(self) -> None:
@@ -165,7 +168,7 @@ class StreamCursor:
             self._next = self._heard + 1
 
     def _end_task(self) -> None:
-        self._task = _Task.NONE
+        self._task = _NONE
         self._catch_up()
 
     def _catch_up(self) -> None:

@@ -149,6 +149,6 @@ class Client(asyncio.Protocol):
             self.say(f"35=0|112={message.fields[112]}")
         elif message.msg_type == "2":
             begin = int(message.fields[7])
-            text = f"35=4|34={begin}|43=Y|123=Y|36={self._next_out}|122=20260101-00:00:00"
+            text = f"35=4|34={begin}|43=Y|122=20260101-00:00:00|123=Y|36={self._next_out}"
             assert self._transport is not None
             self._transport.write(fix(expand(text, time.time_ns(), self.comp_id, "GATE")))

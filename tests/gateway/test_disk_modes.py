@@ -10,11 +10,10 @@ import errno
 import os
 import resource
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import pytest
 
@@ -87,7 +86,9 @@ async def fill(server: Server, desk: FixDesk) -> None:
     raise AssertionError(f"{server.journal.size_bytes} bytes, and still room")
 
 
-async def test_with_no_room_for_another_segment_only_cancels_pass_and_each_refusal_says_why(server: Server) -> None:
+async def test_with_no_room_for_another_segment_cancels_and_logons_pass_and_each_refusal_says_why(
+    server: Server,
+) -> None:
     async with fix_desk(server.ports["fix"], "ALPHA") as desk, ws_desk(server.ports["ws"], "BETA") as maker:
         await rest(desk, "r-1", "r-2")
         await maker.place("w-1", "sell", "1", "60000")
@@ -102,7 +103,14 @@ async def test_with_no_room_for_another_segment_only_cancels_pass_and_each_refus
             assert (refused[434], refused[102], refused[25016]) == ("2", "99", "4011")
             error = await maker.refusal(
                 "order.place",
-                {"symbol": "BTC-USDT", "side": "buy", "type": "limit", "qty": "1", "price": "50000", "cl_ord_id": "w-2"},
+                {
+                    "symbol": "BTC-USDT",
+                    "side": "buy",
+                    "type": "limit",
+                    "qty": "1",
+                    "price": "50000",
+                    "cl_ord_id": "w-2",
+                },
             )
             assert error["code"] == 4011
             desk.client.cancel("r-1c", "r-1", "BTC-USDT", "1")
@@ -110,17 +118,11 @@ async def test_with_no_room_for_another_segment_only_cancels_pass_and_each_refus
             await maker.client.call("order.cancel", {"symbol": "BTC-USDT", "orig_cl_ord_id": "w-1"})
             desk.client.mass_cancel("m-1")
             assert (await desk.expect("r", {11: "m-1"}))[533] == "1"
-
-
-async def test_with_no_room_sessions_stay_and_others_can_still_log_on(server: Server) -> None:
-    async with fix_desk(server.ports["fix"], "ALPHA") as desk:
-        with no_room():
-            await fill(server, desk)
-            before = desk.client.counts.heartbeats
+            async with fix_desk(server.ports["fix"], "BETA") as newcomer:
+                assert (await place(newcomer, "b-1"))[25016] == "4011"
+            beats = desk.client.counts.heartbeats
             desk.client.send("1", [(112, "still there?")])
-            await until(lambda: desk.client.counts.heartbeats > before)
-            async with fix_desk(server.ports["fix"], "BETA") as other:
-                assert (await place(other, "b-1"))[25016] == "4011"
+            await until(lambda: desk.client.counts.heartbeats > beats)
 
 
 async def test_a_full_disk_is_told_to_who_watches_readiness(server: Server) -> None:
@@ -137,22 +139,8 @@ async def test_room_is_noticed_within_two_seconds_though_nobody_sends_anything(s
     async with fix_desk(server.ports["fix"], "ALPHA") as desk:
         with no_room():
             await fill(server, desk)
-        began = time.monotonic()
         await until(lambda: server.journal.may_accept_orders, 2)
-        await asyncio.sleep(max(began + 2 - time.monotonic(), 0))
         assert (await place(desk, "a-1"))[150] == "0"
-
-
-async def test_room_is_noticed_within_two_seconds_while_orders_are_refused(server: Server) -> None:
-    async with fix_desk(server.ports["fix"], "ALPHA") as desk:
-        with no_room():
-            await fill(server, desk)
-            await place(desk, "a-0")
-        began, n = time.monotonic(), 0
-        while (await place(desk, f"b-{n}"))[150] == "8":
-            assert time.monotonic() - began < 2
-            n += 1
-            await asyncio.sleep(0.05)
 
 
 # -- slow and broken ---------------------------------------------------------------------------------------------------
@@ -257,6 +245,5 @@ async def test_a_sync_that_fails_ends_every_connection_without_another_byte(disk
         failure = await server.failure
     assert "Input/output error" in str(failure)
     assert (desk.client.counts.received, other.client.counts.received) == received
-    with suppress(ConnectionError):
-        await FixDesk("BETA").logon(server.ports["fix"])
-        raise AssertionError("a venue that records nothing took a logon")
+    with pytest.raises((ConnectionError, TimeoutError)):
+        await FixDesk("BETA").client.logon("127.0.0.1", server.ports["fix"], timeout_s=0.2)

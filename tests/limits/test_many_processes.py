@@ -1,6 +1,7 @@
 """Several processes on one real server: what they admit together in any window, and how much of the rate they get.
 
-The window bound is exact and is asserted always. How much of the rate is used depends on the machine's cores too, so it
+The window bound is exact in the store's time (the tests in virtual time assert that) and is asserted here in everybody's,
+which adds the time for which the script's clock stands still. How much of the rate is used depends on the machine's cores too, so it
 is asserted where two cores suffice and printed where they do not.
 """
 
@@ -21,6 +22,7 @@ WORKER = ROOT / "tests" / "support" / "limit_worker.py"
 _NS = 1_000_000_000
 _BEGIN_MS = 200
 _CLOCKS_DIFFER = 1.001  # the server refills by the wall clock, which may be slewed against the monotonic one
+_LAG_S = 0.01  # from the moment the script reads its clock to the moment it is done, on a machine with more to do
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def assert_bounded(events: Events, rate: int, burst: int) -> None:
         inside = 0
         for asked_ns, admitted_ns in ends:
             inside += asked_ns >= first_ns
-            assert inside <= burst + rate * _CLOCKS_DIFFER * max(admitted_ns - first_ns, 0) / _NS + 1e-6
+            assert inside <= burst + rate * (_CLOCKS_DIFFER * max(admitted_ns - first_ns, 0) / _NS + _LAG_S)
 
 
 def used(events: Events, rate: int, burst: int, seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""A FIX session with a long journal, and a peer that asks for all of it: what comes, in what order, for how much memory.
+"""A FIX session with a long journal, and a peer that asks for all of it: what comes, in what order, at what cost.
 
 What comes is judged at once and not kept, or the test would measure itself. Memory is what the kernel says the process
 has taken: tracemalloc makes a replay fifteen times slower.
@@ -57,7 +57,7 @@ class LongSession:
         self._drain()
 
     def replay(self) -> Replayed:
-        """Serve ResendRequest(2) for everything while new reports are sent; each message must come once, in its turn."""
+        """Serve ResendRequest(2) for everything while new reports are sent: each must come once, in its turn."""
         result, expected = Replayed(), 1
         self._hear("35=2|34={}|7=1|16=0")
         _forget_peak()

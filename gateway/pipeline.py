@@ -95,7 +95,6 @@ class Road:
         self.may_record: Callable[[], bool] = lambda: True  # False: the journal has room for cancels only
         self.is_recording_late: Callable[[int], bool] = lambda _: False  # answers wait too long for the disk
         self.reopen_at_ns = 0  # after an unclean start: cancel only until then
-        self._is_closed_for_orders = False  # one of the reasons in `_admit` holds; looked at once a tick
         self.modes = Modes()  # by `change_modes`, but for the start
         core.subscribe(self._home)
 
@@ -134,7 +133,7 @@ class Road:
         if trace is not None:
             trace.t_limited = self._trace_clock()
         if refusal is None:
-            refusal = self._admit(request)
+            refusal = self._admit(request, now_ns)
         if refusal is not None:
             self._refuse(request, refusal, now_ns)
             return
@@ -225,11 +224,12 @@ class Road:
         request.bucket, request.cost_milli = name, cost_milli
         return None
 
-    def _admit(self, request: Request) -> Refusal | None:
+    def _admit(self, request: Request, now_ns: int) -> Refusal | None:
         """New and Replace only: cancels and questions pass while there is any room."""
         if self.modes.in_force and (barred := self._why_barred(request)) is not None:
             return barred
-        if self.ingress.stage < Stage.SHEDDING and not (self.draining or self._is_closed_for_orders):
+        is_calm = self.ingress.stage < Stage.SHEDDING and self.may_record() and not self.is_recording_late(now_ns)
+        if is_calm and not (self.draining or self.reopen_at_ns):
             return None
         queue_class = request.queue_class
         if queue_class is Class.QUERY and self.ingress.stage >= Stage.SHEDDING:
@@ -240,7 +240,7 @@ class Road:
             return Refusal(errors.DRAINING, "the gateway is draining, reconnect")
         if self.reopen_at_ns:
             text = "cancel only after a restart: others get the time to come back"
-            return Refusal(errors.CANCEL_ONLY, text, max((self.reopen_at_ns - self._now_ns) // 1_000_000, 1))
+            return Refusal(errors.CANCEL_ONLY, text, max((self.reopen_at_ns - now_ns) // 1_000_000, 1))
         if not self.may_record():
             return Refusal(errors.CANCEL_ONLY, "cancel only: the journal has no room for new orders")
         return Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
@@ -379,7 +379,6 @@ class Road:
     def reopen_at(self, reopen_at_ns: int) -> None:
         """Cancel only until then: after a crash, clients get the time to come back."""
         self.reopen_at_ns = reopen_at_ns
-        self._is_closed_for_orders = reopen_at_ns > 0
 
     def limits_changed(self, now_ns: int) -> None:
         """A new policy is in force: tell each session that is connected which of its buckets are different now."""
@@ -431,7 +430,6 @@ class Road:
         self._now_ns = now_ns
         if self.reopen_at_ns and now_ns >= self.reopen_at_ns:
             self.reopen_at_ns = 0
-        self._is_closed_for_orders = self.reopen_at_ns > 0 or not self.may_record() or self.is_recording_late(now_ns)
         handed = self._handed
         while handed and (handed[0].answered or handed[0].handed_ns + self._answer_timeout_ns <= now_ns):
             request = handed.popleft()

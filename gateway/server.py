@@ -63,6 +63,11 @@ _SECOND_S = 1.0
 _MS = 1_000_000
 _CLOCK_ALARM_NS = 100_000_000
 _RECORD_ALARM_NS = 100_000_000  # answers that wait so long for the disk: new orders are shed as if the core were slow
+_JOURNAL_TROUBLE = {
+    "ok": "",
+    "full": "the disk has no room for another journal segment: cancel only",
+    "failed": "the journal failed: nothing more is sent",
+}
 _DRAIN_STEP_S = 0.02
 _SNAPSHOT_SEGMENTS = 4  # segments of commands that a start has to carry out again, at most about so many
 
@@ -161,6 +166,7 @@ class Server:
             self.ports["admin"] = await self._start_admin(self.settings.admin)
         self._every_second = loop.create_task(self._housekeeping())
         self.health.add("draining", lambda: "draining" if self.road.draining else "")
+        self.health.add("journal", lambda: _JOURNAL_TROUBLE[self.journal.state])
         self.log("gateway.started", ports=self.ports, epoch=self.core.epoch, policy=self.limiter.policy.version)
 
     async def drain(self) -> None:
@@ -245,6 +251,8 @@ class Server:
     def _on_durable(self, durable: int) -> None:
         if self._tick is not None:
             self._tick.on_durable(durable)
+            if self.journal.state == "failed":
+                self._tick.wake()  # the commit will say so
 
     def _report_bug(self, error: Exception) -> None:
         """Our own mistake: the connection it concerns is cut, the others go on, and the log has everything."""
@@ -355,6 +363,8 @@ class Server:
             if abs(self.clock.lean()) > _CLOCK_ALARM_NS:
                 self.log("clock.offset", offset_ms=self.clock.offset_ns // 1_000_000)
             self.reload_limits()
+            if self._tick is not None and not self.journal.may_accept_orders:
+                self._tick.wake()  # a commit looks whether there is room again
             if (
                 self.journal.size_bytes
                 > self._snapshot_bytes + _SNAPSHOT_SEGMENTS * self.settings.journal.segment_bytes

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.disk_client import Client
-from tests.faults.kill9_check import Violations, judge_trades
+from tests.faults.kill9_check import Message, Violations, judge_trades
 from tests.faults.kill9_client import Desk, Style
 from tests.support.long_replay import SLICE_BYTES, LongSession
 from tests.support.server import GENEROUS, started
@@ -86,9 +86,9 @@ async def death(process: Gateway, within_s: float = 2.0) -> list[dict[str, objec
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
-def told(message: object) -> tuple[str, str, str]:
+def told(message: Message) -> tuple[str, str, str]:
     """What a refusal of a new order says, in the words of CLOSED and LATE."""
-    fields = message.fields  # type: ignore[attr-defined]
+    fields = message.fields
     return fields[150], fields.get(103, ""), fields.get(25016, "")
 
 
@@ -221,7 +221,7 @@ async def test_with_syncs_of_200_ms_every_answer_waits_orders_are_shed_and_it_re
     assert violations.texts == []
 
 
-async def _placed(client: Client, cl_ord_id: str) -> object:
+async def _placed(client: Client, cl_ord_id: str) -> Message:
     client.place(cl_ord_id)
     return await client.answer(cl_ord_id)
 
@@ -311,7 +311,7 @@ async def test_a_full_disk_leaves_cancels_and_is_used_again_when_there_is_room(s
         await fill(first)
         refused = await _placed(first, "refused")
         assert told(refused) == CLOSED
-        assert "journal" in refused.fields[58]  # type: ignore[attr-defined]
+        assert "journal" in refused.fields[58]
         first.cancel("gone-1", "rest-1")
         assert (await first.answer("gone-1")).fields[150] == "4"
         assert told(await _placed(second, "also-refused")) == CLOSED
@@ -381,7 +381,7 @@ async def test_when_the_reserve_is_used_up_too_it_stops_and_says_what_to_do(smal
         await first.log_on(ports["fix"])
         again = await first.recover()
         assert {number: again.get(number) for number in known} == known
-        assert (await _placed(first, "welcome")).fields[150] == "0"  # type: ignore[attr-defined]
+        assert (await _placed(first, "welcome")).fields[150] == "0"
         first.leave()
     assert violations.texts == []
     assert not second.messages

@@ -1,8 +1,8 @@
 """Several processes on one real server: what they admit together in any window, and how much of the rate they get.
 
-The window bound is exact in the store's time (the tests in virtual time assert that) and is asserted here in everybody's,
-which adds the time for which the script's clock stands still. How much of the rate is used depends on the machine's cores too, so it
-is asserted where two cores suffice and printed where they do not.
+The window bound is exact in the store's time (the tests in virtual time assert that). Here it is asserted in
+everybody's, which adds the moment for which the script's clock stands still. How much of the rate is used depends on
+the machine's cores too, so it is asserted where two cores suffice and printed where they do not.
 """
 
 import os
@@ -22,7 +22,7 @@ WORKER = ROOT / "tests" / "support" / "limit_worker.py"
 _NS = 1_000_000_000
 _BEGIN_MS = 200
 _CLOCKS_DIFFER = 1.001  # the server refills by the wall clock, which may be slewed against the monotonic one
-_LAG_S = 0.01  # from the moment the script reads its clock to the moment it is done, on a machine with more to do
+_LAG_S = 0.002  # from the moment the script reads its clock to the moment it is done, on a machine with more to do
 
 
 @pytest.fixture
@@ -46,10 +46,15 @@ def run(
     pattern: str = "greedy",
     seconds: float = 1.5,
     midway: Callable[[list[int]], None] | None = None,
+    timeout_ms: int = 2_000,
 ) -> Events:
-    """Let `nodes` processes trade, and return every admission as (asked, admitted), sorted. midway: gets their ids."""
+    """Let `nodes` processes trade, and return every admission as (asked, admitted), sorted. midway: gets their ids.
+
+    The time-out is generous: on a machine with more processes than cores a call may wait for its turn, and a store that
+    seems away is not bound to anything exact.
+    """
     end_ms = _BEGIN_MS + int(seconds * 1000)
-    words = [server.url, nodes, plan(rate, burst), "orders", pattern, _BEGIN_MS, end_ms]
+    words = [server.url, nodes, plan(rate, burst), "orders", pattern, timeout_ms, _BEGIN_MS, end_ms]
     process = subprocess.Popen(
         [sys.executable, str(WORKER), *map(str, words)],
         cwd=ROOT,
@@ -140,6 +145,6 @@ def test_the_bound_holds_through_a_fault(server, fault):
 @pytest.mark.parametrize("fault", [restart, pause])
 def test_through_an_outage_the_nodes_go_on_at_their_share(server, fault):
     """Each node's share of the burst may come on top, once: it is what a full local bucket holds."""
-    events = run(server, 3, 300, 90, seconds=2.0, midway=lambda ids: fault(server, ids))
+    events = run(server, 3, 300, 90, seconds=2.0, midway=lambda ids: fault(server, ids), timeout_ms=50)
     assert_bounded(events, 300, 90 + 90)
     assert used(events, 300, 90, 2.0) > 0.7

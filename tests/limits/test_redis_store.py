@@ -107,8 +107,8 @@ async def test_a_script_flush_costs_nothing(server):
             client.script_flush()
         answer = await call(store)
         assert answer is not None
-        assert not store.is_away
-        assert answer.states[0].level_milli < 199_000
+        assert answer.taken[0].wait_us == 0
+        assert not store.outages
 
 
 async def test_one_byte_at_a_time_is_only_slow(server):

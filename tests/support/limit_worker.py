@@ -1,8 +1,8 @@
 """Many nodes in processes of their own: each trades against one store in a pattern, and notes when it was admitted.
 
-`python limit_worker.py URL NODES PLAN BUCKET PATTERN BEGIN_MS END_MS` forks the nodes (importing once for all), prints
-their process ids, and at the end pairs "asked_ns admitted_ns", one a line. Times are CLOCK_MONOTONIC, which all
-processes of a machine share; BEGIN and END count from the moment of the fork.
+`python limit_worker.py URL NODES PLAN BUCKET PATTERN TIMEOUT_MS BEGIN_MS END_MS` forks the nodes (importing once for
+all), prints their process ids, and at the end pairs "asked_ns admitted_ns", one a line. Times are CLOCK_MONOTONIC,
+which all processes of a machine share; BEGIN and END count from the moment of the fork.
 """
 
 import asyncio
@@ -42,8 +42,8 @@ PATTERNS: dict[str, Callable[[int], bool]] = {
 
 
 async def trade(node: str, arguments: list[str], forked_ns: int) -> list[tuple[int, int]]:
-    url, nodes, plan, bucket, pattern, begin_ms, end_ms = arguments
-    store = RedisStore(url)
+    url, nodes, plan, bucket, pattern, timeout_ms, begin_ms, end_ms = arguments
+    store = RedisStore(url, int(timeout_ms))
     await store.open()
     policy = parse(plan, built_in()).policy
     assert policy is not None

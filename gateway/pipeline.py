@@ -52,6 +52,7 @@ _ORDERS = (NewOrder, ReplaceOrder)
 _CLIENTS = (Origin.FIX, Origin.WS)
 _PRICED = frozenset((OrdType.LIMIT, OrdType.STOP_LIMIT))
 _UNNUMBERED = (OrderList, EngineState)
+_PENALTY_CODES = {"cooling_down": errors.COOLING_DOWN, "disconnect": errors.LIMIT_ABUSE}
 _EXPIRE_EVERY_NS = 100_000_000
 _BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
 _PUMP_AT = 200  # requests waiting at which a tick hands over at once, so that no burst of many sockets fills the queue
@@ -486,4 +487,5 @@ def _limit_refusal(name: str, decision: Decision, cost_milli: int) -> Refusal:
     text = f"rate limit: {decision.name}/{decision.scope} {decision.burst} burst {decision.rate:g}/s"
     if decision.wait_us < 0:
         return Refusal(errors.NEVER_FITS, f"{text}: a cost of {cost:g} never fits", data=data)
-    return Refusal(_LIMIT_CODES.get(name, errors.RATE_LIMITED), text, -(-decision.wait_us // 1000), data=data)
+    code = _PENALTY_CODES.get(decision.penalty) or _LIMIT_CODES.get(name, errors.RATE_LIMITED)
+    return Refusal(code, text, -(-decision.wait_us // 1000), data=data)

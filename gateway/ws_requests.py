@@ -102,6 +102,8 @@ class WsRequests:
         batch, size_bytes = Batch(len(legs)), asked.size_bytes // len(legs)
         for index, made in enumerate(legs):
             method = "order.place" if isinstance(made, Refusal) else _LEG_METHODS[type(made)]
+            if self._speaker.session is None:
+                return  # cut for a flood of refused legs: what is behind them is not sent for a client that is gone
             source = Source(asked.request_id, method, asked.t_in_ns, resp, batch, index)
             self._submit(made, source, session, asked, size_bytes, now_ns)
 

@@ -70,13 +70,14 @@ class Client(asyncio.Protocol):
 
     async def hear(self, wanted: dict[int, str], since: int = 0) -> Message:
         """The first message from place `since` on that has all these values; waits for it."""
+        place = since
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 while True:
-                    for since in range(since, len(self.messages)):  # noqa: B020, PLR1704
-                        if wanted.items() <= self.messages[since].fields.items():
-                            return self.messages[since]
-                    since = len(self.messages)
+                    while place < len(self.messages):
+                        if wanted.items() <= self.messages[place].fields.items():
+                            return self.messages[place]
+                        place += 1
                     self._more.clear()
                     await self._more.wait()
         except TimeoutError:

@@ -130,6 +130,19 @@ def test_over_the_order_limit_is_refused_with_the_exact_wait_while_cancels_pass(
     assert ("answer", "c") in mine.speaker.take()
 
 
+def test_who_goes_on_after_refusals_cools_down_while_cancels_pass():
+    ladder = '[penalty]\nstrikes = 2\nwindow_s = 10\ncooldown_s = 5\ndisconnect_over = "2x"\n'
+    world = World(TIGHT + ladder)
+    mine = world.session()
+    for n in range(12):
+        world.place(mine, f"o{n}")
+    seen = codes(mine.speaker.take())
+    assert seen == [errors.RATE_LIMITED] * 2 + [errors.COOLING_DOWN] * 8
+    world.cancel(mine, "o0")
+    world.tick()
+    assert ("answer", "cancel") in mine.speaker.take()
+
+
 def test_too_fast_and_too_slow_never_share_a_code_and_our_slowness_gives_the_tokens_back():
     world = World(TIGHT.replace("burst = 3", "burst = 99"), ingress=config.Ingress(max_commands=64))
     world.core.is_quick = False

@@ -445,6 +445,17 @@ def test_refused_orders_count_towards_the_flood_and_refused_cancels_never_do(hou
     assert told[-1].startswith("close 4029")
 
 
+def test_of_a_batch_that_ends_in_a_flood_nothing_is_sent_behind_the_leg_that_was_too_much(house):
+    server = house(limits=FEW, core=Stuck())
+    desk = Desk(server)
+    desk.logon()
+    legs = [{"op": "place", "params": {**ORDER, "cl_ord_id": f"o{n}"}} for n in range(19)]
+    legs.append({"op": "cancel", "params": {"symbol": "BTC-USDT", "orig_cl_ord_id": "x"}})
+    batch = request("order.batch", {"legs": legs})
+    assert desk.write(*[batch] * 3)[-1].startswith("close 4029")
+    assert len(server.core.handed) == 5 + 2  # what the limit allowed, and the cancels of the first two batches
+
+
 def test_nobody_logs_on_while_the_gateway_drains(house):
     server = house()
     desk = Desk(server)

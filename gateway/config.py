@@ -153,7 +153,7 @@ class Ws(_Knobs, frozen=True, kw_only=True):
     ] = 5
     header_timeout_s: Annotated[
         int, Meta(ge=1, le=60, description="the HTTP request must be whole in this time (slowloris)")
-    ] = 10
+    ] = 5
     heartbeat_ms: Annotated[
         int, Meta(ge=1_000, le=60_000, description="ping after this long without input; twice it closes with 4010")
     ] = 15_000

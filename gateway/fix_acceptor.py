@@ -140,6 +140,11 @@ class FixDoor:
         if due_ns is not None:
             self._resets[key] = due_ns
 
+    @property
+    def connections(self) -> int:
+        """Open connections, logged on or not."""
+        return len(self.traffic.connections)
+
     def stop_listening(self) -> None:
         """Take no new connections."""
         for server in self._servers:

@@ -380,7 +380,7 @@ class Server:
         for name, door in (("fix", self.fix), ("ws", self.ws)):
             if door is not None:
                 traffic = door.traffic
-                gauge("connections", _count(traffic.connections), name)
+                gauge("connections", lambda door=door: door.connections, name)  # type: ignore[misc]
                 counter("bytes_in", lambda traffic=traffic: traffic.bytes_in, name)  # type: ignore[misc]
                 counter("bytes_out", lambda traffic=traffic: traffic.bytes_out, name)  # type: ignore[misc]
                 gauge("output_pending_bytes", lambda traffic=traffic: traffic.pending_bytes, name)  # type: ignore[misc]
@@ -401,10 +401,6 @@ class Server:
         counter("limiter_admitted", lambda: {name: each.admitted for name, each in counts.items()})
         counter("limiter_refused", lambda: {name: each.refused for name, each in counts.items()})
         counter("limiter_shadow_refused", lambda: {name: each.shadow_refused for name, each in counts.items()})
-
-
-def _count(of: set) -> Callable[[], int]:  # type: ignore[type-arg]
-    return lambda: len(of)
 
 
 def _journal_settings(settings: config.Config) -> JournalSettings:

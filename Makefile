@@ -62,7 +62,7 @@ fuzz: $(STAMP) ## Attack a live gateway on both doors (SECONDS=60, SEED=1)
 
 faults: $(STAMP) ## kill -9 under load, a full disk, a failing sync (ROUNDS=200)
 	$(BIN)/python -m tests.faults.kill9 --rounds $(or $(ROUNDS),200)
-	$(BIN)/python -m pytest -q tests/faults/journal_faults.py
+	$(BIN)/python -m pytest -q tests/faults/journal_faults.py tests/faults/disk.py
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .

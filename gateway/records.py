@@ -6,6 +6,7 @@ events. A snapshot stands for all that came before it, so the journal need not b
 field may only be added at the end, with a default.
 """
 
+from collections import deque
 from collections.abc import Sequence
 
 import msgspec
@@ -79,13 +80,15 @@ def body(record: Name | LinkState | Snapshot) -> bytes:
 class Replay:
     """Takes the house's records in order at start, and has in the end what the last process had.
 
-    events: numbered or not, in order, of the commands since the last snapshot. was_clean: the last process ended in
+    events: the latest max_events, in order, of all commands that are kept: a client may resume from before a snapshot.
+    was_clean: the last process ended in
     good order, or there was none. count: commands carried out again.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, max_events: int) -> None:
         self.engine = engine
-        self.events: list[AnyEvent] = []
+        self.events: deque[AnyEvent] = deque(maxlen=max_events)
+        self._is_based = False  # commands before the first snapshot have no state to be carried out on
         self.names: dict[int, Name] = {}
         self.links: dict[int, LinkState] = {}
         self.next_ws_session = 0
@@ -102,7 +105,7 @@ class Replay:
         if self.position is None or kind == SNAPSHOT:
             self.position = position
         self.was_clean = kind == CLEAN
-        if kind == COMMANDS:
+        if kind == COMMANDS and self._is_based:
             self._carry_out(_commands(data))
         elif kind == SNAPSHOT:
             self._restore(_snapshot(data))
@@ -119,7 +122,7 @@ class Replay:
 
     def _restore(self, snapshot: Snapshot) -> None:
         self.engine.restore(snapshot.engine)
-        self.events.clear()
+        self._is_based = True
         self.names = {row.session: row for row in snapshot.names}
         self.links = {row.session: row for row in snapshot.links}
         self.next_ws_session = snapshot.next_ws_session

@@ -101,7 +101,7 @@ class Server:
         self.limiter = LocalLimiter(self._first_policy())
         self.sessions = Sessions(self.limiter, settings.stream.retain_events)
         engine = Engine(tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // _MS}")
-        self.replay = Replay(engine)
+        self.replay = Replay(engine, settings.stream.retain_events)
         self.journal = open_journal(
             config_dir / settings.journal.directory, _journal_settings(settings), self._notify, self.replay.take
         )

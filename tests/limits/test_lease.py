@@ -381,6 +381,16 @@ def test_a_return_counts_once():
     assert bucket.everything() == 10
 
 
+def test_a_message_that_comes_again_or_after_a_newer_one_has_no_effect():
+    bucket = OneBucket()
+    assert bucket.everything() == 10
+    bucket.ask("greedy")  # has spent them all
+    refund = Ask(0, "a", 99, 0, 0, 3 * MILLI, 0, 0, 0, TTL_US)
+    overtaken = Ask(0, "a", 98, 0, 0, 0, 0, 3, 1, TTL_US)
+    assert [bucket.send(each).granted for each in (refund, refund, overtaken)] == [0, -1, -1]
+    assert bucket.ask("b", want=10, need=1).granted == 3
+
+
 def test_a_refund_fills_no_more_than_there_is_room_for():
     bucket = OneBucket()
     bucket.ask("a", want=5, need=5)

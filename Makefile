@@ -23,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help setup run test check lint types imports docs bench fuzz faults format lock clean
+.PHONY: help setup run test check lint types imports docs bench fuzz faults bench-limits mutants test-redis7 format lock clean
 
 help: ## List every target
 	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}'
@@ -63,6 +63,16 @@ fuzz: $(STAMP) ## Attack a live gateway on both doors (SECONDS=60, SEED=1)
 faults: $(STAMP) ## kill -9 under load, a full disk, a failing sync (ROUNDS=200)
 	$(BIN)/python -m tests.faults.kill9 --rounds $(or $(ROUNDS),200)
 	$(BIN)/python -m pytest -q tests/faults/journal_faults.py tests/faults/disk.py
+
+bench-limits: $(STAMP) ## Measure the limiter beside its peers, ratios with the goal beside each
+	PYTHONPATH=. $(BIN)/python tests/bench/limits_shared.py
+
+mutants: $(STAMP) ## Plant every listed bug in the limiter and see it found
+	$(BIN)/python -m tests.mutants
+
+test-redis7: $(STAMP) ## Run the tests of the shared limits against Debian's redis-server, where it is installed
+	@command -v redis-server >/dev/null || { echo "redis-server is missing: install Debian's package redis-server"; exit 1; }
+	PENSTOCK_REDIS_SERVER=$$(command -v redis-server) $(BIN)/python -m pytest -q tests/limits
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .

@@ -244,8 +244,8 @@ def _names(command: object) -> tuple[str, ...]:
 
 def _is_late(request: Request, now_ns: int, hold_ns: int) -> bool:
     command = request.command
-    if isinstance(command, NewOrder | ReplaceOrder) and command.deadline:
-        return now_ns > command.deadline
+    if isinstance(command, NewOrder | ReplaceOrder) and 0 < command.deadline < now_ns:
+        return True
     return now_ns >= command.t_recv + hold_ns
 
 

@@ -314,7 +314,7 @@ class Road:
         for request in withdrawn:
             self._withdraw(request, now_ns)
         for request in late:
-            if request.queue_class is Class.ORDER:
+            if request.queue_class is Class.ORDER and 0 < request.command.deadline < now_ns:
                 refusal = Refusal(errors.EXPIRED_IN_QUEUE, "its validity window ended in our queue")
             else:
                 refusal = Refusal(errors.ENGINE_DOWN, f"the engine took nothing for {self._hold_ns // 1_000_000} ms")

@@ -175,7 +175,6 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         Scenario(
             "14.l", "O", "the matching core is away",
             "refused with its own report, code 5002; BusinessMessageReject 380=4 where there is none",
-            open="the embedded core runs in this process and is never away",
         ),
         Scenario(
             "14.m", "M", "a limit order without a price",

@@ -508,3 +508,36 @@ def test_a_change_of_limits_is_told_in_news_or_in_the_standards_own_message(hous
     assert told[0]["35"] == "B"
     assert told[0]["58"].startswith("limits version 8: orders/account ")
     assert (told[1]["35"], told[1]["926"], told[1]["58"]) == ("CB", "9", "limits version 8")
+
+
+class Away:
+    """A matching core that takes nothing."""
+
+    epoch, credit = "e-away", 0
+
+    def subscribe(self, sink):
+        pass
+
+    def latest_seq(self, account):
+        return 0
+
+
+def test_14_l_while_the_core_is_away_each_request_is_refused_in_its_own_words(tmp_path):
+    settings = config.Config(
+        fix=config.Fix(sessions=(session(1, "A"),)),
+        accounts=(config.Account(id=1, name="ACME"),),
+        instruments=(BTC,),
+        limits=config.Limits(file=""),
+        journal=config.Journal(durability="memory"),
+    )
+    server = Server(settings, tmp_path, core=Away())
+    desk = Desk(server, "A")
+    desk.logon()
+    assert desk.place("a") == []
+    assert desk.send("F", "11=c|41=x|55=BTC-USDT|54=1|") == []
+    assert desk.send("AF", "584=q|585=7|") == []
+    server.road.tick(desk.now + 2_001 * MS)
+    told = {answer["35"]: answer for answer in desk.read()}
+    assert (told["8"]["150"], told["8"]["103"], told["8"]["25016"], told["8"]["20102"]) == ("8", "99", "5002", "0")
+    assert (told["9"]["102"], told["9"]["25016"]) == ("99", "5002")
+    assert (told["j"]["380"], told["j"]["25016"]) == ("4", "5002")

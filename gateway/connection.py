@@ -54,7 +54,6 @@ class Traffic:
         self.connections: set[Connection] = set()
         self.bytes_in = 0
         self.bytes_out = 0
-        self.too_slow = 0
 
     @property
     def pending_bytes(self) -> int:
@@ -275,7 +274,6 @@ class Connection(asyncio.Protocol):
 
     def _cut(self, now_ns: int) -> None:
         """Too slow: nothing is dropped from its numbered messages, it resumes; but it costs us no more memory."""
-        self._traffic.too_slow += 1
         self.peer.too_slow(now_ns)
         self.close()
 

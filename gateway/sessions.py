@@ -80,7 +80,6 @@ class Session:
         self.connected = False
         self.may_trade = True  # else only queries
         self.instruments: frozenset[int] = frozenset()  # it may trade only these; empty = all
-        self.pending: dict[int, Request] = {}  # handed over and unanswered, by cmd_id
         self.cancel_on_disconnect = "off"  # off | session | account
         self.cod_grace_ms = 0
         self.shown_limits: dict[tuple[str, str], tuple[int, float, str]] = {}  # what it was last told

@@ -95,7 +95,6 @@ class Tick:
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
-        self.count = 0
         self.now_ns = clock.now_ns
 
     def touch(self, connection: Touched) -> None:
@@ -123,7 +122,6 @@ class Tick:
         self._scheduled = False
         if self._has_failed:
             return
-        self.count += 1
         now_ns = self._clock.now_ns()
         self._take_turns(now_ns)
         for part in self._timed:

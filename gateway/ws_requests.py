@@ -20,24 +20,7 @@ if TYPE_CHECKING:
     from gateway.ws_speaker import WsSpeaker
 
 _NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
-_FLOOD_WINDOW_NS = 10_000_000_000
-_FLOOD_FACTOR = 10  # refused messages in the window, in bursts of their bucket
 _LEG_METHODS = {NewOrder: "order.place", CancelOrder: "order.cancel", ReplaceOrder: "order.replace"}
-
-
-class Flood:
-    """Counts messages refused for want of `msgs` tokens: ten bursts of them within 10 s are no client in a hurry."""
-
-    def __init__(self) -> None:
-        self._since_ns = 0
-        self._refused = 0
-
-    def is_over(self, burst: int, now_ns: int) -> bool:
-        """One more was refused; whether that is too many. burst: capacity of the bucket."""
-        if now_ns - self._since_ns > _FLOOD_WINDOW_NS:
-            self._since_ns, self._refused = now_ns, 0
-        self._refused += 1
-        return self._refused > _FLOOD_FACTOR * burst
 
 
 class WsRequests:

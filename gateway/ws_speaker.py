@@ -10,11 +10,12 @@ import msgspec
 from gateway import config
 from gateway.clients import Client, Denied
 from gateway.fix_speaker import Link
+from gateway.house import Flood
 from gateway.request import Request
 from gateway.sessions import Account, Session
 from gateway.ws_answers import Answers, Source
 from gateway.ws_logon import Caller, TurnedAway, WsHouse, find_session, start_of_stream, turned_away
-from gateway.ws_requests import Flood, WsRequests
+from gateway.ws_requests import WsRequests
 from gateway.ws_stream import EventBytes, Listing, StreamCursor
 from gateway.ws_writer import StreamWriter
 from limits.limiter import BucketView
@@ -295,7 +296,7 @@ class WsSpeaker:
         is_abuse = refusal.code == errors.LIMIT_ABUSE
         if refusal.code == errors.MESSAGE_RATE_LIMITED:
             bursts = [view.capacity for view in self.house.limiter.view(self.session.path, now_ns, ("msgs",))]
-            is_abuse = bool(bursts) and self._flood.is_over(min(bursts), now_ns)
+            is_abuse = bool(bursts) and self._flood.is_abuse(lambda: min(bursts), now_ns)
         if is_abuse:
             self.machine.close(session.ABUSE, "limit_abuse: far too many messages over the limit", now_ns)
             self.end_session("limit_abuse", now_ns)

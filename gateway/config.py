@@ -240,6 +240,19 @@ class Limits(_Knobs, frozen=True, kw_only=True):
     file: Annotated[str, Meta(description="limits file, relative to this one; empty = the built-in plan")] = (
         "limits.toml"
     )
+    redis: Annotated[
+        str,
+        Meta(
+            description="URL of the Redis (7.0 or later) or Valkey that gateways share buckets in; empty = buckets live"
+            " in this process. The environment variable PENSTOCK_LIMITS_REDIS goes before it"
+        ),
+    ] = ""
+    nodes: Annotated[
+        int, Meta(ge=1, le=1_000, description="gateways that share the store; each one's share while it is away")
+    ] = 1
+    store_timeout_ms: Annotated[
+        int, Meta(ge=5, le=1_000, description="the store answers within this, or counts as away")
+    ] = 50
 
 
 class Ingress(_Knobs, frozen=True, kw_only=True):

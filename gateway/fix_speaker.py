@@ -255,7 +255,7 @@ class FixSpeaker:
         session, options = self.session, self._asked
         self._options = options
         session.cancel_on_disconnect, session.cod_grace_ms = options.cancel_on_disconnect, options.cod_grace_ms
-        session.connected = True
+        session.attached(now_ns)
         self._house.guards.connected(session)
         self._house.road.show_limits(session, now_ns)
         self._house.road.show_modes(session, now_ns)

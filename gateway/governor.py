@@ -6,7 +6,7 @@ the session's speaker, which tells its connection.
 """
 
 from gateway.ingress import Ingress, Stage
-from gateway.sessions import Session, Sessions
+from gateway.sessions import Pause, Session, Sessions
 
 
 class Governor:
@@ -54,11 +54,10 @@ class Governor:
         if session is not None and session.speaker is not None and session.id not in self._paused:
             self._paused[session.id] = session
             self._had_pause.add(session.id)
-            session.speaker.pause_reading(now_ns)
+            session.pause(Pause.QUEUE, now_ns)
 
     def _resume_all(self, now_ns: int) -> None:
         self._is_brim = False
         paused, self._paused = self._paused, {}
         for session in paused.values():
-            if session.speaker is not None:
-                session.speaker.resume_reading(now_ns)
+            session.resume(Pause.QUEUE, now_ns)

@@ -212,7 +212,7 @@ class Ingress:
         return gone
 
     def _withdraw_scope(self, cancel: MassCancel) -> list[Request]:
-        gone = [request for request in self._lanes[Class.ORDER] if _in_scope(cancel, request)]
+        gone = [request for request in self._lanes[Class.ORDER] if in_scope(cancel, request)]
         for request in gone:
             self._withdraw(request)
         return gone
@@ -249,7 +249,7 @@ def _is_late(request: Request, now_ns: int, hold_ns: int) -> bool:
     return now_ns >= command.t_recv + hold_ns
 
 
-def _in_scope(cancel: MassCancel, request: Request) -> bool:
+def in_scope(cancel: MassCancel, request: Request) -> bool:
     """Whether a waiting New or Replace falls under a mass cancel; what a Replace leaves open is matched widely."""
     command = request.command
     if command.account != cancel.account or (cancel.only_session and command.session != cancel.session):

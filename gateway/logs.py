@@ -61,6 +61,11 @@ EVENTS: dict[str, LogEvent] = {
     "operations.refused": LogEvent(_WARNING, "an operator's command came without a good token, or without the role"),
     "limits.reloaded": LogEvent(_INFO, "new limits are in force"),
     "limits.refused": LogEvent(_ERROR, "a limits file is not sound; the old limits stay in force"),
+    "limits.overridden": LogEvent(_WARNING, "operators set limits for a while, or they ended; `rows` says who and why"),
+    "limits.override_refused": LogEvent(_ERROR, "what an operator set cannot be used; the limit stays as it was"),
+    "limits.store_odd": LogEvent(_WARNING, "the shared store of limits is used, but something about it is odd"),
+    "limits.store_away": LogEvent(_ERROR, "the shared store of limits is away; each limit's on_store_loss acts"),
+    "limits.store_back": LogEvent(_INFO, "the shared store of limits answers again"),
     "clock.offset": LogEvent(_WARNING, "our clock and the system's differ; ours leans towards it"),
     "log.dropped": LogEvent(_WARNING, "so many lines were lost because standard error was stuck"),
 }

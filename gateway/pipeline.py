@@ -7,20 +7,23 @@ in through `submit`, and `pump` hands over what the core has credit for.
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ParamSpec
 
 from msgspec import structs
 
-from gateway import config
+from gateway import config, rules
+from gateway.charging import WAITS, Charging
 from gateway.core.matching import MatchingCore
 from gateway.governor import Governor
-from gateway.ingress import Ingress, Stage
+from gateway.ingress import Ingress, Stage, in_scope
 from gateway.metrics import Metrics
 from gateway.modes import Modes
+from gateway.parking import Parked, Parking
 from gateway.request import Class, Request
 from gateway.sessions import Session, Sessions, Speaker
 from gateway.tracing import OrderTrace, Tracing
-from limits.limiter import ALLOWED, MILLI, BucketView, Decision, Limiter
+from limits.limiter import MILLI, BucketView, Limiter
 from limits.policy import Policy
 from protocols import errors
 from protocols.errors import Refusal
@@ -28,31 +31,15 @@ from protocols.instruments import Instruments
 from protocols.messages import (
     AnyCommand,
     AnyEvent,
-    CancelOrder,
     CancelRejected,
     EngineState,
     ExecType,
     MassCancel,
-    NewOrder,
     OrderEvent,
     OrderList,
-    OrdType,
-    Origin,
-    QueryOrders,
-    ReplaceOrder,
 )
 
-_LIMIT_CODES = {
-    "orders": errors.RATE_LIMITED,
-    "cancels": errors.CANCEL_RATE_LIMITED,
-    "msgs": errors.MESSAGE_RATE_LIMITED,
-    "queries": errors.QUERY_RATE_LIMITED,
-}
-_ORDERS = (NewOrder, ReplaceOrder)
-_CLIENTS = (Origin.FIX, Origin.WS)
-_PRICED = frozenset((OrdType.LIMIT, OrdType.STOP_LIMIT))
 _UNNUMBERED = (OrderList, EngineState)
-_PENALTY_CODES = {"cooling_down": errors.COOLING_DOWN, "disconnect": errors.LIMIT_ABUSE}
 _EXPIRE_EVERY_NS = 100_000_000
 _BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
 _PUMP_AT = 200  # requests waiting at which a tick hands over at once, so that no burst of many sockets fills the queue
@@ -78,6 +65,8 @@ class Road:
         """trace_clock: read for sampled orders only, to tell the steps of one tick apart; decisions never use it."""
         self._instruments = instruments
         self._limiter = limiter
+        self.charging = Charging(limiter)
+        self._parking = Parking()
         self._core = core
         self._sessions = sessions
         self._metrics = metrics
@@ -129,15 +118,29 @@ class Road:
 
         The answer comes through the session's speaker: at once when it is a refusal, else when the core has spoken.
         """
-        request = Request(command, session, source, size_bytes, speaker=session.speaker, trace=trace)
-        refusal = self._permit(session, command) or self._check(command, now_ns) or self._charge(request, kind, now_ns)
-        if trace is not None:
-            trace.t_limited = self._trace_clock()
+        request = Request(command, session, source, size_bytes, kind, speaker=session.speaker, trace=trace)
+        has_to_wait = self._parking and not self._walks_past(request, now_ns)
+        if has_to_wait or not self._walk(request, now_ns):
+            self._park(request, now_ns)
+
+    def _walk(self, request: Request, now_ns: int) -> bool:
+        """Up to the queue, or to its refusal. False: its tokens have to be fetched, and nothing has become of it."""
+        command = request.command
+        refusal = (
+            rules.permit(request.session, command)
+            or rules.check(command, self._instruments, now_ns)
+            or self.charging.charge(request, now_ns)
+        )
+        if refusal is WAITS:
+            return False
+        if request.trace is not None:
+            request.trace.t_limited = self._trace_clock()
         if refusal is None:
             refusal = self._admit(request, now_ns)
         if refusal is not None:
             self._refuse(request, refusal, now_ns)
-            return
+            return True
+        self.charging.enter(request)
         ingress = self.ingress
         ingress.put(request)
         if ingress.commands >= _PUMP_AT:
@@ -145,85 +148,66 @@ class Road:
                 self.pump(now_ns)
             if ingress.stage == Stage.BRIM:
                 self._governor.brim(now_ns)
+        return True
+
+    def _walks_past(self, request: Request, now_ns: int) -> bool:
+        """While others wait for tokens: whether this may go on. A mass cancel takes along what waits of its scope."""
+        command = request.command
+        if not isinstance(command, MassCancel):
+            return request.session not in self._parking
+        for waiting in self._parking.withdraw(lambda each: in_scope(command, each)):
+            self._withdraw(waiting, now_ns)
+        return True
+
+    def _park(self, request: Request, now_ns: int) -> None:
+        """Its session waits: nothing it sent later goes before this."""
+        attempt = partial(self._walk, request)
+        self._parking.park(request.session, Parked(attempt, request), now_ns)
 
     def decline(self, session: Session, kind: str, source: object, refusal: Refusal, now_ns: int) -> None:
         """Refuse what could not even become a command. Still charged as a message, and permission is asked first."""
         charged = self.policy.cost(kind)
         if charged is None or charged[0] != "cancels":
-            limited = self._limiter.take(session.path, "msgs", MILLI, now_ns)
-            if limited is not ALLOWED:
-                refusal = _limit_refusal("msgs", limited, MILLI)
+            limited = self.charging.take(session, "msgs", MILLI, now_ns)
+            if limited is not None and limited is not WAITS:
+                refusal = limited
         if not session.may_trade:
             refusal = Refusal(errors.NOT_PERMITTED, "this session may not trade")
         self._metrics.count_refusal(session.sender.origin, refusal.code)
         if session.speaker is not None:
             session.speaker.refuse(source, refusal, now_ns)
 
-    def charge_message(
-        self, session: Session, now_ns: int, name: str = "msgs", cost_milli: int = MILLI
-    ) -> Refusal | None:
-        """Charge what is no order (a query the gateway answers itself): None when it may go on."""
-        decision = self._limiter.take(session.path, name, cost_milli, now_ns)
-        if decision is ALLOWED:
-            return None
-        refusal = _limit_refusal(name, decision, cost_milli)
-        self._metrics.count_refusal(session.sender.origin, refusal.code)
+    def charge_message(self, session: Session, now_ns: int) -> Refusal | None:
+        """Charge a message that is no command: None when it may go on."""
+        refusal = self.charging.take(session, "msgs", MILLI, now_ns)
+        if refusal is not None:
+            self._metrics.count_refusal(session.sender.origin, refusal.code)
         return refusal
 
-    def _permit(self, session: Session, command: AnyCommand) -> Refusal | None:
-        if not session.may_trade and not isinstance(command, QueryOrders):
-            return Refusal(errors.NOT_PERMITTED, "this session may not trade")
-        allowed = session.instruments
-        if allowed and command.instrument and command.instrument not in allowed:
-            return Refusal(errors.NOT_PERMITTED, "this session may not trade this symbol", field="symbol")
-        is_wide = isinstance(command, MassCancel) and not (command.instrument or command.only_session)
-        if allowed and is_wide and command.origin in _CLIENTS:
-            text = "this session may cancel its own orders, or those of a symbol that it may trade"
-            return Refusal(errors.NOT_PERMITTED, text, field="symbol")
-        return None
+    def charge_question(
+        self, session: Session, kind: str, then: Callable[[Refusal | None, int], None], now_ns: int
+    ) -> None:
+        """Charge a question that the gateway answers itself; `then` is told when it may go on, or why not.
 
-    def _check(self, command: AnyCommand, now_ns: int) -> Refusal | None:
-        """Validity window and the instrument's static rules; cancels and queries have none."""
-        if not isinstance(command, _ORDERS):
-            return None
-        if command.deadline and now_ns > command.deadline:
-            return Refusal(errors.EXPIRED_ON_ARRIVAL, "older than its validity window on arrival")
-        instrument = self._instruments.by_id.get(command.instrument)
-        if instrument is None:
-            return Refusal(errors.UNKNOWN_SYMBOL, "unknown symbol", field="symbol")
-        price, qty = command.price, command.qty
-        if isinstance(command, ReplaceOrder):
-            priced = price != 0
-        else:
-            priced = command.ord_type in _PRICED
-            if command.quote_qty and not qty:
-                return instrument.check_notional(command.quote_qty)
-        refusal = instrument.check_qty(qty)
-        if refusal is None and priced:
-            refusal = instrument.check_price(price) or instrument.check_notional(price * qty)
-        if refusal is None and command.stop_px:
-            refusal = instrument.check_price(command.stop_px)
-        return refusal
+        That is at once, or when its tokens were fetched and the session's turn has come.
+        """
+        name, cost_milli = self.policy.cost(kind) or ("msgs", MILLI)
+        refusal = self.charge_message(session, now_ns)
+        if refusal is not None or name == "msgs":
+            then(refusal, now_ns)
+            return
 
-    def _charge(self, request: Request, kind: str, now_ns: int) -> Refusal | None:
-        """Take the tokens: the message bucket (cancels are exempt), then the bucket of the command's class."""
-        command, path = request.command, request.session.path
-        if isinstance(command, MassCancel):
-            return None
-        take = self._limiter.take
-        if not isinstance(command, CancelOrder):
-            decision = take(path, "msgs", MILLI, now_ns)
-            if decision is not ALLOWED:
-                return _limit_refusal("msgs", decision, MILLI)
-        charged = self._limiter.policy.cost(kind)
-        if charged is None or charged[0] == "msgs":
-            return None
-        name, cost_milli = charged
-        decision = take(path, name, cost_milli, now_ns)
-        if decision is not ALLOWED:
-            return _limit_refusal(name, decision, cost_milli)
-        request.bucket, request.cost_milli = name, cost_milli
-        return None
+        def attempt(now_ns: int) -> bool:
+            refusal = self.charging.take(session, name, cost_milli, now_ns)
+            if refusal is WAITS:
+                return False
+            if refusal is not None:
+                self._metrics.count_refusal(session.sender.origin, refusal.code)
+            then(refusal, now_ns)
+            return True
+
+        if session in self._parking or not attempt(now_ns):
+            self._parking.park(session, Parked(attempt), now_ns)
 
     def _admit(self, request: Request, now_ns: int) -> Refusal | None:
         """New and Replace only: cancels and questions pass while there is any room."""
@@ -257,8 +241,10 @@ class Road:
         """The request's one answer is no. What it paid for and did not get is given back when that was our doing."""
         request.answered = not errors.CODES[refusal.code].unknown_outcome
         session = request.session
-        if request.bucket and 5001 <= refusal.code <= 5006 and request.answered:
-            self._limiter.give_back(session.path, request.bucket, request.cost_milli, now_ns)
+        if request.answered:
+            self.charging.leave(request)
+            if 5001 <= refusal.code <= 5006:
+                self.charging.refund(request, now_ns)
         self._metrics.count_refusal(session.sender.origin, refusal.code)
         speaker = request.speaker
         if speaker is not None and speaker is session.speaker and request.source is not None:
@@ -287,7 +273,7 @@ class Road:
 
     def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
         command = request.command
-        if command.deadline and now_ns > command.deadline and isinstance(command, _ORDERS):
+        if command.deadline and now_ns > command.deadline and isinstance(command, rules.ORDERS):
             self._refuse(request, Refusal(errors.EXPIRED_IN_QUEUE, "its validity window ended in our queue"), now_ns)
             return None
         if self.modes.in_force and (barred := self._why_barred(request)) is not None:
@@ -326,6 +312,7 @@ class Road:
         """Send each event to the sessions that may hear it; an answer goes before the events of its request."""
         now_ns, unanswered = self._now_ns, self._unanswered
         for event in events:
+            self.charging.heard(event)
             if is_numbered(event):
                 self._sessions.account(event.account).record(event)
         last = {event.cmd_id: event for event in events if event.cmd_id in unanswered}
@@ -358,8 +345,8 @@ class Road:
             return
         request.answered = True
         session = request.session
-        if isinstance(event, OrderEvent) and event.code == errors.DUPLICATE_ID and request.bucket:
-            self._limiter.give_back(session.path, request.bucket, request.cost_milli, now_ns)
+        if isinstance(event, OrderEvent) and event.code == errors.DUPLICATE_ID:
+            self.charging.refund(request, now_ns)
         if request.has_overtaken and isinstance(event, CancelRejected) and event.code == errors.UNKNOWN_ORDER:
             event = structs.replace(event, code=errors.TOO_LATE, text="withdrawn before it reached the engine")
         self._metrics.observe_answer(session.sender.origin, now_ns - request.command.t_recv)
@@ -439,6 +426,8 @@ class Road:
                 waited_ms = self._answer_timeout_ns // 1_000_000
                 text = f"no answer from engine in {waited_ms} ms, outcome unknown"
                 self._refuse(request, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
+        if self._parking:
+            self._parking.retry(now_ns)
         self.pump(now_ns)
         if self.ingress.commands and now_ns >= self._expire_at_ns:
             self._expire(now_ns)
@@ -463,6 +452,16 @@ class Road:
         """Commands handed over that the core has not answered."""
         return len(self._unanswered)
 
+    @property
+    def parked(self) -> int:
+        """What waits for tokens that are being fetched."""
+        return len(self._parking)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not (self._unanswered or self.ingress.commands or self._parking)
+
 
 def _raise(error: Exception) -> None:
     raise error
@@ -478,14 +477,3 @@ def is_numbered(event: AnyEvent) -> bool:
     if isinstance(event, OrderEvent):
         return event.exec_type is not ExecType.ORDER_STATUS
     return not isinstance(event, _UNNUMBERED)
-
-
-def _limit_refusal(name: str, decision: Decision, cost_milli: int) -> Refusal:
-    """A limit's no, with the exact time until it will do; 3007 when it never will."""
-    cost: float | int = cost_milli // MILLI if cost_milli % MILLI == 0 else cost_milli / MILLI
-    data: dict[str, object] = {"limit": decision.name, "scope": decision.scope, "cost": cost}
-    text = f"rate limit: {decision.name}/{decision.scope} {decision.burst} burst {decision.rate:g}/s"
-    if decision.wait_us < 0:
-        return Refusal(errors.NEVER_FITS, f"{text}: a cost of {cost:g} never fits", data=data)
-    code = _PENALTY_CODES.get(decision.penalty) or _LIMIT_CODES.get(name, errors.RATE_LIMITED)
-    return Refusal(code, text, -(-decision.wait_us // 1000), data=data)

@@ -28,7 +28,8 @@ class Class(IntEnum):
 class Request(msgspec.Struct, eq=False):
     """One command, its session, and what it was charged.
 
-    size_bytes: what it cost on the wire, counted against the queue. bucket, cost_milli: what a refund gives back.
+    size_bytes: what it cost on the wire, counted against the queue. kind: its wire name. bucket, cost_milli: what a
+    refund gives back. is_counted: its place among the messages is paid. has_place: it counts as an open order.
     answered: it had its terminal answer; late events for it are reports, not answers. handed_ns: 0 = not handed over.
     """
 
@@ -36,8 +37,11 @@ class Request(msgspec.Struct, eq=False):
     session: "Session"
     source: object
     size_bytes: int
+    kind: str = ""
     bucket: str = ""
     cost_milli: int = 0
+    is_counted: bool = False
+    has_place: bool = False
     speaker: "Speaker | None" = None  # who asked: another connection of the same session is not answered for it
     answered: bool = False
     unknown_told: bool = False  # the client was told "outcome unknown"; the real report still follows

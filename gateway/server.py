@@ -31,6 +31,7 @@ from gateway.fix_acceptor import FixDoor
 from gateway.guards import Guards
 from gateway.ingress import Stage
 from gateway.journal import JournalSettings, open_journal
+from gateway.limiting import Limiting
 from gateway.logs import dropped_lines, log_event
 from gateway.metrics import Metrics
 from gateway.modes_file import ModesFile
@@ -50,13 +51,10 @@ from gateway.records import (
 )
 from gateway.sessions import Session, Sessions
 from gateway.sweeps import HOUSE_SESSION, Sweeps
-from gateway.tick import Tick
+from gateway.tick import Tick, Timed
 from gateway.tracing import Tracing
 from gateway.version import VERSION
 from gateway.ws_endpoint import WsDoor
-from limits.local import LocalLimiter
-from limits.policy import Policy
-from limits.reload import Refused, Reloaded, Watcher, built_in, load
 from protocols.messages import AnyCommand, Lane, Origin
 
 _SECOND_S = 1.0
@@ -72,10 +70,6 @@ _DRAIN_STEP_S = 0.02
 _SNAPSHOT_SEGMENTS = 4  # segments of commands that a start has to carry out again, at most about so many
 
 _logger = logging.getLogger("penstock")
-
-
-class LimitsUnsound(Exception):
-    """The limits file cannot be used at start; the text names every mistake."""
 
 
 class Server:
@@ -97,8 +91,8 @@ class Server:
         self._tick: Tick | None = None
         self.instruments = build_instruments(settings)
         self.clients = Clients(settings, self.instruments, read_secrets(settings))
-        self._limits_file = config_dir / settings.limits.file if settings.limits.file else None
-        self.limiter = LocalLimiter(self._first_policy())
+        self.limits = Limiting(settings.limits, config_dir, self.now_ns, self.log)
+        self.limiter = self.limits.limiter
         self.sessions = Sessions(self.limiter, settings.stream.retain_events)
         engine = Engine(tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // _MS}")
         self.replay = Replay(engine, settings.stream.retain_events)
@@ -128,8 +122,6 @@ class Server:
         self.ws = WsDoor(settings, settings.ws, self.clients, self) if settings.ws is not None else None
         self.ports: dict[str, int] = {}
         self.failure: asyncio.Future[Exception] | None = None
-        self._watcher = Watcher(self._limits_file, self.limiter.policy) if self._limits_file else None
-        self._reload_failures = 0
         self._snapshot_bytes = 0  # size of the journal at the last snapshot
         self._admin: web.AppRunner | None = None
         self._every_second: asyncio.Task[None] | None = None
@@ -153,11 +145,12 @@ class Server:
         loop = asyncio.get_running_loop()
         self.failure = loop.create_future()
         self._loop = loop
-        tick = self._tick = Tick(
-            loop, self.clock, (self.desk, self.guards, self.fix, self.road), self.journal, self._report_bug, self._fail
-        )
+        timed: tuple[Timed, ...] = (self.desk, self.guards, self.fix, *self.limits.timed, self.road)
+        tick = self._tick = Tick(loop, self.clock, timed, self.journal, self._report_bug, self._fail)
         self.road.may_record = lambda: self.journal.may_accept_orders
         self.road.is_recording_late = lambda now_ns: tick.held_ns(now_ns) > _RECORD_ALARM_NS
+        await self.limits.open(self.wake)
+        self.limits.on_change = self._on_limits
         self.ports.update(await self.fix.start(loop, tick))
         if self.ws is not None:
             self.ws.accepting = lambda: self.road.ingress.stage < Stage.FULL
@@ -184,7 +177,7 @@ class Server:
         for session in list(self.sessions.by_id.values()):
             if session.speaker is not None and session.connected:
                 session.speaker.draining(limit_ns, "the gateway is draining, reconnect", now_ns)
-        while (self.road.unanswered or self.road.ingress.commands) and self.now_ns() < limit_ns:
+        while not self.road.is_idle and self.now_ns() < limit_ns:
             await asyncio.sleep(_DRAIN_STEP_S)
         for session in list(self.sessions.by_id.values()):
             if session.speaker is not None and session.connected:
@@ -205,6 +198,7 @@ class Server:
             await self.ws.stop()
         if self._admin is not None:
             await self._admin.cleanup()
+        await self.limits.close()
         if self._spans is not None:
             self._spans.close()
         if self._tick is not None:
@@ -228,20 +222,9 @@ class Server:
             "policy_version": policy.version,
         }
 
-    def reload_limits(self) -> None:
-        """Look at the limits file now; a bad one changes nothing, and says why."""
-        if self._watcher is None:
-            return
-        outcome = self._watcher.poll()
-        if isinstance(outcome, Reloaded):
-            self.limiter.apply(outcome.policy, self.now_ns())
-            self.road.limits_changed(self.now_ns())
-            self.log(
-                "limits.reloaded", version=outcome.policy.version, warnings=[str(each) for each in outcome.warnings]
-            )
-        elif isinstance(outcome, Refused):
-            self._reload_failures += 1
-            self.log("limits.refused", errors=[str(each) for each in outcome.errors])
+    def _on_limits(self) -> None:
+        self.road.limits_changed(self.now_ns())
+        self.wake()
 
     def _notify(self, durable: int) -> None:
         """In the journal's own thread: the loop is told, and nothing else is done here."""
@@ -267,14 +250,6 @@ class Server:
             self.failure.set_result(error)
 
     # -- inside --------------------------------------------------------------------------------------------------
-
-    def _first_policy(self) -> Policy:
-        if self._limits_file is None:
-            return built_in()
-        parsed = load(self._limits_file)
-        if parsed.policy is None:
-            raise LimitsUnsound("\n".join(f"{self._limits_file}:{each}" for each in parsed.errors))
-        return parsed.policy
 
     # -- what survives the process -------------------------------------------------------------------------------
 
@@ -316,6 +291,8 @@ class Server:
             session.sender.order_n = engine.highest(session.id, Lane.ORDER)
             session.sender.cancel_n = engine.highest(session.id, Lane.CANCEL)
             session.sender.control_n = engine.highest(session.id, Lane.CONTROL)
+        for account in self.sessions.accounts:
+            self.road.charging.restore(engine.open_orders(account))
         self.sweeps.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))
         if not was_clean:
             self.road.reopen_at(now_ns + self.settings.core.reopen_after_ms * _MS)
@@ -362,7 +339,7 @@ class Server:
             self.metrics.loop_lag_ns.observe(max(int((loop.time() - due) * 1e9), 0))
             if abs(self.clock.lean()) > _CLOCK_ALARM_NS:
                 self.log("clock.offset", offset_ms=self.clock.offset_ns // 1_000_000)
-            self.reload_limits()
+            self.limits.look_at_file()
             if self._tick is not None and not self.journal.may_accept_orders:
                 self._tick.wake()  # a commit looks whether there is room again
             if (
@@ -393,14 +370,10 @@ class Server:
         gauge("queue_stage", lambda: int(ingress.stage))
         gauge("core_unanswered", lambda: self.road.unanswered)
         gauge("modes", lambda: self.road.modes.counts)
-        gauge("policy_version", lambda: self.limiter.policy.version)
+        gauge("parked", lambda: self.road.parked)
         gauge("clock_offset_seconds", lambda: self.clock.offset_ns / 1e9)
-        counter("policy_reload_failures", lambda: self._reload_failures)
         counter("traces_sampled", lambda: self.tracing.sampled)
-        counts = self.limiter.counts
-        counter("limiter_admitted", lambda: {name: each.admitted for name, each in counts.items()})
-        counter("limiter_refused", lambda: {name: each.refused for name, each in counts.items()})
-        counter("limiter_shadow_refused", lambda: {name: each.shadow_refused for name, each in counts.items()})
+        self.limits.register(self.metrics)
 
 
 def _journal_settings(settings: config.Config) -> JournalSettings:
@@ -419,14 +392,14 @@ async def serve(settings: config.Config, config_dir: Path) -> None:
 
     Raises:
         OSError: a port cannot be opened, or a file not read. LimitsUnsound: the limits file has mistakes.
-        ModesBroken: the kept modes cannot be read.
+        StoreUnsuitable: the store of limits evicts keys. ModesBroken: the kept modes cannot be read.
     """
     server = Server(settings, config_dir)
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
-    loop.add_signal_handler(signal.SIGHUP, server.reload_limits)
+    loop.add_signal_handler(signal.SIGHUP, server.limits.look_at_file)
     try:
         await server.start()
         assert server.failure is not None

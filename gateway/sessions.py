@@ -6,6 +6,7 @@ one lasts as long as its connection. Reports find their way by session id. Pure:
 
 from collections import deque
 from collections.abc import Callable
+from enum import IntFlag
 from itertools import islice
 from typing import Protocol
 
@@ -67,6 +68,14 @@ class Speaker(Protocol):
         ...
 
 
+class Pause(IntFlag):
+    """Why a session is not read; any one is enough."""
+
+    NONE = 0
+    QUEUE = 1  # what waits for the core is too much
+    TOKENS = 2  # its limits are being asked for
+
+
 class Session:
     """One numbered conversation: its client, its command counters, its limits path, and what it still waits for."""
 
@@ -83,6 +92,25 @@ class Session:
         self.cancel_on_disconnect = "off"  # off | session | account
         self.cod_grace_ms = 0
         self.shown_limits: dict[tuple[str, str], tuple[int, float, str]] = {}  # what it was last told
+        self._paused = Pause.NONE
+
+    def attached(self, now_ns: int) -> None:
+        """It has a connection from now on, which is not read either while the session is paused."""
+        self.connected = True
+        if self._paused and self.speaker is not None:
+            self.speaker.pause_reading(now_ns)
+
+    def pause(self, why: Pause, now_ns: int) -> None:
+        """Have it read no more, for one more reason."""
+        before, self._paused = self._paused, self._paused | why
+        if not before and self.speaker is not None:
+            self.speaker.pause_reading(now_ns)
+
+    def resume(self, why: Pause, now_ns: int) -> None:
+        """One reason is gone; with the last of them it is read on."""
+        before, self._paused = self._paused, self._paused & ~why
+        if before and not self._paused and self.speaker is not None:
+            self.speaker.resume_reading(now_ns)
 
 
 class Account:

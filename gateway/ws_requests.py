@@ -3,6 +3,7 @@
 Each request is answered exactly once: here, or through its `Source` when the road has spoken (`gateway.ws_answers`).
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -50,20 +51,23 @@ class WsRequests:
         if asked.method in COMMANDS:
             self._order(asked, session, now_ns)
             return
-        name, cost_milli = house.road.policy.cost(asked.method) or ("msgs", 1_000)
-        outcome: object = None
-        if asked.method != "order.cancel_after":  # a safety switch is never limited
-            outcome = house.road.charge_message(session, now_ns)
-            if outcome is None and name != "msgs":
-                outcome = house.road.charge_message(session, now_ns, name, cost_milli)
-        if outcome is None:
-            outcome = self._own[asked.method](asked, session, now_ns)
-        machine = self._speaker.machine
+        if asked.method == "order.cancel_after":  # a safety switch is never limited
+            self._answer(asked, session, None, now_ns)
+        else:
+            house.road.charge_question(session, asked.method, partial(self._answer, asked, session), now_ns)
+
+    def _answer(self, asked: Requested, session: Session, limited: Refusal | None, now_ns: int) -> None:
+        """Answer what needs no core, now that it is paid for, or limited."""
+        speaker = self._speaker
+        if speaker.session is not session:
+            return  # it left while tokens were fetched for this
+        outcome: object = limited if limited is not None else self._own[asked.method](asked, session, now_ns)
         if isinstance(outcome, Refusal):
-            machine.fail(asked.request_id, outcome, now_ns, asked.t_in_ns)
-            self._speaker.count_refused_message(outcome, now_ns)
+            speaker.machine.fail(asked.request_id, outcome, now_ns, asked.t_in_ns)
+            speaker.count_refused_message(outcome, now_ns)
         elif outcome is not None:
-            machine.respond(asked.request_id, outcome, now_ns, asked.t_in_ns)
+            speaker.machine.respond(asked.request_id, outcome, now_ns, asked.t_in_ns)
+        speaker.link.wake()
 
     # -- orders --------------------------------------------------------------------------------------------------
 

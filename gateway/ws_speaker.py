@@ -226,7 +226,8 @@ class WsSpeaker:
         older = found.speaker
         if isinstance(older, WsSpeaker) and older is not self:
             older.supersede(now_ns)
-        found.speaker, found.connected, found.client = self, True, client
+        found.speaker, found.client = self, client
+        found.attached(now_ns)
         found.may_trade = "trade" in client.permissions
         found.cancel_on_disconnect, found.cod_grace_ms = client.cancel_on_disconnect, 0
         self.session = self.answers.session = found

@@ -10,23 +10,26 @@ _ALL = 0  # instruments are numbered from 1
 
 
 class OpenOrders:
-    """Open orders by account, and by account and instrument. An end that is told twice takes nobody below zero."""
+    """Open orders by account, and by account and instrument, both numbered from 1.
+
+    An end that is told twice takes nobody below zero.
+    """
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, int], int] = {}
+        self._counts: dict[tuple[int, int], int] = {}
 
-    def binds(self, account: str, instrument: int, limit: OpenOrderLimit) -> str:
+    def binds(self, account: int, instrument: int, limit: OpenOrderLimit) -> str:
         """Empty when one more fits, else the scope that is full: "account" or "instrument"."""
         if self.count(account) >= limit.account:
             return "account"
         return "instrument" if self.count(account, instrument) >= limit.instrument else ""
 
-    def opened(self, account: str, instrument: int) -> None:
+    def opened(self, account: int, instrument: int) -> None:
         """One more is open."""
         for key in ((account, _ALL), (account, instrument)):
             self._counts[key] = self._counts.get(key, 0) + 1
 
-    def closed(self, account: str, instrument: int) -> None:
+    def closed(self, account: int, instrument: int) -> None:
         """One is done. What is at zero is forgotten."""
         if self.count(account, instrument) == 0:
             return
@@ -35,6 +38,6 @@ class OpenOrders:
             if not self._counts[key]:
                 del self._counts[key]
 
-    def count(self, account: str, instrument: int = _ALL) -> int:
+    def count(self, account: int, instrument: int = _ALL) -> int:
         """Open orders of the account, or of it in one instrument."""
         return self._counts.get((account, instrument), 0)

@@ -18,7 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from limits.store import Answer, Batch
+from limits.store import Answer, Batch, StoreUnsuitable
 
 _PROBE_S = 0.25
 _PROBE_KEY = "gw:probe"
@@ -32,10 +32,6 @@ _decode = msgspec.msgpack.Decoder(Answer).decode
 def script_text() -> str:
     """The script that decides inside the store."""
     return files("limits").joinpath("bucket.lua").read_text(encoding="utf-8")
-
-
-class StoreUnsuitable(Exception):
-    """This Redis must not hold limits; the text says why."""
 
 
 class RedisStore:

@@ -12,6 +12,10 @@ import msgspec
 from limits.policy import Limit
 
 
+class StoreUnsuitable(Exception):
+    """This store must not hold limits; the text says why."""
+
+
 class Terms(msgspec.Struct, array_like=True, frozen=True):
     """The terms of one bucket, as this node knows them, and when it last saw it.
 

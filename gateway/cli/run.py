@@ -35,14 +35,16 @@ def run(path: Path) -> None:
 
     from gateway import logs
     from gateway.journal_record import JournalCorrupt, JournalFailed, JournalInUse
+    from gateway.limiting import LimitsUnsound
     from gateway.modes_file import ModesBroken
-    from gateway.server import LimitsUnsound, serve
+    from gateway.server import serve
     from gateway.spans import OtlpMissing
+    from limits.store import StoreUnsuitable
 
     writer = logs.setup(settings.logs.level)
     try:
         uvloop.run(serve(settings, path.parent.absolute()))
-    except (LimitsUnsound, ModesBroken) as error:
+    except (LimitsUnsound, ModesBroken, StoreUnsuitable) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
     except (OSError, OtlpMissing, JournalCorrupt, JournalFailed, JournalInUse) as error:

@@ -29,6 +29,7 @@ orders = { rate = "100000/s", burst = 100000 }
 queries = { rate = "100000/s", burst = 100000 }
 msgs = { rate = "100000/s", burst = 100000 }
 logons = { rate = "1000/s", burst = 1000 }
+open_orders = { account = 1000000, instrument = 1000000 }
 [assign]
 default = "mm"
 """

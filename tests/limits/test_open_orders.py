@@ -13,25 +13,25 @@ LIMIT = OpenOrderLimit(account=3, instrument=2)
 def test_the_ceiling_of_an_instrument_and_of_the_account_bind():
     orders = OpenOrders()
     for _ in range(2):
-        assert orders.binds("A", 1, LIMIT) == ""
-        orders.opened("A", 1)
-    assert orders.binds("A", 1, LIMIT) == "instrument"
-    assert orders.binds("A", 2, LIMIT) == ""
-    orders.opened("A", 2)
-    assert orders.binds("A", 2, LIMIT) == "account"
-    assert orders.binds("B", 1, LIMIT) == ""
-    orders.closed("A", 1)
-    assert orders.binds("A", 1, LIMIT) == ""
+        assert orders.binds(1, 1, LIMIT) == ""
+        orders.opened(1, 1)
+    assert orders.binds(1, 1, LIMIT) == "instrument"
+    assert orders.binds(1, 2, LIMIT) == ""
+    orders.opened(1, 2)
+    assert orders.binds(1, 2, LIMIT) == "account"
+    assert orders.binds(2, 1, LIMIT) == ""
+    orders.closed(1, 1)
+    assert orders.binds(1, 1, LIMIT) == ""
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 3)), max_size=60))
 def test_the_account_has_as_many_as_its_instruments_together(steps):
     orders = OpenOrders()
     for is_open, instrument in steps:
-        (orders.opened if is_open else orders.closed)("A", instrument)
-        counts = [orders.count("A", each) for each in (1, 2, 3)]
+        (orders.opened if is_open else orders.closed)(1, instrument)
+        counts = [orders.count(1, each) for each in (1, 2, 3)]
         assert min(counts) >= 0
-        assert orders.count("A") == sum(counts)
+        assert orders.count(1) == sum(counts)
 
 
 def test_a_plan_names_the_ceilings_and_inherits_what_it_leaves_out():

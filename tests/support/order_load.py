@@ -26,6 +26,7 @@ cancels = { rate = "10000000/s", burst = 10000000 }
 queries = { rate = "10000000/s", burst = 10000000 }
 msgs = { rate = "10000000/s", burst = 10000000 }
 logons = { rate = "10000000/s", burst = 10000000 }
+open_orders = { account = 1000000, instrument = 1000000 }
 [assign]
 default = "load"
 """

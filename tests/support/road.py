@@ -125,11 +125,11 @@ class Ear:
 class World:
     """A road with its core, limiter and sessions. `limits` is TOML on top of the built-in plan."""
 
-    def __init__(self, limits="", window=256, **knobs):
+    def __init__(self, limits="", window=256, limiter=None, **knobs):
         self.settings = config.Config(**knobs)
         self.policy = parse(limits, built_in()).policy if limits else built_in()
         assert self.policy is not None
-        self.limiter = LocalLimiter(self.policy)
+        self.limiter = limiter or LocalLimiter(self.policy)
         self.core = SlowCore(window)
         self.sessions = Sessions(self.limiter, 1_000)
         self.metrics = Metrics()

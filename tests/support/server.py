@@ -44,6 +44,7 @@ cancels = { rate = "10000/s", burst = 10000 }
 queries = { rate = "1000/s", burst = 1000 }
 msgs = { rate = "10000/s", burst = 10000 }
 logons = { rate = "1000/s", burst = 1000 }
+open_orders = { account = 1000000, instrument = 1000000 }
 [assign]
 default = "open"
 """

@@ -1,0 +1,145 @@
+"""The limits in force: by the file, under what operators have set for a while, over buckets here or in a shared store.
+
+One policy at a time, swapped whole. The file and the operators' rows are looked at once a second; what is wrong with
+either changes nothing and is told. Without a store every bucket lives in this process.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway import config
+from gateway.metrics import Metrics
+from limits.local import LocalLimiter
+from limits.overrides import Override, merge
+from limits.policy import Policy
+from limits.reload import Refused, Reloaded, Watcher, built_in, load
+
+if TYPE_CHECKING:
+    from gateway.shared_limits import SharedLimits
+    from gateway.tick import Timed
+    from limits.shared import SharedLimiter
+
+REDIS_ENV = "PENSTOCK_LIMITS_REDIS"
+"""Goes before `limits.redis`, so that a password need not stand in a file."""
+
+
+class LimitsUnsound(Exception):
+    """The limits file cannot be used at start; the text names every mistake."""
+
+
+class Limiting:
+    """The limiter of this process, and where its policy comes from. on_change: told when another is in force."""
+
+    def __init__(
+        self, settings: config.Limits, directory: Path, now_ns: Callable[[], int], log: Callable[..., None]
+    ) -> None:
+        """Read the file; nothing is connected yet.
+
+        Raises:
+            LimitsUnsound: the limits file cannot be used.
+        """
+        self._now_ns = now_ns
+        self._log = log
+        self._file = directory / settings.file if settings.file else None
+        self._by_file = self._first_policy()
+        self._watcher = Watcher(self._file, self._by_file) if self._file is not None else None
+        self._rows: list[Override] = []
+        self._faults: tuple[str, ...] = ()
+        self._reload_failures = 0
+        self.on_change: Callable[[], None] = lambda: None
+        self._shared = _share(settings, self._by_file, now_ns, log)
+        self.limiter: LocalLimiter | SharedLimiter = (
+            LocalLimiter(self._by_file) if self._shared is None else self._shared.limiter
+        )
+
+    def _first_policy(self) -> Policy:
+        if self._file is None:
+            return built_in()
+        parsed = load(self._file)
+        if parsed.policy is None:
+            raise LimitsUnsound("\n".join(f"{self._file}:{each}" for each in parsed.errors))
+        return parsed.policy
+
+    @property
+    def timed(self) -> "tuple[Timed, ...]":
+        """What of it has deadlines of its own."""
+        return () if self._shared is None else (self._shared.limiter,)
+
+    async def open(self, wake: Callable[[], None]) -> None:
+        """Reach the store, if there is one. wake: called when what had to be fetched may be asked for again.
+
+        Raises:
+            limits.store.StoreUnsuitable: it evicts keys, and so must not hold limits.
+        """
+        if self._shared is not None:
+            await self._shared.open(wake, self._overridden)
+
+    async def close(self) -> None:
+        """Give every lease back, and disconnect."""
+        if self._shared is not None:
+            await self._shared.close()
+
+    # -- what is in force ----------------------------------------------------------------------------------------
+
+    def look_at_file(self) -> None:
+        """Take over a newer file; a bad one changes nothing, and says why."""
+        outcome = self._watcher.poll() if self._watcher is not None else None
+        if isinstance(outcome, Reloaded):
+            self._by_file = outcome.policy
+            self._put_in_force()
+            version, warnings = outcome.policy.version, [str(each) for each in outcome.warnings]
+            self._log("limits.reloaded", version=version, warnings=warnings)
+            if self._shared is not None:
+                self._shared.note_load(str(self._file), version)
+        elif isinstance(outcome, Refused):
+            self._reload_failures += 1
+            self._log("limits.refused", errors=[str(each) for each in outcome.errors])
+
+    def _overridden(self, rows: list[Override]) -> None:
+        """What operators have set, as it is now."""
+        self._rows = rows
+        self._put_in_force()
+
+    def _put_in_force(self) -> None:
+        merged = merge(self._by_file, self._rows, int(time.time()))
+        if merged.faults and merged.faults != self._faults:
+            self._log("limits.override_refused", errors=list(merged.faults))
+        self._faults = merged.faults
+        before = self.limiter.policy
+        if merged.policy == before:
+            return
+        if merged.policy.version == before.version:
+            rows = [f"{row.target} {row.bucket} by {row.by}: {row.reason}" for row in self._rows]
+            self._log("limits.overridden", rows=rows)
+        self.limiter.apply(merged.policy, self._now_ns())
+        self.on_change()
+
+    # -- what it tells -------------------------------------------------------------------------------------------
+
+    def register(self, metrics: Metrics) -> None:
+        """Have the numbers of limits read on scrape."""
+        limiter = self.limiter
+        metrics.gauge("policy_version", lambda: limiter.policy.version)
+        metrics.counter("policy_reload_failures", lambda: self._reload_failures)
+        metrics.gauge("limit_overrides", lambda: len(self._rows))
+        counts = limiter.counts
+        metrics.counter("limiter_admitted", lambda: {name: each.admitted for name, each in counts.items()})
+        metrics.counter("limiter_refused", lambda: {name: each.refused for name, each in counts.items()})
+        metrics.counter("limiter_shadow_refused", lambda: {name: each.shadow_refused for name, each in counts.items()})
+        if self._shared is not None:
+            self._shared.register(metrics)
+
+
+def _share(
+    settings: config.Limits, policy: Policy, now_ns: Callable[[], int], log: Callable[..., None]
+) -> "SharedLimits | None":
+    """The store that is configured, if any."""
+    url = os.environ.get(REDIS_ENV) or settings.redis
+    if not url:
+        return None
+    from gateway.shared_limits import SharedLimits  # noqa: PLC0415 - redis takes its time, and most need none
+
+    return SharedLimits(url, settings, policy, now_ns, log)

@@ -1,0 +1,60 @@
+"""Sessions that wait while tokens are fetched for them: their reading is paused, and what they sent stays in order.
+
+What waits is a step that is tried again whenever answers came from the store of limits. A session whose first step
+still waits keeps everything behind it waiting; the others go on. Pure.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from gateway.request import Request
+from gateway.sessions import Pause, Session
+
+
+class Parked(msgspec.Struct, eq=False):
+    """One step of a session. attempt: takes the time; False = it waits on. request: what it is about, if a command."""
+
+    attempt: Callable[[int], bool]
+    request: Request | None = None
+
+
+class Parking:
+    """Who waits, and for what."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Session, deque[Parked]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(row) for row in self._rows.values())
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self._rows)
+
+    def park(self, session: Session, parked: Parked, now_ns: int) -> None:
+        """Wait with this, behind what the session waits with already. It is read no further."""
+        self._rows.setdefault(session, deque()).append(parked)
+        session.pause(Pause.TOKENS, now_ns)
+
+    def retry(self, now_ns: int) -> None:
+        """Try every session's steps again, as far as they go."""
+        for session, row in list(self._rows.items()):
+            while row and row[0].attempt(now_ns):
+                row.popleft()
+            if not row:
+                del self._rows[session]
+                session.resume(Pause.TOKENS, now_ns)
+
+    def withdraw(self, is_meant: Callable[[Request], bool]) -> list[Request]:
+        """Take the commands out that are meant; those behind them move up."""
+        gone = []
+        for session, row in self._rows.items():
+            meant = [each for each in row if each.request is not None and is_meant(each.request)]
+            if meant:
+                gone += [each.request for each in meant if each.request is not None]
+                self._rows[session] = deque(each for each in row if each not in meant)
+        return gone

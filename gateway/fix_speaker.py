@@ -265,7 +265,7 @@ class FixSpeaker:
         self.session.connected = False
         self._count_end("logout")
         keep = not event.by_peer or event.fields.get(tags.DONT_CANCEL_ON_DISCONNECT) == "Y"
-        self._house.guards.disconnected(self.session, now_ns, keep_orders=keep)
+        self._house.guards.disconnected(self.session, now_ns, keep, is_planned=not event.by_peer)
         self._house.log("session.logged_out", session=self.session.name, by_peer=event.by_peer, text=event.text)
         if self.link is not None:
             self.link.close()

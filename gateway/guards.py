@@ -54,7 +54,7 @@ class Guards:
         self._note(session, self._dead_man.get(session.id, 0))
 
     def restore(self, session_id: int, scope: str, dead_man_ns: int, was_connected: bool, reopen_at_ns: int) -> None:
-        """A session that a crash may have cut off: what guards it fires when the venue reopens, unless it is back."""
+        """A session of the process before this one: what guards it fires at `reopen_at_ns`, unless it is back."""
         session = self._sessions.by_id.get(session_id)
         if session is None:
             return
@@ -64,9 +64,17 @@ class Guards:
         if was_connected and scope != "off":
             self._cod[session_id] = reopen_at_ns, scope
 
-    def disconnected(self, session: Session, now_ns: int, keep_orders: bool = False) -> None:
-        """The session's link ended without a successor; `keep_orders` after a logout that left them on purpose."""
+    def disconnected(
+        self, session: Session, now_ns: int, keep_orders: bool = False, is_planned: bool = False
+    ) -> None:
+        """The session's link ended without a successor; `keep_orders` after a logout that left them on purpose.
+
+        is_planned: we ended it. In a drain it may be back at the next process, which waits for it as long as a drain
+        may last, and then cancels.
+        """
         scope = session.cancel_on_disconnect
+        if is_planned and self._road.draining and scope != "off":
+            return  # the next start finds it as connected
         if scope != "off" and not keep_orders:
             self._cod[session.id] = max(now_ns + session.cod_grace_ms * 1_000_000, self.suspended_until_ns), scope
             return  # for a start after a crash it counts as connected until it has fired

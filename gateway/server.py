@@ -296,8 +296,10 @@ class Server:
         self.sweeps.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))
         if not was_clean:
             self.road.reopen_at(now_ns + self.settings.core.reopen_after_ms * _MS)
-            for link in list(replay.links.values()):
-                self.guards.restore(link.session, link.scope, link.dead_man_ns, link.connected, self.road.reopen_at_ns)
+        # After an orderly stop everybody was told to come back; whoever does not counts as disconnected.
+        guard_at_ns = self.road.reopen_at_ns or now_ns + self.settings.venue.drain_ms * _MS
+        for link in list(replay.links.values()):
+            self.guards.restore(link.session, link.scope, link.dead_man_ns, link.connected, guard_at_ns)
         self._take_snapshot()
         if replay.position is not None:
             self.log("gateway.recovered", commands=replay.count, clean=was_clean, sessions=len(self.sessions.by_id))

@@ -263,7 +263,7 @@ class WsSpeaker:
         ended.speaker, ended.connected = None, False
         self._count_end(reason)
         self.house.log("session.ended", session=ended.name, door="ws", reason=reason)
-        self.house.guards.disconnected(ended, now_ns, keep_orders=self.keep_orders)
+        self.house.guards.disconnected(ended, now_ns, self.keep_orders, is_planned=reason == "going_away")
 
     def _count_end(self, reason: str) -> None:
         """Each connection ends for one reason: the first that was found."""

@@ -144,3 +144,32 @@ def test_with_durability_memory_nothing_is_kept_and_no_file_is_made(tmp_path):
     maker, _ = desks(server)
     maker.place("m1")
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_after_an_orderly_restart_those_who_do_not_come_back_are_cancelled_for(tmp_path):
+    """
+    SIGTERM: A and B are logged out, their orders stay
+    the next process: B logs on again, A does not -> after the time of a drain A's orders are cancelled
+    """
+    rows = [session(1, "A", cancel_on_disconnect="S"), session(2, "B", account="OTHER", cancel_on_disconnect="S")]
+    server = Server(settings(*rows), tmp_path)
+    pair = desks(server)
+    for desk, id in zip(pair, ("a1", "b1"), strict=True):
+        desk.place(id, price="90.00")
+    server.road.draining = True
+    for desk in pair:
+        desk.speaker.log_out(server.now_ns(), "the gateway is going down")
+        desk.send("5", "")
+    await server.stop()
+    again = Server(settings(*rows), tmp_path)
+    back = Desk(again, "B")
+    back.seq = pair[1].seq
+    back.logon()
+    engine, drain_ns = again.replay.engine, again.settings.venue.drain_ms * MS
+    for after_ns, left in ((drain_ns // 2, ["a1"]), (drain_ns + MS, [])):
+        later = again.now_ns() + after_ns
+        again.guards.tick(later)
+        again.road.tick(later)
+        assert [order.cl_ord_id for order in engine.open_orders(1)] == left
+    assert [order.cl_ord_id for order in engine.open_orders(2)] == ["b1"]
+    await again.stop()

@@ -12,7 +12,7 @@ from limits.limiter import ALLOWED, MILLI, Decision, Limiter
 from limits.open_orders import OpenOrders
 from protocols import errors
 from protocols.errors import Refusal
-from protocols.messages import AnyEvent, CancelOrder, ExecType, MassCancel, NewOrder, OrderEvent, OrdStatus
+from protocols.messages import AnyCommand, AnyEvent, CancelOrder, ExecType, MassCancel, NewOrder, OrderEvent, OrdStatus
 
 WAITS = Refusal(errors.ENGINE_BUSY, "tokens are being fetched, ask again", 1)
 """Not a refusal: tokens are on their way. Its text is for those who cannot wait."""
@@ -36,21 +36,22 @@ class Charging:
 
     def charge(self, request: Request, now_ns: int) -> Refusal | None:
         """Take what the request costs; WAITS when that has to be fetched. Cancels cost no message, a sweep nothing."""
-        command, session = request.command, request.session
-        if isinstance(command, MassCancel):
+        command, session, limiter = request.command, request.session, self._limiter
+        kind = type(command)
+        if kind is MassCancel:
             return None
-        if not (request.is_counted or isinstance(command, CancelOrder)):
-            refusal = self.take(session, "msgs", MILLI, now_ns)
-            if refusal is not None:
-                return refusal
+        if not (request.is_counted or kind is CancelOrder):
+            decision = limiter.take(session.path, "msgs", MILLI, now_ns)
+            if decision is not ALLOWED:
+                return _refusal("msgs", decision, MILLI)
             request.is_counted = True
-        if isinstance(command, NewOrder) and (refusal := self._why_full(session, command)) is not None:
+        if kind is NewOrder and (refusal := self._why_full(session, command)) is not None:
             return refusal
-        charged = self._limiter.policy.cost(request.kind)
+        charged = limiter.policy.cost(request.kind)
         if charged is None or charged[0] == "msgs":
             return None
         name, cost_milli = charged
-        decision = self._limiter.take(session.path, name, cost_milli, now_ns, command.instrument)
+        decision = limiter.take(session.path, name, cost_milli, now_ns, command.instrument)
         if decision is not ALLOWED:
             return _refusal(name, decision, cost_milli)
         request.bucket, request.cost_milli = name, cost_milli
@@ -84,7 +85,9 @@ class Charging:
 
     def heard(self, event: AnyEvent) -> None:
         """The core has spoken: what is done leaves its place."""
-        if type(event) is OrderEvent and event.status in _DONE and event.exec_type is not ExecType.ORDER_STATUS:
+        if type(event) is not OrderEvent or event.leaves_qty:
+            return
+        if event.status in _DONE and event.exec_type is not ExecType.ORDER_STATUS:
             self._open.closed(event.account, event.instrument)
 
     def restore(self, open_orders: Sequence[OrderEvent]) -> None:
@@ -92,7 +95,7 @@ class Charging:
         for order in open_orders:
             self._open.opened(order.account, order.instrument)
 
-    def _why_full(self, session: Session, command: NewOrder) -> Refusal | None:
+    def _why_full(self, session: Session, command: AnyCommand) -> Refusal | None:
         limit = self._limiter.policy.plan_of(session.client.account).open_orders
         scope = self._open.binds(command.account, command.instrument, limit)
         if not scope:

@@ -64,9 +64,7 @@ class Guards:
         if was_connected and scope != "off":
             self._cod[session_id] = reopen_at_ns, scope
 
-    def disconnected(
-        self, session: Session, now_ns: int, keep_orders: bool = False, is_planned: bool = False
-    ) -> None:
+    def disconnected(self, session: Session, now_ns: int, keep_orders: bool = False, is_planned: bool = False) -> None:
         """The session's link ended without a successor; `keep_orders` after a logout that left them on purpose.
 
         is_planned: we ended it. In a drain it may be back at the next process, which waits for it as long as a drain

@@ -8,7 +8,6 @@ in through `submit`, and `pump` hands over what the core has credit for.
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ParamSpec
 
 from msgspec import structs
 
@@ -21,7 +20,7 @@ from gateway.metrics import Metrics
 from gateway.modes import Modes
 from gateway.parking import Parked, Parking
 from gateway.request import Class, Request
-from gateway.sessions import Session, Sessions, Speaker
+from gateway.sessions import Account, Session, Sessions, Speaker
 from gateway.tracing import OrderTrace, Tracing
 from limits.limiter import MILLI, BucketView, Limiter
 from limits.policy import Policy
@@ -43,9 +42,6 @@ _UNNUMBERED = (OrderList, EngineState)
 _EXPIRE_EVERY_NS = 100_000_000
 _BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
 _PUMP_AT = 200  # requests waiting at which a tick hands over at once, so that no burst of many sockets fills the queue
-
-
-P = ParamSpec("P")
 
 
 class Road:
@@ -248,7 +244,10 @@ class Road:
         self._metrics.count_refusal(session.sender.origin, refusal.code)
         speaker = request.speaker
         if speaker is not None and speaker is session.speaker and request.source is not None:
-            self._tell(speaker, speaker.refuse, request.source, refusal, now_ns)
+            try:
+                speaker.refuse(request.source, refusal, now_ns)
+            except Exception as error:
+                self._cut(speaker, error)
         for joined in request.joined:
             self._refuse(joined, refusal, now_ns)
         if request.trace is not None and request.answered:
@@ -286,7 +285,10 @@ class Road:
         self._handed.append(request)
         speaker = request.speaker
         if speaker is not None and speaker is request.session.speaker and request.source is not None:
-            self._tell(speaker, speaker.handed_over, request, now_ns)
+            try:
+                speaker.handed_over(request, now_ns)
+            except Exception as error:
+                self._cut(speaker, error)
         return command
 
     def _withdraw(self, request: Request, now_ns: int) -> None:
@@ -311,34 +313,43 @@ class Road:
     def _home(self, events: Sequence[AnyEvent]) -> None:
         """Send each event to the sessions that may hear it; an answer goes before the events of its request."""
         now_ns, unanswered = self._now_ns, self._unanswered
+        accounts: list[Account | None] = []
+        last: dict[int, AnyEvent] = {}
         for event in events:
             self.charging.heard(event)
-            if is_numbered(event):
-                self._sessions.account(event.account).record(event)
-        last = {event.cmd_id: event for event in events if event.cmd_id in unanswered}
-        for event in events:
+            account = self._sessions.account(event.account) if is_numbered(event) else None
+            if account is not None:
+                account.record(event)
+            accounts.append(account)
+            if event.cmd_id in unanswered:
+                last[event.cmd_id] = event
+        for event, account in zip(events, accounts, strict=True):
             request = unanswered.get(event.cmd_id)
             if request is not None:
-                self._answer(request, last[event.cmd_id], now_ns)
-                if event is last[event.cmd_id]:
+                final = last[event.cmd_id]
+                self._answer(request, final, now_ns)
+                if event is final:
                     del unanswered[event.cmd_id]
-            if isinstance(event, EngineState):
+            if account is not None:
+                self._report(event, request, account, now_ns)
+            elif isinstance(event, EngineState):
                 self._announce(event, now_ns)
-            elif is_numbered(event):
-                for session in self._sessions.account(event.account).sessions:
-                    speaker = session.speaker
-                    if speaker is not None:
-                        owned = request if request is not None and request.session is session else None
-                        self._tell(speaker, speaker.report, event, owned, now_ns)
         self._metrics.count_events(events)
 
-    def _tell(self, speaker: Speaker, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    def _report(self, event: AnyEvent, request: Request | None, account: Account, now_ns: int) -> None:
+        for session in account.sessions:
+            speaker = session.speaker
+            if speaker is not None:
+                own = request if request is not None and request.session is session else None
+                try:
+                    speaker.report(event, own, now_ns)
+                except Exception as error:
+                    self._cut(speaker, error)
+
+    def _cut(self, speaker: Speaker, error: Exception) -> None:
         """Whatever a speaker raises is our own bug: it costs that session's connection and nobody else's event."""
-        try:
-            call(*args, **kwargs)
-        except Exception as error:
-            self.report_bug(error)
-            speaker.failed(self._now_ns)
+        self.report_bug(error)
+        speaker.failed(self._now_ns)
 
     def _answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         if request.answered:
@@ -357,7 +368,10 @@ class Road:
         # After a takeover the new connection must not get the old one's answers; a late answer to a question must come.
         is_wanted = not request.unknown_told or isinstance(event, OrderList)
         if speaker is not None and speaker is session.speaker and request.source is not None and is_wanted:
-            self._tell(speaker, speaker.answer, request, event, now_ns)
+            try:
+                speaker.answer(request, event, now_ns)
+            except Exception as error:
+                self._cut(speaker, error)
         if trace is not None:
             trace.t_out = self._trace_clock()
             self._tracing.record(trace)
@@ -387,7 +401,7 @@ class Road:
     def _announce(self, state: EngineState, now_ns: int) -> None:
         for session in self._sessions.by_id.values():
             if session.speaker is not None and session.connected:
-                session.speaker.notice(state, now_ns)
+                self._notice(session.speaker, state, now_ns)
 
     def change_modes(self, modes: Modes, now_ns: int) -> None:
         """Put these modes in force, for what waits in the queue too, and tell each session what changed for it."""
@@ -401,15 +415,21 @@ class Road:
         if not self.modes.is_quiet:
             self._tell_modes(session, Modes(), now_ns)
 
+    def _notice(self, speaker: Speaker, state: EngineState, now_ns: int) -> None:
+        try:
+            speaker.notice(state, now_ns)
+        except Exception as error:
+            self._cut(speaker, error)
+
     def _tell_modes(self, session: Session, before: Modes, now_ns: int) -> None:
         client, speaker = session.client, session.speaker
         if speaker is None:
             return
         for state in self.modes.news(before, client.account, client.account_id, session.name, now_ns):
-            self._tell(speaker, speaker.notice, state, now_ns)
+            self._notice(speaker, state, now_ns)
         for state in self.modes.market_news(before, now_ns):
             if state.instrument in self._instruments.by_id:
-                self._tell(speaker, speaker.notice, state, now_ns)
+                self._notice(speaker, state, now_ns)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -474,6 +494,6 @@ def shown(view: BucketView) -> tuple[int, float, str]:
 
 def is_numbered(event: AnyEvent) -> bool:
     """Whether the event took a number of its account's stream: states that were only asked for did not."""
-    if isinstance(event, OrderEvent):
+    if type(event) is OrderEvent:
         return event.exec_type is not ExecType.ORDER_STATUS
     return not isinstance(event, _UNNUMBERED)

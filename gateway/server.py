@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Callable, Sequence
@@ -389,6 +390,16 @@ def _journal_settings(settings: config.Config) -> JournalSettings:
     )
 
 
+def spare_collector() -> None:
+    """Keep the garbage collector off the road: what the start has made is not looked at again, young objects seldom.
+
+    Nearly all of a message is gone by reference counting; looking for cycles took a sixth of the time of an order.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 async def serve(settings: config.Config, config_dir: Path) -> None:
     """Run a gateway until SIGTERM or SIGINT, then drain it; SIGHUP looks at the limits file at once.
 
@@ -404,6 +415,7 @@ async def serve(settings: config.Config, config_dir: Path) -> None:
     loop.add_signal_handler(signal.SIGHUP, server.limits.look_at_file)
     try:
         await server.start()
+        spare_collector()
         assert server.failure is not None
         waiting = loop.create_task(asked.wait())
         await asyncio.wait((waiting, server.failure), return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,7 @@
 """How many orders an account has open, in all and in each instrument: a gauge with a ceiling, not a bucket.
 
 The road counts an order when it is accepted and again when it is done; asking is arithmetic. The ceilings are a plan's
-`open_orders`. Pure.
+`open_orders`. Accounts and instruments are those of the configuration, so what is remembered is bounded. Pure.
 """
 
 from limits.policy import OpenOrderLimit
@@ -16,28 +16,32 @@ class OpenOrders:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[int, int], int] = {}
+        self._counts: dict[int, dict[int, int]] = {}
 
     def binds(self, account: int, instrument: int, limit: OpenOrderLimit) -> str:
         """Empty when one more fits, else the scope that is full: "account" or "instrument"."""
-        if self.count(account) >= limit.account:
+        counts = self._counts.get(account)
+        if counts is None:
+            return ""
+        if counts[_ALL] >= limit.account:
             return "account"
-        return "instrument" if self.count(account, instrument) >= limit.instrument else ""
+        return "instrument" if counts.get(instrument, 0) >= limit.instrument else ""
 
     def opened(self, account: int, instrument: int) -> None:
         """One more is open."""
-        for key in ((account, _ALL), (account, instrument)):
-            self._counts[key] = self._counts.get(key, 0) + 1
+        counts = self._counts.get(account)
+        if counts is None:
+            counts = self._counts[account] = {_ALL: 0}
+        counts[_ALL] += 1
+        counts[instrument] = counts.get(instrument, 0) + 1
 
     def closed(self, account: int, instrument: int) -> None:
-        """One is done. What is at zero is forgotten."""
-        if self.count(account, instrument) == 0:
-            return
-        for key in ((account, _ALL), (account, instrument)):
-            self._counts[key] -= 1
-            if not self._counts[key]:
-                del self._counts[key]
+        """One is done."""
+        counts = self._counts.get(account)
+        if counts is not None and counts.get(instrument):
+            counts[_ALL] -= 1
+            counts[instrument] -= 1
 
     def count(self, account: int, instrument: int = _ALL) -> int:
         """Open orders of the account, or of it in one instrument."""
-        return self._counts.get((account, instrument), 0)
+        return self._counts.get(account, {}).get(instrument, 0)

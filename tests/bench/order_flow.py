@@ -25,7 +25,7 @@ import uvloop
 from gateway.clients import Client
 from gateway.config_file import load
 from gateway.fix_speaker import FixSpeaker
-from gateway.server import Server
+from gateway.server import Server, spare_collector
 from gateway.ws_logon import Caller
 from gateway.ws_speaker import WsSpeaker
 from gateway.ws_stream import EventBytes
@@ -111,6 +111,7 @@ def _in_process(door: Door, flow: Flow, sessions: int, in_flight: int, directory
         orders = _orders(door, n, rounds * in_flight, flow)
         reads = [b"".join(orders[at : at + in_flight]) for at in range(0, len(orders), in_flight)]
         lines.append((_speaker(server, door, n), reads))
+    spare_collector()
     began = process_time_ns()
     for turn in range(rounds):
         for speaker, reads in lines:

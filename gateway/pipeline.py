@@ -310,9 +310,9 @@ class Road:
 
     # -- the way home --------------------------------------------------------------------------------------------
 
-    def _home(self, events: Sequence[AnyEvent]) -> None:
+    def _home(self, events: Sequence[AnyEvent], now_ns: int) -> None:
         """Send each event to the sessions that may hear it; an answer goes before the events of its request."""
-        now_ns, unanswered = self._now_ns, self._unanswered
+        self._now_ns, unanswered = now_ns, self._unanswered
         accounts: list[Account | None] = []
         last: dict[int, AnyEvent] = {}
         for event in events:

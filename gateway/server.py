@@ -82,17 +82,21 @@ class Server:
         config_dir: Path,
         core: MatchingCore | None = None,
         wrap_core: Callable[[MatchingCore], MatchingCore] = lambda core: core,
+        clock: Clock | None = None,
+        limiting: Callable[..., Limiting] = Limiting,
     ) -> None:
-        """wrap_core: puts an observer around the embedded core, which stays durable behind it."""
+        """wrap_core: puts an observer around the embedded core, which stays durable behind it. clock, limiting: others
+        than the real ones, for a world in which time is a number.
+        """
         self.settings = settings
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.now_ns = self.clock.now_ns
         self.metrics = Metrics(VERSION)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tick: Tick | None = None
         self.instruments = build_instruments(settings)
         self.clients = Clients(settings, self.instruments, read_secrets(settings))
-        self.limits = Limiting(settings.limits, config_dir, self.now_ns, self.log)
+        self.limits = limiting(settings.limits, config_dir, self.now_ns, self.log)
         self.limiter = self.limits.limiter
         self.sessions = Sessions(self.limiter, settings.stream.retain_events)
         engine = Engine(tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // _MS}")
@@ -145,11 +149,7 @@ class Server:
         """Open every door; `ports` says where."""
         loop = asyncio.get_running_loop()
         self.failure = loop.create_future()
-        self._loop = loop
-        timed: tuple[Timed, ...] = (self.desk, self.guards, self.fix, *self.limits.timed, self.road)
-        tick = self._tick = Tick(loop, self.clock, timed, self.journal, self._report_bug, self._fail)
-        self.road.may_record = lambda: self.journal.may_accept_orders
-        self.road.is_recording_late = lambda now_ns: tick.held_ns(now_ns) > _RECORD_ALARM_NS
+        tick = self.wire(loop)
         await self.limits.open(self.wake)
         self.limits.on_change = self._on_limits
         self.ports.update(await self.fix.start(loop, tick))
@@ -163,11 +163,29 @@ class Server:
         self.health.add("journal", lambda: _JOURNAL_TROUBLE[self.journal.state])
         self.log("gateway.started", ports=self.ports, epoch=self.core.epoch, policy=self.limiter.policy.version)
 
+    def wire(self, loop: asyncio.AbstractEventLoop) -> Tick:
+        """Let the parts that need no socket run on this loop: the tick, and the journal's news."""
+        self._loop = loop
+        timed: tuple[Timed, ...] = (self.desk, self.guards, self.fix, *self.limits.timed, self.road)
+        tick = self._tick = Tick(loop, self.clock, timed, self.journal, self._report_bug, self._fail)
+        self.road.may_record = lambda: self.journal.may_accept_orders
+        self.road.is_recording_late = lambda now_ns: tick.held_ns(now_ns) > _RECORD_ALARM_NS
+        return tick
+
     async def drain(self) -> None:
         """Take no new connections and no new orders, let what is under way be answered, tell everybody goodbye."""
-        now_ns = self.now_ns()
         if self.road.draining:
             return
+        limit_ns = self.begin_drain()
+        while not self.road.is_idle and self.now_ns() < limit_ns:
+            await asyncio.sleep(_DRAIN_STEP_S)
+        self.say_goodbye()
+        while self._open_connections() and self.now_ns() < limit_ns:
+            await asyncio.sleep(_DRAIN_STEP_S)
+
+    def begin_drain(self) -> int:
+        """No new connections and no new orders from now on; returns when the drain has to be over."""
+        now_ns = self.now_ns()
         self.road.draining = True
         self.log("gateway.draining", unanswered=self.road.unanswered)
         self.fix.stop_listening()
@@ -178,13 +196,13 @@ class Server:
         for session in list(self.sessions.by_id.values()):
             if session.speaker is not None and session.connected:
                 session.speaker.draining(limit_ns, "the gateway is draining, reconnect", now_ns)
-        while not self.road.is_idle and self.now_ns() < limit_ns:
-            await asyncio.sleep(_DRAIN_STEP_S)
+        return limit_ns
+
+    def say_goodbye(self) -> None:
+        """End every session in order."""
         for session in list(self.sessions.by_id.values()):
             if session.speaker is not None and session.connected:
                 session.speaker.log_out(self.now_ns(), "the gateway is going down")
-        while self._open_connections() and self.now_ns() < limit_ns:
-            await asyncio.sleep(_DRAIN_STEP_S)
 
     async def stop(self) -> None:
         """Close everything; what `drain` has not ended politely is cut."""
@@ -343,13 +361,15 @@ class Server:
             if abs(self.clock.lean()) > _CLOCK_ALARM_NS:
                 self.log("clock.offset", offset_ms=self.clock.offset_ns // 1_000_000)
             self.limits.look_at_file()
-            if self._tick is not None and not self.journal.may_accept_orders:
-                self._tick.wake()  # a commit looks whether there is room again
-            if (
-                self.journal.size_bytes
-                > self._snapshot_bytes + _SNAPSHOT_SEGMENTS * self.settings.journal.segment_bytes
-            ):
-                self._take_snapshot()
+            self.look_after_journal()
+
+    def look_after_journal(self) -> None:
+        """Once a second: look for room where there was none, and stand a snapshot for what has become long."""
+        if self._tick is not None and not self.journal.may_accept_orders:
+            self._tick.wake()  # a commit looks whether there is room again
+        long_bytes = _SNAPSHOT_SEGMENTS * self.settings.journal.segment_bytes
+        if self.journal.size_bytes > self._snapshot_bytes + long_bytes:
+            self._take_snapshot()
 
     def _open_connections(self) -> list[Connection]:
         doors = [self.fix.traffic, *([self.ws.traffic] if self.ws is not None else [])]

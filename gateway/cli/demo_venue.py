@@ -146,9 +146,9 @@ class RecordingCore:
     def subscribe(self, sink: EventSink) -> None:
         """Every batch of events is recorded, then handed on."""
 
-        def record_first(events: Sequence[AnyEvent]) -> None:
+        def record_first(events: Sequence[AnyEvent], now_ns: int) -> None:
             self._record.take(events)
-            sink(events)
+            sink(events, now_ns)
 
         self._core.subscribe(record_first)
 

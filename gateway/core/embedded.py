@@ -50,7 +50,7 @@ class EmbeddedCore:
         events: list[AnyEvent] = []
         for command in commands:
             events += execute(command, now_ns)
-        self._tell(self._sink, events)
+        self._tell(self._sink, events, now_ns)
 
     def set_state(self, state: str, now_ns: int) -> None:
         """Put the venue in state `normal`, `cancel_only` or `halted`, and tell the sink.
@@ -61,7 +61,7 @@ class EmbeddedCore:
         """
         if self._sink is None or self._is_telling:
             raise LocalProtocolError("the state is set from outside the sink, after subscribe")
-        self._tell(self._sink, [self.engine.set_state(state, now_ns)])
+        self._tell(self._sink, [self.engine.set_state(state, now_ns)], now_ns)
 
     def subscribe(self, sink: EventSink) -> None:
         """Set the one receiver of events."""
@@ -71,11 +71,11 @@ class EmbeddedCore:
         """The number of the account's latest event, 0 when there is none."""
         return self.engine.latest_seq(account)
 
-    def _tell(self, sink: EventSink, events: list[AnyEvent]) -> None:
+    def _tell(self, sink: EventSink, events: list[AnyEvent], now_ns: int) -> None:
         if not events:
             return
         self._is_telling = True
         try:
-            sink(events)
+            sink(events, now_ns)
         finally:
             self._is_telling = False

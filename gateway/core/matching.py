@@ -9,7 +9,8 @@ from typing import Protocol
 
 from protocols.messages import AnyCommand, AnyEvent
 
-EventSink = Callable[[Sequence[AnyEvent]], None]
+EventSink = Callable[[Sequence[AnyEvent], int], None]
+"""Takes whole batches of events, and the time at which they are told."""
 
 
 class MatchingCore(Protocol):

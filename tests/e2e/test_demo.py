@@ -72,8 +72,8 @@ class Forgetful(RecordingCore):
                 return True
             return False
 
-        def forward(events: Sequence[AnyEvent]) -> None:
-            sink([event for event in events if not is_kept(event)])
+        def forward(events: Sequence[AnyEvent], now_ns: int) -> None:
+            sink([event for event in events if not is_kept(event)], now_ns)
 
         super().subscribe(forward)
 

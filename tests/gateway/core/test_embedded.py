@@ -17,7 +17,7 @@ class Sink:
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
 
-    def __call__(self, events: Sequence[AnyEvent]) -> None:
+    def __call__(self, events: Sequence[AnyEvent], now_ns: int) -> None:
         self.batches.append([told(event) for event in events])
 
 
@@ -82,7 +82,7 @@ def test_nothing_is_executed_before_someone_listens(venue: Venue, core: Embedded
 def test_from_inside_the_sink_there_is_no_credit_so_no_event_can_overtake(venue: Venue, core: EmbeddedCore) -> None:
     inside: list[int] = []
 
-    def sink(events: Sequence[AnyEvent]) -> None:
+    def sink(events: Sequence[AnyEvent], now_ns: int) -> None:
         inside.append(core.credit)
         with pytest.raises(LocalProtocolError):
             core.submit(commands(venue, "alice new a2 buy 1 @ 100"), now_ns=2)
@@ -95,7 +95,7 @@ def test_from_inside_the_sink_there_is_no_credit_so_no_event_can_overtake(venue:
 
 
 def test_a_sink_that_fails_does_not_lock_the_core(venue: Venue, core: EmbeddedCore) -> None:
-    def failing(events: Sequence[AnyEvent]) -> None:
+    def failing(events: Sequence[AnyEvent], now_ns: int) -> None:
         raise RuntimeError("the road broke")
 
     core.subscribe(failing)

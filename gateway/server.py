@@ -310,6 +310,7 @@ class Server:
             session.sender.order_n = engine.highest(session.id, Lane.ORDER)
             session.sender.cancel_n = engine.highest(session.id, Lane.CANCEL)
             session.sender.control_n = engine.highest(session.id, Lane.CONTROL)
+            session.sender.query_n = engine.highest(session.id, Lane.QUERY)
         for account in self.sessions.accounts:
             self.road.charging.restore(engine.open_orders(account))
         self.sweeps.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))

@@ -1,0 +1,105 @@
+"""What both kinds of client do: trade by chance, retry what has no answer, come back when the connection is gone."""
+
+from gateway.server import Server
+from tests.simulate.pipes import Pipe
+from tests.simulate.promises import Asked, Ledger
+from tests.simulate.venue import Venue
+from tests.simulate.world import SECOND, World
+
+_RETRY_NS = 4 * SECOND
+_MID = 60_000_00
+
+
+class Desk:
+    """One client. A door's own words are in `_send`, `_log_on` and `received`."""
+
+    def __init__(self, world: World, venue: Venue, name: str, account: int, session: int = 0) -> None:
+        self.world = world
+        self.venue = venue
+        self.ledger = Ledger(world, name, account, session)
+        self.pipe: Pipe | None = None
+        self.is_logged_on = False
+        self.is_quiet = False  # asks for nothing new any more
+        self.stays_away = False
+        world.at(world.between(0, 200), self._connect)
+        world.at(world.between(100, 400), self._act)
+
+    # -- the connection ------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        if self.pipe is None and not self.stays_away:
+            self._open()
+            if self.pipe is None:
+                self.world.at(self.world.between(20, 400), self._connect)
+
+    def disconnected(self) -> None:
+        """The connection is gone, whoever ended it."""
+        self.pipe, self.is_logged_on = None, False
+        self._closed()
+        self.world.note(f"{self.ledger.name} is disconnected")
+        self.world.at(self.world.between(20, 600), self._connect)
+
+    def hang_up(self) -> None:
+        """End the connection without a word."""
+        if self.pipe is not None:
+            self.pipe.close()
+            self.disconnected()
+
+    # -- what it does --------------------------------------------------------------------------------------------
+
+    def _act(self) -> None:
+        self.world.at(self.world.between(2, 60), self._act)
+        if not self.is_logged_on:
+            return
+        self._retry()
+        if not self.is_quiet:
+            for _ in range(self.world.random.choice((1, 1, 1, 2, 8))):
+                self._ask()
+
+    def _retry(self) -> None:
+        """An order without an answer is sent again as a possible repeat; anything else is given up with its process."""
+        now_ns, lives = self.world.now_ns, self.venue.lives
+        for id, asked in list(self.ledger.waiting.items()):
+            if now_ns - asked.sent_ns < _RETRY_NS:
+                continue
+            if asked.kind == "new" and asked.lives != lives:
+                asked.tries += 1
+                asked.sent_ns, asked.lives = now_ns, lives
+                self.ledger.retried(id)
+                self._send(id, asked)
+            elif asked.kind != "new" and asked.lives != lives:
+                self.ledger.answered(id)
+
+    def _ask(self) -> None:
+        chance, ledger = self.world.random, self.ledger
+        kind = chance.choices(("new", "cancel", "replace", "sweep", "status"), (60, 25, 10, 1, 2))[0]
+        mine = [id for id, _ in ledger.book.values() if id.startswith(ledger.name)]
+        if kind in ("cancel", "replace") and not mine:
+            kind = "new"
+        id, params = ledger.new_id(), {}
+        if kind in ("cancel", "replace"):
+            params["orig"] = chance.choice(mine)
+        if kind in ("new", "replace"):
+            params["side"] = chance.choice(("1", "2"))
+            params["price"] = f"{(_MID + chance.randint(-8, 8)) / 100:.2f}"
+            params["qty"] = str(chance.randint(1, 5))
+        asked = Asked(kind, params, self.world.now_ns, self.venue.lives)
+        ledger.asked(id, asked)
+        self.world.note(f"{ledger.name} {kind} {id} {' '.join(params.values())}")
+        self._send(id, asked)
+
+    # -- a door's own --------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        raise NotImplementedError
+
+    def _closed(self) -> None:
+        raise NotImplementedError
+
+    def _send(self, id: str, asked: Asked) -> None:
+        raise NotImplementedError
+
+    def recovered(self, server: Server) -> None:
+        """Another process has begun."""
+
+

@@ -1,0 +1,150 @@
+"""An institution: the initiator's side of the real session machine, its numbers kept over everything.
+
+Beside the machine, each frame is noted as it comes: a number that was once sent has one content for ever.
+"""
+
+from protocols.fix.events import AppMessage, Disconnect, Event, LoggedOn, LoggedOut, PeerReject
+from protocols.fix.framing import Framer, Garbled
+from protocols.fix.session import FixSession, SessionSettings, State
+from protocols.fix.store import MemoryStore
+from protocols.fix.times import format_ns
+from tests.simulate.desk import Desk
+from tests.simulate.promises import Asked
+from tests.simulate.venue import Venue
+from tests.simulate.world import MS, Broken, World
+
+_TICK_NS = 100 * MS
+_NOT_CONTENT = frozenset(("8", "9", "10", "43", "52", "122", "369", "97"))
+_SESSION_TYPES = frozenset("01245A")
+
+
+class FixDesk(Desk):
+    """One FIX session."""
+
+    def __init__(self, world: World, venue: Venue, name: str, account: int, session: int) -> None:
+        settings = SessionSettings(
+            begin_string="FIX.4.4", sender_comp_id=name, target_comp_id="GATE", role="initiator", heart_bt_int_s=2
+        )
+        self.machine = FixSession(settings, MemoryStore())
+        self._framer = Framer(65_536)
+        self._contents: dict[int, str] = {}
+        super().__init__(world, venue, name, account, session)
+        world.at(_TICK_NS, self._tick)
+
+    def _open(self) -> None:
+        self.pipe = self.venue.connect_fix(self)
+        if self.pipe is not None:
+            self._framer = Framer(65_536)
+            self.machine.connected(self.world.now_ns)
+            self.machine.logon(self.world.now_ns, body="8013=S\x01" if self.ledger.name == "S2" else "")
+            self._flush()
+
+    def _closed(self) -> None:
+        self.machine.disconnected(self.world.now_ns)
+
+    def _tick(self) -> None:
+        self.world.at(_TICK_NS, self._tick)
+        if self.machine.state not in (State.DISCONNECTED, State.ENDED):
+            self._heed(self.machine.tick(self.world.now_ns))
+
+    def received(self, data: bytes) -> None:
+        """From the gateway."""
+        for frame in self._framer.feed(data):
+            if isinstance(frame, Garbled):
+                raise Broken(f"4: {self.ledger.name} got a garbled message: {frame.reason}")
+            self._note(frame.decode())
+        if self.machine.state is not State.DISCONNECTED:
+            self._heed(self.machine.receive(data, self.world.now_ns))
+
+    def _note(self, frame: str) -> None:
+        pairs = [field.partition("=")[::2] for field in frame.split("\x01")]
+        fields = dict(pairs)
+        msg_type, number = fields["35"], int(fields["34"])
+        if msg_type in _SESSION_TYPES:
+            return
+        content = "|".join(f"{tag}={value}" for tag, value in pairs if tag not in _NOT_CONTENT)
+        before = self._contents.setdefault(number, content)
+        if before != content:
+            raise Broken(f"f: MsgSeqNum {number} of {self.ledger.name} had\n  {before}\nand has\n  {content}")
+
+    def _heed(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, AppMessage):
+                self._on_message(event)
+            elif isinstance(event, LoggedOn):
+                self.is_logged_on = True
+                self.world.note(f"{self.ledger.name} is logged on")
+            elif isinstance(event, LoggedOut | Disconnect):
+                self._flush()
+                self.hang_up()
+                return
+            elif isinstance(event, PeerReject):
+                raise Broken(f"6: {self.ledger.name} was rejected: {event.text}")
+        self._flush()
+
+    def _flush(self) -> None:
+        if self.pipe is not None:
+            self.pipe.write(self.machine.take_output(1 << 20, self.world.now_ns))
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def _send(self, id: str, asked: Asked) -> None:
+        msg_type, body = self._words(id, asked)
+        again = "97=Y\x01" if asked.tries else ""
+        self.machine.send(msg_type, again + body.replace("|", "\x01"), self.world.now_ns)
+        self._flush()
+
+    def _words(self, id: str, asked: Asked) -> tuple[str, str]:
+        at, params = format_ns(asked.sent_ns if not asked.tries else self.world.now_ns, 6), asked.params
+        if asked.kind == "new":
+            terms = f"54={params['side']}|38={params['qty']}|40=2|44={params['price']}|59=1"
+            return "D", f"11={id}|55=BTC-USDT|{terms}|60={at}|"
+        if asked.kind == "cancel":
+            return "F", f"11={id}|41={params['orig']}|55=BTC-USDT|54=1|60={at}|"
+        if asked.kind == "replace":
+            terms = f"38={params['qty']}|40=2|44={params['price']}"
+            return "G", f"11={id}|41={params['orig']}|55=BTC-USDT|54={params['side']}|{terms}|60={at}|"
+        if asked.kind == "sweep":
+            return "q", f"11={id}|530=7|60={at}|"
+        return "AF", f"584={id}|585=7|"
+
+    # -- answers -------------------------------------------------------------------------------------------------
+
+    def _on_message(self, message: AppMessage) -> None:
+        fields, ledger = message.fields, self.ledger
+        self.world.note(
+            f"{ledger.name} <- {message.msg_type} {fields.get(11, '')} 150={fields.get(150, '')} {fields.get(25016, '')}"
+            f" seq={fields.get(20105, '')}"
+        )
+        seq = int(fields.get(20105, "0"))
+        is_new = not seq or fields.get(150) == "I" or ledger.event(seq, self._content(message), is_dense=False)
+        if not is_new:
+            raise Broken(f"4: {ledger.name} was handed event {seq} twice")
+        if message.msg_type == "8":
+            self._on_report(fields)
+        elif message.msg_type == "9":
+            ledger.refuse(fields[11], int(fields.get(25016, "0")))
+        elif message.msg_type == "r":
+            ledger.answered(fields.get(11, ""))
+        elif message.msg_type == "j" and fields.get(20102) != "1":
+            ledger.refuse(fields.get(379, ""), int(fields.get(25016, "0")))
+
+    def _content(self, message: AppMessage) -> str:
+        return "|".join(message.fields.get(tag, "") for tag in (11, 37, 150, 39, 151, 14))
+
+    def _on_report(self, fields: dict[int, str]) -> None:
+        ledger, id, kind, code = self.ledger, fields.get(11, ""), fields[150], int(fields.get(25016, "0"))
+        is_mine = id.startswith(f"{ledger.name}-")
+        if kind == "I":
+            ledger.answered(fields.get(584, id))
+        elif kind == "8":
+            if is_mine:
+                ledger.refuse(id, code)
+        elif kind != "A":
+            if kind == "0" and is_mine:
+                ledger.accept(id, fields[37])
+            elif is_mine:
+                ledger.answered(id)
+            if kind == "5" and is_mine:
+                ledger.accepted.pop(fields[41], None)  # known by its new id from now on
+            ledger.changed(fields[37], id, float(fields[151]))

@@ -1,0 +1,162 @@
+"""What must hold, as clients and a look behind the scenes can tell. Whatever does not hold raises `Broken`.
+
+A `Ledger` is one client's own account of what it asked and what it was told; `check_*` compare ledgers, the engine,
+and the tokens that were spent.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from gateway.server import Server
+from limits.policy import Policy
+from tests.simulate.world import SECOND, Broken, World
+
+DUPLICATE, UNKNOWN_OUTCOME = 4003, 5004
+SHED = frozenset((5001, 4011))
+"""Refusals for load and for the venue's state: never of a cancel."""
+
+
+class Asked:
+    """One request that has no first answer. lives: how many processes there had been when it was last sent."""
+
+    __slots__ = ("kind", "lives", "params", "sent_ns", "tries")
+
+    def __init__(self, kind: str, params: dict[str, str], sent_ns: int, lives: int) -> None:
+        self.kind = kind
+        self.params = params
+        self.sent_ns = sent_ns
+        self.lives = lives
+        self.tries = 0
+
+
+class Ledger:
+    """One client's account of things. `book`: open orders of its account, by order id, as (client id, leaves)."""
+
+    def __init__(self, world: World, name: str, account: int, session: int = 0) -> None:
+        """session: of FIX, which hears of its own orders only; 0 = hears all of its account."""
+        self.world = world
+        self.session = session
+        self.name = name
+        self.account = account
+        self.waiting: dict[str, Asked] = {}
+        self.accepted: dict[str, str] = {}
+        self.refused: set[str] = set()
+        self.book: dict[str, tuple[str, float]] = {}
+        self.last_seq: int | None = None
+        self.counts: Counter[str] = Counter()
+        self._events: dict[int, str] = {}
+        self._retried: set[str] = set()
+        self._number = 0
+
+    def new_id(self) -> str:
+        """A client id that nobody has used."""
+        self._number += 1
+        return f"{self.name}-{self._number}"
+
+    def asked(self, id: str, asked: Asked) -> None:
+        """A request leaves."""
+        self.waiting[id] = asked
+        self.counts[asked.kind] += 1
+
+    def accept(self, id: str, order_id: str) -> None:
+        """An order of ours was told accepted, by an event of the stream."""
+        if id in self.accepted:
+            raise Broken(f"e: {self.name} was told twice that {id} is accepted")
+        self.check_not_refused(id)
+        self.accepted[id] = order_id
+        self.answered(id)
+
+    def refuse(self, id: str, code: int) -> None:
+        """A request of ours was told refused."""
+        asked = self.waiting.get(id)
+        self.counts[f"refused {code}"] += 1
+        if asked is not None and asked.kind in ("cancel", "sweep") and code in SHED:
+            raise Broken(f"9: a cancel of {self.name} was refused for load with {code}")
+        if code == UNKNOWN_OUTCOME:
+            return
+        is_own_doing = asked is not None and (asked.tries or asked.kind != "new")
+        if id in self.accepted and not (is_own_doing and code == DUPLICATE) and id not in self._retried:
+            raise Broken(f"3: {self.name} was told that {id} is refused ({code}) after it was accepted")
+        if asked is not None and asked.kind == "new" and code != DUPLICATE:
+            self.refused.add(id)
+        self.answered(id)
+
+    def check_not_refused(self, id: str) -> None:
+        """An order that was refused is not accepted afterwards, unless it was asked for twice."""
+        if id in self.refused and id not in self._retried:
+            raise Broken(f"3: {self.name} was told that {id} is accepted after it was refused")
+
+    def retried(self, id: str) -> None:
+        """It was sent again as a possible repeat: it may be told both accepted and a duplicate."""
+        self._retried.add(id)
+
+    def answered(self, id: str) -> None:
+        """Whatever the answer is."""
+        self.waiting.pop(id, None)
+
+    def event(self, seq: int, content: str, is_dense: bool = True) -> bool:
+        """One numbered event of the account; whether it is new. A number has one content, and numbers rise.
+
+        is_dense: none is left out. A FIX session is not told what other sessions' cancels came to.
+        """
+        known = self._events.get(seq)
+        if known is not None:
+            if known != content:
+                raise Broken(f"d: event {seq} of account {self.account} was {known!r} and is {content!r}")
+            return False
+        if self.last_seq is not None and (seq != self.last_seq + 1 if is_dense else seq < self.last_seq):
+            raise Broken(f"b: {self.name} heard event {seq} after {self.last_seq}")
+        self._events[seq] = content
+        self.last_seq = max(seq, self.last_seq or 0)
+        return True
+
+    def changed(self, order_id: str, id: str, leaves: float) -> None:
+        """An order of the account is now so large."""
+        if leaves:
+            self.book[order_id] = (id, leaves)
+        else:
+            self.book.pop(order_id, None)
+
+
+def check_recovered(ledgers: Iterable[Ledger], server: Server) -> None:
+    """After a crash: whatever a client saw accepted is known to the engine."""
+    engine = server.replay.engine
+    for ledger in ledgers:
+        account = engine._ledger.accounts.get(ledger.account)
+        known = account.by_cl_ord_id if account is not None else {}
+        for id in ledger.accepted:
+            if id not in known:
+                raise Broken(f"a: {ledger.name} saw {id} accepted, and after the crash nobody knows it")
+        latest = engine.latest_seq(ledger.account)
+        if ledger.last_seq is not None and ledger.last_seq > latest:
+            raise Broken(f"b: {ledger.name} heard event {ledger.last_seq}, and after the crash there are {latest}")
+
+
+def check_quiet(ledgers: Iterable[Ledger], server: Server) -> None:
+    """Nothing is under way any more: everybody has answers, and all books are the same."""
+    road = server.road
+    if not road.is_idle or road.ingress.size_bytes:
+        rows = sorted((type(each.command).__name__, each.session.name, each.command.cmd_id) for each in road._unanswered.values())
+        raise Broken(f"7: left over: {rows} unanswered, {road.ingress.commands} waiting, {road.parked} parked")
+    for ledger in ledgers:
+        for id, asked in ledger.waiting.items():
+            raise Broken(f"3: {asked.kind} {id} of {ledger.name} never had an answer (sent {asked.tries + 1} times)")
+        orders = server.replay.engine.open_orders(ledger.account)
+        heard = [order for order in orders if order.session == ledger.session or not ledger.session]
+        book = {str(order.order_id): (order.cl_ord_id, order.leaves_qty / 10**8) for order in heard}
+        if book != ledger.book:
+            raise Broken(f"2: {ledger.name} has the book {ledger.book}, the engine {book}")
+
+
+def check_spent(spent: list[tuple[int, str, int]], policy: Policy) -> None:
+    """In every window: admitted less given back <= burst + rate x dt, over all processes there were."""
+    level: dict[str, float] = {}
+    seen_ns: dict[str, int] = {}
+    for now_ns, account, cost_milli in spent:
+        limit = policy.plan_of(account).limits["orders"]
+        burst, rate = limit.burst, limit.rate.per_second
+        had = level.get(account, float(burst)) + rate * (now_ns - seen_ns.get(account, now_ns)) / SECOND
+        level[account] = min(had, burst) - cost_milli / 1_000
+        seen_ns[account] = now_ns
+        if level[account] < -0.002:
+            raise Broken(f"limits: account {account} got {-level[account]:.3f} tokens more than burst {burst} + rate {rate}")

@@ -1,0 +1,193 @@
+"""One seed from its first step to its last check."""
+
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from gateway import config
+from gateway.config_file import load
+from limits.policy import Policy
+from limits.policy_parse import parse
+from limits.reload import built_in
+from tests.simulate import promises
+from tests.simulate.desk import Desk
+from tests.simulate.disk import simulated
+from tests.simulate.fix_desk import FixDesk
+from tests.simulate.venue import Venue
+from tests.simulate.world import SECOND, Broken, World
+from tests.simulate.ws_desk import WsDesk
+from tests.support.server import venue_toml, write_venue
+
+_TROUBLE_NS = 12 * SECOND
+_CALM_NS = 22 * SECOND
+_SESSIONS = """
+[[fix.sessions]]
+id = 1
+comp_id = "S1"
+account = "ALPHA"
+auth = "none"
+dialect = "penstock"
+
+[[fix.sessions]]
+id = 2
+comp_id = "S2"
+account = "BETA"
+auth = "none"
+dialect = "penstock"
+"""
+_MORE = """
+[core]
+reopen_after_ms = 400
+answer_timeout_ms = 1500
+[ingress]
+max_commands = 64
+[journal]
+durability = "disk"
+"""
+_ROOMY = 'orders = { rate = "2000/s", burst = 4000, on_store_loss = "deny" }'
+_TIGHT = 'orders = { rate = "20/s", burst = 12, on_store_loss = "deny" }'
+_STRICT = 'orders = { rate = "40/s", burst = 3, on_store_loss = "deny" }'
+_PLAN = """
+version = 2
+[plans.open]
+{orders}
+cancels = {{ rate = "10000/s", burst = 10000 }}
+queries = {{ rate = "1000/s", burst = 1000 }}
+msgs = {{ rate = "10000/s", burst = 10000 }}
+logons = {{ rate = "1000/s", burst = 1000 }}
+open_orders = {{ account = 100000, instrument = 100000 }}
+[assign]
+default = "open"
+"""
+
+
+class Outcome(msgspec.Struct):
+    """What one seed came to. broken: the promise that was, else empty."""
+
+    seed: int
+    steps: int
+    lives: int
+    digest: int
+    faults: Counter[str]
+    counts: Counter[str]
+    broken: str = ""
+    lines: list[str] = []
+
+
+def simulate(seed: int) -> Outcome:
+    """Run one seed. Whatever is not a broken promise is raised as it is: a mistake of the simulation."""
+    world = World(seed)
+    directory = Path(tempfile.mkdtemp(prefix="simulate-", dir=_memory()))
+    broken, desks, venue = "", [], None
+    try:
+        with simulated(world):
+            venue = Venue(world, _settings(directory), _policy(world), directory)
+            desks = [
+                FixDesk(world, venue, "S1", 1, 1),
+                FixDesk(world, venue, "S2", 2, 2),
+                WsDesk(world, venue, "W1", "ALPHA", 1),
+                WsDesk(world, venue, "W2", "BETA", 2),
+            ]
+            try:
+                _live(world, venue, desks)
+            except Broken as error:
+                broken = str(error)
+            venue.close()
+    finally:
+        shutil.rmtree(directory)
+    counts: Counter[str] = Counter()
+    for desk in desks:
+        counts += desk.ledger.counts
+        counts["accepted"] += len(desk.ledger.accepted)
+    lives = venue.lives if venue is not None else 0
+    return Outcome(seed, world.steps, lives, world.digest, world.faults, counts, broken, list(world.lines))
+
+
+def _live(world: World, venue: Venue, desks: list[Desk]) -> None:
+    ledgers = [desk.ledger for desk in desks]
+    venue.on_recovered = lambda server: promises.check_recovered(ledgers, server)
+    world.at(world.between(300, 2_000), _trouble, world, venue, desks)
+    world.run(_TROUBLE_NS)
+    venue.is_calm = True
+    venue.disk.is_slow = False
+    for desk in desks:
+        desk.is_quiet = True
+        if desk.pipe is not None:
+            desk.pipe.is_slow and desk.pipe.read_on()
+    world.run(_CALM_NS)
+    if not venue.is_up:
+        raise Broken("14: the gateway does not come back")
+    for desk in desks:
+        if not desk.is_logged_on:
+            raise Broken(f"12: {desk.ledger.name} could not come back")
+    promises.check_quiet(ledgers, venue.server)
+    promises.check_spent(venue.spent, venue.limits.limiter.policy)
+    guarded = next(desk for desk in desks if desk.ledger.name == "S2")
+    guarded.stays_away = True
+    guarded.hang_up()
+    world.run(1 * SECOND)
+    left = [order for order in venue.server.replay.engine.open_orders(2) if order.session == 2]
+    if left:
+        raise Broken(f"9: cancel-on-disconnect left {len(left)} orders of S2")
+
+
+def _trouble(world: World, venue: Venue, desks: list[Desk]) -> None:
+    """Something goes wrong, again and again, until the time of trouble is over."""
+    if venue.is_calm:
+        return
+    desk = world.random.choice(desks)
+    kind = world.random.choices(
+        ("kill", "power", "term", "cut", "silent", "slow reader", "slow disk", "bad sync", "store"),
+        (4, 4, 2, 8, 3, 3, 3, 1, 2),
+    )[0]
+    if kind == "kill":
+        venue.die("kill -9", is_power_loss=False)
+    elif kind == "power":
+        venue.die("power loss", is_power_loss=True)
+    elif kind == "term":
+        venue.end()
+    elif kind == "slow disk":
+        world.fault("slow disk")
+        venue.disk.is_slow = True
+        world.at(world.between(100, 1_000), setattr, venue.disk, "is_slow", False)
+    elif kind == "bad sync":
+        world.fault("failing sync")
+        venue.disk.fails_next = True
+    elif kind == "store" and venue.is_up and not venue.limits.store.is_away:
+        venue.limits.store.go_away(world.between(100, 1_500))
+    elif desk.pipe is not None and kind == "cut":
+        world.fault("connection cut")
+        desk.hang_up()
+    elif desk.pipe is not None and kind == "silent":
+        world.fault("connection silent")
+        desk.pipe.is_silent = True
+    elif desk.pipe is not None and kind == "slow reader":
+        world.fault("slow reader")
+        desk.pipe.is_slow = True
+        world.at(world.between(100, 3_000), desk.pipe.read_on)
+    world.at(world.between(100, 3_000), _trouble, world, venue, desks)
+
+
+def _settings(directory: Path) -> config.Config:
+    home = directory / "config"
+    home.mkdir()
+    text = venue_toml(sessions=_SESSIONS, ws="heartbeat_ms = 3000", more=_MORE)
+    settings = load(write_venue(home, text))
+    # Far below what an operator may set: segments turn and snapshots are stood every second.
+    return msgspec.structs.replace(settings, journal=msgspec.structs.replace(settings.journal, segment_bytes=32_768))
+
+
+def _policy(world: World) -> Policy:
+    orders = world.random.choice((_ROOMY, _ROOMY, _TIGHT, _STRICT))
+    policy = parse(_PLAN.format(orders=orders), built_in()).policy
+    assert policy is not None
+    return policy
+
+
+def _memory() -> str | None:
+    """Where files cost nothing."""
+    shared = Path("/dev/shm")
+    return str(shared) if shared.is_dir() else None

@@ -1,0 +1,348 @@
+"""The real gateway in the world: its process can be killed, its power can go, its disk and its core can fail or drag.
+
+`gateway.server.Server` runs as it is, on the world's loop, clock, disk, store of limits and link to the core; only the
+sockets, and the HTTP upgrade in front of a WebSocket, are not there.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway import config
+from gateway.core.embedded import EmbeddedCore
+from gateway.core.matching import EventSink, MatchingCore
+from gateway.metrics import Metrics
+from gateway.server import Server
+from gateway.ws_logon import Caller
+from gateway.ws_speaker import WsSpeaker
+from gateway.ws_stream import EventBytes
+from gateway.connection import Connection
+from limits.ledger import Ledgers
+from limits.policy import Policy
+from limits.shared import SharedLimiter
+from limits.store import Answer, Batch
+from protocols.messages import AnyCommand, AnyEvent
+from tests.simulate.disk import Disk, Syncer
+from tests.simulate.pipes import End, Pipe
+from tests.simulate.world import MS, SECOND, Broken, Clock, Loop, World
+
+_WINDOW = 48
+_STORE_TIMEOUT_NS = 50 * MS
+
+
+class FarCore:
+    """A link in front of the engine: late, in order, at least once. Credit comes back with the answers."""
+
+    def __init__(self, world: World, loop: Loop, inner: EmbeddedCore, venue: "Venue") -> None:
+        self.inner = inner
+        self._world, self._loop, self._venue = world, loop, venue
+        self._under_way = 0
+        self._told: list[tuple[Sequence[AnyEvent], int]] = []
+        self._sink: EventSink | None = None
+        self._last: Sequence[AnyCommand] = ()
+        self._free_ns = 0
+        inner.subscribe(self._collect)
+
+    @property
+    def epoch(self) -> str:
+        return self.inner.epoch
+
+    @property
+    def credit(self) -> int:
+        return _WINDOW - self._under_way
+
+    def subscribe(self, sink: EventSink) -> None:
+        self._sink = sink
+
+    def latest_seq(self, account: int) -> int:
+        return self.inner.latest_seq(account)
+
+    def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
+        """They are on their way."""
+        if len(commands) > self.credit:
+            raise Broken(f"{len(commands)} commands handed over with a credit of {self.credit}")
+        self._under_way += len(commands)
+        self._free_ns = max(self._free_ns, now_ns + self._venue.core_delay_ns())
+        self._world.at(self._free_ns - now_ns, self._deliver, list(commands))
+
+    def _deliver(self, commands: Sequence[AnyCommand]) -> None:
+        if self._loop.is_dead:
+            return
+        if self._last and self._world.happens(0.05):
+            self._world.fault("commands delivered twice")
+            self._execute(self._last)
+        self._last = commands
+        self._execute(commands)
+        self._under_way -= len(commands)
+        told, self._told = self._told, []
+        if self._sink is not None:
+            for events, now_ns in told:
+                self._sink(events, now_ns)
+        self._venue.server.wake()
+
+    def _execute(self, commands: Sequence[AnyCommand]) -> None:
+        self.inner.submit(commands, self._world.now_ns)
+
+    def _collect(self, events: Sequence[AnyEvent], now_ns: int) -> None:
+        self._told.append((events, now_ns))
+
+
+class FarStore:
+    """The shared store of limits (`limits.store.Store`): late, sometimes losing the answer, sometimes away."""
+
+    is_cluster = False
+
+    def __init__(self, world: World, loop: Loop, ledgers: Ledgers) -> None:
+        self._world, self._loop, self._ledgers = world, loop, ledgers
+        self._waiting: dict[int, Callable[[Answer | None], None]] = {}
+        self._count = 0
+        self.is_away = False
+
+    def call(self, keys: list[str], batch: Batch, done: Callable[[Answer | None], None]) -> None:
+        """One batch; its answer comes, or nothing does until the time is over."""
+        self._count += 1
+        number = self._count
+        if self.is_away:
+            self._loop.call_soon(done, None)
+            return
+        self._waiting[number] = done
+        self._loop.call_later(_STORE_TIMEOUT_NS / SECOND, self._answer, number, None)
+        if self._world.happens(0.01):
+            self._world.fault("a call to the store is lost")
+            return
+        self._world.at(self._world.between(0.05, 5), self._carry_out, number, keys, batch)
+
+    def _carry_out(self, number: int, keys: list[str], batch: Batch) -> None:
+        answer = self._ledgers.run(keys, batch, self._world.now_ns // 1_000)
+        if self._world.happens(0.01):
+            self._world.fault("an answer of the store is lost")
+        elif not self._loop.is_dead:
+            self._loop.call_later(self._world.between(0.05, 5) / SECOND, self._answer, number, answer)
+
+    def _answer(self, number: int, answer: Answer | None) -> None:
+        done = self._waiting.pop(number, None)
+        if done is None:
+            return
+        done(answer)
+        if answer is None and not self.is_away:
+            self.go_away(self._world.between(250, 1_500))
+
+    def go_away(self, duration_ns: int) -> None:
+        """Whatever is under way has an unknown outcome; nothing is asked until it is back."""
+        self._world.fault("the store is away")
+        self.is_away = True
+        waiting, self._waiting = self._waiting, {}
+        for done in waiting.values():
+            done(None)
+        self._loop.call_later(duration_ns / SECOND, self._come_back)
+
+    def _come_back(self) -> None:
+        self.is_away = False
+
+
+class Limits:
+    """As much of `gateway.limiting.Limiting` as a server needs, over the world's store; it writes down every take."""
+
+    def __init__(self, venue: "Venue", policy: Policy, node: str, now_ns: Callable[[], int]) -> None:
+        self.store = FarStore(venue.world, venue.loop, venue.ledgers)
+        self.limiter: Any = SharedLimiter(policy, self.store, node, 1, now_ns, venue.loop.call_soon)
+        self.timed = (self.limiter,)
+        self.on_change: Callable[[], None] = lambda: None
+        take, give_back = self.limiter.take, self.limiter.give_back
+
+        def noted_take(path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Any:
+            decision = take(path, name, cost_milli, now_ns, instrument)
+            if decision.allowed and name == "orders":
+                venue.spent.append((now_ns, path.account, cost_milli))
+            return decision
+
+        def noted_give_back(path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> None:
+            if name == "orders":
+                venue.spent.append((now_ns, path.account, -cost_milli))
+            give_back(path, name, cost_milli, now_ns, instrument)
+
+        self.limiter.take, self.limiter.give_back = noted_take, noted_give_back
+
+    def register(self, metrics: Metrics) -> None:
+        """Nobody scrapes."""
+
+
+class Process(Server):
+    """One life of the gateway. What is its own mistake breaks the promise that nothing does."""
+
+    venue: "Venue"
+
+    def log(self, name: str, **fields: Any) -> None:
+        """Into the trace."""
+        if name in ("session.lost", "session.logged_on", "session.ended", "session.logged_out", "session.disconnect"):
+            self.venue.world.note(f"| {name} {fields.get('session', '')} {fields.get('reason', '')}")
+
+    def _report_bug(self, error: Exception) -> None:
+        if isinstance(error, Broken):
+            raise error
+        raise Broken(f"the gateway made a mistake of its own: {error!r}") from error
+
+    def _fail(self, error: Exception) -> None:
+        self.venue.loop.call_soon(self.venue.die, "the journal failed", True)
+
+
+class Venue:
+    """Where clients connect: a gateway that is up, or is not, over what the last one left on its disk."""
+
+    def __init__(self, world: World, settings: config.Config, policy: Policy, directory: Path) -> None:
+        self.world = world
+        self.settings = settings
+        self.ledgers = Ledgers()
+        self.spent: list[tuple[int, str, int]] = []
+        self.on_recovered: Callable[[Server], None] = lambda _: None
+        self.is_calm = False
+        self.lives = 0
+        self.pipes: list[Pipe] = []
+        self._policy = policy
+        self._directory = directory
+        self._home = directory / "0"
+        self._home.mkdir()
+        self.is_up = False
+        self.start()
+
+    def start(self) -> None:
+        """A new process on what is there."""
+        self.lives += 1
+        loop = self.loop = Loop(self.world)
+        self.disk = Syncer.disk = Disk(self.world, self._home)
+        Syncer.is_dead = staticmethod(lambda: loop.is_dead)
+        Process.venue = self
+        clock = Clock(self.world)
+        self.server = Process(
+            self.settings, self._home, wrap_core=self._far, clock=clock, limiting=self._limiting  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.tick = self.server.wire(loop)  # type: ignore[arg-type]
+        self.limits.limiter.on_ready(self.server.wake)
+        self._events = EventBytes(self.server.instruments, self.server.sessions)
+        self.is_up = True
+        self.world.note(f"| gateway {self.lives} is up")
+        self.tick.wake()
+        loop.call_later(1, self._every_second, loop)
+        if self.lives > 1:
+            self.on_recovered(self.server)
+
+    def _far(self, core: MatchingCore) -> MatchingCore:
+        assert isinstance(core, EmbeddedCore)
+        return FarCore(self.world, self.loop, core, self)
+
+    def _limiting(self, _: Any, __: Any, now_ns: Callable[[], int], ___: Any) -> Limits:
+        self.limits = Limits(self, self._policy, f"n{self.lives}", now_ns)
+        return self.limits
+
+    def _every_second(self, loop: Loop) -> None:
+        self.server.look_after_journal()
+        loop.call_later(1, self._every_second, loop)
+
+    def core_delay_ns(self) -> int:
+        """How long the core takes this time."""
+        if self.is_calm:
+            return 100_000
+        if self.world.happens(0.01):
+            self.world.fault("the core pauses")
+            return self.world.between(500, 7_000)
+        return self.world.between(0.05, 4)
+
+    # -- how it ends ---------------------------------------------------------------------------------------------
+
+    def die(self, why: str, is_power_loss: bool) -> None:
+        """The process is gone, in the middle of whatever it did; another one starts after a while."""
+        if not self.is_up:
+            return
+        self.world.fault(why)
+        self.is_up = False
+        self.loop.is_dead = True
+        left = self._directory / str(self.lives)
+        self.disk.crash(left, is_power_loss)
+        self._let_go()
+        self._home = left
+        for pipe in self.pipes:
+            pipe.hung_up(at_once=self.world.happens(0.5))
+        self.pipes = []
+        self.world.at(self.world.between(50, 1_500), self.start)
+
+    def end(self) -> None:
+        """SIGTERM: nothing is lost, and the next process starts where this one ended."""
+        if self.is_up and not self.server.road.draining:
+            self.world.fault("SIGTERM")
+            limit_ns = self.server.begin_drain()
+            self.loop.call_later(0.02, self._drained, limit_ns, False)
+
+    def _drained(self, limit_ns: int, has_said_goodbye: bool) -> None:
+        is_late = self.world.now_ns >= limit_ns
+        if not has_said_goodbye and (self.server.road.is_idle or is_late):
+            has_said_goodbye = True
+            self.server.say_goodbye()
+        elif has_said_goodbye and (is_late or not self.server._open_connections()):
+            self._stop()
+            return
+        self.loop.call_later(0.02, self._drained, limit_ns, has_said_goodbye)
+
+    def _stop(self) -> None:
+        from gateway.records import CLEAN
+
+        self.tick.stop()
+        self.server.journal.append(CLEAN, 0, b"")
+        self.server.journal.close()
+        self.is_up = False
+        self.loop.is_dead = True
+        left = self._directory / str(self.lives)
+        shutil.copytree(self._home, left)
+        self._home = left
+        for pipe in self.pipes:
+            pipe.hung_up(at_once=True)
+        self.pipes = []
+        self.world.at(self.world.between(50, 1_500), self.start)
+
+    def _let_go(self) -> None:
+        journal: Any = self.server.journal
+        journal._writer.release()
+        journal._lock.release()
+
+    def close(self) -> None:
+        """The world ends."""
+        self.loop.is_dead = True
+        if self.is_up:
+            self._let_go()
+
+    # -- its doors -----------------------------------------------------------------------------------------------
+
+    def connect_fix(self, client: End) -> Pipe | None:
+        """A connection to the FIX door."""
+        return self._connect(client, self._fix)
+
+    def connect_ws(self, client: End) -> Pipe | None:
+        """A connection to the WebSocket door, its upgrade answered."""
+        return self._connect(client, self._ws)
+
+    def _connect(self, client: End, door: Callable[[Pipe], None]) -> Pipe | None:
+        if not self.is_up or self.server.road.draining:
+            return None
+        pipe = Pipe(self.world, self.loop, client)
+        self.pipes.append(pipe)
+        door(pipe)
+        return pipe
+
+    def _fix(self, pipe: Pipe) -> None:
+        listener = self.settings.fix.listeners[0]
+        pipe.transport.connect(self.server.fix._connect(listener, self.loop, self.tick))  # type: ignore[arg-type]
+
+    def _ws(self, pipe: Pipe) -> None:
+        server, settings = self.server, self.settings
+        assert server.ws is not None
+        assert settings.ws is not None
+        connection = Connection(self.tick, self.loop, settings, server.ws.traffic)  # type: ignore[arg-type]
+        challenge = f"challenge-{self.world.steps}"
+        caller = Caller(f"c-{self.world.steps}", challenge, "127.0.0.1", self.world.now_ns)
+        speaker = WsSpeaker(server, settings.ws, self._events, connection, caller)
+        connection.peer = speaker
+        pipe.transport.connect(connection)
+        speaker.opened(None, self.world.now_ns)
+        connection.wake()
+
+

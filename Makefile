@@ -23,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help setup run test check lint types imports docs bench fuzz faults bench-limits mutants test-redis7 format lock clean
+.PHONY: help setup run test check lint types imports docs bench fuzz faults bench-limits mutants test-redis7 simulate format lock clean
 
 help: ## List every target
 	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ mutants: $(STAMP) ## Plant every listed bug in the limiter and see it found
 test-redis7: $(STAMP) ## Run the tests of the shared limits against Debian's redis-server, where it is installed
 	@command -v redis-server >/dev/null || { echo "redis-server is missing: install Debian's package redis-server"; exit 1; }
 	PENSTOCK_REDIS_SERVER=$$(command -v redis-server) $(BIN)/python -m pytest -q tests/limits
+
+simulate: $(STAMP) ## Run the gateway in a world of faults, and plant bugs in it (SEEDS=1000)
+	$(BIN)/python -m tests.simulate --seeds $(or $(SEEDS),1000)
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .

@@ -139,6 +139,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._guard(self.peer.lost, self._tick.now_ns())
+        self._tick.wake()  # what guards its orders may be due at once, and nobody else may have anything to do
 
     def pause_writing(self) -> None:
         """The transport is full: the peer reads too slowly, so it is not read either."""

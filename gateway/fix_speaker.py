@@ -11,7 +11,7 @@ from itertools import count
 from gateway import config
 from gateway.fix_logon import in_force, options_of
 from gateway.house import Farewell, Flood, House, Link
-from gateway.request import Request
+from gateway.request import Request, answer_to
 from gateway.sessions import Session
 from limits.limiter import BucketView
 from protocols import errors
@@ -22,7 +22,7 @@ from protocols.fix.dialect import safe_text
 from protocols.fix.session import FixSession, LogonRefusal
 from protocols.fix.tags import MsgType, SessionStatus
 from protocols.fix.translate import LimitLine, Translator
-from protocols.messages import AnyEvent, EngineState, NewOrder, OrderEvent, OrderList
+from protocols.messages import AnyEvent, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList
 
 __all__ = ["FixSpeaker", "House", "Link"]
 
@@ -345,14 +345,15 @@ class FixSpeaker:
             self._send(*told, now_ns)
 
     def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
-        """States that were asked for; everything else is told by its report."""
-        if isinstance(event, OrderList) or (isinstance(event, OrderEvent) and event.exec_type._value_ == "I"):
+        """What is no event: states that were asked for, repeats of a mass cancel. All else is told by its report."""
+        is_state = isinstance(event, OrderEvent) and event.exec_type._value_ == "I"
+        if is_state or isinstance(event, OrderList) or (isinstance(event, MassCancelDone) and not event.seq):
             self._tell(event, request, now_ns)
 
     def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
         """An event of the account: ours, or all of them in response mode 1."""
         if request is not None or self._concerns(event):
-            self._tell(event, request, now_ns)
+            self._tell(event if request is None else answer_to(request, event), request, now_ns)
 
     def _concerns(self, event: AnyEvent) -> bool:
         """Whether the session hears of an event that no request of its own caused."""

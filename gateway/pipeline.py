@@ -9,8 +9,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from msgspec import structs
-
 from gateway import config, rules
 from gateway.charging import WAITS, Charging
 from gateway.core.matching import MatchingCore
@@ -19,7 +17,7 @@ from gateway.ingress import Ingress, Stage, in_scope
 from gateway.metrics import Metrics
 from gateway.modes import Modes
 from gateway.parking import Parked, Parking
-from gateway.request import Class, Request
+from gateway.request import Class, Request, answer_to
 from gateway.sessions import Account, Session, Sessions, Speaker
 from gateway.tracing import OrderTrace, Tracing
 from limits.limiter import MILLI, BucketView, Limiter
@@ -30,15 +28,16 @@ from protocols.instruments import Instruments
 from protocols.messages import (
     AnyCommand,
     AnyEvent,
-    CancelRejected,
     EngineState,
     ExecType,
     MassCancel,
+    MassCancelDone,
     OrderEvent,
     OrderList,
 )
 
 _UNNUMBERED = (OrderList, EngineState)
+_LATE_ANSWERS = (OrderList, MassCancelDone)
 _EXPIRE_EVERY_NS = 100_000_000
 _BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
 _PUMP_AT = 200  # requests waiting at which a tick hands over at once, so that no burst of many sockets fills the queue
@@ -358,18 +357,16 @@ class Road:
         session = request.session
         if isinstance(event, OrderEvent) and event.code == errors.DUPLICATE_ID:
             self.charging.refund(request, now_ns)
-        if request.has_overtaken and isinstance(event, CancelRejected) and event.code == errors.UNKNOWN_ORDER:
-            event = structs.replace(event, code=errors.TOO_LATE, text="withdrawn before it reached the engine")
         self._metrics.observe_answer(session.sender.origin, now_ns - request.command.t_recv)
         trace = request.trace
         if trace is not None:
             trace.t_core_end = self._trace_clock()
         speaker = request.speaker
-        # After a takeover the new connection must not get the old one's answers; a late answer to a question must come.
-        is_wanted = not request.unknown_told or isinstance(event, OrderList)
+        # After a takeover the new connection must not get the old one's answers. What no report tells comes late too.
+        is_wanted = not request.unknown_told or isinstance(event, _LATE_ANSWERS)
         if speaker is not None and speaker is session.speaker and request.source is not None and is_wanted:
             try:
-                speaker.answer(request, event, now_ns)
+                speaker.answer(request, answer_to(request, event), now_ns)
             except Exception as error:
                 self._cut(speaker, error)
         if trace is not None:

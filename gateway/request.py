@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.tracing import OrderTrace
-from protocols.messages import AnyCommand, CancelOrder, MassCancel, QueryOrders
+from protocols import errors
+from protocols.messages import (
+    AnyCommand,
+    AnyEvent,
+    CancelOrder,
+    CancelRejected,
+    MassCancel,
+    MassCancelDone,
+    QueryOrders,
+)
 
 if TYPE_CHECKING:
     from gateway.sessions import Session, Speaker
@@ -61,3 +70,17 @@ class Request(msgspec.Struct, eq=False):
         if kind is CancelOrder:
             return Class.CANCEL
         return Class.QUERY if kind is QueryOrders else Class.ORDER
+
+
+def answer_to(request: Request, event: AnyEvent) -> AnyEvent:
+    """What the core said, as it is told to this request.
+
+    A cancel that withdrew the New of its name was too late for it, though the core has never heard of it. A repeat of a
+    mass cancel is answered with the event of the one it joined, which is no event of its own.
+    """
+    if request.has_overtaken and isinstance(event, CancelRejected) and event.code == errors.UNKNOWN_ORDER:
+        return msgspec.structs.replace(event, code=errors.TOO_LATE, text="withdrawn before it reached the engine")
+    command = request.command
+    if isinstance(event, MassCancelDone) and isinstance(command, MassCancel) and event.cmd_id != command.cmd_id:
+        return msgspec.structs.replace(event, cmd_id=command.cmd_id, cl_ord_id=command.cl_ord_id, seq=0)
+    return event

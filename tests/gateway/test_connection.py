@@ -364,3 +364,12 @@ def test_what_is_read_behind_a_bug_of_ours_is_not_parsed(bench):
     connection.peer.is_broken = False
     bench.loop.turn()
     assert (transport.calls.count("abort"), connection.peer.heard) == (1, [])
+
+
+def test_the_end_of_a_connection_wakes_the_tick_for_what_guards_its_orders(bench):
+    """Nobody else may have anything to do: cancel-on-disconnect must not wait for them."""
+    connection, _ = bench.connect()
+    bench.loop.turn()
+    bench.loop.soon.clear()
+    connection.connection_lost(None)
+    assert bench.loop.soon

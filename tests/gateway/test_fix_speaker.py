@@ -5,6 +5,7 @@ import pytest
 
 from gateway import config
 from gateway.server import Server
+from protocols import errors
 from protocols.fix.message import encode
 from protocols.fix.times import format_ns
 from tests.support.fix_text import pipes
@@ -541,3 +542,63 @@ def test_14_l_while_the_core_is_away_each_request_is_refused_in_its_own_words(tm
     assert (told["8"]["150"], told["8"]["103"], told["8"]["25016"], told["8"]["20102"]) == ("8", "99", "5002", "0")
     assert (told["9"]["102"], told["9"]["25016"]) == ("99", "5002")
     assert (told["j"]["380"], told["j"]["25016"]) == ("4", "5002")
+
+
+class Held:
+    """The core behind a link that hands nothing over until it is told to."""
+
+    def __init__(self, inner):
+        self.inner, self.commands, self.window = inner, [], 0
+
+    epoch = property(lambda self: self.inner.epoch)
+    credit = property(lambda self: self.window)
+
+    def submit(self, commands, now_ns):
+        self.inner.submit(commands, now_ns)
+
+    def subscribe(self, sink):
+        self.inner.subscribe(sink)
+
+    def latest_seq(self, account):
+        return self.inner.latest_seq(account)
+
+
+@pytest.fixture
+def held(tmp_path):
+    """A desk whose requests wait in the queue until `let_go`."""
+    settings = config.Config(
+        fix=config.Fix(sessions=(session(1, "A"),)),
+        accounts=(config.Account(id=1, name="ACME"),),
+        instruments=(BTC,),
+        limits=config.Limits(file=""),
+        journal=config.Journal(durability="memory"),
+    )
+    desk = Desk(Server(settings, tmp_path, wrap_core=Held), "A")
+    desk.logon()
+
+    def let_go():
+        desk.server.core.window = 64
+        desk.server.road.tick(desk.now)
+        return desk.read()
+
+    desk.let_go = let_go
+    return desk
+
+
+def test_each_of_several_mass_cancels_that_were_carried_out_as_one_has_its_own_report(held):
+    """
+    q 11=c1, q 11=c2 while the core takes nothing: c2 joins c1
+    r 11=c1 20105=1; r 11=c2 20105=0
+    """
+    for each in ("c1", "c2"):
+        assert held.send("q", f"11={each}|530=7|60=20261122-12:00:00|") == []
+    told = held.let_go()
+    assert sorted((each["35"], each["11"], each["20105"]) for each in told) == [("r", "c1", "1"), ("r", "c2", "0")]
+
+
+def test_a_cancel_that_withdrew_its_order_is_told_too_late_and_not_unknown(held):
+    assert held.place("a") == []
+    assert held.send("F", "11=c|41=a|55=BTC-USDT|54=1|60=20261122-12:00:00|") == []
+    told = {each["11"]: each for each in held.let_go()}
+    assert told["a"]["25016"] == str(errors.WITHDRAWN)
+    assert (told["c"]["35"], told["c"]["102"], told["c"]["25016"]) == ("9", "0", str(errors.TOO_LATE))

@@ -173,3 +173,18 @@ async def test_after_an_orderly_restart_those_who_do_not_come_back_are_cancelled
         assert [order.cl_ord_id for order in engine.open_orders(1)] == left
     assert [order.cl_ord_id for order in engine.open_orders(2)] == ["b1"]
     await again.stop()
+
+
+def test_questions_after_a_restart_are_answered(crash):
+    """The snapshot knows how many a session has asked: the next one must not be taken for a repeat."""
+    server = crash.first()
+    maker, _ = desks(server)
+    maker.place("m1")
+    maker.send("AF", "584=q1|585=7|")
+    server._take_snapshot()
+    again = crash(server)
+    desk = Desk(again, "A")
+    desk.seq = maker.seq
+    desk.logon()
+    (told,) = desk.send("AF", "584=q2|585=7|")
+    assert (told["150"], told["584"], told["11"]) == ("I", "q2", "m1")

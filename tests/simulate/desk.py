@@ -24,6 +24,11 @@ class Desk:
         world.at(world.between(0, 200), self._connect)
         world.at(world.between(100, 400), self._act)
 
+    @property
+    def turns(self) -> int:
+        """What counts up when requests without an answer may have been lost: gateways, or connections."""
+        return self.venue.lives
+
     # -- the connection ------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
@@ -58,16 +63,17 @@ class Desk:
 
     def _retry(self) -> None:
         """An order without an answer is sent again as a possible repeat; anything else is given up with its process."""
-        now_ns, lives = self.world.now_ns, self.venue.lives
+        now_ns = self.world.now_ns
         for id, asked in list(self.ledger.waiting.items()):
             if now_ns - asked.sent_ns < _RETRY_NS:
                 continue
-            if asked.kind == "new" and asked.lives != lives:
+            if asked.kind == "new" and asked.turn != self.turns:
                 asked.tries += 1
-                asked.sent_ns, asked.lives = now_ns, lives
+                asked.sent_ns, asked.turn = now_ns, self.turns
                 self.ledger.retried(id)
+                self.world.note(f"{self.ledger.name} asks again {id}")
                 self._send(id, asked)
-            elif asked.kind != "new" and asked.lives != lives:
+            elif asked.kind != "new" and asked.turn != self.turns:
                 self.ledger.answered(id)
 
     def _ask(self) -> None:
@@ -83,7 +89,7 @@ class Desk:
             params["side"] = chance.choice(("1", "2"))
             params["price"] = f"{(_MID + chance.randint(-8, 8)) / 100:.2f}"
             params["qty"] = str(chance.randint(1, 5))
-        asked = Asked(kind, params, self.world.now_ns, self.venue.lives)
+        asked = Asked(kind, params, self.world.now_ns, self.turns)
         ledger.asked(id, asked)
         self.world.note(f"{ledger.name} {kind} {id} {' '.join(params.values())}")
         self._send(id, asked)
@@ -101,5 +107,3 @@ class Desk:
 
     def recovered(self, server: Server) -> None:
         """Another process has begun."""
-
-

@@ -129,7 +129,11 @@ def simulated(world: World) -> Iterator[None]:
     """Real files, this world's syncs."""
     real_data, real_all, real_syncer = os.fdatasync, os.fsync, gateway.journal_writer.Syncer
     Syncer.world = world
-    os.fdatasync = os.fsync = lambda fd: Syncer.disk.sync(fd)  # type: ignore[assignment]
+
+    def sync(fd: int) -> None:
+        Syncer.disk.sync(fd)  # of the process that runs now
+
+    os.fdatasync = os.fsync = sync  # type: ignore[assignment]
     gateway.journal_writer.Syncer = Syncer  # type: ignore[assignment, misc]
     try:
         yield

@@ -74,6 +74,8 @@ class FixDesk(Desk):
             elif isinstance(event, LoggedOn):
                 self.is_logged_on = True
                 self.world.note(f"{self.ledger.name} is logged on")
+                if self.world.happens(0.3):
+                    self._repeat()
             elif isinstance(event, LoggedOut | Disconnect):
                 self._flush()
                 self.hang_up()
@@ -81,6 +83,13 @@ class FixDesk(Desk):
             elif isinstance(event, PeerReject):
                 raise Broken(f"6: {self.ledger.name} was rejected: {event.text}")
         self._flush()
+
+    def _repeat(self) -> None:
+        """Send the latest messages again, though nobody has asked: an answer to a duplicate would be a second one."""
+        last = self.machine.store.next_out - 1
+        if last > 4:
+            self.world.fault("messages sent again")
+            self.machine._output.replay(last - 3, last)
 
     def _flush(self) -> None:
         if self.pipe is not None:
@@ -112,10 +121,8 @@ class FixDesk(Desk):
 
     def _on_message(self, message: AppMessage) -> None:
         fields, ledger = message.fields, self.ledger
-        self.world.note(
-            f"{ledger.name} <- {message.msg_type} {fields.get(11, '')} 150={fields.get(150, '')} {fields.get(25016, '')}"
-            f" seq={fields.get(20105, '')}"
-        )
+        kind, code, number = (fields.get(tag, "") for tag in (150, 25016, 20105))
+        self.world.note(f"{ledger.name} <- {message.msg_type} {fields.get(11, '')} 150={kind} {code} seq={number}")
         seq = int(fields.get(20105, "0"))
         is_new = not seq or fields.get(150) == "I" or ledger.event(seq, self._content(message), is_dense=False)
         if not is_new:

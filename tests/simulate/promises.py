@@ -11,21 +11,22 @@ from gateway.server import Server
 from limits.policy import Policy
 from tests.simulate.world import SECOND, Broken, World
 
+_STORE_TIMEOUT_S = 0.05
 DUPLICATE, UNKNOWN_OUTCOME = 4003, 5004
 SHED = frozenset((5001, 4011))
 """Refusals for load and for the venue's state: never of a cancel."""
 
 
 class Asked:
-    """One request that has no first answer. lives: how many processes there had been when it was last sent."""
+    """One request that has no first answer. turn: of its desk, when it was last sent."""
 
-    __slots__ = ("kind", "lives", "params", "sent_ns", "tries")
+    __slots__ = ("kind", "params", "sent_ns", "tries", "turn")
 
-    def __init__(self, kind: str, params: dict[str, str], sent_ns: int, lives: int) -> None:
+    def __init__(self, kind: str, params: dict[str, str], sent_ns: int, turn: int) -> None:
         self.kind = kind
         self.params = params
         self.sent_ns = sent_ns
-        self.lives = lives
+        self.turn = turn
         self.tries = 0
 
 
@@ -136,7 +137,9 @@ def check_quiet(ledgers: Iterable[Ledger], server: Server) -> None:
     """Nothing is under way any more: everybody has answers, and all books are the same."""
     road = server.road
     if not road.is_idle or road.ingress.size_bytes:
-        rows = sorted((type(each.command).__name__, each.session.name, each.command.cmd_id) for each in road._unanswered.values())
+        rows = sorted(
+            (type(each.command).__name__, each.session.name, each.command.cmd_id) for each in road._unanswered.values()
+        )
         raise Broken(f"7: left over: {rows} unanswered, {road.ingress.commands} waiting, {road.parked} parked")
     for ledger in ledgers:
         for id, asked in ledger.waiting.items():
@@ -149,7 +152,10 @@ def check_quiet(ledgers: Iterable[Ledger], server: Server) -> None:
 
 
 def check_spent(spent: list[tuple[int, str, int]], policy: Policy) -> None:
-    """In every window: admitted less given back <= burst + rate x dt, over all processes there were."""
+    """In every window: admitted less given back <= burst + rate x dt, over all processes there were.
+
+    The windows are on the store's clock; here a decision is seen when its answer has come.
+    """
     level: dict[str, float] = {}
     seen_ns: dict[str, int] = {}
     for now_ns, account, cost_milli in spent:
@@ -158,5 +164,5 @@ def check_spent(spent: list[tuple[int, str, int]], policy: Policy) -> None:
         had = level.get(account, float(burst)) + rate * (now_ns - seen_ns.get(account, now_ns)) / SECOND
         level[account] = min(had, burst) - cost_milli / 1_000
         seen_ns[account] = now_ns
-        if level[account] < -0.002:
-            raise Broken(f"limits: account {account} got {-level[account]:.3f} tokens more than burst {burst} + rate {rate}")
+        if level[account] < -rate * _STORE_TIMEOUT_S:
+            raise Broken(f"limits: {account} got {-level[account]:.3f} tokens more than burst {burst} + rate {rate}/s")

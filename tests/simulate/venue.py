@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from gateway import config
+from gateway.connection import Connection
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.matching import EventSink, MatchingCore
+from gateway.journal_record import JournalCorrupt, JournalFailed
 from gateway.metrics import Metrics
+from gateway.records import CLEAN
 from gateway.server import Server
 from gateway.ws_logon import Caller
 from gateway.ws_speaker import WsSpeaker
 from gateway.ws_stream import EventBytes
-from gateway.connection import Connection
 from limits.ledger import Ledgers
 from limits.policy import Policy
 from limits.shared import SharedLimiter
@@ -214,9 +216,12 @@ class Venue:
         Syncer.is_dead = staticmethod(lambda: loop.is_dead)
         Process.venue = self
         clock = Clock(self.world)
-        self.server = Process(
-            self.settings, self._home, wrap_core=self._far, clock=clock, limiting=self._limiting  # type: ignore[arg-type]
-        )  # fmt: skip
+        try:
+            self.server = Process(
+                self.settings, self._home, wrap_core=self._far, clock=clock, limiting=self._limiting  # type: ignore[arg-type]
+            )  # fmt: skip
+        except (JournalCorrupt, JournalFailed) as error:
+            raise Broken(f"14: the gateway does not start: {error}") from error
         self.tick = self.server.wire(loop)  # type: ignore[arg-type]
         self.limits.limiter.on_ready(self.server.wake)
         self._events = EventBytes(self.server.instruments, self.server.sessions)
@@ -284,11 +289,12 @@ class Venue:
         self.loop.call_later(0.02, self._drained, limit_ns, has_said_goodbye)
 
     def _stop(self) -> None:
-        from gateway.records import CLEAN
-
         self.tick.stop()
         self.server.journal.append(CLEAN, 0, b"")
-        self.server.journal.close()
+        try:
+            self.server.journal.close()
+        except JournalFailed:  # exit status 1; the next start finds no CLEAN, or what is behind it
+            self.world.fault("the journal failed at the end")
         self.is_up = False
         self.loop.is_dead = True
         left = self._directory / str(self.lives)
@@ -344,5 +350,3 @@ class Venue:
         pipe.transport.connect(connection)
         speaker.opened(None, self.world.now_ns)
         connection.wake()
-
-

@@ -4,9 +4,10 @@ import json
 
 from gateway.client import ws
 from tests.simulate.desk import Desk
+from tests.simulate.pipes import Pipe
 from tests.simulate.promises import UNKNOWN_OUTCOME, Asked
 from tests.simulate.venue import Venue
-from tests.simulate.world import Broken, World
+from tests.simulate.world import SECOND, Broken, World
 from tests.support.server import seed_of
 from tests.support.ws_frames import frame, request
 
@@ -18,6 +19,7 @@ _METHODS = {
     "sweep": "order.cancel_all",
     "status": "order.list",
 }
+_SILENCE_NS = 8 * SECOND
 _PING, _PONG, _CLOSE = 0x9, 0xA, 0x8
 
 
@@ -31,14 +33,33 @@ class WsDesk(Desk):
         self._requests = 0
         self._epoch = ""
         self._is_filling = False
+        self._heard_ns = 0
+        self._connections = 0
         super().__init__(world, venue, name, account)
 
     def _open(self) -> None:
         self._buffer.clear()
+        self._heard_ns = self.world.now_ns
         self.pipe = self.venue.connect_ws(self)
+        if self.pipe is not None:
+            self._connections += 1
+            self.world.at(_SILENCE_NS, self._mind_silence, self.pipe)
+
+    @property
+    def turns(self) -> int:
+        """An answer belongs to its connection."""
+        return self._connections
 
     def _closed(self) -> None:
         self._ids.clear()
+
+    def _mind_silence(self, pipe: Pipe) -> None:
+        """The gateway sends something every few seconds, or is not there."""
+        if self.pipe is pipe:
+            if self.world.now_ns - self._heard_ns >= _SILENCE_NS:
+                self.hang_up()
+            else:
+                self.world.at(SECOND, self._mind_silence, pipe)
 
     def _call(self, method: str, params: object) -> int:
         self._requests += 1
@@ -50,6 +71,7 @@ class WsDesk(Desk):
 
     def received(self, data: bytes) -> None:
         """Frames, or parts of them."""
+        self._heard_ns = self.world.now_ns
         self._buffer += data
         while self.pipe is not None and (taken := _cut(self._buffer)) is not None:
             opcode, payload = taken
@@ -101,6 +123,8 @@ class WsDesk(Desk):
             if error["code"] == UNKNOWN_OUTCOME and asked is not None and asked.kind == "status":
                 self._ids[message["id"]] = id  # a question gets its answer all the same
             ledger.refuse(id, error["code"])
+            if error["code"] == UNKNOWN_OUTCOME and asked is not None and asked.kind not in ("new", "status"):
+                ledger.answered(id)  # what came of it is told by events, which do not name it
         elif asked is not None and asked.kind == "new":
             order_id = message["result"]["order_id"]
             ledger.check_not_refused(id)
@@ -134,7 +158,9 @@ class WsDesk(Desk):
         ledger = self.ledger
         id = data.get("cl_ord_id", "")
         self.world.note(f"{ledger.name} <- {event} {id} {data.get('exec', '')} seq={seq}")
-        content = "|".join(str(data.get(name, "")) for name in ("cl_ord_id", "order_id", "exec", "leaves_qty", "cum_qty"))
+        content = "|".join(
+            str(data.get(name, "")) for name in ("cl_ord_id", "order_id", "exec", "leaves_qty", "cum_qty")
+        )
         if not ledger.event(seq, content):
             raise Broken(f"d: {ledger.name} heard event {seq} twice")
         if event != "order":

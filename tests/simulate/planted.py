@@ -1,0 +1,112 @@
+"""Mistakes that the simulation must find: each is a small change of the product, made for the time of a run.
+
+Acceptance before the sync, number and command in two records, no dedupe in the core, an outbound number that is not
+stored, what was unanswered forgotten, duplicates answered.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gateway.core.engine import Engine
+from gateway.journal_store import JournalStore
+from gateway.records import COMMANDS, Replay
+from gateway.server import Server
+from gateway.tick import Tick
+from protocols.fix.session_inbound import Inbound
+
+Change = tuple[Any, str, Callable[..., Any]]
+
+
+def _ack_before_sync() -> Change:
+    """Bytes leave as soon as they are written, not when they are durable."""
+    real = Tick._commit
+
+    def commit(self: Tick, now_ns: int) -> bool:
+        went = real(self, now_ns)
+        self.is_durable = True
+        return went
+
+    return Tick, "_commit", commit
+
+
+def _two_records() -> Change:
+    """The command is recorded one commit after the number that came with it."""
+    real = Server._record
+
+    def record(self: Server, commands: Any, now_ns: int) -> None:
+        late, self._late = getattr(self, "_late", None), (tuple(commands), now_ns)  # type: ignore[attr-defined]
+        if late is not None:
+            real(self, *late)
+
+    return Server, "_record", record
+
+
+def _no_dedupe() -> Change:
+    """The core carries out every command that it is given."""
+    real = Engine.execute
+
+    def execute(self: Engine, command: Any, now_ns: int) -> Any:
+        self._highest.clear()
+        return real(self, command, now_ns)
+
+    return Engine, "execute", execute
+
+
+def _outbound_number_not_stored() -> Change:
+    """After a restart outbound numbers begin anew."""
+    real = JournalStore.__init__
+
+    def init(self: JournalStore, *args: Any) -> None:
+        real(self, *args)
+        self._index.clear()
+        self._next_out = 1
+
+    return JournalStore, "__init__", init
+
+
+def _forget_unanswered() -> Change:
+    """A start takes the snapshot and does not carry out what came behind it."""
+    real = Replay.take
+
+    def take(self: Replay, kind: int, session: int, position: int, data: bytes) -> None:
+        if kind != COMMANDS:
+            real(self, kind, session, position, data)
+
+    return Replay, "take", take
+
+
+def _answer_duplicates() -> Change:
+    """A message whose number was seen is taken once more."""
+
+    def take_old(self: Inbound, message: Any, seq_num: int, sent_ns: int) -> None:
+        expected = self._core.store.next_in
+        self._take(message, seq_num, 0, sent_ns)
+        self._core.store.next_in = expected
+
+    return Inbound, "_take_old", take_old
+
+
+PLANTED: dict[str, Callable[[], Change]] = {
+    "ack before sync": _ack_before_sync,
+    "two records": _two_records,
+    "no dedupe": _no_dedupe,
+    "outbound number not stored": _outbound_number_not_stored,
+    "forget unanswered": _forget_unanswered,
+    "answer duplicates": _answer_duplicates,
+}
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """The product with this mistake in it; "" = as it is."""
+    if not name:
+        yield
+        return
+    owner, attribute, changed = PLANTED[name]()
+    real = getattr(owner, attribute)
+    setattr(owner, attribute, changed)
+    try:
+        yield
+    finally:
+        setattr(owner, attribute, real)

@@ -1,0 +1,37 @@
+"""A few seeds of the simulation, its planted mistakes, and that a seed is the same run wherever it is run.
+
+`make simulate SEEDS=1000` runs many.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulate.__main__ import hunt, one
+from tests.simulate.planted import PLANTED
+
+
+@pytest.mark.parametrize("seed", range(1, 13))
+def test_every_promise_is_kept_by_seed(seed: int) -> None:
+    outcome = one(seed)
+    assert outcome.broken == "", "\n".join([*outcome.lines[-40:], outcome.broken])
+    assert outcome.counts["accepted"]
+    assert outcome.faults
+
+
+@pytest.mark.parametrize("name", sorted(PLANTED))
+def test_a_planted_mistake_is_found(name: str) -> None:
+    assert hunt(name) is not None
+
+
+def test_a_seed_is_the_same_run_under_any_order_of_sets() -> None:
+    told = set()
+    for hash_seed in ("1", "2"):
+        command = [sys.executable, "-m", "tests.simulate", "--seed", "3"]
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        told.add(run.stdout.splitlines()[-2])
+    assert len(told) == 1
+    assert "trace" in told.pop()

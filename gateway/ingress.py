@@ -1,8 +1,8 @@
 """The bounded queue between road and core, and the stages by which its fill is felt at the doors.
 
 While the core has credit for everything that waits, requests leave in the order they came. Only when something must
-wait do classes act (control > cancel > order > query, turn by turn between accounts), and then a cancel that overtakes
-takes its target along: **priority never reorders effects**. Pure: the simulation runs it on a virtual clock.
+wait do classes act (control > cancel > order > query, turns by bytes between accounts), and then a cancel that
+overtakes takes its target along: **priority never reorders effects**. Pure: the simulation runs it on a virtual clock.
 """
 
 from collections import Counter, deque
@@ -28,36 +28,57 @@ class Stage(IntEnum):
 _ENTER_PERCENT = {Stage.PAUSING: 60, Stage.SHEDDING: 80, Stage.FULL: 95, Stage.BRIM: 100}
 _LEAVE_POINTS = 10
 
+_QUANTUM_BYTES = 200  # about an order: a turn is short, so few wait long
+_LEAST_BYTES = 64  # what a request counts at least: a flood of tiny ones is a flood too
+
 CANCEL_CREDIT = 32  # of the link's window, kept for cancels
 CONTROL_CREDIT = 8  # of the link's window, kept for control
 
 
-class _Lane:
-    """Requests of one class: first in, first out within an account, turn by turn between accounts.
+class _Queue(deque[Request]):
+    """What waits of one account in one lane, and the bytes it may still hand over in its turn."""
 
-    What is withdrawn stays where it lies, marked, and is skipped when its turn comes: nothing is searched for.
+    credit_bytes = 0
+
+
+class _Lane:
+    """Requests of one class: first in, first out within an account, deficit round robin by bytes between accounts.
+
+    Each turn adds a quantum to what an account may hand over, and an empty queue keeps nothing: neither many requests
+    nor large ones get an account more than its share, within a quantum and one request. What is withdrawn stays where
+    it lies, marked, and is skipped when its turn comes: nothing is searched for.
     """
 
     def __init__(self) -> None:
-        self._queues: dict[int, deque[Request]] = {}
+        self._queues: dict[int, _Queue] = {}  # by account, the one whose turn it is first
 
     def __iter__(self) -> Iterator[Request]:
         for queue in self._queues.values():
             yield from (request for request in queue if not request.is_withdrawn)
 
     def put(self, request: Request) -> None:
-        self._queues.setdefault(request.command.account, deque()).append(request)
+        account = request.command.account
+        queue = self._queues.get(account)
+        if queue is None:
+            queue = self._queues[account] = _Queue()
+        queue.append(request)
 
     def take(self, count: int) -> list[Request]:
         taken: list[Request] = []
         queues = self._queues
         while queues and len(taken) < count:
-            account = next(iter(queues))
-            queue = queues.pop(account)
-            request = queue.popleft()
-            if not request.is_withdrawn:
-                taken.append(request)
-            if queue:
+            account, queue = next(iter(queues.items()))
+            if queue.credit_bytes <= 0:
+                queue.credit_bytes += _QUANTUM_BYTES
+            while queue and queue.credit_bytes > 0 and len(taken) < count:
+                request = queue.popleft()
+                if not request.is_withdrawn:
+                    queue.credit_bytes -= max(request.size_bytes, _LEAST_BYTES)
+                    taken.append(request)
+            if not queue:
+                del queues[account]
+            elif queue.credit_bytes <= 0:
+                del queues[account]
                 queues[account] = queue  # to the end of the round
         return taken
 

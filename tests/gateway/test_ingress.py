@@ -175,7 +175,7 @@ def test_accounts_take_turns_so_one_flood_does_not_starve_another_client():
     polite = [new("p1", account=2), new("p2", account=2)]
     ingress = queue(*flood, *polite)
     taken, _ = ingress.take(44)
-    assert [row.command.cl_ord_id for row in taken] == ["f0", "p1", "f1", "p2"]
+    assert [row.command.cl_ord_id for row in taken] == ["f0", "f1", "p1", "p2"]
 
 
 def test_stages_are_entered_at_60_80_95_and_100_percent_and_left_ten_points_lower():
@@ -225,3 +225,23 @@ def test_every_request_leaves_exactly_once_and_counts_return_to_zero(rows, credi
         left += [joined for row in taken for joined in row.joined]
     assert sorted(map(id, left)) == sorted(map(id, rows))
     assert (ingress.commands, ingress.size_bytes, ingress.stage) == (0, 0, Stage.OPEN)
+
+
+@given(
+    st.lists(st.integers(1, 3_000), min_size=30, max_size=60), st.lists(st.integers(1, 3_000), min_size=30, max_size=60)
+)
+def test_two_clients_that_both_wait_get_equal_bytes_whatever_their_requests_weigh(left, right):
+    """Within a quantum and one request each; and each client's own requests stay in order."""
+    ingress = queue()
+    for account, sizes in ((1, left), (2, right)):
+        for number, size_bytes in enumerate(sizes):
+            ingress.put(request(new(f"{account}-{number}", account=account).command, size_bytes))
+    taken, _ = ingress.take(40 + 24)  # 24 orders; the rest of the credit is kept for cancels
+    weights = {
+        account: [max(row.size_bytes, 64) for row in taken if row.command.account == account] for account in (1, 2)
+    }
+    heaviest = max(max(weights[1], default=0), max(weights[2], default=0))
+    assert abs(sum(weights[1]) - sum(weights[2])) <= 2 * (200 + heaviest)
+    for account in (1, 2):
+        ids = [row.command.cl_ord_id for row in taken if row.command.account == account]
+        assert ids == [f"{account}-{number}" for number in range(len(ids))]

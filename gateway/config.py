@@ -335,6 +335,14 @@ class Out(_Knobs, frozen=True, kw_only=True):
         int, Meta(ge=65_536, le=1 << 28, description="unsent bytes of one connection before it is cut")
     ] = 1_048_576
     max_age_ms: Annotated[int, Meta(ge=100, le=60_000, description="time without progress before it is cut")] = 10_000
+    total_bytes: Annotated[
+        int,
+        Meta(
+            ge=1_048_576,
+            le=1 << 40,
+            description="unread output of all slow readers together; above it the longest backlog is cut",
+        ),
+    ] = 268_435_456
 
 
 class Stream(_Knobs, frozen=True, kw_only=True):

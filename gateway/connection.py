@@ -47,10 +47,31 @@ class Peer(Protocol):
     def resumed(self, now_ns: int) -> None: ...
 
 
+class Backlog:
+    """What slow readers of all doors have not taken yet, under one bound. Only readers that are behind are counted."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._behind: dict[Connection, int] = {}
+        self.total_bytes = 0
+
+    def note(self, connection: "Connection", pending_bytes: int, now_ns: int) -> None:
+        """This reader is so far behind now, 0 = no longer. Above the bound the longest backlog is cut, and resumes."""
+        self.total_bytes += pending_bytes - self._behind.pop(connection, 0)
+        if pending_bytes:
+            self._behind[connection] = pending_bytes
+        while self.total_bytes > self._most_bytes:
+            longest = max(self._behind, key=self._behind.__getitem__)
+            self.total_bytes -= self._behind.pop(longest)
+            longest.cut(now_ns)
+
+
 class Traffic:
     """The connections of one door and what they have carried, counted per read and write, collected on scrape."""
 
-    def __init__(self) -> None:
+    def __init__(self, backlog: Backlog | None = None) -> None:
+        """backlog: shared with the other door."""
+        self.backlog = backlog or Backlog(1 << 62)
         self.connections: set[Connection] = set()
         self.bytes_in = 0
         self.bytes_out = 0
@@ -133,6 +154,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The link is gone; the session it carried may live on."""
         self._traffic.connections.discard(self)
+        self._traffic.backlog.note(self, 0, self._tick.now_ns())
         self._transport = None
         self._closing = True
         self._staged.clear()
@@ -150,6 +172,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The transport drained: go on."""
         self._blocked_until_ns = 0
+        self._traffic.backlog.note(self, 0, self._tick.now_ns())
         self._resume(_BY_WRITE)
         self._tick.touch(self)
 
@@ -204,8 +227,10 @@ class Connection(asyncio.Protocol):
             if not self._staged and (self._blocked_until_ns or not peer.has_output):
                 self._transport.close()
         elif self._blocked_until_ns and peer.pending_bytes > self._out.max_bytes:
-            self._cut(now_ns)
+            self.cut(now_ns)
         else:
+            if self._blocked_until_ns:
+                self._traffic.backlog.note(self, self.pending_bytes, now_ns)
             self._arm()
 
     def release(self, durable: int) -> bool:
@@ -273,7 +298,7 @@ class Connection(asyncio.Protocol):
         if before and not self._paused and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def _cut(self, now_ns: int) -> None:
+    def cut(self, now_ns: int) -> None:
         """Too slow: nothing is dropped from its numbered messages, it resumes; but it costs us no more memory."""
         self.peer.too_slow(now_ns)
         self.close()
@@ -296,7 +321,7 @@ class Connection(asyncio.Protocol):
             return
         now_ns = self._tick.now_ns()
         if self._blocked_until_ns and now_ns >= self._blocked_until_ns:
-            self._cut(now_ns)
+            self.cut(now_ns)
             return
         deadline = self.peer.next_deadline_ns
         if deadline is not None and now_ns >= deadline:

@@ -34,6 +34,7 @@ class LogEvent(msgspec.Struct, frozen=True):
 _INFO, _WARNING, _ERROR = logging.INFO, logging.WARNING, logging.ERROR
 EVENTS: dict[str, LogEvent] = {
     "gateway.starting": LogEvent(_INFO, "the configuration is sound; parts are being built"),
+    "gateway.bounds": LogEvent(_INFO, "the most memory that this configuration can come to, by part"),
     "gateway.started": LogEvent(_INFO, "all doors are open; `ports` names them"),
     "gateway.recovered": LogEvent(_INFO, "the journal was read back; the house goes on where the last process was"),
     "gateway.draining": LogEvent(_INFO, "no new connections, new orders are refused, work in hand is finished"),

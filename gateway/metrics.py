@@ -40,6 +40,8 @@ _LIST = (
     Metric("bytes_in", "counter", "Bytes received", ("door",)),
     Metric("bytes_out", "counter", "Bytes handed to the transports", ("door",)),
     Metric("output_pending_bytes", "gauge", "Bytes that slow readers have not taken yet", ("door",)),
+    Metric("output_behind_bytes", "gauge", "Unread output of slow readers, held against one bound"),
+    Metric("memory_bound_bytes", "gauge", "What the configuration can come to, as computed at start"),
     Metric("orders_accepted", "counter", "Orders that the core took into the book or executed", ("door",)),
     Metric("refusals", "counter", "Refusals that the gateway gave, by error code", ("door", "code")),
     Metric("core_refusals", "counter", "Refusals that the core gave, by error code", ("code",)),

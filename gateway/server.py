@@ -21,10 +21,11 @@ from gateway.admin.desk import Desk
 from gateway.admin.health import Health
 from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry
+from gateway.bounds import memory_bounds
 from gateway.clients import Clients
 from gateway.clock import Clock
 from gateway.config_file import build_instruments, read_secrets, read_tokens
-from gateway.connection import Connection
+from gateway.connection import Backlog, Connection
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.engine import Engine
 from gateway.core.matching import MatchingCore
@@ -125,6 +126,9 @@ class Server:
         self.health = Health()
         self.fix = FixDoor(settings, self.clients, self.instruments, self.sessions, self, self.journal.store)
         self.ws = WsDoor(settings, settings.ws, self.clients, self) if settings.ws is not None else None
+        self.backlog = self.fix.traffic.backlog = Backlog(settings.out.total_bytes)
+        if self.ws is not None:
+            self.ws.traffic.backlog = self.backlog
         self.ports: dict[str, int] = {}
         self.failure: asyncio.Future[Exception] | None = None
         self._snapshot_bytes = 0  # size of the journal at the last snapshot
@@ -150,6 +154,8 @@ class Server:
         loop = asyncio.get_running_loop()
         self.failure = loop.create_future()
         tick = self.wire(loop)
+        bounds = memory_bounds(self.settings)
+        self.log("gateway.bounds", memory_bytes=sum(bounds.values()), parts=bounds)
         await self.limits.open(self.wake)
         self.limits.on_change = self._on_limits
         self.ports.update(await self.fix.start(loop, tick))
@@ -394,6 +400,8 @@ class Server:
         gauge("queue_stage", lambda: int(ingress.stage))
         gauge("core_unanswered", lambda: self.road.unanswered)
         gauge("modes", lambda: self.road.modes.counts)
+        gauge("output_behind_bytes", lambda: self.backlog.total_bytes)
+        gauge("memory_bound_bytes", lambda: sum(memory_bounds(self.settings).values()))
         gauge("parked", lambda: self.road.parked)
         gauge("clock_offset_seconds", lambda: self.clock.offset_ns / 1e9)
         counter("traces_sampled", lambda: self.tracing.sampled)

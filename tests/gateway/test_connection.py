@@ -3,7 +3,7 @@
 import pytest
 
 from gateway import config
-from gateway.connection import Connection, Traffic
+from gateway.connection import Backlog, Connection, Traffic
 from gateway.tick import Tick
 
 MS = 1_000_000
@@ -373,3 +373,26 @@ def test_the_end_of_a_connection_wakes_the_tick_for_what_guards_its_orders(bench
     bench.loop.soon.clear()
     connection.connection_lost(None)
     assert bench.loop.soon
+
+
+class Reader:
+    """A connection that is behind, as its backlog sees it."""
+
+    def __init__(self):
+        self.was_cut = False
+
+    def cut(self, now_ns):
+        self.was_cut = True
+
+
+def test_above_the_bound_of_all_slow_readers_the_one_furthest_behind_is_cut():
+    backlog = Backlog(1_000)
+    near, far, late = Reader(), Reader(), Reader()
+    backlog.note(near, 300, 0)
+    backlog.note(far, 600, 0)
+    backlog.note(near, 350, 0)
+    assert (backlog.total_bytes, near.was_cut, far.was_cut) == (950, False, False)
+    backlog.note(late, 100, 0)
+    assert (backlog.total_bytes, near.was_cut, far.was_cut, late.was_cut) == (450, False, True, False)
+    backlog.note(near, 0, 0)
+    assert backlog.total_bytes == 100

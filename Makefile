@@ -60,9 +60,8 @@ bench: $(STAMP) ## Measure orders per server-CPU-second and the hot path's parts
 fuzz: $(STAMP) ## Attack a live gateway on both doors (SECONDS=60, SEED=1)
 	$(BIN)/python -m tests.faults.fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
-faults: $(STAMP) ## kill -9 under load, a full disk, a failing sync (ROUNDS=200)
-	$(BIN)/python -m tests.faults.kill9 --rounds $(or $(ROUNDS),200)
-	$(BIN)/python -m pytest -q tests/faults/journal_faults.py tests/faults/disk.py
+faults: $(STAMP) ## Every fault there is a program for, and the table in docs/understand/guarantees.md (ROUNDS=25)
+	$(BIN)/python -m tests.faults --rounds $(or $(ROUNDS),25)
 
 bench-limits: $(STAMP) ## Measure the limiter beside its peers, ratios with the goal beside each
 	PYTHONPATH=. $(BIN)/python tests/bench/limits_shared.py

@@ -10,7 +10,7 @@ import click
 import msgspec
 import pytest
 
-from docs import generate
+from docs import generate, guarantees
 from gateway.cli import main
 from gateway.config_init import init_text
 from limits.policy_parse import parse
@@ -199,3 +199,7 @@ def test_the_ports_that_the_manual_names_are_the_defaults() -> None:
     assert all(f"#port = {port}\n" in text for port in (9878, 8080, 9090))
     assert default_text().count("100/s") == 1
     assert "100/s, burst 200" in (ROOT / "docs" / "operate" / "limits.md").read_text("utf-8")
+
+
+def test_the_table_of_faults_is_what_the_last_run_found() -> None:
+    assert not guarantees.is_stale(), "run `make faults`, or restore docs/understand/guarantees.json"

@@ -1,0 +1,96 @@
+"""`make faults ROUNDS=25`: every fault there is a program for, one after the other, and the table of what came of it.
+
+The table goes into docs/understand/guarantees.md. The exit status is 1 when a promise was broken or a figure missed.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from docs import guarantees
+
+_COUNT = re.compile(r"(?m)^([a-z][A-Za-z ,]*?):? ([0-9,]+)$")
+
+
+def _kill9(rounds: int) -> guarantees.Row:
+    """kill -9 at random moments over a flow on both doors."""
+    run, took_s = _run("tests.faults.kill9", "--rounds", str(rounds), "--seed", "1")
+    told = {name.strip(): int(value.replace(",", "")) for name, value in _COUNT.findall(run.stdout)}
+    requests, broken = told.get("orders and other requests", 0), told.get("violations", -1)
+    text = f"{requests:,} requests, {told.get('messages of the gateway', 0):,} messages"
+    return guarantees.Row("kill -9, both doors, journal on disk", f"{rounds} rounds", text, broken, took_s)
+
+
+def _pytest(what: str, *files: str) -> guarantees.Row:
+    run, took_s = _run("pytest", "-q", "-p", "no:cacheprovider", *files)
+    passed, failed = (
+        int(found[1]) if (found := re.search(rf"(\d+) {word}", run.stdout)) else 0 for word in ("passed", "failed")
+    )
+    return guarantees.Row(what, f"{passed + failed} faults", "", failed if passed else -1, took_s)
+
+
+def _fuzz(seconds: int) -> guarantees.Row:
+    run, took_s = _run("tests.faults.fuzz", "--seconds", str(seconds), "--seed", "1")
+    return guarantees.Row("hostile peers on both doors", f"{seconds} s", "", run.returncode, took_s)
+
+
+def _simulation(seeds: int) -> guarantees.Row:
+    with tempfile.TemporaryDirectory() as name:
+        result = Path(name) / "result.json"
+        _, took_s = _run("tests.simulate", "--seeds", str(seeds), "--result", str(result))
+        told = json.loads(result.read_bytes())
+    found = sum(bool(seed) for seed in told["planted"].values())
+    text = f"{told['steps']:,} steps, {told['accepted']:,} orders, {sum(told['faults'].values()):,} faults"
+    text += f"; planted bugs found: {found} of {len(told['planted'])}"
+    return guarantees.Row("simulation", f"{seeds} seeds", text, told["broken"], took_s)
+
+
+def _overload() -> list[guarantees.Figure]:
+    with tempfile.TemporaryDirectory() as name:
+        result = Path(name) / "result.json"
+        _run("tests.faults.overload", "--result", str(result))
+        return [guarantees.Figure(**row) for row in json.loads(result.read_bytes())]
+
+
+def _run(module: str, *words: str) -> tuple[subprocess.CompletedProcess[str], float]:
+    began = time.monotonic()
+    print(f"python -m {module} {' '.join(words)}", flush=True)
+    run = subprocess.run([sys.executable, "-m", module, *words], stdout=subprocess.PIPE, text=True, check=False)
+    print(run.stdout[-3_000:], flush=True)
+    return run, time.monotonic() - began
+
+
+def main() -> int:
+    """Run them all and write the table."""
+    parser = argparse.ArgumentParser(description="every fault, and what came of it")
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--seeds", type=int, default=200, help="of the simulation")
+    args = parser.parse_args()
+    rows = [
+        _kill9(args.rounds),
+        _pytest("a full disk, EIO, syncs of 200 ms", "tests/faults/journal_faults.py", "tests/faults/disk.py"),
+        _pytest(
+            "the store of limits: dead, slow, cut, full",
+            "tests/limits/test_redis_store.py",
+            "tests/e2e/test_shared_limits.py",
+        ),
+        _fuzz(30),
+        _simulation(args.seeds),
+    ]
+    figures = _overload()
+    guarantees.write(guarantees.Result(datetime.now(UTC).date().isoformat(), rows, figures))
+    for row in rows:
+        print(f"{row.what:45} {row.rounds:12} broken {row.broken}  {row.took_s:5.0f} s")
+    for figure in figures:
+        print(f"{figure.name:45} {figure.goal:>20} {figure.measured:>20}  {'' if figure.ok else 'missed'}")
+    return int(any(row.broken for row in rows) or not all(figure.ok for figure in figures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from gateway.server import Server
@@ -192,3 +193,45 @@ async def test_a_plan_may_bound_the_open_orders(store: RedisServer) -> None:
         await desk.expect("8", {11: "c-1", 150: "4"})
         place_many(desk, ["b-1"])
         assert await answers(desk, ["b-1"]) == ["b-1"]
+
+
+TEN_MISTAKES = """
+version = "two"
+planz = 1
+[classes]
+orders = { "D" = -1 }
+[plans.a]
+extends = "b"
+orders = { rate = "fast", burst = 1 }
+cancels = { rate = "1/s", burst = 0 }
+queries = { rate = "1/s", burst = 1, mode = "maybe" }
+msgs = { rate = "1/s", burst = 1, on_store_loss = "never" }
+[assign]
+default = "nobody"
+[assign.accounts]
+ALPHA = "nobody"
+[penalty]
+strikes = 0
+"""
+
+
+async def test_a_limits_file_with_ten_mistakes_changes_nothing_and_readiness_stays(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running(venue_toml()) as server, aiohttp.ClientSession() as http:
+        admin = f"http://127.0.0.1:{server.ports['admin']}"
+        file = Path(str(server.limits._file))
+        version = server.limiter.policy.version
+        for text, wanted in ((TEN_MISTAKES, version), (plan(), 7)):
+            newer = file.with_suffix(".new")
+            newer.write_text(text)
+            newer.rename(file)
+            server.limits.look_at_file()
+            assert server.limiter.policy.version == wanted
+            async with http.get(f"{admin}/readyz") as ready:
+                assert ready.status == 200
+        async with http.get(f"{admin}/metrics") as scraped:
+            assert "penstock_policy_reload_failures_total 1.0" in await scraped.text()
+    (refused,) = [record for record in caplog.records if record.message == "limits.refused"]
+    errors = refused.__dict__["penstock_fields"]["errors"]
+    assert len(errors) >= 10, errors

@@ -204,6 +204,13 @@ class Network(RuleBasedStateMachine):
         self.net_milli += milli
         assert self.line - self.lowest <= self.burst * MILLI * GRAINS
 
+    def carry_out(self, key: str, batch: Batch) -> Answer:
+        """At the store. What is refunded by it counts as given back from now on, and not before."""
+        answer = self.ledgers.run([key], batch, self.now_us)
+        if answer.granted[0].granted >= 0:
+            self.count(-batch.asks[0].refund_milli)
+        return answer
+
     nodes = st.integers(0, 2)
 
     @rule(elapsed_us=st.one_of(st.integers(0, 5_000), st.integers(0, 700_000), st.just(SETTLE_US)))
@@ -223,8 +230,10 @@ class Network(RuleBasedStateMachine):
     @rule(node=nodes, milli=st.sampled_from([200, 1000]))
     def give_back(self, node, milli):
         if self.net_milli >= milli:
-            self.leases[node].give_back(milli, self.local_us(node))
-            self.count(-milli)
+            lease = self.leases[node]
+            on_its_way = -lease.refund_milli
+            lease.give_back(milli, self.local_us(node))
+            self.count(on_its_way + lease.refund_milli - milli)
 
     @rule(node=nodes, back=st.booleans())
     def ask(self, node, back):
@@ -242,7 +251,7 @@ class Network(RuleBasedStateMachine):
         key, node, lease, batch, ask = self.bag[place]
         if not keep:
             del self.bag[place]
-        answer = self.ledgers.run([key], batch, self.now_us)
+        answer = self.carry_out(key, batch)
         if not lose_answer:
             self.answers.append((node, lease, ask, answer))
 
@@ -269,7 +278,7 @@ class Network(RuleBasedStateMachine):
         if not lease.in_flight:
             lease.need_milli = min(max(lease.need_milli, MILLI), lease.limit.burst * MILLI)
             ask = lease.ask(0, self.names[node], self.local_us(node))
-            answer = self.ledgers.run([KEY], Batch([lease.terms], [ask], []), self.now_us)
+            answer = self.carry_out(KEY, Batch([lease.terms], [ask], []))
             lease.answered(ask, answer.granted[0], answer.states[0], self.local_us(node))
 
     @rule()

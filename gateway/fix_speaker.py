@@ -11,6 +11,7 @@ from itertools import count
 from gateway import config
 from gateway.fix_logon import in_force, options_of
 from gateway.house import Farewell, Flood, House, Link
+from gateway.pipeline import BUSY
 from gateway.request import Request, answer_to
 from gateway.sessions import Session
 from limits.limiter import BucketView
@@ -29,6 +30,7 @@ __all__ = ["FixSpeaker", "House", "Link"]
 RESENT_MAX_AGE_NS = 60_000_000_000  # a PossDup D or G without a window that is older than this is not acted on
 _FREE_LIMIT_QUERY_NS = 1_000_000_000  # one so often costs nothing
 _USUAL_BURST = 400  # of `msgs`, where a cool-down refuses what no limit of its own does
+_ORDERS = ("D", "G")
 _ABUSE = "far too many messages: disconnecting"
 
 
@@ -166,6 +168,9 @@ class FixSpeaker:
             if barred is not None:
                 house.road.decline(session, kind, message, barred, now_ns)
                 return
+        if kind in _ORDERS and house.road.is_shedding:
+            house.road.decline(session, kind, message, BUSY, now_ns)
+            return
         trace = None
         if kind == "D" and house.tracing.sample():
             trace = house.tracing.begin(now_ns, "fix", session.name)

@@ -40,6 +40,7 @@ _UNNUMBERED = (OrderList, EngineState)
 _LATE_ANSWERS = (OrderList, MassCancelDone)
 _EXPIRE_EVERY_NS = 100_000_000
 _BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
+BUSY = Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
 _PUMP_AT = 200  # requests waiting at which a tick hands over at once, so that no burst of many sockets fills the queue
 
 
@@ -159,6 +160,11 @@ class Road:
         attempt = partial(self._walk, request)
         self._parking.park(request.session, Parked(attempt, request), now_ns)
 
+    @property
+    def is_shedding(self) -> bool:
+        """Whether a New or Replace is refused with BUSY: then no more needs to be done for it."""
+        return self.ingress.stage >= Stage.SHEDDING and not (self.draining or self.modes.in_force)
+
     def decline(self, session: Session, kind: str, source: object, refusal: Refusal, now_ns: int) -> None:
         """Refuse what could not even become a command. Still charged as a message, and permission is asked first."""
         charged = self.policy.cost(kind)
@@ -213,7 +219,7 @@ class Road:
             return None
         queue_class = request.queue_class
         if queue_class is Class.QUERY and self.ingress.stage >= Stage.SHEDDING:
-            return Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
+            return BUSY
         if queue_class is not Class.ORDER:
             return None
         if self.draining:
@@ -223,7 +229,7 @@ class Road:
             return Refusal(errors.CANCEL_ONLY, text, max((self.reopen_at_ns - now_ns) // 1_000_000, 1))
         if not self.may_record():
             return Refusal(errors.CANCEL_ONLY, "cancel only: the journal has no room for new orders")
-        return Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
+        return BUSY
 
     def _why_barred(self, request: Request) -> Refusal | None:
         """What the modes in force say to a New or Replace."""

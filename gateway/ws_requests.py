@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.pipeline import BUSY
 from gateway.sessions import Session
 from gateway.ws_answers import Batch, Source
 from protocols import errors
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.ws_speaker import WsSpeaker
 
 _NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
+_ORDERS = ("order.place", "order.replace")
 _LEG_METHODS = {NewOrder: "order.place", CancelOrder: "order.cancel", ReplaceOrder: "order.replace"}
 
 
@@ -73,6 +75,9 @@ class WsRequests:
 
     def _order(self, asked: Requested, session: Session, now_ns: int) -> None:
         house = self._speaker.house
+        if asked.method in _ORDERS and house.road.is_shedding:
+            self._submit(BUSY, Source(asked.request_id, asked.method, asked.t_in_ns), session, asked, 0, now_ns)
+            return
         deadline_ms = house.settings.core.order_deadline_ms
         made = command(asked.method, asked.params, session.sender, asked.t_in_ns, house.instruments, deadline_ms)
         resp = getattr(asked.params, "resp", None) or "accepted"

@@ -128,10 +128,11 @@ def test_run_drains_at_sigterm_and_ends_with_0(venue: Path) -> None:
     path.write_text(re.sub(r"#port = \d+", "port = 0", path.read_text()))
     with _run(path) as process:
         assert process.stderr is not None
-        started = json.loads(process.stderr.readline())
+        bounds, started = json.loads(process.stderr.readline()), json.loads(process.stderr.readline())
         process.send_signal(signal.SIGTERM)
         _, rest = process.communicate(timeout=20)
     assert (process.returncode, started["event"]) == (0, "gateway.started")
+    assert bounds["memory_bytes"] == sum(bounds["parts"].values())
     assert started["ports"].keys() == {"fix", "ws", "admin"}
     assert [json.loads(line)["event"] for line in rest.splitlines()] == ["gateway.draining", "gateway.stopped"]
 

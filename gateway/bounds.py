@@ -5,6 +5,7 @@ process). Pure arithmetic over the configuration.
 """
 
 from gateway import config
+from gateway.core.orders import MAX_RETIRED
 from limits.paths import MAX_KEPT
 
 _MIB = 1 << 20
@@ -15,7 +16,6 @@ _REQUEST_BYTES = 3_072  # a waiting command with its message and its names
 _EVENT_BYTES = 768
 _ORDER_BYTES = 1_024  # remembered, with its ids
 _SESSION_BYTES = 2_048  # its buckets
-_MAX_REMEMBERED = 4_000_000  # retired ids of all accounts (gateway.core.orders)
 
 
 def memory_bounds(settings: config.Config) -> dict[str, int]:
@@ -24,7 +24,7 @@ def memory_bounds(settings: config.Config) -> dict[str, int]:
     connections = settings.fix.max_connections + (ws.max_connections if ws is not None else 0)
     message_bytes = max(settings.fix.max_message_bytes, ws.max_frame_bytes * 4 if ws is not None else 0)
     accounts = len(settings.accounts)
-    remembered = min(accounts * settings.core.dedupe_ids, _MAX_REMEMBERED)
+    remembered = min(accounts * settings.core.dedupe_ids, MAX_RETIRED)
     return {
         "process": _PROCESS_BYTES,
         "input": connections * (_READ_BYTES + message_bytes),

@@ -36,30 +36,29 @@ class Charging:
 
     def charge(self, request: Request, now_ns: int) -> Refusal | None:
         """Take what the request costs; WAITS when that has to be fetched. Cancels cost no message, a sweep nothing."""
-        command, session, limiter = request.command, request.session, self._limiter
+        command, session = request.command, request.session
         kind = type(command)
         if kind is MassCancel:
             return None
         if not (request.is_counted or kind is CancelOrder):
-            decision = limiter.take(session.path, "msgs", MILLI, now_ns)
-            if decision is not ALLOWED:
-                return _refusal("msgs", decision, MILLI)
+            refusal = self.take(session, "msgs", MILLI, now_ns)
+            if refusal is not None:
+                return refusal
             request.is_counted = True
         if kind is NewOrder and (refusal := self._why_full(session, command)) is not None:
             return refusal
-        charged = limiter.policy.cost(request.kind)
+        charged = self._limiter.policy.cost(request.kind)
         if charged is None or charged[0] == "msgs":
             return None
         name, cost_milli = charged
-        decision = limiter.take(session.path, name, cost_milli, now_ns, command.instrument)
-        if decision is not ALLOWED:
-            return _refusal(name, decision, cost_milli)
-        request.bucket, request.cost_milli = name, cost_milli
-        return None
+        refusal = self.take(session, name, cost_milli, now_ns, command.instrument)
+        if refusal is None:
+            request.bucket, request.cost_milli = name, cost_milli
+        return refusal
 
-    def take(self, session: Session, name: str, cost_milli: int, now_ns: int) -> Refusal | None:
-        """Charge what is no command: a question the gateway answers itself, or a message that was none."""
-        decision = self._limiter.take(session.path, name, cost_milli, now_ns)
+    def take(self, session: Session, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Refusal | None:
+        """Charge one bucket: also what is no command, a question the gateway answers or a message that was none."""
+        decision = self._limiter.take(session.path, name, cost_milli, now_ns, instrument)
         return None if decision is ALLOWED else _refusal(name, decision, cost_milli)
 
     def refund(self, request: Request, now_ns: int) -> None:

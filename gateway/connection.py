@@ -69,9 +69,8 @@ class Backlog:
 class Traffic:
     """The connections of one door and what they have carried, counted per read and write, collected on scrape."""
 
-    def __init__(self, backlog: Backlog | None = None) -> None:
-        """backlog: shared with the other door."""
-        self.backlog = backlog or Backlog(1 << 62)
+    def __init__(self) -> None:
+        self.backlog = Backlog(1 << 62)  # until the house gives both doors one
         self.connections: set[Connection] = set()
         self.bytes_in = 0
         self.bytes_out = 0

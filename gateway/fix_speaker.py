@@ -180,7 +180,7 @@ class FixSpeaker:
         elif isinstance(command, Fault):
             self.machine.reject(message.seq_num, kind, command, now_ns)
             self._charge_faulty(now_ns)
-        elif message.poss_dup and kind in ("D", "G") and self._is_stale(message, now_ns):
+        elif message.poss_dup and kind in _ORDERS and self._is_stale(message, now_ns):
             stale = Refusal(errors.EXPIRED_ON_ARRIVAL, "resent, and too old to act on")
             house.road.decline(session, kind, message, stale, now_ns)
         else:

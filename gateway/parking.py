@@ -5,7 +5,7 @@ still waits keeps everything behind it waiting; the others go on. Pure.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 
@@ -32,8 +32,8 @@ class Parking:
     def __bool__(self) -> bool:
         return bool(self._rows)
 
-    def __iter__(self) -> Iterator[Session]:
-        return iter(self._rows)
+    def __contains__(self, session: Session) -> bool:
+        return session in self._rows
 
     def park(self, session: Session, parked: Parked, now_ns: int) -> None:
         """Wait with this, behind what the session waits with already. It is read no further."""

@@ -8,6 +8,7 @@ in through `submit`, and `pump` hands over what the core has credit for.
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVarTuple
 
 from gateway import config, rules
 from gateway.charging import WAITS, Charging
@@ -42,6 +43,8 @@ _EXPIRE_EVERY_NS = 100_000_000
 _BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
 BUSY = Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
 _PUMP_AT = 200  # requests waiting at which a tick hands over at once, so that no burst of many sockets fills the queue
+
+Told = TypeVarTuple("Told")
 
 
 class Road:
@@ -249,10 +252,7 @@ class Road:
         self._metrics.count_refusal(session.sender.origin, refusal.code)
         speaker = request.speaker
         if speaker is not None and speaker is session.speaker and request.source is not None:
-            try:
-                speaker.refuse(request.source, refusal, now_ns)
-            except Exception as error:
-                self._cut(speaker, error)
+            self._tell(speaker, speaker.refuse, request.source, refusal, now_ns)
         for joined in request.joined:
             self._refuse(joined, refusal, now_ns)
         if request.trace is not None and request.answered:
@@ -290,10 +290,7 @@ class Road:
         self._handed.append(request)
         speaker = request.speaker
         if speaker is not None and speaker is request.session.speaker and request.source is not None:
-            try:
-                speaker.handed_over(request, now_ns)
-            except Exception as error:
-                self._cut(speaker, error)
+            self._tell(speaker, speaker.handed_over, request, now_ns)
         return command
 
     def _withdraw(self, request: Request, now_ns: int) -> None:
@@ -346,15 +343,15 @@ class Road:
             speaker = session.speaker
             if speaker is not None:
                 own = request if request is not None and request.session is session else None
-                try:
-                    speaker.report(event, own, now_ns)
-                except Exception as error:
-                    self._cut(speaker, error)
+                self._tell(speaker, speaker.report, event, own, now_ns)
 
-    def _cut(self, speaker: Speaker, error: Exception) -> None:
+    def _tell(self, speaker: Speaker, call: Callable[[*Told], None], *args: *Told) -> None:
         """Whatever a speaker raises is our own bug: it costs that session's connection and nobody else's event."""
-        self.report_bug(error)
-        speaker.failed(self._now_ns)
+        try:
+            call(*args)
+        except Exception as error:
+            self.report_bug(error)
+            speaker.failed(self._now_ns)
 
     def _answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         if request.answered:
@@ -371,10 +368,7 @@ class Road:
         # After a takeover the new connection must not get the old one's answers. What no report tells comes late too.
         is_wanted = not request.unknown_told or isinstance(event, _LATE_ANSWERS)
         if speaker is not None and speaker is session.speaker and request.source is not None and is_wanted:
-            try:
-                speaker.answer(request, answer_to(request, event), now_ns)
-            except Exception as error:
-                self._cut(speaker, error)
+            self._tell(speaker, speaker.answer, request, answer_to(request, event), now_ns)
         if trace is not None:
             trace.t_out = self._trace_clock()
             self._tracing.record(trace)
@@ -404,7 +398,7 @@ class Road:
     def _announce(self, state: EngineState, now_ns: int) -> None:
         for session in self._sessions.by_id.values():
             if session.speaker is not None and session.connected:
-                self._notice(session.speaker, state, now_ns)
+                self._tell(session.speaker, session.speaker.notice, state, now_ns)
 
     def change_modes(self, modes: Modes, now_ns: int) -> None:
         """Put these modes in force, for what waits in the queue too, and tell each session what changed for it."""
@@ -418,21 +412,15 @@ class Road:
         if not self.modes.is_quiet:
             self._tell_modes(session, Modes(), now_ns)
 
-    def _notice(self, speaker: Speaker, state: EngineState, now_ns: int) -> None:
-        try:
-            speaker.notice(state, now_ns)
-        except Exception as error:
-            self._cut(speaker, error)
-
     def _tell_modes(self, session: Session, before: Modes, now_ns: int) -> None:
         client, speaker = session.client, session.speaker
         if speaker is None:
             return
         for state in self.modes.news(before, client.account, client.account_id, session.name, now_ns):
-            self._notice(speaker, state, now_ns)
+            self._tell(speaker, speaker.notice, state, now_ns)
         for state in self.modes.market_news(before, now_ns):
             if state.instrument in self._instruments.by_id:
-                self._notice(speaker, state, now_ns)
+                self._tell(speaker, speaker.notice, state, now_ns)
 
     # -- time ----------------------------------------------------------------------------------------------------
 

@@ -126,6 +126,7 @@ class Server:
         self.health = Health()
         self.fix = FixDoor(settings, self.clients, self.instruments, self.sessions, self, self.journal.store)
         self.ws = WsDoor(settings, settings.ws, self.clients, self) if settings.ws is not None else None
+        self.bounds = memory_bounds(settings)
         self.backlog = self.fix.traffic.backlog = Backlog(settings.out.total_bytes)
         if self.ws is not None:
             self.ws.traffic.backlog = self.backlog
@@ -154,8 +155,7 @@ class Server:
         loop = asyncio.get_running_loop()
         self.failure = loop.create_future()
         tick = self.wire(loop)
-        bounds = memory_bounds(self.settings)
-        self.log("gateway.bounds", memory_bytes=sum(bounds.values()), parts=bounds)
+        self.log("gateway.bounds", memory_bytes=sum(self.bounds.values()), parts=self.bounds)
         await self.limits.open(self.wake)
         self.limits.on_change = self._on_limits
         self.ports.update(await self.fix.start(loop, tick))
@@ -401,7 +401,7 @@ class Server:
         gauge("core_unanswered", lambda: self.road.unanswered)
         gauge("modes", lambda: self.road.modes.counts)
         gauge("output_behind_bytes", lambda: self.backlog.total_bytes)
-        gauge("memory_bound_bytes", lambda: sum(memory_bounds(self.settings).values()))
+        gauge("memory_bound_bytes", lambda: sum(self.bounds.values()))
         gauge("parked", lambda: self.road.parked)
         gauge("clock_offset_seconds", lambda: self.clock.offset_ns / 1e9)
         counter("traces_sampled", lambda: self.tracing.sampled)

@@ -67,12 +67,12 @@ class SharedLimits:
 
     def note_load(self, file: str, version: int) -> None:
         """Each gateway notes the file it took over, for those who ask who changed what."""
-        self._begin(self._note("load", file, f"version {version}"))
+        self._begin(self._note_load(file, f"version {version}"))
 
-    async def _note(self, action: str, target: str, detail: str) -> None:
+    async def _note_load(self, file: str, detail: str) -> None:
         if not self._store.is_away:
             with suppress(RedisError, OSError):
-                await self._desk.record(action, target, "gateway", "the limits file changed", detail)
+                await self._desk.record("load", file, "gateway", "the limits file changed", detail)
 
     async def _pick_up_always(self, overridden: Callable[[list[Override]], None]) -> None:
         while True:

@@ -511,6 +511,20 @@ def test_a_change_of_limits_is_told_in_news_or_in_the_standards_own_message(hous
     assert (told[1]["35"], told[1]["926"], told[1]["58"]) == ("CB", "9", "limits version 8")
 
 
+def alone(directory, **core):
+    """A session that is logged on at a server with another core."""
+    settings = config.Config(
+        fix=config.Fix(sessions=(session(1, "A"),)),
+        accounts=(config.Account(id=1, name="ACME"),),
+        instruments=(BTC,),
+        limits=config.Limits(file=""),
+        journal=config.Journal(durability="memory"),
+    )
+    desk = Desk(Server(settings, directory, **core), "A")
+    desk.logon()
+    return desk
+
+
 class Away:
     """A matching core that takes nothing."""
 
@@ -524,20 +538,11 @@ class Away:
 
 
 def test_14_l_while_the_core_is_away_each_request_is_refused_in_its_own_words(tmp_path):
-    settings = config.Config(
-        fix=config.Fix(sessions=(session(1, "A"),)),
-        accounts=(config.Account(id=1, name="ACME"),),
-        instruments=(BTC,),
-        limits=config.Limits(file=""),
-        journal=config.Journal(durability="memory"),
-    )
-    server = Server(settings, tmp_path, core=Away())
-    desk = Desk(server, "A")
-    desk.logon()
+    desk = alone(tmp_path, core=Away())
     assert desk.place("a") == []
     assert desk.send("F", "11=c|41=x|55=BTC-USDT|54=1|") == []
     assert desk.send("AF", "584=q|585=7|") == []
-    server.road.tick(desk.now + 2_001 * MS)
+    desk.server.road.tick(desk.now + 2_001 * MS)
     told = {answer["35"]: answer for answer in desk.read()}
     assert (told["8"]["150"], told["8"]["103"], told["8"]["25016"], told["8"]["20102"]) == ("8", "99", "5002", "0")
     assert (told["9"]["102"], told["9"]["25016"]) == ("99", "5002")
@@ -548,7 +553,7 @@ class Held:
     """The core behind a link that hands nothing over until it is told to."""
 
     def __init__(self, inner):
-        self.inner, self.commands, self.window = inner, [], 0
+        self.inner, self.window = inner, 0
 
     epoch = property(lambda self: self.inner.epoch)
     credit = property(lambda self: self.window)
@@ -566,15 +571,7 @@ class Held:
 @pytest.fixture
 def held(tmp_path):
     """A desk whose requests wait in the queue until `let_go`."""
-    settings = config.Config(
-        fix=config.Fix(sessions=(session(1, "A"),)),
-        accounts=(config.Account(id=1, name="ACME"),),
-        instruments=(BTC,),
-        limits=config.Limits(file=""),
-        journal=config.Journal(durability="memory"),
-    )
-    desk = Desk(Server(settings, tmp_path, wrap_core=Held), "A")
-    desk.logon()
+    desk = alone(tmp_path, wrap_core=Held)
 
     def let_go():
         desk.server.core.window = 64

@@ -7,7 +7,6 @@ shed the rest. Clients and gateway share the machine: latencies are those that t
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -21,8 +20,20 @@ from time import perf_counter, perf_counter_ns, time_ns
 import msgspec
 import uvloop
 
+from docs.guarantees import Figure
+from gateway.bounds import memory_bounds
+from gateway.config_file import load
 from protocols.fix.times import format_ns
-from tests.support.order_load import UNLIMITED, fix_logon, fix_message, fix_orders, load_toml, ws_orders, ws_upgrade
+from tests.support.order_load import (
+    UNLIMITED,
+    fix_logon,
+    fix_message,
+    fix_orders,
+    load_toml,
+    wait_started,
+    ws_orders,
+    ws_upgrade,
+)
 from tests.support.server import write_venue
 
 _MARKS = {
@@ -31,15 +42,6 @@ _MARKS = {
 }
 _CANCEL_EVERY_S = 0.02
 _STEP_S = 0.01
-
-
-class Figure(msgspec.Struct):
-    """One figure of the table."""
-
-    name: str
-    goal: str
-    measured: str
-    ok: bool
 
 
 class Trader(asyncio.Protocol):
@@ -115,16 +117,8 @@ def gateway(sessions: int, rate: float) -> Iterator[tuple[subprocess.Popen[bytes
         path = write_venue(Path(name), text.replace("[ws]\n", "[ws]\nmax_connections = 200\n"), UNLIMITED)
         command = [sys.executable, "-m", "tests.faults.slow_core", str(path), str(rate)]
         with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-            bound, ports = 0, {}
-            assert process.stderr is not None
-            for line in process.stderr:
-                event = json.loads(line) if line.startswith(b"{") else {}
-                bound = event.get("memory_bytes", bound)
-                if event.get("event") == "gateway.started":
-                    ports = event["ports"]
-                    break
             try:
-                yield process, ports, bound
+                yield process, wait_started(process), sum(memory_bounds(load(path)).values())
             finally:
                 process.kill()
 
@@ -135,7 +129,7 @@ async def traders(ports: dict[str, int], first: int, count: int, orders: int) ->
     loop, made = asyncio.get_running_loop(), []
     for n in range(first, first + count):
         door = "ws" if orders and n % 2 else "fix"
-        prepared = (ws_orders if door == "ws" else _fix)(n, orders, "rest") if orders else []
+        prepared = ws_orders(n, orders, "rest") if door == "ws" else fix_orders(n, orders, "rest", time_ns())
         _, trader = await loop.create_connection(
             lambda door=door, n=n, prepared=prepared: Trader(door, n, prepared), "127.0.0.1", ports[door]
         )  # type: ignore[misc]
@@ -144,10 +138,6 @@ async def traders(ports: dict[str, int], first: int, count: int, orders: int) ->
     yield made
     for trader in made:
         trader._transport.abort()
-
-
-def _fix(n: int, count: int, flow: str) -> list[bytes]:
-    return fix_orders(n, count, flow, time_ns())  # type: ignore[arg-type]
 
 
 def _p99_ms(waits_ns: list[int]) -> float:
@@ -198,7 +188,7 @@ async def crawl(rate: float, seconds: float) -> list[Figure]:
             process.send_signal(signal.SIGUSR1)
             await _offer(many, rate / 2, 5.2, [])
             await _offer(many, rate / 2, seconds * 0.3, cancels)
-            await _settle([*many], 10)
+            await _settle(many, 10)
             sent, answered, lost = _counts(many)
             p99_ms, peak = _p99_ms(cancels[0].waits_ns), _peak_bytes(process.pid)
     return [
@@ -220,7 +210,7 @@ async def tenfold(rate: float, seconds: float) -> list[Figure]:
             before, began = sum(each.accepted for each in many), perf_counter()
             await _offer(many, rate * 10, seconds, cancels)
             goodput = (sum(each.accepted for each in many) - before) / (perf_counter() - began)
-            await _settle([*many], 20)
+            await _settle(many, 20)
             sent, answered, lost = _counts(many)
             p99_ms, peak = _p99_ms(cancels[0].waits_ns), _peak_bytes(process.pid)
     return [

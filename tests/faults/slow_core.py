@@ -33,7 +33,6 @@ class SlowLink:
         self._inner = inner
         self._full_rate = self.rate = rate
         self._waiting: deque[AnyCommand] = deque()
-        self._sink: EventSink | None = None
         self._owed = 0.0
         self._last_s = 0.0
         self._paused_until_s = 0.0

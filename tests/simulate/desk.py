@@ -1,6 +1,5 @@
 """What both kinds of client do: trade by chance, retry what has no answer, come back when the connection is gone."""
 
-from gateway.server import Server
 from tests.simulate.pipes import Pipe
 from tests.simulate.promises import Asked, Ledger
 from tests.simulate.venue import Venue
@@ -104,6 +103,3 @@ class Desk:
 
     def _send(self, id: str, asked: Asked) -> None:
         raise NotImplementedError
-
-    def recovered(self, server: Server) -> None:
-        """Another process has begun."""

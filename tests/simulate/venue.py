@@ -4,7 +4,6 @@
 sockets, and the HTTP upgrade in front of a WebSocket, are not there.
 """
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -260,16 +259,10 @@ class Venue:
         if not self.is_up:
             return
         self.world.fault(why)
-        self.is_up = False
-        self.loop.is_dead = True
-        left = self._directory / str(self.lives)
+        left = self._be_gone()
         self.disk.crash(left, is_power_loss)
         self._let_go()
-        self._home = left
-        for pipe in self.pipes:
-            pipe.hung_up(at_once=self.world.happens(0.5))
-        self.pipes = []
-        self.world.at(self.world.between(50, 1_500), self.start)
+        self._come_back_to(left)
 
     def end(self) -> None:
         """SIGTERM: nothing is lost, and the next process starts where this one ended."""
@@ -295,13 +288,21 @@ class Venue:
             self.server.journal.close()
         except JournalFailed:  # exit status 1; the next start finds no CLEAN, or what is behind it
             self.world.fault("the journal failed at the end")
+        left = self._be_gone()
+        self.disk.crash(left, is_power_loss=False)
+        self._come_back_to(left)
+
+    def _be_gone(self) -> Path:
+        """Nothing of this process happens any more; where the next one will find its files."""
         self.is_up = False
         self.loop.is_dead = True
-        left = self._directory / str(self.lives)
-        shutil.copytree(self._home, left)
+        return self._directory / str(self.lives)
+
+    def _come_back_to(self, left: Path) -> None:
+        """Clients learn in their time that it is gone; after a while another one starts on what is left."""
         self._home = left
         for pipe in self.pipes:
-            pipe.hung_up(at_once=True)
+            pipe.hung_up(at_once=self.world.happens(0.5))
         self.pipes = []
         self.world.at(self.world.between(50, 1_500), self.start)
 

@@ -18,7 +18,7 @@ _LOW_WATER_BYTES = 16_384
 _SEND_BUFFER_BYTES = 65_536  # else the kernel hides 3-4 MB of a slow reader from us (measured)
 _CLOSE_TIMEOUT_S = 2.0  # close() with unsent data never ends on plain TCP
 _WRITE_BYTES = 65_536
-_SMALL_READ_BYTES = 2_048  # a larger read goes to the end of the round when others wait for their turn already
+_SMALL_READ_BYTES = 512  # a message or two are parsed at once; a larger read takes its turn after all of those
 
 # Why reading is paused; any bit set stops it.
 _BY_TURN = 1  # what was read is not yet parsed
@@ -121,27 +121,19 @@ class Connection(asyncio.Protocol):
         self._tick.touch(self)
 
     def data_received(self, data: bytes) -> None:
-        """Parse one turn's worth; the rest waits behind the other connections."""
+        """Parse a message or two at once; more waits for its turn, so that who sends little never waits for floods."""
         self._traffic.bytes_in += len(data)
         if self._closing:
             return
         if self._backlog or self._paused & _BY_ROAD:
             self._backlog += data
             self._pause(_BY_TURN)
-            return
-        if len(data) > _SMALL_READ_BYTES and self._tick.has_turns:
+        elif len(data) > _SMALL_READ_BYTES:
             self._backlog = data
-            self._pause(_BY_TURN)
-            self._tick.queue_turn(self)
-            return
-        if len(data) > self._turn_bytes:
-            self._backlog = data[self._turn_bytes :]
-            data = data[: self._turn_bytes]
-            self._pause(_BY_TURN)
             self._tick.queue_turn(self)
         else:
             self._tick.touch(self)
-        self._feed(data, self._tick.now_ns())
+            self._feed(data, self._tick.now_ns())
 
     def eof_received(self) -> bool:
         """The peer is done sending: close once what it sent is answered. TLS cannot be half closed."""
@@ -196,9 +188,15 @@ class Connection(asyncio.Protocol):
             self._tick.queue_turn(self)
         else:
             self._resume(_BY_TURN)
+            self._tick.touch(self)
         self._feed(data, now_ns)
         if self._has_ended and not self._backlog:
             self.close()
+
+    def wait_turn(self) -> None:
+        """A short backlog may have one more read behind it: a pause costs two system calls."""
+        if len(self._backlog) > self._turn_bytes:
+            self._pause(_BY_TURN)
 
     def flush(self, now_ns: int) -> None:
         """Write what the peer has, up to what the transport takes, once its records are durable: journal first.

@@ -37,7 +37,8 @@ class Governor:
             self.brim(now_ns)
         elif self._is_brim or (self._paused and now_ns >= self._until_ns):
             self._resume_all(now_ns)
-        elif stage == Stage.PAUSING and not self._paused:
+        elif stage == Stage.PAUSING and now_ns >= self._until_ns:
+            # Looked for once in that time only: who is heavy is found by counting all that waits.
             self._until_ns = now_ns + self._max_wait_ns
             for session_id in self._ingress.heavy_sessions() - self._had_pause:
                 self._pause(self._sessions.by_id.get(session_id), now_ns)

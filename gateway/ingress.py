@@ -33,6 +33,11 @@ _LEAST_BYTES = 64  # what a request counts at least: a flood of tiny ones is a f
 
 CANCEL_CREDIT = 32  # of the link's window, kept for cancels
 CONTROL_CREDIT = 8  # of the link's window, kept for control
+KEPT_CREDIT = CANCEL_CREDIT + CONTROL_CREDIT
+
+_Scope = tuple[object, ...]
+
+_SLOT_NS = 10_000_000  # as often as the road asks whose time is over
 
 
 class _Queue(deque[Request]):
@@ -53,8 +58,12 @@ class _Lane:
         self._queues: dict[int, _Queue] = {}  # by account, the one whose turn it is first
 
     def __iter__(self) -> Iterator[Request]:
-        for queue in self._queues.values():
-            yield from (request for request in queue if not request.is_withdrawn)
+        for account in self._queues:
+            yield from self.of(account)
+
+    def of(self, account: int) -> Iterator[Request]:
+        """What waits of one account, in order."""
+        return (request for request in self._queues.get(account, ()) if not request.is_withdrawn)
 
     def put(self, request: Request) -> None:
         account = request.command.account
@@ -83,15 +92,49 @@ class _Lane:
         return taken
 
 
+class _Waits:
+    """When each request has waited for too long. A lane is long and much of it young: it is never searched."""
+
+    def __init__(self, hold_ns: int) -> None:
+        self._hold_ns = hold_ns
+        self._slots: dict[int, dict[int, Request]] = {}  # by hundredths of a second
+
+    def add(self, request: Request) -> None:
+        if request.queue_class is not Class.CONTROL:
+            self._slots.setdefault(self._end_ns(request) // _SLOT_NS, {})[id(request)] = request
+
+    def discard(self, request: Request) -> None:
+        number = self._end_ns(request) // _SLOT_NS
+        slot = self._slots.get(number, {})
+        slot.pop(id(request), None)
+        if not slot:
+            self._slots.pop(number, None)
+
+    def over(self, now_ns: int) -> list[Request]:
+        """Whose wait is over, the longest first."""
+        numbers = sorted(number for number in self._slots if number <= now_ns // _SLOT_NS)
+        waiting = chain.from_iterable(self._slots[number].values() for number in numbers)
+        return [request for request in waiting if self._end_ns(request) <= now_ns]
+
+    def _end_ns(self, request: Request) -> int:
+        command = request.command
+        end_ns = command.t_recv + self._hold_ns
+        if command.deadline and isinstance(command, NewOrder | ReplaceOrder):
+            return min(end_ns, command.deadline + 1)
+        return end_ns
+
+
 class Ingress:
     """What waits for the core. `commands` and `size_bytes` count it; `stage` is how it is felt."""
 
-    def __init__(self, settings: config.Ingress) -> None:
+    def __init__(self, settings: config.Ingress, hold_ns: int) -> None:
+        """hold_ns: how long anything but control may wait."""
         self._settings = settings
         self._arrived: deque[Request] = deque()  # in order of arrival, while nothing has to wait
         self._lanes = tuple(_Lane() for _ in Class)
         self._by_id: dict[tuple[int, str], dict[int, Request]] = {}  # waiting New, Replace by every name
-        self._sweeps: dict[tuple[object, ...], Request] = {}  # the waiting mass cancel of each scope
+        self._sweeps: dict[int, dict[_Scope, Request]] = {}  # the waiting mass cancel of each scope, by account
+        self._waits = _Waits(hold_ns)
         self._waiting = 0  # in lanes
         self.commands = 0
         self.size_bytes = 0
@@ -112,10 +155,12 @@ class Ingress:
         The road has asked `stage` before; the queue itself never refuses.
         """
         if isinstance(request.command, MassCancel):
-            if self._join(request, _scope(request.command)):
+            if self._join(request, request.command):
                 return False
         elif self._sweeps and isinstance(request.command, NewOrder | ReplaceOrder):
-            self._note_order(request.command.account)
+            # A mass cancel that comes after this must not join one that came before it.
+            for sweep in self._sweeps.get(request.command.account, {}).values():
+                sweep.is_followed = True
         self._arrived.append(request)
         self.commands += 1
         self.size_bytes += request.size_bytes
@@ -125,7 +170,7 @@ class Ingress:
 
     def take(self, credit: int) -> tuple[list[Request], list[Request]]:
         """What may be handed over now, in order, and the requests withdrawn because a cancel overtook them."""
-        orders = credit - CANCEL_CREDIT - CONTROL_CREDIT
+        orders = credit - KEPT_CREDIT
         if not self._waiting and len(self._arrived) <= orders:
             taken = list(self._arrived)
             self._arrived.clear()
@@ -142,11 +187,11 @@ class Ingress:
             self._leave(request)
         return taken, withdrawn
 
-    def expire(self, now_ns: int, hold_ns: int) -> tuple[list[Request], list[Request]]:
-        """Take out what has waited too long, and what was withdrawn: orders when their window is over, cancels and
-        questions after hold_ns, control never."""
+    def expire(self, now_ns: int, is_away: bool) -> tuple[list[Request], list[Request]]:
+        """Take out what has waited too long, and what was withdrawn: orders when their window is over, all but control
+        after hold_ns. Cancels only from a core that is away: one that is slow comes to them."""
         withdrawn = self._sort_arrivals()
-        late = [row for lane in self._lanes[Class.CANCEL :] for row in lane if _is_late(row, now_ns, hold_ns)]
+        late = [row for row in self._waits.over(now_ns) if is_away or row.queue_class is not Class.CANCEL]
         for request in late:
             self._withdraw(request)
         return late, withdrawn
@@ -158,29 +203,27 @@ class Ingress:
         share = self.commands / len(counts) if counts else 0
         return {session for session, count in counts.items() if count >= share}
 
-    def _join(self, request: Request, scope: tuple[object, ...]) -> bool:
+    def _join(self, request: Request, command: MassCancel) -> bool:
         """Join a waiting mass cancel of the same scope, unless an order of the account came in between."""
-        waiting = self._sweeps.get(scope)
+        sweeps, scope = self._sweeps.setdefault(command.account, {}), _scope(command)
+        waiting = sweeps.get(scope)
         if waiting is not None and not waiting.is_followed:
             waiting.joined.append(request)
             return True
-        self._sweeps[scope] = request
+        sweeps[scope] = request
         return False
-
-    def _note_order(self, account: int) -> None:
-        """A New or Replace came: a mass cancel that comes after it must not join one that came before it."""
-        for scope, request in self._sweeps.items():
-            if scope[0] == account:
-                request.is_followed = True
 
     def _leave(self, request: Request) -> None:
         """It waits no more."""
         self._waiting -= 1
         command = request.command
         if isinstance(command, MassCancel):
-            scope = _scope(command)
-            if self._sweeps.get(scope) is request:
-                del self._sweeps[scope]
+            sweeps, scope = self._sweeps.get(command.account, {}), _scope(command)
+            if sweeps.get(scope) is request:
+                del sweeps[scope]
+            if not sweeps:
+                self._sweeps.pop(command.account, None)
+        self._waits.discard(request)
         for name in _names(command):
             rows = self._by_id[command.account, name]
             del rows[id(request)]
@@ -212,6 +255,7 @@ class Ingress:
                 withdrawn += self._withdraw_scope(command)
             self._waiting += 1
             self._lanes[request.queue_class].put(request)
+            self._waits.add(request)
             for name in _names(command):
                 self._by_id.setdefault((command.account, name), {})[id(request)] = request
         return withdrawn
@@ -233,7 +277,7 @@ class Ingress:
         return gone
 
     def _withdraw_scope(self, cancel: MassCancel) -> list[Request]:
-        gone = [request for request in self._lanes[Class.ORDER] if in_scope(cancel, request)]
+        gone = [request for request in self._lanes[Class.ORDER].of(cancel.account) if in_scope(cancel, request)]
         for request in gone:
             self._withdraw(request)
         return gone
@@ -243,10 +287,10 @@ class Ingress:
         self._leave(request)
 
 
-def _scope(cancel: MassCancel) -> tuple[object, ...]:
-    """What a mass cancel is about; the account first."""
+def _scope(cancel: MassCancel) -> _Scope:
+    """What a mass cancel of the account is about."""
     session = cancel.session if cancel.only_session else 0
-    return cancel.account, cancel.instrument, cancel.side, cancel.tag, session, cancel.keep_exempt, cancel.origin
+    return cancel.instrument, cancel.side, cancel.tag, session, cancel.keep_exempt, cancel.origin
 
 
 def _order_name(order_id: int) -> str:
@@ -261,13 +305,6 @@ def _names(command: object) -> tuple[str, ...]:
         names = (command.cl_ord_id, command.orig_cl_ord_id, _order_name(command.order_id))
         return tuple({name for name in names if name})
     return ()
-
-
-def _is_late(request: Request, now_ns: int, hold_ns: int) -> bool:
-    command = request.command
-    if isinstance(command, NewOrder | ReplaceOrder) and 0 < command.deadline < now_ns:
-        return True
-    return now_ns >= command.t_recv + hold_ns
 
 
 def in_scope(cancel: MassCancel, request: Request) -> bool:

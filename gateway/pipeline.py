@@ -14,7 +14,7 @@ from gateway import config, rules
 from gateway.charging import WAITS, Charging
 from gateway.core.matching import MatchingCore
 from gateway.governor import Governor
-from gateway.ingress import Ingress, Stage, in_scope
+from gateway.ingress import KEPT_CREDIT, Ingress, Stage, in_scope
 from gateway.metrics import Metrics
 from gateway.modes import Modes
 from gateway.parking import Parked, Parking
@@ -39,9 +39,10 @@ from protocols.messages import (
 
 _UNNUMBERED = (OrderList, EngineState)
 _LATE_ANSWERS = (OrderList, MassCancelDone)
-_EXPIRE_EVERY_NS = 100_000_000
+_EXPIRE_EVERY_NS = 10_000_000
 _BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
 BUSY = Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
+_EXPIRED = "its validity window ended in our queue"
 _PUMP_AT = 200  # requests waiting at which a tick hands over at once, so that no burst of many sockets fills the queue
 
 Told = TypeVarTuple("Told")
@@ -76,8 +77,9 @@ class Road:
         self._handed: deque[Request] = deque()  # the same in order of hand-over; answered ones are dropped in passing
         self._hold_ns = settings.core.cancel_hold_ms * 1_000_000
         self._expire_at_ns = 0
+        self._took_ns = 0  # when the core took something last
         self._now_ns = 0
-        self.ingress = Ingress(settings.ingress)
+        self.ingress = Ingress(settings.ingress, self._hold_ns)
         self._governor = Governor(self.ingress, sessions, settings.ingress.max_wait_ms * 1_000_000)
         self.report_bug: Callable[[Exception], None] = _raise
         self.draining = False
@@ -143,7 +145,7 @@ class Road:
         ingress = self.ingress
         ingress.put(request)
         if ingress.commands >= _PUMP_AT:
-            if self._core.credit > 0:
+            if self._core.credit > KEPT_CREDIT:
                 self.pump(now_ns)
             if ingress.stage == Stage.BRIM:
                 self._governor.brim(now_ns)
@@ -271,6 +273,7 @@ class Road:
                 self._withdraw(request, now_ns)
             commands = [command for command in (self._hand_over(request, now_ns) for request in taken) if command]
             if commands:
+                self._took_ns = now_ns
                 self._core.submit(commands, now_ns)
             elif not taken and not withdrawn:
                 break
@@ -278,7 +281,7 @@ class Road:
     def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
         command = request.command
         if command.deadline and now_ns > command.deadline and isinstance(command, rules.ORDERS):
-            self._refuse(request, Refusal(errors.EXPIRED_IN_QUEUE, "its validity window ended in our queue"), now_ns)
+            self._refuse(request, Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED), now_ns)
             return None
         if self.modes.in_force and (barred := self._why_barred(request)) is not None:
             self._refuse(request, barred, now_ns)
@@ -298,17 +301,20 @@ class Road:
         self._refuse(request, Refusal(errors.WITHDRAWN, text), now_ns)
 
     def _expire(self, now_ns: int) -> None:
-        """Nobody waits for ever on a core that gives no credit."""
+        """Nobody waits for ever on a core that is slow, or gives no credit at all."""
         self._expire_at_ns = now_ns + _EXPIRE_EVERY_NS
-        late, withdrawn = self.ingress.expire(now_ns, self._hold_ns)
+        overdue = BUSY
+        is_away = now_ns - self._took_ns >= self._hold_ns
+        late, withdrawn = self.ingress.expire(now_ns, is_away)
+        if is_away:
+            overdue = Refusal(errors.ENGINE_DOWN, f"the engine took nothing for {self._hold_ns // 1_000_000} ms")
         for request in withdrawn:
             self._withdraw(request, now_ns)
         for request in late:
             if request.queue_class is Class.ORDER and 0 < request.command.deadline < now_ns:
-                refusal = Refusal(errors.EXPIRED_IN_QUEUE, "its validity window ended in our queue")
+                self._refuse(request, Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED), now_ns)
             else:
-                refusal = Refusal(errors.ENGINE_DOWN, f"the engine took nothing for {self._hold_ns // 1_000_000} ms")
-            self._refuse(request, refusal, now_ns)
+                self._refuse(request, overdue, now_ns)
 
     # -- the way home --------------------------------------------------------------------------------------------
 

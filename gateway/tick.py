@@ -1,7 +1,8 @@
 """The unit of work: whatever one event-loop iteration read is parsed, decided and answered together.
 
-A connection that has read, or has something to write, calls `touch`; one `call_soon` later the tick takes waiting
-turns, pumps the road, and writes once per touched connection. There is no task, future or await per message.
+A connection that has read, or has something to write, calls `touch`; one `call_soon` later the tick pumps the road,
+writes once per touched connection, and then gives those who sent much at once their turns, for the next tick to answer:
+who sends little waits for none of that. There is no task, future or await per message.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Protocol
 
 from gateway.clock import Clock
 
-_TURNS_NS = 2_000_000  # per tick: a crowd of floods delays a quiet session no more than one of them does
+_TURNS_NS = 1_000_000  # per tick: a crowd of floods delays a quiet session no more than one of them does
 
 
 class Touched(Protocol):
@@ -19,6 +20,10 @@ class Touched(Protocol):
 
     def take_turn(self, now_ns: int) -> None:
         """Parse the next slice of what was read but not yet parsed."""
+        ...
+
+    def wait_turn(self) -> None:
+        """The tick is over, and what was read is not parsed yet."""
         ...
 
     def flush(self, now_ns: int) -> None:
@@ -108,13 +113,8 @@ class Tick:
             self._scheduled = True
             self._loop.call_soon(self._run)
 
-    @property
-    def has_turns(self) -> bool:
-        """Whether somebody waits for a turn."""
-        return bool(self._turns)
-
     def queue_turn(self, connection: Touched) -> None:
-        """Let this connection parse its next slice in the coming tick, after the others had theirs."""
+        """Let this connection parse its next slice in the coming tick, after those that wait already."""
         self._turns[connection] = None
         self.touch(connection)
 
@@ -123,7 +123,6 @@ class Tick:
         if self._has_failed:
             return
         now_ns = self._clock.now_ns()
-        self._take_turns(now_ns)
         for part in self._timed:
             try:
                 part.tick(now_ns)
@@ -139,9 +138,11 @@ class Tick:
                 self.report_bug(error)
                 connection.abort()
         self._arm(now_ns)
+        if self._turns:
+            self._take_turns(self._clock.now_ns())
 
     def _take_turns(self, now_ns: int) -> None:
-        """Round and round those who sent much at once, for a bounded time: then the others are read again."""
+        """A slice of each who sent much at once, for a bounded time: then those who sent little are heard again."""
         turns, self._turns = self._turns, {}
         until_ns = now_ns + _TURNS_NS
         while turns:
@@ -150,9 +151,11 @@ class Tick:
             connection.take_turn(now_ns)
             if self._clock.now_ns() >= until_ns:
                 break
-        for connection in turns:
-            self.touch(connection)
         self._turns = turns | self._turns
+        if self._turns:
+            self.wake()
+            for connection in self._turns:
+                connection.wait_turn()
 
     def stop(self) -> None:
         """No tick any more: the journal is about to be closed."""

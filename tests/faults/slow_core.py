@@ -22,7 +22,7 @@ from protocols.messages import AnyCommand
 
 _STEP_S = 0.001
 _PAUSE_S = 5.0
-_WINDOW_S = 0.005
+_WINDOW_S = 0.003
 """Orders that may lie at the core: what it carries out in this time, or a cancel behind them would wait for longer."""
 
 
@@ -46,7 +46,7 @@ class SlowLink:
     @property
     def credit(self) -> int:
         """What the window has room for; the road keeps a part of it for cancels and control."""
-        window = max(int(self._full_rate * _WINDOW_S), 16) + CANCEL_CREDIT + CONTROL_CREDIT
+        window = max(int(self._full_rate * _WINDOW_S), 4) + CANCEL_CREDIT + CONTROL_CREDIT
         return max(window - len(self._waiting), 0)
 
     def subscribe(self, sink: EventSink) -> None:

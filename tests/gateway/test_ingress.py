@@ -22,6 +22,7 @@ from protocols.messages import (
 )
 
 ROOMY = 1_000
+HOLD = 100
 
 
 def request(command, size_bytes=100):
@@ -69,7 +70,7 @@ def query(account=1, session=1):
 
 
 def queue(*requests, **knobs):
-    ingress = Ingress(config.Ingress(**knobs))
+    ingress = Ingress(config.Ingress(**knobs), HOLD)
     for each in requests:
         ingress.put(each)
     return ingress
@@ -118,8 +119,8 @@ def test_what_has_waited_too_long_is_taken_out_but_never_control():
     windowed = request(NewOrder(1, 1, 1, Origin.FIX, 0, 50, "w", 7, Side.BUY, OrdType.LIMIT, Tif.GTC, 10, 5))
     rows = [new("a"), windowed, cancel("x"), query(), mass_cancel(side=2)]
     ingress = queue(*rows)
-    assert ingress.expire(50, hold_ns=100) == ([], [])
-    late, _ = ingress.expire(100, hold_ns=100)
+    assert ingress.expire(50, is_away=True) == ([], [])
+    late, _ = ingress.expire(100, is_away=True)
     assert set(map(id, late)) == {id(row) for row in rows[:4]}
     assert ingress.take(ROOMY) == ([rows[4]], [])
     assert (ingress.commands, ingress.size_bytes) == (0, 0)
@@ -179,7 +180,7 @@ def test_accounts_take_turns_so_one_flood_does_not_starve_another_client():
 
 
 def test_stages_are_entered_at_60_80_95_and_100_percent_and_left_ten_points_lower():
-    ingress = Ingress(config.Ingress(max_commands=100))
+    ingress = Ingress(config.Ingress(max_commands=100), HOLD)
     seen = []
     for n in range(100):
         ingress.put(new(str(n)))
@@ -197,7 +198,7 @@ def test_stages_are_entered_at_60_80_95_and_100_percent_and_left_ten_points_lowe
 
 
 def test_bytes_fill_the_queue_as_well_as_commands():
-    ingress = Ingress(config.Ingress(max_bytes=65_536))
+    ingress = Ingress(config.Ingress(max_bytes=65_536), HOLD)
     ingress.put(request(new("a").command, size_bytes=60_000))
     assert ingress.stage == Stage.SHEDDING
 

@@ -52,8 +52,12 @@ def written(directory: Path, messages: int, some: JournalSettings = PROCESS) -> 
 
 
 def _unfinished(directory: Path) -> bytes:
-    """The first segment, whether or not the sync thread has named it by now."""
-    return next(iter(sorted(directory.glob("0000000001.*")))).read_bytes()
+    """The first segment, whether or not the sync thread has named it by now: it does so once."""
+    unnamed = directory / "0000000001.tmp"
+    try:
+        return unnamed.read_bytes()
+    except FileNotFoundError:
+        return (directory / FIRST).read_bytes()
 
 
 def records(data: bytes) -> list[tuple[int, int, int, int]]:

@@ -24,6 +24,7 @@ _SMALL_READ_BYTES = 512  # a message or two are parsed at once; a larger read ta
 _BY_TURN = 1  # what was read is not yet parsed
 _BY_ROAD = 2  # the queue is filling
 _BY_WRITE = 4  # the peer does not take its answers, so it gets no more
+_DEAF = _BY_ROAD | _BY_WRITE
 
 
 P = ParamSpec("P")
@@ -156,15 +157,17 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The transport is full: the peer reads too slowly, so it is not read either."""
-        self._blocked_until_ns = self._tick.now_ns() + self._out.max_age_ms * 1_000_000
-        self._pause(_BY_WRITE)
+        now_ns = self._tick.now_ns()
+        self._blocked_until_ns = now_ns + self._out.max_age_ms * 1_000_000
+        self._hush(_BY_WRITE, now_ns)
         self._arm()
 
     def resume_writing(self) -> None:
         """The transport drained: go on."""
+        now_ns = self._tick.now_ns()
         self._blocked_until_ns = 0
-        self._traffic.backlog.note(self, 0, self._tick.now_ns())
-        self._resume(_BY_WRITE)
+        self._traffic.backlog.note(self, 0, now_ns)
+        self._hear(_BY_WRITE, now_ns)
         self._tick.touch(self)
 
     # -- what the tick and the speakers ask ----------------------------------------------------------------------
@@ -272,16 +275,26 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def pause_reading(self, now_ns: int) -> None:
-        """The road asks us to read no more for now; the peer's silence is not its fault."""
-        self.peer.paused(now_ns)
-        self._pause(_BY_ROAD)
+        """The road asks us to read no more for now."""
+        self._hush(_BY_ROAD, now_ns)
 
     def resume_reading(self, now_ns: int) -> None:
         """The road has room again."""
-        self.peer.resumed(now_ns)
-        self._resume(_BY_ROAD)
+        self._hear(_BY_ROAD, now_ns)
         if self._backlog:
             self._tick.queue_turn(self)
+
+    def _hush(self, reason: int, now_ns: int) -> None:
+        """We stop reading, for longer than a turn: the peer's silence is not its fault."""
+        if not self._paused & _DEAF:
+            self.peer.paused(now_ns)
+        self._pause(reason)
+
+    def _hear(self, reason: int, now_ns: int) -> None:
+        was_deaf = self._paused & _DEAF
+        self._resume(reason)
+        if was_deaf and not self._paused & _DEAF:
+            self.peer.resumed(now_ns)
 
     # -- pauses and deadlines ------------------------------------------------------------------------------------
 

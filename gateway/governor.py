@@ -19,12 +19,12 @@ class Governor:
         self._paused: dict[int, Session] = {}
         self._until_ns = 0  # when the pauses of the first stage end
         self._had_pause: set[int] = set()
-        self._is_brim = False
+        self.is_brim = False
 
     @property
     def next_deadline_ns(self) -> int | None:
         """When pauses end by time; at the brim only room ends them."""
-        return self._until_ns if self._paused and not self._is_brim else None
+        return self._until_ns if self._paused and not self.is_brim else None
 
     def tick(self, now_ns: int) -> None:
         """Look at the stage and do what it asks for."""
@@ -35,7 +35,7 @@ class Governor:
                 self._had_pause.clear()
         elif stage == Stage.BRIM:
             self.brim(now_ns)
-        elif self._is_brim or (self._paused and now_ns >= self._until_ns):
+        elif self.is_brim or (self._paused and now_ns >= self._until_ns):
             self._resume_all(now_ns)
         elif stage == Stage.PAUSING and now_ns >= self._until_ns:
             # Looked for once in that time only: who is heavy is found by counting all that waits.
@@ -44,12 +44,15 @@ class Governor:
                 self._pause(self._sessions.by_id.get(session_id), now_ns)
 
     def brim(self, now_ns: int) -> None:
-        """The queue is full to its last slice: nobody is read until it drains."""
-        if not self._is_brim:
-            self._is_brim = True
-            for session in list(self._sessions.by_id.values()):
-                if session.connected:
-                    self._pause(session, now_ns)
+        """The queue is full to its last slice: nobody is read until it drains, nor who comes meanwhile."""
+        self.is_brim = True
+        for session in list(self._sessions.by_id.values()):
+            if session.connected:
+                self._pause(session, now_ns)
+
+    def is_past_patience(self, session: Session) -> bool:
+        """Whether this session's pause of the first stage is over, and the stage is not."""
+        return session.id in self._had_pause and session.id not in self._paused
 
     def _pause(self, session: Session | None, now_ns: int) -> None:
         if session is not None and session.speaker is not None and session.id not in self._paused:
@@ -58,7 +61,7 @@ class Governor:
             session.pause(Pause.QUEUE, now_ns)
 
     def _resume_all(self, now_ns: int) -> None:
-        self._is_brim = False
+        self.is_brim = False
         paused, self._paused = self._paused, {}
         for session in paused.values():
             session.resume(Pause.QUEUE, now_ns)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 from itertools import chain
 
+import msgspec
+
 from gateway import config
 from gateway.request import Class, Request
 from protocols.messages import COD_EXEMPT, CancelOrder, MassCancel, NewOrder, ReplaceOrder
@@ -37,6 +39,8 @@ KEPT_CREDIT = CANCEL_CREDIT + CONTROL_CREDIT
 
 _Scope = tuple[object, ...]
 
+_MANY = 64  # withdrawn requests are not worth a look below this
+
 _SLOT_NS = 10_000_000  # as often as the road asks whose time is over
 
 
@@ -51,11 +55,14 @@ class _Lane:
 
     Each turn adds a quantum to what an account may hand over, and an empty queue keeps nothing: neither many requests
     nor large ones get an account more than its share, within a quantum and one request. What is withdrawn stays where
-    it lies, marked, and is skipped when its turn comes: nothing is searched for.
+    it lies, marked, and is skipped when its turn comes: nothing is searched for, until half of the lane is such.
+
+    What the house itself asks for is one queue, whatever the account: its commands have one counter.
     """
 
     def __init__(self) -> None:
         self._queues: dict[int, _Queue] = {}  # by account, the one whose turn it is first
+        self._size = self._gone = 0  # all that lie here, and those of them that were withdrawn
 
     def __iter__(self) -> Iterator[Request]:
         for account in self._queues:
@@ -66,11 +73,26 @@ class _Lane:
         return (request for request in self._queues.get(account, ()) if not request.is_withdrawn)
 
     def put(self, request: Request) -> None:
-        account = request.command.account
+        account = request.command.account if request.session.id else 0
         queue = self._queues.get(account)
         if queue is None:
             queue = self._queues[account] = _Queue()
         queue.append(request)
+        self._size += 1
+
+    def drop(self, request: Request) -> None:
+        """It is withdrawn, and takes no memory for long: nobody may take anything from here for hours."""
+        request.is_withdrawn = True
+        self._gone += 1
+        if self._gone < _MANY or 2 * self._gone < self._size:
+            return
+        for account, queue in list(self._queues.items()):
+            left = [row for row in queue if not row.is_withdrawn]
+            queue.clear()
+            queue.extend(left)
+            if not left:
+                del self._queues[account]
+        self._size, self._gone = self._size - self._gone, 0
 
     def take(self, count: int) -> list[Request]:
         taken: list[Request] = []
@@ -81,7 +103,10 @@ class _Lane:
                 queue.credit_bytes += _QUANTUM_BYTES
             while queue and queue.credit_bytes > 0 and len(taken) < count:
                 request = queue.popleft()
-                if not request.is_withdrawn:
+                self._size -= 1
+                if request.is_withdrawn:
+                    self._gone -= 1
+                else:
                     queue.credit_bytes -= max(request.size_bytes, _LEAST_BYTES)
                     taken.append(request)
             if not queue:
@@ -133,8 +158,9 @@ class Ingress:
         self._arrived: deque[Request] = deque()  # in order of arrival, while nothing has to wait
         self._lanes = tuple(_Lane() for _ in Class)
         self._by_id: dict[tuple[int, str], dict[int, Request]] = {}  # waiting New, Replace by every name
-        self._sweeps: dict[int, dict[_Scope, Request]] = {}  # the waiting mass cancel of each scope, by account
+        self._sweeps: dict[int, dict[_Scope, Request]] = {}  # each scope's mass cancel without an answer, by account
         self._waits = _Waits(hold_ns)
+        self._sweeping = 0  # mass cancels that the core has
         self._waiting = 0  # in lanes
         self.commands = 0
         self.size_bytes = 0
@@ -150,7 +176,8 @@ class Ingress:
         return max(100 * self.commands // settings.max_commands, 100 * self.size_bytes // settings.max_bytes)
 
     def put(self, request: Request) -> bool:
-        """Take one request. False: a mass cancel that joined the one of its scope that waits, and is answered with it.
+        """Take one request. False: a mass cancel that joined the one of its scope, here or at the core, and is answered
+        with it.
 
         The road has asked `stage` before; the queue itself never refuses.
         """
@@ -174,13 +201,16 @@ class Ingress:
         if not self._waiting and len(self._arrived) <= orders:
             taken = list(self._arrived)
             self._arrived.clear()
-            self._sweeps.clear()
+            if self._sweeps:
+                self._sweeping += sum(row.queue_class is Class.CONTROL for row in taken)
             self.commands = self.size_bytes = 0
             self.stage = Stage.OPEN
             return taken, []
         withdrawn = self._sort_arrivals()
-        taken = self._lanes[Class.CONTROL].take(credit)
-        taken += self._lanes[Class.CANCEL].take(credit - CONTROL_CREDIT - len(taken))
+        kept = max(CONTROL_CREDIT - self._sweeping, 0)  # beyond its own part, control does not use up that of cancels
+        taken = self._lanes[Class.CONTROL].take(min(max(orders, 0) + kept, credit))
+        taken += self._lanes[Class.CANCEL].take(credit - max(kept, len(taken)))
+        self._sweeping += sum(row.queue_class is Class.CONTROL for row in taken)
         for lane in (Class.ORDER, Class.QUERY):
             taken += self._lanes[lane].take(orders - len(taken))
         for request in taken:
@@ -204,33 +234,42 @@ class Ingress:
         return {session for session, count in counts.items() if count >= share}
 
     def _join(self, request: Request, command: MassCancel) -> bool:
-        """Join a waiting mass cancel of the same scope, unless an order of the account came in between."""
+        """Join a mass cancel of the same scope, unless an order of the account came in between."""
         sweeps, scope = self._sweeps.setdefault(command.account, {}), _scope(command)
-        waiting = sweeps.get(scope)
-        if waiting is not None and not waiting.is_followed:
-            waiting.joined.append(request)
-            return True
-        sweeps[scope] = request
-        return False
+        first = sweeps.get(scope)
+        if first is None or first.is_followed or first.unknown_told:
+            sweeps[scope] = request
+            return False
+        first.joined.append(request)
+        if not first.handed_ns:  # it waits, and so does this
+            self.commands += 1
+            self.size_bytes += request.size_bytes
+            self._restage()
+        return True
+
+    def settle(self, request: Request) -> None:
+        """The core has answered a mass cancel, or the gateway has refused it: no repeat joins it any more."""
+        command = request.command
+        assert isinstance(command, MassCancel)
+        self._sweeping -= request.handed_ns > 0
+        sweeps, scope = self._sweeps.get(command.account, {}), _scope(command)
+        if sweeps.get(scope) is request:
+            del sweeps[scope]
+        if not sweeps:
+            self._sweeps.pop(command.account, None)
 
     def _leave(self, request: Request) -> None:
         """It waits no more."""
         self._waiting -= 1
         command = request.command
-        if isinstance(command, MassCancel):
-            sweeps, scope = self._sweeps.get(command.account, {}), _scope(command)
-            if sweeps.get(scope) is request:
-                del sweeps[scope]
-            if not sweeps:
-                self._sweeps.pop(command.account, None)
         self._waits.discard(request)
         for name in _names(command):
             rows = self._by_id[command.account, name]
             del rows[id(request)]
             if not rows:
                 del self._by_id[command.account, name]
-        self.commands -= 1
-        self.size_bytes -= request.size_bytes
+        self.commands -= 1 + len(request.joined)
+        self.size_bytes -= request.size_bytes + sum(joined.size_bytes for joined in request.joined)
         self._restage()
 
     def _restage(self) -> None:
@@ -250,6 +289,7 @@ class Ingress:
             if isinstance(command, CancelOrder):
                 gone = self._withdraw_target(command)
                 request.has_overtaken = any(isinstance(each.command, NewOrder) for each in gone)
+                request.command = _aimed(command, gone)
                 withdrawn += gone
             elif isinstance(command, MassCancel):
                 withdrawn += self._withdraw_scope(command)
@@ -283,7 +323,7 @@ class Ingress:
         return gone
 
     def _withdraw(self, request: Request) -> None:
-        request.is_withdrawn = True
+        self._lanes[request.queue_class].drop(request)
         self._leave(request)
 
 
@@ -291,6 +331,16 @@ def _scope(cancel: MassCancel) -> _Scope:
     """What a mass cancel of the account is about."""
     session = cancel.session if cancel.only_session else 0
     return cancel.instrument, cancel.side, cancel.tag, session, cancel.keep_exempt, cancel.origin
+
+
+def _aimed(cancel: CancelOrder, gone: list[Request]) -> CancelOrder:
+    """The cancel, meant for the order that the withdrawn Replaces would have changed: it never gets their names."""
+    changes = {row.command.cl_ord_id: row.command for row in gone if isinstance(row.command, ReplaceOrder)}
+    while not cancel.order_id and (change := changes.pop(cancel.orig_cl_ord_id, None)) is not None:
+        cancel = msgspec.structs.replace(
+            cancel, order_id=change.order_id, orig_cl_ord_id=change.orig_cl_ord_id or cancel.orig_cl_ord_id
+        )
+    return cancel
 
 
 def _order_name(order_id: int) -> str:

@@ -38,7 +38,6 @@ from protocols.messages import (
 )
 
 _UNNUMBERED = (OrderList, EngineState)
-_LATE_ANSWERS = (OrderList, MassCancelDone)
 _EXPIRE_EVERY_NS = 10_000_000
 _BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
 BUSY = Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
@@ -144,11 +143,10 @@ class Road:
         self.charging.enter(request)
         ingress = self.ingress
         ingress.put(request)
-        if ingress.commands >= _PUMP_AT:
-            if self._core.credit > KEPT_CREDIT:
-                self.pump(now_ns)
-            if ingress.stage == Stage.BRIM:
-                self._governor.brim(now_ns)
+        if ingress.commands >= _PUMP_AT and self._core.credit > KEPT_CREDIT:
+            self.pump(now_ns)
+        if ingress.stage == Stage.BRIM and not self._governor.is_brim:
+            self._governor.brim(now_ns)
         return True
 
     def _walks_past(self, request: Request, now_ns: int) -> bool:
@@ -156,8 +154,9 @@ class Road:
         command = request.command
         if not isinstance(command, MassCancel):
             return request.session not in self._parking
-        for waiting in self._parking.withdraw(lambda each: in_scope(command, each)):
-            self._withdraw(waiting, now_ns)
+        if rules.permit(request.session, command) is None:
+            for waiting in self._parking.withdraw(lambda each: in_scope(command, each)):
+                self._withdraw(waiting, now_ns)
         return True
 
     def _park(self, request: Request, now_ns: int) -> None:
@@ -219,11 +218,14 @@ class Road:
         """New and Replace only: cancels and questions pass while there is any room."""
         if self.modes.in_force and (barred := self._why_barred(request)) is not None:
             return barred
-        is_calm = self.ingress.stage < Stage.SHEDDING and self.may_record() and not self.is_recording_late(now_ns)
+        stage = self.ingress.stage
+        is_calm = stage < Stage.SHEDDING and self.may_record() and not self.is_recording_late(now_ns)
+        if stage == Stage.PAUSING and self._governor.is_past_patience(request.session):
+            is_calm = False
         if is_calm and not (self.draining or self.reopen_at_ns):
             return None
         queue_class = request.queue_class
-        if queue_class is Class.QUERY and self.ingress.stage >= Stage.SHEDDING:
+        if queue_class is Class.QUERY and stage >= Stage.SHEDDING:
             return BUSY
         if queue_class is not Class.ORDER:
             return None
@@ -255,6 +257,8 @@ class Road:
         speaker = request.speaker
         if speaker is not None and speaker is session.speaker and request.source is not None:
             self._tell(speaker, speaker.refuse, request.source, refusal, now_ns)
+        if request.answered and isinstance(request.command, MassCancel):
+            self.ingress.settle(request)
         for joined in request.joined:
             self._refuse(joined, refusal, now_ns)
         if request.trace is not None and request.answered:
@@ -338,6 +342,8 @@ class Road:
                 self._answer(request, final, now_ns)
                 if event is final:
                     del unanswered[event.cmd_id]
+                    if isinstance(request.command, MassCancel):
+                        self.ingress.settle(request)
             if account is not None:
                 self._report(event, request, account, now_ns)
             elif isinstance(event, EngineState):
@@ -364,6 +370,8 @@ class Road:
             return
         request.answered = True
         session = request.session
+        if isinstance(event, OrderEvent) and event.exec_type is ExecType.ORDER_STATUS:
+            self.charging.leave(request)  # a retry of a known id: no order of its own
         if isinstance(event, OrderEvent) and event.code == errors.DUPLICATE_ID:
             self.charging.refund(request, now_ns)
         self._metrics.observe_answer(session.sender.origin, now_ns - request.command.t_recv)
@@ -372,7 +380,7 @@ class Road:
             trace.t_core_end = self._trace_clock()
         speaker = request.speaker
         # After a takeover the new connection must not get the old one's answers. What no report tells comes late too.
-        is_wanted = not request.unknown_told or isinstance(event, _LATE_ANSWERS)
+        is_wanted = not request.unknown_told or isinstance(event, MassCancelDone) or not is_numbered(event)
         if speaker is not None and speaker is session.speaker and request.source is not None and is_wanted:
             self._tell(speaker, speaker.answer, request, answer_to(request, event), now_ns)
         if trace is not None:

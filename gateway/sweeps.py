@@ -39,6 +39,13 @@ class Sweep(msgspec.Struct, eq=False):
     failure: str = ""
 
 
+class _Asked(msgspec.Struct, eq=False):
+    """One mass cancel of a kill. is_told: it was counted; what comes after "outcome unknown" is no second answer."""
+
+    sweep: Sweep
+    is_told: bool = False
+
+
 class Sweeps:
     """Starts sweeps; each reports into its own `Sweep` as the core answers."""
 
@@ -71,7 +78,7 @@ class Sweeps:
             )
             sweep.asked += 1
             sweep.waiting += 1
-            self._road.submit(self._house, command, "q", sweep, 0, now_ns)
+            self._road.submit(self._house, command, "q", _Asked(sweep), 0, now_ns)
         return sweep
 
 
@@ -80,17 +87,19 @@ class _Ear:
 
     def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         """The core has carried one out."""
-        sweep = request.source
-        assert isinstance(sweep, Sweep)
-        sweep.waiting -= 1
+        sweep = self._told(request.source)
         if isinstance(event, MassCancelDone):
             sweep.canceled += event.affected
 
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
         """No answer in time, or the core is away: the orders may still be there."""
-        assert isinstance(source, Sweep)
-        source.waiting -= 1
-        source.failure = refusal.text
+        self._told(source).failure = refusal.text
+
+    def _told(self, asked: object) -> Sweep:
+        assert isinstance(asked, _Asked)
+        asked.sweep.waiting -= not asked.is_told
+        asked.is_told = True
+        return asked.sweep
 
     def handed_over(self, request: Request, now_ns: int) -> None:
         """Not an answer."""

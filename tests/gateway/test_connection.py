@@ -235,7 +235,7 @@ def test_a_peer_that_does_not_take_its_answers_is_read_no_more_and_cut_after_ten
     assert round(timer.delay_s) == 10
     bench.clock.now += 10_000 * MS
     timer.call(*timer.args)
-    assert connection.peer.told == ["too_slow"]
+    assert connection.peer.told == ["paused", "too_slow"]
     bench.loop.turn()
     assert transport.is_closed
 
@@ -251,6 +251,17 @@ def test_a_peer_that_takes_its_answers_in_time_goes_on(bench):
     bench.loop.turn()
     assert transport.written == [b"waiting"]
     assert not transport.is_paused
+    assert connection.peer.told == ["paused", "resumed"]  # its silence meanwhile was our doing
+
+
+def test_a_peer_that_is_not_read_for_two_reasons_is_told_once_and_resumes_with_the_last(bench):
+    connection, _ = bench.connect()
+    connection.pause_writing()
+    connection.pause_reading(bench.clock.now)
+    connection.resume_writing()
+    assert connection.peer.told == ["paused"]
+    connection.resume_reading(bench.clock.now)
+    assert connection.peer.told == ["paused", "resumed"]
 
 
 def test_more_than_the_bound_behind_a_full_transport_is_cut_at_once(bench):
@@ -259,7 +270,7 @@ def test_more_than_the_bound_behind_a_full_transport_is_cut_at_once(bench):
     connection.peer.out = b"x" * 1_048_577
     bench.tick.touch(connection)
     bench.loop.turn()
-    assert connection.peer.told == ["too_slow"]
+    assert connection.peer.told == ["paused", "too_slow"]
 
 
 def test_a_road_that_pauses_us_keeps_what_was_read_and_tells_the_peer_it_is_not_to_blame(bench):

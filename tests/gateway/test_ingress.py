@@ -111,7 +111,7 @@ def test_repeats_of_a_waiting_mass_cancel_join_it_unless_an_order_came_in_betwee
     assert first.joined == [repeat]
     ingress.put(new("a"))
     ingress.put(later)
-    assert ingress.commands == 4
+    assert ingress.commands == 5
     assert [row for row in ingress.take(ROOMY)[0] if row in (first, other_scope, later)] == [first, other_scope, later]
 
 

@@ -1,0 +1,237 @@
+"""The road when the core is slow or away: what waits is bounded, keeps its meaning, and has its one honest answer."""
+
+from gateway import config
+from gateway.sweeps import Sweeps, Target
+from protocols import errors
+from protocols.messages import POSS_RESEND, CancelOrder, MassCancel, Origin
+from tests.support.road import World
+
+
+def codes(speaker):
+    return [each[2] for each in speaker.take() if each[0] == "refused"]
+
+
+def busy(world, rows=256):
+    """So many commands lie at the core."""
+    world.core.handed = [None] * rows
+
+
+def lying(world):
+    """How many requests the queue keeps in memory."""
+    return sum(len(queue) for lane in world.road.ingress._lanes for queue in lane._queues.values())
+
+
+def open_orders(world, account):
+    return [order.cl_ord_id for order in world.core.inner.engine.open_orders(account)]
+
+
+def test_what_was_refused_while_the_core_is_away_takes_no_memory():
+    world = World()
+    session = world.session()
+    busy(world)
+    for turn in range(5):
+        for number in range(100):
+            world.place(session, f"{turn}-{number}")
+        world.tick(ms=2_100)
+        world.tick(ms=2_100)
+    assert (world.road.ingress.commands, lying(world) <= 64) == (0, True)
+
+
+def test_orders_that_are_cancelled_while_they_wait_take_no_memory():
+    world = World()
+    session = world.session()
+    busy(world)
+    for number in range(1_000):
+        world.place(session, f"o{number}")
+        world.cancel(session, f"o{number}")
+        if number % 30 == 29:
+            world.tick(ms=100)
+    assert lying(world) <= 2 * world.road.ingress.commands + 64
+
+
+def test_kills_of_several_accounts_reach_the_core_in_the_order_in_which_they_were_given():
+    """The house has one counter for all accounts: what is overtaken would be dropped by the core as a repeat."""
+    world = World()
+    first, second = world.session(1), world.session(2)
+    world.place(second, "b")
+    world.tick()
+    sweeps = Sweeps(world.road, world.now_ns)
+    busy(world)
+    venue = sweeps.start([Target(1), Target(2)], world.now_ns)
+    one = sweeps.start([Target(1, first.id)], world.now_ns)
+    world.tick()
+    world.core.handed = []
+    world.tick()
+    assert open_orders(world, 2) == []
+    assert (venue.waiting, one.waiting) == (0, 0)
+
+
+def test_a_kill_that_was_told_unknown_is_not_counted_again_when_the_core_answers():
+    world = World()
+    sweeps = Sweeps(world.road, world.now_ns)
+    world.core.is_quick = False
+    sweep = sweeps.start([Target(1), Target(2)], world.now_ns)
+    world.tick()
+    world.tick(ms=2_000)
+    assert sweep.waiting == 0
+    assert "unknown" in sweep.failure
+    world.core.answer(world.now_ns)
+    assert sweep.waiting == 0
+
+
+def test_a_cancel_that_names_a_waiting_replaces_new_id_withdraws_it_and_cancels_the_order():
+    world = World(window=48)
+    session = world.session()
+    world.place(session, "a")
+    world.tick()
+    session.speaker.take()
+    busy(world, 8)
+    world.core.is_quick = False
+    world.replace(session, "a", "b")
+    world.replace(session, "b", "c")
+    world.cancel(session, "c")
+    world.tick()
+    world.core.handed = world.core.handed[8:]
+    world.core.answer(world.now_ns)
+    assert codes(session.speaker) == [errors.WITHDRAWN, errors.WITHDRAWN]
+    assert open_orders(world, 1) == []
+
+
+def test_repeats_of_a_mass_cancel_join_the_one_that_the_core_has():
+    world = World()
+    session = world.session()
+    world.core.is_quick = False
+    for number in range(10):
+        world.mass_cancel(session, f"m{number}")
+        world.tick(ms=1)
+    assert len(world.core.handed) == 1
+    session.speaker.take()
+    world.core.answer(world.now_ns)
+    assert session.speaker.take()[:10] == [("answer", f"m{number}") for number in range(10)]
+    world.mass_cancel(session, "later")
+    world.tick()
+    assert len(world.core.handed) == 1
+
+
+def test_a_mass_cancel_behind_a_new_order_does_not_join_one_that_the_core_had_before_it():
+    world = World()
+    session = world.session()
+    world.core.is_quick = False
+    world.mass_cancel(session, "before")
+    world.tick()
+    world.place(session, "a")
+    world.mass_cancel(session, "behind")
+    world.tick()
+    world.core.answer(world.now_ns)
+    world.tick()
+    world.core.answer(world.now_ns)
+    assert open_orders(world, 1) == []
+
+
+def test_a_flood_of_mass_cancels_fills_the_queue_as_anything_does_and_stops_the_reading():
+    world = World(ingress=config.Ingress(max_commands=64))
+    session = world.session()
+    busy(world)
+    for number in range(64):
+        world.mass_cancel(session, f"m{number}")
+    assert session.speaker.is_paused
+
+
+def test_a_flood_of_mass_cancels_leaves_the_cancels_their_part_of_the_window():
+    world = World()
+    flood, other = world.session(1), world.session(2)
+    world.core.is_quick = False
+    for number in range(300):
+        command = MassCancel(
+            flood.sender.next_control_id(), 1, flood.id, Origin.FIX, world.now_ns, 0, f"m{number}", tag=f"t{number}"
+        )
+        world.submit(flood, command, "q", f"m{number}")
+    world.tick()
+    world.cancel(other, "x")
+    world.tick()
+    assert any(isinstance(command, CancelOrder) for command in world.core.handed)
+
+
+def test_after_its_pause_of_the_first_stage_a_heavy_sessions_orders_are_refused_at_once():
+    world = World(ingress=config.Ingress(max_commands=64), window=48)
+    heavy, light = world.session(1), world.session(2)
+    busy(world, 48)
+    for number in range(40):
+        world.place(heavy, f"h{number}")
+    world.tick()
+    assert heavy.speaker.is_paused
+    world.tick(ms=50)
+    assert not heavy.speaker.is_paused
+    codes(heavy.speaker)
+    world.place(heavy, "next")
+    world.place(light, "first")
+    assert (codes(heavy.speaker), codes(light.speaker)) == ([errors.ENGINE_BUSY], [])
+
+
+def test_who_logs_on_while_the_queue_is_full_is_not_read_either():
+    world = World(ingress=config.Ingress(max_commands=64), window=48)
+    flood, late = world.session(1), world.session(2)
+    late.connected = False
+    busy(world, 48)
+    for number in range(64):
+        world.cancel(flood, f"x{number}")
+    world.tick()
+    late.attached(world.now_ns)
+    world.tick(ms=1)
+    assert late.speaker.is_paused
+
+
+def test_a_core_that_is_slow_but_alive_gets_every_cancel():
+    world = World(window=48)
+    session = world.session()
+    world.core.is_quick = False
+    for number in range(400):
+        world.cancel(session, f"x{number}", source=f"c{number}")
+    world.tick()
+    for _ in range(400):
+        world.core.answer(world.now_ns, 1)
+        world.tick(ms=10)
+    heard = session.speaker.take()
+    assert sum(each[0] == "answer" for each in heard) == 400
+    assert not any(each[0] == "refused" for each in heard)
+
+
+def test_orders_that_a_slow_core_does_not_come_to_are_refused_as_busy_and_not_as_if_it_were_away():
+    world = World(window=48)
+    session = world.session()
+    world.core.is_quick = False
+    for number in range(100):
+        world.place(session, f"o{number}")
+    world.tick()
+    for _ in range(25):
+        world.core.answer(world.now_ns, 1)
+        world.tick(ms=100)
+    assert set(codes(session.speaker)) == {errors.ENGINE_BUSY}
+
+
+def test_a_retry_that_was_told_unknown_has_its_answer_when_the_core_speaks():
+    world = World()
+    session = world.session()
+    world.place(session, "a")
+    world.tick()
+    world.core.is_quick = False
+    world.place(session, "a", flags=POSS_RESEND, sent_at=world.now_ns)
+    world.tick()
+    world.tick(ms=2_000)
+    assert codes(session.speaker) == [errors.ENGINE_TIMEOUT]
+    world.core.answer(world.now_ns)
+    assert ("answer", "a") in session.speaker.take()
+
+
+def test_a_retry_of_a_known_order_takes_no_place_among_the_open_orders():
+    world = World(limits="version = 2\n[plans.default]\nopen_orders = { account = 2, instrument = 2 }")
+    session = world.session()
+    world.place(session, "a")
+    world.tick()
+    for _ in range(5):
+        world.place(session, "a", flags=POSS_RESEND, sent_at=world.now_ns)
+        world.tick()
+    world.place(session, "b")
+    world.tick()
+    assert codes(session.speaker) == []
+    assert open_orders(world, 1) == ["a", "b"]

@@ -136,7 +136,7 @@ class Answers:
             limited = 3000 <= outcome.code < 4000
             blocks = self._blocks(("orders", "cancels") if limited else (bucket,), limited, now_ns)
             machine.fail(source.request_id, outcome, now_ns, source.t_in_ns, blocks)
-        elif source.resp != "none":
+        elif source.resp != "none" or _is_failure(outcome):
             blocks = self._blocks((bucket,), False, now_ns)
             status = _HANDED_OVER if source.resp == "queued" else 200
             machine.respond(source.request_id, outcome, now_ns, source.t_in_ns, blocks, status)
@@ -151,6 +151,11 @@ class Answers:
             return None
         views = self._house.limiter.view(self.session.path, now_ns, names)
         return report.limits_due(self.limits_mode, limit_blocks(views), limited)
+
+
+def _is_failure(outcome: object) -> bool:
+    """Whether `resp:"none"` wants to hear of it all the same: a batch of which legs failed is a result, no Refusal."""
+    return isinstance(outcome, results.BatchResult) and outcome.failed > 0
 
 
 def limit_blocks(views: list[BucketView]) -> tuple[results.LimitBlock, ...]:

@@ -165,6 +165,18 @@ def test_a_queued_batch_is_answered_when_all_its_legs_are_handed_over_or_refused
     assert (answer["status"], [leg["status"] for leg in answer["result"]["legs"]]) == (202, [202, 422])
 
 
+def test_a_batch_that_wants_no_answers_is_answered_when_a_leg_failed_and_only_then(house):
+    desk = Desk(house())
+    desk.logon()
+    good = {"op": "place", "params": {**ORDER, "cl_ord_id": "a"}}
+    used = {"op": "place", "params": {**ORDER, "cl_ord_id": "a"}}
+    bad = {"op": "place", "params": {**ORDER, "cl_ord_id": "b", "qty": "0.00001"}}
+    assert answers(desk.call("order.batch", {"legs": [good], "resp": "none"})) == []
+    (answer,) = answers(desk.call("order.batch", {"legs": [bad, used], "resp": "none"}))
+    assert (answer["status"], answer["result"]["ok"], answer["result"]["failed"]) == (200, 0, 2)
+    assert [leg["error"]["code"] for leg in answer["result"]["legs"]] == [2005, 4003]
+
+
 def test_a_late_answer_to_a_question_comes_after_504_and_an_orders_late_outcome_is_told_by_its_events(house):
     core = Stuck()
     desk = Desk(house(core=core))

@@ -14,7 +14,7 @@ from gateway.sessions import Session
 from limits.limiter import BucketView, Limiter
 from protocols.errors import CODES, Refusal
 from protocols.instruments import Instruments
-from protocols.messages import AnyEvent
+from protocols.messages import AnyEvent, ExecType, OrderEvent
 from protocols.ws import report, results
 from protocols.ws.events import RequestKey
 from protocols.ws.session import WsSession
@@ -38,6 +38,12 @@ class Batch:
             row = msgspec.structs.replace(row, status=_HANDED_OVER)
         self._legs[leg] = row
         return None if self._open else report.batch_result([row for row in self._legs if row is not None])
+
+    def revise(self, leg: int, outcome: object) -> bool:
+        """Put in what became of a leg that was only handed over; False when the batch was answered before."""
+        if self._open:
+            self._legs[leg] = report.leg_result(outcome)
+        return self._open > 0
 
 
 class Source(msgspec.Struct, frozen=True, eq=False):
@@ -115,6 +121,15 @@ class Answers:
         if self.open.close(source):
             outcome = report.answer(source.method, event, self._house.instruments)
             self.conclude(source, outcome, now_ns, request.bucket)
+        elif source.resp == "queued" and isinstance(event, OrderEvent) and event.exec_type is ExecType.ORDER_STATUS:
+            self._tell_known(source, request, event, now_ns)
+
+    def _tell_known(self, source: Source, request: Request, event: OrderEvent, now_ns: int) -> None:
+        """A retry of a known id, after its 202: no event will tell the state of the order, so a second answer does."""
+        outcome = report.answer(source.method, event, self._house.instruments)
+        if source.batch is None or not source.batch.revise(source.leg, outcome):
+            alone = msgspec.structs.replace(source, resp="accepted", batch=None)
+            self.conclude(alone, outcome, now_ns, request.bucket)
 
     def refuse(self, source: Source, refusal: Refusal, now_ns: int) -> bool:
         """The gateway's own no, unless it was answered before; whether it was told."""
@@ -136,7 +151,7 @@ class Answers:
             limited = 3000 <= outcome.code < 4000
             blocks = self._blocks(("orders", "cancels") if limited else (bucket,), limited, now_ns)
             machine.fail(source.request_id, outcome, now_ns, source.t_in_ns, blocks)
-        elif source.resp != "none" or _is_failure(outcome):
+        elif source.resp != "none" or _is_told_always(outcome):
             blocks = self._blocks((bucket,), False, now_ns)
             status = _HANDED_OVER if source.resp == "queued" else 200
             machine.respond(source.request_id, outcome, now_ns, source.t_in_ns, blocks, status)
@@ -153,9 +168,11 @@ class Answers:
         return report.limits_due(self.limits_mode, limit_blocks(views), limited)
 
 
-def _is_failure(outcome: object) -> bool:
-    """Whether `resp:"none"` wants to hear of it all the same: a batch of which legs failed is a result, no Refusal."""
-    return isinstance(outcome, results.BatchResult) and outcome.failed > 0
+def _is_told_always(outcome: object) -> bool:
+    """Whether `resp:"none"` wants to hear of a result: legs failed, or it is a known order's state, with no event."""
+    if isinstance(outcome, results.BatchResult):
+        return outcome.failed > 0 or any(_is_told_always(leg.result) for leg in outcome.legs)
+    return isinstance(outcome, results.PlaceResult) and outcome.duplicate
 
 
 def limit_blocks(views: list[BucketView]) -> tuple[results.LimitBlock, ...]:

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import config
 from gateway.client import ws
+from gateway.ingress import CANCEL_CREDIT, CONTROL_CREDIT
 from gateway.server import Server
 from gateway.ws_logon import MAX_CONNECTIONS_PER_KEY, Caller
 from gateway.ws_speaker import WsSpeaker
@@ -175,6 +176,51 @@ def test_a_batch_that_wants_no_answers_is_answered_when_a_leg_failed_and_only_th
     (answer,) = answers(desk.call("order.batch", {"legs": [bad, used], "resp": "none"}))
     assert (answer["status"], answer["result"]["ok"], answer["result"]["failed"]) == (200, 0, 2)
     assert [leg["error"]["code"] for leg in answer["result"]["legs"]] == [2005, 4003]
+
+
+def test_a_retry_of_a_known_id_is_told_the_orders_state_whatever_answers_it_wants(house):
+    desk = Desk(house())
+    desk.logon()
+    first = {"ts": desk.now // 1_000}
+    desk.place("a", **first)
+    for resp, statuses in (("accepted", [200]), ("none", [200]), ("queued", [202, 200])):
+        told = desk.place("a", retry=True, resp=resp, **first)
+        assert [message["status"] for message in told] == statuses
+        state = told[-1]["result"]
+        assert (state["cl_ord_id"], state["status"], state["duplicate"]) == ("a", "new", True)
+    assert answers(desk.place("b", retry=True, resp="none", **first)) == []
+    assert [answer["status"] for answer in answers(desk.place("c", retry=True, resp="queued", **first))] == [202]
+
+
+def test_a_batch_of_retries_tells_the_state_of_the_known_orders(house):
+    desk = Desk(house())
+    desk.logon()
+    ts = desk.now // 1_000
+    desk.place("a", ts=ts)
+    legs = [{"op": "place", "params": {**ORDER, "cl_ord_id": "a", "ts": ts, "retry": True}}]
+    (answer,) = desk.call("order.batch", {"legs": legs, "resp": "none"})
+    assert answer["result"]["legs"][0]["result"]["duplicate"]
+    handed, state = desk.call("order.batch", {"legs": legs, "resp": "queued"})
+    assert (handed["status"], state["status"]) == (202, 200)
+    assert (state["result"]["cl_ord_id"], state["result"]["duplicate"]) == ("a", True)
+
+
+def test_a_known_leg_is_told_in_its_batch_while_another_leg_still_waits(house):
+    core = Stuck()
+    core.window = CANCEL_CREDIT + CONTROL_CREDIT + 1  # one order at a time
+    desk = Desk(house(core=core))
+    desk.logon()
+    ts = desk.now // 1_000
+    desk.place("a", ts=ts)
+    core.answer(desk.now)
+    desk.read()
+    known = {"op": "place", "params": {**ORDER, "cl_ord_id": "a", "ts": ts, "retry": True}}
+    new = {"op": "place", "params": {**ORDER, "cl_ord_id": "b"}}
+    assert desk.call("order.batch", {"legs": [known, new], "resp": "queued"}) == []
+    core.answer(desk.now)
+    (answer,) = desk.tick()
+    assert [leg["status"] for leg in answer["result"]["legs"]] == [200, 202]
+    assert answer["result"]["legs"][0]["result"]["duplicate"]
 
 
 def test_a_late_answer_to_a_question_comes_after_504_and_an_orders_late_outcome_is_told_by_its_events(house):

@@ -4,7 +4,7 @@ Each request has one `Source`, by which its answer finds it again and which stay
 a batch share one `Batch`, which is answered when its last leg is.
 """
 
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import msgspec
 
@@ -21,6 +21,12 @@ from protocols.ws.session import WsSession
 
 _HANDED_OVER = 202
 _QUERIES = frozenset({"order.status", "order.list"})
+# By the bucket that refused: what else the request came to. Who may not order is shown what is left for cancels.
+_SHOWN_WITH_REFUSAL = {
+    "orders": ("orders", "cancels", "msgs"),
+    "cancels": ("cancels",),
+    "queries": ("queries", "msgs"),
+}
 
 
 class Batch:
@@ -29,6 +35,7 @@ class Batch:
     def __init__(self, size: int) -> None:
         self._legs: list[results.LegResult | None] = [None] * size
         self._open = size
+        self.buckets: tuple[str, ...] = ()  # that its legs touched
 
     def complete(self, leg: int, outcome: object) -> results.BatchResult | None:
         """Note one leg's outcome; the whole result when it was the last one."""
@@ -114,13 +121,13 @@ class Answers:
         """`resp:"queued"` is answered on hand-over, and then no more."""
         if source.resp == "queued" and self.open.close(source):
             result = results.QueuedResult(getattr(request.command, "cl_ord_id", ""))
-            self.conclude(source, result, now_ns, "")
+            self.conclude(source, result, now_ns, _touched(request))
 
     def answer(self, source: Source, request: Request, event: AnyEvent, now_ns: int) -> None:
         """What the core said to it, unless it was answered before."""
         if self.open.close(source):
             outcome = report.answer(source.method, event, self._house.instruments)
-            self.conclude(source, outcome, now_ns, request.bucket)
+            self.conclude(source, outcome, now_ns, _touched(request))
         elif source.resp == "queued" and isinstance(event, OrderEvent) and event.exec_type is ExecType.ORDER_STATUS:
             self._tell_known(source, request, event, now_ns)
 
@@ -129,43 +136,65 @@ class Answers:
         outcome = report.answer(source.method, event, self._house.instruments)
         if source.batch is None or not source.batch.revise(source.leg, outcome):
             alone = msgspec.structs.replace(source, resp="accepted", batch=None)
-            self.conclude(alone, outcome, now_ns, request.bucket)
+            self.conclude(alone, outcome, now_ns, _touched(request))
 
     def refuse(self, source: Source, refusal: Refusal, now_ns: int) -> bool:
         """The gateway's own no, unless it was answered before; whether it was told."""
         wanted = self.open.close(source, CODES[refusal.code].unknown_outcome)
         if wanted:
-            self.conclude(source, refusal, now_ns, "")
+            self.conclude(source, refusal, now_ns, ())
         return wanted
 
-    def conclude(self, source: Source, outcome: object, now_ns: int, bucket: str) -> None:
-        """Write one answer, a result or a Refusal, or keep it until its batch is complete."""
-        if source.batch is not None:
-            whole = source.batch.complete(source.leg, outcome)
+    def conclude(self, source: Source, outcome: object, now_ns: int, buckets: tuple[str, ...]) -> None:
+        """Write one answer, a result or a Refusal, or keep it until its batch is complete. buckets: it touched."""
+        batch = source.batch
+        if batch is not None:
+            touched = _shown_with(outcome) if _is_limited(outcome) else buckets
+            batch.buckets = buckets = tuple(dict.fromkeys((*batch.buckets, *touched)))
+            whole = batch.complete(source.leg, outcome)
             if whole is None:
                 return
             outcome = whole
         self._house.metrics.ws.messages_out += 1
         machine = self._machine
         if isinstance(outcome, Refusal):
-            limited = 3000 <= outcome.code < 4000
-            blocks = self._blocks(("orders", "cancels") if limited else (bucket,), limited, now_ns)
+            blocks = self.limits(buckets, outcome, now_ns)
             machine.fail(source.request_id, outcome, now_ns, source.t_in_ns, blocks)
         elif source.resp != "none" or _is_told_always(outcome):
-            blocks = self._blocks((bucket,), False, now_ns)
+            blocks = self.limits(buckets, outcome, now_ns)
             status = _HANDED_OVER if source.resp == "queued" else 200
             machine.respond(source.request_id, outcome, now_ns, source.t_in_ns, blocks, status)
+
+    def limits(self, buckets: tuple[str, ...], outcome: object, now_ns: int) -> tuple[results.LimitBlock, ...] | None:
+        """The blocks that are due with an answer, of the buckets that its request touched; None when none are."""
+        limited = False
+        if _is_limited(outcome):
+            limited, buckets = True, _shown_with(outcome)
+        if self.limits_mode == "never" or self.session is None or not buckets:
+            return None
+        views = self._house.limiter.view(self.session.path, now_ns, buckets)
+        return report.limits_due(self.limits_mode, limit_blocks(views), limited)
 
     def all_limits(self, now_ns: int) -> tuple[results.LimitBlock, ...]:
         """Every bucket of the session."""
         assert self.session is not None
         return limit_blocks(self._house.limiter.view(self.session.path, now_ns))
 
-    def _blocks(self, names: tuple[str, ...], limited: bool, now_ns: int) -> tuple[results.LimitBlock, ...] | None:
-        if self.limits_mode == "never" or self.session is None or not names[0]:
-            return None
-        views = self._house.limiter.view(self.session.path, now_ns, names)
-        return report.limits_due(self.limits_mode, limit_blocks(views), limited)
+
+def _touched(request: Request) -> tuple[str, ...]:
+    """The buckets that were charged for it, its class before its place among the messages."""
+    if not request.is_counted:
+        return (request.bucket,) if request.bucket else ()
+    return (request.bucket, "msgs") if request.bucket else ("msgs",)
+
+
+def _is_limited(outcome: object) -> TypeGuard[Refusal]:
+    return isinstance(outcome, Refusal) and 3000 <= outcome.code < 4000
+
+
+def _shown_with(refusal: Refusal) -> tuple[str, ...]:
+    """The buckets to show with a refusal by limit: the one that refused, and what the request came to before it."""
+    return _SHOWN_WITH_REFUSAL.get(str((refusal.data or {}).get("limit")), ("msgs",))
 
 
 def _is_told_always(outcome: object) -> bool:

@@ -65,11 +65,23 @@ class WsRequests:
             return  # it left while tokens were fetched for this
         outcome: object = limited if limited is not None else self._own[asked.method](asked, session, now_ns)
         if isinstance(outcome, Refusal):
-            speaker.machine.fail(asked.request_id, outcome, now_ns, asked.t_in_ns)
+            blocks = speaker.answers.limits(self._charged(asked), outcome, now_ns)
+            speaker.machine.fail(asked.request_id, outcome, now_ns, asked.t_in_ns, blocks)
             speaker.count_refused_message(outcome, now_ns)
         elif outcome is not None:
-            speaker.machine.respond(asked.request_id, outcome, now_ns, asked.t_in_ns)
+            self._respond(asked, outcome, now_ns)
         speaker.link.wake()
+
+    def _respond(self, asked: Requested, result: object, now_ns: int) -> None:
+        blocks = self._speaker.answers.limits(self._charged(asked), result, now_ns)
+        self._speaker.machine.respond(asked.request_id, result, now_ns, asked.t_in_ns, blocks)
+
+    def _charged(self, asked: Requested) -> tuple[str, ...]:
+        """The buckets that a request pays which needs no core."""
+        if asked.method == "order.cancel_after":
+            return ()
+        name, _ = self._speaker.house.road.policy.cost(asked.method) or ("msgs", 0)
+        return ("msgs",) if name == "msgs" else (name, "msgs")
 
     # -- orders --------------------------------------------------------------------------------------------------
 
@@ -197,6 +209,6 @@ class WsRequests:
             return Refusal(errors.BAD_FIELD, text, field="begin")
         if not speaker.writer.cursor.is_settled:
             return Refusal(errors.PENDING_CHANGE, "events are on their way already, ask when they have come", 100)
-        speaker.machine.respond(asked.request_id, results.ReplayResult(params.begin, end), now_ns, asked.t_in_ns)
+        self._respond(asked, results.ReplayResult(params.begin, end), now_ns)
         speaker.writer.cursor.replay(params.begin, end)
         return None

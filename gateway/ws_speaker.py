@@ -319,7 +319,8 @@ class WsSpeaker:
         logout, self._logout = self._logout, None
         assert logout is not None
         self._leave_by_ns = 0
-        self.machine.respond(logout.request_id, {}, now_ns, logout.t_in_ns)
+        blocks = self.answers.limits(("msgs",), None, now_ns)
+        self.machine.respond(logout.request_id, {}, now_ns, logout.t_in_ns, blocks)
         self.machine.close(_NORMAL, "logged out", now_ns)
         self.end_session("logout", now_ns)
 
@@ -334,7 +335,7 @@ class WsSpeaker:
             source, whole = done
             assert isinstance(source, Source)
             if self.answers.open.close(source):
-                self.answers.conclude(source, whole, now_ns, "queries")
+                self.answers.conclude(source, whole, now_ns, ("queries", "msgs"))
         if self.writer.has_more:
             self.link.wake()  # a slice of a list writes nothing yet
 

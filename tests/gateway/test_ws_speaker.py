@@ -515,6 +515,99 @@ def test_of_a_batch_that_ends_in_a_flood_nothing_is_sent_behind_the_leg_that_was
     assert len(server.core.handed) == 5 + 2  # what the limit allowed, and the cancels of the first two batches
 
 
+def shown(answer):
+    """The buckets in its limits block."""
+    return [block["name"] for block in answer.get("limits", ())]
+
+
+def bursts(**sizes):
+    """OPEN with a few small buckets that hardly fill."""
+    limits = OPEN
+    for name, burst in sizes.items():
+        limits = limits.replace(f'{name} = {{ rate = "100000/s", burst = 100000 }}', "")
+        limits = limits.replace("[assign]", f'{name} = {{ rate = "1/min", burst = {burst} }}\n[assign]')
+    return limits
+
+
+@pytest.mark.parametrize("mode", ["near", "always"])
+def test_a_refusal_by_limit_shows_the_bucket_that_refused(house, mode):
+    desk = Desk(house(bursts(msgs=100, orders=1, queries=6, cancels=1)))
+    desk.logon(limits=mode)
+    cancel = {"symbol": "BTC-USDT", "orig_cl_ord_id": "x"}
+    replay = {"epoch": desk.hello["epoch"], "begin": 1}
+    desk.place("a")
+    desk.call("order.cancel", cancel)
+    desk.call("order.list", {})
+    desk.call("stream.replay", replay)
+    refused = {
+        "order.place": answers(desk.place("b"))[0],
+        "order.cancel": answers(desk.call("order.cancel", cancel))[0],
+        "order.list": answers(desk.call("order.list", {}))[0],
+        "stream.replay": answers(desk.call("stream.replay", replay))[0],
+    }
+    assert [(answer["error"]["code"], shown(answer)) for answer in refused.values()] == [
+        (3001, ["orders", "cancels", "msgs"]),
+        (3002, ["cancels"]),
+        (3004, ["queries", "msgs"]),
+        (3004, ["queries", "msgs"]),
+    ]
+
+
+def test_a_refused_message_shows_the_messages_whatever_it_was(house):
+    desk = Desk(house(bursts(msgs=1)))
+    desk.logon()
+    desk.call("limits.get")
+    for method, params in (
+        ("limits.get", {}),
+        ("order.list", {}),
+        ("order.place", {**ORDER, "cl_ord_id": "a"}),
+        ("stream.replay", {"epoch": desk.hello["epoch"], "begin": 1}),
+    ):
+        (answer,) = desk.call(method, params)
+        assert (answer["error"]["code"], shown(answer)) == (3003, ["msgs"])
+
+
+def test_a_cost_over_the_burst_shows_its_bucket(house):
+    desk = Desk(house(bursts(queries=2)))
+    desk.logon()
+    (answer,) = desk.call("stream.replay", {"epoch": desk.hello["epoch"], "begin": 1})
+    assert (answer["error"]["code"], shown(answer)) == (3007, ["queries", "msgs"])
+
+
+def test_who_always_wants_limits_sees_each_bucket_that_was_charged_and_no_other(house):
+    desk = Desk(house(bursts(cancels=100, orders=100)))
+    desk.logon(limits="always")
+    legs = [
+        {"op": "place", "params": {**ORDER, "cl_ord_id": "b"}},
+        {"op": "cancel", "params": {"symbol": "BTC-USDT", "orig_cl_ord_id": "b"}},
+    ]
+    seen = {
+        method: shown(answers(desk.call(method, params))[0])
+        for method, params in (
+            ("order.place", {**ORDER, "cl_ord_id": "a"}),
+            ("order.cancel", {"symbol": "BTC-USDT", "orig_cl_ord_id": "a"}),
+            ("order.batch", {"legs": legs}),
+            ("order.list", {}),
+            ("limits.get", {}),
+            ("order.cancel_after", {"timeout_ms": 0}),
+        )
+    }
+    assert seen == {
+        "order.place": ["orders", "msgs"],
+        "order.cancel": ["cancels"],
+        "order.batch": ["orders", "cancels", "msgs"],
+        "order.list": ["queries", "msgs"],
+        "limits.get": ["msgs"],
+        "order.cancel_after": [],
+    }
+
+
+def test_limits_are_shown_near_the_end_of_any_bucket_that_was_touched(house):
+    desk = Desk(house(bursts(msgs=4)))
+    desk.logon()
+    assert [shown(desk.call("session.status")[0]) for _ in range(4)] == [[], [], [], ["msgs"]]
+
+
 def test_nobody_logs_on_while_the_gateway_drains(house):
     server = house()
     desk = Desk(server)

@@ -15,7 +15,7 @@ from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyCommand, CancelOrder, NewOrder, ReplaceOrder
 from protocols.ws import report, results, schema
-from protocols.ws.events import Requested
+from protocols.ws.events import Requested, UnknownMethod
 from protocols.ws.translate import COMMANDS, command, dead_man_ms
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class WsRequests:
     def __init__(self, speaker: "WsSpeaker") -> None:
         self._speaker = speaker
         self._own = {
+            "ping": self._ping,
+            "time": self._time,
             "session.logout": self._logout,
             "session.status": self._status,
             "session.configure": self._configure,
@@ -57,6 +59,14 @@ class WsRequests:
             self._answer(asked, session, None, now_ns)
         else:
             house.road.charge_question(session, asked.method, partial(self._answer, asked, session), now_ns)
+
+    def refuse_unknown(self, asked: UnknownMethod, session: Session, now_ns: int) -> None:
+        """No such method: charged as a message, whatever it is called."""
+        speaker = self._speaker
+        refusal = speaker.house.road.charge_message(session, now_ns) or asked.refusal
+        blocks = speaker.answers.limits(("msgs",), refusal, now_ns)
+        speaker.machine.fail(asked.request_id, refusal, now_ns, asked.t_in_ns, blocks)
+        speaker.count_refused_message(refusal, now_ns)
 
     def _answer(self, asked: Requested, session: Session, limited: Refusal | None, now_ns: int) -> None:
         """Answer what needs no core, now that it is paid for, or limited."""
@@ -186,6 +196,12 @@ class WsRequests:
         due_ns = now_ns + timeout_ms * _NS_PER_MS if timeout_ms else 0
         self._speaker.house.guards.arm_dead_man(session, due_ns)
         return results.CancelAfterResult(bool(due_ns), due_ns // _NS_PER_US if due_ns else msgspec.UNSET)
+
+    def _ping(self, asked: Requested, session: Session, now_ns: int) -> object:
+        return {}
+
+    def _time(self, asked: Requested, session: Session, now_ns: int) -> object:
+        return results.TimeResult(now_ns // _NS_PER_US)
 
     # -- questions -----------------------------------------------------------------------------------------------
 

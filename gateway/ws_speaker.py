@@ -153,6 +153,10 @@ class WsSpeaker:
             if self.session is not None:
                 self.house.metrics.ws.messages_in += 1
                 self._requests.serve(event, self.session, now_ns)
+        elif isinstance(event, told.UnknownMethod):
+            if self.session is not None:
+                self.house.metrics.ws.messages_in += 1
+                self._requests.refuse_unknown(event, self.session, now_ns)
         elif isinstance(event, told.LogonRequested):
             self._log_on(event, now_ns)
         elif isinstance(event, told.Answered):

@@ -6,6 +6,7 @@ then `Disconnect` when the transport may be closed. A connection that `WsSession
 
 import msgspec
 
+from protocols.errors import Refusal
 from protocols.ws.schema import BatchParams, LogonParams, Params
 
 RequestKey = str | int | None
@@ -36,6 +37,14 @@ class Requested(msgspec.Struct, frozen=True, gc=False):
     traceparent: str
 
 
+class UnknownMethod(msgspec.Struct, frozen=True, gc=False):
+    """A request of a method that does not exist. The owner answers it with `fail`: with this refusal, or a limit's."""
+
+    request_id: RequestKey
+    refusal: Refusal
+    t_in_ns: int
+
+
 class Answered(msgspec.Struct, frozen=True, gc=False):
     """A message that the machine answered by itself: code 0 = well, else why not. For limits and metrics."""
 
@@ -59,4 +68,4 @@ class Disconnect(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-Event = LogonRequested | Requested | Answered | Closed | Disconnect
+Event = LogonRequested | Requested | UnknownMethod | Answered | Closed | Disconnect

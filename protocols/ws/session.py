@@ -11,11 +11,29 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET
 
-from protocols.errors import CODES, LOGON_REFUSED, MALFORMED, NOT_LOGGED_ON, SESSION_IN_USE, LocalProtocolError, Refusal
+from protocols.errors import (
+    CODES,
+    LOGON_REFUSED,
+    MALFORMED,
+    NOT_LOGGED_ON,
+    SESSION_IN_USE,
+    UNKNOWN_METHOD,
+    LocalProtocolError,
+    Refusal,
+)
 from protocols.signing import ws_logon_text
 from protocols.ws import framing
 from protocols.ws.codec import CODECS, Malformed
-from protocols.ws.events import Answered, Closed, Disconnect, Event, LogonRequested, Requested, RequestKey
+from protocols.ws.events import (
+    Answered,
+    Closed,
+    Disconnect,
+    Event,
+    LogonRequested,
+    Requested,
+    RequestKey,
+    UnknownMethod,
+)
 from protocols.ws.framing import BINARY, CLOSE, PING, PONG, TEXT, WRONG_TYPE, Broken, Close, Frame, Message, Ping
 from protocols.ws.results import (
     EventWire,
@@ -406,12 +424,15 @@ class WsSession:
             self._end(framing.TOO_BIG, "too_big", text, now_ns, events)
             return
         params = self.codec.params(request, data)
-        if isinstance(params, Refusal):
+        if isinstance(params, Refusal) and params.code != UNKNOWN_METHOD:
             self._unreadable(request.id, method, params, data, now_ns, events)
             return
         self._undecodable = 0
-        if method in _OWN:
-            self._own(request, data, now_ns, events)
+        if isinstance(params, Refusal):
+            events.append(UnknownMethod(request.id, params, now_ns))
+        elif method == "session.logon":
+            self.fail(request.id, Refusal(SESSION_IN_USE, "this connection is logged on already"), now_ns, now_ns)
+            events.append(Answered(method, SESSION_IN_USE, len(data)))
         else:
             events.append(Requested(request.id, method, params, len(data), now_ns, request.traceparent))
 
@@ -426,12 +447,7 @@ class WsSession:
             self._end(UNDECODABLE, "undecodable", text, now_ns, events)
 
     def _own(self, request: Request, data: bytes, now_ns: int, events: list[Event]) -> None:
-        """The methods that are the machine's own to answer."""
-        if request.method == "session.logon":
-            refusal = Refusal(SESSION_IN_USE, "this connection is logged on already")
-            self.fail(request.id, refusal, now_ns, now_ns)
-            events.append(Answered(request.method, refusal.code, len(data)))
-            return
+        """What the machine answers by itself while there is no session whose limits could say no."""
         result: object = TimeResult(now_ns // _NS_PER_US) if request.method == "time" else {}
         self.respond(request.id, result, now_ns, now_ns)
         events.append(Answered(request.method, 0, len(data)))

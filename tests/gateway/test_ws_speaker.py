@@ -482,7 +482,7 @@ def test_a_flood_of_refused_messages_ends_with_4029_and_cancels_like_a_disconnec
     desk.logon(cod={"scope": "session"})
     desk.place("a")
     told = desk.write(*(request("time", None, number) for number in range(54)))
-    assert len(told) == 54  # 4 within the limit and 50 that are refused elsewhere: not yet a flood
+    assert len(told) == 54  # 4 within the limit and 50 that are refused: not yet a flood
     told = desk.write(request("time"), request("time"), request("time"))
     assert [message for message in told if isinstance(message, str)] == [
         "close 4029 limit_abuse: far too many messages over the limit"
@@ -565,6 +565,16 @@ def test_a_refused_message_shows_the_messages_whatever_it_was(house):
     ):
         (answer,) = desk.call(method, params)
         assert (answer["error"]["code"], shown(answer)) == (3003, ["msgs"])
+
+
+@pytest.mark.parametrize("method", ["ping", "time", "no.such", "D"])
+def test_the_cheapest_request_is_refused_too_when_the_messages_have_run_out(house, method):
+    desk = Desk(house(bursts(msgs=2, orders=1)))
+    desk.logon()
+    (first,), (second,) = desk.call(method), desk.call(method)
+    assert first["status"] == second["status"] == (200 if method in ("ping", "time") else 404)
+    (refused,) = desk.call(method)
+    assert (refused["status"], refused["error"]["code"], shown(refused)) == (429, 3003, ["msgs"])
 
 
 def test_a_cost_over_the_burst_shows_its_bucket(house):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocols.errors import ENGINE_BUSY, RATE_LIMITED, TOO_MANY_CONNECTIONS, LocalProtocolError, Refusal
 from protocols.ws.codec import MSGPACK
-from protocols.ws.events import Answered, Closed, Disconnect, LogonRequested, Requested
+from protocols.ws.events import Answered, Closed, Disconnect, LogonRequested, Requested, UnknownMethod
 from protocols.ws.results import EventWire, LimitBlock, LogonResult, PlaceResult, SystemData
 from protocols.ws.schema import CancelAllParams, Cod, LogoutParams
 from protocols.ws.session import MAX_BEFORE_LOGON, TRANSITIONS, State, WsSession, WsSettings
@@ -142,9 +142,18 @@ def test_what_is_sent_behind_a_logon_waits_for_the_decision_and_keeps_its_order(
     assert session.receive(request("session.logout", {}, id=4), T0 + MS) == []
     assert said(session) == []
     events = session.accept_logon(1, RESULT, T0 + 2 * MS)
-    assert [event.method for event in events if isinstance(event, Requested)] == ["order.cancel_all", "session.logout"]
-    logon, pong, ping = said(session)
-    assert (logon["id"], pong, ping["id"]) == (1, "pong b'p'", 3)
+    asked = [event.method for event in events if isinstance(event, Requested)]
+    assert asked == ["order.cancel_all", "ping", "session.logout"]
+    logon, pong = said(session)
+    assert (logon["id"], pong) == (1, "pong b'p'")
+
+
+def test_a_method_that_does_not_exist_is_the_owners_to_refuse() -> None:
+    session = logged_on()
+    (event,) = session.receive(request("no.such", id=7), T0)
+    assert isinstance(event, UnknownMethod)
+    assert (event.request_id, event.refusal.code, event.t_in_ns) == (7, 1006, T0)
+    assert said(session) == []
 
 
 def test_what_is_sent_behind_a_logon_is_bounded_and_dropped_when_it_is_refused() -> None:

@@ -7,7 +7,7 @@ it was left. A default is left out on the wire: a field that may be 0 or false a
 
 from msgspec import UNSET, Struct, UnsetType
 
-from protocols.errors import CODES, Refusal
+from protocols.errors import CODES, ENGINE_BUSY, Refusal
 from protocols.ws.schema import Cod
 
 
@@ -44,9 +44,11 @@ class ErrorBody(Struct, frozen=True, omit_defaults=True):
 
 
 def error_body(refusal: Refusal) -> ErrorBody:
-    """`refusal` as the client reads it; a field to blame becomes `data.field`."""
+    """`refusal` as the client reads it; a field to blame becomes `data.field`, and "too slow" names our state."""
     row = CODES[refusal.code]
     data = refusal.data
+    if refusal.code == ENGINE_BUSY:
+        data = {"state": "busy", **(data or {})}
     if refusal.field:
         data = {**(data or {}), "field": refusal.field}
     told = refusal.retry_after_ms or row.retry in {"after", "flag"}

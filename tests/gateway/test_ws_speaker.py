@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import config
 from gateway.client import ws
-from gateway.ingress import CANCEL_CREDIT, CONTROL_CREDIT
+from gateway.ingress import CANCEL_CREDIT, CONTROL_CREDIT, Stage
 from gateway.server import Server
 from gateway.ws_logon import MAX_CONNECTIONS_PER_KEY, Caller
 from gateway.ws_speaker import WsSpeaker
@@ -252,6 +252,15 @@ def test_a_read_only_key_may_not_arm_the_dead_mans_switch(house):
     desk.logon()
     (refused,) = desk.call("order.cancel_after", {"timeout_ms": 5_000})
     assert refused["error"]["code"] == 1005
+
+
+def test_an_order_that_is_shed_is_told_that_we_are_busy(house):
+    server = house()
+    desk = Desk(server)
+    desk.logon()
+    server.road.ingress.stage = Stage.SHEDDING
+    (answer,) = desk.place("a")
+    assert (answer["status"], answer["error"]["code"], answer["error"]["data"]) == (503, 5001, {"state": "busy"})
 
 
 # -- logging out -----------------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ class Answers:
         self.session: Session | None = None  # whose limits are shown
 
     def handed_over(self, source: Source, request: Request, now_ns: int) -> None:
-        """`resp:"queued"` is answered on hand-over, and then no more."""
+        """`resp:"queued"` is answered on hand-over, and then no more, but for `_tell_known`."""
         if source.resp == "queued" and self.open.close(source):
             result = results.QueuedResult(getattr(request.command, "cl_ord_id", ""))
             self.conclude(source, result, now_ns, _touched(request))

@@ -29,11 +29,16 @@ class Commands(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Name(msgspec.Struct, frozen=True, array_like=True):
-    """A WebSocket session: whose it is, and the id it has in every command. name "" = it had none."""
+    """A WebSocket session: whose it is, and the id it has in every command. name `ws-ID` = the client gave none."""
 
     session: int
     key_id: str
     name: str
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the client gave it, and so may come back for the session."""
+        return self.name != f"ws-{self.session}"
 
 
 class LinkState(msgspec.Struct, frozen=True, array_like=True):
@@ -48,6 +53,11 @@ class LinkState(msgspec.Struct, frozen=True, array_like=True):
     scope: str
     grace_ms: int
     dead_man_ns: int
+
+    @property
+    def is_guarding(self) -> bool:
+        """Whether a start has to cancel orders for the session, unless it is back in time."""
+        return self.dead_man_ns > 0 or (self.connected and self.scope != "off")
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -113,6 +123,19 @@ class Replay:
             self._name(_name(data))
         elif kind == LINK:
             self._link(_link(data))
+
+    def forget(self, session: int) -> None:
+        """A session is over that nobody can come back for: a start needs it only while it guards orders."""
+        link = self.links.get(session)
+        if link is None or not link.is_guarding:
+            self.names.pop(session, None)
+            self.links.pop(session, None)
+
+    def forget_ended(self) -> None:
+        """The same for all whose end the last process did not record, or recorded as a change of the link only."""
+        for row in list(self.names.values()):
+            if not row.is_given:
+                self.forget(row.session)
 
     def _carry_out(self, batch: Commands) -> None:
         execute = self.engine.execute

@@ -123,6 +123,7 @@ class Server:
         self.desk = Desk(self, {row.name: row.id for row in settings.accounts}, self._modes_file(config_dir))
         self.desk.restore(self.now_ns())
         self.sessions.on_new = self._note_name
+        self.sessions.on_forgotten = lambda session: self.replay.forget(session.id)
         self.health = Health()
         self.fix = FixDoor(settings, self.clients, self.instruments, self.sessions, self, self.journal.store)
         self.ws = WsDoor(settings, settings.ws, self.clients, self) if settings.ws is not None else None
@@ -284,7 +285,9 @@ class Server:
             self.journal.append(COMMANDS, 0, data)
 
     def _note_name(self, session: Session) -> None:
-        self.journal.append(NAME, session.id, body(Name(session.id, session.client.key_id, session.name)))
+        row = Name(session.id, session.client.key_id, session.name)
+        self.replay.take(NAME, session.id, 0, data := body(row))  # the next snapshot has what the replay has
+        self.journal.append(NAME, session.id, data)
 
     def _note_link(self, session: Session, dead_man_ns: int) -> None:
         if session.cancel_on_disconnect != "off" or dead_man_ns or session.id in self.replay.links:
@@ -307,6 +310,7 @@ class Server:
             if is_numbered(event):
                 self.sessions.account(event.account).record(event)
         replay.events.clear()
+        replay.forget_ended()
         for row in replay.names.values():
             client = self.clients.by_key(row.key_id)
             if client is not None:

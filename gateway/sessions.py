@@ -150,6 +150,7 @@ class Sessions:
         self._named: dict[str, dict[str, Session]] = {}
         self.next_ws_id = FIRST_WS_SESSION
         self.on_new: Callable[[Session], None] = lambda _: None  # told of each new WebSocket session
+        self.on_forgotten: Callable[[Session], None] = lambda _: None  # told of each that nobody can come back for
         self.by_id: dict[int, Session] = {}
         self.accounts: dict[int, Account] = {}
 
@@ -206,6 +207,7 @@ class Sessions:
         sessions = self.account(session.client.account_id).sessions
         if session in sessions:
             sessions.remove(session)
+        self.on_forgotten(session)
 
     def logged_on(self, origin: Origin) -> int:
         """How many sessions of one door have a connection."""

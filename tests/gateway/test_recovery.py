@@ -7,12 +7,16 @@ import pytest
 from gateway import config
 from gateway.server import Server
 from protocols import errors
+from protocols.messages import Origin
+from tests.gateway import test_ws_speaker
 from tests.gateway.test_fix_speaker import BTC, MS, Desk, session
 
 
 def settings(*rows, durability="process"):
     return config.Config(
         fix=config.Fix(sessions=rows),
+        ws=config.Ws(),
+        keys=(test_ws_speaker.key("ACME", cancel_on_disconnect="session"),),
         accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
         instruments=(BTC,),
         limits=config.Limits(file=""),
@@ -188,3 +192,46 @@ def test_questions_after_a_restart_are_answered(crash):
     desk.logon()
     (told,) = desk.send("AF", "584=q2|585=7|")
     assert (told["150"], told["584"], told["11"]) == ("I", "q2", "m1")
+
+
+@pytest.mark.parametrize("name", ["bot", None])
+def test_a_websocket_session_that_a_running_snapshot_has_seen_is_cancelled_for_after_a_crash(crash, name):
+    """Twice, for the second crash comes before the first start has done it."""
+    server = crash.first()
+    bot = test_ws_speaker.Desk(server)
+    bot.logon(name=name)
+    bot.place("w1")
+    server._take_snapshot()
+    again = crash(crash(server))
+    engine = again.replay.engine
+    assert [order.cl_ord_id for order in engine.open_orders(1)] == ["w1"]
+    later = again.now_ns() + 5_000 * MS
+    again.guards.tick(later)
+    again.road.tick(later)
+    assert engine.open_orders(1) == []
+    client = again.clients.by_key("key-ACME")
+    # Ids are part of every command's: a session that is gone leaves its id to nobody.
+    assert (again.sessions.for_ws(client, name or "").id == bot.speaker.session.id) is (name is not None)
+
+
+def test_websocket_sessions_without_a_name_do_not_pile_up_from_life_to_life(crash):
+    """Each has an order and is cancelled for when its connection is lost; a session with a name is remembered."""
+    server, counts, ids = crash.first(), [], []
+    for life in range(3):
+        if life:
+            server = crash(server)
+        counts.append(len([each for each in server.sessions.by_id.values() if each.sender.origin is Origin.WS]))
+        for n in range(5):
+            bot = test_ws_speaker.Desk(server)
+            bot.logon(name=None if n else "bot")
+            ids.append(bot.speaker.session.id)
+            bot.place(f"{life}-{n}")
+            bot.speaker.lost(bot.now)
+            server.guards.tick(bot.now)
+            server.road.tick(bot.now)
+        if life == 1:
+            server._take_snapshot()
+    assert counts == [0, 1, 1]
+    assert len(set(ids)) == 1 + 3 * 4
+    assert len(server.replay.names) == 1
+    assert len(server.replay.links) == 1

@@ -6,12 +6,12 @@ gateway reads once a second. Mistakes are printed as FILE:LINE, for editors to j
 
 import asyncio
 import getpass
-import re
 import time
 from collections.abc import Iterable
 
 import click
 
+from gateway.cli.time_spans import seconds_of
 from limits.policy import Limit, Policy
 from limits.policy_diff import Change, differences
 from limits.policy_parse import Fault
@@ -121,7 +121,7 @@ def set_(
     if rate is None and burst is None and mode is None:
         raise click.UsageError("name at least one of --rate, --burst, --mode")
     now_s = int(time.time())
-    row = limits_live.row(target, bucket, now_s + _seconds(ttl), reason, getpass.getuser(), (rate, burst, mode))
+    row = limits_live.row(target, bucket, now_s + seconds_of(ttl), reason, getpass.getuser(), (rate, burst, mode))
     try:
         limits_live.put(url, row, _load(file) if file is not None else None, now_s)
     except ValueError as error:
@@ -152,18 +152,6 @@ def log(count: int, url: str) -> None:
 
     for line in limits_live.audit(url, count):
         click.echo(line)
-
-
-def _seconds(text: str) -> int:
-    """The seconds that `15m` names.
-
-    Raises:
-        click.UsageError: it names none.
-    """
-    found = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
-    if found is None or not int(found[1]):
-        raise click.UsageError('--ttl is a time such as "90s", "15m", "2h" or "1d"')
-    return int(found[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[found[2]]
 
 
 def _load(file: str, show_warnings: bool = False) -> Policy:

@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
+from gateway.cli.time_spans import seconds_of
 from gateway.config_file import ConfigErrors, load
 
 SCOPES = ("venue", "account", "session", "instrument")
 _TIMEOUT_S = 15.0
+_MAX_TTL_S = 31 * 86_400  # what the gateway takes
 _MAX_ANSWER_BYTES = 16_777_216
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a listener on every address is reached
 _WORDS = {"normal": "takes orders", "cancel_only": "takes cancels only", "halted": "is halted"}
@@ -89,11 +91,18 @@ def _asking(command: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
+def _ttl(text: str) -> int:
+    ttl_s = seconds_of(text)
+    if ttl_s > _MAX_TTL_S:
+        raise click.BadParameter("31 days at most; without it, the mode stays until it is cleared", param_hint="--ttl")
+    return ttl_s
+
+
 _scope = click.argument("scope", type=click.Choice(SCOPES))
 _name = click.argument("name", default="")
 _reason = click.option("--reason", required=True, help="why; clients read it in every refusal")
-_ttl = click.option(
-    "--ttl", "ttl_s", type=click.IntRange(1, 2_678_400), default=None, help="end by itself after so many seconds"
+_lasting = click.option(
+    "--ttl", "ttl_s", type=_ttl, metavar="TIME", help='end by itself after so long, such as "15m", "2h" or "1d"'
 )
 
 
@@ -124,7 +133,7 @@ def show(gateway: _Gateway) -> None:
 @_scope
 @_name
 @_reason
-@_ttl
+@_lasting
 @_asking
 def set_mode(gateway: _Gateway, mode: str, scope: str, name: str, reason: str, ttl_s: int | None) -> None:
     """Bar new orders: `set halted instrument BTC-USDT`. Open orders stay."""
@@ -136,7 +145,7 @@ def set_mode(gateway: _Gateway, mode: str, scope: str, name: str, reason: str, t
 @_scope
 @_name
 @_reason
-@_ttl
+@_lasting
 @click.option("--yes", is_flag=True, help="do not ask before a kill of the whole venue")
 @_asking
 def kill(gateway: _Gateway, scope: str, name: str, reason: str, ttl_s: int | None, yes: bool) -> None:

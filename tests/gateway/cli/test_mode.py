@@ -55,8 +55,24 @@ async def test_a_mode_is_set_shown_and_cleared(house, file):
 
 async def test_a_mode_for_a_time_says_until_when(house, file):
     async with admin(house, file) as http:
-        code, told, _ = await run(http, "set", "cancel_only", "account", "A1", "--reason", "r", "--ttl", "60")
+        code, told, _ = await run(http, "set", "cancel_only", "account", "A1", "--reason", "r", "--ttl", "60s")
         assert (code, told[:43]) == (0, "account A1 takes cancels only until 2026-11")
+
+
+async def test_a_time_is_written_with_its_unit_as_for_limits(house, file):
+    words = ("set", "halted", "instrument", "BTC-USDT", "--reason", "price feed is down", "--ttl")
+    async with admin(house, file) as http:
+        for wrong in ("60", "0m", "soon", "1.5h", "15 m"):
+            code, _, told = await run(http, *words, wrong)
+            assert code == 2
+            assert "Invalid value for --ttl" in told
+            assert house.modes.is_quiet
+        for text, ttl_s in (("90s", 90), ("15m", 900), ("2h", 7_200), ("31d", 2_678_400)):
+            code, told, _ = await run(http, *words, text)
+            assert (code, told[:37]) == (0, "instrument BTC-USDT is halted until 2")
+            assert house.modes.in_force["instrument", 1].ttl_s == ttl_s
+        code, _, told = await run(http, *words, "32d")
+        assert (code, "31 days at most" in told) == (2, True)
 
 
 async def test_a_kill_says_how_many_orders_it_took(house, file):

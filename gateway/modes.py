@@ -69,6 +69,9 @@ def session_name(account: str, session: str) -> str:
     return f"{account}/{session}"
 
 
+_REOPENING = Change("venue", "", "cancel_only", "after a restart others get the time to come back", "penstock", 0)
+
+
 class Modes(msgspec.Struct, frozen=True):
     """Every mode in force that is not normal, by place."""
 
@@ -101,6 +104,12 @@ class Modes(msgspec.Struct, frozen=True):
         """These modes without those whose time is over; the same object when there are none."""
         lasting = {place: each for place, each in self.in_force.items() if not 0 < each.until_ns <= now_ns}
         return self if len(lasting) == len(self.in_force) else Modes(lasting)
+
+    def while_reopening(self) -> "Modes":
+        """What clients are told while the venue has not opened after a crash; an operator's mode of the venue goes
+        before, for it will still hold then.
+        """
+        return self if _REOPENING.place in self.in_force else self.apply(_REOPENING)
 
     def mode_at(self, place: Place) -> Mode:
         """The mode set at this place itself, whatever holds around it."""

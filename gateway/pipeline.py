@@ -414,25 +414,32 @@ class Road:
             if session.speaker is not None and session.connected:
                 self._tell(session.speaker, session.speaker.notice, state, now_ns)
 
+    @property
+    def _told_modes(self) -> Modes:
+        """What clients know of: the modes in force, and that the venue has not opened yet after a crash."""
+        return self.modes.while_reopening() if self.reopen_at_ns else self.modes
+
     def change_modes(self, modes: Modes, now_ns: int) -> None:
         """Put these modes in force, for what waits in the queue too, and tell each session what changed for it."""
-        before, self.modes = self.modes, modes
+        before, self.modes = self._told_modes, modes
+        self._tell_all(before, now_ns)
+
+    def _tell_all(self, before: Modes, now_ns: int) -> None:
         for session in self._sessions.by_id.values():
             if session.connected:
                 self._tell_modes(session, before, now_ns)
 
     def show_modes(self, session: Session, now_ns: int) -> None:
         """Tell a session that has just logged on what bars its orders."""
-        if not self.modes.is_quiet:
-            self._tell_modes(session, Modes(), now_ns)
+        self._tell_modes(session, Modes(), now_ns)
 
     def _tell_modes(self, session: Session, before: Modes, now_ns: int) -> None:
-        client, speaker = session.client, session.speaker
+        client, speaker, modes = session.client, session.speaker, self._told_modes
         if speaker is None:
             return
-        for state in self.modes.news(before, client.account, client.account_id, session.name, now_ns):
+        for state in modes.news(before, client.account, client.account_id, session.name, now_ns):
             self._tell(speaker, speaker.notice, state, now_ns)
-        for state in self.modes.market_news(before, now_ns):
+        for state in modes.market_news(before, now_ns):
             if state.instrument in self._instruments.by_id:
                 self._tell(speaker, speaker.notice, state, now_ns)
 
@@ -442,7 +449,9 @@ class Road:
         """What time asks for: tell outcomes that are unknown by now, resume doors, hand over what waits."""
         self._now_ns = now_ns
         if self.reopen_at_ns and now_ns >= self.reopen_at_ns:
-            self.reopen_at_ns = 0
+            before, self.reopen_at_ns = self._told_modes, 0
+            if not self.draining:  # they were told to leave, and no order is taken
+                self._tell_all(before, now_ns)
         handed = self._handed
         while handed and (handed[0].answered or handed[0].handed_ns + self._answer_timeout_ns <= now_ns):
             request = handed.popleft()

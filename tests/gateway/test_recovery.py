@@ -2,9 +2,11 @@
 
 import shutil
 
+import msgspec
 import pytest
 
 from gateway import config
+from gateway.modes import Change
 from gateway.server import Server
 from protocols import errors
 from protocols.messages import Origin
@@ -105,7 +107,8 @@ def test_after_a_crash_the_venue_is_cancel_only_and_then_cancels_for_those_who_a
     again = crash(server)
     other = Desk(again, "B")
     other.seq = 1
-    other.logon()
+    told = [message["58"] for message in other.logon() if message["35"] == "B"]
+    assert told == ["the venue takes cancels only: after a restart others get the time to come back"]
     (refused,) = other.place("x")
     assert (refused["103"], refused["25016"]) == ("2", str(errors.CANCEL_ONLY))
     assert len(again.replay.engine.open_orders(1)) == 1
@@ -113,8 +116,52 @@ def test_after_a_crash_the_venue_is_cancel_only_and_then_cancels_for_those_who_a
     again.guards.tick(later)
     again.road.tick(later)
     assert again.replay.engine.open_orders(1) == []
+    assert [(message["35"], message["58"]) for message in other.read()] == [("B", "the venue takes orders again")]
     (accepted,) = other.place("y")
     assert accepted["150"] == "0"
+
+
+def test_a_websocket_session_is_told_that_the_venue_has_not_opened_and_then_that_it_has(crash):
+    again = crash(crash.first())
+    bot = test_ws_speaker.Desk(again)
+    states = [each["data"]["state"] for each in test_ws_speaker.events(bot.logon(), "system")]
+    assert states == ["cancel_only"]
+    assert bot.tick(ms=4_000) == []
+    states = [each["data"]["state"] for each in test_ws_speaker.events(bot.tick(ms=5_001), "system")]
+    assert states == ["normal"]
+    assert bot.tick(ms=6_000) == []
+    late = test_ws_speaker.Desk(again)
+    assert test_ws_speaker.events(late.logon(), "system") == []
+
+
+def test_nobody_is_told_that_the_venue_opens_while_an_operator_bars_it_or_it_drains(crash):
+    """
+    halted when B logs on, cleared before the time is over: cancel_only still
+    halted again, and the time is over -> nothing; cleared -> normal
+    """
+    again = crash(crash.first())
+    halt = Change("venue", "", "halted", "stale prices", "kim", again.now_ns())
+    opened = msgspec.structs.replace(halt, mode="normal")
+    road, desk = again.road, Desk(again, "B")
+    road.change_modes(road.modes.apply(halt), desk.now)
+
+    def heard():
+        return [message["58"].partition(":")[0] for message in desk.read() if message["35"] == "B"]
+
+    told = [message["58"] for message in desk.logon() if message["35"] == "B"]
+    assert told == ["the venue is halted: stale prices"]
+    road.change_modes(road.modes.apply(opened), desk.now)
+    assert heard() == ["the venue takes cancels only"]
+    road.change_modes(road.modes.apply(halt), desk.now)
+    assert heard() == ["the venue is halted"]
+    road.tick(desk.now + 5_000 * MS)
+    assert (road.reopen_at_ns, heard()) == (0, [])
+    road.change_modes(road.modes.apply(opened), desk.now)
+    assert heard() == ["the venue takes orders again"]
+    road.reopen_at(desk.now + 5_000 * MS)
+    road.draining = True
+    road.tick(desk.now + 6_000 * MS)
+    assert (road.reopen_at_ns, heard()) == (0, [])
 
 
 def test_who_is_back_in_time_keeps_its_orders(crash):

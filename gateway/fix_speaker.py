@@ -168,7 +168,7 @@ class FixSpeaker:
             if barred is not None:
                 house.road.decline(session, kind, message, barred, now_ns)
                 return
-        if kind in _ORDERS and house.road.is_shedding:
+        if kind in _ORDERS and house.road.is_shedding and not message.poss_resend:
             house.road.decline(session, kind, message, BUSY, now_ns)
             return
         trace = None
@@ -228,7 +228,7 @@ class FixSpeaker:
                 return
         else:
             self._limits_told_ns = now_ns
-        lines = [_limit_line(view) for view in self._house.road.show_limits(self.session, now_ns)]
+        lines = [_limit_line(view) for view in self._house.road.limit_news.show(self.session, now_ns)]
         self._send(*self._translator.limits(message.fields[tags.REQ_ID], lines), now_ns)
 
     # -- too much of it ------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ class FixSpeaker:
         session.cancel_on_disconnect, session.cod_grace_ms = options.cancel_on_disconnect, options.cod_grace_ms
         session.attached(now_ns)
         self._house.guards.connected(session)
-        self._house.road.show_limits(session, now_ns)
+        self._house.road.limit_news.show(session, now_ns)
         self._house.road.show_modes(session, now_ns)
         self._house.log("session.logged_on", session=session.name, door="fix", reset=event.reset)
 

@@ -10,23 +10,27 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVarTuple
 
+import msgspec
+
 from gateway import config, rules
 from gateway.charging import WAITS, Charging
 from gateway.core.matching import MatchingCore
 from gateway.governor import Governor
 from gateway.ingress import KEPT_CREDIT, Ingress, Stage, in_scope
+from gateway.limit_news import LimitNews
 from gateway.metrics import Metrics
 from gateway.modes import Modes
 from gateway.parking import Parked, Parking
-from gateway.request import Class, Request, answer_to
+from gateway.request import Class, Request, answer_to, is_numbered
 from gateway.sessions import Account, Session, Sessions, Speaker
 from gateway.tracing import OrderTrace, Tracing
-from limits.limiter import MILLI, BucketView, Limiter
+from limits.limiter import MILLI, Limiter
 from limits.policy import Policy
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.instruments import Instruments
 from protocols.messages import (
+    POSS_RESEND,
     AnyCommand,
     AnyEvent,
     EngineState,
@@ -34,10 +38,8 @@ from protocols.messages import (
     MassCancel,
     MassCancelDone,
     OrderEvent,
-    OrderList,
 )
 
-_UNNUMBERED = (OrderList, EngineState)
 _EXPIRE_EVERY_NS = 10_000_000
 _BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
 BUSY = Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
@@ -65,6 +67,7 @@ class Road:
         self._instruments = instruments
         self._limiter = limiter
         self.charging = Charging(limiter)
+        self.limit_news = LimitNews(limiter, sessions)
         self._parking = Parking()
         self._core = core
         self._sessions = sessions
@@ -137,6 +140,8 @@ class Road:
             request.trace.t_limited = self._trace_clock()
         if refusal is None:
             refusal = self._admit(request, now_ns)
+        if refusal is not None and self._may_ask(request, refusal, now_ns):
+            request.only_asks, refusal = True, None
         if refusal is not None:
             self._refuse(request, refusal, now_ns)
             return True
@@ -148,6 +153,17 @@ class Road:
         if ingress.stage == Stage.BRIM and not self._governor.is_brim:
             self._governor.brim(now_ns)
         return True
+
+    def _may_ask(self, request: Request, refusal: Refusal, now_ns: int) -> bool:
+        """Whether a retry that may not place an order still goes to the core, which says what became of the first.
+
+        To refuse it here would say "not executed" of an order that may be live. It costs what a question costs.
+        """
+        if refusal.code not in rules.BARS or not isinstance(request.command, rules.ORDERS):
+            return False
+        if not request.command.flags & POSS_RESEND or self.ingress.stage >= Stage.FULL:
+            return False
+        return self.charging.take(request.session, "queries", MILLI, now_ns) is None
 
     def _walks_past(self, request: Request, now_ns: int) -> bool:
         """While others wait for tokens: whether this may go on. A mass cancel takes along what waits of its scope."""
@@ -284,10 +300,13 @@ class Road:
 
     def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
         command = request.command
-        if command.deadline and now_ns > command.deadline and isinstance(command, rules.ORDERS):
+        if request.only_asks:
+            # Its time is over at first sight: the core tells of a known id, and refuses an unknown one.
+            command = request.command = msgspec.structs.replace(command, deadline=1)
+        elif command.deadline and now_ns > command.deadline and isinstance(command, rules.ORDERS):
             self._refuse(request, Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED), now_ns)
             return None
-        if self.modes.in_force and (barred := self._why_barred(request)) is not None:
+        elif self.modes.in_force and (barred := self._why_barred(request)) is not None:
             self._refuse(request, barred, now_ns)
             return None
         request.handed_ns = now_ns
@@ -389,26 +408,6 @@ class Road:
         for joined in request.joined:
             self._answer(joined, event, now_ns)
 
-    def reopen_at(self, reopen_at_ns: int) -> None:
-        """Cancel only until then: after a crash, clients get the time to come back."""
-        self.reopen_at_ns = reopen_at_ns
-
-    def limits_changed(self, now_ns: int) -> None:
-        """A new policy is in force: tell each session that is connected which of its buckets are different now."""
-        for session in self._sessions.by_id.values():
-            if session.connected and session.speaker is not None:
-                views = self._limiter.view(session.path, now_ns)
-                changed = [view for view in views if session.shown_limits.get((view.name, view.scope)) != shown(view)]
-                session.shown_limits = {(view.name, view.scope): shown(view) for view in views}
-                if changed:
-                    session.speaker.limits_changed(changed, self.policy.version, now_ns)
-
-    def show_limits(self, session: Session, now_ns: int) -> list[BucketView]:
-        """Every bucket of the session; from now on it is told of changes to what it has seen here."""
-        views = self._limiter.view(session.path, now_ns)
-        session.shown_limits = {(view.name, view.scope): shown(view) for view in views}
-        return views
-
     def _announce(self, state: EngineState, now_ns: int) -> None:
         for session in self._sessions.by_id.values():
             if session.speaker is not None and session.connected:
@@ -499,15 +498,3 @@ class Road:
 
 def _raise(error: Exception) -> None:
     raise error
-
-
-def shown(view: BucketView) -> tuple[int, float, str]:
-    """What of a bucket is its limit rather than its fill."""
-    return view.capacity, view.rate, view.mode
-
-
-def is_numbered(event: AnyEvent) -> bool:
-    """Whether the event took a number of its account's stream: states that were only asked for did not."""
-    if type(event) is OrderEvent:
-        return event.exec_type is not ExecType.ORDER_STATUS
-    return not isinstance(event, _UNNUMBERED)

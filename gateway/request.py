@@ -16,8 +16,12 @@ from protocols.messages import (
     AnyEvent,
     CancelOrder,
     CancelRejected,
+    EngineState,
+    ExecType,
     MassCancel,
     MassCancelDone,
+    OrderEvent,
+    OrderList,
     QueryOrders,
 )
 
@@ -56,6 +60,7 @@ class Request(msgspec.Struct, eq=False):
     unknown_told: bool = False  # the client was told "outcome unknown"; the real report still follows
     handed_ns: int = 0
     trace: OrderTrace | None = None
+    only_asks: bool = False  # a retry that may not place an order: the core tells what became of the first, if any
     is_withdrawn: bool = False  # left the queue before its turn
     has_overtaken: bool = False  # a cancel that withdrew a waiting New of its name
     is_followed: bool = False  # a mass cancel behind which an order of the account came
@@ -84,3 +89,10 @@ def answer_to(request: Request, event: AnyEvent) -> AnyEvent:
     if isinstance(event, MassCancelDone) and isinstance(command, MassCancel) and event.cmd_id != command.cmd_id:
         return msgspec.structs.replace(event, cmd_id=command.cmd_id, cl_ord_id=command.cl_ord_id, seq=0)
     return event
+
+
+def is_numbered(event: AnyEvent) -> bool:
+    """Whether the event took a number of its account's stream: states that were only asked for did not."""
+    if type(event) is OrderEvent:
+        return event.exec_type is not ExecType.ORDER_STATUS
+    return not isinstance(event, OrderList | EngineState)

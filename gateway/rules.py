@@ -10,6 +10,19 @@ from protocols.instruments import Instruments
 from protocols.messages import AnyCommand, MassCancel, NewOrder, OrdType, Origin, QueryOrders, ReplaceOrder
 
 ORDERS = (NewOrder, ReplaceOrder)
+BARS = frozenset(
+    (
+        errors.EXPIRED_ON_ARRIVAL,
+        errors.RATE_LIMITED,
+        errors.TOO_MANY_OPEN_ORDERS,
+        errors.COOLING_DOWN,
+        errors.MARKET_HALTED,
+        errors.CANCEL_ONLY,
+        errors.ENGINE_BUSY,
+        errors.DRAINING,
+    )
+)
+"""Codes that speak against a new order now, and not against the message."""
 _CLIENTS = (Origin.FIX, Origin.WS)
 _PRICED = frozenset((OrdType.LIMIT, OrdType.STOP_LIMIT))
 

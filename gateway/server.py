@@ -37,7 +37,7 @@ from gateway.limiting import Limiting
 from gateway.logs import dropped_lines, log_event
 from gateway.metrics import Metrics
 from gateway.modes_file import ModesFile
-from gateway.pipeline import Road, is_numbered
+from gateway.pipeline import Road
 from gateway.records import (
     CLEAN,
     COMMANDS,
@@ -51,6 +51,7 @@ from gateway.records import (
     body,
     commands_body,
 )
+from gateway.request import is_numbered
 from gateway.sessions import Session, Sessions
 from gateway.sweeps import HOUSE_SESSION, Sweeps
 from gateway.tick import Tick, Timed
@@ -249,7 +250,7 @@ class Server:
         }
 
     def _on_limits(self) -> None:
-        self.road.limits_changed(self.now_ns())
+        self.road.limit_news.changed(self.now_ns())
         self.wake()
 
     def _notify(self, durable: int) -> None:
@@ -325,7 +326,7 @@ class Server:
             self.road.charging.restore(engine.open_orders(account))
         self.sweeps.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))
         if not was_clean:
-            self.road.reopen_at(now_ns + self.settings.core.reopen_after_ms * _MS)
+            self.road.reopen_at_ns = now_ns + self.settings.core.reopen_after_ms * _MS
         # After an orderly stop everybody was told to come back; whoever does not counts as disconnected.
         guard_at_ns = self.road.reopen_at_ns or now_ns + self.settings.venue.drain_ms * _MS
         for link in list(replay.links.values()):

@@ -54,7 +54,10 @@ class Batch:
 
 
 class Source(msgspec.Struct, frozen=True, eq=False):
-    """Where an answer belongs; every request is one of its own. resp: when the client wants to be answered."""
+    """Where an answer belongs; every request is one of its own. resp: when the client wants to be answered.
+
+    is_retry: its answer may be the state of an order that was there, which no event tells.
+    """
 
     request_id: RequestKey
     method: str
@@ -62,6 +65,7 @@ class Source(msgspec.Struct, frozen=True, eq=False):
     resp: str = "accepted"
     batch: Batch | None = None
     leg: int = 0
+    is_retry: bool = False
 
 
 class OpenRequests:
@@ -88,7 +92,7 @@ class OpenRequests:
         if source not in wanted:
             return False
         wanted.remove(source)
-        if is_unknown and source.method in _QUERIES:
+        if is_unknown and (source.method in _QUERIES or source.is_retry):
             self._unknown.add(source)
         return True
 

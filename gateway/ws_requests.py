@@ -97,7 +97,8 @@ class WsRequests:
 
     def _order(self, asked: Requested, session: Session, now_ns: int) -> None:
         house = self._speaker.house
-        if asked.method in _ORDERS and house.road.is_shedding:
+        is_retry = getattr(asked.params, "retry", False)
+        if asked.method in _ORDERS and house.road.is_shedding and not is_retry:
             self._submit(BUSY, Source(asked.request_id, asked.method, asked.t_in_ns), session, asked, 0, now_ns)
             return
         deadline_ms = house.settings.core.order_deadline_ms
@@ -106,7 +107,7 @@ class WsRequests:
         if isinstance(made, list):
             self._batch(asked, made, resp, session, now_ns)
             return
-        source = Source(asked.request_id, asked.method, asked.t_in_ns, resp)
+        source = Source(asked.request_id, asked.method, asked.t_in_ns, resp, is_retry=is_retry)
         self._submit(made, source, session, asked, asked.size_bytes, now_ns)
 
     def _batch(

@@ -454,7 +454,7 @@ class WsSpeaker:
         """What is in force: the result of logon, status and configure."""
         found = self.session
         assert found is not None
-        views = self.house.road.show_limits(found, now_ns)
+        views = self.house.road.limit_news.show(found, now_ns)
         return results.LogonResult(
             session=found.name,
             account=found.client.account,

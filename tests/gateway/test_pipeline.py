@@ -272,14 +272,14 @@ def test_heavy_sessions_pause_at_the_first_stage_for_50_ms_at_most_and_light_one
 def test_sessions_are_told_which_of_their_buckets_a_new_policy_changed():
     world = World(TIGHT)
     mine = world.session()
-    world.road.show_limits(mine, world.now_ns)
+    world.road.limit_news.show(mine, world.now_ns)
     from limits.policy_parse import parse
     from limits.reload import built_in
 
     newer = parse(TIGHT.replace("version = 2", "version = 3").replace("burst = 3", "burst = 30"), built_in()).policy
     world.limiter.apply(newer, world.now_ns)
-    world.road.limits_changed(world.now_ns)
-    world.road.limits_changed(world.now_ns)
+    world.road.limit_news.changed(world.now_ns)
+    world.road.limit_news.changed(world.now_ns)
     assert mine.speaker.take() == [("limits", 3, ["cancels"])]
 
 

@@ -1,10 +1,12 @@
 """The road when the core is slow or away: what waits is bounded, keeps its meaning, and has its one honest answer."""
 
+import pytest
+
 from gateway import config
 from gateway.sweeps import Sweeps, Target
 from protocols import errors
 from protocols.messages import POSS_RESEND, CancelOrder, MassCancel, Origin
-from tests.support.road import World
+from tests.support.road import MS, World
 
 
 def codes(speaker):
@@ -224,7 +226,7 @@ def test_a_retry_that_was_told_unknown_has_its_answer_when_the_core_speaks():
 
 
 def test_a_retry_of_a_known_order_takes_no_place_among_the_open_orders():
-    world = World(limits="version = 2\n[plans.default]\nopen_orders = { account = 2, instrument = 2 }")
+    world = World(limits="version = 2\n[plans.standard]\nopen_orders = { account = 2, instrument = 2 }")
     session = world.session()
     world.place(session, "a")
     world.tick()
@@ -235,3 +237,47 @@ def test_a_retry_of_a_known_order_takes_no_place_among_the_open_orders():
     world.tick()
     assert codes(session.speaker) == []
     assert open_orders(world, 1) == ["a", "b"]
+
+
+def told_of(world, session, bar):
+    """What a retry of order `a` hears, of an account that has it."""
+    world.place(session, "a")
+    world.tick()
+    session.speaker.take()
+    bar(world)
+    world.place(session, "a", flags=POSS_RESEND, sent_at=world.now_ns)
+    world.place(session, "unknown", flags=POSS_RESEND, sent_at=world.now_ns)
+    world.place(session, "no-retry")
+    world.tick()
+    return [each for each in session.speaker.take() if each[0] != "report" and each[0] != "notice"]
+
+
+@pytest.mark.parametrize(
+    ("bar", "code"),
+    [
+        (lambda world: setattr(world.road, "draining", True), errors.DRAINING),
+        (lambda world: setattr(world.road, "reopen_at_ns", world.now_ns + 5_000 * MS), errors.CANCEL_ONLY),
+        (lambda world: setattr(world.road, "may_record", lambda: False), errors.CANCEL_ONLY),
+        (lambda world: setattr(world.road, "is_recording_late", lambda now_ns: True), errors.ENGINE_BUSY),
+    ],
+)
+def test_a_retry_that_may_not_place_an_order_asks_the_core_what_became_of_the_first(bar, code):
+    """To refuse it would say "not executed" of an order that lives; and it never makes a second one, nor a first."""
+    world = World()
+    heard = told_of(world, world.session(), bar)
+    assert ("answer", "a") in heard
+    assert ("answer", "unknown") in heard  # refused by the core: its time was over
+    assert [each for each in heard if each[0] == "refused"] == [("refused", "no-retry", code)]
+    assert open_orders(world, 1) == ["a"]
+
+
+def test_retries_that_only_ask_are_charged_as_questions():
+    limits = 'version = 2\n[plans.standard]\nqueries = { rate = "1/s", burst = 1 }'
+    world = World(limits=limits)
+    session = world.session()
+    world.place(session, "a")
+    world.road.draining = True
+    world.place(session, "a", flags=POSS_RESEND, sent_at=world.now_ns)
+    world.place(session, "a", flags=POSS_RESEND, sent_at=world.now_ns)
+    world.tick()
+    assert codes(session.speaker) == [errors.DRAINING]

@@ -82,7 +82,7 @@ def test_an_order_id_used_before_the_crash_is_still_used_and_new_commands_are_no
     maker, _ = desks(server)
     maker.place("m1")
     again = crash(server)
-    again.road.reopen_at(0)
+    again.road.reopen_at_ns = 0
     desk = Desk(again, "A")
     desk.seq = maker.seq
     desk.logon()
@@ -158,7 +158,7 @@ def test_nobody_is_told_that_the_venue_opens_while_an_operator_bars_it_or_it_dra
     assert (road.reopen_at_ns, heard()) == (0, [])
     road.change_modes(road.modes.apply(opened), desk.now)
     assert heard() == ["the venue takes orders again"]
-    road.reopen_at(desk.now + 5_000 * MS)
+    road.reopen_at_ns = desk.now + 5_000 * MS
     road.draining = True
     road.tick(desk.now + 6_000 * MS)
     assert (road.reopen_at_ns, heard()) == (0, [])

@@ -20,6 +20,8 @@ NAME = 18  # a WebSocket session got its id
 LINK = 19  # what guards a session's orders changed
 CLEAN = 20  # the process ended in good order
 
+_MAX_SPANS = 16  # snapshots held while a journal is read: each start makes one, and they may be large
+
 
 class Commands(msgspec.Struct, frozen=True, array_like=True):
     """Commands that the core carried out together, at one core time."""
@@ -87,18 +89,28 @@ def body(record: Name | LinkState | Snapshot) -> bytes:
     return _encode(record)
 
 
+class _Span(msgspec.Struct, eq=False):
+    """A snapshot of the engine, and what came after it up to the next one."""
+
+    engine: bytes
+    batches: list[Commands]
+    count: int = 0
+
+
 class Replay:
     """Takes the house's records in order at start, and has in the end what the last process had.
 
-    events: the latest max_events, in order, of all commands that are kept: a client may resume from before a snapshot.
-    was_clean: the last process ended in
-    good order, or there was none. count: commands carried out again.
+    The latest snapshot would do for the state. Commands before it are carried out only for their events, so that a
+    client may resume from before it, and only from so far back that there are max_events of them: the time of a start
+    does not grow with the journal. was_clean: the last process ended in good order, or there was none. count: commands
+    carried out again.
     """
 
     def __init__(self, engine: Engine, max_events: int) -> None:
         self.engine = engine
         self.events: deque[AnyEvent] = deque(maxlen=max_events)
-        self._is_based = False  # commands before the first snapshot have no state to be carried out on
+        self._max_events = max_events
+        self._spans: deque[_Span] = deque()  # oldest first; commands before the first have no state to start from
         self.names: dict[int, Name] = {}
         self.links: dict[int, LinkState] = {}
         self.next_ws_session = 0
@@ -115,8 +127,10 @@ class Replay:
         if self.position is None or kind == SNAPSHOT:
             self.position = position
         self.was_clean = kind == CLEAN
-        if kind == COMMANDS and self._is_based:
-            self._carry_out(_commands(data))
+        if kind == COMMANDS and self._spans:
+            batch = _commands(data)
+            self._spans[-1].batches.append(batch)
+            self._spans[-1].count += len(batch.commands)
         elif kind == SNAPSHOT:
             self._restore(_snapshot(data))
         elif kind == NAME:
@@ -137,15 +151,28 @@ class Replay:
             if not row.is_given:
                 self.forget(row.session)
 
-    def _carry_out(self, batch: Commands) -> None:
+    def carry_out(self) -> None:
+        """All records are read: bring the engine to where the last process had it.
+
+        Raises:
+            ValueError: a snapshot does not fit this configuration.
+        """
         execute = self.engine.execute
-        for command in batch.commands:
-            self.events += execute(command, batch.now_ns)
-        self.count += len(batch.commands)
+        while self._spans:
+            span = self._spans.popleft()
+            self.engine.restore(span.engine)  # whatever a changed configuration made of the commands before it
+            for batch in span.batches:
+                for command in batch.commands:
+                    self.events += execute(command, batch.now_ns)
+            self.count += span.count
 
     def _restore(self, snapshot: Snapshot) -> None:
-        self.engine.restore(snapshot.engine)
-        self._is_based = True
+        spans = self._spans
+        spans.append(_Span(snapshot.engine, []))
+        later = sum(span.count for span in spans) - spans[0].count
+        while len(spans) > _MAX_SPANS or (len(spans) > 1 and later >= self._max_events):
+            spans.popleft()
+            later -= spans[0].count
         self.names = {row.session: row for row in snapshot.names}
         self.links = {row.session: row for row in snapshot.links}
         self.next_ws_session = snapshot.next_ws_session

@@ -307,6 +307,7 @@ class Server:
         """Go on where the last process was: streams, counters, sessions, and what guards orders of those not back."""
         replay, engine, now_ns = self.replay, self.replay.engine, self.now_ns()
         was_clean, self.replay.was_clean = replay.was_clean, True
+        replay.carry_out()
         for event in replay.events:
             if is_numbered(event):
                 self.sessions.account(event.account).record(event)

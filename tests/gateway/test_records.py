@@ -1,0 +1,82 @@
+"""What a start reads back: the state of the latest snapshot and what came behind it, and as many events as are kept."""
+
+import pytest
+
+from gateway import records
+from gateway.core.engine import Engine
+from gateway.records import COMMANDS, NAME, SNAPSHOT, Name, Replay, Snapshot, body, commands_body
+from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
+from tests.support.road import BTC
+
+
+def engine():
+    return Engine((BTC,), 65_536, "e-1")
+
+
+def order(number):
+    return NewOrder(
+        number, 1, 1, Origin.FIX, number, 0, f"o{number}", BTC.id, Side.BUY, OrdType.LIMIT, Tif.GTC, 10, 100_00
+    )
+
+
+def snapshot(of):
+    return SNAPSHOT, body(Snapshot(of.snapshot(), (), (), 7))
+
+
+def journal(plan):
+    """The records of a process that did this, and its engine: a number = so many orders, `S` = a snapshot."""
+    live, rows, number = engine(), [], 0
+    for step in plan:
+        if step == "S":
+            rows.append(snapshot(live))
+            continue
+        for _ in range(step):
+            number += 1
+            rows.append((COMMANDS, commands_body([order(number)], number)))
+            live.execute(order(number), number)
+    return rows, live
+
+
+def read_back(rows, max_events=1_000):
+    replay = Replay(engine(), max_events)
+    for position, (kind, data) in enumerate(rows):
+        replay.take(kind, 0, position, data)
+    replay.carry_out()
+    return replay
+
+
+@pytest.mark.parametrize("plan", [["S"], ["S", 3], ["S", 3, "S"], ["S", 2, "S", 3], [5, "S", 1], ["S", 1, "S", 1, "S"]])
+def test_the_engine_is_as_the_last_process_had_it(plan):
+    rows, live = journal(plan)
+    assert read_back(rows).engine.digest() == live.digest()
+
+
+def test_events_from_before_the_latest_snapshot_are_there_for_clients_that_resume():
+    rows, _ = journal(["S", 5, "S", 5, "S", 2])
+    replay = read_back(rows)
+    assert [event.cl_ord_id for event in replay.events] == [f"o{number}" for number in range(1, 13)]
+
+
+def test_no_more_is_carried_out_than_gives_the_events_that_are_kept():
+    """However long the journal is: the time of a start does not grow with it."""
+    rows, live = journal(["S", *[10, "S"] * 50, 3])
+    replay = read_back(rows, max_events=25)
+    assert replay.count == 33  # the span that reaches back far enough, and all behind it
+    assert len(replay.events) == 25
+    assert replay.engine.digest() == live.digest()
+
+
+def test_many_starts_without_trade_hold_a_bounded_number_of_snapshots():
+    rows, live = journal([5, *["S"] * 100, 2])
+    replay = Replay(engine(), 1_000)
+    for position, (kind, data) in enumerate(rows):
+        replay.take(kind, 0, position, data)
+        assert len(replay._spans) <= records._MAX_SPANS
+    replay.carry_out()
+    assert replay.engine.digest() == live.digest()
+
+
+def test_names_and_numbers_are_those_of_the_latest_snapshot_and_what_came_behind_it():
+    rows, _ = journal(["S"])
+    replay = read_back([*rows, (NAME, body(Name(9, "key", "mm")))])
+    assert (list(replay.names), replay.next_ws_session) == ([9], 10)

@@ -8,6 +8,9 @@ the session's speaker, which tells its connection.
 from gateway.ingress import Ingress, Stage
 from gateway.sessions import Pause, Session, Sessions
 
+_SECOND_NS = 1_000_000_000
+_FLOOD = 1_000  # in a second: four times what the built-in limits allow of single cancels
+
 
 class Governor:
     """Who is paused, until when, and who has had its pause."""
@@ -17,6 +20,7 @@ class Governor:
         self._sessions = sessions
         self._max_wait_ns = max_wait_ns
         self._paused: dict[int, Session] = {}
+        self._slowed: list[Session] = []  # for a flood of cancels
         self._until_ns = 0  # when the pauses of the first stage end
         self._had_pause: set[int] = set()
         self.is_brim = False
@@ -24,10 +28,15 @@ class Governor:
     @property
     def next_deadline_ns(self) -> int | None:
         """When pauses end by time; at the brim only room ends them."""
-        return self._until_ns if self._paused and not self.is_brim else None
+        ends = [session.flood_since_ns + _SECOND_NS for session in self._slowed]
+        if self._paused and not self.is_brim:
+            ends.append(self._until_ns)
+        return min(ends, default=None)
 
     def tick(self, now_ns: int) -> None:
         """Look at the stage and do what it asks for."""
+        if self._slowed:
+            self._resume_slowed(now_ns)
         stage = self._ingress.stage
         if stage == Stage.OPEN:
             if self._paused or self._had_pause:
@@ -42,6 +51,23 @@ class Governor:
             self._until_ns = now_ns + self._max_wait_ns
             for session_id in self._ingress.heavy_sessions() - self._had_pause:
                 self._pause(self._sessions.by_id.get(session_id), now_ns)
+
+    def note_flood(self, session: Session, now_ns: int) -> None:
+        """One more cancel beyond its limit, or a mass cancel, which has none. They are never cut, but slowed."""
+        if now_ns - session.flood_since_ns >= _SECOND_NS:
+            session.flood_since_ns, session.flood_count = now_ns, 0
+        session.flood_count += 1
+        if session.flood_count == _FLOOD:
+            self._slowed.append(session)
+            session.pause(Pause.FLOOD, now_ns)
+
+    def _resume_slowed(self, now_ns: int) -> None:
+        slowed, self._slowed = self._slowed, []
+        for session in slowed:
+            if now_ns < session.flood_since_ns + _SECOND_NS:
+                self._slowed.append(session)
+            else:
+                session.resume(Pause.FLOOD, now_ns)
 
     def brim(self, now_ns: int) -> None:
         """The queue is full to its last slice: nobody is read until it drains, nor who comes meanwhile."""

@@ -124,7 +124,8 @@ class Road:
         request = Request(command, session, source, size_bytes, kind, speaker=session.speaker, trace=trace)
         has_to_wait = self._parking and not self._walks_past(request, now_ns)
         if has_to_wait or not self._walk(request, now_ns):
-            self._park(request, now_ns)
+            # Its session waits: nothing it sent later goes before this.
+            self._parking.park(session, Parked(partial(self._walk, request), request), now_ns)
 
     def _walk(self, request: Request, now_ns: int) -> bool:
         """Up to the queue, or to its refusal. False: its tokens have to be fetched, and nothing has become of it."""
@@ -146,6 +147,8 @@ class Road:
             self._refuse(request, refusal, now_ns)
             return True
         self.charging.enter(request)
+        if isinstance(command, MassCancel):
+            self._governor.note_flood(request.session, now_ns)
         ingress = self.ingress
         ingress.put(request)
         if ingress.commands >= _PUMP_AT and self._core.credit > KEPT_CREDIT:
@@ -174,11 +177,6 @@ class Road:
             for waiting in self._parking.withdraw(lambda each: in_scope(command, each)):
                 self._withdraw(waiting, now_ns)
         return True
-
-    def _park(self, request: Request, now_ns: int) -> None:
-        """Its session waits: nothing it sent later goes before this."""
-        attempt = partial(self._walk, request)
-        self._parking.park(request.session, Parked(attempt, request), now_ns)
 
     @property
     def is_shedding(self) -> bool:
@@ -235,16 +233,13 @@ class Road:
         if self.modes.in_force and (barred := self._why_barred(request)) is not None:
             return barred
         stage = self.ingress.stage
-        is_calm = stage < Stage.SHEDDING and self.may_record() and not self.is_recording_late(now_ns)
-        if stage == Stage.PAUSING and self._governor.is_past_patience(request.session):
-            is_calm = False
+        is_patient = stage == Stage.OPEN or not self._governor.is_past_patience(request.session)
+        is_calm = stage < Stage.SHEDDING and is_patient and self.may_record() and not self.is_recording_late(now_ns)
         if is_calm and not (self.draining or self.reopen_at_ns):
             return None
         queue_class = request.queue_class
-        if queue_class is Class.QUERY and stage >= Stage.SHEDDING:
-            return BUSY
         if queue_class is not Class.ORDER:
-            return None
+            return BUSY if queue_class is Class.QUERY and stage >= Stage.SHEDDING else None
         if self.draining:
             return Refusal(errors.DRAINING, "the gateway is draining, reconnect")
         if self.reopen_at_ns:
@@ -270,6 +265,8 @@ class Road:
             if 5001 <= refusal.code <= 5006:
                 self.charging.refund(request, now_ns)
         self._metrics.count_refusal(session.sender.origin, refusal.code)
+        if refusal.code == errors.CANCEL_RATE_LIMITED:
+            self._governor.note_flood(session, now_ns)
         speaker = request.speaker
         if speaker is not None and speaker is session.speaker and request.source is not None:
             self._tell(speaker, speaker.refuse, request.source, refusal, now_ns)

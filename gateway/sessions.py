@@ -74,6 +74,7 @@ class Pause(IntFlag):
     NONE = 0
     QUEUE = 1  # what waits for the core is too much
     TOKENS = 2  # its limits are being asked for
+    FLOOD = 4  # cancels by the thousand
 
 
 class Session:
@@ -92,6 +93,7 @@ class Session:
         self.cancel_on_disconnect = "off"  # off | session | account
         self.cod_grace_ms = 0
         self.shown_limits: dict[tuple[str, str], tuple[int, float, str]] = {}  # what it was last told
+        self.flood_since_ns = self.flood_count = 0  # cancels beyond their limit, and mass cancels, of late
         self._paused = Pause.NONE
 
     def attached(self, now_ns: int) -> None:

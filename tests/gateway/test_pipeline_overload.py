@@ -281,3 +281,26 @@ def test_retries_that_only_ask_are_charged_as_questions():
     world.place(session, "a", flags=POSS_RESEND, sent_at=world.now_ns)
     world.tick()
     assert codes(session.speaker) == [errors.DRAINING]
+
+
+@pytest.mark.parametrize("kind", ["cancel", "mass_cancel"])
+def test_a_flood_of_cancels_is_slowed_and_never_cut(kind):
+    world = World(limits='version = 2\n[plans.standard]\ncancels = { rate = "1/s", burst = 1 }')
+    session = world.session()
+    for number in range(1_001):
+        getattr(world, kind)(session, *([f"x{number}"] if kind == "cancel" else []))
+        world.tick()
+    assert session.speaker.is_paused
+    assert world.road.next_deadline_ns == world.now_ns + 1_000 * MS
+    world.tick(ms=1_000)
+    assert not session.speaker.is_paused
+    assert ("failed",) not in session.speaker.take()
+
+
+def test_cancels_within_their_limit_are_never_slowed():
+    world = World(limits='version = 2\n[plans.standard]\ncancels = { rate = "5000/s", burst = 5000 }')
+    session = world.session()
+    for number in range(3_000):
+        world.cancel(session, f"x{number}")
+        world.tick()
+    assert not session.speaker.is_paused

@@ -171,6 +171,8 @@ class WsDesk(Desk):
                 raise Broken(f"e: {ledger.name} has two orders of the id {id}")
             if self._waits_no_more(id):
                 ledger.answered(id)
+        elif data["exec"] == "rejected" and id in ledger.waiting and self._waits_no_more(id):
+            ledger.refuse(id, data.get("code", 0))  # the outcome was unknown until now
         elif data["exec"] == "replaced" and id.startswith(f"{ledger.name}-"):
             ledger.accepted.pop(data.get("orig_cl_ord_id", ""), None)
         if "order_id" in data and data["exec"] != "rejected":

@@ -176,6 +176,7 @@ class Server:
         self._loop = loop
         timed: tuple[Timed, ...] = (self.desk, self.guards, self.fix, *self.limits.timed, self.road)
         tick = self._tick = Tick(loop, self.clock, timed, self.journal, self._report_bug, self._fail)
+        tick.is_crowded = lambda: self.road.ingress.stage > Stage.OPEN
         self.road.may_record = lambda: self.journal.may_accept_orders
         self.road.is_recording_late = lambda now_ns: tick.held_ns(now_ns) > _RECORD_ALARM_NS
         return tick

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from gateway.clock import Clock
 
+_SHORT_TURNS_NS = 400_000  # the same while the queue fills: more turns of the loop, and fewer orders in each
 _TURNS_NS = 1_000_000  # per tick: a crowd of floods delays a quiet session no more than one of them does
 
 
@@ -97,6 +98,7 @@ class Tick:
         self.is_durable = True
         self._dirty: dict[Touched, None] = {}
         self._turns: dict[Touched, None] = {}
+        self.is_crowded: Callable[[], bool] = lambda: False  # whether the queue to the core fills
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
@@ -144,7 +146,7 @@ class Tick:
     def _take_turns(self, now_ns: int) -> None:
         """A slice of each who sent much at once, for a bounded time: then those who sent little are heard again."""
         turns, self._turns = self._turns, {}
-        until_ns = now_ns + _TURNS_NS
+        until_ns = now_ns + (_SHORT_TURNS_NS if self.is_crowded() else _TURNS_NS)
         while turns:
             connection = next(iter(turns))
             del turns[connection]

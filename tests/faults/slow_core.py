@@ -22,7 +22,7 @@ from protocols.messages import AnyCommand
 
 _STEP_S = 0.001
 _PAUSE_S = 5.0
-_WINDOW_S = 0.003
+_WINDOW_S = 0.004
 """Orders that may lie at the core: what it carries out in this time, or a cancel behind them would wait for longer."""
 
 
@@ -83,7 +83,9 @@ class SlowLink:
             batch = [self._waiting.popleft() for _ in range(min(int(self._owed), len(self._waiting)))]
             self._owed = self._owed - len(batch) if self._waiting else min(self._owed - len(batch), 1.0)
             if batch:
-                self._inner.submit(batch, self.server.now_ns())
+                now_ns = self.server.now_ns()
+                self._inner.submit(batch, now_ns)
+                self.server.road.pump(now_ns)  # credit is back: the window needs no tick to be filled again
                 self.server.wake()
 
 

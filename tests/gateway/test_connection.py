@@ -420,3 +420,22 @@ def test_above_the_bound_of_all_slow_readers_the_one_furthest_behind_is_cut():
     assert (backlog.total_bytes, near.was_cut, far.was_cut, late.was_cut) == (450, False, True, False)
     backlog.note(near, 0, 0)
     assert backlog.total_bytes == 100
+
+
+def test_while_the_queue_fills_floods_get_shorter_turns_so_that_the_loop_turns_more_often(bench):
+    crowd = floods(bench, 2)
+    for heard in crowd:
+        assert heard == []
+    for connection in list(bench.traffic.connections):
+        connection.peer.receive = lambda data, now_ns, peer=connection.peer: _take_half_a_ms(bench, peer, data)
+    bench.tick.is_crowded = lambda: True
+    bench.loop.turn()
+    assert sum(map(len, crowd)) == 1
+    bench.tick.is_crowded = lambda: False
+    bench.loop.turn()
+    assert sum(map(len, crowd)) == 3
+
+
+def _take_half_a_ms(bench, peer, data):
+    bench.clock.now += MS // 2
+    peer.heard.append(data)

@@ -22,7 +22,7 @@ from protocols.messages import AnyCommand
 
 _STEP_S = 0.001
 _PAUSE_S = 5.0
-_WINDOW_S = 0.004
+_WINDOW_S = 0.003
 """Orders that may lie at the core: what it carries out in this time, or a cancel behind them would wait for longer."""
 
 

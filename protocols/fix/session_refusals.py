@@ -76,8 +76,9 @@ def reject_body(settings: SessionSettings, seq_num: int, msg_type: str, fault: F
         f"45={seq_num}",
         f"58={_explained(_WORDS.get(fault.reason), fault.text)}",
         f"371={fault.tag}",
-        f"372={_printable(msg_type, _REF_MSG_TYPE_MAX)}",
     ]
+    if msg_type:
+        parts.append(f"372={_printable(msg_type, _REF_MSG_TYPE_MAX)}")
     if settings.begin_string != "FIX.4.2" or fault.reason <= _FIX42_LAST_REASON:
         parts.append(f"373={fault.reason}")
     if not settings.plain:

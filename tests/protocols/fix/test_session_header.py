@@ -140,6 +140,12 @@ def test_2_k_comp_id_does_not_match(stage: Dialogue, changed: str, tag: int, nam
     stage.says(f"35=3|34=2|45=2|{text}|371={tag}|372=D|373=9", f"35=5|34=3|{text}")
     assert [type(event) for event in events] == [Rejected]
     assert stage.hears(f"35=D|34=3|{ORDER}") == [], "after the goodbye only the Logout is read"
+
+
+def test_a_reject_of_a_message_without_a_type_names_none(stage: Dialogue) -> None:
+    stage.hears("35=|34=2|49=WT")
+    text = "58=CompID problem: SenderCompID(49)"
+    stage.says(f"35=3|34=2|45=2|{text}|371=49|373=9", f"35=5|34=3|{text}")
     assert stage.hears("35=5|34=3") == [Disconnect("comp_id", text[3:])]
     stage.says()
     assert stage.numbers == (4, 4)

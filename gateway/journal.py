@@ -107,6 +107,11 @@ class Journal:
         return self._writer.durable
 
     @property
+    def position(self) -> int:
+        """Behind the last record that was appended."""
+        return self._writer.position
+
+    @property
     def size_bytes(self) -> int:
         """Of all segments, as allocated."""
         return sum(segment.size_bytes for segment in self._writer.segments.values())
@@ -201,6 +206,7 @@ class MemoryJournal:
     state: State = "ok"
     may_accept_orders = True
     durable = 0
+    position = 0
     size_bytes = 0
     dropped_early = 0
     keep_from: int | None = None

@@ -19,8 +19,10 @@ SNAPSHOT = 17  # the engine and everything else below, as of here
 NAME = 18  # a WebSocket session got its id
 LINK = 19  # what guards a session's orders changed
 CLEAN = 20  # the process ended in good order
+PIECE = 21  # of the engine's snapshot that is on its way
 
-_MAX_SPANS = 16  # snapshots held while a journal is read: each start makes one, and they may be large
+_MAX_SPANS = 16  # snapshots held while a journal is read: each start makes one,
+_MAX_SPAN_BYTES = 256 << 20  # and they may be large
 
 
 class Commands(msgspec.Struct, frozen=True, array_like=True):
@@ -62,13 +64,24 @@ class LinkState(msgspec.Struct, frozen=True, array_like=True):
         return self.dead_man_ns > 0 or (self.connected and self.scope != "off")
 
 
+class Piece(msgspec.Struct, frozen=True, array_like=True):
+    """Of a snapshot of the engine as it was when piece number 0 was recorded."""
+
+    number: int
+    engine: bytes
+
+
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
-    """The whole house but for its FIX sessions, which the journal keeps itself."""
+    """The whole house but for its FIX sessions, which the journal keeps itself.
+
+    pieces: how many the engine's snapshot has, which were recorded before this; 0 = it is here as a whole.
+    """
 
     engine: bytes
     names: tuple[Name, ...]
     links: tuple[LinkState, ...]
     next_ws_session: int
+    pieces: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -76,6 +89,7 @@ _commands = msgspec.msgpack.Decoder(Commands).decode
 _name = msgspec.msgpack.Decoder(Name).decode
 _link = msgspec.msgpack.Decoder(LinkState).decode
 _snapshot = msgspec.msgpack.Decoder(Snapshot).decode
+_piece = msgspec.msgpack.Decoder(Piece).decode
 
 
 def commands_body(commands: Sequence[AnyCommand], now_ns: int) -> bytes:
@@ -84,17 +98,32 @@ def commands_body(commands: Sequence[AnyCommand], now_ns: int) -> bytes:
     return _encode(Commands(now_ns, kept)) if kept else b""
 
 
-def body(record: Name | LinkState | Snapshot) -> bytes:
+def body(record: Name | LinkState | Piece | Snapshot) -> bytes:
     """The record of anything else."""
     return _encode(record)
 
 
 class _Span(msgspec.Struct, eq=False):
-    """A snapshot of the engine, and what came after it up to the next one."""
+    """A snapshot of the engine that was begun at a position, and what was done after that up to the next one."""
 
-    engine: bytes
-    batches: list[Commands]
+    position: int
+    engine: list[bytes]
+    batches: list[Commands] = []
     count: int = 0
+
+    def add(self, batch: Commands) -> None:
+        self.batches.append(batch)
+        self.count += len(batch.commands)
+
+    def end_before(self, following: "_Span") -> None:
+        """Both were told what was done while the snapshot of `following` was on its way: that is no longer ours."""
+        if following.batches:
+            del self.batches[-len(following.batches) :]
+            self.count -= following.count
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(map(len, self.engine))
 
 
 class Replay:
@@ -103,7 +132,7 @@ class Replay:
     The latest snapshot would do for the state. Commands before it are carried out only for their events, so that a
     client may resume from before it, and only from so far back that there are max_events of them: the time of a start
     does not grow with the journal. was_clean: the last process ended in good order, or there was none. count: commands
-    carried out again.
+    carried out again. first: position of the first record that was needed for it all; None = there was nothing.
     """
 
     def __init__(self, engine: Engine, max_events: int) -> None:
@@ -111,12 +140,14 @@ class Replay:
         self.events: deque[AnyEvent] = deque(maxlen=max_events)
         self._max_events = max_events
         self._spans: deque[_Span] = deque()  # oldest first; commands before the first have no state to start from
+        self._coming: _Span | None = None  # its snapshot is not whole yet
+        self._is_stateless = False
         self.names: dict[int, Name] = {}
         self.links: dict[int, LinkState] = {}
         self.next_ws_session = 0
         self.count = 0
         self.was_clean = True
-        self.position: int | None = None  # of the snapshot that a start needs, else of the first record
+        self.first: int | None = None
 
     def take(self, kind: int, session: int, position: int, data: bytes) -> None:
         """One record.
@@ -124,15 +155,15 @@ class Replay:
         Raises:
             ValueError: its body is not what its kind says: another program's journal, or a newer one's.
         """
-        if self.position is None or kind == SNAPSHOT:
-            self.position = position
+        if self.first is None:
+            self.first = position
         self.was_clean = kind == CLEAN
-        if kind == COMMANDS and self._spans:
-            batch = _commands(data)
-            self._spans[-1].batches.append(batch)
-            self._spans[-1].count += len(batch.commands)
+        if kind == COMMANDS:
+            self._carry(data)
+        elif kind == PIECE:
+            self._collect(_piece(data), position)
         elif kind == SNAPSHOT:
-            self._restore(_snapshot(data))
+            self._restore(_snapshot(data), position)
         elif kind == NAME:
             self._name(_name(data))
         elif kind == LINK:
@@ -155,27 +186,55 @@ class Replay:
         """All records are read: bring the engine to where the last process had it.
 
         Raises:
-            ValueError: a snapshot does not fit this configuration.
+            ValueError: a snapshot does not fit this configuration, or there is none for the commands that were read.
         """
+        if self._is_stateless and not self._spans:
+            raise ValueError("the journal has commands, and no snapshot to carry them out from")
         execute = self.engine.execute
         while self._spans:
             span = self._spans.popleft()
-            self.engine.restore(span.engine)  # whatever a changed configuration made of the commands before it
+            self.engine.restore(*span.engine)  # whatever a changed configuration made of the commands before it
             for batch in span.batches:
                 for command in batch.commands:
                     self.events += execute(command, batch.now_ns)
             self.count += span.count
 
-    def _restore(self, snapshot: Snapshot) -> None:
-        spans = self._spans
-        spans.append(_Span(snapshot.engine, []))
-        later = sum(span.count for span in spans) - spans[0].count
-        while len(spans) > _MAX_SPANS or (len(spans) > 1 and later >= self._max_events):
-            spans.popleft()
-            later -= spans[0].count
+    def _carry(self, data: bytes) -> None:
+        current = [span for span in (*list(self._spans)[-1:], self._coming) if span is not None]
+        if not current:
+            self._is_stateless = True  # unless a snapshot follows: then they were before it
+            return
+        batch = _commands(data)
+        for span in current:
+            span.add(batch)
+
+    def _collect(self, piece: Piece, position: int) -> None:
+        if piece.number == 0:
+            self._coming = _Span(position, [])
+        coming = self._coming
+        if coming is not None:  # else those before it lay in a segment that is no longer there
+            coming.engine.append(piece.engine)
+
+    def _restore(self, snapshot: Snapshot, position: int) -> None:
+        coming = self._coming if snapshot.pieces else _Span(position, [snapshot.engine])
+        self._coming = None
+        if coming is not None:
+            self._begin(coming)
         self.names = {row.session: row for row in snapshot.names}
         self.links = {row.session: row for row in snapshot.links}
         self.next_ws_session = snapshot.next_ws_session
+
+    def _begin(self, coming: _Span) -> None:
+        spans = self._spans
+        if spans:
+            spans[-1].end_before(coming)
+        spans.append(coming)
+        later = sum(span.count for span in spans) - spans[0].count
+        size_bytes = sum(span.size_bytes for span in spans)
+        while len(spans) > 1 and (len(spans) > _MAX_SPANS or later >= self._max_events or size_bytes > _MAX_SPAN_BYTES):
+            size_bytes -= spans.popleft().size_bytes
+            later -= spans[0].count
+        self.first = spans[0].position
 
     def _name(self, row: Name) -> None:
         self.names[row.session] = row

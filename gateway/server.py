@@ -43,16 +43,15 @@ from gateway.records import (
     COMMANDS,
     LINK,
     NAME,
-    SNAPSHOT,
     LinkState,
     Name,
     Replay,
-    Snapshot,
     body,
     commands_body,
 )
 from gateway.request import is_numbered
 from gateway.sessions import Session, Sessions
+from gateway.snapshotter import Snapshotter
 from gateway.sweeps import HOUSE_SESSION, Sweeps
 from gateway.tick import Tick, Timed
 from gateway.tracing import Tracing
@@ -70,7 +69,6 @@ _JOURNAL_TROUBLE = {
     "failed": "the journal failed: nothing more is sent",
 }
 _DRAIN_STEP_S = 0.02
-_SNAPSHOT_SEGMENTS = 4  # segments of commands that a start has to carry out again, at most about so many
 
 _logger = logging.getLogger("penstock")
 
@@ -107,6 +105,13 @@ class Server:
             config_dir / settings.journal.directory, _journal_settings(settings), self._notify, self.replay.take
         )
         self.core = core if core is not None else wrap_core(EmbeddedCore(engine, settings.core.window, self._record))
+        self.snapshotter = Snapshotter(
+            self.replay,
+            self.journal,
+            settings.journal.segment_bytes,
+            settings.stream.retain_events,
+            lambda: self.sessions.next_ws_id,
+        )
         self._spans = spans.open_spans(settings.tracing) if settings.tracing.sample_one_in else None
         self.tracing = Tracing(settings.tracing, self._spans.write if self._spans else None)
         self.road = Road(
@@ -134,7 +139,6 @@ class Server:
             self.ws.traffic.backlog = self.backlog
         self.ports: dict[str, int] = {}
         self.failure: asyncio.Future[Exception] | None = None
-        self._snapshot_bytes = 0  # size of the journal at the last snapshot
         self._admin: web.AppRunner | None = None
         self._every_second: asyncio.Task[None] | None = None
         self._register_gauges()
@@ -174,7 +178,14 @@ class Server:
     def wire(self, loop: asyncio.AbstractEventLoop) -> Tick:
         """Let the parts that need no socket run on this loop: the tick, and the journal's news."""
         self._loop = loop
-        timed: tuple[Timed, ...] = (self.desk, self.guards, self.fix, *self.limits.timed, self.road)
+        timed: tuple[Timed, ...] = (
+            self.desk,
+            self.guards,
+            self.fix,
+            *self.limits.timed,
+            self.road,
+            self.snapshotter,
+        )
         tick = self._tick = Tick(loop, self.clock, timed, self.journal, self._report_bug, self._fail)
         tick.is_crowded = lambda: self.road.ingress.stage > Stage.OPEN
         self.road.may_record = lambda: self.journal.may_accept_orders
@@ -284,6 +295,7 @@ class Server:
     def _record(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
         data = commands_body(commands, now_ns)
         if data:
+            self.snapshotter.recorded(len(commands))
             self.journal.append(COMMANDS, 0, data)
 
     def _note_name(self, session: Session) -> None:
@@ -333,21 +345,9 @@ class Server:
         guard_at_ns = self.road.reopen_at_ns or now_ns + self.settings.venue.drain_ms * _MS
         for link in list(replay.links.values()):
             self.guards.restore(link.session, link.scope, link.dead_man_ns, link.connected, guard_at_ns)
-        self._take_snapshot()
-        if replay.position is not None:
+        self.snapshotter.start()
+        if replay.first is not None:
             self.log("gateway.recovered", commands=replay.count, clean=was_clean, sessions=len(self.sessions.by_id))
-
-    def _take_snapshot(self) -> None:
-        """Stand for everything recorded so far, so that older segments may go."""
-        replay = self.replay
-        snapshot = Snapshot(
-            replay.engine.snapshot(),
-            tuple(replay.names.values()),
-            tuple(replay.links.values()),
-            self.sessions.next_ws_id,
-        )
-        self.journal.keep_from = self.journal.append(SNAPSHOT, 0, body(snapshot))
-        self._snapshot_bytes = self.journal.size_bytes
 
     def _modes_file(self, config_dir: Path) -> ModesFile | None:
         journal = self.settings.journal
@@ -379,11 +379,8 @@ class Server:
 
     def look_after_journal(self) -> None:
         """Once a second: look for room where there was none, and stand a snapshot for what has become long."""
-        if self._tick is not None and not self.journal.may_accept_orders:
-            self._tick.wake()  # a commit looks whether there is room again
-        long_bytes = _SNAPSHOT_SEGMENTS * self.settings.journal.segment_bytes
-        if self.journal.size_bytes > self._snapshot_bytes + long_bytes:
-            self._take_snapshot()
+        self.snapshotter.look(self.now_ns())
+        self.wake()  # a commit looks whether there is room again
 
     def _open_connections(self) -> list[Connection]:
         doors = [self.fix.traffic, *([self.ws.traffic] if self.ws is not None else [])]

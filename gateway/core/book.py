@@ -9,6 +9,7 @@ order's `leaves_qty`, so change it through `add`, `remove` and `reduce` alone.
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import chain
 
 from gateway.core.orders import Order
 from protocols.messages import Side
@@ -112,6 +113,10 @@ class BookSide:
             if key < reach:
                 return
             yield from self._levels[key].orders.values()
+
+    def order_ids(self) -> list[int]:
+        """The ids of all resting orders, in the order in which they would trade."""
+        return list(chain.from_iterable(self._levels[key].orders for key in reversed(self._keys)))
 
     def levels(self, depth: int) -> list[tuple[int, int, int]]:
         """The best `depth` levels as (price, quantity, number of orders), best first."""

@@ -10,6 +10,7 @@ the market's state, its terms. There are no fees, and no self-match prevention u
 """
 
 import hashlib
+from collections.abc import Iterator
 
 from gateway.core import snapshots
 from gateway.core.acceptance import MAX_AMOUNT, Denial, check_new, check_replace
@@ -150,18 +151,20 @@ class Engine:
 
     def snapshot(self) -> bytes:
         """The whole state as msgpack: an engine that restores it goes on exactly as this one would."""
-        counters = snapshots.Counters(
-            self._reports.now_ns, self._order_id, self._reports.exec_id, self._matcher.trade_id
-        )
-        return snapshots.encode(self.epoch, self.state, counters, self._highest, self._ledger, self._books)
+        return snapshots.encode(self._whole)
 
-    def restore(self, data: bytes) -> None:
-        """Take over the state that `snapshot` gave, epoch included; instruments and dedupe_ids stay this engine's own.
+    def begin_snapshot(self) -> Iterator[bytes]:
+        """The whole state as of now, in pieces of about a millisecond's work; one at a time, and commands may go on."""
+        return snapshots.begin(self._whole)
+
+    def restore(self, head: bytes, *more: bytes) -> None:
+        """Take over the state that `snapshot` gave, or all pieces of `begin_snapshot` in their order, epoch included;
+        instruments and dedupe_ids stay this engine's own.
 
         Raises:
             ValueError: no sound snapshot, or open orders in an instrument that is not here; nothing is changed.
         """
-        image = snapshots.decode(data)
+        image = snapshots.decode(head, *more)
         if image.state not in _STATES:
             raise ValueError(f"snapshot: unknown state {image.state!r}")
         books = {instrument: Book() for instrument in self._books}
@@ -171,6 +174,12 @@ class Engine:
         self._order_id = image.counters.order_id
         self._reports = Reports(ledger, image.counters.exec_id, image.counters.now_ns)
         self._matcher = Matcher(ledger, self._reports, image.counters.trade_id)
+
+    @property
+    def _whole(self) -> snapshots.State:
+        reports = self._reports
+        counters = snapshots.Counters(reports.now_ns, self._order_id, reports.exec_id, self._matcher.trade_id)
+        return snapshots.State(self.epoch, self.state, counters, self._highest, self._ledger, self._books)
 
     def digest(self) -> str:
         """A fingerprint of the whole state (SHA-256, hex): equal wherever the same commands were carried out."""

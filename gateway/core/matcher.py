@@ -67,6 +67,7 @@ class Matcher:
         return 0
 
     def _trade(self, taker: Order, maker: Order, side: BookSide, qty: int) -> None:
+        self._ledger.before_change(maker.account)
         price = maker.price
         self.trade_id += 1
         fill = (qty, price, self.trade_id)

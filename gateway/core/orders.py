@@ -7,6 +7,7 @@ its first use, or a late retry of it would place a second order.
 """
 
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 
@@ -75,7 +76,7 @@ def order_of(command: NewOrder, order_id: int, now_ns: int) -> Order:
     )
 
 
-class Retired(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class Retired(msgspec.Struct, frozen=True, gc=False):
     """A used id in the queue to be forgotten.
 
     used_until: no first attempt with this id is younger, ns UTC. That is when it retired, or what the client called its
@@ -84,6 +85,7 @@ class Retired(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     cl_ord_id: str
     used_until: int
+    order_id: int
 
 
 class Account:
@@ -128,16 +130,22 @@ class Account:
         self.forgotten_until = max(self.forgotten_until, oldest.used_until)
 
 
+def nobody(_account: int) -> None:
+    """No snapshot is on its way."""
+
+
 class Ledger:
     """All accounts, and the bound on what is remembered of them. dedupe_ids: retired ids kept per account."""
 
-    __slots__ = ("_dedupe_ids", "_max_retired", "_retired", "accounts")
+    __slots__ = ("_dedupe_ids", "_max_retired", "_retired", "accounts", "before_change")
 
     def __init__(self, dedupe_ids: int, max_retired: int = MAX_RETIRED) -> None:
         self._dedupe_ids = dedupe_ids
         self._max_retired = max_retired
         self._retired = 0
         self.accounts: dict[int, Account] = {}
+        self.before_change: Callable[[int], None] = nobody
+        """Told of an account before anything of it changes: a snapshot on its way must have it as it was."""
 
     def account(self, account: int) -> Account:
         """The account of that id, opened at its first command."""
@@ -152,7 +160,7 @@ class Ledger:
         order.leaves_qty = 0
         account = self.accounts[order.account]
         del account.open[order.order_id]
-        self._retire(account, order.cl_ord_id, max(now_ns, order.sent_at))
+        self._retire(account, order, order.cl_ord_id, max(now_ns, order.sent_at))
 
     def rename(self, order: Order, cl_ord_id: str, sent_at: int, now_ns: int) -> None:
         """Give an open order its next id, which must be unused; the one it had retires."""
@@ -160,15 +168,15 @@ class Ledger:
         old_id, old_sent_at = order.cl_ord_id, order.sent_at
         order.cl_ord_id, order.sent_at = cl_ord_id, sent_at
         account.by_cl_ord_id[cl_ord_id] = order
-        self._retire(account, old_id, max(now_ns, old_sent_at))
+        self._retire(account, order, old_id, max(now_ns, old_sent_at))
 
     def adopt(self, account: Account) -> None:
         """Take in an account as a snapshot held it."""
         self.accounts[account.id] = account
         self._retired += len(account.retired)
 
-    def _retire(self, account: Account, cl_ord_id: str, used_until: int) -> None:
-        account.retired.append(Retired(cl_ord_id, used_until))
+    def _retire(self, account: Account, order: Order, cl_ord_id: str, used_until: int) -> None:
+        account.retired.append(Retired(cl_ord_id, used_until, order.order_id))
         self._retired += 1
         while len(account.retired) > self._dedupe_ids:
             account.forget_oldest()
@@ -177,7 +185,8 @@ class Ledger:
             self._shed()
 
     def _shed(self) -> None:
-        largest = max(self.accounts.values(), key=lambda account: len(account.retired))
+        largest = max(self.accounts.values(), key=lambda account: (len(account.retired), account.id))
+        self.before_change(largest.id)
         for _ in range(min(_SHED, len(largest.retired))):
             largest.forget_oldest()
             self._retired -= 1

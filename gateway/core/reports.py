@@ -49,6 +49,7 @@ class Reports:
         self.now_ns = max(self.now_ns, now_ns)
         self._events = []
         self._account = self._ledger.account(command.account)
+        self._ledger.before_change(command.account)
         self._cmd_id = command.cmd_id
         self._origin = command.origin
         return self._account

@@ -4,7 +4,7 @@ import pytest
 
 from gateway import records
 from gateway.core.engine import Engine
-from gateway.records import COMMANDS, NAME, SNAPSHOT, Name, Replay, Snapshot, body, commands_body
+from gateway.records import COMMANDS, NAME, PIECE, SNAPSHOT, Name, Piece, Replay, Snapshot, body, commands_body
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.support.road import BTC
 
@@ -24,11 +24,22 @@ def snapshot(of):
 
 
 def journal(plan):
-    """The records of a process that did this, and its engine: a number = so many orders, `S` = a snapshot."""
-    live, rows, number = engine(), [], 0
+    """The records of a process that did this, and its engine.
+
+    A number = so many orders, `S` = a snapshot; `B` = one is begun, `P` = its next piece, `E` = its end.
+    """
+    live, rows, number, pieces, made = engine(), [], 0, iter(()), 0
     for step in plan:
         if step == "S":
             rows.append(snapshot(live))
+        elif step == "E":
+            rows.append((SNAPSHOT, body(Snapshot(b"", (), (), 7, made))))
+        elif isinstance(step, str):
+            if step == "B":
+                pieces, made = live.begin_snapshot(), 0
+            rows.append((PIECE, body(Piece(made, next(pieces)))))
+            made += 1
+        if isinstance(step, str):
             continue
         for _ in range(step):
             number += 1
@@ -45,7 +56,19 @@ def read_back(rows, max_events=1_000):
     return replay
 
 
-@pytest.mark.parametrize("plan", [["S"], ["S", 3], ["S", 3, "S"], ["S", 2, "S", 3], [5, "S", 1], ["S", 1, "S", 1, "S"]])
+PIECES = [
+    ["S", 3, "B", "P", "E"],
+    ["S", 3, "B", 2, "P", 1, "E", 2],
+    ["S", 3, "B", 2, "P"],  # the process ended before its end
+    ["S", 3, "B", 2, "P", "S", 1],
+    ["S", 3, "B", 2, "B", 2, "P", 1, "E", 1, "B", 1, "P", "E"],
+    [3, "B", 2, "P", 2, "E", 1],  # what came before it is no longer there
+]
+
+
+@pytest.mark.parametrize(
+    "plan", [["S"], ["S", 3], ["S", 3, "S"], ["S", 2, "S", 3], [5, "S", 1], ["S", 1, "S", 1, "S"], *PIECES]
+)
 def test_the_engine_is_as_the_last_process_had_it(plan):
     rows, live = journal(plan)
     assert read_back(rows).engine.digest() == live.digest()
@@ -55,6 +78,26 @@ def test_events_from_before_the_latest_snapshot_are_there_for_clients_that_resum
     rows, _ = journal(["S", 5, "S", 5, "S", 2])
     replay = read_back(rows)
     assert [event.cl_ord_id for event in replay.events] == [f"o{number}" for number in range(1, 13)]
+
+
+@pytest.mark.parametrize("plan", PIECES[:-1])
+def test_each_command_is_carried_out_once_whatever_snapshots_were_on_their_way(plan):
+    rows, _ = journal(plan)
+    replay = read_back(rows)
+    orders = sum(step for step in plan if isinstance(step, int))
+    assert [event.cl_ord_id for event in replay.events] == [f"o{number}" for number in range(1, orders + 1)]
+    assert replay.count == orders
+
+
+def test_a_piece_whose_beginning_is_no_longer_there_is_passed_over():
+    rows, live = journal(["S", 3, "B", 2, "P", "E", 1, "B", 1, "P", "E", 1])
+    assert read_back(rows[5:]).engine.digest() == live.digest()
+
+
+def test_commands_without_any_state_to_start_from_are_not_taken_for_nothing():
+    rows, _ = journal([3])
+    with pytest.raises(ValueError, match="no snapshot to carry them out from"):
+        read_back(rows)
 
 
 def test_no_more_is_carried_out_than_gives_the_events_that_are_kept():

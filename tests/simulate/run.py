@@ -4,11 +4,13 @@ import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 
 from gateway import config
 from gateway.config_file import load
+from gateway.core import snapshots
 from limits.policy import Policy
 from limits.policy_parse import parse
 from limits.reload import built_in
@@ -21,6 +23,7 @@ from tests.simulate.world import SECOND, Broken, World
 from tests.simulate.ws_desk import WsDesk
 from tests.support.server import venue_toml, write_venue
 
+_PIECE_ROWS = 10  # of a snapshot: so few that it is on its way for long, and cut off now and then
 _TROUBLE_NS = 12 * SECOND
 _CALM_NS = 22 * SECOND
 _SESSIONS = """
@@ -83,7 +86,7 @@ def simulate(seed: int) -> Outcome:
     directory = Path(tempfile.mkdtemp(prefix="simulate-", dir=_memory()))
     broken, desks, venue = "", [], None
     try:
-        with simulated(world):
+        with simulated(world), patch.object(snapshots, "_ROWS", _PIECE_ROWS):
             venue = Venue(world, _settings(directory), _policy(world), directory)
             desks = [
                 FixDesk(world, venue, "S1", 1, 1),

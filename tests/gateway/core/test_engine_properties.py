@@ -5,6 +5,7 @@ import sys
 from collections import Counter, defaultdict
 from itertools import chain
 from random import Random
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -194,6 +195,28 @@ def test_an_engine_restored_at_any_point_goes_on_as_the_first_one_does(stream: S
     assert second.epoch == first.epoch
     assert run(second, stream[cut:]) == run(first, stream[cut:])
     assert second.digest() == first.digest()
+
+
+@_QUICK
+@given(streams(), st.integers(0, 150), st.integers(0, 99), st.sampled_from([0, 1, 3, 100]))
+def test_a_snapshot_in_pieces_has_the_state_of_its_beginning_whatever_happens_meanwhile(
+    stream: Stream, cut: int, seed: int, dedupe: int
+) -> None:
+    draw = Random(seed)
+    with patch.object(snapshots, "_ROWS", 2):
+        engine, restored = new_engine(dedupe), Engine(INSTRUMENTS, dedupe, "another epoch")
+        run(engine, stream[:cut])
+        digest, pieces, at = engine.digest(), engine.begin_snapshot(), cut
+        taken = []
+        while at < len(stream):
+            gap = draw.randint(0, 12)
+            run(engine, stream[at : at + gap])
+            at += gap
+            taken += [piece] if (piece := next(pieces, b"")) else []
+        restored.restore(*taken, *pieces)
+    assert restored.digest() == digest
+    run(restored, stream[cut:])
+    assert restored.digest() == engine.digest()
 
 
 _SCRIPT = """

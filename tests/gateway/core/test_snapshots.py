@@ -107,3 +107,39 @@ def test_damaged_bytes_are_refused_or_read_but_never_raise_anything_else(data: b
 def test_a_torn_snapshot_is_refused(data: bytes, keep: int) -> None:
     with pytest.raises(ValueError, match="snapshot:"):
         new_engine().restore(data[:keep])
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "bob new b1 sell 2 @ 100",  # alice's order trades in part, and she said nothing
+        "bob new b1 sell 9 @ 100",
+        "alice new a2 sell 1 @ 100 stp=maker",
+        "alice cancel x1 a1",
+        "alice replace a1 a2 7 @ 101",
+        "carol new c1 buy 1 @ 90",
+    ],
+)
+def test_a_snapshot_in_pieces_has_nothing_of_what_happens_after_its_beginning(meanwhile: str) -> None:
+    venue = Venue(new_engine())
+    venue.do("bob new b0 buy 1 @ 90")
+    venue.do("alice new a1 buy 5 @ 100")
+    digest, pieces = venue.engine.digest(), venue.engine.begin_snapshot()
+    venue.do(meanwhile)
+    restored = new_engine()
+    restored.restore(*pieces)
+    assert restored.digest() == digest
+
+
+def test_what_the_largest_account_sheds_for_the_others_is_still_in_a_snapshot_begun_before() -> None:
+    engine = new_engine()
+    venue, ledger = Venue(engine), engine._ledger
+    for n in range(30):
+        venue.do(f"alice new a{n} buy 5 @ 100 ioc")
+    digest, pieces = engine.digest(), engine.begin_snapshot()
+    ledger._max_retired = 30
+    venue.do("bob new b1 buy 5 @ 100 ioc")
+    assert len(ledger.accounts[1].retired) == 0
+    restored = new_engine()
+    restored.restore(*pieces)
+    assert restored.digest() == digest

@@ -15,11 +15,13 @@ class Clock:
     def __init__(self) -> None:
         self._base = time.time_ns() - time.monotonic_ns()
         self._leaned_at = time.monotonic_ns()
+        self._told = 0
         self.offset_ns = 0
 
     def now_ns(self) -> int:
-        """Nanoseconds UTC, rising."""
-        return time.monotonic_ns() + self._base
+        """Nanoseconds UTC, never less than before: while it leans back it stands still for a moment."""
+        self._told = max(time.monotonic_ns() + self._base, self._told)
+        return self._told
 
     def lean(self) -> int:
         """Move towards the system clock by a bounded step; returns how far off it still is, in ns."""

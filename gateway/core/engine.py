@@ -89,6 +89,7 @@ class Engine:
         self._books = {instrument.id: Book() for instrument in instruments}
         self._highest: dict[int, int] = {}  # by session and lane: the last n that was carried out
         self._order_id = 0
+        self._at_ns = 0
         self._ledger = Ledger(dedupe_ids)
         self._reports = Reports(self._ledger, exec_id=0, now_ns=0)
         self._matcher = Matcher(self._ledger, self._reports, trade_id=0)
@@ -100,13 +101,18 @@ class Engine:
     def execute(self, command: AnyCommand, now_ns: int) -> list[AnyEvent]:
         """Carry out one command and give its events, in order; none when its cmd_id was seen before.
 
-        now_ns: core time, ns UTC; a value before the last one counts as the last one.
+        now_ns: ns UTC. Deadlines are judged by it as it is: a gateway whose clock was put right, after one whose clock
+        ran ahead, must be able to trade. The times of events never go back.
         """
         lane, n = divmod(command.cmd_id, _LANE_SPAN)
         if n <= self._highest.get(lane, 0):
             return []
         self._highest[lane] = n
+        self._at_ns = now_ns
         reports = self._reports
+        if isinstance(command, QueryOrders):  # not recorded, so it must leave no trace, not even in the time
+            asking = self._ledger.accounts.get(command.account) or Account(command.account)
+            return [reports.listing(command, asking, _asked_for(command, asking), now_ns)]
         account = reports.begin(command, now_ns)
         if isinstance(command, NewOrder):
             self._place(command, account)
@@ -114,10 +120,8 @@ class Engine:
             self._cancel(command, account)
         elif isinstance(command, ReplaceOrder):
             self._replace(command, account)
-        elif isinstance(command, MassCancel):
-            self._mass_cancel(command, account)
         else:
-            reports.listing(command, _asked_for(command, account))
+            self._mass_cancel(command, account)
         return reports.take()
 
     def set_state(self, state: str, now_ns: int) -> EngineState:
@@ -263,7 +267,7 @@ class Engine:
         """What bars a New or Replace whatever its terms: a doubtful retry, its deadline, the state of the market."""
         if command.flags & POSS_RESEND and account.may_be_forgotten(command.sent_at):
             return EXPIRED_ON_ARRIVAL, "a retry older than the ids remembered, or without its first time"
-        if command.deadline and self._reports.now_ns > command.deadline:
+        if command.deadline and self._at_ns > command.deadline:
             return EXPIRED_IN_QUEUE, "its validity window ended before the engine saw it"
         return _STATES[self.state]
 

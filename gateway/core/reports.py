@@ -156,11 +156,11 @@ class Reports:
         """The answer to a retry of a known id: the order as it is now. Takes no number; seq is the latest one."""
         self._events.append(status_of(order, self._account.seq, self._cmd_id, self.now_ns, DUPLICATE))
 
-    def listing(self, command: QueryOrders, orders: list[Order]) -> None:
+    def listing(self, command: QueryOrders, account: Account, orders: list[Order], now_ns: int) -> OrderList:
         """The answer to a query."""
-        account, cmd_id, now_ns = self._account, self._cmd_id, self.now_ns
+        cmd_id, now_ns = command.cmd_id, max(self.now_ns, now_ns)
         rows = tuple([status_of(order, 0, cmd_id, now_ns) for order in orders])
-        self._events.append(OrderList(account.id, account.seq, cmd_id, now_ns, command.req_id, rows, command.session))
+        return OrderList(account.id, account.seq, cmd_id, now_ns, command.req_id, rows, command.session)
 
     def _tell(
         self,

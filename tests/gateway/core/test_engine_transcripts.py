@@ -2,6 +2,7 @@
 
 import pytest
 
+from protocols.messages import Lane, Origin, QueryOrders, pack_cmd_id
 from tests.support.venue import Venue
 
 
@@ -181,12 +182,25 @@ def test_an_order_first_seen_after_its_deadline_is_refused(venue: Venue) -> None
     """)
 
 
-def test_core_time_never_goes_back_so_a_deadline_once_passed_stays_passed(venue: Venue) -> None:
+def test_after_a_clock_was_put_right_orders_are_taken_again_and_events_keep_their_order_in_time(venue: Venue) -> None:
+    """The gateway before this one had a clock that ran ahead."""
     venue.now_ns = 500
     venue.do("alice new a1 buy 1 @ 100")
     venue.now_ns = 10
-    (event,) = venue.do("alice new a2 buy 1 @ 100 deadline=400")
-    assert (event.code, event.t_core) == (5003, 501)
+    (taken,) = venue.do("alice new a2 buy 1 @ 100 deadline=400")
+    (late,) = venue.do("alice new a3 buy 1 @ 100 deadline=11")
+    assert [(event.code, event.t_core) for event in (taken, late)] == [(0, 501), (5003, 501)]
+
+
+def test_a_question_leaves_no_trace_not_even_in_the_time(venue: Venue) -> None:
+    """It is not recorded: carried out again without it, all must come out the same."""
+    venue.do("alice new a1 buy 1 @ 100")
+    question = QueryOrders(pack_cmd_id(2, Lane.QUERY, 1), 2, 2, Origin.FIX, 900, 0, "q1")
+    (listed,) = venue.engine.execute(question, 900)
+    assert (listed.orders, listed.t_core) == ((), 900)
+    assert 2 not in venue.engine._ledger.accounts
+    (event,) = venue.do("bob new b1 buy 1 @ 100")
+    assert event.t_core == 2
 
 
 # -- ids -----------------------------------------------------------------------------------------------------------

@@ -7,20 +7,31 @@ who came back, time does the rest.
 from collections.abc import Callable
 
 from gateway.pipeline import Road
+from gateway.records import LinkState
 from gateway.sessions import Session, Sessions
 from protocols.messages import MassCancel, Origin
+
+_MAX_DEAD_MAN_NS = 300_000_000_000  # what a client may ask for at most
 
 
 class Guards:
     """Timers by session id: at most one of each kind a session."""
 
     def __init__(
-        self, road: Road, sessions: Sessions, note: Callable[[Session, int], None] = lambda _, __: None
+        self,
+        road: Road,
+        sessions: Sessions,
+        note: Callable[[Session, int], None] = lambda _, __: None,
+        fire_for_gone: Callable[[int, int, str, int], None] = lambda _, __, ___, ____: None,
     ) -> None:
-        """note: told of every change with the time the dead-man's switch fires (0 = not armed), to be kept."""
+        """note: told of every change with the time the dead-man's switch fires (0 = not armed), to be kept.
+        fire_for_gone: cancels for a session that is no longer configured: its id, its account, scope and the time.
+        """
         self._road = road
         self._sessions = sessions
         self._note = note
+        self._fire_for_gone = fire_for_gone
+        self._gone: dict[int, tuple[int, int, str]] = {}  # such sessions: when, the account, the scope
         self._cod: dict[int, tuple[int, str]] = {}  # when, and the scope it was armed with
         self._dead_man: dict[int, int] = {}
         self.suspended_until_ns = 0  # a planned drain: those who come back in time keep their orders
@@ -28,7 +39,8 @@ class Guards:
     @property
     def next_deadline_ns(self) -> int | None:
         """When the next timer fires."""
-        return min([*(due_ns for due_ns, _ in self._cod.values()), *self._dead_man.values()], default=None)
+        gone = [due_ns for due_ns, _, _ in self._gone.values()]
+        return min([*(due_ns for due_ns, _ in self._cod.values()), *self._dead_man.values(), *gone], default=None)
 
     def tick(self, now_ns: int) -> None:
         """Fire what is due."""
@@ -40,6 +52,10 @@ class Guards:
             if due_ns <= now_ns:
                 del self._dead_man[session_id]
                 self._fire(session_id, Origin.DEAD_MAN, True, now_ns)
+        for session_id, (due_ns, account, scope) in list(self._gone.items()):
+            if due_ns <= now_ns:
+                del self._gone[session_id]
+                self._fire_for_gone(session_id, account, scope, now_ns)
 
     def arm_dead_man(self, session: Session, due_ns: int) -> None:
         """Cancel this session's orders at `due_ns` unless armed again before; 0 = off."""
@@ -53,16 +69,24 @@ class Guards:
         self._cod.pop(session.id, None)
         self._note(session, self._dead_man.get(session.id, 0))
 
-    def restore(self, session_id: int, scope: str, dead_man_ns: int, was_connected: bool, reopen_at_ns: int) -> None:
-        """A session of the process before this one: what guards it fires at `reopen_at_ns`, unless it is back."""
-        session = self._sessions.by_id.get(session_id)
+    def restore(self, link: LinkState, now_ns: int, reopen_at_ns: int, guard_at_ns: int) -> None:
+        """A session of the process before this one: unless it is back by then, its orders are cancelled at guard_at_ns.
+
+        Its dead-man's switch fires when it said, but not before reopen_at_ns (0 = it is open), and not for ever later
+        where the clock was put back meanwhile. A session that was taken out of the configuration does not come back.
+        """
+        session = self._sessions.by_id.get(link.session)
+        is_lost = link.connected and link.scope != "off"
         if session is None:
-            return
-        session.cancel_on_disconnect = scope
-        if dead_man_ns:
-            self._dead_man[session_id] = max(dead_man_ns, reopen_at_ns)
-        if was_connected and scope != "off":
-            self._cod[session_id] = reopen_at_ns, scope
+            if link.is_guarding:
+                self._gone[link.session] = guard_at_ns, link.account, link.scope if is_lost else "session"
+        elif not session.connected:
+            session.cancel_on_disconnect = link.scope
+            if link.dead_man_ns:
+                due_ns = min(link.dead_man_ns, now_ns + _MAX_DEAD_MAN_NS)
+                self._dead_man[link.session] = max(due_ns, reopen_at_ns)
+            if is_lost:
+                self._cod[link.session] = guard_at_ns, link.scope
 
     def disconnected(self, session: Session, now_ns: int, keep_orders: bool = False, is_planned: bool = False) -> None:
         """The session's link ended without a successor; `keep_orders` after a logout that left them on purpose.

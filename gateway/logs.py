@@ -50,6 +50,7 @@ EVENTS: dict[str, LogEvent] = {
     "session.superseded": LogEvent(_INFO, "a newer connection proved itself and took the session over"),
     "session.too_slow": LogEvent(_WARNING, "the peer does not read; cut, and what it missed can be replayed"),
     "session.notice": LogEvent(_INFO, "something odd that the session layer dealt with"),
+    "gateway.housekeeping_failed": LogEvent(_ERROR, "our own mistake; it is tried again in a second"),
     "session.failed": LogEvent(_ERROR, "our own mistake; this session is closed, the others go on"),
     "guard.fired": LogEvent(_WARNING, "cancel-on-disconnect or a dead-man's switch cancelled orders"),
     "queue.stage": LogEvent(_WARNING, "the queue to the core entered or left a stage of overload"),

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.core.engine import Engine
+from gateway.journal_record import JournalCorrupt
+from gateway.register import Register
+from gateway.request import is_numbered
 from protocols.messages import AnyCommand, AnyEvent, QueryOrders
 
 COMMANDS = 16  # one hand-over to the core
@@ -21,7 +24,7 @@ LINK = 19  # what guards a session's orders changed
 CLEAN = 20  # the process ended in good order
 PIECE = 21  # of the engine's snapshot that is on its way
 
-_MAX_SPANS = 16  # snapshots held while a journal is read: each start makes one,
+_MAX_SPANS = 1_000  # snapshots held while a journal is read: each start makes one,
 _MAX_SPAN_BYTES = 256 << 20  # and they may be large
 
 
@@ -82,6 +85,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     links: tuple[LinkState, ...]
     next_ws_session: int
     pieces: int = 0
+    register: Register | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -131,13 +135,15 @@ class Replay:
 
     The latest snapshot would do for the state. Commands before it are carried out only for their events, so that a
     client may resume from before it, and only from so far back that there are max_events of them: the time of a start
-    does not grow with the journal. was_clean: the last process ended in good order, or there was none. count: commands
-    carried out again. first: position of the first record that was needed for it all; None = there was nothing.
+    does not grow with the journal. events: by account, up to max_events of each. was_clean: the last process ended in
+    good order, or there was none. count: commands carried out again. first: position of the first record that was
+    needed for it all; None = there was nothing. register: that of the last process.
     """
 
     def __init__(self, engine: Engine, max_events: int) -> None:
         self.engine = engine
-        self.events: deque[AnyEvent] = deque(maxlen=max_events)
+        self.events: dict[int, deque[AnyEvent]] = {}
+        self.register: Register | None = None
         self._max_events = max_events
         self._spans: deque[_Span] = deque()  # oldest first; commands before the first have no state to start from
         self._coming: _Span | None = None  # its snapshot is not whole yet
@@ -185,19 +191,32 @@ class Replay:
     def carry_out(self) -> None:
         """All records are read: bring the engine to where the last process had it.
 
+        Each command is carried out under the configuration that it was first carried out under, and only then does the
+        engine go on with its own: neither may an event that was told be another one now, nor a used id be forgotten.
+
         Raises:
-            ValueError: a snapshot does not fit this configuration, or there is none for the commands that were read.
+            ValueError: there are open orders in an instrument that this configuration does not have.
+            JournalCorrupt: there is no snapshot for the commands that were read.
         """
         if self._is_stateless and not self._spans:
-            raise ValueError("the journal has commands, and no snapshot to carry them out from")
-        execute = self.engine.execute
+            raise JournalCorrupt("the journal has commands, and no snapshot to carry them out from: a segment is gone")
+        engine, configured = self.engine, self.engine.configuration
         while self._spans:
             span = self._spans.popleft()
-            self.engine.restore(*span.engine)  # whatever a changed configuration made of the commands before it
+            engine.restore(*span.engine)
             for batch in span.batches:
                 for command in batch.commands:
-                    self.events += execute(command, batch.now_ns)
+                    self._keep(engine.execute(command, batch.now_ns))
             self.count += span.count
+        engine.configure(*configured)
+
+    def _keep(self, events: Sequence[AnyEvent]) -> None:
+        for event in events:
+            if is_numbered(event):
+                kept = self.events.get(event.account)
+                if kept is None:
+                    kept = self.events[event.account] = deque(maxlen=self._max_events)
+                kept.append(event)
 
     def _carry(self, data: bytes) -> None:
         current = [span for span in (*list(self._spans)[-1:], self._coming) if span is not None]
@@ -223,6 +242,7 @@ class Replay:
         self.names = {row.session: row for row in snapshot.names}
         self.links = {row.session: row for row in snapshot.links}
         self.next_ws_session = snapshot.next_ws_session
+        self.register = snapshot.register or self.register
 
     def _begin(self, coming: _Span) -> None:
         spans = self._spans

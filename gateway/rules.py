@@ -29,7 +29,7 @@ _PRICED = frozenset((OrdType.LIMIT, OrdType.STOP_LIMIT))
 
 def permit(session: Session, command: AnyCommand) -> Refusal | None:
     """None when the session may ask for this."""
-    if not session.may_trade and not isinstance(command, QueryOrders):
+    if not session.may_trade and command.origin in _CLIENTS and not isinstance(command, QueryOrders):
         return Refusal(errors.NOT_PERMITTED, "this session may not trade")
     allowed = session.instruments
     if allowed and command.instrument and command.instrument not in allowed:

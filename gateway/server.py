@@ -49,10 +49,10 @@ from gateway.records import (
     body,
     commands_body,
 )
-from gateway.request import is_numbered
+from gateway.register import Unfit, register_of, succeed
 from gateway.sessions import Session, Sessions
 from gateway.snapshotter import Snapshotter
-from gateway.sweeps import HOUSE_SESSION, Sweeps
+from gateway.sweeps import HOUSE_SESSION, Sweeps, Target
 from gateway.tick import Tick, Timed
 from gateway.tracing import Tracing
 from gateway.version import VERSION
@@ -105,12 +105,17 @@ class Server:
             config_dir / settings.journal.directory, _journal_settings(settings), self._notify, self.replay.take
         )
         self.core = core if core is not None else wrap_core(EmbeddedCore(engine, settings.core.window, self._record))
+        self.register = register_of(settings, self.instruments)
+        if self.replay.register is not None:
+            self.register = succeed(self.replay.register, self.register)
+            self.instruments.remember(self.register.instruments.values())
         self.snapshotter = Snapshotter(
             self.replay,
             self.journal,
             settings.journal.segment_bytes,
             settings.stream.retain_events,
             lambda: self.sessions.next_ws_id,
+            self.register,
         )
         self._spans = spans.open_spans(settings.tracing) if settings.tracing.sample_one_in else None
         self.tracing = Tracing(settings.tracing, self._spans.write if self._spans else None)
@@ -124,9 +129,10 @@ class Server:
             self.tracing,
             self.now_ns,
         )
-        self.guards = Guards(self.road, self.sessions, self._note_link)
+        self.guards = Guards(self.road, self.sessions, self._note_link, self._fire_for_gone)
         self.sweeps = Sweeps(self.road, self.now_ns())
-        self.desk = Desk(self, {row.name: row.id for row in settings.accounts}, self._modes_file(config_dir))
+        accounts = {row.name: row.id for row in settings.accounts}
+        self.desk = Desk(self, accounts, tuple(self.register.accounts), self._modes_file(config_dir))
         self.desk.restore(self.now_ns())
         self.sessions.on_new = self._note_name
         self.sessions.on_forgotten = lambda session: self.replay.forget(session.id)
@@ -142,6 +148,7 @@ class Server:
         self._admin: web.AppRunner | None = None
         self._every_second: asyncio.Task[None] | None = None
         self._register_gauges()
+        self._was_clean: bool | None = None  # the end of the process before this one; None: none is gone on from
         if core is None:
             self._resume()
 
@@ -170,6 +177,9 @@ class Server:
             self.ports["ws"] = await self.ws.start(loop, tick)
         if self.settings.admin is not None:
             self.ports["admin"] = await self._start_admin(self.settings.admin)
+        if self._was_clean is not None:
+            self._await_return()  # they can come back from now on
+        self.wake()
         self._every_second = loop.create_task(self._housekeeping())
         self.health.add("draining", lambda: "draining" if self.road.draining else "")
         self.health.add("journal", lambda: _JOURNAL_TROUBLE[self.journal.state])
@@ -232,19 +242,22 @@ class Server:
         for connection in self._open_connections():
             connection.abort()
         await asyncio.sleep(0)
-        if self.ws is not None:
-            self.ws.stop_listening()
-            await self.ws.stop()
-        if self._admin is not None:
-            await self._admin.cleanup()
-        await self.limits.close()
-        if self._spans is not None:
-            self._spans.close()
-        if self._tick is not None:
-            self._tick.stop()
-        self.journal.append(CLEAN, 0, b"")
-        self.journal.close()
-        self.log("gateway.stopped")
+        try:
+            if self.ws is not None:
+                self.ws.stop_listening()
+                await self.ws.stop()
+            if self._admin is not None:
+                await self._admin.cleanup()
+            await self.limits.close()
+            if self._spans is not None:
+                self._spans.close()
+        finally:
+            if self._tick is not None:
+                self._tick.stop()
+            if not self.road.reopen_at_ns:  # else whoever was to come back after a crash still is
+                self.journal.append(CLEAN, 0, b"")
+            self.journal.close()
+            self.log("gateway.stopped")
 
     def status(self) -> dict[str, object]:
         """A summary for people."""
@@ -305,25 +318,35 @@ class Server:
 
     def _note_link(self, session: Session, dead_man_ns: int) -> None:
         if session.cancel_on_disconnect != "off" or dead_man_ns or session.id in self.replay.links:
-            row = LinkState(
-                session.id,
-                session.client.account_id,
-                session.connected,
-                session.cancel_on_disconnect,
-                session.cod_grace_ms,
-                dead_man_ns,
+            self._keep_link(
+                LinkState(
+                    session.id,
+                    session.client.account_id,
+                    session.connected,
+                    session.cancel_on_disconnect,
+                    session.cod_grace_ms,
+                    dead_man_ns,
+                )
             )
-            self.replay.take(LINK, session.id, 0, data := body(row))
-            self.journal.append(LINK, session.id, data)
+
+    def _fire_for_gone(self, session_id: int, account_id: int, scope: str, now_ns: int) -> None:
+        self.sweeps.disconnected(Target(account_id, session_id if scope == "session" else 0), now_ns)
+        self._keep_link(LinkState(session_id, account_id, False, "off", 0, 0))
+
+    def _keep_link(self, row: LinkState) -> None:
+        self.replay.take(LINK, row.session, 0, data := body(row))
+        self.journal.append(LINK, row.session, data)
 
     def _resume(self) -> None:
         """Go on where the last process was: streams, counters, sessions, and what guards orders of those not back."""
-        replay, engine, now_ns = self.replay, self.replay.engine, self.now_ns()
-        was_clean, self.replay.was_clean = replay.was_clean, True
-        replay.carry_out()
-        for event in replay.events:
-            if is_numbered(event):
-                self.sessions.account(event.account).record(event)
+        replay, engine = self.replay, self.replay.engine
+        try:
+            replay.carry_out()
+        except ValueError as error:
+            raise Unfit(f"{error}: configure it as it was, cancel those orders, and take it out then") from error
+        for account_id, events in replay.events.items():
+            for event in events:
+                self.sessions.account(account_id).record(event)
         replay.events.clear()
         replay.forget_ended()
         for row in replay.names.values():
@@ -336,18 +359,26 @@ class Server:
             session.sender.cancel_n = engine.highest(session.id, Lane.CANCEL)
             session.sender.control_n = engine.highest(session.id, Lane.CONTROL)
             session.sender.query_n = engine.highest(session.id, Lane.QUERY)
-        for account in self.sessions.accounts:
-            self.road.charging.restore(engine.open_orders(account))
+        for account in self.settings.accounts:
+            self.road.charging.restore(engine.open_orders(account.id))
         self.sweeps.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))
-        if not was_clean:
+        self.snapshotter.start()
+        self._was_clean = replay.was_clean
+        self._await_return()
+        if replay.first is not None:
+            self.log(
+                "gateway.recovered", commands=replay.count, clean=self._was_clean, sessions=len(self.sessions.by_id)
+            )
+
+    def _await_return(self) -> None:
+        """Give clients of the process before this one the time to come back, from now on."""
+        now_ns = self.now_ns()
+        if not self._was_clean:
             self.road.reopen_at_ns = now_ns + self.settings.core.reopen_after_ms * _MS
         # After an orderly stop everybody was told to come back; whoever does not counts as disconnected.
         guard_at_ns = self.road.reopen_at_ns or now_ns + self.settings.venue.drain_ms * _MS
-        for link in list(replay.links.values()):
-            self.guards.restore(link.session, link.scope, link.dead_man_ns, link.connected, guard_at_ns)
-        self.snapshotter.start()
-        if replay.first is not None:
-            self.log("gateway.recovered", commands=replay.count, clean=was_clean, sessions=len(self.sessions.by_id))
+        for link in list(self.replay.links.values()):
+            self.guards.restore(link, now_ns, self.road.reopen_at_ns, guard_at_ns)
 
     def _modes_file(self, config_dir: Path) -> ModesFile | None:
         journal = self.settings.journal
@@ -374,8 +405,11 @@ class Server:
             self.metrics.loop_lag_ns.observe(max(int((loop.time() - due) * 1e9), 0))
             if abs(self.clock.lean()) > _CLOCK_ALARM_NS:
                 self.log("clock.offset", offset_ms=self.clock.offset_ns // 1_000_000)
-            self.limits.look_at_file()
-            self.look_after_journal()
+            for part in (self.limits.look_at_file, self.look_after_journal):
+                try:
+                    part()
+                except Exception as error:  # the other one, and the next second, must come all the same
+                    self.log("gateway.housekeeping_failed", error=type(error).__name__, exc_info=True)
 
     def look_after_journal(self) -> None:
         """Once a second: look for room where there was none, and stand a snapshot for what has become long."""
@@ -442,6 +476,7 @@ async def serve(settings: config.Config, config_dir: Path) -> None:
     Raises:
         OSError: a port cannot be opened, or a file not read. LimitsUnsound: the limits file has mistakes.
         StoreUnsuitable: the store of limits evicts keys. ModesBroken: the kept modes cannot be read.
+        Unfit: the configuration does not go with what the journal has.
     """
     server = Server(settings, config_dir)
     loop = asyncio.get_running_loop()

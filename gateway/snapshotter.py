@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.records import PIECE, SNAPSHOT, Piece, Replay, Snapshot, body
+from gateway.register import Register
 
 _SEGMENTS = 4  # of commands that a start has to carry out again, at most about so many
 _PIECE_NS = 10_000_000  # from one piece to the next, each about a millisecond's work
@@ -60,6 +61,7 @@ class Snapshotter:
         segment_bytes: int,
         retain_events: int,
         next_ws_session: Callable[[], int],
+        register: Register,
     ) -> None:
         """retain_events: how many commands back a start shall be able to give the events."""
         self._replay = replay
@@ -67,6 +69,7 @@ class Snapshotter:
         self._long_bytes = _SEGMENTS * segment_bytes
         self._retain_events = retain_events
         self._next_ws_session = next_ws_session
+        self._register = register
         self._marks: deque[_Mark] = deque()  # oldest first
         self._count = 0
         self._since = 0  # position at which the latest one had ended
@@ -127,7 +130,7 @@ class Snapshotter:
     def _snapshot(self, engine: bytes, pieces: int) -> Snapshot:
         replay = self._replay
         names, links = tuple(replay.names.values()), tuple(replay.links.values())
-        return Snapshot(engine, names, links, self._next_ws_session(), pieces)
+        return Snapshot(engine, names, links, self._next_ws_session(), pieces, self._register)
 
     def _end(self, mark: _Mark) -> None:
         self._ended = mark

@@ -63,23 +63,30 @@ class Sweeps:
     def start(self, targets: Iterable[Target], now_ns: int) -> Sweep:
         """Cancel all open orders of the targets, also those that survive a disconnect. Answers come now or later."""
         sweep = Sweep()
-        sender = self._house.sender
         for target in targets:
-            command = MassCancel(
-                sender.next_control_id(),
-                target.account_id,
-                target.session_id or HOUSE_SESSION,
-                Origin.OPERATOR,
-                now_ns,
-                0,
-                cl_ord_id="",
-                instrument=target.instrument,
-                only_session=target.session_id != 0,
-            )
-            sweep.asked += 1
-            sweep.waiting += 1
-            self._road.submit(self._house, command, "q", _Asked(sweep), 0, now_ns)
+            self._ask(sweep, target, Origin.OPERATOR, now_ns)
         return sweep
+
+    def disconnected(self, target: Target, now_ns: int) -> None:
+        """What cancel-on-disconnect does, for a session that is no longer there to do it itself."""
+        self._ask(Sweep(), target, Origin.COD, now_ns)
+
+    def _ask(self, sweep: Sweep, target: Target, origin: Origin, now_ns: int) -> None:
+        command = MassCancel(
+            self._house.sender.next_control_id(),
+            target.account_id,
+            target.session_id or HOUSE_SESSION,
+            origin,
+            now_ns,
+            0,
+            cl_ord_id="",
+            instrument=target.instrument,
+            only_session=target.session_id != 0,
+            keep_exempt=origin is Origin.COD,
+        )
+        sweep.asked += 1
+        sweep.waiting += 1
+        self._road.submit(self._house, command, "q", _Asked(sweep), 0, now_ns)
 
 
 class _Ear:

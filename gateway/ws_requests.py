@@ -162,6 +162,7 @@ class WsRequests:
             speaker.answers.limits_mode = params.limits
         if params.cod is not None:
             session.cancel_on_disconnect, session.cod_grace_ms = params.cod.scope, params.cod.grace_ms
+            speaker.house.guards.connected(session)  # for a start after a crash
         if params.streams is not None:
             self._set_streams(params.streams)
         if params.heartbeat_ms is not None:
@@ -210,7 +211,7 @@ class WsRequests:
         return results.LimitsResult(self._speaker.profile(session), self._speaker.answers.all_limits(now_ns))
 
     def _instruments(self, asked: Requested, session: Session, now_ns: int) -> object:
-        rows = self._speaker.house.instruments.by_id.values()
+        rows = self._speaker.house.instruments.by_symbol.values()
         return results.InstrumentsResult(tuple(report.instrument_row(row) for row in rows))
 
     def _replay(self, asked: Requested, session: Session, now_ns: int) -> object:

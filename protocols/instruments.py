@@ -5,6 +5,7 @@ exponent, no blanks, at most 18 significant digits; more decimals than the expon
 Quoting repeats prices, so both directions are cached in bounded LRUs per exponent.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import msgspec
@@ -162,3 +163,8 @@ class Instruments:
     def __init__(self, rows: tuple[Instrument, ...]) -> None:
         self.by_symbol = {row.symbol: row for row in rows}
         self.by_id = {row.id: row for row in rows}
+
+    def remember(self, gone: Iterable[Instrument]) -> None:
+        """Instruments that trade no more: what was told of them is still told, by id; no symbol leads to one."""
+        for row in gone:
+            self.by_id.setdefault(row.id, row)

@@ -86,11 +86,16 @@ class Declined(Exception):
 
 
 class Desk:
-    """One for a process. accounts: name -> id, as configured. file: None where nothing is kept."""
+    """One for a process. accounts: name -> id, as configured. with_orders: ids of all accounts that may have orders,
+    those that are configured no more too. file: None where nothing is kept.
+    """
 
-    def __init__(self, house: House, accounts: Mapping[str, int], file: ModesFile | None) -> None:
+    def __init__(
+        self, house: House, accounts: Mapping[str, int], with_orders: Iterable[int], file: ModesFile | None
+    ) -> None:
         self._house = house
         self._accounts = accounts
+        self._with_orders = with_orders
         self._file = file
         self._saving = asyncio.Lock()
         self.next_deadline_ns: int | None = None
@@ -250,7 +255,7 @@ class Desk:
             if not found:
                 raise Declined(409, f"{change.name} has not been seen since the start: kill its account", "name")
             return [Target(session.client.account_id, session.id) for session in found]
-        return [Target(account_id, instrument=change.instrument) for account_id in self._accounts.values()]
+        return [Target(account_id, instrument=change.instrument) for account_id in self._with_orders]
 
     def _sessions_by(self, fits: Callable[[Session], bool]) -> list[Session]:
         """Sessions with a name of their own; one without ends with its connection, and another may get its number."""

@@ -37,6 +37,7 @@ def run(path: Path) -> None:
     from gateway.journal_record import JournalCorrupt, JournalFailed, JournalInUse
     from gateway.limiting import LimitsUnsound
     from gateway.modes_file import ModesBroken
+    from gateway.register import Unfit
     from gateway.server import serve
     from gateway.spans import OtlpMissing
     from limits.store import StoreUnsuitable
@@ -44,7 +45,7 @@ def run(path: Path) -> None:
     writer = logs.setup(settings.logs.level)
     try:
         uvloop.run(serve(settings, path.parent.absolute()))
-    except (LimitsUnsound, ModesBroken, StoreUnsuitable) as error:
+    except (LimitsUnsound, ModesBroken, StoreUnsuitable, Unfit) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
     except (OSError, OtlpMissing, JournalCorrupt, JournalFailed, JournalInUse) as error:

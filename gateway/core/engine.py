@@ -10,7 +10,7 @@ the market's state, its terms. There are no fees, and no self-match prevention u
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gateway.core import snapshots
 from gateway.core.acceptance import MAX_AMOUNT, Denial, check_new, check_replace
@@ -162,17 +162,19 @@ class Engine:
         return snapshots.begin(self._whole)
 
     def restore(self, head: bytes, *more: bytes) -> None:
-        """Take over the state that `snapshot` gave, or all pieces of `begin_snapshot` in their order, epoch included;
-        instruments and dedupe_ids stay this engine's own.
+        """Be the engine that gave this snapshot, or all pieces of `begin_snapshot` in their order: epoch, instruments
+        and dedupe_ids included. `configure` goes on from there.
 
         Raises:
-            ValueError: no sound snapshot, or open orders in an instrument that is not here; nothing is changed.
+            ValueError: no sound snapshot; nothing is changed.
         """
         image = snapshots.decode(head, *more)
         if image.state not in _STATES:
             raise ValueError(f"snapshot: unknown state {image.state!r}")
-        books = {instrument: Book() for instrument in self._books}
-        ledger = snapshots.rebuild(image, Ledger(self._dedupe_ids), books)
+        books = {instrument: Book() for instrument in image.resting}
+        dedupe_ids = image.dedupe_ids or self._dedupe_ids
+        ledger = snapshots.rebuild(image, Ledger(dedupe_ids), books)
+        self._dedupe_ids = dedupe_ids
         self.epoch, self.state = image.epoch, image.state
         self._books, self._ledger, self._highest = books, ledger, image.highest
         self._order_id = image.counters.order_id
@@ -183,7 +185,26 @@ class Engine:
     def _whole(self) -> snapshots.State:
         reports = self._reports
         counters = snapshots.Counters(reports.now_ns, self._order_id, reports.exec_id, self._matcher.trade_id)
-        return snapshots.State(self.epoch, self.state, counters, self._highest, self._ledger, self._books)
+        head = (self.epoch, self.state, counters, self._highest, self._dedupe_ids)
+        return snapshots.State(*head, self._ledger, self._books)
+
+    @property
+    def configuration(self) -> tuple[tuple[int, ...], int]:
+        """What `configure` was given."""
+        return tuple(self._books), self._dedupe_ids
+
+    def configure(self, instruments: Iterable[int], dedupe_ids: int) -> None:
+        """Go on with these instruments, and so many ids remembered per account.
+
+        Raises:
+            ValueError: another one has open orders; nothing is changed.
+        """
+        books = {instrument: self._books.get(instrument) or Book() for instrument in instruments}
+        for instrument, book in self._books.items():
+            if instrument not in books and (book.bids.order_ids() or book.asks.order_ids()):
+                raise ValueError(f"open orders in instrument {instrument}, which is not configured")
+        self._books, self._dedupe_ids = books, dedupe_ids
+        self._ledger.remember(dedupe_ids)
 
     def digest(self) -> str:
         """A fingerprint of the whole state (SHA-256, hex): equal wherever the same commands were carried out."""

@@ -170,6 +170,10 @@ class Ledger:
         account.by_cl_ord_id[cl_ord_id] = order
         self._retire(account, order, old_id, max(now_ns, old_sent_at))
 
+    def remember(self, dedupe_ids: int) -> None:
+        """So many retired ids of each account from now on; what is too much goes as others retire."""
+        self._dedupe_ids = dedupe_ids
+
     def adopt(self, account: Account) -> None:
         """Take in an account as a snapshot held it."""
         self.accounts[account.id] = account

@@ -42,7 +42,10 @@ class AccountImage(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Image(msgspec.Struct, frozen=True, array_like=True):
-    """The whole engine. highest: n by session and lane; resting: by instrument the ids of (bids, asks), best first."""
+    """The whole engine. highest: n by session and lane; resting: by instrument the ids of (bids, asks), best first.
+
+    dedupe_ids: 0 = not said.
+    """
 
     version: int
     epoch: str
@@ -51,6 +54,7 @@ class Image(msgspec.Struct, frozen=True, array_like=True):
     highest: dict[int, int]
     accounts: list[AccountImage]
     resting: dict[int, tuple[list[int], list[int]]]
+    dedupe_ids: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -65,6 +69,7 @@ class State(msgspec.Struct, frozen=True):
     state: str
     counters: Counters
     highest: Mapping[int, int]
+    dedupe_ids: int
     ledger: Ledger
     books: Mapping[int, Book]
 
@@ -136,7 +141,8 @@ def _encode_with(state: State, accounts: list[AccountImage]) -> bytes:
         instrument: (book.bids.order_ids(), book.asks.order_ids()) for instrument, book in sorted(state.books.items())
     }
     highest = dict(sorted(state.highest.items()))
-    return _encoder.encode(Image(VERSION, state.epoch, state.state, state.counters, highest, accounts, resting))
+    head = (VERSION, state.epoch, state.state, state.counters, highest)
+    return _encoder.encode(Image(*head, accounts, resting, state.dedupe_ids))
 
 
 def decode(head: bytes, *more: bytes) -> Image:
@@ -164,10 +170,10 @@ def decode(head: bytes, *more: bytes) -> Image:
 
 
 def rebuild(image: Image, ledger: Ledger, books: Mapping[int, Book]) -> Ledger:
-    """Fill an empty ledger and empty books from an image; gives the ledger.
+    """Fill an empty ledger and empty books, one for each instrument of the image; gives the ledger.
 
     Raises:
-        ValueError: the image contradicts itself or names an instrument without a book.
+        ValueError: the image contradicts itself.
     """
     open_orders: dict[int, Order] = {}
     for account_image in image.accounts:
@@ -179,12 +185,9 @@ def rebuild(image: Image, ledger: Ledger, books: Mapping[int, Book]) -> Ledger:
     for instrument, sides in image.resting.items():
         for order_id in (*sides[0], *sides[1]):
             order = open_orders.pop(order_id, None)
-            book = books.get(instrument)
             if order is None or order.instrument != instrument or not _is_sound(order):
                 raise ValueError(f"snapshot: order {order_id} cannot rest")
-            if book is None:
-                raise ValueError(f"snapshot: open orders in instrument {instrument}, which is not configured")
-            book.own(order.side).add(order)
+            books[instrument].own(order.side).add(order)
     if open_orders:
         raise ValueError(f"snapshot: open order {next(iter(open_orders))} rests nowhere")
     return ledger

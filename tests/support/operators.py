@@ -55,7 +55,7 @@ async def admin(
     house: House, file: ModesFile | None = None, tokens: tuple[Token, ...] = (), host: str = "127.0.0.1"
 ) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
     """The whole admin application over real HTTP; `host` is where it believes to listen. Its `.desk` is the desk."""
-    desk = Desk(house, ACCOUNTS, file)
+    desk = Desk(house, ACCOUNTS, ACCOUNTS.values(), file)
     operations = Operations(house, desk, Access(tokens, host))
     app = build_admin(Health(), build_registry(Metrics()), dict, operations)
     async with TestClient(TestServer(app)) as client:

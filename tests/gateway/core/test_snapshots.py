@@ -52,8 +52,9 @@ def test_a_restored_engine_drops_what_the_first_one_has_carried_out(data: bytes)
 
 
 def test_a_smaller_memory_forgets_at_the_next_chance(data: bytes) -> None:
-    venue = Venue(Engine(INSTRUMENTS, 0, "e-9"))
+    venue = Venue(new_engine())
     venue.engine.restore(data)
+    venue.engine.configure((1, 2), 0)
     venue.do("alice new n1 buy 1 @ 1 ioc via=9")
     (event,) = venue.do("alice cancel x9 a1 via=9")
     assert event.code == 4002
@@ -86,9 +87,13 @@ def test_a_snapshot_that_contradicts_itself_is_refused_and_nothing_is_changed(
 
 
 def test_open_orders_need_their_instrument(data: bytes) -> None:
+    engine = new_engine()
+    engine.restore(data)
     with pytest.raises(ValueError, match="instrument 1, which is not configured"):
-        Engine(INSTRUMENTS[1:], 2, "e-9").restore(data)
-    Engine(INSTRUMENTS[:1], 2, "e-9").restore(data)  # nothing is open in the other one
+        engine.configure((2,), 2)
+    assert engine.snapshot() == data
+    engine.configure((1, 3), 2)  # nothing is open in the other one
+    assert engine.configuration == ((1, 3), 2)
 
 
 @settings(max_examples=300, deadline=None)

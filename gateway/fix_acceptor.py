@@ -7,7 +7,7 @@ number that the real session has to account for.
 
 import asyncio
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import cast
 
@@ -80,6 +80,7 @@ class FixDoor:
         self._house = house
         self._servers: list[asyncio.Server] = []
         self._resets: dict[tuple[str, str], int] = {}  # next scheduled reset, ns UTC
+        self.on_reset: Callable[[int, int], None] = lambda _, __: None  # told of each: session id, ns UTC
         self.traffic = Traffic()
         self.speakers: dict[tuple[str, str], FixSpeaker] = {}
         self.configured: dict[tuple[str, str], config.FixSession] = {}
@@ -126,14 +127,21 @@ class FixDoor:
     def tick(self, now_ns: int) -> None:
         """Put the numbers of sessions whose scheduled moment has come back to 1."""
         for key in [key for key, due_ns in self._resets.items() if due_ns <= now_ns]:
-            self.speakers[key].reset(now_ns)
+            self._reset(key, now_ns)
             self._plan_reset(key, now_ns)
 
-    def reset_missed(self, last_ns: int, now_ns: int) -> None:
-        """Do at start what a schedule asked for while no gateway ran; last_ns: when the last one recorded something."""
+    def catch_up(self, done_ns: Mapping[int, int], now_ns: int) -> None:
+        """Do at start what a schedule asked for while no gateway ran. done_ns: when each session's was carried out."""
         for key, row in self.configured.items():
-            if last_ns and last_reset_ns(row.reset_schedule, now_ns) > last_ns:
-                self.speakers[key].reset(now_ns)
+            last_ns = done_ns.get(row.id)
+            if row.reset_schedule and last_ns is None:
+                self.on_reset(row.id, now_ns)
+            elif last_ns is not None and last_reset_ns(row.reset_schedule, now_ns) > last_ns:
+                self._reset(key, now_ns)
+
+    def _reset(self, key: tuple[str, str], now_ns: int) -> None:
+        self.speakers[key].reset(now_ns)
+        self.on_reset(self.configured[key].id, now_ns)
 
     def _plan_reset(self, key: tuple[str, str], now_ns: int) -> None:
         due_ns = next_reset_ns(self.configured[key].reset_schedule, now_ns)

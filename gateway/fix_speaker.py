@@ -51,7 +51,8 @@ class FixSpeaker:
         self._translator = translator
         self._settings = settings
         self._house = house
-        self._asked = self._options = options_of(settings, {})
+        self._asked = options_of(settings, {})
+        session.response_mode = self._asked.response_mode
         self._is_end_counted = True  # why the link ended, in the metric; there is none yet
         self._flood = Flood()
         self._limits_told_ns = 0
@@ -258,8 +259,8 @@ class FixSpeaker:
 
     def _on_logged_on(self, event: events.LoggedOn, now_ns: int) -> None:
         session, options = self.session, self._asked
-        self._options = options
         session.cancel_on_disconnect, session.cod_grace_ms = options.cancel_on_disconnect, options.cod_grace_ms
+        session.response_mode = options.response_mode
         session.attached(now_ns)
         self._house.guards.connected(session)
         self._house.road.limit_news.show(session, now_ns)
@@ -362,7 +363,7 @@ class FixSpeaker:
 
     def _concerns(self, event: AnyEvent) -> bool:
         """Whether the session hears of an event that no request of its own caused."""
-        if self._options.response_mode == 1:
+        if self.session.response_mode == 1:
             return True
         is_ours = event.session == self.session.id  # type: ignore[union-attr]
         return is_ours and (isinstance(event, OrderEvent) or event.cmd_id != 0)
@@ -411,7 +412,7 @@ class FixSpeaker:
     def _tell(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
         source = None if request is None else request.source
         t_recv = 0 if request is None else request.command.t_recv
-        every_number = self._options.response_mode == 1
+        every_number = self.session.response_mode == 1
         for msg_type, body in self._translator.event(event, source, t_recv, every_number):  # type: ignore[arg-type]
             self._send(msg_type, body, now_ns)
 

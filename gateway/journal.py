@@ -78,7 +78,7 @@ class Journal:
         self.dropped_early = 0
         """Segments dropped, for the sake of `max_bytes`, while a session still needed them."""
         synced = settings.durability == "disk"
-        self._writer = Writer(directory, settings.segment_bytes, synced, Owner(self._checkpoint, self._retire, notify))
+        self._writer = Writer(directory, settings.segment_bytes, synced, Owner(self._checkpoint, self.retire, notify))
         try:
             run = Run(directory, sink)
             self.recovery: Recovery = run.report
@@ -173,10 +173,11 @@ class Journal:
     def _checkpoint(self) -> Iterator[tuple[int, int, bytes]]:
         return (store.checkpoint() for store in self._stores.values())
 
-    def _retire(self) -> None:
+    def retire(self) -> None:
         """Drop the oldest segments that nobody needs; and while all are too big together, those that somebody does.
 
-        None goes before the checkpoint at the start of the next one is durable, which tells the numbers in its stead.
+        A new segment does this by itself. None goes before the checkpoint at the start of the next is durable, which
+        tells the numbers in its stead.
         """
         writer, settings = self._writer, self._settings
         size_bytes, durable = self.size_bytes, writer.durable
@@ -227,6 +228,9 @@ class MemoryJournal:
     def commit(self, _now_ns: int) -> int:
         """Nothing is written."""
         return 0
+
+    def retire(self) -> None:
+        """Nothing is kept."""
 
     def close(self) -> None:
         """Nothing is left to be done."""

@@ -23,6 +23,7 @@ NAME = 18  # a WebSocket session got its id
 LINK = 19  # what guards a session's orders changed
 CLEAN = 20  # the process ended in good order
 PIECE = 21  # of the engine's snapshot that is on its way
+RESET = 22  # a FIX session's numbers went back to 1 by schedule, or its schedule was seen for the first time
 
 _MAX_SPANS = 1_000  # snapshots held while a journal is read: each start makes one,
 _MAX_SPAN_BYTES = 256 << 20  # and they may be large
@@ -51,7 +52,8 @@ class Name(msgspec.Struct, frozen=True, array_like=True):
 class LinkState(msgspec.Struct, frozen=True, array_like=True):
     """What guards a session's orders: whether it is connected, what its disconnect cancels, its dead-man's switch.
 
-    scope: off | session | account. dead_man_ns: when the switch fires, 0 = not armed.
+    scope: off | session | account. dead_man_ns: when the switch fires, 0 = not armed. response_mode: what it hears of
+    its account, 1 or 2; 0 = that is not the session's to choose.
     """
 
     session: int
@@ -60,11 +62,19 @@ class LinkState(msgspec.Struct, frozen=True, array_like=True):
     scope: str
     grace_ms: int
     dead_man_ns: int
+    response_mode: int = 0
 
     @property
     def is_guarding(self) -> bool:
         """Whether a start has to cancel orders for the session, unless it is back in time."""
         return self.dead_man_ns > 0 or (self.connected and self.scope != "off")
+
+
+class Reset(msgspec.Struct, frozen=True, array_like=True):
+    """When a session's schedule was last carried out, ns UTC."""
+
+    session: int
+    at_ns: int
 
 
 class Piece(msgspec.Struct, frozen=True, array_like=True):
@@ -86,6 +96,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     next_ws_session: int
     pieces: int = 0
     register: Register | None = None
+    resets: dict[int, int] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -93,6 +104,7 @@ _commands = msgspec.msgpack.Decoder(Commands).decode
 _name = msgspec.msgpack.Decoder(Name).decode
 _link = msgspec.msgpack.Decoder(LinkState).decode
 _snapshot = msgspec.msgpack.Decoder(Snapshot).decode
+_reset = msgspec.msgpack.Decoder(Reset).decode
 _piece = msgspec.msgpack.Decoder(Piece).decode
 
 
@@ -102,7 +114,7 @@ def commands_body(commands: Sequence[AnyCommand], now_ns: int) -> bytes:
     return _encode(Commands(now_ns, kept)) if kept else b""
 
 
-def body(record: Name | LinkState | Piece | Snapshot) -> bytes:
+def body(record: Name | LinkState | Reset | Piece | Snapshot) -> bytes:
     """The record of anything else."""
     return _encode(record)
 
@@ -150,6 +162,7 @@ class Replay:
         self._is_stateless = False
         self.names: dict[int, Name] = {}
         self.links: dict[int, LinkState] = {}
+        self.resets: dict[int, int] = {}  # by session, see `Reset`
         self.next_ws_session = 0
         self.count = 0
         self.was_clean = True
@@ -174,6 +187,9 @@ class Replay:
             self._name(_name(data))
         elif kind == LINK:
             self._link(_link(data))
+        elif kind == RESET:
+            reset = _reset(data)
+            self.resets[reset.session] = reset.at_ns
 
     def forget(self, session: int) -> None:
         """A session is over that nobody can come back for: a start needs it only while it guards orders."""
@@ -243,6 +259,7 @@ class Replay:
         self.links = {row.session: row for row in snapshot.links}
         self.next_ws_session = snapshot.next_ws_session
         self.register = snapshot.register or self.register
+        self.resets = snapshot.resets
 
     def _begin(self, coming: _Span) -> None:
         spans = self._spans
@@ -261,7 +278,7 @@ class Replay:
         self.next_ws_session = max(self.next_ws_session, row.session + 1)
 
     def _link(self, row: LinkState) -> None:
-        if row.connected or row.scope != "off" or row.dead_man_ns:
+        if row.connected or row.scope != "off" or row.dead_man_ns or row.response_mode:
             self.links[row.session] = row
         else:
             self.links.pop(row.session, None)

@@ -7,7 +7,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,32 +32,19 @@ from gateway.core.matching import MatchingCore
 from gateway.fix_acceptor import FixDoor
 from gateway.guards import Guards
 from gateway.ingress import Stage
-from gateway.journal import JournalSettings, open_journal
+from gateway.keeper import Keeper
 from gateway.limiting import Limiting
 from gateway.logs import dropped_lines, log_event
 from gateway.metrics import Metrics
 from gateway.modes_file import ModesFile
 from gateway.pipeline import Road
-from gateway.records import (
-    CLEAN,
-    COMMANDS,
-    LINK,
-    NAME,
-    LinkState,
-    Name,
-    Replay,
-    body,
-    commands_body,
-)
-from gateway.register import Unfit, register_of, succeed
-from gateway.sessions import Session, Sessions
-from gateway.snapshotter import Snapshotter
-from gateway.sweeps import HOUSE_SESSION, Sweeps, Target
+from gateway.sessions import Sessions
+from gateway.sweeps import Sweeps
 from gateway.tick import Tick, Timed
 from gateway.tracing import Tracing
 from gateway.version import VERSION
 from gateway.ws_endpoint import WsDoor
-from protocols.messages import AnyCommand, Lane, Origin
+from protocols.messages import Origin
 
 _SECOND_S = 1.0
 _MS = 1_000_000
@@ -100,23 +87,9 @@ class Server:
         self.limiter = self.limits.limiter
         self.sessions = Sessions(self.limiter, settings.stream.retain_events)
         engine = Engine(tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // _MS}")
-        self.replay = Replay(engine, settings.stream.retain_events)
-        self.journal = open_journal(
-            config_dir / settings.journal.directory, _journal_settings(settings), self._notify, self.replay.take
-        )
-        self.core = core if core is not None else wrap_core(EmbeddedCore(engine, settings.core.window, self._record))
-        self.register = register_of(settings, self.instruments)
-        if self.replay.register is not None:
-            self.register = succeed(self.replay.register, self.register)
-            self.instruments.remember(self.register.instruments.values())
-        self.snapshotter = Snapshotter(
-            self.replay,
-            self.journal,
-            settings.journal.segment_bytes,
-            settings.stream.retain_events,
-            lambda: self.sessions.next_ws_id,
-            self.register,
-        )
+        self.keeper = Keeper(self, engine, config_dir, self._notify)
+        self.replay, self.journal = self.keeper.replay, self.keeper.journal
+        self.core = core or wrap_core(EmbeddedCore(engine, settings.core.window, self.keeper.record))
         self._spans = spans.open_spans(settings.tracing) if settings.tracing.sample_one_in else None
         self.tracing = Tracing(settings.tracing, self._spans.write if self._spans else None)
         self.road = Road(
@@ -129,12 +102,12 @@ class Server:
             self.tracing,
             self.now_ns,
         )
-        self.guards = Guards(self.road, self.sessions, self._note_link, self._fire_for_gone)
+        self.guards = Guards(self.road, self.sessions, self.keeper.note_link, self.keeper.fire_for_gone)
         self.sweeps = Sweeps(self.road, self.now_ns())
         accounts = {row.name: row.id for row in settings.accounts}
-        self.desk = Desk(self, accounts, tuple(self.register.accounts), self._modes_file(config_dir))
+        self.desk = Desk(self, accounts, tuple(self.keeper.register.accounts), self._modes_file(config_dir))
         self.desk.restore(self.now_ns())
-        self.sessions.on_new = self._note_name
+        self.sessions.on_new = self.keeper.note_name
         self.sessions.on_forgotten = lambda session: self.replay.forget(session.id)
         self.health = Health()
         self.fix = FixDoor(settings, self.clients, self.instruments, self.sessions, self, self.journal.store)
@@ -148,9 +121,8 @@ class Server:
         self._admin: web.AppRunner | None = None
         self._every_second: asyncio.Task[None] | None = None
         self._register_gauges()
-        self._was_clean: bool | None = None  # the end of the process before this one; None: none is gone on from
         if core is None:
-            self._resume()
+            self.keeper.resume()
 
     def log(self, name: str, **fields: Any) -> None:
         """Log one declared event."""
@@ -177,8 +149,7 @@ class Server:
             self.ports["ws"] = await self.ws.start(loop, tick)
         if self.settings.admin is not None:
             self.ports["admin"] = await self._start_admin(self.settings.admin)
-        if self._was_clean is not None:
-            self._await_return()  # they can come back from now on
+        self.keeper.await_return()  # they can from now on
         self.wake()
         self._every_second = loop.create_task(self._housekeeping())
         self.health.add("draining", lambda: "draining" if self.road.draining else "")
@@ -194,7 +165,7 @@ class Server:
             self.fix,
             *self.limits.timed,
             self.road,
-            self.snapshotter,
+            self.keeper.snapshotter,
         )
         tick = self._tick = Tick(loop, self.clock, timed, self.journal, self._report_bug, self._fail)
         tick.is_crowded = lambda: self.road.ingress.stage > Stage.OPEN
@@ -254,9 +225,7 @@ class Server:
         finally:
             if self._tick is not None:
                 self._tick.stop()
-            if not self.road.reopen_at_ns:  # else whoever was to come back after a crash still is
-                self.journal.append(CLEAN, 0, b"")
-            self.journal.close()
+            self.keeper.close()
             self.log("gateway.stopped")
 
     def status(self) -> dict[str, object]:
@@ -303,83 +272,6 @@ class Server:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    # -- what survives the process -------------------------------------------------------------------------------
-
-    def _record(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
-        data = commands_body(commands, now_ns)
-        if data:
-            self.snapshotter.recorded(len(commands))
-            self.journal.append(COMMANDS, 0, data)
-
-    def _note_name(self, session: Session) -> None:
-        row = Name(session.id, session.client.key_id, session.name)
-        self.replay.take(NAME, session.id, 0, data := body(row))  # the next snapshot has what the replay has
-        self.journal.append(NAME, session.id, data)
-
-    def _note_link(self, session: Session, dead_man_ns: int) -> None:
-        if session.cancel_on_disconnect != "off" or dead_man_ns or session.id in self.replay.links:
-            self._keep_link(
-                LinkState(
-                    session.id,
-                    session.client.account_id,
-                    session.connected,
-                    session.cancel_on_disconnect,
-                    session.cod_grace_ms,
-                    dead_man_ns,
-                )
-            )
-
-    def _fire_for_gone(self, session_id: int, account_id: int, scope: str, now_ns: int) -> None:
-        self.sweeps.disconnected(Target(account_id, session_id if scope == "session" else 0), now_ns)
-        self._keep_link(LinkState(session_id, account_id, False, "off", 0, 0))
-
-    def _keep_link(self, row: LinkState) -> None:
-        self.replay.take(LINK, row.session, 0, data := body(row))
-        self.journal.append(LINK, row.session, data)
-
-    def _resume(self) -> None:
-        """Go on where the last process was: streams, counters, sessions, and what guards orders of those not back."""
-        replay, engine = self.replay, self.replay.engine
-        try:
-            replay.carry_out()
-        except ValueError as error:
-            raise Unfit(f"{error}: configure it as it was, cancel those orders, and take it out then") from error
-        for account_id, events in replay.events.items():
-            for event in events:
-                self.sessions.account(account_id).record(event)
-        replay.events.clear()
-        replay.forget_ended()
-        for row in replay.names.values():
-            client = self.clients.by_key(row.key_id)
-            if client is not None:
-                self.sessions.restore_ws(row.session, row.name, client)
-        self.sessions.next_ws_id = max(self.sessions.next_ws_id, replay.next_ws_session)
-        for session in self.sessions.by_id.values():
-            session.sender.order_n = engine.highest(session.id, Lane.ORDER)
-            session.sender.cancel_n = engine.highest(session.id, Lane.CANCEL)
-            session.sender.control_n = engine.highest(session.id, Lane.CONTROL)
-            session.sender.query_n = engine.highest(session.id, Lane.QUERY)
-        for account in self.settings.accounts:
-            self.road.charging.restore(engine.open_orders(account.id))
-        self.sweeps.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))
-        self.snapshotter.start()
-        self._was_clean = replay.was_clean
-        self._await_return()
-        if replay.first is not None:
-            self.log(
-                "gateway.recovered", commands=replay.count, clean=self._was_clean, sessions=len(self.sessions.by_id)
-            )
-
-    def _await_return(self) -> None:
-        """Give clients of the process before this one the time to come back, from now on."""
-        now_ns = self.now_ns()
-        if not self._was_clean:
-            self.road.reopen_at_ns = now_ns + self.settings.core.reopen_after_ms * _MS
-        # After an orderly stop everybody was told to come back; whoever does not counts as disconnected.
-        guard_at_ns = self.road.reopen_at_ns or now_ns + self.settings.venue.drain_ms * _MS
-        for link in list(self.replay.links.values()):
-            self.guards.restore(link, now_ns, self.road.reopen_at_ns, guard_at_ns)
-
     def _modes_file(self, config_dir: Path) -> ModesFile | None:
         journal = self.settings.journal
         return None if journal.durability == "memory" else ModesFile(config_dir / journal.directory / "modes.json")
@@ -413,7 +305,7 @@ class Server:
 
     def look_after_journal(self) -> None:
         """Once a second: look for room where there was none, and stand a snapshot for what has become long."""
-        self.snapshotter.look(self.now_ns())
+        self.keeper.snapshotter.look(self.now_ns())
         self.wake()  # a commit looks whether there is room again
 
     def _open_connections(self) -> list[Connection]:
@@ -447,17 +339,6 @@ class Server:
         gauge("clock_offset_seconds", lambda: self.clock.offset_ns / 1e9)
         counter("traces_sampled", lambda: self.tracing.sampled)
         self.limits.register(self.metrics)
-
-
-def _journal_settings(settings: config.Config) -> JournalSettings:
-    journal = settings.journal
-    return JournalSettings(
-        durability=journal.durability,
-        segment_bytes=journal.segment_bytes,
-        retain_messages=journal.retain_messages,
-        retain_bytes=journal.retain_bytes,
-        max_bytes=journal.max_bytes,
-    )
 
 
 def spare_collector() -> None:

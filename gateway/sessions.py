@@ -92,6 +92,7 @@ class Session:
         self.instruments: frozenset[int] = frozenset()  # it may trade only these; empty = all
         self.cancel_on_disconnect = "off"  # off | session | account
         self.cod_grace_ms = 0
+        self.response_mode = 0  # FIX: 1 hears everything of its account, 2 what concerns itself
         self.shown_limits: dict[tuple[str, str], tuple[int, float, str]] = {}  # what it was last told
         self.flood_since_ns = self.flood_count = 0  # cancels beyond their limit, and mass cancels, of late
         self._paused = Pause.NONE

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from gateway import config
 from gateway.records import PIECE, SNAPSHOT, Piece, Replay, Snapshot, body
 from gateway.register import Register
 
@@ -34,12 +35,21 @@ class Records(Protocol):
         ...
 
     @property
+    def size_bytes(self) -> int:
+        """Of all that is kept."""
+        ...
+
+    @property
     def durable(self) -> int:
         """Everything below this position survives."""
         ...
 
     def append(self, kind: int, session: int, data: bytes, /) -> int:
         """Record something; its position."""
+        ...
+
+    def retire(self) -> None:
+        """Let go of what nobody needs any more."""
         ...
 
 
@@ -58,16 +68,16 @@ class Snapshotter:
         self,
         replay: Replay,
         journal: Records,
-        segment_bytes: int,
-        retain_events: int,
+        settings: config.Config,
         next_ws_session: Callable[[], int],
         register: Register,
     ) -> None:
-        """retain_events: how many commands back a start shall be able to give the events."""
+        """Of the settings: when a snapshot is due, and how many commands back a start shall give the events."""
         self._replay = replay
         self._journal = journal
-        self._long_bytes = _SEGMENTS * segment_bytes
-        self._retain_events = retain_events
+        self._long_bytes = _SEGMENTS * settings.journal.segment_bytes
+        self._max_bytes = settings.journal.max_bytes
+        self._retain_events = settings.stream.retain_events
         self._next_ws_session = next_ws_session
         self._register = register
         self._marks: deque[_Mark] = deque()  # oldest first
@@ -130,15 +140,21 @@ class Snapshotter:
     def _snapshot(self, engine: bytes, pieces: int) -> Snapshot:
         replay = self._replay
         names, links = tuple(replay.names.values()), tuple(replay.links.values())
-        return Snapshot(engine, names, links, self._next_ws_session(), pieces, self._register)
+        return Snapshot(engine, names, links, self._next_ws_session(), pieces, self._register, dict(replay.resets))
 
     def _end(self, mark: _Mark) -> None:
         self._ended = mark
         self._since = self._journal.position
 
     def _keep(self, mark: _Mark) -> None:
-        marks = self._marks
+        marks, journal = self._marks, self._journal
         marks.append(mark)
-        while len(marks) > 1 and self._count - marks[1].count >= self._retain_events:
+        while True:
+            journal.keep_from = marks[0].begun
+            journal.retire()
+            if len(marks) == 1:
+                break
+            has_events = self._count - marks[1].count >= self._retain_events
+            if not has_events and journal.size_bytes <= self._max_bytes:
+                break
             marks.popleft()
-        self._journal.keep_from = marks[0].begun

@@ -176,9 +176,9 @@ def test_a_reset_that_was_due_while_no_gateway_ran_is_done_at_start(house):
     store = desk.speaker.machine.store
     store.next_out = 9
     door, day = desk.server.fix, 86_400_000 * MS
-    door.reset_missed(desk.now, desk.now)
+    door.catch_up({1: desk.now}, desk.now)
     assert store.next_out == 9
-    door.reset_missed(desk.now - day, desk.now)
+    door.catch_up({1: desk.now - day}, desk.now)
     assert store.next_out == 1
 
 

@@ -345,6 +345,42 @@ def test_an_event_outlives_many_starts(lives):
     assert server.sessions.account(1).oldest_seq == 1
 
 
+@pytest.mark.parametrize("has_crashed", [False, True])
+def test_a_fix_session_that_asked_for_everything_misses_nothing_while_it_is_away(lives, has_crashed):
+    """ResponseMode(25036)=1 in its last Logon counts until its next one."""
+    what = settings(session(1, "A"), session(2, "A2"))
+    server = lives(what)
+    away, other = fix(server, "A", body="98=0|108=30|25036=1|"), fix(server, "A2")
+    next_out = away.speaker.machine.store.next_out
+    away.drop()
+    if has_crashed:
+        server = lives(what)
+        server.road.reopen_at_ns = 0
+        other = fix(server, "A2", other.seq)
+    other.place("o1")
+    back = fix(server, "A", away.seq, body="98=0|108=30|25036=1|")
+    resent = back.send("2", f"7={next_out}|16=0|")
+    assert [row["11"] for row in resent if row["35"] == "8"] == ["o1"]
+
+
+# -- scheduled resets ----------------------------------------------------------------------------------------------
+
+
+def test_a_reset_that_was_due_while_no_gateway_ran_is_made_up_for_once(lives, monkeypatch):
+    what = settings(session(1, "A", reset_schedule="daily 22:00"))
+    now_ns, ahead_ns = Clock.now_ns, [0]
+    monkeypatch.setattr(Clock, "now_ns", lambda clock: now_ns(clock) + ahead_ns[0])
+    desk = fix(lives(what), "A")
+    again = lives(what)
+    assert again.fix.speakers["A", "GATE"].machine.store.next_in == desk.seq + 1, "nothing was due"
+    ahead_ns[0] = 86_400_000 * MS
+    again = lives(what)
+    assert again.fix.speakers["A", "GATE"].machine.store.next_in == 1
+    desk = fix(again, "A")
+    again = lives(what)
+    assert again.fix.speakers["A", "GATE"].machine.store.next_in == desk.seq + 1, "it was made up for already"
+
+
 # -- the directory -------------------------------------------------------------------------------------------------
 
 
@@ -361,3 +397,17 @@ def test_a_journal_whose_oldest_segment_was_removed_by_hand_is_not_taken_for_an_
     oldest.unlink()
     with pytest.raises(JournalCorrupt, match="a segment is gone"):
         Server(settings(session(1, "A")), copy)
+
+
+def test_many_short_lives_do_not_fill_the_disk(lives):
+    max_bytes = 3 << 20
+    what = settings(session(1, "A"), journal={"max_bytes": max_bytes})
+    server = lives(what)
+    for n in range(1, 1_000):
+        place(server, n, f"o{n}")
+    for _ in range(40):
+        server = lives(what)
+        server.journal.commit(server.now_ns())
+        server.look_after_journal()
+    assert server.journal.size_bytes <= max_bytes
+    assert len(open_ids(server)) == 999

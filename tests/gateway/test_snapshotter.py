@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway import config
 from gateway.core import snapshots
 from gateway.core.engine import Engine
 from gateway.records import COMMANDS, PIECE, SNAPSHOT, Replay, commands_body
@@ -21,6 +22,7 @@ class Tape:
         self.rows = []
         self.position = 0
         self.durable = 0
+        self.size_bytes = 0
         self.keep_from = None
         self.may_accept_orders = True
 
@@ -28,6 +30,9 @@ class Tape:
         at, self.position = self.position, self.position + len(data)
         self.rows.append((kind, session, at, data))
         return at
+
+    def retire(self):
+        """Nothing is dropped here."""
 
     def kinds(self):
         return [row[0] for row in self.rows]
@@ -44,7 +49,10 @@ class House:
             self.replay.take(kind, session, self.tape.append(kind, session, data), data)
         self.replay.carry_out()
         self.number = self.replay.engine.latest_seq(1)
-        self.snapshotter = Snapshotter(self.replay, self.tape, SEGMENT, retain_events, lambda: 7, NOBODY)
+        settings = config.Config(
+            journal=config.Journal(segment_bytes=SEGMENT), stream=config.Stream(retain_events=retain_events)
+        )
+        self.snapshotter = Snapshotter(self.replay, self.tape, settings, lambda: 7, NOBODY)
         self.snapshotter.start()
 
     def trade(self, count):

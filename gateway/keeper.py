@@ -1,0 +1,201 @@
+"""What of the house outlives its process: recorded while it runs, and gone on from by the next one.
+
+Before editing: whatever is recorded here is part of the commit of its tick, so nothing that rests on it leaves before
+it is safe; and what the next snapshot holds is what `Replay` holds, so each record goes to both.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from gateway import config
+from gateway.clients import Clients
+from gateway.core.engine import Engine
+from gateway.fix_acceptor import FixDoor
+from gateway.guards import Guards
+from gateway.journal import JournalSettings, open_journal
+from gateway.pipeline import Road
+from gateway.records import (
+    CLEAN,
+    COMMANDS,
+    LINK,
+    NAME,
+    RESET,
+    LinkState,
+    Name,
+    Replay,
+    Reset,
+    body,
+    commands_body,
+)
+from gateway.register import Unfit, register_of, succeed
+from gateway.sessions import Session, Sessions
+from gateway.snapshotter import Snapshotter
+from gateway.sweeps import HOUSE_SESSION, Sweeps, Target
+from protocols.instruments import Instruments
+from protocols.messages import AnyCommand, Lane
+
+_MS = 1_000_000
+
+
+class House(Protocol):
+    """The parts of the process that something is kept of."""
+
+    settings: config.Config
+    instruments: Instruments
+    clients: Clients
+    sessions: Sessions
+    road: Road
+    guards: Guards
+    sweeps: Sweeps
+    fix: FixDoor
+
+    @property
+    def now_ns(self) -> Callable[[], int]: ...
+    def log(self, name: str, **fields: Any) -> None: ...
+
+
+class Keeper:
+    """Opens the journal and reads it; `resume` puts the house where the last process was."""
+
+    def __init__(self, house: House, engine: Engine, config_dir: Path, notify: Callable[[int], None]) -> None:
+        """notify: see `Journal`. The house has its settings, instruments and sessions by now; the rest before `resume`.
+
+        Raises:
+            Unfit: the configuration gives an id to another than it was.
+            JournalInUse, JournalCorrupt, JournalFailed, OSError: see `Journal`.
+        """
+        settings = house.settings
+        self._house = house
+        self.replay = Replay(engine, settings.stream.retain_events)
+        directory = config_dir / settings.journal.directory
+        self.journal = open_journal(directory, _journal_settings(settings), notify, self.replay.take)
+        self.register = register_of(settings, house.instruments)
+        if self.replay.register is not None:
+            self.register = succeed(self.replay.register, self.register)
+            house.instruments.remember(self.register.instruments.values())
+        self.snapshotter = Snapshotter(
+            self.replay, self.journal, settings, lambda: house.sessions.next_ws_id, self.register
+        )
+        self._was_clean: bool | None = None  # the end of the process before this one; None: none is gone on from
+
+    # -- while it runs -------------------------------------------------------------------------------------------
+
+    def record(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
+        """Commands that the core is about to carry out."""
+        data = commands_body(commands, now_ns)
+        if data:
+            self.snapshotter.recorded(len(commands))
+            self.journal.append(COMMANDS, 0, data)
+
+    def note_name(self, session: Session) -> None:
+        """A WebSocket session is new."""
+        self._keep(NAME, Name(session.id, session.client.key_id, session.name))
+
+    def note_link(self, session: Session, dead_man_ns: int) -> None:
+        """What guards a session's orders, or what it hears of, may have changed."""
+        is_guarded = session.cancel_on_disconnect != "off" or dead_man_ns
+        if is_guarded or session.response_mode or session.id in self.replay.links:
+            row = LinkState(
+                session.id,
+                session.client.account_id,
+                session.connected,
+                session.cancel_on_disconnect,
+                session.cod_grace_ms,
+                dead_man_ns,
+                session.response_mode,
+            )
+            self._keep(LINK, row)
+
+    def note_reset(self, session_id: int, at_ns: int) -> None:
+        """A scheduled reset was carried out."""
+        self._keep(RESET, Reset(session_id, at_ns))
+
+    def fire_for_gone(self, session_id: int, account_id: int, scope: str, now_ns: int) -> None:
+        """Cancel for a session that is no longer configured, once."""
+        self._house.sweeps.disconnected(Target(account_id, session_id if scope == "session" else 0), now_ns)
+        self._keep(LINK, LinkState(session_id, account_id, False, "off", 0, 0))
+
+    def _keep(self, kind: int, row: Name | LinkState | Reset) -> None:
+        self.replay.take(kind, row.session, 0, data := body(row))
+        self.journal.append(kind, row.session, data)
+
+    # -- from process to process ---------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Go on where the last process was: streams, counters, sessions, and what guards orders of those not back.
+
+        Raises:
+            Unfit: there are open orders in an instrument that is not configured.
+        """
+        house, replay, engine = self._house, self.replay, self.replay.engine
+        self._was_clean = replay.was_clean
+        try:
+            replay.carry_out()
+        except ValueError as error:
+            raise Unfit(f"{error}: configure it as it was, cancel those orders, and take it out then") from error
+        for account_id, events in replay.events.items():
+            for event in events:
+                house.sessions.account(account_id).record(event)
+        replay.events.clear()
+        self._restore_sessions()
+        for row in house.settings.accounts:
+            house.road.charging.restore(engine.open_orders(row.id))
+        house.sweeps.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))
+        house.fix.on_reset = self.note_reset
+        house.fix.catch_up(replay.resets, house.now_ns())
+        self.snapshotter.start()
+        self.await_return()
+        if replay.first is not None:
+            sessions = len(house.sessions.by_id)
+            house.log("gateway.recovered", commands=replay.count, clean=self._was_clean, sessions=sessions)
+
+    def _restore_sessions(self) -> None:
+        sessions, replay, highest = self._house.sessions, self.replay, self.replay.engine.highest
+        replay.forget_ended()
+        for row in replay.names.values():
+            client = self._house.clients.by_key(row.key_id)
+            if client is not None:
+                sessions.restore_ws(row.session, row.name, client)
+        sessions.next_ws_id = max(sessions.next_ws_id, replay.next_ws_session)
+        for session in sessions.by_id.values():
+            session.sender.order_n = highest(session.id, Lane.ORDER)
+            session.sender.cancel_n = highest(session.id, Lane.CANCEL)
+            session.sender.control_n = highest(session.id, Lane.CONTROL)
+            session.sender.query_n = highest(session.id, Lane.QUERY)
+        for link in replay.links.values():
+            found = sessions.by_id.get(link.session)
+            if found is not None and found.may_trade and link.response_mode:  # a drop copy hears everything
+                found.response_mode = link.response_mode
+
+    def await_return(self) -> None:
+        """Give clients of the process before this one the time to come back, from now on; nothing where there is none.
+
+        Called once more when the doors are open.
+        """
+        if self._was_clean is None:
+            return
+        house, settings, now_ns = self._house, self._house.settings, self._house.now_ns()
+        if not self._was_clean:
+            house.road.reopen_at_ns = now_ns + settings.core.reopen_after_ms * _MS
+        # After an orderly stop everybody was told to come back; whoever does not counts as disconnected.
+        guard_at_ns = house.road.reopen_at_ns or now_ns + settings.venue.drain_ms * _MS
+        for link in list(self.replay.links.values()):
+            house.guards.restore(link, now_ns, house.road.reopen_at_ns, guard_at_ns)
+
+    def close(self) -> None:
+        """The process ends in good order; but after a crash, whoever was to come back still is until it has opened."""
+        if not self._house.road.reopen_at_ns:
+            self.journal.append(CLEAN, 0, b"")
+        self.journal.close()
+
+
+def _journal_settings(settings: config.Config) -> JournalSettings:
+    journal = settings.journal
+    return JournalSettings(
+        durability=journal.durability,
+        segment_bytes=journal.segment_bytes,
+        retain_messages=journal.retain_messages,
+        retain_bytes=journal.retain_bytes,
+        max_bytes=journal.max_bytes,
+    )

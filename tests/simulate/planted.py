@@ -10,8 +10,8 @@ from typing import Any
 
 from gateway.core.engine import Engine
 from gateway.journal_store import JournalStore
+from gateway.keeper import Keeper
 from gateway.records import COMMANDS, Replay
-from gateway.server import Server
 from gateway.tick import Tick
 from protocols.fix.session_inbound import Inbound
 
@@ -32,14 +32,14 @@ def _ack_before_sync() -> Change:
 
 def _two_records() -> Change:
     """The command is recorded one commit after the number that came with it."""
-    real = Server._record
+    real = Keeper.record
 
-    def record(self: Server, commands: Any, now_ns: int) -> None:
+    def record(self: Keeper, commands: Any, now_ns: int) -> None:
         late, self._late = getattr(self, "_late", None), (tuple(commands), now_ns)  # type: ignore[attr-defined]
         if late is not None:
             real(self, *late)
 
-    return Server, "_record", record
+    return Keeper, "record", record
 
 
 def _no_dedupe() -> Change:

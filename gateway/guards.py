@@ -88,6 +88,11 @@ class Guards:
             if is_lost:
                 self._cod[link.session] = guard_at_ns, link.scope
 
+    def leaving(self, session: Session) -> None:
+        """A logout that leaves the orders was heard: from now on its end is no disconnect, and that is kept first."""
+        session.is_leaving = True
+        self._note(session, self._dead_man.get(session.id, 0))
+
     def disconnected(self, session: Session, now_ns: int, keep_orders: bool = False, is_planned: bool = False) -> None:
         """The session's link ended without a successor; `keep_orders` after a logout that left them on purpose.
 

@@ -99,7 +99,7 @@ class Keeper:
             row = LinkState(
                 session.id,
                 session.client.account_id,
-                session.connected,
+                session.connected and not session.is_leaving,
                 session.cancel_on_disconnect,
                 session.cod_grace_ms,
                 dead_man_ns,

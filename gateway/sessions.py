@@ -88,6 +88,7 @@ class Session:
         self.sender = Sender(session_id, client.account_id, origin)
         self.speaker: Speaker | None = None
         self.connected = False
+        self.is_leaving = False  # its logout is heard and leaves its orders; the answer is on its way
         self.may_trade = True  # else only queries
         self.instruments: frozenset[int] = frozenset()  # it may trade only these; empty = all
         self.cancel_on_disconnect = "off"  # off | session | account
@@ -99,7 +100,7 @@ class Session:
 
     def attached(self, now_ns: int) -> None:
         """It has a connection from now on, which is not read either while the session is paused."""
-        self.connected = True
+        self.connected, self.is_leaving = True, False
         if self._paused and self.speaker is not None:
             self.speaker.pause_reading(now_ns)
 

@@ -316,6 +316,8 @@ class WsSpeaker:
         """Log out when every request before it is answered, or no answer came in the time that the core has."""
         self._logout = logout
         self.keep_orders = True
+        if self.session is not None:
+            self.house.guards.leaving(self.session)
         self._leave_by_ns = now_ns + self.house.settings.core.answer_timeout_ms * _NS_PER_MS
         self.link.wake()
 

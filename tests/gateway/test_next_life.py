@@ -18,6 +18,7 @@ from gateway.server import Server, serve
 from protocols.messages import Lane, NewOrder, OrdType, Origin, Side, Tif, pack_cmd_id
 from tests.gateway import test_ws_speaker
 from tests.gateway.test_fix_speaker import BTC, ETH, MS, Desk, session
+from tests.support.ws_frames import request
 
 A = session(1, "A", cancel_on_disconnect="S")
 B = session(2, "B", account="OTHER")
@@ -181,6 +182,19 @@ async def test_a_kill_of_the_venue_reaches_the_orders_of_an_account_that_was_tak
         await asyncio.sleep(0.001)
     assert (await killing).sweep.canceled == 1
     assert open_ids(again) == []
+
+
+def test_a_logout_is_recorded_before_it_is_answered(lives):
+    """Else a crash between the two takes the client for one that was cut off, and cancels what it left on purpose."""
+    server = lives(settings())
+    desk = bot(server)
+    desk.place("w1")
+    desk.speaker.receive(request("session.logout", {}, 8), desk.now)
+    server.journal.commit(desk.now)
+    assert test_ws_speaker.answers(desk.read(), 8)[0]["status"] == 200
+    again = lives(settings(), commit=False)
+    pass_time(again, 5_001)
+    assert open_ids(again) == ["w1"]
 
 
 # -- what guards orders --------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from gateway.pipeline import Road
 from gateway.records import (
     CLEAN,
     COMMANDS,
+    ENDED,
     LINK,
     NAME,
     RESET,
@@ -77,6 +78,8 @@ class Keeper:
         self.snapshotter = Snapshotter(
             self.replay, self.journal, settings, lambda: house.sessions.next_ws_id, self.register
         )
+        self._ending: list[int] = []  # sessions that ended since the last look
+        self._ended: list[int] = []  # and those of the second before
         self._was_clean: bool | None = None  # the end of the process before this one; None: none is gone on from
 
     # -- while it runs -------------------------------------------------------------------------------------------
@@ -89,8 +92,21 @@ class Keeper:
             self.journal.append(COMMANDS, 0, data)
 
     def note_name(self, session: Session) -> None:
-        """A WebSocket session is new."""
+        """A WebSocket session is new. Ids come round again after millions: counters go on where the core saw them."""
+        self._count_on(session)
         self._keep(NAME, Name(session.id, session.client.key_id, session.name))
+
+    def note_ended(self, session: Session) -> None:
+        """A WebSocket session is over that nobody can come back for, but its last commands may be on their way."""
+        self._ending.append(session.id)
+
+    def look(self, now_ns: int) -> None:
+        """Once a second: let the core forget sessions that ended a second ago; snapshots."""
+        for session_id in self._ended:
+            self.replay.forget(session_id)
+            self.journal.append(ENDED, session_id, b"")
+        self._ended, self._ending = self._ending, []
+        self.snapshotter.look(now_ns)
 
     def note_link(self, session: Session, dead_man_ns: int) -> None:
         """What guards a session's orders, or what it hears of, may have changed."""
@@ -151,22 +167,24 @@ class Keeper:
             house.log("gateway.recovered", commands=replay.count, clean=self._was_clean, sessions=sessions)
 
     def _restore_sessions(self) -> None:
-        sessions, replay, highest = self._house.sessions, self.replay, self.replay.engine.highest
+        sessions, replay = self._house.sessions, self.replay
         replay.forget_ended()
         for row in replay.names.values():
             client = self._house.clients.by_key(row.key_id)
             if client is not None:
                 sessions.restore_ws(row.session, row.name, client)
-        sessions.next_ws_id = max(sessions.next_ws_id, replay.next_ws_session)
+        sessions.next_ws_id = replay.next_ws_session or sessions.next_ws_id
         for session in sessions.by_id.values():
-            session.sender.order_n = highest(session.id, Lane.ORDER)
-            session.sender.cancel_n = highest(session.id, Lane.CANCEL)
-            session.sender.control_n = highest(session.id, Lane.CONTROL)
-            session.sender.query_n = highest(session.id, Lane.QUERY)
+            self._count_on(session)
         for link in replay.links.values():
             found = sessions.by_id.get(link.session)
             if found is not None and found.may_trade and link.response_mode:  # a drop copy hears everything
                 found.response_mode = link.response_mode
+
+    def _count_on(self, session: Session) -> None:
+        sender, highest = session.sender, self.replay.engine.highest
+        sender.order_n, sender.cancel_n = highest(session.id, Lane.ORDER), highest(session.id, Lane.CANCEL)
+        sender.control_n, sender.query_n = highest(session.id, Lane.CONTROL), highest(session.id, Lane.QUERY)
 
     def await_return(self) -> None:
         """Give clients of the process before this one the time to come back, from now on; nothing where there is none.

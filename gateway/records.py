@@ -23,6 +23,7 @@ NAME = 18  # a WebSocket session got its id
 LINK = 19  # what guards a session's orders changed
 CLEAN = 20  # the process ended in good order
 PIECE = 21  # of the engine's snapshot that is on its way
+ENDED = 23  # a WebSocket session that nobody can come back for
 RESET = 22  # a FIX session's numbers went back to 1 by schedule, or its schedule was seen for the first time
 
 _MAX_SPANS = 1_000  # snapshots held while a journal is read: each start makes one,
@@ -124,12 +125,12 @@ class _Span(msgspec.Struct, eq=False):
 
     position: int
     engine: list[bytes]
-    batches: list[Commands] = []
+    batches: list[Commands | int] = []  # int: the id of a session that ended
     count: int = 0
 
-    def add(self, batch: Commands) -> None:
+    def add(self, batch: Commands | int) -> None:
         self.batches.append(batch)
-        self.count += len(batch.commands)
+        self.count += len(batch.commands) if isinstance(batch, Commands) else 0
 
     def end_before(self, following: "_Span") -> None:
         """Both were told what was done while the snapshot of `following` was on its way: that is no longer ours."""
@@ -187,6 +188,9 @@ class Replay:
             self._name(_name(data))
         elif kind == LINK:
             self._link(_link(data))
+        elif kind == ENDED:
+            for span in self._current():
+                span.add(session)
         elif kind == RESET:
             reset = _reset(data)
             self.resets[reset.session] = reset.at_ns
@@ -197,9 +201,10 @@ class Replay:
         if link is None or not link.is_guarding:
             self.names.pop(session, None)
             self.links.pop(session, None)
+            self.engine.forget(session)
 
     def forget_ended(self) -> None:
-        """The same for all whose end the last process did not record, or recorded as a change of the link only."""
+        """The same for all whose end the last process did not record."""
         for row in list(self.names.values()):
             if not row.is_given:
                 self.forget(row.session)
@@ -221,6 +226,9 @@ class Replay:
             span = self._spans.popleft()
             engine.restore(*span.engine)
             for batch in span.batches:
+                if isinstance(batch, int):
+                    engine.forget(batch)
+                    continue
                 for command in batch.commands:
                     self._keep(engine.execute(command, batch.now_ns))
             self.count += span.count
@@ -234,8 +242,12 @@ class Replay:
                     kept = self.events[event.account] = deque(maxlen=self._max_events)
                 kept.append(event)
 
+    def _current(self) -> list[_Span]:
+        """Whose time it is: the latest whole snapshot's, and that of the one on its way."""
+        return [span for span in (self._spans[-1] if self._spans else None, self._coming) if span is not None]
+
     def _carry(self, data: bytes) -> None:
-        current = [span for span in (*list(self._spans)[-1:], self._coming) if span is not None]
+        current = self._current()
         if not current:
             self._is_stateless = True  # unless a snapshot follows: then they were before it
             return
@@ -275,7 +287,7 @@ class Replay:
 
     def _name(self, row: Name) -> None:
         self.names[row.session] = row
-        self.next_ws_session = max(self.next_ws_session, row.session + 1)
+        self.next_ws_session = row.session + 1
 
     def _link(self, row: LinkState) -> None:
         if row.connected or row.scope != "off" or row.dead_man_ns or row.response_mode:

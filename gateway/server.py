@@ -108,7 +108,7 @@ class Server:
         self.desk = Desk(self, accounts, tuple(self.keeper.register.accounts), self._modes_file(config_dir))
         self.desk.restore(self.now_ns())
         self.sessions.on_new = self.keeper.note_name
-        self.sessions.on_forgotten = lambda session: self.replay.forget(session.id)
+        self.sessions.on_forgotten = self.keeper.note_ended
         self.health = Health()
         self.fix = FixDoor(settings, self.clients, self.instruments, self.sessions, self, self.journal.store)
         self.ws = WsDoor(settings, settings.ws, self.clients, self) if settings.ws is not None else None
@@ -305,7 +305,7 @@ class Server:
 
     def look_after_journal(self) -> None:
         """Once a second: look for room where there was none, and stand a snapshot for what has become long."""
-        self.keeper.snapshotter.look(self.now_ns())
+        self.keeper.look(self.now_ns())
         self.wake()  # a commit looks whether there is room again
 
     def _open_connections(self) -> list[Connection]:

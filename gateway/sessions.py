@@ -14,7 +14,7 @@ from gateway.clients import Client
 from gateway.request import Request
 from limits.limiter import MILLI, BucketView, Decision, Limiter, Path
 from protocols.errors import Refusal
-from protocols.messages import AnyEvent, EngineState, Origin, Sender
+from protocols.messages import MAX_SESSION, AnyEvent, EngineState, Origin, Sender
 
 FIRST_WS_SESSION = 1 << 16  # ids below belong to FIX sessions, which config numbers explicitly
 MAX_NAMES_PER_KEY = 64  # named WebSocket sessions are remembered, so their number is bounded
@@ -176,7 +176,7 @@ class Sessions:
     def for_ws(self, client: Client, name: str) -> Session | None:
         """The session of (key, name): the remembered one, or a new one; None when the key has too many names.
 
-        Without a name each connection is a session of its own. Ids are never reused: they are part of every cmd_id.
+        Without a name each connection is a session of its own. Ids come round again after four million.
         """
         names = self._named.setdefault(client.key_id, {})
         session = names.get(name) if name else None
@@ -185,12 +185,19 @@ class Sessions:
             return session
         if name and len(names) >= MAX_NAMES_PER_KEY:
             return None
-        session_id, self.next_ws_id = self.next_ws_id, self.next_ws_id + 1
+        session_id = self._next_id()
         session = self.add(session_id, name or f"ws-{session_id}", client, Origin.WS)
         if name:
             names[name] = session
         self.on_new(session)
         return session
+
+    def _next_id(self) -> int:
+        session_id = self.next_ws_id
+        while session_id in self.by_id or session_id > MAX_SESSION:
+            session_id = session_id + 1 if session_id < MAX_SESSION else FIRST_WS_SESSION
+        self.next_ws_id = session_id + 1
+        return session_id
 
     def restore_ws(self, session_id: int, name: str, client: Client) -> None:
         """A session of the process before this one, under the id that its orders know."""

@@ -98,6 +98,11 @@ class Engine:
         """The last n of this session's lane that was carried out, 0 = none: where its counter goes on after a start."""
         return self._highest.get(pack_cmd_id(session, lane, 0) // _LANE_SPAN, 0)
 
+    def forget(self, session: int) -> None:
+        """A session has ended for good: its counters begin anew if its id is ever used again."""
+        for lane in Lane:
+            self._highest.pop(pack_cmd_id(session, lane, 0) // _LANE_SPAN, None)
+
     def execute(self, command: AnyCommand, now_ns: int) -> list[AnyEvent]:
         """Carry out one command and give its events, in order; none when its cmd_id was seen before.
 

@@ -15,7 +15,7 @@ from gateway.journal_record import JournalCorrupt
 from gateway.records import Replay
 from gateway.register import Unfit
 from gateway.server import Server, serve
-from protocols.messages import Lane, NewOrder, OrdType, Origin, Side, Tif, pack_cmd_id
+from protocols.messages import MAX_SESSION, Lane, NewOrder, OrdType, Origin, Side, Tif, pack_cmd_id
 from tests.gateway import test_ws_speaker
 from tests.gateway.test_fix_speaker import BTC, ETH, MS, Desk, session
 from tests.support.ws_frames import request
@@ -425,3 +425,46 @@ def test_many_short_lives_do_not_fill_the_disk(lives):
         server.look_after_journal()
     assert server.journal.size_bytes <= max_bytes
     assert len(open_ids(server)) == 999
+
+
+# -- the ids of WebSocket sessions ---------------------------------------------------------------------------------
+
+
+def passer_by(server, order):
+    """A client without a name: it trades, and leaves for good."""
+    desk = test_ws_speaker.Desk(server)
+    desk.logon()
+    told = desk.place(order)
+    session_id = desk.speaker.session.id
+    desk.speaker.lost(desk.now)
+    server.guards.tick(desk.now)
+    server.road.tick(desk.now)
+    return session_id, test_ws_speaker.answers(told)[0]["status"]
+
+
+def test_ids_of_sessions_come_round_again_and_no_command_is_taken_for_an_old_one(lives):
+    server = lives(settings())
+    first, _ = passer_by(server, "w0")
+    server.sessions.next_ws_id = MAX_SESSION
+    named = bot(server)
+    assert named.speaker.session.id == MAX_SESSION
+    assert [passer_by(server, f"w{n}") for n in (1, 2)] == [(first, 200), (first + 1, 200)]
+    again = lives(settings())
+    again.road.reopen_at_ns = 0
+    assert passer_by(again, "w3") == (first + 2, 200)
+    assert passer_by(again, "w0")[1] == 409, "the order ids are remembered all the same"
+    again.sessions.next_ws_id = MAX_SESSION
+    assert passer_by(again, "w4") == (first, 200), "the named session keeps its id"
+
+
+def test_the_core_does_not_remember_every_connection_that_ever_was(lives):
+    server = lives(settings())
+    before = len(server.replay.engine._highest)
+    for n in range(6):
+        passer_by(server, f"w{n}")
+    assert len(server.replay.engine._highest) > before, "their last commands may still be on their way"
+    for _ in range(2):
+        server.look_after_journal()
+    assert len(server.replay.engine._highest) == before
+    again = lives(settings())
+    assert again.replay.engine.digest() == server.replay.engine.digest()

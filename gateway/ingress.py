@@ -13,7 +13,7 @@ from itertools import chain
 import msgspec
 
 from gateway import config
-from gateway.request import Class, Request
+from gateway.request import Class, Request, is_retry
 from protocols.messages import COD_EXEMPT, CancelOrder, MassCancel, NewOrder, ReplaceOrder
 
 
@@ -125,7 +125,7 @@ class _Waits:
         self._slots: dict[int, dict[int, Request]] = {}  # by hundredths of a second
 
     def add(self, request: Request) -> None:
-        if request.queue_class is not Class.CONTROL:
+        if request.queue_class is not Class.CONTROL and not request.unknown_told:
             self._slots.setdefault(self._end_ns(request) // _SLOT_NS, {})[id(request)] = request
 
     def discard(self, request: Request) -> None:
@@ -287,10 +287,10 @@ class Ingress:
             request = self._arrived.popleft()
             command = request.command
             if isinstance(command, CancelOrder):
-                gone = self._withdraw_target(command)
-                request.has_overtaken = any(isinstance(each.command, NewOrder) for each in gone)
-                request.command = _aimed(command, gone)
-                withdrawn += gone
+                overtaken = self._withdraw_target(command)
+                request.has_overtaken = any(isinstance(each.command, NewOrder) for each in overtaken)
+                request.command = _aimed(command, overtaken)
+                withdrawn += [each for each in overtaken if each.is_withdrawn]
             elif isinstance(command, MassCancel):
                 withdrawn += self._withdraw_scope(command)
             self._waiting += 1
@@ -305,22 +305,30 @@ class Ingress:
 
         The cancel itself goes on to the core all the same: an older order may live under the name.
         """
-        gone: list[Request] = []
+        overtaken: list[Request] = []
         names = [_order_name(cancel.order_id) or cancel.orig_cl_ord_id]
         while names:
             for request in list(self._by_id.get((cancel.account, names.pop()), {}).values()):
                 command = request.command
-                if isinstance(command, NewOrder | ReplaceOrder) and command.instrument == cancel.instrument:
-                    self._withdraw(request)
-                    gone.append(request)
+                is_meant = isinstance(command, NewOrder | ReplaceOrder) and command.instrument == cancel.instrument
+                if is_meant and request not in overtaken:
+                    self._withdraw_order(request)
+                    overtaken.append(request)
                     names.extend(_names(command))
-        return gone
+        return overtaken
 
     def _withdraw_scope(self, cancel: MassCancel) -> list[Request]:
         gone = [request for request in self._lanes[Class.ORDER].of(cancel.account) if in_scope(cancel, request)]
         for request in gone:
+            self._withdraw_order(request)
+        return [request for request in gone if request.is_withdrawn]
+
+    def _withdraw_order(self, request: Request) -> None:
+        """Take out a New or Replace; a retry stays as a question, for its first attempt may be in the book."""
+        if is_retry(request.command):
+            request.only_asks = True
+        else:
             self._withdraw(request)
-        return gone
 
     def _withdraw(self, request: Request) -> None:
         self._lanes[request.queue_class].drop(request)

@@ -19,9 +19,10 @@ from gateway.governor import Governor
 from gateway.ingress import KEPT_CREDIT, Ingress, Stage, in_scope
 from gateway.limit_news import LimitNews
 from gateway.metrics import Metrics
+from gateway.mode_news import ModeNews
 from gateway.modes import Modes
 from gateway.parking import Parked, Parking
-from gateway.request import Class, Request, answer_to, is_numbered
+from gateway.request import Class, Request, answer_to, is_numbered, is_retry
 from gateway.sessions import Account, Session, Sessions, Speaker
 from gateway.tracing import OrderTrace, Tracing
 from limits.limiter import MILLI, Limiter
@@ -30,7 +31,6 @@ from protocols import errors
 from protocols.errors import Refusal
 from protocols.instruments import Instruments
 from protocols.messages import (
-    POSS_RESEND,
     AnyCommand,
     AnyEvent,
     EngineState,
@@ -68,6 +68,7 @@ class Road:
         self._limiter = limiter
         self.charging = Charging(limiter)
         self.limit_news = LimitNews(limiter, sessions)
+        self._mode_news = ModeNews(sessions, instruments, self._tell)
         self._parking = Parking()
         self._core = core
         self._sessions = sessions
@@ -162,9 +163,7 @@ class Road:
 
         To refuse it here would say "not executed" of an order that may be live. It costs what a question costs.
         """
-        if refusal.code not in rules.BARS or not isinstance(request.command, rules.ORDERS):
-            return False
-        if not request.command.flags & POSS_RESEND or self.ingress.stage >= Stage.FULL:
+        if refusal.code not in rules.BARS or not is_retry(request.command) or self.ingress.stage >= Stage.FULL:
             return False
         return self.charging.take(request.session, "queries", MILLI, now_ns) is None
 
@@ -279,6 +278,10 @@ class Road:
             request.trace.t_out = self._trace_clock()
             self._tracing.record(request.trace)
 
+    def _tell_unknown(self, request: Request, text: str, now_ns: int) -> None:
+        request.unknown_told = True
+        self._refuse(request, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
+
     # -- the queue and the core ----------------------------------------------------------------------------------
 
     def pump(self, now_ns: int) -> None:
@@ -297,15 +300,14 @@ class Road:
 
     def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
         command = request.command
+        if not request.only_asks and (refusal := self._why_no_more(request, now_ns)) is not None:
+            if not is_retry(command):
+                self._refuse(request, refusal, now_ns)
+                return None
+            request.only_asks = True
         if request.only_asks:
             # Its time is over at first sight: the core tells of a known id, and refuses an unknown one.
             command = request.command = msgspec.structs.replace(command, deadline=1)
-        elif command.deadline and now_ns > command.deadline and isinstance(command, rules.ORDERS):
-            self._refuse(request, Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED), now_ns)
-            return None
-        elif self.modes.in_force and (barred := self._why_barred(request)) is not None:
-            self._refuse(request, barred, now_ns)
-            return None
         request.handed_ns = now_ns
         if request.trace is not None:
             request.trace.t_queued = request.trace.t_core_start = self._trace_clock()
@@ -315,6 +317,13 @@ class Road:
         if speaker is not None and speaker is request.session.speaker and request.source is not None:
             self._tell(speaker, speaker.handed_over, request, now_ns)
         return command
+
+    def _why_no_more(self, request: Request, now_ns: int) -> Refusal | None:
+        """What came about while a New or Replace waited: its window ended, or a mode bars it."""
+        command = request.command
+        if command.deadline and now_ns > command.deadline and isinstance(command, rules.ORDERS):
+            return Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED)
+        return self._why_barred(request) if self.modes.in_force else None
 
     def _withdraw(self, request: Request, now_ns: int) -> None:
         text = "withdrawn: a cancel came while it waited, tokens returned"
@@ -331,7 +340,11 @@ class Road:
         for request in withdrawn:
             self._withdraw(request, now_ns)
         for request in late:
-            if request.queue_class is Class.ORDER and 0 < request.command.deadline < now_ns:
+            if is_retry(request.command):
+                # It goes back as a question: not to be told "not executed" of an order that may live.
+                self._tell_unknown(request, "not handed over yet, outcome of the first attempt unknown", now_ns)
+                self.ingress.put(msgspec.structs.replace(request, only_asks=True, is_withdrawn=False))
+            elif request.queue_class is Class.ORDER and 0 < request.command.deadline < now_ns:
                 self._refuse(request, Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED), now_ns)
             else:
                 self._refuse(request, overdue, now_ns)
@@ -418,26 +431,11 @@ class Road:
     def change_modes(self, modes: Modes, now_ns: int) -> None:
         """Put these modes in force, for what waits in the queue too, and tell each session what changed for it."""
         before, self.modes = self._told_modes, modes
-        self._tell_all(before, now_ns)
-
-    def _tell_all(self, before: Modes, now_ns: int) -> None:
-        for session in self._sessions.by_id.values():
-            if session.connected:
-                self._tell_modes(session, before, now_ns)
+        self._mode_news.to_all(before, self._told_modes, now_ns)
 
     def show_modes(self, session: Session, now_ns: int) -> None:
         """Tell a session that has just logged on what bars its orders."""
-        self._tell_modes(session, Modes(), now_ns)
-
-    def _tell_modes(self, session: Session, before: Modes, now_ns: int) -> None:
-        client, speaker, modes = session.client, session.speaker, self._told_modes
-        if speaker is None:
-            return
-        for state in modes.news(before, client.account, client.account_id, session.name, now_ns):
-            self._tell(speaker, speaker.notice, state, now_ns)
-        for state in modes.market_news(before, now_ns):
-            if state.instrument in self._instruments.by_id:
-                self._tell(speaker, speaker.notice, state, now_ns)
+        self._mode_news.to(session, Modes(), self._told_modes, now_ns)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -447,15 +445,13 @@ class Road:
         if self.reopen_at_ns and now_ns >= self.reopen_at_ns:
             before, self.reopen_at_ns = self._told_modes, 0
             if not self.draining:  # they were told to leave, and no order is taken
-                self._tell_all(before, now_ns)
+                self._mode_news.to_all(before, self._told_modes, now_ns)
         handed = self._handed
         while handed and (handed[0].answered or handed[0].handed_ns + self._answer_timeout_ns <= now_ns):
             request = handed.popleft()
-            if not request.answered:
-                request.unknown_told = True
+            if not request.answered and not request.unknown_told:
                 waited_ms = self._answer_timeout_ns // 1_000_000
-                text = f"no answer from engine in {waited_ms} ms, outcome unknown"
-                self._refuse(request, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
+                self._tell_unknown(request, f"no answer from engine in {waited_ms} ms, outcome unknown", now_ns)
         if self._parking:
             self._parking.retry(now_ns)
         self.pump(now_ns)

@@ -12,6 +12,7 @@ import msgspec
 from gateway.tracing import OrderTrace
 from protocols import errors
 from protocols.messages import (
+    POSS_RESEND,
     AnyCommand,
     AnyEvent,
     CancelOrder,
@@ -20,9 +21,11 @@ from protocols.messages import (
     ExecType,
     MassCancel,
     MassCancelDone,
+    NewOrder,
     OrderEvent,
     OrderList,
     QueryOrders,
+    ReplaceOrder,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +39,11 @@ class Class(IntEnum):
     CANCEL = 1
     ORDER = 2
     QUERY = 3
+
+
+def is_retry(command: AnyCommand) -> bool:
+    """Whether a first attempt may be live: then nobody but the core can say what became of it."""
+    return isinstance(command, NewOrder | ReplaceOrder) and bool(command.flags & POSS_RESEND)
 
 
 class Request(msgspec.Struct, eq=False):

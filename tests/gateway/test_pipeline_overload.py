@@ -3,6 +3,8 @@
 import pytest
 
 from gateway import config
+from gateway.ingress import KEPT_CREDIT
+from gateway.modes import Change
 from gateway.sweeps import Sweeps, Target
 from protocols import errors
 from protocols.messages import POSS_RESEND, CancelOrder, MassCancel, Origin
@@ -269,6 +271,58 @@ def test_a_retry_that_may_not_place_an_order_asks_the_core_what_became_of_the_fi
     assert ("answer", "unknown") in heard  # refused by the core: its time was over
     assert [each for each in heard if each[0] == "refused"] == [("refused", "no-retry", code)]
     assert open_orders(world, 1) == ["a"]
+
+
+def told_in_the_queue(world, session, meanwhile):
+    """What a retry of order `a`, which the core may have, hears when something comes about while it waits."""
+    world.core.is_quick, first = False, world.session()
+    world.place(first, "a")
+    world.tick()
+    for number in range(10):
+        world.place(first, f"filler-{number}")
+    world.tick()
+    assert world.core.credit == KEPT_CREDIT
+    world.place(session, "a", flags=POSS_RESEND, sent_at=world.now_ns, deadline=world.now_ns + 500 * MS)
+    world.place(session, "never-came", flags=POSS_RESEND, sent_at=world.now_ns, deadline=world.now_ns + 500 * MS)
+    meanwhile(world, session)
+    told = []
+    for _ in range(8):
+        world.core.answer(world.now_ns)
+        world.tick()
+        told += [row for row in session.speaker.take() if row[0] in ("answer", "refused")]
+    return told
+
+
+UNKNOWN_AT_FIRST = [("refused", "a", errors.ENGINE_TIMEOUT), ("refused", "never-came", errors.ENGINE_TIMEOUT)]
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "before", "placed"),
+    [
+        (lambda world, _: [world.tick(ms=100) for _ in range(25)], UNKNOWN_AT_FIRST, []),  # the core takes nothing
+        (lambda world, _: world.tick(ms=600), UNKNOWN_AT_FIRST, []),  # its window ends
+        (lambda world, session: world.cancel(session, "a"), [], ["never-came"]),  # not meant, and in time
+        (lambda world, session: world.mass_cancel(session), [], []),
+        (
+            lambda world, _: world.road.change_modes(
+                world.road.modes.apply(Change("venue", "", "halted", "why", "kim", world.now_ns)), world.now_ns
+            ),
+            [],
+            [],
+        ),
+    ],
+)
+def test_a_retry_that_waits_is_never_told_not_executed_by_us_for_its_first_attempt_may_live(meanwhile, before, placed):
+    world = World(window=48)
+    session = world.session()
+    told = told_in_the_queue(world, session, meanwhile)
+    retries = [row for row in told if row[1] in ("a", "never-came")]
+    assert [row for row in retries if row[0] == "refused"] == before
+    # Once "unknown" was told, the event of the core's refusal is the answer.
+    assert [row[1] for row in retries if row[0] == "answer"] == (["a"] if before else ["a", "never-came"])
+    known = [order.cl_ord_id for order in world.core.inner.engine.open_orders(1)]
+    assert [name for name in known if name == "never-came"] == placed
+    assert known.count("a") <= 1
 
 
 def test_retries_that_only_ask_are_charged_as_questions():

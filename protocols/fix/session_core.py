@@ -88,8 +88,8 @@ class SessionCore:
         self.drop(reason, text)
 
     def end_at_once(self, text: str, session_status: int | None, code: int = 0) -> None:
-        """Logout ahead of what would have to be read from the store first; that stays to be asked for."""
-        self.output.forget_ranges()
+        """Logout ahead of what was to be sent again; that stays to be asked for."""
+        self.output.hurry()
         self.send_logout(text, session_status, code)
 
     def drop(self, reason: str, text: str) -> None:

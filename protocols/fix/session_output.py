@@ -17,6 +17,8 @@ _SLICE_NUMBERS = 256
 """Numbers asked of the store at a time."""
 _GAP_MAX_NUMBERS = 65_536
 """Longest run of numbers without a message told by one gap fill: bounds the work of one call."""
+_PUT_OFF_MAX_NUMBERS = 1_000
+"""Messages put off behind a replay that an end of the connection still waits for."""
 _REPLAYS_MAX = 16
 """Replays in the queue at once; a peer that asks for more of them does not listen."""
 
@@ -87,11 +89,32 @@ class Output:
         self._ranges = self._pending_bytes = 0
 
     def forget_ranges(self) -> None:
-        """Queue nothing but ready bytes any more: the numbers start again at 1, or the connection ends."""
+        """Queue nothing but ready bytes any more: the numbers start again at 1."""
         if self._ranges:
             self._queue = deque(item for item in self._queue if isinstance(item, bytes))
             self._replays.clear()
             self._ranges = 0
+
+    def hurry(self) -> None:
+        """The connection ends: send nothing again. What waits for its first sending still goes, in order and before the
+        goodbye, unless it is much: then it and the session messages behind it stay to be asked for.
+        """
+        if not self._ranges:
+            return
+        queue, self._queue = self._queue, deque()
+        self._replays.clear()
+        self._ranges = 0
+        put_off = [item for item in queue if isinstance(item, _Range) and not item.again]
+        is_much = sum(item.end - item.next + 1 for item in put_off) > _PUT_OFF_MAX_NUMBERS
+        for item in queue:
+            if isinstance(item, bytes):
+                self._queue.append(item)
+            elif not item.again:
+                if is_much:
+                    break
+                self._queue.append(item)
+                self._ranges += 1
+        self._pending_bytes = sum(len(item) for item in self._queue if isinstance(item, bytes))
 
     def send_session(self, msg_type: str, body: str, now_ns: int) -> int:
         """Number and queue a session message, which is never stored. Returns its MsgSeqNum(34)."""

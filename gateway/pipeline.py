@@ -278,6 +278,15 @@ class Road:
             request.trace.t_out = self._trace_clock()
             self._tracing.record(request.trace)
 
+    def _ask_later(self, request: Request, now_ns: int) -> None:
+        """A retry has waited too long: it goes back as a question, behind all that its session has sent since.
+
+        Not to be told "not executed" of an order that may live. The core drops what comes out of turn: a new number.
+        """
+        self._tell_unknown(request, "not handed over yet, outcome of the first attempt unknown", now_ns)
+        command = msgspec.structs.replace(request.command, cmd_id=request.session.sender.next_order_id())
+        self.ingress.put(msgspec.structs.replace(request, command=command, only_asks=True, is_withdrawn=False))
+
     def _tell_unknown(self, request: Request, text: str, now_ns: int) -> None:
         request.unknown_told = True
         self._refuse(request, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
@@ -341,9 +350,7 @@ class Road:
             self._withdraw(request, now_ns)
         for request in late:
             if is_retry(request.command):
-                # It goes back as a question: not to be told "not executed" of an order that may live.
-                self._tell_unknown(request, "not handed over yet, outcome of the first attempt unknown", now_ns)
-                self.ingress.put(msgspec.structs.replace(request, only_asks=True, is_withdrawn=False))
+                self._ask_later(request, now_ns)
             elif request.queue_class is Class.ORDER and 0 < request.command.deadline < now_ns:
                 self._refuse(request, Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED), now_ns)
             else:

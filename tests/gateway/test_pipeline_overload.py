@@ -325,6 +325,20 @@ def test_a_retry_that_waits_is_never_told_not_executed_by_us_for_its_first_attem
     assert known.count("a") <= 1
 
 
+def test_a_retry_that_waits_on_lets_pass_what_was_sent_after_it_and_is_answered_all_the_same():
+    """The core drops what comes out of turn within a session."""
+
+    def meanwhile(world, session):
+        world.tick(ms=400)
+        world.place(session, "later")
+        world.tick(ms=200)
+
+    world = World(window=48)
+    told = told_in_the_queue(world, world.session(), meanwhile)
+    assert [row[1] for row in told if row[0] == "answer"] == ["later", "a"]
+    assert world.road.is_idle
+
+
 def test_retries_that_only_ask_are_charged_as_questions():
     limits = 'version = 2\n[plans.standard]\nqueries = { rate = "1/s", burst = 1 }'
     world = World(limits=limits)

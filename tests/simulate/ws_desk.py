@@ -30,6 +30,7 @@ class WsDesk(Desk):
         self._identity = ws.Identity(f"key-{key}", seed_of(key), name)
         self._buffer = bytearray()
         self._ids: dict[int, str] = {}
+        self._unknown: dict[int, str] = {}  # of orders that got "outcome unknown" on this connection
         self._requests = 0
         self._epoch = ""
         self._is_filling = False
@@ -52,6 +53,7 @@ class WsDesk(Desk):
 
     def _closed(self) -> None:
         self._ids.clear()
+        self._unknown.clear()
 
     def _mind_silence(self, pipe: Pipe) -> None:
         """The gateway sends something every few seconds, or is not there."""
@@ -111,6 +113,9 @@ class WsDesk(Desk):
 
     def _on_answer(self, message: dict) -> None:  # type: ignore[type-arg]
         id = self._ids.pop(message["id"], None)
+        if id is None and message.get("result", {}).get("duplicate"):
+            # A retry whose outcome was unknown: its order was known, and of that there is no event.
+            id = self._unknown.pop(message["id"], None)
         if id is None:
             raise Broken(f"3: {self.ledger.name} got an answer that it did not wait for: {message}")
         if id == "logon":
@@ -122,6 +127,8 @@ class WsDesk(Desk):
         if error is not None:
             if error["code"] == UNKNOWN_OUTCOME and asked is not None and asked.kind == "status":
                 self._ids[message["id"]] = id  # a question gets its answer all the same
+            elif error["code"] == UNKNOWN_OUTCOME and asked is not None and asked.kind == "new":
+                self._unknown[message["id"]] = id
             ledger.refuse(id, error["code"])
             if error["code"] == UNKNOWN_OUTCOME and asked is not None and asked.kind not in ("new", "status"):
                 ledger.answered(id)  # what came of it is told by events, which do not name it

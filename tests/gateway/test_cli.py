@@ -137,6 +137,21 @@ def test_run_drains_at_sigterm_and_ends_with_0(venue: Path) -> None:
     assert [json.loads(line)["event"] for line in rest.splitlines()] == ["gateway.draining", "gateway.stopped"]
 
 
+def test_run_refuses_a_configuration_that_gives_an_id_to_another_with_2_and_names_the_pair(venue: Path) -> None:
+    path = venue / "gateway.toml"
+    path.write_text(re.sub(r"#port = \d+", "port = 0", path.read_text()))
+    with _run(path) as process:
+        assert process.stderr is not None
+        process.stderr.readline(), process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    path.write_text(path.read_text().replace("px_exp = 2", "px_exp = 3", 1))
+    with _run(path) as process:
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (2, "")
+    assert re.fullmatch(r"instrument 1 was BTC-USDT, px_exp 2, .* is BTC-USDT, px_exp 3, .*\n", err), err
+
+
 def test_an_ed25519_pair_is_printed_in_each_form_and_the_forms_agree() -> None:
     result = penstock("keys", "ed25519", "--id", "mm-1", "--account", "ACME")
     pem, seed = re.match(r"(-----BEGIN.*?END PRIVATE KEY-----\n)# [^\n]*\n(\S+)\n", result.output, re.S).groups()  # type: ignore[union-attr]

@@ -8,6 +8,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from itertools import repeat
 from typing import Any, Literal
 
@@ -297,7 +298,7 @@ def logon_flood(caller: Caller) -> Plan:
     asked = rng.choice(
         (
             caller.logon(sig="A" * 86 + "=="),
-            caller.logon(sig=rng.choice(NASTY_VALUES)),
+            caller.logon(sig=_nasty(rng)),
             caller.logon(api_key=rng.choice(("nobody", "é", "\x00", "x" * 3_000))),
             caller.logon(challenge="of another connection"),
             caller.logon(ts=rng.choice((0, 2**63 - 1, -1, 10**30))),
@@ -421,6 +422,11 @@ def _bad_frame(rng: random.Random, good: bytes) -> bytes:
     )
 
 
+def _nasty(rng: random.Random) -> object:
+    """A value of one's own: one that were shared could be made a part of itself, which no encoder takes."""
+    return deepcopy(rng.choice(NASTY_VALUES))
+
+
 def _mutated(request: dict[str, Any], rng: random.Random, codec: str) -> bytes:
     for _ in range(rng.randrange(1, 4)):
         params = request.get("params")
@@ -432,11 +438,11 @@ def _mutated(request: dict[str, Any], rng: random.Random, codec: str) -> bytes:
         if kind == 0:
             del target[name]
         elif kind == 1:
-            target["x" * rng.choice((1, 3_000))] = rng.choice(NASTY_VALUES)
+            target["x" * rng.choice((1, 3_000))] = _nasty(rng)
         elif kind == 2:
             target[name.upper()] = target.pop(name)
         else:
-            target[name] = rng.choice(NASTY_VALUES)
+            target[name] = _nasty(rng)
     if codec == "msgpack":
         try:
             return _quick_frame(0x2, msgspec.msgpack.encode(request))

@@ -50,7 +50,7 @@ def succeed(before: Register, now: Register) -> Register:
         Unfit: an id, or a name, stands for something else than it did.
     """
     _compare("instrument", _pairs(before.instruments), _pairs(now.instruments))
-    _compare("the instrument called", _symbols(before.instruments), _symbols(now.instruments))
+    _compare("the instrument called", _turned(_symbols(before.instruments)), _turned(_symbols(now.instruments)))
     _compare("account", before.accounts, now.accounts)
     _compare("the account called", _turned(before.accounts), _turned(now.accounts))
     _compare("FIX session", before.sessions, now.sessions)
@@ -76,12 +76,12 @@ def _pairs(instruments: Mapping[int, Instrument]) -> dict[int, tuple[str, str, s
     return {row.id: (row.symbol, f"px_exp {row.px_exp}", f"qty_exp {row.qty_exp}") for row in instruments.values()}
 
 
-def _symbols(instruments: Mapping[int, Instrument]) -> dict[str, int]:
-    return {row.symbol: row.id for row in instruments.values()}
+def _symbols(instruments: Mapping[int, Instrument]) -> dict[int, str]:
+    return {row.id: row.symbol for row in instruments.values()}
 
 
-def _turned(accounts: Mapping[int, str]) -> dict[str, int]:
-    return {name: number for number, name in accounts.items()}
+def _turned(names: Mapping[int, str]) -> dict[str, int]:
+    return {name: number for number, name in names.items()}
 
 
 def _words(value: object) -> str:

@@ -133,6 +133,11 @@ class Book:
         self.bids = BookSide(Side.BUY)
         self.asks = BookSide(Side.SELL)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing rests here."""
+        return self.bids.best_price() is None and self.asks.best_price() is None
+
     def own(self, side: int) -> BookSide:
         """Where an order of `side` rests."""
         return self.bids if side == Side.BUY else self.asks

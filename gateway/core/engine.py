@@ -96,12 +96,12 @@ class Engine:
 
     def highest(self, session: int, lane: Lane) -> int:
         """The last n of this session's lane that was carried out, 0 = none: where its counter goes on after a start."""
-        return self._highest.get(pack_cmd_id(session, lane, 0) // _LANE_SPAN, 0)
+        return self._highest.get(_lane_of(session, lane), 0)
 
     def forget(self, session: int) -> None:
         """A session has ended for good: its counters begin anew if its id is ever used again."""
         for lane in Lane:
-            self._highest.pop(pack_cmd_id(session, lane, 0) // _LANE_SPAN, None)
+            self._highest.pop(_lane_of(session, lane), None)
 
     def execute(self, command: AnyCommand, now_ns: int) -> list[AnyEvent]:
         """Carry out one command and give its events, in order; none when its cmd_id was seen before.
@@ -206,7 +206,7 @@ class Engine:
         """
         books = {instrument: self._books.get(instrument) or Book() for instrument in instruments}
         for instrument, book in self._books.items():
-            if instrument not in books and (book.bids.order_ids() or book.asks.order_ids()):
+            if instrument not in books and not book.is_empty:
                 raise ValueError(f"open orders in instrument {instrument}, which is not configured")
         self._books, self._dedupe_ids = books, dedupe_ids
         self._ledger.remember(dedupe_ids)
@@ -319,6 +319,11 @@ class Engine:
         if is_post_only and _would_take(self._books[order.instrument], order.side, command.price):
             return _WOULD_TAKE
         return None
+
+
+def _lane_of(session: int, lane: Lane) -> int:
+    """What all cmd_ids of a session's lane have above their n."""
+    return pack_cmd_id(session, lane, 0) // _LANE_SPAN
 
 
 def _would_take(book: Book, side: int, price: int) -> bool:

@@ -18,6 +18,7 @@ from gateway import config
 from gateway.tracing import OrderTrace
 
 _OTLP = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+_OTLP_PACKAGE = "opentelemetry-exporter-otlp-proto-http"
 _FLUSH_MS = 2_000
 
 
@@ -74,7 +75,7 @@ def _otlp(endpoint: str) -> SpanExporter:
     try:
         module = import_module(_OTLP)
     except ImportError as error:
-        text = "tracing.otlp_endpoint needs the otlp extra: pip install 'penstock[otlp]'"
+        text = f"tracing.otlp_endpoint needs {_OTLP_PACKAGE}: in a checkout, make setup EXTRAS=otlp; the image has it"
         raise OtlpMissing(text) from error
     exporter: SpanExporter = module.OTLPSpanExporter(endpoint=endpoint)
     return exporter

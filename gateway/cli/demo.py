@@ -17,7 +17,7 @@ import click
 def demo(seconds: float | None, as_json: bool, seed: int) -> None:
     """Start everything on loopback and trade: FIX against WebSocket."""
     if find_spec("simplefix") is None:
-        raise click.ClickException("the demo's FIX client is an extra: pip install 'penstock[demo]'")
+        raise click.ClickException("the demo's FIX client needs the package simplefix: in a checkout, make setup")
     from gateway.cli import demo_run
 
     try:

@@ -6,8 +6,9 @@ published dictionaries have the same format: `complaints_of` takes one of those.
 
 import xml.etree.ElementTree as ET
 from functools import cache
-from importlib.metadata import files
 from pathlib import Path
+
+from tests.support.quickfix_files import quickfix_file
 
 _FILES = {"FIX.4.2": "FIX42.xml", "FIX.4.4": "FIX44.xml", "FIXT.1.1": "FIX50SP2.xml"}
 
@@ -52,8 +53,7 @@ class Stock:
 @cache
 def stock(version: str) -> Stock:
     """The stock dictionary of one of our versions."""
-    path = next(file for file in files("quickfix-py") or [] if file.name == _FILES[version])
-    return Stock(Path(str(path.locate())))
+    return Stock(quickfix_file(_FILES[version]))
 
 
 def complaints(version: str, msg_type: str, body: str) -> list[str]:

@@ -3,7 +3,6 @@
 import re
 import xml.etree.ElementTree as ET
 from functools import cache
-from importlib.metadata import distribution
 
 import pytest
 
@@ -11,6 +10,7 @@ from protocols.fix import tags
 from protocols.fix.datatypes import CHECKS
 from protocols.fix.dictionary import VERSIONS, Dictionary, Group, Layout, expand_run, for_version
 from protocols.fix.dictionary_messages import EXTENSIONS
+from tests.support.quickfix_files import quickfix_file
 
 SESSION_TYPES = {"0", "1", "2", "3", "4", "5", "A"}
 FILES = {"FIX.4.2": ["FIX42.xml"], "FIX.4.4": ["FIX44.xml"], "FIXT.1.1": ["FIXT11.xml", "FIX50SP2.xml"]}
@@ -19,8 +19,7 @@ NEWEST_SP2_TAG = 1_621  # the file goes on with extension packs, which we do not
 
 @cache
 def quickfix_xml(name: str) -> ET.Element:
-    path = next(file for file in distribution("quickfix-py").files or [] if file.name == name)
-    return ET.parse(path.locate()).getroot()
+    return ET.parse(quickfix_file(name)).getroot()
 
 
 @cache

@@ -1,0 +1,6 @@
+"""What every test run needs to know before it collects."""
+
+from importlib.util import find_spec
+
+# QuickFIX C++ has no wheel for some Pythons and platforms: what plays it is left out there, and `make test` says so.
+collect_ignore = [] if find_spec("quickfix") else ["e2e/test_trade.py", "e2e/test_quickfix_versions.py"]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from docs.fix.markdown import table
 from docs.fix.uses import GROUPS, HEADER, REPORTS, REQUESTS, SESSION, Spoken, Use, has, is_used
-from docs.fix.words import MEANINGS, NAMES, WHEN_REJECTED
+from docs.fix.words import MEANINGS, NAMES, WHEN_REJECTED, constants_of
 from protocols.fix.decoder import Fault
 from protocols.fix.dialect import Dialect
 from protocols.fix.dictionary import VERSIONS, Field, Layout, for_version
@@ -194,9 +194,8 @@ def _value_rows() -> Iterator[tuple[object, ...]]:
 
 
 def _reason_rows() -> Iterator[tuple[object, ...]]:
-    for name, value in vars(SessionRejectReason).items():
-        if isinstance(value, int):
-            yield value, _code_beside(value), name.replace("_", " ").lower(), WHEN_REJECTED[value]
+    for name, value in constants_of(SessionRejectReason).items():
+        yield value, _code_beside(value), name.replace("_", " ").lower(), WHEN_REJECTED[value]
 
 
 def _code_beside(reason: int) -> str:

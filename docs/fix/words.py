@@ -13,10 +13,14 @@ def _words(text: str) -> dict[str, str]:
     return {value: meaning.strip() for value, _, meaning in pairs}
 
 
-def _named(constants: type) -> dict[str, str]:
-    """The constants of a class of `tags` by their value."""
-    values = {name: value for name, value in vars(constants).items() if isinstance(value, int)}
-    return {str(value): name.replace("_", " ").lower() for name, value in values.items()}
+def constants_of(group: type) -> dict[str, int]:
+    """The constants of a class of `tags` by name; Python puts numbers of its own beside them (3.13: a line number)."""
+    return {name: value for name, value in vars(group).items() if name.isupper() and isinstance(value, int)}
+
+
+def _named(group: type) -> dict[str, str]:
+    """The constants of a class of `tags` by their value, in words."""
+    return {str(value): name.replace("_", " ").lower() for name, value in constants_of(group).items()}
 
 
 MEANINGS: dict[int, dict[str, str]] = {

@@ -133,7 +133,7 @@ def test_an_endpoint_without_the_extra_is_said_clearly(monkeypatch: pytest.Monke
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(spans, "import_module", missing)
-    with pytest.raises(OtlpMissing, match=r"penstock\[otlp\]"):
+    with pytest.raises(OtlpMissing, match=r"make setup EXTRAS=otlp"):
         open_spans(config.Tracing(otlp_endpoint="http://collector/v1/traces"))
 
 

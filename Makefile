@@ -73,8 +73,8 @@ faults: $(STAMP) ## Every fault there is a program for, and the table in docs/un
 bench-limits: $(STAMP) ## Measure the limiter beside its peers, ratios with the goal beside each
 	PYTHONPATH=. $(BIN)/python tests/bench/limits_shared.py
 
-mutants: $(STAMP) ## Plant every listed bug in the limiter and see it found
-	$(BIN)/python -m tests.mutants
+mutants: $(STAMP) ## Plant every listed mistake and see the tests notice it (WORD=journal: those with this word)
+	$(BIN)/python -m tests.mutants $(WORD)
 
 test-redis7: $(STAMP) ## Run the tests of the shared limits against Debian's redis-server, where it is installed
 	@command -v redis-server >/dev/null || { echo "redis-server is missing: install Debian's package redis-server"; exit 1; }

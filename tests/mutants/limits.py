@@ -4,22 +4,12 @@
 are judged without the comparison with the script: it is the window bound that must catch them, not the difference.
 """
 
-import msgspec
+from tests.mutants.plant import Mutant
 
 BOUND = ("tests/limits/test_lease.py", "tests/limits/test_shared.py")
 TWIN = ("tests/limits/test_ledger.py",)
 LOCAL = ("tests/limits/test_bucket.py", "tests/limits/test_local.py")
 STORE = ("tests/limits/test_redis_store.py",)
-
-
-class Mutant(msgspec.Struct, frozen=True):
-    """One seeded bug: what it does, where, and the tests of which one must fail."""
-
-    bug: str
-    file: str
-    text: str
-    instead: str
-    tests: tuple[str, ...]
 
 
 _LEDGER, _LEASE, _SHARED, _SCRIPT = "limits/ledger.py", "limits/lease.py", "limits/shared.py", "limits/bucket.lua"

@@ -146,7 +146,10 @@ class Ws(_Knobs, frozen=True, kw_only=True):
         bool, Meta(description="allow plain TCP on an address that is not loopback: behind a TLS proxy only")
     ] = False
     origins: Annotated[
-        tuple[str, ...], Meta(description="browser origins allowed; a request without Origin is no browser and passes")
+        tuple[str, ...],
+        Meta(
+            description="pages allowed to connect beside those of our own host; without Origin it is no page and passes"
+        ),
     ] = ()
     logon_timeout_s: Annotated[
         int, Meta(ge=1, le=60, description="a connection must log on within this time (4002)")

@@ -27,10 +27,12 @@ from gateway.ws_stream import EventBytes
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.signing import ws_header_text
+from protocols.ws.opening import listed, names_host
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _CODECS = {"gate.json.v1": "json", "gate.msgpack.v1": "msgpack"}
 _HEADER_LINES = 8_190
+_SHOWN = 100  # characters of what a client sent, in our answer
 _SERVER = "penstock"  # who runs what version of which library is nobody's business
 _READ_BYTES = 4_096  # what a connection may hold before it is ours; aiohttp's default is sixteen times it
 
@@ -153,24 +155,26 @@ class WsDoor:
 
     def _refuse_upgrade(self, request: web.Request) -> web.Response | None:
         headers = request.headers
-        connection = [word.strip().lower() for word in headers.get("Connection", "").split(",")]
-        if headers.get("Upgrade", "").lower() != "websocket" or "upgrade" not in connection:
+        if not (_lists(request, "Upgrade", "websocket") and _lists(request, "Connection", "upgrade")):
             text = "this is a WebSocket endpoint\n"
             return self._refuse(request, 426, "no_upgrade", text, Upgrade="websocket")
         if request.version != HttpVersion11:  # RFC 6455, 4.1; an answer would repeat whatever version it claims
             return self._refuse(request, 400, "bad_version", "HTTP/1.1 only\n")
-        if headers.get("Sec-WebSocket-Version") != "13":
+        if headers.getall("Sec-WebSocket-Version", []) != ["13"]:  # a list is for our answer only
             text = "WebSocket version 13 only\n"
             return self._refuse(request, 426, "bad_version", text, **{"Sec-WebSocket-Version": "13"})
+        keys = headers.getall("Sec-WebSocket-Key", [])
         try:
-            key = base64.b64decode(headers.get("Sec-WebSocket-Key", ""), validate=True)
+            key = base64.b64decode(keys[0], validate=True) if len(keys) == 1 else b""
         except ValueError:  # no base64, or not even ASCII
             key = b""
         if len(key) != 16:
-            return self._refuse(request, 400, "bad_key", "Sec-WebSocket-Key must be 16 bytes in base64\n")
-        origin = headers.get("Origin")
-        if origin is not None and origin not in self._ws.origins:
-            return self._refuse(request, 403, "bad_origin", "Origin not allowed\n")
+            return self._refuse(request, 400, "bad_key", "one Sec-WebSocket-Key is needed, 16 bytes in base64\n")
+        hosts = headers.getall("Host", [])
+        for origin in headers.getall("Origin", []):
+            if origin not in self._ws.origins and not names_host(origin, hosts):
+                text = f"Origin {origin[:_SHOWN]!r} is neither this host nor listed in ws.origins\n"
+                return self._refuse(request, 403, "bad_origin", text)
         if self._house.road.draining or not self.accepting():
             reason = "draining" if self._house.road.draining else "full"
             return self._refuse(request, 503, reason, "try later\n", **{"Retry-After": "1"})
@@ -215,7 +219,7 @@ class WsDoor:
     async def _take_over(self, request: web.Request, client: Client | None) -> web.StreamResponse:
         if request.transport is None:
             return web.Response()  # gone during authentication
-        offered = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        offered = listed(request.headers.getall("Sec-WebSocket-Protocol", []))
         chosen = next((word for word in offered if word in _CODECS), "")
         digest = hashlib.sha1(request.headers["Sec-WebSocket-Key"].encode() + _GUID, usedforsecurity=False).digest()
         response = web.StreamResponse(
@@ -251,6 +255,11 @@ class WsDoor:
         if early.data:
             connection.data_received(early.data)
         return response
+
+
+def _lists(request: web.Request, name: str, word: str) -> bool:
+    """Whether a header that is a list, on however many lines, has the word in it."""
+    return word in (each.lower() for each in listed(request.headers.getall(name, [])))
 
 
 def _phase_of(transport: asyncio.BaseTransport) -> HttpPhase:

@@ -2,13 +2,15 @@
 
 The reader trusts nothing a header claims: a length over the limit is refused on the header, before a byte of payload is
 kept. Whatever the cut of the input, the frames that come out are the same. The first violation ends the reader: it
-yields one `Broken` with the close code to send and ignores what follows. Unmasking is one XOR of two big ints, the
-fastest there is in pure Python; keep it off the byte level.
+yields one `Broken` with the close code to send and ignores what follows, but for the peer's Close: with that TCP may
+end. Unmasking is one XOR of two big ints, the fastest there is in pure Python; keep it off the byte level.
 """
 
 import codecs
 
 import msgspec
+
+from protocols.ws.close_finder import CloseFinder
 
 CONTINUATION = 0x0
 TEXT = 0x1
@@ -83,6 +85,7 @@ class FrameReader:
     """
 
     __slots__ = (
+        "_behind",
         "_buffer",
         "_ended",
         "_fragments",
@@ -98,6 +101,7 @@ class FrameReader:
         self._mask_bit = _MASK if require_mask else 0
         self._buffer = bytearray()
         self._ended = False
+        self._behind: CloseFinder | None = None  # a violation
         self._opcode = 0  # of the fragmented message under way, 0 = none
         self._parts = bytearray()
         self._fragments = 0
@@ -109,6 +113,11 @@ class FrameReader:
         return self._ended
 
     @property
+    def has_closed(self) -> bool:
+        """Whether the peer's Close has come, as a frame or somewhere behind a violation: it sends no more."""
+        return self._ended if self._behind is None else self._behind.found
+
+    @property
     def held_bytes(self) -> int:
         """Bytes kept for what is not whole yet; never above max_message_bytes + 14 + the last read."""
         return len(self._buffer) + len(self._parts)
@@ -116,6 +125,8 @@ class FrameReader:
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes, in order; a `Close` or a `Broken` is always the last one."""
         if self._ended:
+            if self._behind is not None:
+                self._behind.feed(data)
             return []
         source: bytes | bytearray = data
         if self._buffer:
@@ -142,6 +153,8 @@ class FrameReader:
         except _Violation as violation:
             frames.append(Broken(violation.close_code, str(violation)))
             self._ended = True
+            self._behind = CloseFinder()
+            self._behind.feed(source[pos:])
         self._keep(source, pos)
         return frames
 

@@ -190,7 +190,11 @@ class WsSession:
             return []
         self._last_in_ns = now_ns
         self._pinged = False
-        return self._take(self._reader.feed(data), now_ns)
+        events = self._take(self._reader.feed(data), now_ns)
+        if self.state is _CLOSING and self._reader.has_closed:
+            self._move(State.CLOSED)
+            events.append(Disconnect("closed"))
+        return events
 
     def tick(self, now_ns: int) -> list[Event]:
         """Do what the time asks for: heartbeat, time-outs. Harmless when called early."""
@@ -235,7 +239,7 @@ class WsSession:
             return
         self._frame(CLOSE, framing.encode_close(code, reason), now_ns)
         self._move(State.CLOSING)
-        self._deadline_ns = now_ns + CLOSE_TIMEOUT_NS
+        self._deadline_ns = now_ns + (0 if self._reader.has_closed else CLOSE_TIMEOUT_NS)
         self._held.clear()
 
     def lost(self) -> None:
@@ -374,8 +378,8 @@ class WsSession:
                 self._hold(frames[at:], now_ns, events)
                 break
             if self.state is _CLOSING:
-                self._after_close(frame, events)
-            elif isinstance(frame, Message):
+                continue  # the reader tells when the peer has closed
+            if isinstance(frame, Message):
                 self._message(frame, now_ns, events)
             else:
                 self._control(frame, now_ns, events)
@@ -386,11 +390,6 @@ class WsSession:
         self._held_bytes += sum(len(frame.data) for frame in frames if isinstance(frame, Message))
         if self._held_bytes > self.settings.max_frame_bytes or len(self._held) > self.settings.pre_logon_max_bytes:
             self._end(framing.TOO_BIG, "too_big", "too much before the logon was answered", now_ns, events)
-
-    def _after_close(self, frame: Frame, events: list[Event]) -> None:
-        if isinstance(frame, Close | Broken):
-            self._move(State.CLOSED)
-            events.append(Disconnect("closed"))
 
     def _control(self, frame: Frame, now_ns: int, events: list[Event]) -> None:
         if isinstance(frame, Ping):

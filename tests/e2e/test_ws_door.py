@@ -12,6 +12,7 @@ from gateway.client import ws
 from gateway.server import Server
 from tests.support.desks import WsDesk, ws_desk, ws_url
 from tests.support.server import GENEROUS, running, seed_of, until, venue_toml
+from tests.support.ws_frames import close, frame
 
 UPGRADE = (
     "GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -87,7 +88,13 @@ async def test_connections_that_ask_nothing_yet_fill_the_house_too() -> None:
         ("GET /v1/ws HTTP/1.1\r\nHost: x\r\n\r\n", 426, "no_upgrade"),
         (UPGRADE.format(more="").replace(": 13", ": 12"), 426, "bad_version"),
         (UPGRADE.format(more="").replace("AAAAAAAAAAAAAAAAAAAAAA==", "short"), 400, "bad_key"),
+        (UPGRADE.format(more="").replace("AAAAAAAAAAAAAAAAAAAAAA==", "é"), 400, "bad_key"),
+        (UPGRADE.format(more="Sec-WebSocket-Key: BBBBBBBBBBBBBBBBBBBBBA==\r\n"), 400, "bad_key"),
+        (UPGRADE.format(more="Sec-WebSocket-Version: 8\r\n"), 426, "bad_version"),
         (UPGRADE.format(more="Origin: https://evil.example\r\n"), 403, "bad_origin"),
+        (UPGRADE.format(more="Origin: null\r\n"), 403, "bad_origin"),
+        (UPGRADE.format(more="Origin: http://x:8080\r\n"), 403, "bad_origin"),
+        (UPGRADE.format(more="Origin: http://x\r\nOrigin: http://evil.example\r\n"), 403, "bad_origin"),
         (UPGRADE.format(more="").replace("/v1/ws", "/v2/ws"), 404, "not_found"),
         (UPGRADE.format(more="").replace("GET", "HEAD"), 404, "not_found"),
         (UPGRADE.format(more="").replace("GET", "POST"), 404, "not_found"),
@@ -102,6 +109,44 @@ async def test_whoever_is_not_let_in_is_told_why_closed_and_counted(
     assert server.metrics.ws.disconnects == {reason: 1}
     assert "aiohttp" not in answer
     assert "Python" not in answer
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Upgrade: h2c, websocket\r\nConnection: Upgrade\r\n",
+        "Upgrade: h2c\r\nUpgrade: WebSocket\r\nConnection: keep-alive\r\nConnection: upgrade\r\n",
+        "Upgrade: websocket\r\nConnection: keep-alive,, Upgrade\r\nSec-WebSocket-Extensions: a; b=1\r\n"
+        "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nOrigin: http://X\r\n",
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nOrigin: https://listed.example\r\n",
+    ],
+)
+async def test_header_lists_may_stand_on_several_lines_and_our_own_origin_passes(lines: str) -> None:
+    plain = "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    protocols = "Sec-WebSocket-Protocol: chat, gate.v0\r\nSec-WebSocket-Protocol: gate.msgpack.v1\r\n"
+    async with running(venue_toml(ws='origins = ["https://listed.example"]')) as server:
+        reader, writer = await connect(server)
+        writer.write(UPGRADE.format(more=protocols).replace(plain, lines).encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert b"Sec-WebSocket-Protocol: gate.msgpack.v1\r\n" in head
+        assert b"Extensions" not in head
+        writer.close()
+
+
+async def test_a_client_that_breaks_the_protocol_and_answers_our_close_has_its_clean_end_at_once(
+    server: Server,
+) -> None:
+    reader, writer = await connect(server)
+    writer.write(UPGRADE.format(more="").encode())
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(frame(0x3, b"x"))
+    while not (await reader.read(4_096)).startswith(b"\x88"):
+        pass
+    writer.write(close(1002))
+    assert await end_of(reader) < 0.5, "we go first, and the time-out for the peer's Close is a second"
+    writer.close()
 
 
 async def test_the_upgrade_names_no_software_either(server: Server) -> None:

@@ -162,6 +162,13 @@ def test_a_message_may_not_have_endless_fragments_even_empty_ones() -> None:
     assert reader.feed(frame(0x0, b"", fin=False)) == [Broken(1009, "over 4096 fragments in one message")]
 
 
+def test_fragments_are_counted_for_each_message_and_not_for_the_connection() -> None:
+    reader = FrameReader(MAX)
+    wire = frame(0x1, b"a", fin=False) + frame(0x0, b"b")
+    for _ in range(framing.MAX_FRAGMENTS):
+        assert reader.feed(wire) == [Message(b"ab", False)]
+
+
 def test_the_limit_may_change_between_messages() -> None:
     reader = FrameReader(10)
     assert reader.feed(text("x" * 10)) == [Message(b"x" * 10, False)]
@@ -252,6 +259,53 @@ def test_nothing_is_read_behind_a_close_or_a_violation() -> None:
         assert reader.ended
         assert reader.feed(text("later")) == []
         assert reader.held_bytes == 0
+
+
+VIOLATIONS = (
+    frame(0x3, b"x"),
+    frame(0x1, b"x", rsv=4),
+    frame(0x1, b"x", key=None),
+    frame(0x0, b"x"),
+    text(b"\xed\xa0\x80"),
+    frame(0x2, b"x" * 70, length_form=64),
+    frame(0x2, b"x" * 5_000),
+    frame(0x2, b"x" * 70_000),
+    frame(0x9, b"x" * 126),
+)
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS)
+@pytest.mark.parametrize("step", [1, 7, 1 << 20])
+def test_behind_a_violation_only_the_peers_close_is_seen_whatever_lies_between_and_wherever_it_is_cut(
+    violation: bytes, step: int
+) -> None:
+    reader, seen = FrameReader(MAX), list[framing.Frame]()
+    for piece in (violation, frame(0x2, close(1000) * 3), text(b"later" * 30)):
+        for at in range(0, len(piece), step):
+            seen += reader.feed(piece[at : at + step])
+    assert [type(each) for each in seen] == [Broken]
+    assert not reader.has_closed
+    answer = close(1002, b"you did what")
+    for at in range(len(answer)):
+        assert not reader.has_closed, "half a Close is none: TCP may not end before it is read"
+        reader.feed(answer[at : at + 1])
+    assert reader.has_closed
+    assert reader.feed(text("late")) == []
+
+
+@pytest.mark.parametrize("wire", [frame(0x8, b"\x03"), close(1006), close(1000, b"\xff"), frame(0x8, rsv=1), close()])
+def test_a_close_that_breaks_the_protocol_is_the_peers_close_all_the_same(wire: bytes) -> None:
+    reader = FrameReader(MAX)
+    assert len(reader.feed(wire)) == 1
+    assert reader.has_closed
+
+
+def test_behind_a_frame_whose_length_lies_no_close_is_found() -> None:
+    reader = FrameReader(MAX)
+    (event,) = reader.feed(frame(0x1, b"", claim=1 << 40) + close(1000))
+    assert isinstance(event, Broken)
+    assert reader.feed(close(1000)) == []
+    assert not reader.has_closed
 
 
 def test_a_close_in_the_middle_of_a_fragmented_message_ends_it() -> None:

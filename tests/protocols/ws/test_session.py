@@ -503,6 +503,32 @@ def test_a_broken_frame_closes_at_once_whoever_sends_it(wire: bytes, code: int, 
         assert session.tick(T0 + S) == [Disconnect("close_timeout")]
 
 
+@pytest.mark.parametrize("wire", [frame(0x3, b"x"), frame(0x1, b"", key=None), text(b"\xed\xa0\x80"), frame(0x0)])
+def test_behind_a_broken_frame_the_peers_close_ends_the_connection_at_once(wire: bytes) -> None:
+    for session in (opened(), logged_on()):
+        session.receive(wire, T0)
+        assert session.receive(request("ping"), T0) == []
+        assert session.receive(close(1002), T0) == [Disconnect("closed")]
+        assert session.state is State.CLOSED
+
+
+def test_a_broken_frame_with_the_close_behind_it_or_that_is_one_itself_is_answered_and_ends_at_once() -> None:
+    for wire in (frame(0x3) + close(1000), frame(0x8, b"\x03"), close(1006)):
+        session = logged_on()
+        closed, ended = session.receive(wire, T0)
+        assert isinstance(closed, Closed)
+        assert ended == Disconnect("closed")
+        assert said(session)[0].startswith("close 1002")
+
+
+def test_a_close_that_lay_behind_a_refused_logon_is_not_waited_for() -> None:
+    session = opened()
+    session.receive(request("session.logon", LOGON) + close(1000), T0)
+    session.refuse_logon(1, T0)
+    assert said(session)[-1].startswith("close 4003")
+    assert session.tick(T0) == [Disconnect("close_timeout")]
+
+
 def test_a_lost_transport_ends_the_machine() -> None:
     session = logged_on()
     session.push(EventWire(ev="order", seq=1, ts=1, data={}), T0)

@@ -31,7 +31,7 @@ MEANINGS = {
     "malformed": "The message cannot be read, or a key stands twice in it.",
     "not_permitted": "The key or session may not do this, or may not trade this symbol.",
     "unknown_method": "No such method or message type is served.",
-    "too_many_connections": "Too many logons of this key; `retry_after_ms` says when one will do.",
+    "too_many_connections": "Too many connections, names, takeovers of a key; `retry_after_ms` says until when.",
     "bad_sequence": "MsgSeqNum(34), NextExpectedMsgSeqNum(789) or NewSeqNo(36) does not fit what was sent before.",
     "bad_field": "A value is not of its type or outside its range, or a field is unknown; the field is named.",
     "missing_field": "A field that this request must have is not there; the field is named.",

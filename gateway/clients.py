@@ -1,8 +1,10 @@
 """Who may act for which account, and the one place where a client's proof is judged.
 
 Every refusal looks the same to the peer: `Denied.cause` is for our log and metric only, and each costs one Ed25519
-verification, so that time does not tell an unknown key from a bad signature. Pure but for the cryptography: time,
-addresses and secrets are arguments.
+verification, so that time does not tell an unknown key from a bad signature. Only where no key is named, and several
+may be meant, does it cost one for each that is tried; the FIX door's fixed delay hides that. Nobody is refused
+unjudged: what strangers do from the same address, or with the same key's name, keeps nobody out who signs rightly.
+Pure but for the cryptography: time, addresses and secrets are arguments.
 """
 
 import base64
@@ -11,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Literal
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -22,9 +25,13 @@ from protocols.instruments import Instruments
 
 MAX_WINDOW_NS = 5_000_000_000  # no signature is good for longer, whatever the client asks
 MAX_AHEAD_NS = 1_000_000_000  # how far the client's clock may be before ours
+MAX_TRIED = 4  # keys whose signature is checked for one Logon that names none: 65 us each, at the word of a stranger
+HOLD_NS = 1_000_000_000  # how long the refusal of one who fails again and again is held back
 MAX_SIGNATURES = 1_024  # remembered per key: one client must not be able to fill another's
 _MAX_SIGNATURE_CHARS = 512
 _SECOND_NS = 1_000_000_000
+# Of several keys that did not fit, the one that came furthest says why.
+_CAUSES = ("unknown_key", "address", "expired", "clock", "signature", "replay", "too_many_logons")
 
 # What signatures for unknown keys are checked against (RFC 8032, 7.1, test 1); the verdict is thrown away.
 _NOBODY = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
@@ -63,10 +70,29 @@ class Client(msgspec.Struct, frozen=True):
         return permission in self.permissions
 
 
+class Proof(msgspec.Struct, frozen=True):
+    """What somebody shows to be let in.
+
+    signed: the text the client signed (`protocols.signing`), rebuilt from what it sent. peer_ip: the address the bytes
+    came from; "" when the transport has none. sent_at_ns: when it says it signed, ns UTC; None when it signed our
+    challenge: that is fresh by itself. window_ns: how old the signature may be; 5 s at most, whatever is asked.
+    """
+
+    signed: bytes
+    signature_b64: str
+    peer_ip: str
+    sent_at_ns: int | None
+    window_ns: int
+
+
 class Denied(msgspec.Struct, frozen=True):
-    """No. `cause` is a coded word for the log and the metric, never for the peer."""
+    """No. `cause` is a coded word for the log and the metric, never for the peer.
+
+    hold_ns: how much longer than others it waits to be told: it, or its address, fails again and again.
+    """
 
     cause: str
+    hold_ns: int = 0
 
 
 class _Identity(msgspec.Struct, frozen=True):
@@ -77,6 +103,9 @@ class _Identity(msgspec.Struct, frozen=True):
     expires_ns: int  # 0 = never
     public: Ed25519PublicKey | None
     secret: bytes
+
+    def is_expired(self, now_ns: int) -> bool:
+        return self.expires_ns != 0 and now_ns >= self.expires_ns
 
 
 class Clients:
@@ -93,11 +122,13 @@ class Clients:
         self._instruments = instruments
         self._accounts = {row.name: row.id for row in settings.accounts}
         self._identities = {row.id: self._identity(row, (secrets or {}).get(row.id, b"")) for row in settings.keys}
+        self._by_account: dict[str, list[_Identity]] = {}
+        for identity in self._identities.values():
+            self._by_account.setdefault(identity.client.account, []).append(identity)
         self._nobody = Ed25519PublicKey.from_public_bytes(_NOBODY)
         self._seen: dict[str, OrderedDict[bytes, int]] = {}  # key id -> signature -> until when
         self._by_address = Failures(free=20)
         self._by_pair = Failures(free=5)
-        self._welcome: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def _identity(self, row: config.Key, secret: bytes) -> _Identity:
         public = None
@@ -118,71 +149,53 @@ class Clients:
     # -- proof ---------------------------------------------------------------------------------------------------
 
     def authenticate(
-        self,
-        key_id: str,
-        signed: bytes,
-        signature_b64: str,
-        peer_ip: str,
-        now_ns: int,
-        permission: str,
-        sent_at_ns: int | None,
-        window_ns: int,
+        self, keys: tuple[str, ...], proof: Proof, permission: config.Permission | Literal["trade_or_read"], now_ns: int
     ) -> Client | Denied:
         """The client that this signature proves, or why it proves none.
 
         Args:
-            signed: the text the client signed (`protocols.signing`), rebuilt from what it sent.
-            peer_ip: the address the bytes came from; "" when the transport has none.
-            permission: what the logon asks for: one of the config's words, or `trade_or_read`.
-            sent_at_ns: when it says it signed, ns UTC; None when it signed our challenge: that is fresh by itself.
-            window_ns: how old the signature may be; 5 s at most, whatever is asked.
+            keys: ids of those that may be meant: the one that was named, or what `keys_for` gives. Above `MAX_TRIED`
+                none is tried.
+            permission: what the logon asks for.
 
         Source: RULES A.2: address, key, clock, signature, not seen before, permission, in this order.
         """
-        address = network_of(peer_ip)
-        pair = (address, key_id)
-        if self._by_pair.holds(pair, now_ns):
-            return Denied("held_off")
-        if pair not in self._welcome and self._by_address.holds(address, now_ns):
-            return Denied("held_off")
-        identity = self._identities.get(key_id)
-        signature = _decode(signature_b64)
-        cause = self._judge(identity, signed, signature, peer_ip, now_ns, sent_at_ns, min(window_ns, MAX_WINDOW_NS))
-        if identity is None or cause:
-            self._by_pair.add(pair, now_ns)
-            self._by_address.add(address, now_ns)
-            return Denied(cause)
+        found = self._judge(keys, proof, now_ns)
+        pair = network_of(proof.peer_ip), keys
+        if isinstance(found, str):
+            # Both are counted, whatever the cause: what is held back must not tell a known key from an unknown one.
+            is_many = self._by_pair.add(pair, now_ns) | self._by_address.add(pair[0], now_ns)
+            return Denied(found, HOLD_NS if is_many else 0)
         self._by_pair.forgive(pair)
-        self._remember_welcome(pair)
-        return identity.client if identity.client.may(permission) else Denied("permission")
+        return found if found.may(permission) else Denied("permission")
 
-    def _judge(
-        self,
-        identity: _Identity | None,
-        signed: bytes,
-        signature: bytes,
-        peer_ip: str,
-        now_ns: int,
-        sent_at_ns: int | None,
-        window_ns: int,
-    ) -> str:
-        """Why the proof fails, "" when it holds. Whatever fails, exactly one Ed25519 verification was paid for."""
-        cause = _before_signature(identity, peer_ip, now_ns, sent_at_ns, window_ns)
-        if identity is None or cause:
-            self._pay(signature, signed)
-            return cause
+    def _judge(self, keys: tuple[str, ...], proof: Proof, now_ns: int) -> Client | str:
+        """Who is proved to be there, or why nobody is, after one Ed25519 verification at least."""
+        causes, has_paid = ["too_many_keys" if len(keys) > MAX_TRIED else "unknown_key"], False
+        signature = _decode(proof.signature_b64)
+        for key_id in keys if len(keys) <= MAX_TRIED else ():
+            identity = self._identities.get(key_id)
+            cause = _before_signature(identity, proof, now_ns)
+            if identity is not None and not cause:
+                has_paid = has_paid or identity.public is not None
+                cause = self._check(identity, signature, proof, now_ns)
+                if not cause:
+                    return identity.client
+            causes.append(cause)
+        if not has_paid:
+            _is_signed_by(self._nobody, signature, proof.signed)
+        return max(causes, key=lambda cause: _CAUSES.index(cause) if cause in _CAUSES else 0)
+
+    def _check(self, identity: _Identity, signature: bytes, proof: Proof, now_ns: int) -> str:
+        """Why the signature is not this key's, or not fresh; "" when it is both."""
         if identity.public is not None:
-            if not _is_signed_by(identity.public, signature, signed):
+            if not _is_signed_by(identity.public, signature, proof.signed):
                 return "signature"
-        elif not hmac.compare_digest(hmac.digest(identity.secret, signed, "sha256"), signature):
-            self._pay(signature, signed)
+        elif not hmac.compare_digest(hmac.digest(identity.secret, proof.signed, "sha256"), signature):
             return "signature"
-        if sent_at_ns is None:
+        if proof.sent_at_ns is None:
             return ""
-        return self._note_signature(identity.client.key_id, signature, sent_at_ns + MAX_WINDOW_NS, now_ns)
-
-    def _pay(self, signature: bytes, signed: bytes) -> None:
-        _is_signed_by(self._nobody, signature, signed)
+        return self._note_signature(identity.client.key_id, signature, proof.sent_at_ns + MAX_WINDOW_NS, now_ns)
 
     def _note_signature(self, key_id: str, signature: bytes, until_ns: int, now_ns: int) -> str:
         """Remember a good signature for as long as its time would let it pass again.
@@ -199,19 +212,11 @@ class Clients:
         seen[signature] = until_ns
         return ""
 
-    def _remember_welcome(self, pair: tuple[str, str]) -> None:
-        """Who got in from here before is not held off when others at its address fail."""
-        self._welcome[pair] = None
-        self._welcome.move_to_end(pair)
-        if len(self._welcome) > Failures.MAX_KEYS:
-            self._welcome.popitem(last=False)
-
     # -- FIX sessions --------------------------------------------------------------------------------------------
 
     def for_fix_session(self, row: config.FixSession) -> Client:
         """Who a configured session acts for while nobody has proved anything: all there ever is without credentials."""
-        own = "fix.drop_copy" if row.kind == "drop_copy" else "fix.order_entry"
-        permissions = frozenset({own, "trade", "read"}) if row.auth == "none" else frozenset[str]()
+        permissions = frozenset({permission_for(row), "trade", "read"}) if row.auth == "none" else frozenset[str]()
         return Client(self._accounts[row.account], row.account, permissions=permissions)
 
     def by_key(self, key_id: str) -> Client | None:
@@ -219,15 +224,20 @@ class Clients:
         identity = self._identities.get(key_id)
         return None if identity is None else identity.client
 
-    def key_for(self, row: config.FixSession, username: str) -> str:
-        """The key id a Logon(A) means: Username(553), or without one the only key that may log on to the session.
+    def keys_for(self, row: config.FixSession, username: str, now_ns: int) -> tuple[str, ...]:
+        """Ids of the keys that a Logon(A) may mean: Username(553), or without one all that may log on to the session.
 
-        A key id is no secret: for engines that cannot send Username(553), the signature is still the proof.
+        A key id is no secret: the signature decides, so that a new key may be used beside the one that it replaces.
         """
         if username:
-            return username
-        fitting = [key for key, identity in self._identities.items() if self.may_use(identity.client, row)]
-        return fitting[0] if len(fitting) == 1 else ""
+            return (username,)
+        return tuple(
+            identity.client.key_id
+            for identity in self._by_account.get(row.account, ())
+            if not identity.is_expired(now_ns)
+            and identity.client.may(permission_for(row))
+            and self.may_use(identity.client, row)
+        )
 
     def may_use(self, client: Client, row: config.FixSession) -> bool:
         """Whether the session belongs to the client's account, and the key is not kept to other sessions."""
@@ -269,16 +279,20 @@ def parse_expiry(text: str) -> int:
     return int(when.timestamp()) * _SECOND_NS
 
 
-def _before_signature(
-    identity: _Identity | None, peer_ip: str, now_ns: int, sent_at_ns: int | None, window_ns: int
-) -> str:
+def permission_for(row: config.FixSession) -> Literal["fix.drop_copy", "fix.order_entry"]:
+    """What a key must be permitted to log on to the session."""
+    return "fix.drop_copy" if row.kind == "drop_copy" else "fix.order_entry"
+
+
+def _before_signature(identity: _Identity | None, proof: Proof, now_ns: int) -> str:
     if identity is None:
         return "unknown_key"
-    if identity.networks and not _is_in(peer_ip, identity.networks):
+    if identity.networks and not _is_in(proof.peer_ip, identity.networks):
         return "address"
-    if identity.expires_ns and now_ns >= identity.expires_ns:
+    if identity.is_expired(now_ns):
         return "expired"
-    if sent_at_ns is not None and not now_ns - window_ns < sent_at_ns < now_ns + MAX_AHEAD_NS:
+    window_ns = min(proof.window_ns, MAX_WINDOW_NS)
+    if proof.sent_at_ns is not None and not now_ns - window_ns < proof.sent_at_ns < now_ns + MAX_AHEAD_NS:
         return "clock"
     return ""
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from gateway import config
-from gateway.clients import parse_expiry, parse_public_key
+from gateway.clients import MAX_TRIED, parse_expiry, parse_public_key, permission_for
 from gateway.config_fields import nearest
 from protocols.instruments import Inexact, parse, render
 
@@ -170,6 +170,8 @@ def _session(row: config.FixSession, settings: config.Config, raw: Mapping[str, 
     for symbol in row.instruments:
         if symbol not in symbols:
             yield "instruments", _unknown(symbol, "instrument", symbols)
+    if row.auth == "key" and row.version == "FIX.4.2":
+        yield from _candidates(row, settings)
     if row.refused_logon == "logout" and not row.reset_on_logon:
         yield "refused_logon", "logout needs reset_on_logon = true: others would lose count of their numbers"
     if row.cod_grace_ms > row.cod_grace_max_ms:
@@ -183,6 +185,23 @@ def _session(row: config.FixSession, settings: config.Config, raw: Mapping[str, 
             )
         if row.on_duplicate == "takeover":
             yield "on_duplicate", "takeover needs auth = key: a newcomer who proves nothing must not end a session"
+
+
+def _candidates(row: config.FixSession, settings: config.Config) -> Iterator[tuple[str, str]]:
+    """FIX.4.2 cannot name a key, so all that may be meant are tried: at the word of a stranger, hence few."""
+    fitting = [
+        key.id
+        for key in settings.keys
+        if key.account == row.account
+        and permission_for(row) in key.permissions
+        and (not key.fix_sessions or row.comp_id in key.fix_sessions)
+    ]
+    if len(fitting) > MAX_TRIED:
+        yield (
+            "version",
+            f"FIX.4.2 cannot name its key, and {len(fitting)} may log on to {row.comp_id}, at most {MAX_TRIED} are"
+            " tried: keep keys to other sessions with their fix_sessions, or remove what has expired",
+        )
 
 
 def _key(row: config.Key, raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

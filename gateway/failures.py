@@ -1,7 +1,7 @@
-"""How often who failed to prove itself lately, and how long it is held off for that. Pure: time is an argument.
+"""How often who failed to prove itself lately: who fails again and again waits for its refusal. Pure: time is given.
 
-Nobody is locked out by the failures of others: the pair of address and key counts for itself, and the address as a
-whole only for those who never got in from it (`gateway.clients`).
+A refusal is held back, a proof never: checking one costs 65 us, and whoever signs rightly is let in at once, whatever
+others at its address or with the name of its key have done (`gateway.clients`).
 """
 
 from collections import OrderedDict
@@ -11,34 +11,25 @@ _SECOND_NS = 1_000_000_000
 
 
 class Failures:
-    """How often each key failed lately, and until when it is held off: from `free` failures on 1 s, 2 s, 4 s ... 60 s.
-
-    Attempts made while held off are not counted, so that a client that goes on trying gets its turn. Forgotten after 10
-    minutes without a failure, and the longest quiet ones first when there are too many.
+    """How often each key failed lately. Forgotten after 10 minutes without a failure, and the longest quiet ones first
+    when there are too many.
     """
 
     MAX_KEYS = 10_000
-    _MAX_HOLD_S = 60
     _FORGET_NS = 600 * _SECOND_NS
 
     def __init__(self, free: int) -> None:
         self._free = free
         self._counts: OrderedDict[object, tuple[int, int]] = OrderedDict()  # key -> (failures, time of the last)
 
-    def holds(self, key: object, now_ns: int) -> bool:
-        """Whether the key must wait."""
-        count, last_ns = self._counts.get(key, (0, 0))
-        if count < self._free:
-            return False
-        hold_s = min(1 << min(count - self._free, 16), self._MAX_HOLD_S)
-        return now_ns - last_ns < hold_s * _SECOND_NS
-
-    def add(self, key: object, now_ns: int) -> None:
-        """The key failed."""
+    def add(self, key: object, now_ns: int) -> bool:
+        """The key failed; whether that was more than `free` times."""
         count, last_ns = self._counts.pop(key, (0, now_ns))
-        self._counts[key] = (count + 1 if now_ns - last_ns < self._FORGET_NS else 1, now_ns)
+        count = count + 1 if now_ns - last_ns < self._FORGET_NS else 1
+        self._counts[key] = count, now_ns
         if len(self._counts) > self.MAX_KEYS:
             self._counts.popitem(last=False)
+        return count > self._free
 
     def forgive(self, key: object) -> None:
         """The key proved itself."""

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import cast
 
+import msgspec
+
 from gateway import config, tls
-from gateway.clients import Client, Clients, Denied
+from gateway.clients import Client, Clients, Denied, Proof, permission_for
 from gateway.connection import Connection, Traffic
 from gateway.fix_logon import window_ms
 from gateway.fix_speaker import FixSpeaker
@@ -168,25 +170,27 @@ class FixDoor:
         connection.peer = Greeter(self, listener, connection, tick.now_ns())
         return connection
 
-    def identify(self, hello: Hello, listener: config.FixListener, peer_ip: str, now_ns: int) -> FixSpeaker | str:
-        """The session that this Logon(A) proves to be, or the cause why not, for the log."""
+    def identify(self, hello: Hello, listener: config.FixListener, peer_ip: str, now_ns: int) -> FixSpeaker | Denied:
+        """The session that this Logon(A) proves to be, or why not, for the log."""
         fields = hello.message.fields
         row = self._row(hello, listener)
         if isinstance(row, str):
-            if listener.name in self._guarded:  # as dear as a known session's refusal, and counted like it
-                self._authenticate("", fields, peer_ip, now_ns, "fix.order_entry")
-            return row
+            if listener.name not in self._guarded:
+                return Denied(row)
+            # As dear as a known session's refusal, and counted like it.
+            nobody = self._clients.authenticate(("",), _proof(fields, peer_ip), "fix.order_entry", now_ns)
+            return msgspec.structs.replace(nobody, cause=row) if isinstance(nobody, Denied) else Denied(row)
         speaker = self.speakers[_key_of(hello)]
         if row.auth == "key":
-            client = self._prove(row, fields, peer_ip, now_ns)
-            if isinstance(client, str):
+            client = self._prove(row, speaker, _proof(fields, peer_ip), fields.get(tags.USERNAME, ""), now_ns)
+            if isinstance(client, Denied):
                 return client
             speaker.session.client = client
         if speaker.link is not None:
             if self._house.road.draining:
-                return "draining"  # the living link needs its numbers for its own goodbye
+                return Denied("draining")  # the living link needs its numbers for its own goodbye
             if row.auth == "none" or row.on_duplicate == "reject":
-                return "duplicate"
+                return Denied("duplicate")
         return speaker
 
     def _row(self, hello: Hello, listener: config.FixListener) -> config.FixSession | str:
@@ -200,34 +204,20 @@ class FixDoor:
             return "credentials_required"
         return row
 
-    def _prove(self, row: config.FixSession, fields: dict[int, str], peer_ip: str, now_ns: int) -> Client | str:
-        """Who the Logon's signature proves to be, or why it may not log on."""
-        key_id = self._clients.key_for(row, fields.get(tags.USERNAME, ""))
-        permission: config.Permission = "fix.drop_copy" if row.kind == "drop_copy" else "fix.order_entry"
-        proof = self._authenticate(key_id, fields, peer_ip, now_ns, permission)
-        if isinstance(proof, Denied):
-            return proof.cause
-        if not self._clients.may_use(proof, row):
-            return "session_of_another_account"
-        return proof if self._sessions.charge_logon(proof, now_ns) is ALLOWED else "rate"
-
-    def _authenticate(
-        self, key_id: str, fields: dict[int, str], peer_ip: str, now_ns: int, permission: config.Permission
+    def _prove(
+        self, row: config.FixSession, speaker: FixSpeaker, proof: Proof, username: str, now_ns: int
     ) -> Client | Denied:
-        try:
-            sent_at_ns = parse_ns(fields.get(tags.SENDING_TIME, ""))
-        except ValueError:
-            sent_at_ns = 0  # far too old: refused like any other, at the same cost
-        return self._clients.authenticate(
-            key_id,
-            fix_logon_text({**_UNSAID, **fields}),
-            fields.get(tags.PASSWORD) or fields.get(tags.RAW_DATA, ""),
-            peer_ip,
-            now_ns,
-            permission,
-            sent_at_ns,
-            window_ms(fields) * 1_000_000,
-        )
+        """Who the Logon's signature proves to be, or why it may not log on."""
+        keys = self._clients.keys_for(row, username, now_ns)
+        client = self._clients.authenticate(keys, proof, permission_for(row), now_ns)
+        if isinstance(client, Denied):
+            return client
+        if not self._clients.may_use(client, row):
+            return Denied("session_of_another_account")
+        # Whoever comes back takes nobody's place: it costs nothing. A takeover does, and so does one after the other.
+        if speaker.session.connected and self._sessions.charge_logon(client, now_ns) is not ALLOWED:
+            return Denied("rate")
+        return client
 
     def explains_to(self, hello: Hello, listener: config.FixListener) -> SessionSettings | None:
         """Whose Logout(5) a refused Logon(A) gets; None = it gets silence, as it is for nearly all.
@@ -277,13 +267,13 @@ class Greeter(Silent):
             return
         outcome = self._greeting.receive(data)
         if isinstance(outcome, Drop):
-            self._refuse(outcome.reason, outcome.text, now_ns)
+            self._refuse(Denied(outcome.reason), outcome.text, now_ns)
         elif outcome is not None:
             self._introduce(outcome, now_ns)
 
     def _introduce(self, hello: Hello, now_ns: int) -> None:
         found = self._door.identify(hello, self._listener, self._connection.peer_ip, now_ns)
-        if isinstance(found, str):
+        if isinstance(found, Denied):
             self._explained_to = self._door.explains_to(hello, self._listener)
             self._refuse(found, hello.message.fields.get(tags.SENDER_COMP_ID, ""), now_ns)
             return
@@ -291,10 +281,10 @@ class Greeter(Silent):
         self._connection.peer = found
         found.receive(hello.raw, now_ns)
 
-    def _refuse(self, cause: str, detail: str, now_ns: int) -> None:
+    def _refuse(self, denied: Denied, detail: str, now_ns: int) -> None:
         self._refused = True
-        self.next_deadline_ns = now_ns + self._door.refusal_delay_ns
-        self._door.refuse(cause, detail, self._connection.peer_ip)
+        self.next_deadline_ns = now_ns + self._door.refusal_delay_ns + denied.hold_ns
+        self._door.refuse(denied.cause, detail, self._connection.peer_ip)
         self._connection.wake()
 
     def tick(self, now_ns: int) -> None:
@@ -320,6 +310,21 @@ class _TurnedAway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Cut it; nobody has been listened to."""
         cast(asyncio.Transport, transport).abort()
+
+
+def _proof(fields: dict[int, str], peer_ip: str) -> Proof:
+    """What a Logon(A) shows."""
+    try:
+        sent_at_ns = parse_ns(fields.get(tags.SENDING_TIME, ""))
+    except ValueError:
+        sent_at_ns = 0  # far too old: refused like any other, at the same cost
+    return Proof(
+        signed=fix_logon_text({**_UNSAID, **fields}),
+        signature_b64=fields.get(tags.PASSWORD) or fields.get(tags.RAW_DATA, ""),
+        peer_ip=peer_ip,
+        sent_at_ns=sent_at_ns,
+        window_ns=window_ms(fields) * 1_000_000,
+    )
 
 
 def _guarded(fix: config.Fix) -> frozenset[str]:

@@ -17,7 +17,7 @@ from aiohttp import HttpVersion11, web, web_response
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway import config, tls
-from gateway.clients import Client, Clients, Denied
+from gateway.clients import Client, Clients, Denied, Proof
 from gateway.connection import Connection, Traffic
 from gateway.tick import Tick
 from gateway.ws_greeting import HttpPhase, Lobby
@@ -143,6 +143,8 @@ class WsDoor:
         if "X-API-Key" in request.headers:
             proof = self._prove(request)
             if isinstance(proof, Denied):
+                if proof.hold_ns:
+                    await asyncio.sleep(proof.hold_ns / 1e9)
                 return self._refuse_logon(request, proof.cause, 401, Refusal(errors.LOGON_REFUSED, "logon refused"))
             away = turned_away(self._house, proof, "", self._tick.now_ns())
             if away is not None:
@@ -205,16 +207,14 @@ class WsDoor:
         key_id, stamp = request.headers["X-API-Key"], request.headers.get("X-Timestamp", "")
         if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 17):
             return Denied("bad_time")
-        return self._clients.authenticate(
-            key_id,
-            ws_header_text(key_id, int(stamp)),
-            request.headers.get("X-Signature", ""),
-            request.remote or "",
-            self._tick.now_ns(),
-            "trade_or_read",
-            int(stamp) * 1_000,
-            self._ws.recv_window_ms * 1_000_000,
+        proof = Proof(
+            signed=ws_header_text(key_id, int(stamp)),
+            signature_b64=request.headers.get("X-Signature", ""),
+            peer_ip=request.remote or "",
+            sent_at_ns=int(stamp) * 1_000,
+            window_ns=self._ws.recv_window_ms * 1_000_000,
         )
+        return self._clients.authenticate((key_id,), proof, "trade_or_read", self._tick.now_ns())
 
     async def _take_over(self, request: web.Request, client: Client | None) -> web.StreamResponse:
         if request.transport is None:

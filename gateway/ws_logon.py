@@ -52,23 +52,23 @@ class TurnedAway(msgspec.Struct, frozen=True):
 
 
 def turned_away(house: WsHouse, client: Client, name: str, now_ns: int) -> TurnedAway | None:
-    """Why a client that proved itself must wait; None when it may log on. Each call is charged to its key as a try.
+    """Why a client that proved itself must wait; None when it may log on.
 
-    A logon that takes over the session of `name` does not add a connection.
+    A logon that takes over the session of `name` does not add a connection; it is charged to the key. Whoever comes
+    back to a session without a connection pays nothing.
     """
-    limited = house.sessions.charge_logon(client, now_ns)
-    if limited is not ALLOWED:
-        wait_ms = max(-(-limited.wait_us // 1_000), 1)
-        return TurnedAway("rate", Refusal(errors.TOO_MANY_CONNECTIONS, "too many logons, try later", wait_ms))
-    beside = sum(
-        other.connected
-        and other.sender.origin is Origin.WS
-        and other.client.key_id == client.key_id
-        and other.name != name
+    connected = [
+        other.name
         for other in house.sessions.account(client.account_id).sessions
-    )
-    if beside >= MAX_CONNECTIONS_PER_KEY:
-        text = f"{beside} connections of this key are open"
+        if other.connected and other.sender.origin is Origin.WS and other.client.key_id == client.key_id
+    ]
+    if name in connected:
+        limited = house.sessions.charge_logon(client, now_ns)
+        if limited is not ALLOWED:
+            wait_ms = max(-(-limited.wait_us // 1_000), 1)
+            return TurnedAway("rate", Refusal(errors.TOO_MANY_CONNECTIONS, "too many logons, try later", wait_ms))
+    elif len(connected) >= MAX_CONNECTIONS_PER_KEY:
+        text = f"{len(connected)} connections of this key are open"
         return TurnedAway("too_many_connections", Refusal(errors.TOO_MANY_CONNECTIONS, text, 1_000))
     return None
 

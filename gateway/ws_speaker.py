@@ -8,7 +8,7 @@ socket asks for more; the answer to a logout goes last.
 import msgspec
 
 from gateway import config
-from gateway.clients import Client, Denied
+from gateway.clients import Client, Denied, Proof
 from gateway.fix_speaker import Link
 from gateway.house import Flood
 from gateway.request import Request
@@ -65,6 +65,8 @@ class WsSpeaker:
         self._ask_snapshot_at_ns = 0  # 0 = not refused
         self._logout: told.Requested | None = None  # answered last, when nothing else is open
         self._leave_by_ns = 0
+        self._denied: told.LogonRequested | None = None  # a failed logon that is still to be told
+        self._deny_at_ns = 0
 
     # -- the connection's side (gateway.connection.Peer) ---------------------------------------------------------
 
@@ -86,7 +88,7 @@ class WsSpeaker:
     def next_deadline_ns(self) -> int | None:
         """When `tick` is next wanted."""
         deadline_ns = self.machine.next_deadline_ns
-        for other_ns in (self._leave_by_ns, self._ask_snapshot_at_ns):
+        for other_ns in (self._leave_by_ns, self._ask_snapshot_at_ns, self._deny_at_ns):
             if other_ns and (deadline_ns is None or other_ns < deadline_ns):
                 deadline_ns = other_ns
         return deadline_ns
@@ -123,6 +125,7 @@ class WsSpeaker:
             self.answers.open.clear()
         if self._ask_snapshot_at_ns and now_ns >= self._ask_snapshot_at_ns:
             self._ask_snapshot(now_ns)
+        self._deny(now_ns)
         for event in self.machine.tick(now_ns):
             self._on_event(event, now_ns)
 
@@ -184,19 +187,12 @@ class WsSpeaker:
             self.machine.refuse_logon(asked.request_id, now_ns, refusal, _RESTART, refusal.text)
             return
         sent_at_ns = None if asked.challenged else params.ts * _NS_PER_US
-        proof = self.house.clients.authenticate(
-            params.api_key,
-            asked.signed,
-            params.sig,
-            self._peer_ip,
-            now_ns,
-            "trade_or_read",
-            sent_at_ns,
-            self._recv_window_ns,
-        )
+        shown = Proof(asked.signed, params.sig, self._peer_ip, sent_at_ns, self._recv_window_ns)
+        proof = self.house.clients.authenticate((params.api_key,), shown, "trade_or_read", now_ns)
         if isinstance(proof, Denied):
             self._count_refused(proof.cause)
-            self.machine.refuse_logon(asked.request_id, now_ns)
+            self._denied, self._deny_at_ns = asked, now_ns + proof.hold_ns
+            self._deny(now_ns)
             return
         name = params.name or ""
         found = turned_away(self.house, proof, name, now_ns) or find_session(self.house, proof, name)
@@ -206,6 +202,12 @@ class WsSpeaker:
             self.machine.refuse_logon(asked.request_id, now_ns, found.refusal, session.TRY_LATER, reason)
             return
         self._accept(asked, found, proof, now_ns)
+
+    def _deny(self, now_ns: int) -> None:
+        """Tell whoever proved nothing, once it is time."""
+        if self._denied is not None and now_ns >= self._deny_at_ns:
+            denied, self._denied, self._deny_at_ns = self._denied, None, 0
+            self.machine.refuse_logon(denied.request_id, now_ns)
 
     def _accept(self, asked: told.LogonRequested, found: Session, client: Client, now_ns: int) -> None:
         self._begin(found, client, asked.params, now_ns)

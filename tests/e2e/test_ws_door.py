@@ -5,11 +5,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-import aiohttp
 import pytest
 
 from gateway.client import ws
 from gateway.server import Server
+from gateway.ws_logon import MAX_CONNECTIONS_PER_KEY
 from tests.support.desks import WsDesk, ws_desk, ws_url
 from tests.support.server import GENEROUS, running, seed_of, until, venue_toml
 from tests.support.ws_frames import close, frame
@@ -158,27 +158,29 @@ async def test_the_upgrade_names_no_software_either(server: Server) -> None:
     writer.close()
 
 
-async def test_too_many_logons_in_the_headers_are_an_http_429_with_a_time() -> None:
+def credentials() -> dict[str, str]:
+    """Headers that log on."""
+    ts = time.time_ns() // 1_000
+    sig = ws.signature(ws.Identity("key-ALPHA", seed_of("ALPHA")), "", ts)
+    return {"X-API-Key": "key-ALPHA", "X-Timestamp": str(ts), "X-Signature": sig}
+
+
+async def test_too_many_connections_of_a_key_are_an_http_429_with_a_time() -> None:
     limits = GENEROUS.replace('logons = { rate = "1000/s", burst = 1000 }', 'logons = { rate = "1/s", burst = 1 }')
     async with running(limits=limits) as server:
-        answers = []
-        for _ in range(2):
-            ts = time.time_ns() // 1_000
-            sig = ws.signature(ws.Identity("key-ALPHA", seed_of("ALPHA")), "", ts)
-            headers = {"X-API-Key": "key-ALPHA", "X-Timestamp": str(ts), "X-Signature": sig}
-            async with aiohttp.ClientSession() as http:
-                url = f"http://127.0.0.1:{server.ports['ws']}/v1/ws"
-                upgrade = {
-                    "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
-                    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-                }  # fmt: skip
-                async with http.get(url, headers={**upgrade, **headers}) as answer:
-                    answers.append(answer.status)
-                    if answer.status == 429:
-                        assert answer.headers["Retry-After"] == "1"
-                        assert (await answer.json())["code"] == 1007
-        assert answers == [101, 429]
-        assert server.metrics.ws.failed_logons == {"rate": 1}
+        heads, writers = [], []
+        for _ in range(MAX_CONNECTIONS_PER_KEY + 1):  # none of them takes anybody's place: they cost no token
+            reader, writer = await connect(server)
+            headers = "".join(f"{name}: {value}\r\n" for name, value in credentials().items())
+            writer.write(UPGRADE.format(more=headers).encode())
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            writers.append(writer)
+        assert [head[9:12] for head in heads] == [b"101"] * MAX_CONNECTIONS_PER_KEY + [b"429"]
+        assert b"Retry-After: 1\r\n" in heads[-1]
+        assert b'"code": 1007' in await reader.read()
+        assert server.metrics.ws.failed_logons == {"too_many_connections": 1}
+        for writer in writers:
+            writer.close()
 
 
 async def test_a_drain_sends_away_who_has_not_logged_on(server: Server) -> None:

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import clients as room
-from gateway.clients import MAX_SIGNATURES, Client, Clients, Denied, parse_expiry, parse_public_key
+from gateway.clients import (
+    HOLD_NS,
+    MAX_SIGNATURES,
+    MAX_TRIED,
+    Client,
+    Clients,
+    Denied,
+    Proof,
+    parse_expiry,
+    parse_public_key,
+)
 from gateway.config import Account, Config, Fix, FixListener, FixSession, InstrumentRow, Key, Ws
 from gateway.config_file import build_instruments
 from gateway.failures import Failures, network_of
@@ -21,6 +31,8 @@ S = 1_000_000_000
 SEED = bytes(range(32))
 SIGNER = Ed25519PrivateKey.from_private_bytes(SEED)
 PUBLIC = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+OTHER = Ed25519PrivateKey.from_private_bytes(bytes(reversed(range(32))))
+OTHER_PUBLIC = base64.b64encode(OTHER.public_key().public_bytes_raw()).decode()
 NOON = 1_795_348_800 * S  # 2026-11-22 12:00:00 UTC, when the published FIX sample was sent
 HMAC_SECRET = b"sixteen bytes or more"
 
@@ -58,11 +70,13 @@ def attempt(clients: Clients, text: bytes = b"text", signature: bytes | str | No
     """One logon, right in everything that `more` does not spoil."""
     made = SIGNER.sign(text) if signature is None else signature
     given_as = made if isinstance(made, str) else base64.b64encode(made).decode()
-    said = {
-        "key_id": "key-demo-1", "peer_ip": "192.0.2.7", "now_ns": NOON, "permission": "fix.order_entry",
+    said: dict[str, Any] = {
+        "keys": ("key-demo-1",), "peer_ip": "192.0.2.7", "now_ns": NOON, "permission": "fix.order_entry",
         "sent_at_ns": NOON, "window_ns": 5 * S, **more,
     }  # fmt: skip
-    return clients.authenticate(signed=text, signature_b64=given_as, **said)  # type: ignore[arg-type]
+    keys, permission, now_ns = said.pop("keys"), said.pop("permission"), said.pop("now_ns")
+    proof = Proof(signed=text, signature_b64=given_as, **said)
+    return clients.authenticate((keys,) if isinstance(keys, str) else keys, proof, permission, now_ns)
 
 
 def cause(outcome: object) -> str:
@@ -120,7 +134,7 @@ def test_one_key_cannot_fill_the_memory_of_signatures_of_another() -> None:
     for n in range(MAX_SIGNATURES):
         assert cause(attempt(clients, b"%d" % n)) == "in"
     assert cause(attempt(clients, b"one more")) == "too_many_logons"
-    assert cause(attempt(clients, b"one more", key_id="key-2")) == "in"
+    assert cause(attempt(clients, b"one more", keys="key-2")) == "in"
     assert cause(attempt(clients, b"later", now_ns=NOON + 6 * S, sent_at_ns=NOON + 6 * S)) == "in"
 
 
@@ -129,7 +143,7 @@ def test_checks_are_made_in_the_published_order() -> None:
     clients = make(_key(ips=("10.0.0.0/8",), expires="2026-11-22T12:00:01Z", permissions=("read",)))
     faults: dict[str, Any] = {"peer_ip": "192.0.2.1", "now_ns": NOON + S, "sent_at_ns": NOON - 9 * S}
     bad = b"x" * 64
-    assert cause(attempt(clients, signature=bad, key_id="nobody", **faults)) == "unknown_key"
+    assert cause(attempt(clients, signature=bad, keys="nobody", **faults)) == "unknown_key"
     assert cause(attempt(clients, signature=bad, **faults)) == "address"
     faults["peer_ip"] = "10.1.2.3"
     assert cause(attempt(clients, signature=bad, **faults)) == "expired"
@@ -155,10 +169,10 @@ def test_an_address_outside_or_none_at_all_does_not_pass_a_list(peer_ip: str) ->
 def test_hmac_keys_sign_the_same_text_with_their_secret() -> None:
     clients = make(_key("h", type="hmac-sha256", public_key="", secret_env="S"))
     good = hmac.new(HMAC_SECRET, b"text", hashlib.sha256).digest()
-    assert cause(attempt(clients, key_id="h", signature=good)) == "in"
-    assert cause(attempt(clients, key_id="h", signature=good)) == "replay"
-    assert cause(attempt(clients, key_id="h", signature=good[:-1])) == "signature"
-    assert cause(attempt(clients, key_id="h", signature=SIGNER.sign(b"text"))) == "signature"
+    assert cause(attempt(clients, keys="h", signature=good)) == "in"
+    assert cause(attempt(clients, keys="h", signature=good)) == "replay"
+    assert cause(attempt(clients, keys="h", signature=good[:-1])) == "signature"
+    assert cause(attempt(clients, keys="h", signature=SIGNER.sign(b"text"))) == "signature"
 
 
 def test_an_hmac_key_without_its_secret_is_never_taken_for_one_with_an_empty_secret() -> None:
@@ -192,7 +206,7 @@ def test_every_refusal_pays_for_exactly_one_verification(monkeypatch: pytest.Mon
         ("h", NOON, "signature"),
     ):
         paid.clear()
-        assert cause(attempt(clients, signature=b"s" * 64, key_id=key_id, sent_at_ns=sent_at_ns)) == expected
+        assert cause(attempt(clients, signature=b"s" * 64, keys=key_id, sent_at_ns=sent_at_ns)) == expected
         assert paid == [b"s" * 64]
 
 
@@ -200,56 +214,53 @@ def test_every_refusal_pays_for_exactly_one_verification(monkeypatch: pytest.Mon
     key_id=st.text(max_size=40), signature=st.text(max_size=120), signed=st.binary(max_size=80), ip=st.text(max_size=40)
 )
 def test_any_input_is_answered_with_a_client_or_a_denial(key_id: str, signature: str, signed: bytes, ip: str) -> None:
-    outcome = attempt(make(), signed, signature, key_id=key_id, peer_ip=ip)
+    outcome = attempt(make(), signed, signature, keys=key_id, peer_ip=ip)
     assert isinstance(outcome, Denied)
 
 
 # -- those who fail again and again ----------------------------------------------------------------------------------
 
 
-def test_who_fails_five_times_is_held_off_and_let_in_again_after_the_hold() -> None:
-    clients = make()
-    for _ in range(5):
-        assert cause(attempt(clients, signature=b"")) == "signature"
-    assert cause(attempt(clients)) == "held_off"
-    assert cause(attempt(clients, now_ns=NOON + S - 1)) == "held_off"
-    assert cause(attempt(clients, now_ns=NOON + S)) == "in"
-    assert cause(attempt(clients, b"again", now_ns=NOON + S, sent_at_ns=NOON + S)) == "in"
+def holds(outcomes: list[object]) -> list[int]:
+    return [outcome.hold_ns if isinstance(outcome, Denied) else -1 for outcome in outcomes]
 
 
-def test_nobody_is_locked_out_by_the_failures_of_others() -> None:
+def test_who_fails_more_than_five_times_is_told_later_and_let_in_at_once_when_it_signs_rightly() -> None:
     clients = make()
-    assert cause(attempt(clients, b"first")) == "in"
+    assert holds([attempt(clients, signature=b"") for _ in range(7)]) == [0] * 5 + [HOLD_NS] * 2
+    assert cause(attempt(clients)) == "in"
+    assert holds([attempt(clients, signature=b"")]) == [0], "it proved itself: what failed before is forgiven"
+
+
+def test_nobody_is_locked_out_by_the_failures_of_others_not_even_at_its_first_logon() -> None:
+    clients = make()
     for n in range(100):
-        attempt(clients, signature=b"", key_id=f"guess-{n}")  # from the same address, such as a shared NAT
-        attempt(clients, signature=b"", peer_ip="198.51.100.1")  # the same key from elsewhere
-    assert cause(attempt(clients, b"second")) == "in"
+        attempt(clients, signature=b"", keys=f"guess-{n}")  # from the same address, such as a shared NAT
+        attempt(clients, signature=b"")  # in its own name, too
+        attempt(clients, signature=b"", peer_ip="198.51.100.1")  # and from elsewhere
+    assert cause(attempt(clients)) == "in"
 
 
-def test_an_address_that_tries_one_key_after_the_other_is_held_off_without_a_verification() -> None:
+def test_an_address_that_tries_one_key_after_the_other_is_told_later_whether_or_not_there_is_such_a_key() -> None:
     clients = make()
-    causes = [cause(attempt(clients, signature=b"", key_id=f"guess-{n}")) for n in range(22)]
-    assert causes == ["unknown_key"] * 20 + ["held_off"] * 2
-    assert cause(attempt(clients, peer_ip="192.0.2.8")) == "in"
+    outcomes = [attempt(clients, signature=b"", keys=f"guess-{n}") for n in range(20)]
+    assert holds(outcomes) == [0] * 20
+    for keys in ("guess-20", "key-demo-1"):
+        assert holds([attempt(clients, signature=b"", keys=keys)]) == [HOLD_NS]
+    assert holds([attempt(clients, signature=b"", peer_ip="192.0.2.8")]) == [0]
 
 
-def test_the_hold_doubles_to_a_minute_and_is_forgotten_after_ten() -> None:
-    failures, now_ns, holds = Failures(free=3), 0, []
-    for _ in range(12):
-        failures.add("k", now_ns)
-        held_s = next(s for s in range(100) if not failures.holds("k", now_ns + s * S))
-        holds.append(held_s)
-        now_ns += held_s * S
-    assert holds == [0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
-    failures.add("k", now_ns + 600 * S)
-    assert not failures.holds("k", now_ns + 600 * S)
+def test_failures_are_forgotten_after_ten_minutes_of_quiet() -> None:
+    failures = Failures(free=2)
+    assert [failures.add("k", n * 600 * S - n) for n in range(4)] == [False, False, True, True]
+    assert not failures.add("k", 4_000 * S)
 
 
 def test_the_memory_of_failures_is_bounded() -> None:
     failures = Failures(free=1)
     for n in range(Failures.MAX_KEYS + 5):
         failures.add(n, 0)
-    assert [n for n in range(7) if failures.holds(n, 0)] == [5, 6]
+    assert [failures.add(n, 0) for n in (6, 5, 4)] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -280,11 +291,58 @@ def test_a_key_may_use_the_sessions_of_its_account_and_those_it_names_only() -> 
     assert not clients.may_use(narrow, SESSION)
 
 
-def test_a_logon_without_username_means_the_only_key_that_fits() -> None:
-    assert make().key_for(SESSION, "") == "key-demo-1"
-    assert make().key_for(SESSION, "said") == "said"
-    assert make(_key(), _key("key-2")).key_for(SESSION, "") == ""
-    assert make().key_for(FOREIGN, "") == ""
+def test_a_logon_without_username_means_every_key_that_may_log_on_to_the_session() -> None:
+    clients = make(
+        _key("old"),
+        _key("new"),
+        _key("web", permissions=("trade", "read")),
+        _key("gone", expires="2020-01-01T00:00:00Z"),
+        _key("other-desk", fix_sessions=("ELSE",)),
+        _key("stranger", account="1002"),
+    )
+    assert clients.keys_for(SESSION, "", NOON) == ("old", "new")
+    assert clients.keys_for(SESSION, "said", NOON) == ("said",)
+    assert clients.keys_for(FOREIGN, "", NOON) == ("stranger",)
+    assert make().keys_for(FOREIGN, "", NOON) == ()
+
+
+def test_of_several_keys_the_signature_decides_so_that_they_may_overlap_in_a_rotation() -> None:
+    clients = make(_key("old", public_key=OTHER_PUBLIC), _key("new"))
+    keys = clients.keys_for(SESSION, "", NOON)
+    for signer, key_id in ((SIGNER, "new"), (OTHER, "old")):
+        outcome = attempt(clients, signature=signer.sign(b"text"), keys=keys)
+        assert isinstance(outcome, Client)
+        assert outcome.key_id == key_id
+        assert cause(attempt(clients, signature=signer.sign(b"text"), keys=keys)) == "replay"
+
+
+def test_an_hmac_key_among_them_is_tried_like_any_other() -> None:
+    clients = make(_key("old"), _key("new", type="hmac-sha256", public_key="", secret_env="S"))
+    good = hmac.new(HMAC_SECRET, b"text", hashlib.sha256).digest()
+    outcome = attempt(clients, signature=good, keys=("old", "new"))
+    assert isinstance(outcome, Client)
+    assert outcome.key_id == "new"
+
+
+def test_when_none_of_them_signed_the_one_that_came_furthest_says_why() -> None:
+    clients = make(_key("elsewhere", ips=("10.0.0.0/8",)), _key("old", expires="2020-01-01T00:00:00Z"), _key())
+    assert cause(attempt(clients, signature=b"", keys=("elsewhere", "key-demo-1", "old"))) == "signature"
+    assert cause(attempt(clients, keys=("old", "elsewhere"))) == "expired"
+    assert cause(attempt(clients, keys=())) == "unknown_key"
+
+
+def test_a_stranger_cannot_have_more_than_a_few_signatures_checked_with_one_logon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paid: list[bytes] = []
+    real = room._is_signed_by
+    monkeypatch.setattr(room, "_is_signed_by", lambda *args: (paid.append(args[1]), real(*args))[1])
+    keys = tuple(f"key-{n}" for n in range(MAX_TRIED + 1))
+    clients = make(*map(_key, keys))
+    assert cause(attempt(clients, signature=b"", keys=keys[:-1])) == "signature"
+    assert len(paid) == MAX_TRIED
+    assert cause(attempt(clients, keys=keys)) == "too_many_keys"
+    assert len(paid) == MAX_TRIED + 1
 
 
 def test_a_session_without_credentials_may_trade_and_one_with_may_nothing_until_it_proved_itself() -> None:

@@ -117,6 +117,19 @@ def test_a_row_with_a_wrong_knob_is_still_checked_and_nothing_is_said_about_what
     ]
 
 
+def test_a_session_that_cannot_name_its_key_may_have_only_so_many_to_try(tmp_path: Path) -> None:
+    keys = [f'[[keys]]\nid = "n{n}"\naccount = "ACME"\npublic_key = "{PUBLIC}"\n' for n in range(4)]
+    elsewhere, old = 'fix_sessions = ["MM2"]\n', SOUND.replace('"MM1"\n', '"MM1"\nversion = "FIX.4.2"\n')
+    other = '[[fix.sessions]]\nid = 2\ncomp_id = "MM2"\naccount = "ACME"\n[ws]'
+    assert problems(tmp_path, SOUND + "".join(keys)) == [], "others name their key with Username(553)"
+    assert problems(tmp_path, old + "".join(keys[1:])) == []
+    assert problems(tmp_path, old.replace("[ws]", other) + "".join(keys) + elsewhere) == []
+    assert problems(tmp_path, old + "".join(keys)) == [
+        "line 7: fix.sessions[1].version: FIX.4.2 cannot name its key, and 5 may log on to MM1, at most 4 are tried:"
+        " keep keys to other sessions with their fix_sessions, or remove what has expired"
+    ]
+
+
 def test_mistakes_of_the_limits_file_are_told_with_those_of_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "l.toml").write_text('version = 1\n[plans.p]\norders = { rate = "0/s", burst = 1 }\n')
     [said] = problems(tmp_path, SOUND.replace('file = ""', 'file = "l.toml"'))

@@ -19,6 +19,7 @@ from tests.support.fix_text import pipes
 
 MS = 1_000_000
 KEY = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"ACME").digest())
+NEXT = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"NEXT").digest())
 OPEN, CLOSED = config.FixListener(name="open", insecure=True), config.FixListener(name="closed", insecure=True)
 ROW = config.FixSession(id=1, comp_id="MM1", account="ACME", listener="closed")
 LOCAL = config.FixSession(id=2, comp_id="LOCAL", account="ACME", listener="open", auth="none")
@@ -55,10 +56,14 @@ class Door:
 
     def __init__(self, directory, row, max_connections=9):
         public_key = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
+        next_key = base64.b64encode(NEXT.public_key().public_bytes_raw()).decode()
         settings = config.Config(
             fix=config.Fix(listeners=(OPEN, CLOSED), sessions=(row, LOCAL), max_connections=max_connections),
             accounts=(config.Account(id=1, name="ACME"),),
-            keys=(config.Key(id="key-1", account="ACME", public_key=public_key),),
+            keys=(
+                config.Key(id="key-1", account="ACME", public_key=public_key),
+                config.Key(id="key-2", account="ACME", public_key=next_key),
+            ),
             limits=config.Limits(file=""),
             journal=config.Journal(durability="memory"),
         )
@@ -78,12 +83,13 @@ class Door:
     def causes(self):
         return self.server.metrics.fix.failed_logons
 
-    def logon(self, comp_id="MM1", *, version="FIX.4.4", more="", leave_out=(), seed=KEY):
+    def logon(self, comp_id="MM1", *, version="FIX.4.4", more="", leave_out=(), seed=KEY, signed_in=554):
         """A signed Logon(A), a little later than the last."""
         self.now += MS
         fields = {35: "A", 34: "1", 49: comp_id, 52: format_ns(self.now), 56: "GATE", 98: "0", 108: "30", 553: "key-1"}
         signed = "\x01".join(("A", fields[49], fields[56], fields[34], fields[52])).encode()
-        fields[554] = base64.b64encode(seed.sign(signed)).decode()
+        signature = base64.b64encode(seed.sign(signed)).decode()
+        fields |= {95: str(len(signature)), 96: signature} if signed_in == 96 else {554: signature}
         text = "".join(f"{tag}={value}\x01" for tag, value in fields.items() if tag not in leave_out)
         return encode(version, text + more)
 
@@ -137,13 +143,33 @@ def test_where_nobody_needs_a_key_no_proof_is_looked_at(open_door):
     assert (house.knocks, house.causes) == (0, {"unknown_session": 1})
 
 
-def test_whoever_tries_unknown_comp_ids_is_held_off_like_whoever_tries_signatures(open_door):
+def test_whoever_tries_unknown_comp_ids_is_closed_later_like_whoever_tries_signatures(open_door):
     house = open_door()
-    for n in range(20):
-        house.now += 61_000 * MS  # with less patience it is held off all the sooner
-        house.greet(house.logon(f"GUESS{n}"))
-    house.greet(house.logon())
-    assert house.causes == {"unknown_session": 20, "held_off": 1}
+    lines = [house.greet(house.logon(f"GUESS{n}")) for n in range(21)]
+    waits = [line.peer.next_deadline_ns - house.now for line in (house.greet(house.logon(seed=STRANGER)), lines[20])]
+    assert waits == [1_200 * MS, 1_199 * MS]  # the second one came 1 ms earlier
+    assert house.causes == {"unknown_session": 21, "signature": 1}
+    assert isinstance(house.greet(house.logon()).peer, FixSpeaker), "who signs rightly is judged, whatever others did"
+
+
+def test_coming_back_to_a_session_without_a_link_costs_no_token_and_taking_one_over_does(open_door):
+    house = open_door()
+    for _ in range(30):  # the built-in plan has 10
+        line = house.greet(house.logon(more="141=Y\x01"))
+        assert isinstance(line.peer, FixSpeaker)
+        line.peer.lost(house.now)
+    taken = [house.greet(house.logon(more="141=Y\x01")).peer for _ in range(12)]
+    assert [isinstance(peer, FixSpeaker) for peer in taken] == [True] * 11 + [False]
+    assert house.causes == {"rate": 1}
+
+
+def test_of_two_keys_the_one_that_signed_is_whose_logon_it_is(open_door):
+    house = open_door(version="FIX.4.2")
+    # FIX.4.2 has no Username(553), and its signature is in RawData(96).
+    for seed, key_id in ((KEY, "key-1"), (NEXT, "key-2"), (KEY, "key-1")):
+        line = house.greet(house.logon(version="FIX.4.2", leave_out=(553, 554), seed=seed, signed_in=96))
+        assert isinstance(line.peer, FixSpeaker), house.causes
+        assert line.peer.session.client.key_id == key_id
 
 
 @pytest.mark.parametrize(("logon", "cause"), [REFUSED[3].values, REFUSED[5].values])

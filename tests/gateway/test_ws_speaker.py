@@ -472,6 +472,34 @@ def test_a_key_has_so_many_connections_and_a_takeover_is_not_one_more(house):
     assert Desk(server, "OTHER").logon()[0]["status"] == 200
 
 
+def test_a_logon_costs_a_token_only_where_it_takes_over(house):
+    server = house(limits=OPEN.replace('"1000/s", burst = 1000', '"1/min", burst = 2'))
+    for _ in range(20):
+        desk = Desk(server)
+        assert desk.logon(name="bot")[0]["status"] == 200
+        desk.speaker.lost(desk.now)
+    answers = [Desk(server).logon(name="bot")[0] for _ in range(4)]
+    assert [answer["status"] for answer in answers] == [200, 200, 200, 429]
+    assert server.metrics.ws.failed_logons == {"rate": 1}
+
+
+def test_who_fails_again_and_again_is_told_a_second_later_and_not_before(house):
+    server = house()
+    for _ in range(5):
+        answer, closing = Desk(server).logon(sig="AAAA")
+        assert (answer["error"]["code"], closing) == (1002, "close 4003 logon refused")
+    desk = Desk(server)
+    assert desk.logon(sig="AAAA") == []
+    due_ns = desk.speaker.next_deadline_ns
+    desk.speaker.tick(due_ns - 1)
+    assert desk.read() == []
+    desk.speaker.tick(due_ns)
+    answer, closing = desk.read()
+    assert (answer["error"]["code"], closing) == (1002, "close 4003 logon refused")
+    assert server.metrics.ws.failed_logons == {"signature": 6}
+    assert Desk(server).logon()[0]["status"] == 200
+
+
 def test_sessions_without_a_name_share_the_message_bucket_of_their_key(house):
     server = house(limits=FEW)
     first, second = Desk(server), Desk(server)

@@ -44,7 +44,7 @@ def table(result: Result) -> str:
     lines = [f"As found on {result.date}, on two shared cores.", "", "| Faults | Run | What went through | Broken |"]
     lines += ["| --- | --- | --- | --- |"]
     lines += [f"| {row.what} | {row.rounds} | {row.text} | {row.broken} |" for row in result.rows]
-    lines += ["", "| Overload, best of three | Goal | Measured | |", "| --- | --- | --- | --- |"]
+    lines += ["", "| Overload, median of three and range | Goal | Measured | |", "| --- | --- | --- | --- |"]
     lines += [f"| {row.name} | {row.goal} | {row.measured} | {'' if row.ok else 'missed'} |" for row in result.figures]
     return "\n".join(lines) + "\n"
 

@@ -1,8 +1,9 @@
 """`python -m tests.faults.fuzz --seconds 60 --seed 7 --door both`: attack a running gateway, and see who notices.
 
 Three processes: the gateway (`penstock run`, as an operator starts it), the attackers (`fuzz_attack`), and this one,
-with two healthy sessions and the watch. First nobody attacks; then waves of attackers come, of one kind or mixed; then
-they leave. Everything they do derives from the seed: a run that fails prints the command that repeats it.
+with two healthy sessions and the watch. First nobody attacks; then waves of attackers come, of one kind or mixed, with
+a quiet spell behind each to judge them by; then they leave. Everything they do derives from the seed: a run that fails
+prints the command that repeats it.
 """
 
 import argparse
@@ -31,6 +32,9 @@ from tests.support.server import started
 
 _ROOT = Path(__file__).parents[2]
 _QUIET_SHARE, _QUIET_MIN_S, _QUIET_MAX_S = 0.1, 1.0, 5.0
+_SPELL_S = (
+    0.3  # of quiet behind each wave: what is judged is the attack, not what else the machine had to do that minute
+)
 _STOP_S = 15.0
 _LOGON_S = 10.0
 _WIDTH = 150  # of the summary where there is no terminal
@@ -135,6 +139,9 @@ async def _waves(
         cpu = (watch.process.cpu_s() - cpu_s) / (clock() - began)
         latencies = {trader.name: trader.take_latencies() for trader in traders}
         report.waves.append(WaveResult(wave, tally, latencies, 100 * cpu))
+        await asyncio.sleep(_SPELL_S)
+        for trader in traders:
+            report.quiet[trader.name].seconds += trader.take_latencies().seconds
         for fault in tally.faults:
             report.violations.add(f"a reply that is not well-formed: {fault}")
 

@@ -1,6 +1,6 @@
 """The verdict on a run and its summary: what was thrown at the gateway, what the healthy noticed, what is left of it.
 
-A bound is stated with the number that it judges. Latency is judged against the quiet phase of the same run, for the
+A bound is stated with the number that it judges. Latency is judged against the quiet spells of the same run, for the
 machine it runs on may be slow or busy; memory against what the configuration allows to be kept.
 """
 
@@ -40,7 +40,7 @@ class Report(msgspec.Struct):
     """A whole run."""
 
     settings: Settings
-    quiet: dict[str, Latencies]
+    quiet: dict[str, Latencies]  # before the waves, and between them
     waves: list[WaveResult]
     facts: dict[str, str]
     violations: Violations

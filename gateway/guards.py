@@ -34,24 +34,30 @@ class Guards:
         self._gone: dict[int, tuple[int, int, str]] = {}  # such sessions: when, the account, the scope
         self._cod: dict[int, tuple[int, str]] = {}  # when, and the scope it was armed with
         self._dead_man: dict[int, int] = {}
-        self.suspended_until_ns = 0  # a planned drain: those who come back in time keep their orders
 
     @property
     def next_deadline_ns(self) -> int | None:
         """When the next timer fires."""
-        gone = [due_ns for due_ns, _, _ in self._gone.values()]
-        return min([*(due_ns for due_ns, _ in self._cod.values()), *self._dead_man.values(), *gone], default=None)
+        due = list(self._dead_man.values())
+        if not self._road.draining:
+            due += [due_ns for due_ns, _ in self._cod.values()]
+            due += [due_ns for due_ns, _, _ in self._gone.values()]
+        return min(due, default=None)
 
     def tick(self, now_ns: int) -> None:
-        """Fire what is due."""
-        for session_id, (due_ns, scope) in list(self._cod.items()):
-            if due_ns <= now_ns:
-                del self._cod[session_id]
-                self._fire(session_id, Origin.COD, scope == "session", now_ns)
+        """Fire what is due. In a drain nobody can come back: cancel-on-disconnect is left to the next process."""
         for session_id, due_ns in list(self._dead_man.items()):
             if due_ns <= now_ns:
                 del self._dead_man[session_id]
                 self._fire(session_id, Origin.DEAD_MAN, True, now_ns)
+        if not self._road.draining:
+            self._cancel_for_gone(now_ns)
+
+    def _cancel_for_gone(self, now_ns: int) -> None:
+        for session_id, (due_ns, scope) in list(self._cod.items()):
+            if due_ns <= now_ns:
+                del self._cod[session_id]
+                self._fire(session_id, Origin.COD, scope == "session", now_ns)
         for session_id, (due_ns, account, scope) in list(self._gone.items()):
             if due_ns <= now_ns:
                 del self._gone[session_id]
@@ -96,14 +102,14 @@ class Guards:
     def disconnected(self, session: Session, now_ns: int, keep_orders: bool = False, is_planned: bool = False) -> None:
         """The session's link ended without a successor; `keep_orders` after a logout that left them on purpose.
 
-        is_planned: we ended it. In a drain it may be back at the next process, which waits for it as long as a drain
-        may last, and then cancels.
+        is_planned: we ended it. In a drain we sent everybody away, whoever was first to close: the next process waits
+        for them as long as a drain may last, and then cancels.
         """
         scope = session.cancel_on_disconnect
-        if is_planned and self._road.draining and scope != "off":
+        if scope != "off" and self._road.draining and (is_planned or not keep_orders):
             return  # the next start finds it as connected
         if scope != "off" and not keep_orders:
-            self._cod[session.id] = max(now_ns + session.cod_grace_ms * 1_000_000, self.suspended_until_ns), scope
+            self._cod[session.id] = now_ns + session.cod_grace_ms * 1_000_000, scope
             return  # for a start after a crash it counts as connected until it has fired
         self._note(session, self._dead_man.get(session.id, 0))
         self._forget_if_idle(session)

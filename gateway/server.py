@@ -193,7 +193,6 @@ class Server:
         if self.ws is not None:
             self.ws.stop_listening()
         limit_ns = now_ns + self.settings.venue.drain_ms * 1_000_000
-        self.guards.suspended_until_ns = limit_ns
         for session in list(self.sessions.by_id.values()):
             if session.speaker is not None and session.connected:
                 session.speaker.draining(limit_ns, "the gateway is draining, reconnect", now_ns)

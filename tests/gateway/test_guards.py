@@ -87,17 +87,32 @@ def test_the_dead_mans_switch_fires_unless_it_is_armed_again_or_put_off():
     assert open_orders(world) == ["b"]
 
 
-def test_during_a_planned_drain_orders_stay_for_those_who_come_back_in_time():
+def test_a_drain_cancels_for_nobody_whoever_closed_first_and_whenever_it_was():
+    world = World()
+    lost, away, ours = world.session(), world.session(), world.session()
+    for session, name in ((lost, "lost before"), (away, "read our goodbye and closed"), (ours, "ended by us")):
+        session.cancel_on_disconnect, session.cod_grace_ms = "session", 1_000
+        world.place(session, name)
+    world.tick()
+    gone(world, lost)
+    world.road.draining = True
+    gone(world, away)
+    gone(world, ours, keep_orders=True, is_planned=True)
+    world.tick(ms=60_000)
+    assert open_orders(world) == ["ended by us", "lost before", "read our goodbye and closed"]
+    assert world.guards.next_deadline_ns is None, "nor is anything due, over and over"
+
+
+def test_a_drain_does_not_stop_the_dead_mans_switch_which_fires_when_it_was_told_to():
     world = World()
     mine = world.session()
-    mine.cancel_on_disconnect = "session"
     world.place(mine, "a")
     world.tick()
-    world.guards.suspended_until_ns = world.now_ns + 10_000 * MS
+    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    world.road.draining = True
     gone(world, mine)
-    world.tick(ms=9_999)
-    assert open_orders(world) == ["a"]
-    world.tick(ms=1)
+    assert world.guards.next_deadline_ns == world.now_ns + 1_000 * MS
+    world.tick(ms=1_000)
     assert open_orders(world) == []
 
 

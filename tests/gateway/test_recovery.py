@@ -208,9 +208,10 @@ def test_with_durability_memory_nothing_is_kept_and_no_file_is_made(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_after_an_orderly_restart_those_who_do_not_come_back_are_cancelled_for(tmp_path):
+@pytest.mark.parametrize("leaves", ["answers our Logout", "closes on it", "closes on the News"])
+async def test_after_an_orderly_restart_those_who_do_not_come_back_are_cancelled_for(tmp_path, leaves):
     """
-    SIGTERM: A and B are logged out, their orders stay
+    SIGTERM: A and B are sent away, however they go; somebody else makes the drain last, and their orders stay
     the next process: B logs on again, A does not -> after the time of a drain A's orders are cancelled
     """
     rows = [session(1, "A", cancel_on_disconnect="S"), session(2, "B", account="OTHER", cancel_on_disconnect="S")]
@@ -218,10 +219,17 @@ async def test_after_an_orderly_restart_those_who_do_not_come_back_are_cancelled
     pair = desks(server)
     for desk, id in zip(pair, ("a1", "b1"), strict=True):
         desk.place(id, price="90.00")
-    server.road.draining = True
+    limit_ns = server.begin_drain()
     for desk in pair:
-        desk.speaker.log_out(server.now_ns(), "the gateway is going down")
-        desk.send("5", "")
+        if leaves != "closes on the News":
+            desk.speaker.log_out(server.now_ns(), "the gateway is going down")
+        if leaves == "answers our Logout":
+            desk.send("5", "")
+        else:
+            desk.speaker.lost(server.now_ns())
+    server.guards.tick(limit_ns)
+    server.road.tick(limit_ns)
+    assert len(server.replay.engine.open_orders(1)) == len(server.replay.engine.open_orders(2)) == 1
     await server.stop()
     again = Server(settings(*rows), tmp_path)
     back = Desk(again, "B")

@@ -1,11 +1,10 @@
 """The limits in force: by the file, under what operators have set for a while, over buckets here or in a shared store.
 
 One policy at a time, swapped whole. The file and the operators' rows are looked at once a second; what is wrong with
-either changes nothing and is told. Without a store every bucket lives in this process.
+either changes nothing and is told. Rows end by the store's clock. Without a store every bucket lives in this process.
 """
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +46,7 @@ class Limiting:
         self._by_file = self._first_policy()
         self._watcher = Watcher(self._file, self._by_file) if self._file is not None else None
         self._rows: list[Override] = []
+        self._store_now_s = 0
         self._faults: tuple[str, ...] = ()
         self._reload_failures = 0
         self.on_change: Callable[[], None] = lambda: None
@@ -98,13 +98,13 @@ class Limiting:
             self._reload_failures += 1
             self._log("limits.refused", errors=[str(each) for each in outcome.errors])
 
-    def _overridden(self, rows: list[Override]) -> None:
-        """What operators have set, as it is now."""
-        self._rows = rows
+    def _overridden(self, rows: list[Override], now_s: int) -> None:
+        """What operators have set, as it is now: now_s by the store's clock."""
+        self._rows, self._store_now_s = rows, now_s
         self._put_in_force()
 
     def _put_in_force(self) -> None:
-        merged = merge(self._by_file, self._rows, int(time.time()))
+        merged = merge(self._by_file, self._rows, self._store_now_s)
         if merged.faults and merged.faults != self._faults:
             self._log("limits.override_refused", errors=list(merged.faults))
         self._faults = merged.faults

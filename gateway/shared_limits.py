@@ -1,7 +1,7 @@
 """The shared store of limits, as one gateway uses it: the limiter over it, operators' rows, and the audit log.
 
 Nothing here is on the path of a decision: the limiter packs its calls by itself. A store that does not answer changes
-nothing, is told once, and is looked for until it is back.
+nothing, is told once, and is looked for until it is back. Rows end by the store's clock, also while it is away.
 """
 
 import asyncio
@@ -10,18 +10,21 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from gateway import config
 from gateway.metrics import Metrics
 from limits.overrides import Override
 from limits.policy import Policy
 from limits.redis_desk import Desk
+from limits.redis_link import FAILURES
 from limits.redis_store import RedisStore
 from limits.shared import SharedLimiter
 
 _DESK_TIMEOUT_S = 1.0
 _PICK_UP_S = 0.5  # so that what an operator sets acts within a second on every node
+_SECOND_NS = 1_000_000_000
+
+Overridden = Callable[[list[Override], int], None]
+"""Told what operators have set, and the time by the store's clock, in seconds."""
 
 
 class SharedLimits:
@@ -36,6 +39,9 @@ class SharedLimits:
         log: Callable[..., None],
     ) -> None:
         self._log = log
+        self._now_ns = now_ns
+        self._rows: list[Override] = []
+        self._ahead_ns: int | None = None  # the store's clock less ours, as of the last look
         self._store = RedisStore(url, settings.store_timeout_ms)
         self._desk = Desk(url, _DESK_TIMEOUT_S)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -43,7 +49,7 @@ class SharedLimits:
         node = secrets.token_hex(4)
         self.limiter = SharedLimiter(policy, self._store, node, settings.nodes, now_ns, _at_end_of_tick)
 
-    async def open(self, wake: Callable[[], None], overridden: Callable[[list[Override]], None]) -> None:
+    async def open(self, wake: Callable[[], None], overridden: Overridden) -> None:
         """Reach the store, and from now on read the operators' rows. wake: see `Limiting.open`.
 
         Raises:
@@ -62,7 +68,7 @@ class SharedLimits:
             task.cancel()
         self.limiter.close()
         await self._store.close()
-        with suppress(RedisError, OSError):
+        with suppress(*FAILURES):
             await self._desk.close()
 
     def note_load(self, file: str, version: int) -> None:
@@ -71,18 +77,21 @@ class SharedLimits:
 
     async def _note_load(self, file: str, detail: str) -> None:
         if not self._store.is_away:
-            with suppress(RedisError, OSError):
+            with suppress(*FAILURES):
                 await self._desk.record("load", file, "gateway", "the limits file changed", detail)
 
-    async def _pick_up_always(self, overridden: Callable[[list[Override]], None]) -> None:
+    async def _pick_up_always(self, overridden: Overridden) -> None:
         while True:
             await asyncio.sleep(_PICK_UP_S)
             await self._pick_up(overridden)
 
-    async def _pick_up(self, overridden: Callable[[list[Override]], None]) -> None:
+    async def _pick_up(self, overridden: Overridden) -> None:
         if not self._store.is_away:
-            with suppress(RedisError, OSError):
-                overridden(await self._desk.overrides())
+            with suppress(*FAILURES):
+                now_s, self._rows = await self._desk.now_s(), await self._desk.overrides()
+                self._ahead_ns = now_s * _SECOND_NS - self._now_ns()
+        if self._ahead_ns is not None:
+            overridden(self._rows, (self._ahead_ns + self._now_ns()) // _SECOND_NS)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -1,21 +1,21 @@
 """The operator's side of the shared limits: overrides that every node picks up, the audit log, and a look at buckets.
 
 Overrides are one hash, read by every node once a second. A change is in the audit stream before it is in the hash, so
-no change is without a record. Nothing here is on the path of a decision.
+no change is without a record. How long something lasts is reckoned by the store's clock, which is everybody's. Nothing
+here is on the path of a decision.
 """
 
 from typing import Any
 
 import msgspec
-import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from limits.overrides import Override
+from limits.redis_link import connect, is_cluster
 
 OVERRIDES = "gw:{limits}:overrides"
 AUDIT = "gw:{limits}:audit"
 _AUDIT_KEPT = 100_000
+_TIME = "return redis.call('TIME')"  # a script with a key goes to the node that holds the overrides
 _encode = msgspec.json.encode
 _row = msgspec.json.Decoder(Override).decode
 
@@ -42,21 +42,41 @@ class BucketState(msgspec.Struct, frozen=True):
 
 
 class Desk:
-    """A connection to the store for operators. Every method raises redis.RedisError when the store does not answer."""
+    """A connection to the store for operators. Every method raises one of `redis_link.FAILURES` when it does not answer."""
 
     def __init__(self, url: str, timeout_s: float = 2.0) -> None:
-        self._client: Any = redis.Redis.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0), protocol=2
-        )
+        self._url, self._timeout_s = url, timeout_s
+        self._known: Any = None
+
+    async def _client(self) -> Any:
+        """The connection, to the whole cluster where there is one."""
+        if self._known is None:
+            client = connect(self._url, self._timeout_s, self._timeout_s)
+            try:
+                clustered = await is_cluster(client)
+            except BaseException:
+                await client.aclose()
+                raise
+            if clustered:
+                await client.aclose()
+                client = connect(self._url, self._timeout_s, self._timeout_s, cluster=True)
+            self._known = client
+        return self._known
 
     async def close(self) -> None:
         """Disconnect."""
-        await self._client.aclose()
+        if self._known is not None:
+            await self._known.aclose()
+
+    async def now_s(self) -> int:
+        """UTC in seconds by the store's clock: it decides what lasts how long, however wrong anybody else's is."""
+        seconds, _ = await (await self._client()).eval(_TIME, 1, OVERRIDES)
+        return int(seconds)
 
     async def overrides(self) -> list[Override]:
         """Every row, those that have ended included. A row that cannot be read is not there."""
         rows = []
-        for value in (await self._client.hgetall(OVERRIDES)).values():
+        for value in (await (await self._client()).hgetall(OVERRIDES)).values():
             try:
                 rows.append(_row(value))
             except msgspec.MsgspecError:
@@ -69,24 +89,24 @@ class Desk:
             f"{name}={value}" for name in ("rate", "burst", "mode") if (value := getattr(row, name)) is not None
         )
         await self.record("set", f"{row.target} {row.bucket}", row.by, row.reason, f"{detail} until={row.until_s}")
-        await self._client.hset(OVERRIDES, f"{row.target} {row.bucket}", _encode(row))
+        await (await self._client()).hset(OVERRIDES, f"{row.target} {row.bucket}", _encode(row))
 
     async def drop(self, target: str, bucket: str, by: str, reason: str) -> bool:
         """Take a row out of force; whether there was one."""
         await self.record("reset", f"{target} {bucket}", by, reason, "")
-        return bool(await self._client.hdel(OVERRIDES, f"{target} {bucket}"))
+        return bool(await (await self._client()).hdel(OVERRIDES, f"{target} {bucket}"))
 
     async def sweep(self, now_s: int) -> int:
-        """Delete rows that have ended; how many there were."""
+        """Delete rows that have ended; how many there were. now_s: of the store's clock."""
         ended = [row for row in await self.overrides() if row.until_s <= now_s]
         for row in ended:
-            await self._client.hdel(OVERRIDES, f"{row.target} {row.bucket}")
+            await (await self._client()).hdel(OVERRIDES, f"{row.target} {row.bucket}")
         return len(ended)
 
     async def record(self, action: str, target: str, by: str, reason: str, detail: str) -> None:
         """Write one line of the audit log."""
         fields = {"action": action, "target": target, "by": by, "reason": reason, "detail": detail}
-        await self._client.xadd(AUDIT, fields, maxlen=_AUDIT_KEPT, approximate=True)
+        await (await self._client()).xadd(AUDIT, fields, maxlen=_AUDIT_KEPT, approximate=True)
 
     async def audit(self, count: int) -> list[Change]:
         """The newest lines of the audit log, newest first."""
@@ -95,14 +115,14 @@ class Desk:
                 number.decode(),
                 *(fields[name].decode() for name in (b"action", b"target", b"by", b"reason", b"detail")),
             )
-            for number, fields in await self._client.xrevrange(AUDIT, count=count)
+            for number, fields in await (await self._client()).xrevrange(AUDIT, count=count)
         ]
 
     async def buckets(self, account: str) -> list[BucketState]:
         """The shared buckets of one account that are not full. It walks the key space: for people, not for loops."""
-        states = []
-        async for key in self._client.scan_iter(match=f"gw:{{{account}}}:*", count=1_000):
-            fields = {name.decode(): value.decode() for name, value in (await self._client.hgetall(key)).items()}
+        client, states = await self._client(), []
+        async for key in client.scan_iter(match=f"gw:{{{account}}}:*", count=1_000):
+            fields = {name.decode(): value.decode() for name, value in (await client.hgetall(key)).items()}
             if "plan" in fields:
                 states.append(_state(key.decode(), fields))
         return sorted(states, key=lambda state: state.key)

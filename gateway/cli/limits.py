@@ -6,7 +6,6 @@ gateway reads once a second. Mistakes are printed as FILE:LINE, for editors to j
 
 import asyncio
 import getpass
-import time
 from collections.abc import Iterable
 
 import click
@@ -90,7 +89,7 @@ def show(account: str, file: str | None, url: str) -> None:
     from gateway.cli import limits_live
 
     policy = _load(file) if file is not None else None
-    for line in asyncio.run(limits_live.shown(url, account, policy, int(time.time()))):
+    for line in asyncio.run(limits_live.shown(url, account, policy)):
         click.echo(line)
 
 
@@ -120,10 +119,9 @@ def set_(
 
     if rate is None and burst is None and mode is None:
         raise click.UsageError("name at least one of --rate, --burst, --mode")
-    now_s = int(time.time())
-    row = limits_live.row(target, bucket, now_s + seconds_of(ttl), reason, getpass.getuser(), (rate, burst, mode))
+    row = limits_live.row(target, bucket, reason, getpass.getuser(), (rate, burst, mode))
     try:
-        limits_live.put(url, row, _load(file) if file is not None else None, now_s)
+        limits_live.put(url, row, seconds_of(ttl), _load(file) if file is not None else None)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{target} {bucket} is overridden for {ttl}")

@@ -9,38 +9,39 @@ from collections.abc import AsyncIterator, Iterator
 from typing import cast
 
 import click
-from redis.exceptions import RedisError
+import msgspec
 
 from limits.overrides import Override, limit_of, merge, origin_of
 from limits.policy import Mode, Policy
 from limits.redis_desk import BucketState, Desk
+from limits.redis_link import FAILURES
 from limits.reload import built_in
 
 
 def row(
     target: str,
     bucket: str,
-    until_s: int,
     reason: str,
     by: str,
     values: tuple[str | None, int | None, str | None],
 ) -> Override:
-    """The override that was asked for; values: rate, burst, mode."""
+    """The override that was asked for, without an end yet; values: rate, burst, mode."""
     rate, burst, mode = values
-    return Override(target, bucket, until_s, reason, by, rate, burst, cast("Mode | None", mode))
+    return Override(target, bucket, 0, reason, by, rate, burst, cast("Mode | None", mode))
 
 
-def put(url: str, override: Override, policy: Policy | None, now_s: int) -> None:
-    """Write one override.
+def put(url: str, asked: Override, lasts_s: int, policy: Policy | None) -> None:
+    """Write one override that ends so many seconds from now, by the store's clock.
 
     Raises:
         ValueError: it cannot be used; nothing was written. click.ClickException: the store does not answer.
     """
-    limit_of(policy or built_in(), override, now_s)
+    limit_of(policy or built_in(), msgspec.structs.replace(asked, until_s=lasts_s), 0)
 
     async def write() -> None:
         async with _desk(url) as desk:
-            await desk.put(override)
+            now_s = await desk.now_s()
+            await desk.put(msgspec.structs.replace(asked, until_s=now_s + lasts_s))
             await desk.sweep(now_s)
 
     asyncio.run(write())
@@ -69,10 +70,10 @@ def audit(url: str, count: int) -> list[str]:
     return asyncio.run(read())
 
 
-async def shown(url: str, account: str, policy: Policy | None, now_s: int) -> list[str]:
+async def shown(url: str, account: str, policy: Policy | None) -> list[str]:
     """One account's limits and buckets, as lines."""
     async with _desk(url) as desk:
-        rows, buckets = await desk.overrides(), await desk.buckets(account)
+        rows, buckets, now_s = await desk.overrides(), await desk.buckets(account), await desk.now_s()
     lines = [*_terms(account, merge(policy, rows, now_s).policy)] if policy is not None else []
     lines += [
         f"set     {each.target} {each.bucket} for {each.until_s - now_s} s more, by {each.by}: {each.reason}"
@@ -100,7 +101,7 @@ async def _desk(url: str) -> AsyncIterator[Desk]:
     desk = Desk(url)
     try:
         yield desk
-    except (RedisError, OSError) as error:
+    except FAILURES as error:
         raise click.ClickException(f"the store of limits does not answer: {error}") from None
     finally:
         await desk.close()

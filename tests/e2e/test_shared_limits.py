@@ -1,6 +1,7 @@
 """Limits kept in a real store, as clients meet them: one plan over two gateways, and what happens when it is away."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -156,6 +157,22 @@ async def test_an_operators_override_acts_within_a_second_and_ends_by_itself(sto
         (change,) = await operators.audit(10)
         assert (change.action, change.target, change.by) == ("set", "ALPHA orders", "olga")
         await operators.close()
+
+
+async def test_an_override_ends_by_the_stores_clock_whatever_ours_says_and_though_the_store_has_gone(
+    store: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3_600)
+    async with gateway(store, plan("1/h", 5)) as server:
+        operators = Desk(store.unix_url)
+        await operators.put(
+            Override("ALPHA", "orders", await operators.now_s() + 2, "a flood", "olga", rate="1/h", burst=1)
+        )
+        await until(lambda: server.limiter.policy.overrides.get("ALPHA"), 2)
+        await operators.close()
+        store.kill()
+        await until(lambda: not server.limiter.policy.overrides.get("ALPHA"), 6)
 
 
 async def test_a_newer_file_is_noted_in_the_audit_log(store: RedisServer, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """What operators set at run time: how it lies over the file, when it ends, and that every change is on record."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from limits.overrides import Override, limit_of, merge, origin_of
 from limits.redis_desk import OVERRIDES, Desk
+from tests.support.redis_cluster import redis_cluster
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.shared_limits import policy_of
 
@@ -107,3 +109,24 @@ async def test_rows_that_ended_are_swept_and_rows_that_cannot_be_read_do_no_harm
     assert await desk.sweep(NOW_S + 60) == 1
     assert [each.target for each in await desk.overrides()] == ["OTHER"]
     await desk.close()
+
+
+async def test_the_time_is_the_stores(server):
+    desk = Desk(server.unix_url)
+    with server.client() as client:
+        before_s, _ = client.time()
+        assert before_s <= await desk.now_s() <= client.time()[0]
+    await desk.close()
+
+
+async def test_a_cluster_holds_them_too_whichever_node_the_url_names():
+    with redis_cluster() as cluster:
+        for node in cluster.nodes:
+            desk = Desk(node.url)
+            await desk.put(row(f"A-{node.port}", rate="50/s"))
+            assert abs(await desk.now_s() - int(time.time())) <= 1
+            assert await desk.buckets("ACME") == []
+            await desk.close()
+        desk = Desk(cluster.url)
+        assert len(await desk.overrides()) == len(await desk.audit(10)) == 3
+        await desk.close()

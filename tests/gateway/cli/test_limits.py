@@ -1,5 +1,6 @@
 """`penstock limits check` and `penstock limits diff`, as an operator and a CI job meet them."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,6 +132,24 @@ def test_an_override_is_set_shown_ended_and_logged(file, store):
     log = run("log", *redis).stdout
     assert "set ACME orders rate=20/s" in log
     assert "reset ACME orders" in log
+
+
+@pytest.mark.parametrize("wrong_s", [-600, 600])
+def test_an_override_lasts_as_long_as_it_was_asked_for_however_wrong_the_operators_clock_is(
+    monkeypatch, store, wrong_s
+):
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + wrong_s)
+    redis = ("--redis", store.url)
+    for bucket, ttl in (("orders", "5m"), ("cancels", "5s")):
+        set_ = ("set", "ACME", bucket, "--rate", "1/h", "--burst", "3", "--ttl", ttl, "--reason", "runaway", *redis)
+        assert run(*set_).exit_code == 0
+    shown = [line.split() for line in run("show", "ACME", *redis).stdout.splitlines()]
+    lasts = {words[2]: int(words[4]) for words in shown if words[0] == "set"}
+    assert 295 <= lasts["orders"] <= 300
+    assert 0 <= lasts["cancels"] <= 5  # and the second command did not sweep the first one's row
+    for bucket in ("orders", "cancels"):
+        run("reset", "ACME", bucket, "--reason", "over", *redis)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ class Charging:
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
         self._open = OpenOrders()
+        self._owned: dict[int, int] = {}  # the same by session that placed them, without zeros
 
     def charge(self, request: Request, now_ns: int) -> Refusal | None:
         """Take what the request costs; WAITS when that has to be fetched. Cancels cost no message, a sweep nothing."""
@@ -74,25 +75,40 @@ class Charging:
         command = request.command
         if type(command) is NewOrder:
             request.has_place = True
-            self._open.opened(command.account, command.instrument)
+            self._opened(command.session, command.account, command.instrument)
 
     def leave(self, request: Request) -> None:
         """The gateway itself has refused it after all."""
         if request.has_place:
             request.has_place = False
-            self._open.closed(request.command.account, request.command.instrument)
+            command = request.command
+            self._closed(command.session, command.account, command.instrument)
 
     def heard(self, event: AnyEvent) -> None:
         """The core has spoken: what is done leaves its place."""
         if type(event) is not OrderEvent or event.leaves_qty:
             return
         if event.status in _DONE and event.exec_type is not ExecType.ORDER_STATUS:
-            self._open.closed(event.account, event.instrument)
+            self._closed(event.session, event.account, event.instrument)
 
     def restore(self, open_orders: Sequence[OrderEvent]) -> None:
         """Orders that were open before this process began."""
         for order in open_orders:
-            self._open.opened(order.account, order.instrument)
+            self._opened(order.session, order.account, order.instrument)
+
+    def owns(self, session_id: int) -> bool:
+        """Whether an order of this session is open, or on its way to the core."""
+        return session_id in self._owned
+
+    def _opened(self, session_id: int, account: int, instrument: int) -> None:
+        self._open.opened(account, instrument)
+        self._owned[session_id] = self._owned.get(session_id, 0) + 1
+
+    def _closed(self, session_id: int, account: int, instrument: int) -> None:
+        self._open.closed(account, instrument)
+        left = self._owned.pop(session_id, 0) - 1
+        if left > 0:
+            self._owned[session_id] = left
 
     def _why_full(self, session: Session, command: AnyCommand) -> Refusal | None:
         limit = self._limiter.policy.plan_of(session.client.account).open_orders

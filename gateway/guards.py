@@ -63,6 +63,10 @@ class Guards:
                 del self._gone[session_id]
                 self._fire_for_gone(session_id, account, scope, now_ns)
 
+    def is_guarding(self, session: Session) -> bool:
+        """Whether orders of the session, which has no connection, are to be cancelled at some time."""
+        return session.id in self._cod or session.id in self._dead_man
+
     def arm_dead_man(self, session: Session, due_ns: int) -> None:
         """Cancel this session's orders at `due_ns` unless armed again before; 0 = off."""
         self._dead_man.pop(session.id, None)
@@ -126,7 +130,7 @@ class Guards:
 
     def _forget_if_idle(self, session: Session) -> None:
         """An unnamed session that has ended is needed no more once no timer of it runs."""
-        if not session.connected and session.id not in self._cod and session.id not in self._dead_man:
+        if not session.connected and not self.is_guarding(session):
             self._sessions.forget(session)
 
     def _sweep(self, session: Session, origin: Origin, only_session: bool, now_ns: int) -> None:

@@ -23,7 +23,7 @@ NAME = 18  # a WebSocket session got its id
 LINK = 19  # what guards a session's orders changed
 CLEAN = 20  # the process ended in good order
 PIECE = 21  # of the engine's snapshot that is on its way
-ENDED = 23  # a WebSocket session that nobody can come back for
+ENDED = 23  # a WebSocket session that nobody can come back for: without a name, or its name was forgotten
 RESET = 22  # a FIX session's numbers went back to 1 by schedule, or its schedule was seen for the first time
 
 _MAX_SPANS = 1_000  # snapshots held while a journal is read: each start makes one,
@@ -191,17 +191,23 @@ class Replay:
         elif kind == ENDED:
             for span in self._current():
                 span.add(session)
+            self._let_go(session)
         elif kind == RESET:
             reset = _reset(data)
             self.resets[reset.session] = reset.at_ns
 
     def forget(self, session: int) -> None:
         """A session is over that nobody can come back for: a start needs it only while it guards orders."""
-        link = self.links.get(session)
-        if link is None or not link.is_guarding:
-            self.names.pop(session, None)
-            self.links.pop(session, None)
+        if self._let_go(session):
             self.engine.forget(session)
+
+    def _let_go(self, session: int) -> bool:
+        link = self.links.get(session)
+        if link is not None and link.is_guarding:
+            return False
+        self.names.pop(session, None)
+        self.links.pop(session, None)
+        return True
 
     def forget_ended(self) -> None:
         """The same for all whose end the last process did not record."""

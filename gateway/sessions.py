@@ -173,8 +173,9 @@ class Sessions:
         self.account(client.account_id).sessions.append(session)
         return session
 
-    def for_ws(self, client: Client, name: str) -> Session | None:
-        """The session of (key, name): the remembered one, or a new one; None when the key has too many names.
+    def for_ws(self, client: Client, name: str, may_go: Callable[[Session], bool] = lambda _: False) -> Session | None:
+        """The session of (key, name): the remembered one, or a new one; None when the key has too many names and
+        `may_go` is true of none of them. The one that was not logged on for the longest time is forgotten first.
 
         Without a name each connection is a session of its own. Ids come round again after four million.
         """
@@ -182,8 +183,9 @@ class Sessions:
         session = names.get(name) if name else None
         if session is not None:
             session.client = client
+            names[name] = names.pop(name)
             return session
-        if name and len(names) >= MAX_NAMES_PER_KEY:
+        if name and len(names) >= MAX_NAMES_PER_KEY and not self._forget_one(names, may_go):
             return None
         session_id = self._next_id()
         session = self.add(session_id, name or f"ws-{session_id}", client, Origin.WS)
@@ -191,6 +193,13 @@ class Sessions:
             names[name] = session
         self.on_new(session)
         return session
+
+    def _forget_one(self, names: dict[str, Session], may_go: Callable[[Session], bool]) -> bool:
+        found = next((name for name, session in names.items() if may_go(session)), None)
+        if found is None:
+            return False
+        self.forget(names.pop(found))
+        return True
 
     def _next_id(self) -> int:
         session_id = self.next_ws_id
@@ -211,7 +220,9 @@ class Sessions:
         return self._limiter.take(path, "logons", MILLI, now_ns)
 
     def forget(self, session: Session) -> None:
-        """Drop an unnamed WebSocket session whose connection has ended and whose disconnect was dealt with."""
+        """Drop a WebSocket session that nobody can come back for: its connection ended without a name, or its name is
+        forgotten; and its disconnect was dealt with.
+        """
         if session.id < FIRST_WS_SESSION or session in self._named.get(session.client.key_id, {}).values():
             return
         self.by_id.pop(session.id, None)

@@ -10,7 +10,7 @@ import msgspec
 from gateway import config
 from gateway.clients import Client, Clients
 from gateway.fix_speaker import House
-from gateway.sessions import Account, Session, Sessions
+from gateway.sessions import MAX_NAMES_PER_KEY, Account, Session, Sessions
 from limits.limiter import ALLOWED
 from protocols import errors
 from protocols.errors import Refusal
@@ -74,17 +74,26 @@ def turned_away(house: WsHouse, client: Client, name: str, now_ns: int) -> Turne
 
 
 def find_session(house: WsHouse, client: Client, name: str) -> Session | TurnedAway:
-    """The session that a logon means; a key may use so many names only.
+    """The session that a logon means. Of a key's names the one goes, when there are too many, that owns nothing.
 
     Sessions without a name share one message bucket, their key's: opening more of them allows no more messages.
     """
-    found = house.sessions.for_ws(client, name)
+    found = house.sessions.for_ws(client, name, lambda other: _owns_nothing(house, other))
     if found is None:
-        refusal = Refusal(errors.TOO_MANY_CONNECTIONS, "too many session names for this key", 60_000)
-        return TurnedAway("too_many_sessions", refusal)
+        text = (
+            f"each of the {MAX_NAMES_PER_KEY} names of this key is connected, or has orders, cancel-on-disconnect or a"
+            " dead-man's switch to come: use one of them"
+        )
+        return TurnedAway("too_many_sessions", Refusal(errors.TOO_MANY_CONNECTIONS, text, 60_000))
     if not name:
         found.path = house.limiter.open(client.account, f"key {client.key_id}")  # a blank is in no session's name
     return found
+
+
+def _owns_nothing(house: WsHouse, session: Session) -> bool:
+    """Whether nothing would be lost with the session's name."""
+    is_busy = session.connected or house.guards.is_guarding(session) or house.road.charging.owns(session.id)
+    return not is_busy
 
 
 def start_of_stream(asked: schema.Resume | None, account: Account, epoch: str, latest_seq: int) -> results.ResumeResult:

@@ -8,6 +8,7 @@ import pytest
 from gateway import config
 from gateway.modes import Change
 from gateway.server import Server
+from gateway.sessions import MAX_NAMES_PER_KEY
 from protocols import errors
 from protocols.messages import Origin
 from tests.gateway import test_ws_speaker
@@ -303,3 +304,31 @@ def test_websocket_sessions_without_a_name_do_not_pile_up_from_life_to_life(cras
     assert len(set(ids)) == 1 + 3 * 4
     assert len(server.replay.names) == 1
     assert len(server.replay.links) == 1
+
+
+@pytest.mark.parametrize("has_snapshot", [False, True])
+def test_a_name_that_was_forgotten_stays_so_and_its_id_is_nobody_elses(crash, has_snapshot):
+    server, ids = crash.first(), {}
+
+    def use(name, order):
+        bot = test_ws_speaker.Desk(server)
+        bot.logon(name=name)
+        ids.setdefault(bot.speaker.session.id, name)
+        assert ids[bot.speaker.session.id] == name
+        assert next(told for told in bot.place(order) if told.get("id") == 1)["status"] == 200
+        bot.call("order.cancel_all", {})
+        test_ws_speaker.log_out(bot)
+
+    for n in range(MAX_NAMES_PER_KEY + 3):
+        use(f"pod-{n}", f"a-{n}")
+    for _ in range(2):
+        server.look_after_journal()
+    if has_snapshot:
+        take_snapshot(server)
+    server = crash(server)
+    server.road.reopen_at_ns = 0
+    named = {each.name for each in server.sessions.by_id.values() if each.sender.origin is Origin.WS}
+    assert named == {f"pod-{n}" for n in range(3, MAX_NAMES_PER_KEY + 3)}
+    assert len(server.replay.names) == MAX_NAMES_PER_KEY
+    for n in range(4):
+        use(f"pod-{n}", f"b-{n}")

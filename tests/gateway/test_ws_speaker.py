@@ -10,6 +10,7 @@ from gateway import config
 from gateway.client import ws
 from gateway.ingress import CANCEL_CREDIT, CONTROL_CREDIT, Stage
 from gateway.server import Server
+from gateway.sessions import MAX_NAMES_PER_KEY
 from gateway.ws_logon import MAX_CONNECTIONS_PER_KEY, Caller
 from gateway.ws_speaker import WsSpeaker
 from gateway.ws_stream import EventBytes
@@ -498,6 +499,80 @@ def test_who_fails_again_and_again_is_told_a_second_later_and_not_before(house):
     assert (answer["error"]["code"], closing) == (1002, "close 4003 logon refused")
     assert server.metrics.ws.failed_logons == {"signature": 6}
     assert Desk(server).logon()[0]["status"] == 200
+
+
+def log_out(desk):
+    desk.call("session.logout")
+    desk.speaker.lost(desk.now)
+
+
+def test_a_key_never_runs_out_of_names_and_the_one_that_was_away_longest_is_forgotten_first(house):
+    server, ids = house(), {}
+    names = [f"pod-{number}" for number in range(MAX_NAMES_PER_KEY)]
+    for name in [*names, "pod-0", "one-more"]:
+        desk = Desk(server)
+        assert desk.logon(name=name)[0]["status"] == 200
+        ids[name] = desk.speaker.session.id
+        log_out(desk)
+    assert len(server.sessions.by_id) == MAX_NAMES_PER_KEY
+    again = {}
+    for name in ("pod-2", "pod-0", "pod-1"):
+        desk = Desk(server)
+        desk.logon(name=name)
+        again[name] = desk.speaker.session.id
+        log_out(desk)
+    assert {name: again[name] == ids[name] for name in again} == {"pod-2": True, "pod-0": True, "pod-1": False}
+    assert len({*ids.values(), *again.values()}) == MAX_NAMES_PER_KEY + 2, "no id is given twice"
+
+
+def connect(desk):
+    return lambda: log_out(desk)
+
+
+def leave_an_order(desk):
+    desk.place(f"o-{desk.speaker.session.id}")
+    log_out(desk)
+
+    def release():
+        other = Desk(desk.server)
+        other.logon()
+        other.call("order.cancel_all", {})
+        log_out(other)
+
+    return release
+
+
+def wait_to_cancel(desk):
+    desk.call("session.configure", {"cod": {"scope": "session", "grace_ms": 60_000}})
+    desk.speaker.lost(desk.now)
+    return lambda: desk.server.guards.tick(desk.now + 60_000 * MS)
+
+
+def wait_for_the_dead_man(desk):
+    desk.call("order.cancel_after", {"timeout_ms": 60_000})
+    log_out(desk)
+    return lambda: desk.server.guards.tick(desk.now + 60_000 * MS)
+
+
+@pytest.mark.parametrize("own", [connect, leave_an_order, wait_to_cancel, wait_for_the_dead_man])
+def test_a_name_that_owns_something_is_not_forgotten_until_it_does_not(house, own):
+    server = house()
+    for number in range(MAX_NAMES_PER_KEY - 1):
+        desk = Desk(server)
+        desk.logon(name=f"pod-{number}")
+        wait_to_cancel(desk)
+    last = Desk(server)
+    last.logon(name="last")
+    release = own(last)
+    answer, closing = Desk(server).logon(name="one-more")
+    assert (answer["error"]["code"], closing) == (1007, "close 1013 retry_after_ms=60000")
+    assert "use one of them" in answer["error"]["msg"]
+    for number in range(MAX_NAMES_PER_KEY - 1):
+        Desk(server).logon(name=f"pod-{number}")  # so that they keep theirs
+    release()
+    server.road.tick(server.now_ns())
+    assert Desk(server).logon(name="one-more")[0]["status"] == 200
+    assert server.metrics.ws.failed_logons == {"too_many_sessions": 1}
 
 
 def test_sessions_without_a_name_share_the_message_bucket_of_their_key(house):

@@ -42,7 +42,7 @@ class BucketState(msgspec.Struct, frozen=True):
 
 
 class Desk:
-    """A connection to the store for operators. Every method raises one of `redis_link.FAILURES` when it does not answer."""
+    """A connection to the store for operators. Whatever does not answer raises one of `redis_link.FAILURES`."""
 
     def __init__(self, url: str, timeout_s: float = 2.0) -> None:
         self._url, self._timeout_s = url, timeout_s

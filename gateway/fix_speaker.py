@@ -396,6 +396,15 @@ class FixSpeaker:
         """News(B), urgent: a planned end is near."""
         self._send(*self._translator.news("draining", text, flash=True), now_ns)
 
+    def waits(self, source: object) -> None:
+        """No record of ours moves NextIn over it: after a crash it is asked for again."""
+        assert isinstance(source, events.AppMessage)
+        self.machine.store.begin_wait(id(source), source.seq_num)
+
+    def goes_on(self, source: object) -> None:
+        """What becomes of it is recorded together with the NextIn behind it."""
+        self.machine.store.end_wait(id(source))
+
     def pause_reading(self, now_ns: int) -> None:
         """The queue fills."""
         if self.link is not None:

@@ -17,7 +17,7 @@ VERSION = 2
 
 # Kinds. 0 is never written: a zeroed header is where the written part of a preallocated file ends.
 COMMIT = 1  # ends all that was recorded since the last one; body: the position known durable when this was written
-STATE = 2  # body: next_in, next_out
+STATE = 2  # body: next_in, next_out, then the (first, end) of inbound numbers that were dealt with before next_in
 OUT = 3  # body: seq_num, message
 RESET = 4  # no body
 FIRST_OWNER_KIND = 16  # from here to 255 the owner's: commands, events, snapshots; opaque here

@@ -41,10 +41,24 @@ _Record = tuple[int, int, int, int]
 
 
 class Numbers(msgspec.Struct):
-    """Both sequence numbers of a session, as the records tell them."""
+    """Both sequence numbers of a session, as the records tell them: the body of STATE.
+
+    done: inbound numbers from next_in on that were dealt with before it, as rising (first, end); not taken again.
+    """
 
     next_in: int = 1
     next_out: int = 1
+    done: tuple[tuple[int, int], ...] = ()
+
+    def pack(self) -> bytes:
+        """As recorded."""
+        return TWO_U64.pack(self.next_in, self.next_out) + b"".join(TWO_U64.pack(*each) for each in self.done)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> "Numbers":
+        """As `pack` made it."""
+        (next_in, next_out), *done = TWO_U64.iter_unpack(body)
+        return cls(next_in, next_out, tuple(done))
 
 
 class Recovery(msgspec.Struct):
@@ -143,16 +157,15 @@ class Run:
             body = offset + HEAD_BYTES
             if kind == OUT:
                 if session not in indexes:
-                    self._take_state(session, 1, 1)
+                    self._take_state(session, Numbers())
                 try:
                     indexes[session].add(seq_num_at(data, body)[0], number, offset, end - body - U64.size)
                 except LocalProtocolError as error:
                     raise damaged(segment.path, offset, str(error)) from None
             elif kind == STATE:
-                next_in, next_out = TWO_U64.unpack_from(data, body)
-                self._take_state(session, next_in, next_out)
+                self._take_state(session, Numbers.unpack(data[body:end]))
             elif kind == RESET:
-                self._take_state(session, 1, 1)
+                self._take_state(session, Numbers())
                 indexes[session].clear()
             elif kind >= FIRST_OWNER_KIND:
                 self._take_owned(kind, session, segment.first_position + offset, data[body:end])
@@ -164,13 +177,10 @@ class Run:
         if self._sink is not None:
             self._sink(kind, session, position, body)
 
-    def _take_state(self, session: int, next_in: int, next_out: int) -> None:
-        numbers = self.numbers.get(session)
-        if numbers is None:
-            self.numbers[session] = Numbers(next_in, next_out)
+    def _take_state(self, session: int, numbers: Numbers) -> None:
+        self.numbers[session] = numbers
+        if session not in self.indexes:
             self.indexes[session] = SessionIndex()
-        else:
-            numbers.next_in, numbers.next_out = next_in, next_out
 
     def _cut(self) -> None:
         """Make the end of the last whole commit the end of the run.

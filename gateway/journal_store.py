@@ -1,13 +1,15 @@
 """The durable `MessageStore`: one session's numbers and messages, recorded in the journal it shares with the others.
 
 Setting a number only marks the session; `record` writes both once a commit, and nothing when the records before it
-tell them already. The messages themselves stay in the segments; memory holds where they lie.
+tell them already. The messages themselves stay in the segments; memory holds where they lie. Before editing: a message
+that waits in memory has no record, so no record may move NextIn over it, nor let what went past it be taken twice.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from gateway.journal_index import SessionIndex
-from gateway.journal_record import HEAD_TAIL, OUT, OUT_HEAD_TAIL, RESET, STATE, TWO_U64, U64, JournalCorrupt
+from gateway.journal_record import HEAD_TAIL, OUT, OUT_HEAD_TAIL, RESET, STATE, U64, JournalCorrupt
 from gateway.journal_recovery import Numbers
 from gateway.journal_writer import Writer
 from protocols.errors import LocalProtocolError
@@ -19,7 +21,18 @@ _OUT_PREFIX_BYTES = OUT_HEAD_TAIL.size - HEAD_TAIL.size  # of the body: its seq_
 class JournalStore:
     """See `protocols.fix.store.MessageStore`. What is set and put is recorded when the next commit is."""
 
-    __slots__ = ("_dirty", "_index", "_is_dirty", "_next_in", "_next_out", "_told", "_writer", "session")
+    __slots__ = (
+        "_dirty",
+        "_done",
+        "_index",
+        "_is_dirty",
+        "_next_in",
+        "_next_out",
+        "_told",
+        "_waiting",
+        "_writer",
+        "session",
+    )
 
     def __init__(
         self, session: int, writer: Writer, dirty: "list[JournalStore]", numbers: Numbers, index: SessionIndex
@@ -31,7 +44,9 @@ class JournalStore:
         self._is_dirty = False
         self._next_in = numbers.next_in
         self._next_out = numbers.next_out
-        self._told = (numbers.next_in, numbers.next_out)  # by the last STATE or RESET; messages after it tell more
+        self._waiting: dict[int, int] = {}  # by key: numbers below next_in that nothing has become of, rising
+        self._done = numbers.done  # beyond next_in: dealt with by the process before this one
+        self._told = Numbers(self._next_in, self._next_out, self._done)  # last STATE or RESET; messages tell more
         self._index = index
 
     @property
@@ -41,10 +56,24 @@ class JournalStore:
 
     @next_in.setter
     def next_in(self, seq_num: int) -> None:
-        self._next_in = seq_num
+        self._next_in = self._skip(seq_num) if self._done else seq_num
         if not self._is_dirty:
-            self._is_dirty = True
-            self._dirty.append(self)
+            self._mark_dirty()
+
+    @property
+    def processed(self) -> int:
+        """Every inbound message up to here was dealt with."""
+        return next(iter(self._waiting.values()), self._next_in) - 1
+
+    def begin_wait(self, key: int, seq_num: int) -> None:
+        """Inbound message `seq_num` waits: a crash is to have it asked for again."""
+        self._waiting[key] = seq_num
+        self._mark_dirty()
+
+    def end_wait(self, key: int) -> None:
+        """It waits no more."""
+        if self._waiting.pop(key, None) is not None:
+            self._mark_dirty()
 
     @property
     def next_out(self) -> int:
@@ -55,8 +84,7 @@ class JournalStore:
     def next_out(self, seq_num: int) -> None:
         self._next_out = seq_num
         if not self._is_dirty:
-            self._is_dirty = True
-            self._dirty.append(self)
+            self._mark_dirty()
 
     def put(self, seq_num: int, message: bytes) -> None:
         """Keep the outbound application message `seq_num`, whole as sent.
@@ -91,20 +119,22 @@ class JournalStore:
         """Both numbers back to 1 and nothing kept."""
         self._writer.append(RESET, self.session, b"")
         self._index.clear()
+        self._waiting.clear()
         self._next_in = self._next_out = 1
-        self._told = (1, 1)
+        self._done = ()
+        self._told = Numbers()
 
     def record(self) -> None:
         """Record both numbers, unless what was recorded before tells them."""
         self._is_dirty = False
-        numbers = (self._next_in, self._next_out)
+        numbers = self._standing() if self._waiting else Numbers(self._next_in, self._next_out, self._done)
         if numbers != self._recorded():
-            self._writer.append(STATE, self.session, TWO_U64.pack(*numbers))
+            self._writer.append(STATE, self.session, numbers.pack())
             self._told = numbers
 
     def checkpoint(self) -> tuple[int, int, bytes]:
         """The STATE that says what all records so far say: not the numbers of a tick that is not committed."""
-        return STATE, self.session, TWO_U64.pack(*self._recorded())
+        return STATE, self.session, self._recorded().pack()
 
     def needs(self, segment: int, min_messages: int, min_bytes: int) -> bool:
         """Whether the oldest segment holds what is to be kept."""
@@ -114,6 +144,24 @@ class JournalStore:
         """Forget the messages in `segment` and before it."""
         self._index.drop(segment)
 
-    def _recorded(self) -> tuple[int, int]:
-        told_in, told_out = self._told
-        return told_in, max(told_out, self._index.end)
+    def _mark_dirty(self) -> None:
+        if not self._is_dirty:
+            self._is_dirty = True
+            self._dirty.append(self)
+
+    def _skip(self, seq_num: int) -> int:
+        """The number to expect in place of `seq_num`, over those that the process before this one has dealt with."""
+        while self._done and self._done[0][0] <= seq_num:
+            seq_num = max(seq_num, self._done[0][1])
+            self._done = self._done[1:]
+        return seq_num
+
+    def _standing(self) -> Numbers:
+        """The numbers, with NextIn at the first message that waits; what was dealt with behind it is told beside it."""
+        waiting = list(self._waiting.values())
+        between = [(before + 1, after) for before, after in pairwise([*waiting, self._next_in]) if before + 1 < after]
+        return Numbers(waiting[0], self._next_out, (*between, *self._done))
+
+    def _recorded(self) -> Numbers:
+        told = self._told
+        return Numbers(told.next_in, max(told.next_out, self._index.end), told.done)

@@ -38,13 +38,16 @@ class Parking:
     def park(self, session: Session, parked: Parked, now_ns: int) -> None:
         """Wait with this, behind what the session waits with already. It is read no further."""
         self._rows.setdefault(session, deque()).append(parked)
+        request = parked.request
+        if request is not None and request.speaker is not None:
+            request.speaker.waits(request.source)
         session.pause(Pause.TOKENS, now_ns)
 
     def retry(self, now_ns: int) -> None:
         """Try every session's steps again, as far as they go."""
         for session, row in list(self._rows.items()):
             while row and row[0].attempt(now_ns):
-                row.popleft()
+                _go_on(row.popleft().request)
             if not row:
                 del self._rows[session]
                 session.resume(Pause.TOKENS, now_ns)
@@ -57,4 +60,11 @@ class Parking:
             if meant:
                 gone += [each.request for each in meant if each.request is not None]
                 self._rows[session] = deque(each for each in row if each not in meant)
+        for request in gone:
+            _go_on(request)
         return gone
+
+
+def _go_on(request: Request | None) -> None:
+    if request is not None and request.speaker is not None:
+        request.speaker.goes_on(request.source)

@@ -59,6 +59,14 @@ class Speaker(Protocol):
         """Our own bug: end this session's connection; no other is touched."""
         ...
 
+    def waits(self, source: object) -> None:
+        """What `source` asked waits in memory, in the order of arrival, for tokens that are being fetched."""
+        ...
+
+    def goes_on(self, source: object) -> None:
+        """It waits no more: it was refused, or is on its way."""
+        ...
+
     def pause_reading(self, now_ns: int) -> None:
         """Stop reading this session's connection: we are slow, and its silence is not its fault."""
         ...

@@ -129,6 +129,12 @@ class _Ear:
     def failed(self, now_ns: int) -> None:
         """A kill is reported as unanswered then."""
 
+    def waits(self, source: object) -> None:
+        """A mass cancel waits for no tokens."""
+
+    def goes_on(self, source: object) -> None:
+        """It never waited."""
+
     def pause_reading(self, now_ns: int) -> None:
         """Nothing is read."""
 

@@ -437,6 +437,12 @@ class WsSpeaker:
         self.end_session("going_away", now_ns)
         self.link.wake()
 
+    def waits(self, source: object) -> None:
+        """A request without an answer: the client asks again after a crash."""
+
+    def goes_on(self, source: object) -> None:
+        """Its answer comes."""
+
     def pause_reading(self, now_ns: int) -> None:
         """The queue fills."""
         self.link.pause_reading(now_ns)

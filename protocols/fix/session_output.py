@@ -206,7 +206,7 @@ class Output:
 
     def _processed(self) -> str:
         """LastMsgSeqNumProcessed(369) as of now."""
-        return f"369={self._store.next_in - 1}{SOH}"
+        return f"369={self._store.processed}{SOH}"
 
     def _pull(self, item: _Range, limit_bytes: int, now_ns: int, chunks: list[bytes]) -> int:
         """Move the range on by at least one message and about `limit_bytes`; the bytes added."""

@@ -13,6 +13,22 @@ class MessageStore(Protocol):
     next_in: int
     next_out: int
 
+    @property
+    def processed(self) -> int:
+        """The inbound number up to which every message was dealt with: what LastMsgSeqNumProcessed(369) tells."""
+        ...
+
+    def begin_wait(self, key: int, seq_num: int) -> None:
+        """Inbound message `seq_num`, which was taken, waits in memory for what it needs; messages of later numbers may
+        be dealt with meanwhile. Without that memory, after a crash, it is the next one expected; none of the others is
+        taken twice. Called in the order of the numbers. key: tells it from a message of that number before a reset.
+        """
+        ...
+
+    def end_wait(self, key: int) -> None:
+        """It goes on, or is refused; no effect after a reset."""
+        ...
+
     def put(self, seq_num: int, message: bytes) -> None:
         """Keep the outbound application message `seq_num`, whole as sent; session messages are numbered, not kept."""
         ...
@@ -34,6 +50,20 @@ class MemoryStore:
         self.next_out = 1
         self._max_messages = max_messages
         self._messages: dict[int, bytes] = {}
+        self._waiting: dict[int, int] = {}  # by key: the number, rising
+
+    @property
+    def processed(self) -> int:
+        """Every inbound message up to here was dealt with."""
+        return next(iter(self._waiting.values()), self.next_in) - 1
+
+    def begin_wait(self, key: int, seq_num: int) -> None:
+        """Inbound message `seq_num` waits."""
+        self._waiting[key] = seq_num
+
+    def end_wait(self, key: int) -> None:
+        """It waits no more."""
+        self._waiting.pop(key, None)
 
     def put(self, seq_num: int, message: bytes) -> None:
         """Keep one message; the oldest goes when the bound is reached."""
@@ -58,3 +88,4 @@ class MemoryStore:
         self.next_in = 1
         self.next_out = 1
         self._messages.clear()
+        self._waiting.clear()

@@ -34,6 +34,12 @@ class Link:
     def close(self):
         self.is_closed = True
 
+    def pause_reading(self, now_ns):
+        pass
+
+    def resume_reading(self, now_ns):
+        pass
+
 
 class Desk:
     """A client of one configured session. later_ns: how far its clock and the gateway's have been put forward."""

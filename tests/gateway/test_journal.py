@@ -79,6 +79,42 @@ def test_a_range_is_read_from_its_first_to_its_last_number_inclusive(tmp_path: P
     journal.close()
 
 
+@given(st.lists(st.sampled_from(["take", "wait", "go", "commit", "crash"]), max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_after_a_crash_exactly_those_are_expected_that_had_not_been_dealt_with(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[str]
+) -> None:
+    """take: a message is read and dealt with; wait: it is read and waits; go: the one that waits longest goes on."""
+    directory = tmp_path_factory.mktemp("journal")
+    journal = Journal(directory, PROCESS)
+    store, waiting, expected, done = journal.store(1), list[int](), list[int](), set[int]()
+    for step in [*steps, "commit", "crash"]:
+        if step in ("take", "wait"):
+            number = store.next_in
+            assert number not in done
+            assert not expected or number == expected.pop(0)
+            if step == "wait":
+                waiting.append(number)
+                store.begin_wait(number, number)
+            else:
+                done.add(number)
+            store.next_in = number + 1
+        elif step == "go" and waiting:
+            done.add(waiting[0])
+            store.end_wait(waiting.pop(0))
+        elif step == "commit":
+            journal.commit(0)
+        elif step == "crash":
+            journal.commit(0)
+            journal._writer.release()
+            journal._lock.release()
+            expected, waiting = [*waiting, *(each for each in expected if each not in waiting)], []
+            journal = Journal(directory, PROCESS)
+            store = journal.store(1)
+        assert store.processed == (waiting[0] if waiting else store.next_in) - 1
+    journal.close()
+
+
 def test_a_reset_starts_both_numbers_at_one_and_forgets_the_messages(tmp_path: Path) -> None:
     journal = Journal(tmp_path, PROCESS)
     store = journal.store(1)

@@ -81,6 +81,7 @@ class Ear:
 
     def __init__(self):
         self.heard = []
+        self.waiting = []
         self.is_paused = False
 
     def handed_over(self, request, now_ns):
@@ -109,6 +110,12 @@ class Ear:
 
     def failed(self, now_ns):
         self.heard.append(("failed",))
+
+    def waits(self, source):
+        self.waiting.append(source)
+
+    def goes_on(self, source):
+        self.waiting.remove(source)
 
     def pause_reading(self, now_ns):
         self.is_paused = True

@@ -11,7 +11,6 @@ from itertools import count
 from gateway import config
 from gateway.fix_logon import in_force, options_of
 from gateway.house import Farewell, Flood, House, Link
-from gateway.pipeline import BUSY
 from gateway.request import Request, answer_to
 from gateway.sessions import Session
 from limits.limiter import BucketView
@@ -169,8 +168,8 @@ class FixSpeaker:
             if barred is not None:
                 house.road.decline(session, kind, message, barred, now_ns)
                 return
-        if kind in _ORDERS and house.road.is_shedding and not message.poss_resend:
-            house.road.decline(session, kind, message, BUSY, now_ns)
+        if kind in _ORDERS and not message.poss_resend and (shed := house.road.why_shed(session, now_ns)) is not None:
+            house.road.decline(session, kind, message, shed, now_ns)
             return
         trace = None
         if kind == "D" and house.tracing.sample():

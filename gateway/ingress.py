@@ -6,13 +6,14 @@ overtakes takes its target along: **priority never reorders effects**. Pure: the
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator
 from enum import IntEnum
 from itertools import chain
 
 import msgspec
 
 from gateway import config
+from gateway.lanes import Lane, Waits
+from gateway.pace import Pace
 from gateway.request import Class, Request, is_retry
 from protocols.messages import COD_EXEMPT, CancelOrder, MassCancel, NewOrder, ReplaceOrder
 
@@ -30,123 +31,11 @@ class Stage(IntEnum):
 _ENTER_PERCENT = {Stage.PAUSING: 60, Stage.SHEDDING: 80, Stage.FULL: 95, Stage.BRIM: 100}
 _LEAVE_POINTS = 10
 
-_QUANTUM_BYTES = 200  # about an order: a turn is short, so few wait long
-_LEAST_BYTES = 64  # what a request counts at least: a flood of tiny ones is a flood too
-
 CANCEL_CREDIT = 32  # of the link's window, kept for cancels
 CONTROL_CREDIT = 8  # of the link's window, kept for control
 KEPT_CREDIT = CANCEL_CREDIT + CONTROL_CREDIT
 
 _Scope = tuple[object, ...]
-
-_MANY = 64  # withdrawn requests are not worth a look below this
-
-_SLOT_NS = 10_000_000  # as often as the road asks whose time is over
-
-
-class _Queue(deque[Request]):
-    """What waits of one account in one lane, and the bytes it may still hand over in its turn."""
-
-    credit_bytes = 0
-
-
-class _Lane:
-    """Requests of one class: first in, first out within an account, deficit round robin by bytes between accounts.
-
-    Each turn adds a quantum to what an account may hand over, and an empty queue keeps nothing: neither many requests
-    nor large ones get an account more than its share, within a quantum and one request. What is withdrawn stays where
-    it lies, marked, and is skipped when its turn comes: nothing is searched for, until half of the lane is such.
-
-    What the house itself asks for is one queue, whatever the account: its commands have one counter.
-    """
-
-    def __init__(self) -> None:
-        self._queues: dict[int, _Queue] = {}  # by account, the one whose turn it is first
-        self._size = self._gone = 0  # all that lie here, and those of them that were withdrawn
-
-    def __iter__(self) -> Iterator[Request]:
-        for account in self._queues:
-            yield from self.of(account)
-
-    def of(self, account: int) -> Iterator[Request]:
-        """What waits of one account, in order."""
-        return (request for request in self._queues.get(account, ()) if not request.is_withdrawn)
-
-    def put(self, request: Request) -> None:
-        account = request.command.account if request.session.id else 0
-        queue = self._queues.get(account)
-        if queue is None:
-            queue = self._queues[account] = _Queue()
-        queue.append(request)
-        self._size += 1
-
-    def drop(self, request: Request) -> None:
-        """It is withdrawn, and takes no memory for long: nobody may take anything from here for hours."""
-        request.is_withdrawn = True
-        self._gone += 1
-        if self._gone < _MANY or 2 * self._gone < self._size:
-            return
-        for account, queue in list(self._queues.items()):
-            left = [row for row in queue if not row.is_withdrawn]
-            queue.clear()
-            queue.extend(left)
-            if not left:
-                del self._queues[account]
-        self._size, self._gone = self._size - self._gone, 0
-
-    def take(self, count: int) -> list[Request]:
-        taken: list[Request] = []
-        queues = self._queues
-        while queues and len(taken) < count:
-            account, queue = next(iter(queues.items()))
-            if queue.credit_bytes <= 0:
-                queue.credit_bytes += _QUANTUM_BYTES
-            while queue and queue.credit_bytes > 0 and len(taken) < count:
-                request = queue.popleft()
-                self._size -= 1
-                if request.is_withdrawn:
-                    self._gone -= 1
-                else:
-                    queue.credit_bytes -= max(request.size_bytes, _LEAST_BYTES)
-                    taken.append(request)
-            if not queue:
-                del queues[account]
-            elif queue.credit_bytes <= 0:
-                del queues[account]
-                queues[account] = queue  # to the end of the round
-        return taken
-
-
-class _Waits:
-    """When each request has waited for too long. A lane is long and much of it young: it is never searched."""
-
-    def __init__(self, hold_ns: int) -> None:
-        self._hold_ns = hold_ns
-        self._slots: dict[int, dict[int, Request]] = {}  # by hundredths of a second
-
-    def add(self, request: Request) -> None:
-        if request.queue_class is not Class.CONTROL and not request.unknown_told:
-            self._slots.setdefault(self._end_ns(request) // _SLOT_NS, {})[id(request)] = request
-
-    def discard(self, request: Request) -> None:
-        number = self._end_ns(request) // _SLOT_NS
-        slot = self._slots.get(number, {})
-        slot.pop(id(request), None)
-        if not slot:
-            self._slots.pop(number, None)
-
-    def over(self, now_ns: int) -> list[Request]:
-        """Whose wait is over, the longest first."""
-        numbers = sorted(number for number in self._slots if number <= now_ns // _SLOT_NS)
-        waiting = chain.from_iterable(self._slots[number].values() for number in numbers)
-        return [request for request in waiting if self._end_ns(request) <= now_ns]
-
-    def _end_ns(self, request: Request) -> int:
-        command = request.command
-        end_ns = command.t_recv + self._hold_ns
-        if command.deadline and isinstance(command, NewOrder | ReplaceOrder):
-            return min(end_ns, command.deadline + 1)
-        return end_ns
 
 
 class Ingress:
@@ -156,18 +45,25 @@ class Ingress:
         """hold_ns: how long anything but control may wait."""
         self._settings = settings
         self._arrived: deque[Request] = deque()  # in order of arrival, while nothing has to wait
-        self._lanes = tuple(_Lane() for _ in Class)
+        self._lanes = tuple(Lane() for _ in Class)
         self._by_id: dict[tuple[int, str], dict[int, Request]] = {}  # waiting New, Replace by every name
         self._sweeps: dict[int, dict[_Scope, Request]] = {}  # each scope's mass cancel without an answer, by account
-        self._waits = _Waits(hold_ns)
+        self._waits = Waits(hold_ns)
+        self._pace = Pace()
         self._sweeping = 0  # mass cancels that the core has
         self._waiting = 0  # in lanes
         self.commands = 0
         self.size_bytes = 0
+        self.since_ns = 0  # when it was empty last
         self.stage = Stage.OPEN
         # Below half of either bound the stage is OPEN whatever it was: nothing to work out on the hot path.
         self._calm_commands = settings.max_commands // 2
         self._calm_bytes = settings.max_bytes // 2
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing has to wait for the core."""
+        return not (self._waiting or self.stage)
 
     @property
     def fill_percent(self) -> int:
@@ -188,6 +84,8 @@ class Ingress:
             # A mass cancel that comes after this must not join one that came before it.
             for sweep in self._sweeps.get(request.command.account, {}).values():
                 sweep.is_followed = True
+        if not self.commands:
+            self.since_ns = request.command.t_recv
         self._arrived.append(request)
         self.commands += 1
         self.size_bytes += request.size_bytes
@@ -195,7 +93,7 @@ class Ingress:
             self._restage()
         return True
 
-    def take(self, credit: int) -> tuple[list[Request], list[Request]]:
+    def take(self, credit: int, now_ns: int) -> tuple[list[Request], list[Request]]:
         """What may be handed over now, in order, and the requests withdrawn because a cancel overtook them."""
         orders = credit - KEPT_CREDIT
         if not self._waiting and len(self._arrived) <= orders:
@@ -205,14 +103,17 @@ class Ingress:
                 self._sweeping += sum(row.queue_class is Class.CONTROL for row in taken)
             self.commands = self.size_bytes = 0
             self.stage = Stage.OPEN
+            self._pace.rest(now_ns)
             return taken, []
         withdrawn = self._sort_arrivals()
         kept = max(CONTROL_CREDIT - self._sweeping, 0)  # beyond its own part, control does not use up that of cancels
         taken = self._lanes[Class.CONTROL].take(min(max(orders, 0) + kept, credit))
         taken += self._lanes[Class.CANCEL].take(credit - max(kept, len(taken)))
         self._sweeping += sum(row.queue_class is Class.CONTROL for row in taken)
-        for lane in (Class.ORDER, Class.QUERY):
-            taken += self._lanes[lane].take(orders - len(taken))
+        before = len(taken)
+        taken += self._lanes[Class.ORDER].take(orders - before)
+        self._pace.took(len(taken) - before, now_ns)
+        taken += self._lanes[Class.QUERY].take(orders - len(taken))
         for request in taken:
             self._leave(request)
         return taken, withdrawn
@@ -232,6 +133,11 @@ class Ingress:
         counts = Counter(request.command.session for request in waiting)
         share = self.commands / len(counts) if counts else 0
         return {session for session, count in counts.items() if count >= share}
+
+    def wait_ns(self, account: int, now_ns: int) -> int:
+        """How long a New or Replace of this account that comes now will wait, as the core is taking them; 0 = not."""
+        ahead = self._lanes[Class.ORDER].ahead(account)
+        return ahead * self._pace.interval_ns(now_ns) if ahead else 0
 
     def _join(self, request: Request, command: MassCancel) -> bool:
         """Join a mass cancel of the same scope, unless an order of the account came in between."""

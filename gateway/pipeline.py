@@ -79,6 +79,7 @@ class Road:
         self._unanswered: dict[int, Request] = {}  # handed over, by cmd_id
         self._handed: deque[Request] = deque()  # the same in order of hand-over; answered ones are dropped in passing
         self._hold_ns = settings.core.cancel_hold_ms * 1_000_000
+        self._patience_ns = self._hold_ns * 3 // 4  # an order that will wait for longer is not let in
         self._expire_at_ns = 0
         self._took_ns = 0  # when the core took something last
         self._now_ns = 0
@@ -177,10 +178,26 @@ class Road:
                 self._withdraw(waiting, now_ns)
         return True
 
-    @property
-    def is_shedding(self) -> bool:
-        """Whether a New or Replace is refused with BUSY: then no more needs to be done for it."""
-        return self.ingress.stage >= Stage.SHEDDING and not (self.draining or self.modes.in_force)
+    def why_shed(self, session: Session, now_ns: int) -> Refusal | None:
+        """Why no New or Replace of this session is taken just now, whatever is in it; None = it may be."""
+        if self.ingress.is_calm or self.draining or self.modes.in_force or not self._is_busy(session, now_ns):
+            return None
+        return self._overdue(now_ns)
+
+    def _overdue(self, now_ns: int) -> Refusal:
+        """What is told of an order that waits in vain: the core is slow, or it is away."""
+        if now_ns - max(self._took_ns, self.ingress.since_ns) < self._hold_ns:
+            return BUSY
+        return Refusal(errors.ENGINE_DOWN, f"the engine took nothing for {self._hold_ns // 1_000_000} ms")
+
+    def _is_busy(self, session: Session, now_ns: int, deadline_ns: int = 0) -> bool:
+        """Whether there is no room for another order, or it would wait in vain."""
+        ingress = self.ingress
+        stage = ingress.stage
+        if stage >= Stage.SHEDDING or (stage and self._governor.is_past_patience(session)):
+            return True
+        wait_ns = ingress.wait_ns(session.client.account_id, now_ns)
+        return wait_ns > self._patience_ns or 0 < deadline_ns < now_ns + wait_ns
 
     def decline(self, session: Session, kind: str, source: object, refusal: Refusal, now_ns: int) -> None:
         """Refuse what could not even become a command. Still charged as a message, and permission is asked first."""
@@ -231,14 +248,13 @@ class Road:
         """New and Replace only: cancels and questions pass while there is any room."""
         if self.modes.in_force and (barred := self._why_barred(request)) is not None:
             return barred
-        stage = self.ingress.stage
-        is_patient = stage == Stage.OPEN or not self._governor.is_past_patience(request.session)
-        is_calm = stage < Stage.SHEDDING and is_patient and self.may_record() and not self.is_recording_late(now_ns)
+        is_busy = not self.ingress.is_calm and self._is_busy(request.session, now_ns, request.command.deadline)
+        is_calm = not is_busy and self.may_record() and not self.is_recording_late(now_ns)
         if is_calm and not (self.draining or self.reopen_at_ns):
             return None
         queue_class = request.queue_class
         if queue_class is not Class.ORDER:
-            return BUSY if queue_class is Class.QUERY and stage >= Stage.SHEDDING else None
+            return BUSY if queue_class is Class.QUERY and self.ingress.stage >= Stage.SHEDDING else None
         if self.draining:
             return Refusal(errors.DRAINING, "the gateway is draining, reconnect")
         if self.reopen_at_ns:
@@ -246,7 +262,7 @@ class Road:
             return Refusal(errors.CANCEL_ONLY, text, max((self.reopen_at_ns - now_ns) // 1_000_000, 1))
         if not self.may_record():
             return Refusal(errors.CANCEL_ONLY, "cancel only: the journal has no room for new orders")
-        return BUSY
+        return self._overdue(now_ns) if is_busy else BUSY
 
     def _why_barred(self, request: Request) -> Refusal | None:
         """What the modes in force say to a New or Replace."""
@@ -297,7 +313,7 @@ class Road:
         """Hand over what the core has credit for, in order, until the queue or the credit is used up."""
         self._now_ns = now_ns
         while self.ingress.commands and self._core.credit > 0:
-            taken, withdrawn = self.ingress.take(self._core.credit)
+            taken, withdrawn = self.ingress.take(self._core.credit, now_ns)
             for request in withdrawn:
                 self._withdraw(request, now_ns)
             commands = [command for command in (self._hand_over(request, now_ns) for request in taken) if command]
@@ -341,11 +357,8 @@ class Road:
     def _expire(self, now_ns: int) -> None:
         """Nobody waits for ever on a core that is slow, or gives no credit at all."""
         self._expire_at_ns = now_ns + _EXPIRE_EVERY_NS
-        overdue = BUSY
-        is_away = now_ns - self._took_ns >= self._hold_ns
-        late, withdrawn = self.ingress.expire(now_ns, is_away)
-        if is_away:
-            overdue = Refusal(errors.ENGINE_DOWN, f"the engine took nothing for {self._hold_ns // 1_000_000} ms")
+        overdue = self._overdue(now_ns)
+        late, withdrawn = self.ingress.expire(now_ns, is_away=overdue.code == errors.ENGINE_DOWN)
         for request in withdrawn:
             self._withdraw(request, now_ns)
         for request in late:

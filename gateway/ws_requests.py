@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.pipeline import BUSY
 from gateway.sessions import Session
 from gateway.ws_answers import Batch, Source
 from protocols import errors
@@ -98,8 +97,8 @@ class WsRequests:
     def _order(self, asked: Requested, session: Session, now_ns: int) -> None:
         house = self._speaker.house
         is_retry = getattr(asked.params, "retry", False)
-        if asked.method in _ORDERS and house.road.is_shedding and not is_retry:
-            self._submit(BUSY, Source(asked.request_id, asked.method, asked.t_in_ns), session, asked, 0, now_ns)
+        if asked.method in _ORDERS and not is_retry and (shed := house.road.why_shed(session, now_ns)) is not None:
+            self._submit(shed, Source(asked.request_id, asked.method, asked.t_in_ns), session, asked, 0, now_ns)
             return
         deadline_ms = house.settings.core.order_deadline_ms
         made = command(asked.method, asked.params, session.sender, asked.t_in_ns, house.instruments, deadline_ms)

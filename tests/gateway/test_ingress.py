@@ -23,6 +23,7 @@ from protocols.messages import (
 
 ROOMY = 1_000
 HOLD = 100
+NOW = 1_000
 
 
 def request(command, size_bytes=100):
@@ -78,7 +79,7 @@ def queue(*requests, **knobs):
 
 def test_with_credit_for_all_requests_leave_in_the_order_they_came():
     rows = [new("a"), query(), cancel("a"), mass_cancel(), new("b")]
-    taken, withdrawn = queue(*rows).take(ROOMY)
+    taken, withdrawn = queue(*rows).take(ROOMY, NOW)
     assert taken == rows
     assert withdrawn == []
 
@@ -86,15 +87,18 @@ def test_with_credit_for_all_requests_leave_in_the_order_they_came():
 def test_when_something_must_wait_control_goes_before_cancels_before_orders_before_queries():
     rows = [query(), new("a"), cancel("x"), mass_cancel(only_session=True, session=9)]
     ingress = queue(*rows)
-    assert ingress.take(10) == ([rows[3], rows[2]], [])  # 10: the shares of control and a few cancels, none for orders
-    assert ingress.take(41) == ([rows[1]], [])
-    assert ingress.take(41) == ([rows[0]], [])
+    assert ingress.take(10, NOW) == (
+        [rows[3], rows[2]],
+        [],
+    )  # 10: the shares of control and a few cancels, none for orders
+    assert ingress.take(41, NOW) == ([rows[1]], [])
+    assert ingress.take(41, NOW) == ([rows[0]], [])
     assert ingress.commands == 0
 
 
 def test_a_cancel_that_overtakes_its_waiting_order_withdraws_it_and_goes_on_for_an_older_one_may_live_under_the_name():
     order, overtaking = new("a"), cancel("a")
-    assert queue(order, overtaking).take(20) == ([overtaking], [order])
+    assert queue(order, overtaking).take(20, NOW) == ([overtaking], [order])
     assert overtaking.has_overtaken
 
 
@@ -102,7 +106,7 @@ def test_a_cancel_in_another_symbol_or_by_order_id_does_not_withdraw_a_waiting_o
     order = new("a")
     elsewhere = request(CancelOrder(2, 1, 1, Origin.FIX, 0, 0, "c", 8, orig_cl_ord_id="a"))
     by_id = cancel("a", order_id=812)
-    assert queue(order, elsewhere, by_id).take(20) == ([elsewhere, by_id], [])
+    assert queue(order, elsewhere, by_id).take(20, NOW) == ([elsewhere, by_id], [])
 
 
 def test_repeats_of_a_waiting_mass_cancel_join_it_unless_an_order_came_in_between():
@@ -112,7 +116,11 @@ def test_repeats_of_a_waiting_mass_cancel_join_it_unless_an_order_came_in_betwee
     ingress.put(new("a"))
     ingress.put(later)
     assert ingress.commands == 5
-    assert [row for row in ingress.take(ROOMY)[0] if row in (first, other_scope, later)] == [first, other_scope, later]
+    assert [row for row in ingress.take(ROOMY, NOW)[0] if row in (first, other_scope, later)] == [
+        first,
+        other_scope,
+        later,
+    ]
 
 
 def test_what_has_waited_too_long_is_taken_out_but_never_control():
@@ -122,25 +130,25 @@ def test_what_has_waited_too_long_is_taken_out_but_never_control():
     assert ingress.expire(50, is_away=True) == ([], [])
     late, _ = ingress.expire(100, is_away=True)
     assert set(map(id, late)) == {id(row) for row in rows[:4]}
-    assert ingress.take(ROOMY) == ([rows[4]], [])
+    assert ingress.take(ROOMY, NOW) == ([rows[4]], [])
     assert (ingress.commands, ingress.size_bytes) == (0, 0)
 
 
 def test_a_cancel_withdraws_waiting_replaces_of_a_live_order_and_goes_on():
     first, second, overtaking = replace("b", orig="a"), replace("c", orig="b"), cancel("a")
-    taken, withdrawn = queue(first, second, overtaking).take(20)
+    taken, withdrawn = queue(first, second, overtaking).take(20, NOW)
     assert taken == [overtaking]
     assert set(map(id, withdrawn)) == {id(first), id(second)}
 
 
 def test_a_cancel_by_order_id_finds_the_waiting_replace_by_order_id():
     changing, overtaking = replace("b", order_id=812), cancel(order_id=812)
-    assert queue(changing, overtaking).take(20) == ([overtaking], [changing])
+    assert queue(changing, overtaking).take(20, NOW) == ([overtaking], [changing])
 
 
 def test_a_cancel_of_one_account_never_touches_another_with_the_same_ids():
     other, overtaking = new("a", account=2), cancel("a", account=1)
-    taken, withdrawn = queue(other, overtaking).take(20)
+    taken, withdrawn = queue(other, overtaking).take(20, NOW)
     assert (taken, withdrawn) == ([overtaking], [])
 
 
@@ -166,7 +174,7 @@ def test_a_mass_cancel_first_withdraws_every_waiting_order_of_its_scope(scope, w
     ]
     later = new("later")
     sweep = mass_cancel(**scope)
-    taken, withdrawn = queue(*rows, sweep, later).take(8)
+    taken, withdrawn = queue(*rows, sweep, later).take(8, NOW)
     assert taken == [sweep]
     assert [row.command.cl_ord_id for row in withdrawn] == withdrawn_ids
 
@@ -175,7 +183,7 @@ def test_accounts_take_turns_so_one_flood_does_not_starve_another_client():
     flood = [new(f"f{n}", account=1) for n in range(50)]
     polite = [new("p1", account=2), new("p2", account=2)]
     ingress = queue(*flood, *polite)
-    taken, _ = ingress.take(44)
+    taken, _ = ingress.take(44, NOW)
     assert [row.command.cl_ord_id for row in taken] == ["f0", "f1", "p1", "p2"]
 
 
@@ -188,7 +196,7 @@ def test_stages_are_entered_at_60_80_95_and_100_percent_and_left_ten_points_lowe
     assert [seen.index(stage) + 1 for stage in Stage if stage] == [60, 80, 95, 100]
     falling = []
     while ingress.commands:
-        ingress.take(41)
+        ingress.take(41, NOW)
         falling.append((ingress.commands, ingress.stage))
     assert (90, Stage.BRIM) in falling
     assert (89, Stage.FULL) in falling
@@ -220,7 +228,7 @@ def test_every_request_leaves_exactly_once_and_counts_return_to_zero(rows, credi
     ingress = queue(*rows)
     left = []
     for credit in [*credits_given, *[100] * 100]:
-        taken, withdrawn = ingress.take(credit)
+        taken, withdrawn = ingress.take(credit, NOW)
         assert len(taken) <= credit
         left += taken + withdrawn
         left += [joined for row in taken for joined in row.joined]
@@ -237,7 +245,7 @@ def test_two_clients_that_both_wait_get_equal_bytes_whatever_their_requests_weig
     for account, sizes in ((1, left), (2, right)):
         for number, size_bytes in enumerate(sizes):
             ingress.put(request(new(f"{account}-{number}", account=account).command, size_bytes))
-    taken, _ = ingress.take(40 + 24)  # 24 orders; the rest of the credit is kept for cancels
+    taken, _ = ingress.take(40 + 24, NOW)  # 24 orders; the rest of the credit is kept for cancels
     weights = {
         account: [max(row.size_bytes, 64) for row in taken if row.command.account == account] for account in (1, 2)
     }

@@ -10,6 +10,16 @@ from protocols import errors
 from protocols.messages import POSS_RESEND, CancelOrder, MassCancel, Origin
 from tests.support.road import MS, World
 
+OPEN = """
+version = 2
+[plans.open]
+orders = { rate = "100000/s", burst = 100000 }
+msgs = { rate = "100000/s", burst = 100000 }
+open_orders = { account = 100000, instrument = 100000 }
+[assign]
+default = "open"
+"""
+
 
 def codes(speaker):
     return [each[2] for each in speaker.take() if each[0] == "refused"]
@@ -211,6 +221,45 @@ def test_orders_that_a_slow_core_does_not_come_to_are_refused_as_busy_and_not_as
         world.core.answer(world.now_ns, 1)
         world.tick(ms=100)
     assert set(codes(session.speaker)) == {errors.ENGINE_BUSY}
+
+
+def at_a_rate(world, session, offered_per_ms, executed_per_ms, ms):
+    """Offer and execute so much each ms; returns the codes of what was refused at once, and of what was later."""
+    world.core.is_quick = False
+    at_once, late = [], []
+    for number in range(ms):
+        for part in range(offered_per_ms):
+            world.place(session, f"o{number}-{part}")
+        at_once += codes(session.speaker)
+        world.core.answer(world.now_ns, executed_per_ms)
+        world.tick(ms=1)
+        late += codes(session.speaker)
+    return at_once, late
+
+
+def test_what_waits_behind_its_own_account_for_too_long_is_refused_at_once_and_nothing_that_was_let_in_waits_in_vain():
+    world = World(OPEN, window=48)
+    at_once, late = at_a_rate(world, world.session(), offered_per_ms=4, executed_per_ms=1, ms=4_000)
+    assert (set(at_once), late) == ({errors.ENGINE_BUSY}, [])
+    assert len(open_orders(world, 1)) == 3_999  # the core had work all the time
+
+
+def test_who_waits_for_less_is_let_in_beside_an_account_that_floods():
+    world = World(OPEN, window=48)
+    flood, calm = world.session(1), world.session(2)
+    at_a_rate(world, flood, offered_per_ms=4, executed_per_ms=1, ms=2_000)
+    world.place(flood, "in vain")
+    world.place(calm, "soon")
+    assert (codes(flood.speaker), codes(calm.speaker)) == ([errors.ENGINE_BUSY], [])
+
+
+def test_an_order_whose_window_ends_before_its_turn_can_come_is_refused_at_once():
+    world = World(OPEN, window=48)
+    session = world.session()
+    at_a_rate(world, session, offered_per_ms=2, executed_per_ms=1, ms=600)
+    world.place(session, "in vain", deadline=world.now_ns + 100 * MS)
+    world.place(session, "in time", deadline=world.now_ns + 900 * MS)
+    assert codes(session.speaker) == [errors.ENGINE_BUSY]
 
 
 def test_a_retry_that_was_told_unknown_has_its_answer_when_the_core_speaks():

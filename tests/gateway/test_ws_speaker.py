@@ -259,7 +259,7 @@ def test_an_order_that_is_shed_is_told_that_we_are_busy(house):
     server = house()
     desk = Desk(server)
     desk.logon()
-    server.road.ingress.stage = Stage.SHEDDING
+    server.road.ingress.stage, server.road.ingress.since_ns = Stage.SHEDDING, server.now_ns()
     (answer,) = desk.place("a")
     assert (answer["status"], answer["error"]["code"], answer["error"]["data"]) == (503, 5001, {"state": "busy"})
 

@@ -109,6 +109,17 @@ def test_every_penstock_command_that_is_named_exists() -> None:
     assert {"config init", "limits check", "run"} <= {words.strip() for words in named}, "the pattern finds nothing"
 
 
+def test_every_cause_that_the_fix_page_names_for_silence_is_one_that_the_log_has() -> None:
+    page = (ROOT / "docs" / "connect" / "fix.md").read_text("utf-8")
+    table = page.partition("| In the log |")[2].partition("\n\n")[0]
+    causes = set(re.findall(r"`([a-z_]+)`", "\n".join(line.rpartition(" | ")[2] for line in table.splitlines())))
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "gateway").glob("**/*.py"))
+    told = {cause for cause in causes if f'"{cause}"' in code}
+    garbled = {"garbled"}  # the session machine's word
+    assert "clock" in causes
+    assert causes - told - garbled == set()
+
+
 # -- samples ---------------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """The texts to sign, held to the published test vectors: a byte off, and no client in the field can log on."""
 
 import base64
+import hmac
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -30,6 +31,14 @@ def test_session_logon_signs_key_challenge_and_time() -> None:
     text = ws_logon_text("key-demo-1", "9f1c2ab07d5e4c33", 1795348800005000)
     assert text == b"session.logon\nkey-demo-1\n9f1c2ab07d5e4c33\n1795348800005000"
     assert signed(text) == "oX2b9P3jXTUd6shDIkOvJjaakjvpZJkwoXYF1Gau2Vyu1eWEPaNk5IQJisu2MoDoXc+U0juDvngIMQ11wA/DDA=="
+
+
+def test_with_a_shared_secret_it_is_the_bytes_behind_the_base64_that_sign() -> None:
+    secret = base64.b64decode("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+    fix = fix_logon_text({34: "1", 49: "MM1", 52: "20261122-12:00:00.000000", 56: "GATE"})
+    ws = ws_logon_text("key-demo-1", "9f1c2ab07d5e4c33", 1795348800005000)
+    signed = [base64.b64encode(hmac.digest(secret, text, "sha256")) for text in (fix, ws)]
+    assert signed == [b"a8Ls2owI5Up2B1jqr9RWtXD68loLxplZvprdblCGArA=", b"27n8AqXHqasftEihk4AMbbl0lH1XHiHOPTq4SVpTYxE="]
 
 
 def test_the_header_logon_signs_the_same_text_with_an_empty_challenge() -> None:

@@ -87,7 +87,7 @@ class JournalStore:
             self._mark_dirty()
 
     def put(self, seq_num: int, message: bytes) -> None:
-        """Keep the outbound application message `seq_num`, whole as sent.
+        """Keep the outbound message `seq_num`, whole as sent.
 
         Raises:
             LocalProtocolError: the number, or a higher one, has a message already; nothing is changed.

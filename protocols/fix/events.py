@@ -34,6 +34,16 @@ class AppMessage(msgspec.Struct, frozen=True, gc=False):
     size_bytes: int = 0  # of the whole message on the wire
 
 
+class Leaving(msgspec.Struct, frozen=True, gc=False):
+    """The session ends: nothing more is read, and our Logout(5) follows when the owner calls `leave`, having answered
+    what came before, or when `answer_timeout_ms` is over. Never told when that is 0.
+    """
+
+    by_peer: bool
+    text: str  # what our Logout(5) will say
+    fields: Fields  # the peer's Logout when by_peer, else empty
+
+
 class LoggedOut(msgspec.Struct, frozen=True, gc=False):
     """Logout was exchanged or sent for good; the owner closes the connection once the output is written."""
 
@@ -45,8 +55,8 @@ class LoggedOut(msgspec.Struct, frozen=True, gc=False):
 class Disconnect(msgspec.Struct, frozen=True, gc=False):
     """The owner must close the connection now, after writing the output. reason: a coded word for logs and metrics.
 
-    bad_logon, bad_sequence, begin_string, comp_id, garbled, logon_timeout, logout_timeout, no_msg_seq_num, not_a_logon,
-    orig_sending_time, resend_flood, sending_time, silence; or the owner's own word, of its `LogonRefusal`.
+    bad_logon, bad_sequence, begin_string, comp_id, gap, garbled, logon_timeout, logout_timeout, no_msg_seq_num,
+    not_a_logon, orig_sending_time, sending_time, silence; or the owner's own word, of its `LogonRefusal`.
     """
 
     reason: str
@@ -107,6 +117,7 @@ class Warned(msgspec.Struct, frozen=True, gc=False):
 Event = (
     LoggedOn
     | AppMessage
+    | Leaving
     | LoggedOut
     | Disconnect
     | SequenceGap

@@ -24,6 +24,7 @@ __all__ = ["FixSession", "LogonRefusal", "SessionSettings", "State"]
 
 GARBLED_MAX = 3
 """So many garbled messages in a row, and the peer speaks something else."""
+_DEAF = frozenset({State.LEAVING, State.ENDED})
 _TEST_REQ_ID = "TEST"  # any message of the peer answers a TestRequest(1), so the id need not be unique
 
 
@@ -108,7 +109,10 @@ class FixSession:
         """When `tick` is next wanted; None = never, as things stand."""
         core = self._core
         if core.state is State.LOGGED_ON:
-            return core.timers.next_ns(self._output.last_sent_ns)
+            next_ns, gap_ns = core.timers.next_ns(self._output.last_sent_ns), core.gap.deadline_ns
+            if gap_ns and not core.timers.is_paused:
+                return gap_ns if next_ns is None else min(next_ns, gap_ns)
+            return next_ns
         return None if core.state in (State.DISCONNECTED, State.ENDED) else core.timers.deadline_ns
 
     # -- the link ------------------------------------------------------------------------------------------------
@@ -127,23 +131,26 @@ class FixSession:
         core.state = State.DISCONNECTED
 
     def receive(self, data: bytes, now_ns: int) -> list[Event]:
-        """What the bytes mean, in order. Any input is taken; once the connection has ended it is ignored."""
+        """What the bytes mean, in order. Any input is taken; once the session is leaving it is ignored."""
         self._require(Call.RECEIVE, now_ns)
-        if not self._has_ended():
+        if not self._is_deaf():
             for found in self._framer.feed(data):
                 if isinstance(found, Garbled):
                     self._skip(found)
                 else:
                     self._read(found)
-                if self._has_ended():
+                if self._is_deaf():
                     break
         return self._take_events()
 
     def tick(self, now_ns: int) -> list[Event]:
-        """Heartbeats, tests and time-outs that are due; harmless when none is."""
+        """Heartbeats, tests, requests and time-outs that are due; harmless when none is."""
         core = self._require(Call.TICK, now_ns)
         if core.state is State.LOGGED_ON:
             self._keep_alive()
+            is_gap_due = 0 < core.gap.deadline_ns <= now_ns and not core.timers.is_paused
+            if is_gap_due and core.state is State.LOGGED_ON:
+                self._inbound.press_gap()
         elif core.state not in (State.DISCONNECTED, State.ENDED) and now_ns >= core.timers.deadline_ns:
             self._give_up_waiting()
         return self._take_events()
@@ -154,7 +161,10 @@ class FixSession:
 
     def resume(self, now_ns: int) -> None:
         """We read on."""
-        self._require(Call.RESUME, now_ns).timers.resume(now_ns)
+        core = self._require(Call.RESUME, now_ns)
+        unread_ns = core.timers.resume(now_ns)
+        if core.gap.deadline_ns:
+            core.gap.deadline_ns += unread_ns
 
     def take_output(self, limit_bytes: int = 65_536, now_ns: int = 0) -> bytes:
         """The next bytes to write, in order and in whole messages; empty only when there is nothing more.
@@ -181,18 +191,14 @@ class FixSession:
             raise LocalProtocolError(f"not an application message: {msg_type}")
         core = self._core
         core.now_ns = now_ns
-        return self._output.send_application(msg_type, body, now_ns, core.state is State.LOGGED_ON)
+        return self._output.send_stored(msg_type, body, now_ns, core.is_live)
 
     def reject(self, seq_num: int, msg_type: str, fault: Fault, now_ns: int) -> None:
-        """Refuse an `AppMessage` that was handed out, for a fault found only by translating it.
-
-        A Reject(3) belongs to its connection: when that has ended meanwhile, nothing is sent.
-        """
+        """Refuse an `AppMessage` that was handed out, for a fault found only by translating it. Stored as by `send`."""
         core = self._core
         core.now_ns = now_ns
-        if fault.kind == "business" or core.state in READING:
-            core.refuse(fault, seq_num, msg_type, {})
-            core.events.pop()  # the owner knows
+        core.refuse(fault, seq_num, msg_type, {})
+        core.events.pop()  # the owner knows
 
     def logon(self, now_ns: int, body: str = "", reset: bool = False) -> None:
         """Send our Logon(A), as initiator.
@@ -216,6 +222,15 @@ class FixSession:
         core.send_logout(text, session_status, code)
         core.await_logout(State.LOGOUT_SENT, "logout_timeout", text)
 
+    def leave(self, now_ns: int) -> list[Event]:
+        """What the peer sent before `Leaving` was told is answered, as far as it will be: our Logout(5) may go.
+
+        It goes behind all that is queued, a running replay too. LoggedOut is told at once when the peer's Logout(5) has
+        come; else Disconnect when it comes, or when `logout_timeout_s` is over.
+        """
+        self._require(Call.LEAVE, now_ns).say_goodbye()
+        return self._take_events()
+
     def terminate(self, now_ns: int, text: str, session_status: int | None = None, code: int = 0) -> list[Event]:
         """End at once: a Logout(5) like `logout`'s, unless one was sent, and LoggedOut. No effect after the end."""
         core = self._require(Call.TERMINATE, now_ns)
@@ -233,8 +248,8 @@ class FixSession:
         core.now_ns = now_ns
         return core
 
-    def _has_ended(self) -> bool:
-        return self._core.state is State.ENDED
+    def _is_deaf(self) -> bool:
+        return self._core.state in _DEAF
 
     def _take_events(self) -> list[Event]:
         core = self._core
@@ -246,6 +261,7 @@ class FixSession:
         self._garbled_in_row = 0
         self._output.clear()
         self._core.gap.clear()
+        self._core.farewell = None
         self._core.events.clear()
 
     def _skip(self, garbled: Garbled) -> None:
@@ -287,7 +303,12 @@ class FixSession:
 
     def _give_up_waiting(self) -> None:
         core = self._core
-        if core.state in (State.LOGOUT_SENT, State.GOODBYE_SENT):
-            core.drop(core.end_reason, core.end_text)
+        if core.state is State.LEAVING:
+            core.say_goodbye()
+        elif core.state in (State.LOGOUT_SENT, State.GOODBYE_SENT):
+            if self._output:  # nobody can answer what was not written yet; whoever does not read is cut by the owner
+                core.timers.deadline_ns = core.now_ns + self.settings.logout_timeout_s * NS
+            else:
+                core.drop(core.end_reason, core.end_text)
         else:
             core.drop("logon_timeout", f"no Logon(A) in {self.settings.logon_timeout_s} s")

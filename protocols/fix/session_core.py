@@ -4,9 +4,11 @@
 the peer and to the owner through here only, and every way to end a connection is here.
 """
 
+import msgspec
+
 from protocols.errors import BAD_SEQUENCE
 from protocols.fix.decoder import Fault
-from protocols.fix.events import Disconnect, Event, LoggedOut, Rejected, ResendServed, SequenceGap
+from protocols.fix.events import Disconnect, Event, Leaving, LoggedOut, Rejected, ResendServed, SequenceGap
 from protocols.fix.session_gap import Gap
 from protocols.fix.session_logon import LogonRefusal
 from protocols.fix.session_output import Output
@@ -14,10 +16,31 @@ from protocols.fix.session_refusals import business_body, logout_body, reject_bo
 from protocols.fix.session_settings import SessionSettings, State
 from protocols.fix.session_timers import Timers
 from protocols.fix.store import MessageStore
-from protocols.fix.tags import SOH, MsgType, SessionStatus
+from protocols.fix.tags import SOH, TEXT, MsgType, SessionStatus
 from protocols.fix.times import NS
 
 _LOGOUT_IS_SENT = frozenset({State.LOGOUT_SENT, State.GOODBYE_SENT})
+_SENDING = frozenset({State.LOGGED_ON, State.LEAVING})
+_REFUSING = _SENDING | {State.CONNECTED, State.LOGON_SENT}  # a Logon(A) may be refused too
+_GAP_PATIENCE = 2
+"""Heartbeat intervals that a missing number may take before it is asked for again."""
+_HEART_BT_NS = 30 * NS
+"""Such an interval where the session has none."""
+_REFUSALS = {"reject": (MsgType.REJECT, reject_body), "business": (MsgType.BUSINESS_MESSAGE_REJECT, business_body)}
+
+
+class Farewell(msgspec.Struct, frozen=True):
+    """Why a session ends that is LEAVING, and what our Logout(5) will say.
+
+    by_peer: it answers the peer's. session_status, code: SessionStatus(1409), ErrorCode(25016); None and 0 = neither.
+    """
+
+    by_peer: bool
+    reason: str
+    text: str
+    session_status: int | None
+    code: int
+    fields: dict[int, str]  # the peer's Logout(5)
 
 
 class SessionCore:
@@ -27,6 +50,7 @@ class SessionCore:
         "end_reason",
         "end_text",
         "events",
+        "farewell",
         "gap",
         "logon_body",
         "logon_refusal",
@@ -51,19 +75,22 @@ class SessionCore:
         self.logon_refusal: LogonRefusal | None = None
         self.end_reason = ""
         self.end_text = ""
+        self.farewell: Farewell | None = None  # while LEAVING
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what is sent now leaves at once; else it is stored, for the peer to ask for."""
+        return self.state in _SENDING
 
     def send(self, msg_type: str, body: str) -> int:
         """Number and queue a session message."""
         return self.output.send_session(msg_type, body, self.now_ns)
 
     def refuse(self, fault: Fault, seq_num: int, msg_type: str, fields: dict[int, str]) -> None:
-        """Reject(3), or BusinessMessageReject(j), which is an application message and stored as one."""
-        if fault.kind == "business":
-            body = business_body(self.settings, seq_num, msg_type, fault, fields)
-            live = self.state is State.LOGGED_ON
-            self.output.send_application(MsgType.BUSINESS_MESSAGE_REJECT, body, self.now_ns, live)
-        else:
-            self.send(MsgType.REJECT, reject_body(self.settings, seq_num, msg_type, fault, fields))
+        """Reject(3) or BusinessMessageReject(j). Either may be the only answer to an order, so it can be had again."""
+        kind, make = _REFUSALS[fault.kind]
+        body = make(self.settings, seq_num, msg_type, fault, fields)
+        self.output.send_stored(kind, body, self.now_ns, self.state in _REFUSING)
         self.events.append(Rejected(msg_type, seq_num, fault.reason, fault.tag, fault.text))
 
     def send_logout(self, text: str, session_status: int | None, code: int = 0) -> None:
@@ -79,8 +106,27 @@ class SessionCore:
 
     def goodbye(self, reason: str, text: str, session_status: int | None = None, code: int = 0) -> None:
         """The session cannot go on, mostly for a rule the peer broke: Logout, a short wait for its own, the end."""
-        self.send_logout(text, session_status, code)
-        self.await_logout(State.GOODBYE_SENT, reason, text)
+        self.depart(Farewell(False, reason, text, session_status, code, {}))
+
+    def depart(self, farewell: Farewell) -> None:
+        """Read nothing more, and say goodbye once what the peer sent before is answered."""
+        self.farewell = farewell
+        if self.state is State.LOGGED_ON and self.settings.answer_timeout_ms:
+            self.state = State.LEAVING
+            self.timers.deadline_ns = self.now_ns + self.settings.answer_timeout_ms * NS // 1_000
+            self.events.append(Leaving(farewell.by_peer, farewell.text, farewell.fields))
+        else:
+            self.say_goodbye()
+
+    def say_goodbye(self) -> None:
+        """The Logout(5) that was put off."""
+        farewell, self.farewell = self.farewell, None
+        assert farewell is not None
+        self.send_logout(farewell.text, farewell.session_status, farewell.code)
+        if farewell.by_peer:
+            self.end(True, farewell.fields.get(TEXT, ""), farewell.fields)
+        else:
+            self.await_logout(State.GOODBYE_SENT, farewell.reason, farewell.text)
 
     def cut(self, reason: str, text: str, session_status: int | None = None, code: int = 0) -> None:
         """Logout and the end: waiting for an answer makes no sense, its number could not be read."""
@@ -110,17 +156,19 @@ class SessionCore:
 
     def replay(self, begin: int, end: int) -> None:
         """Send begin..end again, behind all that is queued."""
-        if self.output.replay(begin, end):
-            self.events.append(ResendServed(begin, end))
-        else:
-            self.goodbye("resend_flood", "too many ResendRequest(2) at once")
+        self.output.replay(begin, end)
+        self.events.append(ResendServed(begin, end))
 
     def ask_for_gap(self) -> None:
         """ResendRequest(2) for what is missing from NextIn on, or the first chunk of it."""
         begin = self.store.next_in
-        end = self.gap.ask(begin, self.settings.resend_max_messages)
+        end = self.gap.ask(begin, self.settings.resend_max_messages, self.gap_due_ns())
         self.send(MsgType.RESEND_REQUEST, f"7={begin}{SOH}16={end}{SOH}")
         self.events.append(SequenceGap(begin, end, self.gap.highest))
+
+    def gap_due_ns(self) -> int:
+        """When a number that was asked for now has taken too long."""
+        return self.now_ns + _GAP_PATIENCE * (self.timers.heart_bt_ns or _HEART_BT_NS)
 
     def cut_too_low(self, seq_num: int) -> None:
         """Row 2.c: one of us has lost count, and no message can put that right."""

@@ -1,12 +1,16 @@
 """The inbound gap of one session: messages that came too early, and what has been asked for again.
 
 Early messages are held until the numbers before them have come, so that the owner sees all of them in order. A gap is
-asked for once; the bound on what is held is the peer's to hit, so whatever does not fit is simply asked for later.
+asked for once, and again when nothing has come of it for a while, `ASKS_MAX` times at most. The bound on what is held
+is the peer's to hit, so whatever does not fit is simply asked for later.
 """
 
 import msgspec
 
 from protocols.fix.decoder import Message
+
+ASKS_MAX = 3
+"""So many requests for the same number, and it does not come."""
 
 
 class Early(msgspec.Struct, frozen=True, gc=False):
@@ -27,8 +31,10 @@ class Gap:
         "_max_messages",
         "asked_all",
         "asked_end",
+        "asks",
+        "deadline_ns",
         "highest",
-        "trusted_until_ns",
+        "reached",
     )
 
     def __init__(self, max_messages: int, max_bytes: int) -> None:
@@ -39,12 +45,14 @@ class Gap:
         self.highest = 0  # the highest number seen ahead of its turn
         self.asked_end = 0  # the last missing number that a request of ours covers
         self.asked_all = False  # it asked without an end
-        self.trusted_until_ns = 0  # our Logon's NextExpectedMsgSeqNum(789) asked; a peer that ignores it has until then
+        self.asks = 0  # requests since the last missing number came
+        self.reached = 0  # NextIn at that time
+        self.deadline_ns = 0  # until then another missing number should have come; 0 = none is missing
 
     def clear(self) -> None:
         """Nothing is missing, or the link is gone and the next Logon(A) will tell anew."""
         self._held.clear()
-        self._bytes = self.highest = self.asked_end = self.trusted_until_ns = 0
+        self._bytes = self.highest = self.asked_end = self.asks = self.reached = self.deadline_ns = 0
         self.asked_all = False
 
     @property
@@ -72,27 +80,48 @@ class Gap:
             self._bytes -= early.size_bytes
         return early
 
-    def pop_below(self, seq_num: int) -> list[Early]:
+    def note_acted_on(self, seq_num: int) -> None:
+        """The message held under this number was acted on ahead of its turn: only the number waits."""
+        early = self.pop(seq_num)
+        if early is not None:
+            self._held[seq_num] = Early(None, 0, 0)
+
+    def pop_below(self, seq_num: int) -> list[tuple[int, Early]]:
         """Let go of what is held below this number, in order: the peer has filled the gap over it."""
-        return [early for number in sorted(self._held) if number < seq_num and (early := self.pop(number))]
+        return [(number, early) for number in sorted(self._held) if number < seq_num and (early := self.pop(number))]
 
-    def is_asked(self, next_in: int, now_ns: int) -> bool:
+    def held(self) -> list[tuple[int, Early]]:
+        """What is held, in order; nothing is let go."""
+        return sorted(self._held.items(), key=lambda row: row[0])
+
+    def missing_end(self) -> int:
+        """The last number before the first one held."""
+        return min(self._held, default=self.highest + 1) - 1
+
+    def is_asked(self, next_in: int) -> bool:
         """Whether the number `next_in` was asked for and may still come."""
-        return self.asked_end >= next_in and not (self.trusted_until_ns and now_ns >= self.trusted_until_ns)
+        return self.asked_end >= next_in
 
-    def trust(self, until_ns: int) -> None:
-        """The peer was told by NextExpectedMsgSeqNum(789) what is missing, and sends it by itself."""
-        self.asked_end, self.asked_all, self.trusted_until_ns = self.highest - 1, True, until_ns
+    def trust(self, next_in: int, until_ns: int) -> None:
+        """The peer was told by NextExpectedMsgSeqNum(789) what is missing, and sends it by itself; one that ignores it
+        has until then.
+        """
+        self.asked_end, self.asked_all, self.reached, self.deadline_ns = self.highest - 1, True, next_in, until_ns
 
-    def ask(self, next_in: int, max_messages: int) -> int:
+    def go_on(self, next_in: int, until_ns: int) -> None:
+        """Of what was asked for more has come, and the rest may take as long again."""
+        self.asks, self.reached, self.deadline_ns = min(self.asks, 1), next_in, until_ns
+
+    def ask(self, next_in: int, max_messages: int, until_ns: int) -> int:
         """Note that the missing numbers from `next_in` on are being asked for. Returns EndSeqNo(16): 0 = to the latest.
 
         What fits into one request is asked for without an end, which is what the peers do and expect; else the first
         `max_messages` numbers are asked for. max_messages 0: everything fits.
         """
-        missing_end = min(self._held, default=self.highest + 1) - 1
+        missing_end = self.missing_end()
         chunk_end = next_in + max_messages - 1
         self.asked_all = not max_messages or missing_end <= chunk_end
         self.asked_end = missing_end if self.asked_all else chunk_end
-        self.trusted_until_ns = 0
+        self.asks = self.asks + 1 if next_in == self.reached else 1
+        self.reached, self.deadline_ns = next_in, until_ns
         return 0 if self.asked_all else chunk_end

@@ -189,6 +189,6 @@ class Handshake:
             return
         if uses_789:
             # Our own Logon's 789 has asked already; a peer that ignores it gets a ResendRequest a heartbeat later.
-            core.gap.trust(core.now_ns + core.timers.heart_bt_ns)
+            core.gap.trust(core.store.next_in, core.now_ns + core.timers.heart_bt_ns)
         else:
             core.ask_for_gap()

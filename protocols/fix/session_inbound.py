@@ -4,20 +4,21 @@ The order is the contract: what ends the session comes before the number, the nu
 faulty message that comes too early waits for its turn like any other and is refused in sequence.
 """
 
+from protocols.errors import BAD_SEQUENCE
 from protocols.fix import tags
 from protocols.fix.decoder import Fault, Message
 from protocols.fix.events import AppMessage, PeerReject, SequenceReset, Warned
-from protocols.fix.session_core import SessionCore
-from protocols.fix.session_gap import Early
+from protocols.fix.session_core import Farewell, SessionCore
+from protocols.fix.session_gap import ASKS_MAX, Early
 from protocols.fix.session_handshake import Handshake
 from protocols.fix.session_logon import whole_number
-from protocols.fix.session_refusals import logout_body
 from protocols.fix.session_settings import State
 from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType, SessionStatus
 from protocols.fix.tags import SessionRejectReason as Reason
 from protocols.fix.times import NS, parse_ns
 
 READING = frozenset({State.LOGGED_ON, State.LOGOUT_SENT})
+_CANCELS = frozenset({MsgType.ORDER_CANCEL_REQUEST, MsgType.ORDER_MASS_CANCEL_REQUEST})
 _NEVER_REJECTED = frozenset({MsgType.REJECT, MsgType.LOGOUT})
 _OF_OWN_NUMBER = frozenset({MsgType.SEQUENCE_RESET, MsgType.LOGON})
 """May carry any MsgSeqNum(34): the reset mode of the one, and ResetSeqNumFlag(141) of the other."""
@@ -138,11 +139,18 @@ class Inbound:
         elif msg_type in SESSION_MSG_TYPES:
             self._act(message, seq_num)
         else:
-            original_ns = parse_ns(fields[tags.ORIG_SENDING_TIME]) if poss_dup else sent_ns
-            poss_resend = fields.get(tags.POSS_RESEND) == "Y"
-            core.events.append(
-                AppMessage(msg_type, seq_num, fields, message.groups, poss_dup, poss_resend, original_ns, size_bytes)
+            self._hand_out(message, seq_num, size_bytes, sent_ns, poss_dup)
+
+    def _hand_out(self, message: Message, seq_num: int, size_bytes: int, sent_ns: int, poss_dup: bool) -> None:
+        """An application message, which nothing is wrong with."""
+        fields = message.fields
+        original_ns = parse_ns(fields[tags.ORIG_SENDING_TIME]) if poss_dup else sent_ns
+        poss_resend = fields.get(tags.POSS_RESEND) == "Y"
+        self._core.events.append(
+            AppMessage(
+                message.msg_type, seq_num, fields, message.groups, poss_dup, poss_resend, original_ns, size_bytes
             )
+        )
 
     def _refuse(self, fault: Fault, seq_num: int, message: Message) -> None:
         """A refusal that the session survives, but for row 2.f."""
@@ -183,7 +191,7 @@ class Inbound:
             if msg_type in (MsgType.RESEND_REQUEST, MsgType.HEARTBEAT):
                 early = Early(None, 0, 0)
         core.gap.hold(seq_num, early)
-        if core.state in READING and not core.gap.is_asked(core.store.next_in, core.now_ns):
+        if core.state in READING and not core.gap.is_asked(core.store.next_in):
             core.ask_for_gap()
 
     def _close_gap(self) -> None:
@@ -198,8 +206,48 @@ class Inbound:
                 return
         if store.next_in > gap.highest:
             gap.clear()
-        elif not gap.is_asked(store.next_in, core.now_ns):
+        elif not gap.is_asked(store.next_in):
             core.ask_for_gap()
+        elif store.next_in > gap.reached:
+            gap.go_on(store.next_in, core.gap_due_ns())
+
+    def press_gap(self) -> None:
+        """Nothing came of our ResendRequest(2) for too long: ask again, and in the end give up.
+
+        A peer that waits for the answer to a TestRequest(1) behind the gap gets it now, before it takes us for dead.
+        """
+        core, gap = self._core, self._core.gap
+        for seq_num, early in gap.held():
+            message = early.message
+            if message is not None and message.msg_type == MsgType.TEST_REQUEST and message.fault is None:
+                self._answer_test(message)
+                gap.note_acted_on(seq_num)
+        if gap.asks < ASKS_MAX:
+            core.ask_for_gap()
+            return
+        missing = f"{core.store.next_in} to {gap.missing_end()}"
+        self._carry_out_cancels()
+        text = (
+            f"MsgSeqNum {missing} did not come, asked for {ASKS_MAX} times. What came behind was not carried out,"
+            " but for cancels: fill the gap, or log on with ResetSeqNumFlag(141)=Y"
+        )
+        core.goodbye("gap", text, SessionStatus.LOGOUT_COMPLETE, BAD_SEQUENCE)
+
+    def _carry_out_cancels(self) -> int:
+        """The link ends over an open gap: hand out the cancels behind it, which must not wait for another link. They
+        keep their numbers, and are found done when they come again. Returns how many other requests are left undone.
+        """
+        left = 0
+        for seq_num, early in self._core.gap.held():
+            message = early.message
+            if message is None or message.msg_type in SESSION_MSG_TYPES:
+                continue
+            if message.msg_type in _CANCELS and _is_sound(message, early.sending_time_ns):
+                poss_dup = message.fields.get(tags.POSS_DUP_FLAG) == "Y"
+                self._hand_out(message, seq_num, early.size_bytes, early.sending_time_ns, poss_dup)
+            else:
+                left += 1
+        return left
 
     # -- by type -------------------------------------------------------------------------------------------------
 
@@ -207,7 +255,7 @@ class Inbound:
         """A session message in sequence; NextIn has moved."""
         core, msg_type, fields = self._core, message.msg_type, message.fields
         if msg_type == MsgType.TEST_REQUEST:
-            core.send(MsgType.HEARTBEAT, f"112={fields[tags.TEST_REQ_ID]}{SOH}")
+            self._answer_test(message)
         elif msg_type == MsgType.RESEND_REQUEST:
             self._serve(message, seq_num)
         elif msg_type == MsgType.SEQUENCE_RESET:
@@ -218,6 +266,9 @@ class Inbound:
             core.events.append(PeerReject(whole_number(fields.get(tags.REF_SEQ_NUM)) or 0, fields.get(tags.TEXT, "")))
         elif msg_type == MsgType.LOGON:
             core.refuse(_fault(Reason.OTHER, tags.MSG_TYPE, "already logged on"), seq_num, msg_type, fields)
+
+    def _answer_test(self, message: Message) -> None:
+        self._core.send(MsgType.HEARTBEAT, f"112={message.fields[tags.TEST_REQ_ID]}{SOH}")
 
     def _serve(self, message: Message, seq_num: int) -> None:
         """ResendRequest(2). EndSeqNo(16)=0, or anything from our latest number on, means to the latest."""
@@ -267,23 +318,35 @@ class Inbound:
         core = self._core
         core.store.next_in = next_in
         core.events.append(SequenceReset(next_in))
-        for early in core.gap.pop_below(next_in):
+        for seq_num, early in core.gap.pop_below(next_in):
             message = early.message
             if message is None:
                 continue
             if message.msg_type == MsgType.TEST_REQUEST and message.fault is None:
-                core.send(MsgType.HEARTBEAT, f"112={message.fields[tags.TEST_REQ_ID]}{SOH}")  # it waits for the answer
+                self._answer_test(message)  # it waits for the answer
             elif message.msg_type not in SESSION_MSG_TYPES:
-                core.events.append(Warned(f"{message.msg_type} below {next_in} was filled over by the peer"))
+                text = f"not carried out: the peer filled over it with NewSeqNo(36)={next_in}"
+                core.refuse(_fault(Reason.OTHER, tags.MSG_SEQ_NUM, text), seq_num, message.msg_type, message.fields)
 
     def _log_out(self, message: Message) -> None:
         """Logout(5): the answer to ours, or the peer's wish, which is answered."""
         core, fields = self._core, message.fields
         if core.state is State.LOGOUT_SENT:
             core.end(False, core.end_text, {})
-        else:
-            core.send(MsgType.LOGOUT, logout_body(core.settings, "", SessionStatus.LOGOUT_COMPLETE))
-            core.end(True, fields.get(tags.TEXT, ""), fields)
+            return
+        left, text, code = self._carry_out_cancels(), "", 0
+        if left:
+            missing = f"{core.store.next_in} to {core.gap.missing_end()}"
+            text, code = f"MsgSeqNum {missing} did not come: {left} messages behind were not carried out", BAD_SEQUENCE
+        core.depart(Farewell(True, "logout", text, SessionStatus.LOGOUT_COMPLETE, code, fields))
+
+
+def _is_sound(message: Message, sent_ns: int) -> bool:
+    """Whether nothing would be said against the message in its turn."""
+    fields = message.fields
+    if message.fault is not None or tags.ON_BEHALF_OF_COMP_ID in fields or tags.DELIVER_TO_COMP_ID in fields:
+        return False
+    return fields.get(tags.POSS_DUP_FLAG) != "Y" or _poss_dup_fault(fields, sent_ns) is None
 
 
 def _fault(reason: int, tag: int, text: str) -> Fault:

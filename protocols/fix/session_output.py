@@ -1,13 +1,15 @@
 """What a session still has to write: numbered, stored and queued in one order that nothing overtakes.
 
-The queue holds ready bytes and ranges. A range is read from the store only as the owner takes output, so replaying a
-million messages costs a slice of memory; and while one waits, new messages are numbered and stored but queued as
-numbers only. Ready bytes are bounded by the owner, who watches `pending_bytes` and cuts a slow reader.
+The queue holds ready bytes, and numbers to be read from the store only as the owner takes output, so replaying a
+million messages costs a slice of memory; and while they wait, new messages are numbered and stored but queued as
+numbers only. At most one replay is in the queue, whatever the peer asks. Ready bytes are bounded by the owner, who
+watches `pending_bytes` and cuts a slow reader.
 """
 
 from collections import deque
 
 from protocols.fix.message import encode
+from protocols.fix.session_ranges import Replay, Unsent
 from protocols.fix.session_settings import SessionSettings
 from protocols.fix.store import MessageStore
 from protocols.fix.tags import SOH, MsgType
@@ -19,19 +21,6 @@ _GAP_MAX_NUMBERS = 65_536
 """Longest run of numbers without a message told by one gap fill: bounds the work of one call."""
 _PUT_OFF_MAX_NUMBERS = 1_000
 """Messages put off behind a replay that an end of the connection still waits for."""
-_REPLAYS_MAX = 16
-"""Replays in the queue at once; a peer that asks for more of them does not listen."""
-
-
-class _Range:
-    """Numbers to be written from the store: again with PossDupFlag(43)=Y, or, put off, for the first time."""
-
-    __slots__ = ("again", "end", "next")
-
-    def __init__(self, begin: int, end: int, again: bool) -> None:
-        self.next = begin
-        self.end = end
-        self.again = again
 
 
 class Output:
@@ -45,7 +34,7 @@ class Output:
         "_pending_bytes",
         "_queue",
         "_ranges",
-        "_replays",
+        "_replay",
         "_sender",
         "_store",
         "_target",
@@ -62,9 +51,9 @@ class Output:
         self._tells_processed = settings.last_msg_seq_num_processed
         self._middle = ""  # what follows MsgSeqNum(34) in every header, with the SendingTime(52) of `_middle_ns`
         self._middle_ns = -1
-        self._queue: deque[bytes | _Range] = deque()
-        self._ranges = 0
-        self._replays: list[_Range] = []  # those of them that are sent again
+        self._queue: deque[bytes | Unsent | Replay] = deque()
+        self._ranges = 0  # items of the queue that are numbers only
+        self._replay: Replay | None = None  # the one of them that is sent again
         self._pending_bytes = 0
         self.last_sent_ns = 0
 
@@ -85,14 +74,14 @@ class Output:
     def clear(self) -> None:
         """Forget all that is queued: the link is gone. Stored messages stay to be asked for."""
         self._queue.clear()
-        self._replays.clear()
+        self._replay = None
         self._ranges = self._pending_bytes = 0
 
     def forget_ranges(self) -> None:
         """Queue nothing but ready bytes any more: the numbers start again at 1."""
         if self._ranges:
             self._queue = deque(item for item in self._queue if isinstance(item, bytes))
-            self._replays.clear()
+            self._replay = None
             self._ranges = 0
 
     def hurry(self) -> None:
@@ -102,14 +91,14 @@ class Output:
         if not self._ranges:
             return
         queue, self._queue = self._queue, deque()
-        self._replays.clear()
+        self._replay = None
         self._ranges = 0
-        put_off = [item for item in queue if isinstance(item, _Range) and not item.again]
+        put_off = [item for item in queue if isinstance(item, Unsent)]
         is_much = sum(item.end - item.next + 1 for item in put_off) > _PUT_OFF_MAX_NUMBERS
         for item in queue:
             if isinstance(item, bytes):
                 self._queue.append(item)
-            elif not item.again:
+            elif isinstance(item, Unsent):
                 if is_much:
                     break
                 self._queue.append(item)
@@ -117,17 +106,19 @@ class Output:
         self._pending_bytes = sum(len(item) for item in self._queue if isinstance(item, bytes))
 
     def send_session(self, msg_type: str, body: str, now_ns: int) -> int:
-        """Number and queue a session message, which is never stored. Returns its MsgSeqNum(34)."""
+        """Number and queue a session message that is never sent again. Returns its MsgSeqNum(34)."""
         store = self._store
         seq_num = store.next_out
         message = self._build(msg_type, seq_num, body, now_ns)
         store.next_out = seq_num + 1
-        self._append(message)
+        self._append(seq_num, message)
         self.last_sent_ns = now_ns
         return seq_num
 
-    def send_application(self, msg_type: str, body: str, now_ns: int, live: bool) -> int:
-        """Number, store and, when `live`, queue an application message. Returns its MsgSeqNum(34)."""
+    def send_stored(self, msg_type: str, body: str, now_ns: int, live: bool) -> int:
+        """Number, store and, when `live`, queue a message that the peer can have again: an application message or a
+        Reject(3), which may be the only answer that an order gets. Returns its MsgSeqNum(34).
+        """
         store = self._store
         seq_num = store.next_out
         message = self._build(msg_type, seq_num, body, now_ns)
@@ -138,29 +129,23 @@ class Output:
             if self._ranges:
                 self._put_off(seq_num)
             else:
-                self._append(message)
+                self._append(seq_num, message)
         return seq_num
 
     def first_sending(self, begin: int, end: int) -> None:
         """Queue begin..end, stored while they could not be sent."""
-        self._queue.append(_Range(begin, end, again=False))
+        self._queue.append(Unsent(begin, end))
         self._ranges += 1
+        self._note_behind(begin)
 
-    def replay(self, begin: int, end: int) -> bool:
-        """Queue begin..end to be sent again behind all that is queued. False: too many replays wait already.
-
-        What a replay in the queue will still send is not queued twice; a range whose replay has begun is, once.
-        """
-        replays = self._replays
-        if any(item.next <= begin and end <= item.end for item in replays):
-            return True
-        if len(replays) >= _REPLAYS_MAX:
-            return False
-        item = _Range(begin, end, again=True)
-        replays.append(item)
-        self._queue.append(item)
+    def replay(self, begin: int, end: int) -> None:
+        """Send begin..end again: with the replay in the queue, or behind all that is queued."""
+        if self._replay is not None:
+            self._replay.add(begin, end)
+            return
+        self._replay = Replay(begin, end)
+        self._queue.append(self._replay)
         self._ranges += 1
-        return True
 
     def take(self, limit_bytes: int, now_ns: int) -> bytes:
         """The next bytes to write, whole messages, about `limit_bytes` at most; empty only when nothing is left."""
@@ -179,20 +164,32 @@ class Output:
             else:
                 left -= self._pull(item, left, now_ns, chunks)
                 if item.next > item.end:
-                    queue.popleft()
-                    self._ranges -= 1
-                    if item.again:
-                        self._replays.remove(item)
+                    self._go_on(item)
         return b"".join(chunks)
 
-    def _append(self, message: bytes) -> None:
+    def _go_on(self, item: Unsent | Replay) -> None:
+        """A range is written: the replay's next one, or what is behind it in the queue."""
+        if isinstance(item, Replay):
+            if item.go_on():
+                return
+            self._replay = None
+        self._queue.popleft()
+        self._ranges -= 1
+
+    def _append(self, seq_num: int, message: bytes) -> None:
         self._queue.append(message)
         self._pending_bytes += len(message)
+        self._note_behind(seq_num)
+
+    def _note_behind(self, seq_num: int) -> None:
+        """This number's first sending waits behind the replay, if there is one: it must not be sent again before."""
+        if self._replay is not None and not self._replay.below:
+            self._replay.below = seq_num
 
     def _put_off(self, seq_num: int) -> None:
         """Queue a stored message by its number only, joined to the run before it."""
         last = self._queue[-1]
-        if isinstance(last, _Range) and not last.again and last.end == seq_num - 1:
+        if isinstance(last, Unsent) and last.end == seq_num - 1:
             last.end = seq_num
         else:
             self.first_sending(seq_num, seq_num)
@@ -208,10 +205,12 @@ class Output:
         """LastMsgSeqNumProcessed(369) as of now."""
         return f"369={self._store.processed}{SOH}"
 
-    def _pull(self, item: _Range, limit_bytes: int, now_ns: int, chunks: list[bytes]) -> int:
+    def _pull(self, item: Unsent | Replay, limit_bytes: int, now_ns: int, chunks: list[bytes]) -> int:
         """Move the range on by at least one message and about `limit_bytes`; the bytes added."""
         size = 0
         gap_begin = item.next
+        if isinstance(item, Replay):
+            item.is_begun = True
         while item.next <= item.end and (size < limit_bytes or not size):
             slice_end = min(item.end, item.next + _SLICE_NUMBERS - 1)
             for seq_num, stored in self._store.read(item.next, slice_end):
@@ -230,7 +229,7 @@ class Output:
                 gap_begin = item.next
         return size
 
-    def _add_gap_fill(self, item: _Range, begin: int, end: int, now_ns: int, chunks: list[bytes]) -> int:
+    def _add_gap_fill(self, item: Unsent | Replay, begin: int, end: int, now_ns: int, chunks: list[bytes]) -> int:
         """One SequenceReset(4) over the numbers begin..end-1, which carry nothing that is sent again."""
         sending_time = format_ns(now_ns, self._digits)
         again, original = (f"{SOH}43=Y", f"122={sending_time}{SOH}") if item.again else ("", "")

@@ -82,7 +82,9 @@ def reject_body(settings: SessionSettings, seq_num: int, msg_type: str, fault: F
     if settings.begin_string != "FIX.4.2" or fault.reason <= _FIX42_LAST_REASON:
         parts.append(f"373={fault.reason}")
     if not settings.plain:
-        sequence = msg_type == MsgType.SEQUENCE_RESET and fault.tag == tags.NEW_SEQ_NO
+        sequence = (msg_type == MsgType.SEQUENCE_RESET and fault.tag == tags.NEW_SEQ_NO) or (
+            fault.tag == tags.MSG_SEQ_NUM and fault.reason == Reason.OTHER
+        )
         parts.append(f"25016={BAD_SEQUENCE if sequence else _CODES.get(fault.reason, MALFORMED)}")
     return _join(parts)
 

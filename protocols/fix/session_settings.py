@@ -36,6 +36,7 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
         0: never in chunks.
     held_max_messages, held_max_bytes: early messages kept while a gap is open; what comes above is dropped and asked
         for again when the gap has closed up to it.
+    answer_timeout_ms: how long a Logout(5) of ours waits for the owner to answer what the peer sent before; 0 = not.
     plain: only tags of the session's own version; without it 1409, 25016 and 20102 explain our refusals.
     time_digits: decimals of SendingTime(52) and OrigSendingTime(122): 3, 6 or 9.
     next_expected_msg_seq_num: as initiator, send NextExpectedMsgSeqNum(789); an acceptor answers it whenever it comes.
@@ -62,6 +63,7 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_message_bytes: int = 65_536
     logon_timeout_s: int = 10
     logout_timeout_s: int = 2
+    answer_timeout_ms: int = 0
     last_msg_seq_num_processed: bool = False
     next_expected_msg_seq_num: bool = False
     time_digits: Literal[3, 6, 9] = 6
@@ -83,6 +85,7 @@ class State(Enum):
     CONNECTED = "connected"  # a link, and no Logon(A) yet
     LOGON_SENT = "logon sent"  # initiator: waiting for the answer
     LOGGED_ON = "logged on"
+    LEAVING = "leaving"  # the end is certain, and what the peer sent before is being answered; nothing more is read
     LOGOUT_SENT = "logout sent"  # we asked to end; what the peer still sends counts
     GOODBYE_SENT = "goodbye sent"  # the peer broke a rule; only its Logout(5) is still read
     ENDED = "ended"  # nothing more is read; the owner writes the output and closes
@@ -98,6 +101,7 @@ class Call(Enum):
     SEND = "send"
     LOGON = "logon"
     LOGOUT = "logout"
+    LEAVE = "leave"
     TERMINATE = "terminate"
     PAUSE = "pause"
     RESUME = "resume"
@@ -120,7 +124,7 @@ def _moves(state: State, receive: tuple[State, ...], tick: tuple[State, ...], **
     }
 
 
-_GOODBYE, _ENDED = State.GOODBYE_SENT, State.ENDED
+_LEAVING, _GOODBYE, _ENDED = State.LEAVING, State.GOODBYE_SENT, State.ENDED
 
 TRANSITIONS: dict[State, Moves] = {
     State.DISCONNECTED: {
@@ -130,7 +134,13 @@ TRANSITIONS: dict[State, Moves] = {
     },
     State.CONNECTED: _moves(State.CONNECTED, (State.LOGGED_ON, _GOODBYE, _ENDED), (_ENDED,), logon=(State.LOGON_SENT,)),
     State.LOGON_SENT: _moves(State.LOGON_SENT, (State.LOGGED_ON, _GOODBYE, _ENDED), (_ENDED,)),
-    State.LOGGED_ON: _moves(State.LOGGED_ON, (_GOODBYE, _ENDED), (_ENDED,), logout=(State.LOGOUT_SENT,)),
+    State.LOGGED_ON: _moves(
+        State.LOGGED_ON,
+        (_LEAVING, _GOODBYE, _ENDED),
+        (_LEAVING, _GOODBYE, _ENDED),
+        logout=(State.LOGOUT_SENT,),
+    ),
+    State.LEAVING: _moves(_LEAVING, (), (_GOODBYE, _ENDED), leave=(_GOODBYE, _ENDED)),
     State.LOGOUT_SENT: _moves(State.LOGOUT_SENT, (_GOODBYE, _ENDED), (_ENDED,)),
     State.GOODBYE_SENT: _moves(_GOODBYE, (_ENDED,), (_ENDED,)),
     State.ENDED: _moves(_ENDED, (), ()),

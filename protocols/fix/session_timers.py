@@ -52,15 +52,21 @@ class Timers:
         if self._paused_at_ns is None:
             self._paused_at_ns = now_ns
 
-    def resume(self, now_ns: int) -> None:
-        """Count on from where silence stood when we stopped reading."""
+    def resume(self, now_ns: int) -> int:
+        """Count on from where silence stood when we stopped reading. Returns how long nothing was read, in ns."""
         if self._paused_at_ns is None:
-            return
+            return 0
         unread_ns = max(0, now_ns - max(self._paused_at_ns, self.heard_ns))
         self._paused_at_ns = None
         self.heard_ns += unread_ns
         if self._tested_at_ns is not None:
             self._tested_at_ns += unread_ns
+        return unread_ns
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether we are not reading."""
+        return self._paused_at_ns is not None
 
     def is_test_due(self, now_ns: int) -> bool:
         """Whether the peer was silent for so long that it must be asked."""

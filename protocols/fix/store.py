@@ -30,7 +30,9 @@ class MessageStore(Protocol):
         ...
 
     def put(self, seq_num: int, message: bytes) -> None:
-        """Keep the outbound application message `seq_num`, whole as sent; session messages are numbered, not kept."""
+        """Keep the outbound message `seq_num`, whole as sent: an application message or a Reject(3). The other session
+        messages are numbered, not kept.
+        """
         ...
 
     def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:

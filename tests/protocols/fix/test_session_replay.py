@@ -99,15 +99,73 @@ def test_live_messages_that_the_store_dropped_meanwhile_are_filled_over() -> Non
     assert "36=6" in pipes(output)[1]
 
 
-def test_an_identical_request_while_its_replay_runs_is_served_once_after_it(stage: Dialogue) -> None:
+def test_an_identical_request_while_its_replay_runs_is_served_to_the_end_and_then_from_the_begin(
+    stage: Dialogue,
+) -> None:
     for n in range(2, 12):
         report(stage, n)
     stage.output()
     assert stage.hears("35=2|34=2|7=2|16=11", "35=2|34=3|7=2|16=11") == [ResendServed(2, 11)] * 2
     first = stage.session.take_output(200)
+    written = numbers(first)[-1][1]
     stage.hears(*[f"35=2|34={n}|7=2|16=11" for n in range(4, 9)])
     served = numbers(first + stage.output())
-    assert served == [("8*", n) for n in range(2, 12)] * 2
+    assert served == [("8*", n) for n in [*range(2, 12), *range(2, written + 1)]]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_a_range_that_is_asked_for_in_pieces_all_at_once_comes_whole_and_once(stage: Dialogue, size: int) -> None:
+    for n in range(2, 1_002):
+        report(stage, n)
+    stage.output()
+    pieces = range(2, 1_002, size)
+    stage.hears(*[f"35=2|34={k}|7={n}|16={min(n + size - 1, 1_001)}" for k, n in enumerate(pieces, 2)])
+    assert stage.session.is_logged_on
+    assert numbers(stage.output()) == [("8*", n) for n in range(2, 1_002)]
+
+
+def test_pieces_that_are_asked_for_backwards_come_in_order(stage: Dialogue) -> None:
+    for n in range(2, 42):
+        report(stage, n)
+    stage.output()
+    stage.hears(*[f"35=2|34={k}|7={n}|16={n}" for k, n in enumerate(range(41, 1, -1), 2)])
+    assert numbers(stage.output()) == [("8*", n) for n in range(2, 42)]
+
+
+def test_numbers_far_apart_come_with_what_lies_between_when_they_are_too_many(stage: Dialogue) -> None:
+    for n in range(2, 502):
+        report(stage, n)
+    stage.output()
+    asked = list(range(2, 502, 3))
+    stage.hears(*[f"35=2|34={k}|7={n}|16={n}" for k, n in enumerate(asked, 2)])
+    served = [n for _, n in numbers(stage.output())]
+    assert set(asked) <= set(served)
+    assert served == sorted(set(served))
+
+
+def test_what_waits_for_its_first_sending_is_not_sent_again_before(stage: Dialogue) -> None:
+    for n in (2, 3):
+        report(stage, n)
+    stage.output()
+    stage.hears("35=2|34=2|7=2|16=3")
+    report(stage, 4)
+    stage.hears("35=1|34=3|112=x", "35=2|34=4|7=2|16=0", "35=2|34=5|7=4|16=5")
+    report(stage, 6)
+    assert numbers(stage.output()) == [("8*", 2), ("8*", 3), ("8", 4), ("0", 5), ("8", 6)]
+
+
+def test_a_goodbye_that_leaves_a_replay_undone_leaves_none_for_the_next_link(stage: Dialogue) -> None:
+    for n in range(2, 30):
+        report(stage, n)
+    stage.output()
+    stage.hears(*[f"35=2|34={n}|7={n}|16=29" for n in range(2, 20)])
+    stage.session.terminate(stage.now_ns, "over")
+    assert not stage.session.is_replaying
+    assert [kind for kind, _ in numbers(stage.output())] == ["5"]
+    stage.session.disconnected(stage.now_ns)
+    stage.log_on(seq_num=20)
+    stage.hears(*[f"35=2|34={n}|7={n}|16=29" for n in range(21, 30)])
+    assert [row for row in numbers(stage.output()) if row[0] == "8*"] == [("8*", n) for n in range(21, 30)]
 
 
 def test_a_request_inside_one_that_waits_is_served_by_it(stage: Dialogue) -> None:

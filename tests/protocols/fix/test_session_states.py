@@ -14,7 +14,7 @@ LOGON = "35=A|34=1|98=0|108=30"
 
 def stage_in(state: State, role: str) -> Dialogue:
     """A session that stands in `state`."""
-    stage = Dialogue(role=role)
+    stage = Dialogue(role=role, answer_timeout_ms=1_000 if state is State.LEAVING else 0)
     if state is State.DISCONNECTED:
         return stage
     stage.connect()
@@ -29,7 +29,7 @@ def stage_in(state: State, role: str) -> Dialogue:
         stage.session.logout(stage.now_ns, "bye")
     elif state is State.GOODBYE_SENT:
         stage.hears("35=0|34=2|49=WT")
-    elif state is State.ENDED:
+    elif state in (State.LEAVING, State.ENDED):
         stage.hears("35=5|34=2")
     return stage
 
@@ -42,6 +42,7 @@ CALLS: dict[Call, Callable[[FixSession, int], object]] = {
     Call.SEND: lambda session, now_ns: session.send("8", "37=1\x01", now_ns),
     Call.LOGON: lambda session, now_ns: session.logon(now_ns),
     Call.LOGOUT: lambda session, now_ns: session.logout(now_ns, "bye"),
+    Call.LEAVE: lambda session, now_ns: session.leave(now_ns),
     Call.TERMINATE: lambda session, now_ns: session.terminate(now_ns, "over"),
     Call.PAUSE: lambda session, now_ns: session.pause(now_ns),
     Call.RESUME: lambda session, now_ns: session.resume(now_ns),
@@ -107,6 +108,7 @@ def test_what_a_peer_says_moves_a_session_only_along_the_table(state: State, rol
         before = stage.session.state
         stage.session.tick(stage.now_ns)
         assert stage.session.state in TRANSITIONS[before][Call.TICK]
+        stage.output()
     assert stage.session.state is State.ENDED, f"alone, a session in {reached} comes to its end"
 
 

@@ -78,6 +78,14 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         Scenario(
             "2.b", "M", "MsgSeqNum too high",
             "one ResendRequest per gap; the early message is held and read when the gap has closed",
+            ("2_b_msg_seq_num_too_high", "2_b_a_second_gap", "2_b_the_held"),
+        ),
+        Scenario(
+            "2.b", "M", "the gap does not close: nothing comes, it is garbled again, it is rejected",
+            "asked for again after 2 x HeartBtInt, and after the third time Logout; a TestRequest behind it is"
+            " answered, cancels are carried out before the Logout",
+            ("2_b_a_gap_is_asked", "2_b_a_message_that_is_garbled", "2_b_a_gap_that_goes_on", "2_b_a_request_that",
+             "2_b_a_test_request", "2_b_cancels", "2_b_a_pause", "2_b_what_came", "2_b_the_penstock"),
         ),
         Scenario(
             "2.c", "M", "MsgSeqNum too low, no PossDupFlag", "Logout naming both numbers, then closed at once",
@@ -129,6 +137,14 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
             "application messages again, one gap fill for each run between them, nothing beyond the range",
             ("8_a_mix", "8_never_beyond", "8_messages_that_the_store", "8_a_resend_may"),
         ),
+        Scenario(
+            "8", "M", "ResendRequest over a Reject",
+            "again like an application message: it may be all that an order got", ("8_a_reject",),
+        ),
+        Scenario(
+            "8", "M", "many ResendRequests at once, in pieces or number by number", "all of it comes, each number once",
+            ("a_range_that_is_asked_for_in_pieces", "pieces_that_are", "numbers_far_apart"),
+        ),
         Scenario("9", "O", "the state of a session is lost", "141=Y, or a SequenceReset upwards"),
         Scenario("10.a", "M", "gap fill numbered too high", "ResendRequest from the expected number"),
         Scenario("10.b", "M", "gap fill in sequence", "the number it names is expected"),
@@ -154,10 +170,15 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "Logout": (
         Scenario("12", "M", "we end the session", "Logout, a wait for the answer, then closed"),
         Scenario("13.a", "M", "the answer to our Logout", "closed, nothing sent", ("13_a_", "12_our_logout_waits")),
-        Scenario("13.b", "M", "Logout", "Logout back, then closed", ("13_b_logout_from", "13_b_the_penstock")),
         Scenario(
-            "-", "M", "Logout numbered too high", "answered at once",
-            ("13_b_a_logout_numbered_too_high", "13_b_a_logout_with_an_old"),
+            "13.b", "M", "Logout",
+            "Logout back, behind the answers to what came before it and a running resend; then closed",
+            ("13_b_logout_from", "13_b_the_penstock"),
+        ),
+        Scenario(
+            "-", "M", "Logout numbered too high",
+            "answered without asking for the gap; cancels behind it are carried out, and it says what was not",
+            ("13_b_a_logout_numbered_too_high", "13_b_a_logout_with_an_old", "2_b_a_logout_over"),
         ),
     ),
     "Fields": (

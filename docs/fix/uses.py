@@ -49,6 +49,8 @@ HEADER: tuple[Use, ...] = (
     Use(369, "no", "sent when the session is set so"),
     Use(115, "no", "third parties are not served: Reject(3) 373=9"),
     Use(128, "no", "third parties are not served: Reject(3) 373=9"),
+    Use(1128, "no", "in: 9, or Reject(3) 373=18", ("FIXT.1.1",)),
+    Use(1129, "no", "custom versions are not served: Reject(3) 373=18", ("FIXT.1.1",)),
 )
 
 SESSION: tuple[Spoken, ...] = (

@@ -97,6 +97,7 @@ WHEN_REJECTED: dict[int, str] = {
     15: "a group's fields out of order, or an entry without its first field",
     16: "a group's count does not match its entries",
     17: "never: SOH inside a field makes the message garbled, and it is ignored",
-    99: "a second Logon(A) in a running session, without 141=Y",
+    18: "ApplVerID(1128) other than the served version, or a CstmApplVerID(1129)",
+    99: "a second Logon(A) in a running session, without 141=Y; a request that came early and was then filled over",
 }
 """SessionRejectReason(373) -> when Penstock sends it."""

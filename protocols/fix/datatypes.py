@@ -52,9 +52,10 @@ PATTERNS: dict[str, str] = {
     "MONTHYEAR": "[0-9]{4}(?:0[1-9]|1[0-2])(?:w[1-5]|0[1-9]|[12][0-9]|3[01])?",
     "TZTIMEONLY": rf"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?{_ZONE}?",
     "DATA": "[\x00-\xff]+",
-    # Not types of the standard, but what two of its fields need here.
+    # Not types of the standard, but what three of its fields need here.
     "TEXT": _ANY,
     "UNSIGNED": _DECIMAL,
+    "SERVEDVERSION": "9",
 }
 """Data type -> a regular expression of what is surely well formed."""
 

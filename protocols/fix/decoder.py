@@ -12,7 +12,16 @@ import msgspec
 from protocols.fix.dictionary import BODY, Dictionary, Field, Group, Layout, for_version
 from protocols.fix.message import split
 from protocols.fix.shapes import NO_SHAPE, Shapes
-from protocols.fix.tags import BEGIN_STRING, BODY_LENGTH, CHECK_SUM, MSG_TYPE, SESSION_MSG_TYPES, BusinessRejectReason
+from protocols.fix.tags import (
+    APPL_VER_ID,
+    BEGIN_STRING,
+    BODY_LENGTH,
+    CHECK_SUM,
+    CSTM_APPL_VER_ID,
+    MSG_TYPE,
+    SESSION_MSG_TYPES,
+    BusinessRejectReason,
+)
 from protocols.fix.tags import SessionRejectReason as Reason
 
 Pairs = list[tuple[int, str]]
@@ -180,7 +189,13 @@ class _Rules:
         check, permitted, is_multiple = self._checks[tag]
         if not check(value):
             field: Field = self._dictionary.fields[tag]
+            if tag == APPL_VER_ID:
+                text = f"{field.label} must be 9 (FIX.5.0SP2), or left out"
+                raise _Faulty(Reason.UNSUPPORTED_APPLICATION_VERSION, tag, text)
             raise _Faulty(Reason.INCORRECT_DATA_FORMAT, tag, f"{field.label} is no {field.type}")
+        if tag == CSTM_APPL_VER_ID:
+            text = f"{self.label(tag)} names a version that nobody agreed on"
+            raise _Faulty(Reason.UNSUPPORTED_APPLICATION_VERSION, tag, text)
         if permitted and not (permitted.issuperset(value.split(" ")) if is_multiple else value in permitted):
             raise _Faulty(Reason.VALUE_OUT_OF_RANGE, tag, f"{self.label(tag)} has none of the permitted values")
 

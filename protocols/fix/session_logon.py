@@ -54,6 +54,8 @@ def refuse_logon(settings: SessionSettings, message: Message, now_ns: int) -> Lo
     appl_ver_id = fields.get(tags.DEFAULT_APPL_VER_ID)
     if settings.begin_string == "FIXT.1.1" and appl_ver_id != settings.appl_ver_id:
         return LogonRefusal("bad_logon", f"DefaultApplVerID(1137) must be {settings.appl_ver_id}")
+    if tags.DEFAULT_CSTM_APPL_VER_ID in fields:
+        return LogonRefusal("bad_logon", "DefaultCstmApplVerID(1408) names a version that nobody agreed on")
     if message.fault is not None:
         return LogonRefusal("bad_logon", message.fault.text)
     if fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y" and whole_number(fields.get(tags.MSG_SEQ_NUM)) != 1:

@@ -32,6 +32,7 @@ _CODES = {
     Reason.VALUE_OUT_OF_RANGE: BAD_FIELD,
     Reason.INCORRECT_DATA_FORMAT: BAD_FIELD,
     Reason.INVALID_MSG_TYPE: UNKNOWN_METHOD,
+    Reason.UNSUPPORTED_APPLICATION_VERSION: BAD_FIELD,
 }
 _BUSINESS_CODES = {
     Business.UNSUPPORTED_MESSAGE_TYPE: UNKNOWN_METHOD,
@@ -56,6 +57,7 @@ _WORDS = {
     Reason.GROUP_FIELDS_OUT_OF_ORDER: "Repeating group fields out of order",
     Reason.INCORRECT_NUM_IN_GROUP: "Incorrect NumInGroup count for repeating group",
     Reason.VALUE_HAS_DELIMITER: "Non-data value includes field delimiter",
+    Reason.UNSUPPORTED_APPLICATION_VERSION: "Invalid/Unsupported Application Version",
 }
 """What the standard calls each SessionRejectReason(373). Text(58) begins with it: people and their log scanners know
 these words from every engine, and in FIX.4.2 they stand in for the reasons that it has no number for.

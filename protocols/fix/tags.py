@@ -275,6 +275,7 @@ class SessionRejectReason:
     GROUP_FIELDS_OUT_OF_ORDER: Final = 15
     INCORRECT_NUM_IN_GROUP: Final = 16
     VALUE_HAS_DELIMITER: Final = 17
+    UNSUPPORTED_APPLICATION_VERSION: Final = 18  # FIXT.1.1
     OTHER: Final = 99
 
 

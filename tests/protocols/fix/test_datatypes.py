@@ -29,6 +29,7 @@ GOOD = {
     "TZTIMEONLY": ["07:39Z", "13:09+05:30", "08:00"],
     "TEXT": ["añb", "\t"],
     "UNSIGNED": ["250", "0.5"],
+    "SERVEDVERSION": ["9"],
     "DATA": ["\x01\x00"],
 }
 BAD = {
@@ -52,6 +53,7 @@ BAD = {
     "TZTIMEONLY": ["25:00Z"],
     "TEXT": ["a\x01b", ""],
     "UNSIGNED": ["-5"],
+    "SERVEDVERSION": ["4", "99", ""],
 }
 
 

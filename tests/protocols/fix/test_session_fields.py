@@ -47,6 +47,32 @@ FAULTS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("header", "tag", "text"),
+    [
+        ("1128=4", "1128", "ApplVerID(1128) must be 9 (FIX.5.0SP2), or left out"),
+        ("1128=99", "1128", "ApplVerID(1128) must be 9 (FIX.5.0SP2), or left out"),
+        ("1128=9|1129=house", "1129", "CstmApplVerID(1129) names a version that nobody agreed on"),
+    ],
+)
+def test_an_application_version_that_is_not_served_is_rejected(header: str, tag: str, text: str) -> None:
+    stage = Dialogue("FIXT.1.1", plain=False)
+    stage.log_on()
+    for n in range(2, 7):  # often enough to be learned, were it right
+        stage.hears(f"35=D|{header}|34={n}|{ORDER}")
+        assert stage.delivered == []
+        said = f"Invalid/Unsupported Application Version: {text}"
+        stage.says(f"35=3|34={n}|45={n}|58={said}|371={tag}|372=D|373=18|25016=2001")
+
+
+def test_the_application_version_that_is_served_may_be_named() -> None:
+    stage = Dialogue("FIXT.1.1")
+    stage.log_on()
+    for n in range(2, 7):
+        stage.hears(f"35=D|1128=9|34={n}|{ORDER}")
+        assert stage.delivered == [n]
+
+
 @pytest.mark.parametrize(("line", "reason", "tag"), FAULTS)
 def test_14_a_fault_is_rejected_with_reason_and_tag_and_the_session_goes_on(
     stage: Dialogue, line: str, reason: int, tag: str

@@ -138,6 +138,13 @@ def test_1S_d_fixt_needs_a_default_appl_ver_id_that_is_served(appl_ver_id: str) 
     stage.says("35=5|34=1|58=DefaultApplVerID(1137) must be 9")
 
 
+def test_1S_d_fixt_has_no_custom_application_version() -> None:
+    stage = Dialogue("FIXT.1.1")
+    stage.connect()
+    stage.hears("35=A|34=1|98=0|108=30|1137=9|1408=house")
+    stage.says("35=5|34=1|58=DefaultCstmApplVerID(1408) names a version that nobody agreed on")
+
+
 def test_1S_d_a_field_that_the_dictionary_refuses_is_named(stage: Dialogue) -> None:
     stage.hears(f"35=A|34=1|98=0|108=30|7777=x{stage.appl_ver_id}")
     [line] = [stage.output()]

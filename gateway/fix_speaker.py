@@ -396,9 +396,13 @@ class FixSpeaker:
         self._send(*self._translator.news("draining", text, flash=True), now_ns)
 
     def waits(self, source: object) -> None:
-        """No record of ours moves NextIn over it: after a crash it is asked for again."""
+        """No record of ours moves NextIn over it: after a crash it is asked for again.
+
+        A cancel that is carried out although a gap before it stays open is ahead of NextIn, and asked for in any case.
+        """
         assert isinstance(source, events.AppMessage)
-        self.machine.store.begin_wait(id(source), source.seq_num)
+        if source.seq_num < self.machine.store.next_in:
+            self.machine.store.begin_wait(id(source), source.seq_num)
 
     def goes_on(self, source: object) -> None:
         """What becomes of it is recorded together with the NextIn behind it."""

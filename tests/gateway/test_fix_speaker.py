@@ -6,6 +6,7 @@ import pytest
 from gateway import config
 from gateway.server import Server
 from protocols import errors
+from protocols.fix.events import AppMessage
 from protocols.fix.message import encode
 from protocols.fix.times import format_ns
 from tests.support.fix_text import pipes
@@ -605,3 +606,14 @@ def test_a_cancel_that_withdrew_its_order_is_told_too_late_and_not_unknown(held)
     told = {each["11"]: each for each in held.let_go()}
     assert told["a"]["25016"] == str(errors.WITHDRAWN)
     assert (told["c"]["35"], told["c"]["102"], told["c"]["25016"]) == ("9", "0", str(errors.TOO_LATE))
+
+
+def test_a_cancel_that_waits_ahead_of_its_turn_does_not_move_what_is_expected_after_a_crash(house):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    store = desk.speaker.machine.store
+    early = AppMessage("F", store.next_in + 2, {}, None, False, False, 0)
+    desk.speaker.waits(early)
+    assert store.processed == store.next_in - 1
+    desk.speaker.goes_on(early)
+    assert store.processed == store.next_in - 1

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gateway.request import Request
 from gateway.sessions import Session
-from limits.limiter import ALLOWED, MILLI, Decision, Limiter
+from limits.limiter import ALLOWED, MILLI, BucketView, Decision, Limiter
 from limits.open_orders import OpenOrders
 from protocols import errors
 from protocols.errors import Refusal
@@ -109,6 +109,12 @@ class Charging:
         left = self._owned.pop(session_id, 0) - 1
         if left > 0:
             self._owned[session_id] = left
+
+    def open_orders(self, session: Session) -> BucketView:
+        """The account's ceiling as people see it. It is a gauge: nothing refills, so its rate is 0."""
+        most = self._limiter.policy.plan_of(session.client.account).open_orders.account
+        left = max(most - self._open.count(session.client.account_id), 0)
+        return BucketView("open_orders", "account", left, most, rate=0.0, full_in_ms=0)
 
     def _why_full(self, session: Session, command: AnyCommand) -> Refusal | None:
         limit = self._limiter.policy.plan_of(session.client.account).open_orders

@@ -96,7 +96,12 @@ class FixDoor:
             machine = FixSession(machine_settings(settings.fix, row, settings.venue.comp_id), open_store(row.id))
             dialect = "plain" if is_plain(row) else "penstock"
             translator = Translator(
-                row.version, dialect, instruments, row.throttle_reject, settings.core.order_deadline_ms
+                row.version,
+                dialect,
+                instruments,
+                row.throttle_reject,
+                settings.core.order_deadline_ms,
+                client.account,
             )
             speaker = FixSpeaker(session, machine, translator, row, house)
             session.speaker = speaker

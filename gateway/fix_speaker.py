@@ -21,8 +21,8 @@ from protocols.fix.decoder import Fault
 from protocols.fix.dialect import safe_text
 from protocols.fix.session import FixSession, LogonRefusal
 from protocols.fix.tags import MsgType, SessionStatus
-from protocols.fix.translate import LimitLine, Translator
-from protocols.messages import AnyEvent, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList
+from protocols.fix.translate import LimitLine, Translator, named_in
+from protocols.messages import AnyEvent, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList, OrdStatus
 
 __all__ = ["FixSpeaker", "House", "Link"]
 
@@ -373,7 +373,10 @@ class FixSpeaker:
         if refusal.code == errors.MESSAGE_RATE_LIMITED and self._is_abuse(now_ns):
             refusal = Refusal(errors.LIMIT_ABUSE, _ABUSE)
         exec_id = self._exec_id("P" if refusal.outcome == "unknown" else "R")
-        self._send(*self._translator.refusal(source, refusal, now_ns, exec_id), now_ns)
+        named = named_in(source)
+        standing, account_id = self._house.road.standing, self.session.client.account_id
+        known = standing.find(account_id, *named) if named is not None else OrdStatus.REJECTED
+        self._send(*self._translator.refusal(source, refusal, now_ns, exec_id, known), now_ns)
         if refusal.code == errors.LIMIT_ABUSE:
             self._end_for_abuse(now_ns)
 

@@ -6,6 +6,7 @@ overtakes takes its target along: **priority never reorders effects**. Pure: the
 """
 
 from collections import Counter, deque
+from collections.abc import Iterator
 from enum import IntEnum
 from itertools import chain
 
@@ -138,6 +139,11 @@ class Ingress:
         """How long a New or Replace of this account that comes now will wait, as the core is taking them; 0 = not."""
         ahead = self._lanes[Class.ORDER].ahead(account)
         return ahead * self._pace.interval_ns(now_ns) if ahead else 0
+
+    def waiting(self, account: int, name: str) -> Iterator[Request]:
+        """The News and Replaces of the account that wait under this client order id, and others that have just come."""
+        yield from self._by_id.get((account, name), {}).values()
+        yield from self._arrived
 
     def _join(self, request: Request, command: MassCancel) -> bool:
         """Join a mass cancel of the same scope, unless an order of the account came in between."""

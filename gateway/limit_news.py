@@ -1,5 +1,6 @@
 """What a session was shown of its limits, so that it is told of changes to those and of nothing else. Pure."""
 
+from gateway.charging import Charging
 from gateway.sessions import Session, Sessions
 from limits.limiter import BucketView, Limiter
 
@@ -7,13 +8,18 @@ from limits.limiter import BucketView, Limiter
 class LimitNews:
     """Shows limits, and tells what is different from what was shown."""
 
-    def __init__(self, limiter: Limiter, sessions: Sessions) -> None:
+    def __init__(self, limiter: Limiter, sessions: Sessions, charging: Charging) -> None:
         self._limiter = limiter
         self._sessions = sessions
+        self._charging = charging
+
+    def look(self, session: Session, now_ns: int) -> list[BucketView]:
+        """Every bucket of the session, and the ceiling of its account's open orders."""
+        return [*self._limiter.view(session.path, now_ns), self._charging.open_orders(session)]
 
     def show(self, session: Session, now_ns: int) -> list[BucketView]:
-        """Every bucket of the session; from now on it is told of changes to what it has seen here."""
-        views = self._limiter.view(session.path, now_ns)
+        """The same; from now on it is told of changes to what it has seen here."""
+        views = self.look(session, now_ns)
         session.shown_limits = {(view.name, view.scope): _shown(view) for view in views}
         return views
 

@@ -5,7 +5,7 @@ still waits keeps everything behind it waiting; the others go on. Pure.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -42,6 +42,10 @@ class Parking:
         if request is not None and request.speaker is not None:
             request.speaker.waits(request.source)
         session.pause(Pause.TOKENS, now_ns)
+
+    def requests(self) -> Iterator[Request]:
+        """The commands that wait."""
+        return (each.request for row in self._rows.values() for each in row if each.request is not None)
 
     def retry(self, now_ns: int) -> None:
         """Try every session's steps again, as far as they go."""

@@ -24,6 +24,7 @@ from gateway.modes import Modes
 from gateway.parking import Parked, Parking
 from gateway.request import Class, Request, answer_to, is_numbered, is_retry
 from gateway.sessions import Account, Session, Sessions, Speaker
+from gateway.standing import Standing
 from gateway.tracing import OrderTrace, Tracing
 from limits.limiter import MILLI, Limiter
 from limits.policy import Policy
@@ -67,7 +68,7 @@ class Road:
         self._instruments = instruments
         self._limiter = limiter
         self.charging = Charging(limiter)
-        self.limit_news = LimitNews(limiter, sessions)
+        self.limit_news = LimitNews(limiter, sessions, self.charging)
         self._mode_news = ModeNews(sessions, instruments, self._tell)
         self._parking = Parking()
         self._core = core
@@ -85,6 +86,7 @@ class Road:
         self._now_ns = 0
         self.ingress = Ingress(settings.ingress, self._hold_ns)
         self._governor = Governor(self.ingress, sessions, settings.ingress.max_wait_ms * 1_000_000)
+        self.standing = Standing(core, self.ingress, self._parking, self._unanswered)
         self.report_bug: Callable[[Exception], None] = _raise
         self.draining = False
         self.may_record: Callable[[], bool] = lambda: True  # False: the journal has room for cancels only
@@ -146,7 +148,11 @@ class Road:
         if refusal is not None and self._may_ask(request, refusal, now_ns):
             request.only_asks, refusal = True, None
         if refusal is not None:
-            self._refuse(request, refusal, now_ns)
+            first = self.standing.first_of(command) if refusal.code in rules.BARS else None
+            if first is not None:
+                self._answer(request, first, now_ns)
+            else:
+                self._refuse(request, refusal, now_ns)
             return True
         self.charging.enter(request)
         if isinstance(command, MassCancel):
@@ -222,10 +228,7 @@ class Road:
     def charge_question(
         self, session: Session, kind: str, then: Callable[[Refusal | None, int], None], now_ns: int
     ) -> None:
-        """Charge a question that the gateway answers itself; `then` is told when it may go on, or why not.
-
-        That is at once, or when its tokens were fetched and the session's turn has come.
-        """
+        """Charge a question that the gateway answers itself; `then` is told, once it is paid for, or why not."""
         name, cost_milli = self.policy.cost(kind) or ("msgs", MILLI)
         refusal = self.charge_message(session, now_ns)
         if refusal is not None or name == "msgs":
@@ -295,10 +298,7 @@ class Road:
             self._tracing.record(request.trace)
 
     def _ask_later(self, request: Request, now_ns: int) -> None:
-        """A retry has waited too long: it goes back as a question, behind all that its session has sent since.
-
-        Not to be told "not executed" of an order that may live. The core drops what comes out of turn: a new number.
-        """
+        """A retry waited too long: not to be told "not executed", it goes back as a question, under a new number."""
         self._tell_unknown(request, "not handed over yet, outcome of the first attempt unknown", now_ns)
         command = msgspec.structs.replace(request.command, cmd_id=request.session.sender.next_order_id())
         self.ingress.put(msgspec.structs.replace(request, command=command, only_asks=True, is_withdrawn=False))

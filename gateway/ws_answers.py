@@ -9,10 +9,11 @@ from typing import Protocol, TypeGuard
 import msgspec
 
 from gateway.metrics import Metrics
+from gateway.pipeline import Road
 from gateway.request import Request
 from gateway.sessions import Session
 from limits.limiter import BucketView, Limiter
-from protocols.errors import CODES, Refusal
+from protocols.errors import CODES, DUPLICATE_ID, Refusal
 from protocols.instruments import Instruments
 from protocols.messages import AnyEvent, ExecType, OrderEvent
 from protocols.ws import report, results
@@ -106,6 +107,7 @@ class AnswersHouse(Protocol):
 
     instruments: Instruments
     metrics: Metrics
+    road: Road
 
     @property
     def limiter(self) -> Limiter: ...
@@ -130,10 +132,18 @@ class Answers:
     def answer(self, source: Source, request: Request, event: AnyEvent, now_ns: int) -> None:
         """What the core said to it, unless it was answered before."""
         if self.open.close(source):
-            outcome = report.answer(source.method, event, self._house.instruments)
-            self.conclude(source, outcome, now_ns, _touched(request))
+            self.conclude(source, self._outcome(source, event), now_ns, _touched(request))
         elif source.resp == "queued" and isinstance(event, OrderEvent) and event.exec_type is ExecType.ORDER_STATUS:
             self._tell_known(source, request, event, now_ns)
+
+    def _outcome(self, source: Source, event: AnyEvent) -> object:
+        """A used id is refused with the order that has it, as it is now."""
+        house = self._house
+        if isinstance(event, OrderEvent) and event.code == DUPLICATE_ID:
+            first = house.road.standing.find(event.account, event.order_id, event.cl_ord_id)
+            if isinstance(first, OrderEvent):
+                return report.refused(event, house.instruments.by_id[first.instrument], first)
+        return report.answer(source.method, event, house.instruments)
 
     def _tell_known(self, source: Source, request: Request, event: OrderEvent, now_ns: int) -> None:
         """A retry of a known id, after its 202: no event will tell the state of the order, so a second answer does."""
@@ -180,9 +190,9 @@ class Answers:
         return report.limits_due(self.limits_mode, limit_blocks(views), limited)
 
     def all_limits(self, now_ns: int) -> tuple[results.LimitBlock, ...]:
-        """Every bucket of the session."""
+        """Every limit of the session."""
         assert self.session is not None
-        return limit_blocks(self._house.limiter.view(self.session.path, now_ns))
+        return limit_blocks(self._house.road.limit_news.look(self.session, now_ns))
 
 
 def _touched(request: Request) -> tuple[str, ...]:
@@ -217,7 +227,7 @@ def limit_blocks(views: list[BucketView]) -> tuple[results.LimitBlock, ...]:
             remaining=view.remaining,
             capacity=view.capacity,
             rate=view.rate,
-            full_in_ms=view.full_in_ms,
+            full_in_ms=view.full_in_ms if view.rate else msgspec.UNSET,  # a gauge does not fill by itself
             degraded=view.degraded,
             mode="shadow" if view.mode == "shadow" else "",
         )

@@ -1,6 +1,6 @@
 """Instruments, and the only place where decimal text becomes whole ticks and lots: exactly, or refused.
 
-No float lies between the wire and the book. `parse` accepts `digits[.digits]` in ASCII and nothing else: no sign, no
+No float lies between the wire and the book. `parse` accepts `digits[.[digits]]` in ASCII and nothing else: no sign, no
 exponent, no blanks, at most 18 significant digits; more decimals than the exponent carries are refused, not rounded.
 Quoting repeats prices, so both directions are cached in bounded LRUs per exponent.
 """
@@ -26,11 +26,11 @@ def parse(text: str, exp: int) -> int:
 
     Raises:
         Inexact: more decimals than the exponent carries.
-        ValueError: not `digits[.digits]`, or over 18 significant digits.
+        ValueError: not `digits[.[digits]]`, or over 18 significant digits.
     """
-    whole, point, fraction = text.partition(".")
+    whole, _, fraction = text.partition(".")
     digits = whole + fraction
-    if not (digits.isascii() and whole.isdigit() and (fraction.isdigit() if point else True)):
+    if not (digits.isascii() and whole.isdigit() and digits.isdigit()):
         raise ValueError("not a plain decimal")
     if len(digits) > 64 or len(digits.strip("0")) > MAX_DIGITS:
         raise ValueError("over 18 significant digits")

@@ -103,6 +103,7 @@ REDUCE_ONLY = 2
 COD_EXEMPT = 4
 MMP = 8
 POSS_RESEND = 16  # PossResend(97)=Y, retry:true: a known id is answered with its order, never placed again
+ACCOUNT_GIVEN = 32  # the order came with Account(1): each of its reports says it again
 
 # Bits of OrderEvent.flags only.
 DUPLICATE = 1 << 16  # this is the state of an order that was already known
@@ -214,6 +215,9 @@ class ReplaceOrder(Command, frozen=True, gc=False, array_like=True, tag="G"):
     side: int = 0  # when given it must equal the order's; 0 = not given
     ord_type: int = 0
     sent_at: int = 0
+    tif: int = -1  # the same; -1 = not given, for 0 is DAY
+    min_qty: int = 0
+    expire_at: int = 0
 
 
 class MassCancel(Command, frozen=True, gc=False, array_like=True, tag="q"):
@@ -256,7 +260,7 @@ class OrderEvent(Event, frozen=True, gc=False, array_like=True, tag="8"):
     exec_id: int
     exec_type: ExecType
     status: OrdStatus
-    order_id: int  # 0 = never in the book (refused)
+    order_id: int  # 0 = never in the book (refused); on the refusal of a used id: the order that has it
     cl_ord_id: str
     instrument: int
     side: Side
@@ -268,7 +272,7 @@ class OrderEvent(Event, frozen=True, gc=False, array_like=True, tag="8"):
     cum_quote: int = 0  # price x qty traded so far, in 10^-(px_exp+qty_exp)
     price: int = 0
     stop_px: int = 0
-    orig_cl_ord_id: str = ""  # on cancel and replace: the id that was changed
+    orig_cl_ord_id: str = ""  # on cancel and replace: the id that was changed; on a state: that asked for, if another
     last_qty: int = 0
     last_px: int = 0
     trade_id: int = 0

@@ -31,7 +31,7 @@ from gateway.config import (
 )
 from gateway.core.matching import EventSink, MatchingCore
 from protocols.instruments import render
-from protocols.messages import AnyCommand, AnyEvent
+from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
 
 INSTITUTION = "ACME"
 MAKERS = ("MAKER1", "MAKER2")
@@ -155,3 +155,7 @@ class RecordingCore:
     def latest_seq(self, account: int) -> int:
         """That of the core."""
         return self._core.latest_seq(account)
+
+    def order_state(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
+        """That of the core."""
+        return self._core.order_state(account, order_id, cl_ord_id)

@@ -45,8 +45,8 @@ def check_replace(command: ReplaceOrder) -> Denial | None:
     """Why this change is not taken on whatever the order, or None."""
     if not command.cl_ord_id:
         return MISSING_FIELD, "a replace needs a client order id of its own"
-    if command.stop_px or command.display_qty:
-        return UNSUPPORTED_COMBINATION, "this engine has no stop price and no display quantity"
+    if command.stop_px or command.display_qty or command.min_qty or command.expire_at:
+        return UNSUPPORTED_COMBINATION, "this engine has no stop price, display, minimum or expiry"
     if command.flags & _UNSUPPORTED_FLAGS:
         return UNSUPPORTED_COMBINATION, "this engine has no reduce-only and no market-maker protection"
     return check_size(command.qty, command.price, OrdType.LIMIT)  # only limit orders rest

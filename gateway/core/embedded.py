@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from gateway.core.engine import Engine
 from gateway.core.matching import EventSink
 from protocols.errors import LocalProtocolError
-from protocols.messages import AnyCommand, AnyEvent
+from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
 
 
 class EmbeddedCore:
@@ -70,6 +70,10 @@ class EmbeddedCore:
     def latest_seq(self, account: int) -> int:
         """The number of the account's latest event, 0 when there is none."""
         return self.engine.latest_seq(account)
+
+    def order_state(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
+        """What became of the order of that name; REJECTED = there is none."""
+        return self.engine.order_state(account, order_id, cl_ord_id) or OrdStatus.REJECTED
 
     def _tell(self, sink: EventSink, events: list[AnyEvent], now_ns: int) -> None:
         if not events:

@@ -36,6 +36,7 @@ from protocols.errors import (
 )
 from protocols.instruments import Instrument
 from protocols.messages import (
+    ACCOUNT_GIVEN,
     COD_EXEMPT,
     POSS_RESEND,
     POST_ONLY,
@@ -69,6 +70,9 @@ _UNASKED: dict[Origin, Denial] = {
 }
 _USED: Denial = (DUPLICATE_ID, "client order id was used before")
 _UNKNOWN: Denial = (UNKNOWN_ORDER, "unknown order")
+_MISNAMED: Denial = (UNKNOWN_ORDER, "unknown order: the two ids name different ones")
+_ELSEWHERE: Denial = (UNKNOWN_ORDER, "unknown order: it is in another symbol")
+_FIXED: Denial = (UNSUPPORTED_COMBINATION, "side, type and time in force of an order cannot be changed")
 _FINISHED: Denial = (TOO_LATE, "the order has finished")
 _WOULD_TAKE: Denial = (WOULD_TAKE, "post-only order would trade at once")
 
@@ -146,6 +150,12 @@ class Engine:
         found = self._ledger.accounts.get(account)
         return found.seq if found else 0
 
+    def order_state(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | None:
+        """The order of that name as an ORDER_STATUS event; None = no such order is remembered."""
+        found = self._ledger.accounts.get(account)
+        order = found.find(order_id, cl_ord_id) if found else None
+        return status_of(order, found.seq, 0, self._reports.now_ns, cl_ord_id) if found and order else None
+
     def open_orders(self, account: int) -> list[OrderEvent]:
         """The account's open orders in order of entry, as ORDER_STATUS events with seq 0."""
         found = self._ledger.accounts.get(account)
@@ -221,7 +231,7 @@ class Engine:
         known = account.by_cl_ord_id.get(command.cl_ord_id)
         if known is not None:
             if command.flags & POSS_RESEND:
-                self._reports.duplicate(known)
+                self._reports.duplicate(known, command.cl_ord_id)
             else:
                 self._reports.reject(command, _USED, known.order_id)
             return
@@ -236,8 +246,8 @@ class Engine:
         self._matcher.work(order, self._books[order.instrument])
 
     def _cancel(self, command: CancelOrder, account: Account) -> None:
-        order = _named(command, account)
-        denial = _why_gone(order)
+        order = account.find(command.order_id, command.orig_cl_ord_id)
+        denial = _why_not_meant(command, account, order) or _why_gone(order)
         if order is None or denial is not None:
             self._reports.reject_cancel(command, order, denial or _UNKNOWN, "1")
             return
@@ -245,12 +255,12 @@ class Engine:
         self._reports.change(order, ExecType.CANCELED, command.cl_ord_id, order.cl_ord_id)
 
     def _replace(self, command: ReplaceOrder, account: Account) -> None:
-        order = _named(command, account)
+        order = account.find(command.order_id, command.orig_cl_ord_id)
         used_by = account.by_cl_ord_id.get(command.cl_ord_id)
         if used_by is not None and command.flags & POSS_RESEND and (order is None or order is used_by):
-            self._reports.duplicate(used_by)
+            self._reports.duplicate(used_by, command.cl_ord_id)
             return
-        denial = _USED if used_by is not None else self._why_unchangeable(command, account, order)
+        denial = _USED if order is not None and used_by is not None else self._why_unchangeable(command, account, order)
         if order is None or denial is not None:
             self._reports.reject_cancel(command, order, denial or _UNKNOWN, "2")
             return
@@ -269,7 +279,7 @@ class Engine:
             order.price, order.leaves_qty = command.price, leaves
         order.qty = command.qty
         # Post-only can be added but does not lapse: no one must become a taker by leaving a field out.
-        order.flags |= command.flags & POST_ONLY
+        order.flags |= command.flags & (POST_ONLY | ACCOUNT_GIVEN)
         self._ledger.rename(order, command.cl_ord_id, command.sent_at, self._reports.now_ns)
         self._reports.change(order, ExecType.REPLACED, orig_cl_ord_id=previous)
         if not keeps_turn:
@@ -306,11 +316,13 @@ class Engine:
         return None
 
     def _why_unchangeable(self, command: ReplaceOrder, account: Account, order: Order | None) -> Denial | None:
-        denial = self._why_barred(command, account) or _why_gone(order) or check_replace(command)
+        denial = self._why_barred(command, account) if order is not None else _UNKNOWN
+        denial = denial or _why_not_meant(command, account, order) or _why_gone(order)
         if order is None or denial is not None:
             return denial
-        if (command.side and command.side != order.side) or (command.ord_type and command.ord_type != order.ord_type):
-            return UNSUPPORTED_COMBINATION, "side and type of an order cannot be changed"
+        denial = _why_fixed(command, order) or check_replace(command)
+        if denial is not None:
+            return denial
         if command.qty <= order.cum_qty:
             return TOO_LATE, "the order has already traded that much"
         if order.cum_quote + command.price * (command.qty - order.cum_qty) > MAX_AMOUNT:
@@ -331,12 +343,27 @@ def _would_take(book: Book, side: int, price: int) -> bool:
     return other.is_reached(other.reach(price))
 
 
-def _named(command: CancelOrder | ReplaceOrder, account: Account) -> Order | None:
-    """The account's order that the command names, in the instrument it names; 0 = any instrument."""
-    order = account.find(command.order_id, command.orig_cl_ord_id)
-    if order is not None and command.instrument and command.instrument != order.instrument:
-        return None
-    return order
+def _why_not_meant(command: CancelOrder | ReplaceOrder, account: Account, order: Order | None) -> Denial | None:
+    """Whether all that the command says names this order: both ids where both are given, and the instrument.
+
+    It is refused as unknown; but the refusal carries the state of the order that it does name, which may live.
+    """
+    if order is None:
+        return _UNKNOWN
+    order_id, name = command.order_id, command.orig_cl_ord_id
+    if (order_id and order_id != order.order_id) or (name and account.by_cl_ord_id.get(name) is not order):
+        return _MISNAMED
+    return _ELSEWHERE if command.instrument and command.instrument != order.instrument else None
+
+
+def _why_fixed(command: ReplaceOrder, order: Order) -> Denial | None:
+    """A replace may repeat what cannot be changed, and nothing else of it."""
+    is_same = (
+        (not command.side or command.side == order.side)
+        and (not command.ord_type or command.ord_type == order.ord_type)
+        and (command.tif < 0 or command.tif == order.tif)
+    )
+    return None if is_same else _FIXED
 
 
 def _why_gone(order: Order | None) -> Denial | None:
@@ -359,9 +386,8 @@ def _asked_for(query: QueryOrders, account: Account) -> list[Order]:
     """One order when it is named, whatever became of it; else the open ones, or with open_only False all remembered."""
     if query.order_id or query.cl_ord_id:
         named = account.find(query.order_id, query.cl_ord_id)
-        orders = [named] if named is not None else []
-    else:
-        orders = list((account.open if query.open_only else account.by_order_id).values())
+        return [named] if named is not None else []
+    orders = list((account.open if query.open_only else account.by_order_id).values())
     if query.instrument:
         return [order for order in orders if order.instrument == query.instrument]
     return orders

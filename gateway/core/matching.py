@@ -7,7 +7,7 @@ never has more than `window` commands unanswered, and `credit` says how many it 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from protocols.messages import AnyCommand, AnyEvent
+from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
 
 EventSink = Callable[[Sequence[AnyEvent], int], None]
 """Takes whole batches of events, and the time at which they are told."""
@@ -36,4 +36,12 @@ class MatchingCore(Protocol):
 
     def latest_seq(self, account: int) -> int:
         """The number of the account's latest event, 0 when there is none."""
+        ...
+
+    def order_state(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
+        """What became of the order of that name (any id of its chain goes before order_id; "" and 0 = not given).
+
+        An ORDER_STATUS event as of now. REJECTED: there is no such order; PENDING_NEW: that cannot be said now.
+        Asked on refusals only; a core far away answers from the events that it has told.
+        """
         ...

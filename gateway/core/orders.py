@@ -109,13 +109,9 @@ class Account:
         self.by_cl_ord_id[order.cl_ord_id] = order
 
     def find(self, order_id: int, cl_ord_id: str) -> Order | None:
-        """The order of that name: order_id or any remembered id of its chain, or both when they agree; else None."""
-        if not cl_ord_id:
-            return self.by_order_id.get(order_id)
+        """The order of that name: any remembered id of its chain, else order_id. "" and 0 name none."""
         order = self.by_cl_ord_id.get(cl_ord_id)
-        if order is not None and order_id and order.order_id != order_id:
-            return None
-        return order
+        return order if order is not None else self.by_order_id.get(order_id)
 
     def may_be_forgotten(self, sent_at: int) -> bool:
         """Whether an unknown id, first sent at `sent_at` (0 = not told), may be one that was known and forgotten."""

@@ -152,14 +152,14 @@ class Reports:
         head = (account.id, account.seq, command.cmd_id, self.now_ns)
         self._events.append(MassCancelDone(*head, command.cl_ord_id, affected, 0, command.session))
 
-    def duplicate(self, order: Order) -> None:
+    def duplicate(self, order: Order, asked: str) -> None:
         """The answer to a retry of a known id: the order as it is now. Takes no number; seq is the latest one."""
-        self._events.append(status_of(order, self._account.seq, self._cmd_id, self.now_ns, DUPLICATE))
+        self._events.append(status_of(order, self._account.seq, self._cmd_id, self.now_ns, asked, DUPLICATE))
 
     def listing(self, command: QueryOrders, account: Account, orders: list[Order], now_ns: int) -> OrderList:
         """The answer to a query."""
         cmd_id, now_ns = command.cmd_id, max(self.now_ns, now_ns)
-        rows = tuple([status_of(order, 0, cmd_id, now_ns) for order in orders])
+        rows = tuple([status_of(order, 0, cmd_id, now_ns, command.cl_ord_id) for order in orders])
         return OrderList(account.id, account.seq, cmd_id, now_ns, command.req_id, rows, command.session)
 
     def _tell(
@@ -217,8 +217,11 @@ class Reports:
         self._events.append(event)
 
 
-def status_of(order: Order, seq: int, cmd_id: int, now_ns: int, more_flags: int = 0) -> OrderEvent:
-    """The state of an order as an ORDER_STATUS event: nothing happened, so no exec_id."""
+def status_of(order: Order, seq: int, cmd_id: int, now_ns: int, asked: str = "", more_flags: int = 0) -> OrderEvent:
+    """The state of an order as an ORDER_STATUS event: nothing happened, so no exec_id.
+
+    asked: the client order id that it was asked for by. An order that has another by now still answers to it.
+    """
     return OrderEvent(
         order.account,
         seq,
@@ -238,6 +241,7 @@ def status_of(order: Order, seq: int, cmd_id: int, now_ns: int, more_flags: int 
         order.leaves_qty,
         order.cum_quote,
         order.price,
+        orig_cl_ord_id=asked if asked != order.cl_ord_id else "",
         tag=order.tag,
         flags=order.flags | more_flags,
         session=order.session,

@@ -11,6 +11,7 @@ from protocols.errors import UNKNOWN_METHOD, UNKNOWN_SYMBOL, Refusal
 from protocols.fix.decoder import Fault
 from protocols.fix.events import AppMessage, Fields
 from protocols.fix.tags import (
+    ACCOUNT,
     CANCEL_SCOPE,
     CASH_ORDER_QTY,
     CL_ORD_ID,
@@ -19,6 +20,7 @@ from protocols.fix.tags import (
     MASS_CANCEL_REQUEST_TYPE,
     MASS_STATUS_REQ_ID,
     MASS_STATUS_REQ_TYPE,
+    MIN_QTY,
     ORD_STATUS_REQ_ID,
     ORD_TYPE,
     ORDER_QTY,
@@ -30,6 +32,7 @@ from protocols.fix.tags import (
     SIDE,
     STOP_PX,
     SYMBOL,
+    TIME_IN_FORCE,
     TRANSACT_TIME,
 )
 from protocols.fix.terms import (
@@ -40,6 +43,7 @@ from protocols.fix.terms import (
     SIDES,
     STOP,
     STOP_LIMIT,
+    TIFS,
     Declined,
     Rare,
     bad,
@@ -61,6 +65,7 @@ from protocols.fix.terms import (
 )
 from protocols.instruments import Instrument, Instruments
 from protocols.messages import (
+    ACCOUNT_GIVEN,
     POSS_RESEND,
     AnyCommand,
     CancelOrder,
@@ -126,6 +131,8 @@ class Commands:
         qty_text = fields.get(ORDER_QTY)
         qty = qty_of(instrument, qty_text, ORDER_QTY) if qty_text is not None else 0
         flags = POSS_RESEND if message.poss_resend else 0
+        if ACCOUNT in fields:
+            flags |= ACCOUNT_GIVEN
         if EXEC_INST in fields:
             flags |= post_only(fields, has_price, tif)
         if RARE.isdisjoint(fields):
@@ -168,6 +175,7 @@ class Commands:
             raise Declined(unsupported("CashOrderQty(152) on a replace"))
         side = one_of(SIDES, fields, SIDE) if SIDE in fields else 0
         ord_type = one_of(ORD_TYPES, fields, ORD_TYPE) if ORD_TYPE in fields else 0
+        tif = one_of(TIFS, fields, TIME_IN_FORCE) if TIME_IN_FORCE in fields else -1
         price_text, stop_text, qty_text = fields.get(PRICE), fields.get(STOP_PX), fields.get(ORDER_QTY)
         if qty_text is None:
             raise Declined(missing(ORDER_QTY, "OrderQty"))
@@ -177,18 +185,22 @@ class Commands:
         if stop_text is None and ord_type >= STOP:
             raise Declined(missing(STOP_PX, "StopPx"))
         flags = POSS_RESEND if message.poss_resend else 0
+        if ACCOUNT in fields:
+            flags |= ACCOUNT_GIVEN
         if EXEC_INST in fields:
             flags |= post_only(fields, price_text is not None, Tif.GTC)
         price = price_of(instrument, price_text, PRICE) if price_text is not None else 0
         stop_px = price_of(instrument, stop_text, STOP_PX) if stop_text is not None else 0
         qty = qty_of(instrument, qty_text, ORDER_QTY)
         display_qty = display_qty_of(fields, instrument)
+        min_qty = qty_of(instrument, fields[MIN_QTY], MIN_QTY) if MIN_QTY in fields else 0
+        expire_at = time_of(fields, EXPIRE_TIME) if EXPIRE_TIME in fields else 0
         sent_at = _sent_at(message)
         deadline = self._deadline(message, t_recv, recv_window_ms)
         return ReplaceOrder(
             sender.next_order_id(), sender.account, sender.session, sender.origin, t_recv, deadline,
             cl_ord_id, instrument.id, qty, price, order_id, orig_cl_ord_id, stop_px, display_qty, flags,
-            side, ord_type, sent_at,
+            side, ord_type, sent_at, tif, min_qty, expire_at,
         )  # fmt: skip
 
     def _order_status(self, message: AppMessage, sender: Sender, t_recv: int, _: int) -> QueryOrders:

@@ -21,7 +21,7 @@ _ZONE = r"(?:Z|[+-][0-9]{2}(?::[0-9]{2})?)"
 _ASCII = "[ -~]+"
 _ANY = "[^\x01]+"  # Latin-1; what is not ASCII is for the owner of the text to judge
 _WHOLE = "[0-9]{1,18}"  # bounded: int() of thousands of digits takes quadratic time, then raises
-_DECIMAL = r"[0-9]+(?:\.[0-9]+)?"
+_DECIMAL = r"[0-9]+(?:\.[0-9]*)?"  # "23." is a float of the standard
 _SIGNED = "-?" + _DECIMAL
 
 PATTERNS: dict[str, str] = {

@@ -7,7 +7,16 @@ so whoever adds an error code adds nothing here. The sets below are the standard
 
 from functools import lru_cache
 
-from protocols.errors import CODES, DEAD_MAN, DISCONNECTED, ENGINE_BUSY, MESSAGE_RATE_LIMITED, OPERATOR, SELF_MATCH
+from protocols.errors import (
+    CODES,
+    DEAD_MAN,
+    DISCONNECTED,
+    ENGINE_BUSY,
+    MESSAGE_RATE_LIMITED,
+    OPERATOR,
+    SELF_MATCH,
+    UNKNOWN_SYMBOL,
+)
 from protocols.fix.times import format_ns
 from protocols.messages import ExecType, OrderEvent
 
@@ -23,6 +32,9 @@ _SMP_AGGRESSIVE, _SMP_PASSIVE = 18, 19
 _MARKET_OPTION = 8
 _BROKER_OPTION = 4
 _RESTATED_OTHER = 99
+_LAST_STOCK_RESTATEMENT = 11  # stock dictionaries of FIX 5.0 SP2 stop there; some engines reject what is above
+_MASS_CANCEL_OTHER = 99
+_MASS_CANCEL_NOT_SUPPORTED, _UNKNOWN_SECURITY = 0, 1  # of 532, a single character in FIX.4.4
 _ASKED_FOR_BY_NOBODY = frozenset((DISCONNECTED, DEAD_MAN, OPERATOR, SELF_MATCH))
 
 # One reading of the clock stamps all that one read brought, and one core time both sides of a fill.
@@ -79,11 +91,18 @@ class Dialect:
             return None
         if not self.is_fixt:
             return _BROKER_OPTION if self.is_plain and self.is_fix42 else _MARKET_OPTION
+        reason = _RESTATED_OTHER if restated else _MARKET_OPTION
         if event.code == DISCONNECTED:
-            return _CANCEL_ON_CONNECTION_LOSS
-        if event.code == SELF_MATCH:
-            return _SMP_AGGRESSIVE if event.cmd_id else _SMP_PASSIVE
-        return _RESTATED_OTHER if restated else _MARKET_OPTION
+            reason = _CANCEL_ON_CONNECTION_LOSS
+        elif event.code == SELF_MATCH:
+            reason = _SMP_AGGRESSIVE if event.cmd_id else _SMP_PASSIVE
+        return _RESTATED_OTHER if self.is_plain and reason > _LAST_STOCK_RESTATEMENT else reason
+
+    def mass_cancel_reject_reason(self, code: int) -> int:
+        """MassCancelRejectReason(532) for an error code."""
+        if not self.is_plain:
+            return _MASS_CANCEL_OTHER
+        return _UNKNOWN_SECURITY if code == UNKNOWN_SYMBOL else _MASS_CANCEL_NOT_SUPPORTED
 
     def time(self, at_ns: int) -> str:
         """A UTCTimestamp with the session's digits."""

@@ -5,12 +5,11 @@ and every unknown outcome but that of a D, by BusinessMessageReject(j). None of 
 stream: AccountSeq(20105) is 0, and the caller names a unique ExecID(17).
 """
 
-from protocols.errors import CODES, DUPLICATE_ID, ENGINE_TIMEOUT, LIMIT_ABUSE, UNKNOWN_ORDER, UNKNOWN_SYMBOL, Refusal
+from protocols.errors import CODES, ENGINE_TIMEOUT, LIMIT_ABUSE, NOT_PERMITTED, UNKNOWN_ORDER, UNKNOWN_SYMBOL, Refusal
 from protocols.fix.dialect import Dialect, reason_text, safe_text
 from protocols.fix.events import AppMessage
-from protocols.fix.report import bare_report, cancel_reject, mass_cancel_head, status_kind
+from protocols.fix.report import Reports, account_of, bare_report, cancel_reject, mass_cancel_head, status_kind
 from protocols.fix.tags import (
-    ACCOUNT,
     CL_ORD_ID,
     MASS_CANCEL_REQUEST_TYPE,
     MASS_STATUS_REQ_ID,
@@ -32,31 +31,32 @@ Answer = tuple[str, str]
 _LIMITS = range(3000, 4000)
 _CANCEL, _REPLACE = "1", "2"
 _REQUEST_ID_TAGS = (CL_ORD_ID, MASS_STATUS_REQ_ID, ORD_STATUS_REQ_ID, REQ_ID, QUOTE_ID, ORDER_ID)
-# What a status request may be told about its order. Any other refusal (limits, load, permission) says nothing about the
-# order, and OrdStatus(39)=8 in the answer would read as "your order was rejected": those go out as j.
-_FACTS_ABOUT_THE_ORDER = frozenset((UNKNOWN_ORDER, UNKNOWN_SYMBOL, ENGINE_TIMEOUT))
+# What a status request is refused for by a status report. Limits and load say nothing about the order, nor may a client
+# that is too fast get its answer for nothing: those go out as j.
+_TOLD_BY_A_STATE = frozenset((NOT_PERMITTED, UNKNOWN_ORDER, UNKNOWN_SYMBOL, ENGINE_TIMEOUT))
 
 
 class Refusals:
     """What the gateway itself answers, in the words of one session's version and dialect."""
 
-    def __init__(self, dialect: Dialect, instruments: Instruments, throttle_reject: str) -> None:
+    def __init__(self, dialect: Dialect, instruments: Instruments, reports: Reports, throttle_reject: str) -> None:
         """throttle_reject: "order" refuses what is too fast with the message's own refusal, "business" with j."""
         self._dialect = dialect
+        self._reports = reports
         self._instruments = instruments
         self._limits_as_business = throttle_reject == "business"
 
     def answer(
-        self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str, known: OrderEvent | None
+        self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str, known: OrderEvent | OrdStatus
     ) -> Answer:
-        """The one answer to `message`. known: the latest state of the order it names, None when we know none."""
+        """The one answer to `message`. known: see `Translator.refusal`."""
         code, msg_type = refusal.code, message.msg_type
         if code == LIMIT_ABUSE or (self._limits_as_business and code in _LIMITS):
             return self._business_reject(message, refusal)
         if msg_type == MsgType.NEW_ORDER_SINGLE:
-            return MsgType.EXECUTION_REPORT, self._order_refused(message, refusal, now_ns, exec_id, known)
-        if msg_type == MsgType.ORDER_STATUS_REQUEST and code in _FACTS_ABOUT_THE_ORDER:
-            return MsgType.EXECUTION_REPORT, self._status_refused(message, refusal, now_ns, exec_id)
+            return MsgType.EXECUTION_REPORT, self._order_refused(message, refusal, now_ns, exec_id)
+        if msg_type == MsgType.ORDER_STATUS_REQUEST and code in _TOLD_BY_A_STATE:
+            return MsgType.EXECUTION_REPORT, self._status_refused(message, refusal, now_ns, exec_id, known)
         if not CODES[code].unknown_outcome:
             if msg_type in (MsgType.ORDER_CANCEL_REQUEST, MsgType.ORDER_CANCEL_REPLACE_REQUEST):
                 return MsgType.ORDER_CANCEL_REJECT, self._cancel_refused(message, refusal, now_ns, known)
@@ -66,31 +66,35 @@ class Refusals:
 
     def pending_new(self, message: AppMessage, now_ns: int, exec_id: str, t_recv: int) -> Answer:
         """ExecutionReport(8) with ExecType(150)=A: the order was handed over to the core and is not yet answered."""
-        echo = self._account(message)
+        echo = account_of(message)
         if not self._dialect.is_plain:
             echo += f"20104={self._dialect.time(t_recv)}\x0120105=0\x01"
         return MsgType.EXECUTION_REPORT, self._pending(message, now_ns, exec_id, echo)
 
-    def _order_refused(
-        self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str, known: OrderEvent | None
-    ) -> str:
+    def _order_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str) -> str:
         dialect, code = self._dialect, refusal.code
-        tail = self._account(message) + self._tail(refusal)
+        tail = account_of(message) + self._tail(refusal)
         if CODES[code].unknown_outcome:
             return self._pending(message, now_ns, exec_id, tail)
-        order_id = known.order_id if known is not None and code == DUPLICATE_ID else 0
         kind = f"{self._trans}150=8\x0139=8\x01103={dialect.ord_rej_reason(code)}\x01"
-        return bare_report(dialect, message.fields, exec_id, kind, now_ns, tail, order_id=order_id)
+        return bare_report(dialect, message.fields, exec_id, kind, now_ns, tail)
 
     def _pending(self, message: AppMessage, now_ns: int, exec_id: str, tail: str) -> str:
         kind = f"{self._trans}150=A\x0139=A\x01"
         qty = self._open_qty(message)
         return bare_report(self._dialect, message.fields, exec_id, kind, now_ns, tail, qty=qty)
 
-    def _status_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str) -> str:
-        """An order that is not yet answered is pending, never unknown: the client would send it again."""
+    def _status_refused(
+        self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str, known: OrderEvent | OrdStatus
+    ) -> str:
+        """An order that is known is told as it is, whatever is wrong with the question.
+
+        One that is not yet answered is pending, never unknown: the client would send it again.
+        """
         dialect, code, fields = self._dialect, refusal.code, message.fields
-        if CODES[code].unknown_outcome:
+        if isinstance(known, OrderEvent):
+            return self._reports.state(known, exec_id, message, self._tail(refusal))
+        if CODES[code].unknown_outcome or known is OrdStatus.PENDING_NEW:
             kind = status_kind(dialect, OrdStatus.PENDING_NEW)
         else:
             kind = f"{status_kind(dialect, OrdStatus.REJECTED)}103={dialect.ord_rej_reason(code)}\x01"
@@ -98,18 +102,18 @@ class Refusals:
         lead = f"790={safe_text(req_id)}\x01" if req_id else ""
         return bare_report(dialect, fields, exec_id, kind, now_ns, self._tail(refusal), lead=lead)
 
-    def _cancel_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, known: OrderEvent | None) -> str:
+    def _cancel_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, known: OrderEvent | OrdStatus) -> str:
         fields = message.fields
         return cancel_reject(
             self._dialect,
-            order_id=known.order_id if known is not None else 0,
+            order_id=known.order_id if isinstance(known, OrderEvent) else 0,
             cl_ord_id=fields.get(CL_ORD_ID, ""),
             orig_cl_ord_id=fields.get(ORIG_CL_ORD_ID, ""),
-            status=known.status if known is not None else OrdStatus.REJECTED,
+            status=known.status if isinstance(known, OrderEvent) else known,
             response_to=_CANCEL if message.msg_type == MsgType.ORDER_CANCEL_REQUEST else _REPLACE,
             code=refusal.code,
             at_ns=now_ns,
-            echo=self._account(message),
+            echo=account_of(message),
             tail=self._tail(refusal),
         )
 
@@ -118,7 +122,8 @@ class Refusals:
         asked = fields.get(MASS_CANCEL_REQUEST_TYPE) or "7"
         head = mass_cancel_head(self._dialect, "NONE", fields.get(CL_ORD_ID, ""), asked, exec_id)
         time = self._dialect.time(now_ns)
-        return f"{head}531=0\x01532=99\x01533=0\x0160={time}\x01{self._tail(refusal)}"
+        reason = self._dialect.mass_cancel_reject_reason(refusal.code)
+        return f"{head}531=0\x01532={reason}\x01533=0\x0160={time}\x01{self._tail(refusal)}"
 
     def _business_reject(self, message: AppMessage, refusal: Refusal) -> Answer:
         dialect, code = self._dialect, refusal.code
@@ -139,10 +144,6 @@ class Refusals:
     def _tail(self, refusal: Refusal) -> str:
         text = reason_text(refusal.code, refusal.text)
         return self._dialect.refusal_tail(refusal.code, text, refusal.retry_after_ms, 0)
-
-    def _account(self, message: AppMessage) -> str:
-        account = message.fields.get(ACCOUNT)
-        return f"1={safe_text(account)}\x01" if account else ""
 
     def _open_qty(self, message: AppMessage) -> str:
         """OrderQty(38) of the request as reports write it; empty when it names none that can be read."""

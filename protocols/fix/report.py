@@ -6,9 +6,7 @@ path, so it is one f-string with its optional parts worked out before. Enums are
 `value` is a property written in Python and costs fifteen times as much.
 """
 
-import msgspec
-
-from protocols.errors import UNKNOWN_ORDER
+from protocols.errors import DUPLICATE_ID, TOO_LATE, UNKNOWN_ORDER
 from protocols.fix.dialect import Dialect, reason_text, safe_text
 from protocols.fix.events import AppMessage, Fields
 from protocols.fix.tags import (
@@ -22,7 +20,16 @@ from protocols.fix.tags import (
     SYMBOL,
 )
 from protocols.instruments import Instrument, Instruments, render
-from protocols.messages import POST_ONLY, CancelRejected, ExecType, MassCancelDone, OrderEvent, OrderList, OrdStatus
+from protocols.messages import (
+    ACCOUNT_GIVEN,
+    POST_ONLY,
+    CancelRejected,
+    ExecType,
+    MassCancelDone,
+    OrderEvent,
+    OrderList,
+    OrdStatus,
+)
 
 _SIDES = ("54=7\x01", "54=1\x01", "54=2\x01")
 _ORD_TYPES = ("", "40=1\x01", "40=2\x01", "40=3\x01", "40=4\x01")
@@ -39,19 +46,20 @@ class Reports:
     echo it are left out); t_recv is when that message was seen, ns UTC.
     """
 
-    def __init__(self, dialect: Dialect, instruments: Instruments) -> None:
+    def __init__(self, dialect: Dialect, instruments: Instruments, account: str) -> None:
+        """account: name of the session's account, for orders that were given with it."""
         self._dialect = dialect
         self._instruments = instruments
+        self._account = f"1={safe_text(account)}\x01"
 
     def execution(self, event: OrderEvent, request: AppMessage | None, t_recv: int) -> str:
         """The ExecutionReport(8) of one event of the account's stream."""
         exec_id = str(event.exec_id) if event.exec_id else f"I-{event.cmd_id:x}-{event.seq}"
-        return self._execution(event, exec_id, "", self._echo(request, t_recv), self._tail(event, event.seq))
+        return self._execution(event, exec_id, "", self._received(request, t_recv), self._tail(event, event.seq))
 
-    def state(self, event: OrderEvent, exec_id: str, request: AppMessage | None, t_recv: int) -> str:
-        """The ExecutionReport(8) 150=I that repeats an order's latest state; no event, so AccountSeq(20105) is 0."""
-        order = msgspec.structs.replace(event, exec_type=ExecType.ORDER_STATUS, code=0, text="")
-        return self._execution(order, exec_id, "", self._echo(request, t_recv), self._tail(order, 0))
+    def state(self, order: OrderEvent, exec_id: str, request: AppMessage, tail: str) -> str:
+        """The ExecutionReport(8) 150=I of an order's state. tail: as it ends, with what is to be said besides."""
+        return self._execution(order, exec_id, _status_lead(request), "", tail)
 
     def statuses(self, listing: OrderList, request: AppMessage | None, t_recv: int) -> list[str]:
         """One ExecutionReport(8) with ExecType(150)=I for each order listed, or the single one that says there is none.
@@ -59,15 +67,15 @@ class Reports:
         A status request is no event: ExecID(17) is made from the id of the query, which never comes twice.
         """
         mass = request is not None and request.msg_type == "AF"
-        echo = self._echo(request, t_recv)
+        received = self._received(request, t_recv)
         if not listing.orders:
-            return [self._nothing_found(listing, request, mass, echo)]
+            return [self._nothing_found(listing, request, mass, account_of(request) + received)]
         bodies = []
         total = len(listing.orders)
         for number, order in enumerate(listing.orders, 1):
             lead = _mass_lead(listing.req_id, total, number == total) if mass else _status_lead(request)
             exec_id = f"I-{listing.cmd_id:x}-{number}"
-            bodies.append(self._execution(order, exec_id, lead, echo, self._tail(order, listing.seq)))
+            bodies.append(self._execution(order, exec_id, lead, received, self._tail(order, listing.seq)))
         return bodies
 
     def cancel_rejected(self, event: CancelRejected, request: AppMessage | None, t_recv: int) -> str:
@@ -82,7 +90,7 @@ class Reports:
             response_to=event.response_to,
             code=event.code,
             at_ns=event.t_core,
-            echo=self._echo(request, t_recv),
+            echo=account_of(request) + self._received(request, t_recv),
             tail=self._dialect.refusal_tail(event.code, reason_text(event.code, event.text), 0, event.seq),
         )
 
@@ -93,22 +101,26 @@ class Reports:
         report_id = f"M-{event.cmd_id:x}"
         verdict = f"531={asked}\x01533={event.affected}\x01"
         if event.code:
-            verdict = f"531=0\x01532=99\x01533={event.affected}\x01"
+            reason = self._dialect.mass_cancel_reject_reason(event.code)
+            verdict = f"531=0\x01532={reason}\x01533={event.affected}\x01"
             tail = self._dialect.refusal_tail(event.code, reason_text(event.code, ""), 0, event.seq)
         else:
             tail = "" if self._dialect.is_plain else f"20105={event.seq}\x01"
         head = mass_cancel_head(self._dialect, report_id, event.cl_ord_id, asked, report_id)
         filters = "".join([f"{tag}={safe_text(fields[tag])}\x01" for tag in (SYMBOL, SIDE) if tag in fields])
-        return f"{head}{verdict}{filters}60={self._dialect.time(event.t_core)}\x01{self._echo(request, t_recv)}{tail}"
+        at = self._dialect.time(event.t_core)
+        return f"{head}{verdict}{filters}60={at}\x01{self._received(request, t_recv)}{tail}"
 
-    def _execution(self, event: OrderEvent, exec_id: str, lead: str, echo: str, tail: str) -> str:
+    def _execution(self, event: OrderEvent, exec_id: str, lead: str, received: str, tail: str) -> str:
         dialect = self._dialect
         instrument = self._instruments.by_id.get(event.instrument, _NOWHERE)
         px_exp, qty_exp = instrument.px_exp, instrument.qty_exp
         exec_type, status = event.exec_type._value_, event.status._value_
-        trans = reason = trade = cum_quote = ""
+        order_id, trans, reason, trade, cum_quote = event.order_id, "", "", "", ""
         if event.code or exec_type == "D":
             reason = self._reason(event)
+            if event.code == DUPLICATE_ID:
+                order_id = 0  # of the order that has the id: beside these terms it would overwrite a live order
         if exec_type == "F":
             trade = self._trade(event, instrument)
         if dialect.is_fix42:
@@ -126,14 +138,17 @@ class Reports:
         order_qty = f"38={render(event.qty, qty_exp)}\x01" if event.qty else ""
         price = f"44={render(event.price, px_exp)}\x01" if event.price else ""
         stop_px = f"99={render(event.stop_px, px_exp)}\x01" if event.stop_px else ""
-        exec_inst = "18=6\x01" if event.flags & POST_ONLY else ""
+        exec_inst = account = ""
+        if event.flags:
+            exec_inst = "18=6\x01" if event.flags & POST_ONLY else ""
+            account = self._account if event.flags & ACCOUNT_GIVEN else ""
         tag = f"526={tag}\x01" if tag and dialect.has_fix43_fields else ""
         return (
-            f"37={event.order_id or 'NONE'}\x0111={cl_ord_id or 'NONE'}\x01{orig}{lead}17={exec_id}\x01{trans}"
+            f"37={order_id or 'NONE'}\x0111={cl_ord_id or 'NONE'}\x01{orig}{lead}17={exec_id}\x01{trans}"
             f"150={exec_type}\x0139={status}\x01{reason}55={instrument.symbol}\x01{_SIDES[event.side]}"
             f"{order_qty}{_ORD_TYPES[event.ord_type]}{price}{stop_px}{_TIFS[event.tif]}{exec_inst}{trade}"
             f"14={render(event.cum_qty, qty_exp)}\x01151={render(event.leaves_qty, qty_exp)}\x016={average}\x01"
-            f"{cum_quote}60={dialect.time(event.t_core)}\x01{tag}{echo}{tail}"
+            f"{cum_quote}60={dialect.time(event.t_core)}\x01{tag}{account}{received}{tail}"
         )
 
     def _reason(self, event: OrderEvent) -> str:
@@ -155,13 +170,9 @@ class Reports:
             trade += f"136=1\x01137={amount}\x01138={safe_text(event.fee_asset)}\x01139={_EXCHANGE_FEES}\x01"
         return trade
 
-    def _echo(self, request: AppMessage | None, t_recv: int) -> str:
-        """What an answer repeats of its request: the sub-account named in it, and when we saw it."""
-        if request is None:
-            return ""
-        account = request.fields.get(ACCOUNT)
-        named = f"1={safe_text(account)}\x01" if account else ""
-        return named if self._dialect.is_plain else f"{named}20104={self._dialect.time(t_recv)}\x01"
+    def _received(self, request: AppMessage | None, t_recv: int) -> str:
+        """What an answer says of its request: when we saw it."""
+        return "" if request is None or self._dialect.is_plain else f"20104={self._dialect.time(t_recv)}\x01"
 
     def _tail(self, event: OrderEvent, seq: int) -> str:
         plain = self._dialect.is_plain
@@ -169,6 +180,8 @@ class Reports:
             text = f"58={safe_text(event.text)}\x01" if event.text else ""
             return text if plain else f"20105={seq}\x01{text}"
         text = reason_text(event.code, event.text)
+        if event.code == DUPLICATE_ID and event.order_id:
+            text = f"{text}: OrderID {event.order_id} has it"
         if event.exec_type is ExecType.REJECTED:
             return self._dialect.refusal_tail(event.code, text, 0, seq)
         return f"58={text}\x01" if plain else f"25016={event.code}\x0120105={seq}\x0158={text}\x01"
@@ -189,6 +202,12 @@ class Reports:
         )
 
 
+def account_of(request: AppMessage | None) -> str:
+    """Account(1) said back, in an answer to a request of which there is no order."""
+    account = request.fields.get(ACCOUNT) if request is not None else None
+    return f"1={safe_text(account)}\x01" if account else ""
+
+
 def bare_report(
     dialect: Dialect,
     fields: Fields,
@@ -197,7 +216,6 @@ def bare_report(
     at_ns: int,
     tail: str,
     *,
-    order_id: int = 0,
     lead: str = "",
     qty: str = "",
 ) -> str:
@@ -213,7 +231,7 @@ def bare_report(
     side = side if side in ("1", "2") else "7"
     cl_ord_id, symbol = fields.get(CL_ORD_ID) or "NONE", fields.get(SYMBOL) or _NOWHERE.symbol
     return (
-        f"37={order_id or 'NONE'}\x0111={safe_text(cl_ord_id)}\x01{lead}17={exec_id}\x01{kind}"
+        f"37=NONE\x0111={safe_text(cl_ord_id)}\x01{lead}17={exec_id}\x01{kind}"
         f"55={safe_text(symbol)}\x0154={side}\x01{order_qty}"
         f"14=0\x01151={qty or '0'}\x016=0\x0160={dialect.time(at_ns)}\x01{echoed}{tail}"
     )
@@ -238,11 +256,17 @@ def cancel_reject(
     echo: str,
     tail: str,
 ) -> str:
-    """An OrderCancelReject(9). OrigClOrdID(41) is required by the standard, so an order named by 37 alone gets NONE."""
+    """An OrderCancelReject(9). OrigClOrdID(41) is required by the standard, so an order named by 37 alone gets NONE.
+
+    An order that nobody knows is told so by CxlRejReason(102), whatever else speaks against the request: beside any
+    other reason OrdStatus(39)=8 would be a live order's. One that was withdrawn while it waited is known, and too late.
+    """
+    is_unknown = not order_id and status is OrdStatus.REJECTED and code != TOO_LATE
+    reason = dialect.cxl_rej_reason(UNKNOWN_ORDER if is_unknown else code)
     ids = f"11={safe_text(cl_ord_id or 'NONE')}\x0141={safe_text(orig_cl_ord_id or 'NONE')}\x01"
     return (
         f"37={order_id or 'NONE'}\x01{ids}"
-        f"39={status._value_}\x01434={response_to}\x01102={dialect.cxl_rej_reason(code)}\x01"
+        f"39={status._value_}\x01434={response_to}\x01102={reason}\x01"
         f"60={dialect.time(at_ns)}\x01{echo}{tail}"
     )
 

@@ -11,7 +11,7 @@ import msgspec
 
 from protocols.errors import BAD_FIELD, BAD_QUANTITY, MISSING_FIELD, UNKNOWN_ORDER, UNSUPPORTED_COMBINATION, Refusal
 from protocols.fix.decoder import Fault
-from protocols.fix.events import Fields
+from protocols.fix.events import AppMessage, Fields
 from protocols.fix.tags import (
     CASH_ORDER_QTY,
     CL_ORD_ID,
@@ -22,12 +22,14 @@ from protocols.fix.tags import (
     MIN_QTY,
     ORDER_ID,
     ORDER_QTY,
+    ORIG_CL_ORD_ID,
     RECV_WINDOW,
     SELF_MATCH_PREVENTION_ID,
     SELF_MATCH_PREVENTION_INSTRUCTION,
     SELF_TRADE_PREVENTION_MODE,
     STOP_PX,
     TIME_IN_FORCE,
+    MsgType,
     SessionRejectReason,
 )
 from protocols.fix.times import parse_ns
@@ -43,13 +45,18 @@ IOC, FOK, GTD = Tif.IOC, Tif.FOK, Tif.GTD
 
 SIDES = {"1": Side.BUY, "2": Side.SELL}
 ORD_TYPES = {"1": OrdType.MARKET, "2": OrdType.LIMIT, "3": OrdType.STOP, "4": OrdType.STOP_LIMIT}
-_TIFS = {"0": Tif.DAY, "1": Tif.GTC, "3": IOC, "4": FOK, "6": GTD}
+TIFS = {"0": Tif.DAY, "1": Tif.GTC, "3": IOC, "4": FOK, "6": GTD}
 _STPS = {"1": Stp.NONE, "2": Stp.EXPIRE_TAKER, "3": Stp.EXPIRE_MAKER, "4": Stp.EXPIRE_BOTH, "5": Stp.DECREMENT}
 _SMP_INSTRUCTIONS = {"1": Stp.EXPIRE_TAKER, "2": Stp.EXPIRE_MAKER, "3": Stp.EXPIRE_BOTH}
 
 _IS_CL_ORD_ID = re.compile(r"[A-Za-z0-9._:/-]{1,36}").fullmatch
 _MAX_LABEL = 36
 _MAX_ORDER_ID = (1 << 64) - 1
+_NAMED_BY = {
+    MsgType.ORDER_CANCEL_REQUEST: ORIG_CL_ORD_ID,
+    MsgType.ORDER_CANCEL_REPLACE_REQUEST: ORIG_CL_ORD_ID,
+    MsgType.ORDER_STATUS_REQUEST: CL_ORD_ID,
+}
 _MAX_RECV_WINDOW_NS = 60_000_000_000
 _RECV_WINDOW_EXP = 6  # milliseconds with six decimals are nanoseconds
 
@@ -136,15 +143,34 @@ def cl_ord_id_of(fields: Fields) -> str:
     return text
 
 
+def named_in(message: AppMessage) -> tuple[int, str] | None:
+    """The order that a cancel, replace or status request is about, as (OrderID, client's id), 0 and "" = not given.
+
+    None: another message. It reads what it can: a request is refused for what is wrong with it, but whatever order it
+    names may live.
+    """
+    id_tag = _NAMED_BY.get(message.msg_type)
+    if id_tag is None:
+        return None
+    return _order_id(message.fields.get(ORDER_ID, "")), message.fields.get(id_tag, "")
+
+
+def _order_id(text: str) -> int:
+    """An OrderID(37) that we may have given; 0 = we never did."""
+    order_id = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0
+    return order_id if order_id <= _MAX_ORDER_ID else 0
+
+
 def target(fields: Fields, id_tag: int, id_name: str) -> tuple[int, str]:
     """The order that a request is about: OrderID(37), 0 = not given, and the client's id in `id_tag`, "" = not given.
 
-    An id that could never have been accepted names no order: that is an unknown order, not a bad field.
+    An id that could never have been accepted names no order: that is an unknown order, not a bad field. OrderID NONE is
+    what we said when there was none yet, and some engines say it back: it counts as not given.
     """
     order_id, text = 0, fields.get(ORDER_ID)
-    if text is not None:
-        order_id = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0
-        if not 0 < order_id <= _MAX_ORDER_ID:
+    if text is not None and text != "NONE":
+        order_id = _order_id(text)
+        if not order_id:
             raise Declined(Refusal(UNKNOWN_ORDER, "unknown order", field="OrderID(37)"))
     cl_ord_id = fields.get(id_tag, "")
     if cl_ord_id and not _IS_CL_ORD_ID(cl_ord_id):
@@ -213,7 +239,7 @@ def recv_window_ns(text: str) -> int:
 def tif_of(fields: Fields, ord_type: OrdType, instrument: Instrument) -> Tif:
     """TimeInForce(59); absent: a market order takes what is there, any other rests as long as the venue trades on."""
     if TIME_IN_FORCE in fields:
-        return one_of(_TIFS, fields, TIME_IN_FORCE)
+        return one_of(TIFS, fields, TIME_IN_FORCE)
     if ord_type is MARKET:
         return IOC
     return Tif.DAY if instrument.session_bound else Tif.GTC

@@ -2,10 +2,10 @@
 
 Inbound an `AppMessage` becomes a command or the answer that says why not; outbound events and refusals become
 (MsgType, body) pairs, a body being the fields behind the header. It is pure and keeps nothing between calls, so one
-`Translator` may serve every session of the same version, dialect and options.
+`Translator` may serve every session of the same version, dialect, account and options.
 """
 
-from protocols.errors import DUPLICATE_ID, Refusal
+from protocols.errors import Refusal
 from protocols.fix import notice
 from protocols.fix.commands import Commands
 from protocols.fix.decoder import Fault
@@ -15,6 +15,7 @@ from protocols.fix.notice import LimitLine
 from protocols.fix.refusal import Answer, Refusals
 from protocols.fix.report import Reports
 from protocols.fix.tags import MsgType
+from protocols.fix.terms import named_in
 from protocols.instruments import Instruments
 from protocols.messages import (
     AnyCommand,
@@ -24,14 +25,16 @@ from protocols.messages import (
     MassCancelDone,
     OrderEvent,
     OrderList,
+    OrdStatus,
     Sender,
 )
 
-__all__ = ["Answer", "LimitLine", "Translator"]
+__all__ = ["Answer", "LimitLine", "Translator", "named_in"]
 
 _SERVED = frozenset(("D", "F", "G", "H", "AF", "q", "XLQ"))
 _NOT_IN_FIX42 = frozenset(("AF", "q"))
 _MARKET_OPEN = "normal"
+_REJECTED = OrdStatus.REJECTED
 
 
 class Translator:
@@ -44,10 +47,12 @@ class Translator:
         instruments: Instruments,
         throttle_reject: str = "order",
         order_deadline_ms: int = 0,
+        account: str = "",
     ) -> None:
         """version: BeginString(8); dialect: "penstock" or "plain"; throttle_reject: "order" or "business".
 
         order_deadline_ms: what an order or replace without any window gets, counted from its receipt; 0 = no deadline.
+        account: Account(1) of the session's orders, where they were given with it.
 
         Raises:
             ValueError: an unknown version or dialect; a mistake of the caller.
@@ -55,8 +60,8 @@ class Translator:
         self._dialect = Dialect(version, dialect)
         self._instruments = instruments
         self._commands = Commands(instruments, order_deadline_ms)
-        self._reports = Reports(self._dialect, instruments)
-        self._refusals = Refusals(self._dialect, instruments, throttle_reject)
+        self._reports = Reports(self._dialect, instruments, account)
+        self._refusals = Refusals(self._dialect, instruments, self._reports, throttle_reject)
         absent = (_NOT_IN_FIX42 if self._dialect.is_fix42 else frozenset()) | (
             {MsgType.LIMIT_QUERY} if self._dialect.is_plain else frozenset()
         )
@@ -100,26 +105,23 @@ class Translator:
         return [self._engine_state(event)]
 
     def refusal(
-        self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str, known: OrderEvent | None = None
+        self,
+        message: AppMessage,
+        refusal: Refusal,
+        now_ns: int,
+        exec_id: str,
+        known: OrderEvent | OrdStatus = _REJECTED,
     ) -> Answer:
         """The gateway's no to `message`, in that message's own form; an unknown outcome is told as one, never as a no.
 
-        exec_id: a unique ExecID(17), used where the answer has one. known: the latest state of the order it names.
+        exec_id: a unique ExecID(17), used where the answer has one. known: the state of the order that F, G or H names
+        (`named_in`); or REJECTED, there is none; or PENDING_NEW, there may be one, on its way.
         """
         return self._refusals.answer(message, refusal, now_ns, exec_id, known)
 
     def pending_new(self, message: AppMessage, now_ns: int, exec_id: str, t_recv: int) -> Answer:
         """ExecutionReport(8) 150=A for a NewOrderSingle(D) that was handed over, for sessions that want it."""
         return self._refusals.pending_new(message, now_ns, exec_id, t_recv)
-
-    def duplicate(self, message: AppMessage, known: OrderEvent, now_ns: int, exec_id: str, t_recv: int) -> Answer:
-        """The answer to a NewOrderSingle(D) whose ClOrdID(11) is known already: nothing is placed either way.
-
-        With PossResend(97)=Y it is the state of the first order, else a refusal (4003) that names the first one's 37.
-        """
-        if message.poss_resend:
-            return MsgType.EXECUTION_REPORT, self._reports.state(known, exec_id, message, t_recv)
-        return self._refusals.answer(message, Refusal(DUPLICATE_ID, "duplicate ClOrdID"), now_ns, exec_id, known)
 
     def limits(self, req_id: str, lines: list[LimitLine]) -> Answer:
         """The LimitResponse(XLR) to a LimitQuery(XLQ)."""

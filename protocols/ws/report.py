@@ -99,7 +99,7 @@ def order_event(event: OrderEvent, instrument: Instrument, session: str = "") ->
         SIDE[event.side], ORD_TYPE[event.ord_type], TIF[event.tif],
         qty_text(event.qty), qty_text(event.cum_qty), qty_text(event.leaves_qty),
         _STATUS[event.status._value_],
-        str(event.order_id) if event.order_id else "",
+        str(event.order_id) if event.order_id and code != DUPLICATE_ID else "",
         price_text(event.price) if event.price else "",
         price_text(event.stop_px) if event.stop_px else "",
         instrument.quote_text(event.cum_quote) if event.cum_qty else "",
@@ -155,6 +155,7 @@ def order_row(event: OrderEvent, instrument: Instrument) -> OrderRow:
         tag=event.tag,
         code=event.code,
         reason=_name(event.code),
+        orig_cl_ord_id=event.orig_cl_ord_id,
     )
 
 
@@ -187,7 +188,7 @@ def answer(method: str, event: AnyEvent, instruments: Instruments) -> object:
 def placed(event: OrderEvent, instrument: Instrument) -> PlaceResult:
     """Result of `order.place` and `order.replace`."""
     qty_text = instrument.qty_text
-    code = event.code
+    code, is_duplicate = event.code, bool(event.flags & DUPLICATE)
     return PlaceResult(
         str(event.order_id),
         event.cl_ord_id,
@@ -197,9 +198,10 @@ def placed(event: OrderEvent, instrument: Instrument) -> PlaceResult:
         qty_text(event.leaves_qty),
         event.t_core // _NS_PER_US,
         event.seq,
-        bool(event.flags & DUPLICATE),
+        is_duplicate,
         code,
         _name(code) if code else "",
+        event.orig_cl_ord_id if is_duplicate else "",
     )
 
 

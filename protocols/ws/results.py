@@ -96,7 +96,10 @@ class HelloData(Struct, frozen=True):
 
 
 class OrderRow(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
-    """The state of one order: what `order.status`, `order.list`, `snapshot` and `error.data.order` show."""
+    """The state of one order: what `order.status`, `order.list`, `snapshot` and `error.data.order` show.
+
+    orig_cl_ord_id: the id it was asked for by, when it has another by now.
+    """
 
     order_id: str
     cl_ord_id: str
@@ -115,6 +118,7 @@ class OrderRow(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     tag: str = ""
     code: int = 0
     reason: str = ""
+    orig_cl_ord_id: str = ""
 
 
 class OrderData(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -232,7 +236,10 @@ class LogonResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class PlaceResult(Struct, frozen=True, gc=False, omit_defaults=True):
-    """Result of `order.place` and `order.replace`. duplicate: the order was known before this request."""
+    """Result of `order.place` and `order.replace`. duplicate: the order was known before this request.
+
+    orig_cl_ord_id: the id in a retry, when the order has another by now.
+    """
 
     order_id: str
     cl_ord_id: str
@@ -245,6 +252,7 @@ class PlaceResult(Struct, frozen=True, gc=False, omit_defaults=True):
     duplicate: bool = False
     code: int = 0
     reason: str = ""
+    orig_cl_ord_id: str = ""
 
 
 class QueuedResult(Struct, frozen=True, gc=False):

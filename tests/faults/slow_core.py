@@ -18,7 +18,7 @@ from gateway.config_file import load
 from gateway.core.matching import EventSink, MatchingCore
 from gateway.ingress import CANCEL_CREDIT, CONTROL_CREDIT
 from gateway.server import Server, spare_collector
-from protocols.messages import AnyCommand
+from protocols.messages import AnyCommand, OrderEvent, OrdStatus
 
 _STEP_S = 0.001
 _PAUSE_S = 5.0
@@ -56,6 +56,10 @@ class SlowLink:
     def latest_seq(self, account: int) -> int:
         """That of the core."""
         return self._inner.latest_seq(account)
+
+    def order_state(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
+        """That of the core."""
+        return self._inner.order_state(account, order_id, cl_ord_id)
 
     def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
         """They wait for their turn at the core."""

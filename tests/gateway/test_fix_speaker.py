@@ -9,6 +9,7 @@ from protocols import errors
 from protocols.fix.events import AppMessage
 from protocols.fix.message import encode
 from protocols.fix.times import format_ns
+from protocols.messages import OrdStatus
 from tests.support.fix_text import pipes
 
 MS = 1_000_000
@@ -543,6 +544,9 @@ class Away:
     def latest_seq(self, account):
         return 0
 
+    def order_state(self, account, order_id, cl_ord_id):
+        return OrdStatus.PENDING_NEW
+
 
 def test_14_l_while_the_core_is_away_each_request_is_refused_in_its_own_words(tmp_path):
     desk = alone(tmp_path, core=Away())
@@ -553,6 +557,7 @@ def test_14_l_while_the_core_is_away_each_request_is_refused_in_its_own_words(tm
     told = {answer["35"]: answer for answer in desk.read()}
     assert (told["8"]["150"], told["8"]["103"], told["8"]["25016"], told["8"]["20102"]) == ("8", "99", "5002", "0")
     assert (told["9"]["102"], told["9"]["25016"]) == ("99", "5002")
+    assert (told["9"]["37"], told["9"]["39"]) == ("NONE", "A"), "nobody can say whether it lives"
     assert (told["j"]["380"], told["j"]["25016"]) == ("4", "5002")
 
 
@@ -573,6 +578,9 @@ class Held:
 
     def latest_seq(self, account):
         return self.inner.latest_seq(account)
+
+    def order_state(self, account, order_id, cl_ord_id):
+        return self.inner.order_state(account, order_id, cl_ord_id)
 
 
 @pytest.fixture
@@ -617,3 +625,133 @@ def test_a_cancel_that_waits_ahead_of_its_turn_does_not_move_what_is_expected_af
     assert store.processed == store.next_in - 1
     desk.speaker.goes_on(early)
     assert store.processed == store.next_in - 1
+
+
+# -- what is told of an order is true ------------------------------------------------------------------------------
+
+STINGY = """
+version = 1
+[plans.standard]
+orders = { rate = "1/h", burst = 3 }
+cancels = { rate = "1/h", burst = 1 }
+queries = { rate = "1/h", burst = 1 }
+[assign]
+default = "standard"
+"""
+FIRST = "41=a|55=BTC-USDT|54=1|"
+
+
+@pytest.mark.parametrize("dialect", ["penstock", "plain"])
+@pytest.mark.parametrize("version", ["FIX.4.2", "FIX.4.4", "FIXT.1.1"])
+def test_every_refusal_of_a_cancel_or_replace_has_the_orders_own_37_and_39(house, version, dialect):
+    """
+    D 11=a 38=1, half of it filled; the market halts for G, the buckets are empty
+    9 37=1 39=1 for each of: bad tick, no price, unknown symbol, foreign account, another's 37, too fast
+    """
+    rows = session(1, "A", version=version, dialect=dialect), session(2, "B", account="OTHER")
+    desk, other = house(*rows, limits=STINGY)
+    desk.logon("98=0|108=30|1137=9|" if version == "FIXT.1.1" else "98=0|108=30|")
+    other.logon()
+    order_id = desk.place("a")[0]["37"]
+    other.send("D", "11=x|55=BTC-USDT|54=2|38=0.4|40=2|44=100|")
+    desk.read()
+    refused = [
+        ("G", FIRST + "38=2|40=2|44=100.001|"),
+        ("G", FIRST + "38=2|40=2|"),
+        ("G", FIRST + "38=2|40=1|"),
+        ("G", FIRST + "38=2|44=100|59=3|"),
+        ("F", "41=a|55=NOPE|54=1|"),
+        ("F", "41=a|55=ETH-USDT|54=1|"),
+        ("F", f"41=a|37={order_id}9|55=BTC-USDT|"),
+        ("F", "41=a|37=gibberish|55=BTC-USDT|"),
+        ("F", f"37={order_id}|55=NOPE|"),
+        ("F", FIRST + "1=OTHER|"),
+        ("F", FIRST),
+        ("G", FIRST + "38=2|40=2|44=100|"),
+    ]
+    for number, (kind, body) in enumerate(refused):
+        (answer,) = desk.send(kind, f"11=r{number}|{body}")
+        assert (answer["35"], answer["37"], answer["39"], answer["11"]) == ("9", order_id, "1", f"r{number}"), body
+    for kind, body in (("F", "41=nope|55=BTC-USDT|"), ("G", "41=nope|55=BTC-USDT|38=1|44=1|")):
+        (answer,) = desk.send(kind, f"11=u|{body}")
+        assert (answer["37"], answer["39"], answer["102"]) == ("NONE", "8", "1")
+
+
+def test_a_cancel_refused_while_its_order_waits_is_told_that_it_is_pending(held):
+    order = "11=a|55=BTC-USDT|54=1|38=1|40=2|44=100|"
+    for kind, body in (("D", order), ("G", "11=b|41=a|55=BTC-USDT|38=2|44=100|")):
+        held.speaker.receive(held.frame(kind, body), held.now)
+    (answer,) = held.send("F", "11=c|41=a|55=NOPE|")
+    assert (answer["35"], answer["37"], answer["39"], answer["102"]) == ("9", "NONE", "A", "99")
+    (answer,) = held.send("F", "11=d|41=b|55=NOPE|")
+    assert (answer["37"], answer["39"]) == ("NONE", "A"), "b is what a will be called"
+    (answer,) = held.send("H", "11=a|55=NOPE|")
+    assert (answer["150"], answer["39"]) == ("I", "A")
+
+
+def test_an_order_keeps_its_account_in_every_report_and_over_a_replace(house):
+    mine, other = house(session(1, "A"), session(2, "B", account="OTHER"))
+    for desk in (mine, other):
+        desk.logon()
+    told = mine.send("D", "11=a|1=ACME|55=BTC-USDT|54=1|38=3|40=2|44=100|")
+    other.send("D", "11=x|55=BTC-USDT|54=2|38=1|40=2|44=100|")
+    told += mine.read()
+    told += mine.send("H", "11=a|")
+    told += mine.send("AF", "584=s|585=7|")
+    told += mine.send("G", "11=b|41=a|55=BTC-USDT|38=4|44=100|")
+    told += mine.send("F", "11=c|41=b|55=BTC-USDT|")
+    assert [(each["150"], each.get("1")) for each in told] == [(kind, "ACME") for kind in "0FII54"]
+    assert "1" not in mine.place("d")[0], "it was not given with it"
+    (replaced,) = mine.send("G", "11=e|41=d|1=ACME|55=BTC-USDT|38=2|44=100|")
+    (cancelled,) = mine.send("F", "11=f|41=e|55=BTC-USDT|")
+    assert (replaced["1"], cancelled["1"]) == ("ACME", "ACME")
+
+
+def test_a_resent_order_is_answered_with_its_own_state_and_never_as_not_executed(house):
+    """
+    D 11=a; G 11=b; then the buckets of orders and queries are empty: D 11=a 97=Y
+    8 150=I 11=b 41=a 39=0, which says what became of it; 39=8 with 20102=0 would be false
+    """
+    (desk,) = house(session(1, "A"), limits=STINGY)
+    desk.logon()
+    order_id = desk.place("a")[0]["37"]
+    desk.send("G", "11=b|" + FIRST + "38=2|40=2|44=100|")
+    desk.send("H", "11=a|")
+    assert desk.place("z")[0]["39"] == "0"
+    assert desk.place("y")[0]["25016"] == str(errors.RATE_LIMITED)
+    for _ in range(2):
+        (answer,) = desk.place("a", header="97=Y|")
+        assert [answer[tag] for tag in ("150", "37", "39", "11", "41")] == ["I", order_id, "0", "b", "a"]
+    (answer,) = desk.place("y", header="97=Y|")
+    assert (answer["150"], answer["25016"]) == ("8", str(errors.RATE_LIMITED)), "there is no first of it"
+
+
+def test_a_used_id_is_refused_beside_no_live_orders_number(house):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    first = desk.place("a")[0]["37"]
+    (refused,) = desk.place("a", side=2, price="120.00")
+    assert [refused[tag] for tag in ("37", "39", "103", "54", "44")] == ["NONE", "8", "6", "2", "120.00"]
+    assert refused["58"].endswith(f"OrderID {first} has it")
+    assert desk.send("H", "11=a|")[0]["39"] == "0"
+
+
+def test_asking_for_what_is_not_permitted_is_refused_in_the_requests_own_words(house):
+    (desk,) = house(session(1, "A", instruments=("BTC-USDT",)))
+    desk.logon()
+    order_id = desk.place("a")[0]["37"]
+    (answer,) = desk.send("H", "11=zz|55=ETH-USDT|")
+    assert [answer[tag] for tag in ("35", "150", "37", "39", "25016")] == ["8", "I", "NONE", "8", "1005"]
+    (answer,) = desk.send("H", "11=a|55=ETH-USDT|")
+    assert [answer[tag] for tag in ("35", "150", "37", "39", "55")] == ["8", "I", order_id, "0", "BTC-USDT"]
+
+
+def test_the_limits_list_how_many_orders_may_be_open(house):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    desk.place("a")
+    (answer,) = desk.send("XLQ", "6136=x|")
+    assert [answer[tag] for tag in ("25004", "20108", "20109", "25005")] == ["5", "open_orders", "account", "1"]
+    desk.send("F", "11=c|41=a|55=BTC-USDT|")
+    (answer,) = desk.send("XLQ", "6136=x|")
+    assert (answer["25005"], answer["20111"]) == ("0", answer["25006"])

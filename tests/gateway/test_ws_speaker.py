@@ -193,6 +193,37 @@ def test_a_retry_of_a_known_id_is_told_the_orders_state_whatever_answers_it_want
     assert [answer["status"] for answer in answers(desk.place("c", retry=True, resp="queued", **first))] == [202]
 
 
+def test_a_used_id_is_refused_with_the_order_that_has_it_and_the_event_names_no_live_order(house):
+    desk = Desk(house())
+    desk.logon()
+    (first,) = answers(desk.place("a"))
+    change = {"symbol": "BTC-USDT", "orig_cl_ord_id": "a", "cl_ord_id": "b", "qty": "2", "price": "101"}
+    desk.call("order.replace", change)
+    told = desk.place("a")
+    (refused,) = answers(told)
+    (event,) = [message for message in told if message.get("ev") == "order"]
+    order = refused["error"]["data"]["order"]
+    assert (refused["status"], refused["error"]["code"]) == (409, 4003)
+    assert [order[key] for key in ("order_id", "cl_ord_id", "orig_cl_ord_id", "status", "qty")] == [
+        first["result"]["order_id"], "b", "a", "new", "2.0000",
+    ]  # fmt: skip
+    assert (event["data"]["exec"], event["data"].get("order_id")) == ("rejected", None)
+    (asked,) = answers(desk.call("order.status", {"cl_ord_id": "a"}))
+    assert (asked["result"]["cl_ord_id"], asked["result"]["orig_cl_ord_id"]) == ("b", "a")
+
+
+def test_the_limits_list_how_many_orders_may_be_open(house):
+    desk = Desk(house())
+    (logon,) = answers(desk.logon())
+    desk.place("a")
+    (answer,) = answers(desk.call("limits.get"))
+    gauge = answer["result"]["limits"][-1]
+    assert (gauge["name"], gauge["scope"], gauge["rate"]) == ("open_orders", "account", 0)
+    assert gauge["remaining"] == gauge["capacity"] - 1
+    assert "full_in_ms" not in gauge, "nothing fills by itself"
+    assert "open_orders" in [limit["name"] for limit in logon["result"]["limits"]]
+
+
 def test_a_batch_of_retries_tells_the_state_of_the_known_orders(house):
     desk = Desk(house())
     desk.logon()

@@ -23,7 +23,7 @@ from limits.ledger import Ledgers
 from limits.policy import Policy
 from limits.shared import SharedLimiter
 from limits.store import Answer, Batch
-from protocols.messages import AnyCommand, AnyEvent
+from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
 from tests.simulate.disk import Disk, Syncer
 from tests.simulate.pipes import End, Pipe
 from tests.simulate.world import MS, SECOND, Broken, Clock, Loop, World
@@ -58,6 +58,9 @@ class FarCore:
 
     def latest_seq(self, account: int) -> int:
         return self.inner.latest_seq(account)
+
+    def order_state(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
+        return self.inner.order_state(account, order_id, cl_ord_id)
 
     def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
         """They are on their way."""

@@ -75,6 +75,9 @@ class SlowCore:
     def latest_seq(self, account):
         return self.inner.latest_seq(account)
 
+    def order_state(self, account, order_id, cl_ord_id):
+        return self.inner.order_state(account, order_id, cl_ord_id)
+
 
 class Ear:
     """A speaker that keeps what it was told, as (kind, what) in order."""

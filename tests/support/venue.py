@@ -159,6 +159,9 @@ class Venue:
             _SIDES.get(options.get("side", ""), 0),
             int(options.get("type", "0")),
             int(options.get("sent", "0")),
+            int(options.get("tif", "-1")),
+            int(options.get("min", "0")),
+            int(options.get("expire", "0")),
         )
 
     def _mass(self, head: tuple, words: list[str], options: dict[str, str]) -> MassCancel:

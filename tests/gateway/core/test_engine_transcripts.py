@@ -266,13 +266,15 @@ def test_a_cancel_finds_its_order_by_either_id_and_both_must_agree(venue: Venue)
         > alice new a2 buy 1 @ 100
         < alice 2 new a2: new 1@100 0/1
         > alice cancel x1 a1 order=2
-        < alice 3 cancel_rejected x1<a1: rejected !4002
+        < alice 3 cancel_rejected x1<a1: new !4002
         > alice cancel x2 a1 order=1
         < alice 4 canceled x2<a1: canceled 1@100 0/0
         > alice cancel - order=2
         < alice 5 canceled a2<a2: canceled 1@100 0/0
         > alice cancel x3
         < alice 6 cancel_rejected x3<: rejected !4002
+        > alice cancel x4 nope order=2
+        < alice 7 cancel_rejected x4<nope: canceled !4002
     """)
 
 
@@ -281,7 +283,7 @@ def test_a_cancel_names_the_right_instrument_or_none(venue: Venue) -> None:
         > alice new a1 buy 1 @ 100
         < alice 1 new a1: new 1@100 0/1
         > alice cancel x1 a1 instrument=2
-        < alice 2 cancel_rejected x1<a1: rejected !4002
+        < alice 2 cancel_rejected x1<a1: new !4002
         > alice cancel x2 a1 instrument=0
         < alice 3 canceled x2<a1: canceled 1@100 0/0
     """)
@@ -378,8 +380,8 @@ def test_post_only_comes_with_a_replace_and_does_not_lapse(venue: Venue) -> None
     ("change", "status", "code"),
     [
         ("zz a2 5 @ 100", "rejected", 4002),
-        ("a1 a2 5 @ 100 order=77", "rejected", 4002),
-        ("a1 a2 5 @ 100 instrument=2", "rejected", 4002),
+        ("a1 a2 5 @ 100 order=77", "new", 4002),
+        ("a1 a2 5 @ 100 instrument=2", "new", 4002),
         ("a1 a1 5 @ 100", "new", 4003),
         ("a1 b0 5 @ 100", "new", 4003),
         ("b0 a2 5 @ 100", "canceled", 4004),
@@ -389,6 +391,11 @@ def test_post_only_comes_with_a_replace_and_does_not_lapse(venue: Venue) -> None
         ("a1 a2 4294967296 @ 4294967296", "new", 2006),
         ("a1 a2 5 @ 100 side=sell", "new", 2008),
         ("a1 a2 5 @ 100 type=1", "new", 2008),
+        ("a1 a2 5 @ 0 type=1", "new", 2008),
+        ("a1 a2 5 @ 100 tif=3", "new", 2008),
+        ("a1 a2 5 @ 100 tif=0", "new", 2008),
+        ("a1 a2 5 @ 100 min=1", "new", 2008),
+        ("a1 a2 5 @ 100 expire=9", "new", 2008),
         ("a1 a2 5 @ 100 stop_px=1", "new", 2008),
         ("a1 a2 5 @ 100 display=1", "new", 2008),
         ("a1 a2 5 @ 100 reduce", "new", 2008),
@@ -415,7 +422,30 @@ def test_a_retried_replace_is_not_carried_out_twice(venue: Venue) -> None:
         > alice replace a2 a3 3 @ 98
         < alice 3 replaced a3<a2: new 3@98 0/3
         > alice replace a1 a2 4 @ 99 retry
+        < alice 3 order_status a3<a2: new 3@98 0/3 duplicate
+        > alice new a1 buy 5 @ 100 retry
+        < alice 3 order_status a3<a1: new 3@98 0/3 duplicate
+        > alice replace a2 a3 3 @ 98 retry
         < alice 3 order_status a3: new 3@98 0/3 duplicate
+        > alice query q1 a1
+        < alice =3 orders q1: a3<a1: new 3@98 0/3
+    """)
+
+
+def test_a_retried_replace_is_never_answered_with_the_state_of_another_order(venue: Venue) -> None:
+    venue.play("""
+        > alice new a1 buy 5 @ 100
+        < alice 1 new a1: new 5@100 0/5
+        > alice new b1 buy 7 @ 90
+        < alice 2 new b1: new 7@90 0/7
+        > alice replace a1 b1 4 @ 99 retry
+        < alice 3 replace_rejected b1<a1: new !4003
+        > alice replace a1 b1 4 @ 99 retry instrument=2
+        < alice 4 replace_rejected b1<a1: new !4003
+        > alice replace nope b2 4 @ 99
+        < alice 5 replace_rejected b2<nope: rejected !4002
+        > alice replace nope b1 4 @ 99
+        < alice 6 replace_rejected b1<nope: rejected !4002
     """)
 
 
@@ -560,7 +590,11 @@ def test_a_query_takes_no_number_and_a_named_order_is_told_whatever_became_of_it
         > alice query q2 a1
         < alice =3 orders q2: a1: canceled 1@100 0/0
         > alice query q3 a1 order=2
-        < alice =3 orders q3: none
+        < alice =3 orders q3: a1: canceled 1@100 0/0
+        > alice query q7 a2 instrument=1
+        < alice =3 orders q7: a2: new 2@110 0/2
+        > alice query q8 nope
+        < alice =3 orders q8: none
         > alice query q4 * instrument=1
         < alice =3 orders q4: none
         > alice query q5 * all

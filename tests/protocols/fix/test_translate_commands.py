@@ -148,6 +148,11 @@ class TestQuantity:
         assert isinstance(order, NewOrder)
         assert (order.qty, order.price) == (1_250_000, 6_425_050)
 
+    def test_a_point_at_the_end_is_legal_as_in_the_standards_own_example(self) -> None:
+        order = make(limit_order("38=1.|44=64250."))
+        assert isinstance(order, NewOrder)
+        assert (order.qty, order.price) == (100_000_000, 6_425_000)
+
     @pytest.mark.parametrize("tag", [38, 44])
     def test_over_18_digits_is_a_bad_value_with_its_tag(self, tag: int) -> None:
         assert_fault(make(limit_order(f"{tag}=1234567890123456789")), 5, tag)
@@ -345,10 +350,17 @@ class TestCancel:
         assert_refused(make(request("35=F|11=c|55=BTC-USDT")), MISSING_FIELD, "OrigClOrdID(41) is missing")
 
     @pytest.mark.parametrize(
-        "names", ["37=NONE", "37=0", "37=18446744073709551616", "37=-1", "37=1.0", "41=" + "x" * 37]
+        "names", ["37=0", "37=18446744073709551616", "37=-1", "37=1.0", "37=none", "41=" + "x" * 37]
     )
     def test_an_id_that_we_never_gave_names_no_order(self, names: str) -> None:
         assert_refused(make(request(f"35=F|11=c|{names}|55=BTC-USDT")), UNKNOWN_ORDER, "unknown order")
+
+    @pytest.mark.parametrize(
+        "text", ["35=F|11=c|41=a|55=BTC-USDT", "35=G|11=c|41=a|55=BTC-USDT|38=1|44=2", "35=H|11=a"]
+    )
+    def test_the_none_of_our_first_report_said_back_counts_as_not_given(self, text: str) -> None:
+        assert make(request(text + "|37=NONE")) == make(request(text))
+        assert_refused(make(request("35=F|11=c|37=NONE|55=BTC-USDT")), MISSING_FIELD, "OrigClOrdID(41) is missing")
 
     def test_the_largest_order_id_passes(self) -> None:
         assert make(request("35=F|11=c|37=18446744073709551615|55=BTC-USDT")).order_id == (1 << 64) - 1

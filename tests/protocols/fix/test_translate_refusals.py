@@ -6,7 +6,6 @@ from protocols.errors import (
     BAD_TICK,
     CODES,
     DRAINING,
-    DUPLICATE_ID,
     ENGINE_BUSY,
     ENGINE_TIMEOUT,
     INTERNAL,
@@ -22,7 +21,7 @@ from protocols.errors import (
     Refusal,
 )
 from protocols.fix.events import AppMessage
-from protocols.messages import OrdStatus
+from protocols.messages import ExecType, OrdStatus
 from tests.support.translation import (
     DIALECTS,
     ORDER_ID,
@@ -49,7 +48,7 @@ EVERY_REQUEST = (limit_order(), CANCEL, REPLACE, MASS_CANCEL, STATUS, MASS_STATU
 
 def told(message: AppMessage, code: int, version: str = "FIX.4.4", dialect: str = "penstock", **options) -> str:
     """The answer to `message` when it is refused with `code`, in pipe notation."""
-    known, retry = options.pop("known", None), options.pop("retry", 0)
+    known, retry = options.pop("known", OrdStatus.REJECTED), options.pop("retry", 0)
     refusal = Refusal(code, "because", retry)
     msg_type, body = translator(version, dialect, **options).refusal(message, refusal, NOW, "R-6", known)
     return f"35={msg_type}|{piped(body)}"
@@ -91,10 +90,16 @@ class TestEachMessageIsRefusedWithItsOwn:
             "|60=20261122-12:00:00.100390|526=grid-1|1=desk|25016=2004|20102=0|20105=0|58=because"
         )
 
-    def test_a_cancel_by_a_cancel_reject(self) -> None:
+    def test_a_cancel_by_a_cancel_reject_that_calls_only_an_unknown_order_rejected(self) -> None:
         assert told(CANCEL, NOT_PERMITTED) == (
-            "35=9|37=NONE|11=c-1|41=a|39=8|434=1|102=99|60=20261122-12:00:00.100390|25016=1005|20102=0|20105=0|58=because"
+            "35=9|37=NONE|11=c-1|41=a|39=8|434=1|102=1|60=20261122-12:00:00.100390|25016=1005|20102=0|20105=0|58=because"
         )
+        assert "35=9|37=812345678901|11=c-1|41=a|39=0|434=1|102=99|" in told(CANCEL, NOT_PERMITTED, known=order_event())
+
+    def test_an_order_on_its_way_is_pending_and_has_no_order_id_yet(self) -> None:
+        on_its_way = OrdStatus.PENDING_NEW
+        assert "35=9|37=NONE|11=c-1|41=a|39=A|434=1|102=99|" in told(CANCEL, RATE_LIMITED, known=on_its_way)
+        assert "35=8|37=NONE|11=a|790=r-1|17=R-6|150=I|39=A|55=" in told(STATUS, NOT_PERMITTED, known=on_its_way)
 
     def test_a_replace_too_with_the_state_of_the_order_it_names(self) -> None:
         known = order_event(status=OrdStatus.PARTIALLY_FILLED)
@@ -103,6 +108,11 @@ class TestEachMessageIsRefusedWithItsOwn:
             f"35=9|37={ORDER_ID}|11=b-1|41=a|39=1|434=2|102=99|60=20261122-12:00:00.100390"
             "|25016=3001|20101=7|20102=0|20105=0|58=because"
         )
+
+    @pytest.mark.parametrize(("code", "reason"), [(UNKNOWN_SYMBOL, "1"), (DRAINING, "0"), (MISSING_FIELD, "0")])
+    @pytest.mark.parametrize("version", ["FIX.4.4", "FIXT.1.1"])
+    def test_a_plain_mass_cancel_has_a_reason_of_one_character(self, version: str, code: int, reason: str) -> None:
+        assert f"|531=0|532={reason}|533=0|" in told(MASS_CANCEL, code, version, "plain")
 
     def test_a_mass_cancel_by_its_report(self) -> None:
         assert told(MASS_CANCEL, DRAINING) == (
@@ -140,7 +150,23 @@ class TestStatusRequests:
         assert "|25016=5004|20102=1|" in report
         assert "|20=3|150=A|39=A|55=" in told(STATUS, ENGINE_TIMEOUT, "FIX.4.2")
 
-    @pytest.mark.parametrize("code", [QUERY_RATE_LIMITED, MESSAGE_RATE_LIMITED, ENGINE_BUSY, NOT_PERMITTED, INTERNAL])
+    def test_one_that_is_not_permitted_is_refused_with_its_own_message(self) -> None:
+        assert "35=8|37=NONE|11=a|790=r-1|17=R-6|150=I|39=8|103=0|55=BTC-USDT|" in told(STATUS, NOT_PERMITTED)
+
+    @pytest.mark.parametrize("code", [NOT_PERMITTED, UNKNOWN_SYMBOL, UNKNOWN_ORDER, ENGINE_TIMEOUT])
+    @pytest.mark.parametrize(("version", "kind"), [("FIX.4.2", "20=3|150=1"), ("FIX.4.4", "150=I")])
+    def test_an_order_that_is_known_is_told_as_it_is_whatever_is_wrong_with_the_question(
+        self, code: int, version: str, kind: str
+    ) -> None:
+        known = order_event(exec_type=ExecType.ORDER_STATUS, status=OrdStatus.PARTIALLY_FILLED, cum_qty=1)
+        report = told(STATUS, code, version, known=known)
+        assert f"|17=R-6|{kind}|39=1|55=BTC-USDT|" in report
+        assert report.startswith(f"35=8|37={ORDER_ID}|11=mm-7f3a-000123|")
+        fields = fields_of(report)
+        assert (fields[14], fields[25016], fields[58]) == ("0.00000001", str(code), "because")
+        assert 103 not in fields
+
+    @pytest.mark.parametrize("code", [QUERY_RATE_LIMITED, MESSAGE_RATE_LIMITED, ENGINE_BUSY, INTERNAL])
     def test_being_limited_says_nothing_about_the_order(self, code: int) -> None:
         report = told(STATUS, code)
         assert report.startswith("35=j|45=9|372=H|379=a|380=")
@@ -168,6 +194,10 @@ class TestUnknownOutcomes:
                 assert fields[35] in ("8", "j")
 
 
+def test_an_order_whose_id_is_taken_lends_its_order_id_to_no_refusal() -> None:
+    assert told(limit_order(), BAD_TICK, known=order_event()).startswith("35=8|37=NONE|")
+
+
 class TestThrottleAsBusiness:
     @pytest.mark.parametrize("message", EVERY_REQUEST, ids=lambda m: m.msg_type)
     def test_limits_are_told_by_380_8_when_the_session_prefers_it(self, message: AppMessage) -> None:
@@ -188,30 +218,6 @@ class TestThrottleAsBusiness:
         report = told(limit_order(), LIMIT_ABUSE, throttle_reject=option)
         assert report.startswith("35=j|")
         assert "|380=9|" in report
-
-
-class TestDuplicates:
-    def test_are_refused_with_the_id_of_the_first(self) -> None:
-        msg_type, body = translator().duplicate(limit_order(), order_event(), NOW, "R-6", T_RECV)
-        assert msg_type == "8"
-        assert piped(body).startswith(f"37={ORDER_ID}|11=mm-7f3a-000123|17=R-6|150=8|39=8|103=6|")
-
-    def test_with_poss_resend_they_get_its_state(self) -> None:
-        known = order_event(status=OrdStatus.PARTIALLY_FILLED, cum_qty=250_000, leaves_qty=1_000_000, code=DUPLICATE_ID)
-        _, body = translator().duplicate(limit_order("97=Y"), known, NOW, "I-6", T_RECV)
-        fields = fields_of(piped(body))
-        assert [fields[tag] for tag in (37, 17, 150, 39, 14, 20105)] == [
-            str(ORDER_ID),
-            "I-6",
-            "I",
-            "1",
-            "0.00250000",
-            "0",
-        ]
-        assert not {103, 25016, 20102} & fields.keys()
-
-    def test_a_known_order_lends_its_id_to_no_other_refusal(self) -> None:
-        assert told(limit_order(), BAD_TICK, known=order_event()).startswith("35=8|37=NONE|")
 
 
 class TestPendingNew:

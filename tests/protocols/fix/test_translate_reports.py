@@ -4,6 +4,7 @@ import pytest
 
 from protocols.errors import (
     CANCEL_ONLY,
+    CODES,
     DEAD_MAN,
     DISCONNECTED,
     DUPLICATE_ID,
@@ -18,6 +19,7 @@ from protocols.errors import (
 )
 from protocols.fix.events import AppMessage
 from protocols.messages import (
+    ACCOUNT_GIVEN,
     DUPLICATE,
     POST_ONLY,
     CancelRejected,
@@ -80,9 +82,18 @@ class TestExecutionReport:
     def test_fix42_says_exec_trans_type(self) -> None:
         assert "|17=990001|20=0|150=0|39=0|" in told(order_event(), version="FIX.4.2")
 
-    def test_the_sub_account_named_in_the_request_is_echoed(self) -> None:
-        assert "|1=desk-7|20104=" in told(order_event(), limit_order("1=desk-7"))
-        assert told(order_event(), limit_order("1=desk-7"), dialect="plain").endswith("|1=desk-7")
+    @pytest.mark.parametrize(("version", "dialect"), [(v, d) for v in VERSIONS for d in DIALECTS])
+    @pytest.mark.parametrize("kind", ExecType)
+    def test_an_order_that_came_with_its_account_says_so_in_every_report(
+        self, kind: ExecType, version: str, dialect: str
+    ) -> None:
+        us = translator(version, dialect, account="ACME")
+        for flags, told_account in ((ACCOUNT_GIVEN, "ACME"), (ACCOUNT_GIVEN | POST_ONLY, "ACME"), (0, None)):
+            [(_, body)] = us.event(order_event(exec_type=kind, flags=flags), None)
+            assert fields_of(piped(body)).get(1) == told_account
+        asked = request("35=H|11=mm-7f3a-000123|1=ACME")
+        [(_, body)] = us.event(states(state(flags=ACCOUNT_GIVEN)), asked, T_RECV)
+        assert piped(body).count("|1=ACME") == 1
 
     @pytest.mark.parametrize(
         ("changes", "expected"),
@@ -161,13 +172,15 @@ class TestCancelsAndReplaces:
         ("code", "cmd_id", "version", "dialect", "reason"),
         [
             (DISCONNECTED, 5, "FIXT.1.1", "penstock", "12"),
-            (DISCONNECTED, 5, "FIXT.1.1", "plain", "12"),
+            (DISCONNECTED, 5, "FIXT.1.1", "plain", "99"),
             (DISCONNECTED, 5, "FIX.4.4", "penstock", "8"),
             (DISCONNECTED, 5, "FIX.4.2", "plain", "4"),
             (DEAD_MAN, 5, "FIXT.1.1", "penstock", "8"),
             (OPERATOR, 5, "FIX.4.4", "plain", "8"),
             (SELF_MATCH, 5, "FIXT.1.1", "penstock", "18"),
             (SELF_MATCH, 0, "FIXT.1.1", "penstock", "19"),
+            (SELF_MATCH, 5, "FIXT.1.1", "plain", "99"),
+            (DEAD_MAN, 5, "FIXT.1.1", "plain", "8"),
             (SELF_MATCH, 0, "FIX.4.4", "penstock", "8"),
         ],
     )
@@ -204,10 +217,14 @@ class TestRefusalsByTheCore:
         assert report.startswith("35=8|37=NONE|11=mm-7f3a-000123|17=990001|150=8|39=8|103=99|55=BTC-USDT|54=1|")
         assert report.endswith("|20104=20261122-12:00:00.000151|25016=4005|20102=0|20105=1042|58=no")
 
-    def test_a_duplicate_names_the_first_order(self) -> None:
-        event = order_event(exec_type=ExecType.REJECTED, status=OrdStatus.REJECTED, code=DUPLICATE_ID)
-        fields = fields_of(told(event))
-        assert (fields[37], fields[103], fields[58]) == (str(ORDER_ID), "6", "duplicate id")
+    @pytest.mark.parametrize(("version", "dialect"), [(v, d) for v in VERSIONS for d in DIALECTS])
+    def test_a_duplicate_has_its_own_terms_and_names_the_first_order_in_words_only(
+        self, version: str, dialect: str
+    ) -> None:
+        event = order_event(exec_type=ExecType.REJECTED, status=OrdStatus.REJECTED, code=DUPLICATE_ID, leaves_qty=0)
+        fields = fields_of(told(event, version=version, dialect=dialect))
+        assert [fields[tag] for tag in (37, 39, 103, 38, 151)] == ["NONE", "8", "6", "0.01250000", "0.00000000"]
+        assert fields[58] == f"duplicate id: OrderID {ORDER_ID} has it"
 
     @pytest.mark.parametrize(
         ("version", "dialect", "reason"),
@@ -243,7 +260,26 @@ class TestRefusalsByTheCore:
 
     def test_the_request_lends_a_name_that_the_core_did_not_tell(self) -> None:
         event = CancelRejected(1001, 1050, 9, T_CORE, "c-1", "", 0, OrdStatus.REJECTED, "1", PENDING_CHANGE)
-        assert "|41=mm-7f3a-000123|39=8|434=1|102=3|" in told(event, CANCEL)
+        assert "|41=mm-7f3a-000123|39=8|434=1|102=1|" in told(event, CANCEL)
+
+    @pytest.mark.parametrize(("version", "dialect"), [(v, d) for v in VERSIONS for d in DIALECTS])
+    def test_rejected_is_said_of_an_order_only_where_it_is_unknown(self, version: str, dialect: str) -> None:
+        for code in CODES:
+            event = CancelRejected(1001, 1050, 9, T_CORE, "c-1", "a", 0, OrdStatus.REJECTED, "2", code)
+            fields = fields_of(told(event, CANCEL, version, dialect))
+            assert (fields[37], fields[39], fields[102]) == ("NONE", "8", "0" if code == TOO_LATE else "1")
+            known = CancelRejected(1001, 1050, 9, T_CORE, "c-1", "a", 5, OrdStatus.PARTIALLY_FILLED, "2", code)
+            fields = fields_of(told(known, CANCEL, version, dialect))
+            assert (fields[37], fields[39]) == ("5", "1")
+
+    @pytest.mark.parametrize(
+        ("dialect", "code", "reason"), [("penstock", 5009, "99"), ("plain", 5009, "0"), ("plain", 2003, "1")]
+    )
+    def test_a_mass_cancel_that_failed_has_a_reason_that_stock_engines_read(
+        self, dialect: str, code: int, reason: str
+    ) -> None:
+        report = told(MassCancelDone(1001, 1051, 255, T_CORE, "mc-1", 0, code), dialect=dialect)
+        assert f"|531=0|532={reason}|533=0|" in report
 
 
 class TestMassCancel:

@@ -293,6 +293,20 @@ def test_a_known_retry_is_told_as_duplicate_with_the_orders_state() -> None:
     }
 
 
+def test_an_answer_names_the_id_that_was_asked_for_when_the_order_has_another_by_now() -> None:
+    known = but(exec_type=ExecType.ORDER_STATUS, flags=DUPLICATE, cl_ord_id="b", orig_cl_ord_id="a")
+    for method, event in (("order.place", known), ("order.status", OrderList(1, 44, 1, 1, "", (known,)))):
+        result = on_the_wire(answer(method, event, INSTRUMENTS))
+        assert (result["cl_ord_id"], result["orig_cl_ord_id"]) == ("b", "a")
+    replaced = but(exec_type=ExecType.REPLACED, cl_ord_id="b", orig_cl_ord_id="a")
+    assert "orig_cl_ord_id" not in on_the_wire(answer("order.replace", replaced, INSTRUMENTS))
+
+
+def test_the_event_of_a_used_id_has_not_the_order_id_of_the_order_that_lives() -> None:
+    event = but(exec_type=ExecType.REJECTED, status=OrdStatus.REJECTED, code=4003)
+    assert "order_id" not in on_the_wire(event_wire(event, INSTRUMENTS).data)
+
+
 def test_a_used_id_is_refused_with_the_order_that_has_it() -> None:
     event = but(exec_type=ExecType.REJECTED, status=OrdStatus.REJECTED, code=4003, text="used before")
     told = answer("order.place", event, INSTRUMENTS)

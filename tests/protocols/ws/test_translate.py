@@ -293,6 +293,13 @@ def test_a_method_that_makes_no_command_is_our_own_mistake() -> None:
     assert "order.cancel_after" not in COMMANDS
 
 
+def test_a_number_may_end_in_a_point_and_may_not_begin_with_one() -> None:
+    order = place(price="64250.", qty="1.")
+    assert (order.price, order.qty) == (6_425_000, 100_000_000)
+    assert refusal("order.place", PLACE | {"price": ".5"}) == (2001, "price")
+    assert refusal("order.place", PLACE | {"qty": "."}) == (2001, "qty")
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     st.integers(1, 10**17),

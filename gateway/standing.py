@@ -1,0 +1,62 @@
+"""Where an order stands, for answers that the gateway gives itself: what it says of an order must be true.
+
+The core is asked first. An order that it does not know may be on its way to it, and is pending then, never unknown.
+Asked on refusals only: nothing here is on an order's usual way. Pure.
+"""
+
+from collections.abc import Mapping
+from itertools import chain
+
+import msgspec
+
+from gateway.core.matching import MatchingCore
+from gateway.ingress import Ingress
+from gateway.parking import Parking
+from gateway.request import Request, is_retry
+from protocols.messages import DUPLICATE, AnyCommand, NewOrder, OrderEvent, OrdStatus, ReplaceOrder
+
+
+class Standing:
+    """Looks at the core, and at what waits before it or was not answered by it yet."""
+
+    def __init__(
+        self, core: MatchingCore, ingress: Ingress, parking: Parking, unanswered: Mapping[int, Request]
+    ) -> None:
+        """unanswered: handed over, by cmd_id."""
+        self._core = core
+        self._ingress = ingress
+        self._parking = parking
+        self._unanswered = unanswered
+
+    def find(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
+        """The state of the order that either id names. REJECTED: nobody knows it. PENDING_NEW: it may be on its way."""
+        changes: set[int] = set()  # Replaces on their way: the order is the one that they would give the name to
+        while (state := self._core.order_state(account, order_id, cl_ord_id)) is OrdStatus.REJECTED:
+            command = self._on_its_way(account, cl_ord_id) if cl_ord_id else None
+            if isinstance(command, NewOrder):
+                return OrdStatus.PENDING_NEW
+            if command is None or command.cmd_id in changes:
+                return state
+            changes.add(command.cmd_id)
+            order_id, cl_ord_id = command.order_id, command.orig_cl_ord_id
+        return state
+
+    def first_of(self, command: AnyCommand) -> OrderEvent | None:
+        """For a retry: the order that the first attempt made, if the core has it."""
+        if not (is_retry(command) and isinstance(command, NewOrder | ReplaceOrder)):
+            return None
+        state = self._core.order_state(command.account, 0, command.cl_ord_id)
+        if isinstance(state, OrdStatus):
+            return None
+        return msgspec.structs.replace(state, cmd_id=command.cmd_id, flags=state.flags | DUPLICATE)
+
+    def _on_its_way(self, account: int, cl_ord_id: str) -> NewOrder | ReplaceOrder | None:
+        """The command that would give an order this name."""
+        waiting = chain(self._unanswered.values(), self._ingress.waiting(account, cl_ord_id), self._parking.requests())
+        for request in waiting:
+            command = request.command
+            if not isinstance(command, NewOrder | ReplaceOrder):
+                continue
+            if command.account == account and command.cl_ord_id == cl_ord_id:
+                return command
+        return None

@@ -88,11 +88,13 @@ class Proof(msgspec.Struct, frozen=True):
 class Denied(msgspec.Struct, frozen=True):
     """No. `cause` is a coded word for the log and the metric, never for the peer.
 
-    hold_ns: how much longer than others it waits to be told: it, or its address, fails again and again.
+    hold_ns: how much longer than others it waits to be told: it, or its address, fails again and again. detail: for the
+    log too, in words.
     """
 
     cause: str
     hold_ns: int = 0
+    detail: str = ""
 
 
 class _Identity(msgspec.Struct, frozen=True):

@@ -173,6 +173,16 @@ class Connection(asyncio.Protocol):
     # -- what the tick and the speakers ask ----------------------------------------------------------------------
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the peer sends no more, or we have begun to close: whoever calls now comes after it."""
+        return self._has_ended or self._closing
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing more is read from it; it may still have something to write."""
+        return self._closing
+
+    @property
     def pending_bytes(self) -> int:
         """Ready and not yet taken by the peer: in the machine, waiting for the journal, in the transport."""
         in_transport = self._transport.get_write_buffer_size() if self._transport is not None else 0

@@ -147,7 +147,8 @@ class FixDoor:
                 self._reset(key, now_ns)
 
     def _reset(self, key: tuple[str, str], now_ns: int) -> None:
-        self.speakers[key].reset(now_ns)
+        back_by_ns = now_ns + self._settings.venue.drain_ms * 1_000_000  # as after any end that we planned
+        self.speakers[key].reset(now_ns, back_by_ns)
         self.on_reset(self.configured[key].id, now_ns)
 
     def _plan_reset(self, key: tuple[str, str], now_ns: int) -> None:
@@ -175,28 +176,33 @@ class FixDoor:
         connection.peer = Greeter(self, listener, connection, tick.now_ns())
         return connection
 
-    def identify(self, hello: Hello, listener: config.FixListener, peer_ip: str, now_ns: int) -> FixSpeaker | Denied:
-        """The session that this Logon(A) proves to be, or why not, for the log."""
+    def admit(
+        self, hello: Hello, listener: config.FixListener, connection: Connection, now_ns: int
+    ) -> FixSpeaker | Denied:
+        """The session that this Logon(A) proves to be, whose the connection is from now on; or why not, for the log."""
         fields = hello.message.fields
         row = self._row(hello, listener)
         if isinstance(row, str):
             if listener.name not in self._guarded:
                 return Denied(row)
             # As dear as a known session's refusal, and counted like it.
-            nobody = self._clients.authenticate(("",), _proof(fields, peer_ip), "fix.order_entry", now_ns)
+            nobody = self._clients.authenticate(("",), _proof(fields, connection.peer_ip), "fix.order_entry", now_ns)
             return msgspec.structs.replace(nobody, cause=row) if isinstance(nobody, Denied) else Denied(row)
         speaker = self.speakers[_key_of(hello)]
+        client: Client | Denied = speaker.session.client
         if row.auth == "key":
-            client = self._prove(row, speaker, _proof(fields, peer_ip), fields.get(tags.USERNAME, ""), now_ns)
-            if isinstance(client, Denied):
-                return client
-            speaker.session.client = client
-        if speaker.link is not None:
+            client = self._prove(
+                row, speaker, _proof(fields, connection.peer_ip), fields.get(tags.USERNAME, ""), now_ns
+            )
+        if isinstance(client, Denied):
+            return client
+        if speaker.has_living_link:
             if self._house.road.draining:
                 return Denied("draining")  # the living link needs its numbers for its own goodbye
             if row.auth == "none" or row.on_duplicate == "reject":
                 return Denied("duplicate")
-        return speaker
+        refusal = speaker.meet(connection, hello.message, client, now_ns)
+        return speaker if refusal is None else Denied(refusal.reason, detail=refusal.text)
 
     def _row(self, hello: Hello, listener: config.FixListener) -> config.FixSession | str:
         """The configured session that the Logon names, or why it may not be called here."""
@@ -220,7 +226,8 @@ class FixDoor:
         if not self._clients.may_use(client, row):
             return Denied("session_of_another_account")
         # Whoever comes back takes nobody's place: it costs nothing. A takeover does, and so does one after the other.
-        if speaker.session.connected and self._sessions.charge_logon(client, now_ns) is not ALLOWED:
+        is_takeover = speaker.session.connected and speaker.has_living_link
+        if is_takeover and self._sessions.charge_logon(client, now_ns) is not ALLOWED:
             return Denied("rate")
         return client
 
@@ -277,12 +284,12 @@ class Greeter(Silent):
             self._introduce(outcome, now_ns)
 
     def _introduce(self, hello: Hello, now_ns: int) -> None:
-        found = self._door.identify(hello, self._listener, self._connection.peer_ip, now_ns)
+        found = self._door.admit(hello, self._listener, self._connection, now_ns)
         if isinstance(found, Denied):
             self._explained_to = self._door.explains_to(hello, self._listener)
-            self._refuse(found, hello.message.fields.get(tags.SENDER_COMP_ID, ""), now_ns)
+            comp_id = hello.message.fields.get(tags.SENDER_COMP_ID, "")
+            self._refuse(found, f"{comp_id}: {found.detail}" if found.detail else comp_id, now_ns)
             return
-        found.attach(self._connection, hello.message.fields, now_ns)
         self._connection.peer = found
         found.receive(hello.raw, now_ns)
 

@@ -1,4 +1,4 @@
-"""What a Logon(A) may choose for its session, and how our answer tells it. Pure.
+"""What a Logon(A) may choose for its session, when it may not begin it, and how our answer tells it all. Pure.
 
 A value that cannot be read counts as not sent: the session's configuration holds, and the answer says what is in force.
 """
@@ -6,8 +6,13 @@ A value that cannot be read counts as not sent: the session's configuration hold
 import msgspec
 
 from gateway import config
+from gateway.house import House
+from gateway.sessions import Session
+from protocols import errors
 from protocols.fix import tags
-from protocols.fix.session_logon import whole_number
+from protocols.fix.dialect import safe_text
+from protocols.fix.session_logon import LogonRefusal, whole_number
+from protocols.fix.tags import SessionStatus
 
 WINDOW_MAX_MS = 5_000  # RecvWindow(25000) of a Logon: at most, and by default
 
@@ -49,7 +54,7 @@ def window_ms(logon: dict[int, str]) -> int:
     return WINDOW_MAX_MS if asked_ms is None else min(asked_ms, WINDOW_MAX_MS)
 
 
-def in_force(settings: config.FixSession, options: Options, logon: dict[int, str]) -> str:
+def _told(settings: config.FixSession, options: Options, logon: dict[int, str]) -> str:
     """The options as fields of our Logon(A). DropCopyFlag(9406) is told to those whom it may concern."""
     window = f"25000={options.window_ms}\x01" if settings.auth == "key" else ""
     flag = ""
@@ -61,3 +66,51 @@ def in_force(settings: config.FixSession, options: Options, logon: dict[int, str
         f"8013={_COD_CHARS[options.cancel_on_disconnect]}\x0120107={options.cod_grace_ms}\x01"
         f"25036={options.response_mode}\x01{window}{flag}"
     )
+
+
+class Terms:
+    """The house's word on each Logon(A) of one session (`protocols.fix.session.Owner`), and what it puts in force."""
+
+    def __init__(self, session: Session, settings: config.FixSession, house: House, plain: bool) -> None:
+        self._session = session
+        self._settings = settings
+        self._house = house
+        self._plain = plain
+        self.is_reset_untold = False  # its numbers were reset, and no Logon has been accepted since
+        session.response_mode = options_of(settings, {}).response_mode
+
+    def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
+        """Why a Logon that has proved who it is may not begin the session, None when it may."""
+        if self._house.road.draining:
+            return LogonRefusal(
+                "draining",
+                "the gateway is draining, try again later",
+                session_status=SessionStatus.LOGON_NOT_ALLOWED_NOW,
+                code=errors.DRAINING,
+            )
+        is_unaware = self._settings.kind == "drop_copy" and logon.get(tags.DROP_COPY_FLAG) != "Y"
+        if is_unaware and not self._plain:
+            text = "DropCopyFlag(9406)=Y is required: this session only listens"
+            return LogonRefusal("bad_logon", text, code=errors.MISSING_FIELD)
+        return None
+
+    def logon_body(self, logon: dict[int, str], begins_count: bool) -> str:
+        """Our answer's own fields: the values in force from now on."""
+        if self._plain:
+            return ""
+        road = self._house.road
+        latest = ""
+        if begins_count or self.is_reset_untold:
+            # Reports it had not read are gone with its numbers: this tells how far the account's stream is.
+            latest = f"20105={road.latest_seq(self._session)}\x01"
+        plan = road.policy.plan_of(self._session.client.account).name
+        notice = f"58=limits: {safe_text(plan)}, version {road.policy.version}\x01"
+        in_force = _told(self._settings, options_of(self._settings, logon), logon)
+        return f"{latest}20106={road.epoch}\x01{in_force}{notice}"
+
+    def put_in_force(self, logon: dict[int, str]) -> None:
+        """The Logon is accepted: what it asked for holds."""
+        session, options = self._session, options_of(self._settings, logon)
+        session.cancel_on_disconnect, session.cod_grace_ms = options.cancel_on_disconnect, options.cod_grace_ms
+        session.response_mode = options.response_mode
+        self.is_reset_untold = False

@@ -103,17 +103,25 @@ class Guards:
         session.is_leaving = True
         self._note(session, self._dead_man.get(session.id, 0))
 
-    def disconnected(self, session: Session, now_ns: int, keep_orders: bool = False, is_planned: bool = False) -> None:
+    def disconnected(
+        self,
+        session: Session,
+        now_ns: int,
+        keep_orders: bool = False,
+        is_planned: bool = False,
+        back_by_ns: int = 0,
+    ) -> None:
         """The session's link ended without a successor; `keep_orders` after a logout that left them on purpose.
 
         is_planned: we ended it. In a drain we sent everybody away, whoever was first to close: the next process waits
-        for them as long as a drain may last, and then cancels.
+        for them as long as a drain may last, and then cancels. back_by_ns: it is waited for until then at least.
         """
         scope = session.cancel_on_disconnect
         if scope != "off" and self._road.draining and (is_planned or not keep_orders):
             return  # the next start finds it as connected
         if scope != "off" and not keep_orders:
-            self._cod[session.id] = now_ns + session.cod_grace_ms * 1_000_000, scope
+            due_ns = max(now_ns + session.cod_grace_ms * 1_000_000, back_by_ns)
+            self._cod[session.id] = due_ns, scope
             return  # for a start after a crash it counts as connected until it has fired
         self._note(session, self._dead_man.get(session.id, 0))
         self._forget_if_idle(session)

@@ -17,10 +17,17 @@ _FLOOD_WINDOW_NS = 10_000_000_000
 
 
 class Link(Protocol):
-    """The connection, as a speaker needs it. `peer` is whom it carries bytes for."""
+    """The connection, as a speaker needs it. `peer` is whom it carries bytes for.
+
+    has_ended: the client sends no more, or we have begun to close. is_closing: all that will be read of it was read.
+    """
 
     peer: Any
 
+    @property
+    def has_ended(self) -> bool: ...
+    @property
+    def is_closing(self) -> bool: ...
     def wake(self) -> None: ...
     def close(self) -> None: ...
     def pause_reading(self, now_ns: int) -> None: ...

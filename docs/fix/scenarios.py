@@ -51,11 +51,17 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         Scenario(
             "1S.a", "M", "141=Y with 34=1, at the start or in mid-session",
             "both sides start again: Logon with 141=Y and 34=1, next is 2",
-            ("1S_a_reset_seq_num_flag", "1S_a_reset_on_logon", "1S_a_reset_with_another", "a_stock_engine_that_resets"),
+            ("1S_a_reset_seq_num_flag", "1S_a_a_reset_in_mid", "1S_a_reset_with_another", "a_stock_engine_that_resets"),
+        ),
+        Scenario(
+            "1S.a", "M", "any Logon, where the session resets at each (`reset_on_logon`)",
+            "the same, told with 141=Y; a peer may confirm it with a Logon numbered 1, or begin at 1 with what follows",
+            ("1S_a_reset_on_logon", "1S_a_where_the_peer_resets", "a_stock_engine_that_keeps_its_numbers_is_told"),
         ),
         Scenario(
             "1S.b", "M", "a second Logon of an identity that is connected",
-            "`on_duplicate = reject`: the second is dropped, the first lives on; `takeover`: the proven newcomer wins",
+            "`on_duplicate = reject`: the second is dropped, the first lives on; `takeover`: the proven newcomer wins, "
+            "unless its Logon would be refused",
         ),
         Scenario(
             "1S.c", "M", "unknown SenderCompID, wrong TargetCompID, failed authentication, wrong source",
@@ -65,7 +71,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
             "1S.d", "M", "a known identity with a Logon that cannot be served (time far off, HeartBtInt, 1137)",
             "Logout naming the reason, then closed",
             ("1S_d_sending_time", "1S_d_a_sending_time", "1S_d_heart_bt_int", "1S_d_fixt_needs",
-             "1S_d_a_field_that_the_dictionary"),
+             "1S_d_a_field_that_the_dictionary", "1S_d_a_refused_logon"),
         ),
         Scenario(
             "1S.d", "M", "a first message that is garbled or of another BeginString", "closed at once",

@@ -11,7 +11,11 @@ Fields = dict[int, str]
 
 
 class LoggedOn(msgspec.Struct, frozen=True, gc=False):
-    """Logon was exchanged; application messages may flow both ways. fields: the peer's Logon, whole."""
+    """Logon was exchanged; application messages may flow both ways. fields: the peer's Logon, whole.
+
+    Told again, with reset, when a Logon with ResetSeqNumFlag(141)=Y began a running session anew: what it asked for is
+    in force from then on.
+    """
 
     fields: Fields
     reset: bool  # both counters went back to 1
@@ -72,7 +76,7 @@ class SequenceGap(msgspec.Struct, frozen=True, gc=False):
 
 
 class SequenceReset(msgspec.Struct, frozen=True, gc=False):
-    """NextIn was set by the peer's SequenceReset(4) or a reset Logon."""
+    """NextIn was set by the peer's SequenceReset(4)."""
 
     next_in: int
 

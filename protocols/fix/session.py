@@ -8,19 +8,19 @@ Source: the FIX session layer and its test cases v1.0 (ISO 3531), by whose scena
 """
 
 from protocols.errors import LocalProtocolError, RemoteProtocolError
-from protocols.fix.decoder import Decoder, Fault
+from protocols.fix.decoder import Decoder, Fault, Message
 from protocols.fix.events import Event, Garbled
 from protocols.fix.framing import Framer
 from protocols.fix.session_core import SessionCore
 from protocols.fix.session_handshake import Handshake
 from protocols.fix.session_inbound import READING, Inbound
-from protocols.fix.session_logon import LogonRefusal
+from protocols.fix.session_logon import LogonRefusal, Owner
 from protocols.fix.session_settings import CLIENT_MSG_TYPES, TRANSITIONS, Call, SessionSettings, State
 from protocols.fix.store import MessageStore
 from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType
 from protocols.fix.times import NS
 
-__all__ = ["FixSession", "LogonRefusal", "SessionSettings", "State"]
+__all__ = ["FixSession", "LogonRefusal", "Owner", "SessionSettings", "State"]
 
 GARBLED_MAX = 3
 """So many garbled messages in a row, and the peer speaks something else."""
@@ -59,25 +59,13 @@ class FixSession:
         return self._core.state is State.LOGGED_ON
 
     @property
-    def logon_body(self) -> str:
-        """Fields that our answer to a Logon(A) carries besides its own, SOH-terminated; set before the Logon is fed."""
-        return self._core.logon_body
+    def owner(self) -> Owner:
+        """Who is asked about each Logon(A), and what our answer tells besides its own fields."""
+        return self._core.owner
 
-    @logon_body.setter
-    def logon_body(self, body: str) -> None:
-        self._core.logon_body = body
-
-    @property
-    def logon_refusal(self) -> LogonRefusal | None:
-        """Why the owner lets no Logon(A) begin the session just now, None = it may; set before the Logon is fed.
-
-        Only a Logon whose sequence numbers are right is answered so: it and our Logout(5) each use their number.
-        """
-        return self._core.logon_refusal
-
-    @logon_refusal.setter
-    def logon_refusal(self, refusal: LogonRefusal | None) -> None:
-        self._core.logon_refusal = refusal
+    @owner.setter
+    def owner(self, owner: Owner) -> None:
+        self._core.owner = owner
 
     @property
     def has_output(self) -> bool:
@@ -114,6 +102,13 @@ class FixSession:
                 return gap_ns if next_ns is None else min(next_ns, gap_ns)
             return next_ns
         return None if core.state in (State.DISCONNECTED, State.ENDED) else core.timers.deadline_ns
+
+    def judge(self, logon: Message, now_ns: int) -> LogonRefusal | None:
+        """Why this Logon(A) would not begin the session if a new link brought it now; None = it would.
+
+        Nothing changes, whatever link the session has: whoever is refused beside a living one leaves no trace.
+        """
+        return self._handshake.judge(logon, now_ns)
 
     # -- the link ------------------------------------------------------------------------------------------------
 

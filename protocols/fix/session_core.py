@@ -6,17 +6,16 @@ the peer and to the owner through here only, and every way to end a connection i
 
 import msgspec
 
-from protocols.errors import BAD_SEQUENCE
 from protocols.fix.decoder import Fault
 from protocols.fix.events import Disconnect, Event, Leaving, LoggedOut, Rejected, ResendServed, SequenceGap
 from protocols.fix.session_gap import Gap
-from protocols.fix.session_logon import LogonRefusal
+from protocols.fix.session_logon import Nobody, Owner, too_low
 from protocols.fix.session_output import Output
 from protocols.fix.session_refusals import business_body, logout_body, reject_body
 from protocols.fix.session_settings import SessionSettings, State
 from protocols.fix.session_timers import Timers
 from protocols.fix.store import MessageStore
-from protocols.fix.tags import SOH, TEXT, MsgType, SessionStatus
+from protocols.fix.tags import SOH, TEXT, MsgType
 from protocols.fix.times import NS
 
 _LOGOUT_IS_SENT = frozenset({State.LOGOUT_SENT, State.GOODBYE_SENT})
@@ -52,10 +51,9 @@ class SessionCore:
         "events",
         "farewell",
         "gap",
-        "logon_body",
-        "logon_refusal",
         "now_ns",
         "output",
+        "owner",
         "settings",
         "state",
         "store",
@@ -71,8 +69,7 @@ class SessionCore:
         self.output = Output(settings, store)
         self.gap = Gap(settings.held_max_messages, settings.held_max_bytes)
         self.timers = Timers(settings.test_request_at_permille, settings.give_up_at_permille)
-        self.logon_body = ""
-        self.logon_refusal: LogonRefusal | None = None
+        self.owner: Owner = Nobody()
         self.end_reason = ""
         self.end_text = ""
         self.farewell: Farewell | None = None  # while LEAVING
@@ -171,6 +168,6 @@ class SessionCore:
         return self.now_ns + _GAP_PATIENCE * (self.timers.heart_bt_ns or _HEART_BT_NS)
 
     def cut_too_low(self, seq_num: int) -> None:
-        """Row 2.c: one of us has lost count, and no message can put that right."""
-        text = f"MsgSeqNum too low, expecting {self.store.next_in} but received {seq_num}"
-        self.cut("bad_sequence", text, SessionStatus.MSG_SEQ_NUM_TOO_LOW, BAD_SEQUENCE)
+        """Row 2.c."""
+        why = too_low(self.store.next_in, seq_num)
+        self.cut(why.reason, why.text, why.session_status, why.code)

@@ -114,6 +114,9 @@ class Inbound:
             self._take(message, seq_num, size_bytes, sent_ns)
         elif seq_num > next_in:
             self._hold(message, seq_num, size_bytes, sent_ns)
+        elif seq_num == 1 and self._handshake.may_begin_at_1 and fields.get(tags.POSS_DUP_FLAG) != "Y":
+            self._handshake.begin_at_1()
+            self._take(message, seq_num, size_bytes, sent_ns)
         else:
             self._take_old(message, seq_num, sent_ns)
 

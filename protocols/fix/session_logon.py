@@ -4,8 +4,11 @@ Who the peer is, is the owner's business and settled before; this is about what 
 of the checks changes which of several mistakes is named.
 """
 
+from typing import Protocol
+
 import msgspec
 
+from protocols.errors import BAD_SEQUENCE
 from protocols.fix import tags
 from protocols.fix.decoder import Fault, Message
 from protocols.fix.session_settings import SessionSettings
@@ -20,7 +23,7 @@ class LogonRefusal(msgspec.Struct, frozen=True):
     """Why a Logon is answered with a Logout(5).
 
     reject: a Reject(3) to be sent before it, None = none. session_status, code: the Logout's SessionStatus(1409) and
-    ErrorCode(25016), None and 0 = neither.
+    ErrorCode(25016), None and 0 = neither. at_once: no answer to the Logout is waited for.
     """
 
     reason: str
@@ -28,6 +31,36 @@ class LogonRefusal(msgspec.Struct, frozen=True):
     reject: Fault | None = None
     session_status: int | None = None
     code: int = 0
+    at_once: bool = False
+
+
+class Owner(Protocol):
+    """Whose session it is. Asked about each Logon(A) that is sound, while nothing of the session has changed yet."""
+
+    def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
+        """Why this Logon may not begin the session, or begin it anew, just now; None = it may.
+
+        It and our Logout(5) each use their number, but where the Logon asked for a reset: then it has none to use.
+        """
+        ...
+
+    def logon_body(self, logon: dict[int, str], begins_count: bool) -> str:
+        """Fields of our answer besides its own, SOH-terminated. begins_count: the peer's numbers begin with this Logon,
+        so what it had not read of the numbers before is gone.
+        """
+        ...
+
+
+class Nobody:
+    """An `Owner` without a will of his own."""
+
+    def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
+        """Nothing is objected to."""
+        return None
+
+    def logon_body(self, logon: dict[int, str], begins_count: bool) -> str:
+        """Nothing is added."""
+        return ""
 
 
 def whole_number(text: str | None) -> int | None:
@@ -61,6 +94,19 @@ def refuse_logon(settings: SessionSettings, message: Message, now_ns: int) -> Lo
     if fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y" and whole_number(fields.get(tags.MSG_SEQ_NUM)) != 1:
         return LogonRefusal("bad_logon", "ResetSeqNumFlag(141)=Y needs MsgSeqNum(34)=1")
     return None
+
+
+def too_low(next_in: int, seq_num: int) -> LogonRefusal:
+    """Row 2.c: one of us has lost count, and no message can put that right."""
+    text = f"MsgSeqNum too low, expecting {next_in} but received {seq_num}"
+    return LogonRefusal("bad_sequence", text, None, SessionStatus.MSG_SEQ_NUM_TOO_LOW, BAD_SEQUENCE, at_once=True)
+
+
+def expects_too_much(next_out: int, wanted: int) -> LogonRefusal:
+    """NextExpectedMsgSeqNum(789): nobody may expect more than was sent."""
+    text = f"NextExpectedMsgSeqNum(789) too high, expecting {next_out} at most but received {wanted}"
+    status = SessionStatus.NEXT_EXPECTED_MSG_SEQ_NUM_TOO_HIGH
+    return LogonRefusal("bad_sequence", text, None, status, BAD_SEQUENCE, at_once=True)
 
 
 def _is_sending_time_near(settings: SessionSettings, text: str, now_ns: int) -> bool:

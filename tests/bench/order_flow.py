@@ -29,6 +29,7 @@ from gateway.server import Server, spare_collector
 from gateway.ws_logon import Caller
 from gateway.ws_speaker import WsSpeaker
 from gateway.ws_stream import EventBytes
+from protocols.fix.decoder import Decoder
 from tests.support.order_load import (
     UNLIMITED,
     Door,
@@ -67,6 +68,8 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 class _Link:
     """A connection that is asked for nothing."""
 
+    has_ended = is_closing = False
+
     def wake(self) -> None:
         """The loop below writes every speaker's output after each tick."""
 
@@ -85,8 +88,9 @@ def _speaker(server: Server, door: Door, n: int) -> FixSpeaker | WsSpeaker:
     now_ns = server.now_ns()
     if door == "fix":
         speaker = server.fix.speakers[f"S{n}", "GATE"]
-        speaker.attach(_Link(), {}, now_ns)
-        speaker.receive(fix_logon(n, now_ns), now_ns)
+        logon = fix_logon(n, now_ns)
+        speaker.meet(_Link(), Decoder("FIX.4.4").decode(logon), speaker.session.client, now_ns)
+        speaker.receive(logon, now_ns)
         return speaker
     assert server.settings.ws is not None
     client = Client(n, f"A{n}", f"K{n}", frozenset({"trade", "read"}))

@@ -5,16 +5,21 @@ without credentials are of the plain dialect, the others of ours.
 """
 
 import asyncio
+import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from gateway.client.fix import sending_time, signature
 from gateway.server import Server
+from tests.support.dialogue import expand
+from tests.support.fix_text import fix
 from tests.support.fix_wire import Wire, wire_to
-from tests.support.server import running, seed_of, until, venue_toml
+from tests.support.server import running, seed_of, started, until, venue_toml
 
 VERSIONS = ("FIX.4.2", "FIX.4.4", "FIXT.1.1")
 _ROW = """
@@ -112,6 +117,46 @@ async def test_1S_b_when_the_first_has_gone_the_next_logon_is_no_duplicate() -> 
             async with wire_to(server.ports["fix"], "MM1") as wire:
                 await wire.log_on(seq_num)
             await until(lambda: not server.fix.traffic.connections)
+
+
+def test_1S_b_the_end_of_the_first_and_the_next_logon_may_lie_before_us_in_one_turn(tmp_path: Path) -> None:
+    """The process is stopped while both are sent: what happens on a busy machine now and then."""
+    row = _ROW.format(number=1, comp_id="MM1", account="ALPHA", auth="none", version="FIX.4.4", more="")
+    with started(tmp_path, sessions=row) as (process, ports):
+        link = socket.create_connection(("127.0.0.1", ports["fix"]), 5)
+        for seq_num in range(1, 7):
+            link.sendall(fix(expand(f"35=A|34={seq_num}|98=0|108=30", time.time_ns(), "MM1", "GATE", 3)))
+            process.send_signal(signal.SIGCONT)
+            answer = link.recv(4_096)
+            assert f"35=A\x0134={seq_num}\x01".encode() in answer
+            process.send_signal(signal.SIGSTOP)
+            link.close()
+            link = socket.create_connection(("127.0.0.1", ports["fix"]), 5)
+        process.send_signal(signal.SIGCONT)
+        link.close()
+
+
+@pytest.mark.parametrize(
+    ("seq_num", "more", "cause"),
+    [(1, "", "bad_sequence"), (3, "|9999=1", "bad_logon"), (3, "|789=99", "bad_sequence")],
+)
+async def test_1S_b_a_proven_second_that_is_refused_is_dropped_in_silence_and_the_first_lives_on(
+    seq_num: int, more: str, cause: str
+) -> None:
+    async with (
+        venue(auth="key", more='cancel_on_disconnect = "S"') as server,
+        wire_to(server.ports["fix"], "MM1") as first,
+        wire_to(server.ports["fix"], "MM1") as second,
+    ):
+        first.say(signed_logon(1))
+        await first.hear("35=A", "34=1")
+        first.say(f"35=D|34=2|{order('o-1', '60000')}")
+        await first.hear("35=8", "34=2", "150=0")
+        second.say(signed_logon(seq_num, more=more))
+        assert await second.is_dropped()
+        assert server.metrics.fix.failed_logons == {cause: 1}
+        first.say("35=H|34=3|11=o-1|55=BTC-USDT|54=1")
+        await first.hear("35=8", "34=3", "150=I", "39=0")
 
 
 # -- 1S.c: not who it says it is ---------------------------------------------------------------------------------

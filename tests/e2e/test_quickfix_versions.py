@@ -36,14 +36,15 @@ comp_id = "{comp_id}"
 account = "ALPHA"
 version = "{version}"
 auth = "{auth}"
+{more}
 """
 _BTC = (55, "BTC-USDT")
 
 
 @asynccontextmanager
-async def venue(comp_id: str, version: str, auth: str) -> AsyncIterator[tuple[Server, WsDesk]]:
+async def venue(comp_id: str, version: str, auth: str, more: str = "") -> AsyncIterator[tuple[Server, WsDesk]]:
     """A gateway with one FIX session of account ALPHA, and account BETA on WebSocket to trade with."""
-    sessions = _SESSION.format(comp_id=comp_id, version=version, auth=auth)
+    sessions = _SESSION.format(comp_id=comp_id, version=version, auth=auth, more=more)
     async with (
         running(venue_toml(sessions=sessions)) as server,
         ws_desk(server.ports["ws"], "BETA") as beta,
@@ -158,7 +159,7 @@ async def test_an_engine_with_our_published_dictionary_takes_all_we_say(version:
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_news_and_goodbye_of_a_drain_fit_the_published_dictionary(version: str) -> None:
     comp_id = f"QFV-{version}-drained"
-    sessions = _SESSION.format(comp_id=comp_id, version=version, auth="key")
+    sessions = _SESSION.format(comp_id=comp_id, version=version, auth="key", more="")
     proof = (seed_of("ALPHA"), "" if version == "FIX.4.2" else "key-ALPHA", "96")
     async with (
         running(venue_toml(sessions=sessions)) as server,
@@ -171,10 +172,12 @@ async def test_news_and_goodbye_of_a_drain_fit_the_published_dictionary(version:
 
 
 @asynccontextmanager
-async def plain_desk(comp_id: str, engine: Engine) -> AsyncIterator[tuple[Server, Relay, QuickfixDesk, WsDesk]]:
-    """A session without credentials, so of the plain dialect, that can lose its link."""
+async def plain_desk(
+    comp_id: str, engine: Engine, more: str = ""
+) -> AsyncIterator[tuple[Server, Relay, QuickfixDesk, WsDesk]]:
+    """A session without credentials, so of the plain dialect, that can lose its link. more: of its configuration."""
     async with (
-        venue(comp_id, engine.version, "none") as (server, beta),
+        venue(comp_id, engine.version, "none", more) as (server, beta),
         relay_to(server.ports["fix"]) as relay,
         quickfix_desk(relay.port, comp_id, engine=engine) as alpha,
     ):
@@ -255,6 +258,32 @@ async def test_a_stock_engine_that_resets_at_each_logon_starts_anew(version: str
         assert (now[34], now[14]) == ("2", "0.25000000")  # what it missed went with the old numbers; asking tells
         alpha.send("F", [(11, "a-6"), (41, "a-5"), _BTC, (54, "1"), (38, "1")])
         await alpha.expect("8", {41: "a-5", 150: "4"})
+        check_all_was_taken(alpha, server)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_stock_engine_that_keeps_its_numbers_is_told_where_we_reset_them(version: str) -> None:
+    """It resets with us, and confirms with a Logon(A) of its own, numbered 1."""
+    comp_id = f"QFV-{version}-told"
+    engine = Engine(version, reset_on_logon=False, reconnect_s=1)
+    async with plain_desk(comp_id, engine, "reset_on_logon = true") as (server, relay, alpha, beta):
+        assert 141 not in await alpha.expect("A", {34: "1"})  # there was nothing to reset
+        await trade(alpha, beta, version)
+        alpha.send("D", order("a-5", "1", "1", "64000"))
+        await alpha.expect("8", {11: "a-5", 150: "0"})
+        check_all_was_taken(alpha, server)
+
+        await lose_the_link(server, relay, alpha)
+        alpha.numbers.clear()
+        relay.mend()
+        await alpha.logs_on()
+        assert (await alpha.expect("A", {34: "1"}))[141] == "Y"
+        for n in range(6, 9):
+            alpha.send("F", [(11, f"a-{n}"), (41, "a-5" if n == 6 else "none"), _BTC, (54, "1"), (38, "1")])
+        assert (await alpha.expect("8", {41: "a-5", 150: "4"}))[34] == "2"
+        assert (await alpha.expect("9", {11: "a-8"}))[34] == "4"
+        assert machine_of(server).store.next_in == 5  # its Logon, and three cancels
+        assert alpha.sent.count("A") == 3
         check_all_was_taken(alpha, server)
 
 

@@ -32,7 +32,7 @@ class Line:
 
     def __init__(self):
         self.peer = None
-        self.is_aborted = self.is_closed = False
+        self.is_aborted = self.is_closing = self.has_ended = False
 
     def wake(self):
         pass
@@ -41,7 +41,7 @@ class Line:
         self.is_aborted = True
 
     def close(self):
-        self.is_closed = True
+        self.is_closing = self.has_ended = True
 
 
 class Transport:
@@ -83,10 +83,19 @@ class Door:
     def causes(self):
         return self.server.metrics.fix.failed_logons
 
-    def logon(self, comp_id="MM1", *, version="FIX.4.4", more="", leave_out=(), seed=KEY, signed_in=554):
+    def logon(self, comp_id="MM1", *, seq_num=1, version="FIX.4.4", more="", leave_out=(), seed=KEY, signed_in=554):
         """A signed Logon(A), a little later than the last."""
         self.now += MS
-        fields = {35: "A", 34: "1", 49: comp_id, 52: format_ns(self.now), 56: "GATE", 98: "0", 108: "30", 553: "key-1"}
+        fields = {
+            35: "A",
+            34: str(seq_num),
+            49: comp_id,
+            52: format_ns(self.now),
+            56: "GATE",
+            98: "0",
+            108: "30",
+            553: "key-1",
+        }
         signed = "\x01".join(("A", fields[49], fields[56], fields[34], fields[52])).encode()
         signature = base64.b64encode(seed.sign(signed)).decode()
         fields |= {95: str(len(signature)), 96: signature} if signed_in == 96 else {554: signature}
@@ -167,7 +176,8 @@ def test_of_two_keys_the_one_that_signed_is_whose_logon_it_is(open_door):
     house = open_door(version="FIX.4.2")
     # FIX.4.2 has no Username(553), and its signature is in RawData(96).
     for seed, key_id in ((KEY, "key-1"), (NEXT, "key-2"), (KEY, "key-1")):
-        line = house.greet(house.logon(version="FIX.4.2", leave_out=(553, 554), seed=seed, signed_in=96))
+        logon = house.logon(version="FIX.4.2", more="141=Y\x01", leave_out=(553, 554), seed=seed, signed_in=96)
+        line = house.greet(logon)
         assert isinstance(line.peer, FixSpeaker), house.causes
         assert line.peer.session.client.key_id == key_id
 
@@ -183,7 +193,7 @@ def test_a_session_that_begins_anew_at_each_logon_may_be_told_no(open_door, logo
     line.peer.tick(house.now + 200 * MS)
     (logout,) = pipes(line.peer.take_output(1 << 20))
     assert logout == f"35=5|34=1|49=GATE|52={format_ns(house.now + 200 * MS)}|56=MM1|58=logon refused"
-    assert line.is_closed
+    assert line.is_closing
     assert not line.is_aborted
     assert not line.peer.has_output
     assert store.next_out == 9
@@ -214,6 +224,64 @@ def test_a_second_logon_during_a_drain_leaves_the_living_link_its_goodbye(open_d
     assert house.causes == {"draining": 1}
     assert isinstance(second.peer, Greeter)
     assert house.door.speakers["MM1", "GATE"].link is first
+
+
+BESIDE = [
+    pytest.param({"seq_num": 1}, "bad_sequence", id="34 too low"),
+    pytest.param({"seq_num": 2, "more": "9999=1\x01"}, "bad_logon", id="a tag that nobody knows"),
+    pytest.param({"seq_num": 2, "more": "789=99\x01"}, "bad_sequence", id="789 too high"),
+    pytest.param({"seq_num": 2, "more": "141=Y\x01"}, "bad_logon", id="141=Y with another number than 1"),
+    pytest.param({"seq_num": 2, "leave_out": (108,)}, "bad_logon", id="no 108"),
+]
+
+
+@pytest.mark.parametrize(("logon", "cause"), BESIDE)
+def test_a_proven_logon_that_is_refused_beside_a_living_link_is_met_with_silence(open_door, logon, cause):
+    house = open_door()
+    first = house.greet(house.logon())
+    speaker = first.peer
+    speaker.take_output(1 << 20)
+    second = house.greet(house.logon(**logon))
+    assert house.causes == {cause: 1}
+    assert not second.is_aborted
+    second.peer.tick(house.now + 200 * MS)
+    assert second.is_aborted
+    assert not second.peer.has_output
+    assert not speaker.has_output
+    assert speaker.link is first
+    assert not first.is_closing
+    second.peer.lost(house.now)
+    assert speaker.session.connected
+
+
+def test_a_proven_logon_that_is_accepted_supersedes_the_living_link(open_door):
+    house = open_door()
+    first = house.greet(house.logon())
+    second = house.greet(house.logon(seq_num=2))
+    assert isinstance(second.peer, FixSpeaker)
+    assert first.is_closing
+    assert "58=superseded" in pipes(first.peer.take_output(1 << 20))[-1]
+
+
+@pytest.mark.parametrize(
+    ("row", "comp_id", "listener"), [({}, "LOCAL", OPEN), ({"on_duplicate": "reject"}, "MM1", CLOSED)]
+)
+def test_1S_b_whoever_takes_nothing_over_is_refused_beside_a_living_link_and_let_in_after_its_end(
+    open_door, row, comp_id, listener
+):
+    house = open_door(**row)
+    first = house.greet(house.logon(comp_id), listener)
+    house.greet(house.logon(comp_id, seq_num=2), listener)
+    assert house.causes == {"duplicate": 1}
+    first.has_ended = True  # its end was read; that its socket is closed is told some turns later
+    second = house.greet(house.logon(comp_id, seq_num=2), listener)
+    assert house.causes == {"duplicate": 1}
+    speaker = second.peer
+    assert isinstance(speaker, FixSpeaker)
+    assert speaker.link is second
+    first.peer.lost(house.now)
+    assert speaker.session.connected
+    assert first.is_closing
 
 
 def connect(house):

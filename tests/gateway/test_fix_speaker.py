@@ -1,5 +1,7 @@
 """One FIX session's business with the house, without a socket: bytes of the client in, messages to the client out."""
 
+from functools import partial
+
 import msgspec
 import pytest
 
@@ -7,16 +9,11 @@ from gateway import config
 from gateway.server import Server
 from protocols import errors
 from protocols.fix.events import AppMessage
-from protocols.fix.message import encode
 from protocols.fix.times import format_ns
 from protocols.messages import OrdStatus
+from tests.support.fix_room import BTC, MS, Desk, desks, session
 from tests.support.fix_text import pipes
 
-MS = 1_000_000
-BTC = config.InstrumentRow(
-    id=1, symbol="BTC-USDT", base="BTC", quote="USDT", px_exp=2, qty_exp=4, tick="0.01", lot="0.0001"
-)
-ETH = msgspec.structs.replace(BTC, id=2, symbol="ETH-USDT", base="ETH")
 FEW = """
 version = 3
 [plans.slow]
@@ -26,99 +23,9 @@ default = "slow"
 """
 
 
-class Link:
-    def __init__(self):
-        self.peer, self.is_closed = None, False
-
-    def wake(self):
-        pass
-
-    def close(self):
-        self.is_closed = True
-
-    def pause_reading(self, now_ns):
-        pass
-
-    def resume_reading(self, now_ns):
-        pass
-
-
-class Desk:
-    """A client of one configured session. later_ns: how far its clock and the gateway's have been put forward."""
-
-    def __init__(self, server, comp_id):
-        self.server, self.comp_id, self.seq, self.later_ns = server, comp_id, 0, 0
-        self.speaker = server.fix.speakers[comp_id, "GATE"]
-        self.link = None
-
-    @property
-    def now(self):
-        return self.server.now_ns() + self.later_ns
-
-    @property
-    def open_orders(self):
-        """Client ids of the orders in the book, whoever of the first account they belong to."""
-        return [order.cl_ord_id for order in self.server.core.engine.open_orders(1)]
-
-    def frame(self, msg_type, body, header=""):
-        self.seq += 1
-        head = f"35={msg_type}\x0134={self.seq}\x0149={self.comp_id}\x0152={format_ns(self.now)}\x0156=GATE\x01"
-        head += header.replace("|", "\x01")
-        return encode(self.speaker.machine.settings.begin_string, head + body.replace("|", "\x01"))
-
-    def logon(self, body="98=0|108=30|"):
-        """A new link and a Logon; what came back."""
-        raw = self.frame("A", body)
-        logon = {int(f.split("=")[0]): f.split("=")[1] for f in raw.decode().split("\x01") if f}
-        self.link = Link()
-        self.speaker.attach(self.link, logon, self.now)
-        self.link.peer = self.speaker
-        self.speaker.receive(raw, self.now)
-        return self.read()
-
-    def send(self, msg_type, body, header=""):
-        """One message through the road; what came back."""
-        self.speaker.receive(self.frame(msg_type, body, header), self.now)
-        self.server.road.tick(self.now)
-        return self.read()
-
-    def place(self, cl_ord_id, side=1, price="100.00", header=""):
-        return self.send("D", f"11={cl_ord_id}|55=BTC-USDT|54={side}|38=1|40=2|44={price}|", header)
-
-    def read(self):
-        """The messages written since the last look, as {tag: value}."""
-        texts = pipes(self.speaker.take_output(1 << 20)) if self.speaker.has_output else []
-        return [dict(field.split("=", 1) for field in text.strip("|").split("|")) for text in texts]
-
-    def drop(self, waiting_ms=0):
-        """The link is cut, and so much time goes by."""
-        self.speaker.lost(self.now)
-        self.server.guards.tick(self.now + waiting_ms * MS)
-        self.server.road.tick(self.now)
-
-
-def session(number, comp_id, **more):
-    return config.FixSession(
-        **{"id": number, "comp_id": comp_id, "account": "ACME", "auth": "none", "dialect": "penstock", **more}
-    )
-
-
 @pytest.fixture
 def house(tmp_path):
-    def build(*rows, limits="", **knobs):
-        if limits:
-            (tmp_path / "limits.toml").write_text(limits)
-        settings = config.Config(
-            fix=config.Fix(sessions=rows, **knobs),
-            accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
-            instruments=(BTC, ETH),
-            limits=config.Limits(file="limits.toml" if limits else ""),
-            journal=config.Journal(durability="memory"),
-        )
-        server = Server(settings, tmp_path)
-        return [Desk(server, row.comp_id) for row in rows]
-
-    return build
+    return partial(desks, tmp_path)
 
 
 def test_an_order_is_accepted_and_its_report_names_when_the_gateway_saw_it(house):
@@ -168,11 +75,11 @@ def test_a_scheduled_reset_logs_out_and_both_sides_start_at_1_again(house):
     desk.place("a")
     door = desk.server.fix
     door.tick(desk.now)
-    assert not desk.link.is_closed
+    assert not desk.link.is_closing
     door.tick(door.next_deadline_ns)
     (farewell,) = pipes(desk.link.peer.take_output(1 << 20))
     assert farewell.startswith("35=5|34=3|")
-    assert desk.link.is_closed
+    assert desk.link.is_closing
     assert desk.server.metrics.fix.disconnects == {"scheduled_reset": 1}
     assert door.next_deadline_ns > desk.now
     desk.seq = 0
@@ -219,7 +126,7 @@ def test_a_newer_logon_supersedes_a_living_link_and_cancels_nothing(house):
     desk.logon()
     (farewell,) = pipes(first.peer.take_output(1 << 20))
     assert "58=superseded" in farewell
-    assert first.is_closed
+    assert first.is_closing
     desk.server.guards.tick(desk.now + 120_000 * MS)
     desk.server.road.tick(desk.now)
     assert len(desk.server.core.engine.open_orders(1)) == 1
@@ -453,11 +360,11 @@ def test_ten_bursts_refused_in_ten_seconds_end_the_session_and_cancel_its_orders
     desk.place("b")
     refused = [desk.place(f"x{n}") for n in range(20)]
     assert {answer["25016"] for (answer,) in refused} == {"3003"}
-    assert not desk.link.is_closed
+    assert not desk.link.is_closing
     last, logout = desk.place("last-straw")
     assert (last["35"], last["380"], last["25016"]) == ("j", "9", "3009")
     assert (logout["35"], logout["25016"]) == ("5", "3009")
-    assert desk.link.is_closed
+    assert desk.link.is_closing
     assert desk.server.metrics.fix.disconnects == {"limit_abuse": 1}
     desk.drop(waiting_ms=1)
     assert desk.open_orders == []
@@ -478,7 +385,7 @@ def test_the_same_number_of_refusals_over_a_longer_time_is_no_abuse(house):
     for n in range(60):
         desk.later_ns = n * 1_000 * MS
         desk.place(f"x{n}")
-    assert not desk.link.is_closed
+    assert not desk.link.is_closing
 
 
 # -- our own doings --------------------------------------------------------------------------------------------------
@@ -491,7 +398,7 @@ def test_our_own_bug_is_a_logout_without_details_and_guards_the_orders(house):
     desk.speaker.failed(desk.now)
     (logout,) = desk.read()
     assert (logout["35"], logout["58"]) == ("5", "internal error")
-    assert desk.link.is_closed
+    assert desk.link.is_closing
     desk.drop(waiting_ms=1)
     assert desk.open_orders == []
     assert desk.server.metrics.fix.disconnects == {"internal_error": 1}
@@ -503,7 +410,7 @@ def test_a_bug_of_the_machine_itself_still_ends_the_link(house, monkeypatch):
     desk.logon()
     monkeypatch.setattr(desk.speaker.machine, "terminate", None)
     desk.speaker.failed(desk.now)
-    assert desk.link.is_closed
+    assert desk.link.is_closing
 
 
 def test_a_change_of_limits_is_told_in_news_or_in_the_standards_own_message(house):

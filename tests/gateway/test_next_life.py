@@ -17,7 +17,7 @@ from gateway.register import Unfit
 from gateway.server import Server, serve
 from protocols.messages import MAX_SESSION, Lane, NewOrder, OrdType, Origin, Side, Tif, pack_cmd_id
 from tests.gateway import test_ws_speaker
-from tests.gateway.test_fix_speaker import BTC, ETH, MS, Desk, session
+from tests.support.fix_room import BTC, ETH, MS, Desk, session
 from tests.support.ws_frames import request
 
 A = session(1, "A", cancel_on_disconnect="S")

@@ -12,7 +12,7 @@ from gateway.sessions import MAX_NAMES_PER_KEY
 from protocols import errors
 from protocols.messages import Origin
 from tests.gateway import test_ws_speaker
-from tests.gateway.test_fix_speaker import BTC, MS, Desk, session
+from tests.support.fix_room import BTC, MS, Desk, session
 
 
 def settings(*rows, durability="process"):

@@ -13,8 +13,8 @@ from gateway.journal import Journal, JournalSettings
 from gateway.server import Server
 from protocols import errors
 from protocols.fix.times import format_ns
-from tests.gateway.test_fix_speaker import BTC, ETH, Desk, session
 from tests.support import shared_limits
+from tests.support.fix_room import BTC, ETH, Desk, session
 
 STRICT = """
 [plans.standard]

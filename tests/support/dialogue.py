@@ -7,7 +7,8 @@ sides write them; a line that has its own 49, 52 or 56 keeps it, and `49=-` leav
 from typing import Any
 
 from protocols.fix.events import AppMessage, Event
-from protocols.fix.session import FixSession, SessionSettings, State
+from protocols.fix.session import FixSession, LogonRefusal, SessionSettings, State
+from protocols.fix.session_logon import Nobody
 from protocols.fix.store import MemoryStore, MessageStore
 from protocols.fix.times import NS, format_ns, parse_ns
 from tests.support.fix_text import fix, pipes
@@ -110,3 +111,20 @@ class Dialogue:
     def delivered(self) -> list[int]:
         """MsgSeqNums of the application messages that the last lines brought."""
         return [event.seq_num for event in self.events if isinstance(event, AppMessage)]
+
+
+class House(Nobody):
+    """An owner with a word of his own. counts: what it was told of each Logon that was accepted."""
+
+    def __init__(self, refusal: LogonRefusal | None = None, body: str = "") -> None:
+        self.refusal, self.body = refusal, body
+        self.counts: list[bool] = []
+
+    def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
+        """The same word to everybody."""
+        return self.refusal
+
+    def logon_body(self, logon: dict[int, str], begins_count: bool) -> str:
+        """The same body for everybody."""
+        self.counts.append(begins_count)
+        return self.body

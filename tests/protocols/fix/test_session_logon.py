@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from protocols.fix.events import Disconnect, LoggedOn, Rejected, ResendServed, SequenceGap, SequenceReset
-from protocols.fix.session import LogonRefusal, State
+from protocols.fix.events import Disconnect, LoggedOn, Rejected, ResendServed, SequenceGap
+from protocols.fix.session import State
 from protocols.fix.session_settings import SessionSettings
-from tests.support.dialogue import ORDER, Dialogue, expand
+from tests.support.dialogue import ORDER, Dialogue, House, expand
 from tests.support.fix_text import fix
 
 VERSIONS = ("FIX.4.2", "FIX.4.4", "FIXT.1.1")
@@ -39,7 +39,7 @@ def test_1S_a_a_valid_logon_is_answered_with_the_same_heart_bt_int(stage: Dialog
 def test_1S_a_the_penstock_dialect_adds_session_status_and_what_the_owner_wants(version: str) -> None:
     stage = Dialogue(version, plain=False)
     stage.connect()
-    stage.session.logon_body = "20106=e-1\x01"
+    stage.session.owner = House(body="20106=e-1\x01")
     stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}")
     stage.says(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}|1409=0|20106=e-1")
 
@@ -77,7 +77,9 @@ def test_1S_a_reset_seq_num_flag_in_mid_session(stage: Dialogue) -> None:
     stage.says(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}", "35=0|34=2|112=1")
     events = stage.hears(f"35=A|34=1|98=0|108=20|141=Y{stage.appl_ver_id}")
     stage.says(f"35=A|34=1|98=0|108=20|141=Y{stage.appl_ver_id}")
-    assert events == [SequenceReset(2)]
+    [event] = events
+    assert isinstance(event, LoggedOn)
+    assert (event.reset, event.heart_bt_int_s, event.fields[108]) == (True, 20, "20")
     stage.hears("35=1|34=2|112=2")
     stage.says("35=0|34=2|112=2")
     assert stage.numbers == (3, 3)
@@ -92,12 +94,86 @@ def test_1S_a_reset_with_another_number_than_1_is_refused_and_resets_nothing(sta
 
 def test_1S_a_reset_on_logon_begins_anew_each_time(version: str) -> None:
     stage = Dialogue(version, reset_on_logon=True)
-    for _ in range(2):
+    for told in ("", "|141=Y", "|141=Y"):  # the first time there is nothing to reset
         stage.connect()
-        stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}", "35=0|34=2")
-        stage.says(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}")
+        events = stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}", "35=0|34=2")
+        stage.says(f"35=A|34=1|98=0|108=30{told}{stage.appl_ver_id}")
         assert stage.numbers == (3, 2)
+        assert isinstance(events[0], LoggedOn)
+        assert events[0].reset
         stage.session.disconnected(stage.now_ns)
+
+
+def told_of_a_reset(version: str, seq_num: int = 3) -> Dialogue:
+    """A peer that keeps its numbers, on a session that resets them: the answer says so, and asks for nothing old."""
+    stage = Dialogue(version, reset_on_logon=True)
+    stage.session.store.next_in, stage.session.store.next_out = seq_num, 9
+    stage.connect()
+    stage.hears(f"35=A|34={seq_num}|98=0|108=30{stage.appl_ver_id}")
+    stage.says(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}")
+    assert stage.numbers == (2, 2)
+    return stage
+
+
+@pytest.mark.parametrize("seq_num", [1, 3, 70])
+def test_1S_a_reset_on_logon_is_told_whatever_the_logons_number(version: str, seq_num: int) -> None:
+    stage = told_of_a_reset(version, seq_num)
+    stage.hears(f"35=D|34=2|{ORDER}")
+    assert stage.delivered == [2]
+
+
+def test_1S_a_reset_on_logon_a_peer_that_confirms_the_reset_gets_no_second_answer(version: str) -> None:
+    stage = told_of_a_reset(version)
+    assert stage.hears(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}") == []  # QuickFIX, QuickFIX/J
+    stage.says()
+    stage.hears(f"35=D|34=2|{ORDER}")
+    assert stage.delivered == [2]
+    assert isinstance(stage.hears(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}")[0], LoggedOn)
+    stage.says(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}")
+
+
+def test_1S_a_reset_on_logon_a_peer_may_begin_at_1_with_what_follows_its_logon(version: str) -> None:
+    stage = told_of_a_reset(version)
+    stage.hears(f"35=D|34=1|{ORDER}", f"35=D|34=2|{ORDER}")  # quickfixgo
+    assert stage.delivered == [1, 2]
+    [end] = stage.hears("35=0|34=3", "35=0|34=1")
+    assert end == Disconnect("bad_sequence", "MsgSeqNum too low, expecting 4 but received 1")
+
+
+def test_1S_a_reset_on_logon_a_duplicate_of_the_old_numbers_is_no_beginning(version: str) -> None:
+    stage = told_of_a_reset(version)
+    assert stage.hears(f"35=D|34=1|43=Y|122=20261122-12:00:00|{ORDER}") == []
+    assert stage.numbers == (2, 2)
+
+
+def test_1S_a_where_the_peer_resets_itself_its_number_1_comes_once(version: str) -> None:
+    stage = Dialogue(version, reset_on_logon=True)
+    stage.log_on(more="|141=Y")
+    [end] = stage.hears("35=0|34=1")
+    assert end == Disconnect("bad_sequence", "MsgSeqNum too low, expecting 2 but received 1")
+
+
+@pytest.mark.parametrize("version", WITH_789)
+def test_1S_a_reset_on_logon_what_the_peer_expected_of_the_old_numbers_is_nothing_to_it(version: str) -> None:
+    stage = Dialogue(version, reset_on_logon=True)
+    stage.session.store.next_out = 9
+    stage.connect()
+    stage.hears(f"35=A|34=3|98=0|108=30|789=9{stage.appl_ver_id}")
+    stage.says(f"35=A|34=1|98=0|108=30|141=Y|789=2{stage.appl_ver_id}")
+
+
+def test_the_owner_is_told_whether_the_peers_count_begins_with_the_logon(version: str) -> None:
+    stage = Dialogue(version)
+    house = stage.session.owner = House()
+    stage.log_on()  # nothing was counted yet
+    stage.hears(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}")
+    stage.session.disconnected(stage.now_ns)
+    stage.log_on(2)
+    stage.session.disconnected(stage.now_ns)
+    stage.session.store.reset()
+    stage.session.send("8", "37=1\x01", stage.now_ns)  # our number 1 went to it; the count of the peer still begins
+    stage.log_on()
+    assert house.counts == [True, True, False, True]
 
 
 def test_1S_d_a_sending_time_far_off_is_told_by_logout(stage: Dialogue) -> None:
@@ -106,16 +182,6 @@ def test_1S_d_a_sending_time_far_off_is_told_by_logout(stage: Dialogue) -> None:
     assert events == []
     assert stage.wait(2) == [Disconnect("sending_time", "SendingTime(52) is no time, or more than 120 s off")]
     assert stage.numbers == (1, 2), "the Logout used and stored a number; the Logon began nothing"
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_1S_d_where_every_logon_resets_the_goodbye_has_number_1(version: str) -> None:
-    stage = Dialogue(version, reset_on_logon=True)
-    stage.log_on()
-    stage.session.disconnected(stage.now_ns)
-    stage.connect()
-    stage.hears(f"35=A|34=1|98=0|108=61{stage.appl_ver_id}")
-    stage.says("35=5|34=1|58=HeartBtInt(108) must be 1 to 60 seconds")
 
 
 def test_1S_d_sending_time_at_the_very_edge_is_accepted(stage: Dialogue) -> None:
@@ -322,42 +388,3 @@ def test_settings_that_cannot_work_are_refused(broken: Callable[[], SessionSetti
 def test_orders_may_follow_the_logon_in_the_same_read(stage: Dialogue) -> None:
     stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}", f"35=D|34=2|{ORDER}", f"35=D|34=3|{ORDER}")
     assert stage.delivered == [2, 3]
-
-
-NOT_NOW = LogonRefusal("draining", "the gateway is draining", session_status=7, code=5005)
-
-
-def test_a_logon_that_may_not_go_on_now_uses_its_number_and_gets_a_logout_that_uses_one_too(version: str) -> None:
-    stage = Dialogue(version, plain=False)
-    stage.session.store.next_in, stage.session.store.next_out = 5, 8
-    stage.connect()
-    stage.session.logon_refusal = NOT_NOW
-    assert stage.hears(f"35=A|34=5|98=0|108=30{stage.appl_ver_id}") == []
-    stage.says("35=5|34=8|58=the gateway is draining|1409=7|25016=5005")
-    assert stage.numbers == (6, 9)
-    assert stage.hears("35=5|34=6") == [Disconnect("draining", "the gateway is draining")]
-    assert stage.numbers == (7, 9)
-    stage.session.disconnected(stage.now_ns)
-    stage.connect()
-    stage.session.logon_refusal = None
-    stage.hears(f"35=A|34=7|98=0|108=30{stage.appl_ver_id}")
-    assert stage.session.is_logged_on
-
-
-def test_a_logon_that_resets_and_may_not_go_on_now_is_told_so_under_number_1(version: str) -> None:
-    stage = Dialogue(version)
-    stage.session.store.next_in, stage.session.store.next_out = 70, 90
-    stage.connect()
-    stage.session.logon_refusal = NOT_NOW
-    stage.hears(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}")
-    stage.says("35=5|34=1|58=the gateway is draining")  # plain: no 1409
-    assert stage.numbers == (2, 2)
-
-
-def test_a_logon_numbered_too_low_is_told_that_rather_than_that_it_may_not_go_on_now(version: str) -> None:
-    stage = Dialogue(version)
-    stage.session.store.next_in = 5
-    stage.connect()
-    stage.session.logon_refusal = NOT_NOW
-    stage.hears(f"35=A|34=3|98=0|108=30{stage.appl_ver_id}")
-    stage.says("35=5|34=1|58=MsgSeqNum too low, expecting 5 but received 3")

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.journal_index import SessionIndex
-from gateway.journal_record import FIRST_OWNER_KIND, MAX_BODY_BYTES, MAX_SESSION
+from gateway.journal_record import FIRST_OWNER_KIND, MAX_BODY_BYTES, MAX_SESSION, JournalFailed
 from gateway.journal_recovery import Numbers, Recovery, Run, Sink
 from gateway.journal_segment import DirectoryLock, sync_directory
 from gateway.journal_store import JournalStore
@@ -116,6 +116,12 @@ class Journal:
         """Of all segments, as allocated."""
         return sum(segment.size_bytes for segment in self._writer.segments.values())
 
+    def place_of(self, position: int) -> str:
+        """Where the record at this position lies, for people."""
+        segments = self._writer.segments.values()
+        found = max((each for each in segments if each.first_position <= position), key=lambda each: each.number)
+        return f"{found.path}: offset {position - found.first_position}"
+
     def store(self, session: int) -> JournalStore:
         """The one store of this session, with what was recovered."""
         store = self._stores.get(session)
@@ -155,8 +161,12 @@ class Journal:
             self._dirty.clear()
         return self._writer.commit(now_ns)
 
+    def give_up(self, error: Exception) -> None:
+        """Nothing more is recorded: what has no commit yet never happened. `state` is "failed"."""
+        self._writer.give_up(error)
+
     def close(self) -> None:
-        """Record and sync everything; the journal cannot be used any more.
+        """Record and sync everything, unless it has failed; the journal cannot be used any more.
 
         Raises:
             JournalFailed: not all of it could be made durable.
@@ -217,6 +227,10 @@ class MemoryJournal:
         self._max_messages = settings.retain_messages
         self._stores: dict[int, MemoryStore] = {}
 
+    def place_of(self, _position: int) -> str:
+        """Nowhere."""
+        return "memory"
+
     def store(self, session: int) -> MemoryStore:
         """The one store of this session."""
         return self._stores.setdefault(session, MemoryStore(self._max_messages))
@@ -226,8 +240,18 @@ class MemoryJournal:
         return 0
 
     def commit(self, _now_ns: int) -> int:
-        """Nothing is written."""
+        """Nothing is written.
+
+        Raises:
+            JournalFailed: after `give_up`.
+        """
+        if self.state == "failed":
+            raise JournalFailed("given up")
         return 0
+
+    def give_up(self, _error: Exception) -> None:
+        """No tick may end well any more."""
+        self.state = "failed"
 
     def retire(self) -> None:
         """Nothing is kept."""

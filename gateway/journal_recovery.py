@@ -168,14 +168,20 @@ class Run:
                 self._take_state(session, Numbers())
                 indexes[session].clear()
             elif kind >= FIRST_OWNER_KIND:
-                self._take_owned(kind, session, segment.first_position + offset, data[body:end])
+                self._take_owned(kind, session, segment, offset, data[body:end])
         self.report.records += len(records)
 
-    def _take_owned(self, kind: int, session: int, position: int, body: bytes) -> None:
+    def _take_owned(self, kind: int, session: int, segment: Segment, offset: int, body: bytes) -> None:
+        position = segment.first_position + offset
         if self.first_owned is None:
             self.first_owned = position
-        if self._sink is not None:
+        if self._sink is None:
+            return
+        try:
             self._sink(kind, session, position, body)
+        except ValueError as error:
+            what = f"no record that this program can read: {error}"
+            raise JournalCorrupt(f"{segment.path}: offset {offset}: {what}. Nothing was changed") from error
 
     def _take_state(self, session: int, numbers: Numbers) -> None:
         self.numbers[session] = numbers

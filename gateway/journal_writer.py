@@ -176,6 +176,12 @@ class Writer:
         segment.is_dropped = True
         self._do(partial(_remove, segment, self._synced))
 
+    def give_up(self, error: Exception) -> None:
+        """Write nothing any more, for a reason that is not the disk's."""
+        if self._failure is None:
+            self._failure = JournalFailed(f"{self._directory}: given up: {error!r}")
+            self._pieces.clear()
+
     def close(self) -> None:
         """Write and sync all, and leave nothing allocated that is not used.
 

@@ -14,6 +14,8 @@ from gateway.core.engine import Engine
 from gateway.fix_acceptor import FixDoor
 from gateway.guards import Guards
 from gateway.journal import JournalSettings, open_journal
+from gateway.journal_record import JournalCorrupt
+from gateway.mistakes import Mistakes
 from gateway.pipeline import Road
 from gateway.records import (
     CLEAN,
@@ -26,6 +28,7 @@ from gateway.records import (
     Name,
     Replay,
     Reset,
+    Unsound,
     body,
     commands_body,
 )
@@ -50,6 +53,7 @@ class House(Protocol):
     guards: Guards
     sweeps: Sweeps
     fix: FixDoor
+    mistakes: Mistakes
 
     @property
     def now_ns(self) -> Callable[[], int]: ...
@@ -102,11 +106,26 @@ class Keeper:
 
     def look(self, now_ns: int) -> None:
         """Once a second: let the core forget sessions that ended a second ago; snapshots."""
-        for session_id in self._ended:
-            self.replay.forget(session_id)
-            self.journal.append(ENDED, session_id, b"")
-        self._ended, self._ending = self._ending, []
-        self.snapshotter.look(now_ns)
+        try:
+            for session_id in self._ended:
+                self.replay.forget(session_id)
+                self.journal.append(ENDED, session_id, b"")
+            self._ended, self._ending = self._ending, []
+            self.snapshotter.look(now_ns)
+        except Exception as error:  # half of it may be recorded: with a commit behind it, it would count
+            self._house.mistakes.of_all(error)
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When the next piece of a snapshot is due."""
+        return self.snapshotter.next_deadline_ns
+
+    def tick(self, now_ns: int) -> None:
+        """Record the next piece of a snapshot when it is time."""
+        try:
+            self.snapshotter.tick(now_ns)
+        except Exception as error:
+            self._house.mistakes.of_all(error)
 
     def note_link(self, session: Session, dead_man_ns: int) -> None:
         """What guards a session's orders, or what it hears of, may have changed."""
@@ -143,6 +162,7 @@ class Keeper:
 
         Raises:
             Unfit: there are open orders in an instrument that is not configured.
+            JournalCorrupt: no snapshot can be gone on from, or there is none.
         """
         house, replay, engine = self._house, self.replay, self.replay.engine
         self._was_clean = replay.was_clean
@@ -150,6 +170,10 @@ class Keeper:
             replay.carry_out()
         except ValueError as error:
             raise Unfit(f"{error}: configure it as it was, cancel those orders, and take it out then") from error
+        except Unsound as error:
+            raise self._nothing_sound(error) from error
+        for position, text in replay.unsound:
+            house.log("journal.unsound_snapshot", place=self.journal.place_of(position), error=text)
         for account_id, events in replay.events.items():
             for event in events:
                 house.sessions.account(account_id).record(event)
@@ -165,6 +189,13 @@ class Keeper:
         if replay.first is not None:
             sessions = len(house.sessions.by_id)
             house.log("gateway.recovered", commands=replay.count, clean=self._was_clean, sessions=sessions)
+
+    def _nothing_sound(self, unsound: Unsound) -> JournalCorrupt:
+        places = "\n".join(f"  {self.journal.place_of(position)}: {text}" for position, text in unsound.places)
+        return JournalCorrupt(
+            f"no snapshot of the book in the journal can be gone on from:\n{places}\nRestore the directory from a copy,"
+            " or start with an empty one: its orders, events and numbers are given up then"
+        )
 
     def _restore_sessions(self) -> None:
         sessions, replay = self._house.sessions, self.replay

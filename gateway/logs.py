@@ -37,9 +37,12 @@ EVENTS: dict[str, LogEvent] = {
     "gateway.bounds": LogEvent(_INFO, "the most memory that this configuration can come to, by part"),
     "gateway.started": LogEvent(_INFO, "all doors are open; `ports` names them"),
     "gateway.recovered": LogEvent(_INFO, "the journal was read back; the house goes on where the last process was"),
+    "journal.unsound_snapshot": LogEvent(
+        _WARNING, "a snapshot in the journal contradicts itself; another one, and the commands since, stood in for it"
+    ),
     "gateway.draining": LogEvent(_INFO, "no new connections, new orders are refused, work in hand is finished"),
     "gateway.stopped": LogEvent(_INFO, "everything is closed"),
-    "gateway.failed": LogEvent(_ERROR, "a part failed; the process ends"),
+    "gateway.failed": LogEvent(_ERROR, "the disk or what all sessions share failed; the process ends: start it again"),
     "logon.refused": LogEvent(_WARNING, "a logon was refused; the peer does not learn the cause"),
     "session.logged_on": LogEvent(_INFO, "a session is logged on"),
     "session.logged_out": LogEvent(_INFO, "Logout was exchanged or sent for good"),
@@ -51,7 +54,7 @@ EVENTS: dict[str, LogEvent] = {
     "session.too_slow": LogEvent(_WARNING, "the peer does not read; cut, and what it missed can be replayed"),
     "session.notice": LogEvent(_INFO, "something odd that the session layer dealt with"),
     "gateway.housekeeping_failed": LogEvent(_ERROR, "our own mistake; it is tried again in a second"),
-    "session.failed": LogEvent(_ERROR, "our own mistake; this session is closed, the others go on"),
+    "session.failed": LogEvent(_ERROR, "our own mistake in a session's code; it is closed, the others go on"),
     "guard.fired": LogEvent(_WARNING, "cancel-on-disconnect or a dead-man's switch cancelled orders"),
     "queue.stage": LogEvent(_WARNING, "the queue to the core entered or left a stage of overload"),
     "core.slow": LogEvent(_WARNING, "the core did not answer in time; outcomes were told as unknown"),

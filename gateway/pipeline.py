@@ -63,8 +63,10 @@ class Road:
         metrics: Metrics,
         tracing: Tracing,
         trace_clock: Callable[[], int],
+        report_bug: Callable[[Exception], None],
     ) -> None:
-        """trace_clock: read for sampled orders only, to tell the steps of one tick apart; decisions never use it."""
+        """trace_clock: read for sampled orders only, to tell the steps of one tick apart; decisions never use it.
+        report_bug: told what a speaker raised, whose session is ended; the others hear all there is to hear."""
         self._instruments = instruments
         self._limiter = limiter
         self.charging = Charging(limiter)
@@ -87,7 +89,7 @@ class Road:
         self.ingress = Ingress(settings.ingress, self._hold_ns)
         self._governor = Governor(self.ingress, sessions, settings.ingress.max_wait_ms * 1_000_000)
         self.standing = Standing(core, self.ingress, self._parking, self._unanswered)
-        self.report_bug: Callable[[Exception], None] = _raise
+        self._report_bug = report_bug
         self.draining = False
         self.may_record: Callable[[], bool] = lambda: True  # False: the journal has room for cancels only
         self.is_recording_late: Callable[[int], bool] = lambda _: False  # answers wait too long for the disk
@@ -411,7 +413,7 @@ class Road:
         try:
             call(*args)
         except Exception as error:
-            self.report_bug(error)
+            self._report_bug(error)
             speaker.failed(self._now_ns)
 
     def _answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
@@ -507,7 +509,3 @@ class Road:
     def is_idle(self) -> bool:
         """Whether nothing is under way."""
         return not (self._unanswered or self.ingress.commands or self._parking)
-
-
-def _raise(error: Exception) -> None:
-    raise error

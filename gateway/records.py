@@ -120,6 +120,14 @@ def body(record: Name | LinkState | Reset | Piece | Snapshot) -> bytes:
     return _encode(record)
 
 
+class Unsound(Exception):
+    """No snapshot in the journal can be gone on from. places: the position of each, and what is wrong with it."""
+
+    def __init__(self, places: list[tuple[int, str]]) -> None:
+        super().__init__(str(places))
+        self.places = places
+
+
 class _Span(msgspec.Struct, eq=False):
     """A snapshot of the engine that was begun at a position, and what was done after that up to the next one."""
 
@@ -148,9 +156,11 @@ class Replay:
 
     The latest snapshot would do for the state. Commands before it are carried out only for their events, so that a
     client may resume from before it, and only from so far back that there are max_events of them: the time of a start
-    does not grow with the journal. events: by account, up to max_events of each. was_clean: the last process ended in
-    good order, or there was none. count: commands carried out again. first: position of the first record that was
-    needed for it all; None = there was nothing. register: that of the last process.
+    does not grow with the journal. One more is held in reserve, where it fits, should one turn out to be unsound.
+    events: by account, up to max_events of each. was_clean: the last process ended in good order, or there was none.
+    count: commands carried out again. first: position of the first record that was needed for it all; None = there was
+    nothing. register: that of the last process. unsound: position of each snapshot that could not be gone on from, and
+    why; others have stood in for it.
     """
 
     def __init__(self, engine: Engine, max_events: int) -> None:
@@ -158,7 +168,9 @@ class Replay:
         self.events: dict[int, deque[AnyEvent]] = {}
         self.register: Register | None = None
         self._max_events = max_events
+        self.unsound: list[tuple[int, str]] = []
         self._spans: deque[_Span] = deque()  # oldest first; commands before the first have no state to start from
+        self._has_reserve = False  # the first of them is needed only when a later one is unsound
         self._coming: _Span | None = None  # its snapshot is not whole yet
         self._is_stateless = False
         self.names: dict[int, Name] = {}
@@ -224,21 +236,50 @@ class Replay:
         Raises:
             ValueError: there are open orders in an instrument that this configuration does not have.
             JournalCorrupt: there is no snapshot for the commands that were read.
+            Unsound: there is none that can be gone on from.
         """
         if self._is_stateless and not self._spans:
             raise JournalCorrupt("the journal has commands, and no snapshot to carry them out from: a segment is gone")
-        engine, configured = self.engine, self.engine.configuration
+        configured = self.engine.configuration
+        if self._spans:
+            self._restore_first()
+            self.first = self._spans[0].position
+            self._carry_out(self._spans.popleft())
         while self._spans:
             span = self._spans.popleft()
-            engine.restore(*span.engine)
-            for batch in span.batches:
-                if isinstance(batch, int):
-                    engine.forget(batch)
-                    continue
-                for command in batch.commands:
-                    self._keep(engine.execute(command, batch.now_ns))
-            self.count += span.count
-        engine.configure(*configured)
+            self._is_restored(span)  # else what was carried out so far has led to the same state
+            self._carry_out(span)
+        self.engine.configure(*configured)
+
+    def _restore_first(self) -> None:
+        """Restore the first snapshot that is wanted, or another that is sound, and leave those from there on."""
+        spans = self._spans
+        reserve = spans.popleft() if self._has_reserve else None
+        while spans:
+            if self._is_restored(spans[0]):
+                return
+            if reserve is not None and self._is_restored(reserve):
+                spans.appendleft(reserve)
+                return
+            spans.popleft()
+        raise Unsound(self.unsound)
+
+    def _is_restored(self, span: _Span) -> bool:
+        try:
+            self.engine.restore(*span.engine)
+        except ValueError as error:
+            self.unsound.append((span.position, str(error)))
+            return False
+        return True
+
+    def _carry_out(self, span: _Span) -> None:
+        for batch in span.batches:
+            if isinstance(batch, int):
+                self.engine.forget(batch)
+                continue
+            for command in batch.commands:
+                self._keep(self.engine.execute(command, batch.now_ns))
+        self.count += span.count
 
     def _keep(self, events: Sequence[AnyEvent]) -> None:
         for event in events:
@@ -271,7 +312,9 @@ class Replay:
     def _restore(self, snapshot: Snapshot, position: int) -> None:
         coming = self._coming if snapshot.pieces else _Span(position, [snapshot.engine])
         self._coming = None
-        if coming is not None:
+        if coming is not None and snapshot.pieces not in (0, len(coming.engine)):
+            self.unsound.append((position, f"{len(coming.engine)} of {snapshot.pieces} pieces"))
+        elif coming is not None:
             self._begin(coming)
         self.names = {row.session: row for row in snapshot.names}
         self.links = {row.session: row for row in snapshot.links}
@@ -284,12 +327,21 @@ class Replay:
         if spans:
             spans[-1].end_before(coming)
         spans.append(coming)
-        later = sum(span.count for span in spans) - spans[0].count
-        size_bytes = sum(span.size_bytes for span in spans)
-        while len(spans) > 1 and (len(spans) > _MAX_SPANS or later >= self._max_events or size_bytes > _MAX_SPAN_BYTES):
-            size_bytes -= spans.popleft().size_bytes
-            later -= spans[0].count
-        self.first = spans[0].position
+        while self._is_dispensable():
+            if self._has_reserve:
+                spans.popleft()
+            self._has_reserve = True
+        if self._has_reserve and sum(span.size_bytes for span in spans) > _MAX_SPAN_BYTES:
+            spans.popleft()
+            self._has_reserve = False
+        self.first = spans[self._has_reserve].position
+
+    def _is_dispensable(self) -> bool:
+        """Whether what comes after the first snapshot that is wanted is enough."""
+        wanted = list(self._spans)[self._has_reserve :]
+        size_bytes = sum(span.size_bytes for span in wanted)
+        is_too_much = len(wanted) > _MAX_SPANS or size_bytes > _MAX_SPAN_BYTES
+        return len(wanted) > 1 and (is_too_much or sum(span.count for span in wanted[1:]) >= self._max_events)
 
     def _name(self, row: Name) -> None:
         self.names[row.session] = row

@@ -36,6 +36,7 @@ from gateway.keeper import Keeper
 from gateway.limiting import Limiting
 from gateway.logs import dropped_lines, log_event
 from gateway.metrics import Metrics
+from gateway.mistakes import Mistakes
 from gateway.modes_file import ModesFile
 from gateway.pipeline import Road
 from gateway.sessions import Sessions
@@ -89,7 +90,10 @@ class Server:
         engine = Engine(tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // _MS}")
         self.keeper = Keeper(self, engine, config_dir, self._notify)
         self.replay, self.journal = self.keeper.replay, self.keeper.journal
-        self.core = core or wrap_core(EmbeddedCore(engine, settings.core.window, self.keeper.record))
+        self.mistakes = Mistakes(self.log, self.journal, self._open_connections)
+        self.core = core or wrap_core(
+            EmbeddedCore(engine, settings.core.window, self.keeper.record, self.mistakes.of_all)
+        )
         self._spans = spans.open_spans(settings.tracing) if settings.tracing.sample_one_in else None
         self.tracing = Tracing(settings.tracing, self._spans.write if self._spans else None)
         self.road = Road(
@@ -101,6 +105,7 @@ class Server:
             self.metrics,
             self.tracing,
             self.now_ns,
+            self.mistakes.of_a_session,
         )
         self.guards = Guards(self.road, self.sessions, self.keeper.note_link, self.keeper.fire_for_gone)
         self.sweeps = Sweeps(self.road, self.now_ns())
@@ -117,7 +122,6 @@ class Server:
         if self.ws is not None:
             self.ws.traffic.backlog = self.backlog
         self.ports: dict[str, int] = {}
-        self.failure: asyncio.Future[Exception] | None = None
         self._admin: web.AppRunner | None = None
         self._every_second: asyncio.Task[None] | None = None
         self._register_gauges()
@@ -138,7 +142,7 @@ class Server:
     async def start(self) -> None:
         """Open every door; `ports` says where."""
         loop = asyncio.get_running_loop()
-        self.failure = loop.create_future()
+        self.mistakes.watch(loop)
         tick = self.wire(loop)
         self.log("gateway.bounds", memory_bytes=sum(self.bounds.values()), parts=self.bounds)
         await self.limits.open(self.wake)
@@ -165,9 +169,10 @@ class Server:
             self.fix,
             *self.limits.timed,
             self.road,
-            self.keeper.snapshotter,
+            self.keeper,
         )
-        tick = self._tick = Tick(loop, self.clock, timed, self.journal, self._report_bug, self._fail)
+        mistakes = self.mistakes
+        tick = self._tick = Tick(loop, self.clock, timed, self.journal, mistakes.of_a_session, mistakes.of_all)
         tick.is_crowded = lambda: self.road.ingress.stage > Stage.OPEN
         self.road.may_record = lambda: self.journal.may_accept_orders
         self.road.is_recording_late = lambda now_ns: tick.held_ns(now_ns) > _RECORD_ALARM_NS
@@ -257,18 +262,6 @@ class Server:
             if self.journal.state == "failed":
                 self._tick.wake()  # the commit will say so
 
-    def _report_bug(self, error: Exception) -> None:
-        """Our own mistake: the connection it concerns is cut, the others go on, and the log has everything."""
-        self.log("session.failed", error=type(error).__name__, exc_info=True)
-
-    def _fail(self, error: Exception) -> None:
-        """Nothing more may be sent: cut every connection, and let `serve` end the process."""
-        self.log("gateway.failed", error=str(error))
-        for connection in self._open_connections():
-            connection.abort()
-        if self.failure is not None and not self.failure.done():
-            self.failure.set_result(error)
-
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _modes_file(self, config_dir: Path) -> ModesFile | None:
@@ -356,7 +349,7 @@ async def serve(settings: config.Config, config_dir: Path) -> None:
     Raises:
         OSError: a port cannot be opened, or a file not read. LimitsUnsound: the limits file has mistakes.
         StoreUnsuitable: the store of limits evicts keys. ModesBroken: the kept modes cannot be read.
-        Unfit: the configuration does not go with what the journal has.
+        Unfit: the configuration does not go with what the journal has. JournalFailed, GatewayFailed: see `Mistakes`.
     """
     server = Server(settings, config_dir)
     loop = asyncio.get_running_loop()
@@ -367,12 +360,13 @@ async def serve(settings: config.Config, config_dir: Path) -> None:
     try:
         await server.start()
         spare_collector()
-        assert server.failure is not None
+        failure = server.mistakes.failure
+        assert failure is not None
         waiting = loop.create_task(asked.wait())
-        await asyncio.wait((waiting, server.failure), return_when=asyncio.FIRST_COMPLETED)
-        if server.failure.done():
+        await asyncio.wait((waiting, failure), return_when=asyncio.FIRST_COMPLETED)
+        if failure.done():
             waiting.cancel()
-            raise server.failure.result()
+            raise failure.result()
         await server.drain()
     finally:
         await server.stop()

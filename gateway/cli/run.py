@@ -36,6 +36,7 @@ def run(path: Path) -> None:
     from gateway import logs
     from gateway.journal_record import JournalCorrupt, JournalFailed, JournalInUse
     from gateway.limiting import LimitsUnsound
+    from gateway.mistakes import GatewayFailed
     from gateway.modes_file import ModesBroken
     from gateway.register import Unfit
     from gateway.server import serve
@@ -48,7 +49,7 @@ def run(path: Path) -> None:
     except (LimitsUnsound, ModesBroken, StoreUnsuitable, Unfit) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    except (OSError, OtlpMissing, JournalCorrupt, JournalFailed, JournalInUse) as error:
+    except (OSError, OtlpMissing, GatewayFailed, JournalCorrupt, JournalFailed, JournalInUse) as error:
         _fail(str(error))
     except Exception:
         logs.log_event(logging.getLogger("penstock"), "gateway.failed", exc_info=True)

@@ -1,7 +1,9 @@
 """The reference engine in this process, as the road sees a matching core: answers come before `submit` returns.
 
 There is no window to wait for, so the credit is always whole, but for the moment in which the sink is being told: a
-command handed over from inside the sink would have its events overtake those still being told.
+command handed over from inside the sink would have its events overtake those still being told. Whatever goes wrong
+while commands are carried out leaves a core that has lost its way: it takes no more, and the process must end before
+anything of it is recorded.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,11 +18,19 @@ class EmbeddedCore:
     """A `MatchingCore` in memory, durable by what it records of its input (`gateway.records`)."""
 
     def __init__(
-        self, engine: Engine, window: int, record: Callable[[Sequence[AnyCommand], int], None] = lambda _, __: None
+        self,
+        engine: Engine,
+        window: int,
+        record: Callable[[Sequence[AnyCommand], int], None],
+        fail: Callable[[Exception], None],
     ) -> None:
-        """record: told of each hand-over before it is carried out; a later process carries the same out again."""
+        """record: told of each hand-over before it is carried out; a later process carries the same out again. fail:
+        told of what went wrong at once, before anybody else can make another mistake's worth of it.
+        """
         self.engine = engine
         self._record = record
+        self._fail = fail
+        self._has_failed = False
         self._window = window
         self._sink: EventSink | None = None
         self._is_telling = False
@@ -32,25 +42,31 @@ class EmbeddedCore:
 
     @property
     def credit(self) -> int:
-        """How many commands may be handed over now: the window, or 0 from inside the sink."""
-        return 0 if self._is_telling else self._window
+        """How many commands may be handed over now: the window, or 0 from inside the sink and after a failure."""
+        return 0 if self._is_telling or self._has_failed else self._window
 
     def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
         """Execute one tick's commands in order, then tell the sink all their events in one call (none: no call).
 
         Raises:
             LocalProtocolError: more commands than `credit`, or nobody subscribed; nothing was executed.
+            Exception: a mistake of ours, or memory that ended; `fail` was told of it.
         """
         if len(commands) > self.credit:
             raise LocalProtocolError(f"{len(commands)} commands with a credit of {self.credit}")
         if self._sink is None:
             raise LocalProtocolError("nobody subscribed to the events")
-        self._record(commands, now_ns)
-        execute = self.engine.execute
-        events: list[AnyEvent] = []
-        for command in commands:
-            events += execute(command, now_ns)
-        self._tell(self._sink, events, now_ns)
+        try:
+            self._record(commands, now_ns)
+            execute = self.engine.execute
+            events: list[AnyEvent] = []
+            for command in commands:
+                events += execute(command, now_ns)
+            self._tell(self._sink, events, now_ns)
+        except Exception as error:
+            self._has_failed = True
+            self._fail(error)
+            raise
 
     def set_state(self, state: str, now_ns: int) -> None:
         """Put the venue in state `normal`, `cancel_only` or `halted`, and tell the sink.

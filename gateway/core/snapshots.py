@@ -57,6 +57,9 @@ class Image(msgspec.Struct, frozen=True, array_like=True):
     dedupe_ids: int = 0
 
 
+_Resting = dict[int, tuple[list[int], list[int]]]
+"""By instrument the ids of (bids, asks), best first."""
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Image)
 _account_decoder = msgspec.msgpack.Decoder(AccountImage)
@@ -80,15 +83,20 @@ def encode(state: State) -> bytes:
         _image(account, list(account.by_order_id.values()), account.retired)
         for _, account in sorted(state.ledger.accounts.items())
     ]
-    return _encode_with(state, accounts)
+    return _encode_with(state, accounts, _resting(state))
 
 
 def begin(state: State) -> Iterator[bytes]:
     """A snapshot in pieces, of the state as it is now, for `decode`; the engine may go on between them.
 
-    Each takes about a millisecond to make, and an account with many orders a few more when it is first looked at.
+    Each takes about a millisecond to make, and an account with many orders a few more when it is first looked at. All
+    pieces together are the whole, or the last step raises.
+
+    Raises:
+        RuntimeError: by the iterator, our mistake: the pieces have other open orders than the books.
     """
-    return _pieces(_encode_with(state, []), _Aside(state.ledger))
+    resting = _resting(state)
+    return _pieces(_encode_with(state, [], resting), _Aside(state.ledger), _Open.of(resting))
 
 
 class _Aside:
@@ -101,7 +109,7 @@ class _Aside:
         ledger.before_change = self._put
 
     def _put(self, account: int) -> None:
-        found = self._untouched.pop(account, None)
+        found = self._untouched.get(account)
         if found is None:
             return
         copy = Account(found.id)
@@ -111,6 +119,7 @@ class _Aside:
             order_id: msgspec.structs.replace(order) for order_id, order in found.open.items()
         }
         self._images.append((copy, list(orders.values()), list(found.retired)))
+        del self._untouched[account]  # last: what memory had no room for is not missing, it is still to be done
 
     def take(self) -> tuple[Account, list[Order], list[Retired]] | None:
         """The next account, with its orders and its retired ids; None when all are done."""
@@ -122,13 +131,38 @@ class _Aside:
         return self._images.popleft()
 
 
-def _pieces(head: bytes, aside: _Aside) -> Iterator[bytes]:
+class _Open(msgspec.Struct):
+    """Which orders are open, as told by the books or by the accounts: the two must agree."""
+
+    count: int = 0
+    sum_of_ids: int = 0
+
+    @classmethod
+    def of(cls, resting: _Resting) -> "_Open":
+        told = cls()
+        for sides in resting.values():
+            for ids in sides:
+                told.count += len(ids)
+                told.sum_of_ids += sum(ids)
+        return told
+
+    def add(self, orders: list[Order]) -> None:
+        ids = [order.order_id for order in orders if order.leaves_qty]
+        self.count += len(ids)
+        self.sum_of_ids += sum(ids)
+
+
+def _pieces(head: bytes, aside: _Aside, wanted: _Open) -> Iterator[bytes]:
     yield head
+    told = _Open()
     while (taken := aside.take()) is not None:
         account, orders, retired = taken
         for start in range(0, max(len(orders), len(retired), 1), _ROWS):
             end = start + _ROWS
+            told.add(orders[start:end])
             yield _encoder.encode(_image(account, orders[start:end], retired[start:end]))
+    if told != wanted:
+        raise RuntimeError(f"a snapshot of {told.count} open orders, and {wanted.count} rest in the books")
 
 
 def _image(account: Account, orders: list[Order], retired: Iterable[Retired]) -> AccountImage:
@@ -136,10 +170,13 @@ def _image(account: Account, orders: list[Order], retired: Iterable[Retired]) ->
     return AccountImage(account.id, account.seq, account.forgotten_until, orders, ids)
 
 
-def _encode_with(state: State, accounts: list[AccountImage]) -> bytes:
-    resting = {
+def _resting(state: State) -> _Resting:
+    return {
         instrument: (book.bids.order_ids(), book.asks.order_ids()) for instrument, book in sorted(state.books.items())
     }
+
+
+def _encode_with(state: State, accounts: list[AccountImage], resting: _Resting) -> bytes:
     highest = dict(sorted(state.highest.items()))
     head = (VERSION, state.epoch, state.state, state.counters, highest)
     return _encoder.encode(Image(*head, accounts, resting, state.dedupe_ids))

@@ -240,8 +240,8 @@ async def test_a_sync_that_fails_ends_every_connection_without_another_byte(disk
     async with asyncio.timeout(2):
         await desk.client.closed.wait()
         await other.client.closed.wait()
-        assert server.failure is not None
-        failure = await server.failure
+        assert server.mistakes.failure is not None
+        failure = await server.mistakes.failure
     assert "Input/output error" in str(failure)
     assert (desk.client.counts.received, other.client.counts.received) == received
     with pytest.raises((ConnectionError, TimeoutError)):

@@ -1,6 +1,7 @@
 """What the next process makes of the last one's clients: who gets time to come back, and who is cancelled for."""
 
 import asyncio
+import re
 import shutil
 import socket
 from itertools import count
@@ -11,8 +12,9 @@ import pytest
 from gateway import config
 from gateway.admin.desk import Asked
 from gateway.clock import Clock
+from gateway.core.engine import Engine
 from gateway.journal_record import JournalCorrupt
-from gateway.records import Replay
+from gateway.records import COMMANDS, Replay
 from gateway.register import Unfit
 from gateway.server import Server, serve
 from protocols.messages import MAX_SESSION, Lane, NewOrder, OrdType, Origin, Side, Tif, pack_cmd_id
@@ -411,6 +413,38 @@ def test_a_journal_whose_oldest_segment_was_removed_by_hand_is_not_taken_for_an_
     oldest.unlink()
     with pytest.raises(JournalCorrupt, match="a segment is gone"):
         Server(settings(session(1, "A")), copy)
+
+
+def test_a_snapshot_that_contradicts_itself_is_passed_over_and_told(lives, monkeypatch):
+    """What it stands for is carried out from the one before it."""
+    server = lives(settings(A))
+    desk = fix(server, "A")
+    desk.place("a1")
+    with monkeypatch.context() as mistaken:
+        mistaken.setattr(Engine, "snapshot", lambda _: b"")
+        lives(settings(A))
+    told = []
+    monkeypatch.setattr(Server, "log", lambda _, name, **fields: told.append((name, fields)))
+    again = lives(settings(A))
+    assert again.replay.engine.digest() == server.replay.engine.digest()
+    ((_, fields),) = [each for each in told if each[0] == "journal.unsound_snapshot"]
+    assert re.search(r"0000000002\.seg: offset \d+$", fields["place"])
+    assert fields["error"].startswith("snapshot: ")
+
+
+def test_a_journal_without_a_single_sound_snapshot_is_refused_and_names_the_place(lives, monkeypatch):
+    with monkeypatch.context() as mistaken:
+        mistaken.setattr(Engine, "snapshot", lambda _: b"")
+        lives(settings(A))
+    with pytest.raises(JournalCorrupt, match=r"0000000001\.seg: offset \d+: snapshot: .*\n.*Restore the directory"):
+        lives(settings(A))
+
+
+def test_a_record_that_this_program_cannot_read_is_named(lives):
+    server = lives(settings(A))
+    server.journal.append(COMMANDS, 0, b"of a newer program")
+    with pytest.raises(JournalCorrupt, match=r"0000000001\.seg: offset \d+: no record that this program can read"):
+        lives(settings(A))
 
 
 def test_many_short_lives_do_not_fill_the_disk(lives):

@@ -338,9 +338,8 @@ def test_nobody_waits_for_ever_on_a_core_that_gives_no_credit():
 
 
 def test_a_speaker_that_fails_costs_its_own_connection_and_no_other_an_event():
-    world = World()
     bugs = []
-    world.road.report_bug = bugs.append
+    world = World(report_bug=bugs.append)
     broken, healthy = world.session(), world.session()
 
     def fail(*_):

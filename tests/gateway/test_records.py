@@ -1,11 +1,24 @@
 """What a start reads back: the state of the latest snapshot and what came behind it, and as many events as are kept."""
 
+import msgspec
 import pytest
 
 from gateway import records
 from gateway.core.engine import Engine
 from gateway.journal_record import JournalCorrupt
-from gateway.records import COMMANDS, NAME, PIECE, SNAPSHOT, Name, Piece, Replay, Snapshot, body, commands_body
+from gateway.records import (
+    COMMANDS,
+    NAME,
+    PIECE,
+    SNAPSHOT,
+    Name,
+    Piece,
+    Replay,
+    Snapshot,
+    Unsound,
+    body,
+    commands_body,
+)
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.support.road import BTC
 
@@ -47,6 +60,13 @@ def journal(plan):
             rows.append((COMMANDS, commands_body([order(number)], number)))
             live.execute(order(number), number)
     return rows, live
+
+
+def poisoned(row, engine_of):
+    """The same record, with the engine's part as a mistake of ours could have made it."""
+    kind, data = row
+    shape = msgspec.msgpack.Decoder(Piece if kind == PIECE else Snapshot)
+    return kind, body(msgspec.structs.replace(shape.decode(data), engine=engine_of))
 
 
 def read_back(rows, max_events=1_000):
@@ -124,3 +144,53 @@ def test_names_and_numbers_are_those_of_the_latest_snapshot_and_what_came_behind
     rows, _ = journal(["S"])
     replay = read_back([*rows, (NAME, body(Name(9, "key", "mm")))])
     assert (list(replay.names), replay.next_ws_session) == ([9], 10)
+
+
+# -- a snapshot that contradicts itself --------------------------------------------------------------------------------
+
+
+def without_orders(live):
+    """What a snapshot would be that had lost every account on its way."""
+    image = msgspec.msgpack.decode(live.snapshot())
+    image[5] = []
+    return msgspec.msgpack.encode(image)
+
+
+@pytest.mark.parametrize("max_events", [1_000, 2])  # 2: the older one is not wanted for events
+def test_an_older_snapshot_and_the_commands_since_stand_in_for_one_that_is_unsound(max_events):
+    rows, live = journal(["S", 3, "S", 2, "S", 4])
+    at = [at for at, row in enumerate(rows) if row[0] == SNAPSHOT][-1]
+    rows[at] = poisoned(rows[at], without_orders(live))
+    replay = read_back(rows, max_events)
+    assert replay.engine.digest() == live.digest()
+    assert [position for position, _ in replay.unsound] == [at]
+    assert "rest" in replay.unsound[0][1]
+    assert replay.first < at, "and the journal keeps what the start has rested on"
+    assert replay.count == (9 if max_events == 1_000 else 6)
+
+
+def test_a_later_one_does_when_the_oldest_is_unsound_and_what_was_before_it_is_gone():
+    rows, live = journal(["S", 3, "S", 2])
+    rows[0] = poisoned(rows[0], b"")
+    replay = read_back(rows)
+    assert replay.engine.digest() == live.digest()
+    assert [event.cl_ord_id for event in replay.events[1]] == ["o4", "o5"]
+
+
+@pytest.mark.parametrize("lost", ["its first", "its second"])
+def test_a_snapshot_in_pieces_counts_only_with_all_of_them(lost):
+    rows, live = journal(["S", 3, "B", 2, "P", "E", 1])
+    pieces = [at for at, row in enumerate(rows) if row[0] == PIECE]
+    del rows[pieces[0 if lost == "its first" else 1]]
+    replay = read_back(rows)
+    assert replay.engine.digest() == live.digest()
+    assert [text for _, text in replay.unsound] == ([] if lost == "its first" else ["1 of 2 pieces"])
+
+
+def test_with_no_sound_one_at_all_each_place_is_named():
+    rows, _ = journal(["S", 3, "S", 2])
+    for at in (0, 4):
+        rows[at] = poisoned(rows[at], b"")
+    with pytest.raises(Unsound) as unsound:
+        read_back(rows)
+    assert [position for position, _ in unsound.value.places] == [0, 4]

@@ -4,6 +4,7 @@
 sockets, and the HTTP upgrade in front of a WebSocket, are not there.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -178,17 +179,14 @@ class Process(Server):
     venue: "Venue"
 
     def log(self, name: str, **fields: Any) -> None:
-        """Into the trace."""
+        """Into the trace; a process that ends by itself is followed by another one."""
+        if name == "session.failed":
+            error = sys.exc_info()[1]
+            raise error if isinstance(error, Broken) else Broken(f"a mistake of its own: {error!r}") from error
+        if name == "gateway.failed":
+            self.venue.loop.call_soon(self.venue.die, "the gateway ended itself", True)
         if name in ("session.lost", "session.logged_on", "session.ended", "session.logged_out", "session.disconnect"):
             self.venue.world.note(f"| {name} {fields.get('session', '')} {fields.get('reason', '')}")
-
-    def _report_bug(self, error: Exception) -> None:
-        if isinstance(error, Broken):
-            raise error
-        raise Broken(f"the gateway made a mistake of its own: {error!r}") from error
-
-    def _fail(self, error: Exception) -> None:
-        self.venue.loop.call_soon(self.venue.die, "the journal failed", True)
 
 
 class Venue:

@@ -42,11 +42,15 @@ MS = 1_000_000
 EVERYTHING = frozenset({"trade", "read"})
 
 
+def _raise(error):
+    raise error
+
+
 class SlowCore:
     """The real engine behind a link whose answers come when the test says so."""
 
     def __init__(self, window=256):
-        self.inner = EmbeddedCore(Engine((BTC,), 65_536, "e-1"), 65_536)
+        self.inner = EmbeddedCore(Engine((BTC,), 65_536, "e-1"), 65_536, lambda *_: None, _raise)
         self.window = window
         self.handed = []
         self.is_quick = True
@@ -135,7 +139,7 @@ class Ear:
 class World:
     """A road with its core, limiter and sessions. `limits` is TOML on top of the built-in plan."""
 
-    def __init__(self, limits="", window=256, limiter=None, **knobs):
+    def __init__(self, limits="", window=256, limiter=None, report_bug=_raise, **knobs):
         self.settings = config.Config(**knobs)
         self.policy = parse(limits, built_in()).policy if limits else built_in()
         assert self.policy is not None
@@ -154,6 +158,7 @@ class World:
             self.metrics,
             self.tracing,
             lambda: self.now_ns,
+            report_bug,
         )
         self.guards = Guards(self.road, self.sessions)
         self._next_session = 1

@@ -28,7 +28,7 @@ def venue() -> Venue:
 
 @pytest.fixture
 def core(venue: Venue) -> EmbeddedCore:
-    return EmbeddedCore(venue.engine, window=4)
+    return EmbeddedCore(venue.engine, 4, lambda *_: None, pytest.fail)
 
 
 def commands(venue: Venue, *lines: str) -> list[AnyCommand]:
@@ -94,14 +94,25 @@ def test_from_inside_the_sink_there_is_no_credit_so_no_event_can_overtake(venue:
     assert (inside, core.credit) == ([0], 4)
 
 
-def test_a_sink_that_fails_does_not_lock_the_core(venue: Venue, core: EmbeddedCore) -> None:
-    def failing(events: Sequence[AnyEvent], now_ns: int) -> None:
-        raise RuntimeError("the road broke")
+@pytest.mark.parametrize("where", ["the records", "the engine", "the sink"])
+def test_whatever_fails_while_commands_are_carried_out_is_told_and_no_more_are_taken(venue: Venue, where: str) -> None:
+    """A core that has lost its way answers nothing more: whoever is told ends the process."""
+    failures: list[Exception] = []
 
-    core.subscribe(failing)
-    with pytest.raises(RuntimeError):
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    core = EmbeddedCore(venue.engine, 4, fail if where == "the records" else lambda *_: None, failures.append)
+    if where == "the engine":
+        venue.engine.execute = fail  # type: ignore[method-assign, assignment]
+    core.subscribe(fail if where == "the sink" else lambda *_: None)
+    with pytest.raises(MemoryError):
         core.submit(commands(venue, "alice new a1 buy 1 @ 100"), now_ns=1)
-    assert (core.credit, core.latest_seq(1)) == (4, 1)
+    assert [type(each) for each in failures] == [MemoryError]
+    assert core.credit == 0
+    with pytest.raises(LocalProtocolError):
+        core.submit(commands(venue, "alice new a2 buy 1 @ 100"), now_ns=2)
+    assert len(failures) == 1
 
 
 def test_a_change_of_state_is_told_like_any_event(venue: Venue, core: EmbeddedCore) -> None:

@@ -1,0 +1,239 @@
+"""A mistake in a session's code ends that session; one in what all share ends the process, and nothing of it counts."""
+
+import asyncio
+
+import pytest
+
+from gateway import config
+from gateway.core.engine import Engine
+from gateway.core.snapshots import _Aside
+from gateway.journal_record import JournalFailed
+from gateway.keeper import Keeper
+from gateway.mistakes import GatewayFailed, Mistakes
+from gateway.server import Server, serve
+from gateway.snapshotter import Snapshotter
+from tests.gateway.test_fix_speaker import BTC, Desk, session
+from tests.support.desks import FixDesk, fix_desk
+from tests.support.server import running, until, venue_toml
+
+ROWS = (session(1, "A", response_mode=1), session(2, "B", response_mode=1))
+
+
+@pytest.fixture
+def start(tmp_path):
+    def server():
+        settings = config.Config(
+            fix=config.Fix(sessions=ROWS),
+            accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
+            instruments=(BTC,),
+            limits=config.Limits(file=""),
+            journal=config.Journal(durability="process", segment_bytes=1_048_576),
+            core=config.Core(reopen_after_ms=0),
+        )
+        server = Server(settings, tmp_path)
+        server.road.tick(server.now_ns())
+        return server
+
+    return server
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """Names of the events that were logged."""
+    names = []
+    monkeypatch.setattr(Server, "log", lambda _, name, **fields: names.append(name))
+    return names
+
+
+def fail(*_):
+    raise MemoryError
+
+
+# -- what all sessions share ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(Engine, "execute"), (Keeper, "record"), (_Aside, "_put"), (Server, "sessions")]
+)
+async def test_what_goes_wrong_while_orders_are_carried_out_never_happened(start, said, monkeypatch, owner, name):
+    """
+    A places a1, which is recorded; a2 runs into it. The process ends without recording anything more, and the next one
+    has a1, asks for a2 again, and carries it out once.
+    """
+    server = start()
+    desk = Desk(server, "A")
+    desk.logon()
+    desk.place("a1")
+    server.journal.commit(server.now_ns())
+    if owner is Server:  # in the sink: events have been made, and nobody was told
+        server.sessions.account = fail
+    elif owner is Keeper:
+        server.core._record = fail
+    else:
+        monkeypatch.setattr(owner, name, fail)
+    server.replay.engine.begin_snapshot()  # the first change of an account puts it aside
+    with pytest.raises(MemoryError):
+        desk.place("a2")
+    assert said.count("gateway.failed") == 1
+    with pytest.raises(JournalFailed, match="MemoryError"):
+        server.journal.commit(server.now_ns())
+    assert server.core.credit == 0
+    monkeypatch.undo()
+    await server.stop()
+    again = start()
+    assert [order.cl_ord_id for order in again.replay.engine.open_orders(1)] == ["a1"]
+    back = Desk(again, "A")
+    back.seq = desk.seq
+    assert [each.get("7") for each in back.logon()] == [None, "3"]
+
+
+@pytest.mark.parametrize("where", ["its beginning", "a piece", "a piece, in the tick", "its end"])
+async def test_what_goes_wrong_in_a_snapshot_is_recorded_by_nobody(start, said, monkeypatch, where):
+    server = start()
+    desk = Desk(server, "A")
+    desk.logon()
+    desk.place("a1")
+    server.journal.commit(server.now_ns())
+    digest, keeper = server.replay.engine.digest(), server.keeper
+    keeper.look(server.now_ns())
+    keeper.snapshotter._long_bytes = -1
+    if where == "its beginning":
+        monkeypatch.setattr(Engine, "begin_snapshot", fail)
+        keeper.look(server.now_ns())
+    else:
+        keeper.look(server.now_ns())
+        monkeypatch.setattr(*(Snapshotter, "_snapshot") if where == "its end" else (_Aside, "_put"), fail)
+        while (due_ns := keeper.next_deadline_ns) is not None and "gateway.failed" not in said:
+            keeper.tick(due_ns)
+    assert said.count("gateway.failed") == 1
+    assert "session.failed" not in said
+    with pytest.raises(JournalFailed):
+        server.journal.commit(server.now_ns())
+    monkeypatch.undo()
+    await server.stop()
+    assert start().replay.engine.digest() == digest
+
+
+async def test_a_snapshot_that_lost_an_account_ends_the_process_and_does_not_count(start, said, monkeypatch):
+    """Whatever mistake it was: what is recorded as a snapshot can be restored."""
+    server = start()
+    desk = Desk(server, "A")
+    desk.logon()
+    desk.place("a1")
+    server.journal.commit(server.now_ns())
+    digest, keeper = server.replay.engine.digest(), server.keeper
+    keeper.look(server.now_ns())
+    keeper.snapshotter._long_bytes = -1
+    monkeypatch.setattr(_Aside, "take", lambda aside: aside._untouched.clear())
+    keeper.look(server.now_ns())
+    while (due_ns := keeper.next_deadline_ns) is not None and "gateway.failed" not in said:
+        keeper.tick(due_ns)
+    assert "gateway.failed" in said
+    await server.stop()
+    assert start().replay.engine.digest() == digest
+
+
+async def test_memory_that_ends_in_a_sessions_code_is_not_that_sessions_mistake(start, said):
+    server = start()
+    desk, other = Desk(server, "A"), Desk(server, "B")
+    desk.logon()
+    other.logon()
+    other.speaker.report = fail
+    desk.place("a1")
+    assert said.count("gateway.failed") == 1
+    assert "session.failed" not in said
+    with pytest.raises(JournalFailed):
+        server.journal.commit(server.now_ns())
+
+
+async def test_the_process_cuts_everybody_without_another_byte_and_says_why(monkeypatch, caplog):
+    """The orders of the others were not at fault, and no answer leaves that no record stands behind."""
+    async with running(venue_toml()) as server:
+        async with fix_desk(server.ports["fix"], "BETA") as healthy:
+            desk = FixDesk("ALPHA")
+            await desk.logon(server.ports["fix"])
+            received = healthy.client.counts.received
+            monkeypatch.setattr(server.core.engine, "execute", fail)
+            desk.client.place("a-1", "BTC-USDT", "1", "1", "50000")
+            async with asyncio.timeout(5):
+                assert server.mistakes.failure is not None
+                failure = await server.mistakes.failure
+                await desk.client.closed.wait()
+                await healthy.client.closed.wait()
+            assert healthy.client.counts.received == received
+        assert isinstance(failure, GatewayFailed)
+        assert "MemoryError" in str(failure)
+    (logged,) = [each for each in caplog.records if each.message == "gateway.failed"]
+    assert logged.exc_info is not None
+    assert not [each for each in caplog.records if each.message == "session.failed"]
+
+
+async def test_serve_ends_with_what_went_wrong(tmp_path, monkeypatch):
+    settings = config.Config(
+        fix=config.Fix(sessions=(session(1, "A"),), listeners=(config.FixListener(name="fix", port=0, insecure=True),)),
+        accounts=(config.Account(id=1, name="ACME"),),
+        instruments=(BTC,),
+        limits=config.Limits(file=""),
+    )
+    monkeypatch.setattr(Keeper, "next_deadline_ns", 1)
+    monkeypatch.setattr(Snapshotter, "tick", fail)
+    with pytest.raises(GatewayFailed, match="MemoryError"):
+        async with asyncio.timeout(10):
+            await serve(settings, tmp_path)
+
+
+async def test_memory_that_ends_outside_of_every_guard_ends_the_process_too():
+    told, loop = [], asyncio.get_running_loop()
+
+    class Journal:
+        def give_up(self, error):
+            told.append(error)
+
+    mistakes = Mistakes(lambda *_, **__: None, Journal(), lambda: ())
+    mistakes.watch(loop)
+    try:
+        loop.call_soon(fail)
+        await until(lambda: told)
+        assert isinstance(await mistakes.failure, GatewayFailed)
+    finally:
+        loop.set_exception_handler(None)
+
+
+def test_it_ends_though_not_even_the_log_has_memory():
+    cut, told = [], []
+
+    class Part:
+        def give_up(self, error):
+            told.append(error)
+
+        def abort(self):
+            cut.append(self)
+
+    mistakes = Mistakes(fail, Part(), lambda: (Part(),))
+    mistakes.of_all(MemoryError())
+    mistakes.of_all(ValueError())
+    assert [type(each) for each in told] == [MemoryError]
+    assert len(cut) == 1
+
+
+# -- what is a session's own ---------------------------------------------------------------------------------------
+
+
+def test_a_mistake_in_one_sessions_code_costs_that_session_alone(start, said):
+    """B's report fails: A, whose order it is, gets its answer, and B's link is ended."""
+    server = start()
+    desk, broken = Desk(server, "A"), Desk(server, "B")
+    desk.logon()
+    broken.logon()
+
+    def mistaken(*_):
+        raise ZeroDivisionError
+
+    broken.speaker.report = mistaken
+    (report,) = desk.place("a1")
+    assert report["150"] == "0"
+    assert broken.link.is_closed
+    assert said.count("session.failed") == 1
+    assert "gateway.failed" not in said
+    server.journal.commit(server.now_ns())
+    assert desk.place("a2")[0]["150"] == "0"

@@ -43,6 +43,9 @@ class Transport:
     def __init__(self):
         self.written, self.calls, self.is_paused, self.is_closed = [], [], False, False
 
+    def get_write_buffer_size(self):
+        return 0
+
     def get_extra_info(self, name):
         return ("127.0.0.1", 5) if name == "peername" else None
 
@@ -420,6 +423,18 @@ def test_above_the_bound_of_all_slow_readers_the_one_furthest_behind_is_cut():
     assert (backlog.total_bytes, near.was_cut, far.was_cut, late.was_cut) == (450, False, True, False)
     backlog.note(near, 0, 0)
     assert backlog.total_bytes == 100
+
+
+def test_a_slow_reader_that_is_gone_gives_its_share_of_the_bound_back(bench):
+    for _ in range(3):
+        connection, _ = bench.connect()
+        connection.pause_writing()
+        connection.peer.out = b"x" * 1_000
+        connection.wake()
+        bench.loop.turn()
+        assert bench.traffic.backlog.total_bytes == 1_000
+        connection.connection_lost(None)
+        assert bench.traffic.backlog.total_bytes == 0
 
 
 def test_while_the_queue_fills_floods_get_shorter_turns_so_that_the_loop_turns_more_often(bench):

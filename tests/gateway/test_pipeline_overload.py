@@ -3,7 +3,7 @@
 import pytest
 
 from gateway import config
-from gateway.ingress import KEPT_CREDIT
+from gateway.ingress import KEPT_CREDIT, Stage
 from gateway.modes import Change
 from gateway.sweeps import Sweeps, Target
 from protocols import errors
@@ -18,6 +18,14 @@ msgs = { rate = "100000/s", burst = 100000 }
 open_orders = { account = 100000, instrument = 100000 }
 [assign]
 default = "open"
+"""
+FEW_CANCELS = """
+version = 2
+[plans.few]
+extends = "standard"
+cancels = { rate = "1/s", burst = 64 }
+[assign]
+default = "few"
 """
 
 
@@ -180,6 +188,65 @@ def test_after_its_pause_of_the_first_stage_a_heavy_sessions_orders_are_refused_
     world.place(heavy, "next")
     world.place(light, "first")
     assert (codes(heavy.speaker), codes(light.speaker)) == ([errors.ENGINE_BUSY], [])
+
+
+def burst(world, session, rows=40):
+    """The core stands still while so many orders come, and the session is read no more for it."""
+    busy(world, 48)
+    for number in range(rows):
+        world.place(session, f"{world.now_ns}-{number}")
+    world.tick()
+    assert session.speaker.is_paused
+
+
+def test_orders_of_a_session_in_its_pause_wait_with_the_others_and_are_not_refused():
+    """What was on its way when the reading stopped: a pause promises waiting."""
+    world = World(ingress=config.Ingress(max_commands=64), window=48)
+    heavy = world.session()
+    burst(world, heavy)
+    world.place(heavy, "read before the pause took effect")
+    world.tick(ms=1)
+    assert codes(heavy.speaker) == []
+    world.core.handed = []
+    world.tick()
+    assert "read before the pause took effect" in open_orders(world, 1)
+
+
+def test_each_burst_has_its_pause_not_only_the_first_one_of_a_sessions_life():
+    world = World(ingress=config.Ingress(max_commands=64), window=48)
+    heavy = world.session()
+    for _ in range(3):
+        burst(world, heavy)
+        world.core.handed = []
+        world.tick(ms=50)
+        assert (codes(heavy.speaker), heavy.speaker.is_paused) == ([], False)
+
+
+def test_a_session_that_is_not_read_for_two_reasons_is_read_when_the_last_of_them_is_gone():
+    """
+    a thousand cancels beyond their limit in a second, and a full queue
+    the second is over -> the queue is still full; it drains -> read on; and the other way round
+    """
+    for drains_first in (False, True):
+        world = World(FEW_CANCELS, ingress=config.Ingress(max_commands=64), window=48)
+        session = world.session()
+        busy(world, 48)
+        for number in range(64):
+            world.cancel(session, f"x{number}")
+        world.tick()
+        for number in range(1_000):
+            world.cancel(session, f"y{number}")
+        if drains_first:
+            world.core.handed = []
+            world.tick(ms=1)
+            assert (world.road.ingress.stage, session.speaker.is_paused) == (Stage.OPEN, True)
+            world.tick(ms=1_000)
+        else:
+            world.tick(ms=1_000)
+            assert (world.road.ingress.stage, session.speaker.is_paused) == (Stage.BRIM, True)
+            world.core.handed = []
+            world.tick(ms=1)
+        assert not session.speaker.is_paused
 
 
 def test_who_logs_on_while_the_queue_is_full_is_not_read_either():

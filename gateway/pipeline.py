@@ -402,11 +402,21 @@ class Road:
         self._metrics.count_events(events)
 
     def _report(self, event: AnyEvent, request: Request | None, account: Account, now_ns: int) -> None:
-        for session in account.sessions:
-            speaker = session.speaker
-            if speaker is not None:
-                own = request if request is not None and request.session is session else None
-                self._tell(speaker, speaker.report, event, own, now_ns)
+        """To those who hear everything, who asked for it, and whose order it is: nobody else costs anything."""
+        account.told_seq = event.seq
+        asker = request.session if request is not None else None
+        for session in account.listeners:
+            self._tell_event(session, event, request if session is asker else None, now_ns)
+        if asker is not None and not asker.hears_all:
+            self._tell_event(asker, event, request, now_ns)
+        owner = self._sessions.by_id.get(event.session)  # type: ignore[union-attr]  # what is numbered has one
+        if owner is not None and owner is not asker and not owner.hears_all:
+            self._tell_event(owner, event, None, now_ns)
+
+    def _tell_event(self, session: Session, event: AnyEvent, own: Request | None, now_ns: int) -> None:
+        speaker = session.speaker
+        if speaker is not None:
+            self._tell(speaker, speaker.report, event, own, now_ns)
 
     def _tell(self, speaker: Speaker, call: Callable[[*Told], None], *args: *Told) -> None:
         """Whatever a speaker raises is our own bug: it costs that session's connection and nobody else's event."""

@@ -1,7 +1,8 @@
 """Who is logged on, who owns which order, and the replayable event stream of each account.
 
 A session outlives its connections: a FIX session is in the config, a named WebSocket session is (key, name), an unnamed
-one lasts as long as its connection. Reports find their way by session id. Pure: no socket is known here, only speakers.
+one lasts as long as its connection. Reports find their way by session id, and to those of the account who hear
+everything: an event costs nothing for the others. Pure: no socket is known here, only speakers.
 """
 
 from collections import deque
@@ -32,7 +33,10 @@ class Speaker(Protocol):
         ...
 
     def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
-        """An event of the account's stream; `request` when this session's request caused it."""
+        """An event of the account's stream; `request` when this session's request caused it.
+
+        Told to who asked for it, to the owner of the order, and to those that hear everything.
+        """
         ...
 
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
@@ -101,10 +105,29 @@ class Session:
         self.instruments: frozenset[int] = frozenset()  # it may trade only these; empty = all
         self.cancel_on_disconnect = "off"  # off | session | account
         self.cod_grace_ms = 0
-        self.response_mode = 0  # FIX: 1 hears everything of its account, 2 what concerns itself
+        self.account: Account | None = None  # from when it was added to `Sessions`
+        self.hears_all = False  # events of its account that others caused too; see `hear_all`
+        self._response_mode = 0
         self.shown_limits: dict[tuple[str, str], tuple[int, float, str]] = {}  # what it was last told
         self.flood_since_ns = self.flood_count = 0  # cancels beyond their limit, and mass cancels, of late
         self._paused = Pause.NONE
+
+    @property
+    def response_mode(self) -> int:
+        """FIX: 1 hears everything of its account, away or not; 2 what concerns itself. 0 on WebSocket."""
+        return self._response_mode
+
+    @response_mode.setter
+    def response_mode(self, mode: int) -> None:
+        self._response_mode = mode
+        self.hear_all(mode == 1)
+
+    def hear_all(self, is_wanted: bool) -> None:
+        """Tell it of every event of its account from the next one on, or only of what it asked for and its orders."""
+        if is_wanted != self.hears_all and self.account is not None:
+            self.hears_all = is_wanted
+            others = (each for each in self.account.listeners if each is not self)
+            self.account.listeners = (*others, self) if is_wanted else tuple(others)
 
     def attached(self, now_ns: int) -> None:
         """It has a connection from now on, which is not read either while the session is paused."""
@@ -131,6 +154,8 @@ class Account:
     def __init__(self, account_id: int, retain_events: int) -> None:
         self.id = account_id
         self.sessions: list[Session] = []
+        self.listeners: tuple[Session, ...] = ()  # those that hear everything
+        self.told_seq = 0  # the latest event that they were told; those recorded with it may be ahead
         self._stream: deque[AnyEvent] = deque(maxlen=retain_events)
 
     def record(self, event: AnyEvent) -> None:
@@ -174,11 +199,12 @@ class Sessions:
         return account
 
     def add(self, session_id: int, name: str, client: Client, origin: Origin) -> Session:
-        """A new session that hears its account from now on."""
+        """A new session, of its client's account."""
         path = self._limiter.open(client.account, name)
         session = Session(session_id, name, client, origin, path)
         self.by_id[session_id] = session
-        self.account(client.account_id).sessions.append(session)
+        session.account = self.account(client.account_id)
+        session.account.sessions.append(session)
         return session
 
     def for_ws(self, client: Client, name: str, may_go: Callable[[Session], bool] = lambda _: False) -> Session | None:
@@ -233,6 +259,7 @@ class Sessions:
         """
         if session.id < FIRST_WS_SESSION or session in self._named.get(session.client.key_id, {}).values():
             return
+        session.hear_all(False)
         self.by_id.pop(session.id, None)
         sessions = self.account(session.client.account_id).sessions
         if session in sessions:

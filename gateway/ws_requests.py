@@ -163,7 +163,7 @@ class WsRequests:
             session.cancel_on_disconnect, session.cod_grace_ms = params.cod.scope, params.cod.grace_ms
             speaker.house.guards.connected(session)  # for a start after a crash
         if params.streams is not None:
-            self._set_streams(params.streams)
+            speaker.choose_streams(session, params.streams)
         if params.heartbeat_ms is not None:
             speaker.heartbeat_ms = params.heartbeat_ms
             speaker.machine.set_heartbeat(params.heartbeat_ms)
@@ -173,19 +173,11 @@ class WsRequests:
         assert isinstance(asked.params, schema.SubscribeParams)
         old, named = self._speaker.streams, asked.params.streams
         if asked.method == "subscribe":
-            self._set_streams(tuple(dict.fromkeys((*old, *named))))
+            streams = tuple(dict.fromkeys((*old, *named)))
         else:
-            self._set_streams(tuple(name for name in old if name not in named))
+            streams = tuple(name for name in old if name not in named)
+        self._speaker.choose_streams(session, streams)
         return results.StreamsResult(self._speaker.streams)
-
-    def _set_streams(self, streams: schema.Streams) -> None:
-        """Orders subscribed anew start with the next event; `stream.replay` has the ones before."""
-        speaker = self._speaker
-        speaker.streams = streams
-        if "orders" in streams:
-            speaker.writer.cursor.subscribe()
-        else:
-            speaker.writer.cursor.unsubscribe()
 
     def _cancel_after(self, asked: Requested, session: Session, now_ns: int) -> object:
         assert isinstance(asked.params, schema.CancelAfterParams)

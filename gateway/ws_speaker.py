@@ -238,19 +238,28 @@ class WsSpeaker:
         found.cancel_on_disconnect, found.cod_grace_ms = client.cancel_on_disconnect, 0
         self.session = self.answers.session = found
         self._account = self.house.sessions.account(client.account_id)
-        cursor = StreamCursor(self._account, self.house.road.latest_seq(found))
-        self.writer = StreamWriter(self.house, self.machine, cursor, self._event_bytes)
-        self.streams = _DEFAULT_STREAMS
+        self._account.told_seq = self.house.road.latest_seq(found)  # after a restart the stream may not have it
+        self.writer = StreamWriter(self.house, self.machine, StreamCursor(self._account), self._event_bytes)
+        streams = _DEFAULT_STREAMS
         if params is not None:
-            self.streams = params.streams if params.streams is not None else _DEFAULT_STREAMS
+            streams = params.streams if params.streams is not None else _DEFAULT_STREAMS
             self.answers.limits_mode = params.limits or "near"
             self.heartbeat_ms = params.heartbeat_ms or self.heartbeat_ms
             if params.cod is not None:
                 found.cancel_on_disconnect, found.cod_grace_ms = params.cod.scope, params.cod.grace_ms
-        if "orders" in self.streams:
-            self.writer.cursor.subscribe()
+        self.choose_streams(found, streams)
         self.house.guards.connected(found)
         self.house.log("session.logged_on", session=found.name, door="ws", account=client.account)
+
+    def choose_streams(self, found: Session, streams: tuple[StreamName, ...]) -> None:
+        """What is pushed from now on. Orders subscribed anew start with the next event: `stream.replay`."""
+        self.streams = streams
+        is_wanted = "orders" in streams
+        found.hear_all(is_wanted)
+        if is_wanted:
+            self.writer.cursor.subscribe()
+        else:
+            self.writer.cursor.unsubscribe()
 
     # -- how it ends ---------------------------------------------------------------------------------------------
 
@@ -267,6 +276,7 @@ class WsSpeaker:
         if ended is None:
             return
         ended.speaker, ended.connected = None, False
+        ended.hear_all(False)
         self._count_end(reason)
         self.house.log("session.ended", session=ended.name, door="ws", reason=reason)
         self.house.guards.disconnected(ended, now_ns, self.keep_orders, is_planned=reason == "going_away")
@@ -399,9 +409,9 @@ class WsSpeaker:
 
     def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
         """An event of the account: written when live, else it waits its turn in the stream."""
-        if self.writer.cursor.hear(event.seq):
+        if self.writer.cursor.is_live:
             self.writer.push(event, now_ns)
-        self.link.wake()
+            self.link.wake()
 
     def notice(self, state: EngineState, now_ns: int) -> None:
         """The market's state, or the queue's."""

@@ -1,6 +1,6 @@
 """Where one WebSocket connection stands in its account's stream, and how what it reads is written without a stall.
 
-A connection is told of every event of its account, subscribed or not. Each is written at once, or waits in the stream
+A connection that is subscribed is told of every event of its account. Each is written at once, or waits in the stream
 for its turn: behind a replay, a snapshot or a long list. It is never both, so no number is written twice or out of
 order, and a long replay costs no memory: it is read from the stream as the socket drains. Pure.
 """
@@ -58,10 +58,8 @@ class StreamCursor:
     Subscribing and unsubscribing change what is written live and never touch a task.
     """
 
-    def __init__(self, account: Account, latest_seq: int) -> None:
-        """latest_seq: of the account's events so far, kept in the stream or not."""
+    def __init__(self, account: Account) -> None:
         self._account = account
-        self._heard = latest_seq  # the latest event that this connection was told of
         self._is_subscribed = False
         self._next = 0  # first number that waits to be written; 0 = none does, so the next event is written at once
         self._task = _NONE
@@ -85,9 +83,9 @@ class StreamCursor:
             return 0 < self._next <= self._account.latest_seq
         return self._task in (_Task.REPLAY, _Task.SNAPSHOT)
 
-    def hear(self, seq: int) -> bool:
-        """The account's next event: True when it is to be written now, else it waits or is not wanted."""
-        self._heard = seq
+    @property
+    def is_live(self) -> bool:
+        """Whether the event that is told now is to be written now; else it waits or is not wanted."""
         return self._is_subscribed and not self._next
 
     # -- what the client asks ------------------------------------------------------------------------------------
@@ -97,7 +95,7 @@ class StreamCursor:
         if not self._is_subscribed:
             self._is_subscribed = True
             if self._task is not _NONE:
-                self._next = self._heard + 1
+                self._next = self._account.told_seq + 1
 
     def unsubscribe(self) -> None:
         """Write no more live events. What is under way goes on."""
@@ -165,7 +163,7 @@ class StreamCursor:
     def _start(self, task: _Task) -> None:
         self._task = task
         if self._is_subscribed and not self._next:
-            self._next = self._heard + 1
+            self._next = self._account.told_seq + 1
 
     def _end_task(self) -> None:
         self._task = _NONE

@@ -198,6 +198,22 @@ def test_response_mode_starts_from_the_configuration_at_each_logon(house):
     assert nosy.read() == []
 
 
+def test_a_session_listens_to_its_account_as_its_response_mode_says_away_or_not(house):
+    rows = [session(2, "DC", kind="drop_copy"), session(3, "ALL", response_mode=1), session(4, "CHOOSES")]
+    _, _, _, chooses = house(session(1, "IDLE"), *rows)
+
+    def listeners():
+        return sorted(each.name for each in chooses.server.sessions.account(1).listeners)
+
+    assert listeners() == ["ALL", "DC"]
+    chooses.logon("98=0|108=30|25036=1|")
+    assert listeners() == ["ALL", "CHOOSES", "DC"]
+    chooses.drop()
+    assert listeners() == ["ALL", "CHOOSES", "DC"]
+    chooses.logon()
+    assert listeners() == ["ALL", "DC"]
+
+
 def test_response_mode_1_sees_every_number_of_the_stream_and_mode_2_only_its_own(house):
     busy, copy, modest = house(
         session(1, "A", cancel_on_disconnect="S"), session(2, "COPY", kind="drop_copy"), session(3, "M")

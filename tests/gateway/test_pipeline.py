@@ -51,6 +51,39 @@ def test_all_sessions_of_an_account_hear_its_events_but_only_the_asker_its_answe
     assert other.speaker.take() == [("report", 1)]
 
 
+def test_an_event_costs_only_those_who_listen_and_each_is_told_once():
+    """
+    two hundred sessions of the account hear of nothing but their own; one hears everything
+    an order -> who placed it, and the listener; a fill by another -> its owner too; a cancel by a sibling -> both
+    """
+    world = World()
+    owner, sibling, listener, *idle = (world.session(account=1) for _ in range(203))
+    for quiet in (owner, sibling, *idle):
+        quiet.hear_all(False)
+    taker = world.session(account=2)
+    world.place(owner, "m", Side.SELL, qty=10)
+    world.tick()
+    world.place(taker, "t", Side.BUY, qty=4)
+    world.tick()
+    world.cancel(sibling, "m")
+    world.tick()
+    heard = [[each for each in one.speaker.take() if each[0] == "report"] for one in (owner, sibling, listener)]
+    assert heard == [[("report", 1), ("report", 2), ("report", 3)], [("report", 3)], heard[0]]
+    assert [each.speaker.heard for each in idle] == [[]] * 200
+    assert [each.id for each in world.sessions.account(1).listeners] == [listener.id]
+
+
+def test_a_session_that_begins_or_stops_to_hear_everything_does_so_from_the_next_event_on():
+    world = World()
+    asker, other = world.session(), world.session()
+    for number, is_wanted in enumerate((True, False, False, True, True), 1):
+        other.hear_all(is_wanted)
+        world.place(asker, f"o{number}")
+        world.tick()
+    assert other.speaker.take() == [("report", 1), ("report", 4), ("report", 5)]
+    assert len(world.sessions.account(1).listeners) == 2
+
+
 @pytest.mark.parametrize(
     ("order", "code"),
     [

@@ -45,10 +45,10 @@ def key(account, **more):
 
 class Link:
     def __init__(self):
-        self.peer, self.is_closed = None, False
+        self.peer, self.is_closed, self.woken = None, False, 0
 
     def wake(self):
-        pass
+        self.woken += 1
 
     def close(self):
         self.is_closed = True
@@ -134,6 +134,25 @@ class Stuck(SlowCore):
     def __init__(self):
         super().__init__()
         self.is_quick = False
+
+
+def test_connections_that_want_no_events_are_not_even_woken_by_them_and_those_that_begin_to_hear_all(house):
+    server = house()
+    busy, *idle = (Desk(server) for _ in range(50))
+    for desk in (busy, *idle):
+        desk.logon(streams=[])
+    woken = [desk.link.woken for desk in idle]
+    assert [message.get("ev") for message in busy.place("a")] == [None]
+    assert [desk.link.woken for desk in idle] == woken
+    idle[0].call("subscribe", {"streams": ["orders"]})
+    idle[1].call("session.configure", {"streams": ["orders"]})
+    busy.place("b")
+    assert [[event["seq"] for event in events(desk.read())] for desk in idle[:3]] == [[2], [2], []]
+    idle[0].call("unsubscribe", {"streams": ["orders"]})
+    idle[1].speaker.lost(busy.now)
+    busy.place("c")
+    assert [events(desk.read()) for desk in idle] == [[]] * 49
+    assert server.sessions.account(1).listeners == ()
 
 
 # -- requests and their one answer -----------------------------------------------------------------------------------

@@ -164,12 +164,13 @@ class World:
         self._next_session = 1
 
     def session(self, account=1, name=""):
-        """A connected session with an ear."""
+        """A connected session with an ear, that hears everything of its account."""
         number = self._next_session
         self._next_session += 1
         client = Client(account, f"A{account}", "key", EVERYTHING)
         session = self.sessions.add(number, name or f"S{number}", client, Origin.FIX)
         session.speaker, session.connected = Ear(), True
+        session.hear_all(True)
         return session
 
     def submit(self, session, command, kind, source=None, size_bytes=100):

@@ -203,6 +203,8 @@ def test_orders_of_a_session_in_its_pause_wait_with_the_others_and_are_not_refus
     """What was on its way when the reading stopped: a pause promises waiting."""
     world = World(ingress=config.Ingress(max_commands=64), window=48)
     heavy = world.session()
+    world.place(heavy, "the core has taken something")
+    world.tick()
     burst(world, heavy)
     world.place(heavy, "read before the pause took effect")
     world.tick(ms=1)

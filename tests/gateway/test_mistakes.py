@@ -12,8 +12,8 @@ from gateway.keeper import Keeper
 from gateway.mistakes import GatewayFailed, Mistakes
 from gateway.server import Server, serve
 from gateway.snapshotter import Snapshotter
-from tests.gateway.test_fix_speaker import BTC, Desk, session
 from tests.support.desks import FixDesk, fix_desk
+from tests.support.fix_room import BTC, Desk, session
 from tests.support.server import running, until, venue_toml
 
 ROWS = (session(1, "A", response_mode=1), session(2, "B", response_mode=1))
@@ -232,7 +232,7 @@ def test_a_mistake_in_one_sessions_code_costs_that_session_alone(start, said):
     broken.speaker.report = mistaken
     (report,) = desk.place("a1")
     assert report["150"] == "0"
-    assert broken.link.is_closed
+    assert broken.link.has_ended
     assert said.count("session.failed") == 1
     assert "gateway.failed" not in said
     server.journal.commit(server.now_ns())

@@ -226,8 +226,7 @@ class FixDoor:
         if not self._clients.may_use(client, row):
             return Denied("session_of_another_account")
         # Whoever comes back takes nobody's place: it costs nothing. A takeover does, and so does one after the other.
-        is_takeover = speaker.session.connected and speaker.has_living_link
-        if is_takeover and self._sessions.charge_logon(client, now_ns) is not ALLOWED:
+        if speaker.session.is_taken and self._sessions.charge_logon(client, now_ns) is not ALLOWED:
             return Denied("rate")
         return client
 

@@ -24,6 +24,11 @@ MAX_NAMES_PER_KEY = 64  # named WebSocket sessions are remembered, so their numb
 class Speaker(Protocol):
     """How one session hears of its business: the pure half of a door."""
 
+    @property
+    def has_living_link(self) -> bool:
+        """Whether it has a connection whose end was neither read nor begun by us."""
+        ...
+
     def handed_over(self, request: Request, now_ns: int) -> None:
         """The core has the command; not an answer, and most sessions stay silent."""
         ...
@@ -111,6 +116,11 @@ class Session:
         self.shown_limits: dict[tuple[str, str], tuple[int, float, str]] = {}  # what it was last told
         self.flood_since_ns = self.flood_count = 0  # cancels beyond their limit, and mass cancels, of late
         self._paused = Pause.NONE
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a newcomer would take it over: it is connected, and that this has ended is not read yet."""
+        return self.connected and self.speaker is not None and self.speaker.has_living_link
 
     @property
     def response_mode(self) -> int:

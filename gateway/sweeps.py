@@ -92,6 +92,8 @@ class Sweeps:
 class _Ear:
     """The house's speaker: hears what became of each mass cancel, and nothing else concerns it."""
 
+    has_living_link = False
+
     def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         """The core has carried one out."""
         sweep = self._told(request.source)

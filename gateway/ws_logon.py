@@ -60,7 +60,7 @@ def turned_away(house: WsHouse, client: Client, name: str, now_ns: int) -> Turne
     connected = [
         other.name
         for other in house.sessions.account(client.account_id).sessions
-        if other.connected and other.sender.origin is Origin.WS and other.client.key_id == client.key_id
+        if other.is_taken and other.sender.origin is Origin.WS and other.client.key_id == client.key_id
     ]
     if name in connected:
         limited = house.sessions.charge_logon(client, now_ns)

@@ -103,6 +103,11 @@ class WsSpeaker:
                 self._write_on(now_ns)
         return self.machine.take_output()
 
+    @property
+    def has_living_link(self) -> bool:
+        """Whether the end of the connection was neither read nor begun by us."""
+        return not self.link.has_ended
+
     def opened(self, client: Client | None, now_ns: int) -> None:
         """The upgrade is answered; `client` when it proved itself in the headers and may log on (`turned_away`)."""
         self.machine.connected(now_ns)
@@ -181,6 +186,8 @@ class WsSpeaker:
 
     def _log_on(self, asked: told.LogonRequested, now_ns: int) -> None:
         params = asked.params
+        if not self.machine.is_deciding:
+            return  # what came right behind it ended the connection: it takes nothing over
         if self.house.road.draining:
             self._count_refused("draining")
             refusal = Refusal(errors.DRAINING, "the gateway is draining, reconnect")

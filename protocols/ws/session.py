@@ -148,6 +148,11 @@ class WsSession:
         return self.state is _LOGGED_ON
 
     @property
+    def is_deciding(self) -> bool:
+        """True while a LogonRequested waits for `accept_logon` or `refuse_logon`; false once the connection ended."""
+        return self.state is _DECIDING
+
+    @property
     def pending_bytes(self) -> int:
         """Size of the output that `take_output` would give."""
         return len(self._out)
@@ -261,7 +266,7 @@ class WsSession:
     ) -> list[Event]:
         """Answer a LogonRequested with yes, and give the events of what the client had sent behind it.
 
-        When the connection ended while the owner decided, nothing happens: `is_logged_on` tells.
+        When the connection ended while the owner decided, nothing happens: `is_deciding` tells.
         """
         logon = self._decided(request_id)
         if logon is None:

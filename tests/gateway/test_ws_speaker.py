@@ -45,7 +45,7 @@ def key(account, **more):
 
 class Link:
     def __init__(self):
-        self.peer, self.is_closed, self.woken = None, False, 0
+        self.peer, self.is_closed, self.has_ended, self.woken = None, False, False, 0
 
     def wake(self):
         self.woken += 1
@@ -72,12 +72,14 @@ class Desk:
 
     def logon(self, **params):
         """The answer, and what came with it."""
+        return self.call("session.logon", self.proof(**params))
+
+    def proof(self, **params):
+        """The params of a logon that is right, but for what is given."""
         ts = self.now // 1_000
         identity = ws.Identity(f"key-{self.account}", seed_of(self.account))
         sig = ws.signature(identity, "challenge", ts)
-        return self.call(
-            "session.logon", {"api_key": identity.key_id, "challenge": "challenge", "ts": ts, "sig": sig, **params}
-        )
+        return {"api_key": identity.key_id, "challenge": "challenge", "ts": ts, "sig": sig, **params}
 
     def write(self, *frames):
         """Several frames in one read."""
@@ -532,6 +534,72 @@ def test_a_logon_costs_a_token_only_where_it_takes_over(house):
     answers = [Desk(server).logon(name="bot")[0] for _ in range(4)]
     assert [answer["status"] for answer in answers] == [200, 200, 200, 429]
     assert server.metrics.ws.failed_logons == {"rate": 1}
+
+
+def test_whoever_comes_after_the_end_of_a_connection_adds_none_and_takes_nothing_over(house):
+    server = house(limits=OPEN.replace('"1000/s", burst = 1000', '"1/min", burst = 1'))
+    desks = [Desk(server) for _ in range(MAX_CONNECTIONS_PER_KEY)]
+    for number, desk in enumerate(desks):
+        desk.logon(**({"name": "bot"} if number == 0 else {}))
+    assert Desk(server).logon()[0]["error"]["code"] == 1007
+    for desk in desks[:2]:
+        desk.link.has_ended = True  # its end was read; that its socket is closed is told some turns later
+    assert [Desk(server).logon(**more)[0]["status"] for more in ({"name": "bot"}, {})] == [200, 200]
+    assert Desk(server).logon(name="bot")[0]["status"] == 200, "the token is there for the first that takes over"
+    assert Desk(server).logon(name="bot")[0]["status"] == 429
+
+
+NEWCOMERS = {
+    "signature": lambda desk: desk.logon(name="bot", sig="AAAA"),
+    "challenge": lambda desk: desk.logon(name="bot", challenge="another's"),
+    "resume": lambda desk: desk.logon(name="bot", resume={"epoch": "e", "seq": -1}),
+    "resume of nothing": lambda desk: desk.logon(name="bot", resume={"seq": 1}),
+    "name": lambda desk: desk.logon(name="bot/1"),
+    "cod": lambda desk: desk.logon(name="bot", cod={"scope": "all"}),
+    "another's key": lambda desk: desk.logon(name="bot", api_key="key-OTHER"),
+    "sent too much ahead": lambda desk: desk.write(
+        request("session.logon", desk.proof(name="bot", cod={"scope": "off"})),
+        *[request("ping", {"pad": "x" * 3_000})] * 30,
+    ),
+}
+
+
+@pytest.mark.parametrize("newcomer", NEWCOMERS.values(), ids=NEWCOMERS)
+def test_a_refused_newcomer_changes_nothing_for_the_living_session_of_its_name(house, newcomer):
+    server = house()
+    living, late = Desk(server), Desk(server)
+    living.logon(name="bot", cod={"scope": "session"})
+    living.place("a")
+    session = living.speaker.session
+    before = (session.speaker, session.client, session.connected, session.cancel_on_disconnect, session.path)
+    told = newcomer(late)
+    assert not [message for message in answers(told) if message["status"] == 200]
+    late.speaker.lost(late.now)
+    after = (session.speaker, session.client, session.connected, session.cancel_on_disconnect, session.path)
+    assert after == before
+    server.guards.tick(server.now_ns() + 120_000 * MS)
+    assert living.tick() == []
+    answer, event = living.place("b")
+    assert (answer["status"], event["data"]["cl_ord_id"]) == (200, "b")
+    assert len(server.core.engine.open_orders(1)) == 2
+
+
+@pytest.mark.parametrize("cause", ["rate", "draining"])
+def test_a_newcomer_that_proved_itself_and_must_wait_changes_nothing_either(house, cause):
+    server = house(limits=OPEN.replace('"1000/s", burst = 1000', '"1/min", burst = 1'))
+    for _ in range(2):  # the second takes over, which costs the token
+        living = Desk(server)
+        living.logon(name="bot", cod={"scope": "session"})
+    living.place("a")
+    late = Desk(server)
+    server.road.draining = cause == "draining"
+    assert late.logon(name="bot")[0]["error"]["code"] in {1007, 5005}
+    assert server.metrics.ws.failed_logons == {cause: 1}
+    late.speaker.lost(late.now)
+    server.guards.tick(server.now_ns() + 120_000 * MS)
+    assert living.tick() == []
+    assert living.speaker.session.speaker is living.speaker
+    assert len(server.core.engine.open_orders(1)) == 1
 
 
 def test_who_fails_again_and_again_is_told_a_second_later_and_not_before(house):

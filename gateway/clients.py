@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from gateway import config
 from gateway.failures import Failures, network_of
 from protocols.instruments import Instruments
+from protocols.wall import MAX_AHEAD_NS, WallClock
 
 MAX_WINDOW_NS = 5_000_000_000  # no signature is good for longer, whatever the client asks
-MAX_AHEAD_NS = 1_000_000_000  # how far the client's clock may be before ours
 MAX_TRIED = 4  # keys whose signature is checked for one Logon that names none: 65 us each, at the word of a stranger
 HOLD_NS = 1_000_000_000  # how long the refusal of one who fails again and again is held back
 MAX_SIGNATURES = 1_024  # remembered per key: one client must not be able to fill another's
@@ -106,17 +106,22 @@ class _Identity(msgspec.Struct, frozen=True):
     public: Ed25519PublicKey | None
     secret: bytes
 
-    def is_expired(self, now_ns: int) -> bool:
-        return self.expires_ns != 0 and now_ns >= self.expires_ns
+    def is_expired(self, utc_ns: int) -> bool:
+        return self.expires_ns != 0 and utc_ns >= self.expires_ns
 
 
 class Clients:
     """All keys and accounts of one configuration, the signatures seen lately, and who failed how often."""
 
     def __init__(
-        self, settings: config.Config, instruments: Instruments, secrets: Mapping[str, bytes] | None = None
+        self,
+        settings: config.Config,
+        instruments: Instruments,
+        secrets: Mapping[str, bytes] | None = None,
+        wall: WallClock | None = None,
     ) -> None:
         """`settings` was checked at load. secrets: key id -> HMAC secret, as `config_file.read_secrets` gives them.
+        wall: what own time lacks to UTC; None = nothing, for good.
 
         Raises:
             ValueError: a key of type hmac-sha256 has no secret; our own mistake.
@@ -127,6 +132,7 @@ class Clients:
         self._by_account: dict[str, list[_Identity]] = {}
         for identity in self._identities.values():
             self._by_account.setdefault(identity.client.account, []).append(identity)
+        self._wall = wall or WallClock()
         self._nobody = Ed25519PublicKey.from_public_bytes(_NOBODY)
         self._seen: dict[str, OrderedDict[bytes, int]] = {}  # key id -> signature -> until when
         self._by_address = Failures(free=20)
@@ -162,7 +168,9 @@ class Clients:
 
         Source: RULES A.2: address, key, clock, signature, not seen before, permission, in this order.
         """
-        found = self._judge(keys, proof, now_ns)
+        if proof.sent_at_ns is not None:
+            self._wall.ahead_ns(proof.sent_at_ns, now_ns)  # in doubt the clock is looked at again
+        found = self._judge(keys, proof, self._wall.utc_ns(now_ns))
         pair = network_of(proof.peer_ip), keys
         if isinstance(found, str):
             # Both are counted, whatever the cause: what is held back must not tell a known key from an unknown one.
@@ -171,16 +179,16 @@ class Clients:
         self._by_pair.forgive(pair)
         return found if found.may(permission) else Denied("permission")
 
-    def _judge(self, keys: tuple[str, ...], proof: Proof, now_ns: int) -> Client | str:
+    def _judge(self, keys: tuple[str, ...], proof: Proof, utc_ns: int) -> Client | str:
         """Who is proved to be there, or why nobody is, after one Ed25519 verification at least."""
         causes, has_paid = ["too_many_keys" if len(keys) > MAX_TRIED else "unknown_key"], False
         signature = _decode(proof.signature_b64)
         for key_id in keys if len(keys) <= MAX_TRIED else ():
             identity = self._identities.get(key_id)
-            cause = _before_signature(identity, proof, now_ns)
+            cause = _before_signature(identity, proof, utc_ns)
             if identity is not None and not cause:
                 has_paid = has_paid or identity.public is not None
-                cause = self._check(identity, signature, proof, now_ns)
+                cause = self._check(identity, signature, proof, utc_ns)
                 if not cause:
                     return identity.client
             causes.append(cause)
@@ -188,7 +196,7 @@ class Clients:
             _is_signed_by(self._nobody, signature, proof.signed)
         return max(causes, key=lambda cause: _CAUSES.index(cause) if cause in _CAUSES else 0)
 
-    def _check(self, identity: _Identity, signature: bytes, proof: Proof, now_ns: int) -> str:
+    def _check(self, identity: _Identity, signature: bytes, proof: Proof, utc_ns: int) -> str:
         """Why the signature is not this key's, or not fresh; "" when it is both."""
         if identity.public is not None:
             if not _is_signed_by(identity.public, signature, proof.signed):
@@ -197,18 +205,23 @@ class Clients:
             return "signature"
         if proof.sent_at_ns is None:
             return ""
-        return self._note_signature(identity.client.key_id, signature, proof.sent_at_ns + MAX_WINDOW_NS, now_ns)
+        return self._note_signature(identity.client.key_id, signature, proof.sent_at_ns + MAX_WINDOW_NS, utc_ns)
 
-    def _note_signature(self, key_id: str, signature: bytes, until_ns: int, now_ns: int) -> str:
+    def _note_signature(self, key_id: str, signature: bytes, until_ns: int, utc_ns: int) -> str:
         """Remember a good signature for as long as its time would let it pass again.
 
         RecvWindow(25000) is not signed, so a copy may ask for the longest window: that is how long it is remembered.
         """
         seen = self._seen.setdefault(key_id, OrderedDict())
-        while seen and next(iter(seen.values())) < now_ns:
+        while seen and next(iter(seen.values())) < utc_ns:
             seen.popitem(last=False)
         if signature in seen:
             return "replay"
+        if len(seen) >= MAX_SIGNATURES:
+            # After the clock was put back some lie far ahead: they pass no more today, and must bar nobody for so long.
+            latest_ns = utc_ns + MAX_AHEAD_NS + MAX_WINDOW_NS
+            for each in [old for old, old_until_ns in seen.items() if not utc_ns <= old_until_ns < latest_ns]:
+                del seen[each]
         if len(seen) >= MAX_SIGNATURES:
             return "too_many_logons"
         seen[signature] = until_ns
@@ -233,10 +246,11 @@ class Clients:
         """
         if username:
             return (username,)
+        utc_ns = self._wall.utc_ns(now_ns)
         return tuple(
             identity.client.key_id
             for identity in self._by_account.get(row.account, ())
-            if not identity.is_expired(now_ns)
+            if not identity.is_expired(utc_ns)
             and identity.client.may(permission_for(row))
             and self.may_use(identity.client, row)
         )
@@ -286,15 +300,15 @@ def permission_for(row: config.FixSession) -> Literal["fix.drop_copy", "fix.orde
     return "fix.drop_copy" if row.kind == "drop_copy" else "fix.order_entry"
 
 
-def _before_signature(identity: _Identity | None, proof: Proof, now_ns: int) -> str:
+def _before_signature(identity: _Identity | None, proof: Proof, utc_ns: int) -> str:
     if identity is None:
         return "unknown_key"
     if identity.networks and not _is_in(proof.peer_ip, identity.networks):
         return "address"
-    if identity.is_expired(now_ns):
+    if identity.is_expired(utc_ns):
         return "expired"
     window_ns = min(proof.window_ns, MAX_WINDOW_NS)
-    if proof.sent_at_ns is not None and not now_ns - window_ns < proof.sent_at_ns < now_ns + MAX_AHEAD_NS:
+    if proof.sent_at_ns is not None and not utc_ns - window_ns < proof.sent_at_ns < utc_ns + MAX_AHEAD_NS:
         return "clock"
     return ""
 

@@ -1,35 +1,51 @@
-"""The one clock of the process: nanoseconds UTC that never go back and never jump.
+"""The clock of the process: own time that only passes, and what it lacks to the time of day (`protocols.wall`).
 
-Sessions, windows and timers all use it, so a stepped system clock must not time out every session at once. It runs on
-the monotonic clock and leans towards the system's by at most 5 % of the time that passed; `offset_ns` is what is left.
+Own time counts on the clock of the machine's uptime, which nobody puts right. It is the one that runs on while the
+machine is suspended (CLOCK_BOOTTIME, where there is one): a lease or a window that ended in its sleep has ended. The
+time of day follows the system's clock: at once where that was stepped, and unnoticeably where it drifts.
 """
 
 import time
 
-_LEAN = 20  # at most one part in so many
+from protocols.wall import STEP_NS, WallClock
+
+_LEAN_NS = 1_000_000  # a look
+_STEADY_NS = 1_000_000  # both clocks are read within this time, or a pause between them would look like a step
+_ATTEMPTS = 3
+_UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-class Clock:
-    """`now_ns()` is UTC as this process sees it; call `lean()` about once a second."""
+class Clock(WallClock):
+    """`now_ns()` is own time; `look()` at the system's clock about once a second, and in doubt."""
 
     def __init__(self) -> None:
-        self._base = time.time_ns() - time.monotonic_ns()
-        self._leaned_at = time.monotonic_ns()
-        self._told = 0
-        self.offset_ns = 0
+        super().__init__()
+        self._base = time.time_ns() - time.clock_gettime_ns(_UPTIME)
+        self._untold_ns = 0
+        self.steps = 0
 
     def now_ns(self) -> int:
-        """Nanoseconds UTC, never less than before: while it leans back it stands still for a moment."""
-        self._told = max(time.monotonic_ns() + self._base, self._told)
-        return self._told
+        """Own time in ns: UTC as it was believed to be at the start, and what has passed since."""
+        return time.clock_gettime_ns(_UPTIME) + self._base
 
-    def lean(self) -> int:
-        """Move towards the system clock by a bounded step; returns how far off it still is, in ns."""
-        monotonic = time.monotonic_ns()
-        most = (monotonic - self._leaned_at) // _LEAN
-        self._leaned_at = monotonic
-        wanted = time.time_ns() - monotonic - self._base
-        step = max(-most, min(most, wanted))
-        self._base += step
-        self.offset_ns = wanted - step
-        return self.offset_ns
+    def look(self) -> None:
+        """Follow the system's clock: a step at once, a small difference by a millisecond."""
+        for _ in range(_ATTEMPTS):
+            before_ns = self.now_ns()
+            utc_ns = time.time_ns()
+            if self.now_ns() - before_ns < _STEADY_NS:
+                break
+        else:
+            return  # we are held up: next time
+        off_ns = utc_ns - before_ns - self.offset_ns
+        if abs(off_ns) >= STEP_NS:
+            self.offset_ns += off_ns
+            self._untold_ns += off_ns
+            self.steps += 1
+        elif abs(off_ns) > _STEADY_NS:
+            self.offset_ns += max(-_LEAN_NS, min(_LEAN_NS, off_ns))
+
+    def take_step_ns(self) -> int:
+        """What the time of day was stepped by since this was last asked, 0 = not at all."""
+        untold_ns, self._untold_ns = self._untold_ns, 0
+        return untold_ns

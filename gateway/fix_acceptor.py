@@ -20,7 +20,7 @@ from gateway.fix_logon import window_ms
 from gateway.fix_speaker import FixSpeaker
 from gateway.house import Farewell, House, Silent
 from gateway.ingress import Stage
-from gateway.schedule import last_reset_ns, next_reset_ns
+from gateway.schedule import SAME_MOMENT_NS, ResetPlan
 from gateway.sessions import Sessions
 from gateway.tick import Tick
 from limits.limiter import ALLOWED
@@ -81,7 +81,7 @@ class FixDoor:
         self._sessions = sessions
         self._house = house
         self._servers: list[asyncio.Server] = []
-        self._resets: dict[tuple[str, str], int] = {}  # next scheduled reset, ns UTC
+        self._resets = ResetPlan[tuple[str, str]](house.wall)
         self.on_reset: Callable[[int, int], None] = lambda _, __: None  # told of each: session id, ns UTC
         self.traffic = Traffic()
         self.speakers: dict[tuple[str, str], FixSpeaker] = {}
@@ -93,7 +93,8 @@ class FixDoor:
             client = clients.for_fix_session(row)
             session = sessions.add(row.id, row.comp_id, client, Origin.FIX)
             session.instruments = clients.tradable(row)
-            machine = FixSession(machine_settings(settings.fix, row, settings.venue.comp_id), open_store(row.id))
+            chosen = machine_settings(settings.fix, row, settings.venue.comp_id)
+            machine = FixSession(chosen, open_store(row.id), house.wall)
             dialect = "plain" if is_plain(row) else "penstock"
             translator = Translator(
                 row.version,
@@ -108,7 +109,7 @@ class FixDoor:
             key = (row.comp_id, row.target_comp_id or settings.venue.comp_id)
             self.speakers[key] = speaker
             self.configured[key] = row
-            self._plan_reset(key, house.now_ns())
+            self._resets.add(key, row.reset_schedule, house.now_ns())
 
     async def start(self, loop: asyncio.AbstractEventLoop, tick: Tick) -> dict[str, int]:
         """Listen; returns the port of each listener by name."""
@@ -129,32 +130,34 @@ class FixDoor:
     @property
     def next_deadline_ns(self) -> int | None:
         """When the next scheduled reset is due."""
-        return min(self._resets.values(), default=None)
+        return self._resets.next_deadline_ns
 
     def tick(self, now_ns: int) -> None:
         """Put the numbers of sessions whose scheduled moment has come back to 1."""
-        for key in [key for key, due_ns in self._resets.items() if due_ns <= now_ns]:
+        for key in self._resets.take_due(now_ns):
             self._reset(key, now_ns)
-            self._plan_reset(key, now_ns)
+        for key, at_utc in self._resets.take_misdated(now_ns).items():
+            self.on_reset(self.configured[key].id, at_utc)
 
-    def catch_up(self, done_ns: Mapping[int, int], now_ns: int) -> None:
-        """Do at start what a schedule asked for while no gateway ran. done_ns: when each session's was carried out."""
+    def catch_up(self, done_utc: Mapping[int, int], now_ns: int) -> None:
+        """Do at start what a schedule asked for while no gateway ran. done_utc: when each session's was carried out."""
+        utc_ns = self._house.wall.utc_ns(now_ns)
         for key, row in self.configured.items():
-            last_ns = done_ns.get(row.id)
-            if row.reset_schedule and last_ns is None:
-                self.on_reset(row.id, now_ns)
-            elif last_ns is not None and last_reset_ns(row.reset_schedule, now_ns) > last_ns:
+            last_ns = done_utc.get(row.id)
+            if not row.reset_schedule:
+                continue
+            if last_ns is None or last_ns > utc_ns + SAME_MOMENT_NS:  # first seen, or dated by a clock that was ahead
+                self.on_reset(row.id, utc_ns)
+            elif self._resets.is_missed(key, last_ns, now_ns):
+                self._resets.done(key, utc_ns, now_ns)
                 self._reset(key, now_ns)
+            else:
+                self._resets.done(key, last_ns, now_ns)
 
     def _reset(self, key: tuple[str, str], now_ns: int) -> None:
         back_by_ns = now_ns + self._settings.venue.drain_ms * 1_000_000  # as after any end that we planned
         self.speakers[key].reset(now_ns, back_by_ns)
-        self.on_reset(self.configured[key].id, now_ns)
-
-    def _plan_reset(self, key: tuple[str, str], now_ns: int) -> None:
-        due_ns = next_reset_ns(self.configured[key].reset_schedule, now_ns)
-        if due_ns is not None:
-            self._resets[key] = due_ns
+        self.on_reset(self.configured[key].id, self._house.wall.utc_ns(now_ns))
 
     @property
     def connections(self) -> int:
@@ -249,6 +252,10 @@ class FixDoor:
         """A connection ended by itself before it had said who it was."""
         self._house.metrics.count_disconnect("fix", "before_logon")
 
+    def utc_ns(self, now_ns: int) -> int:
+        """The time of day, for what is told to a stranger."""
+        return self._house.wall.utc_ns(now_ns)
+
     @property
     def refusal_delay_ns(self) -> int:
         """The fixed delay before a refused connection is closed."""
@@ -306,7 +313,7 @@ class Greeter(Silent):
         if self._explained_to is None:
             self._connection.abort()
         else:
-            self._connection.peer = Farewell(farewell(self._explained_to, now_ns))
+            self._connection.peer = Farewell(farewell(self._explained_to, self._door.utc_ns(now_ns)))
             self._connection.close()
 
     def lost(self, now_ns: int) -> None:

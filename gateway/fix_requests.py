@@ -53,7 +53,8 @@ class FixRequests:
         trace = None
         if kind == "D" and house.tracing.sample():
             trace = house.tracing.begin(now_ns, "fix", session.name)
-        command = self._translator.command(message, session.sender, now_ns, self._settings.recv_window_ms)
+        t_recv = house.wall.utc_ns(now_ns)
+        command = self._translator.command(message, session.sender, t_recv, self._settings.recv_window_ms)
         if isinstance(command, Refusal):
             house.road.decline(session, kind, message, command, now_ns)
         elif isinstance(command, Fault):
@@ -80,7 +81,7 @@ class FixRequests:
     def _is_stale(self, message: AppMessage, now_ns: int) -> bool:
         """Whether a resent order without a window of its own is too old to act on."""
         has_window = tags.RECV_WINDOW in message.fields or self._settings.recv_window_ms
-        return not has_window and now_ns - message.sending_time_ns > RESENT_MAX_AGE_NS
+        return not has_window and self._house.wall.ahead_ns(message.sending_time_ns, now_ns) < -RESENT_MAX_AGE_NS
 
     def _on_aside(self, message: AppMessage, now_ns: int) -> None:
         """A message that the road has no part in: LimitQuery(XLQ), and what is read and needs no answer."""

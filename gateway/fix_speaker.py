@@ -267,7 +267,8 @@ class FixSpeaker:
         """Pending New, for sessions that ask for it."""
         if self._settings.pending_new and isinstance(request.command, NewOrder):
             exec_id = self._exec_id("P")
-            told = self._translator.pending_new(request.source, now_ns, exec_id, request.command.t_recv)  # type: ignore[arg-type]
+            at_ns = self._house.wall.utc_ns(now_ns)
+            told = self._translator.pending_new(request.source, at_ns, exec_id, request.command.t_recv)  # type: ignore[arg-type]
             self.send(*told, now_ns)
 
     def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
@@ -297,7 +298,8 @@ class FixSpeaker:
         named = named_in(source)
         standing, account_id = self._house.road.standing, self.session.client.account_id
         known = standing.find(account_id, *named) if named is not None else OrdStatus.REJECTED
-        self.send(*self._translator.refusal(source, refusal, now_ns, exec_id, known), now_ns)
+        at_ns = self._house.wall.utc_ns(now_ns)
+        self.send(*self._translator.refusal(source, refusal, at_ns, exec_id, known), now_ns)
         if refusal.code == errors.LIMIT_ABUSE:
             self._end_for_abuse(now_ns)
 

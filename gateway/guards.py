@@ -10,6 +10,7 @@ from gateway.pipeline import Road
 from gateway.records import LinkState
 from gateway.sessions import Session, Sessions
 from protocols.messages import MassCancel, Origin
+from protocols.wall import STEP_NS
 
 _MAX_DEAD_MAN_NS = 300_000_000_000  # what a client may ask for at most
 
@@ -24,7 +25,7 @@ class Guards:
         note: Callable[[Session, int], None] = lambda _, __: None,
         fire_for_gone: Callable[[int, int, str, int], None] = lambda _, __, ___, ____: None,
     ) -> None:
-        """note: told of every change with the time the dead-man's switch fires (0 = not armed), to be kept.
+        """note: told of every change with the time the dead-man's switch fires (UTC, 0 = not armed), to be kept.
         fire_for_gone: cancels for a session that is no longer configured: its id, its account, scope and the time.
         """
         self._road = road
@@ -34,6 +35,7 @@ class Guards:
         self._gone: dict[int, tuple[int, int, str]] = {}  # such sessions: when, the account, the scope
         self._cod: dict[int, tuple[int, str]] = {}  # when, and the scope it was armed with
         self._dead_man: dict[int, int] = {}
+        self._noted_offset_ns = road.wall.offset_ns  # under which clock the times that are kept were noted
 
     @property
     def next_deadline_ns(self) -> int | None:
@@ -46,6 +48,8 @@ class Guards:
 
     def tick(self, now_ns: int) -> None:
         """Fire what is due. In a drain nobody can come back: cancel-on-disconnect is left to the next process."""
+        if self._dead_man and abs(self._road.wall.offset_ns - self._noted_offset_ns) >= STEP_NS:
+            self._note_again()
         for session_id, due_ns in list(self._dead_man.items()):
             if due_ns <= now_ns:
                 del self._dead_man[session_id]
@@ -72,12 +76,12 @@ class Guards:
         self._dead_man.pop(session.id, None)
         if due_ns:
             self._dead_man[session.id] = due_ns
-        self._note(session, due_ns)
+        self._keep(session)
 
     def connected(self, session: Session) -> None:
         """The session is back: its orders stay."""
         self._cod.pop(session.id, None)
-        self._note(session, self._dead_man.get(session.id, 0))
+        self._keep(session)
 
     def restore(self, link: LinkState, now_ns: int, reopen_at_ns: int, guard_at_ns: int) -> None:
         """A session of the process before this one: unless it is back by then, its orders are cancelled at guard_at_ns.
@@ -93,7 +97,7 @@ class Guards:
         elif not session.connected:
             session.cancel_on_disconnect = link.scope
             if link.dead_man_ns:
-                due_ns = min(link.dead_man_ns, now_ns + _MAX_DEAD_MAN_NS)
+                due_ns = min(self._road.wall.own_ns(link.dead_man_ns), now_ns + _MAX_DEAD_MAN_NS)
                 self._dead_man[link.session] = max(due_ns, reopen_at_ns)
             if is_lost:
                 self._cod[link.session] = guard_at_ns, link.scope
@@ -101,7 +105,7 @@ class Guards:
     def leaving(self, session: Session) -> None:
         """A logout that leaves the orders was heard: from now on its end is no disconnect, and that is kept first."""
         session.is_leaving = True
-        self._note(session, self._dead_man.get(session.id, 0))
+        self._keep(session)
 
     def disconnected(
         self,
@@ -123,7 +127,7 @@ class Guards:
             due_ns = max(now_ns + session.cod_grace_ms * 1_000_000, back_by_ns)
             self._cod[session.id] = due_ns, scope
             return  # for a start after a crash it counts as connected until it has fired
-        self._note(session, self._dead_man.get(session.id, 0))
+        self._keep(session)
         self._forget_if_idle(session)
 
     def cancel_now(self, session: Session, now_ns: int) -> None:
@@ -133,8 +137,18 @@ class Guards:
     def _fire(self, session_id: int, origin: Origin, only_session: bool, now_ns: int) -> None:
         session = self._sessions.by_id[session_id]
         self._sweep(session, origin, only_session, now_ns)
-        self._note(session, self._dead_man.get(session_id, 0))
+        self._keep(session)
         self._forget_if_idle(session)
+
+    def _note_again(self) -> None:
+        """The clock was put right: what is kept for a later process is a time of day, and is another one now."""
+        self._noted_offset_ns = self._road.wall.offset_ns
+        for session_id in self._dead_man:
+            self._keep(self._sessions.by_id[session_id])
+
+    def _keep(self, session: Session) -> None:
+        due_ns = self._dead_man.get(session.id)
+        self._note(session, 0 if due_ns is None else self._road.wall.utc_ns(due_ns))
 
     def _forget_if_idle(self, session: Session) -> None:
         """An unnamed session that has ended is needed no more once no timer of it runs."""
@@ -147,7 +161,7 @@ class Guards:
             session.client.account_id,
             session.id,
             origin,
-            now_ns,
+            self._road.wall.utc_ns(now_ns),
             0,
             cl_ord_id="",
             only_session=only_session,

@@ -11,6 +11,7 @@ from gateway.metrics import Metrics
 from gateway.pipeline import Road
 from gateway.tracing import Tracing
 from limits.limiter import Limiter
+from protocols.wall import WallClock
 
 _FLOOD_FACTOR = 10
 _FLOOD_WINDOW_NS = 10_000_000_000
@@ -41,6 +42,9 @@ class House(Protocol):
     guards: Guards
     metrics: Metrics
     tracing: Tracing
+
+    @property
+    def wall(self) -> WallClock: ...
 
     @property
     def limiter(self) -> Limiter: ...

@@ -86,7 +86,7 @@ class Ingress:
             for sweep in self._sweeps.get(request.command.account, {}).values():
                 sweep.is_followed = True
         if not self.commands:
-            self.since_ns = request.command.t_recv
+            self.since_ns = request.arrived_ns
         self._arrived.append(request)
         self.commands += 1
         self.size_bytes += request.size_bytes

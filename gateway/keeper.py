@@ -128,7 +128,7 @@ class Keeper:
             self._house.mistakes.of_all(error)
 
     def note_link(self, session: Session, dead_man_ns: int) -> None:
-        """What guards a session's orders, or what it hears of, may have changed."""
+        """What guards a session's orders, or what it hears of, may have changed. dead_man_ns: UTC, 0 = not armed."""
         is_guarded = session.cancel_on_disconnect != "off" or dead_man_ns
         if is_guarded or session.response_mode or session.id in self.replay.links:
             row = LinkState(

@@ -117,8 +117,7 @@ class Waits:
         return [request for request in waiting if self._end_ns(request) <= now_ns]
 
     def _end_ns(self, request: Request) -> int:
-        command = request.command
-        end_ns = command.t_recv + self._hold_ns
-        if command.deadline and isinstance(command, NewOrder | ReplaceOrder):
-            return min(end_ns, command.deadline + 1)
+        end_ns = request.arrived_ns + self._hold_ns
+        if request.expires_ns and isinstance(request.command, NewOrder | ReplaceOrder):
+            return min(end_ns, request.expires_ns + 1)
         return end_ns

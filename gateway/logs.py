@@ -71,7 +71,7 @@ EVENTS: dict[str, LogEvent] = {
     "limits.store_odd": LogEvent(_WARNING, "the shared store of limits is used, but something about it is odd"),
     "limits.store_away": LogEvent(_ERROR, "the shared store of limits is away; each limit's on_store_loss acts"),
     "limits.store_back": LogEvent(_INFO, "the shared store of limits answers again"),
-    "clock.offset": LogEvent(_WARNING, "our clock and the system's differ; ours leans towards it"),
+    "clock.stepped": LogEvent(_WARNING, "the system's clock was put right: times of day follow, no deadline moves"),
     "log.dropped": LogEvent(_WARNING, "so many lines were lost because standard error was stuck"),
 }
 

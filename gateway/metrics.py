@@ -74,7 +74,8 @@ _LIST = (
     Metric("policy_version", "gauge", "Version of the limits in force"),
     Metric("policy_reload_failures", "counter", "Limits files refused while the old limits stayed in force"),
     Metric("loop_lag_seconds", "histogram", "How late the event loop ran a timer"),
-    Metric("clock_offset_seconds", "gauge", "Our clock minus what the system clock says"),
+    Metric("clock_offset_seconds", "gauge", "What the system's clock was put right by since the start"),
+    Metric("clock_steps", "counter", "How often it was put right by 0.1 s or more"),
     Metric("traces_sampled", "counter", "Orders that were traced"),
     Metric("log_lines_dropped", "counter", "Log lines dropped because standard error was stuck"),
 )

@@ -7,6 +7,7 @@ from gateway.modes import Modes
 from gateway.sessions import Session, Sessions, Speaker
 from protocols.instruments import Instruments
 from protocols.messages import EngineState
+from protocols.wall import WallClock
 
 
 class Tell(Protocol):
@@ -20,8 +21,9 @@ class Tell(Protocol):
 class ModeNews:
     """Tells sessions how the modes differ from those before."""
 
-    def __init__(self, sessions: Sessions, instruments: Instruments, tell: Tell) -> None:
+    def __init__(self, sessions: Sessions, instruments: Instruments, tell: Tell, wall: WallClock) -> None:
         self._sessions = sessions
+        self._wall = wall
         self._instruments = instruments
         self._tell = tell
 
@@ -36,8 +38,9 @@ class ModeNews:
         client, speaker = session.client, session.speaker
         if speaker is None:
             return
-        for state in modes.news(before, client.account, client.account_id, session.name, now_ns):
+        at_ns = self._wall.utc_ns(now_ns)
+        for state in modes.news(before, client.account, client.account_id, session.name, at_ns):
             self._tell(speaker, speaker.notice, state, now_ns)
-        for state in modes.market_news(before, now_ns):
+        for state in modes.market_news(before, at_ns):
             if state.instrument in self._instruments.by_id:
                 self._tell(speaker, speaker.notice, state, now_ns)

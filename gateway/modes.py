@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
+from msgspec import structs
 
 from protocols import errors
 from protocols.errors import Refusal
@@ -28,8 +29,9 @@ _SECOND_NS = 1_000_000_000
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One mode as an operator set it. Clients read the reason: it is part of every refusal.
 
-    name: "" for the venue, an account's name, `ACCOUNT/SESSION`, a symbol. ttl_s: it ends by itself after so long, 0 =
-    it stays until it is cleared. instrument: the id behind the symbol, else 0.
+    name: "" for the venue, an account's name, `ACCOUNT/SESSION`, a symbol. at_ns: when, in own time while in force, so
+    that a clock that is put right ends nothing early; ns UTC where it is kept and shown. ttl_s: it ends by itself after
+    so long, 0 = it stays until it is cleared. instrument: the id behind the symbol, else 0.
     """
 
     scope: Scope
@@ -48,7 +50,7 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def until_ns(self) -> int:
-        """When it ends by itself, ns UTC; 0 = never."""
+        """When it ends by itself, in the time of at_ns; 0 = never."""
         return self.at_ns + self.ttl_s * _SECOND_NS if self.ttl_s else 0
 
     @property
@@ -110,6 +112,11 @@ class Modes(msgspec.Struct, frozen=True):
         before, for it will still hold then.
         """
         return self if _REOPENING.place in self.in_force else self.apply(_REOPENING)
+
+    def shifted(self, by_ns: int) -> "Modes":
+        """The same by another clock: from own time to UTC, or back."""
+        moved = {place: structs.replace(each, at_ns=each.at_ns + by_ns) for place, each in self.in_force.items()}
+        return Modes(moved)
 
     def mode_at(self, place: Place) -> Mode:
         """The mode set at this place itself, whatever holds around it."""

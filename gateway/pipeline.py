@@ -40,6 +40,7 @@ from protocols.messages import (
     MassCancelDone,
     OrderEvent,
 )
+from protocols.wall import WallClock
 
 _EXPIRE_EVERY_NS = 10_000_000
 _BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
@@ -64,20 +65,24 @@ class Road:
         tracing: Tracing,
         trace_clock: Callable[[], int],
         report_bug: Callable[[Exception], None],
+        wall: WallClock,
     ) -> None:
         """trace_clock: read for sampled orders only, to tell the steps of one tick apart; decisions never use it.
-        report_bug: told what a speaker raised, whose session is ended; the others hear all there is to hear."""
+        report_bug: told what a speaker raised, whose session is ended; the others hear all there is to hear. wall: what
+        own time, which is every now_ns, lacks to UTC.
+        """
         self._instruments = instruments
         self._limiter = limiter
         self.charging = Charging(limiter)
         self.limit_news = LimitNews(limiter, sessions, self.charging)
-        self._mode_news = ModeNews(sessions, instruments, self._tell)
+        self._mode_news = ModeNews(sessions, instruments, self._tell, wall)
         self._parking = Parking()
         self._core = core
         self._sessions = sessions
         self._metrics = metrics
         self._tracing = tracing
         self._trace_clock = trace_clock
+        self.wall = wall
         self._answer_timeout_ns = settings.core.answer_timeout_ms * 1_000_000
         self._unanswered: dict[int, Request] = {}  # handed over, by cmd_id
         self._handed: deque[Request] = deque()  # the same in order of hand-over; answered ones are dropped in passing
@@ -127,7 +132,8 @@ class Road:
 
         The answer comes through the session's speaker: at once when it is a refusal, else when the core has spoken.
         """
-        request = Request(command, session, source, size_bytes, kind, speaker=session.speaker, trace=trace)
+        speaker = session.speaker
+        request = Request(command, session, source, size_bytes, kind, speaker=speaker, trace=trace, arrived_ns=now_ns)
         has_to_wait = self._parking and not self._walks_past(request, now_ns)
         if has_to_wait or not self._walk(request, now_ns):
             # Its session waits: nothing it sent later goes before this.
@@ -138,7 +144,7 @@ class Road:
         command = request.command
         refusal = (
             rules.permit(request.session, command)
-            or rules.check(command, self._instruments, now_ns)
+            or rules.check(command, self._instruments, request.utc_ns(now_ns))
             or self.charging.charge(request, now_ns)
         )
         if refusal is WAITS:
@@ -253,7 +259,7 @@ class Road:
         """New and Replace only: cancels and questions pass while there is any room."""
         if self.modes.in_force and (barred := self._why_barred(request)) is not None:
             return barred
-        is_busy = not self.ingress.is_calm and self._is_busy(request.session, now_ns, request.command.deadline)
+        is_busy = not self.ingress.is_calm and self._is_busy(request.session, now_ns, request.expires_ns)
         is_calm = not is_busy and self.may_record() and not self.is_recording_late(now_ns)
         if is_calm and not (self.draining or self.reopen_at_ns):
             return None
@@ -348,9 +354,15 @@ class Road:
     def _why_no_more(self, request: Request, now_ns: int) -> Refusal | None:
         """What came about while a New or Replace waited: its window ended, or a mode bars it."""
         command = request.command
-        if command.deadline and now_ns > command.deadline and isinstance(command, rules.ORDERS):
+        if command.deadline and isinstance(command, rules.ORDERS) and self._is_over(request, now_ns):
             return Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED)
         return self._why_barred(request) if self.modes.in_force else None
+
+    def _is_over(self, request: Request, now_ns: int) -> bool:
+        """Whether the validity window has ended, by the clock it came under or by the one of now: a step forward may
+        mean that we stood still. So a step costs those who wait at that moment at most, and makes nothing live longer.
+        """
+        return request.command.deadline < max(request.utc_ns(now_ns), self.wall.utc_ns(now_ns))
 
     def _withdraw(self, request: Request, now_ns: int) -> None:
         text = "withdrawn: a cancel came while it waited, tokens returned"
@@ -366,7 +378,7 @@ class Road:
         for request in late:
             if is_retry(request.command):
                 self._ask_later(request, now_ns)
-            elif request.queue_class is Class.ORDER and 0 < request.command.deadline < now_ns:
+            elif request.queue_class is Class.ORDER and 0 < request.expires_ns < now_ns:
                 self._refuse(request, Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED), now_ns)
             else:
                 self._refuse(request, overdue, now_ns)
@@ -435,7 +447,7 @@ class Road:
             self.charging.leave(request)  # a retry of a known id: no order of its own
         if isinstance(event, OrderEvent) and event.code == errors.DUPLICATE_ID:
             self.charging.refund(request, now_ns)
-        self._metrics.observe_answer(session.sender.origin, now_ns - request.command.t_recv)
+        self._metrics.observe_answer(session.sender.origin, now_ns - request.arrived_ns)
         trace = request.trace
         if trace is not None:
             trace.t_core_end = self._trace_clock()

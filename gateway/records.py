@@ -53,8 +53,8 @@ class Name(msgspec.Struct, frozen=True, array_like=True):
 class LinkState(msgspec.Struct, frozen=True, array_like=True):
     """What guards a session's orders: whether it is connected, what its disconnect cancels, its dead-man's switch.
 
-    scope: off | session | account. dead_man_ns: when the switch fires, 0 = not armed. response_mode: what it hears of
-    its account, 1 or 2; 0 = that is not the session's to choose.
+    scope: off | session | account. dead_man_ns: when the switch fires, ns UTC, 0 = not armed. response_mode: what it
+    hears of its account, 1 or 2; 0 = that is not the session's to choose.
     """
 
     session: int

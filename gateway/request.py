@@ -52,6 +52,7 @@ class Request(msgspec.Struct, eq=False):
     size_bytes: what it cost on the wire, counted against the queue. kind: its wire name. bucket, cost_milli: what a
     refund gives back. is_counted: its place among the messages is paid. has_place: it counts as an open order.
     answered: it had its terminal answer; late events for it are reports, not answers. handed_ns: 0 = not handed over.
+    arrived_ns: own time of its arrival, which the command has as UTC (t_recv).
     """
 
     command: AnyCommand
@@ -67,12 +68,23 @@ class Request(msgspec.Struct, eq=False):
     answered: bool = False
     unknown_told: bool = False  # the client was told "outcome unknown"; the real report still follows
     handed_ns: int = 0
+    arrived_ns: int = 0
     trace: OrderTrace | None = None
     only_asks: bool = False  # a retry that may not place an order: the core tells what became of the first, if any
     is_withdrawn: bool = False  # left the queue before its turn
     has_overtaken: bool = False  # a cancel that withdrew a waiting New of its name
     is_followed: bool = False  # a mass cancel behind which an order of the account came
     joined: "list[Request]" = []  # repeats of a mass cancel, answered with it
+
+    def utc_ns(self, now_ns: int) -> int:
+        """The time of day by the clock it arrived under: one that is put right while it waits makes it no younger."""
+        return self.command.t_recv + now_ns - self.arrived_ns
+
+    @property
+    def expires_ns(self) -> int:
+        """When its validity window ends, in own time; 0 = never."""
+        command = self.command
+        return self.arrived_ns + command.deadline - command.t_recv if command.deadline else 0
 
     @property
     def queue_class(self) -> Class:

@@ -1,16 +1,25 @@
 """When a FIX session's numbers go back to 1: daily or weekly, at a time of day in UTC. Pure: time is an argument.
 
-A schedule is text: `daily 22:00` or `sun 22:00`. The moment itself belongs to the new period.
+A schedule is text: `daily 22:00` or `sun 22:00`. The moment itself belongs to the new period. `ResetPlan` keeps to it
+under a clock that is put right: nothing is done twice for one moment, and nothing is taken as done before its time.
 """
 
 import re
+from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
+
+from protocols.wall import STEP_NS, WallClock
 
 _NS = 1_000_000_000
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FORM = re.compile(rf"(daily|{'|'.join(_DAYS)}) ([01][0-9]|2[0-3]):([0-5][0-9])")
 
 PATTERN = rf"^({_FORM.pattern})?$"
+
+SAME_MOMENT_NS = 120 * _NS
+"""A clock that was off by no more had clients logged on, whose own reset goes with ours. One that was off by more had
+none with the right time: what it did at its 22:00 is not what they do at theirs."""
 
 
 def last_reset_ns(schedule: str, now_ns: int) -> int:
@@ -39,3 +48,62 @@ def next_reset_ns(schedule: str, now_ns: int) -> int | None:
         return None
     step = timedelta(days=1 if schedule.startswith("daily") else 7)
     return last_reset_ns(schedule, now_ns) + int(step.total_seconds()) * _NS
+
+
+K = TypeVar("K", bound=Hashable)
+
+
+class ResetPlan(Generic[K]):
+    """What is to be reset when, by key. Times of day inside, own time outside."""
+
+    def __init__(self, wall: WallClock) -> None:
+        self._wall = wall
+        self._schedules: dict[K, str] = {}
+        self._due_utc: dict[K, int] = {}
+        self._done_ns: dict[K, int] = {}  # own time of the last reset
+        self._offset_ns = wall.offset_ns  # under which all this was planned
+
+    def add(self, key: K, schedule: str, now_ns: int) -> None:
+        """One more; a schedule of "" never comes."""
+        if schedule:
+            self._schedules[key] = schedule
+            self._plan(key, now_ns)
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When the next moment comes, in own time; None = never."""
+        return self._wall.own_ns(min(self._due_utc.values())) if self._due_utc else None
+
+    def take_due(self, now_ns: int) -> list[K]:
+        """Whose moment has come: to be reset now, and counted as done."""
+        utc_ns = self._wall.utc_ns(now_ns)
+        due = [key for key, due_utc in self._due_utc.items() if due_utc <= utc_ns]
+        for key in due:
+            self.done(key, utc_ns, now_ns)
+        return due
+
+    def take_misdated(self, now_ns: int) -> dict[K, int]:
+        """After the clock was put back: when, by the clock of now, each of the last resets was. All is planned anew."""
+        back_ns, self._offset_ns = self._offset_ns - self._wall.offset_ns, self._wall.offset_ns
+        if back_ns < STEP_NS:
+            return {}
+        for key in self._schedules:
+            self._plan(key, now_ns)
+        return {key: self._wall.utc_ns(done_ns) for key, done_ns in self._done_ns.items()}
+
+    def done(self, key: K, at_utc: int, now_ns: int) -> None:
+        """It was reset at this time of day."""
+        self._done_ns[key] = self._wall.own_ns(at_utc)
+        self._plan(key, now_ns)
+
+    def is_missed(self, key: K, at_utc: int, now_ns: int) -> bool:
+        """Whether a moment has passed since it was last reset, at this time of day."""
+        return last_reset_ns(self._schedules.get(key, ""), self._wall.utc_ns(now_ns)) > at_utc
+
+    def _plan(self, key: K, now_ns: int) -> None:
+        after_ns = self._wall.utc_ns(now_ns)
+        if key in self._done_ns:
+            after_ns = max(after_ns, self._wall.utc_ns(self._done_ns[key]) + SAME_MOMENT_NS)
+        due_utc = next_reset_ns(self._schedules[key], after_ns)
+        assert due_utc is not None
+        self._due_utc[key] = due_utc

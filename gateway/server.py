@@ -49,7 +49,6 @@ from protocols.messages import Origin
 
 _SECOND_S = 1.0
 _MS = 1_000_000
-_CLOCK_ALARM_NS = 100_000_000
 _RECORD_ALARM_NS = 100_000_000  # answers that wait so long for the disk: new orders are shed as if the core were slow
 _JOURNAL_TROUBLE = {
     "ok": "",
@@ -77,13 +76,13 @@ class Server:
         than the real ones, for a world in which time is a number.
         """
         self.settings = settings
-        self.clock = clock or Clock()
+        self.wall = self.clock = clock or Clock()
         self.now_ns = self.clock.now_ns
         self.metrics = Metrics(VERSION)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tick: Tick | None = None
         self.instruments = build_instruments(settings)
-        self.clients = Clients(settings, self.instruments, read_secrets(settings))
+        self.clients = Clients(settings, self.instruments, read_secrets(settings), self.wall)
         self.limits = limiting(settings.limits, config_dir, self.now_ns, self.log)
         self.limiter = self.limits.limiter
         self.sessions = Sessions(self.limiter, settings.stream.retain_events)
@@ -92,9 +91,9 @@ class Server:
         self.replay, self.journal = self.keeper.replay, self.keeper.journal
         self.mistakes = Mistakes(self.log, self.journal, self._open_connections)
         self.core = core or wrap_core(
-            EmbeddedCore(engine, settings.core.window, self.keeper.record, self.mistakes.of_all)
+            EmbeddedCore(engine, settings.core.window, self.keeper.record, self.mistakes.of_all, self.wall)
         )
-        self._spans = spans.open_spans(settings.tracing) if settings.tracing.sample_one_in else None
+        self._spans = spans.open_spans(settings.tracing, self.wall) if settings.tracing.sample_one_in else None
         self.tracing = Tracing(settings.tracing, self._spans.write if self._spans else None)
         self.road = Road(
             settings,
@@ -106,6 +105,7 @@ class Server:
             self.tracing,
             self.now_ns,
             self.mistakes.of_a_session,
+            self.wall,
         )
         self.guards = Guards(self.road, self.sessions, self.keeper.note_link, self.keeper.fire_for_gone)
         self.sweeps = Sweeps(self.road, self.now_ns())
@@ -124,6 +124,7 @@ class Server:
         self.ports: dict[str, int] = {}
         self._admin: web.AppRunner | None = None
         self._every_second: asyncio.Task[None] | None = None
+        self._redating: asyncio.Future[None] | None = None  # a task that nobody holds may be collected
         self._register_gauges()
         if core is None:
             self.keeper.resume()
@@ -244,6 +245,7 @@ class Server:
             "unanswered": self.road.unanswered,
             "draining": self.road.draining,
             "modes": len(self.road.modes.in_force),
+            "clock": {"steps": self.clock.steps, "since_start_ms": self.clock.offset_ns // _MS},
             "policy_version": policy.version,
         }
 
@@ -287,13 +289,19 @@ class Server:
             due = loop.time() + _SECOND_S
             await asyncio.sleep(_SECOND_S)
             self.metrics.loop_lag_ns.observe(max(int((loop.time() - due) * 1e9), 0))
-            if abs(self.clock.lean()) > _CLOCK_ALARM_NS:
-                self.log("clock.offset", offset_ms=self.clock.offset_ns // 1_000_000)
-            for part in (self.limits.look_at_file, self.look_after_journal):
+            for part in (self.look_at_clock, self.limits.look_at_file, self.look_after_journal):
                 try:
                     part()
                 except Exception as error:  # the other one, and the next second, must come all the same
                     self.log("gateway.housekeeping_failed", error=type(error).__name__, exc_info=True)
+
+    def look_at_clock(self) -> None:
+        """Once a second: whether the system's clock was put right; what is kept or planned by it is dated anew."""
+        self.clock.look()
+        step_ns = self.clock.take_step_ns()
+        if step_ns:
+            self.log("clock.stepped", by_ms=step_ns // _MS, since_start_ms=self.clock.offset_ns // _MS)
+            self._redating = asyncio.ensure_future(self.desk.keep_again())
 
     def look_after_journal(self) -> None:
         """Once a second: look for room where there was none, and stand a snapshot for what has become long."""
@@ -329,6 +337,7 @@ class Server:
         gauge("journal_state", lambda: ("ok", "full", "failed").index(self.journal.state))
         gauge("journal_held_seconds", lambda: self._tick.held_ns(self.now_ns()) / 1e9 if self._tick else 0.0)
         gauge("clock_offset_seconds", lambda: self.clock.offset_ns / 1e9)
+        counter("clock_steps", lambda: self.clock.steps)
         counter("traces_sampled", lambda: self.tracing.sampled)
         self.limits.register(self.metrics)
 

@@ -16,6 +16,7 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, S
 
 from gateway import config
 from gateway.tracing import OrderTrace
+from protocols.wall import WallClock
 
 _OTLP = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 _OTLP_PACKAGE = "opentelemetry-exporter-otlp-proto-http"
@@ -29,7 +30,7 @@ class OtlpMissing(Exception):
 class Spans:
     """Writes traces to an exporter; without one, spans are made and dropped."""
 
-    def __init__(self, exporter: SpanExporter | None) -> None:
+    def __init__(self, exporter: SpanExporter | None, wall: WallClock) -> None:
         # Every trace that comes here was chosen already: the library must not choose again.
         self._provider = TracerProvider(
             sampler=ALWAYS_ON, resource=Resource({SERVICE_NAME: "penstock"}), shutdown_on_exit=False
@@ -37,6 +38,7 @@ class Spans:
         if exporter is not None:
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("penstock")
+        self._utc_ns = wall.utc_ns
 
     def write(self, trace: OrderTrace) -> None:
         """One order's spans. Steps are cut where the next one begins, so together they cover the whole time."""
@@ -45,14 +47,14 @@ class Spans:
             context=_context(trace),
             kind=SpanKind.SERVER,
             attributes={"door": trace.door, "session": trace.session, **trace.attributes},
-            start_time=trace.t_recv,
+            start_time=self._utc_ns(trace.t_recv),
         )
         inside = otel.set_span_in_context(order)
         steps = _steps(trace)
         for name, begin_ns, end_ns in steps:
-            self._tracer.start_span(name, context=inside, start_time=begin_ns).end(end_ns)
+            self._tracer.start_span(name, context=inside, start_time=self._utc_ns(begin_ns)).end(self._utc_ns(end_ns))
         _judge(order, trace)
-        order.end(max(trace.t_out, steps[-1][2] if steps else trace.t_recv))
+        order.end(self._utc_ns(max(trace.t_out, steps[-1][2] if steps else trace.t_recv)))
 
     def close(self) -> None:
         """Send what is left, for 2 s at most, and stop the thread."""
@@ -60,7 +62,7 @@ class Spans:
         self._provider.shutdown()
 
 
-def open_spans(settings: config.Tracing) -> Spans | None:
+def open_spans(settings: config.Tracing, wall: WallClock) -> Spans | None:
     """Where traces go under these settings; None when none are made, and then nothing is set up.
 
     Raises:
@@ -68,7 +70,7 @@ def open_spans(settings: config.Tracing) -> Spans | None:
     """
     if not settings.sample_one_in:
         return None
-    return Spans(_otlp(settings.otlp_endpoint) if settings.otlp_endpoint else None)
+    return Spans(_otlp(settings.otlp_endpoint) if settings.otlp_endpoint else None, wall)
 
 
 def _otlp(endpoint: str) -> SpanExporter:

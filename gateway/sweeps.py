@@ -77,7 +77,7 @@ class Sweeps:
             target.account_id,
             target.session_id or HOUSE_SESSION,
             origin,
-            now_ns,
+            self._road.wall.utc_ns(now_ns),
             0,
             cl_ord_id="",
             instrument=target.instrument,

@@ -28,7 +28,7 @@ class TraceParent(msgspec.Struct, frozen=True):
 
 
 class OrderTrace(msgspec.Struct):
-    """When one order passed each place, ns UTC; 0 = it did not get there.
+    """When one order passed each place, in own time; 0 = it did not get there.
 
     t_recv: its bytes were read. t_queued: it was handed from the queue to the core. t_out: its answer was given.
     """

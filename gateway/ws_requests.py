@@ -101,13 +101,23 @@ class WsRequests:
             self._submit(shed, Source(asked.request_id, asked.method, asked.t_in_ns), session, asked, 0, now_ns)
             return
         deadline_ms = house.settings.core.order_deadline_ms
-        made = command(asked.method, asked.params, session.sender, asked.t_in_ns, house.instruments, deadline_ms)
+        t_recv = self._seen_at(asked.params, now_ns)
+        made = command(asked.method, asked.params, session.sender, t_recv, house.instruments, deadline_ms)
         resp = getattr(asked.params, "resp", None) or "accepted"
         if isinstance(made, list):
             self._batch(asked, made, resp, session, now_ns)
             return
         source = Source(asked.request_id, asked.method, asked.t_in_ns, resp, is_retry=is_retry)
         self._submit(made, source, session, asked, asked.size_bytes, now_ns)
+
+    def _seen_at(self, params: object, now_ns: int) -> int:
+        """When a request was seen, ns UTC, by a clock that is looked at again when the client's own is far off."""
+        wall = self._speaker.house.wall
+        for each in params.legs if isinstance(params, schema.BatchParams) else (params,):
+            ts = getattr(each, "ts", None)
+            if ts is not None:
+                wall.ahead_ns(ts * _NS_PER_US, now_ns)
+        return wall.utc_ns(now_ns)
 
     def _batch(
         self, asked: Requested, legs: list[AnyCommand | Refusal], resp: str, session: Session, now_ns: int
@@ -188,13 +198,15 @@ class WsRequests:
             return Refusal(errors.NOT_PERMITTED, "this session may not trade")
         due_ns = now_ns + timeout_ms * _NS_PER_MS if timeout_ms else 0
         self._speaker.house.guards.arm_dead_man(session, due_ns)
-        return results.CancelAfterResult(bool(due_ns), due_ns // _NS_PER_US if due_ns else msgspec.UNSET)
+        return results.CancelAfterResult(
+            bool(due_ns), self._speaker.machine.utc_us(due_ns) if due_ns else msgspec.UNSET
+        )
 
     def _ping(self, asked: Requested, session: Session, now_ns: int) -> object:
         return {}
 
     def _time(self, asked: Requested, session: Session, now_ns: int) -> object:
-        return results.TimeResult(now_ns // _NS_PER_US)
+        return results.TimeResult(self._speaker.machine.utc_us(now_ns))
 
     # -- questions -----------------------------------------------------------------------------------------------
 

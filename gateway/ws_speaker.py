@@ -47,7 +47,7 @@ class WsSpeaker:
             codec="msgpack" if caller.codec == "msgpack" else "json",
         )
         self.house = house
-        self.machine = session.WsSession(settings, caller.conn_id, caller.challenge, caller.accepted_ns)
+        self.machine = session.WsSession(settings, caller.conn_id, caller.challenge, caller.accepted_ns, house.wall)
         self.link = link
         self.session: Session | None = None
         self.writer: StreamWriter  # from the logon on
@@ -431,7 +431,7 @@ class WsSpeaker:
         if "limits" not in self.streams or self.session is None:
             return
         rows = tuple(results.LimitBlock(name=v.name, scope=v.scope, capacity=v.capacity, rate=v.rate) for v in views)
-        data = results.LimitsData(self.profile(self.session), rows, now_ns // _NS_PER_US)
+        data = results.LimitsData(self.profile(self.session), rows, self.machine.utc_us(now_ns))
         self.writer.push_own("limits", data, now_ns)
         self.link.wake()
 
@@ -440,7 +440,7 @@ class WsSpeaker:
         if "system" in self.streams and self.machine.is_logged_on:
             data = results.SystemData(
                 state="draining",
-                reconnect_by=reconnect_by_ns // _NS_PER_US,
+                reconnect_by=self.machine.utc_us(reconnect_by_ns),
                 cod_suspended_ms=max(reconnect_by_ns - now_ns, 0) // _NS_PER_MS,
                 text=text,
             )

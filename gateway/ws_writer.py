@@ -16,7 +16,6 @@ from protocols.messages import AnyEvent, OrderEvent, OrderList
 from protocols.ws import report, results
 from protocols.ws.session import WsSession
 
-_NS_PER_US = 1_000
 _MAX_LISTINGS = 4  # long lists that one connection may have in the making
 
 
@@ -50,7 +49,7 @@ class StreamWriter:
     def push_own(self, ev: str, data: msgspec.Struct, now_ns: int, seq: int | None = None) -> None:
         """Write an event that the gateway makes, not the core."""
         number = msgspec.UNSET if seq is None else seq
-        wire = results.EventWire(ev=ev, seq=number, ts=now_ns // _NS_PER_US, data=data)
+        wire = results.EventWire(ev=ev, seq=number, ts=self._machine.utc_us(now_ns), data=data)
         self._push_bytes(self._machine.codec.encode(wire), now_ns)
 
     def write_slice(self, now_ns: int) -> bool:

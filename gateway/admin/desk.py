@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Protocol
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from gateway.config_fields import nearest
 from gateway.modes import STRICTNESS, Change, Mode, Modes, Scope, session_name
@@ -17,6 +17,7 @@ from gateway.modes_file import ModesFile
 from gateway.sessions import Session, Sessions
 from gateway.sweeps import Sweep, Sweeps, Target
 from protocols.instruments import Instruments
+from protocols.wall import WallClock
 
 MAX_REASON = 160
 """Characters: with what stands before it, a refusal's text must fit on every wire."""
@@ -46,6 +47,8 @@ class House(Protocol):
     instruments: Instruments
     sweeps: Sweeps
 
+    @property
+    def wall(self) -> WallClock: ...
     @property
     def road(self) -> ModesRoad: ...
     def now_ns(self) -> int: ...
@@ -111,7 +114,10 @@ class Desk:
         """
         if self._file is None:
             return
-        modes = self._file.load().expire(now_ns)
+        kept = self._file.load().shifted(-self._house.wall.offset_ns)
+        # Set later than now: the clock was ahead then. Nothing lasts longer than it was asked for, from now on.
+        past = {place: structs.replace(each, at_ns=min(each.at_ns, now_ns)) for place, each in kept.in_force.items()}
+        modes = Modes(past).expire(now_ns)
         for change in modes.in_force.values():
             self._house.log("mode.kept", **_told(change))
         self._put(modes, now_ns)
@@ -153,6 +159,11 @@ class Desk:
             await _answered(sweep)
         return self._made(Outcome(change, was, self.is_kept, sweep, trouble), asked)
 
+    async def keep_again(self) -> None:
+        """The clock was put right: when the modes in force end is another time of day now."""
+        if self._house.road.modes.in_force:
+            await self._keep()
+
     async def _keep(self) -> str:
         """Save what is in force; returns why that failed, "" when it did not."""
         async with self._saving:
@@ -174,7 +185,7 @@ class Desk:
         if self._file is None:
             return ""
         try:
-            await asyncio.to_thread(self._file.save, modes)
+            await asyncio.to_thread(self._file.save, modes.shifted(self._house.wall.offset_ns))
         except OSError as error:
             self.is_kept = False
             trouble = f"{self._file.path} could not be written: {error.strerror or error}"
@@ -208,7 +219,7 @@ class Desk:
         change = Change(asked.scope, name, asked.mode, reason, by, now_ns, asked.ttl_s, instrument)
         standing = self._house.road.modes.mode_at(change.place)
         if asked.kill and STRICTNESS[standing] > STRICTNESS[change.mode]:
-            return msgspec.structs.replace(change, mode=standing)  # a kill never opens anything
+            return structs.replace(change, mode=standing)  # a kill never opens anything
         return change
 
     def _resolve(self, scope: Scope, name: str) -> tuple[str, int]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 from aiohttp import hdrs, web
+from msgspec import structs
 
 from gateway.admin.access import Access, Denied, Role
 from gateway.admin.answer import json_answer
@@ -61,8 +62,10 @@ class Operations:
         return handle
 
     async def _show(self, _: web.Request, __: str) -> web.Response:
-        changes = self._house.road.modes.in_force.values()
-        return json_answer({"modes": [_shown(change) for change in changes], "kept": self._desk.is_kept})
+        modes = self._house.road.modes.shifted(self._house.wall.offset_ns)
+        return json_answer(
+            {"modes": [_shown(change) for change in modes.in_force.values()], "kept": self._desk.is_kept}
+        )
 
     async def _change(self, request: web.Request, who: str) -> web.Response:
         if request.content_type != "application/json":
@@ -75,7 +78,8 @@ class Operations:
             outcome = await self._desk.change(asked, who)
         except Declined as declined:
             return _wrong(declined.status, str(declined), declined.field)
-        return _answer(outcome)
+        at_ns = self._house.wall.utc_ns(outcome.change.at_ns)
+        return _answer(structs.replace(outcome, change=structs.replace(outcome.change, at_ns=at_ns)))
 
 
 def _answer(outcome: Outcome) -> web.Response:

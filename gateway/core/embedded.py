@@ -12,6 +12,7 @@ from gateway.core.engine import Engine
 from gateway.core.matching import EventSink
 from protocols.errors import LocalProtocolError
 from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
+from protocols.wall import WallClock
 
 
 class EmbeddedCore:
@@ -23,14 +24,17 @@ class EmbeddedCore:
         window: int,
         record: Callable[[Sequence[AnyCommand], int], None],
         fail: Callable[[Exception], None],
+        wall: WallClock | None = None,
     ) -> None:
-        """record: told of each hand-over before it is carried out; a later process carries the same out again. fail:
-        told of what went wrong at once, before anybody else can make another mistake's worth of it.
+        """record: told of each hand-over, with the core's time, before it is carried out; a later process carries the
+        same out again. fail: told of what went wrong at once, before anybody else can make another mistake's worth of
+        it. wall: makes own time the core's, which is UTC; None = they are the same.
         """
         self.engine = engine
         self._record = record
         self._fail = fail
         self._has_failed = False
+        self._wall = wall or WallClock()
         self._window = window
         self._sink: EventSink | None = None
         self._is_telling = False
@@ -56,12 +60,13 @@ class EmbeddedCore:
             raise LocalProtocolError(f"{len(commands)} commands with a credit of {self.credit}")
         if self._sink is None:
             raise LocalProtocolError("nobody subscribed to the events")
+        at_ns = self._wall.utc_ns(now_ns)
         try:
-            self._record(commands, now_ns)
+            self._record(commands, at_ns)
             execute = self.engine.execute
             events: list[AnyEvent] = []
             for command in commands:
-                events += execute(command, now_ns)
+                events += execute(command, at_ns)
             self._tell(self._sink, events, now_ns)
         except Exception as error:
             self._has_failed = True
@@ -77,7 +82,7 @@ class EmbeddedCore:
         """
         if self._sink is None or self._is_telling:
             raise LocalProtocolError("the state is set from outside the sink, after subscribe")
-        self._tell(self._sink, [self.engine.set_state(state, now_ns)], now_ns)
+        self._tell(self._sink, [self.engine.set_state(state, self._wall.utc_ns(now_ns))], now_ns)
 
     def subscribe(self, sink: EventSink) -> None:
         """Set the one receiver of events."""

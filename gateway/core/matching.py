@@ -10,7 +10,7 @@ from typing import Protocol
 from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
 
 EventSink = Callable[[Sequence[AnyEvent], int], None]
-"""Takes whole batches of events, and the time at which they are told."""
+"""Takes whole batches of events, and the moment of own time at which they are told."""
 
 
 class MatchingCore(Protocol):
@@ -27,7 +27,10 @@ class MatchingCore(Protocol):
         ...
 
     def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
-        """Hand over one tick's commands, in order; at most `credit` of them. Idempotent by cmd_id."""
+        """Hand over one tick's commands, in order; at most `credit` of them. Idempotent by cmd_id.
+
+        now_ns: the gateway's own time (`protocols.wall`); the times in commands and events are UTC.
+        """
         ...
 
     def subscribe(self, sink: EventSink) -> None:

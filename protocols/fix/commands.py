@@ -7,7 +7,7 @@ one; and F and q ask as little of a message as they can, for a cancel must get t
 
 from collections.abc import Callable
 
-from protocols.errors import UNKNOWN_METHOD, UNKNOWN_SYMBOL, Refusal
+from protocols.errors import EXPIRED_ON_ARRIVAL, UNKNOWN_METHOD, UNKNOWN_SYMBOL, Refusal
 from protocols.fix.decoder import Fault
 from protocols.fix.events import AppMessage, Fields
 from protocols.fix.tags import (
@@ -76,6 +76,7 @@ from protocols.messages import (
     Sender,
     Tif,
 )
+from protocols.wall import MAX_AHEAD_NS
 
 _NS_PER_MS = 1_000_000
 
@@ -254,11 +255,17 @@ class Commands:
     def _deadline(self, message: AppMessage, t_recv: int, recv_window_ms: int) -> int:
         """When the order is too old, ns UTC: its own window, else the session's, else the house's; 0 = never."""
         text = message.fields.get(RECV_WINDOW)
-        if text is not None:
-            return message.sending_time_ns + recv_window_ns(text)
-        if recv_window_ms:
-            return message.sending_time_ns + recv_window_ms * _NS_PER_MS
-        return t_recv + self._order_deadline_ns if self._order_deadline_ns else 0
+        if text is None and not recv_window_ms:
+            return t_recv + self._order_deadline_ns if self._order_deadline_ns else 0
+        window_ns = recv_window_ns(text) if text is not None else recv_window_ms * _NS_PER_MS
+        ahead_ns = message.sending_time_ns - t_recv
+        if ahead_ns > MAX_AHEAD_NS:  # a stale order would live for as much longer
+            if message.poss_resend:
+                return 1  # the first attempt may be live: this one only asks
+            field = "OrigSendingTime(122)" if message.poss_dup else "SendingTime(52)"
+            why = f"{field} is {ahead_ns // _NS_PER_MS} ms ahead of our clock: its validity cannot be judged"
+            raise Declined(Refusal(EXPIRED_ON_ARRIVAL, why, field=field))
+        return message.sending_time_ns + window_ns
 
 
 def _sent_at(message: AppMessage) -> int:

@@ -83,12 +83,12 @@ class Greeting:
         return Hello(message, begin_string, bytes(self._raw))
 
 
-def farewell(settings: SessionSettings, now_ns: int) -> bytes:
+def farewell(settings: SessionSettings, utc_ns: int) -> bytes:
     """A Logout(5) with MsgSeqNum(34)=1 for a Logon(A) that proved nothing. The session's own numbers are not touched.
 
     Only for a peer whose numbers begin at 1 with each logon: any other would be out of step from then on.
     """
     head = f"35={MsgType.LOGOUT}{SOH}34=1{SOH}49={settings.sender_comp_id}{SOH}"
-    sending_time = format_ns(now_ns, settings.time_digits)
+    sending_time = format_ns(utc_ns, settings.time_digits)
     body = f"52={sending_time}{SOH}56={settings.target_comp_id}{SOH}58={REFUSED}{SOH}"
     return encode(settings.begin_string, head + body)

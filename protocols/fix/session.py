@@ -19,6 +19,7 @@ from protocols.fix.session_settings import CLIENT_MSG_TYPES, TRANSITIONS, Call, 
 from protocols.fix.store import MessageStore
 from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType
 from protocols.fix.times import NS
+from protocols.wall import WallClock
 
 __all__ = ["FixSession", "LogonRefusal", "Owner", "SessionSettings", "State"]
 
@@ -29,16 +30,17 @@ _TEST_REQ_ID = "TEST"  # any message of the peer answers a TestRequest(1), so th
 
 
 class FixSession:
-    """One session, across connections. Every call that takes `now_ns` takes ns UTC, and never an earlier one again.
+    """One session, across connections. Every `now_ns` is own time, never an earlier one again; what is told is UTC.
 
     Output is bounded by the owner, who writes it and watches `pending_bytes`; all else held here has its bound in
     `SessionSettings`. Calls that the state does not allow (`TRANSITIONS`) raise LocalProtocolError and change nothing.
     """
 
-    def __init__(self, settings: SessionSettings, store: MessageStore) -> None:
+    def __init__(self, settings: SessionSettings, store: MessageStore, wall: WallClock | None = None) -> None:
+        """wall: what own time lacks to UTC; None = nothing, for good."""
         self.settings = settings
         self.store = store
-        self._core = SessionCore(settings, store)
+        self._core = SessionCore(settings, store, wall or WallClock())
         self._handshake = Handshake(self._core)
         self._inbound = Inbound(self._core, self._handshake)
         self._output = self._core.output

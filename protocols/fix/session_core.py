@@ -17,6 +17,7 @@ from protocols.fix.session_timers import Timers
 from protocols.fix.store import MessageStore
 from protocols.fix.tags import SOH, TEXT, MsgType
 from protocols.fix.times import NS
+from protocols.wall import WallClock
 
 _LOGOUT_IS_SENT = frozenset({State.LOGOUT_SENT, State.GOODBYE_SENT})
 _SENDING = frozenset({State.LOGGED_ON, State.LEAVING})
@@ -58,15 +59,17 @@ class SessionCore:
         "state",
         "store",
         "timers",
+        "wall",
     )
 
-    def __init__(self, settings: SessionSettings, store: MessageStore) -> None:
+    def __init__(self, settings: SessionSettings, store: MessageStore, wall: WallClock) -> None:
         self.settings = settings
         self.store = store
+        self.wall = wall
         self.state = State.DISCONNECTED
         self.now_ns = 0
         self.events: list[Event] = []
-        self.output = Output(settings, store)
+        self.output = Output(settings, store, wall)
         self.gap = Gap(settings.held_max_messages, settings.held_max_bytes)
         self.timers = Timers(settings.test_request_at_permille, settings.give_up_at_permille)
         self.owner: Owner = Nobody()

@@ -141,7 +141,7 @@ class Handshake:
     def _flaw(self, message: Message, now_ns: int) -> LogonRefusal | None:
         """What is wrong with the Logon: what it asks for, or its numbers."""
         store = self._core.store
-        refusal = refuse_logon(self._core.settings, message, now_ns)
+        refusal = refuse_logon(self._core.settings, message, self._core.wall, now_ns)
         if refusal is not None:
             return refusal
         seq_num = int(message.fields[tags.MSG_SEQ_NUM])

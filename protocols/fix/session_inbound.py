@@ -16,6 +16,7 @@ from protocols.fix.session_settings import State
 from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType, SessionStatus
 from protocols.fix.tags import SessionRejectReason as Reason
 from protocols.fix.times import NS, parse_ns
+from protocols.wall import DOUBT_NS
 
 READING = frozenset({State.LOGGED_ON, State.LOGOUT_SENT})
 _CANCELS = frozenset({MsgType.ORDER_CANCEL_REQUEST, MsgType.ORDER_MASS_CANCEL_REQUEST})
@@ -28,7 +29,7 @@ _WITHOUT_DECIMALS = 17  # length of YYYYMMDD-HH:MM:SS
 class Inbound:
     """Reads the messages of a session that is logged on."""
 
-    __slots__ = ("_begin_string", "_core", "_handshake", "_ours", "_theirs", "_tolerance_ns")
+    __slots__ = ("_begin_string", "_core", "_handshake", "_near_ns", "_ours", "_theirs", "_tolerance_ns", "_wall")
 
     def __init__(self, core: SessionCore, handshake: Handshake) -> None:
         self._core = core
@@ -37,6 +38,8 @@ class Inbound:
         self._ours = core.settings.sender_comp_id
         self._theirs = core.settings.target_comp_id
         self._tolerance_ns = core.settings.sending_time_tolerance_s * NS
+        self._near_ns = min(DOUBT_NS, self._tolerance_ns)
+        self._wall = core.wall
 
     def read(self, message: Message, size_bytes: int) -> None:
         """One whole message, in whatever order it comes."""
@@ -55,7 +58,7 @@ class Inbound:
         is_header_sound = (
             fields.get(tags.SENDER_COMP_ID) == self._theirs
             and fields.get(tags.TARGET_COMP_ID) == self._ours
-            and abs(core.now_ns - sent_ns) <= self._tolerance_ns
+            and abs(core.now_ns + self._wall.offset_ns - sent_ns) <= self._near_ns
         )
         if not is_header_sound:
             fatal = self._header_fault(message, sent_ns)
@@ -92,7 +95,7 @@ class Inbound:
             if message.fault is None:  # digits in the right places, but no day of the calendar
                 text = "SendingTime(52) is no UTCTIMESTAMP"
                 message.fault = _fault(Reason.INCORRECT_DATA_FORMAT, tags.SENDING_TIME, text)
-        elif abs(self._core.now_ns - sent_ns) > self._tolerance_ns:
+        elif abs(self._wall.ahead_ns(sent_ns, self._core.now_ns)) > self._tolerance_ns:
             text = f"SendingTime accuracy problem: SendingTime(52) is more than {self._tolerance_ns // NS} s off"
             return _fault(Reason.SENDING_TIME_ACCURACY_PROBLEM, tags.SENDING_TIME, text)
         return None

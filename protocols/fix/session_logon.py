@@ -15,6 +15,7 @@ from protocols.fix.session_settings import SessionSettings
 from protocols.fix.tags import SOH, SessionStatus
 from protocols.fix.tags import SessionRejectReason as Reason
 from protocols.fix.times import NS, parse_ns
+from protocols.wall import WallClock
 
 _MAX_DIGITS = 18
 
@@ -70,10 +71,10 @@ def whole_number(text: str | None) -> int | None:
     return None
 
 
-def refuse_logon(settings: SessionSettings, message: Message, now_ns: int) -> LogonRefusal | None:
+def refuse_logon(settings: SessionSettings, message: Message, wall: WallClock, now_ns: int) -> LogonRefusal | None:
     """What is wrong with the peer's Logon(A), or None."""
     fields = message.fields
-    if not _is_sending_time_near(settings, fields.get(tags.SENDING_TIME, ""), now_ns):
+    if not _is_sending_time_near(settings, fields.get(tags.SENDING_TIME, ""), wall, now_ns):
         text = f"SendingTime(52) is no time, or more than {settings.sending_time_tolerance_s} s off"
         return LogonRefusal("sending_time", text)
     encrypt_method = fields.get(tags.ENCRYPT_METHOD, "0")
@@ -109,9 +110,9 @@ def expects_too_much(next_out: int, wanted: int) -> LogonRefusal:
     return LogonRefusal("bad_sequence", text, None, status, BAD_SEQUENCE, at_once=True)
 
 
-def _is_sending_time_near(settings: SessionSettings, text: str, now_ns: int) -> bool:
+def _is_sending_time_near(settings: SessionSettings, text: str, wall: WallClock, now_ns: int) -> bool:
     try:
-        return abs(now_ns - parse_ns(text)) <= settings.sending_time_tolerance_s * NS
+        return abs(wall.ahead_ns(parse_ns(text), now_ns)) <= settings.sending_time_tolerance_s * NS
     except ValueError:
         return False
 

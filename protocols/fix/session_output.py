@@ -14,6 +14,7 @@ from protocols.fix.session_settings import SessionSettings
 from protocols.fix.store import MessageStore
 from protocols.fix.tags import SOH, MsgType
 from protocols.fix.times import format_ns
+from protocols.wall import WallClock
 
 _SLICE_NUMBERS = 256
 """Numbers asked of the store at a time."""
@@ -39,18 +40,20 @@ class Output:
         "_store",
         "_target",
         "_tells_processed",
+        "_wall",
         "last_sent_ns",
     )
 
-    def __init__(self, settings: SessionSettings, store: MessageStore) -> None:
+    def __init__(self, settings: SessionSettings, store: MessageStore, wall: WallClock) -> None:
         self._store = store
+        self._wall = wall
         self._begin_string = settings.begin_string
         self._digits = settings.time_digits
         self._sender = f"{SOH}49={settings.sender_comp_id}{SOH}52="
         self._target = f"{SOH}56={settings.target_comp_id}{SOH}"
         self._tells_processed = settings.last_msg_seq_num_processed
         self._middle = ""  # what follows MsgSeqNum(34) in every header, with the SendingTime(52) of `_middle_ns`
-        self._middle_ns = -1
+        self._middle_ns = -1  # UTC
         self._queue: deque[bytes | Unsent | Replay] = deque()
         self._ranges = 0  # items of the queue that are numbers only
         self._replay: Replay | None = None  # the one of them that is sent again
@@ -195,9 +198,10 @@ class Output:
             self.first_sending(seq_num, seq_num)
 
     def _build(self, msg_type: str, seq_num: int, body: str, now_ns: int) -> bytes:
-        if now_ns != self._middle_ns:  # all messages of one turn share it
-            self._middle = f"{self._sender}{format_ns(now_ns, self._digits)}{self._target}"
-            self._middle_ns = now_ns
+        utc_ns = now_ns + self._wall.offset_ns
+        if utc_ns != self._middle_ns:  # all messages of one turn share it
+            self._middle = f"{self._sender}{format_ns(utc_ns, self._digits)}{self._target}"
+            self._middle_ns = utc_ns
         processed = self._processed() if self._tells_processed else ""
         return encode(self._begin_string, f"35={msg_type}{SOH}34={seq_num}{self._middle}{processed}{body}")
 
@@ -231,7 +235,7 @@ class Output:
 
     def _add_gap_fill(self, item: Unsent | Replay, begin: int, end: int, now_ns: int, chunks: list[bytes]) -> int:
         """One SequenceReset(4) over the numbers begin..end-1, which carry nothing that is sent again."""
-        sending_time = format_ns(now_ns, self._digits)
+        sending_time = format_ns(self._wall.utc_ns(now_ns), self._digits)
         again, original = (f"{SOH}43=Y", f"122={sending_time}{SOH}") if item.again else ("", "")
         processed = self._processed() if self._tells_processed else ""
         chunk = encode(
@@ -255,7 +259,7 @@ class Output:
         if body.startswith("369="):
             body = body.partition(SOH)[2]
         processed = self._processed() if self._tells_processed else ""
-        sending_time = format_ns(now_ns, self._digits)
+        sending_time = format_ns(self._wall.utc_ns(now_ns), self._digits)
         return encode(
             self._begin_string,
             f"{msg_type}{SOH}{seq_num}{SOH}43=Y{SOH}{sender}{SOH}52={sending_time}{SOH}{target}{SOH}"

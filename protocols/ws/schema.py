@@ -12,6 +12,7 @@ from msgspec import Meta, Raw, Struct
 from protocols.errors import Refusal
 
 Micros = Annotated[int, Meta(ge=0, le=1 << 53, description="microseconds UTC")]
+SentAt = Annotated[int, Meta(ge=1, le=1 << 53, description="microseconds UTC, when the client sent it first")]
 RequestId = Annotated[str, Meta(max_length=64)] | Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)] | None
 Text = Annotated[str, Meta(min_length=1, max_length=64)]
 StreamName = Literal["orders", "limits", "system"]
@@ -101,7 +102,7 @@ class PlaceParams(Params, frozen=True, gc=False):
     cod: Literal["exempt"] | None = None
     tag: Text | None = None
     retry: bool | None = None
-    ts: Micros | None = None
+    ts: SentAt | None = None
     valid_for_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
     resp: Reply | None = None
 
@@ -124,7 +125,7 @@ class ReplaceParams(Params, frozen=True, gc=False):
     order_id: str | None = None
     orig_cl_ord_id: str | None = None
     post_only: bool | None = None
-    ts: Micros | None = None
+    ts: SentAt | None = None
     valid_for_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
 
 

@@ -22,6 +22,7 @@ from protocols.errors import (
     Refusal,
 )
 from protocols.signing import ws_logon_text
+from protocols.wall import WallClock
 from protocols.ws import framing
 from protocols.ws.codec import CODECS, Malformed
 from protocols.ws.events import (
@@ -115,11 +116,15 @@ class WsSession:
     Args:
         conn_id: name of the connection, for logs and `hello`.
         challenge: random text for the client to sign; never used twice.
-        now_ns: the time of the upgrade; the logon time-out runs from here.
+        now_ns: the time of the upgrade; the logon time-out runs from here. As everywhere, the owner's own time.
+        wall: what own time lacks to UTC; None = nothing, for good.
     """
 
-    def __init__(self, settings: WsSettings, conn_id: str, challenge: str, now_ns: int) -> None:
+    def __init__(
+        self, settings: WsSettings, conn_id: str, challenge: str, now_ns: int, wall: WallClock | None = None
+    ) -> None:
         self.settings = settings
+        self._wall = wall or WallClock()
         self.codec = CODECS[settings.codec]
         self.conn_id = conn_id
         self.challenge = challenge
@@ -168,6 +173,10 @@ class WsSession:
             return self._last_out_ns + self._heartbeat_ns
         return self._last_in_ns + self._heartbeat_ns * (2 if self._pinged else 1)
 
+    def utc_us(self, now_ns: int) -> int:
+        """The time of day as it stands on the wire."""
+        return self._wall.utc_ns(now_ns) // _NS_PER_US
+
     def take_output(self) -> bytes:
         """The bytes to write, in order; empties itself."""
         out = bytes(self._out)
@@ -187,7 +196,7 @@ class WsSession:
             heartbeat_ms=self.settings.heartbeat_ms,
             max_frame=self.settings.max_frame_bytes,
         )
-        self._write(self.codec.encode(EventWire(ev="hello", ts=now_ns // _NS_PER_US, data=hello)), now_ns)
+        self._write(self.codec.encode(EventWire(ev="hello", ts=self.utc_us(now_ns), data=hello)), now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> list[Event]:
         """What the peer's bytes mean. Every Requested and LogonRequested in it wants an answer."""
@@ -324,7 +333,7 @@ class WsSession:
         """Answer a request well: result is a Struct of `protocols.ws.results`. A request without id gets no answer."""
         if request_id is None or self._is_over:
             return
-        times = Times(t_in_ns // _NS_PER_US, now_ns // _NS_PER_US)
+        times = Times(t_in_ns // _NS_PER_US, (now_ns + self._wall.offset_ns) // _NS_PER_US)
         self._write(self.codec.encode(Response(request_id, status, times, result, UNSET, limits or UNSET)), now_ns)
 
     def fail(
@@ -338,7 +347,7 @@ class WsSession:
         """Answer a request with no. One without id is answered too, with id null: a failure is never silent."""
         if self._is_over:
             return
-        times = Times(t_in_ns // _NS_PER_US, now_ns // _NS_PER_US)
+        times = Times(t_in_ns // _NS_PER_US, (now_ns + self._wall.offset_ns) // _NS_PER_US)
         status = CODES[refusal.code].ws
         body = error_body(refusal)
         self._write(self.codec.encode(Response(request_id, status, times, UNSET, body, limits or UNSET)), now_ns)
@@ -433,17 +442,19 @@ class WsSession:
             return
         self._undecodable = 0
         if isinstance(params, Refusal):
-            events.append(UnknownMethod(request.id, params, now_ns))
+            events.append(UnknownMethod(request.id, params, self._wall.utc_ns(now_ns)))
         elif method == "session.logon":
-            self.fail(request.id, Refusal(SESSION_IN_USE, "this connection is logged on already"), now_ns, now_ns)
+            in_use = Refusal(SESSION_IN_USE, "this connection is logged on already")
+            self.fail(request.id, in_use, now_ns, self._wall.utc_ns(now_ns))
             events.append(Answered(method, SESSION_IN_USE, len(data)))
         else:
-            events.append(Requested(request.id, method, params, len(data), now_ns, request.traceparent))
+            t_in_ns = now_ns + self._wall.offset_ns
+            events.append(Requested(request.id, method, params, len(data), t_in_ns, request.traceparent))
 
     def _unreadable(
         self, request_id: RequestKey, method: str, refusal: Refusal, data: bytes, now_ns: int, events: list[Event]
     ) -> None:
-        self.fail(request_id, refusal, now_ns, now_ns)
+        self.fail(request_id, refusal, now_ns, self._wall.utc_ns(now_ns))
         events.append(Answered(method, refusal.code, len(data)))
         self._undecodable = self._undecodable + 1 if refusal.code == MALFORMED else 0
         if self._undecodable >= MAX_UNDECODABLE:
@@ -452,8 +463,8 @@ class WsSession:
 
     def _own(self, request: Request, data: bytes, now_ns: int, events: list[Event]) -> None:
         """What the machine answers by itself while there is no session whose limits could say no."""
-        result: object = TimeResult(now_ns // _NS_PER_US) if request.method == "time" else {}
-        self.respond(request.id, result, now_ns, now_ns)
+        result: object = TimeResult(self.utc_us(now_ns)) if request.method == "time" else {}
+        self.respond(request.id, result, now_ns, self._wall.utc_ns(now_ns))
         events.append(Answered(request.method, 0, len(data)))
 
     def _early(self, request: Request, data: bytes, now_ns: int, events: list[Event]) -> None:
@@ -477,7 +488,7 @@ class WsSession:
     def _ask(self, request: Request, params: LogonParams, now_ns: int, events: list[Event]) -> None:
         challenge = params.challenge or ""
         signed = ws_logon_text(params.api_key, challenge, params.ts)
-        logon = LogonRequested(request.id, params, signed, bool(challenge), now_ns)
+        logon = LogonRequested(request.id, params, signed, bool(challenge), self._wall.utc_ns(now_ns))
         self._move(State.DECIDING)
         self._logon = logon
         if challenge and challenge != self.challenge:  # signed for another connection: a replay, or a mix-up

@@ -14,6 +14,7 @@ from msgspec import structs
 from protocols.errors import (
     BAD_FIELD,
     BAD_QUANTITY,
+    EXPIRED_ON_ARRIVAL,
     MISSING_FIELD,
     UNKNOWN_ORDER,
     UNKNOWN_SYMBOL,
@@ -36,6 +37,7 @@ from protocols.messages import (
     Sender,
     Tif,
 )
+from protocols.wall import MAX_AHEAD_NS
 from protocols.ws.schema import (
     BatchParams,
     CancelAfterParams,
@@ -54,6 +56,7 @@ _NS_PER_MS = 1_000_000
 _MAX_LABEL = 36
 _MAX_ORDER_ID = (1 << 64) - 1
 _MIN_DEAD_MAN_MS = 1_000
+_MAX_OFF_NS = 120_000_000_000  # as far as a FIX client's clock may be off
 
 _PRICED = frozenset({"limit", "stop_limit"})
 _STOPS = frozenset({"stop", "stop_limit"})
@@ -144,7 +147,7 @@ def _place(params: PlaceParams, sender: Sender, t_recv: int, instruments: Instru
     stp = STPS[params.stp or "default"]
     stp_group = _label("stp_group", params.stp_group) if params.stp_group is not None else ""
     tag = _label("tag", params.tag) if params.tag is not None else ""
-    deadline = _deadline(sent_at, params.valid_for_ms, t_recv, deadline_ms)
+    deadline = _deadline(sent_at, params.valid_for_ms, t_recv, deadline_ms, bool(params.retry))
     return NewOrder(
         sender.next_order_id(), sender.account, sender.session, sender.origin, t_recv, deadline,
         cl_ord_id, instrument.id, SIDES[params.side], ord_type, tif, qty, price, stop_px, quote_qty, display_qty, 0,
@@ -322,8 +325,20 @@ def _label(field: str, text: str) -> str:
     raise _Declined(Refusal(BAD_FIELD, f"{field} must be at most {_MAX_LABEL} printable ASCII characters", field=field))
 
 
-def _deadline(sent_at: int, valid_for_ms: int | None, t_recv: int, order_deadline_ms: int) -> int:
-    """When the order is too old, ns UTC: its window after ts (else after receipt), or the house's; 0 = never."""
+def _deadline(
+    sent_at: int, valid_for_ms: int | None, t_recv: int, order_deadline_ms: int, is_retry: bool = False
+) -> int:
+    """When the order is too old, ns UTC: its window after ts (else after receipt), or the house's; 0 = never.
+
+    A window is counted from ts: were that ahead of us, a stale order would live for as much longer. A retry is never
+    refused for it, since the first attempt may be live: it is as good as over, so that it only asks.
+    """
+    ahead_ns = sent_at - t_recv
+    if ahead_ns > (_MAX_OFF_NS if valid_for_ms is None else MAX_AHEAD_NS):
+        if is_retry:
+            return 1
+        text = f"ts is {ahead_ns // _NS_PER_MS} ms ahead of our clock, which `time` tells"
+        raise _Declined(Refusal(BAD_FIELD if valid_for_ms is None else EXPIRED_ON_ARRIVAL, text, field="ts"))
     if valid_for_ms is not None:
         return (sent_at or t_recv) + valid_for_ms * _NS_PER_MS
     return t_recv + order_deadline_ms * _NS_PER_MS if order_deadline_ms else 0

@@ -26,6 +26,8 @@ from gateway.config import Account, Config, Fix, FixListener, FixSession, Instru
 from gateway.config_file import build_instruments
 from gateway.failures import Failures, network_of
 from protocols.signing import fix_logon_text, ws_header_text, ws_logon_text
+from protocols.wall import WallClock
+from tests.support.hand_clock import HandClock
 
 S = 1_000_000_000
 SEED = bytes(range(32))
@@ -54,7 +56,7 @@ def _row(number: int, symbol: str) -> InstrumentRow:
     return InstrumentRow(id=number, symbol=symbol, base="A", quote="B", px_exp=2, qty_exp=2, tick="0.01", lot="0.01")
 
 
-def make(*keys: Key) -> Clients:
+def make(*keys: Key, wall: WallClock | None = None) -> Clients:
     settings = Config(
         fix=Fix(listeners=(FixListener(name="loop", insecure=True),), sessions=(SESSION, FOREIGN, OPEN)),
         ws=Ws(),
@@ -63,7 +65,7 @@ def make(*keys: Key) -> Clients:
         instruments=(_row(1, "BTC-USDT"), _row(2, "ETH-USDT")),
     )
     secrets = {row.id: HMAC_SECRET for row in keys if row.type == "hmac-sha256"}
-    return Clients(settings, build_instruments(settings), secrets)
+    return Clients(settings, build_instruments(settings), secrets, wall)
 
 
 def attempt(clients: Clients, text: bytes = b"text", signature: bytes | str | None = None, **more: object) -> object:
@@ -127,6 +129,36 @@ def test_the_clock_may_be_a_window_behind_and_a_second_ahead_and_no_more() -> No
     assert at(NOON + S) == "clock"
     assert at(NOON - 2 * S, window_ns=S) == "clock"
     assert at(NOON - 6 * S, window_ns=60 * S) == "clock"
+
+
+@pytest.mark.parametrize("step_s", [-86_400, -3_600, -10, 10, 3_600, 86_400])
+def test_whose_clock_is_right_gets_in_though_ours_was_put_right_and_nobody_has_looked(step_s: int) -> None:
+    clock = HandClock()
+    clients = make(wall=clock)
+    clock.system_ns = step_s * S
+    assert cause(attempt(clients, sent_at_ns=NOON + step_s * S)) == "in"
+    assert cause(attempt(clients, b"old", sent_at_ns=NOON)) == "clock"
+
+
+def test_failures_are_forgotten_after_a_duration_whatever_the_clock_says_meanwhile() -> None:
+    clock = HandClock()
+    clients = make(wall=clock)
+    for n in range(9):
+        attempt(clients, b"%d" % n, b"x" * 64)
+    clock.offset_ns = 3_600 * S
+    refused = attempt(clients, b"again", b"x" * 64, sent_at_ns=NOON + 3_600 * S)
+    assert isinstance(refused, Denied)
+    assert refused.hold_ns > 0
+
+
+def test_signatures_of_a_clock_that_was_ahead_bar_nobody_after_it_was_put_back() -> None:
+    clock = HandClock()
+    clients = make(wall=clock)
+    for n in range(MAX_SIGNATURES):
+        assert cause(attempt(clients, b"%d" % n)) == "in"
+    clock.system_ns = -3_600 * S
+    assert cause(attempt(clients, b"right", now_ns=NOON, sent_at_ns=NOON - 3_600 * S)) == "in"
+    assert cause(attempt(clients, b"right", now_ns=NOON, sent_at_ns=NOON - 3_600 * S)) == "replay"
 
 
 def test_one_key_cannot_fill_the_memory_of_signatures_of_another() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from datetime import datetime
 
 import pytest
 
@@ -42,6 +43,10 @@ def as_token(secret):
 async def post(http, asked, **more):
     answer = await http.post("/modes", json=asked, **more)
     return answer.status, await answer.json()
+
+
+def seconds(text):
+    return datetime.fromisoformat(text).timestamp()
 
 
 def open_orders(house, account):
@@ -103,6 +108,33 @@ async def test_a_restart_has_the_modes_of_before_but_for_those_whose_time_is_ove
         assert [name for name, _ in later.logged] == ["mode.kept"] * 2
         http.desk.restore(house.now_ns() + 5_000_000_000)
         assert [change.name for change in later.modes.in_force.values()] == ["A1"]
+
+
+@pytest.mark.parametrize("step_s", [-3_600, 3_600])
+async def test_a_clock_that_is_put_right_ends_no_mode_early_and_none_late(house, file, step_s):
+    async with admin(house, file) as http:
+        _, body = await post(http, {**BAR, "ttl_s": 5})
+        house.wall.offset_ns += step_s * 1_000_000_000
+        await http.desk.keep_again()
+        (shown,) = (await (await http.get("/modes")).json())["modes"]
+        assert seconds(shown["until"]) - seconds(body["until"]) == step_s
+        (kept,) = file.load().in_force.values()
+        assert kept.until_ns == house.wall.utc_ns(house.now_ns()) + 5_000_000_000
+        house.world.now_ns = http.desk.next_deadline_ns - 1
+        http.desk.tick(house.now_ns())
+        assert not house.modes.is_quiet
+        http.desk.tick(house.now_ns() + 1)
+        assert house.modes.is_quiet
+
+
+async def test_a_mode_of_a_clock_that_was_ahead_lasts_no_longer_than_it_was_asked_for(house, file):
+    async with admin(house, file) as http:
+        await post(http, {**BAR, "ttl_s": 5})
+    later = House()
+    later.world.now_ns -= 3_600_000_000_000
+    async with admin(later, file) as http:
+        http.desk.restore(later.now_ns())
+        assert http.desk.next_deadline_ns == later.now_ns() + 5_000_000_000
 
 
 async def test_a_broken_file_is_not_taken_for_an_empty_one(house, file):

@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from gateway import config, spans
 from gateway.spans import OtlpMissing, Spans, open_spans
 from gateway.tracing import FORCED_PER_S, OrderTrace, TraceParent, Tracing, parse_traceparent
+from protocols.wall import WallClock
 
 S = 1_000_000_000
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -20,7 +21,7 @@ def tracing(one_in: int) -> Tracing:
 
 def written(trace: OrderTrace) -> dict[str, ReadableSpan]:
     exporter = InMemorySpanExporter()
-    target = Spans(exporter)
+    target = Spans(exporter, WallClock())
     target.write(trace)
     target.close()
     return {span.name: span for span in exporter.get_finished_spans()}
@@ -125,7 +126,7 @@ def test_a_client_span_becomes_the_parent_of_ours() -> None:
 
 
 def test_nothing_is_set_up_when_nothing_is_sampled() -> None:
-    assert open_spans(config.Tracing(sample_one_in=0, otlp_endpoint="http://collector/v1/traces")) is None
+    assert open_spans(config.Tracing(sample_one_in=0, otlp_endpoint="http://collector/v1/traces"), WallClock()) is None
 
 
 def test_an_endpoint_without_the_extra_is_said_clearly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,11 +135,11 @@ def test_an_endpoint_without_the_extra_is_said_clearly(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(spans, "import_module", missing)
     with pytest.raises(OtlpMissing, match=r"make setup EXTRAS=otlp"):
-        open_spans(config.Tracing(otlp_endpoint="http://collector/v1/traces"))
+        open_spans(config.Tracing(otlp_endpoint="http://collector/v1/traces"), WallClock())
 
 
 def test_without_an_exporter_spans_are_made_and_dropped() -> None:
-    target = open_spans(config.Tracing())
+    target = open_spans(config.Tracing(), WallClock())
     assert target is not None
     target.write(OrderTrace(1, "fix", "s", t_out=2))
     target.close()

@@ -11,6 +11,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
+from protocols.wall import WallClock
+
 MS = 1_000_000
 SECOND = 1_000_000_000
 START_NS = 1_795_000_000 * SECOND
@@ -87,19 +89,20 @@ class World:
         self.digest = zlib.crc32(line.encode(), self.digest)
 
 
-class Clock:
-    """The gateway's clock (`gateway.clock.Clock`), which leans on nothing."""
+class Clock(WallClock):
+    """The gateway's clock (`gateway.clock.Clock`): the system's is never put right."""
 
-    offset_ns = 0
+    steps = 0
 
     def __init__(self, world: World) -> None:
+        super().__init__()
         self._world = world
 
     def now_ns(self) -> int:
         """The world's time."""
         return self._world.now_ns
 
-    def lean(self) -> int:
+    def take_step_ns(self) -> int:
         """It is right already."""
         return 0
 

@@ -11,6 +11,7 @@ from protocols.fix.session import FixSession, LogonRefusal, SessionSettings, Sta
 from protocols.fix.session_logon import Nobody
 from protocols.fix.store import MemoryStore, MessageStore
 from protocols.fix.times import NS, format_ns, parse_ns
+from protocols.wall import WallClock
 from tests.support.fix_text import fix, pipes
 
 START_NS = parse_ns("20261122-12:00:00")
@@ -31,13 +32,21 @@ def expand(line: str, now_ns: int, sender: str, target: str, digits: int = 6) ->
 class Dialogue:
     """Our session (GATE) and a peer (MM1) that is a script."""
 
-    def __init__(self, version: str = "FIX.4.4", store: MessageStore | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        version: str = "FIX.4.4",
+        store: MessageStore | None = None,
+        wall: WallClock | None = None,
+        **settings: Any,
+    ) -> None:
         plain = settings.setdefault("plain", True)
         settings.setdefault("time_digits", 3 if plain else 6)
         self.settings = SessionSettings(begin_string=version, sender_comp_id="GATE", target_comp_id="MM1", **settings)
         self.version = version
-        self.session = FixSession(self.settings, store or MemoryStore())
+        self.wall = wall or WallClock()
+        self.session = FixSession(self.settings, store or MemoryStore(), self.wall)
         self.now_ns = START_NS
+        self.peer_ahead_ns = 0  # what the peer's clock says more than own time
         self.events: list[Event] = []
 
     @property
@@ -49,7 +58,7 @@ class Dialogue:
         """A line of the peer as bytes."""
         if text.startswith("8="):
             return fix(text)
-        return fix(expand(text, self.now_ns, "MM1", "GATE"), self.version)
+        return fix(expand(text, self.now_ns + self.peer_ahead_ns, "MM1", "GATE"), self.version)
 
     def hears(self, *lines: str) -> list[Event]:
         """Feed the peer's lines; what the session told of them."""
@@ -64,7 +73,8 @@ class Dialogue:
         """Exactly these lines, to the byte, are what we have to write; none = nothing."""
         output = self.output()
         digits = self.settings.time_digits
-        expected = [fix(expand(text, self.now_ns, "GATE", "MM1", digits), self.version) for text in lines]
+        utc_ns = self.wall.utc_ns(self.now_ns)
+        expected = [fix(expand(text, utc_ns, "GATE", "MM1", digits), self.version) for text in lines]
         assert pipes(output) == pipes(b"".join(expected))
         assert output == b"".join(expected)
 

@@ -30,6 +30,7 @@ class House:
         self.world = World(window=window)
         self.sessions = self.world.sessions
         self.instruments = Instruments((BTC,))
+        self.wall = self.world.wall
         self.sweeps = Sweeps(self.world.road, self.world.now_ns)
         self.road = self
         self.modes = Modes()

@@ -24,6 +24,7 @@ from protocols.messages import (
     Side,
     Tif,
 )
+from protocols.wall import WallClock
 
 BTC = Instrument(
     1,
@@ -49,8 +50,8 @@ def _raise(error):
 class SlowCore:
     """The real engine behind a link whose answers come when the test says so."""
 
-    def __init__(self, window=256):
-        self.inner = EmbeddedCore(Engine((BTC,), 65_536, "e-1"), 65_536, lambda *_: None, _raise)
+    def __init__(self, window=256, wall=None):
+        self.inner = EmbeddedCore(Engine((BTC,), 65_536, "e-1"), 65_536, lambda *_: None, _raise, wall)
         self.window = window
         self.handed = []
         self.is_quick = True
@@ -141,13 +142,14 @@ class World:
 
     def __init__(self, limits="", window=256, limiter=None, report_bug=_raise, **knobs):
         self.settings = config.Config(**knobs)
+        self.now_ns = 1_795_000_000_000_000_000
+        self.wall = WallClock()
         self.policy = parse(limits, built_in()).policy if limits else built_in()
         assert self.policy is not None
         self.limiter = limiter or LocalLimiter(self.policy)
-        self.core = SlowCore(window)
+        self.core = SlowCore(window, self.wall)
         self.sessions = Sessions(self.limiter, 1_000)
         self.metrics = Metrics()
-        self.now_ns = 1_795_000_000_000_000_000
         self.tracing = Tracing(config.Tracing(sample_one_in=0))
         self.road = Road(
             self.settings,
@@ -159,6 +161,7 @@ class World:
             self.tracing,
             lambda: self.now_ns,
             report_bug,
+            self.wall,
         )
         self.guards = Guards(self.road, self.sessions)
         self._next_session = 1
@@ -185,7 +188,7 @@ class World:
             session.client.account_id,
             session.id,
             Origin.FIX,
-            self.now_ns,
+            self.wall.utc_ns(self.now_ns),
             more.pop("deadline"),
             cl_ord_id,
             more.pop("instrument", BTC.id),

@@ -305,6 +305,33 @@ class TestValidity:
     def test_the_messages_own_window_wins_and_may_have_decimals(self) -> None:
         assert make(limit_order("25000=0.25"), window_ms=500).deadline == at("12:00:00.000350")
 
+    @pytest.mark.parametrize(
+        ("terms", "window_ms", "field"),
+        [
+            ("52=20261122-12:00:01.000152|25000=250", 0, "SendingTime(52)"),
+            ("52=20261122-12:01:59|", 500, "SendingTime(52)"),
+            ("43=Y|122=20261122-13:00:00|25000=60000", 0, "OrigSendingTime(122)"),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["D", "G"])
+    def test_a_window_that_begins_ahead_would_keep_a_stale_order(
+        self, kind: str, terms: str, window_ms: int, field: str
+    ) -> None:
+        more = "41=a|" if kind == "G" else ""
+        message = request(f"35={kind}|11=c|38=1|40=2|44=64250.50|54=1|55=BTC-USDT|{more}{terms}")
+        who = sender()
+        refusal = make(message, window_ms, who)
+        assert isinstance(refusal, Refusal)
+        assert (refusal.code, refusal.field, who.order_n) == (2010, field, 0)
+        assert "ahead of our clock" in refusal.text
+
+    def test_a_retry_from_ahead_only_asks_since_its_first_attempt_may_be_live(self) -> None:
+        assert make(limit_order("97=Y|52=20261122-12:00:09|60=20261122-12:00:09|25000=250")).deadline == 1
+
+    def test_a_client_may_be_a_second_ahead_and_without_a_window_as_far_as_its_session_allows(self) -> None:
+        assert make(limit_order("52=20261122-12:00:01.000151|25000=250")).deadline == at("12:00:01.250151")
+        assert make(limit_order("52=20261122-12:01:59"), order_deadline_ms=10).deadline == T_RECV + 10 * MS
+
     def test_a_resent_message_counts_from_orig_sending_time(self) -> None:
         message = limit_order("43=Y|122=20261122-11:59:00|25000=1000")
         assert make(message).deadline == at("11:59:01")

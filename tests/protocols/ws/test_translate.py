@@ -121,6 +121,49 @@ def test_the_window_counts_from_ts_else_from_receipt_else_the_house_has_its_own(
     assert made.deadline == T + 60_000_000_000
 
 
+SECOND_US = 1_000_000
+REPLACE = {"symbol": "BTC-USDT", "orig_cl_ord_id": "a", "cl_ord_id": "b", "qty": "1", "price": "64250.50"}
+
+
+@pytest.mark.parametrize(
+    ("ahead_us", "window", "code"),
+    [
+        (SECOND_US + 1, {"valid_for_ms": 250}, 2010),
+        (3_600 * SECOND_US, {"valid_for_ms": 60_000}, 2010),
+        (120 * SECOND_US + 1, {}, 2001),
+        (86_400 * SECOND_US, {}, 2001),
+    ],
+)
+@pytest.mark.parametrize(("method", "params"), [("order.place", PLACE), ("order.replace", REPLACE)])
+def test_a_ts_that_lies_ahead_would_keep_a_stale_order(method, params, ahead_us, window, code) -> None:
+    assert refusal(method, params | window | {"ts": T // 1_000 + ahead_us}) == (code, "ts")
+    made = make(
+        method, params | window | {"ts": T // 1_000 + min(ahead_us - 1, 120 * SECOND_US if not window else SECOND_US)}
+    )
+    assert made.sent_at > T
+
+
+@pytest.mark.parametrize("window", [{}, {"valid_for_ms": 250}])
+def test_a_retry_from_ahead_only_asks_since_its_first_attempt_may_be_live(window) -> None:
+    assert place(retry=True, ts=T // 1_000 + 3_600 * SECOND_US, **window).deadline == 1
+
+
+@pytest.mark.parametrize("window", [{}, {"valid_for_ms": 250}])
+def test_a_ts_of_zero_is_no_time_and_not_none_at_all(window) -> None:
+    assert refusal("order.place", PLACE | window | {"ts": 0}) == (2001, "ts")
+    assert refusal("order.replace", REPLACE | window | {"ts": 0}) == (2001, "ts")
+
+
+def test_a_leg_of_a_batch_whose_ts_lies_ahead_is_refused_alone() -> None:
+    legs = [
+        {"op": "place", "params": PLACE | {"ts": T // 1_000 + ahead, "valid_for_ms": 250}}
+        for ahead in (0, 9 * SECOND_US)
+    ]
+    first, second = make("order.batch", {"legs": legs})
+    assert isinstance(first, NewOrder)
+    assert (second.code, second.field) == (2010, "ts")
+
+
 def test_flags_and_rare_terms_find_their_place() -> None:
     made = place(
         retry=True, cod="exempt", stp="expire_both", stp_group="g", display_qty="0.01", post_only=True, side="sell"

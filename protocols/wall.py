@@ -1,0 +1,39 @@
+"""The time of day (UTC) beside the time that this program counts in. Pure.
+
+Every `now_ns` is the program's own time: it began as UTC at the start, and then only ever passes, one second a second,
+whatever is done to the system's clock. Durations and time-outs live in it. What is told to a peer, or was told by one,
+is UTC, and the difference between the two may step when somebody puts the system's clock right.
+"""
+
+MAX_AHEAD_NS = 1_000_000_000
+"""How far a client's clock may be before ours where its time proves or bounds something: a signature, a window."""
+STEP_NS = 100_000_000
+"""A difference as large as this is a step; less is drift."""
+DOUBT_NS = MAX_AHEAD_NS
+"""A peer whose time differs by more than this makes us look at the clock again: ours may just have been put right."""
+
+
+class WallClock:
+    """`offset_ns` is UTC less own time. This one never steps; the process has `gateway.clock`, which does."""
+
+    def __init__(self, offset_ns: int = 0) -> None:
+        self.offset_ns = offset_ns
+
+    def utc_ns(self, now_ns: int) -> int:
+        """UTC at this moment of own time."""
+        return now_ns + self.offset_ns
+
+    def own_ns(self, utc_ns: int) -> int:
+        """The moment of own time at which it is, or was, this time of day."""
+        return utc_ns - self.offset_ns
+
+    def ahead_ns(self, told_ns: int, now_ns: int) -> int:
+        """How far a time of day that a peer told lies ahead of ours, negative = behind. In doubt we look again."""
+        ahead_ns = told_ns - now_ns - self.offset_ns
+        if -DOUBT_NS < ahead_ns < DOUBT_NS:
+            return ahead_ns
+        self.look()
+        return told_ns - now_ns - self.offset_ns
+
+    def look(self) -> None:
+        """See whether the system's clock was put right, and follow it."""

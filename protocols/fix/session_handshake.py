@@ -128,8 +128,8 @@ class Handshake:
         if refusal is None:
             return False
         seq_num = int(message.fields[tags.MSG_SEQ_NUM])
-        if flaw is None and not self._begins_anew(message):
-            self._count(seq_num)  # nothing is wrong with it, so it is read
+        if flaw is None and seq_num >= core.store.next_in:
+            self._count(seq_num)  # nothing is wrong with it, so it is read, unless it is number 1 of a reset
         if refusal.reject is not None:
             core.refuse(refusal.reject, seq_num, MsgType.LOGON, message.fields)
         if refusal.at_once:

@@ -41,7 +41,7 @@ class Owner(Protocol):
     def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
         """Why this Logon may not begin the session, or begin it anew, just now; None = it may.
 
-        It and our Logout(5) each use their number, but where the Logon asked for a reset: then it has none to use.
+        It and our Logout(5) each use their number, but for the number 1 of a reset, which is none of those that go on.
         """
         ...
 

@@ -230,6 +230,25 @@ def test_our_own_bug_costs_its_connection_and_no_other(bench):
     assert other.written == [b"y"]
 
 
+@pytest.mark.parametrize(("sent", "is_closing"), [(b"", True), (b"x" * 20_000, False)])
+def test_a_connection_has_ended_as_soon_as_its_end_is_read_and_closes_when_all_before_it_is(bench, sent, is_closing):
+    connection, _ = bench.connect()
+    assert not connection.has_ended
+    if sent:
+        connection.data_received(sent)
+    connection.eof_received()
+    assert (connection.has_ended, connection.is_closing) == (True, is_closing)
+    for _ in range(4):
+        bench.loop.turn()
+    assert (sum(map(len, connection.peer.heard)), connection.is_closing) == (len(sent), True)
+
+
+def test_a_connection_that_we_close_has_ended_and_closes_at_once(bench):
+    connection, _ = bench.connect()
+    connection.close()
+    assert (connection.has_ended, connection.is_closing) == (True, True)
+
+
 def test_a_peer_that_does_not_take_its_answers_is_read_no_more_and_cut_after_ten_seconds(bench):
     connection, transport = bench.connect()
     connection.pause_writing()

@@ -151,6 +151,16 @@ def test_a_logon_that_may_not_go_on_now_uses_its_number_and_gets_a_logout_that_u
     assert stage.session.is_logged_on
 
 
+@pytest.mark.parametrize("more", ["", "|141=Y"])
+def test_a_logon_that_may_not_go_on_now_and_has_the_expected_number_uses_it(version: str, more: str) -> None:
+    stage = Dialogue(version)
+    stage.connect()
+    stage.session.owner = House(NOT_NOW)
+    stage.hears(f"35=A|34=1|98=0|108=30{more}{stage.appl_ver_id}")
+    stage.says("35=5|34=1|58=the gateway is draining")
+    assert stage.numbers == (2, 2)
+
+
 @pytest.mark.parametrize("resets", [False, True])
 def test_a_logon_that_resets_and_may_not_go_on_now_resets_nothing(version: str, resets: bool) -> None:
     stage = Dialogue(version, reset_on_logon=resets)

@@ -25,8 +25,9 @@ from gateway.sessions import Sessions
 from gateway.tick import Tick
 from limits.limiter import ALLOWED
 from protocols.fix import tags
-from protocols.fix.greeting import Drop, Greeting, Hello, farewell
-from protocols.fix.session import FixSession, SessionSettings
+from protocols.fix.greeting import REFUSED, Drop, Greeting, Hello, farewell
+from protocols.fix.session import FixSession, LogonRefusal, SessionSettings
+from protocols.fix.session_logon import whole_number
 from protocols.fix.store import MessageStore
 from protocols.fix.times import parse_ns
 from protocols.fix.translate import Translator
@@ -35,6 +36,7 @@ from protocols.messages import Origin
 from protocols.signing import fix_logon_text
 
 _GREETING_BYTES = 4_096
+_LOGOUT = b"\x0135=5\x01"
 _UNSAID = {tags.SENDER_COMP_ID: "", tags.TARGET_COMP_ID: "", tags.MSG_SEQ_NUM: "", tags.SENDING_TIME: ""}
 
 
@@ -181,8 +183,11 @@ class FixDoor:
 
     def admit(
         self, hello: Hello, listener: config.FixListener, connection: Connection, now_ns: int
-    ) -> FixSpeaker | Denied:
-        """The session that this Logon(A) proves to be, whose the connection is from now on; or why not, for the log."""
+    ) -> FixSpeaker | Denied | LogonRefusal:
+        """The session that this Logon(A) proves to be, whose the connection is from now on; or why not, for the log.
+
+        LogonRefusal: it proves to be a session that has a living link, and what it asks for cannot be.
+        """
         fields = hello.message.fields
         row = self._row(hello, listener)
         if isinstance(row, str):
@@ -204,8 +209,7 @@ class FixDoor:
                 return Denied("draining")  # the living link needs its numbers for its own goodbye
             if row.auth == "none" or row.on_duplicate == "reject":
                 return Denied("duplicate")
-        refusal = speaker.meet(connection, hello.message, client, now_ns)
-        return speaker if refusal is None else Denied(refusal.reason, detail=refusal.text)
+        return speaker.meet(connection, hello.message, client, now_ns) or speaker
 
     def _row(self, hello: Hello, listener: config.FixListener) -> config.FixSession | str:
         """The configured session that the Logon names, or why it may not be called here."""
@@ -233,15 +237,21 @@ class FixDoor:
             return Denied("rate")
         return client
 
-    def explains_to(self, hello: Hello, listener: config.FixListener) -> SessionSettings | None:
-        """Whose Logout(5) a refused Logon(A) gets; None = it gets silence, as it is for nearly all.
+    def explains_to(
+        self, hello: Hello, listener: config.FixListener, proven: LogonRefusal | None
+    ) -> tuple[SessionSettings, LogonRefusal] | None:
+        """Whose Logout(5) a refused Logon(A) gets, and what it says; None = it gets silence, as it is for nearly all.
 
-        Only where the operator chose it, and the peer's numbers begin at 1 with each logon: no real number is burnt.
+        Only where the peer's numbers begin at 1 with this logon, so that no real number is burnt; and strangers only
+        where the operator chose it. proven: why it is refused although it has proved who it is.
         """
-        row = self._row(hello, listener)
-        if isinstance(row, str) or row.refused_logon != "logout" or not row.reset_on_logon:
+        row, fields = self._row(hello, listener), hello.message.fields
+        if isinstance(row, str) or (proven is None and row.refused_logon != "logout"):
             return None
-        return self.speakers[_key_of(hello)].machine.settings
+        is_reset = fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y" and whole_number(fields.get(tags.MSG_SEQ_NUM)) == 1
+        if not (row.reset_on_logon or (proven is not None and is_reset)):
+            return None
+        return self.speakers[_key_of(hello)].machine.settings, proven or REFUSED
 
     def refuse(self, cause: str, detail: str, peer_ip: str) -> None:
         """Count and log a refused logon; the peer learns nothing."""
@@ -276,7 +286,8 @@ class Greeter(Silent):
         self._connection = connection
         self._greeting = Greeting(_GREETING_BYTES)
         self._refused = False
-        self._explained_to: SessionSettings | None = None
+        self._explained_to: tuple[SessionSettings, LogonRefusal] | None = None
+        self._is_proven = False
         self.next_deadline_ns = now_ns + door.logon_timeout_ns
 
     def receive(self, data: bytes, now_ns: int) -> None:
@@ -291,10 +302,13 @@ class Greeter(Silent):
 
     def _introduce(self, hello: Hello, now_ns: int) -> None:
         found = self._door.admit(hello, self._listener, self._connection, now_ns)
-        if isinstance(found, Denied):
-            self._explained_to = self._door.explains_to(hello, self._listener)
+        if isinstance(found, Denied | LogonRefusal):
+            proven = found if isinstance(found, LogonRefusal) else None
+            self._is_proven = proven is not None
+            self._explained_to = self._door.explains_to(hello, self._listener, proven)
+            denied = found if isinstance(found, Denied) else Denied(found.reason, detail=found.text)
             comp_id = hello.message.fields.get(tags.SENDER_COMP_ID, "")
-            self._refuse(found, f"{comp_id}: {found.detail}" if found.detail else comp_id, now_ns)
+            self._refuse(denied, f"{comp_id}: {denied.detail}" if denied.detail else comp_id, now_ns)
             return
         self._connection.peer = found
         found.receive(hello.raw, now_ns)
@@ -312,14 +326,39 @@ class Greeter(Silent):
             self._door.refuse("logon_timeout", "", self._connection.peer_ip)
         if self._explained_to is None:
             self._connection.abort()
+            return
+        settings, refusal = self._explained_to
+        output = farewell(settings, refusal, self._door.utc_ns(now_ns))
+        if self._is_proven:
+            until_ns = now_ns + settings.logout_timeout_s * 1_000_000_000
+            self._connection.peer = _LastWord(output, self._connection, until_ns)
+            self._connection.wake()
         else:
-            self._connection.peer = Farewell(farewell(self._explained_to, self._door.utc_ns(now_ns)))
+            self._connection.peer = Farewell(output)
             self._connection.close()
 
     def lost(self, now_ns: int) -> None:
         """Gone before it said who it was."""
         if not self._refused:
             self._door.count_left()
+
+
+class _LastWord(Farewell):
+    """A connection that was refused and told so: it gets the time to read that, and to answer."""
+
+    def __init__(self, output: bytes, connection: Connection, until_ns: int) -> None:
+        super().__init__(output)
+        self._connection = connection
+        self.next_deadline_ns = until_ns
+
+    def receive(self, data: bytes, now_ns: int) -> None:
+        """Its own Logout(5) ends it; nothing else that it says is of interest."""
+        if _LOGOUT in data:
+            self._connection.close()
+
+    def tick(self, now_ns: int) -> None:
+        """It had time enough."""
+        self._connection.close()
 
 
 class _TurnedAway(asyncio.Protocol):

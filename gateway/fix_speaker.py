@@ -95,7 +95,7 @@ class FixSpeaker:
         if self.link is not None:
             if refusal is not None and not self.link.is_closing:
                 return refusal
-            self._part_from_link(now_ns, "superseded", "superseded")
+            self._part_from_link(now_ns, "superseded", "superseded", errors.SESSION_IN_USE)
         self.link, self._is_end_counted, self._proven = link, False, client
         self.machine.connected(now_ns)
         return None
@@ -123,7 +123,7 @@ class FixSpeaker:
     def too_slow(self, now_ns: int) -> None:
         """The reader is too far behind: its reports stay resendable."""
         self._count_end("too_slow")
-        self.machine.terminate(now_ns, "too slow to read", SessionStatus.LOGOUT_COMPLETE)
+        self.machine.terminate(now_ns, "too slow to read", SessionStatus.LOGOUT_COMPLETE, errors.DISCONNECTED)
         self._house.log("session.too_slow", session=self.session.name)
 
     def failed(self, now_ns: int) -> None:
@@ -132,7 +132,7 @@ class FixSpeaker:
             return
         self._count_end("internal_error")
         with suppress(Exception):  # the machine may be what is broken; then the link ends without a word
-            self.machine.terminate(now_ns, "internal error", SessionStatus.LOGOUT_COMPLETE)
+            self.machine.terminate(now_ns, "internal error", SessionStatus.LOGOUT_COMPLETE, errors.INTERNAL)
         self.link.close()
 
     def paused(self, now_ns: int) -> None:
@@ -217,7 +217,7 @@ class FixSpeaker:
             self._is_end_counted = True
             self._house.metrics.count_disconnect("fix", reason)
 
-    def _part_from_link(self, now_ns: int, text: str, reason: str) -> None:
+    def _part_from_link(self, now_ns: int, text: str, reason: str, code: int) -> None:
         """Let the old connection write what it has, a Logout(5) last, and go; its end is not ours to wait for.
 
         One that has ended already was lost, though its socket is not closed yet.
@@ -226,7 +226,7 @@ class FixSpeaker:
         assert link is not None
         has_ended = link.has_ended
         if not has_ended:
-            self.machine.terminate(now_ns, text, SessionStatus.LOGOUT_COMPLETE)
+            self.machine.terminate(now_ns, text, SessionStatus.LOGOUT_COMPLETE, code)
         link.peer = Farewell(self.machine.take_output(1 << 20, now_ns))
         link.close()
         if has_ended:
@@ -240,7 +240,7 @@ class FixSpeaker:
         """We end the session: a drain, an operator."""
         if not self.machine.is_logged_on:
             return
-        status, code = SessionStatus.LOGOUT_COMPLETE, 0
+        status, code = SessionStatus.LOGOUT_COMPLETE, errors.OPERATOR
         if self._house.road.draining:
             status, code = SessionStatus.LOGON_NOT_ALLOWED_NOW, errors.DRAINING
         self.machine.logout(now_ns, text, status, code)
@@ -253,7 +253,7 @@ class FixSpeaker:
         Until `back_by_ns` cancel-on-disconnect waits for it.
         """
         if self.link is not None:
-            self._part_from_link(now_ns, "scheduled reset of sequence numbers", "scheduled_reset")
+            self._part_from_link(now_ns, "scheduled reset of sequence numbers", "scheduled_reset", errors.OPERATOR)
         if self.session.connected:
             self.session.connected = False
             self._house.guards.disconnected(self.session, now_ns, back_by_ns=back_by_ns)

@@ -108,8 +108,8 @@ SESSION: tuple[Spoken, ...] = (
         (
             Use(58, "no", "out: always"),
             Use(9003, "no", "in: `Y` leaves the orders although 8013 is on"),
-            Use(1409, "no", "out: why"),
-            Use(25016, "no", "out: why, where the list of codes has it"),
+            Use(1409, "no", "out: on each that we send for a reason"),
+            Use(25016, "no", "out: that reason's code"),
         ),
     ),
 )

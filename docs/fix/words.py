@@ -60,7 +60,7 @@ MEANINGS: dict[int, dict[str, str]] = {
     585: _words("1 orders of one symbol; 7 all orders"),
     851: _words("1 added liquidity; 2 removed liquidity"),
     926: _words("9 throttle parameters changed"),
-    1409: _words("0 active; 4 logout complete; 9 MsgSeqNum too low; 10 NextExpectedMsgSeqNum too high"),
+    1409: _words("0 active; 4 logout complete; 7 not now; 9 MsgSeqNum too low; 10 NextExpectedMsgSeqNum too high"),
     1611: _words("2 reject"),
     1612: _words("0 inbound rate; 1 outstanding requests"),
     1615: _words("0 seconds"),

@@ -14,7 +14,7 @@ import msgspec
 from protocols.fix.datatypes import CHECKS, PATTERNS, Check
 from protocols.fix.dictionary_fields import FIELDS, VALUES
 from protocols.fix.dictionary_messages import EXTENSIONS, KNOWN_TAGS, LAYOUTS, MSG_TYPES, OWN_MESSAGES
-from protocols.fix.tags import APPL_VER_ID, RECV_WINDOW, SESSION_MSG_TYPES, TEXT
+from protocols.fix.tags import APPL_VER_ID, COD_GRACE_MS, RECV_WINDOW, SESSION_MSG_TYPES, TEXT
 
 VERSIONS: tuple[str, ...] = tuple(LAYOUTS)
 
@@ -23,9 +23,10 @@ HEADER, BODY, TRAILER = 0, 1, 2
 
 _HEADER_REQUIRED = frozenset({8, 9, 34, 35, 49, 52, 56})
 _MULTIPLE = "MULTIPLEVALUESTRING"
-# Text(58) is the one field that may be more than ASCII; RecvWindow(25000) is a length of time, so it has no sign; of
-# ApplVerID(1128) we read one: a message of another version would be taken for what it is not.
-_OVERRIDES = {TEXT: "TEXT", RECV_WINDOW: "UNSIGNED", APPL_VER_ID: "SERVEDVERSION"}
+# Text(58) is the one field that may be more than ASCII; RecvWindow(25000) and CodGraceMs(20107) are lengths of
+# time, so they have no sign; of ApplVerID(1128) we read one: a message of another version would be taken for what it is
+# not.
+_OVERRIDES = {TEXT: "TEXT", RECV_WINDOW: "UNSIGNED", COD_GRACE_MS: "LENGTH", APPL_VER_ID: "SERVEDVERSION"}
 
 
 class Field(msgspec.Struct, frozen=True):

@@ -106,10 +106,11 @@ class PeerReject(msgspec.Struct, frozen=True, gc=False):
 
 
 class Garbled(msgspec.Struct, frozen=True, gc=False):
-    """Bytes that are no message were skipped; no MsgSeqNum(34) was used."""
+    """Bytes that are no message were skipped; no MsgSeqNum(34) was used. is_too_long: over the maximum of a message."""
 
     reason: str
     size_bytes: int
+    is_too_long: bool = False
 
 
 class Warned(msgspec.Struct, frozen=True, gc=False):

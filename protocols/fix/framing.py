@@ -122,18 +122,18 @@ class Framer:
             self._needed = max(end - 1 + len(_TRAILER), size + 1) - start
             return start, False
         if trailer < 0:
-            reason, stop = "no CheckSum(10) within the maximum size", limit
             self._hunt(told=True)
-        else:
-            closing = min(limit, trailer + len(_TRAILER) + _CHECK_SUM_BYTES)
-            stop = buf.find(b"\x01", trailer + len(_TRAILER), closing) + 1
-            if not stop and size < closing:
-                return start, False
-            if not stop:
-                stop = closing
-                self._hunt(told=True)
-            in_place = trailer == end - 1
-            reason = "CheckSum(10) does not agree" if in_place else "BodyLength(9) does not agree"
+            found.append(Garbled("no CheckSum(10) within the maximum size", limit - start, is_too_long=True))
+            return limit, True
+        closing = min(limit, trailer + len(_TRAILER) + _CHECK_SUM_BYTES)
+        stop = buf.find(b"\x01", trailer + len(_TRAILER), closing) + 1
+        if not stop and size < closing:
+            return start, False
+        if not stop:
+            stop = closing
+            self._hunt(told=True)
+        in_place = trailer == end - 1
+        reason = "CheckSum(10) does not agree" if in_place else "BodyLength(9) does not agree"
         found.append(Garbled(reason, stop - start))
         return stop, True
 
@@ -141,7 +141,7 @@ class Framer:
         """The head at `start` claims more than the maximum: go on behind it, at the next head that stands there."""
         head = _HEAD.match(buf, start)
         size_bytes = head.end() - start if head else 0
-        found.append(Garbled("BodyLength(9) is over the maximum", size_bytes))
+        found.append(Garbled("BodyLength(9) is over the maximum", size_bytes, is_too_long=True))
         self._hunt(told=True)
         return start + size_bytes
 
@@ -177,7 +177,7 @@ class Framer:
         """Count junk, and tell of it each time it has grown by a whole message's worth."""
         self._skipped_bytes += count
         while self._skipped_bytes >= self._max_bytes:
-            found.append(Garbled("bytes that are no message", self._max_bytes))
+            found.append(Garbled("bytes that are no message", self._max_bytes, is_too_long=True))
             self._skipped_bytes -= self._max_bytes
             self._told = True
 

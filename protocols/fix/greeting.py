@@ -7,16 +7,18 @@ own machine to read again.
 
 import msgspec
 
-from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.errors import LOGON_REFUSED, LocalProtocolError, RemoteProtocolError
 from protocols.fix.decoder import Decoder, Message
 from protocols.fix.events import Garbled
 from protocols.fix.framing import Framer
 from protocols.fix.message import encode
+from protocols.fix.session_logon import LogonRefusal
+from protocols.fix.session_refusals import logout_body
 from protocols.fix.session_settings import VERSIONS, SessionSettings
 from protocols.fix.tags import SOH, MsgType
 from protocols.fix.times import format_ns
 
-REFUSED = "logon refused"
+REFUSED = LogonRefusal("refused", "logon refused", code=LOGON_REFUSED)
 """All that a refused stranger may read, whatever the cause."""
 
 
@@ -83,12 +85,13 @@ class Greeting:
         return Hello(message, begin_string, bytes(self._raw))
 
 
-def farewell(settings: SessionSettings, utc_ns: int) -> bytes:
-    """A Logout(5) with MsgSeqNum(34)=1 for a Logon(A) that proved nothing. The session's own numbers are not touched.
+def farewell(settings: SessionSettings, refusal: LogonRefusal, utc_ns: int) -> bytes:
+    """A Logout(5) with MsgSeqNum(34)=1 for a refused Logon(A). The session's own numbers are not touched.
 
-    Only for a peer whose numbers begin at 1 with each logon: any other would be out of step from then on.
+    Only for a peer whose numbers begin at 1 with this logon: any other would be out of step from then on.
     """
     head = f"35={MsgType.LOGOUT}{SOH}34=1{SOH}49={settings.sender_comp_id}{SOH}"
     sending_time = format_ns(utc_ns, settings.time_digits)
-    body = f"52={sending_time}{SOH}56={settings.target_comp_id}{SOH}58={REFUSED}{SOH}"
-    return encode(settings.begin_string, head + body)
+    body = f"52={sending_time}{SOH}56={settings.target_comp_id}{SOH}"
+    why = logout_body(settings, refusal.text, refusal.session_status, refusal.code)
+    return encode(settings.begin_string, head + body + why)

@@ -7,7 +7,7 @@ answer to a message is built, so LastMsgSeqNumProcessed(369) counts that message
 Source: the FIX session layer and its test cases v1.0 (ISO 3531), by whose scenario numbers the tests are named.
 """
 
-from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.errors import DISCONNECTED, LocalProtocolError, RemoteProtocolError
 from protocols.fix.decoder import Decoder, Fault, Message
 from protocols.fix.events import Event, Garbled
 from protocols.fix.framing import Framer
@@ -262,11 +262,15 @@ class FixSession:
         self._core.events.clear()
 
     def _skip(self, garbled: Garbled) -> None:
-        """Row 2.d: no number was used, so nothing changes; the next good message shows the gap."""
+        """Row 2.d: no number was used, so nothing changes; the next good message shows the gap.
+
+        Three in a row are the end, and so is one that is longer than any message may be.
+        """
         core = self._core
         core.events.append(garbled)
         self._garbled_in_row += 1
-        if self._garbled_in_row >= GARBLED_MAX or core.state in (State.CONNECTED, State.LOGON_SENT):
+        is_hopeless = garbled.is_too_long or self._garbled_in_row >= GARBLED_MAX
+        if is_hopeless or core.state in (State.CONNECTED, State.LOGON_SENT):
             core.drop("garbled", garbled.reason)
 
     def _read(self, frame: bytes) -> None:
@@ -290,7 +294,7 @@ class FixSession:
         core = self._core
         timers, now_ns = core.timers, core.now_ns
         if timers.is_lost(now_ns):
-            core.cut("silence", "no message and no answer to TestRequest(1)")
+            core.cut("silence", "no message and no answer to TestRequest(1)", code=DISCONNECTED)
             return
         if timers.is_test_due(now_ns):
             core.send(MsgType.TEST_REQUEST, f"112={_TEST_REQ_ID}{SOH}")

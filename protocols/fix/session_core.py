@@ -6,6 +6,7 @@ the peer and to the owner through here only, and every way to end a connection i
 
 import msgspec
 
+from protocols.errors import MALFORMED
 from protocols.fix.decoder import Fault
 from protocols.fix.events import Disconnect, Event, Leaving, LoggedOut, Rejected, ResendServed, SequenceGap
 from protocols.fix.session_gap import Gap
@@ -15,7 +16,7 @@ from protocols.fix.session_refusals import business_body, logout_body, reject_bo
 from protocols.fix.session_settings import SessionSettings, State
 from protocols.fix.session_timers import Timers
 from protocols.fix.store import MessageStore
-from protocols.fix.tags import SOH, TEXT, MsgType
+from protocols.fix.tags import SOH, TEXT, MsgType, SessionStatus
 from protocols.fix.times import NS
 from protocols.wall import WallClock
 
@@ -104,7 +105,9 @@ class SessionCore:
             self.timers.deadline_ns = self.now_ns + self.settings.logout_timeout_s * NS
         self.state, self.end_reason, self.end_text = state, reason, text
 
-    def goodbye(self, reason: str, text: str, session_status: int | None = None, code: int = 0) -> None:
+    def goodbye(
+        self, reason: str, text: str, session_status: int = SessionStatus.LOGOUT_COMPLETE, code: int = MALFORMED
+    ) -> None:
         """The session cannot go on, mostly for a rule the peer broke: Logout, a short wait for its own, the end."""
         self.depart(Farewell(False, reason, text, session_status, code, {}))
 
@@ -128,7 +131,9 @@ class SessionCore:
         else:
             self.await_logout(State.GOODBYE_SENT, farewell.reason, farewell.text)
 
-    def cut(self, reason: str, text: str, session_status: int | None = None, code: int = 0) -> None:
+    def cut(
+        self, reason: str, text: str, session_status: int = SessionStatus.LOGOUT_COMPLETE, code: int = MALFORMED
+    ) -> None:
         """Logout and the end: waiting for an answer makes no sense, its number could not be read."""
         self.end_at_once(text, session_status, code)
         self.drop(reason, text)

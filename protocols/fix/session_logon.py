@@ -8,9 +8,10 @@ from typing import Protocol
 
 import msgspec
 
-from protocols.errors import BAD_SEQUENCE
+from protocols.errors import BAD_FIELD, BAD_SEQUENCE
 from protocols.fix import tags
 from protocols.fix.decoder import Fault, Message
+from protocols.fix.session_refusals import code_of
 from protocols.fix.session_settings import SessionSettings
 from protocols.fix.tags import SOH, SessionStatus
 from protocols.fix.tags import SessionRejectReason as Reason
@@ -24,14 +25,14 @@ class LogonRefusal(msgspec.Struct, frozen=True):
     """Why a Logon is answered with a Logout(5).
 
     reject: a Reject(3) to be sent before it, None = none. session_status, code: the Logout's SessionStatus(1409) and
-    ErrorCode(25016), None and 0 = neither. at_once: no answer to the Logout is waited for.
+    ErrorCode(25016). at_once: no answer to the Logout is waited for.
     """
 
     reason: str
     text: str
     reject: Fault | None = None
-    session_status: int | None = None
-    code: int = 0
+    session_status: int = SessionStatus.LOGOUT_COMPLETE
+    code: int = BAD_FIELD
     at_once: bool = False
 
 
@@ -91,7 +92,7 @@ def refuse_logon(settings: SessionSettings, message: Message, wall: WallClock, n
     if tags.DEFAULT_CSTM_APPL_VER_ID in fields:
         return LogonRefusal("bad_logon", "DefaultCstmApplVerID(1408) names a version that nobody agreed on")
     if message.fault is not None:
-        return LogonRefusal("bad_logon", message.fault.text)
+        return LogonRefusal("bad_logon", message.fault.text, code=code_of(message.fault))
     if fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y" and whole_number(fields.get(tags.MSG_SEQ_NUM)) != 1:
         return LogonRefusal("bad_logon", "ResetSeqNumFlag(141)=Y needs MsgSeqNum(34)=1")
     return None

@@ -71,6 +71,11 @@ _TEXT_MAX = 256
 _FIX42_LAST_REASON = Reason.INVALID_MSG_TYPE
 
 
+def code_of(fault: Fault) -> int:
+    """ErrorCode(25016) of what is wrong with a message by the session layer or the dictionary."""
+    return _CODES.get(fault.reason, MALFORMED)
+
+
 def reject_body(settings: SessionSettings, seq_num: int, msg_type: str, fault: Fault, fields: Fields) -> str:
     """Reject(3) for message `seq_num`. fields: of the refused message, for its routing; may be empty."""
     parts = [
@@ -87,7 +92,7 @@ def reject_body(settings: SessionSettings, seq_num: int, msg_type: str, fault: F
         sequence = (msg_type == MsgType.SEQUENCE_RESET and fault.tag == tags.NEW_SEQ_NO) or (
             fault.tag == tags.MSG_SEQ_NUM and fault.reason == Reason.OTHER
         )
-        parts.append(f"25016={BAD_SEQUENCE if sequence else _CODES.get(fault.reason, MALFORMED)}")
+        parts.append(f"25016={BAD_SEQUENCE if sequence else code_of(fault)}")
     return _join(parts)
 
 

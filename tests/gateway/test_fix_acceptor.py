@@ -192,7 +192,7 @@ def test_a_session_that_begins_anew_at_each_logon_may_be_told_no(open_door, logo
     assert line.peer.next_deadline_ns == house.now + 200 * MS
     line.peer.tick(house.now + 200 * MS)
     (logout,) = pipes(line.peer.take_output(1 << 20))
-    assert logout == f"35=5|34=1|49=GATE|52={format_ns(house.now + 200 * MS)}|56=MM1|58=logon refused"
+    assert logout == f"35=5|34=1|49=GATE|52={format_ns(house.now + 200 * MS)}|56=MM1|58=logon refused|1409=4|25016=1002"
     assert line.is_closing
     assert not line.is_aborted
     assert not line.peer.has_output
@@ -252,6 +252,28 @@ def test_a_proven_logon_that_is_refused_beside_a_living_link_is_met_with_silence
     assert not first.is_closing
     second.peer.lost(house.now)
     assert speaker.session.connected
+
+
+def test_a_proven_logon_whose_count_begins_anew_is_told_why_beside_a_living_link(open_door):
+    house = open_door()
+    first = house.greet(house.logon())
+    first.peer.take_output(1 << 20)
+    line = house.greet(house.logon(more="141=Y\x0120107=-1\x01"))
+    assert house.causes == {"bad_logon": 1}
+    line.peer.tick(house.now + 200 * MS)
+    (logout,) = pipes(line.peer.take_output(1 << 20))
+    assert logout.startswith("35=5|34=1|")
+    assert logout.endswith("|1409=4|25016=2001")
+    assert not first.peer.has_output
+    assert not line.is_closing, "it may answer"
+    line.peer.receive(b"8=FIX.4.4\x019=5\x0135=5\x01", house.now)
+    assert line.is_closing
+    late = house.greet(house.logon(more="141=Y\x0120107=-1\x01"))
+    late.peer.tick(house.now + 200 * MS)
+    late.peer.receive(b"8=FIX.4.4\x019=5\x0135=0\x01" * 10_000, house.now)
+    assert not late.is_closing
+    late.peer.tick(late.peer.next_deadline_ns)
+    assert late.is_closing
 
 
 def test_a_proven_logon_that_is_accepted_supersedes_the_living_link(open_door):

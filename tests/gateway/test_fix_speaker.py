@@ -275,7 +275,7 @@ def test_our_logout_carries_the_status_of_the_session(house, draining, status):
     desk.speaker.log_out(desk.now, "the gateway is going down")
     (logout,) = desk.read()
     assert (logout["35"], logout["58"], logout["1409"]) == ("5", "the gateway is going down", status)
-    assert logout.get("25016") == ("5005" if draining else None)
+    assert logout["25016"] == ("5005" if draining else "6003")
 
 
 # -- what a session may not do ---------------------------------------------------------------------------------------

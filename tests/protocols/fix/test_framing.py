@@ -112,7 +112,7 @@ def test_what_can_never_become_a_message_does_not_block_the_next(junk: bytes) ->
 def test_a_length_over_the_maximum_is_told_at_once_and_parsing_goes_on_behind_the_head() -> None:
     framer = Framer(max_message_bytes=1_024)
     head = b"8=FIX.4.4\x019=5000\x01"
-    assert framer.feed(head) == [Garbled("BodyLength(9) is over the maximum", len(head))]
+    assert framer.feed(head) == [Garbled("BodyLength(9) is over the maximum", len(head), is_too_long=True)]
     assert framer.feed(b"35=D\x0111=x\x01") == []
     assert framer.feed(ORDER) == [ORDER]
 
@@ -132,7 +132,7 @@ def test_a_message_that_never_ends_is_given_up_at_the_maximum_size() -> None:
 
 def test_endless_junk_is_told_each_time_it_fills_a_message() -> None:
     framer = Framer(max_message_bytes=1_024)
-    assert framer.feed(b"x" * 4_100) == [Garbled("bytes that are no message", 1_024)] * 4
+    assert framer.feed(b"x" * 4_100) == [Garbled("bytes that are no message", 1_024, is_too_long=True)] * 4
     assert framer.buffered_bytes < 8
 
 

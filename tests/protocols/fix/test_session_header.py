@@ -176,6 +176,18 @@ def test_a_sending_time_on_a_day_that_is_not_is_a_wrong_format_and_the_session_g
     assert stage.numbers[0] == 3
 
 
+@pytest.mark.parametrize("state", ["logged on", "goodbye said"])
+def test_2_d_a_message_longer_than_any_may_be_ends_the_session_by_itself(state: str) -> None:
+    stage = Dialogue(max_message_bytes=1_024)
+    stage.log_on()
+    if state == "goodbye said":
+        stage.hears("35=0|34=2|49=MM2")
+    stage.hears_bytes(stage.line(f"35=0|34=2|58={'x' * 2_000}"))
+    assert [type(event) for event in stage.events] == [Garbled, Disconnect]
+    assert isinstance(stage.events[0], Garbled)
+    assert stage.events[0].is_too_long
+
+
 def test_2_m_a_body_length_too_long_takes_the_next_message_with_it(stage: Dialogue) -> None:
     good, second = stage.line("35=0|34=2"), stage.line("35=0|34=3")
     length = int(good.split(b"\x019=")[1].split(b"\x01")[0])

@@ -8,7 +8,7 @@ from protocols.fix.events import Disconnect, LoggedOn, Rejected, ResendServed, S
 from protocols.fix.session import State
 from protocols.fix.session_settings import SessionSettings
 from tests.support.dialogue import ORDER, Dialogue, House, expand
-from tests.support.fix_text import fix
+from tests.support.fix_text import fix, pipes
 
 VERSIONS = ("FIX.4.2", "FIX.4.4", "FIXT.1.1")
 WITH_789 = ("FIX.4.4", "FIXT.1.1")
@@ -42,6 +42,74 @@ def test_1S_a_the_penstock_dialect_adds_session_status_and_what_the_owner_wants(
     stage.session.owner = House(body="20106=e-1\x01")
     stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}")
     stage.says(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}|1409=0|20106=e-1")
+
+
+@pytest.mark.parametrize(
+    ("logon", "reason", "code"),
+    [
+        ("35=A|34=1|98=0|108=0", "4", "2001"),
+        ("35=A|34=1|98=1|108=30", "4", "2001"),
+        ("35=A|34=1|98=0|108=30|8013=X", "4", "2001"),
+        ("35=A|34=1|98=0|108=30|8013=S|20107=-1", "4", "2001"),
+        ("35=A|34=1|98=0|108=30|20107=+1", "4", "2001"),
+        ("35=A|34=1|98=0|108=30|6999=1", "4", "1004"),
+        ("35=A|34=2|98=0|108=30|141=Y", "4", "2001"),
+        ("35=A|34=1|52=20261122-11:00:00.000000|98=0|108=30", "4", "2001"),
+        ("35=A|34=1|98=0|108=30|789=99", "10", "1008"),
+        ("35=A|34=0|98=0|108=30", "9", "1008"),
+    ],
+)
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_refused_logon_says_why_in_1409_and_25016_of_the_penstock_dialect(
+    logon: str, reason: str, code: str, plain: bool
+) -> None:
+    stage = Dialogue("FIX.4.4", plain=plain)
+    stage.connect()
+    stage.hears(logon)
+    assert_logout(stage, reason, code)
+
+
+def assert_logout(stage: Dialogue, reason: str, code: str) -> None:
+    """The last thing said is a Logout with these, in the penstock dialect only."""
+    said = pipes(stage.output())[-1]
+    why = f"|1409={reason}|25016={code}"
+    assert said.startswith("35=5|")
+    if stage.settings.plain:
+        assert {"1409", "25016"}.isdisjoint(field.partition("=")[0] for field in said.split("|"))
+    else:
+        assert said.endswith(why)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("35=0|34=2|49=MM2", "1004"),
+        ("35=0|34=2|52=20261122-11:00:00.000000", "1004"),
+        ("35=0|34=x", "1004"),
+        ("35=0|34=2|43=Y|122=20261122-12:00:01.000000", "1004"),
+    ],
+)
+@pytest.mark.parametrize("plain", [True, False])
+def test_every_goodbye_for_a_rule_that_was_broken_says_so_in_1409_and_25016(line: str, code: str, plain: bool) -> None:
+    stage = Dialogue("FIX.4.4", plain=plain)
+    stage.log_on()
+    stage.hears(line)
+    assert_logout(stage, "4", code)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_so_does_the_goodbye_to_a_peer_that_is_silent(plain: bool) -> None:
+    stage = Dialogue("FIX.4.4", plain=plain)
+    stage.log_on()
+    stage.wait(80)
+    assert_logout(stage, "4", "6001")
+
+
+def test_so_does_the_goodbye_to_a_peer_that_changes_its_version() -> None:
+    stage = Dialogue("FIX.4.4", plain=False)
+    stage.log_on()
+    stage.hears_bytes(fix(expand("35=0|34=2", stage.now_ns, "MM1", "GATE"), "FIX.4.2"))
+    assert_logout(stage, "4", "1004")
 
 
 def test_1S_a_leading_zeros_in_msg_seq_num_are_accepted(stage: Dialogue) -> None:

@@ -18,14 +18,14 @@ from gateway.clients import Client, Clients, Denied, Proof, permission_for
 from gateway.connection import Connection, Traffic
 from gateway.fix_logon import window_ms
 from gateway.fix_speaker import FixSpeaker
-from gateway.house import Farewell, House, Silent
+from gateway.house import Farewell, House, LastWord, Silent
 from gateway.ingress import Stage
 from gateway.schedule import SAME_MOMENT_NS, ResetPlan
 from gateway.sessions import Sessions
 from gateway.tick import Tick
 from limits.limiter import ALLOWED
 from protocols.fix import tags
-from protocols.fix.greeting import REFUSED, Drop, Greeting, Hello, farewell
+from protocols.fix.greeting import Drop, Greeting, Hello, farewell
 from protocols.fix.session import FixSession, LogonRefusal, SessionSettings
 from protocols.fix.session_logon import whole_number
 from protocols.fix.store import MessageStore
@@ -36,7 +36,6 @@ from protocols.messages import Origin
 from protocols.signing import fix_logon_text
 
 _GREETING_BYTES = 4_096
-_LOGOUT = b"\x0135=5\x01"
 _UNSAID = {tags.SENDER_COMP_ID: "", tags.TARGET_COMP_ID: "", tags.MSG_SEQ_NUM: "", tags.SENDING_TIME: ""}
 
 
@@ -239,7 +238,7 @@ class FixDoor:
 
     def explains_to(
         self, hello: Hello, listener: config.FixListener, proven: LogonRefusal | None
-    ) -> tuple[SessionSettings, LogonRefusal] | None:
+    ) -> tuple[SessionSettings, LogonRefusal | None] | None:
         """Whose Logout(5) a refused Logon(A) gets, and what it says; None = it gets silence, as it is for nearly all.
 
         Only where the peer's numbers begin at 1 with this logon, so that no real number is burnt; and strangers only
@@ -251,7 +250,7 @@ class FixDoor:
         is_reset = fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y" and whole_number(fields.get(tags.MSG_SEQ_NUM)) == 1
         if not (row.reset_on_logon or (proven is not None and is_reset)):
             return None
-        return self.speakers[_key_of(hello)].machine.settings, proven or REFUSED
+        return self.speakers[_key_of(hello)].machine.settings, proven
 
     def refuse(self, cause: str, detail: str, peer_ip: str) -> None:
         """Count and log a refused logon; the peer learns nothing."""
@@ -286,8 +285,7 @@ class Greeter(Silent):
         self._connection = connection
         self._greeting = Greeting(_GREETING_BYTES)
         self._refused = False
-        self._explained_to: tuple[SessionSettings, LogonRefusal] | None = None
-        self._is_proven = False
+        self._explained_to: tuple[SessionSettings, LogonRefusal | None] | None = None
         self.next_deadline_ns = now_ns + door.logon_timeout_ns
 
     def receive(self, data: bytes, now_ns: int) -> None:
@@ -304,7 +302,6 @@ class Greeter(Silent):
         found = self._door.admit(hello, self._listener, self._connection, now_ns)
         if isinstance(found, Denied | LogonRefusal):
             proven = found if isinstance(found, LogonRefusal) else None
-            self._is_proven = proven is not None
             self._explained_to = self._door.explains_to(hello, self._listener, proven)
             denied = found if isinstance(found, Denied) else Denied(found.reason, detail=found.text)
             comp_id = hello.message.fields.get(tags.SENDER_COMP_ID, "")
@@ -329,9 +326,9 @@ class Greeter(Silent):
             return
         settings, refusal = self._explained_to
         output = farewell(settings, refusal, self._door.utc_ns(now_ns))
-        if self._is_proven:
+        if refusal is not None:
             until_ns = now_ns + settings.logout_timeout_s * 1_000_000_000
-            self._connection.peer = _LastWord(output, self._connection, until_ns)
+            self._connection.peer = LastWord(output, self._connection, until_ns)
             self._connection.wake()
         else:
             self._connection.peer = Farewell(output)
@@ -341,24 +338,6 @@ class Greeter(Silent):
         """Gone before it said who it was."""
         if not self._refused:
             self._door.count_left()
-
-
-class _LastWord(Farewell):
-    """A connection that was refused and told so: it gets the time to read that, and to answer."""
-
-    def __init__(self, output: bytes, connection: Connection, until_ns: int) -> None:
-        super().__init__(output)
-        self._connection = connection
-        self.next_deadline_ns = until_ns
-
-    def receive(self, data: bytes, now_ns: int) -> None:
-        """Its own Logout(5) ends it; nothing else that it says is of interest."""
-        if _LOGOUT in data:
-            self._connection.close()
-
-    def tick(self, now_ns: int) -> None:
-        """It had time enough."""
-        self._connection.close()
 
 
 class _TurnedAway(asyncio.Protocol):

@@ -13,6 +13,7 @@ from gateway.tracing import Tracing
 from limits.limiter import Limiter
 from protocols.wall import WallClock
 
+_LOGOUT = b"\x0135=5\x01"
 _FLOOD_FACTOR = 10
 _FLOOD_WINDOW_NS = 10_000_000_000
 
@@ -114,6 +115,24 @@ class Farewell(Silent):
         """All of it."""
         output, self._output = self._output, b""
         return output
+
+
+class LastWord(Farewell):
+    """A connection that was refused and told so: it gets the time to read that, and to answer."""
+
+    def __init__(self, output: bytes, link: Link, until_ns: int) -> None:
+        super().__init__(output)
+        self._link = link
+        self.next_deadline_ns = until_ns
+
+    def receive(self, data: bytes, now_ns: int) -> None:
+        """Its own Logout(5) ends it; nothing else that it says is of interest."""
+        if _LOGOUT in data:
+            self._link.close()
+
+    def tick(self, now_ns: int) -> None:
+        """It had time enough."""
+        self._link.close()
 
 
 class Flood:

@@ -29,7 +29,12 @@ class Standing:
         self._unanswered = unanswered
 
     def find(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
-        """The state of the order that either id names. REJECTED: nobody knows it. PENDING_NEW: it may be on its way."""
+        """The state of the order that either id names. REJECTED: nobody knows it. PENDING_NEW: it may be on its way.
+
+        That is also said where no order is named: of none it may be said that it was rejected.
+        """
+        if not (order_id or cl_ord_id):
+            return OrdStatus.PENDING_NEW
         changes: set[int] = set()  # Replaces on their way: the order is the one that they would give the name to
         while (state := self._core.order_state(account, order_id, cl_ord_id)) is OrdStatus.REJECTED:
             command = self._on_its_way(account, cl_ord_id) if cl_ord_id else None

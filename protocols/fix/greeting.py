@@ -7,7 +7,7 @@ own machine to read again.
 
 import msgspec
 
-from protocols.errors import LOGON_REFUSED, LocalProtocolError, RemoteProtocolError
+from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.fix.decoder import Decoder, Message
 from protocols.fix.events import Garbled
 from protocols.fix.framing import Framer
@@ -18,7 +18,7 @@ from protocols.fix.session_settings import VERSIONS, SessionSettings
 from protocols.fix.tags import SOH, MsgType
 from protocols.fix.times import format_ns
 
-REFUSED = LogonRefusal("refused", "logon refused", code=LOGON_REFUSED)
+REFUSED = "logon refused"
 """All that a refused stranger may read, whatever the cause."""
 
 
@@ -85,13 +85,16 @@ class Greeting:
         return Hello(message, begin_string, bytes(self._raw))
 
 
-def farewell(settings: SessionSettings, refusal: LogonRefusal, utc_ns: int) -> bytes:
+def farewell(settings: SessionSettings, refusal: LogonRefusal | None, utc_ns: int) -> bytes:
     """A Logout(5) with MsgSeqNum(34)=1 for a refused Logon(A). The session's own numbers are not touched.
 
-    Only for a peer whose numbers begin at 1 with this logon: any other would be out of step from then on.
+    Only for a peer whose numbers begin at 1 with this logon: any other would be out of step from then on. refusal: why,
+    None = to a stranger, who learns nothing.
     """
     head = f"35={MsgType.LOGOUT}{SOH}34=1{SOH}49={settings.sender_comp_id}{SOH}"
     sending_time = format_ns(utc_ns, settings.time_digits)
     body = f"52={sending_time}{SOH}56={settings.target_comp_id}{SOH}"
-    why = logout_body(settings, refusal.text, refusal.session_status, refusal.code)
+    why = logout_body(settings, REFUSED, None)
+    if refusal is not None:
+        why = logout_body(settings, refusal.text, refusal.session_status, refusal.code)
     return encode(settings.begin_string, head + body + why)

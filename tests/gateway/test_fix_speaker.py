@@ -595,6 +595,8 @@ def test_every_refusal_of_a_cancel_or_replace_has_the_orders_own_37_and_39(house
     for number, (kind, body) in enumerate(refused):
         (answer,) = desk.send(kind, f"11=r{number}|{body}")
         assert (answer["35"], answer["37"], answer["39"], answer["11"]) == ("9", order_id, "1", f"r{number}"), body
+    (answer,) = desk.send("F", "11=u|55=BTC-USDT|")
+    assert (answer["37"], answer["41"], answer["39"]) == ("NONE", "NONE", "A"), "it names no order"
     for kind, body in (("F", "41=nope|55=BTC-USDT|"), ("G", "41=nope|55=BTC-USDT|38=1|44=1|")):
         (answer,) = desk.send(kind, f"11=u|{body}")
         assert (answer["37"], answer["39"], answer["102"]) == ("NONE", "8", "1")

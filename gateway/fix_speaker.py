@@ -50,6 +50,7 @@ class FixSpeaker:
         self._house = house
         self._terms = machine.owner = Terms(session, settings, house, machine.settings.plain)
         self._proven = session.client  # whom the link's Logon(A) proved to be
+        self._has_begun = False  # that Logon was accepted
         self._is_end_counted = True  # why the link ended, in the metric; there is none yet
         self._flood = Flood()
         self._requests = FixRequests(self, translator, settings, house)
@@ -81,8 +82,11 @@ class FixSpeaker:
 
     @property
     def has_living_link(self) -> bool:
-        """Whether a connection carries the session, and its end was neither read nor begun by us."""
-        return self.link is not None and not self.link.has_ended
+        """Whether a connection carries the session, and its end was neither read nor begun by us.
+
+        One whose Logon(A) was refused carries nothing, though it waits for the answer to our Logout(5).
+        """
+        return self.link is not None and self._has_begun and not self.link.has_ended
 
     def meet(self, link: Link, logon: Message, client: Client, now_ns: int) -> LogonRefusal | None:
         """A new connection that has proved to be `client`. None: it is ours, and its Logon(A) has to be fed next.
@@ -93,10 +97,11 @@ class FixSpeaker:
         """
         refusal = self.machine.judge(logon, now_ns)
         if self.link is not None:
-            if refusal is not None and not self.link.is_closing:
+            if refusal is not None and self._has_begun and not self.link.is_closing:
                 return refusal
             self._part_from_link(now_ns, "superseded", "superseded", errors.SESSION_IN_USE)
-        self.link, self._is_end_counted, self._proven = link, False, client
+        self.link, self._is_end_counted = link, False
+        self._proven, self._has_begun = client, False
         self.machine.connected(now_ns)
         return None
 
@@ -194,7 +199,7 @@ class FixSpeaker:
     def _on_logged_on(self, event: events.LoggedOn, now_ns: int) -> None:
         """The session begins, or a running one begins anew: what its Logon(A) asked for is in force."""
         session = self.session
-        session.client = self._proven
+        session.client, self._has_begun = self._proven, True
         self._terms.put_in_force(event.fields)
         session.attached(now_ns)
         self._house.guards.connected(session)

@@ -276,6 +276,18 @@ def test_a_proven_logon_whose_count_begins_anew_is_told_why_beside_a_living_link
     assert late.is_closing
 
 
+def test_1S_b_a_refused_logon_that_waits_for_the_answer_to_our_logout_makes_nobody_a_duplicate(open_door):
+    house = open_door()
+    refused = house.greet(house.logon("LOCAL", leave_out=(108,)), OPEN)
+    assert "HeartBtInt(108)" in pipes(refused.peer.take_output(1 << 20))[0]
+    assert not refused.is_closing
+    second = house.greet(house.logon("LOCAL"), OPEN)
+    assert isinstance(second.peer, FixSpeaker)
+    assert second.peer.session.connected
+    assert refused.is_closing
+    assert house.causes == {}
+
+
 def test_a_proven_logon_that_is_accepted_supersedes_the_living_link(open_door):
     house = open_door()
     first = house.greet(house.logon())

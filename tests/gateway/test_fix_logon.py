@@ -147,6 +147,22 @@ def test_who_the_session_acts_for_changes_with_an_accepted_logon_only(house):
         desk.drop()
 
 
+def test_a_refused_logon_that_waits_for_our_goodbyes_answer_is_taken_over_like_a_link_that_has_ended(house):
+    (desk,) = house(session(1, "A"))
+    for _ in range(2):
+        (logout,) = desk.logon("98=0|108=999|")
+        assert logout["35"] == "5"
+        assert not desk.speaker.has_living_link
+    refused, desk.seq = desk.link, 0
+    (logon,) = desk.logon()
+    assert (logon["35"], logon["34"]) == ("A", "3")
+    assert refused.is_closing
+    assert not refused.peer.has_output
+    assert desk.speaker.has_living_link
+    refused.peer.lost(desk.now)
+    assert desk.speaker.session.connected
+
+
 # -- a link that has ended, and is not closed yet --------------------------------------------------------------------
 
 

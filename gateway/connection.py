@@ -276,8 +276,13 @@ class Connection(asyncio.Protocol):
         if not self._closing:
             self._closing = True
             self._backlog = b""
-            self._loop.call_later(_CLOSE_TIMEOUT_S, self.abort)
+            due_ns = self._tick.now_ns() + int(_CLOSE_TIMEOUT_S * 1e9)
+            self._loop.call_later(_CLOSE_TIMEOUT_S, self._end_by_force, due_ns)
             self._tick.touch(self)
+
+    def _end_by_force(self, due_ns: int) -> None:
+        if not self._tick.must_read_first(due_ns, self.abort):
+            self.abort()
 
     def abort(self) -> None:
         """Drop the link now."""
@@ -336,8 +341,10 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(max(wanted - self._tick.now_ns(), 0) / 1e9 + 0.0005, self._on_timer)
 
     def _on_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()  # we were called back, and it is armed again
         self._timer = None
-        if self._closing:
+        if self._closing or self._tick.must_read_first(self._timer_ns, self._on_timer):
             return
         now_ns = self._tick.now_ns()
         if self._blocked_until_ns and now_ns >= self._blocked_until_ns:

@@ -13,6 +13,7 @@ from protocols.messages import MassCancel, Origin
 from protocols.wall import STEP_NS
 
 _MAX_DEAD_MAN_NS = 300_000_000_000  # what a client may ask for at most
+_SECOND_NS = 1_000_000_000
 
 
 class Guards:
@@ -51,7 +52,12 @@ class Guards:
         if self._dead_man and abs(self._road.wall.offset_ns - self._noted_offset_ns) >= STEP_NS:
             self._note_again()
         for session_id, due_ns in list(self._dead_man.items()):
-            if due_ns <= now_ns:
+            if due_ns > now_ns:
+                continue
+            session = self._sessions.by_id[session_id]
+            if session.connected and session.is_paused:  # it may have put it off, and it is we who do not read that
+                self._dead_man[session_id] = now_ns + _SECOND_NS
+            else:
                 del self._dead_man[session_id]
                 self._fire(session_id, Origin.DEAD_MAN, True, now_ns)
         if not self._road.draining:
@@ -59,7 +65,13 @@ class Guards:
 
     def _cancel_for_gone(self, now_ns: int) -> None:
         for session_id, (due_ns, scope) in list(self._cod.items()):
-            if due_ns <= now_ns:
+            if due_ns > now_ns:
+                continue
+            grace_ns = min(self._sessions.by_id[session_id].cod_grace_ms * 1_000_000, _SECOND_NS)
+            if grace_ns and now_ns - due_ns >= _SECOND_NS:
+                # It ran out while we stood still, and nobody can come back to who does not answer.
+                self._cod[session_id] = now_ns + grace_ns, scope
+            else:
                 del self._cod[session_id]
                 self._fire(session_id, Origin.COD, scope == "session", now_ns)
         for session_id, (due_ns, account, scope) in list(self._gone.items()):

@@ -485,6 +485,21 @@ class Road:
 
     def tick(self, now_ns: int) -> None:
         """What time asks for: tell outcomes that are unknown by now, resume doors, hand over what waits."""
+        self._open_and_give_up(now_ns)
+        self.work(now_ns)
+        if self.ingress.commands and now_ns >= self._expire_at_ns:
+            self._expire(now_ns)
+
+    def work(self, now_ns: int) -> None:
+        """The part of `tick` that judges nobody's silence."""
+        self._now_ns = now_ns
+        if self._parking:
+            self._parking.retry(now_ns)
+        self.pump(now_ns)
+        self._governor.tick(now_ns)
+
+    def _open_and_give_up(self, now_ns: int) -> None:
+        """Clients had their time to come back, the core had its time to answer."""
         self._now_ns = now_ns
         if self.reopen_at_ns and now_ns >= self.reopen_at_ns:
             before, self.reopen_at_ns = self._told_modes, 0
@@ -496,12 +511,6 @@ class Road:
             if not request.answered and not request.unknown_told:
                 waited_ms = self._answer_timeout_ns // 1_000_000
                 self._tell_unknown(request, f"no answer from engine in {waited_ms} ms, outcome unknown", now_ns)
-        if self._parking:
-            self._parking.retry(now_ns)
-        self.pump(now_ns)
-        if self.ingress.commands and now_ns >= self._expire_at_ns:
-            self._expire(now_ns)
-        self._governor.tick(now_ns)
 
     @property
     def next_deadline_ns(self) -> int | None:

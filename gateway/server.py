@@ -41,7 +41,7 @@ from gateway.modes_file import ModesFile
 from gateway.pipeline import Road
 from gateway.sessions import Sessions
 from gateway.sweeps import Sweeps
-from gateway.tick import Tick, Timed
+from gateway.tick import Parts, Tick, Timed
 from gateway.tracing import Tracing
 from gateway.version import VERSION
 from gateway.ws_endpoint import WsDoor
@@ -164,16 +164,10 @@ class Server:
     def wire(self, loop: asyncio.AbstractEventLoop) -> Tick:
         """Let the parts that need no socket run on this loop: the tick, and the journal's news."""
         self._loop = loop
-        timed: tuple[Timed, ...] = (
-            self.desk,
-            self.guards,
-            self.fix,
-            *self.limits.timed,
-            self.road,
-            self.keeper,
-        )
+        timed: tuple[Timed, ...] = (self.desk, self.guards, self.fix, *self.limits.timed, self.road, self.keeper)
+        parts = Parts(timed, (self.guards, self.road), self.road.work)
         mistakes = self.mistakes
-        tick = self._tick = Tick(loop, self.clock, timed, self.journal, mistakes.of_a_session, mistakes.of_all)
+        tick = self._tick = Tick(loop, self.clock, parts, self.journal, mistakes.of_a_session, mistakes.of_all)
         tick.is_crowded = lambda: self.road.ingress.stage > Stage.OPEN
         self.road.may_record = lambda: self.journal.may_accept_orders
         self.road.is_recording_late = lambda now_ns: tick.held_ns(now_ns) > _RECORD_ALARM_NS

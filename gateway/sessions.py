@@ -145,6 +145,11 @@ class Session:
         if self._paused and self.speaker is not None:
             self.speaker.pause_reading(now_ns)
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether we do not read what it sends."""
+        return bool(self._paused)
+
     def pause(self, why: Pause, now_ns: int) -> None:
         """Have it read no more, for one more reason."""
         before, self._paused = self._paused, self._paused | why

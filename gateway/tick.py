@@ -8,9 +8,10 @@ who sends little waits for none of that. There is no task, future or await per m
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.clock import Clock
+from gateway.stall import ReadFirst
 
 _SHORT_TURNS_NS = 400_000  # the same while the queue fills: more turns of the loop, and fewer orders in each
 _TURNS_NS = 1_000_000  # per tick: a crowd of floods delays a quiet session no more than one of them does
@@ -53,6 +54,16 @@ class Timed(Protocol):
         ...
 
 
+class Parts(NamedTuple):
+    """What time is for. judges: those of `timed` that act on somebody's silence; after we stood still they wait until
+    what came meanwhile is read. work: what goes on all the same.
+    """
+
+    timed: tuple[Timed, ...]
+    judges: tuple[Timed, ...]
+    work: Callable[[int], None]
+
+
 class Records(Protocol):
     """The journal, as the tick sees it: one write a tick, and a position from which on bytes may leave."""
 
@@ -80,14 +91,15 @@ class Tick:
         self,
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
-        timed: tuple[Timed, ...],
+        parts: Parts,
         records: Records,
         report_bug: Callable[[Exception], None],
         fail: Callable[[Exception], None],
     ) -> None:
         self._loop = loop
         self._clock = clock
-        self._timed = timed
+        self._parts = parts
+        self._judge_due_ns = 0  # the first of the judges' deadlines, 0 = none
         self._records = records
         self._fail = fail
         self._held: dict[Touched, None] = {}
@@ -103,6 +115,8 @@ class Tick:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self.now_ns = clock.now_ns
+        self._read_first = ReadFirst(loop, clock.now_ns, lambda: bool(self._turns))
+        self.must_read_first = self._read_first.must_wait
 
     def touch(self, connection: Touched) -> None:
         """Flush this connection at the end of the tick."""
@@ -125,11 +139,7 @@ class Tick:
         if self._has_failed:
             return
         now_ns = self._clock.now_ns()
-        for part in self._timed:
-            try:
-                part.tick(now_ns)
-            except Exception as error:  # the connections must still be served
-                self.report_bug(error)
+        self._let_time_act(now_ns)
         if not self._commit(now_ns):
             return
         dirty, self._dirty = self._dirty, {}
@@ -142,6 +152,20 @@ class Tick:
         self._arm(now_ns)
         if self._turns:
             self._take_turns(self._clock.now_ns())
+
+    def _let_time_act(self, now_ns: int) -> None:
+        timed, judges, work = self._parts
+        if self._judge_due_ns and self.must_read_first(self._judge_due_ns, self.wake):
+            self._try(work, now_ns)
+            timed = tuple(part for part in timed if part not in judges)
+        for part in timed:
+            self._try(part.tick, now_ns)
+
+    def _try(self, act: Callable[[int], None], now_ns: int) -> None:
+        try:
+            act(now_ns)
+        except Exception as error:  # the connections must still be served
+            self.report_bug(error)
 
     def _take_turns(self, now_ns: int) -> None:
         """A slice of each who sent much at once, for a bounded time: then those who sent little are heard again."""
@@ -196,8 +220,9 @@ class Tick:
                 self._held[connection] = None
 
     def _arm(self, now_ns: int) -> None:
-        deadlines = [part.next_deadline_ns for part in self._timed]
-        wanted = min((deadline for deadline in deadlines if deadline is not None), default=0)
+        deadlines = [(part.next_deadline_ns or 0, part in self._parts.judges) for part in self._parts.timed]
+        self._judge_due_ns = min((due_ns for due_ns, is_judge in deadlines if due_ns and is_judge), default=0)
+        wanted = min((due_ns for due_ns, _ in deadlines if due_ns), default=0)
         if not wanted or (self._timer is not None and self._timer_ns <= wanted):
             return
         if self._timer is not None:

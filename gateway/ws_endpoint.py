@@ -94,9 +94,7 @@ class WsDoor:
         )
         await self._runner.setup()
         assert self._runner.server is not None
-        self._lobby = Lobby(
-            self._runner.server, self._ws.header_timeout_s, self._has_room, tick.now_ns, self._count_end
-        )
+        self._lobby = Lobby(self._runner.server, self._ws.header_timeout_s, self._has_room, tick, self._count_end)
         self._server = await loop.create_server(
             self._lobby,
             self._ws.host,

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from gateway.tick import Tick
+
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nServer: penstock\r\nRetry-After: 1\r\n"
     b"Content-Length: 0\r\nConnection: close\r\n\r\n"
@@ -22,14 +24,14 @@ class Lobby:
         make_http: Callable[[], asyncio.Protocol],
         timeout_s: float,
         has_room: Callable[[], bool],
-        now_ns: Callable[[], int],
+        tick: Tick,
         count_end: Callable[[str], None],
     ) -> None:
         """timeout_s: for the whole request. has_room: whether one more connection may stay. count_end: by reason."""
         self.make_http = make_http
         self.timeout_s = timeout_s
         self.has_room = has_room
-        self.now_ns = now_ns
+        self.tick = tick
         self.count_end = count_end
         self.waiting: set[HttpPhase] = set()
 
@@ -58,7 +60,7 @@ class HttpPhase(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock; or say at once that the house is full."""
         lobby = self._lobby
-        self.accepted_ns = lobby.now_ns()
+        self.accepted_ns = lobby.tick.now_ns()
         self._transport = cast(asyncio.Transport, transport)
         if not lobby.has_room():
             self._transport.write(_FULL)
@@ -67,7 +69,7 @@ class HttpPhase(asyncio.Protocol):
             return
         lobby.waiting.add(self)
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(lobby.timeout_s, self.cut, "header_timeout")
+        self._timer = loop.call_later(lobby.timeout_s, self._on_timer)
         self._http = lobby.make_http()
         self._http.connection_made(transport)
 
@@ -103,6 +105,12 @@ class HttpPhase(asyncio.Protocol):
         self._lobby.waiting.discard(self)
         if self._timer is not None:
             self._timer.cancel()
+
+    def _on_timer(self) -> None:
+        due_ns = self.accepted_ns + int(self._lobby.timeout_s * 1e9)
+        is_waiting = self in self._lobby.waiting  # else it was upgraded, or ended, while what had come was read
+        if is_waiting and not self._lobby.tick.must_read_first(due_ns, self._on_timer):
+            self.cut("header_timeout")
 
     def end(self, reason: str) -> None:
         """Count why it ends, once."""

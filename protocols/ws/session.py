@@ -138,7 +138,7 @@ class WsSession:
         self._last_in_ns = now_ns
         self._last_out_ns = now_ns
         self._paused_ns: int | None = None
-        self._pinged = False
+        self._pinged_ns: int | None = None
         self._undecodable = 0
         self._before_logon = 0
         self._logon: LogonRequested | None = None
@@ -171,7 +171,10 @@ class WsSession:
             return self._deadline_ns
         if self._paused_ns is not None:
             return self._last_out_ns + self._heartbeat_ns
-        return self._last_in_ns + self._heartbeat_ns * (2 if self._pinged else 1)
+        if self._pinged_ns is None:
+            return self._last_in_ns + self._heartbeat_ns
+        # A ping that went out late, since we stood still, moves the end along: the peer always has its time to answer.
+        return max(self._last_in_ns + 2 * self._heartbeat_ns, self._pinged_ns + self._heartbeat_ns)
 
     def utc_us(self, now_ns: int) -> int:
         """The time of day as it stands on the wire."""
@@ -203,7 +206,7 @@ class WsSession:
         if self.state is _CLOSED:
             return []
         self._last_in_ns = now_ns
-        self._pinged = False
+        self._pinged_ns = None
         events = self._take(self._reader.feed(data), now_ns)
         if self.state is _CLOSING and self._reader.has_closed:
             self._move(State.CLOSED)
@@ -221,10 +224,10 @@ class WsSession:
             events.append(Disconnect("close_timeout"))
         elif self.state is not _LOGGED_ON:
             self._end(LOGON_TIMEOUT, "logon_timeout", "no logon in time", now_ns, events)
-        elif self._paused_ns is None and now_ns - self._last_in_ns >= 2 * self._heartbeat_ns:
+        elif self._paused_ns is None and self._pinged_ns is not None:
             self._end(SILENCE, "silence", "no traffic for two heartbeats", now_ns, events)
         else:
-            self._pinged = True
+            self._pinged_ns = now_ns
             self._frame(PING, b"", now_ns)
         return events
 
@@ -239,7 +242,7 @@ class WsSession:
             return
         paused_ns = now_ns - self._paused_ns
         self._paused_ns = None
-        self._pinged = False
+        self._pinged_ns = None
         self._last_in_ns += paused_ns
         if not self._is_over:
             self._deadline_ns += paused_ns

@@ -32,6 +32,24 @@ async def test_sigterm_says_goodbye_at_both_doors_and_exits_with_0(tmp_path: Pat
         await ws.client.abort()
 
 
+async def test_a_process_that_was_stopped_for_a_while_cuts_nobody_and_cancels_for_nobody(tmp_path: Path) -> None:
+    """Its clients went on all the while: what they did waits in the sockets."""
+    with started(tmp_path) as (process, ports):
+        desk = WsDesk("ALPHA", "bot")
+        await desk.logon(ports["ws"], heartbeat_ms=1_000, cod={"scope": "session", "grace_ms": 0})
+        await desk.client.call("order.cancel_after", {"timeout_ms": 1_000})
+        await desk.place("a-1", "buy", "1", "60000")
+        process.send_signal(signal.SIGSTOP)
+        beats = [asyncio.ensure_future(desk.client.call("order.cancel_after", {"timeout_ms": 5_000}))]
+        await asyncio.sleep(2.5)
+        process.send_signal(signal.SIGCONT)
+        await asyncio.gather(*beats)
+        await asyncio.sleep(0.5)
+        found = await desk.client.call("order.status", {"cl_ord_id": "a-1"})
+        assert found["status"] == "new"
+        await desk.client.logout()
+
+
 async def test_sighup_takes_changed_limits_over_and_a_bad_file_changes_nothing(tmp_path: Path) -> None:
     with started(tmp_path) as (process, ports):
         async with fix_desk(ports["fix"], "ALPHA") as desk:

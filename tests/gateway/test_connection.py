@@ -4,7 +4,7 @@ import pytest
 
 from gateway import config
 from gateway.connection import Backlog, Connection, Traffic
-from gateway.tick import Tick
+from gateway.tick import Parts, Tick
 
 MS = 1_000_000
 
@@ -136,7 +136,9 @@ class Bench:
     def __init__(self):
         self.loop, self.clock, self.journal = Loop(), Clock(), Journal()
         self.bugs, self.failures, self.traffic = [], [], Traffic()
-        self.tick = Tick(self.loop, self.clock, (), self.journal, self.bugs.append, self.failures.append)
+        self.tick = Tick(
+            self.loop, self.clock, Parts((), (), lambda _: None), self.journal, self.bugs.append, self.failures.append
+        )
 
     def connect(self):
         connection = Connection(self.tick, self.loop, config.Config(), self.traffic)

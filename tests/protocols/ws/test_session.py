@@ -375,6 +375,17 @@ def test_replayed_events_say_so_and_numbered_ones_carry_their_number() -> None:
 # Heartbeat.
 
 
+def test_a_ping_that_goes_out_late_gives_the_peer_its_time_all_the_same() -> None:
+    session = logged_on()
+    assert session.tick(T0 + 60 * S) == []  # we stood still: nobody was asked yet
+    session.take_output()
+    assert session.next_deadline_ns == T0 + 75 * S
+    assert session.tick(T0 + 75 * S - 1) == []
+    [event] = session.tick(T0 + 75 * S)
+    assert isinstance(event, Closed)
+    assert event.reason == "silence"
+
+
 def test_silence_is_asked_with_a_ping_and_ends_with_4010() -> None:
     session = logged_on()
     assert session.next_deadline_ns == T0 + 15 * S

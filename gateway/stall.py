@@ -1,0 +1,53 @@
+"""After we stood still, peers are read before they are judged: a stopped process, a paused machine, a stalled loop.
+
+What a peer did meanwhile waits in its socket. A deadline that ran out while nobody read says nothing of the peer: who
+would act on one asks here first, and is called back when everything that waited has been read. Pure.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+LATE_NS = 250_000_000
+"""A deadline that is judged so late ran out while we stood still."""
+_TURNS = 5  # of the loop: a connection is accepted, its reading begins, its first bytes come, and are parsed in turns
+_MOST_NS = 1_000_000_000  # a crowd may go on sending for ever
+
+
+class Soon(Protocol):
+    """An event loop: `call_soon` runs a call in the next turn, after the sockets were looked at."""
+
+    def call_soon(self, callback: Callable[[], None]) -> object: ...
+
+
+class ReadFirst:
+    """One for a process. is_behind: whether something that was read is not parsed yet."""
+
+    def __init__(self, loop: Soon, now_ns: Callable[[], int], is_behind: Callable[[], bool]) -> None:
+        self._loop = loop
+        self._now_ns = now_ns
+        self._is_behind = is_behind
+        self._waiting: dict[Callable[[], None], None] = {}
+        self._turns = 0
+        self._began_ns = self._read_ns = 0
+
+    def must_wait(self, due_ns: int, then: Callable[[], None]) -> bool:
+        """Whether a judgement that was due at due_ns has to wait; `then` is called when it may be made."""
+        now_ns = self._now_ns()
+        if now_ns - due_ns < LATE_NS or due_ns <= self._read_ns:
+            return False
+        if not self._waiting:
+            self._turns, self._began_ns = 0, now_ns
+            self._loop.call_soon(self._turn)
+        self._waiting[then] = None
+        return True
+
+    def _turn(self) -> None:
+        """The sockets were looked at once more."""
+        now_ns, self._turns = self._now_ns(), self._turns + 1
+        if (self._turns < _TURNS or self._is_behind()) and now_ns - self._began_ns < _MOST_NS:
+            self._loop.call_soon(self._turn)
+            return
+        self._read_ns = now_ns
+        waiting, self._waiting = self._waiting, {}
+        for then in waiting:
+            then()

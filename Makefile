@@ -28,7 +28,7 @@ $(STAMP): requirements.lock requirements-peers.lock pyproject.toml
 	  echo "quickfix-py has no wheel for this Python: the tests that play QuickFIX C++ are left out (.venv/peers.log)"
 	@touch $@
 
-.PHONY: help setup run test check lint types imports docs bench fuzz faults bench-limits mutants test-redis7 simulate format lock clean
+.PHONY: help setup run test check lint types imports docs bench fuzz faults bench-limits mutants stock test-redis7 simulate format lock clean
 
 help: ## List every target
 	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ faults: $(STAMP) ## Every fault there is a program for, and the table in docs/un
 
 bench-limits: $(STAMP) ## Measure the limiter beside its peers, ratios with the goal beside each
 	PYTHONPATH=. $(BIN)/python tests/bench/limits_shared.py
+
+stock: $(STAMP) ## Read what stock dictionaries of FIX engines allow (QUICKFIXJ=a.jar,b.jar QUICKFIXGO=dir)
+	$(BIN)/python -m tests.stock "QuickFIX=.venv/share/quickfix" "QuickFIX/J=$(QUICKFIXJ)" "quickfixgo=$(QUICKFIXGO)"
 
 mutants: $(STAMP) ## Plant every listed mistake and see the tests notice it (WORD=journal: those with this word)
 	$(BIN)/python -m tests.mutants $(WORD)

@@ -127,6 +127,7 @@ BusinessRejectReason where a message has no refusal of its own.
 ## What plain FIX sessions get
 
 A session of dialect `plain` gets no ErrorCode(25016), and only values that its version of the standard defines.
+FIXT.1.1 has them all, but for 8 and 9 of BusinessRejectReason(380), which no stock dictionary has: they become 0.
 
 {_table(("Code", "Name", "4.4: 103", "102", "380", "4.2: 103", "102", "380"), plain)}"""
 

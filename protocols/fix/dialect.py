@@ -22,10 +22,11 @@ from protocols.messages import ExecType, OrderEvent
 
 FIX42, FIX44, FIXT11 = "FIX.4.2", "FIX.4.4", "FIXT.1.1"
 
-# Values that each version defines, of those that the list of codes uses; FIX 5.0 SP2 defines all of them.
+# Values that each version defines, of those that the list of codes uses. FIX 5.0 SP2 defines all of them, but no stock
+# dictionary has its throttle reasons.
 _ORD_REJ_REASONS = {FIX42: frozenset(range(9)), FIX44: frozenset((*range(12), 13, 14, 15, 99))}
 _CXL_REJ_REASONS = {FIX42: frozenset(range(4)), FIX44: frozenset((*range(7), 99))}
-_BUSINESS_REJECT_REASONS = {FIX42: frozenset(range(6)), FIX44: frozenset(range(8))}
+_BUSINESS_REJECT_REASONS = {FIX42: frozenset(range(6)), FIX44: frozenset(range(8)), FIXT11: frozenset(range(8))}
 
 _CANCEL_ON_CONNECTION_LOSS = 12
 _SMP_AGGRESSIVE, _SMP_PASSIVE = 18, 19

@@ -69,6 +69,7 @@ _BUSINESS_WORDS = {
 _REF_MSG_TYPE_MAX = 32
 _TEXT_MAX = 256
 _FIX42_LAST_REASON = Reason.INVALID_MSG_TYPE
+_STOCK_LAST_REASON = Reason.VALUE_HAS_DELIMITER  # but for 99: the one behind it is in no stock dictionary
 
 
 def code_of(fault: Fault) -> int:
@@ -87,7 +88,8 @@ def reject_body(settings: SessionSettings, seq_num: int, msg_type: str, fault: F
     if msg_type:
         parts.append(f"372={_printable(msg_type, _REF_MSG_TYPE_MAX)}")
     if settings.begin_string != "FIX.4.2" or fault.reason <= _FIX42_LAST_REASON:
-        parts.append(f"373={fault.reason}")
+        is_stock = fault.reason <= _STOCK_LAST_REASON or not settings.plain
+        parts.append(f"373={fault.reason if is_stock else Reason.OTHER}")
     if not settings.plain:
         sequence = (msg_type == MsgType.SEQUENCE_RESET and fault.tag == tags.NEW_SEQ_NO) or (
             fault.tag == tags.MSG_SEQ_NUM and fault.reason == Reason.OTHER

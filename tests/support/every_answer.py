@@ -5,7 +5,17 @@ from typing import Any
 from protocols.errors import CODES, Refusal
 from protocols.fix.events import AppMessage
 from protocols.fix.translate import Answer, LimitLine
-from protocols.messages import CancelRejected, EngineState, ExecType, MassCancelDone, OrderList, OrdStatus, OrdType, Tif
+from protocols.messages import (
+    ACCOUNT_GIVEN,
+    CancelRejected,
+    EngineState,
+    ExecType,
+    MassCancelDone,
+    OrderList,
+    OrdStatus,
+    OrdType,
+    Tif,
+)
 from tests.support.translation import (
     BTC,
     DIALECTS,
@@ -37,7 +47,7 @@ REQUESTS = {
 
 def every_answer(version: str, dialect: str) -> list[Answer]:
     """One of everything that we may send to such a session."""
-    us = translator(version, dialect)
+    us = translator(version, dialect, account="desk")
     status = order_event(exec_type=ExecType.ORDER_STATUS, exec_id=0, seq=0)
     events: list[tuple[Any, AppMessage | None]] = [
         (order_event(), REQUESTS["D"]),
@@ -53,11 +63,18 @@ def every_answer(version: str, dialect: str) -> list[Answer]:
         (OrderList(1, 2, 3, T_CORE, "", ()), REQUESTS["H"]),
         (EngineState(0, 0, 0, T_CORE, "halted", BTC.id, "x"), None),
     ]
-    events += [(order_event(**CANCELED, code=code), None) for code in (0, 4007, 4008, 6001, 6002, 6003)]
+    events += [
+        (order_event(**CANCELED, code=code, cmd_id=cmd_id, flags=ACCOUNT_GIVEN), None)
+        for code in (0, *CODES)
+        for cmd_id in (0, 77)
+    ]
+    events += [(order_event(exec_type=kind, status=status), None) for kind in ExecType for status in OrdStatus]
+    events += [(order_event(ord_type=kind, tif=tif, stop_px=5), None) for kind in OrdType for tif in Tif]
     for code in CODES:
         events.append((order_event(exec_type=ExecType.REJECTED, status=OrdStatus.REJECTED, code=code), REQUESTS["D"]))
-        reject = CancelRejected(1, 2, 3, T_CORE, "c-1", "a", ORDER_ID, OrdStatus.NEW, "1", code)
-        events.append((reject, REQUESTS["F"]))
+        for order_id, standing in ((ORDER_ID, OrdStatus.NEW), (0, OrdStatus.REJECTED)):
+            reject = CancelRejected(1, 2, 3, T_CORE, "c-1", "a", order_id, standing, "1", code)
+            events.append((reject, REQUESTS["F"]))
     if "q" in SERVED[version]:
         listing = OrderList(1, 2, 3, T_CORE, "ms-1", (status, status))
         one_side = request("35=q|11=mc-2|530=1|55=BTC-USDT|54=1")
@@ -67,12 +84,15 @@ def every_answer(version: str, dialect: str) -> list[Answer]:
             (OrderList(1, 2, 3, T_CORE, "s-1", ()), named),
         ]
         events += [(listing, REQUESTS["AF"]), (OrderList(1, 2, 3, T_CORE, "ms-1", ()), REQUESTS["AF"])]
-        events += [(MassCancelDone(1, 2, 3, T_CORE, "mc-1", 17, code), REQUESTS["q"]) for code in (0, 5009)]
+        events += [(MassCancelDone(1, 2, 3, T_CORE, "mc-1", 17, code), REQUESTS["q"]) for code in (0, *CODES)]
     answers = [answer for event, answered in events for answer in us.event(event, answered, T_RECV)]
+    businesslike = translator(version, dialect, throttle_reject="business")
     for msg_type in SERVED[version]:
         for code in CODES:
             refusal = Refusal(code, "because", 7)
-            answers.append(us.refusal(REQUESTS[msg_type], refusal, T_CORE, "R-1", order_event()))
+            for known in (status, OrdStatus.REJECTED, OrdStatus.PENDING_NEW):
+                answers.append(us.refusal(REQUESTS[msg_type], refusal, T_CORE, "R-1", known))
+            answers.append(businesslike.refusal(REQUESTS[msg_type], refusal, T_CORE, "R-1"))
     lines = [LimitLine("orders", "account", 200, 187, 100_000), LimitLine("open_orders", "account", 10, 1)]
     answers += [us.pending_new(REQUESTS["D"], T_CORE, "P-1", T_RECV), us.news("head", "text", flash=True)]
     answers.append(us.user_notification(lines, "changed"))

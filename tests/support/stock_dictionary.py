@@ -7,6 +7,7 @@ published dictionaries have the same format: `complaints_of` takes one of those.
 import xml.etree.ElementTree as ET
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 from tests.support.quickfix_files import quickfix_file
 
@@ -16,9 +17,10 @@ _FILES = {"FIX.4.2": "FIX42.xml", "FIX.4.4": "FIX44.xml", "FIXT.1.1": "FIX50SP2.
 class Stock:
     """One file: the fields, groups and enumerated values of each message."""
 
-    def __init__(self, path: Path) -> None:
-        root = ET.parse(path).getroot()
+    def __init__(self, source: Path | IO[bytes]) -> None:
+        self._root = root = ET.parse(source).getroot()
         fields = root.findall("fields/field")
+        self.types = {int(field.get("number", "0")): field.get("type", "") for field in fields}
         self.numbers = {field.get("name", ""): int(field.get("number", "0")) for field in fields}
         self.values = {
             int(field.get("number", "0")): {value.get("enum", "") for value in field}
@@ -27,6 +29,12 @@ class Stock:
         }
         self.components = {part.get("name", ""): part for part in root.findall("components/component")}
         self.messages = {message.get("msgtype", ""): message for message in root.findall("messages/message")}
+
+    def outer(self, name: str) -> ET.Element:
+        """The `header` or the `trailer`."""
+        found = self._root.find(name)
+        assert found is not None, name
+        return found
 
     def members(self, element: ET.Element) -> tuple[list[int], set[int], dict[int, ET.Element]]:
         """Tags in order, those required, and the groups, components opened up."""

@@ -208,7 +208,7 @@ class TestThrottleAsBusiness:
 
     def test_versions_without_380_8_say_other(self) -> None:
         assert "|380=0|" in told(limit_order(), RATE_LIMITED, "FIX.4.4", "plain", throttle_reject="business")
-        assert "|380=8|" in told(limit_order(), RATE_LIMITED, "FIXT.1.1", "plain", throttle_reject="business")
+        assert "|380=0|" in told(limit_order(), RATE_LIMITED, "FIXT.1.1", "plain", throttle_reject="business")
 
     def test_our_slowness_stays_the_orders_own_refusal(self) -> None:
         assert told(limit_order(), ENGINE_BUSY, throttle_reject="business").startswith("35=8|")

@@ -6,6 +6,7 @@ process). Pure arithmetic over the configuration.
 
 from gateway import config
 from gateway.core.orders import MAX_RETIRED
+from gateway.former_names import MAX_PER_KEY
 from limits.paths import MAX_KEPT
 
 _MIB = 1 << 20
@@ -16,6 +17,7 @@ _REQUEST_BYTES = 3_072  # a waiting command with its message and its names
 _EVENT_BYTES = 768
 _ORDER_BYTES = 1_024  # remembered, with its ids
 _SESSION_BYTES = 2_048  # its buckets
+_NAME_BYTES = 384  # of a WebSocket session that ended
 
 
 def memory_bounds(settings: config.Config) -> dict[str, int]:
@@ -34,4 +36,5 @@ def memory_bounds(settings: config.Config) -> dict[str, int]:
         "resends": len(settings.fix.sessions) * settings.journal.retain_messages * 4,
         "core": remembered * _ORDER_BYTES,
         "limits": MAX_KEPT * _SESSION_BYTES,
+        "names": len(settings.keys) * MAX_PER_KEY * _NAME_BYTES,
     }

@@ -12,6 +12,7 @@ from gateway import config
 from gateway.clients import Clients
 from gateway.core.engine import Engine
 from gateway.fix_acceptor import FixDoor
+from gateway.former_names import Name
 from gateway.guards import Guards
 from gateway.journal import JournalSettings, open_journal
 from gateway.journal_record import JournalCorrupt
@@ -25,7 +26,6 @@ from gateway.records import (
     NAME,
     RESET,
     LinkState,
-    Name,
     Replay,
     Reset,
     Unsound,
@@ -33,7 +33,7 @@ from gateway.records import (
     commands_body,
 )
 from gateway.register import Unfit, register_of, succeed
-from gateway.sessions import Session, Sessions
+from gateway.sessions import FIRST_WS_SESSION, Session, Sessions
 from gateway.snapshotter import Snapshotter
 from gateway.sweeps import HOUSE_SESSION, Sweeps, Target
 from protocols.instruments import Instruments
@@ -82,6 +82,7 @@ class Keeper:
         self.snapshotter = Snapshotter(
             self.replay, self.journal, settings, lambda: house.sessions.next_ws_id, self.register
         )
+        house.sessions.former_name = self.former_name
         self._ending: list[int] = []  # sessions that ended since the last look
         self._ended: list[int] = []  # and those of the second before
         self._was_clean: bool | None = None  # the end of the process before this one; None: none is gone on from
@@ -99,6 +100,13 @@ class Keeper:
         """A WebSocket session is new. Ids come round again after millions: counters go on where the core saw them."""
         self._count_on(session)
         self._keep(NAME, Name(session.id, session.client.key_id, session.name))
+
+    def former_name(self, session_id: int) -> str:
+        """What a session was called that has ended, or is no longer configured; empty for the house's own."""
+        if session_id >= FIRST_WS_SESSION:
+            return self.replay.name_of(session_id)
+        found = self.register.sessions.get(session_id)
+        return found[0] if found is not None else ""
 
     def note_ended(self, session: Session) -> None:
         """A WebSocket session is over that nobody can come back for, but its last commands may be on their way."""

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.core.engine import Engine
+from gateway.former_names import FormerNames, Name, name_of_unnamed
 from gateway.journal_record import JournalCorrupt
 from gateway.register import Register
 from gateway.request import is_numbered
-from protocols.messages import AnyCommand, AnyEvent, QueryOrders
+from protocols.messages import AnyCommand, AnyEvent, Lane, QueryOrders
 
 COMMANDS = 16  # one hand-over to the core
 SNAPSHOT = 17  # the engine and everything else below, as of here
@@ -35,19 +36,6 @@ class Commands(msgspec.Struct, frozen=True, array_like=True):
 
     now_ns: int
     commands: tuple[AnyCommand, ...]
-
-
-class Name(msgspec.Struct, frozen=True, array_like=True):
-    """A WebSocket session: whose it is, and the id it has in every command. name `ws-ID` = the client gave none."""
-
-    session: int
-    key_id: str
-    name: str
-
-    @property
-    def is_given(self) -> bool:
-        """Whether the client gave it, and so may come back for the session."""
-        return self.name != f"ws-{self.session}"
 
 
 class LinkState(msgspec.Struct, frozen=True, array_like=True):
@@ -98,6 +86,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     pieces: int = 0
     register: Register | None = None
     resets: dict[int, int] = {}
+    former: tuple[Name, ...] = ()  # of sessions that ended, whose events may still be told
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -174,6 +163,7 @@ class Replay:
         self._coming: _Span | None = None  # its snapshot is not whole yet
         self._is_stateless = False
         self.names: dict[int, Name] = {}
+        self.former = FormerNames()
         self.links: dict[int, LinkState] = {}
         self.resets: dict[int, int] = {}  # by session, see `Reset`
         self.next_ws_session = 0
@@ -210,16 +200,25 @@ class Replay:
 
     def forget(self, session: int) -> None:
         """A session is over that nobody can come back for: a start needs it only while it guards orders."""
-        if self._let_go(session):
+        has_events = any(self.engine.highest(session, lane) for lane in Lane if lane is not Lane.QUERY)
+        if self._let_go(session, has_events):
             self.engine.forget(session)
 
-    def _let_go(self, session: int) -> bool:
+    def _let_go(self, session: int, has_events: bool = True) -> bool:
+        """has_events: that may still be told, with its name."""
         link = self.links.get(session)
         if link is not None and link.is_guarding:
             return False
-        self.names.pop(session, None)
+        row = self.names.pop(session, None)
+        if row is not None and row.is_given and has_events:
+            self.former.add(row)
         self.links.pop(session, None)
         return True
+
+    def name_of(self, session: int) -> str:
+        """What a WebSocket session is or was called."""
+        row = self.names.get(session) or self.former.get(session)
+        return row.name if row is not None else name_of_unnamed(session)
 
     def forget_ended(self) -> None:
         """The same for all whose end the last process did not record."""
@@ -317,6 +316,7 @@ class Replay:
         elif coming is not None:
             self._begin(coming)
         self.names = {row.session: row for row in snapshot.names}
+        self.former = FormerNames(snapshot.former)
         self.links = {row.session: row for row in snapshot.links}
         self.next_ws_session = snapshot.next_ws_session
         self.register = snapshot.register or self.register
@@ -345,6 +345,7 @@ class Replay:
 
     def _name(self, row: Name) -> None:
         self.names[row.session] = row
+        self.former.discard(row.session)
         self.next_ws_session = row.session + 1
 
     def _link(self, row: LinkState) -> None:

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Protocol
 
 from gateway.clients import Client
+from gateway.former_names import name_of_unnamed
 from gateway.request import Request
 from limits.limiter import MILLI, BucketView, Decision, Limiter, Path
 from protocols.errors import Refusal
@@ -203,6 +204,7 @@ class Sessions:
         self.next_ws_id = FIRST_WS_SESSION
         self.on_new: Callable[[Session], None] = lambda _: None  # told of each new WebSocket session
         self.on_forgotten: Callable[[Session], None] = lambda _: None  # told of each that nobody can come back for
+        self.former_name: Callable[[int], str] = lambda _: ""  # of a session that is none of these any more
         self.by_id: dict[int, Session] = {}
         self.accounts: dict[int, Account] = {}
 
@@ -212,6 +214,11 @@ class Sessions:
         if account is None:
             account = self.accounts[account_id] = Account(account_id, self._retain_events)
         return account
+
+    def name_of(self, session_id: int) -> str:
+        """What a session is called, or was, as long as its events are told; empty for what is the house's own."""
+        session = self.by_id.get(session_id)
+        return session.name if session is not None else self.former_name(session_id)
 
     def add(self, session_id: int, name: str, client: Client, origin: Origin) -> Session:
         """A new session, of its client's account."""
@@ -237,7 +244,7 @@ class Sessions:
         if name and len(names) >= MAX_NAMES_PER_KEY and not self._forget_one(names, may_go):
             return None
         session_id = self._next_id()
-        session = self.add(session_id, name or f"ws-{session_id}", client, Origin.WS)
+        session = self.add(session_id, name or name_of_unnamed(session_id), client, Origin.WS)
         if name:
             names[name] = session
         self.on_new(session)
@@ -260,7 +267,7 @@ class Sessions:
     def restore_ws(self, session_id: int, name: str, client: Client) -> None:
         """A session of the process before this one, under the id that its orders know."""
         session = self.add(session_id, name, client, Origin.WS)
-        if name != f"ws-{session_id}":
+        if name != name_of_unnamed(session_id):
             self._named.setdefault(client.key_id, {})[name] = session
 
     def charge_logon(self, client: Client, now_ns: int) -> Decision:

@@ -140,7 +140,8 @@ class Snapshotter:
     def _snapshot(self, engine: bytes, pieces: int) -> Snapshot:
         replay = self._replay
         names, links = tuple(replay.names.values()), tuple(replay.links.values())
-        return Snapshot(engine, names, links, self._next_ws_session(), pieces, self._register, dict(replay.resets))
+        next_id, resets, former = self._next_ws_session(), dict(replay.resets), replay.former.rows()
+        return Snapshot(engine, names, links, next_id, pieces, self._register, resets, former)
 
     def _end(self, mark: _Mark) -> None:
         self._ended = mark

@@ -194,8 +194,7 @@ class EventBytes:
 
     def encode(self, event: AnyEvent, codec: Codec, is_replay: bool) -> bytes:
         """The event, with the name of the session that owns the order."""
-        owner = self._sessions.by_id.get(event.session) if not isinstance(event, EngineState) else None
-        name = owner.name if owner is not None else ""
+        name = self._sessions.name_of(event.session) if not isinstance(event, EngineState) else ""
         return codec.encode(report.event_wire(event, self._instruments, name, is_replay))
 
 

@@ -1,6 +1,7 @@
 """What the next process makes of the last one's clients: who gets time to come back, and who is cancelled for."""
 
 import asyncio
+import json
 import re
 import shutil
 import socket
@@ -17,7 +18,9 @@ from gateway.journal_record import JournalCorrupt
 from gateway.records import COMMANDS, Replay
 from gateway.register import Unfit
 from gateway.server import Server, serve
+from gateway.ws_stream import EventBytes
 from protocols.messages import MAX_SESSION, Lane, NewOrder, OrdType, Origin, Side, Tif, pack_cmd_id
+from protocols.ws.codec import JSON
 from tests.gateway import test_ws_speaker
 from tests.support.fix_room import BTC, ETH, MS, Desk, session
 from tests.support.ws_frames import request
@@ -352,6 +355,36 @@ def test_a_quiet_accounts_events_are_not_pushed_out_by_the_noise_of_others(lives
         noisy.send("F", f"11=c{n}|41=b{n}|55=BTC-USDT|54=1|")
     again = lives(what)
     assert again.sessions.account(1).oldest_seq == 1
+
+
+def told(server):
+    """The account's events as a WebSocket client is told them again."""
+    shared = EventBytes(server.instruments, server.sessions)
+    return [shared.encode(event, JSON, is_replay=True) for event in server.sessions.account(1).replay(1, 99)]
+
+
+def test_an_event_has_the_same_content_whenever_it_is_told(lives):
+    """Whose order it was is said although the session has ended, was forgotten, or is not configured any more."""
+    server = lives(settings(session(1, "A"), keys=(PLAIN,)))
+    fix(server, "A").place("a1")
+    nameless, named = test_ws_speaker.Desk(server), bot(server)
+    nameless.logon()
+    (live,) = test_ws_speaker.events(nameless.place("w1"))
+    named.place("w2")
+    first = told(server)
+    assert [json.loads(each)["data"]["session"] for each in first] == ["A", live["data"]["session"], "bot"]
+    for desk in (nameless, named):
+        desk.call("session.logout")
+    server.sessions.forget(server.sessions._named["key-ACME"].pop("bot"))
+    assert told(server) == first
+    for _ in range(3):
+        server.look_after_journal()
+    assert "bot" not in [row.name for row in server.replay.names.values()], "it is not remembered to come back"
+    assert told(server) == first
+    again = lives(settings(session(1, "A"), keys=(PLAIN,)))
+    assert told(again) == first
+    last = lives(settings(keys=()))
+    assert told(last) == first
 
 
 def test_an_event_outlives_many_starts(lives):

@@ -110,6 +110,15 @@ def test_each_command_is_carried_out_once_whatever_snapshots_were_on_their_way(p
     assert replay.count == orders
 
 
+def test_names_of_sessions_that_ended_are_known_and_a_snapshot_without_them_is_read():
+    _, live = journal([])
+    former = (Name(65_536, "key", "bot"),)
+    whole = body(Snapshot(live.snapshot(), (), (), 7, former=former))
+    older = msgspec.msgpack.encode(msgspec.msgpack.decode(whole)[:-1])
+    assert read_back([(SNAPSHOT, whole)]).name_of(65_536) == "bot"
+    assert read_back([(SNAPSHOT, older)]).name_of(65_536) == "ws-65536"
+
+
 def test_a_piece_whose_beginning_is_no_longer_there_is_passed_over():
     rows, live = journal(["S", 3, "B", 2, "P", "E", 1, "B", 1, "P", "E", 1])
     assert read_back(rows[5:]).engine.digest() == live.digest()

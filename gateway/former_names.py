@@ -1,0 +1,61 @@
+"""Names of WebSocket sessions that nobody can come back for: their events are still told, and as they were told before.
+
+Bounded for each key by itself, so that whoever changes names without end loses only his own. Pure.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+MAX_PER_KEY = 256  # four times those that can be logged on by one key
+
+
+class Name(msgspec.Struct, frozen=True, array_like=True):
+    """A WebSocket session: whose it is, and the id it has in every command. name `ws-ID` = the client gave none."""
+
+    session: int
+    key_id: str
+    name: str
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the client gave it, and so may come back for the session."""
+        return self.name != name_of_unnamed(self.session)
+
+
+def name_of_unnamed(session: int) -> str:
+    """What a WebSocket session is called whose client gave it no name."""
+    return f"ws-{session}"
+
+
+class FormerNames:
+    """Given names by session id, those of each key in the order in which they were forgotten."""
+
+    def __init__(self, rows: Iterable[Name] = ()) -> None:
+        self._names: dict[int, Name] = {}
+        self._by_key: dict[str, dict[int, None]] = {}
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Name) -> None:
+        """This one is forgotten now; the oldest of its key goes when there are too many."""
+        self.discard(row.session)
+        own = self._by_key.setdefault(row.key_id, {})
+        if len(own) >= MAX_PER_KEY:
+            self.discard(next(iter(own)))
+        self._names[row.session] = row
+        own[row.session] = None
+
+    def discard(self, session: int) -> None:
+        """The id has come round again, or nobody remembers it."""
+        row = self._names.pop(session, None)
+        if row is not None:
+            del self._by_key[row.key_id][session]
+
+    def get(self, session: int) -> Name | None:
+        """The name that a session had."""
+        return self._names.get(session)
+
+    def rows(self) -> tuple[Name, ...]:
+        """All of them, for the next life."""
+        return tuple(self._names.values())

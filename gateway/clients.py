@@ -12,7 +12,6 @@ import hmac
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal
 
 import msgspec
@@ -20,7 +19,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway import config
-from gateway.failures import Failures, network_of
+from gateway.addresses import Network, is_in, network_of, networks
+from gateway.failures import Failures
 from protocols.instruments import Instruments
 from protocols.wall import MAX_AHEAD_NS, WallClock
 
@@ -49,8 +49,6 @@ _WEAK_KEYS = frozenset(
         "ee" + "ff" * 30 + "7f",
     )
 )
-
-Network = IPv4Network | IPv6Network
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -152,7 +150,7 @@ class Clients:
             frozenset(row.fix_sessions),
             row.cancel_on_disconnect,
         )
-        return _Identity(client, tuple(ip_network(text) for text in row.ips), parse_expiry(row.expires), public, secret)
+        return _Identity(client, networks(row.ips), parse_expiry(row.expires), public, secret)
 
     # -- proof ---------------------------------------------------------------------------------------------------
 
@@ -303,7 +301,7 @@ def permission_for(row: config.FixSession) -> Literal["fix.drop_copy", "fix.orde
 def _before_signature(identity: _Identity | None, proof: Proof, utc_ns: int) -> str:
     if identity is None:
         return "unknown_key"
-    if identity.networks and not _is_in(proof.peer_ip, identity.networks):
+    if identity.networks and not is_in(proof.peer_ip, identity.networks):
         return "address"
     if identity.is_expired(utc_ns):
         return "expired"
@@ -311,16 +309,6 @@ def _before_signature(identity: _Identity | None, proof: Proof, utc_ns: int) -> 
     if proof.sent_at_ns is not None and not utc_ns - window_ns < proof.sent_at_ns < utc_ns + MAX_AHEAD_NS:
         return "clock"
     return ""
-
-
-def _is_in(peer_ip: str, networks: tuple[Network, ...]) -> bool:
-    try:
-        address = ip_address(peer_ip.partition("%")[0])
-    except ValueError:
-        return False
-    if address.version == 6 and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped  # a listener on :: sees IPv4 clients so
-    return any(address in network for network in networks)
 
 
 def _decode(signature_b64: str) -> bytes:

@@ -5,7 +5,6 @@ others at its address or with the name of its key have done (`gateway.clients`).
 """
 
 from collections import OrderedDict
-from ipaddress import ip_address, ip_network
 
 _SECOND_NS = 1_000_000_000
 
@@ -34,16 +33,3 @@ class Failures:
     def forgive(self, key: object) -> None:
         """The key proved itself."""
         self._counts.pop(key, None)
-
-
-def network_of(peer_ip: str) -> str:
-    """What failures of an address are counted under: the address, or the /64 that one IPv6 customer has as a whole."""
-    try:
-        address = ip_address(peer_ip.partition("%")[0])
-    except ValueError:
-        return peer_ip
-    if address.version == 4:
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ip_network((address, 64), strict=False))

@@ -24,7 +24,7 @@ from gateway.clients import (
 )
 from gateway.config import Account, Config, Fix, FixListener, FixSession, InstrumentRow, Key, Ws
 from gateway.config_file import build_instruments
-from gateway.failures import Failures, network_of
+from gateway.failures import Failures
 from protocols.signing import fix_logon_text, ws_header_text, ws_logon_text
 from protocols.wall import WallClock
 from tests.support.hand_clock import HandClock
@@ -293,20 +293,6 @@ def test_the_memory_of_failures_is_bounded() -> None:
     for n in range(Failures.MAX_KEYS + 5):
         failures.add(n, 0)
     assert [failures.add(n, 0) for n in (6, 5, 4)] == [True, True, False]
-
-
-@pytest.mark.parametrize(
-    ("peer_ip", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-    ],
-)
-def test_failures_of_ipv6_are_counted_for_the_network_that_one_customer_has(peer_ip: str, network: str) -> None:
-    assert network_of(peer_ip) == network
 
 
 # -- FIX sessions ----------------------------------------------------------------------------------------------------

@@ -198,7 +198,8 @@ def metrics() -> str:
     return f"""# Metrics
 
 What `/metrics` of the admin port tells, in Prometheus' text format. Counters count from the start of the process.
-`door` is `fix`, `ws`, or `house` for what the gateway does by itself. A scrape lists only metrics that have values.
+`door` is `fix`, `ws`, `admin` for the operators' port, or `house` for what the gateway does by itself. A scrape
+lists only metrics that have values.
 
 {_table(("Metric", "Kind", "Labels", "What it tells"), rows)}"""
 

@@ -40,6 +40,10 @@ class FixListener(_Knobs, frozen=True, kw_only=True):
     tls: Tls | None = None
     insecure: Annotated[bool, Meta(description="allow plain TCP: tests and private links only")] = False
     backlog: Annotated[int, Meta(ge=1, le=65_535, description="connections the kernel may hold for us")] = 512
+    proxy_protocol_from: Annotated[
+        tuple[str, ...],
+        Meta(description="networks of balancers: their connections begin with a PROXY protocol header (v1 or v2)"),
+    ] = ()
 
 
 class FixSession(_Knobs, frozen=True, kw_only=True):
@@ -150,6 +154,14 @@ class Ws(_Knobs, frozen=True, kw_only=True):
         Meta(
             description="pages allowed to connect beside those of our own host; without Origin it is no page and passes"
         ),
+    ] = ()
+    proxy_protocol_from: Annotated[
+        tuple[str, ...],
+        Meta(description="networks of balancers: their connections begin with a PROXY protocol header (v1 or v2)"),
+    ] = ()
+    forwarded_for_from: Annotated[
+        tuple[str, ...],
+        Meta(description="networks of HTTP proxies: what they say in X-Forwarded-For is the client's address"),
     ] = ()
     logon_timeout_s: Annotated[
         int, Meta(ge=1, le=60, description="a connection must log on within this time (4002)")

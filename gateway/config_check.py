@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from gateway import config
+from gateway.addresses import parse_proxies
 from gateway.clients import MAX_TRIED, parse_expiry, parse_public_key, permission_for
 from gateway.config_fields import nearest
 from protocols.instruments import Inexact, parse, render
@@ -103,6 +104,8 @@ def _doors(settings: config.Config, parts: _Parts) -> Iterator[Finding]:
             )
         for field, why in _tls(ws.tls):
             yield ("ws", "tls", field), why
+        for field in ("proxy_protocol_from", "forwarded_for_from"):
+            yield from _under(("ws",), _proxies(field, getattr(ws, field)))
     yield from _addresses(settings, parts)
 
 
@@ -113,6 +116,13 @@ def _listener(row: config.FixListener) -> Iterator[tuple[str, str]]:
         yield "insecure", "true beside a tls table: choose one"
     for _, why in _tls(row.tls):
         yield "tls", why
+    yield from _proxies("proxy_protocol_from", row.proxy_protocol_from)
+
+
+def _proxies(field: str, texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        if why := _why_not(parse_proxies, text):
+            yield field, f"{text}: {why}"
 
 
 def _tls(tls: config.Tls | None) -> Iterator[tuple[str, str]]:

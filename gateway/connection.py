@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import ParamSpec, Protocol, cast
 
 from gateway import config
+from gateway.listening import Arrival
 from gateway.tick import Tick
 
 _HIGH_WATER_BYTES = 65_536  # above it the transport asks us to stop; replays advance only below it
@@ -88,6 +89,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, tick: Tick, loop: asyncio.AbstractEventLoop, settings: config.Config, traffic: Traffic) -> None:
         self.peer: Peer
         self.peer_ip = ""
+        self.arrival: Arrival | None = None  # where it counts among those of its door
         self._tick = tick
         self._loop = loop
         self._turn_bytes = settings.ingress.turn_bytes
@@ -116,6 +118,9 @@ class Connection(asyncio.Protocol):
         self._is_tls = transport.get_extra_info("sslcontext") is not None
         peername = transport.get_extra_info("peername")
         self.peer_ip = peername[0] if isinstance(peername, tuple) else ""
+        if self.arrival is not None:
+            self.peer_ip = self.arrival.peer_ip
+            self.arrival.opened()
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
@@ -146,6 +151,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The link is gone; the session it carried may live on."""
         self._traffic.connections.discard(self)
+        if self.arrival is not None:
+            self.arrival.left()
         self._traffic.backlog.note(self, 0, self._tick.now_ns())
         self._transport = None
         self._closing = True

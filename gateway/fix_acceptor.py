@@ -1,31 +1,29 @@
-"""The FIX door: listeners, and the greeter that finds out who is calling before a session hears a byte.
-
-A connection that has not proved who it is lives 5 s and 4 KiB at most. Whatever is wrong with its Logon(A), the answer
-is the same: silence, and a close after a fixed delay; the cause is only in our log and metric. A Logout would burn a
-number that the real session has to account for.
-"""
+"""The FIX door: its listeners, every configured session, and who may log on to which."""
 
 import asyncio
 import ipaddress
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import cast
 
 import msgspec
 
 from gateway import config, tls
+from gateway.addresses import networks
 from gateway.clients import Client, Clients, Denied, Proof, permission_for
 from gateway.connection import Connection, Traffic
+from gateway.crowd import Crowd
+from gateway.fix_greeter import Greeter
 from gateway.fix_logon import window_ms
 from gateway.fix_speaker import FixSpeaker
-from gateway.house import Farewell, House, LastWord, Silent
+from gateway.house import House
 from gateway.ingress import Stage
+from gateway.listening import Arrival, Door, Listener, Place
 from gateway.schedule import SAME_MOMENT_NS, ResetPlan
 from gateway.sessions import Sessions
 from gateway.tick import Tick
 from limits.limiter import ALLOWED
 from protocols.fix import tags
-from protocols.fix.greeting import Drop, Greeting, Hello, farewell
+from protocols.fix.greeting import Hello
 from protocols.fix.session import FixSession, LogonRefusal, SessionSettings
 from protocols.fix.session_logon import whole_number
 from protocols.fix.store import MessageStore
@@ -35,7 +33,6 @@ from protocols.instruments import Instruments
 from protocols.messages import Origin
 from protocols.signing import fix_logon_text
 
-_GREETING_BYTES = 4_096
 _UNSAID = {tags.SENDER_COMP_ID: "", tags.TARGET_COMP_ID: "", tags.MSG_SEQ_NUM: "", tags.SENDING_TIME: ""}
 
 
@@ -81,7 +78,8 @@ class FixDoor:
         self._clients = clients
         self._sessions = sessions
         self._house = house
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
+        self.crowd = Crowd(settings.fix.max_connections)
         self._resets = ResetPlan[tuple[str, str]](house.wall)
         self.on_reset: Callable[[int, int], None] = lambda _, __: None  # told of each: session id, ns UTC
         self.traffic = Traffic()
@@ -116,17 +114,30 @@ class FixDoor:
         """Listen; returns the port of each listener by name."""
         ports: dict[str, int] = {}
         for listener in self._settings.fix.listeners:
-            server = await loop.create_server(
-                partial(self._connect, listener, loop, tick),
+            place = Place(
+                listener.name,
                 listener.host,
                 listener.port,
-                backlog=listener.backlog,
-                ssl=tls.server_context(listener.tls),
-                **tls.listen_options(listener.tls),
+                listener.backlog,
+                tls.server_context(listener.tls),
+                networks(listener.proxy_protocol_from),
             )
-            self._servers.append(server)
-            ports[listener.name] = server.sockets[0].getsockname()[1]
+            self._listeners.append(Listener(place, self.door_of(listener, loop, tick)))
+            ports[listener.name] = await self._listeners[-1].open()
         return ports
+
+    def door_of(self, listener: config.FixListener, loop: asyncio.AbstractEventLoop, tick: Tick) -> Door:
+        """What one of the listeners lets people in by."""
+        return Door(
+            crowd=self.crowd,
+            make=partial(self._meet, listener, loop, tick),
+            turn_away=self._turn_away,
+            count_end=partial(self._house.metrics.count_disconnect, "fix"),
+            log=partial(self._house.log, door="fix"),
+            now_ns=tick.now_ns,
+            shared=networks(listener.proxy_protocol_from),
+            accepting=self.accepting,
+        )
 
     @property
     def next_deadline_ns(self) -> int | None:
@@ -163,21 +174,24 @@ class FixDoor:
     @property
     def connections(self) -> int:
         """Open connections, logged on or not."""
-        return len(self.traffic.connections)
+        return len(self.crowd)
 
     def stop_listening(self) -> None:
         """Take no new connections."""
-        for server in self._servers:
-            server.close()
+        for listener in self._listeners:
+            listener.close()
 
-    def _connect(
-        self, listener: config.FixListener, loop: asyncio.AbstractEventLoop, tick: Tick
-    ) -> asyncio.BaseProtocol:
-        if len(self.traffic.connections) >= self._settings.fix.max_connections or not self.accepting():
-            self._house.metrics.count_failed_logon("fix", "too_many_connections")  # no log line: a crowd writes none
-            return _TurnedAway()
+    def _turn_away(self) -> bytes:
+        self._house.metrics.count_failed_logon("fix", "too_many_connections")  # no log line: a crowd writes none
+        return b""
+
+    def _meet(
+        self, listener: config.FixListener, loop: asyncio.AbstractEventLoop, tick: Tick, arrival: Arrival
+    ) -> asyncio.Protocol:
         connection = Connection(tick, loop, self._settings, self.traffic)
-        connection.peer = Greeter(self, listener, connection, tick.now_ns())
+        connection.arrival = arrival
+        greeter = connection.peer = Greeter(self, listener, connection, arrival)
+        arrival.cut = greeter.cut
         return connection
 
     def admit(
@@ -252,14 +266,14 @@ class FixDoor:
             return None
         return self.speakers[_key_of(hello)].machine.settings, proven
 
-    def refuse(self, cause: str, detail: str, peer_ip: str) -> None:
+    def refuse(self, cause: str, detail: str, peer_ip: str, key: str = "") -> None:
         """Count and log a refused logon; the peer learns nothing."""
         self._house.metrics.count_failed_logon("fix", cause)
-        self._house.log("logon.refused", door="fix", cause=cause, detail=detail, peer=peer_ip)
+        self._house.log("logon.refused", door="fix", cause=cause, detail=detail, key=key, peer=peer_ip)
 
-    def count_left(self) -> None:
-        """A connection ended by itself before it had said who it was."""
-        self._house.metrics.count_disconnect("fix", "before_logon")
+    def count_left(self, reason: str) -> None:
+        """A connection ended before it had said who it was."""
+        self._house.metrics.count_disconnect("fix", reason)
 
     def utc_ns(self, now_ns: int) -> int:
         """The time of day, for what is told to a stranger."""
@@ -274,78 +288,6 @@ class FixDoor:
     def logon_timeout_ns(self) -> int:
         """How long a connection may take to say who it is."""
         return self._settings.fix.logon_timeout_s * 1_000_000_000
-
-
-class Greeter(Silent):
-    """A connection's first peer: collects the first message, finds the session, hands the connection over to it."""
-
-    def __init__(self, door: FixDoor, listener: config.FixListener, connection: Connection, now_ns: int) -> None:
-        self._door = door
-        self._listener = listener
-        self._connection = connection
-        self._greeting = Greeting(_GREETING_BYTES)
-        self._refused = False
-        self._explained_to: tuple[SessionSettings, LogonRefusal | None] | None = None
-        self.next_deadline_ns = now_ns + door.logon_timeout_ns
-
-    def receive(self, data: bytes, now_ns: int) -> None:
-        """Bytes of somebody unknown."""
-        if self._refused:
-            return
-        outcome = self._greeting.receive(data)
-        if isinstance(outcome, Drop):
-            self._refuse(Denied(outcome.reason), outcome.text, now_ns)
-        elif outcome is not None:
-            self._introduce(outcome, now_ns)
-
-    def _introduce(self, hello: Hello, now_ns: int) -> None:
-        found = self._door.admit(hello, self._listener, self._connection, now_ns)
-        if isinstance(found, Denied | LogonRefusal):
-            proven = found if isinstance(found, LogonRefusal) else None
-            self._explained_to = self._door.explains_to(hello, self._listener, proven)
-            denied = found if isinstance(found, Denied) else Denied(found.reason, detail=found.text)
-            comp_id = hello.message.fields.get(tags.SENDER_COMP_ID, "")
-            self._refuse(denied, f"{comp_id}: {denied.detail}" if denied.detail else comp_id, now_ns)
-            return
-        self._connection.peer = found
-        found.receive(hello.raw, now_ns)
-
-    def _refuse(self, denied: Denied, detail: str, now_ns: int) -> None:
-        self._refused = True
-        self.next_deadline_ns = now_ns + self._door.refusal_delay_ns + denied.hold_ns
-        self._door.refuse(denied.cause, detail, self._connection.peer_ip)
-        self._connection.wake()
-
-    def tick(self, now_ns: int) -> None:
-        """Time is up: for the first message, or for the delay after a refusal."""
-        if not self._refused:
-            self._refused = True
-            self._door.refuse("logon_timeout", "", self._connection.peer_ip)
-        if self._explained_to is None:
-            self._connection.abort()
-            return
-        settings, refusal = self._explained_to
-        output = farewell(settings, refusal, self._door.utc_ns(now_ns))
-        if refusal is not None:
-            until_ns = now_ns + settings.logout_timeout_s * 1_000_000_000
-            self._connection.peer = LastWord(output, self._connection, until_ns)
-            self._connection.wake()
-        else:
-            self._connection.peer = Farewell(output)
-            self._connection.close()
-
-    def lost(self, now_ns: int) -> None:
-        """Gone before it said who it was."""
-        if not self._refused:
-            self._door.count_left()
-
-
-class _TurnedAway(asyncio.Protocol):
-    """A connection for which there is no room."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Cut it; nobody has been listened to."""
-        cast(asyncio.Transport, transport).abort()
 
 
 def _proof(fields: dict[int, str], peer_ip: str) -> Proof:

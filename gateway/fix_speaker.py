@@ -205,7 +205,8 @@ class FixSpeaker:
         self._house.guards.connected(session)
         self._house.road.limit_news.show(session, now_ns)
         self._house.road.show_modes(session, now_ns)
-        self._house.log("session.logged_on", session=session.name, door="fix", reset=event.reset)
+        who = {"peer": self.link.peer_ip if self.link is not None else "", "key": session.client.key_id}
+        self._house.log("session.logged_on", session=session.name, door="fix", reset=event.reset, **who)
 
     def _on_logged_out(self, event: events.LoggedOut, now_ns: int) -> None:
         self.session.connected = False

@@ -19,12 +19,13 @@ _FLOOD_WINDOW_NS = 10_000_000_000
 
 
 class Link(Protocol):
-    """The connection, as a speaker needs it. `peer` is whom it carries bytes for.
+    """The connection, as a speaker needs it. `peer` is whom it carries bytes for, peer_ip where they come from.
 
     has_ended: the client sends no more, or we have begun to close. is_closing: all that will be read of it was read.
     """
 
     peer: Any
+    peer_ip: str
 
     @property
     def has_ended(self) -> bool: ...

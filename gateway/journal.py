@@ -116,6 +116,11 @@ class Journal:
         """Of all segments, as allocated."""
         return sum(segment.size_bytes for segment in self._writer.segments.values())
 
+    @property
+    def open_files(self) -> int:
+        """How many descriptors it has, its lock and the next segment included."""
+        return len(self._writer.segments) + 2
+
     def place_of(self, position: int) -> str:
         """Where the record at this position lies, for people."""
         segments = self._writer.segments.values()
@@ -219,6 +224,7 @@ class MemoryJournal:
     durable = 0
     position = 0
     size_bytes = 0
+    open_files = 0
     dropped_early = 0
     keep_from: int | None = None
 

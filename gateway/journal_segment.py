@@ -13,7 +13,8 @@ from zlib import crc32
 
 from gateway.journal_record import HEAD, HEAD_BYTES, JournalCorrupt, JournalInUse, SegmentHeader
 
-NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
+"""No room for more, on the disk or in the table of open files: it may come back, so nothing has failed."""
 _WINDOW_BYTES = 32_768
 """Read at a time: records of one session lie between those of others, yet near each other."""
 

@@ -25,10 +25,15 @@ _MASK = "***"
 
 
 class LogEvent(msgspec.Struct, frozen=True):
-    """One declared event: how grave it is, and what it tells."""
+    """One declared event: how grave it is, and what it tells.
+
+    is_paced: a stranger can cause it as often as it likes, so of each `cause` or `reason` few lines are written, and
+    `kept_back` says how many were not since the last one.
+    """
 
     level: int
     meaning: str
+    is_paced: bool = False
 
 
 _INFO, _WARNING, _ERROR = logging.INFO, logging.WARNING, logging.ERROR
@@ -43,8 +48,20 @@ EVENTS: dict[str, LogEvent] = {
     "gateway.draining": LogEvent(_INFO, "no new connections, new orders are refused, work in hand is finished"),
     "gateway.stopped": LogEvent(_INFO, "everything is closed"),
     "gateway.failed": LogEvent(_ERROR, "the disk or what all sessions share failed; the process ends: start it again"),
-    "logon.refused": LogEvent(_WARNING, "a logon was refused; the peer does not learn the cause"),
-    "session.logged_on": LogEvent(_INFO, "a session is logged on"),
+    "tls.failed": LogEvent(_WARNING, "a TLS handshake failed; `reason` is a coded word", is_paced=True),
+    "proxy.refused": LogEvent(
+        _WARNING, "a listed balancer's connection did not begin with a PROXY header", is_paced=True
+    ),
+    "gateway.few_descriptors": LogEvent(
+        _WARNING, "the limit of open files allows fewer connections; `mend` says what to do"
+    ),
+    "descriptors.used_up": LogEvent(
+        _ERROR, "no descriptor for one more connection; those who come wait for a moment", is_paced=True
+    ),
+    "logon.refused": LogEvent(
+        _WARNING, "a logon was refused; the peer does not learn the cause; `key` is what it named", is_paced=True
+    ),
+    "session.logged_on": LogEvent(_INFO, "a session is logged on: from which address, and with which key"),
     "session.logged_out": LogEvent(_INFO, "Logout was exchanged or sent for good"),
     "session.lost": LogEvent(_INFO, "the connection ended without a Logout; the session lives on"),
     "session.disconnect": LogEvent(_WARNING, "we close the connection; `reason` is a coded word"),

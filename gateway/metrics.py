@@ -14,7 +14,7 @@ from protocols.messages import AnyEvent, CancelRejected, ExecType, OrderEvent, O
 
 Number = int | float
 Reading: TypeAlias = "Number | Mapping[str, Number] | Mapping[int, Number] | Histogram"
-DOORS = ("fix", "ws", "house")  # house: what the gateway does by itself, such as cancel-on-disconnect
+DOORS = ("fix", "ws", "house", "admin")  # house: what the gateway does by itself, such as cancel-on-disconnect
 MAX_WORDS = 256  # label values per metric and door; further ones are counted as "other"
 
 _HALF = 1_024  # ns; below it buckets are 64 ns wide, above it each octave has eight
@@ -34,6 +34,13 @@ class Metric(msgspec.Struct, frozen=True):
 _LIST = (
     Metric("build_info", "gauge", "Always 1; the label is the version that runs", ("version",)),
     Metric("connections", "gauge", "Open connections, logged on or not", ("door",)),
+    Metric("connections_unproven", "gauge", "Open connections that have not logged on", ("door",)),
+    Metric(
+        "connections_bound",
+        "gauge",
+        "How many connections there may be: max_connections, or what files allow",
+        ("door",),
+    ),
     Metric("sessions_logged_on", "gauge", "Sessions that are logged on", ("door",)),
     Metric("messages_in", "counter", "Requests received: orders, cancels, questions", ("door",)),
     Metric("messages_out", "counter", "Answers and events sent", ("door",)),
@@ -170,6 +177,7 @@ class Metrics:
     def __init__(self, version: str = "") -> None:
         self.fix, self.ws, self.house = DoorCounters(), DoorCounters(), DoorCounters()
         self.doors = {"fix": self.fix, "ws": self.ws, "house": self.house}
+        self.admin_disconnects: dict[str, int] = {}  # of the operators' port, which has no other business
         self._by_origin = {
             origin: {Origin.FIX: self.fix, Origin.WS: self.ws}.get(origin, self.house) for origin in Origin
         }
@@ -186,6 +194,7 @@ class Metrics:
             for attribute in _COUNTED:
                 self.counter(attribute, _attribute(door, attribute), name)
             self._register("answer_seconds", "histogram", _attribute(door, "answer_ns"), (name,))
+        self.counter("disconnects", _attribute(self, "admin_disconnects"), "admin")
         for attribute in ("fills", "fix_garbled", "fix_rejects", "core_refusals"):
             self.counter(attribute, _attribute(self, attribute))
         self._register("loop_lag_seconds", "histogram", lambda: self.loop_lag_ns, ())
@@ -205,7 +214,7 @@ class Metrics:
 
     def count_disconnect(self, door: str, reason: str) -> None:
         """A connection ended; `reason` is a coded word."""
-        _add(self.doors[door].disconnects, reason)
+        _add(self.admin_disconnects if door == "admin" else self.doors[door].disconnects, reason)
 
     def observe_answer(self, origin: Origin, ns: int) -> None:
         """A command got its first answer, so many ns after its bytes had come."""

@@ -12,12 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from gateway import config, spans
 from gateway.admin.access import Access, Token, digest_of
 from gateway.admin.app import build_admin
 from gateway.admin.desk import Desk
+from gateway.admin.door import PLACES, AdminDoor
 from gateway.admin.health import Health
 from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry
@@ -29,12 +28,14 @@ from gateway.connection import Backlog, Connection
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.engine import Engine
 from gateway.core.matching import MatchingCore
+from gateway.descriptors import Descriptors, raise_limit
 from gateway.fix_acceptor import FixDoor
 from gateway.guards import Guards
 from gateway.ingress import Stage
 from gateway.keeper import Keeper
 from gateway.limiting import Limiting
-from gateway.logs import dropped_lines, log_event
+from gateway.log_pace import LogPace
+from gateway.logs import EVENTS, dropped_lines, log_event
 from gateway.metrics import Metrics
 from gateway.mistakes import Mistakes
 from gateway.modes_file import ModesFile
@@ -79,6 +80,7 @@ class Server:
         self.wall = self.clock = clock or Clock()
         self.now_ns = self.clock.now_ns
         self.metrics = Metrics(VERSION)
+        self._pace = LogPace()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tick: Tick | None = None
         self.instruments = build_instruments(settings)
@@ -122,15 +124,27 @@ class Server:
         if self.ws is not None:
             self.ws.traffic.backlog = self.backlog
         self.ports: dict[str, int] = {}
-        self._admin: web.AppRunner | None = None
+        self._admin: AdminDoor | None = None
         self._every_second: asyncio.Task[None] | None = None
         self._redating: asyncio.Future[None] | None = None  # a task that nobody holds may be collected
+        self.descriptors = Descriptors(
+            {name: door.crowd for name, door in (("fix", self.fix), ("ws", self.ws)) if door is not None},
+            PLACES,
+            lambda: self.journal.open_files,
+            settings.journal.max_bytes // settings.journal.segment_bytes + 2,
+            self.log,
+        )
         self._register_gauges()
         if core is None:
             self.keeper.resume()
 
     def log(self, name: str, **fields: Any) -> None:
-        """Log one declared event."""
+        """Log one declared event, if it may be often enough now."""
+        if name in EVENTS and EVENTS[name].is_paced:
+            kept_back = self._pace.take((name, fields.get("cause", fields.get("reason"))), self.now_ns())
+            if kept_back is None:
+                return
+            fields["kept_back"] = kept_back
         log_event(_logger, name, **fields)
 
     def wake(self) -> None:
@@ -141,7 +155,12 @@ class Server:
     # -- start and stop ------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Open every door; `ports` says where."""
+        """Open every door; `ports` says where.
+
+        Raises:
+            TooFewDescriptors: the process may not open enough files.
+        """
+        self.descriptors.start(raise_limit())
         loop = asyncio.get_running_loop()
         self.mistakes.watch(loop)
         tick = self.wire(loop)
@@ -153,7 +172,7 @@ class Server:
             self.ws.accepting = lambda: self.road.ingress.stage < Stage.FULL
             self.ports["ws"] = await self.ws.start(loop, tick)
         if self.settings.admin is not None:
-            self.ports["admin"] = await self._start_admin(self.settings.admin)
+            self.ports["admin"] = await self._start_admin(self.settings.admin, tick)
         self.keeper.await_return()  # they can from now on
         self.wake()
         self._every_second = loop.create_task(self._housekeeping())
@@ -217,7 +236,7 @@ class Server:
                 self.ws.stop_listening()
                 await self.ws.stop()
             if self._admin is not None:
-                await self._admin.cleanup()
+                await self._admin.stop()
             await self.limits.close()
             if self._spans is not None:
                 self._spans.close()
@@ -264,17 +283,13 @@ class Server:
         journal = self.settings.journal
         return None if journal.durability == "memory" else ModesFile(config_dir / journal.directory / "modes.json")
 
-    async def _start_admin(self, settings: config.Admin) -> int:
+    async def _start_admin(self, settings: config.Admin, tick: Tick) -> int:
         secrets = read_tokens(self.settings)
         tokens = [Token(row.name, row.role, digest_of(secrets[row.name])) for row in settings.tokens]
         operations = Operations(self, self.desk, Access(tokens, settings.host))
         app = build_admin(self.health, build_registry(self.metrics), self.status, operations)
-        self._admin = web.AppRunner(app, access_log=None)
-        await self._admin.setup()
-        site = web.TCPSite(self._admin, settings.host, settings.port)
-        await site.start()
-        port: int = self._admin.addresses[0][1]
-        return port
+        self._admin = AdminDoor(settings, app, self.metrics, self.log)
+        return await self._admin.start(tick)
 
     async def _housekeeping(self) -> None:
         """Once a second: the clock, the limits file, how late the loop is."""
@@ -283,7 +298,8 @@ class Server:
             due = loop.time() + _SECOND_S
             await asyncio.sleep(_SECOND_S)
             self.metrics.loop_lag_ns.observe(max(int((loop.time() - due) * 1e9), 0))
-            for part in (self.look_at_clock, self.limits.look_at_file, self.look_after_journal):
+            parts = (self.look_at_clock, self.limits.look_at_file, self.look_after_journal, self.descriptors.look)
+            for part in parts:
                 try:
                     part()
                 except Exception as error:  # the other one, and the next second, must come all the same
@@ -312,6 +328,8 @@ class Server:
             if door is not None:
                 traffic = door.traffic
                 gauge("connections", lambda door=door: door.connections, name)  # type: ignore[misc]
+                gauge("connections_unproven", lambda door=door: door.crowd.strangers, name)  # type: ignore[misc]
+                gauge("connections_bound", lambda door=door: door.crowd.places, name)  # type: ignore[misc]
                 counter("bytes_in", lambda traffic=traffic: traffic.bytes_in, name)  # type: ignore[misc]
                 counter("bytes_out", lambda traffic=traffic: traffic.bytes_out, name)  # type: ignore[misc]
                 gauge("output_pending_bytes", lambda traffic=traffic: traffic.pending_bytes, name)  # type: ignore[misc]
@@ -353,7 +371,9 @@ async def serve(settings: config.Config, config_dir: Path) -> None:
         OSError: a port cannot be opened, or a file not read. LimitsUnsound: the limits file has mistakes.
         StoreUnsuitable: the store of limits evicts keys. ModesBroken: the kept modes cannot be read.
         Unfit: the configuration does not go with what the journal has. JournalFailed, GatewayFailed: see `Mistakes`.
+        TooFewDescriptors: see `Server.start`.
     """
+    raise_limit()  # the journal opens its files at once
     server = Server(settings, config_dir)
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()

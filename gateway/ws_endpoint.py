@@ -11,16 +11,20 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from aiohttp import HttpVersion11, web, web_response
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway import config, tls
+from gateway.addresses import forwarded_for, networks
 from gateway.clients import Client, Clients, Denied, Proof
 from gateway.connection import Connection, Traffic
+from gateway.crowd import Crowd
+from gateway.http_lobby import HttpPhase, Lobby
+from gateway.listening import Arrival, Door, Listener, Place
 from gateway.tick import Tick
-from gateway.ws_greeting import HttpPhase, Lobby
 from gateway.ws_logon import Caller, WsHouse, turned_away
 from gateway.ws_speaker import WsSpeaker
 from gateway.ws_stream import EventBytes
@@ -34,6 +38,11 @@ _CODECS = {"gate.json.v1": "json", "gate.msgpack.v1": "msgpack"}
 _HEADER_LINES = 8_190
 _SHOWN = 100  # characters of what a client sent, in our answer
 _SERVER = "penstock"  # who runs what version of which library is nobody's business
+_BACKLOG = 512
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nServer: penstock\r\nRetry-After: 1\r\n"
+    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+)
 _READ_BYTES = 4_096  # what a connection may hold before it is ours; aiohttp's default is sixteen times it
 
 
@@ -71,7 +80,9 @@ class WsDoor:
         self._event_bytes = EventBytes(house.instruments, house.sessions)
         self._runner: web.AppRunner | None = None
         self._lobby: Lobby | None = None
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
+        self._proxies = networks(ws.forwarded_for_from)
+        self.crowd = Crowd(ws.max_connections)
         self._tick: Tick
         self._loop: asyncio.AbstractEventLoop
         self.traffic = Traffic()
@@ -94,34 +105,38 @@ class WsDoor:
         )
         await self._runner.setup()
         assert self._runner.server is not None
-        self._lobby = Lobby(self._runner.server, self._ws.header_timeout_s, self._has_room, tick, self._count_end)
-        self._server = await loop.create_server(
-            self._lobby,
-            self._ws.host,
-            self._ws.port,
-            ssl=tls.server_context(self._ws.tls),
-            backlog=512,
-            **tls.listen_options(self._ws.tls),
+        self._lobby = Lobby(self._runner.server, self._ws.header_timeout_s, self._count_end, "before_upgrade", tick)
+        balancers = networks(self._ws.proxy_protocol_from)
+        door = Door(
+            crowd=self.crowd,
+            make=self._lobby,
+            turn_away=self._turn_away,
+            count_end=self._count_end,
+            log=partial(self._house.log, door="ws"),
+            now_ns=tick.now_ns,
+            shared=balancers + self._proxies,
         )
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        context = tls.server_context(self._ws.tls)
+        self._listener = Listener(Place("ws", self._ws.host, self._ws.port, _BACKLOG, context, balancers), door)
+        return await self._listener.open()
 
     @property
     def connections(self) -> int:
         """Open connections, those that are still HTTP included: what `max_connections` bounds."""
-        return len(self.traffic.connections) + (len(self._lobby.waiting) if self._lobby is not None else 0)
+        return len(self.crowd)
 
-    def _has_room(self) -> bool:
-        return self.connections < self._ws.max_connections
+    def _turn_away(self) -> bytes:
+        self._count_end("full")
+        return _FULL
 
     def _count_end(self, reason: str) -> None:
         self._house.metrics.count_disconnect("ws", reason)
 
     def stop_listening(self) -> None:
         """Take no new connections, and send away who has not logged on."""
-        if self._server is None or self._lobby is None:
+        if self._listener is None or self._lobby is None:
             return
-        self._server.close()
+        self._listener.close()
         self._lobby.clear("draining")
         for connection in list(self.traffic.connections):
             speaker = connection.peer
@@ -137,16 +152,21 @@ class WsDoor:
         refusal = self._refuse_upgrade(request)
         if refusal is not None:
             return refusal
+        if request.transport is None:
+            return web.Response()  # gone already
+        phase = _phase_of(request.transport)
         client: Client | None = None
         if "X-API-Key" in request.headers:
-            proof = self._prove(request)
+            proof = self._prove(request, phase.arrival.peer_ip)
             if isinstance(proof, Denied):
+                self._count_refused(phase, proof.cause, request.headers["X-API-Key"])
                 if proof.hold_ns:
                     await asyncio.sleep(proof.hold_ns / 1e9)
-                return self._refuse_logon(request, proof.cause, 401, Refusal(errors.LOGON_REFUSED, "logon refused"))
+                return _no(401, Refusal(errors.LOGON_REFUSED, "logon refused"))
             away = turned_away(self._house, proof, "", self._tick.now_ns())
             if away is not None:
-                return self._refuse_logon(request, away.cause, 429, away.refusal)
+                self._count_refused(phase, away.cause, proof.key_id)
+                return _no(429, away.refusal)
             client = proof
         return await self._take_over(request, client)
 
@@ -175,10 +195,22 @@ class WsDoor:
             if origin not in self._ws.origins and not names_host(origin, hosts):
                 text = f"Origin {origin[:_SHOWN]!r} is neither this host nor listed in ws.origins\n"
                 return self._refuse(request, 403, "bad_origin", text)
+        if not self._learn_address(request):
+            return self._refuse(request, 400, "bad_forwarded", "X-Forwarded-For is no list of addresses\n")
         if self._house.road.draining or not self.accepting():
             reason = "draining" if self._house.road.draining else "full"
             return self._refuse(request, 503, reason, "try later\n", **{"Retry-After": "1"})
         return None
+
+    def _learn_address(self, request: web.Request) -> bool:
+        """Behind a proxy whose word is taken: who asks. False when the proxy cannot be understood."""
+        if not self._proxies or request.transport is None:
+            return True
+        arrival = _phase_of(request.transport).arrival
+        client = forwarded_for(request.headers.getall("X-Forwarded-For", []), arrival.peer_ip, self._proxies)
+        if client is not None and client != arrival.peer_ip:
+            arrival.is_for(client)
+        return client is not None
 
     def _refuse(self, request: web.Request, status: int, reason: str, text: str, **headers: str) -> web.Response:
         """Say no and close: whoever asks again connects again, so each connection ends for one reason."""
@@ -188,19 +220,13 @@ class WsDoor:
         response.force_close()
         return response
 
-    def _refuse_logon(self, request: web.Request, cause: str, status: int, refusal: Refusal) -> web.Response:
-        if request.transport is not None:
-            _phase_of(request.transport).settle()
+    def _count_refused(self, phase: HttpPhase, cause: str, key: str) -> None:
+        phase.settle()
+        phase.arrival.failed()
         self._house.metrics.count_failed_logon("ws", cause)
-        self._house.log("logon.refused", door="ws", cause=cause, peer=request.remote)
-        wait_s = -(-refusal.retry_after_ms // 1_000)
-        headers = {"Retry-After": str(wait_s)} if wait_s else {}
-        body = {"code": refusal.code, "name": errors.CODES[refusal.code].name, "msg": refusal.text}
-        response = web.json_response(body, status=status, headers=headers)
-        response.force_close()
-        return response
+        self._house.log("logon.refused", door="ws", cause=cause, key=key, peer=phase.arrival.peer_ip)
 
-    def _prove(self, request: web.Request) -> Client | Denied:
+    def _prove(self, request: web.Request, peer_ip: str) -> Client | Denied:
         """Credentials at the upgrade: X-API-Key, X-Timestamp (microseconds), X-Signature."""
         key_id, stamp = request.headers["X-API-Key"], request.headers.get("X-Timestamp", "")
         if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 17):
@@ -208,7 +234,7 @@ class WsDoor:
         proof = Proof(
             signed=ws_header_text(key_id, int(stamp)),
             signature_b64=request.headers.get("X-Signature", ""),
-            peer_ip=request.remote or "",
+            peer_ip=peer_ip,
             sent_at_ns=int(stamp) * 1_000,
             window_ns=self._ws.recv_window_ms * 1_000_000,
         )
@@ -243,9 +269,12 @@ class WsDoor:
         phase = _phase_of(transport)
         phase.leave()
         connection = Connection(self._tick, self._loop, self._settings, self.traffic)
-        caller = _caller(request.remote or "", phase.accepted_ns, _CODECS.get(chosen, "json"))
-        speaker = WsSpeaker(self._house, self._ws, self._event_bytes, connection, caller)
+        arrival = connection.arrival = phase.arrival
+        speaker = WsSpeaker(
+            self._house, self._ws, self._event_bytes, connection, _caller(arrival, _CODECS.get(chosen, "json"))
+        )
         connection.peer = speaker
+        arrival.cut = partial(_cut, speaker, connection)
         transport.set_protocol(connection)
         http.connection_lost(None)
         connection.connection_made(transport)
@@ -260,12 +289,35 @@ def _lists(request: web.Request, name: str, word: str) -> bool:
     return word in (each.lower() for each in listed(request.headers.getall(name, [])))
 
 
+def _no(status: int, refusal: Refusal) -> web.Response:
+    """A logon in the headers that is refused; the connection ends."""
+    wait_s = -(-refusal.retry_after_ms // 1_000)
+    headers = {"Retry-After": str(wait_s)} if wait_s else {}
+    body = {"code": refusal.code, "name": errors.CODES[refusal.code].name, "msg": refusal.text}
+    response = web.json_response(body, status=status, headers=headers)
+    response.force_close()
+    return response
+
+
 def _phase_of(transport: asyncio.BaseTransport) -> HttpPhase:
     phase = cast(asyncio.Transport, transport).get_protocol()
     assert isinstance(phase, HttpPhase)
     return phase
 
 
-def _caller(peer_ip: str, accepted_ns: int, codec: str) -> Caller:
+def _caller(arrival: Arrival, codec: str) -> Caller:
     """With a connection id for people, and a challenge that nobody can guess."""
-    return Caller(f"c-{secrets.token_hex(3)}", secrets.token_hex(16), peer_ip, accepted_ns, codec)
+    return Caller(
+        conn_id=f"c-{secrets.token_hex(3)}",
+        challenge=secrets.token_hex(16),
+        peer_ip=arrival.peer_ip,
+        accepted_ns=arrival.accepted_ns,
+        codec=codec,
+        proved=arrival.proved,
+        failed=arrival.failed,
+    )
+
+
+def _cut(speaker: WsSpeaker, connection: Connection, reason: str) -> None:
+    speaker.count_end(reason)
+    connection.abort()

@@ -3,6 +3,7 @@
 What a stranger learns is decided by the callers; here everybody has proved who he is, and is told how long to wait.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -31,10 +32,15 @@ class WsHouse(House, Protocol):
     settings: config.Config
 
 
+def _unheard() -> None:
+    """Nobody counts who has logged on."""
+
+
 class Caller(msgspec.Struct, frozen=True):
     """Who is at the other end of a new connection. challenge: random, for this connection only.
 
-    accepted_ns: when TCP accepted it; the time to log on counts from there.
+    accepted_ns: when TCP accepted it; the time to log on counts from there. proved, failed: called when it has logged
+    on, and when it was refused.
     """
 
     conn_id: str
@@ -42,6 +48,8 @@ class Caller(msgspec.Struct, frozen=True):
     peer_ip: str
     accepted_ns: int
     codec: str = "json"
+    proved: Callable[[], None] = _unheard
+    failed: Callable[[], None] = _unheard
 
 
 class TurnedAway(msgspec.Struct, frozen=True):

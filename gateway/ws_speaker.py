@@ -58,7 +58,7 @@ class WsSpeaker:
         self._event_bytes = event_bytes
         self._is_end_counted = False  # why the connection ended, in the metric
         self._recv_window_ns = ws.recv_window_ms * _NS_PER_MS
-        self._peer_ip = caller.peer_ip
+        self._caller = caller
         self._requests = WsRequests(self)
         self._flood = Flood()
         self._account: Account
@@ -138,13 +138,13 @@ class WsSpeaker:
         """The connection is gone."""
         self.machine.lost()
         self.end_session("lost", now_ns)
-        self._count_end("lost")
+        self.count_end("lost")
 
     def too_slow(self, now_ns: int) -> None:
         """The reader is too far behind: it loses nothing, it resumes."""
         self.machine.close(session.TOO_SLOW, "too slow to read", now_ns)
         self.end_session("too_slow", now_ns)
-        self._count_end("too_slow")
+        self.count_end("too_slow")
 
     def paused(self, now_ns: int) -> None:
         """We stopped reading: silence is not the peer's fault."""
@@ -182,29 +182,29 @@ class WsSpeaker:
         if event.reason == "challenge":
             self._count_refused("challenge")
         self.end_session(event.reason, now_ns)
-        self._count_end(event.reason)
+        self.count_end(event.reason)
 
     def _log_on(self, asked: told.LogonRequested, now_ns: int) -> None:
         params = asked.params
         if not self.machine.is_deciding:
             return  # what came right behind it ended the connection: it takes nothing over
         if self.house.road.draining:
-            self._count_refused("draining")
+            self._count_refused("draining", params.api_key)
             refusal = Refusal(errors.DRAINING, "the gateway is draining, reconnect")
             self.machine.refuse_logon(asked.request_id, now_ns, refusal, _RESTART, refusal.text)
             return
         sent_at_ns = None if asked.challenged else params.ts * _NS_PER_US
-        shown = Proof(asked.signed, params.sig, self._peer_ip, sent_at_ns, self._recv_window_ns)
+        shown = Proof(asked.signed, params.sig, self._caller.peer_ip, sent_at_ns, self._recv_window_ns)
         proof = self.house.clients.authenticate((params.api_key,), shown, "trade_or_read", now_ns)
         if isinstance(proof, Denied):
-            self._count_refused(proof.cause)
+            self._count_refused(proof.cause, params.api_key)
             self._denied, self._deny_at_ns = asked, now_ns + proof.hold_ns
             self._deny(now_ns)
             return
         name = params.name or ""
         found = turned_away(self.house, proof, name, now_ns) or find_session(self.house, proof, name)
         if isinstance(found, TurnedAway):
-            self._count_refused(found.cause)
+            self._count_refused(found.cause, params.api_key)
             reason = f"retry_after_ms={found.refusal.retry_after_ms}"
             self.machine.refuse_logon(asked.request_id, now_ns, found.refusal, session.TRY_LATER, reason)
             return
@@ -236,6 +236,7 @@ class WsSpeaker:
 
     def _begin(self, found: Session, client: Client, params: LogonParams | None, now_ns: int) -> None:
         """The session is this connection's from now on; the connection it had before is superseded."""
+        self._caller.proved()
         older = found.speaker
         if isinstance(older, WsSpeaker) and older is not self:
             older.supersede(now_ns)
@@ -256,7 +257,8 @@ class WsSpeaker:
                 found.cancel_on_disconnect, found.cod_grace_ms = params.cod.scope, params.cod.grace_ms
         self.choose_streams(found, streams)
         self.house.guards.connected(found)
-        self.house.log("session.logged_on", session=found.name, door="ws", account=client.account)
+        who = {"peer": self._caller.peer_ip, "key": client.key_id}
+        self.house.log("session.logged_on", session=found.name, door="ws", account=client.account, **who)
 
     def choose_streams(self, found: Session, streams: tuple[StreamName, ...]) -> None:
         """What is pushed from now on. Orders subscribed anew start with the next event: `stream.replay`."""
@@ -274,7 +276,7 @@ class WsSpeaker:
         """A newer logon took the session over; nothing of this is a disconnect."""
         self.session = None
         self.machine.close(session.SUPERSEDED, "superseded", now_ns)
-        self._count_end("superseded")
+        self.count_end("superseded")
         self.link.wake()
 
     def end_session(self, reason: str, now_ns: int) -> None:
@@ -284,33 +286,34 @@ class WsSpeaker:
             return
         ended.speaker, ended.connected = None, False
         ended.hear_all(False)
-        self._count_end(reason)
+        self.count_end(reason)
         self.house.log("session.ended", session=ended.name, door="ws", reason=reason)
         self.house.guards.disconnected(ended, now_ns, self.keep_orders, is_planned=reason == "going_away")
 
-    def _count_end(self, reason: str) -> None:
+    def count_end(self, reason: str) -> None:
         """Each connection ends for one reason: the first that was found."""
         if not self._is_end_counted:
             self._is_end_counted = True
             self.house.metrics.count_disconnect("ws", reason)
 
-    def _count_refused(self, cause: str) -> None:
+    def _count_refused(self, cause: str, key: str = "") -> None:
         """A logon was refused, which ends the connection; the peer does not learn the cause."""
         self._is_end_counted = True
+        self._caller.failed()
         self.house.metrics.count_failed_logon("ws", cause)
-        self.house.log("logon.refused", door="ws", cause=cause, peer=self._peer_ip)
+        self.house.log("logon.refused", door="ws", cause=cause, key=key, peer=self._caller.peer_ip)
 
     def failed(self, now_ns: int) -> None:
         """Our own bug: nothing is told of it, and nothing more is read from this connection."""
         self.machine.close(_FAILED, "internal error", now_ns)
         self.end_session("failed", now_ns)
-        self._count_end("failed")
+        self.count_end("failed")
         self.link.close()
 
     def turn_away(self, now_ns: int) -> None:
         """The gateway drains and nobody has logged on here: come back elsewhere."""
         self.machine.close(_RESTART, "the gateway is draining, reconnect", now_ns)
-        self._count_end("draining")
+        self.count_end("draining")
         self.link.wake()
 
     def count_refused_message(self, refusal: Refusal, now_ns: int) -> None:

@@ -34,6 +34,7 @@ def run(path: Path) -> None:
     import uvloop
 
     from gateway import logs
+    from gateway.descriptors import TooFewDescriptors
     from gateway.journal_record import JournalCorrupt, JournalFailed, JournalInUse
     from gateway.limiting import LimitsUnsound
     from gateway.mistakes import GatewayFailed
@@ -46,7 +47,7 @@ def run(path: Path) -> None:
     writer = logs.setup(settings.logs.level)
     try:
         uvloop.run(serve(settings, path.parent.absolute()))
-    except (LimitsUnsound, ModesBroken, StoreUnsuitable, Unfit) as error:
+    except (LimitsUnsound, ModesBroken, StoreUnsuitable, TooFewDescriptors, Unfit) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
     except (OSError, OtlpMissing, GatewayFailed, JournalCorrupt, JournalFailed, JournalInUse) as error:

@@ -69,6 +69,7 @@ class _Link:
     """A connection that is asked for nothing."""
 
     has_ended = is_closing = False
+    peer_ip = ""
 
     def wake(self) -> None:
         """The loop below writes every speaker's output after each tick."""

@@ -67,19 +67,85 @@ async def test_a_request_that_never_ends_is_cut_however_busily_it_drips() -> Non
         idle.close()
 
 
-async def test_connections_that_ask_nothing_yet_fill_the_house_too() -> None:
-    async with running(venue_toml(ws="max_connections = 3")) as server:
-        assert server.ws is not None
-        waiting = [await connect(server) for _ in range(2)]
-        async with ws_desk(server.ports["ws"], "ALPHA"):
-            assert server.ws.connections == 3
+async def test_a_door_full_of_those_who_have_logged_on_says_that_it_is() -> None:
+    async with running(venue_toml(ws="max_connections = 2")) as server:
+        async with ws_desk(server.ports["ws"], "ALPHA"), ws_desk(server.ports["ws"], "BETA"):
             answer = await ask(server, "")
             assert answer.startswith("HTTP/1.1 503 ")
             assert "Retry-After: 1\r\n" in answer
-            for _, writer in waiting:
-                writer.close()
-            await until(lambda: server.ws is not None and server.ws.connections == 1)
         assert server.metrics.ws.disconnects["full"] == 1
+
+
+async def test_strangers_give_way_to_whoever_logs_on_in_each_of_their_phases() -> None:
+    async with running(venue_toml(ws="max_connections = 3")) as server:
+        silent, idle = await connect(server)
+        upgraded, writer = await connect(server)
+        writer.write(UPGRADE.format(more="").encode())
+        await upgraded.readuntil(b"}}")  # hello
+        desks = [WsDesk("ALPHA", f"bot-{n}") for n in range(3)]
+        for desk in desks:
+            await desk.logon(server.ports["ws"])
+        assert await end_of(silent) < 1
+        assert await end_of(upgraded) < 1
+        assert server.metrics.ws.disconnects == {"crowded_out": 2}
+        assert [(await desk.place(f"o{n}", "buy", "1", "60000"))["status"] for n, desk in enumerate(desks)] == [
+            "new"
+        ] * 3
+        for desk in desks:
+            await desk.client.abort()
+        idle.close()
+        writer.close()
+
+
+async def test_who_failed_to_log_on_and_waits_to_hear_of_it_holds_nobodys_place() -> None:
+    """Twenty bad logons from one address: their refusals are held back, and yet the address may come again."""
+    async with running(venue_toml(ws="max_connections = 16")) as server:
+        failing = []
+        for _ in range(40):
+            reader, writer = await connect(server)
+            headers = "".join(
+                f"{name}: {value}\r\n" for name, value in {**credentials(), "X-Signature": "AAAA"}.items()
+            )
+            writer.write(UPGRADE.format(more=headers).encode())
+            failing.append((reader, writer))
+        async with ws_desk(server.ports["ws"], "ALPHA") as desk:
+            assert (await desk.place("a", "buy", "1", "60000"))["status"] == "new"
+        assert server.metrics.ws.failed_logons["signature"] == 40
+        for _, writer in failing:
+            writer.close()
+
+
+async def test_the_address_that_a_listed_proxy_tells_is_the_one_that_counts() -> None:
+    """A key that may come from 198.51.100.0/24 only, behind a proxy on loopback."""
+    toml = venue_toml(ws='forwarded_for_from = ["127.0.0.0/8"]').replace(
+        'id = "key-ALPHA"', 'id = "key-ALPHA"\nips = ["198.51.100.0/24"]'
+    )
+    async with running(toml) as server:
+        heads = []
+        for client in (
+            "198.51.100.7",
+            "203.0.113.9",
+            "198.51.100.7, 203.0.113.9",
+            "203.0.113.9, 198.51.100.8",
+            "unknown",
+        ):
+            headers = {**credentials(), "X-Forwarded-For": client}
+            text = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            reader, writer = await connect(server)
+            writer.write(UPGRADE.format(more=text).encode())
+            heads.append((await reader.readuntil(b"\r\n"))[9:12])
+            writer.close()
+        assert heads == [b"101", b"401", b"401", b"101", b"400"]
+        assert server.metrics.ws.failed_logons == {"address": 2}
+        assert server.metrics.ws.disconnects["bad_forwarded"] == 1
+
+
+async def test_without_a_listed_proxy_nobody_is_believed_about_his_address() -> None:
+    toml = venue_toml().replace('id = "key-ALPHA"', 'id = "key-ALPHA"\nips = ["198.51.100.0/24"]')
+    async with running(toml) as server:
+        headers = "".join(f"{name}: {value}\r\n" for name, value in credentials().items())
+        answer = await ask(server, UPGRADE.format(more=f"{headers}X-Forwarded-For: 198.51.100.7\r\n"))
+        assert answer.startswith("HTTP/1.1 401 ")
 
 
 @pytest.mark.parametrize(

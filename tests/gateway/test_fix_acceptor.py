@@ -8,10 +8,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import config
-from gateway.connection import Connection
-from gateway.fix_acceptor import Greeter
+from gateway.fix_greeter import Greeter
 from gateway.fix_speaker import FixSpeaker
 from gateway.ingress import Stage
+from gateway.listening import Arrival
 from gateway.server import Server
 from protocols.fix.message import encode
 from protocols.fix.times import format_ns
@@ -44,21 +44,14 @@ class Line:
         self.is_closing = self.has_ended = True
 
 
-class Transport:
-    is_aborted = False
-
-    def abort(self):
-        self.is_aborted = True
-
-
 class Door:
     """A gateway's FIX door and the clock it is told; `knocks` counts what was asked of the judge of proofs."""
 
-    def __init__(self, directory, row, max_connections=9):
+    def __init__(self, directory, row):
         public_key = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
         next_key = base64.b64encode(NEXT.public_key().public_bytes_raw()).decode()
         settings = config.Config(
-            fix=config.Fix(listeners=(OPEN, CLOSED), sessions=(row, LOCAL), max_connections=max_connections),
+            fix=config.Fix(listeners=(OPEN, CLOSED), sessions=(row, LOCAL)),
             accounts=(config.Account(id=1, name="ACME"),),
             keys=(
                 config.Key(id="key-1", account="ACME", public_key=public_key),
@@ -102,10 +95,15 @@ class Door:
         text = "".join(f"{tag}={value}\x01" for tag, value in fields.items() if tag not in leave_out)
         return encode(version, text + more)
 
+    def arrival(self, listener=CLOSED):
+        """Somebody who has connected."""
+        tick = type("Tick", (), {"now_ns": lambda _: self.now})()
+        return Arrival(self.door.door_of(listener, None, tick), None, Line.peer_ip, self.now)
+
     def greet(self, data, listener=CLOSED):
         """Somebody calls and says this."""
         line = Line()
-        line.peer = Greeter(self.door, listener, line, self.now)
+        line.peer = Greeter(self.door, listener, line, self.arrival(listener))
         line.peer.receive(data, self.now)
         return line
 
@@ -318,28 +316,55 @@ def test_1S_b_whoever_takes_nothing_over_is_refused_beside_a_living_link_and_let
     assert first.is_closing
 
 
-def connect(house):
-    """What asyncio is given for one more connection."""
-    tick = type("Tick", (), {"now_ns": lambda _: house.now})()
-    return house.door._connect(CLOSED, None, tick)
+def test_a_stranger_whose_place_is_needed_is_cut_and_counted_and_one_that_was_refused_is_not_counted_twice(open_door):
+    house = open_door()
+    stranger, refused = Line(), house.greet(house.logon(seed=STRANGER))
+    stranger.peer = Greeter(house.door, CLOSED, stranger, house.arrival())
+    for line in (stranger, refused):
+        line.peer.cut("crowded_out")
+        line.peer.lost(house.now)
+        assert line.is_aborted
+    assert house.server.metrics.fix.disconnects == {"crowded_out": 1}
+    assert house.causes == {"signature": 1}
 
 
-def test_above_the_bound_a_connection_is_cut_before_it_is_heard(tmp_path):
-    house = Door(tmp_path, ROW, max_connections=2)
-    for _ in range(2):
-        connection = connect(house)
-        assert isinstance(connection, Connection)
-        house.door.traffic.connections.add(connection)
-    transport = Transport()
-    connect(house).connection_made(transport)
-    assert transport.is_aborted
-    assert house.causes == {"too_many_connections": 1}
+def test_who_has_logged_on_is_no_stranger_any_more_and_who_was_refused_is_the_first_to_go(open_door):
+    house = open_door()
+    arrivals = []
+    for seed in (KEY, KEY, STRANGER):
+        line, arrival = Line(), house.arrival()
+        house.door.crowd.enter(arrival, "198.51.100.7")
+        arrivals.append(arrival)
+        line.peer = Greeter(house.door, CLOSED, line, arrival)
+        if len(arrivals) != 2:
+            line.peer.receive(house.logon(seed=seed), house.now)
+    assert house.door.crowd.strangers == 2
+    assert house.door.crowd._first_to_go() is arrivals[2]
+
+
+def test_the_time_to_log_on_counts_from_the_accept_whatever_the_handshake_took(open_door):
+    house = open_door()
+    arrival = house.arrival()
+    house.now += 3_000 * MS
+    assert Greeter(house.door, CLOSED, Line(), arrival).next_deadline_ns == house.now + 2_000 * MS
 
 
 def test_while_the_queue_is_full_nobody_new_is_let_in(open_door):
     house = open_door()
+    door = house.door.door_of(CLOSED, None, type("Tick", (), {"now_ns": lambda _: house.now})())
     house.server.road.ingress.stage = Stage.FULL
-    assert not isinstance(connect(house), Connection)
+    assert not door.accepting()
     house.server.road.ingress.stage = Stage.SHEDDING
-    assert isinstance(connect(house), Connection)
+    assert door.accepting()
+    assert door.turn_away() == b""
     assert house.causes == {"too_many_connections": 1}
+
+
+def test_a_flood_of_refused_logons_writes_few_lines_and_all_are_counted(open_door, caplog):
+    house = open_door()
+    for _ in range(50):
+        house.greet(house.logon(seed=STRANGER))
+    house.greet(house.logon("NOBODY"))
+    told = [(row.penstock_fields["cause"], row.penstock_fields["key"]) for row in caplog.records]
+    assert told == [("signature", "key-1")] * 20 + [("unknown_session", "key-1")]
+    assert house.causes == {"signature": 50, "unknown_session": 1}

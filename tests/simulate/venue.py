@@ -14,6 +14,7 @@ from gateway.connection import Connection
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.matching import EventSink, MatchingCore
 from gateway.journal_record import JournalCorrupt, JournalFailed
+from gateway.listening import Arrival
 from gateway.metrics import Metrics
 from gateway.records import CLEAN
 from gateway.server import Server
@@ -337,8 +338,10 @@ class Venue:
         return pipe
 
     def _fix(self, pipe: Pipe) -> None:
-        listener = self.settings.fix.listeners[0]
-        pipe.transport.connect(self.server.fix._connect(listener, self.loop, self.tick))  # type: ignore[arg-type]
+        door = self.server.fix.door_of(self.settings.fix.listeners[0], self.loop, self.tick)  # type: ignore[arg-type]
+        arrival = Arrival(door, None, "127.0.0.1", self.world.now_ns)  # type: ignore[arg-type]
+        door.crowd.enter(arrival, arrival.peer_ip)
+        pipe.transport.connect(door.make(arrival))
 
     def _ws(self, pipe: Pipe) -> None:
         server, settings = self.server, self.settings

@@ -166,12 +166,18 @@ def free_ports(*names: str) -> dict[str, int]:
 
 @contextmanager
 def started(
-    directory: Path, *, limits: str = GENEROUS, **knobs: str
+    directory: Path, *, limits: str = GENEROUS, open_files: int = 0, **knobs: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, int]]]:
-    """`penstock run` as a process of its own, ready when this yields it and its ports; killed at the end."""
+    """`penstock run` as a process of its own, ready when this yields it and its ports; killed at the end.
+
+    open_files: how many it may have, below 0 = only the soft limit is that; 0 = as many as we.
+    """
     ports = free_ports("fix", "ws", "admin")
     path = write_venue(directory, venue_toml(ports=ports, **knobs), limits)
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "run", "-c", str(path)]
+    if open_files:
+        kind = "-n" if open_files > 0 else "-Sn"
+        command = ["sh", "-c", f'ulimit {kind} {abs(open_files)}; exec "$@"', "sh", *command]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     try:
         wait_ready(f"http://127.0.0.1:{ports['admin']}/readyz", process)

@@ -1,43 +1,36 @@
-"""A WebSocket connection before it is one: aiohttp parses its HTTP, and here it is counted, timed and bounded.
+"""A connection while it speaks HTTP: aiohttp parses its requests, and here it is counted, timed and bounded.
 
 aiohttp has no time-out for a request that never ends and no bound on how many there are. `HttpPhase` stands between the
-transport and aiohttp's protocol, passes everything on, and is gone once the upgrade is answered.
+transport and aiohttp's protocol and passes everything on: at the WebSocket door until the upgrade is answered, at the
+operators' for good.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import cast
 
+import msgspec
+
+from gateway.listening import Arrival
 from gateway.tick import Tick
 
-_FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nServer: penstock\r\nRetry-After: 1\r\n"
-    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
-)
 
+class Lobby(msgspec.Struct, frozen=True, eq=False):
+    """Everybody at one door who speaks HTTP. Called with an arrival, it makes the protocol.
 
-class Lobby:
-    """Everybody who has connected and is not upgraded yet. Given to `create_server`, it makes the protocols."""
+    timeout_s: for a whole request from the accept on. count_end: by reason. left: the reason of one who goes unheard.
+    """
 
-    def __init__(
-        self,
-        make_http: Callable[[], asyncio.Protocol],
-        timeout_s: float,
-        has_room: Callable[[], bool],
-        tick: Tick,
-        count_end: Callable[[str], None],
-    ) -> None:
-        """timeout_s: for the whole request. has_room: whether one more connection may stay. count_end: by reason."""
-        self.make_http = make_http
-        self.timeout_s = timeout_s
-        self.has_room = has_room
-        self.tick = tick
-        self.count_end = count_end
-        self.waiting: set[HttpPhase] = set()
+    make_http: Callable[[], asyncio.Protocol]
+    timeout_s: float
+    count_end: Callable[[str], None]
+    left: str
+    tick: Tick
+    waiting: "set[HttpPhase]" = set()
 
-    def __call__(self) -> asyncio.Protocol:
+    def __call__(self, arrival: Arrival) -> asyncio.Protocol:
         """The protocol of one new connection."""
-        return HttpPhase(self)
+        return HttpPhase(self, arrival)
 
     def clear(self, reason: str) -> None:
         """Cut everybody who waits."""
@@ -48,30 +41,42 @@ class Lobby:
 class HttpPhase(asyncio.Protocol):
     """One connection from its accept to its upgrade, or to its end."""
 
-    def __init__(self, lobby: Lobby) -> None:
+    def __init__(self, lobby: Lobby, arrival: Arrival) -> None:
+        self.arrival = arrival
         self._lobby = lobby
         self._http: asyncio.Protocol | None = None
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0, ""  # when it is cut, and for what reason
         self._is_counted = False
         self._has_left = False  # the client closed; else it was aiohttp, and its only reason is that this is no HTTP
-        self.accepted_ns = 0
+        arrival.cut = self.cut
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the clock; or say at once that the house is full."""
-        lobby = self._lobby
-        self.accepted_ns = lobby.tick.now_ns()
+        """Start the clock."""
+        self.arrival.opened()
         self._transport = cast(asyncio.Transport, transport)
-        if not lobby.has_room():
-            self._transport.write(_FULL)
-            self.end("full")
-            self._transport.close()
-            return
-        lobby.waiting.add(self)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(lobby.timeout_s, self._on_timer)
-        self._http = lobby.make_http()
+        self._lobby.waiting.add(self)
+        self._wait_until(self.arrival.accepted_ns + int(self._lobby.timeout_s * 1e9), "header_timeout")
+        self._http = self._lobby.make_http()
         self._http.connection_made(transport)
+
+    def give(self, seconds: float, reason: str) -> None:
+        """So long from now on, and then it is cut for `reason`."""
+        self._wait_until(self._lobby.tick.now_ns() + int(seconds * 1e9), reason)
+
+    def _wait_until(self, due_ns: int, reason: str) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        wait_s = max(due_ns - self._lobby.tick.now_ns(), 0) / 1e9
+        self._due = due_ns, reason
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        due_ns, reason = self._due
+        is_waiting = self in self._lobby.waiting  # else it was upgraded, or ended, while what had come was read
+        if is_waiting and not self._lobby.tick.must_read_first(due_ns, self._on_timer):
+            self.cut(reason)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the request."""
@@ -96,7 +101,8 @@ class HttpPhase(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It ended before it became a WebSocket."""
         self.leave()
-        self.end("before_upgrade" if self._has_left or exc is not None else "bad_http")
+        self.arrival.left()
+        self.end(self._lobby.left if self._has_left or exc is not None else "bad_http")
         if self._http is not None:
             self._http.connection_lost(exc)
 
@@ -106,12 +112,6 @@ class HttpPhase(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
 
-    def _on_timer(self) -> None:
-        due_ns = self.accepted_ns + int(self._lobby.timeout_s * 1e9)
-        is_waiting = self in self._lobby.waiting  # else it was upgraded, or ended, while what had come was read
-        if is_waiting and not self._lobby.tick.must_read_first(due_ns, self._on_timer):
-            self.cut("header_timeout")
-
     def end(self, reason: str) -> None:
         """Count why it ends, once."""
         if not self._is_counted:
@@ -119,7 +119,7 @@ class HttpPhase(asyncio.Protocol):
             self._lobby.count_end(reason)
 
     def settle(self) -> None:
-        """Its end was counted elsewhere: as a failed logon."""
+        """Its end was counted elsewhere, or is none to count."""
         self._is_counted = True
 
     def cut(self, reason: str) -> None:

@@ -1,0 +1,80 @@
+"""The operators' port: few connections at a time, none that is idle for long, and descriptors of its own.
+
+Nobody logs on here, so each newcomer finds a place: when all are taken, the oldest connection of the address that has
+most of them goes.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from aiohttp import web
+
+from gateway import config
+from gateway.crowd import Crowd
+from gateway.http_lobby import HttpPhase, Lobby
+from gateway.listening import Door, Listener, Place
+from gateway.metrics import Metrics
+from gateway.tick import Tick
+
+PLACES = 32
+_BACKLOG = 128
+_HEADER_TIMEOUT_S = 5.0
+_REQUEST_TIMEOUT_S = 30.0  # from the head of a request to the next one, with all that is read and written between
+_IDLE_S = 20.0  # between requests of one connection: a scraper comes every 15
+
+
+class AdminDoor:
+    """The listener of the admin port, and everybody who is there."""
+
+    def __init__(
+        self,
+        settings: config.Admin,
+        app: web.Application,
+        metrics: Metrics,
+        log: Callable[..., None],
+    ) -> None:
+        """app: what answers, not started yet."""
+        self._settings = settings
+        app.middlewares.append(_heard)
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=_IDLE_S)
+        self._count_end = partial(metrics.count_disconnect, "admin")
+        self._log = partial(log, door="admin")
+        self._listener: Listener | None = None
+        self.crowd = Crowd(PLACES)
+
+    async def start(self, tick: Tick) -> int:
+        """Listen; returns the port."""
+        await self._runner.setup()
+        assert self._runner.server is not None
+        lobby = Lobby(self._runner.server, _HEADER_TIMEOUT_S, self._count_end, "before_request", tick)
+        door = Door(
+            crowd=self.crowd,
+            make=lobby,
+            turn_away=self._turn_away,
+            count_end=self._count_end,
+            log=self._log,
+            now_ns=tick.now_ns,
+        )
+        self._listener = Listener(Place("admin", self._settings.host, self._settings.port, _BACKLOG), door)
+        return await self._listener.open()
+
+    def _turn_away(self) -> bytes:
+        self._count_end("full")
+        return b""
+
+    async def stop(self) -> None:
+        """Close the port and every connection."""
+        if self._listener is not None:
+            self._listener.close()
+        await self._runner.cleanup()
+
+
+@web.middleware
+async def _heard(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
+    """The head of a request is whole: its connection is of use, and gets the time for an answer."""
+    phase = request.transport.get_protocol() if request.transport is not None else None
+    if isinstance(phase, HttpPhase):
+        phase.settle()
+        phase.give(_REQUEST_TIMEOUT_S, "request_timeout")
+    answer: web.StreamResponse = await handler(request)  # type: ignore[misc]
+    return answer

@@ -144,7 +144,8 @@ class Listener:
                 self._sockets.append(_bound(family, address, place.backlog))
         except OSError as error:
             self.close()
-            raise OSError(error.errno, f"cannot listen on {place.host} port {place.port}: {error.strerror}") from None
+            why = error.strerror or str(error)
+            raise OSError(error.errno, f"cannot listen on {place.host} port {place.port}: {why.lower()}") from None
         self._listen()
         port: int = self._sockets[0].getsockname()[1]
         return port

@@ -81,8 +81,8 @@ def make_venue(directory: Path) -> Venue:
     seeds = {name: secrets.token_bytes(32) for name in names}
     session = FixSession(id=1, comp_id=INSTITUTION, account=INSTITUTION)
     config = Config(
-        fix=Fix(listeners=(FixListener(port=0, insecure=True),), sessions=(session,)),
-        ws=Ws(port=0),
+        fix=Fix(listeners=(FixListener(port=0, insecure=True),), sessions=(session,), max_connections=100),
+        ws=Ws(port=0, max_connections=100),
         admin=Admin(port=0),
         accounts=tuple(Account(id=n, name=name) for n, name in enumerate(names, 1)),
         keys=tuple(Key(id=f"key-{name}", account=name, public_key=_public(seeds[name])) for name in names),

@@ -401,7 +401,7 @@ def test_a_port_that_is_taken_is_named(play: Any) -> None:
     async def scene() -> None:
         async with House() as house:
             second = Listener(Place("lan", "127.0.0.1", house.port, 64), house.listener._door)
-            with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {house.port}: Address already in use"):
+            with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {house.port}: address already in use"):
                 await second.open()
 
     play(scene)

@@ -26,7 +26,7 @@ SABOTAGE = """
 import sys, time
 
 def spoil():
-    from gateway.fix_acceptor import Greeter
+    from gateway.fix_greeter import Greeter
     heard, naps = Greeter.receive, [1.0]
     def receive(self, data, now_ns):
         if data[:2] != b"8=":

@@ -209,7 +209,7 @@ class FixSpeaker:
         self._house.log("session.logged_on", session=session.name, door="fix", reset=event.reset, **who)
 
     def _on_logged_out(self, event: events.LoggedOut, now_ns: int) -> None:
-        self.session.connected = False
+        self.session.connected, self.session.has_logged_out = False, event.by_peer
         self._count_end("logout")
         keep = not event.by_peer or event.fields.get(tags.DONT_CANCEL_ON_DISCONNECT) == "Y"
         self._house.guards.disconnected(self.session, now_ns, keep, is_planned=not event.by_peer)
@@ -279,6 +279,10 @@ class FixSpeaker:
 
     def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         """What is no event: states that were asked for, repeats of a mass cancel. All else is told by its report."""
+        pending = self._house.road.standing.pending(request.command, event) if isinstance(event, OrderList) else None
+        if pending is not None:
+            self.refuse(request.source, pending, now_ns)
+            return
         is_state = isinstance(event, OrderEvent) and event.exec_type._value_ == "I"
         if is_state or isinstance(event, OrderList) or (isinstance(event, MassCancelDone) and not event.seq):
             self._tell(event, request, now_ns)

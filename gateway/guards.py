@@ -73,7 +73,8 @@ class Guards:
                 self._cod[session_id] = now_ns + grace_ns, scope
             else:
                 del self._cod[session_id]
-                self._fire(session_id, Origin.COD, scope == "session", now_ns)
+                origin = Origin.LOGOUT if self._sessions.by_id[session_id].has_logged_out else Origin.COD
+                self._fire(session_id, origin, scope == "session", now_ns)
         for session_id, (due_ns, account, scope) in list(self._gone.items()):
             if due_ns <= now_ns:
                 del self._gone[session_id]

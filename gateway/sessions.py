@@ -107,6 +107,7 @@ class Session:
         self.speaker: Speaker | None = None
         self.connected = False
         self.is_leaving = False  # its logout is heard and leaves its orders; the answer is on its way
+        self.has_logged_out = False  # and did not leave them: it was not lost
         self.may_trade = True  # else only queries
         self.instruments: frozenset[int] = frozenset()  # it may trade only these; empty = all
         self.cancel_on_disconnect = "off"  # off | session | account
@@ -142,7 +143,7 @@ class Session:
 
     def attached(self, now_ns: int) -> None:
         """It has a connection from now on, which is not read either while the session is paused."""
-        self.connected, self.is_leaving = True, False
+        self.connected, self.is_leaving, self.has_logged_out = True, False, False
         if self._paused and self.speaker is not None:
             self.speaker.pause_reading(now_ns)
 

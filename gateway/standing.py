@@ -13,7 +13,18 @@ from gateway.core.matching import MatchingCore
 from gateway.ingress import Ingress
 from gateway.parking import Parking
 from gateway.request import Request, is_retry
-from protocols.messages import DUPLICATE, AnyCommand, NewOrder, OrderEvent, OrdStatus, ReplaceOrder
+from protocols.errors import ENGINE_TIMEOUT, Refusal
+from protocols.messages import (
+    DUPLICATE,
+    AnyCommand,
+    AnyEvent,
+    NewOrder,
+    OrderEvent,
+    OrderList,
+    OrdStatus,
+    QueryOrders,
+    ReplaceOrder,
+)
 
 
 class Standing:
@@ -45,6 +56,14 @@ class Standing:
             changes.add(command.cmd_id)
             order_id, cl_ord_id = command.order_id, command.orig_cl_ord_id
         return state
+
+    def pending(self, command: AnyCommand, event: AnyEvent) -> Refusal | None:
+        """Where the core knows no such order because it is on its way: that is told, never that it is unknown."""
+        if not (isinstance(event, OrderList) and isinstance(command, QueryOrders) and command.cl_ord_id):
+            return None
+        if event.orders or self.find(command.account, command.order_id, command.cl_ord_id) is OrdStatus.REJECTED:
+            return None
+        return Refusal(ENGINE_TIMEOUT, "on its way to the engine, outcome unknown")
 
     def first_of(self, command: AnyCommand) -> OrderEvent | None:
         """For a retry: the order that the first attempt made, if the core has it."""

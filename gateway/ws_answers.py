@@ -132,13 +132,15 @@ class Answers:
     def answer(self, source: Source, request: Request, event: AnyEvent, now_ns: int) -> None:
         """What the core said to it, unless it was answered before."""
         if self.open.close(source):
-            self.conclude(source, self._outcome(source, event), now_ns, _touched(request))
+            self.conclude(source, self._outcome(source, request, event), now_ns, _touched(request))
         elif source.resp == "queued" and isinstance(event, OrderEvent) and event.exec_type is ExecType.ORDER_STATUS:
             self._tell_known(source, request, event, now_ns)
 
-    def _outcome(self, source: Source, event: AnyEvent) -> object:
-        """A used id is refused with the order that has it, as it is now."""
+    def _outcome(self, source: Source, request: Request, event: AnyEvent) -> object:
+        """A used id is refused with the order that has it, as it is now; an order on its way is not unknown."""
         house = self._house
+        if source.method == "order.status" and (pending := house.road.standing.pending(request.command, event)):
+            return pending
         if isinstance(event, OrderEvent) and event.code == DUPLICATE_ID:
             first = house.road.standing.find(event.account, event.order_id, event.cl_ord_id)
             if isinstance(first, OrderEvent):

@@ -82,6 +82,7 @@ class Origin(IntEnum):
     COD = 3  # cancel-on-disconnect
     DEAD_MAN = 4
     OPERATOR = 5
+    LOGOUT = 6  # cancel-on-disconnect after a Logout(5) that did not say otherwise
 
 
 class Lane(IntEnum):

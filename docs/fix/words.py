@@ -45,8 +45,8 @@ MEANINGS: dict[int, dict[str, str]] = {
     ),
     373: _named(SessionRejectReason),
     378: _words(
-        """4 broker option; 8 market option; 12 cancel on connection loss; 18 self match, this order was aggressive;
-        19 self match, this order was passive; 99 other"""
+        """4 broker option; 8 market option; 12 cancel on connection loss; 13 cancel on logout;
+        18 self match, this order was aggressive; 19 self match, this order was passive; 99 other"""
     ),
     380: _words(
         """0 other; 1 unknown id; 2 unknown security; 3 unsupported message type; 4 application not available;

@@ -65,6 +65,7 @@ _STATES: dict[str, Denial | None] = {
 }
 _UNASKED: dict[Origin, Denial] = {
     Origin.COD: (DISCONNECTED, "cancelled on disconnect"),
+    Origin.LOGOUT: (DISCONNECTED, "cancelled at logout"),
     Origin.DEAD_MAN: (DEAD_MAN, "cancelled by the dead-man's switch"),
     Origin.OPERATOR: (OPERATOR, "cancelled by the operator"),
 }

@@ -18,7 +18,7 @@ from protocols.errors import (
     UNKNOWN_SYMBOL,
 )
 from protocols.fix.times import format_ns
-from protocols.messages import ExecType, OrderEvent
+from protocols.messages import ExecType, OrderEvent, Origin
 
 FIX42, FIX44, FIXT11 = "FIX.4.2", "FIX.4.4", "FIXT.1.1"
 
@@ -28,7 +28,7 @@ _ORD_REJ_REASONS = {FIX42: frozenset(range(9)), FIX44: frozenset((*range(12), 13
 _CXL_REJ_REASONS = {FIX42: frozenset(range(4)), FIX44: frozenset((*range(7), 99))}
 _BUSINESS_REJECT_REASONS = {FIX42: frozenset(range(6)), FIX44: frozenset(range(8)), FIXT11: frozenset(range(8))}
 
-_CANCEL_ON_CONNECTION_LOSS = 12
+_CANCEL_ON_CONNECTION_LOSS, _CANCEL_ON_LOGOUT = 12, 13
 _SMP_AGGRESSIVE, _SMP_PASSIVE = 18, 19
 _MARKET_OPTION = 8
 _BROKER_OPTION = 4
@@ -94,7 +94,7 @@ class Dialect:
             return _BROKER_OPTION if self.is_plain and self.is_fix42 else _MARKET_OPTION
         reason = _RESTATED_OTHER if restated else _MARKET_OPTION
         if event.code == DISCONNECTED:
-            reason = _CANCEL_ON_CONNECTION_LOSS
+            reason = _CANCEL_ON_LOGOUT if event.origin is Origin.LOGOUT else _CANCEL_ON_CONNECTION_LOSS
         elif event.code == SELF_MATCH:
             reason = _SMP_AGGRESSIVE if event.cmd_id else _SMP_PASSIVE
         return _RESTATED_OTHER if self.is_plain and reason > _LAST_STOCK_RESTATEMENT else reason

@@ -50,6 +50,7 @@ ORIGIN = {
     Origin.COD: "cod",
     Origin.DEAD_MAN: "dead_man",
     Origin.OPERATOR: "operator",
+    Origin.LOGOUT: "logout",
 }
 LIQUIDITY = {True: "maker", False: "taker"}
 RESPONSE_TO = {"1": "cancel", "2": "replace"}

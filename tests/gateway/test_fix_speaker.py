@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from gateway import config
+from gateway.request import Request
 from gateway.server import Server
 from protocols import errors
 from protocols.fix.events import AppMessage
 from protocols.fix.times import format_ns
-from protocols.messages import OrdStatus
+from protocols.messages import OrderList, OrdStatus, Origin, QueryOrders
 from tests.support.fix_room import BTC, MS, Desk, desks, session
 from tests.support.fix_text import pipes
 
@@ -614,6 +615,18 @@ def test_a_cancel_refused_while_its_order_waits_is_told_that_it_is_pending(held)
     assert (answer["150"], answer["39"]) == ("I", "A")
 
 
+def test_a_question_about_an_order_on_its_way_is_answered_as_pending_and_never_as_unknown(held):
+    held.speaker.receive(held.frame("D", "11=a|55=BTC-USDT|54=1|38=1|40=2|44=100|"), held.now)
+    none = OrderList(1, 0, 1, 0, "", ())
+    asked = AppMessage("H", 9, {11: "a"}, None, False, False, 0)
+    for name, told in (("a", ("I", "A", "5004", "1")), ("z", ("I", "8", "4002", "0"))):
+        asked.fields[11] = name
+        query = QueryOrders(1, 1, 1, Origin.FIX, held.now, 0, "", cl_ord_id=name, open_only=False)
+        held.speaker.answer(Request(query, held.speaker.session, asked, 0), none, held.now)
+        (answer,) = held.read()
+        assert tuple(answer[tag] for tag in ("150", "39", "25016", "20102")) == told
+
+
 def test_an_order_keeps_its_account_in_every_report_and_over_a_replace(house):
     mine, other = house(session(1, "A"), session(2, "B", account="OTHER"))
     for desk in (mine, other):
@@ -669,6 +682,22 @@ def test_asking_for_what_is_not_permitted_is_refused_in_the_requests_own_words(h
     assert [answer[tag] for tag in ("35", "150", "37", "39", "25016")] == ["8", "I", "NONE", "8", "1005"]
     (answer,) = desk.send("H", "11=a|55=ETH-USDT|")
     assert [answer[tag] for tag in ("35", "150", "37", "39", "55")] == ["8", "I", order_id, "0", "BTC-USDT"]
+
+
+@pytest.mark.parametrize(("dialect", "lost", "left"), [("penstock", "12", "13"), ("plain", "99", "99")])
+def test_what_is_cancelled_for_a_lost_connection_and_for_a_logout_is_told_apart(house, dialect, lost, left):
+    logon = "98=0|108=30|1137=9|"
+    row = session(1, "A", version="FIXT.1.1", dialect=dialect, cancel_on_disconnect="S")
+    desk, other = house(row, session(2, "B", version="FIXT.1.1", dialect=dialect, response_mode=1))
+    other.logon(logon)
+    for number, (end, reason) in enumerate(((desk.drop, lost), (lambda: desk.send("5", ""), left), (desk.drop, lost))):
+        desk.logon(logon)
+        desk.place(f"a{number}")
+        end()
+        desk.server.guards.tick(desk.now)
+        desk.server.road.tick(desk.now)
+        (cancelled,) = (message for message in other.read() if "378" in message)
+        assert (cancelled["11"], cancelled["150"], cancelled["378"]) == (f"a{number}", "4", reason)
 
 
 def test_the_limits_list_how_many_orders_may_be_open(house):

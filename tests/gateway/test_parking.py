@@ -4,7 +4,7 @@ import pytest
 
 from limits.limiter import MILLI
 from protocols import errors
-from protocols.messages import Side
+from protocols.messages import OrderEvent, OrderList, OrdStatus, Origin, QueryOrders, Side
 from tests.support import road, shared_limits
 from tests.support.road import MS
 
@@ -45,6 +45,25 @@ def refusals(heard):
 
 def answered(heard):
     return [each[1] for each in heard if each[0] == "answer"]
+
+
+def test_an_order_that_waits_is_known_to_whoever_of_the_account_asks_for_it():
+    world = World()
+    mine, other, stranger = world.session(), world.session(), world.session(account=2)
+    world.place(mine, "a")
+    world.tick()
+    standing = world.road.standing
+    for session, is_known in ((mine, True), (other, True), (stranger, False)):
+        account = session.client.account_id
+        query = QueryOrders(1, account, session.id, Origin.FIX, world.now_ns, 0, "", cl_ord_id="a")
+        told = standing.pending(query, OrderList(account, 0, 1, 0, "", ()))
+        assert (told is not None and told.code == errors.ENGINE_TIMEOUT) is is_known
+        assert (standing.find(account, 0, "a") is OrdStatus.PENDING_NEW) is is_known
+    world.arrive()
+    state = standing.find(1, 0, "a")
+    assert isinstance(state, OrderEvent)
+    assert (state.status, state.order_id) == (OrdStatus.NEW, 1)
+    assert standing.pending(query, OrderList(1, 1, 1, 0, "", (state,))) is None
 
 
 def test_an_order_waits_for_its_tokens_unread_and_is_then_carried_out():

@@ -7,7 +7,7 @@ from gateway.ingress import KEPT_CREDIT, Stage
 from gateway.modes import Change
 from gateway.sweeps import Sweeps, Target
 from protocols import errors
-from protocols.messages import POSS_RESEND, CancelOrder, MassCancel, Origin
+from protocols.messages import POSS_RESEND, CancelOrder, MassCancel, Origin, Side
 from tests.support.road import MS, World
 
 OPEN = """
@@ -357,6 +357,27 @@ def test_a_retry_of_a_known_order_takes_no_place_among_the_open_orders():
     world.tick()
     assert codes(session.speaker) == []
     assert open_orders(world, 1) == ["a", "b"]
+
+
+@pytest.mark.parametrize("room", [3, 2])
+def test_a_retry_of_a_finished_order_frees_no_place_among_the_open_orders(room):
+    """It goes to the core as an order where there is room, as a question where there is none."""
+    world = World(limits=f"version = 2\n[plans.standard]\nopen_orders = {{ account = {room}, instrument = 9 }}")
+    mine, other = world.session(), world.session(account=2)
+    sent_at = world.now_ns
+    world.place(mine, "filled", sent_at=sent_at)
+    world.place(other, "x", side=Side.SELL)
+    for cl_ord_id in ("a", "b"):
+        world.place(mine, cl_ord_id)
+    world.tick()
+    for _ in range(3):
+        world.place(mine, "filled", flags=POSS_RESEND, sent_at=sent_at)
+        world.tick()
+    for n in range(room):
+        world.place(mine, f"c{n}")
+    world.tick()
+    assert len(open_orders(world, 1)) == room
+    assert codes(mine.speaker) == [errors.TOO_MANY_OPEN_ORDERS] * 2
 
 
 def told_of(world, session, bar):

@@ -9,12 +9,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway import config
 from gateway.client import ws
 from gateway.ingress import CANCEL_CREDIT, CONTROL_CREDIT, Stage
+from gateway.request import Request
 from gateway.server import Server
 from gateway.sessions import MAX_NAMES_PER_KEY
+from gateway.ws_answers import Source
 from gateway.ws_logon import MAX_CONNECTIONS_PER_KEY, Caller
 from gateway.ws_speaker import WsSpeaker
 from gateway.ws_stream import EventBytes
-from protocols.messages import EngineState, NewOrder, OrdType, Origin, Side, Tif
+from protocols.messages import EngineState, NewOrder, OrderList, OrdType, Origin, QueryOrders, Side, Tif
 from tests.support.road import SlowCore
 from tests.support.server import seed_of
 from tests.support.ws_frames import close, messages, request
@@ -243,6 +245,20 @@ def test_the_limits_list_how_many_orders_may_be_open(house):
     assert gauge["remaining"] == gauge["capacity"] - 1
     assert "full_in_ms" not in gauge, "nothing fills by itself"
     assert "open_orders" in [limit["name"] for limit in logon["result"]["limits"]]
+
+
+def test_an_order_on_its_way_is_not_unknown_to_whoever_asks_for_it(house):
+    core = Stuck()
+    desk = Desk(house(core=core))
+    desk.logon()
+    desk.place("a")
+    for name, told in (("a", (504, 5004, "unknown")), ("z", (404, 4002, "not_executed"))):
+        source = Source(7, "order.status", desk.now)
+        query = QueryOrders(1, 1, desk.speaker.session.id, Origin.WS, desk.now, 0, "", cl_ord_id=name, open_only=False)
+        desk.speaker.answers.open.add(source)
+        desk.speaker.answer(Request(query, desk.speaker.session, source, 0), OrderList(1, 0, 1, 0, "", ()), desk.now)
+        (answer,) = answers(desk.read(), 7)
+        assert (answer["status"], answer["error"]["code"], answer["error"]["outcome"]) == told
 
 
 def test_a_batch_of_retries_tells_the_state_of_the_known_orders(house):

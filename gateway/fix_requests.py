@@ -79,7 +79,9 @@ class FixRequests:
         return None
 
     def _is_stale(self, message: AppMessage, now_ns: int) -> bool:
-        """Whether a resent order without a window of its own is too old to act on."""
+        """Whether a resent order is too old to act on: without a window of its own, or from before a loss."""
+        if message.sending_time_ns < self._session.acts_from_ns:
+            return True
         has_window = tags.RECV_WINDOW in message.fields or self._settings.recv_window_ms
         return not has_window and self._house.wall.ahead_ns(message.sending_time_ns, now_ns) < -RESENT_MAX_AGE_NS
 

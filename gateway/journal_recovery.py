@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.journal_end import end_path, read_end
 from gateway.journal_index import SessionIndex
 from gateway.journal_record import (
     COMMIT,
@@ -63,10 +64,11 @@ class Numbers(msgspec.Struct):
 
 class Recovery(msgspec.Struct):
     """What a start found. `records`: those of whole commits. `cut_bytes`: of a commit that was not whole, behind what
-    is left of `cut_file`; no promise had been made on them.
+    is left of `cut_file`; no promise had been made on them. `is_proven`: that nothing is missing at the end is known.
     """
 
     sessions: dict[int, Numbers]
+    is_proven: bool = True
     records: int = 0
     segments: int = 0
     cut_bytes: int = 0
@@ -80,7 +82,7 @@ class Run:
         """Read it all, and cut what is no whole commit.
 
         Raises:
-            JournalCorrupt: something that was recorded cannot be read; nothing is changed.
+            JournalCorrupt: something that was recorded cannot be read, or is gone; nothing is changed.
         """
         self.numbers: dict[int, Numbers] = {}
         self.indexes: dict[int, SessionIndex] = {}
@@ -97,6 +99,7 @@ class Run:
         try:
             for path in paths:
                 self._read(path, is_last=path is paths[-1])
+            self._check_end(directory, read_end(directory))
             self._cut()
         except BaseException:
             for segment in self.segments:
@@ -187,6 +190,21 @@ class Run:
         self.numbers[session] = numbers
         if session not in self.indexes:
             self.indexes[session] = SessionIndex()
+
+    def _check_end(self, directory: Path, known: int | None) -> None:
+        """Whether all is there that was said to be safe."""
+        self.report.is_proven = known is not None or not self.segments
+        missing = (known or 0) - self.end_position
+        if missing <= 0:
+            return
+        segment = self.segments[-1] if self.segments else None
+        offset = self.end_position - segment.first_position if segment is not None else 0
+        place = f"{segment.path}: offset {offset}" if segment is not None else f"{directory}: no segment is there"
+        raise JournalCorrupt(
+            f"{place}: the journal ends here, and {missing} bytes more were safe when `end` was written: orders, events"
+            " and numbers that clients were told. Nothing was changed. Restore the whole directory from a copy; or, to"
+            f" go on without it (under a new epoch, and no number is given twice), remove {end_path(directory)}"
+        )
 
     def _cut(self) -> None:
         """Make the end of the last whole commit the end of the run.

@@ -68,9 +68,9 @@ def _holds_record(window: bytes, at: int) -> bool:
 def damaged(path: Path, offset: int, what: str) -> JournalCorrupt:
     """The error to raise: where, what, and what an operator can do."""
     return JournalCorrupt(
-        f"{path}: offset {offset}: {what}. Nothing was changed. Restore the directory from a copy; or, to go on without"
-        f" what follows (numbers and messages sent since would be given away twice), move the later segments away and"
-        f" run: truncate -s {offset} {path}"
+        f"{path}: offset {offset}: {what}. Nothing was changed. Restore the whole directory from a copy; or, to go on"
+        " without what follows (under a new epoch, and no number is given twice), move the later segments away and"
+        f" run: rm -f {path.parent / 'end'} && truncate -s {offset} {path}"
     )
 
 
@@ -138,7 +138,8 @@ def segment_paths(directory: Path) -> list[Path]:
             gap = f"between {before.name} and {path.name}" if before is not None else f"before {path.name}"
             raise JournalCorrupt(
                 f"{directory}: a segment is missing {gap}. Nothing was changed. Put it back; or, to go on with what is"
-                f" whole, move {path.name} and all later ones away"
+                f" whole (under a new epoch, and no number is given twice), move {path.name}, all later ones and the"
+                " file `end` away"
             )
     return paths
 

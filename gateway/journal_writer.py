@@ -17,6 +17,7 @@ from zlib import crc32
 
 import msgspec
 
+from gateway.journal_end import write_end
 from gateway.journal_record import (
     COMMIT,
     CRC,
@@ -67,6 +68,8 @@ class Writer:
         self._next_number = 1
         self._spare: int | None = None  # descriptor of the next segment
         self._retry_ns = 0
+        self._note_ns = 0  # when `end` may be written next
+        self._noted = 0  # what it says, or may not say yet
         self._is_stuck = False
         self._failure: JournalFailed | None = None
         self._committed = 0  # position behind the last COMMIT
@@ -92,6 +95,7 @@ class Writer:
         except BaseException:
             self.release()
             raise
+        self._noted = self._committed  # until the owner's first commit is safe, what it found is not settled
 
     @property
     def state(self) -> State:
@@ -135,6 +139,9 @@ class Writer:
         if not self._is_stuck:
             self.flush()
         self._settle()
+        if now_ns >= self._note_ns and self.durable > self._noted:
+            self._note_ns, self._noted = now_ns + _RETRY_NS, self.durable
+            self._do(partial(write_end, self._directory, self._noted, self._synced))
         return self._committed
 
     def flush(self) -> None:
@@ -203,6 +210,8 @@ class Writer:
                 self.flush()
             os.ftruncate(self.segment.fd, self._written)
             os.fsync(self.segment.fd)
+            if self._committed > self._noted:
+                write_end(self._directory, self._committed, self._synced, is_last=True)
         except OSError as error:
             self._fail("the last sync failed", error)
         finally:

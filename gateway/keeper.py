@@ -40,6 +40,7 @@ from protocols.instruments import Instruments
 from protocols.messages import AnyCommand, Lane
 
 _MS = 1_000_000
+_LOST_NUMBERS = 1_000_000  # of a FIX session: more than a loss can hold, and filled with one message
 
 
 class House(Protocol):
@@ -182,6 +183,8 @@ class Keeper:
             raise self._nothing_sound(error) from error
         for position, text in replay.unsound:
             house.log("journal.unsound_snapshot", place=self.journal.place_of(position), error=text)
+        if not self.journal.recovery.is_proven:
+            self._begin_epoch()
         for account_id, events in replay.events.items():
             for event in events:
                 house.sessions.account(account_id).record(event)
@@ -197,6 +200,19 @@ class Keeper:
         if replay.first is not None:
             sessions = len(house.sessions.by_id)
             house.log("gateway.recovered", commands=replay.count, clean=self._was_clean, sessions=sessions)
+        found = self.journal.recovery
+        if found.cut_bytes:
+            house.log("journal.cut", file=found.cut_file, cut_bytes=found.cut_bytes)
+
+    def _begin_epoch(self) -> None:
+        """Nobody knows what came behind the journal's end: give none of it again."""
+        house, now_ns, settings = self._house, self._house.now_ns(), self._house.settings
+        self.replay.events.clear()  # of streams that have ended
+        self.replay.engine.begin_epoch(f"e-{now_ns // _MS}", sorted(self.register.accounts), now_ns)
+        for row in settings.fix.sessions:
+            self.journal.store(row.id).next_out += _LOST_NUMBERS
+            house.sessions.by_id[row.id].acts_from_ns = now_ns
+        house.log("journal.end_unknown", epoch=self.replay.engine.epoch, numbers=_LOST_NUMBERS)
 
     def _nothing_sound(self, unsound: Unsound) -> JournalCorrupt:
         places = "\n".join(f"  {self.journal.place_of(position)}: {text}" for position, text in unsound.places)

@@ -42,6 +42,14 @@ EVENTS: dict[str, LogEvent] = {
     "gateway.bounds": LogEvent(_INFO, "the most memory that this configuration can come to, by part"),
     "gateway.started": LogEvent(_INFO, "all doors are open; `ports` names them"),
     "gateway.recovered": LogEvent(_INFO, "the journal was read back; the house goes on where the last process was"),
+    "journal.cut": LogEvent(
+        _WARNING, "what a crash left of its last commit was cut off the journal; nobody had been told any of it"
+    ),
+    "journal.end_unknown": LogEvent(
+        _WARNING,
+        "nothing says up to where the journal was safe, so what it has is taken under a new epoch; `numbers` is how far"
+        " each FIX session's MsgSeqNum(34) jumps",
+    ),
     "journal.unsound_snapshot": LogEvent(
         _WARNING, "a snapshot in the journal contradicts itself; another one, and the commands since, stood in for it"
     ),

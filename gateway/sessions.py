@@ -115,6 +115,7 @@ class Session:
         self.account: Account | None = None  # from when it was added to `Sessions`
         self.hears_all = False  # events of its account that others caused too; see `hear_all`
         self._response_mode = 0
+        self.acts_from_ns = 0  # FIX: a possible duplicate of an order sent before may have been carried out, and lost
         self.shown_limits: dict[tuple[str, str], tuple[int, float, str]] = {}  # what it was last told
         self.flood_since_ns = self.flood_count = 0  # cancels beyond their limit, and mass cancels, of late
         self._paused = Pause.NONE

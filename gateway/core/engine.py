@@ -58,6 +58,8 @@ from protocols.messages import (
 
 _LANE_SPAN = pack_cmd_id(0, Lane.CANCEL, 0)  # n lies below it, session and lane above
 
+_LOST_IDS = 1_000_000_000  # more than a loss can hold of any kind
+
 _STATES: dict[str, Denial | None] = {
     "normal": None,
     "cancel_only": (CANCEL_ONLY, "the market takes cancels only"),
@@ -221,6 +223,19 @@ class Engine:
                 raise ValueError(f"open orders in instrument {instrument}, which is not configured")
         self._books, self._dedupe_ids = books, dedupe_ids
         self._ledger.remember(dedupe_ids)
+
+    def begin_epoch(self, epoch: str, accounts: Iterable[int], now_ns: int) -> None:
+        """Go on under another name after a loss of what came last: streams begin anew, no id that may have been told is
+        given again, and a retry from before is not taken for a first attempt. accounts: those that may have traded.
+        """
+        self.epoch = epoch
+        self._order_id += _LOST_IDS
+        self._reports.exec_id += _LOST_IDS
+        self._matcher.trade_id += _LOST_IDS
+        for account_id in accounts:
+            account = self._ledger.account(account_id)
+            account.seq = 0
+            account.forgotten_until = max(account.forgotten_until, now_ns)
 
     def digest(self) -> str:
         """A fingerprint of the whole state (SHA-256, hex): equal wherever the same commands were carried out."""

@@ -353,7 +353,7 @@ def test_closing_leaves_nothing_allocated_that_is_not_used(tmp_path: Path) -> No
     journal = Journal(tmp_path, PROCESS)
     send(journal.store(1), "x")
     journal.close()
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["0000000001.seg", "lock"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["0000000001.seg", "end", "lock"]
     assert (tmp_path / "0000000001.seg").stat().st_size < 200
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gateway import journal_recovery as recovery
 from gateway.journal import Journal, JournalSettings
-from gateway.journal_record import COMMIT, HEAD_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, scan
+from gateway.journal_record import COMMIT, HEAD_BYTES, OUT, SEGMENT_HEADER_BYTES, U64, SegmentHeader, scan
 from gateway.journal_store import JournalStore
 
 END = 13 + 8  # bytes of a COMMIT
@@ -303,8 +303,44 @@ def _play(journal: Journal, history: list[tuple[str, int]]) -> list[tuple[int, H
     return houses
 
 
+def _without_dropped(house: House, directory: Path) -> House:
+    """The same without the messages whose segment retention has dropped since."""
+    left, coming = set[tuple[int, int]](), set[tuple[int, int]]()
+    for path in sorted(directory.glob("*.seg")):
+        data = path.read_bytes()
+        for kind, session, offset, _ in scan(data, SEGMENT_HEADER_BYTES, SegmentHeader.unpack(data).salt):
+            if kind == OUT:
+                coming.add((session, U64.unpack_from(data, offset + HEAD_BYTES)[0]))
+            elif kind == COMMIT:
+                left |= coming
+                coming.clear()
+    messages = {
+        session: {number: message for number, message in row.items() if (session, number) in left}
+        for session, row in house.messages.items()
+    }
+    return msgspec.structs.replace(house, messages=messages)
+
+
+def _safe(directory: Path) -> int:
+    """The position below which a crash can take nothing, as far as the files tell.
+
+    A segment is dropped when a commit that ends behind it is durable: then the first commit of those left is.
+    """
+    for path in sorted(directory.glob("*.seg")):
+        data = path.read_bytes()
+        header = SegmentHeader.unpack(data)
+        if header.number == 1:
+            return 0
+        for kind, _, _, end in scan(data, SEGMENT_HEADER_BYTES, header.salt):
+            if kind == COMMIT:
+                return header.first_position + end
+    raise AssertionError("segments were dropped, and no commit is left")
+
+
 def _cut(directory: Path, at: int) -> int:
     """Leave of the run what was written before the position `at`; the position up to which nothing is missing."""
+    assert at >= _safe(directory), "no crash takes that"
+    (directory / "end").unlink(missing_ok=True)  # at that moment it said less, or was not there
     reached = at
     for path in sorted(directory.glob("*.seg")):
         data = path.read_bytes()
@@ -332,10 +368,25 @@ def test_after_a_cut_at_any_byte_the_house_is_that_of_the_last_commit_that_is_wh
     end = journal._writer.position
     copy = crashed(journal, directory / "live", directory / "copy")
     journal.close()
-    reached = _cut(copy, data.draw(st.integers(SEGMENT_HEADER_BYTES, end), label="cut at"))
-    expected = [house for position, house in houses if position <= reached] or [houses[0][1]]
-    assert _reopened(copy) == expected[-1]
-    assert _reopened(copy) == expected[-1], "for good"
+    reached = _cut(copy, data.draw(st.integers(_safe(copy), end), label="cut at"))
+    last = ([house for position, house in houses if position <= reached] or [houses[0][1]])[-1]
+    expected = _without_dropped(last, copy)
+    assert _reopened(copy) == expected
+    assert _reopened(copy) == expected, "for good"
+
+
+def test_a_cut_right_behind_the_first_commit_that_is_left_gives_what_it_says(tmp_path: Path) -> None:
+    """Segments before it are gone: its checkpoint tells the numbers in their stead."""
+    history = [("number", 385), ("number", 700), ("commit", 0)]
+    history += [("send", 900), ("send", 900), ("reset", 900), ("commit", 0)] * 4
+    journal = Journal(tmp_path / "live", SMALL)
+    houses = _play(journal, history)
+    copy = crashed(journal, tmp_path / "live", tmp_path / "copy")
+    journal.close()
+    assert names(copy)[0] != "1"
+    reached = _cut(copy, _safe(copy))
+    last = [house for position, house in houses if position <= reached][-1]
+    assert _reopened(copy) == _without_dropped(last, copy)
 
 
 def test_a_cut_at_each_byte_of_two_commits_gives_the_state_before_between_or_behind_them(tmp_path: Path) -> None:

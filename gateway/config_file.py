@@ -17,7 +17,7 @@ import msgspec
 from gateway import config, config_check
 from gateway.config_check import NO_NUMBER, Finding, Part
 from gateway.config_fields import describe, nearest, rows_of, struct_of
-from limits import reload
+from limits import redis_url, reload
 from limits.places import Places
 from protocols.instruments import Instrument, Instruments, parse
 
@@ -71,6 +71,7 @@ def load(path: Path) -> config.Config:
         findings += reader.settled(config_check.check(settings, reader.parts, data))
         findings += _check_secrets(settings, reader.parts)
         findings += _check_limits(settings, path.parent)
+        findings += _check_store(settings)
     if findings or not isinstance(settings, config.Config):
         raise ConfigErrors(path, _placed(text, findings))
     return settings
@@ -210,6 +211,18 @@ def _check_limits(settings: config.Config, directory: Path) -> list[Finding]:
     return [(("limits", "file"), f"{name}: {fault}") for fault in reload.load(directory / name).errors]
 
 
+def _check_store(settings: config.Config) -> list[Finding]:
+    """Mistakes in the URL of the store of limits, of the environment or of the file."""
+    by_environment = os.environ.get(redis_url.REDIS_ENV)
+    url, source = (
+        (by_environment, f"{redis_url.REDIS_ENV} in the environment ")
+        if by_environment
+        else (settings.limits.redis, "")
+    )
+    why = redis_url.why_not(url) if url else ""
+    return [(("limits", "redis"), f"{source}{why}")] if why else []
+
+
 def _from_outside(variable: str, path: str) -> tuple[str, str]:
     """(where it is from, the text) of what an environment variable or else a file holds.
 
@@ -222,7 +235,10 @@ def _from_outside(variable: str, path: str) -> tuple[str, str]:
             raise ValueError(f"{source} is not set")
         return source, text
     try:
-        return path, Path(path).read_text(encoding="ascii")
+        content = Path(path).read_bytes()
+        if why := reload.why_no_text(content):
+            raise ValueError(why)
+        return path, content.decode("ascii")
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {_reason(error)}") from None
 
@@ -253,6 +269,8 @@ def _read_text(path: Path) -> str:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"over {MAX_BYTES} bytes")
+    if why := reload.why_no_text(content):
+        raise ValueError(why)
     return content.decode("utf-8")
 
 

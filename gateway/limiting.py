@@ -5,7 +5,7 @@ either changes nothing and is told. Rows end by the store's clock. Without a sto
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +14,17 @@ from gateway.metrics import Metrics
 from limits.local import LocalLimiter
 from limits.overrides import Override, merge
 from limits.policy import Policy
-from limits.reload import Refused, Reloaded, Watcher, built_in, load
+from limits.redis_url import REDIS_ENV
+from limits.reload import STABLE_NS, Refused, Reloaded, Watcher, built_in, load
+from limits.strangers import unknown_account
 
 if TYPE_CHECKING:
     from gateway.shared_limits import SharedLimits
     from gateway.tick import Timed
     from limits.shared import SharedLimiter
 
-REDIS_ENV = "PENSTOCK_LIMITS_REDIS"
-"""Goes before `limits.redis`, so that a password need not stand in a file."""
+
+_LOOK_S = 0.5
 
 
 class LimitsUnsound(Exception):
@@ -33,24 +35,31 @@ class Limiting:
     """The limiter of this process, and where its policy comes from. on_change: told when another is in force."""
 
     def __init__(
-        self, settings: config.Limits, directory: Path, now_ns: Callable[[], int], log: Callable[..., None]
+        self,
+        settings: config.Limits,
+        directory: Path,
+        accounts: Collection[str],
+        now_ns: Callable[[], int],
+        log: Callable[..., None],
     ) -> None:
-        """Read the file; nothing is connected yet.
+        """Read the file; nothing is connected yet. accounts: all that are configured, by whose names limits are given.
 
         Raises:
             LimitsUnsound: the limits file cannot be used.
         """
         self._now_ns = now_ns
         self._log = log
+        self._accounts = frozenset(accounts)
         self._file = directory / settings.file if settings.file else None
+        self._warnings: list[str] = []  # of the file at start
         self._by_file = self._first_policy()
-        self._watcher = Watcher(self._file, self._by_file) if self._file is not None else None
+        self._watcher = Watcher(self._file, self._by_file, now_ns(), self._accounts) if self._file is not None else None
         self._rows: list[Override] = []
         self._store_now_s = 0
         self._faults: tuple[str, ...] = ()
         self._reload_failures = 0
         self.on_change: Callable[[], None] = lambda: None
-        self._shared = _share(settings, self._by_file, now_ns, log)
+        self._shared = _share(settings, self._by_file, self._accounts, now_ns, log)
         self.limiter: LocalLimiter | SharedLimiter = (
             LocalLimiter(self._by_file) if self._shared is None else self._shared.limiter
         )
@@ -58,9 +67,10 @@ class Limiting:
     def _first_policy(self) -> Policy:
         if self._file is None:
             return built_in()
-        parsed = load(self._file)
+        parsed = load(self._file, self._accounts)
         if parsed.policy is None:
             raise LimitsUnsound("\n".join(f"{self._file}:{each}" for each in parsed.errors))
+        self._warnings = [str(each) for each in parsed.warnings]
         return parsed.policy
 
     @property
@@ -74,6 +84,8 @@ class Limiting:
         Raises:
             limits.store.StoreUnsuitable: it evicts keys, and so must not hold limits.
         """
+        if self._warnings:
+            self._log("limits.odd", file=str(self._file), warnings=self._warnings)
         if self._shared is not None:
             await self._shared.open(wake, self._overridden)
 
@@ -84,12 +96,18 @@ class Limiting:
 
     # -- what is in force ----------------------------------------------------------------------------------------
 
+    @property
+    def next_look_s(self) -> float:
+        """In how many seconds `look_at_file` is wanted: a change acts within a second, once it has been whole."""
+        is_changing = self._watcher is not None and self._watcher.is_waiting
+        return STABLE_NS / 1e9 + 0.05 if is_changing else _LOOK_S
+
     def look_at_file(self) -> None:
         """Take over a newer file; a bad one changes nothing, and says why."""
-        outcome = self._watcher.poll() if self._watcher is not None else None
+        outcome = self._watcher.poll(self._now_ns()) if self._watcher is not None else None
         if isinstance(outcome, Reloaded):
             self._by_file = outcome.policy
-            self._put_in_force()
+            self._put_in_force(is_by_file=True)
             version, warnings = outcome.policy.version, [str(each) for each in outcome.warnings]
             self._log("limits.reloaded", version=version, warnings=warnings)
             if self._shared is not None:
@@ -103,19 +121,28 @@ class Limiting:
         self._rows, self._store_now_s = rows, now_s
         self._put_in_force()
 
-    def _put_in_force(self) -> None:
+    def _put_in_force(self, is_by_file: bool = False) -> None:
         merged = merge(self._by_file, self._rows, self._store_now_s)
-        if merged.faults and merged.faults != self._faults:
-            self._log("limits.override_refused", errors=list(merged.faults))
-        self._faults = merged.faults
+        faults = (*merged.faults, *self._for_nobody())
+        if faults and faults != self._faults:
+            self._log("limits.override_refused", errors=list(faults))
+        self._faults = faults
         before = self.limiter.policy
         if merged.policy == before:
             return
-        if merged.policy.version == before.version:
+        if not is_by_file:
             rows = [f"{row.target} {row.bucket} by {row.by}: {row.reason}" for row in self._rows]
             self._log("limits.overridden", rows=rows)
         self.limiter.apply(merged.policy, self._now_ns())
         self.on_change()
+
+    def _for_nobody(self) -> list[str]:
+        """Rows in force that limit nobody here."""
+        return [
+            f"{row.target} {row.bucket}: {unknown_account(account, self._accounts)}"
+            for row in self._rows
+            if row.until_s > self._store_now_s and (account := row.target.partition("/")[0]) not in self._accounts
+        ]
 
     # -- what it tells -------------------------------------------------------------------------------------------
 
@@ -134,7 +161,11 @@ class Limiting:
 
 
 def _share(
-    settings: config.Limits, policy: Policy, now_ns: Callable[[], int], log: Callable[..., None]
+    settings: config.Limits,
+    policy: Policy,
+    accounts: Collection[str],
+    now_ns: Callable[[], int],
+    log: Callable[..., None],
 ) -> "SharedLimits | None":
     """The store that is configured, if any."""
     url = os.environ.get(REDIS_ENV) or settings.redis
@@ -142,4 +173,4 @@ def _share(
         return None
     from gateway.shared_limits import SharedLimits  # noqa: PLC0415 - redis takes its time, and most need none
 
-    return SharedLimits(url, settings, policy, now_ns, log)
+    return SharedLimits(url, settings, policy, accounts, now_ns, log)

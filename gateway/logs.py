@@ -94,6 +94,7 @@ EVENTS: dict[str, LogEvent] = {
     "limits.overridden": LogEvent(_WARNING, "operators set limits for a while, or they ended; `rows` says who and why"),
     "limits.override_refused": LogEvent(_ERROR, "what an operator set cannot be used; the limit stays as it was"),
     "limits.store_odd": LogEvent(_WARNING, "the shared store of limits is used, but something about it is odd"),
+    "limits.odd": LogEvent(_WARNING, "the limits file is sound, and something in it is probably not what was meant"),
     "limits.store_away": LogEvent(_ERROR, "the shared store of limits is away; each limit's on_store_loss acts"),
     "limits.store_back": LogEvent(_INFO, "the shared store of limits answers again"),
     "clock.stepped": LogEvent(_WARNING, "the system's clock was put right: times of day follow, no deadline moves"),

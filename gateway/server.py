@@ -6,8 +6,8 @@
 import asyncio
 import gc
 import logging
-import signal
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from gateway.mistakes import Mistakes
 from gateway.modes_file import ModesFile
 from gateway.pipeline import Road
 from gateway.sessions import Sessions
+from gateway.signals import Signals
 from gateway.sweeps import Sweeps
 from gateway.tick import Parts, Tick, Timed
 from gateway.tracing import Tracing
@@ -85,7 +86,8 @@ class Server:
         self._tick: Tick | None = None
         self.instruments = build_instruments(settings)
         self.clients = Clients(settings, self.instruments, read_secrets(settings), self.wall)
-        self.limits = limiting(settings.limits, config_dir, self.now_ns, self.log)
+        names = [row.name for row in settings.accounts]
+        self.limits = limiting(settings.limits, config_dir, names, self.now_ns, self.log)
         self.limiter = self.limits.limiter
         self.sessions = Sessions(self.limiter, settings.stream.retain_events)
         engine = Engine(tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // _MS}")
@@ -125,7 +127,7 @@ class Server:
             self.ws.traffic.backlog = self.backlog
         self.ports: dict[str, int] = {}
         self._admin: AdminDoor | None = None
-        self._every_second: asyncio.Task[None] | None = None
+        self._regular: list[asyncio.Task[None]] = []
         self._redating: asyncio.Future[None] | None = None  # a task that nobody holds may be collected
         self.descriptors = Descriptors(
             {name: door.crowd for name, door in (("fix", self.fix), ("ws", self.ws)) if door is not None},
@@ -175,7 +177,7 @@ class Server:
             self.ports["admin"] = await self._start_admin(self.settings.admin, tick)
         self.keeper.await_return()  # they can from now on
         self.wake()
-        self._every_second = loop.create_task(self._housekeeping())
+        self._regular = [loop.create_task(self._housekeeping()), loop.create_task(self._watch_limits())]
         self.health.add("draining", lambda: "draining" if self.road.draining else "")
         self.health.add("journal", lambda: _JOURNAL_TROUBLE[self.journal.state])
         self.log("gateway.started", ports=self.ports, epoch=self.core.epoch, policy=self.limiter.policy.version)
@@ -225,8 +227,8 @@ class Server:
 
     async def stop(self) -> None:
         """Close everything; what `drain` has not ended politely is cut."""
-        if self._every_second is not None:
-            self._every_second.cancel()
+        for task in self._regular:
+            task.cancel()
         self.fix.stop_listening()
         for connection in self._open_connections():
             connection.abort()
@@ -292,18 +294,26 @@ class Server:
         return await self._admin.start(tick)
 
     async def _housekeeping(self) -> None:
-        """Once a second: the clock, the limits file, how late the loop is."""
+        """Once a second: the clock, the journal, how late the loop is."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + _SECOND_S
             await asyncio.sleep(_SECOND_S)
             self.metrics.loop_lag_ns.observe(max(int((loop.time() - due) * 1e9), 0))
-            parts = (self.look_at_clock, self.limits.look_at_file, self.look_after_journal, self.descriptors.look)
-            for part in parts:
-                try:
-                    part()
-                except Exception as error:  # the other one, and the next second, must come all the same
-                    self.log("gateway.housekeeping_failed", error=type(error).__name__, exc_info=True)
+            self._try(self.look_at_clock)
+            self._try(self.look_after_journal)
+            self._try(self.descriptors.look)
+
+    async def _watch_limits(self) -> None:
+        while True:
+            await asyncio.sleep(self.limits.next_look_s)
+            self._try(self.limits.look_at_file)
+
+    def _try(self, part: Callable[[], None]) -> None:
+        try:
+            part()
+        except Exception as error:  # the others, and the next time, must come all the same
+            self.log("gateway.housekeeping_failed", error=type(error).__name__, exc_info=True)
 
     def look_at_clock(self) -> None:
         """Once a second: whether the system's clock was put right; what is kept or planned by it is dated anew."""
@@ -364,7 +374,7 @@ def spare_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def serve(settings: config.Config, config_dir: Path) -> None:
+async def serve(settings: config.Config, config_dir: Path, signals: Signals) -> None:
     """Run a gateway until SIGTERM or SIGINT, then drain it; SIGHUP looks at the limits file at once.
 
     Raises:
@@ -377,19 +387,25 @@ async def serve(settings: config.Config, config_dir: Path) -> None:
     server = Server(settings, config_dir)
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    loop.add_signal_handler(signal.SIGHUP, server.limits.look_at_file)
+    signals.serving(loop, asked.set, server.limits.look_at_file)
+    waiting = loop.create_task(asked.wait())
+    starting = loop.create_task(server.start())
     try:
-        await server.start()
+        await asyncio.wait((waiting, starting), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return  # there is nobody to say goodbye to
+        await starting
         spare_collector()
         failure = server.mistakes.failure
         assert failure is not None
-        waiting = loop.create_task(asked.wait())
         await asyncio.wait((waiting, failure), return_when=asyncio.FIRST_COMPLETED)
         if failure.done():
-            waiting.cancel()
             raise failure.result()
         await server.drain()
     finally:
+        for task in (waiting, starting):
+            task.cancel()
+        with suppress(asyncio.CancelledError, Exception):  # what it raised, if anything, is on its way already
+            await starting
         await server.stop()
+        signals.ended()

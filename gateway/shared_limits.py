@@ -6,7 +6,7 @@ nothing, is told once, and is looked for until it is back. Rows end by the store
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -35,9 +35,13 @@ class SharedLimits:
         url: str,
         settings: config.Limits,
         policy: Policy,
+        accounts: Collection[str],
         now_ns: Callable[[], int],
         log: Callable[..., None],
     ) -> None:
+        """accounts: of this gateway, for those who set a limit and mistype its name."""
+        self._accounts = accounts
+        self._has_named = False  # the store knows them
         self._log = log
         self._now_ns = now_ns
         self._rows: list[Override] = []
@@ -86,8 +90,13 @@ class SharedLimits:
             await self._pick_up(overridden)
 
     async def _pick_up(self, overridden: Overridden) -> None:
-        if not self._store.is_away:
+        if self._store.is_away:
+            self._has_named = False  # it may come back empty
+        else:
             with suppress(*FAILURES):
+                if not self._has_named:
+                    await self._desk.name_accounts(self._accounts)
+                    self._has_named = True
                 now_s, self._rows = await self._desk.now_s(), await self._desk.overrides()
                 self._ahead_ns = now_s * _SECOND_NS - self._now_ns()
         if self._ahead_ns is not None:

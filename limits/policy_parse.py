@@ -145,7 +145,7 @@ class _Reader:
     def _only(self, table: _Table, known: Collection[str], path: _Path) -> None:
         for name in table:
             if name not in known:
-                self._error((*path, name), f"unknown{_nearest(name, known)}; known here: {', '.join(known)}")
+                self._error((*path, name), f"unknown{nearest(name, known)}; known here: {', '.join(known)}")
 
     def _table(self, parent: _Table, name: str, path: _Path) -> _Table:
         value = parent.get(name, {})
@@ -185,7 +185,7 @@ class _Reader:
                 if message in costs:
                     self._error(path, f"is charged to {costs[message][0]} already; a message has one class")
                 elif built_in and message not in built_in:
-                    self._warn(path, f"no message of this name is known{_nearest(message, built_in)}")
+                    self._warn(path, f"no message of this name is known{nearest(message, built_in)}")
                 costs[message] = (bucket, self._cost(cost, path))
         return {**built_in, **costs}
 
@@ -383,10 +383,10 @@ class _Reader:
 
 
 def _no_plan(name: object, plans: Iterable[str]) -> str:
-    return f"there is no plan {_shown(name)}{_nearest(name, plans)}"
+    return f"there is no plan {_shown(name)}{nearest(name, plans)}"
 
 
-def _nearest(name: object, known: Iterable[str]) -> str:
+def nearest(name: object, known: Iterable[str]) -> str:
     """A hint at the known name that was probably meant, or nothing."""
     choices = list(known)
     if not isinstance(name, str) or len(choices) > _MAX_CHOICES:

@@ -5,6 +5,7 @@ no change is without a record. How long something lasts is reckoned by the store
 here is on the path of a decision.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from limits.redis_link import connect, is_cluster
 
 OVERRIDES = "gw:{limits}:overrides"
 AUDIT = "gw:{limits}:audit"
+ACCOUNTS = "gw:{limits}:accounts"
 _AUDIT_KEPT = 100_000
 _TIME = "return redis.call('TIME')"  # a script with a key goes to the node that holds the overrides
 _encode = msgspec.json.encode
@@ -82,6 +84,15 @@ class Desk:
             except msgspec.MsgspecError:
                 continue
         return rows
+
+    async def name_accounts(self, names: Collection[str]) -> None:
+        """A gateway tells which accounts it has."""
+        if names:
+            await (await self._client()).hset(ACCOUNTS, mapping=dict.fromkeys(sorted(names), ""))
+
+    async def accounts(self) -> frozenset[str]:
+        """The accounts of all gateways that use the store; empty when none has told yet."""
+        return frozenset(name.decode() for name in await (await self._client()).hgetall(ACCOUNTS))
 
     async def put(self, row: Override) -> None:
         """Put a row in force, in place of an older one for the same bucket."""

@@ -1,10 +1,12 @@
 """Watches the limits file: a sound, newer one is handed out, anything else changes nothing and says why, once.
 
-`poll` is called once a second and on SIGHUP. It looks at the resolved path each time, because a Kubernetes ConfigMap is
-changed by swapping a symlink above the file, which watchers on the file itself miss. Replace a file by rename: a file
-that is written in place may be seen half written.
+`poll` is called often and on SIGHUP. It looks at the resolved path each time, because a Kubernetes ConfigMap is changed
+by swapping a symlink above the file, which watchers on the file itself miss. A file that is written in place may be
+seen half written: it is read when it stayed as it was between two looks, and for a while its version may come again.
 """
 
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Collection
 from errno import EINVAL
 from functools import cache
 from os import PathLike, stat
@@ -16,8 +18,13 @@ import msgspec
 
 from limits.policy import Policy
 from limits.policy_parse import Fault, Parsed, parse
+from limits.strangers import strangers
 
 MAX_BYTES = 1_048_576  # a larger file is refused unread
+
+STABLE_NS = 200_000_000
+"""A file that did not change for so long is taken to be whole."""
+_WRITTEN_NS = 10_000_000_000  # and yet it may go on being written so long after: then the same version is taken again
 
 _Stamp = tuple[str, int, int, int, int]
 
@@ -50,10 +57,13 @@ def built_in() -> Policy:
     return policy
 
 
-def load(file: str | PathLike[str]) -> Parsed:
-    """The policy in `file`, on top of the built-in one. A file that cannot be read is a `Parsed` with one error."""
+def load(file: str | PathLike[str], accounts: Collection[str] | None = None) -> Parsed:
+    """The policy in `file`, on top of the built-in one. A file that cannot be read is a `Parsed` with one error.
+
+    accounts: those that are configured, to warn of names that nobody has; None = not known.
+    """
     try:
-        return _parsed(_read(file))
+        return _parsed(_read(file), accounts)
     except OSError as error:
         return _unreadable(error)
 
@@ -61,30 +71,45 @@ def load(file: str | PathLike[str]) -> Parsed:
 class Watcher:
     """Knows one file and the policy in force; `poll` says what became of the file since the last look."""
 
-    def __init__(self, file: str | PathLike[str], current: Policy) -> None:
+    def __init__(
+        self, file: str | PathLike[str], current: Policy, now_ns: int, accounts: Collection[str] | None = None
+    ) -> None:
+        """now_ns: when `current` was read. accounts: see `load`."""
         self._file = file
         self._current = current
+        self._taken_ns = now_ns
+        self._accounts = accounts
         self._stamp: _Stamp | None = None
-        self._settled = False
+        self._since_ns = now_ns
+        self._reads = 0  # of the file as it is
         self._told: tuple[bytes, Refused] | None = None
 
-    def poll(self) -> Reloaded | Refused | None:
-        """Look once. None = nothing new: untouched, of equal content, or the same bad file as before. Never raises.
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the file has changed and is not read yet: another look is wanted after STABLE_NS."""
+        return self._reads == 0
+
+    def poll(self, now_ns: int) -> Reloaded | Refused | None:
+        """Look once. None = nothing new: untouched, of equal content, the same bad file as before, or it changed just
+        now and may still be written. Never raises.
 
         After a Reloaded its policy counts as the one in force.
         """
+        stamp = _stamp_of(self._file)
+        if stamp != self._stamp:
+            self._stamp, self._since_ns, self._reads = stamp, now_ns, 0
+        # A second write within one tick of the file system's clock leaves the same stamp: every change is read twice.
+        if now_ns - self._since_ns < STABLE_NS or self._reads == 2:
+            return None
         content = b""
         try:
-            stamp: _Stamp | None = _stamp(self._file)
-            if self._settled and stamp == self._stamp:
-                return None
             content = _read(self._file)
-            parsed = _parsed(content)
+            parsed = _parsed(content, self._accounts)
+            self._reads += 1
         except OSError as error:
-            stamp, parsed = None, _unreadable(error)
-        # A second write within one tick of the file system's clock leaves the same stamp: every change is read twice.
-        self._settled, self._stamp = stamp == self._stamp, stamp
-        outcome = self._judge(parsed)
+            parsed = _unreadable(error)
+            self._reads = 1  # until it can be read
+        outcome = self._judge(parsed, now_ns)
         if not isinstance(outcome, Refused):
             self._told = None
         elif self._told == (content, outcome):
@@ -93,27 +118,50 @@ class Watcher:
             self._told = content, outcome
         return outcome
 
-    def _judge(self, parsed: Parsed) -> Reloaded | Refused | None:
+    def _judge(self, parsed: Parsed, now_ns: int) -> Reloaded | Refused | None:
         policy, current = parsed.policy, self._current
         if policy is None:
             return Refused(parsed.errors)
         if policy == current:
             return None
-        if policy.version <= current.version:
+        warnings = parsed.warnings
+        if policy.version == current.version and now_ns - self._taken_ns < _WRITTEN_NS:
+            text = f"is {policy.version} again: the file was taken while it was written; replace it by a rename"
+            warnings = (Fault(parsed.version_line, "version", text), *warnings)
+        elif policy.version == current.version:
+            text = f"is {policy.version}, which is in force with other content: raise it to {policy.version + 1}"
+            return Refused((Fault(parsed.version_line, "version", text),))
+        elif policy.version < current.version:
             text = f"is {policy.version}; a change is taken when it is above {current.version}, the version in force"
             return Refused((Fault(parsed.version_line, "version", text),))
+        if policy.version != current.version:
+            self._taken_ns = now_ns
         self._current = policy
-        return Reloaded(policy, parsed.warnings)
+        return Reloaded(policy, warnings)
 
 
-def _parsed(content: bytes) -> Parsed:
+def why_no_text(content: bytes) -> str:
+    """What an editor has put before the text of a TOML file and does not show, "" when nothing."""
+    for mark, name in ((BOM_UTF8, "a byte order mark (BOM)"), (BOM_UTF16_LE, "UTF-16"), (BOM_UTF16_BE, "UTF-16")):
+        if content.startswith(mark):
+            return f"begins with {name}: save it as UTF-8 without a byte order mark"
+    return ""
+
+
+def _parsed(content: bytes, accounts: Collection[str] | None) -> Parsed:
     if len(content) > MAX_BYTES:
         return Parsed(None, (Fault(1, "", f"larger than {MAX_BYTES} bytes"),))
+    if why := why_no_text(content):
+        return Parsed(None, (Fault(1, "", why),))
     try:
-        return parse(content.decode(), built_in())
+        text = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         return Parsed(None, (Fault(line, "", "not UTF-8"),))
+    parsed = parse(text, built_in())
+    if parsed.policy is None or accounts is None:
+        return parsed
+    return msgspec.structs.replace(parsed, warnings=(*parsed.warnings, *strangers(parsed.policy, text, accounts)))
 
 
 def _read(file: str | PathLike[str]) -> bytes:
@@ -124,10 +172,13 @@ def _read(file: str | PathLike[str]) -> bytes:
         return opened.read(MAX_BYTES + 1)
 
 
-def _stamp(file: str | PathLike[str]) -> _Stamp:
-    """What changes when the file is written, replaced, or reached through other symlinks."""
+def _stamp_of(file: str | PathLike[str]) -> _Stamp | None:
+    """What changes when the file is written, replaced, or reached through other symlinks; None where there is none."""
     real = realpath(file)
-    status = stat(real)
+    try:
+        status = stat(real)
+    except OSError:
+        return None
     return real, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 

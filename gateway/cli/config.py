@@ -54,7 +54,8 @@ def check(path: Path) -> None:
         sys.exit(1)
     _print_summary(settings)
     if settings.limits.file:
-        for warning in reload.load(path.parent / settings.limits.file).warnings:
+        accounts = [row.name for row in settings.accounts]
+        for warning in reload.load(path.parent / settings.limits.file, accounts).warnings:
             click.echo(f"{settings.limits.file}: warning: {warning}", err=True)
     click.echo(f"OK: {path}")
 

@@ -14,6 +14,7 @@ from gateway.cli.time_spans import seconds_of
 from limits.policy import Limit, Policy
 from limits.policy_diff import Change, differences
 from limits.policy_parse import Fault
+from limits.redis_url import REDIS_ENV, why_not
 from limits.reload import load
 
 _FILE = click.Path(dir_okay=False)
@@ -75,8 +76,19 @@ def simulate(file: str, traffic: Iterable[bytes]) -> None:
         click.echo(f"{account:20} {bucket:10} {each.admitted:10} {each.refused:10} {each.shadow_refused:10} {wait:>14}")
 
 
+def _sound_url(_: click.Context, __: click.Parameter, url: str) -> str:
+    if why := why_not(url):
+        raise click.BadParameter(why)
+    return url
+
+
 _REDIS = click.option(
-    "--redis", "url", envvar="PENSTOCK_LIMITS_REDIS", required=True, help="URL of the store that the gateways share."
+    "--redis",
+    "url",
+    envvar=REDIS_ENV,
+    required=True,
+    callback=_sound_url,
+    help="URL of the store that the gateways share.",
 )
 
 

@@ -16,6 +16,7 @@ from limits.policy import Mode, Policy
 from limits.redis_desk import BucketState, Desk
 from limits.redis_link import FAILURES
 from limits.reload import built_in
+from limits.strangers import unknown_account
 
 
 def row(
@@ -40,6 +41,9 @@ def put(url: str, asked: Override, lasts_s: int, policy: Policy | None) -> None:
 
     async def write() -> None:
         async with _desk(url) as desk:
+            account, known = asked.target.partition("/")[0], await desk.accounts()
+            if known and account not in known:
+                raise ValueError(f"{unknown_account(account, known)}, so nothing was changed")
             now_s = await desk.now_s()
             await desk.put(msgspec.structs.replace(asked, until_s=now_s + lasts_s))
             await desk.sweep(now_s)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from gateway.config_file import ConfigErrors, load
+from gateway.signals import Signals
 
 
 @click.command()
@@ -25,6 +25,9 @@ from gateway.config_file import ConfigErrors, load
 )
 def run(path: Path) -> None:
     """Start the gateway and serve until SIGTERM or Ctrl-C, which drain it."""
+    signals = Signals()  # before anything that takes its time
+    from gateway.config_file import ConfigErrors, load
+
     try:
         settings = load(path)
     except ConfigErrors as errors:
@@ -46,7 +49,7 @@ def run(path: Path) -> None:
 
     writer = logs.setup(settings.logs.level)
     try:
-        uvloop.run(serve(settings, path.parent.absolute()))
+        uvloop.run(serve(settings, path.parent.absolute(), signals))
     except (LimitsUnsound, ModesBroken, StoreUnsuitable, TooFewDescriptors, Unfit) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
@@ -56,6 +59,7 @@ def run(path: Path) -> None:
         logs.log_event(logging.getLogger("penstock"), "gateway.failed", exc_info=True)
         _fail("an unexpected error; see the log")
     finally:
+        signals.ended()
         writer.close()
 
 

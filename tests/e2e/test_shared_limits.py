@@ -175,6 +175,21 @@ async def test_an_override_ends_by_the_stores_clock_whatever_ours_says_and_thoug
         await until(lambda: not server.limiter.policy.overrides.get("ALPHA"), 6)
 
 
+async def test_an_override_for_nobody_is_told_by_every_gateway_and_the_store_knows_whom_there_is(
+    store: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with gateway(store, plan()):
+        desk = Desk(store.unix_url)
+        assert await desk.accounts() == {"ALPHA", "BETA"}
+        row = Override("ALPA", "orders", await desk.now_s() + 60, "slip", "ops", rate="1/h", burst=1)
+        await desk.put(row)
+        await until(lambda: [each for each in caplog.records if each.message == "limits.override_refused"])
+        await desk.close()
+    (told,) = [each for each in caplog.records if each.message == "limits.override_refused"]
+    (error,) = told.__dict__["penstock_fields"]["errors"]
+    assert error == "ALPA orders: no account is called ALPA (did you mean ALPHA?)"
+
+
 async def test_a_newer_file_is_noted_in_the_audit_log(store: RedisServer, tmp_path: Path) -> None:
     async with gateway(store, plan()) as server:
         operators = Desk(store.unix_url)
@@ -243,8 +258,8 @@ async def test_a_limits_file_with_ten_mistakes_changes_nothing_and_readiness_sta
             newer = file.with_suffix(".new")
             newer.write_text(text)
             newer.rename(file)
-            server.limits.look_at_file()
-            assert server.limiter.policy.version == wanted
+            async with asyncio.timeout(1):  # a change acts within a second
+                await until(lambda wanted=wanted: server.limiter.policy.version == wanted and "refused" in caplog.text)
             async with http.get(f"{admin}/readyz") as ready:
                 assert ready.status == 200
         async with http.get(f"{admin}/metrics") as scraped:

@@ -136,6 +136,31 @@ def test_mistakes_of_the_limits_file_are_told_with_those_of_the_configuration(tm
     assert said.startswith("line 27: limits.file: l.toml: line 3: plans.p.orders")
 
 
+def test_a_mistaken_url_of_the_store_is_told_at_its_knob_and_the_environment_goes_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = SOUND + 'redis = "redis://:Tr0ub4dor#3@127.0.0.1:6379/0"\n'
+    (told,) = problems(tmp_path, text)
+    assert told == "line 28: limits.redis: the user name or password must be percent-encoded: # as %23"
+    monkeypatch.setenv("PENSTOCK_LIMITS_REDIS", "localhost:6379")
+    (told,) = problems(tmp_path, text)
+    assert told.startswith("line 28: limits.redis: PENSTOCK_LIMITS_REDIS in the environment is no URL: write it like")
+    monkeypatch.setenv("PENSTOCK_LIMITS_REDIS", "redis://127.0.0.1:6379/0")
+    assert problems(tmp_path, text) == []
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"\xff\xfe"])
+def test_what_an_editor_puts_before_the_text_is_named_in_every_file(mark: bytes, tmp_path: Path) -> None:
+    """Neither of the marks can be seen in an editor."""
+    (tmp_path / "gateway.toml").write_bytes(mark + SOUND.encode())
+    with pytest.raises(ConfigErrors, match="save it as UTF-8 without a byte order mark"):
+        load(tmp_path / "gateway.toml")
+    (tmp_path / "ops.token").write_bytes(mark + b"0123456789abcdefghij")
+    admin = '[admin]\n[[admin.tokens]]\nname = "ops"\nrole = "operator"\ntoken_file = "ops.token"\n'
+    (told,) = problems(tmp_path, SOUND + admin)
+    assert "save it as UTF-8 without a byte order mark" in told
+
+
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     with pytest.raises(ConfigErrors, match="No such file"):
         load(tmp_path / "none.toml")

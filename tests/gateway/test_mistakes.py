@@ -11,6 +11,7 @@ from gateway.journal_record import JournalFailed
 from gateway.keeper import Keeper
 from gateway.mistakes import GatewayFailed, Mistakes
 from gateway.server import Server, serve
+from gateway.signals import Signals
 from gateway.snapshotter import Snapshotter
 from tests.support.desks import FixDesk, fix_desk
 from tests.support.fix_room import BTC, Desk, session
@@ -177,9 +178,9 @@ async def test_serve_ends_with_what_went_wrong(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(Keeper, "next_deadline_ns", 1)
     monkeypatch.setattr(Snapshotter, "tick", fail)
-    with pytest.raises(GatewayFailed, match="MemoryError"):
+    with pytest.raises(GatewayFailed, match="MemoryError"), Signals() as signals:
         async with asyncio.timeout(10):
-            await serve(settings, tmp_path)
+            await serve(settings, tmp_path, signals)
 
 
 async def test_memory_that_ends_outside_of_every_guard_ends_the_process_too():

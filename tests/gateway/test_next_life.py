@@ -18,6 +18,7 @@ from gateway.journal_record import JournalCorrupt
 from gateway.records import COMMANDS, Replay
 from gateway.register import Unfit
 from gateway.server import Server, serve
+from gateway.signals import Signals
 from gateway.ws_stream import EventBytes
 from protocols.messages import MAX_SESSION, Lane, NewOrder, OrdType, Origin, Side, Tif, pack_cmd_id
 from protocols.ws.codec import JSON
@@ -136,8 +137,8 @@ def test_a_process_that_could_not_start_after_a_crash_leaves_it_a_crash(lives, t
         listener = config.FixListener(name="fix", port=taken.getsockname()[1], insecure=True)
         home = tmp_path / "unlucky"
         shutil.copytree(tmp_path / "home1", home)
-        with pytest.raises(OSError, match="address"):
-            asyncio.run(serve(settings(A, listeners=(listener,)), home))
+        with pytest.raises(OSError, match="address"), Signals() as signals:
+            asyncio.run(serve(settings(A, listeners=(listener,)), home, signals))
     assert Server(settings(A), home).road.reopen_at_ns
 
 

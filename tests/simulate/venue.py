@@ -237,7 +237,7 @@ class Venue:
         assert isinstance(core, EmbeddedCore)
         return FarCore(self.world, self.loop, core, self)
 
-    def _limiting(self, _: Any, __: Any, now_ns: Callable[[], int], ___: Any) -> Limits:
+    def _limiting(self, _: Any, __: Any, ___: Any, now_ns: Callable[[], int], ____: Any) -> Limits:
         self.limits = Limits(self, self._policy, f"n{self.lives}", now_ns)
         return self.limits
 

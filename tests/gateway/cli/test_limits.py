@@ -1,5 +1,6 @@
 """`penstock limits check` and `penstock limits diff`, as an operator and a CI job meet them."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli.limits import limits
+from limits.overrides import Override
+from limits.redis_desk import Desk
 from limits.reload import default_text
 from tests.support.redis_server import RedisServer, redis_server
 
@@ -165,6 +168,31 @@ def test_a_bad_override_changes_nothing(store, arguments):
     result = run("set", *arguments, "--reason", "x", "--redis", store.url)
     assert result.exit_code in (1, 2)
     assert run("show", "ACME", "--redis", store.url).stdout == "ACME: every bucket is full, and nothing is overridden\n"
+
+
+def test_a_limit_for_an_account_that_no_gateway_has_is_refused_with_whom_was_meant(store):
+    async def name(*accounts: str) -> list[Override]:
+        desk = Desk(store.unix_url)
+        await desk.name_accounts(accounts)
+        rows = await desk.overrides()
+        await desk.close()
+        return rows
+
+    asyncio.run(name("ACME", "ALPHA"))
+    arguments = ("orders", "--rate", "5/s", "--burst", 5, "--ttl", "5m", "--reason", "slip", "--redis", store.unix_url)
+    result = run("set", "ALPA", *arguments)
+    assert result.exit_code == 1
+    assert result.stderr == "Error: no account is called ALPA (did you mean ALPHA?), so nothing was changed\n"
+    assert not [row for row in asyncio.run(name()) if row.target == "ALPA"]
+    assert run("set", "ALPHA", *arguments).exit_code == 0
+    assert run("set", "ALPHA/KEY7", *arguments).exit_code == 0
+
+
+def test_a_mistaken_url_is_a_mistake_of_the_call_and_shows_no_password():
+    result = run("show", "ACME", "--redis", "redis://:Tr0ub4dor#3@127.0.0.1/0")
+    assert result.exit_code == 2
+    assert "percent-encoded: # as %23" in result.stderr
+    assert "Tr0ub" not in result.stderr
 
 
 def test_a_store_that_is_away_is_told_plainly():

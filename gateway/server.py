@@ -4,10 +4,8 @@
 """
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ from gateway.connection import Backlog, Connection
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.engine import Engine
 from gateway.core.matching import MatchingCore
-from gateway.descriptors import Descriptors, raise_limit
+from gateway.descriptors import Descriptors
 from gateway.fix_acceptor import FixDoor
 from gateway.guards import Guards
 from gateway.ingress import Stage
@@ -41,7 +39,6 @@ from gateway.mistakes import Mistakes
 from gateway.modes_file import ModesFile
 from gateway.pipeline import Road
 from gateway.sessions import Sessions
-from gateway.signals import Signals
 from gateway.sweeps import Sweeps
 from gateway.tick import Parts, Tick, Timed
 from gateway.tracing import Tracing
@@ -362,50 +359,3 @@ class Server:
         counter("clock_steps", lambda: self.clock.steps)
         counter("traces_sampled", lambda: self.tracing.sampled)
         self.limits.register(self.metrics)
-
-
-def spare_collector() -> None:
-    """Keep the garbage collector off the road: what the start has made is not looked at again, young objects seldom.
-
-    Nearly all of a message is gone by reference counting; looking for cycles took a sixth of the time of an order.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-
-async def serve(settings: config.Config, config_dir: Path, signals: Signals) -> None:
-    """Run a gateway until SIGTERM or SIGINT, then drain it; SIGHUP looks at the limits file at once.
-
-    Raises:
-        OSError: a port cannot be opened, or a file not read. LimitsUnsound: the limits file has mistakes.
-        StoreUnsuitable: the store of limits evicts keys. ModesBroken: the kept modes cannot be read.
-        Unfit: the configuration does not go with what the journal has. JournalFailed, GatewayFailed: see `Mistakes`.
-        TooFewDescriptors: see `Server.start`.
-    """
-    raise_limit()  # the journal opens its files at once
-    server = Server(settings, config_dir)
-    loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
-    signals.serving(loop, asked.set, server.limits.look_at_file)
-    waiting = loop.create_task(asked.wait())
-    starting = loop.create_task(server.start())
-    try:
-        await asyncio.wait((waiting, starting), return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            return  # there is nobody to say goodbye to
-        await starting
-        spare_collector()
-        failure = server.mistakes.failure
-        assert failure is not None
-        await asyncio.wait((waiting, failure), return_when=asyncio.FIRST_COMPLETED)
-        if failure.done():
-            raise failure.result()
-        await server.drain()
-    finally:
-        for task in (waiting, starting):
-            task.cancel()
-        with suppress(asyncio.CancelledError, Exception):  # what it raised, if anything, is on its way already
-            await starting
-        await server.stop()
-        signals.ended()

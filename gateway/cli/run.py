@@ -43,7 +43,7 @@ def run(path: Path) -> None:
     from gateway.mistakes import GatewayFailed
     from gateway.modes_file import ModesBroken
     from gateway.register import Unfit
-    from gateway.server import serve
+    from gateway.serving import serve
     from gateway.spans import OtlpMissing
     from limits.store import StoreUnsuitable
 

@@ -25,7 +25,8 @@ import uvloop
 from gateway.clients import Client
 from gateway.config_file import load
 from gateway.fix_speaker import FixSpeaker
-from gateway.server import Server, spare_collector
+from gateway.server import Server
+from gateway.serving import spare_collector
 from gateway.ws_logon import Caller
 from gateway.ws_speaker import WsSpeaker
 from gateway.ws_stream import EventBytes

@@ -17,7 +17,8 @@ from gateway import logs
 from gateway.config_file import load
 from gateway.core.matching import EventSink, MatchingCore
 from gateway.ingress import CANCEL_CREDIT, CONTROL_CREDIT
-from gateway.server import Server, spare_collector
+from gateway.server import Server
+from gateway.serving import spare_collector
 from protocols.messages import AnyCommand, OrderEvent, OrdStatus
 
 _STEP_S = 0.001

@@ -10,7 +10,8 @@ from gateway.core.snapshots import _Aside
 from gateway.journal_record import JournalFailed
 from gateway.keeper import Keeper
 from gateway.mistakes import GatewayFailed, Mistakes
-from gateway.server import Server, serve
+from gateway.server import Server
+from gateway.serving import serve
 from gateway.signals import Signals
 from gateway.snapshotter import Snapshotter
 from tests.support.desks import FixDesk, fix_desk

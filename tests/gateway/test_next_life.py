@@ -17,7 +17,8 @@ from gateway.core.engine import Engine
 from gateway.journal_record import JournalCorrupt
 from gateway.records import COMMANDS, Replay
 from gateway.register import Unfit
-from gateway.server import Server, serve
+from gateway.server import Server
+from gateway.serving import serve
 from gateway.signals import Signals
 from gateway.ws_stream import EventBytes
 from protocols.messages import MAX_SESSION, Lane, NewOrder, OrdType, Origin, Side, Tif, pack_cmd_id

@@ -26,7 +26,7 @@ from gateway.connection import Backlog, Connection
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.engine import Engine
 from gateway.core.matching import MatchingCore
-from gateway.descriptors import Descriptors
+from gateway.descriptors import Descriptors, raise_limit
 from gateway.fix_acceptor import FixDoor
 from gateway.guards import Guards
 from gateway.ingress import Stage

@@ -41,24 +41,26 @@ def is_plain(settings: config.FixSession) -> bool:
     return settings.dialect == "plain" or (not settings.dialect and settings.auth == "none")
 
 
-def machine_settings(fix: config.Fix, settings: config.FixSession, our_comp_id: str) -> SessionSettings:
+def machine_settings(house: config.Config, row: config.FixSession) -> SessionSettings:
     """The session machine's settings for one configured session."""
+    fix = house.fix
     return SessionSettings(
-        begin_string=settings.version,
-        sender_comp_id=settings.target_comp_id or our_comp_id,
-        target_comp_id=settings.comp_id,
+        begin_string=row.version,
+        sender_comp_id=row.target_comp_id or house.venue.comp_id,
+        target_comp_id=row.comp_id,
         role="acceptor",
         heart_bt_int_min_s=fix.heart_bt_int_min_s,
         heart_bt_int_max_s=fix.heart_bt_int_max_s,
-        reset_on_logon=settings.reset_on_logon,
+        reset_on_logon=row.reset_on_logon,
         sending_time_tolerance_s=fix.sending_time_tolerance_s,
         resend_max_messages=fix.resend_max_messages,
         held_max_messages=fix.held_max_messages,
         max_message_bytes=fix.max_message_bytes,
         logout_timeout_s=fix.logout_timeout_s,
-        last_msg_seq_num_processed=settings.last_msg_seq_num_processed,
-        time_digits=3 if is_plain(settings) else 6,
-        plain=is_plain(settings),
+        answer_timeout_ms=house.core.answer_timeout_ms,
+        last_msg_seq_num_processed=row.last_msg_seq_num_processed,
+        time_digits=3 if is_plain(row) else 6,
+        plain=is_plain(row),
     )
 
 
@@ -92,7 +94,7 @@ class FixDoor:
             client = clients.for_fix_session(row)
             session = sessions.add(row.id, row.comp_id, client, Origin.FIX)
             session.instruments = clients.tradable(row)
-            chosen = machine_settings(settings.fix, row, settings.venue.comp_id)
+            chosen = machine_settings(settings, row)
             machine = FixSession(chosen, open_store(row.id), house.wall)
             dialect = "plain" if is_plain(row) else "penstock"
             translator = Translator(

@@ -52,6 +52,8 @@ class FixSpeaker:
         self._proven = session.client  # whom the link's Logon(A) proved to be
         self._has_begun = False  # that Logon was accepted
         self._is_end_counted = True  # why the link ended, in the metric; there is none yet
+        self._open: list[Request] | None = None  # what is to be answered before our Logout(5), once the end is certain
+        self._is_over = False  # the session has ended, and what it has left is being written
         self._flood = Flood()
         self._requests = FixRequests(self, translator, settings, house)
         # ExecID(17) of what the core has no number for: none comes twice, whatever is reset and however often we start.
@@ -63,8 +65,8 @@ class FixSpeaker:
 
     @property
     def has_output(self) -> bool:
-        """Whether there is something to write."""
-        return self.machine.has_output
+        """Whether there is something to write, now or soon."""
+        return self.machine.has_output or self._open is not None
 
     @property
     def pending_bytes(self) -> int:
@@ -77,8 +79,15 @@ class FixSpeaker:
         return self.machine.next_deadline_ns
 
     def take_output(self, limit_bytes: int) -> bytes:
-        """The next bytes to write."""
-        return self.machine.take_output(limit_bytes, self._house.now_ns())
+        """The next bytes to write; may be empty while the answers before a Logout(5) are awaited."""
+        now_ns = self._house.now_ns()
+        if self._open is not None and all(request.is_told for request in self._open):
+            self._open = None
+            for event in self.machine.leave(now_ns):
+                self._on_event(event, now_ns)
+        data = self.machine.take_output(limit_bytes, now_ns)
+        self._close_when_written()
+        return data
 
     @property
     def has_living_link(self) -> bool:
@@ -118,11 +127,11 @@ class FixSpeaker:
     def lost(self, now_ns: int) -> None:
         """The connection is gone. A superseded one says nothing here: it no longer belongs to us."""
         self.link = None
-        self.machine.disconnected(now_ns)
+        self._disconnect(now_ns)
         if self.session.connected:
             self.session.connected = False
             self._house.log("session.lost", session=self.session.name)
-            self._house.guards.disconnected(self.session, now_ns)
+            self._house.guards.disconnected(self.session, now_ns, keep_orders=self.session.is_leaving)
         self._count_end("lost")
 
     def too_slow(self, now_ns: int) -> None:
@@ -155,9 +164,12 @@ class FixSpeaker:
             self._requests.serve(event, now_ns)
         elif isinstance(event, events.LoggedOn):
             self._on_logged_on(event, now_ns)
+        elif isinstance(event, events.Leaving):
+            self._on_leaving(event)
         elif isinstance(event, events.LoggedOut):
             self._on_logged_out(event, now_ns)
         elif isinstance(event, events.Disconnect):
+            self._open = None
             self._count_end(event.reason)
             self._house.log("session.disconnect", session=self.session.name, reason=event.reason, text=event.text)
             if self.link is not None:
@@ -208,13 +220,29 @@ class FixSpeaker:
         who = {"peer": self.link.peer_ip if self.link is not None else "", "key": session.client.key_id}
         self._house.log("session.logged_on", session=session.name, door="fix", reset=event.reset, **who)
 
+    def _on_leaving(self, event: events.Leaving) -> None:
+        """Nothing more is read. What came before is answered first, as far as it is in the time that the core has."""
+        self._open = self._house.road.standing.unanswered_of(self.session)
+        if event.by_peer and _keeps_orders(event.fields):
+            self._house.guards.leaving(self.session)
+        if self.link is not None:
+            self.link.wake()
+
     def _on_logged_out(self, event: events.LoggedOut, now_ns: int) -> None:
         self.session.connected, self.session.has_logged_out = False, event.by_peer
+        self._open = None
         self._count_end("logout")
-        keep = not event.by_peer or event.fields.get(tags.DONT_CANCEL_ON_DISCONNECT) == "Y"
+        keep = not event.by_peer or _keeps_orders(event.fields)
         self._house.guards.disconnected(self.session, now_ns, keep, is_planned=not event.by_peer)
         self._house.log("session.logged_out", session=self.session.name, by_peer=event.by_peer, text=event.text)
-        if self.link is not None:
+        self._is_over = True
+        self._close_when_written()
+
+    def _close_when_written(self) -> None:
+        """The session is over: close behind the last byte, which may be that of a long resend. Who reads none of it is
+        cut by the connection, as ever.
+        """
+        if self._is_over and self.link is not None and not self.machine.has_output:
             self.link.close()
 
     def _count_end(self, reason: str) -> None:
@@ -239,8 +267,12 @@ class FixSpeaker:
             self.lost(now_ns)
         else:
             self.link = None
-            self.machine.disconnected(now_ns)
+            self._disconnect(now_ns)
             self._count_end(reason)
+
+    def _disconnect(self, now_ns: int) -> None:
+        self.machine.disconnected(now_ns)
+        self._open, self._is_over = None, False
 
     def log_out(self, now_ns: int, text: str) -> None:
         """We end the session: a drain, an operator."""
@@ -370,3 +402,7 @@ class FixSpeaker:
         self._house.metrics.fix.messages_out += 1
         if self.link is not None:
             self.link.wake()
+
+
+def _keeps_orders(logout: dict[int, str]) -> bool:
+    return logout.get(tags.DONT_CANCEL_ON_DISCONNECT) == "Y"

@@ -128,10 +128,13 @@ class Ingress:
             self._withdraw(request)
         return late, withdrawn
 
+    def __iter__(self) -> Iterator[Request]:
+        """Whatever waits, but for mass cancels that joined another."""
+        return chain(self._arrived, *self._lanes)
+
     def heavy_sessions(self) -> set[int]:
         """Sessions with at least their even share of what waits: those whose reading pauses first."""
-        waiting: chain[Request] = chain(self._arrived, *self._lanes)
-        counts = Counter(request.command.session for request in waiting)
+        counts = Counter(request.command.session for request in self)
         share = self.commands / len(counts) if counts else 0
         return {session for session, count in counts.items() if count >= share}
 

@@ -87,6 +87,11 @@ class Request(msgspec.Struct, eq=False):
         return self.arrived_ns + command.deadline - command.t_recv if command.deadline else 0
 
     @property
+    def is_told(self) -> bool:
+        """Whether its client has been told what became of it, be it that nobody knows yet."""
+        return self.answered or self.unknown_told
+
+    @property
     def queue_class(self) -> Class:
         """Its class in the queue."""
         kind = type(self.command)

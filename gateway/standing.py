@@ -1,7 +1,7 @@
 """Where an order stands, for answers that the gateway gives itself: what it says of an order must be true.
 
 The core is asked first. An order that it does not know may be on its way to it, and is pending then, never unknown.
-Asked on refusals only: nothing here is on an order's usual way. Pure.
+Asked on refusals and logouts only: nothing here is on an order's usual way. Pure.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from gateway.core.matching import MatchingCore
 from gateway.ingress import Ingress
 from gateway.parking import Parking
 from gateway.request import Request, is_retry
+from gateway.sessions import Session
 from protocols.errors import ENGINE_TIMEOUT, Refusal
 from protocols.messages import (
     DUPLICATE,
@@ -73,6 +74,12 @@ class Standing:
         if isinstance(state, OrdStatus):
             return None
         return msgspec.structs.replace(state, cmd_id=command.cmd_id, flags=state.flags | DUPLICATE)
+
+    def unanswered_of(self, session: Session) -> list[Request]:
+        """What the session has asked and was not told of, wherever that waits."""
+        waiting = chain(self._unanswered.values(), self._ingress, self._parking.requests())
+        found = chain.from_iterable((each, *each.joined) for each in waiting)
+        return [each for each in found if each.session is session and each.source is not None and not each.is_told]
 
     def _on_its_way(self, account: int, cl_ord_id: str) -> NewOrder | ReplaceOrder | None:
         """The command that would give an order this name."""

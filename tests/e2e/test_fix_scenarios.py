@@ -338,3 +338,30 @@ async def test_16_b_next_expected_msg_seq_num_is_request_enough(version: str) ->
             await wire.hear("35=4", "34=5", "43=Y", "123=Y", "36=6")
             wire.say("35=1|34=4|112=x")
             await wire.hear("35=0", "34=6")
+
+
+# -- 13.b: the peer's Logout -------------------------------------------------------------------------------------
+
+
+async def test_13_b_logout_from_the_peer_behind_a_long_resend_is_answered_behind_all_of_it() -> None:
+    """Far more than the socket's buffers take at once: the end of the session must not end the connection."""
+    async with venue() as server, wire_to(server.ports["fix"], "MM1") as wire:
+        machine, count = server.fix.speakers["MM1", "GATE"].machine, 5_000
+        for _ in range(count):
+            machine.send("B", f"148=news\x0133=1\x0158={'x' * 400}\x01", server.now_ns())
+        await wire.log_on(answer=count + 1)
+        wire.say(f"35=2|34=2|7=1|16={count}", "35=5|34=3")
+        for n in range(1, count + 1):
+            await wire.hear("35=B", f"34={n}", "43=Y")
+        await wire.hear("35=5", f"34={count + 2}")
+        assert await wire.is_dropped()
+
+
+async def test_13_b_logout_from_the_peer_in_one_write_with_orders_is_answered_last() -> None:
+    async with venue() as server, wire_to(server.ports["fix"], "MM1") as wire:
+        await wire.log_on()
+        wire.say(*[f"35=D|34={n}|{order(f'o-{n}', '60000')}" for n in range(2, 66)], "35=5|34=66")
+        for n in range(2, 66):
+            await wire.hear("35=8", f"11=o-{n}", "150=0")
+        await wire.hear("35=5")
+        assert await wire.is_dropped()

@@ -709,3 +709,24 @@ def test_the_limits_list_how_many_orders_may_be_open(house):
     desk.send("F", "11=c|41=a|55=BTC-USDT|")
     (answer,) = desk.send("XLQ", "6136=x|")
     assert (answer["25005"], answer["20111"]) == ("0", answer["25006"])
+
+
+def test_a_gap_that_stays_ends_the_session_when_the_cancels_behind_it_are_answered(house):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    desk.place("a")
+    desk.seq += 1
+    next_in = desk.seq
+    asked = desk.send("D", "11=b|55=BTC-USDT|54=1|38=1|40=2|44=100.00|")
+    asked += desk.send("F", "11=c|41=a|55=BTC-USDT|54=1|")
+    said = []
+    for _ in range(6):
+        desk.later_ns += 30_000 * MS
+        desk.speaker.tick(desk.now)
+        desk.server.road.tick(desk.now)
+        said += desk.read() + desk.send("0", "")
+    assert [row["7"] for row in asked + said if row["35"] == "2"] == [str(next_in)] * 3
+    cancelled, goodbye = said[-2:]
+    assert (cancelled["35"], cancelled["150"], cancelled["11"]) == ("8", "4", "c")
+    assert (goodbye["35"], goodbye["1409"], goodbye["25016"]) == ("5", "4", "1008")
+    assert desk.open_orders == [], "the order behind the gap was not placed"

@@ -263,3 +263,13 @@ def test_a_refusal_for_open_orders_costs_a_message_and_no_order_token():
     views = {view.name: view.remaining for view in world.limiter.view(mine.path, world.now_ns)}
     assert (views["orders"], views["msgs"]) == (199, 397)
     assert world.limiter.take(mine.path, "orders", 199 * MILLI, world.now_ns).allowed
+
+
+def test_what_waits_for_tokens_is_open_for_its_session():
+    world = World()
+    mine, other = world.session(), world.session()
+    world.place(mine, "a")
+    world.place(other, "b")
+    assert [each.source for each in world.road.standing.unanswered_of(mine)] == ["a"]
+    world.arrive()
+    assert world.road.standing.unanswered_of(mine) == []

@@ -355,6 +355,29 @@ def test_repeats_of_a_mass_cancel_are_all_answered_with_the_one_that_was_carried
     assert world.core.latest_seq(1) == 3  # new, cancelled, one end of a mass cancel
 
 
+def test_what_a_session_has_open_is_what_it_was_not_told_of_wherever_that_waits():
+    world = World(window=48)
+    world.core.is_quick = False
+    mine, other = world.session(), world.session()
+    world.place(mine, "handed")
+    world.tick()
+    world.place(mine, "waiting")
+    world.place(other, "other")
+    world.mass_cancel(other, "first")
+    world.mass_cancel(mine, "joined")
+
+    def open_now():
+        return sorted(each.source for each in world.road.standing.unanswered_of(mine))
+
+    assert open_now() == ["handed", "joined", "waiting"]
+    world.tick(world.settings.core.answer_timeout_ms)
+    assert "handed" not in open_now(), "it was told that nobody knows"
+    world.core.is_quick = True
+    world.core.answer(world.now_ns)
+    world.tick()
+    assert open_now() == []
+
+
 def test_nobody_waits_for_ever_on_a_core_that_gives_no_credit():
     world = World(window=48)
     world.core.handed = [None] * 48

@@ -1,0 +1,142 @@
+"""How a FIX session ends: our Logout(5) is written after the answers to what came before, and is the last byte."""
+
+from functools import partial
+
+import pytest
+
+from tests.support.fix_room import MS, Desk, desks, session
+
+KEEPS = "9003=Y|"
+
+
+@pytest.fixture
+def house(tmp_path):
+    return partial(desks, tmp_path)
+
+
+def order(desk: Desk, cl_ord_id: str) -> bytes:
+    return desk.frame("D", f"11={cl_ord_id}|55=BTC-USDT|54=1|38=1|40=2|44=100.00|")
+
+
+def told(messages: list[dict[str, str]]) -> list[str]:
+    """MsgType(35), and the id of each report."""
+    return [row["35"] + row.get("11", "") for row in messages]
+
+
+@pytest.mark.parametrize("dialect", ["penstock", "plain"])
+def test_orders_and_a_logout_in_one_write_are_answered_in_order(house, dialect):
+    (desk,) = house(session(1, "A", dialect=dialect))
+    desk.logon()
+    sent = order(desk, "a") + order(desk, "b") + desk.frame("F", "11=c|41=a|55=BTC-USDT|54=1|") + desk.frame("5", "")
+    desk.speaker.receive(sent, desk.now)
+    assert desk.read() == []
+    assert not desk.link.is_closing
+    desk.server.road.tick(desk.now)
+    assert told(desk.read()) == ["8a", "8b", "8c", "5"]
+    assert desk.link.is_closing
+    assert not desk.speaker.has_output
+
+
+def test_a_message_that_only_the_translation_refuses_is_rejected_before_the_logout(house):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    bad = desk.frame("D", f"11={'x' * 40}|55=BTC-USDT|54=1|38=1|40=2|44=100.00|")
+    desk.speaker.receive(bad + desk.frame("5", ""), desk.now)
+    assert told(desk.read()) == ["3", "5"]
+
+
+def test_a_logout_alone_is_answered_at_once(house):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    desk.speaker.receive(desk.frame("5", ""), desk.now)
+    assert told(desk.read()) == ["5"]
+    assert desk.link.is_closing
+
+
+def test_answers_that_do_not_come_are_waited_for_as_long_as_the_core_has(house):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    desk.speaker.receive(order(desk, "a") + desk.frame("5", ""), desk.now)
+    wait_ms = desk.server.settings.core.answer_timeout_ms
+    desk.later_ns += (wait_ms - 5) * MS
+    desk.speaker.tick(desk.now)
+    assert desk.read() == []
+    desk.later_ns += 100 * MS
+    desk.speaker.tick(desk.now)
+    assert told(desk.read()) == ["5"]
+    assert desk.link.is_closing
+    desk.server.road.tick(desk.now)
+    desk.drop()
+    desk.logon()
+    assert told(desk.send("2", "7=1|16=0|"))[1:2] == ["8a"], "the answer is kept for the next connection"
+
+
+def test_a_session_that_resets_at_each_logon_has_its_answers_too(house):
+    (desk,) = house(session(1, "A", reset_on_logon=True))
+    desk.logon()
+    desk.speaker.receive(order(desk, "a") + desk.frame("5", ""), desk.now)
+    desk.server.road.tick(desk.now)
+    assert told(desk.read()) == ["8a", "5"]
+
+
+def test_what_another_session_of_the_account_waits_for_is_not_waited_for(house):
+    mine, other = house(session(1, "A"), session(2, "B"))
+    mine.logon()
+    other.logon()
+    other.speaker.receive(order(other, "b"), other.now)
+    mine.speaker.receive(mine.frame("5", ""), mine.now)
+    assert told(mine.read()) == ["5"]
+
+
+@pytest.mark.parametrize(("logout", "left"), [("", []), (KEEPS, ["a"])])
+def test_a_link_lost_behind_a_logout_does_with_the_orders_what_the_logout_said(house, logout, left):
+    (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
+    desk.logon()
+    desk.speaker.receive(order(desk, "a") + desk.frame("5", logout), desk.now)
+    desk.drop()
+    desk.server.road.tick(desk.now)
+    assert desk.open_orders == left
+
+
+@pytest.mark.parametrize(("logout", "left"), [("", []), (KEEPS, ["a"])])
+def test_a_logout_does_with_the_orders_what_it_says_and_those_before_it_are_orders(house, logout, left):
+    (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
+    desk.logon()
+    desk.speaker.receive(order(desk, "a") + desk.frame("5", logout), desk.now)
+    desk.server.road.tick(desk.now)
+    assert told(desk.read()) == ["8a", "5"]
+    desk.drop()
+    desk.server.road.tick(desk.now)
+    assert desk.open_orders == left
+
+
+def test_the_link_stays_until_a_running_resend_and_the_logout_behind_it_are_taken(house):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    for n in range(50):
+        desk.place(f"o-{n}")
+    desk.speaker.receive(desk.frame("2", "7=2|16=0|") + desk.frame("5", ""), desk.now)
+    desk.speaker.take_output(300)
+    assert not desk.link.is_closing
+    assert told(desk.read())[-1] == "5"
+    assert desk.link.is_closing
+
+
+def test_what_comes_behind_a_logout_is_not_carried_out(house):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    desk.speaker.receive(desk.frame("5", "") + order(desk, "late"), desk.now)
+    desk.server.road.tick(desk.now)
+    assert told(desk.read()) == ["5"]
+    assert desk.open_orders == []
+
+
+def test_a_mass_cancel_that_joined_another_is_waited_for(house):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    sweeps = b"".join(desk.frame("q", f"11=m-{n}|530=7|") for n in range(3))
+    desk.speaker.receive(sweeps + desk.frame("5", ""), desk.now)
+    desk.server.road.tick(desk.now)
+    said = told(desk.read())
+    assert sorted(said[:-1]) == ["rm-0", "rm-1", "rm-2"]
+    assert said[-1] == "5"

@@ -306,10 +306,18 @@ class Road:
             self._tracing.record(request.trace)
 
     def _ask_later(self, request: Request, now_ns: int) -> None:
-        """A retry waited too long: not to be told "not executed", it goes back as a question, under a new number."""
+        """A retry waited too long: not to be told "not executed", it goes back as a question, under a new number.
+
+        The core drops a number that comes after a higher one, so it goes behind all that has a lower one.
+        """
         self._tell_unknown(request, "not handed over yet, outcome of the first attempt unknown", now_ns)
-        command = msgspec.structs.replace(request.command, cmd_id=request.session.sender.next_order_id())
-        self.ingress.put(msgspec.structs.replace(request, command=command, only_asks=True, is_withdrawn=False))
+        session = request.session
+        command = msgspec.structs.replace(request.command, cmd_id=session.sender.next_order_id())
+        again = msgspec.structs.replace(request, command=command, only_asks=True, is_withdrawn=False)
+        if session in self._parking:
+            self._parking.park(session, Parked(lambda _: self.ingress.put(again)), now_ns)
+        else:
+            self.ingress.put(again)
 
     def _tell_unknown(self, request: Request, text: str, now_ns: int) -> None:
         request.unknown_told = True

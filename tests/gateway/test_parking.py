@@ -4,7 +4,7 @@ import pytest
 
 from limits.limiter import MILLI
 from protocols import errors
-from protocols.messages import OrderEvent, OrderList, OrdStatus, Origin, QueryOrders, Side
+from protocols.messages import POSS_RESEND, OrderEvent, OrderList, OrdStatus, Origin, QueryOrders, Side
 from tests.support import road, shared_limits
 from tests.support.road import MS
 
@@ -263,6 +263,24 @@ def test_a_refusal_for_open_orders_costs_a_message_and_no_order_token():
     views = {view.name: view.remaining for view in world.limiter.view(mine.path, world.now_ns)}
     assert (views["orders"], views["msgs"]) == (199, 397)
     assert world.limiter.take(mine.path, "orders", 199 * MILLI, world.now_ns).allowed
+
+
+def test_a_retry_that_goes_back_into_the_queue_passes_nothing_of_its_session_that_waits_for_tokens():
+    """It gets a new number, and the core drops what comes with a lower one after it: that would never be answered."""
+    world = World(window=48)
+    world.core.handed = [None] * 48
+    mine = world.session()
+    world.place(mine, "retry", flags=POSS_RESEND, sent_at=world.now_ns)
+    world.arrive()
+    for n in range(3):
+        world.place(mine, f"p{n}")
+    assert world.road.parked
+    world.tick(ms=2_500)
+    assert ("refused", "retry", errors.ENGINE_TIMEOUT) in mine.speaker.take()
+    world.core.handed = []
+    world.arrive()
+    assert answered(mine.speaker.take()) == ["p0", "p1", "p2"]
+    assert world.road.unanswered == 0
 
 
 def test_what_waits_for_tokens_is_open_for_its_session():

@@ -314,6 +314,10 @@ def test_sessions_are_told_which_of_their_buckets_a_new_policy_changed():
     world.road.limit_news.changed(world.now_ns)
     world.road.limit_news.changed(world.now_ns)
     assert mine.speaker.take() == [("limits", 3, ["cancels"])]
+    fewer = TIGHT.replace("version = 2", "version = 4").replace("[assign]", "open_orders = { account = 5 }\n[assign]")
+    world.limiter.apply(parse(fewer, built_in()).policy, world.now_ns)
+    world.road.limit_news.changed(world.now_ns)
+    assert mine.speaker.take() == [("limits", 4, ["cancels", "open_orders"])]
 
 
 def test_an_event_is_recorded_once_and_replayed_by_number():

@@ -68,7 +68,11 @@ main()
 READING = """
 import gateway.journal_recovery, time
 from gateway.cli import main
-gateway.journal_recovery.segment_paths = lambda _: (print(1, flush=True), time.sleep(60))
+def read_for_ever(_):
+    print(1, flush=True)
+    while True:
+        time.sleep(0.01)
+gateway.journal_recovery.segment_paths = read_for_ever
 main()
 """
 

@@ -249,6 +249,9 @@ class Output:
     def _again(self, stored: bytes, now_ns: int) -> bytes:
         """The stored message as a possible duplicate: all but 9, 10, 43, 52, 122 and 369 as it was.
 
+        OrigSendingTime(122) is never later than SendingTime(52), for which the peers end the session: where our clock
+        was put back since, it is the same.
+
         Source: FIX.4.4 volume 2, message recovery. The header is the one `_build` writes: 35, 34, 49, 52, 56, 369.
         """
         text = stored[stored.index(b"\x0135=") + 1 : -7].decode("latin-1")
@@ -263,5 +266,5 @@ class Output:
         return encode(
             self._begin_string,
             f"{msg_type}{SOH}{seq_num}{SOH}43=Y{SOH}{sender}{SOH}52={sending_time}{SOH}{target}{SOH}"
-            f"122={original}{SOH}{processed}{body}",
+            f"122={min(original, sending_time)}{SOH}{processed}{body}",
         )

@@ -71,3 +71,17 @@ def test_nobody_looks_at_the_clock_for_a_peer_whose_time_is_near(stage):
     stage.peer_ahead_ns = NS // 2
     stage.hears(f"35=D|34=2|{ORDER}")
     assert stage.wall.looks == 0
+
+
+def test_what_is_sent_again_after_our_clock_was_put_back_is_no_older_than_it_says(stage):
+    """122 later than 52 is answered by every engine with a Reject(3), 373=10, and a Logout(5)."""
+    stage.session.send("8", "11=o-1\x01", stage.now_ns)
+    stage.output()
+    stage.wall.offset_ns -= 300 * NS
+    stage.peer_ahead_ns = -300 * NS
+    stage.hears("35=2|34=2|7=2|16=2")
+    stage.says("35=8|34=2|43=Y|122=20261122-11:55:00.000|11=o-1")
+    stage.wall.offset_ns += 600 * NS
+    stage.peer_ahead_ns = 300 * NS
+    stage.hears("35=2|34=3|7=2|16=2")
+    stage.says("35=8|34=2|43=Y|122=20261122-12:00:00.000|11=o-1")

@@ -97,6 +97,13 @@ class Journal:
         return self._writer.state
 
     @property
+    def trouble(self) -> str:
+        """What is wrong, for people, and its cause; empty when nothing is."""
+        if self.state == "full":
+            return f"no room for another journal segment ({self._writer.lacks or 'the disk is full'}): cancel only"
+        return "" if self.state == "ok" else "the journal failed: nothing more is sent"
+
+    @property
     def may_accept_orders(self) -> bool:
         """Whether there is room for more than cancels and what they bring about: `state` is ok."""
         return self._writer.state == "ok"
@@ -220,6 +227,7 @@ class MemoryJournal:
     """The same for durability "memory": it keeps what a process keeps, and everything is durable at once."""
 
     state: State = "ok"
+    trouble = ""
     may_accept_orders = True
     durable = 0
     position = 0

@@ -67,6 +67,7 @@ class Writer:
         self._salt = 0
         self._next_number = 1
         self._spare: int | None = None  # descriptor of the next segment
+        self.lacks = ""  # why there was no room for one, when there was not
         self._retry_ns = 0
         self._note_ns = 0  # when `end` may be written next
         self._noted = 0  # what it says, or may not say yet
@@ -286,6 +287,7 @@ class Writer:
         except OSError as error:
             if error.errno not in NO_SPACE:
                 self._fail("a segment could not be created", error)
+            self.lacks = os.strerror(error.errno)
 
     def _look_for_room(self, now_ns: int) -> None:
         """Try again what the disk had no room for, at most once a second."""

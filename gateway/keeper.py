@@ -86,6 +86,7 @@ class Keeper:
         house.sessions.former_name = self.former_name
         self._ending: list[int] = []  # sessions that ended since the last look
         self._ended: list[int] = []  # and those of the second before
+        self._told = ""  # of the journal's trouble
         self._was_clean: bool | None = None  # the end of the process before this one; None: none is gone on from
 
     # -- while it runs -------------------------------------------------------------------------------------------
@@ -114,7 +115,10 @@ class Keeper:
         self._ending.append(session.id)
 
     def look(self, now_ns: int) -> None:
-        """Once a second: let the core forget sessions that ended a second ago; snapshots."""
+        """Once a second: let the core forget sessions that ended a second ago; snapshots; trouble is told."""
+        trouble, self._told = self._told, self.journal.trouble
+        if trouble != self._told:
+            self._house.log("journal.trouble" if self._told else "journal.well", text=self._told or trouble)
         try:
             for session_id in self._ended:
                 self.replay.forget(session_id)

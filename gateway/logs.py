@@ -42,6 +42,8 @@ EVENTS: dict[str, LogEvent] = {
     "gateway.bounds": LogEvent(_INFO, "the most memory that this configuration can come to, by part"),
     "gateway.started": LogEvent(_INFO, "all doors are open; `ports` names them"),
     "gateway.recovered": LogEvent(_INFO, "the journal was read back; the house goes on where the last process was"),
+    "journal.trouble": LogEvent(_ERROR, "the journal has no room or has failed; `text` says why and what is refused"),
+    "journal.well": LogEvent(_INFO, "the trouble that `text` names is over"),
     "journal.cut": LogEvent(
         _WARNING, "what a crash left of its last commit was cut off the journal; nobody had been told any of it"
     ),

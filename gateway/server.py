@@ -49,11 +49,6 @@ from protocols.messages import Origin
 _SECOND_S = 1.0
 _MS = 1_000_000
 _RECORD_ALARM_NS = 100_000_000  # answers that wait so long for the disk: new orders are shed as if the core were slow
-_JOURNAL_TROUBLE = {
-    "ok": "",
-    "full": "the disk has no room for another journal segment: cancel only",
-    "failed": "the journal failed: nothing more is sent",
-}
 _DRAIN_STEP_S = 0.02
 
 _logger = logging.getLogger("penstock")
@@ -176,7 +171,7 @@ class Server:
         self.wake()
         self._regular = [loop.create_task(self._housekeeping()), loop.create_task(self._watch_limits())]
         self.health.add("draining", lambda: "draining" if self.road.draining else "")
-        self.health.add("journal", lambda: _JOURNAL_TROUBLE[self.journal.state])
+        self.health.add("journal", lambda: self.journal.trouble)
         self.log("gateway.started", ports=self.ports, epoch=self.core.epoch, policy=self.limiter.policy.version)
 
     def wire(self, loop: asyncio.AbstractEventLoop) -> Tick:

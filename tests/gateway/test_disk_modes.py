@@ -125,14 +125,21 @@ async def test_with_no_room_for_another_segment_cancels_and_logons_pass_and_each
             await until(lambda: desk.client.counts.heartbeats > beats)
 
 
-async def test_a_full_disk_is_told_to_who_watches_readiness(server: Server) -> None:
+async def test_a_full_disk_is_told_to_who_watches_readiness_and_in_the_log(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "penstock")
     async with fix_desk(server.ports["fix"], "ALPHA") as desk:
         assert (await asyncio.to_thread(readiness, server))[0] == 200
         with no_room():
             await fill(server, desk)
             status, body = await asyncio.to_thread(readiness, server)
             assert status == 503
-            assert "journal" in body
+            assert "no room for another journal segment (File too large): cancel only" in body
+        await until(lambda: server.journal.may_accept_orders, 2)
+        await until(lambda: "journal.well" in [each.message for each in caplog.records], 2)
+    (told,) = [each for each in caplog.records if each.message == "journal.trouble"]
+    assert "File too large" in told.penstock_fields["text"]  # type: ignore[attr-defined]
 
 
 async def test_room_is_noticed_within_two_seconds_though_nobody_sends_anything(server: Server) -> None:

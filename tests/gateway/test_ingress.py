@@ -123,6 +123,38 @@ def test_repeats_of_a_waiting_mass_cancel_join_it_unless_an_order_came_in_betwee
     ]
 
 
+def test_repeats_that_joined_a_mass_cancel_leave_the_queue_with_it():
+    first, repeats = mass_cancel(), [mass_cancel(), mass_cancel()]
+    ingress = queue(new("a"), first, *repeats, new("b"))
+    assert ingress.commands == 5
+    taken, withdrawn = ingress.take(41, NOW)  # one order; the rest is kept for cancels and control
+    assert first in taken
+    assert first.joined == repeats
+    left = 5 - len(taken) - len(withdrawn) - len(repeats)
+    assert (ingress.commands, ingress.size_bytes) == (left, 100 * left)
+
+
+@pytest.mark.parametrize("are_handed_at_once", [True, False])
+def test_mass_cancels_that_the_core_has_are_counted_however_they_were_handed_over(are_handed_at_once):
+    """Eight are control's own part of the window: more of them wait, and the cancels have theirs."""
+    sweeps = [mass_cancel(account=number) for number in range(1, 9)]
+    ingress = queue(*sweeps, *([] if are_handed_at_once else [new(f"o{n}") for n in range(ROOMY)]))
+    taken, _ = ingress.take(ROOMY if are_handed_at_once else 40, NOW)
+    assert [row for row in taken if row in sweeps] == sweeps
+    for each in sweeps:
+        each.handed_ns = NOW
+    for number in range(9, 20):
+        ingress.put(mass_cancel(account=number))
+    for number in range(50):
+        ingress.put(cancel(f"o{number}"))
+    taken, _ = ingress.take(32, NOW)
+    assert [type(row.command) for row in taken] == [CancelOrder] * 32
+    for each in sweeps:
+        ingress.settle(each)
+    taken, _ = ingress.take(8, NOW)
+    assert [type(row.command) for row in taken] == [MassCancel] * 8
+
+
 def test_what_has_waited_too_long_is_taken_out_but_never_control():
     windowed = request(NewOrder(1, 1, 1, Origin.FIX, 0, 50, "w", 7, Side.BUY, OrdType.LIMIT, Tif.GTC, 10, 5))
     rows = [new("a"), windowed, cancel("x"), query(), mass_cancel(side=2)]

@@ -127,6 +127,33 @@ def test_a_start_without_room_says_so_and_changes_nothing(tmp_path: Path, disk: 
     journal.close()
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO, errno.ENODEV])
+@pytest.mark.parametrize("some", [PROCESS, DISK], ids=["process", "disk"])
+def test_only_a_lack_of_room_is_waited_for(tmp_path: Path, disk: Disk, some: JournalSettings, number: int) -> None:
+    """Anything else that stops the next segment from being made ends the process, and says what it is."""
+    journal = Journal(tmp_path, some)
+    disk.refused["posix_fallocate"] = number
+    with pytest.raises(JournalFailed, match=f"a segment could not be created: .*{os.strerror(number)}"):
+        fill_until(journal, "full")
+    assert journal.state == "failed"
+    with pytest.raises(JournalFailed):
+        journal.commit(0)
+    journal.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE])
+def test_a_lack_of_room_says_of_which_and_ends_with_it(tmp_path: Path, disk: Disk, number: int) -> None:
+    journal = Journal(tmp_path, PROCESS)
+    assert journal.trouble == ""
+    disk.refused["posix_fallocate"] = number
+    fill_until(journal, "full")
+    assert journal.trouble == f"no room for another journal segment ({os.strerror(number)}): cancel only"
+    disk.refused.clear()
+    journal.commit(SECOND_NS)
+    assert (journal.state, journal.trouble) == ("ok", "")
+    journal.close()
+
+
 @pytest.mark.parametrize("some", [PROCESS, DISK], ids=["process", "disk"])
 def test_where_allocated_room_is_missing_nothing_counts_as_durable_until_it_is_there(
     tmp_path: Path, disk: Disk, some: JournalSettings

@@ -150,6 +150,45 @@ def test_a_mass_cancel_withdraws_what_waits_of_its_scope_and_waits_for_nothing()
     assert answered(other.speaker.take()) == ["o"]
 
 
+def test_who_may_not_cancel_withdraws_nothing_that_waits():
+    world = World()
+    mine, reader = world.session(account=1), world.session(account=1)
+    reader.may_trade = False
+    world.place(mine, "a")
+    world.mass_cancel(reader)
+    world.tick()
+    assert refusals(reader.speaker.take()) == [("mass", errors.NOT_PERMITTED)]
+    assert refusals(mine.speaker.take()) == []
+    world.arrive()
+    assert answered(mine.speaker.take()) == ["a"]
+
+
+def test_a_mass_cancel_of_its_session_alone_withdraws_nothing_of_another_session_of_the_account():
+    world = World()
+    mine, other = world.session(account=1), world.session(account=1)
+    for session, cl_ord_id in ((mine, "a"), (other, "b")):
+        world.place(session, cl_ord_id)
+    world.mass_cancel(mine, only_session=True)
+    world.tick()
+    assert refusals(mine.speaker.take()) == [("a", errors.WITHDRAWN)]
+    world.arrive()
+    assert answered(other.speaker.take()) == ["b"]
+
+
+def test_a_session_is_told_what_of_its_own_waits_and_when_it_goes_on():
+    """For whoever has numbers: nothing may pass what waits in the records."""
+    world = World()
+    mine = world.session()
+    for each in "abcd":
+        world.place(mine, each)
+    assert mine.speaker.waiting == ["a", "b", "c", "d"]
+    while mine.speaker.waiting:
+        world.node.store.deliver()
+        world.tick()
+        assert mine.speaker.waiting == ["a", "b", "c", "d"][4 - len(mine.speaker.waiting) :]
+    assert refusals(mine.speaker.take()) == [("d", errors.RATE_LIMITED)]
+
+
 def test_a_store_that_answers_nothing_any_more_leaves_nobody_waiting():
     world = World()
     mine = world.session()

@@ -5,6 +5,7 @@ import pytest
 from gateway import config
 from gateway.ingress import Stage
 from protocols import errors
+from protocols.errors import Refusal
 from protocols.messages import Side
 from tests.support.road import Ear, World
 
@@ -395,6 +396,17 @@ def test_nobody_waits_for_ever_on_a_core_that_gives_no_credit():
     world.tick(ms=1_500)
     assert codes(mine.speaker.take()) == [errors.ENGINE_DOWN, errors.ENGINE_DOWN]
     assert world.road.ingress.commands == 0
+
+
+@pytest.mark.parametrize(("kind", "paid"), [("D", 1), ("F", 0), ("order.cancel", 0), ("order.place", 1), ("n/a", 1)])
+def test_what_could_not_even_become_a_command_costs_a_message_unless_it_was_a_cancel(kind, paid):
+    world = World()
+    mine = world.session()
+    (before,) = world.limiter.view(mine.path, world.now_ns, ("msgs",))
+    world.road.decline(mine, kind, "bad", Refusal(errors.BAD_FIELD, "not a number"), world.now_ns)
+    (after,) = world.limiter.view(mine.path, world.now_ns, ("msgs",))
+    assert before.remaining - after.remaining == paid
+    assert mine.speaker.take() == [("refused", "bad", errors.BAD_FIELD)]
 
 
 def test_a_speaker_that_fails_costs_its_own_connection_and_no_other_an_event():

@@ -135,6 +135,24 @@ def test_repeats_of_a_mass_cancel_join_the_one_that_the_core_has():
     assert len(world.core.handed) == 1
 
 
+def test_repeats_of_a_mass_cancel_are_told_unknown_with_it_and_answered_with_it():
+    world = World()
+    session, other = world.session(), world.session()
+    world.core.is_quick = False
+    world.mass_cancel(session, "first")
+    world.tick()
+    world.mass_cancel(session, "again")
+    world.mass_cancel(other, "theirs")
+    world.tick(ms=2_000)
+    for each, sources in ((session, ["first", "again"]), (other, ["theirs"])):
+        assert [row[1:] for row in each.speaker.take() if row[0] == "refused"] == [
+            (source, errors.ENGINE_TIMEOUT) for source in sources
+        ]
+    world.core.answer(world.now_ns)
+    assert [row[1] for row in session.speaker.take() if row[0] == "answer"] == ["first", "again"]
+    assert [row[1] for row in other.speaker.take() if row[0] == "answer"] == ["theirs"]
+
+
 def test_a_mass_cancel_behind_a_new_order_does_not_join_one_that_the_core_had_before_it():
     world = World()
     session = world.session()

@@ -217,11 +217,10 @@ class World:
         )  # fmt: skip
         self.submit(session, command, "G", cl_ord_id)
 
-    def mass_cancel(self, session, source="mass"):
-        """Cancel everything of the account."""
-        command = MassCancel(
-            session.sender.next_control_id(), session.client.account_id, session.id, Origin.FIX, self.now_ns, 0, source
-        )
+    def mass_cancel(self, session, source="mass", **scope):
+        """Cancel everything of the account, or of what the scope says."""
+        head = (session.sender.next_control_id(), session.client.account_id, session.id, Origin.FIX, self.now_ns, 0)
+        command = MassCancel(*head, source, **scope)
         self.submit(session, command, "q", source)
 
     def query(self, session, source="query"):

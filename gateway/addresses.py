@@ -1,6 +1,7 @@
 """Whose address it is: networks of the configuration, what one customer has, and what a trusted proxy says. Pure."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
@@ -27,10 +28,11 @@ def parse_proxies(text: str) -> Network:
 
 def is_in(peer_ip: str, listed: Sequence[Network]) -> bool:
     """Whether the address is in one of the networks, however it is written; one that cannot be read is in none."""
-    address = _read(peer_ip)
+    address = _read(peer_ip) if listed else None
     return address is not None and any(address in network for network in listed)
 
 
+@lru_cache(4_096)  # reading an address costs as much as accepting its connection, and who comes comes again
 def network_of(peer_ip: str) -> str:
     """What an address is counted under: itself, or the /64 that one IPv6 customer has as a whole."""
     address = _read(peer_ip)

@@ -48,7 +48,7 @@ class HttpPhase(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0, ""  # when it is cut, and for what reason
-        self._is_counted = False
+        self._is_counted = self._is_heard = False
         self._has_left = False  # the client closed; else it was aiohttp, and its only reason is that this is no HTTP
         arrival.cut = self.cut
 
@@ -61,8 +61,9 @@ class HttpPhase(asyncio.Protocol):
         self._http = self._lobby.make_http()
         self._http.connection_made(transport)
 
-    def give(self, seconds: float, reason: str) -> None:
-        """So long from now on, and then it is cut for `reason`."""
+    def heard(self, seconds: float, reason: str) -> None:
+        """A request of it is whole: its own end is none to count. So long from now on, then it is cut for `reason`."""
+        self._is_heard = True
         self._wait_until(self._lobby.tick.now_ns() + int(seconds * 1e9), reason)
 
     def _wait_until(self, due_ns: int, reason: str) -> None:
@@ -102,7 +103,8 @@ class HttpPhase(asyncio.Protocol):
         """It ended before it became a WebSocket."""
         self.leave()
         self.arrival.left()
-        self.end(self._lobby.left if self._has_left or exc is not None else "bad_http")
+        if not self._is_heard:
+            self.end(self._lobby.left if self._has_left or exc is not None else "bad_http")
         if self._http is not None:
             self._http.connection_lost(exc)
 
@@ -119,7 +121,7 @@ class HttpPhase(asyncio.Protocol):
             self._lobby.count_end(reason)
 
     def settle(self) -> None:
-        """Its end was counted elsewhere, or is none to count."""
+        """Its end was counted elsewhere: as a failed logon."""
         self._is_counted = True
 
     def cut(self, reason: str) -> None:

@@ -26,8 +26,8 @@ SHUTDOWN_TIMEOUT_S = 2.0
 _BATCH = 16  # connections taken in one turn of the loop
 _RETRY_S = 0.1
 _USED_UP = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_FAMILY = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _PEEK_BYTES = 4_096
-CROWDED_OUT = "crowded_out"
 
 
 class Door(msgspec.Struct, frozen=True, eq=False):
@@ -98,7 +98,8 @@ class Arrival:
 
     def crowd_out(self) -> None:
         """Others need its place."""
-        self.end(CROWDED_OUT)
+        self._door.log("connection.crowded_out", peer=self.peer_ip)
+        self.end("crowded_out")
 
     def end(self, reason: str) -> None:
         """Cut it, however far it has come."""
@@ -135,19 +136,29 @@ class Listener:
         Raises:
             OSError: the address is not ours, or is taken; the text names it.
         """
-        self._loop, place = asyncio.get_running_loop(), self._place
+        self._loop, place, port = asyncio.get_running_loop(), self._place, self._place.port
+        failure: OSError | None = None
         try:
             found = await self._loop.getaddrinfo(
-                place.host or None, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+                place.host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
-            for family, _, _, _, address in dict.fromkeys(found):
-                self._sockets.append(_bound(family, address, place.backlog))
         except OSError as error:
+            found, failure = [], error
+        for family, _, _, _, address in dict.fromkeys(found):
+            try:
+                sock = _bound(family, (address[0], port, *address[2:]), place.backlog)
+            except OSError as error:
+                failure = error
+                if error.errno in _NO_FAMILY:
+                    continue  # a name that stands for an address of either kind, where there is only one kind
+                break
+            self._sockets.append(sock)
+            port = sock.getsockname()[1]
+        if failure is not None and (not self._sockets or failure.errno not in _NO_FAMILY):
             self.close()
-            why = error.strerror or str(error)
-            raise OSError(error.errno, f"cannot listen on {place.host} port {place.port}: {why.lower()}") from None
+            why = (failure.strerror or str(failure)).lower()
+            raise OSError(failure.errno, f"cannot listen on {place.host} port {place.port}: {why}")
         self._listen()
-        port: int = self._sockets[0].getsockname()[1]
         return port
 
     def close(self) -> None:
@@ -205,7 +216,7 @@ class Listener:
         """Find out who it is, shake hands, and let the door's protocol have it."""
         is_handed_over = False
         try:
-            if is_in(arrival.peer_ip, self._place.balancers):
+            if self._place.balancers and is_in(arrival.peer_ip, self._place.balancers):
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
                     await self._read_header(arrival)
             is_handed_over = True

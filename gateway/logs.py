@@ -62,6 +62,9 @@ EVENTS: dict[str, LogEvent] = {
     "proxy.refused": LogEvent(
         _WARNING, "a listed balancer's connection did not begin with a PROXY header", is_paced=True
     ),
+    "connection.crowded_out": LogEvent(
+        _WARNING, "one that has not logged on was cut: its address has too many, or the door is full", is_paced=True
+    ),
     "gateway.few_descriptors": LogEvent(
         _WARNING, "the limit of open files allows fewer connections; `mend` says what to do"
     ),

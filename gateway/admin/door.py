@@ -74,7 +74,6 @@ async def _heard(request: web.Request, handler: Callable[[web.Request], object])
     """The head of a request is whole: its connection is of use, and gets the time for an answer."""
     phase = request.transport.get_protocol() if request.transport is not None else None
     if isinstance(phase, HttpPhase):
-        phase.settle()
-        phase.give(_REQUEST_TIMEOUT_S, "request_timeout")
+        phase.heard(_REQUEST_TIMEOUT_S, "request_timeout")
     answer: web.StreamResponse = await handler(request)  # type: ignore[misc]
     return answer

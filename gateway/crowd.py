@@ -1,9 +1,9 @@
 """Who has connected to one door, and who goes when there is no room for one more: strangers, never who has logged on.
 
 A stranger is whoever has not logged on. One address may have half of the places for its strangers, so that all clients
-of an office or a proxy can come back at once; and when all places are taken, the oldest stranger of the address that has
-most of them goes: a crowd displaces itself first, and whoever logs on in the time that a message takes gets in. Every
-step costs the same however many there are. Pure.
+of an office or a proxy can come back at once; and when all places are taken, the oldest stranger of the address that
+has most of them goes: a crowd displaces itself first, and whoever logs on in the time that a message takes gets in.
+Every step costs the same however many there are. Pure.
 """
 
 from collections import OrderedDict

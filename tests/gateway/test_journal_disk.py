@@ -6,6 +6,7 @@ real full filesystem and real failing system calls is `tests/faults/journal_faul
 
 import errno
 import os
+import resource
 import threading
 import time
 from pathlib import Path
@@ -66,6 +67,30 @@ def fill_until(journal: Journal, state: str) -> int:
         if journal.state == state:
             return commits
     raise AssertionError(f"never {state}")
+
+
+def test_without_a_descriptor_for_the_next_segment_it_is_full_and_not_failed(tmp_path: Path) -> None:
+    """For real: the process may open no more files, and then it may."""
+    journal = Journal(tmp_path, PROCESS)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    holders = [os.dup(0) for _ in range(highest)]  # the gaps below it
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(holders) + 1, before[1]))
+        while True:
+            try:
+                holders.append(os.dup(0))
+            except OSError:
+                break
+        fill_until(journal, "full")
+        assert not journal.may_accept_orders
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for fd in holders:
+            os.close(fd)
+    journal.commit(SECOND_NS)
+    assert journal.state == "ok"
+    journal.close()
 
 
 def test_full_then_ok_again_by_itself_within_a_second_of_room(tmp_path: Path, disk: Disk) -> None:

@@ -12,6 +12,7 @@ from typing import ParamSpec, Protocol, cast
 
 from gateway import config
 from gateway.listening import Arrival
+from gateway.stall import LATE_NS
 from gateway.tick import Tick
 
 _HIGH_WATER_BYTES = 65_536  # above it the transport asks us to stop; replays advance only below it
@@ -261,6 +262,12 @@ class Connection(asyncio.Protocol):
             self._tick.touch(self)
         return not staged
 
+    def excuse(self, since_ns: int, now_ns: int) -> None:
+        """The journal was slow, and the peer was not asked what it would have answered."""
+        if not self._closing and not self._paused & _DEAF:
+            self._guard(self.peer.paused, since_ns)
+            self._guard(self.peer.resumed, now_ns)
+
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
             self._traffic.bytes_out += len(data)
@@ -358,7 +365,10 @@ class Connection(asyncio.Protocol):
             self.cut(now_ns)
             return
         deadline = self.peer.next_deadline_ns
-        if deadline is not None and now_ns >= deadline:
+        if self._staged:  # what the peer was to answer may be among it
+            self._timer_ns = now_ns + LATE_NS
+            self._timer = self._loop.call_later(LATE_NS / 1e9, self._on_timer)
+        elif deadline is not None and now_ns >= deadline:
             self._guard(self.peer.tick, now_ns)
             self._tick.touch(self)
         else:

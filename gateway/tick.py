@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from gateway.clock import Clock
-from gateway.stall import ReadFirst
+from gateway.stall import LATE_NS, ReadFirst
 
 _SHORT_TURNS_NS = 400_000  # the same while the queue fills: more turns of the loop, and fewer orders in each
 _TURNS_NS = 1_000_000  # per tick: a crowd of floods delays a quiet session no more than one of them does
@@ -34,6 +34,10 @@ class Touched(Protocol):
 
     def release(self, durable: int) -> bool:
         """Write what waited for the journal to be durable up to here; True when nothing waits any more."""
+        ...
+
+    def excuse(self, since_ns: int, now_ns: int) -> None:
+        """What the peer was to answer had not left us until now: its silence since then is not its fault."""
         ...
 
     def abort(self) -> None:
@@ -212,12 +216,17 @@ class Tick:
         """The journal's writer is done up to here; called in the event loop."""
         if self._has_failed:
             return
+        now_ns = self._clock.now_ns()
+        since_ns = self._late[0][1] if self._late else now_ns
+        is_late = now_ns - since_ns >= LATE_NS
         while self._late and self._late[0][0] <= durable:
             self._late.popleft()
         held, self._held = self._held, {}
         for connection in held:
             if not connection.release(durable):
                 self._held[connection] = None
+            if is_late:
+                connection.excuse(since_ns, now_ns)
 
     def _arm(self, now_ns: int) -> None:
         deadlines = [(part.next_deadline_ns or 0, part in self._parts.judges) for part in self._parts.timed]

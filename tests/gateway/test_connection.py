@@ -4,6 +4,7 @@ import pytest
 
 from gateway import config
 from gateway.connection import Backlog, Connection, Traffic
+from gateway.stall import LATE_NS
 from gateway.tick import Parts, Tick
 
 MS = 1_000_000
@@ -206,6 +207,33 @@ def test_bytes_wait_for_the_journal_and_leave_in_order_when_it_is_durable(bench)
     assert transport.written == [b"1"]  # never overtakes what still waits
     bench.tick.on_durable(bench.journal.position)
     assert b"".join(transport.written) == b"123"
+
+
+def test_nobody_is_judged_while_what_he_was_to_answer_waits_for_the_journal_and_then_he_has_his_time_again(bench):
+    connection, _ = bench.connect()
+    bench.journal.lags = True
+    connection.data_received(b"ping")
+    bench.loop.turn()
+    connection.peer.deadline = bench.clock.now = bench.clock.now + 10 * LATE_NS
+    connection._on_timer()
+    bench.loop.turn()
+    assert connection.peer.told == []
+    bench.tick.on_durable(bench.journal.position)
+    assert connection.peer.told == ["paused", "resumed"]  # its silence counts from now on
+    connection._on_timer()
+    for _ in range(9):  # it is read first
+        bench.loop.turn()
+    assert connection.peer.told[2:] == ["tick"]
+
+
+def test_a_journal_that_takes_its_usual_time_excuses_nobody(bench):
+    connection, _ = bench.connect()
+    bench.journal.lags = True
+    connection.data_received(b"ping")
+    bench.loop.turn()
+    bench.clock.now += LATE_NS - 1
+    bench.tick.on_durable(bench.journal.position)
+    assert connection.peer.told == []
 
 
 def test_a_failed_journal_sends_not_another_byte(bench):

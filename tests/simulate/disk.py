@@ -92,10 +92,11 @@ class Syncer:
 
     def close(self) -> None:
         """Do what was asked for, then end; a process that is gone does nothing more."""
-        while not self._gone() and self.failure is None and (self._steps or self._wanted != self.durable):
-            self._finish(*self._take())
-        if self._running is not None:
-            self._running.cancel()
+        while self._running is not None:
+            running, self._running = self._running, None
+            running.cancel()
+            if not self._gone() and self.failure is None:
+                self._finish(*running.args)  # which begins the next
 
     def _begin(self) -> None:
         if self._running is None and self.failure is None:

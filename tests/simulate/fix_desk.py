@@ -3,40 +3,69 @@
 Beside the machine, each frame is noted as it comes: a number that was once sent has one content for ever.
 """
 
+import base64
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from protocols.fix.events import AppMessage, Disconnect, Event, LoggedOn, LoggedOut, PeerReject
 from protocols.fix.framing import Framer, Garbled
 from protocols.fix.session import FixSession, SessionSettings, State
 from protocols.fix.store import MemoryStore
 from protocols.fix.times import format_ns
+from protocols.signing import fix_logon_text
 from tests.simulate.desk import Desk
 from tests.simulate.promises import Asked
 from tests.simulate.venue import Venue
 from tests.simulate.world import MS, Broken, World
+from tests.support.server import seed_of
 
 _TICK_NS = 100 * MS
+_ATTEMPTS = 20
 _NOT_CONTENT = frozenset(("8", "9", "10", "43", "52", "122", "369", "97"))
 _SESSION_TYPES = frozenset("01245A")
 
 
 class FixDesk(Desk):
-    """One FIX session."""
+    """One FIX session. keys: names of those that it signs with, without a word of which (553): some day the next."""
 
-    def __init__(self, world: World, venue: Venue, name: str, account: int, session: int) -> None:
+    def __init__(
+        self, world: World, venue: Venue, name: str, account: int, session: int, keys: tuple[str, ...] = ()
+    ) -> None:
         settings = SessionSettings(
             begin_string="FIX.4.4", sender_comp_id=name, target_comp_id="GATE", role="initiator", heart_bt_int_s=2
         )
-        self.machine = FixSession(settings, MemoryStore())
+        self.machine = FixSession(settings, MemoryStore(), world.wall)
         self._framer = Framer(65_536)
         self._contents: dict[int, str] = {}
+        self._keys = [Ed25519PrivateKey.from_private_bytes(seed_of(key)) for key in keys]
+        self._attempts = 0
         super().__init__(world, venue, name, account, session)
         world.at(_TICK_NS, self._tick)
+        world.at(world.between(1_000, 8_000), self._rotate)
+
+    def _rotate(self) -> None:
+        del self._keys[:-1]
+
+    def proof(self, number: int, at: str) -> str:
+        """The credentials of a Logon with this MsgSeqNum(34) and SendingTime(52), if it needs any."""
+        if not self._keys:
+            return ""
+        signed = fix_logon_text({49: self.ledger.name, 56: "GATE", 34: str(number), 52: at})
+        signature = base64.b64encode(self._keys[0].sign(signed)).decode()
+        return f"95={len(signature)}\x0196={signature}\x01"
 
     def _open(self) -> None:
         self.pipe = self.venue.connect_fix(self)
         if self.pipe is not None:
+            self._attempts += self.venue.server.fix.accepting()  # else it is turned away, and its venue is full
+            if self._attempts > _ATTEMPTS:
+                raise Broken(f"12: {self.ledger.name} is not let in, {_ATTEMPTS} times in a row")
             self._framer = Framer(65_536)
             self.machine.connected(self.world.now_ns)
-            self.machine.logon(self.world.now_ns, body="8013=S\x01" if self.ledger.name == "S2" else "")
+            proof = self.proof(self.machine.store.next_out, format_ns(self.world.time_ns(), 6))
+            self.machine.logon(
+                self.world.now_ns, proof + ("8013=S\x0120107=300\x01" if self.ledger.name == "S2" else "")
+            )
             self._flush()
 
     def _closed(self) -> None:
@@ -73,16 +102,27 @@ class FixDesk(Desk):
                 self._on_message(event)
             elif isinstance(event, LoggedOn):
                 self.is_logged_on = True
+                self._attempts = 0
                 self.world.note(f"{self.ledger.name} is logged on")
                 if self.world.happens(0.3):
                     self._repeat()
             elif isinstance(event, LoggedOut | Disconnect):
+                if isinstance(event, LoggedOut):
+                    self._judge_end(event.text)
                 self._flush()
                 self.hang_up()
                 return
             elif isinstance(event, PeerReject):
                 raise Broken(f"6: {self.ledger.name} was rejected: {event.text}")
         self._flush()
+
+    def _judge_end(self, text: str) -> None:
+        """A connection that we still have is not ended for another one, nor for silence on one that is not silent."""
+        self.world.note(f"{self.ledger.name} ends: {text}")
+        if text == "superseded":
+            raise Broken(f"1: {self.ledger.name} lost its connection to one that is not its own")
+        if text.startswith("no message") and self.pipe is not None and self.pipe.is_sound:
+            raise Broken(f"12: {self.ledger.name} was not heard: {text}")
 
     def _repeat(self) -> None:
         """Send the latest messages again, though nobody has asked: an answer to a duplicate would be a second one."""
@@ -104,7 +144,7 @@ class FixDesk(Desk):
         self._flush()
 
     def _words(self, id: str, asked: Asked) -> tuple[str, str]:
-        at, params = format_ns(asked.sent_ns if not asked.tries else self.world.now_ns, 6), asked.params
+        at, params = format_ns(self.world.time_ns(), 6), asked.params
         if asked.kind == "new":
             terms = f"54={params['side']}|38={params['qty']}|40=2|44={params['price']}|59=1"
             return "D", f"11={id}|55=BTC-USDT|{terms}|60={at}|"

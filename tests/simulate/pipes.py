@@ -25,10 +25,12 @@ class Pipe:
 
     def __init__(self, world: World, loop: Loop, client: End) -> None:
         self._world = world
+        self._loop = loop
         self._client: End | None = client
         self.transport = Transport(self, loop)
         self.is_silent = False  # half open: nothing arrives any more, and nobody is told
         self.is_slow = False  # the client does not read
+        self.is_sound = True  # it was neither at any time
         self._up: list[bytes] = []
         self._is_going_up = False
         self._down = bytearray()
@@ -46,7 +48,7 @@ class Pipe:
         """The client hangs up; the gateway hears of it, unless the connection is half open."""
         self._client = None
         if not self.is_silent:
-            self._world.at(self._world.between(0.1, 20), self.transport.lost)
+            self._world.at(self._world.between(0.1, 20), self._loop.hear, self.transport.lost)
 
     # -- bytes on their way --------------------------------------------------------------------------------------
 
@@ -56,13 +58,17 @@ class Pipe:
             self._world.at(self._world.between(0.05, 10), self._arrive)
 
     def _arrive(self) -> None:
+        self._loop.hear(self._take_in, self._loop.is_still)
+
+    def _take_in(self, has_waited: bool) -> None:
+        """has_waited: in the socket, until the process went on; then all of it is there."""
         self._is_going_up = False
         if self.is_silent or self.transport.is_gone or not self._up:
             return
         if self.transport.is_read_paused:
             return
         data, self._up = b"".join(self._up), []
-        if self._world.happens(0.3):
+        if not has_waited and self._world.happens(0.3):
             cut = self._world.random.randrange(len(data)) + 1
             data, rest = data[:cut], data[cut:]
             self._up = [rest] if rest else []
@@ -95,8 +101,16 @@ class Pipe:
         del self._down[:size]
         if self._client is not None and data:
             self._client.received(data)
-        self.transport.drained()
+        self._loop.hear(self.transport.drained)
         self._fall()
+
+    def fall_silent(self) -> None:
+        """From now on nothing arrives, and nobody is told."""
+        self.is_silent, self.is_sound = True, False
+
+    def stop_reading(self) -> None:
+        """The client reads nothing until `read_on`."""
+        self.is_slow, self.is_sound = True, False
 
     def read_on(self) -> None:
         """The client reads again."""

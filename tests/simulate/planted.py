@@ -8,12 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from gateway import clock
+from gateway.clients import Clients
+from gateway.clock import Clock
 from gateway.core.engine import Engine
+from gateway.fix_speaker import FixSpeaker
 from gateway.journal_store import JournalStore
 from gateway.keeper import Keeper
 from gateway.records import COMMANDS, Replay
+from gateway.stall import ReadFirst
 from gateway.tick import Tick
+from protocols.fix.message import encode
 from protocols.fix.session_inbound import Inbound
+from protocols.fix.session_output import Output
 
 Change = tuple[Any, str, Callable[..., Any]]
 
@@ -87,6 +94,46 @@ def _answer_duplicates() -> Change:
     return Inbound, "_take_old", take_old
 
 
+def _step_moves_time() -> Change:
+    """Durations are counted on the clock that shows the time of day."""
+    return Clock, "now_ns", lambda _: clock.time.time_ns()
+
+
+def _judged_before_read() -> Change:
+    """After a pause deadlines are acted on at once."""
+    return ReadFirst, "must_wait", lambda *_: False
+
+
+def _sent_again_before_first_sent() -> Change:
+    """A message that is sent again after the clock was put back tells an OrigSendingTime(122) behind its 52."""
+    real = Output._again
+
+    def again(self: Output, stored: bytes, now_ns: int) -> bytes:
+        fields = real(self, stored, now_ns).decode("latin-1").split("\x01")[2:-2]
+        original = stored.partition(b"\x0152=")[2].partition(b"\x01")[0].decode()
+        body = "\x01".join(f"122={original}" if field.startswith("122=") else field for field in fields)
+        return encode("FIX.4.4", body + "\x01")
+
+    return Output, "_again", again
+
+
+def _newcomer_supersedes() -> Change:
+    """Whoever has proved who it is takes over, before what it asks for is judged."""
+    real = FixSpeaker.meet
+
+    def meet(self: FixSpeaker, link: Any, *rest: Any) -> Any:
+        self._has_begun = False
+        return real(self, link, *rest)
+
+    return FixSpeaker, "meet", meet
+
+
+def _first_key_only() -> Change:
+    """Of the keys that a Logon without a name may mean only the first is tried."""
+    real = Clients.keys_for
+    return Clients, "keys_for", lambda *args: real(*args)[:1]
+
+
 PLANTED: dict[str, Callable[[], Change]] = {
     "ack before sync": _ack_before_sync,
     "two records": _two_records,
@@ -94,6 +141,11 @@ PLANTED: dict[str, Callable[[], Change]] = {
     "outbound number not stored": _outbound_number_not_stored,
     "forget unanswered": _forget_unanswered,
     "answer duplicates": _answer_duplicates,
+    "a step moves time": _step_moves_time,
+    "judged before read": _judged_before_read,
+    "sent again before first sent": _sent_again_before_first_sent,
+    "a newcomer supersedes": _newcomer_supersedes,
+    "first key only": _first_key_only,
 }
 
 

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from gateway import config
+from gateway import clock, config
 from gateway.config_file import load
 from gateway.core import snapshots
 from limits.policy import Policy
@@ -18,10 +18,11 @@ from tests.simulate import promises
 from tests.simulate.desk import Desk
 from tests.simulate.disk import simulated
 from tests.simulate.fix_desk import FixDesk
+from tests.simulate.trouble import stutter, trouble
 from tests.simulate.venue import Venue
 from tests.simulate.world import SECOND, Broken, World
 from tests.simulate.ws_desk import WsDesk
-from tests.support.server import venue_toml, write_venue
+from tests.support.server import more_keys, venue_toml, write_venue
 
 _PIECE_ROWS = 10  # of a snapshot: so few that it is on its way for long, and cut off now and then
 _TROUBLE_NS = 12 * SECOND
@@ -38,7 +39,7 @@ dialect = "penstock"
 id = 2
 comp_id = "S2"
 account = "BETA"
-auth = "none"
+auth = "key"
 dialect = "penstock"
 """
 _MORE = """
@@ -86,11 +87,11 @@ def simulate(seed: int) -> Outcome:
     directory = Path(tempfile.mkdtemp(prefix="simulate-", dir=_memory()))
     broken, desks, venue = "", [], None
     try:
-        with simulated(world), patch.object(snapshots, "_ROWS", _PIECE_ROWS):
+        with simulated(world), patch.object(snapshots, "_ROWS", _PIECE_ROWS), patch.object(clock, "time", world):
             venue = Venue(world, _settings(directory), _policy(world), directory)
             desks = [
                 FixDesk(world, venue, "S1", 1, 1),
-                FixDesk(world, venue, "S2", 2, 2),
+                FixDesk(world, venue, "S2", 2, 2, ("BETA", "BETA-2")),
                 WsDesk(world, venue, "W1", "ALPHA", 1),
                 WsDesk(world, venue, "W2", "BETA", 2),
             ]
@@ -112,7 +113,7 @@ def simulate(seed: int) -> Outcome:
 def _live(world: World, venue: Venue, desks: list[Desk]) -> None:
     ledgers = [desk.ledger for desk in desks]
     venue.on_recovered = lambda server: promises.check_recovered(ledgers, server)
-    world.at(world.between(300, 2_000), _trouble, world, venue, desks)
+    world.at(world.between(300, 2_000), trouble, world, venue, desks)
     world.run(_TROUBLE_NS)
     venue.is_calm = True
     venue.disk.is_slow = False
@@ -120,6 +121,7 @@ def _live(world: World, venue: Venue, desks: list[Desk]) -> None:
         desk.is_quiet = True
         if desk.pipe is not None:
             desk.pipe.is_slow and desk.pipe.read_on()
+    world.at(world.between(8_000, 12_000), stutter, world, venue)
     world.run(_CALM_NS)
     if not venue.is_up:
         raise Broken("14: the gateway does not come back")
@@ -131,53 +133,18 @@ def _live(world: World, venue: Venue, desks: list[Desk]) -> None:
     guarded = next(desk for desk in desks if desk.ledger.name == "S2")
     guarded.stays_away = True
     guarded.hang_up()
-    world.run(1 * SECOND)
+    world.run(SECOND // 10)
+    world.put_right(-60 * SECOND)
+    world.run(SECOND * 9 // 10)
     left = [order for order in venue.server.replay.engine.open_orders(2) if order.session == 2]
     if left:
         raise Broken(f"9: cancel-on-disconnect left {len(left)} orders of S2")
 
 
-def _trouble(world: World, venue: Venue, desks: list[Desk]) -> None:
-    """Something goes wrong, again and again, until the time of trouble is over."""
-    if venue.is_calm:
-        return
-    desk = world.random.choice(desks)
-    kind = world.random.choices(
-        ("kill", "power", "term", "cut", "silent", "slow reader", "slow disk", "bad sync", "store"),
-        (4, 4, 2, 8, 3, 3, 3, 1, 2),
-    )[0]
-    if kind == "kill":
-        venue.die("kill -9", is_power_loss=False)
-    elif kind == "power":
-        venue.die("power loss", is_power_loss=True)
-    elif kind == "term":
-        venue.end()
-    elif kind == "slow disk":
-        world.fault("slow disk")
-        venue.disk.is_slow = True
-        world.at(world.between(100, 1_000), setattr, venue.disk, "is_slow", False)
-    elif kind == "bad sync":
-        world.fault("failing sync")
-        venue.disk.fails_next = True
-    elif kind == "store" and venue.is_up and not venue.limits.store.is_away:
-        venue.limits.store.go_away(world.between(100, 1_500))
-    elif desk.pipe is not None and kind == "cut":
-        world.fault("connection cut")
-        desk.hang_up()
-    elif desk.pipe is not None and kind == "silent":
-        world.fault("connection silent")
-        desk.pipe.is_silent = True
-    elif desk.pipe is not None and kind == "slow reader":
-        world.fault("slow reader")
-        desk.pipe.is_slow = True
-        world.at(world.between(100, 3_000), desk.pipe.read_on)
-    world.at(world.between(100, 3_000), _trouble, world, venue, desks)
-
-
 def _settings(directory: Path) -> config.Config:
     home = directory / "config"
     home.mkdir()
-    text = venue_toml(sessions=_SESSIONS, ws="heartbeat_ms = 3000", more=_MORE)
+    text = venue_toml(sessions=_SESSIONS, ws="heartbeat_ms = 3000", more=_MORE + more_keys("BETA", "BETA-2"))
     settings = load(write_venue(home, text))
     # Far below what an operator may set: segments turn and snapshots are stood every second.
     return msgspec.structs.replace(settings, journal=msgspec.structs.replace(settings.journal, segment_bytes=32_768))

@@ -16,7 +16,6 @@ from gateway.core.matching import EventSink, MatchingCore
 from gateway.journal_record import JournalCorrupt, JournalFailed
 from gateway.listening import Arrival
 from gateway.metrics import Metrics
-from gateway.records import CLEAN
 from gateway.server import Server
 from gateway.ws_logon import Caller
 from gateway.ws_speaker import WsSpeaker
@@ -28,7 +27,7 @@ from limits.store import Answer, Batch
 from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
 from tests.simulate.disk import Disk, Syncer
 from tests.simulate.pipes import End, Pipe
-from tests.simulate.world import MS, SECOND, Broken, Clock, Loop, World
+from tests.simulate.world import MS, SECOND, Broken, Loop, World
 
 _WINDOW = 48
 _STORE_TIMEOUT_NS = 50 * MS
@@ -70,7 +69,7 @@ class FarCore:
             raise Broken(f"{len(commands)} commands handed over with a credit of {self.credit}")
         self._under_way += len(commands)
         self._free_ns = max(self._free_ns, now_ns + self._venue.core_delay_ns())
-        self._world.at(self._free_ns - now_ns, self._deliver, list(commands))
+        self._world.at(self._free_ns - now_ns, self._loop.hear, self._deliver, list(commands))
 
     def _deliver(self, commands: Sequence[AnyCommand]) -> None:
         if self._loop.is_dead:
@@ -88,7 +87,7 @@ class FarCore:
         self._venue.server.wake()
 
     def _execute(self, commands: Sequence[AnyCommand]) -> None:
-        self.inner.submit(commands, self._world.now_ns)
+        self.inner.submit(commands, self._venue.server.now_ns())
 
     def _collect(self, events: Sequence[AnyEvent], now_ns: int) -> None:
         self._told.append((events, now_ns))
@@ -160,12 +159,12 @@ class Limits:
         def noted_take(path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Any:
             decision = take(path, name, cost_milli, now_ns, instrument)
             if decision.allowed and name == "orders":
-                venue.spent.append((now_ns, path.account, cost_milli))
+                venue.spent.append((venue.world.now_ns, path.account, cost_milli))
             return decision
 
         def noted_give_back(path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> None:
             if name == "orders":
-                venue.spent.append((now_ns, path.account, -cost_milli))
+                venue.spent.append((venue.world.now_ns, path.account, -cost_milli))
             give_back(path, name, cost_milli, now_ns, instrument)
 
         self.limiter.take, self.limiter.give_back = noted_take, noted_give_back
@@ -181,6 +180,8 @@ class Process(Server):
 
     def log(self, name: str, **fields: Any) -> None:
         """Into the trace; a process that ends by itself is followed by another one."""
+        if name == "logon.refused":
+            self.venue.world.note(f"| {name} {fields}")
         if name == "session.failed":
             error = sys.exc_info()[1]
             raise error if isinstance(error, Broken) else Broken(f"a mistake of its own: {error!r}") from error
@@ -216,10 +217,9 @@ class Venue:
         self.disk = Syncer.disk = Disk(self.world, self._home)
         Syncer.is_dead = staticmethod(lambda: loop.is_dead)
         Process.venue = self
-        clock = Clock(self.world)
         try:
             self.server = Process(
-                self.settings, self._home, wrap_core=self._far, clock=clock, limiting=self._limiting  # type: ignore[arg-type]
+                self.settings, self._home, wrap_core=self._far, limiting=self._limiting  # type: ignore[arg-type]
             )  # fmt: skip
         except (JournalCorrupt, JournalFailed) as error:
             raise Broken(f"14: the gateway does not start: {error}") from error
@@ -242,6 +242,7 @@ class Venue:
         return self.limits
 
     def _every_second(self, loop: Loop) -> None:
+        self.server.clock.look()
         self.server.look_after_journal()
         loop.call_later(1, self._every_second, loop)
 
@@ -261,6 +262,8 @@ class Venue:
         if not self.is_up:
             return
         self.world.fault(why)
+        if self.world.happens(0.2):
+            self.world.put_right(self.world.random.choice((-1, 1)) * self.world.between(60_000, 10_000_000))
         left = self._be_gone()
         self.disk.crash(left, is_power_loss)
         self._let_go()
@@ -274,7 +277,7 @@ class Venue:
             self.loop.call_later(0.02, self._drained, limit_ns, False)
 
     def _drained(self, limit_ns: int, has_said_goodbye: bool) -> None:
-        is_late = self.world.now_ns >= limit_ns
+        is_late = self.server.now_ns() >= limit_ns
         if not has_said_goodbye and (self.server.road.is_idle or is_late):
             has_said_goodbye = True
             self.server.say_goodbye()
@@ -285,9 +288,8 @@ class Venue:
 
     def _stop(self) -> None:
         self.tick.stop()
-        self.server.journal.append(CLEAN, 0, b"")
         try:
-            self.server.journal.close()
+            self.server.keeper.close()
         except JournalFailed:  # exit status 1; the next start finds no CLEAN, or what is behind it
             self.world.fault("the journal failed at the end")
         left = self._be_gone()
@@ -334,7 +336,7 @@ class Venue:
             return None
         pipe = Pipe(self.world, self.loop, client)
         self.pipes.append(pipe)
-        door(pipe)
+        self.loop.hear(door, pipe)
         return pipe
 
     def _fix(self, pipe: Pipe) -> None:
@@ -349,9 +351,9 @@ class Venue:
         assert settings.ws is not None
         connection = Connection(self.tick, self.loop, settings, server.ws.traffic)  # type: ignore[arg-type]
         challenge = f"challenge-{self.world.steps}"
-        caller = Caller(f"c-{self.world.steps}", challenge, "127.0.0.1", self.world.now_ns)
+        caller = Caller(f"c-{self.world.steps}", challenge, "127.0.0.1", server.now_ns())
         speaker = WsSpeaker(server, settings.ws, self._events, connection, caller)
         connection.peer = speaker
         pipe.transport.connect(connection)
-        speaker.opened(None, self.world.now_ns)
+        speaker.opened(None, server.now_ns())
         connection.wake()

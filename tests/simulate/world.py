@@ -2,6 +2,8 @@
 
 Nothing in it reads a real clock, draws real randomness or depends on the order of a set: the same seed gives the same
 trace, under any PYTHONHASHSEED. What happens is noted in pipe notation; `digest` stands for the whole trace.
+
+Time only passes; the time of day, which all machines show, is put right now and then (`World.put_right`).
 """
 
 import heapq
@@ -49,8 +51,26 @@ class World:
         self.faults: Counter[str] = Counter()
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self.digest = 0
+        self.wall = WallClock()  # what all clients' clocks show, and the gateway's once it has noticed
         self._coming: list[tuple[int, int, Timer]] = []
         self._count = 0
+
+    # -- the system's clocks, as `time` gives them ---------------------------------------------------------------
+
+    def time_ns(self) -> int:
+        """The time of day."""
+        return self.wall.utc_ns(self.now_ns)
+
+    def clock_gettime_ns(self, _: int) -> int:
+        """The machine's uptime."""
+        return self.now_ns - START_NS
+
+    def put_right(self, by_ns: int) -> None:
+        """All clocks that show the time of day are stepped."""
+        self.fault(f"clocks are put {'back' if by_ns < 0 else 'forward'}")
+        self.wall.offset_ns += by_ns
+
+    # -- what is to come -----------------------------------------------------------------------------------------
 
     def at(self, delay_ns: int, call: Callable[..., object], *args: Any) -> Timer:
         """Have `call(*args)` happen in so many ns; what is asked for first happens first."""
@@ -89,30 +109,19 @@ class World:
         self.digest = zlib.crc32(line.encode(), self.digest)
 
 
-class Clock(WallClock):
-    """The gateway's clock (`gateway.clock.Clock`): the system's is never put right."""
-
-    steps = 0
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self._world = world
-
-    def now_ns(self) -> int:
-        """The world's time."""
-        return self._world.now_ns
-
-    def take_step_ns(self) -> int:
-        """It is right already."""
-        return 0
-
-
 class Loop:
-    """As much of an event loop as the gateway's parts use. When the process dies, nothing it waited for happens."""
+    """As much of an event loop as the gateway's parts use. When the process dies, nothing it waited for happens.
+
+    It may stand still for a while: then what was due comes at once when it goes on, timers first, and behind them what
+    its sockets have for it (`hear`), as libuv has it.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.is_dead = False
+        self.is_still = False
+        self._due: list[Timer] = []
+        self._heard: list[Timer] = []
 
     def is_closed(self) -> bool:
         """Whether the process is gone."""
@@ -120,14 +129,41 @@ class Loop:
 
     def call_soon(self, call: Callable[..., object], *args: Any) -> Timer:
         """In this loop's next turn."""
-        return self._world.at(0, self._live, call, args)
+        return self._later(0, Timer(call, args))
 
     call_soon_threadsafe = call_soon
 
     def call_later(self, delay_s: float, call: Callable[..., object], *args: Any) -> Timer:
         """In so many seconds."""
-        return self._world.at(max(int(delay_s * SECOND), 0), self._live, call, args)
+        return self._later(max(int(delay_s * SECOND), 0), Timer(call, args))
 
-    def _live(self, call: Callable[..., object], args: tuple[Any, ...]) -> None:
-        if not self.is_dead:
+    def hear(self, call: Callable[..., object], *args: Any) -> None:
+        """Something comes from outside: it is heard now, or when the process goes on."""
+        if self.is_still:
+            self._heard.append(Timer(call, args))
+        else:
             call(*args)
+
+    def stand_still(self, duration_ns: int) -> None:
+        """The process is stopped, and goes on after so long."""
+        if not self.is_still:
+            self.is_still = True
+            self._world.at(duration_ns, self._go_on)
+
+    def _go_on(self) -> None:
+        self.is_still = False
+        missed, self._due, self._heard = [*self._due, *self._heard], [], []
+        for timer in missed:
+            self._live(timer)
+
+    def _later(self, delay_ns: int, timer: Timer) -> Timer:
+        self._world.at(delay_ns, self._live, timer)
+        return timer
+
+    def _live(self, timer: Timer) -> None:
+        if self.is_dead or timer.cancelled:
+            return
+        if self.is_still:
+            self._due.append(timer)
+        else:
+            timer.call(*timer.args)

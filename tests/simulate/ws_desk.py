@@ -3,6 +3,7 @@
 import json
 
 from gateway.client import ws
+from protocols.ws.session import LOGON_TIMEOUT, SILENCE
 from tests.simulate.desk import Desk
 from tests.simulate.pipes import Pipe
 from tests.simulate.promises import UNKNOWN_OUTCOME, Asked
@@ -80,7 +81,10 @@ class WsDesk(Desk):
             if opcode == _PING:
                 self.pipe.write(frame(_PONG, payload))
             elif opcode == _CLOSE:
-                self.world.note(f"{self.ledger.name} <- close {int.from_bytes(payload[:2])}")
+                code = int.from_bytes(payload[:2])
+                self.world.note(f"{self.ledger.name} <- close {code}")
+                if code in (SILENCE, LOGON_TIMEOUT) and self.pipe.is_sound:
+                    raise Broken(f"12: {self.ledger.name} was not heard: close {code}")
                 self.hang_up()
             elif opcode == 1:
                 self._on_message(json.loads(payload))
@@ -99,7 +103,7 @@ class WsDesk(Desk):
             self._on_answer(message)
 
     def _log_on(self, challenge: str) -> None:
-        ts = self.world.now_ns // 1_000
+        ts = self.world.time_ns() // 1_000
         params: dict[str, object] = {
             "api_key": self._identity.key_id,
             "challenge": challenge,

@@ -125,6 +125,12 @@ def venue_toml(
     return text + "".join(rows) + more
 
 
+def more_keys(account: str, *names: str) -> str:
+    """The rows of other keys of an account: `key-<name>` each, made from its name."""
+    row = '\n[[keys]]\nid = "key-{name}"\naccount = "{account}"\npublic_key = "{public_key}"\n'
+    return "".join(row.format(name=name, account=account, public_key=_public_key(name)) for name in names)
+
+
 def write_venue(directory: Path, text: str, limits: str = GENEROUS) -> Path:
     """Write both files of a venue; the path of gateway.toml."""
     (directory / "limits.toml").write_text(limits, encoding="utf-8")

@@ -1,0 +1,106 @@
+"""What goes wrong on purpose: each kind, and how often it is chosen."""
+
+from collections.abc import Callable
+
+from tests.simulate.desk import Desk
+from tests.simulate.fix_desk import FixDesk
+from tests.simulate.newcomer import Newcomer
+from tests.simulate.venue import Venue
+from tests.simulate.world import MS, World
+
+
+def trouble(world: World, venue: Venue, desks: list[Desk]) -> None:
+    """Something goes wrong, again and again, until the time of trouble is over."""
+    if venue.is_calm:
+        return
+    desk = world.random.choice(desks)
+    act = world.random.choices(list(_KINDS), list(_KINDS.values()))[0]
+    act(world, venue, desk)
+    world.at(world.between(100, 3_000), trouble, world, venue, desks)
+
+
+def stutter(world: World, venue: Venue) -> None:
+    """The process stops, goes on for a moment, and stops again, while nobody has anything to say but to its pings."""
+    world.fault("the process stutters")
+    first_ns = world.between(3_030, 3_600)
+    venue.loop.stand_still(first_ns)
+    world.at(first_ns + 2 * MS, venue.loop.stand_still, world.between(3_030, 3_600))
+
+
+def _kill(_: World, venue: Venue, __: Desk) -> None:
+    venue.die("kill -9", is_power_loss=False)
+
+
+def _power(_: World, venue: Venue, __: Desk) -> None:
+    venue.die("power loss", is_power_loss=True)
+
+
+def _term(_: World, venue: Venue, __: Desk) -> None:
+    venue.end()
+
+
+def _cut(world: World, _: Venue, desk: Desk) -> None:
+    if desk.pipe is not None:
+        world.fault("connection cut")
+        desk.hang_up()
+
+
+def _silence(world: World, _: Venue, desk: Desk) -> None:
+    if desk.pipe is not None:
+        world.fault("connection silent")
+        desk.pipe.fall_silent()
+
+
+def _slow_reader(world: World, _: Venue, desk: Desk) -> None:
+    if desk.pipe is not None:
+        world.fault("slow reader")
+        desk.pipe.stop_reading()
+        world.at(world.between(100, 3_000), desk.pipe.read_on)
+
+
+def _slow_disk(world: World, venue: Venue, _: Desk) -> None:
+    world.fault("slow disk")
+    venue.disk.is_slow = True
+    world.at(world.between(100, 1_000), setattr, venue.disk, "is_slow", False)
+
+
+def _bad_sync(world: World, venue: Venue, _: Desk) -> None:
+    world.fault("failing sync")
+    venue.disk.fails_next = True
+
+
+def _store(world: World, venue: Venue, _: Desk) -> None:
+    if venue.is_up and not venue.limits.store.is_away:
+        venue.limits.store.go_away(world.between(100, 1_500))
+
+
+def _pause(world: World, venue: Venue, _: Desk) -> None:
+    if venue.is_up:
+        world.fault("the process stands still")
+        venue.loop.stand_still(world.between(300, 5_000))
+
+
+def _clock(world: World, _: Venue, __: Desk) -> None:
+    """By less than what a message on its way may be old."""
+    world.put_right(world.random.choice((-1, -1, 1)) * world.between(1_500, 100_000))
+
+
+def _newcomer(world: World, venue: Venue, desk: Desk) -> None:
+    if isinstance(desk, FixDesk):
+        Newcomer(world, venue, desk)
+
+
+_KINDS: dict[Callable[[World, Venue, Desk], None], int] = {
+    _kill: 4,
+    _power: 4,
+    _term: 2,
+    _cut: 8,
+    _silence: 3,
+    _slow_reader: 3,
+    _slow_disk: 3,
+    _bad_sync: 1,
+    _store: 2,
+    _pause: 4,
+    _clock: 6,
+    _newcomer: 8,
+}

@@ -12,6 +12,7 @@ from gateway.metrics import Metrics
 from gateway.pipeline import Road
 from gateway.request import Request
 from gateway.sessions import Session
+from gateway.ws_stream import StreamCursor
 from limits.limiter import BucketView, Limiter
 from protocols.errors import CODES, DUPLICATE_ID, Refusal
 from protocols.instruments import Instruments
@@ -37,6 +38,12 @@ class Batch:
         self._legs: list[results.LegResult | None] = [None] * size
         self._open = size
         self.buckets: tuple[str, ...] = ()  # that its legs touched
+        self.keeps_back = False  # the events of its legs wait until it is answered
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a leg has no outcome yet."""
+        return self._open > 0
 
     def complete(self, leg: int, outcome: object) -> results.BatchResult | None:
         """Note one leg's outcome; the whole result when it was the last one."""
@@ -122,19 +129,30 @@ class Answers:
         self.open = OpenRequests()
         self.limits_mode = "near"
         self.session: Session | None = None  # whose limits are shown
+        self.cursor: StreamCursor  # of the connection's stream, from the logon on
 
-    def handed_over(self, source: Source, request: Request, now_ns: int) -> None:
-        """`resp:"queued"` is answered on hand-over, and then no more, but for `_tell_known`."""
-        if source.resp == "queued" and self.open.close(source):
-            result = results.QueuedResult(getattr(request.command, "cl_ord_id", ""))
-            self.conclude(source, result, now_ns, _touched(request))
+    def handed_over(self, source: Source, request: Request, now_ns: int) -> bool:
+        """`resp:"queued"` is answered on hand-over, and then no more, but for `_tell_known`; whether it was now."""
+        if source.resp != "queued" or not self.open.close(source):
+            return False
+        result = results.QueuedResult(getattr(request.command, "cl_ord_id", ""))
+        self.conclude(source, result, now_ns, _touched(request))
+        self._keep_back(source.batch)
+        return True
 
     def answer(self, source: Source, request: Request, event: AnyEvent, now_ns: int) -> None:
         """What the core said to it, unless it was answered before."""
         if self.open.close(source):
             self.conclude(source, self._outcome(source, request, event), now_ns, _touched(request))
+            self._keep_back(source.batch)
         elif source.resp == "queued" and isinstance(event, OrderEvent) and event.exec_type is ExecType.ORDER_STATUS:
             self._tell_known(source, request, event, now_ns)
+
+    def _keep_back(self, batch: Batch | None) -> None:
+        """The events of this leg come next, and the answer that it is part of goes before them."""
+        if batch is not None and batch.is_open and not batch.keeps_back:
+            batch.keeps_back = True
+            self.cursor.keep_back()
 
     def _outcome(self, source: Source, request: Request, event: AnyEvent) -> object:
         """A used id is refused with the order that has it, as it is now; an order on its way is not unknown."""
@@ -171,6 +189,8 @@ class Answers:
             if whole is None:
                 return
             outcome = whole
+            if batch.keeps_back:
+                self.cursor.let_go()  # nothing of it is written before what is written now
         self._house.metrics.ws.messages_out += 1
         machine = self._machine
         if isinstance(outcome, Refusal):

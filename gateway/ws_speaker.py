@@ -97,7 +97,7 @@ class WsSpeaker:
         """The next bytes to write: what is ready, else the next slice of what takes longer. May be empty for now."""
         if not self.machine.pending_bytes and self.session is not None:
             now_ns = self.house.now_ns()
-            if self.is_leaving and not self.answers.open:
+            if self.is_leaving and not self.answers.open and not self.writer.has_more:
                 self._say_goodbye(now_ns)
             else:
                 self._write_on(now_ns)
@@ -247,7 +247,8 @@ class WsSpeaker:
         self.session = self.answers.session = found
         self._account = self.house.sessions.account(client.account_id)
         self._account.told_seq = self.house.road.latest_seq(found)  # after a restart the stream may not have it
-        self.writer = StreamWriter(self.house, self.machine, StreamCursor(self._account), self._event_bytes)
+        cursor = self.answers.cursor = StreamCursor(self._account)
+        self.writer = StreamWriter(self.house, self.machine, cursor, self._event_bytes)
         streams = _DEFAULT_STREAMS
         if params is not None:
             streams = params.streams if params.streams is not None else _DEFAULT_STREAMS
@@ -335,7 +336,9 @@ class WsSpeaker:
         return self._logout is not None
 
     def leave(self, logout: told.Requested, now_ns: int) -> None:
-        """Log out when every request before it is answered, or no answer came in the time that the core has."""
+        """Log out when every request before it is answered, or no answer came in the time that the core has, and what
+        waits to be read from the stream is written.
+        """
         self._logout = logout
         self.keep_orders = True
         if self.session is not None:
@@ -384,7 +387,8 @@ class WsSpeaker:
         """The core has it."""
         source = request.source
         assert isinstance(source, Source)
-        self.answers.handed_over(source, request, now_ns)
+        if self.answers.handed_over(source, request, now_ns):
+            self.link.wake()
 
     def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         """The terminal answer to a request, written before the events that it caused."""

@@ -55,7 +55,8 @@ class StreamCursor:
     """What this connection has been written, and what comes next.
 
     One task at a time goes before live events: `replay`, `await_snapshot` then `give_snapshot`, or `hold` to `release`.
-    Subscribing and unsubscribing change what is written live and never touch a task.
+    Beside any of them `keep_back` keeps live events for later, until `let_go`. Subscribing and unsubscribing change
+    what is written live and never touch a task.
     """
 
     def __init__(self, account: Account) -> None:
@@ -63,6 +64,7 @@ class StreamCursor:
         self._is_subscribed = False
         self._next = 0  # first number that waits to be written; 0 = none does, so the next event is written at once
         self._task = _NONE
+        self._kept_back = 0  # answers that are to be written before the next live event
         self._begin = self._at = self._end = 0  # of the replay
         self._snapshot: OrderList | None = None  # what is still to be written of it starts at row `_at`
 
@@ -80,7 +82,7 @@ class StreamCursor:
     def has_slice(self) -> bool:
         """Whether `take` has something."""
         if self._task is _NONE:
-            return 0 < self._next <= self._account.latest_seq
+            return 0 < self._next <= self._account.latest_seq and not self._kept_back
         return self._task in (_Task.REPLAY, _Task.SNAPSHOT)
 
     @property
@@ -94,7 +96,7 @@ class StreamCursor:
         """Write live events, from the next one on; without effect when they are written already."""
         if not self._is_subscribed:
             self._is_subscribed = True
-            if self._task is not _NONE:
+            if self._task is not _NONE or self._kept_back:
                 self._next = self._account.told_seq + 1
 
     def unsubscribe(self) -> None:
@@ -129,6 +131,17 @@ class StreamCursor:
         if self._task is _Task.LIST:
             self._end_task()
 
+    def keep_back(self) -> None:
+        """Write no live event before `let_go`: an answer goes before them. As often as that is called."""
+        self._kept_back += 1
+        self._wait_for_turn()
+
+    def let_go(self) -> None:
+        """The answer is written."""
+        self._kept_back -= 1
+        if self._task is _NONE:
+            self._catch_up()
+
     # -- what is written -----------------------------------------------------------------------------------------
 
     def take(self) -> Slice | None:
@@ -162,6 +175,10 @@ class StreamCursor:
 
     def _start(self, task: _Task) -> None:
         self._task = task
+        self._wait_for_turn()
+
+    def _wait_for_turn(self) -> None:
+        """The next event is not written when it is told."""
         if self._is_subscribed and not self._next:
             self._next = self._account.told_seq + 1
 
@@ -171,7 +188,7 @@ class StreamCursor:
 
     def _catch_up(self) -> None:
         """Live again when nothing waits. Never while the road tells events: it keeps several, then tells them."""
-        if self._next > self._account.latest_seq:
+        if self._next > self._account.latest_seq and not self._kept_back:
             self._next = 0
 
 

@@ -114,7 +114,10 @@ class Fix(_Knobs, frozen=True, kw_only=True):
     listeners: tuple[FixListener, ...] = ()
     sessions: tuple[FixSession, ...] = ()
     max_connections: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="open connections of all listeners; above it they are cut unheard")
+        int,
+        Meta(
+            ge=1, le=1_000_000, description="open connections of all listeners; when all have logged on, more are cut"
+        ),
     ] = 10_000
     logon_timeout_s: Annotated[int, Meta(ge=1, le=60, description="first message must be a Logon within this time")] = 5
     refusal_delay_ms: Annotated[
@@ -178,9 +181,9 @@ class Ws(_Knobs, frozen=True, kw_only=True):
     max_frame_bytes: Annotated[
         int, Meta(ge=4_096, le=262_144, description="largest message; batches and quotes may take four times it")
     ] = 65_536
-    max_connections: Annotated[int, Meta(ge=1, le=1_000_000, description="open connections; above it HTTP 503")] = (
-        10_000
-    )
+    max_connections: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="open connections; when all have logged on, HTTP 503")
+    ] = 10_000
 
 
 class AdminToken(_Knobs, frozen=True, kw_only=True):

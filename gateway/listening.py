@@ -21,7 +21,7 @@ from gateway.crowd import Crowd
 from protocols.errors import RemoteProtocolError
 from protocols.proxy import ProxyHeader
 
-OPEN_TIMEOUT_S = 5.0  # for header and handshake each; asyncio's own is 60 s, an age for somebody unknown
+OPEN_TIMEOUT_S = 5.0  # for header and handshake; asyncio's own is 60 s, an age for somebody unknown
 SHUTDOWN_TIMEOUT_S = 2.0
 _BATCH = 16  # connections taken in one turn of the loop
 _RETRY_S = 0.1
@@ -214,14 +214,17 @@ class Listener:
 
     async def _open(self, arrival: Arrival) -> None:
         """Find out who it is, shake hands, and let the door's protocol have it."""
-        is_handed_over = False
+        is_handed_over, until = False, self._loop.time() + OPEN_TIMEOUT_S
         try:
             if self._place.balancers and is_in(arrival.peer_ip, self._place.balancers):
-                async with asyncio.timeout(OPEN_TIMEOUT_S):
+                async with asyncio.timeout_at(until):
                     await self._read_header(arrival)
             is_handed_over = True
             await self._loop.connect_accepted_socket(
-                lambda: self._door.make(arrival), arrival.sock, ssl=self._place.context, **_timeouts(self._place)
+                lambda: self._door.make(arrival),
+                arrival.sock,
+                ssl=self._place.context,
+                **self._timeouts(until),
             )
         except RemoteProtocolError as error:
             self._tell("proxy.refused", "proxy_header", str(error), arrival)
@@ -233,6 +236,12 @@ class Listener:
                 arrival.sock.close()
             if not arrival.is_open:
                 arrival.left()
+
+    def _timeouts(self, until: float) -> dict[str, float]:
+        if self._place.context is None:
+            return {}
+        left_s = max(until - self._loop.time(), 0.001)
+        return {"ssl_handshake_timeout": left_s, "ssl_shutdown_timeout": SHUTDOWN_TIMEOUT_S}
 
     async def _read_header(self, arrival: Arrival) -> None:
         """The balancer's header, and not a byte behind it: what is looked at stays in the socket until it is ours."""
@@ -305,9 +314,3 @@ def _send_away(sock: socket.socket, word: bytes) -> None:
             sock.send(word)
             sock.recv(_PEEK_BYTES)
     sock.close()
-
-
-def _timeouts(place: Place) -> dict[str, float]:
-    if place.context is None:
-        return {}
-    return {"ssl_handshake_timeout": OPEN_TIMEOUT_S, "ssl_shutdown_timeout": SHUTDOWN_TIMEOUT_S}

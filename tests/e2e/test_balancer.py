@@ -58,8 +58,9 @@ async def test_fix_behind_a_balancer(pems: Path, header: object, caplog: pytest.
 
 
 @pytest.mark.parametrize("header", [line, binary], ids=["v1", "v2"])
-async def test_websocket_behind_a_balancer(pems: Path, header: object) -> None:
+async def test_websocket_behind_a_balancer(pems: Path, header: object, caplog: pytest.LogCaptureFixture) -> None:
     assert callable(header)
+    caplog.set_level("INFO", "penstock")
     async with running(venue(pems)) as server:
         statuses = []
         for client in (OTHER, ALLOWED):
@@ -71,3 +72,6 @@ async def test_websocket_behind_a_balancer(pems: Path, header: object) -> None:
                 writer.close()
         assert statuses == [b"401", b"101"]
         assert server.metrics.ws.failed_logons == {"address": 1}
+        told = {row.message: row.penstock_fields for row in caplog.records}  # type: ignore[attr-defined]
+        assert [told["logon.refused"][name] for name in ("peer", "key")] == [OTHER, "key-ALPHA"]
+        assert [told["session.logged_on"][name] for name in ("peer", "key")] == [ALLOWED, "key-ALPHA"]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -332,6 +333,26 @@ def test_who_never_ends_its_handshake_is_cut_and_who_goes_away_is_only_counted(
             writer.close()
             await until(lambda: house.ends["tls_left"])
             assert [line["reason"] for line in house.lines] == ["tls_timeout"]
+
+    play(scene)
+
+
+def test_header_and_handshake_together_have_the_time_of_one(
+    play: Any, pems: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "OPEN_TIMEOUT_S", 0.5)
+
+    async def scene() -> None:
+        async with House(balancers=BALANCER, context=context(pems)) as house:
+            reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+            began = time.perf_counter()
+            await asyncio.sleep(0.3)
+            writer.write(LINE)
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            assert 0.4 < time.perf_counter() - began < 0.75
+            assert house.ends == {"tls_timeout": 1}
+            writer.close()
 
     play(scene)
 

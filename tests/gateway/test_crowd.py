@@ -95,6 +95,14 @@ def test_who_was_told_to_go_gives_its_place_at_once_and_only_so_many_are_on_thei
     assert len(arrive(crowd, "b", 16)) == 16
 
 
+def test_who_is_on_its_way_out_takes_nobodys_place() -> None:
+    crowd = Crowd(16)
+    guests = arrive(crowd, "a", 17)
+    crowd.leave(guests[5])
+    assert come(crowd, "b") is not None
+    assert went(guests) == [0], "there was a place"
+
+
 def test_a_balancer_has_no_share_and_those_it_speaks_for_have() -> None:
     crowd = Crowd(80)
     guests = []
@@ -102,8 +110,8 @@ def test_a_balancer_has_no_share_and_those_it_speaks_for_have() -> None:
         guest = come(crowd, "balancer", is_shared=True)
         assert guest is not None
         guests.append(guest)
-        if n >= 30:
-            crowd.move(guest, "client")
+    for guest in guests[30:]:
+        crowd.move(guest, "client")
     assert went(guests) == [30, 31, 32, 33, 34]
     crowd.move(guests[30], "elsewhere")  # it is on its way out
     assert crowd.strangers == 70

@@ -106,7 +106,7 @@ def test_who_is_on_its_way_out_takes_nobodys_place() -> None:
 def test_a_balancer_has_no_share_and_those_it_speaks_for_have() -> None:
     crowd = Crowd(80)
     guests = []
-    for n in range(75):
+    for _ in range(75):
         guest = come(crowd, "balancer", is_shared=True)
         assert guest is not None
         guests.append(guest)

@@ -53,6 +53,8 @@ class FixRequests:
         trace = None
         if kind == "D" and house.tracing.sample():
             trace = house.tracing.begin(now_ns, "fix", session.name)
+        if tags.RECV_WINDOW in message.fields or self._settings.recv_window_ms:
+            house.wall.ahead_ns(message.sending_time_ns, now_ns)  # in doubt the clock is looked at again
         t_recv = house.wall.utc_ns(now_ns)
         command = self._translator.command(message, session.sender, t_recv, self._settings.recv_window_ms)
         if isinstance(command, Refusal):

@@ -16,7 +16,6 @@ from protocols.fix.session_settings import State
 from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType, SessionStatus
 from protocols.fix.tags import SessionRejectReason as Reason
 from protocols.fix.times import NS, parse_ns
-from protocols.wall import DOUBT_NS
 
 READING = frozenset({State.LOGGED_ON, State.LOGOUT_SENT})
 _CANCELS = frozenset({MsgType.ORDER_CANCEL_REQUEST, MsgType.ORDER_MASS_CANCEL_REQUEST})
@@ -29,7 +28,7 @@ _WITHOUT_DECIMALS = 17  # length of YYYYMMDD-HH:MM:SS
 class Inbound:
     """Reads the messages of a session that is logged on."""
 
-    __slots__ = ("_begin_string", "_core", "_handshake", "_near_ns", "_ours", "_theirs", "_tolerance_ns", "_wall")
+    __slots__ = ("_begin_string", "_core", "_handshake", "_ours", "_theirs", "_tolerance_ns", "_wall")
 
     def __init__(self, core: SessionCore, handshake: Handshake) -> None:
         self._core = core
@@ -38,7 +37,6 @@ class Inbound:
         self._ours = core.settings.sender_comp_id
         self._theirs = core.settings.target_comp_id
         self._tolerance_ns = core.settings.sending_time_tolerance_s * NS
-        self._near_ns = min(DOUBT_NS, self._tolerance_ns)
         self._wall = core.wall
 
     def read(self, message: Message, size_bytes: int) -> None:
@@ -58,7 +56,7 @@ class Inbound:
         is_header_sound = (
             fields.get(tags.SENDER_COMP_ID) == self._theirs
             and fields.get(tags.TARGET_COMP_ID) == self._ours
-            and abs(core.now_ns + self._wall.offset_ns - sent_ns) <= self._near_ns
+            and abs(core.now_ns + self._wall.offset_ns - sent_ns) <= self._tolerance_ns
         )
         if not is_header_sound:
             fatal = self._header_fault(message, sent_ns)

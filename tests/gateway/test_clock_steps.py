@@ -194,6 +194,17 @@ class Ws(test_ws_speaker.Desk):
         return (self.now + self.server.clock.system_ns) // 1_000
 
 
+@pytest.mark.parametrize("step_ms", [*STEPS_MS, -10_000, 10_000])
+def test_a_fix_client_whose_orders_have_a_window_trades_on_however_small_the_step(start, step_ms):
+    server, clock = start()
+    desk = Fix(server, "A")
+    desk.logon()
+    clock.system_ns = step_ms * MS
+    (report,) = desk.send("D", "11=w|55=BTC-USDT|54=1|38=1|40=2|44=100.00|25000=500|")
+    assert (report["150"], report["52"]) == ("0", format_ns(NOON + step_ms * MS))
+    server.journal.close()
+
+
 @pytest.mark.parametrize("step_ms", STEPS_MS)
 def test_a_fix_client_with_the_right_time_trades_on_and_reads_right_times(start, step_ms):
     server, clock = start()

@@ -67,8 +67,8 @@ def test_heartbeats_tests_and_silence_are_durations(stage, seconds):
     assert stage.session.state is State.ENDED  # 72 s without a word
 
 
-def test_nobody_looks_at_the_clock_for_a_peer_whose_time_is_near(stage):
-    stage.peer_ahead_ns = NS // 2
+def test_nobody_looks_at_the_clock_for_a_peer_that_is_not_refused_for_it(stage):
+    stage.peer_ahead_ns = 119 * NS
     stage.hears(f"35=D|34=2|{ORDER}")
     assert stage.wall.looks == 0
 

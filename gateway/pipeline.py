@@ -144,7 +144,7 @@ class Road:
         command = request.command
         refusal = (
             rules.permit(request.session, command)
-            or rules.check(command, self._instruments, request.utc_ns(now_ns))
+            or rules.check(command, self._instruments, command.t_recv + now_ns - request.arrived_ns)
             or self.charging.charge(request, now_ns)
         )
         if refusal is WAITS:
@@ -359,16 +359,13 @@ class Road:
 
     def _why_no_more(self, request: Request, now_ns: int) -> Refusal | None:
         """What came about while a New or Replace waited: its window ended, or a mode bars it."""
+        # By the clock that it came under and by the one of now: one put back makes it no younger, and one put forward
+        # may mean that we stood still. So a step costs those who wait at that moment at most; no order lives longer.
         command = request.command
-        if command.deadline and isinstance(command, rules.ORDERS) and self._is_over(request, now_ns):
+        utc_ns = max(command.t_recv + now_ns - request.arrived_ns, now_ns + self.wall.offset_ns)
+        if 0 < command.deadline < utc_ns and isinstance(command, rules.ORDERS):
             return Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED)
         return self._why_barred(request) if self.modes.in_force else None
-
-    def _is_over(self, request: Request, now_ns: int) -> bool:
-        """Whether the validity window has ended, by the clock it came under or by the one of now: a step forward may
-        mean that we stood still. So a step costs those who wait at that moment at most, and makes nothing live longer.
-        """
-        return request.command.deadline < max(request.utc_ns(now_ns), self.wall.utc_ns(now_ns))
 
     def _withdraw(self, request: Request, now_ns: int) -> None:
         text = "withdrawn: a cancel came while it waited, tokens returned"

@@ -76,10 +76,6 @@ class Request(msgspec.Struct, eq=False):
     is_followed: bool = False  # a mass cancel behind which an order of the account came
     joined: "list[Request]" = []  # repeats of a mass cancel, answered with it
 
-    def utc_ns(self, now_ns: int) -> int:
-        """The time of day by the clock it arrived under: one that is put right while it waits makes it no younger."""
-        return self.command.t_recv + now_ns - self.arrived_ns
-
     @property
     def expires_ns(self) -> int:
         """When its validity window ends, in own time; 0 = never."""

@@ -101,7 +101,12 @@ class WsRequests:
             self._submit(shed, Source(asked.request_id, asked.method, asked.t_in_ns), session, asked, 0, now_ns)
             return
         deadline_ms = house.settings.core.order_deadline_ms
-        t_recv = self._seen_at(asked.params, now_ns)
+        wall, params = house.wall, asked.params
+        for each in params.legs if type(params) is schema.BatchParams else (params,):
+            ts = getattr(each, "ts", None)
+            if ts is not None:
+                wall.ahead_ns(ts * _NS_PER_US, now_ns)  # in doubt the clock is looked at again
+        t_recv = now_ns + wall.offset_ns
         made = command(asked.method, asked.params, session.sender, t_recv, house.instruments, deadline_ms)
         resp = getattr(asked.params, "resp", None) or "accepted"
         if isinstance(made, list):
@@ -109,15 +114,6 @@ class WsRequests:
             return
         source = Source(asked.request_id, asked.method, asked.t_in_ns, resp, is_retry=is_retry)
         self._submit(made, source, session, asked, asked.size_bytes, now_ns)
-
-    def _seen_at(self, params: object, now_ns: int) -> int:
-        """When a request was seen, ns UTC, by a clock that is looked at again when the client's own is far off."""
-        wall = self._speaker.house.wall
-        for each in params.legs if isinstance(params, schema.BatchParams) else (params,):
-            ts = getattr(each, "ts", None)
-            if ts is not None:
-                wall.ahead_ns(ts * _NS_PER_US, now_ns)
-        return wall.utc_ns(now_ns)
 
     def _batch(
         self, asked: Requested, legs: list[AnyCommand | Refusal], resp: str, session: Session, now_ns: int

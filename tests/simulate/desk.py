@@ -12,6 +12,9 @@ _MID = 60_000_00
 class Desk:
     """One client. A door's own words are in `_send`, `_log_on` and `received`."""
 
+    own_kinds: tuple[str, ...] = ()
+    weights: tuple[int, ...] = (60, 25, 10, 1, 2)
+
     def __init__(self, world: World, venue: Venue, name: str, account: int, session: int = 0) -> None:
         self.world = world
         self.venue = venue
@@ -58,7 +61,7 @@ class Desk:
         self._retry()
         if not self.is_quiet:
             for _ in range(self.world.random.choice((1, 1, 1, 2, 8))):
-                self._ask()
+                self.ask()
 
     def _retry(self) -> None:
         """An order without an answer is sent again as a possible repeat; anything else is given up with its process."""
@@ -72,12 +75,13 @@ class Desk:
                 self.ledger.retried(id)
                 self.world.note(f"{self.ledger.name} asks again {id}")
                 self._send(id, asked)
-            elif asked.kind != "new" and asked.turn != self.turns:
+            elif asked.kind not in ("new", "fault") and asked.turn != self.turns:
                 self.ledger.answered(id)
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
+        """Ask for something."""
         chance, ledger = self.world.random, self.ledger
-        kind = chance.choices(("new", "cancel", "replace", "sweep", "status"), (60, 25, 10, 1, 2))[0]
+        kind = chance.choices(("new", "cancel", "replace", "sweep", "status", *self.own_kinds), self.weights)[0]
         mine = [id for id, _ in ledger.book.values() if id.startswith(ledger.name)]
         if kind in ("cancel", "replace") and not mine:
             kind = "new"

@@ -14,19 +14,24 @@ from protocols.fix.store import MemoryStore
 from protocols.fix.times import format_ns
 from protocols.signing import fix_logon_text
 from tests.simulate.desk import Desk
-from tests.simulate.promises import Asked
+from tests.simulate.promises import UNKNOWN_OUTCOME, Asked
 from tests.simulate.venue import Venue
 from tests.simulate.world import MS, Broken, World
 from tests.support.server import seed_of
 
 _TICK_NS = 100 * MS
 _ATTEMPTS = 20
+_LOGOUT_CHANCE = 0.004
+_ANSWER_TIMEOUT_NS = 1_400 * MS  # a little less than the venue's
 _NOT_CONTENT = frozenset(("8", "9", "10", "43", "52", "122", "369", "97"))
 _SESSION_TYPES = frozenset("01245A")
 
 
 class FixDesk(Desk):
     """One FIX session. keys: names of those that it signs with, without a word of which (553): some day the next."""
+
+    own_kinds = ("fault",)
+    weights = (60, 25, 10, 1, 2, 2)
 
     def __init__(
         self, world: World, venue: Venue, name: str, account: int, session: int, keys: tuple[str, ...] = ()
@@ -39,6 +44,11 @@ class FixDesk(Desk):
         self._contents: dict[int, str] = {}
         self._keys = [Ed25519PrivateKey.from_private_bytes(seed_of(key)) for key in keys]
         self._attempts = 0
+        self._deaf_to = 0  # ResendRequests that this connection will not hear
+        self._began_ns = self._left_ns = 0  # when this connection was logged on, and when we asked to end it
+        self._left_open: list[str] = []  # what had no answer then
+        self._logout_text = ""
+        self._faults: dict[int, str] = {}  # MsgSeqNum of a message that must be rejected: its id
         super().__init__(world, venue, name, account, session)
         world.at(_TICK_NS, self._tick)
         world.at(world.between(1_000, 8_000), self._rotate)
@@ -68,7 +78,35 @@ class FixDesk(Desk):
             )
             self._flush()
 
+    def lose(self, requests: int) -> None:
+        """Our next message is lost, and so many requests for it: the last connection can say what is to be done."""
+        self.machine.send("D", self._words("", Asked("fault", {}, 0, 0))[1].replace("|", "\x01"), self.world.now_ns)
+        self._faults[self.machine.store.next_out - 1] = ""
+        self.machine.take_output(1 << 20, self.world.now_ns)
+        self._deaf_to = requests
+
+    def _act(self) -> None:
+        super()._act()
+        if self.is_logged_on and not self.is_quiet and self.world.happens(_LOGOUT_CHANCE):
+            self.world.fault("a logout behind requests")
+            now_ns = self.world.now_ns
+            self._left_ns, self.is_logged_on = now_ns, False
+            self._left_open = [id for id, asked in self.ledger.waiting.items() if asked.sent_ns >= self._began_ns]
+            self.machine.logout(now_ns, "")
+            self._flush()
+
+    def _check_left(self) -> None:
+        """Our Logout is answered, sooner than one that has waited in vain: what was asked before it has its answer."""
+        if not self._left_ns or self.world.now_ns - self._left_ns > _ANSWER_TIMEOUT_NS or self._logout_text:
+            return
+        for id in self._left_open:
+            asked = self.ledger.waiting.get(id)
+            if asked is not None and not asked.is_unknown:
+                raise Broken(f"3: {self.ledger.name} was logged out before {asked.kind} {id} had its answer")
+
     def _closed(self) -> None:
+        self._left_ns = 0
+        self._deaf_to = 0
         self.machine.disconnected(self.world.now_ns)
 
     def _tick(self) -> None:
@@ -81,15 +119,19 @@ class FixDesk(Desk):
         for frame in self._framer.feed(data):
             if isinstance(frame, Garbled):
                 raise Broken(f"4: {self.ledger.name} got a garbled message: {frame.reason}")
+            if self._deaf_to and b"\x0135=2\x01" in frame:
+                self._deaf_to -= 1
+                continue
             self._note(frame.decode())
-        if self.machine.state is not State.DISCONNECTED:
-            self._heed(self.machine.receive(data, self.world.now_ns))
+            if self.machine.state is not State.DISCONNECTED:
+                self._heed(self.machine.receive(frame, self.world.now_ns))
 
     def _note(self, frame: str) -> None:
         pairs = [field.partition("=")[::2] for field in frame.split("\x01")]
         fields = dict(pairs)
         msg_type, number = fields["35"], int(fields["34"])
         if msg_type in _SESSION_TYPES:
+            self._logout_text = fields.get("58", "")
             return
         content = "|".join(f"{tag}={value}" for tag, value in pairs if tag not in _NOT_CONTENT)
         before = self._contents.setdefault(number, content)
@@ -103,18 +145,28 @@ class FixDesk(Desk):
             elif isinstance(event, LoggedOn):
                 self.is_logged_on = True
                 self._attempts = 0
+                self._began_ns = self.world.now_ns
                 self.world.note(f"{self.ledger.name} is logged on")
                 if self.world.happens(0.3):
                     self._repeat()
             elif isinstance(event, LoggedOut | Disconnect):
                 if isinstance(event, LoggedOut):
                     self._judge_end(event.text)
+                    self._check_left()
                 self._flush()
                 self.hang_up()
                 return
             elif isinstance(event, PeerReject):
-                raise Broken(f"6: {self.ledger.name} was rejected: {event.text}")
+                self._on_reject(event)
         self._flush()
+
+    def _on_reject(self, event: PeerReject) -> None:
+        """Of each faulty message once, and of no other."""
+        id = self._faults.pop(event.ref_seq_num, None)
+        if id is None:
+            raise Broken(f"6: {self.ledger.name} was rejected: {event.text}")
+        self.world.note(f"{self.ledger.name} <- Reject of {event.ref_seq_num} {id}")
+        self.ledger.answered(id)
 
     def _judge_end(self, text: str) -> None:
         """A connection that we still have is not ended for another one, nor for silence on one that is not silent."""
@@ -140,7 +192,9 @@ class FixDesk(Desk):
     def _send(self, id: str, asked: Asked) -> None:
         msg_type, body = self._words(id, asked)
         again = "97=Y\x01" if asked.tries else ""
-        self.machine.send(msg_type, again + body.replace("|", "\x01"), self.world.now_ns)
+        number = self.machine.send(msg_type, again + body.replace("|", "\x01"), self.world.now_ns)
+        if asked.kind == "fault":
+            self._faults[number] = id
         self._flush()
 
     def _words(self, id: str, asked: Asked) -> tuple[str, str]:
@@ -148,6 +202,11 @@ class FixDesk(Desk):
         if asked.kind == "new":
             terms = f"54={params['side']}|38={params['qty']}|40=2|44={params['price']}|59=1"
             return "D", f"11={id}|55=BTC-USDT|{terms}|60={at}|"
+        if asked.kind == "fault":
+            return (
+                "D",
+                f"11={id or 'lost'}|55=BTC-USDT|54=1|38=1|44=60000|59=1|60={at}|",
+            )  # no OrdType(40)
         if asked.kind == "cancel":
             return "F", f"11={id}|41={params['orig']}|55=BTC-USDT|54=1|60={at}|"
         if asked.kind == "replace":
@@ -173,8 +232,9 @@ class FixDesk(Desk):
             ledger.refuse(fields[11], int(fields.get(25016, "0")))
         elif message.msg_type == "r":
             ledger.answered(fields.get(11, ""))
-        elif message.msg_type == "j" and fields.get(20102) != "1":
-            ledger.refuse(fields.get(379, ""), int(fields.get(25016, "0")))
+        elif message.msg_type == "j":
+            is_unknown = fields.get(20102) == "1"
+            ledger.refuse(fields.get(379, ""), UNKNOWN_OUTCOME if is_unknown else int(fields.get(25016, "0")))
 
     def _content(self, message: AppMessage) -> str:
         return "|".join(message.fields.get(tag, "") for tag in (11, 37, 150, 39, 151, 14))
@@ -184,7 +244,7 @@ class FixDesk(Desk):
         is_mine = id.startswith(f"{ledger.name}-")
         if kind == "I":
             ledger.answered(fields.get(584, id))
-        elif kind == "8":
+        elif kind == "8" or code == UNKNOWN_OUTCOME:
             if is_mine:
                 ledger.refuse(id, code)
         elif kind != "A":

@@ -19,6 +19,7 @@ from gateway.records import COMMANDS, Replay
 from gateway.stall import ReadFirst
 from gateway.tick import Tick
 from protocols.fix.message import encode
+from protocols.fix.session_core import SessionCore
 from protocols.fix.session_inbound import Inbound
 from protocols.fix.session_output import Output
 
@@ -134,6 +135,40 @@ def _first_key_only() -> Change:
     return Clients, "keys_for", lambda *args: real(*args)[:1]
 
 
+def _logout_at_once() -> Change:
+    """A Logout is answered before the requests that came ahead of it."""
+
+    def depart(self: SessionCore, farewell: Any) -> None:
+        self.farewell = farewell
+        self.say_goodbye()
+
+    return SessionCore, "depart", depart
+
+
+def _asked_once() -> Change:
+    """What is missing is asked for once, and then waited for."""
+
+    def press_gap(self: Inbound) -> None:
+        self._core.gap.deadline_ns = 0
+
+    return Inbound, "press_gap", press_gap
+
+
+def _rejects_not_kept() -> Change:
+    """A Reject(3) is not sent again."""
+    real = Output.send_stored
+
+    def send_stored(self: Output, msg_type: str, body: str, now_ns: int, live: bool) -> int:
+        if msg_type != "3":
+            return real(self, msg_type, body, now_ns, live)
+        if live:
+            return self.send_session(msg_type, body, now_ns)
+        self._store.next_out += 1
+        return self._store.next_out - 1
+
+    return Output, "send_stored", send_stored
+
+
 PLANTED: dict[str, Callable[[], Change]] = {
     "ack before sync": _ack_before_sync,
     "two records": _two_records,
@@ -146,6 +181,9 @@ PLANTED: dict[str, Callable[[], Change]] = {
     "sent again before first sent": _sent_again_before_first_sent,
     "a newcomer supersedes": _newcomer_supersedes,
     "first key only": _first_key_only,
+    "logout at once": _logout_at_once,
+    "asked once": _asked_once,
+    "rejects not kept": _rejects_not_kept,
 }
 
 

@@ -18,9 +18,9 @@ SHED = frozenset((5001, 4011))
 
 
 class Asked:
-    """One request that has no first answer. turn: of its desk, when it was last sent."""
+    """One request that has no first answer. turn: of its desk, when it was last sent. is_unknown: told so (5004)."""
 
-    __slots__ = ("kind", "params", "sent_ns", "tries", "turn")
+    __slots__ = ("is_unknown", "kind", "params", "sent_ns", "tries", "turn")
 
     def __init__(self, kind: str, params: dict[str, str], sent_ns: int, turn: int) -> None:
         self.kind = kind
@@ -28,6 +28,7 @@ class Asked:
         self.sent_ns = sent_ns
         self.turn = turn
         self.tries = 0
+        self.is_unknown = False
 
 
 class Ledger:
@@ -74,6 +75,8 @@ class Ledger:
         if asked is not None and asked.kind in ("cancel", "sweep") and code in SHED:
             raise Broken(f"9: a cancel of {self.name} was refused for load with {code}")
         if code == UNKNOWN_OUTCOME:
+            if asked is not None:
+                asked.is_unknown = True
             return
         is_own_doing = asked is not None and (asked.tries or asked.kind != "new")
         if id in self.accepted and not (is_own_doing and code == DUPLICATE) and id not in self._retried:

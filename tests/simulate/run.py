@@ -18,7 +18,7 @@ from tests.simulate import promises
 from tests.simulate.desk import Desk
 from tests.simulate.disk import simulated
 from tests.simulate.fix_desk import FixDesk
-from tests.simulate.trouble import stutter, trouble
+from tests.simulate.trouble import leave_gap, stutter, trouble
 from tests.simulate.venue import Venue
 from tests.simulate.world import SECOND, Broken, World
 from tests.simulate.ws_desk import WsDesk
@@ -121,6 +121,7 @@ def _live(world: World, venue: Venue, desks: list[Desk]) -> None:
         desk.is_quiet = True
         if desk.pipe is not None:
             desk.pipe.is_slow and desk.pipe.read_on()
+    leave_gap(world, desks)
     world.at(world.between(8_000, 12_000), stutter, world, venue)
     world.run(_CALM_NS)
     if not venue.is_up:

@@ -19,6 +19,15 @@ def trouble(world: World, venue: Venue, desks: list[Desk]) -> None:
     world.at(world.between(100, 3_000), trouble, world, venue, desks)
 
 
+def leave_gap(world: World, desks: list[Desk]) -> None:
+    """The last thing that somebody asks for has a gap before it, and nothing but patience closes it."""
+    desk = world.random.choice([each for each in desks if isinstance(each, FixDesk)])
+    if desk.is_logged_on:
+        world.fault("a gap stays open")
+        desk.lose(world.random.choice((1, 2)))
+        desk.ask()
+
+
 def stutter(world: World, venue: Venue) -> None:
     """The process stops, goes on for a moment, and stops again, while nobody has anything to say but to its pings."""
     world.fault("the process stutters")
@@ -90,9 +99,16 @@ def _newcomer(world: World, venue: Venue, desk: Desk) -> None:
         Newcomer(world, venue, desk)
 
 
+def _deaf(world: World, _: Venue, desk: Desk) -> None:
+    """A message is lost on the client's side, and the first requests for it too, or all that this connection brings."""
+    if isinstance(desk, FixDesk) and desk.is_logged_on:
+        world.fault("a gap stays open")
+        desk.lose(world.random.choice((1, 2, 99)))
+
+
 _KINDS: dict[Callable[[World, Venue, Desk], None], int] = {
     _kill: 4,
-    _power: 4,
+    _power: 8,
     _term: 2,
     _cut: 8,
     _silence: 3,
@@ -103,4 +119,5 @@ _KINDS: dict[Callable[[World, Venue, Desk], None], int] = {
     _pause: 4,
     _clock: 6,
     _newcomer: 8,
+    _deaf: 3,
 }

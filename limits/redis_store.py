@@ -18,6 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
+from limits.answer_time import within
 from limits.store import Answer, Batch, StoreUnsuitable
 
 _PROBE_S = 0.25
@@ -91,7 +92,7 @@ class RedisStore:
     async def _call(self, keys: list[str], request: bytes) -> None:
         answer: Answer | None = None
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with within(self._timeout_s):
                 answer = _decode(await self._evaluate(keys, request))
         except _FAILURES as error:
             self.timeouts += isinstance(error, TimeoutError)

@@ -121,11 +121,12 @@ class Connection(asyncio.Protocol):
         self.peer_ip = peername[0] if isinstance(peername, tuple) else ""
         if self.arrival is not None:
             self.peer_ip = self.arrival.peer_ip
-            self.arrival.opened()
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self._tick.touch(self)
+        if self.arrival is not None:
+            self.arrival.opened()
 
     def data_received(self, data: bytes) -> None:
         """Parse a message or two at once; more waits for its turn, so that who sends little never waits for floods."""

@@ -6,13 +6,29 @@ operators' for good.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.listening import Arrival
 from gateway.tick import Tick
+
+
+class _HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp logs, but for what an attacker could fill a log with: requests that are no HTTP, and going away."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """One line of aiohttp."""
+        if not isinstance(kwargs.get("exc_info"), HttpProcessingError | ConnectionError):
+            super().log(level, msg, *args, **kwargs)
+
+
+def http_log() -> logging.LoggerAdapter[logging.Logger]:
+    """The logger for an aiohttp server whose port strangers reach: what they send never fills the log."""
+    return _HttpLog(logging.getLogger("aiohttp.server"))
 
 
 class Lobby(msgspec.Struct, frozen=True, eq=False):
@@ -54,12 +70,12 @@ class HttpPhase(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock."""
-        self.arrival.opened()
         self._transport = cast(asyncio.Transport, transport)
         self._lobby.waiting.add(self)
         self._wait_until(self.arrival.accepted_ns + int(self._lobby.timeout_s * 1e9), "header_timeout")
         self._http = self._lobby.make_http()
         self._http.connection_made(transport)
+        self.arrival.opened()
 
     def heard(self, seconds: float, reason: str) -> None:
         """A request of it is whole: its own end is none to count. So long from now on, then it is cut for `reason`."""

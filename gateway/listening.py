@@ -72,6 +72,7 @@ class Arrival:
         self.sock = sock
         self.is_open = False
         self.is_counted = False  # why it ended, where it never was made
+        self._ending = ""  # why it was told to go before it was made
         self.cut: Callable[[str], None] = lambda _: None
         self._door = door
 
@@ -81,8 +82,10 @@ class Arrival:
         self._door.crowd.move(self, network_of(peer_ip))
 
     def opened(self) -> None:
-        """The door's protocol has it from now on."""
+        """The door's protocol has it from now on, and can cut it; which is done where it was told to go before."""
         self.is_open = True
+        if self._ending:
+            self.cut(self._ending)
 
     def failed(self) -> None:
         """It could not prove who it is, and waits to be told."""
@@ -105,18 +108,24 @@ class Arrival:
         """Cut it, however far it has come."""
         if self.is_open:
             self.cut(reason)
-        else:
-            self.count(reason)
+        elif not self._ending:
+            self._ending = reason
             with suppress(OSError):  # whoever waits for its bytes finds that there are no more
                 self.sock.shutdown(socket.SHUT_RDWR)
 
+    def never_made(self) -> None:
+        """It has ended, and the door's protocol never had it."""
+        self.left()
+        if self._ending:
+            self.count(self._ending)
+
     def count(self, reason: str) -> bool:
-        """Count why it ended before it was made, once; whether this was the reason."""
+        """Count why it ended before it was made, once; whether this was the reason, and not that it was told to go."""
         if self.is_counted:
             return False
         self.is_counted = True
-        self._door.count_end(reason)
-        return True
+        self._door.count_end(self._ending or reason)
+        return not self._ending
 
 
 class Listener:
@@ -235,7 +244,7 @@ class Listener:
             if not is_handed_over:  # from then on the descriptor is the transport's
                 arrival.sock.close()
             if not arrival.is_open:
-                arrival.left()
+                arrival.never_made()
 
     def _timeouts(self, until: float) -> dict[str, float]:
         if self._place.context is None:

@@ -8,21 +8,19 @@ by running it and is held by a contract test: keep both.
 import asyncio
 import base64
 import hashlib
-import logging
 import secrets
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from aiohttp import HttpVersion11, web, web_response
-from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway import config, tls
 from gateway.addresses import forwarded_for, networks
 from gateway.clients import Client, Clients, Denied, Proof
 from gateway.connection import Connection, Traffic
 from gateway.crowd import Crowd
-from gateway.http_lobby import HttpPhase, Lobby
+from gateway.http_lobby import HttpPhase, Lobby, http_log
 from gateway.listening import Arrival, Door, Listener, Place
 from gateway.tick import Tick
 from gateway.ws_logon import Caller, WsHouse, turned_away
@@ -44,15 +42,6 @@ _FULL = (
     b"Content-Length: 0\r\nConnection: close\r\n\r\n"
 )
 _READ_BYTES = 4_096  # what a connection may hold before it is ours; aiohttp's default is sixteen times it
-
-
-class _HttpLog(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs, but for what an attacker could fill a log with: requests that are no HTTP, and going away."""
-
-    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """One line of aiohttp."""
-        if not isinstance(kwargs.get("exc_info"), HttpProcessingError | ConnectionError):
-            super().log(level, msg, *args, **kwargs)
 
 
 class _EarlyBytes:
@@ -98,7 +87,7 @@ class WsDoor:
         self._runner = web.AppRunner(
             app,
             access_log=None,
-            logger=_HttpLog(logging.getLogger("aiohttp.server")),
+            logger=http_log(),
             read_bufsize=_READ_BYTES,
             max_line_size=_HEADER_LINES,
             max_field_size=_HEADER_LINES,

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from gateway import config
 from gateway.crowd import Crowd
-from gateway.http_lobby import HttpPhase, Lobby
+from gateway.http_lobby import HttpPhase, Lobby, http_log
 from gateway.listening import Door, Listener, Place
 from gateway.metrics import Metrics
 from gateway.tick import Tick
@@ -36,7 +36,7 @@ class AdminDoor:
         """app: what answers, not started yet."""
         self._settings = settings
         app.middlewares.append(_heard)
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=_IDLE_S)
+        self._runner = web.AppRunner(app, access_log=None, logger=http_log(), keepalive_timeout=_IDLE_S)
         self._count_end = partial(metrics.count_disconnect, "admin")
         self._log = partial(log, door="admin")
         self._listener: Listener | None = None

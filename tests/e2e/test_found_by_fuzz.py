@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from gateway.client.fix import LogonRefused
 from gateway.server import Server
 from tests.support.desks import FixDesk, fix_desk
-from tests.support.server import running, until
+from tests.support.server import running, until, venue_toml
 
 UPGRADE = (
     b"GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -108,3 +109,27 @@ async def test_each_connection_to_the_fix_door_is_counted_with_one_reason(server
     await until(lambda: not server.fix.traffic.connections)
     assert counted.disconnects == {"bad_sequence": 1, "lost": 1, "logout": 1, "before_logon": 1}
     assert not counted.failed_logons
+
+
+async def test_what_is_no_http_at_the_operators_port_is_counted_and_not_logged(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = b"Authorization: Bearer a-token-with-a-typing-error"
+    for noise in (b"GET " + b"/" * 9_000, b"GET /livez HTTP/9\r\n" + token + b"\r\n\r\n", b"X\x00\r\n" + token):
+        assert b" 400 " in await ask(server.ports["admin"], noise + b"\r\n\r\n")
+    await until(lambda: server.metrics.admin_disconnects.get("bad_http") == 3)
+    assert not [record for record in caplog.records if record.name.startswith("aiohttp")]
+
+
+@pytest.mark.parametrize("door", ["fix", "ws"])
+async def test_who_is_crowded_out_before_its_door_has_it_ends_for_that_reason_alone(door: str) -> None:
+    async with running(venue_toml(fix="max_connections = 32", ws="max_connections = 32")) as server:
+        crowd = server.ws.crowd if door == "ws" and server.ws is not None else server.fix.crowd
+        sockets = [socket.create_connection(("127.0.0.1", server.ports[door])) for _ in range(60)]  # in one turn
+        counted = server.metrics.doors[door].disconnects
+        await until(lambda: sum(counted.values()) == 44)
+        for sock in sockets:
+            sock.close()
+        await until(lambda: not len(crowd))
+        assert sum(counted.values()) == 60
+        assert counted["crowded_out"] == 44

@@ -1,7 +1,7 @@
-"""`python -m tests.faults.fuzz --seconds 60 --seed 7 --door both`: attack a running gateway, and see who notices.
+"""`python -m tests.faults.fuzz --seconds 60 --seed 7 --door all`: attack a running gateway, and see who notices.
 
 Three processes: the gateway (`penstock run`, as an operator starts it), the attackers (`fuzz_attack`), and this one,
-with two healthy sessions and the watch. First nobody attacks; then waves of attackers come, of one kind or mixed, with
+with the healthy sessions and the watch. First nobody attacks; then waves of attackers come, of one kind or mixed, with
 a quiet spell behind each to judge them by; then they leave. Everything they do derives from the seed: a run that fails
 prints the command that repeats it.
 """
@@ -22,10 +22,10 @@ import msgspec
 import uvloop
 from rich.console import Console
 
-from tests.faults.fuzz_attack import READY, Door, Wave
-from tests.faults.fuzz_healthy import FixTrader, WsTrader
+from tests.faults.fuzz_attack import DOORS, READY, Door, Wave
+from tests.faults.fuzz_healthy import FixTrader, WsTrader, returners
 from tests.faults.fuzz_report import Report, WaveResult, judge_latency, memory_bound_bytes, row, show
-from tests.faults.fuzz_venue import EVENTS_KEPT, LEAVE_S, Settings, knobs, waves
+from tests.faults.fuzz_venue import EVENTS_KEPT, LEAVE_S, OPEN_FILES, Settings, knobs, waves
 from tests.faults.fuzz_watch import LogReader, Violations, Watch
 from tests.faults.fuzz_wire import Tally
 from tests.support.server import started
@@ -77,10 +77,11 @@ async def attackers() -> AsyncIterator[Attackers]:
 async def fuzz(settings: Settings, directory: Path) -> Report:
     """One whole run, from the start of the gateway to its end."""
     violations = Violations()
-    with started(directory, **knobs(settings)) as (process, ports):
+    tls_port, text = knobs(settings, directory)
+    with started(directory, open_files=OPEN_FILES, **text) as (process, ports):
         assert process.stderr is not None
         log = LogReader(process.stderr, violations)
-        report = await _attacked(settings, process.pid, ports, violations)
+        report = await _attacked(settings, process.pid, {**ports, "tls": tls_port}, violations)
         await _stop(process, violations)
         log.join()
     await _start_again(settings, directory, report)
@@ -96,15 +97,19 @@ async def _attacked(settings: Settings, pid: int, ports: dict[str, int], violati
     async with attackers() as them:
         await traders[0].log_on(ports["fix"])
         await traders[1].log_on(ports["ws"])
-        tasks = [asyncio.create_task(runner.run()) for runner in (*traders, watch)]
+        coming = returners(ports, violations, settings.patience_s)
+        tasks = [asyncio.create_task(runner.run()) for runner in (*traders, *coming.values(), watch)]
         try:
             await _phases(report, them, watch, traders, ports)
+            _judge_ends(report, watch, {door: each.logons for door, each in coming.items()})
         finally:
             for task in tasks:
                 task.cancel()
             for outcome in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(outcome, Exception):
                     violations.add(f"a healthy session or the watch failed: {outcome!r}")
+    for each in coming.values():
+        report.facts[each.name] = row(each.latencies)
     report.facts["/livez and /metrics"] = f"p99 {watch.admin.quantile_ms(0.99):.1f} ms of {len(watch.admin.seconds)}"
     report.facts["this process was late by"] = row(watch.lateness)
     return report
@@ -121,7 +126,6 @@ async def _phases(
     report.violations.where = "after"
     await _leave(report, watch, quiet_fds)
     _judge_memory(report, watch, quiet_bytes)
-    _judge_ends(report, watch)
 
 
 async def _waves(
@@ -154,7 +158,8 @@ async def _leave(report: Report, watch: Watch, quiet_fds: int) -> None:
     while (fds := watch.process.fds()) > quiet_fds and clock() - began < LEAVE_S:
         await asyncio.sleep(0.05)
     waited_s = clock() - began
-    report.facts["file descriptors"] = f"{quiet_fds} quiet, {fds} again {waited_s:.1f} s after the attackers left"
+    again = f"{fds} again {waited_s:.1f} s after the attackers left"
+    report.facts["file descriptors"] = f"{quiet_fds} quiet, {watch.peak_fds} at most (with files), {again}"
     if fds > quiet_fds:
         report.violations.add(f"file descriptors: {report.facts['file descriptors']}")
     await watch.look()
@@ -170,14 +175,14 @@ def _judge_memory(report: Report, watch: Watch, quiet_bytes: int) -> None:
         report.violations.add(f"resident memory: {report.facts['resident memory']}")
 
 
-def _judge_ends(report: Report, watch: Watch) -> None:
-    """Each connection ended for one counted reason."""
+def _judge_ends(report: Report, watch: Watch, returned: dict[str, int]) -> None:
+    """Each connection ended for one counted reason. returned: how often a healthy session came, by door."""
     disconnects, logons = watch.by_label("penstock_disconnects"), watch.by_label("penstock_failed_logons")
     report.facts["disconnects"] = ", ".join(f"{reason} {count:,}" for reason, count in disconnects.items())
     report.facts["failed logons"] = ", ".join(f"{cause} {count:,}" for cause, count in logons.items())
-    for door in report.settings.doors:
+    for door, ports in {"fix": ("fix", "tls"), "ws": ("ws",)}.items():
         counted = sum(n for rows in (disconnects, logons) for reason, n in rows.items() if reason.startswith(door))
-        came = sum(result.tally.attackers for result in report.waves if result.wave.door == door)
+        came = returned[door] + sum(result.tally.attackers for result in report.waves if result.wave.door in ports)
         if abs(counted - came) > _UNCOUNTED + came // 50:
             report.violations.add(f"{came} connections to the {door} door, {counted} ends counted with a reason")
 
@@ -202,7 +207,7 @@ async def _start_again(settings: Settings, directory: Path, report: Report) -> N
     """What the attackers left in the journal must be readable, and a session must go on where it was."""
     report.violations.where = "started again"
     began = time.perf_counter()
-    with started(directory, **knobs(settings)) as (process, ports):
+    with started(directory, open_files=OPEN_FILES, **knobs(settings, directory)[1]) as (process, ports):
         assert process.stderr is not None
         log = LogReader(process.stderr, report.violations)
         ready_s = time.perf_counter() - began
@@ -220,7 +225,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the attackers come")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31), help="default: any")
-    parser.add_argument("--door", choices=("fix", "ws", "both"), default="both")
+    parser.add_argument("--door", choices=(*DOORS, "all"), default="all")
+    parser.add_argument("--kinds", nargs="*", default=(), help="only these attacks, by name")
     parser.add_argument("--wave", type=int, default=None, help="only this wave of the run, again and again")
     parser.add_argument(
         "--durability",
@@ -229,8 +235,13 @@ def main() -> int:
         help="of the journal: with disk, the default of the gateway, its answers are as late as the disk",
     )
     asked = parser.parse_args()
-    doors: tuple[Door, ...] = ("fix", "ws") if asked.door == "both" else (asked.door,)
-    settings = Settings(asked.seconds, asked.seed, doors, only_wave=asked.wave, durability=asked.durability)
+    doors: tuple[Door, ...] = DOORS if asked.door == "all" else (asked.door,)
+    settings = Settings(
+        *(asked.seconds, asked.seed, doors),
+        only_wave=asked.wave,
+        kinds=tuple(asked.kinds),
+        durability=asked.durability,
+    )
     with tempfile.TemporaryDirectory(prefix="penstock-fuzz-") as name:
         report = uvloop.run(fuzz(settings, Path(name)))
     judge_latency(report)

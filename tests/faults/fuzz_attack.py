@@ -10,14 +10,15 @@ import os
 import random
 import sys
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import uvloop
 
-from tests.faults import fuzz_fix, fuzz_ws
+from tests.faults import fuzz_bursts, fuzz_fix, fuzz_strangers, fuzz_ws
+from tests.faults.fuzz_owed import TlsReplies
 from tests.faults.fuzz_replies import FixReplies, WsReplies
-from tests.faults.fuzz_wire import Plan, Tally, Target, attack
+from tests.faults.fuzz_wire import Plan, Replies, Tally, Target, attack
 
 MIXED = "mixed"  # each attacker of the wave draws its own kind
 ACCOUNTS = tuple(f"M{n}" for n in range(1, 9))  # whose keys the attackers hold
@@ -26,12 +27,32 @@ PLAIN = (
     fuzz_fix.Identity("P44", "FIX.4.4", key=False),
     fuzz_fix.Identity("P50", "FIXT.1.1", key=False),
 )
+_OPEN = ACCOUNTS[1::2]  # their limits let them have as many orders as they like
+_OPEN_SESSIONS = tuple(map(fuzz_fix.Identity, _OPEN))
 _FIX_SESSIONS = (*(fuzz_fix.Identity(name) for name in ACCOUNTS), *PLAIN)
 _ONE_ATTACK_S = 4.0
 _NICE = 5
 READY = b"ready\n"
 
-Door = Literal["fix", "ws"]
+Door = Literal["fix", "ws", "tls", "admin"]
+DOORS: tuple[Door, ...] = ("fix", "ws", "tls", "admin")
+KINDS: dict[Door, dict[str, Callable[[Any], Plan]]] = {
+    "fix": {**fuzz_fix.KINDS, **fuzz_strangers.FIX_KINDS, **fuzz_bursts.FIX_KINDS},
+    "ws": {**fuzz_ws.KINDS, **fuzz_strangers.WS_KINDS, **fuzz_bursts.WS_KINDS},
+    "tls": dict(fuzz_strangers.TLS_KINDS),
+    "admin": dict(fuzz_strangers.ADMIN_KINDS),
+}
+"""The attacks on each port, by name. `tls` is a FIX port too; `admin` the operators'."""
+
+BURSTS = frozenset((*fuzz_bursts.FIX_KINDS, *fuzz_bursts.WS_KINDS))
+"""The attackers of these are good clients, each with a session of its own: they come alone, or among themselves."""
+
+_JUDGES: dict[Door, Callable[[], Replies]] = {
+    "fix": FixReplies,
+    "ws": WsReplies,
+    "tls": TlsReplies,
+    "admin": WsReplies,  # which reads HTTP
+}
 
 
 class Wave(msgspec.Struct, frozen=True):
@@ -51,19 +72,20 @@ def plan(wave: Wave, index: int) -> Plan:
     """What attacker `index` of the wave does: the same for the same arguments, but for the time in it."""
     rng = random.Random(f"{wave.seed}/{wave.number}/{index}")
     slot = index % wave.width
-    kinds: dict[str, Callable[..., Plan]] = {**(fuzz_fix.KINDS if wave.door == "fix" else fuzz_ws.KINDS)}
-    kind = kinds[rng.choice(sorted(kinds)) if wave.kind == MIXED else wave.kind]
-    if wave.door == "fix":
-        return kind(fuzz_fix.Caller(rng, _FIX_SESSIONS[(wave.number + slot) % len(_FIX_SESSIONS)]))
-    account = ACCOUNTS[(wave.number + slot) % len(ACCOUNTS)]
+    name = rng.choice(sorted(KINDS[wave.door].keys() - BURSTS)) if wave.kind == MIXED else wave.kind
+    kind, turn, is_burst = KINDS[wave.door][name], wave.number + slot, name in BURSTS
+    if wave.door != "ws":
+        sessions = _OPEN_SESSIONS if is_burst else _FIX_SESSIONS
+        return kind(fuzz_fix.Caller(rng, sessions[turn % len(sessions)]))
+    account = _OPEN[(wave.number + slot // 2) % len(_OPEN)] if is_burst else ACCOUNTS[turn % len(ACCOUNTS)]
     return kind(fuzz_ws.Caller(rng, fuzz_ws.Identity.of(account), wave.epoch))
 
 
 def target(wave: Wave, index: int) -> Target:
     """Half of the attackers share one address, the others come from everywhere."""
     source = f"127.1.{index // 250 % 250}.{1 + index % 250}" if index % 2 else "127.0.0.2"
-    judge = FixReplies if wave.door == "fix" else WsReplies
-    return Target(wave.port, source, judge, f"{wave.door} {wave.kind}, wave {wave.number}, attacker {index}")
+    name = f"{wave.door} {wave.kind}, wave {wave.number}, attacker {index}"
+    return Target(wave.port, source, _JUDGES[wave.door], name)
 
 
 async def carry_out(wave: Wave) -> Tally:
@@ -74,7 +96,9 @@ async def carry_out(wave: Wave) -> Tally:
 
     async def worker(index: int) -> None:
         while (left := until - clock()) > 0:
-            await attack(plan(wave, index), target(wave, index), tally, min(left + 0.1, _ONE_ATTACK_S))
+            planned = plan(wave, index)
+            await attack(planned, target(wave, index), tally, min(left + 0.1, _ONE_ATTACK_S))
+            await asyncio.sleep(min(planned.rest_s, max(until - clock(), 0.0)))
             index += wave.width
 
     await asyncio.gather(*(worker(slot) for slot in range(wave.width)))

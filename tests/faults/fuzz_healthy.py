@@ -1,13 +1,16 @@
-"""The healthy sessions: they trade beside the attackers, and note how long each of their answers took.
+"""The healthy sessions: they trade beside the attackers, or come back all the time, and note how long it took.
 
 One order at a time, far from the others' market, each answered and cancelled again. They must meet no refusal, no
-answer that takes too long, and no end of their connection: each is a violation.
+answer that takes too long, and no end of their connection: each is a violation. Two more leave and come back all the
+time: whatever strangers do at their door, and under their name, they must get in at once.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+
+import aiohttp
 
 from gateway.client import fix, ws
 from gateway.client.fix import Fields, FixClient
@@ -17,6 +20,11 @@ from tests.support.desks import ws_url
 from tests.support.server import seed_of
 
 _BETWEEN_ORDERS_S = 0.01
+_AWAY_S = 0.25
+_LOGON_PATIENCE = 2.0  # a logon is a connection, a challenge and two signatures: so many answers' time
+
+Come = Callable[[], Awaitable[Callable[[], Awaitable[None]]]]
+"""Logs on, and ends with how to leave."""
 
 
 class Trader:
@@ -144,3 +152,50 @@ class WsTrader(Trader):
         except ws.Refused as refused:
             return f"refused: {refused}"
         return ""
+
+
+class Returner:
+    """A healthy session that logs on, logs out, and does so again. logons: how often; latencies: how long each took."""
+
+    def __init__(self, name: str, violations: Violations, patience_s: float, come: Come) -> None:
+        self.name = name
+        self.logons = 0
+        self.latencies = Latencies()
+        self._violations = violations
+        self._patience_s = _LOGON_PATIENCE * patience_s
+        self._come = come
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self.logons += 1
+            began = time.perf_counter()
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    leave = await self._come()
+            except TimeoutError:
+                self._violations.add(f"{self.name}: not let in within {self._patience_s:g} s")
+            except (ConnectionError, aiohttp.ClientError, ws.Refused) as error:
+                self._violations.add(f"{self.name}: not let in: {error}")
+            else:
+                self.latencies.seconds.append(time.perf_counter() - began)
+                await leave()
+            await asyncio.sleep(_AWAY_S)
+
+
+def returners(ports: Mapping[str, int], violations: Violations, patience_s: float) -> dict[str, Returner]:
+    """One for each door."""
+    comes: dict[str, Come] = {"fix": lambda: _come_by_fix(ports["fix"]), "ws": lambda: _come_by_ws(ports["ws"])}
+    return {door: Returner(f"returning-{door}", violations, patience_s, come) for door, come in comes.items()}
+
+
+async def _come_by_fix(port: int) -> Callable[[], Awaitable[None]]:
+    client = FixClient(fix.Identity("BETA", "key-BETA", seed_of("BETA")))
+    await client.logon("127.0.0.1", port, reset=True)
+    return client.logout
+
+
+async def _come_by_ws(port: int) -> Callable[[], Awaitable[None]]:
+    client = WsClient(ws.Identity("key-ALPHA", seed_of("ALPHA"), name="home"))
+    await client.logon(ws_url(port))
+    return client.logout

@@ -26,6 +26,8 @@ _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 class FixReplies:
     """Judges one connection of the FIX door."""
 
+    is_done = False
+
     def __init__(self) -> None:
         self.count = 0
         self._buffer = bytearray()
@@ -68,6 +70,7 @@ class FixReplies:
         content = [b"=".join((tag, value)) for tag, _, value in pairs if tag not in _NEW_WITH_EACH_SENDING]
         if fields.get(b"43") == b"Y":
             self._compare(number, is_gap_fill, content, message)
+            self._hear_again(number, after)
             return
         if self._next not in (0, number) and not (fields[b"35"] == b"A" and fields.get(b"141") == b"Y"):
             raise BadReply(f"MsgSeqNum(34) should be {self._next}: {message!r}")
@@ -77,6 +80,17 @@ class FixReplies:
         self._sent[number] = content
         if len(self._sent) > _REMEMBERED:
             self._sent.popitem(last=False)
+        self._hear(fields)
+
+    def _hear(self, fields: dict[bytes, bytes]) -> None:
+        """A message that is new, its fields by tag."""
+
+    def _hear_again(self, begin: int, after: int) -> None:
+        """What has the numbers from `begin` to before `after` was sent again, or filled."""
+
+    def complaint(self, is_ended: bool) -> str:
+        """Whoever asks for nothing in particular is owed nothing."""
+        return ""
 
     def _compare(self, number: int, is_gap_fill: bool, content: list[bytes], message: bytes) -> None:
         """What is sent again has the content that was sent under its number."""
@@ -89,6 +103,8 @@ class FixReplies:
 
 class WsReplies:
     """Judges one connection of the WebSocket door, from its HTTP answer on."""
+
+    is_done = False
 
     def __init__(self) -> None:
         self.count = 0
@@ -180,6 +196,10 @@ class WsReplies:
             if seq <= self._last_seq:
                 raise BadReply(f"seq {seq} after {self._last_seq}: {message!r}")
             self._last_seq = seq
+
+    def complaint(self, is_ended: bool) -> str:
+        """Whoever asks for nothing in particular is owed nothing."""
+        return ""
 
     def _judge_close(self, payload: bytes) -> None:
         code = int.from_bytes(payload[:2], "big")

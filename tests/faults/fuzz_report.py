@@ -66,7 +66,7 @@ class Report(msgspec.Struct):
     def replay_command(self) -> str:
         """What to type to have it again."""
         settings = self.settings
-        door = "both" if len(settings.doors) > 1 else settings.doors[0]
+        door = "all" if len(settings.doors) > 1 else settings.doors[0]
         return f"python -m tests.faults.fuzz --seconds {settings.seconds:g} --seed {settings.seed} --door {door}"
 
 

@@ -96,7 +96,7 @@ class LogReader:
         except (ValueError, KeyError, TypeError):
             event, trace = "no JSON", ""
         self.events[event] += 1
-        if trace or event in {"session.failed", "gateway.failed", "no JSON"}:
+        if trace or event in {"session.failed", "gateway.failed", "descriptors.used_up", "no JSON"}:
             places = [":".join(place) for place in _FRAME.findall(trace)]
             error = trace.strip().rpartition("\n")[2] or line.decode(errors="replace")
             sort = f"{event} at {places[-1] if places else '?'}: {_NUMBER.sub('#', error)[:60]}"
@@ -128,6 +128,12 @@ class Process:
         """Open file descriptors now, without files: segments of the journal come and go with what was recorded."""
         return sum(not target.startswith("/") for target in map(_target, (self._proc / "fd").iterdir()))
 
+    def all_fds(self) -> tuple[int, int]:
+        """Open file descriptors of any kind, and how many there may be."""
+        limits = (self._proc / "limits").read_text().splitlines()
+        most = next(row.split()[3] for row in limits if row.startswith("Max open files"))
+        return len(os.listdir(self._proc / "fd")), int(most)
+
     def cpu_s(self) -> float:
         """Processor time used since its start."""
         fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
@@ -142,6 +148,7 @@ class Watch:
         self.metrics: dict[str, float] = {}
         self.peak_rss_bytes = 0
         self.peak_connections = 0
+        self.peak_fds = 0
         self.lateness = Latencies()  # how late this process itself ran: what it measures is no better than that
         self.admin = Latencies()
         self._port = admin_port
@@ -168,6 +175,10 @@ class Watch:
     async def look(self) -> None:
         """One look. Raises FileNotFoundError: there is no such process."""
         self.peak_rss_bytes = max(self.peak_rss_bytes, self.process.rss_bytes())
+        fds, limit = self.process.all_fds()
+        self.peak_fds = max(self.peak_fds, fds)
+        if fds >= limit:
+            self._violations.add(f"{fds} of {limit} file descriptors: none is left for the journal")
         began = time.perf_counter()
         for path in ("/livez", "/metrics"):
             try:

@@ -19,6 +19,7 @@ _READ_BYTES = 65_536
 _SLOW_READ_BYTES = 256
 _SLOW_READ_S = 0.02
 _TINY_BUFFER_BYTES = 2_048
+_STEADY_BYTES = 32_768  # in each 20 ms: a line of 13 Mbit/s
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
 
 
@@ -26,15 +27,21 @@ class Plan(msgspec.Struct):
     """What one attacker does with one connection.
 
     chunks: what each write carries; made while it runs, so that a flood needs no memory.
-    gap_s: pause after each write. reads: takes the answers in full, in sips, or not at all.
+    gap_s: pause after each write. reads: takes the answers in full, steadily but slowly, in sips, or not at all.
     stay_s: how long it stays behind its last write. ending: FIN, RST, or FIN of one direction and then silence.
+    rest_s: pause before the next attacker of its place comes. limit_s: how long it may take; 0 = as all others.
+    source: the address it comes from; "" = any. judge: of what it is told, where that is not the door's usual one.
     """
 
     chunks: Iterable[bytes]
     gap_s: float = 0.0
-    reads: Literal["all", "sips", "nothing"] = "all"
+    reads: Literal["all", "steady", "sips", "nothing"] = "all"
     stay_s: float = 0.05
     ending: Literal["close", "reset", "half"] = "close"
+    rest_s: float = 0.0
+    limit_s: float = 0.0
+    source: str = ""
+    judge: "Callable[[], Replies] | None" = None
 
 
 class Replies(Protocol):
@@ -47,6 +54,15 @@ class Replies(Protocol):
 
     def feed(self, data: bytes) -> None:
         """More bytes from the door. Raises BadReply: it said something that is not well-formed."""
+        ...
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all has come that was asked for, and the attacker may go."""
+        ...
+
+    def complaint(self, is_ended: bool) -> str:
+        """What is wrong with how the conversation went as a whole; "" = nothing. is_ended: by the gateway."""
         ...
 
 
@@ -93,13 +109,15 @@ async def attack(plan: Plan, target: Target, tally: Tally, limit_s: float) -> No
     """Carry one plan out. Ends after `limit_s` at the latest, however stuck the door leaves it."""
     loop = asyncio.get_running_loop()
     tally.attackers += 1
-    sock = _socket(plan, target.source)
-    reading: asyncio.Task[None] | None = None
+    sock = _socket(plan, plan.source or target.source)
+    replies = (plan.judge or target.judge)()
+    reading: asyncio.Task[bool] | None = None
+    is_ended = False
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(plan.limit_s or limit_s):
             await loop.sock_connect(sock, ("127.0.0.1", target.port))
             if plan.reads != "nothing":
-                reading = asyncio.create_task(_read(sock, plan, target, tally))
+                reading = asyncio.create_task(_read(sock, plan, target.name, replies, tally))
             await _write(sock, plan, tally)
             if reading is None:
                 await asyncio.sleep(plan.stay_s)
@@ -113,9 +131,12 @@ async def attack(plan: Plan, target: Target, tally: Tally, limit_s: float) -> No
         pass
     finally:
         if reading is not None:
-            tally.closed_on += reading.done() and not reading.cancelled()
+            is_ended = reading.done() and not reading.cancelled() and reading.result()
+            tally.closed_on += is_ended
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+        if complaint := replies.complaint(is_ended):
+            tally.fault(f"{target.name}: {complaint}")
         if plan.ending == "reset":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         sock.close()
@@ -124,7 +145,9 @@ async def attack(plan: Plan, target: Target, tally: Tally, limit_s: float) -> No
 def _socket(plan: Plan, source: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setblocking(False)
-    if plan.reads != "all":
+    if plan.reads == "steady":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _STEADY_BYTES)
+    elif plan.reads != "all":
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _TINY_BUFFER_BYTES)
     sock.bind((source, 0))
     return sock
@@ -134,32 +157,35 @@ async def _write(sock: socket.socket, plan: Plan, tally: Tally) -> None:
     loop = asyncio.get_running_loop()
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for chunk in plan.chunks:
-        await loop.sock_sendall(sock, chunk)
-        tally.writes += 1
-        tally.bytes_out += len(chunk)
+        if chunk:  # an empty one is a pause
+            await loop.sock_sendall(sock, chunk)
+            tally.writes += 1
+            tally.bytes_out += len(chunk)
         await asyncio.sleep(plan.gap_s)
     if plan.ending == "half":
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_WR)
 
 
-async def _read(sock: socket.socket, plan: Plan, target: Target, tally: Tally) -> None:
-    """Until the gateway ends the connection; each reply is judged."""
+async def _read(sock: socket.socket, plan: Plan, name: str, replies: Replies, tally: Tally) -> bool:
+    """Until the gateway ends the connection, which is True, or nothing more is wanted; each reply is judged."""
     loop = asyncio.get_running_loop()
-    replies = target.judge()
-    sips = plan.reads == "sips"
+    at_once = {"sips": _SLOW_READ_BYTES, "steady": _STEADY_BYTES}.get(plan.reads, _READ_BYTES)
     with contextlib.suppress(ConnectionError):
-        while data := await loop.sock_recv(sock, _SLOW_READ_BYTES if sips else _READ_BYTES):
+        while data := await loop.sock_recv(sock, at_once):
             tally.bytes_in += len(data)
             before = replies.count
             try:
                 replies.feed(data)
             except BadReply as bad:
-                tally.fault(f"{target.name}: {bad}")
-                return
+                tally.fault(f"{name}: {bad}")
+                return True
             tally.replies += replies.count - before
-            if sips:
+            if replies.is_done:
+                return False
+            if plan.reads != "all":
                 await asyncio.sleep(_SLOW_READ_S)
+    return True
 
 
 def cut_up(data: bytes, rng: random.Random, most: int = 64) -> Iterator[bytes]:

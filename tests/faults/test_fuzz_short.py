@@ -3,6 +3,7 @@
 The long form is `python -m tests.faults.fuzz`; it also judges latency, which a busy machine would blur here.
 """
 
+import contextlib
 import io
 import itertools
 import time
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import fuzz_fix, fuzz_ws
 from tests.faults.fuzz import fuzz
-from tests.faults.fuzz_attack import MIXED, Wave, plan
+from tests.faults.fuzz_attack import DOORS, KINDS, MIXED, Wave, plan
+from tests.faults.fuzz_owed import Debt, FixOwed, GetsIn, TlsReplies, Unheard, owe
 from tests.faults.fuzz_replies import FixReplies, WsReplies
 from tests.faults.fuzz_report import Report, WaveResult, judge_latency
 from tests.faults.fuzz_venue import Settings, kinds_of, waves
@@ -21,7 +22,7 @@ from tests.faults.fuzz_wire import BadReply, Tally, cut_up
 from tests.support.fix_text import fix
 from tests.support.ws_frames import frame, text
 
-PORTS = {"fix": 1, "ws": 2}
+PORTS = {"fix": 1, "ws": 2, "tls": 3, "admin": 4}
 SABOTAGE = """
 import sys, time
 
@@ -41,7 +42,7 @@ if "gateway.cli" in " ".join(sys.orig_argv):
 
 
 async def test_a_mixed_crowd_at_both_doors_harms_nobody(tmp_path: Path) -> None:
-    report = await fuzz(Settings(5.0, 20_261_122, wave_s=1.25, mixed_only=True), tmp_path)
+    report = await fuzz(Settings(5.0, 20_261_122, ("fix", "ws"), wave_s=1.25, kinds=(MIXED,)), tmp_path)
     assert not report.violations.count, [sort.first for sort in report.violations.sorts.values()]
     whole = report.tally()
     assert {result.wave.door for result in report.waves} == {"fix", "ws"}
@@ -49,6 +50,14 @@ async def test_a_mixed_crowd_at_both_doors_harms_nobody(tmp_path: Path) -> None:
     assert whole.replies > 500
     assert all(report.quiet[name].seconds for name in ("healthy-fix", "healthy-ws"))
     assert all(report.under_attack(name, by_crowds=True).seconds for name in report.quiet)
+
+
+async def test_strangers_at_every_port_keep_nobody_out(tmp_path: Path) -> None:
+    kinds = ("crowd", "foreign_keys", "names", "proxy_broken")
+    report = await fuzz(Settings(4.0, 7, wave_s=0.5, kinds=kinds), tmp_path)
+    assert not report.violations.count, [sort.first for sort in report.violations.sorts.values()]
+    assert {result.wave.kind for result in report.waves} >= {"crowd", "foreign_keys"}
+    assert report.tally().attackers > 300
 
 
 async def test_a_gateway_that_hangs_and_stumbles_over_garbage_is_found_out(
@@ -66,9 +75,7 @@ async def test_a_gateway_that_hangs_and_stumbles_over_garbage_is_found_out(
 # -- the attackers -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("door", "kind"), [(door, kind) for door in ("fix", "ws") for kind in (*kinds_of(door), MIXED)]
-)
+@pytest.mark.parametrize(("door", "kind"), [(door, kind) for door in DOORS for kind in (*kinds_of(door), MIXED)])
 def test_an_attack_is_made_again_from_its_seed_wave_and_number(
     door: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +94,7 @@ def test_attackers_of_one_wave_differ() -> None:
 
 
 def test_a_run_meets_every_attack_before_it_begins_again() -> None:
-    kinds = len(fuzz_fix.KINDS) + len(fuzz_ws.KINDS)
+    kinds = sum(map(len, KINDS.values()))
     planned = [wave for wave in waves(Settings(1.5 * kinds * 1.5, 5), PORTS) if wave.kind != MIXED]
     assert len({(wave.door, wave.kind) for wave in planned[:kinds]}) == kinds
 
@@ -201,3 +208,48 @@ def test_a_healthy_session_that_one_attacker_makes_wait_is_found(slow_ms: float,
     report.waves.append(WaveResult(Wave(1, 0, "fix", "cut", 1, 1.0, 1), Tally(), attacked, 50.0))
     judge_latency(report)
     assert bool(report.violations.count) is is_violation
+
+
+# -- what is owed ------------------------------------------------------------------------------------------------------
+
+ASKED = fix("35=8|34=2|49=GATE|56=M1|150=I|584=af-0|912=Y|")
+WORD = fix("35=5|34=3|49=GATE|56=M1|58=too slow|")
+
+
+@pytest.mark.parametrize(
+    ("said", "is_ended", "finds_quick", "finds_slow"),
+    [
+        (b"", False, "silence", "silence"),
+        (b"", True, "quick reader was cut, without a word", "steady reader was cut, without a word"),
+        (ASKED, True, "1 numbers", "1 numbers"),
+        (ASKED + WORD, True, "told too slow", ""),
+        (ASKED + fix("35=8|34=2|43=Y|49=GATE|56=M1|150=I|584=af-0|912=Y|"), False, "", ""),
+        (ASKED + fix("35=4|34=1|43=Y|49=GATE|56=M1|123=Y|36=3|"), False, "", ""),
+    ],
+)
+def test_who_asks_and_reads_on_gets_everything_or_if_slow_a_word(
+    said: bytes, is_ended: bool, finds_quick: str, finds_slow: str
+) -> None:
+    for is_quick, finds in ((True, finds_quick), (False, finds_slow)):
+        replies = FixOwed(Debt(is_quick))
+        owe(replies.debt, "af-0", (2,))
+        replies.debt.has_asked = True
+        replies.feed(LOGON + said)
+        complaint = replies.complaint(is_ended)
+        assert bool(complaint) is bool(finds)
+        assert finds in complaint
+
+
+@pytest.mark.parametrize(("answer", "is_bad"), [(ANSWER, False), ('{"id":1,"status":429,"error":{}}', True)])
+def test_a_right_logon_that_is_refused_is_found(answer: str, is_bad: bool) -> None:
+    replies = GetsIn()
+    with pytest.raises(BadReply) if is_bad else contextlib.nullcontext():
+        replies.feed(UPGRADED + served(answer))
+
+
+def test_who_must_not_be_heard_and_who_speaks_no_tls_are_found() -> None:
+    with pytest.raises(BadReply):
+        Unheard().feed(b"8")
+    with pytest.raises(BadReply):
+        TlsReplies().feed(LOGON)
+    TlsReplies().feed(b"\x15\x03\x01\x00\x02\x02\x28")

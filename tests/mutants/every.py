@@ -1,9 +1,23 @@
 """Every listed mistake, room by room, and the few that stand for the rest in `make test`."""
 
-from tests.mutants import limits
+from tests.mutants import doors, durable, limits, road, wires
 from tests.mutants.plant import Mutant
 
-MUTANTS: tuple[Mutant, ...] = (*limits.MUTANTS,)
+MUTANTS: tuple[Mutant, ...] = (*limits.MUTANTS, *road.MUTANTS, *durable.MUTANTS, *wires.MUTANTS, *doors.MUTANTS)
 
-_IN_SHORT = frozenset({"old numbers are carried out again", "an expired lease takes no room before its expiry"})
+_IN_SHORT = frozenset(
+    {
+        "old numbers are carried out again",
+        "who may not trade learns what is wrong with the order",
+        "a refused order keeps its place among the open orders",
+        "an account that sends much gets all turns",
+        "the dead-man's switch cancels for the whole account",
+        "half of a commit becomes durable",
+        "NextIn moves over a message that waits",
+        "a session that guards orders is forgotten",
+        "live messages overtake a replay",
+        "fragments are counted over the connection, not the message",
+        "the oldest stranger goes, whoever's address is full",
+    }
+)
 SHORT = tuple(mutant for mutant in MUTANTS if mutant.bug in _IN_SHORT)

@@ -1,0 +1,188 @@
+"""Mistakes at the doors: who is let in and by which key, what a refused newcomer may touch, and what is told of an order."""
+
+from tests.mutants.plant import mutants
+
+_LOGON = ("tests/gateway/test_fix_logon.py", "tests/gateway/test_fix_acceptor.py", "tests/protocols/fix")
+_CROWDS = (
+    "tests/gateway/test_crowd.py",
+    "tests/gateway/test_descriptors.py",
+    "tests/gateway/test_listening.py",
+    "tests/gateway/test_addresses.py",
+    "tests/gateway/test_clients.py",
+    "tests/gateway/test_journal_disk.py",
+)
+_WS = ("tests/gateway/test_ws_speaker.py", "tests/gateway/test_ws_stream.py", "tests/gateway/test_next_life.py")
+_TOLD = (
+    "tests/gateway/test_fix_speaker.py",
+    "tests/gateway/test_ws_speaker.py",
+    "tests/gateway/core",
+    "tests/protocols/fix",
+    "tests/protocols/ws",
+)
+
+LOGON = (
+    *mutants(
+        "gateway/fix_speaker.py",
+        _LOGON,
+        (
+            "a refused newcomer takes over",
+            "        if refusal is not None and self._has_begun and not self.link.is_closing:\n",
+            "        if False:\n",
+        ),
+    ),
+    *mutants(
+        "protocols/fix/session_handshake.py",
+        _LOGON,
+        (
+            "a reset that the client did not ask for is not told",
+            "self._told_reset = is_reset and not is_asked",
+            "self._told_reset = False",
+        ),
+        (
+            "what the owner objects to is overlooked",
+            "refusal = flaw or core.owner.objection(message.fields)",
+            "refusal = flaw",
+        ),
+    ),
+    *mutants(
+        "gateway/fix_logon.py",
+        _LOGON,
+        (
+            "a reset does not tell the account's latest number",
+            "if begins_count or self.is_reset_untold:",
+            "if self.is_reset_untold:",
+        ),
+    ),
+    *mutants(
+        "gateway/connection.py",
+        (*_LOGON, "tests/gateway/test_connection.py", "tests/e2e/test_fix_scenarios.py"),
+        (
+            "a connection whose end was read makes its next logon a duplicate",
+            "return self._has_ended or self._closing",
+            "return self._closing",
+        ),
+    ),
+    *mutants(
+        "gateway/fix_acceptor.py",
+        _LOGON,
+        (
+            "whoever comes back pays for it",
+            "if speaker.session.is_taken and self._sessions.charge_logon",
+            "if self._sessions.charge_logon",
+        ),
+    ),
+    *mutants(
+        "gateway/clients.py",
+        (*_LOGON, *_CROWDS),
+        (
+            "the first key that fits is the only one tried",
+            "for key_id in keys if len(keys) <= MAX_TRIED else ():",
+            "for key_id in keys[:1]:",
+        ),
+    ),
+)
+
+CROWDS = (
+    *mutants(
+        "gateway/crowd.py",
+        _CROWDS,
+        (
+            "the oldest stranger goes, whoever's address is full",
+            "next(iter(self._levels[self._top]))",
+            "next(iter(self._strangers))",
+        ),
+        (
+            "who is about to go takes a place",
+            "len(self._guests) - len(self._going) < self.places",
+            "len(self._guests) < self.places",
+        ),
+    ),
+    *mutants(
+        "gateway/descriptors.py",
+        _CROWDS,
+        (
+            "no descriptors are kept for the journal",
+            "self._kept = OWN + kept + Crowd.SLACK * (len(doors) + 1)",
+            "self._kept = 0",
+        ),
+    ),
+    *mutants(
+        "gateway/addresses.py",
+        _CROWDS,
+        ("anybody may say whose address he has", "if not is_in(client, trusted):", "if False:"),
+    ),
+    *mutants(
+        "gateway/ws_logon.py",
+        _WS,
+        ("a name that owns orders is forgotten", " or house.road.charging.owns(session.id)", ""),
+    ),
+    *mutants(
+        "gateway/ws_stream.py",
+        _WS,
+        (
+            "an event that is told again has lost whose order it was",
+            'self._sessions.name_of(event.session) if not isinstance(event, EngineState) else ""',
+            'getattr(self._sessions.by_id.get(getattr(event, "session", 0)), "name", "")',
+        ),
+    ),
+    *mutants(
+        "gateway/ws_speaker.py",
+        _WS,
+        (
+            "a logon whose connection ended while it was judged takes over",
+            "        if not self.machine.is_deciding:\n",
+            "        if False:\n",
+        ),
+    ),
+)
+
+TOLD = (
+    *mutants(
+        "gateway/fix_speaker.py",
+        _TOLD,
+        (
+            "a refused cancel says that the live order is rejected",
+            "known = standing.find(account_id, *named) if named is not None else OrdStatus.REJECTED",
+            "known = OrdStatus.REJECTED",
+        ),
+    ),
+    *mutants(
+        "protocols/fix/report.py",
+        _TOLD,
+        (
+            "a used id is refused under the live order's number",
+            "order_id = 0  # of the order that has the id: beside these terms it would overwrite a live order",
+            "pass",
+        ),
+        (
+            "Account(1) is told in the first report only",
+            'account = self._account if event.flags & ACCOUNT_GIVEN else ""',
+            'account = ""',
+        ),
+    ),
+    *mutants(
+        "gateway/core/reports.py",
+        _TOLD,
+        (
+            "an answer does not name the id that was asked with",
+            'orig_cl_ord_id=asked if asked != order.cl_ord_id else "",',
+            'orig_cl_ord_id="",',
+        ),
+    ),
+    *mutants(
+        "gateway/core/engine.py",
+        _TOLD,
+        ("a retried replace is answered with another order's state", "(order is None or order is used_by)", "True"),
+    ),
+    *mutants(
+        "protocols/fix/dialect.py",
+        _TOLD,
+        (
+            "a plain session is sent reasons that stock dictionaries refuse",
+            "self.is_plain and reason > _LAST_STOCK_RESTATEMENT",
+            "False",
+        ),
+    ),
+)
+
+MUTANTS = (*LOGON, *CROWDS, *TOLD)

@@ -87,6 +87,7 @@ class Ingress:
                 sweep.is_followed = True
         if not self.commands:
             self.since_ns = request.arrived_ns
+            self._pace.rest(self.since_ns)
         self._arrived.append(request)
         self.commands += 1
         self.size_bytes += request.size_bytes
@@ -104,7 +105,6 @@ class Ingress:
                 self._sweeping += sum(row.queue_class is Class.CONTROL for row in taken)
             self.commands = self.size_bytes = 0
             self.stage = Stage.OPEN
-            self._pace.rest(now_ns)
             return taken, []
         withdrawn = self._sort_arrivals()
         kept = max(CONTROL_CREDIT - self._sweeping, 0)  # beyond its own part, control does not use up that of cancels

@@ -296,8 +296,6 @@ class Road:
         speaker = request.speaker
         if speaker is not None and speaker is session.speaker and request.source is not None:
             self._tell(speaker, speaker.refuse, request.source, refusal, now_ns)
-        if request.answered and isinstance(request.command, MassCancel):
-            self.ingress.settle(request)
         for joined in request.joined:
             self._refuse(joined, refusal, now_ns)
         if request.trace is not None and request.answered:

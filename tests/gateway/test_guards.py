@@ -1,5 +1,8 @@
 """Cancel-on-disconnect and the dead-man's switch."""
 
+import pytest
+
+from gateway.records import LinkState
 from protocols.messages import COD_EXEMPT
 from tests.support.road import MS, World
 
@@ -144,3 +147,30 @@ def test_the_dead_man_and_the_disconnect_of_one_session_both_fire():
     assert 70_000 in world.sessions.by_id
     world.tick(ms=1_000)
     assert 70_000 not in world.sessions.by_id
+
+
+def test_the_dead_mans_switch_cancels_for_its_session_alone():
+    world = World()
+    mine, other = world.session(), world.session()
+    world.place(mine, "mine")
+    world.place(other, "others")
+    world.tick()
+    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    world.tick(ms=1_000)
+    assert open_orders(world) == ["others"]
+
+
+@pytest.mark.parametrize(("ran_out_ms", "fires_ms"), [(-60_000, 5_000), (4_000, 5_000), (7_000, 7_000)])
+def test_a_switch_of_before_a_crash_fires_when_it_said_but_not_before_the_venue_has_opened(ran_out_ms, fires_ms):
+    world = World()
+    mine = world.session()
+    world.place(mine, "a")
+    world.tick()
+    mine.connected = False
+    now_ns = world.now_ns
+    link = LinkState(mine.id, 1, False, "off", 0, world.road.wall.utc_ns(now_ns) + ran_out_ms * MS)
+    world.guards.restore(link, now_ns, now_ns + 5_000 * MS, now_ns + 5_000 * MS)
+    world.tick(ms=fires_ms - 1)
+    assert open_orders(world) == ["a"]
+    world.tick(ms=1)
+    assert open_orders(world) == []

@@ -529,3 +529,30 @@ def test_cancels_within_their_limit_are_never_slowed():
         world.cancel(session, f"x{number}")
         world.tick()
     assert not session.speaker.is_paused
+
+
+def test_mass_cancels_that_keep_below_a_flood_in_each_second_are_never_slowed():
+    world = World()
+    session = world.session()
+    for _ in range(3):
+        for _ in range(999):
+            world.mass_cancel(session)
+            world.tick()
+            assert not session.speaker.is_paused
+        world.tick(ms=1_001)
+
+
+def test_a_place_in_the_queue_is_counted_by_turns_with_the_other_accounts():
+    world = World(OPEN, window=48)
+    world.core.handed = [None] * 48
+    first, second, later = world.session(1), world.session(2), world.session(3)
+    for number in range(100):
+        world.place(first, f"f{number}")
+        world.place(second, f"s{number}")
+    world.tick()
+    world.tick(ms=10)
+    ingress, now_ns = world.road.ingress, world.now_ns
+    own = ingress.wait_ns(1, now_ns)
+    assert (own, ingress.wait_ns(2, now_ns), ingress.wait_ns(3, now_ns)) == (200 * 10 * MS, own, 0)
+    world.place(later, "next")
+    assert codes(later.speaker) == []

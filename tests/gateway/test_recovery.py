@@ -104,6 +104,20 @@ def test_an_order_id_used_before_the_crash_is_still_used_and_new_commands_are_no
     assert accepted["150"] == "0"
 
 
+def test_the_orders_of_before_the_crash_count_among_the_open_ones_that_a_plan_allows(crash):
+    server = crash.first()
+    maker, _ = desks(server)
+    for number in range(200):
+        maker.place(f"m{number}")
+    again = crash(server)
+    again.road.reopen_at_ns = 0
+    desk = Desk(again, "A")
+    desk.seq = maker.seq
+    desk.logon()
+    (refused,) = desk.place("m200")
+    assert refused["25016"] == str(errors.TOO_MANY_OPEN_ORDERS)
+
+
 def test_a_second_crash_right_after_the_start_loses_nothing_either(crash):
     server = crash.first()
     maker, _ = desks(server)

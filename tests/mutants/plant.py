@@ -30,6 +30,11 @@ class Mutant(msgspec.Struct, frozen=True):
         return (ROOT / self.file).read_text().count(self.text)
 
 
+def mutants(file: str, tests: tuple[str, ...], *rows: tuple[str, str, str]) -> tuple[Mutant, ...]:
+    """Those of one file: what each does, the text, and what stands there instead."""
+    return tuple(Mutant(bug, file, text, instead, tests) for bug, text, instead in rows)
+
+
 def survives(mutant: Mutant) -> bool:
     """Whether every test passes with the mistake planted. A run that hangs has noticed it too.
 

@@ -1,0 +1,248 @@
+"""Mistakes in what must survive: the journal's writing and reading, retention, and what a start makes of it."""
+
+from tests.mutants.plant import mutants
+
+_JOURNAL = (
+    "tests/gateway/test_journal.py",
+    "tests/gateway/test_journal_commit.py",
+    "tests/gateway/test_journal_recovery.py",
+    "tests/gateway/test_journal_power.py",
+    "tests/gateway/test_journal_disk.py",
+    "tests/gateway/test_waiting_orders.py",
+)
+_HOUSE = (
+    "tests/gateway/test_records.py",
+    "tests/gateway/test_recovery.py",
+    "tests/gateway/test_next_life.py",
+    "tests/gateway/test_snapshotter.py",
+    "tests/gateway/test_disk_modes.py",
+)
+
+WRITING = mutants(
+    "gateway/journal_writer.py",
+    _JOURNAL,
+    (
+        "any error of making a segment counts as a full disk",
+        '            if error.errno not in NO_SPACE:\n                self._fail("a segment could not be created", error)\n',
+        "            pass\n",
+    ),
+    (
+        "a failed write is tried again",
+        '            self._fail("a write failed", error)\n',
+        "            return\n",
+    ),
+    (
+        "what had no room is forgotten",
+        "        self._pieces = [data[done:]] if self._is_stuck else []\n",
+        "        self._pieces = []\n",
+    ),
+    (
+        "half of a commit becomes durable",
+        "        if self._is_stuck or self._written_whole == self._committed:\n",
+        "        if self._written_whole == self._committed:\n",
+    ),
+    (
+        "a commit after a failure goes through",
+        '        if self.state == "failed":\n            self._raise_failure()\n        if self.position',
+        "        if self.position",
+    ),
+    (
+        "room that came back is not noticed",
+        "            self._look_for_room(now_ns)\n",
+        "            pass\n",
+    ),
+    (
+        "the disk is asked for room at each commit",
+        "        if now_ns >= self._retry_ns:\n",
+        "        if True:\n",
+    ),
+    (
+        "a segment has its name before it is safe",
+        "        os.fdatasync(new.fd)\n    os.rename",
+        "        pass\n    os.rename",
+    ),
+    (
+        "a segment has its name before those below it are safe",
+        "        if old is not None:\n            os.fdatasync(old.fd)\n",
+        "",
+    ),
+    (
+        "a record longer than a segment overwrites the end that is kept for the commit",
+        "        capacity = max(needed + _KEPT_BYTES, self._segment_bytes)\n",
+        "        capacity = max(needed, self._segment_bytes)\n",
+    ),
+    (
+        "a segment begins without the numbers so far",
+        "        checkpoint = list(self._owner.checkpoint())\n",
+        "        checkpoint: list[tuple[int, int, bytes]] = []\n",
+    ),
+    (
+        "a journal that was closed keeps the room that it did not use",
+        "            os.ftruncate(self.segment.fd, self._written)\n            os.fsync",
+        "            os.fsync",
+    ),
+)
+
+READING = (
+    *mutants(
+        "gateway/journal_recovery.py",
+        _JOURNAL,
+        (
+            "damage in the last segment is cut like a torn end",
+            "        if had_been_synced or not header.synced:\n",
+            "        if False:\n",
+        ),
+        (
+            "a hole that was synced is taken for a lost page",
+            "        if had_been_synced or not header.synced:\n",
+            "        if not header.synced:\n",
+        ),
+        (
+            "what was cut is still there at the next start",
+            "        os.ftruncate(last.fd, last.size_bytes)\n",
+            "",
+        ),
+        (
+            "a segment under another's name is read",
+            "    if header.number != int(path.stem):\n",
+            "    if False:\n",
+        ),
+        (
+            "a reset keeps the messages of before",
+            "                self._take_state(session, Numbers())\n                indexes[session].clear()\n",
+            "                self._take_state(session, Numbers())\n",
+        ),
+    ),
+    *mutants(
+        "gateway/journal_segment.py",
+        _JOURNAL,
+        (
+            "a record that was changed on disk is read as it is",
+            "            if crc32(window[at + 4 : end], self.salt + offset) != crc:\n",
+            "            if False:\n",
+        ),
+        (
+            "two processes may have one journal",
+            "            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+            "            pass\n",
+        ),
+        (
+            "a hole in the run of segments is not noticed",
+            "(before is not None and int(path.stem) != int(before.stem) + 1)",
+            "False",
+        ),
+        (
+            "a quota that is used up is a failure",
+            "errno.ENOSPC, errno.EDQUOT, errno.EFBIG",
+            "errno.ENOSPC, errno.EFBIG",
+        ),
+    ),
+    *mutants(
+        "gateway/journal_store.py",
+        _JOURNAL,
+        (
+            "a number may have two contents",
+            "        if seq_num < index.end:\n",
+            "        if False:\n",
+        ),
+        (
+            "NextIn moves over a message that waits",
+            "numbers = self._standing() if self._waiting else Numbers(self._next_in, self._next_out, self._done)",
+            "numbers = Numbers(self._next_in, self._next_out, self._done)",
+        ),
+        (
+            "what went past a message that waits is taken twice",
+            "        return Numbers(waiting[0], self._next_out, (*between, *self._done))\n",
+            "        return Numbers(waiting[0], self._next_out, self._done)\n",
+        ),
+        (
+            "a checkpoint has numbers of a tick that is not committed",
+            "        return STATE, self.session, self._recorded().pack()\n",
+            "        return STATE, self.session, Numbers(self._next_in, self._next_out, self._done).pack()\n",
+        ),
+        (
+            "what waited is waited for after a reset",
+            "        self._waiting.clear()\n",
+            "",
+        ),
+    ),
+    *mutants(
+        "gateway/journal.py",
+        _JOURNAL,
+        (
+            "a segment goes before the next one is durable",
+            "            if durable <= following.first_position:\n                return\n",
+            "",
+        ),
+        (
+            "a segment goes that the owner needs",
+            "            if self._kept_from is not None and self._kept_from < following.first_position:\n                return\n",
+            "",
+        ),
+        (
+            "a record that is not durable yet lets older ones go",
+            "        if self.keep_from is not None and self.keep_from < durable:\n",
+            "        if self.keep_from is not None:\n",
+        ),
+        (
+            "a directory grows beyond its bound",
+            "            if is_needed and size_bytes <= settings.max_bytes:\n",
+            "            if is_needed:\n",
+        ),
+        ("segments that nobody needs are kept", "            if is_needed and size_bytes", "            if size_bytes"),
+    ),
+)
+
+STARTING = (
+    *mutants(
+        "gateway/records.py",
+        _HOUSE,
+        (
+            "commands from before the latest snapshot are carried out twice",
+            "            del self.batches[-len(following.batches) :]\n",
+            "            pass\n",
+        ),
+        (
+            "commands without a snapshot are skipped in silence",
+            "        if self._is_stateless and not self._spans:\n",
+            "        if False:\n",
+        ),
+        (
+            "an old life is carried out under the configuration of now",
+            "            self.engine.restore(*span.engine)\n",
+            "            now = self.engine.configuration\n            self.engine.restore(*span.engine)\n            self.engine.configure(*now)\n",
+        ),
+        (
+            "a crash counts as a clean end",
+            "        self.was_clean = kind == CLEAN\n",
+            "        self.was_clean = True\n",
+        ),
+        ("events are kept without end", "deque(maxlen=self._max_events)", "deque()"),
+        (
+            "a session that guards orders is forgotten",
+            "        if link is not None and link.is_guarding:\n            return False\n",
+            "",
+        ),
+    ),
+    *mutants(
+        "gateway/keeper.py",
+        _HOUSE,
+        (
+            "a session's counters begin anew",
+            "            self._count_on(session)\n",
+            "            pass\n",
+        ),
+        (
+            "the venue opens at once after a crash",
+            "            house.road.reopen_at_ns = now_ns + settings.core.reopen_after_ms * _MS\n",
+            "            pass\n",
+        ),
+        (
+            "a stop before the venue has reopened counts as a clean end",
+            "        if not self._house.road.reopen_at_ns:\n            self.journal.append(CLEAN",
+            "        if True:\n            self.journal.append(CLEAN",
+        ),
+    ),
+)
+
+MUTANTS = (*WRITING, *READING, *STARTING)

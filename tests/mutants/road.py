@@ -1,0 +1,503 @@
+"""Mistakes on the way of an order from its door to the core: admission, charging, token waits, queue, back-pressure,
+guards, and the way its answer takes home.
+"""
+
+from tests.mutants.plant import mutants
+
+_ROAD = (
+    "tests/gateway/test_admission.py",
+    "tests/gateway/test_pipeline.py",
+    "tests/gateway/test_pipeline_overload.py",
+    "tests/gateway/test_parking.py",
+    "tests/gateway/test_modes.py",
+)
+_QUEUE = ("tests/gateway/test_ingress.py", *_ROAD)
+_GUARDS = ("tests/gateway/test_guards.py", "tests/gateway/test_next_life.py", *_ROAD)
+_RULES = ("tests/gateway/test_pipeline.py", "tests/gateway/test_pipeline_overload.py")
+
+
+ADMISSION = mutants(
+    "gateway/pipeline.py",
+    _ROAD,
+    (
+        "a retry that is barred is refused as not executed",
+        "        if refusal is not None and self._may_ask(request, refusal, now_ns):\n",
+        "        if False:\n",
+    ),
+    (
+        "a retry that may only ask costs nothing",
+        '        return self.charging.take(request.session, "queries", MILLI, now_ns) is None\n',
+        "        return True\n",
+    ),
+    (
+        "a retry asks though the queue is full",
+        "or self.ingress.stage >= Stage.FULL:",
+        "or False:",
+    ),
+    (
+        "a mass cancel that is not permitted withdraws what waits for tokens",
+        "        if rules.permit(request.session, command) is None:\n            for waiting",
+        "        if True:\n            for waiting",
+    ),
+    (
+        "what waits for tokens is not withdrawn by a mass cancel",
+        "self._parking.withdraw(lambda each: in_scope(command, each))",
+        "self._parking.withdraw(lambda each: False)",
+    ),
+    (
+        "a session whose tokens are fetched is overtaken by its own later order",
+        "            return request.session not in self._parking\n",
+        "            return True\n",
+    ),
+    (
+        "a malformed cancel costs a message",
+        'if charged is None or charged[0] != "cancels":',
+        "if True:",
+    ),
+    (
+        "what is malformed costs no message",
+        '            limited = self.charging.take(session, "msgs", MILLI, now_ns)\n',
+        "            limited = None\n",
+    ),
+    (
+        "who may not trade learns what is wrong with the order",
+        "        if not session.may_trade:\n",
+        "        if False:\n",
+    ),
+    (
+        "questions pass while the queue sheds",
+        "            return BUSY if queue_class is Class.QUERY and self.ingress.stage >= Stage.SHEDDING else None\n",
+        "            return None\n",
+    ),
+    (
+        "orders pass in a drain",
+        "        if is_calm and not (self.draining or self.reopen_at_ns):\n",
+        "        if is_calm and not self.reopen_at_ns:\n",
+    ),
+    (
+        "orders pass before the venue has reopened",
+        "        if is_calm and not (self.draining or self.reopen_at_ns):\n",
+        "        if is_calm and not self.draining:\n",
+    ),
+    (
+        "orders pass though the journal has no room",
+        "is_calm = not is_busy and self.may_record() and",
+        "is_calm = not is_busy and",
+    ),
+    (
+        "orders pass though answers wait for the disk",
+        " and not self.is_recording_late(now_ns)\n",
+        "\n",
+    ),
+    (
+        "an order that will wait too long is let in",
+        "return wait_ns > self._patience_ns or 0 < deadline_ns < now_ns + wait_ns",
+        "return 0 < deadline_ns < now_ns + wait_ns",
+    ),
+    (
+        "an order whose window ends in the queue is let in",
+        "return wait_ns > self._patience_ns or 0 < deadline_ns < now_ns + wait_ns",
+        "return wait_ns > self._patience_ns",
+    ),
+    (
+        "who has had its pause is let in at the first stage",
+        "if stage >= Stage.SHEDDING or (stage and self._governor.is_past_patience(session)):",
+        "if stage >= Stage.SHEDDING:",
+    ),
+    (
+        "a core that is away is told as busy",
+        "        if now_ns - max(self._took_ns, self.ingress.since_ns) < self._hold_ns:\n",
+        "        if True:\n",
+    ),
+    (
+        "a core that was idle is told as away",
+        "now_ns - max(self._took_ns, self.ingress.since_ns) < self._hold_ns",
+        "now_ns - self._took_ns < self._hold_ns",
+    ),
+    (
+        "a mode in force does not bar what waits in the queue",
+        "        return self._why_barred(request) if self.modes.in_force else None\n",
+        "        return None\n",
+    ),
+    (
+        "an order is handed over when its window is over",
+        "        if 0 < command.deadline < utc_ns and isinstance(command, rules.ORDERS):\n",
+        "        if False:\n",
+    ),
+)
+
+HOME = mutants(
+    "gateway/pipeline.py",
+    _ROAD,
+    (
+        "what was refused for our slowness is paid for",
+        "            if 5001 <= refusal.code <= 5006:\n",
+        "            if False:\n",
+    ),
+    (
+        "what was refused for the client's doing is given back",
+        "            if 5001 <= refusal.code <= 5006:\n",
+        "            if True:\n",
+    ),
+    (
+        "a refused order keeps its place among the open orders",
+        "        if request.answered:\n            self.charging.leave(request)\n",
+        "        if request.answered:\n",
+    ),
+    (
+        "the repeats of a refused mass cancel have no answer",
+        "        for joined in request.joined:\n            self._refuse(joined, refusal, now_ns)\n",
+        "",
+    ),
+    (
+        "the repeats of a mass cancel have no answer",
+        "        for joined in request.joined:\n            self._answer(joined, event, now_ns)\n",
+        "",
+    ),
+    (
+        "a new connection gets the answers of the one it took over from",
+        "        if speaker is not None and speaker is session.speaker and request.source is not None and is_wanted:\n",
+        "        if speaker is not None and request.source is not None and is_wanted:\n",
+    ),
+    (
+        "a retry that was told unknown is answered before the core has spoken",
+        "        request.unknown_told = True\n        self._refuse(request, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)\n",
+        "        self._refuse(request, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)\n",
+    ),
+    (
+        "an outcome that is unknown is never told",
+        "            if not request.answered and not request.unknown_told:\n",
+        "            if False:\n",
+    ),
+    (
+        "a duplicate id costs a token",
+        "        if isinstance(event, OrderEvent) and event.code == errors.DUPLICATE_ID:\n",
+        "        if False:\n",
+    ),
+    (
+        "a retry of a known id keeps a place among the open orders",
+        "            self.charging.leave(request)  # a retry of a known id: no order of its own\n",
+        "            pass\n",
+    ),
+)
+
+CHARGING = mutants(
+    "gateway/charging.py",
+    (*_ROAD, "tests/gateway/test_recovery.py"),
+    ("a message that waits for tokens is counted twice", "            request.is_counted = True\n", ""),
+    (
+        "a cancel costs a message beside the cancel's",
+        "        if not (request.is_counted or kind is CancelOrder):\n",
+        "        if not request.is_counted:\n",
+    ),
+    (
+        "a message beyond the limit goes on",
+        "            if refusal is not None:\n                return refusal\n            request.is_counted",
+        "            request.is_counted",
+    ),
+    ("open orders have no ceiling", "        if kind is NewOrder and (refusal", "        if False and (refusal"),
+    (
+        "a refund goes to the message bucket",
+        "            request.bucket, request.cost_milli = name, cost_milli\n",
+        '            request.bucket, request.cost_milli = "msgs", cost_milli\n',
+    ),
+    (
+        "asking for a finished order frees a place",
+        "        if event.status in _DONE and event.exec_type is not ExecType.ORDER_STATUS:\n",
+        "        if event.status in _DONE:\n",
+    ),
+    (
+        "an order that fills keeps its place",
+        "        if event.status in _DONE and event.exec_type is not ExecType.ORDER_STATUS:\n",
+        "        if event.status is OrdStatus.CANCELED:\n",
+    ),
+    (
+        "open orders of before a restart are not counted",
+        "            self._opened(order.session, order.account, order.instrument)\n\n    def owns",
+        "            pass\n\n    def owns",
+    ),
+    ("what never fits is told to wait", "    if decision.wait_us < 0:\n", "    if False:\n"),
+)
+
+PARKING = mutants(
+    "gateway/parking.py",
+    _ROAD,
+    (
+        "a session is read while its tokens are fetched",
+        "        session.pause(Pause.TOKENS, now_ns)\n",
+        "",
+    ),
+    (
+        "a session is never read again after its tokens came",
+        "                session.resume(Pause.TOKENS, now_ns)\n",
+        "                pass\n",
+    ),
+    (
+        "what waits behind an order that waits goes on before it",
+        "            while row and row[0].attempt(now_ns):\n",
+        "            while row and (row[0].attempt(now_ns) or len(row) > 1):\n",
+    ),
+    (
+        "what is withdrawn while its tokens are fetched goes on all the same",
+        "                self._rows[session] = deque(each for each in row if each not in meant)\n",
+        "",
+    ),
+)
+
+QUEUE = (
+    *mutants(
+        "gateway/ingress.py",
+        _QUEUE,
+        (
+            "a cancel does not withdraw the order that waits",
+            "overtaken = self._withdraw_target(command)",
+            "overtaken = []",
+        ),
+        (
+            "a cancel that withdrew a Replace goes on to the Replace's id",
+            "                request.command = _aimed(command, overtaken)\n",
+            "",
+        ),
+        (
+            "a mass cancel leaves what waits",
+            "                withdrawn += self._withdraw_scope(command)\n",
+            "                pass\n",
+        ),
+        (
+            "a mass cancel joins one that came before an order",
+            "first is None or first.is_followed or",
+            "first is None or",
+        ),
+        (
+            "a mass cancel joins one whose outcome was told as unknown",
+            " or first.unknown_told:",
+            ":",
+        ),
+        (
+            "repeats that joined a waiting mass cancel are not counted",
+            "        if not first.handed_ns:  # it waits, and so does this\n",
+            "        if False:\n",
+        ),
+        (
+            "repeats that joined one at the core stay counted",
+            "        if not first.handed_ns:  # it waits, and so does this\n",
+            "        if True:\n",
+        ),
+        (
+            "mass cancels handed over at once are not counted",
+            "                self._sweeping += sum(row.queue_class is Class.CONTROL for row in taken)\n            self.commands",
+            "                pass\n            self.commands",
+        ),
+        (
+            "control uses up the window of the cancels",
+            "        kept = max(CONTROL_CREDIT - self._sweeping, 0)",
+            "        kept = CONTROL_CREDIT",
+        ),
+        (
+            "a stage is left where it was entered",
+            "fill < _ENTER_PERCENT[stage] - _LEAVE_POINTS",
+            "fill < _ENTER_PERCENT[stage]",
+        ),
+        (
+            "cancels expire at a core that is only slow",
+            "if is_away or row.queue_class is not Class.CANCEL]",
+            "]",
+        ),
+        (
+            "a retry is withdrawn by a cancel",
+            "        if is_retry(request.command):\n            request.only_asks = True\n        else:\n            self._withdraw(request)\n",
+            "        self._withdraw(request)\n",
+        ),
+        (
+            "a mass cancel takes along orders of another symbol",
+            'getattr(command, "instrument", 0) != cancel.instrument',
+            "False",
+        ),
+        (
+            "a disconnect takes along orders that are exempt",
+            "exempt = cancel.keep_exempt and command.flags & COD_EXEMPT",
+            "exempt = 0",
+        ),
+        (
+            "a mass cancel of a session takes along the account's",
+            " or (cancel.only_session and command.session != cancel.session):",
+            ":",
+        ),
+        (
+            "a cancel by OrderID(37) does not find the Replace that waits",
+            "(command.cl_ord_id, command.orig_cl_ord_id, _order_name(command.order_id))",
+            "(command.cl_ord_id, command.orig_cl_ord_id)",
+        ),
+        ("joined mass cancels stay counted when theirs leaves", "1 + len(request.joined)", "1"),
+    ),
+    *mutants(
+        "gateway/lanes.py",
+        _QUEUE,
+        (
+            "an account that sends much gets all turns",
+            "                del queues[account]\n                queues[account] = queue  # to the end of the round\n",
+            "                pass\n",
+        ),
+        ("large orders cost a turn no more than small ones", "max(request.size_bytes, _LEAST_BYTES)", "_LEAST_BYTES"),
+        ("tiny orders cost nothing", "max(request.size_bytes, _LEAST_BYTES)", "request.size_bytes"),
+        (
+            "what was withdrawn is handed over",
+            "                if request.is_withdrawn:\n",
+            "                if False:\n",
+        ),
+        (
+            "withdrawn orders take memory for ever",
+            "        if self._gone < _MANY or 2 * self._gone < self._size:\n",
+            "        if True:\n",
+        ),
+        (
+            "an order waits on when its window is over",
+            "            return min(end_ns, request.expires_ns + 1)\n",
+            "            return end_ns\n",
+        ),
+        (
+            "an account waits for its own orders only",
+            "min(len(self._queues.get(account, ())) * len(self._queues), self._size)",
+            "len(self._queues.get(account, ()))",
+        ),
+    ),
+    *mutants(
+        "gateway/pace.py",
+        ("tests/gateway/test_pace.py", "tests/gateway/test_pipeline_overload.py"),
+        ("a silence of the core is taken for its pace", "        if passed_ns > _SILENCE_NS:\n", "        if False:\n"),
+        (
+            "a silence of the core is not noticed",
+            "max(self._interval_ns, (now_ns - self._since_ns) // (self._taken + 1))",
+            "self._interval_ns",
+        ),
+    ),
+)
+
+PRESSURE = (
+    *mutants(
+        "gateway/governor.py",
+        _ROAD,
+        (
+            "a session gets its pause once in its life",
+            "                self._had_pause.clear()\n",
+            "                pass\n",
+        ),
+        (
+            "orders of a session are refused during its pause",
+            "return session.id in self._had_pause and session.id not in self._paused",
+            "return session.id in self._had_pause",
+        ),
+        (
+            "a session is paused again and again",
+            "self._ingress.heavy_sessions() - self._had_pause",
+            "self._ingress.heavy_sessions()",
+        ),
+        ("the pause of the first stage never ends", "(self._paused and now_ns >= self._until_ns)", "False"),
+        (
+            "at the brim reading goes on",
+            "            if session.connected:\n                self._pause(session, now_ns)\n",
+            "            pass\n",
+        ),
+        ("a flood of cancels is not slowed", "            session.pause(Pause.FLOOD, now_ns)\n", ""),
+        (
+            "a flood is slowed for ever",
+            "                session.resume(Pause.FLOOD, now_ns)\n",
+            "                pass\n",
+        ),
+        (
+            "cancels are counted as a flood over a session's whole life",
+            "            session.flood_since_ns, session.flood_count = now_ns, 0\n",
+            "            session.flood_since_ns = now_ns\n",
+        ),
+    ),
+    *mutants(
+        "gateway/sessions.py",
+        _ROAD,
+        (
+            "reading goes on when one of two reasons to pause is gone",
+            "        if before and not self._paused and self.speaker is not None:\n",
+            "        if before and self.speaker is not None:\n",
+        ),
+        (
+            "who comes back is read though its session is paused",
+            "        if self._paused and self.speaker is not None:\n            self.speaker.pause_reading(now_ns)\n",
+            "",
+        ),
+    ),
+)
+
+GUARDS = mutants(
+    "gateway/guards.py",
+    _GUARDS,
+    ("the dead-man's switch fires before the venue reopens", "max(due_ns, reopen_at_ns)", "due_ns"),
+    (
+        "a dead-man's switch of before waits for a clock that was put back",
+        "min(self._road.wall.own_ns(link.dead_man_ns), now_ns + _MAX_DEAD_MAN_NS)",
+        "self._road.wall.own_ns(link.dead_man_ns)",
+    ),
+    (
+        "the dead-man's switch cancels for the whole account",
+        "self._fire(session_id, Origin.DEAD_MAN, True, now_ns)",
+        "self._fire(session_id, Origin.DEAD_MAN, False, now_ns)",
+    ),
+    (
+        "cancel-on-disconnect of the account leaves its other sessions' orders",
+        'scope == "session", now_ns)',
+        "True, now_ns)",
+    ),
+    ("who is back in time is cancelled for", "        self._cod.pop(session.id, None)\n", ""),
+    (
+        "a drain cancels for those whom it sent away",
+        "        if not self._road.draining:\n            self._cancel_for_gone(now_ns)\n",
+        "        self._cancel_for_gone(now_ns)\n",
+    ),
+    (
+        "the time to come back is not waited for",
+        "max(now_ns + session.cod_grace_ms * 1_000_000, back_by_ns)",
+        "now_ns, scope",
+    ),
+    (
+        "a logout that leaves its orders is a disconnect",
+        '        if scope != "off" and not keep_orders:\n',
+        '        if scope != "off":\n',
+    ),
+    ("exempt orders go with the others", "            keep_exempt=True,\n", ""),
+    (
+        "a session that was taken out of the configuration is not cancelled for",
+        "                self._fire_for_gone(session_id, account, scope, now_ns)\n",
+        "                pass\n",
+    ),
+    (
+        "a dead-man's switch that is set again runs on as well",
+        "        self._dead_man.pop(session.id, None)\n        if due_ns:\n            self._dead_man[session.id] = due_ns\n",
+        "        if due_ns and session.id not in self._dead_man:\n            self._dead_man[session.id] = due_ns\n",
+    ),
+)
+
+RULES = mutants(
+    "gateway/rules.py",
+    _RULES,
+    (
+        "a session that may only listen trades",
+        "    if not session.may_trade and command.origin in _CLIENTS and not isinstance(command, QueryOrders):\n",
+        "    if False:\n",
+    ),
+    (
+        "a session trades a symbol that is not its own",
+        "    if allowed and command.instrument and command.instrument not in allowed:\n",
+        "    if False:\n",
+    ),
+    (
+        "a session cancels orders of symbols that are not its own",
+        "    if allowed and is_wide and command.origin in _CLIENTS:\n",
+        "    if False:\n",
+    ),
+    (
+        "an order too old on arrival goes on",
+        "    if command.deadline and now_ns > command.deadline:\n",
+        "    if False:\n",
+    ),
+    ("a Replace's price is not checked", "        priced = price != 0\n", "        priced = False\n"),
+)
+
+MUTANTS = (*ADMISSION, *HOME, *CHARGING, *PARKING, *QUEUE, *PRESSURE, *GUARDS, *RULES)

@@ -1,0 +1,290 @@
+"""Mistakes in the two protocol machines: framing, numbers, gaps, resends, heartbeats; frames, masks, fragments, logon."""
+
+from tests.mutants.plant import mutants
+
+_FIX = ("tests/protocols/fix", "--deselect", "tests/protocols/fix/test_dictionary.py")
+_WS = ("tests/protocols/ws",)
+
+FIX = (
+    *mutants(
+        "protocols/fix/framing.py",
+        _FIX,
+        (
+            "a checksum over a long message is that of its first part",
+            "if length <= 256 else byte_sum(buf[start:end])",
+            "if length <= 65_536 else byte_sum(buf[start:end])",
+        ),
+        (
+            "a message may claim more than the maximum",
+            "            if stop - start > max_bytes:\n",
+            "            if False:\n",
+        ),
+        (
+            "a slow drip is read anew with each byte",
+            "            if len(rest) < self._needed or self._is_open():\n",
+            "            if False:\n",
+        ),
+        (
+            "junk without end is never told",
+            "        while self._skipped_bytes >= self._max_bytes:\n",
+            "        while False:\n",
+        ),
+    ),
+    *mutants(
+        "protocols/fix/session_gap.py",
+        _FIX,
+        (
+            "the highest number seen goes back with an older early message",
+            "self.highest = max(self.highest, seq_num)",
+            "self.highest = seq_num",
+        ),
+        ("early messages are held without end", "len(self._held) < self._max_messages and", "True and"),
+        (
+            "early messages are held without a bound in bytes",
+            "self._bytes + early.size_bytes <= self._max_bytes",
+            "True",
+        ),
+        (
+            "a number that comes twice early is taken as it came last",
+            "        if fits and seq_num not in self._held:\n",
+            "        if fits:\n",
+        ),
+        (
+            "a gap is asked for again for ever",
+            "self.asks = self.asks + 1 if next_in == self.reached else 1",
+            "self.asks = 1",
+        ),
+        ("more is asked for at a time than agreed", "missing_end <= chunk_end", "True"),
+    ),
+    *mutants(
+        "protocols/fix/session_inbound.py",
+        _FIX,
+        (
+            "an old gap fill without OrigSendingTime(122) is rejected",
+            "_poss_dup_fault(message.fields, sent_ns) if message.msg_type != MsgType.SEQUENCE_RESET else None",
+            "_poss_dup_fault(message.fields, sent_ns)",
+        ),
+        (
+            "a duplicate is answered",
+            '        if message.fields.get(tags.POSS_DUP_FLAG) == "Y":\n            # Answering',
+            "        if False:\n            # Answering",
+        ),
+        (
+            "a sequence reset may lower the number",
+            "        elif new_seq_no is None or new_seq_no < core.store.next_in:\n",
+            "        elif new_seq_no is None:\n",
+        ),
+        (
+            "a gap fill may lower the number",
+            "        if new_seq_no is None or new_seq_no <= seq_num:\n",
+            "        if new_seq_no is None:\n",
+        ),
+        (
+            "a TestRequest(1) behind a gap is not answered",
+            "                self._answer_test(message)\n                gap.note_acted_on(seq_num)\n",
+            "                pass\n",
+        ),
+        ("a TestRequest(1) behind a gap is answered twice", "                gap.note_acted_on(seq_num)\n", ""),
+        ("cancels behind a gap are lost with it", "        self._carry_out_cancels()\n        text", "        text"),
+        (
+            "what a gap fill passes over has no answer",
+            "                core.refuse(_fault(Reason.OTHER, tags.MSG_SEQ_NUM, text), seq_num, message.msg_type, message.fields)\n",
+            "                pass\n",
+        ),
+        (
+            "a resend beyond the latest number is served",
+            "        if not begin or begin > latest:\n",
+            "        if not begin:\n",
+        ),
+        (
+            "a ResendRequest(2) behind a gap waits",
+            "            if msg_type == MsgType.RESEND_REQUEST:\n                self._serve(message, seq_num)\n            if msg_type in",
+            "            if msg_type in",
+        ),
+        (
+            "after our goodbye anything ends the session",
+            "        if message.msg_type == MsgType.LOGOUT:\n            if whole_number",
+            "        if True:\n            if whole_number",
+        ),
+        ("a wrong TargetCompID(56) is overlooked", "        if ours != self._ours and ours:\n", "        if False:\n"),
+        (
+            "a SendingTime(52) far off is overlooked",
+            "        elif abs(self._wall.ahead_ns(sent_ns, self._core.now_ns)) > self._tolerance_ns:\n",
+            "        elif False:\n",
+        ),
+        (
+            "third-party addressing is taken for our own",
+            "(tags.ON_BEHALF_OF_COMP_ID in fields or tags.DELIVER_TO_COMP_ID in fields)",
+            "False",
+        ),
+    ),
+    *mutants(
+        "protocols/fix/session_output.py",
+        _FIX,
+        (
+            "live messages overtake a replay",
+            "            if self._ranges:\n                self._put_off(seq_num)\n            else:\n                self._append(seq_num, message)\n",
+            "            self._append(seq_num, message)\n",
+        ),
+        (
+            "what waits behind a replay is lost at a goodbye",
+            "                self._queue.append(item)\n                self._ranges += 1\n        self._pending",
+            "                pass\n        self._pending",
+        ),
+        (
+            "a replay dropped at a goodbye is still taken for one",
+            "        queue, self._queue = self._queue, deque()\n        self._replay = None\n",
+            "        queue, self._queue = self._queue, deque()\n",
+        ),
+        (
+            "a replay is left in the queue when the link is gone",
+            "        self._queue.clear()\n        self._replay = None\n",
+            "        self._queue.clear()\n",
+        ),
+        (
+            "a gap fill goes beyond the range that was asked for",
+            "            slice_end = min(item.end, item.next + _SLICE_NUMBERS - 1)\n",
+            "            slice_end = item.next + _SLICE_NUMBERS - 1\n",
+        ),
+        (
+            "a replayed message has no OrigSendingTime(122)",
+            '            f"122={min(original, sending_time)}{SOH}{processed}{body}",\n',
+            '            f"{processed}{body}",\n',
+        ),
+        (
+            "LastMsgSeqNumProcessed(369) of a replay is the old one",
+            "            body = body.partition(SOH)[2]\n        processed",
+            "            pass\n        processed",
+        ),
+        (
+            "a replay ignores how much may be written at a time",
+            "                if size >= limit_bytes:\n                    return size\n",
+            "",
+        ),
+    ),
+    *mutants(
+        "protocols/fix/session_ranges.py",
+        _FIX,
+        (
+            "what is asked for again behind the replay is not sent",
+            "        if begin < written_below:\n            _join(self._behind, begin, min(end, written_below - 1))\n",
+            "",
+        ),
+        (
+            "what was never sent is sent again before its time",
+            "        if self.below:\n            end = min(end, self.below - 1)\n",
+            "",
+        ),
+        ("ranges without end are kept", "    if len(ranges) > MAX_RANGES:\n", "    if False:\n"),
+    ),
+    *mutants(
+        "protocols/fix/session_timers.py",
+        _FIX,
+        ("a pause of ours is the peer's silence", "        self.heard_ns += unread_ns\n", ""),
+        (
+            "a peer that we do not read is given up",
+            "and self._paused_at_ns is None and now_ns >= ends_ns",
+            "and now_ns >= ends_ns",
+        ),
+        (
+            "a peer that was tested late has no time to answer",
+            "max(self.heard_ns + give_up_ns, self._tested_at_ns + give_up_ns - test_ns)",
+            "self.heard_ns + give_up_ns",
+        ),
+        (
+            "no heartbeats go out while we do not read",
+            "return self._tested_at_ns is not None and self._paused_at_ns is None",
+            "return self._tested_at_ns is not None",
+        ),
+    ),
+)
+
+WS = (
+    *mutants(
+        "protocols/ws/framing.py",
+        _WS,
+        (
+            "fragments are counted over the connection, not the message",
+            "        self._opcode = self._fragments = 0\n        self._parts.clear()\n",
+            "        self._opcode = 0\n        self._parts.clear()\n",
+        ),
+        (
+            "a message's fragments have no bound together",
+            "if length > self.max_message_bytes - len(self._parts):",
+            "if length > self.max_message_bytes:",
+        ),
+        ("frames without a mask are read", "        if second & _MASK != self._mask_bit:\n", "        if False:\n"),
+        ("reserved bits are overlooked", "        if first & _RSV:\n", "        if False:\n"),
+        ("a control frame may be fragmented", "    if not first & _FIN:\n", "    if False:\n"),
+        (
+            "a length may be longer than it has to be",
+            "    if length < (126 if size == 2 else 65_536):\n",
+            "    if False:\n",
+        ),
+        (
+            "text that is no UTF-8 is found when it is whole",
+            "            self._verify(payload, final)\n        self._parts",
+            "            self._verify(payload, False)\n        self._parts",
+        ),
+        ("a close frame with half a code is read", "    if len(payload) == 1:\n", "    if False:\n"),
+        (
+            "a message may begin inside another",
+            "        if opcode != CONTINUATION and self._opcode:\n",
+            "        if False:\n",
+        ),
+        ("empty fragments have no bound", "        if self._fragments > MAX_FRAGMENTS:", "        if False:"),
+        (
+            "large plain messages pass the bound",
+            "            if stop > end or length > limit:\n",
+            "            if stop > end:\n",
+        ),
+    ),
+    *mutants(
+        "protocols/ws/session.py",
+        _WS,
+        ("a pause of ours is the peer's silence", "        self._last_in_ns += paused_ns\n", ""),
+        (
+            "a silent peer is closed before it was asked",
+            "max(self._last_in_ns + 2 * self._heartbeat_ns, self._pinged_ns + self._heartbeat_ns)",
+            "self._last_in_ns + self._heartbeat_ns",
+        ),
+        (
+            "what is sent behind a Close is written",
+            "        if request_id is None or self._is_over:\n            return\n        times",
+            "        if request_id is None:\n            return\n        times",
+        ),
+        ("what came behind a logon is lost", "        return self._take(held, now_ns)\n", "        return []\n"),
+        (
+            "what waits for a logon has no bound",
+            "        if self._held_bytes > self.settings.max_frame_bytes or",
+            "        if False or",
+        ),
+        (
+            "strangers may send without end before the logon",
+            "        if self._before_logon > MAX_BEFORE_LOGON:\n",
+            "        if False:\n",
+        ),
+        (
+            "a logon signed for another connection is judged",
+            "        if challenge and challenge != self.challenge:",
+            "        if False:",
+        ),
+        (
+            "undecodable messages are counted over a connection's life",
+            "        self._undecodable = 0\n        if isinstance(params, Refusal):\n",
+            "        if isinstance(params, Refusal):\n",
+        ),
+        (
+            "big messages pass for every method",
+            "        if len(data) > self.settings.max_frame_bytes and method not in BIG_METHODS:\n",
+            "        if False:\n",
+        ),
+        (
+            "a failure without an id is silent",
+            "        if self._is_over:\n            return\n        times = Times(t_in_ns // _NS_PER_US, (now_ns + self._wall.offset_ns) // _NS_PER_US)\n        status",
+            "        if self._is_over or request_id is None:\n            return\n        times = Times(t_in_ns // _NS_PER_US, (now_ns + self._wall.offset_ns) // _NS_PER_US)\n        status",
+        ),
+    ),
+)
+
+MUTANTS = (*FIX, *WS)

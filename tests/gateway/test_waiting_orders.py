@@ -31,7 +31,7 @@ ROWS = (
 class FarLimits:
     """`gateway.limiting.Limiting` over a store that answers nothing by itself."""
 
-    def __init__(self, _settings, _directory, now_ns, _log):
+    def __init__(self, _settings, _directory, _accounts, now_ns, _log):
         self.stores = shared_limits.World()
         self.stores.now_ns = now_ns()
         self.node = shared_limits.Node(self.stores, shared_limits.policy_of(STRICT), "n1", 1)

@@ -86,16 +86,18 @@ class FixSpeaker:
             for event in self.machine.leave(now_ns):
                 self._on_event(event, now_ns)
         data = self.machine.take_output(limit_bytes, now_ns)
-        self._close_when_written()
+        if self._is_over:
+            self._close_when_written()
         return data
 
     @property
     def has_living_link(self) -> bool:
         """Whether a connection carries the session, and its end was neither read nor begun by us.
 
-        One whose Logon(A) was refused carries nothing, though it waits for the answer to our Logout(5).
+        One whose Logon(A) was refused carries nothing, though it waits for the answer to our Logout(5); nor does one
+        whose session was logged out, though the rest of a resend is still being written to it.
         """
-        return self.link is not None and self._has_begun and not self.link.has_ended
+        return self.link is not None and self._has_begun and not self.link.has_ended and not self._is_over
 
     def meet(self, link: Link, logon: Message, client: Client, now_ns: int) -> LogonRefusal | None:
         """A new connection that has proved to be `client`. None: it is ours, and its Logon(A) has to be fed next.
@@ -242,7 +244,7 @@ class FixSpeaker:
         """The session is over: close behind the last byte, which may be that of a long resend. Who reads none of it is
         cut by the connection, as ever.
         """
-        if self._is_over and self.link is not None and not self.machine.has_output:
+        if self.link is not None and not self.machine.has_output:
             self.link.close()
 
     def _count_end(self, reason: str) -> None:

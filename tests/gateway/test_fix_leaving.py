@@ -122,6 +122,23 @@ def test_the_link_stays_until_a_running_resend_and_the_logout_behind_it_are_take
     assert desk.link.is_closing
 
 
+def test_who_comes_back_while_the_rest_of_his_resend_is_written_is_no_duplicate(house):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    for n in range(50):
+        desk.place(f"o-{n}")
+    desk.speaker.receive(desk.frame("2", "7=2|16=0|") + desk.frame("5", ""), desk.now)
+    desk.speaker.take_output(300)
+    assert not desk.speaker.has_living_link
+    old = desk.link
+    assert told(desk.logon()) == ["A"]
+    rest = old.peer.take_output(1 << 20)
+    assert rest.count(b"\x0135=8\x01") > 40
+    assert b"\x0135=5\x01" in rest
+    assert old.is_closing
+    assert not desk.link.is_closing
+
+
 def test_what_comes_behind_a_logout_is_not_carried_out(house):
     (desk,) = house(session(1, "A"))
     desk.logon()

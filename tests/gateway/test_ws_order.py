@@ -114,18 +114,40 @@ def test_a_batch_during_a_replay_is_answered_before_its_events_too(house):
     assert order_of(desk.read()) == ["b", 4, 5]
 
 
+def test_a_replay_that_ends_while_a_batch_waits_lets_none_of_its_events_through(house):
+    """The first leg has no event of its own, so that nothing waits when the replay ends."""
+    core = Stuck()
+    desk = Desk(house(core=core))
+    epoch = desk.logon()[0]["result"]["epoch"]
+    core.is_quick = True
+    desk.place("known")
+    core.is_quick = False
+    desk.speaker.receive(request("stream.replay", {"epoch": epoch, "begin": 1, "end": 1}, "r"), desk.now)
+    known = place("known", retry=True, ts=desk.now // 1_000)
+    desk.speaker.receive(batch(known, place("a"), place("b")), desk.now)
+    desk.server.road.tick(desk.now)
+    core.answer(desk.now, 1)
+    assert order_of(message for message in desk.read() if message.get("ev") != "resumed") == ["r", 1]
+    core.answer(desk.now, 1)
+    assert desk.read() == []
+    core.answer(desk.now)
+    assert order_of(desk.read()) == ["b", 2, 3]
+
+
 def test_a_subscription_changed_while_a_batch_waits_breaks_no_order(house):
     core = Stuck()
     desk = Desk(house(core=core))
     desk.logon()
-    desk.write(batch(place("a"), place("b")))
+    desk.write(batch(place("a"), place("b"), place("c")))
     core.answer(desk.now, 1)
     desk.call("unsubscribe", {"streams": ["orders"]}, "u")
     desk.call("subscribe", {"streams": ["orders"]}, "s")
+    core.answer(desk.now, 1)
+    assert desk.read() == []
     core.answer(desk.now)
-    assert order_of(desk.read()) == ["b", 2], "from the next event on, and behind the answer"
+    assert order_of(desk.read()) == ["b", 2, 3], "from the next event on, and behind the answer"
     core.is_quick = True
-    assert order_of(desk.place("c", id="c")) == ["c", 3]
+    assert order_of(desk.place("d", id="d")) == ["d", 4]
 
 
 @pytest.mark.parametrize("scope", ["account", "session"])

@@ -7,8 +7,11 @@ import pytest
 
 from protocols.errors import LocalProtocolError
 from protocols.fix.events import ResendServed
+from protocols.fix.session_output import Output
+from protocols.fix.session_settings import SessionSettings
 from protocols.fix.store import MemoryStore
-from tests.support.dialogue import Dialogue
+from protocols.wall import WallClock
+from tests.support.dialogue import START_NS, Dialogue
 from tests.support.fix_text import fix, pipes
 
 
@@ -254,3 +257,19 @@ def test_a_replay_of_a_million_messages_needs_the_memory_of_a_slice() -> None:
     assert peak < 1_000_000
     assert store.largest_read <= 256
     assert stage.session.has_output
+
+
+@pytest.mark.parametrize("forget", ["hurry", "clear", "forget_ranges"])
+def test_a_replay_that_is_given_up_is_not_taken_for_one_that_still_runs(forget: str) -> None:
+    settings = SessionSettings(begin_string="FIX.4.4", sender_comp_id="GATE", target_comp_id="MM1")
+    output = Output(settings, MemoryStore(), WallClock())
+    for n in range(1, 6):
+        output.send_stored("8", f"37={n}\x01", START_NS, live=False)
+    output.replay(1, 5)
+    getattr(output, forget)()
+    assert not output.is_replaying
+    assert output.take(65_536, START_NS) == b""
+    output.replay(2, 3)
+    assert output.is_replaying
+    assert numbers(output.take(65_536, START_NS)) == [("8*", 2), ("8*", 3)]
+    assert not output.is_replaying

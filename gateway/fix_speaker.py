@@ -225,25 +225,23 @@ class FixSpeaker:
     def _on_leaving(self, event: events.Leaving) -> None:
         """Nothing more is read. What came before is answered first, as far as it is in the time that the core has."""
         self._open = self._house.road.standing.unanswered_of(self.session)
-        if event.by_peer and _keeps_orders(event.fields):
+        self.session.has_logged_out = event.by_peer
+        if event.by_peer and event.fields.get(tags.DONT_CANCEL_ON_DISCONNECT) == "Y":
             self._house.guards.leaving(self.session)
         if self.link is not None:
             self.link.wake()
 
     def _on_logged_out(self, event: events.LoggedOut, now_ns: int) -> None:
-        self.session.connected, self.session.has_logged_out = False, event.by_peer
-        self._open = None
+        self.session.connected, self._open = False, None
         self._count_end("logout")
-        keep = not event.by_peer or _keeps_orders(event.fields)
+        keep = not event.by_peer or self.session.is_leaving
         self._house.guards.disconnected(self.session, now_ns, keep, is_planned=not event.by_peer)
         self._house.log("session.logged_out", session=self.session.name, by_peer=event.by_peer, text=event.text)
         self._is_over = True
         self._close_when_written()
 
     def _close_when_written(self) -> None:
-        """The session is over: close behind the last byte, which may be that of a long resend. Who reads none of it is
-        cut by the connection, as ever.
-        """
+        """Close behind the last byte, be it of a long resend; the connection cuts who reads none of it, as ever."""
         if self.link is not None and not self.machine.has_output:
             self.link.close()
 
@@ -404,7 +402,3 @@ class FixSpeaker:
         self._house.metrics.fix.messages_out += 1
         if self.link is not None:
             self.link.wake()
-
-
-def _keeps_orders(logout: dict[int, str]) -> bool:
-    return logout.get(tags.DONT_CANCEL_ON_DISCONNECT) == "Y"

@@ -251,7 +251,7 @@ class MsgType:
 
 
 SESSION_MSG_TYPES: Final = frozenset("012345A")
-"""The messages of the session layer: numbered, never stored, gap-filled on a resend."""
+"""The messages of the session layer: numbered, and gap-filled on a resend, but for Reject(3), which comes again."""
 
 
 class SessionRejectReason:

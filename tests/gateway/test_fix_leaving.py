@@ -90,12 +90,15 @@ def test_what_another_session_of_the_account_waits_for_is_not_waited_for(house):
 
 @pytest.mark.parametrize(("logout", "left"), [("", []), (KEEPS, ["a"])])
 def test_a_link_lost_behind_a_logout_does_with_the_orders_what_the_logout_said(house, logout, left):
-    (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
-    desk.logon()
+    (desk,) = house(session(1, "A", cancel_on_disconnect="S", version="FIXT.1.1"))
+    desk.logon("98=0|108=30|1137=9|")
     desk.speaker.receive(order(desk, "a") + desk.frame("5", logout), desk.now)
     desk.drop()
     desk.server.road.tick(desk.now)
     assert desk.open_orders == left
+    desk.logon("98=0|108=30|1137=9|")
+    cancelled = [row["378"] for row in desk.send("2", "7=1|16=0|") if row.get("150") == "4"]
+    assert cancelled == ([] if left else ["13"]), "a logout, though the link was lost behind it"
 
 
 @pytest.mark.parametrize(("logout", "left"), [("", []), (KEEPS, ["a"])])

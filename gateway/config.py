@@ -350,9 +350,19 @@ class Out(_Knobs, frozen=True, kw_only=True):
     """What a slow reader may cost us."""
 
     max_bytes: Annotated[
-        int, Meta(ge=65_536, le=1 << 28, description="unsent bytes of one connection before it is cut")
+        int,
+        Meta(
+            ge=65_536,
+            le=1 << 28,
+            description="answers that wait for one connection before it is cut; what lies in stream or journal is none",
+        ),
     ] = 1_048_576
-    max_age_ms: Annotated[int, Meta(ge=100, le=60_000, description="time without progress before it is cut")] = 10_000
+    max_age_ms: Annotated[
+        int,
+        Meta(
+            ge=100, le=60_000, description="time in which a reader takes nothing, or comes no nearer, before it is cut"
+        ),
+    ] = 10_000
     total_bytes: Annotated[
         int,
         Meta(

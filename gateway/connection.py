@@ -1,24 +1,25 @@
 """One link, from any door: an asyncio protocol that carries bytes between a transport and a pure peer, no more.
 
 Both doors use it: a FIX connection from its first byte, a WebSocket one from the moment aiohttp let go of it. Here live
-the bounds that only a socket knows: the turn a read is sliced into, the slow reader, the pause that must end.
+the bounds that only a socket knows: the turn a read is sliced into, the slow reader (`gateway.slowness`), the pause
+that must end. What one request brings about lies in a store, and is read on as the peer takes it: it costs no memory.
 """
 
 import asyncio
-import socket
 from collections import deque
 from collections.abc import Callable
-from typing import ParamSpec, Protocol, cast
+from functools import partial
+from typing import ParamSpec, cast
 
 from gateway import config
 from gateway.listening import Arrival
+from gateway.peer import Peer
+from gateway.slowness import Backlog, Slowness
 from gateway.stall import LATE_NS
 from gateway.tick import Tick
+from gateway.transports import HIGH_WATER_BYTES, bound_output, end_output, untaken_bytes
 
-_HIGH_WATER_BYTES = 65_536  # above it the transport asks us to stop; replays advance only below it
-_LOW_WATER_BYTES = 16_384
-_SEND_BUFFER_BYTES = 65_536  # else the kernel hides 3-4 MB of a slow reader from us (measured)
-_CLOSE_TIMEOUT_S = 2.0  # close() with unsent data never ends on plain TCP
+_CLOSE_TIMEOUT_S = 2.0  # close() with unsent data never ends on plain TCP, nor does a peer that stays silent
 _WRITE_BYTES = 65_536
 _SMALL_READ_BYTES = 512  # a message or two are parsed at once; a larger read takes its turn after all of those
 
@@ -28,45 +29,7 @@ _BY_ROAD = 2  # the queue is filling
 _BY_WRITE = 4  # the peer does not take its answers, so it gets no more
 _DEAF = _BY_ROAD | _BY_WRITE
 
-
 P = ParamSpec("P")
-
-
-class Peer(Protocol):
-    """Who the bytes are for: pure, told the time, asked for output."""
-
-    @property
-    def has_output(self) -> bool: ...
-    @property
-    def pending_bytes(self) -> int: ...
-    @property
-    def next_deadline_ns(self) -> int | None: ...
-    def receive(self, data: bytes, now_ns: int) -> None: ...
-    def tick(self, now_ns: int) -> None: ...
-    def take_output(self, limit_bytes: int) -> bytes: ...
-    def lost(self, now_ns: int) -> None: ...
-    def too_slow(self, now_ns: int) -> None: ...
-    def paused(self, now_ns: int) -> None: ...
-    def resumed(self, now_ns: int) -> None: ...
-
-
-class Backlog:
-    """What slow readers of all doors have not taken yet, under one bound. Only readers that are behind are counted."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._behind: dict[Connection, int] = {}
-        self.total_bytes = 0
-
-    def note(self, connection: "Connection", pending_bytes: int, now_ns: int) -> None:
-        """This reader is so far behind now, 0 = no longer. Above the bound the longest backlog is cut, and resumes."""
-        self.total_bytes += pending_bytes - self._behind.pop(connection, 0)
-        if pending_bytes:
-            self._behind[connection] = pending_bytes
-        while self.total_bytes > self._most_bytes:
-            longest = max(self._behind, key=self._behind.__getitem__)
-            self.total_bytes -= self._behind.pop(longest)
-            longest.cut(now_ns)
 
 
 class Traffic:
@@ -103,10 +66,11 @@ class Connection(asyncio.Protocol):
         self._is_tls = False
         self._has_ended = False  # the peer sends no more
         self._paused = 0
-        self._blocked_until_ns = 0  # the transport is full; when this has passed, the peer is too slow
+        self._slowness = Slowness(settings.out.max_age_ms * 1_000_000)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._closing = False
+        self._is_finished = False  # all is written, and the peer knows
 
     # -- what asyncio tells us -----------------------------------------------------------------------------------
 
@@ -115,15 +79,12 @@ class Connection(asyncio.Protocol):
         transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         self._transport = transport
         self._traffic.connections.add(self)
-        transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES, low=_LOW_WATER_BYTES)
+        bound_output(transport)
         self._is_tls = transport.get_extra_info("sslcontext") is not None
         peername = transport.get_extra_info("peername")
         self.peer_ip = peername[0] if isinstance(peername, tuple) else ""
         if self.arrival is not None:
             self.peer_ip = self.arrival.peer_ip
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self._tick.touch(self)
         if self.arrival is not None:
             self.arrival.opened()
@@ -133,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._traffic.bytes_in += len(data)
         if self._closing:
             return
-        if self._backlog or self._paused & _BY_ROAD:
+        if self._backlog or self._paused & _DEAF:
             self._backlog += data
             self._pause(_BY_TURN)
         elif len(data) > _SMALL_READ_BYTES:
@@ -141,12 +102,14 @@ class Connection(asyncio.Protocol):
             self._tick.queue_turn(self)
         else:
             self._tick.touch(self)
-            self._feed(data, self._tick.now_ns())
+            self._guard(self.peer.receive, data, self._tick.now_ns())
 
     def eof_received(self) -> bool:
         """The peer is done sending: close once what it sent is answered. TLS cannot be half closed."""
         self._has_ended = True
-        if not self._backlog:
+        if self._is_finished and self._transport is not None:
+            self._transport.close()
+        elif not self._backlog:
             self.close()
         return not self._is_tls
 
@@ -167,16 +130,19 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The transport is full: the peer reads too slowly, so it is not read either."""
         now_ns = self._tick.now_ns()
-        self._blocked_until_ns = now_ns + self._out.max_age_ms * 1_000_000
-        self._hush(_BY_WRITE, now_ns)
-        self._arm()
+        self._slowness.blocked(self._untaken_bytes(), now_ns)
+        if not self._closing:
+            self._hush(_BY_WRITE, now_ns)
+            self._arm()
 
     def resume_writing(self) -> None:
         """The transport drained: go on."""
         now_ns = self._tick.now_ns()
-        self._blocked_until_ns = 0
+        self._slowness.until_ns = 0
         self._traffic.backlog.note(self, 0, now_ns)
-        self._hear(_BY_WRITE, now_ns)
+        if not self._closing:
+            self._hear(_BY_WRITE, now_ns)
+            self._parse_on()
         self._tick.touch(self)
 
     # -- what the tick and the speakers ask ----------------------------------------------------------------------
@@ -202,8 +168,8 @@ class Connection(asyncio.Protocol):
         self._tick.touch(self)
 
     def take_turn(self, now_ns: int) -> None:
-        """Parse the next slice of the backlog, unless the road asked us to wait."""
-        if self._paused & _BY_ROAD or not self._backlog or self._closing:
+        """Parse the next slice of the backlog, unless the road or the peer's own slowness makes it wait."""
+        if self._paused & _DEAF or not self._backlog or self._closing:
             return
         data, self._backlog = self._backlog[: self._turn_bytes], self._backlog[self._turn_bytes :]
         if self._backlog:
@@ -211,7 +177,7 @@ class Connection(asyncio.Protocol):
         else:
             self._resume(_BY_TURN)
             self._tick.touch(self)
-        self._feed(data, now_ns)
+        self._guard(self.peer.receive, data, now_ns)
         if self._has_ended and not self._backlog:
             self.close()
 
@@ -221,18 +187,44 @@ class Connection(asyncio.Protocol):
             self._pause(_BY_TURN)
 
     def flush(self, now_ns: int) -> None:
-        """Write what the peer has, up to what the transport takes, once its records are durable: journal first.
+        """Write what is ready, up to what the transport takes, once its records are durable: journal first.
 
         What the peer gives now was recorded by this tick's commit at the latest, so that position is what it waits for.
         """
         if self._transport is None:
             return
-        peer = self.peer
-        room = _HIGH_WATER_BYTES - self._staged_bytes  # what is beyond it, of a long replay, waits for the others
-        while room > 0 and peer.has_output and not self._blocked_until_ns:
+        peer, slowness = self.peer, self._slowness
+        must_read = (self._closing or not slowness.until_ns) and self._write_ready(peer)
+        is_blocked = slowness.until_ns != 0
+        if not is_blocked:
+            if must_read:
+                self._tick.queue_reading(self)
+            else:
+                slowness.nearest = 0
+        if self._closing:
+            if not self._staged and not peer.has_output:
+                self._finish()
+        elif is_blocked and peer.pending_bytes > self._out.max_bytes:
+            self.cut(now_ns)
+        else:
+            if is_blocked:
+                self._traffic.backlog.note(self, self.pending_bytes, now_ns)
+            self._arm()
+
+    def _write_ready(self, peer: Peer) -> bool:
+        """Write what is ready; whether what is behind it has to be read first.
+
+        A goodbye is written even to a transport that is full: it is short, and so is what is ready before it.
+        """
+        room = HIGH_WATER_BYTES - self._staged_bytes
+        while peer.has_output and (self._closing or not self._slowness.until_ns):
+            if room <= 0:
+                if not self._staged:
+                    self._tick.touch(self)  # the others come in between
+                return False
             data = peer.take_output(_WRITE_BYTES)
             if not data:
-                break
+                return peer.must_read
             room -= len(data)
             if self._staged or not self._tick.is_durable:
                 self._staged.append((self._tick.position, data))
@@ -240,17 +232,19 @@ class Connection(asyncio.Protocol):
                 self._tick.hold(self)
             else:
                 self._write(data)
-        if room <= 0 and not self._staged:
-            self._tick.touch(self)
-        if self._closing:
-            if not self._staged and (self._blocked_until_ns or not peer.has_output):
-                self._transport.close()
-        elif self._blocked_until_ns and peer.pending_bytes > self._out.max_bytes:
-            self.cut(now_ns)
-        else:
-            if self._blocked_until_ns:
-                self._traffic.backlog.note(self, self.pending_bytes, now_ns)
-            self._arm()
+        return False
+
+    def read_on(self, now_ns: int) -> int:
+        """Read a slice of what lies in a stream or a store, and write it; how many events it had."""
+        if self._transport is None or self._slowness.until_ns or self._staged_bytes >= HIGH_WATER_BYTES:
+            return 0
+        events = self.peer.read_on(now_ns) if self.peer.must_read else 0
+        self.flush(now_ns)
+        if not self._closing:
+            left_ns = self._slowness.left_behind_ns(self.peer.behind, now_ns)
+            if left_ns and not self._tick.must_read_first(left_ns, self.wake):
+                self.cut(now_ns)
+        return events
 
     def release(self, durable: int) -> bool:
         """The journal is durable up to here: write what waited for it. True when nothing waits any more."""
@@ -274,9 +268,6 @@ class Connection(asyncio.Protocol):
             self._traffic.bytes_out += len(data)
             self._transport.write(data)
 
-    def _feed(self, data: bytes, now_ns: int) -> None:
-        self._guard(self.peer.receive, data, now_ns)
-
     def _guard(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Whatever a peer's code raises is our own bug: it costs this connection and no other."""
         try:
@@ -291,12 +282,33 @@ class Connection(asyncio.Protocol):
         if not self._closing:
             self._closing = True
             self._backlog = b""
-            due_ns = self._tick.now_ns() + int(_CLOSE_TIMEOUT_S * 1e9)
-            self._loop.call_later(_CLOSE_TIMEOUT_S, self._end_by_force, due_ns)
+            self._await_end(self._out.max_age_ms / 1_000)
             self._tick.touch(self)
 
-    def _end_by_force(self, due_ns: int) -> None:
-        if not self._tick.must_read_first(due_ns, self.abort):
+    def _finish(self) -> None:
+        """All is written: say so, and read to the peer's own end."""
+        transport = self._transport
+        if transport is None or self._is_finished or transport.is_closing():
+            return
+        self._is_finished = True
+        if self._has_ended:
+            transport.close()
+        else:
+            end_output(transport, is_paused=self._paused != 0)
+            self._paused = 0
+
+    def _await_end(self, left_s: float) -> None:
+        """A peer that goes on taking what is written has `left_s` for it, and any other the shorter time-out."""
+        due_ns = self._tick.now_ns() + int(_CLOSE_TIMEOUT_S * 1e9)
+        give_up = partial(self._give_up, due_ns, self._untaken_bytes(), left_s - _CLOSE_TIMEOUT_S)
+        self._loop.call_later(_CLOSE_TIMEOUT_S, give_up)
+
+    def _give_up(self, due_ns: int, before_bytes: int, left_s: float) -> None:
+        if self._tick.must_read_first(due_ns, self.abort):
+            return
+        if left_s > 0 and 0 < self._untaken_bytes() < before_bytes:
+            self._await_end(left_s)
+        else:
             self.abort()
 
     def abort(self) -> None:
@@ -311,6 +323,9 @@ class Connection(asyncio.Protocol):
     def resume_reading(self, now_ns: int) -> None:
         """The road has room again."""
         self._hear(_BY_ROAD, now_ns)
+        self._parse_on()
+
+    def _parse_on(self) -> None:
         if self._backlog:
             self._tick.queue_turn(self)
 
@@ -329,7 +344,9 @@ class Connection(asyncio.Protocol):
     # -- pauses and deadlines ------------------------------------------------------------------------------------
 
     def _pause(self, reason: int) -> None:
-        if not self._paused and self._transport is not None and not self._closing:
+        if self._closing:
+            return
+        if not self._paused and self._transport is not None:
             self._transport.pause_reading()
         self._paused |= reason
 
@@ -338,6 +355,9 @@ class Connection(asyncio.Protocol):
         if before and not self._paused and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
+    def _untaken_bytes(self) -> int:
+        return untaken_bytes(self._transport) if self._transport is not None else 0
+
     def cut(self, now_ns: int) -> None:
         """Too slow: nothing is dropped from its numbered messages, it resumes; but it costs us no more memory."""
         self.peer.too_slow(now_ns)
@@ -345,9 +365,9 @@ class Connection(asyncio.Protocol):
 
     def _arm(self) -> None:
         """One timer a connection, moved only when the deadline came nearer: a busy session never touches it."""
-        wanted = self.peer.next_deadline_ns
-        if self._blocked_until_ns and (wanted is None or self._blocked_until_ns < wanted):
-            wanted = self._blocked_until_ns
+        wanted, until_ns = self.peer.next_deadline_ns, self._slowness.until_ns
+        if until_ns and (wanted is None or until_ns < wanted):
+            wanted = until_ns
         if wanted is None or (self._timer is not None and self._timer_ns <= wanted):
             return
         if self._timer is not None:
@@ -362,7 +382,9 @@ class Connection(asyncio.Protocol):
         if self._closing or self._tick.must_read_first(self._timer_ns, self._on_timer):
             return
         now_ns = self._tick.now_ns()
-        if self._blocked_until_ns and now_ns >= self._blocked_until_ns:
+        if 0 < self._slowness.until_ns <= now_ns and self._slowness.is_over(
+            self._untaken_bytes(), self.peer.behind, now_ns
+        ):
             self.cut(now_ns)
             return
         deadline = self.peer.next_deadline_ns

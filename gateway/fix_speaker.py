@@ -20,7 +20,7 @@ from protocols import errors
 from protocols.errors import Refusal
 from protocols.fix import events, tags
 from protocols.fix.decoder import Message
-from protocols.fix.session import FixSession, LogonRefusal
+from protocols.fix.session import FixSession, LogonRefusal, State
 from protocols.fix.tags import SessionStatus
 from protocols.fix.translate import Translator, named_in
 from protocols.messages import AnyEvent, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList, OrdStatus
@@ -69,6 +69,16 @@ class FixSpeaker:
         return self.machine.has_output or self._open is not None
 
     @property
+    def must_read(self) -> bool:
+        """Whether what comes next lies in the store."""
+        return self.machine.must_read
+
+    @property
+    def behind(self) -> int:
+        """Reports that wait in the store for their first sending."""
+        return self.machine.behind
+
+    @property
     def pending_bytes(self) -> int:
         """What is ready and unwritten."""
         return self.machine.pending_bytes
@@ -79,16 +89,24 @@ class FixSpeaker:
         return self.machine.next_deadline_ns
 
     def take_output(self, limit_bytes: int) -> bytes:
-        """The next bytes to write; may be empty while the answers before a Logout(5) are awaited."""
-        now_ns = self._house.now_ns()
-        if self._open is not None and all(request.is_told for request in self._open):
+        """The next bytes to write, of what is ready; may be empty while the answers before a Logout(5) are awaited."""
+        if self._open is not None and self.link is not None and all(request.is_told for request in self._open):
             self._open = None
-            for event in self.machine.leave(now_ns):
-                self._on_event(event, now_ns)
-        data = self.machine.take_output(limit_bytes, now_ns)
+            self._house.road.later(self._leave)  # its number is to be recorded before it leaves
+            self.link.wake()
+        data = self.machine.take_ready(limit_bytes)
         if self._is_over:
             self._close_when_written()
         return data
+
+    def read_on(self, now_ns: int) -> int:
+        """Make the next slice of the store ready; how many messages it has."""
+        return self.machine.read_on(now_ns)
+
+    def _leave(self, now_ns: int) -> None:
+        if self.machine.state is State.LEAVING:
+            for event in self.machine.leave(now_ns):
+                self._on_event(event, now_ns)
 
     @property
     def has_living_link(self) -> bool:
@@ -131,9 +149,8 @@ class FixSpeaker:
         self.link = None
         self._disconnect(now_ns)
         if self.session.connected:
-            self.session.connected = False
             self._house.log("session.lost", session=self.session.name)
-            self._house.guards.disconnected(self.session, now_ns, keep_orders=self.session.is_leaving)
+            self._guard_orders(now_ns)
         self._count_end("lost")
 
     def too_slow(self, now_ns: int) -> None:
@@ -141,6 +158,13 @@ class FixSpeaker:
         self._count_end("too_slow")
         self.machine.terminate(now_ns, "too slow to read", SessionStatus.LOGOUT_COMPLETE, errors.DISCONNECTED)
         self._house.log("session.too_slow", session=self.session.name)
+        self._guard_orders(now_ns)
+
+    def _guard_orders(self, now_ns: int) -> None:
+        """The session is cut off: what guards its orders does not wait for the last byte of the link."""
+        if self.session.connected:
+            self.session.connected = False
+            self._house.guards.disconnected(self.session, now_ns, keep_orders=self.session.is_leaving)
 
     def failed(self, now_ns: int) -> None:
         """Our own bug: a Logout without details, and the end of the link, which starts cancel-on-disconnect."""
@@ -149,6 +173,7 @@ class FixSpeaker:
         self._count_end("internal_error")
         with suppress(Exception):  # the machine may be what is broken; then the link ends without a word
             self.machine.terminate(now_ns, "internal error", SessionStatus.LOGOUT_COMPLETE, errors.INTERNAL)
+        self._guard_orders(now_ns)
         self.link.close()
 
     def paused(self, now_ns: int) -> None:
@@ -167,13 +192,14 @@ class FixSpeaker:
         elif isinstance(event, events.LoggedOn):
             self._on_logged_on(event, now_ns)
         elif isinstance(event, events.Leaving):
-            self._on_leaving(event)
+            self._on_leaving(event, now_ns)
         elif isinstance(event, events.LoggedOut):
             self._on_logged_out(event, now_ns)
         elif isinstance(event, events.Disconnect):
             self._open = None
             self._count_end(event.reason)
             self._house.log("session.disconnect", session=self.session.name, reason=event.reason, text=event.text)
+            self._guard_orders(now_ns)
             if self.link is not None:
                 self.link.close()
         elif isinstance(event, events.Garbled):
@@ -206,6 +232,7 @@ class FixSpeaker:
         self._count_end("limit_abuse")
         self._house.log("session.disconnect", session=self.session.name, reason="limit_abuse", text=_ABUSE)
         self.machine.terminate(now_ns, _ABUSE, SessionStatus.LOGOUT_COMPLETE, errors.LIMIT_ABUSE)
+        self._guard_orders(now_ns)
         self.link.close()
 
     # -- logon and logout ----------------------------------------------------------------------------------------
@@ -222,7 +249,7 @@ class FixSpeaker:
         who = {"peer": self.link.peer_ip if self.link is not None else "", "key": session.client.key_id}
         self._house.log("session.logged_on", session=session.name, door="fix", reset=event.reset, **who)
 
-    def _on_leaving(self, event: events.Leaving) -> None:
+    def _on_leaving(self, event: events.Leaving, now_ns: int) -> None:
         """Nothing more is read. What came before is answered first, as far as it is in the time that the core has."""
         self._open = self._house.road.standing.unanswered_of(self.session)
         self.session.has_logged_out = event.by_peer
@@ -230,6 +257,9 @@ class FixSpeaker:
             self._house.guards.leaving(self.session)
         if self.link is not None:
             self.link.wake()
+        if not self._open:
+            self._open = None
+            self._leave(now_ns)
 
     def _on_logged_out(self, event: events.LoggedOut, now_ns: int) -> None:
         self.session.connected, self._open = False, None

@@ -130,11 +130,11 @@ class Guards:
     ) -> None:
         """The session's link ended without a successor; `keep_orders` after a logout that left them on purpose.
 
-        is_planned: we ended it. In a drain we sent everybody away, whoever was first to close: the next process waits
-        for them as long as a drain may last, and then cancels. back_by_ns: it is waited for until then at least.
+        is_planned: we ended it, which in a drain means that it may come back to the next process: that one waits for as
+        long as a drain may last, and then cancels. back_by_ns: it is waited for until then at least.
         """
         scope = session.cancel_on_disconnect
-        if scope != "off" and self._road.draining and (is_planned or not keep_orders):
+        if scope != "off" and self._road.draining and is_planned:
             return  # the next start finds it as connected
         if scope != "off" and not keep_orders:
             due_ns = max(now_ns + session.cod_grace_ms * 1_000_000, back_by_ns)

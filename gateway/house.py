@@ -66,6 +66,16 @@ class Silent:
         return False
 
     @property
+    def must_read(self) -> bool:
+        """Whether something must be read before there is more to write."""
+        return False
+
+    @property
+    def behind(self) -> int:
+        """Events that wait to be read."""
+        return 0
+
+    @property
     def pending_bytes(self) -> int:
         """What is ready and unwritten."""
         return 0
@@ -73,6 +83,10 @@ class Silent:
     def take_output(self, limit_bytes: int) -> bytes:
         """The next bytes to write."""
         return b""
+
+    def read_on(self, now_ns: int) -> int:
+        """Nothing is to be read."""
+        return 0
 
     def receive(self, data: bytes, now_ns: int) -> None:
         """Bytes of the client."""

@@ -91,6 +91,7 @@ class Road:
         self._expire_at_ns = 0
         self._took_ns = 0  # when the core took something last
         self._now_ns = 0
+        self._later: list[Callable[[int], None]] = []
         self.ingress = Ingress(settings.ingress, self._hold_ns)
         self._governor = Governor(self.ingress, sessions, settings.ingress.max_wait_ms * 1_000_000)
         self.standing = Standing(core, self.ingress, self._parking, self._unanswered)
@@ -493,9 +494,17 @@ class Road:
         if self.ingress.commands and now_ns >= self._expire_at_ns:
             self._expire(now_ns)
 
+    def later(self, act: Callable[[int], None]) -> None:
+        """Do this when the next tick begins, so that what it records is safe before what it says leaves."""
+        self._later.append(act)
+
     def work(self, now_ns: int) -> None:
         """The part of `tick` that judges nobody's silence."""
         self._now_ns = now_ns
+        if self._later:
+            later, self._later = self._later, []
+            for act in later:
+                act(now_ns)
         if self._parking:
             self._parking.retry(now_ns)
         self.pump(now_ns)

@@ -22,7 +22,7 @@ from gateway.bounds import memory_bounds
 from gateway.clients import Clients
 from gateway.clock import Clock
 from gateway.config_file import build_instruments, read_secrets, read_tokens
-from gateway.connection import Backlog, Connection
+from gateway.connection import Connection
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.engine import Engine
 from gateway.core.matching import MatchingCore
@@ -39,6 +39,7 @@ from gateway.mistakes import Mistakes
 from gateway.modes_file import ModesFile
 from gateway.pipeline import Road
 from gateway.sessions import Sessions
+from gateway.slowness import Backlog
 from gateway.sweeps import Sweeps
 from gateway.tick import Parts, Tick, Timed
 from gateway.tracing import Tracing

@@ -1,8 +1,9 @@
 """The unit of work: whatever one event-loop iteration read is parsed, decided and answered together.
 
 A connection that has read, or has something to write, calls `touch`; one `call_soon` later the tick pumps the road,
-writes once per touched connection, and then gives those who sent much at once their turns, for the next tick to answer:
-who sends little waits for none of that. There is no task, future or await per message.
+writes once per touched connection, reads on for those whose output lies in a store, and then gives those who sent much
+at once their turns, for the next tick to answer: who sends and asks little waits for none of that, for what is read on
+and parsed in a tick is bounded over all connections. There is no task, future or await per message.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from gateway.clock import Clock
 from gateway.stall import LATE_NS, ReadFirst
 
 _SHORT_TURNS_NS = 400_000  # the same while the queue fills: more turns of the loop, and fewer orders in each
+_READ_EVENTS = 64  # read on per tick, all connections together: replays, snapshots, lists; about a millisecond
+_SHORT_READ_EVENTS = 16  # the same while the queue fills
 _TURNS_NS = 1_000_000  # per tick: a crowd of floods delays a quiet session no more than one of them does
 
 
@@ -30,6 +33,10 @@ class Touched(Protocol):
 
     def flush(self, now_ns: int) -> None:
         """Write what there is to write."""
+        ...
+
+    def read_on(self, now_ns: int) -> int:
+        """Write a slice of what has to be read first, and queue for the next one; how many events it had."""
         ...
 
     def release(self, durable: int) -> bool:
@@ -113,6 +120,7 @@ class Tick:
         self.position = 0
         self.is_durable = True
         self._dirty: dict[Touched, None] = {}
+        self._reading: dict[Touched, None] = {}  # the one whose turn it is first
         self._turns: dict[Touched, None] = {}
         self.is_crowded: Callable[[], bool] = lambda: False  # whether the queue to the core fills
         self._scheduled = False
@@ -138,6 +146,11 @@ class Tick:
         self._turns[connection] = None
         self.touch(connection)
 
+    def queue_reading(self, connection: Touched) -> None:
+        """Let this connection read on in the coming tick, after those that wait already."""
+        self._reading[connection] = None
+        self.wake()
+
     def _run(self) -> None:
         self._scheduled = False
         if self._has_failed:
@@ -153,6 +166,8 @@ class Tick:
             except Exception as error:
                 self.report_bug(error)
                 connection.abort()
+        if self._reading:
+            self._read_on(now_ns)
         self._arm(now_ns)
         if self._turns:
             self._take_turns(self._clock.now_ns())
@@ -170,6 +185,20 @@ class Tick:
             act(now_ns)
         except Exception as error:  # the connections must still be served
             self.report_bug(error)
+
+    def _read_on(self, now_ns: int) -> None:
+        """A slice of each whose output lies in a store, in turn, until it is enough for one tick."""
+        left, reading = _SHORT_READ_EVENTS if self.is_crowded() else _READ_EVENTS, self._reading
+        while reading and left > 0:
+            connection = next(iter(reading))
+            del reading[connection]
+            try:
+                left -= max(connection.read_on(now_ns), 1)
+            except Exception as error:
+                self.report_bug(error)
+                connection.abort()
+        if reading:
+            self.wake()
 
     def _take_turns(self, now_ns: int) -> None:
         """A slice of each who sent much at once, for a bounded time: then those who sent little are heard again."""

@@ -30,6 +30,7 @@ _NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
 _DEFAULT_STREAMS: tuple[StreamName, ...] = ("orders", "limits", "system")
 _SERVER = "penstock/1"
 _SNAPSHOT_RETRY_MS = 1_000
+_READY_BYTES = 65_536  # so much is ready, and further events wait in the stream
 _NORMAL, _FAILED, _RESTART = 1000, 1011, 1012
 
 
@@ -80,6 +81,16 @@ class WsSpeaker:
         return self.writer.has_more or (self.is_leaving and not self.answers.open)
 
     @property
+    def must_read(self) -> bool:
+        """Whether what comes next lies in the stream, or is a list in the making."""
+        return self.session is not None and self.writer.has_more and not self.machine.pending_bytes
+
+    @property
+    def behind(self) -> int:
+        """Events that wait in the stream although the client asked for nothing before them."""
+        return self.writer.cursor.behind if self.session is not None else 0
+
+    @property
     def pending_bytes(self) -> int:
         """What is ready and unwritten; what still lies in the stream costs nothing."""
         return self.machine.pending_bytes
@@ -94,13 +105,9 @@ class WsSpeaker:
         return deadline_ns
 
     def take_output(self, limit_bytes: int) -> bytes:
-        """The next bytes to write: what is ready, else the next slice of what takes longer. May be empty for now."""
-        if not self.machine.pending_bytes and self.session is not None:
-            now_ns = self.house.now_ns()
-            if self.is_leaving and not self.answers.open and not self.writer.has_more:
-                self._say_goodbye(now_ns)
-            else:
-                self._write_on(now_ns)
+        """The next bytes to write: what is ready, and a goodbye last."""
+        if self._logout is not None and not (self.machine.pending_bytes or self.answers.open or self.writer.has_more):
+            self._say_goodbye(self.house.now_ns())
         return self.machine.take_output()
 
     @property
@@ -141,8 +148,8 @@ class WsSpeaker:
         self.count_end("lost")
 
     def too_slow(self, now_ns: int) -> None:
-        """The reader is too far behind: it loses nothing, it resumes."""
-        self.machine.close(session.TOO_SLOW, "too slow to read", now_ns)
+        """The reader is too far behind: what it has not read it loses with the connection, and resumes."""
+        self.machine.close(session.TOO_SLOW, "too slow to read", now_ns, drops_unwritten=True)
         self.end_session("too_slow", now_ns)
         self.count_end("too_slow")
 
@@ -357,18 +364,20 @@ class WsSpeaker:
 
     # -- what is written when the socket asks for more -----------------------------------------------------------
 
-    def _write_on(self, now_ns: int) -> None:
-        if self.writer.cursor.has_slice and not self.writer.write_slice(now_ns):
-            self.too_slow(now_ns)
-            return
-        done = self.writer.list_on()
-        if done is not None:
-            source, whole = done
-            assert isinstance(source, Source)
-            if self.answers.open.close(source):
-                self.answers.conclude(source, whole, now_ns, ("queries", "msgs"))
-        if self.writer.has_more:
-            self.link.wake()  # a slice of a list writes nothing yet
+    def read_on(self, now_ns: int) -> int:
+        """Make a slice of a list, which is bounded, else write one of the stream; how many orders or events it had."""
+        writer = self.writer
+        if not writer.is_listing:
+            events = writer.write_slice(now_ns)
+            if not events:
+                self.too_slow(now_ns)
+                self.link.close()
+            return max(events, 1)
+        rows, source, whole = writer.list_on()
+        assert isinstance(source, Source)
+        if whole is not None and self.answers.open.close(source):
+            self.answers.conclude(source, whole, now_ns, ("queries", "msgs"))
+        return rows
 
     def _ask_snapshot(self, now_ns: int) -> None:
         """All open orders come through the road like any query; events wait until it is told what they follow."""
@@ -423,9 +432,14 @@ class WsSpeaker:
 
     def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
         """An event of the account: written when live, else it waits its turn in the stream."""
-        if self.writer.cursor.is_live:
+        cursor = self.writer.cursor
+        if not cursor.is_live:
+            return
+        if self.machine.pending_bytes < _READY_BYTES:
             self.writer.push(event, now_ns)
-            self.link.wake()
+        else:
+            cursor.fall_behind()
+        self.link.wake()
 
     def notice(self, state: EngineState, now_ns: int) -> None:
         """The market's state, or the queue's."""

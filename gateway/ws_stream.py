@@ -19,9 +19,10 @@ from protocols.messages import AnyEvent, EngineState, OrderList
 from protocols.ws import report
 from protocols.ws.codec import Codec
 
-_EVENTS = 64  # of a replay per slice
+_EVENTS = 32  # per slice: half a millisecond
 _SNAPSHOT_ROWS = 100  # orders per piece
-_LIST_ROWS = 200  # per slice: about a millisecond, so that a long list delays nobody
+_LIST_ROWS = 100  # per slice, so that a long list delays nobody
+_LATE_EVENTS = 4_096  # kept encoded: some 1.5 MB
 _MIN_ROW_BYTES = 100  # no order is told in less
 
 
@@ -89,6 +90,15 @@ class StreamCursor:
     def is_live(self) -> bool:
         """Whether the event that is told now is to be written now; else it waits or is not wanted."""
         return self._is_subscribed and not self._next
+
+    @property
+    def behind(self) -> int:
+        """Live events that wait to be written although nothing goes before them."""
+        return self._account.latest_seq - self._next + 1 if self._task is _NONE and self._next else 0
+
+    def fall_behind(self) -> None:
+        """The event that is told now waits in the stream, and so do those after it, until they are written."""
+        self._next = self._account.told_seq
 
     # -- what the client asks ------------------------------------------------------------------------------------
 
@@ -193,12 +203,16 @@ class StreamCursor:
 
 
 class EventBytes:
-    """Encodes each event once per encoding, however many connections hear it: the road tells them one after another."""
+    """Encodes each event once per encoding, however many connections hear it: the road tells them one after another.
+
+    Those that are behind read it later, most of them at about the same time: as many as these are kept.
+    """
 
     def __init__(self, instruments: Instruments, sessions: Sessions) -> None:
         self._instruments = instruments
         self._sessions = sessions
         self._latest: dict[Codec, tuple[AnyEvent, bytes]] = {}
+        self._late: dict[tuple[Codec, int, int], bytes] = {}
 
     def live(self, event: AnyEvent, codec: Codec) -> bytes:
         """The event as every connection of this encoding reads it."""
@@ -207,6 +221,16 @@ class EventBytes:
             return latest[1]
         made = self.encode(event, codec, is_replay=False)
         self._latest[codec] = event, made
+        return made
+
+    def late(self, event: AnyEvent, codec: Codec) -> bytes:
+        """The same for a connection that was behind when it happened."""
+        late, key = self._late, (codec, event.account, event.seq)
+        made = late.get(key)
+        if made is None:
+            made = late[key] = self.encode(event, codec, is_replay=False)
+            if len(late) > _LATE_EVENTS:
+                del late[next(iter(late))]
         return made
 
     def encode(self, event: AnyEvent, codec: Codec, is_replay: bool) -> bytes:
@@ -236,14 +260,17 @@ class Listing:
         """Whether it is more than one slice."""
         return len(event.orders) > _LIST_ROWS
 
-    def advance(self, codec: Codec, instruments: Instruments) -> object:
-        """Encode the next slice: None when there is more to do, else the whole result, or the Refusal if too long."""
-        at = len(self._rows)
-        for order in () if self._is_too_long else self._event.orders[at : at + _LIST_ROWS]:
+    def advance(self, codec: Codec, instruments: Instruments) -> tuple[int, object]:
+        """Encode the next slice: how many orders it had, and the whole result, or the Refusal if it is too long; None
+        while there is more to do.
+        """
+        orders = () if self._is_too_long else self._event.orders[len(self._rows) : len(self._rows) + _LIST_ROWS]
+        for order in orders:
             row = codec.encode(report.order_row(order, instruments.by_id[order.instrument]))
             self._left_bytes -= len(row)
             self._rows.append(msgspec.Raw(row))
         if self._is_too_long or self._left_bytes < 0:
             text = f"{len(self._event.orders)} open orders are too many for one answer, ask by symbol"
-            return Refusal(errors.TOO_MANY_OPEN_ORDERS, text)
-        return _Orders(self._event.seq, self._rows) if len(self._rows) == len(self._event.orders) else None
+            return len(orders), Refusal(errors.TOO_MANY_OPEN_ORDERS, text)
+        is_whole = len(self._rows) == len(self._event.orders)
+        return len(orders), _Orders(self._event.seq, self._rows) if is_whole else None

@@ -40,7 +40,7 @@ class StreamWriter:
     @property
     def has_more(self) -> bool:
         """Whether `write_slice` or `list_on` has something to do."""
-        return self.cursor.has_slice or bool(self._listings)
+        return self.cursor.has_slice or self.is_listing
 
     def push(self, event: AnyEvent, now_ns: int) -> None:
         """Write an event of the core now."""
@@ -52,20 +52,24 @@ class StreamWriter:
         wire = results.EventWire(ev=ev, seq=number, ts=self._machine.utc_us(now_ns), data=data)
         self._push_bytes(self._machine.codec.encode(wire), now_ns)
 
-    def write_slice(self, now_ns: int) -> bool:
-        """Write the next slice of the stream; False when it is not kept any more: this reader was too slow."""
+    def write_slice(self, now_ns: int) -> int:
+        """Write the next slice of the stream; how many events it had, an empty snapshot counting as one.
+
+        0: it is not kept any more, the reader was too slow.
+        """
         piece = self.cursor.take()
         if piece is None:
-            return False
+            return 0
         if piece.kind == "snapshot":
             self._snapshot(piece, now_ns)
-            return True
+            return max(len(piece.rows), 1)
         is_replay, codec = piece.kind == "replay", self._machine.codec
         for event in piece.rows:
-            self._push_bytes(self._shared.encode(event, codec, is_replay), now_ns)
+            made = self._shared.encode(event, codec, True) if is_replay else self._shared.late(event, codec)
+            self._push_bytes(made, now_ns)
         if is_replay and piece.is_last:
             self.push_own("resumed", results.ResumedData(self._machine.settings.epoch, piece.begin, piece.end), now_ns)
-        return True
+        return len(piece.rows)
 
     def _snapshot(self, piece: Slice, now_ns: int) -> None:
         by_id = self._house.instruments.by_id
@@ -91,15 +95,20 @@ class StreamWriter:
         self.cursor.hold()
         self._listings.append((key, Listing(event, max_bytes)))
 
-    def list_on(self) -> tuple[object, object] | None:
-        """Make one more slice of the oldest list: (key, whole result or Refusal) when that was its last one."""
-        if not self._listings:
-            return None
+    @property
+    def is_listing(self) -> bool:
+        """Whether a list is in the making."""
+        return bool(self._listings)
+
+    def list_on(self) -> tuple[int, object, object]:
+        """Make one more slice of the oldest list: (orders it had, key, whole result or Refusal when it was the last).
+
+        Only when `is_listing`.
+        """
         key, listing = self._listings[0]
-        whole = listing.advance(self._machine.codec, self._house.instruments)
-        if whole is None:
-            return None
-        self._listings.popleft()
-        if not self._listings:
-            self.cursor.release()
-        return key, whole
+        rows, whole = listing.advance(self._machine.codec, self._house.instruments)
+        if whole is not None:
+            self._listings.popleft()
+            if not self._listings:
+                self.cursor.release()
+        return rows, key, whole

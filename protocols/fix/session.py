@@ -95,6 +95,16 @@ class FixSession:
         return self._output.is_replaying
 
     @property
+    def must_read(self) -> bool:
+        """Whether `take_ready` has nothing to give until `read_on` has read it from the store."""
+        return self._output.must_read
+
+    @property
+    def behind(self) -> int:
+        """Messages that wait in the store for their first sending, though the peer asked for nothing before them."""
+        return self._output.behind
+
+    @property
     def next_deadline_ns(self) -> int | None:
         """When `tick` is next wanted; None = never, as things stand."""
         core = self._core
@@ -172,6 +182,14 @@ class FixSession:
             now_ns: for SendingTime(52) of what is sent again; 0 = the time of the last call that named one.
         """
         return self._output.take(limit_bytes, now_ns or self._core.now_ns)
+
+    def take_ready(self, limit_bytes: int) -> bytes:
+        """The same of what needs no reading from the store; empty when `must_read`, too."""
+        return self._output.take(limit_bytes, 0, may_read=False)
+
+    def read_on(self, now_ns: int) -> int:
+        """When `must_read`: make the next slice ready; the number of its messages, which is what it costs."""
+        return self._output.read_on(now_ns)
 
     # -- what the owner says -------------------------------------------------------------------------------------
 

@@ -139,9 +139,12 @@ class SessionCore:
         self.drop(reason, text)
 
     def end_at_once(self, text: str, session_status: int | None, code: int = 0) -> None:
-        """Logout ahead of what was to be sent again; that stays to be asked for."""
-        self.output.hurry()
-        self.send_logout(text, session_status, code)
+        """Logout ahead of what was to be sent again, and of what waits in the store; that stays to be asked for.
+
+        One that was sent before, behind all of that, is not on its way any more.
+        """
+        if self.output.hurry() or self.state not in _LOGOUT_IS_SENT:
+            self.send(MsgType.LOGOUT, logout_body(self.settings, text, session_status, code))
 
     def drop(self, reason: str, text: str) -> None:
         """The end without a word."""

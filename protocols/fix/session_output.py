@@ -1,9 +1,9 @@
 """What a session still has to write: numbered, stored and queued in one order that nothing overtakes.
 
-The queue holds ready bytes, and numbers to be read from the store only as the owner takes output, so replaying a
-million messages costs a slice of memory; and while they wait, new messages are numbered and stored but queued as
-numbers only. At most one replay is in the queue, whatever the peer asks. Ready bytes are bounded by the owner, who
-watches `pending_bytes` and cuts a slow reader.
+The queue holds ready bytes, and numbers to be read from the store only as the owner asks for more, so replaying a
+million messages costs a slice of memory. While numbers wait, or much is ready, new messages are numbered and stored but
+queued as numbers only: neither a burst nor a peer that reads slowly costs memory. At most one replay is in the queue,
+whatever the peer asks.
 """
 
 from collections import deque
@@ -20,8 +20,12 @@ _SLICE_NUMBERS = 256
 """Numbers asked of the store at a time."""
 _GAP_MAX_NUMBERS = 65_536
 """Longest run of numbers without a message told by one gap fill: bounds the work of one call."""
-_PUT_OFF_MAX_NUMBERS = 1_000
-"""Messages put off behind a replay that an end of the connection still waits for."""
+_READY_BYTES = 65_536
+"""So much is ready, and further messages wait in the store."""
+_HOLE_EVERY = 64
+"""Messages that wait in the store between two numbers that are left for a Logout(5)."""
+_SLICE_BYTES = 16_384
+"""Read from the store at a time: about a millisecond's work."""
 
 
 class Output:
@@ -30,6 +34,7 @@ class Output:
     __slots__ = (
         "_begin_string",
         "_digits",
+        "_hole",
         "_middle",
         "_middle_ns",
         "_pending_bytes",
@@ -58,6 +63,7 @@ class Output:
         self._ranges = 0  # items of the queue that are numbers only
         self._replay: Replay | None = None  # the one of them that is sent again
         self._pending_bytes = 0
+        self._hole = 0  # number of the goodbye to come, 0 = the next one
         self.last_sent_ns = 0
 
     def __bool__(self) -> bool:
@@ -74,11 +80,23 @@ class Output:
         """Whether stored messages wait to be written."""
         return self._ranges > 0
 
+    @property
+    def must_read(self) -> bool:
+        """Whether what comes next has to be read from the store."""
+        return self._ranges > 0 and not isinstance(self._queue[0], bytes)
+
+    @property
+    def behind(self) -> int:
+        """Messages that wait for their first sending though nothing goes before them that the peer asked for."""
+        if self._replay is not None or not self._ranges:
+            return 0
+        return sum(item.end - item.next + 1 for item in self._queue if isinstance(item, Unsent))
+
     def clear(self) -> None:
         """Forget all that is queued: the link is gone. Stored messages stay to be asked for."""
         self._queue.clear()
         self._replay = None
-        self._ranges = self._pending_bytes = 0
+        self._ranges = self._pending_bytes = self._hole = 0
 
     def forget_ranges(self) -> None:
         """Queue nothing but ready bytes any more: the numbers start again at 1."""
@@ -87,33 +105,35 @@ class Output:
             self._replay = None
             self._ranges = 0
 
-    def hurry(self) -> None:
-        """The connection ends: send nothing again. What waits for its first sending still goes, in order and before the
-        goodbye, unless it is much: then it and the session messages behind it stay to be asked for.
+    def hurry(self) -> bool:
+        """The connection ends: send nothing again, and of what waits for its first sending only what is before the next
+        number that was left for a goodbye, which has that number then. The rest stays to be asked for.
+
+        Returns whether something at the end of the queue is not sent, such as a goodbye of before.
         """
-        if not self._ranges:
-            return
         queue, self._queue = self._queue, deque()
         self._replay = None
         self._ranges = 0
-        put_off = [item for item in queue if isinstance(item, Unsent)]
-        is_much = sum(item.end - item.next + 1 for item in put_off) > _PUT_OFF_MAX_NUMBERS
         for item in queue:
             if isinstance(item, bytes):
                 self._queue.append(item)
             elif isinstance(item, Unsent):
-                if is_much:
+                self._hole = item.next_hole()
+                item.end = self._hole - 1 if self._hole else item.end
+                if item.next <= item.end:
+                    self._queue.append(item)
+                    self._ranges += 1
+                if self._hole:
                     break
-                self._queue.append(item)
-                self._ranges += 1
         self._pending_bytes = sum(len(item) for item in self._queue if isinstance(item, bytes))
+        return self._hole > 0
 
     def send_session(self, msg_type: str, body: str, now_ns: int) -> int:
         """Number and queue a session message that is never sent again. Returns its MsgSeqNum(34)."""
         store = self._store
-        seq_num = store.next_out
+        seq_num, self._hole = self._hole or store.next_out, 0
         message = self._build(msg_type, seq_num, body, now_ns)
-        store.next_out = seq_num + 1
+        store.next_out = max(store.next_out, seq_num + 1)
         self._append(seq_num, message)
         self.last_sent_ns = now_ns
         return seq_num
@@ -129,7 +149,7 @@ class Output:
         store.next_out = seq_num + 1
         if live:
             self.last_sent_ns = now_ns
-            if self._ranges:
+            if self._ranges or self._pending_bytes >= _READY_BYTES:
                 self._put_off(seq_num)
             else:
                 self._append(seq_num, message)
@@ -137,9 +157,7 @@ class Output:
 
     def first_sending(self, begin: int, end: int) -> None:
         """Queue begin..end, stored while they could not be sent."""
-        self._queue.append(Unsent(begin, end))
-        self._ranges += 1
-        self._note_behind(begin)
+        self._append_unsent(begin, end)
 
     def replay(self, begin: int, end: int) -> None:
         """Send begin..end again: with the replay in the queue, or behind all that is queued."""
@@ -150,8 +168,11 @@ class Output:
         self._queue.append(self._replay)
         self._ranges += 1
 
-    def take(self, limit_bytes: int, now_ns: int) -> bytes:
-        """The next bytes to write, whole messages, about `limit_bytes` at most; empty only when nothing is left."""
+    def take(self, limit_bytes: int, now_ns: int, may_read: bool = True) -> bytes:
+        """The next bytes to write, whole messages, about `limit_bytes` at most; empty only when nothing is left.
+
+        may_read: else only what is ready: empty, too, when what comes next must be read from the store.
+        """
         queue = self._queue
         chunks: list[bytes] = []
         left = limit_bytes
@@ -164,11 +185,21 @@ class Output:
                 self._pending_bytes -= len(item)
                 chunks.append(item)
                 left -= len(item)
-            else:
+            elif may_read:
                 left -= self._pull(item, left, now_ns, chunks)
-                if item.next > item.end:
-                    self._go_on(item)
+            else:
+                break
         return b"".join(chunks)
+
+    def read_on(self, now_ns: int) -> int:
+        """Make the next slice of what must be read from the store ready; how many messages it has."""
+        item, chunks = self._queue[0], list[bytes]()
+        if not isinstance(item, bytes):
+            self._pull(item, _SLICE_BYTES, now_ns, chunks)
+            data = b"".join(chunks)
+            self._queue.appendleft(data)
+            self._pending_bytes += len(data)
+        return len(chunks)
 
     def _go_on(self, item: Unsent | Replay) -> None:
         """A range is written: the replay's next one, or what is behind it in the queue."""
@@ -190,12 +221,24 @@ class Output:
             self._replay.below = seq_num
 
     def _put_off(self, seq_num: int) -> None:
-        """Queue a stored message by its number only, joined to the run before it."""
+        """Queue a stored message by its number only, joined to the run before it. In a long run the number behind it is
+        left for a goodbye, now and then.
+        """
         last = self._queue[-1]
-        if isinstance(last, Unsent) and last.end == seq_num - 1:
-            last.end = seq_num
-        else:
-            self.first_sending(seq_num, seq_num)
+        if not isinstance(last, Unsent) or last.end != seq_num - 1:
+            last = self._append_unsent(seq_num, seq_num)
+        last.end = seq_num
+        if seq_num - (last.holes[-1] if last.holes else last.begin) >= _HOLE_EVERY:
+            last.end = self._store.next_out
+            last.holes.append(last.end)
+            self._store.next_out = last.end + 1
+
+    def _append_unsent(self, begin: int, end: int) -> Unsent:
+        item = Unsent(begin, end)
+        self._queue.append(item)
+        self._ranges += 1
+        self._note_behind(begin)
+        return item
 
     def _build(self, msg_type: str, seq_num: int, body: str, now_ns: int) -> bytes:
         utc_ns = now_ns + self._wall.offset_ns
@@ -210,7 +253,13 @@ class Output:
         return f"369={self._store.processed}{SOH}"
 
     def _pull(self, item: Unsent | Replay, limit_bytes: int, now_ns: int, chunks: list[bytes]) -> int:
-        """Move the range on by at least one message and about `limit_bytes`; the bytes added."""
+        """Move the range on, or to the next one, by at least one message and about `limit_bytes`; the bytes added."""
+        size = self._move(item, limit_bytes, now_ns, chunks)
+        if item.next > item.end:
+            self._go_on(item)
+        return size
+
+    def _move(self, item: Unsent | Replay, limit_bytes: int, now_ns: int, chunks: list[bytes]) -> int:
         size = 0
         gap_begin = item.next
         if isinstance(item, Replay):

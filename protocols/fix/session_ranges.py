@@ -6,6 +6,7 @@ that has it drops by its PossDupFlag(43). So all that was asked for is sent, and
 """
 
 from bisect import bisect_left, bisect_right
+from collections import deque
 
 MAX_RANGES = 64
 """Ranges kept apart in one round."""
@@ -15,14 +16,27 @@ Ranges = list[tuple[int, int]]
 
 
 class Unsent:
-    """Numbers next..end to be written for the first time: stored while something else was being written."""
+    """Numbers next..end to be written for the first time: stored while something else was being written.
 
-    __slots__ = ("end", "next")
+    holes: numbers in it that were given to no message, so that a Logout(5) may have one of them: the session can end
+    there, with no gap before it, and what is behind stays to be asked for. As it is written, they are gap-filled.
+    """
+
+    __slots__ = ("begin", "end", "holes", "next")
     again = False
 
     def __init__(self, begin: int, end: int) -> None:
+        self.begin = begin
         self.next = begin
         self.end = end
+        self.holes: deque[int] = deque()
+
+    def next_hole(self) -> int:
+        """The first hole that is not written, 0 = there is none."""
+        holes = self.holes
+        while holes and holes[0] < self.next:
+            holes.popleft()
+        return holes[0] if holes else 0
 
 
 class Replay:

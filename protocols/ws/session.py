@@ -247,13 +247,17 @@ class WsSession:
         if not self._is_over:
             self._deadline_ns += paused_ns
 
-    def close(self, code: int, reason: str, now_ns: int) -> None:
+    def close(self, code: int, reason: str, now_ns: int, drops_unwritten: bool = False) -> None:
         """End the conversation with a Close frame; `Disconnect` follows when the peer has answered, or after a second.
 
         Nothing is written behind it: later answers and events are dropped, as on a cut line. Without effect when over.
+        drops_unwritten: so are those that are not taken yet, which are whole frames: for a peer that would not read on
+        to a Close behind them.
         """
         if self._is_over:
             return
+        if drops_unwritten:
+            self._out.clear()
         self._frame(CLOSE, framing.encode_close(code, reason), now_ns)
         self._move(State.CLOSING)
         self._deadline_ns = now_ns + (0 if self._reader.has_closed else CLOSE_TIMEOUT_NS)

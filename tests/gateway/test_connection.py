@@ -3,7 +3,8 @@
 import pytest
 
 from gateway import config
-from gateway.connection import Backlog, Connection, Traffic
+from gateway.connection import Connection, Traffic
+from gateway.slowness import Backlog
 from gateway.stall import LATE_NS
 from gateway.tick import Parts, Tick
 
@@ -41,11 +42,20 @@ class Timer:
 
 
 class Transport:
+    """waiting_bytes: of what was written, what the peer has not taken."""
+
     def __init__(self):
-        self.written, self.calls, self.is_paused, self.is_closed = [], [], False, False
+        self.written, self.calls, self.is_paused, self.is_closed, self.waiting_bytes = [], [], False, False, 0
 
     def get_write_buffer_size(self):
-        return 0
+        return self.waiting_bytes
+
+    def can_write_eof(self):
+        return True
+
+    def write_eof(self):
+        assert not self.is_closed
+        self.calls.append("eof")
 
     def get_extra_info(self, name):
         return ("127.0.0.1", 5) if name == "peername" else None
@@ -71,6 +81,7 @@ class Transport:
         self.is_closed = True
 
     def abort(self):
+        self.is_closed = True
         self.calls.append("abort")
 
 
@@ -80,6 +91,7 @@ class Echo:
     def __init__(self):
         self.heard, self.out, self.deadline, self.told, self.is_broken = [], b"", None, [], False
 
+    must_read, behind = False, 0
     next_deadline_ns = property(lambda self: self.deadline)
     has_output = property(lambda self: bool(self.out))
     pending_bytes = property(lambda self: len(self.out))
@@ -289,7 +301,7 @@ def test_a_peer_that_does_not_take_its_answers_is_read_no_more_and_cut_after_ten
     timer.call(*timer.args)
     assert connection.peer.told == ["paused", "too_slow"]
     bench.loop.turn()
-    assert transport.is_closed
+    assert transport.calls[-1] == "eof"
 
 
 def test_a_peer_that_takes_its_answers_in_time_goes_on(bench):
@@ -348,13 +360,280 @@ def test_a_peer_that_only_stops_sending_still_gets_its_answers(bench):
     assert transport.is_closed
 
 
-def test_close_waits_for_the_output_and_forces_it_after_two_seconds(bench):
+def test_close_waits_for_the_output_then_for_the_peers_end_and_forces_it_after_two_seconds(bench):
+    """To close over what the peer has sent would reset the connection, and take our goodbye back."""
     connection, transport = bench.connect()
+    connection.pause_reading(bench.clock.now)
     connection.peer.out = b"bye"
     connection.close()
-    assert bench.loop.later[-1].delay_s == 2.0
+    timer = bench.loop.later[-1]
+    assert timer.delay_s == 2.0
     bench.loop.turn()
-    assert (transport.written, transport.is_closed) == ([b"bye"], True)
+    assert (transport.written, transport.calls[-1], transport.is_closed) == ([b"bye"], "eof", False)
+    assert not transport.is_paused, "what it has sent is read, and dropped"
+    connection.data_received(b"too late")
+    bench.loop.turn()
+    assert connection.peer.heard == []
+    timer.call(*timer.args)
+    assert transport.calls[-1] == "abort"
+
+
+def test_the_peers_end_behind_our_goodbye_closes_at_once(bench):
+    connection, transport = bench.connect()
+    connection.close()
+    bench.loop.turn()
+    assert transport.calls[-1] == "eof"
+    connection.eof_received()
+    assert transport.is_closed
+
+
+def test_tls_says_goodbye_in_its_own_way(bench):
+    connection, transport = bench.connect()
+    transport.can_write_eof = lambda: False
+    connection.close()
+    bench.loop.turn()
+    assert (transport.is_closed, "eof" in transport.calls) == (True, False)
+
+
+# -- readers that are slow -------------------------------------------------------------------------------------------
+
+
+class Store(Echo):
+    """A peer whose output lies in a store, so many events of 500 bytes; live: else it asked for them."""
+
+    def __init__(self, events, live=True):
+        super().__init__()
+        self.events, self.live, self.reads = events, live, 0
+
+    has_output = property(lambda self: bool(self.out or self.events))
+    must_read = property(lambda self: bool(self.events and not self.out))
+    behind = property(lambda self: self.events if self.live else 0)
+
+    def read_on(self, now_ns):
+        count = min(self.events, 32)
+        assert count
+        self.reads += 1
+        self.events -= count
+        self.out += b"x" * 500 * count
+        return count
+
+    def too_slow(self, now_ns):
+        super().too_slow(now_ns)
+        self.events, self.out = 0, b"too slow"
+
+
+def reader(bench, events, **more):
+    connection, transport = bench.connect()
+    connection.peer = Store(events, **more)
+    connection.wake()
+    return connection, transport
+
+
+def readers(bench, count):
+    """So many who begin at once."""
+    crowd = [bench.connect() for _ in range(count)]
+    for connection, _ in crowd:
+        connection.peer = Store(320)
+        connection.wake()
+    return crowd
+
+
+def test_what_lies_in_a_store_is_read_on_in_turn_a_bounded_number_of_events_a_tick_over_all_connections(bench):
+    crowd = [connection for connection, _ in readers(bench, 10)]
+    taken = []
+    while any(each.peer.events for each in crowd):
+        before = [each.peer.reads for each in crowd]
+        bench.loop.turn()
+        taken.append([each.peer.reads - had for each, had in zip(crowd, before, strict=True)])
+    assert [sum(tick) for tick in taken] == [2] * 50, "64 events a tick, in slices of 32"
+    assert [[n for n, reads in enumerate(tick) if reads] for tick in taken[:6]] == [
+        [0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [0, 1]
+    ]  # fmt: skip
+    bench.loop.turn()
+    assert bench.loop.soon == []
+
+
+def test_while_the_queue_fills_less_is_read_on(bench):
+    crowd = [connection for connection, _ in readers(bench, 2)]
+    bench.tick.is_crowded = lambda: True
+    bench.loop.turn()
+    assert [each.peer.reads for each in crowd] == [1, 0]
+
+
+def test_orders_of_others_are_answered_before_anything_is_read_on(bench):
+    order = []
+    quiet, transport = bench.connect()
+    transport.write = lambda data: order.append("answer")
+    for _, transport in readers(bench, 3):
+        transport.write = lambda data: order.append("read on")
+    quiet.data_received(b"an order")
+    bench.loop.turn()
+    assert order == ["answer", "read on", "read on"]
+
+
+def test_what_is_read_on_waits_for_the_journal_like_anything(bench):
+    connection, transport = reader(bench, 1_000)
+    bench.journal.lags = True
+    for _ in range(20):
+        bench.loop.turn()
+    assert (transport.written, connection.peer.reads) == ([], 5), "no more than the transport would take"
+    bench.tick.on_durable(bench.journal.position)
+    assert sum(map(len, transport.written)) == 5 * 16_000
+    bench.journal.lags = False
+    bench.loop.turn()
+    assert connection.peer.reads == 7
+
+
+def fill(bench, connection, transport):
+    """The transport takes slices until it is full."""
+    for _ in range(3):
+        bench.loop.turn()
+    transport.waiting_bytes = 90_000
+    connection.pause_writing()
+    bench.loop.turn()
+
+
+def drain(bench, connection, transport):
+    transport.waiting_bytes = 10_000
+    connection.resume_writing()
+
+
+def test_a_burst_however_large_cuts_nobody_who_comes_nearer_to_its_end(bench):
+    connection, transport = reader(bench, 5_000)
+    for _ in range(20):
+        fill(bench, connection, transport)
+        bench.clock.now += 9_000 * MS
+        drain(bench, connection, transport)
+    assert connection.peer.events < 2_000
+    assert "too_slow" not in connection.peer.told
+
+
+def test_a_reader_that_takes_bytes_and_falls_behind_ever_further_is_cut_in_ten_seconds(bench):
+    connection, transport = reader(bench, 5_000)
+    seconds = 0
+    while "too_slow" not in connection.peer.told:
+        connection.peer.events += 1_000
+        fill(bench, connection, transport)
+        bench.clock.now += 1_000 * MS
+        seconds += 1
+        drain(bench, connection, transport)
+    assert 10 <= seconds <= 12
+    assert transport.written[-1] == b"too slow"
+
+
+def test_what_a_reader_asked_for_itself_may_take_as_long_as_it_likes_while_others_make_events(bench):
+    connection, transport = reader(bench, 5_000, live=False)
+    for _ in range(60):
+        fill(bench, connection, transport)
+        connection.peer.events += 1_000
+        bench.clock.now += 1_000 * MS
+        drain(bench, connection, transport)
+    assert "too_slow" not in connection.peer.told
+
+
+def test_who_wants_events_no_more_and_then_again_is_not_judged_by_how_it_was_before(bench):
+    connection, transport = reader(bench, 3_000)
+    fill(bench, connection, transport)
+    connection.peer.events = 0
+    drain(bench, connection, transport)
+    bench.loop.turn()
+    bench.clock.now += 60_000 * MS
+    connection.peer.events = 5_000
+    connection.wake()
+    for _ in range(20):
+        bench.loop.turn()
+    assert "too_slow" not in connection.peer.told
+
+
+def test_a_reader_is_not_left_behind_by_our_own_pause(bench):
+    connection, _ = reader(bench, 5_000)
+    bench.loop.turn()
+    connection.peer.events += 100
+    bench.clock.now += 60_000 * MS
+    for _ in range(20):
+        bench.loop.turn()
+    assert "too_slow" not in connection.peer.told
+
+
+def late(bench, connection):
+    """The timer of a connection fires."""
+    timer = connection._timer
+    timer.call(*timer.args)
+
+
+def test_a_reader_that_takes_a_little_in_each_time_out_is_not_cut_though_the_transport_stays_full(bench):
+    connection, transport = bench.connect()
+    transport.waiting_bytes = 90_000
+    connection.pause_writing()
+    for taken in (80_000, 79_999, 70_000):
+        transport.waiting_bytes = taken
+        bench.clock.now += 10_000 * MS
+        late(bench, connection)
+    assert connection.peer.told == ["paused"]
+    bench.clock.now += 10_000 * MS
+    late(bench, connection)
+    assert connection.peer.told == ["paused", "too_slow"]
+
+
+def test_a_reader_that_drips_while_events_pile_up_is_cut_all_the_same(bench):
+    connection, transport = reader(bench, 5_000)
+    fill(bench, connection, transport)
+    transport.waiting_bytes -= 1
+    connection.peer.events += 100
+    bench.clock.now += 10_000 * MS
+    late(bench, connection)
+    assert connection.peer.told == ["paused", "too_slow"]
+
+
+def test_the_goodbye_is_written_to_a_transport_that_is_full(bench):
+    connection, transport = bench.connect()
+    transport.waiting_bytes = 90_000
+    connection.pause_writing()
+    connection.peer.out = b"4008"
+    connection.cut(bench.clock.now)
+    bench.loop.turn()
+    assert transport.written == [b"4008"]
+    assert transport.calls[-1] == "eof"
+
+
+def test_who_goes_on_reading_has_up_to_ten_seconds_to_come_to_the_goodbye(bench):
+    for reads, ends_after in ((True, 5), (False, 1)):
+        connection, transport = bench.connect()
+        transport.waiting_bytes = 90_000
+        connection.pause_writing()
+        connection.close()
+        timers = 0
+        while transport.calls[-1] != "abort":
+            timer = bench.loop.later[-1]
+            assert timer.delay_s == 2.0
+            transport.waiting_bytes -= 1_000 if reads else 0
+            timer.call(*timer.args)
+            timers += 1
+        assert timers == ends_after
+
+
+def test_a_goodbye_behind_what_lies_in_a_store_is_read_on_to(bench):
+    connection, transport = reader(bench, 320)
+    connection.close()
+    for _ in range(10):
+        bench.loop.turn()
+    assert sum(map(len, transport.written)) == 160_000
+    assert transport.calls[-1] == "eof"
+
+
+def test_who_does_not_take_its_answers_is_not_parsed_either_until_it_does(bench):
+    connection, transport = bench.connect()
+    connection.data_received(b"x" * 20_000)
+    bench.loop.turn()
+    connection.pause_writing()
+    bench.loop.turn()
+    bench.loop.turn()
+    assert list(map(len, connection.peer.heard)) == [8_192]
+    connection.resume_writing()
+    for _ in range(3):
+        bench.loop.turn()
+    assert list(map(len, connection.peer.heard)) == [8_192, 8_192, 3_616]
+    assert not transport.is_paused
 
 
 def test_one_timer_serves_a_connection_and_moves_only_when_the_deadline_comes_nearer(bench):

@@ -17,6 +17,7 @@ from gateway.ws_logon import MAX_CONNECTIONS_PER_KEY, Caller
 from gateway.ws_speaker import WsSpeaker
 from gateway.ws_stream import EventBytes
 from protocols.messages import EngineState, NewOrder, OrderList, OrdType, Origin, QueryOrders, Side, Tif
+from tests.support.output import all_output
 from tests.support.road import SlowCore
 from tests.support.server import seed_of
 from tests.support.ws_frames import close, messages, request
@@ -99,12 +100,7 @@ class Desk:
         return self.read()
 
     def read(self):
-        wire = b""
-        for _ in range(10_000):
-            if not self.speaker.has_output:
-                break
-            wire += self.speaker.take_output(1 << 20)
-        return messages(wire)
+        return messages(all_output(self.speaker, self.now))
 
 
 def events(told, ev="order"):
@@ -143,8 +139,8 @@ class Stuck(SlowCore):
 def test_connections_that_want_no_events_are_not_even_woken_by_them_and_those_that_begin_to_hear_all(house):
     server = house()
     busy, *idle = (Desk(server) for _ in range(50))
-    for desk in (busy, *idle):
-        desk.logon(streams=[])
+    for number, desk in enumerate((busy, *idle)):
+        desk.logon(streams=[], name=f"bot-{number}")
     woken = [desk.link.woken for desk in idle]
     assert [message.get("ev") for message in busy.place("a")] == [None]
     assert [desk.link.woken for desk in idle] == woken
@@ -506,7 +502,7 @@ def test_a_long_list_is_one_answer_made_between_the_turns_of_others(house):
     desk.logon()
     desk.speaker.receive(request("order.list", {}, 1), desk.now)
     server.road.tick(desk.now)
-    assert [desk.speaker.take_output(1 << 20) for _ in range(3)] == [b""] * 3
+    assert [(desk.speaker.read_on(desk.now), desk.speaker.take_output(1 << 20)) for _ in range(3)] == [(100, b"")] * 3
     told = desk.place("later", id=2)
     assert [message.get("id") for message in told] == [2, 1, None]  # the event is younger than the list
     assert len(told[1]["result"]["orders"]) == 1_000

@@ -1,9 +1,16 @@
 """Every listed mistake, room by room, and the few that stand for the rest in `make test`."""
 
-from tests.mutants import doors, durable, limits, road, wires
+from tests.mutants import doors, durable, limits, links, road, wires
 from tests.mutants.plant import Mutant
 
-MUTANTS: tuple[Mutant, ...] = (*limits.MUTANTS, *road.MUTANTS, *durable.MUTANTS, *wires.MUTANTS, *doors.MUTANTS)
+MUTANTS: tuple[Mutant, ...] = (
+    *limits.MUTANTS,
+    *road.MUTANTS,
+    *durable.MUTANTS,
+    *wires.MUTANTS,
+    *doors.MUTANTS,
+    *links.MUTANTS,
+)
 
 _IN_SHORT = frozenset(
     {

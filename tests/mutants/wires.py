@@ -123,13 +123,13 @@ FIX = (
         _FIX,
         (
             "live messages overtake a replay",
-            "            if self._ranges:\n                self._put_off(seq_num)\n            else:\n                self._append(seq_num, message)\n",
-            "            self._append(seq_num, message)\n",
+            "            if self._ranges or self._pending_bytes >= _READY_BYTES:\n",
+            "            if self._pending_bytes >= _READY_BYTES:\n",
         ),
         (
             "what waits behind a replay is lost at a goodbye",
-            "                self._queue.append(item)\n                self._ranges += 1\n        self._pending",
-            "                pass\n        self._pending",
+            "                if item.next <= item.end:\n",
+            "                if False:\n",
         ),
         (
             "a replay dropped at a goodbye is still taken for one",

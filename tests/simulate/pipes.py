@@ -189,6 +189,10 @@ class Transport:
         self.is_read_paused = False
         self._pipe._rise()
 
+    def can_write_eof(self) -> bool:
+        """As TLS: close does it all."""
+        return False
+
     def close(self) -> None:
         """Gone when what was written is taken."""
         self._end(at_once=False)

@@ -227,18 +227,6 @@ def test_terminate_does_not_wait_for_a_replay_but_leaves_no_gap_before_its_goodb
     stage.says("35=8|34=102|37=100", "35=0|34=103|112=x", "35=5|34=104|58=too slow to read")
 
 
-def test_terminate_leaves_much_that_was_put_off_to_be_asked_for(stage: Dialogue) -> None:
-    stage.session.send("8", "37=1\x01", stage.now_ns)
-    stage.output()
-    stage.hears("35=2|34=2|7=1|16=0")
-    for n in range(1_001):
-        stage.session.send("8", f"37={n}\x01", stage.now_ns)
-    stage.hears("35=1|34=3|112=x")
-    stage.session.terminate(stage.now_ns, "over")
-    stage.says("35=5|34=1005|58=over")
-    assert stage.session.pending_bytes == 0
-
-
 def test_what_comes_after_the_end_is_not_read(stage: Dialogue) -> None:
     stage.hears("35=5|34=2", f"35=D|34=3|{ORDER}")
     assert stage.delivered == []

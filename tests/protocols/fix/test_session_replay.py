@@ -120,7 +120,7 @@ def test_an_identical_request_while_its_replay_runs_is_served_to_the_end_and_the
 def test_a_range_that_is_asked_for_in_pieces_all_at_once_comes_whole_and_once(stage: Dialogue, size: int) -> None:
     for n in range(2, 1_002):
         report(stage, n)
-    stage.output()
+        stage.output()
     pieces = range(2, 1_002, size)
     stage.hears(*[f"35=2|34={k}|7={n}|16={min(n + size - 1, 1_001)}" for k, n in enumerate(pieces, 2)])
     assert stage.session.is_logged_on

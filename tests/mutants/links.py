@@ -1,0 +1,194 @@
+"""Mistakes in what carries bytes: bursts and slow readers, goodbyes, the budget that replays share, who hears an event."""
+
+from tests.mutants.plant import mutants
+
+_LINKS = ("tests/gateway/test_connection.py", "tests/gateway/test_bursts.py")
+_STREAM = ("tests/gateway/test_ws_stream.py", "tests/gateway/test_bursts.py", "tests/gateway/test_ws_speaker.py")
+_BURSTS = ("tests/protocols/fix/test_session_bursts.py",)
+_HEARD = ("tests/gateway/test_pipeline.py", "tests/gateway/test_fix_speaker.py", "tests/gateway/test_ws_speaker.py")
+
+MUTANTS = (
+    *mutants(
+        "gateway/tick.py",
+        _LINKS,
+        (
+            "those who wait to read on are forgotten when the last one served is done",
+            "        if reading:\n            self.wake()\n",
+            "",
+        ),
+        (
+            "each replaying connection has the budget of all",
+            "                left -= max(connection.read_on(now_ns), 1)\n",
+            "                connection.read_on(now_ns)\n",
+        ),
+    ),
+    *mutants(
+        "gateway/connection.py",
+        _LINKS,
+        (
+            "the budget of slow readers leaks with each one that is lost",
+            "        self._traffic.backlog.note(self, 0, self._tick.now_ns())\n",
+            "",
+        ),
+        (
+            "who does not take its answers is parsed on",
+            "        if self._paused & _DEAF or not self._backlog or self._closing:\n",
+            "        if self._paused & _BY_ROAD or not self._backlog or self._closing:\n",
+        ),
+        (
+            "a goodbye waits for a transport that is full",
+            "        while peer.has_output and (self._closing or not self._slowness.until_ns):\n",
+            "        while peer.has_output and not self._slowness.until_ns:\n",
+        ),
+        (
+            "a peer that goes on reading is cut before its goodbye",
+            "        if left_s > 0 and 0 < self._untaken_bytes() < before_bytes:\n",
+            "        if False:\n",
+        ),
+        (
+            "who caught up is judged by how it was before",
+            "                slowness.nearest = 0\n",
+            "                pass\n",
+        ),
+    ),
+    *mutants(
+        "gateway/transports.py",
+        ("tests/gateway/test_connection.py", "tests/e2e/test_slow_readers.py"),
+        (
+            "a connection is closed over what nobody has read",
+            "    if not transport.can_write_eof():\n",
+            "    if True:\n",
+        ),
+    ),
+    *mutants(
+        "gateway/slowness.py",
+        _LINKS,
+        (
+            "who takes bytes is never too slow, however far behind",
+            "        return not has_taken or self.left_behind_ns(behind, now_ns) > 0\n",
+            "        return not has_taken\n",
+        ),
+        (
+            "who takes a little is too slow for one that takes all",
+            "        return not has_taken or self.left_behind_ns(behind, now_ns) > 0\n",
+            "        return True\n",
+        ),
+        (
+            "a reader is left behind though it comes nearer",
+            "        if not behind or not self.nearest or behind < self.nearest:\n",
+            "        if not behind or not self.nearest:\n",
+        ),
+    ),
+    *mutants(
+        "gateway/ws_speaker.py",
+        _STREAM,
+        (
+            "a burst of events is ready all at once",
+            "        if self.machine.pending_bytes < _READY_BYTES:\n",
+            "        if True:\n",
+        ),
+        (
+            "a session that is gone still hears everything",
+            "        ended.hear_all(False)\n",
+            "",
+        ),
+    ),
+    *mutants(
+        "gateway/ws_stream.py",
+        _STREAM,
+        (
+            "the event at which a connection falls behind is lost",
+            "        self._next = self._account.told_seq\n",
+            "        self._next = self._account.told_seq + 1\n",
+        ),
+        (
+            "each reader of a burst has it encoded anew",
+            "        if made is None:\n            made = late[key]",
+            "        if True:\n            made = late[key]",
+        ),
+    ),
+    *mutants(
+        "protocols/ws/session.py",
+        (*_STREAM, "tests/protocols/ws/test_session.py"),
+        (
+            "what a slow reader has not read goes before its Close",
+            "            self._out.clear()\n        self._frame",
+            "            pass\n        self._frame",
+        ),
+        (
+            "behind a broken frame the peer's Close is not seen",
+            "        if self.state is _CLOSING and self._reader.has_closed:\n",
+            "        if False:\n",
+        ),
+    ),
+    *mutants(
+        "protocols/fix/session_output.py",
+        _BURSTS,
+        (
+            "a burst of reports is ready all at once",
+            "            if self._ranges or self._pending_bytes >= _READY_BYTES:\n",
+            "            if self._ranges:\n",
+        ),
+        (
+            "a goodbye ahead of what waits leaves a gap before it",
+            "        seq_num, self._hole = self._hole or store.next_out, 0\n",
+            "        seq_num, self._hole = store.next_out, 0\n",
+        ),
+        (
+            "a goodbye waits for all of a burst",
+            "        if seq_num - (last.holes[-1] if last.holes else last.begin) >= _HOLE_EVERY:\n",
+            "        if False:\n",
+        ),
+        (
+            "a peer that asked for a replay counts as behind",
+            "        if self._replay is not None or not self._ranges:\n",
+            "        if not self._ranges:\n",
+        ),
+    ),
+    *mutants(
+        "protocols/fix/session_core.py",
+        _BURSTS,
+        (
+            "a goodbye that was dropped with what it waited for is not said again",
+            "        if self.output.hurry() or self.state not in _LOGOUT_IS_SENT:\n",
+            "        self.output.hurry()\n        if self.state not in _LOGOUT_IS_SENT:\n",
+        ),
+    ),
+    *mutants(
+        "gateway/pipeline.py",
+        _HEARD,
+        (
+            "the owner of an order does not hear what others do to it",
+            "        if owner is not None and owner is not asker and not owner.hears_all:\n",
+            "        if False:\n",
+        ),
+        (
+            "an event is told to every session of the account",
+            "        for session in account.listeners:\n",
+            "        for session in account.sessions:\n",
+        ),
+    ),
+    *mutants(
+        "gateway/guards.py",
+        ("tests/gateway/test_guards.py", "tests/gateway/test_recovery.py"),
+        (
+            "a drain cancels for those whom it sent away",
+            "        if not self._road.draining:\n            self._cancel_for_gone(now_ns)\n",
+            "        self._cancel_for_gone(now_ns)\n",
+        ),
+    ),
+    *mutants(
+        "protocols/ws/opening.py",
+        ("tests/protocols/ws/test_opening.py",),
+        (
+            "a page of any port of our host passes",
+            "(page.hostname, page.port or default) == (ours.hostname, ours.port or default)",
+            "page.hostname == ours.hostname",
+        ),
+        (
+            "of a header list only the first line is read",
+            "for line in lines for part",
+            "for line in lines[:1] for part",
+        ),
+    ),
+)

@@ -11,7 +11,8 @@ from protocols.fix import tags
 from protocols.fix.decoder import Fault
 from protocols.fix.events import AppMessage
 from protocols.fix.tags import MsgType
-from protocols.fix.translate import LimitLine, Translator
+from protocols.fix.translate import LimitLine, Translator, named_in
+from protocols.messages import OrdStatus
 
 if TYPE_CHECKING:
     from gateway.fix_speaker import FixSpeaker
@@ -67,6 +68,19 @@ class FixRequests:
             house.road.decline(session, kind, message, stale, now_ns)
         else:
             house.road.submit(session, command, kind, message, message.size_bytes, now_ns, trace)
+
+    def put_off(self, message: AppMessage, now_ns: int) -> None:
+        """A question about an order waits for what the peer has to send again. Of an order that nobody knows it is told
+        at once that its outcome is: it may be in the gap. How it stands is told when the question's turn has come.
+        """
+        named = named_in(message)
+        if named is None or not any(named) or self._house.road.charge_message(self._session, now_ns) is not None:
+            return
+        if self._house.road.standing.find(self._session.client.account_id, *named) is OrdStatus.REJECTED:
+            text = (
+                f"it may be in what we asked for again, from MsgSeqNum {self._machine.store.next_in}: outcome unknown"
+            )
+            self._speaker.refuse(message, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
 
     def _bar(self, message: AppMessage) -> Refusal | None:
         """What is not permitted and its command would no longer show."""

@@ -189,6 +189,8 @@ class FixSpeaker:
     def _on_event(self, event: events.Event, now_ns: int) -> None:
         if isinstance(event, events.AppMessage):
             self._requests.serve(event, now_ns)
+        elif isinstance(event, events.HeldBack):
+            self._requests.put_off(event.message, now_ns)
         elif isinstance(event, events.LoggedOn):
             self._on_logged_on(event, now_ns)
         elif isinstance(event, events.Leaving):

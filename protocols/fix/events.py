@@ -38,6 +38,12 @@ class AppMessage(msgspec.Struct, frozen=True, gc=False):
     size_bytes: int = 0  # of the whole message on the wire
 
 
+class HeldBack(msgspec.Struct, frozen=True, gc=False):
+    """A question about an order came ahead of its turn, which it waits for: the order may be in the gap."""
+
+    message: AppMessage
+
+
 class Leaving(msgspec.Struct, frozen=True, gc=False):
     """The session ends: nothing more is read, and our Logout(5) follows when the owner calls `leave`, having answered
     what came before, or when `answer_timeout_ms` is over. Never told when that is 0.
@@ -122,6 +128,7 @@ class Warned(msgspec.Struct, frozen=True, gc=False):
 Event = (
     LoggedOn
     | AppMessage
+    | HeldBack
     | Leaving
     | LoggedOut
     | Disconnect

@@ -65,13 +65,17 @@ class Gap:
         """How many messages are held."""
         return len(self._held)
 
-    def hold(self, seq_num: int, early: Early) -> None:
-        """Keep a message for its turn, if there is room; a number already held stays as it came first."""
+    def hold(self, seq_num: int, early: Early) -> bool:
+        """Keep a message for its turn, if there is room; a number already held stays as it came first. Whether it is
+        kept from now on.
+        """
         self.highest = max(self.highest, seq_num)
         fits = len(self._held) < self._max_messages and self._bytes + early.size_bytes <= self._max_bytes
-        if fits and seq_num not in self._held:
-            self._held[seq_num] = early
-            self._bytes += early.size_bytes
+        if not fits or seq_num in self._held:
+            return False
+        self._held[seq_num] = early
+        self._bytes += early.size_bytes
+        return True
 
     def pop(self, seq_num: int) -> Early | None:
         """The message held under this number, whose turn it is."""

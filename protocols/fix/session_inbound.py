@@ -7,7 +7,7 @@ faulty message that comes too early waits for its turn like any other and is ref
 from protocols.errors import BAD_SEQUENCE
 from protocols.fix import tags
 from protocols.fix.decoder import Fault, Message
-from protocols.fix.events import AppMessage, PeerReject, SequenceReset, Warned
+from protocols.fix.events import AppMessage, HeldBack, PeerReject, SequenceReset, Warned
 from protocols.fix.session_core import Farewell, SessionCore
 from protocols.fix.session_gap import ASKS_MAX, Early
 from protocols.fix.session_handshake import Handshake
@@ -147,14 +147,7 @@ class Inbound:
 
     def _hand_out(self, message: Message, seq_num: int, size_bytes: int, sent_ns: int, poss_dup: bool) -> None:
         """An application message, which nothing is wrong with."""
-        fields = message.fields
-        original_ns = parse_ns(fields[tags.ORIG_SENDING_TIME]) if poss_dup else sent_ns
-        poss_resend = fields.get(tags.POSS_RESEND) == "Y"
-        self._core.events.append(
-            AppMessage(
-                message.msg_type, seq_num, fields, message.groups, poss_dup, poss_resend, original_ns, size_bytes
-            )
-        )
+        self._core.events.append(_application(message, seq_num, size_bytes, sent_ns, poss_dup))
 
     def _refuse(self, fault: Fault, seq_num: int, message: Message) -> None:
         """A refusal that the session survives, but for row 2.f."""
@@ -194,7 +187,10 @@ class Inbound:
                 self._serve(message, seq_num)
             if msg_type in (MsgType.RESEND_REQUEST, MsgType.HEARTBEAT):
                 early = Early(None, 0, 0)
-        core.gap.hold(seq_num, early)
+        is_new = core.gap.hold(seq_num, early)
+        if is_new and msg_type == MsgType.ORDER_STATUS_REQUEST and _is_sound(message, sent_ns):
+            poss_dup = message.fields.get(tags.POSS_DUP_FLAG) == "Y"
+            core.events.append(HeldBack(_application(message, seq_num, size_bytes, sent_ns, poss_dup)))
         if core.state in READING and not core.gap.is_asked(core.store.next_in):
             core.ask_for_gap()
 
@@ -343,6 +339,13 @@ class Inbound:
             missing = f"{core.store.next_in} to {core.gap.missing_end()}"
             text, code = f"MsgSeqNum {missing} did not come: {left} messages behind were not carried out", BAD_SEQUENCE
         core.depart(Farewell(True, "logout", text, SessionStatus.LOGOUT_COMPLETE, code, fields))
+
+
+def _application(message: Message, seq_num: int, size_bytes: int, sent_ns: int, poss_dup: bool) -> AppMessage:
+    fields = message.fields
+    original_ns = parse_ns(fields[tags.ORIG_SENDING_TIME]) if poss_dup else sent_ns
+    poss_resend = fields.get(tags.POSS_RESEND) == "Y"
+    return AppMessage(message.msg_type, seq_num, fields, message.groups, poss_dup, poss_resend, original_ns, size_bytes)
 
 
 def _is_sound(message: Message, sent_ns: int) -> bool:

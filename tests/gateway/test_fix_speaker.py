@@ -615,6 +615,37 @@ def test_a_cancel_refused_while_its_order_waits_is_told_that_it_is_pending(held)
     assert (answer["150"], answer["39"]) == ("I", "A")
 
 
+def test_a_question_ahead_of_its_turn_is_told_that_its_order_may_be_in_the_gap_and_then_how_it_stands(house):
+    """
+    D a does not arrive; H a -> asked for again, and 150=I 39=A: nobody knows; D a -> 150=0, and now the answer to H
+    """
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    lost = desk.frame("D", "11=a|55=BTC-USDT|54=1|38=1|40=2|44=100.00|")
+    told = desk.send("H", "790=h|11=a|55=BTC-USDT|54=1|")
+    assert [(each["35"], each.get("150"), each.get("39"), each.get("25016")) for each in told] == [
+        ("2", None, None, None),
+        ("8", "I", "A", "5004"),
+    ]
+    again = desk.send("H", "790=i|11=a|55=BTC-USDT|54=1|")
+    assert [(each["35"], each["39"]) for each in again] == [("8", "A")]
+    desk.speaker.receive(lost, desk.now)
+    desk.server.road.tick(desk.now)
+    assert [(each["150"], each["39"], each.get("790")) for each in desk.read()] == [
+        ("0", "0", None),
+        ("I", "0", "h"),
+        ("I", "0", "i"),
+    ]
+
+
+def test_a_question_ahead_of_its_turn_about_an_order_that_is_known_waits_for_its_turn(house):
+    (desk,) = house(session(1, "A"))
+    desk.logon()
+    desk.place("a")
+    desk.seq += 1  # lost
+    assert [each["35"] for each in desk.send("H", "790=h|11=a|55=BTC-USDT|54=1|")] == ["2"]
+
+
 def test_a_question_about_an_order_on_its_way_is_answered_as_pending_and_never_as_unknown(held):
     held.speaker.receive(held.frame("D", "11=a|55=BTC-USDT|54=1|38=1|40=2|44=100|"), held.now)
     none = OrderList(1, 0, 1, 0, "", ())

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gateway.request import Request
 from gateway.sessions import Session
-from limits.limiter import ALLOWED, MILLI, BucketView, Decision, Limiter
+from limits.limiter import MILLI, BucketView, Decision, Limiter
 from limits.open_orders import OpenOrders
 from protocols import errors
 from protocols.errors import Refusal
@@ -52,21 +52,22 @@ class Charging:
         if charged is None or charged[0] == "msgs":
             return None
         name, cost_milli = charged
-        refusal = self.take(session, name, cost_milli, now_ns, command.instrument)
-        if refusal is None:
-            request.bucket, request.cost_milli = name, cost_milli
-        return refusal
+        decision = self._limiter.take(session.path, name, cost_milli, now_ns, command.instrument)
+        if not decision.allowed:
+            return _refusal(name, decision, cost_milli)
+        request.bucket, request.cost_milli, request.shadow = name, cost_milli, decision.shadow
+        return None
 
     def take(self, session: Session, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Refusal | None:
         """Charge one bucket: also what is no command, a question the gateway answers or a message that was none."""
         decision = self._limiter.take(session.path, name, cost_milli, now_ns, instrument)
-        return None if decision is ALLOWED else _refusal(name, decision, cost_milli)
+        return None if decision.allowed else _refusal(name, decision, cost_milli)
 
     def refund(self, request: Request, now_ns: int) -> None:
         """Give back what the request's class has paid: it was not carried out, and that was not the client's doing."""
         if request.bucket:
-            path, instrument = request.session.path, request.command.instrument
-            self._limiter.give_back(path, request.bucket, request.cost_milli, now_ns, instrument)
+            paid = (request.session.path, request.bucket, request.cost_milli)
+            self._limiter.give_back(*paid, now_ns, request.command.instrument, request.shadow)
 
     # -- open orders ---------------------------------------------------------------------------------------------
 

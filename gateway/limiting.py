@@ -134,6 +134,8 @@ class Limiting:
             rows = [f"{row.target} {row.bucket} by {row.by}: {row.reason}" for row in self._rows]
             self._log("limits.overridden", rows=rows)
         self.limiter.apply(merged.policy, self._now_ns())
+        if self._shared is not None:
+            self._shared.renumber()
         self.on_change()
 
     def _for_nobody(self) -> list[str]:
@@ -145,6 +147,12 @@ class Limiting:
         ]
 
     # -- what it tells -------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> dict[str, object]:
+        """The limits in force, for people: their version, and how the shared store is, if there is one."""
+        version = self.limiter.policy.version
+        return {"version": version} if self._shared is None else {"version": version, "store": self._shared.status}
 
     def register(self, metrics: Metrics) -> None:
         """Have the numbers of limits read on scrape."""

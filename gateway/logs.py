@@ -100,8 +100,17 @@ EVENTS: dict[str, LogEvent] = {
     "limits.override_refused": LogEvent(_ERROR, "what an operator set cannot be used; the limit stays as it was"),
     "limits.store_odd": LogEvent(_WARNING, "the shared store of limits is used, but something about it is odd"),
     "limits.odd": LogEvent(_WARNING, "the limits file is sound, and something in it is probably not what was meant"),
-    "limits.store_away": LogEvent(_ERROR, "the shared store of limits is away; each limit's on_store_loss acts"),
-    "limits.store_back": LogEvent(_INFO, "the shared store of limits answers again"),
+    "limits.store_away": LogEvent(
+        _ERROR, "the shared store of limits is away, for a `reason`; each limit's on_store_loss acts"
+    ),
+    "limits.store_back": LogEvent(_INFO, "the shared store of limits decides again"),
+    "limits.store_clock_back": LogEvent(
+        _WARNING, "the clock of the store of limits was put right; a bucket stands still while it would fill, at most"
+    ),
+    "limits.bucket_trouble": LogEvent(
+        _ERROR, "the store of limits is well but for this `key`; its limit's on_store_loss acts for it alone"
+    ),
+    "limits.buckets_well": LogEvent(_INFO, "no bucket of the store of limits is in trouble any more"),
     "clock.stepped": LogEvent(_WARNING, "the system's clock was put right: times of day follow, no deadline moves"),
     "log.dropped": LogEvent(_WARNING, "so many lines were lost because standard error was stuck"),
 }

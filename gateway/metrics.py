@@ -67,12 +67,18 @@ _LIST = (
     Metric("limiter_admitted", "counter", "Actions that found their tokens", ("bucket",)),
     Metric("limiter_refused", "counter", "Actions refused for want of tokens", ("bucket",)),
     Metric("limiter_shadow_refused", "counter", "Actions a shadow limit would have refused", ("bucket",)),
-    Metric("limiter_degraded", "counter", "Decisions taken without the store of limits, which was away"),
+    Metric("limiter_degraded", "counter", "Decisions taken without the store of limits, away or in trouble"),
     Metric("limit_store_away", "gauge", "1 while the shared store of limits does not answer"),
-    Metric("limit_store_outages", "counter", "Times the store of limits went away"),
+    Metric("limit_store_outages", "counter", "Times the store of limits went away, by the first reason", ("reason",)),
     Metric("limit_store_timeouts", "counter", "Calls to the store of limits that took too long"),
     Metric("limit_store_calls", "counter", "Calls to the store of limits"),
-    Metric("limit_store_failures", "counter", "Calls to the store of limits with an unknown outcome"),
+    Metric(
+        "limit_store_failures", "counter", "Calls to the store of limits that came to nothing or to nobody knows what"
+    ),
+    Metric("limit_buckets_in_trouble", "gauge", "Buckets that the store of limits cannot decide though it is well"),
+    Metric(
+        "limit_buckets_pulled_back", "counter", "Buckets whose times lay far ahead: the store's clock was put right"
+    ),
     Metric("limit_overrides", "gauge", "Limits that operators have set for a while, those just ended included"),
     Metric("journal_bytes", "gauge", "Size of all segments of the journal"),
     Metric("journal_state", "gauge", "0 it records, 1 no room but for cancels, 2 failed: the process ends"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.tracing import OrderTrace
+from limits.limiter import ShadowDebit
 from protocols import errors
 from protocols.messages import (
     POSS_RESEND,
@@ -49,8 +50,8 @@ def is_retry(command: AnyCommand) -> bool:
 class Request(msgspec.Struct, eq=False):
     """One command, its session, and what it was charged.
 
-    size_bytes: what it cost on the wire, counted against the queue. kind: its wire name. bucket, cost_milli: what a
-    refund gives back. is_counted: its place among the messages is paid. has_place: it counts as an open order.
+    size_bytes: what it cost on the wire, counted against the queue. kind: its wire name. bucket, cost_milli, shadow:
+    what a refund gives back. is_counted: its place among the messages is paid. has_place: it counts as an open order.
     answered: it had its terminal answer; late events for it are reports, not answers. handed_ns: 0 = not handed over.
     arrived_ns: own time of its arrival, which the command has as UTC (t_recv).
     """
@@ -62,6 +63,7 @@ class Request(msgspec.Struct, eq=False):
     kind: str = ""
     bucket: str = ""
     cost_milli: int = 0
+    shadow: ShadowDebit | None = None
     is_counted: bool = False
     has_place: bool = False
     speaker: "Speaker | None" = None  # who asked: another connection of the same session is not answered for it

@@ -255,6 +255,7 @@ class Server:
             "modes": len(self.road.modes.in_force),
             "clock": {"steps": self.clock.steps, "since_start_ms": self.clock.offset_ns // _MS},
             "policy_version": policy.version,
+            "limits": self.limits.status,
         }
 
     def _on_limits(self) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 from gateway.clients import Client
 from gateway.former_names import name_of_unnamed
 from gateway.request import Request
-from limits.limiter import MILLI, BucketView, Decision, Limiter, Path
+from limits.limiter import ALLOWED, MILLI, BucketView, Decision, Limiter, Path
 from protocols.errors import Refusal
 from protocols.messages import MAX_SESSION, AnyEvent, EngineState, Origin, Sender
 
@@ -275,7 +275,8 @@ class Sessions:
     def charge_logon(self, client: Client, now_ns: int) -> Decision:
         """Charge one logon to the client's key, whatever session it is for; reconnecting does not refill it."""
         path = self._limiter.open(client.account, f"key {client.key_id}")  # a blank is in no session's name
-        return self._limiter.take(path, "logons", MILLI, now_ns)
+        decision = self._limiter.take(path, "logons", MILLI, now_ns)
+        return ALLOWED if decision.allowed else decision
 
     def forget(self, session: Session) -> None:
         """Drop a WebSocket session that nobody can come back for: its connection ended without a name, or its name is

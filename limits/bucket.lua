@@ -4,26 +4,39 @@
 -- when they differ. All numbers are whole and below 2^53, so a double counts them exactly; a product that grows beyond
 -- is compared with a capacity below 2^53 and clamped, and rounding keeps order. x < 2^53 makes floor(x / y) exact too.
 --
--- KEYS  one hash a bucket: level, as_of, plan = "version amount period burst", and n:<node> = "held expiry seq"
+-- KEYS  one hash a bucket: level, as_of, spare, plan = "load amount period burst", n:<node> = "held expiry seq paid"
 -- ARGV  msgpack of limits.store.Batch {terms of each key, asks, takes}; answers msgpack of limits.store.Answer
 
 local SEQ_KEPT_US = 60000000 -- a lease's number outlives the lease, so that a late duplicate still finds it
+local MAX_UNITS = 9007199254740992 -- 2^53: a debt is counted as long as it can be
 
 local time = redis.call('TIME')
 local clock = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local terms, asks, takes = unpack(cmsgpack.unpack(ARGV[1]))
 local buckets = {}
 
-local function set_plan(b, version, amount, period, burst)
-  b.version, b.amount, b.period, b.burst = version, amount, period, burst
+local function set_plan(b, load, amount, period, burst)
+  b.load, b.amount, b.period, b.burst = load, amount, period, burst
   b.milli, b.capacity = period / 1000, burst * period
+  b.fills = math.ceil(b.capacity / amount)
 end
 
--- What time brings, up to what is not out on leases: tokens that a node may still spend are not refilled (I1).
+-- What may be in the bucket: tokens that a node may still spend are not refilled (I1).
+local function room(b)
+  return math.max(0, b.capacity - b.out * b.milli)
+end
+
+-- What time brings, up to the room; time that brings nothing because the bucket is full is spare.
 local function refill(b, at)
-  if at > b.as_of then
-    local room = b.capacity - b.out * b.milli
-    b.level = math.max(0, math.min(b.level + (at - b.as_of) * b.amount, room))
+  local elapsed = at - b.as_of
+  if elapsed > 0 then
+    local most = room(b)
+    local lacks = math.ceil((most - b.level) / b.amount)
+    if elapsed < lacks then
+      b.level = b.level + elapsed * b.amount
+    else
+      b.level, b.spare = most, b.spare + elapsed - lacks
+    end
     b.as_of = at
   end
 end
@@ -48,16 +61,16 @@ local function expire(b)
 end
 
 -- Tokens survive a change of plan, rounded down to a thousandth and clamped: no change ever makes one.
-local function retune(b, version, amount, period, burst)
-  if version < b.version then
-    return -- this node has not heard of the newer plan yet
+local function retune(b, load, amount, period, burst)
+  if load < b.load then
+    return -- another node has loaded its limits after this one
   end
   if amount ~= b.amount or period ~= b.period or burst ~= b.burst then
     local level_milli = math.floor(b.level / b.milli)
-    set_plan(b, version, amount, period, burst)
-    b.level = math.max(0, math.min(level_milli * b.milli, b.capacity - b.out * b.milli))
+    set_plan(b, load, amount, period, burst)
+    b.level = math.min(level_milli * b.milli, room(b))
   end
-  b.version = version
+  b.load = load
 end
 
 local function read(key, b)
@@ -68,43 +81,68 @@ local function read(key, b)
       b.level = tonumber(value)
     elseif name == 'as_of' then
       b.as_of = tonumber(value)
+    elseif name == 'spare' then
+      b.spare = tonumber(value)
     elseif name == 'plan' then
-      local version, amount, period, burst = string.match(value, '(%d+) (%d+) (%d+) (%d+)')
-      set_plan(b, tonumber(version), tonumber(amount), tonumber(period), tonumber(burst))
+      local load, amount, period, burst = string.match(value, '(%d+) (%d+) (%d+) (%d+)')
+      set_plan(b, tonumber(load), tonumber(amount), tonumber(period), tonumber(burst))
     else
-      local held, expiry, seq = string.match(value, '(%d+) (%d+) (%d+)')
+      local held, expiry, seq, paid = string.match(value, '(%d+) (%d+) (%d+) ?(%d*)')
       local record = { held = tonumber(held), expiry = tonumber(expiry), seq = tonumber(seq) }
+      record.paid = tonumber(paid) or 0 -- what an older script wrote has no such number, nor `spare`
       b.nodes[string.sub(name, 3)] = record
       b.out = b.out + record.held
     end
   end
 end
 
+-- A clock that was ahead and is put right freezes a bucket for no longer than it takes to fill: its times come back by
+-- the rest, and nothing else in it changes. Within that time no stretch of time refills twice.
+local function pull_back(b)
+  local ahead = b.as_of - clock - b.fills
+  if ahead > 0 then
+    b.as_of, b.spare, b.pulled = b.as_of - ahead, b.spare - ahead, ahead
+    for node, record in pairs(b.nodes) do
+      record.expiry = record.expiry - ahead
+      b.touched[node] = true
+    end
+  end
+end
+
 -- The bucket as it is now. What Redis has forgotten although the asking node knows it better (a flush, a restart, a
--- replica that lagged) counts as empty since the node saw it: lost writes admit nothing twice.
+-- replica that lagged) counts as empty since the node saw it: lost writes admit nothing twice. What a node remembers of
+-- a clock that was far ahead counts for nothing.
 local function open(i)
-  local version, amount, period, burst, seen, expires = unpack(terms[i])
-  local b = { nodes = {}, touched = {}, out = 0 }
+  local load, amount, period, burst, seen, expires, spare, full = unpack(terms[i])
+  local b = { nodes = {}, touched = {}, out = 0, pulled = 0 }
   read(KEYS[i], b)
   if not b.as_of then
-    set_plan(b, version, amount, period, burst)
-    b.level, b.as_of = b.capacity, clock
-    if clock < expires then
-      b.level, b.as_of = 0, seen
+    set_plan(b, load, amount, period, burst)
+    b.level, b.as_of, b.spare = b.capacity, clock, clock
+    if seen > clock + b.fills then
+      expires = 0
     end
-  elseif b.as_of < seen then
-    b.level, b.as_of = 0, seen
+    if clock < expires then
+      b.level, b.as_of, b.spare = 0, seen, spare
+    elseif expires > 0 then
+      b.spare = spare + clock - full
+    end
+  else
+    b.spare = b.spare or b.as_of
+    pull_back(b)
+    if b.as_of < seen and seen <= clock + b.fills then
+      b.level, b.as_of, b.spare = math.min(b.level, 0), seen, math.min(b.spare, spare)
+    end
   end
   b.now = math.max(clock, b.as_of)
   expire(b)
-  retune(b, version, amount, period, burst)
+  retune(b, load, amount, period, burst)
   buckets[i] = b
-  return b
 end
 
 local function wait(b, cost_milli)
   local need = cost_milli * b.milli
-  if need <= b.level then
+  if need <= math.max(0, b.level) then
     return 0
   elseif need > b.capacity then
     return -1
@@ -112,22 +150,35 @@ local function wait(b, cost_milli)
   return b.as_of - clock + math.ceil((need - b.level) / b.amount)
 end
 
+-- What a node has admitted by itself is paid out of the time that brought nothing since it last saw the bucket, and
+-- then out of the level, which may go below zero: a debt is never forgiven, and never paid twice.
+local function settle(b, debt_milli, seen, spare)
+  local debt = debt_milli * b.milli
+  local used = seen > 0 and math.min(math.max(0, b.spare - spare), math.ceil(debt / b.amount)) or 0
+  b.spare = b.spare - used
+  b.level = math.max(b.level - math.max(0, debt - used * b.amount), b.capacity - MAX_UNITS)
+end
+
 -- What the node has spent leaves the record, what it returns counts only out of the record (I5), then it is granted
 -- whole tokens: what it wants within its share, what it needs if that is there, or nothing.
 local function lease(ask)
-  local i, node, seq, left, back, refund, debt, want, need, ttl = unpack(ask)
-  local b = buckets[i + 1] or open(i + 1)
+  local i, node, seq, left, back, refund, owed, paid, want, need, ttl = unpack(ask)
+  local b = buckets[i + 1]
   local record = b.nodes[node]
   if record and seq <= record.seq then
     return { -1, 0, 0 }
   end
-  record = record or { held = 0 }
+  record = record or { held = 0, paid = 0 }
+  paid = math.max(paid, record.paid)
+  if owed > paid then
+    settle(b, owed - paid, terms[i + 1][5], terms[i + 1][7])
+    paid = owed
+  end
   local held = math.min(record.held, left + back)
   local returned = math.min(held, back)
   held = held - returned
   b.out = b.out - record.held + held
-  b.level = math.min(b.level + (returned + refund) * b.milli, b.capacity - b.out * b.milli)
-  b.level = math.max(0, b.level - debt * b.milli)
+  b.level = math.min(b.level + (returned + refund) * b.milli, room(b))
   local holders = 1
   for other, each in pairs(b.nodes) do
     if other ~= node and each.held > 0 then
@@ -135,14 +186,15 @@ local function lease(ask)
     end
   end
   local share = math.floor(b.burst / (2 * holders)) - math.ceil(held / 1000)
-  local granted = math.min(math.max(need, math.min(want, share)), math.floor(b.level / b.period))
+  local there = math.max(0, math.floor(b.level / b.period))
+  local granted = math.min(math.max(need, math.min(want, share)), there)
   local wait_us = 0
   if granted < need then
     granted, wait_us = 0, wait(b, need * 1000)
   end
   b.level = b.level - granted * b.period
   b.out = b.out + granted * 1000
-  b.nodes[node] = { held = held + granted * 1000, expiry = b.now + ttl, seq = seq }
+  b.nodes[node] = { held = held + granted * 1000, expiry = b.now + ttl, seq = seq, paid = paid }
   b.touched[node] = true
   return { granted, wait_us, held + granted * 1000 }
 end
@@ -151,8 +203,7 @@ end
 local function take(request)
   local cost_milli, longest, binds = request[1], 0, 0
   for position = 2, #request do
-    local i = request[position] + 1
-    local wait_us = wait(buckets[i] or open(i), cost_milli)
+    local wait_us = wait(buckets[request[position] + 1], cost_milli)
     if wait_us == -1 or (longest ~= -1 and wait_us > longest) then
       longest, binds = wait_us, position - 2
     end
@@ -177,21 +228,25 @@ local function write(key, b)
       gone[#gone + 1] = 'n:' .. node
     elseif b.touched[node] then
       fields[#fields + 1] = 'n:' .. node
-      fields[#fields + 1] = string.format('%.0f %.0f %.0f', record.held, record.expiry, record.seq)
+      fields[#fields + 1] = string.format('%.0f %.0f %.0f %.0f', record.held, record.expiry, record.seq, record.paid)
     end
   end
-  local plan = string.format('%.0f %.0f %.0f %.0f', b.version, b.amount, b.period, b.burst)
-  redis.call('HSET', key, 'level', b.level, 'as_of', b.as_of, 'plan', plan, unpack(fields))
+  local plan = string.format('%.0f %.0f %.0f %.0f', b.load, b.amount, b.period, b.burst)
+  redis.call('HSET', key, 'level', b.level, 'as_of', b.as_of, 'spare', b.spare, 'plan', plan, unpack(fields))
   if #gone > 0 then
     redis.call('HDEL', key, unpack(gone))
   end
   local full_us = math.ceil((b.capacity - b.level) / b.amount)
   local ttl_ms = math.ceil((latest - clock + full_us) / 1000) + 1
   redis.call('PEXPIRE', key, ttl_ms)
-  return { b.as_of, clock + ttl_ms * 1000, math.floor(b.level / b.milli), b.out }
+  return { b.as_of, clock + ttl_ms * 1000, math.floor(b.level / b.milli), b.out, b.spare, b.as_of + full_us, b.pulled }
 end
 
+-- Everything is read and decided before anything is written: a call that fails has done nothing.
 local granted, taken, states = {}, {}, {}
+for i = 1, #KEYS do
+  open(i)
+end
 for number, ask in ipairs(asks) do
   granted[number] = lease(ask)
 end
@@ -199,6 +254,6 @@ for number, request in ipairs(takes) do
   taken[number] = take(request)
 end
 for i, key in ipairs(KEYS) do
-  states[i] = write(key, buckets[i] or open(i))
+  states[i] = write(key, buckets[i])
 end
 return cmsgpack.pack({ clock, granted, taken, states })

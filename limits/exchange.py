@@ -1,7 +1,8 @@
 """A node's traffic with the store: what one tick wants is packed into one call, and answers go back to who waits.
 
 `fetch` and `decide` only note what is wanted; the call leaves when the tick is over, so a hundred sessions cost one
-round trip. A lease in use is renewed and an idle one handed back at 0.8 of its time, which `tick` sees to. Pure: the
+round trip. A lease in use is renewed and an idle one handed back at 0.8 of its time, which `tick` sees to. What was
+decided without the store is settled as soon as it answers again, and a bucket in trouble is tried by itself. Pure: the
 store, the clock and the way to be called at the end of a tick are given.
 """
 
@@ -11,9 +12,12 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from limits.lease import SETTLE_US, Lease
-from limits.store import Answer, Ask, Batch, Store, Taken
+from limits.store import Answer, Ask, Batch, Outcome, Store, Taken, Trouble
 
 MAX_BUCKETS = 128  # in one call: Redis does nothing else for about a millisecond
+_BEAT_US = 250_000  # so often the store is asked about what is not settled
+_TRIED_AT_ONCE = 8  # buckets in trouble: who cannot be reached must not cost more than those who can
+_OLD_NUMBER = Trouble("old_number", "the store has a later number on record for this gateway", is_undone=True)
 
 
 class Ticket(msgspec.Struct, eq=False):
@@ -44,10 +48,15 @@ class Exchange:
         self._returning: dict[Lease, None] = {}
         self._tickets: list[Ticket] = []
         self._settle: deque[tuple[int, Lease, int]] = deque()  # (due, lease, its ask): due rises, for the ttl is one
+        self._unsettled: dict[Lease, None] = {}
+        self._beat_us = 0  # when what is unsettled is looked at; 0 = nothing is
         self._is_scheduled = False
         self.on_ready: Callable[[], None] = lambda: None
+        self.on_trouble: Callable[[str, Trouble], None] = lambda key, trouble: None
+        self.on_pulled: Callable[[str, int], None] = lambda key, pulled_us: None
         self.calls = 0
         self.failures = 0
+        self.pulled = 0  # buckets whose times lay too far ahead
 
     @property
     def is_away(self) -> bool:
@@ -55,14 +64,20 @@ class Exchange:
         return self._store.is_away
 
     @property
+    def troubled(self) -> int:
+        """Buckets that the store cannot decide although it is well."""
+        return sum(lease.is_troubled for lease in self._unsettled)
+
+    @property
     def next_due_us(self) -> int | None:
         """When `tick` has something to settle."""
-        return self._settle[0][0] if self._settle else None
+        dues = [due_us for due_us in (self._settle[0][0] if self._settle else 0, self._beat_us) if due_us]
+        return min(dues) if dues else None
 
     def fetch(self, lease: Lease) -> None:
-        """Ask for more of one bucket when the tick is over, unless that is under way."""
+        """Ask for more of one bucket when the tick is over, unless that is under way or no use."""
         lease.low_milli = 0
-        if not lease.in_flight and not self._store.is_away:
+        if not lease.in_flight and not lease.is_troubled and not self._store.is_away:
             self._wanted[lease] = None
             self._schedule()
 
@@ -79,6 +94,12 @@ class Exchange:
         else:
             self.fetch(lease)
 
+    def owes(self, lease: Lease, now_us: int) -> None:
+        """This bucket is decided without the store: settle it as soon as it answers."""
+        self._unsettled[lease] = None
+        if not self._beat_us:
+            self._beat_us = now_us + _BEAT_US
+
     def tick(self, now_us: int) -> None:
         """Settle what is due: a lease in use is renewed, an idle one goes back. A lease lives 50 ms beyond that."""
         settle = self._settle
@@ -90,14 +111,19 @@ class Exchange:
                     self._schedule()
                 else:
                     self.fetch(lease)
+        if self._beat_us and now_us >= self._beat_us:
+            self._beat(now_us)
 
     def hand_back(self, leases: Iterable[Lease]) -> None:
-        """Return everything unspent of these buckets to the store, at once."""
+        """Return everything unspent of these buckets to the store, at once, and settle what is owed."""
         now_us = self._now_ns() // 1000
-        chosen = [lease for lease in leases if not lease.in_flight and (lease.left_milli or lease.refund_milli)]
+        chosen = [
+            lease
+            for lease in leases
+            if not lease.in_flight and (lease.left_milli or lease.refund_milli or not lease.is_settled)
+        ]
         for group in self._groups(chosen):
-            asks = [lease.hand_back(i, self._node, now_us) for i, lease in enumerate(group)]
-            self._send(group, asks, [])
+            self._send(group, [lease.hand_back(i, self._node, now_us) for i, lease in enumerate(group)], [])
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -105,6 +131,21 @@ class Exchange:
         if not self._is_scheduled:
             self._is_scheduled = True
             self._at_end_of_tick(self._flush)
+
+    def _beat(self, now_us: int) -> None:
+        """Settle what is not. Of the buckets in trouble a few are tried, each in its turn."""
+        for lease in [lease for lease in self._unsettled if lease.is_settled]:
+            del self._unsettled[lease]
+        self._beat_us = now_us + _BEAT_US if self._unsettled else 0
+        if self._store.is_away or not self._unsettled:
+            return
+        troubled = [lease for lease in self._unsettled if lease.is_troubled]
+        for lease in troubled[:_TRIED_AT_ONCE]:
+            del self._unsettled[lease]
+            self._unsettled[lease] = None
+        self._returning |= dict.fromkeys(lease for lease in self._unsettled if not lease.is_troubled)
+        self._returning |= dict.fromkeys(troubled[:_TRIED_AT_ONCE])
+        self._schedule()
 
     def _flush(self) -> None:
         """Send what this tick wanted. Nothing waits for a store that is away."""
@@ -126,16 +167,16 @@ class Exchange:
             self._send(group, asks, [])
         for batch in self._ticket_groups(tickets):
             buckets = list(dict.fromkeys(bucket for ticket in batch for bucket in ticket.buckets))
-            self._send(buckets, [], batch)
+            owing = [i for i, lease in enumerate(buckets) if lease in self._unsettled and not lease.in_flight]
+            self._send(buckets, [buckets[i].hand_back(i, self._node, now_us) for i in owing], batch)
 
     def _groups(self, leases: list[Lease]) -> Iterable[list[Lease]]:
-        """Cut into calls: no more than MAX_BUCKETS in one, and in a cluster only what lies in one slot."""
-        if not self._store.is_cluster:
-            return [leases[i : i + MAX_BUCKETS] for i in range(0, len(leases), MAX_BUCKETS)]
-        by_tag: dict[str, list[Lease]] = {}
-        for lease in leases:
-            by_tag.setdefault(_tag(lease), []).append(lease)
-        return by_tag.values()
+        """Cut into calls: no more than MAX_BUCKETS in one.
+
+        In a cluster one: while a slot moves, some of its keys lie on one node and some on another.
+        """
+        most = 1 if self._store.is_cluster else MAX_BUCKETS
+        return [leases[i : i + most] for i in range(0, len(leases), most)]
 
     def _ticket_groups(self, tickets: list[Ticket]) -> Iterable[list[Ticket]]:
         if not self._store.is_cluster:
@@ -153,28 +194,61 @@ class Exchange:
         self._store.call(
             [bucket.key for bucket in buckets],
             batch,
-            lambda answer: self._answered(buckets, asks, tickets, answer),
+            lambda outcome: self._answered(buckets, batch, tickets, outcome),
         )
 
-    def _answered(self, buckets: list[Lease], asks: list[Ask], tickets: list[Ticket], answer: Answer | None) -> None:
-        now_us = self._now_ns() // 1000
-        if answer is None:
-            self.failures += 1
-            for ask in asks:
-                buckets[ask.bucket].failed(ask)
+    def _answered(self, buckets: list[Lease], batch: Batch, tickets: list[Ticket], outcome: Outcome) -> None:
+        if isinstance(outcome, Answer):
+            self._take_over(buckets, batch, tickets, outcome)
         else:
-            for ask, grant in zip(asks, answer.granted, strict=True):
-                buckets[ask.bucket].answered(ask, grant, answer.states[ask.bucket], now_us)
-            for bucket, state in zip(buckets, answer.states, strict=True):
-                bucket.saw(state, now_us)
-            for ticket, taken in zip(tickets, answer.taken, strict=True):
-                ticket.taken = taken
+            self.failures += 1
+            is_many = len(batch.asks) + len(tickets) > 1
+            if isinstance(outcome, Trouble) and outcome.is_undone and is_many:
+                self._send_one_by_one(buckets, batch.asks, tickets)
+                return
+            for ask in batch.asks:
+                buckets[ask.bucket].failed(ask)
+            if isinstance(outcome, Trouble):
+                for bucket in buckets:
+                    self._trouble(bucket, outcome)
         for ticket in tickets:
             ticket.is_done = True
-        for ask in asks:
+        for ask in batch.asks:
             if buckets[ask.bucket].refund_milli:
                 self.refund(buckets[ask.bucket])  # given back while this call was under way
         self.on_ready()
+
+    def _take_over(self, buckets: list[Lease], batch: Batch, tickets: list[Ticket], answer: Answer) -> None:
+        now_us = self._now_ns() // 1000
+        for bucket, terms, state in zip(buckets, batch.terms, answer.states, strict=True):
+            bucket.saw(state, terms.seen_us, answer.clock_us, now_us)
+            if state.pulled_us:
+                self.pulled += 1
+                self.on_pulled(bucket.key, state.pulled_us)
+        for ask, grant in zip(batch.asks, answer.granted, strict=True):
+            bucket = buckets[ask.bucket]
+            was_troubled = bucket.is_troubled
+            if not bucket.answered(ask, grant, now_us):
+                self._trouble(bucket, _OLD_NUMBER)
+            elif was_troubled:
+                self._beat_us = now_us  # others may be well again too
+        for ticket, taken in zip(tickets, answer.taken, strict=True):
+            ticket.taken = taken
+
+    def _send_one_by_one(self, buckets: list[Lease], asks: list[Ask], tickets: list[Ticket]) -> None:
+        """A call that was refused as a whole, and came to nothing: whose trouble it is shows when each goes alone."""
+        for ask in asks:
+            bucket, ask.bucket = buckets[ask.bucket], 0
+            self._send([bucket], [ask], [])
+        for ticket in tickets:
+            self._send(list(ticket.buckets), [], [ticket])
+
+    def _trouble(self, bucket: Lease, trouble: Trouble) -> None:
+        """From now on it is decided as if the store were away, and tried again by and by."""
+        if not bucket.is_troubled:
+            bucket.is_troubled = True
+            self.on_trouble(bucket.key, trouble)
+        self.owes(bucket, self._now_ns() // 1000)
 
 
 def _tag(lease: Lease) -> str:

@@ -8,7 +8,7 @@ argument and the node's own: a lease is used for 0.9 of its time, so a clock tha
 
 from limits.bucket import MILLI, Bucket, Rate
 from limits.policy import Limit
-from limits.store import Ask, Grant, State, Terms, terms_of
+from limits.store import Ask, Grant, State, Terms
 
 TTL_US = 500_000  # a crash costs at most what is out for so long; a shorter one makes idle accounts ask more often
 _USED_US = TTL_US * 9 // 10
@@ -32,42 +32,45 @@ class Lease:
 
     __slots__ = (
         "_ask",
-        "_debt_sent_milli",
         "_filled_milli",
         "_limit",
+        "_load",
         "_nodes",
         "_saw_us",
         "_size",
-        "_version",
         "bound_milli",
         "deadline_us",
-        "debt_milli",
         "denied_milli",
         "deny_until_us",
-        "expires_us",
         "fallback",
+        "is_astray",
         "is_strict",
+        "is_troubled",
         "key",
         "left_milli",
         "low_milli",
         "need_milli",
+        "owed_milli",
+        "paid_milli",
         "refund_milli",
-        "seen_us",
         "sent_us",
         "seq",
         "state",
     )
 
-    def __init__(self, key: str, limit: Limit, version: int, nodes: int) -> None:
+    def __init__(self, key: str, limit: Limit, load: int, nodes: int) -> None:
         self.key = key
-        self._limit, self._version, self._nodes = limit, version, nodes
+        self._limit, self._load, self._nodes = limit, load, nodes
         self.is_strict = False
+        self.is_troubled = False  # the store is well and this bucket is not: it is decided as if the store were away
+        self.is_astray = False  # what the store last said of it makes no sense: cancels take no notice
         self.left_milli = self.bound_milli = self._filled_milli = self.low_milli = 0
         self.deadline_us = self.sent_us = 0
         self.deny_until_us = self.denied_milli = 0
         self.need_milli = 0  # the dearest cost that somebody waits for
-        self.refund_milli = self.debt_milli = self._debt_sent_milli = 0
-        self.seen_us = self.expires_us = self._saw_us = 0
+        self.refund_milli = 0
+        self.owed_milli = self.paid_milli = 0  # admitted without the store, ever; and what it has debited of that
+        self._saw_us = 0
         self.seq = 0
         self._size = _FIRST_SIZE
         self._ask: Ask | None = None
@@ -87,15 +90,18 @@ class Lease:
     @property
     def terms(self) -> Terms:
         """The bucket's terms, and what this node knows of its state."""
-        terms = terms_of(self._limit, self._version)
-        return Terms(terms.version, terms.amount, terms.period_us, terms.burst, self.seen_us, self.expires_us)
+        rate, seen = self._limit.rate, self.state
+        terms = (self._load, rate.amount, rate.period_us, self._limit.burst)
+        if seen is None:
+            return Terms(*terms)
+        return Terms(*terms, seen.as_of_us, seen.expires_us, seen.spare_us, seen.full_us)
 
-    def retune(self, limit: Limit, version: int, may_be_strict: bool = True) -> None:
+    def retune(self, limit: Limit, load: int, may_be_strict: bool = True) -> None:
         """Go on under another limit. The store rescales the bucket at the next ask; a denial counts no more."""
         if limit != self._limit:
             self.deny_until_us = 0
             self.fallback = None
-        self._limit, self._version = limit, version
+        self._limit, self._load = limit, load
         self.is_strict = may_be_strict and is_too_small(limit, self._nodes)
 
     # -- spending ------------------------------------------------------------------------------------------------
@@ -162,23 +168,23 @@ class Lease:
         self.bound_milli = self.left_milli
         self.low_milli = 0
         refund_milli, self.refund_milli = self.refund_milli, 0  # never sent twice: its outcome may be unknown
-        self._debt_sent_milli = self.debt_milli  # sent until it is known to have been paid
-        ask = Ask(
-            position, node, self.seq, self.left_milli, back_milli, refund_milli, self.debt_milli, want, need, TTL_US
-        )
-        self._ask = ask
+        reported = (self.left_milli, back_milli, refund_milli, self.owed_milli, self.paid_milli)
+        ask = self._ask = Ask(position, node, self.seq, *reported, want, need, TTL_US)
         return ask
 
-    def answered(self, ask: Ask, grant: Grant, state: State, now_us: int) -> None:
-        """Credit what the store has granted. An answer that nobody waits for any more changes nothing."""
+    def answered(self, ask: Ask, grant: Grant, now_us: int) -> bool:
+        """Credit what the store has granted; False when it did nothing, for it believes the number to be an old one.
+
+        An answer that nobody waits for any more changes nothing.
+        """
         if ask is not self._ask:
-            return
+            return True
         self._ask = None
         if grant.granted < 0:
-            return
-        self.saw(state, now_us)
+            self.need_milli = 0
+            return False
         self.lapse(now_us)
-        self.debt_milli -= self._debt_sent_milli
+        self.paid_milli = max(self.paid_milli, ask.owed_milli)
         granted_milli = grant.granted * MILLI
         left_milli = min(self.left_milli, grant.held_milli - granted_milli) + granted_milli
         self.left_milli, self.bound_milli = left_milli, grant.held_milli
@@ -187,12 +193,14 @@ class Lease:
         self._filled_milli = self.left_milli
         self.low_milli = self.left_milli // 2 if granted_milli else 0  # an empty bucket is not asked in advance
         self.fallback = None
+        self.is_troubled = False
         if grant.granted < ask.need:
             self._shrink()
             self.denied(self.left_milli + (ask.need - 1) * MILLI + 1, grant.wait_us, now_us)
         else:
             self.deny_until_us = 0
         self.need_milli = 0
+        return True
 
     def failed(self, ask: Ask) -> None:
         """The outcome of the ask is unknown: nothing is credited and nothing repeated; what is left may be spent."""
@@ -200,10 +208,16 @@ class Lease:
             self._ask = None
             self.need_milli = 0
 
-    def saw(self, state: State, now_us: int) -> None:
-        """Remember the newest state the store has shown, so that it cannot lose it unnoticed."""
-        if state.as_of_us >= self.seen_us:
-            self.seen_us, self.expires_us, self.state, self._saw_us = state.as_of_us, state.expires_us, state, now_us
+    def saw(self, state: State, told_us: int, clock_us: int, now_us: int) -> None:
+        """Remember the newest state the store has shown, so that it cannot lose it unnoticed.
+
+        told_us: what the terms of the call had as seen_us. Who was told of the newest state there is answers with a
+        newer one, although its time be earlier: the store's clock, clock_us, was put right.
+        """
+        newest_us = 0 if self.state is None else self.state.as_of_us
+        if state.as_of_us >= newest_us or told_us == newest_us:
+            self.state, self._saw_us = state, now_us
+            self.is_astray = state.as_of_us > clock_us or state.level_milli < 0
 
     @property
     def is_idle(self) -> bool:
@@ -225,7 +239,12 @@ class Lease:
         """Spend of this node's share. The store is told when it is back, before it grants anything."""
         if self.fallback is not None:
             self.fallback.debit(cost_milli)
-            self.debt_milli += cost_milli
+            self.owed_milli += cost_milli
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the store knows of everything that was decided without it, and is asked again."""
+        return self.fallback is None and self.owed_milli == self.paid_milli and not self.is_troubled
 
     # -- for people ----------------------------------------------------------------------------------------------
 
@@ -238,5 +257,6 @@ class Lease:
             room_milli = burst_milli - self.state.out_milli
             level_milli = min(self.state.level_milli + elapsed_us * rate.amount * MILLI // rate.period_us, room_milli)
         left_milli = self.left_milli if now_us < self.deadline_us else 0
-        there_milli = max(min(level_milli + left_milli, burst_milli), 0)
-        return there_milli // MILLI, -((there_milli - burst_milli) * rate.period_us // (rate.amount * MILLI))
+        there_milli = min(level_milli + left_milli, burst_milli)
+        full_in_us = -((there_milli - burst_milli) * rate.period_us // (rate.amount * MILLI))
+        return max(there_milli, 0) // MILLI, full_in_us

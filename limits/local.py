@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from limits.bucket import Bucket
-from limits.limiter import ALLOWED, BucketView, Decision
+from limits.limiter import ALLOWED, UNPAID, BucketView, Decision, ShadowDebit
 from limits.paths import MAX_KEPT, Counts, Path, Paths
 from limits.penalty import EXEMPT
 from limits.policy import PER_INSTRUMENT, SCOPES, WIDTH, Limit, Policy
@@ -73,7 +73,7 @@ class LocalLimiter:
         return path
 
     def take(self, path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Decision:
-        """Debit `cost_milli` (0 or more) from `name` on every level of `path`, or nothing. `ALLOWED` when it fits.
+        """Debit `cost_milli` (0 or more) from `name` on every level of `path`, or nothing. `allowed` when it fits.
 
         A refusal names the level that binds longest; its wait_us is exact for all of them.
         """
@@ -90,22 +90,25 @@ class LocalLimiter:
                 return self._refuse(path, route, name, cost_milli, now_us)
         for bucket in route.binding:
             bucket.level -= cost_milli * bucket.milli
-        if route.shadow:
-            _take_shadow(route, cost_milli, now_us)
         route.counts.admitted += 1
-        return ALLOWED
+        return _take_shadow(route, cost_milli, now_us) if route.shadow else ALLOWED
 
-    def give_back(self, path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> None:
-        """Return what an earlier `take` debited; what does not fit in is lost.
-
-        A shadow bucket that could not have paid gets it too: a would-be refusal may then go uncounted, nothing else.
-        """
+    def give_back(
+        self,
+        path: Any,
+        name: str,
+        cost_milli: int,
+        now_ns: int,
+        instrument: int = 0,
+        shadow: ShadowDebit | None = None,
+    ) -> None:
+        """Return what an earlier `take` debited; what does not fit in is lost."""
         if path.generation != self._generation:
             self._resolve(path)
         route = path.routes[name]
         if instrument and route.instrument_limit is not None:
             route = path.per_instrument.get(instrument) or self._instrument_route(path, route, instrument)
-        for bucket in (*route.binding, *route.shadow):
+        for bucket in route.binding if shadow is not None else (*route.binding, *route.shadow):
             bucket.give_back(cost_milli)
 
     def view(self, path: Any, now_ns: int, names: tuple[str, ...] = ()) -> list[BucketView]:
@@ -167,13 +170,14 @@ def _route(counts: Counts, levels: list[Level]) -> Route:
     )
 
 
-def _take_shadow(route: Route, cost_milli: int, now_us: int) -> None:
+def _take_shadow(route: Route, cost_milli: int, now_us: int) -> Decision:
     """Debit the levels that only count, where they could have allowed it; one would-be refusal at most per action."""
     if all(bucket.fits(cost_milli, now_us) for bucket in route.shadow):
         for bucket in route.shadow:
             bucket.debit(cost_milli)
-    else:
-        route.counts.shadow_refused += 1
+        return ALLOWED
+    route.counts.shadow_refused += 1
+    return UNPAID
 
 
 def _view(name: str, level: Level, now_us: int) -> BucketView:

@@ -5,6 +5,7 @@ no change is without a record. How long something lasts is reckoned by the store
 here is on the path of a decision.
 """
 
+import asyncio
 from collections.abc import Collection
 from typing import Any
 
@@ -16,8 +17,15 @@ from limits.redis_link import connect, is_cluster
 OVERRIDES = "gw:{limits}:overrides"
 AUDIT = "gw:{limits}:audit"
 ACCOUNTS = "gw:{limits}:accounts"
+LOADS = "gw:{limits}:loads"
 _AUDIT_KEPT = 100_000
 _TIME = "return redis.call('TIME')"  # a script with a key goes to the node that holds the overrides
+_NUMBER = """
+local last = redis.call('HGETALL', KEYS[1])[2] or 0
+local number = string.format('%.0f', math.max(last + 1, redis.call('TIME')[1]))
+redis.call('HSET', KEYS[1], 'last', number)
+return number
+"""  # not below the time, so that it rises although the store has forgotten the last one
 _encode = msgspec.json.encode
 _row = msgspec.json.Decoder(Override).decode
 
@@ -34,12 +42,12 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class BucketState(msgspec.Struct, frozen=True):
-    """One shared bucket as it lies in the store. leases: node -> tokens it holds."""
+    """One shared bucket as it lies in the store. load: whose terms it is under. leases: node -> tokens it holds."""
 
     key: str
     level: float
     burst: int
-    version: int
+    load: int
     leases: dict[str, float]
 
 
@@ -49,21 +57,23 @@ class Desk:
     def __init__(self, url: str, timeout_s: float = 2.0) -> None:
         self._url, self._timeout_s = url, timeout_s
         self._known: Any = None
+        self._finding_out = asyncio.Lock()
 
     async def _client(self) -> Any:
         """The connection, to the whole cluster where there is one."""
-        if self._known is None:
-            client = connect(self._url, self._timeout_s, self._timeout_s)
-            try:
-                clustered = await is_cluster(client)
-            except BaseException:
-                await client.aclose()
-                raise
-            if clustered:
-                await client.aclose()
-                client = connect(self._url, self._timeout_s, self._timeout_s, cluster=True)
-            self._known = client
-        return self._known
+        async with self._finding_out:
+            if self._known is None:
+                client = connect(self._url, self._timeout_s, self._timeout_s)
+                try:
+                    clustered = await is_cluster(client)
+                except BaseException:
+                    await client.aclose()
+                    raise
+                if clustered:
+                    await client.aclose()
+                    client = connect(self._url, self._timeout_s, self._timeout_s, cluster=True)
+                self._known = client
+            return self._known
 
     async def close(self) -> None:
         """Disconnect."""
@@ -74,6 +84,10 @@ class Desk:
         """UTC in seconds by the store's clock: it decides what lasts how long, however wrong anybody else's is."""
         seconds, _ = await (await self._client()).eval(_TIME, 1, OVERRIDES)
         return int(seconds)
+
+    async def number_load(self) -> int:
+        """A number for limits that were just put in force, higher than that of every load before, on any node."""
+        return int(await (await self._client()).eval(_NUMBER, 1, LOADS))
 
     async def overrides(self) -> list[Override]:
         """Every row, those that have ended included. A row that cannot be read is not there."""
@@ -140,7 +154,7 @@ class Desk:
 
 
 def _state(key: str, fields: dict[str, str]) -> BucketState:
-    version, _, period_us, burst = map(int, fields["plan"].split())
+    load, _, period_us, burst = map(int, fields["plan"].split())
     leases = {name[2:]: int(value.split()[0]) / 1000 for name, value in fields.items() if name.startswith("n:")}
     held = {node: tokens for node, tokens in leases.items() if tokens}
-    return BucketState(key, int(fields["level"]) / period_us, burst, version, held)
+    return BucketState(key, int(fields["level"]) / period_us, burst, load, held)

@@ -8,6 +8,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
+_REDIRECTIONS = 5  # of one call
+
 FAILURES = (RedisError, RedisClusterException, OSError, TimeoutError)
 """What a call may end with that is the store's doing, or the network's. A cluster's own errors are no RedisError."""
 
@@ -17,14 +19,18 @@ def connect(url: str, connect_timeout_s: float, answer_timeout_s: float | None =
 
     Nothing is sent before the first call. answer_timeout_s: None = whoever calls bounds the call as a whole.
     """
-    kind: Any = RedisCluster if cluster else redis.Redis
-    return kind.from_url(
-        url,
-        socket_timeout=answer_timeout_s,
-        socket_connect_timeout=connect_timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
+    options: dict[str, Any] = {
+        "socket_timeout": answer_timeout_s,
+        "socket_connect_timeout": connect_timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+    if not cluster:
+        return redis.Redis.from_url(url, **options)
+    # While a slot moves its keys are sought here and there; that must not close the connections of everybody else.
+    client: Any = RedisCluster.from_url(url, reinitialize_steps=0, **options)
+    client.RedisClusterRequestTTL = _REDIRECTIONS
+    return client
 
 
 async def is_cluster(client: Any) -> bool:

@@ -1,30 +1,30 @@
 """The store of shared buckets in Redis or Valkey: one script call for each batch, and nobody ever waits for a dead one.
 
 The first call that fails or takes too long opens the breaker: everything under way is answered "unknown" at once, later
-calls without a wait, and one task probes until the store takes writes again. A call is never repeated, for it may have
+calls without a wait, and one task probes until the store decides again. What is wrong with one bucket only, or in a
+cluster with the node that has it, is that bucket's trouble and opens nothing. A call is never repeated, for it may have
 been carried out; only NOSCRIPT, which says that nothing was, leads to a second try.
 """
 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha1
 from importlib.resources import files
 from typing import Any
 
 import msgspec
-import redis.asyncio as redis
-from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from limits.answer_time import within
-from limits.store import Answer, Batch, StoreUnsuitable
+from limits.redis_link import connect, is_cluster
+from limits.redis_trouble import REASONS, is_everybodys, trouble_of
+from limits.store import Answer, Batch, Outcome, StoreUnsuitable, Terms, Trouble
 
 _PROBE_S = 0.25
-_PROBE_KEY = "gw:probe"
-_FAILURES = (RedisError, OSError, TimeoutError, msgspec.MsgspecError, AttributeError)
-"""What a call may end with. AttributeError is redis-py's own, when a connection breaks while it is being written."""
+_PROBE_KEY = "gw:{probe}:"  # a bucket like any other: what a decision needs, a probe needs
+_PROBE = Batch([Terms(0, 1, 1_000, 1)], [], [])
+_DEAF_AFTER = 16  # calls to a cluster that failed, with none in between that did not
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Answer).decode
@@ -38,23 +38,26 @@ def script_text() -> str:
 class RedisStore:
     """The `limits.store.Store` in Redis >= 7.0 or Valkey >= 7.2, alone or as a cluster.
 
-    is_away: the breaker is open. timeouts, outages: counted since the start. on_change: told when is_away changes.
+    is_away: the breaker is open; why: what it was opened by, or what the last probe met. timeouts, outages (by reason):
+    counted since the start. on_change: told when is_away changes, or why.
     """
 
     def __init__(self, url: str, timeout_ms: int = 50) -> None:
         self._url = url
         self._timeout_s = timeout_ms / 1000
         self._script = script_text()
-        self._sha = ""
+        self._sha = sha1(self._script.encode(), usedforsecurity=False).hexdigest()
         self._client: Any = None
-        self._under_way: dict[asyncio.Task[None], Callable[[Answer | None], None]] = {}
+        self._under_way: dict[asyncio.Task[None], Callable[[Outcome], None]] = {}
         self._prober: asyncio.Task[None] | None = None
         self._is_examined = False
+        self._failed_in_a_row = 0
         self.is_away = True
         self.is_cluster = False
+        self.why: Trouble | None = None
         self.warnings: list[str] = []
         self.timeouts = 0
-        self.outages = 0
+        self.outages = dict.fromkeys(REASONS, 0)
         self.on_change: Callable[[bool], None] = lambda is_away: None
 
     async def open(self) -> list[str]:
@@ -63,13 +66,16 @@ class RedisStore:
         Raises:
             StoreUnsuitable: it evicts keys, and so would forget who has spent what.
         """
-        self._client = self._connect(redis.Redis)
+        self._client = connect(self._url, self._timeout_s)
         try:
             async with asyncio.timeout(max(self._timeout_s * 4, 1.0)):
                 await self._revive()
-        except _FAILURES as error:
+        except StoreUnsuitable:
+            raise
+        except Exception as error:
+            self.why = trouble_of(error)
             self._prober = asyncio.create_task(self._probe())
-            return [f"the store of limits cannot be reached yet: {error!r}"]
+            return [f"the store of limits cannot be reached yet: {self.why.reason}: {self.why.text}"]
         return self.warnings
 
     async def close(self) -> None:
@@ -78,44 +84,64 @@ class RedisStore:
             await asyncio.wait(list(self._under_way))
         if self._prober is not None:
             self._prober.cancel()
-        with suppress(*_FAILURES):
+            await asyncio.wait([self._prober], timeout=1)  # or it leaves a socket behind
+        with suppress(Exception):
             await self._client.aclose()
 
-    def call(self, keys: list[str], batch: Batch, done: Callable[[Answer | None], None]) -> None:
+    def call(self, keys: list[str], batch: Batch, done: Callable[[Outcome], None]) -> None:
         """Send one batch; see `Store.call`."""
         if self.is_away:
             asyncio.get_running_loop().call_soon(done, None)
             return
-        task = asyncio.create_task(self._call(keys, _encode(batch)))
+        task = asyncio.create_task(self._call(keys, batch))
         self._under_way[task] = done
 
-    async def _call(self, keys: list[str], request: bytes) -> None:
-        answer: Answer | None = None
+    async def _call(self, keys: list[str], batch: Batch) -> None:
+        outcome: Outcome
         try:
             async with within(self._timeout_s):
-                answer = _decode(await self._evaluate(keys, request))
-        except _FAILURES as error:
-            self.timeouts += isinstance(error, TimeoutError)
-            self._lose()
+                outcome = await self._evaluate(keys, batch)
+            self._failed_in_a_row = 0
+        except Exception as error:
+            # Whatever it is, somebody waits for a word. redis-py ends with AttributeError too, when a connection breaks
+            # while it is being written, and with errors of a cluster that are no RedisError.
+            outcome = self._failed(trouble_of(error))
         done = self._under_way.pop(asyncio.current_task(), None)  # type: ignore[arg-type]
         if done is not None:
-            done(answer)
+            done(outcome)
 
-    async def _evaluate(self, keys: list[str], request: bytes) -> bytes:
+    async def _evaluate(self, keys: list[str], batch: Batch) -> Answer:
+        request = _encode(batch)
         try:
             reply: bytes = await self._client.evalsha(self._sha, len(keys), *keys, request)
         except NoScriptError:
             reply = await self._client.eval(self._script, len(keys), *keys, request)
-        return reply
+        answer = _decode(reply)
+        if (len(answer.states), len(answer.granted), len(answer.taken)) != (
+            len(keys),
+            len(batch.asks),
+            len(batch.takes),
+        ):
+            raise msgspec.ValidationError("the answer is not one to this call")
+        return answer
 
     # -- the breaker ---------------------------------------------------------------------------------------------
 
-    def _lose(self) -> None:
-        """Open the breaker: whatever is under way has an unknown outcome from now on, and waits no longer."""
+    def _failed(self, trouble: Trouble) -> Outcome:
+        """Open the breaker where this concerns everybody; else it is the trouble of the call's own buckets."""
+        self.timeouts += trouble.reason == "timeout"
+        self._failed_in_a_row = self._failed_in_a_row + 1 if is_everybodys(trouble) else 0
         if self.is_away:
-            return
-        self.is_away = True
-        self.outages += 1
+            return None
+        if self._failed_in_a_row < (_DEAF_AFTER if self.is_cluster else 1):
+            return trouble
+        self._lose(trouble)
+        return None
+
+    def _lose(self, trouble: Trouble) -> None:
+        """From now on whatever is under way has an unknown outcome, and waits no longer."""
+        self.is_away, self.why = True, trouble
+        self.outages[trouble.reason] += 1
         running = asyncio.current_task()
         for task, done in list(self._under_way.items()):
             if task is not running:
@@ -126,41 +152,38 @@ class RedisStore:
         self.on_change(True)
 
     async def _probe(self) -> None:
-        """Try until the store answers and takes a write: a read-only or full one is as good as none."""
+        """Try until the store decides as it should: a read-only or full one is as good as none."""
         while self.is_away:
             await asyncio.sleep(_PROBE_S)
-            with suppress(StoreUnsuitable, *_FAILURES):
+            try:
                 async with asyncio.timeout(self._timeout_s * 4):
                     if not self.is_cluster:
                         await self._client.connection_pool.disconnect()
                     await self._revive()
+            except StoreUnsuitable as error:
+                self._still_away(Trouble("refused", str(error), is_undone=True))
+            except Exception as error:
+                self._still_away(trouble_of(error))
+
+    def _still_away(self, trouble: Trouble) -> None:
+        before, self.why = self.why, trouble
+        if before is None or before.reason != trouble.reason:
+            self.on_change(True)
 
     async def _revive(self) -> None:
         if not self._is_examined:
             self.warnings = await self._examine()
             self._is_examined = True
-        await self._client.set(_PROBE_KEY, b"1", px=1000)
-        self._sha = await self._client.script_load(self._script)
-        self.is_away = False
+        await self._evaluate([_PROBE_KEY], _PROBE)
+        self.is_away, self.why, self._failed_in_a_row = False, None, 0
         self.on_change(False)
 
     # -- what kind of store it is --------------------------------------------------------------------------------
 
-    def _connect(self, kind: Any) -> Any:
-        """A client that never retries by itself: redis-py's own retries block one call for 4.67 s (measured)."""
-        return kind.from_url(
-            self._url,
-            socket_timeout=None,  # a whole call has one time-out, around everything
-            socket_connect_timeout=self._timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
-
     async def _examine(self) -> list[str]:
-        info = await self._client.info("cluster")
-        if info.get("cluster_enabled"):
+        if not self.is_cluster and await is_cluster(self._client):
             await self._client.aclose()
-            self._client, self.is_cluster = self._connect(RedisCluster), True
+            self._client, self.is_cluster = connect(self._url, self._timeout_s, cluster=True), True
         try:
             policy = await self._client.config_get("maxmemory-policy")
         except RedisError:

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 import msgspec
 
 from limits.bucket import MILLI
-from limits.limiter import ALLOWED
 from limits.local import LocalLimiter
 from limits.policy import Policy
 
@@ -64,7 +63,7 @@ def _decide(limiter: LocalLimiter, recorded: Recorded, outcomes: dict[tuple[str,
         decision = limiter.take(path, name, cost_milli, recorded.at_ns, recorded.instrument)
         outcome = outcomes.setdefault((recorded.account, name), Outcome())
         outcome.shadow_refused += limiter.counts[name].shadow_refused - shadow
-        if decision is ALLOWED:
+        if decision.allowed:
             outcome.admitted += 1
             continue
         outcome.refused += 1

@@ -2,10 +2,11 @@
 
 A decision is one synchronous call over all levels. Buckets too small to lease are decided by the store (strict): the
 first `take` answers PENDING, and the same `take` asked again after `on_ready` has the result. A session's own buckets
-live in this node, where the session lives. Pure: the store, the clock and the end of a tick are given.
+live in this node, where the session lives. Limits that only count are judged the same way, behind the action. Pure: the
+store, the clock and the end of a tick are given.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,37 +14,17 @@ import msgspec
 from limits.bucket import MILLI, NEVER, Bucket
 from limits.exchange import Exchange, Ticket
 from limits.lease import Lease
-from limits.limiter import ALLOWED, PENDING, BucketView, Decision
+from limits.limiter import ALLOWED, PENDING, BucketView, Decision, ShadowDebit
 from limits.paths import Counts, Path, Paths
 from limits.penalty import EXEMPT
 from limits.policy import PER_INSTRUMENT, SCOPES, WIDTH, Limit, Policy
 from limits.refusal import Wait, longest_of, punished
+from limits.shadow import Shadows, Verdict
+from limits.shared_route import Level, Route, route_of, view_of
 from limits.store import Store, key_of
 
 _STORE_RETRY_US = 250_000  # what a refusal names while the store is away: it is probed so often
 _TICKET_KEPT_US = 250_000  # a paid decision that nobody comes for is refunded
-
-
-class Level(msgspec.Struct, frozen=True):
-    """One bucket on a path: a Lease of a shared one or a session's own, its scope, and its limit."""
-
-    bucket: Lease | Bucket
-    scope: str
-    limit: Limit
-
-
-class Route(msgspec.Struct, frozen=True, eq=False):
-    """What one bucket name means on one path, sorted by how each level is decided."""
-
-    counts: Counts
-    levels: tuple[Level, ...]
-    binding: tuple[Level, ...]
-    leases: tuple[Lease, ...]
-    own: tuple[Bucket, ...]
-    strict: tuple[Lease, ...]
-    shadow: tuple[Lease | Bucket, ...]
-    most_milli: int  # a cost above it never fits
-    instrument_limit: Limit | None = None
 
 
 class SharedLimiter:
@@ -60,13 +41,18 @@ class SharedLimiter:
     ) -> None:
         """node: a name no other process has or had lately. nodes: how many there are, by which shares are cut."""
         self._policy = policy
+        self._load = 0
         self._nodes = nodes
+        self._now_ns = now_ns
         self._generation = 1
         self._since_us = 0
         self._paths = Paths()
         self._leases: dict[str, Lease] = {}
         self._open_tickets: dict[Ticket, None] = {}
+        self._shadows = Shadows(self._judge_shadow, self._count_shadow)
+        self._wake: Callable[[], None] = lambda: None
         self.exchange = Exchange(store, node, now_ns, at_end_of_tick)
+        self.exchange.on_ready = self._on_ready
         self.counts = {name: Counts() for name in SCOPES}
         self.degraded = 0  # decisions taken without the store
 
@@ -82,13 +68,22 @@ class SharedLimiter:
 
     def on_ready(self, call: Callable[[], None]) -> None:
         """Have `call` called whenever answers came: what was PENDING may be asked again."""
-        self.exchange.on_ready = call
+        self._wake = call
+
+    def _on_ready(self) -> None:
+        self._shadows.retry(self._now_ns() // 1000)
+        self._wake()
 
     def apply(self, policy: Policy, now_ns: int) -> None:
         """Put another policy in force from now on; the store rescales each bucket when it is next asked."""
         self._policy = policy
         self._generation += 1
         self._since_us = now_ns // 1000
+
+    def loaded(self, number: int) -> None:
+        """The policy in force came by this load. The store keeps to the terms of the load with the highest number."""
+        self._load = max(self._load, number)
+        self._generation += 1
 
     @property
     def next_deadline_ns(self) -> int | None:
@@ -118,7 +113,8 @@ class SharedLimiter:
         path = self._paths.open(account, session)
         if path.generation != self._generation:
             self._resolve(path)
-        for lease in path.routes["orders"].leases:
+        route = path.routes["orders"]
+        for lease in route.leases if route.shadow is None else (*route.leases, *route.shadow.leases):
             if not lease.left_milli:
                 self.exchange.fetch(lease)  # so that the first order need not wait
         return path
@@ -126,7 +122,7 @@ class SharedLimiter:
     # -- decisions -----------------------------------------------------------------------------------------------
 
     def take(self, path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Decision:
-        """Debit `cost_milli` (0 or more) from `name` on every level of `path`, or nothing. `ALLOWED` when it fits."""
+        """Debit `cost_milli` (0 or more) from `name` on every level of `path`, or nothing. `allowed` when it fits."""
         if path.generation != self._generation:
             self._resolve(path)
         route = path.routes[name]
@@ -136,32 +132,41 @@ class SharedLimiter:
         if now_us < path.standing.cooling_until_us and name not in EXEMPT:
             return self._refuse(path, route, name, [], now_us)
         if route.strict:
-            return self._take_strict(path, route, name, cost_milli, now_us)
+            return self._take_slowly(path, route, name, cost_milli, now_us, instrument)
         for lease in route.leases:
             if lease.left_milli < cost_milli or now_us >= lease.deadline_us:
-                return self._decide(path, route, name, cost_milli, now_us)
+                return self._take_slowly(path, route, name, cost_milli, now_us, instrument)
         for bucket in route.own:
             if not bucket.fits(cost_milli, now_us):
-                return self._decide(path, route, name, cost_milli, now_us)
+                return self._take_slowly(path, route, name, cost_milli, now_us, instrument)
         for lease in route.leases:
             left_milli = lease.left_milli = lease.left_milli - cost_milli
             if left_milli < lease.low_milli:
                 self.exchange.fetch(lease)
         for bucket in route.own:
             bucket.level -= cost_milli * bucket.milli
-        if route.shadow:
-            self._take_shadow(route, cost_milli, now_us)
         route.counts.admitted += 1
+        if route.shadow is not None:
+            return self._shadows.take(path, name, cost_milli, now_us, instrument)
         return ALLOWED
 
-    def give_back(self, path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> None:
-        """Return what an earlier `take` debited, on every level."""
-        if path.generation != self._generation:
-            self._resolve(path)
-        route = path.routes[name]
-        if instrument and route.instrument_limit is not None:
-            route = path.per_instrument.get(instrument) or self._instrument_route(path, route, instrument)
-        for bucket in (*route.leases, *route.own, *route.strict, *route.shadow):
+    def give_back(
+        self,
+        path: Any,
+        name: str,
+        cost_milli: int,
+        now_ns: int,
+        instrument: int = 0,
+        shadow: ShadowDebit | None = None,
+    ) -> None:
+        """Return what an earlier `take` debited, on every level: on those that only count, what they have paid."""
+        route = self._route(path, name, instrument)
+        buckets = route.buckets
+        if shadow is not None and shadow.state == "waiting":
+            shadow.state = "withdrawn"
+        elif route.shadow is not None and (shadow is None or shadow.state == "paid"):
+            buckets += route.shadow.buckets
+        for bucket in buckets:
             self._give_back(bucket, cost_milli, now_ns // 1000)
 
     def view(self, path: Any, now_ns: int, names: tuple[str, ...] = ()) -> list[BucketView]:
@@ -170,41 +175,110 @@ class SharedLimiter:
             self._resolve(path)
         levels = [(name, level) for name in names or SCOPES for level in path.routes[name].levels]
         levels.sort(key=lambda pair: WIDTH.index(pair[1].scope))
-        return [_view(name, level, now_ns // 1000, self.exchange.is_away) for name, level in levels]
+        return [view_of(name, level, now_ns // 1000, self.exchange.is_away) for name, level in levels]
 
     # -- when it is not plain arithmetic -------------------------------------------------------------------------
 
-    def _decide(
-        self, path: Path, route: Route, name: str, cost_milli: int, now_us: int, paid: bool = False
+    def _take_slowly(
+        self, path: Path, route: Route, name: str, cost_milli: int, now_us: int, instrument: int
     ) -> Decision:
-        """Refuse where a level says no, else wait for what is short, else debit. paid: the strict levels have."""
+        verdict = self._judge(path, route, name, cost_milli, now_us)
+        if verdict is PENDING:
+            return PENDING
+        if not isinstance(verdict, Decision):
+            return self._refuse(path, route, name, verdict, now_us)
+        route.counts.admitted += 1
+        if route.shadow is not None:
+            return self._shadows.take(path, name, cost_milli, now_us, instrument)
+        return ALLOWED
+
+    def _judge_shadow(self, path: Path, name: str, cost_milli: int, now_us: int, instrument: int) -> Verdict:
+        """What the levels that only count would have said."""
+        route = self._route(path, name, instrument).shadow
+        return ALLOWED if route is None else self._judge(path, route, name, cost_milli, now_us)
+
+    def _count_shadow(self, name: str) -> None:
+        self.counts[name].shadow_refused += 1
+
+    def _judge(self, path: Path, route: Route, name: str, cost_milli: int, now_us: int) -> Verdict:
+        """Decide over all levels of the route, and debit them: those first that only the store can decide."""
+        if not route.strict:
+            return self._weigh(route, path, name, cost_milli, now_us)
+        ticket = path.tickets.get(route)
+        if ticket is None:
+            is_plain = len(route.strict) == len(route.binding) and cost_milli <= route.most_milli
+            if is_plain and all(self._is_open(lease, now_us) for lease in route.strict):
+                return self._ask_store(path, route, route.strict, cost_milli, now_us)
+            return self._weigh(route, path, name, cost_milli, now_us)
+        if ticket.cost_milli == cost_milli and not ticket.is_done:
+            return PENDING
+        del path.tickets[route]
+        if ticket.cost_milli != cost_milli:
+            return self._weigh(route, path, name, cost_milli, now_us)  # `tick` refunds what it came to
+        self._open_tickets.pop(ticket, None)
+        taken = ticket.taken
+        if taken is None or taken.wait_us:
+            if taken is not None:
+                ticket.buckets[taken.binds].denied(cost_milli, taken.wait_us, now_us)
+            return self._weigh(route, path, name, cost_milli, now_us)
+        if len(ticket.buckets) == len(route.binding):
+            return ALLOWED
+        verdict = self._weigh(route, path, name, cost_milli, now_us, ticket.buckets)
+        if verdict is not ALLOWED:
+            self._refund(ticket, now_us)
+        return verdict
+
+    def _is_open(self, lease: Lease, now_us: int) -> bool:
+        """Whether the store is to be asked about it, without another look."""
+        return not (lease.left_milli or now_us < lease.deny_until_us or self._is_unheard(lease))
+
+    def _is_unheard(self, lease: Lease) -> bool:
+        """Whether it must be decided without the store."""
+        return self.exchange.is_away or lease.is_troubled
+
+    def _weigh(
+        self,
+        route: Route,
+        path: Path,
+        name: str,
+        cost_milli: int,
+        now_us: int,
+        paid: tuple[Lease, ...] = (),
+    ) -> Verdict:
+        """Refuse where a level says no, else wait for what is short, else debit. paid: they have, at the store."""
         waits: list[Wait] = []
         short: list[Lease] = []
-        for level in route.binding:
+        rest = [level for level in route.binding if level.bucket not in paid] if paid else route.binding
+        for level in rest:
             bucket = level.bucket
-            if paid and bucket in route.strict:
-                continue
             wait_us = bucket.wait_us(cost_milli, now_us)
             if isinstance(bucket, Lease) and not bucket.fits(cost_milli, now_us):
                 if cost_milli > level.limit.burst * MILLI:
                     wait_us = NEVER
-                elif self.exchange.is_away:
+                elif self._is_unheard(bucket) or (wait_us and bucket.is_astray and name == "cancels"):
                     wait_us = self._wait_away(bucket, name, cost_milli, now_us)
                 elif not wait_us:
                     short.append(bucket)
             if wait_us:
                 waits.append((wait_us, level.scope, level.limit))
         if waits:
-            return self._refuse(path, route, name, waits, now_us)
+            return waits
         if short:
             return self._wait_for(path, route, short, cost_milli, now_us)
-        for level in route.binding:
-            if not (paid and level.bucket in route.strict):
-                _debit(level.bucket, cost_milli, now_us)
-        if route.shadow:
-            self._take_shadow(route, cost_milli, now_us)
-        route.counts.admitted += 1
+        for level in rest:
+            self._debit(level.bucket, cost_milli, now_us)
         return ALLOWED
+
+    def _debit(self, bucket: Lease | Bucket, cost_milli: int, now_us: int) -> None:
+        """Debit what is checked: in this node where it fits, else on the share it has without the store."""
+        if isinstance(bucket, Bucket):
+            bucket.debit(cost_milli)
+        elif bucket.fits(cost_milli, now_us):
+            bucket.debit(cost_milli)
+            if bucket.left_milli < bucket.low_milli:
+                self.exchange.fetch(bucket)
+        else:
+            bucket.away_debit(cost_milli)
 
     def _wait_for(self, path: Path, route: Route, short: list[Lease], cost_milli: int, now_us: int) -> Decision:
         """Have tokens fetched; the store is asked to decide only when nothing else is short, for that is final."""
@@ -222,37 +296,6 @@ class SharedLimiter:
         self.exchange.decide(ticket)
         return PENDING
 
-    def _take_strict(self, path: Path, route: Route, name: str, cost_milli: int, now_us: int) -> Decision:
-        """A decision with levels that only the store can decide: theirs first, and ours when it has said yes."""
-        ticket: Ticket | None = path.tickets.get(route)
-        is_plain = len(route.strict) == len(route.binding) and not route.shadow
-        if ticket is None:
-            if is_plain and cost_milli <= route.most_milli and not self.exchange.is_away:
-                for lease in route.strict:
-                    if now_us < lease.deny_until_us or lease.left_milli:
-                        break
-                else:
-                    return self._ask_store(path, route, route.strict, cost_milli, now_us)
-            return self._decide(path, route, name, cost_milli, now_us)
-        if ticket.cost_milli == cost_milli and not ticket.is_done:
-            return PENDING
-        del path.tickets[route]
-        if ticket.cost_milli != cost_milli:
-            return self._decide(path, route, name, cost_milli, now_us)  # `tick` refunds what it came to
-        self._open_tickets.pop(ticket, None)
-        taken = ticket.taken
-        if taken is None or taken.wait_us:
-            if taken is not None:
-                ticket.buckets[taken.binds].denied(cost_milli, taken.wait_us, now_us)
-            return self._decide(path, route, name, cost_milli, now_us)
-        if is_plain:
-            route.counts.admitted += 1
-            return ALLOWED
-        decision = self._decide(path, route, name, cost_milli, now_us, paid=True)
-        if decision is not ALLOWED:
-            self._refund(ticket, now_us)
-        return decision
-
     def _refund(self, ticket: Ticket, now_us: int) -> None:
         """Nobody goes on with what the store has taken for this ticket: from now on it is worth nothing."""
         taken, ticket.taken = ticket.taken, None
@@ -269,33 +312,29 @@ class SharedLimiter:
             self.exchange.refund(bucket)
 
     def _wait_away(self, lease: Lease, name: str, cost_milli: int, now_us: int) -> int:
-        """How long a level makes wait while the store is away, by what its limit says. Cancels always pass."""
+        """How long a level makes wait that the store cannot decide, by what its limit says. Cancels always pass."""
         self.degraded += 1
         mode = "allow" if name == "cancels" else lease.limit.on_store_loss
         if mode == "safe":
+            self.exchange.owes(lease, now_us)
             return lease.away_wait_us(cost_milli, now_us)
         lease.fallback = None
         return _STORE_RETRY_US if mode == "deny" else 0
 
-    def _take_shadow(self, route: Route, cost_milli: int, now_us: int) -> None:
-        """Debit the levels that only count. What is not known yet is not counted as a would-be refusal."""
-        if all(bucket.fits(cost_milli, now_us) for bucket in route.shadow):
-            for bucket in route.shadow:
-                bucket.debit(cost_milli)
-        elif any(bucket.wait_us(cost_milli, now_us) for bucket in route.shadow):
-            route.counts.shadow_refused += 1
-            return
-        for bucket in route.shadow:
-            if isinstance(bucket, Lease) and bucket.left_milli <= bucket.low_milli:
-                bucket.need_milli = max(bucket.need_milli, cost_milli)
-                self.exchange.fetch(bucket)
-
-    def _refuse(self, path: Path, route: Route, name: str, waits: list[Wait], now_us: int) -> Decision:
+    def _refuse(self, path: Path, route: Route, name: str, verdict: Sequence[Wait], now_us: int) -> Decision:
         route.counts.refused += 1
-        waits = waits or [(0, level.scope, level.limit) for level in route.binding]
+        waits = verdict or [(0, level.scope, level.limit) for level in route.binding]
         return punished(longest_of(name, waits), path.standing, self._policy.penalty, now_us)
 
     # -- what a path walks through -------------------------------------------------------------------------------
+
+    def _route(self, path: Path, name: str, instrument: int) -> Route:
+        if path.generation != self._generation:
+            self._resolve(path)
+        route: Route = path.routes[name]
+        if instrument and route.instrument_limit is not None:
+            return path.per_instrument.get(instrument) or self._instrument_route(path, route, instrument)
+        return route
 
     def _resolve(self, path: Path) -> None:
         """Resolve the path under the policy in force. Buckets stay, even while they are off: nothing refills."""
@@ -304,7 +343,7 @@ class SharedLimiter:
             bucket = self._own(path, name, limit) if scope == "session" else self._lease(path, scope, name, limit)
             if limit.mode != "off":
                 levels[name].append(Level(bucket, scope, limit))
-        path.routes = {name: _route(self.counts[name], found) for name, found in levels.items()}
+        path.routes = {name: route_of(self.counts[name], found) for name, found in levels.items()}
         path.per_instrument.clear()
         path.tickets.clear()  # `tick` refunds them
         each = self._policy.instrument_limit(path.account)
@@ -316,7 +355,7 @@ class SharedLimiter:
         limit = route.instrument_limit
         assert limit is not None
         lease = self._lease(path, "instrument", f"{PER_INSTRUMENT}/{instrument}", limit)
-        found = _route(route.counts, [*route.levels, Level(lease, "instrument", limit)])
+        found = route_of(route.counts, [*route.levels, Level(lease, "instrument", limit)])
         path.per_instrument[instrument] = found
         return found
 
@@ -332,43 +371,6 @@ class SharedLimiter:
         key = key_of("*" if scope == "venue" else path.account, scope, owner, name)
         lease = self._leases.get(key)
         if lease is None:
-            lease = self._leases[key] = Lease(key, limit, self._policy.version, self._nodes)
-        lease.retune(limit, self._policy.version, may_be_strict=scope != "venue")
+            lease = self._leases[key] = Lease(key, limit, self._load, self._nodes)
+        lease.retune(limit, self._load, may_be_strict=scope != "venue")
         return lease
-
-
-def _debit(bucket: Lease | Bucket, cost_milli: int, now_us: int) -> None:
-    """Debit what is checked: in this node where it fits, else on the share it has while the store is away."""
-    if isinstance(bucket, Lease) and not bucket.fits(cost_milli, now_us):
-        bucket.away_debit(cost_milli)
-    else:
-        bucket.debit(cost_milli)
-
-
-def _route(counts: Counts, levels: list[Level]) -> Route:
-    binding = tuple(level for level in levels if level.limit.mode == "enforce")
-    leases = [level.bucket for level in binding if isinstance(level.bucket, Lease)]
-    return Route(
-        counts,
-        tuple(levels),
-        binding,
-        tuple(lease for lease in leases if not lease.is_strict),
-        tuple(level.bucket for level in binding if isinstance(level.bucket, Bucket)),
-        tuple(lease for lease in leases if lease.is_strict),
-        tuple(level.bucket for level in levels if level.limit.mode == "shadow"),
-        min((level.limit.burst for level in binding), default=0) * MILLI,
-    )
-
-
-def _view(name: str, level: Level, now_us: int, is_away: bool) -> BucketView:
-    """One bucket as people see it. A shared one: what the store last told, and what this node has left of its lease."""
-    bucket, limit = level.bucket, level.limit
-    if isinstance(bucket, Bucket):
-        full_in_us = bucket.full_in_us(now_us)
-        remaining = bucket.level // bucket.period_us
-    else:
-        remaining, full_in_us = bucket.remaining(now_us)
-    degraded = is_away and isinstance(bucket, Lease)
-    return BucketView(
-        name, level.scope, remaining, limit.burst, limit.rate.per_second, -(-full_in_us // 1000), degraded, limit.mode
-    )

@@ -9,8 +9,6 @@ from typing import Protocol
 
 import msgspec
 
-from limits.policy import Limit
-
 
 class StoreUnsuitable(Exception):
     """This store must not hold limits; the text says why."""
@@ -19,24 +17,28 @@ class StoreUnsuitable(Exception):
 class Terms(msgspec.Struct, array_like=True, frozen=True):
     """The terms of one bucket, as this node knows them, and when it last saw it.
 
-    version: of the policy; the store keeps to a newer one it has heard of. seen_us: the newest state that this node was
-    told of; expires_us: when that state may be forgotten. What the store has lost in between counts as spent.
+    load: the number of the load that they come from; the store keeps to a later one. seen_us: the newest state that
+    this node was told of; expires_us: when that state may be forgotten; spare_us, full_us: see State. What the store
+    has lost in between counts as spent.
     """
 
-    version: int
+    load: int
     amount: int
     period_us: int
     burst: int
     seen_us: int = 0
     expires_us: int = 0
+    spare_us: int = 0
+    full_us: int = 0
 
 
-class Ask(msgspec.Struct, array_like=True, frozen=True):
+class Ask(msgspec.Struct, array_like=True):
     """One node's report on its lease of one bucket, and what it would like next.
 
     bucket: position of the key. seq: rises with each ask of this node and bucket. left_milli: what it can still spend.
-    back_milli: unspent tokens it returns. refund_milli: spent ones that were given back. debt_milli: what it admitted
-    by itself while the store was away. want, need: whole tokens; with less than `need` it can do nothing.
+    back_milli: unspent tokens it returns. refund_milli: spent ones that were given back. owed_milli: all that it has
+    ever admitted by itself; paid_milli: how much of it the store is known to have debited, whatever became of other
+    calls. want, need: whole tokens; with less than `need` it can do nothing.
     """
 
     bucket: int
@@ -45,7 +47,8 @@ class Ask(msgspec.Struct, array_like=True, frozen=True):
     left_milli: int
     back_milli: int
     refund_milli: int
-    debt_milli: int
+    owed_milli: int
+    paid_milli: int
     want: int
     need: int
     ttl_us: int
@@ -78,12 +81,20 @@ class Taken(msgspec.Struct, array_like=True, frozen=True):
 
 
 class State(msgspec.Struct, array_like=True, frozen=True):
-    """One bucket after the call; expires_us: when it may be forgotten; out_milli: on record as leased."""
+    """One bucket after the call; expires_us: when it may be forgotten; out_milli: on record as leased.
+
+    as_of_us lies ahead of the store's clock where that was set back. level_milli: below zero while debts are paid off.
+    spare_us: how much of all time brought nothing, for the bucket was full; only differences mean anything. full_us:
+    when it will be full. pulled_us: how far this call has pulled back as_of_us, which lay too far ahead.
+    """
 
     as_of_us: int
     expires_us: int
     level_milli: int
     out_milli: int
+    spare_us: int = 0
+    full_us: int = 0
+    pulled_us: int = 0
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True):
@@ -93,6 +104,21 @@ class Answer(msgspec.Struct, array_like=True, frozen=True):
     granted: list[Grant]
     taken: list[Taken]
     states: list[State]
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """The store is well, and yet this call came to nothing: something is wrong with a bucket in it.
+
+    reason: one word, for counting; text: in the store's own words. is_undone: nothing was done, else nobody knows.
+    """
+
+    reason: str
+    text: str
+    is_undone: bool
+
+
+Outcome = Answer | Trouble | None
+"""What becomes of a call. None: unknown, and the store is away or soon will be."""
 
 
 class Store(Protocol):
@@ -108,16 +134,11 @@ class Store(Protocol):
         """Whether the keys of one call must share a hash tag."""
         ...
 
-    def call(self, keys: list[str], batch: Batch, done: Callable[[Answer | None], None]) -> None:
-        """Send one batch. `done` is called once, later: with the answer, or None when the outcome is unknown."""
+    def call(self, keys: list[str], batch: Batch, done: Callable[[Outcome], None]) -> None:
+        """Send one batch. `done` is called once, later, with what became of it."""
         ...
 
 
 def key_of(account: str, level: str, owner: str, name: str) -> str:
     """The key of one bucket. The braces are its hash tag: all buckets of an account lie in one slot."""
     return f"gw:{{{account}}}:{level}:{owner}:{name}"
-
-
-def terms_of(limit: Limit, version: int) -> Terms:
-    """The terms that a limit comes to, of a bucket that this node has not seen."""
-    return Terms(version, limit.rate.amount, limit.rate.period_us, limit.burst)

@@ -97,7 +97,7 @@ def _terms(account: str, policy: Policy) -> Iterator[str]:
 
 def _line(bucket: BucketState) -> str:
     leases = ", ".join(f"{node} holds {tokens:g}" for node, tokens in sorted(bucket.leases.items())) or "no lease"
-    return f"bucket  {bucket.key}  {bucket.level:.1f} of {bucket.burst}, version {bucket.version}, {leases}"
+    return f"bucket  {bucket.key}  {bucket.level:.1f} of {bucket.burst}, load {bucket.load}, {leases}"
 
 
 @contextlib.asynccontextmanager

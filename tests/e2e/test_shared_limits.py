@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import aiohttp
@@ -204,6 +205,107 @@ async def test_a_newer_file_is_noted_in_the_audit_log(store: RedisServer, tmp_pa
             await asyncio.sleep(0.02)
         assert [change.detail for change in changes] == ["version 8"]
         await operators.close()
+
+
+async def operators_view(server: Server) -> tuple[str, dict[str, object]]:
+    """What /metrics and /status say."""
+    admin = f"http://127.0.0.1:{server.ports['admin']}"
+    async with aiohttp.ClientSession() as http:
+        async with http.get(f"{admin}/metrics") as scraped:
+            metrics = await scraped.text()
+        async with http.get(f"{admin}/status") as told:
+            status: dict[str, dict[str, object]] = await told.json()
+    return metrics, status["limits"]
+
+
+async def trade_until(desk: FixDesk, condition: Callable[[], object]) -> None:
+    """Place orders, a few at a time, until something is so."""
+    async with asyncio.timeout(8):
+        for number in count():
+            if condition():
+                return
+            place_many(desk, names(f"t-{number}", 3))
+            await asyncio.sleep(0.05)
+
+
+def told(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
+    return [record.__dict__["penstock_fields"] for record in caplog.records if record.message == event]
+
+
+async def test_why_the_store_is_away_is_told_in_the_log_the_metrics_and_the_status(
+    store: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "penstock")
+    async with gateway(store, plan("20/s", 20)) as server, fix_desk(server.ports["fix"], "ALPHA") as desk:
+        metrics, limits = await operators_view(server)
+        assert 'penstock_limit_store_outages_total{reason="out_of_memory"} 0.0' in metrics
+        assert limits == {"version": 7, "store": {"away": False, "buckets_in_trouble": 0}}
+        with store.client() as client:
+            client.config_set("maxmemory", 1)
+        await trade_until(desk, lambda: told(caplog, "limits.store_away"))
+        metrics, limits = await operators_view(server)
+        assert 'penstock_limit_store_outages_total{reason="out_of_memory"} 1.0' in metrics
+        (away,) = told(caplog, "limits.store_away")
+        assert away["reason"] == "out_of_memory"
+        assert str(away["text"]).startswith("OOM")
+        assert limits["store"] == {"away": True, "buckets_in_trouble": 0, **away}
+        with store.client() as client:
+            client.config_set("maxmemory", 0)
+        await until(lambda: len(told(caplog, "limits.store_back")) == 2)  # the first is that of the start
+        assert (await operators_view(server))[1]["store"] == {"away": False, "buckets_in_trouble": 0}
+
+
+async def test_a_bucket_in_trouble_is_told_by_its_key_and_when_it_is_well_again(
+    store: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "penstock")
+    key = "gw:{ALPHA}:account::orders"
+    async with gateway(store, plan("20/s", 20)) as server, fix_desk(server.ports["fix"], "ALPHA") as desk:
+        with store.client() as client:
+            client.delete(key)
+            client.set(key, "x")
+        await trade_until(desk, lambda: told(caplog, "limits.bucket_trouble"))
+        (trouble,) = told(caplog, "limits.bucket_trouble")
+        assert (trouble["key"], trouble["reason"]) == (key, "wrong_type")
+        desk.client.cancel("c-1", "none", "BTC-USDT", "1")
+        assert (await desk.expect("9", {11: "c-1"}))[25016] != "3002"
+        metrics, limits = await operators_view(server)
+        assert "penstock_limit_buckets_in_trouble 1.0" in metrics
+        assert limits["store"] == {"away": False, "buckets_in_trouble": 1}
+        with store.client() as client:
+            client.delete(key)
+        await until(lambda: told(caplog, "limits.buckets_well"), 5)
+        assert not told(caplog, "limits.store_away")
+
+
+async def test_a_clock_of_the_store_that_was_put_right_is_told_once_a_second(
+    store: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with gateway(store, plan("20/s", 20)) as server, fix_desk(server.ports["fix"], "ALPHA") as desk:
+        place_many(desk, ["a-1"])
+        await desk.expect("8", {11: "a-1", 150: "0"})
+        with store.client() as client:
+            seconds, _ = client.time()
+            for key in client.keys("gw:{ALPHA}:*"):
+                client.hset(key, "as_of", (seconds + 600) * 1_000_000)
+                client.persist(key)
+        await trade_until(desk, lambda: told(caplog, "limits.store_clock_back"))
+        back, *_ = told(caplog, "limits.store_clock_back")
+        assert 590_000 < int(str(back["pulled_ms"])) < 600_000
+        assert "penstock_limit_buckets_pulled_back_total" in (await operators_view(server))[0]
+
+
+async def test_gateways_that_start_with_an_older_file_have_the_store_follow_them(store: RedisServer) -> None:
+    """All were stopped, the file was rolled back, and they start again."""
+    async with gateway(store, plan("1/h", 40)) as server, fix_desk(server.ports["fix"], "ALPHA") as desk:
+        ids = names("a", 10)
+        place_many(desk, ids)
+        assert await answers(desk, ids) == ids
+    older = plan("1/h", 20).replace("version = 7", "version = 6")
+    async with gateway(store, older) as server, fix_desk(server.ports["fix"], "ALPHA") as desk:
+        ids = names("b", 30)
+        place_many(desk, ids)
+        assert len(await answers(desk, ids)) == 20
 
 
 async def test_a_store_that_evicts_is_not_used() -> None:

@@ -4,7 +4,7 @@ The script's clock is replaced, so that time is an argument here too; nothing el
 """
 
 from collections.abc import Iterator
-from copy import deepcopy
+from copy import copy
 
 import msgspec
 import pytest
@@ -34,6 +34,7 @@ class Script:
         ):
             assert text.count(real) == 1
             text = text.replace(real, ours)
+        self.client.script_load(text)
         self._run = self.client.register_script(text)
         self.expires: dict[str, int] = {}
 
@@ -41,27 +42,51 @@ class Script:
         for key in [key for key, at_us in self.expires.items() if at_us <= clock_us]:
             self.client.delete(key)
             del self.expires[key]
-        request = msgspec.msgpack.encode(batch)
-        reply = self._run(keys=keys, args=[request, clock_us // 1_000_000, clock_us % 1_000_000])
+        reply = self._run(keys=keys, args=_arguments(batch, clock_us))
         answer = msgspec.msgpack.decode(reply, type=Answer)
         self.expires.update(zip(keys, (state.expires_us for state in answer.states), strict=True))
         return answer
 
-    def stored(self, key: str) -> dict[str, str]:
-        return {name.decode(): value.decode() for name, value in self.client.hgetall(key).items()}
+    def steps(self, key: str, ledger: Ledger, calls: list[tuple[int, Batch]]) -> list[tuple[Answer, dict[str, str]]]:
+        """The answer to each call on a bucket that is as the ledger, and what it leaves behind: in one round trip."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for clock_us, batch in calls:
+                pipe.delete(key)
+                pipe.hset(key, mapping=fields_of(ledger))
+                pipe.evalsha(self._run.sha, 1, key, *_arguments(batch, clock_us))
+                pipe.hgetall(key)
+            replies = pipe.execute()
+        answers = [msgspec.msgpack.decode(reply, type=Answer) for reply in replies[2::4]]
+        return list(zip(answers, map(_text, replies[3::4]), strict=True))
 
-    def put(self, key: str, ledger: Ledger, expires_us: int) -> None:
-        self.client.delete(key)
-        self.client.hset(key, mapping=fields_of(ledger))
-        self.expires[key] = expires_us
+    def stored(self, key: str) -> dict[str, str]:
+        return _text(self.client.hgetall(key))
+
+    def step(self, key: str, ledger: Ledger, batch: Batch, clock_us: int) -> tuple[Answer, dict[str, str]]:
+        """The answer to one call on a bucket that is as the ledger, and what it leaves behind: in one round trip."""
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.delete(key)
+            pipe.hset(key, mapping=fields_of(ledger))
+            self._run(keys=[key], args=_arguments(batch, clock_us), client=pipe)
+            pipe.hgetall(key)
+            *_, reply, stored = pipe.execute()
+        return msgspec.msgpack.decode(reply, type=Answer), _text(stored)
+
+
+def _arguments(batch: Batch, clock_us: int) -> list[object]:
+    return [msgspec.msgpack.encode(batch), clock_us // 1_000_000, clock_us % 1_000_000]
+
+
+def _text(stored: dict[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in stored.items()}
 
 
 def fields_of(ledger: Ledger) -> dict[str, str]:
     """The hash that the script would have written."""
-    fields = {"level": str(ledger.level), "as_of": str(ledger.as_of_us)}
-    fields["plan"] = f"{ledger.version} {ledger.amount} {ledger.period_us} {ledger.burst}"
+    fields = {"level": str(ledger.level), "as_of": str(ledger.as_of_us), "spare": str(ledger.spare_us)}
+    fields["plan"] = f"{ledger.load} {ledger.amount} {ledger.period_us} {ledger.burst}"
     for node, record in ledger.nodes.items():
-        fields[f"n:{node}"] = f"{record.held_milli} {record.expiry_us} {record.seq}"
+        fields[f"n:{node}"] = f"{record.held_milli} {record.expiry_us} {record.seq} {record.paid_milli}"
     return fields
 
 
@@ -72,15 +97,15 @@ def script() -> Iterator[Script]:
 
 
 plans = st.builds(
-    lambda version, rate, burst: (version, parse_rate(rate), burst),
+    lambda load, rate, burst: (load, parse_rate(rate), burst),
     st.integers(1, 3),
     st.sampled_from(["50/s", "5000/s", "10/min", "1/2s", "3/7s", "1/day"]),
     st.integers(1, 40),
 )
 milli = st.one_of(st.integers(0, 3_000), st.sampled_from([0, 1000, 10_000]))
 asks = st.builds(
-    lambda bucket, node, seq, left, back, refund, debt, want, need: Ask(
-        bucket, node, seq, left, back, refund, debt, want, need, TTL_US
+    lambda bucket, node, seq, left, back, refund, owed, paid, want, need: Ask(
+        bucket, node, seq, left, back, refund, owed, min(owed, paid), want, need, TTL_US
     ),
     st.integers(0, 1),
     st.sampled_from(["n1", "n2", "n3"]),
@@ -88,6 +113,7 @@ asks = st.builds(
     milli,
     milli,
     milli,
+    st.one_of(milli, st.integers(0, 200_000)),
     milli,
     st.integers(0, 30),
     st.integers(0, 4),
@@ -98,9 +124,13 @@ takes = st.builds(
     st.sampled_from([[0], [1], [0, 1], [1, 0]]),
 )
 elapsed_us = st.one_of(
-    st.integers(0, 2_000), st.integers(0, 900_000), st.integers(-400_000, 0), st.integers(0, 120_000_000)
+    st.integers(0, 2_000),
+    st.integers(0, 900_000),
+    st.integers(-400_000, 0),
+    st.integers(0, 120_000_000),
+    st.sampled_from([-600_000_000, 600_000_000]),
 )
-seen = st.sampled_from(["never", "truly", "later"])
+seen = st.sampled_from(["never", "truly", "later", "earlier"])
 steps = st.lists(
     st.tuples(elapsed_us, plans, seen, st.lists(asks, max_size=3), st.lists(takes, max_size=3)), min_size=1, max_size=12
 )
@@ -112,25 +142,29 @@ def test_the_script_and_its_twin_are_equal_step_by_step(script, steps):
     script.client.flushall()
     script.expires.clear()
     twin, now_us = Ledgers(), START_US
-    known = [(0, 0), (0, 0)]
-    for elapsed, (version, rate, burst), what, some_asks, some_takes in steps:
+    known = [(0, 0, 0, 0), (0, 0, 0, 0)]
+    for elapsed, (load, rate, burst), what, some_asks, some_takes in steps:
         now_us += elapsed
         ahead_us = 50_000 if what == "later" else 0
-        hints = [(0, 0) if what == "never" or not at else (at + ahead_us, until + ahead_us) for at, until in known]
-        terms = [Terms(version, rate.amount, rate.period_us, burst, *hint) for hint in hints]
+        hints = [
+            (0, 0, 0, 0) if what == "never" or not at else (at + ahead_us, until + ahead_us, spare, full)
+            for at, until, spare, full in known
+        ]
+        terms = [Terms(load, rate.amount, rate.period_us, burst, *hint) for hint in hints]
         batch = Batch(terms, some_asks, some_takes)
         ours, theirs = twin.run(KEYS, batch, now_us), script.run(KEYS, batch, now_us)
         assert theirs == ours
         for key in KEYS:
             ledger = twin.by_key[key]
             assert script.stored(key) == fields_of(ledger)
-            assert 0 <= ledger.level <= max(ledger.room, 0)
-        known = [(state.as_of_us, state.expires_us) for state in ours.states]
+            assert ledger.level <= ledger.room
+        if what != "earlier":
+            known = [(state.as_of_us, state.expires_us, state.spare_us, state.full_us) for state in ours.states]
 
 
 def test_the_number_of_a_lease_outlives_it_by_a_minute_and_no_more(script):
     key, twin, slow = "gw:{A}:account::minute", Ledgers(), Terms(1, 1, 86_400_000_000, 5)
-    ask = Ask(0, "n1", 7, 0, 0, 0, 0, 1, 1, TTL_US)
+    ask = Ask(0, "n1", 7, 0, 0, 0, 0, 0, 1, 1, TTL_US)
     for elapsed_us, is_known in ((0, True), (TTL_US, True), (60_000_000 + TTL_US, True), (60_000_001 + TTL_US, False)):
         batch = Batch([slow], [] if elapsed_us else [ask], [])
         script.run([key], batch, START_US + elapsed_us)
@@ -143,22 +177,38 @@ def test_the_number_of_a_lease_outlives_it_by_a_minute_and_no_more(script):
 
 
 def small_actions(ledger: Ledger) -> Iterator[tuple[int, Batch]]:
-    """(microseconds that pass first, batch): all that can happen to a bucket of one token per second and two nodes."""
+    """(microseconds that pass first, batch): all that can happen to a bucket of one token per second and two nodes.
+
+    Time goes back by less than the bucket takes to fill, and by more. Half a token's time has brought nothing since the
+    node saw the bucket: the debts of `a` are paid out of it first; `b` has never seen it.
+    """
     terms = [Terms(1, 1, 1_000_000, ledger.burst)]
-    for elapsed in (0, 500_000):
+    for elapsed in (0, 500_000, -500_000, -5_000_000):
         yield elapsed, Batch(terms, [], [[MILLI, 0]])
     for node in ("a", "b"):
         record = ledger.nodes.get(node)
-        seq, held = (record.seq, record.held_milli) if record else (0, 0)
-        for number, left, back, refund, want, need in (
-            (seq + 1, 0, 0, 0, 2, 1),  # all spent, asks for more
-            (seq + 1, held, 0, 0, 2, 0),  # nothing spent, fetches ahead
-            (seq + 1, 0, held, 0, 0, 0),  # hands back
-            (seq + 1, 0, 2000, 0, 0, 0),  # hands back what is not on record
-            (seq + 1, 0, 0, 1000, 0, 0),  # refunds
-            (seq, 0, 0, 1000, 2, 1),  # an old number
+        seq, held, paid = (record.seq, record.held_milli, record.paid_milli) if record else (0, 0, 0)
+        for number, left, back, refund, debt, want, need in (
+            (seq + 1, 0, 0, 0, 0, 2, 1),  # all spent, asks for more
+            (seq + 1, held, 0, 0, 0, 2, 0),  # nothing spent, fetches ahead
+            (seq + 1, 0, held, 0, 0, 0, 0),  # hands back
+            (seq + 1, 0, 2000, 0, 0, 0, 0),  # hands back what is not on record
+            (seq + 1, 0, 0, 1000, 0, 0, 0),  # refunds
+            (seq + 1, held, 0, 0, 1000, 1, 0),  # has admitted one by itself
+            (seq, 0, 0, 1000, 1000, 2, 1),  # an old number
         ):
-            yield 0, Batch(terms, [Ask(0, node, number, left, back, refund, 0, want, need, TTL_US)], [])
+            ask = Ask(0, node, number, left, back, refund, paid + debt, 0, want, need, TTL_US)
+            seen = (ledger.as_of_us, ledger.as_of_us, ledger.spare_us - 500_000) if node == "a" else (0, 0, 0)
+            yield 0, Batch([Terms(1, 1, 1_000_000, ledger.burst, *seen)], [ask], [])
+
+
+def copy_of(ledgers: Ledgers) -> Ledgers:
+    twin = Ledgers()
+    twin.expires_us.update(ledgers.expires_us)
+    for key, ledger in ledgers.by_key.items():
+        twin.by_key[key] = copy(ledger)
+        twin.by_key[key].nodes = {node: copy(record) for node, record in ledger.nodes.items()}
+    return twin
 
 
 def relative(ledger: Ledger, now_us: int) -> tuple[object, ...]:
@@ -176,13 +226,16 @@ def test_they_are_equal_in_every_state_of_a_small_bucket_to_depth_seven(script, 
     for _ in range(7):
         reached = []
         for ledgers, now_us in frontier:
-            for elapsed, batch in small_actions(ledgers.by_key[key]):
-                twin, at_us = deepcopy(ledgers), now_us + elapsed
-                script.put(key, twin.by_key[key], twin.expires_us[key])
-                assert script.run([key], batch, at_us) == twin.run([key], batch, at_us)
+            before, expires_us = ledgers.by_key[key], ledgers.expires_us[key]
+            calls = [(now_us + elapsed, batch) for elapsed, batch in small_actions(before)]
+            calls = [(at_us, batch) for at_us, batch in calls if at_us < expires_us]  # else all begins anew
+            for (at_us, batch), theirs in zip(calls, script.steps(key, before, calls), strict=True):
+                twin = copy_of(ledgers)
+                ours = twin.run([key], batch, at_us)
                 after = twin.by_key[key]
-                assert script.stored(key) == fields_of(after)
-                assert 0 <= after.level <= after.room  # I1
+                assert theirs == (ours, fields_of(after))
+                assert after.level <= after.room  # I1
+                assert after.as_of_us <= at_us + after.fills_us
                 state = relative(after, at_us)
                 if state not in seen_states:
                     seen_states.add(state)
@@ -215,6 +268,6 @@ def test_a_bucket_with_four_leases_takes_less_than_400_bytes(script):
     real = client.register_script(script_text())
     key = "gw:{ACCOUNT-12}:account::orders"
     rate = parse_rate("2000/s")
-    asks = [Ask(0, f"{node:08x}", 1_000_000 + node, 0, 0, 0, 0, 100, 1, TTL_US) for node in range(4)]
+    asks = [Ask(0, f"{node:08x}", 1_000_000 + node, 0, 0, 0, 0, 0, 100, 1, TTL_US) for node in range(4)]
     real(keys=[key], args=[msgspec.msgpack.encode(Batch([Terms(42, rate.amount, rate.period_us, 4000)], asks, []))])
     assert client.memory_usage(key) <= 400

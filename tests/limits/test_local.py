@@ -29,7 +29,7 @@ def limiter_of(text: str) -> LocalLimiter:
 
 def taken(limiter: LocalLimiter, path: object, name: str, now_ns: int, tries: int = 100) -> int:
     """How many whole tokens of `tries` are allowed at one instant."""
-    return sum(limiter.take(path, name, MILLI, now_ns) is ALLOWED for _ in range(tries))
+    return sum(limiter.take(path, name, MILLI, now_ns).allowed for _ in range(tries))
 
 
 def test_it_is_a_limiter_of_the_agreed_shape():

@@ -119,6 +119,17 @@ async def test_the_time_is_the_stores(server):
     await desk.close()
 
 
+async def test_numbers_of_loads_rise_whoever_asks_and_though_the_store_forgets(server):
+    desks = [Desk(server.unix_url) for _ in range(2)]
+    numbers = [await desk.number_load() for _ in range(20) for desk in desks]
+    assert numbers == sorted(set(numbers))
+    with server.client() as client:
+        client.flushall()
+        assert client.time()[0] <= await desks[0].number_load()
+    for desk in desks:
+        await desk.close()
+
+
 async def test_a_cluster_holds_them_too_whichever_node_the_url_names():
     with redis_cluster() as cluster:
         for node in cluster.nodes:

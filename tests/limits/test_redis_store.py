@@ -5,21 +5,24 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 from redis.exceptions import RedisError
 
-from limits.limiter import ALLOWED, MILLI
+from limits.limiter import MILLI
+from limits.overrides import Override
+from limits.redis_desk import Desk
 from limits.redis_store import RedisStore, StoreUnsuitable
-from limits.shared import SharedLimiter
-from limits.store import Answer, Batch, Terms
+from limits.store import Answer, Batch, Outcome, State, Terms, Trouble
 from tests.support.fault_proxy import fault_proxy
+from tests.support.limit_trader import PLAN, Trader, until
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.shared_limits import policy_of
 from tests.support.virtual_loop import run_virtual
 
 KEY = "gw:{A}:account::orders"
+KEY_OF_PROBES = "gw:{probe}:"
 BATCH = Batch([Terms(1, 1, 10_000, 200)], [], [[MILLI, 0]])
-PLAN = '[plans.standard]\norders = { rate = "1000/s", burst = 1000 }\nqueries = { rate = "2/s", burst = 3 }'
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +38,16 @@ def server(shared_server: RedisServer) -> RedisServer:
     return shared_server
 
 
-async def call(store: RedisStore, batch: Batch = BATCH, key: str = KEY) -> Answer | None:
-    done: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+async def call(store: RedisStore, batch: Batch = BATCH, key: str = KEY) -> Outcome:
+    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
     store.call([key], batch, done.set_result)
     return await done
+
+
+async def answered(store: RedisStore, batch: Batch = BATCH, key: str = KEY) -> Answer:
+    outcome = await call(store, batch, key)
+    assert isinstance(outcome, Answer), outcome
+    return outcome
 
 
 @asynccontextmanager
@@ -57,35 +66,12 @@ async def until_back(store: RedisStore) -> None:
             await asyncio.sleep(0.01)
 
 
-class Trader:
-    """One node's limiter on a store, used as the road uses it."""
-
-    def __init__(self, store: RedisStore, text: str = PLAN, nodes: int = 1, name: str = "n") -> None:
-        loop = asyncio.get_running_loop()
-        self.limiter = SharedLimiter(policy_of(text), store, name, nodes, time.monotonic_ns, loop.call_soon)
-        self._ready = asyncio.Event()
-        self.limiter.on_ready(self._ready.set)
-        self.path = self.limiter.open("ACME", "S")
-        self.longest_s = 0.0
-        self.waits = 0
-
-    async def take(self, name: str = "orders") -> bool:
-        began = time.perf_counter()
-        while (decision := self.limiter.take(self.path, name, MILLI, time.monotonic_ns())).pending:
-            self.waits += 1
-            self._ready.clear()
-            await self._ready.wait()
-        self.longest_s = max(self.longest_s, time.perf_counter() - began)
-        return decision is ALLOWED
-
-
 # -- the ordinary case -------------------------------------------------------------------------------------------------
 
 
 async def test_a_call_is_answered(server):
     async with store_at(server.unix_url) as store:
-        answer = await call(store)
-    assert answer is not None
+        answer = await answered(store)
     assert answer.taken[0].wait_us == 0
     assert answer.states[0].level_milli == 199_000
 
@@ -105,16 +91,15 @@ async def test_a_script_flush_costs_nothing(server):
         await call(store)
         with server.client() as client:
             client.script_flush()
-        answer = await call(store)
-        assert answer is not None
+        answer = await answered(store)
         assert answer.taken[0].wait_us == 0
-        assert not store.outages
+        assert not any(store.outages.values())
 
 
 async def test_one_byte_at_a_time_is_only_slow(server):
     async with fault_proxy(server.port) as proxy, store_at(proxy.url, 2_000) as store:
         proxy.sliced = True
-        assert await call(store) is not None
+        await answered(store)
 
 
 async def test_a_store_far_away_stalls_only_the_first(server):
@@ -145,7 +130,7 @@ async def test_where_the_policy_cannot_be_asked_it_is_a_warning():
     with redis_server("--rename-command", "CONFIG", "") as managed:
         store = RedisStore(managed.unix_url)
         assert await store.open() == ["maxmemory-policy cannot be asked here; it must be noeviction"]
-        assert await call(store) is not None
+        await answered(store)
         await store.close()
 
 
@@ -160,7 +145,23 @@ async def test_a_cluster_is_noticed_and_asked_slot_by_slot():
             trader = Trader(store, PLAN + '\n[venue]\norders = { rate = "1000/s", burst = 1000 }')
             assert sum([await trader.take() for _ in range(50)]) == 50
             assert [await trader.take("queries") for _ in range(4)] == [True, True, True, False]
-            assert not store.outages
+            assert not any(store.outages.values())
+
+
+async def test_the_rights_that_the_manual_lists_are_enough():
+    with redis_server() as own, own.client() as client:
+        rights = "+evalsha +eval +hgetall +hset +hdel +pexpire +time +info +config|get +xadd +xrevrange +scan"
+        client.execute_command("ACL", "SETUSER", "limits", "on", ">pw", "~gw:*", "-@all", *rights.split())
+        url = f"redis://limits:pw@127.0.0.1:{own.port}/0"
+        async with store_at(url, 500) as store:
+            assert await Trader(store).take()
+            assert store.warnings == []
+        desk = Desk(url)
+        assert await desk.number_load() < await desk.number_load()
+        await desk.put(Override("ACME", "orders", await desk.now_s() + 9, "why", "who", burst=1))
+        assert len(await desk.overrides()) == len(await desk.audit(9)) == len(await desk.buckets("ACME")) == 1
+        await desk.drop("ACME", "orders", "who", "over")
+        await desk.close()
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------
@@ -175,7 +176,7 @@ async def test_a_store_that_is_not_there_at_start_is_probed_for():
         assert await call(store) is None
         late.start()
         await until_back(store)
-        assert await call(store) is not None
+        await answered(store)
         await store.close()
 
 
@@ -215,17 +216,17 @@ async def test_a_silent_store_stalls_one_decision_for_its_time_out_and_then_nobo
 
 async def test_connections_that_are_cut_or_refused_open_the_breaker_at_once(server):
     async with fault_proxy(server.port) as proxy, store_at(proxy.url) as store:
-        assert await call(store) is not None
+        await answered(store)
         proxy.refusing = True
         proxy.cut()
         began = time.perf_counter()
         assert await call(store) is None
         assert await call(store) is None
         assert time.perf_counter() - began < 1
-        assert (store.is_away, store.outages) == (True, 1)
+        assert (store.is_away, store.outages["connection"], store.why.reason) == (True, 1, "connection")
         proxy.refusing = False
         await until_back(store)
-        assert await call(store) is not None
+        await answered(store)
 
 
 async def test_a_restart_that_loses_everything_fills_no_bucket_again():
@@ -254,29 +255,198 @@ async def test_a_flush_fills_no_bucket_again(server):
         assert not await trader.take()
 
 
-@pytest.mark.parametrize("fault", ["read-only", "out of memory"])
-async def test_a_store_that_takes_no_writes_is_away_until_it_does(fault):
+class Fault(msgspec.Struct):
+    """What an operator or a failover does to a store, how it is undone, and what it must be called."""
+
+    reason: str
+    text: str
+    begin: tuple[object, ...]
+    end: tuple[object, ...]
+
+
+FAULTS = [
+    Fault("read_only", "READONLY", ("REPLICAOF", "127.0.0.1", 1), ("REPLICAOF", "NO", "ONE")),
+    Fault("out_of_memory", "OOM", ("CONFIG", "SET", "maxmemory", 1), ("CONFIG", "SET", "maxmemory", 0)),
+    Fault(
+        "no_permission",
+        "evalsha",
+        ("ACL", "SETUSER", "default", "-evalsha"),
+        ("ACL", "SETUSER", "default", "+evalsha"),
+    ),
+    Fault("no_permission", "hset", ("ACL", "SETUSER", "default", "-hset"), ("ACL", "SETUSER", "default", "+hset")),
+    Fault(
+        "no_replicas",
+        "NOREPLICAS",
+        ("CONFIG", "SET", "min-replicas-to-write", 1),
+        ("CONFIG", "SET", "min-replicas-to-write", 0),
+    ),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.reason} {fault.text}")
+async def test_a_store_that_takes_no_writes_is_away_until_it_does_and_says_why(fault):
     with redis_server() as sick, sick.client() as client:
-        store = RedisStore(sick.unix_url)
+        store, told = RedisStore(sick.unix_url, 500), []
         await store.open()
+        store.on_change = lambda is_away: told.append((is_away, store.why and store.why.reason))
         trader = Trader(store)
         assert await trader.take()
-        if fault == "read-only":
-            client.replicaof("127.0.0.1", 1)
-        else:
-            client.config_set("maxmemory", 1)
+        client.execute_command(*fault.begin)
         assert await call(store) is None
         assert store.is_away
+        assert fault.text in store.why.text
+        assert store.outages[fault.reason] == sum(store.outages.values()) == 1
         assert all([await trader.take("cancels") for _ in range(600)])
         await asyncio.sleep(0.6)
-        assert store.is_away
-        if fault == "read-only":
-            client.replicaof("NO", "ONE")
-        else:
-            client.config_set("maxmemory", 0)
+        assert told == [(True, fault.reason)]  # the probe does not take it for well
+        client.execute_command(*fault.end)
         await until_back(store)
+        assert told == [(True, fault.reason), (False, None)]
         assert await trader.take()
         await store.close()
+
+
+async def test_a_reason_that_changes_is_told_again(server):
+    async with fault_proxy(server.port) as proxy, store_at(proxy.url) as store:
+        told = []
+        store.on_change = lambda is_away: told.append(store.why and store.why.reason)
+        await answered(store)
+        proxy.silent = True
+        assert await call(store) is None
+        proxy.refusing = True
+        proxy.cut()
+        await until(lambda: told[-1:] == ["connection"])
+        proxy.silent = proxy.refusing = False
+        await until_back(store)
+        assert told == ["timeout", "connection", None]
+
+
+async def test_a_wrong_password_is_named_and_not_told():
+    with redis_server() as locked, locked.client() as client:
+        client.config_set("requirepass", "right")
+        store = RedisStore(f"redis://:s3cr3t@127.0.0.1:{locked.port}/0")
+        (warning,) = await store.open()
+        assert "wrong_password: WRONGPASS" in warning
+        assert "s3cr3t" not in warning
+        assert store.why.reason == "wrong_password"
+        await store.close()
+
+
+# -- one bucket, not the store -----------------------------------------------------------------------------------------
+
+
+OTHER = "gw:{B}:account::orders"
+BAD_FIELDS = {"level": "nonsense", "as_of": "1", "plan": "1 1 10000 200"}
+
+
+async def test_a_key_that_cannot_be_used_is_no_outage(server):
+    async with store_at(server.unix_url) as store:
+        with server.client() as client:
+            client.set(KEY, "x")
+        outcome = await call(store)
+        assert isinstance(outcome, Trouble)
+        assert (outcome.reason, outcome.is_undone) == ("wrong_type", True)
+        with server.client() as client:
+            client.delete(KEY)
+            client.hset(KEY, mapping=BAD_FIELDS)
+        outcome = await call(store)
+        assert isinstance(outcome, Trouble)
+        assert (outcome.reason, outcome.is_undone) == ("refused", True)
+        await answered(store, key=OTHER)
+        assert not any(store.outages.values())
+
+
+async def test_a_call_that_ends_as_trouble_has_done_nothing(server):
+    both = Batch([Terms(1, 1, 10_000, 200)] * 2, [], [[MILLI, 0], [MILLI, 1]])
+    async with store_at(server.unix_url) as store:
+        with server.client() as client:
+            client.set(KEY, "x")
+            done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            store.call([OTHER, KEY], both, done.set_result)
+            assert isinstance(await done, Trouble)
+            assert not client.exists(OTHER)
+
+
+async def test_a_key_that_the_user_may_not_use_is_no_outage():
+    with redis_server() as own, own.client() as client:
+        store = RedisStore(own.unix_url)
+        await store.open()
+        client.execute_command("ACL", "SETUSER", "default", "resetkeys", "~gw:{B}*", "~gw:{probe}*")
+        outcome = await call(store)
+        assert isinstance(outcome, Trouble)
+        assert (outcome.reason, outcome.is_undone) == ("no_permission", True)
+        await answered(store, key=OTHER)
+        assert not any(store.outages.values())
+        await store.close()
+
+
+@pytest.mark.parametrize("name", ["orders", "queries"])
+async def test_a_trader_whose_bucket_is_odd_goes_on_with_its_share_and_the_others_as_ever(server, name):
+    async with store_at(server.unix_url, 2_000) as store:
+        trader = Trader(store)
+        other = trader.limiter.open("OTHER", "S")
+        with server.client() as client:
+            client.set(f"gw:{{ACME}}:account::{name}", "x")
+        until_s = time.monotonic() + 1.2
+        admitted = 0
+        while time.monotonic() < until_s:
+            admitted += await trader.take(name)
+            assert await trader.take("cancels")
+            await asyncio.sleep(0.01)  # of cancels fewer than the burst, however quick the machine
+        assert admitted > 0
+        assert await trader.take(name, other)
+        assert trader.limiter.exchange.troubled == 1
+        assert not any(store.outages.values())
+        with server.client() as client:
+            client.delete(f"gw:{{ACME}}:account::{name}")
+        await until(lambda: not trader.limiter.exchange.troubled, trader.limiter)
+
+
+async def test_a_store_whose_clock_was_ahead_bars_orders_while_their_bucket_would_fill_and_cancels_not_at_all(server):
+    """As if the server's clock had been ten minutes ahead for a moment: its times are in the buckets."""
+    async with store_at(server.unix_url, 500) as store:
+        limits = 'orders = { rate = "1000/s", burst = 500 }\ncancels = { rate = "1000/s", burst = 100 }'
+        trader = Trader(store, f"[plans.standard]\n{limits}")
+        for _ in range(200):
+            assert await trader.take()
+            await trader.take("cancels")
+        with server.client() as client:
+            seconds, _ = client.time()
+            for key in client.keys("gw:{ACME}:*"):
+                client.hset(key, "as_of", (seconds + 600) * 1_000_000)
+                client.persist(key)
+        began_s = time.monotonic()
+        while time.monotonic() < began_s + 2:
+            await trader.take()
+            assert await trader.take("cancels")
+            await asyncio.sleep(0.002)
+        assert trader.limiter.exchange.pulled == 2
+        assert await trader.take()
+
+
+async def test_whatever_a_call_ends_with_somebody_is_told():
+    class Broken(DeafClient):
+        async def evalsha(self, *_: object) -> bytes:
+            raise RuntimeError("our own mistake, or that of a library")
+
+    store = RedisStore("redis://nowhere")
+    store._client, store._is_examined, store.is_away = Broken(), True, False
+    assert await call(store) is None
+    assert (store.is_away, store.why.reason) == (True, "connection")
+    await store.close()
+
+
+@pytest.mark.parametrize("answer", [b"", b"\xc0", Answer(0, [], [], []), Answer(0, [], [], [State(0, 0, 0, 0)] * 2)])
+async def test_an_answer_that_is_none_is_an_outage(answer):
+    class Odd(DeafClient):
+        async def evalsha(self, *_: object) -> bytes:
+            return answer if isinstance(answer, bytes) else msgspec.msgpack.encode(answer)
+
+    store = RedisStore("redis://nowhere")
+    store._client, store._is_examined, store.is_away = Odd(), True, False
+    assert await call(store) is None
+    assert (store.is_away, store.why.reason) == (True, "nonsense")
+    await store.close()
 
 
 async def test_a_pause_of_all_clients_is_an_outage_like_any_other(server):
@@ -286,7 +456,7 @@ async def test_a_pause_of_all_clients_is_an_outage_like_any_other(server):
         assert await call(store) is None
         assert store.timeouts == 1
         await until_back(store)
-        assert await call(store) is not None
+        await answered(store)
 
 
 # -- the breaker in virtual time ---------------------------------------------------------------------------------------
@@ -304,18 +474,14 @@ class DeafClient:
     async def disconnect(self) -> None:
         return None
 
-    async def evalsha(self, *_: object) -> bytes:
-        self.calls += 1
-        await self._hang()
-        return b""
-
-    async def set(self, *_: object, **__: object) -> None:
-        self.probes += 1
+    async def evalsha(self, _: str, __: int, key: str, *___: object) -> bytes:
+        if key == KEY_OF_PROBES:
+            self.probes += 1
+        else:
+            self.calls += 1
         if not self.well:
             await self._hang()
-
-    async def script_load(self, _: str) -> str:
-        return "sha"
+        return msgspec.msgpack.encode(Answer(0, [], [], [State(0, 0, 0, 0)]))
 
     async def aclose(self) -> None:
         raise RedisError("never mind")

@@ -198,8 +198,8 @@ CHARGING = mutants(
     ("open orders have no ceiling", "        if kind is NewOrder and (refusal", "        if False and (refusal"),
     (
         "a refund goes to the message bucket",
-        "            request.bucket, request.cost_milli = name, cost_milli\n",
-        '            request.bucket, request.cost_milli = "msgs", cost_milli\n',
+        "        request.bucket, request.cost_milli, request.shadow = name, cost_milli, decision.shadow\n",
+        '        request.bucket, request.cost_milli, request.shadow = "msgs", cost_milli, decision.shadow\n',
     ),
     (
         "asking for a finished order frees a place",

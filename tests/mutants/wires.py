@@ -46,8 +46,8 @@ FIX = (
         ),
         (
             "a number that comes twice early is taken as it came last",
-            "        if fits and seq_num not in self._held:\n",
-            "        if fits:\n",
+            "        if not fits or seq_num in self._held:\n            return False\n",
+            "        if not fits:\n            return False\n",
         ),
         (
             "a gap is asked for again for ever",

@@ -23,7 +23,7 @@ from gateway.ws_stream import EventBytes
 from limits.ledger import Ledgers
 from limits.policy import Policy
 from limits.shared import SharedLimiter
-from limits.store import Answer, Batch
+from limits.store import Batch, Outcome
 from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
 from tests.simulate.disk import Disk, Syncer
 from tests.simulate.pipes import End, Pipe
@@ -100,11 +100,11 @@ class FarStore:
 
     def __init__(self, world: World, loop: Loop, ledgers: Ledgers) -> None:
         self._world, self._loop, self._ledgers = world, loop, ledgers
-        self._waiting: dict[int, Callable[[Answer | None], None]] = {}
+        self._waiting: dict[int, Callable[[Outcome], None]] = {}
         self._count = 0
         self.is_away = False
 
-    def call(self, keys: list[str], batch: Batch, done: Callable[[Answer | None], None]) -> None:
+    def call(self, keys: list[str], batch: Batch, done: Callable[[Outcome], None]) -> None:
         """One batch; its answer comes, or nothing does until the time is over."""
         self._count += 1
         number = self._count
@@ -125,7 +125,7 @@ class FarStore:
         elif not self._loop.is_dead:
             self._loop.call_later(self._world.between(0.05, 5) / SECOND, self._answer, number, answer)
 
-    def _answer(self, number: int, answer: Answer | None) -> None:
+    def _answer(self, number: int, answer: Outcome) -> None:
         done = self._waiting.pop(number, None)
         if done is None:
             return
@@ -162,10 +162,10 @@ class Limits:
                 venue.spent.append((venue.world.now_ns, path.account, cost_milli))
             return decision
 
-        def noted_give_back(path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> None:
+        def noted_give_back(path: Any, name: str, cost_milli: int, now_ns: int, *more: Any) -> None:
             if name == "orders":
                 venue.spent.append((venue.world.now_ns, path.account, -cost_milli))
-            give_back(path, name, cost_milli, now_ns, instrument)
+            give_back(path, name, cost_milli, now_ns, *more)
 
         self.limiter.take, self.limiter.give_back = noted_take, noted_give_back
 

@@ -10,7 +10,10 @@ from tests.support.redis_server import RedisServer, redis_server
 
 _SLOTS = 16_384
 _FORMS_S = 10
-_OPTIONS = ("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000")
+_OPTIONS = (
+    *("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000"),
+    *("--cluster-require-full-coverage", "no"),  # slots whose node lives are served
+)
 
 
 class RedisCluster:

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from limits.ledger import Ledgers
-from limits.limiter import ALLOWED, MILLI, Decision
+from limits.limiter import MILLI, Decision
 from limits.policy import Policy
 from limits.policy_parse import parse
 from limits.reload import built_in
 from limits.shared import SharedLimiter
-from limits.store import Answer, Batch
+from limits.store import Batch, Outcome, Trouble
 
 START_NS = 1_795_348_800_000_000_000
 SECOND_NS = 1_000_000_000
@@ -22,16 +22,21 @@ def policy_of(text: str, version: int = 2) -> Policy:
 
 
 class MemoryStore:
-    """A `Store` of Python twins. A call waits until `deliver`; `lose` leaves its outcome unknown."""
+    """A `Store` of Python twins. A call waits until `deliver`; `lose` leaves its outcome unknown.
+
+    odd: keys that it cannot use; a call with one of them ends as `trouble`.
+    """
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self.waiting: list[tuple[list[str], Batch, Callable[[Answer | None], None]]] = []
+        self.waiting: list[tuple[list[str], Batch, Callable[[Outcome], None]]] = []
         self.sent: list[Batch] = []
+        self.odd: set[str] = set()
+        self.trouble = Trouble("wrong_type", "WRONGTYPE", is_undone=True)
         self.is_away = False
         self.is_cluster = False
 
-    def call(self, keys: list[str], batch: Batch, done: Callable[[Answer | None], None]) -> None:
+    def call(self, keys: list[str], batch: Batch, done: Callable[[Outcome], None]) -> None:
         self.sent.append(batch)
         self.waiting.append((keys, batch, done))
 
@@ -39,7 +44,8 @@ class MemoryStore:
         """Carry out what waits and hand out the answers; how many calls that were."""
         calls, self.waiting = self.waiting, []
         for keys, batch, done in calls:
-            done(self._world.ledgers.run(keys, batch, self._world.now_ns // 1000))
+            is_odd = not self.odd.isdisjoint(keys)
+            done(self.trouble if is_odd else self._world.ledgers.run(keys, batch, self._world.store_us))
         return len(calls)
 
     def lose(self) -> None:
@@ -87,7 +93,7 @@ class Node:
 
     def taken(self, path: object, name: str = "orders", tries: int = 100) -> int:
         """How many whole tokens of `tries` are allowed at this instant."""
-        return sum(self.take(path, name) is ALLOWED for _ in range(tries))
+        return sum(self.take(path, name).allowed for _ in range(tries))
 
 
 class World:
@@ -95,9 +101,15 @@ class World:
 
     def __init__(self, text: str = "", nodes: int = 1) -> None:
         self.now_ns = START_NS
+        self.ahead_us = 0  # the store's clock
         self.ledgers = Ledgers()
         self.policy = policy_of(text)
         self.nodes = [Node(self, self.policy, f"node-{number}", nodes) for number in range(nodes)]
+
+    @property
+    def store_us(self) -> int:
+        """The store's clock."""
+        return self.now_ns // 1000 + self.ahead_us
 
     def run(self, seconds: float, step_ns: int = 10_000_000) -> None:
         """Let time pass, with every node's housekeeping."""

@@ -1,0 +1,93 @@
+"""What an error of Redis means: its reason in one word, whether it concerns everybody, and whether anything was done.
+
+Who is told an outage must be told why, and one bucket that cannot be used must not look like one.
+"""
+
+import msgspec
+from redis import exceptions
+
+from limits.store import Trouble
+
+REASONS = (
+    "busy",
+    "cluster_down",
+    "connection",
+    "loading",
+    "moving",
+    "no_permission",
+    "no_replicas",
+    "nonsense",
+    "old_number",
+    "out_of_memory",
+    "read_only",
+    "refused",
+    "timeout",
+    "too_many_clients",
+    "wrong_password",
+    "wrong_type",
+    "write_failed",
+)
+"""Every reason there is, for a metric's label."""
+
+_OF_A_BUCKET = frozenset(("moving", "old_number", "refused", "wrong_type"))
+_MAX_TEXT = 200
+
+_BY_KIND = (
+    (TimeoutError, "timeout"),
+    (exceptions.TimeoutError, "timeout"),
+    (exceptions.AuthenticationError, "wrong_password"),
+    (exceptions.AuthenticationWrongNumberOfArgsError, "wrong_password"),
+    (exceptions.AuthorizationError, "wrong_password"),
+    (exceptions.NoPermissionError, "no_permission"),
+    (exceptions.OutOfMemoryError, "out_of_memory"),
+    (exceptions.ReadOnlyError, "read_only"),
+    (exceptions.BusyLoadingError, "loading"),
+    (exceptions.MaxConnectionsError, "too_many_clients"),
+    (exceptions.AskError, "moving"),
+    (exceptions.TryAgainError, "moving"),
+    (exceptions.ClusterCrossSlotError, "moving"),
+    (exceptions.ClusterDownError, "cluster_down"),
+    (exceptions.RedisClusterException, "cluster_down"),
+    (exceptions.ClusterError, "moving"),
+    (msgspec.MsgspecError, "nonsense"),
+)
+_BY_CODE = {
+    "BUSY": "busy",
+    "MISCONF": "write_failed",
+    "NOREPLICAS": "no_replicas",
+    "WRONGTYPE": "wrong_type",
+}
+_BY_WORDS = (
+    ("max number of clients", "too_many_clients"),
+    ("Authentication required", "wrong_password"),
+    ("ACL failure in script", "no_permission"),
+)
+
+
+def trouble_of(error: BaseException) -> Trouble:
+    """The error as it is told. Nothing was done when the server itself says no: it decides before it writes."""
+    reason, text = _reason(error), str(error) or repr(error)
+    if isinstance(error, exceptions.RedisError) and (code := getattr(error, "status_code", "")) and code not in text:
+        text = f"{code} {text}"  # redis-py takes the code off
+    is_undone = isinstance(error, exceptions.ResponseError)
+    return Trouble(reason, text[:_MAX_TEXT], is_undone)
+
+
+def is_everybodys(trouble: Trouble) -> bool:
+    """Whether no call can be expected to fare better. A right that is missing for a key is that key's trouble."""
+    if trouble.reason == "no_permission":
+        return "key" not in trouble.text
+    return trouble.reason not in _OF_A_BUCKET
+
+
+def _reason(error: BaseException) -> str:
+    for kind, reason in _BY_KIND:
+        if isinstance(error, kind):
+            return reason
+    text = str(error)
+    for words, reason in _BY_WORDS:
+        if words in text:
+            return reason
+    if isinstance(error, exceptions.ResponseError):
+        return _BY_CODE.get(text.partition(" ")[0], "refused")
+    return "connection"

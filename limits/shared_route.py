@@ -1,0 +1,76 @@
+"""The levels that one kind of action walks through, sorted by how each is decided when buckets are shared. Pure."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from limits.bucket import MILLI, Bucket
+from limits.lease import Lease
+from limits.limiter import BucketView
+from limits.paths import Counts
+from limits.policy import Limit
+
+
+class Level(msgspec.Struct, frozen=True):
+    """One bucket on a path: a Lease of a shared one or a session's own, its scope, and its limit."""
+
+    bucket: Lease | Bucket
+    scope: str
+    limit: Limit
+
+
+class Route(msgspec.Struct, frozen=True, eq=False):
+    """What one bucket name means on one path. levels: all of them; binding: those that decide, and the same by kind.
+
+    most_milli: a cost above it never fits. shadow: the levels that only count, as a route that would be enforced.
+    """
+
+    counts: Counts
+    levels: tuple[Level, ...]
+    binding: tuple[Level, ...]
+    leases: tuple[Lease, ...]
+    own: tuple[Bucket, ...]
+    strict: tuple[Lease, ...]
+    most_milli: int
+    shadow: "Route | None" = None
+    instrument_limit: Limit | None = None
+
+    @property
+    def buckets(self) -> tuple[Lease | Bucket, ...]:
+        """The buckets that decide."""
+        return (*self.leases, *self.own, *self.strict)
+
+
+def route_of(counts: Counts, levels: Sequence[Level]) -> Route:
+    """The route through these levels."""
+    shadow = [level for level in levels if level.limit.mode == "shadow"]
+    enforced = [level for level in levels if level.limit.mode == "enforce"]
+    return _route(counts, tuple(levels), enforced, _route(counts, (), shadow, None) if shadow else None)
+
+
+def _route(counts: Counts, levels: tuple[Level, ...], binding: list[Level], shadow: Route | None) -> Route:
+    leases = [level.bucket for level in binding if isinstance(level.bucket, Lease)]
+    return Route(
+        counts,
+        levels,
+        tuple(binding),
+        tuple(lease for lease in leases if not lease.is_strict),
+        tuple(level.bucket for level in binding if isinstance(level.bucket, Bucket)),
+        tuple(lease for lease in leases if lease.is_strict),
+        min((level.limit.burst for level in binding), default=0) * MILLI,
+        shadow,
+    )
+
+
+def view_of(name: str, level: Level, now_us: int, is_away: bool) -> BucketView:
+    """One bucket as people see it. A shared one: what the store last told, and what this node has left of its lease."""
+    bucket, limit = level.bucket, level.limit
+    if isinstance(bucket, Bucket):
+        full_in_us = bucket.full_in_us(now_us)
+        remaining, degraded = bucket.level // bucket.period_us, False
+    else:
+        remaining, full_in_us = bucket.remaining(now_us)
+        degraded = is_away or bucket.is_troubled
+    return BucketView(
+        name, level.scope, remaining, limit.burst, limit.rate.per_second, -(-full_in_us // 1000), degraded, limit.mode
+    )

@@ -5,11 +5,12 @@ learned shapes, which prove a message in order with one match. The careful path 
 `shapes` follows by itself or a test fails.
 """
 
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
 
-from protocols.fix.dictionary import BODY, Dictionary, Field, Group, Layout, for_version
+from protocols.fix.dictionary import BODY, VERSIONS, Dictionary, Field, Group, Layout, for_version
 from protocols.fix.message import split
 from protocols.fix.shapes import NO_SHAPE, Shapes
 from protocols.fix.tags import (
@@ -73,7 +74,7 @@ class Decoder:
         self._dictionary = for_version(version)
         messages = self._dictionary.messages
         self._layouts = messages if served is None else {key: messages[key] for key in messages if key in served}
-        self._rules = _Rules(self._dictionary)
+        self._rules = _rules_of(version)
         self._shapes = Shapes(self._dictionary)
         self._by_type = self._shapes.by_type
         self._latest = NO_SHAPE
@@ -235,3 +236,9 @@ class _Rules:
             self._check_required(group.required, entries[-1])
         groups.setdefault(group.count, []).extend(entries)
         return i
+
+
+@lru_cache(maxsize=len(VERSIONS))
+def _rules_of(version: str) -> _Rules:
+    """One for all sessions of a version: its table of fields takes 300 kB."""
+    return _Rules(for_version(version))

@@ -43,7 +43,7 @@ _time_text = lru_cache(maxsize=1_024)(format_ns)
 
 
 class Dialect:
-    """The choices that a (version, dialect) pair makes, worked out once per session."""
+    """The choices that a (version, dialect) pair makes."""
 
     def __init__(self, version: str, dialect: str) -> None:
         """version: BeginString(8) of the session; dialect: "penstock" or "plain".
@@ -141,3 +141,9 @@ def reason_text(code: int, text: str) -> str:
         return safe_text(text)
     row = CODES.get(code)
     return row.name.replace("_", " ") if row is not None else "refused"
+
+
+@lru_cache(maxsize=6)
+def dialect_of(version: str, dialect: str) -> Dialect:
+    """One for all sessions that speak so: its tables take 7 kB."""
+    return Dialect(version, dialect)

@@ -9,7 +9,7 @@ from protocols.errors import Refusal
 from protocols.fix import notice
 from protocols.fix.commands import Commands
 from protocols.fix.decoder import Fault
-from protocols.fix.dialect import Dialect
+from protocols.fix.dialect import dialect_of
 from protocols.fix.events import AppMessage
 from protocols.fix.notice import LimitLine
 from protocols.fix.refusal import Answer, Refusals
@@ -57,7 +57,7 @@ class Translator:
         Raises:
             ValueError: an unknown version or dialect; a mistake of the caller.
         """
-        self._dialect = Dialect(version, dialect)
+        self._dialect = dialect_of(version, dialect)
         self._instruments = instruments
         self._commands = Commands(instruments, order_deadline_ms)
         self._reports = Reports(self._dialect, instruments, account)

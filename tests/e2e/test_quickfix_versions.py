@@ -15,6 +15,7 @@ import pytest
 from docs.fix.uses import ENVELOPE, sent_tags
 from gateway.server import Server
 from protocols.fix.session import FixSession
+from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.support.desks import WsDesk, ws_desk
 from tests.support.quickfix_desk import Engine, QuickfixDesk, quickfix_desk
 from tests.support.relay import Relay, relay_to
@@ -154,6 +155,26 @@ async def test_an_engine_with_our_published_dictionary_takes_all_we_say(version:
         codes = [answer[25016] for answer in await be_refused(alpha)]
         assert codes == ["2003", "2004", "4002", "1004", "1006"]
         check_all_was_taken(alpha, server)
+
+
+@pytest.mark.parametrize("version", ["FIX.4.4", "FIXT.1.1"])
+async def test_thousands_of_reports_that_one_question_brings_come_in_sequence(version: str) -> None:
+    """Among them are numbers that were left for a goodbye, which are filled without being asked for."""
+    comp_id, orders = f"QFV-{version}-burst", 1_500
+    async with venue(comp_id, version, "none") as (server, _):
+        for n in range(1, orders + 1):
+            row = NewOrder(
+                n, 1, 1, Origin.FIX, 1, 0, f"o{n}", 1, Side.BUY, OrdType.LIMIT, Tif.GTC, 100_000_000, 6_000_000
+            )
+            server.core.engine.execute(row, server.now_ns())  # type: ignore[attr-defined]
+        async with quickfix_desk(server.ports["fix"], comp_id, engine=Engine(version)) as alpha:
+            alpha.send("AF", [(584, "all"), (585, "7")])
+            await alpha.expect("8", {11: f"o{orders}", 912: "Y"})
+            alpha.send("D", order("later", "1", "1", "64000"))
+            await alpha.expect("8", {11: "later", 150: "0"})
+            assert alpha.numbers == sorted(set(alpha.numbers))
+            assert "4" in alpha.spoken
+            assert set(alpha.sent) == {"A"}, "nothing was missed, so nothing is asked for"
 
 
 @pytest.mark.parametrize("version", VERSIONS)

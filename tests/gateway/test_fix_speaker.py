@@ -133,6 +133,43 @@ def test_a_newer_logon_supersedes_a_living_link_and_cancels_nothing(house):
     assert len(desk.server.core.engine.open_orders(1)) == 1
 
 
+def cut_as_too_slow(desk):
+    desk.speaker.too_slow(desk.now)
+
+
+def cut_for_our_own_mistake(desk):
+    desk.speaker.failed(desk.now)
+
+
+def cut_for_silence(desk):
+    desk.later_ns += 40_000 * MS
+    desk.speaker.tick(desk.now)
+    desk.later_ns += 40_000 * MS
+    desk.speaker.tick(desk.now)
+
+
+def cut_for_what_is_no_fix(desk):
+    for _ in range(3):
+        desk.speaker.receive(b"8=FIX.4.4\x019=5\x0135=0\x0110=000\x01", desk.now)
+
+
+@pytest.mark.parametrize("cut", [cut_as_too_slow, cut_for_our_own_mistake, cut_for_silence, cut_for_what_is_no_fix])
+def test_when_we_cut_a_session_its_orders_are_cancelled_though_its_link_has_not_ended_yet(house, cut):
+    """The peer may take its time to read our goodbye, or to close."""
+    (mine,) = house(session(1, "A", cancel_on_disconnect="S"))
+    mine.logon()
+    mine.place("a")
+    assert mine.open_orders == ["a"]
+    cut(mine)
+    mine.server.guards.tick(mine.now)
+    mine.server.road.tick(mine.now)
+    assert mine.open_orders == []
+    mine.speaker.lost(mine.now)
+    mine.server.guards.tick(mine.now)
+    mine.logon()
+    assert sum(mine.server.metrics.fix.disconnects.values()) == 1
+
+
 def test_a_logout_cancels_unless_it_asks_to_keep(house):
     keeper, leaver = house(session(1, "A", cancel_on_disconnect="S"), session(2, "B", cancel_on_disconnect="S"))
     for desk in (keeper, leaver):

@@ -169,6 +169,15 @@ MUTANTS = (
         ),
     ),
     *mutants(
+        "gateway/fix_speaker.py",
+        ("tests/gateway/test_fix_speaker.py",),
+        (
+            "who is cut as too slow keeps its orders until its link has ended",
+            '        self._house.log("session.too_slow", session=self.session.name)\n        self._guard_orders(now_ns)\n',
+            '        self._house.log("session.too_slow", session=self.session.name)\n',
+        ),
+    ),
+    *mutants(
         "gateway/guards.py",
         ("tests/gateway/test_guards.py", "tests/gateway/test_recovery.py"),
         (

@@ -1,10 +1,11 @@
 """Every listed mistake, room by room, and the few that stand for the rest in `make test`."""
 
-from tests.mutants import doors, durable, limits, limits_store, road, wires
+from tests.mutants import doors, durable, limits, limits_store, links, road, wires
 from tests.mutants.plant import Mutant
 
 _LIMITS = (*limits.MUTANTS, *limits_store.MUTANTS)
-MUTANTS: tuple[Mutant, ...] = (*_LIMITS, *road.MUTANTS, *durable.MUTANTS, *wires.MUTANTS, *doors.MUTANTS)
+_CARRIED = (*wires.MUTANTS, *doors.MUTANTS, *links.MUTANTS)
+MUTANTS: tuple[Mutant, ...] = (*_LIMITS, *road.MUTANTS, *durable.MUTANTS, *_CARRIED)
 
 _IN_SHORT = frozenset(
     {
@@ -20,6 +21,7 @@ _IN_SHORT = frozenset(
         "live messages overtake a replay",
         "fragments are counted over the connection, not the message",
         "the oldest stranger goes, whoever's address is full",
+        "each replaying connection has the budget of all",
     }
 )
 SHORT = tuple(mutant for mutant in MUTANTS if mutant.bug in _IN_SHORT)

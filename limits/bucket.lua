@@ -101,7 +101,7 @@ end
 local function pull_back(b)
   local ahead = b.as_of - clock - b.fills
   if ahead > 0 then
-    b.as_of, b.spare, b.pulled = b.as_of - ahead, b.spare - ahead, ahead
+    b.as_of, b.spare, b.pulled, b.lives = b.as_of - ahead, b.spare - ahead, ahead, 'LT'
     for node, record in pairs(b.nodes) do
       record.expiry = record.expiry - ahead
       b.touched[node] = true
@@ -109,29 +109,26 @@ local function pull_back(b)
   end
 end
 
--- The bucket as it is now. What Redis has forgotten although the asking node knows it better (a flush, a restart, a
--- replica that lagged) counts as empty since the node saw it: lost writes admit nothing twice. What a node remembers of
--- a clock that was far ahead counts for nothing.
+-- The bucket as it is now. What Redis has forgotten is as the asking node saw it last, and what it has forgotten before
+-- its time (a flush, a restart, a replica that lagged) is empty since then: lost writes admit nothing twice. What a node
+-- remembers of a clock that was far ahead counts for nothing.
 local function open(i)
-  local load, amount, period, burst, seen, expires, spare, full = unpack(terms[i])
-  local b = { nodes = {}, touched = {}, out = 0, pulled = 0 }
+  local load, amount, period, burst, seen, expires, spare, level_milli = unpack(terms[i])
+  local b = { nodes = {}, touched = {}, out = 0, pulled = 0, lives = 'GT' }
   read(KEYS[i], b)
   if not b.as_of then
+    b.lives = 'NX'
     set_plan(b, load, amount, period, burst)
     b.level, b.as_of, b.spare = b.capacity, clock, clock
-    if seen > clock + b.fills then
-      expires = 0
-    end
-    if clock < expires then
-      b.level, b.as_of, b.spare = 0, seen, spare
-    elseif expires > 0 then
-      b.spare = spare + clock - full
+    if seen > 0 and seen <= clock + b.fills then
+      local most = clock < expires and 0 or b.capacity
+      b.level, b.as_of, b.spare = math.min(level_milli * b.milli, most), seen, spare
     end
   else
     b.spare = b.spare or b.as_of
     pull_back(b)
     if b.as_of < seen and seen <= clock + b.fills then
-      b.level, b.as_of, b.spare = math.min(b.level, 0), seen, math.min(b.spare, spare)
+      b.level, b.as_of, b.spare = math.min(level_milli * b.milli, 0), seen, math.min(b.spare, spare)
     end
   end
   b.now = math.max(clock, b.as_of)
@@ -217,7 +214,8 @@ local function take(request)
   return { longest, binds }
 end
 
--- A bucket may be forgotten once it would be full without any lease; rounded up, because a TTL of 0 deletes at once.
+-- A bucket may be forgotten once it would be full without any lease, under every plan that it has had: so what it was
+-- under a narrow one is not forgotten for a wide one. Rounded up, because a TTL of 0 deletes at once.
 local function write(key, b)
   local latest, fields, gone = b.now, {}, {}
   for node, record in pairs(b.nodes) do
@@ -238,8 +236,8 @@ local function write(key, b)
   end
   local full_us = math.ceil((b.capacity - b.level) / b.amount)
   local ttl_ms = math.ceil((latest - clock + full_us) / 1000) + 1
-  redis.call('PEXPIRE', key, ttl_ms)
-  return { b.as_of, clock + ttl_ms * 1000, math.floor(b.level / b.milli), b.out, b.spare, b.as_of + full_us, b.pulled }
+  redis.call('PEXPIRE', key, ttl_ms, b.lives)
+  return { b.as_of, clock + ttl_ms * 1000, math.floor(b.level / b.milli), b.out, b.spare, b.pulled }
 end
 
 -- Everything is read and decided before anything is written: a call that fails has done nothing.

@@ -94,7 +94,7 @@ class Lease:
         terms = (self._load, rate.amount, rate.period_us, self._limit.burst)
         if seen is None:
             return Terms(*terms)
-        return Terms(*terms, seen.as_of_us, seen.expires_us, seen.spare_us, seen.full_us)
+        return Terms(*terms, seen.as_of_us, seen.expires_us, seen.spare_us, seen.level_milli)
 
     def retune(self, limit: Limit, load: int, may_be_strict: bool = True) -> None:
         """Go on under another limit. The store rescales the bucket at the next ask; a denial counts no more."""

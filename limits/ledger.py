@@ -148,9 +148,8 @@ class Ledger:
         latest_us = max([now_us, *(each.expiry_us for each in self.nodes.values() if each.held_milli)])
         full_us = -((self.level - self.capacity) // self.amount)
         ttl_ms = -(-(latest_us - clock_us + full_us) // 1000) + 1
-        level_milli, full_at_us = self.level // self.milli, self.as_of_us + full_us
-        expires_us = clock_us + ttl_ms * 1000
-        return State(self.as_of_us, expires_us, level_milli, self.out_milli, self.spare_us, full_at_us, pulled_us)
+        level_milli, out_milli = self.level // self.milli, self.out_milli
+        return State(self.as_of_us, clock_us + ttl_ms * 1000, level_milli, out_milli, self.spare_us, pulled_us)
 
 
 class Ledgers:
@@ -166,27 +165,30 @@ class Ledgers:
         granted = [opened[ask.bucket][0].lease(ask, batch.terms[ask.bucket], clock_us) for ask in batch.asks]
         taken = [_take([opened[i][0] for i in positions], cost, clock_us) for cost, *positions in batch.takes]
         states = [ledger.state(clock_us, pulled_us) for ledger, pulled_us in opened]
-        self.expires_us.update(zip(keys, (state.expires_us for state in states), strict=True))
+        for key, state in zip(keys, states, strict=True):
+            # Not before it would be full under every plan that it has had: a wide one does not find it forgotten.
+            lives_us = 0 if state.pulled_us else self.expires_us.get(key, 0)
+            self.expires_us[key] = max(state.expires_us, lives_us)
         return Answer(clock_us, granted, taken, states)
 
     def _open(self, key: str, terms: Terms, clock_us: int) -> tuple[Ledger, int]:
         """The bucket as it is now, and how far its times were pulled back.
 
-        What was lost although the node knows it better is empty since it was seen. What a node remembers of a clock
-        that was far ahead counts for nothing.
+        What is forgotten is as the node saw it last, and what was forgotten before its time is empty since then. What a
+        node remembers of a clock that was far ahead counts for nothing.
         """
         ledger, pulled_us = self.by_key.get(key), 0
         if ledger is None or clock_us >= self.expires_us[key]:
+            self.expires_us.pop(key, None)
             ledger = self.by_key[key] = Ledger(terms, clock_us)
-            expires_us = terms.expires_us if terms.seen_us <= clock_us + ledger.fills_us else 0
-            if clock_us < expires_us:
-                ledger.level, ledger.as_of_us, ledger.spare_us = 0, terms.seen_us, terms.spare_us
-            elif expires_us:
-                ledger.spare_us = terms.spare_us + clock_us - terms.full_us
+            if 0 < terms.seen_us <= clock_us + ledger.fills_us:
+                most = 0 if clock_us < terms.expires_us else ledger.capacity
+                ledger.level, ledger.as_of_us = min(terms.level_milli * ledger.milli, most), terms.seen_us
+                ledger.spare_us = terms.spare_us
         else:
             pulled_us = ledger.pull_back(clock_us)
             if ledger.as_of_us < terms.seen_us <= clock_us + ledger.fills_us:
-                ledger.level, ledger.as_of_us = min(ledger.level, 0), terms.seen_us
+                ledger.level, ledger.as_of_us = min(terms.level_milli * ledger.milli, 0), terms.seen_us
                 ledger.spare_us = min(ledger.spare_us, terms.spare_us)
         ledger.expire(max(clock_us, ledger.as_of_us))
         ledger.retune(terms)

@@ -17,9 +17,8 @@ class StoreUnsuitable(Exception):
 class Terms(msgspec.Struct, array_like=True, frozen=True):
     """The terms of one bucket, as this node knows them, and when it last saw it.
 
-    load: the number of the load that they come from; the store keeps to a later one. seen_us: the newest state that
-    this node was told of; expires_us: when that state may be forgotten; spare_us, full_us: see State. What the store
-    has lost in between counts as spent.
+    load: the number of the load that they come from; the store keeps to a later one. seen_us and what follows: from the
+    newest State that this node was told of. What the store has lost before expires_us counts as spent.
     """
 
     load: int
@@ -29,7 +28,7 @@ class Terms(msgspec.Struct, array_like=True, frozen=True):
     seen_us: int = 0
     expires_us: int = 0
     spare_us: int = 0
-    full_us: int = 0
+    level_milli: int = 0
 
 
 class Ask(msgspec.Struct, array_like=True):
@@ -84,8 +83,8 @@ class State(msgspec.Struct, array_like=True, frozen=True):
     """One bucket after the call; expires_us: when it may be forgotten; out_milli: on record as leased.
 
     as_of_us lies ahead of the store's clock where that was set back. level_milli: below zero while debts are paid off.
-    spare_us: how much of all time brought nothing, for the bucket was full; only differences mean anything. full_us:
-    when it will be full. pulled_us: how far this call has pulled back as_of_us, which lay too far ahead.
+    spare_us: how much of all time brought nothing, for the bucket was full; only differences mean anything. pulled_us:
+    how far this call has pulled back as_of_us, which lay too far ahead.
     """
 
     as_of_us: int
@@ -93,7 +92,6 @@ class State(msgspec.Struct, array_like=True, frozen=True):
     level_milli: int
     out_milli: int
     spare_us: int = 0
-    full_us: int = 0
     pulled_us: int = 0
 
 

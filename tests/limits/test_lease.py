@@ -674,6 +674,8 @@ def test_a_debt_is_told_to_a_store_that_lost_its_data():
     bucket.ledgers.by_key.clear()
     assert bucket.spend(0) == 5  # a second brought ten
     assert bucket.ask(1).states[0].level_milli == -5_000
+    bucket.ledgers.by_key.clear()
+    assert bucket.ask(1).states[0].level_milli == -5_000  # and what it owes still, for it was told
 
 
 def test_a_debt_beyond_counting_is_counted_as_far_as_it_can_be():
@@ -697,6 +699,18 @@ def test_the_store_keeps_to_the_terms_of_the_latest_load_whatever_they_are():
     assert bucket.ask(0).states[0].level_milli == 5_000
     bucket.now_us += 2_000_000
     assert bucket.ask(1).states[0].level_milli == 25_000
+
+
+def test_a_narrow_plan_is_not_forgotten_before_the_bucket_would_be_full_under_the_wide_one():
+    bucket = Shared()
+    assert bucket.spend(0) == 20
+    bucket.leases[1].retune(limit("10/s", 1), 2)
+    bucket.ask(1)
+    bucket.now_us += 1_900_000
+    assert bucket.spend(0) == 1  # by a node that has not heard of the narrow plan yet
+    bucket.leases[1].retune(limit("10/s", 20), 3)
+    bucket.now_us += 50_000
+    assert bucket.ask(1).states[0].level_milli == 500
 
 
 def test_a_debt_survives_a_change_of_plan():

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from limits.bucket import MILLI, parse_rate
 from limits.ledger import Ledger, Ledgers
 from limits.redis_store import script_text
-from limits.store import Answer, Ask, Batch, Terms
+from limits.store import Answer, Ask, Batch, State, Terms
 from tests.support.redis_server import RedisServer, redis_server
 
 START_US = 1_795_348_800_000_000
@@ -30,7 +30,7 @@ class Script:
         text = script_text()
         for real, ours in (
             ("redis.call('TIME')", "{ARGV[2], ARGV[3]}"),
-            ("redis.call('PEXPIRE', key, ttl_ms)", "assert(ttl_ms > 0)"),
+            ("redis.call('PEXPIRE', key, ttl_ms, b.lives)", "assert(ttl_ms > 0)"),
         ):
             assert text.count(real) == 1
             text = text.replace(real, ours)
@@ -44,7 +44,9 @@ class Script:
             del self.expires[key]
         reply = self._run(keys=keys, args=_arguments(batch, clock_us))
         answer = msgspec.msgpack.decode(reply, type=Answer)
-        self.expires.update(zip(keys, (state.expires_us for state in answer.states), strict=True))
+        for key, state in zip(keys, answer.states, strict=True):
+            lives_us = 0 if state.pulled_us else self.expires.get(key, 0)
+            self.expires[key] = max(state.expires_us, lives_us)
         return answer
 
     def steps(self, key: str, ledger: Ledger, calls: list[tuple[int, Batch]]) -> list[tuple[Answer, dict[str, str]]]:
@@ -147,8 +149,8 @@ def test_the_script_and_its_twin_are_equal_step_by_step(script, steps):
         now_us += elapsed
         ahead_us = 50_000 if what == "later" else 0
         hints = [
-            (0, 0, 0, 0) if what == "never" or not at else (at + ahead_us, until + ahead_us, spare, full)
-            for at, until, spare, full in known
+            (0, 0, 0, 0) if what == "never" or not at else (at + ahead_us, until + ahead_us, spare, level)
+            for at, until, spare, level in known
         ]
         terms = [Terms(load, rate.amount, rate.period_us, burst, *hint) for hint in hints]
         batch = Batch(terms, some_asks, some_takes)
@@ -159,7 +161,7 @@ def test_the_script_and_its_twin_are_equal_step_by_step(script, steps):
             assert script.stored(key) == fields_of(ledger)
             assert ledger.level <= ledger.room
         if what != "earlier":
-            known = [(state.as_of_us, state.expires_us, state.spare_us, state.full_us) for state in ours.states]
+            known = [(state.as_of_us, state.expires_us, state.spare_us, state.level_milli) for state in ours.states]
 
 
 def test_the_number_of_a_lease_outlives_it_by_a_minute_and_no_more(script):
@@ -261,6 +263,28 @@ def test_a_key_never_lives_for_ever_and_never_dies_at_once(script):
         assert full_ms + 1 <= ttl_ms <= full_ms + 3
         if full_ms >= 1000:  # the others may be gone before they can be asked
             assert ttl_ms - 900 < client.pttl(key) <= ttl_ms
+
+
+def test_a_key_lives_as_long_as_under_the_widest_plan_it_has_had_and_no_longer_than_a_clock_put_right_allows(script):
+    client = script.client
+    real, key = client.register_script(script_text()), "gw:{T}:account::lives"
+
+    def call(load: int, burst: int, *takes: list[int]) -> State:
+        batch = Batch([Terms(load, 1, 100_000, burst)], [], list(takes))
+        return msgspec.msgpack.decode(real(keys=[key], args=[msgspec.msgpack.encode(batch)]), type=Answer).states[0]
+
+    call(1, 200, [200 * MILLI, 0])
+    assert 19_000 < client.pttl(key) <= 20_001
+    call(2, 10)
+    assert 18_000 < client.pttl(key) <= 20_001
+    client.hset(key, "as_of", (client.time()[0] + 600) * 1_000_000)
+    client.pexpire(key, 600_000)
+    assert call(2, 10).pulled_us > 590_000_000
+    assert client.pttl(key) <= 2_002
+    client.hset(key, "as_of", (client.time()[0] + 600) * 1_000_000)
+    client.persist(key)
+    call(2, 10)
+    assert 0 < client.pttl(key) <= 2_002
 
 
 def test_a_bucket_with_four_leases_takes_less_than_400_bytes(script):

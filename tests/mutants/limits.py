@@ -100,7 +100,13 @@ MUTANTS = (
         "self.level += (returned + ask.refund_milli) * self.milli",
         BOUND,
     ),
-    Mutant("lost data fills the bucket", _LEDGER, "if clock_us < expires_us:", "if False:", BOUND),
+    Mutant(
+        "lost data fills the bucket",
+        _LEDGER,
+        "most = 0 if clock_us < terms.expires_us else ledger.capacity",
+        "most = ledger.capacity",
+        BOUND,
+    ),
     Mutant(
         "an older state is believed",
         _LEDGER,

@@ -154,6 +154,15 @@ MUTANTS = (
         BOUND,
     ),
     # -- loads -----------------------------------------------------------------------------------------------------
+    Mutant(
+        "a narrow plan is forgotten as soon as it is full",
+        _LEDGER,
+        "self.expires_us[key] = max(state.expires_us, lives_us)",
+        "self.expires_us[key] = state.expires_us",
+        BOUND,
+    ),
+    Mutant("the same in the script", _SCRIPT, "pulled = 0, lives = 'GT' }", "pulled = 0, lives = 'XX' }", TWIN),
+    Mutant("a clock put right keeps keys for ever", _SCRIPT, "ahead, 'LT'\n", "ahead, 'GT'\n", TWIN),
     Mutant("a load has the number of the one before", _SHARED, "self._load = max(self._load, number)", "pass", BOUND),
     Mutant(
         "limits that were put in force are not numbered",

@@ -13,7 +13,7 @@ class Desk:
     """One client. A door's own words are in `_send`, `_log_on` and `received`."""
 
     own_kinds: tuple[str, ...] = ()
-    weights: tuple[int, ...] = (60, 25, 10, 1, 2)
+    weights: tuple[int, ...] = (60, 25, 10, 1, 2, 3)
 
     def __init__(self, world: World, venue: Venue, name: str, account: int, session: int = 0) -> None:
         self.world = world
@@ -81,11 +81,13 @@ class Desk:
     def ask(self) -> None:
         """Ask for something."""
         chance, ledger = self.world.random, self.ledger
-        kind = chance.choices(("new", "cancel", "replace", "sweep", "status", *self.own_kinds), self.weights)[0]
+        kind = chance.choices(("new", "cancel", "replace", "sweep", "status", "odd", *self.own_kinds), self.weights)[0]
         mine = [id for id, _ in ledger.book.values() if id.startswith(ledger.name)]
         if kind in ("cancel", "replace") and not mine:
             kind = "new"
-        id, params = ledger.new_id(), {}
+        id, params = ledger.new_id(), {"symbol": "BTC-USDT"}
+        if kind == "odd":  # refused at once, whatever waits before it
+            kind, params["symbol"] = "new", "NONE"
         if kind in ("cancel", "replace"):
             params["orig"] = chance.choice(mine)
         if kind in ("new", "replace"):

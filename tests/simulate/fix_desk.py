@@ -31,7 +31,7 @@ class FixDesk(Desk):
     """One FIX session. keys: names of those that it signs with, without a word of which (553): some day the next."""
 
     own_kinds = ("fault",)
-    weights = (60, 25, 10, 1, 2, 2)
+    weights = (60, 25, 10, 1, 2, 3, 2)
 
     def __init__(
         self, world: World, venue: Venue, name: str, account: int, session: int, keys: tuple[str, ...] = ()
@@ -201,7 +201,7 @@ class FixDesk(Desk):
         at, params = format_ns(self.world.time_ns(), 6), asked.params
         if asked.kind == "new":
             terms = f"54={params['side']}|38={params['qty']}|40=2|44={params['price']}|59=1"
-            return "D", f"11={id}|55=BTC-USDT|{terms}|60={at}|"
+            return "D", f"11={id}|55={params['symbol']}|{terms}|60={at}|"
         if asked.kind == "fault":
             return (
                 "D",
@@ -231,7 +231,7 @@ class FixDesk(Desk):
         elif message.msg_type == "9":
             ledger.refuse(fields[11], int(fields.get(25016, "0")))
         elif message.msg_type == "r":
-            ledger.answered(fields.get(11, ""))
+            ledger.swept(fields.get(11, ""))
         elif message.msg_type == "j":
             is_unknown = fields.get(20102) == "1"
             ledger.refuse(fields.get(379, ""), UNKNOWN_OUTCOME if is_unknown else int(fields.get(25016, "0")))

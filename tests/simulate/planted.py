@@ -1,20 +1,25 @@
 """Mistakes that the simulation must find: each is a small change of the product, made for the time of a run.
 
 Acceptance before the sync, number and command in two records, no dedupe in the core, an outbound number that is not
-stored, what was unanswered forgotten, duplicates answered.
+stored, what was unanswered forgotten, duplicates answered; a number recorded over an order that waits for its tokens,
+and what passed it taken twice; a process that goes on without memory; a lost end of the journal cut without a word.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 from gateway import clock
 from gateway.clients import Clients
 from gateway.clock import Clock
 from gateway.core.engine import Engine
 from gateway.fix_speaker import FixSpeaker
+from gateway.journal_recovery import Run
 from gateway.journal_store import JournalStore
 from gateway.keeper import Keeper
+from gateway.mistakes import Mistakes
 from gateway.records import COMMANDS, Replay
 from gateway.stall import ReadFirst
 from gateway.tick import Tick
@@ -169,6 +174,31 @@ def _rejects_not_kept() -> Change:
     return Output, "send_stored", send_stored
 
 
+def _passes_what_waits() -> Change:
+    """NextIn is recorded behind an order that waits for its tokens, as if it were done."""
+    return FixSpeaker, "waits", lambda _self, _source: None
+
+
+def _takes_twice_what_passed() -> Change:
+    """After a crash what was dealt with behind a waiting order is dealt with again."""
+    real = JournalStore._standing
+
+    def standing(self: JournalStore) -> Any:
+        return msgspec.structs.replace(real(self), done=self._done)
+
+    return JournalStore, "_standing", standing
+
+
+def _goes_on_without_memory() -> Change:
+    """Memory that ends in what all sessions share is taken for one session's trouble."""
+    return Mistakes, "of_all", lambda _self, _error: None
+
+
+def _cut_without_a_word() -> Change:
+    """A journal that lost what was safe is taken for a whole one."""
+    return Run, "_check_end", lambda _self, _directory, _known: None
+
+
 PLANTED: dict[str, Callable[[], Change]] = {
     "ack before sync": _ack_before_sync,
     "two records": _two_records,
@@ -184,6 +214,10 @@ PLANTED: dict[str, Callable[[], Change]] = {
     "logout at once": _logout_at_once,
     "asked once": _asked_once,
     "rejects not kept": _rejects_not_kept,
+    "NextIn passes what waits": _passes_what_waits,
+    "takes twice what passed": _takes_twice_what_passed,
+    "goes on without memory": _goes_on_without_memory,
+    "a lost end is cut": _cut_without_a_word,
 }
 
 

@@ -6,9 +6,14 @@ and the tokens that were spent.
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
+from gateway.journal import Journal, JournalSettings
+from gateway.journal_end import read_end
+from gateway.journal_record import JournalCorrupt, SegmentHeader
 from gateway.server import Server
 from limits.policy import Policy
+from protocols.fix.events import AppMessage
 from tests.simulate.world import SECOND, Broken, World
 
 _STORE_TIMEOUT_S = 0.05
@@ -48,6 +53,7 @@ class Ledger:
         self.counts: Counter[str] = Counter()
         self._events: dict[int, str] = {}
         self._retried: set[str] = set()
+        self._swept: set[str] = set()
         self._number = 0
 
     def new_id(self) -> str:
@@ -79,10 +85,19 @@ class Ledger:
                 asked.is_unknown = True
             return
         is_own_doing = asked is not None and (asked.tries or asked.kind != "new")
+        if asked is None and id in self.refused and id not in self._retried:
+            raise Broken(f"3: {self.name} was told twice that {id} is refused ({code})")
         if id in self.accepted and not (is_own_doing and code == DUPLICATE) and id not in self._retried:
             raise Broken(f"3: {self.name} was told that {id} is refused ({code}) after it was accepted")
-        if asked is not None and asked.kind == "new" and code != DUPLICATE:
+        if asked is not None and code != DUPLICATE:
             self.refused.add(id)
+        self.answered(id)
+
+    def swept(self, id: str) -> None:
+        """A mass cancel of ours was told done."""
+        if id in self._swept:
+            raise Broken(f"3: {self.name} was told twice that {id} is done")
+        self._swept.add(id)
         self.answered(id)
 
     def check_not_refused(self, id: str) -> None:
@@ -134,6 +149,40 @@ def check_recovered(ledgers: Iterable[Ledger], server: Server) -> None:
         latest = engine.latest_seq(ledger.account)
         if ledger.last_seq is not None and ledger.last_seq > latest:
             raise Broken(f"b: {ledger.name} heard event {ledger.last_seq}, and after the crash there are {latest}")
+
+
+def parked(server: Server) -> list[tuple[int, int]]:
+    """Session and MsgSeqNum(34) of each message over FIX that waits for its tokens."""
+    rows = server.road._parking._rows.items()
+    sources = [(session.id, each.request.source) for session, row in rows for each in row if each.request is not None]
+    return [(session_id, source.seq_num) for session_id, source in sources if isinstance(source, AppMessage)]
+
+
+def check_asked_for_again(waiting: Iterable[tuple[int, int]], server: Server) -> None:
+    """After a crash: what waited in memory has no record, so it is still expected."""
+    for session_id, number in waiting:
+        expected = server.journal.store(session_id).next_in
+        if number < expected:
+            raise Broken(f"3: message {number} of session {session_id} waited for tokens, and {expected} is expected")
+
+
+def check_end(copy: Path, world: World) -> None:
+    """A journal that lost what was safe is not taken for a whole one. copy: of its directory, to be cut."""
+    safe = read_end(copy)
+    if safe is None:
+        raise Broken("14: nothing says up to where the journal is safe")
+    for path in sorted(copy.glob("*.seg")):
+        data = path.read_bytes()
+        offset = safe - SegmentHeader.unpack(data).first_position
+        if 0 < offset <= len(data):
+            path.write_bytes(data[: world.random.randrange(offset)])
+        elif offset <= 0:
+            path.unlink()
+    try:
+        Journal(copy, JournalSettings(durability="process")).close()
+    except JournalCorrupt:
+        return
+    raise Broken(f"14: a journal without what was before position {safe} is taken for whole")
 
 
 def check_quiet(ledgers: Iterable[Ledger], server: Server) -> None:

@@ -18,6 +18,7 @@ from tests.simulate import promises
 from tests.simulate.desk import Desk
 from tests.simulate.disk import simulated
 from tests.simulate.fix_desk import FixDesk
+from tests.simulate.memory import Memory, bounded
 from tests.simulate.trouble import leave_gap, stutter, trouble
 from tests.simulate.venue import Venue
 from tests.simulate.world import SECOND, Broken, World
@@ -87,8 +88,14 @@ def simulate(seed: int) -> Outcome:
     directory = Path(tempfile.mkdtemp(prefix="simulate-", dir=_memory()))
     broken, desks, venue = "", [], None
     try:
-        with simulated(world), patch.object(snapshots, "_ROWS", _PIECE_ROWS), patch.object(clock, "time", world):
-            venue = Venue(world, _settings(directory), _policy(world), directory)
+        memory = Memory()
+        with (
+            simulated(world),
+            bounded(memory),
+            patch.object(snapshots, "_ROWS", _PIECE_ROWS),
+            patch.object(clock, "time", world),
+        ):
+            venue = Venue(world, _settings(directory), _policy(world), directory, memory)
             desks = [
                 FixDesk(world, venue, "S1", 1, 1),
                 FixDesk(world, venue, "S2", 2, 2, ("BETA", "BETA-2")),
@@ -97,6 +104,8 @@ def simulate(seed: int) -> Outcome:
             ]
             try:
                 _live(world, venue, desks)
+                venue.disk.crash(directory / "cut", is_power_loss=False)
+                promises.check_end(directory / "cut" / "journal", world)
             except Broken as error:
                 broken = str(error)
             venue.close()

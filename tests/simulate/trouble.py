@@ -83,6 +83,22 @@ def _store(world: World, venue: Venue, _: Desk) -> None:
         venue.limits.store.go_away(world.between(100, 1_500))
 
 
+def _waiting(world: World, venue: Venue, _: Desk) -> None:
+    """The store of limits drags, and the process is gone while an order waits for it."""
+    if venue.is_up:
+        world.fault("slow store")
+        venue.limits.store.is_slow = True
+        world.at(world.between(500, 3_000), setattr, venue.limits.store, "is_slow", False)
+        venue.die_while_orders_wait(is_power_loss=world.happens(0.5))
+
+
+def _memory(world: World, venue: Venue, _: Desk) -> None:
+    """Until a snapshot meets it, or the process is gone."""
+    if venue.is_up:
+        world.fault("memory is short")
+        venue.memory.is_short = True
+
+
 def _pause(world: World, venue: Venue, _: Desk) -> None:
     if venue.is_up:
         world.fault("the process stands still")
@@ -116,6 +132,8 @@ _KINDS: dict[Callable[[World, Venue, Desk], None], int] = {
     _slow_disk: 3,
     _bad_sync: 1,
     _store: 2,
+    _waiting: 4,
+    _memory: 1,
     _pause: 4,
     _clock: 6,
     _newcomer: 8,

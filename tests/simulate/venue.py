@@ -25,7 +25,9 @@ from limits.policy import Policy
 from limits.shared import SharedLimiter
 from limits.store import Batch, Outcome
 from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
+from tests.simulate import promises
 from tests.simulate.disk import Disk, Syncer
+from tests.simulate.memory import Memory
 from tests.simulate.pipes import End, Pipe
 from tests.simulate.world import MS, SECOND, Broken, Loop, World
 
@@ -87,7 +89,10 @@ class FarCore:
         self._venue.server.wake()
 
     def _execute(self, commands: Sequence[AnyCommand]) -> None:
-        self.inner.submit(commands, self._venue.server.now_ns())
+        try:
+            self.inner.submit(commands, self._venue.server.now_ns())
+        except MemoryError as error:  # as the tick does with what the road raises
+            self._venue.server.mistakes.of_a_session(error)
 
     def _collect(self, events: Sequence[AnyEvent], now_ns: int) -> None:
         self._told.append((events, now_ns))
@@ -103,6 +108,7 @@ class FarStore:
         self._waiting: dict[int, Callable[[Outcome], None]] = {}
         self._count = 0
         self.is_away = False
+        self.is_slow = False
 
     def call(self, keys: list[str], batch: Batch, done: Callable[[Outcome], None]) -> None:
         """One batch; its answer comes, or nothing does until the time is over."""
@@ -116,14 +122,17 @@ class FarStore:
         if self._world.happens(0.01):
             self._world.fault("a call to the store is lost")
             return
-        self._world.at(self._world.between(0.05, 5), self._carry_out, number, keys, batch)
+        self._world.at(self._delay_ns(), self._carry_out, number, keys, batch)
+
+    def _delay_ns(self) -> int:
+        return self._world.between(5, 24) if self.is_slow else self._world.between(0.05, 5)
 
     def _carry_out(self, number: int, keys: list[str], batch: Batch) -> None:
         answer = self._ledgers.run(keys, batch, self._world.now_ns // 1_000)
         if self._world.happens(0.01):
             self._world.fault("an answer of the store is lost")
         elif not self._loop.is_dead:
-            self._loop.call_later(self._world.between(0.05, 5) / SECOND, self._answer, number, answer)
+            self._loop.call_later(self._delay_ns() / SECOND, self._answer, number, answer)
 
     def _answer(self, number: int, answer: Outcome) -> None:
         done = self._waiting.pop(number, None)
@@ -187,6 +196,8 @@ class Process(Server):
             raise error if isinstance(error, Broken) else Broken(f"a mistake of its own: {error!r}") from error
         if name == "gateway.failed":
             self.venue.loop.call_soon(self.venue.die, "the gateway ended itself", True)
+        if name in ("journal.unsound_snapshot", "journal.end_unknown"):
+            raise Broken(f"14: the start takes the journal for broken: {name} {fields}")
         if name in ("session.lost", "session.logged_on", "session.ended", "session.logged_out", "session.disconnect"):
             self.venue.world.note(f"| {name} {fields.get('session', '')} {fields.get('reason', '')}")
 
@@ -194,7 +205,7 @@ class Process(Server):
 class Venue:
     """Where clients connect: a gateway that is up, or is not, over what the last one left on its disk."""
 
-    def __init__(self, world: World, settings: config.Config, policy: Policy, directory: Path) -> None:
+    def __init__(self, world: World, settings: config.Config, policy: Policy, directory: Path, memory: Memory) -> None:
         self.world = world
         self.settings = settings
         self.ledgers = Ledgers()
@@ -203,6 +214,8 @@ class Venue:
         self.is_calm = False
         self.lives = 0
         self.pipes: list[Pipe] = []
+        self.memory = memory
+        self._parked: list[tuple[int, int]] = []  # sessions and numbers of orders that waited when the last one died
         self._policy = policy
         self._directory = directory
         self._home = directory / "0"
@@ -213,6 +226,7 @@ class Venue:
     def start(self) -> None:
         """A new process on what is there."""
         self.lives += 1
+        self.memory.is_short = False
         loop = self.loop = Loop(self.world)
         self.disk = Syncer.disk = Disk(self.world, self._home)
         Syncer.is_dead = staticmethod(lambda: loop.is_dead)
@@ -230,6 +244,7 @@ class Venue:
         self.world.note(f"| gateway {self.lives} is up")
         self.tick.wake()
         loop.call_later(1, self._every_second, loop)
+        promises.check_asked_for_again(self._parked, self.server)
         if self.lives > 1:
             self.on_recovered(self.server)
 
@@ -269,6 +284,13 @@ class Venue:
         self._let_go()
         self._come_back_to(left)
 
+    def die_while_orders_wait(self, is_power_loss: bool, patience: int = 2_000) -> None:
+        """The process is gone in the moment in which an order waits for its tokens, if there is one soon."""
+        if self.is_up and promises.parked(self.server):
+            self.die("gone while orders wait for tokens", is_power_loss)
+        elif patience:
+            self.world.at(MS, self.die_while_orders_wait, is_power_loss, patience - 1)
+
     def end(self) -> None:
         """SIGTERM: nothing is lost, and the next process starts where this one ended."""
         if self.is_up and not self.server.road.draining:
@@ -300,6 +322,7 @@ class Venue:
         """Nothing of this process happens any more; where the next one will find its files."""
         self.is_up = False
         self.loop.is_dead = True
+        self._parked = promises.parked(self.server)
         return self._directory / str(self.lives)
 
     def _come_back_to(self, left: Path) -> None:

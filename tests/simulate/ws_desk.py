@@ -198,7 +198,7 @@ class WsDesk(Desk):
     def _send(self, id: str, asked: Asked) -> None:
         params: dict[str, object] = {}
         if asked.kind in ("new", "cancel", "replace"):
-            params["symbol"] = "BTC-USDT"
+            params["symbol"] = asked.params["symbol"]
         if asked.kind in ("new", "replace"):
             params |= {"cl_ord_id": id, "qty": asked.params["qty"], "price": asked.params["price"]}
         if asked.kind == "new":

@@ -32,6 +32,7 @@ from gateway.journal_record import (
 )
 from gateway.journal_segment import Segment, damaged, segment_paths, sync_directory
 from protocols.errors import LocalProtocolError
+from protocols.fix.store import Ranges
 
 Sink = Callable[[int, int, int, bytes], None]
 """Told of each record of the owner's kinds: kind, session, position, body."""
@@ -49,7 +50,7 @@ class Numbers(msgspec.Struct):
 
     next_in: int = 1
     next_out: int = 1
-    done: tuple[tuple[int, int], ...] = ()
+    done: Ranges = ()
 
     def pack(self) -> bytes:
         """As recorded."""

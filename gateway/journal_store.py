@@ -6,13 +6,13 @@ that waits in memory has no record, so no record may move NextIn over it, nor le
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from gateway.journal_index import SessionIndex
 from gateway.journal_record import HEAD_TAIL, OUT, OUT_HEAD_TAIL, RESET, STATE, U64, JournalCorrupt
 from gateway.journal_recovery import Numbers
 from gateway.journal_writer import Writer
 from protocols.errors import LocalProtocolError
+from protocols.fix.store import Intake
 
 _pack_head = OUT_HEAD_TAIL.pack
 _OUT_PREFIX_BYTES = OUT_HEAD_TAIL.size - HEAD_TAIL.size  # of the body: its seq_num
@@ -23,14 +23,12 @@ class JournalStore:
 
     __slots__ = (
         "_dirty",
-        "_done",
         "_index",
         "_is_dirty",
-        "_next_in",
         "_next_out",
         "_told",
-        "_waiting",
         "_writer",
+        "intake",
         "session",
     )
 
@@ -42,38 +40,40 @@ class JournalStore:
         self._writer = writer
         self._dirty = dirty
         self._is_dirty = False
-        self._next_in = numbers.next_in
+        self.intake = Intake(numbers.next_in, numbers.done)
         self._next_out = numbers.next_out
-        self._waiting: dict[int, int] = {}  # by key: numbers below next_in that nothing has become of, rising
-        self._done = numbers.done  # beyond next_in: dealt with by the process before this one
-        self._told = Numbers(self._next_in, self._next_out, self._done)  # last STATE or RESET; messages tell more
+        self._told = Numbers(numbers.next_in, numbers.next_out, numbers.done)  # last STATE or RESET; messages tell more
         self._index = index
 
     @property
     def next_in(self) -> int:
         """Next MsgSeqNum(34) expected."""
-        return self._next_in
+        return self.intake.next_in
 
     @next_in.setter
     def next_in(self, seq_num: int) -> None:
-        self._next_in = self._skip(seq_num) if self._done else seq_num
+        intake = self.intake
+        if intake.done:
+            intake.expect(seq_num)
+        else:
+            intake.next_in = seq_num
         if not self._is_dirty:
             self._mark_dirty()
 
-    @property
-    def processed(self) -> int:
-        """Every inbound message up to here was dealt with."""
-        return next(iter(self._waiting.values()), self._next_in) - 1
-
     def begin_wait(self, key: int, seq_num: int) -> None:
         """Inbound message `seq_num` waits: a crash is to have it asked for again."""
-        self._waiting[key] = seq_num
+        self.intake.begin_wait(key, seq_num)
         self._mark_dirty()
 
     def end_wait(self, key: int) -> None:
         """It waits no more."""
-        if self._waiting.pop(key, None) is not None:
+        if self.intake.end_wait(key):
             self._mark_dirty()
+
+    def note_done(self, seq_num: int) -> None:
+        """It was dealt with ahead of its turn."""
+        self.intake.note_done(seq_num)
+        self._mark_dirty()
 
     @property
     def next_out(self) -> int:
@@ -119,15 +119,15 @@ class JournalStore:
         """Both numbers back to 1 and nothing kept."""
         self._writer.append(RESET, self.session, b"")
         self._index.clear()
-        self._waiting.clear()
-        self._next_in = self._next_out = 1
-        self._done = ()
+        self.intake.reset()
+        self._next_out = 1
         self._told = Numbers()
 
     def record(self) -> None:
         """Record both numbers, unless what was recorded before tells them."""
         self._is_dirty = False
-        numbers = self._standing() if self._waiting else Numbers(self._next_in, self._next_out, self._done)
+        next_in, done = self.intake.without_memory()
+        numbers = Numbers(next_in, self._next_out, done)
         if numbers != self._recorded():
             self._writer.append(STATE, self.session, numbers.pack())
             self._told = numbers
@@ -148,19 +148,6 @@ class JournalStore:
         if not self._is_dirty:
             self._is_dirty = True
             self._dirty.append(self)
-
-    def _skip(self, seq_num: int) -> int:
-        """The number to expect in place of `seq_num`, over those that the process before this one has dealt with."""
-        while self._done and self._done[0][0] <= seq_num:
-            seq_num = max(seq_num, self._done[0][1])
-            self._done = self._done[1:]
-        return seq_num
-
-    def _standing(self) -> Numbers:
-        """The numbers, with NextIn at the first message that waits; what was dealt with behind it is told beside it."""
-        waiting = list(self._waiting.values())
-        between = [(before + 1, after) for before, after in pairwise([*waiting, self._next_in]) if before + 1 < after]
-        return Numbers(waiting[0], self._next_out, (*between, *self._done))
 
     def _recorded(self) -> Numbers:
         told = self._told

@@ -187,6 +187,8 @@ class Inbound:
                 self._serve(message, seq_num)
             if msg_type in (MsgType.RESEND_REQUEST, MsgType.HEARTBEAT):
                 early = Early(None, 0, 0)
+        if core.store.intake.is_done(seq_num):
+            early = Early(None, 0, 0)
         is_new = core.gap.hold(seq_num, early)
         if is_new and msg_type == MsgType.ORDER_STATUS_REQUEST and _is_sound(message, sent_ns):
             poss_dup = message.fields.get(tags.POSS_DUP_FLAG) == "Y"
@@ -235,7 +237,7 @@ class Inbound:
 
     def _carry_out_cancels(self) -> int:
         """The link ends over an open gap: hand out the cancels behind it, which must not wait for another link. They
-        keep their numbers, and are found done when they come again. Returns how many other requests are left undone.
+        are not taken again when they come again. Returns how many other requests are left undone.
         """
         left = 0
         for seq_num, early in self._core.gap.held():
@@ -243,6 +245,7 @@ class Inbound:
             if message is None or message.msg_type in SESSION_MSG_TYPES:
                 continue
             if message.msg_type in _CANCELS and _is_sound(message, early.sending_time_ns):
+                self._core.store.note_done(seq_num)
                 poss_dup = message.fields.get(tags.POSS_DUP_FLAG) == "Y"
                 self._hand_out(message, seq_num, early.size_bytes, early.sending_time_ns, poss_dup)
             else:

@@ -250,7 +250,7 @@ class Output:
 
     def _processed(self) -> str:
         """LastMsgSeqNumProcessed(369) as of now."""
-        return f"369={self._store.processed}{SOH}"
+        return f"369={self._store.intake.processed}{SOH}"
 
     def _pull(self, item: Unsent | Replay, limit_bytes: int, now_ns: int, chunks: list[bytes]) -> int:
         """Move the range on, or to the next one, by at least one message and about `limit_bytes`; the bytes added."""

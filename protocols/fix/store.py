@@ -6,6 +6,10 @@ Calls are synchronous and cheap: a durable store buffers them and writes once a 
 from collections.abc import Iterator
 from typing import Protocol
 
+Ranges = tuple[tuple[int, int], ...]
+
+_DONE_MAX = 1_024  # ranges of numbers that were done ahead of their turn
+
 
 class MessageStore(Protocol):
     """Both sequence numbers of one session, and its outbound messages by number."""
@@ -14,19 +18,24 @@ class MessageStore(Protocol):
     next_out: int
 
     @property
-    def processed(self) -> int:
-        """The inbound number up to which every message was dealt with: what LastMsgSeqNumProcessed(369) tells."""
+    def intake(self) -> "Intake":
+        """Whose `next_in` this is, and what is known of the inbound numbers before and behind it."""
         ...
 
     def begin_wait(self, key: int, seq_num: int) -> None:
-        """Inbound message `seq_num`, which was taken, waits in memory for what it needs; messages of later numbers may
-        be dealt with meanwhile. Without that memory, after a crash, it is the next one expected; none of the others is
-        taken twice. Called in the order of the numbers. key: tells it from a message of that number before a reset.
+        """Inbound message `seq_num`, which was handed out, waits in memory for what it needs; others go past it.
+
+        Without that memory, after a crash, it is expected again, and none that went past it is taken twice. key: tells
+        it from a message of that number before a reset.
         """
         ...
 
     def end_wait(self, key: int) -> None:
         """It goes on, or is refused; no effect after a reset."""
+        ...
+
+    def note_done(self, seq_num: int) -> None:
+        """Inbound message `seq_num` was dealt with ahead of its turn: `next_in` goes over it, whatever ends before."""
         ...
 
     def put(self, seq_num: int, message: bytes) -> None:
@@ -44,28 +53,107 @@ class MessageStore(Protocol):
         ...
 
 
+class Intake:
+    """The inbound numbers of one session: the next one expected, those that wait in memory, those done ahead of it.
+
+    done: as rising (first, end), the first of which may have been passed.
+    """
+
+    __slots__ = ("_waiting", "done", "next_in")
+
+    def __init__(self, next_in: int = 1, done: Ranges = ()) -> None:
+        self.next_in = next_in
+        self.done = done
+        self._waiting: dict[int, int] = {}  # by key: a number
+
+    def expect(self, seq_num: int) -> None:
+        """All below `seq_num` was taken, and what was done from there on.
+
+        A range that ends here is kept a while: a gap fill says the number before it twice.
+        """
+        for first, end in self.done:
+            if first <= seq_num < end:
+                seq_num = end
+        self.next_in = seq_num
+        if self.done and self.done[0][1] < seq_num:
+            self.done = tuple(each for each in self.done if each[1] >= seq_num)
+
+    def begin_wait(self, key: int, seq_num: int) -> None:
+        """See `MessageStore`."""
+        self._waiting[key] = seq_num
+
+    def end_wait(self, key: int) -> bool:
+        """Whether it waited."""
+        return self._waiting.pop(key, None) is not None
+
+    def note_done(self, seq_num: int) -> None:
+        """See `MessageStore`. A peer that never closes its gap is not remembered without end."""
+        done = self.done
+        if self.is_done(seq_num) or len(done) >= _DONE_MAX:
+            return
+        if done and done[-1][1] == seq_num:
+            self.done = (*done[:-1], (done[-1][0], seq_num + 1))
+        else:
+            self.done = tuple(sorted((*done, (seq_num, seq_num + 1))))
+
+    def is_done(self, seq_num: int) -> bool:
+        """Whether the message was dealt with ahead of its turn, or in it."""
+        return seq_num < self.next_in or any(first <= seq_num < end for first, end in self.done)
+
+    @property
+    def processed(self) -> int:
+        """The number up to which every message was dealt with: what LastMsgSeqNumProcessed(369) tells."""
+        return min(min(self._waiting.values(), default=self.next_in), self.next_in) - 1
+
+    def without_memory(self) -> tuple[int, Ranges]:
+        """`next_in` and `done` for whoever goes on without what waits here."""
+        done = tuple(each for each in self.done if each[1] > self.next_in)
+        waiting = sorted(self._waiting.values())
+        if not waiting:
+            return self.next_in, done
+        begin = min(waiting[0], self.next_in)
+        left: list[tuple[int, int]] = []
+        for first, end in ((begin, self.next_in), *done):
+            begins = [first, *(number + 1 for number in waiting if first <= number < end)]
+            ends = [*(number for number in waiting if first <= number < end), end]
+            left += [each for each in zip(begins, ends, strict=True) if each[0] < each[1]]
+        return begin, tuple(left)
+
+    def reset(self) -> None:
+        """The next number is 1, and nothing is known of any other."""
+        self._waiting.clear()
+        self.next_in, self.done = 1, ()
+
+
 class MemoryStore:
     """A store that lives as long as the process. At most `max_messages`: the oldest go first, and are gap-filled."""
 
     def __init__(self, max_messages: int = 100_000) -> None:
-        self.next_in = 1
+        self.intake = Intake()
         self.next_out = 1
         self._max_messages = max_messages
         self._messages: dict[int, bytes] = {}
-        self._waiting: dict[int, int] = {}  # by key: the number, rising
 
     @property
-    def processed(self) -> int:
-        """Every inbound message up to here was dealt with."""
-        return next(iter(self._waiting.values()), self.next_in) - 1
+    def next_in(self) -> int:
+        """Next MsgSeqNum(34) expected."""
+        return self.intake.next_in
+
+    @next_in.setter
+    def next_in(self, seq_num: int) -> None:
+        self.intake.expect(seq_num)
 
     def begin_wait(self, key: int, seq_num: int) -> None:
         """Inbound message `seq_num` waits."""
-        self._waiting[key] = seq_num
+        self.intake.begin_wait(key, seq_num)
 
     def end_wait(self, key: int) -> None:
         """It waits no more."""
-        self._waiting.pop(key, None)
+        self.intake.end_wait(key)
+
+    def note_done(self, seq_num: int) -> None:
+        """It was dealt with ahead of its turn."""
+        self.intake.note_done(seq_num)
 
     def put(self, seq_num: int, message: bytes) -> None:
         """Keep one message; the oldest goes when the bound is reached."""
@@ -87,7 +175,6 @@ class MemoryStore:
 
     def reset(self) -> None:
         """Both numbers back to 1 and nothing kept."""
-        self.next_in = 1
+        self.intake.reset()
         self.next_out = 1
         self._messages.clear()
-        self._waiting.clear()

@@ -583,9 +583,9 @@ def test_a_cancel_that_waits_ahead_of_its_turn_does_not_move_what_is_expected_af
     store = desk.speaker.machine.store
     early = AppMessage("F", store.next_in + 2, {}, None, False, False, 0)
     desk.speaker.waits(early)
-    assert store.processed == store.next_in - 1
+    assert store.intake.processed == store.next_in - 1
     desk.speaker.goes_on(early)
-    assert store.processed == store.next_in - 1
+    assert store.intake.processed == store.next_in - 1
 
 
 # -- what is told of an order is true ------------------------------------------------------------------------------

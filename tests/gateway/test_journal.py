@@ -111,7 +111,7 @@ def test_after_a_crash_exactly_those_are_expected_that_had_not_been_dealt_with(
             expected, waiting = [*waiting, *(each for each in expected if each not in waiting)], []
             journal = Journal(directory, PROCESS)
             store = journal.store(1)
-        assert store.processed == (waiting[0] if waiting else store.next_in) - 1
+        assert store.intake.processed == (waiting[0] if waiting else store.next_in) - 1
     journal.close()
 
 

@@ -20,7 +20,7 @@ from tests.simulate.world import MS, Broken, World
 from tests.support.server import seed_of
 
 _TICK_NS = 100 * MS
-_ATTEMPTS = 20
+_ATTEMPTS = 60  # without credentials a silent link has to be found dead first
 _LOGOUT_CHANCE = 0.004
 _ANSWER_TIMEOUT_NS = 1_400 * MS  # a little less than the venue's
 _NOT_CONTENT = frozenset(("8", "9", "10", "43", "52", "122", "369", "97"))

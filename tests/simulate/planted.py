@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import msgspec
-
 from gateway import clock
 from gateway.clients import Clients
 from gateway.clock import Clock
@@ -27,6 +25,7 @@ from protocols.fix.message import encode
 from protocols.fix.session_core import SessionCore
 from protocols.fix.session_inbound import Inbound
 from protocols.fix.session_output import Output
+from protocols.fix.store import Intake
 
 Change = tuple[Any, str, Callable[..., Any]]
 
@@ -181,12 +180,17 @@ def _passes_what_waits() -> Change:
 
 def _takes_twice_what_passed() -> Change:
     """After a crash what was dealt with behind a waiting order is dealt with again."""
-    real = JournalStore._standing
+    real = Intake.without_memory
 
-    def standing(self: JournalStore) -> Any:
-        return msgspec.structs.replace(real(self), done=self._done)
+    def without_memory(self: Intake) -> Any:
+        return real(self)[0], self.done
 
-    return JournalStore, "_standing", standing
+    return Intake, "without_memory", without_memory
+
+
+def _done_ahead_is_forgotten() -> Change:
+    """A cancel that was carried out behind a gap is carried out again when it comes again."""
+    return Intake, "note_done", lambda _self, _seq_num: None
 
 
 def _goes_on_without_memory() -> Change:
@@ -216,6 +220,7 @@ PLANTED: dict[str, Callable[[], Change]] = {
     "rejects not kept": _rejects_not_kept,
     "NextIn passes what waits": _passes_what_waits,
     "takes twice what passed": _takes_twice_what_passed,
+    "done ahead is forgotten": _done_ahead_is_forgotten,
     "goes on without memory": _goes_on_without_memory,
     "a lost end is cut": _cut_without_a_word,
 }

@@ -89,6 +89,8 @@ class FarCore:
         self._venue.server.wake()
 
     def _execute(self, commands: Sequence[AnyCommand]) -> None:
+        if not self.inner.credit:  # it has failed, and the process ends
+            return
         try:
             self.inner.submit(commands, self._venue.server.now_ns())
         except MemoryError as error:  # as the tick does with what the road raises

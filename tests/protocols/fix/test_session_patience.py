@@ -148,6 +148,31 @@ def test_2_b_a_logout_over_an_open_gap_says_what_it_leaves_undone_and_carries_ou
     stage.says("35=5|34=3|58=MsgSeqNum 2 to 2 did not come: 1 messages behind were not carried out")
 
 
+def test_2_b_a_cancel_that_was_carried_out_behind_a_gap_is_not_carried_out_again_on_the_next_link(
+    stage: Dialogue,
+) -> None:
+    """Nor on the one after that, should the gap stay open once more; a gap fill before it changes nothing."""
+    first = "11=c-0|41=o-0|55=BTC-USDT|54=1"
+    stage.hears(f"35=F|34=3|{first}", f"35=D|34=4|{ORDER}", f"35=F|34=6|{CANCEL}")
+    events = stage.hears("35=5|34=7")
+    assert [event.seq_num for event in events if isinstance(event, AppMessage)] == [3, 6]
+    again = f"34=3|43=Y|122={NOW}|{first}"
+    for number in (8, 10):
+        stage.session.disconnected(stage.now_ns)
+        stage.log_on(number)
+        stage.hears(f"35=F|{again}")
+        assert stage.delivered == []
+        if number == 8:
+            stage.hears("35=5|34=9")
+            assert stage.delivered == []
+    stage.hears(f"35=4|34=2|43=Y|122={NOW}|123=Y|36=3", f"35=F|{again}", f"35=D|34=4|43=Y|122={NOW}|{ORDER}")
+    stage.hears(f"35=4|34=5|43=Y|122={NOW}|123=Y|36=6", f"35=F|34=6|43=Y|122={NOW}|{CANCEL}")
+    assert stage.delivered == []
+    stage.hears(f"35=4|34=7|43=Y|122={NOW}|123=Y|36=11", f"35=D|34=11|{ORDER}")
+    assert stage.delivered == [11]
+    assert stage.numbers[0] == 12
+
+
 def test_2_b_a_logout_over_a_gap_that_hides_no_request_says_nothing(stage: Dialogue) -> None:
     stage.hears("35=1|34=5|112=x")
     stage.output()

@@ -231,6 +231,7 @@ async def lost(start, tmp_path, said):
     server = start()
     desk = Desk(server, "A")
     desk.logon()
+    desk.place("a0")
     home, copy = tmp_path / "journal", tmp_path / "copy"
     server.journal.commit(server.now_ns())
     shutil.copytree(home, copy)
@@ -265,10 +266,10 @@ async def test_an_order_from_before_that_comes_again_is_not_carried_out_a_second
     back = Desk(again, "A")
     back.seq = desk.seq
     assert [each["35"] for each in back.logon()] == ["A", "2"]
-    back.seq = 1
+    back.seq = 2
     (resent,) = back.send("D", desk.order, header=f"43=Y|122={desk.order_sent}|")
     assert (resent["11"], resent["25016"]) == ("a1", str(errors.EXPIRED_ON_ARRIVAL))
-    back.seq = 3
+    back.seq = 4
     (retried,) = back.send("D", desk.order, header="97=Y|")
     assert retried["25016"] == str(errors.EXPIRED_ON_ARRIVAL)
     (accepted,) = back.place("a2")
@@ -284,6 +285,7 @@ async def test_who_resumes_the_stream_of_before_is_told_that_it_is_another(lost)
     answer = bot.logon(name="bot", resume={"epoch": desk.epoch, "seq": 1})
     (result,) = [each["result"] for each in answer if "result" in each]
     assert result["resume"] == {"status": "snapshot", "reason": "epoch_changed"}
+    assert again.sessions.account(1).latest_seq == 0, "the stream begins anew"
 
 
 async def test_the_start_after_it_is_one_like_any_other(lost, start, said):

@@ -178,6 +178,16 @@ def test_an_older_snapshot_and_the_commands_since_stand_in_for_one_that_is_unsou
     assert replay.count == (9 if max_events == 1_000 else 6)
 
 
+def test_one_more_than_the_events_need_is_held_in_reserve():
+    rows, live = journal(["S", 3, "S", 2, "S", 4])
+    second = [at for at, row in enumerate(rows) if row[0] == SNAPSHOT][1]
+    assert read_back(rows, max_events=2).count == 6, "the first is not needed"
+    rows[second] = poisoned(rows[second], b"")
+    replay = read_back(rows, max_events=2)
+    assert replay.engine.digest() == live.digest()
+    assert (replay.count, replay.first) == (9, 0)
+
+
 def test_a_later_one_does_when_the_oldest_is_unsound_and_what_was_before_it_is_gone():
     rows, live = journal(["S", 3, "S", 2])
     rows[0] = poisoned(rows[0], b"")

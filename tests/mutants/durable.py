@@ -147,23 +147,23 @@ READING = (
         ),
         (
             "NextIn moves over a message that waits",
-            "numbers = self._standing() if self._waiting else Numbers(self._next_in, self._next_out, self._done)",
-            "numbers = Numbers(self._next_in, self._next_out, self._done)",
+            "        next_in, done = self.intake.without_memory()\n",
+            "        next_in, done = self.intake.next_in, self.intake.done\n",
         ),
         (
             "what went past a message that waits is taken twice",
-            "        return Numbers(waiting[0], self._next_out, (*between, *self._done))\n",
-            "        return Numbers(waiting[0], self._next_out, self._done)\n",
+            "Numbers(next_in, self._next_out, done)",
+            "Numbers(next_in, self._next_out, self.intake.done)",
         ),
         (
             "a checkpoint has numbers of a tick that is not committed",
             "        return STATE, self.session, self._recorded().pack()\n",
-            "        return STATE, self.session, Numbers(self._next_in, self._next_out, self._done).pack()\n",
+            "        return STATE, self.session, Numbers(self.intake.next_in, self._next_out).pack()\n",
         ),
         (
             "what waited is waited for after a reset",
-            "        self._waiting.clear()\n",
-            "",
+            "        self.intake.reset()\n",
+            "        self.intake.next_in = 1\n",
         ),
     ),
     *mutants(
@@ -245,4 +245,122 @@ STARTING = (
     ),
 )
 
-MUTANTS = (*WRITING, *READING, *STARTING)
+_END = ("tests/gateway/test_journal_end.py",)
+ENDS = (
+    *mutants(
+        "gateway/journal_recovery.py",
+        _END,
+        ("a lost end is cut without a word", "        if missing <= 0:\n", "        if True:\n"),
+        (
+            "a journal without the file of its end is taken for whole",
+            "        self.report.is_proven = known is not None or not self.segments\n",
+            "        self.report.is_proven = True\n",
+        ),
+    ),
+    *mutants(
+        "gateway/journal_writer.py",
+        _END,
+        (
+            "what a start found is proven before its owner has settled it",
+            "        self._noted = self._committed  #",
+            "        self._noted = 0  #",
+        ),
+        (
+            "the end is said before it is safe",
+            "self._note_ns, self._noted = now_ns + _RETRY_NS, self.durable",
+            "self._note_ns, self._noted = now_ns + _RETRY_NS, self._committed",
+        ),
+    ),
+    *mutants(
+        "gateway/keeper.py",
+        _END,
+        (
+            "MsgSeqNum(34) is given twice after a loss",
+            "            self.journal.store(row.id).next_out += _LOST_NUMBERS\n",
+            "",
+        ),
+        (
+            "an order of before a loss is carried out a second time",
+            "            house.sessions.by_id[row.id].acts_from_ns = now_ns\n",
+            "",
+        ),
+        (
+            "events of a stream that has ended are replayed in the new one",
+            "        self.replay.events.clear()  # of streams",
+            "        pass  # of streams",
+        ),
+    ),
+    *mutants(
+        "gateway/core/engine.py",
+        _END,
+        ("ExecID(17) is given twice after a loss", "        self._reports.exec_id += _LOST_IDS\n", ""),
+        ("OrderID(37) is given twice after a loss", "        self._order_id += _LOST_IDS\n", ""),
+        (
+            "a retry from before a loss is taken for a first attempt",
+            "            account.forgotten_until = max(account.forgotten_until, now_ns)\n",
+            "",
+        ),
+    ),
+)
+
+_SHARED = ("tests/gateway/test_mistakes.py", "tests/gateway/core/test_embedded.py", "tests/gateway/test_records.py")
+SHARED = (
+    *mutants(
+        "gateway/core/embedded.py",
+        _SHARED,
+        ("a core that failed is handed more", "self._is_telling or self._has_failed", "self._is_telling"),
+        ("a core that failed is a session's trouble", "            self._fail(error)\n", ""),
+    ),
+    *mutants(
+        "gateway/core/snapshots.py",
+        (*_SHARED, "tests/gateway/core/test_snapshots.py"),
+        ("a snapshot that lost an account counts", "    if told != wanted:\n", "    if False:\n"),
+        (
+            "a snapshot keeps an account as it has become",
+            "        found = self._untouched.get(account)\n",
+            "        found = None\n",
+        ),
+    ),
+    *mutants(
+        "gateway/mistakes.py",
+        _SHARED,
+        ("what was half done is recorded", "        self._journal.give_up(error)\n", ""),
+        (
+            "memory that ends is a session's mistake",
+            "        if isinstance(error, MemoryError):\n            self.of_all(error)\n        elif not self._has_ended",
+            "        if not self._has_ended",
+        ),
+        ("links live on that hear of nothing any more", "                link.abort()\n", "                pass\n"),
+    ),
+    *mutants(
+        "gateway/records.py",
+        _SHARED,
+        (
+            "half of a snapshot counts as a whole one",
+            "        if coming is not None and snapshot.pieces not in (0, len(coming.engine)):\n",
+            "        if False:\n",
+        ),
+        (
+            "no older snapshot stands in for one that is unsound",
+            "            if reserve is not None and self._is_restored(reserve):\n",
+            "            if False:\n",
+        ),
+    ),
+    *mutants(
+        "protocols/fix/store.py",
+        ("tests/protocols/fix/test_store.py", "tests/protocols/fix/test_session_patience.py"),
+        (
+            "what was done ahead of its turn is done again in it",
+            "            if first <= seq_num < end:\n",
+            "            if False:\n",
+        ),
+        ("what was done ahead of its turn is remembered without end", " or len(done) >= _DONE_MAX", ""),
+        (
+            "a message that waits is told as processed",
+            "min(min(self._waiting.values(), default=self.next_in), self.next_in) - 1",
+            "self.next_in - 1",
+        ),
+    ),
+)
+
+MUTANTS = (*WRITING, *READING, *STARTING, *ENDS, *SHARED)

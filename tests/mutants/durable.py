@@ -67,11 +67,6 @@ WRITING = mutants(
         "",
     ),
     (
-        "a record longer than a segment overwrites the end that is kept for the commit",
-        "        capacity = max(needed + _KEPT_BYTES, self._segment_bytes)\n",
-        "        capacity = max(needed, self._segment_bytes)\n",
-    ),
-    (
         "a segment begins without the numbers so far",
         "        checkpoint = list(self._owner.checkpoint())\n",
         "        checkpoint: list[tuple[int, int, bytes]] = []\n",

@@ -238,8 +238,11 @@ class Tick:
         self._held[connection] = None
 
     def held_ns(self, now_ns: int) -> int:
-        """How long the oldest bytes have waited for the journal."""
-        return now_ns - self._late[0][1] if self._late else 0
+        """How long the oldest bytes have waited for the journal; what it is done with by now waits for us alone."""
+        if not self._late:
+            return 0
+        durable = self._records.durable
+        return next((now_ns - since_ns for position, since_ns in self._late if position > durable), 0)
 
     def on_durable(self, durable: int) -> None:
         """The journal's writer is done up to here; called in the event loop."""

@@ -203,6 +203,17 @@ def test_a_read_that_takes_one_turn_never_stops_the_reading(bench):
     assert list(map(len, transport.written)) == [8_100]  # though nothing else happens
 
 
+def test_what_the_disk_is_done_with_by_now_is_not_late_though_we_have_not_heard_of_it(bench):
+    connection, _ = bench.connect()
+    bench.journal.lags = True
+    connection.data_received(b"a")
+    bench.loop.turn()
+    bench.clock.now += 3_000 * MS  # we stood still
+    assert bench.tick.held_ns(bench.clock.now) == 3_000 * MS
+    bench.journal.durable = bench.journal.position
+    assert bench.tick.held_ns(bench.clock.now) == 0
+
+
 def test_bytes_wait_for_the_journal_and_leave_in_order_when_it_is_durable(bench):
     connection, transport = bench.connect()
     bench.journal.lags = True

@@ -125,8 +125,8 @@ class Journal:
 
     @property
     def open_files(self) -> int:
-        """How many descriptors it has, its lock and the next segment included."""
-        return len(self._writer.segments) + 2
+        """How many descriptors it has: its segments and the next one, its lock, and the file of its end."""
+        return len(self._writer.segments) + 3
 
     def place_of(self, position: int) -> str:
         """Where the record at this position lies, for people."""

@@ -17,7 +17,7 @@ from zlib import crc32
 
 import msgspec
 
-from gateway.journal_end import write_end
+from gateway.journal_end import EndFile
 from gateway.journal_record import (
     COMMIT,
     CRC,
@@ -69,8 +69,9 @@ class Writer:
         self._spare: int | None = None  # descriptor of the next segment
         self.lacks = ""  # why there was no room for one, when there was not
         self._retry_ns = 0
-        self._note_ns = 0  # when `end` may be written next
-        self._noted = 0  # what it says, or may not say yet
+        self._end = EndFile(directory, synced)
+        self._end_ns = 0  # when it may be written next, where nothing is synced
+        self._unsettled = sys.maxsize  # what the start found is not settled before the owner's first commit is safe
         self._is_stuck = False
         self._failure: JournalFailed | None = None
         self._committed = 0  # position behind the last COMMIT
@@ -88,7 +89,7 @@ class Writer:
         self._next_number = next_number
         self._committed = self._written_whole = position
         if self._synced:
-            self._syncer = Syncer(position, self._owner.notify)
+            self._syncer = Syncer(position, self._on_synced)
         try:
             self._begin(position, 0)
             self._end_commit()
@@ -96,7 +97,7 @@ class Writer:
         except BaseException:
             self.release()
             raise
-        self._noted = self._committed  # until the owner's first commit is safe, what it found is not settled
+        self._unsettled = self._committed
 
     @property
     def state(self) -> State:
@@ -140,9 +141,9 @@ class Writer:
         if not self._is_stuck:
             self.flush()
         self._settle()
-        if now_ns >= self._note_ns and self.durable > self._noted:
-            self._note_ns, self._noted = now_ns + _RETRY_NS, self.durable
-            self._do(partial(write_end, self._directory, self._noted, self._synced))
+        if self._syncer is None and now_ns >= self._end_ns and self._written_whole > self._unsettled:
+            self._end_ns = now_ns + _RETRY_NS
+            self._do(partial(self._say_end, self._written_whole))
         return self._committed
 
     def flush(self) -> None:
@@ -211,8 +212,7 @@ class Writer:
                 self.flush()
             os.ftruncate(self.segment.fd, self._written)
             os.fsync(self.segment.fd)
-            if self._committed > self._noted:
-                write_end(self._directory, self._committed, self._synced, is_last=True)
+            self._say_end(self._committed, is_last=True)
         except OSError as error:
             self._fail("the last sync failed", error)
         finally:
@@ -222,6 +222,7 @@ class Writer:
         """Let go of every file without writing anything more."""
         if self._syncer is not None:
             self._syncer.close()
+        self._end.close()
         if self._spare is not None:
             os.close(self._spare)
             with suppress(OSError):  # the next start removes it
@@ -313,6 +314,15 @@ class Writer:
         self._written_whole = self._committed
         if self._syncer is not None:
             self._syncer.advance(self.segment.fd, self._committed)
+
+    def _on_synced(self, durable: int) -> None:
+        """In the sync thread, behind each sync."""
+        self._owner.notify(durable)
+        self._say_end(durable)
+
+    def _say_end(self, safe: int, is_last: bool = False) -> None:
+        if safe > self._unsettled:
+            self._end.write(safe, is_last)
 
     def _do(self, step: Callable[[], None]) -> None:
         """Take a step in order with the syncs, if there are any."""

@@ -6,13 +6,12 @@ import shutil
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gateway import config
 from gateway.journal import Journal, JournalSettings
-from gateway.journal_end import end_path, read_end, write_end
+from gateway.journal_end import EndFile, end_path, read_end
 from gateway.journal_record import FIRST_OWNER_KIND, JournalCorrupt
 from gateway.server import Server
 from protocols import errors
@@ -44,9 +43,12 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def test_what_was_written_last_is_read(tmp_path: Path) -> None:
     assert read_end(tmp_path) is None
-    for position in (1, 1 << 60, 5):
-        write_end(tmp_path, position, is_synced=True)
-        assert read_end(tmp_path) == position
+    for _ in range(2):
+        end = EndFile(tmp_path, is_synced=True)
+        for position in (1, 1 << 60, 5):
+            end.write(position)
+            assert read_end(tmp_path) == position
+        end.close()
     assert end_path(tmp_path).read_bytes() == b"00000000000000000005 %08x\n" % 0xB4EF_B6AC
 
 
@@ -59,7 +61,8 @@ def test_a_file_that_cannot_be_read_says_nothing(tmp_path: Path, data: bytes) ->
 def test_a_full_disk_keeps_what_was_said_and_any_other_trouble_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_end(tmp_path, 5, is_synced=False)
+    end = EndFile(tmp_path, is_synced=False)
+    end.write(5)
     for number in (errno.ENOSPC, errno.EIO):
 
         def refuse(*_: object, number: int = number) -> int:
@@ -67,18 +70,19 @@ def test_a_full_disk_keeps_what_was_said_and_any_other_trouble_is_told(
 
         monkeypatch.setattr(os, "pwrite", refuse)
         if number == errno.ENOSPC:
-            write_end(tmp_path, 6, is_synced=False)
+            end.write(6)
         else:
             with pytest.raises(OSError, match="Input/output error"):
-                write_end(tmp_path, 6, is_synced=False)
+                end.write(6)
         monkeypatch.undo()
         assert read_end(tmp_path) == 5
+    end.close()
 
 
 # -- when it is written ------------------------------------------------------------------------------------------------
 
 
-def test_it_is_written_once_a_second_and_at_the_end(tmp_path: Path) -> None:
+def test_without_syncs_it_is_written_once_a_second_and_at_the_end(tmp_path: Path) -> None:
     journal = Journal(tmp_path, PROCESS)
     assert read_end(tmp_path) is None
     said = []
@@ -93,32 +97,26 @@ def test_it_is_written_once_a_second_and_at_the_end(tmp_path: Path) -> None:
     assert read_end(tmp_path) == end
 
 
-def test_it_never_says_more_than_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = Journal(tmp_path, DISK)
-    may_go, said = threading.Event(), []
-    may_go.set()
-    real_sync, real_do = os.fdatasync, journal._writer._do
+def test_it_is_written_behind_each_sync_and_never_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notified: list[int] = []
+    journal = Journal(tmp_path, DISK, notified.append)
+    may_go, found, real = threading.Event(), list[bool](), os.fdatasync
 
     def sync(fd: int) -> None:
         may_go.wait()
-        real_sync(fd)
-
-    def do(step: Any) -> None:
-        if step.func is write_end:
-            said.append((step.args[1], journal.durable))
-        real_do(step)
+        found.append((read_end(tmp_path) or 0) <= journal.durable)
+        real(fd)
 
     monkeypatch.setattr(os, "fdatasync", sync)
-    monkeypatch.setattr(journal._writer, "_do", do)
     for at in range(5):
         may_go.clear()
-        record(journal, now_ns=2 * at * SECOND)
+        record(journal)
         may_go.set()
-        while journal.durable < journal._writer._committed:
+        end_s = time.monotonic() + 10
+        while read_end(tmp_path) != journal._writer._committed and time.monotonic() < end_s:
             time.sleep(0.001)  # the sync thread's time
-    assert len(said) == 4
-    assert [position for position, durable in said if position > durable] == []
-    may_go.set()
+        assert read_end(tmp_path) == journal.durable == notified[-1], at
+    assert all(found)
     journal.close()
 
 

@@ -257,13 +257,13 @@ ENDS = (
         _END,
         (
             "what a start found is proven before its owner has settled it",
-            "        self._noted = self._committed  #",
-            "        self._noted = 0  #",
+            "        self._unsettled = self._committed\n",
+            "        self._unsettled = 0\n",
         ),
         (
             "the end is said before it is safe",
-            "self._note_ns, self._noted = now_ns + _RETRY_NS, self.durable",
-            "self._note_ns, self._noted = now_ns + _RETRY_NS, self._committed",
+            "        self._say_end(durable)\n",
+            "        self._say_end(self._committed)\n",
         ),
     ),
     *mutants(

@@ -37,7 +37,12 @@ class FixDesk(Desk):
         self, world: World, venue: Venue, name: str, account: int, session: int, keys: tuple[str, ...] = ()
     ) -> None:
         settings = SessionSettings(
-            begin_string="FIX.4.4", sender_comp_id=name, target_comp_id="GATE", role="initiator", heart_bt_int_s=2
+            begin_string="FIX.4.4",
+            sender_comp_id=name,
+            target_comp_id="GATE",
+            role="initiator",
+            heart_bt_int_s=2,
+            sending_time_tolerance_s=86_400,  # what it refused for its clock's sake would be lost on it
         )
         self.machine = FixSession(settings, MemoryStore(), world.wall)
         self._framer = Framer(65_536)
@@ -89,11 +94,15 @@ class FixDesk(Desk):
         super()._act()
         if self.is_logged_on and not self.is_quiet and self.world.happens(_LOGOUT_CHANCE):
             self.world.fault("a logout behind requests")
-            now_ns = self.world.now_ns
-            self._left_ns, self.is_logged_on = now_ns, False
-            self._left_open = [id for id, asked in self.ledger.waiting.items() if asked.sent_ns >= self._began_ns]
-            self.machine.logout(now_ns, "")
-            self._flush()
+            self.leave()
+
+    def leave(self) -> None:
+        """Log out, whatever has no answer yet."""
+        now_ns = self.world.now_ns
+        self._left_ns, self.is_logged_on = now_ns, False
+        self._left_open = [id for id, asked in self.ledger.waiting.items() if asked.sent_ns >= self._began_ns]
+        self.machine.logout(now_ns, "")
+        self._flush()
 
     def _check_left(self) -> None:
         """Our Logout is answered, sooner than one that has waited in vain: what was asked before it has its answer."""

@@ -28,6 +28,16 @@ def leave_gap(world: World, desks: list[Desk]) -> None:
         desk.ask()
 
 
+def _leave_over_gap(world: World, _: Venue, desk: Desk) -> None:
+    """Somebody asks for much behind a gap, and logs out: its cancels are carried out, and come again with the rest."""
+    if isinstance(desk, FixDesk) and desk.is_logged_on:
+        world.fault("a logout over a gap")
+        desk.lose(1)
+        for _request in range(12):
+            desk.ask()
+        desk.leave()
+
+
 def stutter(world: World, venue: Venue) -> None:
     """The process stops, goes on for a moment, and stops again, while nobody has anything to say but to its pings."""
     world.fault("the process stutters")
@@ -137,5 +147,6 @@ _KINDS: dict[Callable[[World, Venue, Desk], None], int] = {
     _pause: 4,
     _clock: 6,
     _newcomer: 8,
+    _leave_over_gap: 3,
     _deaf: 3,
 }

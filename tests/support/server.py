@@ -191,7 +191,8 @@ def started(
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        if process.stderr is not None and not process.stderr.closed:  # else what it said was read: it did not start
+            process.communicate()
 
 
 def wait_ready(url: str, process: subprocess.Popen[bytes], timeout_s: float = 15.0) -> None:

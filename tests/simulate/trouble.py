@@ -143,7 +143,7 @@ _KINDS: dict[Callable[[World, Venue, Desk], None], int] = {
     _bad_sync: 1,
     _store: 2,
     _waiting: 4,
-    _memory: 1,
+    _memory: 3,
     _pause: 4,
     _clock: 6,
     _newcomer: 8,

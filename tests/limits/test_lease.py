@@ -678,6 +678,15 @@ def test_a_debt_is_told_to_a_store_that_lost_its_data():
     assert bucket.ask(1).states[0].level_milli == -5_000  # and what it owes still, for it was told
 
 
+def test_what_the_store_lost_counts_as_spent_though_the_node_saw_it_there():
+    bucket = Shared()
+    bucket.ask(0, need=10)
+    assert bucket.spend(1) == 10
+    bucket.ledgers.by_key.clear()
+    assert bucket.leases[0].state.level_milli == 10_000
+    assert bucket.ask(0, need=1).granted[0].granted == 0
+
+
 def test_a_debt_beyond_counting_is_counted_as_far_as_it_can_be():
     bucket = Shared()
     bucket.leases[0].owed_milli = 1 << 52

@@ -206,9 +206,12 @@ class SharedLimiter:
             return self._weigh(route, path, name, cost_milli, now_us)
         ticket = path.tickets.get(route)
         if ticket is None:
-            is_plain = len(route.strict) == len(route.binding) and cost_milli <= route.most_milli
-            if is_plain and all(self._is_open(lease, now_us) for lease in route.strict):
-                return self._ask_store(path, route, route.strict, cost_milli, now_us)
+            if len(route.strict) == len(route.binding) and cost_milli <= route.most_milli and not self.exchange.is_away:
+                for lease in route.strict:
+                    if now_us < lease.deny_until_us or lease.left_milli or lease.is_troubled:
+                        break
+                else:
+                    return self._ask_store(path, route, route.strict, cost_milli, now_us)
             return self._weigh(route, path, name, cost_milli, now_us)
         if ticket.cost_milli == cost_milli and not ticket.is_done:
             return PENDING
@@ -227,10 +230,6 @@ class SharedLimiter:
         if verdict is not ALLOWED:
             self._refund(ticket, now_us)
         return verdict
-
-    def _is_open(self, lease: Lease, now_us: int) -> bool:
-        """Whether the store is to be asked about it, without another look."""
-        return not (lease.left_milli or now_us < lease.deny_until_us or self._is_unheard(lease))
 
     def _is_unheard(self, lease: Lease) -> bool:
         """Whether it must be decided without the store."""

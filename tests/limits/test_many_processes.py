@@ -148,3 +148,18 @@ def test_through_an_outage_the_nodes_go_on_at_their_share(server, fault):
     events = run(server, 3, 300, 90, seconds=2.0, midway=lambda ids: fault(server, ids), timeout_ms=50)
     assert_bounded(events, 300, 90 + 90)
     assert used(events, 300, 90, 2.0) > 0.7
+
+
+def flap(server: RedisServer, _: object) -> None:
+    """The store takes writes, or does not, for a fifth of a second each."""
+    with server.client() as client:
+        for number in range(8):
+            client.config_set("maxmemory", (number + 1) % 2)
+            time.sleep(0.2)
+
+
+def test_any_number_of_outages_admits_one_burst_more(server):
+    """What each admits by itself is paid, whoever is back first: or each outage would add to it."""
+    events = run(server, 3, 300, 90, seconds=4.0, midway=lambda ids: flap(server, ids))
+    assert_bounded(events, 300, 90 + 90)
+    assert used(events, 300, 90, 4.0) > 0.7

@@ -31,7 +31,8 @@ MAX_SIGNATURES = 1_024  # remembered per key: one client must not be able to fil
 _MAX_SIGNATURE_CHARS = 512
 _SECOND_NS = 1_000_000_000
 # Of several keys that did not fit, the one that came furthest says why.
-_CAUSES = ("unknown_key", "address", "expired", "clock", "signature", "replay", "too_many_logons")
+_CAUSES = ("unknown_key", "address", "expired", "clock", "signature", "replay")
+_TOO_MANY = "too_many_logons"
 
 # What signatures for unknown keys are checked against (RFC 8032, 7.1, test 1); the verdict is thrown away.
 _NOBODY = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
@@ -87,12 +88,13 @@ class Denied(msgspec.Struct, frozen=True):
     """No. `cause` is a coded word for the log and the metric, never for the peer.
 
     hold_ns: how much longer than others it waits to be told: it, or its address, fails again and again. detail: for the
-    log too, in words.
+    log too, in words. retry_ns: it proved who it is, so it may be told to come again after this; 0 = it proved nothing.
     """
 
     cause: str
     hold_ns: int = 0
     detail: str = ""
+    retry_ns: int = 0
 
 
 class _Identity(msgspec.Struct, frozen=True):
@@ -168,8 +170,11 @@ class Clients:
         """
         if proof.sent_at_ns is not None:
             self._wall.ahead_ns(proof.sent_at_ns, now_ns)  # in doubt the clock is looked at again
-        found = self._judge(keys, proof, self._wall.utc_ns(now_ns))
+        utc_ns = self._wall.utc_ns(now_ns)
+        found = self._judge(keys, proof, utc_ns)
         pair = network_of(proof.peer_ip), keys
+        if isinstance(found, Denied):
+            return found
         if isinstance(found, str):
             # Both are counted, whatever the cause: what is held back must not tell a known key from an unknown one.
             is_many = self._by_pair.add(pair, now_ns) | self._by_address.add(pair[0], now_ns)
@@ -177,8 +182,11 @@ class Clients:
         self._by_pair.forgive(pair)
         return found if found.may(permission) else Denied("permission")
 
-    def _judge(self, keys: tuple[str, ...], proof: Proof, utc_ns: int) -> Client | str:
-        """Who is proved to be there, or why nobody is, after one Ed25519 verification at least."""
+    def _judge(self, keys: tuple[str, ...], proof: Proof, utc_ns: int) -> Client | Denied | str:
+        """Who is proved to be there, or why nobody is, after one Ed25519 verification at least.
+
+        Denied: whoever it is proved it, and there is no room to remember one more signature of this key.
+        """
         causes, has_paid = ["too_many_keys" if len(keys) > MAX_TRIED else "unknown_key"], False
         signature = _decode(proof.signature_b64)
         for key_id in keys if len(keys) <= MAX_TRIED else ():
@@ -189,6 +197,9 @@ class Clients:
                 cause = self._check(identity, signature, proof, utc_ns)
                 if not cause:
                     return identity.client
+                if cause == _TOO_MANY:
+                    oldest_until_ns = min(self._seen[key_id].values())
+                    return Denied(_TOO_MANY, retry_ns=max(oldest_until_ns - utc_ns, 1))
             causes.append(cause)
         if not has_paid:
             _is_signed_by(self._nobody, signature, proof.signed)
@@ -221,7 +232,7 @@ class Clients:
             for each in [old for old, old_until_ns in seen.items() if not utc_ns <= old_until_ns < latest_ns]:
                 del seen[each]
         if len(seen) >= MAX_SIGNATURES:
-            return "too_many_logons"
+            return _TOO_MANY
         seen[signature] = until_ns
         return ""
 

@@ -23,7 +23,7 @@ from gateway.crowd import Crowd
 from gateway.http_lobby import HttpPhase, Lobby, http_log
 from gateway.listening import Arrival, Door, Listener, Place
 from gateway.tick import Tick
-from gateway.ws_logon import Caller, WsHouse, turned_away
+from gateway.ws_logon import Caller, WsHouse, told_to_wait, turned_away
 from gateway.ws_speaker import WsSpeaker
 from gateway.ws_stream import EventBytes
 from protocols import errors
@@ -148,14 +148,17 @@ class WsDoor:
         if "X-API-Key" in request.headers:
             proof = self._prove(request, phase.arrival.peer_ip)
             if isinstance(proof, Denied):
+                away = told_to_wait(proof)
+            else:
+                away = turned_away(self._house, proof, "", self._tick.now_ns())
+            if away is not None:
+                self._count_refused(phase, away.cause, request.headers["X-API-Key"])
+                return _no(429, away.refusal)
+            if isinstance(proof, Denied):
                 self._count_refused(phase, proof.cause, request.headers["X-API-Key"])
                 if proof.hold_ns:
                     await asyncio.sleep(proof.hold_ns / 1e9)
                 return _no(401, Refusal(errors.LOGON_REFUSED, "logon refused"))
-            away = turned_away(self._house, proof, "", self._tick.now_ns())
-            if away is not None:
-                self._count_refused(phase, away.cause, proof.key_id)
-                return _no(429, away.refusal)
             client = proof
         return await self._take_over(request, client)
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from gateway import config
-from gateway.clients import Client, Clients
+from gateway.clients import Client, Clients, Denied
 from gateway.fix_speaker import House
 from gateway.sessions import MAX_NAMES_PER_KEY, Account, Session, Sessions
 from limits.limiter import ALLOWED
@@ -73,12 +73,20 @@ def turned_away(house: WsHouse, client: Client, name: str, now_ns: int) -> Turne
     if name in connected:
         limited = house.sessions.charge_logon(client, now_ns)
         if limited is not ALLOWED:
-            wait_ms = max(-(-limited.wait_us // 1_000), 1)
-            return TurnedAway("rate", Refusal(errors.TOO_MANY_CONNECTIONS, "too many logons, try later", wait_ms))
+            return TurnedAway("rate", _too_many_logons(limited.wait_us))
     elif len(connected) >= MAX_CONNECTIONS_PER_KEY:
         text = f"{len(connected)} connections of this key are open"
         return TurnedAway("too_many_connections", Refusal(errors.TOO_MANY_CONNECTIONS, text, 1_000))
     return None
+
+
+def told_to_wait(denied: Denied) -> TurnedAway | None:
+    """What is told to a client that proved itself and may not log on yet; None for whoever proved nothing."""
+    return TurnedAway(denied.cause, _too_many_logons(denied.retry_ns // 1_000)) if denied.retry_ns else None
+
+
+def _too_many_logons(wait_us: int) -> Refusal:
+    return Refusal(errors.TOO_MANY_CONNECTIONS, "too many logons, try later", max(-(-wait_us // 1_000), 1))
 
 
 def find_session(house: WsHouse, client: Client, name: str) -> Session | TurnedAway:

@@ -14,7 +14,7 @@ from gateway.house import Flood
 from gateway.request import Request
 from gateway.sessions import Account, Session
 from gateway.ws_answers import Answers, Source
-from gateway.ws_logon import Caller, TurnedAway, WsHouse, find_session, start_of_stream, turned_away
+from gateway.ws_logon import Caller, TurnedAway, WsHouse, find_session, start_of_stream, told_to_wait, turned_away
 from gateway.ws_requests import WsRequests
 from gateway.ws_stream import EventBytes, Listing, StreamCursor
 from gateway.ws_writer import StreamWriter
@@ -204,6 +204,10 @@ class WsSpeaker:
         shown = Proof(asked.signed, params.sig, self._caller.peer_ip, sent_at_ns, self._recv_window_ns)
         proof = self.house.clients.authenticate((params.api_key,), shown, "trade_or_read", now_ns)
         if isinstance(proof, Denied):
+            away = told_to_wait(proof)
+            if away is not None:
+                self._turn_away(asked, away, now_ns)
+                return
             self._count_refused(proof.cause, params.api_key)
             self._denied, self._deny_at_ns = asked, now_ns + proof.hold_ns
             self._deny(now_ns)
@@ -211,11 +215,15 @@ class WsSpeaker:
         name = params.name or ""
         found = turned_away(self.house, proof, name, now_ns) or find_session(self.house, proof, name)
         if isinstance(found, TurnedAway):
-            self._count_refused(found.cause, params.api_key)
-            reason = f"retry_after_ms={found.refusal.retry_after_ms}"
-            self.machine.refuse_logon(asked.request_id, now_ns, found.refusal, session.TRY_LATER, reason)
+            self._turn_away(asked, found, now_ns)
             return
         self._accept(asked, found, proof, now_ns)
+
+    def _turn_away(self, asked: told.LogonRequested, away: TurnedAway, now_ns: int) -> None:
+        """Whoever proved who it is learns why it may not log on, and when it may."""
+        self._count_refused(away.cause, asked.params.api_key)
+        reason = f"retry_after_ms={away.refusal.retry_after_ms}"
+        self.machine.refuse_logon(asked.request_id, now_ns, away.refusal, session.TRY_LATER, reason)
 
     def _deny(self, now_ns: int) -> None:
         """Tell whoever proved nothing, once it is time."""

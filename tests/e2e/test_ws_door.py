@@ -248,6 +248,24 @@ async def test_too_many_connections_of_a_key_are_an_http_429_with_a_time() -> No
             writer.close()
 
 
+async def test_a_key_that_logs_on_too_often_to_be_remembered_gets_an_http_429_with_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.clients.MAX_SIGNATURES", 1)
+    async with running() as server:
+        heads = []
+        for _ in range(2):
+            reader, writer = await connect(server)
+            headers = "".join(f"{name}: {value}\r\n" for name, value in credentials().items())
+            writer.write(UPGRADE.format(more=headers).encode())
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.close()
+        assert [head[9:12] for head in heads] == [b"101", b"429"]
+        assert b"Retry-After: " in heads[-1]
+        assert b'"code": 1007' in await reader.read()
+        assert server.metrics.ws.failed_logons == {"too_many_logons": 1}
+
+
 async def test_a_drain_sends_away_who_has_not_logged_on(server: Server) -> None:
     asking, writer = await connect(server)
     desk = WsDesk("ALPHA")

@@ -5,6 +5,7 @@ answer never came, or the connection was cut for output that one request of its 
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from tests.faults.fuzz_replies import FixReplies, WsReplies
 from tests.faults.fuzz_wire import BadReply
@@ -121,14 +122,22 @@ class WsOwed(WsReplies):
 
 
 class GetsIn(WsReplies):
-    """Judges a logon (id 1) that is right, with a logout (id 2) behind it: it must be let in."""
+    """Judges a logon (id 1) that is right, with a logout (id 2) behind it: it must be let in.
+
+    Only a key that signs more logons in a few seconds than are remembered may be told to wait, in so many words.
+    """
 
     def _judge_message(self, message: object) -> None:
         super()._judge_message(message)
         assert isinstance(message, dict)
-        if message.get("id") == 1 and message["status"] != 200:
+        if message.get("id") == 1 and message["status"] != 200 and not _is_told_to_wait(message):
             raise BadReply(f"a logon that is right was refused: {message!r}")
         self.is_done = message.get("id") == 2
+
+
+def _is_told_to_wait(answer: dict[str, Any]) -> bool:
+    error = answer.get("error", {})
+    return error.get("code") == 1007 and error["msg"] == "too many logons, try later" and error["retry_after_ms"] > 0
 
 
 class Unheard:

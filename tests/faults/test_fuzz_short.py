@@ -240,7 +240,19 @@ def test_who_asks_and_reads_on_gets_everything_or_if_slow_a_word(
         assert finds in complaint
 
 
-@pytest.mark.parametrize(("answer", "is_bad"), [(ANSWER, False), ('{"id":1,"status":429,"error":{}}', True)])
+def turned_away(text: str) -> str:
+    return f'{{"id":1,"status":429,"error":{{"code":1007,"msg":"{text}","retry_after_ms":7}}}}'
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_bad"),
+    [
+        (ANSWER, False),
+        ('{"id":1,"status":429,"error":{}}', True),
+        (turned_away("each of the names of this key is connected"), True),
+        (turned_away("too many logons, try later"), False),
+    ],
+)
 def test_a_right_logon_that_is_refused_is_found(answer: str, is_bad: bool) -> None:
     replies = GetsIn()
     with pytest.raises(BadReply) if is_bad else contextlib.nullcontext():

@@ -170,6 +170,18 @@ def test_one_key_cannot_fill_the_memory_of_signatures_of_another() -> None:
     assert cause(attempt(clients, b"later", now_ns=NOON + 6 * S, sent_at_ns=NOON + 6 * S)) == "in"
 
 
+def test_whoever_signs_more_logons_than_are_remembered_has_proved_itself_and_learns_when_there_is_room() -> None:
+    clients = make()
+    for n in range(MAX_SIGNATURES):
+        assert cause(attempt(clients, b"%d" % n, now_ns=NOON + n, sent_at_ns=NOON + n)) == "in"
+    for n in range(30):  # no failure: neither its address nor its key is held back for it
+        assert attempt(clients, b"more %d" % n, now_ns=NOON + S) == Denied("too_many_logons", retry_ns=4 * S)
+    assert attempt(clients, b"more", b"x" * 64, now_ns=NOON + S) == Denied("signature")
+    assert attempt(clients, b"0", now_ns=NOON + S) == Denied("replay")
+    later_ns = NOON + 5 * S + 1
+    assert cause(attempt(clients, b"more", now_ns=later_ns, sent_at_ns=later_ns)) == "in"
+
+
 def test_checks_are_made_in_the_published_order() -> None:
     """Key, address, expiry, clock, signature, permission, seen before: each attempt mends one fault more."""
     clients = make(_key(ips=("10.0.0.0/8",), expires="2026-11-22T12:00:01Z", permissions=("read",)))

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import config
 from gateway.client import ws
+from gateway.clients import MAX_SIGNATURES
 from gateway.ingress import CANCEL_CREDIT, CONTROL_CREDIT, Stage
 from gateway.request import Request
 from gateway.server import Server
@@ -594,6 +595,32 @@ def test_a_refused_newcomer_changes_nothing_for_the_living_session_of_its_name(h
     answer, event = living.place("b")
     assert (answer["status"], event["data"]["cl_ord_id"]) == (200, "b")
     assert len(server.core.engine.open_orders(1)) == 2
+
+
+def timed(desk, number):
+    """A logon that signs no challenge of ours, but the time."""
+    ts = desk.now // 1_000 - number
+    identity = ws.Identity(f"key-{desk.account}", seed_of(desk.account))
+    return desk.logon(challenge="", ts=ts, sig=ws.signature(identity, "", ts))
+
+
+def test_a_bot_that_logs_on_too_often_to_be_remembered_is_told_when_to_come_again(house):
+    """
+    session.logon x 1,025 in a moment, each signed, none with our challenge -> 429 1007, close 1013: never "refused"
+    with the challenge -> in, for nothing has to be remembered
+    """
+    server = house()
+    for number in range(MAX_SIGNATURES):
+        desk = Desk(server)
+        assert timed(desk, number)[0]["status"] == 200
+        desk.speaker.lost(desk.now)
+    answer, closing = timed(Desk(server), MAX_SIGNATURES)
+    error = answer["error"]
+    assert (answer["status"], error["code"], error["retry"]) == (429, 1007, True)
+    assert closing == f"close 1013 retry_after_ms={error['retry_after_ms']}"
+    assert 1 <= error["retry_after_ms"] <= 5_000
+    assert server.metrics.ws.failed_logons == {"too_many_logons": 1}
+    assert Desk(server).logon()[0]["status"] == 200
 
 
 @pytest.mark.parametrize("cause", ["rate", "draining"])

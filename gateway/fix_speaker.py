@@ -136,8 +136,22 @@ class FixSpeaker:
 
     def receive(self, data: bytes, now_ns: int) -> None:
         """Bytes of the client."""
-        for event in self.machine.receive(data, now_ns):
+        told = self.machine.receive(data, now_ns)
+        if self._settings.last_msg_seq_num_processed:
+            self._serve_counted(told, now_ns)
+            return
+        for event in told:
             self._on_event(event, now_ns)
+
+    def _serve_counted(self, told: list[events.Event], now_ns: int) -> None:
+        """One after the other: LastMsgSeqNumProcessed(369) of an answer counts none that has not had its turn."""
+        intake = self.machine.store.intake
+        intake.unserved = next((event.seq_num for event in told if isinstance(event, events.AppMessage)), 0)
+        for event in told:
+            if isinstance(event, events.AppMessage):
+                intake.unserved = event.seq_num + 1
+            self._on_event(event, now_ns)
+        intake.unserved = 0
 
     def tick(self, now_ns: int) -> None:
         """Heartbeats and time-outs."""

@@ -269,6 +269,7 @@ class FixSession:
     def _take_events(self) -> list[Event]:
         core = self._core
         events, core.events = core.events, []
+        core.output.handed_out = 0
         return events
 
     def _forget_link(self) -> None:

@@ -147,6 +147,9 @@ class Inbound:
 
     def _hand_out(self, message: Message, seq_num: int, size_bytes: int, sent_ns: int, poss_dup: bool) -> None:
         """An application message, which nothing is wrong with."""
+        output = self._core.output
+        if not output.handed_out:
+            output.handed_out = seq_num
         self._core.events.append(_application(message, seq_num, size_bytes, sent_ns, poss_dup))
 
     def _refuse(self, fault: Fault, seq_num: int, message: Message) -> None:

@@ -46,6 +46,7 @@ class Output:
         "_target",
         "_tells_processed",
         "_wall",
+        "handed_out",
         "last_sent_ns",
     )
 
@@ -57,6 +58,7 @@ class Output:
         self._sender = f"{SOH}49={settings.sender_comp_id}{SOH}52="
         self._target = f"{SOH}56={settings.target_comp_id}{SOH}"
         self._tells_processed = settings.last_msg_seq_num_processed
+        self.handed_out = 0  # the first message that is handed out by this call of the machine; 0 = none yet
         self._middle = ""  # what follows MsgSeqNum(34) in every header, with the SendingTime(52) of `_middle_ns`
         self._middle_ns = -1  # UTC
         self._queue: deque[bytes | Unsent | Replay] = deque()
@@ -249,8 +251,9 @@ class Output:
         return encode(self._begin_string, f"35={msg_type}{SOH}34={seq_num}{self._middle}{processed}{body}")
 
     def _processed(self) -> str:
-        """LastMsgSeqNumProcessed(369) as of now."""
-        return f"369={self._store.intake.processed}{SOH}"
+        """LastMsgSeqNumProcessed(369) as of now: nothing has become of what the owner is still to be handed."""
+        processed = self._store.intake.processed
+        return f"369={min(processed, self.handed_out - 1) if self.handed_out else processed}{SOH}"
 
     def _pull(self, item: Unsent | Replay, limit_bytes: int, now_ns: int, chunks: list[bytes]) -> int:
         """Move the range on, or to the next one, by at least one message and about `limit_bytes`; the bytes added."""

@@ -56,14 +56,16 @@ class MessageStore(Protocol):
 class Intake:
     """The inbound numbers of one session: the next one expected, those that wait in memory, those done ahead of it.
 
-    done: as rising (first, end), the first of which may have been passed.
+    done: as rising (first, end), the first of which may have been passed. unserved: of what was read and handed out
+    together, the first that has not had its turn with the owner; 0 = all had.
     """
 
-    __slots__ = ("_waiting", "done", "next_in")
+    __slots__ = ("_waiting", "done", "next_in", "unserved")
 
     def __init__(self, next_in: int = 1, done: Ranges = ()) -> None:
         self.next_in = next_in
         self.done = done
+        self.unserved = 0
         self._waiting: dict[int, int] = {}  # by key: a number
 
     def expect(self, seq_num: int) -> None:
@@ -103,7 +105,8 @@ class Intake:
     @property
     def processed(self) -> int:
         """The number up to which every message was dealt with: what LastMsgSeqNumProcessed(369) tells."""
-        return min(min(self._waiting.values(), default=self.next_in), self.next_in) - 1
+        next_in = self.next_in
+        return min(min(self._waiting.values(), default=next_in), next_in, self.unserved or next_in) - 1
 
     def without_memory(self) -> tuple[int, Ranges]:
         """`next_in` and `done` for whoever goes on without what waits here."""
@@ -122,7 +125,7 @@ class Intake:
     def reset(self) -> None:
         """The next number is 1, and nothing is known of any other."""
         self._waiting.clear()
-        self.next_in, self.done = 1, ()
+        self.next_in, self.done, self.unserved = 1, (), 0
 
 
 class MemoryStore:

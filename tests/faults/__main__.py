@@ -18,13 +18,15 @@ from docs import guarantees
 _COUNT = re.compile(r"(?m)^([a-z][A-Za-z ,]*?):? ([0-9,]+)$")
 
 
-def _kill9(rounds: int) -> guarantees.Row:
+def _kill9(rounds: int, *words: str, what: str = "journal on disk") -> guarantees.Row:
     """kill -9 at random moments over a flow on both doors."""
-    run, took_s = _run("tests.faults.kill9", "--rounds", str(rounds), "--seed", "1")
+    run, took_s = _run("tests.faults.kill9", "--rounds", str(rounds), "--seed", "1", *words)
     told = {name.strip(): int(value.replace(",", "")) for name, value in _COUNT.findall(run.stdout)}
     requests, broken = told.get("orders and other requests", 0), told.get("violations", -1)
     text = f"{requests:,} requests, {told.get('messages of the gateway', 0):,} messages"
-    return guarantees.Row("kill -9, both doors, journal on disk", f"{rounds} rounds", text, broken, took_s)
+    caught = told.get("kills that caught orders waiting for tokens", 0)
+    text += f"; orders waited for tokens at {caught} of the kills" if words else ""
+    return guarantees.Row(f"kill -9, both doors, {what}", f"{rounds} rounds", text, broken, took_s)
 
 
 def _pytest(what: str, *files: str) -> guarantees.Row:
@@ -74,6 +76,7 @@ def main() -> int:
     args = parser.parse_args()
     rows = [
         _kill9(args.rounds),
+        _kill9(args.rounds, "--store", what="limits in a slow store"),
         _pytest("a full disk, EIO, syncs of 200 ms", "tests/faults/journal_faults.py", "tests/faults/disk.py"),
         _pytest(
             "the store of limits: dead, slow, cut, full",

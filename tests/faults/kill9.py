@@ -2,6 +2,7 @@
 
 Each round starts `penstock run` on the journal that the last one left, lets the clients come back and trade, and kills
 it 50 to 500 ms after it was ready. After the last one it lives long enough for everybody to recover and be judged.
+With `--store` the limits are in a store that answers late: most kills catch orders that wait for their tokens.
 A run that fails names the command that repeats it; `--durability memory` and `--cut-bytes 200` must fail.
 """
 
@@ -14,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
@@ -22,6 +24,7 @@ from rich.console import Console
 from tests.faults.kill9_check import Violations, judge_trades
 from tests.faults.kill9_client import Desk, Style
 from tests.faults.kill9_report import Result, Settings, Start, cpu_ms, journal_bytes, show
+from tests.faults.kill9_store import LIMITS, SlowStore, judge_spending, slow_store
 from tests.faults.kill9_ws import WsDesk
 from tests.support.server import GENEROUS, started
 
@@ -84,14 +87,15 @@ class Killer(threading.Thread):
 class Run:
     """The clients of one run, over all lives of the gateway."""
 
-    def __init__(self, settings: Settings, directory: Path) -> None:
+    def __init__(self, settings: Settings, directory: Path, store: SlowStore | None = None) -> None:
         self.result = Result(settings, Violations())
         self._settings = settings
         self._directory = directory
+        self._store = store
         self._rng = random.Random(settings.seed)
         violations = self.result.violations
         self.desks = [
-            Desk(f"K{n}", style, random.Random(f"{settings.seed} K{n}"), violations)
+            Desk(f"K{n}", style, random.Random(f"{settings.seed} K{n}"), violations, settings.has_store)
             for n, style in enumerate(STYLES, 11)
         ]
         self.makers = [
@@ -101,6 +105,8 @@ class Run:
         self.clients: tuple[Desk | WsDesk, ...] = (*self.desks, *self.makers)
         self._lives: list[asyncio.Task[None]] = []  # of the makers, one each
         self._losses: list[asyncio.TimerHandle] = []
+        self._waited = 0, 0  # on either door: orders that waited for tokens when the gateway was killed
+        self._catches = 0
 
     async def run(self) -> Result:
         """All rounds, or as many as there are until something is wrong; then the last life, and the verdict."""
@@ -124,8 +130,12 @@ class Run:
         )
         more = "".join(_ACCOUNT.format(n=n) for n, _ in enumerate(self.desks, 11))
         more += _HOUSE.format(durability=self._settings.durability, segment_bytes=_SEGMENT_BYTES)
+        knobs, limits = {"sessions": sessions, "more": more}, GENEROUS
+        if self._store is not None:
+            knobs["store"], limits = self._store.knobs, LIMITS
+            self._store.change_pace(self._rng)
         try:
-            with started(self._directory, limits=GENEROUS, sessions=sessions, more=more) as (process, ports):
+            with started(self._directory, limits=limits, **knobs) as (process, ports):
                 self.result.starts.append(Start(size, 1e3 * (time.perf_counter() - began), cpu_ms(process.pid)))
                 if is_last:
                     await self._come_back(ports)
@@ -142,6 +152,7 @@ class Run:
                     await self._die(process)
                 process.kill()
                 self._read_log(process)
+            self._count_waiting()
         except AssertionError as error:
             self.result.violations.add(f"the gateway did not start: {error}")
 
@@ -217,6 +228,10 @@ class Run:
                 violations.add(f"{each.name}: what is open was asked, and not answered")
         for each in self.clients:
             each.dealings.judge_core(each.read)
+        for maker in self.makers:
+            maker.judge_answers()
+        if self._store is not None:
+            judge_spending({each.account: each.dealings for each in self.clients}, self._store, violations)
         trades = judge_trades([each.dealings for each in self.clients], violations)
         self.result.facts["trades, each told to both sides"] = trades
 
@@ -231,8 +246,16 @@ class Run:
         """What the gateway logged as an error is our own bug, whatever the clients noticed."""
         assert process.stderr is not None
         for line in process.stderr.read().splitlines():
-            if not line.startswith(b"{") or b'"level":"error"' in line:
+            if self._store is not None and b'"limits.store_away"' in line:
+                self._store.outages += 1
+            elif not line.startswith(b"{") or b'"level":"error"' in line:
                 self.result.violations.add(f"the gateway's log: {line.decode(errors='replace')[:500]}")
+
+    def _count_waiting(self) -> None:
+        """Clients have come back: what they were asked for again shows what the kill before had caught."""
+        waited = sum(desk.progress.waited for desk in self.desks), sum(maker.waited for maker in self.makers)
+        self._catches += waited != self._waited
+        self._waited = waited
 
     def _count(self) -> None:
         desks = self.desks
@@ -243,6 +266,11 @@ class Run:
             "events replayed over WebSocket": sum(maker.resumed for maker in self.makers),
             "requests the gateway asked for again": sum(desk.resent for desk in desks),
             "recoveries completed": sum(desk.recoveries for desk in desks),
+            "kills that caught orders waiting for tokens": self._catches,
+            "times a FIX order that waited was asked for again": self._waited[0],
+            "WebSocket orders sent again, their answer lost": sum(maker.retried for maker in self.makers),
+            "of them read before the kill, placed by the retry": self._waited[1],
+            "lives in which the store was away": 0 if self._store is None else self._store.outages,
             "read and not answered": sum(len(desk.dealings.unanswered(desk.progress.read)) for desk in desks),
         }
 
@@ -251,9 +279,11 @@ def kill9(settings: Settings) -> Result:
     """One whole run in a temporary directory."""
 
     async def run() -> Result:
-        return await Run(settings, Path(name)).run()
+        return await Run(settings, Path(name), store).run()
 
-    with tempfile.TemporaryDirectory(prefix="penstock-kill9-") as name:
+    with ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-kill9-"))
+        store = stack.enter_context(slow_store()) if settings.has_store else None
         return uvloop.run(run())
 
 
@@ -265,8 +295,10 @@ def main() -> int:
     parser.add_argument("--durability", choices=("disk", "process", "memory"), default="disk")
     parser.add_argument("--door", choices=("fix", "both"), default="both")
     parser.add_argument("--cut-bytes", type=int, default=0, help="cut so much off the journal in each round")
+    parser.add_argument("--store", action="store_true", help="limits in a store that answers late")
     asked = parser.parse_args()
-    settings = Settings(asked.rounds, asked.seed, asked.durability, asked.door == "both", asked.cut_bytes)
+    has_ws = asked.door == "both"
+    settings = Settings(asked.rounds, asked.seed, asked.durability, has_ws, asked.cut_bytes, asked.store)
     result = kill9(settings)
     show(result, Console(width=None if sys.stdout.isatty() else 120))
     return 1 if result.violations.count else 0

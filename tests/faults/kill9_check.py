@@ -146,24 +146,37 @@ class Heard:
 
 
 class Progress:
-    """How far the gateway has read what one client sent: never above it, and never back."""
+    """How far the gateway has read what one client sent: never above it, and never back over what it has dealt with.
+
+    It may go back over what it had read and was still waiting for tokens with, which has no record: see `waited`.
+    """
 
     def __init__(self, name: str, violations: Violations) -> None:
         self.sent = 0  # highest number of the client's
         self.read = 0  # highest number that the gateway has shown to have read
+        self.waited = 0  # how often the gateway went back to what it had read
+        self._done = 0  # highest number up to which it has shown to have dealt with everything
         self._name = name
         self._violations = violations
 
     def shows(self, number: int) -> None:
-        """A message of the gateway shows that it has read up to here."""
+        """A message of the gateway shows that it has dealt with everything up to here."""
+        self.sees(number)
+        self._done = max(self._done, number)
+
+    def sees(self, number: int) -> None:
+        """A message of the gateway shows that it has read up to here; what it waits with may be below."""
         if number > self.sent:
             self._violations.add(f"{self._name}: the gateway has read {number}, the client has sent {self.sent}")
         self.read = max(self.read, number)
 
     def expects(self, number: int) -> None:
         """The gateway says what it expects next."""
-        if number <= self.read:
-            self._violations.add(f"{self._name}: NextIn went back: {number} is expected, {self.read} was read")
+        if number <= self._done:
+            self._violations.add(f"{self._name}: NextIn went back: {number} is expected, {self._done} was dealt with")
+        elif number <= self.read:
+            self.waited += 1
+            self.read = number - 1
         self.shows(number - 1)
 
 
@@ -179,6 +192,7 @@ class Report(msgspec.Struct, frozen=True):
     orig_cl_ord_id: str = ""
     trade: tuple[str, ...] = ()  # id, price, quantity
     side: str = ""
+    at_ns: int = 0  # of the core
 
 
 class Request(msgspec.Struct):
@@ -202,6 +216,7 @@ class Dealings:
         self.open: dict[str, Open] = {}  # by OrderID(37)
         self.trades: list[tuple[tuple[str, ...], str]] = []  # and side
         self.listed: dict[str, Open] | None = None  # what the core says is open, at the end
+        self.spent_ns: list[int] = []  # when the core took an order, or a change of one: each has cost a token
         self._name = name
         self._violations = violations
         self._exec_ids: set[str] = set()
@@ -231,6 +246,8 @@ class Dealings:
             request.accepted += 1
             if request.accepted > 1:
                 self._violations.add(f"{self._name}: order {report.cl_ord_id} was accepted twice")
+        if report.exec in "05":
+            self.spent_ns.append(report.at_ns)
         if report.exec == "F":
             self.trades.append((report.trade, report.side))
         if report.leaves_qty.strip("0.") and report.exec != "4":

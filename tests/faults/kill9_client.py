@@ -11,7 +11,7 @@ from typing import cast
 
 import msgspec
 
-from protocols.fix.times import format_ns
+from protocols.fix.times import format_ns, parse_ns
 from tests.faults.kill9_check import SESSION_TYPES, Dealings, Heard, Message, Open, Progress, Report, Violations, parse
 from tests.faults.kill9_flow import Flow, Order
 from tests.support.order_load import fix_message
@@ -33,10 +33,15 @@ class Style(msgspec.Struct, frozen=True):
 
 
 class Desk(asyncio.Protocol):
-    """One session over any number of connections, one at a time. `recovered`: both sides have all that was sent."""
+    """One session over any number of connections, one at a time. `recovered`: both sides have all that was sent.
 
-    def __init__(self, comp_id: str, style: Style, rng: random.Random, violations: Violations) -> None:
-        self.name = comp_id
+    may_wait: what it sends may wait for tokens in the gateway, and it asks behind each burst what was read.
+    """
+
+    def __init__(
+        self, comp_id: str, style: Style, rng: random.Random, violations: Violations, may_wait: bool = False
+    ) -> None:
+        self.name = self.account = comp_id
         self.heard = Heard(comp_id, violations)
         self.progress = Progress(comp_id, violations)
         self.dealings = Dealings(comp_id, violations)
@@ -48,6 +53,7 @@ class Desk(asyncio.Protocol):
         self.closed.set()
         self.recovered = asyncio.Event()
         self._style = style
+        self._may_wait = may_wait
         self._rng = rng
         self._flow = Flow(comp_id, rng)
         self._violations = violations
@@ -172,10 +178,13 @@ class Desk(asyncio.Protocol):
 
     def _probe(self) -> None:
         """Ask for a sign that all is read on both sides, until there is one."""
+        self._write([self._test_request()])
+        self._probing = self._loop.call_later(_PROBE_S, self._probe)
+
+    def _test_request(self) -> bytes:
         probe_id = f"{self.name}-{len(self._sent)}"
         self._probes[probe_id] = len(self._sent)
-        self._write([self._new("1", f"112={probe_id}|")])
-        self._probing = self._loop.call_later(_PROBE_S, self._probe)
+        return self._new("1", f"112={probe_id}|")
 
     def _act_in_turn(self, message: Message) -> None:
         fields = message.fields
@@ -197,7 +206,10 @@ class Desk(asyncio.Protocol):
         number = self._probes.pop(probe_id, 0)
         if not number:
             return
-        self.progress.shows(number)
+        if self._may_wait:
+            self.progress.sees(number)
+        else:
+            self.progress.shows(number)
         if self.heard.has_gap:
             return  # a later number has been seen; its turn comes when the gap is closed
         if self._probing is not None:
@@ -276,6 +288,8 @@ class Desk(asyncio.Protocol):
             order = self._flow.next(self.dealings.open)
             self._ask(order)
             burst.append(self._new(order.msg_type, order.body))
+        if self._may_wait:
+            burst.append(self._test_request())
         self._write(burst)
         self._think()
 
@@ -336,5 +350,14 @@ class Desk(asyncio.Protocol):
 def _report(fields: dict[int, str]) -> Report:
     trade = (fields[1003], fields[31], fields[32]) if fields[150] == "F" else ()
     return Report(
-        fields[150], fields[17], fields[37], fields[11], fields[14], fields[151], fields.get(41, ""), trade, fields[54]
+        fields[150],
+        fields[17],
+        fields[37],
+        fields[11],
+        fields[14],
+        fields[151],
+        fields.get(41, ""),
+        trade,
+        fields[54],
+        parse_ns(fields[60]),
     )

@@ -15,19 +15,23 @@ Durability = Literal["disk", "process", "memory"]
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """One run. cut_bytes: taken off the journal's end between two rounds, which no healthy disk does."""
+    """One run. cut_bytes: taken off the journal's end between two rounds, which no healthy disk does.
+    has_store: of limits, a slow one, so that orders wait for their tokens.
+    """
 
     rounds: int
     seed: int
     durability: Durability = "disk"
     has_ws: bool = False
     cut_bytes: int = 0
+    has_store: bool = False
 
     @property
     def command(self) -> str:
         """What repeats the run."""
         words = f"--rounds {self.rounds} --seed {self.seed} --durability {self.durability}"
         words += " --door both" if self.has_ws else " --door fix"
+        words += " --store" if self.has_store else ""
         return f"python -m tests.faults.kill9 {words}" + (f" --cut-bytes {self.cut_bytes}" if self.cut_bytes else "")
 
 

@@ -1,7 +1,7 @@
 """A WebSocket market maker beside the FIX clients of kill9: it trades with them and resumes its stream after a kill.
 
-It asks for a few events more than it has missed: none may be missing, and one that comes again must be the same. A
-request whose answer was lost with the connection is judged by its events alone.
+It asks for a few events more than it has missed: none may be missing, and one that comes again must be the same. An
+order whose answer was lost with the connection is sent again with `retry`: what it is told of it then must be true.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
+import msgspec
 import orjson
 
 from gateway.client.ws import Identity, signature
@@ -18,7 +19,7 @@ from tests.faults.kill9_check import Dealings, Report, Violations
 from tests.faults.kill9_flow import Flow
 from tests.support.server import seed_of
 
-_WAITING_MAX = 8
+_WAITING_MAX = 16  # of which half are pings
 _OVERLAP = 20  # so many events that it has seen are asked for again
 _EXEC = {"new": "0", "canceled": "4", "replaced": "5", "rejected": "8", "expired": "C", "restated": "D", "trade": "F"}
 _SIDE = {"buy": "1", "sell": "2"}
@@ -26,16 +27,32 @@ _SIDE = {"buy": "1", "sell": "2"}
 Json = dict[str, Any]
 
 
+class Placed(msgspec.Struct):
+    """An `order.place` of this connection. is_read: what was sent behind it was answered before it; was_read: on one of
+    the connections before.
+    """
+
+    params: Json
+    is_read: bool = False
+    was_read: bool = False
+
+    def again(self) -> "Placed":
+        """The retry, once its answer is lost."""
+        return Placed({**self.params, "retry": True}, was_read=self.is_read or self.was_read)
+
+
 class WsDesk:
     """One API key over any number of connections, one at a time."""
 
     def __init__(self, account: str, rng: random.Random, violations: Violations) -> None:
-        self.name = f"ws-{account}"
+        self.name, self.account = f"ws-{account}", account
         self.dealings = Dealings(self.name, violations)
         self.read = -1  # numbers of ours that the gateway has shown to have read: there are none on this door
         self.is_quiet = False
         self.may_lose_link = False
         self.resumed = 0  # events that came as a replay
+        self.retried = 0  # orders whose answer was lost, and which were sent again
+        self.waited = 0  # of them those that the gateway had read, and that were placed now
         self._identity = Identity(f"key-{account}", seed_of(account), "maker")
         self._rng = rng
         self._flow = Flow(self.name, rng)
@@ -44,7 +61,12 @@ class WsDesk:
         self._events: dict[int, Json] = {}  # by seq
         self._next_seq: int | None = None  # on this connection
         self._next_id = 0
+        self._is_on = False
         self._waiting: set[int] = set()
+        self._placed: dict[int, Placed] = {}  # not answered yet, by id of the request
+        self._pings: dict[int, list[int]] = {}  # by id, and which orders were sent before
+        self._lost: list[Placed] = []
+        self._told: dict[str, bool] = {}  # by client order id: whether its answer says that there is such an order
         self._resuming_to = 0
         self._ws: aiohttp.ClientWebSocketResponse | None = None
 
@@ -62,6 +84,10 @@ class WsDesk:
         except (aiohttp.ClientError, OSError):
             pass  # judged below
         self._ws = None
+        self._is_on = False
+        self._lost += [placed.again() for placed in self._placed.values()]
+        self._placed.clear()
+        self._pings.clear()
         if not self.may_lose_link:
             self._add("the link was lost while the gateway lived")
 
@@ -73,7 +99,7 @@ class WsDesk:
         """
         self.is_quiet = True
         async with asyncio.timeout(timeout_s):
-            while self._ws is None or not self._epoch or self._waiting or self._is_behind:
+            while self._ws is None or not self._epoch or self._waiting or self._lost or self._is_behind:
                 await asyncio.sleep(0.01)
 
     async def list_open(self, timeout_s: float) -> None:
@@ -87,6 +113,15 @@ class WsDesk:
         async with asyncio.timeout(timeout_s):
             while self.dealings.listed is None:
                 await asyncio.sleep(0.01)
+
+    def judge_answers(self) -> None:
+        """What was told of each order is what its events say."""
+        for cl_ord_id, is_told in self._told.items():
+            request = self.dealings.requests[cl_ord_id]
+            if is_told != bool(request.accepted):
+                self._add(
+                    f"{cl_ord_id}: its answer says {'placed' if is_told else 'not executed'}, its events {request}"
+                )
 
     @property
     def standing(self) -> str:
@@ -115,6 +150,10 @@ class WsDesk:
             self.dealings.listed = {r["order_id"]: (r["cl_ord_id"], r["cum_qty"], r["leaves_qty"]) for r in rows}
         else:
             self._take_answer(message)
+            lost, self._lost = (self._lost, []) if self._is_on else ([], self._lost)
+            for placed in lost:
+                self.retried += 1
+                await self._place(ws, placed)
             await self._trade(ws)
 
     async def _log_on(self, ws: aiohttp.ClientWebSocketResponse, hello: Json) -> None:
@@ -133,13 +172,31 @@ class WsDesk:
 
     def _take_answer(self, message: Json) -> None:
         self._waiting.discard(message["id"])
+        for each in self._pings.pop(message["id"], ()):
+            if each in self._placed:
+                self._placed[each].is_read = True
+        placed = self._placed.pop(message["id"], None)
+        if placed is not None:
+            self._take_placed(placed, message)
         resume = (message.get("result") or {}).get("resume")
         if resume is None:
             return
+        self._is_on = True
         if resume["status"] == "replayed":
             self._resuming_to = resume["end"]
         elif self._next_seq is not None and (resume["status"] != "none" or self._next_seq <= max(self._events)):
             self._add(f"resume after {self._next_seq - 1} of {max(self._events)} events: {resume}")
+
+    def _take_placed(self, placed: Placed, answer: Json) -> None:
+        cl_ord_id, error = placed.params["cl_ord_id"], answer.get("error")
+        if error is not None and error["outcome"] == "unknown":
+            self._lost.append(placed.again())
+            return
+        is_known = error is None and answer["result"].get("duplicate", False)
+        if is_known and "retry" not in placed.params:
+            self._add(f"{cl_ord_id} was sent once, and is a duplicate")
+        self._told[cl_ord_id] = error is None
+        self.waited += placed.was_read and error is None and not is_known
 
     def _take_event(self, event: Json) -> None:
         seq, data = event["seq"], event["data"]
@@ -153,7 +210,7 @@ class WsDesk:
                 self._add(f"event {seq} was {known}, is {data}")
             return
         if event["ev"] == "order":
-            self.dealings.report(_report(seq, data))
+            self.dealings.report(_report(event))
 
     async def _trade(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         """Keep a few orders on the way; a cancel now and then."""
@@ -162,8 +219,16 @@ class WsDesk:
             fields = dict(part.split("=") for part in order.body.strip("|").split("|"))
             if order.msg_type == "D":
                 self.dealings.ask(order.cl_ord_id, "D", 0)
-            if order.msg_type in {"D", "F"}:
-                await self._ask(ws, *_request(order.msg_type, fields))
+                await self._place(ws, Placed({**_request("D", fields)[1], "ts": time.time_ns() // 1_000}))
+            elif order.msg_type == "F":
+                await self._ask(ws, *_request("F", fields))
+
+    async def _place(self, ws: aiohttp.ClientWebSocketResponse, placed: Placed) -> None:
+        """Send it, with a ping behind it: its answer may come first."""
+        self._placed[self._next_id + 1] = placed
+        await self._ask(ws, "order.place", placed.params)
+        self._pings[self._next_id + 1] = list(self._placed)
+        await self._ask(ws, "ping", {})
 
     async def _ask(self, ws: aiohttp.ClientWebSocketResponse, method: str, params: Json) -> None:
         self._next_id += 1
@@ -183,7 +248,8 @@ def _request(msg_type: str, fields: Mapping[str, str]) -> tuple[str, Json]:
     return "order.place", {**terms, "price": fields["44"], "qty": fields["38"], "cl_ord_id": fields["11"]}
 
 
-def _report(seq: int, data: Json) -> Report:
+def _report(event: Json) -> Report:
+    seq, data = event["seq"], event["data"]
     execution = _EXEC.get(data["exec"], "?")
     trade = (str(data["trade_id"]), data["last_px"], data["last_qty"]) if execution == "F" else ()
     return Report(
@@ -196,4 +262,5 @@ def _report(seq: int, data: Json) -> Report:
         data.get("orig_cl_ord_id", ""),
         trade,
         _SIDE.get(data["side"], ""),
+        event["ts"] * 1_000,
     )

@@ -1,6 +1,7 @@
 """What kill9 calls a violation: each rule with a conversation that keeps it and one that does not."""
 
 from tests.faults.kill9_check import Dealings, Heard, Message, Progress, Report, Violations, judge_trades, parse
+from tests.faults.kill9_store import Plan, overspent
 from tests.support.fix_text import fix
 
 LOGON = "35=A|34=1|49=GATE|52=20261122-12:00:00.000001|56=MM1|98=0|108=30"
@@ -107,9 +108,33 @@ def test_what_the_gateway_expects_may_not_fall_below_what_it_answered_nor_pass_w
     progress.expects(10)
     progress.shows(11)
     assert violations.texts == [
-        "MM1: NextIn went back: 10 is expected, 10 was read",
+        "MM1: NextIn went back: 10 is expected, 10 was dealt with",
         "MM1: the gateway has read 11, the client has sent 10",
     ]
+
+
+def test_what_was_only_read_may_be_asked_for_again_and_what_was_dealt_with_may_not() -> None:
+    violations = Violations()
+    progress = Progress("MM1", violations)
+    progress.sent = 10
+    progress.shows(4)
+    progress.sees(9)
+    progress.expects(6)
+    assert (violations.texts, progress.waited, progress.read) == ([], 1, 5)
+    progress.expects(5)
+    assert violations.texts == ["MM1: NextIn went back: 5 is expected, 5 was dealt with"]
+
+
+def test_a_bucket_is_overspent_by_one_token_more_than_its_burst_and_what_came_in() -> None:
+    plan, second_ns = Plan(rate=10, burst=5), 1_000_000_000
+    at_once, later = [0] * 5, [second_ns + n * second_ns // 10 for n in range(1, 6)]
+    assert overspent([*later, *at_once], plan, 5) <= 0
+    assert overspent([*at_once, 0], plan, 5) == 1
+    assert overspent([*at_once, *[second_ns // 2] * 6], plan, 5) == 1
+    dealings = Dealings("MM1", Violations())
+    for each in (report("0", "1"), report("5", "2"), report("8", "3"), report("F", "4", trade=("1", "1", "1"))):
+        dealings.report(each)
+    assert len(dealings.spent_ns) == 2
 
 
 def report(execution: str, exec_id: str, cl_ord_id: str = "o-1", leaves: str = "1.0", **more: object) -> Report:

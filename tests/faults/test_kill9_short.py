@@ -1,12 +1,23 @@
 """Kill -9 of a trading gateway, ten times: who comes back recovers everything, and nothing is told twice.
 
-`make faults` does it two hundred times. Two tests take durability away: a harness that does not notice is none.
+`make faults` does it more often. Two tests take durability away, and one plants a bug: a harness that does not notice
+is none.
 """
+
+from pathlib import Path
 
 import pytest
 
 from tests.faults.kill9 import kill9
 from tests.faults.kill9_report import Durability, Settings
+
+_PASSES_WHAT_WAITS = """
+import sys
+
+if "gateway.cli" in " ".join(sys.orig_argv):
+    from gateway.journal_store import JournalStore
+    JournalStore.begin_wait = lambda self, key, seq_num: None
+"""
 
 pytestmark = pytest.mark.timeout(180)  # each start is a whole process; a loaded machine takes seconds for one
 
@@ -19,6 +30,23 @@ def test_after_each_kill_the_clients_recover_what_they_had_not_seen(durability: 
     assert result.facts["recovered by resend"] > 0
     assert result.facts["requests the gateway asked for again"] > 0
     assert result.facts["trades, each told to both sides"] > 100
+
+
+def test_an_order_that_waits_for_its_tokens_when_the_gateway_is_killed_is_asked_for_again() -> None:
+    result = kill9(Settings(rounds=3, seed=105, durability="process", has_ws=True, has_store=True))
+    assert result.violations.texts == []
+    assert result.facts["kills that caught orders waiting for tokens"] > 0
+    assert result.facts["times a FIX order that waited was asked for again"] > 0
+    assert result.facts["WebSocket orders sent again, their answer lost"] > 0
+
+
+def test_a_gateway_whose_next_in_passes_what_waits_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_PASSES_WHAT_WAITS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    result = kill9(Settings(rounds=2, seed=106, durability="process", has_store=True))
+    assert "was read and never answered" in "\n".join(result.violations.texts)
 
 
 def test_a_gateway_that_keeps_its_numbers_in_memory_is_found_out() -> None:

@@ -257,3 +257,20 @@ def test_a_message_that_waits_is_not_counted_as_processed(lives):
     lives.answers_come()
     (report,) = desk.read()
     assert report["369"] == "3"
+
+
+def test_nor_is_one_that_came_in_the_same_read_as_the_question_that_passes_it(lives):
+    """
+    in one read: D a1, 55=XRP-USDT | D a2 | 1     the Heartbeat is written before anybody knows that a2 waits
+    8 of a1: 369=2 | 0: 369=1, and after a1 369=2 | 8 of a2: 369=4
+    """
+    desk = lives.desk("A")
+    desk.logon()
+    frames = [desk.frame("D", order("a1", "XRP-USDT")), desk.frame("D", order("a2")), desk.frame("1", "112=there?|")]
+    desk.speaker.receive(b"".join(frames), desk.now)
+    assert [(each["35"], each["369"]) for each in desk.read()] == [("0", "1"), ("8", "2")]
+    (beat,) = desk.send("1", "112=again?|")
+    assert beat["369"] == "2"
+    lives.answers_come()
+    (report,) = desk.read()
+    assert report["369"] == "5"

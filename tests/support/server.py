@@ -87,6 +87,7 @@ lot = "0.001"
 
 [limits]
 file = "limits.toml"
+{store}
 
 [logs]
 level = "warning"
@@ -114,12 +115,26 @@ def _public_key(account: str) -> str:
 
 
 def venue_toml(
-    *, fix: str = "", ws: str = "", sessions: str = SESSIONS, ports: Mapping[str, int] | None = None, more: str = ""
+    *,
+    fix: str = "",
+    ws: str = "",
+    store: str = "",
+    sessions: str = SESSIONS,
+    ports: Mapping[str, int] | None = None,
+    more: str = "",
 ) -> str:
-    """A gateway.toml with two accounts and two instruments; `fix` and `ws` are knobs of those tables, port 0 = any."""
+    """A gateway.toml with two accounts and two instruments; `fix` and `ws` are knobs of those tables, `store` one of
+    `limits`, port 0 = any.
+    """
     port = {"fix": 0, "ws": 0, "admin": 0, **(ports or {})}
     text = _VENUE.format(
-        fix=fix, ws=ws, sessions=sessions, fix_port=port["fix"], ws_port=port["ws"], admin_port=port["admin"]
+        fix=fix,
+        ws=ws,
+        store=store,
+        sessions=sessions,
+        fix_port=port["fix"],
+        ws_port=port["ws"],
+        admin_port=port["admin"],
     )
     rows = (_ACCOUNT.format(number=n, name=name, public_key=_public_key(name)) for n, name in enumerate(ACCOUNTS, 1))
     return text + "".join(rows) + more

@@ -440,6 +440,18 @@ def test_369_counts_the_message_that_is_answered(version: str) -> None:
     stage.says("35=5|34=5|369=6")
 
 
+def test_369_counts_nothing_that_the_owner_has_not_been_handed_yet(version: str) -> None:
+    """In one read: D, D, TestRequest(1). What becomes of the orders is known when the owner has had them."""
+    stage = Dialogue(version, last_msg_seq_num_processed=True)
+    stage.connect()
+    stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}")
+    stage.output()
+    stage.hears(f"35=D|34=2|{ORDER}", f"35=D|34=3|{ORDER}", "35=1|34=4|112=HELLO")
+    stage.says("35=0|34=2|369=1|112=HELLO")
+    stage.hears("35=1|34=5|112=HELLO")
+    stage.says("35=0|34=3|369=5|112=HELLO")
+
+
 @pytest.mark.parametrize(
     "broken",
     [

@@ -22,7 +22,6 @@ from protocols.wall import WallClock
 
 _LOGOUT_IS_SENT = frozenset({State.LOGOUT_SENT, State.GOODBYE_SENT})
 _SENDING = frozenset({State.LOGGED_ON, State.LEAVING})
-_REFUSING = _SENDING | {State.CONNECTED, State.LOGON_SENT}  # a Logon(A) may be refused too
 _GAP_PATIENCE = 2
 """Heartbeat intervals that a missing number may take before it is asked for again."""
 _HEART_BT_NS = 30 * NS
@@ -91,8 +90,15 @@ class SessionCore:
         """Reject(3) or BusinessMessageReject(j). Either may be the only answer to an order, so it can be had again."""
         kind, make = _REFUSALS[fault.kind]
         body = make(self.settings, seq_num, msg_type, fault, fields)
-        self.output.send_stored(kind, body, self.now_ns, self.state in _REFUSING)
+        self.output.send_stored(kind, body, self.now_ns, self.is_live)
         self.events.append(Rejected(msg_type, seq_num, fault.reason, fault.tag, fault.text))
+
+    def refuse_logon(self, fault: Fault, seq_num: int, fields: dict[int, str]) -> None:
+        """Reject(3) of a Logon(A) that begins nothing. Its number is used by another message yet, and whoever asks for
+        what he missed must not be told that this one was rejected: it is not sent again.
+        """
+        self.send(MsgType.REJECT, reject_body(self.settings, seq_num, MsgType.LOGON, fault, fields))
+        self.events.append(Rejected(MsgType.LOGON, seq_num, fault.reason, fault.tag, fault.text))
 
     def send_logout(self, text: str, session_status: int | None, code: int = 0) -> None:
         """Logout(5), unless one was sent on this connection before."""

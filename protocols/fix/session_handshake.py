@@ -131,7 +131,7 @@ class Handshake:
         if flaw is None and seq_num >= core.store.next_in:
             self._count(seq_num)  # nothing is wrong with it, so it is read, unless it is number 1 of a reset
         if refusal.reject is not None:
-            core.refuse(refusal.reject, seq_num, MsgType.LOGON, message.fields)
+            core.refuse_logon(refusal.reject, seq_num, message.fields)
         if refusal.at_once:
             core.cut(refusal.reason, refusal.text, refusal.session_status, refusal.code)
         else:

@@ -181,3 +181,16 @@ def test_a_logon_numbered_too_low_is_told_that_rather_than_that_it_may_not_go_on
     stage.session.owner = House(NOT_NOW)
     stage.hears(f"35=A|34=3|98=0|108=30{stage.appl_ver_id}")
     stage.says("35=5|34=1|58=MsgSeqNum too low, expecting 5 but received 3")
+
+
+def test_a_rejected_logon_is_not_told_to_whoever_uses_its_number_next(version: str) -> None:
+    stage = Dialogue(version)
+    stage.log_on()
+    stage.session.disconnected(stage.now_ns)
+    stage.connect()
+    stage.hears(f"35=A|34=2|98=1|108=30{stage.appl_ver_id}")
+    assert [line[:5] for line in pipes(stage.output())] == ["35=3|", "35=5|"]
+    stage.session.disconnected(stage.now_ns)
+    stage.log_on(seq_num=2)
+    stage.hears("35=2|34=3|7=2|16=3")
+    stage.says("35=4|34=2|43=Y|122=20261122-12:00:00.000|36=4|123=Y")

@@ -1,7 +1,7 @@
 """What must hold, as clients and a look behind the scenes can tell. Whatever does not hold raises `Broken`.
 
-A `Ledger` is one client's own account of what it asked and what it was told; `check_*` compare ledgers, the engine,
-and the tokens that were spent.
+A `Ledger` is one client's own account of what it asked and what it was told; `check_*` compare ledgers and the engine.
+Tokens have a check of their own (`tests.simulate.spending`).
 """
 
 from collections import Counter
@@ -12,11 +12,9 @@ from gateway.journal import Journal, JournalSettings
 from gateway.journal_end import read_end
 from gateway.journal_record import JournalCorrupt, SegmentHeader
 from gateway.server import Server
-from limits.policy import Policy
 from protocols.fix.events import AppMessage
-from tests.simulate.world import SECOND, Broken, World
+from tests.simulate.world import Broken, World
 
-_STORE_TIMEOUT_S = 0.05
 DUPLICATE, UNKNOWN_OUTCOME = 4003, 5004
 SHED = frozenset((5001, 4011))
 """Refusals for load and for the venue's state: never of a cancel."""
@@ -201,24 +199,3 @@ def check_quiet(ledgers: Iterable[Ledger], server: Server) -> None:
         book = {str(order.order_id): (order.cl_ord_id, order.leaves_qty / 10**8) for order in heard}
         if book != ledger.book:
             raise Broken(f"2: {ledger.name} has the book {ledger.book}, the engine {book}")
-
-
-def check_spent(spent: list[tuple[int, str, int]], policy: Policy) -> None:
-    """In every window: admitted less given back <= burst + rate x dt, over all processes there were.
-
-    The windows are on the store's clock; here a decision is seen when its answer has come. What was given back to a
-    full bucket (`late`) may reach the store after other tokens were reported as spent, and count then.
-    """
-    level: dict[str, float] = {}
-    late: dict[str, float] = {}
-    seen_ns: dict[str, int] = {}
-    for now_ns, account, cost_milli in spent:
-        limit = policy.plan_of(account).limits["orders"]
-        burst, rate = limit.burst, limit.rate.per_second
-        had = level.get(account, float(burst))
-        late[account] = late.get(account, 0.0) + max(had - burst, 0.0)
-        had += rate * (now_ns - seen_ns.get(account, now_ns)) / SECOND
-        level[account] = min(had, burst) - cost_milli / 1_000
-        seen_ns[account] = now_ns
-        if level[account] < -rate * _STORE_TIMEOUT_S - late[account]:
-            raise Broken(f"limits: {account} got {-level[account]:.3f} tokens more than burst {burst} + rate {rate}/s")

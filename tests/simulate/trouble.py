@@ -6,7 +6,10 @@ from tests.simulate.desk import Desk
 from tests.simulate.fix_desk import FixDesk
 from tests.simulate.newcomer import Newcomer
 from tests.simulate.venue import Venue
-from tests.simulate.world import MS, World
+from tests.simulate.world import MS, SECOND, World
+
+_OFF_NS = 55 * SECOND
+"""How far all clocks stray from what they showed when the gateway began: no two of its times differ by two minutes."""
 
 
 def trouble(world: World, venue: Venue, desks: list[Desk]) -> None:
@@ -115,9 +118,13 @@ def _pause(world: World, venue: Venue, _: Desk) -> None:
         venue.loop.stand_still(world.between(300, 5_000))
 
 
-def _clock(world: World, _: Venue, __: Desk) -> None:
-    """By less than what a message on its way may be old."""
-    world.put_right(world.random.choice((-1, -1, 1)) * world.between(1_500, 100_000))
+def _clock(world: World, venue: Venue, _: Desk) -> None:
+    """By less than what a message on its way may be old, also when it is done again before that message comes."""
+    by_ns = world.random.choice((-1, -1, 1)) * world.between(1_500, 100_000)
+    off_ns = world.wall.offset_ns - venue.began_off_ns
+    if abs(off_ns + by_ns) > _OFF_NS:
+        by_ns = -off_ns or _OFF_NS
+    world.put_right(by_ns)
 
 
 def _newcomer(world: World, venue: Venue, desk: Desk) -> None:

@@ -29,6 +29,7 @@ from tests.simulate import promises
 from tests.simulate.disk import Disk, Syncer
 from tests.simulate.memory import Memory
 from tests.simulate.pipes import End, Pipe
+from tests.simulate.spending import Spending
 from tests.simulate.world import MS, SECOND, Broken, Loop, World
 
 _WINDOW = 48
@@ -105,8 +106,8 @@ class FarStore:
 
     is_cluster = False
 
-    def __init__(self, world: World, loop: Loop, ledgers: Ledgers) -> None:
-        self._world, self._loop, self._ledgers = world, loop, ledgers
+    def __init__(self, world: World, loop: Loop, ledgers: Ledgers, spending: Spending) -> None:
+        self._world, self._loop, self._ledgers, self._spending = world, loop, ledgers, spending
         self._waiting: dict[int, Callable[[Outcome], None]] = {}
         self._count = 0
         self.is_away = False
@@ -131,6 +132,7 @@ class FarStore:
 
     def _carry_out(self, number: int, keys: list[str], batch: Batch) -> None:
         answer = self._ledgers.run(keys, batch, self._world.now_ns // 1_000)
+        self._spending.carried_out(keys, batch, answer)
         if self._world.happens(0.01):
             self._world.fault("an answer of the store is lost")
         elif not self._loop.is_dead:
@@ -158,27 +160,14 @@ class FarStore:
 
 
 class Limits:
-    """As much of `gateway.limiting.Limiting` as a server needs, over the world's store; it writes down every take."""
+    """As much of `gateway.limiting.Limiting` as a server needs, over the world's store; what it admits is watched."""
 
     def __init__(self, venue: "Venue", policy: Policy, node: str, now_ns: Callable[[], int]) -> None:
-        self.store = FarStore(venue.world, venue.loop, venue.ledgers)
+        self.store = FarStore(venue.world, venue.loop, venue.ledgers, venue.spending)
         self.limiter: Any = SharedLimiter(policy, self.store, node, 1, now_ns, venue.loop.call_soon)
         self.timed = (self.limiter,)
         self.on_change: Callable[[], None] = lambda: None
-        take, give_back = self.limiter.take, self.limiter.give_back
-
-        def noted_take(path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Any:
-            decision = take(path, name, cost_milli, now_ns, instrument)
-            if decision.allowed and name == "orders":
-                venue.spent.append((venue.world.now_ns, path.account, cost_milli))
-            return decision
-
-        def noted_give_back(path: Any, name: str, cost_milli: int, now_ns: int, *more: Any) -> None:
-            if name == "orders":
-                venue.spent.append((venue.world.now_ns, path.account, -cost_milli))
-            give_back(path, name, cost_milli, now_ns, *more)
-
-        self.limiter.take, self.limiter.give_back = noted_take, noted_give_back
+        venue.spending.watch(self.limiter)
 
     def register(self, metrics: Metrics) -> None:
         """Nobody scrapes."""
@@ -211,10 +200,11 @@ class Venue:
         self.world = world
         self.settings = settings
         self.ledgers = Ledgers()
-        self.spent: list[tuple[int, str, int]] = []
+        self.spending = Spending(world, policy)
         self.on_recovered: Callable[[Server], None] = lambda _: None
         self.is_calm = False
         self.lives = 0
+        self.began_off_ns = 0  # of the wall clock, when this gateway began
         self.pipes: list[Pipe] = []
         self.memory = memory
         self._parked: list[tuple[int, int]] = []  # sessions and numbers of orders that waited when the last one died
@@ -228,6 +218,7 @@ class Venue:
     def start(self) -> None:
         """A new process on what is there."""
         self.lives += 1
+        self.began_off_ns = self.world.wall.offset_ns
         self.memory.is_short = False
         loop = self.loop = Loop(self.world)
         self.disk = Syncer.disk = Disk(self.world, self._home)
@@ -366,7 +357,7 @@ class Venue:
 
     def _fix(self, pipe: Pipe) -> None:
         door = self.server.fix.door_of(self.settings.fix.listeners[0], self.loop, self.tick)  # type: ignore[arg-type]
-        arrival = Arrival(door, None, "127.0.0.1", self.world.now_ns)  # type: ignore[arg-type]
+        arrival = Arrival(door, None, "127.0.0.1", self.server.now_ns())  # type: ignore[arg-type]
         door.crowd.enter(arrival, arrival.peer_ip)
         pipe.transport.connect(door.make(arrival))
 

@@ -6,10 +6,11 @@ still waits keeps everything behind it waiting; the others go on. Pure.
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 
-from gateway.request import Request
+from gateway.request import Request, is_retry
 from gateway.sessions import Pause, Session
 
 
@@ -56,14 +57,23 @@ class Parking:
                 del self._rows[session]
                 session.resume(Pause.TOKENS, now_ns)
 
-    def withdraw(self, is_meant: Callable[[Request], bool]) -> list[Request]:
-        """Take the commands out that are meant; those behind them move up."""
+    def withdraw(self, is_meant: Callable[[Request], bool], ask: Callable[[Request, int], bool]) -> list[Request]:
+        """Take the commands out that are meant; those behind them move up.
+
+        A retry stays, in its turn, as a question, for its first attempt may be in the book: `ask` puts it.
+        """
         gone = []
         for session, row in self._rows.items():
-            meant = [each for each in row if each.request is not None and is_meant(each.request)]
-            if meant:
-                gone += [each.request for each in meant if each.request is not None]
-                self._rows[session] = deque(each for each in row if each not in meant)
+            left = deque[Parked]()
+            for each in row:
+                request = each.request
+                if request is None or not is_meant(request):
+                    left.append(each)
+                elif is_retry(request.command):
+                    left.append(Parked(partial(ask, request), request))
+                else:
+                    gone.append(request)
+            self._rows[session] = left
         for request in gone:
             _go_on(request)
         return gone

@@ -183,13 +183,19 @@ class Road:
             return False
         return self.charging.take(request.session, "queries", MILLI, now_ns) is None
 
+    def _ask(self, request: Request, now_ns: int) -> bool:
+        """A retry that may place nothing any more: the core tells what became of the first attempt, for no tokens."""
+        request.only_asks = True
+        self.charging.enter(request)
+        return self.ingress.put(request)
+
     def _walks_past(self, request: Request, now_ns: int) -> bool:
         """While others wait for tokens: whether this may go on. A mass cancel takes along what waits of its scope."""
         command = request.command
         if not isinstance(command, MassCancel):
             return request.session not in self._parking
         if rules.permit(request.session, command) is None:
-            for waiting in self._parking.withdraw(lambda each: in_scope(command, each)):
+            for waiting in self._parking.withdraw(lambda each: in_scope(command, each), self._ask):
                 self._withdraw(waiting, now_ns)
         return True
 

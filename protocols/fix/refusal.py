@@ -5,7 +5,18 @@ and every unknown outcome but that of a D, by BusinessMessageReject(j). None of 
 stream: AccountSeq(20105) is 0, and the caller names a unique ExecID(17).
 """
 
-from protocols.errors import CODES, ENGINE_TIMEOUT, LIMIT_ABUSE, NOT_PERMITTED, UNKNOWN_ORDER, UNKNOWN_SYMBOL, Refusal
+from protocols.errors import (
+    CODES,
+    DRAINING,
+    ENGINE_BUSY,
+    ENGINE_DOWN,
+    ENGINE_TIMEOUT,
+    LIMIT_ABUSE,
+    NOT_PERMITTED,
+    UNKNOWN_ORDER,
+    UNKNOWN_SYMBOL,
+    Refusal,
+)
 from protocols.fix.dialect import Dialect, reason_text, safe_text
 from protocols.fix.events import AppMessage
 from protocols.fix.report import Reports, account_of, bare_report, cancel_reject, mass_cancel_head, status_kind
@@ -31,9 +42,11 @@ Answer = tuple[str, str]
 _LIMITS = range(3000, 4000)
 _CANCEL, _REPLACE = "1", "2"
 _REQUEST_ID_TAGS = (CL_ORD_ID, MASS_STATUS_REQ_ID, ORD_STATUS_REQ_ID, REQ_ID, QUOTE_ID, ORDER_ID)
-# What a status request is refused for by a status report. Limits and load say nothing about the order, nor may a client
-# that is too fast get its answer for nothing: those go out as j.
-_TOLD_BY_A_STATE = frozenset((NOT_PERMITTED, UNKNOWN_ORDER, UNKNOWN_SYMBOL, ENGINE_TIMEOUT))
+# What a status request is refused for by a status report. A client that is too fast may not get its answer for nothing:
+# limits go out as j.
+_TOLD_BY_A_STATE = frozenset(
+    (NOT_PERMITTED, UNKNOWN_ORDER, UNKNOWN_SYMBOL, ENGINE_TIMEOUT, ENGINE_BUSY, ENGINE_DOWN, DRAINING)
+)
 
 
 class Refusals:

@@ -150,6 +150,49 @@ def test_a_mass_cancel_withdraws_what_waits_of_its_scope_and_waits_for_nothing()
     assert answered(other.speaker.take()) == ["o"]
 
 
+@pytest.mark.parametrize("has_first", [True, False])
+def test_a_retry_that_a_mass_cancel_finds_waiting_becomes_a_question_for_its_first_attempt_may_live(has_first):
+    """
+    D a | D a 97=Y, which waits for its tokens | q    the first is cancelled; the second is told so, never 5006
+    D a 97=Y, which waits | q                         nothing is placed: the core says that its time was over
+    """
+    world = World()
+    mine = world.session()
+    if has_first:
+        world.place(mine, "a")
+        world.arrive()
+        mine.speaker.take()
+    world.place(mine, "a", flags=POSS_RESEND, sent_at=world.now_ns)
+    world.place(mine, "b")
+    world.place(mine, "behind")
+    assert world.road.parked == 3
+    world.mass_cancel(mine)
+    world.place(mine, "later")
+    world.tick()
+    heard = mine.speaker.take()
+    assert refusals(heard) == [("b", errors.WITHDRAWN), ("behind", errors.WITHDRAWN)]
+    assert answered(heard) == ["mass", "a"], "it needs no tokens any more"
+    world.arrive()
+    assert answered(mine.speaker.take()) == ["later"]
+    assert [order.cl_ord_id for order in world.core.inner.engine.open_orders(1)] == ["later"]
+    assert world.road.is_idle
+
+
+def test_what_such_a_retry_finds_before_it_in_its_session_goes_first():
+    world = World()
+    mine, other = world.session(), world.session()
+    world.cancel(mine, "x", "c")
+    world.place(mine, "a", flags=POSS_RESEND, sent_at=world.now_ns)
+    world.mass_cancel(other)
+    world.tick()
+    heard = mine.speaker.take()
+    assert (refusals(heard), answered(heard)) == ([], [])
+    assert mine.speaker.waiting == ["c", "a"]
+    world.arrive()
+    assert answered(mine.speaker.take()) == ["c", "a"]
+    assert mine.speaker.waiting == []
+
+
 def test_who_may_not_cancel_withdraws_nothing_that_waits():
     world = World()
     mine, reader = world.session(account=1), world.session(account=1)

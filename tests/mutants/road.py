@@ -41,8 +41,8 @@ ADMISSION = mutants(
     ),
     (
         "what waits for tokens is not withdrawn by a mass cancel",
-        "self._parking.withdraw(lambda each: in_scope(command, each))",
-        "self._parking.withdraw(lambda each: False)",
+        "self._parking.withdraw(lambda each: in_scope(command, each), self._ask)",
+        "self._parking.withdraw(lambda each: False, self._ask)",
     ),
     (
         "a session whose tokens are fetched is overtaken by its own later order",
@@ -239,8 +239,18 @@ PARKING = mutants(
     ),
     (
         "what is withdrawn while its tokens are fetched goes on all the same",
-        "                self._rows[session] = deque(each for each in row if each not in meant)\n",
-        "",
+        "                    gone.append(request)\n",
+        "                    gone.append(request)\n                    left.append(each)\n",
+    ),
+    (
+        "a retry that waits for its tokens is told not executed because of a mass cancel",
+        "                elif is_retry(request.command):\n",
+        "                elif False:\n",
+    ),
+    (
+        "a retry that a mass cancel found waiting places an order all the same",
+        "                    left.append(Parked(partial(ask, request), request))\n",
+        "                    left.append(each)\n",
     ),
 )
 

@@ -7,6 +7,7 @@ from protocols.errors import (
     CODES,
     DRAINING,
     ENGINE_BUSY,
+    ENGINE_DOWN,
     ENGINE_TIMEOUT,
     INTERNAL,
     LIMIT_ABUSE,
@@ -166,7 +167,17 @@ class TestStatusRequests:
         assert (fields[14], fields[25016], fields[58]) == ("0.00000001", str(code), "because")
         assert 103 not in fields
 
-    @pytest.mark.parametrize("code", [QUERY_RATE_LIMITED, MESSAGE_RATE_LIMITED, ENGINE_BUSY, INTERNAL])
+    @pytest.mark.parametrize(("code", "reason"), [(ENGINE_BUSY, "99"), (ENGINE_DOWN, "99"), (DRAINING, "99")])
+    def test_one_that_we_are_too_slow_for_is_told_what_we_know_of_the_order(self, code: int, reason: str) -> None:
+        known = order_event(exec_type=ExecType.ORDER_STATUS, status=OrdStatus.PARTIALLY_FILLED)
+        report = told(STATUS, code, known=known, retry=20)
+        assert report.startswith(f"35=8|37={ORDER_ID}|")
+        assert "|150=I|39=1|" in report
+        assert f"|25016={code}|20101=20|20102=0|" in report
+        assert "|150=I|39=A|" in told(STATUS, code, known=OrdStatus.PENDING_NEW)
+        assert f"|150=I|39=8|103={reason}|" in told(STATUS, code)
+
+    @pytest.mark.parametrize("code", [QUERY_RATE_LIMITED, MESSAGE_RATE_LIMITED, INTERNAL])
     def test_being_limited_says_nothing_about_the_order(self, code: int) -> None:
         report = told(STATUS, code)
         assert report.startswith("35=j|45=9|372=H|379=a|380=")

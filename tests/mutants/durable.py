@@ -352,8 +352,13 @@ SHARED = (
         ("what was done ahead of its turn is remembered without end", " or len(done) >= _DONE_MAX", ""),
         (
             "a message that waits is told as processed",
-            "min(min(self._waiting.values(), default=self.next_in), self.next_in) - 1",
-            "self.next_in - 1",
+            "min(min(self._waiting.values(), default=next_in), next_in, self.unserved or next_in) - 1",
+            "min(next_in, self.unserved or next_in) - 1",
+        ),
+        (
+            "a message that came in the same read and will wait is told as processed",
+            "min(min(self._waiting.values(), default=next_in), next_in, self.unserved or next_in) - 1",
+            "min(min(self._waiting.values(), default=next_in), next_in) - 1",
         ),
     ),
 )

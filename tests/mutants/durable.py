@@ -355,10 +355,23 @@ SHARED = (
             "min(min(self._waiting.values(), default=next_in), next_in, self.unserved or next_in) - 1",
             "min(next_in, self.unserved or next_in) - 1",
         ),
+    ),
+    *mutants(
+        "protocols/fix/store.py",
+        ("tests/gateway/test_waiting_orders.py",),
         (
             "a message that came in the same read and will wait is told as processed",
             "min(min(self._waiting.values(), default=next_in), next_in, self.unserved or next_in) - 1",
             "min(min(self._waiting.values(), default=next_in), next_in) - 1",
+        ),
+    ),
+    *mutants(
+        "protocols/fix/session_output.py",
+        ("tests/protocols/fix/test_session_logon.py",),
+        (
+            "a message that nobody was handed yet is told as processed",
+            "min(processed, self.handed_out - 1) if self.handed_out else processed",
+            "processed",
         ),
     ),
 )

@@ -77,7 +77,7 @@ class Terms:
         self._house = house
         self._plain = plain
         self.is_reset_untold = False  # its numbers were reset, and no Logon has been accepted since
-        session.response_mode = options_of(settings, {}).response_mode
+        session.set_response_mode(options_of(settings, {}).response_mode)
 
     def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
         """Why a Logon that has proved who it is may not begin the session, None when it may."""
@@ -112,5 +112,5 @@ class Terms:
         """The Logon is accepted: what it asked for holds."""
         session, options = self._session, options_of(self._settings, logon)
         session.cancel_on_disconnect, session.cod_grace_ms = options.cancel_on_disconnect, options.cod_grace_ms
-        session.response_mode = options.response_mode
+        session.set_response_mode(options.response_mode)
         self.is_reset_untold = False

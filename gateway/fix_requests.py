@@ -40,7 +40,7 @@ class FixRequests:
         """Hand it to the road, or refuse it."""
         house, session, kind = self._house, self._session, message.msg_type
         house.metrics.fix.messages_in += 1
-        if kind == MsgType.LIMIT_QUERY or not self._translator.serves(kind):
+        if kind == MsgType.LIMIT_QUERY or kind not in self._translator.served:
             self._on_aside(message, now_ns)
             return
         if tags.ACCOUNT in message.fields or kind == MsgType.ORDER_MASS_CANCEL_REQUEST:
@@ -48,15 +48,18 @@ class FixRequests:
             if barred is not None:
                 house.road.decline(session, kind, message, barred, now_ns)
                 return
-        if kind in _ORDERS and not message.poss_resend and (shed := house.road.why_shed(session, now_ns)) is not None:
-            house.road.decline(session, kind, message, shed, now_ns)
-            return
+        road = house.road
+        if not road.ingress.is_calm and kind in _ORDERS and not message.poss_resend:
+            shed = road.why_shed(session, now_ns)
+            if shed is not None:
+                road.decline(session, kind, message, shed, now_ns)
+                return
         trace = None
         if kind == "D" and house.tracing.sample():
             trace = house.tracing.begin(now_ns, "fix", session.name)
         if tags.RECV_WINDOW in message.fields or self._settings.recv_window_ms:
             house.wall.ahead_ns(message.sending_time_ns, now_ns)  # in doubt the clock is looked at again
-        t_recv = house.wall.utc_ns(now_ns)
+        t_recv = now_ns + house.wall.offset_ns
         command = self._translator.command(message, session.sender, t_recv, self._settings.recv_window_ms)
         if isinstance(command, Refusal):
             house.road.decline(session, kind, message, command, now_ns)
@@ -67,7 +70,7 @@ class FixRequests:
             stale = Refusal(errors.EXPIRED_ON_ARRIVAL, "resent, and too old to act on")
             house.road.decline(session, kind, message, stale, now_ns)
         else:
-            house.road.submit(session, command, kind, message, message.size_bytes, now_ns, trace)
+            road.submit(session, command, kind, message, message.size_bytes, now_ns, trace)
 
     def put_off(self, message: AppMessage, now_ns: int) -> None:
         """A question about an order waits for what the peer has to send again. Of an order that nobody knows it is told
@@ -104,7 +107,7 @@ class FixRequests:
     def _on_aside(self, message: AppMessage, now_ns: int) -> None:
         """A message that the road has no part in: LimitQuery(XLQ), and what is read and needs no answer."""
         kind = message.msg_type
-        if kind == MsgType.LIMIT_QUERY and self._translator.serves(kind):
+        if kind == MsgType.LIMIT_QUERY and kind in self._translator.served:
             self._tell_limits(message, now_ns)
         elif kind == MsgType.LIMIT_QUERY:
             unserved = Fault("business", tags.BusinessRejectReason.UNSUPPORTED_MESSAGE_TYPE, 0, "not served here")

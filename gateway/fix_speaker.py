@@ -357,18 +357,24 @@ class FixSpeaker:
 
     def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         """What is no event: states that were asked for, repeats of a mass cancel. All else is told by its report."""
-        pending = self._house.road.standing.pending(request.command, event) if isinstance(event, OrderList) else None
-        if pending is not None:
-            self.refuse(request.source, pending, now_ns)
-            return
-        is_state = isinstance(event, OrderEvent) and event.exec_type._value_ == "I"
-        if is_state or isinstance(event, OrderList) or (isinstance(event, MassCancelDone) and not event.seq):
+        if isinstance(event, OrderEvent):
+            if event.exec_type._value_ == "I":
+                self._tell(event, request, now_ns)
+        elif isinstance(event, OrderList):
+            pending = self._house.road.standing.pending(request.command, event)
+            if pending is not None:
+                self.refuse(request.source, pending, now_ns)
+            else:
+                self._tell(event, request, now_ns)
+        elif isinstance(event, MassCancelDone) and not event.seq:
             self._tell(event, request, now_ns)
 
     def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
         """An event of the account: ours, or all of them in response mode 1."""
         if request is not None or self._concerns(event):
-            self._tell(event if request is None else answer_to(request, event), request, now_ns)
+            if request is not None and not isinstance(event, OrderEvent):
+                event = answer_to(request, event)
+            self._tell(event, request, now_ns)
 
     def _concerns(self, event: AnyEvent) -> bool:
         """Whether the session hears of an event that no request of its own caused."""

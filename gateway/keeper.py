@@ -238,7 +238,7 @@ class Keeper:
         for link in replay.links.values():
             found = sessions.by_id.get(link.session)
             if found is not None and found.may_trade and link.response_mode:  # a drop copy hears everything
-                found.response_mode = link.response_mode
+                found.set_response_mode(link.response_mode)
 
     def _count_on(self, session: Session) -> None:
         sender, highest = session.sender, self.replay.engine.highest

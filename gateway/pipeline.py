@@ -200,8 +200,11 @@ class Road:
         return True
 
     def why_shed(self, session: Session, now_ns: int) -> Refusal | None:
-        """Why no New or Replace of this session is taken just now, whatever is in it; None = it may be."""
-        if self.ingress.is_calm or self.draining or self.modes.in_force or not self._is_busy(session, now_ns):
+        """Why no New or Replace of this session is taken just now, whatever is in it; None = it may be.
+
+        Worth asking only while `ingress.is_calm` is not so.
+        """
+        if self.draining or self.modes.in_force or not self._is_busy(session, now_ns):
             return None
         return self._overdue(now_ns)
 
@@ -369,9 +372,10 @@ class Road:
         # By the clock that it came under and by the one of now: one put back makes it no younger, and one put forward
         # may mean that we stood still. So a step costs those who wait at that moment at most; no order lives longer.
         command = request.command
-        utc_ns = max(command.t_recv + now_ns - request.arrived_ns, now_ns + self.wall.offset_ns)
-        if 0 < command.deadline < utc_ns and isinstance(command, rules.ORDERS):
-            return Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED)
+        if command.deadline and isinstance(command, rules.ORDERS):
+            utc_ns = max(command.t_recv + now_ns - request.arrived_ns, now_ns + self.wall.offset_ns)
+            if command.deadline < utc_ns:
+                return Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED)
         return self._why_barred(request) if self.modes.in_force else None
 
     def _withdraw(self, request: Request, now_ns: int) -> None:
@@ -427,18 +431,16 @@ class Road:
         """To those who hear everything, who asked for it, and whose order it is: nobody else costs anything."""
         account.told_seq = event.seq
         asker = request.session if request is not None else None
-        for session in account.listeners:
-            self._tell_event(session, event, request if session is asker else None, now_ns)
+        hearers = account.listeners
         if asker is not None and not asker.hears_all:
-            self._tell_event(asker, event, request, now_ns)
+            hearers = (*hearers, asker)
         owner = self._sessions.by_id.get(event.session)  # type: ignore[union-attr]  # what is numbered has one
         if owner is not None and owner is not asker and not owner.hears_all:
-            self._tell_event(owner, event, None, now_ns)
-
-    def _tell_event(self, session: Session, event: AnyEvent, own: Request | None, now_ns: int) -> None:
-        speaker = session.speaker
-        if speaker is not None:
-            self._tell(speaker, speaker.report, event, own, now_ns)
+            hearers = (*hearers, owner)
+        for session in hearers:
+            speaker = session.speaker
+            if speaker is not None:
+                self._tell(speaker, speaker.report, event, request if session is asker else None, now_ns)
 
     def _tell(self, speaker: Speaker, call: Callable[[*Told], None], *args: *Told) -> None:
         """Whatever a speaker raises is our own bug: it costs that session's connection and nobody else's event."""
@@ -453,10 +455,14 @@ class Road:
             return
         request.answered = True
         session = request.session
-        if isinstance(event, OrderEvent) and event.exec_type is ExecType.ORDER_STATUS:
-            self.charging.leave(request)  # a retry of a known id: no order of its own
-        if isinstance(event, OrderEvent) and event.code == errors.DUPLICATE_ID:
-            self.charging.refund(request, now_ns)
+        if not isinstance(event, OrderEvent):
+            told = answer_to(request, event)
+        else:
+            told = event
+            if event.exec_type is ExecType.ORDER_STATUS:
+                self.charging.leave(request)  # a retry of a known id: no order of its own
+            if event.code == errors.DUPLICATE_ID:
+                self.charging.refund(request, now_ns)
         self._metrics.observe_answer(session.sender.origin, now_ns - request.arrived_ns)
         trace = request.trace
         if trace is not None:
@@ -465,7 +471,7 @@ class Road:
         # After a takeover the new connection must not get the old one's answers. What no report tells comes late too.
         is_wanted = not request.unknown_told or isinstance(event, MassCancelDone) or not is_numbered(event)
         if speaker is not None and speaker is session.speaker and request.source is not None and is_wanted:
-            self._tell(speaker, speaker.answer, request, answer_to(request, event), now_ns)
+            self._tell(speaker, speaker.answer, request, told, now_ns)
         if trace is not None:
             trace.t_out = self._trace_clock()
             self._tracing.record(trace)

@@ -114,7 +114,7 @@ class Session:
         self.cod_grace_ms = 0
         self.account: Account | None = None  # from when it was added to `Sessions`
         self.hears_all = False  # events of its account that others caused too; see `hear_all`
-        self._response_mode = 0
+        self.response_mode = 0  # FIX: 1 hears everything of its account, away or not; 2 what concerns itself
         self.acts_from_ns = 0  # FIX: a possible duplicate of an order sent before may have been carried out, and lost
         self.shown_limits: dict[tuple[str, str], tuple[int, float, str]] = {}  # what it was last told
         self.flood_since_ns = self.flood_count = 0  # cancels beyond their limit, and mass cancels, of late
@@ -125,14 +125,9 @@ class Session:
         """Whether a newcomer would take it over: it is connected, and that this has ended is not read yet."""
         return self.connected and self.speaker is not None and self.speaker.has_living_link
 
-    @property
-    def response_mode(self) -> int:
-        """FIX: 1 hears everything of its account, away or not; 2 what concerns itself. 0 on WebSocket."""
-        return self._response_mode
-
-    @response_mode.setter
-    def response_mode(self, mode: int) -> None:
-        self._response_mode = mode
+    def set_response_mode(self, mode: int) -> None:
+        """FIX: from the next event on."""
+        self.response_mode = mode
         self.hear_all(mode == 1)
 
     def hear_all(self, is_wanted: bool) -> None:

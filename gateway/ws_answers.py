@@ -137,20 +137,26 @@ class Answers:
             return False
         result = results.QueuedResult(getattr(request.command, "cl_ord_id", ""))
         self.conclude(source, result, now_ns, _touched(request))
-        self._keep_back(source.batch)
+        if source.batch is not None:
+            self._keep_back(source.batch)
         return True
 
     def answer(self, source: Source, request: Request, event: AnyEvent, now_ns: int) -> None:
         """What the core said to it, unless it was answered before."""
         if self.open.close(source):
-            self.conclude(source, self._outcome(source, request, event), now_ns, _touched(request))
-            self._keep_back(source.batch)
+            if isinstance(event, OrderEvent) and event.code != DUPLICATE_ID:
+                outcome = report.answer(source.method, event, self._house.instruments)
+            else:
+                outcome = self._outcome(source, request, event)
+            self.conclude(source, outcome, now_ns, _touched(request))
+            if source.batch is not None:
+                self._keep_back(source.batch)
         elif source.resp == "queued" and isinstance(event, OrderEvent) and event.exec_type is ExecType.ORDER_STATUS:
             self._tell_known(source, request, event, now_ns)
 
-    def _keep_back(self, batch: Batch | None) -> None:
+    def _keep_back(self, batch: Batch) -> None:
         """The events of this leg come next, and the answer that it is part of goes before them."""
-        if batch is not None and batch.is_open and not batch.keeps_back:
+        if batch.is_open and not batch.keeps_back:
             batch.keeps_back = True
             self.cursor.keep_back()
 
@@ -203,13 +209,14 @@ class Answers:
 
     def limits(self, buckets: tuple[str, ...], outcome: object, now_ns: int) -> tuple[results.LimitBlock, ...] | None:
         """The blocks that are due with an answer, of the buckets that its request touched; None when none are."""
-        limited = False
+        mode, session, limiter = self.limits_mode, self.session, self._house.limiter
         if _is_limited(outcome):
-            limited, buckets = True, _shown_with(outcome)
-        if self.limits_mode == "never" or self.session is None or not buckets:
+            mode, buckets = "always" if mode == "near" else mode, _shown_with(outcome)
+        if mode == "never" or session is None or not buckets:
             return None
-        views = self._house.limiter.view(self.session.path, now_ns, buckets)
-        return report.limits_due(self.limits_mode, limit_blocks(views), limited)
+        if mode == "near" and not limiter.is_low(session.path, now_ns, buckets):
+            return None
+        return limit_blocks(limiter.view(session.path, now_ns, buckets)) or None
 
     def all_limits(self, now_ns: int) -> tuple[results.LimitBlock, ...]:
         """Every limit of the session."""

@@ -97,9 +97,11 @@ class WsRequests:
     def _order(self, asked: Requested, session: Session, now_ns: int) -> None:
         house = self._speaker.house
         is_retry = getattr(asked.params, "retry", False)
-        if asked.method in _ORDERS and not is_retry and (shed := house.road.why_shed(session, now_ns)) is not None:
-            self._submit(shed, Source(asked.request_id, asked.method, asked.t_in_ns), session, asked, 0, now_ns)
-            return
+        if not house.road.ingress.is_calm and asked.method in _ORDERS and not is_retry:
+            shed = house.road.why_shed(session, now_ns)
+            if shed is not None:
+                self._submit(shed, Source(asked.request_id, asked.method, asked.t_in_ns), session, asked, 0, now_ns)
+                return
         deadline_ms = house.settings.core.order_deadline_ms
         wall, params = house.wall, asked.params
         for each in params.legs if type(params) is schema.BatchParams else (params,):

@@ -98,3 +98,7 @@ class Limiter(Protocol):
     def view(self, path: Path, now_ns: int, names: tuple[str, ...] = ()) -> list[BucketView]:
         """The buckets of `path` (all, or those named), widest scope first."""
         ...
+
+    def is_low(self, path: Path, now_ns: int, names: tuple[str, ...]) -> bool:
+        """Whether one of these buckets has less than a quarter of its tokens at some level."""
+        ...

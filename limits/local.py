@@ -119,6 +119,19 @@ class LocalLimiter:
         levels.sort(key=lambda pair: WIDTH.index(pair[1].scope))
         return [_view(name, level, now_ns // 1000) for name, level in levels]
 
+    def is_low(self, path: Any, now_ns: int, names: tuple[str, ...]) -> bool:
+        """Whether one of these buckets has less than a quarter of its tokens at some level."""
+        if path.generation != self._generation:
+            self._resolve(path)
+        now_us = now_ns // 1000
+        for name in names:
+            for level in path.routes[name].levels:
+                bucket = level.bucket
+                bucket.fits(0, now_us)
+                if bucket.level // bucket.period_us * 4 < level.limit.burst:
+                    return True
+        return False
+
     def _refuse(self, path: Path, route: Route, name: str, cost_milli: int, now_us: int) -> Decision:
         """The no of the level that binds longest, and what going on like this leads to."""
         route.counts.refused += 1

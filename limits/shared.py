@@ -177,6 +177,10 @@ class SharedLimiter:
         levels.sort(key=lambda pair: WIDTH.index(pair[1].scope))
         return [view_of(name, level, now_ns // 1000, self.exchange.is_away) for name, level in levels]
 
+    def is_low(self, path: Any, now_ns: int, names: tuple[str, ...]) -> bool:
+        """Whether one of these buckets has less than a quarter of its tokens at some level, as last seen."""
+        return any(view.remaining * 4 < view.capacity for view in self.view(path, now_ns, names))
+
     # -- when it is not plain arithmetic -------------------------------------------------------------------------
 
     def _take_slowly(

@@ -11,7 +11,7 @@ from protocols.errors import DISCONNECTED, LocalProtocolError, RemoteProtocolErr
 from protocols.fix.decoder import Decoder, Fault, Message
 from protocols.fix.events import Event, Garbled
 from protocols.fix.framing import Framer
-from protocols.fix.session_core import SessionCore
+from protocols.fix.session_core import SENDING, SessionCore
 from protocols.fix.session_handshake import Handshake
 from protocols.fix.session_inbound import READING, Inbound
 from protocols.fix.session_logon import LogonRefusal, Owner
@@ -139,14 +139,14 @@ class FixSession:
 
     def receive(self, data: bytes, now_ns: int) -> list[Event]:
         """What the bytes mean, in order. Any input is taken; once the session is leaving it is ignored."""
-        self._require(Call.RECEIVE, now_ns)
-        if not self._is_deaf():
+        core = self._require(Call.RECEIVE, now_ns)
+        if core.state not in _DEAF:
             for found in self._framer.feed(data):
                 if isinstance(found, Garbled):
                     self._skip(found)
                 else:
                     self._read(found)
-                if self._is_deaf():
+                if core.state in _DEAF:
                     break
         return self._take_events()
 
@@ -206,7 +206,7 @@ class FixSession:
             raise LocalProtocolError(f"not an application message: {msg_type}")
         core = self._core
         core.now_ns = now_ns
-        return self._output.send_stored(msg_type, body, now_ns, core.is_live)
+        return self._output.send_stored(msg_type, body, now_ns, core.state in SENDING)
 
     def reject(self, seq_num: int, msg_type: str, fault: Fault, now_ns: int) -> None:
         """Refuse an `AppMessage` that was handed out, for a fault found only by translating it. Stored as by `send`."""
@@ -262,9 +262,6 @@ class FixSession:
             raise LocalProtocolError(f"{call.value} is not possible: the session is {core.state.value}")
         core.now_ns = now_ns
         return core
-
-    def _is_deaf(self) -> bool:
-        return self._core.state in _DEAF
 
     def _take_events(self) -> list[Event]:
         core = self._core

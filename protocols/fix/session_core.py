@@ -21,7 +21,8 @@ from protocols.fix.times import NS
 from protocols.wall import WallClock
 
 _LOGOUT_IS_SENT = frozenset({State.LOGOUT_SENT, State.GOODBYE_SENT})
-_SENDING = frozenset({State.LOGGED_ON, State.LEAVING})
+SENDING = frozenset({State.LOGGED_ON, State.LEAVING})
+"""What is sent leaves at once; else it is stored, for the peer to ask for."""
 _GAP_PATIENCE = 2
 """Heartbeat intervals that a missing number may take before it is asked for again."""
 _HEART_BT_NS = 30 * NS
@@ -77,11 +78,6 @@ class SessionCore:
         self.end_text = ""
         self.farewell: Farewell | None = None  # while LEAVING
 
-    @property
-    def is_live(self) -> bool:
-        """Whether what is sent now leaves at once; else it is stored, for the peer to ask for."""
-        return self.state in _SENDING
-
     def send(self, msg_type: str, body: str) -> int:
         """Number and queue a session message."""
         return self.output.send_session(msg_type, body, self.now_ns)
@@ -90,7 +86,7 @@ class SessionCore:
         """Reject(3) or BusinessMessageReject(j). Either may be the only answer to an order, so it can be had again."""
         kind, make = _REFUSALS[fault.kind]
         body = make(self.settings, seq_num, msg_type, fault, fields)
-        self.output.send_stored(kind, body, self.now_ns, self.is_live)
+        self.output.send_stored(kind, body, self.now_ns, self.state in SENDING)
         self.events.append(Rejected(msg_type, seq_num, fault.reason, fault.tag, fault.text))
 
     def refuse_logon(self, fault: Fault, seq_num: int, fields: dict[int, str]) -> None:

@@ -63,7 +63,7 @@ class Inbound:
             if fatal is not None:
                 self._refuse_for_good(fatal, seq_num, message)
                 return
-        if seq_num == core.store.next_in and message.msg_type not in _OF_OWN_NUMBER:
+        if seq_num == core.store.intake.next_in and message.msg_type not in _OF_OWN_NUMBER:
             self._take(message, seq_num, size_bytes, sent_ns)
         else:
             self._in_order(message, seq_num, size_bytes, sent_ns)
@@ -250,7 +250,9 @@ class Inbound:
             if message.msg_type in _CANCELS and _is_sound(message, early.sending_time_ns):
                 self._core.store.note_done(seq_num)
                 poss_dup = message.fields.get(tags.POSS_DUP_FLAG) == "Y"
-                self._hand_out(message, seq_num, early.size_bytes, early.sending_time_ns, poss_dup)
+                self._core.events.append(
+                    _application(message, seq_num, early.size_bytes, early.sending_time_ns, poss_dup)
+                )
             else:
                 left += 1
         return left

@@ -215,12 +215,14 @@ class Output:
     def _append(self, seq_num: int, message: bytes) -> None:
         self._queue.append(message)
         self._pending_bytes += len(message)
-        self._note_behind(seq_num)
+        if self._replay is not None:
+            self._note_behind(self._replay, seq_num)
 
-    def _note_behind(self, seq_num: int) -> None:
-        """This number's first sending waits behind the replay, if there is one: it must not be sent again before."""
-        if self._replay is not None and not self._replay.below:
-            self._replay.below = seq_num
+    @staticmethod
+    def _note_behind(replay: Replay, seq_num: int) -> None:
+        """This number's first sending waits behind the replay: it must not be sent again before."""
+        if not replay.below:
+            replay.below = seq_num
 
     def _put_off(self, seq_num: int) -> None:
         """Queue a stored message by its number only, joined to the run before it. In a long run the number behind it is
@@ -239,7 +241,8 @@ class Output:
         item = Unsent(begin, end)
         self._queue.append(item)
         self._ranges += 1
-        self._note_behind(begin)
+        if self._replay is not None:
+            self._note_behind(self._replay, begin)
         return item
 
     def _build(self, msg_type: str, seq_num: int, body: str, now_ns: int) -> bytes:

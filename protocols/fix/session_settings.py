@@ -90,6 +90,8 @@ class State(Enum):
     GOODBYE_SENT = "goodbye sent"  # the peer broke a rule; only its Logout(5) is still read
     ENDED = "ended"  # nothing more is read; the owner writes the output and closes
 
+    __hash__ = object.__hash__  # each is one object; that of Enum is Python, and an order asks for several
+
 
 class Call(Enum):
     """What the owner may ask of the machine."""

@@ -65,11 +65,8 @@ class Translator:
         absent = (_NOT_IN_FIX42 if self._dialect.is_fix42 else frozenset()) | (
             {MsgType.LIMIT_QUERY} if self._dialect.is_plain else frozenset()
         )
-        self._served = _SERVED - absent
-
-    def serves(self, msg_type: str) -> bool:
-        """Whether the road has an answer of its own for this message; others get BusinessMessageReject(j) 380=3."""
-        return msg_type in self._served
+        self.served = _SERVED - absent
+        """The messages that the road has an answer of its own for; others get BusinessMessageReject(j) 380=3."""
 
     def command(
         self, message: AppMessage, sender: Sender, t_recv: int, recv_window_ms: int = 0

@@ -36,7 +36,6 @@ from protocols.ws.results import (
     EventWire,
     InstrumentRow,
     LegResult,
-    LimitBlock,
     MassCanceledData,
     OrderData,
     OrderListResult,
@@ -259,21 +258,6 @@ def batch_result(legs: Sequence[LegResult]) -> BatchResult:
     """Result of `order.batch`."""
     failed = sum(leg.error is not UNSET for leg in legs)
     return BatchResult(len(legs) - failed, failed, tuple(legs))
-
-
-def limits_due(mode: str, blocks: Sequence[LimitBlock], limited: bool) -> tuple[LimitBlock, ...] | None:
-    """The blocks to send along with a response by the client's mode: `near` = on a refusal by limit or below a quarter.
-
-    blocks: the buckets that the request touched, with `remaining`.
-    """
-    if mode == "never" or not blocks:
-        return None
-    if mode == "always" or limited:
-        return tuple(blocks)
-    for block in blocks:
-        if block.remaining is not UNSET and block.remaining * 4 < block.capacity:
-            return tuple(blocks)
-    return None
 
 
 def instrument_row(instrument: Instrument) -> InstrumentRow:

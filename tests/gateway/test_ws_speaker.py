@@ -324,7 +324,8 @@ def test_an_order_that_is_shed_is_told_that_we_are_busy(house):
     server = house()
     desk = Desk(server)
     desk.logon()
-    server.road.ingress.stage, server.road.ingress.since_ns = Stage.SHEDDING, server.now_ns()
+    ingress = server.road.ingress
+    ingress.stage, ingress.is_calm, ingress.since_ns = Stage.SHEDDING, False, server.now_ns()
     (answer,) = desk.place("a")
     assert (answer["status"], answer["error"]["code"], answer["error"]["data"]) == (503, 5001, {"state": "busy"})
 
@@ -796,6 +797,17 @@ def bursts(**sizes):
         limits = limits.replace(f'{name} = {{ rate = "100000/s", burst = 100000 }}', "")
         limits = limits.replace("[assign]", f'{name} = {{ rate = "1/min", burst = {burst} }}\n[assign]')
     return limits
+
+
+@pytest.mark.parametrize(
+    ("mode", "from_order"), [("near", 7), ("always", 1), ("never", None)]
+)  # of 8: two left are a quarter, and one is less
+def test_an_answer_shows_the_limits_that_it_touched_by_the_clients_mode(house, mode, from_order):
+    desk = Desk(house(bursts(msgs=100, orders=8)))
+    desk.logon(limits=mode)
+    told = [shown(answers(desk.place(f"o{n}"))[0]) for n in range(1, 9)]
+    first = 9 if from_order is None else from_order
+    assert told == [[]] * (first - 1) + [["orders", "msgs"]] * (9 - first)
 
 
 @pytest.mark.parametrize("mode", ["near", "always"])

@@ -190,6 +190,17 @@ def test_the_view_shows_whole_tokens_left_and_the_time_until_full():
     assert (narrow.mode, narrow.degraded) == ("enforce", False)
 
 
+def test_low_is_less_than_a_quarter_of_the_whole_tokens_of_one_level():
+    limiter = limiter_of('[override."ACME/A"]\ncancels = { rate = "10/s", burst = 20 }')
+    path = limiter.open("ACME", "A")
+    limiter.take(path, "cancels", 15_000, START_NS)
+    assert not limiter.is_low(path, START_NS, ("orders", "cancels"))
+    limiter.take(path, "cancels", 1, START_NS)
+    assert limiter.is_low(path, START_NS, ("orders", "cancels"))
+    assert not limiter.is_low(path, START_NS, ("orders", "msgs"))
+    assert not limiter.is_low(path, START_NS + 1_000_000, ("cancels",))  # refilled by the time that is asked about
+
+
 # -- reload ----------------------------------------------------------------------------------------------------------
 
 

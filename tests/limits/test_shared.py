@@ -330,6 +330,10 @@ def test_the_view_shows_what_is_to_be_had_of_the_whole_bucket():
     assert not view.degraded
     scopes = [each.scope for each in node.limiter.view(path, world.now_ns)]
     assert scopes == sorted(scopes)
+    node.taken(path, tries=100)
+    assert not node.limiter.is_low(path, world.now_ns, ("orders", "msgs"))
+    node.taken(path, tries=1)
+    assert node.limiter.is_low(path, world.now_ns, ("orders", "msgs"))
 
 
 # -- without the store -----------------------------------------------------------------------------------------------

@@ -164,8 +164,8 @@ MUTANTS = (
         ),
         (
             "an event is told to every session of the account",
-            "        for session in account.listeners:\n",
-            "        for session in account.sessions:\n",
+            "        hearers = account.listeners\n",
+            "        hearers = tuple(account.sessions)\n",
         ),
     ),
     *mutants(

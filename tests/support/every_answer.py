@@ -32,7 +32,7 @@ from tests.support.translation import (
 
 EVERY_DIALECT = [(version, dialect) for version in VERSIONS for dialect in DIALECTS]
 SERVED = {
-    version: [t for t in ("D", "F", "G", "H", "AF", "q") if translator(version).serves(t)] for version in VERSIONS
+    version: [t for t in ("D", "F", "G", "H", "AF", "q") if t in translator(version).served] for version in VERSIONS
 }
 CANCELED = {"exec_type": ExecType.CANCELED, "status": OrdStatus.CANCELED, "leaves_qty": 0}
 REQUESTS = {
@@ -96,6 +96,6 @@ def every_answer(version: str, dialect: str) -> list[Answer]:
     lines = [LimitLine("orders", "account", 200, 187, 100_000), LimitLine("open_orders", "account", 10, 1)]
     answers += [us.pending_new(REQUESTS["D"], T_CORE, "P-1", T_RECV), us.news("head", "text", flash=True)]
     answers.append(us.user_notification(lines, "changed"))
-    if us.serves("XLQ"):
+    if "XLQ" in us.served:
         answers.append(us.limits("lq-1", lines))
     return answers

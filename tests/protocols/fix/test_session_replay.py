@@ -9,7 +9,7 @@ from protocols.errors import LocalProtocolError
 from protocols.fix.events import ResendServed
 from protocols.fix.session_output import Output
 from protocols.fix.session_settings import SessionSettings
-from protocols.fix.store import MemoryStore
+from protocols.fix.store import Intake, MemoryStore
 from protocols.wall import WallClock
 from tests.support.dialogue import START_NS, Dialogue
 from tests.support.fix_text import fix, pipes
@@ -232,6 +232,7 @@ class _LongStore:
     next_out = 1_000_001
 
     def __init__(self) -> None:
+        self.intake = Intake()
         self.largest_read = 0
 
     def put(self, seq_num: int, message: bytes) -> None: ...

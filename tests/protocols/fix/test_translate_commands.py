@@ -492,11 +492,11 @@ class TestQueries:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("dialect", ["penstock", "plain"])
 def test_what_is_served_depends_on_version_and_dialect(version: str, dialect: str) -> None:
-    serves = translator(version, dialect).serves
-    assert all(serves(msg_type) for msg_type in "DFGH")
-    assert serves("q") is serves("AF") is (version != "FIX.4.2")
-    assert serves("XLQ") is (dialect == "penstock")
-    assert not any(serves(msg_type) for msg_type in ("i", "8", "A", "", "B", "j"))
+    served = translator(version, dialect).served
+    assert served >= set("DFGH")
+    assert ("q" in served) is ("AF" in served) is (version != "FIX.4.2")
+    assert ("XLQ" in served) is (dialect == "penstock")
+    assert served.isdisjoint(("i", "8", "A", "", "B", "j"))
 
 
 @pytest.mark.parametrize(("version", "dialect"), [("FIX.4.3", "plain"), ("FIX.4.4", ""), ("", "penstock")])

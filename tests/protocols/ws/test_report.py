@@ -35,7 +35,6 @@ from protocols.ws.report import (
     event_wire,
     instrument_row,
     leg_result,
-    limits_due,
     mass_canceled,
     order_list,
     order_row,
@@ -43,7 +42,7 @@ from protocols.ws.report import (
     placed,
     refused,
 )
-from protocols.ws.results import EventWire, LimitBlock, Response, SnapshotData, Times, error_body
+from protocols.ws.results import EventWire, Response, SnapshotData, Times, error_body
 from tests.support.ws_samples import OF
 
 BTC = Instrument(1, "BTC-USDT", "BTC", "USDT", 2, 8)
@@ -352,18 +351,6 @@ def test_every_code_has_a_body_and_only_unknown_outcomes_say_unknown(code: int) 
 
 
 # Limits, instruments, words.
-
-
-def test_limits_are_shown_by_the_clients_mode() -> None:
-    full = LimitBlock(name="orders", scope="account", remaining=200, capacity=200, rate=1.0)
-    low = LimitBlock(name="orders", scope="account", remaining=49, capacity=200, rate=1.0)
-    edge = LimitBlock(name="orders", scope="account", remaining=50, capacity=200, rate=1.0)
-    assert limits_due("never", [low], True) is None
-    assert limits_due("always", [full], False) == (full,)
-    assert limits_due("always", [], True) is None
-    assert limits_due("near", [full, edge], False) is None
-    assert limits_due("near", [full, low], False) == (full, low)
-    assert limits_due("near", [full], True) == (full,)
 
 
 def test_instruments_are_listed_with_the_bounds_they_have() -> None:

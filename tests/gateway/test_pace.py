@@ -34,3 +34,20 @@ def test_the_time_in_which_nothing_waits_is_no_silence() -> None:
     at_work(pace, 1, 301, 2)
     pace.rest(9_000 * MS)
     assert pace.interval_ns(9_000 * MS) == MS // 2
+
+
+def test_hand_overs_within_a_spell_are_taken_together_however_they_lie_in_it() -> None:
+    pace = Pace()
+    pace.rest(0)
+    pace.took(10, MS)  # at once, which is no pace
+    pace.took(10, 100 * MS)
+    assert pace.interval_ns(100 * MS) == 5 * MS
+
+
+def test_a_spell_in_which_nothing_was_taken_goes_on_until_something_is() -> None:
+    pace = Pace()
+    pace.rest(0)
+    pace.took(0, 150 * MS)
+    assert pace.interval_ns(150 * MS) == 150 * MS, "as it looks so far"
+    pace.took(10, 200 * MS)
+    assert pace.interval_ns(200 * MS) == 20 * MS

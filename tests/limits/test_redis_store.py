@@ -505,7 +505,8 @@ def test_of_an_outage_one_time_out_is_felt_and_afterwards_no_call_waits():
 
         async def one(key: str) -> None:
             began = loop.time()
-            assert await call(store, key=key) is None
+            async with asyncio.timeout(10):
+                assert await call(store, key=key) is None
             waits.append(loop.time() - began)
 
         await asyncio.gather(*(one(f"gw:{{{slot}}}:account::orders") for slot in range(20)))

@@ -3,12 +3,12 @@
 from tests.mutants.plant import mutants
 
 _JOURNAL = (
-    "tests/gateway/test_journal.py",
+    "tests/gateway/test_journal_disk.py",
     "tests/gateway/test_journal_commit.py",
     "tests/gateway/test_journal_recovery.py",
-    "tests/gateway/test_journal_power.py",
-    "tests/gateway/test_journal_disk.py",
+    "tests/gateway/test_journal.py",
     "tests/gateway/test_waiting_orders.py",
+    "tests/gateway/test_journal_power.py",
 )
 _HOUSE = (
     "tests/gateway/test_records.py",

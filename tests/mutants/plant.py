@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,35 +36,60 @@ def mutants(file: str, tests: tuple[str, ...], *rows: tuple[str, str, str]) -> t
     return tuple(Mutant(bug, file, text, instead, tests) for bug, text, instead in rows)
 
 
-def survives(mutant: Mutant) -> bool:
-    """Whether every test passes with the mistake planted. A run that hangs has noticed it too.
+class Tree:
+    """A copy of the checkout, in which one mistake after another is planted; whatever is compiled there stays."""
 
-    Raises:
-        SystemExit: its place is lost, or its tests could not be run.
-    """
-    if mutant.places != 1:
-        raise SystemExit(f"{mutant.bug}: its place is in {mutant.file} {mutant.places} times")
-    with tempfile.TemporaryDirectory(prefix="ps-mutant-") as name:
-        tree = Path(name)
+    def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="ps-mutant-")
+        self._path = Path(self._directory.name)
         for part in _COPIED:
-            shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / part, self._path / part)
         for part in _LINKED:
-            (tree / part).symlink_to(ROOT / part)
-        victim = tree / mutant.file
-        victim.write_text(victim.read_text().replace(mutant.text, mutant.instead))
-        options = ("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--hypothesis-profile=mutants")
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tree)}
+            (self._path / part).symlink_to(ROOT / part)
+
+    def close(self) -> None:
+        """Remove it."""
+        self._directory.cleanup()
+
+    def killer(self, mutant: Mutant) -> str:
+        """The test that notices the mistake, empty when it survives. A run that hangs has noticed it too.
+
+        Raises:
+            SystemExit: its place is lost, or its tests could not be run.
+        """
+        victim = self._path / mutant.file
+        sound = victim.read_text()
+        if sound.count(mutant.text) != 1:
+            raise SystemExit(f"{mutant.bug}: its place is in {mutant.file} {sound.count(mutant.text)} times")
+        self._write(victim, sound.replace(mutant.text, mutant.instead))
         try:
-            ended = subprocess.run(
-                [sys.executable, "-m", "pytest", *options, *mutant.tests],
-                cwd=tree,
-                env=environment,
-                capture_output=True,
-                timeout=_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return False
-    if ended.returncode not in (0, 1):
-        raise SystemExit(f"{mutant.bug}: the tests could not be run\n{ended.stdout.decode()[-2000:]}")
-    return ended.returncode == 0
+            return self._run(mutant)
+        finally:
+            self._write(victim, sound)
+
+    def _write(self, victim: Path, text: str) -> None:
+        # By time and size alone, what was compiled of one mistake may pass for the next: both may be of one second.
+        for compiled in (victim.parent / "__pycache__").glob(f"{victim.stem}.*"):
+            compiled.unlink()
+        victim.write_text(text)
+
+    def _run(self, mutant: Mutant) -> str:
+        options = ("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--hypothesis-profile=mutants")
+        with subprocess.Popen(
+            [sys.executable, "-m", "pytest", *options, *mutant.tests],
+            cwd=self._path,
+            env={**os.environ, "PYTHONPATH": str(self._path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        ) as tests:
+            try:
+                said, _ = tests.communicate(timeout=_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(tests.pid, signal.SIGKILL)  # with the servers that its tests have started
+                return f"no end in {_TIMEOUT_S} s"
+        if tests.returncode not in (0, 1):
+            raise SystemExit(f"{mutant.bug}: the tests could not be run\n{said[-2000:]}")
+        failed = [line.split()[1] for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        return "" if tests.returncode == 0 else (failed or ["a run that broke off"])[0]

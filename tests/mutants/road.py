@@ -13,7 +13,7 @@ _ROAD = (
 )
 _QUEUE = ("tests/gateway/test_ingress.py", *_ROAD)
 _GUARDS = ("tests/gateway/test_guards.py", "tests/gateway/test_next_life.py", *_ROAD)
-_RULES = ("tests/gateway/test_pipeline.py", "tests/gateway/test_pipeline_overload.py")
+_RULES = ("tests/gateway/test_rules.py", "tests/gateway/test_pipeline.py")
 
 
 ADMISSION = mutants(

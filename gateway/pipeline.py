@@ -372,10 +372,10 @@ class Road:
         # By the clock that it came under and by the one of now: one put back makes it no younger, and one put forward
         # may mean that we stood still. So a step costs those who wait at that moment at most; no order lives longer.
         command = request.command
-        if command.deadline and isinstance(command, rules.ORDERS):
-            utc_ns = max(command.t_recv + now_ns - request.arrived_ns, now_ns + self.wall.offset_ns)
-            if command.deadline < utc_ns:
-                return Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED)
+        left_ns = command.deadline - now_ns
+        is_over = left_ns < self.wall.offset_ns or left_ns < command.t_recv - request.arrived_ns
+        if is_over and command.deadline and isinstance(command, rules.ORDERS):
+            return Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED)
         return self._why_barred(request) if self.modes.in_force else None
 
     def _withdraw(self, request: Request, now_ns: int) -> None:

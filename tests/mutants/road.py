@@ -121,8 +121,8 @@ ADMISSION = mutants(
     ),
     (
         "an order is handed over when its window is over",
-        "            if command.deadline < utc_ns:\n",
-        "            if False:\n",
+        "        if is_over and command.deadline and isinstance(command, rules.ORDERS):\n",
+        "        if False:\n",
     ),
 )
 

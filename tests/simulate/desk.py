@@ -76,13 +76,16 @@ class Desk:
                 self.world.note(f"{self.ledger.name} asks again {id}")
                 self._send(id, asked)
             elif asked.kind not in ("new", "fault") and asked.turn != self.turns:
-                self.ledger.answered(id)
+                self.ledger.give_up(id)
 
-    def ask(self) -> None:
-        """Ask for something."""
+    def ask(self, kind: str = "") -> None:
+        """Ask for something, or for this: then an order that is to be cancelled may be done."""
         chance, ledger = self.world.random, self.ledger
-        kind = chance.choices(("new", "cancel", "replace", "sweep", "status", "odd", *self.own_kinds), self.weights)[0]
+        kinds = ("new", "cancel", "replace", "sweep", "status", "odd", *self.own_kinds)
         mine = [id for id, _ in ledger.book.values() if id.startswith(ledger.name)]
+        if kind and not mine:
+            mine = [f"{ledger.name}-1"]
+        kind = kind or chance.choices(kinds, self.weights)[0]
         if kind in ("cancel", "replace") and not mine:
             kind = "new"
         id, params = ledger.new_id(), {"symbol": "BTC-USDT"}

@@ -188,6 +188,11 @@ def _takes_twice_what_passed() -> Change:
     return Intake, "without_memory", without_memory
 
 
+def _done_is_not_noted() -> Change:
+    """A cancel that was carried out behind a gap is carried out again when it comes again."""
+    return Intake, "note_done", lambda _self, _seq_num: None
+
+
 def _goes_on_without_memory() -> Change:
     """Memory that ends in what all sessions share is taken for one session's trouble."""
     return Mistakes, "of_all", lambda _self, _error: None
@@ -215,6 +220,7 @@ PLANTED: dict[str, Callable[[], Change]] = {
     "rejects not kept": _rejects_not_kept,
     "NextIn passes what waits": _passes_what_waits,
     "takes twice what passed": _takes_twice_what_passed,
+    "done is not noted": _done_is_not_noted,
     "goes on without memory": _goes_on_without_memory,
     "a lost end is cut": _cut_without_a_word,
 }

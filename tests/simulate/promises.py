@@ -52,6 +52,7 @@ class Ledger:
         self._events: dict[int, str] = {}
         self._retried: set[str] = set()
         self._swept: set[str] = set()
+        self._answered: set[str] = set()
         self._number = 0
 
     def new_id(self) -> str:
@@ -83,8 +84,8 @@ class Ledger:
                 asked.is_unknown = True
             return
         is_own_doing = asked is not None and (asked.tries or asked.kind != "new")
-        if asked is None and id in self.refused and id not in self._retried:
-            raise Broken(f"3: {self.name} was told twice that {id} is refused ({code})")
+        if asked is None and id in self._answered and id not in self._retried:
+            raise Broken(f"3: {self.name} was told that {id} is refused ({code}) after it had its answer")
         if id in self.accepted and not (is_own_doing and code == DUPLICATE) and id not in self._retried:
             raise Broken(f"3: {self.name} was told that {id} is refused ({code}) after it was accepted")
         if asked is not None and code != DUPLICATE:
@@ -109,6 +110,11 @@ class Ledger:
 
     def answered(self, id: str) -> None:
         """Whatever the answer is."""
+        self._answered.add(id)
+        self.waiting.pop(id, None)
+
+    def give_up(self, id: str) -> None:
+        """It is not waited for any more. Its answer may come yet, once."""
         self.waiting.pop(id, None)
 
     def event(self, seq: int, content: str, is_dense: bool = True) -> bool:

@@ -23,11 +23,15 @@ def trouble(world: World, venue: Venue, desks: list[Desk]) -> None:
 
 
 def leave_gap(world: World, desks: list[Desk]) -> None:
-    """The last thing that somebody asks for has a gap before it, and nothing but patience closes it."""
+    """The last thing that somebody asks for has a gap before it, and nothing but patience closes it.
+
+    If nothing does, the cancel is carried out all the same, and comes again with the rest on the next connection.
+    """
     desk = world.random.choice([each for each in desks if isinstance(each, FixDesk)])
     if desk.is_logged_on:
         world.fault("a gap stays open")
-        desk.lose(world.random.choice((1, 2)))
+        desk.lose(world.random.choice((1, 2, 99)))
+        desk.ask("cancel")
         desk.ask()
 
 
@@ -36,8 +40,8 @@ def _leave_over_gap(world: World, _: Venue, desk: Desk) -> None:
     if isinstance(desk, FixDesk) and desk.is_logged_on:
         world.fault("a logout over a gap")
         desk.lose(1)
-        for _request in range(12):
-            desk.ask()
+        for kind in ("cancel", "sweep", "cancel", *[""] * 9):
+            desk.ask(kind)
         desk.leave()
 
 

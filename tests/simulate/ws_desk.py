@@ -135,7 +135,7 @@ class WsDesk(Desk):
                 self._unknown[message["id"]] = id
             ledger.refuse(id, error["code"])
             if error["code"] == UNKNOWN_OUTCOME and asked is not None and asked.kind not in ("new", "status"):
-                ledger.answered(id)  # what came of it is told by events, which do not name it
+                ledger.give_up(id)  # what came of it is told by events, which do not name it
         elif asked is not None and asked.kind == "new":
             order_id = message["result"]["order_id"]
             ledger.check_not_refused(id)

@@ -37,7 +37,7 @@ class Traffic:
 
     def __init__(self) -> None:
         self.backlog = Backlog(1 << 62)  # until the house gives both doors one
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}  # in the order in which they came
         self.bytes_in = 0
         self.bytes_out = 0
 
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
         """Set the bounds that a transport has by default too wide."""
         transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         self._transport = transport
-        self._traffic.connections.add(self)
+        self._traffic.connections[self] = None
         bound_output(transport)
         self._is_tls = transport.get_extra_info("sslcontext") is not None
         peername = transport.get_extra_info("peername")
@@ -115,7 +115,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The link is gone; the session it carried may live on."""
-        self._traffic.connections.discard(self)
+        self._traffic.connections.pop(self, None)
         if self.arrival is not None:
             self.arrival.left()
         self._traffic.backlog.note(self, 0, self._tick.now_ns())

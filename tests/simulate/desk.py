@@ -1,5 +1,7 @@
 """What both kinds of client do: trade by chance, retry what has no answer, come back when the connection is gone."""
 
+from collections.abc import Callable
+
 from tests.simulate.pipes import Pipe
 from tests.simulate.promises import Asked, Ledger
 from tests.simulate.venue import Venue
@@ -23,6 +25,7 @@ class Desk:
         self.is_logged_on = False
         self.is_quiet = False  # asks for nothing new any more
         self.stays_away = False
+        self.before_logon: Callable[[], None] | None = None  # happens between its next connection and its logon
         world.at(world.between(0, 200), self._connect)
         world.at(world.between(100, 400), self._act)
 
@@ -38,6 +41,12 @@ class Desk:
             self._open()
             if self.pipe is None:
                 self.world.at(self.world.between(20, 400), self._connect)
+
+    def is_connected(self) -> None:
+        """There is a connection, and the logon is next."""
+        call, self.before_logon = self.before_logon, None
+        if call is not None:
+            call()
 
     def disconnected(self) -> None:
         """The connection is gone, whoever ended it."""

@@ -31,6 +31,7 @@ class FixDesk(Desk):
     """One FIX session. keys: names of those that it signs with, without a word of which (553): some day the next."""
 
     own_kinds = ("fault",)
+    hears_all = False
     weights = (60, 25, 10, 1, 2, 3, 2)
 
     def __init__(
@@ -54,7 +55,7 @@ class FixDesk(Desk):
         self._left_open: list[str] = []  # what had no answer then
         self._logout_text = ""
         self._faults: dict[int, str] = {}  # MsgSeqNum of a message that must be rejected: its id
-        super().__init__(world, venue, name, account, session)
+        super().__init__(world, venue, name, account, 0 if self.hears_all else session)
         world.at(_TICK_NS, self._tick)
         world.at(world.between(1_000, 8_000), self._rotate)
 
@@ -73,13 +74,15 @@ class FixDesk(Desk):
         self.pipe = self.venue.connect_fix(self)
         if self.pipe is not None:
             self._be_patient()
+            self.is_connected()
             self._framer = Framer(65_536)
             self.machine.connected(self.world.now_ns)
             proof = self.proof(self.machine.store.next_out, format_ns(self.world.time_ns(), 6))
-            self.machine.logon(
-                self.world.now_ns, proof + ("8013=S\x0120107=300\x01" if self.ledger.name == "S2" else "")
-            )
+            self.machine.logon(self.world.now_ns, proof + self._wishes())
             self._flush()
+
+    def _wishes(self) -> str:
+        return "8013=S\x0120107=300\x01" if self.ledger.name == "S2" else ""
 
     def _be_patient(self) -> None:
         """A gateway that is well lets us in by and by."""
@@ -165,6 +168,8 @@ class FixDesk(Desk):
                 if self.world.happens(0.3):
                     self._repeat()
             elif isinstance(event, LoggedOut | Disconnect):
+                if "MsgSeqNum too low" in event.text:
+                    raise Broken(f"c: {self.ledger.name} ends: {event.text}")
                 if isinstance(event, LoggedOut):
                     self._judge_end(event.text)
                     self._check_left()

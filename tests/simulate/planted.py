@@ -21,10 +21,13 @@ from gateway.mistakes import Mistakes
 from gateway.records import COMMANDS, Replay
 from gateway.stall import ReadFirst
 from gateway.tick import Tick
+from gateway.ws_speaker import WsSpeaker
 from protocols.fix.message import encode
 from protocols.fix.session_core import SessionCore
+from protocols.fix.session_handshake import Handshake
 from protocols.fix.session_inbound import Inbound
 from protocols.fix.session_output import Output
+from protocols.fix.session_settings import State
 from protocols.fix.store import Intake
 
 Change = tuple[Any, str, Callable[..., Any]]
@@ -133,6 +136,47 @@ def _newcomer_supersedes() -> Change:
     return FixSpeaker, "meet", meet
 
 
+def _newcomer_supersedes_ws() -> Change:
+    """The same over WebSocket."""
+    real = WsSpeaker._log_on
+
+    def log_on(self: WsSpeaker, asked: Any, now_ns: int) -> None:
+        for session in self.house.sessions.by_id.values():
+            if session.name == asked.params.name and isinstance(session.speaker, WsSpeaker):
+                session.speaker.supersede(now_ns)
+        real(self, asked, now_ns)
+
+    return WsSpeaker, "_log_on", log_on
+
+
+def _unused_number() -> Change:
+    """The Logout that refuses a Logon uses no number."""
+    real = Handshake._is_refused
+
+    def is_refused(self: Handshake, message: Any) -> bool:
+        refused = real(self, message)
+        self._core.store.next_out -= refused
+        return refused
+
+    return Handshake, "_is_refused", is_refused
+
+
+def _reject_of_a_logon_is_kept() -> Change:
+    """The Reject of a Logon that began nothing is told to whoever uses its number next."""
+
+    def refuse_logon(self: SessionCore, fault: Any, seq_num: int, fields: Any) -> None:
+        real_state, self.state = self.state, State.LOGGED_ON
+        self.refuse(fault, seq_num, "A", fields)
+        self.state = real_state
+
+    return SessionCore, "refuse_logon", refuse_logon
+
+
+def _deaf_drop_copy() -> Change:
+    """A drop copy is not told what other sessions do."""
+    return FixSpeaker, "_concerns", lambda self, event: event.session == self.session.id
+
+
 def _first_key_only() -> Change:
     """Of the keys that a Logon without a name may mean only the first is tried."""
     real = Clients.keys_for
@@ -214,6 +258,10 @@ PLANTED: dict[str, Callable[[], Change]] = {
     "judged before read": _judged_before_read,
     "sent again before first sent": _sent_again_before_first_sent,
     "a newcomer supersedes": _newcomer_supersedes,
+    "a newcomer supersedes over ws": _newcomer_supersedes_ws,
+    "a refusal uses no number": _unused_number,
+    "the Reject of a Logon is kept": _reject_of_a_logon_is_kept,
+    "a drop copy hears its own": _deaf_drop_copy,
     "first key only": _first_key_only,
     "logout at once": _logout_at_once,
     "asked once": _asked_once,

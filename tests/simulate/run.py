@@ -17,6 +17,7 @@ from limits.reload import built_in
 from tests.simulate import promises
 from tests.simulate.desk import Desk
 from tests.simulate.disk import simulated
+from tests.simulate.drop_desk import DropDesk
 from tests.simulate.fix_desk import FixDesk
 from tests.simulate.memory import Memory, bounded
 from tests.simulate.trouble import leave_gap, stutter, trouble
@@ -40,6 +41,14 @@ dialect = "penstock"
 id = 2
 comp_id = "S2"
 account = "BETA"
+auth = "key"
+dialect = "penstock"
+
+[[fix.sessions]]
+id = 3
+comp_id = "D1"
+account = "ALPHA"
+kind = "drop_copy"
 auth = "key"
 dialect = "penstock"
 """
@@ -99,6 +108,7 @@ def simulate(seed: int) -> Outcome:
             desks = [
                 FixDesk(world, venue, "S1", 1, 1),
                 FixDesk(world, venue, "S2", 2, 2, ("BETA", "BETA-2")),
+                DropDesk(world, venue, "D1", 1, 3, ("DROP",)),
                 WsDesk(world, venue, "W1", "ALPHA", 1),
                 WsDesk(world, venue, "W2", "BETA", 2),
             ]
@@ -153,7 +163,8 @@ def _live(world: World, venue: Venue, desks: list[Desk]) -> None:
 def _settings(directory: Path) -> config.Config:
     home = directory / "config"
     home.mkdir()
-    text = venue_toml(sessions=_SESSIONS, ws="heartbeat_ms = 3000", more=_MORE + more_keys("BETA", "BETA-2"))
+    keys = more_keys("BETA", "BETA-2") + more_keys("ALPHA", "DROP") + 'permissions = ["fix.drop_copy"]\n'
+    text = venue_toml(sessions=_SESSIONS, ws="heartbeat_ms = 3000", more=_MORE + keys)
     settings = load(write_venue(home, text))
     # Far below what an operator may set: segments turn and snapshots are stood every second.
     return msgspec.structs.replace(settings, journal=msgspec.structs.replace(settings.journal, segment_bytes=32_768))

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from tests.simulate.desk import Desk
 from tests.simulate.fix_desk import FixDesk
-from tests.simulate.newcomer import Newcomer
+from tests.simulate.newcomer import Newcomer, WsNewcomer
 from tests.simulate.venue import Venue
 from tests.simulate.world import MS, SECOND, World
+from tests.simulate.ws_desk import WsDesk
 
 _OFF_NS = 55 * SECOND
 """How far all clocks stray from what they showed when the gateway began: no two of its times differ by two minutes."""
@@ -27,7 +28,7 @@ def leave_gap(world: World, desks: list[Desk]) -> None:
 
     If nothing does, the cancel is carried out all the same, and comes again with the rest on the next connection.
     """
-    desk = world.random.choice([each for each in desks if isinstance(each, FixDesk)])
+    desk = world.random.choice([each for each in desks if isinstance(each, FixDesk) and not each.hears_all])
     if desk.is_logged_on:
         world.fault("a gap stays open")
         desk.lose(world.random.choice((1, 2, 99)))
@@ -63,6 +64,13 @@ def _power(_: World, venue: Venue, __: Desk) -> None:
 
 def _term(_: World, venue: Venue, __: Desk) -> None:
     venue.end()
+
+
+def _term_over_logon(world: World, venue: Venue, desk: Desk) -> None:
+    """The end begins while somebody has a connection and has not said who it is yet."""
+    world.fault("SIGTERM before a logon")
+    desk.hang_up()
+    desk.before_logon = venue.end
 
 
 def _cut(world: World, _: Venue, desk: Desk) -> None:
@@ -132,8 +140,13 @@ def _clock(world: World, venue: Venue, _: Desk) -> None:
 
 
 def _newcomer(world: World, venue: Venue, desk: Desk) -> None:
+    """Beside somebody who is there, or in the moment in which nobody is."""
     if isinstance(desk, FixDesk):
-        Newcomer(world, venue, desk)
+        if world.happens(0.5):
+            desk.hang_up()
+        world.at(20 * MS, Newcomer, world, venue, desk)
+    elif isinstance(desk, WsDesk):
+        WsNewcomer(world, venue, desk)
 
 
 def _deaf(world: World, _: Venue, desk: Desk) -> None:
@@ -147,6 +160,7 @@ _KINDS: dict[Callable[[World, Venue, Desk], None], int] = {
     _kill: 4,
     _power: 8,
     _term: 2,
+    _term_over_logon: 2,
     _cut: 8,
     _silence: 3,
     _slow_reader: 3,

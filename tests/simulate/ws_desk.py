@@ -3,7 +3,7 @@
 import json
 
 from gateway.client import ws
-from protocols.ws.session import LOGON_TIMEOUT, SILENCE
+from protocols.ws.session import LOGON_TIMEOUT, SILENCE, SUPERSEDED
 from tests.simulate.desk import Desk
 from tests.simulate.pipes import Pipe
 from tests.simulate.promises import UNKNOWN_OUTCOME, Asked
@@ -76,7 +76,7 @@ class WsDesk(Desk):
         """Frames, or parts of them."""
         self._heard_ns = self.world.now_ns
         self._buffer += data
-        while self.pipe is not None and (taken := _cut(self._buffer)) is not None:
+        while self.pipe is not None and (taken := cut(self._buffer)) is not None:
             opcode, payload = taken
             if opcode == _PING:
                 self.pipe.write(frame(_PONG, payload))
@@ -85,6 +85,8 @@ class WsDesk(Desk):
                 self.world.note(f"{self.ledger.name} <- close {code}")
                 if code in (SILENCE, LOGON_TIMEOUT) and self.pipe.is_sound:
                     raise Broken(f"12: {self.ledger.name} was not heard: close {code}")
+                if code == SUPERSEDED:
+                    raise Broken(f"1: {self.ledger.name} lost its connection to one that is not its own")
                 self.hang_up()
             elif opcode == 1:
                 self._on_message(json.loads(payload))
@@ -102,15 +104,20 @@ class WsDesk(Desk):
         elif "id" in message:
             self._on_answer(message)
 
-    def _log_on(self, challenge: str) -> None:
+    def credentials(self, challenge: str) -> dict[str, object]:
+        """Who we are, as parameters of a logon."""
         ts = self.world.time_ns() // 1_000
-        params: dict[str, object] = {
+        return {
             "api_key": self._identity.key_id,
             "challenge": challenge,
             "ts": ts,
             "sig": ws.signature(self._identity, challenge, ts),
             "name": self.ledger.name,
         }
+
+    def _log_on(self, challenge: str) -> None:
+        self.is_connected()
+        params = self.credentials(challenge)
         if self._epoch and self.ledger.last_seq is not None:
             params["resume"] = {"epoch": self._epoch, "seq": self.ledger.last_seq}
         self._ids[self._call("session.logon", params)] = "logon"
@@ -210,7 +217,7 @@ class WsDesk(Desk):
         self._ids[self._call(_METHODS[asked.kind], params)] = id
 
 
-def _cut(buffer: bytearray) -> tuple[int, bytes] | None:
+def cut(buffer: bytearray) -> tuple[int, bytes] | None:
     """The first whole frame, taken out of the buffer."""
     if len(buffer) < 2:
         return None

@@ -60,6 +60,7 @@ class Connection(asyncio.Protocol):
         self._out = settings.out
         self._traffic = traffic
         self._transport: asyncio.Transport | None = None
+        self._at_once_bytes = _SMALL_READ_BYTES
         self._backlog = b""
         self._staged: deque[tuple[int, bytes]] = deque()  # ready, and waiting for their records to be durable
         self._staged_bytes = 0
@@ -69,8 +70,21 @@ class Connection(asyncio.Protocol):
         self._slowness = Slowness(settings.out.max_age_ms * 1_000_000)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
+        self._end_timer: asyncio.TimerHandle | None = None  # of a connection that we close
         self._closing = False
         self._is_finished = False  # all is written, and the peer knows
+
+    def came_by(self, arrival: Arrival, is_proved: bool = False) -> None:
+        """Where it counts among those of its door. Until it has proved who it is, whatever it sends waits for its turn
+        among all of whom that is so.
+        """
+        self.arrival = arrival
+        if not is_proved:
+            self._at_once_bytes = 0
+            arrival.known = self._is_known
+
+    def _is_known(self) -> None:
+        self._at_once_bytes = _SMALL_READ_BYTES
 
     # -- what asyncio tells us -----------------------------------------------------------------------------------
 
@@ -97,12 +111,18 @@ class Connection(asyncio.Protocol):
         if self._backlog or self._paused & _DEAF:
             self._backlog += data
             self._pause(_BY_TURN)
-        elif len(data) > _SMALL_READ_BYTES:
+        elif len(data) > self._at_once_bytes:
             self._backlog = data
-            self._tick.queue_turn(self)
+            self._queue_turn()
         else:
             self._tick.touch(self)
             self._guard(self.peer.receive, data, self._tick.now_ns())
+
+    def _queue_turn(self) -> None:
+        if self._at_once_bytes:
+            self._tick.queue_turn(self)
+        else:
+            self._tick.queue_newcomer(self)
 
     def eof_received(self) -> bool:
         """The peer is done sending: close once what it sent is answered. TLS cannot be half closed."""
@@ -122,8 +142,9 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._closing = True
         self._staged.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._end_timer):
+            if timer is not None:
+                timer.cancel()
         self._guard(self.peer.lost, self._tick.now_ns())
         self._tick.wake()  # what guards its orders may be due at once, and nobody else may have anything to do
 
@@ -172,12 +193,12 @@ class Connection(asyncio.Protocol):
         if self._paused & _DEAF or not self._backlog or self._closing:
             return
         data, self._backlog = self._backlog[: self._turn_bytes], self._backlog[self._turn_bytes :]
-        if self._backlog:
-            self._tick.queue_turn(self)
-        else:
+        if not self._backlog:
             self._resume(_BY_TURN)
             self._tick.touch(self)
         self._guard(self.peer.receive, data, now_ns)
+        if self._backlog:
+            self._queue_turn()
         if self._has_ended and not self._backlog:
             self.close()
 
@@ -282,8 +303,18 @@ class Connection(asyncio.Protocol):
         if not self._closing:
             self._closing = True
             self._backlog = b""
-            self._await_end(self._out.max_age_ms / 1_000)
-            self._tick.touch(self)
+            if self._has_nothing_to_say():
+                self._finish()
+            else:
+                self._await_end(self._out.max_age_ms / 1_000)
+                self._tick.touch(self)
+
+    def _has_nothing_to_say(self) -> bool:
+        """Whether the peer has ended, and we have nothing for it: then the transport's close is the end, at once."""
+        transport = self._transport
+        if not self._has_ended or self._staged or transport is None:
+            return False
+        return not (self.peer.has_output or transport.get_write_buffer_size())
 
     def _finish(self) -> None:
         """All is written: say so, and read to the peer's own end."""
@@ -301,7 +332,7 @@ class Connection(asyncio.Protocol):
         """A peer that goes on taking what is written has `left_s` for it, and any other the shorter time-out."""
         due_ns = self._tick.now_ns() + int(_CLOSE_TIMEOUT_S * 1e9)
         give_up = partial(self._give_up, due_ns, self._untaken_bytes(), left_s - _CLOSE_TIMEOUT_S)
-        self._loop.call_later(_CLOSE_TIMEOUT_S, give_up)
+        self._end_timer = self._loop.call_later(_CLOSE_TIMEOUT_S, give_up)
 
     def _give_up(self, due_ns: int, before_bytes: int, left_s: float) -> None:
         if self._tick.must_read_first(due_ns, self.abort):
@@ -327,7 +358,7 @@ class Connection(asyncio.Protocol):
 
     def _parse_on(self) -> None:
         if self._backlog:
-            self._tick.queue_turn(self)
+            self._queue_turn()
 
     def _hush(self, reason: int, now_ns: int) -> None:
         """We stop reading, for longer than a turn: the peer's silence is not its fault."""
@@ -388,7 +419,7 @@ class Connection(asyncio.Protocol):
             self.cut(now_ns)
             return
         deadline = self.peer.next_deadline_ns
-        if self._staged:  # what the peer was to answer may be among it
+        if self._staged or (self._backlog and not self._at_once_bytes):  # what the peer was to answer may be among it
             self._timer_ns = now_ns + LATE_NS
             self._timer = self._loop.call_later(LATE_NS / 1e9, self._on_timer)
         elif deadline is not None and now_ns >= deadline:

@@ -191,7 +191,7 @@ class FixDoor:
         self, listener: config.FixListener, loop: asyncio.AbstractEventLoop, tick: Tick, arrival: Arrival
     ) -> asyncio.Protocol:
         connection = Connection(tick, loop, self._settings, self.traffic)
-        connection.arrival = arrival
+        connection.came_by(arrival)
         greeter = connection.peer = Greeter(self, listener, connection, arrival)
         arrival.cut = greeter.cut
         return connection

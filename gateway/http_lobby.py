@@ -14,6 +14,7 @@ import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.listening import Arrival
+from gateway.stall import LATE_NS
 from gateway.tick import Tick
 
 
@@ -65,6 +66,8 @@ class HttpPhase(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0, ""  # when it is cut, and for what reason
         self._is_counted = self._is_heard = False
+        self._backlog = b""  # what it has sent, and nobody has read yet
+        self._is_paused = False
         self._has_left = False  # the client closed; else it was aiohttp, and its only reason is that this is no HTTP
         arrival.cut = self.cut
 
@@ -92,13 +95,32 @@ class HttpPhase(asyncio.Protocol):
     def _on_timer(self) -> None:
         due_ns, reason = self._due
         is_waiting = self in self._lobby.waiting  # else it was upgraded, or ended, while what had come was read
-        if is_waiting and not self._lobby.tick.must_read_first(due_ns, self._on_timer):
+        if is_waiting and self._backlog:
+            self._timer = asyncio.get_running_loop().call_later(LATE_NS / 1e9, self._on_timer)
+        elif is_waiting and not self._lobby.tick.must_read_first(due_ns, self._on_timer):
             self.cut(reason)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the request."""
-        if self._http is not None:
+        """Bytes of the request: they are read when it is its turn among all who have not proved who they are."""
+        if self._backlog and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._backlog += data
+        self._lobby.tick.queue_newcomer(self)
+
+    def take_turn(self, _now_ns: int) -> None:
+        """Have the request read as far as it has come."""
+        data = self.take_backlog()
+        if self._http is not None and data and not self._transport.is_closing():
             self._http.data_received(data)
+
+    def take_backlog(self) -> bytes:
+        """What nobody has read yet, for whoever reads it now."""
+        data, self._backlog = self._backlog, b""
+        if self._is_paused and not self._transport.is_closing():
+            self._transport.resume_reading()
+        self._is_paused = False
+        return data
 
     def eof_received(self) -> bool | None:
         """The client is done sending."""

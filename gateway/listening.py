@@ -9,6 +9,7 @@ import asyncio
 import errno
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -18,12 +19,14 @@ import msgspec
 from gateway import tls
 from gateway.addresses import Network, is_in, network_of
 from gateway.crowd import Crowd
+from gateway.transports import bound_accepted
 from protocols.errors import RemoteProtocolError
 from protocols.proxy import ProxyHeader
 
 OPEN_TIMEOUT_S = 5.0  # for header and handshake; asyncio's own is 60 s, an age for somebody unknown
 SHUTDOWN_TIMEOUT_S = 2.0
-_BATCH = 16  # connections taken in one turn of the loop
+_BATCH = 4  # connections taken in one turn of the loop: each costs about as much as five orders
+_HANDSHAKES = 2  # begun in one turn: each costs a signature, and thousands may ask for one at the same moment
 _RETRY_S = 0.1
 _USED_UP = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_FAMILY = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -63,7 +66,7 @@ class Place(msgspec.Struct, frozen=True):
 class Arrival:
     """One connection from its accept to its end. peer_ip: the client's address, behind a balancer as that tells it.
 
-    cut: set by the door; ends the connection for the reason given, and counts it.
+    cut: set by the door; ends the connection for the reason given, and counts it. known: told when it has logged on.
     """
 
     def __init__(self, door: Door, sock: socket.socket, peer_ip: str, accepted_ns: int) -> None:
@@ -74,6 +77,7 @@ class Arrival:
         self.is_counted = False  # why it ended, where it never was made
         self._ending = ""  # why it was told to go before it was made
         self.cut: Callable[[str], None] = lambda _: None
+        self.known: Callable[[], None] = _nobody_waits
         self._door = door
 
     def is_for(self, peer_ip: str) -> None:
@@ -94,6 +98,7 @@ class Arrival:
     def proved(self) -> None:
         """It has logged on."""
         self._door.crowd.prove(self)
+        self.known()
 
     def left(self) -> None:
         """It has ended."""
@@ -136,7 +141,7 @@ class Listener:
         self._door = door
         self._sockets: list[socket.socket] = []
         self._opening: dict[Arrival, asyncio.Task[None]] = {}
-        self._is_paused = False
+        self._line: deque[asyncio.Future[None]] = deque()  # who has asked for a handshake and waits for its turn
         self._loop: asyncio.AbstractEventLoop
 
     async def open(self) -> int:
@@ -223,11 +228,17 @@ class Listener:
 
     async def _open(self, arrival: Arrival) -> None:
         """Find out who it is, shake hands, and let the door's protocol have it."""
-        is_handed_over, until = False, self._loop.time() + OPEN_TIMEOUT_S
+        has_header = is_handed_over = False
+        until = self._loop.time() + OPEN_TIMEOUT_S
         try:
             if self._place.balancers and is_in(arrival.peer_ip, self._place.balancers):
                 async with asyncio.timeout_at(until):
                     await self._read_header(arrival)
+            has_header = True
+            if self._place.context is not None:
+                async with asyncio.timeout_at(until):
+                    await self._readable(arrival.sock)
+                await self._turn()
             is_handed_over = True
             await self._loop.connect_accepted_socket(
                 lambda: self._door.make(arrival),
@@ -238,7 +249,7 @@ class Listener:
         except RemoteProtocolError as error:
             self._tell("proxy.refused", "proxy_header", str(error), arrival)
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
-            self._tell_failed(error, arrival, is_handed_over)
+            self._tell_failed(error, arrival, has_header)
         finally:
             del self._opening[arrival]
             if not is_handed_over:  # from then on the descriptor is the transport's
@@ -264,6 +275,20 @@ class Listener:
                 sock.recv(header.receive(data))
         if header.source.host:
             arrival.is_for(header.source.host)
+
+    async def _turn(self) -> None:
+        """Wait until those who asked for a handshake before have begun theirs, a few in each turn of the loop."""
+        turn = self._loop.create_future()
+        self._line.append(turn)
+        if len(self._line) == 1:
+            self._loop.call_soon(self._let_begin)
+        await turn
+
+    def _let_begin(self) -> None:
+        for _ in range(min(_HANDSHAKES, len(self._line))):
+            _wake(self._line.popleft())
+        if self._line:
+            self._loop.call_soon(self._let_begin)
 
     async def _readable(self, sock: socket.socket) -> None:
         is_readable: asyncio.Future[None] = self._loop.create_future()
@@ -294,6 +319,10 @@ class Listener:
         self._door.log(event, listener=self._place.name, **fields)
 
 
+def _nobody_waits() -> None:
+    """For who is known."""
+
+
 def _wake(waiting: asyncio.Future[None]) -> None:
     if not waiting.done():
         waiting.set_result(None)
@@ -304,6 +333,7 @@ def _bound(family: int, address: Any, backlog: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # those that are accepted take it over
+        bound_accepted(sock)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.setblocking(False)

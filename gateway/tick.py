@@ -18,6 +18,7 @@ _SHORT_TURNS_NS = 400_000  # the same while the queue fills: more turns of the l
 _READ_EVENTS = 64  # read on per tick, all connections together: replays, snapshots, lists; about a millisecond
 _SHORT_READ_EVENTS = 16  # the same while the queue fills
 _TURNS_NS = 1_000_000  # per tick: a crowd of floods delays a quiet session no more than one of them does
+_NEWCOMERS = 4  # heard per tick: a logon is a signature to be checked, and thousands may speak at one moment
 
 
 class Touched(Protocol):
@@ -49,6 +50,14 @@ class Touched(Protocol):
 
     def abort(self) -> None:
         """Drop the link."""
+        ...
+
+
+class Newcomer(Protocol):
+    """Somebody who has said something and not proved who it is."""
+
+    def take_turn(self, now_ns: int) -> None:
+        """Hear it."""
         ...
 
 
@@ -122,12 +131,13 @@ class Tick:
         self._dirty: dict[Touched, None] = {}
         self._reading: dict[Touched, None] = {}  # the one whose turn it is first
         self._turns: dict[Touched, None] = {}
+        self._newcomers: dict[Newcomer, None] = {}
         self.is_crowded: Callable[[], bool] = lambda: False  # whether the queue to the core fills
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self.now_ns = clock.now_ns
-        self._read_first = ReadFirst(loop, clock.now_ns, lambda: bool(self._turns))
+        self._read_first = ReadFirst(loop, clock.now_ns, lambda: bool(self._turns or self._newcomers))
         self.must_read_first = self._read_first.must_wait
 
     def touch(self, connection: Touched) -> None:
@@ -145,6 +155,11 @@ class Tick:
         """Let this connection parse its next slice in the coming tick, after those that wait already."""
         self._turns[connection] = None
         self.touch(connection)
+
+    def queue_newcomer(self, newcomer: Newcomer) -> None:
+        """Let this one be heard in the coming tick, after those that wait already and whatever others have sent."""
+        self._newcomers[newcomer] = None
+        self.wake()
 
     def queue_reading(self, connection: Touched) -> None:
         """Let this connection read on in the coming tick, after those that wait already."""
@@ -171,6 +186,8 @@ class Tick:
         self._arm(now_ns)
         if self._turns:
             self._take_turns(self._clock.now_ns())
+        if self._newcomers:
+            self._hear_newcomers(self._clock.now_ns())
 
     def _let_time_act(self, now_ns: int) -> None:
         timed, judges, work = self._parts
@@ -215,6 +232,15 @@ class Tick:
             self.wake()
             for connection in self._turns:
                 connection.wait_turn()
+
+    def _hear_newcomers(self, now_ns: int) -> None:
+        """A few: however many come at one moment, those who have logged on go on in between."""
+        newcomers = self._newcomers
+        for newcomer in [each for each, _ in zip(newcomers, range(_NEWCOMERS), strict=False)]:
+            del newcomers[newcomer]
+            newcomer.take_turn(now_ns)
+        if newcomers:
+            self.wake()
 
     def stop(self) -> None:
         """No tick any more: the journal is about to be closed."""

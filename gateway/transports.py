@@ -13,12 +13,14 @@ _LOW_WATER_BYTES = 16_384
 _SEND_BUFFER_BYTES = 65_536  # else the kernel hides 3-4 MB of a slow reader from us (measured)
 
 
+def bound_accepted(listening: socket.socket) -> None:
+    """Bound what the kernel holds of our output, for each connection that this socket will accept."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+
+
 def bound_output(transport: asyncio.WriteTransport) -> None:
     """Set the bounds that a transport has by default too wide."""
     transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=_LOW_WATER_BYTES)
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 
 
 def end_output(transport: asyncio.Transport, is_paused: bool) -> None:

@@ -261,18 +261,18 @@ class WsDoor:
         phase = _phase_of(transport)
         phase.leave()
         connection = Connection(self._tick, self._loop, self._settings, self.traffic)
-        arrival = connection.arrival = phase.arrival
-        speaker = WsSpeaker(
-            self._house, self._ws, self._event_bytes, connection, _caller(arrival, _CODECS.get(chosen, "json"))
-        )
+        arrival = phase.arrival
+        connection.came_by(arrival, is_proved=client is not None)
+        caller = _caller(arrival, _CODECS.get(chosen, "json"))
+        speaker = WsSpeaker(self._house, self._ws, self._event_bytes, connection, caller)
         connection.peer = speaker
         arrival.cut = partial(_cut, speaker, connection)
         transport.set_protocol(connection)
         http.connection_lost(None)
         connection.connection_made(transport)
         speaker.opened(client, self._tick.now_ns())
-        if early.data:
-            connection.data_received(early.data)
+        if data := early.data + phase.take_backlog():
+            connection.data_received(data)
         return response
 
 

@@ -2,17 +2,23 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
+from aiohttp import web
 
 from gateway.client import ws
+from gateway.clients import Client
+from gateway.http_lobby import HttpPhase
 from gateway.server import Server
+from gateway.tick import Tick
+from gateway.ws_endpoint import WsDoor
 from gateway.ws_logon import MAX_CONNECTIONS_PER_KEY
 from tests.support.desks import WsDesk, ws_desk, ws_url
 from tests.support.server import GENEROUS, running, seed_of, until, venue_toml
-from tests.support.ws_frames import close, frame
+from tests.support.ws_frames import close, frame, text
 
 UPGRADE = (
     "GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -305,3 +311,56 @@ async def test_a_long_list_keeps_nobody_waiting(server: Server) -> None:
         assert isinstance(orders, list)
         assert len(orders) == 4_000
         assert len(waits) >= 5  # others were served while it was made
+
+
+async def test_what_comes_behind_the_upgrade_and_has_not_had_its_turn_is_heard_by_the_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever is not known yet is heard in turns: nothing that comes between two of them is lost."""
+    take_over, hear, is_read = WsDoor._take_over, Tick._hear_newcomers, asyncio.Event()
+
+    async def later(self: WsDoor, request: web.Request, client: Client | None) -> web.StreamResponse:
+        assert request.transport is not None
+        phase = request.transport.get_protocol()
+        monkeypatch.setattr(Tick, "_hear_newcomers", lambda *_: None)
+        is_read.set()
+        await until(lambda: phase._backlog)
+        response = await take_over(self, request, client)
+        monkeypatch.setattr(Tick, "_hear_newcomers", hear)
+        return response
+
+    monkeypatch.setattr(WsDoor, "_take_over", later)
+    async with running() as server:
+        reader, writer = await connect(server)
+        writer.write(UPGRADE.format(more="").encode())
+        await is_read.wait()
+        writer.write(text(b'{"id":1,"method":"time","params":{}}'))
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        async with asyncio.timeout(5):
+            await reader.readuntil(b'"id":1,"status":200')
+        writer.close()
+
+
+async def test_of_a_crowd_that_asks_at_one_moment_four_are_read_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running() as server:
+        ticks, read = [0], []
+        hear, take_turn = Tick._hear_newcomers, HttpPhase.take_turn
+
+        def counted_tick(self: Tick, now_ns: int) -> None:
+            ticks[0] += 1
+            hear(self, now_ns)
+
+        def counted_read(self: HttpPhase, now_ns: int) -> None:
+            read.append(ticks[0])
+            take_turn(self, now_ns)
+
+        monkeypatch.setattr(Tick, "_hear_newcomers", counted_tick)
+        monkeypatch.setattr(HttpPhase, "take_turn", counted_read)
+        crowd = [await connect(server) for _ in range(11)]
+        for _, writer in crowd:
+            writer.write(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+        for reader, writer in crowd:
+            assert (await reader.read()).startswith(b"HTTP/1.1 404 ")
+            writer.close()
+        assert max(Counter(read).values()) == 4
+        assert len(read) == 11

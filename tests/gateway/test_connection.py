@@ -203,6 +203,123 @@ def test_a_read_that_takes_one_turn_never_stops_the_reading(bench):
     assert list(map(len, transport.written)) == [8_100]  # though nothing else happens
 
 
+class Arrival:
+    """Where a connection came by; it says when it has proved who it is."""
+
+    peer_ip, is_gone = "198.51.100.7", False
+
+    def opened(self):
+        """It is in."""
+
+    def left(self):
+        self.is_gone = True
+
+
+def strangers(bench, count):
+    """So many connections that nobody knows yet."""
+    made = []
+    for _ in range(count):
+        connection = Connection(bench.tick, bench.loop, config.Config(), bench.traffic)
+        connection.peer = Echo()
+        connection.came_by(Arrival())
+        connection.connection_made(Transport())
+        made.append(connection)
+    bench.loop.turn()
+    return made
+
+
+def test_of_a_crowd_of_strangers_that_speaks_at_one_moment_four_are_heard_in_a_turn(bench):
+    known, transport = bench.connect()
+    crowd = strangers(bench, 10)
+    for connection in crowd:
+        connection.data_received(b"logon")
+    heard = []
+    for number in range(3):
+        known.data_received(b"%d" % number)
+        bench.loop.turn()
+        heard.append(sum(len(connection.peer.heard) for connection in crowd))
+        assert transport.written[-1] == b"%d" % number, "who is known waits for none of them"
+    assert heard == [4, 8, 10]
+    bench.loop.turn()
+    assert bench.loop.soon == []
+    assert [connection._transport.written for connection in crowd] == [[b"logon"]] * 10
+
+
+class Caller:
+    """Somebody who is heard, and has no answer ready."""
+
+    heard = 0
+
+    def take_turn(self, now_ns):
+        self.heard += 1
+
+
+def test_a_crowd_is_heard_to_its_end_though_nothing_else_happens(bench):
+    crowd = [Caller() for _ in range(9)]
+    for caller in crowd:
+        bench.tick.queue_newcomer(caller)
+    for _ in range(3):
+        bench.loop.turn()
+    assert [caller.heard for caller in crowd] == [1] * 9
+    assert bench.loop.soon == []
+
+
+def test_what_a_stranger_sends_comes_in_order_and_at_once_when_it_is_known(bench):
+    (connection,) = strangers(bench, 1)
+    connection.data_received(b"a")
+    connection.data_received(b"b")
+    assert connection._transport.is_paused
+    assert connection.peer.heard == []
+    bench.loop.turn()
+    assert (connection.peer.heard, connection._transport.is_paused) == ([b"ab"], False)
+    connection.arrival.known()
+    connection.data_received(b"c")
+    assert connection.peer.heard == [b"ab", b"c"]
+
+
+def test_a_stranger_whose_words_wait_for_their_turn_is_not_judged_for_its_silence(bench):
+    crowd = strangers(bench, 5)
+    for connection in crowd:
+        connection.data_received(b"logon")
+    last = crowd[-1]
+    bench.loop.turn()
+    last.peer.deadline = bench.clock.now
+    last._on_timer()
+    assert last.peer.told == []
+    bench.loop.turn()
+    assert last.peer.heard == [b"logon"]
+    last._on_timer()
+    assert last.peer.told == ["tick"]
+
+
+def test_a_stranger_that_speaks_and_ends_is_heard_and_then_let_go(bench):
+    (connection,) = strangers(bench, 1)
+    connection.data_received(b"logon")
+    connection.eof_received()
+    assert not connection.is_closing
+    bench.loop.turn()
+    assert connection.peer.heard == [b"logon"]
+    bench.loop.turn()
+    assert (connection._transport.written, connection._transport.is_closed) == ([b"logon"], True)
+
+
+def test_who_ends_without_a_word_is_closed_at_once_and_leaves_no_timer_behind(bench):
+    (quiet, talking) = strangers(bench, 2)
+    quiet.eof_received()
+    assert quiet._transport.is_closed
+    assert bench.loop.later == []
+    talking.data_received(b"x")
+    bench.loop.turn()
+    talking.peer.out = b"unwritten"
+    talking.eof_received()
+    (timer,) = bench.loop.later
+    assert not talking._transport.is_closed
+    bench.loop.turn()
+    assert talking._transport.is_closed
+    talking.connection_lost(None)
+    assert timer.is_cancelled
+
+
 def test_what_the_disk_is_done_with_by_now_is_not_late_though_we_have_not_heard_of_it(bench):
     connection, _ = bench.connect()
     bench.journal.lags = True

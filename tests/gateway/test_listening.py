@@ -129,6 +129,27 @@ async def exchange(port: int, *pieces: bytes, size: int) -> bytes:
         writer.close()
 
 
+class Turns:
+    """Counts the turns of the running loop, as long as it is asked to."""
+
+    def __init__(self) -> None:
+        self.count, self._is_on = 0, True
+        self._loop = asyncio.get_running_loop()
+        self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self.count += 1
+        if self._is_on:
+            self._loop.call_soon(self._turn)
+
+    def stop(self) -> None:
+        self._is_on = False
+
+
+def most_in_a_turn(turns: list[int]) -> int:
+    return max(Counter(turns).values())
+
+
 # -- who it is ---------------------------------------------------------------------------------------------------------
 
 
@@ -468,6 +489,67 @@ def test_when_the_port_closes_those_on_the_doorstep_are_sent_away(play: Any, pem
                 with contextlib.suppress(ConnectionError):
                     assert await asyncio.wait_for(reader.read(), 5) == b""
                 writer.close()
-            assert house.ends == {"draining": 3}
+            await until(lambda: house.ends == {"draining": 3})
+
+    play(scene)
+
+
+# -- many at one moment ------------------------------------------------------------------------------------------------
+
+
+def test_of_a_crowd_that_connects_at_one_moment_four_are_taken_in_a_turn(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        async with House() as house:
+            turns, taken, admit = Turns(), [], Listener._admit
+
+            def counted(self: Listener, sock: socket.socket, host: str) -> None:
+                taken.append(turns.count)
+                admit(self, sock, host)
+
+            monkeypatch.setattr(Listener, "_admit", counted)
+            crowd = [socket.create_connection(("127.0.0.1", house.port)) for _ in range(22)]
+            await until(lambda: len(taken) == 22)
+            turns.stop()
+            assert most_in_a_turn(taken) == 4
+            for sock in crowd:
+                sock.close()
+
+    play(scene)
+
+
+def test_of_a_crowd_that_asks_for_handshakes_at_one_moment_two_begin_in_a_turn(
+    play: Any, pems: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handshake costs a signature: a thousand of them in one turn would keep everybody else waiting for a second."""
+
+    async def scene() -> None:
+        async with House(context=context(pems)) as house:
+            turns, begun = Turns(), []
+            let_begin = Listener._let_begin
+
+            def counted(self: Listener) -> None:
+                before = len(self._line)
+                let_begin(self)
+                begun.extend([turns.count] * (before - len(self._line)))
+
+            monkeypatch.setattr(Listener, "_let_begin", counted)
+            silent = [socket.create_connection(("127.0.0.1", house.port)) for _ in range(5)]
+            await until(lambda: len(house.crowd) == 5)
+            secure = trusting(pems)
+            joined = [
+                asyncio.open_connection("127.0.0.1", house.port, ssl=secure, server_hostname="localhost")
+                for _ in range(12)
+            ]
+            pairs = await asyncio.gather(*joined)
+            turns.stop()
+            assert len(house.crowd) == 17, "those who say nothing keep nobody out"
+            assert (len(begun), most_in_a_turn(begun)) == (12, 2)
+            for reader, writer in pairs:
+                assert await reader.readuntil(b" ") == b"127.0.0.1 "
+                writer.close()
+            for sock in silent:
+                sock.close()
 
     play(scene)

@@ -23,6 +23,61 @@ MUTANTS = (
         ),
     ),
     *mutants(
+        "gateway/tick.py",
+        ("tests/gateway/test_connection.py",),
+        ("a crowd of strangers is heard in one turn", "range(_NEWCOMERS)", "range(1 << 30)"),
+        (
+            "a crowd of strangers is not heard to its end",
+            "        if newcomers:\n            self.wake()\n",
+            "",
+        ),
+    ),
+    *mutants(
+        "gateway/listening.py",
+        ("tests/gateway/test_listening.py",),
+        ("a crowd is accepted in one turn", "_BATCH = 4", "_BATCH = 64"),
+        ("a crowd begins its handshakes in one turn", "min(_HANDSHAKES, len(self._line))", "len(self._line)"),
+        (
+            "those who wait for their handshake are forgotten",
+            "        if self._line:\n            self._loop.call_soon(self._let_begin)\n\n",
+            "\n",
+        ),
+    ),
+    *mutants(
+        "gateway/ws_endpoint.py",
+        ("tests/e2e/test_ws_door.py",),
+        ("what came behind an upgrade is lost", "early.data + phase.take_backlog()", "early.data"),
+    ),
+    *mutants(
+        "gateway/connection.py",
+        ("tests/gateway/test_connection.py",),
+        (
+            "a stranger is heard at once",
+            "            self._at_once_bytes = 0\n",
+            "            pass\n",
+        ),
+        (
+            "who has proved who it is waits among strangers",
+            "            arrival.known = self._is_known\n",
+            "",
+        ),
+        (
+            "a stranger is judged for silence while its words wait for their turn",
+            "if self._staged or (self._backlog and not self._at_once_bytes):",
+            "if self._staged:",
+        ),
+        (
+            "a timer outlives the connection that we closed",
+            "for timer in (self._timer, self._end_timer):",
+            "for timer in (self._timer,):",
+        ),
+        (
+            "who ends without a word is waited for",
+            "            if self._has_nothing_to_say():\n",
+            "            if False:\n",
+        ),
+    ),
+    *mutants(
         "gateway/connection.py",
         _LINKS,
         (

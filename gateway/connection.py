@@ -13,7 +13,7 @@ from typing import ParamSpec, cast
 
 from gateway import config
 from gateway.listening import Arrival
-from gateway.peer import Peer
+from gateway.peer import GONE, Peer
 from gateway.slowness import Backlog, Slowness
 from gateway.stall import LATE_NS
 from gateway.tick import Tick
@@ -145,7 +145,9 @@ class Connection(asyncio.Protocol):
         for timer in (self._timer, self._end_timer):
             if timer is not None:
                 timer.cancel()
+        self._timer = self._end_timer = None
         self._guard(self.peer.lost, self._tick.now_ns())
+        self.peer = GONE  # both go now: thousands of circles would stop the loop for the collector again and again
         self._tick.wake()  # what guards its orders may be due at once, and nobody else may have anything to do
 
     def pause_writing(self) -> None:

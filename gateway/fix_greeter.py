@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from gateway import config
 from gateway.clients import Denied
 from gateway.connection import Connection
-from gateway.house import Farewell, LastWord, Silent
+from gateway.house import Farewell, LastWord
 from gateway.listening import Arrival
+from gateway.peer import Silent
 from protocols.fix import tags
 from protocols.fix.greeting import Drop, Greeting, Hello, farewell
 from protocols.fix.session import LogonRefusal, SessionSettings

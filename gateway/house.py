@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from gateway.guards import Guards
 from gateway.metrics import Metrics
+from gateway.peer import Silent
 from gateway.pipeline import Road
 from gateway.tracing import Tracing
 from limits.limiter import Limiter
@@ -53,61 +54,6 @@ class House(Protocol):
 
     def now_ns(self) -> int: ...
     def log(self, name: str, **fields: Any) -> None: ...
-
-
-class Silent:
-    """A connection's peer (`gateway.connection.Peer`) that hears nothing and says nothing."""
-
-    next_deadline_ns: int | None = None
-
-    @property
-    def has_output(self) -> bool:
-        """Whether there is something to write."""
-        return False
-
-    @property
-    def must_read(self) -> bool:
-        """Whether something must be read before there is more to write."""
-        return False
-
-    @property
-    def behind(self) -> int:
-        """Events that wait to be read."""
-        return 0
-
-    @property
-    def pending_bytes(self) -> int:
-        """What is ready and unwritten."""
-        return 0
-
-    def take_output(self, limit_bytes: int) -> bytes:
-        """The next bytes to write."""
-        return b""
-
-    def read_on(self, now_ns: int) -> int:
-        """Nothing is to be read."""
-        return 0
-
-    def receive(self, data: bytes, now_ns: int) -> None:
-        """Bytes of the client."""
-
-    def tick(self, now_ns: int) -> None:
-        """Time-outs."""
-
-    def lost(self, now_ns: int) -> None:
-        """The connection is gone."""
-
-    def too_slow(self, now_ns: int) -> None:
-        """The reader is too far behind."""
-
-    def failed(self, now_ns: int) -> None:
-        """Our own bug."""
-
-    def paused(self, now_ns: int) -> None:
-        """We stopped reading."""
-
-    def resumed(self, now_ns: int) -> None:
-        """We read on."""
 
 
 class Farewell(Silent):

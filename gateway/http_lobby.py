@@ -143,8 +143,9 @@ class HttpPhase(asyncio.Protocol):
         self.arrival.left()
         if not self._is_heard:
             self.end(self._lobby.left if self._has_left or exc is not None else "bad_http")
-        if self._http is not None:
-            self._http.connection_lost(exc)
+        http, self._http, self._timer = self._http, None, None
+        if http is not None:
+            http.connection_lost(exc)
 
     def leave(self) -> None:
         """It is upgraded, or gone: the lobby forgets it."""

@@ -76,7 +76,7 @@ class Arrival:
         self.is_open = False
         self.is_counted = False  # why it ended, where it never was made
         self._ending = ""  # why it was told to go before it was made
-        self.cut: Callable[[str], None] = lambda _: None
+        self.cut: Callable[[str], None] = _is_gone
         self.known: Callable[[], None] = _nobody_waits
         self._door = door
 
@@ -101,8 +101,9 @@ class Arrival:
         self.known()
 
     def left(self) -> None:
-        """It has ended."""
+        """It has ended, and keeps nothing of it in memory."""
         self._door.crowd.leave(self)
+        self.cut, self.known = _is_gone, _nobody_waits
 
     def crowd_out(self) -> None:
         """Others need its place."""
@@ -317,6 +318,10 @@ class Listener:
 
     def _log(self, event: str, **fields: Any) -> None:
         self._door.log(event, listener=self._place.name, **fields)
+
+
+def _is_gone(_reason: str) -> None:
+    """There is nothing to cut, not yet or no more."""
 
 
 def _nobody_waits() -> None:

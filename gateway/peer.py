@@ -62,3 +62,62 @@ class Peer(Protocol):
     def resumed(self, now_ns: int) -> None:
         """It is read on."""
         ...
+
+
+class Silent:
+    """A connection's peer (`gateway.connection.Peer`) that hears nothing and says nothing."""
+
+    next_deadline_ns: int | None = None
+
+    @property
+    def has_output(self) -> bool:
+        """Whether there is something to write."""
+        return False
+
+    @property
+    def must_read(self) -> bool:
+        """Whether something must be read before there is more to write."""
+        return False
+
+    @property
+    def behind(self) -> int:
+        """Events that wait to be read."""
+        return 0
+
+    @property
+    def pending_bytes(self) -> int:
+        """What is ready and unwritten."""
+        return 0
+
+    def take_output(self, limit_bytes: int) -> bytes:
+        """The next bytes to write."""
+        return b""
+
+    def read_on(self, now_ns: int) -> int:
+        """Nothing is to be read."""
+        return 0
+
+    def receive(self, data: bytes, now_ns: int) -> None:
+        """Bytes of the client."""
+
+    def tick(self, now_ns: int) -> None:
+        """Time-outs."""
+
+    def lost(self, now_ns: int) -> None:
+        """The connection is gone."""
+
+    def too_slow(self, now_ns: int) -> None:
+        """The reader is too far behind."""
+
+    def failed(self, now_ns: int) -> None:
+        """Our own bug."""
+
+    def paused(self, now_ns: int) -> None:
+        """We stopped reading."""
+
+    def resumed(self, now_ns: int) -> None:
+        """We read on."""
+
+
+GONE = Silent()
+"""The peer of a connection that has ended, for good: what it was before is not kept in memory by it."""

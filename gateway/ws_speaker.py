@@ -60,7 +60,7 @@ class WsSpeaker:
         self._is_end_counted = False  # why the connection ended, in the metric
         self._recv_window_ns = ws.recv_window_ms * _NS_PER_MS
         self._caller = caller
-        self._requests = WsRequests(self)
+        self._requests: WsRequests  # from the logon on
         self._flood = Flood()
         self._account: Account
         self._ask_snapshot_at_ns = 0  # 0 = not refused
@@ -263,6 +263,7 @@ class WsSpeaker:
         self._account = self.house.sessions.account(client.account_id)
         self._account.told_seq = self.house.road.latest_seq(found)  # after a restart the stream may not have it
         cursor = self.answers.cursor = StreamCursor(self._account)
+        self._requests = WsRequests(self)
         self.writer = StreamWriter(self.house, self.machine, cursor, self._event_bytes)
         streams = _DEFAULT_STREAMS
         if params is not None:

@@ -5,18 +5,30 @@ as short as the configuration allows.
 """
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
 
 from gateway.client import ws
 from gateway.client.fix import LogonRefused, sending_time, signature
+from gateway.connection import Connection
+from gateway.fix_greeter import Greeter
+from gateway.http_lobby import HttpPhase
+from gateway.listening import Arrival
 from gateway.server import Server
+from gateway.ws_speaker import WsSpeaker
 from tests.support.desks import FixDesk, WsDesk, fix_desk, ws_desk, ws_url
 from tests.support.server import running, seed_of, until, venue_toml
 
+UPGRADE = (
+    b"GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 TIGHT = """
 version = 1
 [plans.tight]
@@ -443,3 +455,39 @@ async def test_a_drain_announces_itself_and_both_doors_close_in_good_order() -> 
         await drain
         assert fix.client.logout_text
         await ws_side.client.abort()
+
+
+@pytest.mark.parametrize(
+    ("door", "said"),
+    [
+        ("fix", b""),
+        ("fix", b"8=FIX.4.4\x019=5\x0135=0\x0110=000\x01"),
+        ("ws", b""),
+        ("ws", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+        ("ws", UPGRADE),
+        ("admin", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ],
+)
+async def test_a_connection_of_a_stranger_that_has_ended_is_gone_without_the_garbage_collector(
+    door: str, said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of them a second would make the collector stop the loop again and again, for as long as they come."""
+    alive: weakref.WeakSet[object] = weakref.WeakSet()
+    for kind in (Arrival, Connection, HttpPhase, Greeter, WsSpeaker):
+
+        def kept(self: object, *args: object, _made: Any = kind.__init__, **more: object) -> None:
+            alive.add(self)
+            _made(self, *args, **more)
+
+        monkeypatch.setattr(kind, "__init__", kept)
+    gc.disable()
+    try:
+        async with running(venue_toml(fix="refusal_delay_ms = 0").replace("refusal_delay_ms = 50\n", "")) as server:
+            for _ in range(3):
+                _, writer = await asyncio.open_connection("127.0.0.1", server.ports[door])
+                writer.write(said)
+                await until(lambda: alive)
+                writer.close()
+                await until(lambda: not alive)
+    finally:
+        gc.enable()

@@ -3,6 +3,9 @@
 from tests.mutants.plant import mutants
 
 _LINKS = ("tests/gateway/test_connection.py", "tests/gateway/test_bursts.py")
+_GONE = (
+    "tests/e2e/test_doors.py::test_a_connection_of_a_stranger_that_has_ended_is_gone_without_the_garbage_collector",
+)
 _STREAM = ("tests/gateway/test_ws_stream.py", "tests/gateway/test_bursts.py", "tests/gateway/test_ws_speaker.py")
 _BURSTS = ("tests/protocols/fix/test_session_bursts.py",)
 _HEARD = ("tests/gateway/test_pipeline.py", "tests/gateway/test_fix_speaker.py", "tests/gateway/test_ws_speaker.py")
@@ -41,6 +44,24 @@ MUTANTS = (
             "those who wait for their handshake are forgotten",
             "        if self._line:\n            self._loop.call_soon(self._let_begin)\n\n",
             "\n",
+        ),
+    ),
+    *mutants(
+        "gateway/connection.py",
+        _GONE,
+        (
+            "a connection that has ended and its peer hold each other in memory",
+            "        self.peer = GONE  #",
+            "        pass  #",
+        ),
+    ),
+    *mutants(
+        "gateway/listening.py",
+        _GONE,
+        (
+            "an arrival that has ended holds its connection in memory",
+            "        self.cut, self.known = _is_gone, _nobody_waits\n",
+            "",
         ),
     ),
     *mutants(

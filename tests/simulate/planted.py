@@ -2,7 +2,8 @@
 
 Acceptance before the sync, number and command in two records, no dedupe in the core, an outbound number that is not
 stored, what was unanswered forgotten, duplicates answered; a number recorded over an order that waits for its tokens,
-and what passed it taken twice; a process that goes on without memory; a lost end of the journal cut without a word.
+and what passed it taken twice; a process that goes on without memory; a lost end of the journal cut without a word;
+logons that take over, use no number or are told to others; and what is planted in the limits.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,8 +30,7 @@ from protocols.fix.session_inbound import Inbound
 from protocols.fix.session_output import Output
 from protocols.fix.session_settings import State
 from protocols.fix.store import Intake
-
-Change = tuple[Any, str, Callable[..., Any]]
+from tests.simulate.planted_limits import PLANTED_IN_LIMITS, Change
 
 
 def _ack_before_sync() -> Change:
@@ -271,6 +271,7 @@ PLANTED: dict[str, Callable[[], Change]] = {
     "done is not noted": _done_is_not_noted,
     "goes on without memory": _goes_on_without_memory,
     "a lost end is cut": _cut_without_a_word,
+    **PLANTED_IN_LIMITS,
 }
 
 

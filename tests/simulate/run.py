@@ -64,6 +64,8 @@ durability = "disk"
 _ROOMY = 'orders = { rate = "2000/s", burst = 4000, on_store_loss = "deny" }'
 _TIGHT = 'orders = { rate = "20/s", burst = 12, on_store_loss = "deny" }'
 _STRICT = 'orders = { rate = "40/s", burst = 3, on_store_loss = "deny" }'
+_SAFE = 'orders = { rate = "20/s", burst = 12, on_store_loss = "safe" }'
+_ROOMY_SAFE = 'orders = { rate = "100/s", burst = 60, on_store_loss = "safe" }'
 _PLAN = """
 version = 2
 [plans.open]
@@ -134,7 +136,9 @@ def _live(world: World, venue: Venue, desks: list[Desk]) -> None:
     venue.on_recovered = lambda server: promises.check_recovered(ledgers, server)
     world.at(world.between(300, 2_000), trouble, world, venue, desks)
     world.run(_TROUBLE_NS)
-    venue.is_calm = True
+    venue.is_calm = venue.neighbour.is_quiet = True
+    venue.store.fail_for("")
+    venue.store.step(0)
     venue.disk.is_slow = False
     for desk in desks:
         desk.is_quiet = True
@@ -149,6 +153,7 @@ def _live(world: World, venue: Venue, desks: list[Desk]) -> None:
         if not desk.is_logged_on:
             raise Broken(f"12: {desk.ledger.name} could not come back")
     promises.check_quiet(ledgers, venue.server)
+    venue.spending.check_full(venue.store.ledgers, venue.store.clock_us)
     guarded = next(desk for desk in desks if desk.ledger.name == "S2")
     guarded.stays_away = True
     guarded.hang_up()
@@ -171,7 +176,7 @@ def _settings(directory: Path) -> config.Config:
 
 
 def _policy(world: World) -> Policy:
-    orders = world.random.choice((_ROOMY, _ROOMY, _TIGHT, _STRICT))
+    orders = world.random.choice((_ROOMY, _ROOMY, _TIGHT, _STRICT, _SAFE, _ROOMY_SAFE))
     policy = parse(_PLAN.format(orders=orders), built_in()).policy
     assert policy is not None
     return policy

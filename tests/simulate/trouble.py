@@ -20,7 +20,7 @@ def trouble(world: World, venue: Venue, desks: list[Desk]) -> None:
     desk = world.random.choice(desks)
     act = world.random.choices(list(_KINDS), list(_KINDS.values()))[0]
     act(world, venue, desk)
-    world.at(world.between(100, 3_000), trouble, world, venue, desks)
+    world.at(world.between(100, 2_400), trouble, world, venue, desks)
 
 
 def leave_gap(world: World, desks: list[Desk]) -> None:
@@ -58,8 +58,13 @@ def _kill(_: World, venue: Venue, __: Desk) -> None:
     venue.die("kill -9", is_power_loss=False)
 
 
-def _power(_: World, venue: Venue, __: Desk) -> None:
-    venue.die("power loss", is_power_loss=True)
+def _power(world: World, venue: Venue, _: Desk) -> None:
+    """Sometimes while the disk has much to do, so that much is lost."""
+    if world.happens(0.5):
+        venue.disk.is_slow = True
+        world.at(world.between(5, 150), venue.die, "power loss", True)
+    else:
+        venue.die("power loss", is_power_loss=True)
 
 
 def _term(_: World, venue: Venue, __: Desk) -> None:
@@ -74,8 +79,11 @@ def _term_over_logon(world: World, venue: Venue, desk: Desk) -> None:
 
 
 def _cut(world: World, _: Venue, desk: Desk) -> None:
+    """Perhaps before a Reject could be read."""
     if desk.pipe is not None:
         world.fault("connection cut")
+        if isinstance(desk, FixDesk) and desk.is_logged_on:
+            desk.ask("fault")
         desk.hang_up()
 
 
@@ -106,6 +114,31 @@ def _bad_sync(world: World, venue: Venue, _: Desk) -> None:
 def _store(world: World, venue: Venue, _: Desk) -> None:
     if venue.is_up and not venue.limits.store.is_away:
         venue.limits.store.go_away(world.between(100, 1_500))
+
+
+def _other(world: World, venue: Venue, _: Desk) -> None:
+    """The other gateway has trouble of its own."""
+    if world.happens(0.3):
+        venue.neighbour.die()
+    elif not venue.neighbour.link.is_away:
+        venue.neighbour.link.go_away(world.between(100, 1_500))
+
+
+def _bucket(world: World, venue: Venue, _: Desk) -> None:
+    """The store is well, but for one bucket, or for one slot."""
+    account = world.random.choice(("{ALPHA}", "{BETA}"))
+    venue.store.fail_for(account + world.random.choice(("", ":account::orders", ":account::cancels")))
+    world.at(world.between(100, 2_000), venue.store.fail_for, "")
+
+
+def _store_clock(world: World, venue: Venue, _: Desk) -> None:
+    """The store's clock is ahead or behind, and put right by and by."""
+    venue.store.step(world.random.choice((-1, 1, 1)) * world.between(100, 3_600_000))
+    world.at(world.between(50, 3_000), _put_store_right, venue)
+
+
+def _put_store_right(venue: Venue) -> None:
+    venue.store.step(0)
 
 
 def _waiting(world: World, venue: Venue, _: Desk) -> None:
@@ -167,8 +200,11 @@ _KINDS: dict[Callable[[World, Venue, Desk], None], int] = {
     _slow_disk: 3,
     _bad_sync: 1,
     _store: 2,
+    _other: 4,
+    _bucket: 4,
+    _store_clock: 3,
     _waiting: 4,
-    _memory: 3,
+    _memory: 4,
     _pause: 4,
     _clock: 6,
     _newcomer: 8,

@@ -15,25 +15,22 @@ from gateway.core.embedded import EmbeddedCore
 from gateway.core.matching import EventSink, MatchingCore
 from gateway.journal_record import JournalCorrupt, JournalFailed
 from gateway.listening import Arrival
-from gateway.metrics import Metrics
 from gateway.server import Server
 from gateway.ws_logon import Caller
 from gateway.ws_speaker import WsSpeaker
 from gateway.ws_stream import EventBytes
-from limits.ledger import Ledgers
 from limits.policy import Policy
-from limits.shared import SharedLimiter
-from limits.store import Batch, Outcome
 from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
 from tests.simulate import promises
 from tests.simulate.disk import Disk, Syncer
+from tests.simulate.far_store import SharedStore
 from tests.simulate.memory import Memory
+from tests.simulate.neighbour import Limits, Neighbour
 from tests.simulate.pipes import End, Pipe
 from tests.simulate.spending import Spending
-from tests.simulate.world import MS, SECOND, Broken, Loop, World
+from tests.simulate.world import MS, Broken, Loop, World
 
 _WINDOW = 48
-_STORE_TIMEOUT_NS = 50 * MS
 
 
 class FarCore:
@@ -101,78 +98,6 @@ class FarCore:
         self._told.append((events, now_ns))
 
 
-class FarStore:
-    """The shared store of limits (`limits.store.Store`): late, sometimes losing the answer, sometimes away."""
-
-    is_cluster = False
-
-    def __init__(self, world: World, loop: Loop, ledgers: Ledgers, spending: Spending) -> None:
-        self._world, self._loop, self._ledgers, self._spending = world, loop, ledgers, spending
-        self._waiting: dict[int, Callable[[Outcome], None]] = {}
-        self._count = 0
-        self.is_away = False
-        self.is_slow = False
-
-    def call(self, keys: list[str], batch: Batch, done: Callable[[Outcome], None]) -> None:
-        """One batch; its answer comes, or nothing does until the time is over."""
-        self._count += 1
-        number = self._count
-        if self.is_away:
-            self._loop.call_soon(done, None)
-            return
-        self._waiting[number] = done
-        self._loop.call_later(_STORE_TIMEOUT_NS / SECOND, self._answer, number, None)
-        if self._world.happens(0.01):
-            self._world.fault("a call to the store is lost")
-            return
-        self._world.at(self._delay_ns(), self._carry_out, number, keys, batch)
-
-    def _delay_ns(self) -> int:
-        return self._world.between(5, 24) if self.is_slow else self._world.between(0.05, 5)
-
-    def _carry_out(self, number: int, keys: list[str], batch: Batch) -> None:
-        answer = self._ledgers.run(keys, batch, self._world.now_ns // 1_000)
-        self._spending.carried_out(keys, batch, answer)
-        if self._world.happens(0.01):
-            self._world.fault("an answer of the store is lost")
-        elif not self._loop.is_dead:
-            self._loop.call_later(self._delay_ns() / SECOND, self._answer, number, answer)
-
-    def _answer(self, number: int, answer: Outcome) -> None:
-        done = self._waiting.pop(number, None)
-        if done is None:
-            return
-        done(answer)
-        if answer is None and not self.is_away:
-            self.go_away(self._world.between(250, 1_500))
-
-    def go_away(self, duration_ns: int) -> None:
-        """Whatever is under way has an unknown outcome; nothing is asked until it is back."""
-        self._world.fault("the store is away")
-        self.is_away = True
-        waiting, self._waiting = self._waiting, {}
-        for done in waiting.values():
-            done(None)
-        self._loop.call_later(duration_ns / SECOND, self._come_back)
-
-    def _come_back(self) -> None:
-        self.is_away = False
-
-
-class Limits:
-    """As much of `gateway.limiting.Limiting` as a server needs, over the world's store; what it admits is watched."""
-
-    def __init__(self, venue: "Venue", policy: Policy, node: str, now_ns: Callable[[], int]) -> None:
-        self.store = FarStore(venue.world, venue.loop, venue.ledgers, venue.spending)
-        self.limiter: Any = SharedLimiter(policy, self.store, node, 1, now_ns, venue.loop.call_soon)
-        self.timed = (self.limiter,)
-        self.on_change: Callable[[], None] = lambda: None
-        venue.spending.watch(self.limiter)
-
-    def register(self, metrics: Metrics) -> None:
-        """Nobody scrapes."""
-
-
 class Process(Server):
     """One life of the gateway. What is its own mistake breaks the promise that nothing does."""
 
@@ -199,8 +124,9 @@ class Venue:
     def __init__(self, world: World, settings: config.Config, policy: Policy, directory: Path, memory: Memory) -> None:
         self.world = world
         self.settings = settings
-        self.ledgers = Ledgers()
         self.spending = Spending(world, policy)
+        self.store = SharedStore(world, self.spending)
+        self.neighbour = Neighbour(world, self.store, policy, self.spending)
         self.on_recovered: Callable[[Server], None] = lambda _: None
         self.is_calm = False
         self.lives = 0
@@ -246,7 +172,8 @@ class Venue:
         return FarCore(self.world, self.loop, core, self)
 
     def _limiting(self, _: Any, __: Any, ___: Any, now_ns: Callable[[], int], ____: Any) -> Limits:
-        self.limits = Limits(self, self._policy, f"n{self.lives}", now_ns)
+        node = f"n{self.lives}"
+        self.limits = Limits(self.world, self.loop, self.store, self._policy, self.spending, node, now_ns)
         return self.limits
 
     def _every_second(self, loop: Loop) -> None:
@@ -316,6 +243,7 @@ class Venue:
         self.is_up = False
         self.loop.is_dead = True
         self._parked = promises.parked(self.server)
+        self.spending.gone(self.limits.limiter)
         return self._directory / str(self.lives)
 
     def _come_back_to(self, left: Path) -> None:

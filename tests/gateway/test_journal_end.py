@@ -120,6 +120,33 @@ def test_it_is_written_behind_each_sync_and_never_before(tmp_path: Path, monkeyp
     journal.close()
 
 
+def test_what_is_committed_during_a_sync_is_not_said_before_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path, DISK)
+    record(journal)
+    end_s = time.monotonic() + 10
+    while journal.durable != journal._writer._committed and time.monotonic() < end_s:
+        time.sleep(0.001)  # the sync thread's time
+    under_way, may_go, real = threading.Semaphore(0), threading.Semaphore(0), os.fdatasync
+
+    def sync(fd: int) -> None:
+        under_way.release()
+        may_go.acquire()
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    record(journal)
+    first = journal._writer._committed
+    assert under_way.acquire(timeout=10)
+    record(journal)
+    may_go.release()
+    assert under_way.acquire(timeout=10)
+    assert (read_end(tmp_path), journal.durable) == (first, first)
+    may_go.release(100)
+    journal.close()
+
+
 def test_what_a_start_found_is_proven_once_the_owners_first_commit_is_safe(tmp_path: Path) -> None:
     """Else a crash in between would leave what was found without what the owner makes of it."""
     record(Journal(tmp_path / "first", PROCESS), 10)

@@ -27,6 +27,9 @@ def main() -> int:
         trees = SimpleQueue[Tree]()
         for _ in range(given.at_once):
             trees.put(stack.enter_context(closing(Tree())))
+        tree = trees.get()
+        tree.see_sound(chosen)
+        trees.put(tree)
 
         def judge(mutant: Mutant) -> tuple[str, float]:
             tree, at = trees.get(), time.monotonic()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 _COPIED = ("gateway", "protocols", "limits", "tests")
 _LINKED = ("docs", "deploy", "README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml")
 _TIMEOUT_S = 180
+_ALL_TIMEOUT_S = 1_800
 
 
 class Mutant(msgspec.Struct, frozen=True):
@@ -63,9 +65,19 @@ class Tree:
             raise SystemExit(f"{mutant.bug}: its place is in {mutant.file} {sound.count(mutant.text)} times")
         self._write(victim, sound.replace(mutant.text, mutant.instead))
         try:
-            return self._run(mutant)
+            return self._run(mutant.tests, _TIMEOUT_S)
         finally:
             self._write(victim, sound)
+
+    def see_sound(self, mutants: Iterable[Mutant]) -> None:
+        """A test that fails without a mistake too notices none.
+
+        Raises:
+            SystemExit: one of theirs does.
+        """
+        tests = dict.fromkeys(test for mutant in mutants for test in mutant.tests)
+        if failed := self._run(tuple(tests), _ALL_TIMEOUT_S):
+            raise SystemExit(f"{failed}: fails without a mistake")
 
     def _write(self, victim: Path, text: str) -> None:
         # By time and size alone, what was compiled of one mistake may pass for the next: both may be of one second.
@@ -73,10 +85,10 @@ class Tree:
             compiled.unlink()
         victim.write_text(text)
 
-    def _run(self, mutant: Mutant) -> str:
+    def _run(self, chosen: tuple[str, ...], timeout_s: float) -> str:
         options = ("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--hypothesis-profile=mutants")
         with subprocess.Popen(
-            [sys.executable, "-m", "pytest", *options, *mutant.tests],
+            [sys.executable, "-m", "pytest", *options, *chosen],
             cwd=self._path,
             env={**os.environ, "PYTHONPATH": str(self._path)},
             stdout=subprocess.PIPE,
@@ -85,11 +97,11 @@ class Tree:
             process_group=0,
         ) as tests:
             try:
-                said, _ = tests.communicate(timeout=_TIMEOUT_S)
+                said, _ = tests.communicate(timeout=timeout_s)
             except subprocess.TimeoutExpired:
                 os.killpg(tests.pid, signal.SIGKILL)  # with the servers that its tests have started
-                return f"no end in {_TIMEOUT_S} s"
+                return f"no end in {timeout_s} s"
         if tests.returncode not in (0, 1):
-            raise SystemExit(f"{mutant.bug}: the tests could not be run\n{said[-2000:]}")
-        failed = [line.split()[1] for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+            raise SystemExit(f"{chosen} could not be run\n{said[-2000:]}")
+        failed = [line.split()[1] for line in said.splitlines() if line.startswith(("FAILED tests/", "ERROR tests/"))]
         return "" if tests.returncode == 0 else (failed or ["a run that broke off"])[0]

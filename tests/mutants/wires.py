@@ -2,13 +2,17 @@
 
 from tests.mutants.plant import mutants
 
-_FIX = ("tests/protocols/fix", "--deselect", "tests/protocols/fix/test_dictionary.py")
+_FRAMING = ("tests/protocols/fix/test_framing.py",)
+_FIX = tuple(
+    f"tests/protocols/fix/test_session_{scene}.py"
+    for scene in ("recovery", "logon", "replay", "ranges", "header", "leaving", "alive", "patience", "refused")
+)
 _WS = ("tests/protocols/ws",)
 
 FIX = (
     *mutants(
         "protocols/fix/framing.py",
-        _FIX,
+        _FRAMING,
         (
             "a checksum over a long message is that of its first part",
             "if length <= 256 else byte_sum(buf[start:end])",

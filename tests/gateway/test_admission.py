@@ -120,6 +120,29 @@ def test_after_its_pause_a_heavy_session_is_refused_at_once_however_short_the_wa
     assert (codes(heavy.speaker), codes(light.speaker)) == ([errors.ENGINE_BUSY], [])
 
 
+def test_an_order_is_shed_unread_only_when_it_would_be_refused_as_busy_whatever_is_in_it():
+    world = World(ingress=config.Ingress(max_commands=64))
+    world.core.is_quick = False
+    flood, mine = world.session(account=2), world.session(account=1)
+
+    def why():
+        refusal = world.road.why_shed(mine, world.now_ns)
+        return refusal and refusal.code
+
+    for number in range(50):
+        world.cancel(flood, f"x{number}")
+    assert (world.road.ingress.stage, why()) == (Stage.PAUSING, None)
+    for number in range(4):
+        world.cancel(flood, f"y{number}")
+    assert (world.road.ingress.stage, why()) == (Stage.SHEDDING, errors.ENGINE_BUSY)
+    world.road.draining = True
+    assert why() is None, "a drain is told as one"
+    world.road.draining = False
+    halt = Change("account", "A1", "halted", "so it is", "ops", world.now_ns)
+    world.road.change_modes(world.road.modes.apply(halt), world.now_ns)
+    assert why() is None, "and so is a mode"
+
+
 def test_an_order_is_not_handed_over_when_its_window_is_over():
     world = World(window=48)
     mine = world.session()

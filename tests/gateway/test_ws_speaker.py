@@ -1,8 +1,10 @@
 """One WebSocket connection's business with the house, without a socket: frames of the client in, frames out."""
 
 import base64
+from functools import partial
 from itertools import pairwise
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -657,6 +659,17 @@ def test_who_fails_again_and_again_is_told_a_second_later_and_not_before(house):
     assert (answer["error"]["code"], closing) == (1002, "close 4003 logon refused")
     assert server.metrics.ws.failed_logons == {"signature": 6}
     assert Desk(server).logon()[0]["status"] == 200
+
+
+def test_whoever_admits_strangers_is_told_who_has_logged_on_and_who_was_refused(house):
+    server, heard = house(), []
+    right, wrong = Desk(server), Desk(server)
+    for desk in (right, wrong):
+        proved, failed = (partial(heard.append, (word, desk is right)) for word in ("proved", "failed"))
+        desk.speaker._caller = msgspec.structs.replace(desk.speaker._caller, proved=proved, failed=failed)
+    wrong.logon(sig="AAAA")
+    assert right.logon()[0]["status"] == 200
+    assert heard == [("failed", False), ("proved", True)]
 
 
 def log_out(desk):

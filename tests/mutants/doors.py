@@ -12,6 +12,8 @@ _CROWDS = (
     "tests/gateway/test_journal_disk.py",
 )
 _WS = ("tests/gateway/test_ws_speaker.py", "tests/gateway/test_ws_stream.py", "tests/gateway/test_next_life.py")
+_STRANGERS = ("tests/gateway/test_fix_acceptor.py",)
+_LEAVING = ("tests/gateway/test_fix_leaving.py",)
 _TOLD = (
     "tests/gateway/test_fix_speaker.py",
     "tests/gateway/test_ws_speaker.py",
@@ -185,4 +187,35 @@ TOLD = (
     ),
 )
 
-MUTANTS = (*LOGON, *CROWDS, *TOLD)
+LEFT = (
+    *mutants(
+        "gateway/fix_greeter.py",
+        _STRANGERS,
+        ("who has logged on by FIX stays a stranger that others crowd out", "        self._arrival.proved()\n", ""),
+    ),
+    *mutants(
+        "gateway/ws_speaker.py",
+        _WS,
+        (
+            "who has logged on by WebSocket stays a stranger that others crowd out",
+            "        self._caller.proved()\n",
+            "",
+        ),
+    ),
+    *mutants(
+        "gateway/sessions.py",
+        _WS,
+        ("of too many names the one in use is forgotten", "            names[name] = names.pop(name)\n", ""),
+    ),
+    *mutants(
+        "gateway/fix_speaker.py",
+        _LEAVING,
+        (
+            "a logout that leaves its orders is a disconnect, if its link breaks",
+            "keep_orders=self.session.is_leaving",
+            "keep_orders=False",
+        ),
+    ),
+)
+
+MUTANTS = (*LOGON, *CROWDS, *TOLD, *LEFT)

@@ -254,15 +254,6 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/guards.py",
-        ("tests/gateway/test_guards.py", "tests/gateway/test_recovery.py"),
-        (
-            "a drain cancels for those whom it sent away",
-            "        if not self._road.draining:\n            self._cancel_for_gone(now_ns)\n",
-            "        self._cancel_for_gone(now_ns)\n",
-        ),
-    ),
-    *mutants(
         "protocols/ws/opening.py",
         ("tests/protocols/ws/test_opening.py",),
         (

@@ -201,6 +201,24 @@ FIX = (
             "return self._tested_at_ns is not None",
         ),
     ),
+    *mutants(
+        "protocols/fix/session_core.py",
+        _FIX,
+        (
+            "a goodbye goes before the answers to what came before it",
+            "self.state is State.LOGGED_ON and self.settings.answer_timeout_ms",
+            "False",
+        ),
+    ),
+    *mutants(
+        "protocols/fix/session_ranges.py",
+        _FIX,
+        (
+            "what is asked for again joins what is written already",
+            "written_below = self.next if self.is_begun else 0",
+            "written_below = 0",
+        ),
+    ),
 )
 
 WS = (

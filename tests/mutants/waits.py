@@ -1,0 +1,142 @@
+"""Mistakes in waiting: for the core, at its pace and in turns; for peers after we stood still; for a time of day."""
+
+from tests.mutants.plant import mutants
+
+_GUARDS = ("tests/gateway/test_guards.py", "tests/gateway/test_stall.py")
+_STALL = ("tests/gateway/test_stall.py",)
+_CLOCK = ("tests/gateway/test_clock.py",)
+_SCHEDULE = ("tests/gateway/test_schedule.py",)
+_PACE = ("tests/gateway/test_pace.py",)
+_LANES = ("tests/gateway/test_lanes.py", "tests/gateway/test_ingress.py", "tests/gateway/test_pipeline_overload.py")
+_SHED = ("tests/gateway/test_admission.py",)
+_STANDING = ("tests/gateway/test_pipeline.py",)
+
+MUTANTS = (
+    *mutants(
+        "gateway/guards.py",
+        _GUARDS,
+        (
+            "a dead-man's switch of before fires when the venue opens, whenever it was set for",
+            "max(due_ns, reopen_at_ns)",
+            "reopen_at_ns",
+        ),
+        (
+            "the dead-man's switch fires while what puts it off is not read",
+            "            if session.connected and session.is_paused:",
+            "            if False:",
+        ),
+    ),
+    *mutants(
+        "gateway/stall.py",
+        _STALL,
+        ("after a pause peers are judged in the next turn", "(self._turns < _TURNS or self._is_behind())", "False"),
+        (
+            "after a pause peers are judged before what they sent is parsed",
+            "(self._turns < _TURNS or self._is_behind())",
+            "self._turns < _TURNS",
+        ),
+        ("a crowd puts off every judgement for ever", " and now_ns - self._began_ns < _MOST_NS:", ":"),
+    ),
+    *mutants(
+        "gateway/clock.py",
+        _CLOCK,
+        (
+            "a step of the system's clock moves every deadline",
+            "            self.offset_ns += off_ns\n            self._untold",
+            "            self._base += off_ns\n            self._untold",
+        ),
+        (
+            "a pause between two clocks is taken for a step",
+            "            return  # we are held up: next time\n",
+            "            pass\n",
+        ),
+    ),
+    *mutants(
+        "gateway/schedule.py",
+        _SCHEDULE,
+        ("a moment that comes twice is carried out twice", " + SAME_MOMENT_NS)", ")"),
+    ),
+    *mutants(
+        "gateway/pace.py",
+        _PACE,
+        ("one hand-over is taken for the pace of a spell", "passed_ns >= _SPELL_NS and self._taken", "self._taken"),
+        (
+            "a spell in which nothing was taken divides by nothing",
+            "passed_ns >= _SPELL_NS and self._taken",
+            "passed_ns >= _SPELL_NS",
+        ),
+        (
+            "time in which nothing waits counts as the core's",
+            "            self._interval_ns = passed_ns // self._taken\n            self.rest(now_ns)\n",
+            "            self._interval_ns = passed_ns // self._taken\n",
+        ),
+    ),
+    *mutants(
+        "gateway/lanes.py",
+        _LANES,
+        (
+            "a turn that is handed over piece by piece is a longer one",
+            "            if queue.credit_bytes <= 0:\n                queue.credit_bytes += _QUANTUM_BYTES\n",
+            "            queue.credit_bytes += _QUANTUM_BYTES\n",
+        ),
+        (
+            "what is withdrawn counts on among those ahead",
+            "                if request.is_withdrawn:\n                    self._gone -= 1\n",
+            "                if request.is_withdrawn:\n                    pass\n",
+        ),
+        (
+            "a lane forgets how much lies in it",
+            "                request = queue.popleft()\n                self._size -= 1\n",
+            "                request = queue.popleft()\n",
+        ),
+        (
+            "the house's own requests are one queue each account",
+            "request.command.account if request.session.id else 0",
+            "request.command.account",
+        ),
+        (
+            "an unknown outcome is told again and again",
+            "request.queue_class is not Class.CONTROL and not request.unknown_told",
+            "request.queue_class is not Class.CONTROL",
+        ),
+        (
+            "a mass cancel expires in the queue",
+            "request.queue_class is not Class.CONTROL and not request.unknown_told",
+            "not request.unknown_told",
+        ),
+        ("a window's end is the moment before", "request.expires_ns + 1)", "request.expires_ns)"),
+    ),
+    *mutants(
+        "gateway/pipeline.py",
+        _SHED,
+        (
+            "what is shed unread is never shed",
+            "        return self._overdue(now_ns)\n\n    def _overdue",
+            "        return None\n\n    def _overdue",
+        ),
+        (
+            "orders are shed unread though there is room",
+            "or self.modes.in_force or not self._is_busy(session, now_ns):",
+            "or self.modes.in_force:",
+        ),
+    ),
+    *mutants(
+        "gateway/standing.py",
+        _STANDING,
+        ("a logout does not wait for mass cancels that joined another", "(each, *each.joined)", "(each,)"),
+    ),
+    *mutants(
+        "gateway/pipeline.py",
+        _SHED,
+        (
+            "in a drain orders are told that the core is busy",
+            "        if self.draining or self.modes.in_force or not",
+            "        if self.modes.in_force or not",
+        ),
+        (
+            "orders that a mode bars are told that the core is busy",
+            "        if self.draining or self.modes.in_force or not",
+            "        if self.draining or not",
+        ),
+    ),
+)

@@ -298,7 +298,8 @@ def asked(port: int, path: str) -> tuple[int, str]:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        with error:
+            return error.code, error.read().decode()
 
 
 async def test_a_full_disk_leaves_cancels_and_is_used_again_when_there_is_room(small_disk: Path) -> None:

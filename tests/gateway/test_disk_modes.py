@@ -44,7 +44,8 @@ def readiness(server: Server) -> tuple[int, str]:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.ports['admin']}/readyz", timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        with error:
+            return error.code, error.read().decode()
 
 
 async def rest(desk: FixDesk, *cl_ord_ids: str) -> None:

@@ -24,12 +24,12 @@ def quickfix_xml(name: str) -> ET.Element:
 
 @cache
 def numbers(root: ET.Element) -> dict[str, int]:
-    return {field.attrib["name"]: int(field.attrib["number"]) for field in root.find("fields") or []}
+    return {field.attrib["name"]: int(field.attrib["number"]) for field in root.iterfind("fields/*")}
 
 
 @cache
 def components(root: ET.Element) -> dict[str, ET.Element]:
-    return {component.attrib["name"]: component for component in root.find("components") or []}
+    return {component.attrib["name"]: component for component in root.iterfind("components/*")}
 
 
 @cache
@@ -65,7 +65,7 @@ def test_every_layout_is_the_standards_but_for_what_we_add(version: str) -> None
     compared = 0
     for name in FILES[version]:
         root = quickfix_xml(name)
-        for message in root.find("messages") or []:
+        for message in root.iterfind("messages/*"):
             layout = ours.messages.get(message.attrib["msgtype"])
             if layout is None:
                 continue
@@ -94,14 +94,14 @@ def test_every_tag_and_message_type_of_the_standard_is_known(version: str) -> No
     for name in FILES[version]:
         root = quickfix_xml(name)
         assert {number for number in numbers(root).values() if number < 5_000} <= ours.tags
-        assert {message.attrib["msgtype"] for message in root.find("messages") or []} <= ours.msg_types
+        assert {message.attrib["msgtype"] for message in root.iterfind("messages/*")} <= ours.msg_types
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_permitted_values_leave_out_none_of_the_standards(version: str) -> None:
     ours = for_version(version)
     for name in FILES[version]:
-        for field in quickfix_xml(name).find("fields") or []:
+        for field in quickfix_xml(name).iterfind("fields/*"):
             mine = ours.fields.get(int(field.attrib["number"]))
             if mine is not None and mine.values:
                 theirs = {value.attrib["enum"] for value in field}

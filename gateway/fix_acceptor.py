@@ -13,6 +13,7 @@ from gateway.clients import Client, Clients, Denied, Proof, permission_for
 from gateway.connection import Connection, Traffic
 from gateway.crowd import Crowd
 from gateway.fix_greeter import Greeter
+from gateway.fix_lists import Lists
 from gateway.fix_logon import window_ms
 from gateway.fix_speaker import FixSpeaker
 from gateway.house import House
@@ -90,6 +91,7 @@ class FixDoor:
         # At 95 % of the queue whoever has work under way must get through before others come.
         self.accepting: Callable[[], bool] = lambda: house.road.ingress.stage < Stage.FULL
         self._guarded = _guarded(settings.fix)
+        lists = Lists(house.road.later)
         for row in settings.fix.sessions:
             client = clients.for_fix_session(row)
             session = sessions.add(row.id, row.comp_id, client, Origin.FIX)
@@ -105,7 +107,7 @@ class FixDoor:
                 settings.core.order_deadline_ms,
                 client.account,
             )
-            speaker = FixSpeaker(session, machine, translator, row, house)
+            speaker = FixSpeaker(session, machine, translator, row, house, lists)
             session.speaker = speaker
             key = (row.comp_id, row.target_comp_id or settings.venue.comp_id)
             self.speakers[key] = speaker

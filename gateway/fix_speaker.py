@@ -5,11 +5,13 @@ and served on its ResendRequest. The connection (`link`) comes and goes. A Logon
 touched: a refused one changes nothing, neither for a living link nor of what it asked for (`gateway.fix_logon`).
 """
 
+from collections import deque
 from contextlib import suppress
 from itertools import count
 
 from gateway import config
 from gateway.clients import Client
+from gateway.fix_lists import MOST, Listing, Lists, is_long
 from gateway.fix_logon import Terms
 from gateway.fix_requests import FixRequests, limit_line
 from gateway.house import Farewell, Flood, House, Link
@@ -41,7 +43,9 @@ class FixSpeaker:
         translator: Translator,
         settings: config.FixSession,
         house: House,
+        lists: Lists,
     ) -> None:
+        """lists: the long answers of all sessions."""
         self.session = session
         self.machine = machine
         self.link: Link | None = None
@@ -54,6 +58,8 @@ class FixSpeaker:
         self._is_end_counted = True  # why the link ended, in the metric; there is none yet
         self._open: list[Request] | None = None  # what is to be answered before our Logout(5), once the end is certain
         self._is_over = False  # the session has ended, and what it has left is being written
+        self._lists = lists
+        self._listings: deque[Listing] = deque()  # long answers on their way
         self._flood = Flood()
         self._requests = FixRequests(self, translator, settings, house)
         # ExecID(17) of what the core has no number for: none comes twice, whatever is reset and however often we start.
@@ -90,7 +96,7 @@ class FixSpeaker:
 
     def take_output(self, limit_bytes: int) -> bytes:
         """The next bytes to write, of what is ready; may be empty while the answers before a Logout(5) are awaited."""
-        if self._open is not None and self.link is not None and all(request.is_told for request in self._open):
+        if self._open is not None and self.link is not None and self._is_all_told:
             self._open = None
             self._house.road.later(self._leave)  # its number is to be recorded before it leaves
             self.link.wake()
@@ -98,6 +104,10 @@ class FixSpeaker:
         if self._is_over:
             self._close_when_written()
         return data
+
+    @property
+    def _is_all_told(self) -> bool:
+        return not self._listings and all(request.is_told for request in self._open or ())
 
     def read_on(self, now_ns: int) -> int:
         """Make the next slice of the store ready; how many messages it has."""
@@ -257,6 +267,8 @@ class FixSpeaker:
         """The session begins, or a running one begins anew: what its Logon(A) asked for is in force."""
         session = self.session
         session.client, self._has_begun = self._proven, True
+        if event.reset:
+            self._listings.clear()
         self._terms.put_in_force(event.fields)
         session.attached(now_ns)
         self._house.guards.connected(session)
@@ -273,7 +285,7 @@ class FixSpeaker:
             self._house.guards.leaving(self.session)
         if self.link is not None:
             self.link.wake()
-        if not self._open:
+        if not (self._open or self._listings):
             self._open = None
             self._leave(now_ns)
 
@@ -342,6 +354,7 @@ class FixSpeaker:
             self.session.connected = False
             self._house.guards.disconnected(self.session, now_ns, back_by_ns=back_by_ns)
         self.machine.store.reset()
+        self._listings.clear()
         self._terms.is_reset_untold = True
         self._house.log("session.notice", session=self.session.name, notice="sequence numbers reset by schedule")
 
@@ -364,10 +377,36 @@ class FixSpeaker:
             pending = self._house.road.standing.pending(request.command, event)
             if pending is not None:
                 self.refuse(request.source, pending, now_ns)
+            elif is_long(event):
+                self._list(request, event, now_ns)
             else:
                 self._tell(event, request, now_ns)
         elif isinstance(event, MassCancelDone) and not event.seq:
             self._tell(event, request, now_ns)
+
+    def _list(self, request: Request, event: OrderList, now_ns: int) -> None:
+        """It has no record before it is told to its end: after a crash it is asked for again."""
+        assert isinstance(request.source, events.AppMessage)
+        if len(self._listings) >= MOST:
+            refusal = Refusal(errors.PENDING_CHANGE, "long lists are on their way, ask when they have come", 100)
+            self.refuse(request.source, refusal, now_ns)
+            return
+        self.waits(request.source)
+        self._listings.append(Listing(event, request.source, request.command.t_recv))
+        self._lists.begin(self)
+
+    def list_on(self, most: int, now_ns: int) -> int:
+        """See `gateway.fix_lists.Teller`. Whoever is away finds it with all that he has missed."""
+        if not self._listings:
+            return 0
+        listing, road = self._listings[0], self._house.road
+        told = listing.advance(most, self._translator, road.standing, road.latest_seq(self.session))
+        if listing.is_done:
+            self._listings.popleft()
+            self.goes_on(listing.source)
+        for msg_type, body in told:
+            self.send(msg_type, body, now_ns)
+        return len(told)
 
     def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
         """An event of the account: ours, or all of them in response mode 1."""

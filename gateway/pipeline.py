@@ -543,6 +543,8 @@ class Road:
         while handed and handed[0].answered:
             handed.popleft()
         deadlines = [self.reopen_at_ns] if self.reopen_at_ns else []
+        if self._later:
+            deadlines.append(self._now_ns)
         if handed:
             deadlines.append(handed[0].handed_ns + self._answer_timeout_ns)
         if self.ingress.commands:

@@ -58,6 +58,11 @@ class Standing:
             order_id, cl_ord_id = command.order_id, command.orig_cl_ord_id
         return state
 
+    def now(self, order: OrderEvent) -> OrderEvent:
+        """An order that was listed, as it is by now; as it was listed if the core has forgotten it since."""
+        state = self._core.order_state(order.account, order.order_id, "")
+        return order if isinstance(state, OrdStatus) else state
+
     def pending(self, command: AnyCommand, event: AnyEvent) -> Refusal | None:
         """Where the core knows no such order because it is on its way: that is told, never that it is unknown."""
         if not (isinstance(event, OrderList) and isinstance(command, QueryOrders) and command.cl_ord_id):

@@ -66,13 +66,16 @@ class Reports:
 
         A status request is no event: ExecID(17) is made from the id of the query, which never comes twice.
         """
-        mass = request is not None and request.msg_type == "AF"
-        received = self._received(request, t_recv)
         if not listing.orders:
-            return [self._nothing_found(listing, request, mass, account_of(request) + received)]
+            received = self._received(request, t_recv)
+            return [self._nothing_found(listing, request, _is_mass(request), account_of(request) + received)]
+        return self.states(listing, request, t_recv, 1, len(listing.orders))
+
+    def states(self, listing: OrderList, request: AppMessage | None, t_recv: int, first: int, total: int) -> list[str]:
+        """The same of a part of a list: its first order is number `first` of `total`."""
+        mass, received = _is_mass(request), self._received(request, t_recv)
         bodies = []
-        total = len(listing.orders)
-        for number, order in enumerate(listing.orders, 1):
+        for number, order in enumerate(listing.orders, first):
             lead = _mass_lead(listing.req_id, total, number == total) if mass else _status_lead(request)
             exec_id = f"I-{listing.cmd_id:x}-{number}"
             bodies.append(self._execution(order, exec_id, lead, received, self._tail(order, listing.seq)))
@@ -200,6 +203,10 @@ class Reports:
         return bare_report(
             self._dialect, fields, exec_id, f"{kind}{reason}", listing.t_core, f"{echo}{tail}", lead=lead
         )
+
+
+def _is_mass(request: AppMessage | None) -> bool:
+    return request is not None and request.msg_type == "AF"
 
 
 def account_of(request: AppMessage | None) -> str:

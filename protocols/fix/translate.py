@@ -101,6 +101,11 @@ class Translator:
             return [(MsgType.EXECUTION_REPORT, body) for body in bodies]
         return [self._engine_state(event)]
 
+    def states(self, part: OrderList, request: AppMessage, t_recv: int, first: int, total: int) -> list[Answer]:
+        """What a client is told of a part of a long list, whose first order is number `first` of `total`."""
+        bodies = self._reports.states(part, request, t_recv, first, total)
+        return [(MsgType.EXECUTION_REPORT, body) for body in bodies]
+
     def refusal(
         self,
         message: AppMessage,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.fix_lists import STATES
 from gateway.ws_stream import EventBytes
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.gateway.test_ws_speaker import Desk as WsDesk
@@ -57,13 +58,143 @@ def desk(tmp_path):
     return desk
 
 
+def tick(server):
+    """One turn; whether more was left for the next one."""
+    server.road.tick(server.now_ns())
+    return server.road.next_deadline_ns is not None
+
+
 def test_the_states_of_thousands_of_orders_wait_in_the_store_and_come_whole(desk):
     ask(desk, "AF", "584=all|585=7|")
-    assert desk.speaker.pending_bytes < MOST_BYTES
+    turns = 1
+    while tick(desk.server):
+        turns += 1
+        assert desk.speaker.pending_bytes < MOST_BYTES
+    assert turns == -(-ORDERS // STATES)
     told = messages_of(desk)
     assert [message["11"] for message in told] == [f"o{number}" for number in range(1, ORDERS + 1)]
     assert {message["911"] for message in told} == {str(ORDERS)}
     assert [message["11"] for message in told if message.get("912") == "Y"] == [f"o{ORDERS}"]
+
+
+def test_a_long_list_has_its_part_of_each_turn_and_tells_each_order_as_it_is_by_then(desk):
+    """
+    AF of 3,000 orders, and in the turns that it takes: F of the first and of the last, D
+    each is answered in its turn; the list says of the last that it is canceled, and nothing of the one that came later
+    """
+    ask(desk, "AF", "584=all|585=7|")
+    assert messages_of_turn(desk) == []
+    ask(desk, "F", "11=c1|41=o1|55=BTC-USDT|")
+    told = messages_of_turn(desk)
+    assert [each["11"] for each in told if each.get("584")] == [f"o{number}" for number in range(1, STATES + 1)]
+    assert [(each["11"], each["39"]) for each in told if "584" not in each] == [("c1", "4")]
+    ask(desk, "F", f"11=c2|41=o{ORDERS}|55=BTC-USDT|")
+    ask(desk, "D", "11=later|55=BTC-USDT|54=1|38=1|40=2|44=100.00|")
+    told += messages_of_turn(desk)
+    assert [each["11"] for each in told if "584" not in each] == ["c1", "c2", "later"]
+    while tick(desk.server):
+        pass
+    rows = [each for each in told + messages_of(desk) if "584" in each]
+    assert [each["37"] for each in rows] == [str(number) for number in range(1, ORDERS + 1)]
+    assert (rows[0]["39"], rows[1]["39"], rows[-1]["39"], rows[-1]["912"]) == ("0", "0", "4", "Y")
+    assert {each["911"] for each in rows} == {str(ORDERS)}
+    assert len({each["17"] for each in rows}) == ORDERS
+    assert (rows[0]["20105"], rows[-1]["20105"]) == (str(ORDERS), str(ORDERS + 3))
+
+
+def messages_of_turn(desk):
+    """What a turn has made ready."""
+    texts = pipes(all_output(desk.speaker, desk.now))
+    return [dict(field.split("=", 1) for field in text.split("|")) for text in texts]
+
+
+@pytest.fixture
+def pair(tmp_path):
+    mine, other = desks(tmp_path, session(1, "A"), session(2, "B", last_msg_seq_num_processed=True))
+    fill_book(mine.server, 1)
+    mine.logon()
+    other.logon()
+    return mine, other
+
+
+def test_the_long_lists_of_all_sessions_share_what_a_turn_may_tell(pair):
+    for desk in pair:
+        desk.speaker.receive(desk.frame("AF", "584=all|585=7|"), desk.now)
+    server = pair[0].server
+    tick(server)
+    told = [0, 0]
+    for turn in range(1, 7):
+        assert tick(server)
+        for which, desk in enumerate(pair):
+            told[which] += len(messages_of_turn(desk))
+        assert sum(told) == turn * STATES
+    assert told == [3 * STATES, 3 * STATES]
+
+
+def test_a_session_may_have_four_long_lists_on_their_way_and_is_told_of_a_fifth_when_to_ask(desk):
+    for number in range(5):
+        ask(desk, "AF", f"584=q{number}|585=7|")
+    (refused,) = [each for each in messages_of_turn(desk) if each["35"] == "j"]
+    assert (refused["379"], refused["25016"], refused["20102"]) == ("q4", "4006", "0")
+    assert int(refused["20101"]) > 0
+    while tick(desk.server):
+        pass
+    ask(desk, "AF", "584=again|585=7|")
+    assert desk.server.road.next_deadline_ns is not None
+
+
+def test_a_logout_waits_for_a_long_list(desk):
+    ask(desk, "AF", "584=all|585=7|")
+    desk.speaker.receive(desk.frame("5", ""), desk.now)
+    told = messages_of_turn(desk)
+    while tick(desk.server):
+        told += messages_of_turn(desk)
+    for _ in range(2):
+        told += messages_of_turn(desk)
+        desk.server.road.tick(desk.now)
+    assert [each["35"] for each in told] == ["8"] * ORDERS + ["5"]
+    assert told[-2]["912"] == "Y"
+
+
+def test_whoever_is_cut_in_a_long_list_has_the_rest_when_it_is_back(desk):
+    ask(desk, "AF", "584=all|585=7|")
+    tick(desk.server)
+    first = messages_of_turn(desk)
+    desk.speaker.lost(desk.now)
+    while tick(desk.server):
+        pass
+    desk.logon()
+    rest = [each for each in desk.send("2", f"7={int(first[-1]['34']) + 1}|16=0|") if each["35"] == "8"]
+    assert len(first) + len(rest) == ORDERS
+    assert rest[-1]["912"] == "Y"
+
+
+@pytest.mark.parametrize("how", ["141", "schedule"])
+def test_a_reset_discards_what_is_left_of_a_long_list(desk, how):
+    ask(desk, "AF", "584=all|585=7|")
+    tick(desk.server)
+    messages_of_turn(desk)
+    if how == "141":
+        desk.seq = 0
+        desk.speaker.receive(desk.frame("A", "98=0|108=30|141=Y|"), desk.now)
+    else:
+        desk.speaker.reset(desk.now, 0)
+        messages_of_turn(desk)
+    while tick(desk.server):
+        pass
+    assert [each for each in messages_of_turn(desk) if each["35"] == "8"] == []
+
+
+def test_a_long_list_is_processed_when_it_is_told(pair):
+    """LastMsgSeqNumProcessed(369), and so what is asked for again after a crash."""
+    _, other = pair
+    ask(other, "AF", "584=all|585=7|")
+    (beat,) = other.send("1", "112=x|")[-1:]
+    numbers = other.speaker.machine.store.intake
+    assert (beat["369"], numbers.without_memory()[0]) == ("1", 2)
+    while tick(other.server):
+        pass
+    assert (numbers.processed, numbers.without_memory()) == (3, (4, ()))
 
 
 def test_the_reports_of_a_mass_cancel_too_and_what_happens_meanwhile_comes_behind_them(desk):

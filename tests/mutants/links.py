@@ -65,6 +65,43 @@ MUTANTS = (
         ),
     ),
     *mutants(
+        "gateway/fix_lists.py",
+        ("tests/gateway/test_bursts.py",),
+        ("each session with a long list has the whole turn", "                left -= told\n", ""),
+        (
+            "a long list tells each order as it was when it was asked for",
+            "standing.now(order) for order",
+            "order for order",
+        ),
+        (
+            "a long list ends with the turn in which it began",
+            "                self._later(self._go_on)\n",
+            "                pass\n",
+        ),
+    ),
+    *mutants(
+        "gateway/fix_speaker.py",
+        ("tests/gateway/test_bursts.py",),
+        ("a session may have any number of long lists on their way", "if len(self._listings) >= MOST:", "if False:"),
+        ("a logout overtakes a long list", "return not self._listings and all(", "return all("),
+        ("a reset leaves a long list going on", "        if event.reset:\n            self._listings.clear()\n", ""),
+        (
+            "what is left of a long list is lost in a crash",
+            "        self.waits(request.source)\n        self._list",
+            "        self._list",
+        ),
+        ("a long list is asked for again for ever", "            self.goes_on(listing.source)\n", ""),
+    ),
+    *mutants(
+        "gateway/pipeline.py",
+        ("tests/gateway/test_bursts.py",),
+        (
+            "what was put off to the next turn waits for somebody to speak",
+            "        if self._later:\n            deadlines.append(self._now_ns)\n",
+            "",
+        ),
+    ),
+    *mutants(
         "gateway/ws_endpoint.py",
         ("tests/e2e/test_ws_door.py",),
         ("what came behind an upgrade is lost", "early.data + phase.take_backlog()", "early.data"),

@@ -186,8 +186,9 @@ class Spending:
                 raise Broken(f"12: the store of limits is well, and a gateway does without it: {troubled}")
         for key, ledger in ledgers.by_key.items():
             if account_of(key) and clock_us < ledgers.expires_us[key]:
-                ledger.pull_back(clock_us)
-                ledger.expire(max(clock_us, ledger.as_of_us))
+                # One that nobody has asked since the clock was put right is frozen from now on, as long as it may be.
+                frozen_us = 2 * ledger.fills_us if ledger.pull_back(clock_us) else 0
+                ledger.expire(max(clock_us + frozen_us, ledger.as_of_us))
                 if ledger.level < ledger.capacity:
                     raise Broken(f"12: {key} is not full after some quiet: {ledger.level} of {ledger.capacity}")
 

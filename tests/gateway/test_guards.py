@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.guards import Guards
 from gateway.records import LinkState
 from protocols.messages import COD_EXEMPT
 from tests.support.road import MS, World
@@ -175,3 +176,115 @@ def test_a_switch_of_before_a_crash_fires_when_it_said_but_not_before_the_venue_
     assert open_orders(world) == ["a"]
     world.tick(ms=1)
     assert open_orders(world) == []
+
+
+# -- what is kept, and what a next life makes of it --------------------------------------------------------------------
+
+
+def test_sessions_that_are_not_configured_any_more_are_cancelled_for_once_as_they_were_guarded():
+    world, fired = World(), []
+    guards = Guards(world.road, world.sessions, fire_for_gone=lambda *told: fired.append(told))
+    due_ns = world.now_ns + 5_000 * MS
+    for number, connected, scope, dead_man_ns in (
+        (91, True, "account", 0),
+        (92, True, "session", 0),
+        (93, False, "account", 1),
+        (94, True, "off", 1),
+        (95, True, "off", 0),
+        (96, False, "account", 0),
+    ):
+        guards.restore(LinkState(number, 7, connected, scope, 0, dead_man_ns), world.now_ns, 0, due_ns)
+    assert guards.next_deadline_ns == due_ns
+    guards.tick(due_ns - 1)
+    assert fired == []
+    world.road.draining = True
+    guards.tick(due_ns)
+    assert (fired, guards.next_deadline_ns) == ([], None), "a drain leaves it to the next process"
+    world.road.draining = False
+    for _ in range(2):
+        guards.tick(due_ns)
+    told = [(91, 7, "account"), (92, 7, "session"), (93, 7, "session"), (94, 7, "session")]
+    assert fired == [(*each, due_ns) for each in told]
+
+
+@pytest.mark.parametrize(
+    ("connected", "scope", "left"), [(True, "session", []), (False, "session", ["a"]), (True, "off", ["a"])]
+)
+def test_who_was_connected_before_a_crash_and_is_not_back_in_time_is_cancelled_for(connected, scope, left):
+    world = World()
+    mine = world.session()
+    world.place(mine, "a")
+    world.tick()
+    mine.connected = False
+    now_ns = world.now_ns
+    world.guards.restore(LinkState(mine.id, 1, connected, scope, 0, 0), now_ns, 0, now_ns + 5_000 * MS)
+    assert mine.cancel_on_disconnect == scope
+    world.tick(ms=4_999)
+    assert open_orders(world) == ["a"]
+    world.tick(ms=1)
+    assert open_orders(world) == left
+
+
+def test_a_session_that_is_back_before_its_state_is_restored_is_left_alone():
+    world = World()
+    mine = world.session()
+    world.place(mine, "a")
+    world.tick()
+    world.guards.restore(LinkState(mine.id, 1, True, "session", 0, 1), world.now_ns, 0, world.now_ns)
+    world.tick(ms=1)
+    assert (open_orders(world), mine.cancel_on_disconnect) == (["a"], "off")
+
+
+def test_a_disconnect_that_cancels_is_kept_when_it_has_cancelled_and_any_other_change_at_once():
+    world, kept = World(), []
+    world.guards._note = lambda session, dead_man_ns: kept.append((session.id, session.connected, dead_man_ns))
+    mine = world.session()
+    mine.cancel_on_disconnect, mine.cod_grace_ms = "session", 1_000
+    world.guards.connected(mine)
+    assert kept == [(mine.id, True, 0)]
+    gone(world, mine)
+    assert len(kept) == 1, "for a start after a crash it is connected until it has fired"
+    world.tick(ms=1_000)
+    assert kept[1:] == [(mine.id, False, 0)]
+    mine.connected = True
+    world.guards.leaving(mine)
+    assert (mine.is_leaving, kept[2:]) == (True, [(mine.id, True, 0)])
+    gone(world, mine, keep_orders=True)
+    assert kept[3:] == [(mine.id, False, 0)]
+
+
+def test_whom_a_drain_sent_away_counts_as_connected_for_the_next_process():
+    world, kept = World(), []
+    world.guards._note = lambda *told: kept.append(told)
+    guarded, free = world.session(), world.session()
+    guarded.cancel_on_disconnect = "session"
+    world.road.draining = True
+    for session in (guarded, free):
+        gone(world, session, is_planned=True)
+    assert [session for session, _ in kept] == [free]
+    assert not world.guards.is_guarding(guarded)
+    world.road.draining = False
+    gone(world, guarded, is_planned=True)
+    assert world.guards.is_guarding(guarded)
+
+
+def test_a_logout_that_asks_for_it_cancels_for_its_own_session_alone():
+    world = World()
+    mine, other = world.session(), world.session()
+    world.place(mine, "mine")
+    world.place(other, "others")
+    world.tick()
+    world.guards.cancel_now(mine, world.now_ns)
+    assert open_orders(world) == ["others"]
+
+
+def test_an_unnamed_session_that_has_ended_is_forgotten_unless_something_guards_its_orders():
+    world = World()
+    for number, arms in ((70_000, False), (70_001, True)):
+        mine = world.session()
+        mine.id = mine.sender.session = number
+        world.sessions.by_id[number] = mine
+        if arms:
+            world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+        gone(world, mine)
+        assert (number in world.sessions.by_id) is arms

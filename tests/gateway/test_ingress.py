@@ -52,10 +52,9 @@ def new(cl_ord_id, account=1, session=1, side=Side.BUY, flags=0, tag=""):
     )
 
 
-def replace(cl_ord_id, orig="", order_id=0, account=1):
-    return request(
-        ReplaceOrder(1, account, 1, Origin.FIX, 0, 0, cl_ord_id, 7, 10, 5, order_id=order_id, orig_cl_ord_id=orig)
-    )
+def replace(cl_ord_id, orig="", order_id=0, account=1, **more):
+    head = (1, account, 1, Origin.FIX, 0, 0, cl_ord_id, 7, 10, 5)
+    return request(ReplaceOrder(*head, order_id=order_id, orig_cl_ord_id=orig, **more))
 
 
 def cancel(orig="", order_id=0, account=1, session=1):
@@ -209,6 +208,32 @@ def test_a_mass_cancel_first_withdraws_every_waiting_order_of_its_scope(scope, w
     taken, withdrawn = queue(*rows, sweep, later).take(8, NOW)
     assert taken == [sweep]
     assert [row.command.cl_ord_id for row in withdrawn] == withdrawn_ids
+
+
+def test_a_mass_cancel_of_one_side_takes_along_each_waiting_replace_that_may_be_of_that_side():
+    rows = [replace("buys", side=Side.BUY), replace("sells", side=Side.SELL), replace("either")]
+    _, withdrawn = queue(*rows, mass_cancel(side=Side.BUY)).take(8, NOW)
+    assert [row.command.cl_ord_id for row in withdrawn] == ["buys", "either"]
+
+
+def test_the_queue_is_calm_whenever_nothing_waits_whatever_it_was_before():
+    ingress = queue(*(new(str(n)) for n in range(60)), max_commands=64)
+    assert (ingress.stage, ingress.is_calm) == (Stage.SHEDDING, False)
+    assert len(ingress.take(ROOMY, NOW)[0]) == 60
+    assert (ingress.stage, ingress.is_calm) == (Stage.OPEN, True)
+    ingress.put(new("a"))
+    assert ingress.is_calm, "it may leave in this tick"
+    ingress.take(0, NOW)
+    assert (ingress.stage, ingress.is_calm) == (Stage.OPEN, False)
+    ingress.take(ROOMY, NOW)
+    assert ingress.is_calm
+
+
+def test_nothing_is_kept_of_the_names_of_what_has_left():
+    ingress = queue(new("a"), replace("c", orig="b", order_id=5), new("d"), cancel("d"))
+    ingress.take(0, NOW)
+    ingress.take(ROOMY, NOW)
+    assert (ingress._by_id, ingress._waits._slots) == ({}, {})
 
 
 def test_accounts_take_turns_so_one_flood_does_not_starve_another_client():

@@ -1,10 +1,14 @@
-"""A lane's count of what goes before a newcomer, by which it is told how long it would wait (gateway.lanes)."""
+"""Lanes: the count of what goes before a newcomer, and when each request has waited for too long."""
 
 from types import SimpleNamespace
 
-from gateway.lanes import Lane
+import msgspec
+
+from gateway.lanes import Lane, Waits
 from gateway.request import Request
-from tests.gateway.test_ingress import new
+from tests.gateway.test_ingress import cancel, new, query
+
+S = 1_000_000_000
 
 
 def lane(**accounts: int) -> tuple[Lane, list[Request]]:
@@ -49,10 +53,12 @@ def test_when_half_of_a_lane_was_withdrawn_only_what_is_left_lies_there() -> Non
     assert filled.ahead(1) == 130, "nothing was looked at yet"
     filled.drop(rows[64])
     assert filled.ahead(1) == 65
-    for row in rows[65:120]:
+    assert len(filled.take(100)) == 65
+    filled, rows = lane(a1=64, a2=10)
+    for row in rows[:64]:
         filled.drop(row)
-    assert list(filled) == rows[120:]
-    assert len(filled.take(100)) == 10
+    assert [filled.ahead(account) for account in (1, 2)] == [0, 10], "whose last one goes has no turn any more"
+    assert filled.take(100) == rows[64:]
 
 
 def test_an_account_whose_queue_ran_empty_keeps_nothing_of_its_turn() -> None:
@@ -75,3 +81,43 @@ def test_what_the_house_itself_asks_for_is_one_queue_whatever_the_account() -> N
         row.session = SimpleNamespace(id=0)
         filled.put(row)
     assert filled.take(6) == rows
+
+
+# -- how long each may wait --------------------------------------------------------------------------------------------
+
+
+def within(row: Request, window_ns: int) -> Request:
+    """The same, with a validity window."""
+    row.command = msgspec.structs.replace(row.command, deadline=row.command.t_recv + window_ns)
+    return row
+
+
+def test_each_waits_as_long_as_all_or_as_its_window_is_if_it_is_a_new_order() -> None:
+    waits = Waits(10 * S)
+    brief, long, plain = within(new("a"), 2 * S), within(new("b"), 20 * S), new("c")
+    leaving, asking = within(cancel("d"), 2 * S), within(query(), 2 * S)
+    for row in (long, plain, leaving, asking, brief):
+        waits.add(row)
+    assert waits.over(2 * S) == []
+    assert waits.over(2 * S + 1) == [brief]
+    assert waits.over(10 * S - 1) == [brief]
+    assert waits.over(10 * S) == [brief, long, plain, leaving, asking]
+
+
+def test_what_has_left_is_never_over_and_takes_no_memory() -> None:
+    waits = Waits(S)
+    rows = [new("a"), new("b")]
+    for row in rows:
+        waits.add(row)
+    waits.discard(rows[0])
+    assert waits.over(2 * S) == [rows[1]]
+    waits.discard(rows[1])
+    assert (waits.over(2 * S), waits._slots) == ([], {})
+
+
+def test_what_was_told_already_is_not_told_again_and_may_leave_all_the_same() -> None:
+    waits, row = Waits(S), new("a")
+    row.unknown_told = True
+    waits.add(row)
+    assert waits.over(2 * S) == []
+    waits.discard(row)

@@ -145,6 +145,7 @@ def test_a_mass_cancel_withdraws_what_waits_of_its_scope_and_waits_for_nothing()
     heard = mine.speaker.take()
     assert refusals(heard) == [("a", errors.WITHDRAWN)]
     assert "mass" in answered(heard)
+    assert mine.speaker.waiting == ["c"], "what was withdrawn waits no more"
     world.arrive()
     assert answered(mine.speaker.take()) == ["c"]
     assert answered(other.speaker.take()) == ["o"]
@@ -266,6 +267,19 @@ def test_a_question_that_the_gateway_answers_waits_its_turn_too():
     assert told == []
     world.arrive()
     assert [refusal and refusal.code for refusal in told] == [errors.NEVER_FITS]  # a replay costs 5 of a burst of 3
+
+
+def test_a_question_that_waits_is_no_command_that_could_be_pending_or_withdrawn():
+    world = World()
+    mine = world.session()
+    told = []
+    world.place(mine, "a")
+    world.road.charge_question(mine, "stream.replay", lambda refusal, now_ns: told.append(refusal), world.now_ns)
+    assert [each.source for each in world.road.standing.unanswered_of(mine)] == ["a"]
+    world.mass_cancel(mine)
+    assert refusals(mine.speaker.take()) == [("a", errors.WITHDRAWN)]
+    world.arrive()
+    assert len(told) == 1
 
 
 def test_a_session_that_is_paused_for_two_reasons_is_read_when_both_are_gone():

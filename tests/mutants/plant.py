@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 ROOT = Path(__file__).parents[2]
-_COPIED = ("gateway", "protocols", "limits", "tests")
-_LINKED = ("docs", "deploy", "README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml")
+_ROOMS = ("gateway", "protocols", "limits", "tests", "docs", "deploy")
+_PAGES = ("README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml")
 _TIMEOUT_S = 180
 _ALL_TIMEOUT_S = 1_800
 
@@ -44,10 +44,10 @@ class Tree:
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="ps-mutant-")
         self._path = Path(self._directory.name)
-        for part in _COPIED:
+        for part in _ROOMS:
             shutil.copytree(ROOT / part, self._path / part)
-        for part in _LINKED:
-            (self._path / part).symlink_to(ROOT / part)
+        for part in _PAGES:
+            shutil.copy2(ROOT / part, self._path / part)
 
     def close(self) -> None:
         """Remove it."""

@@ -252,6 +252,16 @@ PARKING = mutants(
         "                    left.append(Parked(partial(ask, request), request))\n",
         "                    left.append(each)\n",
     ),
+    (
+        "what was withdrawn while its tokens are fetched is waited for by its session's numbers",
+        "        for request in gone:\n            _go_on(request)\n",
+        "",
+    ),
+    (
+        "a question that waits is taken for a command",
+        "for row in self._rows.values() for each in row if each.request is not None)",
+        "for row in self._rows.values() for each in row)",
+    ),
 )
 
 QUEUE = (
@@ -337,6 +347,26 @@ QUEUE = (
             "a cancel by OrderID(37) does not find the Replace that waits",
             "(command.cl_ord_id, command.orig_cl_ord_id, _order_name(command.order_id))",
             "(command.cl_ord_id, command.orig_cl_ord_id)",
+        ),
+        (
+            "a mass cancel of one side takes along Replaces of the other",
+            "        return not (cancel.side and command.side and command.side != cancel.side)\n",
+            "        return True\n",
+        ),
+        (
+            "a queue that ran empty at once is still full",
+            "            self.stage = Stage.OPEN\n            self.is_calm = True\n",
+            "            self.is_calm = True\n",
+        ),
+        (
+            "while the core has no credit orders are let in as if nothing waited",
+            "        self.is_calm = not (self.stage or self._waiting)\n        return withdrawn\n",
+            "        return withdrawn\n",
+        ),
+        (
+            "the names of what has left stay",
+            "                del self._by_id[command.account, name]\n",
+            "                pass\n",
         ),
         ("joined mass cancels stay counted when theirs leaves", "1 + len(request.joined)", "1"),
     ),

@@ -9,9 +9,112 @@ _SCHEDULE = ("tests/gateway/test_schedule.py",)
 _PACE = ("tests/gateway/test_pace.py",)
 _LANES = ("tests/gateway/test_lanes.py", "tests/gateway/test_ingress.py", "tests/gateway/test_pipeline_overload.py")
 _SHED = ("tests/gateway/test_admission.py",)
-_STANDING = ("tests/gateway/test_pipeline.py",)
+_STANDING = ("tests/gateway/test_standing.py", "tests/gateway/test_pipeline.py")
 
 MUTANTS = (
+    *mutants(
+        "gateway/guards.py",
+        ("tests/gateway/test_guards.py",),
+        (
+            "a session that is not configured any more is cancelled for again and again",
+            "                del self._gone[session_id]\n",
+            "                pass\n",
+        ),
+        (
+            "nobody wakes up for a session that is not configured any more",
+            "            due += [due_ns for due_ns, _, _ in self._gone.values()]\n",
+            "",
+        ),
+        (
+            "who was connected before a crash keeps its orders",
+            "                self._cod[link.session] = guard_at_ns, link.scope\n",
+            "                pass\n",
+        ),
+        (
+            "who had left before a crash is cancelled for",
+            'is_lost = link.connected and link.scope != "off"',
+            'is_lost = link.scope != "off"',
+        ),
+        (
+            "whom a drain sent away counts as gone for the next process",
+            'if scope != "off" and self._road.draining and is_planned:',
+            "if False:",
+        ),
+        (
+            "whoever is sent away is left to a next process",
+            'if scope != "off" and self._road.draining and is_planned:',
+            'if scope != "off" and is_planned:',
+        ),
+        (
+            "a disconnect is kept before it has cancelled",
+            "            self._cod[session.id] = due_ns, scope\n            return  #",
+            "            self._cod[session.id] = due_ns, scope\n            #",
+        ),
+        (
+            "a logout cancels for the whole account",
+            "session.sender.origin, True, now_ns)",
+            "session.sender.origin, False, now_ns)",
+        ),
+        (
+            "an unnamed session that has ended is never forgotten",
+            "        self._keep(session)\n        self._forget_if_idle(session)\n\n    def cancel_now",
+            "        self._keep(session)\n\n    def cancel_now",
+        ),
+    ),
+    *mutants(
+        "gateway/standing.py",
+        _STANDING,
+        (
+            "where no order is named it is told as rejected",
+            "        if not (order_id or cl_ord_id):\n            return OrdStatus.PENDING_NEW\n",
+            "",
+        ),
+        (
+            "a cancel's own id leads to the order that it cancels",
+            "            if not isinstance(command, NewOrder | ReplaceOrder):\n                continue\n",
+            "",
+        ),
+        (
+            "an order of another account is on its way",
+            "if command.account == account and command.cl_ord_id == cl_ord_id:",
+            "if command.cl_ord_id == cl_ord_id:",
+        ),
+        (
+            "whoever uses an id again is answered with the order that has it",
+            "if not (is_retry(command) and isinstance(command, NewOrder | ReplaceOrder)):",
+            "if not isinstance(command, NewOrder | ReplaceOrder):",
+        ),
+        ("what is known of an order is not told while another is on its way", "event.orders or self.find", "self.find"),
+        (
+            "what the gateway asked for itself is waited for",
+            "each.session is session and each.source is not None and",
+            "each.session is session and",
+        ),
+    ),
+    *mutants(
+        "gateway/charging.py",
+        ("tests/gateway/test_charging.py",),
+        (
+            "the ceiling of open orders is shown as the room below it and what is open",
+            "most - self._open.count(",
+            "most + self._open.count(",
+        ),
+        (
+            "a ceiling that is exceeded leaves less than nothing",
+            "left = max(most - self._open.count(session.client.account_id), 0)",
+            "left = most - self._open.count(session.client.account_id)",
+        ),
+        (
+            "the ceiling of an instrument is told as the account's",
+            'most = limit.account if scope == "account" else limit.instrument',
+            "most = limit.account",
+        ),
+        (
+            "orders of before are a session's own for ever",
+            "self._owned[order.session] = self._owned.get(order.session, 0) + 1\n\n    def owns",
+            "self._owned[order.session] = self._owned.get(order.session, 0) + 2\n\n    def owns",
+        ),
+    ),
     *mutants(
         "gateway/guards.py",
         _GUARDS,
@@ -103,6 +206,16 @@ MUTANTS = (
             "a mass cancel expires in the queue",
             "request.queue_class is not Class.CONTROL and not request.unknown_told",
             "not request.unknown_told",
+        ),
+        (
+            "what has left is told that it waited too long",
+            "        slot.pop(id(request), None)\n",
+            "        pass\n",
+        ),
+        (
+            "an order with a long window waits until that ends",
+            "min(end_ns, request.expires_ns + 1)",
+            "request.expires_ns + 1",
         ),
         ("a window's end is the moment before", "request.expires_ns + 1)", "request.expires_ns)"),
     ),

@@ -78,13 +78,17 @@ class Connection(asyncio.Protocol):
         """Where it counts among those of its door. Until it has proved who it is, whatever it sends waits for its turn
         among all of whom that is so.
         """
-        self.arrival = arrival
+        self.arrival, arrival.unmade = arrival, self._let_go
         if not is_proved:
             self._at_once_bytes = 0
             arrival.known = self._is_known
 
     def _is_known(self) -> None:
         self._at_once_bytes = _SMALL_READ_BYTES
+
+    def _let_go(self) -> None:
+        """Both go now: thousands of circles would stop the loop for the collector again and again."""
+        self.peer = GONE
 
     # -- what asyncio tells us -----------------------------------------------------------------------------------
 
@@ -147,7 +151,7 @@ class Connection(asyncio.Protocol):
                 timer.cancel()
         self._timer = self._end_timer = None
         self._guard(self.peer.lost, self._tick.now_ns())
-        self.peer = GONE  # both go now: thousands of circles would stop the loop for the collector again and again
+        self._let_go()
         self._tick.wake()  # what guards its orders may be due at once, and nobody else may have anything to do
 
     def pause_writing(self) -> None:

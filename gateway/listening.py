@@ -66,7 +66,8 @@ class Place(msgspec.Struct, frozen=True):
 class Arrival:
     """One connection from its accept to its end. peer_ip: the client's address, behind a balancer as that tells it.
 
-    cut: set by the door; ends the connection for the reason given, and counts it. known: told when it has logged on.
+    cut: set by the door; ends the connection for the reason given, and counts it. known: told when it has logged on;
+    unmade: when it has ended before the door's protocol had it.
     """
 
     def __init__(self, door: Door, sock: socket.socket, peer_ip: str, accepted_ns: int) -> None:
@@ -78,6 +79,7 @@ class Arrival:
         self._ending = ""  # why it was told to go before it was made
         self.cut: Callable[[str], None] = _is_gone
         self.known: Callable[[], None] = _nobody_waits
+        self.unmade: Callable[[], None] = _nobody_waits
         self._door = door
 
     def is_for(self, peer_ip: str) -> None:
@@ -103,7 +105,7 @@ class Arrival:
     def left(self) -> None:
         """It has ended, and keeps nothing of it in memory."""
         self._door.crowd.leave(self)
-        self.cut, self.known = _is_gone, _nobody_waits
+        self.cut, self.known, self.unmade = _is_gone, _nobody_waits, _nobody_waits
 
     def crowd_out(self) -> None:
         """Others need its place."""
@@ -121,6 +123,7 @@ class Arrival:
 
     def never_made(self) -> None:
         """It has ended, and the door's protocol never had it."""
+        self.unmade()
         self.left()
         if self._ending:
             self.count(self._ending)

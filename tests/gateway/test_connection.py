@@ -4,6 +4,7 @@ import pytest
 
 from gateway import config
 from gateway.connection import Connection, Traffic
+from gateway.peer import GONE
 from gateway.slowness import Backlog
 from gateway.stall import LATE_NS
 from gateway.tick import Parts, Tick
@@ -318,6 +319,16 @@ def test_who_ends_without_a_word_is_closed_at_once_and_leaves_no_timer_behind(be
     assert talking._transport.is_closed
     talking.connection_lost(None)
     assert timer.is_cancelled
+
+
+def test_a_connection_that_ends_before_it_was_made_lets_its_peer_go(bench):
+    """A handshake failed: nobody tells it of an end, and the two would hold each other in memory."""
+    connection = Connection(bench.tick, bench.loop, config.Config(), bench.traffic)
+    connection.peer = Echo()
+    arrival = Arrival()
+    connection.came_by(arrival)
+    arrival.unmade()
+    assert connection.peer is GONE
 
 
 def test_what_the_disk_is_done_with_by_now_is_not_late_though_we_have_not_heard_of_it(bench):

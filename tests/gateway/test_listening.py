@@ -494,6 +494,26 @@ def test_when_the_port_closes_those_on_the_doorstep_are_sent_away(play: Any, pem
     play(scene)
 
 
+def test_the_doors_protocol_is_told_when_its_handshake_fails_so_that_it_lets_go(
+    play: Any, pems: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        told = []
+        made = Echo.__init__
+
+        def kept(self: Echo, arrival: Arrival) -> None:
+            made(self, arrival)
+            arrival.unmade = lambda: told.append(arrival.is_open)
+
+        monkeypatch.setattr(Echo, "__init__", kept)
+        async with House(context=context(pems)) as house:
+            assert await exchange(house.port, b"\x16\x03\x01\x00\x05hello", size=100) != b"hello"
+            await until(lambda: told)
+        assert told == [False]
+
+    play(scene)
+
+
 # -- many at one moment ------------------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,11 @@ MUTANTS = (
         "gateway/listening.py",
         ("tests/gateway/test_listening.py",),
         ("a crowd is accepted in one turn", "_BATCH = 4", "_BATCH = 64"),
+        (
+            "a connection whose handshake failed and its peer hold each other in memory",
+            "        self.unmade()\n        self.left()\n",
+            "        self.left()\n",
+        ),
         ("a crowd begins its handshakes in one turn", "min(_HANDSHAKES, len(self._line))", "len(self._line)"),
         (
             "those who wait for their handshake are forgotten",
@@ -51,8 +56,8 @@ MUTANTS = (
         _GONE,
         (
             "a connection that has ended and its peer hold each other in memory",
-            "        self.peer = GONE  #",
-            "        pass  #",
+            "        self.peer = GONE\n",
+            "        pass\n",
         ),
     ),
     *mutants(
@@ -60,7 +65,7 @@ MUTANTS = (
         _GONE,
         (
             "an arrival that has ended holds its connection in memory",
-            "        self.cut, self.known = _is_gone, _nobody_waits\n",
+            "        self.cut, self.known, self.unmade = _is_gone, _nobody_waits, _nobody_waits\n",
             "",
         ),
     ),

@@ -209,6 +209,12 @@ FIX = (
             "self.state is State.LOGGED_ON and self.settings.answer_timeout_ms",
             "False",
         ),
+        (
+            "the Reject of a Logon that begins nothing is told to whoever uses its number next",
+            "self.send(MsgType.REJECT, reject_body(self.settings, seq_num, MsgType.LOGON, fault, fields))",
+            "self.output.send_stored("
+            "MsgType.REJECT, reject_body(self.settings, seq_num, MsgType.LOGON, fault, fields), self.now_ns, True)",
+        ),
     ),
     *mutants(
         "protocols/fix/session_ranges.py",

@@ -110,8 +110,9 @@ local function pull_back(b)
 end
 
 -- The bucket as it is now. What Redis has forgotten is as the asking node saw it last, and what it has forgotten before
--- its time (a flush, a restart, a replica that lagged) is empty since then: lost writes admit nothing twice. What a node
--- remembers of a clock that was far ahead counts for nothing.
+-- its time (a flush, a restart, a replica that lagged) is empty since then: lost writes admit nothing twice. What is older
+-- may also be what was pulled back, so the debts in it count on. What a node remembers of a clock that was far ahead
+-- counts for nothing.
 local function open(i)
   local load, amount, period, burst, seen, expires, spare, level_milli = unpack(terms[i])
   local b = { nodes = {}, touched = {}, out = 0, pulled = 0, lives = 'GT' }
@@ -128,7 +129,8 @@ local function open(i)
     b.spare = b.spare or b.as_of
     pull_back(b)
     if b.as_of < seen and seen <= clock + b.fills then
-      b.level, b.as_of, b.spare = math.min(level_milli * b.milli, 0), seen, math.min(b.spare, spare)
+      refill(b, seen)
+      b.level, b.spare = math.min(b.level, level_milli * b.milli, 0), math.min(b.spare, spare)
     end
   end
   b.now = math.max(clock, b.as_of)

@@ -174,8 +174,9 @@ class Ledgers:
     def _open(self, key: str, terms: Terms, clock_us: int) -> tuple[Ledger, int]:
         """The bucket as it is now, and how far its times were pulled back.
 
-        What is forgotten is as the node saw it last, and what was forgotten before its time is empty since then. What a
-        node remembers of a clock that was far ahead counts for nothing.
+        What is forgotten is as the node saw it last, and what was forgotten before its time is empty since then. What
+        is older may also be what was pulled back, so the debts in it count on. What a node remembers of a clock that
+        was far ahead counts for nothing.
         """
         ledger, pulled_us = self.by_key.get(key), 0
         if ledger is None or clock_us >= self.expires_us[key]:
@@ -188,7 +189,8 @@ class Ledgers:
         else:
             pulled_us = ledger.pull_back(clock_us)
             if ledger.as_of_us < terms.seen_us <= clock_us + ledger.fills_us:
-                ledger.level, ledger.as_of_us = min(terms.level_milli * ledger.milli, 0), terms.seen_us
+                ledger.refill(terms.seen_us)
+                ledger.level = min(ledger.level, terms.level_milli * ledger.milli, 0)
                 ledger.spare_us = min(ledger.spare_us, terms.spare_us)
         ledger.expire(max(clock_us, ledger.as_of_us))
         ledger.retune(terms)

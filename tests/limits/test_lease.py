@@ -541,6 +541,24 @@ def test_who_remembers_the_clock_that_was_ahead_takes_nothing_out_of_the_bucket(
     assert not bucket.leases[1].is_astray
 
 
+def test_nor_does_it_forgive_what_others_have_paid_since():
+    ledgers, rate = Ledgers(), limit().rate
+
+    def told(node: str, seq: int, clock_us: int, seen: State, owed_milli: int = 0) -> State:
+        terms = Terms(
+            1, rate.amount, rate.period_us, 20, seen.as_of_us, seen.expires_us, seen.spare_us, seen.level_milli
+        )
+        ask = Ask(0, node, seq, 0, 0, 0, owed_milli, 0, 0, 0, TTL_US)
+        return ledgers.run([KEY], Batch([terms], [ask], []), clock_us).states[0]
+
+    before = told("b", 1, START_US, State(0, 0, 0, 0))
+    paid = told("a", 1, START_US + 50_000, before, owed_milli=30_000)
+    assert paid.level_milli == -9_500
+    pulled = told("a", 2, START_US - 2_050_000, paid)
+    assert pulled.as_of_us < before.as_of_us, "b has seen the bucket at a time that lies ahead of it now"
+    assert told("b", 2, START_US - 1_990_000, before).level_milli == -9_000, "with what that time has brought"
+
+
 def test_nor_does_it_where_the_bucket_was_forgotten_meanwhile():
     bucket = Shared()
     bucket.ahead_us = 600_000_000

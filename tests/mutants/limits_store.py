@@ -126,6 +126,13 @@ MUTANTS = (
         BOUND,
     ),
     Mutant(
+        "who remembers what was pulled back forgives the debts in it",
+        _LEDGER,
+        "ledger.level = min(ledger.level, terms.level_milli * ledger.milli, 0)",
+        "ledger.level = min(terms.level_milli * ledger.milli, 0)",
+        BOUND,
+    ),
+    Mutant(
         "what was remembered of a clock that was ahead is remembered for ever",
         _LEASE,
         "if state.as_of_us >= newest_us or told_us == newest_us:",

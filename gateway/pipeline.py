@@ -157,9 +157,8 @@ class Road:
         if refusal is not None and self._may_ask(request, refusal, now_ns):
             request.only_asks, refusal = True, None
         if refusal is not None:
-            first = self.standing.first_of(command) if refusal.code in rules.BARS else None
-            if first is not None:
-                self._answer(request, first, now_ns)
+            if refusal.code in rules.BARS and is_retry(command):
+                self._bar(request, refusal, now_ns)
             else:
                 self._refuse(request, refusal, now_ns)
             return True
@@ -182,6 +181,17 @@ class Road:
         if refusal.code not in rules.BARS or not is_retry(request.command) or self.ingress.stage >= Stage.FULL:
             return False
         return self.charging.take(request.session, "queries", MILLI, now_ns) is None
+
+    def _bar(self, request: Request, refusal: Refusal, now_ns: int) -> None:
+        """A retry that may neither place an order nor ask: it hears of the first attempt what we know ourselves."""
+        first = self.standing.first_of(request.command)
+        if first is not None:
+            self._answer(request, first, now_ns)
+        elif self.standing.is_first_on_its_way(request.command):
+            self._give_back(request, refusal.code, now_ns)
+            self._tell_unknown(request, "the first attempt is on its way to the engine, outcome unknown", now_ns)
+        else:
+            self._refuse(request, refusal, now_ns)
 
     def _ask(self, request: Request, now_ns: int) -> bool:
         """A retry that may place nothing any more: the core tells what became of the first attempt, for no tokens."""
@@ -298,8 +308,7 @@ class Road:
         session = request.session
         if request.answered:
             self.charging.leave(request)
-            if 5001 <= refusal.code <= 5006:
-                self.charging.refund(request, now_ns)
+            self._give_back(request, refusal.code, now_ns)
         self._metrics.count_refusal(session.sender.origin, refusal.code)
         if refusal.code == errors.CANCEL_RATE_LIMITED:
             self._governor.note_flood(session, now_ns)
@@ -312,6 +321,10 @@ class Road:
             request.trace.attributes = {"error_code": refusal.code}
             request.trace.t_out = self._trace_clock()
             self._tracing.record(request.trace)
+
+    def _give_back(self, request: Request, code: int, now_ns: int) -> None:
+        if 5001 <= code <= 5006:
+            self.charging.refund(request, now_ns)
 
     def _ask_later(self, request: Request, now_ns: int) -> None:
         """A retry waited too long: not to be told "not executed", it goes back as a question, under a new number.

@@ -80,6 +80,18 @@ class Standing:
             return None
         return msgspec.structs.replace(state, cmd_id=command.cmd_id, flags=state.flags | DUPLICATE)
 
+    def is_first_on_its_way(self, command: AnyCommand) -> bool:
+        """For a retry: whether another command that gives an order its name has not been answered by the core."""
+        if not is_retry(command):
+            return False
+        account, name = command.account, command.cl_ord_id
+        waiting = chain(self._unanswered.values(), self._ingress.waiting(account, name), self._parking.requests())
+        others = (each.command for each in waiting if each.command is not command)
+        return any(
+            isinstance(each, NewOrder | ReplaceOrder) and each.account == account and each.cl_ord_id == name
+            for each in others
+        )
+
     def unanswered_of(self, session: Session) -> list[Request]:
         """What the session has asked and was not told of, wherever that waits."""
         waiting = chain(self._unanswered.values(), self._ingress, self._parking.requests())

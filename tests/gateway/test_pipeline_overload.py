@@ -5,6 +5,7 @@ import pytest
 from gateway import config
 from gateway.ingress import KEPT_CREDIT, Stage
 from gateway.modes import Change
+from gateway.parking import Parked
 from gateway.sweeps import Sweeps, Target
 from protocols import errors
 from protocols.messages import POSS_RESEND, CancelOrder, MassCancel, Origin, Side
@@ -503,9 +504,37 @@ def test_retries_that_only_ask_are_charged_as_questions():
     world.place(session, "a")
     world.road.draining = True
     world.place(session, "a", flags=POSS_RESEND, sent_at=world.now_ns)
-    world.place(session, "a", flags=POSS_RESEND, sent_at=world.now_ns)
+    world.place(session, "never-came", flags=POSS_RESEND, sent_at=world.now_ns)
     world.tick()
     assert codes(session.speaker) == [errors.DRAINING]
+
+
+@pytest.mark.parametrize("where", ["queue", "core", "tokens"])
+def test_a_retry_that_may_not_even_ask_is_never_told_not_executed_while_its_first_attempt_is_on_its_way(where):
+    """
+    D a, which waits | limits: no order and no question any more | D a 97=Y: 5004 | the core takes a: its report
+    """
+    limits = (
+        'version = 2\n[plans.standard]\norders = { rate = "1/h", burst = 1 }\nqueries = { rate = "1/h", burst = 1 }'
+    )
+    world = World(limits=limits, window=48)
+    first, again = world.session(), world.session()
+    world.query(again)
+    world.tick()
+    world.core.is_quick = False
+    if where == "queue":
+        world.core.handed = [None] * 48
+    world.place(first, "a")
+    if where == "core":
+        world.tick()
+    elif where == "tokens":
+        (waiting,) = world.road.ingress._arrived
+        world.road.ingress._arrived.clear()
+        world.road._parking.park(first, Parked(lambda _: False, waiting), world.now_ns)
+    again.speaker.take()
+    world.place(again, "a", flags=POSS_RESEND, sent_at=world.now_ns)
+    world.place(again, "other", flags=POSS_RESEND, sent_at=world.now_ns)
+    assert codes(again.speaker) == [errors.ENGINE_TIMEOUT, errors.RATE_LIMITED]
 
 
 @pytest.mark.parametrize("kind", ["cancel", "mass_cancel"])

@@ -30,6 +30,11 @@ ADMISSION = mutants(
         "        return True\n",
     ),
     (
+        "a retry whose first attempt is on its way is told not executed",
+        "        elif self.standing.is_first_on_its_way(request.command):\n",
+        "        elif False:\n",
+    ),
+    (
         "a retry asks though the queue is full",
         "or self.ingress.stage >= Stage.FULL:",
         "or False:",
@@ -131,13 +136,13 @@ HOME = mutants(
     _ROAD,
     (
         "what was refused for our slowness is paid for",
-        "            if 5001 <= refusal.code <= 5006:\n",
-        "            if False:\n",
+        "        if 5001 <= code <= 5006:\n",
+        "        if False:\n",
     ),
     (
         "what was refused for the client's doing is given back",
-        "            if 5001 <= refusal.code <= 5006:\n",
-        "            if True:\n",
+        "        if 5001 <= code <= 5006:\n",
+        "        if True:\n",
     ),
     (
         "a refused order keeps its place among the open orders",

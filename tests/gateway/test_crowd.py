@@ -66,6 +66,16 @@ def test_where_each_has_come_once_whoever_has_waited_longest_goes() -> None:
     assert went(guests) == [0, 1, 2]
 
 
+def test_nothing_is_kept_of_addresses_from_which_nobody_is_there() -> None:
+    crowd = Crowd(40)
+    guests = [*arrive(crowd, "a", 3), *arrive(crowd, "b"), *arrive(crowd, "c", 2)]
+    crowd.prove(guests[3])
+    assert set(crowd._strangers) == {"a", "c"}
+    for guest in guests:
+        crowd.leave(guest)
+    assert (len(crowd), crowd._strangers, crowd._levels) == (0, {}, {})
+
+
 def test_who_failed_and_waits_for_its_refusal_goes_before_the_older_ones_of_its_address() -> None:
     crowd = Crowd(16)
     guests = arrive(crowd, "a", 16)

@@ -94,6 +94,11 @@ CROWDS = (
             "next(iter(self._strangers))",
         ),
         (
+            "each address from which a stranger came is remembered for ever",
+            "            del self._strangers[address]\n",
+            "            pass\n",
+        ),
+        (
             "who is about to go takes a place",
             "len(self._guests) - len(self._going) < self.places",
             "len(self._guests) < self.places",

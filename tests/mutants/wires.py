@@ -205,6 +205,21 @@ FIX = (
         "protocols/fix/session_core.py",
         _FIX,
         (
+            "a peer that breaks a rule behind our Logout(5) has its time anew",
+            "        if self.state not in _LOGOUT_IS_SENT:\n            self.timers",
+            "        if True:\n            self.timers",
+        ),
+        (
+            "a missing number has as long as with a HeartBtInt(108) of 30, whatever it is",
+            "(self.timers.heart_bt_ns or _HEART_BT_NS)",
+            "_HEART_BT_NS",
+        ),
+        (
+            "where there is no HeartBtInt(108) a missing number is late at once",
+            "(self.timers.heart_bt_ns or _HEART_BT_NS)",
+            "self.timers.heart_bt_ns",
+        ),
+        (
             "a goodbye goes before the answers to what came before it",
             "self.state is State.LOGGED_ON and self.settings.answer_timeout_ms",
             "False",

@@ -105,3 +105,16 @@ def test_terminate_does_not_wait_for_answers(stage: Dialogue) -> None:
     [end] = stage.session.terminate(stage.now_ns, "too slow to read")
     assert isinstance(end, LoggedOut)
     stage.says("35=5|34=2|58=too slow to read")
+
+
+def test_13_a_what_the_peer_does_wrong_behind_our_logout_gives_it_no_more_time_to_answer(stage: Dialogue) -> None:
+    stage.session.logout(stage.now_ns, "bye")
+    stage.output()
+    stage.wait(stage.settings.logout_timeout_s - 0.5)
+    stage.hears("35=0|34=2|49=WRONG")
+    stage.output()
+    assert stage.session.state is State.GOODBYE_SENT
+    assert stage.wait(0.499) == []
+    [end] = stage.wait(0.001)
+    assert isinstance(end, Disconnect)
+    assert stage.session.state is State.ENDED

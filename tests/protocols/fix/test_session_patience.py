@@ -188,3 +188,20 @@ def test_heart_bt_int_0_has_its_patience_too() -> None:
     stage.wait(180)
     assert stage.session.state is State.GOODBYE_SENT
     assert len(said(stage, "2")) == 2
+
+
+@pytest.mark.parametrize(("heart_bt_s", "again_s"), [(10, 20), (60, 120), (0, 60)])
+def test_2_b_a_missing_number_has_two_of_the_sessions_own_intervals_or_a_minute_where_it_has_none(
+    heart_bt_s: int, again_s: int
+) -> None:
+    stage = Dialogue(heart_bt_int_min_s=0)
+    stage.connect()
+    stage.hears(f"35=A|34=1|98=0|108={heart_bt_s}", f"35=D|34=3|{ORDER}")
+    assert said(stage, "2") == ["7=2|16=0"]
+    asked = []
+    for n in range(1, 31):
+        stage.wait(5)
+        stage.hears(f"35=0|34={3 + n}")
+        if said(stage, "2"):
+            asked.append(5 * n)
+    assert asked[0] == again_s

@@ -70,14 +70,14 @@ async def until_back(store: RedisStore) -> None:
 
 
 async def test_a_call_is_answered(server):
-    async with store_at(server.unix_url) as store:
+    async with store_at(server.unix_url, 2_000) as store:
         answer = await answered(store)
     assert answer.taken[0].wait_us == 0
     assert answer.states[0].level_milli == 199_000
 
 
 async def test_leases_and_strict_decisions_work_on_a_real_server(server):
-    async with store_at(server.unix_url) as store:
+    async with store_at(server.unix_url, 2_000) as store:
         trader = Trader(store)
         assert sum([await trader.take() for _ in range(100)]) == 100
         assert [await trader.take("queries") for _ in range(4)] == [True, True, True, False]
@@ -87,7 +87,7 @@ async def test_leases_and_strict_decisions_work_on_a_real_server(server):
 
 
 async def test_a_script_flush_costs_nothing(server):
-    async with store_at(server.unix_url) as store:
+    async with store_at(server.unix_url, 2_000) as store:
         await call(store)
         with server.client() as client:
             client.script_flush()

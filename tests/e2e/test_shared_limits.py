@@ -148,15 +148,20 @@ async def test_a_store_that_dies_delays_one_answer_and_no_more(store: RedisServe
 async def test_an_operators_override_acts_within_a_second_and_ends_by_itself(store: RedisServer) -> None:
     async with gateway(store, plan("1/h", 5)) as server, fix_desk(server.ports["fix"], "ALPHA") as desk:
         operators = Desk(store.unix_url)
-        until_s = server.now_ns() // 1_000_000_000 + 3
-        await operators.put(Override("ALPHA", "orders", until_s, "a flood", "olga", rate="1/h", burst=1))
+
+        async def put(seconds: int) -> None:
+            until_s = await operators.now_s() + seconds
+            await operators.put(Override("ALPHA", "orders", until_s, "a flood", "olga", rate="1/h", burst=1))
+
+        await put(3_600)
         await until(lambda: server.limiter.policy.overrides.get("ALPHA"), 2)
         ids = names("a", 3)
         place_many(desk, ids)
         assert len(await answers(desk, ids)) == 1
+        await put(1)
         await until(lambda: not server.limiter.policy.overrides.get("ALPHA"), 6)
-        (change,) = await operators.audit(10)
-        assert (change.action, change.target, change.by) == ("set", "ALPHA orders", "olga")
+        changes = await operators.audit(10)
+        assert [(each.action, each.target, each.by) for each in changes] == [("set", "ALPHA orders", "olga")] * 2
         await operators.close()
 
 
@@ -166,14 +171,17 @@ async def test_an_override_ends_by_the_stores_clock_whatever_ours_says_and_thoug
     real, real_ns = time.time, time.time_ns
     monkeypatch.setattr(time, "time", lambda: real() + 3_600)
     monkeypatch.setattr(time, "time_ns", lambda: real_ns() + 3_600 * 1_000_000_000)
-    async with gateway(store, plan("1/h", 5)) as server:
+    async with gateway(store, plan("1/h", 5)) as server, fix_desk(server.ports["fix"], "BETA") as desk:
         operators = Desk(store.unix_url)
         await operators.put(
-            Override("ALPHA", "orders", await operators.now_s() + 2, "a flood", "olga", rate="1/h", burst=1)
+            Override("ALPHA", "orders", await operators.now_s() + 3, "a flood", "olga", rate="1/h", burst=1)
         )
         await until(lambda: server.limiter.policy.overrides.get("ALPHA"), 2)
         await operators.close()
         store.kill()
+        place_many(desk, ["b"])
+        await desk.ear.expect({35: "8", 11: "b"})
+        assert (await operators_view(server))[1]["store"]["away"], "it is known to be away"
         await until(lambda: not server.limiter.policy.overrides.get("ALPHA"), 6)
 
 
@@ -192,14 +200,19 @@ async def test_an_override_for_nobody_is_told_by_every_gateway_and_the_store_kno
     assert error == "ALPA orders: no account is called ALPA (did you mean ALPHA?)"
 
 
-async def test_a_newer_file_is_noted_in_the_audit_log(store: RedisServer, tmp_path: Path) -> None:
+def replace_file(server: Server, text: str) -> None:
+    """Another limits file is there, and looked at."""
+    file = Path(str(server.limits._file))
+    newer = file.with_suffix(".new")
+    newer.write_text(text)
+    newer.rename(file)
+    server.limits.look_at_file()
+
+
+async def test_a_newer_file_is_noted_in_the_audit_log(store: RedisServer) -> None:
     async with gateway(store, plan()) as server:
         operators = Desk(store.unix_url)
-        file = Path(str(server.limits._file))
-        newer = file.with_suffix(".new")
-        newer.write_text(plan(burst=20).replace("version = 7", "version = 8"))
-        newer.rename(file)
-        server.limits.look_at_file()
+        replace_file(server, plan(burst=20).replace("version = 7", "version = 8"))
         for _ in range(100):
             if changes := await operators.audit(10):
                 break
@@ -297,13 +310,15 @@ async def test_a_clock_of_the_store_that_was_put_right_is_told_once_a_second(
 
 
 async def test_gateways_that_start_with_an_older_file_have_the_store_follow_them(store: RedisServer) -> None:
-    """All were stopped, the file was rolled back, and they start again."""
-    async with gateway(store, plan("1/h", 40)) as server, fix_desk(server.ports["fix"], "ALPHA") as desk:
+    """A newer file was taken over, all were stopped, the file was rolled back, and they start again."""
+    async with gateway(store, plan("1/h", 20)) as server, fix_desk(server.ports["fix"], "ALPHA") as desk:
+        load = server.limiter._load
+        replace_file(server, plan("1/h", 40).replace("version = 7", "version = 8"))
+        await until(lambda: server.limiter._load > load)
         ids = names("a", 10)
         place_many(desk, ids)
         assert await answers(desk, ids) == ids
-    older = plan("1/h", 20).replace("version = 7", "version = 6")
-    async with gateway(store, older) as server, fix_desk(server.ports["fix"], "ALPHA") as desk:
+    async with gateway(store, plan("1/h", 20)) as server, fix_desk(server.ports["fix"], "ALPHA") as desk:
         ids = names("b", 30)
         place_many(desk, ids)
         assert len(await answers(desk, ids)) == 20

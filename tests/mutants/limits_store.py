@@ -72,7 +72,13 @@ MUTANTS = (
         "self.spare_us",
         BOUND,
     ),
-    Mutant("who has never seen a bucket pays out of all time", _LEDGER, "        if terms.seen_us:\n", "", BOUND),
+    Mutant(
+        "who has never seen a bucket pays out of all time",
+        _LEDGER,
+        "        if terms.seen_us:\n",
+        "        if True:\n",
+        BOUND,
+    ),
     Mutant("spare time is not written", _SCRIPT, "'spare', b.spare, 'plan'", "'spare', b.as_of, 'plan'", TWIN),
     Mutant(
         "debts wait until somebody trades",

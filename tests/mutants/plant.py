@@ -32,6 +32,11 @@ class Mutant(msgspec.Struct, frozen=True):
         """How often its text stands in its file: once, or a change of the code has lost it."""
         return (ROOT / self.file).read_text().count(self.text)
 
+    @property
+    def code(self) -> str:
+        """Its file with it."""
+        return (ROOT / self.file).read_text().replace(self.text, self.instead)
+
 
 def mutants(file: str, tests: tuple[str, ...], *rows: tuple[str, str, str]) -> tuple[Mutant, ...]:
     """Those of one file: what each does, the text, and what stands there instead."""
@@ -101,7 +106,7 @@ class Tree:
             except subprocess.TimeoutExpired:
                 os.killpg(tests.pid, signal.SIGKILL)  # with the servers that its tests have started
                 return f"no end in {timeout_s} s"
-        if tests.returncode not in (0, 1):
-            raise SystemExit(f"{chosen} could not be run\n{said[-2000:]}")
         failed = [line.split()[1] for line in said.splitlines() if line.startswith(("FAILED tests/", "ERROR tests/"))]
+        if tests.returncode not in (0, 1) or (failed and "::" not in failed[0]):  # a file that cannot be imported
+            raise SystemExit(f"{chosen} could not be run\n{said[-2000:]}")
         return "" if tests.returncode == 0 else (failed or ["a run that broke off"])[0]

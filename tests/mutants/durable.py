@@ -10,6 +10,16 @@ _JOURNAL = (
     "tests/gateway/test_waiting_orders.py",
     "tests/gateway/test_journal_power.py",
 )
+_SEGMENTS = (
+    "tests/gateway/test_journal_disk.py",
+    "tests/gateway/test_journal.py",
+    "tests/gateway/test_journal_recovery.py",
+)
+_STORE = (
+    "tests/gateway/test_waiting_orders.py",
+    "tests/gateway/test_journal.py",
+    "tests/gateway/test_journal_commit.py",
+)
 _HOUSE = (
     "tests/gateway/test_records.py",
     "tests/gateway/test_recovery.py",
@@ -110,7 +120,7 @@ READING = (
     ),
     *mutants(
         "gateway/journal_segment.py",
-        _JOURNAL,
+        _SEGMENTS,
         (
             "a record that was changed on disk is read as it is",
             "            if crc32(window[at + 4 : end], self.salt + offset) != crc:\n",
@@ -134,7 +144,7 @@ READING = (
     ),
     *mutants(
         "gateway/journal_store.py",
-        _JOURNAL,
+        _STORE,
         (
             "a number may have two contents",
             "        if seq_num < index.end:\n",

@@ -71,6 +71,7 @@ class RedisStore:
             async with asyncio.timeout(max(self._timeout_s * 4, 1.0)):
                 await self._revive()
         except StoreUnsuitable:
+            await self.close()
             raise
         except Exception as error:
             self.why = trouble_of(error)

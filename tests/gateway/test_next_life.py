@@ -25,6 +25,7 @@ from protocols.messages import MAX_SESSION, Lane, NewOrder, OrdType, Origin, Sid
 from protocols.ws.codec import JSON
 from tests.gateway import test_ws_speaker
 from tests.support.fix_room import BTC, ETH, MS, Desk, session
+from tests.support.server import let_go
 from tests.support.ws_frames import request
 
 A = session(1, "A", cancel_on_disconnect="S")
@@ -59,13 +60,16 @@ def lives(tmp_path):
             if commit:
                 last.journal.commit(last.now_ns())
             shutil.copytree(last_home, home)
+            let_go(last)
         else:
             home.mkdir()
         server = Server(what, home)
         homes.append((home, server))
         return server
 
-    return start
+    yield start
+    for _, server in homes[-1:]:
+        let_go(server)
 
 
 def fix(server, comp_id, seq=0, body="98=0|108=30|"):

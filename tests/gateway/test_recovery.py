@@ -13,6 +13,7 @@ from protocols import errors
 from protocols.messages import Origin
 from tests.gateway import test_ws_speaker
 from tests.support.fix_room import BTC, MS, Desk, session
+from tests.support.server import let_go
 
 
 def settings(*rows, durability="process"):
@@ -36,19 +37,24 @@ ROWS = (
 @pytest.fixture
 def crash(tmp_path):
     """Takes what is on disk now to another process: nothing of the old one's memory comes along."""
-    homes = []
+    homes, made = [], []
+
+    def start(home):
+        homes.append(home)
+        made.append(Server(settings(*ROWS), home))
+        return made[-1]
 
     def move(server):
         server.journal.commit(server.now_ns())
         home = tmp_path / f"home{len(homes) + 1}"
         shutil.copytree(homes[-1], home)
-        homes.append(home)
-        return Server(settings(*ROWS), home)
+        return start(home)
 
-    homes.append(tmp_path / "home0")
-    homes[0].mkdir()
-    move.first = lambda: Server(settings(*ROWS), homes[0])
-    return move
+    (tmp_path / "home0").mkdir()
+    move.first = lambda: start(tmp_path / "home0")
+    yield move
+    for server in made:
+        let_go(server)
 
 
 def take_snapshot(server):

@@ -15,6 +15,7 @@ from protocols import errors
 from protocols.fix.times import format_ns
 from tests.support import shared_limits
 from tests.support.fix_room import BTC, ETH, Desk, session
+from tests.support.server import let_go
 
 STRICT = """
 [plans.standard]
@@ -69,6 +70,7 @@ class Lives:
         self._count += 1
         home = self._path / str(self._count)
         shutil.copytree(self.home, home)
+        let_go(self.server)
         self.server = self._start(home)
         self.server.road.tick(self.server.now_ns())
         return self.server
@@ -102,7 +104,9 @@ class Lives:
 
 @pytest.fixture
 def lives(tmp_path):
-    return Lives(tmp_path / "lives")
+    found = Lives(tmp_path / "lives")
+    yield found
+    let_go(found.server)
 
 
 def again(desk, seq, body, msg_type="D"):

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.config import Config
 from gateway.core.matching import MatchingCore
+from gateway.journal import Journal
 from gateway.server import Server
 
 ACCOUNTS = ("ALPHA", "BETA")
@@ -230,3 +231,9 @@ async def until(condition: object, timeout_s: float = 5.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+def let_go(server: Server) -> None:
+    """What the operating system does for a process that was killed: a test has many, and no end of its own."""
+    assert isinstance(server.journal, Journal)
+    server.journal._writer.release()

@@ -16,6 +16,7 @@ from gateway import config
 from gateway.lanes import Lane, Waits
 from gateway.pace import Pace
 from gateway.request import Class, Request, is_retry
+from protocols.errors import WITHDRAWN
 from protocols.messages import COD_EXEMPT, CancelOrder, MassCancel, NewOrder, ReplaceOrder
 
 
@@ -240,7 +241,7 @@ class Ingress:
     def _withdraw_order(self, request: Request) -> None:
         """Take out a New or Replace; a retry stays as a question, for its first attempt may be in the book."""
         if is_retry(request.command):
-            request.only_asks = True
+            request.asks_with = WITHDRAWN
         else:
             self._withdraw(request)
 

@@ -155,7 +155,7 @@ class Road:
         if refusal is None:
             refusal = self._admit(request, now_ns)
         if refusal is not None and self._may_ask(request, refusal, now_ns):
-            request.only_asks, refusal = True, None
+            request.asks_with, refusal = refusal.code, None
         if refusal is not None:
             if refusal.code in rules.BARS and is_retry(command):
                 self._bar(request, refusal, now_ns)
@@ -195,7 +195,7 @@ class Road:
 
     def _ask(self, request: Request, now_ns: int) -> bool:
         """A retry that may place nothing any more: the core tells what became of the first attempt, for no tokens."""
-        request.only_asks = True
+        request.asks_with = errors.WITHDRAWN
         self.charging.enter(request)
         return self.ingress.put(request)
 
@@ -326,7 +326,7 @@ class Road:
         if 5001 <= code <= 5006:
             self.charging.refund(request, now_ns)
 
-    def _ask_later(self, request: Request, now_ns: int) -> None:
+    def _ask_later(self, request: Request, code: int, now_ns: int) -> None:
         """A retry waited too long: not to be told "not executed", it goes back as a question, under a new number.
 
         The core drops a number that comes after a higher one, so it goes behind all that has a lower one.
@@ -334,7 +334,9 @@ class Road:
         self._tell_unknown(request, "not handed over yet, outcome of the first attempt unknown", now_ns)
         session = request.session
         command = msgspec.structs.replace(request.command, cmd_id=session.sender.next_order_id())
-        again = msgspec.structs.replace(request, command=command, only_asks=True, is_withdrawn=False)
+        again = msgspec.structs.replace(
+            request, command=command, asks_with=request.asks_with or code, is_withdrawn=False
+        )
         if session in self._parking:
             self._parking.park(session, Parked(lambda _: self.ingress.put(again)), now_ns)
         else:
@@ -362,14 +364,13 @@ class Road:
 
     def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
         command = request.command
-        if not request.only_asks and (refusal := self._why_no_more(request, now_ns)) is not None:
+        if not request.asks_with and (refusal := self._why_no_more(request, now_ns)) is not None:
             if not is_retry(command):
                 self._refuse(request, refusal, now_ns)
                 return None
-            request.only_asks = True
-        if request.only_asks:
-            # Its time is over at first sight: the core tells of a known id, and refuses an unknown one.
-            command = request.command = msgspec.structs.replace(command, deadline=1)
+            request.asks_with = refusal.code
+        if request.asks_with:
+            command = request.command = msgspec.structs.replace(command, deadline=-request.asks_with)
         request.handed_ns = now_ns
         if request.trace is not None:
             request.trace.t_queued = request.trace.t_core_start = self._trace_clock()
@@ -403,12 +404,12 @@ class Road:
         for request in withdrawn:
             self._withdraw(request, now_ns)
         for request in late:
+            is_over = request.queue_class is Class.ORDER and 0 < request.expires_ns < now_ns
+            refusal = Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED) if is_over else overdue
             if is_retry(request.command):
-                self._ask_later(request, now_ns)
-            elif request.queue_class is Class.ORDER and 0 < request.expires_ns < now_ns:
-                self._refuse(request, Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED), now_ns)
+                self._ask_later(request, refusal.code, now_ns)
             else:
-                self._refuse(request, overdue, now_ns)
+                self._refuse(request, refusal, now_ns)
 
     # -- the way home --------------------------------------------------------------------------------------------
 
@@ -474,7 +475,7 @@ class Road:
             told = event
             if event.exec_type is ExecType.ORDER_STATUS:
                 self.charging.leave(request)  # a retry of a known id: no order of its own
-            if event.code == errors.DUPLICATE_ID:
+            if event.code and event.code in (errors.DUPLICATE_ID, request.asks_with):
                 self.charging.refund(request, now_ns)
         self._metrics.observe_answer(session.sender.origin, now_ns - request.arrived_ns)
         trace = request.trace

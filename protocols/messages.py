@@ -160,7 +160,10 @@ class Sender(msgspec.Struct):
 
 
 class Command(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What every command carries. t_recv and deadline are ns UTC; deadline 0 = none."""
+    """What every command carries. t_recv and deadline are ns UTC; deadline 0 = none.
+
+    A deadline below 0 is that of a retry which only asks: -deadline is the error code that refuses an unknown id.
+    """
 
     cmd_id: int
     account: int

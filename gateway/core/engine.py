@@ -319,6 +319,8 @@ class Engine:
         """What bars a New or Replace whatever its terms: a doubtful retry, its deadline, the state of the market."""
         if command.flags & POSS_RESEND and account.may_be_forgotten(command.sent_at):
             return EXPIRED_ON_ARRIVAL, "a retry older than the ids remembered, or without its first time"
+        if command.deadline < 0:
+            return -command.deadline, "no order has this id, and this retry may not place it"
         if command.deadline and self._at_ns > command.deadline:
             return EXPIRED_IN_QUEUE, "its validity window ended before the engine saw it"
         return _STATES[self.state]

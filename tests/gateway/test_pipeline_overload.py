@@ -8,7 +8,7 @@ from gateway.modes import Change
 from gateway.parking import Parked
 from gateway.sweeps import Sweeps, Target
 from protocols import errors
-from protocols.messages import POSS_RESEND, CancelOrder, MassCancel, Origin, Side
+from protocols.messages import POSS_RESEND, CancelOrder, MassCancel, OrderEvent, Origin, Side
 from tests.support.road import MS, World
 
 OPEN = """
@@ -426,9 +426,25 @@ def test_a_retry_that_may_not_place_an_order_asks_the_core_what_became_of_the_fi
     world = World()
     heard = told_of(world, world.session(), bar)
     assert ("answer", "a") in heard
-    assert ("answer", "unknown") in heard  # refused by the core: its time was over
+    assert ("answer", "unknown") in heard
+    assert refused_by_the_core(world) == {"unknown": code}  # what bars a new order bars it too
     assert [each for each in heard if each[0] == "refused"] == [("refused", "no-retry", code)]
     assert open_orders(world, 1) == ["a"]
+
+
+def refused_by_the_core(world):
+    """Client order id -> error code."""
+    events = world.sessions.account(1).replay(1, 1_000)
+    return {event.cl_ord_id: event.code for event in events if isinstance(event, OrderEvent) and event.code}
+
+
+def test_a_retry_without_tokens_is_told_that_it_has_none_when_its_id_is_unknown():
+    world = World(limits='version = 2\n[plans.standard]\norders = { rate = "1/h", burst = 1 }')
+    session = world.session()
+    world.place(session, "a")
+    world.place(session, "never-came", flags=POSS_RESEND, sent_at=world.now_ns)
+    world.tick()
+    assert refused_by_the_core(world) == {"never-came": errors.RATE_LIMITED}
 
 
 def told_in_the_queue(world, session, meanwhile):
@@ -455,22 +471,22 @@ UNKNOWN_AT_FIRST = [("refused", "a", errors.ENGINE_TIMEOUT), ("refused", "never-
 
 
 @pytest.mark.parametrize(
-    ("meanwhile", "before", "placed"),
+    ("meanwhile", "before", "code"),
     [
-        (lambda world, _: [world.tick(ms=100) for _ in range(25)], UNKNOWN_AT_FIRST, []),  # the core takes nothing
-        (lambda world, _: world.tick(ms=600), UNKNOWN_AT_FIRST, []),  # its window ends
-        (lambda world, session: world.cancel(session, "a"), [], ["never-came"]),  # not meant, and in time
-        (lambda world, session: world.mass_cancel(session), [], []),
+        (lambda world, _: [world.tick(ms=100) for _ in range(25)], UNKNOWN_AT_FIRST, errors.EXPIRED_IN_QUEUE),
+        (lambda world, _: world.tick(ms=600), UNKNOWN_AT_FIRST, errors.EXPIRED_IN_QUEUE),  # its window ends
+        (lambda world, session: world.cancel(session, "a"), [], None),  # not meant, and in time
+        (lambda world, session: world.mass_cancel(session), [], errors.WITHDRAWN),
         (
             lambda world, _: world.road.change_modes(
                 world.road.modes.apply(Change("venue", "", "halted", "why", "kim", world.now_ns)), world.now_ns
             ),
             [],
-            [],
+            errors.MARKET_HALTED,
         ),
     ],
 )
-def test_a_retry_that_waits_is_never_told_not_executed_by_us_for_its_first_attempt_may_live(meanwhile, before, placed):
+def test_a_retry_that_waits_is_never_told_not_executed_by_us_for_its_first_attempt_may_live(meanwhile, before, code):
     world = World(window=48)
     session = world.session()
     told = told_in_the_queue(world, session, meanwhile)
@@ -479,7 +495,8 @@ def test_a_retry_that_waits_is_never_told_not_executed_by_us_for_its_first_attem
     # Once "unknown" was told, the event of the core's refusal is the answer.
     assert [row[1] for row in retries if row[0] == "answer"] == (["a"] if before else ["a", "never-came"])
     known = [order.cl_ord_id for order in world.core.inner.engine.open_orders(1)]
-    assert [name for name in known if name == "never-came"] == placed
+    assert ("never-came" in known) is (code is None)
+    assert refused_by_the_core(world).get("never-came") == code
     assert known.count("a") <= 1
 
 

@@ -129,6 +129,11 @@ ADMISSION = mutants(
         "        if is_over and command.deadline and isinstance(command, rules.ORDERS):\n",
         "        if False:\n",
     ),
+    (
+        "a retry that only asks is told that its window is over, whatever bars it",
+        "msgspec.structs.replace(command, deadline=-request.asks_with)",
+        "msgspec.structs.replace(command, deadline=1)",
+    ),
 )
 
 HOME = mutants(
@@ -176,7 +181,7 @@ HOME = mutants(
     ),
     (
         "a duplicate id costs a token",
-        "            if event.code == errors.DUPLICATE_ID:\n",
+        "            if event.code and event.code in (errors.DUPLICATE_ID, request.asks_with):\n",
         "            if False:\n",
     ),
     (
@@ -330,7 +335,7 @@ QUEUE = (
         ),
         (
             "a retry is withdrawn by a cancel",
-            "        if is_retry(request.command):\n            request.only_asks = True\n        else:\n            self._withdraw(request)\n",
+            "        if is_retry(request.command):\n            request.asks_with = WITHDRAWN\n        else:\n            self._withdraw(request)\n",
             "        self._withdraw(request)\n",
         ),
         (

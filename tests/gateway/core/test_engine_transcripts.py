@@ -256,6 +256,20 @@ def test_a_known_id_is_answered_from_what_is_known_even_late_and_in_a_halted_mar
     """)
 
 
+def test_a_retry_that_only_asks_places_nothing_and_is_refused_with_the_code_that_it_brings(venue: Venue) -> None:
+    """A deadline below 0 is that code."""
+    venue.play("""
+        > alice new a1 buy 5 @ 100
+        < alice 1 new a1: new 5@100 0/5
+        > alice new a1 buy 5 @ 100 retry deadline=-4011
+        < alice 1 order_status a1: new 5@100 0/5 duplicate
+        > alice new a2 buy 5 @ 100 retry deadline=-4011
+        < alice 2 rejected a2: rejected 5@100 0/0 !4011
+        > alice replace a1 a3 6 @ 100 retry deadline=-3001
+        < alice 3 replace_rejected a3<a1: new !3001
+    """)
+
+
 # -- cancel --------------------------------------------------------------------------------------------------------
 
 

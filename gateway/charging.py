@@ -76,8 +76,7 @@ class Charging:
         command = request.command
         if type(command) is NewOrder:
             request.has_place = True
-            self._open.opened(command.account, command.instrument)
-            self._owned[command.session] = self._owned.get(command.session, 0) + 1
+            self._opened(command.session, command.account, command.instrument)
 
     def leave(self, request: Request) -> None:
         """The gateway itself has refused it after all."""
@@ -96,12 +95,15 @@ class Charging:
     def restore(self, open_orders: Sequence[OrderEvent]) -> None:
         """Orders that were open before this process began."""
         for order in open_orders:
-            self._open.opened(order.account, order.instrument)
-            self._owned[order.session] = self._owned.get(order.session, 0) + 1
+            self._opened(order.session, order.account, order.instrument)
 
     def owns(self, session_id: int) -> bool:
         """Whether an order of this session is open, or on its way to the core."""
         return session_id in self._owned
+
+    def _opened(self, session_id: int, account: int, instrument: int) -> None:
+        self._open.opened(account, instrument)
+        self._owned[session_id] = self._owned.get(session_id, 0) + 1
 
     def _closed(self, session_id: int, account: int, instrument: int) -> None:
         self._open.closed(account, instrument)

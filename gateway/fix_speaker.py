@@ -16,6 +16,7 @@ from gateway.fix_logon import Terms
 from gateway.fix_requests import FixRequests, limit_line
 from gateway.house import Farewell, Flood, House, Link
 from gateway.request import Request, answer_to
+from gateway.rules import TOO_MANY_LISTS
 from gateway.sessions import Session
 from limits.limiter import BucketView
 from protocols import errors
@@ -388,8 +389,7 @@ class FixSpeaker:
         """It has no record before it is told to its end: after a crash it is asked for again."""
         assert isinstance(request.source, events.AppMessage)
         if len(self._listings) >= MOST:
-            refusal = Refusal(errors.PENDING_CHANGE, "long lists are on their way, ask when they have come", 100)
-            self.refuse(request.source, refusal, now_ns)
+            self.refuse(request.source, TOO_MANY_LISTS, now_ns)
             return
         self.waits(request.source)
         self._listings.append(Listing(event, request.source, request.command.t_recv))

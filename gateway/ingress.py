@@ -58,10 +58,14 @@ class Ingress:
         self.size_bytes = 0
         self.since_ns = 0  # when it was empty last
         self.stage = Stage.OPEN
-        self.is_calm = True  # nothing has to wait for the core
         # Below half of either bound the stage is OPEN whatever it was: nothing to work out on the hot path.
         self._calm_commands = settings.max_commands // 2
         self._calm_bytes = settings.max_bytes // 2
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing has to wait for the core."""
+        return not (self._waiting or self.stage)
 
     @property
     def fill_percent(self) -> int:
@@ -102,7 +106,6 @@ class Ingress:
                 self._sweeping += sum(row.queue_class is Class.CONTROL for row in taken)
             self.commands = self.size_bytes = 0
             self.stage = Stage.OPEN
-            self.is_calm = True
             return taken, []
         withdrawn = self._sort_arrivals()
         kept = max(CONTROL_CREDIT - self._sweeping, 0)  # beyond its own part, control does not use up that of cancels
@@ -192,7 +195,6 @@ class Ingress:
         while stage and fill < _ENTER_PERCENT[stage] - _LEAVE_POINTS:
             stage = Stage(stage - 1)
         self.stage = stage
-        self.is_calm = not (stage or self._waiting)
 
     def _sort_arrivals(self) -> list[Request]:
         """Move arrivals into their lanes, in order; returns what cancels withdrew on the way."""
@@ -212,7 +214,6 @@ class Ingress:
             self._waits.add(request)
             for name in _names(command):
                 self._by_id.setdefault((command.account, name), {})[id(request)] = request
-        self.is_calm = not (self.stage or self._waiting)
         return withdrawn
 
     def _withdraw_target(self, cancel: CancelOrder) -> list[Request]:

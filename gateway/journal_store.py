@@ -52,11 +52,7 @@ class JournalStore:
 
     @next_in.setter
     def next_in(self, seq_num: int) -> None:
-        intake = self.intake
-        if intake.done:
-            intake.expect(seq_num)
-        else:
-            intake.next_in = seq_num
+        self.intake.expect(seq_num)
         if not self._is_dirty:
             self._mark_dirty()
 

@@ -23,6 +23,7 @@ BARS = frozenset(
     )
 )
 """Codes that speak against a new order now, and not against the message."""
+TOO_MANY_LISTS = Refusal(errors.PENDING_CHANGE, "long lists are on their way, ask when they have come", 100)
 _CLIENTS = (Origin.FIX, Origin.WS)
 _PRICED = frozenset((OrdType.LIMIT, OrdType.STOP_LIMIT))
 

@@ -12,6 +12,7 @@ from gateway.clients import Client, Denied, Proof
 from gateway.fix_speaker import Link
 from gateway.house import Flood
 from gateway.request import Request
+from gateway.rules import TOO_MANY_LISTS
 from gateway.sessions import Account, Session
 from gateway.ws_answers import Answers, Source
 from gateway.ws_logon import Caller, TurnedAway, WsHouse, find_session, start_of_stream, told_to_wait, turned_away
@@ -427,8 +428,7 @@ class WsSpeaker:
         if self.writer.can_list:
             self.writer.begin_list(source, event, self.house.settings.out.max_bytes)
         else:
-            refusal = Refusal(errors.PENDING_CHANGE, "long lists are on their way, ask when they have come", 100)
-            self.answers.refuse(source, refusal, now_ns)
+            self.answers.refuse(source, TOO_MANY_LISTS, now_ns)
 
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
         """The gateway's own no."""

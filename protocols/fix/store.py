@@ -73,6 +73,9 @@ class Intake:
 
         A range that ends here is kept a while: a gap fill says the number before it twice.
         """
+        if not self.done:  # as for nearly every message
+            self.next_in = seq_num
+            return
         for first, end in self.done:
             if first <= seq_num < end:
                 seq_num = end
@@ -144,11 +147,7 @@ class MemoryStore:
 
     @next_in.setter
     def next_in(self, seq_num: int) -> None:
-        intake = self.intake
-        if intake.done:
-            intake.expect(seq_num)
-        else:  # which for nearly every message comes to this
-            intake.next_in = seq_num
+        self.intake.expect(seq_num)
 
     def begin_wait(self, key: int, seq_num: int) -> None:
         """Inbound message `seq_num` waits."""

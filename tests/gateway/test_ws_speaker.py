@@ -327,7 +327,7 @@ def test_an_order_that_is_shed_is_told_that_we_are_busy(house):
     desk = Desk(server)
     desk.logon()
     ingress = server.road.ingress
-    ingress.stage, ingress.is_calm, ingress.since_ns = Stage.SHEDDING, False, server.now_ns()
+    ingress.stage, ingress.since_ns = Stage.SHEDDING, server.now_ns()
     (answer,) = desk.place("a")
     assert (answer["status"], answer["error"]["code"], answer["error"]["data"]) == (503, 5001, {"state": "busy"})
 

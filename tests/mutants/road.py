@@ -223,7 +223,7 @@ CHARGING = mutants(
     ),
     (
         "open orders of before a restart are not counted",
-        "            self._open.opened(order.account, order.instrument)\n",
+        "            self._opened(order.session, order.account, order.instrument)\n",
         "            pass\n",
     ),
     ("what never fits is told to wait", "    if decision.wait_us < 0:\n", "    if False:\n"),
@@ -365,13 +365,13 @@ QUEUE = (
         ),
         (
             "a queue that ran empty at once is still full",
-            "            self.stage = Stage.OPEN\n            self.is_calm = True\n",
-            "            self.is_calm = True\n",
+            "            self.stage = Stage.OPEN\n            return taken, []\n",
+            "            return taken, []\n",
         ),
         (
             "while the core has no credit orders are let in as if nothing waited",
-            "        self.is_calm = not (self.stage or self._waiting)\n        return withdrawn\n",
-            "        return withdrawn\n",
+            "        return not (self._waiting or self.stage)\n",
+            "        return not self.stage\n",
         ),
         (
             "the names of what has left stay",

@@ -110,9 +110,9 @@ MUTANTS = (
             "most = limit.account",
         ),
         (
-            "orders of before are a session's own for ever",
-            "self._owned[order.session] = self._owned.get(order.session, 0) + 1\n\n    def owns",
-            "self._owned[order.session] = self._owned.get(order.session, 0) + 2\n\n    def owns",
+            "orders are a session's own for ever",
+            "self._owned[session_id] = self._owned.get(session_id, 0) + 1",
+            "self._owned[session_id] = self._owned.get(session_id, 0) + 2",
         ),
     ),
     *mutants(

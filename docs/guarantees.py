@@ -1,6 +1,6 @@
-"""The table of rounds, faults and losses in understand/guarantees.md, as the last `make faults` found them.
+"""The tables of results in understand/guarantees.md, from the last run of `make faults`.
 
-The run writes guarantees.json beside the page; what stands between the two marks of the page is made from it.
+The run writes guarantees.json beside the page. The text between the two marks of the page is made from it.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ _BEGIN, _END = "<!-- made by `make faults` -->\n", "<!-- end -->\n"
 
 
 class Row(msgspec.Struct):
-    """One program's run. broken: promises that were; -1 = it did not come to an end."""
+    """One program's run. broken: how many promises were broken; -1 = the program did not finish."""
 
     what: str
     rounds: str
@@ -32,42 +32,42 @@ class Figure(msgspec.Struct):
 
 
 class Result(msgspec.Struct):
-    """A whole run. told: what of several runs of a figure is told."""
+    """A whole run. shown: which of several measurements of a figure is shown."""
 
     date: str
     rows: list[Row]
     figures: list[Figure]
-    told: str = "best of three"
+    shown: str = "best of three"
 
 
 def table(result: Result) -> str:
-    """What stands between the marks."""
-    lines = [f"As found on {result.date}, on two shared cores.", "", "| Faults | Run | What went through | Broken |"]
+    """The text between the marks."""
+    lines = [f"Measured on {result.date}, on two shared cores.", "", "| Fault | Run | Load | Promises broken |"]
     lines += ["| --- | --- | --- | --- |"]
     lines += [f"| {row.what} | {row.rounds} | {row.text} | {row.broken} |" for row in result.rows]
-    lines += ["", f"| Overload, {result.told} | Goal | Measured | |", "| --- | --- | --- | --- |"]
+    lines += ["", f"| Overload, {result.shown} | Goal | Measured | |", "| --- | --- | --- | --- |"]
     lines += [f"| {row.name} | {row.goal} | {row.measured} | {'' if row.ok else 'missed'} |" for row in result.figures]
     return "\n".join(lines) + "\n"
 
 
 def page(result: Result) -> str:
-    """The page with this table in it."""
+    """The page with these tables in it."""
     text = _PAGE.read_text(encoding="utf-8")
     head, _, rest = text.partition(_BEGIN)
     return f"{head}{_BEGIN}\n{table(result)}\n{_END}{rest.partition(_END)[2]}"
 
 
 def read() -> Result:
-    """What the last run found."""
+    """The results of the last run."""
     return msgspec.json.decode(_DATA.read_bytes(), type=Result)
 
 
 def write(result: Result) -> None:
-    """Keep what a run found, and show it."""
+    """Store the results of a run and put them into the page."""
     _DATA.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     _PAGE.write_text(page(result), encoding="utf-8")
 
 
 def is_stale() -> bool:
-    """Whether the page shows something else than the last run found."""
+    """Whether the page differs from the results of the last run."""
     return _PAGE.read_text(encoding="utf-8") != page(read())

@@ -1,6 +1,6 @@
-"""`make faults ROUNDS=25`: every fault there is a program for, one after the other, and the table of what came of it.
+"""`make faults ROUNDS=25`: every fault that there is a program for, one after the other, and the tables of results.
 
-The table goes into docs/understand/guarantees.md. The exit status is 1 when a promise was broken or a figure missed.
+The tables go into docs/understand/guarantees.md. The exit status is 1 when a promise was broken or a figure missed.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def _kill9(rounds: int, *words: str, what: str = "journal on disk") -> guarantee
     requests, broken = told.get("orders and other requests", 0), told.get("violations", -1)
     text = f"{requests:,} requests, {told.get('messages of the gateway', 0):,} messages"
     caught = told.get("kills that caught orders waiting for tokens", 0)
-    text += f"; orders waited for tokens at {caught} of the kills" if words else ""
+    text += f"; {caught} of the kills caught orders that waited for tokens" if words else ""
     return guarantees.Row(f"kill -9, both doors, {what}", f"{rounds} rounds", text, broken, took_s)
 
 
@@ -69,7 +69,7 @@ def _run(module: str, *words: str) -> tuple[subprocess.CompletedProcess[str], fl
 
 
 def main() -> int:
-    """Run them all and write the table."""
+    """Run them all and write the tables."""
     parser = argparse.ArgumentParser(description="every fault, and what came of it")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--seeds", type=int, default=200, help="of the simulation")
@@ -77,9 +77,9 @@ def main() -> int:
     rows = [
         _kill9(args.rounds),
         _kill9(args.rounds, "--store", what="limits in a slow store"),
-        _pytest("a full disk, EIO, syncs of 200 ms", "tests/faults/journal_faults.py", "tests/faults/disk.py"),
+        _pytest("disk: full, EIO, syncs of 200 ms", "tests/faults/journal_faults.py", "tests/faults/disk.py"),
         _pytest(
-            "the store of limits: dead, slow, cut, full",
+            "limits store: dead, slow, cut off, full",
             "tests/limits/test_redis_store.py",
             "tests/e2e/test_shared_limits.py",
         ),

@@ -3,7 +3,7 @@
 `python -m tests.faults.overload` prints each figure with its goal; a test asserts the counts of `--short`.
 The core works at a set rate (`tests.faults.slow_core`), so what is sustained is the core's doing and the gateway has to
 shed the rest. Clients and gateway share the machine: latencies are those that the clients see, and each is held against
-what the same gateway did unloaded in the same minute. Medians of three runs are told, with their range.
+what the same gateway did unloaded in the same minute. Medians of three runs are shown, with their range.
 """
 
 import argparse
@@ -222,7 +222,7 @@ async def crawl(rate: float, seconds: float) -> list[Reading]:
             await _offer(many, rate / 2, seconds * 0.3, cancels)
             await _settle(many, 10)
             p99_ms, counts = _take_p99_ms(cancels), _counts("slow core", many, process.pid, bound)
-    return [*counts, Reading("slow core: cancels once it goes on, p99", p99_ms, _bound_ms(calm_ms), "ms")]
+    return [*counts, Reading("slow core: cancels after it resumes, p99", p99_ms, _bound_ms(calm_ms), "ms")]
 
 
 async def tenfold(rate: float, seconds: float) -> list[Reading]:
@@ -245,7 +245,7 @@ async def tenfold(rate: float, seconds: float) -> list[Reading]:
             p99_ms, counts = _take_p99_ms(cancels), _counts("10x", many, process.pid, bound)
     share = 100 * goodput / peak
     return [
-        Reading("10x: orders that get through, of the peak", share, 90.0, "%", is_floor=True),
+        Reading("10x: orders accepted, share of the peak", share, 90.0, "%", is_floor=True),
         Reading("10x: cancels, p99", p99_ms, _bound_ms(calm_ms), "ms"),
         *counts,
     ]
@@ -260,7 +260,7 @@ async def fairness(seconds: float, polite: int) -> list[Reading]:
             flooded_ms = await _polite(many, seconds)
             flood.cancel()
             counts = _counts("one flood", many, process.pid, bound)
-    return [Reading("one flood: the others' p99", flooded_ms, 2 * quiet_ms + 5, "ms"), *counts]
+    return [Reading("one flood: p99 of the other clients", flooded_ms, 2 * quiet_ms + 5, "ms"), *counts]
 
 
 async def _accepted_per_s(many: list[Trader], rate: float, seconds: float, cancels: list[Trader]) -> float:

@@ -185,6 +185,8 @@ def test_the_examples_of_the_readme_trade_with_a_gateway_from_config_init(tmp_pa
     for port in usual.values():
         assert f"#port = {port}\n" in config
         config = config.replace(f"#port = {port}\n", "port = 0\n")
+    assert '#durability = "disk"\n' in config
+    config = config.replace('#durability = "disk"\n', 'durability = "memory"\n')  # on a slow disk: "engine busy"
     (venue / "gateway.toml").write_text(config, "utf-8")
     run = [*cli, "run", "-c", str(venue / "gateway.toml")]
     told: dict[str, str] = {}

@@ -12,9 +12,9 @@ import msgspec
 from msgspec import inspect
 
 from gateway import config
-from gateway.config_fields import describe, meaning, rows_of, struct_of
 from gateway.logs import EVENTS as LOG_EVENTS
 from gateway.metrics import METRICS
+from limits.toml_fields import describe, meaning, rows_of, struct_of
 from protocols.errors import CODES, ErrorCode
 from protocols.fix.dialect import Dialect
 from protocols.fix.session_settings import TRANSITIONS, Call, State

@@ -14,18 +14,15 @@ import msgspec
 from gateway import config
 from gateway.addresses import parse_proxies
 from gateway.clients import MAX_TRIED, parse_expiry, parse_public_key, permission_for
-from gateway.config_fields import nearest
+from limits.toml_fields import nearest
+from limits.toml_reader import NO_NUMBER
+from limits.toml_text import Finding, Place
 from protocols.instruments import Inexact, parse, render
 
-Part: TypeAlias = tuple[str | int, ...]
-"""Where something stands: names of tables and knobs, and numbers of rows from 1."""
-Finding: TypeAlias = tuple[Part, str]
 MAX_NOTIONAL = (1 << 63) - 1
 """Price x quantity fits in 64 bits everywhere: events carry it."""
-NO_NUMBER = -1
-"""Stands in for a number that is missing or wrong, while the rest is checked."""
 
-_Parts: TypeAlias = Mapping[int, Part]
+_Parts: TypeAlias = Mapping[int, Place]
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 
 
@@ -51,7 +48,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _under(part: Part, faults: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+def _under(part: Place, faults: Iterable[tuple[str, str]]) -> Iterator[Finding]:
     for field, why in faults:
         yield (*part, field), why
 
@@ -75,7 +72,7 @@ def _doubles(settings: config.Config, parts: _Parts) -> Iterator[Finding]:
 
 
 def _repeated(rows: Sequence[_Row], field: str, key: Callable[[_Row], Hashable], parts: _Parts) -> Iterator[Finding]:
-    seen: dict[Hashable, Part] = {}
+    seen: dict[Hashable, Place] = {}
     for row in rows:
         part = parts[id(row)]
         first = seen.setdefault(key(row), part)
@@ -143,11 +140,11 @@ def _tls(tls: config.Tls | None) -> Iterator[tuple[str, str]]:
 
 def _addresses(settings: config.Config, parts: _Parts) -> Iterator[Finding]:
     """Two listeners on one port would end the start with half of the doors open."""
-    listeners: list[tuple[Part, str, int]] = [(parts[id(row)], row.host, row.port) for row in settings.fix.listeners]
+    listeners: list[tuple[Place, str, int]] = [(parts[id(row)], row.host, row.port) for row in settings.fix.listeners]
     for name, door in (("ws", settings.ws), ("admin", settings.admin)):
         if door is not None:
             listeners.append(((name,), door.host, door.port))
-    seen: dict[tuple[str, int], Part] = {}
+    seen: dict[tuple[str, int], Place] = {}
     for part, host, port in listeners:
         if port and seen.setdefault((host, port), part) is not part:
             yield (*part, "port"), f"{port} on {host} is used by another listener"

@@ -10,7 +10,7 @@ from textwrap import wrap
 import msgspec
 
 from gateway import config
-from gateway.config_fields import describe, meaning, rows_of, struct_of
+from limits.toml_fields import describe, meaning, rows_of, struct_of
 
 _WIDTH = 110
 _PLAIN = ("text in quotes", "true or false")  # the default beside it shows as much

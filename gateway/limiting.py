@@ -14,9 +14,9 @@ from gateway.metrics import Metrics
 from limits.local import LocalLimiter
 from limits.overrides import Override, merge
 from limits.policy import Policy
+from limits.policy_check import unknown_account
 from limits.redis_url import REDIS_ENV
 from limits.reload import STABLE_NS, Refused, Reloaded, Watcher, built_in, load
-from limits.strangers import unknown_account
 
 if TYPE_CHECKING:
     from gateway.shared_limits import SharedLimits

@@ -3,15 +3,15 @@
 Works on the finished policy, so inherited and merged values are judged as they will act. Pure.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from limits.bucket import MILLI
 from limits.policy import PER_INSTRUMENT, SCOPES, Limit, Policy
+from limits.toml_fields import nearest
+from limits.toml_text import Finding, Place
 
-_Path = tuple[str, ...]
 
-
-def oddities(policy: Policy) -> Iterator[tuple[_Path, str]]:
+def oddities(policy: Policy) -> Iterator[Finding]:
     """(place, what is odd there), for each oddity. A place that stands in no file names what was inherited."""
     dearest = _dearest(policy)
     for name, plan in policy.plans.items():
@@ -33,6 +33,20 @@ def oddities(policy: Policy) -> Iterator[tuple[_Path, str]]:
         yield from _of_limit(("venue", bucket), bucket, limit, dearest)
 
 
+def strangers(policy: Policy, accounts: Collection[str]) -> Iterator[Finding]:
+    """Each account that is not configured: a limit for a mistyped account limits nobody, without a word."""
+    owners = [("assign", "accounts", account) for account in policy.accounts]
+    for place in (*owners, *(("override", owner) for owner in policy.overrides)):
+        account = place[-1].partition("/")[0]
+        if account not in accounts:
+            yield place, f"limits nobody: {unknown_account(account, accounts)}"
+
+
+def unknown_account(account: str, accounts: Collection[str]) -> str:
+    """That there is no such account, and which one was probably meant."""
+    return f"no account is called {account[:64]}{nearest(account, accounts)}"
+
+
 def _dearest(policy: Policy) -> Mapping[str, tuple[int, str]]:
     """Bucket -> (cost, name) of the message that costs most there."""
     dearest: dict[str, tuple[int, str]] = {}
@@ -43,9 +57,7 @@ def _dearest(policy: Policy) -> Mapping[str, tuple[int, str]]:
     return dearest
 
 
-def _of_limit(
-    path: _Path, bucket: str, limit: Limit, dearest: Mapping[str, tuple[int, str]]
-) -> Iterator[tuple[_Path, str]]:
+def _of_limit(path: Place, bucket: str, limit: Limit, dearest: Mapping[str, tuple[int, str]]) -> Iterator[Finding]:
     cost_milli, message = dearest.get(bucket, (0, ""))
     if cost_milli > limit.burst * MILLI:
         yield path, f"{message} costs more than the burst of {limit.burst}: it is always refused (3007)"
@@ -53,7 +65,7 @@ def _of_limit(
         yield path, "is off: nothing is limited or counted here"
 
 
-def _above(path: _Path, child: Limit, parent: Limit) -> Iterator[tuple[_Path, str]]:
+def _above(path: Place, child: Limit, parent: Limit) -> Iterator[Finding]:
     """A level that allows more than the one above it never binds there."""
     if child.rate.amount * parent.rate.period_us > parent.rate.amount * child.rate.period_us:
         yield path, f"the rate {child.rate.text} is above its parent's {parent.rate.text}, which binds first"

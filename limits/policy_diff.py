@@ -6,8 +6,8 @@ Both sides are flattened to `place -> text` first, so an inherited value that ch
 import msgspec
 
 from limits.bucket import MILLI
-from limits.places import dotted
 from limits.policy import Limit, Policy
+from limits.toml_text import dotted
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -5,7 +5,6 @@ by swapping a symlink above the file, which watchers on the file itself miss. A 
 seen half written: it is read when it stayed as it was between two looks, and for a while its version may come again.
 """
 
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Collection
 from errno import EINVAL
 from functools import cache
@@ -17,8 +16,8 @@ from stat import S_ISREG
 import msgspec
 
 from limits.policy import Policy
-from limits.policy_parse import Fault, Parsed, parse
-from limits.strangers import strangers
+from limits.policy_parse import Parsed, parse
+from limits.toml_text import NoToml, Problem, text_in
 
 MAX_BYTES = 1_048_576  # a larger file is refused unread
 
@@ -33,13 +32,13 @@ class Reloaded(msgspec.Struct, frozen=True):
     """A new policy to put in force, and what is odd about it."""
 
     policy: Policy
-    warnings: tuple[Fault, ...]
+    warnings: tuple[Problem, ...]
 
 
 class Refused(msgspec.Struct, frozen=True):
     """The file changed and cannot be used; the policy in force stays."""
 
-    errors: tuple[Fault, ...]
+    errors: tuple[Problem, ...]
 
 
 @cache
@@ -63,7 +62,7 @@ def load(file: str | PathLike[str], accounts: Collection[str] | None = None) -> 
     accounts: those that are configured, to warn of names that nobody has; None = not known.
     """
     try:
-        return _parsed(_read(file), accounts)
+        return _parsed(read_bytes(file, MAX_BYTES), accounts)
     except OSError as error:
         return _unreadable(error)
 
@@ -103,7 +102,7 @@ class Watcher:
             return None
         content = b""
         try:
-            content = _read(self._file)
+            content = read_bytes(self._file, MAX_BYTES)
             parsed = _parsed(content, self._accounts)
             self._reads += 1
         except OSError as error:
@@ -127,49 +126,36 @@ class Watcher:
         warnings = parsed.warnings
         if policy.version == current.version and now_ns - self._taken_ns < _WRITTEN_NS:
             text = f"is {policy.version} again: the file was taken while it was written; replace it by a rename"
-            warnings = (Fault(parsed.version_line, "version", text), *warnings)
+            warnings = (Problem(parsed.version_line, "version", text), *warnings)
         elif policy.version == current.version:
             text = f"is {policy.version}, which is in force with other content: raise it to {policy.version + 1}"
-            return Refused((Fault(parsed.version_line, "version", text),))
+            return Refused((Problem(parsed.version_line, "version", text),))
         elif policy.version < current.version:
             text = f"is {policy.version}; a change is taken when it is above {current.version}, the version in force"
-            return Refused((Fault(parsed.version_line, "version", text),))
+            return Refused((Problem(parsed.version_line, "version", text),))
         if policy.version != current.version:
             self._taken_ns = now_ns
         self._current = policy
         return Reloaded(policy, warnings)
 
 
-def why_no_text(content: bytes) -> str:
-    """What an editor has put before the text of a TOML file and does not show, "" when nothing."""
-    for mark, name in ((BOM_UTF8, "a byte order mark (BOM)"), (BOM_UTF16_LE, "UTF-16"), (BOM_UTF16_BE, "UTF-16")):
-        if content.startswith(mark):
-            return f"begins with {name}: save it as UTF-8 without a byte order mark"
-    return ""
-
-
 def _parsed(content: bytes, accounts: Collection[str] | None) -> Parsed:
-    if len(content) > MAX_BYTES:
-        return Parsed(None, (Fault(1, "", f"larger than {MAX_BYTES} bytes"),))
-    if why := why_no_text(content):
-        return Parsed(None, (Fault(1, "", why),))
     try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return Parsed(None, (Fault(line, "", "not UTF-8"),))
-    parsed = parse(text, built_in())
-    if parsed.policy is None or accounts is None:
-        return parsed
-    return msgspec.structs.replace(parsed, warnings=(*parsed.warnings, *strangers(parsed.policy, text, accounts)))
+        return parse(text_in(content, MAX_BYTES), built_in(), accounts)
+    except NoToml as error:
+        return Parsed(None, (error.problem,))
 
 
-def _read(file: str | PathLike[str]) -> bytes:
-    """At most MAX_BYTES + 1 of the file. A pipe or device is refused: reading one could wait for ever."""
+def read_bytes(file: str | PathLike[str], max_bytes: int) -> bytes:
+    """At most one more than max_bytes of the file. A pipe or device is refused: reading one could wait for ever.
+
+    Raises:
+        OSError: it is not there, may not be read, or is no file.
+    """
     if not S_ISREG(stat(file).st_mode):
         raise OSError(EINVAL, "not a regular file")
     with open(file, "rb") as opened:
-        return opened.read(MAX_BYTES + 1)
+        return opened.read(max_bytes + 1)
 
 
 def _stamp_of(file: str | PathLike[str]) -> _Stamp | None:
@@ -183,4 +169,4 @@ def _stamp_of(file: str | PathLike[str]) -> _Stamp | None:
 
 
 def _unreadable(error: OSError) -> Parsed:
-    return Parsed(None, (Fault(1, "", f"cannot be read: {error.strerror}"),))
+    return Parsed(None, (Problem(0, "", f"cannot be read: {error.strerror}"),))

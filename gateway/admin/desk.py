@@ -11,11 +11,11 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from msgspec import Meta, structs
 
-from gateway.config_fields import nearest
 from gateway.modes import STRICTNESS, Change, Mode, Modes, Scope, session_name
 from gateway.modes_file import ModesFile
 from gateway.sessions import Session, Sessions
 from gateway.sweeps import Sweep, Sweeps, Target
+from limits.toml_fields import nearest
 from protocols.instruments import Instruments
 from protocols.wall import WallClock
 

@@ -13,9 +13,9 @@ import click
 from gateway.cli.time_spans import seconds_of
 from limits.policy import Limit, Policy
 from limits.policy_diff import Change, differences
-from limits.policy_parse import Fault
 from limits.redis_url import REDIS_ENV, why_not
 from limits.reload import load
+from limits.toml_text import Problem
 
 _FILE = click.Path(dir_okay=False)
 
@@ -166,18 +166,18 @@ def log(count: int, url: str) -> None:
 
 def _load(file: str, show_warnings: bool = False) -> Policy:
     parsed = load(file)
-    for fault in parsed.errors:
-        _complain(file, "error", fault)
-    for fault in parsed.warnings if show_warnings else ():
-        _complain(file, "warning", fault)
+    for problem in parsed.errors:
+        _complain(file, "error", problem)
+    for problem in parsed.warnings if show_warnings else ():
+        _complain(file, "warning", problem)
     if parsed.policy is None:
         raise SystemExit(1)
     return parsed.policy
 
 
-def _complain(file: str, kind: str, fault: Fault) -> None:
-    place = f"{fault.place}: " if fault.place else ""
-    click.echo(f"{file}:{fault.line}: {kind}: {place}{fault.text}", err=True)
+def _complain(file: str, kind: str, problem: Problem) -> None:
+    place = f"{problem.place}: " if problem.place else ""
+    click.echo(f"{file}:{problem.line or 1}: {kind}: {place}{problem.text}", err=True)
 
 
 def _show(title: str, rows: Iterable[tuple[str, Limit]]) -> None:

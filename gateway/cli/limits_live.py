@@ -13,10 +13,10 @@ import msgspec
 
 from limits.overrides import Override, limit_of, merge, origin_of
 from limits.policy import Mode, Policy
+from limits.policy_check import unknown_account
 from limits.redis_desk import BucketState, Desk
 from limits.redis_link import FAILURES
 from limits.reload import built_in
-from limits.strangers import unknown_account
 
 
 def row(

@@ -92,15 +92,20 @@ def test_check_prints_every_mistake_as_file_and_line_and_ends_with_1(venue: Path
     result = penstock("config", "check", path)
     assert result.exit_code == 1
     assert re.search(
-        rf"^{re.escape(str(path))}: line \d+: fix.sessions\[1\].account: no account .* INST\?$", result.output, re.M
+        rf"^{re.escape(str(path))}: line \d+: fix.sessions\[1\].account: no account .* \(did you mean INST\?\)$",
+        result.output,
+        re.M,
     )
-    assert "ws.prot: no such knob; did you mean port?" in result.output
+    assert "ws.prot: unknown (did you mean port?)" in result.output
     assert result.output.endswith("2 mistakes\n")
 
 
 def test_run_refuses_a_bad_configuration_with_2_and_without_a_traceback(tmp_path: Path) -> None:
     result = penstock("run", "-c", tmp_path / "gone.toml")
-    assert (result.exit_code, result.output) == (2, f"{tmp_path / 'gone.toml'}: No such file or directory\n")
+    assert (result.exit_code, result.output) == (
+        2,
+        f"{tmp_path / 'gone.toml'}: cannot be read: No such file or directory\n",
+    )
 
 
 def _run(path: Path) -> "subprocess.Popen[str]":

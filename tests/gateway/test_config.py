@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import os
 import tomllib
 from pathlib import Path
 from typing import get_args
@@ -164,10 +165,36 @@ def test_what_an_editor_puts_before_the_text_is_named_in_every_file(mark: bytes,
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     with pytest.raises(ConfigErrors, match="No such file"):
         load(tmp_path / "none.toml")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigErrors, match="not a regular file"):
+        load(tmp_path / "pipe")
     path = tmp_path / "latin.toml"
     path.write_bytes(b"a = '\xff'")
     with pytest.raises(ConfigErrors, match="not UTF-8"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[ws]\nport = 0x" + "f" * 6_000, "line 2: ws.port: is a huge number, must be a whole number from 0 to 65535"),
+        ("[ws]\nport = " + "[" * 5_000, "line 1: nested too deeply"),
+        (
+            '[ws]\nhost = """\n[[accounts]]\n""" + 1',
+            "line 4: not TOML: Expected newline or end of document after a statement",
+        ),
+        ("[logs]\nlevl = 1", "line 2: logs.levl: unknown (did you mean level?); known here: level"),
+    ],
+)
+def test_a_value_that_no_table_could_hold_is_a_mistake_like_any_other(text: str, said: str, tmp_path: Path) -> None:
+    assert problems(tmp_path, text)[-1].startswith(said)
+
+
+def test_what_a_text_of_several_lines_holds_is_no_row(tmp_path: Path) -> None:
+    text = SOUND.replace('base = "BTC"', 'base = """\n[[instruments]]\n"""').replace('tick = "0.01"', "tick = 1")
+    assert problems(tmp_path, text) == [
+        'line 26: instruments[1].tick: is 1, must be a plain decimal in quotes, such as "0.01"'
+    ]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])

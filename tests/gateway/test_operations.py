@@ -280,13 +280,13 @@ async def test_without_a_file_a_mode_acts_and_says_that_it_is_not_kept(house):
 @pytest.mark.parametrize(
     ("asked", "status", "field", "text"),
     [
-        ({**BAR, "name": "A11"}, 404, "name", "no account is called A11; did you mean A1?"),
+        ({**BAR, "name": "A11"}, 404, "name", "no account is called A11 (did you mean A1?)"),
         ({**BAR, "name": "zebra"}, 404, "name", "no account is called zebra; there are A1, A2"),
         ({**BAR, "name": ""}, 400, "name", "say which account"),
         ({**BAR, "scope": "venue"}, 400, "name", "the venue has no name: leave it out"),
-        ({**MARKET, "name": "BTC-USD"}, 404, "name", "no instrument is called BTC-USD; did you mean BTC-USDT?"),
+        ({**MARKET, "name": "BTC-USD"}, 404, "name", "no instrument is called BTC-USD (did you mean BTC-USDT?)"),
         ({**DESK, "name": "MM9"}, 404, "name", "no session is called MM9; there are A1/MM1, A1/TWO, A2/TWO"),
-        ({**DESK, "name": "A1/MM2"}, 404, "name", "no session is called A1/MM2; did you mean A1/MM1?"),
+        ({**DESK, "name": "A1/MM2"}, 404, "name", "no session is called A1/MM2 (did you mean A1/MM1?)"),
         ({**DESK, "name": "TWO"}, 409, "name", "TWO is a session of several accounts: say A1/TWO or A2/TWO"),
         ({**BAR, "reason": " "}, 400, "reason", "say why: clients read the reason in every refusal"),
         ({**BAR, "reason": "x" * 161}, 400, "reason", "at most 160 printable characters on one line"),

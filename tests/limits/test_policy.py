@@ -215,44 +215,47 @@ disconnect_over = 10
 
 def test_every_mistake_of_a_file_is_named_with_its_place():
     assert errors_of(TEN_MISTAKES) == [
-        "line 1: version: must be a whole number from 1 to 9007199254740991, not 0",
-        "line 3: classes.orders.D: must be a cost from 0 to 1000000 with at most three decimals, not 1.0001",
+        "line 1: version: is 0, must be a whole number from 1 to 9007199254740991",
+        "line 3: classes.orders.D: is 1.0001: a cost is a number from 0 to 1000000 with at most three decimals",
         "line 4: classes.queries.D: is charged to orders already; a message has one class",
-        "line 6: plans.standard.orders.rate: a rate must be above zero; not '0/s'",
-        "line 6: plans.standard.orders.burst: must be a whole number from 1 to 9007199254740, not 0",
-        "line 6: plans.standard.orders.mode: must be one of enforce, shadow, off, not 'shadwo'",
+        "line 6: plans.standard.orders.rate: is '0/s': a rate must be above zero",
+        "line 6: plans.standard.orders.burst: is 0, must be a whole number from 1 to 9007199254740",
+        'line 6: plans.standard.orders.mode: is \'shadwo\', must be "enforce", "shadow" or "off"',
         "line 7: plans.standard.canels: unknown (did you mean cancels?); "
-        "known here: extends, orders, cancels, queries, msgs, logons, orders_per_instrument, open_orders",
+        "known here: orders, cancels, queries, msgs, logons, orders_per_instrument, extends, open_orders",
         "line 8: plans.standard.cancels.on_store_loss: cancels always pass",
         "line 8: plans.standard.cancels: a burst of 999999 at 1/day is too large to count exactly; at most 104249",
         "line 10: plans.maker.extends: there is no plan 'standrd' (did you mean standard?)",
         "line 12: assign.accounts.ACME: there is no plan 'makr' (did you mean maker?)",
-        'line 14: penalty.disconnect_over: must be "2x" to "9999x", not 10',
+        'line 14: penalty.disconnect_over: is 10: write "2x" to "9999x"',
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("", "line 1: version: missing"),
-        ("version = true", "line 1: version: must be a whole number from 1 to 9007199254740991, not True"),
-        ("version = 1.0", "line 1: version: must be a whole number from 1 to 9007199254740991, not 1.0"),
-        ("version = 0x" + "f" * 6000, "line 1: version: must be a whole number"),
+        ("", "line 1: version is missing: a whole number from 1 to 9007199254740991"),
+        ("version = true", "line 1: version: is true, must be a whole number from 1 to 9007199254740991"),
+        ("version = 1.0", "line 1: version: is 1.0, must be a whole number from 1 to 9007199254740991"),
+        ("version = 0x" + "f" * 6000, "line 1: version: is a huge number, must be a whole number from 1"),
         ("version = " + "9" * 6000, "line 1: not TOML"),
         ("version = 1\nversion = 2", "line 2: not TOML: Cannot overwrite a value"),
-        ("version = 1\nplans = 3", "line 2: plans: must be a table, not 3"),
-        ("version = 1\n[plans]\nx = 3", "line 3: plans.x: must be a table, not 3"),
-        ("version = 1\n[plans.x]\norders = 3", "line 3: plans.x.orders: must be a table such as"),
+        ("version = 1\nplans = 3", "line 2: plans: is 3, must be a table"),
+        ("version = 1\n[plans]\nx = 3", "line 3: plans.x: is 3, must be a table"),
+        ("version = 1\n[plans.x]\norders = 3", "line 3: plans.x.orders: is 3, must be a table such as"),
         (
             "version = 1\n[plans.x]\norders.rate = 3",
-            'line 3: plans.x.orders.rate: must be a text such as "50/s", not 3',
+            'line 3: plans.x.orders.rate: is 3: a rate is whole tokens per period, such as "50/s"',
         ),
         (
             'version = 1\n[plans.x]\norders.rate = "0.5/s"',
-            "line 3: plans.x.orders.rate: a rate is whole tokens per period",
+            "line 3: plans.x.orders.rate: is '0.5/s': a rate is whole tokens per period",
         ),
-        ("version = 1\n[plans.x]\norders.burst = 1.5", "line 3: plans.x.orders.burst: must be a whole number"),
-        ("version = 1\n[plans.x]\nextends = 3", "line 3: plans.x.extends: must be the name of a plan, not 3"),
+        ("version = 1\n[plans.x]\norders.burst = 1.5", "line 3: plans.x.orders.burst: is 1.5, must be a whole number"),
+        (
+            "version = 1\n[plans.x]\nextends = 3",
+            'line 3: plans.x.extends: is 3, must be text in quotes such as "standard"',
+        ),
         (
             'version = 1\n[plans.x]\norders.on_store_loss = "allow"',
             "line 3: plans.x.orders.on_store_loss: orders are never",
@@ -263,7 +266,10 @@ def test_every_mistake_of_a_file_is_named_with_its_place():
             "line 3: plans.x.orders_per_instrument.rate: missing",
         ),
         ('version = 1\n[assign]\ndefault = "x"', "line 3: assign.default: there is no plan 'x'"),
-        ("version = 1\n[assign]\naccounts = { A = [] }", "line 3: assign.accounts.A: there is no plan a list"),
+        (
+            "version = 1\n[assign]\naccounts = { A = [] }",
+            'line 3: assign.accounts.A: is a list, must be text in quotes such as "standard"',
+        ),
         (
             'version = 1\n[assign]\naccounts = { "A/B" = "standard" }',
             'line 3: assign.accounts."A/B": an account\'s name',
@@ -272,17 +278,26 @@ def test_every_mistake_of_a_file_is_named_with_its_place():
         ('version = 1\n[override."A/B/C"]', 'line 2: override."A/B/C": an override is for'),
         (
             'version = 1\n[override."A/B"]\norders_per_instrument.burst = 5',
-            'line 3: override."A/B".orders_per_instrument: un',
+            'line 3: override."A/B".orders_per_instrument: is for an account',
         ),
         ("version = 1\n[classes]\nbogus = {}", "line 3: classes.bogus: unknown; known here: orders, cancels"),
-        ("version = 1\n[classes]\norders.D = -1", "line 3: classes.orders.D: must be a cost from 0"),
-        ("version = 1\n[classes]\norders.D = nan", "line 3: classes.orders.D: must be a cost from 0"),
-        ("version = 1\n[classes]\norders.D = 1e99999999999999999", "line 3: classes.orders.D: must be a cost from 0"),
-        ("version = 1\n[classes]\norders.D = 1e-99999999999999999", "line 3: classes.orders.D: must be a cost from 0"),
-        ("version = 1\n[classes]\norders.D = 1.0000000000000000001", "line 3: classes.orders.D: must be a cost from 0"),
-        ("version = 1\n[classes]\norders.D = '1'", "line 3: classes.orders.D: must be a cost from 0"),
-        ("version = 1\n[penalty]\nstrikes = 0", "line 3: penalty.strikes: must be a whole number from 1"),
-        ('version = 1\n[penalty]\ndisconnect_over = "1x"', "line 3: penalty.disconnect_over: must be"),
+        ("version = 1\n[classes]\norders.D = -1", "line 3: classes.orders.D: is -1: a cost is a number from 0"),
+        ("version = 1\n[classes]\norders.D = nan", "line 3: classes.orders.D: is NaN: a cost is a number from 0"),
+        (
+            "version = 1\n[classes]\norders.D = 1e99999999999999999",
+            "line 3: classes.orders.D: is 1E+99999999999999999: a cost is",
+        ),
+        (
+            "version = 1\n[classes]\norders.D = 1e-99999999999999999",
+            "line 3: classes.orders.D: is 1E-99999999999999999: a cost is",
+        ),
+        ("version = 1\n[classes]\norders.D = 1.0000000000000000001", "line 3: classes.orders.D: is NaN: a cost is"),
+        ("version = 1\n[classes]\norders.D = '1'", "line 3: classes.orders.D: is '1': a cost is a number from 0"),
+        ("version = 1\n[penalty]\nstrikes = 0", "line 3: penalty.strikes: is 0, must be a whole number from 1"),
+        (
+            'version = 1\n[penalty]\ndisconnect_over = "1x"',
+            'line 3: penalty.disconnect_over: is \'1x\': write "2x" to "9999x"',
+        ),
         ("version = 1\na = " + "[" * 5000, "line 1: nested too deeply"),
     ],
 )

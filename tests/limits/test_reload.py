@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from limits.policy import Policy
-from limits.policy_parse import Fault
 from limits.reload import MAX_BYTES, STABLE_NS, Refused, Reloaded, Watcher, built_in, load
+from limits.toml_text import Problem
 
 S = 1_000_000_000
 WHOLE = """version = 6
@@ -144,7 +144,7 @@ def test_a_change_of_comments_only_is_nothing_new(file, watcher):
 
 def test_a_file_that_is_away_is_told_once_and_its_return_is_nothing_new(file, watcher):
     hidden = file.rename(file.with_suffix(".away"))
-    assert errors_of(watcher.poll()) == ["line 1: cannot be read: No such file or directory"]
+    assert errors_of(watcher.poll()) == ["cannot be read: No such file or directory"]
     assert watcher.poll() is None
     hidden.rename(file)
     assert watcher.poll() is None
@@ -184,18 +184,18 @@ def test_a_second_write_that_leaves_the_same_stamp_is_seen_at_the_next_look(file
 def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "."):
-        assert errors_of(Looks(tmp_path / name, built_in()).poll()) == ["line 1: cannot be read: not a regular file"]
+        assert errors_of(Looks(tmp_path / name, built_in()).poll()) == ["cannot be read: not a regular file"]
 
 
 def test_bytes_that_are_no_utf_8_and_files_too_large_are_refused(file):
     file.write_bytes(b"version = 1\n# \xff\n")
-    assert load(file).errors == (Fault(2, "", "not UTF-8"),)
+    assert load(file).errors == (Problem(2, "", "not UTF-8"),)
     file.write_bytes(b"#" * (MAX_BYTES + 1))
-    assert load(file).errors == (Fault(1, "", f"larger than {MAX_BYTES} bytes"),)
+    assert load(file).errors == (Problem(0, "", f"larger than {MAX_BYTES} bytes"),)
 
 
 def test_loading_what_is_not_there_is_one_error(tmp_path):
-    assert load(tmp_path / "none.toml").errors == (Fault(1, "", "cannot be read: No such file or directory"),)
+    assert load(tmp_path / "none.toml").errors == (Problem(0, "", "cannot be read: No such file or directory"),)
 
 
 # -- a file that is written in place -------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_a_process_that_started_on_half_a_file_takes_the_whole_of_it(file):
 )
 def test_what_cannot_be_seen_in_an_editor_is_named(file, mark, name):
     file.write_bytes(mark + text_of(6).encode())
-    why = f"line 1: begins with {name}: save it as UTF-8 without a byte order mark"
+    why = f"begins with {name}: save it as UTF-8 without a byte order mark"
     assert [str(fault) for fault in load(file).errors] == [why]
 
 

@@ -46,7 +46,7 @@ def test_every_mistake_is_printed_with_file_and_line_and_the_command_fails(file)
     assert result.stdout == ""
     first, second = result.stderr.splitlines()
     assert first.startswith(f"{file}:2: error: planz: unknown (did you mean plans?)")
-    assert second.startswith(f"{file}:4: error: plans.standard.orders.rate: a rate is")
+    assert second.startswith(f"{file}:4: error: plans.standard.orders.rate: is 'fast': a rate is")
 
 
 def test_an_oddity_is_printed_and_the_command_does_not_fail(file):

@@ -130,7 +130,7 @@ async def test_a_refusal_is_told_with_its_field_and_the_mend(house):
         assert await run(http, "kill", "account", "A11", "--reason", "r") == (
             1,
             "",
-            "Error: name: no account is called A11; did you mean A1?\n",
+            "Error: name: no account is called A11 (did you mean A1?)\n",
         )
 
 

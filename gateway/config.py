@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from gateway.journal_settings import JournalSettings
 from gateway.schedule import PATTERN as SCHEDULE
 
 Port = Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0 = any free one, printed at start")]
@@ -286,33 +287,6 @@ class Ingress(_Knobs, frozen=True, kw_only=True):
     ] = 50
 
 
-class Journal(_Knobs, frozen=True, kw_only=True):
-    """The record of numbers and messages that survives the process: append-only segments on disk."""
-
-    directory: Annotated[
-        str, Meta(description="where the segments lie, relative to this file; one gateway a directory")
-    ] = "journal"
-    durability: Annotated[
-        Literal["disk", "process", "memory"],
-        Meta(
-            description="what bytes wait for before they leave: disk = synced, survives power loss; process = written, "
-            "survives kill -9; memory = nothing is kept, for demos and tests"
-        ),
-    ] = "disk"
-    segment_bytes: Annotated[
-        int, Meta(ge=1_048_576, le=1 << 31, description="size of a segment, and of the reserve for a full disk")
-    ] = 67_108_864
-    retain_messages: Annotated[
-        int, Meta(ge=1_000, le=100_000_000, description="messages a session can ask for again; 4 bytes of memory each")
-    ] = 1_000_000
-    retain_bytes: Annotated[
-        int, Meta(ge=1_048_576, description="their bytes, each session: whichever is reached first")
-    ] = 268_435_456
-    max_bytes: Annotated[
-        int, Meta(ge=4_194_304, description="the whole directory; above it the oldest segment goes, needed or not")
-    ] = 17_179_869_184
-
-
 class Core(_Knobs, frozen=True, kw_only=True):
     """The matching core and the link to it."""
 
@@ -415,7 +389,7 @@ class Config(_Knobs, frozen=True, kw_only=True):
     instruments: tuple[InstrumentRow, ...] = ()
     limits: Limits = Limits()
     ingress: Ingress = Ingress()
-    journal: Journal = Journal()
+    journal: JournalSettings = JournalSettings()
     core: Core = Core()
     out: Out = Out()
     stream: Stream = Stream()

@@ -8,42 +8,16 @@ no event loop: its news comes through `notify`.
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
-
-import msgspec
-from msgspec import Meta
 
 from gateway.journal_index import SessionIndex
 from gateway.journal_record import FIRST_OWNER_KIND, MAX_BODY_BYTES, MAX_SESSION, JournalFailed
 from gateway.journal_recovery import Numbers, Recovery, Run, Sink
 from gateway.journal_segment import DirectoryLock, sync_directory
+from gateway.journal_settings import JournalSettings
 from gateway.journal_store import JournalStore
 from gateway.journal_writer import Owner, State, Writer
 from protocols.errors import LocalProtocolError
 from protocols.fix.store import MemoryStore
-
-
-class JournalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much is kept, and what an answer waits for. Per session it is the least: whole segments are dropped."""
-
-    durability: Annotated[
-        Literal["disk", "process", "memory"],
-        Meta(
-            description="an answer waits for: disk = fdatasync; process = the kernel (survives kill -9); memory = demo"
-        ),
-    ] = "disk"
-    segment_bytes: Annotated[
-        int, Meta(ge=4_096, le=1 << 31, description="size of a segment, and of the reserve for a full disk")
-    ] = 64 << 20
-    retain_messages: Annotated[
-        int, Meta(ge=1, le=100_000_000, description="messages kept for resends, each session; 4 bytes of memory each")
-    ] = 1_000_000
-    retain_bytes: Annotated[int, Meta(ge=1, description="their bytes, each session: whichever is reached first")] = (
-        256 << 20
-    )
-    max_bytes: Annotated[
-        int, Meta(ge=16_384, description="the whole directory; above it the oldest segment goes, needed or not")
-    ] = 16 << 30
 
 
 class Journal:

@@ -14,7 +14,7 @@ from gateway.core.engine import Engine
 from gateway.fix_acceptor import FixDoor
 from gateway.former_names import Name
 from gateway.guards import Guards
-from gateway.journal import JournalSettings, open_journal
+from gateway.journal import open_journal
 from gateway.journal_record import JournalCorrupt
 from gateway.mistakes import Mistakes
 from gateway.pipeline import Road
@@ -75,7 +75,7 @@ class Keeper:
         self._house = house
         self.replay = Replay(engine, settings.stream.retain_events)
         directory = config_dir / settings.journal.directory
-        self.journal = open_journal(directory, _journal_settings(settings), notify, self.replay.take)
+        self.journal = open_journal(directory, settings.journal, notify, self.replay.take)
         self.register = register_of(settings, house.instruments)
         if self.replay.register is not None:
             self.register = succeed(self.replay.register, self.register)
@@ -265,14 +265,3 @@ class Keeper:
         if not self._house.road.reopen_at_ns:
             self.journal.append(CLEAN, 0, b"")
         self.journal.close()
-
-
-def _journal_settings(settings: config.Config) -> JournalSettings:
-    journal = settings.journal
-    return JournalSettings(
-        durability=journal.durability,
-        segment_bytes=journal.segment_bytes,
-        retain_messages=journal.retain_messages,
-        retain_bytes=journal.retain_bytes,
-        max_bytes=journal.max_bytes,
-    )

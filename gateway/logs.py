@@ -38,7 +38,6 @@ class LogEvent(msgspec.Struct, frozen=True):
 
 _INFO, _WARNING, _ERROR = logging.INFO, logging.WARNING, logging.ERROR
 EVENTS: dict[str, LogEvent] = {
-    "gateway.starting": LogEvent(_INFO, "the configuration is sound; parts are being built"),
     "gateway.bounds": LogEvent(_INFO, "the most memory that this configuration can come to, by part"),
     "gateway.started": LogEvent(_INFO, "all doors are open; `ports` names them"),
     "gateway.recovered": LogEvent(_INFO, "the journal was read back; the house goes on where the last process was"),
@@ -78,17 +77,11 @@ EVENTS: dict[str, LogEvent] = {
     "session.logged_out": LogEvent(_INFO, "Logout was exchanged or sent for good"),
     "session.lost": LogEvent(_INFO, "the connection ended without a Logout; the session lives on"),
     "session.disconnect": LogEvent(_WARNING, "we close the connection; `reason` is a coded word"),
-    "session.closed": LogEvent(_INFO, "a WebSocket connection was closed"),
     "session.ended": LogEvent(_INFO, "a WebSocket session's connection is gone; `reason` is a coded word"),
-    "session.superseded": LogEvent(_INFO, "a newer connection proved itself and took the session over"),
     "session.too_slow": LogEvent(_WARNING, "the peer does not read; cut, and what it missed can be replayed"),
     "session.notice": LogEvent(_INFO, "something odd that the session layer dealt with"),
     "gateway.housekeeping_failed": LogEvent(_ERROR, "our own mistake; it is tried again in a second"),
     "session.failed": LogEvent(_ERROR, "our own mistake in a session's code; it is closed, the others go on"),
-    "guard.fired": LogEvent(_WARNING, "cancel-on-disconnect or a dead-man's switch cancelled orders"),
-    "queue.stage": LogEvent(_WARNING, "the queue to the core entered or left a stage of overload"),
-    "core.slow": LogEvent(_WARNING, "the core did not answer in time; outcomes were told as unknown"),
-    "core.state": LogEvent(_INFO, "the market or an instrument changed its state"),
     "mode.changed": LogEvent(_WARNING, "an operator set or cleared a mode; `by` says who, `kill` whether orders went"),
     "mode.expired": LogEvent(_INFO, "a mode that was set for a time has ended"),
     "mode.kept": LogEvent(_WARNING, "a mode that was in force before the start still is"),

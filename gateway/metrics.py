@@ -14,7 +14,6 @@ from protocols.messages import AnyEvent, CancelRejected, ExecType, OrderEvent, O
 
 Number = int | float
 Reading: TypeAlias = "Number | Mapping[str, Number] | Mapping[int, Number] | Histogram"
-DOORS = ("fix", "ws", "house", "admin")  # house: what the gateway does by itself, such as cancel-on-disconnect
 MAX_WORDS = 256  # label values per metric and door; further ones are counted as "other"
 
 _HALF = 1_024  # ns; below it buckets are 64 ns wide, above it each octave has eight

@@ -109,9 +109,6 @@ class Silent:
     def too_slow(self, now_ns: int) -> None:
         """The reader is too far behind."""
 
-    def failed(self, now_ns: int) -> None:
-        """Our own bug."""
-
     def paused(self, now_ns: int) -> None:
         """We stopped reading."""
 

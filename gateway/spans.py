@@ -96,7 +96,6 @@ def _context(trace: OrderTrace) -> Context | None:
 def _steps(trace: OrderTrace) -> list[tuple[str, int, int]]:
     """(name, begin, end) of each step that the order reached, in order."""
     ends = (
-        ("door", trace.t_decoded),
         ("limit", trace.t_limited),
         ("queue", trace.t_core_start or trace.t_queued),
         ("core", trace.t_core_end),

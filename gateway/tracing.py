@@ -36,7 +36,6 @@ class OrderTrace(msgspec.Struct):
     t_recv: int
     door: str
     session: str
-    t_decoded: int = 0
     t_limited: int = 0
     t_queued: int = 0
     t_core_start: int = 0

@@ -28,7 +28,6 @@ from protocols.ws import results, schema, session
 from protocols.ws.schema import LogonParams, StreamName
 
 _NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
-_DEFAULT_STREAMS: tuple[StreamName, ...] = ("orders", "limits", "system")
 _SERVER = "penstock/1"
 _SNAPSHOT_RETRY_MS = 1_000
 _READY_BYTES = 65_536  # so much is ready, and further events wait in the stream
@@ -266,9 +265,9 @@ class WsSpeaker:
         cursor = self.answers.cursor = StreamCursor(self._account)
         self._requests = WsRequests(self)
         self.writer = StreamWriter(self.house, self.machine, cursor, self._event_bytes)
-        streams = _DEFAULT_STREAMS
+        streams = schema.STREAMS
         if params is not None:
-            streams = params.streams if params.streams is not None else _DEFAULT_STREAMS
+            streams = params.streams if params.streams is not None else schema.STREAMS
             self.answers.limits_mode = params.limits or "near"
             self.heartbeat_ms = params.heartbeat_ms or self.heartbeat_ms
             if params.cod is not None:

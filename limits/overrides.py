@@ -28,17 +28,15 @@ class Override(msgspec.Struct, frozen=True):
 
 
 class Merged(msgspec.Struct, frozen=True):
-    """A policy with the rows that count now, when the next of them ends (None = none does), and what is wrong."""
+    """A policy with the rows that count now, and what is wrong with the others."""
 
     policy: Policy
-    next_end_s: int | None
     faults: tuple[str, ...] = ()
 
 
 def merge(policy: Policy, rows: Iterable[Override], now_s: int) -> Merged:
     """The policy with every row that is still in force at `now_s`. Accounts come before their sessions."""
     overrides = {owner: dict(limits) for owner, limits in policy.overrides.items()}
-    ends: list[int] = []
     faults: list[str] = []
     for row in sorted(rows, key=lambda each: ("/" in each.target, each.target, each.bucket)):
         if row.until_s <= now_s:
@@ -50,10 +48,9 @@ def merge(policy: Policy, rows: Iterable[Override], now_s: int) -> Merged:
             faults.append(f"{row.target} {row.bucket}: {error}")
             continue
         overrides.setdefault(row.target, {})[row.bucket] = limit
-        ends.append(row.until_s)
-    if not ends:
-        return Merged(policy, None, tuple(faults))
-    return Merged(msgspec.structs.replace(policy, overrides=overrides), min(ends), tuple(faults))
+    if overrides != policy.overrides:
+        policy = msgspec.structs.replace(policy, overrides=overrides)
+    return Merged(policy, tuple(faults))
 
 
 def limit_of(policy: Policy, row: Override, now_s: int) -> Limit:

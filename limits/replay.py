@@ -29,7 +29,6 @@ class Outcome(msgspec.Struct):
     admitted: int = 0
     refused: int = 0
     shadow_refused: int = 0
-    cooled_down: int = 0
     longest_wait_us: int = 0
 
 
@@ -67,6 +66,5 @@ def _decide(limiter: LocalLimiter, recorded: Recorded, outcomes: dict[tuple[str,
             outcome.admitted += 1
             continue
         outcome.refused += 1
-        outcome.cooled_down += bool(decision.penalty)
         outcome.longest_wait_us = max(outcome.longest_wait_us, decision.wait_us)
         return

@@ -73,17 +73,6 @@ class EmbeddedCore:
             self._fail(error)
             raise
 
-    def set_state(self, state: str, now_ns: int) -> None:
-        """Put the venue in state `normal`, `cancel_only` or `halted`, and tell the sink.
-
-        Raises:
-            LocalProtocolError: called from inside the sink, or nobody subscribed; nothing is changed.
-            KeyError: no such state; nothing is changed.
-        """
-        if self._sink is None or self._is_telling:
-            raise LocalProtocolError("the state is set from outside the sink, after subscribe")
-        self._tell(self._sink, [self.engine.set_state(state, self._wall.utc_ns(now_ns))], now_ns)
-
     def subscribe(self, sink: EventSink) -> None:
         """Set the one receiver of events."""
         self._sink = sink

@@ -5,8 +5,9 @@ random number or depends on hashing. A command whose cmd_id is not above the las
 without a trace, so a second hand-over is harmless. Within one command the order of events is: its own answer (NEW,
 REPLACED, ...); for each trade the taker's report and the maker's; then what became of the taker's remainder.
 
-An order is judged by what is known of its id first (a duplicate stays one in a halted market), then by its deadline,
-the market's state, its terms. There are no fees, and no self-match prevention unless asked for: Stp.DEFAULT is NONE.
+An order is judged by what is known of its id first (a duplicate stays one, even when it is late), then by its deadline
+and its terms. Whether new orders are barred at all is the gateway's say. There are no fees, and no self-match
+prevention unless asked for: Stp.DEFAULT is NONE.
 """
 
 import hashlib
@@ -20,13 +21,11 @@ from gateway.core.orders import Account, Ledger, Order, order_of
 from gateway.core.reports import Reports, status_of
 from protocols.errors import (
     BAD_NOTIONAL,
-    CANCEL_ONLY,
     DEAD_MAN,
     DISCONNECTED,
     DUPLICATE_ID,
     EXPIRED_IN_QUEUE,
     EXPIRED_ON_ARRIVAL,
-    MARKET_HALTED,
     OPERATOR,
     TOO_LATE,
     UNKNOWN_ORDER,
@@ -43,7 +42,6 @@ from protocols.messages import (
     AnyCommand,
     AnyEvent,
     CancelOrder,
-    EngineState,
     ExecType,
     Lane,
     MassCancel,
@@ -60,11 +58,6 @@ _LANE_SPAN = pack_cmd_id(0, Lane.CANCEL, 0)  # n lies below it, session and lane
 
 _LOST_IDS = 1_000_000_000  # more than a loss can hold of any kind
 
-_STATES: dict[str, Denial | None] = {
-    "normal": None,
-    "cancel_only": (CANCEL_ONLY, "the market takes cancels only"),
-    "halted": (MARKET_HALTED, "the market is halted"),
-}
 _UNASKED: dict[Origin, Denial] = {
     Origin.COD: (DISCONNECTED, "cancelled on disconnect"),
     Origin.LOGOUT: (DISCONNECTED, "cancelled at logout"),
@@ -91,7 +84,6 @@ class Engine:
 
     def __init__(self, instruments: tuple[Instrument, ...], dedupe_ids: int, epoch: str) -> None:
         self.epoch = epoch
-        self.state = "normal"
         self._dedupe_ids = dedupe_ids
         self._books = {instrument.id: Book() for instrument in instruments}
         self._highest: dict[int, int] = {}  # by session and lane: the last n that was carried out
@@ -136,18 +128,6 @@ class Engine:
             self._mass_cancel(command, account)
         return reports.take()
 
-    def set_state(self, state: str, now_ns: int) -> EngineState:
-        """Put the venue in state `normal`, `cancel_only` (4011 to New and Replace) or `halted` (4010); give the notice.
-
-        Raises:
-            KeyError: no such state (our fault); nothing is changed.
-        """
-        denial = _STATES[state]
-        self.state = state
-        reports = self._reports
-        reports.now_ns = max(reports.now_ns, now_ns)
-        return EngineState(0, 0, 0, reports.now_ns, state, 0, denial[1] if denial else "the market is open")
-
     def latest_seq(self, account: int) -> int:
         """The number of the account's latest event, 0 when there is none."""
         found = self._ledger.accounts.get(account)
@@ -187,13 +167,11 @@ class Engine:
             ValueError: no sound snapshot; nothing is changed.
         """
         image = snapshots.decode(head, *more)
-        if image.state not in _STATES:
-            raise ValueError(f"snapshot: unknown state {image.state!r}")
         books = {instrument: Book() for instrument in image.resting}
         dedupe_ids = image.dedupe_ids or self._dedupe_ids
         ledger = snapshots.rebuild(image, Ledger(dedupe_ids), books)
         self._dedupe_ids = dedupe_ids
-        self.epoch, self.state = image.epoch, image.state
+        self.epoch = image.epoch
         self._books, self._ledger, self._highest = books, ledger, image.highest
         self._order_id = image.counters.order_id
         self._reports = Reports(ledger, image.counters.exec_id, image.counters.now_ns)
@@ -203,7 +181,7 @@ class Engine:
     def _whole(self) -> snapshots.State:
         reports = self._reports
         counters = snapshots.Counters(reports.now_ns, self._order_id, reports.exec_id, self._matcher.trade_id)
-        head = (self.epoch, self.state, counters, self._highest, self._dedupe_ids)
+        head = (self.epoch, counters, self._highest, self._dedupe_ids)
         return snapshots.State(*head, self._ledger, self._books)
 
     @property
@@ -316,14 +294,14 @@ class Engine:
     # -- the refusals --------------------------------------------------------------------------------------------
 
     def _why_barred(self, command: NewOrder | ReplaceOrder, account: Account) -> Denial | None:
-        """What bars a New or Replace whatever its terms: a doubtful retry, its deadline, the state of the market."""
+        """What bars a New or Replace whatever its terms: a doubtful retry, its deadline."""
         if command.flags & POSS_RESEND and account.may_be_forgotten(command.sent_at):
             return EXPIRED_ON_ARRIVAL, "a retry older than the ids remembered, or without its first time"
         if command.deadline < 0:
             return -command.deadline, "no order has this id, and this retry may not place it"
         if command.deadline and self._at_ns > command.deadline:
             return EXPIRED_IN_QUEUE, "its validity window ended before the engine saw it"
-        return _STATES[self.state]
+        return None
 
     def _why_not_here(self, command: NewOrder) -> Denial | None:
         book = self._books.get(command.instrument)

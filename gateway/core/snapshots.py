@@ -44,7 +44,7 @@ class AccountImage(msgspec.Struct, frozen=True, array_like=True):
 class Image(msgspec.Struct, frozen=True, array_like=True):
     """The whole engine. highest: n by session and lane; resting: by instrument the ids of (bids, asks), best first.
 
-    dedupe_ids: 0 = not said.
+    state: always "normal", since it is the gateway that bars orders. dedupe_ids: 0 = not said.
     """
 
     version: int
@@ -69,7 +69,6 @@ class State(msgspec.Struct, frozen=True):
     """All that an engine is. highest: n by session and lane."""
 
     epoch: str
-    state: str
     counters: Counters
     highest: Mapping[int, int]
     dedupe_ids: int
@@ -178,7 +177,7 @@ def _resting(state: State) -> _Resting:
 
 def _encode_with(state: State, accounts: list[AccountImage], resting: _Resting) -> bytes:
     highest = dict(sorted(state.highest.items()))
-    head = (VERSION, state.epoch, state.state, state.counters, highest)
+    head = (VERSION, state.epoch, "normal", state.counters, highest)
     return _encoder.encode(Image(*head, accounts, resting, state.dedupe_ids))
 
 

@@ -122,4 +122,3 @@ def _refusal(error: Exception) -> Refusal:
 JSON = Codec("json")
 MSGPACK = Codec("msgpack")
 CODECS = {codec.name: codec for codec in (JSON, MSGPACK)}
-SUBPROTOCOLS = {codec.subprotocol: codec for codec in (JSON, MSGPACK)}

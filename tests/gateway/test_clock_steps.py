@@ -6,6 +6,7 @@ A world or a server on a clock of the test's own: `put_right` is what NTP does; 
 import pytest
 
 from gateway import config
+from gateway.journal import JournalSettings
 from gateway.server import Server
 from protocols import errors
 from protocols.fix.times import format_ns
@@ -163,7 +164,7 @@ def start(tmp_path):
             keys=(test_ws_speaker.key("ACME"),),
             instruments=(BTC, ETH),
             limits=config.Limits(file=""),
-            journal=config.Journal(durability="process", segment_bytes=1_048_576),
+            journal=JournalSettings(durability="process", segment_bytes=1_048_576),
             **more,
         )
         return Server(settings, tmp_path, clock=clock), clock

@@ -11,6 +11,7 @@ from gateway import config
 from gateway.fix_greeter import Greeter
 from gateway.fix_speaker import FixSpeaker
 from gateway.ingress import Stage
+from gateway.journal import JournalSettings
 from gateway.listening import Arrival
 from gateway.server import Server
 from protocols.fix.message import encode
@@ -58,7 +59,7 @@ class Door:
                 config.Key(id="key-2", account="ACME", public_key=next_key),
             ),
             limits=config.Limits(file=""),
-            journal=config.Journal(durability="memory"),
+            journal=JournalSettings(durability="memory"),
         )
         self.server = Server(settings, directory)
         self.door = self.server.fix

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from gateway import config
+from gateway.journal import JournalSettings
 from gateway.request import Request
 from gateway.server import Server
 from protocols import errors
@@ -487,7 +488,7 @@ def alone(directory, **core):
         accounts=(config.Account(id=1, name="ACME"),),
         instruments=(BTC,),
         limits=config.Limits(file=""),
-        journal=config.Journal(durability="memory"),
+        journal=JournalSettings(durability="memory"),
     )
     desk = Desk(Server(settings, directory, **core), "A")
     desk.logon()

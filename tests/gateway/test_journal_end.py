@@ -232,7 +232,7 @@ def start(tmp_path):
             accounts=(config.Account(id=1, name="ACME"),),
             instruments=(BTC,),
             limits=config.Limits(file=""),
-            journal=config.Journal(durability="process", segment_bytes=1_048_576),
+            journal=JournalSettings(durability="process", segment_bytes=1_048_576),
             core=config.Core(reopen_after_ms=0),
         )
         server = Server(settings, tmp_path)

@@ -7,6 +7,7 @@ import pytest
 from gateway import config
 from gateway.core.engine import Engine
 from gateway.core.snapshots import _Aside
+from gateway.journal import JournalSettings
 from gateway.journal_record import JournalFailed
 from gateway.keeper import Keeper
 from gateway.mistakes import GatewayFailed, Mistakes
@@ -29,7 +30,7 @@ def start(tmp_path):
             accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
             instruments=(BTC,),
             limits=config.Limits(file=""),
-            journal=config.Journal(durability="process", segment_bytes=1_048_576),
+            journal=JournalSettings(durability="process", segment_bytes=1_048_576),
             core=config.Core(reopen_after_ms=0),
         )
         server = Server(settings, tmp_path)

@@ -28,7 +28,7 @@ def barred(found, account="ACME", session="MM1", instrument=7):
 
 
 def test_nothing_is_barred_while_it_is_quiet():
-    assert Modes().is_quiet
+    assert not Modes().in_force
     assert barred(Modes()) is None
     assert Modes().next_expiry_ns is None
 
@@ -45,7 +45,7 @@ def test_nothing_is_barred_while_it_is_quiet():
 )
 def test_a_mode_bars_its_scope_with_its_reason_and_nobody_else(change, answer, others):
     found = modes(change)
-    assert not found.is_quiet
+    assert found.in_force
     assert barred(found) == answer
     assert [barred(found, *other) for other in others] == [None] * len(others)
 

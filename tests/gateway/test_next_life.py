@@ -14,6 +14,7 @@ from gateway import config
 from gateway.admin.desk import Asked
 from gateway.clock import Clock
 from gateway.core.engine import Engine
+from gateway.journal import JournalSettings
 from gateway.journal_record import JournalCorrupt
 from gateway.records import COMMANDS, Replay
 from gateway.register import Unfit
@@ -43,7 +44,7 @@ def settings(*rows, keys=(GUARDED, OTHERS), accounts=(ACME, OTHER), **more):
         accounts=accounts,
         instruments=more.pop("instruments", (BTC, ETH)),
         limits=config.Limits(file=""),
-        journal=config.Journal(durability="process", segment_bytes=1_048_576, **more.pop("journal", {})),
+        journal=JournalSettings(durability="process", segment_bytes=1_048_576, **more.pop("journal", {})),
         **more,
     )
 

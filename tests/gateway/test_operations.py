@@ -78,7 +78,7 @@ async def test_opening_again_is_kept_too_and_asking_twice_is_harmless(house, fil
         for was in ("cancel_only", "normal"):
             status, body = await post(http, OPEN)
             assert (status, body["mode"], body["was"]) == (200, "normal", was)
-        assert house.modes.is_quiet
+        assert not house.modes.in_force
         assert file.load() == Modes()
 
 
@@ -89,9 +89,9 @@ async def test_a_mode_set_for_a_time_says_when_it_ends_and_ends_by_itself(house,
         desk = http.desk
         house.world.now_ns = desk.next_deadline_ns - 1
         desk.tick(house.now_ns())
-        assert not house.modes.is_quiet
+        assert house.modes.in_force
         desk.tick(house.now_ns() + 1)
-        assert house.modes.is_quiet
+        assert not house.modes.in_force
         assert desk.next_deadline_ns is None
         assert house.logged[-1][0] == "mode.expired"
 
@@ -122,9 +122,9 @@ async def test_a_clock_that_is_put_right_ends_no_mode_early_and_none_late(house,
         assert kept.until_ns == house.wall.utc_ns(house.now_ns()) + 5_000_000_000
         house.world.now_ns = http.desk.next_deadline_ns - 1
         http.desk.tick(house.now_ns())
-        assert not house.modes.is_quiet
+        assert house.modes.in_force
         http.desk.tick(house.now_ns() + 1)
-        assert house.modes.is_quiet
+        assert not house.modes.in_force
 
 
 async def test_a_mode_of_a_clock_that_was_ahead_lasts_no_longer_than_it_was_asked_for(house, file):
@@ -211,7 +211,7 @@ async def test_what_bars_acts_at_once_although_the_disk_is_full_and_the_operator
         assert status == 507
         assert (body["mode"], body["kept"]) == ("cancel_only", False)
         assert body["error"]["text"].startswith("in force, but it will not survive a restart: ")
-        assert not house.modes.is_quiet
+        assert house.modes.in_force
         assert (await (await http.get("/modes")).json())["kept"] is False
     assert "mode.not_kept" in [name for name, _ in house.logged]
 
@@ -222,7 +222,7 @@ async def test_what_opens_is_not_opened_when_it_cannot_be_kept(house, file):
         http.desk._file = BrokenFile(file.path)
         status, body = await post(http, OPEN)
         assert (status, body["error"]["text"][:22]) == (507, "nothing was changed: /")
-        assert not house.modes.is_quiet
+        assert house.modes.in_force
 
 
 class SlowFile(ModesFile):
@@ -241,7 +241,7 @@ async def test_a_kill_does_not_wait_for_a_slow_disk_only_its_acknowledgement_doe
     slow = SlowFile(file.path)
     async with admin(house, slow) as http:
         asking = asyncio.create_task(post(http, KILL))
-        while house.modes.is_quiet:
+        while not house.modes.in_force:
             await asyncio.sleep(0.001)
         assert not asking.done()
         assert not file.path.exists()
@@ -264,7 +264,7 @@ async def test_of_an_opening_and_a_kill_at_the_same_time_the_kill_stays(house, f
         status, body = await opening
         assert (status, body["error"]["text"][:13]) == (409, "somebody else")
         assert (await killing)[0] == 200
-        assert not house.modes.is_quiet
+        assert house.modes.in_force
         assert file.load() == house.modes
 
 
@@ -301,7 +301,7 @@ async def test_a_command_that_cannot_be_is_refused_with_what_would_do(house, ask
     house.world.session(2, "TWO")
     async with admin(house) as http:
         assert await post(http, asked) == (status, {"error": {"text": text, "field": field}})
-    assert house.modes.is_quiet
+    assert not house.modes.in_force
     assert house.put == []
 
 
@@ -325,7 +325,7 @@ async def test_a_mode_can_be_cleared_although_its_account_is_gone_from_the_confi
         http.desk.restore(2)
         assert (await post(http, {**KILL, "name": "OLD"}))[0] == 404
         assert (await post(http, {**OPEN, "name": "OLD"}))[0] == 200
-    assert house.modes.is_quiet
+    assert not house.modes.in_force
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ async def test_a_body_that_is_no_command_is_answered_with_what_one_looks_like(ho
         assert answer.status == 400
         assert text in told["error"]["text"]
         assert "scope" in told["expected"]
-    assert house.modes.is_quiet
+    assert not house.modes.in_force
 
 
 async def test_a_body_that_is_too_large_is_not_read(house):
@@ -402,7 +402,7 @@ async def test_without_tokens_nobody_can_change_anything_on_a_listener_that_othe
         assert status == 403
         assert "add [[admin.tokens]]" in body["error"]["text"]
         assert (await http.get("/modes")).status == 200
-    assert house.modes.is_quiet
+    assert not house.modes.in_force
 
 
 async def test_a_page_in_the_operators_browser_cannot_give_commands(house):
@@ -413,7 +413,7 @@ async def test_a_page_in_the_operators_browser_cannot_give_commands(house):
         status, _ = await post(http, BAR, headers={"Host": "evil.example:9090"})
         assert status == 403
         assert (await http.options("/modes")).status == 405
-    assert house.modes.is_quiet
+    assert not house.modes.in_force
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9090", "localhost", "[::1]:9090", "127.0.0.1"])

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from gateway import config
+from gateway.journal import JournalSettings
 from gateway.modes import Change
 from gateway.server import Server
 from gateway.sessions import MAX_NAMES_PER_KEY
@@ -24,7 +25,7 @@ def settings(*rows, durability="process"):
         accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
         instruments=(BTC,),
         limits=config.Limits(file=""),
-        journal=config.Journal(durability=durability, segment_bytes=1_048_576),
+        journal=JournalSettings(durability=durability, segment_bytes=1_048_576),
     )
 
 

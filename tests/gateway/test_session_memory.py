@@ -4,6 +4,7 @@ import gc
 import tracemalloc
 
 from gateway import config
+from gateway.journal import JournalSettings
 from gateway.server import Server
 from tests.support.fix_room import BTC, session
 
@@ -17,7 +18,7 @@ def settings(count):
         accounts=(config.Account(id=1, name="ACME"),),
         instruments=(BTC,),
         limits=config.Limits(file=""),
-        journal=config.Journal(durability="process"),
+        journal=JournalSettings(durability="process"),
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 from gateway import config
 from gateway.core import snapshots
 from gateway.core.engine import Engine
+from gateway.journal import JournalSettings
 from gateway.records import COMMANDS, PIECE, SNAPSHOT, Replay, commands_body
 from gateway.register import Register
 from gateway.snapshotter import Snapshotter
@@ -50,7 +51,7 @@ class House:
         self.replay.carry_out()
         self.number = self.replay.engine.latest_seq(1)
         settings = config.Config(
-            journal=config.Journal(segment_bytes=SEGMENT), stream=config.Stream(retain_events=retain_events)
+            journal=JournalSettings(segment_bytes=SEGMENT), stream=config.Stream(retain_events=retain_events)
         )
         self.snapshotter = Snapshotter(self.replay, self.tape, settings, lambda: 7, NOBODY)
         self.snapshotter.start()

@@ -92,13 +92,12 @@ def test_a_finished_trace_is_counted_and_handed_on() -> None:
 
 
 def test_an_orders_spans_cover_its_whole_way_without_gap() -> None:
-    trace = OrderTrace(100, "fix", "MM1", 110, 120, 150, 160, 200, 210, attributes={"symbol": "BTC-USDT"})
+    trace = OrderTrace(100, "fix", "MM1", 120, 150, 160, 200, 210, attributes={"symbol": "BTC-USDT"})
     made = written(trace)
     times = {name: (span.start_time, span.end_time) for name, span in made.items()}
     assert times == {
         "order": (100, 210),
-        "door": (100, 110),
-        "limit": (110, 120),
+        "limit": (100, 120),
         "queue": (120, 160),
         "core": (160, 200),
         "report": (200, 210),
@@ -110,8 +109,8 @@ def test_an_orders_spans_cover_its_whole_way_without_gap() -> None:
 
 
 def test_a_refused_order_has_no_spans_for_where_it_did_not_get() -> None:
-    made = written(OrderTrace(100, "ws", "mm", 110, 120, t_out=130, attributes={"error_code": 3001}))
-    assert sorted(made) == ["door", "limit", "order", "report"]
+    made = written(OrderTrace(100, "ws", "mm", 120, t_out=130, attributes={"error_code": 3001}))
+    assert sorted(made) == ["limit", "order", "report"]
     assert (made["report"].start_time, made["report"].end_time) == (120, 130)
     assert made["order"].status.description == "3001"
 

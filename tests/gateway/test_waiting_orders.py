@@ -59,7 +59,7 @@ class Lives:
             accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
             instruments=(BTC, ETH),
             limits=config.Limits(file=""),
-            journal=config.Journal(durability="process", segment_bytes=1_048_576),
+            journal=JournalSettings(durability="process", segment_bytes=1_048_576),
             core=config.Core(reopen_after_ms=0),
         )
         return Server(settings, home, limiting=FarLimits)

@@ -12,6 +12,7 @@ from gateway import config
 from gateway.client import ws
 from gateway.clients import MAX_SIGNATURES
 from gateway.ingress import CANCEL_CREDIT, CONTROL_CREDIT, Stage
+from gateway.journal import JournalSettings
 from gateway.request import Request
 from gateway.server import Server
 from gateway.sessions import MAX_NAMES_PER_KEY
@@ -123,7 +124,7 @@ def house(tmp_path):
             accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
             keys=(key("ACME", **(key_more or {})), key("OTHER")),
             instruments=(BTC,),
-            journal=config.Journal(durability="memory"),
+            journal=JournalSettings(durability="memory"),
             **knobs,
         )
         return Server(settings, tmp_path, core)

@@ -3,6 +3,7 @@
 import msgspec
 
 from gateway import config
+from gateway.journal import JournalSettings
 from gateway.server import Server
 from protocols.fix.decoder import Decoder
 from protocols.fix.message import encode
@@ -121,7 +122,7 @@ def desks(directory, *rows, limits="", **knobs):
         accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
         instruments=(BTC, ETH),
         limits=config.Limits(file="limits.toml" if limits else ""),
-        journal=config.Journal(durability="memory"),
+        journal=JournalSettings(durability="memory"),
     )
     server = Server(settings, directory)
     return [Desk(server, row.comp_id) for row in rows]

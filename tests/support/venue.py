@@ -21,7 +21,6 @@ from protocols.messages import (
     AnyEvent,
     CancelOrder,
     CancelRejected,
-    EngineState,
     ExecType,
     Lane,
     MassCancel,
@@ -92,8 +91,6 @@ class Venue:
     def do(self, line: str) -> list[AnyEvent]:
         """Carry out one line."""
         self.now_ns += 1
-        if line.startswith("state "):
-            return [self.engine.set_state(line.split()[1], self.now_ns)]
         return self.engine.execute(self.command(line), self.now_ns)
 
     def play(self, transcript: str) -> None:
@@ -177,8 +174,6 @@ class Venue:
 
 def told(event: AnyEvent) -> str:
     """One event as one line."""
-    if isinstance(event, EngineState):
-        return f"state {event.state}"
     name = _NAMES[event.account]
     if isinstance(event, CancelRejected):
         kind = "cancel" if event.response_to == "1" else "replace"

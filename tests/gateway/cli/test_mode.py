@@ -50,7 +50,7 @@ async def test_a_mode_is_set_shown_and_cleared(house, file):
             "instrument BTC-USDT takes orders (was halted)\n",
             "",
         )
-        assert house.modes.is_quiet
+        assert not house.modes.in_force
 
 
 async def test_a_mode_for_a_time_says_until_when(house, file):
@@ -66,7 +66,7 @@ async def test_a_time_is_written_with_its_unit_as_for_limits(house, file):
             code, _, told = await run(http, *words, wrong)
             assert code == 2
             assert "Invalid value for --ttl" in told
-            assert house.modes.is_quiet
+            assert not house.modes.in_force
         for text, ttl_s in (("90s", 90), ("15m", 900), ("2h", 7_200), ("31d", 2_678_400)):
             code, told, _ = await run(http, *words, text)
             assert (code, told[:37]) == (0, "instrument BTC-USDT is halted until 2")
@@ -94,10 +94,10 @@ async def test_a_kill_of_the_venue_is_asked_about_unless_told_not_to(house, file
             code, _, told = await run(http, "kill", "venue", "--reason", "r", text=answer)
             assert code == 1
             assert "Cancel every open order of every account" in told
-            assert house.modes.is_quiet
+            assert not house.modes.in_force
         assert (await run(http, "kill", "venue", "--reason", "r", text="y\n"))[0] == 0
         assert (await run(http, "kill", "venue", "--reason", "r", "--yes"))[0] == 0
-        assert not house.modes.is_quiet
+        assert house.modes.in_force
 
 
 async def test_half_a_kill_is_a_failure(house, file, monkeypatch):

@@ -74,8 +74,6 @@ def test_nothing_is_executed_before_someone_listens(venue: Venue, core: Embedded
     before = core.engine.digest()
     with pytest.raises(LocalProtocolError):
         core.submit(commands(venue, "alice new a1 buy 1 @ 100"), now_ns=1)
-    with pytest.raises(LocalProtocolError):
-        core.set_state("halted", now_ns=1)
     assert core.engine.digest() == before
 
 
@@ -86,8 +84,6 @@ def test_from_inside_the_sink_there_is_no_credit_so_no_event_can_overtake(venue:
         inside.append(core.credit)
         with pytest.raises(LocalProtocolError):
             core.submit(commands(venue, "alice new a2 buy 1 @ 100"), now_ns=2)
-        with pytest.raises(LocalProtocolError):
-            core.set_state("halted", now_ns=2)
 
     core.subscribe(sink)
     core.submit(commands(venue, "alice new a1 buy 1 @ 100"), now_ns=1)
@@ -113,11 +109,3 @@ def test_whatever_fails_while_commands_are_carried_out_is_told_and_no_more_are_t
     with pytest.raises(LocalProtocolError):
         core.submit(commands(venue, "alice new a2 buy 1 @ 100"), now_ns=2)
     assert len(failures) == 1
-
-
-def test_a_change_of_state_is_told_like_any_event(venue: Venue, core: EmbeddedCore) -> None:
-    sink = Sink()
-    core.subscribe(sink)
-    core.set_state("cancel_only", now_ns=1)
-    core.submit(commands(venue, "alice new a1 buy 1 @ 100"), now_ns=2)
-    assert sink.batches == [["state cancel_only"], ["alice 1 rejected a1: rejected 1@100 0/0 !4011"]]

@@ -243,12 +243,10 @@ def test_a_retry_of_a_known_id_gets_the_orders_state_and_takes_no_number(venue: 
     """)
 
 
-def test_a_known_id_is_answered_from_what_is_known_even_late_and_in_a_halted_market(venue: Venue) -> None:
+def test_a_known_id_is_answered_from_what_is_known_even_late(venue: Venue) -> None:
     venue.play("""
         > alice new a1 buy 5 @ 100
         < alice 1 new a1: new 5@100 0/5
-        > state halted
-        < state halted
         > alice new a1 buy 5 @ 100 retry deadline=1
         < alice 1 order_status a1: new 5@100 0/5 duplicate
         > alice new a1 buy 5 @ 100
@@ -616,41 +614,6 @@ def test_a_query_takes_no_number_and_a_named_order_is_told_whatever_became_of_it
         > bob query q6 *
         < bob =0 orders q6: none
     """)
-
-
-def test_cancels_pass_in_every_state_and_new_orders_only_in_normal(venue: Venue) -> None:
-    venue.play("""
-        > alice new a1 buy 1 @ 100
-        < alice 1 new a1: new 1@100 0/1
-        > alice new a2 buy 1 @ 100
-        < alice 2 new a2: new 1@100 0/1
-        > state cancel_only
-        < state cancel_only
-        > alice new a3 buy 1 @ 100
-        < alice 3 rejected a3: rejected 1@100 0/0 !4011
-        > alice replace a1 a3 1 @ 90
-        < alice 4 replace_rejected a3<a1: new !4011
-        > alice cancel x1 a1
-        < alice 5 canceled x1<a1: canceled 1@100 0/0
-        > state halted
-        < state halted
-        > alice new a3 buy 1 @ 100
-        < alice 6 rejected a3: rejected 1@100 0/0 !4010
-        > alice mass m1
-        < alice 7 canceled a2: canceled 1@100 0/0
-        < alice 8 mass_cancel_done m1: 1
-        > state normal
-        < state normal
-        > alice new a3 buy 1 @ 100
-        < alice 9 new a3: new 1@100 0/1
-    """)
-
-
-def test_an_unknown_state_changes_nothing(venue: Venue) -> None:
-    before = venue.engine.digest()
-    with pytest.raises(KeyError):
-        venue.engine.set_state("closed", 1)
-    assert venue.engine.digest() == before
 
 
 def test_events_name_the_command_that_they_answer_and_the_session_that_owns_the_order(venue: Venue) -> None:

@@ -64,7 +64,6 @@ def test_a_smaller_memory_forgets_at_the_next_chance(data: bytes) -> None:
     ("edit", "fault"),
     [
         (lambda image: image.__setitem__(0, 2), "version 2"),
-        (lambda image: image.__setitem__(2, "closed"), "unknown state"),
         (lambda image: image[5].append(image[5][0]), "account 1 is there twice"),
         (lambda image: image[5][0].__setitem__(0, 9), "wrong account"),
         (lambda image: image[6][1][0].clear(), "rests nowhere"),

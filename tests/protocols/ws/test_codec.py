@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import Refusal
-from protocols.ws.codec import CODECS, JSON, MSGPACK, SUBPROTOCOLS, Codec, Malformed
+from protocols.ws.codec import CODECS, JSON, MSGPACK, Codec, Malformed
 from protocols.ws.repeats import repeated_in_json, repeated_in_msgpack
 from protocols.ws.schema import METHODS, BatchParams, CancelParams, Params, PlaceParams, Request
 
@@ -30,7 +30,7 @@ def refusal(method: str, params: object, codec: Codec = JSON) -> tuple[int, str]
 
 
 def test_both_sub_protocols_have_their_codec() -> None:
-    assert SUBPROTOCOLS == {"gate.json.v1": JSON, "gate.msgpack.v1": MSGPACK}
+    assert [codec.subprotocol for codec in CODECS.values()] == ["gate.json.v1", "gate.msgpack.v1"]
     assert CODECS == {"json": JSON, "msgpack": MSGPACK}
     assert (JSON.binary, MSGPACK.binary) == (False, True)
 

@@ -9,25 +9,24 @@ store, the clock and the end of a tick are given.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from limits.bucket import MILLI, NEVER, Bucket
 from limits.exchange import Exchange, Ticket
 from limits.lease import Lease
 from limits.limiter import ALLOWED, PENDING, BucketView, Decision, ShadowDebit
-from limits.paths import Counts, Path, Paths
+from limits.paths import Counts, Path
 from limits.penalty import EXEMPT
-from limits.policy import PER_INSTRUMENT, SCOPES, WIDTH, Limit, Policy
-from limits.refusal import Wait, longest_of, punished
+from limits.policy import Limit, Policy
+from limits.refusal import Wait
+from limits.routed import RoutedLimiter, view_of
 from limits.shadow import Shadows, Verdict
-from limits.shared_route import Level, Route, route_of, view_of
+from limits.shared_route import Route, SharedLevel, route_of
 from limits.store import Store, key_of
 
 _STORE_RETRY_US = 250_000  # what a refusal names while the store is away: it is probed so often
 _TICKET_KEPT_US = 250_000  # a paid decision that nobody comes for is refunded
 
 
-class SharedLimiter:
+class SharedLimiter(RoutedLimiter[Lease | Bucket]):
     """The `limits.limiter.Limiter` of one node among `nodes`. `on_ready` is called when it is worth asking again."""
 
     def __init__(
@@ -40,31 +39,17 @@ class SharedLimiter:
         at_end_of_tick: Callable[[Callable[[], None]], object],
     ) -> None:
         """node: a name no other process has or had lately. nodes: how many there are, by which shares are cut."""
-        self._policy = policy
+        super().__init__(policy)
         self._load = 0
         self._nodes = nodes
         self._now_ns = now_ns
-        self._generation = 1
-        self._since_us = 0
-        self._paths = Paths()
         self._leases: dict[str, Lease] = {}
         self._open_tickets: dict[Ticket, None] = {}
         self._shadows = Shadows(self._judge_shadow, self._count_shadow)
         self._wake: Callable[[], None] = lambda: None
         self.exchange = Exchange(store, node, now_ns, at_end_of_tick)
         self.exchange.on_ready = self._on_ready
-        self.counts = {name: Counts() for name in SCOPES}
         self.degraded = 0  # decisions taken without the store
-
-    @property
-    def policy(self) -> Policy:
-        """The policy in force."""
-        return self._policy
-
-    @property
-    def remembered(self) -> int:
-        """Sessions whose buckets are known: those that are held, and those kept after they left."""
-        return len(self._paths)
 
     def on_ready(self, call: Callable[[], None]) -> None:
         """Have `call` called whenever answers came: what was PENDING may be asked again."""
@@ -73,12 +58,6 @@ class SharedLimiter:
     def _on_ready(self) -> None:
         self._shadows.retry(self._now_ns() // 1000)
         self._wake()
-
-    def apply(self, policy: Policy, now_ns: int) -> None:
-        """Put another policy in force from now on; the store rescales each bucket when it is next asked."""
-        self._policy = policy
-        self._generation += 1
-        self._since_us = now_ns // 1000
 
     def loaded(self, number: int) -> None:
         """The policy in force came by this load. The store keeps to the terms of the load with the highest number."""
@@ -110,9 +89,7 @@ class SharedLimiter:
 
     def open(self, account: str, session: str) -> Path:
         """The path of one session: the very same one while it is remembered, so that reconnecting refills nothing."""
-        path = self._paths.open(account, session)
-        if path.generation != self._generation:
-            self._resolve(path)
+        path = super().open(account, session)
         route = path.routes["orders"]
         for lease in route.leases if route.shadow is None else (*route.leases, *route.shadow.leases):
             if not lease.left_milli:
@@ -168,14 +145,6 @@ class SharedLimiter:
             buckets += route.shadow.buckets
         for bucket in buckets:
             self._give_back(bucket, cost_milli, now_ns // 1000)
-
-    def view(self, path: Any, now_ns: int, names: tuple[str, ...] = ()) -> list[BucketView]:
-        """The buckets of `path` (all, or those named), widest scope first, as this node last saw them."""
-        if path.generation != self._generation:
-            self._resolve(path)
-        levels = [(name, level) for name in names or SCOPES for level in path.routes[name].levels]
-        levels.sort(key=lambda pair: WIDTH.index(pair[1].scope))
-        return [view_of(name, level, now_ns // 1000, self.exchange.is_away) for name, level in levels]
 
     def is_low(self, path: Any, now_ns: int, names: tuple[str, ...]) -> bool:
         """Whether one of these buckets has less than a quarter of its tokens at some level, as last seen."""
@@ -325,49 +294,25 @@ class SharedLimiter:
         return _STORE_RETRY_US if mode == "deny" else 0
 
     def _refuse(self, path: Path, route: Route, name: str, verdict: Sequence[Wait], now_us: int) -> Decision:
-        route.counts.refused += 1
         waits = verdict or [(0, level.scope, level.limit) for level in route.binding]
-        return punished(longest_of(name, waits), path.standing, self._policy.penalty, now_us)
+        return self._refused(path, route, name, waits, now_us)
 
     # -- what a path walks through -------------------------------------------------------------------------------
 
-    def _route(self, path: Path, name: str, instrument: int) -> Route:
-        if path.generation != self._generation:
-            self._resolve(path)
-        route: Route = path.routes[name]
-        if instrument and route.instrument_limit is not None:
-            return path.per_instrument.get(instrument) or self._instrument_route(path, route, instrument)
-        return route
+    def _bucket_at(self, path: Path, scope: str, name: str, limit: Limit) -> Lease | Bucket:
+        if scope == "session":
+            return self._bucket_in(path.own, name, limit)
+        return self._lease(path, scope, name, limit)
 
-    def _resolve(self, path: Path) -> None:
-        """Resolve the path under the policy in force. Buckets stay, even while they are off: nothing refills."""
-        levels: dict[str, list[Level]] = {name: [] for name in SCOPES}
-        for name, scope, limit in self._policy.levels(path.account, path.session):
-            bucket = self._own(path, name, limit) if scope == "session" else self._lease(path, scope, name, limit)
-            if limit.mode != "off":
-                levels[name].append(Level(bucket, scope, limit))
-        path.routes = {name: route_of(self.counts[name], found) for name, found in levels.items()}
-        path.per_instrument.clear()
-        path.tickets.clear()  # `tick` refunds them
-        each = self._policy.instrument_limit(path.account)
-        path.routes["orders"] = msgspec.structs.replace(path.routes["orders"], instrument_limit=each)
-        path.generation = self._generation
+    def _through(self, counts: Counts, levels: Sequence[SharedLevel]) -> Route:
+        return route_of(counts, levels)
 
-    def _instrument_route(self, path: Path, route: Route, instrument: int) -> Route:
-        """The way of orders in one instrument: that of all orders, and the instrument's own bucket."""
-        limit = route.instrument_limit
-        assert limit is not None
-        lease = self._lease(path, "instrument", f"{PER_INSTRUMENT}/{instrument}", limit)
-        found = route_of(route.counts, [*route.levels, Level(lease, "instrument", limit)])
-        path.per_instrument[instrument] = found
-        return found
-
-    def _own(self, path: Path, name: str, limit: Limit) -> Bucket:
-        bucket = path.own.get(name)
-        if bucket is None:
-            bucket = path.own[name] = Bucket(limit.rate, limit.burst)
-        bucket.retune(limit.rate, limit.burst, self._since_us)
-        return bucket
+    def _view(self, name: str, level: SharedLevel, now_us: int) -> BucketView:
+        """Of a shared bucket: what the store last told, and what this node has left of its lease."""
+        bucket = level.bucket
+        if isinstance(bucket, Lease):
+            return view_of(name, level, *bucket.remaining(now_us), self._is_unheard(bucket))
+        return super()._view(name, level, now_us)
 
     def _lease(self, path: Path, scope: str, name: str, limit: Limit) -> Lease:
         name, _, owner = name.partition("/")

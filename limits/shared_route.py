@@ -6,17 +6,12 @@ import msgspec
 
 from limits.bucket import MILLI, Bucket
 from limits.lease import Lease
-from limits.limiter import BucketView
 from limits.paths import Counts
 from limits.policy import Limit
+from limits.routed import Level
 
-
-class Level(msgspec.Struct, frozen=True):
-    """One bucket on a path: a Lease of a shared one or a session's own, its scope, and its limit."""
-
-    bucket: Lease | Bucket
-    scope: str
-    limit: Limit
+SharedLevel = Level[Lease | Bucket]
+"""A Lease of a shared bucket, or a session's own one."""
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
@@ -26,8 +21,8 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     """
 
     counts: Counts
-    levels: tuple[Level, ...]
-    binding: tuple[Level, ...]
+    levels: tuple[SharedLevel, ...]
+    binding: tuple[SharedLevel, ...]
     leases: tuple[Lease, ...]
     own: tuple[Bucket, ...]
     strict: tuple[Lease, ...]
@@ -41,14 +36,14 @@ class Route(msgspec.Struct, frozen=True, eq=False):
         return (*self.leases, *self.own, *self.strict)
 
 
-def route_of(counts: Counts, levels: Sequence[Level]) -> Route:
+def route_of(counts: Counts, levels: Sequence[SharedLevel]) -> Route:
     """The route through these levels."""
     shadow = [level for level in levels if level.limit.mode == "shadow"]
     enforced = [level for level in levels if level.limit.mode == "enforce"]
     return _route(counts, tuple(levels), enforced, _route(counts, (), shadow, None) if shadow else None)
 
 
-def _route(counts: Counts, levels: tuple[Level, ...], binding: list[Level], shadow: Route | None) -> Route:
+def _route(counts: Counts, levels: tuple[SharedLevel, ...], binding: list[SharedLevel], shadow: Route | None) -> Route:
     leases = [level.bucket for level in binding if isinstance(level.bucket, Lease)]
     return Route(
         counts,
@@ -59,18 +54,4 @@ def _route(counts: Counts, levels: tuple[Level, ...], binding: list[Level], shad
         tuple(lease for lease in leases if lease.is_strict),
         min((level.limit.burst for level in binding), default=0) * MILLI,
         shadow,
-    )
-
-
-def view_of(name: str, level: Level, now_us: int, is_away: bool) -> BucketView:
-    """One bucket as people see it. A shared one: what the store last told, and what this node has left of its lease."""
-    bucket, limit = level.bucket, level.limit
-    if isinstance(bucket, Bucket):
-        full_in_us = bucket.full_in_us(now_us)
-        remaining, degraded = bucket.level // bucket.period_us, False
-    else:
-        remaining, full_in_us = bucket.remaining(now_us)
-        degraded = is_away or bucket.is_troubled
-    return BucketView(
-        name, level.scope, remaining, limit.burst, limit.rate.per_second, -(-full_in_us // 1000), degraded, limit.mode
     )

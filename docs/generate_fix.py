@@ -1,6 +1,6 @@
 """Writes the FIX pages and the published dictionaries from the code: `python -m docs.generate_fix`, or with --check.
 
-`render` gives them to `docs.generate` too. Nothing it writes is edited by hand.
+`render` gives them to `docs.generate`, too. Nothing that it writes is edited by hand.
 """
 
 import sys
@@ -23,12 +23,12 @@ def render() -> dict[Path, str]:
 
 
 def stale() -> list[Path]:
-    """The files that are not as they should be."""
+    """The files that differ from the code."""
     return [path for path, text in render().items() if not path.exists() or path.read_text("utf-8") != text]
 
 
 def main() -> None:
-    """Write what is stale, or with --check name it and end with 1."""
+    """Write what is stale, or with --check list it and end with 1."""
     files, paths = render(), stale()
     if "--check" in sys.argv[1:]:
         for path in paths:

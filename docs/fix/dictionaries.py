@@ -1,7 +1,7 @@
 """The published dictionaries: our table of messages in the XML that QuickFIX, QuickFIX/J and their kin load.
 
-They hold what a session of the `penstock` dialect may say and be told: the standard's fields of the messages we speak,
-and ours. Components stay components, in the order of the table, for that order is the wire order inside groups.
+They contain what a session of the `penstock` dialect may send and receive: the standard's fields of our messages, and
+our own. Components stay components, in the order of the table, because that is the order on the wire inside groups.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,7 @@
 """The page docs/reference/fix.md: every message, field, group and value that Penstock reads or sends over FIX.
 
-Tables come from the dictionary, notes from `docs.fix.uses` and `docs.fix.words`. What is legal in a message and not
-used is listed at the end by number only: it would bury what matters.
+Tables come from the dictionary, notes from `docs.fix.uses` and `docs.fix.words`. Fields that are legal and not used are
+listed at the end by number only: they would bury what matters.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,19 +26,25 @@ def reference() -> str:
     """The whole page."""
     return f"""# FIX reference
 
-What stands in which message. How a session behaves is in [connecting over FIX](../connect/fix.md), the codes are in
-[error codes](errors.md), each scenario of the session layer with the tests that prove it in
-[FIX scenarios](fix-scenarios.md).
+The fields of each message.
 
-For engines there are dictionaries in QuickFIX's format, made from the same table:
-[FIX.4.2](../spec/penstock-FIX42.xml), [FIX.4.4](../spec/penstock-FIX44.xml), and for FIXT.1.1 the
-[transport](../spec/penstock-FIXT11.xml) and the [application](../spec/penstock-FIX50SP2.xml). They are for sessions of
-dialect `penstock`; a `plain` session loads the stock dictionary of its version and is sent nothing that is not in it.
+| Page | Contents |
+| --- | --- |
+| [Connect over FIX](../connect/fix.md) | how a session behaves |
+| [Error codes](errors.md) | every code |
+| [FIX scenarios](fix-scenarios.md) | each scenario of the session layer, with the tests that prove it |
 
-Sessions: `all` that have the message, or the versions and the dialect that have the field. 5.0SP2 is FIXT.1.1 with
-ApplVerID 9. Fields from tag 5000 up are user-defined. Times are UTC; prices, quantities and amounts are plain decimals
-without exponent. A field that a message may not have, twice the same field, an empty one, a value outside the
-enumeration or of the wrong type is answered with Reject(3).
+Dictionaries in QuickFIX's format are made from the same table: [FIX.4.2](../spec/penstock-FIX42.xml),
+[FIX.4.4](../spec/penstock-FIX44.xml), and for FIXT.1.1 the [transport](../spec/penstock-FIXT11.xml) and the
+[application](../spec/penstock-FIX50SP2.xml). They are for sessions of dialect `penstock`. A `plain` session loads the
+stock dictionary of its version, and is sent nothing that is not in it.
+
+The column *Sessions* says `all` if every session that has the message has the field. Otherwise it lists the versions
+and the dialect that have it. 5.0SP2 is FIXT.1.1 with ApplVerID 9. Fields from tag 5000 up are user-defined. Times are
+UTC. Prices, quantities and amounts are plain decimals without exponent.
+
+Reject(3) answers a field that the message may not have, a repeated or empty field, and a value of the wrong type or
+outside the enumeration.
 
 ## Messages
 
@@ -54,36 +60,36 @@ Header and trailer. Any other standard header field is accepted and ignored.
 
 {_sections(REQUESTS)}### Fields that are refused
 
-They would change what an order means and nobody behind the gateway honours them, so a D or G that carries one is
-refused with 2008, unless it has the value that changes nothing.
+These fields would change what an order means, and the matching core does not honour them. A D or G that has one is
+refused with 2008, unless its value changes nothing.
 
 {table(("Tag", "Field", "Accepted only as"), _refused_rows())}
 ## Reports
 
 {_sections(REPORTS)}## Groups
 
-What we send of each entry. The first field opens it; the others follow in this order.
+The fields that we send of each entry. The first field opens the entry; the others follow in this order.
 
 {table(("Group", "Tag", "Field", "Type", "Needed", "Notes"), _group_rows())}
 ## Values
 
-The values that are served or sent. The dictionaries list every value of the standard: one that is legal and not served
-is refused with 2008, not rejected.
+The values that we serve or send. The dictionaries list every value of the standard. A value that is legal but not
+served is refused with 2008, not rejected.
 
 {table(("Tag", "Field", "Values"), _value_rows())}
 ## Reject reasons
 
-SessionRejectReason(373), and the error code that a `penstock` session is told beside it. FIX.4.2 knows 0-11; the others
-are told there by Text(58) alone.
+SessionRejectReason(373), and the error code that a `penstock` session gets with it. FIX.4.2 knows 0-11; there the other
+reasons are given only in Text(58).
 
 {table(("373", "25016", "Name", "When"), _reason_rows())}
-What a `plain` session is told where its version lacks the value:
+What a `plain` session gets when its version lacks the value:
 
 {table(("Field", *(NAMES[version] for version in VERSIONS)), _fallback_rows())}
 ## Fields that are accepted and not used
 
-They are checked for type and value as any other, and then change nothing. By tag number, each version with what it
-adds to the one before; names and places are in the dictionaries.
+These fields are checked for type and value like any other, and then change nothing. They are listed by tag number, each
+version with what it adds to the one before. Names and positions are in the dictionaries.
 
 {_unused()}"""
 

@@ -1,7 +1,7 @@
-"""Which fields of each message Penstock reads or sends, and what becomes of them.
+"""Which fields of each message Penstock reads or sends, and what it does with them.
 
-The dictionary knows what may stand in a message; this says what matters. A test holds it against the code: what is
-listed under REPORTS is exactly what the translation sends, per version and dialect.
+The dictionary has what may be in a message; this module has what matters. A test compares it with the code: REPORTS
+lists exactly what the translation sends, per version and dialect.
 """
 
 from functools import cache
@@ -13,9 +13,9 @@ from protocols.fix.tags import MsgType
 
 
 class Use(NamedTuple):
-    """One field of one message. need: `yes`, `no`, or when. note: what becomes of it.
+    """One field of one message. need: `yes`, `no`, or when. note: what happens to it.
 
-    versions: those of the sessions that have it, as a prefix of their names where not all of the dictionary's do.
+    versions: of the sessions that have it, if not all versions that the dictionary has do.
     """
 
     tag: int
@@ -37,19 +37,19 @@ _BY_41 = "one of 41, 37"
 
 HEADER: tuple[Use, ...] = (
     Use(8, "yes", "first; the session's version"),
-    Use(9, "yes", "second; taken at its word, up to `max_message_bytes`"),
+    Use(9, "yes", "second; trusted up to `max_message_bytes`"),
     Use(35, "yes", "third"),
     Use(34, "yes", "leading zeros are accepted"),
     Use(49, "yes"),
     Use(56, "yes"),
     Use(52, "yes", "in: whole seconds, or 3, 6 or 9 decimals; out: 6 decimals, `plain` 3"),
-    Use(43, "on a resend", "`Y`: it may have been read before"),
-    Use(122, "on a resend", "when it was first sent; must not be later than 52"),
+    Use(43, "on a resend", "`Y`: it may have been received before"),
+    Use(122, "on a resend", "when it was first sent; not later than 52"),
     Use(97, "no", "`Y` on D, G: sent again under a new number; a known ClOrdID(11) is answered with the order's state"),
-    Use(369, "no", "sent when the session is set so"),
-    Use(115, "no", "third parties are not served: Reject(3) 373=9"),
-    Use(128, "no", "third parties are not served: Reject(3) 373=9"),
-    Use(1128, "no", "in: 9, or Reject(3) 373=18", ("FIXT.1.1",)),
+    Use(369, "no", "sent if the session is configured so"),
+    Use(115, "no", "third-party routing is not served: Reject(3) 373=9"),
+    Use(128, "no", "third-party routing is not served: Reject(3) 373=9"),
+    Use(1128, "no", "in: 9; otherwise Reject(3) 373=18", ("FIXT.1.1",)),
     Use(1129, "no", "custom versions are not served: Reject(3) 373=18", ("FIXT.1.1",)),
 )
 
@@ -61,38 +61,42 @@ SESSION: tuple[Spoken, ...] = (
             Use(98, "yes", "0 only"),
             Use(108, "yes", "seconds, 1-60 unless configured otherwise; echoed"),
             Use(141, "no", "`Y` with 34=1: both sides start again at 1; echoed"),
-            Use(789, "no", "what the sender expects next; answers with a replay and no ResendRequest(2)"),
-            Use(553, "with a key", "in: API key id; FIX.4.2 has none, there the CompID names the key"),
+            Use(789, "no", "the number that the sender expects next; it gets a replay without a ResendRequest(2)"),
+            Use(553, "with a key", "in: API key id; FIX.4.2 has none, so there the CompID names the key"),
             Use(95, "with a key", "in: length of 96"),
             Use(96, "with a key", "in: signature, base64"),
             Use(554, "instead of 96", "in: the same signature, for engines that cannot send data fields"),
             Use(1137, "yes", "9 = FIX.5.0SP2; echoed", ("FIXT.1.1",)),
-            Use(25000, "no", "signature good so long after 52, 5000 ms at most; out, with a key: the value in force"),
+            Use(
+                25000,
+                "no",
+                "how long after 52 the signature is valid, 5000 ms at most; out, with a key: the value in force",
+            ),
             Use(8013, "no", "cancel on disconnect; out: the value in force"),
-            Use(20107, "no", "wait after a drop before cancelling; out: the value in force"),
+            Use(20107, "no", "wait after a lost connection before cancelling; out: the value in force"),
             Use(25036, "no", "which reports to send; out: the value in force"),
             Use(9406, "on drop copy", "in: must be `Y` there; out: the value in force"),
-            Use(58, "always", "out: the limits the session is under"),
+            Use(58, "always", "out: the session's limits"),
             Use(1409, "always", "out: 0"),
             Use(20105, "after a reset", "out: number of the account's latest event"),
             Use(20106, "always", "out: incarnation of the account's event stream"),
         ),
     ),
-    Spoken("0", "Says that the sender is alive.", (Use(112, "on a TestRequest(1)", "its id, as it came"),)),
-    Spoken("1", "Asks for a Heartbeat(0).", (Use(112, "yes"),)),
+    Spoken("0", "Says that the sender is alive.", (Use(112, "on a TestRequest(1)", "its id, unchanged"),)),
+    Spoken("1", "Requests a Heartbeat(0).", (Use(112, "yes"),)),
     Spoken(
         "2",
-        "Asks for messages again: application messages come with 43=Y, session messages as one gap fill per run.",
+        "Requests messages again: application messages come with 43=Y, session messages as one gap fill per run.",
         (Use(7, "yes"), Use(16, "yes", "0 = to the latest; so is any number beyond it")),
     ),
     Spoken(
         "3",
-        "A rule of the session layer was broken; the session goes on unless a Logout(5) follows.",
+        "A rule of the session layer was broken; the session continues unless a Logout(5) follows.",
         (
             Use(45, "always"),
             Use(371, "one field is to blame"),
             Use(372, "always"),
-            Use(373, "always", "FIX.4.2 knows 0-11: any other reason is told by 58 alone"),
+            Use(373, "always", "FIX.4.2 knows 0-11: any other reason is given only in 58"),
             Use(25016, "always"),
             Use(58, "always"),
         ),
@@ -107,8 +111,8 @@ SESSION: tuple[Spoken, ...] = (
         "Ends the session.",
         (
             Use(58, "no", "out: always"),
-            Use(9003, "no", "in: `Y` leaves the orders although 8013 is on"),
-            Use(1409, "no", "out: on each that we send for a reason"),
+            Use(9003, "no", "in: `Y` leaves the orders, even with 8013 on"),
+            Use(1409, "no", "out: on each Logout(5) that we send for a reason"),
             Use(25016, "no", "out: that reason's code"),
         ),
     ),
@@ -132,14 +136,14 @@ REQUESTS: tuple[Spoken, ...] = (
             Use(18, "no", "6 only; not with 59=3, 4"),
             Use(110, "no"),
             Use(111, "no", "over 0"),
-            Use(1, "no", "the session's account; each report of the order says it again"),
+            Use(1, "no", "the session's account; repeated in each report of the order"),
             Use(526, "no", "at most 36 characters, echoed; a mass cancel can name it"),
             Use(25001, "no", "self-match prevention"),
-            Use(2964, "no", "the same in the standard's words; if both are there they must agree"),
+            Use(2964, "no", "the same as a standard field; if both are there they must agree"),
             Use(2362, "no", "group of orders that must not match each other"),
             Use(20103, "no", "`Y`: survives a disconnect"),
-            Use(25000, "no", "too old that many ms after 52 (122 with 43=Y), at most 60000"),
-            Use(60, "no", "of the first attempt, when sent again with 97=Y"),
+            Use(25000, "no", "validity in ms after 52 (with 43=Y after 122), at most 60000"),
+            Use(60, "no", "with 97=Y: that of the first attempt"),
         ),
     ),
     Spoken(
@@ -148,7 +152,7 @@ REQUESTS: tuple[Spoken, ...] = (
         (
             Use(11, "yes", "new"),
             Use(41, _BY_41, "any ClOrdID(11) of the order's chain"),
-            Use(37, _BY_41, "if both are there they must name the same order; `NONE` counts as not there"),
+            Use(37, _BY_41, "if both are there they must name the same order; `NONE` counts as absent"),
             Use(55, "yes"),
         ),
     ),
@@ -160,7 +164,7 @@ REQUESTS: tuple[Spoken, ...] = (
             Use(41, _BY_41, "any ClOrdID(11) of the order's chain"),
             Use(37, _BY_41, "if both are there they must name the same order"),
             Use(55, "yes"),
-            Use(38, "yes", "the total, what is filled included"),
+            Use(38, "yes", "the total, including what is filled"),
             Use(44, "limit orders"),
             Use(99, "stop orders"),
             Use(40, "no", "must be the order's"),
@@ -169,16 +173,16 @@ REQUESTS: tuple[Spoken, ...] = (
             Use(18, "no", "6 only"),
             Use(25000, "no", "as on D"),
             Use(60, "no", "as on D"),
-            Use(1, "no", "as on D; from now on each report of the order says it again"),
+            Use(1, "no", "as on D; from now on repeated in each report of the order"),
             Use(59, "no", "must be the order's"),
             Use(126, "no", "must be the order's"),
             Use(110, "no", "must be the order's"),
-            Use(526, "no", "not looked at: the order keeps its own"),
+            Use(526, "no", "ignored: the order keeps its own"),
         ),
     ),
     Spoken(
         "H",
-        "Asks for the state of one order.",
+        "Requests the state of one order.",
         (
             Use(37, "one of 37, 11"),
             Use(11, "one of 37, 11"),
@@ -188,7 +192,7 @@ REQUESTS: tuple[Spoken, ...] = (
     ),
     Spoken(
         "AF",
-        "Asks for the state of all open orders.",
+        "Requests the state of all open orders.",
         (Use(584, "yes", "echoed"), Use(585, "yes", "1, 7"), Use(55, "585=1")),
     ),
     Spoken(
@@ -203,7 +207,7 @@ REQUESTS: tuple[Spoken, ...] = (
             Use(20112, "no", "`S`: orders of this session only"),
         ),
     ),
-    Spoken("XLQ", "Asks for the limits and what is left of them.", (Use(6136, "yes", "echoed"),)),
+    Spoken("XLQ", "Requests the limits and what is left of them.", (Use(6136, "yes", "echoed"),)),
 )
 
 _REFUSAL = (
@@ -212,27 +216,27 @@ _REFUSAL = (
     Use(20102, "on a refusal", "whether the request may be live"),
     Use(58, "on a refusal", "the reason in words; never parse it"),
 )
-_RECEIVED = Use(20104, "answers a request", "when it was seen")
-_STREAM = Use(20105, "always", "number of the event in the account's stream; 0 = no event of the stream")
+_RECEIVED = Use(20104, "answers a request", "when the request was received")
+_STREAM = Use(20105, "always", "number of the event in the account's stream; 0 = not an event of the stream")
 
 REPORTS: tuple[Spoken, ...] = (
     Spoken(
         "8",
-        "What became of an order, or its state.",
+        "What happened to an order, or its state.",
         (
-            Use(37, "always", "`NONE` when there is no order; also where 11 was used before: 58 names that order"),
+            Use(37, "always", "`NONE` when there is no order, or when 11 was used before: 58 names that order"),
             Use(11, "always", "`NONE` when the request named none"),
-            Use(41, "150=4, 5", "the id that the order had; on a state: the id asked for, if it has another by now"),
+            Use(41, "150=4, 5", "the id that the order had; on a status: the requested id, if it has another now"),
             Use(584, "answers AF", "", _AFTER_42),
             Use(911, "answers AF", "how many reports there are", _AFTER_42),
             Use(912, "answers AF", "`Y` on the last", _AFTER_42),
             Use(790, "answers H", "if it had one", _AFTER_42),
             Use(17, "always", "unique; also on refusals"),
-            Use(20, "always", "3 on a status, else 0", ("FIX.4.2",)),
+            Use(20, "always", "3 on a status, otherwise 0", ("FIX.4.2",)),
             Use(150, "always", "FIX.4.2 has no F and no I: a fill is 1 or 2, a status repeats 39"),
             Use(39, "always"),
             Use(103, "150=8, unknown order"),
-            Use(378, "150=4 unasked, D", "stock dictionaries stop at 11: above it `plain` says 99"),
+            Use(378, "150=4 unasked, D", "stock dictionaries end at 11: `plain` has 99 for higher values"),
             Use(55, "always", "`[N/A]` when unknown"),
             Use(54, "always", "7 when unknown"),
             Use(38, "known"),
@@ -250,7 +254,7 @@ REPORTS: tuple[Spoken, ...] = (
             Use(14, "always"),
             Use(151, "always"),
             Use(6, "always"),
-            Use(25017, "something traded", "quote amount traded so far"),
+            Use(25017, "something has traded", "quote amount traded so far"),
             Use(60, "always", "the core's time"),
             Use(526, "D had it", "", _AFTER_42),
             Use(1, "the order had it"),
@@ -278,14 +282,14 @@ REPORTS: tuple[Spoken, ...] = (
     ),
     Spoken(
         "r",
-        "A mass cancel is done, after the report of each order; or was refused.",
+        "A mass cancel is done (after the report of each order), or was refused.",
         (
             Use(37, "always"),
             Use(11, "always"),
             Use(1369, "always", "", ("FIXT.1.1",)),
             Use(530, "always", "echoed"),
             Use(531, "always", "530, or 0 when refused"),
-            Use(532, "531=0", "99; `plain`: 1 = unknown symbol, else 0"),
+            Use(532, "531=0", "99; `plain`: 1 = unknown symbol, otherwise 0"),
             Use(533, "always", "orders cancelled"),
             Use(55, "the request had it"),
             Use(54, "the request had it"),
@@ -297,7 +301,7 @@ REPORTS: tuple[Spoken, ...] = (
     ),
     Spoken(
         "j",
-        "A refusal without a message of its own, or an outcome that is not known.",
+        "A refusal without a message of its own, or an unknown outcome.",
         (
             Use(45, "always"),
             Use(372, "always"),
@@ -308,24 +312,24 @@ REPORTS: tuple[Spoken, ...] = (
     ),
     Spoken(
         "B",
-        "News for people: a drain, a halt, changed limits.",
+        "A notice for people: a drain, a halt, changed limits.",
         (Use(148, "always"), Use(61, "always"), Use(33, "always", "one entry")),
     ),
     Spoken(
         "CB",
-        "Limits changed, in the standard's words. Not sent yet: sessions are told by News(B).",
+        "Limits changed, in standard fields. Sent instead of News(B) with `notify_limits = \"standard\"`.",
         (
             Use(926, "always", "9"),
-            Use(1610, "always", "one entry a limit"),
+            Use(1610, "always", "one entry per limit"),
             Use(58, "no"),
         ),
     ),
     Spoken(
         "XLR",
-        "The limits, one entry each.",
+        "The limits, one entry for each.",
         (
-            Use(6136, "always", "of the request"),
-            Use(25003, "always", "one entry a limit"),
+            Use(6136, "always", "that of the request"),
+            Use(25003, "always", "one entry per limit"),
         ),
     ),
 )  # fmt: skip
@@ -336,10 +340,10 @@ GROUPS: dict[int, tuple[Use, ...]] = {
     1610: (
         Use(1611, "always"),
         Use(1612, "always"),
-        Use(1613, "always", "messages in the interval, or the most that may be outstanding"),
+        Use(1613, "always", "messages per interval, or the most that may be outstanding"),
         Use(1614, "rates", "seconds"),
         Use(1615, "rates"),
-        Use(1618, "the limit is of some messages"),
+        Use(1618, "the limit covers some messages only"),
     ),
     1618: (Use(1619, "always"),),
     25003: (
@@ -349,12 +353,12 @@ GROUPS: dict[int, tuple[Use, ...]] = {
         Use(25007, "rates", "time in which an empty bucket fills"),
         Use(25008, "rates"),
         Use(20108, "always", "its name in the operators' files"),
-        Use(20109, "always", "whom it counts: `session`, `account`, ..."),
+        Use(20109, "always", "what it applies to: `session`, `account`, ..."),
         Use(20110, "rates", "tokens per second"),
         Use(20111, "always", "what is left, whole tokens"),
     ),
 }
-"""Count tag -> what we send of each entry of its group."""
+"""Count tag -> the fields that we send of each entry of its group."""
 
 OF_NO_PLAIN_SESSION = frozenset((MsgType.LIMIT_QUERY, MsgType.LIMIT_RESPONSE, MsgType.USER_NOTIFICATION))
 """The messages that only sessions of dialect `penstock` have."""
@@ -389,7 +393,7 @@ def is_used(version: str, dialect: str, msg_type: str, use: Use) -> bool:
 
 
 def sent_tags(msg_type: str, version: str, dialect: str) -> set[int]:
-    """The tags that the body of a message of ours may have, members of its groups included; none if it is not sent."""
+    """The tags that the body of our message may have, including members of its groups; none if it is not sent."""
     tags: set[int] = set()
     for message in (*SESSION, *REPORTS):
         if message.msg_type == msg_type:

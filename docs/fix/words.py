@@ -1,4 +1,4 @@
-"""What the values of FIX fields mean, in few words: for the reference and for the published dictionaries.
+"""What the values of FIX fields mean, in a few words: for the reference and for the published dictionaries.
 
 Only values that Penstock serves or sends are here; the dictionary has every value that may come. In the published
 dictionaries a meaning becomes the constant by which engines name the value.
@@ -73,26 +73,26 @@ MEANINGS: dict[int, dict[str, str]] = {
     25008: _words("s seconds"),
     25036: _words("1 everything of the account; 2 own requests and own orders"),
 }
-"""Tag -> value -> its meaning in few words, for the values that Penstock serves or sends."""
+"""Tag -> value -> its meaning in a few words, for the values that Penstock serves or sends."""
 
 NAMES: dict[str, str] = {"FIX.4.2": "4.2", "FIX.4.4": "4.4", "FIXT.1.1": "5.0SP2"}
-"""How tables call the versions."""
+"""What tables call the versions."""
 
 WHEN_REJECTED: dict[int, str] = {
     0: "the version has no such tag",
-    1: "a field that the message must have is missing",
-    2: "a field of the standard that does not belong in this message",
+    1: "a required field is missing",
+    2: "a standard field that does not belong in this message",
     3: "never",
     4: "a field without a value",
-    5: "a value outside the enumeration, or one that the contract does not allow (an id that is too long)",
+    5: "a value outside the enumeration, or one that we do not allow (an id that is too long)",
     6: "a value of the wrong type",
     7: "EncryptMethod(98) other than 0",
-    8: "never: a wrong signature is answered by silence",
+    8: "never: a wrong signature gets no answer",
     9: "SenderCompID(49) or TargetCompID(56) is not the session's, then Logout(5); third-party addressing",
     10: "SendingTime(52) too far off, or OrigSendingTime(122) later than it; then Logout(5)",
-    11: "the standard has no such MsgType(35)",
+    11: "the standard does not have this MsgType(35)",
     12: "never",
-    13: "a field twice outside a group",
+    13: "a field that occurs twice outside a group",
     14: "a header field in the body, or a body field in the trailer",
     15: "a group's fields out of order, or an entry without its first field",
     16: "a group's count does not match its entries",

@@ -11,6 +11,7 @@ QUICKFIX := $(BIN)/python -c "import quickfix" 2>/dev/null
 SECONDS ?=
 ROUNDS ?=
 SEED ?=
+RENEW ?=
 
 # One locked environment in .venv, without root and on an externally managed Python.
 # uv makes it in seconds; where uv cannot be had, venv and pip do the same.
@@ -28,7 +29,7 @@ $(STAMP): requirements.lock requirements-peers.lock pyproject.toml
 	  echo "quickfix-py has no wheel for this Python: the tests that play QuickFIX C++ are left out (.venv/peers.log)"
 	@touch $@
 
-.PHONY: help setup run test check lint types imports docs bench fuzz faults bench-limits mutants stock test-redis7 simulate format lock clean
+.PHONY: help setup run test check lint types imports docs bench bench-cost fuzz faults bench-limits mutants stock test-redis7 simulate format lock clean
 
 help: ## List every target
 	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}'
@@ -63,6 +64,9 @@ docs: $(STAMP) ## Regenerate the reference pages, the FIX dictionaries and the s
 
 bench: $(STAMP) ## Measure orders per server-CPU-second and the hot path's parts
 	$(BIN)/python -m tests.bench.order_flow
+
+bench-cost: $(STAMP) ## Count the instructions of an order by stage, and hold them to their budget (RENEW=1: renew it)
+	$(BIN)/python -m tests.bench.cost $(if $(RENEW),--renew)
 
 fuzz: $(STAMP) ## Attack a live gateway on both doors (SECONDS=60, SEED=1)
 	$(BIN)/python -m tests.faults.fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))

@@ -22,24 +22,15 @@ from typing import Any
 
 import uvloop
 
-from gateway.clients import Client
-from gateway.config_file import load
-from gateway.fix_speaker import FixSpeaker
-from gateway.server import Server
 from gateway.serving import spare_collector
-from gateway.ws_logon import Caller
-from gateway.ws_speaker import WsSpeaker
-from gateway.ws_stream import EventBytes
-from protocols.fix.decoder import Decoder
+from tests.bench.in_process import House, ready_orders
 from tests.support.order_load import (
     UNLIMITED,
     Door,
     Flow,
     fix_logon,
-    fix_orders,
     load_toml,
     wait_started,
-    ws_orders,
     ws_upgrade,
 )
 from tests.support.server import write_venue
@@ -66,74 +57,15 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # -- in process ------------------------------------------------------------------------------------------------------
 
 
-class _Link:
-    """A connection that is asked for nothing."""
-
-    has_ended = is_closing = False
-    peer_ip = ""
-
-    def wake(self) -> None:
-        """The loop below writes every speaker's output after each tick."""
-
-    def close(self) -> None:
-        """Must not happen."""
-        raise AssertionError("a session was closed")
-
-    def pause_reading(self, now_ns: int) -> None:
-        """The queue never fills: every tick is pumped at once."""
-
-    def resume_reading(self, now_ns: int) -> None:
-        """See above."""
-
-
-def _speaker(server: Server, door: Door, n: int) -> FixSpeaker | WsSpeaker:
-    now_ns = server.now_ns()
-    if door == "fix":
-        speaker = server.fix.speakers[f"S{n}", "GATE"]
-        logon = fix_logon(n, now_ns)
-        speaker.meet(_Link(), Decoder("FIX.4.4").decode(logon), speaker.session.client, now_ns)
-        speaker.receive(logon, now_ns)
-        return speaker
-    assert server.settings.ws is not None
-    client = Client(n, f"A{n}", f"K{n}", frozenset({"trade", "read"}))
-    events = EventBytes(server.instruments, server.sessions)
-    caller = Caller(f"c-{n}", "challenge", "127.0.0.1", now_ns)
-    opened = WsSpeaker(server, server.settings.ws, events, _Link(), caller)
-    opened.opened(client, now_ns)
-    return opened
-
-
-def _orders(door: Door, n: int, count: int, flow: Flow) -> list[bytes]:
-    return fix_orders(n, count, flow, time_ns()) if door == "fix" else ws_orders(n, count, flow)
-
-
 def _in_process(door: Door, flow: Flow, sessions: int, in_flight: int, directory: Path) -> float:
     """Microseconds of CPU per order."""
-    settings = load(write_venue(directory, load_toml(sessions), UNLIMITED))
-    server = Server(settings, directory)
-    rounds = _ORDERS // (sessions * in_flight)
-    lines: list[tuple[FixSpeaker | WsSpeaker, list[bytes]]] = []
-    for n in range(1, sessions + 1):
-        orders = _orders(door, n, rounds * in_flight, flow)
-        reads = [b"".join(orders[at : at + in_flight]) for at in range(0, len(orders), in_flight)]
-        lines.append((_speaker(server, door, n), reads))
+    house = House(door, flow, sessions, in_flight, _ORDERS, directory)
     spare_collector()
     began = process_time_ns()
-    for turn in range(rounds):
-        for speaker, reads in lines:
-            speaker.receive(reads[turn], server.now_ns())
-        now_ns = server.now_ns()
-        server.guards.tick(now_ns)
-        server.road.tick(now_ns)
-        server.journal.commit(now_ns)
-        for speaker, _ in lines:
-            while speaker.has_output and speaker.take_output(65_536):
-                pass
-            assert not speaker.has_output, "more than a peer is given at once"
+    for turn in range(house.turns):
+        house.turn(turn, house.server.now_ns)
     spent = process_time_ns() - began
-    total = rounds * in_flight * sessions
-    assert server.metrics.doors[door].orders_accepted == total, "not every order was accepted"
-    return spent / total / 1_000
+    return spent / house.accepted() / 1_000
 
 
 # -- over loopback ---------------------------------------------------------------------------------------------------
@@ -220,7 +152,7 @@ async def _load(door: Door, flow: Flow, sessions: int, in_flight: int, pid: int,
     clients: list[_Client] = []
     for n in range(1, sessions + 1):
         greeting = fix_logon(n, time_ns()) if door == "fix" else ws_upgrade(n, time_ns())
-        client = _Client(_orders(door, n, count, flow), in_flight, _MARKERS[door], greeting, welcome)
+        client = _Client(ready_orders(door, n, count, flow), in_flight, _MARKERS[door], greeting, welcome)
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
         clients.append(client)
         await client.ready.wait()

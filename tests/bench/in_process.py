@@ -1,0 +1,107 @@
+"""Speakers, order path and embedded core in this process, without sockets, and ready orders for them: what benchmarks run.
+
+A turn is what one tick of a busy gateway does: every session's read, the order path, the journal, every session's write.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from time import time_ns
+
+from gateway.clients import Client
+from gateway.config_file import load
+from gateway.fix_speaker import FixSpeaker
+from gateway.server import Server
+from gateway.ws_logon import Caller
+from gateway.ws_speaker import WsSpeaker
+from gateway.ws_stream import EventBytes
+from protocols.fix.decoder import Decoder
+from tests.support.order_load import UNLIMITED, Door, Flow, fix_logon, fix_orders, load_toml, ws_orders
+from tests.support.server import write_venue
+
+
+def ready_orders(door: Door, n: int, count: int, flow: Flow) -> list[bytes]:
+    """The bytes of `count` orders of session n."""
+    return fix_orders(n, count, flow, time_ns()) if door == "fix" else ws_orders(n, count, flow)
+
+
+class House:
+    """A server, its logged-on speakers, and `turns` rounds of `in_flight` orders from each of them."""
+
+    def __init__(
+        self,
+        door: Door,
+        flow: Flow,
+        sessions: int,
+        in_flight: int,
+        orders: int,
+        directory: Path,
+        durability: str = "memory",
+    ) -> None:
+        self.server = Server(load(write_venue(directory, load_toml(sessions, durability), UNLIMITED)), directory)
+        self.turns = orders // (sessions * in_flight)
+        self._door: Door = door
+        self._orders_a_turn = in_flight * sessions
+        self._turned = 0
+        self._lines: list[tuple[FixSpeaker | WsSpeaker, list[bytes]]] = []
+        for n in range(1, sessions + 1):
+            ready = ready_orders(door, n, self.turns * in_flight, flow)
+            reads = [b"".join(ready[at : at + in_flight]) for at in range(0, len(ready), in_flight)]
+            self._lines.append((_speaker(self.server, door, n), reads))
+
+    def turn(self, number: int, now: Callable[[], int]) -> None:
+        """Every session's next orders in, and all their answers out."""
+        server = self.server
+        for speaker, reads in self._lines:
+            speaker.receive(reads[number], now())
+        now_ns = now()
+        server.guards.tick(now_ns)
+        server.road.tick(now_ns)
+        server.journal.commit(now_ns)
+        for speaker, _ in self._lines:
+            while speaker.has_output and speaker.take_output(65_536):
+                pass
+            assert not speaker.has_output, "more than a peer is given at once"
+        self._turned += 1
+
+    def accepted(self) -> int:
+        """How many orders were given and accepted: all of them, or this is no measurement."""
+        given = self._turned * self._orders_a_turn
+        assert self.server.metrics.doors[self._door].orders_accepted == given, "not every order was accepted"
+        return given
+
+
+class _Link:
+    """A connection that is asked for nothing."""
+
+    has_ended = is_closing = False
+    peer_ip = ""
+
+    def wake(self) -> None:
+        """A turn writes every speaker's output."""
+
+    def close(self) -> None:
+        """Must not happen."""
+        raise AssertionError("a session was closed")
+
+    def pause_reading(self, now_ns: int) -> None:
+        """The queue never fills: every turn is pumped at once."""
+
+    def resume_reading(self, now_ns: int) -> None:
+        """See above."""
+
+
+def _speaker(server: Server, door: Door, n: int) -> FixSpeaker | WsSpeaker:
+    now_ns = server.now_ns()
+    if door == "fix":
+        speaker = server.fix.speakers[f"S{n}", "GATE"]
+        logon = fix_logon(n, now_ns)
+        speaker.meet(_Link(), Decoder("FIX.4.4").decode(logon), speaker.session.client, now_ns)
+        speaker.receive(logon, now_ns)
+        return speaker
+    assert server.settings.ws is not None
+    client = Client(n, f"A{n}", f"K{n}", frozenset({"trade", "read"}))
+    events = EventBytes(server.instruments, server.sessions)
+    caller = Caller(f"c-{n}", "challenge", "127.0.0.1", now_ns)
+    opened = WsSpeaker(server, server.settings.ws, events, _Link(), caller)
+    opened.opened(client, now_ns)
+    return opened

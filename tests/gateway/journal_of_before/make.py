@@ -1,0 +1,177 @@
+"""Made `first.tar.xz` and `second.tar.xz` beside this: what two lives of one venue left on its disk. Run with
+`python -m`, DIRECTORY.
+
+Read it to know what the archives hold; do not run it to get a failing test green. They are what a customer's disk holds
+today, and every later version must go on from it. When a format has changed on purpose and old files are still read,
+make other archives beside these, and another test.
+
+Time stands still, on 22 November 2026 at 12:00 UTC, but for the steps below. Durability "process", segments of 4 KiB.
+
+First life, ended in good order: FIX sessions A and C of ACME, B of OTHER. C is configured in this life alone; it resets
+its numbers, and sells to B. A's first order stays.
+Second life, killed: the WebSocket session "bot" of ACME, and one without a name, which is over. A hears everything of
+its account; its orders come and go until several segments are full; a snapshot is taken in pieces. Behind it there is a
+record of every kind: B sells to A, A cancels, orders of bot and of a new session "owl" rest, and B leaves over a gap
+with a cancel behind it, which is carried out. The session "fox" is over and forgotten, and a schedule was carried out.
+A has cancel-on-disconnect, bot a dead-man's switch of a minute. An operator has halted ETH-USDT.
+"""
+
+import asyncio
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from gateway import config
+from gateway.journal import JournalSettings
+from gateway.modes import Change, Modes
+from gateway.modes_file import ModesFile
+from gateway.server import Server
+from gateway.sessions import Session
+from protocols.fix.times import parse_ns
+from tests.gateway import test_ws_speaker
+from tests.support.fix_room import BTC, ETH, MS, Desk
+from tests.support.fix_room import session as fix_session
+from tests.support.hand_clock import HandClock
+from tests.support.server import let_go
+
+START_NS = parse_ns("20261122-12:00:00")
+FIRST = Path(__file__).with_name("first.tar.xz")
+SECOND = Path(__file__).with_name("second.tar.xz")
+A = fix_session(1, "A", cancel_on_disconnect="S", reset_schedule="daily 22:00")
+B = fix_session(2, "B", account="OTHER")
+C = fix_session(3, "C")
+
+
+def settings(*rows: config.FixSession) -> config.Config:
+    """The venue: two accounts, a key of each, two instruments."""
+    return config.Config(
+        fix=config.Fix(sessions=rows),
+        ws=config.Ws(),
+        keys=(test_ws_speaker.key("ACME"), test_ws_speaker.key("OTHER")),
+        accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
+        instruments=(BTC, ETH),
+        limits=config.Limits(file=""),
+        journal=JournalSettings(durability="process", segment_bytes=4_096),
+    )
+
+
+def life(home: Path, what: config.Config, now_ns: int) -> Server:
+    """A process on what is in `home`, at this time."""
+    return Server(what, home, clock=HandClock(now_ns))  # type: ignore[arg-type]
+
+
+def first_life(home: Path) -> None:
+    """A trade between C and B, a rest of A, and an orderly end."""
+    server = life(home, settings(A, B, C), START_NS)
+    a, b, c = (Desk(server, row.comp_id) for row in (A, B, C))
+    a.logon()
+    b.logon()
+    c.logon()
+    for number in range(4):
+        c.send("D", f"11=c-{number}|55=NO-SUCH|54=1|38=1|40=2|44=1.00|")
+    c.send("5", "")
+    c.drop()
+    c.seq = 0
+    c.logon("98=0|108=30|141=Y|")
+    a.place("a-first", price="90.00")
+    c.place("c-sold", side=2, price="101.00")
+    b.place("b-bought", side=1, price="101.00")
+    for desk in (a, b, c):
+        desk.send("5", "")
+    server.journal.commit(server.now_ns())
+    asyncio.run(server.stop())
+
+
+def second_life(home: Path) -> Server:
+    """See above."""
+    server = life(home, settings(A, B), START_NS + 60_000 * MS)
+    now_ns = server.now_ns()
+    server.road.reopen_at_ns = 0
+    a, b = Desk(server, "A"), Desk(server, "B")
+    a.seq, b.seq = 3, 3
+    a.logon("98=0|108=30|25036=1|")
+    b.logon()
+    _pass_by(server, "p-gone")
+    bot = test_ws_speaker.Desk(server)
+    bot.logon(name="bot")
+    b.send("D", "11=b-ether|55=ETH-USDT|54=2|38=2.5|40=2|44=1800.00|")
+    b.send("D", "11=b-late|55=ETH-USDT|54=2|38=4|40=2|44=1900.00|")
+    _look(server)
+    _look(server)
+    for number in range(30):
+        a.place(f"a-{number}", price="95.00")
+        a.send("F", f"11=a-{number}-x|41=a-{number}|55=BTC-USDT|54=1|38=1|")
+        server.journal.commit(now_ns)
+    fox = _pass_by(server, "f-gone", name="fox")
+    server.keeper.note_ended(fox)  # as when a key has too many names
+    _take_snapshot(server)
+    _look(server)
+    _look(server)  # fox is forgotten now, the passer-by was before
+    server.keeper.note_reset(1, now_ns)
+    a.send("D", "11=a-part|55=BTC-USDT|54=1|38=3|40=2|44=100.00|")
+    b.send("D", "11=b-sold|55=BTC-USDT|54=2|38=1.25|40=2|44=100.00|")
+    a.place("a-gone", price="96.00")
+    a.send("F", "11=a-gone-x|41=a-gone|55=BTC-USDT|54=1|38=1|")
+    bot.place("w-rest", side="sell", price="110.00", qty="0.5")
+    owl = test_ws_speaker.Desk(server)
+    owl.logon(name="owl")
+    owl.place("o-rest", side="sell", price="111.00", qty="0.75")
+    b.seq += 1
+    b.send("F", "11=b-late-x|41=b-late|55=ETH-USDT|54=2|38=4|")
+    b.send("5", "")
+    bot.call("order.cancel_after", {"timeout_ms": 60_000}, 9)
+    server.journal.commit(now_ns)
+    halt = Change("instrument", "ETH-USDT", "halted", "a fork", "olga", START_NS, instrument=2)
+    ModesFile(home / "journal" / "modes.json").save(Modes({halt.place: halt}))
+    return server
+
+
+def _pass_by(server: Server, cl_ord_id: str, **logon: str) -> Session:
+    """A session that is soon over."""
+    desk = test_ws_speaker.Desk(server)
+    desk.logon(**logon)
+    session = desk.speaker.session
+    assert session is not None
+    desk.place(cl_ord_id, tif="ioc")
+    desk.speaker.lost(server.now_ns())
+    return session
+
+
+def _look(server: Server) -> None:
+    """As once a second: a session that ended is forgotten with the second look."""
+    server.keeper.look(server.now_ns())
+    server.journal.commit(server.now_ns())
+
+
+def _take_snapshot(server: Server) -> None:
+    """As a running gateway takes one: piece by piece."""
+    snapshotter = server.keeper.snapshotter
+    snapshotter._long_bytes = -1
+    snapshotter.look(server.now_ns())
+    while (due_ns := snapshotter.next_deadline_ns) is not None:
+        snapshotter.tick(due_ns)
+    snapshotter._long_bytes = 1 << 30
+    server.journal.commit(server.now_ns())
+
+
+def _pack(home: Path, target: Path) -> None:
+    with tarfile.open(target, "w:xz") as archive:
+        archive.add(home / "journal", "journal")
+    print(f"{target}: {target.stat().st_size} bytes")
+
+
+def main() -> None:
+    """Live both lives, and pack what each leaves."""
+    directory = Path(sys.argv[1])
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        first_life(home)
+        _pack(home, directory / FIRST.name)
+        server = second_life(home)
+        _pack(home, directory / SECOND.name)
+        let_go(server)
+
+
+if __name__ == "__main__":
+    main()

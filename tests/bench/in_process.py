@@ -1,6 +1,7 @@
-"""Speakers, order path and embedded core in this process, without sockets, and ready orders for them: what benchmarks run.
+"""A gateway without sockets in this process, and ready orders for it: what benchmarks run.
 
-A turn is what one tick of a busy gateway does: every session's read, the order path, the journal, every session's write.
+A turn is what one tick of a busy gateway does: it reads from every session, runs the order path, commits the journal,
+and writes to every session.
 """
 
 from collections.abc import Callable

@@ -6,6 +6,7 @@ time of day follows the system's clock: at once where that was stepped, and unno
 """
 
 import time
+from typing import Protocol
 
 from protocols.wall import STEP_NS, WallClock
 
@@ -49,3 +50,16 @@ class Clock(WallClock):
         """What the time of day was stepped by since this was last asked, 0 = not at all."""
         untold_ns, self._untold_ns = self._untold_ns, 0
         return untold_ns
+
+
+class Timed(Protocol):
+    """Something with deadlines of its own: the road, the guards."""
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When `tick` is next wanted."""
+        ...
+
+    def tick(self, now_ns: int) -> None:
+        """Do what time asks for."""
+        ...

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway import config
 from gateway.addresses import parse_proxies
-from gateway.clients import MAX_TRIED, parse_expiry, parse_public_key, permission_for
+from gateway.key_material import MAX_TRIED, parse_expiry, parse_public_key, permission_for
 from limits.toml_fields import nearest
 from limits.toml_reader import NO_NUMBER
 from limits.toml_text import Finding, Place

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway import config, tls
 from gateway.addresses import networks
-from gateway.clients import Client, Clients, Denied, Proof, permission_for
+from gateway.clients import Client, Clients, Denied, Proof
 from gateway.connection import Connection, Traffic
 from gateway.crowd import Crowd
 from gateway.fix_greeter import Greeter
@@ -18,6 +18,7 @@ from gateway.fix_logon import window_ms
 from gateway.fix_speaker import FixSpeaker
 from gateway.house import House
 from gateway.ingress import Stage
+from gateway.key_material import permission_for
 from gateway.listening import Arrival, Door, Listener, Place
 from gateway.schedule import SAME_MOMENT_NS, ResetPlan
 from gateway.sessions import Sessions

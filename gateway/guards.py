@@ -6,14 +6,38 @@ who came back, time does the rest.
 
 from collections.abc import Callable
 
+import msgspec
+
 from gateway.pipeline import Road
-from gateway.records import LinkState
 from gateway.sessions import Session, Sessions
 from protocols.messages import MassCancel, Origin
 from protocols.wall import STEP_NS
 
 _MAX_DEAD_MAN_NS = 300_000_000_000  # what a client may ask for at most
 _SECOND_NS = 1_000_000_000
+
+
+class LinkState(msgspec.Struct, frozen=True, array_like=True):
+    """What guards a session's orders: whether it is connected, what its disconnect cancels, its dead-man's switch.
+
+    A stored format: a field may only be added at the end, with a default.
+
+    scope: off | session | account. dead_man_ns: when the switch fires, ns UTC, 0 = not armed. response_mode: what it
+    hears of its account, 1 or 2; 0 = that is not the session's to choose.
+    """
+
+    session: int
+    account: int
+    connected: bool
+    scope: str
+    grace_ms: int
+    dead_man_ns: int
+    response_mode: int = 0
+
+    @property
+    def is_guarding(self) -> bool:
+        """Whether a start has to cancel orders for the session, unless it is back in time."""
+        return self.dead_man_ns > 0 or (self.connected and self.scope != "off")
 
 
 class Guards:

@@ -13,7 +13,7 @@ from gateway.clients import Clients
 from gateway.core.engine import Engine
 from gateway.fix_acceptor import FixDoor
 from gateway.former_names import Name
-from gateway.guards import Guards
+from gateway.guards import Guards, LinkState
 from gateway.journal import open_journal
 from gateway.journal_record import JournalCorrupt
 from gateway.mistakes import Mistakes
@@ -25,7 +25,6 @@ from gateway.records import (
     LINK,
     NAME,
     RESET,
-    LinkState,
     Replay,
     Reset,
     Unsound,

@@ -19,8 +19,8 @@ from limits.redis_url import REDIS_ENV
 from limits.reload import STABLE_NS, Refused, Reloaded, Watcher, built_in, load
 
 if TYPE_CHECKING:
+    from gateway.clock import Timed
     from gateway.shared_limits import SharedLimits
-    from gateway.tick import Timed
     from limits.shared import SharedLimiter
 
 

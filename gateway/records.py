@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.core.engine import Engine
 from gateway.former_names import FormerNames, Name, name_of_unnamed
+from gateway.guards import LinkState
 from gateway.journal_record import JournalCorrupt
 from gateway.register import Register
 from gateway.request import is_numbered
@@ -36,27 +37,6 @@ class Commands(msgspec.Struct, frozen=True, array_like=True):
 
     now_ns: int
     commands: tuple[AnyCommand, ...]
-
-
-class LinkState(msgspec.Struct, frozen=True, array_like=True):
-    """What guards a session's orders: whether it is connected, what its disconnect cancels, its dead-man's switch.
-
-    scope: off | session | account. dead_man_ns: when the switch fires, ns UTC, 0 = not armed. response_mode: what it
-    hears of its account, 1 or 2; 0 = that is not the session's to choose.
-    """
-
-    session: int
-    account: int
-    connected: bool
-    scope: str
-    grace_ms: int
-    dead_man_ns: int
-    response_mode: int = 0
-
-    @property
-    def is_guarding(self) -> bool:
-        """Whether a start has to cancel orders for the session, unless it is back in time."""
-        return self.dead_man_ns > 0 or (self.connected and self.scope != "off")
 
 
 class Reset(msgspec.Struct, frozen=True, array_like=True):

@@ -20,7 +20,7 @@ from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry
 from gateway.bounds import memory_bounds
 from gateway.clients import Clients
-from gateway.clock import Clock
+from gateway.clock import Clock, Timed
 from gateway.config_file import build_instruments, read_secrets, read_tokens
 from gateway.connection import Connection
 from gateway.core.embedded import EmbeddedCore
@@ -41,7 +41,7 @@ from gateway.pipeline import Road
 from gateway.sessions import Sessions
 from gateway.slowness import Backlog
 from gateway.sweeps import Sweeps
-from gateway.tick import Parts, Tick, Timed
+from gateway.tick import Parts, Tick
 from gateway.tracing import Tracing
 from gateway.version import VERSION
 from gateway.ws_endpoint import WsDoor

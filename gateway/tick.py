@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from gateway.clock import Clock
+from gateway.clock import Clock, Timed
 from gateway.stall import LATE_NS, ReadFirst
 
 _SHORT_TURNS_NS = 400_000  # the same while the queue fills: more turns of the loop, and fewer orders in each
@@ -58,19 +58,6 @@ class Newcomer(Protocol):
 
     def take_turn(self, now_ns: int) -> None:
         """Hear it."""
-        ...
-
-
-class Timed(Protocol):
-    """Something with deadlines of its own: the road, the guards."""
-
-    @property
-    def next_deadline_ns(self) -> int | None:
-        """When `tick` is next wanted."""
-        ...
-
-    def tick(self, now_ns: int) -> None:
-        """Do what time asks for."""
         ...
 
 

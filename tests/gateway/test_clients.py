@@ -11,20 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import clients as room
+from gateway import key_material
 from gateway.clients import (
     HOLD_NS,
     MAX_SIGNATURES,
-    MAX_TRIED,
     Client,
     Clients,
     Denied,
     Proof,
-    parse_expiry,
-    parse_public_key,
 )
 from gateway.config import Account, Config, Fix, FixListener, FixSession, InstrumentRow, Key, Ws
 from gateway.config_file import build_instruments
 from gateway.failures import Failures
+from gateway.key_material import MAX_TRIED, parse_expiry, parse_public_key
 from protocols.signing import fix_logon_text, ws_header_text, ws_logon_text
 from protocols.wall import WallClock
 from tests.support.hand_clock import HandClock
@@ -402,7 +401,7 @@ def _doubled(y_bytes: bytes) -> tuple[int, int]:
     return 2 * x * y * pow(1 + k, -1, p) % p, (y * y + x * x) * pow(1 - k, -1, p) % p
 
 
-@pytest.mark.parametrize("raw", sorted(room._WEAK_KEYS))
+@pytest.mark.parametrize("raw", sorted(key_material._WEAK_KEYS))
 def test_every_refused_point_has_an_order_of_at_most_eight(raw: bytes) -> None:
     point = _doubled(raw)
     for _ in range(2):

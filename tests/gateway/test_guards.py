@@ -2,8 +2,7 @@
 
 import pytest
 
-from gateway.guards import Guards
-from gateway.records import LinkState
+from gateway.guards import Guards, LinkState
 from protocols.messages import COD_EXEMPT
 from tests.support.road import MS, World
 

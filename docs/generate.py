@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 from msgspec import inspect
 
-from gateway import config
-from gateway.logs import EVENTS as LOG_EVENTS
-from gateway.metrics import METRICS
+from gateway.config import schema as config
+from gateway.telemetry.logs import EVENTS as LOG_EVENTS
+from gateway.telemetry.metrics import METRICS
 from limits.toml_fields import describe, meaning, rows_of, struct_of
 from protocols.errors import CODES, ErrorCode
 from protocols.fix.dialect import Dialect
@@ -376,9 +376,9 @@ def _bounds(low: int | None, high: int | None, unit: str = "") -> str:
 
 PAGES: dict[str, tuple[str, Callable[[], str]]] = {
     "errors.md": ("protocols/errors.py", errors),
-    "config.md": ("gateway/config.py", configuration),
-    "metrics.md": ("gateway/metrics.py", metrics),
-    "logs.md": ("gateway/logs.py", logs),
+    "config.md": ("gateway/config/schema.py", configuration),
+    "metrics.md": ("gateway/telemetry/metrics.py", metrics),
+    "logs.md": ("gateway/telemetry/logs.py", logs),
     "fix-session-states.md": ("protocols/fix/session_settings.py", fix_session_states),
     "websocket-words.md": ("protocols/ws/words.py", websocket_words),
     "websocket-messages.md": ("protocols/ws/schema.py and protocols/ws/results.py", websocket_messages),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from gateway.journal_record import JournalFailed
+from gateway.journal.record import JournalFailed
 
 
 class Records(Protocol):
@@ -37,7 +37,7 @@ class Mistakes:
     """Told of every exception that nothing else expects."""
 
     def __init__(self, log: Callable[..., None], journal: Records, links: Callable[[], Iterable[Link]]) -> None:
-        """log: see `gateway.logs.log_event`. links: all connections that there are."""
+        """log: see `gateway.telemetry.logs.log_event`. links: all connections that there are."""
         self._log = log
         self._journal = journal
         self._links = links

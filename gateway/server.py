@@ -10,41 +10,42 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gateway import config, spans
 from gateway.admin.access import Access, Token, digest_of
 from gateway.admin.app import build_admin
 from gateway.admin.desk import Desk
 from gateway.admin.door import PLACES, AdminDoor
 from gateway.admin.health import Health
+from gateway.admin.modes_file import ModesFile
 from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry
-from gateway.bounds import memory_bounds
-from gateway.clients import Clients
+from gateway.auth.authenticator import Clients
 from gateway.clock import Clock, Timed
-from gateway.config_file import build_instruments, read_secrets, read_tokens
-from gateway.connection import Connection
+from gateway.config import schema
+from gateway.config.load import build_instruments, read_secrets, read_tokens
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.engine import Engine
 from gateway.core.matching import MatchingCore
-from gateway.descriptors import Descriptors, raise_limit
-from gateway.fix_acceptor import FixDoor
-from gateway.guards import Guards
-from gateway.ingress import Stage
-from gateway.keeper import Keeper
-from gateway.limiting import Limiting
-from gateway.log_pace import LogPace
-from gateway.logs import EVENTS, dropped_lines, log_event
-from gateway.metrics import Metrics
+from gateway.doors.batch import Parts, Tick
+from gateway.doors.connection import Connection
+from gateway.doors.descriptors import Descriptors, raise_limit
+from gateway.doors.fix.acceptor import FixDoor
+from gateway.doors.slowness import Backlog
+from gateway.doors.ws.acceptor import WsDoor
+from gateway.limiting.service import Limiting
+from gateway.memory_bounds import memory_bounds
 from gateway.mistakes import Mistakes
-from gateway.modes_file import ModesFile
-from gateway.pipeline import Road
-from gateway.sessions import Sessions
-from gateway.slowness import Backlog
-from gateway.sweeps import Sweeps
-from gateway.tick import Parts, Tick
-from gateway.tracing import Tracing
+from gateway.orders.pipeline import Road
+from gateway.orders.queue import Stage
+from gateway.recovery.keeper import Keeper
+from gateway.safety.cancel_on_disconnect import Guards
+from gateway.safety.kill_switch import Sweeps
+from gateway.sessions.registry import Sessions
+from gateway.telemetry import spans
+from gateway.telemetry.log_pace import LogPace
+from gateway.telemetry.logs import EVENTS, dropped_lines, log_event
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.tracing import Tracing
 from gateway.version import VERSION
-from gateway.ws_endpoint import WsDoor
 from protocols.messages import Origin
 
 _SECOND_S = 1.0
@@ -60,7 +61,7 @@ class Server:
 
     def __init__(
         self,
-        settings: config.Config,
+        settings: schema.Config,
         config_dir: Path,
         core: MatchingCore | None = None,
         wrap_core: Callable[[MatchingCore], MatchingCore] = lambda core: core,
@@ -279,7 +280,7 @@ class Server:
         journal = self.settings.journal
         return None if journal.durability == "memory" else ModesFile(config_dir / journal.directory / "modes.json")
 
-    async def _start_admin(self, settings: config.Admin, tick: Tick) -> int:
+    async def _start_admin(self, settings: schema.Admin, tick: Tick) -> int:
         secrets = read_tokens(self.settings)
         tokens = [Token(row.name, row.role, digest_of(secrets[row.name])) for row in settings.tokens]
         operations = Operations(self, self.desk, Access(tokens, settings.host))

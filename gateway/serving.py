@@ -8,8 +8,8 @@ import gc
 from contextlib import suppress
 from pathlib import Path
 
-from gateway import config
-from gateway.descriptors import raise_limit
+from gateway.config import schema
+from gateway.doors.descriptors import raise_limit
 from gateway.server import Server
 from gateway.signals import Signals
 
@@ -26,7 +26,7 @@ def spare_collector() -> None:
     gc.set_threshold(5_000, 200, 50)
 
 
-async def serve(settings: config.Config, config_dir: Path, signals: Signals) -> None:
+async def serve(settings: schema.Config, config_dir: Path, signals: Signals) -> None:
     """Run a gateway until SIGTERM or SIGINT, then drain it; SIGHUP looks at the limits file at once.
 
     Raises:

@@ -12,7 +12,7 @@ import pytest
 
 from docs import generate, guarantees
 from gateway.cli import main
-from gateway.config_init import init_text
+from gateway.config.template import init_text
 from limits.policy_parse import parse
 from limits.reload import built_in, default_text
 from protocols.fix.framing import Framer

@@ -1,1 +1,4 @@
-"""The operators' door: health, metrics and status on a port of its own. Clients never reach it."""
+"""The operators' door: health, metrics, status and operators' commands, on a port that clients never reach.
+
+Open `app.py` for the routes, `desk.py` for what a command does.
+"""

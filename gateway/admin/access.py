@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.config_check import is_loopback
+from gateway.config.check import is_loopback
 
 Role = Literal["viewer", "operator"]
 _RANK = {"viewer": 0, "operator": 1}

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from msgspec import Meta, structs
 
-from gateway.modes import STRICTNESS, Change, Mode, Modes, Scope, session_name
-from gateway.modes_file import ModesFile
-from gateway.sessions import Session, Sessions
-from gateway.sweeps import Sweep, Sweeps, Target
+from gateway.admin.modes_file import ModesFile
+from gateway.orders.trading_modes import STRICTNESS, Change, Mode, Modes, Scope, session_name
+from gateway.safety.kill_switch import Sweep, Sweeps, Target
+from gateway.sessions.registry import Session, Sessions
 from limits.toml_fields import nearest
 from protocols.instruments import Instruments
 from protocols.wall import WallClock

@@ -9,12 +9,12 @@ from functools import partial
 
 from aiohttp import web
 
-from gateway import config
-from gateway.crowd import Crowd
-from gateway.http_lobby import HttpPhase, Lobby, http_log
-from gateway.listening import Door, Listener, Place
-from gateway.metrics import Metrics
-from gateway.tick import Tick
+from gateway.config import schema
+from gateway.doors.batch import Tick
+from gateway.doors.crowd import Crowd
+from gateway.doors.listening import Door, Listener, Place
+from gateway.doors.ws.http_upgrade import HttpPhase, Lobby, http_log
+from gateway.telemetry.metrics import Metrics
 
 PLACES = 32
 _BACKLOG = 128
@@ -28,7 +28,7 @@ class AdminDoor:
 
     def __init__(
         self,
-        settings: config.Admin,
+        settings: schema.Admin,
         app: web.Application,
         metrics: Metrics,
         log: Callable[..., None],

@@ -14,7 +14,7 @@ from msgspec import structs
 from gateway.admin.access import Access, Denied, Role
 from gateway.admin.answer import json_answer
 from gateway.admin.desk import Asked, Declined, Desk, House, Outcome
-from gateway.modes import Change
+from gateway.orders.trading_modes import Change
 
 _decoder = msgspec.json.Decoder(Asked)
 _EXAMPLE = {

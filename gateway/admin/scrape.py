@@ -1,7 +1,7 @@
 """Turns our plain numbers into what Prometheus reads, at the moment it asks and at no other.
 
 Names get `penstock_` in front; counters get `_total` behind; durations are kept in ns and told in seconds. What there
-is to read, and its help text, is declared in `gateway.metrics`.
+is to read, and its help text, is declared in `gateway.telemetry.metrics`.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from gateway.metrics import Histogram, Metric, Metrics, Number
+from gateway.telemetry.metrics import Histogram, Metric, Metrics, Number
 
 _NS_PER_S = 1_000_000_000
 

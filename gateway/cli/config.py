@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from gateway.cli.keys import new_ed25519, write_secret
-from gateway.config import Config
-from gateway.config_file import ConfigErrors, load
-from gateway.config_init import init_text
+from gateway.config.load import ConfigErrors, load
+from gateway.config.schema import Config
+from gateway.config.template import init_text
 from limits import reload
 
 

@@ -18,7 +18,7 @@ def demo(seconds: float | None, as_json: bool, seed: int) -> None:
     """Start everything on loopback and trade: FIX against WebSocket."""
     if find_spec("simplefix") is None:
         raise click.ClickException("the demo's FIX client needs the package simplefix: in a checkout, make setup")
-    from gateway.cli import demo_run
+    from gateway.demo import run as demo_run
 
     try:
         status = demo_run.run(seconds=seconds, as_json=as_json, seed=seed)

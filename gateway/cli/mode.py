@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from gateway.cli.time_spans import seconds_of
-from gateway.config_file import ConfigErrors, load
+from gateway.config.load import ConfigErrors, load
 
 SCOPES = ("venue", "account", "session", "instrument")
 _TIMEOUT_S = 15.0

@@ -26,7 +26,7 @@ from gateway.signals import Signals
 def run(path: Path) -> None:
     """Start the gateway and serve until SIGTERM or Ctrl-C, which drain it."""
     signals = Signals()  # before anything that takes its time
-    from gateway.config_file import ConfigErrors, load
+    from gateway.config.load import ConfigErrors, load
 
     try:
         settings = load(path)
@@ -36,15 +36,15 @@ def run(path: Path) -> None:
     # A file that is refused should be told about without waiting for a server's imports.
     import uvloop
 
-    from gateway import logs
-    from gateway.descriptors import TooFewDescriptors
-    from gateway.journal_record import JournalCorrupt, JournalFailed, JournalInUse
-    from gateway.limiting import LimitsUnsound
+    from gateway.admin.modes_file import ModesBroken
+    from gateway.doors.descriptors import TooFewDescriptors
+    from gateway.journal.record import JournalCorrupt, JournalFailed, JournalInUse
+    from gateway.limiting.service import LimitsUnsound
     from gateway.mistakes import GatewayFailed
-    from gateway.modes_file import ModesBroken
-    from gateway.register import Unfit
+    from gateway.recovery.known_ids import Unfit
     from gateway.serving import serve
-    from gateway.spans import OtlpMissing
+    from gateway.telemetry import logs
+    from gateway.telemetry.spans import OtlpMissing
     from limits.store import StoreUnsuitable
 
     writer = logs.setup(settings.logs.level)

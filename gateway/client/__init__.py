@@ -1,4 +1,4 @@
-"""The Python clients for both doors, and the simulated traders of the demo built on them.
+"""Python clients for both doors, for users, tests and the demo. Open `fix.py` or `ws.py`.
 
-`fix` and `ws` import none of the protocol rooms: what they and the gateway agree on is the published contract alone.
+They share no protocol code with the gateway, so that they cannot repeat a mistake of it.
 """

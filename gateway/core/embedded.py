@@ -16,7 +16,7 @@ from protocols.wall import WallClock
 
 
 class EmbeddedCore:
-    """A `MatchingCore` in memory, durable by what it records of its input (`gateway.records`)."""
+    """A `MatchingCore` in memory, durable by what it records of its input (`gateway.recovery.records`)."""
 
     def __init__(
         self,

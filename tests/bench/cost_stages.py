@@ -45,23 +45,22 @@ PREFIXES = {
     "protocols/ws/report": "report",
     "protocols/ws/events": "report",
     "protocols/ws/results": "report",
-    "gateway/ws_stream": "report",
-    "gateway/ws_answers": "report",
+    "gateway/doors/ws/stream_cursor": "report",
+    "gateway/doors/ws/answers": "report",
     "limits/": "admit",
-    "gateway/limiting": "admit",
-    "gateway/pipeline": "admit",
-    "gateway/charging": "admit",
-    "gateway/ingress": "admit",
-    "gateway/lanes": "admit",
-    "gateway/rules": "admit",
-    "gateway/governor": "admit",
-    "gateway/register": "admit",
+    "gateway/limiting/": "admit",
+    "gateway/orders/": "admit",
     "gateway/core/": "core",
-    "gateway/journal": "journal",
-    "gateway/records": "journal",
-    "gateway/snapshotter": "journal",
+    "gateway/journal/": "journal",
+    "gateway/recovery/": "journal",
 }
-_ANYBODYS = ("protocols/instruments", "protocols/messages", "protocols/wall", "protocols/fix/times", "gateway/request")
+_ANYBODYS = (
+    "protocols/instruments",
+    "protocols/messages",
+    "protocols/wall",
+    "protocols/fix/times",
+    "gateway/sessions/request",
+)
 _ROOT = Path(__file__).resolve().parents[2]
 _LEARNED_ORDERS = 400
 _COUNTED_ORDERS = 400

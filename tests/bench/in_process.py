@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from time import time_ns
 
-from gateway.clients import Client
-from gateway.config_file import load
-from gateway.fix_speaker import FixSpeaker
+from gateway.auth.authenticator import Client
+from gateway.config.load import load
+from gateway.doors.fix.endpoint import FixSpeaker
+from gateway.doors.ws.endpoint import WsSpeaker
+from gateway.doors.ws.logon import Caller
+from gateway.doors.ws.stream_cursor import EventBytes
 from gateway.server import Server
-from gateway.ws_logon import Caller
-from gateway.ws_speaker import WsSpeaker
-from gateway.ws_stream import EventBytes
 from protocols.fix.decoder import Decoder
 from tests.support.order_load import UNLIMITED, Door, Flow, fix_logon, fix_orders, load_toml, ws_orders
 from tests.support.server import write_venue

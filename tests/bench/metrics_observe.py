@@ -1,14 +1,14 @@
 """What the counters of the hot path cost: `python tests/bench/metrics_observe.py`. CPU time, best of nine runs.
 
-The figures quoted in `gateway/metrics.py` come from here. The loop itself is measured and taken off.
+The figures quoted in `gateway/telemetry/metrics.py` come from here. The loop itself is measured and taken off.
 """
 
 from collections.abc import Callable
 from time import process_time_ns
 
-from gateway import config
-from gateway.metrics import Histogram, Metrics
-from gateway.tracing import Tracing
+from gateway.config import schema
+from gateway.telemetry.metrics import Histogram, Metrics
+from gateway.telemetry.tracing import Tracing
 from protocols.messages import Origin
 
 _CALLS = 300_000
@@ -26,7 +26,7 @@ def _per_call(call: Callable[[int], object]) -> float:
 
 def main() -> None:
     """Print one line per measurement, in us."""
-    metrics, tracing = Metrics(), Tracing(config.Tracing())
+    metrics, tracing = Metrics(), Tracing(schema.Tracing())
     nothing = _per_call(lambda n: None)
     rows: tuple[tuple[str, Callable[[int], object]], ...] = (
         ("Histogram.observe", Histogram().observe),

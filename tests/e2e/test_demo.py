@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import demo_run
-from gateway.cli.demo_venue import RecordingCore
-from gateway.cli.demo_view import Silence
 from gateway.core.matching import EventSink
+from gateway.demo import run as demo_run
+from gateway.demo.venue import RecordingCore
+from gateway.demo.view import Silence
 from protocols.messages import AnyEvent, ExecType, OrderEvent
 
 _DEMO = [sys.executable, "-c", "from gateway.cli import main; main()", "demo"]

@@ -16,12 +16,12 @@ import pytest
 
 from gateway.client import ws
 from gateway.client.fix import LogonRefused, sending_time, signature
-from gateway.connection import Connection
-from gateway.fix_greeter import Greeter
-from gateway.http_lobby import HttpPhase
-from gateway.listening import Arrival
+from gateway.doors.connection import Connection
+from gateway.doors.fix.pre_logon import Greeter
+from gateway.doors.listening import Arrival
+from gateway.doors.ws.endpoint import WsSpeaker
+from gateway.doors.ws.http_upgrade import HttpPhase
 from gateway.server import Server
-from gateway.ws_speaker import WsSpeaker
 from tests.support.desks import FixDesk, WsDesk, fix_desk, ws_desk, ws_url
 from tests.support.server import running, seed_of, until, venue_toml
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.config_file import load
-from gateway.modes_file import ModesBroken
+from gateway.admin.modes_file import ModesBroken
+from gateway.config.load import load
 from gateway.server import Server
 from tests.support.desks import FixDesk, fix_desk, ws_desk
 from tests.support.server import running, venue_toml, write_venue

@@ -9,13 +9,13 @@ from contextlib import suppress
 import pytest
 from aiohttp import web
 
+from gateway.auth.authenticator import Client
 from gateway.client import ws
-from gateway.clients import Client
-from gateway.http_lobby import HttpPhase
+from gateway.doors.batch import Tick
+from gateway.doors.ws.acceptor import WsDoor
+from gateway.doors.ws.http_upgrade import HttpPhase
+from gateway.doors.ws.logon import MAX_CONNECTIONS_PER_KEY
 from gateway.server import Server
-from gateway.tick import Tick
-from gateway.ws_endpoint import WsDoor
-from gateway.ws_logon import MAX_CONNECTIONS_PER_KEY
 from tests.support.desks import WsDesk, ws_desk, ws_url
 from tests.support.server import GENEROUS, running, seed_of, until, venue_toml
 from tests.support.ws_frames import close, frame, text
@@ -257,7 +257,7 @@ async def test_too_many_connections_of_a_key_are_an_http_429_with_a_time() -> No
 async def test_a_key_that_logs_on_too_often_to_be_remembered_gets_an_http_429_with_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gateway.clients.MAX_SIGNATURES", 1)
+    monkeypatch.setattr("gateway.auth.authenticator.MAX_SIGNATURES", 1)
     async with running() as server:
         heads = []
         for _ in range(2):

@@ -21,7 +21,7 @@ WRITER = """
 import sys, threading, time
 from pathlib import Path
 from gateway.journal import Journal, JournalSettings
-from gateway.journal_record import JournalFailed
+from gateway.journal.record import JournalFailed
 directory, durability, commits = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 moved = threading.Event()
 journal = Journal(directory, JournalSettings(durability=durability, segment_bytes=32_768), lambda _: moved.set())

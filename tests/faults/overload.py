@@ -23,8 +23,8 @@ import msgspec
 import uvloop
 
 from docs.guarantees import Figure
-from gateway.bounds import memory_bounds
-from gateway.config_file import load
+from gateway.config.load import load
+from gateway.memory_bounds import memory_bounds
 from protocols.fix.times import format_ns
 from tests.support.order_load import (
     UNLIMITED,

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import uvloop
 
-from gateway import logs
-from gateway.config_file import load
+from gateway.config.load import load
 from gateway.core.matching import EventSink, MatchingCore
-from gateway.ingress import CANCEL_CREDIT, CONTROL_CREDIT
+from gateway.orders.queue import CANCEL_CREDIT, CONTROL_CREDIT
 from gateway.server import Server
 from gateway.serving import spare_collector
+from gateway.telemetry import logs
 from protocols.messages import AnyCommand, OrderEvent, OrdStatus
 
 _STEP_S = 0.001

@@ -27,7 +27,7 @@ SABOTAGE = """
 import sys, time
 
 def spoil():
-    from gateway.fix_greeter import Greeter
+    from gateway.doors.fix.pre_logon import Greeter
     heard, naps = Greeter.receive, [1.0]
     def receive(self, data, now_ns):
         if data[:2] != b"8=":

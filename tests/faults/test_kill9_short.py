@@ -15,7 +15,7 @@ _PASSES_WHAT_WAITS = """
 import sys
 
 if "gateway.cli" in " ".join(sys.orig_argv):
-    from gateway.journal_store import JournalStore
+    from gateway.journal.store import JournalStore
     JournalStore.begin_wait = lambda self, key, seq_num: None
 """
 

@@ -5,12 +5,12 @@ A world or a server on a clock of the test's own: `put_right` is what NTP does; 
 
 import pytest
 
-from gateway import config
+from gateway.config import schema
 from gateway.journal import JournalSettings
 from gateway.server import Server
 from protocols import errors
 from protocols.fix.times import format_ns
-from tests.gateway import test_ws_speaker
+from tests.gateway.doors.ws import test_endpoint as ws_desks
 from tests.support.fix_room import BTC, ETH, Desk, session
 from tests.support.hand_clock import HandClock
 from tests.support.road import MS, World
@@ -157,13 +157,13 @@ def start(tmp_path):
 
     def start(system_ms=0, **more):
         clock = HandClock(NOON + system_ms * MS)
-        settings = config.Config(
-            fix=config.Fix(sessions=(session(1, "A"), session(2, "TIMED", reset_schedule="daily 22:00"))),
-            ws=config.Ws(),
-            accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
-            keys=(test_ws_speaker.key("ACME"),),
+        settings = schema.Config(
+            fix=schema.Fix(sessions=(session(1, "A"), session(2, "TIMED", reset_schedule="daily 22:00"))),
+            ws=schema.Ws(),
+            accounts=(schema.Account(id=1, name="ACME"), schema.Account(id=2, name="OTHER")),
+            keys=(ws_desks.key("ACME"),),
             instruments=(BTC, ETH),
-            limits=config.Limits(file=""),
+            limits=schema.Limits(file=""),
             journal=JournalSettings(durability="process", segment_bytes=1_048_576),
             **more,
         )
@@ -188,7 +188,7 @@ class Fix(Desk):
             clock.own_now_ns = before
 
 
-class Ws(test_ws_speaker.Desk):
+class Ws(ws_desks.Desk):
     @property
     def utc_us(self):
         """What its own clock says."""
@@ -251,7 +251,7 @@ def test_a_trace_is_dated_by_the_time_of_day(start):
 
 def test_a_dead_mans_switch_kept_before_a_step_fires_when_it_said_in_the_next_life(start):
     """The clock was an hour behind when it was armed; then it was put right, and the process was killed."""
-    server, clock = start(core=config.Core(reopen_after_ms=0))
+    server, clock = start(core=schema.Core(reopen_after_ms=0))
     desk = Ws(server)
     desk.logon(name="bot")
     desk.place("a")
@@ -261,7 +261,7 @@ def test_a_dead_mans_switch_kept_before_a_step_fires_when_it_said_in_the_next_li
     server.guards.tick(clock.own_now_ns)
     server.journal.commit(clock.own_now_ns)
     server.journal.close()
-    server, clock = start(system_ms=HOUR_MS + 1_000, core=config.Core(reopen_after_ms=0))
+    server, clock = start(system_ms=HOUR_MS + 1_000, core=schema.Core(reopen_after_ms=0))
     assert server.guards.next_deadline_ns == clock.own_now_ns + 59_000 * MS
     server.journal.close()
 
@@ -276,7 +276,7 @@ def test_a_dead_mans_switch_that_ran_out_meanwhile_fires_when_the_venue_opens_an
     desk.call("order.cancel_after", {"timeout_ms": 2_000})
     server.journal.commit(clock.own_now_ns)
     server.journal.close()
-    server, clock = start(system_ms=4_000, core=config.Core(reopen_after_ms=reopens_ms))
+    server, clock = start(system_ms=4_000, core=schema.Core(reopen_after_ms=reopens_ms))
     opens_ns = server.road.reopen_at_ns
     assert opens_ns == clock.own_now_ns + reopens_ms * MS
     for now_ns, left in ((clock.own_now_ns, ["a"]), (opens_ns - 1, ["a"]), (opens_ns, [])):

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import journal_recovery as recovery
 from gateway.journal import Journal, JournalSettings
-from gateway.journal_record import COMMIT, HEAD_BYTES, OUT, SEGMENT_HEADER_BYTES, U64, SegmentHeader, scan
-from gateway.journal_store import JournalStore
+from gateway.journal import scan as recovery
+from gateway.journal.record import COMMIT, HEAD_BYTES, OUT, SEGMENT_HEADER_BYTES, U64, SegmentHeader, scan
+from gateway.journal.store import JournalStore
 
 END = 13 + 8  # bytes of a COMMIT
 COMMANDS = 16

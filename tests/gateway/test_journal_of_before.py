@@ -9,10 +9,10 @@ from collections import Counter
 import pytest
 
 from gateway.core.engine import Engine
-from gateway.journal_record import SEGMENT_HEADER_BYTES, SegmentHeader, scan
-from gateway.register import Unfit
+from gateway.journal.record import SEGMENT_HEADER_BYTES, SegmentHeader, scan
+from gateway.recovery.known_ids import Unfit
 from protocols.messages import Lane
-from tests.gateway import test_ws_speaker
+from tests.gateway.doors.ws import test_endpoint as ws_desks
 from tests.gateway.journal_of_before.make import FIRST, SECOND, START_NS, A, B, C, life, settings
 from tests.support.fix_room import MS, Desk, session
 from tests.support.fix_text import fix
@@ -187,7 +187,7 @@ def test_every_event_of_both_accounts_is_told_with_its_number(server):
 )
 def test_a_websocket_session_with_a_name_goes_on_where_it_was(server, name, session_id, cl_ord_id, order_id):
     server.road.reopen_at_ns = 0
-    desk = test_ws_speaker.Desk(server)
+    desk = ws_desks.Desk(server)
     logon, *told = desk.logon(name=name, resume={"epoch": EPOCH, "seq": 71})
     assert logon["result"]["resume"] == {"status": "replayed", "begin": 72, "end": 73}
     orders = [message["data"] for message in told if message["ev"] == "order"]

@@ -4,17 +4,17 @@ import asyncio
 
 import pytest
 
-from gateway import config
+from gateway.config import schema
 from gateway.core.engine import Engine
 from gateway.core.snapshots import _Aside
 from gateway.journal import JournalSettings
-from gateway.journal_record import JournalFailed
-from gateway.keeper import Keeper
+from gateway.journal.record import JournalFailed
 from gateway.mistakes import GatewayFailed, Mistakes
+from gateway.recovery.keeper import Keeper
+from gateway.recovery.snapshots import Snapshotter
 from gateway.server import Server
 from gateway.serving import serve
 from gateway.signals import Signals
-from gateway.snapshotter import Snapshotter
 from tests.support.desks import FixDesk, fix_desk
 from tests.support.fix_room import BTC, Desk, session
 from tests.support.server import running, until, venue_toml
@@ -25,13 +25,13 @@ ROWS = (session(1, "A", response_mode=1), session(2, "B", response_mode=1))
 @pytest.fixture
 def start(tmp_path):
     def server():
-        settings = config.Config(
-            fix=config.Fix(sessions=ROWS),
-            accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
+        settings = schema.Config(
+            fix=schema.Fix(sessions=ROWS),
+            accounts=(schema.Account(id=1, name="ACME"), schema.Account(id=2, name="OTHER")),
             instruments=(BTC,),
-            limits=config.Limits(file=""),
+            limits=schema.Limits(file=""),
             journal=JournalSettings(durability="process", segment_bytes=1_048_576),
-            core=config.Core(reopen_after_ms=0),
+            core=schema.Core(reopen_after_ms=0),
         )
         server = Server(settings, tmp_path)
         server.road.tick(server.now_ns())
@@ -172,11 +172,11 @@ async def test_the_process_cuts_everybody_without_another_byte_and_says_why(monk
 
 
 async def test_serve_ends_with_what_went_wrong(tmp_path, monkeypatch):
-    settings = config.Config(
-        fix=config.Fix(sessions=(session(1, "A"),), listeners=(config.FixListener(name="fix", port=0, insecure=True),)),
-        accounts=(config.Account(id=1, name="ACME"),),
+    settings = schema.Config(
+        fix=schema.Fix(sessions=(session(1, "A"),), listeners=(schema.FixListener(name="fix", port=0, insecure=True),)),
+        accounts=(schema.Account(id=1, name="ACME"),),
         instruments=(BTC,),
-        limits=config.Limits(file=""),
+        limits=schema.Limits(file=""),
     )
     monkeypatch.setattr(Keeper, "next_deadline_ns", 1)
     monkeypatch.setattr(Snapshotter, "tick", fail)

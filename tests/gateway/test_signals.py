@@ -66,13 +66,13 @@ Signals.__init__ = lambda self: (init(self), print(1, flush=True))[0]
 main()
 """
 READING = """
-import gateway.journal_recovery, time
+import gateway.journal.scan, time
 from gateway.cli import main
 def read_for_ever(_):
     print(1, flush=True)
     while True:
         time.sleep(0.01)
-gateway.journal_recovery.segment_paths = read_for_ever
+gateway.journal.scan.segment_paths = read_for_ever
 main()
 """
 

@@ -2,21 +2,29 @@
 
 from tests.mutants.plant import mutants
 
-_LOGON = ("tests/gateway/test_fix_logon.py", "tests/gateway/test_fix_acceptor.py", "tests/protocols/fix")
-_CROWDS = (
-    "tests/gateway/test_crowd.py",
-    "tests/gateway/test_descriptors.py",
-    "tests/gateway/test_listening.py",
-    "tests/gateway/test_addresses.py",
-    "tests/gateway/test_clients.py",
-    "tests/gateway/test_journal_disk.py",
+_LOGON = (
+    "tests/gateway/doors/fix/test_logon_options.py",
+    "tests/gateway/doors/fix/test_acceptor.py",
+    "tests/protocols/fix",
 )
-_WS = ("tests/gateway/test_ws_speaker.py", "tests/gateway/test_ws_stream.py", "tests/gateway/test_next_life.py")
-_STRANGERS = ("tests/gateway/test_fix_acceptor.py",)
-_LEAVING = ("tests/gateway/test_fix_leaving.py",)
+_CROWDS = (
+    "tests/gateway/doors/test_crowd.py",
+    "tests/gateway/doors/test_descriptors.py",
+    "tests/gateway/doors/test_listening.py",
+    "tests/gateway/config/test_addresses.py",
+    "tests/gateway/auth/test_authenticator.py",
+    "tests/gateway/journal/test_disk.py",
+)
+_WS = (
+    "tests/gateway/doors/ws/test_endpoint.py",
+    "tests/gateway/doors/ws/test_stream_cursor.py",
+    "tests/gateway/recovery/test_next_life.py",
+)
+_STRANGERS = ("tests/gateway/doors/fix/test_acceptor.py",)
+_LEAVING = ("tests/gateway/doors/fix/test_leaving.py",)
 _TOLD = (
-    "tests/gateway/test_fix_speaker.py",
-    "tests/gateway/test_ws_speaker.py",
+    "tests/gateway/doors/fix/test_endpoint.py",
+    "tests/gateway/doors/ws/test_endpoint.py",
     "tests/gateway/core",
     "tests/protocols/fix",
     "tests/protocols/ws",
@@ -24,7 +32,7 @@ _TOLD = (
 
 LOGON = (
     *mutants(
-        "gateway/fix_speaker.py",
+        "gateway/doors/fix/endpoint.py",
         _LOGON,
         (
             "a refused newcomer takes over",
@@ -47,7 +55,7 @@ LOGON = (
         ),
     ),
     *mutants(
-        "gateway/fix_logon.py",
+        "gateway/doors/fix/logon_options.py",
         _LOGON,
         (
             "a reset does not tell the account's latest number",
@@ -56,8 +64,8 @@ LOGON = (
         ),
     ),
     *mutants(
-        "gateway/connection.py",
-        (*_LOGON, "tests/gateway/test_connection.py", "tests/e2e/test_fix_scenarios.py"),
+        "gateway/doors/connection.py",
+        (*_LOGON, "tests/gateway/doors/test_connection.py", "tests/e2e/test_fix_scenarios.py"),
         (
             "a connection whose end was read makes its next logon a duplicate",
             "return self._has_ended or self._closing",
@@ -65,7 +73,7 @@ LOGON = (
         ),
     ),
     *mutants(
-        "gateway/fix_acceptor.py",
+        "gateway/doors/fix/acceptor.py",
         _LOGON,
         (
             "whoever comes back pays for it",
@@ -74,7 +82,7 @@ LOGON = (
         ),
     ),
     *mutants(
-        "gateway/clients.py",
+        "gateway/auth/authenticator.py",
         (*_LOGON, *_CROWDS),
         (
             "the first key that fits is the only one tried",
@@ -86,7 +94,7 @@ LOGON = (
 
 CROWDS = (
     *mutants(
-        "gateway/crowd.py",
+        "gateway/doors/crowd.py",
         _CROWDS,
         (
             "the oldest stranger goes, whoever's address is full",
@@ -105,7 +113,7 @@ CROWDS = (
         ),
     ),
     *mutants(
-        "gateway/descriptors.py",
+        "gateway/doors/descriptors.py",
         _CROWDS,
         (
             "no descriptors are kept for the journal",
@@ -114,17 +122,17 @@ CROWDS = (
         ),
     ),
     *mutants(
-        "gateway/addresses.py",
+        "gateway/config/addresses.py",
         _CROWDS,
         ("anybody may say whose address he has", "if not is_in(client, trusted):", "if False:"),
     ),
     *mutants(
-        "gateway/ws_logon.py",
+        "gateway/doors/ws/logon.py",
         _WS,
         ("a name that owns orders is forgotten", " or house.road.charging.owns(session.id)", ""),
     ),
     *mutants(
-        "gateway/ws_stream.py",
+        "gateway/doors/ws/stream_cursor.py",
         _WS,
         (
             "an event that is told again has lost whose order it was",
@@ -133,7 +141,7 @@ CROWDS = (
         ),
     ),
     *mutants(
-        "gateway/ws_speaker.py",
+        "gateway/doors/ws/endpoint.py",
         _WS,
         (
             "a logon whose connection ended while it was judged takes over",
@@ -145,7 +153,7 @@ CROWDS = (
 
 TOLD = (
     *mutants(
-        "gateway/fix_speaker.py",
+        "gateway/doors/fix/endpoint.py",
         _TOLD,
         (
             "a refused cancel says that the live order is rejected",
@@ -194,12 +202,12 @@ TOLD = (
 
 LEFT = (
     *mutants(
-        "gateway/fix_greeter.py",
+        "gateway/doors/fix/pre_logon.py",
         _STRANGERS,
         ("who has logged on by FIX stays a stranger that others crowd out", "        self._arrival.proved()\n", ""),
     ),
     *mutants(
-        "gateway/ws_speaker.py",
+        "gateway/doors/ws/endpoint.py",
         _WS,
         (
             "who has logged on by WebSocket stays a stranger that others crowd out",
@@ -208,12 +216,12 @@ LEFT = (
         ),
     ),
     *mutants(
-        "gateway/sessions.py",
+        "gateway/sessions/registry.py",
         _WS,
         ("of too many names the one in use is forgotten", "            names[name] = names.pop(name)\n", ""),
     ),
     *mutants(
-        "gateway/fix_speaker.py",
+        "gateway/doors/fix/endpoint.py",
         _LEAVING,
         (
             "a logout that leaves its orders is a disconnect, if its link breaks",

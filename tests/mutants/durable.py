@@ -3,33 +3,33 @@
 from tests.mutants.plant import mutants
 
 _JOURNAL = (
-    "tests/gateway/test_journal_disk.py",
+    "tests/gateway/journal/test_disk.py",
     "tests/gateway/test_journal_commit.py",
-    "tests/gateway/test_journal_recovery.py",
-    "tests/gateway/test_journal.py",
-    "tests/gateway/test_waiting_orders.py",
-    "tests/gateway/test_journal_power.py",
+    "tests/gateway/journal/test_scan.py",
+    "tests/gateway/journal/test_journal.py",
+    "tests/gateway/orders/test_waiting_orders.py",
+    "tests/gateway/journal/test_power.py",
 )
 _SEGMENTS = (
-    "tests/gateway/test_journal_disk.py",
-    "tests/gateway/test_journal.py",
-    "tests/gateway/test_journal_recovery.py",
+    "tests/gateway/journal/test_disk.py",
+    "tests/gateway/journal/test_journal.py",
+    "tests/gateway/journal/test_scan.py",
 )
 _STORE = (
-    "tests/gateway/test_waiting_orders.py",
-    "tests/gateway/test_journal.py",
+    "tests/gateway/orders/test_waiting_orders.py",
+    "tests/gateway/journal/test_journal.py",
     "tests/gateway/test_journal_commit.py",
 )
 _HOUSE = (
-    "tests/gateway/test_records.py",
-    "tests/gateway/test_recovery.py",
-    "tests/gateway/test_next_life.py",
-    "tests/gateway/test_snapshotter.py",
+    "tests/gateway/recovery/test_replay.py",
+    "tests/gateway/recovery/test_restore.py",
+    "tests/gateway/recovery/test_next_life.py",
+    "tests/gateway/recovery/test_snapshots.py",
     "tests/gateway/test_disk_modes.py",
 )
 
 WRITING = mutants(
-    "gateway/journal_writer.py",
+    "gateway/journal/writer.py",
     _JOURNAL,
     (
         "any error of making a segment counts as a full disk",
@@ -90,7 +90,7 @@ WRITING = mutants(
 
 READING = (
     *mutants(
-        "gateway/journal_recovery.py",
+        "gateway/journal/scan.py",
         _JOURNAL,
         (
             "damage in the last segment is cut like a torn end",
@@ -119,7 +119,7 @@ READING = (
         ),
     ),
     *mutants(
-        "gateway/journal_segment.py",
+        "gateway/journal/segment.py",
         _SEGMENTS,
         (
             "a record that was changed on disk is read as it is",
@@ -143,7 +143,7 @@ READING = (
         ),
     ),
     *mutants(
-        "gateway/journal_store.py",
+        "gateway/journal/store.py",
         _STORE,
         (
             "a number may have two contents",
@@ -172,7 +172,7 @@ READING = (
         ),
     ),
     *mutants(
-        "gateway/journal.py",
+        "gateway/journal/__init__.py",
         _JOURNAL,
         (
             "a segment goes before the next one is durable",
@@ -200,7 +200,7 @@ READING = (
 
 STARTING = (
     *mutants(
-        "gateway/records.py",
+        "gateway/recovery/records.py",
         _HOUSE,
         (
             "commands from before the latest snapshot are carried out twice",
@@ -230,7 +230,7 @@ STARTING = (
         ),
     ),
     *mutants(
-        "gateway/keeper.py",
+        "gateway/recovery/keeper.py",
         _HOUSE,
         (
             "a session's counters begin anew",
@@ -250,10 +250,10 @@ STARTING = (
     ),
 )
 
-_END = ("tests/gateway/test_journal_end.py",)
+_END = ("tests/gateway/journal/test_end.py",)
 ENDS = (
     *mutants(
-        "gateway/journal_recovery.py",
+        "gateway/journal/scan.py",
         _END,
         ("a lost end is cut without a word", "        if missing <= 0:\n", "        if True:\n"),
         (
@@ -263,7 +263,7 @@ ENDS = (
         ),
     ),
     *mutants(
-        "gateway/journal_writer.py",
+        "gateway/journal/writer.py",
         _END,
         (
             "what a start found is proven before its owner has settled it",
@@ -277,7 +277,7 @@ ENDS = (
         ),
     ),
     *mutants(
-        "gateway/keeper.py",
+        "gateway/recovery/keeper.py",
         _END,
         (
             "MsgSeqNum(34) is given twice after a loss",
@@ -308,7 +308,11 @@ ENDS = (
     ),
 )
 
-_SHARED = ("tests/gateway/test_mistakes.py", "tests/gateway/core/test_embedded.py", "tests/gateway/test_records.py")
+_SHARED = (
+    "tests/gateway/test_mistakes.py",
+    "tests/gateway/core/test_embedded.py",
+    "tests/gateway/recovery/test_replay.py",
+)
 SHARED = (
     *mutants(
         "gateway/core/embedded.py",
@@ -338,7 +342,7 @@ SHARED = (
         ("links live on that hear of nothing any more", "                link.abort()\n", "                pass\n"),
     ),
     *mutants(
-        "gateway/records.py",
+        "gateway/recovery/records.py",
         _SHARED,
         (
             "half of a snapshot counts as a whole one",
@@ -368,7 +372,7 @@ SHARED = (
     ),
     *mutants(
         "protocols/fix/store.py",
-        ("tests/gateway/test_waiting_orders.py",),
+        ("tests/gateway/orders/test_waiting_orders.py",),
         (
             "a message that came in the same read and will wait is told as processed",
             "min(min(self._waiting.values(), default=next_in), next_in, self.unserved or next_in) - 1",

@@ -16,7 +16,7 @@ _EXCHANGE, _SHADOW, _REDIS, _GATEWAY = (
     "limits/exchange.py",
     "limits/shadow.py",
     "limits/redis_store.py",
-    "gateway/shared_limits.py",
+    "gateway/limiting/redis_service.py",
 )
 
 MUTANTS = (

@@ -2,17 +2,25 @@
 
 from tests.mutants.plant import mutants
 
-_LINKS = ("tests/gateway/test_connection.py", "tests/gateway/test_bursts.py")
+_LINKS = ("tests/gateway/doors/test_connection.py", "tests/gateway/doors/test_bursts.py")
 _GONE = (
     "tests/e2e/test_doors.py::test_a_connection_of_a_stranger_that_has_ended_is_gone_without_the_garbage_collector",
 )
-_STREAM = ("tests/gateway/test_ws_stream.py", "tests/gateway/test_bursts.py", "tests/gateway/test_ws_speaker.py")
+_STREAM = (
+    "tests/gateway/doors/ws/test_stream_cursor.py",
+    "tests/gateway/doors/test_bursts.py",
+    "tests/gateway/doors/ws/test_endpoint.py",
+)
 _BURSTS = ("tests/protocols/fix/test_session_bursts.py",)
-_HEARD = ("tests/gateway/test_pipeline.py", "tests/gateway/test_fix_speaker.py", "tests/gateway/test_ws_speaker.py")
+_HEARD = (
+    "tests/gateway/orders/test_pipeline.py",
+    "tests/gateway/doors/fix/test_endpoint.py",
+    "tests/gateway/doors/ws/test_endpoint.py",
+)
 
 MUTANTS = (
     *mutants(
-        "gateway/tick.py",
+        "gateway/doors/batch.py",
         _LINKS,
         (
             "those who wait to read on are forgotten when the last one served is done",
@@ -26,8 +34,8 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/tick.py",
-        ("tests/gateway/test_connection.py",),
+        "gateway/doors/batch.py",
+        ("tests/gateway/doors/test_connection.py",),
         ("a crowd of strangers is heard in one turn", "range(_NEWCOMERS)", "range(1 << 30)"),
         (
             "a crowd of strangers is not heard to its end",
@@ -36,8 +44,8 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/listening.py",
-        ("tests/gateway/test_listening.py",),
+        "gateway/doors/listening.py",
+        ("tests/gateway/doors/test_listening.py",),
         ("a crowd is accepted in one turn", "_BATCH = 4", "_BATCH = 64"),
         (
             "a connection whose handshake failed and its peer hold each other in memory",
@@ -52,7 +60,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/connection.py",
+        "gateway/doors/connection.py",
         _GONE,
         (
             "a connection that has ended and its peer hold each other in memory",
@@ -61,7 +69,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/listening.py",
+        "gateway/doors/listening.py",
         _GONE,
         (
             "an arrival that has ended holds its connection in memory",
@@ -70,8 +78,8 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/fix_lists.py",
-        ("tests/gateway/test_bursts.py",),
+        "gateway/doors/fix/lists.py",
+        ("tests/gateway/doors/test_bursts.py",),
         ("each session with a long list has the whole turn", "                left -= told\n", ""),
         (
             "a long list tells each order as it was when it was asked for",
@@ -85,8 +93,8 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/fix_speaker.py",
-        ("tests/gateway/test_bursts.py",),
+        "gateway/doors/fix/endpoint.py",
+        ("tests/gateway/doors/test_bursts.py",),
         ("a session may have any number of long lists on their way", "if len(self._listings) >= MOST:", "if False:"),
         ("a logout overtakes a long list", "return not self._listings and all(", "return all("),
         ("a reset leaves a long list going on", "        if event.reset:\n            self._listings.clear()\n", ""),
@@ -98,8 +106,8 @@ MUTANTS = (
         ("a long list is asked for again for ever", "            self.goes_on(listing.source)\n", ""),
     ),
     *mutants(
-        "gateway/pipeline.py",
-        ("tests/gateway/test_bursts.py",),
+        "gateway/orders/pipeline.py",
+        ("tests/gateway/doors/test_bursts.py",),
         (
             "what was put off to the next turn waits for somebody to speak",
             "        if self._later:\n            deadlines.append(self._now_ns)\n",
@@ -107,13 +115,13 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/ws_endpoint.py",
+        "gateway/doors/ws/acceptor.py",
         ("tests/e2e/test_ws_door.py",),
         ("what came behind an upgrade is lost", "early.data + phase.take_backlog()", "early.data"),
     ),
     *mutants(
-        "gateway/connection.py",
-        ("tests/gateway/test_connection.py",),
+        "gateway/doors/connection.py",
+        ("tests/gateway/doors/test_connection.py",),
         (
             "a stranger is heard at once",
             "            self._at_once_bytes = 0\n",
@@ -141,7 +149,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/connection.py",
+        "gateway/doors/connection.py",
         _LINKS,
         (
             "the budget of slow readers leaks with each one that is lost",
@@ -170,8 +178,8 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/transports.py",
-        ("tests/gateway/test_connection.py", "tests/e2e/test_slow_readers.py"),
+        "gateway/doors/transports.py",
+        ("tests/gateway/doors/test_connection.py", "tests/e2e/test_slow_readers.py"),
         (
             "a connection is closed over what nobody has read",
             "    if not transport.can_write_eof():\n",
@@ -179,7 +187,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/slowness.py",
+        "gateway/doors/slowness.py",
         _LINKS,
         (
             "who takes bytes is never too slow, however far behind",
@@ -198,7 +206,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/ws_speaker.py",
+        "gateway/doors/ws/endpoint.py",
         _STREAM,
         (
             "a burst of events is ready all at once",
@@ -212,7 +220,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/ws_stream.py",
+        "gateway/doors/ws/stream_cursor.py",
         _STREAM,
         (
             "the event at which a connection falls behind is lost",
@@ -273,7 +281,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/pipeline.py",
+        "gateway/orders/pipeline.py",
         _HEARD,
         (
             "the owner of an order does not hear what others do to it",
@@ -287,8 +295,8 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/fix_speaker.py",
-        ("tests/gateway/test_fix_speaker.py",),
+        "gateway/doors/fix/endpoint.py",
+        ("tests/gateway/doors/fix/test_endpoint.py",),
         (
             "who is cut as too slow keeps its orders until its link has ended",
             '        self._house.log("session.too_slow", session=self.session.name)\n        self._guard_orders(now_ns)\n',

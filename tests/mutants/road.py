@@ -5,19 +5,19 @@ guards, and the way its answer takes home.
 from tests.mutants.plant import mutants
 
 _ROAD = (
-    "tests/gateway/test_admission.py",
-    "tests/gateway/test_pipeline.py",
-    "tests/gateway/test_pipeline_overload.py",
-    "tests/gateway/test_parking.py",
-    "tests/gateway/test_modes.py",
+    "tests/gateway/orders/test_bars_and_retries.py",
+    "tests/gateway/orders/test_pipeline.py",
+    "tests/gateway/orders/test_overload.py",
+    "tests/gateway/orders/test_token_wait.py",
+    "tests/gateway/orders/test_trading_modes.py",
 )
-_QUEUE = ("tests/gateway/test_ingress.py", *_ROAD)
-_GUARDS = ("tests/gateway/test_guards.py", "tests/gateway/test_next_life.py", *_ROAD)
-_RULES = ("tests/gateway/test_rules.py", "tests/gateway/test_pipeline.py")
+_QUEUE = ("tests/gateway/orders/test_queue.py", *_ROAD)
+_GUARDS = ("tests/gateway/safety/test_cancel_on_disconnect.py", "tests/gateway/recovery/test_next_life.py", *_ROAD)
+_RULES = ("tests/gateway/orders/test_rules.py", "tests/gateway/orders/test_pipeline.py")
 
 
 ADMISSION = mutants(
-    "gateway/pipeline.py",
+    "gateway/orders/pipeline.py",
     _ROAD,
     (
         "a retry that is barred is refused as not executed",
@@ -137,7 +137,7 @@ ADMISSION = mutants(
 )
 
 HOME = mutants(
-    "gateway/pipeline.py",
+    "gateway/orders/pipeline.py",
     _ROAD,
     (
         "what was refused for our slowness is paid for",
@@ -192,8 +192,8 @@ HOME = mutants(
 )
 
 CHARGING = mutants(
-    "gateway/charging.py",
-    (*_ROAD, "tests/gateway/test_recovery.py"),
+    "gateway/orders/charging.py",
+    (*_ROAD, "tests/gateway/recovery/test_restore.py"),
     ("a message that waits for tokens is counted twice", "            request.is_counted = True\n", ""),
     (
         "a cancel costs a message beside the cancel's",
@@ -230,7 +230,7 @@ CHARGING = mutants(
 )
 
 PARKING = mutants(
-    "gateway/parking.py",
+    "gateway/orders/token_wait.py",
     _ROAD,
     (
         "a session is read while its tokens are fetched",
@@ -276,7 +276,7 @@ PARKING = mutants(
 
 QUEUE = (
     *mutants(
-        "gateway/ingress.py",
+        "gateway/orders/queue.py",
         _QUEUE,
         (
             "a cancel does not withdraw the order that waits",
@@ -381,7 +381,7 @@ QUEUE = (
         ("joined mass cancels stay counted when theirs leaves", "1 + len(request.joined)", "1"),
     ),
     *mutants(
-        "gateway/lanes.py",
+        "gateway/orders/lanes.py",
         _QUEUE,
         (
             "an account that sends much gets all turns",
@@ -412,8 +412,8 @@ QUEUE = (
         ),
     ),
     *mutants(
-        "gateway/pace.py",
-        ("tests/gateway/test_pace.py", "tests/gateway/test_pipeline_overload.py"),
+        "gateway/orders/pace.py",
+        ("tests/gateway/orders/test_pace.py", "tests/gateway/orders/test_overload.py"),
         ("a silence of the core is taken for its pace", "        if passed_ns > _SILENCE_NS:\n", "        if False:\n"),
         (
             "a silence of the core is not noticed",
@@ -425,7 +425,7 @@ QUEUE = (
 
 PRESSURE = (
     *mutants(
-        "gateway/governor.py",
+        "gateway/orders/backpressure.py",
         _ROAD,
         (
             "a session gets its pause once in its life",
@@ -461,7 +461,7 @@ PRESSURE = (
         ),
     ),
     *mutants(
-        "gateway/sessions.py",
+        "gateway/sessions/registry.py",
         _ROAD,
         (
             "reading goes on when one of two reasons to pause is gone",
@@ -477,7 +477,7 @@ PRESSURE = (
 )
 
 GUARDS = mutants(
-    "gateway/guards.py",
+    "gateway/safety/cancel_on_disconnect.py",
     _GUARDS,
     ("the dead-man's switch fires before the venue reopens", "max(due_ns, reopen_at_ns)", "due_ns"),
     (
@@ -525,7 +525,7 @@ GUARDS = mutants(
 )
 
 RULES = mutants(
-    "gateway/rules.py",
+    "gateway/orders/rules.py",
     _RULES,
     (
         "a session that may only listen trades",

@@ -2,19 +2,23 @@
 
 from tests.mutants.plant import mutants
 
-_GUARDS = ("tests/gateway/test_guards.py", "tests/gateway/test_stall.py")
-_STALL = ("tests/gateway/test_stall.py",)
+_GUARDS = ("tests/gateway/safety/test_cancel_on_disconnect.py", "tests/gateway/doors/test_stall.py")
+_STALL = ("tests/gateway/doors/test_stall.py",)
 _CLOCK = ("tests/gateway/test_clock.py",)
-_SCHEDULE = ("tests/gateway/test_schedule.py",)
-_PACE = ("tests/gateway/test_pace.py",)
-_LANES = ("tests/gateway/test_lanes.py", "tests/gateway/test_ingress.py", "tests/gateway/test_pipeline_overload.py")
-_SHED = ("tests/gateway/test_admission.py",)
-_STANDING = ("tests/gateway/test_standing.py", "tests/gateway/test_pipeline.py")
+_SCHEDULE = ("tests/gateway/config/test_schedule.py",)
+_PACE = ("tests/gateway/orders/test_pace.py",)
+_LANES = (
+    "tests/gateway/orders/test_lanes.py",
+    "tests/gateway/orders/test_queue.py",
+    "tests/gateway/orders/test_overload.py",
+)
+_SHED = ("tests/gateway/orders/test_bars_and_retries.py",)
+_STANDING = ("tests/gateway/orders/test_standing.py", "tests/gateway/orders/test_pipeline.py")
 
 MUTANTS = (
     *mutants(
-        "gateway/guards.py",
-        ("tests/gateway/test_guards.py",),
+        "gateway/safety/cancel_on_disconnect.py",
+        ("tests/gateway/safety/test_cancel_on_disconnect.py",),
         (
             "a session that is not configured any more is cancelled for again and again",
             "                del self._gone[session_id]\n",
@@ -62,7 +66,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/standing.py",
+        "gateway/orders/standing.py",
         _STANDING,
         (
             "where no order is named it is told as rejected",
@@ -92,8 +96,8 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/charging.py",
-        ("tests/gateway/test_charging.py",),
+        "gateway/orders/charging.py",
+        ("tests/gateway/orders/test_charging.py",),
         (
             "the ceiling of open orders is shown as the room below it and what is open",
             "most - self._open.count(",
@@ -116,7 +120,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/guards.py",
+        "gateway/safety/cancel_on_disconnect.py",
         _GUARDS,
         (
             "a dead-man's switch of before fires when the venue opens, whenever it was set for",
@@ -130,7 +134,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/stall.py",
+        "gateway/doors/stall.py",
         _STALL,
         ("after a pause peers are judged in the next turn", "(self._turns < _TURNS or self._is_behind())", "False"),
         (
@@ -155,12 +159,12 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/schedule.py",
+        "gateway/config/schedule.py",
         _SCHEDULE,
         ("a moment that comes twice is carried out twice", " + SAME_MOMENT_NS)", ")"),
     ),
     *mutants(
-        "gateway/pace.py",
+        "gateway/orders/pace.py",
         _PACE,
         ("one hand-over is taken for the pace of a spell", "passed_ns >= _SPELL_NS and self._taken", "self._taken"),
         (
@@ -175,7 +179,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/lanes.py",
+        "gateway/orders/lanes.py",
         _LANES,
         (
             "a turn that is handed over piece by piece is a longer one",
@@ -220,7 +224,7 @@ MUTANTS = (
         ("a window's end is the moment before", "request.expires_ns + 1)", "request.expires_ns)"),
     ),
     *mutants(
-        "gateway/pipeline.py",
+        "gateway/orders/pipeline.py",
         _SHED,
         (
             "what is shed unread is never shed",
@@ -234,12 +238,12 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/standing.py",
+        "gateway/orders/standing.py",
         _STANDING,
         ("a logout does not wait for mass cancels that joined another", "(each, *each.joined)", "(each,)"),
     ),
     *mutants(
-        "gateway/pipeline.py",
+        "gateway/orders/pipeline.py",
         _SHED,
         (
             "in a drain orders are told that the core is busy",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import gateway.journal_writer
+import gateway.journal.writer
 from tests.simulate.world import Timer, World
 
 _SECTOR_BYTES = 512
@@ -65,7 +65,7 @@ class Disk:
 
 
 class Syncer:
-    """Takes the place of `gateway.journal_sync.Syncer`: the same order of things, in the world's time."""
+    """Takes the place of `gateway.journal.sync.Syncer`: the same order of things, in the world's time."""
 
     disk: Disk  # of the process that is being built
     world: World
@@ -128,15 +128,15 @@ class Syncer:
 @contextmanager
 def simulated(world: World) -> Iterator[None]:
     """Real files, this world's syncs."""
-    real_data, real_all, real_syncer = os.fdatasync, os.fsync, gateway.journal_writer.Syncer
+    real_data, real_all, real_syncer = os.fdatasync, os.fsync, gateway.journal.writer.Syncer
     Syncer.world = world
 
     def sync(fd: int) -> None:
         Syncer.disk.sync(fd)  # of the process that runs now
 
     os.fdatasync = os.fsync = sync  # type: ignore[assignment]
-    gateway.journal_writer.Syncer = Syncer  # type: ignore[assignment, misc]
+    gateway.journal.writer.Syncer = Syncer  # type: ignore[assignment, misc]
     try:
         yield
     finally:
-        os.fdatasync, os.fsync, gateway.journal_writer.Syncer = real_data, real_all, real_syncer  # type: ignore[misc]
+        os.fdatasync, os.fsync, gateway.journal.writer.Syncer = real_data, real_all, real_syncer  # type: ignore[misc]

@@ -66,7 +66,7 @@ class Neighbour:
 
 
 class Limits:
-    """As much of `gateway.limiting.Limiting` as a server needs, over the world's store; what it admits is watched."""
+    """As much of `limiting.service.Limiting` as a server needs, over the world's store; what it admits is watched."""
 
     def __init__(
         self, world: World, loop: Loop, store: SharedStore, policy: Policy, spending: Spending, node: str, now_ns: Any

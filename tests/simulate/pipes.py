@@ -1,7 +1,7 @@
 """Connections between clients and a gateway: bytes are late, come in pieces of any size, and connections break.
 
 A connection may be cut (both sides learn of it, in their time), or fall silent (nobody learns anything). The gateway's
-side is a transport as asyncio's, so the real `gateway.connection.Connection` runs on it.
+side is a transport as asyncio's, so the real `gateway.doors.connection.Connection` runs on it.
 """
 
 from collections.abc import Callable

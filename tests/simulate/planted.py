@@ -11,18 +11,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from gateway import clock
-from gateway.clients import Clients
+from gateway.auth.authenticator import Clients
 from gateway.clock import Clock
 from gateway.core.engine import Engine
-from gateway.fix_speaker import FixSpeaker
-from gateway.journal_recovery import Run
-from gateway.journal_store import JournalStore
-from gateway.keeper import Keeper
+from gateway.doors.batch import Tick
+from gateway.doors.fix.endpoint import FixSpeaker
+from gateway.doors.stall import ReadFirst
+from gateway.doors.ws.endpoint import WsSpeaker
+from gateway.journal.scan import Run
+from gateway.journal.store import JournalStore
 from gateway.mistakes import Mistakes
-from gateway.records import COMMANDS, Replay
-from gateway.stall import ReadFirst
-from gateway.tick import Tick
-from gateway.ws_speaker import WsSpeaker
+from gateway.recovery.keeper import Keeper
+from gateway.recovery.records import COMMANDS, Replay
 from protocols.fix.message import encode
 from protocols.fix.session_core import SessionCore
 from protocols.fix.session_handshake import Handshake

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gateway.journal import Journal, JournalSettings
-from gateway.journal_end import read_end
-from gateway.journal_record import JournalCorrupt, SegmentHeader
+from gateway.journal.end import read_end
+from gateway.journal.record import JournalCorrupt, SegmentHeader
 from gateway.server import Server
 from protocols.fix.events import AppMessage
 from tests.simulate.world import Broken, World

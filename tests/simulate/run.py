@@ -8,8 +8,9 @@ from unittest.mock import patch
 
 import msgspec
 
-from gateway import clock, config
-from gateway.config_file import load
+from gateway import clock
+from gateway.config import schema
+from gateway.config.load import load
 from gateway.core import snapshots
 from limits.policy import Policy
 from limits.policy_parse import parse
@@ -165,7 +166,7 @@ def _live(world: World, venue: Venue, desks: list[Desk]) -> None:
         raise Broken(f"9: cancel-on-disconnect left {len(left)} orders of S2")
 
 
-def _settings(directory: Path) -> config.Config:
+def _settings(directory: Path) -> schema.Config:
     home = directory / "config"
     home.mkdir()
     keys = more_keys("BETA", "BETA-2") + more_keys("ALPHA", "DROP") + 'permissions = ["fix.drop_copy"]\n'

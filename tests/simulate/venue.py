@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway import config
-from gateway.connection import Connection
+from gateway.config import schema
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.matching import EventSink, MatchingCore
-from gateway.journal_record import JournalCorrupt, JournalFailed
-from gateway.listening import Arrival
+from gateway.doors.connection import Connection
+from gateway.doors.listening import Arrival
+from gateway.doors.ws.endpoint import WsSpeaker
+from gateway.doors.ws.logon import Caller
+from gateway.doors.ws.stream_cursor import EventBytes
+from gateway.journal.record import JournalCorrupt, JournalFailed
 from gateway.server import Server
-from gateway.ws_logon import Caller
-from gateway.ws_speaker import WsSpeaker
-from gateway.ws_stream import EventBytes
 from limits.policy import Policy
 from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
 from tests.simulate import promises
@@ -121,7 +121,7 @@ class Process(Server):
 class Venue:
     """Where clients connect: a gateway that is up, or is not, over what the last one left on its disk."""
 
-    def __init__(self, world: World, settings: config.Config, policy: Policy, directory: Path, memory: Memory) -> None:
+    def __init__(self, world: World, settings: schema.Config, policy: Policy, directory: Path, memory: Memory) -> None:
         self.world = world
         self.settings = settings
         self.spending = Spending(world, policy)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from gateway import config
+from gateway.config import schema
 from gateway.journal import JournalSettings
 from gateway.server import Server
 from protocols.fix.decoder import Decoder
@@ -12,7 +12,7 @@ from tests.support.fix_text import pipes
 from tests.support.output import all_output
 
 MS = 1_000_000
-BTC = config.InstrumentRow(
+BTC = schema.InstrumentRow(
     id=1, symbol="BTC-USDT", base="BTC", quote="USDT", px_exp=2, qty_exp=4, tick="0.01", lot="0.0001"
 )
 ETH = msgspec.structs.replace(BTC, id=2, symbol="ETH-USDT", base="ETH")
@@ -108,7 +108,7 @@ class Desk:
 
 def session(number, comp_id, **more):
     """A configured session without credentials, which speaks our dialect all the same."""
-    return config.FixSession(
+    return schema.FixSession(
         **{"id": number, "comp_id": comp_id, "account": "ACME", "auth": "none", "dialect": "penstock", **more}
     )
 
@@ -117,11 +117,11 @@ def desks(directory, *rows, limits="", **knobs):
     """A gateway with these sessions, and a client of each. limits: text of a limits file; knobs: of the table `fix`."""
     if limits:
         (directory / "limits.toml").write_text(limits)
-    settings = config.Config(
-        fix=config.Fix(sessions=rows, **knobs),
-        accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
+    settings = schema.Config(
+        fix=schema.Fix(sessions=rows, **knobs),
+        accounts=(schema.Account(id=1, name="ACME"), schema.Account(id=2, name="OTHER")),
         instruments=(BTC, ETH),
-        limits=config.Limits(file="limits.toml" if limits else ""),
+        limits=schema.Limits(file="limits.toml" if limits else ""),
         journal=JournalSettings(durability="memory"),
     )
     server = Server(settings, directory)

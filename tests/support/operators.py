@@ -9,12 +9,12 @@ from gateway.admin.access import Access, Token, digest_of
 from gateway.admin.app import build_admin
 from gateway.admin.desk import Desk
 from gateway.admin.health import Health
+from gateway.admin.modes_file import ModesFile
 from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry
-from gateway.metrics import Metrics
-from gateway.modes import Modes
-from gateway.modes_file import ModesFile
-from gateway.sweeps import Sweeps
+from gateway.orders.trading_modes import Modes
+from gateway.safety.kill_switch import Sweeps
+from gateway.telemetry.metrics import Metrics
 from protocols.instruments import Instruments
 from tests.support.road import BTC, World
 

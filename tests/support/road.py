@@ -1,14 +1,14 @@
 """A road on a hand-set clock, with a core that answers only when told and speakers that write down what they hear."""
 
-from gateway import config
-from gateway.clients import Client
+from gateway.auth.authenticator import Client
+from gateway.config import schema
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.engine import Engine
-from gateway.guards import Guards
-from gateway.metrics import Metrics
-from gateway.pipeline import Road
-from gateway.sessions import Sessions
-from gateway.tracing import Tracing
+from gateway.orders.pipeline import Road
+from gateway.safety.cancel_on_disconnect import Guards
+from gateway.sessions.registry import Sessions
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.tracing import Tracing
 from limits.local import LocalLimiter
 from limits.policy_parse import parse
 from limits.reload import built_in
@@ -141,7 +141,7 @@ class World:
     """A road with its core, limiter and sessions. `limits` is TOML on top of the built-in plan."""
 
     def __init__(self, limits="", window=256, limiter=None, report_bug=_raise, **knobs):
-        self.settings = config.Config(**knobs)
+        self.settings = schema.Config(**knobs)
         self.now_ns = 1_795_000_000_000_000_000
         self.wall = WallClock()
         self.policy = parse(limits, built_in()).policy if limits else built_in()
@@ -150,7 +150,7 @@ class World:
         self.core = SlowCore(window, self.wall)
         self.sessions = Sessions(self.limiter, 1_000)
         self.metrics = Metrics()
-        self.tracing = Tracing(config.Tracing(sample_one_in=0))
+        self.tracing = Tracing(schema.Tracing(sample_one_in=0))
         self.road = Road(
             self.settings,
             Instruments((BTC,)),

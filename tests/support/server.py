@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.config import Config
+from gateway.config.schema import Config
 from gateway.core.matching import MatchingCore
 from gateway.journal import Journal
 from gateway.server import Server
@@ -160,7 +160,7 @@ async def running(
     venue: str | Config | None = None, *, limits: str = GENEROUS, core: MatchingCore | None = None
 ) -> AsyncIterator[Server]:
     """A started server in this process and loop, stopped at the end. `server.ports` has the ports by door."""
-    from gateway.config_file import load
+    from gateway.config.load import load
 
     with tempfile.TemporaryDirectory(prefix="penstock-test-") as name:
         directory = Path(name)

@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from click.testing import CliRunner
 
+from gateway.admin.modes_file import ModesFile
 from gateway.cli.mode import mode
-from gateway.modes_file import ModesFile
 from tests.support.operators import OPERATOR, TOKENS, VIEWER, House, admin
 from tests.support.server import venue_toml, write_venue
 

@@ -22,14 +22,14 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from gateway import config
+from gateway.admin.modes_file import ModesFile
+from gateway.config import schema
 from gateway.journal import JournalSettings
-from gateway.modes import Change, Modes
-from gateway.modes_file import ModesFile
+from gateway.orders.trading_modes import Change, Modes
 from gateway.server import Server
-from gateway.sessions import Session
+from gateway.sessions.registry import Session
 from protocols.fix.times import parse_ns
-from tests.gateway import test_ws_speaker
+from tests.gateway.doors.ws import test_endpoint as ws_desks
 from tests.support.fix_room import BTC, ETH, MS, Desk
 from tests.support.fix_room import session as fix_session
 from tests.support.hand_clock import HandClock
@@ -43,20 +43,20 @@ B = fix_session(2, "B", account="OTHER")
 C = fix_session(3, "C")
 
 
-def settings(*rows: config.FixSession) -> config.Config:
+def settings(*rows: schema.FixSession) -> schema.Config:
     """The venue: two accounts, a key of each, two instruments."""
-    return config.Config(
-        fix=config.Fix(sessions=rows),
-        ws=config.Ws(),
-        keys=(test_ws_speaker.key("ACME"), test_ws_speaker.key("OTHER")),
-        accounts=(config.Account(id=1, name="ACME"), config.Account(id=2, name="OTHER")),
+    return schema.Config(
+        fix=schema.Fix(sessions=rows),
+        ws=schema.Ws(),
+        keys=(ws_desks.key("ACME"), ws_desks.key("OTHER")),
+        accounts=(schema.Account(id=1, name="ACME"), schema.Account(id=2, name="OTHER")),
         instruments=(BTC, ETH),
-        limits=config.Limits(file=""),
+        limits=schema.Limits(file=""),
         journal=JournalSettings(durability="process", segment_bytes=4_096),
     )
 
 
-def life(home: Path, what: config.Config, now_ns: int) -> Server:
+def life(home: Path, what: schema.Config, now_ns: int) -> Server:
     """A process on what is in `home`, at this time."""
     return Server(what, home, clock=HandClock(now_ns))  # type: ignore[arg-type]
 
@@ -93,7 +93,7 @@ def second_life(home: Path) -> Server:
     a.logon("98=0|108=30|25036=1|")
     b.logon()
     _pass_by(server, "p-gone")
-    bot = test_ws_speaker.Desk(server)
+    bot = ws_desks.Desk(server)
     bot.logon(name="bot")
     b.send("D", "11=b-ether|55=ETH-USDT|54=2|38=2.5|40=2|44=1800.00|")
     b.send("D", "11=b-late|55=ETH-USDT|54=2|38=4|40=2|44=1900.00|")
@@ -114,7 +114,7 @@ def second_life(home: Path) -> Server:
     a.place("a-gone", price="96.00")
     a.send("F", "11=a-gone-x|41=a-gone|55=BTC-USDT|54=1|38=1|")
     bot.place("w-rest", side="sell", price="110.00", qty="0.5")
-    owl = test_ws_speaker.Desk(server)
+    owl = ws_desks.Desk(server)
     owl.logon(name="owl")
     owl.place("o-rest", side="sell", price="111.00", qty="0.75")
     b.seq += 1
@@ -129,7 +129,7 @@ def second_life(home: Path) -> Server:
 
 def _pass_by(server: Server, cl_ord_id: str, **logon: str) -> Session:
     """A session that is soon over."""
-    desk = test_ws_speaker.Desk(server)
+    desk = ws_desks.Desk(server)
     desk.logon(**logon)
     session = desk.speaker.session
     assert session is not None

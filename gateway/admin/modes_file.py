@@ -1,0 +1,105 @@
+"""Keeps the modes on disk, so that a kill switch outlives the process: one small JSON file, replaced whole.
+
+`save` returns when the change survives a loss of power: the new file is written and synced under another name, renamed
+over the old one, and the directory is synced. A file that cannot be read stops the start: going on without it would
+open what somebody had closed.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from gateway.orders.trading_modes import Change, Modes
+
+_FORMAT = 1
+
+
+class ModesBroken(Exception):
+    """The file with the modes cannot be used; the text says what is wrong and what to do. Nothing was started."""
+
+
+class _Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    modes: tuple[Change, ...]
+
+
+class ModesFile:
+    """The modes of one gateway at `path`; the directory is made when it is not there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> Modes:
+        """The modes that were saved last; none when nothing was saved yet.
+
+        Raises:
+            ModesBroken: there is a file and it is not sound.
+        """
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return Modes()
+        except OSError as error:
+            raise self._broken(error.strerror or str(error)) from error
+        try:
+            image = msgspec.json.decode(data, type=_Image)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._broken(str(error)) from error
+        if image.format != _FORMAT:
+            raise self._broken(f"its format is {image.format}, this version of Penstock reads {_FORMAT}")
+        if why := _why_unsound(image.modes):
+            raise self._broken(why)
+        return Modes({change.place: change for change in image.modes})
+
+    def save(self, modes: Modes) -> None:
+        """Make these modes durable. Waits for the disk: call it outside the event loop, one at a time.
+
+        Raises:
+            OSError: it could not be done; the modes saved before are still there.
+        """
+        image = _Image(_FORMAT, tuple(modes.in_force.values()))
+        text = msgspec.json.format(msgspec.json.encode(image), indent=2) + b"\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.path.with_name(f"{self.path.name}.new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        fresh.replace(self.path)
+        _sync_directory(self.path.parent)
+
+    def _broken(self, why: str) -> ModesBroken:
+        return ModesBroken(
+            f"{self.path}: {why}\nIt holds the cancel-only and halted modes that operators have set, so the gateway "
+            "does not start without it. Mend it; or move it away to start with everything open, and set them again."
+        )
+
+
+def _why_unsound(changes: Iterable[Change]) -> str:
+    """What no gateway would have written, "" when there is nothing."""
+    seen = set()
+    for change in changes:
+        where = f"{change.scope} {change.name}".rstrip()
+        if change.mode == "normal":
+            return f"{where} is normal, which is never written"
+        if (change.scope == "venue") != (change.name == ""):
+            return f"{where!r}: the venue has no name, every other scope has one"
+        if (change.scope == "instrument") != (change.instrument > 0):
+            return f"{where}: an instrument has its id in `instrument`, and nothing else has"
+        if change.place in seen:
+            return f"{where} stands twice"
+        if change.at_ns < 0 or change.ttl_s < 0:
+            return f"{where}: a time is below zero"
+        seen.add(change.place)
+    return ""
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,184 @@
+"""From a TOML file to a checked `Config`, or to every mistake in it with its line and what to write instead.
+
+Nothing stops at the first mistake: what a Struct says about its fields is checked here field by field, what must agree
+between them in `gateway.config.check`. Files that the configuration names are relative to its own directory.
+"""
+
+import base64
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.config import check, schema
+from limits import redis_url, reload
+from limits.toml_reader import TableReader
+from limits.toml_text import Finding, NoToml, Place, Problem, TomlLines, tables_in, text_in, why_no_text
+from protocols.instruments import Instrument, Instruments, parse
+
+MAX_BYTES = 4_194_304
+MIN_SECRET_BYTES = 16
+MIN_TOKEN_CHARACTERS = 20
+
+
+class ConfigErrors(Exception):
+    """A configuration that cannot be used, with every mistake in it. Nothing was started."""
+
+    def __init__(self, path: Path, problems: list[Problem]) -> None:
+        super().__init__("\n".join(f"{path}: {problem}" for problem in problems))
+        self.path = path
+        self.problems = problems
+
+
+def load(path: Path) -> schema.Config:
+    """The configuration in the TOML file `path`, checked whole.
+
+    Raises:
+        ConfigErrors: every mistake in it, with its place.
+    """
+    try:
+        text = text_in(reload.read_bytes(path, MAX_BYTES), MAX_BYTES)
+        tables = tables_in(text)
+    except NoToml as error:
+        raise ConfigErrors(path, [error.problem]) from None
+    except OSError as error:
+        raise ConfigErrors(path, [Problem(0, "", f"cannot be read: {error.strerror or error}")]) from None
+    reader = TableReader(path.parent.absolute())
+    settings = reader.read(schema.Config, tables)
+    findings = [
+        *reader.findings,
+        *reader.settled(check.check(settings, reader.parts, tables)),
+        *_check_secrets(settings, reader.parts),
+        *_check_limits(settings, path.parent),
+        *_check_store(settings),
+    ]
+    if findings:
+        raise ConfigErrors(path, TomlLines(text).problems(findings))
+    return settings
+
+
+def build_instruments(settings: schema.Config) -> Instruments:
+    """The instruments of a checked configuration, as whole numbers.
+
+    Where no max_notional is set it is the largest price x quantity that fits in 64 bits: no order can exceed it.
+    """
+    return Instruments(tuple(_instrument(row) for row in settings.instruments))
+
+
+def read_secrets(settings: schema.Config) -> dict[str, bytes]:
+    """The HMAC secrets of a checked configuration by key id, from environment and files.
+
+    Raises:
+        ValueError: one is missing or is no base64 of at least 16 bytes; the text never has the secret in it.
+    """
+    return {row.id: _secret(row) for row in settings.keys if row.type == "hmac-sha256"}
+
+
+def read_tokens(settings: schema.Config) -> dict[str, str]:
+    """The operators' tokens of a checked configuration by name, from environment and files.
+
+    Raises:
+        ValueError: one is missing or too short; the text never has the token in it.
+    """
+    return {row.name: _token(row) for row in settings.admin.tokens} if settings.admin is not None else {}
+
+
+def _instrument(row: schema.InstrumentRow) -> Instrument:
+    px, qty, quote = row.px_exp, row.qty_exp, row.px_exp + row.qty_exp
+    return Instrument(
+        id=row.id,
+        symbol=row.symbol,
+        base=row.base,
+        quote=row.quote,
+        px_exp=px,
+        qty_exp=qty,
+        tick=parse(row.tick, px),
+        lot=parse(row.lot, qty),
+        min_qty=parse(row.min_qty, qty),
+        max_qty=parse(row.max_qty, qty),
+        min_notional=parse(row.min_notional, quote),
+        max_notional=parse(row.max_notional, quote) or check.MAX_NOTIONAL,
+        band_low=parse(row.band_low, px),
+        band_high=parse(row.band_high, px),
+        session_bound=row.session_bound,
+    )
+
+
+def _check_secrets(settings: schema.Config, parts: Mapping[int, Place]) -> list[Finding]:
+    findings: list[Finding] = []
+    for row in settings.keys:
+        if row.type == "hmac-sha256" and bool(row.secret_env) != bool(row.secret_file):
+            try:
+                _secret(row)
+            except ValueError as error:
+                findings.append((parts[id(row)], str(error)))
+    for token in settings.admin.tokens if settings.admin is not None else ():
+        try:
+            _token(token)
+        except ValueError as error:
+            findings.append((parts[id(token)], str(error)))
+    return findings
+
+
+def _check_limits(settings: schema.Config, directory: Path) -> list[Finding]:
+    """Mistakes of the limits file, told at the knob that names it."""
+    name = settings.limits.file
+    if not name:
+        return []
+    if not (directory / name).exists():
+        return [(("limits", "file"), f'no file {name} beside this one; file = "" takes the built-in limits')]
+    return [(("limits", "file"), f"{name}: {fault}") for fault in reload.load(directory / name).errors]
+
+
+def _check_store(settings: schema.Config) -> list[Finding]:
+    """Mistakes in the URL of the store of limits, of the environment or of the file."""
+    by_environment = os.environ.get(redis_url.REDIS_ENV)
+    url, source = (
+        (by_environment, f"{redis_url.REDIS_ENV} in the environment ")
+        if by_environment
+        else (settings.limits.redis, "")
+    )
+    why = redis_url.why_not(url) if url else ""
+    return [(("limits", "redis"), f"{source}{why}")] if why else []
+
+
+def _from_outside(variable: str, path: str) -> tuple[str, str]:
+    """(where it is from, the text) of what an environment variable or else a file holds.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    if variable:
+        source, text = f"environment variable {variable}", os.environ.get(variable)
+        if text is None:
+            raise ValueError(f"{source} is not set")
+        return source, text
+    try:
+        content = Path(path).read_bytes()
+        if why := why_no_text(content):
+            raise ValueError(f"{path}: {why}")
+        return path, content.decode("ascii")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not ASCII text") from None
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from None
+
+
+def _token(row: schema.AdminToken) -> str:
+    if bool(row.token_env) == bool(row.token_file):
+        raise ValueError("name the token once: either token_env or token_file")
+    source, text = _from_outside(row.token_env, row.token_file)
+    token = text.strip()
+    if len(token) < MIN_TOKEN_CHARACTERS or not (token.isascii() and token.isprintable()) or " " in token:
+        raise ValueError(f"{source} does not hold {MIN_TOKEN_CHARACTERS} or more printable characters without a space")
+    return token
+
+
+def _secret(row: schema.Key) -> bytes:
+    source, text = _from_outside(row.secret_env, row.secret_file)
+    try:
+        secret = base64.b64decode(text.strip(), validate=True)
+    except ValueError:
+        raise ValueError(f"{source} does not hold base64") from None
+    if len(secret) < MIN_SECRET_BYTES:
+        raise ValueError(f"{source} holds {len(secret)} bytes; a secret has at least {MIN_SECRET_BYTES}")
+    return secret

@@ -1,0 +1,227 @@
+"""One run of the demo: the gateway in this process, the traders in a child, the verdict of the two records.
+
+A run ends by itself, with Ctrl-C or with SIGTERM, always the same way: the traders finish and leave, the server drains,
+the records are compared. What the traders say is trusted for the screen only; the verdict is made here.
+"""
+
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import orjson
+import uvloop
+
+from gateway.core.matching import MatchingCore
+from gateway.demo.ledger import CoreRecord, Verdict, compare
+from gateway.demo.simulate import Done, Door, Failed, Ledgers, Ready, Report, Slice, Spec, Stats, decode_report
+from gateway.demo.venue import RecordingCore, make_venue, ws_url
+from gateway.demo.view import Lines, Moment, Queue, Screen, Silence, View
+from gateway.server import Server
+
+_START_S = 15.0  # a cold interpreter on a busy machine takes a few seconds
+_SILENCE_S = 30.0  # they report twice a second and bound every step of their leaving: this is for a child that hangs
+_EXIT_S = 2.0
+_NOBODY = {"fix": Door(), "ws": Door()}
+
+
+class TradersFailed(Exception):
+    """The traders' process could not do its work; the text is for people."""
+
+
+class Traders:
+    """The child process with all clients in it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.ledgers = Ledgers()
+
+    @classmethod
+    async def start(cls, spec: Spec) -> "Traders":
+        """Start the child and give it its orders. A session of its own keeps a terminal's Ctrl-C from it."""
+        pipe = asyncio.subprocess.PIPE
+        command = (sys.executable, "-m", "gateway.demo.simulate")
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, start_new_session=True, limit=1 << 20
+        )
+        traders = cls(process)
+        traders._tell(msgspec.json.encode(spec) + b"\n")
+        return traders
+
+    def stop(self) -> None:
+        """Let the traders finish; their last reports follow."""
+        self._tell(b"stop\n")
+
+    def _tell(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        if not self._process.stdin.is_closing():
+            self._process.stdin.write(line)
+
+    async def reports(self) -> AsyncIterator[Report]:
+        """Every report up to and with the last.
+
+        Raises:
+            TradersFailed: the child said so, or ended without its last word.
+        """
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            report = decode_report(line)
+            if isinstance(report, Failed):
+                raise TradersFailed(report.text)
+            if isinstance(report, Slice):
+                self.ledgers.take(report)
+            yield report
+            if isinstance(report, Done):
+                return
+        raise TradersFailed("the traders' process ended early")
+
+    async def end(self) -> None:
+        """Make sure that the child is gone: it leaves at the end of its input, or is killed."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            async with asyncio.timeout(_EXIT_S):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A finished run."""
+
+    moment: Moment
+    verdict: Verdict
+
+    @property
+    def sound(self) -> bool:
+        """Both doors traded, and every record agrees."""
+        traded = all(door.accepted and door.fills for door in self.moment.doors.values())
+        return traded and not self.verdict.lost and not self.verdict.doubled
+
+    def json(self) -> bytes:
+        """The result as one JSON object."""
+        result: dict[str, object] = {name: _door_json(door) for name, door in self.moment.doors.items()}
+        result["seconds"] = round(self.moment.elapsed_s, 1)
+        result["lost"], result["doubled"] = self.verdict.lost, self.verdict.doubled
+        return orjson.dumps(result)
+
+
+def _door_json(door: Door) -> dict[str, object]:
+    return {
+        "orders": door.orders,
+        "accepted": door.accepted,
+        "replaces": door.replaces,
+        "cancels": door.cancels,
+        "fills": door.fills,
+        "refusals": sum(door.refusals.values()),
+        "refusals_by_code": {str(code): count for code, count in door.refusals.items()},
+        "p50_us": round(door.p50_us, 1),
+        "p99_us": round(door.p99_us, 1),
+    }
+
+
+class Run:
+    """One run of the demo, from opening the ports to the verdict. Made inside the running loop."""
+
+    def __init__(self, directory: Path, view: View, seconds: float | None) -> None:
+        self._view = view
+        self._seconds = seconds
+        self._venue = make_venue(directory)
+        config = self._venue.config
+        self._record = CoreRecord()
+        self._core: RecordingCore
+        self._server = Server(config, directory, wrap_core=self._observe)
+        self._stop = asyncio.Event()
+        self._moment = Moment(0.0, _NOBODY, dict.fromkeys(_NOBODY, 0.0), Queue(0, 0, 1))
+        self._started_s = 0.0
+
+    def _observe(self, core: MatchingCore) -> MatchingCore:
+        self._core = RecordingCore(core, self._record)
+        return self._core
+
+    async def trade(self, seed: int) -> Outcome:
+        """Run everything; how it went.
+
+        Raises:
+            TradersFailed: the clients could not trade; the server has been stopped.
+        """
+        await self._server.start()
+        try:
+            ledgers = await self._let_them_trade(seed)
+            await self._server.drain()
+        finally:
+            await self._server.stop()
+        verdict = compare(ledgers.accounts.values(), self._record)
+        self._view.ended(self._moment, verdict)
+        return Outcome(self._moment, verdict)
+
+    async def _let_them_trade(self, seed: int) -> Ledgers:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        traders = await Traders.start(self._venue.spec(self._server.ports, seed))
+        stopper = asyncio.create_task(self._stop_in_time(traders))
+        try:
+            async with asyncio.timeout(_START_S) as limit:
+                async for report in traders.reports():
+                    limit.reschedule(loop.time() + _SILENCE_S)
+                    if isinstance(report, Ready):
+                        self._begin()
+                    elif isinstance(report, Stats):
+                        self._note(report)
+        except TimeoutError:
+            raise TradersFailed("the traders' process does not answer") from None
+        finally:
+            stopper.cancel()
+            await traders.end()
+        return traders.ledgers
+
+    def _begin(self) -> None:
+        ports = self._server.ports
+        admin = f"http://127.0.0.1:{ports['admin']}"
+        urls = {"FIX": f"tcp://127.0.0.1:{ports['fix']}", "WS": ws_url(ports["ws"])}
+        urls |= {"metrics": f"{admin}/metrics", "ready": f"{admin}/readyz"}
+        loop = asyncio.get_running_loop()
+        self._started_s = loop.time()
+        if self._seconds is not None:
+            loop.call_later(self._seconds, self._stop.set)
+        self._view.started(urls, self._seconds)
+        self._view.show(self._moment)
+
+    async def _stop_in_time(self, traders: Traders) -> None:
+        await self._stop.wait()
+        self._view.draining()
+        traders.stop()
+
+    def _note(self, stats: Stats) -> None:
+        before, elapsed_s = self._moment, asyncio.get_running_loop().time() - self._started_s
+        passed_s = max(elapsed_s - before.elapsed_s, 1e-3)
+        rates = {name: (door.orders - before.doors[name].orders) / passed_s for name, door in stats.doors.items()}
+        if self._stop.is_set():  # the last figures are of the whole run
+            rates = {name: door.orders / max(elapsed_s, 1e-3) for name, door in stats.doors.items()}
+        waiting, limit = self._server.road.ingress.commands, self._server.settings.ingress.max_commands
+        self._moment = Moment(elapsed_s, stats.doors, rates, Queue(waiting, self._core.take_largest(), limit))
+        self._view.show(self._moment)
+
+
+def run(*, seconds: float | None, as_json: bool, seed: int) -> int:
+    """Run the demo and print its result; the exit status.
+
+    Raises:
+        TradersFailed: there is no result.
+    """
+    view: View = Silence() if as_json else Screen() if sys.stdout.isatty() else Lines()
+
+    async def trade() -> Outcome:
+        with tempfile.TemporaryDirectory(prefix="penstock-demo-") as directory:
+            return await Run(Path(directory), view, seconds).trade(seed)
+
+    outcome = uvloop.run(trade())
+    if as_json:
+        sys.stdout.buffer.write(outcome.json() + b"\n")
+        sys.stdout.buffer.flush()
+    return 0 if outcome.sound else 1

@@ -1,0 +1,284 @@
+"""Traders in a process of their own: `python -m gateway.demo.simulate` reads a Spec and reports in JSON lines.
+
+Standard input: one line with the Spec, then nothing until any further line or its end says stop. Standard output: one
+`Report` a line. After the stop every trader waits for its answers, withdraws its orders and logs out; then the ledgers
+go out in slices, so that a long run needs no long line. The traders share one loop, so what they measure includes it.
+"""
+
+import asyncio
+import base64
+import contextlib
+import random
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+import uvloop
+
+from gateway.client import fix, ws
+from gateway.demo.institution import Institution
+from gateway.demo.ledger import Account, Ask, Ledger
+from gateway.demo.maker import Maker
+from gateway.demo.market import PAIRS, Market
+from gateway.telemetry.metrics import Histogram
+
+_TURN_S = 0.01
+_CATCH_UP = 20.0  # steps a trader may make up for after a stall: beyond it the market has gone on without it
+_STATS_S = 0.5
+_BURST_S = 4.0
+_ANSWERS_S = 5.0
+_SLICE_BYTES = 32_768
+
+
+class FixTrader(msgspec.Struct, frozen=True):
+    """The institution's session. seed: base64 of its Ed25519 private key."""
+
+    host: str
+    port: int
+    comp_id: str
+    key_id: str
+    seed: str
+    steps_per_s: int = 260
+
+
+class WsTrader(msgspec.Struct, frozen=True):
+    """One market maker. seed: base64 of its Ed25519 private key."""
+
+    url: str
+    name: str
+    key_id: str
+    seed: str
+    steps_per_s: int = 180
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """Who trades where. seed makes the traders' choices repeatable."""
+
+    fix: FixTrader
+    ws: tuple[WsTrader, ...]
+    seed: int = 1
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """Everybody has logged on; trading starts."""
+
+
+class Door(msgspec.Struct, frozen=True):
+    """What the clients of one door have seen so far. Latency is of orders and replaces, sending to first answer."""
+
+    orders: int = 0  # new orders sent
+    accepted: int = 0
+    replaces: int = 0
+    cancels: int = 0
+    fills: int = 0
+    refusals: dict[int, int] = {}
+    waiting: int = 0
+    p50_us: float = 0.0
+    p99_us: float = 0.0
+
+
+class Stats(msgspec.Struct, frozen=True, tag="stats"):
+    """The state of play, every half second and once at the end."""
+
+    doors: dict[str, Door]
+
+
+class Slice(msgspec.Struct, frozen=True, tag="ledger"):
+    """A stretch of one finished ledger, in order; states is base64, one byte a request."""
+
+    prefix: str
+    door: str
+    fills: int
+    states: str
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """A trader could not go on; nothing follows."""
+
+    text: str
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """All ledgers are out."""
+
+
+Report = Ready | Stats | Slice | Failed | Done
+decode_report = msgspec.json.Decoder(Report).decode
+
+
+class Ledgers:
+    """Finished ledgers, put together again from their slices."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+
+    def take(self, part: Slice) -> None:
+        """Add the next stretch."""
+        account = self.accounts.setdefault(part.prefix, Account(part.prefix, part.door, part.fills, bytearray()))
+        account.states += base64.b64decode(part.states)
+
+
+def summarize(ledgers: Sequence[Ledger]) -> dict[str, Door]:
+    """The ledgers of each door added up."""
+    doors: dict[str, list[Ledger]] = {}
+    for ledger in ledgers:
+        doors.setdefault(ledger.door, []).append(ledger)
+    return {door: _add_up(rows) for door, rows in doors.items()}
+
+
+def _add_up(rows: Sequence[Ledger]) -> Door:
+    asked: Counter[Ask] = Counter()
+    refusals: Counter[int] = Counter()
+    latency = Histogram()
+    for row in rows:
+        asked += row.asked
+        refusals += row.refusals
+        latency.merge(row.latency)
+    return Door(
+        orders=asked[Ask.PLACE],
+        accepted=sum(row.accepted for row in rows),
+        replaces=asked[Ask.REPLACE],
+        cancels=asked[Ask.CANCEL],
+        fills=sum(row.fills for row in rows),
+        refusals=dict(sorted(refusals.items())),
+        waiting=sum(len(row.waiting) for row in rows),
+        p50_us=latency.quantile(0.5) / 1000,
+        p99_us=latency.quantile(0.99) / 1000,
+    )
+
+
+Trader = Institution | Maker
+
+
+class Simulation:
+    """All traders of one Spec: they log on, trade until told to stop, and leave in good order."""
+
+    def __init__(self, spec: Spec, report: Callable[[Report], None]) -> None:
+        self._spec = spec
+        self._report = report
+        chance = random.Random(spec.seed)  # noqa: S311 - repeatable is what is wanted
+        self._market = Market(PAIRS, chance)
+        me = fix.Identity(spec.fix.comp_id, spec.fix.key_id, base64.b64decode(spec.fix.seed))
+        self._institution = Institution(fix.FixClient(me), self._market, "fx")
+        self._makers = [
+            Maker(ws.WsClient(ws.Identity(row.key_id, base64.b64decode(row.seed), row.name)), self._market, f"mm{n}")
+            for n, row in enumerate(spec.ws, 1)
+        ]
+        self._traders: list[Trader] = [self._institution, *self._makers]
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Let everybody finish."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Trade until `stop`, then report the ledgers.
+
+        Raises:
+            ConnectionError: a door closed on a trader.
+        """
+        await self._institution.client.logon(self._spec.fix.host, self._spec.fix.port, reset=True)
+        for maker, row in zip(self._makers, self._spec.ws, strict=True):
+            await maker.client.logon(row.url)
+        self._report(Ready())
+        rates = [self._spec.fix.steps_per_s, *(row.steps_per_s for row in self._spec.ws)]
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch())
+            for n, (trader, rate) in enumerate(zip(self._traders, rates, strict=True)):
+                tasks.create_task(self._trade(trader, rate, first_burst_s=0.7 + 0.6 * n))
+        await self._leave()
+        self._report(Stats(summarize([trader.ledger for trader in self._traders])))
+        for trader in self._traders:
+            self._report_ledger(trader.ledger)
+        self._report(Done())
+
+    async def _trade(self, trader: Trader, steps_per_s: int, first_burst_s: float) -> None:
+        clock = asyncio.get_running_loop().time
+        due, last = 0.0, clock()
+        next_burst = last + first_burst_s
+        while not self._stop.is_set():
+            await asyncio.sleep(_TURN_S)
+            now = clock()
+            due, last = min(due + (now - last) * steps_per_s, _CATCH_UP), now
+            while due >= 1.0:
+                due -= 1.0
+                await trader.step()
+            if now >= next_burst:
+                next_burst = now + _BURST_S
+                await trader.burst()
+
+    async def _watch(self) -> None:
+        """Move the market, and tell how it goes."""
+        ticks = 0
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _STATS_S / 10)
+            ticks += 1
+            self._market.walk()
+            if ticks % 10 == 0:
+                self._report(Stats(summarize([trader.ledger for trader in self._traders])))
+
+    async def _leave(self) -> None:
+        await self._settle(_is_answered)
+        for trader in self._traders:
+            await trader.withdraw()
+        await self._settle(_is_answered)
+        await self._settle(_is_flat)
+        await self._institution.client.logout()
+        for maker in self._makers:
+            await maker.client.logout()
+
+    async def _settle(self, is_done: Callable[[Trader], bool]) -> None:
+        """Wait until it is true of every trader, but not for ever: what is missing then is the ledger's to tell."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWERS_S):
+                while not all(is_done(trader) for trader in self._traders):
+                    await asyncio.sleep(_TURN_S)
+
+    def _report_ledger(self, ledger: Ledger) -> None:
+        for start in range(0, len(ledger.states), _SLICE_BYTES):
+            states = base64.b64encode(ledger.states[start : start + _SLICE_BYTES]).decode()
+            self._report(Slice(ledger.prefix, ledger.door, ledger.fills, states))
+
+
+def _is_answered(trader: Trader) -> bool:
+    return not trader.ledger.waiting
+
+
+def _is_flat(trader: Trader) -> bool:
+    return not trader.resting
+
+
+async def _main() -> None:
+    loop = asyncio.get_running_loop()
+    stdin = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    spec = msgspec.json.decode(await stdin.readline(), type=Spec)
+    encode, out = msgspec.json.Encoder().encode, sys.stdout.buffer
+
+    def report(line: Report) -> None:
+        out.write(encode(line) + b"\n")
+        out.flush()
+
+    simulation = Simulation(spec, report)
+    stopper = asyncio.create_task(_stop_when_told(stdin.readline, simulation))
+    try:
+        await simulation.run()
+    except Exception as error:  # the top of this process: whatever it is, the parent is told
+        traceback.print_exc()
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        report(Failed(f"{type(error).__name__}: {error}"))
+    finally:
+        stopper.cancel()
+
+
+async def _stop_when_told(read_line: Callable[[], Awaitable[bytes]], simulation: Simulation) -> None:
+    await read_line()
+    simulation.stop()
+
+
+if __name__ == "__main__":
+    uvloop.run(_main())

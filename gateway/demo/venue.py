@@ -1,0 +1,161 @@
+"""The demo's venue, made in memory for one run: throw-away keys, two pairs, three accounts, limits that bursts exceed.
+
+Every port is a free one, so the demo starts beside anything. The recording core sits between the road and the real
+core and writes down what the core did; at the end that record judges what the clients were told.
+"""
+
+import base64
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway.config.schema import (
+    Account,
+    Admin,
+    Config,
+    Fix,
+    FixListener,
+    FixSession,
+    InstrumentRow,
+    Key,
+    Limits,
+    Logs,
+    Tracing,
+    Ws,
+)
+from gateway.core.matching import EventSink, MatchingCore
+from gateway.demo.ledger import CoreRecord
+from gateway.demo.market import PAIRS, Pair
+from gateway.demo.simulate import FixTrader, Spec, WsTrader
+from protocols.instruments import render
+from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
+
+INSTITUTION = "ACME"
+MAKERS = ("MAKER1", "MAKER2")
+
+# Generous for the steady flow; the bursts are larger, so that their surplus is refused with 3001.
+LIMITS_TOML = """\
+version = 1
+
+[plans.demo]
+orders = { rate = "400/s", burst = 50 }
+cancels = { rate = "1000/s", burst = 2000 }
+queries = { rate = "50/s", burst = 100 }
+msgs = { rate = "4000/s", burst = 8000 }
+logons = { rate = "10/s", burst = 20 }
+
+[assign]
+default = "demo"
+"""
+
+
+class Venue(msgspec.Struct, frozen=True):
+    """One demo's configuration and the private keys of its clients, by account name."""
+
+    config: Config
+    seeds: dict[str, bytes]
+
+    def spec(self, ports: dict[str, int], seed: int) -> Spec:
+        """What the traders' process needs to know, once the ports are open."""
+        secret = {name: base64.b64encode(value).decode() for name, value in self.seeds.items()}
+        url = ws_url(ports["ws"])
+        return Spec(
+            fix=FixTrader("127.0.0.1", ports["fix"], INSTITUTION, f"key-{INSTITUTION}", secret[INSTITUTION]),
+            ws=tuple(WsTrader(url, name, f"key-{name}", secret[name]) for name in MAKERS),
+            seed=seed,
+        )
+
+
+def ws_url(port: int) -> str:
+    """Where the WebSocket door is."""
+    return f"ws://127.0.0.1:{port}/v1/ws"
+
+
+def make_venue(directory: Path) -> Venue:
+    """A fresh venue; its limits file is written into `directory`."""
+    (directory / "limits.toml").write_text(LIMITS_TOML, encoding="utf-8")
+    names = (INSTITUTION, *MAKERS)
+    seeds = {name: secrets.token_bytes(32) for name in names}
+    session = FixSession(id=1, comp_id=INSTITUTION, account=INSTITUTION)
+    config = Config(
+        fix=Fix(listeners=(FixListener(port=0, insecure=True),), sessions=(session,), max_connections=100),
+        ws=Ws(port=0, max_connections=100),
+        admin=Admin(port=0),
+        accounts=tuple(Account(id=n, name=name) for n, name in enumerate(names, 1)),
+        keys=tuple(Key(id=f"key-{name}", account=name, public_key=_public(seeds[name])) for name in names),
+        instruments=tuple(_instrument(n, pair) for n, pair in enumerate(PAIRS, 1)),
+        limits=Limits(file="limits.toml"),
+        logs=Logs(level="warning"),
+        tracing=Tracing(sample_one_in=0),
+    )
+    return Venue(config, seeds)
+
+
+def _public(seed: bytes) -> str:
+    return base64.b64encode(Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()).decode()
+
+
+def _instrument(number: int, pair: Pair) -> InstrumentRow:
+    base, quote = pair.symbol.split("-")
+    return InstrumentRow(
+        id=number,
+        symbol=pair.symbol,
+        base=base,
+        quote=quote,
+        px_exp=pair.px_exp,
+        qty_exp=pair.qty_exp,
+        tick=render(1, pair.px_exp),
+        lot=render(1, pair.qty_exp),
+        min_notional="5",
+        band_low=render(pair.mid // 2, pair.px_exp),
+        band_high=render(pair.mid * 2, pair.px_exp),
+    )
+
+
+class RecordingCore:
+    """A matching core that also writes down what it did, and how many commands came at once."""
+
+    def __init__(self, core: MatchingCore, record: CoreRecord) -> None:
+        self._core = core
+        self._record = record
+        self._largest = 0
+
+    @property
+    def epoch(self) -> str:
+        """That of the core."""
+        return self._core.epoch
+
+    @property
+    def credit(self) -> int:
+        """That of the core."""
+        return self._core.credit
+
+    def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
+        """Hand on."""
+        self._largest = max(self._largest, len(commands))
+        self._core.submit(commands, now_ns)
+
+    def take_largest(self) -> int:
+        """The most commands that one tick handed over since this was last asked."""
+        largest, self._largest = self._largest, 0
+        return largest
+
+    def subscribe(self, sink: EventSink) -> None:
+        """Every batch of events is recorded, then handed on."""
+
+        def record_first(events: Sequence[AnyEvent], now_ns: int) -> None:
+            self._record.take(events)
+            sink(events, now_ns)
+
+        self._core.subscribe(record_first)
+
+    def latest_seq(self, account: int) -> int:
+        """That of the core."""
+        return self._core.latest_seq(account)
+
+    def order_state(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
+        """That of the core."""
+        return self._core.order_state(account, order_id, cl_ord_id)

@@ -1,0 +1,237 @@
+"""How the demo looks: a live table on a terminal, plain lines elsewhere, nothing at all when JSON is wanted.
+
+A view only draws; it is told of the start, of every report of the traders, and of the end. Figures on the screen are
+those the clients measured, so a slow terminal cannot flatter them.
+"""
+
+import sys
+from typing import Protocol
+
+import msgspec
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from gateway.demo.ledger import Verdict
+from gateway.demo.simulate import Door
+from protocols.errors import CODES
+
+_TITLES = {"fix": "FIX 4.4", "ws": "WebSocket"}
+_ROLES = {"fix": "institution", "ws": "2 market makers"}
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """The bounded queue before the core. burst: the most commands that one tick handed over since the moment before."""
+
+    waiting: int
+    burst: int
+    max_commands: int
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """What is known half a second on. orders_per_s: new orders of each door since the moment before."""
+
+    elapsed_s: float
+    doors: dict[str, Door]
+    orders_per_s: dict[str, float]
+    queue: Queue
+
+
+class View(Protocol):
+    """One way to show a run."""
+
+    def started(self, urls: dict[str, str], seconds: float | None) -> None:
+        """Everybody has logged on."""
+        ...
+
+    def show(self, moment: Moment) -> None:
+        """The state of play."""
+        ...
+
+    def draining(self) -> None:
+        """Trading has ended; answers are awaited, then the two records are compared."""
+        ...
+
+    def ended(self, moment: Moment, verdict: Verdict) -> None:
+        """The result. The last call."""
+        ...
+
+
+class Silence:
+    """Shows nothing: the caller prints the result itself."""
+
+    def started(self, urls: dict[str, str], seconds: float | None) -> None:
+        """Nothing."""
+
+    def show(self, moment: Moment) -> None:
+        """Nothing."""
+
+    def draining(self) -> None:
+        """Nothing."""
+
+    def ended(self, moment: Moment, verdict: Verdict) -> None:
+        """Nothing."""
+
+
+class Lines:
+    """One plain line now and then: for pipes and logs."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def started(self, urls: dict[str, str], seconds: float | None) -> None:
+        """Say where everything is."""
+        for name, url in urls.items():
+            _say(f"{name:8} {url}")
+
+    def show(self, moment: Moment) -> None:
+        """One line a second."""
+        if moment.elapsed_s < self._next_s:
+            return
+        self._next_s = moment.elapsed_s + 0.9
+        parts = [f"{moment.elapsed_s:5.1f} s"]
+        for name, door in moment.doors.items():
+            refused = sum(door.refusals.values())
+            parts.append(
+                f"{name} {moment.orders_per_s[name]:.0f} orders/s {door.fills} fills {refused} refused"
+                f" p50 {door.p50_us:.0f} us p99 {door.p99_us:.0f} us"
+            )
+        parts.append(f"queue {moment.queue.waiting}, largest tick {moment.queue.burst}")
+        _say(" | ".join(parts))
+
+    def draining(self) -> None:
+        """One line."""
+        _say("draining")
+
+    def ended(self, moment: Moment, verdict: Verdict) -> None:
+        """The totals, then the verdict."""
+        for name, door in moment.doors.items():
+            codes = " ".join(f"{code}:{count}" for code, count in door.refusals.items())
+            _say(
+                f"{name:8} {door.orders} orders, {door.accepted} accepted, {door.replaces} replaces,"
+                f" {door.cancels} cancels, {door.fills} fills, refused {codes or 'none'},"
+                f" p50 {door.p50_us:.0f} us, p99 {door.p99_us:.0f} us"
+            )
+        _say(f"lost {verdict.lost}, doubled {verdict.doubled}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+class Screen:
+    """A live table that is drawn in place."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._urls: dict[str, str] = {}
+        self._seconds: float | None = None
+        self._state = "trading"
+
+    def started(self, urls: dict[str, str], seconds: float | None) -> None:
+        """Open the table."""
+        self._urls, self._seconds = urls, seconds
+        self._live.start()
+
+    def show(self, moment: Moment) -> None:
+        """Draw it anew."""
+        self._live.update(self.render(moment), refresh=True)
+
+    def draining(self) -> None:
+        """From now on the title says so."""
+        self._state = "draining"
+
+    def ended(self, moment: Moment, verdict: Verdict) -> None:
+        """Leave the last table on the screen, with the verdict under it."""
+        self._state = "done"
+        self._live.stop()
+        self._console.print(self.render(moment, verdict))
+
+    def render(self, moment: Moment, verdict: Verdict | None = None) -> RenderableType:
+        """Everything at one moment; with a verdict it is the summary."""
+        parts: list[RenderableType] = [_urls_table(self._urls), "", _doors_table(moment)]
+        if any(door.refusals for door in moment.doors.values()):
+            parts += ["", _refusals_table(moment.doors)]
+        parts += ["", _queue_line(moment.queue) if verdict is None else _verdict_line(verdict)]
+        clock = f"{moment.elapsed_s:.0f} s" + (f" of {self._seconds:g} s" if self._seconds else "")
+        hint = None if verdict is not None else "Ctrl-C drains and ends"
+        return Panel(
+            Group(*parts),
+            title=f"[bold]Penstock[/]  {self._state}  [cyan]{clock}[/]",
+            subtitle=hint,
+            box=box.ROUNDED,
+            border_style="dim",
+            padding=(0, 2),
+            width=min(self._console.width, 100),
+        )
+
+
+def _urls_table(urls: dict[str, str]) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    rows = [(Text(name, style="dim"), Text(url, style="cyan")) for name, url in urls.items()]
+    for left, right in zip(rows[::2], rows[1::2], strict=True):
+        grid.add_row(*left, *right)
+    return grid
+
+
+def _doors_table(moment: Moment) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, show_edge=False, header_style="dim")
+    table.add_column("door", no_wrap=True)
+    for name in ("orders/s", "orders", "fills", "refused", "waiting", "p50", "p99"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, door in moment.doors.items():
+        title = Text.assemble((f"{_TITLES[name]:<10}", "bold"), (_ROLES[name], "dim"))
+        refused = sum(door.refusals.values())
+        table.add_row(
+            title,
+            Text(f"{moment.orders_per_s[name]:,.0f}", style="bold green"),
+            f"{door.orders:,}",
+            f"{door.fills:,}",
+            Text(f"{refused:,}", style="yellow" if refused else ""),
+            f"{door.waiting:,}",
+            _time(door.p50_us),
+            _time(door.p99_us),
+        )
+    return table
+
+
+def _time(us: float) -> str:
+    return f"{us:,.0f} µs" if us < 10_000 else f"{us / 1000:,.1f} ms"
+
+
+def _refusals_table(doors: dict[str, Door]) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, show_edge=False, header_style="dim")
+    table.add_column("refused with")
+    for name in doors:
+        table.add_column(_TITLES[name], justify="right")
+    for code in sorted({code for door in doors.values() for code in door.refusals}):
+        name = CODES[code].name if code in CODES else "?"
+        counts = [door.refusals.get(code, 0) for door in doors.values()]
+        cells = (f"{count:,}" if count else "" for count in counts)
+        table.add_row(Text.assemble((str(code), "yellow"), f"  {name}"), *cells)
+    return table
+
+
+def _queue_line(queue: Queue) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    bar = ProgressBar(total=queue.max_commands, completed=queue.waiting, width=24)
+    text = f"{queue.waiting:,} of {queue.max_commands:,} waiting, largest tick {queue.burst:,}"
+    grid.add_row(Text("queue", style="dim"), bar, text)
+    return grid
+
+
+def _verdict_line(verdict: Verdict) -> RenderableType:
+    sound = not (verdict.lost or verdict.doubled)
+    return Text.assemble(
+        ("✔ " if sound else "✘ ", "bold green" if sound else "bold red"),
+        "every client's record against the core's own:  lost ",
+        (f"{verdict.lost:,}", "bold green" if not verdict.lost else "bold red"),
+        "  doubled ",
+        (f"{verdict.doubled:,}", "bold green" if not verdict.doubled else "bold red"),
+    )

@@ -1,0 +1,290 @@
+"""The unit of work: whatever one event-loop iteration read is parsed, decided and answered together.
+
+A connection that has read, or has something to write, calls `touch`; one `call_soon` later the tick pumps the road,
+writes once per touched connection, reads on for those whose output lies in a store, and then gives those who sent much
+at once their turns, for the next tick to answer: who sends and asks little waits for none of that, for what is read on
+and parsed in a tick is bounded over all connections. There is no task, future or await per message.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from gateway.clock import Clock, Timed
+from gateway.doors.stall import LATE_NS, ReadFirst
+
+_SHORT_TURNS_NS = 400_000  # the same while the queue fills: more turns of the loop, and fewer orders in each
+_READ_EVENTS = 64  # read on per tick, all connections together: replays, snapshots, lists; about a millisecond
+_SHORT_READ_EVENTS = 16  # the same while the queue fills
+_TURNS_NS = 1_000_000  # per tick: a crowd of floods delays a quiet session no more than one of them does
+_NEWCOMERS = 4  # heard per tick: a logon is a signature to be checked, and thousands may speak at one moment
+
+
+class Touched(Protocol):
+    """A connection, as the tick sees it."""
+
+    def take_turn(self, now_ns: int) -> None:
+        """Parse the next slice of what was read but not yet parsed."""
+        ...
+
+    def wait_turn(self) -> None:
+        """The tick is over, and what was read is not parsed yet."""
+        ...
+
+    def flush(self, now_ns: int) -> None:
+        """Write what there is to write."""
+        ...
+
+    def read_on(self, now_ns: int) -> int:
+        """Write a slice of what has to be read first, and queue for the next one; how many events it had."""
+        ...
+
+    def release(self, durable: int) -> bool:
+        """Write what waited for the journal to be durable up to here; True when nothing waits any more."""
+        ...
+
+    def excuse(self, since_ns: int, now_ns: int) -> None:
+        """What the peer was to answer had not left us until now: its silence since then is not its fault."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the link."""
+        ...
+
+
+class Newcomer(Protocol):
+    """Somebody who has said something and not proved who it is."""
+
+    def take_turn(self, now_ns: int) -> None:
+        """Hear it."""
+        ...
+
+
+class Parts(NamedTuple):
+    """What time is for. judges: those of `timed` that act on somebody's silence; after we stood still they wait until
+    what came meanwhile is read. work: what goes on all the same.
+    """
+
+    timed: tuple[Timed, ...]
+    judges: tuple[Timed, ...]
+    work: Callable[[int], None]
+
+
+class Records(Protocol):
+    """The journal, as the tick sees it: one write a tick, and a position from which on bytes may leave."""
+
+    @property
+    def durable(self) -> int:
+        """Everything up to here survives what the configured durability promises."""
+        ...
+
+    def commit(self, now_ns: int) -> int:
+        """Write what was recorded since the last call; returns the position that must be durable before bytes leave.
+
+        Raises:
+            Exception: the journal failed; nothing more may be sent.
+        """
+        ...
+
+
+class Tick:
+    """Runs at most once per loop iteration, however many connections were touched.
+
+    report_bug is told of exceptions that are our own mistake; fail, of a journal that failed: it must end the process.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        parts: Parts,
+        records: Records,
+        report_bug: Callable[[Exception], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._parts = parts
+        self._judge_due_ns = 0  # the first of the judges' deadlines, 0 = none
+        self._records = records
+        self._fail = fail
+        self._held: dict[Touched, None] = {}
+        self._late: deque[tuple[int, int]] = deque()  # commits that are not durable yet: position, when
+        self._has_failed = False
+        self.report_bug = report_bug
+        self.position = 0
+        self.is_durable = True
+        self._dirty: dict[Touched, None] = {}
+        self._reading: dict[Touched, None] = {}  # the one whose turn it is first
+        self._turns: dict[Touched, None] = {}
+        self._newcomers: dict[Newcomer, None] = {}
+        self.is_crowded: Callable[[], bool] = lambda: False  # whether the queue to the core fills
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        self.now_ns = clock.now_ns
+        self._read_first = ReadFirst(loop, clock.now_ns, lambda: bool(self._turns or self._newcomers))
+        self.must_read_first = self._read_first.must_wait
+
+    def touch(self, connection: Touched) -> None:
+        """Flush this connection at the end of the tick."""
+        self._dirty[connection] = None
+        self.wake()
+
+    def wake(self) -> None:
+        """Run soon, though no connection asks for it."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._run)
+
+    def queue_turn(self, connection: Touched) -> None:
+        """Let this connection parse its next slice in the coming tick, after those that wait already."""
+        self._turns[connection] = None
+        self.touch(connection)
+
+    def queue_newcomer(self, newcomer: Newcomer) -> None:
+        """Let this one be heard in the coming tick, after those that wait already and whatever others have sent."""
+        self._newcomers[newcomer] = None
+        self.wake()
+
+    def queue_reading(self, connection: Touched) -> None:
+        """Let this connection read on in the coming tick, after those that wait already."""
+        self._reading[connection] = None
+        self.wake()
+
+    def _run(self) -> None:
+        self._scheduled = False
+        if self._has_failed:
+            return
+        now_ns = self._clock.now_ns()
+        self._let_time_act(now_ns)
+        if not self._commit(now_ns):
+            return
+        dirty, self._dirty = self._dirty, {}
+        for connection in dirty:
+            try:
+                connection.flush(now_ns)
+            except Exception as error:
+                self.report_bug(error)
+                connection.abort()
+        if self._reading:
+            self._read_on(now_ns)
+        self._arm(now_ns)
+        if self._turns:
+            self._take_turns(self._clock.now_ns())
+        if self._newcomers:
+            self._hear_newcomers(self._clock.now_ns())
+
+    def _let_time_act(self, now_ns: int) -> None:
+        timed, judges, work = self._parts
+        if self._judge_due_ns and self.must_read_first(self._judge_due_ns, self.wake):
+            self._try(work, now_ns)
+            timed = tuple(part for part in timed if part not in judges)
+        for part in timed:
+            self._try(part.tick, now_ns)
+
+    def _try(self, act: Callable[[int], None], now_ns: int) -> None:
+        try:
+            act(now_ns)
+        except Exception as error:  # the connections must still be served
+            self.report_bug(error)
+
+    def _read_on(self, now_ns: int) -> None:
+        """A slice of each whose output lies in a store, in turn, until it is enough for one tick."""
+        left, reading = _SHORT_READ_EVENTS if self.is_crowded() else _READ_EVENTS, self._reading
+        while reading and left > 0:
+            connection = next(iter(reading))
+            del reading[connection]
+            try:
+                left -= max(connection.read_on(now_ns), 1)
+            except Exception as error:
+                self.report_bug(error)
+                connection.abort()
+        if reading:
+            self.wake()
+
+    def _take_turns(self, now_ns: int) -> None:
+        """A slice of each who sent much at once, for a bounded time: then those who sent little are heard again."""
+        turns, self._turns = self._turns, {}
+        until_ns = now_ns + (_SHORT_TURNS_NS if self.is_crowded() else _TURNS_NS)
+        while turns:
+            connection = next(iter(turns))
+            del turns[connection]
+            connection.take_turn(now_ns)
+            if self._clock.now_ns() >= until_ns:
+                break
+        self._turns = turns | self._turns
+        if self._turns:
+            self.wake()
+            for connection in self._turns:
+                connection.wait_turn()
+
+    def _hear_newcomers(self, now_ns: int) -> None:
+        """A few: however many come at one moment, those who have logged on go on in between."""
+        newcomers = self._newcomers
+        for newcomer in [each for each, _ in zip(newcomers, range(_NEWCOMERS), strict=False)]:
+            del newcomers[newcomer]
+            newcomer.take_turn(now_ns)
+        if newcomers:
+            self.wake()
+
+    def stop(self) -> None:
+        """No tick any more: the journal is about to be closed."""
+        self._has_failed = True
+
+    def _commit(self, now_ns: int) -> bool:
+        """Journal first, wire second; False when the journal failed and nothing more may be sent."""
+        try:
+            self.position = self._records.commit(now_ns)
+        except Exception as error:  # whatever it is, nothing was recorded
+            self._has_failed = True
+            self._fail(error)
+            return False
+        self.is_durable = self._records.durable >= self.position
+        if not self.is_durable and (not self._late or self._late[-1][0] != self.position):
+            self._late.append((self.position, now_ns))
+        return True
+
+    def hold(self, connection: Touched) -> None:
+        """This connection has bytes that wait for the journal."""
+        self._held[connection] = None
+
+    def held_ns(self, now_ns: int) -> int:
+        """How long the oldest bytes have waited for the journal; what it is done with by now waits for us alone."""
+        if not self._late:
+            return 0
+        durable = self._records.durable
+        return next((now_ns - since_ns for position, since_ns in self._late if position > durable), 0)
+
+    def on_durable(self, durable: int) -> None:
+        """The journal's writer is done up to here; called in the event loop."""
+        if self._has_failed:
+            return
+        now_ns = self._clock.now_ns()
+        since_ns = self._late[0][1] if self._late else now_ns
+        is_late = now_ns - since_ns >= LATE_NS
+        while self._late and self._late[0][0] <= durable:
+            self._late.popleft()
+        held, self._held = self._held, {}
+        for connection in held:
+            if not connection.release(durable):
+                self._held[connection] = None
+            if is_late:
+                connection.excuse(since_ns, now_ns)
+
+    def _arm(self, now_ns: int) -> None:
+        deadlines = [(part.next_deadline_ns or 0, part in self._parts.judges) for part in self._parts.timed]
+        self._judge_due_ns = min((due_ns for due_ns, is_judge in deadlines if due_ns and is_judge), default=0)
+        wanted = min((due_ns for due_ns, _ in deadlines if due_ns), default=0)
+        if not wanted or (self._timer is not None and self._timer_ns <= wanted):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ns = wanted
+        self._timer = self._loop.call_later(max(wanted - now_ns, 0) / 1e9, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if not self._scheduled:
+            self._run()

@@ -1,0 +1,436 @@
+"""One link, from any door: an asyncio protocol that carries bytes between a transport and a pure peer, no more.
+
+Both doors use it: a FIX connection from its first byte, a WebSocket one from the moment aiohttp let go of it. Here live
+the bounds that only a socket knows: the turn a read is sliced into, the slow reader (`gateway.doors.slowness`), the
+pause that must end. What one request brings about lies in a store, and is read on as the peer takes it: it costs no
+memory.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import ParamSpec, cast
+
+from gateway.config import schema
+from gateway.doors.batch import Tick
+from gateway.doors.listening import Arrival
+from gateway.doors.peer import GONE, Peer
+from gateway.doors.slowness import Backlog, Slowness
+from gateway.doors.stall import LATE_NS
+from gateway.doors.transports import HIGH_WATER_BYTES, bound_output, end_output, untaken_bytes
+
+_CLOSE_TIMEOUT_S = 2.0  # close() with unsent data never ends on plain TCP, nor does a peer that stays silent
+_WRITE_BYTES = 65_536
+_SMALL_READ_BYTES = 512  # a message or two are parsed at once; a larger read takes its turn after all of those
+
+# Why reading is paused; any bit set stops it.
+_BY_TURN = 1  # what was read is not yet parsed
+_BY_ROAD = 2  # the queue is filling
+_BY_WRITE = 4  # the peer does not take its answers, so it gets no more
+_DEAF = _BY_ROAD | _BY_WRITE
+
+P = ParamSpec("P")
+
+
+class Traffic:
+    """The connections of one door and what they have carried, counted per read and write, collected on scrape."""
+
+    def __init__(self) -> None:
+        self.backlog = Backlog(1 << 62)  # until the house gives both doors one
+        self.connections: dict[Connection, None] = {}  # in the order in which they came
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    @property
+    def pending_bytes(self) -> int:
+        """What readers have not taken yet, all connections."""
+        return sum(connection.pending_bytes for connection in self.connections)
+
+
+class Connection(asyncio.Protocol):
+    """Carries bytes for `peer`. `peer` may be exchanged while it lives (a greeter becomes a session)."""
+
+    def __init__(self, tick: Tick, loop: asyncio.AbstractEventLoop, settings: schema.Config, traffic: Traffic) -> None:
+        self.peer: Peer
+        self.peer_ip = ""
+        self.arrival: Arrival | None = None  # where it counts among those of its door
+        self._tick = tick
+        self._loop = loop
+        self._turn_bytes = settings.ingress.turn_bytes
+        self._out = settings.out
+        self._traffic = traffic
+        self._transport: asyncio.Transport | None = None
+        self._at_once_bytes = _SMALL_READ_BYTES
+        self._backlog = b""
+        self._staged: deque[tuple[int, bytes]] = deque()  # ready, and waiting for their records to be durable
+        self._staged_bytes = 0
+        self._is_tls = False
+        self._has_ended = False  # the peer sends no more
+        self._paused = 0
+        self._slowness = Slowness(settings.out.max_age_ms * 1_000_000)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        self._end_timer: asyncio.TimerHandle | None = None  # of a connection that we close
+        self._closing = False
+        self._is_finished = False  # all is written, and the peer knows
+
+    def came_by(self, arrival: Arrival, is_proved: bool = False) -> None:
+        """Where it counts among those of its door. Until it has proved who it is, whatever it sends waits for its turn
+        among all of whom that is so.
+        """
+        self.arrival, arrival.unmade = arrival, self._let_go
+        if not is_proved:
+            self._at_once_bytes = 0
+            arrival.known = self._is_known
+
+    def _is_known(self) -> None:
+        self._at_once_bytes = _SMALL_READ_BYTES
+
+    def _let_go(self) -> None:
+        """Both go now: thousands of circles would stop the loop for the collector again and again."""
+        self.peer = GONE
+
+    # -- what asyncio tells us -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set the bounds that a transport has by default too wide."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        self._transport = transport
+        self._traffic.connections[self] = None
+        bound_output(transport)
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
+        peername = transport.get_extra_info("peername")
+        self.peer_ip = peername[0] if isinstance(peername, tuple) else ""
+        if self.arrival is not None:
+            self.peer_ip = self.arrival.peer_ip
+        self._tick.touch(self)
+        if self.arrival is not None:
+            self.arrival.opened()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse a message or two at once; more waits for its turn, so that who sends little never waits for floods."""
+        self._traffic.bytes_in += len(data)
+        if self._closing:
+            return
+        if self._backlog or self._paused & _DEAF:
+            self._backlog += data
+            self._pause(_BY_TURN)
+        elif len(data) > self._at_once_bytes:
+            self._backlog = data
+            self._queue_turn()
+        else:
+            self._tick.touch(self)
+            self._guard(self.peer.receive, data, self._tick.now_ns())
+
+    def _queue_turn(self) -> None:
+        if self._at_once_bytes:
+            self._tick.queue_turn(self)
+        else:
+            self._tick.queue_newcomer(self)
+
+    def eof_received(self) -> bool:
+        """The peer is done sending: close once what it sent is answered. TLS cannot be half closed."""
+        self._has_ended = True
+        if self._is_finished and self._transport is not None:
+            self._transport.close()
+        elif not self._backlog:
+            self.close()
+        return not self._is_tls
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The link is gone; the session it carried may live on."""
+        self._traffic.connections.pop(self, None)
+        if self.arrival is not None:
+            self.arrival.left()
+        self._traffic.backlog.note(self, 0, self._tick.now_ns())
+        self._transport = None
+        self._closing = True
+        self._staged.clear()
+        for timer in (self._timer, self._end_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._end_timer = None
+        self._guard(self.peer.lost, self._tick.now_ns())
+        self._let_go()
+        self._tick.wake()  # what guards its orders may be due at once, and nobody else may have anything to do
+
+    def pause_writing(self) -> None:
+        """The transport is full: the peer reads too slowly, so it is not read either."""
+        now_ns = self._tick.now_ns()
+        self._slowness.blocked(self._untaken_bytes(), now_ns)
+        if not self._closing:
+            self._hush(_BY_WRITE, now_ns)
+            self._arm()
+
+    def resume_writing(self) -> None:
+        """The transport drained: go on."""
+        now_ns = self._tick.now_ns()
+        self._slowness.until_ns = 0
+        self._traffic.backlog.note(self, 0, now_ns)
+        if not self._closing:
+            self._hear(_BY_WRITE, now_ns)
+            self._parse_on()
+        self._tick.touch(self)
+
+    # -- what the tick and the speakers ask ----------------------------------------------------------------------
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the peer sends no more, or we have begun to close: whoever calls now comes after it."""
+        return self._has_ended or self._closing
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing more is read from it; it may still have something to write."""
+        return self._closing
+
+    @property
+    def pending_bytes(self) -> int:
+        """Ready and not yet taken by the peer: in the machine, waiting for the journal, in the transport."""
+        in_transport = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        return self.peer.pending_bytes + self._staged_bytes + in_transport
+
+    def wake(self) -> None:
+        """There is something to write, or to close."""
+        self._tick.touch(self)
+
+    def take_turn(self, now_ns: int) -> None:
+        """Parse the next slice of the backlog, unless the road or the peer's own slowness makes it wait."""
+        if self._paused & _DEAF or not self._backlog or self._closing:
+            return
+        data, self._backlog = self._backlog[: self._turn_bytes], self._backlog[self._turn_bytes :]
+        if not self._backlog:
+            self._resume(_BY_TURN)
+            self._tick.touch(self)
+        self._guard(self.peer.receive, data, now_ns)
+        if self._backlog:
+            self._queue_turn()
+        if self._has_ended and not self._backlog:
+            self.close()
+
+    def wait_turn(self) -> None:
+        """A short backlog may have one more read behind it: a pause costs two system calls."""
+        if len(self._backlog) > self._turn_bytes:
+            self._pause(_BY_TURN)
+
+    def flush(self, now_ns: int) -> None:
+        """Write what is ready, up to what the transport takes, once its records are durable: journal first.
+
+        What the peer gives now was recorded by this tick's commit at the latest, so that position is what it waits for.
+        """
+        if self._transport is None:
+            return
+        peer, slowness = self.peer, self._slowness
+        must_read = (self._closing or not slowness.until_ns) and self._write_ready(peer)
+        is_blocked = slowness.until_ns != 0
+        if not is_blocked:
+            if must_read:
+                self._tick.queue_reading(self)
+            else:
+                slowness.nearest = 0
+        if self._closing:
+            if not self._staged and not peer.has_output:
+                self._finish()
+        elif is_blocked and peer.pending_bytes > self._out.max_bytes:
+            self.cut(now_ns)
+        else:
+            if is_blocked:
+                self._traffic.backlog.note(self, self.pending_bytes, now_ns)
+            self._arm()
+
+    def _write_ready(self, peer: Peer) -> bool:
+        """Write what is ready; whether what is behind it has to be read first.
+
+        A goodbye is written even to a transport that is full: it is short, and so is what is ready before it.
+        """
+        room = HIGH_WATER_BYTES - self._staged_bytes
+        while peer.has_output and (self._closing or not self._slowness.until_ns):
+            if room <= 0:
+                if not self._staged:
+                    self._tick.touch(self)  # the others come in between
+                return False
+            data = peer.take_output(_WRITE_BYTES)
+            if not data:
+                return peer.must_read
+            room -= len(data)
+            if self._staged or not self._tick.is_durable:
+                self._staged.append((self._tick.position, data))
+                self._staged_bytes += len(data)
+                self._tick.hold(self)
+            else:
+                self._write(data)
+        return False
+
+    def read_on(self, now_ns: int) -> int:
+        """Read a slice of what lies in a stream or a store, and write it; how many events it had."""
+        if self._transport is None or self._slowness.until_ns or self._staged_bytes >= HIGH_WATER_BYTES:
+            return 0
+        events = self.peer.read_on(now_ns) if self.peer.must_read else 0
+        self.flush(now_ns)
+        if not self._closing:
+            left_ns = self._slowness.left_behind_ns(self.peer.behind, now_ns)
+            if left_ns and not self._tick.must_read_first(left_ns, self.wake):
+                self.cut(now_ns)
+        return events
+
+    def release(self, durable: int) -> bool:
+        """The journal is durable up to here: write what waited for it. True when nothing waits any more."""
+        staged = self._staged
+        while staged and staged[0][0] <= durable:
+            data = staged.popleft()[1]
+            self._staged_bytes -= len(data)
+            self._write(data)
+        if not staged and (self._closing or self.peer.has_output):
+            self._tick.touch(self)
+        return not staged
+
+    def excuse(self, since_ns: int, now_ns: int) -> None:
+        """The journal was slow, and the peer was not asked what it would have answered."""
+        if not self._closing and not self._paused & _DEAF:
+            self._guard(self.peer.paused, since_ns)
+            self._guard(self.peer.resumed, now_ns)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._traffic.bytes_out += len(data)
+            self._transport.write(data)
+
+    def _guard(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Whatever a peer's code raises is our own bug: it costs this connection and no other."""
+        try:
+            call(*args, **kwargs)
+        except Exception as error:
+            self._tick.report_bug(error)
+            self._closing = True  # nothing more is read: what is behind the bug may be in any state
+            self.abort()
+
+    def close(self) -> None:
+        """Close once the output is written; by force when that takes too long."""
+        if not self._closing:
+            self._closing = True
+            self._backlog = b""
+            if self._has_nothing_to_say():
+                self._finish()
+            else:
+                self._await_end(self._out.max_age_ms / 1_000)
+                self._tick.touch(self)
+
+    def _has_nothing_to_say(self) -> bool:
+        """Whether the peer has ended, and we have nothing for it: then the transport's close is the end, at once."""
+        transport = self._transport
+        if not self._has_ended or self._staged or transport is None:
+            return False
+        return not (self.peer.has_output or transport.get_write_buffer_size())
+
+    def _finish(self) -> None:
+        """All is written: say so, and read to the peer's own end."""
+        transport = self._transport
+        if transport is None or self._is_finished or transport.is_closing():
+            return
+        self._is_finished = True
+        if self._has_ended:
+            transport.close()
+        else:
+            end_output(transport, is_paused=self._paused != 0)
+            self._paused = 0
+
+    def _await_end(self, left_s: float) -> None:
+        """A peer that goes on taking what is written has `left_s` for it, and any other the shorter time-out."""
+        due_ns = self._tick.now_ns() + int(_CLOSE_TIMEOUT_S * 1e9)
+        give_up = partial(self._give_up, due_ns, self._untaken_bytes(), left_s - _CLOSE_TIMEOUT_S)
+        self._end_timer = self._loop.call_later(_CLOSE_TIMEOUT_S, give_up)
+
+    def _give_up(self, due_ns: int, before_bytes: int, left_s: float) -> None:
+        if self._tick.must_read_first(due_ns, self.abort):
+            return
+        if left_s > 0 and 0 < self._untaken_bytes() < before_bytes:
+            self._await_end(left_s)
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Drop the link now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_reading(self, now_ns: int) -> None:
+        """The road asks us to read no more for now."""
+        self._hush(_BY_ROAD, now_ns)
+
+    def resume_reading(self, now_ns: int) -> None:
+        """The road has room again."""
+        self._hear(_BY_ROAD, now_ns)
+        self._parse_on()
+
+    def _parse_on(self) -> None:
+        if self._backlog:
+            self._queue_turn()
+
+    def _hush(self, reason: int, now_ns: int) -> None:
+        """We stop reading, for longer than a turn: the peer's silence is not its fault."""
+        if not self._paused & _DEAF:
+            self.peer.paused(now_ns)
+        self._pause(reason)
+
+    def _hear(self, reason: int, now_ns: int) -> None:
+        was_deaf = self._paused & _DEAF
+        self._resume(reason)
+        if was_deaf and not self._paused & _DEAF:
+            self.peer.resumed(now_ns)
+
+    # -- pauses and deadlines ------------------------------------------------------------------------------------
+
+    def _pause(self, reason: int) -> None:
+        if self._closing:
+            return
+        if not self._paused and self._transport is not None:
+            self._transport.pause_reading()
+        self._paused |= reason
+
+    def _resume(self, reason: int) -> None:
+        before, self._paused = self._paused, self._paused & ~reason
+        if before and not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _untaken_bytes(self) -> int:
+        return untaken_bytes(self._transport) if self._transport is not None else 0
+
+    def cut(self, now_ns: int) -> None:
+        """Too slow: nothing is dropped from its numbered messages, it resumes; but it costs us no more memory."""
+        self.peer.too_slow(now_ns)
+        self.close()
+
+    def _arm(self) -> None:
+        """One timer a connection, moved only when the deadline came nearer: a busy session never touches it."""
+        wanted, until_ns = self.peer.next_deadline_ns, self._slowness.until_ns
+        if until_ns and (wanted is None or until_ns < wanted):
+            wanted = until_ns
+        if wanted is None or (self._timer is not None and self._timer_ns <= wanted):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ns = wanted
+        self._timer = self._loop.call_later(max(wanted - self._tick.now_ns(), 0) / 1e9 + 0.0005, self._on_timer)
+
+    def _on_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()  # we were called back, and it is armed again
+        self._timer = None
+        if self._closing or self._tick.must_read_first(self._timer_ns, self._on_timer):
+            return
+        now_ns = self._tick.now_ns()
+        if 0 < self._slowness.until_ns <= now_ns and self._slowness.is_over(
+            self._untaken_bytes(), self.peer.behind, now_ns
+        ):
+            self.cut(now_ns)
+            return
+        deadline = self.peer.next_deadline_ns
+        if self._staged or (self._backlog and not self._at_once_bytes):  # what the peer was to answer may be among it
+            self._timer_ns = now_ns + LATE_NS
+            self._timer = self._loop.call_later(LATE_NS / 1e9, self._on_timer)
+        elif deadline is not None and now_ns >= deadline:
+            self._guard(self.peer.tick, now_ns)
+            self._tick.touch(self)
+        else:
+            self._arm()

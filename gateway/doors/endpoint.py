@@ -1,0 +1,113 @@
+"""What the speakers of both doors share: the house, the link, peers that say nothing, the flood count.
+
+A door's own ways belong to its speaker. Pure: house and link are known by what they can do, not by what they are.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from gateway.doors.peer import Silent
+from gateway.orders.pipeline import Road
+from gateway.safety.cancel_on_disconnect import Guards
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.tracing import Tracing
+from limits.limiter import Limiter
+from protocols.wall import WallClock
+
+_LOGOUT = b"\x0135=5\x01"
+_FLOOD_FACTOR = 10
+_FLOOD_WINDOW_NS = 10_000_000_000
+
+
+class Link(Protocol):
+    """The connection, as a speaker needs it. `peer` is whom it carries bytes for, peer_ip where they come from.
+
+    has_ended: the client sends no more, or we have begun to close. is_closing: all that will be read of it was read.
+    """
+
+    peer: Any
+    peer_ip: str
+
+    @property
+    def has_ended(self) -> bool: ...
+    @property
+    def is_closing(self) -> bool: ...
+    def wake(self) -> None: ...
+    def close(self) -> None: ...
+    def pause_reading(self, now_ns: int) -> None: ...
+    def resume_reading(self, now_ns: int) -> None: ...
+
+
+class House(Protocol):
+    """The parts that every speaker shares; now_ns is the clock for output asked for between ticks."""
+
+    road: Road
+    guards: Guards
+    metrics: Metrics
+    tracing: Tracing
+
+    @property
+    def wall(self) -> WallClock: ...
+
+    @property
+    def limiter(self) -> Limiter: ...
+
+    def now_ns(self) -> int: ...
+    def log(self, name: str, **fields: Any) -> None: ...
+
+
+class Farewell(Silent):
+    """The last bytes of a connection that belongs to no session any more: superseded, reset, or refused."""
+
+    def __init__(self, output: bytes) -> None:
+        self._output = output
+
+    @property
+    def has_output(self) -> bool:
+        """Whether the bytes are still to be written."""
+        return bool(self._output)
+
+    @property
+    def pending_bytes(self) -> int:
+        """How many they are."""
+        return len(self._output)
+
+    def take_output(self, limit_bytes: int) -> bytes:
+        """All of it."""
+        output, self._output = self._output, b""
+        return output
+
+
+class LastWord(Farewell):
+    """A connection that was refused and told so: it gets the time to read that, and to answer."""
+
+    def __init__(self, output: bytes, link: Link, until_ns: int) -> None:
+        super().__init__(output)
+        self._link = link
+        self.next_deadline_ns = until_ns
+
+    def receive(self, data: bytes, now_ns: int) -> None:
+        """Its own Logout(5) ends it; nothing else that it says is of interest."""
+        if _LOGOUT in data:
+            self._link.close()
+
+    def tick(self, now_ns: int) -> None:
+        """It had time enough."""
+        self._link.close()
+
+
+class Flood:
+    """Tells a client that is too fast from one that does not listen: ten bursts refused in ten seconds are abuse."""
+
+    __slots__ = ("_begin_ns", "_left")
+
+    def __init__(self) -> None:
+        self._begin_ns = 0
+        self._left = 0
+
+    def is_abuse(self, burst: Callable[[], int], now_ns: int) -> bool:
+        """Count one message that came too fast; whether it was one too many. burst: of the bucket that was empty."""
+        if now_ns - self._begin_ns >= _FLOOD_WINDOW_NS:
+            self._begin_ns, self._left = now_ns, _FLOOD_FACTOR * burst()
+        self._left -= 1
+        return self._left < 0

@@ -1,0 +1,495 @@
+"""The pure half of the FIX door: one session's machine, its translator, and its business with the road.
+
+It lives as long as the session, across connections: reports that arise while the client is away are numbered and kept,
+and served on its ResendRequest. The connection (`link`) comes and goes. A Logon(A) is judged whole before anything is
+touched: a refused one changes nothing, neither for a living link nor of what it asked for (`logon_options.py`).
+"""
+
+from collections import deque
+from contextlib import suppress
+from itertools import count
+
+from gateway.auth.authenticator import Client
+from gateway.config import schema
+from gateway.doors.endpoint import Farewell, Flood, House, Link
+from gateway.doors.fix.lists import MOST, Listing, Lists, is_long
+from gateway.doors.fix.logon_options import Terms
+from gateway.doors.fix.requests import FixRequests, limit_line
+from gateway.orders.rules import TOO_MANY_LISTS
+from gateway.sessions.registry import Session
+from gateway.sessions.request import Request, answer_to
+from limits.limiter import BucketView
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.fix import events, tags
+from protocols.fix.decoder import Message
+from protocols.fix.session import FixSession, LogonRefusal, State
+from protocols.fix.tags import SessionStatus
+from protocols.fix.translate import Translator, named_in
+from protocols.messages import AnyEvent, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList, OrdStatus
+
+__all__ = ["FixSpeaker", "House", "Link"]
+
+_USUAL_BURST = 400  # of `msgs`, where a cool-down refuses what no limit of its own does
+_ABUSE = "far too many messages: disconnecting"
+
+
+class FixSpeaker:
+    """Speaks FIX for one session, to the client on one side and the road on the other."""
+
+    def __init__(
+        self,
+        session: Session,
+        machine: FixSession,
+        translator: Translator,
+        settings: schema.FixSession,
+        house: House,
+        lists: Lists,
+    ) -> None:
+        """lists: the long answers of all sessions."""
+        self.session = session
+        self.machine = machine
+        self.link: Link | None = None
+        self._translator = translator
+        self._settings = settings
+        self._house = house
+        self._terms = machine.owner = Terms(session, settings, house, machine.settings.plain)
+        self._proven = session.client  # whom the link's Logon(A) proved to be
+        self._has_begun = False  # that Logon was accepted
+        self._is_end_counted = True  # why the link ended, in the metric; there is none yet
+        self._open: list[Request] | None = None  # what is to be answered before our Logout(5), once the end is certain
+        self._is_over = False  # the session has ended, and what it has left is being written
+        self._lists = lists
+        self._listings: deque[Listing] = deque()  # long answers on their way
+        self._flood = Flood()
+        self._requests = FixRequests(self, translator, settings, house)
+        # ExecID(17) of what the core has no number for: none comes twice, whatever is reset and however often we start.
+        self._exec_stamp = f"{session.id}-{house.now_ns() // 1_000_000:x}"
+        self._exec_numbers = count(1)
+        session.may_trade = settings.kind == "order_entry"
+
+    # -- the connection's side (gateway.doors.connection.Peer) ---------------------------------------------------------
+
+    @property
+    def has_output(self) -> bool:
+        """Whether there is something to write, now or soon."""
+        return self.machine.has_output or self._open is not None
+
+    @property
+    def must_read(self) -> bool:
+        """Whether what comes next lies in the store."""
+        return self.machine.must_read
+
+    @property
+    def behind(self) -> int:
+        """Reports that wait in the store for their first sending."""
+        return self.machine.behind
+
+    @property
+    def pending_bytes(self) -> int:
+        """What is ready and unwritten."""
+        return self.machine.pending_bytes
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When `tick` is next wanted."""
+        return self.machine.next_deadline_ns
+
+    def take_output(self, limit_bytes: int) -> bytes:
+        """The next bytes to write, of what is ready; may be empty while the answers before a Logout(5) are awaited."""
+        if self._open is not None and self.link is not None and self._is_all_told:
+            self._open = None
+            self._house.road.later(self._leave)  # its number is to be recorded before it leaves
+            self.link.wake()
+        data = self.machine.take_ready(limit_bytes)
+        if self._is_over:
+            self._close_when_written()
+        return data
+
+    @property
+    def _is_all_told(self) -> bool:
+        return not self._listings and all(request.is_told for request in self._open or ())
+
+    def read_on(self, now_ns: int) -> int:
+        """Make the next slice of the store ready; how many messages it has."""
+        return self.machine.read_on(now_ns)
+
+    def _leave(self, now_ns: int) -> None:
+        if self.machine.state is State.LEAVING:
+            for event in self.machine.leave(now_ns):
+                self._on_event(event, now_ns)
+
+    @property
+    def has_living_link(self) -> bool:
+        """Whether a connection carries the session, and its end was neither read nor begun by us.
+
+        One whose Logon(A) was refused carries nothing, though it waits for the answer to our Logout(5); nor does one
+        whose session was logged out, though the rest of a resend is still being written to it.
+        """
+        return self.link is not None and self._has_begun and not self.link.has_ended and not self._is_over
+
+    def meet(self, link: Link, logon: Message, client: Client, now_ns: int) -> LogonRefusal | None:
+        """A new connection that has proved to be `client`. None: it is ours, and its Logon(A) has to be fed next.
+
+        A Logon that will be accepted takes over from a living link. One that will not be is answered by the machine,
+        with a Logout(5) that uses a number, where there is no other link; beside one it is returned why, and nothing
+        has changed: a Logout would use a number that belongs to that link.
+        """
+        refusal = self.machine.judge(logon, now_ns)
+        if self.link is not None:
+            if refusal is not None and self._has_begun and not self.link.is_closing:
+                return refusal
+            self._part_from_link(now_ns, "superseded", "superseded", errors.SESSION_IN_USE)
+        self.link, self._is_end_counted = link, False
+        self._proven, self._has_begun = client, False
+        self.machine.connected(now_ns)
+        return None
+
+    def receive(self, data: bytes, now_ns: int) -> None:
+        """Bytes of the client."""
+        told = self.machine.receive(data, now_ns)
+        if self._settings.last_msg_seq_num_processed:
+            self._serve_counted(told, now_ns)
+            return
+        for event in told:
+            self._on_event(event, now_ns)
+
+    def _serve_counted(self, told: list[events.Event], now_ns: int) -> None:
+        """One after the other: LastMsgSeqNumProcessed(369) of an answer counts none that has not had its turn."""
+        intake = self.machine.store.intake
+        intake.unserved = next((event.seq_num for event in told if isinstance(event, events.AppMessage)), 0)
+        for event in told:
+            if isinstance(event, events.AppMessage):
+                intake.unserved = event.seq_num + 1
+            self._on_event(event, now_ns)
+        intake.unserved = 0
+
+    def tick(self, now_ns: int) -> None:
+        """Heartbeats and time-outs."""
+        for event in self.machine.tick(now_ns):
+            self._on_event(event, now_ns)
+
+    def lost(self, now_ns: int) -> None:
+        """The connection is gone. A superseded one says nothing here: it no longer belongs to us."""
+        self.link = None
+        self._disconnect(now_ns)
+        if self.session.connected:
+            self._house.log("session.lost", session=self.session.name)
+            self._guard_orders(now_ns)
+        self._count_end("lost")
+
+    def too_slow(self, now_ns: int) -> None:
+        """The reader is too far behind: its reports stay resendable."""
+        self._count_end("too_slow")
+        self.machine.terminate(now_ns, "too slow to read", SessionStatus.LOGOUT_COMPLETE, errors.DISCONNECTED)
+        self._house.log("session.too_slow", session=self.session.name)
+        self._guard_orders(now_ns)
+
+    def _guard_orders(self, now_ns: int) -> None:
+        """The session is cut off: what guards its orders does not wait for the last byte of the link."""
+        if self.session.connected:
+            self.session.connected = False
+            self._house.guards.disconnected(self.session, now_ns, keep_orders=self.session.is_leaving)
+
+    def failed(self, now_ns: int) -> None:
+        """Our own bug: a Logout without details, and the end of the link, which starts cancel-on-disconnect."""
+        if self.link is None:
+            return
+        self._count_end("internal_error")
+        with suppress(Exception):  # the machine may be what is broken; then the link ends without a word
+            self.machine.terminate(now_ns, "internal error", SessionStatus.LOGOUT_COMPLETE, errors.INTERNAL)
+        self._guard_orders(now_ns)
+        self.link.close()
+
+    def paused(self, now_ns: int) -> None:
+        """We stopped reading: silence is not the peer's fault."""
+        self.machine.pause(now_ns)
+
+    def resumed(self, now_ns: int) -> None:
+        """We read on."""
+        self.machine.resume(now_ns)
+
+    # -- what the machine tells ----------------------------------------------------------------------------------
+
+    def _on_event(self, event: events.Event, now_ns: int) -> None:
+        if isinstance(event, events.AppMessage):
+            self._requests.serve(event, now_ns)
+        elif isinstance(event, events.HeldBack):
+            self._requests.put_off(event.message, now_ns)
+        elif isinstance(event, events.LoggedOn):
+            self._on_logged_on(event, now_ns)
+        elif isinstance(event, events.Leaving):
+            self._on_leaving(event, now_ns)
+        elif isinstance(event, events.LoggedOut):
+            self._on_logged_out(event, now_ns)
+        elif isinstance(event, events.Disconnect):
+            self._open = None
+            self._count_end(event.reason)
+            self._house.log("session.disconnect", session=self.session.name, reason=event.reason, text=event.text)
+            self._guard_orders(now_ns)
+            if self.link is not None:
+                self.link.close()
+        elif isinstance(event, events.Garbled):
+            self._house.metrics.fix_garbled += 1
+            self.charge_faulty(now_ns)
+        elif isinstance(event, events.Rejected):
+            self._house.metrics.fix_rejects += 1
+            self.charge_faulty(now_ns)
+        elif isinstance(event, events.SequenceGap | events.SequenceReset | events.PeerReject | events.Warned):
+            self._house.log("session.notice", session=self.session.name, notice=repr(event))
+
+    # -- too much of it ------------------------------------------------------------------------------------------
+
+    def charge_faulty(self, now_ns: int) -> None:
+        """Charge a message that the road never sees and that has had its answer, if any."""
+        if self._house.road.charge_message(self.session, now_ns) is not None and self._is_abuse(now_ns):
+            self._end_for_abuse(now_ns)
+
+    def _is_abuse(self, now_ns: int) -> bool:
+        return self._flood.is_abuse(lambda: self._message_burst(now_ns), now_ns)
+
+    def _message_burst(self, now_ns: int) -> int:
+        views = self._house.limiter.view(self.session.path, now_ns, ("msgs",))
+        return min((view.capacity for view in views if view.mode == "enforce"), default=_USUAL_BURST)
+
+    def _end_for_abuse(self, now_ns: int) -> None:
+        """Logout and the end of the link, which starts cancel-on-disconnect."""
+        if self.link is None or not self.machine.is_logged_on:
+            return
+        self._count_end("limit_abuse")
+        self._house.log("session.disconnect", session=self.session.name, reason="limit_abuse", text=_ABUSE)
+        self.machine.terminate(now_ns, _ABUSE, SessionStatus.LOGOUT_COMPLETE, errors.LIMIT_ABUSE)
+        self._guard_orders(now_ns)
+        self.link.close()
+
+    # -- logon and logout ----------------------------------------------------------------------------------------
+
+    def _on_logged_on(self, event: events.LoggedOn, now_ns: int) -> None:
+        """The session begins, or a running one begins anew: what its Logon(A) asked for is in force."""
+        session = self.session
+        session.client, self._has_begun = self._proven, True
+        if event.reset:
+            self._listings.clear()
+        self._terms.put_in_force(event.fields)
+        session.attached(now_ns)
+        self._house.guards.connected(session)
+        self._house.road.limit_news.show(session, now_ns)
+        self._house.road.show_modes(session, now_ns)
+        who = {"peer": self.link.peer_ip if self.link is not None else "", "key": session.client.key_id}
+        self._house.log("session.logged_on", session=session.name, door="fix", reset=event.reset, **who)
+
+    def _on_leaving(self, event: events.Leaving, now_ns: int) -> None:
+        """Nothing more is read. What came before is answered first, as far as it is in the time that the core has."""
+        self._open = self._house.road.standing.unanswered_of(self.session)
+        self.session.has_logged_out = event.by_peer
+        if event.by_peer and event.fields.get(tags.DONT_CANCEL_ON_DISCONNECT) == "Y":
+            self._house.guards.leaving(self.session)
+        if self.link is not None:
+            self.link.wake()
+        if not (self._open or self._listings):
+            self._open = None
+            self._leave(now_ns)
+
+    def _on_logged_out(self, event: events.LoggedOut, now_ns: int) -> None:
+        self.session.connected, self._open = False, None
+        self._count_end("logout")
+        keep = not event.by_peer or self.session.is_leaving
+        self._house.guards.disconnected(self.session, now_ns, keep, is_planned=not event.by_peer)
+        self._house.log("session.logged_out", session=self.session.name, by_peer=event.by_peer, text=event.text)
+        self._is_over = True
+        self._close_when_written()
+
+    def _close_when_written(self) -> None:
+        """Close behind the last byte, be it of a long resend; the connection cuts who reads none of it, as ever."""
+        if self.link is not None and not self.machine.has_output:
+            self.link.close()
+
+    def _count_end(self, reason: str) -> None:
+        """Each connection ends for one reason: the first that was found."""
+        if not self._is_end_counted:
+            self._is_end_counted = True
+            self._house.metrics.count_disconnect("fix", reason)
+
+    def _part_from_link(self, now_ns: int, text: str, reason: str, code: int) -> None:
+        """Let the old connection write what it has, a Logout(5) last, and go; its end is not ours to wait for.
+
+        One that has ended already was lost, though its socket is not closed yet.
+        """
+        link = self.link
+        assert link is not None
+        has_ended = link.has_ended
+        if not has_ended:
+            self.machine.terminate(now_ns, text, SessionStatus.LOGOUT_COMPLETE, code)
+        link.peer = Farewell(self.machine.take_output(1 << 20, now_ns))
+        link.close()
+        if has_ended:
+            self.lost(now_ns)
+        else:
+            self.link = None
+            self._disconnect(now_ns)
+            self._count_end(reason)
+
+    def _disconnect(self, now_ns: int) -> None:
+        self.machine.disconnected(now_ns)
+        self._open, self._is_over = None, False
+
+    def log_out(self, now_ns: int, text: str) -> None:
+        """We end the session: a drain, an operator."""
+        if not self.machine.is_logged_on:
+            return
+        status, code = SessionStatus.LOGOUT_COMPLETE, errors.OPERATOR
+        if self._house.road.draining:
+            status, code = SessionStatus.LOGON_NOT_ALLOWED_NOW, errors.DRAINING
+        self.machine.logout(now_ns, text, status, code)
+        if self.link is not None:
+            self.link.wake()
+
+    def reset(self, now_ns: int, back_by_ns: int) -> None:
+        """The scheduled moment: both numbers go back to 1. Who is logged on is logged out first, and comes back.
+
+        Until `back_by_ns` cancel-on-disconnect waits for it.
+        """
+        if self.link is not None:
+            self._part_from_link(now_ns, "scheduled reset of sequence numbers", "scheduled_reset", errors.OPERATOR)
+        if self.session.connected:
+            self.session.connected = False
+            self._house.guards.disconnected(self.session, now_ns, back_by_ns=back_by_ns)
+        self.machine.store.reset()
+        self._listings.clear()
+        self._terms.is_reset_untold = True
+        self._house.log("session.notice", session=self.session.name, notice="sequence numbers reset by schedule")
+
+    # -- the road's side (gateway.sessions.registry.Speaker) -----------------------------------------------------
+
+    def handed_over(self, request: Request, now_ns: int) -> None:
+        """Pending New, for sessions that ask for it."""
+        if self._settings.pending_new and isinstance(request.command, NewOrder):
+            exec_id = self._exec_id("P")
+            at_ns = self._house.wall.utc_ns(now_ns)
+            told = self._translator.pending_new(request.source, at_ns, exec_id, request.command.t_recv)  # type: ignore[arg-type]
+            self.send(*told, now_ns)
+
+    def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
+        """What is no event: states that were asked for, repeats of a mass cancel. All else is told by its report."""
+        if isinstance(event, OrderEvent):
+            if event.exec_type._value_ == "I":
+                self._tell(event, request, now_ns)
+        elif isinstance(event, OrderList):
+            pending = self._house.road.standing.pending(request.command, event)
+            if pending is not None:
+                self.refuse(request.source, pending, now_ns)
+            elif is_long(event):
+                self._list(request, event, now_ns)
+            else:
+                self._tell(event, request, now_ns)
+        elif isinstance(event, MassCancelDone) and not event.seq:
+            self._tell(event, request, now_ns)
+
+    def _list(self, request: Request, event: OrderList, now_ns: int) -> None:
+        """It has no record before it is told to its end: after a crash it is asked for again."""
+        assert isinstance(request.source, events.AppMessage)
+        if len(self._listings) >= MOST:
+            self.refuse(request.source, TOO_MANY_LISTS, now_ns)
+            return
+        self.waits(request.source)
+        self._listings.append(Listing(event, request.source, request.command.t_recv))
+        self._lists.begin(self)
+
+    def list_on(self, most: int, now_ns: int) -> int:
+        """See `gateway.doors.fix.lists.Teller`. Whoever is away finds it with all that he has missed."""
+        if not self._listings:
+            return 0
+        listing, road = self._listings[0], self._house.road
+        told = listing.advance(most, self._translator, road.standing, road.latest_seq(self.session))
+        if listing.is_done:
+            self._listings.popleft()
+            self.goes_on(listing.source)
+        for msg_type, body in told:
+            self.send(msg_type, body, now_ns)
+        return len(told)
+
+    def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
+        """An event of the account: ours, or all of them in response mode 1."""
+        if request is not None or self._concerns(event):
+            if request is not None and not isinstance(event, OrderEvent):
+                event = answer_to(request, event)
+            self._tell(event, request, now_ns)
+
+    def _concerns(self, event: AnyEvent) -> bool:
+        """Whether the session hears of an event that no request of its own caused."""
+        if self.session.response_mode == 1:
+            return True
+        is_ours = event.session == self.session.id  # type: ignore[union-attr]
+        return is_ours and (isinstance(event, OrderEvent) or event.cmd_id != 0)
+
+    def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
+        """The gateway's own no, in the message's own words. Far too many of them end the session."""
+        assert isinstance(source, events.AppMessage)
+        if refusal.code == errors.MESSAGE_RATE_LIMITED and self._is_abuse(now_ns):
+            refusal = Refusal(errors.LIMIT_ABUSE, _ABUSE)
+        exec_id = self._exec_id("P" if refusal.outcome == "unknown" else "R")
+        named = named_in(source)
+        standing, account_id = self._house.road.standing, self.session.client.account_id
+        known = standing.find(account_id, *named) if named is not None else OrdStatus.REJECTED
+        at_ns = self._house.wall.utc_ns(now_ns)
+        self.send(*self._translator.refusal(source, refusal, at_ns, exec_id, known), now_ns)
+        if refusal.code == errors.LIMIT_ABUSE:
+            self._end_for_abuse(now_ns)
+
+    def notice(self, state: EngineState, now_ns: int) -> None:
+        """News(B) about the market."""
+        for msg_type, body in self._translator.event(state, None):
+            self.send(msg_type, body, now_ns)
+
+    def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
+        """Which limits are different now, in the words that the session's configuration chose."""
+        lines, text = [limit_line(view) for view in views], f"limits version {version}"
+        if self._settings.notify_limits == "standard":
+            told = self._translator.user_notification(lines, text)
+        else:
+            told = self._translator.news("limits changed", f"{text}: {'; '.join(map(str, lines))}")
+        self.send(*told, now_ns)
+
+    def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
+        """News(B), urgent: a planned end is near."""
+        self.send(*self._translator.news("draining", text, flash=True), now_ns)
+
+    def waits(self, source: object) -> None:
+        """No record of ours moves NextIn over it: after a crash it is asked for again.
+
+        A cancel that is carried out although a gap before it stays open is ahead of NextIn, and asked for in any case.
+        """
+        assert isinstance(source, events.AppMessage)
+        if source.seq_num < self.machine.store.next_in:
+            self.machine.store.begin_wait(id(source), source.seq_num)
+
+    def goes_on(self, source: object) -> None:
+        """What becomes of it is recorded together with the NextIn behind it."""
+        self.machine.store.end_wait(id(source))
+
+    def pause_reading(self, now_ns: int) -> None:
+        """The queue fills."""
+        if self.link is not None:
+            self.link.pause_reading(now_ns)
+
+    def resume_reading(self, now_ns: int) -> None:
+        """The queue has room."""
+        if self.link is not None:
+            self.link.resume_reading(now_ns)
+
+    def _exec_id(self, kind: str) -> str:
+        return f"{kind}-{self._exec_stamp}-{next(self._exec_numbers)}"
+
+    def _tell(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
+        source = None if request is None else request.source
+        t_recv = 0 if request is None else request.command.t_recv
+        every_number = self.session.response_mode == 1
+        for msg_type, body in self._translator.event(event, source, t_recv, every_number):  # type: ignore[arg-type]
+            self.send(msg_type, body, now_ns)
+
+    def send(self, msg_type: str, body: str, now_ns: int) -> None:
+        """An application message: numbered now, and written when the link takes it."""
+        self.machine.send(msg_type, body, now_ns)
+        self._house.metrics.fix.messages_out += 1
+        if self.link is not None:
+            self.link.wake()

@@ -1,0 +1,83 @@
+"""The long answers of FIX: thousands of order states, some of them in each tick, all sessions together.
+
+An OrderMassStatusRequest(AF) has a report for each open order. Each of them is numbered and recorded like any other, so
+they are made in the tick's first part, before the journal is written; and each tells its order as it is by then, for
+what has happened meanwhile was told before. Pure.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from gateway.orders.standing import Standing
+from protocols.fix.events import AppMessage
+from protocols.fix.translate import Answer, Translator
+from protocols.messages import OrderList
+
+STATES = 64  # told in a tick: half a millisecond
+MOST = 4  # long answers that one session may have on their way
+
+
+def is_long(event: OrderList) -> bool:
+    """Whether it is more than one tick may tell."""
+    return len(event.orders) > STATES
+
+
+class Listing:
+    """One long answer on its way. source: the request."""
+
+    def __init__(self, event: OrderList, source: AppMessage, t_recv: int) -> None:
+        self.source = source
+        self._event = event
+        self._t_recv = t_recv
+        self._told = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all of it is told."""
+        return self._told >= len(self._event.orders)
+
+    def advance(self, most: int, translator: Translator, standing: Standing, latest_seq: int) -> list[Answer]:
+        """The next reports, so many at most. latest_seq: the account's latest event, which they are as of."""
+        event, first = self._event, self._told
+        orders = tuple(standing.now(order) for order in event.orders[first : first + most])
+        self._told = first + len(orders)
+        part = msgspec.structs.replace(event, orders=orders, seq=latest_seq)
+        return translator.states(part, self.source, self._t_recv, first + 1, len(event.orders))
+
+
+class Teller(Protocol):
+    """A session with long answers on their way."""
+
+    def list_on(self, most: int, now_ns: int) -> int:
+        """Tell so many states more, at most; how many there were. 0 = that was all."""
+        ...
+
+
+class Lists:
+    """Whose long answers are on their way, the one whose turn it is first. later: see `Road.later`."""
+
+    def __init__(self, later: Callable[[Callable[[int], None]], None]) -> None:
+        self._later = later
+        self._tellers: dict[Teller, None] = {}
+
+    def begin(self, teller: Teller) -> None:
+        """It has one, or one more."""
+        if not self._tellers:
+            self._later(self._go_on)
+        self._tellers[teller] = None
+
+    def _go_on(self, now_ns: int) -> None:
+        left, tellers = STATES, self._tellers
+        try:
+            while tellers and left > 0:
+                teller = next(iter(tellers))
+                del tellers[teller]
+                told = teller.list_on(left, now_ns)
+                left -= told
+                if told:
+                    tellers[teller] = None
+        finally:  # whatever goes wrong with one, the others go on
+            if tellers:
+                self._later(self._go_on)

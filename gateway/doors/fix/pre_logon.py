@@ -1,0 +1,97 @@
+"""A FIX connection before anyone knows whose it is: who is calling, before a session hears a byte.
+
+A connection that has not proved who it is lives 5 s and 4 KiB at most. Whatever is wrong with its Logon(A), the answer
+is the same: silence, and a close after a fixed delay; the cause is only in our log and metric. A Logout would burn a
+number that the real session has to account for.
+"""
+
+from typing import TYPE_CHECKING
+
+from gateway.auth.authenticator import Denied
+from gateway.config import schema
+from gateway.doors.connection import Connection
+from gateway.doors.endpoint import Farewell, LastWord
+from gateway.doors.listening import Arrival
+from gateway.doors.peer import Silent
+from protocols.fix import tags
+from protocols.fix.greeting import Drop, Greeting, Hello, farewell
+from protocols.fix.session import LogonRefusal, SessionSettings
+
+if TYPE_CHECKING:
+    from gateway.doors.fix.acceptor import FixDoor
+
+_GREETING_BYTES = 4_096
+
+
+class Greeter(Silent):
+    """A connection's first peer: collects the first message, finds the session, hands the connection over to it."""
+
+    def __init__(self, door: "FixDoor", listener: schema.FixListener, connection: Connection, arrival: Arrival) -> None:
+        self._door = door
+        self._listener = listener
+        self._connection = connection
+        self._arrival = arrival
+        self._greeting = Greeting(_GREETING_BYTES)
+        self._refused = False
+        self._explained_to: tuple[SessionSettings, LogonRefusal | None] | None = None
+        self.next_deadline_ns = arrival.accepted_ns + door.logon_timeout_ns
+
+    def receive(self, data: bytes, now_ns: int) -> None:
+        """Bytes of somebody unknown."""
+        if self._refused:
+            return
+        outcome = self._greeting.receive(data)
+        if isinstance(outcome, Drop):
+            self._refuse(Denied(outcome.reason), outcome.text, now_ns)
+        elif outcome is not None:
+            self._introduce(outcome, now_ns)
+
+    def _introduce(self, hello: Hello, now_ns: int) -> None:
+        found = self._door.admit(hello, self._listener, self._connection, now_ns)
+        if isinstance(found, Denied | LogonRefusal):
+            proven = found if isinstance(found, LogonRefusal) else None
+            self._explained_to = self._door.explains_to(hello, self._listener, proven)
+            denied = found if isinstance(found, Denied) else Denied(found.reason, detail=found.text)
+            comp_id, key = (hello.message.fields.get(tag, "") for tag in (tags.SENDER_COMP_ID, tags.USERNAME))
+            self._refuse(denied, f"{comp_id}: {denied.detail}" if denied.detail else comp_id, now_ns, key)
+            return
+        self._arrival.proved()
+        self._connection.peer = found
+        found.receive(hello.raw, now_ns)
+
+    def _refuse(self, denied: Denied, detail: str, now_ns: int, key: str = "") -> None:
+        self._refused = True
+        self.next_deadline_ns = now_ns + self._door.refusal_delay_ns + denied.hold_ns
+        self._arrival.failed()
+        self._door.refuse(denied.cause, detail, self._arrival.peer_ip, key)
+        self._connection.wake()
+
+    def tick(self, now_ns: int) -> None:
+        """Time is up: for the first message, or for the delay after a refusal."""
+        if not self._refused:
+            self._refused = True
+            self._door.refuse("logon_timeout", "", self._arrival.peer_ip)
+        if self._explained_to is None:
+            self._connection.abort()
+            return
+        settings, refusal = self._explained_to
+        output = farewell(settings, refusal, self._door.utc_ns(now_ns))
+        if refusal is not None:
+            until_ns = now_ns + settings.logout_timeout_s * 1_000_000_000
+            self._connection.peer = LastWord(output, self._connection, until_ns)
+            self._connection.wake()
+        else:
+            self._connection.peer = Farewell(output)
+            self._connection.close()
+
+    def lost(self, now_ns: int) -> None:
+        """Gone before it said who it was."""
+        if not self._refused:
+            self._door.count_left("before_logon")
+
+    def cut(self, reason: str) -> None:
+        """Others need the place."""
+        if not self._refused:
+            self._refused = True
+            self._door.count_left(reason)
+        self._connection.abort()

@@ -1,0 +1,138 @@
+"""What a FIX client asks: orders go to the road, what the road has no part in is answered here and now."""
+
+from typing import TYPE_CHECKING
+
+from gateway.config import schema
+from gateway.doors.endpoint import House
+from limits.limiter import BucketView
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.fix import tags
+from protocols.fix.decoder import Fault
+from protocols.fix.events import AppMessage
+from protocols.fix.tags import MsgType
+from protocols.fix.translate import LimitLine, Translator, named_in
+from protocols.messages import OrdStatus
+
+if TYPE_CHECKING:
+    from gateway.doors.fix.endpoint import FixSpeaker
+
+RESENT_MAX_AGE_NS = 60_000_000_000  # a PossDup D or G without a window that is older than this is not acted on
+_FREE_LIMIT_QUERY_NS = 1_000_000_000  # one so often costs nothing
+_ORDERS = ("D", "G")
+
+
+class FixRequests:
+    """Serves one session's application messages, each once."""
+
+    def __init__(
+        self, speaker: "FixSpeaker", translator: Translator, settings: schema.FixSession, house: House
+    ) -> None:
+        self._speaker = speaker
+        self._machine = speaker.machine
+        self._session = speaker.session
+        self._translator = translator
+        self._settings = settings
+        self._house = house
+        self._limits_told_ns = 0
+
+    def serve(self, message: AppMessage, now_ns: int) -> None:
+        """Hand it to the road, or refuse it."""
+        house, session, kind = self._house, self._session, message.msg_type
+        house.metrics.fix.messages_in += 1
+        if kind == MsgType.LIMIT_QUERY or kind not in self._translator.served:
+            self._on_aside(message, now_ns)
+            return
+        if tags.ACCOUNT in message.fields or kind == MsgType.ORDER_MASS_CANCEL_REQUEST:
+            barred = self._bar(message)
+            if barred is not None:
+                house.road.decline(session, kind, message, barred, now_ns)
+                return
+        road = house.road
+        if not road.ingress.is_calm and kind in _ORDERS and not message.poss_resend:
+            shed = road.why_shed(session, now_ns)
+            if shed is not None:
+                road.decline(session, kind, message, shed, now_ns)
+                return
+        trace = None
+        if kind == "D" and house.tracing.sample():
+            trace = house.tracing.begin(now_ns, "fix", session.name)
+        if tags.RECV_WINDOW in message.fields or self._settings.recv_window_ms:
+            house.wall.ahead_ns(message.sending_time_ns, now_ns)  # in doubt the clock is looked at again
+        t_recv = now_ns + house.wall.offset_ns
+        command = self._translator.command(message, session.sender, t_recv, self._settings.recv_window_ms)
+        if isinstance(command, Refusal):
+            house.road.decline(session, kind, message, command, now_ns)
+        elif isinstance(command, Fault):
+            self._machine.reject(message.seq_num, kind, command, now_ns)
+            self._speaker.charge_faulty(now_ns)
+        elif message.poss_dup and kind in _ORDERS and self._is_stale(message, now_ns):
+            stale = Refusal(errors.EXPIRED_ON_ARRIVAL, "resent, and too old to act on")
+            house.road.decline(session, kind, message, stale, now_ns)
+        else:
+            road.submit(session, command, kind, message, message.size_bytes, now_ns, trace)
+
+    def put_off(self, message: AppMessage, now_ns: int) -> None:
+        """A question about an order waits for what the peer has to send again. Of an order that nobody knows it is told
+        at once that its outcome is: it may be in the gap. How it stands is told when the question's turn has come.
+        """
+        named = named_in(message)
+        if named is None or not any(named) or self._house.road.charge_message(self._session, now_ns) is not None:
+            return
+        if self._house.road.standing.find(self._session.client.account_id, *named) is OrdStatus.REJECTED:
+            text = (
+                f"it may be in what we asked for again, from MsgSeqNum {self._machine.store.next_in}: outcome unknown"
+            )
+            self._speaker.refuse(message, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
+
+    def _bar(self, message: AppMessage) -> Refusal | None:
+        """What is not permitted and its command would no longer show."""
+        fields, session = message.fields, self._session
+        if fields.get(tags.ACCOUNT, session.client.account) != session.client.account:
+            # Cancels too: whoever means another account's orders must not touch those of the same name in this one.
+            return Refusal(errors.NOT_PERMITTED, "Account(1) is not the account of this session", field="Account(1)")
+        is_everywhere = fields.get(tags.MASS_CANCEL_REQUEST_TYPE) == "7" and fields.get(tags.CANCEL_SCOPE) != "S"
+        if is_everywhere and session.instruments:
+            text = "this session may not trade every symbol: name one, or CancelScope(20112)=S"
+            return Refusal(errors.NOT_PERMITTED, text, field="Symbol(55)")
+        return None
+
+    def _is_stale(self, message: AppMessage, now_ns: int) -> bool:
+        """Whether a resent order is too old to act on: without a window of its own, or from before a loss."""
+        if message.sending_time_ns < self._session.acts_from_ns:
+            return True
+        has_window = tags.RECV_WINDOW in message.fields or self._settings.recv_window_ms
+        return not has_window and self._house.wall.ahead_ns(message.sending_time_ns, now_ns) < -RESENT_MAX_AGE_NS
+
+    def _on_aside(self, message: AppMessage, now_ns: int) -> None:
+        """A message that the road has no part in: LimitQuery(XLQ), and what is read and needs no answer."""
+        kind = message.msg_type
+        if kind == MsgType.LIMIT_QUERY and kind in self._translator.served:
+            self._tell_limits(message, now_ns)
+        elif kind == MsgType.LIMIT_QUERY:
+            unserved = Fault("business", tags.BusinessRejectReason.UNSUPPORTED_MESSAGE_TYPE, 0, "not served here")
+            self._machine.reject(message.seq_num, kind, unserved, now_ns)
+            self._speaker.charge_faulty(now_ns)
+        elif kind == MsgType.BUSINESS_MESSAGE_REJECT:
+            self._speaker.charge_faulty(now_ns)  # one of ours in answer would be answered with one of theirs, for ever
+        else:
+            refusal = self._house.road.charge_message(self._session, now_ns)
+            if refusal is not None:
+                self._speaker.refuse(message, refusal, now_ns)
+
+    def _tell_limits(self, message: AppMessage, now_ns: int) -> None:
+        """LimitResponse(XLR): free once a second, charged as a message beyond that."""
+        if now_ns - self._limits_told_ns < _FREE_LIMIT_QUERY_NS:
+            refusal = self._house.road.charge_message(self._session, now_ns)
+            if refusal is not None:
+                self._speaker.refuse(message, refusal, now_ns)
+                return
+        else:
+            self._limits_told_ns = now_ns
+        lines = [limit_line(view) for view in self._house.road.limit_news.show(self._session, now_ns)]
+        self._speaker.send(*self._translator.limits(message.fields[tags.REQ_ID], lines), now_ns)
+
+
+def limit_line(view: BucketView) -> LimitLine:
+    """One bucket as FIX tells it."""
+    return LimitLine(view.name, view.scope, view.capacity, view.remaining, round(view.rate * 1_000))

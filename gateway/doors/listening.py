@@ -1,0 +1,363 @@
+"""From a port to a connection: accepts, finds out who is there behind a balancer, shakes hands for TLS.
+
+Sockets are accepted here and not by the event loop's own server, for three reasons: there must never be more of them
+than there are places, at no moment; a balancer's PROXY header comes before the TLS handshake, and not a byte behind it
+may be read; and a handshake that fails is to be counted with its reason.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from gateway.config.addresses import Network, is_in, network_of
+from gateway.doors import tls
+from gateway.doors.crowd import Crowd
+from gateway.doors.transports import bound_accepted
+from protocols.errors import RemoteProtocolError
+from protocols.proxy import ProxyHeader
+
+OPEN_TIMEOUT_S = 5.0  # for header and handshake; asyncio's own is 60 s, an age for somebody unknown
+SHUTDOWN_TIMEOUT_S = 2.0
+_BATCH = 4  # connections taken in one turn of the loop: each costs about as much as five orders
+_HANDSHAKES = 2  # begun in one turn: each costs a signature, and thousands may ask for one at the same moment
+_RETRY_S = 0.1
+_USED_UP = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_FAMILY = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+_PEEK_BYTES = 4_096
+
+
+class Door(msgspec.Struct, frozen=True, eq=False):
+    """What a listener needs of the door it stands at.
+
+    make: the protocol of one arrival. turn_away: told of a connection for which there is no room, which is closed then;
+    what it returns is written first where that can be read. count_end: why a connection ended that never was made.
+    log: of declared events, the door named in it. shared: networks of who speaks for many, balancers and proxies.
+    accepting: whether anybody is let in now.
+    """
+
+    crowd: Crowd
+    make: "Callable[[Arrival], asyncio.Protocol]"
+    turn_away: Callable[[], bytes]
+    count_end: Callable[[str], None]
+    log: Callable[..., None]
+    now_ns: Callable[[], int]
+    shared: tuple[Network, ...] = ()
+    accepting: Callable[[], bool] = lambda: True
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a listener listens. balancers: networks whose connections begin with a PROXY header, and must."""
+
+    name: str
+    host: str
+    port: int
+    backlog: int
+    context: ssl.SSLContext | None = None
+    balancers: tuple[Network, ...] = ()
+
+
+class Arrival:
+    """One connection from its accept to its end. peer_ip: the client's address, behind a balancer as that tells it.
+
+    cut: set by the door; ends the connection for the reason given, and counts it. known: told when it has logged on;
+    unmade: when it has ended before the door's protocol had it.
+    """
+
+    def __init__(self, door: Door, sock: socket.socket, peer_ip: str, accepted_ns: int) -> None:
+        self.peer_ip = peer_ip
+        self.accepted_ns = accepted_ns
+        self.sock = sock
+        self.is_open = False
+        self.is_counted = False  # why it ended, where it never was made
+        self._ending = ""  # why it was told to go before it was made
+        self.cut: Callable[[str], None] = _is_gone
+        self.known: Callable[[], None] = _nobody_waits
+        self.unmade: Callable[[], None] = _nobody_waits
+        self._door = door
+
+    def is_for(self, peer_ip: str) -> None:
+        """It is known now for whom a balancer or proxy speaks."""
+        self.peer_ip = peer_ip
+        self._door.crowd.move(self, network_of(peer_ip))
+
+    def opened(self) -> None:
+        """The door's protocol has it from now on, and can cut it; which is done where it was told to go before."""
+        self.is_open = True
+        if self._ending:
+            self.cut(self._ending)
+
+    def failed(self) -> None:
+        """It could not prove who it is, and waits to be told."""
+        self._door.crowd.fail(self)
+
+    def proved(self) -> None:
+        """It has logged on."""
+        self._door.crowd.prove(self)
+        self.known()
+
+    def left(self) -> None:
+        """It has ended, and keeps nothing of it in memory."""
+        self._door.crowd.leave(self)
+        self.cut, self.known, self.unmade = _is_gone, _nobody_waits, _nobody_waits
+
+    def crowd_out(self) -> None:
+        """Others need its place."""
+        self._door.log("connection.crowded_out", peer=self.peer_ip)
+        self.end("crowded_out")
+
+    def end(self, reason: str) -> None:
+        """Cut it, however far it has come."""
+        if self.is_open:
+            self.cut(reason)
+        elif not self._ending:
+            self._ending = reason
+            with suppress(OSError):  # whoever waits for its bytes finds that there are no more
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+    def never_made(self) -> None:
+        """It has ended, and the door's protocol never had it."""
+        self.unmade()
+        self.left()
+        if self._ending:
+            self.count(self._ending)
+
+    def count(self, reason: str) -> bool:
+        """Count why it ended before it was made, once; whether this was the reason, and not that it was told to go."""
+        if self.is_counted:
+            return False
+        self.is_counted = True
+        self._door.count_end(self._ending or reason)
+        return not self._ending
+
+
+class Listener:
+    """One port of a door."""
+
+    def __init__(self, place: Place, door: Door) -> None:
+        self._place = place
+        self._door = door
+        self._sockets: list[socket.socket] = []
+        self._opening: dict[Arrival, asyncio.Task[None]] = {}
+        self._line: deque[asyncio.Future[None]] = deque()  # who has asked for a handshake and waits for its turn
+        self._loop: asyncio.AbstractEventLoop
+
+    async def open(self) -> int:
+        """Listen; the port.
+
+        Raises:
+            OSError: the address is not ours, or is taken; the text names it.
+        """
+        self._loop, place, port = asyncio.get_running_loop(), self._place, self._place.port
+        failure: OSError | None = None
+        try:
+            found = await self._loop.getaddrinfo(
+                place.host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+        except OSError as error:
+            found, failure = [], error
+        for family, _, _, _, address in dict.fromkeys(found):
+            try:
+                sock = _bound(family, (address[0], port, *address[2:]), place.backlog)
+            except OSError as error:
+                failure = error
+                if error.errno in _NO_FAMILY:
+                    continue  # a name that stands for an address of either kind, where there is only one kind
+                break
+            self._sockets.append(sock)
+            port = sock.getsockname()[1]
+        if failure is not None and (not self._sockets or failure.errno not in _NO_FAMILY):
+            self.close()
+            why = (failure.strerror or str(failure)).lower()
+            raise OSError(failure.errno, f"cannot listen on {place.host} port {place.port}: {why}")
+        self._listen()
+        return port
+
+    def close(self) -> None:
+        """Take no more, and send away who has not come in yet."""
+        self._stop_listening()
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+        for arrival in list(self._opening):
+            arrival.end("draining")
+
+    def _listen(self) -> None:
+        for sock in self._sockets:
+            self._loop.add_reader(sock, self._accept_some, sock)
+
+    def _stop_listening(self) -> None:
+        for sock in self._sockets:
+            self._loop.remove_reader(sock)
+
+    def _pause(self) -> None:
+        """Leave them with the kernel for a moment."""
+        self._stop_listening()
+        self._loop.call_later(_RETRY_S, self._listen)
+
+    # -- who comes -----------------------------------------------------------------------------------------------
+
+    def _accept_some(self, listening: socket.socket) -> None:
+        for _ in range(_BATCH):
+            if self._door.crowd.is_stuffed:
+                return  # they go within a turn of the loop, and the socket stays readable
+            try:
+                sock, address = listening.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno not in _USED_UP:
+                    continue  # that one is gone already
+                self._log("descriptors.used_up", error=error.strerror)
+                self._pause()
+                return
+            self._admit(sock, address[0])
+
+    def _admit(self, sock: socket.socket, host: str) -> None:
+        door, network = self._door, network_of(host)
+        if not (door.accepting() and door.crowd.admit(network, is_in(host, door.shared))):
+            word = door.turn_away()
+            _send_away(sock, word if self._place.context is None else b"")
+            return
+        sock.setblocking(False)
+        arrival = Arrival(door, sock, host, door.now_ns())
+        door.crowd.enter(arrival, network)
+        self._opening[arrival] = self._loop.create_task(self._open(arrival))
+
+    async def _open(self, arrival: Arrival) -> None:
+        """Find out who it is, shake hands, and let the door's protocol have it."""
+        has_header = is_handed_over = False
+        until = self._loop.time() + OPEN_TIMEOUT_S
+        try:
+            if self._place.balancers and is_in(arrival.peer_ip, self._place.balancers):
+                async with asyncio.timeout_at(until):
+                    await self._read_header(arrival)
+            has_header = True
+            if self._place.context is not None:
+                async with asyncio.timeout_at(until):
+                    await self._readable(arrival.sock)
+                await self._turn()
+            is_handed_over = True
+            await self._loop.connect_accepted_socket(
+                lambda: self._door.make(arrival),
+                arrival.sock,
+                ssl=self._place.context,
+                **self._timeouts(until),
+            )
+        except RemoteProtocolError as error:
+            self._tell("proxy.refused", "proxy_header", str(error), arrival)
+        except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
+            self._tell_failed(error, arrival, has_header)
+        finally:
+            del self._opening[arrival]
+            if not is_handed_over:  # from then on the descriptor is the transport's
+                arrival.sock.close()
+            if not arrival.is_open:
+                arrival.never_made()
+
+    def _timeouts(self, until: float) -> dict[str, float]:
+        if self._place.context is None:
+            return {}
+        left_s = max(until - self._loop.time(), 0.001)
+        return {"ssl_handshake_timeout": left_s, "ssl_shutdown_timeout": SHUTDOWN_TIMEOUT_S}
+
+    async def _read_header(self, arrival: Arrival) -> None:
+        """The balancer's header, and not a byte behind it: what is looked at stays in the socket until it is ours."""
+        header, sock = ProxyHeader(), arrival.sock
+        while header.source is None:
+            await self._readable(sock)
+            with suppress(BlockingIOError):
+                data = sock.recv(_PEEK_BYTES, socket.MSG_PEEK)
+                if not data:
+                    raise ConnectionResetError("closed before its PROXY header was whole")
+                sock.recv(header.receive(data))
+        if header.source.host:
+            arrival.is_for(header.source.host)
+
+    async def _turn(self) -> None:
+        """Wait until those who asked for a handshake before have begun theirs, a few in each turn of the loop."""
+        turn = self._loop.create_future()
+        self._line.append(turn)
+        if len(self._line) == 1:
+            self._loop.call_soon(self._let_begin)
+        await turn
+
+    def _let_begin(self) -> None:
+        for _ in range(min(_HANDSHAKES, len(self._line))):
+            _wake(self._line.popleft())
+        if self._line:
+            self._loop.call_soon(self._let_begin)
+
+    async def _readable(self, sock: socket.socket) -> None:
+        is_readable: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(sock, _wake, is_readable)
+        try:
+            await is_readable
+        finally:
+            self._loop.remove_reader(sock)
+
+    # -- what is told --------------------------------------------------------------------------------------------
+
+    def _tell_failed(self, error: OSError, arrival: Arrival, has_header: bool) -> None:
+        if not has_header:
+            is_late = isinstance(error, TimeoutError)
+            self._tell(
+                "proxy.refused", "proxy_timeout" if is_late else "proxy_left", "no PROXY header", arrival, is_late
+            )
+        elif self._place.context is not None and not arrival.is_open:
+            reason = tls.why_failed(error)
+            self._tell("tls.failed", reason, str(error), arrival, reason != tls.LEFT)
+
+    def _tell(self, event: str, reason: str, detail: str, arrival: Arrival, is_odd: bool = True) -> None:
+        """is_odd: else it is counted and no more, as a health check that connects and goes."""
+        if arrival.count(reason) and is_odd:
+            self._log(event, reason=reason, detail=detail, peer=arrival.peer_ip)
+
+    def _log(self, event: str, **fields: Any) -> None:
+        self._door.log(event, listener=self._place.name, **fields)
+
+
+def _is_gone(_reason: str) -> None:
+    """There is nothing to cut, not yet or no more."""
+
+
+def _nobody_waits() -> None:
+    """For who is known."""
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+def _bound(family: int, address: Any, backlog: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # those that are accepted take it over
+        bound_accepted(sock)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setblocking(False)
+        sock.bind(address)
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _send_away(sock: socket.socket, word: bytes) -> None:
+    """Close it, after a word if there is one; what it has sent is read, for a close with unread bytes is a reset."""
+    with suppress(OSError):
+        if word:
+            sock.setblocking(False)
+            sock.send(word)
+            sock.recv(_PEEK_BYTES)
+    sock.close()

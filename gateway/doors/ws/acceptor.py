@@ -1,0 +1,316 @@
+"""The WebSocket door: aiohttp answers the HTTP upgrade, then the connection belongs to our own machine.
+
+After our 101 the transport is taken away from aiohttp, which forgets the connection; from then on it is an `asyncio`
+protocol that carries bytes to `protocols.ws`, like any FIX connection. The order of the steps in `_take_over` was found
+by running it and is held by a contract test: keep both.
+"""
+
+import asyncio
+import base64
+import hashlib
+import secrets
+from collections.abc import Callable
+from functools import partial
+from typing import cast
+
+from aiohttp import HttpVersion11, web, web_response
+
+from gateway.auth.authenticator import Client, Clients, Denied, Proof
+from gateway.config import schema
+from gateway.config.addresses import forwarded_for, networks
+from gateway.doors import tls
+from gateway.doors.batch import Tick
+from gateway.doors.connection import Connection, Traffic
+from gateway.doors.crowd import Crowd
+from gateway.doors.listening import Arrival, Door, Listener, Place
+from gateway.doors.ws.endpoint import WsSpeaker
+from gateway.doors.ws.http_upgrade import HttpPhase, Lobby, http_log
+from gateway.doors.ws.logon import Caller, WsHouse, told_to_wait, turned_away
+from gateway.doors.ws.stream_cursor import EventBytes
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.signing import ws_header_text
+from protocols.ws.opening import listed, names_host
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+_CODECS = {"gate.json.v1": "json", "gate.msgpack.v1": "msgpack"}
+_HEADER_LINES = 8_190
+_SHOWN = 100  # characters of what a client sent, in our answer
+_SERVER = "penstock"  # who runs what version of which library is nobody's business
+_BACKLOG = 512
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nServer: penstock\r\nRetry-After: 1\r\n"
+    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+)
+_READ_BYTES = 4_096  # what a connection may hold before it is ours; aiohttp's default is sixteen times it
+
+
+class _EarlyBytes:
+    """Collects what a client sent right behind its upgrade."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.data += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        pass
+
+
+class WsDoor:
+    """The listener and every WebSocket connection that it let in."""
+
+    def __init__(self, settings: schema.Config, ws: schema.Ws, clients: Clients, house: WsHouse) -> None:
+        self._settings = settings
+        self._ws = ws
+        self._clients = clients
+        self._house = house
+        self._event_bytes = EventBytes(house.instruments, house.sessions)
+        self._runner: web.AppRunner | None = None
+        self._lobby: Lobby | None = None
+        self._listener: Listener | None = None
+        self._proxies = networks(ws.forwarded_for_from)
+        self.crowd = Crowd(ws.max_connections)
+        self._tick: Tick
+        self._loop: asyncio.AbstractEventLoop
+        self.traffic = Traffic()
+        self.accepting: Callable[[], bool] = lambda: True
+
+    async def start(self, loop: asyncio.AbstractEventLoop, tick: Tick) -> int:
+        """Listen; returns the port."""
+        self._loop, self._tick = loop, tick
+        app = web.Application(client_max_size=_READ_BYTES)
+        app.router.add_get(self._ws.path, self._upgrade, allow_head=False)
+        app.router.add_route("*", "/{path:.*}", self._not_found)
+        web_response.SERVER_SOFTWARE = _SERVER  # type: ignore[attr-defined]  # its error pages know no other way
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=http_log(),
+            read_bufsize=_READ_BYTES,
+            max_line_size=_HEADER_LINES,
+            max_field_size=_HEADER_LINES,
+        )
+        await self._runner.setup()
+        assert self._runner.server is not None
+        self._lobby = Lobby(self._runner.server, self._ws.header_timeout_s, self._count_end, "before_upgrade", tick)
+        balancers = networks(self._ws.proxy_protocol_from)
+        door = Door(
+            crowd=self.crowd,
+            make=self._lobby,
+            turn_away=self._turn_away,
+            count_end=self._count_end,
+            log=partial(self._house.log, door="ws"),
+            now_ns=tick.now_ns,
+            shared=balancers + self._proxies,
+        )
+        context = tls.server_context(self._ws.tls)
+        self._listener = Listener(Place("ws", self._ws.host, self._ws.port, _BACKLOG, context, balancers), door)
+        return await self._listener.open()
+
+    @property
+    def connections(self) -> int:
+        """Open connections, those that are still HTTP included: what `max_connections` bounds."""
+        return len(self.crowd)
+
+    def _turn_away(self) -> bytes:
+        self._count_end("full")
+        return _FULL
+
+    def _count_end(self, reason: str) -> None:
+        self._house.metrics.count_disconnect("ws", reason)
+
+    def stop_listening(self) -> None:
+        """Take no new connections, and send away who has not logged on."""
+        if self._listener is None or self._lobby is None:
+            return
+        self._listener.close()
+        self._lobby.clear("draining")
+        for connection in list(self.traffic.connections):
+            speaker = connection.peer
+            if isinstance(speaker, WsSpeaker) and speaker.session is None:
+                speaker.turn_away(self._tick.now_ns())
+
+    async def stop(self) -> None:
+        """Let go of what aiohttp still holds; our own connections are closed by the server."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _upgrade(self, request: web.Request) -> web.StreamResponse:
+        refusal = self._refuse_upgrade(request)
+        if refusal is not None:
+            return refusal
+        if request.transport is None:
+            return web.Response()  # gone already
+        phase = _phase_of(request.transport)
+        client: Client | None = None
+        if "X-API-Key" in request.headers:
+            proof = self._prove(request, phase.arrival.peer_ip)
+            if isinstance(proof, Denied):
+                away = told_to_wait(proof)
+            else:
+                away = turned_away(self._house, proof, "", self._tick.now_ns())
+            if away is not None:
+                self._count_refused(phase, away.cause, request.headers["X-API-Key"])
+                return _no(429, away.refusal)
+            if isinstance(proof, Denied):
+                self._count_refused(phase, proof.cause, request.headers["X-API-Key"])
+                if proof.hold_ns:
+                    await asyncio.sleep(proof.hold_ns / 1e9)
+                return _no(401, Refusal(errors.LOGON_REFUSED, "logon refused"))
+            client = proof
+        return await self._take_over(request, client)
+
+    async def _not_found(self, request: web.Request) -> web.StreamResponse:
+        return self._refuse(request, 404, "not_found", "nothing is here\n")
+
+    def _refuse_upgrade(self, request: web.Request) -> web.Response | None:
+        headers = request.headers
+        if not (_lists(request, "Upgrade", "websocket") and _lists(request, "Connection", "upgrade")):
+            text = "this is a WebSocket endpoint\n"
+            return self._refuse(request, 426, "no_upgrade", text, Upgrade="websocket")
+        if request.version != HttpVersion11:  # RFC 6455, 4.1; an answer would repeat whatever version it claims
+            return self._refuse(request, 400, "bad_version", "HTTP/1.1 only\n")
+        if headers.getall("Sec-WebSocket-Version", []) != ["13"]:  # a list is for our answer only
+            text = "WebSocket version 13 only\n"
+            return self._refuse(request, 426, "bad_version", text, **{"Sec-WebSocket-Version": "13"})
+        keys = headers.getall("Sec-WebSocket-Key", [])
+        try:
+            key = base64.b64decode(keys[0], validate=True) if len(keys) == 1 else b""
+        except ValueError:  # no base64, or not even ASCII
+            key = b""
+        if len(key) != 16:
+            return self._refuse(request, 400, "bad_key", "one Sec-WebSocket-Key is needed, 16 bytes in base64\n")
+        hosts = headers.getall("Host", [])
+        for origin in headers.getall("Origin", []):
+            if origin not in self._ws.origins and not names_host(origin, hosts):
+                text = f"Origin {origin[:_SHOWN]!r} is neither this host nor listed in ws.origins\n"
+                return self._refuse(request, 403, "bad_origin", text)
+        if not self._learn_address(request):
+            return self._refuse(request, 400, "bad_forwarded", "X-Forwarded-For is no list of addresses\n")
+        if self._house.road.draining or not self.accepting():
+            reason = "draining" if self._house.road.draining else "full"
+            return self._refuse(request, 503, reason, "try later\n", **{"Retry-After": "1"})
+        return None
+
+    def _learn_address(self, request: web.Request) -> bool:
+        """Behind a proxy whose word is taken: who asks. False when the proxy cannot be understood."""
+        if not self._proxies or request.transport is None:
+            return True
+        arrival = _phase_of(request.transport).arrival
+        client = forwarded_for(request.headers.getall("X-Forwarded-For", []), arrival.peer_ip, self._proxies)
+        if client is not None and client != arrival.peer_ip:
+            arrival.is_for(client)
+        return client is not None
+
+    def _refuse(self, request: web.Request, status: int, reason: str, text: str, **headers: str) -> web.Response:
+        """Say no and close: whoever asks again connects again, so each connection ends for one reason."""
+        if request.transport is not None:
+            _phase_of(request.transport).end(reason)
+        response = web.Response(status=status, headers=headers, text=text)
+        response.force_close()
+        return response
+
+    def _count_refused(self, phase: HttpPhase, cause: str, key: str) -> None:
+        phase.settle()
+        phase.arrival.failed()
+        self._house.metrics.count_failed_logon("ws", cause)
+        self._house.log("logon.refused", door="ws", cause=cause, key=key, peer=phase.arrival.peer_ip)
+
+    def _prove(self, request: web.Request, peer_ip: str) -> Client | Denied:
+        """Credentials at the upgrade: X-API-Key, X-Timestamp (microseconds), X-Signature."""
+        key_id, stamp = request.headers["X-API-Key"], request.headers.get("X-Timestamp", "")
+        if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 17):
+            return Denied("bad_time")
+        proof = Proof(
+            signed=ws_header_text(key_id, int(stamp)),
+            signature_b64=request.headers.get("X-Signature", ""),
+            peer_ip=peer_ip,
+            sent_at_ns=int(stamp) * 1_000,
+            window_ns=self._ws.recv_window_ms * 1_000_000,
+        )
+        return self._clients.authenticate((key_id,), proof, "trade_or_read", self._tick.now_ns())
+
+    async def _take_over(self, request: web.Request, client: Client | None) -> web.StreamResponse:
+        if request.transport is None:
+            return web.Response()  # gone during authentication
+        offered = listed(request.headers.getall("Sec-WebSocket-Protocol", []))
+        chosen = next((word for word in offered if word in _CODECS), "")
+        digest = hashlib.sha1(request.headers["Sec-WebSocket-Key"].encode() + _GUID, usedforsecurity=False).digest()
+        response = web.StreamResponse(
+            status=101,
+            headers={
+                "Upgrade": "websocket",
+                "Connection": "Upgrade",
+                "Sec-WebSocket-Accept": base64.b64encode(digest).decode(),
+            },
+        )
+        if chosen:
+            response.headers["Sec-WebSocket-Protocol"] = chosen
+        try:
+            await response.prepare(request)
+        except ConnectionError:
+            return response  # gone before our 101
+        # No await from here on: the connection must not be seen by aiohttp between two owners.
+        http, early = request.protocol, _EarlyBytes()
+        http.set_parser(early)  # type: ignore[arg-type]
+        transport, http.transport = http.transport, None
+        if transport is None:
+            return response  # gone while our 101 was written
+        phase = _phase_of(transport)
+        phase.leave()
+        connection = Connection(self._tick, self._loop, self._settings, self.traffic)
+        arrival = phase.arrival
+        connection.came_by(arrival, is_proved=client is not None)
+        caller = _caller(arrival, _CODECS.get(chosen, "json"))
+        speaker = WsSpeaker(self._house, self._ws, self._event_bytes, connection, caller)
+        connection.peer = speaker
+        arrival.cut = partial(_cut, speaker, connection)
+        transport.set_protocol(connection)
+        http.connection_lost(None)
+        connection.connection_made(transport)
+        speaker.opened(client, self._tick.now_ns())
+        if data := early.data + phase.take_backlog():
+            connection.data_received(data)
+        return response
+
+
+def _lists(request: web.Request, name: str, word: str) -> bool:
+    """Whether a header that is a list, on however many lines, has the word in it."""
+    return word in (each.lower() for each in listed(request.headers.getall(name, [])))
+
+
+def _no(status: int, refusal: Refusal) -> web.Response:
+    """A logon in the headers that is refused; the connection ends."""
+    wait_s = -(-refusal.retry_after_ms // 1_000)
+    headers = {"Retry-After": str(wait_s)} if wait_s else {}
+    body = {"code": refusal.code, "name": errors.CODES[refusal.code].name, "msg": refusal.text}
+    response = web.json_response(body, status=status, headers=headers)
+    response.force_close()
+    return response
+
+
+def _phase_of(transport: asyncio.BaseTransport) -> HttpPhase:
+    phase = cast(asyncio.Transport, transport).get_protocol()
+    assert isinstance(phase, HttpPhase)
+    return phase
+
+
+def _caller(arrival: Arrival, codec: str) -> Caller:
+    """With a connection id for people, and a challenge that nobody can guess."""
+    return Caller(
+        conn_id=f"c-{secrets.token_hex(3)}",
+        challenge=secrets.token_hex(16),
+        peer_ip=arrival.peer_ip,
+        accepted_ns=arrival.accepted_ns,
+        codec=codec,
+        proved=arrival.proved,
+        failed=arrival.failed,
+    )
+
+
+def _cut(speaker: WsSpeaker, connection: Connection, reason: str) -> None:
+    speaker.count_end(reason)
+    connection.abort()

@@ -1,0 +1,264 @@
+"""How requests over WebSocket get their one answer, at once or when the road has spoken.
+
+Each request has one `Source`, by which its answer finds it again and which stays open until it is answered; the legs of
+a batch share one `Batch`, which is answered when its last leg is.
+"""
+
+from typing import Protocol, TypeGuard
+
+import msgspec
+
+from gateway.doors.ws.stream_cursor import StreamCursor
+from gateway.orders.pipeline import Road
+from gateway.sessions.registry import Session
+from gateway.sessions.request import Request
+from gateway.telemetry.metrics import Metrics
+from limits.limiter import BucketView, Limiter
+from protocols.errors import CODES, DUPLICATE_ID, Refusal
+from protocols.instruments import Instruments
+from protocols.messages import AnyEvent, ExecType, OrderEvent
+from protocols.ws import report, results
+from protocols.ws.events import RequestKey
+from protocols.ws.session import WsSession
+
+_HANDED_OVER = 202
+_QUERIES = frozenset({"order.status", "order.list"})
+# By the bucket that refused: what else the request came to. Who may not order is shown what is left for cancels.
+_SHOWN_WITH_REFUSAL = {
+    "orders": ("orders", "cancels", "msgs"),
+    "cancels": ("cancels",),
+    "queries": ("queries", "msgs"),
+}
+
+
+class Batch:
+    """The legs of one `order.batch`, in their order, as their answers come in."""
+
+    def __init__(self, size: int) -> None:
+        self._legs: list[results.LegResult | None] = [None] * size
+        self._open = size
+        self.buckets: tuple[str, ...] = ()  # that its legs touched
+        self.keeps_back = False  # the events of its legs wait until it is answered
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a leg has no outcome yet."""
+        return self._open > 0
+
+    def complete(self, leg: int, outcome: object) -> results.BatchResult | None:
+        """Note one leg's outcome; the whole result when it was the last one."""
+        self._open -= 1
+        row = report.leg_result(outcome)
+        if isinstance(outcome, results.QueuedResult):
+            row = msgspec.structs.replace(row, status=_HANDED_OVER)
+        self._legs[leg] = row
+        return None if self._open else report.batch_result([row for row in self._legs if row is not None])
+
+    def revise(self, leg: int, outcome: object) -> bool:
+        """Put in what became of a leg that was only handed over; False when the batch was answered before."""
+        if self._open:
+            self._legs[leg] = report.leg_result(outcome)
+        return self._open > 0
+
+
+class Source(msgspec.Struct, frozen=True, eq=False):
+    """Where an answer belongs; every request is one of its own. resp: when the client wants to be answered.
+
+    is_retry: its answer may be the state of an order that was there, which no event tells.
+    """
+
+    request_id: RequestKey
+    method: str
+    t_in_ns: int
+    resp: str = "accepted"
+    batch: Batch | None = None
+    leg: int = 0
+    is_retry: bool = False
+
+
+class OpenRequests:
+    """The requests of one connection that the road has not answered yet."""
+
+    def __init__(self) -> None:
+        self._open: set[Source] = set()
+        self._unknown: set[Source] = set()  # questions told "outcome unknown", which is no answer
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, source: Source) -> None:
+        """The road has it."""
+        self._open.add(source)
+
+    def close(self, source: Source, is_unknown: bool = False) -> bool:
+        """It is answered now: True when that is still wanted, False when the client had its answer before.
+
+        is_unknown: only "no answer in time" is told. A question gets its answer after that all the same; what became of
+        an order is told by its events.
+        """
+        wanted = self._open if source in self._open else self._unknown
+        if source not in wanted:
+            return False
+        wanted.remove(source)
+        if is_unknown and (source.method in _QUERIES or source.is_retry):
+            self._unknown.add(source)
+        return True
+
+    def clear(self) -> None:
+        """Wait for none of them any longer."""
+        self._open.clear()
+
+
+class AnswersHouse(Protocol):
+    """What the answers need of the house."""
+
+    instruments: Instruments
+    metrics: Metrics
+    road: Road
+
+    @property
+    def limiter(self) -> Limiter: ...
+
+
+class Answers:
+    """Writes one connection's answers, with the limits that the client wants to see in them."""
+
+    def __init__(self, house: AnswersHouse, machine: WsSession) -> None:
+        self._house = house
+        self._machine = machine
+        self.open = OpenRequests()
+        self.limits_mode = "near"
+        self.session: Session | None = None  # whose limits are shown
+        self.cursor: StreamCursor  # of the connection's stream, from the logon on
+
+    def handed_over(self, source: Source, request: Request, now_ns: int) -> bool:
+        """`resp:"queued"` is answered on hand-over, and then no more, but for `_tell_known`; whether it was now."""
+        if source.resp != "queued" or not self.open.close(source):
+            return False
+        result = results.QueuedResult(getattr(request.command, "cl_ord_id", ""))
+        self.conclude(source, result, now_ns, _touched(request))
+        if source.batch is not None:
+            self._keep_back(source.batch)
+        return True
+
+    def answer(self, source: Source, request: Request, event: AnyEvent, now_ns: int) -> None:
+        """What the core said to it, unless it was answered before."""
+        if self.open.close(source):
+            if isinstance(event, OrderEvent) and event.code != DUPLICATE_ID:
+                outcome = report.answer(source.method, event, self._house.instruments)
+            else:
+                outcome = self._outcome(source, request, event)
+            self.conclude(source, outcome, now_ns, _touched(request))
+            if source.batch is not None:
+                self._keep_back(source.batch)
+        elif source.resp == "queued" and isinstance(event, OrderEvent) and event.exec_type is ExecType.ORDER_STATUS:
+            self._tell_known(source, request, event, now_ns)
+
+    def _keep_back(self, batch: Batch) -> None:
+        """The events of this leg come next, and the answer that it is part of goes before them."""
+        if batch.is_open and not batch.keeps_back:
+            batch.keeps_back = True
+            self.cursor.keep_back()
+
+    def _outcome(self, source: Source, request: Request, event: AnyEvent) -> object:
+        """A used id is refused with the order that has it, as it is now; an order on its way is not unknown."""
+        house = self._house
+        if source.method == "order.status" and (pending := house.road.standing.pending(request.command, event)):
+            return pending
+        if isinstance(event, OrderEvent) and event.code == DUPLICATE_ID:
+            first = house.road.standing.find(event.account, event.order_id, event.cl_ord_id)
+            if isinstance(first, OrderEvent):
+                return report.refused(event, house.instruments.by_id[first.instrument], first)
+        return report.answer(source.method, event, house.instruments)
+
+    def _tell_known(self, source: Source, request: Request, event: OrderEvent, now_ns: int) -> None:
+        """A retry of a known id, after its 202: no event will tell the state of the order, so a second answer does."""
+        outcome = report.answer(source.method, event, self._house.instruments)
+        if source.batch is None or not source.batch.revise(source.leg, outcome):
+            alone = msgspec.structs.replace(source, resp="accepted", batch=None)
+            self.conclude(alone, outcome, now_ns, _touched(request))
+
+    def refuse(self, source: Source, refusal: Refusal, now_ns: int) -> bool:
+        """The gateway's own no, unless it was answered before; whether it was told."""
+        wanted = self.open.close(source, CODES[refusal.code].unknown_outcome)
+        if wanted:
+            self.conclude(source, refusal, now_ns, ())
+        return wanted
+
+    def conclude(self, source: Source, outcome: object, now_ns: int, buckets: tuple[str, ...]) -> None:
+        """Write one answer, a result or a Refusal, or keep it until its batch is complete. buckets: it touched."""
+        batch = source.batch
+        if batch is not None:
+            touched = _shown_with(outcome) if _is_limited(outcome) else buckets
+            batch.buckets = buckets = tuple(dict.fromkeys((*batch.buckets, *touched)))
+            whole = batch.complete(source.leg, outcome)
+            if whole is None:
+                return
+            outcome = whole
+            if batch.keeps_back:
+                self.cursor.let_go()  # nothing of it is written before what is written now
+        self._house.metrics.ws.messages_out += 1
+        machine = self._machine
+        if isinstance(outcome, Refusal):
+            blocks = self.limits(buckets, outcome, now_ns)
+            machine.fail(source.request_id, outcome, now_ns, source.t_in_ns, blocks)
+        elif source.resp != "none" or _is_told_always(outcome):
+            blocks = self.limits(buckets, outcome, now_ns)
+            status = _HANDED_OVER if source.resp == "queued" else 200
+            machine.respond(source.request_id, outcome, now_ns, source.t_in_ns, blocks, status)
+
+    def limits(self, buckets: tuple[str, ...], outcome: object, now_ns: int) -> tuple[results.LimitBlock, ...] | None:
+        """The blocks that are due with an answer, of the buckets that its request touched; None when none are."""
+        mode, session, limiter = self.limits_mode, self.session, self._house.limiter
+        if _is_limited(outcome):
+            mode, buckets = "always" if mode == "near" else mode, _shown_with(outcome)
+        if mode == "never" or session is None or not buckets:
+            return None
+        if mode == "near" and not limiter.is_low(session.path, now_ns, buckets):
+            return None
+        return limit_blocks(limiter.view(session.path, now_ns, buckets)) or None
+
+    def all_limits(self, now_ns: int) -> tuple[results.LimitBlock, ...]:
+        """Every limit of the session."""
+        assert self.session is not None
+        return limit_blocks(self._house.road.limit_news.look(self.session, now_ns))
+
+
+def _touched(request: Request) -> tuple[str, ...]:
+    """The buckets that were charged for it, its class before its place among the messages."""
+    if not request.is_counted:
+        return (request.bucket,) if request.bucket else ()
+    return (request.bucket, "msgs") if request.bucket else ("msgs",)
+
+
+def _is_limited(outcome: object) -> TypeGuard[Refusal]:
+    return isinstance(outcome, Refusal) and 3000 <= outcome.code < 4000
+
+
+def _shown_with(refusal: Refusal) -> tuple[str, ...]:
+    """The buckets to show with a refusal by limit: the one that refused, and what the request came to before it."""
+    return _SHOWN_WITH_REFUSAL.get(str((refusal.data or {}).get("limit")), ("msgs",))
+
+
+def _is_told_always(outcome: object) -> bool:
+    """Whether `resp:"none"` wants to hear of a result: legs failed, or it is a known order's state, with no event."""
+    if isinstance(outcome, results.BatchResult):
+        return outcome.failed > 0 or any(_is_told_always(leg.result) for leg in outcome.legs)
+    return isinstance(outcome, results.PlaceResult) and outcome.duplicate
+
+
+def limit_blocks(views: list[BucketView]) -> tuple[results.LimitBlock, ...]:
+    """Buckets as a client reads them."""
+    return tuple(
+        results.LimitBlock(
+            name=view.name,
+            scope=view.scope,
+            remaining=view.remaining,
+            capacity=view.capacity,
+            rate=view.rate,
+            full_in_ms=view.full_in_ms if view.rate else msgspec.UNSET,  # a gauge does not fill by itself
+            degraded=view.degraded,
+            mode="shadow" if view.mode == "shadow" else "",
+        )
+        for view in views
+    )

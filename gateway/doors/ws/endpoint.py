@@ -1,0 +1,527 @@
+"""The pure half of the WebSocket door: one connection's machine, its logon, and its business with the road.
+
+It lives as long as its connection; the session behind it may live longer (`gateway.sessions.registry`). What the
+client reads comes from three places: answers are written at once; events and long answers come from the
+`StreamWriter`, when the socket asks for more; the answer to a logout goes last.
+"""
+
+import msgspec
+
+from gateway.auth.authenticator import Client, Denied, Proof
+from gateway.config import schema as config
+from gateway.doors.endpoint import Flood
+from gateway.doors.fix.endpoint import Link
+from gateway.doors.ws.answers import Answers, Source
+from gateway.doors.ws.logon import Caller, TurnedAway, WsHouse, find_session, start_of_stream, told_to_wait, turned_away
+from gateway.doors.ws.requests import WsRequests
+from gateway.doors.ws.stream_cursor import EventBytes, Listing, StreamCursor
+from gateway.doors.ws.stream_writer import StreamWriter
+from gateway.orders.rules import TOO_MANY_LISTS
+from gateway.sessions.registry import Account, Session
+from gateway.sessions.request import Request
+from limits.limiter import BucketView
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.messages import AnyEvent, EngineState, OrderList, QueryOrders
+from protocols.ws import events as told
+from protocols.ws import results, schema, session
+from protocols.ws.schema import LogonParams, StreamName
+
+_NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
+_SERVER = "penstock/1"
+_SNAPSHOT_RETRY_MS = 1_000
+_READY_BYTES = 65_536  # so much is ready, and further events wait in the stream
+_NORMAL, _FAILED, _RESTART = 1000, 1011, 1012
+
+
+class WsSpeaker:
+    """Speaks WebSocket on one connection, to the client on one side and the road on the other."""
+
+    def __init__(self, house: WsHouse, ws: config.Ws, event_bytes: EventBytes, link: Link, caller: Caller) -> None:
+        """event_bytes: shared by all connections of the door."""
+        settings = session.WsSettings(
+            heartbeat_ms=ws.heartbeat_ms,
+            logon_timeout_ms=ws.logon_timeout_s * 1_000,
+            max_frame_bytes=ws.max_frame_bytes,
+            server=_SERVER,
+            epoch=house.road.epoch,
+            codec="msgpack" if caller.codec == "msgpack" else "json",
+        )
+        self.house = house
+        self.machine = session.WsSession(settings, caller.conn_id, caller.challenge, caller.accepted_ns, house.wall)
+        self.link = link
+        self.session: Session | None = None
+        self.writer: StreamWriter  # from the logon on
+        self.streams: tuple[StreamName, ...] = ()
+        self.heartbeat_ms = ws.heartbeat_ms
+        self.keep_orders = False  # a logout that leaves them; else the end of the link is a disconnect
+        self.answers = Answers(house, self.machine)
+        self._event_bytes = event_bytes
+        self._is_end_counted = False  # why the connection ended, in the metric
+        self._recv_window_ns = ws.recv_window_ms * _NS_PER_MS
+        self._caller = caller
+        self._requests: WsRequests  # from the logon on
+        self._flood = Flood()
+        self._account: Account
+        self._ask_snapshot_at_ns = 0  # 0 = not refused
+        self._logout: told.Requested | None = None  # answered last, when nothing else is open
+        self._leave_by_ns = 0
+        self._denied: told.LogonRequested | None = None  # a failed logon that is still to be told
+        self._deny_at_ns = 0
+
+    # -- the connection's side (gateway.doors.connection.Peer) ---------------------------------------------------------
+
+    @property
+    def has_output(self) -> bool:
+        """Whether there is something to write."""
+        if self.machine.pending_bytes:
+            return True
+        if self.session is None:
+            return False
+        return self.writer.has_more or (self.is_leaving and not self.answers.open)
+
+    @property
+    def must_read(self) -> bool:
+        """Whether what comes next lies in the stream, or is a list in the making."""
+        return self.session is not None and self.writer.has_more and not self.machine.pending_bytes
+
+    @property
+    def behind(self) -> int:
+        """Events that wait in the stream although the client asked for nothing before them."""
+        return self.writer.cursor.behind if self.session is not None else 0
+
+    @property
+    def pending_bytes(self) -> int:
+        """What is ready and unwritten; what still lies in the stream costs nothing."""
+        return self.machine.pending_bytes
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When `tick` is next wanted."""
+        deadline_ns = self.machine.next_deadline_ns
+        for other_ns in (self._leave_by_ns, self._ask_snapshot_at_ns, self._deny_at_ns):
+            if other_ns and (deadline_ns is None or other_ns < deadline_ns):
+                deadline_ns = other_ns
+        return deadline_ns
+
+    def take_output(self, limit_bytes: int) -> bytes:
+        """The next bytes to write: what is ready, and a goodbye last."""
+        if self._logout is not None and not (self.machine.pending_bytes or self.answers.open or self.writer.has_more):
+            self._say_goodbye(self.house.now_ns())
+        return self.machine.take_output()
+
+    @property
+    def has_living_link(self) -> bool:
+        """Whether the end of the connection was neither read nor begun by us."""
+        return not self.link.has_ended
+
+    def opened(self, client: Client | None, now_ns: int) -> None:
+        """The upgrade is answered; `client` when it proved itself in the headers and may log on (`turned_away`)."""
+        self.machine.connected(now_ns)
+        if client is not None:
+            found = find_session(self.house, client, "")
+            assert isinstance(found, Session)  # only names are bounded
+            self.machine.logged_on(now_ns)
+            self._begin(found, client, None, now_ns)
+            self.house.road.show_modes(found, now_ns)
+
+    def receive(self, data: bytes, now_ns: int) -> None:
+        """Bytes of the client."""
+        for event in self.machine.receive(data, now_ns):
+            self._on_event(event, now_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """Heartbeats and time-outs."""
+        if self._leave_by_ns and now_ns >= self._leave_by_ns:
+            self._leave_by_ns = 0
+            self.answers.open.clear()
+        if self._ask_snapshot_at_ns and now_ns >= self._ask_snapshot_at_ns:
+            self._ask_snapshot(now_ns)
+        self._deny(now_ns)
+        for event in self.machine.tick(now_ns):
+            self._on_event(event, now_ns)
+
+    def lost(self, now_ns: int) -> None:
+        """The connection is gone."""
+        self.machine.lost()
+        self.end_session("lost", now_ns)
+        self.count_end("lost")
+
+    def too_slow(self, now_ns: int) -> None:
+        """The reader is too far behind: what it has not read it loses with the connection, and resumes."""
+        self.machine.close(session.TOO_SLOW, "too slow to read", now_ns, drops_unwritten=True)
+        self.end_session("too_slow", now_ns)
+        self.count_end("too_slow")
+
+    def paused(self, now_ns: int) -> None:
+        """We stopped reading: silence is not the peer's fault."""
+        self.machine.pause(now_ns)
+
+    def resumed(self, now_ns: int) -> None:
+        """We read on."""
+        self.machine.resume(now_ns)
+
+    # -- what the machine tells ----------------------------------------------------------------------------------
+
+    def _on_event(self, event: told.Event, now_ns: int) -> None:
+        if isinstance(event, told.Requested):
+            if self.session is not None:
+                self.house.metrics.ws.messages_in += 1
+                self._requests.serve(event, self.session, now_ns)
+        elif isinstance(event, told.UnknownMethod):
+            if self.session is not None:
+                self.house.metrics.ws.messages_in += 1
+                self._requests.refuse_unknown(event, self.session, now_ns)
+        elif isinstance(event, told.LogonRequested):
+            self._log_on(event, now_ns)
+        elif isinstance(event, told.Answered):
+            self.house.metrics.ws.messages_in += 1
+            if self.session is not None:
+                limited = self.house.road.charge_message(self.session, now_ns)
+                if limited is not None:
+                    self.count_refused_message(limited, now_ns)
+        elif isinstance(event, told.Closed):
+            self._on_closed(event, now_ns)
+        else:
+            self.link.close()
+
+    def _on_closed(self, event: told.Closed, now_ns: int) -> None:
+        if event.reason == "challenge":
+            self._count_refused("challenge")
+        self.end_session(event.reason, now_ns)
+        self.count_end(event.reason)
+
+    def _log_on(self, asked: told.LogonRequested, now_ns: int) -> None:
+        params = asked.params
+        if not self.machine.is_deciding:
+            return  # what came right behind it ended the connection: it takes nothing over
+        if self.house.road.draining:
+            self._count_refused("draining", params.api_key)
+            refusal = Refusal(errors.DRAINING, "the gateway is draining, reconnect")
+            self.machine.refuse_logon(asked.request_id, now_ns, refusal, _RESTART, refusal.text)
+            return
+        sent_at_ns = None if asked.challenged else params.ts * _NS_PER_US
+        shown = Proof(asked.signed, params.sig, self._caller.peer_ip, sent_at_ns, self._recv_window_ns)
+        proof = self.house.clients.authenticate((params.api_key,), shown, "trade_or_read", now_ns)
+        if isinstance(proof, Denied):
+            away = told_to_wait(proof)
+            if away is not None:
+                self._turn_away(asked, away, now_ns)
+                return
+            self._count_refused(proof.cause, params.api_key)
+            self._denied, self._deny_at_ns = asked, now_ns + proof.hold_ns
+            self._deny(now_ns)
+            return
+        name = params.name or ""
+        found = turned_away(self.house, proof, name, now_ns) or find_session(self.house, proof, name)
+        if isinstance(found, TurnedAway):
+            self._turn_away(asked, found, now_ns)
+            return
+        self._accept(asked, found, proof, now_ns)
+
+    def _turn_away(self, asked: told.LogonRequested, away: TurnedAway, now_ns: int) -> None:
+        """Whoever proved who it is learns why it may not log on, and when it may."""
+        self._count_refused(away.cause, asked.params.api_key)
+        reason = f"retry_after_ms={away.refusal.retry_after_ms}"
+        self.machine.refuse_logon(asked.request_id, now_ns, away.refusal, session.TRY_LATER, reason)
+
+    def _deny(self, now_ns: int) -> None:
+        """Tell whoever proved nothing, once it is time."""
+        if self._denied is not None and now_ns >= self._deny_at_ns:
+            denied, self._denied, self._deny_at_ns = self._denied, None, 0
+            self.machine.refuse_logon(denied.request_id, now_ns)
+
+    def _accept(self, asked: told.LogonRequested, found: Session, client: Client, now_ns: int) -> None:
+        self._begin(found, client, asked.params, now_ns)
+        road = self.house.road
+        wanted = asked.params.resume if "orders" in self.streams else None
+        resume = start_of_stream(wanted, self._account, road.epoch, road.latest_seq(found))
+        blocks = self.answers.all_limits(now_ns)
+        held = self.machine.accept_logon(asked.request_id, self.describe(now_ns, resume), now_ns, blocks or None)
+        if resume.status == "replayed":
+            assert isinstance(resume.begin, int)
+            assert isinstance(resume.end, int)
+            self.writer.cursor.replay(resume.begin, resume.end)
+        elif resume.status == "snapshot":
+            self.writer.cursor.await_snapshot()
+            self._ask_snapshot(now_ns)
+        self.house.road.show_modes(found, now_ns)
+        for event in held:
+            self._on_event(event, now_ns)
+
+    def _begin(self, found: Session, client: Client, params: LogonParams | None, now_ns: int) -> None:
+        """The session is this connection's from now on; the connection it had before is superseded."""
+        self._caller.proved()
+        older = found.speaker
+        if isinstance(older, WsSpeaker) and older is not self:
+            older.supersede(now_ns)
+        found.speaker, found.client = self, client
+        found.attached(now_ns)
+        found.may_trade = "trade" in client.permissions
+        found.cancel_on_disconnect, found.cod_grace_ms = client.cancel_on_disconnect, 0
+        self.session = self.answers.session = found
+        self._account = self.house.sessions.account(client.account_id)
+        self._account.told_seq = self.house.road.latest_seq(found)  # after a restart the stream may not have it
+        cursor = self.answers.cursor = StreamCursor(self._account)
+        self._requests = WsRequests(self)
+        self.writer = StreamWriter(self.house, self.machine, cursor, self._event_bytes)
+        streams = schema.STREAMS
+        if params is not None:
+            streams = params.streams if params.streams is not None else schema.STREAMS
+            self.answers.limits_mode = params.limits or "near"
+            self.heartbeat_ms = params.heartbeat_ms or self.heartbeat_ms
+            if params.cod is not None:
+                found.cancel_on_disconnect, found.cod_grace_ms = params.cod.scope, params.cod.grace_ms
+        self.choose_streams(found, streams)
+        self.house.guards.connected(found)
+        who = {"peer": self._caller.peer_ip, "key": client.key_id}
+        self.house.log("session.logged_on", session=found.name, door="ws", account=client.account, **who)
+
+    def choose_streams(self, found: Session, streams: tuple[StreamName, ...]) -> None:
+        """What is pushed from now on. Orders subscribed anew start with the next event: `stream.replay`."""
+        self.streams = streams
+        is_wanted = "orders" in streams
+        found.hear_all(is_wanted)
+        if is_wanted:
+            self.writer.cursor.subscribe()
+        else:
+            self.writer.cursor.unsubscribe()
+
+    # -- how it ends ---------------------------------------------------------------------------------------------
+
+    def supersede(self, now_ns: int) -> None:
+        """A newer logon took the session over; nothing of this is a disconnect."""
+        self.session = None
+        self.machine.close(session.SUPERSEDED, "superseded", now_ns)
+        self.count_end("superseded")
+        self.link.wake()
+
+    def end_session(self, reason: str, now_ns: int) -> None:
+        """The conversation is over: what guards the client's orders takes over."""
+        ended, self.session = self.session, None
+        if ended is None:
+            return
+        ended.speaker, ended.connected = None, False
+        ended.hear_all(False)
+        self.count_end(reason)
+        self.house.log("session.ended", session=ended.name, door="ws", reason=reason)
+        self.house.guards.disconnected(ended, now_ns, self.keep_orders, is_planned=reason == "going_away")
+
+    def count_end(self, reason: str) -> None:
+        """Each connection ends for one reason: the first that was found."""
+        if not self._is_end_counted:
+            self._is_end_counted = True
+            self.house.metrics.count_disconnect("ws", reason)
+
+    def _count_refused(self, cause: str, key: str = "") -> None:
+        """A logon was refused, which ends the connection; the peer does not learn the cause."""
+        self._is_end_counted = True
+        self._caller.failed()
+        self.house.metrics.count_failed_logon("ws", cause)
+        self.house.log("logon.refused", door="ws", cause=cause, key=key, peer=self._caller.peer_ip)
+
+    def failed(self, now_ns: int) -> None:
+        """Our own bug: nothing is told of it, and nothing more is read from this connection."""
+        self.machine.close(_FAILED, "internal error", now_ns)
+        self.end_session("failed", now_ns)
+        self.count_end("failed")
+        self.link.close()
+
+    def turn_away(self, now_ns: int) -> None:
+        """The gateway drains and nobody has logged on here: come back elsewhere."""
+        self.machine.close(_RESTART, "the gateway is draining, reconnect", now_ns)
+        self.count_end("draining")
+        self.link.wake()
+
+    def count_refused_message(self, refusal: Refusal, now_ns: int) -> None:
+        """A message was refused by a limit; a flood of them ends the connection, as a disconnect."""
+        if self.session is None:
+            return
+        is_abuse = refusal.code == errors.LIMIT_ABUSE
+        if refusal.code == errors.MESSAGE_RATE_LIMITED:
+            bursts = [view.capacity for view in self.house.limiter.view(self.session.path, now_ns, ("msgs",))]
+            is_abuse = bool(bursts) and self._flood.is_abuse(lambda: min(bursts), now_ns)
+        if is_abuse:
+            self.machine.close(session.ABUSE, "limit_abuse: far too many messages over the limit", now_ns)
+            self.end_session("limit_abuse", now_ns)
+            self.link.wake()
+
+    @property
+    def is_leaving(self) -> bool:
+        """A logout was asked for and waits for what is open."""
+        return self._logout is not None
+
+    def leave(self, logout: told.Requested, now_ns: int) -> None:
+        """Log out when every request before it is answered, or no answer came in the time that the core has, and what
+        waits to be read from the stream is written.
+        """
+        self._logout = logout
+        self.keep_orders = True
+        if self.session is not None:
+            self.house.guards.leaving(self.session)
+        self._leave_by_ns = now_ns + self.house.settings.core.answer_timeout_ms * _NS_PER_MS
+        self.link.wake()
+
+    def _say_goodbye(self, now_ns: int) -> None:
+        logout, self._logout = self._logout, None
+        assert logout is not None
+        self._leave_by_ns = 0
+        blocks = self.answers.limits(("msgs",), None, now_ns)
+        self.machine.respond(logout.request_id, {}, now_ns, logout.t_in_ns, blocks)
+        self.machine.close(_NORMAL, "logged out", now_ns)
+        self.end_session("logout", now_ns)
+
+    # -- what is written when the socket asks for more -----------------------------------------------------------
+
+    def read_on(self, now_ns: int) -> int:
+        """Make a slice of a list, which is bounded, else write one of the stream; how many orders or events it had."""
+        writer = self.writer
+        if not writer.is_listing:
+            events = writer.write_slice(now_ns)
+            if not events:
+                self.too_slow(now_ns)
+                self.link.close()
+            return max(events, 1)
+        rows, source, whole = writer.list_on()
+        assert isinstance(source, Source)
+        if whole is not None and self.answers.open.close(source):
+            self.answers.conclude(source, whole, now_ns, ("queries", "msgs"))
+        return rows
+
+    def _ask_snapshot(self, now_ns: int) -> None:
+        """All open orders come through the road like any query; events wait until it is told what they follow."""
+        self._ask_snapshot_at_ns = 0
+        if self.session is None or not self.writer.cursor.awaits_snapshot:
+            return
+        sender = self.session.sender
+        query = QueryOrders(
+            sender.next_query_id(), sender.account, sender.session, sender.origin, now_ns, 0, req_id="snapshot"
+        )
+        self.house.road.submit(self.session, query, "snapshot", Source(None, "snapshot", now_ns), 0, now_ns)
+
+    # -- the road's side (gateway.sessions.registry.Speaker) -----------------------------------------------------
+
+    def handed_over(self, request: Request, now_ns: int) -> None:
+        """The core has it."""
+        source = request.source
+        assert isinstance(source, Source)
+        if self.answers.handed_over(source, request, now_ns):
+            self.link.wake()
+
+    def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
+        """The terminal answer to a request, written before the events that it caused."""
+        source = request.source
+        assert isinstance(source, Source)
+        if source.method == "snapshot":
+            assert isinstance(event, OrderList)
+            if self.writer.cursor.awaits_snapshot:  # else it came late, and was asked for again
+                self.writer.cursor.give_snapshot(event)
+        elif isinstance(event, OrderList) and source.method == "order.list" and Listing.is_long(event):
+            self._list(source, event, now_ns)
+        else:
+            self.answers.answer(source, request, event, now_ns)
+        self.link.wake()
+
+    def _list(self, source: Source, event: OrderList, now_ns: int) -> None:
+        """It stays open until the list is made: a logout waits for it."""
+        if self.writer.can_list:
+            self.writer.begin_list(source, event, self.house.settings.out.max_bytes)
+        else:
+            self.answers.refuse(source, TOO_MANY_LISTS, now_ns)
+
+    def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
+        """The gateway's own no."""
+        assert isinstance(source, Source)
+        if source.method == "snapshot":
+            self._ask_snapshot_at_ns = now_ns + max(refusal.retry_after_ms, _SNAPSHOT_RETRY_MS) * _NS_PER_MS
+        elif self.answers.refuse(source, refusal, now_ns):
+            self.count_refused_message(refusal, now_ns)
+        self.link.wake()
+
+    def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
+        """An event of the account: written when live, else it waits its turn in the stream."""
+        cursor = self.writer.cursor
+        if not cursor.is_live:
+            return
+        if self.machine.pending_bytes < _READY_BYTES:
+            self.writer.push(event, now_ns)
+        else:
+            cursor.fall_behind()
+        self.link.wake()
+
+    def notice(self, state: EngineState, now_ns: int) -> None:
+        """The market's state, or the queue's."""
+        if "system" in self.streams:
+            self.writer.push(state, now_ns)
+            self.link.wake()
+
+    def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
+        """Operators changed these buckets."""
+        if "limits" not in self.streams or self.session is None:
+            return
+        rows = tuple(results.LimitBlock(name=v.name, scope=v.scope, capacity=v.capacity, rate=v.rate) for v in views)
+        data = results.LimitsData(self.profile(self.session), rows, self.machine.utc_us(now_ns))
+        self.writer.push_own("limits", data, now_ns)
+        self.link.wake()
+
+    def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
+        """A planned end is announced; until then cancel-on-disconnect waits for those who come back."""
+        if "system" in self.streams and self.machine.is_logged_on:
+            data = results.SystemData(
+                state="draining",
+                reconnect_by=self.machine.utc_us(reconnect_by_ns),
+                cod_suspended_ms=max(reconnect_by_ns - now_ns, 0) // _NS_PER_MS,
+                text=text,
+            )
+            self.writer.push_own("system", data, now_ns)
+            self.link.wake()
+
+    def log_out(self, now_ns: int, text: str) -> None:
+        """We end the connection in order; while draining, another gateway takes the client at once."""
+        self.machine.close(_RESTART if self.house.road.draining else session.GOING_AWAY, text, now_ns)
+        self.keep_orders = True
+        self.end_session("going_away", now_ns)
+        self.link.wake()
+
+    def waits(self, source: object) -> None:
+        """A request without an answer: the client asks again after a crash."""
+
+    def goes_on(self, source: object) -> None:
+        """Its answer comes."""
+
+    def pause_reading(self, now_ns: int) -> None:
+        """The queue fills."""
+        self.link.pause_reading(now_ns)
+
+    def resume_reading(self, now_ns: int) -> None:
+        """The queue has room."""
+        self.link.resume_reading(now_ns)
+
+    # -- what it can tell about itself ---------------------------------------------------------------------------
+
+    def profile(self, found: Session) -> str:
+        """The plan whose limits are in force, and their version."""
+        policy = self.house.road.policy
+        return f"{policy.plan_of(found.client.account).name} v{policy.version}"
+
+    def describe(
+        self, now_ns: int, resume: results.ResumeResult | msgspec.UnsetType = msgspec.UNSET
+    ) -> results.LogonResult:
+        """What is in force: the result of logon, status and configure."""
+        found = self.session
+        assert found is not None
+        views = self.house.road.limit_news.show(found, now_ns)
+        return results.LogonResult(
+            session=found.name,
+            account=found.client.account,
+            permissions=tuple(sorted(found.client.permissions)),
+            epoch=self.house.road.epoch,
+            resume=resume,
+            cod=schema.Cod(scope=found.cancel_on_disconnect, grace_ms=found.cod_grace_ms),  # type: ignore[arg-type]
+            heartbeat_ms=self.heartbeat_ms,
+            streams=self.streams,
+            limits=tuple(
+                results.LimitBlock(name=view.name, scope=view.scope, capacity=view.capacity, rate=view.rate)
+                for view in views
+            ),
+        )

@@ -1,0 +1,169 @@
+"""A connection while it speaks HTTP: aiohttp parses its requests, and here it is counted, timed and bounded.
+
+aiohttp has no time-out for a request that never ends and no bound on how many there are. `HttpPhase` stands between the
+transport and aiohttp's protocol and passes everything on: at the WebSocket door until the upgrade is answered, at the
+operators' for good.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
+
+from gateway.doors.batch import Tick
+from gateway.doors.listening import Arrival
+from gateway.doors.stall import LATE_NS
+
+
+class _HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp logs, but for what an attacker could fill a log with: requests that are no HTTP, and going away."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """One line of aiohttp."""
+        if not isinstance(kwargs.get("exc_info"), HttpProcessingError | ConnectionError):
+            super().log(level, msg, *args, **kwargs)
+
+
+def http_log() -> logging.LoggerAdapter[logging.Logger]:
+    """The logger for an aiohttp server whose port strangers reach: what they send never fills the log."""
+    return _HttpLog(logging.getLogger("aiohttp.server"))
+
+
+class Lobby(msgspec.Struct, frozen=True, eq=False):
+    """Everybody at one door who speaks HTTP. Called with an arrival, it makes the protocol.
+
+    timeout_s: for a whole request from the accept on. count_end: by reason. left: the reason of one who goes unheard.
+    """
+
+    make_http: Callable[[], asyncio.Protocol]
+    timeout_s: float
+    count_end: Callable[[str], None]
+    left: str
+    tick: Tick
+    waiting: "set[HttpPhase]" = set()
+
+    def __call__(self, arrival: Arrival) -> asyncio.Protocol:
+        """The protocol of one new connection."""
+        return HttpPhase(self, arrival)
+
+    def clear(self, reason: str) -> None:
+        """Cut everybody who waits."""
+        for phase in list(self.waiting):
+            phase.cut(reason)
+
+
+class HttpPhase(asyncio.Protocol):
+    """One connection from its accept to its upgrade, or to its end."""
+
+    def __init__(self, lobby: Lobby, arrival: Arrival) -> None:
+        self.arrival = arrival
+        self._lobby = lobby
+        self._http: asyncio.Protocol | None = None
+        self._transport: asyncio.Transport
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0, ""  # when it is cut, and for what reason
+        self._is_counted = self._is_heard = False
+        self._backlog = b""  # what it has sent, and nobody has read yet
+        self._is_paused = False
+        self._has_left = False  # the client closed; else it was aiohttp, and its only reason is that this is no HTTP
+        arrival.cut = self.cut
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the clock."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._lobby.waiting.add(self)
+        self._wait_until(self.arrival.accepted_ns + int(self._lobby.timeout_s * 1e9), "header_timeout")
+        self._http = self._lobby.make_http()
+        self._http.connection_made(transport)
+        self.arrival.opened()
+
+    def heard(self, seconds: float, reason: str) -> None:
+        """A request of it is whole: its own end is none to count. So long from now on, then it is cut for `reason`."""
+        self._is_heard = True
+        self._wait_until(self._lobby.tick.now_ns() + int(seconds * 1e9), reason)
+
+    def _wait_until(self, due_ns: int, reason: str) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        wait_s = max(due_ns - self._lobby.tick.now_ns(), 0) / 1e9
+        self._due = due_ns, reason
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        due_ns, reason = self._due
+        is_waiting = self in self._lobby.waiting  # else it was upgraded, or ended, while what had come was read
+        if is_waiting and self._backlog:
+            self._timer = asyncio.get_running_loop().call_later(LATE_NS / 1e9, self._on_timer)
+        elif is_waiting and not self._lobby.tick.must_read_first(due_ns, self._on_timer):
+            self.cut(reason)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the request: they are read when it is its turn among all who have not proved who they are."""
+        if self._backlog and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._backlog += data
+        self._lobby.tick.queue_newcomer(self)
+
+    def take_turn(self, _now_ns: int) -> None:
+        """Have the request read as far as it has come."""
+        data = self.take_backlog()
+        if self._http is not None and data and not self._transport.is_closing():
+            self._http.data_received(data)
+
+    def take_backlog(self) -> bytes:
+        """What nobody has read yet, for whoever reads it now."""
+        data, self._backlog = self._backlog, b""
+        if self._is_paused and not self._transport.is_closing():
+            self._transport.resume_reading()
+        self._is_paused = False
+        return data
+
+    def eof_received(self) -> bool | None:
+        """The client is done sending."""
+        self._has_left = True
+        return self._http.eof_received() if self._http is not None else None
+
+    def pause_writing(self) -> None:
+        """The transport is full."""
+        if self._http is not None:
+            self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The transport drained."""
+        if self._http is not None:
+            self._http.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It ended before it became a WebSocket."""
+        self.leave()
+        self.arrival.left()
+        if not self._is_heard:
+            self.end(self._lobby.left if self._has_left or exc is not None else "bad_http")
+        http, self._http, self._timer = self._http, None, None
+        if http is not None:
+            http.connection_lost(exc)
+
+    def leave(self) -> None:
+        """It is upgraded, or gone: the lobby forgets it."""
+        self._lobby.waiting.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def end(self, reason: str) -> None:
+        """Count why it ends, once."""
+        if not self._is_counted:
+            self._is_counted = True
+            self._lobby.count_end(reason)
+
+    def settle(self) -> None:
+        """Its end was counted elsewhere: as a failed logon."""
+        self._is_counted = True
+
+    def cut(self, reason: str) -> None:
+        """Drop it now."""
+        self.end(reason)
+        self._transport.abort()

@@ -1,0 +1,126 @@
+"""Who may log on over WebSocket, and as which session: the same rules for credentials in the headers and in a message.
+
+What a stranger learns is decided by the callers; here everybody has proved who he is, and is told how long to wait.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from gateway.auth.authenticator import Client, Clients, Denied
+from gateway.config import schema as config
+from gateway.doors.fix.endpoint import House
+from gateway.sessions.registry import MAX_NAMES_PER_KEY, Account, Session, Sessions
+from limits.limiter import ALLOWED
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.instruments import Instruments
+from protocols.messages import Origin
+from protocols.ws import results, schema
+
+MAX_RESUME_EVENTS = 100_000  # more than that is faster told as a snapshot
+MAX_CONNECTIONS_PER_KEY = 64
+
+
+class WsHouse(House, Protocol):
+    """The parts that WebSocket speakers share beside the common ones."""
+
+    clients: Clients
+    instruments: Instruments
+    sessions: Sessions
+    settings: config.Config
+
+
+def _unheard() -> None:
+    """Nobody counts who has logged on."""
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who is at the other end of a new connection. challenge: random, for this connection only.
+
+    accepted_ns: when TCP accepted it; the time to log on counts from there. proved, failed: called when it has logged
+    on, and when it was refused.
+    """
+
+    conn_id: str
+    challenge: str
+    peer_ip: str
+    accepted_ns: int
+    codec: str = "json"
+    proved: Callable[[], None] = _unheard
+    failed: Callable[[], None] = _unheard
+
+
+class TurnedAway(msgspec.Struct, frozen=True):
+    """Not now. `cause` is a coded word for the log and the metric; `refusal` is for the client."""
+
+    cause: str
+    refusal: Refusal
+
+
+def turned_away(house: WsHouse, client: Client, name: str, now_ns: int) -> TurnedAway | None:
+    """Why a client that proved itself must wait; None when it may log on.
+
+    A logon that takes over the session of `name` does not add a connection; it is charged to the key. Whoever comes
+    back to a session without a connection pays nothing.
+    """
+    connected = [
+        other.name
+        for other in house.sessions.account(client.account_id).sessions
+        if other.is_taken and other.sender.origin is Origin.WS and other.client.key_id == client.key_id
+    ]
+    if name in connected:
+        limited = house.sessions.charge_logon(client, now_ns)
+        if limited is not ALLOWED:
+            return TurnedAway("rate", _too_many_logons(limited.wait_us))
+    elif len(connected) >= MAX_CONNECTIONS_PER_KEY:
+        text = f"{len(connected)} connections of this key are open"
+        return TurnedAway("too_many_connections", Refusal(errors.TOO_MANY_CONNECTIONS, text, 1_000))
+    return None
+
+
+def told_to_wait(denied: Denied) -> TurnedAway | None:
+    """What is told to a client that proved itself and may not log on yet; None for whoever proved nothing."""
+    return TurnedAway(denied.cause, _too_many_logons(denied.retry_ns // 1_000)) if denied.retry_ns else None
+
+
+def _too_many_logons(wait_us: int) -> Refusal:
+    return Refusal(errors.TOO_MANY_CONNECTIONS, "too many logons, try later", max(-(-wait_us // 1_000), 1))
+
+
+def find_session(house: WsHouse, client: Client, name: str) -> Session | TurnedAway:
+    """The session that a logon means. Of a key's names the one goes, when there are too many, that owns nothing.
+
+    Sessions without a name share one message bucket, their key's: opening more of them allows no more messages.
+    """
+    found = house.sessions.for_ws(client, name, lambda other: _owns_nothing(house, other))
+    if found is None:
+        text = (
+            f"each of the {MAX_NAMES_PER_KEY} names of this key is connected, or has orders, cancel-on-disconnect or a"
+            " dead-man's switch to come: use one of them"
+        )
+        return TurnedAway("too_many_sessions", Refusal(errors.TOO_MANY_CONNECTIONS, text, 60_000))
+    if not name:
+        found.path = house.limiter.open(client.account, f"key {client.key_id}")  # a blank is in no session's name
+    return found
+
+
+def _owns_nothing(house: WsHouse, session: Session) -> bool:
+    """Whether nothing would be lost with the session's name."""
+    is_busy = session.connected or house.guards.is_guarding(session) or house.road.charging.owns(session.id)
+    return not is_busy
+
+
+def start_of_stream(asked: schema.Resume | None, account: Account, epoch: str, latest_seq: int) -> results.ResumeResult:
+    """What becomes of a logon's `resume`: nothing missed, a replay, or a snapshot with the reason."""
+    missed = latest_seq - asked.seq if asked is not None else 0
+    if asked is not None and (asked.epoch != epoch or missed < 0):
+        return results.ResumeResult("snapshot", reason="epoch_changed")
+    if asked is None or not missed:
+        return results.ResumeResult("none")
+    if not 0 < account.oldest_seq <= asked.seq + 1:
+        return results.ResumeResult("snapshot", reason="too_old")
+    if missed > MAX_RESUME_EVENTS:
+        return results.ResumeResult("snapshot", reason="too_many")
+    return results.ResumeResult("replayed", asked.seq + 1, latest_seq)

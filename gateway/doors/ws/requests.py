@@ -1,0 +1,233 @@
+"""What a logged-on WebSocket client may ask: orders go to the road, the rest is answered here and now.
+
+Each request is answered exactly once: here, or through its `Source` when the road has spoken (`answers.py`).
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.doors.ws.answers import Batch, Source
+from gateway.sessions.registry import Session
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.messages import AnyCommand, CancelOrder, NewOrder, ReplaceOrder
+from protocols.ws import report, results, schema
+from protocols.ws.events import Requested, UnknownMethod
+from protocols.ws.translate import COMMANDS, command, dead_man_ms
+
+if TYPE_CHECKING:
+    from gateway.doors.ws.endpoint import WsSpeaker
+
+_NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
+_ORDERS = ("order.place", "order.replace")
+_LEG_METHODS = {NewOrder: "order.place", CancelOrder: "order.cancel", ReplaceOrder: "order.replace"}
+
+
+class WsRequests:
+    """Serves one connection's requests."""
+
+    def __init__(self, speaker: "WsSpeaker") -> None:
+        self._speaker = speaker
+        self._own = {
+            "ping": self._ping,
+            "time": self._time,
+            "session.logout": self._logout,
+            "session.status": self._status,
+            "session.configure": self._configure,
+            "order.cancel_after": self._cancel_after,
+            "limits.get": self._limits,
+            "instruments.list": self._instruments,
+            "subscribe": self._subscribe,
+            "unsubscribe": self._subscribe,
+            "stream.replay": self._replay,
+        }
+
+    def serve(self, asked: Requested, session: Session, now_ns: int) -> None:
+        """Answer it, or hand it to the road, which will."""
+        house = self._speaker.house
+        if self._speaker.is_leaving:
+            refusal = Refusal(errors.NOT_LOGGED_ON, "logged out")
+            self._speaker.machine.fail(asked.request_id, refusal, now_ns, asked.t_in_ns)
+            return
+        if asked.method in COMMANDS:
+            self._order(asked, session, now_ns)
+            return
+        if asked.method == "order.cancel_after":  # a safety switch is never limited
+            self._answer(asked, session, None, now_ns)
+        else:
+            house.road.charge_question(session, asked.method, partial(self._answer, asked, session), now_ns)
+
+    def refuse_unknown(self, asked: UnknownMethod, session: Session, now_ns: int) -> None:
+        """No such method: charged as a message, whatever it is called."""
+        speaker = self._speaker
+        refusal = speaker.house.road.charge_message(session, now_ns) or asked.refusal
+        blocks = speaker.answers.limits(("msgs",), refusal, now_ns)
+        speaker.machine.fail(asked.request_id, refusal, now_ns, asked.t_in_ns, blocks)
+        speaker.count_refused_message(refusal, now_ns)
+
+    def _answer(self, asked: Requested, session: Session, limited: Refusal | None, now_ns: int) -> None:
+        """Answer what needs no core, now that it is paid for, or limited."""
+        speaker = self._speaker
+        if speaker.session is not session:
+            return  # it left while tokens were fetched for this
+        outcome: object = limited if limited is not None else self._own[asked.method](asked, session, now_ns)
+        if isinstance(outcome, Refusal):
+            blocks = speaker.answers.limits(self._charged(asked), outcome, now_ns)
+            speaker.machine.fail(asked.request_id, outcome, now_ns, asked.t_in_ns, blocks)
+            speaker.count_refused_message(outcome, now_ns)
+        elif outcome is not None:
+            self._respond(asked, outcome, now_ns)
+        speaker.link.wake()
+
+    def _respond(self, asked: Requested, result: object, now_ns: int) -> None:
+        blocks = self._speaker.answers.limits(self._charged(asked), result, now_ns)
+        self._speaker.machine.respond(asked.request_id, result, now_ns, asked.t_in_ns, blocks)
+
+    def _charged(self, asked: Requested) -> tuple[str, ...]:
+        """The buckets that a request pays which needs no core."""
+        if asked.method == "order.cancel_after":
+            return ()
+        name, _ = self._speaker.house.road.policy.cost(asked.method) or ("msgs", 0)
+        return ("msgs",) if name == "msgs" else (name, "msgs")
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    def _order(self, asked: Requested, session: Session, now_ns: int) -> None:
+        house = self._speaker.house
+        is_retry = getattr(asked.params, "retry", False)
+        if not house.road.ingress.is_calm and asked.method in _ORDERS and not is_retry:
+            shed = house.road.why_shed(session, now_ns)
+            if shed is not None:
+                self._submit(shed, Source(asked.request_id, asked.method, asked.t_in_ns), session, asked, 0, now_ns)
+                return
+        deadline_ms = house.settings.core.order_deadline_ms
+        wall, params = house.wall, asked.params
+        for each in params.legs if type(params) is schema.BatchParams else (params,):
+            ts = getattr(each, "ts", None)
+            if ts is not None:
+                wall.ahead_ns(ts * _NS_PER_US, now_ns)  # in doubt the clock is looked at again
+        t_recv = now_ns + wall.offset_ns
+        made = command(asked.method, asked.params, session.sender, t_recv, house.instruments, deadline_ms)
+        resp = getattr(asked.params, "resp", None) or "accepted"
+        if isinstance(made, list):
+            self._batch(asked, made, resp, session, now_ns)
+            return
+        source = Source(asked.request_id, asked.method, asked.t_in_ns, resp, is_retry=is_retry)
+        self._submit(made, source, session, asked, asked.size_bytes, now_ns)
+
+    def _batch(
+        self, asked: Requested, legs: list[AnyCommand | Refusal], resp: str, session: Session, now_ns: int
+    ) -> None:
+        """Leg by leg, in order; the legs go on when one of them is refused. Each fills the queue with its share."""
+        batch, size_bytes = Batch(len(legs)), asked.size_bytes // len(legs)
+        for index, made in enumerate(legs):
+            method = "order.place" if isinstance(made, Refusal) else _LEG_METHODS[type(made)]
+            if self._speaker.session is None:
+                return  # cut for a flood of refused legs: what is behind them is not sent for a client that is gone
+            source = Source(asked.request_id, method, asked.t_in_ns, resp, batch, index)
+            self._submit(made, source, session, asked, size_bytes, now_ns)
+
+    def _submit(
+        self,
+        made: AnyCommand | Refusal,
+        source: Source,
+        session: Session,
+        asked: Requested,
+        size_bytes: int,
+        now_ns: int,
+    ) -> None:
+        house = self._speaker.house
+        self._speaker.answers.open.add(source)
+        if isinstance(made, Refusal):
+            house.road.decline(session, source.method, source, made, now_ns)
+            return
+        trace = None
+        if isinstance(made, NewOrder) and (
+            house.tracing.sample() or house.tracing.asked_for(asked.traceparent, now_ns)
+        ):
+            trace = house.tracing.begin(now_ns, "ws", session.name, asked.traceparent)
+        house.road.submit(session, made, source.method, source, size_bytes, now_ns, trace)
+
+    # -- the session itself --------------------------------------------------------------------------------------
+
+    def _logout(self, asked: Requested, session: Session, now_ns: int) -> object:
+        assert isinstance(asked.params, schema.LogoutParams)
+        if asked.params.cancel_orders:
+            self._speaker.house.guards.cancel_now(session, now_ns)
+        self._speaker.leave(asked, now_ns)
+        return None
+
+    def _status(self, asked: Requested, session: Session, now_ns: int) -> object:
+        return self._speaker.describe(now_ns)
+
+    def _configure(self, asked: Requested, session: Session, now_ns: int) -> object:
+        params, speaker = asked.params, self._speaker
+        assert isinstance(params, schema.ConfigureParams)
+        if params.limits is not None:
+            speaker.answers.limits_mode = params.limits
+        if params.cod is not None:
+            session.cancel_on_disconnect, session.cod_grace_ms = params.cod.scope, params.cod.grace_ms
+            speaker.house.guards.connected(session)  # for a start after a crash
+        if params.streams is not None:
+            speaker.choose_streams(session, params.streams)
+        if params.heartbeat_ms is not None:
+            speaker.heartbeat_ms = params.heartbeat_ms
+            speaker.machine.set_heartbeat(params.heartbeat_ms)
+        return speaker.describe(now_ns)
+
+    def _subscribe(self, asked: Requested, session: Session, now_ns: int) -> object:
+        assert isinstance(asked.params, schema.SubscribeParams)
+        old, named = self._speaker.streams, asked.params.streams
+        if asked.method == "subscribe":
+            streams = tuple(dict.fromkeys((*old, *named)))
+        else:
+            streams = tuple(name for name in old if name not in named)
+        self._speaker.choose_streams(session, streams)
+        return results.StreamsResult(self._speaker.streams)
+
+    def _cancel_after(self, asked: Requested, session: Session, now_ns: int) -> object:
+        assert isinstance(asked.params, schema.CancelAfterParams)
+        timeout_ms = dead_man_ms(asked.params)
+        if isinstance(timeout_ms, Refusal):
+            return timeout_ms
+        if not session.may_trade:
+            return Refusal(errors.NOT_PERMITTED, "this session may not trade")
+        due_ns = now_ns + timeout_ms * _NS_PER_MS if timeout_ms else 0
+        self._speaker.house.guards.arm_dead_man(session, due_ns)
+        return results.CancelAfterResult(
+            bool(due_ns), self._speaker.machine.utc_us(due_ns) if due_ns else msgspec.UNSET
+        )
+
+    def _ping(self, asked: Requested, session: Session, now_ns: int) -> object:
+        return {}
+
+    def _time(self, asked: Requested, session: Session, now_ns: int) -> object:
+        return results.TimeResult(self._speaker.machine.utc_us(now_ns))
+
+    # -- questions -----------------------------------------------------------------------------------------------
+
+    def _limits(self, asked: Requested, session: Session, now_ns: int) -> object:
+        return results.LimitsResult(self._speaker.profile(session), self._speaker.answers.all_limits(now_ns))
+
+    def _instruments(self, asked: Requested, session: Session, now_ns: int) -> object:
+        rows = self._speaker.house.instruments.by_symbol.values()
+        return results.InstrumentsResult(tuple(report.instrument_row(row) for row in rows))
+
+    def _replay(self, asked: Requested, session: Session, now_ns: int) -> object:
+        params, speaker = asked.params, self._speaker
+        assert isinstance(params, schema.ReplayParams)
+        account = speaker.house.sessions.account(session.client.account_id)
+        oldest, latest = account.oldest_seq, account.latest_seq
+        end = latest if params.end is None else min(params.end, latest)
+        if params.epoch != speaker.house.road.epoch:
+            return Refusal(errors.BAD_FIELD, f"the epoch is {speaker.house.road.epoch}", field="epoch")
+        if not oldest <= params.begin <= end:
+            text = f"events {oldest} to {latest} can be replayed" if latest else "no events can be replayed"
+            return Refusal(errors.BAD_FIELD, text, field="begin")
+        if not speaker.writer.cursor.is_settled:
+            return Refusal(errors.PENDING_CHANGE, "events are on their way already, ask when they have come", 100)
+        self._respond(asked, results.ReplayResult(params.begin, end), now_ns)
+        speaker.writer.cursor.replay(params.begin, end)
+        return None

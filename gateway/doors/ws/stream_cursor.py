@@ -1,0 +1,276 @@
+"""Where one WebSocket connection stands in its account's stream, and how what it reads is written without a stall.
+
+A connection that is subscribed is told of every event of its account. Each is written at once, or waits in the stream
+for its turn: behind a replay, a snapshot or a long list. It is never both, so no number is written twice or out of
+order, and a long replay costs no memory: it is read from the stream as the socket drains. Pure.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Literal
+
+import msgspec
+
+from gateway.sessions.registry import Account, Sessions
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.instruments import Instruments
+from protocols.messages import AnyEvent, EngineState, OrderList
+from protocols.ws import report
+from protocols.ws.codec import Codec
+
+_EVENTS = 32  # per slice: half a millisecond
+_SNAPSHOT_ROWS = 100  # orders per piece
+_LIST_ROWS = 100  # per slice, so that a long list delays nobody
+_LATE_EVENTS = 4_096  # kept encoded: some 1.5 MB
+_MIN_ROW_BYTES = 100  # no order is told in less
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """What to write next: events for the first time or again, or orders of a snapshot; `is_last` ends a task.
+
+    begin, end: numbers of the first and last event of the whole replay; a snapshot is valid at `end`.
+    """
+
+    kind: Literal["live", "replay", "snapshot"]
+    rows: Sequence[AnyEvent]
+    is_last: bool = False
+    begin: int = 0
+    end: int = 0
+
+
+class _Task(Enum):
+    """What goes before live events."""
+
+    NONE = "none"
+    REPLAY = "replay"
+    AWAIT = "await"  # a snapshot is asked for
+    SNAPSHOT = "snapshot"  # and being written
+    LIST = "list"
+
+
+_NONE = _Task.NONE  # a member looked up in its Enum costs a call into Python, and this is asked with every flush
+
+
+class StreamCursor:
+    """What this connection has been written, and what comes next.
+
+    One task at a time goes before live events: `replay`, `await_snapshot` then `give_snapshot`, or `hold` to `release`.
+    Beside any of them `keep_back` keeps live events for later, until `let_go`. Subscribing and unsubscribing change
+    what is written live and never touch a task.
+    """
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._is_subscribed = False
+        self._next = 0  # first number that waits to be written; 0 = none does, so the next event is written at once
+        self._task = _NONE
+        self._kept_back = 0  # answers that are to be written before the next live event
+        self._begin = self._at = self._end = 0  # of the replay
+        self._snapshot: OrderList | None = None  # what is still to be written of it starts at row `_at`
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing is under way: all that was to be written is."""
+        return self._task is _NONE and not self._next
+
+    @property
+    def awaits_snapshot(self) -> bool:
+        """Whether a snapshot is asked for and not here yet."""
+        return self._task is _Task.AWAIT
+
+    @property
+    def has_slice(self) -> bool:
+        """Whether `take` has something."""
+        if self._task is _NONE:
+            return 0 < self._next <= self._account.latest_seq and not self._kept_back
+        return self._task in (_Task.REPLAY, _Task.SNAPSHOT)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the event that is told now is to be written now; else it waits or is not wanted."""
+        return self._is_subscribed and not self._next
+
+    @property
+    def behind(self) -> int:
+        """Live events that wait to be written although nothing goes before them."""
+        return self._account.latest_seq - self._next + 1 if self._task is _NONE and self._next else 0
+
+    def fall_behind(self) -> None:
+        """The event that is told now waits in the stream, and so do those after it, until they are written."""
+        self._next = self._account.told_seq
+
+    # -- what the client asks ------------------------------------------------------------------------------------
+
+    def subscribe(self) -> None:
+        """Write live events, from the next one on; without effect when they are written already."""
+        if not self._is_subscribed:
+            self._is_subscribed = True
+            if self._task is not _NONE or self._kept_back:
+                self._next = self._account.told_seq + 1
+
+    def unsubscribe(self) -> None:
+        """Write no more live events. What is under way goes on."""
+        self._is_subscribed = False
+        self._next = 0
+
+    def replay(self, begin: int, end: int) -> None:
+        """Write begin..end again, all of which the stream has; only when settled."""
+        self._start(_Task.REPLAY)
+        self._begin, self._at, self._end = begin, begin, end
+
+    def await_snapshot(self) -> None:
+        """Write nothing until `give_snapshot`; only when settled."""
+        self._start(_Task.AWAIT)
+
+    def give_snapshot(self, snapshot: OrderList) -> None:
+        """The open orders as of the snapshot's number: write them in pieces, then what came after."""
+        self._task, self._snapshot, self._at = _Task.SNAPSHOT, snapshot, 0
+        if self._is_subscribed:
+            self._next = snapshot.seq + 1
+
+    def hold(self) -> bool:
+        """Keep live events back until `release`; False when something is under way, which goes on."""
+        if not self.is_settled:
+            return False
+        self._start(_Task.LIST)
+        return True
+
+    def release(self) -> None:
+        """Live events go on."""
+        if self._task is _Task.LIST:
+            self._end_task()
+
+    def keep_back(self) -> None:
+        """Write no live event before `let_go`: an answer goes before them. As often as that is called."""
+        self._kept_back += 1
+        self._wait_for_turn()
+
+    def let_go(self) -> None:
+        """The answer is written."""
+        self._kept_back -= 1
+        if self._task is _NONE:
+            self._catch_up()
+
+    # -- what is written -----------------------------------------------------------------------------------------
+
+    def take(self) -> Slice | None:
+        """The next slice; None when the stream does not keep it any more: the reader was too slow."""
+        if self._task is _Task.SNAPSHOT:
+            return self._take_rows()
+        is_replay = self._task is _Task.REPLAY
+        first, last = (self._at, self._end) if is_replay else (self._next, self._account.latest_seq)
+        upto = min(first + _EVENTS - 1, last)
+        events, is_last = self._account.replay(first, upto), upto == last
+        if len(events) <= upto - first:
+            return None
+        if not is_replay:
+            self._next = upto + 1
+            self._catch_up()
+            return Slice("live", events, is_last)
+        self._at = upto + 1
+        if is_last:
+            self._end_task()
+        return Slice("replay", events, is_last, self._begin, self._end)
+
+    def _take_rows(self) -> Slice:
+        assert self._snapshot is not None
+        orders, seq, start = self._snapshot.orders, self._snapshot.seq, self._at
+        self._at += _SNAPSHOT_ROWS
+        is_last = self._at >= len(orders)
+        if is_last:
+            self._snapshot = None
+            self._end_task()
+        return Slice("snapshot", orders[start : start + _SNAPSHOT_ROWS], is_last, end=seq)
+
+    def _start(self, task: _Task) -> None:
+        self._task = task
+        self._wait_for_turn()
+
+    def _wait_for_turn(self) -> None:
+        """The next event is not written when it is told."""
+        if self._is_subscribed and not self._next:
+            self._next = self._account.told_seq + 1
+
+    def _end_task(self) -> None:
+        self._task = _NONE
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Live again when nothing waits. Never while the road tells events: it keeps several, then tells them."""
+        if self._next > self._account.latest_seq and not self._kept_back:
+            self._next = 0
+
+
+class EventBytes:
+    """Encodes each event once per encoding, however many connections hear it: the road tells them one after another.
+
+    Those that are behind read it later, most of them at about the same time: as many as these are kept.
+    """
+
+    def __init__(self, instruments: Instruments, sessions: Sessions) -> None:
+        self._instruments = instruments
+        self._sessions = sessions
+        self._latest: dict[Codec, tuple[AnyEvent, bytes]] = {}
+        self._late: dict[tuple[Codec, int, int], bytes] = {}
+
+    def live(self, event: AnyEvent, codec: Codec) -> bytes:
+        """The event as every connection of this encoding reads it."""
+        latest = self._latest.get(codec)
+        if latest is not None and latest[0] is event:
+            return latest[1]
+        made = self.encode(event, codec, is_replay=False)
+        self._latest[codec] = event, made
+        return made
+
+    def late(self, event: AnyEvent, codec: Codec) -> bytes:
+        """The same for a connection that was behind when it happened."""
+        late, key = self._late, (codec, event.account, event.seq)
+        made = late.get(key)
+        if made is None:
+            made = late[key] = self.encode(event, codec, is_replay=False)
+            if len(late) > _LATE_EVENTS:
+                del late[next(iter(late))]
+        return made
+
+    def encode(self, event: AnyEvent, codec: Codec, is_replay: bool) -> bytes:
+        """The event, with the name of the session that owns the order."""
+        name = self._sessions.name_of(event.session) if not isinstance(event, EngineState) else ""
+        return codec.encode(report.event_wire(event, self._instruments, name, is_replay))
+
+
+class _Orders(msgspec.Struct, frozen=True):
+    """`results.OrderListResult` with rows that are encoded already."""
+
+    seq: int
+    orders: list[msgspec.Raw]
+
+
+class Listing:
+    """The one answer to an `order.list` with many orders, made slice by slice; bounded in bytes."""
+
+    def __init__(self, event: OrderList, max_bytes: int) -> None:
+        self._event = event
+        self._left_bytes = max_bytes
+        self._rows: list[msgspec.Raw] = []
+        self._is_too_long = len(event.orders) * _MIN_ROW_BYTES > max_bytes
+
+    @staticmethod
+    def is_long(event: OrderList) -> bool:
+        """Whether it is more than one slice."""
+        return len(event.orders) > _LIST_ROWS
+
+    def advance(self, codec: Codec, instruments: Instruments) -> tuple[int, object]:
+        """Encode the next slice: how many orders it had, and the whole result, or the Refusal if it is too long; None
+        while there is more to do.
+        """
+        orders = () if self._is_too_long else self._event.orders[len(self._rows) : len(self._rows) + _LIST_ROWS]
+        for order in orders:
+            row = codec.encode(report.order_row(order, instruments.by_id[order.instrument]))
+            self._left_bytes -= len(row)
+            self._rows.append(msgspec.Raw(row))
+        if self._is_too_long or self._left_bytes < 0:
+            text = f"{len(self._event.orders)} open orders are too many for one answer, ask by symbol"
+            return len(orders), Refusal(errors.TOO_MANY_OPEN_ORDERS, text)
+        is_whole = len(self._rows) == len(self._event.orders)
+        return len(orders), _Orders(self._event.seq, self._rows) if is_whole else None

@@ -1,0 +1,114 @@
+"""Writes what a logged-on connection reads beside its answers: events, replays, snapshots, and lists that are long.
+
+Short things are written at once. What is long is made slice by slice as the socket asks for more, so that it neither
+fills the memory nor keeps the other connections waiting. Pure: the machine frames it, the connection sends it.
+"""
+
+from collections import deque
+from typing import Protocol
+
+import msgspec
+
+from gateway.doors.ws.stream_cursor import EventBytes, Listing, Slice, StreamCursor
+from gateway.telemetry.metrics import Metrics
+from protocols.instruments import Instruments
+from protocols.messages import AnyEvent, OrderEvent, OrderList
+from protocols.ws import report, results
+from protocols.ws.session import WsSession
+
+_MAX_LISTINGS = 4  # long lists that one connection may have in the making
+
+
+class Writings(Protocol):
+    """What a writer needs of the house."""
+
+    instruments: Instruments
+    metrics: Metrics
+
+
+class StreamWriter:
+    """One connection's events and long answers. `cursor` says where it stands in the account's stream."""
+
+    def __init__(self, house: Writings, machine: WsSession, cursor: StreamCursor, shared: EventBytes) -> None:
+        """shared: encodes live events once for all connections of the door."""
+        self._house = house
+        self._machine = machine
+        self._shared = shared
+        self._listings: deque[tuple[object, Listing]] = deque()
+        self.cursor = cursor
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `write_slice` or `list_on` has something to do."""
+        return self.cursor.has_slice or self.is_listing
+
+    def push(self, event: AnyEvent, now_ns: int) -> None:
+        """Write an event of the core now."""
+        self._push_bytes(self._shared.live(event, self._machine.codec), now_ns)
+
+    def push_own(self, ev: str, data: msgspec.Struct, now_ns: int, seq: int | None = None) -> None:
+        """Write an event that the gateway makes, not the core."""
+        number = msgspec.UNSET if seq is None else seq
+        wire = results.EventWire(ev=ev, seq=number, ts=self._machine.utc_us(now_ns), data=data)
+        self._push_bytes(self._machine.codec.encode(wire), now_ns)
+
+    def write_slice(self, now_ns: int) -> int:
+        """Write the next slice of the stream; how many events it had, an empty snapshot counting as one.
+
+        0: it is not kept any more, the reader was too slow.
+        """
+        piece = self.cursor.take()
+        if piece is None:
+            return 0
+        if piece.kind == "snapshot":
+            self._snapshot(piece, now_ns)
+            return max(len(piece.rows), 1)
+        is_replay, codec = piece.kind == "replay", self._machine.codec
+        for event in piece.rows:
+            made = self._shared.encode(event, codec, True) if is_replay else self._shared.late(event, codec)
+            self._push_bytes(made, now_ns)
+        if is_replay and piece.is_last:
+            self.push_own("resumed", results.ResumedData(self._machine.settings.epoch, piece.begin, piece.end), now_ns)
+        return len(piece.rows)
+
+    def _snapshot(self, piece: Slice, now_ns: int) -> None:
+        by_id = self._house.instruments.by_id
+        orders = (order for order in piece.rows if isinstance(order, OrderEvent))
+        rows = tuple(report.order_row(order, by_id[order.instrument]) for order in orders)
+        self.push_own(
+            "snapshot", results.SnapshotData(self._machine.settings.epoch, rows, piece.is_last), now_ns, piece.end
+        )
+
+    def _push_bytes(self, event: bytes, now_ns: int) -> None:
+        self._machine.push(event, now_ns)
+        self._house.metrics.ws.messages_out += 1
+
+    # -- lists ---------------------------------------------------------------------------------------------------
+
+    @property
+    def can_list(self) -> bool:
+        """Whether one more long list may be begun."""
+        return len(self._listings) < _MAX_LISTINGS
+
+    def begin_list(self, key: object, event: OrderList, max_bytes: int) -> None:
+        """Make the answer to a question slice by slice; live events wait behind it, for it is older than they are."""
+        self.cursor.hold()
+        self._listings.append((key, Listing(event, max_bytes)))
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether a list is in the making."""
+        return bool(self._listings)
+
+    def list_on(self) -> tuple[int, object, object]:
+        """Make one more slice of the oldest list: (orders it had, key, whole result or Refusal when it was the last).
+
+        Only when `is_listing`.
+        """
+        key, listing = self._listings[0]
+        rows, whole = listing.advance(self._machine.codec, self._house.instruments)
+        if whole is not None:
+            self._listings.popleft()
+            if not self._listings:
+                self.cursor.release()
+        return rows, key, whole

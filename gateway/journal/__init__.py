@@ -1,0 +1,257 @@
+"""What must survive: sequence numbers, messages and the owner's own records, in append-only segments of one directory.
+
+One write a tick, for all sessions; after a crash a commit is there as a whole, or not at all. Before editing: nothing
+may leave the process before `durable` has reached the position that the tick's `commit` returned; and the journal knows
+no event loop: its news comes through `notify`.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from gateway.journal.index import SessionIndex
+from gateway.journal.record import FIRST_OWNER_KIND, MAX_BODY_BYTES, MAX_SESSION, JournalFailed
+from gateway.journal.scan import Numbers, Recovery, Run, Sink
+from gateway.journal.segment import DirectoryLock, sync_directory
+from gateway.journal.settings import JournalSettings
+from gateway.journal.store import JournalStore
+from gateway.journal.writer import Owner, State, Writer
+from protocols.errors import LocalProtocolError
+from protocols.fix.store import MemoryStore
+
+
+class Journal:
+    """A journal on disk. Opening it reads it back: see `recovery`. One thread uses it; `notify` runs in another."""
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: JournalSettings,
+        notify: Callable[[int], None] = lambda _: None,
+        sink: Sink | None = None,
+    ) -> None:
+        """notify: called in the sync thread (durability "disk") when `durable` has moved or `state` became "failed";
+        it must not block: `loop.call_soon_threadsafe`. sink: told of the owner's records during the start, in order.
+
+        Raises:
+            JournalInUse: another process has the directory.
+            JournalCorrupt: what was recorded cannot be read back; nothing was changed.
+            JournalFailed: no room for a segment.
+            OSError: the directory cannot be made or locked.
+        """
+        self._settings = settings
+        if not directory.exists():
+            directory.mkdir(mode=0o750, parents=True)
+            sync_directory(directory.parent)
+        self._lock = DirectoryLock(directory)
+        self._dirty: list[JournalStore] = []
+        self._stores: dict[int, JournalStore] = {}
+        self.keep_from: int | None = None
+        """Position from which the owner needs its records: the first there is, until the owner says more. Of a record
+        just appended, too: until that is durable, what was said before counts."""
+        self.dropped_early = 0
+        """Segments dropped, for the sake of `max_bytes`, while a session still needed them."""
+        synced = settings.durability == "disk"
+        self._writer = Writer(directory, settings.segment_bytes, synced, Owner(self._checkpoint, self.retire, notify))
+        try:
+            run = Run(directory, sink)
+            self.recovery: Recovery = run.report
+            self.keep_from = self._kept_from = run.first_owned
+            for session, numbers in run.numbers.items():
+                index = run.indexes[session]
+                self._stores[session] = JournalStore(session, self._writer, self._dirty, numbers, index)
+            self._writer.start(run.segments, run.next_number, run.end_position)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @property
+    def state(self) -> State:
+        """ok; full = the disk has no room for another segment; failed = nothing is recorded any more."""
+        return self._writer.state
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong, for people, and its cause; empty when nothing is."""
+        if self.state == "full":
+            return f"no room for another journal segment ({self._writer.lacks or 'the disk is full'}): cancel only"
+        return "" if self.state == "ok" else "the journal failed: nothing more is sent"
+
+    @property
+    def may_accept_orders(self) -> bool:
+        """Whether there is room for more than cancels and what they bring about: `state` is ok."""
+        return self._writer.state == "ok"
+
+    @property
+    def durable(self) -> int:
+        """The position below which all is as safe as the durability asks."""
+        return self._writer.durable
+
+    @property
+    def position(self) -> int:
+        """Behind the last record that was appended."""
+        return self._writer.position
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all segments, as allocated."""
+        return sum(segment.size_bytes for segment in self._writer.segments.values())
+
+    @property
+    def open_files(self) -> int:
+        """How many descriptors it has: its segments and the next one, its lock, and the file of its end."""
+        return len(self._writer.segments) + 3
+
+    def place_of(self, position: int) -> str:
+        """Where the record at this position lies, for people."""
+        segments = self._writer.segments.values()
+        found = max((each for each in segments if each.first_position <= position), key=lambda each: each.number)
+        return f"{found.path}: offset {position - found.first_position}"
+
+    def store(self, session: int) -> JournalStore:
+        """The one store of this session, with what was recovered."""
+        store = self._stores.get(session)
+        if store is None:
+            if not 0 <= session <= MAX_SESSION:
+                raise LocalProtocolError(f"session {session}")
+            store = JournalStore(session, self._writer, self._dirty, Numbers(), SessionIndex())
+            self._stores[session] = store
+        return store
+
+    def append(self, kind: int, session: int, body: bytes) -> int:
+        """Record something of the owner's; its position. After a crash all of its commit is there, or nothing.
+
+        Raises:
+            LocalProtocolError: a kind below `FIRST_OWNER_KIND`, or too long; nothing is recorded.
+        """
+        if not FIRST_OWNER_KIND <= kind <= 255 or not 0 <= session <= MAX_SESSION or len(body) > MAX_BODY_BYTES:
+            raise LocalProtocolError(f"a record of kind {kind}, session {session}, {len(body)} bytes")
+        offset = self._writer.append(kind, session, body)
+        position = self._writer.segment.first_position + offset
+        if self.keep_from is None:
+            self.keep_from = self._kept_from = position
+        return position
+
+    def commit(self, now_ns: int) -> int:
+        """Write everything since the last commit; the position that `durable` must reach before a byte of it may leave.
+
+        Call it every tick, and at least once a second while `state` is "full": it also looks whether there is room
+        again. Where even allocated room turns out to be missing, `durable` stays behind until there is.
+
+        Raises:
+            JournalFailed: the disk failed, or is full to the last reserve. Send nothing more and exit; it is final.
+        """
+        if self._dirty:
+            for store in self._dirty:
+                store.record()
+            self._dirty.clear()
+        return self._writer.commit(now_ns)
+
+    def give_up(self, error: Exception) -> None:
+        """Nothing more is recorded: what has no commit yet never happened. `state` is "failed"."""
+        self._writer.give_up(error)
+
+    def close(self) -> None:
+        """Record and sync everything, unless it has failed; the journal cannot be used any more.
+
+        Raises:
+            JournalFailed: not all of it could be made durable.
+        """
+        try:
+            if self.state != "failed":
+                for store in self._dirty:
+                    store.record()
+                self._writer.close()
+        finally:
+            self._writer.release()
+            self._lock.release()
+
+    def _checkpoint(self) -> Iterator[tuple[int, int, bytes]]:
+        return (store.checkpoint() for store in self._stores.values())
+
+    def retire(self) -> None:
+        """Drop the oldest segments that nobody needs; and while all are too big together, those that somebody does.
+
+        A new segment does this by itself. None goes before the checkpoint at the start of the next is durable, which
+        tells the numbers in its stead.
+        """
+        writer, settings = self._writer, self._settings
+        size_bytes, durable = self.size_bytes, writer.durable
+        if self.keep_from is not None and self.keep_from < durable:
+            self._kept_from = self.keep_from
+        for oldest, following in pairwise(list(writer.segments.values())):
+            if durable <= following.first_position:
+                return
+            if self._kept_from is not None and self._kept_from < following.first_position:
+                return
+            is_needed = any(
+                store.needs(oldest.number, settings.retain_messages, settings.retain_bytes)
+                for store in self._stores.values()
+            )
+            if is_needed and size_bytes <= settings.max_bytes:
+                return
+            self.dropped_early += is_needed
+            for store in self._stores.values():
+                store.drop(oldest.number)
+            writer.drop_oldest()
+            size_bytes -= oldest.size_bytes
+
+
+class MemoryJournal:
+    """The same for durability "memory": it keeps what a process keeps, and everything is durable at once."""
+
+    state: State = "ok"
+    trouble = ""
+    may_accept_orders = True
+    durable = 0
+    position = 0
+    size_bytes = 0
+    open_files = 0
+    dropped_early = 0
+    keep_from: int | None = None
+
+    def __init__(self, settings: JournalSettings) -> None:
+        self.recovery = Recovery({})
+        self._max_messages = settings.retain_messages
+        self._stores: dict[int, MemoryStore] = {}
+
+    def place_of(self, _position: int) -> str:
+        """Nowhere."""
+        return "memory"
+
+    def store(self, session: int) -> MemoryStore:
+        """The one store of this session."""
+        return self._stores.setdefault(session, MemoryStore(self._max_messages))
+
+    def append(self, _kind: int, _session: int, _body: bytes) -> int:
+        """Nothing is recorded."""
+        return 0
+
+    def commit(self, _now_ns: int) -> int:
+        """Nothing is written.
+
+        Raises:
+            JournalFailed: after `give_up`.
+        """
+        if self.state == "failed":
+            raise JournalFailed("given up")
+        return 0
+
+    def give_up(self, _error: Exception) -> None:
+        """No tick may end well any more."""
+        self.state = "failed"
+
+    def retire(self) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        """Nothing is left to be done."""
+
+
+def open_journal(
+    directory: Path, settings: JournalSettings, notify: Callable[[int], None], sink: Sink | None = None
+) -> Journal | MemoryJournal:
+    """The journal that the settings ask for; see `Journal`."""
+    if settings.durability == "memory":
+        return MemoryJournal(settings)
+    return Journal(directory, settings, notify, sink)

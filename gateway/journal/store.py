@@ -1,0 +1,150 @@
+"""The durable `MessageStore`: one session's numbers and messages, recorded in the journal it shares with the others.
+
+Setting a number only marks the session; `record` writes both once a commit, and nothing when the records before it
+tell them already. The messages themselves stay in the segments; memory holds where they lie. Before editing: a message
+that waits in memory has no record, so no record may move NextIn over it, nor let what went past it be taken twice.
+"""
+
+from collections.abc import Iterator
+
+from gateway.journal.index import SessionIndex
+from gateway.journal.record import HEAD_TAIL, OUT, OUT_HEAD_TAIL, RESET, STATE, U64, JournalCorrupt
+from gateway.journal.scan import Numbers
+from gateway.journal.writer import Writer
+from protocols.errors import LocalProtocolError
+from protocols.fix.store import Intake
+
+_pack_head = OUT_HEAD_TAIL.pack
+_OUT_PREFIX_BYTES = OUT_HEAD_TAIL.size - HEAD_TAIL.size  # of the body: its seq_num
+
+
+class JournalStore:
+    """See `protocols.fix.store.MessageStore`. What is set and put is recorded when the next commit is."""
+
+    __slots__ = (
+        "_dirty",
+        "_index",
+        "_is_dirty",
+        "_next_out",
+        "_told",
+        "_writer",
+        "intake",
+        "session",
+    )
+
+    def __init__(
+        self, session: int, writer: Writer, dirty: "list[JournalStore]", numbers: Numbers, index: SessionIndex
+    ) -> None:
+        """dirty: where the store puts itself when a number was set. numbers and index: as the records tell them."""
+        self.session = session
+        self._writer = writer
+        self._dirty = dirty
+        self._is_dirty = False
+        self.intake = Intake(numbers.next_in, numbers.done)
+        self._next_out = numbers.next_out
+        self._told = Numbers(numbers.next_in, numbers.next_out, numbers.done)  # last STATE or RESET; messages tell more
+        self._index = index
+
+    @property
+    def next_in(self) -> int:
+        """Next MsgSeqNum(34) expected."""
+        return self.intake.next_in
+
+    @next_in.setter
+    def next_in(self, seq_num: int) -> None:
+        self.intake.expect(seq_num)
+        if not self._is_dirty:
+            self._mark_dirty()
+
+    def begin_wait(self, key: int, seq_num: int) -> None:
+        """Inbound message `seq_num` waits: a crash is to have it asked for again."""
+        self.intake.begin_wait(key, seq_num)
+        self._mark_dirty()
+
+    def end_wait(self, key: int) -> None:
+        """It waits no more."""
+        if self.intake.end_wait(key):
+            self._mark_dirty()
+
+    def note_done(self, seq_num: int) -> None:
+        """It was dealt with ahead of its turn."""
+        self.intake.note_done(seq_num)
+        self._mark_dirty()
+
+    @property
+    def next_out(self) -> int:
+        """Next MsgSeqNum(34) to be sent."""
+        return self._next_out
+
+    @next_out.setter
+    def next_out(self, seq_num: int) -> None:
+        self._next_out = seq_num
+        if not self._is_dirty:
+            self._mark_dirty()
+
+    def put(self, seq_num: int, message: bytes) -> None:
+        """Keep the outbound message `seq_num`, whole as sent.
+
+        Raises:
+            LocalProtocolError: the number, or a higher one, has a message already; nothing is changed.
+        """
+        index, writer, size = self._index, self._writer, len(message)
+        if seq_num < index.end:
+            raise LocalProtocolError(f"message {seq_num} after {index.end - 1}: a number keeps its content for ever")
+        offset = writer.add(_pack_head(_OUT_PREFIX_BYTES + size, OUT, self.session, seq_num), message)
+        index.add(seq_num, writer.segment.number, offset, size)
+
+    def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """The kept messages with begin <= number <= end, rising; what retention has dropped is left out.
+
+        Lazy: a slice of the range is in memory at a time.
+
+        Raises:
+            JournalCorrupt: a message is not what was written.
+            JournalFailed: the disk failed, or a message could not be written yet for want of room.
+        """
+        for segment, first, offsets in self._index.slices(begin, end):
+            numbers = [number for number, offset in enumerate(offsets, first) if offset]
+            records = self._writer.read(segment, filter(None, offsets))
+            for seq_num, (session, body) in zip(numbers, records, strict=False):
+                if session != self.session or U64.unpack_from(body)[0] != seq_num:
+                    raise JournalCorrupt(f"segment {segment}: message {seq_num} of session {self.session} is not there")
+                yield seq_num, body[_OUT_PREFIX_BYTES:]
+
+    def reset(self) -> None:
+        """Both numbers back to 1 and nothing kept."""
+        self._writer.append(RESET, self.session, b"")
+        self._index.clear()
+        self.intake.reset()
+        self._next_out = 1
+        self._told = Numbers()
+
+    def record(self) -> None:
+        """Record both numbers, unless what was recorded before tells them."""
+        self._is_dirty = False
+        next_in, done = self.intake.without_memory()
+        numbers = Numbers(next_in, self._next_out, done)
+        if numbers != self._recorded():
+            self._writer.append(STATE, self.session, numbers.pack())
+            self._told = numbers
+
+    def checkpoint(self) -> tuple[int, int, bytes]:
+        """The STATE that says what all records so far say: not the numbers of a tick that is not committed."""
+        return STATE, self.session, self._recorded().pack()
+
+    def needs(self, segment: int, min_messages: int, min_bytes: int) -> bool:
+        """Whether the oldest segment holds what is to be kept."""
+        return self._index.needs(segment, min_messages, min_bytes)
+
+    def drop(self, segment: int) -> None:
+        """Forget the messages in `segment` and before it."""
+        self._index.drop(segment)
+
+    def _mark_dirty(self) -> None:
+        if not self._is_dirty:
+            self._is_dirty = True
+            self._dirty.append(self)
+
+    def _recorded(self) -> Numbers:
+        told = self._told
+        return Numbers(told.next_in, max(told.next_out, self._index.end), told.done)

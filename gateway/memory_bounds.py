@@ -1,0 +1,40 @@
+"""How much memory this configuration can come to, part by part: told at start, so that a container can be given enough.
+
+Sizes of Python objects are rounded up from measurements (`tests/faults/overload.py` holds the sum against a loaded
+process). Pure arithmetic over the configuration.
+"""
+
+from gateway.config import schema
+from gateway.core.orders import MAX_RETIRED
+from gateway.sessions.former_names import MAX_PER_KEY
+from limits.paths import MAX_KEPT
+
+_MIB = 1 << 20
+_PROCESS_BYTES = 160 * _MIB  # the interpreter, libraries, dictionaries, and what their allocators keep
+_READ_BYTES = 262_144  # of one read, of which the turn is cut
+_WRITE_BYTES = 131_072  # of one connection: in the transport and waiting for the journal
+_REQUEST_BYTES = 3_072  # a waiting command with its message and its names
+_EVENT_BYTES = 768
+_ORDER_BYTES = 1_024  # remembered, with its ids
+_SESSION_BYTES = 2_048  # its buckets
+_NAME_BYTES = 384  # of a WebSocket session that ended
+
+
+def memory_bounds(settings: schema.Config) -> dict[str, int]:
+    """Bytes by part; their sum is what the process stays below."""
+    ws = settings.ws
+    connections = settings.fix.max_connections + (ws.max_connections if ws is not None else 0)
+    message_bytes = max(settings.fix.max_message_bytes, ws.max_frame_bytes * 4 if ws is not None else 0)
+    accounts = len(settings.accounts)
+    remembered = min(accounts * settings.core.dedupe_ids, MAX_RETIRED)
+    return {
+        "process": _PROCESS_BYTES,
+        "input": connections * (_READ_BYTES + message_bytes),
+        "output": connections * _WRITE_BYTES + settings.out.total_bytes,
+        "queue": settings.ingress.max_bytes + settings.ingress.max_commands * _REQUEST_BYTES,
+        "streams": accounts * settings.stream.retain_events * _EVENT_BYTES,
+        "resends": len(settings.fix.sessions) * settings.journal.retain_messages * 4,
+        "core": remembered * _ORDER_BYTES,
+        "limits": MAX_KEPT * _SESSION_BYTES,
+        "names": len(settings.keys) * MAX_PER_KEY * _NAME_BYTES,
+    }

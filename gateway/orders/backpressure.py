@@ -1,0 +1,93 @@
+"""Lets the doors feel the queue: pauses the reading of sessions, for a moment or until there is room.
+
+At the first stage the heavy sessions pause once, for max_wait_ms at most; after that they are read and their new orders
+refused, so that the cancels behind them are seen. At the brim everybody waits for the core. Pure: a pause is a call to
+the session's speaker, which tells its connection.
+"""
+
+from gateway.orders.queue import Ingress, Stage
+from gateway.sessions.registry import Pause, Session, Sessions
+
+_SECOND_NS = 1_000_000_000
+_FLOOD = 1_000  # in a second: four times what the built-in limits allow of single cancels
+
+
+class Governor:
+    """Who is paused, until when, and who has had its pause."""
+
+    def __init__(self, ingress: Ingress, sessions: Sessions, max_wait_ns: int) -> None:
+        self._ingress = ingress
+        self._sessions = sessions
+        self._max_wait_ns = max_wait_ns
+        self._paused: dict[int, Session] = {}
+        self._slowed: list[Session] = []  # for a flood of cancels
+        self._until_ns = 0  # when the pauses of the first stage end
+        self._had_pause: set[int] = set()
+        self.is_brim = False
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When pauses end by time; at the brim only room ends them."""
+        ends = [session.flood_since_ns + _SECOND_NS for session in self._slowed]
+        if self._paused and not self.is_brim:
+            ends.append(self._until_ns)
+        return min(ends, default=None)
+
+    def tick(self, now_ns: int) -> None:
+        """Look at the stage and do what it asks for."""
+        if self._slowed:
+            self._resume_slowed(now_ns)
+        stage = self._ingress.stage
+        if stage == Stage.OPEN:
+            if self._paused or self._had_pause:
+                self._resume_all(now_ns)
+                self._had_pause.clear()
+        elif stage == Stage.BRIM:
+            self.brim(now_ns)
+        elif self.is_brim or (self._paused and now_ns >= self._until_ns):
+            self._resume_all(now_ns)
+        elif stage == Stage.PAUSING and now_ns >= self._until_ns:
+            # Looked for once in that time only: who is heavy is found by counting all that waits.
+            self._until_ns = now_ns + self._max_wait_ns
+            for session_id in self._ingress.heavy_sessions() - self._had_pause:
+                self._pause(self._sessions.by_id.get(session_id), now_ns)
+
+    def note_flood(self, session: Session, now_ns: int) -> None:
+        """One more cancel beyond its limit, or a mass cancel, which has none. They are never cut, but slowed."""
+        if now_ns - session.flood_since_ns >= _SECOND_NS:
+            session.flood_since_ns, session.flood_count = now_ns, 0
+        session.flood_count += 1
+        if session.flood_count == _FLOOD:
+            self._slowed.append(session)
+            session.pause(Pause.FLOOD, now_ns)
+
+    def _resume_slowed(self, now_ns: int) -> None:
+        slowed, self._slowed = self._slowed, []
+        for session in slowed:
+            if now_ns < session.flood_since_ns + _SECOND_NS:
+                self._slowed.append(session)
+            else:
+                session.resume(Pause.FLOOD, now_ns)
+
+    def brim(self, now_ns: int) -> None:
+        """The queue is full to its last slice: nobody is read until it drains, nor who comes meanwhile."""
+        self.is_brim = True
+        for session in list(self._sessions.by_id.values()):
+            if session.connected:
+                self._pause(session, now_ns)
+
+    def is_past_patience(self, session: Session) -> bool:
+        """Whether this session's pause of the first stage is over, and the stage is not."""
+        return session.id in self._had_pause and session.id not in self._paused
+
+    def _pause(self, session: Session | None, now_ns: int) -> None:
+        if session is not None and session.speaker is not None and session.id not in self._paused:
+            self._paused[session.id] = session
+            self._had_pause.add(session.id)
+            session.pause(Pause.QUEUE, now_ns)
+
+    def _resume_all(self, now_ns: int) -> None:
+        self.is_brim = False
+        paused, self._paused = self._paused, {}
+        for session in paused.values():
+            session.resume(Pause.QUEUE, now_ns)

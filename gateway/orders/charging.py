@@ -1,0 +1,140 @@
+"""What a command costs its session: a place among the messages, then tokens of its class, and a place in the book.
+
+A limit that is kept in a store sometimes has to ask it first: then the answer is WAITS, nothing of the class was
+debited, and the same request is asked again when the limiter says so. Pure.
+"""
+
+from collections.abc import Sequence
+
+from gateway.sessions.registry import Session
+from gateway.sessions.request import Request
+from limits.limiter import MILLI, BucketView, Decision, Limiter
+from limits.open_orders import OpenOrders
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.messages import AnyCommand, AnyEvent, CancelOrder, ExecType, MassCancel, NewOrder, OrderEvent, OrdStatus
+
+WAITS = Refusal(errors.ENGINE_BUSY, "tokens are being fetched, ask again", 1)
+"""Not a refusal: tokens are on their way. Its text is for those who cannot wait."""
+
+_LIMIT_CODES = {
+    "orders": errors.RATE_LIMITED,
+    "cancels": errors.CANCEL_RATE_LIMITED,
+    "msgs": errors.MESSAGE_RATE_LIMITED,
+    "queries": errors.QUERY_RATE_LIMITED,
+}
+_PENALTY_CODES = {"cooling_down": errors.COOLING_DOWN, "disconnect": errors.LIMIT_ABUSE}
+_DONE = frozenset((OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED))
+
+
+class Charging:
+    """Takes tokens for requests and gives them back, and counts who has how many orders open."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._open = OpenOrders()
+        self._owned: dict[int, int] = {}  # the same by session that placed them, without zeros
+
+    def charge(self, request: Request, now_ns: int) -> Refusal | None:
+        """Take what the request costs; WAITS when that has to be fetched. Cancels cost no message, a sweep nothing."""
+        command, session = request.command, request.session
+        kind = type(command)
+        if kind is MassCancel:
+            return None
+        if not (request.is_counted or kind is CancelOrder):
+            refusal = self.take(session, "msgs", MILLI, now_ns)
+            if refusal is not None:
+                return refusal
+            request.is_counted = True
+        if kind is NewOrder and (refusal := self._why_full(session, command)) is not None:
+            return refusal
+        charged = self._limiter.policy.cost(request.kind)
+        if charged is None or charged[0] == "msgs":
+            return None
+        name, cost_milli = charged
+        decision = self._limiter.take(session.path, name, cost_milli, now_ns, command.instrument)
+        if not decision.allowed:
+            return _refusal(name, decision, cost_milli)
+        request.bucket, request.cost_milli, request.shadow = name, cost_milli, decision.shadow
+        return None
+
+    def take(self, session: Session, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Refusal | None:
+        """Charge one bucket: also what is no command, a question the gateway answers or a message that was none."""
+        decision = self._limiter.take(session.path, name, cost_milli, now_ns, instrument)
+        return None if decision.allowed else _refusal(name, decision, cost_milli)
+
+    def refund(self, request: Request, now_ns: int) -> None:
+        """Give back what the request's class has paid: it was not carried out, and that was not the client's doing."""
+        if request.bucket:
+            paid = (request.session.path, request.bucket, request.cost_milli)
+            self._limiter.give_back(*paid, now_ns, request.command.instrument, request.shadow)
+
+    # -- open orders ---------------------------------------------------------------------------------------------
+
+    def enter(self, request: Request) -> None:
+        """A New goes on to the core: its place is taken until it is refused or done."""
+        command = request.command
+        if type(command) is NewOrder:
+            request.has_place = True
+            self._opened(command.session, command.account, command.instrument)
+
+    def leave(self, request: Request) -> None:
+        """The gateway itself has refused it after all."""
+        if request.has_place:
+            request.has_place = False
+            command = request.command
+            self._closed(command.session, command.account, command.instrument)
+
+    def heard(self, event: AnyEvent) -> None:
+        """The core has spoken: what is done leaves its place."""
+        if type(event) is not OrderEvent or event.leaves_qty:
+            return
+        if event.status in _DONE and event.exec_type is not ExecType.ORDER_STATUS:
+            self._closed(event.session, event.account, event.instrument)
+
+    def restore(self, open_orders: Sequence[OrderEvent]) -> None:
+        """Orders that were open before this process began."""
+        for order in open_orders:
+            self._opened(order.session, order.account, order.instrument)
+
+    def owns(self, session_id: int) -> bool:
+        """Whether an order of this session is open, or on its way to the core."""
+        return session_id in self._owned
+
+    def _opened(self, session_id: int, account: int, instrument: int) -> None:
+        self._open.opened(account, instrument)
+        self._owned[session_id] = self._owned.get(session_id, 0) + 1
+
+    def _closed(self, session_id: int, account: int, instrument: int) -> None:
+        self._open.closed(account, instrument)
+        left = self._owned.pop(session_id, 0) - 1
+        if left > 0:
+            self._owned[session_id] = left
+
+    def open_orders(self, session: Session) -> BucketView:
+        """The account's ceiling as people see it. It is a gauge: nothing refills, so its rate is 0."""
+        most = self._limiter.policy.plan_of(session.client.account).open_orders.account
+        left = max(most - self._open.count(session.client.account_id), 0)
+        return BucketView("open_orders", "account", left, most, rate=0.0, full_in_ms=0)
+
+    def _why_full(self, session: Session, command: AnyCommand) -> Refusal | None:
+        limit = self._limiter.policy.plan_of(session.client.account).open_orders
+        scope = self._open.binds(command.account, command.instrument, limit)
+        if not scope:
+            return None
+        most = limit.account if scope == "account" else limit.instrument
+        data: dict[str, object] = {"limit": "open_orders", "scope": scope, "capacity": most}
+        return Refusal(errors.TOO_MANY_OPEN_ORDERS, f"open orders: {most} are open in this {scope}", data=data)
+
+
+def _refusal(name: str, decision: Decision, cost_milli: int) -> Refusal:
+    """A limit's no, with the exact time until it will do; 3007 when it never will, WAITS when it does not know yet."""
+    if decision.pending:
+        return WAITS
+    cost: float | int = cost_milli // MILLI if cost_milli % MILLI == 0 else cost_milli / MILLI
+    data: dict[str, object] = {"limit": decision.name, "scope": decision.scope, "cost": cost}
+    text = f"rate limit: {decision.name}/{decision.scope} {decision.burst} burst {decision.rate:g}/s"
+    if decision.wait_us < 0:
+        return Refusal(errors.NEVER_FITS, f"{text}: a cost of {cost:g} never fits", data=data)
+    code = _PENALTY_CODES.get(decision.penalty) or _LIMIT_CODES.get(name, errors.RATE_LIMITED)
+    return Refusal(code, text, -(-decision.wait_us // 1000), data=data)

@@ -1,0 +1,40 @@
+"""What a session was shown of its limits, so that it is told of changes to those and of nothing else. Pure."""
+
+from gateway.orders.charging import Charging
+from gateway.sessions.registry import Session, Sessions
+from limits.limiter import BucketView, Limiter
+
+
+class LimitNews:
+    """Shows limits, and tells what is different from what was shown."""
+
+    def __init__(self, limiter: Limiter, sessions: Sessions, charging: Charging) -> None:
+        self._limiter = limiter
+        self._sessions = sessions
+        self._charging = charging
+
+    def look(self, session: Session, now_ns: int) -> list[BucketView]:
+        """Every bucket of the session, and the ceiling of its account's open orders."""
+        return [*self._limiter.view(session.path, now_ns), self._charging.open_orders(session)]
+
+    def show(self, session: Session, now_ns: int) -> list[BucketView]:
+        """The same; from now on it is told of changes to what it has seen here."""
+        views = self.look(session, now_ns)
+        session.shown_limits = {(view.name, view.scope): _shown(view) for view in views}
+        return views
+
+    def changed(self, now_ns: int) -> None:
+        """A new policy is in force: tell each session that is connected which of its buckets are different now."""
+        version = self._limiter.policy.version
+        for session in self._sessions.by_id.values():
+            if session.connected and session.speaker is not None:
+                before = session.shown_limits
+                views = self.show(session, now_ns)
+                changed = [view for view in views if before.get((view.name, view.scope)) != _shown(view)]
+                if changed:
+                    session.speaker.limits_changed(changed, version, now_ns)
+
+
+def _shown(view: BucketView) -> tuple[int, float, str]:
+    """What of a bucket is its limit rather than its fill."""
+    return view.capacity, view.rate, view.mode

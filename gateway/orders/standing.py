@@ -1,0 +1,110 @@
+"""Where an order stands, for answers that the gateway gives itself: what it says of an order must be true.
+
+The core is asked first. An order that it does not know may be on its way to it, and is pending then, never unknown.
+Asked on refusals and logouts only: nothing here is on an order's usual way. Pure.
+"""
+
+from collections.abc import Mapping
+from itertools import chain
+
+import msgspec
+
+from gateway.core.matching import MatchingCore
+from gateway.orders.queue import Ingress
+from gateway.orders.token_wait import Parking
+from gateway.sessions.registry import Session
+from gateway.sessions.request import Request, is_retry
+from protocols.errors import ENGINE_TIMEOUT, Refusal
+from protocols.messages import (
+    DUPLICATE,
+    AnyCommand,
+    AnyEvent,
+    NewOrder,
+    OrderEvent,
+    OrderList,
+    OrdStatus,
+    QueryOrders,
+    ReplaceOrder,
+)
+
+
+class Standing:
+    """Looks at the core, and at what waits before it or was not answered by it yet."""
+
+    def __init__(
+        self, core: MatchingCore, ingress: Ingress, parking: Parking, unanswered: Mapping[int, Request]
+    ) -> None:
+        """unanswered: handed over, by cmd_id."""
+        self._core = core
+        self._ingress = ingress
+        self._parking = parking
+        self._unanswered = unanswered
+
+    def find(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
+        """The state of the order that either id names. REJECTED: nobody knows it. PENDING_NEW: it may be on its way.
+
+        That is also said where no order is named: of none it may be said that it was rejected.
+        """
+        if not (order_id or cl_ord_id):
+            return OrdStatus.PENDING_NEW
+        changes: set[int] = set()  # Replaces on their way: the order is the one that they would give the name to
+        while (state := self._core.order_state(account, order_id, cl_ord_id)) is OrdStatus.REJECTED:
+            command = self._on_its_way(account, cl_ord_id) if cl_ord_id else None
+            if isinstance(command, NewOrder):
+                return OrdStatus.PENDING_NEW
+            if command is None or command.cmd_id in changes:
+                return state
+            changes.add(command.cmd_id)
+            order_id, cl_ord_id = command.order_id, command.orig_cl_ord_id
+        return state
+
+    def now(self, order: OrderEvent) -> OrderEvent:
+        """An order that was listed, as it is by now; as it was listed if the core has forgotten it since."""
+        state = self._core.order_state(order.account, order.order_id, "")
+        return order if isinstance(state, OrdStatus) else state
+
+    def pending(self, command: AnyCommand, event: AnyEvent) -> Refusal | None:
+        """Where the core knows no such order because it is on its way: that is told, never that it is unknown."""
+        if not (isinstance(event, OrderList) and isinstance(command, QueryOrders) and command.cl_ord_id):
+            return None
+        if event.orders or self.find(command.account, command.order_id, command.cl_ord_id) is OrdStatus.REJECTED:
+            return None
+        return Refusal(ENGINE_TIMEOUT, "on its way to the engine, outcome unknown")
+
+    def first_of(self, command: AnyCommand) -> OrderEvent | None:
+        """For a retry: the order that the first attempt made, if the core has it."""
+        if not (is_retry(command) and isinstance(command, NewOrder | ReplaceOrder)):
+            return None
+        state = self._core.order_state(command.account, 0, command.cl_ord_id)
+        if isinstance(state, OrdStatus):
+            return None
+        return msgspec.structs.replace(state, cmd_id=command.cmd_id, flags=state.flags | DUPLICATE)
+
+    def is_first_on_its_way(self, command: AnyCommand) -> bool:
+        """For a retry: whether another command that gives an order its name has not been answered by the core."""
+        if not is_retry(command):
+            return False
+        account, name = command.account, command.cl_ord_id
+        waiting = chain(self._unanswered.values(), self._ingress.waiting(account, name), self._parking.requests())
+        others = (each.command for each in waiting if each.command is not command)
+        return any(
+            isinstance(each, NewOrder | ReplaceOrder) and each.account == account and each.cl_ord_id == name
+            for each in others
+        )
+
+    def unanswered_of(self, session: Session) -> list[Request]:
+        """What the session has asked and was not told of, wherever that waits."""
+        waiting = chain(self._unanswered.values(), self._ingress, self._parking.requests())
+        found = chain.from_iterable((each, *each.joined) for each in waiting)
+        return [each for each in found if each.session is session and each.source is not None and not each.is_told]
+
+    def _on_its_way(self, account: int, cl_ord_id: str) -> NewOrder | ReplaceOrder | None:
+        """The command that would give an order this name."""
+        waiting = chain(self._unanswered.values(), self._ingress.waiting(account, cl_ord_id), self._parking.requests())
+        for request in waiting:
+            command = request.command
+            if not isinstance(command, NewOrder | ReplaceOrder):
+                continue
+            if command.account == account and command.cl_ord_id == cl_ord_id:
+                return command
+        return None

@@ -1,0 +1,84 @@
+"""Sessions that wait while tokens are fetched for them: their reading is paused, and what they sent stays in order.
+
+What waits is a step that is tried again whenever answers came from the store of limits. A session whose first step
+still waits keeps everything behind it waiting; the others go on. Pure.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import msgspec
+
+from gateway.sessions.registry import Pause, Session
+from gateway.sessions.request import Request, is_retry
+
+
+class Parked(msgspec.Struct, eq=False):
+    """One step of a session. attempt: takes the time; False = it waits on. request: what it is about, if a command."""
+
+    attempt: Callable[[int], bool]
+    request: Request | None = None
+
+
+class Parking:
+    """Who waits, and for what."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Session, deque[Parked]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(row) for row in self._rows.values())
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def __contains__(self, session: Session) -> bool:
+        return session in self._rows
+
+    def park(self, session: Session, parked: Parked, now_ns: int) -> None:
+        """Wait with this, behind what the session waits with already. It is read no further."""
+        self._rows.setdefault(session, deque()).append(parked)
+        request = parked.request
+        if request is not None and request.speaker is not None:
+            request.speaker.waits(request.source)
+        session.pause(Pause.TOKENS, now_ns)
+
+    def requests(self) -> Iterator[Request]:
+        """The commands that wait."""
+        return (each.request for row in self._rows.values() for each in row if each.request is not None)
+
+    def retry(self, now_ns: int) -> None:
+        """Try every session's steps again, as far as they go."""
+        for session, row in list(self._rows.items()):
+            while row and row[0].attempt(now_ns):
+                _go_on(row.popleft().request)
+            if not row:
+                del self._rows[session]
+                session.resume(Pause.TOKENS, now_ns)
+
+    def withdraw(self, is_meant: Callable[[Request], bool], ask: Callable[[Request, int], bool]) -> list[Request]:
+        """Take the commands out that are meant; those behind them move up.
+
+        A retry stays, in its turn, as a question, for its first attempt may be in the book: `ask` puts it.
+        """
+        gone = []
+        for session, row in self._rows.items():
+            left = deque[Parked]()
+            for each in row:
+                request = each.request
+                if request is None or not is_meant(request):
+                    left.append(each)
+                elif is_retry(request.command):
+                    left.append(Parked(partial(ask, request), request))
+                else:
+                    gone.append(request)
+            self._rows[session] = left
+        for request in gone:
+            _go_on(request)
+        return gone
+
+
+def _go_on(request: Request | None) -> None:
+    if request is not None and request.speaker is not None:
+        request.speaker.goes_on(request.source)

@@ -1,0 +1,88 @@
+"""What each id of the configuration has stood for since the journal began: no id is ever given to another.
+
+Commands, events, messages and modes know accounts, sessions and instruments by number or name; under a changed pair a
+client would get another's messages, or an order another price. Pure.
+"""
+
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from gateway.config import schema
+from protocols.instruments import Instrument, Instruments
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+
+
+class Unfit(Exception):
+    """The configuration does not go with what is recorded; the text names the thing and the mend."""
+
+
+class Register(msgspec.Struct, frozen=True, array_like=True):
+    """accounts: id -> name. sessions: id -> (CompID, account id), of FIX. keys: id -> account id.
+
+    instruments: by id, as they were when they last traded: what was told of them can still be told.
+    """
+
+    instruments: dict[int, Instrument]
+    accounts: dict[int, str]
+    sessions: dict[int, tuple[str, int]]
+    keys: dict[str, int]
+
+
+def register_of(settings: schema.Config, instruments: Instruments) -> Register:
+    """What one configuration says."""
+    accounts = {row.name: row.id for row in settings.accounts}
+    return Register(
+        dict(instruments.by_id),
+        {row.id: row.name for row in settings.accounts},
+        {row.id: (row.comp_id, accounts[row.account]) for row in settings.fix.sessions},
+        {row.id: accounts[row.account] for row in settings.keys},
+    )
+
+
+def succeed(before: Register, now: Register) -> Register:
+    """The register of a venue that goes on under another configuration.
+
+    Raises:
+        Unfit: an id, or a name, stands for something else than it did.
+    """
+    _compare("instrument", _pairs(before.instruments), _pairs(now.instruments))
+    _compare("the instrument called", _turned(_symbols(before.instruments)), _turned(_symbols(now.instruments)))
+    _compare("account", before.accounts, now.accounts)
+    _compare("the account called", _turned(before.accounts), _turned(now.accounts))
+    _compare("FIX session", before.sessions, now.sessions)
+    _compare("key", before.keys, now.keys)
+    return Register(
+        before.instruments | now.instruments,
+        before.accounts | now.accounts,
+        before.sessions | now.sessions,
+        before.keys | now.keys,
+    )
+
+
+def _compare(what: str, before: Mapping[_Key, _Value], now: Mapping[_Key, _Value]) -> None:
+    for key, value in now.items():
+        if key in before and before[key] != value:
+            raise Unfit(
+                f"{what} {key} was {_words(before[key])} and is {_words(value)} now: ids are never given to another."
+                " Leave the pair as it was and use a new id, or begin with an empty journal.directory"
+            )
+
+
+def _pairs(instruments: Mapping[int, Instrument]) -> dict[int, tuple[str, str, str]]:
+    return {row.id: (row.symbol, f"px_exp {row.px_exp}", f"qty_exp {row.qty_exp}") for row in instruments.values()}
+
+
+def _symbols(instruments: Mapping[int, Instrument]) -> dict[int, str]:
+    return {row.id: row.symbol for row in instruments.values()}
+
+
+def _turned(names: Mapping[int, str]) -> dict[str, int]:
+    return {name: number for number, name in names.items()}
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,161 @@
+"""Snapshots of a running gateway, recorded piece by piece so that nobody waits for one.
+
+A start carries out again what was recorded since the latest whole snapshot was begun, so one is begun when that has
+become long. As much is kept in the journal as the next start needs for the events that clients may ask for. Pure.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import msgspec
+
+from gateway.config import schema
+from gateway.recovery.known_ids import Register
+from gateway.recovery.records import PIECE, SNAPSHOT, Piece, Replay, Snapshot, body
+
+_SEGMENTS = 4  # of commands that a start has to carry out again, at most about so many
+_PIECE_NS = 10_000_000  # from one piece to the next, each about a millisecond's work
+_SECOND_NS = 1_000_000_000
+
+
+class Records(Protocol):
+    """The journal, as a snapshot sees it."""
+
+    keep_from: int | None
+
+    @property
+    def may_accept_orders(self) -> bool:
+        """Whether there is room for more than what must be recorded."""
+        ...
+
+    @property
+    def position(self) -> int:
+        """Behind the last record."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all that is kept."""
+        ...
+
+    @property
+    def durable(self) -> int:
+        """Everything below this position survives."""
+        ...
+
+    def append(self, kind: int, session: int, data: bytes, /) -> int:
+        """Record something; its position."""
+        ...
+
+    def retire(self) -> None:
+        """Let go of what nobody needs any more."""
+        ...
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    """A snapshot that a start can go on from. begun, ended: positions. count: commands recorded before it was begun."""
+
+    begun: int
+    ended: int
+    count: int
+
+
+class Snapshotter:
+    """Takes snapshots of `replay`'s engine and of what else is to survive, and says what the journal must keep."""
+
+    def __init__(
+        self,
+        replay: Replay,
+        journal: Records,
+        settings: schema.Config,
+        next_ws_session: Callable[[], int],
+        register: Register,
+    ) -> None:
+        """Of the settings: when a snapshot is due, and how many commands back a start shall give the events."""
+        self._replay = replay
+        self._journal = journal
+        self._long_bytes = _SEGMENTS * settings.journal.segment_bytes
+        self._max_bytes = settings.journal.max_bytes
+        self._retain_events = settings.stream.retain_events
+        self._next_ws_session = next_ws_session
+        self._register = register
+        self._marks: deque[_Mark] = deque()  # oldest first
+        self._count = 0
+        self._since = 0  # position at which the latest one had ended
+        self._pieces: Iterator[bytes] | None = None  # of the one that is on its way
+        self._number = self._begun = self._begun_count = 0
+        self._next_ns = 0
+        self._ended: _Mark | None = None  # recorded as a whole, and not durable yet
+
+    def recorded(self, commands: int) -> None:
+        """So many were recorded, which a start may have to carry out."""
+        self._count += commands
+
+    def start(self) -> None:
+        """A new process has carried out what the last one recorded: stand one snapshot for all of that."""
+        replay = self._replay
+        if replay.first is not None:
+            self._marks.append(_Mark(replay.first, replay.first, -replay.count))
+        position = self._journal.append(SNAPSHOT, 0, body(self._snapshot(replay.engine.snapshot(), 0)))
+        self._end(_Mark(position, position, 0))
+
+    def look(self, now_ns: int) -> None:
+        """Once a second: begin one when it is time, and let go of what is no longer needed."""
+        ended = self._ended
+        if ended is not None and ended.ended < self._journal.durable:
+            self._ended = None
+            self._keep(ended)
+        journal = self._journal
+        is_long = journal.position - self._since > self._long_bytes
+        if is_long and self._pieces is None and self._ended is None and journal.may_accept_orders:
+            self._pieces = self._replay.engine.begin_snapshot()
+            self._number, self._begun_count = 0, self._count
+            self.tick(now_ns)
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When the next piece is due."""
+        return self._next_ns if self._pieces is not None else None
+
+    def tick(self, now_ns: int) -> None:
+        """Record the next piece when it is time."""
+        if self._pieces is None or (now_ns < self._next_ns and self._number):
+            return
+        if not self._journal.may_accept_orders:  # what room there is, is for cancels
+            self._next_ns = now_ns + _SECOND_NS
+            return
+        piece = next(self._pieces, None)
+        if piece is None:
+            self._pieces = None
+            ended = self._journal.append(SNAPSHOT, 0, body(self._snapshot(b"", self._number)))
+            self._end(_Mark(self._begun, ended, self._begun_count))
+            return
+        position = self._journal.append(PIECE, 0, body(Piece(self._number, piece)))
+        if self._number == 0:
+            self._begun = position
+        self._number += 1
+        self._next_ns = now_ns + _PIECE_NS
+
+    def _snapshot(self, engine: bytes, pieces: int) -> Snapshot:
+        replay = self._replay
+        names, links = tuple(replay.names.values()), tuple(replay.links.values())
+        next_id, resets, former = self._next_ws_session(), dict(replay.resets), replay.former.rows()
+        return Snapshot(engine, names, links, next_id, pieces, self._register, resets, former)
+
+    def _end(self, mark: _Mark) -> None:
+        self._ended = mark
+        self._since = self._journal.position
+
+    def _keep(self, mark: _Mark) -> None:
+        marks, journal = self._marks, self._journal
+        marks.append(mark)
+        while True:
+            journal.keep_from = marks[0].begun
+            journal.retire()
+            if len(marks) == 1:
+                break
+            has_events = self._count - marks[1].count >= self._retain_events
+            if not has_events and journal.size_bytes <= self._max_bytes:
+                break
+            marks.popleft()

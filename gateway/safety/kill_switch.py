@@ -1,0 +1,144 @@
+"""Mass cancels in the operator's name: the half of a kill switch that takes out what is already in the book.
+
+They walk the road on the control lane like cancel-on-disconnect: never limited, never shed, and waiting orders of their
+scope are withdrawn first. Pure. They are given under a session of the house's own, number 0, whatever session they are
+about; before editing: its command numbers must rise across restarts, or the core takes a new kill for an old one.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from gateway.auth.authenticator import Client
+from gateway.orders.pipeline import Road
+from gateway.sessions.registry import Session
+from gateway.sessions.request import Request
+from limits.limiter import BucketView
+from protocols.errors import Refusal
+from protocols.messages import AnyEvent, EngineState, MassCancel, MassCancelDone, Origin
+
+HOUSE_SESSION = 0
+"""Sessions of clients start at 1."""
+_NO_BUCKETS = object()  # a mass cancel is never charged
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Whose orders: all of an account; of one session and one instrument where these are not 0."""
+
+    account_id: int
+    session_id: int = 0
+    instrument: int = 0
+
+
+class Sweep(msgspec.Struct, eq=False):
+    """What became of one kill. waiting: mass cancels that are not answered; failure: why one of them is in doubt."""
+
+    asked: int = 0
+    waiting: int = 0
+    canceled: int = 0
+    failure: str = ""
+
+
+class _Asked(msgspec.Struct, eq=False):
+    """One mass cancel of a kill. is_told: it was counted; what comes after "outcome unknown" is no second answer."""
+
+    sweep: Sweep
+    is_told: bool = False
+
+
+class Sweeps:
+    """Starts sweeps; each reports into its own `Sweep` as the core answers."""
+
+    def __init__(self, road: Road, now_ns: int) -> None:
+        self._road = road
+        self._house = Session(HOUSE_SESSION, "operator", Client(0, "house"), Origin.OPERATOR, _NO_BUCKETS)
+        self._house.speaker = _Ear()
+        # For a core that does not say: steps of 8 ms are above what an earlier process used, but for a kill just now.
+        self.resume(now_ns >> 23)
+
+    def resume(self, highest: int) -> None:
+        """The core has seen command numbers of the house up to this one, on the lane of control."""
+        self._house.sender.control_n = max(self._house.sender.control_n, highest)
+
+    def start(self, targets: Iterable[Target], now_ns: int) -> Sweep:
+        """Cancel all open orders of the targets, also those that survive a disconnect. Answers come now or later."""
+        sweep = Sweep()
+        for target in targets:
+            self._ask(sweep, target, Origin.OPERATOR, now_ns)
+        return sweep
+
+    def disconnected(self, target: Target, now_ns: int) -> None:
+        """What cancel-on-disconnect does, for a session that is no longer there to do it itself."""
+        self._ask(Sweep(), target, Origin.COD, now_ns)
+
+    def _ask(self, sweep: Sweep, target: Target, origin: Origin, now_ns: int) -> None:
+        command = MassCancel(
+            self._house.sender.next_control_id(),
+            target.account_id,
+            target.session_id or HOUSE_SESSION,
+            origin,
+            self._road.wall.utc_ns(now_ns),
+            0,
+            cl_ord_id="",
+            instrument=target.instrument,
+            only_session=target.session_id != 0,
+            keep_exempt=origin is Origin.COD,
+        )
+        sweep.asked += 1
+        sweep.waiting += 1
+        self._road.submit(self._house, command, "q", _Asked(sweep), 0, now_ns)
+
+
+class _Ear:
+    """The house's speaker: hears what became of each mass cancel, and nothing else concerns it."""
+
+    has_living_link = False
+
+    def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
+        """The core has carried one out."""
+        sweep = self._told(request.source)
+        if isinstance(event, MassCancelDone):
+            sweep.canceled += event.affected
+
+    def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
+        """No answer in time, or the core is away: the orders may still be there."""
+        self._told(source).failure = refusal.text
+
+    def _told(self, asked: object) -> Sweep:
+        assert isinstance(asked, _Asked)
+        asked.sweep.waiting -= not asked.is_told
+        asked.is_told = True
+        return asked.sweep
+
+    def handed_over(self, request: Request, now_ns: int) -> None:
+        """Not an answer."""
+
+    def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
+        """The house hears no account's stream."""
+
+    def notice(self, state: EngineState, now_ns: int) -> None:
+        """It made the notices."""
+
+    def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
+        """It has no limits."""
+
+    def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
+        """It has no connection to end; the same goes for what follows."""
+
+    def log_out(self, now_ns: int, text: str) -> None:
+        """Nothing to log out of."""
+
+    def failed(self, now_ns: int) -> None:
+        """A kill is reported as unanswered then."""
+
+    def waits(self, source: object) -> None:
+        """A mass cancel waits for no tokens."""
+
+    def goes_on(self, source: object) -> None:
+        """It never waited."""
+
+    def pause_reading(self, now_ns: int) -> None:
+        """Nothing is read."""
+
+    def resume_reading(self, now_ns: int) -> None:
+        """Nothing is read."""

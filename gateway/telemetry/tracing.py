@@ -1,0 +1,107 @@
+"""Which orders are traced, and what is noted of them on their way; the tracing library is not touched here.
+
+The choice costs one addition per order, so it is made before anything else is done for a trace. A chosen one carries an
+`OrderTrace` of plain numbers; `gateway.telemetry.spans` makes spans of it when the answer is out. Pure: the road may
+import it.
+"""
+
+from collections.abc import Callable
+from re import compile as pattern
+
+import msgspec
+
+from gateway.config import schema
+
+FORCED_PER_S = 100  # a client's flag may ask for so many traces a second, all clients together; more are ignored
+_SECOND_NS = 1_000_000_000
+
+# W3C Trace Context, 3.2: lower case only; a later version may carry more behind the flags.
+_TRACEPARENT = pattern(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_SAMPLED = 1
+
+
+class TraceParent(msgspec.Struct, frozen=True):
+    """The client's own span that an order belongs to, and whether the client records it."""
+
+    trace_id: int
+    span_id: int
+    sampled: bool
+
+
+class OrderTrace(msgspec.Struct):
+    """When one order passed each place, in own time; 0 = it did not get there.
+
+    t_recv: its bytes were read. t_queued: it was handed from the queue to the core. t_out: its answer was given.
+    """
+
+    t_recv: int
+    door: str
+    session: str
+    t_limited: int = 0
+    t_queued: int = 0
+    t_core_start: int = 0
+    t_core_end: int = 0
+    t_out: int = 0
+    parent: TraceParent | None = None
+    attributes: dict[str, str | int] = {}
+
+
+class Tracing:
+    """Chooses one order in so many, and those a client asks for; hands finished traces to `sink`."""
+
+    def __init__(self, settings: schema.Tracing, sink: Callable[[OrderTrace], None] | None = None) -> None:
+        self._one_in = settings.sample_one_in
+        self._left = settings.sample_one_in
+        self._sink = sink
+        self._forced_second = 0
+        self._forced_left = 0
+        self.sampled = 0
+
+    def sample(self) -> bool:
+        """Whether this order is one of those to trace."""
+        if not self._one_in:
+            return False
+        self._left -= 1
+        if self._left:
+            return False
+        self._left = self._one_in
+        return True
+
+    def asked_for(self, traceparent: str, now_ns: int) -> bool:
+        """Whether the client's `traceparent` makes us trace this order: sampled, well formed, and not too often."""
+        if not self._one_in or not traceparent:
+            return False
+        parent = parse_traceparent(traceparent)
+        if parent is None or not parent.sampled:
+            return False
+        second = now_ns // _SECOND_NS
+        if second != self._forced_second:
+            self._forced_second, self._forced_left = second, FORCED_PER_S
+        if not self._forced_left:
+            return False
+        self._forced_left -= 1
+        return True
+
+    def begin(self, t_recv: int, door: str, session: str, traceparent: str = "") -> OrderTrace:
+        """The record of one chosen order; a `traceparent` that is not well formed is as good as none."""
+        return OrderTrace(t_recv, door, session, parent=parse_traceparent(traceparent) if traceparent else None)
+
+    def record(self, trace: OrderTrace) -> None:
+        """The order has its answer: count the trace and pass it on. Call it once a trace."""
+        self.sampled += 1
+        if self._sink is not None:
+            self._sink(trace)
+
+
+def parse_traceparent(text: str) -> TraceParent | None:
+    """The parent named by a W3C `traceparent`, None when it is not well formed.
+
+    Source: W3C Trace Context, 3.2 and 4: version ff and ids of zeros are invalid; 00 has nothing behind the flags.
+    """
+    found = _TRACEPARENT.fullmatch(text) if len(text) <= 256 else None
+    if found is None:
+        return None
+    version, trace_id, span_id, flags, more = found.groups()
+    if version == "ff" or (version == "00" and more) or not int(trace_id, 16) or not int(span_id, 16):
+        return None
+    return TraceParent(int(trace_id, 16), int(span_id, 16), bool(int(flags, 16) & _SAMPLED))

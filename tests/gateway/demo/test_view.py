@@ -1,0 +1,115 @@
+"""What the demo shows: the figures it was told, on a terminal and as plain lines, and nothing else with --json."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from gateway.demo.ledger import Verdict
+from gateway.demo.simulate import Door
+from gateway.demo.view import Lines, Moment, Queue, Screen, Silence
+
+URLS = {
+    "FIX": "tcp://127.0.0.1:1",
+    "WS": "ws://127.0.0.1:2/v1/ws",
+    "metrics": "http://h/metrics",
+    "ready": "http://h/readyz",
+}
+MOMENT = Moment(
+    6.5,
+    {
+        "fix": Door(2_345, 2_100, 190, 210, 1_790, {2003: 12, 3001: 240}, 3, 310.0, 2_890.0),
+        "ws": Door(3_012, 2_800, 2_500, 1_400, 1_888, {3001: 181}, 12, 420.0, 13_340.0),
+    },
+    {"fix": 233.0, "ws": 311.0},
+    Queue(3, 41, 8_192),
+)
+
+
+def screen(verdict: Verdict | None = None, width: int = 100) -> str:
+    """The table as text."""
+    console = Console(file=io.StringIO(), width=width)
+    view = Screen(console)
+    view.started(URLS, 10)
+    view.show(MOMENT)
+    if verdict is not None:
+        view.draining()
+        view.ended(MOMENT, verdict)
+    else:
+        console.print(view.render(MOMENT))
+    out = console.file
+    assert isinstance(out, io.StringIO)
+    return out.getvalue()
+
+
+def row(text: str, name: str) -> list[str]:
+    """The words of the line that has `name`."""
+    return next(line for line in text.splitlines() if name in line).split()
+
+
+def test_the_table_has_each_doors_figures_in_its_row() -> None:
+    text = screen()
+    assert row(text, "FIX 4.4   inst")[4:-1] == ["233", "2,345", "1,790", "252", "3", "310", "µs", "2,890", "µs"]
+    assert row(text, "2 market")[5:-1] == ["311", "3,012", "1,888", "181", "12", "420", "µs", "13.3", "ms"]
+    assert "3 of 8,192 waiting, largest tick 41" in text
+    assert all(url in text for url in URLS.values())
+
+
+def test_refusals_are_listed_by_code_with_their_names() -> None:
+    text = screen()
+    assert row(text, "rate_limited")[1:-1] == ["3001", "rate_limited", "240", "181"]
+    assert row(text, "unknown_symbol")[1:-1] == ["2003", "unknown_symbol", "12"]
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_the_table_fits_a_terminal_of_24_lines(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width)
+    view = Screen(console)
+    view._urls = URLS
+    codes = dict.fromkeys((2001, 2003, 2004, 2005, 2006, 2007, 3001, 4003, 4004, 4005), 1)
+    doors = {"fix": Door(refusals=codes), "ws": Door(refusals=codes)}
+    console.print(view.render(Moment(1, doors, {"fix": 1.0, "ws": 1.0}, Queue(0, 0, 8_192))))
+    out = console.file
+    assert isinstance(out, io.StringIO)
+    lines = out.getvalue().splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= min(width, 100)
+
+
+def test_the_summary_says_what_was_lost_and_doubled() -> None:
+    assert "✔ every client's record against the core's own:  lost 0  doubled 0" in screen(Verdict())
+    assert "✘" in screen(Verdict(missing=2, doubled=1))
+    assert "lost 2  doubled 1" in screen(Verdict(missing=2, doubled=1))
+
+
+def test_plain_lines_come_once_a_second_and_end_with_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    view = Lines()
+    view.started(URLS, None)
+    for elapsed_s in (0.5, 1.0, 1.5):
+        view.show(Moment(elapsed_s, MOMENT.doors, MOMENT.orders_per_s, MOMENT.queue))
+    view.draining()
+    view.ended(MOMENT, Verdict(unanswered=1))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "FIX",
+        "WS",
+        "metrics",
+        "ready",
+        "0.5",
+        "1.5",
+        "draining",
+        "fix",
+        "ws",
+        "lost",
+    ]
+    assert "fix 233 orders/s 1790 fills 252 refused p50 310 us p99 2890 us" in lines[4]
+    assert lines[-1] == "lost 1, doubled 0"
+
+
+def test_silence_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    view = Silence()
+    view.started(URLS, None)
+    view.show(MOMENT)
+    view.draining()
+    view.ended(MOMENT, Verdict())
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,74 @@
+"""The ceiling of open orders (gateway.orders.charging), as it is shown and as it refuses."""
+
+import msgspec
+import pytest
+
+from gateway.orders.charging import Charging
+from limits.limiter import BucketView
+from protocols import errors
+from protocols.messages import ExecType, OrderEvent, OrdStatus
+from tests.support.road import World
+
+FEW = """
+version = 2
+[plans.few]
+orders = {{ rate = "100/s", burst = 100 }}
+open_orders = {{ account = {account}, instrument = {instrument} }}
+[assign]
+default = "few"
+"""
+
+
+@pytest.mark.parametrize(("account", "instrument", "scope", "most"), [(2, 9, "account", 2), (9, 2, "instrument", 2)])
+def test_an_order_beyond_the_ceiling_is_told_which_and_what_leaves_makes_room(account, instrument, scope, most):
+    world = World(FEW.format(account=account, instrument=instrument))
+    mine = world.session()
+    seen = []
+    mine.speaker.refuse = lambda source, refusal, now_ns: seen.append((source, refusal))
+    for name in ("a", "b", "c"):
+        world.place(mine, name)
+    world.tick()
+    ((source, refusal),) = seen
+    assert (source, refusal.code) == ("c", errors.TOO_MANY_OPEN_ORDERS)
+    assert refusal.data == {"limit": "open_orders", "scope": scope, "capacity": most}
+    assert f"{most} are open in this {scope}" in refusal.text
+    world.cancel(mine, "a")
+    world.tick()
+    world.place(mine, "d")
+    world.tick()
+    assert len(seen) == 1
+
+
+def order(world, cl_ord_id, account=1):
+    found = world.road.standing.find(account, 0, cl_ord_id)
+    assert isinstance(found, OrderEvent)
+    return found
+
+
+def test_what_is_left_of_the_ceiling_is_shown_and_never_less_than_nothing():
+    world = World(FEW.format(account=3, instrument=9))
+    mine, other = world.session(), world.session(account=2)
+    for name in ("a", "b"):
+        world.place(mine, name)
+    world.tick()
+    shown = world.road.charging.open_orders
+    assert shown(mine) == BucketView("open_orders", "account", 1, 3, 0.0, 0)
+    assert shown(other) == BucketView("open_orders", "account", 3, 3, 0.0, 0)
+    world.road.charging.restore([order(world, "a")] * 2)  # more than there is room for
+    assert shown(mine).remaining == 0
+
+
+def test_a_session_owns_orders_of_before_until_the_last_of_them_is_done():
+    world = World()
+    mine = world.session()
+    for name in ("a", "b"):
+        world.place(mine, name)
+    world.tick()
+    orders, next_life = [order(world, name) for name in ("a", "b")], Charging(world.limiter)
+    next_life.restore(orders)
+    owns = []
+    for each in orders:
+        owns.append(next_life.owns(mine.id))
+        done = msgspec.structs.replace(each, status=OrdStatus.CANCELED, exec_type=ExecType.CANCELED, leaves_qty=0)
+        next_life.heard(done)
+    assert [*owns, next_life.owns(mine.id)] == [True, True, False]

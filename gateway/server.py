@@ -1,6 +1,6 @@
 """Builds the parts, starts them in order, and drains them in reverse: the only place that knows them all.
 
-`Server` is also the house that speakers share: road, guards, limiter, clients, clock. Nothing else is global.
+`Server` is also the house that endpoints share: road, guards, limiter, clients, clock. Nothing else is global.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from gateway.admin.health import Health
 from gateway.admin.modes_file import ModesFile
 from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry
-from gateway.auth.authenticator import Clients
+from gateway.auth.authenticator import Authenticator
 from gateway.clock import Clock, Timed
 from gateway.config import schema
 from gateway.config.load import build_instruments, read_secrets, read_tokens
@@ -28,17 +28,17 @@ from gateway.core.matching import MatchingCore
 from gateway.doors.batch import Parts, Tick
 from gateway.doors.connection import Connection
 from gateway.doors.descriptors import Descriptors, raise_limit
-from gateway.doors.fix.acceptor import FixDoor
+from gateway.doors.fix.acceptor import FixAcceptor
 from gateway.doors.slowness import Backlog
-from gateway.doors.ws.acceptor import WsDoor
+from gateway.doors.ws.acceptor import WsAcceptor
 from gateway.limiting.service import Limiting
 from gateway.memory_bounds import memory_bounds
 from gateway.mistakes import Mistakes
 from gateway.orders.pipeline import Road
 from gateway.orders.queue import Stage
 from gateway.recovery.keeper import Keeper
-from gateway.safety.cancel_on_disconnect import Guards
-from gateway.safety.kill_switch import Sweeps
+from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
+from gateway.safety.kill_switch import KillSwitch
 from gateway.sessions.registry import Sessions
 from gateway.telemetry import spans
 from gateway.telemetry.log_pace import LogPace
@@ -79,7 +79,7 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tick: Tick | None = None
         self.instruments = build_instruments(settings)
-        self.clients = Clients(settings, self.instruments, read_secrets(settings), self.wall)
+        self.clients = Authenticator(settings, self.instruments, read_secrets(settings), self.wall)
         names = [row.name for row in settings.accounts]
         self.limits = limiting(settings.limits, config_dir, names, self.now_ns, self.log)
         self.limiter = self.limits.limiter
@@ -105,16 +105,18 @@ class Server:
             self.mistakes.of_a_session,
             self.wall,
         )
-        self.guards = Guards(self.road, self.sessions, self.keeper.note_link, self.keeper.fire_for_gone)
-        self.sweeps = Sweeps(self.road, self.now_ns())
+        self.cancel_on_disconnect = CancelOnDisconnect(
+            self.road, self.sessions, self.keeper.note_link, self.keeper.fire_for_gone
+        )
+        self.kill_switch = KillSwitch(self.road, self.now_ns())
         accounts = {row.name: row.id for row in settings.accounts}
         self.desk = Desk(self, accounts, tuple(self.keeper.register.accounts), self._modes_file(config_dir))
         self.desk.restore(self.now_ns())
         self.sessions.on_new = self.keeper.note_name
         self.sessions.on_forgotten = self.keeper.note_ended
         self.health = Health()
-        self.fix = FixDoor(settings, self.clients, self.instruments, self.sessions, self, self.journal.store)
-        self.ws = WsDoor(settings, settings.ws, self.clients, self) if settings.ws is not None else None
+        self.fix = FixAcceptor(settings, self.clients, self.instruments, self.sessions, self, self.journal.store)
+        self.ws = WsAcceptor(settings, settings.ws, self.clients, self) if settings.ws is not None else None
         self.bounds = memory_bounds(settings)
         self.backlog = self.fix.traffic.backlog = Backlog(settings.out.total_bytes)
         if self.ws is not None:
@@ -165,7 +167,7 @@ class Server:
         self.limits.on_change = self._on_limits
         self.ports.update(await self.fix.start(loop, tick))
         if self.ws is not None:
-            self.ws.accepting = lambda: self.road.ingress.stage < Stage.FULL
+            self.ws.accepting = lambda: self.road.queue.stage < Stage.FULL
             self.ports["ws"] = await self.ws.start(loop, tick)
         if self.settings.admin is not None:
             self.ports["admin"] = await self._start_admin(self.settings.admin, tick)
@@ -179,11 +181,18 @@ class Server:
     def wire(self, loop: asyncio.AbstractEventLoop) -> Tick:
         """Let the parts that need no socket run on this loop: the tick, and the journal's news."""
         self._loop = loop
-        timed: tuple[Timed, ...] = (self.desk, self.guards, self.fix, *self.limits.timed, self.road, self.keeper)
-        parts = Parts(timed, (self.guards, self.road), self.road.work)
+        timed: tuple[Timed, ...] = (
+            self.desk,
+            self.cancel_on_disconnect,
+            self.fix,
+            *self.limits.timed,
+            self.road,
+            self.keeper,
+        )
+        parts = Parts(timed, (self.cancel_on_disconnect, self.road), self.road.work)
         mistakes = self.mistakes
         tick = self._tick = Tick(loop, self.clock, parts, self.journal, mistakes.of_a_session, mistakes.of_all)
-        tick.is_crowded = lambda: self.road.ingress.stage > Stage.OPEN
+        tick.is_crowded = lambda: self.road.queue.stage > Stage.OPEN
         self.road.may_record = lambda: self.journal.may_accept_orders
         self.road.is_recording_late = lambda now_ns: tick.held_ns(now_ns) > _RECORD_ALARM_NS
         return tick
@@ -209,15 +218,15 @@ class Server:
             self.ws.stop_listening()
         limit_ns = now_ns + self.settings.venue.drain_ms * 1_000_000
         for session in list(self.sessions.by_id.values()):
-            if session.speaker is not None and session.connected:
-                session.speaker.draining(limit_ns, "the gateway is draining, reconnect", now_ns)
+            if session.endpoint is not None and session.connected:
+                session.endpoint.draining(limit_ns, "the gateway is draining, reconnect", now_ns)
         return limit_ns
 
     def say_goodbye(self) -> None:
         """End every session in order."""
         for session in list(self.sessions.by_id.values()):
-            if session.speaker is not None and session.connected:
-                session.speaker.log_out(self.now_ns(), "the gateway is going down")
+            if session.endpoint is not None and session.connected:
+                session.endpoint.log_out(self.now_ns(), "the gateway is going down")
 
     async def stop(self) -> None:
         """Close everything; what `drain` has not ended politely is cut."""
@@ -244,13 +253,13 @@ class Server:
 
     def status(self) -> dict[str, object]:
         """A summary for people."""
-        policy, ingress = self.limiter.policy, self.road.ingress
+        policy, queue = self.limiter.policy, self.road.queue
         return {
             "version": VERSION,
             "epoch": self.core.epoch,
             "ports": self.ports,
             "sessions": {"fix": self.sessions.logged_on(Origin.FIX), "ws": self.sessions.logged_on(Origin.WS)},
-            "queue": {"commands": ingress.commands, "bytes": ingress.size_bytes, "stage": ingress.stage.name.lower()},
+            "queue": {"commands": queue.commands, "bytes": queue.size_bytes, "stage": queue.stage.name.lower()},
             "unanswered": self.road.unanswered,
             "draining": self.road.draining,
             "modes": len(self.road.modes.in_force),
@@ -260,7 +269,7 @@ class Server:
         }
 
     def _on_limits(self) -> None:
-        self.road.limit_news.changed(self.now_ns())
+        self.road.limit_notices.changed(self.now_ns())
         self.wake()
 
     def _notify(self, durable: int) -> None:
@@ -328,7 +337,7 @@ class Server:
         return [connection for traffic in doors for connection in traffic.connections]
 
     def _register_gauges(self) -> None:
-        gauge, counter, ingress = self.metrics.gauge, self.metrics.counter, self.road.ingress
+        gauge, counter, queue = self.metrics.gauge, self.metrics.counter, self.road.queue
         for name, door in (("fix", self.fix), ("ws", self.ws)):
             if door is not None:
                 traffic = door.traffic
@@ -341,10 +350,10 @@ class Server:
         for name, origin in (("fix", Origin.FIX), ("ws", Origin.WS)):
             gauge("sessions_logged_on", partial(self.sessions.logged_on, origin), name)
         counter("log_lines_dropped", dropped_lines)
-        gauge("queue_commands", lambda: ingress.commands)
-        gauge("queue_bytes", lambda: ingress.size_bytes)
-        gauge("queue_fill", lambda: ingress.fill_percent / 100)
-        gauge("queue_stage", lambda: int(ingress.stage))
+        gauge("queue_commands", lambda: queue.commands)
+        gauge("queue_bytes", lambda: queue.size_bytes)
+        gauge("queue_fill", lambda: queue.fill_percent / 100)
+        gauge("queue_stage", lambda: int(queue.stage))
         gauge("core_unanswered", lambda: self.road.unanswered)
         gauge("modes", lambda: self.road.modes.counts)
         gauge("output_behind_bytes", lambda: self.backlog.total_bytes)

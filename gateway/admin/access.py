@@ -29,7 +29,7 @@ class Token(msgspec.Struct, frozen=True):
     digest: bytes
 
 
-class Denied(Exception):
+class AccessDenied(Exception):
     """No. `status` is the HTTP status, `who` the token's name when one was shown, the text what would do."""
 
     def __init__(self, status: int, text: str, who: str = "") -> None:
@@ -54,7 +54,7 @@ class Access:
         """The name of who asks, for the log. authorization, host: the request's headers, "" when absent.
 
         Raises:
-            Denied: 401 without a good token, 403 with one that may not, or where there are none and there must be.
+            AccessDenied: 401 without a good token; 403 with one that may not, or where tokens are required.
         """
         if not self._tokens:
             return self._admit_anyone(host, needs)
@@ -62,19 +62,19 @@ class Access:
         shown = digest_of(secret.strip()) if scheme.lower() == "bearer" else b""
         matching = [token for token in self._tokens if compare_digest(token.digest, shown)]
         if not matching:
-            raise Denied(401, "send a token of [[admin.tokens]] as: Authorization: Bearer TOKEN")
+            raise AccessDenied(401, "send a token of [[admin.tokens]] as: Authorization: Bearer TOKEN")
         token = matching[0]
         if _RANK[token.role] < _RANK[needs]:
-            raise Denied(403, f"{token.name} has the role {token.role}, this needs {needs}", token.name)
+            raise AccessDenied(403, f"{token.name} has the role {token.role}, this needs {needs}", token.name)
         return token.name
 
     def _admit_anyone(self, host: str, needs: Role) -> str:
         if needs != "viewer":
             if not self._is_local:
-                raise Denied(403, _NO_TOKENS)
+                raise AccessDenied(403, _NO_TOKENS)
             if not is_loopback(_hostname(host)):
                 # A page elsewhere whose name was made to point here: its own name stands in Host.
-                raise Denied(403, f"ask for a loopback address by its name; Host is {host[:100]!r}")
+                raise AccessDenied(403, f"ask for a loopback address by its name; Host is {host[:100]!r}")
         return "local"
 
 

@@ -13,7 +13,7 @@ from msgspec import Meta, structs
 
 from gateway.admin.modes_file import ModesFile
 from gateway.orders.trading_modes import STRICTNESS, Change, Mode, Modes, Scope, session_name
-from gateway.safety.kill_switch import Sweep, Sweeps, Target
+from gateway.safety.kill_switch import CancelScope, KillSwitch, Sweep
 from gateway.sessions.registry import Session, Sessions
 from limits.toml_fields import nearest
 from protocols.instruments import Instruments
@@ -45,7 +45,7 @@ class House(Protocol):
 
     sessions: Sessions
     instruments: Instruments
-    sweeps: Sweeps
+    kill_switch: KillSwitch
 
     @property
     def wall(self) -> WallClock: ...
@@ -152,7 +152,7 @@ class Desk:
         targets = self._targets(change) if asked.kill else []
         now_ns = self._house.now_ns()
         self._put(self._house.road.modes.apply(change), now_ns)
-        sweep = self._house.sweeps.start(targets, now_ns) if asked.kill else None
+        sweep = self._house.kill_switch.start(targets, now_ns) if asked.kill else None
         self._house.wake()
         trouble = await self._keep()
         if sweep is not None:
@@ -255,18 +255,18 @@ class Desk:
             raise Declined(409, f"{name} has no name of its own and ends with its connection: bar its account", "name")
         raise _unknown("session", name, full)
 
-    def _targets(self, change: Change) -> list[Target]:
+    def _targets(self, change: Change) -> list[CancelScope]:
         """Whose orders a kill cancels."""
         if change.scope == "account":
             if change.name not in self._accounts:
                 raise _unknown("account", change.name, self._accounts)
-            return [Target(self._accounts[change.name])]
+            return [CancelScope(self._accounts[change.name])]
         if change.scope == "session":
             found = self._sessions_by(lambda session: _full_name(session) == change.name)
             if not found:
                 raise Declined(409, f"{change.name} has not been seen since the start: kill its account", "name")
-            return [Target(session.client.account_id, session.id) for session in found]
-        return [Target(account_id, instrument=change.instrument) for account_id in self._with_orders]
+            return [CancelScope(session.client.account_id, session.id) for session in found]
+        return [CancelScope(account_id, instrument=change.instrument) for account_id in self._with_orders]
 
     def _sessions_by(self, fits: Callable[[Session], bool]) -> list[Session]:
         """Sessions with a name of their own; one without ends with its connection, and another may get its number."""

@@ -13,7 +13,7 @@ from gateway.config import schema
 from gateway.doors.batch import Tick
 from gateway.doors.crowd import Crowd
 from gateway.doors.listening import Door, Listener, Place
-from gateway.doors.ws.http_upgrade import HttpPhase, Lobby, http_log
+from gateway.doors.ws.http_upgrade import HttpPhase, PendingUpgrades, http_log
 from gateway.telemetry.metrics import Metrics
 
 PLACES = 32
@@ -46,10 +46,10 @@ class AdminDoor:
         """Listen; returns the port."""
         await self._runner.setup()
         assert self._runner.server is not None
-        lobby = Lobby(self._runner.server, _HEADER_TIMEOUT_S, self._count_end, "before_request", tick)
+        pending = PendingUpgrades(self._runner.server, _HEADER_TIMEOUT_S, self._count_end, "before_request", tick)
         door = Door(
             crowd=self.crowd,
-            make=lobby,
+            make=pending,
             turn_away=self._turn_away,
             count_end=self._count_end,
             log=self._log,

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import hdrs, web
 from msgspec import structs
 
-from gateway.admin.access import Access, Denied, Role
+from gateway.admin.access import Access, AccessDenied, Role
 from gateway.admin.answer import json_answer
 from gateway.admin.desk import Asked, Declined, Desk, House, Outcome
 from gateway.orders.trading_modes import Change
@@ -49,7 +49,7 @@ class Operations:
             authorization, host = request.headers.get(hdrs.AUTHORIZATION, ""), request.headers.get(hdrs.HOST, "")
             try:
                 who = self._access.admit(authorization, host, needs)
-            except Denied as denied:
+            except AccessDenied as denied:
                 self._house.log(
                     "operations.refused", status=denied.status, by=denied.who, peer=request.remote, path=request.path
                 )

@@ -17,7 +17,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gateway.auth.backoff import Failures
+from gateway.auth.backoff import LogonBackoff
 from gateway.config import schema
 from gateway.config.addresses import Network, is_in, network_of, networks
 from gateway.config.key_material import MAX_TRIED, parse_expiry, parse_public_key, permission_for
@@ -94,7 +94,7 @@ class _Identity(msgspec.Struct, frozen=True):
         return self.expires_ns != 0 and utc_ns >= self.expires_ns
 
 
-class Clients:
+class Authenticator:
     """All keys and accounts of one configuration, the signatures seen lately, and who failed how often."""
 
     def __init__(
@@ -119,8 +119,8 @@ class Clients:
         self._wall = wall or WallClock()
         self._nobody = Ed25519PublicKey.from_public_bytes(_NOBODY)
         self._seen: dict[str, OrderedDict[bytes, int]] = {}  # key id -> signature -> until when
-        self._by_address = Failures(free=20)
-        self._by_pair = Failures(free=5)
+        self._by_address = LogonBackoff(free=20)
+        self._by_pair = LogonBackoff(free=5)
 
     def _identity(self, row: schema.Key, secret: bytes) -> _Identity:
         public = None

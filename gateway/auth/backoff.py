@@ -9,7 +9,7 @@ from collections import OrderedDict
 _SECOND_NS = 1_000_000_000
 
 
-class Failures:
+class LogonBackoff:
     """How often each key failed lately. Forgotten after 10 minutes without a failure, and the longest quiet ones first
     when there are too many.
     """

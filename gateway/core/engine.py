@@ -17,7 +17,7 @@ from gateway.core import snapshots
 from gateway.core.acceptance import MAX_AMOUNT, Denial, check_new, check_replace
 from gateway.core.book import Book
 from gateway.core.matcher import Matcher
-from gateway.core.orders import Account, Ledger, Order, order_of
+from gateway.core.orders import Account, AccountOrders, Order, order_of
 from gateway.core.reports import Reports, status_of
 from protocols.errors import (
     BAD_NOTIONAL,
@@ -89,7 +89,7 @@ class Engine:
         self._highest: dict[int, int] = {}  # by session and lane: the last n that was carried out
         self._order_id = 0
         self._at_ns = 0
-        self._ledger = Ledger(dedupe_ids)
+        self._ledger = AccountOrders(dedupe_ids)
         self._reports = Reports(self._ledger, exec_id=0, now_ns=0)
         self._matcher = Matcher(self._ledger, self._reports, trade_id=0)
 
@@ -169,7 +169,7 @@ class Engine:
         image = snapshots.decode(head, *more)
         books = {instrument: Book() for instrument in image.resting}
         dedupe_ids = image.dedupe_ids or self._dedupe_ids
-        ledger = snapshots.rebuild(image, Ledger(dedupe_ids), books)
+        ledger = snapshots.rebuild(image, AccountOrders(dedupe_ids), books)
         self._dedupe_ids = dedupe_ids
         self.epoch = image.epoch
         self._books, self._ledger, self._highest = books, ledger, image.highest

@@ -7,7 +7,7 @@ account: its name is the client's to choose, and a guessed one must not cancel a
 
 from gateway.core.acceptance import MAX_AMOUNT
 from gateway.core.book import ANY_PRICE, Book, BookSide
-from gateway.core.orders import Ledger, Order
+from gateway.core.orders import AccountOrders, Order
 from gateway.core.reports import Reports
 from protocols.errors import BAD_NOTIONAL, NO_LIQUIDITY, SELF_MATCH
 from protocols.messages import ExecType, OrdStatus, OrdType, Stp, Tif
@@ -25,7 +25,7 @@ class Matcher:
 
     __slots__ = ("_ledger", "_reports", "trade_id")
 
-    def __init__(self, ledger: Ledger, reports: Reports, trade_id: int) -> None:
+    def __init__(self, ledger: AccountOrders, reports: Reports, trade_id: int) -> None:
         self.trade_id = trade_id
         self._ledger = ledger
         self._reports = reports

@@ -130,7 +130,7 @@ def nobody(_account: int) -> None:
     """No snapshot is on its way."""
 
 
-class Ledger:
+class AccountOrders:
     """All accounts, and the bound on what is remembered of them. dedupe_ids: retired ids kept per account."""
 
     __slots__ = ("_dedupe_ids", "_max_retired", "_retired", "accounts", "before_change")

@@ -7,7 +7,7 @@ its Struct by position (tests/bench/engine_execute.py), so the order of its argu
 """
 
 from gateway.core.acceptance import Denial
-from gateway.core.orders import Account, Ledger, Order
+from gateway.core.orders import Account, AccountOrders, Order
 from protocols.messages import (
     DUPLICATE,
     POSS_RESEND,
@@ -35,7 +35,7 @@ class Reports:
 
     __slots__ = ("_account", "_cmd_id", "_events", "_ledger", "_origin", "exec_id", "now_ns")
 
-    def __init__(self, ledger: Ledger, exec_id: int, now_ns: int) -> None:
+    def __init__(self, ledger: AccountOrders, exec_id: int, now_ns: int) -> None:
         self.exec_id = exec_id
         self.now_ns = now_ns
         self._ledger = ledger

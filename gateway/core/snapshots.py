@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from gateway.core.book import Book
-from gateway.core.orders import Account, Ledger, Order, Retired, nobody
+from gateway.core.orders import Account, AccountOrders, Order, Retired, nobody
 from protocols.messages import OrdType, Tif
 
 VERSION = 1
@@ -72,7 +72,7 @@ class State(msgspec.Struct, frozen=True):
     counters: Counters
     highest: Mapping[int, int]
     dedupe_ids: int
-    ledger: Ledger
+    ledger: AccountOrders
     books: Mapping[int, Book]
 
 
@@ -101,7 +101,7 @@ def begin(state: State) -> Iterator[bytes]:
 class _Aside:
     """Accounts as they were when a snapshot was begun: each is put aside when its turn comes, or before it changes."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: AccountOrders) -> None:
         self._ledger = ledger
         self._untouched = dict(ledger.accounts)
         self._images: deque[tuple[Account, list[Order], list[Retired]]] = deque()
@@ -205,7 +205,7 @@ def decode(head: bytes, *more: bytes) -> Image:
     return image
 
 
-def rebuild(image: Image, ledger: Ledger, books: Mapping[int, Book]) -> Ledger:
+def rebuild(image: Image, ledger: AccountOrders, books: Mapping[int, Book]) -> AccountOrders:
     """Fill an empty ledger and empty books, one for each instrument of the image; gives the ledger.
 
     Raises:

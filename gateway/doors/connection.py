@@ -173,7 +173,7 @@ class Connection(asyncio.Protocol):
             self._parse_on()
         self._tick.touch(self)
 
-    # -- what the tick and the speakers ask ----------------------------------------------------------------------
+    # -- what the tick and the endpoints ask ----------------------------------------------------------------------
 
     @property
     def has_ended(self) -> bool:

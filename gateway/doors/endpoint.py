@@ -1,14 +1,14 @@
-"""What the speakers of both doors share: the house, the link, peers that say nothing, the flood count.
+"""What the endpoints of both doors share: the house, the link, peers that say nothing, the flood count.
 
-A door's own ways belong to its speaker. Pure: house and link are known by what they can do, not by what they are.
+A door's own ways belong to its endpoint. Pure: house and link are known by what they can do, not by what they are.
 """
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from gateway.doors.peer import Silent
+from gateway.doors.peer import NullPeer
 from gateway.orders.pipeline import Road
-from gateway.safety.cancel_on_disconnect import Guards
+from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import Tracing
 from limits.limiter import Limiter
@@ -20,7 +20,7 @@ _FLOOD_WINDOW_NS = 10_000_000_000
 
 
 class Link(Protocol):
-    """The connection, as a speaker needs it. `peer` is whom it carries bytes for, peer_ip where they come from.
+    """The connection, as an endpoint needs it. `peer` is whom it carries bytes for, peer_ip where they come from.
 
     has_ended: the client sends no more, or we have begun to close. is_closing: all that will be read of it was read.
     """
@@ -39,10 +39,10 @@ class Link(Protocol):
 
 
 class House(Protocol):
-    """The parts that every speaker shares; now_ns is the clock for output asked for between ticks."""
+    """The parts that every endpoint shares; now_ns is the clock for output asked for between ticks."""
 
     road: Road
-    guards: Guards
+    cancel_on_disconnect: CancelOnDisconnect
     metrics: Metrics
     tracing: Tracing
 
@@ -56,7 +56,7 @@ class House(Protocol):
     def log(self, name: str, **fields: Any) -> None: ...
 
 
-class Farewell(Silent):
+class FinalOutput(NullPeer):
     """The last bytes of a connection that belongs to no session any more: superseded, reset, or refused."""
 
     def __init__(self, output: bytes) -> None:
@@ -78,7 +78,7 @@ class Farewell(Silent):
         return output
 
 
-class LastWord(Farewell):
+class RefusedPeer(FinalOutput):
     """A connection that was refused and told so: it gets the time to read that, and to answer."""
 
     def __init__(self, output: bytes, link: Link, until_ns: int) -> None:
@@ -96,7 +96,7 @@ class LastWord(Farewell):
         self._link.close()
 
 
-class Flood:
+class FloodCount:
     """Tells a client that is too fast from one that does not listen: ten bursts refused in ten seconds are abuse."""
 
     __slots__ = ("_begin_ns", "_left")

@@ -64,7 +64,7 @@ class Peer(Protocol):
         ...
 
 
-class Silent:
+class NullPeer:
     """A connection's peer (`gateway.doors.connection.Peer`) that hears nothing and says nothing."""
 
     next_deadline_ns: int | None = None
@@ -116,5 +116,5 @@ class Silent:
         """We read on."""
 
 
-GONE = Silent()
+GONE = NullPeer()
 """The peer of a connection that has ended, for good: what it was before is not kept in memory by it."""

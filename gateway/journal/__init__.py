@@ -11,11 +11,11 @@ from pathlib import Path
 
 from gateway.journal.index import SessionIndex
 from gateway.journal.record import FIRST_OWNER_KIND, MAX_BODY_BYTES, MAX_SESSION, JournalFailed
-from gateway.journal.scan import Numbers, Recovery, Run, Sink
+from gateway.journal.scan import Recovery, SegmentScan, SeqNums, Sink
 from gateway.journal.segment import DirectoryLock, sync_directory
 from gateway.journal.settings import JournalSettings
 from gateway.journal.store import JournalStore
-from gateway.journal.writer import Owner, State, Writer
+from gateway.journal.writer import JournalHooks, State, Writer
 from protocols.errors import LocalProtocolError
 from protocols.fix.store import MemoryStore
 
@@ -52,9 +52,11 @@ class Journal:
         self.dropped_early = 0
         """Segments dropped, for the sake of `max_bytes`, while a session still needed them."""
         synced = settings.durability == "disk"
-        self._writer = Writer(directory, settings.segment_bytes, synced, Owner(self._checkpoint, self.retire, notify))
+        self._writer = Writer(
+            directory, settings.segment_bytes, synced, JournalHooks(self._checkpoint, self.retire, notify)
+        )
         try:
-            run = Run(directory, sink)
+            run = SegmentScan(directory, sink)
             self.recovery: Recovery = run.report
             self.keep_from = self._kept_from = run.first_owned
             for session, numbers in run.numbers.items():
@@ -114,7 +116,7 @@ class Journal:
         if store is None:
             if not 0 <= session <= MAX_SESSION:
                 raise LocalProtocolError(f"session {session}")
-            store = JournalStore(session, self._writer, self._dirty, Numbers(), SessionIndex())
+            store = JournalStore(session, self._writer, self._dirty, SeqNums(), SessionIndex())
             self._stores[session] = store
         return store
 

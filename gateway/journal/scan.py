@@ -42,7 +42,7 @@ _Record = tuple[int, int, int, int]
 """As `scan` gives it: kind, session, offset, offset of its end."""
 
 
-class Numbers(msgspec.Struct):
+class SeqNums(msgspec.Struct):
     """Both sequence numbers of a session, as the records tell them: the body of STATE.
 
     done: inbound numbers from next_in on that were dealt with before it, as rising (first, end); not taken again.
@@ -57,7 +57,7 @@ class Numbers(msgspec.Struct):
         return TWO_U64.pack(self.next_in, self.next_out) + b"".join(TWO_U64.pack(*each) for each in self.done)
 
     @classmethod
-    def unpack(cls, body: bytes) -> "Numbers":
+    def unpack(cls, body: bytes) -> "SeqNums":
         """As `pack` made it."""
         (next_in, next_out), *done = TWO_U64.iter_unpack(body)
         return cls(next_in, next_out, tuple(done))
@@ -68,7 +68,7 @@ class Recovery(msgspec.Struct):
     is left of `cut_file`; no promise had been made on them. `is_proven`: that nothing is missing at the end is known.
     """
 
-    sessions: dict[int, Numbers]
+    sessions: dict[int, SeqNums]
     is_proven: bool = True
     records: int = 0
     segments: int = 0
@@ -76,7 +76,7 @@ class Recovery(msgspec.Struct):
     cut_file: str = ""
 
 
-class Run:
+class SegmentScan:
     """The segments of a directory, oldest first, and all that the whole commits in them tell."""
 
     def __init__(self, directory: Path, sink: Sink | None) -> None:
@@ -85,7 +85,7 @@ class Run:
         Raises:
             JournalCorrupt: something that was recorded cannot be read, or is gone; nothing is changed.
         """
-        self.numbers: dict[int, Numbers] = {}
+        self.numbers: dict[int, SeqNums] = {}
         self.indexes: dict[int, SessionIndex] = {}
         self.segments: list[Segment] = []
         self.end_position = 0  # behind the last COMMIT
@@ -161,15 +161,15 @@ class Run:
             body = offset + HEAD_BYTES
             if kind == OUT:
                 if session not in indexes:
-                    self._take_state(session, Numbers())
+                    self._take_state(session, SeqNums())
                 try:
                     indexes[session].add(seq_num_at(data, body)[0], number, offset, end - body - U64.size)
                 except LocalProtocolError as error:
                     raise damaged(segment.path, offset, str(error)) from None
             elif kind == STATE:
-                self._take_state(session, Numbers.unpack(data[body:end]))
+                self._take_state(session, SeqNums.unpack(data[body:end]))
             elif kind == RESET:
-                self._take_state(session, Numbers())
+                self._take_state(session, SeqNums())
                 indexes[session].clear()
             elif kind >= FIRST_OWNER_KIND:
                 self._take_owned(kind, session, segment, offset, data[body:end])
@@ -187,7 +187,7 @@ class Run:
             what = f"no record that this program can read: {error}"
             raise JournalCorrupt(f"{segment.path}: offset {offset}: {what}. Nothing was changed") from error
 
-    def _take_state(self, session: int, numbers: Numbers) -> None:
+    def _take_state(self, session: int, numbers: SeqNums) -> None:
         self.numbers[session] = numbers
         if session not in self.indexes:
             self.indexes[session] = SessionIndex()

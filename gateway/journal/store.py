@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from gateway.journal.index import SessionIndex
 from gateway.journal.record import HEAD_TAIL, OUT, OUT_HEAD_TAIL, RESET, STATE, U64, JournalCorrupt
-from gateway.journal.scan import Numbers
+from gateway.journal.scan import SeqNums
 from gateway.journal.writer import Writer
 from protocols.errors import LocalProtocolError
 from protocols.fix.store import Intake
@@ -33,7 +33,7 @@ class JournalStore:
     )
 
     def __init__(
-        self, session: int, writer: Writer, dirty: "list[JournalStore]", numbers: Numbers, index: SessionIndex
+        self, session: int, writer: Writer, dirty: "list[JournalStore]", numbers: SeqNums, index: SessionIndex
     ) -> None:
         """dirty: where the store puts itself when a number was set. numbers and index: as the records tell them."""
         self.session = session
@@ -42,7 +42,7 @@ class JournalStore:
         self._is_dirty = False
         self.intake = Intake(numbers.next_in, numbers.done)
         self._next_out = numbers.next_out
-        self._told = Numbers(numbers.next_in, numbers.next_out, numbers.done)  # last STATE or RESET; messages tell more
+        self._told = SeqNums(numbers.next_in, numbers.next_out, numbers.done)  # last STATE or RESET; messages tell more
         self._index = index
 
     @property
@@ -117,13 +117,13 @@ class JournalStore:
         self._index.clear()
         self.intake.reset()
         self._next_out = 1
-        self._told = Numbers()
+        self._told = SeqNums()
 
     def record(self) -> None:
         """Record both numbers, unless what was recorded before tells them."""
         self._is_dirty = False
         next_in, done = self.intake.without_memory()
-        numbers = Numbers(next_in, self._next_out, done)
+        numbers = SeqNums(next_in, self._next_out, done)
         if numbers != self._recorded():
             self._writer.append(STATE, self.session, numbers.pack())
             self._told = numbers
@@ -145,6 +145,6 @@ class JournalStore:
             self._is_dirty = True
             self._dirty.append(self)
 
-    def _recorded(self) -> Numbers:
+    def _recorded(self) -> SeqNums:
         told = self._told
-        return Numbers(told.next_in, max(told.next_out, self._index.end), told.done)
+        return SeqNums(told.next_in, max(told.next_out, self._index.end), told.done)

@@ -37,7 +37,7 @@ _RETRY_NS = 1_000_000_000
 _KEPT_BYTES = 2 * (HEAD_BYTES + U64.size)  # for the COMMIT of what a segment holds, and for that of `close`
 
 
-class Owner(msgspec.Struct, frozen=True):
+class JournalHooks(msgspec.Struct, frozen=True):
     """What the writer asks back.
 
     checkpoint: the (kind, session, body) to begin a segment with. retire: called when one has begun, to drop old ones.
@@ -52,7 +52,7 @@ class Owner(msgspec.Struct, frozen=True):
 class Writer:
     """Appends to the last of `segments`, which are kept by number, oldest first."""
 
-    def __init__(self, directory: Path, segment_bytes: int, synced: bool, owner: Owner) -> None:
+    def __init__(self, directory: Path, segment_bytes: int, synced: bool, owner: JournalHooks) -> None:
         self.segments: dict[int, Segment] = {}
         self.segment: Segment  # the current one
         self.offset = 0  # in it, of the next record

@@ -2,21 +2,21 @@
 
 At the first stage the heavy sessions pause once, for max_wait_ms at most; after that they are read and their new orders
 refused, so that the cancels behind them are seen. At the brim everybody waits for the core. Pure: a pause is a call to
-the session's speaker, which tells its connection.
+the session's endpoint, which tells its connection.
 """
 
-from gateway.orders.queue import Ingress, Stage
+from gateway.orders.queue import OrderQueue, Stage
 from gateway.sessions.registry import Pause, Session, Sessions
 
 _SECOND_NS = 1_000_000_000
 _FLOOD = 1_000  # in a second: four times what the built-in limits allow of single cancels
 
 
-class Governor:
+class Backpressure:
     """Who is paused, until when, and who has had its pause."""
 
-    def __init__(self, ingress: Ingress, sessions: Sessions, max_wait_ns: int) -> None:
-        self._ingress = ingress
+    def __init__(self, queue: OrderQueue, sessions: Sessions, max_wait_ns: int) -> None:
+        self._ingress = queue
         self._sessions = sessions
         self._max_wait_ns = max_wait_ns
         self._paused: dict[int, Session] = {}
@@ -81,7 +81,7 @@ class Governor:
         return session.id in self._had_pause and session.id not in self._paused
 
     def _pause(self, session: Session | None, now_ns: int) -> None:
-        if session is not None and session.speaker is not None and session.id not in self._paused:
+        if session is not None and session.endpoint is not None and session.id not in self._paused:
             self._paused[session.id] = session
             self._had_pause.add(session.id)
             session.pause(Pause.QUEUE, now_ns)

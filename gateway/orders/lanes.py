@@ -92,7 +92,7 @@ class Lane:
         return taken
 
 
-class Waits:
+class QueueDeadlines:
     """When each request has waited for too long. A lane is long and much of it young: it is never searched."""
 
     def __init__(self, hold_ns: int) -> None:

@@ -5,7 +5,7 @@ from gateway.sessions.registry import Session, Sessions
 from limits.limiter import BucketView, Limiter
 
 
-class LimitNews:
+class LimitNotices:
     """Shows limits, and tells what is different from what was shown."""
 
     def __init__(self, limiter: Limiter, sessions: Sessions, charging: Charging) -> None:
@@ -27,12 +27,12 @@ class LimitNews:
         """A new policy is in force: tell each session that is connected which of its buckets are different now."""
         version = self._limiter.policy.version
         for session in self._sessions.by_id.values():
-            if session.connected and session.speaker is not None:
+            if session.connected and session.endpoint is not None:
                 before = session.shown_limits
                 views = self.show(session, now_ns)
                 changed = [view for view in views if before.get((view.name, view.scope)) != _shown(view)]
                 if changed:
-                    session.speaker.limits_changed(changed, version, now_ns)
+                    session.endpoint.limits_changed(changed, version, now_ns)
 
 
 def _shown(view: BucketView) -> tuple[int, float, str]:

@@ -4,21 +4,21 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.orders.trading_modes import Modes
-from gateway.sessions.registry import Session, Sessions, Speaker
+from gateway.sessions.registry import Endpoint, Session, Sessions
 from protocols.instruments import Instruments
 from protocols.messages import EngineState
 from protocols.wall import WallClock
 
 
 class Tell(Protocol):
-    """Calls a speaker; what it raises costs that session's connection and nobody else's news."""
+    """Calls an endpoint; what it raises costs that session's connection and nobody else's news."""
 
     def __call__(
-        self, speaker: Speaker, call: Callable[[EngineState, int], None], state: EngineState, now_ns: int, /
+        self, endpoint: Endpoint, call: Callable[[EngineState, int], None], state: EngineState, now_ns: int, /
     ) -> None: ...
 
 
-class ModeNews:
+class ModeNotices:
     """Tells sessions how the modes differ from those before."""
 
     def __init__(self, sessions: Sessions, instruments: Instruments, tell: Tell, wall: WallClock) -> None:
@@ -35,12 +35,12 @@ class ModeNews:
 
     def to(self, session: Session, before: Modes, modes: Modes, now_ns: int) -> None:
         """One session; before: `Modes()` for one that has just logged on."""
-        client, speaker = session.client, session.speaker
-        if speaker is None:
+        client, endpoint = session.client, session.endpoint
+        if endpoint is None:
             return
         at_ns = self._wall.utc_ns(now_ns)
         for state in modes.news(before, client.account, client.account_id, session.name, at_ns):
-            self._tell(speaker, speaker.notice, state, now_ns)
+            self._tell(endpoint, endpoint.notice, state, now_ns)
         for state in modes.market_news(before, at_ns):
             if state.instrument in self._instruments.by_id:
-                self._tell(speaker, speaker.notice, state, now_ns)
+                self._tell(endpoint, endpoint.notice, state, now_ns)

@@ -15,15 +15,15 @@ import msgspec
 from gateway.config import schema
 from gateway.core.matching import MatchingCore
 from gateway.orders import rules
-from gateway.orders.backpressure import Governor
+from gateway.orders.backpressure import Backpressure
 from gateway.orders.charging import WAITS, Charging
-from gateway.orders.limit_notices import LimitNews
-from gateway.orders.mode_notices import ModeNews
-from gateway.orders.queue import KEPT_CREDIT, Ingress, Stage, in_scope
+from gateway.orders.limit_notices import LimitNotices
+from gateway.orders.mode_notices import ModeNotices
+from gateway.orders.queue import KEPT_CREDIT, OrderQueue, Stage, in_scope
 from gateway.orders.standing import Standing
-from gateway.orders.token_wait import Parked, Parking
+from gateway.orders.token_wait import Parked, TokenWait
 from gateway.orders.trading_modes import Modes
-from gateway.sessions.registry import Account, Session, Sessions, Speaker
+from gateway.sessions.registry import AccountStream, Endpoint, Session, Sessions
 from gateway.sessions.request import Class, Request, answer_to, is_numbered, is_retry
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import OrderTrace, Tracing
@@ -53,7 +53,7 @@ Told = TypeVarTuple("Told")
 
 
 class Road:
-    """Takes commands from the doors to the core and events from the core to the speakers."""
+    """Takes commands from the doors to the core and events from the core to the endpoints."""
 
     def __init__(
         self,
@@ -69,15 +69,15 @@ class Road:
         wall: WallClock,
     ) -> None:
         """trace_clock: read for sampled orders only, to tell the steps of one tick apart; decisions never use it.
-        report_bug: told what a speaker raised, whose session is ended; the others hear all there is to hear. wall: what
-        own time, which is every now_ns, lacks to UTC.
+        report_bug: told what an endpoint raised, whose session is ended; the others hear all there is to hear. wall:
+        what own time, which is every now_ns, lacks to UTC.
         """
         self._instruments = instruments
         self._limiter = limiter
         self.charging = Charging(limiter)
-        self.limit_news = LimitNews(limiter, sessions, self.charging)
-        self._mode_news = ModeNews(sessions, instruments, self._tell, wall)
-        self._parking = Parking()
+        self.limit_notices = LimitNotices(limiter, sessions, self.charging)
+        self._mode_notices = ModeNotices(sessions, instruments, self._tell, wall)
+        self._token_wait = TokenWait()
         self._core = core
         self._sessions = sessions
         self._metrics = metrics
@@ -93,9 +93,9 @@ class Road:
         self._took_ns = 0  # when the core took something last
         self._now_ns = 0
         self._later: list[Callable[[int], None]] = []
-        self.ingress = Ingress(settings.ingress, self._hold_ns)
-        self._governor = Governor(self.ingress, sessions, settings.ingress.max_wait_ms * 1_000_000)
-        self.standing = Standing(core, self.ingress, self._parking, self._unanswered)
+        self.queue = OrderQueue(settings.ingress, self._hold_ns)
+        self._backpressure = Backpressure(self.queue, sessions, settings.ingress.max_wait_ms * 1_000_000)
+        self.standing = Standing(core, self.queue, self._token_wait, self._unanswered)
         self._report_bug = report_bug
         self.draining = False
         self.may_record: Callable[[], bool] = lambda: True  # False: the journal has room for cancels only
@@ -132,14 +132,14 @@ class Road:
     ) -> None:
         """Walk one command up to the queue. `kind` is its wire name (`D`, `order.place`), by which limits charge it.
 
-        The answer comes through the session's speaker: at once when it is a refusal, else when the core has spoken.
+        The answer comes through the session's endpoint: at once when it is a refusal, else when the core has spoken.
         """
-        speaker = session.speaker
-        request = Request(command, session, source, size_bytes, kind, speaker=speaker, trace=trace, arrived_ns=now_ns)
-        has_to_wait = self._parking and not self._walks_past(request, now_ns)
+        endpoint = session.endpoint
+        request = Request(command, session, source, size_bytes, kind, endpoint=endpoint, trace=trace, arrived_ns=now_ns)
+        has_to_wait = self._token_wait and not self._walks_past(request, now_ns)
         if has_to_wait or not self._walk(request, now_ns):
             # Its session waits: nothing it sent later goes before this.
-            self._parking.park(session, Parked(partial(self._walk, request), request), now_ns)
+            self._token_wait.park(session, Parked(partial(self._walk, request), request), now_ns)
 
     def _walk(self, request: Request, now_ns: int) -> bool:
         """Up to the queue, or to its refusal. False: its tokens have to be fetched, and nothing has become of it."""
@@ -165,13 +165,13 @@ class Road:
             return True
         self.charging.enter(request)
         if isinstance(command, MassCancel):
-            self._governor.note_flood(request.session, now_ns)
-        ingress = self.ingress
-        ingress.put(request)
-        if ingress.commands >= _PUMP_AT and self._core.credit > KEPT_CREDIT:
+            self._backpressure.note_flood(request.session, now_ns)
+        queue = self.queue
+        queue.put(request)
+        if queue.commands >= _PUMP_AT and self._core.credit > KEPT_CREDIT:
             self.pump(now_ns)
-        if ingress.stage == Stage.BRIM and not self._governor.is_brim:
-            self._governor.brim(now_ns)
+        if queue.stage == Stage.BRIM and not self._backpressure.is_brim:
+            self._backpressure.brim(now_ns)
         return True
 
     def _may_ask(self, request: Request, refusal: Refusal, now_ns: int) -> bool:
@@ -179,7 +179,7 @@ class Road:
 
         To refuse it here would say "not executed" of an order that may be live. It costs what a question costs.
         """
-        if refusal.code not in rules.BARS or not is_retry(request.command) or self.ingress.stage >= Stage.FULL:
+        if refusal.code not in rules.BARS or not is_retry(request.command) or self.queue.stage >= Stage.FULL:
             return False
         return self.charging.take(request.session, "queries", MILLI, now_ns) is None
 
@@ -198,22 +198,22 @@ class Road:
         """A retry that may place nothing any more: the core tells what became of the first attempt, for no tokens."""
         request.asks_with = errors.WITHDRAWN
         self.charging.enter(request)
-        return self.ingress.put(request)
+        return self.queue.put(request)
 
     def _walks_past(self, request: Request, now_ns: int) -> bool:
         """While others wait for tokens: whether this may go on. A mass cancel takes along what waits of its scope."""
         command = request.command
         if not isinstance(command, MassCancel):
-            return request.session not in self._parking
+            return request.session not in self._token_wait
         if rules.permit(request.session, command) is None:
-            for waiting in self._parking.withdraw(lambda each: in_scope(command, each), self._ask):
+            for waiting in self._token_wait.withdraw(lambda each: in_scope(command, each), self._ask):
                 self._withdraw(waiting, now_ns)
         return True
 
     def why_shed(self, session: Session, now_ns: int) -> Refusal | None:
         """Why no New or Replace of this session is taken just now, whatever is in it; None = it may be.
 
-        Worth asking only while `ingress.is_calm` is not so.
+        Worth asking only while `queue.is_calm` is not so.
         """
         if self.draining or self.modes.in_force or not self._is_busy(session, now_ns):
             return None
@@ -221,17 +221,17 @@ class Road:
 
     def _overdue(self, now_ns: int) -> Refusal:
         """What is told of an order that waits in vain: the core is slow, or it is away."""
-        if now_ns - max(self._took_ns, self.ingress.since_ns) < self._hold_ns:
+        if now_ns - max(self._took_ns, self.queue.since_ns) < self._hold_ns:
             return BUSY
         return Refusal(errors.ENGINE_DOWN, f"the engine took nothing for {self._hold_ns // 1_000_000} ms")
 
     def _is_busy(self, session: Session, now_ns: int, deadline_ns: int = 0) -> bool:
         """Whether there is no room for another order, or it would wait in vain."""
-        ingress = self.ingress
-        stage = ingress.stage
-        if stage >= Stage.SHEDDING or (stage and self._governor.is_past_patience(session)):
+        queue = self.queue
+        stage = queue.stage
+        if stage >= Stage.SHEDDING or (stage and self._backpressure.is_past_patience(session)):
             return True
-        wait_ns = ingress.wait_ns(session.client.account_id, now_ns)
+        wait_ns = queue.wait_ns(session.client.account_id, now_ns)
         return wait_ns > self._patience_ns or 0 < deadline_ns < now_ns + wait_ns
 
     def decline(self, session: Session, kind: str, source: object, refusal: Refusal, now_ns: int) -> None:
@@ -244,8 +244,8 @@ class Road:
         if not session.may_trade:
             refusal = Refusal(errors.NOT_PERMITTED, "this session may not trade")
         self._metrics.count_refusal(session.sender.origin, refusal.code)
-        if session.speaker is not None:
-            session.speaker.refuse(source, refusal, now_ns)
+        if session.endpoint is not None:
+            session.endpoint.refuse(source, refusal, now_ns)
 
     def charge_message(self, session: Session, now_ns: int) -> Refusal | None:
         """Charge a message that is no command: None when it may go on."""
@@ -273,20 +273,20 @@ class Road:
             then(refusal, now_ns)
             return True
 
-        if session in self._parking or not attempt(now_ns):
-            self._parking.park(session, Parked(attempt), now_ns)
+        if session in self._token_wait or not attempt(now_ns):
+            self._token_wait.park(session, Parked(attempt), now_ns)
 
     def _admit(self, request: Request, now_ns: int) -> Refusal | None:
         """New and Replace only: cancels and questions pass while there is any room."""
         if self.modes.in_force and (barred := self._why_barred(request)) is not None:
             return barred
-        is_busy = not self.ingress.is_calm and self._is_busy(request.session, now_ns, request.expires_ns)
+        is_busy = not self.queue.is_calm and self._is_busy(request.session, now_ns, request.expires_ns)
         is_calm = not is_busy and self.may_record() and not self.is_recording_late(now_ns)
         if is_calm and not (self.draining or self.reopen_at_ns):
             return None
         queue_class = request.queue_class
         if queue_class is not Class.ORDER:
-            return BUSY if queue_class is Class.QUERY and self.ingress.stage >= Stage.SHEDDING else None
+            return BUSY if queue_class is Class.QUERY and self.queue.stage >= Stage.SHEDDING else None
         if self.draining:
             return Refusal(errors.DRAINING, "the gateway is draining, reconnect")
         if self.reopen_at_ns:
@@ -312,10 +312,10 @@ class Road:
             self._give_back(request, refusal.code, now_ns)
         self._metrics.count_refusal(session.sender.origin, refusal.code)
         if refusal.code == errors.CANCEL_RATE_LIMITED:
-            self._governor.note_flood(session, now_ns)
-        speaker = request.speaker
-        if speaker is not None and speaker is session.speaker and request.source is not None:
-            self._tell(speaker, speaker.refuse, request.source, refusal, now_ns)
+            self._backpressure.note_flood(session, now_ns)
+        endpoint = request.endpoint
+        if endpoint is not None and endpoint is session.endpoint and request.source is not None:
+            self._tell(endpoint, endpoint.refuse, request.source, refusal, now_ns)
         for joined in request.joined:
             self._refuse(joined, refusal, now_ns)
         if request.trace is not None and request.answered:
@@ -338,10 +338,10 @@ class Road:
         again = msgspec.structs.replace(
             request, command=command, asks_with=request.asks_with or code, is_withdrawn=False
         )
-        if session in self._parking:
-            self._parking.park(session, Parked(lambda _: self.ingress.put(again)), now_ns)
+        if session in self._token_wait:
+            self._token_wait.park(session, Parked(lambda _: self.queue.put(again)), now_ns)
         else:
-            self.ingress.put(again)
+            self.queue.put(again)
 
     def _tell_unknown(self, request: Request, text: str, now_ns: int) -> None:
         request.unknown_told = True
@@ -352,8 +352,8 @@ class Road:
     def pump(self, now_ns: int) -> None:
         """Hand over what the core has credit for, in order, until the queue or the credit is used up."""
         self._now_ns = now_ns
-        while self.ingress.commands and self._core.credit > 0:
-            taken, withdrawn = self.ingress.take(self._core.credit, now_ns)
+        while self.queue.commands and self._core.credit > 0:
+            taken, withdrawn = self.queue.take(self._core.credit, now_ns)
             for request in withdrawn:
                 self._withdraw(request, now_ns)
             commands = [command for command in (self._hand_over(request, now_ns) for request in taken) if command]
@@ -377,9 +377,9 @@ class Road:
             request.trace.t_queued = request.trace.t_core_start = self._trace_clock()
         self._unanswered[command.cmd_id] = request
         self._handed.append(request)
-        speaker = request.speaker
-        if speaker is not None and speaker is request.session.speaker and request.source is not None:
-            self._tell(speaker, speaker.handed_over, request, now_ns)
+        endpoint = request.endpoint
+        if endpoint is not None and endpoint is request.session.endpoint and request.source is not None:
+            self._tell(endpoint, endpoint.handed_over, request, now_ns)
         return command
 
     def _why_no_more(self, request: Request, now_ns: int) -> Refusal | None:
@@ -401,7 +401,7 @@ class Road:
         """Nobody waits for ever on a core that is slow, or gives no credit at all."""
         self._expire_at_ns = now_ns + _EXPIRE_EVERY_NS
         overdue = self._overdue(now_ns)
-        late, withdrawn = self.ingress.expire(now_ns, is_away=overdue.code == errors.ENGINE_DOWN)
+        late, withdrawn = self.queue.expire(now_ns, is_away=overdue.code == errors.ENGINE_DOWN)
         for request in withdrawn:
             self._withdraw(request, now_ns)
         for request in late:
@@ -417,7 +417,7 @@ class Road:
     def _home(self, events: Sequence[AnyEvent], now_ns: int) -> None:
         """Send each event to the sessions that may hear it; an answer goes before the events of its request."""
         self._now_ns, unanswered = now_ns, self._unanswered
-        accounts: list[Account | None] = []
+        accounts: list[AccountStream | None] = []
         last: dict[int, AnyEvent] = {}
         for event in events:
             self.charging.heard(event)
@@ -435,14 +435,14 @@ class Road:
                 if event is final:
                     del unanswered[event.cmd_id]
                     if isinstance(request.command, MassCancel):
-                        self.ingress.settle(request)
+                        self.queue.settle(request)
             if account is not None:
                 self._report(event, request, account, now_ns)
             elif isinstance(event, EngineState):
                 self._announce(event, now_ns)
         self._metrics.count_events(events)
 
-    def _report(self, event: AnyEvent, request: Request | None, account: Account, now_ns: int) -> None:
+    def _report(self, event: AnyEvent, request: Request | None, account: AccountStream, now_ns: int) -> None:
         """To those who hear everything, who asked for it, and whose order it is: nobody else costs anything."""
         account.told_seq = event.seq
         asker = request.session if request is not None else None
@@ -453,17 +453,17 @@ class Road:
         if owner is not None and owner is not asker and not owner.hears_all:
             hearers = (*hearers, owner)
         for session in hearers:
-            speaker = session.speaker
-            if speaker is not None:
-                self._tell(speaker, speaker.report, event, request if session is asker else None, now_ns)
+            endpoint = session.endpoint
+            if endpoint is not None:
+                self._tell(endpoint, endpoint.report, event, request if session is asker else None, now_ns)
 
-    def _tell(self, speaker: Speaker, call: Callable[[*Told], None], *args: *Told) -> None:
-        """Whatever a speaker raises is our own bug: it costs that session's connection and nobody else's event."""
+    def _tell(self, endpoint: Endpoint, call: Callable[[*Told], None], *args: *Told) -> None:
+        """Whatever an endpoint raises is our own bug: it costs that session's connection and nobody else's event."""
         try:
             call(*args)
         except Exception as error:
             self._report_bug(error)
-            speaker.failed(self._now_ns)
+            endpoint.failed(self._now_ns)
 
     def _answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         if request.answered:
@@ -482,11 +482,11 @@ class Road:
         trace = request.trace
         if trace is not None:
             trace.t_core_end = self._trace_clock()
-        speaker = request.speaker
+        endpoint = request.endpoint
         # After a takeover the new connection must not get the old one's answers. What no report tells comes late too.
         is_wanted = not request.unknown_told or isinstance(event, MassCancelDone) or not is_numbered(event)
-        if speaker is not None and speaker is session.speaker and request.source is not None and is_wanted:
-            self._tell(speaker, speaker.answer, request, told, now_ns)
+        if endpoint is not None and endpoint is session.endpoint and request.source is not None and is_wanted:
+            self._tell(endpoint, endpoint.answer, request, told, now_ns)
         if trace is not None:
             trace.t_out = self._trace_clock()
             self._tracing.record(trace)
@@ -495,8 +495,8 @@ class Road:
 
     def _announce(self, state: EngineState, now_ns: int) -> None:
         for session in self._sessions.by_id.values():
-            if session.speaker is not None and session.connected:
-                self._tell(session.speaker, session.speaker.notice, state, now_ns)
+            if session.endpoint is not None and session.connected:
+                self._tell(session.endpoint, session.endpoint.notice, state, now_ns)
 
     @property
     def _told_modes(self) -> Modes:
@@ -506,11 +506,11 @@ class Road:
     def change_modes(self, modes: Modes, now_ns: int) -> None:
         """Put these modes in force, for what waits in the queue too, and tell each session what changed for it."""
         before, self.modes = self._told_modes, modes
-        self._mode_news.to_all(before, self._told_modes, now_ns)
+        self._mode_notices.to_all(before, self._told_modes, now_ns)
 
     def show_modes(self, session: Session, now_ns: int) -> None:
         """Tell a session that has just logged on what bars its orders."""
-        self._mode_news.to(session, Modes(), self._told_modes, now_ns)
+        self._mode_notices.to(session, Modes(), self._told_modes, now_ns)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -518,7 +518,7 @@ class Road:
         """What time asks for: tell outcomes that are unknown by now, resume doors, hand over what waits."""
         self._open_and_give_up(now_ns)
         self.work(now_ns)
-        if self.ingress.commands and now_ns >= self._expire_at_ns:
+        if self.queue.commands and now_ns >= self._expire_at_ns:
             self._expire(now_ns)
 
     def later(self, act: Callable[[int], None]) -> None:
@@ -532,10 +532,10 @@ class Road:
             later, self._later = self._later, []
             for act in later:
                 act(now_ns)
-        if self._parking:
-            self._parking.retry(now_ns)
+        if self._token_wait:
+            self._token_wait.retry(now_ns)
         self.pump(now_ns)
-        self._governor.tick(now_ns)
+        self._backpressure.tick(now_ns)
 
     def _open_and_give_up(self, now_ns: int) -> None:
         """Clients had their time to come back, the core had its time to answer."""
@@ -543,7 +543,7 @@ class Road:
         if self.reopen_at_ns and now_ns >= self.reopen_at_ns:
             before, self.reopen_at_ns = self._told_modes, 0
             if not self.draining:  # they were told to leave, and no order is taken
-                self._mode_news.to_all(before, self._told_modes, now_ns)
+                self._mode_notices.to_all(before, self._told_modes, now_ns)
         handed = self._handed
         while handed and (handed[0].answered or handed[0].handed_ns + self._answer_timeout_ns <= now_ns):
             request = handed.popleft()
@@ -562,9 +562,9 @@ class Road:
             deadlines.append(self._now_ns)
         if handed:
             deadlines.append(handed[0].handed_ns + self._answer_timeout_ns)
-        if self.ingress.commands:
+        if self.queue.commands:
             deadlines.append(self._expire_at_ns)
-        pause = self._governor.next_deadline_ns
+        pause = self._backpressure.next_deadline_ns
         return min(deadlines if pause is None else [*deadlines, pause], default=None)
 
     @property
@@ -575,9 +575,9 @@ class Road:
     @property
     def parked(self) -> int:
         """What waits for tokens that are being fetched."""
-        return len(self._parking)
+        return len(self._token_wait)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way."""
-        return not (self._unanswered or self.ingress.commands or self._parking)
+        return not (self._unanswered or self.queue.commands or self._token_wait)

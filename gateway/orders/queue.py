@@ -13,7 +13,7 @@ from itertools import chain
 import msgspec
 
 from gateway.config import schema
-from gateway.orders.lanes import Lane, Waits
+from gateway.orders.lanes import Lane, QueueDeadlines
 from gateway.orders.pace import Pace
 from gateway.sessions.request import Class, Request, is_retry
 from protocols.errors import WITHDRAWN
@@ -40,7 +40,7 @@ KEPT_CREDIT = CANCEL_CREDIT + CONTROL_CREDIT
 _Scope = tuple[object, ...]
 
 
-class Ingress:
+class OrderQueue:
     """What waits for the core. `commands` and `size_bytes` count it; `stage` is how it is felt."""
 
     def __init__(self, settings: schema.Ingress, hold_ns: int) -> None:
@@ -50,7 +50,7 @@ class Ingress:
         self._lanes = tuple(Lane() for _ in Class)
         self._by_id: dict[tuple[int, str], dict[int, Request]] = {}  # waiting New, Replace by every name
         self._sweeps: dict[int, dict[_Scope, Request]] = {}  # each scope's mass cancel without an answer, by account
-        self._waits = Waits(hold_ns)
+        self._waits = QueueDeadlines(hold_ns)
         self._pace = Pace()
         self._sweeping = 0  # mass cancels that the core has
         self._waiting = 0  # in lanes

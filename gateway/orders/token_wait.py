@@ -21,7 +21,7 @@ class Parked(msgspec.Struct, eq=False):
     request: Request | None = None
 
 
-class Parking:
+class TokenWait:
     """Who waits, and for what."""
 
     def __init__(self) -> None:
@@ -40,8 +40,8 @@ class Parking:
         """Wait with this, behind what the session waits with already. It is read no further."""
         self._rows.setdefault(session, deque()).append(parked)
         request = parked.request
-        if request is not None and request.speaker is not None:
-            request.speaker.waits(request.source)
+        if request is not None and request.endpoint is not None:
+            request.endpoint.waits(request.source)
         session.pause(Pause.TOKENS, now_ns)
 
     def requests(self) -> Iterator[Request]:
@@ -80,5 +80,5 @@ class Parking:
 
 
 def _go_on(request: Request | None) -> None:
-    if request is not None and request.speaker is not None:
-        request.speaker.goes_on(request.source)
+    if request is not None and request.endpoint is not None:
+        request.endpoint.goes_on(request.source)

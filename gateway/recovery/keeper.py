@@ -1,22 +1,22 @@
 """What of the house outlives its process: recorded while it runs, and gone on from by the next one.
 
 Before editing: whatever is recorded here is part of the commit of its tick, so nothing that rests on it leaves before
-it is safe; and what the next snapshot holds is what `Replay` holds, so each record goes to both.
+it is safe; and what the next snapshot holds is what `JournalReplay` holds, so each record goes to both.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway.auth.authenticator import Clients
+from gateway.auth.authenticator import Authenticator
 from gateway.config import schema
 from gateway.core.engine import Engine
-from gateway.doors.fix.acceptor import FixDoor
+from gateway.doors.fix.acceptor import FixAcceptor
 from gateway.journal import open_journal
 from gateway.journal.record import JournalCorrupt
 from gateway.mistakes import Mistakes
 from gateway.orders.pipeline import Road
-from gateway.recovery.known_ids import Unfit, register_of, succeed
+from gateway.recovery.known_ids import ConfigMismatch, register_of, succeed
 from gateway.recovery.records import (
     CLEAN,
     COMMANDS,
@@ -24,16 +24,16 @@ from gateway.recovery.records import (
     LINK,
     NAME,
     RESET,
-    Replay,
+    JournalReplay,
     Reset,
     Unsound,
     body,
     commands_body,
 )
 from gateway.recovery.snapshots import Snapshotter
-from gateway.safety.cancel_on_disconnect import Guards, LinkState
-from gateway.safety.kill_switch import HOUSE_SESSION, Sweeps, Target
-from gateway.sessions.former_names import Name
+from gateway.safety.cancel_on_disconnect import CancelOnDisconnect, LinkState
+from gateway.safety.kill_switch import HOUSE_SESSION, CancelScope, KillSwitch
+from gateway.sessions.former_names import WsSessionRecord
 from gateway.sessions.registry import FIRST_WS_SESSION, Session, Sessions
 from protocols.instruments import Instruments
 from protocols.messages import AnyCommand, Lane
@@ -47,12 +47,12 @@ class House(Protocol):
 
     settings: schema.Config
     instruments: Instruments
-    clients: Clients
+    clients: Authenticator
     sessions: Sessions
     road: Road
-    guards: Guards
-    sweeps: Sweeps
-    fix: FixDoor
+    cancel_on_disconnect: CancelOnDisconnect
+    kill_switch: KillSwitch
+    fix: FixAcceptor
     mistakes: Mistakes
 
     @property
@@ -67,12 +67,12 @@ class Keeper:
         """notify: see `Journal`. The house has its settings, instruments and sessions by now; the rest before `resume`.
 
         Raises:
-            Unfit: the configuration gives an id to another than it was.
+            ConfigMismatch: the configuration gives an id to another than it was.
             JournalInUse, JournalCorrupt, JournalFailed, OSError: see `Journal`.
         """
         settings = house.settings
         self._house = house
-        self.replay = Replay(engine, settings.stream.retain_events)
+        self.replay = JournalReplay(engine, settings.stream.retain_events)
         directory = config_dir / settings.journal.directory
         self.journal = open_journal(directory, settings.journal, notify, self.replay.take)
         self.register = register_of(settings, house.instruments)
@@ -100,7 +100,7 @@ class Keeper:
     def note_name(self, session: Session) -> None:
         """A WebSocket session is new. Ids come round again after millions: counters go on where the core saw them."""
         self._count_on(session)
-        self._keep(NAME, Name(session.id, session.client.key_id, session.name))
+        self._keep(NAME, WsSessionRecord(session.id, session.client.key_id, session.name))
 
     def former_name(self, session_id: int) -> str:
         """What a session was called that has ended, or is no longer configured; empty for the house's own."""
@@ -160,10 +160,10 @@ class Keeper:
 
     def fire_for_gone(self, session_id: int, account_id: int, scope: str, now_ns: int) -> None:
         """Cancel for a session that is no longer configured, once."""
-        self._house.sweeps.disconnected(Target(account_id, session_id if scope == "session" else 0), now_ns)
+        self._house.kill_switch.disconnected(CancelScope(account_id, session_id if scope == "session" else 0), now_ns)
         self._keep(LINK, LinkState(session_id, account_id, False, "off", 0, 0))
 
-    def _keep(self, kind: int, row: Name | LinkState | Reset) -> None:
+    def _keep(self, kind: int, row: WsSessionRecord | LinkState | Reset) -> None:
         self.replay.take(kind, row.session, 0, data := body(row))
         self.journal.append(kind, row.session, data)
 
@@ -173,7 +173,7 @@ class Keeper:
         """Go on where the last process was: streams, counters, sessions, and what guards orders of those not back.
 
         Raises:
-            Unfit: there are open orders in an instrument that is not configured.
+            ConfigMismatch: there are open orders in an instrument that is not configured.
             JournalCorrupt: no snapshot can be gone on from, or there is none.
         """
         house, replay, engine = self._house, self.replay, self.replay.engine
@@ -181,7 +181,9 @@ class Keeper:
         try:
             replay.carry_out()
         except ValueError as error:
-            raise Unfit(f"{error}: configure it as it was, cancel those orders, and take it out then") from error
+            raise ConfigMismatch(
+                f"{error}: configure it as it was, cancel those orders, and take it out then"
+            ) from error
         except Unsound as error:
             raise self._nothing_sound(error) from error
         for position, text in replay.unsound:
@@ -195,7 +197,7 @@ class Keeper:
         self._restore_sessions()
         for row in house.settings.accounts:
             house.road.charging.restore(engine.open_orders(row.id))
-        house.sweeps.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))
+        house.kill_switch.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))
         house.fix.on_reset = self.note_reset
         house.fix.catch_up(replay.resets, house.now_ns())
         self.snapshotter.start()
@@ -257,7 +259,7 @@ class Keeper:
         # After an orderly stop everybody was told to come back; whoever does not counts as disconnected.
         guard_at_ns = house.road.reopen_at_ns or now_ns + settings.venue.drain_ms * _MS
         for link in list(self.replay.links.values()):
-            house.guards.restore(link, now_ns, house.road.reopen_at_ns, guard_at_ns)
+            house.cancel_on_disconnect.restore(link, now_ns, house.road.reopen_at_ns, guard_at_ns)
 
     def close(self) -> None:
         """The process ends in good order; but after a crash, whoever was to come back still is until it has opened."""

@@ -16,11 +16,11 @@ _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
 
-class Unfit(Exception):
+class ConfigMismatch(Exception):
     """The configuration does not go with what is recorded; the text names the thing and the mend."""
 
 
-class Register(msgspec.Struct, frozen=True, array_like=True):
+class KnownIds(msgspec.Struct, frozen=True, array_like=True):
     """accounts: id -> name. sessions: id -> (CompID, account id), of FIX. keys: id -> account id.
 
     instruments: by id, as they were when they last traded: what was told of them can still be told.
@@ -32,10 +32,10 @@ class Register(msgspec.Struct, frozen=True, array_like=True):
     keys: dict[str, int]
 
 
-def register_of(settings: schema.Config, instruments: Instruments) -> Register:
+def register_of(settings: schema.Config, instruments: Instruments) -> KnownIds:
     """What one configuration says."""
     accounts = {row.name: row.id for row in settings.accounts}
-    return Register(
+    return KnownIds(
         dict(instruments.by_id),
         {row.id: row.name for row in settings.accounts},
         {row.id: (row.comp_id, accounts[row.account]) for row in settings.fix.sessions},
@@ -43,11 +43,11 @@ def register_of(settings: schema.Config, instruments: Instruments) -> Register:
     )
 
 
-def succeed(before: Register, now: Register) -> Register:
+def succeed(before: KnownIds, now: KnownIds) -> KnownIds:
     """The register of a venue that goes on under another configuration.
 
     Raises:
-        Unfit: an id, or a name, stands for something else than it did.
+        ConfigMismatch: an id, or a name, stands for something else than it did.
     """
     _compare("instrument", _pairs(before.instruments), _pairs(now.instruments))
     _compare("the instrument called", _turned(_symbols(before.instruments)), _turned(_symbols(now.instruments)))
@@ -55,7 +55,7 @@ def succeed(before: Register, now: Register) -> Register:
     _compare("the account called", _turned(before.accounts), _turned(now.accounts))
     _compare("FIX session", before.sessions, now.sessions)
     _compare("key", before.keys, now.keys)
-    return Register(
+    return KnownIds(
         before.instruments | now.instruments,
         before.accounts | now.accounts,
         before.sessions | now.sessions,
@@ -66,7 +66,7 @@ def succeed(before: Register, now: Register) -> Register:
 def _compare(what: str, before: Mapping[_Key, _Value], now: Mapping[_Key, _Value]) -> None:
     for key, value in now.items():
         if key in before and before[key] != value:
-            raise Unfit(
+            raise ConfigMismatch(
                 f"{what} {key} was {_words(before[key])} and is {_words(value)} now: ids are never given to another."
                 " Leave the pair as it was and use a new id, or begin with an empty journal.directory"
             )

@@ -13,9 +13,9 @@ import msgspec
 
 from gateway.core.engine import Engine
 from gateway.journal.record import JournalCorrupt
-from gateway.recovery.known_ids import Register
+from gateway.recovery.known_ids import KnownIds
 from gateway.safety.cancel_on_disconnect import LinkState
-from gateway.sessions.former_names import FormerNames, Name, name_of_unnamed
+from gateway.sessions.former_names import FormerNames, WsSessionRecord, name_of_unnamed
 from gateway.sessions.request import is_numbered
 from protocols.messages import AnyCommand, AnyEvent, Lane, QueryOrders
 
@@ -32,8 +32,8 @@ _MAX_SPANS = 1_000  # snapshots held while a journal is read: each start makes o
 _MAX_SPAN_BYTES = 256 << 20  # and they may be large
 
 
-class Commands(msgspec.Struct, frozen=True, array_like=True):
-    """Commands that the core carried out together, at one core time."""
+class CommandBatch(msgspec.Struct, frozen=True, array_like=True):
+    """CommandBatch that the core carried out together, at one core time."""
 
     now_ns: int
     commands: tuple[AnyCommand, ...]
@@ -46,7 +46,7 @@ class Reset(msgspec.Struct, frozen=True, array_like=True):
     at_ns: int
 
 
-class Piece(msgspec.Struct, frozen=True, array_like=True):
+class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True):
     """Of a snapshot of the engine as it was when piece number 0 was recorded."""
 
     number: int
@@ -60,31 +60,31 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     """
 
     engine: bytes
-    names: tuple[Name, ...]
+    names: tuple[WsSessionRecord, ...]
     links: tuple[LinkState, ...]
     next_ws_session: int
     pieces: int = 0
-    register: Register | None = None
+    register: KnownIds | None = None
     resets: dict[int, int] = {}
-    former: tuple[Name, ...] = ()  # of sessions that ended, whose events may still be told
+    former: tuple[WsSessionRecord, ...] = ()  # of sessions that ended, whose events may still be told
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_commands = msgspec.msgpack.Decoder(Commands).decode
-_name = msgspec.msgpack.Decoder(Name).decode
+_commands = msgspec.msgpack.Decoder(CommandBatch).decode
+_name = msgspec.msgpack.Decoder(WsSessionRecord).decode
 _link = msgspec.msgpack.Decoder(LinkState).decode
 _snapshot = msgspec.msgpack.Decoder(Snapshot).decode
 _reset = msgspec.msgpack.Decoder(Reset).decode
-_piece = msgspec.msgpack.Decoder(Piece).decode
+_piece = msgspec.msgpack.Decoder(SnapshotChunk).decode
 
 
 def commands_body(commands: Sequence[AnyCommand], now_ns: int) -> bytes:
     """The record of one hand-over; questions change nothing and are left out. Empty when nothing is left."""
     kept = tuple(command for command in commands if not isinstance(command, QueryOrders))
-    return _encode(Commands(now_ns, kept)) if kept else b""
+    return _encode(CommandBatch(now_ns, kept)) if kept else b""
 
 
-def body(record: Name | LinkState | Reset | Piece | Snapshot) -> bytes:
+def body(record: WsSessionRecord | LinkState | Reset | SnapshotChunk | Snapshot) -> bytes:
     """The record of anything else."""
     return _encode(record)
 
@@ -102,12 +102,12 @@ class _Span(msgspec.Struct, eq=False):
 
     position: int
     engine: list[bytes]
-    batches: list[Commands | int] = []  # int: the id of a session that ended
+    batches: list[CommandBatch | int] = []  # int: the id of a session that ended
     count: int = 0
 
-    def add(self, batch: Commands | int) -> None:
+    def add(self, batch: CommandBatch | int) -> None:
         self.batches.append(batch)
-        self.count += len(batch.commands) if isinstance(batch, Commands) else 0
+        self.count += len(batch.commands) if isinstance(batch, CommandBatch) else 0
 
     def end_before(self, following: "_Span") -> None:
         """Both were told what was done while the snapshot of `following` was on its way: that is no longer ours."""
@@ -120,10 +120,10 @@ class _Span(msgspec.Struct, eq=False):
         return sum(map(len, self.engine))
 
 
-class Replay:
+class JournalReplay:
     """Takes the house's records in order at start, and has in the end what the last process had.
 
-    The latest snapshot would do for the state. Commands before it are carried out only for their events, so that a
+    The latest snapshot would do for the state. CommandBatch before it are carried out only for their events, so that a
     client may resume from before it, and only from so far back that there are max_events of them: the time of a start
     does not grow with the journal. One more is held in reserve, where it fits, should one turn out to be unsound.
     events: by account, up to max_events of each. was_clean: the last process ended in good order, or there was none.
@@ -135,14 +135,14 @@ class Replay:
     def __init__(self, engine: Engine, max_events: int) -> None:
         self.engine = engine
         self.events: dict[int, deque[AnyEvent]] = {}
-        self.register: Register | None = None
+        self.register: KnownIds | None = None
         self._max_events = max_events
         self.unsound: list[tuple[int, str]] = []
         self._spans: deque[_Span] = deque()  # oldest first; commands before the first have no state to start from
         self._has_reserve = False  # the first of them is needed only when a later one is unsound
         self._coming: _Span | None = None  # its snapshot is not whole yet
         self._is_stateless = False
-        self.names: dict[int, Name] = {}
+        self.names: dict[int, WsSessionRecord] = {}
         self.former = FormerNames()
         self.links: dict[int, LinkState] = {}
         self.resets: dict[int, int] = {}  # by session, see `Reset`
@@ -281,7 +281,7 @@ class Replay:
         for span in current:
             span.add(batch)
 
-    def _collect(self, piece: Piece, position: int) -> None:
+    def _collect(self, piece: SnapshotChunk, position: int) -> None:
         if piece.number == 0:
             self._coming = _Span(position, [])
         coming = self._coming
@@ -323,7 +323,7 @@ class Replay:
         is_too_much = len(wanted) > _MAX_SPANS or size_bytes > _MAX_SPAN_BYTES
         return len(wanted) > 1 and (is_too_much or sum(span.count for span in wanted[1:]) >= self._max_events)
 
-    def _name(self, row: Name) -> None:
+    def _name(self, row: WsSessionRecord) -> None:
         self.names[row.session] = row
         self.former.discard(row.session)
         self.next_ws_session = row.session + 1

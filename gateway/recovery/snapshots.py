@@ -11,8 +11,8 @@ from typing import Protocol
 import msgspec
 
 from gateway.config import schema
-from gateway.recovery.known_ids import Register
-from gateway.recovery.records import PIECE, SNAPSHOT, Piece, Replay, Snapshot, body
+from gateway.recovery.known_ids import KnownIds
+from gateway.recovery.records import PIECE, SNAPSHOT, JournalReplay, Snapshot, SnapshotChunk, body
 
 _SEGMENTS = 4  # of commands that a start has to carry out again, at most about so many
 _PIECE_NS = 10_000_000  # from one piece to the next, each about a millisecond's work
@@ -66,11 +66,11 @@ class Snapshotter:
 
     def __init__(
         self,
-        replay: Replay,
+        replay: JournalReplay,
         journal: Records,
         settings: schema.Config,
         next_ws_session: Callable[[], int],
-        register: Register,
+        register: KnownIds,
     ) -> None:
         """Of the settings: when a snapshot is due, and how many commands back a start shall give the events."""
         self._replay = replay
@@ -131,7 +131,7 @@ class Snapshotter:
             ended = self._journal.append(SNAPSHOT, 0, body(self._snapshot(b"", self._number)))
             self._end(_Mark(self._begun, ended, self._begun_count))
             return
-        position = self._journal.append(PIECE, 0, body(Piece(self._number, piece)))
+        position = self._journal.append(PIECE, 0, body(SnapshotChunk(self._number, piece)))
         if self._number == 0:
             self._begun = position
         self._number += 1

@@ -40,7 +40,7 @@ class LinkState(msgspec.Struct, frozen=True, array_like=True):
         return self.dead_man_ns > 0 or (self.connected and self.scope != "off")
 
 
-class Guards:
+class CancelOnDisconnect:
     """Timers by session id: at most one of each kind a session."""
 
     def __init__(

@@ -22,7 +22,7 @@ HOUSE_SESSION = 0
 _NO_BUCKETS = object()  # a mass cancel is never charged
 
 
-class Target(msgspec.Struct, frozen=True):
+class CancelScope(msgspec.Struct, frozen=True):
     """Whose orders: all of an account; of one session and one instrument where these are not 0."""
 
     account_id: int
@@ -46,13 +46,13 @@ class _Asked(msgspec.Struct, eq=False):
     is_told: bool = False
 
 
-class Sweeps:
+class KillSwitch:
     """Starts sweeps; each reports into its own `Sweep` as the core answers."""
 
     def __init__(self, road: Road, now_ns: int) -> None:
         self._road = road
         self._house = Session(HOUSE_SESSION, "operator", Client(0, "house"), Origin.OPERATOR, _NO_BUCKETS)
-        self._house.speaker = _Ear()
+        self._house.endpoint = _Ear()
         # For a core that does not say: steps of 8 ms are above what an earlier process used, but for a kill just now.
         self.resume(now_ns >> 23)
 
@@ -60,18 +60,18 @@ class Sweeps:
         """The core has seen command numbers of the house up to this one, on the lane of control."""
         self._house.sender.control_n = max(self._house.sender.control_n, highest)
 
-    def start(self, targets: Iterable[Target], now_ns: int) -> Sweep:
+    def start(self, targets: Iterable[CancelScope], now_ns: int) -> Sweep:
         """Cancel all open orders of the targets, also those that survive a disconnect. Answers come now or later."""
         sweep = Sweep()
         for target in targets:
             self._ask(sweep, target, Origin.OPERATOR, now_ns)
         return sweep
 
-    def disconnected(self, target: Target, now_ns: int) -> None:
+    def disconnected(self, target: CancelScope, now_ns: int) -> None:
         """What cancel-on-disconnect does, for a session that is no longer there to do it itself."""
         self._ask(Sweep(), target, Origin.COD, now_ns)
 
-    def _ask(self, sweep: Sweep, target: Target, origin: Origin, now_ns: int) -> None:
+    def _ask(self, sweep: Sweep, target: CancelScope, origin: Origin, now_ns: int) -> None:
         command = MassCancel(
             self._house.sender.next_control_id(),
             target.account_id,
@@ -90,7 +90,7 @@ class Sweeps:
 
 
 class _Ear:
-    """The house's speaker: hears what became of each mass cancel, and nothing else concerns it."""
+    """The house's endpoint: hears what became of each mass cancel, and nothing else concerns it."""
 
     has_living_link = False
 

@@ -10,7 +10,7 @@ import msgspec
 MAX_PER_KEY = 256  # four times those that can be logged on by one key
 
 
-class Name(msgspec.Struct, frozen=True, array_like=True):
+class WsSessionRecord(msgspec.Struct, frozen=True, array_like=True):
     """A WebSocket session: whose it is, and the id it has in every command. name `ws-ID` = the client gave none."""
 
     session: int
@@ -31,13 +31,13 @@ def name_of_unnamed(session: int) -> str:
 class FormerNames:
     """Given names by session id, those of each key in the order in which they were forgotten."""
 
-    def __init__(self, rows: Iterable[Name] = ()) -> None:
-        self._names: dict[int, Name] = {}
+    def __init__(self, rows: Iterable[WsSessionRecord] = ()) -> None:
+        self._names: dict[int, WsSessionRecord] = {}
         self._by_key: dict[str, dict[int, None]] = {}
         for row in rows:
             self.add(row)
 
-    def add(self, row: Name) -> None:
+    def add(self, row: WsSessionRecord) -> None:
         """This one is forgotten now; the oldest of its key goes when there are too many."""
         self.discard(row.session)
         own = self._by_key.setdefault(row.key_id, {})
@@ -52,10 +52,10 @@ class FormerNames:
         if row is not None:
             del self._by_key[row.key_id][session]
 
-    def get(self, session: int) -> Name | None:
+    def get(self, session: int) -> WsSessionRecord | None:
         """The name that a session had."""
         return self._names.get(session)
 
-    def rows(self) -> tuple[Name, ...]:
+    def rows(self) -> tuple[WsSessionRecord, ...]:
         """All of them, for the next life."""
         return tuple(self._names.values())

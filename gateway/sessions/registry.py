@@ -2,7 +2,7 @@
 
 A session outlives its connections: a FIX session is in the config, a named WebSocket session is (key, name), an unnamed
 one lasts as long as its connection. Reports find their way by session id, and to those of the account who hear
-everything: an event costs nothing for the others. Pure: no socket is known here, only speakers.
+everything: an event costs nothing for the others. Pure: no socket is known here, only endpoints.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ FIRST_WS_SESSION = 1 << 16  # ids below belong to FIX sessions, which config num
 MAX_NAMES_PER_KEY = 64  # named WebSocket sessions are remembered, so their number is bounded
 
 
-class Speaker(Protocol):
+class Endpoint(Protocol):
     """How one session hears of its business: the pure half of a door."""
 
     @property
@@ -104,7 +104,7 @@ class Session:
         self.client = client
         self.path = path
         self.sender = Sender(session_id, client.account_id, origin)
-        self.speaker: Speaker | None = None
+        self.endpoint: Endpoint | None = None
         self.connected = False
         self.is_leaving = False  # its logout is heard and leaves its orders; the answer is on its way
         self.has_logged_out = False  # and did not leave them: it was not lost
@@ -112,7 +112,7 @@ class Session:
         self.instruments: frozenset[int] = frozenset()  # it may trade only these; empty = all
         self.cancel_on_disconnect = "off"  # off | session | account
         self.cod_grace_ms = 0
-        self.account: Account | None = None  # from when it was added to `Sessions`
+        self.account: AccountStream | None = None  # from when it was added to `Sessions`
         self.hears_all = False  # events of its account that others caused too; see `hear_all`
         self.response_mode = 0  # FIX: 1 hears everything of its account, away or not; 2 what concerns itself
         self.acts_from_ns = 0  # FIX: a possible duplicate of an order sent before may have been carried out, and lost
@@ -123,7 +123,7 @@ class Session:
     @property
     def is_taken(self) -> bool:
         """Whether a newcomer would take it over: it is connected, and that this has ended is not read yet."""
-        return self.connected and self.speaker is not None and self.speaker.has_living_link
+        return self.connected and self.endpoint is not None and self.endpoint.has_living_link
 
     def set_response_mode(self, mode: int) -> None:
         """FIX: from the next event on."""
@@ -140,8 +140,8 @@ class Session:
     def attached(self, now_ns: int) -> None:
         """It has a connection from now on, which is not read either while the session is paused."""
         self.connected, self.is_leaving, self.has_logged_out = True, False, False
-        if self._paused and self.speaker is not None:
-            self.speaker.pause_reading(now_ns)
+        if self._paused and self.endpoint is not None:
+            self.endpoint.pause_reading(now_ns)
 
     @property
     def is_paused(self) -> bool:
@@ -151,17 +151,17 @@ class Session:
     def pause(self, why: Pause, now_ns: int) -> None:
         """Have it read no more, for one more reason."""
         before, self._paused = self._paused, self._paused | why
-        if not before and self.speaker is not None:
-            self.speaker.pause_reading(now_ns)
+        if not before and self.endpoint is not None:
+            self.endpoint.pause_reading(now_ns)
 
     def resume(self, why: Pause, now_ns: int) -> None:
         """One reason is gone; with the last of them it is read on."""
         before, self._paused = self._paused, self._paused & ~why
-        if before and not self._paused and self.speaker is not None:
-            self.speaker.resume_reading(now_ns)
+        if before and not self._paused and self.endpoint is not None:
+            self.endpoint.resume_reading(now_ns)
 
 
-class Account:
+class AccountStream:
     """One account's event stream and the sessions that may hear it."""
 
     def __init__(self, account_id: int, retain_events: int) -> None:
@@ -203,13 +203,13 @@ class Sessions:
         self.on_forgotten: Callable[[Session], None] = lambda _: None  # told of each that nobody can come back for
         self.former_name: Callable[[int], str] = lambda _: ""  # of a session that is none of these any more
         self.by_id: dict[int, Session] = {}
-        self.accounts: dict[int, Account] = {}
+        self.accounts: dict[int, AccountStream] = {}
 
-    def account(self, account_id: int) -> Account:
+    def account(self, account_id: int) -> AccountStream:
         """The account's state; made on first sight."""
         account = self.accounts.get(account_id)
         if account is None:
-            account = self.accounts[account_id] = Account(account_id, self._retain_events)
+            account = self.accounts[account_id] = AccountStream(account_id, self._retain_events)
         return account
 
     def name_of(self, session_id: int) -> str:

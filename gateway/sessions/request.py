@@ -1,7 +1,7 @@
 """One command on its way through the road: what the doors hand in and the reports find again.
 
 A request lives from the moment its command was decoded until its one terminal answer. It carries nothing of a socket,
-so the road stays pure; `source` is whatever the session's speaker needs to answer (a FIX message, a WebSocket request).
+so the road stays pure; `source` is whatever the endpoint needs to answer (a FIX message, a WebSocket request).
 """
 
 from enum import IntEnum
@@ -30,7 +30,7 @@ from protocols.messages import (
 )
 
 if TYPE_CHECKING:
-    from gateway.sessions.registry import Session, Speaker
+    from gateway.sessions.registry import Endpoint, Session
 
 
 class Class(IntEnum):
@@ -66,7 +66,7 @@ class Request(msgspec.Struct, eq=False):
     shadow: ShadowDebit | None = None
     is_counted: bool = False
     has_place: bool = False
-    speaker: "Speaker | None" = None  # who asked: another connection of the same session is not answered for it
+    endpoint: "Endpoint | None" = None  # who asked: another connection of the same session is not answered for it
     answered: bool = False
     unknown_told: bool = False  # the client was told "outcome unknown"; the real report still follows
     handed_ns: int = 0

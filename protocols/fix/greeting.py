@@ -22,7 +22,7 @@ REFUSED = "logon refused"
 """All that a refused stranger may read, whatever the cause."""
 
 
-class Hello(msgspec.Struct, frozen=True):
+class LogonClaim(msgspec.Struct, frozen=True):
     """Somebody says who he is; nothing is proven. raw: all bytes received so far, to be fed to the session.
 
     message.fault may be set: the session answers for it, once the owner knows whose it is.
@@ -49,11 +49,11 @@ class Greeting:
         self._raw = bytearray()
         self._is_over = False
 
-    def receive(self, data: bytes) -> Hello | Drop | None:
+    def receive(self, data: bytes) -> LogonClaim | Drop | None:
         """What the bytes so far amount to; None = more are needed. Any input is taken.
 
         Raises:
-            LocalProtocolError: called again after a Hello or a Drop.
+            LocalProtocolError: called again after a LogonClaim or a Drop.
         """
         if self._is_over:
             raise LocalProtocolError("the greeting is over")
@@ -62,7 +62,7 @@ class Greeting:
         self._is_over = outcome is not None
         return outcome
 
-    def _judge(self, data: bytes) -> Hello | Drop | None:
+    def _judge(self, data: bytes) -> LogonClaim | Drop | None:
         found = self._framer.feed(data)
         if found:
             return self._meet(found[0])
@@ -70,7 +70,7 @@ class Greeting:
             return Drop("too_long", f"no whole message in {self._max_bytes} bytes")
         return None
 
-    def _meet(self, first: bytes | Garbled) -> Hello | Drop:
+    def _meet(self, first: bytes | Garbled) -> LogonClaim | Drop:
         if isinstance(first, Garbled):
             return Drop("garbled", first.reason)
         begin_string = first[2 : first.index(b"\x01")].decode("latin-1")
@@ -82,7 +82,7 @@ class Greeting:
             return Drop("garbled", str(error))
         if message.msg_type != MsgType.LOGON:
             return Drop("not_a_logon", "first message is not a Logon(A)")
-        return Hello(message, begin_string, bytes(self._raw))
+        return LogonClaim(message, begin_string, bytes(self._raw))
 
 
 def farewell(settings: SessionSettings, refusal: LogonRefusal | None, utc_ns: int) -> bytes:

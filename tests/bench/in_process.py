@@ -10,10 +10,10 @@ from time import time_ns
 
 from gateway.auth.authenticator import Client
 from gateway.config.load import load
-from gateway.doors.fix.endpoint import FixSpeaker
-from gateway.doors.ws.endpoint import WsSpeaker
-from gateway.doors.ws.logon import Caller
-from gateway.doors.ws.stream_cursor import EventBytes
+from gateway.doors.fix.endpoint import FixEndpoint
+from gateway.doors.ws.endpoint import WsEndpoint
+from gateway.doors.ws.logon import ConnectionInfo
+from gateway.doors.ws.stream_cursor import EncodedEvents
 from gateway.server import Server
 from protocols.fix.decoder import Decoder
 from tests.support.order_load import UNLIMITED, Door, Flow, fix_logon, fix_orders, load_toml, ws_orders
@@ -26,7 +26,7 @@ def ready_orders(door: Door, n: int, count: int, flow: Flow) -> list[bytes]:
 
 
 class House:
-    """A server, its logged-on speakers, and `turns` rounds of `in_flight` orders from each of them."""
+    """A server, its logged-on endpoints, and `turns` rounds of `in_flight` orders from each of them."""
 
     def __init__(
         self,
@@ -43,25 +43,25 @@ class House:
         self._door: Door = door
         self._orders_a_turn = in_flight * sessions
         self._turned = 0
-        self._lines: list[tuple[FixSpeaker | WsSpeaker, list[bytes]]] = []
+        self._lines: list[tuple[FixEndpoint | WsEndpoint, list[bytes]]] = []
         for n in range(1, sessions + 1):
             ready = ready_orders(door, n, self.turns * in_flight, flow)
             reads = [b"".join(ready[at : at + in_flight]) for at in range(0, len(ready), in_flight)]
-            self._lines.append((_speaker(self.server, door, n), reads))
+            self._lines.append((_endpoint(self.server, door, n), reads))
 
     def turn(self, number: int, now: Callable[[], int]) -> None:
         """Every session's next orders in, and all their answers out."""
         server = self.server
-        for speaker, reads in self._lines:
-            speaker.receive(reads[number], now())
+        for endpoint, reads in self._lines:
+            endpoint.receive(reads[number], now())
         now_ns = now()
-        server.guards.tick(now_ns)
+        server.cancel_on_disconnect.tick(now_ns)
         server.road.tick(now_ns)
         server.journal.commit(now_ns)
-        for speaker, _ in self._lines:
-            while speaker.has_output and speaker.take_output(65_536):
+        for endpoint, _ in self._lines:
+            while endpoint.has_output and endpoint.take_output(65_536):
                 pass
-            assert not speaker.has_output, "more than a peer is given at once"
+            assert not endpoint.has_output, "more than a peer is given at once"
         self._turned += 1
 
     def accepted(self) -> int:
@@ -78,7 +78,7 @@ class _Link:
     peer_ip = ""
 
     def wake(self) -> None:
-        """A turn writes every speaker's output."""
+        """A turn writes every endpoint's output."""
 
     def close(self) -> None:
         """Must not happen."""
@@ -91,18 +91,18 @@ class _Link:
         """See above."""
 
 
-def _speaker(server: Server, door: Door, n: int) -> FixSpeaker | WsSpeaker:
+def _endpoint(server: Server, door: Door, n: int) -> FixEndpoint | WsEndpoint:
     now_ns = server.now_ns()
     if door == "fix":
-        speaker = server.fix.speakers[f"S{n}", "GATE"]
+        endpoint = server.fix.endpoints[f"S{n}", "GATE"]
         logon = fix_logon(n, now_ns)
-        speaker.meet(_Link(), Decoder("FIX.4.4").decode(logon), speaker.session.client, now_ns)
-        speaker.receive(logon, now_ns)
-        return speaker
+        endpoint.meet(_Link(), Decoder("FIX.4.4").decode(logon), endpoint.session.client, now_ns)
+        endpoint.receive(logon, now_ns)
+        return endpoint
     assert server.settings.ws is not None
     client = Client(n, f"A{n}", f"K{n}", frozenset({"trade", "read"}))
-    events = EventBytes(server.instruments, server.sessions)
-    caller = Caller(f"c-{n}", "challenge", "127.0.0.1", now_ns)
-    opened = WsSpeaker(server, server.settings.ws, events, _Link(), caller)
+    events = EncodedEvents(server.instruments, server.sessions)
+    caller = ConnectionInfo(f"c-{n}", "challenge", "127.0.0.1", now_ns)
+    opened = WsEndpoint(server, server.settings.ws, events, _Link(), caller)
     opened.opened(client, now_ns)
     return opened

@@ -1,6 +1,6 @@
 """What one order costs from its bytes to its answer's: `make bench`, or `python tests/bench/order_flow.py`.
 
-Two tables. In process: speakers, road and the embedded core, without sockets; CPU time of this process. Over loopback:
+Two tables. In process: endpoints, road and the embedded core, without sockets; CPU time of this process. Over loopback:
 `penstock run` in a process of its own, plain TCP, and a client that only counts answers; CPU time of the server alone
 (/proc, Linux), latency as the client sees it. Orders are encoded beforehand. The best of three runs is printed.
 

@@ -17,9 +17,9 @@ import pytest
 from gateway.client import ws
 from gateway.client.fix import LogonRefused, sending_time, signature
 from gateway.doors.connection import Connection
-from gateway.doors.fix.pre_logon import Greeter
+from gateway.doors.fix.pre_logon import PreLogonPeer
 from gateway.doors.listening import Arrival
-from gateway.doors.ws.endpoint import WsSpeaker
+from gateway.doors.ws.endpoint import WsEndpoint
 from gateway.doors.ws.http_upgrade import HttpPhase
 from gateway.server import Server
 from tests.support.desks import FixDesk, WsDesk, fix_desk, ws_desk, ws_url
@@ -473,7 +473,7 @@ async def test_a_connection_of_a_stranger_that_has_ended_is_gone_without_the_gar
 ) -> None:
     """Thousands of them a second would make the collector stop the loop again and again, for as long as they come."""
     alive: weakref.WeakSet[object] = weakref.WeakSet()
-    for kind in (Arrival, Connection, HttpPhase, Greeter, WsSpeaker):
+    for kind in (Arrival, Connection, HttpPhase, PreLogonPeer, WsEndpoint):
 
         def kept(self: object, *args: object, _made: Any = kind.__init__, **more: object) -> None:
             alive.add(self)

@@ -346,7 +346,7 @@ async def test_16_b_next_expected_msg_seq_num_is_request_enough(version: str) ->
 async def test_13_b_logout_from_the_peer_behind_a_long_resend_is_answered_behind_all_of_it() -> None:
     """Far more than the socket's buffers take at once: the end of the session must not end the connection."""
     async with venue() as server, wire_to(server.ports["fix"], "MM1") as wire:
-        machine, count = server.fix.speakers["MM1", "GATE"].machine, 5_000
+        machine, count = server.fix.endpoints["MM1", "GATE"].machine, 5_000
         for _ in range(count):
             machine.send("B", f"148=news\x0133=1\x0158={'x' * 400}\x01", server.now_ns())
         await wire.log_on(answer=count + 1)

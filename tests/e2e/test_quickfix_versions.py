@@ -117,7 +117,7 @@ async def be_refused(alpha: QuickfixDesk) -> list[dict[int, str]]:
 
 def machine_of(server: Server) -> FixSession:
     """The gateway's side of the FIX session."""
-    return server.sessions.by_id[1].speaker.machine  # type: ignore[union-attr]
+    return server.sessions.by_id[1].endpoint.machine  # type: ignore[union-attr]
 
 
 def check_all_was_taken(alpha: QuickfixDesk, server: Server) -> None:

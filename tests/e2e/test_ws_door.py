@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.auth.authenticator import Client
 from gateway.client import ws
 from gateway.doors.batch import Tick
-from gateway.doors.ws.acceptor import WsDoor
+from gateway.doors.ws.acceptor import WsAcceptor
 from gateway.doors.ws.http_upgrade import HttpPhase
 from gateway.doors.ws.logon import MAX_CONNECTIONS_PER_KEY
 from gateway.server import Server
@@ -317,9 +317,9 @@ async def test_what_comes_behind_the_upgrade_and_has_not_had_its_turn_is_heard_b
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever is not known yet is heard in turns: nothing that comes between two of them is lost."""
-    take_over, hear, is_read = WsDoor._take_over, Tick._hear_newcomers, asyncio.Event()
+    take_over, hear, is_read = WsAcceptor._take_over, Tick._hear_newcomers, asyncio.Event()
 
-    async def later(self: WsDoor, request: web.Request, client: Client | None) -> web.StreamResponse:
+    async def later(self: WsAcceptor, request: web.Request, client: Client | None) -> web.StreamResponse:
         assert request.transport is not None
         phase = request.transport.get_protocol()
         monkeypatch.setattr(Tick, "_hear_newcomers", lambda *_: None)
@@ -329,7 +329,7 @@ async def test_what_comes_behind_the_upgrade_and_has_not_had_its_turn_is_heard_b
         monkeypatch.setattr(Tick, "_hear_newcomers", hear)
         return response
 
-    monkeypatch.setattr(WsDoor, "_take_over", later)
+    monkeypatch.setattr(WsAcceptor, "_take_over", later)
     async with running() as server:
         reader, writer = await connect(server)
         writer.write(UPGRADE.format(more="").encode())

@@ -21,7 +21,7 @@ HOUR_MS = 3_600_000
 
 
 def refusals(session):
-    return [each[1:] for each in session.speaker.take() if each[0] == "refused"]
+    return [each[1:] for each in session.endpoint.take() if each[0] == "refused"]
 
 
 def held_up(window_ms):
@@ -62,7 +62,7 @@ def test_a_clock_that_is_put_forward_costs_those_who_wait_at_that_moment_and_nob
     assert refusals(mine) == [("waits", errors.EXPIRED_IN_QUEUE)]
     world.place(mine, "next", deadline=world.wall.utc_ns(world.now_ns) + 500 * MS)
     world.tick(ms=1)
-    assert ("answer", "next") in mine.speaker.take()
+    assert ("answer", "next") in mine.endpoint.take()
 
 
 @pytest.mark.parametrize("step_ms", STEPS_MS)
@@ -123,7 +123,7 @@ def is_open(world):
 def test_the_grace_after_a_disconnect_is_a_duration(step_ms):
     world, mine = guarded(grace_ms=3_000)
     mine.connected = False
-    world.guards.disconnected(mine, world.now_ns)
+    world.cancel_on_disconnect.disconnected(mine, world.now_ns)
     world.wall.offset_ns += step_ms * MS
     world.tick(ms=2_999)
     assert is_open(world)
@@ -135,8 +135,8 @@ def test_the_grace_after_a_disconnect_is_a_duration(step_ms):
 def test_the_dead_mans_time_is_a_duration_and_what_is_kept_of_it_is_dated_anew(step_ms):
     world, mine = guarded()
     kept = []
-    world.guards._note = lambda _, dead_man_ns: kept.append(dead_man_ns)
-    world.guards.arm_dead_man(mine, world.now_ns + 5_000 * MS)
+    world.cancel_on_disconnect._note = lambda _, dead_man_ns: kept.append(dead_man_ns)
+    world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 5_000 * MS)
     world.wall.offset_ns += step_ms * MS
     world.tick()
     assert kept[1] - kept[0] == step_ms * MS
@@ -237,7 +237,7 @@ def test_a_ws_client_with_the_right_time_trades_on_and_reads_right_times(start, 
     assert (told["result"]["ts"], told["t"]["in"]) == (desk.utc_us, desk.utc_us)
     (armed,) = desk.call("order.cancel_after", {"timeout_ms": 5_000})
     assert armed["result"]["fires_at"] == desk.utc_us + 5_000_000
-    assert server.guards.next_deadline_ns == clock.own_now_ns + 5_000 * MS
+    assert server.cancel_on_disconnect.next_deadline_ns == clock.own_now_ns + 5_000 * MS
     server.journal.close()
 
 
@@ -258,11 +258,11 @@ def test_a_dead_mans_switch_kept_before_a_step_fires_when_it_said_in_the_next_li
     desk.call("order.cancel_after", {"timeout_ms": 60_000})
     clock.system_ns = HOUR_MS * MS
     clock.look()
-    server.guards.tick(clock.own_now_ns)
+    server.cancel_on_disconnect.tick(clock.own_now_ns)
     server.journal.commit(clock.own_now_ns)
     server.journal.close()
     server, clock = start(system_ms=HOUR_MS + 1_000, core=schema.Core(reopen_after_ms=0))
-    assert server.guards.next_deadline_ns == clock.own_now_ns + 59_000 * MS
+    assert server.cancel_on_disconnect.next_deadline_ns == clock.own_now_ns + 59_000 * MS
     server.journal.close()
 
 
@@ -280,7 +280,7 @@ def test_a_dead_mans_switch_that_ran_out_meanwhile_fires_when_the_venue_opens_an
     opens_ns = server.road.reopen_at_ns
     assert opens_ns == clock.own_now_ns + reopens_ms * MS
     for now_ns, left in ((clock.own_now_ns, ["a"]), (opens_ns - 1, ["a"]), (opens_ns, [])):
-        server.guards.tick(now_ns)
+        server.cancel_on_disconnect.tick(now_ns)
         server.road.tick(now_ns)
         assert [order.cl_ord_id for order in server.replay.engine.open_orders(1)] == left
     server.journal.close()
@@ -307,11 +307,11 @@ def test_a_reset_dated_by_a_clock_that_was_ahead_counts_if_it_was_the_moment_of_
     Fix(server, "TIMED").logon()
     clock.own_now_ns += 10_000 * MS  # over 22:00, where the clock was ahead by a moment only
     server.fix.tick(clock.own_now_ns)
-    store = server.fix.speakers["TIMED", "GATE"].machine.store
+    store = server.fix.endpoints["TIMED", "GATE"].machine.store
     store.next_in += 1
     ended(server, clock)
     server, clock = start(ten + 600_000)
-    assert server.fix.speakers["TIMED", "GATE"].machine.store.next_in == next_in
+    assert server.fix.endpoints["TIMED", "GATE"].machine.store.next_in == next_in
     ended(server, clock)
 
 

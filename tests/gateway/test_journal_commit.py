@@ -184,7 +184,7 @@ def test_the_names_that_are_gone_are_synced_before_the_segment_below_them_is_cut
 
     for name in ("unlink", "fsync", "ftruncate"):
         monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
-    recovery.Run(before, None)
+    recovery.SegmentScan(before, None)
     gone = calls.count("unlink")
     assert gone > 0
     assert calls[-2 - 2 * gone :] == ["unlink", "fsync"] * gone + ["ftruncate", "fsync"]

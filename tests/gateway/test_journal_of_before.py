@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.engine import Engine
 from gateway.journal.record import SEGMENT_HEADER_BYTES, SegmentHeader, scan
-from gateway.recovery.known_ids import Unfit
+from gateway.recovery.known_ids import ConfigMismatch
 from protocols.messages import Lane
 from tests.gateway.doors.ws import test_endpoint as ws_desks
 from tests.gateway.journal_of_before.make import FIRST, SECOND, START_NS, A, B, C, life, settings
@@ -56,7 +56,7 @@ def server(home):
 
 def pass_time(server, ms):
     server.clock.own_now_ns += ms * MS
-    server.guards.tick(server.now_ns())
+    server.cancel_on_disconnect.tick(server.now_ns())
     server.road.tick(server.now_ns())
 
 
@@ -92,7 +92,7 @@ def test_after_the_first_life_which_ended_in_good_order_the_venue_is_open_at_onc
     server = life(unpacked(FIRST, tmp_path), settings(A, B, C), NOW_NS)
     assert server.road.reopen_at_ns == 0
     assert open_orders(server, 1) == [(1, "a-first", 1, 1, 9_000, 10_000, 10_000, 0)]
-    stores = [server.fix.speakers[comp_id, "GATE"].machine.store for comp_id in ("A", "B", "C")]
+    stores = [server.fix.endpoints[comp_id, "GATE"].machine.store for comp_id in ("A", "B", "C")]
     assert [(store.next_in, store.next_out) for store in stores] == [(4, 4), (4, 5), (4, 5)]
     assert [number for number, _ in stores[2].read(1, 99)] == [2, 3], "what was sent before its reset is no more"
     let_go(server)
@@ -123,7 +123,7 @@ def test_the_book_is_put_together_from_the_pieces_of_a_snapshot(home, monkeypatc
 
 
 def test_both_numbers_of_the_fix_sessions_are_as_they_were(server):
-    a, b = (server.fix.speakers[comp_id, "GATE"].machine.store for comp_id in ("A", "B"))
+    a, b = (server.fix.endpoints[comp_id, "GATE"].machine.store for comp_id in ("A", "B"))
     assert [(store.next_in, store.next_out, len(list(store.read(1, 999)))) for store in (a, b)] == [
         (68, 75, 71),
         (8, 13, 7),
@@ -132,7 +132,7 @@ def test_both_numbers_of_the_fix_sessions_are_as_they_were(server):
 
 
 def test_what_a_fix_session_was_sent_is_there_to_the_byte(server):
-    sent = dict(server.fix.speakers["B", "GATE"].machine.store.read(1, 99))
+    sent = dict(server.fix.endpoints["B", "GATE"].machine.store.read(1, 99))
     assert list(sent) == [2, 3, 6, 7, 8, 9, 11]
     assert sent[9] == fix(
         "35=8|34=9|49=GATE|52=20261122-12:01:00.000000|56=B|37=39|11=b-sold|17=74|150=F|39=2|55=BTC-USDT|54=2|38=1.2500"
@@ -195,7 +195,7 @@ def test_a_websocket_session_with_a_name_goes_on_where_it_was(server, name, sess
         ("w-rest", "41", "78", "bot"),
         ("o-rest", "42", "79", "owl"),
     ]
-    assert (desk.speaker.session.id, server.sessions.next_ws_id) == (session_id, 65_540)
+    assert (desk.endpoint.session.id, server.sessions.next_ws_id) == (session_id, 65_540)
     assert desk.place(cl_ord_id)[0]["error"]["data"]["order"]["order_id"] == order_id
     answer, event = desk.place("w-new")
     assert (answer["result"]["order_id"], event["seq"]) == ("43", 75)
@@ -262,5 +262,5 @@ def test_names_of_those_who_are_gone_are_known(server):
 
 
 def test_an_id_of_before_is_given_to_nobody_else(home):
-    with pytest.raises(Unfit, match="FIX session 3 was C, 1 and is D, 1 now"):
+    with pytest.raises(ConfigMismatch, match="FIX session 3 was C, 1 and is D, 1 now"):
         life(home, settings(A, B, session(3, "D")), NOW_NS)

@@ -141,7 +141,7 @@ async def test_memory_that_ends_in_a_sessions_code_is_not_that_sessions_mistake(
     desk, other = Desk(server, "A"), Desk(server, "B")
     desk.logon()
     other.logon()
-    other.speaker.report = fail
+    other.endpoint.report = fail
     desk.place("a1")
     assert said.count("gateway.failed") == 1
     assert "session.failed" not in said
@@ -232,7 +232,7 @@ def test_a_mistake_in_one_sessions_code_costs_that_session_alone(start, said):
     def mistaken(*_):
         raise ZeroDivisionError
 
-    broken.speaker.report = mistaken
+    broken.endpoint.report = mistaken
     (report,) = desk.place("a1")
     assert report["150"] == "0"
     assert broken.link.has_ended

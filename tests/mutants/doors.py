@@ -77,7 +77,7 @@ LOGON = (
         _LOGON,
         (
             "whoever comes back pays for it",
-            "if speaker.session.is_taken and self._sessions.charge_logon",
+            "if endpoint.session.is_taken and self._sessions.charge_logon",
             "if self._sessions.charge_logon",
         ),
     ),

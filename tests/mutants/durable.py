@@ -114,8 +114,8 @@ READING = (
         ),
         (
             "a reset keeps the messages of before",
-            "                self._take_state(session, Numbers())\n                indexes[session].clear()\n",
-            "                self._take_state(session, Numbers())\n",
+            "                self._take_state(session, SeqNums())\n                indexes[session].clear()\n",
+            "                self._take_state(session, SeqNums())\n",
         ),
     ),
     *mutants(
@@ -157,13 +157,13 @@ READING = (
         ),
         (
             "what went past a message that waits is taken twice",
-            "Numbers(next_in, self._next_out, done)",
-            "Numbers(next_in, self._next_out, self.intake.done)",
+            "SeqNums(next_in, self._next_out, done)",
+            "SeqNums(next_in, self._next_out, self.intake.done)",
         ),
         (
             "a checkpoint has numbers of a tick that is not committed",
             "        return STATE, self.session, self._recorded().pack()\n",
-            "        return STATE, self.session, Numbers(self.intake.next_in, self._next_out).pack()\n",
+            "        return STATE, self.session, SeqNums(self.intake.next_in, self._next_out).pack()\n",
         ),
         (
             "what waited is waited for after a reset",

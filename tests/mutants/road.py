@@ -36,7 +36,7 @@ ADMISSION = mutants(
     ),
     (
         "a retry asks though the queue is full",
-        "or self.ingress.stage >= Stage.FULL:",
+        "or self.queue.stage >= Stage.FULL:",
         "or False:",
     ),
     (
@@ -46,12 +46,12 @@ ADMISSION = mutants(
     ),
     (
         "what waits for tokens is not withdrawn by a mass cancel",
-        "self._parking.withdraw(lambda each: in_scope(command, each), self._ask)",
-        "self._parking.withdraw(lambda each: False, self._ask)",
+        "self._token_wait.withdraw(lambda each: in_scope(command, each), self._ask)",
+        "self._token_wait.withdraw(lambda each: False, self._ask)",
     ),
     (
         "a session whose tokens are fetched is overtaken by its own later order",
-        "            return request.session not in self._parking\n",
+        "            return request.session not in self._token_wait\n",
         "            return True\n",
     ),
     (
@@ -71,7 +71,7 @@ ADMISSION = mutants(
     ),
     (
         "questions pass while the queue sheds",
-        "            return BUSY if queue_class is Class.QUERY and self.ingress.stage >= Stage.SHEDDING else None\n",
+        "            return BUSY if queue_class is Class.QUERY and self.queue.stage >= Stage.SHEDDING else None\n",
         "            return None\n",
     ),
     (
@@ -106,17 +106,17 @@ ADMISSION = mutants(
     ),
     (
         "who has had its pause is let in at the first stage",
-        "if stage >= Stage.SHEDDING or (stage and self._governor.is_past_patience(session)):",
+        "if stage >= Stage.SHEDDING or (stage and self._backpressure.is_past_patience(session)):",
         "if stage >= Stage.SHEDDING:",
     ),
     (
         "a core that is away is told as busy",
-        "        if now_ns - max(self._took_ns, self.ingress.since_ns) < self._hold_ns:\n",
+        "        if now_ns - max(self._took_ns, self.queue.since_ns) < self._hold_ns:\n",
         "        if True:\n",
     ),
     (
         "a core that was idle is told as away",
-        "now_ns - max(self._took_ns, self.ingress.since_ns) < self._hold_ns",
+        "now_ns - max(self._took_ns, self.queue.since_ns) < self._hold_ns",
         "now_ns - self._took_ns < self._hold_ns",
     ),
     (
@@ -166,8 +166,8 @@ HOME = mutants(
     ),
     (
         "a new connection gets the answers of the one it took over from",
-        "        if speaker is not None and speaker is session.speaker and request.source is not None and is_wanted:\n",
-        "        if speaker is not None and request.source is not None and is_wanted:\n",
+        "        if endpoint is not None and endpoint is session.endpoint and request.source is not None and is_wanted:\n",
+        "        if endpoint is not None and request.source is not None and is_wanted:\n",
     ),
     (
         "a retry that was told unknown is answered before the core has spoken",
@@ -465,12 +465,12 @@ PRESSURE = (
         _ROAD,
         (
             "reading goes on when one of two reasons to pause is gone",
-            "        if before and not self._paused and self.speaker is not None:\n",
-            "        if before and self.speaker is not None:\n",
+            "        if before and not self._paused and self.endpoint is not None:\n",
+            "        if before and self.endpoint is not None:\n",
         ),
         (
             "who comes back is read though its session is paused",
-            "        if self._paused and self.speaker is not None:\n            self.speaker.pause_reading(now_ns)\n",
+            "        if self._paused and self.endpoint is not None:\n            self.endpoint.pause_reading(now_ns)\n",
             "",
         ),
     ),

@@ -11,18 +11,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from gateway import clock
-from gateway.auth.authenticator import Clients
+from gateway.auth.authenticator import Authenticator
 from gateway.clock import Clock
 from gateway.core.engine import Engine
 from gateway.doors.batch import Tick
-from gateway.doors.fix.endpoint import FixSpeaker
+from gateway.doors.fix.endpoint import FixEndpoint
 from gateway.doors.stall import ReadFirst
-from gateway.doors.ws.endpoint import WsSpeaker
-from gateway.journal.scan import Run
+from gateway.doors.ws.endpoint import WsEndpoint
+from gateway.journal.scan import SegmentScan
 from gateway.journal.store import JournalStore
 from gateway.mistakes import Mistakes
 from gateway.recovery.keeper import Keeper
-from gateway.recovery.records import COMMANDS, Replay
+from gateway.recovery.records import COMMANDS, JournalReplay
 from protocols.fix.message import encode
 from protocols.fix.session_core import SessionCore
 from protocols.fix.session_handshake import Handshake
@@ -82,13 +82,13 @@ def _outbound_number_not_stored() -> Change:
 
 def _forget_unanswered() -> Change:
     """A start takes the snapshot and does not carry out what came behind it."""
-    real = Replay.take
+    real = JournalReplay.take
 
-    def take(self: Replay, kind: int, session: int, position: int, data: bytes) -> None:
+    def take(self: JournalReplay, kind: int, session: int, position: int, data: bytes) -> None:
         if kind != COMMANDS:
             real(self, kind, session, position, data)
 
-    return Replay, "take", take
+    return JournalReplay, "take", take
 
 
 def _answer_duplicates() -> Change:
@@ -127,26 +127,26 @@ def _sent_again_before_first_sent() -> Change:
 
 def _newcomer_supersedes() -> Change:
     """Whoever has proved who it is takes over, before what it asks for is judged."""
-    real = FixSpeaker.meet
+    real = FixEndpoint.meet
 
-    def meet(self: FixSpeaker, link: Any, *rest: Any) -> Any:
+    def meet(self: FixEndpoint, link: Any, *rest: Any) -> Any:
         self._has_begun = False
         return real(self, link, *rest)
 
-    return FixSpeaker, "meet", meet
+    return FixEndpoint, "meet", meet
 
 
 def _newcomer_supersedes_ws() -> Change:
     """The same over WebSocket."""
-    real = WsSpeaker._log_on
+    real = WsEndpoint._log_on
 
-    def log_on(self: WsSpeaker, asked: Any, now_ns: int) -> None:
+    def log_on(self: WsEndpoint, asked: Any, now_ns: int) -> None:
         for session in self.house.sessions.by_id.values():
-            if session.name == asked.params.name and isinstance(session.speaker, WsSpeaker):
-                session.speaker.supersede(now_ns)
+            if session.name == asked.params.name and isinstance(session.endpoint, WsEndpoint):
+                session.endpoint.supersede(now_ns)
         real(self, asked, now_ns)
 
-    return WsSpeaker, "_log_on", log_on
+    return WsEndpoint, "_log_on", log_on
 
 
 def _unused_number() -> Change:
@@ -174,13 +174,13 @@ def _reject_of_a_logon_is_kept() -> Change:
 
 def _deaf_drop_copy() -> Change:
     """A drop copy is not told what other sessions do."""
-    return FixSpeaker, "_concerns", lambda self, event: event.session == self.session.id
+    return FixEndpoint, "_concerns", lambda self, event: event.session == self.session.id
 
 
 def _first_key_only() -> Change:
     """Of the keys that a Logon without a name may mean only the first is tried."""
-    real = Clients.keys_for
-    return Clients, "keys_for", lambda *args: real(*args)[:1]
+    real = Authenticator.keys_for
+    return Authenticator, "keys_for", lambda *args: real(*args)[:1]
 
 
 def _logout_at_once() -> Change:
@@ -219,7 +219,7 @@ def _rejects_not_kept() -> Change:
 
 def _passes_what_waits() -> Change:
     """NextIn is recorded behind an order that waits for its tokens, as if it were done."""
-    return FixSpeaker, "waits", lambda _self, _source: None
+    return FixEndpoint, "waits", lambda _self, _source: None
 
 
 def _takes_twice_what_passed() -> Change:
@@ -244,7 +244,7 @@ def _goes_on_without_memory() -> Change:
 
 def _cut_without_a_word() -> Change:
     """A journal that lost what was safe is taken for a whole one."""
-    return Run, "_check_end", lambda _self, _directory, _known: None
+    return SegmentScan, "_check_end", lambda _self, _directory, _known: None
 
 
 PLANTED: dict[str, Callable[[], Change]] = {

@@ -14,9 +14,9 @@ from gateway.core.embedded import EmbeddedCore
 from gateway.core.matching import EventSink, MatchingCore
 from gateway.doors.connection import Connection
 from gateway.doors.listening import Arrival
-from gateway.doors.ws.endpoint import WsSpeaker
-from gateway.doors.ws.logon import Caller
-from gateway.doors.ws.stream_cursor import EventBytes
+from gateway.doors.ws.endpoint import WsEndpoint
+from gateway.doors.ws.logon import ConnectionInfo
+from gateway.doors.ws.stream_cursor import EncodedEvents
 from gateway.journal.record import JournalCorrupt, JournalFailed
 from gateway.server import Server
 from limits.policy import Policy
@@ -158,7 +158,7 @@ class Venue:
             raise Broken(f"14: the gateway does not start: {error}") from error
         self.tick = self.server.wire(loop)  # type: ignore[arg-type]
         self.limits.limiter.on_ready(self.server.wake)
-        self._events = EventBytes(self.server.instruments, self.server.sessions)
+        self._events = EncodedEvents(self.server.instruments, self.server.sessions)
         self.is_up = True
         self.world.note(f"| gateway {self.lives} is up")
         self.tick.wake()
@@ -295,9 +295,9 @@ class Venue:
         assert settings.ws is not None
         connection = Connection(self.tick, self.loop, settings, server.ws.traffic)  # type: ignore[arg-type]
         challenge = f"challenge-{self.world.steps}"
-        caller = Caller(f"c-{self.world.steps}", challenge, "127.0.0.1", server.now_ns())
-        speaker = WsSpeaker(server, settings.ws, self._events, connection, caller)
-        connection.peer = speaker
+        caller = ConnectionInfo(f"c-{self.world.steps}", challenge, "127.0.0.1", server.now_ns())
+        endpoint = WsEndpoint(server, settings.ws, self._events, connection, caller)
+        connection.peer = endpoint
         pipe.transport.connect(connection)
-        speaker.opened(None, server.now_ns())
+        endpoint.opened(None, server.now_ns())
         connection.wake()

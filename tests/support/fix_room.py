@@ -44,7 +44,7 @@ class Desk:
 
     def __init__(self, server, comp_id):
         self.server, self.comp_id, self.seq, self.later_ns = server, comp_id, 0, 0
-        self.speaker = server.fix.speakers[comp_id, "GATE"]
+        self.endpoint = server.fix.endpoints[comp_id, "GATE"]
         self.link = None
 
     @property
@@ -62,7 +62,7 @@ class Desk:
         self.seq += 1
         head = f"35={msg_type}\x0134={self.seq}\x0149={self.comp_id}\x0152={format_ns(self.now)}\x0156=GATE\x01"
         head += header.replace("|", "\x01")
-        return encode(self.speaker.machine.settings.begin_string, head + body.replace("|", "\x01"))
+        return encode(self.endpoint.machine.settings.begin_string, head + body.replace("|", "\x01"))
 
     def logon(self, body="98=0|108=30|"):
         """A new link and a Logon that is not refused beside a living one; what came back."""
@@ -73,17 +73,17 @@ class Desk:
         """A new link and a Logon, which proved to be `client`; why it was turned away, and then nothing came back."""
         raw = self.frame("A", body)
         link = Link()
-        logon = Decoder(self.speaker.machine.settings.begin_string).decode(raw)
-        refusal = self.speaker.meet(link, logon, client or self.speaker.session.client, self.now)
+        logon = Decoder(self.endpoint.machine.settings.begin_string).decode(raw)
+        refusal = self.endpoint.meet(link, logon, client or self.endpoint.session.client, self.now)
         if refusal is None:
             self.link = link
-            link.peer = self.speaker
-            self.speaker.receive(raw, self.now)
+            link.peer = self.endpoint
+            self.endpoint.receive(raw, self.now)
         return refusal
 
     def send(self, msg_type, body, header=""):
         """One message through the road; what came back."""
-        self.speaker.receive(self.frame(msg_type, body, header), self.now)
+        self.endpoint.receive(self.frame(msg_type, body, header), self.now)
         self.server.road.tick(self.now)
         return self.read()
 
@@ -93,16 +93,16 @@ class Desk:
 
     def read(self):
         """The messages written since the last look, as {tag: value}."""
-        texts = pipes(all_output(self.speaker, self.now))
+        texts = pipes(all_output(self.endpoint, self.now))
         if self.server.road._later:  # a goodbye, which the next tick records before it leaves
             self.server.road.work(self.now)
-            texts += pipes(all_output(self.speaker, self.now))
+            texts += pipes(all_output(self.endpoint, self.now))
         return [dict(field.split("=", 1) for field in text.strip("|").split("|")) for text in texts]
 
     def drop(self, waiting_ms=0):
         """The link is cut, and so much time goes by."""
-        self.speaker.lost(self.now)
-        self.server.guards.tick(self.now + waiting_ms * MS)
+        self.endpoint.lost(self.now)
+        self.server.cancel_on_disconnect.tick(self.now + waiting_ms * MS)
         self.server.road.tick(self.now)
 
 

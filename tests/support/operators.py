@@ -13,7 +13,7 @@ from gateway.admin.modes_file import ModesFile
 from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry
 from gateway.orders.trading_modes import Modes
-from gateway.safety.kill_switch import Sweeps
+from gateway.safety.kill_switch import KillSwitch
 from gateway.telemetry.metrics import Metrics
 from protocols.instruments import Instruments
 from tests.support.road import BTC, World
@@ -31,7 +31,7 @@ class House:
         self.sessions = self.world.sessions
         self.instruments = Instruments((BTC,))
         self.wall = self.world.wall
-        self.sweeps = Sweeps(self.world.road, self.world.now_ns)
+        self.kill_switch = KillSwitch(self.world.road, self.world.now_ns)
         self.road = self
         self.modes = Modes()
         self.put: list[Modes] = []

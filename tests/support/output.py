@@ -4,7 +4,7 @@ from typing import Any
 
 
 def all_output(peer: Any, now_ns: int = 0) -> bytes:
-    """All that a speaker has to write now, what lies in a stream or store included."""
+    """All that an endpoint has to write now, what lies in a stream or store included."""
     wire = b""
     while peer.has_output:
         data = peer.take_output(1 << 20)

@@ -1,11 +1,11 @@
-"""A road on a hand-set clock, with a core that answers only when told and speakers that write down what they hear."""
+"""A road on a hand-set clock, with a core that answers only when told and endpoints that write down what they hear."""
 
 from gateway.auth.authenticator import Client
 from gateway.config import schema
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.engine import Engine
 from gateway.orders.pipeline import Road
-from gateway.safety.cancel_on_disconnect import Guards
+from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
 from gateway.sessions.registry import Sessions
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import Tracing
@@ -85,7 +85,7 @@ class SlowCore:
 
 
 class Ear:
-    """A speaker that keeps what it was told, as (kind, what) in order."""
+    """An endpoint that keeps what it was told, as (kind, what) in order."""
 
     def __init__(self):
         self.heard = []
@@ -163,7 +163,7 @@ class World:
             report_bug,
             self.wall,
         )
-        self.guards = Guards(self.road, self.sessions)
+        self.cancel_on_disconnect = CancelOnDisconnect(self.road, self.sessions)
         self._next_session = 1
 
     def session(self, account=1, name=""):
@@ -172,7 +172,7 @@ class World:
         self._next_session += 1
         client = Client(account, f"A{account}", "key", EVERYTHING)
         session = self.sessions.add(number, name or f"S{number}", client, Origin.FIX)
-        session.speaker, session.connected = Ear(), True
+        session.endpoint, session.connected = Ear(), True
         session.hear_all(True)
         return session
 
@@ -233,5 +233,5 @@ class World:
     def tick(self, ms=0):
         """Let time pass, then do what it asks for."""
         self.now_ns += ms * MS
-        self.guards.tick(self.now_ns)
+        self.cancel_on_disconnect.tick(self.now_ns)
         self.road.tick(self.now_ns)

@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from gateway.auth.authenticator import Client, Clients, Denied, Proof
+from gateway.auth.authenticator import Authenticator, Client, Denied, Proof
 from gateway.config import schema
 from gateway.config.addresses import networks
 from gateway.config.key_material import permission_for
@@ -17,16 +17,16 @@ from gateway.doors.batch import Tick
 from gateway.doors.connection import Connection, Traffic
 from gateway.doors.crowd import Crowd
 from gateway.doors.endpoint import House
-from gateway.doors.fix.endpoint import FixSpeaker
+from gateway.doors.fix.endpoint import FixEndpoint
 from gateway.doors.fix.lists import Lists
 from gateway.doors.fix.logon_options import window_ms
-from gateway.doors.fix.pre_logon import Greeter
+from gateway.doors.fix.pre_logon import PreLogonPeer
 from gateway.doors.listening import Arrival, Door, Listener, Place
 from gateway.orders.queue import Stage
 from gateway.sessions.registry import Sessions
 from limits.limiter import ALLOWED
 from protocols.fix import tags
-from protocols.fix.greeting import Hello
+from protocols.fix.greeting import LogonClaim
 from protocols.fix.session import FixSession, LogonRefusal, SessionSettings
 from protocols.fix.session_logon import whole_number
 from protocols.fix.store import MessageStore
@@ -67,13 +67,13 @@ def machine_settings(house: schema.Config, row: schema.FixSession) -> SessionSet
     )
 
 
-class FixDoor:
+class FixAcceptor:
     """Every configured FIX session, and the listeners they call on."""
 
     def __init__(
         self,
         settings: schema.Config,
-        clients: Clients,
+        clients: Authenticator,
         instruments: Instruments,
         sessions: Sessions,
         house: House,
@@ -88,10 +88,10 @@ class FixDoor:
         self._resets = ResetPlan[tuple[str, str]](house.wall)
         self.on_reset: Callable[[int, int], None] = lambda _, __: None  # told of each: session id, ns UTC
         self.traffic = Traffic()
-        self.speakers: dict[tuple[str, str], FixSpeaker] = {}
+        self.endpoints: dict[tuple[str, str], FixEndpoint] = {}
         self.configured: dict[tuple[str, str], schema.FixSession] = {}
         # At 95 % of the queue whoever has work under way must get through before others come.
-        self.accepting: Callable[[], bool] = lambda: house.road.ingress.stage < Stage.FULL
+        self.accepting: Callable[[], bool] = lambda: house.road.queue.stage < Stage.FULL
         self._guarded = _guarded(settings.fix)
         lists = Lists(house.road.later)
         for row in settings.fix.sessions:
@@ -109,10 +109,10 @@ class FixDoor:
                 settings.core.order_deadline_ms,
                 client.account,
             )
-            speaker = FixSpeaker(session, machine, translator, row, house, lists)
-            session.speaker = speaker
+            endpoint = FixEndpoint(session, machine, translator, row, house, lists)
+            session.endpoint = endpoint
             key = (row.comp_id, row.target_comp_id or settings.venue.comp_id)
-            self.speakers[key] = speaker
+            self.endpoints[key] = endpoint
             self.configured[key] = row
             self._resets.add(key, row.reset_schedule, house.now_ns())
 
@@ -174,7 +174,7 @@ class FixDoor:
 
     def _reset(self, key: tuple[str, str], now_ns: int) -> None:
         back_by_ns = now_ns + self._settings.venue.drain_ms * 1_000_000  # as after any end that we planned
-        self.speakers[key].reset(now_ns, back_by_ns)
+        self.endpoints[key].reset(now_ns, back_by_ns)
         self.on_reset(self.configured[key].id, self._house.wall.utc_ns(now_ns))
 
     @property
@@ -196,13 +196,13 @@ class FixDoor:
     ) -> asyncio.Protocol:
         connection = Connection(tick, loop, self._settings, self.traffic)
         connection.came_by(arrival)
-        greeter = connection.peer = Greeter(self, listener, connection, arrival)
-        arrival.cut = greeter.cut
+        peer = connection.peer = PreLogonPeer(self, listener, connection, arrival)
+        arrival.cut = peer.cut
         return connection
 
     def admit(
-        self, hello: Hello, listener: schema.FixListener, connection: Connection, now_ns: int
-    ) -> FixSpeaker | Denied | LogonRefusal:
+        self, hello: LogonClaim, listener: schema.FixListener, connection: Connection, now_ns: int
+    ) -> FixEndpoint | Denied | LogonRefusal:
         """The session that this Logon(A) proves to be, whose the connection is from now on; or why not, for the log.
 
         LogonRefusal: it proves to be a session that has a living link, and what it asks for cannot be.
@@ -215,22 +215,22 @@ class FixDoor:
             # As dear as a known session's refusal, and counted like it.
             nobody = self._clients.authenticate(("",), _proof(fields, connection.peer_ip), "fix.order_entry", now_ns)
             return msgspec.structs.replace(nobody, cause=row) if isinstance(nobody, Denied) else Denied(row)
-        speaker = self.speakers[_key_of(hello)]
-        client: Client | Denied = speaker.session.client
+        endpoint = self.endpoints[_key_of(hello)]
+        client: Client | Denied = endpoint.session.client
         if row.auth == "key":
             client = self._prove(
-                row, speaker, _proof(fields, connection.peer_ip), fields.get(tags.USERNAME, ""), now_ns
+                row, endpoint, _proof(fields, connection.peer_ip), fields.get(tags.USERNAME, ""), now_ns
             )
         if isinstance(client, Denied):
             return client
-        if speaker.has_living_link:
+        if endpoint.has_living_link:
             if self._house.road.draining:
                 return Denied("draining")  # the living link needs its numbers for its own goodbye
             if row.auth == "none" or row.on_duplicate == "reject":
                 return Denied("duplicate")
-        return speaker.meet(connection, hello.message, client, now_ns) or speaker
+        return endpoint.meet(connection, hello.message, client, now_ns) or endpoint
 
-    def _row(self, hello: Hello, listener: schema.FixListener) -> schema.FixSession | str:
+    def _row(self, hello: LogonClaim, listener: schema.FixListener) -> schema.FixSession | str:
         """The configured session that the Logon names, or why it may not be called here."""
         row = self.configured.get(_key_of(hello))
         if row is None or (row.listener and row.listener != listener.name):
@@ -242,7 +242,7 @@ class FixDoor:
         return row
 
     def _prove(
-        self, row: schema.FixSession, speaker: FixSpeaker, proof: Proof, username: str, now_ns: int
+        self, row: schema.FixSession, endpoint: FixEndpoint, proof: Proof, username: str, now_ns: int
     ) -> Client | Denied:
         """Who the Logon's signature proves to be, or why it may not log on."""
         keys = self._clients.keys_for(row, username, now_ns)
@@ -252,12 +252,12 @@ class FixDoor:
         if not self._clients.may_use(client, row):
             return Denied("session_of_another_account")
         # Whoever comes back takes nobody's place: it costs nothing. A takeover does, and so does one after the other.
-        if speaker.session.is_taken and self._sessions.charge_logon(client, now_ns) is not ALLOWED:
+        if endpoint.session.is_taken and self._sessions.charge_logon(client, now_ns) is not ALLOWED:
             return Denied("rate")
         return client
 
     def explains_to(
-        self, hello: Hello, listener: schema.FixListener, proven: LogonRefusal | None
+        self, hello: LogonClaim, listener: schema.FixListener, proven: LogonRefusal | None
     ) -> tuple[SessionSettings, LogonRefusal | None] | None:
         """Whose Logout(5) a refused Logon(A) gets, and what it says; None = it gets silence, as it is for nearly all.
 
@@ -270,7 +270,7 @@ class FixDoor:
         is_reset = fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y" and whole_number(fields.get(tags.MSG_SEQ_NUM)) == 1
         if not (row.reset_on_logon or (proven is not None and is_reset)):
             return None
-        return self.speakers[_key_of(hello)].machine.settings, proven
+        return self.endpoints[_key_of(hello)].machine.settings, proven
 
     def refuse(self, cause: str, detail: str, peer_ip: str, key: str = "") -> None:
         """Count and log a refused logon; the peer learns nothing."""
@@ -317,7 +317,7 @@ def _guarded(fix: schema.Fix) -> frozenset[str]:
     return frozenset(row.name for row in fix.listeners if "" in wanted or row.name in wanted)
 
 
-def _key_of(hello: Hello) -> tuple[str, str]:
+def _key_of(hello: LogonClaim) -> tuple[str, str]:
     """Whose session the Logon says it is: the peer's CompID, and ours."""
     fields = hello.message.fields
     return fields.get(tags.SENDER_COMP_ID, ""), fields.get(tags.TARGET_COMP_ID, "")

@@ -11,9 +11,9 @@ from itertools import count
 
 from gateway.auth.authenticator import Client
 from gateway.config import schema
-from gateway.doors.endpoint import Farewell, Flood, House, Link
-from gateway.doors.fix.lists import MOST, Listing, Lists, is_long
-from gateway.doors.fix.logon_options import Terms
+from gateway.doors.endpoint import FinalOutput, FloodCount, House, Link
+from gateway.doors.fix.lists import MOST, ListReply, Lists, is_long
+from gateway.doors.fix.logon_options import LogonTerms
 from gateway.doors.fix.requests import FixRequests, limit_line
 from gateway.orders.rules import TOO_MANY_LISTS
 from gateway.sessions.registry import Session
@@ -28,13 +28,13 @@ from protocols.fix.tags import SessionStatus
 from protocols.fix.translate import Translator, named_in
 from protocols.messages import AnyEvent, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList, OrdStatus
 
-__all__ = ["FixSpeaker", "House", "Link"]
+__all__ = ["FixEndpoint", "House", "Link"]
 
 _USUAL_BURST = 400  # of `msgs`, where a cool-down refuses what no limit of its own does
 _ABUSE = "far too many messages: disconnecting"
 
 
-class FixSpeaker:
+class FixEndpoint:
     """Speaks FIX for one session, to the client on one side and the road on the other."""
 
     def __init__(
@@ -53,15 +53,15 @@ class FixSpeaker:
         self._translator = translator
         self._settings = settings
         self._house = house
-        self._terms = machine.owner = Terms(session, settings, house, machine.settings.plain)
+        self._terms = machine.owner = LogonTerms(session, settings, house, machine.settings.plain)
         self._proven = session.client  # whom the link's Logon(A) proved to be
         self._has_begun = False  # that Logon was accepted
         self._is_end_counted = True  # why the link ended, in the metric; there is none yet
         self._open: list[Request] | None = None  # what is to be answered before our Logout(5), once the end is certain
         self._is_over = False  # the session has ended, and what it has left is being written
         self._lists = lists
-        self._listings: deque[Listing] = deque()  # long answers on their way
-        self._flood = Flood()
+        self._listings: deque[ListReply] = deque()  # long answers on their way
+        self._flood = FloodCount()
         self._requests = FixRequests(self, translator, settings, house)
         # ExecID(17) of what the core has no number for: none comes twice, whatever is reset and however often we start.
         self._exec_stamp = f"{session.id}-{house.now_ns() // 1_000_000:x}"
@@ -189,7 +189,7 @@ class FixSpeaker:
         """The session is cut off: what guards its orders does not wait for the last byte of the link."""
         if self.session.connected:
             self.session.connected = False
-            self._house.guards.disconnected(self.session, now_ns, keep_orders=self.session.is_leaving)
+            self._house.cancel_on_disconnect.disconnected(self.session, now_ns, keep_orders=self.session.is_leaving)
 
     def failed(self, now_ns: int) -> None:
         """Our own bug: a Logout without details, and the end of the link, which starts cancel-on-disconnect."""
@@ -272,8 +272,8 @@ class FixSpeaker:
             self._listings.clear()
         self._terms.put_in_force(event.fields)
         session.attached(now_ns)
-        self._house.guards.connected(session)
-        self._house.road.limit_news.show(session, now_ns)
+        self._house.cancel_on_disconnect.connected(session)
+        self._house.road.limit_notices.show(session, now_ns)
         self._house.road.show_modes(session, now_ns)
         who = {"peer": self.link.peer_ip if self.link is not None else "", "key": session.client.key_id}
         self._house.log("session.logged_on", session=session.name, door="fix", reset=event.reset, **who)
@@ -283,7 +283,7 @@ class FixSpeaker:
         self._open = self._house.road.standing.unanswered_of(self.session)
         self.session.has_logged_out = event.by_peer
         if event.by_peer and event.fields.get(tags.DONT_CANCEL_ON_DISCONNECT) == "Y":
-            self._house.guards.leaving(self.session)
+            self._house.cancel_on_disconnect.leaving(self.session)
         if self.link is not None:
             self.link.wake()
         if not (self._open or self._listings):
@@ -294,7 +294,7 @@ class FixSpeaker:
         self.session.connected, self._open = False, None
         self._count_end("logout")
         keep = not event.by_peer or self.session.is_leaving
-        self._house.guards.disconnected(self.session, now_ns, keep, is_planned=not event.by_peer)
+        self._house.cancel_on_disconnect.disconnected(self.session, now_ns, keep, is_planned=not event.by_peer)
         self._house.log("session.logged_out", session=self.session.name, by_peer=event.by_peer, text=event.text)
         self._is_over = True
         self._close_when_written()
@@ -320,7 +320,7 @@ class FixSpeaker:
         has_ended = link.has_ended
         if not has_ended:
             self.machine.terminate(now_ns, text, SessionStatus.LOGOUT_COMPLETE, code)
-        link.peer = Farewell(self.machine.take_output(1 << 20, now_ns))
+        link.peer = FinalOutput(self.machine.take_output(1 << 20, now_ns))
         link.close()
         if has_ended:
             self.lost(now_ns)
@@ -353,13 +353,13 @@ class FixSpeaker:
             self._part_from_link(now_ns, "scheduled reset of sequence numbers", "scheduled_reset", errors.OPERATOR)
         if self.session.connected:
             self.session.connected = False
-            self._house.guards.disconnected(self.session, now_ns, back_by_ns=back_by_ns)
+            self._house.cancel_on_disconnect.disconnected(self.session, now_ns, back_by_ns=back_by_ns)
         self.machine.store.reset()
         self._listings.clear()
         self._terms.is_reset_untold = True
         self._house.log("session.notice", session=self.session.name, notice="sequence numbers reset by schedule")
 
-    # -- the road's side (gateway.sessions.registry.Speaker) -----------------------------------------------------
+    # -- the road's side (gateway.sessions.registry.Endpoint) -----------------------------------------------------
 
     def handed_over(self, request: Request, now_ns: int) -> None:
         """Pending New, for sessions that ask for it."""
@@ -392,7 +392,7 @@ class FixSpeaker:
             self.refuse(request.source, TOO_MANY_LISTS, now_ns)
             return
         self.waits(request.source)
-        self._listings.append(Listing(event, request.source, request.command.t_recv))
+        self._listings.append(ListReply(event, request.source, request.command.t_recv))
         self._lists.begin(self)
 
     def list_on(self, most: int, now_ns: int) -> int:

@@ -24,7 +24,7 @@ def is_long(event: OrderList) -> bool:
     return len(event.orders) > STATES
 
 
-class Listing:
+class ListReply:
     """One long answer on its way. source: the request."""
 
     def __init__(self, event: OrderList, source: AppMessage, t_recv: int) -> None:

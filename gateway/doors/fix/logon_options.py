@@ -68,7 +68,7 @@ def _told(settings: schema.FixSession, options: Options, logon: dict[int, str]) 
     )
 
 
-class Terms:
+class LogonTerms:
     """The house's word on each Logon(A) of one session (`protocols.fix.session.Owner`), and what it puts in force."""
 
     def __init__(self, session: Session, settings: schema.FixSession, house: House, plain: bool) -> None:

@@ -10,23 +10,25 @@ from typing import TYPE_CHECKING
 from gateway.auth.authenticator import Denied
 from gateway.config import schema
 from gateway.doors.connection import Connection
-from gateway.doors.endpoint import Farewell, LastWord
+from gateway.doors.endpoint import FinalOutput, RefusedPeer
 from gateway.doors.listening import Arrival
-from gateway.doors.peer import Silent
+from gateway.doors.peer import NullPeer
 from protocols.fix import tags
-from protocols.fix.greeting import Drop, Greeting, Hello, farewell
+from protocols.fix.greeting import Drop, Greeting, LogonClaim, farewell
 from protocols.fix.session import LogonRefusal, SessionSettings
 
 if TYPE_CHECKING:
-    from gateway.doors.fix.acceptor import FixDoor
+    from gateway.doors.fix.acceptor import FixAcceptor
 
 _GREETING_BYTES = 4_096
 
 
-class Greeter(Silent):
+class PreLogonPeer(NullPeer):
     """A connection's first peer: collects the first message, finds the session, hands the connection over to it."""
 
-    def __init__(self, door: "FixDoor", listener: schema.FixListener, connection: Connection, arrival: Arrival) -> None:
+    def __init__(
+        self, door: "FixAcceptor", listener: schema.FixListener, connection: Connection, arrival: Arrival
+    ) -> None:
         self._door = door
         self._listener = listener
         self._connection = connection
@@ -46,7 +48,7 @@ class Greeter(Silent):
         elif outcome is not None:
             self._introduce(outcome, now_ns)
 
-    def _introduce(self, hello: Hello, now_ns: int) -> None:
+    def _introduce(self, hello: LogonClaim, now_ns: int) -> None:
         found = self._door.admit(hello, self._listener, self._connection, now_ns)
         if isinstance(found, Denied | LogonRefusal):
             proven = found if isinstance(found, LogonRefusal) else None
@@ -78,10 +80,10 @@ class Greeter(Silent):
         output = farewell(settings, refusal, self._door.utc_ns(now_ns))
         if refusal is not None:
             until_ns = now_ns + settings.logout_timeout_s * 1_000_000_000
-            self._connection.peer = LastWord(output, self._connection, until_ns)
+            self._connection.peer = RefusedPeer(output, self._connection, until_ns)
             self._connection.wake()
         else:
-            self._connection.peer = Farewell(output)
+            self._connection.peer = FinalOutput(output)
             self._connection.close()
 
     def lost(self, now_ns: int) -> None:

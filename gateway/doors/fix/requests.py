@@ -15,7 +15,7 @@ from protocols.fix.translate import LimitLine, Translator, named_in
 from protocols.messages import OrdStatus
 
 if TYPE_CHECKING:
-    from gateway.doors.fix.endpoint import FixSpeaker
+    from gateway.doors.fix.endpoint import FixEndpoint
 
 RESENT_MAX_AGE_NS = 60_000_000_000  # a PossDup D or G without a window that is older than this is not acted on
 _FREE_LIMIT_QUERY_NS = 1_000_000_000  # one so often costs nothing
@@ -26,11 +26,11 @@ class FixRequests:
     """Serves one session's application messages, each once."""
 
     def __init__(
-        self, speaker: "FixSpeaker", translator: Translator, settings: schema.FixSession, house: House
+        self, endpoint: "FixEndpoint", translator: Translator, settings: schema.FixSession, house: House
     ) -> None:
-        self._speaker = speaker
-        self._machine = speaker.machine
-        self._session = speaker.session
+        self._endpoint = endpoint
+        self._machine = endpoint.machine
+        self._session = endpoint.session
         self._translator = translator
         self._settings = settings
         self._house = house
@@ -49,7 +49,7 @@ class FixRequests:
                 house.road.decline(session, kind, message, barred, now_ns)
                 return
         road = house.road
-        if not road.ingress.is_calm and kind in _ORDERS and not message.poss_resend:
+        if not road.queue.is_calm and kind in _ORDERS and not message.poss_resend:
             shed = road.why_shed(session, now_ns)
             if shed is not None:
                 road.decline(session, kind, message, shed, now_ns)
@@ -65,7 +65,7 @@ class FixRequests:
             house.road.decline(session, kind, message, command, now_ns)
         elif isinstance(command, Fault):
             self._machine.reject(message.seq_num, kind, command, now_ns)
-            self._speaker.charge_faulty(now_ns)
+            self._endpoint.charge_faulty(now_ns)
         elif message.poss_dup and kind in _ORDERS and self._is_stale(message, now_ns):
             stale = Refusal(errors.EXPIRED_ON_ARRIVAL, "resent, and too old to act on")
             house.road.decline(session, kind, message, stale, now_ns)
@@ -83,7 +83,7 @@ class FixRequests:
             text = (
                 f"it may be in what we asked for again, from MsgSeqNum {self._machine.store.next_in}: outcome unknown"
             )
-            self._speaker.refuse(message, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
+            self._endpoint.refuse(message, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
 
     def _bar(self, message: AppMessage) -> Refusal | None:
         """What is not permitted and its command would no longer show."""
@@ -112,25 +112,25 @@ class FixRequests:
         elif kind == MsgType.LIMIT_QUERY:
             unserved = Fault("business", tags.BusinessRejectReason.UNSUPPORTED_MESSAGE_TYPE, 0, "not served here")
             self._machine.reject(message.seq_num, kind, unserved, now_ns)
-            self._speaker.charge_faulty(now_ns)
+            self._endpoint.charge_faulty(now_ns)
         elif kind == MsgType.BUSINESS_MESSAGE_REJECT:
-            self._speaker.charge_faulty(now_ns)  # one of ours in answer would be answered with one of theirs, for ever
+            self._endpoint.charge_faulty(now_ns)  # one of ours in answer would be answered with one of theirs, for ever
         else:
             refusal = self._house.road.charge_message(self._session, now_ns)
             if refusal is not None:
-                self._speaker.refuse(message, refusal, now_ns)
+                self._endpoint.refuse(message, refusal, now_ns)
 
     def _tell_limits(self, message: AppMessage, now_ns: int) -> None:
         """LimitResponse(XLR): free once a second, charged as a message beyond that."""
         if now_ns - self._limits_told_ns < _FREE_LIMIT_QUERY_NS:
             refusal = self._house.road.charge_message(self._session, now_ns)
             if refusal is not None:
-                self._speaker.refuse(message, refusal, now_ns)
+                self._endpoint.refuse(message, refusal, now_ns)
                 return
         else:
             self._limits_told_ns = now_ns
-        lines = [limit_line(view) for view in self._house.road.limit_news.show(self._session, now_ns)]
-        self._speaker.send(*self._translator.limits(message.fields[tags.REQ_ID], lines), now_ns)
+        lines = [limit_line(view) for view in self._house.road.limit_notices.show(self._session, now_ns)]
+        self._endpoint.send(*self._translator.limits(message.fields[tags.REQ_ID], lines), now_ns)
 
 
 def limit_line(view: BucketView) -> LimitLine:

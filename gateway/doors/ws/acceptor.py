@@ -15,7 +15,7 @@ from typing import cast
 
 from aiohttp import HttpVersion11, web, web_response
 
-from gateway.auth.authenticator import Client, Clients, Denied, Proof
+from gateway.auth.authenticator import Authenticator, Client, Denied, Proof
 from gateway.config import schema
 from gateway.config.addresses import forwarded_for, networks
 from gateway.doors import tls
@@ -23,10 +23,10 @@ from gateway.doors.batch import Tick
 from gateway.doors.connection import Connection, Traffic
 from gateway.doors.crowd import Crowd
 from gateway.doors.listening import Arrival, Door, Listener, Place
-from gateway.doors.ws.endpoint import WsSpeaker
-from gateway.doors.ws.http_upgrade import HttpPhase, Lobby, http_log
-from gateway.doors.ws.logon import Caller, WsHouse, told_to_wait, turned_away
-from gateway.doors.ws.stream_cursor import EventBytes
+from gateway.doors.ws.endpoint import WsEndpoint
+from gateway.doors.ws.http_upgrade import HttpPhase, PendingUpgrades, http_log
+from gateway.doors.ws.logon import ConnectionInfo, WsHouse, told_to_wait, turned_away
+from gateway.doors.ws.stream_cursor import EncodedEvents
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.signing import ws_header_text
@@ -59,17 +59,17 @@ class _EarlyBytes:
         pass
 
 
-class WsDoor:
+class WsAcceptor:
     """The listener and every WebSocket connection that it let in."""
 
-    def __init__(self, settings: schema.Config, ws: schema.Ws, clients: Clients, house: WsHouse) -> None:
+    def __init__(self, settings: schema.Config, ws: schema.Ws, clients: Authenticator, house: WsHouse) -> None:
         self._settings = settings
         self._ws = ws
         self._clients = clients
         self._house = house
-        self._event_bytes = EventBytes(house.instruments, house.sessions)
+        self._event_bytes = EncodedEvents(house.instruments, house.sessions)
         self._runner: web.AppRunner | None = None
-        self._lobby: Lobby | None = None
+        self._pending: PendingUpgrades | None = None
         self._listener: Listener | None = None
         self._proxies = networks(ws.forwarded_for_from)
         self.crowd = Crowd(ws.max_connections)
@@ -95,11 +95,13 @@ class WsDoor:
         )
         await self._runner.setup()
         assert self._runner.server is not None
-        self._lobby = Lobby(self._runner.server, self._ws.header_timeout_s, self._count_end, "before_upgrade", tick)
+        self._pending = PendingUpgrades(
+            self._runner.server, self._ws.header_timeout_s, self._count_end, "before_upgrade", tick
+        )
         balancers = networks(self._ws.proxy_protocol_from)
         door = Door(
             crowd=self.crowd,
-            make=self._lobby,
+            make=self._pending,
             turn_away=self._turn_away,
             count_end=self._count_end,
             log=partial(self._house.log, door="ws"),
@@ -124,14 +126,14 @@ class WsDoor:
 
     def stop_listening(self) -> None:
         """Take no new connections, and send away who has not logged on."""
-        if self._listener is None or self._lobby is None:
+        if self._listener is None or self._pending is None:
             return
         self._listener.close()
-        self._lobby.clear("draining")
+        self._pending.clear("draining")
         for connection in list(self.traffic.connections):
-            speaker = connection.peer
-            if isinstance(speaker, WsSpeaker) and speaker.session is None:
-                speaker.turn_away(self._tick.now_ns())
+            endpoint = connection.peer
+            if isinstance(endpoint, WsEndpoint) and endpoint.session is None:
+                endpoint.turn_away(self._tick.now_ns())
 
     async def stop(self) -> None:
         """Let go of what aiohttp still holds; our own connections are closed by the server."""
@@ -265,13 +267,13 @@ class WsDoor:
         arrival = phase.arrival
         connection.came_by(arrival, is_proved=client is not None)
         caller = _caller(arrival, _CODECS.get(chosen, "json"))
-        speaker = WsSpeaker(self._house, self._ws, self._event_bytes, connection, caller)
-        connection.peer = speaker
-        arrival.cut = partial(_cut, speaker, connection)
+        endpoint = WsEndpoint(self._house, self._ws, self._event_bytes, connection, caller)
+        connection.peer = endpoint
+        arrival.cut = partial(_cut, endpoint, connection)
         transport.set_protocol(connection)
         http.connection_lost(None)
         connection.connection_made(transport)
-        speaker.opened(client, self._tick.now_ns())
+        endpoint.opened(client, self._tick.now_ns())
         if data := early.data + phase.take_backlog():
             connection.data_received(data)
         return response
@@ -298,9 +300,9 @@ def _phase_of(transport: asyncio.BaseTransport) -> HttpPhase:
     return phase
 
 
-def _caller(arrival: Arrival, codec: str) -> Caller:
+def _caller(arrival: Arrival, codec: str) -> ConnectionInfo:
     """With a connection id for people, and a challenge that nobody can guess."""
-    return Caller(
+    return ConnectionInfo(
         conn_id=f"c-{secrets.token_hex(3)}",
         challenge=secrets.token_hex(16),
         peer_ip=arrival.peer_ip,
@@ -311,6 +313,6 @@ def _caller(arrival: Arrival, codec: str) -> Caller:
     )
 
 
-def _cut(speaker: WsSpeaker, connection: Connection, reason: str) -> None:
-    speaker.count_end(reason)
+def _cut(endpoint: WsEndpoint, connection: Connection, reason: str) -> None:
+    endpoint.count_end(reason)
     connection.abort()

@@ -221,7 +221,7 @@ class Answers:
     def all_limits(self, now_ns: int) -> tuple[results.LimitBlock, ...]:
         """Every limit of the session."""
         assert self.session is not None
-        return limit_blocks(self._house.road.limit_news.look(self.session, now_ns))
+        return limit_blocks(self._house.road.limit_notices.look(self.session, now_ns))
 
 
 def _touched(request: Request) -> tuple[str, ...]:

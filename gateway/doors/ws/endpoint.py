@@ -9,15 +9,23 @@ import msgspec
 
 from gateway.auth.authenticator import Client, Denied, Proof
 from gateway.config import schema as config
-from gateway.doors.endpoint import Flood
+from gateway.doors.endpoint import FloodCount
 from gateway.doors.fix.endpoint import Link
 from gateway.doors.ws.answers import Answers, Source
-from gateway.doors.ws.logon import Caller, TurnedAway, WsHouse, find_session, start_of_stream, told_to_wait, turned_away
+from gateway.doors.ws.logon import (
+    ConnectionInfo,
+    TurnedAway,
+    WsHouse,
+    find_session,
+    start_of_stream,
+    told_to_wait,
+    turned_away,
+)
 from gateway.doors.ws.requests import WsRequests
-from gateway.doors.ws.stream_cursor import EventBytes, Listing, StreamCursor
+from gateway.doors.ws.stream_cursor import EncodedEvents, ListCursor, StreamCursor
 from gateway.doors.ws.stream_writer import StreamWriter
 from gateway.orders.rules import TOO_MANY_LISTS
-from gateway.sessions.registry import Account, Session
+from gateway.sessions.registry import AccountStream, Session
 from gateway.sessions.request import Request
 from limits.limiter import BucketView
 from protocols import errors
@@ -34,10 +42,12 @@ _READY_BYTES = 65_536  # so much is ready, and further events wait in the stream
 _NORMAL, _FAILED, _RESTART = 1000, 1011, 1012
 
 
-class WsSpeaker:
+class WsEndpoint:
     """Speaks WebSocket on one connection, to the client on one side and the road on the other."""
 
-    def __init__(self, house: WsHouse, ws: config.Ws, event_bytes: EventBytes, link: Link, caller: Caller) -> None:
+    def __init__(
+        self, house: WsHouse, ws: config.Ws, event_bytes: EncodedEvents, link: Link, caller: ConnectionInfo
+    ) -> None:
         """event_bytes: shared by all connections of the door."""
         settings = session.WsSettings(
             heartbeat_ms=ws.heartbeat_ms,
@@ -61,8 +71,8 @@ class WsSpeaker:
         self._recv_window_ns = ws.recv_window_ms * _NS_PER_MS
         self._caller = caller
         self._requests: WsRequests  # from the logon on
-        self._flood = Flood()
-        self._account: Account
+        self._flood = FloodCount()
+        self._account: AccountStream
         self._ask_snapshot_at_ns = 0  # 0 = not refused
         self._logout: told.Requested | None = None  # answered last, when nothing else is open
         self._leave_by_ns = 0
@@ -252,10 +262,10 @@ class WsSpeaker:
     def _begin(self, found: Session, client: Client, params: LogonParams | None, now_ns: int) -> None:
         """The session is this connection's from now on; the connection it had before is superseded."""
         self._caller.proved()
-        older = found.speaker
-        if isinstance(older, WsSpeaker) and older is not self:
+        older = found.endpoint
+        if isinstance(older, WsEndpoint) and older is not self:
             older.supersede(now_ns)
-        found.speaker, found.client = self, client
+        found.endpoint, found.client = self, client
         found.attached(now_ns)
         found.may_trade = "trade" in client.permissions
         found.cancel_on_disconnect, found.cod_grace_ms = client.cancel_on_disconnect, 0
@@ -273,7 +283,7 @@ class WsSpeaker:
             if params.cod is not None:
                 found.cancel_on_disconnect, found.cod_grace_ms = params.cod.scope, params.cod.grace_ms
         self.choose_streams(found, streams)
-        self.house.guards.connected(found)
+        self.house.cancel_on_disconnect.connected(found)
         who = {"peer": self._caller.peer_ip, "key": client.key_id}
         self.house.log("session.logged_on", session=found.name, door="ws", account=client.account, **who)
 
@@ -301,11 +311,11 @@ class WsSpeaker:
         ended, self.session = self.session, None
         if ended is None:
             return
-        ended.speaker, ended.connected = None, False
+        ended.endpoint, ended.connected = None, False
         ended.hear_all(False)
         self.count_end(reason)
         self.house.log("session.ended", session=ended.name, door="ws", reason=reason)
-        self.house.guards.disconnected(ended, now_ns, self.keep_orders, is_planned=reason == "going_away")
+        self.house.cancel_on_disconnect.disconnected(ended, now_ns, self.keep_orders, is_planned=reason == "going_away")
 
     def count_end(self, reason: str) -> None:
         """Each connection ends for one reason: the first that was found."""
@@ -358,7 +368,7 @@ class WsSpeaker:
         self._logout = logout
         self.keep_orders = True
         if self.session is not None:
-            self.house.guards.leaving(self.session)
+            self.house.cancel_on_disconnect.leaving(self.session)
         self._leave_by_ns = now_ns + self.house.settings.core.answer_timeout_ms * _NS_PER_MS
         self.link.wake()
 
@@ -399,7 +409,7 @@ class WsSpeaker:
         )
         self.house.road.submit(self.session, query, "snapshot", Source(None, "snapshot", now_ns), 0, now_ns)
 
-    # -- the road's side (gateway.sessions.registry.Speaker) -----------------------------------------------------
+    # -- the road's side (gateway.sessions.registry.Endpoint) -----------------------------------------------------
 
     def handed_over(self, request: Request, now_ns: int) -> None:
         """The core has it."""
@@ -416,7 +426,7 @@ class WsSpeaker:
             assert isinstance(event, OrderList)
             if self.writer.cursor.awaits_snapshot:  # else it came late, and was asked for again
                 self.writer.cursor.give_snapshot(event)
-        elif isinstance(event, OrderList) and source.method == "order.list" and Listing.is_long(event):
+        elif isinstance(event, OrderList) and source.method == "order.list" and ListCursor.is_long(event):
             self._list(source, event, now_ns)
         else:
             self.answers.answer(source, request, event, now_ns)
@@ -510,7 +520,7 @@ class WsSpeaker:
         """What is in force: the result of logon, status and configure."""
         found = self.session
         assert found is not None
-        views = self.house.road.limit_news.show(found, now_ns)
+        views = self.house.road.limit_notices.show(found, now_ns)
         return results.LogonResult(
             session=found.name,
             account=found.client.account,

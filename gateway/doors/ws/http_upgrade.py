@@ -32,7 +32,7 @@ def http_log() -> logging.LoggerAdapter[logging.Logger]:
     return _HttpLog(logging.getLogger("aiohttp.server"))
 
 
-class Lobby(msgspec.Struct, frozen=True, eq=False):
+class PendingUpgrades(msgspec.Struct, frozen=True, eq=False):
     """Everybody at one door who speaks HTTP. Called with an arrival, it makes the protocol.
 
     timeout_s: for a whole request from the accept on. count_end: by reason. left: the reason of one who goes unheard.
@@ -58,9 +58,9 @@ class Lobby(msgspec.Struct, frozen=True, eq=False):
 class HttpPhase(asyncio.Protocol):
     """One connection from its accept to its upgrade, or to its end."""
 
-    def __init__(self, lobby: Lobby, arrival: Arrival) -> None:
+    def __init__(self, pending: PendingUpgrades, arrival: Arrival) -> None:
         self.arrival = arrival
-        self._lobby = lobby
+        self._pending = pending
         self._http: asyncio.Protocol | None = None
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
@@ -74,30 +74,30 @@ class HttpPhase(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock."""
         self._transport = cast(asyncio.Transport, transport)
-        self._lobby.waiting.add(self)
-        self._wait_until(self.arrival.accepted_ns + int(self._lobby.timeout_s * 1e9), "header_timeout")
-        self._http = self._lobby.make_http()
+        self._pending.waiting.add(self)
+        self._wait_until(self.arrival.accepted_ns + int(self._pending.timeout_s * 1e9), "header_timeout")
+        self._http = self._pending.make_http()
         self._http.connection_made(transport)
         self.arrival.opened()
 
     def heard(self, seconds: float, reason: str) -> None:
         """A request of it is whole: its own end is none to count. So long from now on, then it is cut for `reason`."""
         self._is_heard = True
-        self._wait_until(self._lobby.tick.now_ns() + int(seconds * 1e9), reason)
+        self._wait_until(self._pending.tick.now_ns() + int(seconds * 1e9), reason)
 
     def _wait_until(self, due_ns: int, reason: str) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        wait_s = max(due_ns - self._lobby.tick.now_ns(), 0) / 1e9
+        wait_s = max(due_ns - self._pending.tick.now_ns(), 0) / 1e9
         self._due = due_ns, reason
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_timer)
 
     def _on_timer(self) -> None:
         due_ns, reason = self._due
-        is_waiting = self in self._lobby.waiting  # else it was upgraded, or ended, while what had come was read
+        is_waiting = self in self._pending.waiting  # else it was upgraded, or ended, while what had come was read
         if is_waiting and self._backlog:
             self._timer = asyncio.get_running_loop().call_later(LATE_NS / 1e9, self._on_timer)
-        elif is_waiting and not self._lobby.tick.must_read_first(due_ns, self._on_timer):
+        elif is_waiting and not self._pending.tick.must_read_first(due_ns, self._on_timer):
             self.cut(reason)
 
     def data_received(self, data: bytes) -> None:
@@ -106,7 +106,7 @@ class HttpPhase(asyncio.Protocol):
             self._is_paused = True
             self._transport.pause_reading()
         self._backlog += data
-        self._lobby.tick.queue_newcomer(self)
+        self._pending.tick.queue_newcomer(self)
 
     def take_turn(self, _now_ns: int) -> None:
         """Have the request read as far as it has come."""
@@ -142,14 +142,14 @@ class HttpPhase(asyncio.Protocol):
         self.leave()
         self.arrival.left()
         if not self._is_heard:
-            self.end(self._lobby.left if self._has_left or exc is not None else "bad_http")
+            self.end(self._pending.left if self._has_left or exc is not None else "bad_http")
         http, self._http, self._timer = self._http, None, None
         if http is not None:
             http.connection_lost(exc)
 
     def leave(self) -> None:
-        """It is upgraded, or gone: the lobby forgets it."""
-        self._lobby.waiting.discard(self)
+        """It is upgraded, or gone: the pending forgets it."""
+        self._pending.waiting.discard(self)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -157,7 +157,7 @@ class HttpPhase(asyncio.Protocol):
         """Count why it ends, once."""
         if not self._is_counted:
             self._is_counted = True
-            self._lobby.count_end(reason)
+            self._pending.count_end(reason)
 
     def settle(self) -> None:
         """Its end was counted elsewhere: as a failed logon."""

@@ -8,10 +8,10 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.auth.authenticator import Client, Clients, Denied
+from gateway.auth.authenticator import Authenticator, Client, Denied
 from gateway.config import schema as config
 from gateway.doors.fix.endpoint import House
-from gateway.sessions.registry import MAX_NAMES_PER_KEY, Account, Session, Sessions
+from gateway.sessions.registry import MAX_NAMES_PER_KEY, AccountStream, Session, Sessions
 from limits.limiter import ALLOWED
 from protocols import errors
 from protocols.errors import Refusal
@@ -24,9 +24,9 @@ MAX_CONNECTIONS_PER_KEY = 64
 
 
 class WsHouse(House, Protocol):
-    """The parts that WebSocket speakers share beside the common ones."""
+    """The parts that WebSocket endpoints share beside the common ones."""
 
-    clients: Clients
+    clients: Authenticator
     instruments: Instruments
     sessions: Sessions
     settings: config.Config
@@ -36,7 +36,7 @@ def _unheard() -> None:
     """Nobody counts who has logged on."""
 
 
-class Caller(msgspec.Struct, frozen=True):
+class ConnectionInfo(msgspec.Struct, frozen=True):
     """Who is at the other end of a new connection. challenge: random, for this connection only.
 
     accepted_ns: when TCP accepted it; the time to log on counts from there. proved, failed: called when it has logged
@@ -108,11 +108,15 @@ def find_session(house: WsHouse, client: Client, name: str) -> Session | TurnedA
 
 def _owns_nothing(house: WsHouse, session: Session) -> bool:
     """Whether nothing would be lost with the session's name."""
-    is_busy = session.connected or house.guards.is_guarding(session) or house.road.charging.owns(session.id)
+    is_busy = (
+        session.connected or house.cancel_on_disconnect.is_guarding(session) or house.road.charging.owns(session.id)
+    )
     return not is_busy
 
 
-def start_of_stream(asked: schema.Resume | None, account: Account, epoch: str, latest_seq: int) -> results.ResumeResult:
+def start_of_stream(
+    asked: schema.Resume | None, account: AccountStream, epoch: str, latest_seq: int
+) -> results.ResumeResult:
     """What becomes of a logon's `resume`: nothing missed, a replay, or a snapshot with the reason."""
     missed = latest_seq - asked.seq if asked is not None else 0
     if asked is not None and (asked.epoch != epoch or missed < 0):

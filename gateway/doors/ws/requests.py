@@ -18,7 +18,7 @@ from protocols.ws.events import Requested, UnknownMethod
 from protocols.ws.translate import COMMANDS, command, dead_man_ms
 
 if TYPE_CHECKING:
-    from gateway.doors.ws.endpoint import WsSpeaker
+    from gateway.doors.ws.endpoint import WsEndpoint
 
 _NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
 _ORDERS = ("order.place", "order.replace")
@@ -28,8 +28,8 @@ _LEG_METHODS = {NewOrder: "order.place", CancelOrder: "order.cancel", ReplaceOrd
 class WsRequests:
     """Serves one connection's requests."""
 
-    def __init__(self, speaker: "WsSpeaker") -> None:
-        self._speaker = speaker
+    def __init__(self, endpoint: "WsEndpoint") -> None:
+        self._endpoint = endpoint
         self._own = {
             "ping": self._ping,
             "time": self._time,
@@ -46,10 +46,10 @@ class WsRequests:
 
     def serve(self, asked: Requested, session: Session, now_ns: int) -> None:
         """Answer it, or hand it to the road, which will."""
-        house = self._speaker.house
-        if self._speaker.is_leaving:
+        house = self._endpoint.house
+        if self._endpoint.is_leaving:
             refusal = Refusal(errors.NOT_LOGGED_ON, "logged out")
-            self._speaker.machine.fail(asked.request_id, refusal, now_ns, asked.t_in_ns)
+            self._endpoint.machine.fail(asked.request_id, refusal, now_ns, asked.t_in_ns)
             return
         if asked.method in COMMANDS:
             self._order(asked, session, now_ns)
@@ -61,43 +61,43 @@ class WsRequests:
 
     def refuse_unknown(self, asked: UnknownMethod, session: Session, now_ns: int) -> None:
         """No such method: charged as a message, whatever it is called."""
-        speaker = self._speaker
-        refusal = speaker.house.road.charge_message(session, now_ns) or asked.refusal
-        blocks = speaker.answers.limits(("msgs",), refusal, now_ns)
-        speaker.machine.fail(asked.request_id, refusal, now_ns, asked.t_in_ns, blocks)
-        speaker.count_refused_message(refusal, now_ns)
+        endpoint = self._endpoint
+        refusal = endpoint.house.road.charge_message(session, now_ns) or asked.refusal
+        blocks = endpoint.answers.limits(("msgs",), refusal, now_ns)
+        endpoint.machine.fail(asked.request_id, refusal, now_ns, asked.t_in_ns, blocks)
+        endpoint.count_refused_message(refusal, now_ns)
 
     def _answer(self, asked: Requested, session: Session, limited: Refusal | None, now_ns: int) -> None:
         """Answer what needs no core, now that it is paid for, or limited."""
-        speaker = self._speaker
-        if speaker.session is not session:
+        endpoint = self._endpoint
+        if endpoint.session is not session:
             return  # it left while tokens were fetched for this
         outcome: object = limited if limited is not None else self._own[asked.method](asked, session, now_ns)
         if isinstance(outcome, Refusal):
-            blocks = speaker.answers.limits(self._charged(asked), outcome, now_ns)
-            speaker.machine.fail(asked.request_id, outcome, now_ns, asked.t_in_ns, blocks)
-            speaker.count_refused_message(outcome, now_ns)
+            blocks = endpoint.answers.limits(self._charged(asked), outcome, now_ns)
+            endpoint.machine.fail(asked.request_id, outcome, now_ns, asked.t_in_ns, blocks)
+            endpoint.count_refused_message(outcome, now_ns)
         elif outcome is not None:
             self._respond(asked, outcome, now_ns)
-        speaker.link.wake()
+        endpoint.link.wake()
 
     def _respond(self, asked: Requested, result: object, now_ns: int) -> None:
-        blocks = self._speaker.answers.limits(self._charged(asked), result, now_ns)
-        self._speaker.machine.respond(asked.request_id, result, now_ns, asked.t_in_ns, blocks)
+        blocks = self._endpoint.answers.limits(self._charged(asked), result, now_ns)
+        self._endpoint.machine.respond(asked.request_id, result, now_ns, asked.t_in_ns, blocks)
 
     def _charged(self, asked: Requested) -> tuple[str, ...]:
         """The buckets that a request pays which needs no core."""
         if asked.method == "order.cancel_after":
             return ()
-        name, _ = self._speaker.house.road.policy.cost(asked.method) or ("msgs", 0)
+        name, _ = self._endpoint.house.road.policy.cost(asked.method) or ("msgs", 0)
         return ("msgs",) if name == "msgs" else (name, "msgs")
 
     # -- orders --------------------------------------------------------------------------------------------------
 
     def _order(self, asked: Requested, session: Session, now_ns: int) -> None:
-        house = self._speaker.house
+        house = self._endpoint.house
         is_retry = getattr(asked.params, "retry", False)
-        if not house.road.ingress.is_calm and asked.method in _ORDERS and not is_retry:
+        if not house.road.queue.is_calm and asked.method in _ORDERS and not is_retry:
             shed = house.road.why_shed(session, now_ns)
             if shed is not None:
                 self._submit(shed, Source(asked.request_id, asked.method, asked.t_in_ns), session, asked, 0, now_ns)
@@ -124,7 +124,7 @@ class WsRequests:
         batch, size_bytes = Batch(len(legs)), asked.size_bytes // len(legs)
         for index, made in enumerate(legs):
             method = "order.place" if isinstance(made, Refusal) else _LEG_METHODS[type(made)]
-            if self._speaker.session is None:
+            if self._endpoint.session is None:
                 return  # cut for a flood of refused legs: what is behind them is not sent for a client that is gone
             source = Source(asked.request_id, method, asked.t_in_ns, resp, batch, index)
             self._submit(made, source, session, asked, size_bytes, now_ns)
@@ -138,8 +138,8 @@ class WsRequests:
         size_bytes: int,
         now_ns: int,
     ) -> None:
-        house = self._speaker.house
-        self._speaker.answers.open.add(source)
+        house = self._endpoint.house
+        self._endpoint.answers.open.add(source)
         if isinstance(made, Refusal):
             house.road.decline(session, source.method, source, made, now_ns)
             return
@@ -155,37 +155,37 @@ class WsRequests:
     def _logout(self, asked: Requested, session: Session, now_ns: int) -> object:
         assert isinstance(asked.params, schema.LogoutParams)
         if asked.params.cancel_orders:
-            self._speaker.house.guards.cancel_now(session, now_ns)
-        self._speaker.leave(asked, now_ns)
+            self._endpoint.house.cancel_on_disconnect.cancel_now(session, now_ns)
+        self._endpoint.leave(asked, now_ns)
         return None
 
     def _status(self, asked: Requested, session: Session, now_ns: int) -> object:
-        return self._speaker.describe(now_ns)
+        return self._endpoint.describe(now_ns)
 
     def _configure(self, asked: Requested, session: Session, now_ns: int) -> object:
-        params, speaker = asked.params, self._speaker
+        params, endpoint = asked.params, self._endpoint
         assert isinstance(params, schema.ConfigureParams)
         if params.limits is not None:
-            speaker.answers.limits_mode = params.limits
+            endpoint.answers.limits_mode = params.limits
         if params.cod is not None:
             session.cancel_on_disconnect, session.cod_grace_ms = params.cod.scope, params.cod.grace_ms
-            speaker.house.guards.connected(session)  # for a start after a crash
+            endpoint.house.cancel_on_disconnect.connected(session)  # for a start after a crash
         if params.streams is not None:
-            speaker.choose_streams(session, params.streams)
+            endpoint.choose_streams(session, params.streams)
         if params.heartbeat_ms is not None:
-            speaker.heartbeat_ms = params.heartbeat_ms
-            speaker.machine.set_heartbeat(params.heartbeat_ms)
-        return speaker.describe(now_ns)
+            endpoint.heartbeat_ms = params.heartbeat_ms
+            endpoint.machine.set_heartbeat(params.heartbeat_ms)
+        return endpoint.describe(now_ns)
 
     def _subscribe(self, asked: Requested, session: Session, now_ns: int) -> object:
         assert isinstance(asked.params, schema.SubscribeParams)
-        old, named = self._speaker.streams, asked.params.streams
+        old, named = self._endpoint.streams, asked.params.streams
         if asked.method == "subscribe":
             streams = tuple(dict.fromkeys((*old, *named)))
         else:
             streams = tuple(name for name in old if name not in named)
-        self._speaker.choose_streams(session, streams)
-        return results.StreamsResult(self._speaker.streams)
+        self._endpoint.choose_streams(session, streams)
+        return results.StreamsResult(self._endpoint.streams)
 
     def _cancel_after(self, asked: Requested, session: Session, now_ns: int) -> object:
         assert isinstance(asked.params, schema.CancelAfterParams)
@@ -195,39 +195,39 @@ class WsRequests:
         if not session.may_trade:
             return Refusal(errors.NOT_PERMITTED, "this session may not trade")
         due_ns = now_ns + timeout_ms * _NS_PER_MS if timeout_ms else 0
-        self._speaker.house.guards.arm_dead_man(session, due_ns)
+        self._endpoint.house.cancel_on_disconnect.arm_dead_man(session, due_ns)
         return results.CancelAfterResult(
-            bool(due_ns), self._speaker.machine.utc_us(due_ns) if due_ns else msgspec.UNSET
+            bool(due_ns), self._endpoint.machine.utc_us(due_ns) if due_ns else msgspec.UNSET
         )
 
     def _ping(self, asked: Requested, session: Session, now_ns: int) -> object:
         return {}
 
     def _time(self, asked: Requested, session: Session, now_ns: int) -> object:
-        return results.TimeResult(self._speaker.machine.utc_us(now_ns))
+        return results.TimeResult(self._endpoint.machine.utc_us(now_ns))
 
     # -- questions -----------------------------------------------------------------------------------------------
 
     def _limits(self, asked: Requested, session: Session, now_ns: int) -> object:
-        return results.LimitsResult(self._speaker.profile(session), self._speaker.answers.all_limits(now_ns))
+        return results.LimitsResult(self._endpoint.profile(session), self._endpoint.answers.all_limits(now_ns))
 
     def _instruments(self, asked: Requested, session: Session, now_ns: int) -> object:
-        rows = self._speaker.house.instruments.by_symbol.values()
+        rows = self._endpoint.house.instruments.by_symbol.values()
         return results.InstrumentsResult(tuple(report.instrument_row(row) for row in rows))
 
     def _replay(self, asked: Requested, session: Session, now_ns: int) -> object:
-        params, speaker = asked.params, self._speaker
+        params, endpoint = asked.params, self._endpoint
         assert isinstance(params, schema.ReplayParams)
-        account = speaker.house.sessions.account(session.client.account_id)
+        account = endpoint.house.sessions.account(session.client.account_id)
         oldest, latest = account.oldest_seq, account.latest_seq
         end = latest if params.end is None else min(params.end, latest)
-        if params.epoch != speaker.house.road.epoch:
-            return Refusal(errors.BAD_FIELD, f"the epoch is {speaker.house.road.epoch}", field="epoch")
+        if params.epoch != endpoint.house.road.epoch:
+            return Refusal(errors.BAD_FIELD, f"the epoch is {endpoint.house.road.epoch}", field="epoch")
         if not oldest <= params.begin <= end:
             text = f"events {oldest} to {latest} can be replayed" if latest else "no events can be replayed"
             return Refusal(errors.BAD_FIELD, text, field="begin")
-        if not speaker.writer.cursor.is_settled:
+        if not endpoint.writer.cursor.is_settled:
             return Refusal(errors.PENDING_CHANGE, "events are on their way already, ask when they have come", 100)
         self._respond(asked, results.ReplayResult(params.begin, end), now_ns)
-        speaker.writer.cursor.replay(params.begin, end)
+        endpoint.writer.cursor.replay(params.begin, end)
         return None

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.sessions.registry import Account, Sessions
+from gateway.sessions.registry import AccountStream, Sessions
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.instruments import Instruments
@@ -60,7 +60,7 @@ class StreamCursor:
     what is written live and never touch a task.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: AccountStream) -> None:
         self._account = account
         self._is_subscribed = False
         self._next = 0  # first number that waits to be written; 0 = none does, so the next event is written at once
@@ -202,7 +202,7 @@ class StreamCursor:
             self._next = 0
 
 
-class EventBytes:
+class EncodedEvents:
     """Encodes each event once per encoding, however many connections hear it: the road tells them one after another.
 
     Those that are behind read it later, most of them at about the same time: as many as these are kept.
@@ -246,7 +246,7 @@ class _Orders(msgspec.Struct, frozen=True):
     orders: list[msgspec.Raw]
 
 
-class Listing:
+class ListCursor:
     """The one answer to an `order.list` with many orders, made slice by slice; bounded in bytes."""
 
     def __init__(self, event: OrderList, max_bytes: int) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.doors.ws.stream_cursor import EventBytes, Listing, Slice, StreamCursor
+from gateway.doors.ws.stream_cursor import EncodedEvents, ListCursor, Slice, StreamCursor
 from gateway.telemetry.metrics import Metrics
 from protocols.instruments import Instruments
 from protocols.messages import AnyEvent, OrderEvent, OrderList
@@ -29,12 +29,12 @@ class Writings(Protocol):
 class StreamWriter:
     """One connection's events and long answers. `cursor` says where it stands in the account's stream."""
 
-    def __init__(self, house: Writings, machine: WsSession, cursor: StreamCursor, shared: EventBytes) -> None:
+    def __init__(self, house: Writings, machine: WsSession, cursor: StreamCursor, shared: EncodedEvents) -> None:
         """shared: encodes live events once for all connections of the door."""
         self._house = house
         self._machine = machine
         self._shared = shared
-        self._listings: deque[tuple[object, Listing]] = deque()
+        self._listings: deque[tuple[object, ListCursor]] = deque()
         self.cursor = cursor
 
     @property
@@ -93,7 +93,7 @@ class StreamWriter:
     def begin_list(self, key: object, event: OrderList, max_bytes: int) -> None:
         """Make the answer to a question slice by slice; live events wait behind it, for it is older than they are."""
         self.cursor.hold()
-        self._listings.append((key, Listing(event, max_bytes)))
+        self._listings.append((key, ListCursor(event, max_bytes)))
 
     @property
     def is_listing(self) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from gateway.admin.access import Access, Denied
+from gateway.admin.access import Access, AccessDenied
 from gateway.admin.modes_file import ModesBroken, ModesFile
 from gateway.auth.authenticator import Client
 from gateway.orders.trading_modes import Change, Modes
@@ -423,5 +423,5 @@ def test_a_loopback_address_is_known_by_every_name_it_has(host):
 
 @pytest.mark.parametrize("host", ["", "[", "[::2]", "localhost.evil.example", "127.0.0.1.evil.example", "::1", "\x00"])
 def test_anything_else_in_host_is_refused(host):
-    with pytest.raises(Denied):
+    with pytest.raises(AccessDenied):
         Access((), "127.0.0.1").admit("", host, "operator")

@@ -14,12 +14,12 @@ from gateway.auth import authenticator as room
 from gateway.auth.authenticator import (
     HOLD_NS,
     MAX_SIGNATURES,
+    Authenticator,
     Client,
-    Clients,
     Denied,
     Proof,
 )
-from gateway.auth.backoff import Failures
+from gateway.auth.backoff import LogonBackoff
 from gateway.config import key_material
 from gateway.config.key_material import MAX_TRIED, parse_expiry, parse_public_key
 from gateway.config.load import build_instruments
@@ -55,7 +55,7 @@ def _row(number: int, symbol: str) -> InstrumentRow:
     return InstrumentRow(id=number, symbol=symbol, base="A", quote="B", px_exp=2, qty_exp=2, tick="0.01", lot="0.01")
 
 
-def make(*keys: Key, wall: WallClock | None = None) -> Clients:
+def make(*keys: Key, wall: WallClock | None = None) -> Authenticator:
     settings = Config(
         fix=Fix(listeners=(FixListener(name="loop", insecure=True),), sessions=(SESSION, FOREIGN, OPEN)),
         ws=Ws(),
@@ -64,10 +64,12 @@ def make(*keys: Key, wall: WallClock | None = None) -> Clients:
         instruments=(_row(1, "BTC-USDT"), _row(2, "ETH-USDT")),
     )
     secrets = {row.id: HMAC_SECRET for row in keys if row.type == "hmac-sha256"}
-    return Clients(settings, build_instruments(settings), secrets, wall)
+    return Authenticator(settings, build_instruments(settings), secrets, wall)
 
 
-def attempt(clients: Clients, text: bytes = b"text", signature: bytes | str | None = None, **more: object) -> object:
+def attempt(
+    clients: Authenticator, text: bytes = b"text", signature: bytes | str | None = None, **more: object
+) -> object:
     """One logon, right in everything that `more` does not spoil."""
     made = SIGNER.sign(text) if signature is None else signature
     given_as = made if isinstance(made, str) else base64.b64encode(made).decode()
@@ -221,7 +223,7 @@ def test_hmac_keys_sign_the_same_text_with_their_secret() -> None:
 def test_an_hmac_key_without_its_secret_is_never_taken_for_one_with_an_empty_secret() -> None:
     settings = Config(accounts=(Account(id=1, name="A"),), keys=(Key(id="h", account="A", type="hmac-sha256"),))
     with pytest.raises(ValueError, match="no secret for key h"):
-        Clients(settings, build_instruments(settings))
+        Authenticator(settings, build_instruments(settings))
 
 
 @pytest.mark.parametrize("signature", ["", "=", "not base64!", "é", "AAAA", FIX_SIGNATURE[:-4], FIX_SIGNATURE * 9])
@@ -294,14 +296,14 @@ def test_an_address_that_tries_one_key_after_the_other_is_told_later_whether_or_
 
 
 def test_failures_are_forgotten_after_ten_minutes_of_quiet() -> None:
-    failures = Failures(free=2)
+    failures = LogonBackoff(free=2)
     assert [failures.add("k", n * 600 * S - n) for n in range(4)] == [False, False, True, True]
     assert not failures.add("k", 4_000 * S)
 
 
 def test_the_memory_of_failures_is_bounded() -> None:
-    failures = Failures(free=1)
-    for n in range(Failures.MAX_KEYS + 5):
+    failures = LogonBackoff(free=1)
+    for n in range(LogonBackoff.MAX_KEYS + 5):
         failures.add(n, 0)
     assert [failures.add(n, 0) for n in (6, 5, 4)] == [True, True, False]
 

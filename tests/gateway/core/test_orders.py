@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.orders import Ledger, order_of
+from gateway.core.orders import AccountOrders, order_of
 from protocols.messages import (
     POSS_RESEND,
     AnyCommand,
@@ -139,7 +139,7 @@ def test_a_retry_never_places_an_id_twice_whatever_the_clients_clock_says(
     assert len(used) == len(set(used))
 
 
-def retire(ledger: Ledger, account: int, numbers: range) -> None:
+def retire(ledger: AccountOrders, account: int, numbers: range) -> None:
     """Place and finish one order a number, at that time."""
     for number in numbers:
         order = order_of(new(number, f"o{number}", account), number, now_ns=number)
@@ -148,7 +148,7 @@ def retire(ledger: Ledger, account: int, numbers: range) -> None:
 
 
 def test_over_the_bound_of_all_accounts_the_largest_gives_up_its_oldest_ids() -> None:
-    ledger = Ledger(dedupe_ids=5_000, max_retired=3_000)
+    ledger = AccountOrders(dedupe_ids=5_000, max_retired=3_000)
     retire(ledger, 1, range(1, 2_501))
     retire(ledger, 2, range(2_501, 3_002))
     largest, other = ledger.accounts[1], ledger.accounts[2]
@@ -159,14 +159,14 @@ def test_over_the_bound_of_all_accounts_the_largest_gives_up_its_oldest_ids() ->
 
 
 def test_what_an_account_forgets_by_its_own_bound_counts_no_more_in_the_sum_of_all() -> None:
-    ledger = Ledger(dedupe_ids=100, max_retired=200)
+    ledger = AccountOrders(dedupe_ids=100, max_retired=200)
     retire(ledger, 1, range(1, 1_000))
     retire(ledger, 2, range(1_000, 1_100))
     assert [len(account.retired) for account in ledger.accounts.values()] == [100, 100]
 
 
 def test_accounts_from_a_snapshot_count_in_the_sum_of_all() -> None:
-    first, second = Ledger(dedupe_ids=100, max_retired=200), Ledger(dedupe_ids=100, max_retired=120)
+    first, second = AccountOrders(dedupe_ids=100, max_retired=200), AccountOrders(dedupe_ids=100, max_retired=120)
     retire(first, 1, range(1, 101))
     second.adopt(first.accounts[1])
     retire(second, 2, range(101, 122))

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.doors.fix.lists import STATES
-from gateway.doors.ws.stream_cursor import EventBytes
+from gateway.doors.ws.stream_cursor import EncodedEvents
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.gateway.doors.ws.test_endpoint import Desk as WsDesk
 from tests.gateway.doors.ws.test_endpoint import answers, events, house
@@ -29,18 +29,18 @@ def fill_book(server, owner=0):
 
 def ask(desk, kind, body):
     """One request, and nothing of what it brings about is read yet."""
-    desk.speaker.receive(desk.frame(kind, body), desk.now)
+    desk.endpoint.receive(desk.frame(kind, body), desk.now)
     desk.server.road.tick(desk.now)
 
 
 def messages_of(desk):
     """Everything that waits for a FIX client, with no gap in its numbers and never much of it ready."""
     read, most = [], 0
-    while desk.speaker.has_output:
-        most = max(most, desk.speaker.pending_bytes)
-        if desk.speaker.must_read:
-            desk.speaker.read_on(desk.now)
-        for text in pipes(desk.speaker.take_output(65_536)):
+    while desk.endpoint.has_output:
+        most = max(most, desk.endpoint.pending_bytes)
+        if desk.endpoint.must_read:
+            desk.endpoint.read_on(desk.now)
+        for text in pipes(desk.endpoint.take_output(65_536)):
             read.append(dict(field.split("=", 1) for field in text.split("|")))
     assert most < MOST_BYTES
     expected = int(read[0]["34"])
@@ -69,7 +69,7 @@ def test_the_states_of_thousands_of_orders_wait_in_the_store_and_come_whole(desk
     turns = 1
     while tick(desk.server):
         turns += 1
-        assert desk.speaker.pending_bytes < MOST_BYTES
+        assert desk.endpoint.pending_bytes < MOST_BYTES
     assert turns == -(-ORDERS // STATES)
     told = messages_of(desk)
     assert [message["11"] for message in told] == [f"o{number}" for number in range(1, ORDERS + 1)]
@@ -104,7 +104,7 @@ def test_a_long_list_has_its_part_of_each_turn_and_tells_each_order_as_it_is_by_
 
 def messages_of_turn(desk):
     """What a turn has made ready."""
-    texts = pipes(all_output(desk.speaker, desk.now))
+    texts = pipes(all_output(desk.endpoint, desk.now))
     return [dict(field.split("=", 1) for field in text.split("|")) for text in texts]
 
 
@@ -119,7 +119,7 @@ def pair(tmp_path):
 
 def test_the_long_lists_of_all_sessions_share_what_a_turn_may_tell(pair):
     for desk in pair:
-        desk.speaker.receive(desk.frame("AF", "584=all|585=7|"), desk.now)
+        desk.endpoint.receive(desk.frame("AF", "584=all|585=7|"), desk.now)
     server = pair[0].server
     tick(server)
     told = [0, 0]
@@ -145,7 +145,7 @@ def test_a_session_may_have_four_long_lists_on_their_way_and_is_told_of_a_fifth_
 
 def test_a_logout_waits_for_a_long_list(desk):
     ask(desk, "AF", "584=all|585=7|")
-    desk.speaker.receive(desk.frame("5", ""), desk.now)
+    desk.endpoint.receive(desk.frame("5", ""), desk.now)
     told = messages_of_turn(desk)
     while tick(desk.server):
         told += messages_of_turn(desk)
@@ -160,7 +160,7 @@ def test_whoever_is_cut_in_a_long_list_has_the_rest_when_it_is_back(desk):
     ask(desk, "AF", "584=all|585=7|")
     tick(desk.server)
     first = messages_of_turn(desk)
-    desk.speaker.lost(desk.now)
+    desk.endpoint.lost(desk.now)
     while tick(desk.server):
         pass
     desk.logon()
@@ -176,9 +176,9 @@ def test_a_reset_discards_what_is_left_of_a_long_list(desk, how):
     messages_of_turn(desk)
     if how == "141":
         desk.seq = 0
-        desk.speaker.receive(desk.frame("A", "98=0|108=30|141=Y|"), desk.now)
+        desk.endpoint.receive(desk.frame("A", "98=0|108=30|141=Y|"), desk.now)
     else:
-        desk.speaker.reset(desk.now, 0)
+        desk.endpoint.reset(desk.now, 0)
         messages_of_turn(desk)
     while tick(desk.server):
         pass
@@ -190,7 +190,7 @@ def test_a_long_list_is_processed_when_it_is_told(pair):
     _, other = pair
     ask(other, "AF", "584=all|585=7|")
     (beat,) = other.send("1", "112=x|")[-1:]
-    numbers = other.speaker.machine.store.intake
+    numbers = other.endpoint.machine.store.intake
     assert (beat["369"], numbers.without_memory()[0]) == ("1", 2)
     while tick(other.server):
         pass
@@ -208,13 +208,13 @@ def test_the_reports_of_a_mass_cancel_too_and_what_happens_meanwhile_comes_behin
 
 def test_a_client_that_is_cut_in_the_middle_reads_why_and_has_the_rest_when_it_is_back(desk):
     ask(desk, "q", "11=mc|530=7|")
-    first = pipes(desk.speaker.take_output(10_000))
-    desk.speaker.too_slow(desk.now)
-    rest = pipes(all_output(desk.speaker, desk.now))
+    first = pipes(desk.endpoint.take_output(10_000))
+    desk.endpoint.too_slow(desk.now)
+    rest = pipes(all_output(desk.endpoint, desk.now))
     assert len(rest) < 400
     assert "58=too slow to read" in rest[-1]
     goodbye = int(rest[-1].partition("34=")[2].partition("|")[0])
-    desk.speaker.lost(desk.now)
+    desk.endpoint.lost(desk.now)
     desk.logon()
     missed = [message for message in desk.send("2", f"7={goodbye + 1}|16=0|") if message["35"] in "8r"]
     reports = [text for text in (*first, *rest) if text.startswith("35=8|")]
@@ -224,11 +224,11 @@ def test_a_client_that_is_cut_in_the_middle_reads_why_and_has_the_rest_when_it_i
 def wire_of(desk):
     """Everything that waits for a WebSocket client, never much of it ready; the frames."""
     wire, most = b"", 0
-    while desk.speaker.has_output:
-        most = max(most, desk.speaker.pending_bytes)
-        if desk.speaker.must_read:
-            desk.speaker.read_on(desk.now)
-        wire += desk.speaker.take_output(65_536)
+    while desk.endpoint.has_output:
+        most = max(most, desk.endpoint.pending_bytes)
+        if desk.endpoint.must_read:
+            desk.endpoint.read_on(desk.now)
+        wire += desk.endpoint.take_output(65_536)
     assert most < MOST_BYTES
     return wire
 
@@ -245,43 +245,43 @@ def test_the_events_of_a_mass_cancel_wait_in_the_stream_for_whoever_hears_them(h
     asker.logon()
     other.logon()
     silent.logon(streams=[])
-    asker.speaker.receive(request("order.cancel_all", {}, 7), asker.now)
+    asker.endpoint.receive(request("order.cancel_all", {}, 7), asker.now)
     server.road.tick(asker.now)
-    assert max(desk.speaker.pending_bytes for desk in (asker, other)) < MOST_BYTES
-    assert not silent.speaker.has_output
+    assert max(desk.endpoint.pending_bytes for desk in (asker, other)) < MOST_BYTES
+    assert not silent.endpoint.has_output
     other.place("later")
     told = heard_by(asker)
     assert told[0]["id"] == 7, "the answer goes before the events that it caused"
     assert told[0]["result"]["canceled"] == ORDERS
     numbers = [event["seq"] for event in events(told)]
     assert numbers == [*range(ORDERS + 1, 2 * ORDERS + 1), 2 * ORDERS + 2]
-    assert asker.speaker.behind == 0
+    assert asker.endpoint.behind == 0
     assert [event["seq"] for event in events(asker.place("live"))] == [2 * ORDERS + 3]
 
 
 def test_an_event_that_many_read_late_is_encoded_once(house, monkeypatch):
     made = []
-    real = EventBytes.encode
+    real = EncodedEvents.encode
 
     def encode(self, event, codec, is_replay):
         made.append(event.seq)
         return real(self, event, codec, is_replay)
 
-    monkeypatch.setattr(EventBytes, "encode", encode)
+    monkeypatch.setattr(EncodedEvents, "encode", encode)
     server = house()
     fill_book(server)
-    shared = EventBytes(server.instruments, server.sessions)
+    shared = EncodedEvents(server.instruments, server.sessions)
     crowd = [WsDesk(server) for _ in range(10)]
     for desk in crowd:
         desk.logon()
-        desk.speaker.writer._shared = shared
-    crowd[0].speaker.receive(request("order.cancel_all", {}, 7), crowd[0].now)
+        desk.endpoint.writer._shared = shared
+    crowd[0].endpoint.receive(request("order.cancel_all", {}, 7), crowd[0].now)
     server.road.tick(crowd[0].now)
-    while any(desk.speaker.has_output for desk in crowd):
+    while any(desk.endpoint.has_output for desk in crowd):
         for desk in crowd:
-            if desk.speaker.must_read:
-                desk.speaker.read_on(desk.now)
-            desk.speaker.take_output(65_536)
+            if desk.endpoint.must_read:
+                desk.endpoint.read_on(desk.now)
+            desk.endpoint.take_output(65_536)
     assert len(made) < 1.2 * ORDERS
 
 
@@ -290,11 +290,11 @@ def test_events_that_are_unwritten_when_a_slow_reader_is_cut_are_dropped_by_whol
     fill_book(server)
     slow = WsDesk(server)
     slow.logon()
-    slow.speaker.receive(request("order.cancel_all", {}, 7), slow.now)
+    slow.endpoint.receive(request("order.cancel_all", {}, 7), slow.now)
     server.road.tick(slow.now)
-    slow.speaker.take_output(65_536)
-    slow.speaker.read_on(slow.now)
-    slow.speaker.too_slow(slow.now)
+    slow.endpoint.take_output(65_536)
+    slow.endpoint.read_on(slow.now)
+    slow.endpoint.too_slow(slow.now)
     assert heard_by(slow) == ["close 4008 too slow to read"]
 
 
@@ -303,11 +303,11 @@ def test_who_unsubscribes_while_events_wait_is_behind_no_more(house):
     fill_book(server)
     desk = WsDesk(server)
     desk.logon()
-    desk.speaker.receive(request("order.cancel_all", {}, 7), desk.now)
+    desk.endpoint.receive(request("order.cancel_all", {}, 7), desk.now)
     server.road.tick(desk.now)
-    assert desk.speaker.behind > 2_000
-    desk.speaker.receive(request("unsubscribe", {"streams": ["orders"]}, 8), desk.now)
-    assert desk.speaker.behind == 0
+    assert desk.endpoint.behind > 2_000
+    desk.endpoint.receive(request("unsubscribe", {"streams": ["orders"]}, 8), desk.now)
+    assert desk.endpoint.behind == 0
     told = heard_by(desk)
     assert len(answers(told, 8)) == 1
     assert len(events(told)) < 300
@@ -320,16 +320,16 @@ def test_a_list_is_made_though_events_wait_and_both_come_whole(house):
     desk.logon()
     other = WsDesk(server)
     other.logon()
-    other.speaker.receive(request("order.cancel_all", {"side": "sell"}, 1), other.now)
-    desk.speaker.receive(request("order.list", {}, 2), desk.now)
+    other.endpoint.receive(request("order.cancel_all", {"side": "sell"}, 1), other.now)
+    desk.endpoint.receive(request("order.list", {}, 2), desk.now)
     server.road.tick(desk.now)
-    desk.speaker.receive(request("order.cancel_all", {}, 3), desk.now)
+    desk.endpoint.receive(request("order.cancel_all", {}, 3), desk.now)
     server.road.tick(desk.now)
     wire = b""
-    while desk.speaker.has_output:
-        if desk.speaker.must_read:
-            desk.speaker.read_on(desk.now)
-        wire += desk.speaker.take_output(65_536)
+    while desk.endpoint.has_output:
+        if desk.endpoint.must_read:
+            desk.endpoint.read_on(desk.now)
+        wire += desk.endpoint.take_output(65_536)
     told = messages(wire)
     (listed,) = answers(told, 2)
     assert len(listed["result"]["orders"]) == ORDERS

@@ -185,10 +185,10 @@ def test_an_answer_of_the_core_that_waits_in_its_socket_is_no_unknown_outcome():
     world.tick()
     world.now_ns += 3_000 * MS
     world.road.work(world.now_ns)
-    assert [each for each in mine.speaker.take() if each[0] == "refused"] == []
+    assert [each for each in mine.endpoint.take() if each[0] == "refused"] == []
     world.core.answer(world.now_ns)
     world.road.tick(world.now_ns)
-    assert mine.speaker.take() == [("answer", "a"), ("report", 1)]
+    assert mine.endpoint.take() == [("answer", "a"), ("report", 1)]
     assert Road.tick is not Road.work
 
 
@@ -199,10 +199,10 @@ def test_a_core_whose_credit_waits_in_its_socket_is_not_away():
     world.tick()
     world.now_ns += 3_000 * MS
     world.road.work(world.now_ns)
-    assert mine.speaker.take() == []
+    assert mine.endpoint.take() == []
     world.core.window = 256
     world.road.work(world.now_ns)
-    assert mine.speaker.take() == [("handed", "a"), ("answer", "a"), ("report", 1)]
+    assert mine.endpoint.take() == [("handed", "a"), ("answer", "a"), ("report", 1)]
 
 
 # -- what guards orders --------------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def test_who_could_not_come_back_while_we_stood_still_gets_a_moment_more(grace_m
     world.place(mine, "a")
     world.tick()
     mine.connected = False
-    world.guards.disconnected(mine, world.now_ns)
+    world.cancel_on_disconnect.disconnected(mine, world.now_ns)
     world.tick(ms=grace_ms + 1_000)
     world.tick(ms=more_ms - 1)
     assert open_orders(world) == ["a"]
@@ -234,11 +234,11 @@ def test_a_dead_mans_switch_that_may_be_put_off_in_what_we_do_not_read_waits_for
     mine = world.session()
     world.place(mine, "a")
     world.tick()
-    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 1_000 * MS)
     mine.pause(1, world.now_ns)
     world.tick(ms=5_000)
     assert open_orders(world) == ["a"]
-    assert world.guards.next_deadline_ns > world.now_ns
+    assert world.cancel_on_disconnect.next_deadline_ns > world.now_ns
     mine.resume(1, world.now_ns)
     world.tick(ms=999)
     assert open_orders(world) == ["a"]
@@ -251,7 +251,7 @@ def test_nothing_waits_in_the_socket_of_a_session_that_is_away():
     mine = world.session()
     world.place(mine, "a")
     world.tick()
-    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 1_000 * MS)
     mine.pause(1, world.now_ns)
     mine.connected = False
     world.tick(ms=1_000)

@@ -131,10 +131,10 @@ def _pass_by(server: Server, cl_ord_id: str, **logon: str) -> Session:
     """A session that is soon over."""
     desk = ws_desks.Desk(server)
     desk.logon(**logon)
-    session = desk.speaker.session
+    session = desk.endpoint.session
     assert session is not None
     desk.place(cl_ord_id, tif="ioc")
-    desk.speaker.lost(server.now_ns())
+    desk.endpoint.lost(server.now_ns())
     return session
 
 

@@ -22,12 +22,12 @@ default = "poor"
 """
 
 
-def codes(speaker):
-    return [each[2] for each in speaker.take() if each[0] == "refused"]
+def codes(endpoint):
+    return [each[2] for each in endpoint.take() if each[0] == "refused"]
 
 
-def answered(speaker):
-    return [each[1] for each in speaker.take() if each[0] == "answer"]
+def answered(endpoint):
+    return [each[1] for each in endpoint.take() if each[0] == "answer"]
 
 
 # -- retries -------------------------------------------------------------------------------------------------------
@@ -39,9 +39,9 @@ def test_a_retry_is_refused_as_busy_where_not_even_a_question_has_room():
     flood, mine = world.session(account=2), world.session(account=1)
     for number in range(62):
         world.cancel(flood, f"x{number}")
-    assert world.road.ingress.stage is Stage.FULL
+    assert world.road.queue.stage is Stage.FULL
     world.place(mine, "a", flags=POSS_RESEND, sent_at=world.now_ns)
-    assert codes(mine.speaker) == [errors.ENGINE_BUSY]
+    assert codes(mine.endpoint) == [errors.ENGINE_BUSY]
 
 
 # -- what waits for tokens -------------------------------------------------------------------------------------------
@@ -54,13 +54,13 @@ def test_a_cancel_whose_tokens_are_here_waits_behind_the_order_whose_tokens_are_
     mine = world.session()
     world.cancel(mine, "nothing", "first")
     world.arrive()  # cancels are leased from now on, orders are asked for one by one
-    mine.speaker.take()
+    mine.endpoint.take()
     world.place(mine, "a")
     world.cancel(mine, "a", "c")
     world.tick()
-    assert answered(mine.speaker) == []
+    assert answered(mine.endpoint) == []
     world.arrive()
-    assert answered(mine.speaker) == ["a", "c"]
+    assert answered(mine.endpoint) == ["a", "c"]
 
 
 def test_a_mass_cancel_that_is_not_permitted_leaves_what_waits_for_tokens():
@@ -70,10 +70,10 @@ def test_a_mass_cancel_that_is_not_permitted_leaves_what_waits_for_tokens():
     world.place(trader, "a")
     world.tick()
     world.mass_cancel(reader)
-    assert codes(reader.speaker) == [errors.NOT_PERMITTED]
-    assert codes(trader.speaker) == []
+    assert codes(reader.endpoint) == [errors.NOT_PERMITTED]
+    assert codes(trader.endpoint) == []
     world.arrive()
-    assert answered(trader.speaker) == ["a"]
+    assert answered(trader.endpoint) == ["a"]
 
 
 # -- what is no command ----------------------------------------------------------------------------------------------
@@ -84,10 +84,10 @@ def test_what_is_malformed_costs_a_message_unless_it_was_a_cancel():
     mine = world.session()
     for _ in range(5):
         world.road.decline(mine, "F", "cancel", MALFORMED, world.now_ns)
-    assert codes(mine.speaker) == [errors.BAD_FIELD] * 5
+    assert codes(mine.endpoint) == [errors.BAD_FIELD] * 5
     for _ in range(3):
         world.road.decline(mine, "D", "order", MALFORMED, world.now_ns)
-    assert codes(mine.speaker) == [errors.BAD_FIELD] * 2 + [errors.MESSAGE_RATE_LIMITED]
+    assert codes(mine.endpoint) == [errors.BAD_FIELD] * 2 + [errors.MESSAGE_RATE_LIMITED]
 
 
 def test_who_may_not_trade_is_told_so_and_not_what_is_wrong_with_the_order():
@@ -95,7 +95,7 @@ def test_who_may_not_trade_is_told_so_and_not_what_is_wrong_with_the_order():
     mine = world.session()
     mine.may_trade = False
     world.road.decline(mine, "D", "order", MALFORMED, world.now_ns)
-    assert codes(mine.speaker) == [errors.NOT_PERMITTED]
+    assert codes(mine.endpoint) == [errors.NOT_PERMITTED]
 
 
 # -- the queue ---------------------------------------------------------------------------------------------------------
@@ -110,14 +110,14 @@ def test_after_its_pause_a_heavy_session_is_refused_at_once_however_short_the_wa
     world.tick()
     world.core.handed = [None] * 47
     for _ in range(50):  # the core takes one, and goes on taking: nobody waits for long
-        world.road.ingress._pace.took(1, world.now_ns)
+        world.road.queue._pace.took(1, world.now_ns)
         world.tick(ms=1)
-    assert world.road.ingress.stage is Stage.PAUSING
-    assert world.road.ingress.wait_ns(1, world.now_ns) < 100 * MS
-    codes(heavy.speaker)
+    assert world.road.queue.stage is Stage.PAUSING
+    assert world.road.queue.wait_ns(1, world.now_ns) < 100 * MS
+    codes(heavy.endpoint)
     world.place(heavy, "next")
     world.place(light, "first")
-    assert (codes(heavy.speaker), codes(light.speaker)) == ([errors.ENGINE_BUSY], [])
+    assert (codes(heavy.endpoint), codes(light.endpoint)) == ([errors.ENGINE_BUSY], [])
 
 
 def test_an_order_is_shed_unread_only_when_it_would_be_refused_as_busy_whatever_is_in_it():
@@ -131,10 +131,10 @@ def test_an_order_is_shed_unread_only_when_it_would_be_refused_as_busy_whatever_
 
     for number in range(50):
         world.cancel(flood, f"x{number}")
-    assert (world.road.ingress.stage, why()) == (Stage.PAUSING, None)
+    assert (world.road.queue.stage, why()) == (Stage.PAUSING, None)
     for number in range(4):
         world.cancel(flood, f"y{number}")
-    assert (world.road.ingress.stage, why()) == (Stage.SHEDDING, errors.ENGINE_BUSY)
+    assert (world.road.queue.stage, why()) == (Stage.SHEDDING, errors.ENGINE_BUSY)
     world.road.draining = True
     assert why() is None, "a drain is told as one"
     world.road.draining = False
@@ -151,7 +151,7 @@ def test_an_order_is_not_handed_over_when_its_window_is_over():
     world.tick()
     world.core.handed = []
     world.tick(ms=6)
-    assert codes(mine.speaker) == [errors.EXPIRED_IN_QUEUE]
+    assert codes(mine.endpoint) == [errors.EXPIRED_IN_QUEUE]
     assert world.core.inner.engine.open_orders(1) == []
 
 
@@ -165,7 +165,7 @@ def test_an_order_that_a_halt_refuses_has_cost_its_token():
     world.road.change_modes(world.road.modes.apply(halt), world.now_ns)
     for each in "abc":
         world.place(mine, each)
-    assert codes(mine.speaker) == [errors.MARKET_HALTED, errors.MARKET_HALTED, errors.RATE_LIMITED]
+    assert codes(mine.endpoint) == [errors.MARKET_HALTED, errors.MARKET_HALTED, errors.RATE_LIMITED]
 
 
 def test_an_order_that_was_withdrawn_while_it_waited_leaves_its_place_among_the_open_orders():
@@ -175,15 +175,15 @@ def test_an_order_that_was_withdrawn_while_it_waited_leaves_its_place_among_the_
     world.core.handed = [None] * 48
     world.place(mine, "a")
     world.place(mine, "b")
-    assert codes(mine.speaker) == [errors.TOO_MANY_OPEN_ORDERS]
+    assert codes(mine.endpoint) == [errors.TOO_MANY_OPEN_ORDERS]
     world.tick()
     world.cancel(mine, "a")
     world.core.handed = []
     world.tick()
-    assert codes(mine.speaker)[0] == errors.WITHDRAWN
+    assert codes(mine.endpoint)[0] == errors.WITHDRAWN
     world.place(mine, "c")
     world.tick()
-    assert answered(mine.speaker) == ["c"]
+    assert answered(mine.endpoint) == ["c"]
 
 
 # -- mass cancels that joined another ----------------------------------------------------------------------------------
@@ -197,10 +197,10 @@ def test_all_that_joined_a_mass_cancel_are_told_that_its_outcome_is_unknown_and_
         world.mass_cancel(mine, source)
     world.tick()
     world.tick(ms=2_000)
-    told = [each[1:] for each in mine.speaker.take() if each[0] == "refused"]
+    told = [each[1:] for each in mine.endpoint.take() if each[0] == "refused"]
     assert told == [(source, errors.ENGINE_TIMEOUT) for source in ("first", "second", "third")]
     world.core.answer(world.now_ns)
-    assert answered(mine.speaker) == ["first", "second", "third"]
+    assert answered(mine.endpoint) == ["first", "second", "third"]
 
 
 def test_a_mass_cancel_after_one_whose_outcome_is_unknown_is_a_command_of_its_own():
@@ -222,7 +222,7 @@ def test_a_repeat_that_joined_a_mass_cancel_at_the_core_does_not_wait_in_the_que
     world.mass_cancel(mine, "first")
     world.tick()
     world.mass_cancel(mine, "second")
-    assert (len(world.core.handed), world.road.ingress.commands) == (1, 0)
+    assert (len(world.core.handed), world.road.queue.commands) == (1, 0)
 
 
 # -- pauses ------------------------------------------------------------------------------------------------------------
@@ -232,8 +232,8 @@ def test_who_comes_back_while_its_session_is_paused_is_not_read_until_that_is_ov
     world = World()
     mine = world.session()
     mine.pause(Pause.QUEUE, world.now_ns)
-    mine.speaker = Ear()
+    mine.endpoint = Ear()
     mine.attached(world.now_ns)
-    assert mine.speaker.is_paused
+    assert mine.endpoint.is_paused
     mine.resume(Pause.QUEUE, world.now_ns)
-    assert not mine.speaker.is_paused
+    assert not mine.endpoint.is_paused

@@ -24,7 +24,7 @@ def test_an_order_beyond_the_ceiling_is_told_which_and_what_leaves_makes_room(ac
     world = World(FEW.format(account=account, instrument=instrument))
     mine = world.session()
     seen = []
-    mine.speaker.refuse = lambda source, refusal, now_ns: seen.append((source, refusal))
+    mine.endpoint.refuse = lambda source, refusal, now_ns: seen.append((source, refusal))
     for name in ("a", "b", "c"):
         world.place(mine, name)
     world.tick()

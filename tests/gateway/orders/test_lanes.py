@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import msgspec
 
-from gateway.orders.lanes import Lane, Waits
+from gateway.orders.lanes import Lane, QueueDeadlines
 from gateway.sessions.request import Request
 from tests.gateway.orders.test_queue import cancel, new, query
 
@@ -93,7 +93,7 @@ def within(row: Request, window_ns: int) -> Request:
 
 
 def test_each_waits_as_long_as_all_or_as_its_window_is_if_it_is_a_new_order() -> None:
-    waits = Waits(10 * S)
+    waits = QueueDeadlines(10 * S)
     brief, long, plain = within(new("a"), 2 * S), within(new("b"), 20 * S), new("c")
     leaving, asking = within(cancel("d"), 2 * S), within(query(), 2 * S)
     for row in (long, plain, leaving, asking, brief):
@@ -105,7 +105,7 @@ def test_each_waits_as_long_as_all_or_as_its_window_is_if_it_is_a_new_order() ->
 
 
 def test_what_has_left_is_never_over_and_takes_no_memory() -> None:
-    waits = Waits(S)
+    waits = QueueDeadlines(S)
     rows = [new("a"), new("b")]
     for row in rows:
         waits.add(row)
@@ -116,7 +116,7 @@ def test_what_has_left_is_never_over_and_takes_no_memory() -> None:
 
 
 def test_what_was_told_already_is_not_told_again_and_may_leave_all_the_same() -> None:
-    waits, row = Waits(S), new("a")
+    waits, row = QueueDeadlines(S), new("a")
     row.unknown_told = True
     waits.add(row)
     assert waits.over(2 * S) == []

@@ -6,7 +6,7 @@ from gateway.config import schema
 from gateway.orders.queue import KEPT_CREDIT, Stage
 from gateway.orders.token_wait import Parked
 from gateway.orders.trading_modes import Change
-from gateway.safety.kill_switch import Sweeps, Target
+from gateway.safety.kill_switch import CancelScope, KillSwitch
 from protocols import errors
 from protocols.messages import POSS_RESEND, CancelOrder, MassCancel, OrderEvent, Origin, Side
 from tests.support.road import MS, World
@@ -30,8 +30,8 @@ default = "few"
 """
 
 
-def codes(speaker):
-    return [each[2] for each in speaker.take() if each[0] == "refused"]
+def codes(endpoint):
+    return [each[2] for each in endpoint.take() if each[0] == "refused"]
 
 
 def busy(world, rows=256):
@@ -41,7 +41,7 @@ def busy(world, rows=256):
 
 def lying(world):
     """How many requests the queue keeps in memory."""
-    return sum(len(queue) for lane in world.road.ingress._lanes for queue in lane._queues.values())
+    return sum(len(queue) for lane in world.road.queue._lanes for queue in lane._queues.values())
 
 
 def open_orders(world, account):
@@ -57,7 +57,7 @@ def test_what_was_refused_while_the_core_is_away_takes_no_memory():
             world.place(session, f"{turn}-{number}")
         world.tick(ms=2_100)
         world.tick(ms=2_100)
-    assert (world.road.ingress.commands, lying(world) <= 64) == (0, True)
+    assert (world.road.queue.commands, lying(world) <= 64) == (0, True)
 
 
 def test_orders_that_are_cancelled_while_they_wait_take_no_memory():
@@ -69,7 +69,7 @@ def test_orders_that_are_cancelled_while_they_wait_take_no_memory():
         world.cancel(session, f"o{number}")
         if number % 30 == 29:
             world.tick(ms=100)
-    assert lying(world) <= 2 * world.road.ingress.commands + 64
+    assert lying(world) <= 2 * world.road.queue.commands + 64
 
 
 def test_kills_of_several_accounts_reach_the_core_in_the_order_in_which_they_were_given():
@@ -78,10 +78,10 @@ def test_kills_of_several_accounts_reach_the_core_in_the_order_in_which_they_wer
     first, second = world.session(1), world.session(2)
     world.place(second, "b")
     world.tick()
-    sweeps = Sweeps(world.road, world.now_ns)
+    kill_switch = KillSwitch(world.road, world.now_ns)
     busy(world)
-    venue = sweeps.start([Target(1), Target(2)], world.now_ns)
-    one = sweeps.start([Target(1, first.id)], world.now_ns)
+    venue = kill_switch.start([CancelScope(1), CancelScope(2)], world.now_ns)
+    one = kill_switch.start([CancelScope(1, first.id)], world.now_ns)
     world.tick()
     world.core.handed = []
     world.tick()
@@ -91,9 +91,9 @@ def test_kills_of_several_accounts_reach_the_core_in_the_order_in_which_they_wer
 
 def test_a_kill_that_was_told_unknown_is_not_counted_again_when_the_core_answers():
     world = World()
-    sweeps = Sweeps(world.road, world.now_ns)
+    kill_switch = KillSwitch(world.road, world.now_ns)
     world.core.is_quick = False
-    sweep = sweeps.start([Target(1), Target(2)], world.now_ns)
+    sweep = kill_switch.start([CancelScope(1), CancelScope(2)], world.now_ns)
     world.tick()
     world.tick(ms=2_000)
     assert sweep.waiting == 0
@@ -107,7 +107,7 @@ def test_a_cancel_that_names_a_waiting_replaces_new_id_withdraws_it_and_cancels_
     session = world.session()
     world.place(session, "a")
     world.tick()
-    session.speaker.take()
+    session.endpoint.take()
     busy(world, 8)
     world.core.is_quick = False
     world.replace(session, "a", "b")
@@ -116,7 +116,7 @@ def test_a_cancel_that_names_a_waiting_replaces_new_id_withdraws_it_and_cancels_
     world.tick()
     world.core.handed = world.core.handed[8:]
     world.core.answer(world.now_ns)
-    assert codes(session.speaker) == [errors.WITHDRAWN, errors.WITHDRAWN]
+    assert codes(session.endpoint) == [errors.WITHDRAWN, errors.WITHDRAWN]
     assert open_orders(world, 1) == []
 
 
@@ -128,9 +128,9 @@ def test_repeats_of_a_mass_cancel_join_the_one_that_the_core_has():
         world.mass_cancel(session, f"m{number}")
         world.tick(ms=1)
     assert len(world.core.handed) == 1
-    session.speaker.take()
+    session.endpoint.take()
     world.core.answer(world.now_ns)
-    assert session.speaker.take()[:10] == [("answer", f"m{number}") for number in range(10)]
+    assert session.endpoint.take()[:10] == [("answer", f"m{number}") for number in range(10)]
     world.mass_cancel(session, "later")
     world.tick()
     assert len(world.core.handed) == 1
@@ -146,12 +146,12 @@ def test_repeats_of_a_mass_cancel_are_told_unknown_with_it_and_answered_with_it(
     world.mass_cancel(other, "theirs")
     world.tick(ms=2_000)
     for each, sources in ((session, ["first", "again"]), (other, ["theirs"])):
-        assert [row[1:] for row in each.speaker.take() if row[0] == "refused"] == [
+        assert [row[1:] for row in each.endpoint.take() if row[0] == "refused"] == [
             (source, errors.ENGINE_TIMEOUT) for source in sources
         ]
     world.core.answer(world.now_ns)
-    assert [row[1] for row in session.speaker.take() if row[0] == "answer"] == ["first", "again"]
-    assert [row[1] for row in other.speaker.take() if row[0] == "answer"] == ["theirs"]
+    assert [row[1] for row in session.endpoint.take() if row[0] == "answer"] == ["first", "again"]
+    assert [row[1] for row in other.endpoint.take() if row[0] == "answer"] == ["theirs"]
 
 
 def test_a_mass_cancel_behind_a_new_order_does_not_join_one_that_the_core_had_before_it():
@@ -175,7 +175,7 @@ def test_a_flood_of_mass_cancels_fills_the_queue_as_anything_does_and_stops_the_
     busy(world)
     for number in range(64):
         world.mass_cancel(session, f"m{number}")
-    assert session.speaker.is_paused
+    assert session.endpoint.is_paused
 
 
 def test_a_flood_of_mass_cancels_leaves_the_cancels_their_part_of_the_window():
@@ -200,13 +200,13 @@ def test_after_its_pause_of_the_first_stage_a_heavy_sessions_orders_are_refused_
     for number in range(40):
         world.place(heavy, f"h{number}")
     world.tick()
-    assert heavy.speaker.is_paused
+    assert heavy.endpoint.is_paused
     world.tick(ms=50)
-    assert not heavy.speaker.is_paused
-    codes(heavy.speaker)
+    assert not heavy.endpoint.is_paused
+    codes(heavy.endpoint)
     world.place(heavy, "next")
     world.place(light, "first")
-    assert (codes(heavy.speaker), codes(light.speaker)) == ([errors.ENGINE_BUSY], [])
+    assert (codes(heavy.endpoint), codes(light.endpoint)) == ([errors.ENGINE_BUSY], [])
 
 
 def burst(world, session, rows=40):
@@ -215,7 +215,7 @@ def burst(world, session, rows=40):
     for number in range(rows):
         world.place(session, f"{world.now_ns}-{number}")
     world.tick()
-    assert session.speaker.is_paused
+    assert session.endpoint.is_paused
 
 
 def test_orders_of_a_session_in_its_pause_wait_with_the_others_and_are_not_refused():
@@ -227,7 +227,7 @@ def test_orders_of_a_session_in_its_pause_wait_with_the_others_and_are_not_refus
     burst(world, heavy)
     world.place(heavy, "read before the pause took effect")
     world.tick(ms=1)
-    assert codes(heavy.speaker) == []
+    assert codes(heavy.endpoint) == []
     world.core.handed = []
     world.tick()
     assert "read before the pause took effect" in open_orders(world, 1)
@@ -240,7 +240,7 @@ def test_each_burst_has_its_pause_not_only_the_first_one_of_a_sessions_life():
         burst(world, heavy)
         world.core.handed = []
         world.tick(ms=50)
-        assert (codes(heavy.speaker), heavy.speaker.is_paused) == ([], False)
+        assert (codes(heavy.endpoint), heavy.endpoint.is_paused) == ([], False)
 
 
 def test_a_session_that_is_not_read_for_two_reasons_is_read_when_the_last_of_them_is_gone():
@@ -260,14 +260,14 @@ def test_a_session_that_is_not_read_for_two_reasons_is_read_when_the_last_of_the
         if drains_first:
             world.core.handed = []
             world.tick(ms=1)
-            assert (world.road.ingress.stage, session.speaker.is_paused) == (Stage.OPEN, True)
+            assert (world.road.queue.stage, session.endpoint.is_paused) == (Stage.OPEN, True)
             world.tick(ms=1_000)
         else:
             world.tick(ms=1_000)
-            assert (world.road.ingress.stage, session.speaker.is_paused) == (Stage.BRIM, True)
+            assert (world.road.queue.stage, session.endpoint.is_paused) == (Stage.BRIM, True)
             world.core.handed = []
             world.tick(ms=1)
-        assert not session.speaker.is_paused
+        assert not session.endpoint.is_paused
 
 
 def test_who_logs_on_while_the_queue_is_full_is_not_read_either():
@@ -280,7 +280,7 @@ def test_who_logs_on_while_the_queue_is_full_is_not_read_either():
     world.tick()
     late.attached(world.now_ns)
     world.tick(ms=1)
-    assert late.speaker.is_paused
+    assert late.endpoint.is_paused
 
 
 def test_a_core_that_is_slow_but_alive_gets_every_cancel():
@@ -293,7 +293,7 @@ def test_a_core_that_is_slow_but_alive_gets_every_cancel():
     for _ in range(400):
         world.core.answer(world.now_ns, 1)
         world.tick(ms=10)
-    heard = session.speaker.take()
+    heard = session.endpoint.take()
     assert sum(each[0] == "answer" for each in heard) == 400
     assert not any(each[0] == "refused" for each in heard)
 
@@ -308,7 +308,7 @@ def test_orders_that_a_slow_core_does_not_come_to_are_refused_as_busy_and_not_as
     for _ in range(25):
         world.core.answer(world.now_ns, 1)
         world.tick(ms=100)
-    assert set(codes(session.speaker)) == {errors.ENGINE_BUSY}
+    assert set(codes(session.endpoint)) == {errors.ENGINE_BUSY}
 
 
 def at_a_rate(world, session, offered_per_ms, executed_per_ms, ms):
@@ -318,10 +318,10 @@ def at_a_rate(world, session, offered_per_ms, executed_per_ms, ms):
     for number in range(ms):
         for part in range(offered_per_ms):
             world.place(session, f"o{number}-{part}")
-        at_once += codes(session.speaker)
+        at_once += codes(session.endpoint)
         world.core.answer(world.now_ns, executed_per_ms)
         world.tick(ms=1)
-        late += codes(session.speaker)
+        late += codes(session.endpoint)
     return at_once, late
 
 
@@ -338,7 +338,7 @@ def test_who_waits_for_less_is_let_in_beside_an_account_that_floods():
     at_a_rate(world, flood, offered_per_ms=4, executed_per_ms=1, ms=2_000)
     world.place(flood, "in vain")
     world.place(calm, "soon")
-    assert (codes(flood.speaker), codes(calm.speaker)) == ([errors.ENGINE_BUSY], [])
+    assert (codes(flood.endpoint), codes(calm.endpoint)) == ([errors.ENGINE_BUSY], [])
 
 
 def test_an_order_whose_window_ends_before_its_turn_can_come_is_refused_at_once():
@@ -347,7 +347,7 @@ def test_an_order_whose_window_ends_before_its_turn_can_come_is_refused_at_once(
     at_a_rate(world, session, offered_per_ms=2, executed_per_ms=1, ms=600)
     world.place(session, "in vain", deadline=world.now_ns + 100 * MS)
     world.place(session, "in time", deadline=world.now_ns + 900 * MS)
-    assert codes(session.speaker) == [errors.ENGINE_BUSY]
+    assert codes(session.endpoint) == [errors.ENGINE_BUSY]
 
 
 def test_a_retry_that_was_told_unknown_has_its_answer_when_the_core_speaks():
@@ -359,9 +359,9 @@ def test_a_retry_that_was_told_unknown_has_its_answer_when_the_core_speaks():
     world.place(session, "a", flags=POSS_RESEND, sent_at=world.now_ns)
     world.tick()
     world.tick(ms=2_000)
-    assert codes(session.speaker) == [errors.ENGINE_TIMEOUT]
+    assert codes(session.endpoint) == [errors.ENGINE_TIMEOUT]
     world.core.answer(world.now_ns)
-    assert ("answer", "a") in session.speaker.take()
+    assert ("answer", "a") in session.endpoint.take()
 
 
 def test_a_retry_of_a_known_order_takes_no_place_among_the_open_orders():
@@ -374,7 +374,7 @@ def test_a_retry_of_a_known_order_takes_no_place_among_the_open_orders():
         world.tick()
     world.place(session, "b")
     world.tick()
-    assert codes(session.speaker) == []
+    assert codes(session.endpoint) == []
     assert open_orders(world, 1) == ["a", "b"]
 
 
@@ -396,20 +396,20 @@ def test_a_retry_of_a_finished_order_frees_no_place_among_the_open_orders(room):
         world.place(mine, f"c{n}")
     world.tick()
     assert len(open_orders(world, 1)) == room
-    assert codes(mine.speaker) == [errors.TOO_MANY_OPEN_ORDERS] * 2
+    assert codes(mine.endpoint) == [errors.TOO_MANY_OPEN_ORDERS] * 2
 
 
 def told_of(world, session, bar):
     """What a retry of order `a` hears, of an account that has it."""
     world.place(session, "a")
     world.tick()
-    session.speaker.take()
+    session.endpoint.take()
     bar(world)
     world.place(session, "a", flags=POSS_RESEND, sent_at=world.now_ns)
     world.place(session, "unknown", flags=POSS_RESEND, sent_at=world.now_ns)
     world.place(session, "no-retry")
     world.tick()
-    return [each for each in session.speaker.take() if each[0] != "report" and each[0] != "notice"]
+    return [each for each in session.endpoint.take() if each[0] != "report" and each[0] != "notice"]
 
 
 @pytest.mark.parametrize(
@@ -463,7 +463,7 @@ def told_in_the_queue(world, session, meanwhile):
     for _ in range(8):
         world.core.answer(world.now_ns)
         world.tick()
-        told += [row for row in session.speaker.take() if row[0] in ("answer", "refused")]
+        told += [row for row in session.endpoint.take() if row[0] in ("answer", "refused")]
     return told
 
 
@@ -523,7 +523,7 @@ def test_retries_that_only_ask_are_charged_as_questions():
     world.place(session, "a", flags=POSS_RESEND, sent_at=world.now_ns)
     world.place(session, "never-came", flags=POSS_RESEND, sent_at=world.now_ns)
     world.tick()
-    assert codes(session.speaker) == [errors.DRAINING]
+    assert codes(session.endpoint) == [errors.DRAINING]
 
 
 @pytest.mark.parametrize("where", ["queue", "core", "tokens"])
@@ -545,13 +545,13 @@ def test_a_retry_that_may_not_even_ask_is_never_told_not_executed_while_its_firs
     if where == "core":
         world.tick()
     elif where == "tokens":
-        (waiting,) = world.road.ingress._arrived
-        world.road.ingress._arrived.clear()
-        world.road._parking.park(first, Parked(lambda _: False, waiting), world.now_ns)
-    again.speaker.take()
+        (waiting,) = world.road.queue._arrived
+        world.road.queue._arrived.clear()
+        world.road._token_wait.park(first, Parked(lambda _: False, waiting), world.now_ns)
+    again.endpoint.take()
     world.place(again, "a", flags=POSS_RESEND, sent_at=world.now_ns)
     world.place(again, "other", flags=POSS_RESEND, sent_at=world.now_ns)
-    assert codes(again.speaker) == [errors.ENGINE_TIMEOUT, errors.RATE_LIMITED]
+    assert codes(again.endpoint) == [errors.ENGINE_TIMEOUT, errors.RATE_LIMITED]
 
 
 @pytest.mark.parametrize("kind", ["cancel", "mass_cancel"])
@@ -561,11 +561,11 @@ def test_a_flood_of_cancels_is_slowed_and_never_cut(kind):
     for number in range(1_001):
         getattr(world, kind)(session, *([f"x{number}"] if kind == "cancel" else []))
         world.tick()
-    assert session.speaker.is_paused
+    assert session.endpoint.is_paused
     assert world.road.next_deadline_ns == world.now_ns + 1_000 * MS
     world.tick(ms=1_000)
-    assert not session.speaker.is_paused
-    assert ("failed",) not in session.speaker.take()
+    assert not session.endpoint.is_paused
+    assert ("failed",) not in session.endpoint.take()
 
 
 def test_cancels_within_their_limit_are_never_slowed():
@@ -574,7 +574,7 @@ def test_cancels_within_their_limit_are_never_slowed():
     for number in range(3_000):
         world.cancel(session, f"x{number}")
         world.tick()
-    assert not session.speaker.is_paused
+    assert not session.endpoint.is_paused
 
 
 def test_mass_cancels_that_keep_below_a_flood_in_each_second_are_never_slowed():
@@ -584,7 +584,7 @@ def test_mass_cancels_that_keep_below_a_flood_in_each_second_are_never_slowed():
         for _ in range(999):
             world.mass_cancel(session)
             world.tick()
-            assert not session.speaker.is_paused
+            assert not session.endpoint.is_paused
         world.tick(ms=1_001)
 
 
@@ -597,8 +597,8 @@ def test_a_place_in_the_queue_is_counted_by_turns_with_the_other_accounts():
         world.place(second, f"s{number}")
     world.tick()
     world.tick(ms=10)
-    ingress, now_ns = world.road.ingress, world.now_ns
+    ingress, now_ns = world.road.queue, world.now_ns
     own = ingress.wait_ns(1, now_ns)
     assert (own, ingress.wait_ns(2, now_ns), ingress.wait_ns(3, now_ns)) == (200 * 10 * MS, own, 0)
     world.place(later, "next")
-    assert codes(later.speaker) == []
+    assert codes(later.endpoint) == []

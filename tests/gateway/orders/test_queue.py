@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import schema
-from gateway.orders.queue import Ingress, Stage
+from gateway.orders.queue import OrderQueue, Stage
 from gateway.sessions.request import Request
 from protocols.messages import (
     CancelOrder,
@@ -70,7 +70,7 @@ def query(account=1, session=1):
 
 
 def queue(*requests, **knobs):
-    ingress = Ingress(schema.Ingress(**knobs), HOLD)
+    ingress = OrderQueue(schema.Ingress(**knobs), HOLD)
     for each in requests:
         ingress.put(each)
     return ingress
@@ -245,7 +245,7 @@ def test_accounts_take_turns_so_one_flood_does_not_starve_another_client():
 
 
 def test_stages_are_entered_at_60_80_95_and_100_percent_and_left_ten_points_lower():
-    ingress = Ingress(schema.Ingress(max_commands=100), HOLD)
+    ingress = OrderQueue(schema.Ingress(max_commands=100), HOLD)
     seen = []
     for n in range(100):
         ingress.put(new(str(n)))
@@ -263,7 +263,7 @@ def test_stages_are_entered_at_60_80_95_and_100_percent_and_left_ten_points_lowe
 
 
 def test_bytes_fill_the_queue_as_well_as_commands():
-    ingress = Ingress(schema.Ingress(max_bytes=65_536), HOLD)
+    ingress = OrderQueue(schema.Ingress(max_bytes=65_536), HOLD)
     ingress.put(request(new("a").command, size_bytes=60_000))
     assert ingress.stage == Stage.SHEDDING
 

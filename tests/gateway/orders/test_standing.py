@@ -110,6 +110,6 @@ def test_a_retry_has_the_order_of_its_first_attempt_and_nothing_else_has(world):
 
 def test_what_the_house_asked_for_itself_is_nobodys_to_wait_for(world):
     world.place(world.mine, "b")
-    world.guards.cancel_now(world.mine, world.now_ns)
+    world.cancel_on_disconnect.cancel_now(world.mine, world.now_ns)
     world.tick()
     assert [each.source for each in world.road.standing.unanswered_of(world.mine)] == ["b"]

@@ -71,12 +71,12 @@ def test_an_order_waits_for_its_tokens_unread_and_is_then_carried_out():
     mine = world.session()
     world.place(mine, "a")
     world.tick()
-    assert mine.speaker.take() == []
-    assert mine.speaker.is_paused
+    assert mine.endpoint.take() == []
+    assert mine.endpoint.is_paused
     assert world.road.parked == 1
     world.arrive()
-    assert answered(mine.speaker.take()) == ["a"]
-    assert not mine.speaker.is_paused
+    assert answered(mine.endpoint.take()) == ["a"]
+    assert not mine.endpoint.is_paused
     assert world.road.is_idle
 
 
@@ -91,7 +91,7 @@ def test_what_a_session_sends_after_it_stays_behind_it():
     world.tick()
     assert world.road.parked == 5
     world.arrive()
-    assert answered(mine.speaker.take()) == ["a", "b", "c", "q", "d"]
+    assert answered(mine.endpoint.take()) == ["a", "b", "c", "q", "d"]
 
 
 def test_other_sessions_go_on_meanwhile():
@@ -104,11 +104,11 @@ def test_other_sessions_go_on_meanwhile():
     world.place(slow, "s")
     world.place(quick, "q", side=Side.SELL)
     world.tick()
-    assert answered(quick.speaker.take()) == ["q"]
-    assert slow.speaker.is_paused
-    assert not quick.speaker.is_paused
+    assert answered(quick.endpoint.take()) == ["q"]
+    assert slow.endpoint.is_paused
+    assert not quick.endpoint.is_paused
     world.arrive()
-    assert answered(slow.speaker.take()) == ["s"]
+    assert answered(slow.endpoint.take()) == ["s"]
 
 
 def test_a_refusal_that_had_to_be_fetched_is_one_like_any_other():
@@ -118,7 +118,7 @@ def test_a_refusal_that_had_to_be_fetched_is_one_like_any_other():
         world.place(mine, each)
     world.tick()
     world.arrive()
-    heard = mine.speaker.take()
+    heard = mine.endpoint.take()
     assert answered(heard) == ["a", "b", "c"]
     assert refusals(heard) == [("d", errors.RATE_LIMITED), ("e", errors.RATE_LIMITED)]
 
@@ -142,13 +142,13 @@ def test_a_mass_cancel_withdraws_what_waits_of_its_scope_and_waits_for_nothing()
     world.place(other, "o")
     world.mass_cancel(mine)
     world.tick()
-    heard = mine.speaker.take()
+    heard = mine.endpoint.take()
     assert refusals(heard) == [("a", errors.WITHDRAWN)]
     assert "mass" in answered(heard)
-    assert mine.speaker.waiting == ["c"], "what was withdrawn waits no more"
+    assert mine.endpoint.waiting == ["c"], "what was withdrawn waits no more"
     world.arrive()
-    assert answered(mine.speaker.take()) == ["c"]
-    assert answered(other.speaker.take()) == ["o"]
+    assert answered(mine.endpoint.take()) == ["c"]
+    assert answered(other.endpoint.take()) == ["o"]
 
 
 @pytest.mark.parametrize("has_first", [True, False])
@@ -162,7 +162,7 @@ def test_a_retry_that_a_mass_cancel_finds_waiting_becomes_a_question_for_its_fir
     if has_first:
         world.place(mine, "a")
         world.arrive()
-        mine.speaker.take()
+        mine.endpoint.take()
     world.place(mine, "a", flags=POSS_RESEND, sent_at=world.now_ns)
     world.place(mine, "b")
     world.place(mine, "behind")
@@ -170,11 +170,11 @@ def test_a_retry_that_a_mass_cancel_finds_waiting_becomes_a_question_for_its_fir
     world.mass_cancel(mine)
     world.place(mine, "later")
     world.tick()
-    heard = mine.speaker.take()
+    heard = mine.endpoint.take()
     assert refusals(heard) == [("b", errors.WITHDRAWN), ("behind", errors.WITHDRAWN)]
     assert answered(heard) == ["mass", "a"], "it needs no tokens any more"
     world.arrive()
-    assert answered(mine.speaker.take()) == ["later"]
+    assert answered(mine.endpoint.take()) == ["later"]
     assert [order.cl_ord_id for order in world.core.inner.engine.open_orders(1)] == ["later"]
     assert world.road.is_idle
 
@@ -186,12 +186,12 @@ def test_what_such_a_retry_finds_before_it_in_its_session_goes_first():
     world.place(mine, "a", flags=POSS_RESEND, sent_at=world.now_ns)
     world.mass_cancel(other)
     world.tick()
-    heard = mine.speaker.take()
+    heard = mine.endpoint.take()
     assert (refusals(heard), answered(heard)) == ([], [])
-    assert mine.speaker.waiting == ["c", "a"]
+    assert mine.endpoint.waiting == ["c", "a"]
     world.arrive()
-    assert answered(mine.speaker.take()) == ["c", "a"]
-    assert mine.speaker.waiting == []
+    assert answered(mine.endpoint.take()) == ["c", "a"]
+    assert mine.endpoint.waiting == []
 
 
 def test_who_may_not_cancel_withdraws_nothing_that_waits():
@@ -201,10 +201,10 @@ def test_who_may_not_cancel_withdraws_nothing_that_waits():
     world.place(mine, "a")
     world.mass_cancel(reader)
     world.tick()
-    assert refusals(reader.speaker.take()) == [("mass", errors.NOT_PERMITTED)]
-    assert refusals(mine.speaker.take()) == []
+    assert refusals(reader.endpoint.take()) == [("mass", errors.NOT_PERMITTED)]
+    assert refusals(mine.endpoint.take()) == []
     world.arrive()
-    assert answered(mine.speaker.take()) == ["a"]
+    assert answered(mine.endpoint.take()) == ["a"]
 
 
 def test_a_mass_cancel_of_its_session_alone_withdraws_nothing_of_another_session_of_the_account():
@@ -214,9 +214,9 @@ def test_a_mass_cancel_of_its_session_alone_withdraws_nothing_of_another_session
         world.place(session, cl_ord_id)
     world.mass_cancel(mine, only_session=True)
     world.tick()
-    assert refusals(mine.speaker.take()) == [("a", errors.WITHDRAWN)]
+    assert refusals(mine.endpoint.take()) == [("a", errors.WITHDRAWN)]
     world.arrive()
-    assert answered(other.speaker.take()) == ["b"]
+    assert answered(other.endpoint.take()) == ["b"]
 
 
 def test_a_session_is_told_what_of_its_own_waits_and_when_it_goes_on():
@@ -225,12 +225,12 @@ def test_a_session_is_told_what_of_its_own_waits_and_when_it_goes_on():
     mine = world.session()
     for each in "abcd":
         world.place(mine, each)
-    assert mine.speaker.waiting == ["a", "b", "c", "d"]
-    while mine.speaker.waiting:
+    assert mine.endpoint.waiting == ["a", "b", "c", "d"]
+    while mine.endpoint.waiting:
         world.node.store.deliver()
         world.tick()
-        assert mine.speaker.waiting == ["a", "b", "c", "d"][4 - len(mine.speaker.waiting) :]
-    assert refusals(mine.speaker.take()) == [("d", errors.RATE_LIMITED)]
+        assert mine.endpoint.waiting == ["a", "b", "c", "d"][4 - len(mine.endpoint.waiting) :]
+    assert refusals(mine.endpoint.take()) == [("d", errors.RATE_LIMITED)]
 
 
 def test_a_store_that_answers_nothing_any_more_leaves_nobody_waiting():
@@ -241,10 +241,10 @@ def test_a_store_that_answers_nothing_any_more_leaves_nobody_waiting():
     world.tick()
     world.node.store.lose()
     world.tick()
-    heard = mine.speaker.take()
+    heard = mine.endpoint.take()
     assert refusals(heard) == [("a", errors.RATE_LIMITED)]  # a share that starts empty
     assert answered(heard) == ["c"]
-    assert not mine.speaker.is_paused
+    assert not mine.endpoint.is_paused
     assert world.road.is_idle
 
 
@@ -254,7 +254,7 @@ def test_a_window_that_ends_while_tokens_are_fetched_is_refused():
     world.place(mine, "a", deadline=world.now_ns + 10 * MS)
     world.tick(ms=20)
     world.arrive()
-    assert refusals(mine.speaker.take()) == [("a", errors.EXPIRED_ON_ARRIVAL)]
+    assert refusals(mine.endpoint.take()) == [("a", errors.EXPIRED_ON_ARRIVAL)]
 
 
 def test_a_question_that_the_gateway_answers_waits_its_turn_too():
@@ -277,7 +277,7 @@ def test_a_question_that_waits_is_no_command_that_could_be_pending_or_withdrawn(
     world.road.charge_question(mine, "stream.replay", lambda refusal, now_ns: told.append(refusal), world.now_ns)
     assert [each.source for each in world.road.standing.unanswered_of(mine)] == ["a"]
     world.mass_cancel(mine)
-    assert refusals(mine.speaker.take()) == [("a", errors.WITHDRAWN)]
+    assert refusals(mine.endpoint.take()) == [("a", errors.WITHDRAWN)]
     world.arrive()
     assert len(told) == 1
 
@@ -288,9 +288,9 @@ def test_a_session_that_is_paused_for_two_reasons_is_read_when_both_are_gone():
     for number in range(4):
         world.place(mine, f"a{number}")
     world.tick()
-    assert mine.speaker.is_paused
+    assert mine.endpoint.is_paused
     world.arrive()
-    assert not mine.speaker.is_paused
+    assert not mine.endpoint.is_paused
 
 
 def test_what_was_given_back_in_one_instrument_may_be_spent_in_it_again():
@@ -302,16 +302,16 @@ def test_what_was_given_back_in_one_instrument_may_be_spent_in_it_again():
     world.place(mine, "a")
     world.tick()
     world.arrive()
-    assert refusals(mine.speaker.take()) == [("a", errors.DRAINING)]
+    assert refusals(mine.endpoint.take()) == [("a", errors.DRAINING)]
     world.road.draining = False
     world.place(mine, "b")
     world.tick()
     world.arrive()
-    assert answered(mine.speaker.take()) == ["b"]
+    assert answered(mine.endpoint.take()) == ["b"]
     world.place(mine, "c")
     world.tick()
     world.arrive()
-    assert refusals(mine.speaker.take()) == [("c", errors.RATE_LIMITED)]
+    assert refusals(mine.endpoint.take()) == [("c", errors.RATE_LIMITED)]
 
 
 # -- open orders ---------------------------------------------------------------------------------------------------
@@ -323,14 +323,14 @@ def test_open_orders_have_a_ceiling_that_what_is_under_way_counts_against():
     for each in "abc":
         world.place(mine, each)
     world.tick()
-    heard = mine.speaker.take()
+    heard = mine.endpoint.take()
     assert answered(heard) == ["a", "b"]
     assert refusals(heard) == [("c", errors.TOO_MANY_OPEN_ORDERS)]
     world.cancel(mine, "a")
     world.tick()
     world.place(mine, "d")
     world.tick()
-    assert "d" in answered(mine.speaker.take())
+    assert "d" in answered(mine.endpoint.take())
 
 
 @pytest.mark.parametrize("why", ["refused by the core", "refused by us", "filled"])
@@ -348,7 +348,7 @@ def test_an_order_that_is_done_leaves_its_place(why):
             world.place(other, f"o{world.now_ns}", Side.SELL)
             world.place(mine, f"a{world.now_ns}")
         world.tick(ms=1)
-        assert errors.TOO_MANY_OPEN_ORDERS not in [code for _, code in refusals(mine.speaker.take())]
+        assert errors.TOO_MANY_OPEN_ORDERS not in [code for _, code in refusals(mine.endpoint.take())]
 
 
 def test_a_refusal_for_open_orders_costs_a_message_and_no_order_token():
@@ -372,10 +372,10 @@ def test_a_retry_that_goes_back_into_the_queue_passes_nothing_of_its_session_tha
         world.place(mine, f"p{n}")
     assert world.road.parked
     world.tick(ms=2_500)
-    assert ("refused", "retry", errors.ENGINE_TIMEOUT) in mine.speaker.take()
+    assert ("refused", "retry", errors.ENGINE_TIMEOUT) in mine.endpoint.take()
     world.core.handed = []
     world.arrive()
-    assert answered(mine.speaker.take()) == ["p0", "p1", "p2"]
+    assert answered(mine.endpoint.take()) == ["p0", "p1", "p2"]
     assert world.road.unanswered == 0
 
 

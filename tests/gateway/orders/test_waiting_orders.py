@@ -1,7 +1,7 @@
 """What waits for its tokens when the process ends has no record: the next one asks for it again, and takes it once.
 
-Modules: parking, journal_store, fix_speaker. The store of limits answers when the test says so; a crash takes what the
-last commit has put on disk to another process.
+Modules: token_wait, journal.store, fix.endpoint. The store of limits answers when the test says so; a crash takes what
+the last commit has put on disk to another process.
 """
 
 import shutil
@@ -240,7 +240,7 @@ def test_a_reset_of_the_numbers_leaves_nothing_to_be_asked_for(lives):
     desk = lives.desk("A")
     desk.logon()
     desk.place("a1")
-    desk.speaker.lost(desk.now)
+    desk.endpoint.lost(desk.now)
     desk.seq = 0
     desk.logon("98=0|108=30|141=Y|")
     desk.send("0", "")
@@ -271,7 +271,7 @@ def test_nor_is_one_that_came_in_the_same_read_as_the_question_that_passes_it(li
     desk = lives.desk("A")
     desk.logon()
     frames = [desk.frame("D", order("a1", "XRP-USDT")), desk.frame("D", order("a2")), desk.frame("1", "112=there?|")]
-    desk.speaker.receive(b"".join(frames), desk.now)
+    desk.endpoint.receive(b"".join(frames), desk.now)
     assert [(each["35"], each["369"]) for each in desk.read()] == [("0", "1"), ("8", "2")]
     (beat,) = desk.send("1", "112=again?|")
     assert beat["369"] == "2"

@@ -14,11 +14,11 @@ from gateway.admin.desk import Asked
 from gateway.clock import Clock
 from gateway.config import schema
 from gateway.core.engine import Engine
-from gateway.doors.ws.stream_cursor import EventBytes
+from gateway.doors.ws.stream_cursor import EncodedEvents
 from gateway.journal import JournalSettings
 from gateway.journal.record import JournalCorrupt
-from gateway.recovery.known_ids import Unfit
-from gateway.recovery.records import COMMANDS, Replay
+from gateway.recovery.known_ids import ConfigMismatch
+from gateway.recovery.records import COMMANDS, JournalReplay
 from gateway.server import Server
 from gateway.serving import serve
 from gateway.signals import Signals
@@ -88,7 +88,7 @@ def bot(server, **logon):
 
 def pass_time(server, ms):
     later = server.now_ns() + ms * MS
-    server.guards.tick(later)
+    server.cancel_on_disconnect.tick(later)
     server.road.tick(later)
 
 
@@ -102,13 +102,13 @@ def open_ids(server, account=1):
 def test_the_time_to_come_back_begins_when_the_book_is_read(lives, monkeypatch):
     """However long that takes: 17 s for a million commands."""
     fix(lives(settings(A)), "A").place("a1")
-    carry_out, now_ns, took_ns = Replay.carry_out, Clock.now_ns, [0]
+    carry_out, now_ns, took_ns = JournalReplay.carry_out, Clock.now_ns, [0]
 
     def slow(replay):
         carry_out(replay)
         took_ns[0] = 17_000 * MS
 
-    monkeypatch.setattr(Replay, "carry_out", slow)
+    monkeypatch.setattr(JournalReplay, "carry_out", slow)
     monkeypatch.setattr(Clock, "now_ns", lambda clock: now_ns(clock) + took_ns[0])
     again = lives(settings(A))
     pass_time(again, 4_900)
@@ -122,7 +122,7 @@ async def test_it_begins_anew_when_the_doors_are_open_and_ends_though_nobody_com
     fix(lives(settings(A)), "A").place("a1")
     again = lives(settings(A, listeners=(listener,), ws=schema.Ws(port=0), core=schema.Core(reopen_after_ms=300)))
     again.road.reopen_at_ns -= 250 * MS
-    again.guards.tick(again.now_ns())
+    again.cancel_on_disconnect.tick(again.now_ns())
     await again.start()
     try:
         assert again.road.reopen_at_ns > again.now_ns() + 200 * MS
@@ -201,7 +201,7 @@ def test_a_logout_is_recorded_before_it_is_answered(lives):
     server = lives(settings())
     desk = bot(server)
     desk.place("w1")
-    desk.speaker.receive(request("session.logout", {}, 8), desk.now)
+    desk.endpoint.receive(request("session.logout", {}, 8), desk.now)
     server.journal.commit(desk.now)
     assert ws_desks.answers(desk.read(), 8)[0]["status"] == 200
     again = lives(settings(), commit=False)
@@ -250,7 +250,7 @@ def test_open_orders_count_against_their_limit_though_none_of_their_accounts_ses
     desk = ws_desks.Desk(lives(settings(keys=(PLAIN,))))
     desk.logon()
     desk.place("w1")
-    desk.speaker.lost(desk.now)
+    desk.endpoint.lost(desk.now)
     again = lives(settings(keys=(PLAIN,), stream=schema.Stream(retain_events=100)))
     assert open_ids(again) == ["w1"]
     assert again.road.charging._open.count(1) == 1
@@ -293,14 +293,14 @@ def test_no_id_is_given_to_another_and_the_start_says_which(lives, more, told):
         for row in more.get("keys", (PLAIN,))
     )
     kept = {name: value for name, value in more.items() if name == "instruments"}
-    with pytest.raises(Unfit, match=told):
+    with pytest.raises(ConfigMismatch, match=told):
         lives(settings(*rows, keys=keys, accounts=accounts, **kept))
 
 
 def test_nor_is_that_of_one_who_was_away_for_a_life(lives):
     lives(settings(session(1, "A")))
     lives(settings(session(2, "B", account="OTHER")))
-    with pytest.raises(Unfit, match="FIX session 1 was A"):
+    with pytest.raises(ConfigMismatch, match="FIX session 1 was A"):
         lives(settings(session(1, "EVE", account="OTHER")))
 
 
@@ -327,7 +327,7 @@ def test_an_instrument_with_open_orders_cannot_be_taken_out(lives):
     server = lives(settings(session(1, "A")))
     ether(fix(server, "A"), "e1")
     asyncio.run(server.stop())
-    with pytest.raises(Unfit, match=f"open orders in instrument {ETH.id}, .* cancel those orders"):
+    with pytest.raises(ConfigMismatch, match=f"open orders in instrument {ETH.id}, .* cancel those orders"):
         lives(settings(session(1, "A"), instruments=(BTC,)), commit=False)
     assert open_ids(lives(settings(session(1, "A")), commit=False)) == ["e1"]
 
@@ -366,7 +366,7 @@ def test_a_quiet_accounts_events_are_not_pushed_out_by_the_noise_of_others(lives
 
 def told(server):
     """The account's events as a WebSocket client is told them again."""
-    shared = EventBytes(server.instruments, server.sessions)
+    shared = EncodedEvents(server.instruments, server.sessions)
     return [shared.encode(event, JSON, is_replay=True) for event in server.sessions.account(1).replay(1, 99)]
 
 
@@ -407,7 +407,7 @@ def test_a_fix_session_that_asked_for_everything_misses_nothing_while_it_is_away
     what = settings(session(1, "A"), session(2, "A2"))
     server = lives(what)
     away, other = fix(server, "A", body="98=0|108=30|25036=1|"), fix(server, "A2")
-    next_out = away.speaker.machine.store.next_out
+    next_out = away.endpoint.machine.store.next_out
     away.drop()
     if has_crashed:
         server = lives(what)
@@ -428,13 +428,13 @@ def test_a_reset_that_was_due_while_no_gateway_ran_is_made_up_for_once(lives, mo
     monkeypatch.setattr(Clock, "now_ns", lambda clock: now_ns(clock) + ahead_ns[0])
     desk = fix(lives(what), "A")
     again = lives(what)
-    assert again.fix.speakers["A", "GATE"].machine.store.next_in == desk.seq + 1, "nothing was due"
+    assert again.fix.endpoints["A", "GATE"].machine.store.next_in == desk.seq + 1, "nothing was due"
     ahead_ns[0] = 86_400_000 * MS
     again = lives(what)
-    assert again.fix.speakers["A", "GATE"].machine.store.next_in == 1
+    assert again.fix.endpoints["A", "GATE"].machine.store.next_in == 1
     desk = fix(again, "A")
     again = lives(what)
-    assert again.fix.speakers["A", "GATE"].machine.store.next_in == desk.seq + 1, "it was made up for already"
+    assert again.fix.endpoints["A", "GATE"].machine.store.next_in == desk.seq + 1, "it was made up for already"
 
 
 # -- the directory -------------------------------------------------------------------------------------------------
@@ -509,9 +509,9 @@ def passer_by(server, order):
     desk = ws_desks.Desk(server)
     desk.logon()
     told = desk.place(order)
-    session_id = desk.speaker.session.id
-    desk.speaker.lost(desk.now)
-    server.guards.tick(desk.now)
+    session_id = desk.endpoint.session.id
+    desk.endpoint.lost(desk.now)
+    server.cancel_on_disconnect.tick(desk.now)
     server.road.tick(desk.now)
     return session_id, ws_desks.answers(told)[0]["status"]
 
@@ -521,7 +521,7 @@ def test_ids_of_sessions_come_round_again_and_no_command_is_taken_for_an_old_one
     first, _ = passer_by(server, "w0")
     server.sessions.next_ws_id = MAX_SESSION
     named = bot(server)
-    assert named.speaker.session.id == MAX_SESSION
+    assert named.endpoint.session.id == MAX_SESSION
     assert [passer_by(server, f"w{n}") for n in (1, 2)] == [(first, 200), (first + 1, 200)]
     again = lives(settings())
     again.road.reopen_at_ns = 0

@@ -11,14 +11,14 @@ from gateway.recovery.records import (
     NAME,
     PIECE,
     SNAPSHOT,
-    Name,
-    Piece,
-    Replay,
+    JournalReplay,
     Snapshot,
+    SnapshotChunk,
     Unsound,
     body,
     commands_body,
 )
+from gateway.sessions.former_names import WsSessionRecord
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.support.road import BTC
 
@@ -51,7 +51,7 @@ def journal(plan):
         elif isinstance(step, str):
             if step == "B":
                 pieces, made = live.begin_snapshot(), 0
-            rows.append((PIECE, body(Piece(made, next(pieces)))))
+            rows.append((PIECE, body(SnapshotChunk(made, next(pieces)))))
             made += 1
         if isinstance(step, str):
             continue
@@ -65,12 +65,12 @@ def journal(plan):
 def poisoned(row, engine_of):
     """The same record, with the engine's part as a mistake of ours could have made it."""
     kind, data = row
-    shape = msgspec.msgpack.Decoder(Piece if kind == PIECE else Snapshot)
+    shape = msgspec.msgpack.Decoder(SnapshotChunk if kind == PIECE else Snapshot)
     return kind, body(msgspec.structs.replace(shape.decode(data), engine=engine_of))
 
 
 def read_back(rows, max_events=1_000):
-    replay = Replay(engine(), max_events)
+    replay = JournalReplay(engine(), max_events)
     for position, (kind, data) in enumerate(rows):
         replay.take(kind, 0, position, data)
     replay.carry_out()
@@ -112,7 +112,7 @@ def test_each_command_is_carried_out_once_whatever_snapshots_were_on_their_way(p
 
 def test_names_of_sessions_that_ended_are_known_and_a_snapshot_without_them_is_read():
     _, live = journal([])
-    former = (Name(65_536, "key", "bot"),)
+    former = (WsSessionRecord(65_536, "key", "bot"),)
     whole = body(Snapshot(live.snapshot(), (), (), 7, former=former))
     older = msgspec.msgpack.encode(msgspec.msgpack.decode(whole)[:-1])
     assert read_back([(SNAPSHOT, whole)]).name_of(65_536) == "bot"
@@ -141,7 +141,7 @@ def test_no_more_is_carried_out_than_gives_the_events_that_are_kept():
 
 def test_many_starts_without_trade_hold_a_bounded_number_of_snapshots():
     rows, live = journal([5, *["S"] * 100, 2])
-    replay = Replay(engine(), 1_000)
+    replay = JournalReplay(engine(), 1_000)
     for position, (kind, data) in enumerate(rows):
         replay.take(kind, 0, position, data)
         assert len(replay._spans) <= records._MAX_SPANS
@@ -151,7 +151,7 @@ def test_many_starts_without_trade_hold_a_bounded_number_of_snapshots():
 
 def test_names_and_numbers_are_those_of_the_latest_snapshot_and_what_came_behind_it():
     rows, _ = journal(["S"])
-    replay = read_back([*rows, (NAME, body(Name(9, "key", "mm")))])
+    replay = read_back([*rows, (NAME, body(WsSessionRecord(9, "key", "mm")))])
     assert (list(replay.names), replay.next_ws_session) == ([9], 10)
 
 

@@ -88,7 +88,7 @@ def test_after_a_crash_the_book_the_streams_and_both_numbers_are_as_before(crash
     assert engine.epoch == before.epoch
     assert [order.cl_ord_id for order in engine.open_orders(1)] == ["m2"]
     for row in ROWS:
-        old, new = (each.fix.speakers[row.comp_id, "GATE"].machine.store for each in (server, again))
+        old, new = (each.fix.endpoints[row.comp_id, "GATE"].machine.store for each in (server, again))
         assert (new.next_in, new.next_out) == (old.next_in, old.next_out)
         assert list(new.read(1, 99)) == list(old.read(1, 99))
     for account in (1, 2):
@@ -146,7 +146,7 @@ def test_after_a_crash_the_venue_is_cancel_only_and_then_cancels_for_those_who_a
     assert (refused["103"], refused["25016"]) == ("2", str(errors.CANCEL_ONLY))
     assert len(again.replay.engine.open_orders(1)) == 1
     later = again.now_ns() + 5_000 * MS
-    again.guards.tick(later)
+    again.cancel_on_disconnect.tick(later)
     again.road.tick(later)
     assert again.replay.engine.open_orders(1) == []
     assert [(message["35"], message["58"]) for message in other.read()] == [("B", "the venue takes orders again")]
@@ -206,7 +206,7 @@ def test_who_is_back_in_time_keeps_its_orders(crash):
     back.seq = first.seq
     back.logon()
     later = again.now_ns() + 5_000 * MS
-    again.guards.tick(later)
+    again.cancel_on_disconnect.tick(later)
     again.road.tick(later)
     assert len(again.replay.engine.open_orders(1)) == 1
 
@@ -244,12 +244,12 @@ async def test_after_an_orderly_restart_those_who_do_not_come_back_are_cancelled
     limit_ns = server.begin_drain()
     for desk in pair:
         if leaves != "closes on the News":
-            desk.speaker.log_out(server.now_ns(), "the gateway is going down")
+            desk.endpoint.log_out(server.now_ns(), "the gateway is going down")
         if leaves == "answers our Logout":
             desk.send("5", "")
         else:
-            desk.speaker.lost(server.now_ns())
-    server.guards.tick(limit_ns)
+            desk.endpoint.lost(server.now_ns())
+    server.cancel_on_disconnect.tick(limit_ns)
     server.road.tick(limit_ns)
     assert len(server.replay.engine.open_orders(1)) == len(server.replay.engine.open_orders(2)) == 1
     await server.stop()
@@ -260,7 +260,7 @@ async def test_after_an_orderly_restart_those_who_do_not_come_back_are_cancelled
     engine, drain_ns = again.replay.engine, again.settings.venue.drain_ms * MS
     for after_ns, left in ((drain_ns // 2, ["a1"]), (drain_ns + MS, [])):
         later = again.now_ns() + after_ns
-        again.guards.tick(later)
+        again.cancel_on_disconnect.tick(later)
         again.road.tick(later)
         assert [order.cl_ord_id for order in engine.open_orders(1)] == left
     assert [order.cl_ord_id for order in engine.open_orders(2)] == ["b1"]
@@ -294,12 +294,12 @@ def test_a_websocket_session_that_a_running_snapshot_has_seen_is_cancelled_for_a
     engine = again.replay.engine
     assert [order.cl_ord_id for order in engine.open_orders(1)] == ["w1"]
     later = again.now_ns() + 5_000 * MS
-    again.guards.tick(later)
+    again.cancel_on_disconnect.tick(later)
     again.road.tick(later)
     assert engine.open_orders(1) == []
     client = again.clients.by_key("key-ACME")
     # Ids are part of every command's: a session that is gone leaves its id to nobody.
-    assert (again.sessions.for_ws(client, name or "").id == bot.speaker.session.id) is (name is not None)
+    assert (again.sessions.for_ws(client, name or "").id == bot.endpoint.session.id) is (name is not None)
 
 
 def test_websocket_sessions_without_a_name_do_not_pile_up_from_life_to_life(crash):
@@ -312,10 +312,10 @@ def test_websocket_sessions_without_a_name_do_not_pile_up_from_life_to_life(cras
         for n in range(5):
             bot = ws_desks.Desk(server)
             bot.logon(name=None if n else "bot")
-            ids.append(bot.speaker.session.id)
+            ids.append(bot.endpoint.session.id)
             bot.place(f"{life}-{n}")
-            bot.speaker.lost(bot.now)
-            server.guards.tick(bot.now)
+            bot.endpoint.lost(bot.now)
+            server.cancel_on_disconnect.tick(bot.now)
             server.road.tick(bot.now)
         if life == 1:
             take_snapshot(server)
@@ -334,8 +334,8 @@ def test_a_name_that_was_forgotten_stays_so_and_its_id_is_nobody_elses(crash, ha
     def use(name, order):
         bot = ws_desks.Desk(server)
         bot.logon(name=name)
-        ids.setdefault(bot.speaker.session.id, name)
-        assert ids[bot.speaker.session.id] == name
+        ids.setdefault(bot.endpoint.session.id, name)
+        assert ids[bot.endpoint.session.id] == name
         assert next(told for told in bot.place(order) if told.get("id") == 1)["status"] == 200
         bot.call("order.cancel_all", {})
         ws_desks.log_out(bot)

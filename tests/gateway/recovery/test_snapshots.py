@@ -6,14 +6,14 @@ from gateway.config import schema
 from gateway.core import snapshots
 from gateway.core.engine import Engine
 from gateway.journal import JournalSettings
-from gateway.recovery.known_ids import Register
-from gateway.recovery.records import COMMANDS, PIECE, SNAPSHOT, Replay, commands_body
+from gateway.recovery.known_ids import KnownIds
+from gateway.recovery.records import COMMANDS, PIECE, SNAPSHOT, JournalReplay, commands_body
 from gateway.recovery.snapshots import Snapshotter
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.support.road import BTC, MS
 
 SEGMENT = 500
-NOBODY = Register({}, {}, {}, {})
+NOBODY = KnownIds({}, {}, {}, {})
 
 
 class Tape:
@@ -44,7 +44,7 @@ class House:
 
     def __init__(self, retain_events=10, kept=()):
         self.tape, self.now_ns, self.number = Tape(), 0, 0
-        self.replay = Replay(Engine((BTC,), 65_536, "e-1"), retain_events)
+        self.replay = JournalReplay(Engine((BTC,), 65_536, "e-1"), retain_events)
         for row in kept:
             kind, session, _, data = row
             self.replay.take(kind, session, self.tape.append(kind, session, data), data)

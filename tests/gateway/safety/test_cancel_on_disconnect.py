@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.safety.cancel_on_disconnect import Guards, LinkState
+from gateway.safety.cancel_on_disconnect import CancelOnDisconnect, LinkState
 from protocols.messages import COD_EXEMPT
 from tests.support.road import MS, World
 
@@ -13,8 +13,8 @@ def open_orders(world, account=1):
 
 
 def gone(world, session, **more):
-    session.connected, session.speaker = False, None
-    world.guards.disconnected(session, world.now_ns, **more)
+    session.connected, session.endpoint = False, None
+    world.cancel_on_disconnect.disconnected(session, world.now_ns, **more)
 
 
 def test_a_dropped_link_cancels_the_sessions_orders_after_its_grace_and_leaves_exempt_and_foreign_ones():
@@ -26,7 +26,7 @@ def test_a_dropped_link_cancels_the_sessions_orders_after_its_grace_and_leaves_e
     world.place(other, "others")
     world.tick()
     gone(world, mine)
-    assert world.guards.next_deadline_ns == world.now_ns + 3_000 * MS
+    assert world.cancel_on_disconnect.next_deadline_ns == world.now_ns + 3_000 * MS
     world.tick(ms=2_999)
     assert open_orders(world) == ["exempt", "mine", "others"]
     world.tick(ms=1)
@@ -53,7 +53,7 @@ def test_coming_back_in_time_disarms_it():
     world.tick()
     gone(world, mine)
     world.tick(ms=999)
-    world.guards.connected(mine)
+    world.cancel_on_disconnect.connected(mine)
     world.tick(ms=10)
     assert open_orders(world) == ["mine"]
 
@@ -76,16 +76,16 @@ def test_the_dead_mans_switch_fires_unless_it_is_armed_again_or_put_off():
     mine = world.session()
     world.place(mine, "a")
     world.tick()
-    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 1_000 * MS)
     world.tick(ms=900)
-    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 1_000 * MS)
     world.tick(ms=900)
     assert open_orders(world) == ["a"]
     world.tick(ms=100)
     assert open_orders(world) == []
     world.place(mine, "b")
-    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
-    world.guards.arm_dead_man(mine, 0)
+    world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    world.cancel_on_disconnect.arm_dead_man(mine, 0)
     world.tick(ms=5_000)
     assert open_orders(world) == ["b"]
 
@@ -104,7 +104,7 @@ def test_a_drain_cancels_for_nobody_whoever_closed_first_and_whenever_it_was():
     for _ in range(20):
         world.tick(ms=500)
     assert open_orders(world) == ["ended by us", "lost before", "read our goodbye and closed"]
-    assert world.guards.next_deadline_ns is None, "nor is anything due, over and over"
+    assert world.cancel_on_disconnect.next_deadline_ns is None, "nor is anything due, over and over"
 
 
 def test_a_drain_does_not_stop_the_dead_mans_switch_which_fires_when_it_was_told_to():
@@ -112,10 +112,10 @@ def test_a_drain_does_not_stop_the_dead_mans_switch_which_fires_when_it_was_told
     mine = world.session()
     world.place(mine, "a")
     world.tick()
-    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 1_000 * MS)
     world.road.draining = True
     gone(world, mine)
-    assert world.guards.next_deadline_ns == world.now_ns + 1_000 * MS
+    assert world.cancel_on_disconnect.next_deadline_ns == world.now_ns + 1_000 * MS
     world.tick(ms=1_000)
     assert open_orders(world) == []
 
@@ -141,7 +141,7 @@ def test_the_dead_man_and_the_disconnect_of_one_session_both_fire():
     mine.cancel_on_disconnect, mine.cod_grace_ms = "session", 2_000
     world.place(mine, "a")
     world.tick()
-    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 1_000 * MS)
     gone(world, mine)
     world.tick(ms=1_000)
     assert open_orders(world) == []
@@ -156,7 +156,7 @@ def test_the_dead_mans_switch_cancels_for_its_session_alone():
     world.place(mine, "mine")
     world.place(other, "others")
     world.tick()
-    world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 1_000 * MS)
     world.tick(ms=1_000)
     assert open_orders(world) == ["others"]
 
@@ -170,7 +170,7 @@ def test_a_switch_of_before_a_crash_fires_when_it_said_but_not_before_the_venue_
     mine.connected = False
     now_ns = world.now_ns
     link = LinkState(mine.id, 1, False, "off", 0, world.road.wall.utc_ns(now_ns) + ran_out_ms * MS)
-    world.guards.restore(link, now_ns, now_ns + 5_000 * MS, now_ns + 5_000 * MS)
+    world.cancel_on_disconnect.restore(link, now_ns, now_ns + 5_000 * MS, now_ns + 5_000 * MS)
     world.tick(ms=fires_ms - 1)
     assert open_orders(world) == ["a"]
     world.tick(ms=1)
@@ -182,7 +182,7 @@ def test_a_switch_of_before_a_crash_fires_when_it_said_but_not_before_the_venue_
 
 def test_sessions_that_are_not_configured_any_more_are_cancelled_for_once_as_they_were_guarded():
     world, fired = World(), []
-    guards = Guards(world.road, world.sessions, fire_for_gone=lambda *told: fired.append(told))
+    guard = CancelOnDisconnect(world.road, world.sessions, fire_for_gone=lambda *told: fired.append(told))
     due_ns = world.now_ns + 5_000 * MS
     for number, connected, scope, dead_man_ns in (
         (91, True, "account", 0),
@@ -192,16 +192,16 @@ def test_sessions_that_are_not_configured_any_more_are_cancelled_for_once_as_the
         (95, True, "off", 0),
         (96, False, "account", 0),
     ):
-        guards.restore(LinkState(number, 7, connected, scope, 0, dead_man_ns), world.now_ns, 0, due_ns)
-    assert guards.next_deadline_ns == due_ns
-    guards.tick(due_ns - 1)
+        guard.restore(LinkState(number, 7, connected, scope, 0, dead_man_ns), world.now_ns, 0, due_ns)
+    assert guard.next_deadline_ns == due_ns
+    guard.tick(due_ns - 1)
     assert fired == []
     world.road.draining = True
-    guards.tick(due_ns)
-    assert (fired, guards.next_deadline_ns) == ([], None), "a drain leaves it to the next process"
+    guard.tick(due_ns)
+    assert (fired, guard.next_deadline_ns) == ([], None), "a drain leaves it to the next process"
     world.road.draining = False
     for _ in range(2):
-        guards.tick(due_ns)
+        guard.tick(due_ns)
     told = [(91, 7, "account"), (92, 7, "session"), (93, 7, "session"), (94, 7, "session")]
     assert fired == [(*each, due_ns) for each in told]
 
@@ -216,7 +216,7 @@ def test_who_was_connected_before_a_crash_and_is_not_back_in_time_is_cancelled_f
     world.tick()
     mine.connected = False
     now_ns = world.now_ns
-    world.guards.restore(LinkState(mine.id, 1, connected, scope, 0, 0), now_ns, 0, now_ns + 5_000 * MS)
+    world.cancel_on_disconnect.restore(LinkState(mine.id, 1, connected, scope, 0, 0), now_ns, 0, now_ns + 5_000 * MS)
     assert mine.cancel_on_disconnect == scope
     world.tick(ms=4_999)
     assert open_orders(world) == ["a"]
@@ -229,24 +229,24 @@ def test_a_session_that_is_back_before_its_state_is_restored_is_left_alone():
     mine = world.session()
     world.place(mine, "a")
     world.tick()
-    world.guards.restore(LinkState(mine.id, 1, True, "session", 0, 1), world.now_ns, 0, world.now_ns)
+    world.cancel_on_disconnect.restore(LinkState(mine.id, 1, True, "session", 0, 1), world.now_ns, 0, world.now_ns)
     world.tick(ms=1)
     assert (open_orders(world), mine.cancel_on_disconnect) == (["a"], "off")
 
 
 def test_a_disconnect_that_cancels_is_kept_when_it_has_cancelled_and_any_other_change_at_once():
     world, kept = World(), []
-    world.guards._note = lambda session, dead_man_ns: kept.append((session.id, session.connected, dead_man_ns))
+    world.cancel_on_disconnect._note = lambda session, due_ns: kept.append((session.id, session.connected, due_ns))
     mine = world.session()
     mine.cancel_on_disconnect, mine.cod_grace_ms = "session", 1_000
-    world.guards.connected(mine)
+    world.cancel_on_disconnect.connected(mine)
     assert kept == [(mine.id, True, 0)]
     gone(world, mine)
     assert len(kept) == 1, "for a start after a crash it is connected until it has fired"
     world.tick(ms=1_000)
     assert kept[1:] == [(mine.id, False, 0)]
     mine.connected = True
-    world.guards.leaving(mine)
+    world.cancel_on_disconnect.leaving(mine)
     assert (mine.is_leaving, kept[2:]) == (True, [(mine.id, True, 0)])
     gone(world, mine, keep_orders=True)
     assert kept[3:] == [(mine.id, False, 0)]
@@ -254,17 +254,17 @@ def test_a_disconnect_that_cancels_is_kept_when_it_has_cancelled_and_any_other_c
 
 def test_whom_a_drain_sent_away_counts_as_connected_for_the_next_process():
     world, kept = World(), []
-    world.guards._note = lambda *told: kept.append(told)
+    world.cancel_on_disconnect._note = lambda *told: kept.append(told)
     guarded, free = world.session(), world.session()
     guarded.cancel_on_disconnect = "session"
     world.road.draining = True
     for session in (guarded, free):
         gone(world, session, is_planned=True)
     assert [session for session, _ in kept] == [free]
-    assert not world.guards.is_guarding(guarded)
+    assert not world.cancel_on_disconnect.is_guarding(guarded)
     world.road.draining = False
     gone(world, guarded, is_planned=True)
-    assert world.guards.is_guarding(guarded)
+    assert world.cancel_on_disconnect.is_guarding(guarded)
 
 
 def test_a_logout_that_asks_for_it_cancels_for_its_own_session_alone():
@@ -273,7 +273,7 @@ def test_a_logout_that_asks_for_it_cancels_for_its_own_session_alone():
     world.place(mine, "mine")
     world.place(other, "others")
     world.tick()
-    world.guards.cancel_now(mine, world.now_ns)
+    world.cancel_on_disconnect.cancel_now(mine, world.now_ns)
     assert open_orders(world) == ["others"]
 
 
@@ -284,6 +284,6 @@ def test_an_unnamed_session_that_has_ended_is_forgotten_unless_something_guards_
         mine.id = mine.sender.session = number
         world.sessions.by_id[number] = mine
         if arms:
-            world.guards.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+            world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 1_000 * MS)
         gone(world, mine)
         assert (number in world.sessions.by_id) is arms

@@ -1,6 +1,6 @@
 """Mass cancels in the operator's name, over the real road and engine."""
 
-from gateway.safety.kill_switch import HOUSE_SESSION, Sweeps, Target
+from gateway.safety.kill_switch import HOUSE_SESSION, CancelScope, KillSwitch
 from protocols.messages import COD_EXEMPT, Lane, MassCancel, Origin, unpack_cmd_id
 from tests.support.road import BTC, World
 
@@ -10,8 +10,8 @@ def open_orders(world, account=1):
 
 
 def sweep(world, *targets):
-    sweeps = world.__dict__.setdefault("sweeps", Sweeps(world.road, world.now_ns))
-    found = sweeps.start(targets, world.now_ns)
+    kill_switch = world.__dict__.setdefault("kill_switch", KillSwitch(world.road, world.now_ns))
+    found = kill_switch.start(targets, world.now_ns)
     world.tick()
     return found
 
@@ -24,7 +24,7 @@ def test_a_kill_takes_every_open_order_of_the_account_and_none_of_another():
     world.place(second, "b")
     world.place(other, "theirs")
     world.tick()
-    found = sweep(world, Target(1))
+    found = sweep(world, CancelScope(1))
     assert (found.asked, found.waiting, found.canceled, found.failure) == (1, 0, 3, "")
     assert open_orders(world, 1) == []
     assert open_orders(world, 2) == ["theirs"]
@@ -35,12 +35,12 @@ def test_each_order_is_reported_to_its_owner_with_the_operators_code():
     mine = world.session(1)
     world.place(mine, "a")
     world.tick()
-    sweep(world, Target(1))
+    sweep(world, CancelScope(1))
     events = world.sessions.account(1).replay(1, 9)
     assert [(event.code, event.text) for event in events if getattr(event, "code", 0)] == [
         (6003, "cancelled by the operator")
     ]
-    assert [kind for kind, *_ in mine.speaker.take()][-2:] == ["report", "report"]
+    assert [kind for kind, *_ in mine.endpoint.take()][-2:] == ["report", "report"]
 
 
 def test_one_session_and_one_instrument_can_be_swept_alone():
@@ -49,10 +49,10 @@ def test_one_session_and_one_instrument_can_be_swept_alone():
     world.place(mine, "a")
     world.place(second, "b")
     world.tick()
-    assert sweep(world, Target(1, session_id=second.id)).canceled == 1
+    assert sweep(world, CancelScope(1, session_id=second.id)).canceled == 1
     assert open_orders(world) == ["a"]
-    assert sweep(world, Target(1, instrument=BTC.id + 1)).canceled == 0
-    assert sweep(world, Target(1, instrument=BTC.id)).canceled == 1
+    assert sweep(world, CancelScope(1, instrument=BTC.id + 1)).canceled == 0
+    assert sweep(world, CancelScope(1, instrument=BTC.id)).canceled == 1
     assert open_orders(world) == []
 
 
@@ -63,9 +63,9 @@ def test_orders_that_still_wait_for_the_core_are_withdrawn_and_the_kill_goes_bef
     for number in range(60):
         world.place(mine, f"o{number}")
     world.tick()
-    Sweeps(world.road, world.now_ns).start([Target(1)], world.now_ns)
+    KillSwitch(world.road, world.now_ns).start([CancelScope(1)], world.now_ns)
     world.tick()
-    withdrawn = [source for kind, source, *code in mine.speaker.take() if kind == "refused" and code == [5006]]
+    withdrawn = [source for kind, source, *code in mine.endpoint.take() if kind == "refused" and code == [5006]]
     assert len(withdrawn) == 60 - (48 - 32 - 8)
     assert isinstance(world.core.handed[-1], MassCancel)
     world.core.answer(world.now_ns)
@@ -80,7 +80,7 @@ def test_a_full_window_of_orders_leaves_credit_for_a_kill():
         world.place(mine, f"o{number}")
         world.cancel(mine, f"o{number}", f"c{number}")
     world.tick()
-    Sweeps(world.road, world.now_ns).start([Target(1)], world.now_ns)
+    KillSwitch(world.road, world.now_ns).start([CancelScope(1)], world.now_ns)
     world.tick()
     assert [command.origin for command in world.core.handed if isinstance(command, MassCancel)] == [Origin.OPERATOR]
 
@@ -88,7 +88,7 @@ def test_a_full_window_of_orders_leaves_credit_for_a_kill():
 def test_what_the_core_does_not_answer_in_time_is_told_as_in_doubt():
     world = World()
     world.core.is_quick = False
-    found = Sweeps(world.road, world.now_ns).start([Target(1), Target(2)], world.now_ns)
+    found = KillSwitch(world.road, world.now_ns).start([CancelScope(1), CancelScope(2)], world.now_ns)
     world.tick()
     assert found.waiting == 2
     world.core.answer(world.now_ns, 1)
@@ -100,13 +100,13 @@ def test_what_the_core_does_not_answer_in_time_is_told_as_in_doubt():
 def test_a_kill_right_after_a_restart_is_numbered_above_those_of_the_process_before():
     world = World()
     mine = world.session(1)
-    Sweeps(world.road, world.now_ns).start([Target(account) for account in range(2, 1_002)], world.now_ns)
+    KillSwitch(world.road, world.now_ns).start([CancelScope(account) for account in range(2, 1_002)], world.now_ns)
     world.tick(ms=10)
     world.place(mine, "a")
     world.tick()
-    later = Sweeps(world.road, world.now_ns)  # the core is the same one, as after a restart of the gateway
+    later = KillSwitch(world.road, world.now_ns)  # the core is the same one, as after a restart of the gateway
     later.resume(unpack_cmd_id(world.sessions.account(1_001).replay(1, 9)[-1].cmd_id)[2])
-    found = later.start([Target(1)], world.now_ns)
+    found = later.start([CancelScope(1)], world.now_ns)
     world.tick()
     assert (found.canceled, found.failure) == (1, "")
 
@@ -114,11 +114,11 @@ def test_a_kill_right_after_a_restart_is_numbered_above_those_of_the_process_bef
 def test_without_the_cores_word_the_clock_numbers_them_as_the_houses_own_on_the_lane_of_control():
     world = World()
     mine = world.session(1)
-    Sweeps(world.road, world.now_ns).start([Target(1)] * 5, world.now_ns)
+    KillSwitch(world.road, world.now_ns).start([CancelScope(1)] * 5, world.now_ns)
     world.tick(ms=100)
     world.place(mine, "a")
     world.tick()
-    assert Sweeps(world.road, world.now_ns).start([Target(1)], world.now_ns).waiting == 1
+    assert KillSwitch(world.road, world.now_ns).start([CancelScope(1)], world.now_ns).waiting == 1
     world.tick()
     assert open_orders(world) == []
     session, lane, number = unpack_cmd_id(world.sessions.account(1).replay(1, 99)[-1].cmd_id)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.errors import LocalProtocolError
-from protocols.fix.greeting import Drop, Greeting, Hello, farewell
+from protocols.fix.greeting import Drop, Greeting, LogonClaim, farewell
 from protocols.fix.session_settings import SessionSettings
 from protocols.fix.times import parse_ns
 from tests.support.fix_text import fix
@@ -19,7 +19,7 @@ LOGON = "35=A|34=1|49=MM1|52=20261122-12:00:00|56=GATE|98=0|108=30"
 def test_a_logon_is_handed_out_with_the_bytes_as_they_came(version: str) -> None:
     data = fix(LOGON + "|1137=9" if version == "FIXT.1.1" else LOGON, version)
     hello = Greeting().receive(data)
-    assert isinstance(hello, Hello)
+    assert isinstance(hello, LogonClaim)
     assert (hello.begin_string, hello.message.msg_type, hello.message.fields[49]) == (version, "A", "MM1")
     assert hello.message.fault is None
     assert hello.raw == data
@@ -28,7 +28,7 @@ def test_a_logon_is_handed_out_with_the_bytes_as_they_came(version: str) -> None
 def test_what_follows_the_logon_is_kept_for_the_session() -> None:
     data = fix(LOGON) + fix("35=0|34=2|49=MM1|52=20261122-12:00:00|56=GATE") + b"8=FIX"
     hello = Greeting().receive(data)
-    assert isinstance(hello, Hello)
+    assert isinstance(hello, LogonClaim)
     assert hello.raw == data
 
 
@@ -37,13 +37,13 @@ def test_a_logon_one_byte_at_a_time() -> None:
     outcomes = [greeting.receive(data[i : i + 1]) for i in range(len(data))]
     assert outcomes[:-1] == [None] * (len(data) - 1)
     hello = outcomes[-1]
-    assert isinstance(hello, Hello)
+    assert isinstance(hello, LogonClaim)
     assert hello.raw == data
 
 
 def test_a_faulty_logon_is_still_a_hello_for_the_session_to_answer() -> None:
     hello = Greeting().receive(fix(LOGON + "|7777=x"))
-    assert isinstance(hello, Hello)
+    assert isinstance(hello, LogonClaim)
     assert hello.message.fault is not None
 
 
@@ -93,7 +93,7 @@ def test_any_bytes_are_a_hello_a_drop_or_not_enough(pieces: list[bytes]) -> None
     for piece in pieces:
         fed += len(piece)
         outcome = greeting.receive(piece)
-        assert outcome is None or isinstance(outcome, Hello | Drop)
+        assert outcome is None or isinstance(outcome, LogonClaim | Drop)
         if outcome is not None:
             return
         assert fed <= 1_000

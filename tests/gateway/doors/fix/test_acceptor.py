@@ -8,8 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.config import schema
-from gateway.doors.fix.endpoint import FixSpeaker
-from gateway.doors.fix.pre_logon import Greeter
+from gateway.doors.fix.endpoint import FixEndpoint
+from gateway.doors.fix.pre_logon import PreLogonPeer
 from gateway.doors.listening import Arrival
 from gateway.journal import JournalSettings
 from gateway.orders.queue import Stage
@@ -104,7 +104,7 @@ class Door:
     def greet(self, data, listener=CLOSED):
         """Somebody calls and says this."""
         line = Line()
-        line.peer = Greeter(self.door, listener, line, self.arrival(listener))
+        line.peer = PreLogonPeer(self.door, listener, line, self.arrival(listener))
         line.peer.receive(data, self.now)
         return line
 
@@ -129,7 +129,7 @@ REFUSED = [
 def test_a_proven_logon_reaches_its_session(open_door):
     house = open_door()
     line = house.greet(house.logon())
-    assert isinstance(line.peer, FixSpeaker)
+    assert isinstance(line.peer, FixEndpoint)
     (answer,) = pipes(line.peer.take_output(1 << 20))
     assert answer.startswith("35=A|34=1|")
 
@@ -157,17 +157,17 @@ def test_whoever_tries_unknown_comp_ids_is_closed_later_like_whoever_tries_signa
     waits = [line.peer.next_deadline_ns - house.now for line in (house.greet(house.logon(seed=STRANGER)), lines[20])]
     assert waits == [1_200 * MS, 1_199 * MS]  # the second one came 1 ms earlier
     assert house.causes == {"unknown_session": 21, "signature": 1}
-    assert isinstance(house.greet(house.logon()).peer, FixSpeaker), "who signs rightly is judged, whatever others did"
+    assert isinstance(house.greet(house.logon()).peer, FixEndpoint), "who signs rightly is judged, whatever others did"
 
 
 def test_coming_back_to_a_session_without_a_link_costs_no_token_and_taking_one_over_does(open_door):
     house = open_door()
     for _ in range(30):  # the built-in plan has 10
         line = house.greet(house.logon(more="141=Y\x01"))
-        assert isinstance(line.peer, FixSpeaker)
+        assert isinstance(line.peer, FixEndpoint)
         line.peer.lost(house.now)
     taken = [house.greet(house.logon(more="141=Y\x01")).peer for _ in range(12)]
-    assert [isinstance(peer, FixSpeaker) for peer in taken] == [True] * 11 + [False]
+    assert [isinstance(peer, FixEndpoint) for peer in taken] == [True] * 11 + [False]
     assert house.causes == {"rate": 1}
 
 
@@ -177,14 +177,14 @@ def test_of_two_keys_the_one_that_signed_is_whose_logon_it_is(open_door):
     for seed, key_id in ((KEY, "key-1"), (NEXT, "key-2"), (KEY, "key-1")):
         logon = house.logon(version="FIX.4.2", more="141=Y\x01", leave_out=(553, 554), seed=seed, signed_in=96)
         line = house.greet(logon)
-        assert isinstance(line.peer, FixSpeaker), house.causes
+        assert isinstance(line.peer, FixEndpoint), house.causes
         assert line.peer.session.client.key_id == key_id
 
 
 @pytest.mark.parametrize(("logon", "cause"), [REFUSED[3].values, REFUSED[5].values])
 def test_a_session_that_begins_anew_at_each_logon_may_be_told_no(open_door, logon, cause):
     house = open_door(refused_logon="logout", reset_on_logon=True)
-    store = house.door.speakers["MM1", "GATE"].machine.store
+    store = house.door.endpoints["MM1", "GATE"].machine.store
     store.next_out = 9
     line = house.greet(house.logon(**logon))
     assert line.peer.take_output(1 << 20) == b"", "the answer takes as long as silence"
@@ -221,8 +221,8 @@ def test_a_second_logon_during_a_drain_leaves_the_living_link_its_goodbye(open_d
     house.server.road.draining = True
     second = house.greet(house.logon())
     assert house.causes == {"draining": 1}
-    assert isinstance(second.peer, Greeter)
-    assert house.door.speakers["MM1", "GATE"].link is first
+    assert isinstance(second.peer, PreLogonPeer)
+    assert house.door.endpoints["MM1", "GATE"].link is first
 
 
 BESIDE = [
@@ -238,19 +238,19 @@ BESIDE = [
 def test_a_proven_logon_that_is_refused_beside_a_living_link_is_met_with_silence(open_door, logon, cause):
     house = open_door()
     first = house.greet(house.logon())
-    speaker = first.peer
-    speaker.take_output(1 << 20)
+    endpoint = first.peer
+    endpoint.take_output(1 << 20)
     second = house.greet(house.logon(**logon))
     assert house.causes == {cause: 1}
     assert not second.is_aborted
     second.peer.tick(house.now + 200 * MS)
     assert second.is_aborted
     assert not second.peer.has_output
-    assert not speaker.has_output
-    assert speaker.link is first
+    assert not endpoint.has_output
+    assert endpoint.link is first
     assert not first.is_closing
     second.peer.lost(house.now)
-    assert speaker.session.connected
+    assert endpoint.session.connected
 
 
 def test_a_proven_logon_whose_count_begins_anew_is_told_why_beside_a_living_link(open_door):
@@ -281,7 +281,7 @@ def test_1S_b_a_refused_logon_that_waits_for_the_answer_to_our_logout_makes_nobo
     assert "HeartBtInt(108)" in pipes(refused.peer.take_output(1 << 20))[0]
     assert not refused.is_closing
     second = house.greet(house.logon("LOCAL"), OPEN)
-    assert isinstance(second.peer, FixSpeaker)
+    assert isinstance(second.peer, FixEndpoint)
     assert second.peer.session.connected
     assert refused.is_closing
     assert house.causes == {}
@@ -291,7 +291,7 @@ def test_a_proven_logon_that_is_accepted_supersedes_the_living_link(open_door):
     house = open_door()
     first = house.greet(house.logon())
     second = house.greet(house.logon(seq_num=2))
-    assert isinstance(second.peer, FixSpeaker)
+    assert isinstance(second.peer, FixEndpoint)
     assert first.is_closing
     assert "58=superseded" in pipes(first.peer.take_output(1 << 20))[-1]
 
@@ -309,18 +309,18 @@ def test_1S_b_whoever_takes_nothing_over_is_refused_beside_a_living_link_and_let
     first.has_ended = True  # its end was read; that its socket is closed is told some turns later
     second = house.greet(house.logon(comp_id, seq_num=2), listener)
     assert house.causes == {"duplicate": 1}
-    speaker = second.peer
-    assert isinstance(speaker, FixSpeaker)
-    assert speaker.link is second
+    endpoint = second.peer
+    assert isinstance(endpoint, FixEndpoint)
+    assert endpoint.link is second
     first.peer.lost(house.now)
-    assert speaker.session.connected
+    assert endpoint.session.connected
     assert first.is_closing
 
 
 def test_a_stranger_whose_place_is_needed_is_cut_and_counted_and_one_that_was_refused_is_not_counted_twice(open_door):
     house = open_door()
     stranger, refused = Line(), house.greet(house.logon(seed=STRANGER))
-    stranger.peer = Greeter(house.door, CLOSED, stranger, house.arrival())
+    stranger.peer = PreLogonPeer(house.door, CLOSED, stranger, house.arrival())
     for line in (stranger, refused):
         line.peer.cut("crowded_out")
         line.peer.lost(house.now)
@@ -336,7 +336,7 @@ def test_who_has_logged_on_is_no_stranger_any_more_and_who_was_refused_is_the_fi
         line, arrival = Line(), house.arrival()
         house.door.crowd.enter(arrival, "198.51.100.7")
         arrivals.append(arrival)
-        line.peer = Greeter(house.door, CLOSED, line, arrival)
+        line.peer = PreLogonPeer(house.door, CLOSED, line, arrival)
         if len(arrivals) != 2:
             line.peer.receive(house.logon(seed=seed), house.now)
     assert house.door.crowd.strangers == 2
@@ -347,15 +347,15 @@ def test_the_time_to_log_on_counts_from_the_accept_whatever_the_handshake_took(o
     house = open_door()
     arrival = house.arrival()
     house.now += 3_000 * MS
-    assert Greeter(house.door, CLOSED, Line(), arrival).next_deadline_ns == house.now + 2_000 * MS
+    assert PreLogonPeer(house.door, CLOSED, Line(), arrival).next_deadline_ns == house.now + 2_000 * MS
 
 
 def test_while_the_queue_is_full_nobody_new_is_let_in(open_door):
     house = open_door()
     door = house.door.door_of(CLOSED, None, type("Tick", (), {"now_ns": lambda _: house.now})())
-    house.server.road.ingress.stage = Stage.FULL
+    house.server.road.queue.stage = Stage.FULL
     assert not door.accepting()
-    house.server.road.ingress.stage = Stage.SHEDDING
+    house.server.road.queue.stage = Stage.SHEDDING
     assert door.accepting()
     assert door.turn_away() == b""
     assert house.causes == {"too_many_connections": 1}

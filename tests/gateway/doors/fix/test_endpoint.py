@@ -90,7 +90,7 @@ def test_a_scheduled_reset_logs_out_and_both_sides_start_at_1_again(house):
 
 def test_a_reset_that_was_due_while_no_gateway_ran_is_done_at_start(house):
     (desk,) = house(session(1, "A", reset_schedule="daily 22:00"))
-    store = desk.speaker.machine.store
+    store = desk.endpoint.machine.store
     store.next_out = 9
     door, day = desk.server.fix, 86_400_000 * MS
     door.catch_up({1: desk.now}, desk.now)
@@ -129,29 +129,29 @@ def test_a_newer_logon_supersedes_a_living_link_and_cancels_nothing(house):
     (farewell,) = pipes(first.peer.take_output(1 << 20))
     assert "58=superseded" in farewell
     assert first.is_closing
-    desk.server.guards.tick(desk.now + 120_000 * MS)
+    desk.server.cancel_on_disconnect.tick(desk.now + 120_000 * MS)
     desk.server.road.tick(desk.now)
     assert len(desk.server.core.engine.open_orders(1)) == 1
 
 
 def cut_as_too_slow(desk):
-    desk.speaker.too_slow(desk.now)
+    desk.endpoint.too_slow(desk.now)
 
 
 def cut_for_our_own_mistake(desk):
-    desk.speaker.failed(desk.now)
+    desk.endpoint.failed(desk.now)
 
 
 def cut_for_silence(desk):
     desk.later_ns += 40_000 * MS
-    desk.speaker.tick(desk.now)
+    desk.endpoint.tick(desk.now)
     desk.later_ns += 40_000 * MS
-    desk.speaker.tick(desk.now)
+    desk.endpoint.tick(desk.now)
 
 
 def cut_for_what_is_no_fix(desk):
     for _ in range(3):
-        desk.speaker.receive(b"8=FIX.4.4\x019=5\x0135=0\x0110=000\x01", desk.now)
+        desk.endpoint.receive(b"8=FIX.4.4\x019=5\x0135=0\x0110=000\x01", desk.now)
 
 
 @pytest.mark.parametrize("cut", [cut_as_too_slow, cut_for_our_own_mistake, cut_for_silence, cut_for_what_is_no_fix])
@@ -162,11 +162,11 @@ def test_when_we_cut_a_session_its_orders_are_cancelled_though_its_link_has_not_
     mine.place("a")
     assert mine.open_orders == ["a"]
     cut(mine)
-    mine.server.guards.tick(mine.now)
+    mine.server.cancel_on_disconnect.tick(mine.now)
     mine.server.road.tick(mine.now)
     assert mine.open_orders == []
-    mine.speaker.lost(mine.now)
-    mine.server.guards.tick(mine.now)
+    mine.endpoint.lost(mine.now)
+    mine.server.cancel_on_disconnect.tick(mine.now)
     mine.logon()
     assert sum(mine.server.metrics.fix.disconnects.values()) == 1
 
@@ -178,7 +178,7 @@ def test_a_logout_cancels_unless_it_asks_to_keep(house):
         desk.place(f"{desk.comp_id}-1")
     keeper.send("5", "9003=Y|")
     leaver.send("5", "")
-    desk.server.guards.tick(desk.now)
+    desk.server.cancel_on_disconnect.tick(desk.now)
     desk.server.road.tick(desk.now)
     assert [order.cl_ord_id for order in desk.server.core.engine.open_orders(1)] == ["A-1"]
 
@@ -296,7 +296,7 @@ def test_nobody_logs_on_while_the_gateway_drains(house):
     rich.server.road.draining = True
     (logout,) = rich.logon()
     assert (logout["35"], logout["34"], logout["1409"], logout["25016"]) == ("5", "3", "7", "5005")
-    assert not rich.speaker.session.connected
+    assert not rich.endpoint.session.connected
     (logout,) = plain.logon()
     assert (logout["35"], logout["34"]) == ("5", "1")
     assert "1409" not in logout
@@ -311,7 +311,7 @@ def test_our_logout_carries_the_status_of_the_session(house, draining, status):
     (desk,) = house(session(1, "A"))
     desk.logon()
     desk.server.road.draining = draining
-    desk.speaker.log_out(desk.now, "the gateway is going down")
+    desk.endpoint.log_out(desk.now, "the gateway is going down")
     (logout,) = desk.read()
     assert (logout["35"], logout["58"], logout["1409"]) == ("5", "the gateway is going down", status)
     assert logout["25016"] == ("5005" if draining else "6003")
@@ -450,31 +450,31 @@ def test_our_own_bug_is_a_logout_without_details_and_guards_the_orders(house):
     (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
     desk.logon()
     desk.place("a")
-    desk.speaker.failed(desk.now)
+    desk.endpoint.failed(desk.now)
     (logout,) = desk.read()
     assert (logout["35"], logout["58"]) == ("5", "internal error")
     assert desk.link.is_closing
     desk.drop(waiting_ms=1)
     assert desk.open_orders == []
     assert desk.server.metrics.fix.disconnects == {"internal_error": 1}
-    desk.speaker.failed(desk.now)  # there is no link any more, and nothing to do
+    desk.endpoint.failed(desk.now)  # there is no link any more, and nothing to do
 
 
 def test_a_bug_of_the_machine_itself_still_ends_the_link(house, monkeypatch):
     (desk,) = house(session(1, "A"))
     desk.logon()
-    monkeypatch.setattr(desk.speaker.machine, "terminate", None)
-    desk.speaker.failed(desk.now)
+    monkeypatch.setattr(desk.endpoint.machine, "terminate", None)
+    desk.endpoint.failed(desk.now)
     assert desk.link.is_closing
 
 
 def test_a_change_of_limits_is_told_in_news_or_in_the_standards_own_message(house):
     news, standard = house(session(1, "A"), session(2, "B", notify_limits="standard"))
-    views = news.server.limiter.view(news.speaker.session.path, news.now, ("orders",))
+    views = news.server.limiter.view(news.endpoint.session.path, news.now, ("orders",))
     told = []
     for desk in (news, standard):
         desk.logon()
-        desk.speaker.limits_changed(views, 8, desk.now)
+        desk.endpoint.limits_changed(views, 8, desk.now)
         told += desk.read()
     assert told[0]["35"] == "B"
     assert told[0]["58"].startswith("limits version 8: orders/account ")
@@ -581,11 +581,11 @@ def test_a_cancel_that_withdrew_its_order_is_told_too_late_and_not_unknown(held)
 def test_a_cancel_that_waits_ahead_of_its_turn_does_not_move_what_is_expected_after_a_crash(house):
     (desk,) = house(session(1, "A"))
     desk.logon()
-    store = desk.speaker.machine.store
+    store = desk.endpoint.machine.store
     early = AppMessage("F", store.next_in + 2, {}, None, False, False, 0)
-    desk.speaker.waits(early)
+    desk.endpoint.waits(early)
     assert store.intake.processed == store.next_in - 1
-    desk.speaker.goes_on(early)
+    desk.endpoint.goes_on(early)
     assert store.intake.processed == store.next_in - 1
 
 
@@ -644,7 +644,7 @@ def test_every_refusal_of_a_cancel_or_replace_has_the_orders_own_37_and_39(house
 def test_a_cancel_refused_while_its_order_waits_is_told_that_it_is_pending(held):
     order = "11=a|55=BTC-USDT|54=1|38=1|40=2|44=100|"
     for kind, body in (("D", order), ("G", "11=b|41=a|55=BTC-USDT|38=2|44=100|")):
-        held.speaker.receive(held.frame(kind, body), held.now)
+        held.endpoint.receive(held.frame(kind, body), held.now)
     (answer,) = held.send("F", "11=c|41=a|55=NOPE|")
     assert (answer["35"], answer["37"], answer["39"], answer["102"]) == ("9", "NONE", "A", "99")
     (answer,) = held.send("F", "11=d|41=b|55=NOPE|")
@@ -667,7 +667,7 @@ def test_a_question_ahead_of_its_turn_is_told_that_its_order_may_be_in_the_gap_a
     ]
     again = desk.send("H", "790=i|11=a|55=BTC-USDT|54=1|")
     assert [(each["35"], each["39"]) for each in again] == [("8", "A")]
-    desk.speaker.receive(lost, desk.now)
+    desk.endpoint.receive(lost, desk.now)
     desk.server.road.tick(desk.now)
     assert [(each["150"], each["39"], each.get("790")) for each in desk.read()] == [
         ("0", "0", None),
@@ -685,13 +685,13 @@ def test_a_question_ahead_of_its_turn_about_an_order_that_is_known_waits_for_its
 
 
 def test_a_question_about_an_order_on_its_way_is_answered_as_pending_and_never_as_unknown(held):
-    held.speaker.receive(held.frame("D", "11=a|55=BTC-USDT|54=1|38=1|40=2|44=100|"), held.now)
+    held.endpoint.receive(held.frame("D", "11=a|55=BTC-USDT|54=1|38=1|40=2|44=100|"), held.now)
     none = OrderList(1, 0, 1, 0, "", ())
     asked = AppMessage("H", 9, {11: "a"}, None, False, False, 0)
     for name, told in (("a", ("I", "A", "5004", "1")), ("z", ("I", "8", "4002", "0"))):
         asked.fields[11] = name
         query = QueryOrders(1, 1, 1, Origin.FIX, held.now, 0, "", cl_ord_id=name, open_only=False)
-        held.speaker.answer(Request(query, held.speaker.session, asked, 0), none, held.now)
+        held.endpoint.answer(Request(query, held.endpoint.session, asked, 0), none, held.now)
         (answer,) = held.read()
         assert tuple(answer[tag] for tag in ("150", "39", "25016", "20102")) == told
 
@@ -763,7 +763,7 @@ def test_what_is_cancelled_for_a_lost_connection_and_for_a_logout_is_told_apart(
         desk.logon(logon)
         desk.place(f"a{number}")
         end()
-        desk.server.guards.tick(desk.now)
+        desk.server.cancel_on_disconnect.tick(desk.now)
         desk.server.road.tick(desk.now)
         (cancelled,) = (message for message in other.read() if "378" in message)
         assert (cancelled["11"], cancelled["150"], cancelled["378"]) == (f"a{number}", "4", reason)
@@ -791,7 +791,7 @@ def test_a_gap_that_stays_ends_the_session_when_the_cancels_behind_it_are_answer
     said = []
     for _ in range(6):
         desk.later_ns += 30_000 * MS
-        desk.speaker.tick(desk.now)
+        desk.endpoint.tick(desk.now)
         desk.server.road.tick(desk.now)
         said += desk.read() + desk.send("0", "")
     assert [row["7"] for row in asked + said if row["35"] == "2"] == [str(next_in)] * 3

@@ -28,27 +28,27 @@ def test_orders_and_a_logout_in_one_write_are_answered_in_order(house, dialect):
     (desk,) = house(session(1, "A", dialect=dialect))
     desk.logon()
     sent = order(desk, "a") + order(desk, "b") + desk.frame("F", "11=c|41=a|55=BTC-USDT|54=1|") + desk.frame("5", "")
-    desk.speaker.receive(sent, desk.now)
+    desk.endpoint.receive(sent, desk.now)
     assert desk.read() == []
     assert not desk.link.is_closing
     desk.server.road.tick(desk.now)
     assert told(desk.read()) == ["8a", "8b", "8c", "5"]
     assert desk.link.is_closing
-    assert not desk.speaker.has_output
+    assert not desk.endpoint.has_output
 
 
 def test_a_message_that_only_the_translation_refuses_is_rejected_before_the_logout(house):
     (desk,) = house(session(1, "A"))
     desk.logon()
     bad = desk.frame("D", f"11={'x' * 40}|55=BTC-USDT|54=1|38=1|40=2|44=100.00|")
-    desk.speaker.receive(bad + desk.frame("5", ""), desk.now)
+    desk.endpoint.receive(bad + desk.frame("5", ""), desk.now)
     assert told(desk.read()) == ["3", "5"]
 
 
 def test_a_logout_alone_is_answered_at_once(house):
     (desk,) = house(session(1, "A"))
     desk.logon()
-    desk.speaker.receive(desk.frame("5", ""), desk.now)
+    desk.endpoint.receive(desk.frame("5", ""), desk.now)
     assert told(desk.read()) == ["5"]
     assert desk.link.is_closing
 
@@ -56,13 +56,13 @@ def test_a_logout_alone_is_answered_at_once(house):
 def test_answers_that_do_not_come_are_waited_for_as_long_as_the_core_has(house):
     (desk,) = house(session(1, "A"))
     desk.logon()
-    desk.speaker.receive(order(desk, "a") + desk.frame("5", ""), desk.now)
+    desk.endpoint.receive(order(desk, "a") + desk.frame("5", ""), desk.now)
     wait_ms = desk.server.settings.core.answer_timeout_ms
     desk.later_ns += (wait_ms - 5) * MS
-    desk.speaker.tick(desk.now)
+    desk.endpoint.tick(desk.now)
     assert desk.read() == []
     desk.later_ns += 100 * MS
-    desk.speaker.tick(desk.now)
+    desk.endpoint.tick(desk.now)
     assert told(desk.read()) == ["5"]
     assert desk.link.is_closing
     desk.server.road.tick(desk.now)
@@ -74,7 +74,7 @@ def test_answers_that_do_not_come_are_waited_for_as_long_as_the_core_has(house):
 def test_a_session_that_resets_at_each_logon_has_its_answers_too(house):
     (desk,) = house(session(1, "A", reset_on_logon=True))
     desk.logon()
-    desk.speaker.receive(order(desk, "a") + desk.frame("5", ""), desk.now)
+    desk.endpoint.receive(order(desk, "a") + desk.frame("5", ""), desk.now)
     desk.server.road.tick(desk.now)
     assert told(desk.read()) == ["8a", "5"]
 
@@ -83,8 +83,8 @@ def test_what_another_session_of_the_account_waits_for_is_not_waited_for(house):
     mine, other = house(session(1, "A"), session(2, "B"))
     mine.logon()
     other.logon()
-    other.speaker.receive(order(other, "b"), other.now)
-    mine.speaker.receive(mine.frame("5", ""), mine.now)
+    other.endpoint.receive(order(other, "b"), other.now)
+    mine.endpoint.receive(mine.frame("5", ""), mine.now)
     assert told(mine.read()) == ["5"]
 
 
@@ -92,7 +92,7 @@ def test_what_another_session_of_the_account_waits_for_is_not_waited_for(house):
 def test_a_link_lost_behind_a_logout_does_with_the_orders_what_the_logout_said(house, logout, left):
     (desk,) = house(session(1, "A", cancel_on_disconnect="S", version="FIXT.1.1"))
     desk.logon("98=0|108=30|1137=9|")
-    desk.speaker.receive(order(desk, "a") + desk.frame("5", logout), desk.now)
+    desk.endpoint.receive(order(desk, "a") + desk.frame("5", logout), desk.now)
     desk.drop()
     desk.server.road.tick(desk.now)
     assert desk.open_orders == left
@@ -105,7 +105,7 @@ def test_a_link_lost_behind_a_logout_does_with_the_orders_what_the_logout_said(h
 def test_a_logout_does_with_the_orders_what_it_says_and_those_before_it_are_orders(house, logout, left):
     (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
     desk.logon()
-    desk.speaker.receive(order(desk, "a") + desk.frame("5", logout), desk.now)
+    desk.endpoint.receive(order(desk, "a") + desk.frame("5", logout), desk.now)
     desk.server.road.tick(desk.now)
     assert told(desk.read()) == ["8a", "5"]
     desk.drop()
@@ -118,8 +118,8 @@ def test_the_link_stays_until_a_running_resend_and_the_logout_behind_it_are_take
     desk.logon()
     for n in range(50):
         desk.place(f"o-{n}")
-    desk.speaker.receive(desk.frame("2", "7=2|16=0|") + desk.frame("5", ""), desk.now)
-    desk.speaker.take_output(300)
+    desk.endpoint.receive(desk.frame("2", "7=2|16=0|") + desk.frame("5", ""), desk.now)
+    desk.endpoint.take_output(300)
     assert not desk.link.is_closing
     assert told(desk.read())[-1] == "5"
     assert desk.link.is_closing
@@ -130,9 +130,9 @@ def test_who_comes_back_while_the_rest_of_his_resend_is_written_is_no_duplicate(
     desk.logon()
     for n in range(50):
         desk.place(f"o-{n}")
-    desk.speaker.receive(desk.frame("2", "7=2|16=0|") + desk.frame("5", ""), desk.now)
-    desk.speaker.take_output(300)
-    assert not desk.speaker.has_living_link
+    desk.endpoint.receive(desk.frame("2", "7=2|16=0|") + desk.frame("5", ""), desk.now)
+    desk.endpoint.take_output(300)
+    assert not desk.endpoint.has_living_link
     old = desk.link
     assert told(desk.logon()) == ["A"]
     rest = old.peer.take_output(1 << 20)
@@ -145,7 +145,7 @@ def test_who_comes_back_while_the_rest_of_his_resend_is_written_is_no_duplicate(
 def test_what_comes_behind_a_logout_is_not_carried_out(house):
     (desk,) = house(session(1, "A"))
     desk.logon()
-    desk.speaker.receive(desk.frame("5", "") + order(desk, "late"), desk.now)
+    desk.endpoint.receive(desk.frame("5", "") + order(desk, "late"), desk.now)
     desk.server.road.tick(desk.now)
     assert told(desk.read()) == ["5"]
     assert desk.open_orders == []
@@ -155,7 +155,7 @@ def test_a_mass_cancel_that_joined_another_is_waited_for(house):
     (desk,) = house(session(1, "A"))
     desk.logon()
     sweeps = b"".join(desk.frame("q", f"11=m-{n}|530=7|") for n in range(3))
-    desk.speaker.receive(sweeps + desk.frame("5", ""), desk.now)
+    desk.endpoint.receive(sweeps + desk.frame("5", ""), desk.now)
     desk.server.road.tick(desk.now)
     said = told(desk.read())
     assert sorted(said[:-1]) == ["rm-0", "rm-1", "rm-2"]

@@ -18,13 +18,13 @@ def house(tmp_path):
 
 def state_of(desk):
     """All of a living session that a newcomer could touch."""
-    found, store = desk.speaker.session, desk.speaker.machine.store
+    found, store = desk.endpoint.session, desk.endpoint.machine.store
     return (
-        desk.speaker.link,
-        desk.speaker.machine.state,
+        desk.endpoint.link,
+        desk.endpoint.machine.state,
         (store.next_in, store.next_out, list(store.read(1, 999))),
         (found.client, found.connected, found.cancel_on_disconnect, found.cod_grace_ms, found.response_mode),
-        desk.server.guards.next_deadline_ns,
+        desk.server.cancel_on_disconnect.next_deadline_ns,
         desk.open_orders,
     )
 
@@ -51,7 +51,7 @@ def test_a_refused_newcomer_changes_nothing_for_the_living_session(house, seq_nu
     assert desk.knock(body).reason == cause
     assert state_of(desk) == before
     assert desk.read() == []
-    desk.server.guards.tick(desk.now + 120_000 * MS)
+    desk.server.cancel_on_disconnect.tick(desk.now + 120_000 * MS)
     desk.server.road.tick(desk.now)
     assert desk.open_orders == ["a"]
     desk.seq = 2
@@ -91,9 +91,9 @@ def test_an_accepted_newcomer_supersedes_the_living_link_and_nothing_is_cancelle
     assert farewell.startswith("35=5|34=3|")
     assert "58=superseded" in farewell
     assert first.is_closing
-    assert desk.speaker.link is desk.link is not first
+    assert desk.endpoint.link is desk.link is not first
     assert desk.server.metrics.fix.disconnects == {"superseded": 1}
-    desk.server.guards.tick(desk.now + 120_000 * MS)
+    desk.server.cancel_on_disconnect.tick(desk.now + 120_000 * MS)
     desk.server.road.tick(desk.now)
     assert desk.open_orders == ["a"]
 
@@ -110,12 +110,12 @@ def test_a_refused_logon_takes_no_unread_report_with_it(house, knobs, body):
     maker.drop()
     for n in range(3):
         taker.place(f"t{n}")
-    kept = list(maker.speaker.machine.store.read(1, 99))
+    kept = list(maker.endpoint.machine.store.read(1, 99))
     maker.seq = 0
     *_, logout = maker.logon(body)
     assert (logout["35"], logout["34"]) == ("5", "5")
     maker.drop()
-    assert list(maker.speaker.machine.store.read(1, 99)) == kept
+    assert list(maker.endpoint.machine.store.read(1, 99)) == kept
     assert len(kept) == 3
 
 
@@ -139,11 +139,11 @@ def test_after_a_refused_reset_the_reports_are_served_as_if_it_had_not_come(hous
 
 def test_who_the_session_acts_for_changes_with_an_accepted_logon_only(house):
     (desk,) = house(session(1, "A"))
-    first, other = desk.speaker.session.client, Client(1, "ACME", "other-key")
+    first, other = desk.endpoint.session.client, Client(1, "ACME", "other-key")
     for body, client in (("98=0|108=999|", first), (HEAD, other)):
         desk.seq = 0
         desk.knock(body, other)
-        assert desk.speaker.session.client is client
+        assert desk.endpoint.session.client is client
         desk.drop()
 
 
@@ -152,15 +152,15 @@ def test_a_refused_logon_that_waits_for_our_goodbyes_answer_is_taken_over_like_a
     for _ in range(2):
         (logout,) = desk.logon("98=0|108=999|")
         assert logout["35"] == "5"
-        assert not desk.speaker.has_living_link
+        assert not desk.endpoint.has_living_link
     refused, desk.seq = desk.link, 0
     (logon,) = desk.logon()
     assert (logon["35"], logon["34"]) == ("A", "3")
     assert refused.is_closing
     assert not refused.peer.has_output
-    assert desk.speaker.has_living_link
+    assert desk.endpoint.has_living_link
     refused.peer.lost(desk.now)
-    assert desk.speaker.session.connected
+    assert desk.endpoint.session.connected
 
 
 # -- a link that has ended, and is not closed yet --------------------------------------------------------------------
@@ -171,25 +171,25 @@ def test_a_logon_after_the_end_of_the_last_link_takes_nothing_over_and_the_order
     desk.logon()
     desk.place("a")
     first, first.has_ended = desk.link, True
-    assert not desk.speaker.has_living_link
+    assert not desk.endpoint.has_living_link
     (logon,) = desk.logon()
     assert (logon["35"], logon["34"]) == ("A", "3")
     assert pipes(first.peer.take_output(1 << 20)) == []
     assert first.is_closing
-    assert desk.speaker.has_living_link
-    assert desk.speaker.session.connected
+    assert desk.endpoint.has_living_link
+    assert desk.endpoint.session.connected
     assert desk.server.metrics.fix.disconnects == {"lost": 1}
-    desk.server.guards.tick(desk.now + 120_000 * MS)
+    desk.server.cancel_on_disconnect.tick(desk.now + 120_000 * MS)
     desk.server.road.tick(desk.now)
     assert desk.open_orders == ["a"]
     first.peer.lost(desk.now)  # its socket closes at last
-    assert desk.speaker.session.connected
+    assert desk.endpoint.session.connected
 
 
 def test_what_an_ended_link_was_still_to_write_is_written(house):
     (desk,) = house(session(1, "A"))
     desk.logon()
-    desk.speaker.receive(desk.frame("D", "11=a|55=BTC-USDT|54=1|38=1|40=2|44=100|"), desk.now)
+    desk.endpoint.receive(desk.frame("D", "11=a|55=BTC-USDT|54=1|38=1|40=2|44=100|"), desk.now)
     desk.server.road.tick(desk.now)
     first, first.has_ended = desk.link, True
     desk.logon()
@@ -214,8 +214,8 @@ def test_a_refused_logon_after_a_link_that_is_closing_is_told_why_and_what_guard
     desk.link.close()
     (logout,) = desk.logon("98=0|108=999|")
     assert (logout["35"], logout["34"]) == ("5", "3")
-    assert not desk.speaker.session.connected
-    desk.server.guards.tick(desk.now)
+    assert not desk.endpoint.session.connected
+    desk.server.cancel_on_disconnect.tick(desk.now)
     desk.server.road.tick(desk.now)
     assert desk.open_orders == []
 
@@ -230,7 +230,7 @@ def test_a_reset_in_mid_session_is_told_whole_and_what_it_asks_for_is_in_force(h
     desk.place("a")
     other.place("b")
     desk.seq = 0
-    desk.speaker.receive(desk.frame("A", "98=0|108=20|141=Y|8013=N|20107=7000|25036=1|25000=4000|"), desk.now)
+    desk.endpoint.receive(desk.frame("A", "98=0|108=20|141=Y|8013=N|20107=7000|25036=1|25000=4000|"), desk.now)
     (logon,) = desk.read()
     told = {tag: logon.get(tag) for tag in ("34", "108", "141", "20105", "8013", "20107", "25036", "25000")}
     assert told == {
@@ -256,10 +256,10 @@ def test_a_reset_in_mid_session_that_is_refused_leaves_in_force_what_was(house):
     desk.logon()
     desk.place("a")
     desk.seq = 0
-    desk.speaker.receive(desk.frame("A", "98=0|108=999|141=Y|8013=N|"), desk.now)
+    desk.endpoint.receive(desk.frame("A", "98=0|108=999|141=Y|8013=N|"), desk.now)
     (logout,) = desk.read()
     assert (logout["35"], logout["34"]) == ("5", "3")
-    assert len(list(desk.speaker.machine.store.read(1, 9))) == 1
+    assert len(list(desk.endpoint.machine.store.read(1, 9))) == 1
     desk.drop(waiting_ms=1)
     assert desk.open_orders == []
 
@@ -315,7 +315,7 @@ def reset_desk(house):
 
 def pass_ms(desk, ms):
     desk.later_ns += ms * MS
-    desk.server.guards.tick(desk.now)
+    desk.server.cancel_on_disconnect.tick(desk.now)
     desk.server.road.tick(desk.now)
 
 
@@ -324,8 +324,8 @@ def test_a_scheduled_reset_ends_the_link_of_a_connected_session(reset_desk):
     (logout,) = pipes(desk.first.peer.take_output(1 << 20))
     assert logout.startswith("35=5|34=3|")
     assert desk.first.is_closing
-    assert desk.speaker.link is None
-    assert not desk.speaker.session.connected
+    assert desk.endpoint.link is None
+    assert not desk.endpoint.session.connected
     assert desk.server.metrics.fix.disconnects == {"scheduled_reset": 1}
 
 

@@ -12,9 +12,9 @@ from gateway.auth.authenticator import MAX_SIGNATURES
 from gateway.client import ws
 from gateway.config import schema
 from gateway.doors.ws.answers import Source
-from gateway.doors.ws.endpoint import WsSpeaker
-from gateway.doors.ws.logon import MAX_CONNECTIONS_PER_KEY, Caller
-from gateway.doors.ws.stream_cursor import EventBytes
+from gateway.doors.ws.endpoint import WsEndpoint
+from gateway.doors.ws.logon import MAX_CONNECTIONS_PER_KEY, ConnectionInfo
+from gateway.doors.ws.stream_cursor import EncodedEvents
 from gateway.journal import JournalSettings
 from gateway.orders.queue import CANCEL_CREDIT, CONTROL_CREDIT, Stage
 from gateway.server import Server
@@ -66,11 +66,11 @@ class Desk:
 
     def __init__(self, server, account="ACME"):
         self.server, self.account = server, account
-        events = EventBytes(server.instruments, server.sessions)
-        caller = Caller("c-1", "challenge", "127.0.0.1", self.now)
+        events = EncodedEvents(server.instruments, server.sessions)
+        caller = ConnectionInfo("c-1", "challenge", "127.0.0.1", self.now)
         self.link = Link()
-        self.speaker = WsSpeaker(server, server.settings.ws, events, self.link, caller)
-        self.speaker.opened(None, self.now)
+        self.endpoint = WsEndpoint(server, server.settings.ws, events, self.link, caller)
+        self.endpoint.opened(None, self.now)
         self.hello = self.read()[0]["data"]
 
     @property
@@ -90,7 +90,7 @@ class Desk:
 
     def write(self, *frames):
         """Several frames in one read."""
-        self.speaker.receive(b"".join(frames), self.now)
+        self.endpoint.receive(b"".join(frames), self.now)
         return self.tick()
 
     def call(self, method, params=None, id=1):
@@ -104,7 +104,7 @@ class Desk:
         return self.read()
 
     def read(self):
-        return messages(all_output(self.speaker, self.now))
+        return messages(all_output(self.endpoint, self.now))
 
 
 def events(told, ev="order"):
@@ -153,7 +153,7 @@ def test_connections_that_want_no_events_are_not_even_woken_by_them_and_those_th
     busy.place("b")
     assert [[event["seq"] for event in events(desk.read())] for desk in idle[:3]] == [[2], [2], []]
     idle[0].call("unsubscribe", {"streams": ["orders"]})
-    idle[1].speaker.lost(busy.now)
+    idle[1].endpoint.lost(busy.now)
     busy.place("c")
     assert [events(desk.read()) for desk in idle] == [[]] * 49
     assert server.sessions.account(1).listeners == ()
@@ -254,9 +254,9 @@ def test_an_order_on_its_way_is_not_unknown_to_whoever_asks_for_it(house):
     desk.place("a")
     for name, told in (("a", (504, 5004, "unknown")), ("z", (404, 4002, "not_executed"))):
         source = Source(7, "order.status", desk.now)
-        query = QueryOrders(1, 1, desk.speaker.session.id, Origin.WS, desk.now, 0, "", cl_ord_id=name, open_only=False)
-        desk.speaker.answers.open.add(source)
-        desk.speaker.answer(Request(query, desk.speaker.session, source, 0), OrderList(1, 0, 1, 0, "", ()), desk.now)
+        query = QueryOrders(1, 1, desk.endpoint.session.id, Origin.WS, desk.now, 0, "", cl_ord_id=name, open_only=False)
+        desk.endpoint.answers.open.add(source)
+        desk.endpoint.answer(Request(query, desk.endpoint.session, source, 0), OrderList(1, 0, 1, 0, "", ()), desk.now)
         (answer,) = answers(desk.read(), 7)
         assert (answer["status"], answer["error"]["code"], answer["error"]["outcome"]) == told
 
@@ -311,9 +311,9 @@ def test_the_legs_of_a_padded_batch_fill_the_queue_by_its_size_once(house):
     desk.logon()
     legs = [{"op": "place", "params": {**ORDER, "cl_ord_id": f"b{n}"}} for n in range(20)]
     frame = request("order.batch", {"legs": legs, "resp": "none"})
-    desk.speaker.receive(frame, desk.now)
-    assert server.road.ingress.commands == 20
-    assert 0.9 * len(frame) < server.road.ingress.size_bytes <= len(frame)
+    desk.endpoint.receive(frame, desk.now)
+    assert server.road.queue.commands == 20
+    assert 0.9 * len(frame) < server.road.queue.size_bytes <= len(frame)
 
 
 def test_a_read_only_key_may_not_arm_the_dead_mans_switch(house):
@@ -327,7 +327,7 @@ def test_an_order_that_is_shed_is_told_that_we_are_busy(house):
     server = house()
     desk = Desk(server)
     desk.logon()
-    ingress = server.road.ingress
+    ingress = server.road.queue
     ingress.stage, ingress.since_ns = Stage.SHEDDING, server.now_ns()
     (answer,) = desk.place("a")
     assert (answer["status"], answer["error"]["code"], answer["error"]["data"]) == (503, 5001, {"state": "busy"})
@@ -344,7 +344,7 @@ def test_a_logout_behind_an_order_is_answered_after_it_and_the_orders_stay(house
     assert [message.get("id") if isinstance(message, dict) else message for message in told] == [
         1, None, 2, "close 1000 logged out"
     ]  # fmt: skip
-    server.guards.tick(desk.now + 120_000 * MS)
+    server.cancel_on_disconnect.tick(desk.now + 120_000 * MS)
     server.road.tick(desk.now)
     assert [order.cl_ord_id for order in server.core.engine.open_orders(1)] == ["a"]
     assert server.metrics.ws.disconnects == {"logout": 1}
@@ -354,10 +354,10 @@ def test_a_logout_waits_for_a_silent_core_no_longer_than_any_answer(house):
     desk = Desk(house(core=Stuck()))
     desk.logon()
     assert desk.write(request("order.place", {**ORDER, "cl_ord_id": "a"}, 1), request("session.logout", {}, 2)) == []
-    assert desk.speaker.next_deadline_ns <= desk.now + 2_000 * MS
-    desk.speaker.tick(desk.now + 1_900 * MS)
+    assert desk.endpoint.next_deadline_ns <= desk.now + 2_000 * MS
+    desk.endpoint.tick(desk.now + 1_900 * MS)
     assert desk.read() == []
-    desk.speaker.tick(desk.now + 2_001 * MS)
+    desk.endpoint.tick(desk.now + 2_001 * MS)
     assert desk.read()[-1] == "close 1000 logged out"
 
 
@@ -462,7 +462,7 @@ def test_a_snapshot_that_the_core_does_not_give_is_asked_for_again_and_the_conne
     core.handed.clear()  # lost on the way
     assert desk.tick(ms=3_000) == []
     assert core.handed == []
-    desk.speaker.tick(desk.now + 10_000 * MS)
+    desk.endpoint.tick(desk.now + 10_000 * MS)
     desk.tick()
     assert len(core.handed) == 1
     core.answer(desk.now)
@@ -474,7 +474,7 @@ def test_a_snapshot_that_comes_late_and_again_is_told_once(house):
     desk = Desk(house(core=core))
     desk.logon(resume={"epoch": "another", "seq": 3})
     desk.tick(ms=3_000)  # no answer in time
-    desk.speaker.tick(desk.now + 10_000 * MS)
+    desk.endpoint.tick(desk.now + 10_000 * MS)
     desk.tick()
     assert len(core.handed) == 2
     core.answer(desk.now)
@@ -488,7 +488,7 @@ def test_the_replay_of_what_retention_has_dropped_ends_with_4008_and_no_hole(hou
     for number in range(100):
         other.place(f"o{number}")
     desk.logon()
-    desk.speaker.receive(request("stream.replay", {"epoch": desk.hello["epoch"], "begin": 1}, 1), desk.now)
+    desk.endpoint.receive(request("stream.replay", {"epoch": desk.hello["epoch"], "begin": 1}, 1), desk.now)
     for number in range(50):
         other.place(f"p{number}")
     told = desk.read()
@@ -505,9 +505,9 @@ def test_a_long_list_is_one_answer_made_between_the_turns_of_others(house):
             desk.now,
         )
     desk.logon()
-    desk.speaker.receive(request("order.list", {}, 1), desk.now)
+    desk.endpoint.receive(request("order.list", {}, 1), desk.now)
     server.road.tick(desk.now)
-    assert [(desk.speaker.read_on(desk.now), desk.speaker.take_output(1 << 20)) for _ in range(3)] == [(100, b"")] * 3
+    assert [(desk.endpoint.read_on(desk.now), desk.endpoint.take_output(1 << 20)) for _ in range(3)] == [(100, b"")] * 3
     told = desk.place("later", id=2)
     assert [message.get("id") for message in told] == [2, 1, None]  # the event is younger than the list
     assert len(told[1]["result"]["orders"]) == 1_000
@@ -516,10 +516,10 @@ def test_a_long_list_is_one_answer_made_between_the_turns_of_others(house):
 
 def test_each_event_reaches_every_connection_and_names_the_session_that_owns_the_order(house):
     server = house()
-    shared = EventBytes(server.instruments, server.sessions)
+    shared = EncodedEvents(server.instruments, server.sessions)
     desks = [Desk(server) for _ in range(3)]
     for number, desk in enumerate(desks):
-        desk.speaker._event_bytes = shared
+        desk.endpoint._event_bytes = shared
         desk.logon(name=f"bot-{number}")
     desks[0].place("a")
     told = [events([*desk.read()])[0] for desk in desks[1:]]
@@ -547,7 +547,7 @@ def test_a_logon_costs_a_token_only_where_it_takes_over(house):
     for _ in range(20):
         desk = Desk(server)
         assert desk.logon(name="bot")[0]["status"] == 200
-        desk.speaker.lost(desk.now)
+        desk.endpoint.lost(desk.now)
     answers = [Desk(server).logon(name="bot")[0] for _ in range(4)]
     assert [answer["status"] for answer in answers] == [200, 200, 200, 429]
     assert server.metrics.ws.failed_logons == {"rate": 1}
@@ -587,14 +587,14 @@ def test_a_refused_newcomer_changes_nothing_for_the_living_session_of_its_name(h
     living, late = Desk(server), Desk(server)
     living.logon(name="bot", cod={"scope": "session"})
     living.place("a")
-    session = living.speaker.session
-    before = (session.speaker, session.client, session.connected, session.cancel_on_disconnect, session.path)
+    session = living.endpoint.session
+    before = (session.endpoint, session.client, session.connected, session.cancel_on_disconnect, session.path)
     told = newcomer(late)
     assert not [message for message in answers(told) if message["status"] == 200]
-    late.speaker.lost(late.now)
-    after = (session.speaker, session.client, session.connected, session.cancel_on_disconnect, session.path)
+    late.endpoint.lost(late.now)
+    after = (session.endpoint, session.client, session.connected, session.cancel_on_disconnect, session.path)
     assert after == before
-    server.guards.tick(server.now_ns() + 120_000 * MS)
+    server.cancel_on_disconnect.tick(server.now_ns() + 120_000 * MS)
     assert living.tick() == []
     answer, event = living.place("b")
     assert (answer["status"], event["data"]["cl_ord_id"]) == (200, "b")
@@ -617,7 +617,7 @@ def test_a_bot_that_logs_on_too_often_to_be_remembered_is_told_when_to_come_agai
     for number in range(MAX_SIGNATURES):
         desk = Desk(server)
         assert timed(desk, number)[0]["status"] == 200
-        desk.speaker.lost(desk.now)
+        desk.endpoint.lost(desk.now)
     answer, closing = timed(Desk(server), MAX_SIGNATURES)
     error = answer["error"]
     assert (answer["status"], error["code"], error["retry"]) == (429, 1007, True)
@@ -638,10 +638,10 @@ def test_a_newcomer_that_proved_itself_and_must_wait_changes_nothing_either(hous
     server.road.draining = cause == "draining"
     assert late.logon(name="bot")[0]["error"]["code"] in {1007, 5005}
     assert server.metrics.ws.failed_logons == {cause: 1}
-    late.speaker.lost(late.now)
-    server.guards.tick(server.now_ns() + 120_000 * MS)
+    late.endpoint.lost(late.now)
+    server.cancel_on_disconnect.tick(server.now_ns() + 120_000 * MS)
     assert living.tick() == []
-    assert living.speaker.session.speaker is living.speaker
+    assert living.endpoint.session.endpoint is living.endpoint
     assert len(server.core.engine.open_orders(1)) == 1
 
 
@@ -652,10 +652,10 @@ def test_who_fails_again_and_again_is_told_a_second_later_and_not_before(house):
         assert (answer["error"]["code"], closing) == (1002, "close 4003 logon refused")
     desk = Desk(server)
     assert desk.logon(sig="AAAA") == []
-    due_ns = desk.speaker.next_deadline_ns
-    desk.speaker.tick(due_ns - 1)
+    due_ns = desk.endpoint.next_deadline_ns
+    desk.endpoint.tick(due_ns - 1)
     assert desk.read() == []
-    desk.speaker.tick(due_ns)
+    desk.endpoint.tick(due_ns)
     answer, closing = desk.read()
     assert (answer["error"]["code"], closing) == (1002, "close 4003 logon refused")
     assert server.metrics.ws.failed_logons == {"signature": 6}
@@ -667,7 +667,7 @@ def test_whoever_admits_strangers_is_told_who_has_logged_on_and_who_was_refused(
     right, wrong = Desk(server), Desk(server)
     for desk in (right, wrong):
         proved, failed = (partial(heard.append, (word, desk is right)) for word in ("proved", "failed"))
-        desk.speaker._caller = msgspec.structs.replace(desk.speaker._caller, proved=proved, failed=failed)
+        desk.endpoint._caller = msgspec.structs.replace(desk.endpoint._caller, proved=proved, failed=failed)
     wrong.logon(sig="AAAA")
     assert right.logon()[0]["status"] == 200
     assert heard == [("failed", False), ("proved", True)]
@@ -675,7 +675,7 @@ def test_whoever_admits_strangers_is_told_who_has_logged_on_and_who_was_refused(
 
 def log_out(desk):
     desk.call("session.logout")
-    desk.speaker.lost(desk.now)
+    desk.endpoint.lost(desk.now)
 
 
 def test_a_key_never_runs_out_of_names_and_the_one_that_was_away_longest_is_forgotten_first(house):
@@ -684,14 +684,14 @@ def test_a_key_never_runs_out_of_names_and_the_one_that_was_away_longest_is_forg
     for name in [*names, "pod-0", "one-more"]:
         desk = Desk(server)
         assert desk.logon(name=name)[0]["status"] == 200
-        ids[name] = desk.speaker.session.id
+        ids[name] = desk.endpoint.session.id
         log_out(desk)
     assert len(server.sessions.by_id) == MAX_NAMES_PER_KEY
     again = {}
     for name in ("pod-2", "pod-0", "pod-1"):
         desk = Desk(server)
         desk.logon(name=name)
-        again[name] = desk.speaker.session.id
+        again[name] = desk.endpoint.session.id
         log_out(desk)
     assert {name: again[name] == ids[name] for name in again} == {"pod-2": True, "pod-0": True, "pod-1": False}
     assert len({*ids.values(), *again.values()}) == MAX_NAMES_PER_KEY + 2, "no id is given twice"
@@ -702,7 +702,7 @@ def connect(desk):
 
 
 def leave_an_order(desk):
-    desk.place(f"o-{desk.speaker.session.id}")
+    desk.place(f"o-{desk.endpoint.session.id}")
     log_out(desk)
 
     def release():
@@ -716,14 +716,14 @@ def leave_an_order(desk):
 
 def wait_to_cancel(desk):
     desk.call("session.configure", {"cod": {"scope": "session", "grace_ms": 60_000}})
-    desk.speaker.lost(desk.now)
-    return lambda: desk.server.guards.tick(desk.now + 60_000 * MS)
+    desk.endpoint.lost(desk.now)
+    return lambda: desk.server.cancel_on_disconnect.tick(desk.now + 60_000 * MS)
 
 
 def wait_for_the_dead_man(desk):
     desk.call("order.cancel_after", {"timeout_ms": 60_000})
     log_out(desk)
-    return lambda: desk.server.guards.tick(desk.now + 60_000 * MS)
+    return lambda: desk.server.cancel_on_disconnect.tick(desk.now + 60_000 * MS)
 
 
 @pytest.mark.parametrize("own", [connect, leave_an_order, wait_to_cancel, wait_for_the_dead_man])
@@ -772,7 +772,7 @@ def test_a_flood_of_refused_messages_ends_with_4029_and_cancels_like_a_disconnec
         "close 4029 limit_abuse: far too many messages over the limit"
     ]
     assert server.metrics.ws.disconnects == {"limit_abuse": 1}
-    server.guards.tick(desk.now)
+    server.cancel_on_disconnect.tick(desk.now)
     server.road.tick(desk.now)
     assert server.core.engine.open_orders(1) == []
 
@@ -927,12 +927,12 @@ def test_a_drain_is_announced_and_ends_with_1012_and_the_end_of_the_process_with
     drained, ended = Desk(server), Desk(server)
     drained.logon()
     ended.logon()
-    ended.speaker.log_out(ended.now, "bye")
+    ended.endpoint.log_out(ended.now, "bye")
     assert ended.read() == ["close 1001 bye"]
     server.road.draining = True
     now = drained.now
-    drained.speaker.draining(now + 10_000 * MS, "soon", now)
-    drained.speaker.log_out(now, "bye")
+    drained.endpoint.draining(now + 10_000 * MS, "soon", now)
+    drained.endpoint.log_out(now, "bye")
     announced, closing = drained.read()
     assert announced["data"] == {
         "state": "draining", "reconnect_by": (now + 10_000 * MS) // 1_000, "cod_suspended_ms": 10_000, "text": "soon"
@@ -942,21 +942,21 @@ def test_a_drain_is_announced_and_ends_with_1012_and_the_end_of_the_process_with
 
 def test_the_time_to_log_on_counts_from_the_accept(house):
     server = house()
-    events_of = EventBytes(server.instruments, server.sessions)
+    events_of = EncodedEvents(server.instruments, server.sessions)
     now = server.now_ns()
-    caller = Caller("c-1", "challenge", "127.0.0.1", now - 4_000 * MS)
-    speaker = WsSpeaker(server, server.settings.ws, events_of, Link(), caller)
-    speaker.opened(None, now)
-    speaker.tick(now + 900 * MS)
-    assert len(messages(speaker.take_output(1 << 20))) == 1
-    speaker.tick(now + 1_000 * MS)
-    assert messages(speaker.take_output(1 << 20)) == ["close 4002 no logon in time"]
+    caller = ConnectionInfo("c-1", "challenge", "127.0.0.1", now - 4_000 * MS)
+    endpoint = WsEndpoint(server, server.settings.ws, events_of, Link(), caller)
+    endpoint.opened(None, now)
+    endpoint.tick(now + 900 * MS)
+    assert len(messages(endpoint.take_output(1 << 20))) == 1
+    endpoint.tick(now + 1_000 * MS)
+    assert messages(endpoint.take_output(1 << 20)) == ["close 4002 no logon in time"]
 
 
 def test_a_bug_of_ours_ends_this_connection_with_1011(house):
     desk = Desk(house())
     desk.logon()
-    desk.speaker.failed(desk.now)
+    desk.endpoint.failed(desk.now)
     assert desk.read() == ["close 1011 internal error"]
     assert desk.link.is_closed
     assert desk.server.metrics.ws.disconnects == {"failed": 1}
@@ -966,7 +966,7 @@ def test_a_closed_client_is_counted_once_with_the_reason_that_came_first(house):
     desk = Desk(house())
     desk.logon()
     assert desk.write(close(1000)) == ["close 1000"]
-    desk.speaker.lost(desk.now)
+    desk.endpoint.lost(desk.now)
     assert desk.server.metrics.ws.disconnects == {"peer": 1}
 
 
@@ -978,8 +978,8 @@ def test_the_profile_is_the_plan_with_its_version_wherever_it_is_told(house):
     desk = Desk(server)
     desk.logon()
     assert desk.call("limits.get")[0]["result"]["profile"] == "mm v3"
-    views = server.limiter.view(desk.speaker.session.path, desk.now)
-    desk.speaker.limits_changed(views, 3, desk.now)
+    views = server.limiter.view(desk.endpoint.session.path, desk.now)
+    desk.endpoint.limits_changed(views, 3, desk.now)
     assert events(desk.read(), "limits")[0]["data"]["profile"] == "mm v3"
 
 
@@ -990,7 +990,7 @@ def test_the_state_of_the_queue_is_told_to_who_hears_the_system(house):
     desk.logon()
     for state in ("busy", "normal"):
         for each in (deaf, desk):
-            each.speaker.notice(EngineState(0, 0, 0, desk.now, state), desk.now)
+            each.endpoint.notice(EngineState(0, 0, 0, desk.now, state), desk.now)
     assert [event["data"]["state"] for event in events(desk.read(), "system")] == ["busy", "normal"]
     assert deaf.read() == []
 

@@ -105,8 +105,8 @@ def test_a_batch_during_a_replay_is_answered_before_its_events_too(house):
     for n in range(3):
         desk.place(f"o-{n}")
     core.is_quick = False
-    desk.speaker.receive(request("stream.replay", {"epoch": epoch, "begin": 1, "end": 3}, "r"), desk.now)
-    desk.speaker.receive(batch(place("a"), place("b")), desk.now)
+    desk.endpoint.receive(request("stream.replay", {"epoch": epoch, "begin": 1, "end": 3}, "r"), desk.now)
+    desk.endpoint.receive(batch(place("a"), place("b")), desk.now)
     desk.server.road.tick(desk.now)
     core.answer(desk.now, 1)
     assert order_of(message for message in desk.read() if message.get("ev") != "resumed") == ["r", 1, 2, 3]
@@ -122,9 +122,9 @@ def test_a_replay_that_ends_while_a_batch_waits_lets_none_of_its_events_through(
     core.is_quick = True
     desk.place("known")
     core.is_quick = False
-    desk.speaker.receive(request("stream.replay", {"epoch": epoch, "begin": 1, "end": 1}, "r"), desk.now)
+    desk.endpoint.receive(request("stream.replay", {"epoch": epoch, "begin": 1, "end": 1}, "r"), desk.now)
     known = place("known", retry=True, ts=desk.now // 1_000)
-    desk.speaker.receive(batch(known, place("a"), place("b")), desk.now)
+    desk.endpoint.receive(batch(known, place("a"), place("b")), desk.now)
     desk.server.road.tick(desk.now)
     core.answer(desk.now, 1)
     assert order_of(message for message in desk.read() if message.get("ev") != "resumed") == ["r", 1]
@@ -208,5 +208,5 @@ def test_a_logout_waits_no_longer_for_a_batch_than_for_any_answer(house):
     desk.write(batch(place("a"), place("b")) + request("session.logout", {}, "x"))
     core.answer(desk.now, 1)
     assert desk.read() == []
-    desk.speaker.tick(desk.now + 2_001 * MS)
+    desk.endpoint.tick(desk.now + 2_001 * MS)
     assert desk.read()[-1] == "close 1000 logged out"

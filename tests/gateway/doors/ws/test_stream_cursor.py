@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.doors.ws.stream_cursor import EventBytes, Listing, StreamCursor
-from gateway.sessions.registry import Account
+from gateway.doors.ws.stream_cursor import EncodedEvents, ListCursor, StreamCursor
+from gateway.sessions.registry import AccountStream
 from protocols.instruments import Instruments
 from protocols.messages import ExecType, MassCancelDone, OrderEvent, OrderList, OrdStatus, OrdType, Side, Tif
 from protocols.ws.codec import JSON, MSGPACK
@@ -26,7 +26,7 @@ class Reader:
     """A cursor whose account makes events, and everything that was written, as (kind, number)."""
 
     def __init__(self, retain=1_000, events=0):
-        self.account = Account(1, retain)
+        self.account = AccountStream(1, retain)
         self.written = []
         self.last = 0
         for _ in range(events):
@@ -265,7 +265,7 @@ class Named:
 
 
 def test_a_live_event_is_encoded_once_per_encoding_and_names_the_session_that_owns_the_order():
-    shared = EventBytes(Instruments((BTC,)), Named())
+    shared = EncodedEvents(Instruments((BTC,)), Named())
     event = order(1, session=7)
     first = shared.live(event, JSON)
     assert shared.live(event, JSON) is first
@@ -275,7 +275,7 @@ def test_a_live_event_is_encoded_once_per_encoding_and_names_the_session_that_ow
 
 
 def test_an_event_sent_again_says_so_and_is_not_what_the_others_get():
-    shared = EventBytes(Instruments((BTC,)), Named())
+    shared = EncodedEvents(Instruments((BTC,)), Named())
     event = order(1)
     assert msgspec.json.decode(shared.encode(event, JSON, True))["replay"] is True
     assert "replay" not in msgspec.json.decode(shared.live(event, JSON))
@@ -285,8 +285,8 @@ def test_an_event_sent_again_says_so_and_is_not_what_the_others_get():
 def test_a_long_list_is_made_slice_by_slice_into_one_result(codec):
     orders = tuple(order(number) for number in range(1, 1_001))
     event = OrderList(1, 77, 0, 0, "", orders)
-    assert Listing.is_long(event)
-    listing = Listing(event, 1 << 20)
+    assert ListCursor.is_long(event)
+    listing = ListCursor(event, 1 << 20)
     slices = [listing.advance(codec, Instruments((BTC,))) for _ in range(10)]
     assert slices[:9] == [(100, None)] * 9
     rows, whole = slices[9]
@@ -299,7 +299,7 @@ def test_a_long_list_is_made_slice_by_slice_into_one_result(codec):
 @pytest.mark.parametrize("max_bytes", [10_000, 120_000])
 def test_a_list_that_does_not_fit_in_what_a_connection_may_hold_is_refused(max_bytes):
     event = OrderList(1, 77, 0, 0, "", tuple(order(number) for number in range(1_000)))
-    listing = Listing(event, max_bytes)
+    listing = ListCursor(event, max_bytes)
     told = None
     while told is None:
         _, told = listing.advance(JSON, Instruments((BTC,)))

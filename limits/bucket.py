@@ -10,11 +10,12 @@ from math import gcd
 
 import msgspec
 
+US_PER_S = 1_000_000
 MILLI = 1000  # thousandths in one token
 MAX_UNITS = 1 << 53  # the first whole number that doubles, and so Lua, cannot tell from its neighbour
 NEVER = -1  # the wait for what costs more than a full bucket holds
 
-_PERIODS_US = {"s": 1_000_000, "min": 60_000_000, "h": 3_600_000_000, "day": 86_400_000_000}
+_PERIODS_US = {"s": US_PER_S, "min": 60 * US_PER_S, "h": 3_600 * US_PER_S, "day": 86_400 * US_PER_S}
 _RATE = re.compile(r"([0-9]{1,9})/([0-9]{1,5})?(s|min|h|day)", re.ASCII)
 
 
@@ -31,7 +32,7 @@ class Rate(msgspec.Struct, frozen=True, gc=False):
     @property
     def per_second(self) -> float:
         """Tokens per second, for people; no decision uses it."""
-        return self.amount * 1_000_000 / self.period_us
+        return self.amount * US_PER_S / self.period_us
 
 
 def parse_rate(text: str) -> Rate:

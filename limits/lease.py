@@ -6,7 +6,7 @@ on record (I2), so `bound_milli` falls to what is left before an ask leaves, and
 argument and the node's own: a lease is used for 0.9 of its time, so a clock that leans by 5 % is still ahead of expiry.
 """
 
-from limits.bucket import MILLI, Bucket, Rate
+from limits.bucket import MILLI, US_PER_S, Bucket, Rate
 from limits.policy import Limit
 from limits.store import Ask, Grant, State, Terms
 
@@ -20,7 +20,7 @@ _LEAST_US = 10_000  # a lease is never smaller than what comes in so long: a cal
 
 def is_too_small(limit: Limit, nodes: int) -> bool:
     """Whether a bucket is too small to be leased by `nodes` nodes: then each decision is the store's own."""
-    return limit.burst < 4 * nodes or limit.rate.amount * 1_000_000 < 5 * limit.rate.period_us
+    return limit.burst < 4 * nodes or limit.rate.amount * US_PER_S < 5 * limit.rate.period_us
 
 
 class Lease:

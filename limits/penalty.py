@@ -5,7 +5,7 @@ the rate of the limit end the connection. Both are counted with buckets, so memo
 and logons never add a strike. One account's standing is each node's own count. Pure.
 """
 
-from limits.bucket import Bucket, Rate
+from limits.bucket import MILLI, US_PER_S, Bucket, Rate
 from limits.policy import Limit, Penalty
 
 EXEMPT = frozenset(("cancels", "logons"))
@@ -29,15 +29,15 @@ class Standing:
             return ""
         if self._penalty != penalty or self._strikes is None:
             self._penalty, self._hard = penalty, {}
-            self._strikes = Bucket(Rate(penalty.strikes, penalty.window_s * 1_000_000, ""), penalty.strikes)
+            self._strikes = Bucket(Rate(penalty.strikes, penalty.window_s * US_PER_S, ""), penalty.strikes)
         if self._is_abuse(name, limit, penalty, now_us):
             return "disconnect"
         if now_us < self.cooling_until_us:
             return "cooling_down"
-        if self._strikes.fits(1000, now_us):
-            self._strikes.debit(1000)
+        if self._strikes.fits(MILLI, now_us):
+            self._strikes.debit(MILLI)
             return ""
-        self.cooling_until_us = now_us + penalty.cooldown_s * 1_000_000
+        self.cooling_until_us = now_us + penalty.cooldown_s * US_PER_S
         return "cooling_down"
 
     def _is_abuse(self, name: str, limit: Limit, penalty: Penalty, now_us: int) -> bool:
@@ -46,7 +46,7 @@ class Standing:
         if bucket is None:
             bucket = self._hard[name] = Bucket(rate, limit.burst * penalty.hard_factor)
         bucket.retune(rate, limit.burst * penalty.hard_factor, now_us)
-        if bucket.fits(1000, now_us):
-            bucket.debit(1000)
+        if bucket.fits(MILLI, now_us):
+            bucket.debit(MILLI)
             return False
         return True

@@ -5,9 +5,11 @@ whatever is done to the system's clock. Durations and time-outs live in it. What
 is UTC, and the difference between the two may step when somebody puts the system's clock right.
 """
 
-MAX_AHEAD_NS = 1_000_000_000
+from protocols.units import NS_PER_MS, NS_PER_S
+
+MAX_AHEAD_NS = NS_PER_S
 """How far a client's clock may be before ours where its time proves or bounds something: a signature, a window."""
-STEP_NS = 100_000_000
+STEP_NS = 100 * NS_PER_MS
 """A difference as large as this is a step; less is drift."""
 DOUBT_NS = MAX_AHEAD_NS
 """A peer whose time differs by more than this makes us look at the clock again: ours may just have been put right."""

@@ -76,9 +76,8 @@ from protocols.messages import (
     Sender,
     Tif,
 )
+from protocols.units import NS_PER_MS
 from protocols.wall import MAX_AHEAD_NS
-
-_NS_PER_MS = 1_000_000
 
 _NOTHING_RARE = Rare()
 _Make = Callable[[AppMessage, Sender, int, int], AnyCommand]
@@ -90,7 +89,7 @@ class Commands:
     def __init__(self, instruments: Instruments, order_deadline_ms: int = 0) -> None:
         """order_deadline_ms: what an order or replace without a window gets, counted from its receipt; 0 = none."""
         self._by_symbol = instruments.by_symbol
-        self._order_deadline_ns = order_deadline_ms * _NS_PER_MS
+        self._order_deadline_ns = order_deadline_ms * NS_PER_MS
         self._makers: dict[str, _Make] = {
             "D": self._new_order,
             "F": self._cancel_order,
@@ -257,13 +256,13 @@ class Commands:
         text = message.fields.get(RECV_WINDOW)
         if text is None and not recv_window_ms:
             return t_recv + self._order_deadline_ns if self._order_deadline_ns else 0
-        window_ns = recv_window_ns(text) if text is not None else recv_window_ms * _NS_PER_MS
+        window_ns = recv_window_ns(text) if text is not None else recv_window_ms * NS_PER_MS
         ahead_ns = message.sending_time_ns - t_recv
         if ahead_ns > MAX_AHEAD_NS:  # a stale order would live for as much longer
             if message.poss_resend:
                 return 1  # the first attempt may be live: this one only asks
             field = "OrigSendingTime(122)" if message.poss_dup else "SendingTime(52)"
-            why = f"{field} is {ahead_ns // _NS_PER_MS} ms ahead of our clock: its validity cannot be judged"
+            why = f"{field} is {ahead_ns // NS_PER_MS} ms ahead of our clock: its validity cannot be judged"
             raise Declined(Refusal(EXPIRED_ON_ARRIVAL, why, field=field))
         return message.sending_time_ns + window_ns
 

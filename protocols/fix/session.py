@@ -18,7 +18,7 @@ from protocols.fix.session_logon import LogonRefusal, Owner
 from protocols.fix.session_settings import CLIENT_MSG_TYPES, TRANSITIONS, Call, SessionSettings, State
 from protocols.fix.store import MessageStore
 from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType
-from protocols.fix.times import NS
+from protocols.units import NS_PER_S
 from protocols.wall import WallClock
 
 __all__ = ["FixSession", "LogonRefusal", "Owner", "SessionSettings", "State"]
@@ -128,7 +128,7 @@ class FixSession:
         """A new link. Nothing of the last one is left but the numbers and the stored messages."""
         core = self._require(Call.CONNECTED, now_ns)
         self._forget_link()
-        core.timers.connected(now_ns + self.settings.logon_timeout_s * NS)
+        core.timers.connected(now_ns + self.settings.logon_timeout_s * NS_PER_S)
         core.state = State.CONNECTED
 
     def disconnected(self, now_ns: int) -> None:
@@ -324,7 +324,7 @@ class FixSession:
             core.say_goodbye()
         elif core.state in (State.LOGOUT_SENT, State.GOODBYE_SENT):
             if self._output:  # nobody can answer what was not written yet; whoever does not read is cut by the owner
-                core.timers.deadline_ns = core.now_ns + self.settings.logout_timeout_s * NS
+                core.timers.deadline_ns = core.now_ns + self.settings.logout_timeout_s * NS_PER_S
             else:
                 core.drop(core.end_reason, core.end_text)
         else:

@@ -17,7 +17,7 @@ from protocols.fix.session_settings import SessionSettings, State
 from protocols.fix.session_timers import Timers
 from protocols.fix.store import MessageStore
 from protocols.fix.tags import SOH, TEXT, MsgType, SessionStatus
-from protocols.fix.times import NS
+from protocols.units import NS_PER_MS, NS_PER_S
 from protocols.wall import WallClock
 
 _LOGOUT_IS_SENT = frozenset({State.LOGOUT_SENT, State.GOODBYE_SENT})
@@ -25,7 +25,7 @@ SENDING = frozenset({State.LOGGED_ON, State.LEAVING})
 """What is sent leaves at once; else it is stored, for the peer to ask for."""
 _GAP_PATIENCE = 2
 """Heartbeat intervals that a missing number may take before it is asked for again."""
-_HEART_BT_NS = 30 * NS
+_HEART_BT_NS = 30 * NS_PER_S
 """Such an interval where the session has none."""
 _REFUSALS = {"reject": (MsgType.REJECT, reject_body), "business": (MsgType.BUSINESS_MESSAGE_REJECT, business_body)}
 
@@ -104,7 +104,7 @@ class SessionCore:
     def await_logout(self, state: State, reason: str, text: str) -> None:
         """Wait for the peer's Logout in `state`, and not for ever."""
         if self.state not in _LOGOUT_IS_SENT:
-            self.timers.deadline_ns = self.now_ns + self.settings.logout_timeout_s * NS
+            self.timers.deadline_ns = self.now_ns + self.settings.logout_timeout_s * NS_PER_S
         self.state, self.end_reason, self.end_text = state, reason, text
 
     def goodbye(
@@ -118,7 +118,7 @@ class SessionCore:
         self.farewell = farewell
         if self.state is State.LOGGED_ON and self.settings.answer_timeout_ms:
             self.state = State.LEAVING
-            self.timers.deadline_ns = self.now_ns + self.settings.answer_timeout_ms * NS // 1_000
+            self.timers.deadline_ns = self.now_ns + self.settings.answer_timeout_ms * NS_PER_MS
             self.events.append(Leaving(farewell.by_peer, farewell.text, farewell.fields))
         else:
             self.say_goodbye()

@@ -19,7 +19,7 @@ from protocols.fix.session_logon import (
 )
 from protocols.fix.session_settings import State
 from protocols.fix.tags import MsgType
-from protocols.fix.times import NS
+from protocols.units import NS_PER_S
 
 
 class Handshake:
@@ -221,7 +221,7 @@ class Handshake:
     def _begin(self, message: Message, reset: bool) -> None:
         core = self._core
         core.state = State.LOGGED_ON
-        heart_bt_int_s = core.timers.heart_bt_ns // NS
+        heart_bt_int_s = core.timers.heart_bt_ns // NS_PER_S
         core.events.append(LoggedOn(message.fields, reset, heart_bt_int_s))
 
     def _ask_for_missed(self, seq_num: int, uses_789: bool) -> None:

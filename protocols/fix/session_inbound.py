@@ -15,7 +15,8 @@ from protocols.fix.session_logon import whole_number
 from protocols.fix.session_settings import State
 from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType, SessionStatus
 from protocols.fix.tags import SessionRejectReason as Reason
-from protocols.fix.times import NS, parse_ns
+from protocols.fix.times import parse_ns
+from protocols.units import NS_PER_S
 
 READING = frozenset({State.LOGGED_ON, State.LOGOUT_SENT})
 _CANCELS = frozenset({MsgType.ORDER_CANCEL_REQUEST, MsgType.ORDER_MASS_CANCEL_REQUEST})
@@ -36,7 +37,7 @@ class Inbound:
         self._begin_string = core.settings.begin_string
         self._ours = core.settings.sender_comp_id
         self._theirs = core.settings.target_comp_id
-        self._tolerance_ns = core.settings.sending_time_tolerance_s * NS
+        self._tolerance_ns = core.settings.sending_time_tolerance_s * NS_PER_S
         self._wall = core.wall
 
     def read(self, message: Message, size_bytes: int) -> None:
@@ -94,7 +95,7 @@ class Inbound:
                 text = "SendingTime(52) is no UTCTIMESTAMP"
                 message.fault = _fault(Reason.INCORRECT_DATA_FORMAT, tags.SENDING_TIME, text)
         elif abs(self._wall.ahead_ns(sent_ns, self._core.now_ns)) > self._tolerance_ns:
-            text = f"SendingTime accuracy problem: SendingTime(52) is more than {self._tolerance_ns // NS} s off"
+            text = f"SendingTime accuracy problem: SendingTime(52) is more than {self._tolerance_ns // NS_PER_S} s off"
             return _fault(Reason.SENDING_TIME_ACCURACY_PROBLEM, tags.SENDING_TIME, text)
         return None
 
@@ -379,7 +380,7 @@ def _poss_dup_fault(fields: dict[int, str], sent_ns: int) -> Fault | None:
         text = "OrigSendingTime(122) is no UTCTIMESTAMP"
         return _fault(Reason.INCORRECT_DATA_FORMAT, tags.ORIG_SENDING_TIME, text)
     if len(fields.get(tags.SENDING_TIME, "")) == _WITHOUT_DECIMALS:
-        original_ns -= original_ns % NS
+        original_ns -= original_ns % NS_PER_S
     if original_ns > sent_ns:
         text = "SendingTime accuracy problem: OrigSendingTime(122) is later than SendingTime(52)"
         return _fault(Reason.SENDING_TIME_ACCURACY_PROBLEM, tags.ORIG_SENDING_TIME, text)

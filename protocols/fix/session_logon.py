@@ -15,7 +15,8 @@ from protocols.fix.session_refusals import code_of
 from protocols.fix.session_settings import SessionSettings
 from protocols.fix.tags import SOH, SessionStatus
 from protocols.fix.tags import SessionRejectReason as Reason
-from protocols.fix.times import NS, parse_ns
+from protocols.fix.times import parse_ns
+from protocols.units import NS_PER_S
 from protocols.wall import WallClock
 
 _MAX_DIGITS = 18
@@ -113,7 +114,7 @@ def expects_too_much(next_out: int, wanted: int) -> LogonRefusal:
 
 def _is_sending_time_near(settings: SessionSettings, text: str, wall: WallClock, now_ns: int) -> bool:
     try:
-        return abs(wall.ahead_ns(parse_ns(text), now_ns)) <= settings.sending_time_tolerance_s * NS
+        return abs(wall.ahead_ns(parse_ns(text), now_ns)) <= settings.sending_time_tolerance_s * NS_PER_S
     except ValueError:
         return False
 

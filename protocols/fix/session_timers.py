@@ -3,7 +3,7 @@
 Silence counts only while we read: a door that stopped reading for reasons of its own must not blame the peer for it.
 """
 
-from protocols.fix.times import NS
+from protocols.units import NS_PER_S
 
 
 class Timers:
@@ -35,7 +35,7 @@ class Timers:
 
     def logged_on(self, heart_bt_int_s: int, now_ns: int) -> None:
         """Heartbeats begin."""
-        self.heart_bt_ns = heart_bt_int_s * NS
+        self.heart_bt_ns = heart_bt_int_s * NS_PER_S
         self.heard(now_ns)
 
     def heard(self, now_ns: int) -> None:

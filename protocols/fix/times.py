@@ -8,7 +8,8 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
-NS: int = 1_000_000_000
+from protocols.units import NS_PER_S
+
 _MAX_NS = (1 << 63) - 1
 _SECONDS_CACHED = 4_096
 _EPOCH_DAY = datetime(1970, 1, 1, tzinfo=UTC).toordinal()
@@ -26,7 +27,7 @@ def _second_text(second: int) -> str:
 
 def format_ns(now_ns: int, digits: int = 6) -> str:
     """`now_ns` (ns UTC, from 1970 on) as `YYYYMMDD-HH:MM:SS.` and 3, 6 or 9 decimals; the rest is cut, not rounded."""
-    second, rest = divmod(now_ns, NS)
+    second, rest = divmod(now_ns, NS_PER_S)
     return f"{_second_text(second)}{rest // _UNIT[digits]:0{digits}d}"
 
 
@@ -40,7 +41,7 @@ def _second_start_ns(text: str) -> int:
         raise ValueError("time out of range")
     days = datetime(year, month, day, tzinfo=UTC).toordinal() - _EPOCH_DAY
     # A leap second counts as the first second of the next minute, as POSIX time does.
-    return ((days * 24 + hour) * 60 + minute) * 60 * NS + second * NS
+    return ((days * 24 + hour) * 60 + minute) * 60 * NS_PER_S + second * NS_PER_S
 
 
 def parse_ns(text: str) -> int:

@@ -28,6 +28,7 @@ from protocols.messages import (
     OrderEvent,
     OrderList,
 )
+from protocols.units import NS_PER_US
 from protocols.ws.results import (
     BatchResult,
     CancelAllResult,
@@ -45,8 +46,6 @@ from protocols.ws.results import (
     error_body,
 )
 from protocols.ws.words import EXEC, LIQUIDITY, ORD_TYPE, ORIGIN, RESPONSE_TO, SIDE, STATUS, TIF
-
-_NS_PER_US = 1_000
 
 # By the bare value, on the hot path: hashing a member of an Enum is a call into Python, four times the look-up.
 _EXEC = {member.value: word for member, word in EXEC.items()}
@@ -67,7 +66,7 @@ def event_wire(event: AnyEvent, instruments: Instruments, session: str = "", rep
         LocalProtocolError: an OrderList, which is an answer and no event.
     """
     data: object
-    ts = event.t_core // _NS_PER_US
+    ts = event.t_core // NS_PER_US
     if isinstance(event, OrderEvent):
         data = order_event(event, instruments.by_id[event.instrument], session)
         return EventWire(ev="order", seq=event.seq, ts=ts, data=data, replay=replay)
@@ -195,7 +194,7 @@ def placed(event: OrderEvent, instrument: Instrument) -> PlaceResult:
         qty_text(event.qty),
         qty_text(event.cum_qty),
         qty_text(event.leaves_qty),
-        event.t_core // _NS_PER_US,
+        event.t_core // NS_PER_US,
         event.seq,
         is_duplicate,
         code,

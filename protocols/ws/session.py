@@ -22,6 +22,7 @@ from protocols.errors import (
     Refusal,
 )
 from protocols.signing import ws_logon_text
+from protocols.units import NS_PER_MS, NS_PER_S, NS_PER_US
 from protocols.wall import WallClock
 from protocols.ws import framing
 from protocols.ws.codec import CODECS, Malformed
@@ -61,10 +62,8 @@ ABUSE = 4029
 BIG_FACTOR = 4  # batches may be so many times as large as other messages
 MAX_UNDECODABLE = 3  # in a row
 MAX_BEFORE_LOGON = 16  # messages: nobody needs more to log on
-CLOSE_TIMEOUT_NS = 1_000_000_000  # wait for the peer's Close, so that ours is read before the transport goes
+CLOSE_TIMEOUT_NS = NS_PER_S  # wait for the peer's Close, so that ours is read before the transport goes
 
-_NS_PER_MS = 1_000_000
-_NS_PER_US = 1_000
 _NO_STATUS = 1005  # RFC 6455: the Close frame named no code
 
 _REASONS = {framing.PROTOCOL_ERROR: "protocol", framing.BAD_UTF8: "bad_utf8", framing.TOO_BIG: "too_big"}
@@ -133,8 +132,8 @@ class WsSession:
         self._reader = framing.FrameReader(settings.pre_logon_max_bytes)
         self._opcode = BINARY if self.codec.binary else TEXT
         self._out = bytearray()
-        self._heartbeat_ns = settings.heartbeat_ms * _NS_PER_MS
-        self._deadline_ns = now_ns + settings.logon_timeout_ms * _NS_PER_MS  # of the logon, later of the close
+        self._heartbeat_ns = settings.heartbeat_ms * NS_PER_MS
+        self._deadline_ns = now_ns + settings.logon_timeout_ms * NS_PER_MS  # of the logon, later of the close
         self._last_in_ns = now_ns
         self._last_out_ns = now_ns
         self._paused_ns: int | None = None
@@ -178,7 +177,7 @@ class WsSession:
 
     def utc_us(self, now_ns: int) -> int:
         """The time of day as it stands on the wire."""
-        return self._wall.utc_ns(now_ns) // _NS_PER_US
+        return self._wall.utc_ns(now_ns) // NS_PER_US
 
     def take_output(self) -> bytes:
         """The bytes to write, in order; empties itself."""
@@ -311,7 +310,7 @@ class WsSession:
 
     def set_heartbeat(self, heartbeat_ms: int) -> None:
         """Ping after so long without input, and close after twice as long."""
-        self._heartbeat_ns = heartbeat_ms * _NS_PER_MS
+        self._heartbeat_ns = heartbeat_ms * NS_PER_MS
 
     def _decided(self, request_id: RequestKey) -> LogonRequested | None:
         logon, self._logon = self._logon, None
@@ -340,7 +339,7 @@ class WsSession:
         """Answer a request well: result is a Struct of `protocols.ws.results`. A request without id gets no answer."""
         if request_id is None or self._is_over:
             return
-        times = Times(t_in_ns // _NS_PER_US, (now_ns + self._wall.offset_ns) // _NS_PER_US)
+        times = Times(t_in_ns // NS_PER_US, (now_ns + self._wall.offset_ns) // NS_PER_US)
         self._write(self.codec.encode(Response(request_id, status, times, result, UNSET, limits or UNSET)), now_ns)
 
     def fail(
@@ -354,7 +353,7 @@ class WsSession:
         """Answer a request with no. One without id is answered too, with id null: a failure is never silent."""
         if self._is_over:
             return
-        times = Times(t_in_ns // _NS_PER_US, (now_ns + self._wall.offset_ns) // _NS_PER_US)
+        times = Times(t_in_ns // NS_PER_US, (now_ns + self._wall.offset_ns) // NS_PER_US)
         status = CODES[refusal.code].ws
         body = error_body(refusal)
         self._write(self.codec.encode(Response(request_id, status, times, UNSET, body, limits or UNSET)), now_ns)

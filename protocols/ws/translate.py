@@ -37,6 +37,7 @@ from protocols.messages import (
     Sender,
     Tif,
 )
+from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.wall import MAX_AHEAD_NS
 from protocols.ws.schema import (
     BatchParams,
@@ -51,8 +52,6 @@ from protocols.ws.schema import (
 )
 from protocols.ws.words import ORD_TYPES, SIDES, STPS, TIF, TIFS
 
-_NS_PER_US = 1_000
-_NS_PER_MS = 1_000_000
 _MAX_LABEL = 36
 _MAX_ORDER_ID = (1 << 64) - 1
 _MIN_DEAD_MAN_MS = 1_000
@@ -137,13 +136,13 @@ def _place(params: PlaceParams, sender: Sender, t_recv: int, instruments: Instru
         if not is_priced or tif is Tif.IOC or tif is Tif.FOK:
             raise _unsupported("post_only", "an order that cannot rest")
         flags |= POST_ONLY
-    sent_at = params.ts * _NS_PER_US if params.ts is not None else 0
+    sent_at = params.ts * NS_PER_US if params.ts is not None else 0
     qty = _qty(instrument, params.qty, "qty") if params.qty is not None else 0
     price = _price(instrument, params.price, "price") if params.price is not None else 0
     stop_px = _price(instrument, params.stop_price, "stop_price") if params.stop_price is not None else 0
     quote_qty = _quote_qty(params, instrument, ord_type)
     display_qty = _display_qty(instrument, params.display_qty) if params.display_qty is not None else 0
-    expire_at = params.expire_at * _NS_PER_US if params.expire_at is not None else 0
+    expire_at = params.expire_at * NS_PER_US if params.expire_at is not None else 0
     stp = STPS[params.stp or "default"]
     stp_group = _label("stp_group", params.stp_group) if params.stp_group is not None else ""
     tag = _label("tag", params.tag) if params.tag is not None else ""
@@ -172,7 +171,7 @@ def _replace(
     order_id, orig_cl_ord_id = _target(params.order_id, params.orig_cl_ord_id, "orig_cl_ord_id")
     qty = _qty(instrument, params.qty, "qty")
     price = _price(instrument, params.price, "price")
-    sent_at = params.ts * _NS_PER_US if params.ts is not None else 0
+    sent_at = params.ts * NS_PER_US if params.ts is not None else 0
     deadline = _deadline(sent_at, params.valid_for_ms, t_recv, deadline_ms)
     return ReplaceOrder(
         sender.next_order_id(), sender.account, sender.session, sender.origin, t_recv, deadline,
@@ -337,8 +336,8 @@ def _deadline(
     if ahead_ns > (_MAX_OFF_NS if valid_for_ms is None else MAX_AHEAD_NS):
         if is_retry:
             return 1
-        text = f"ts is {ahead_ns // _NS_PER_MS} ms ahead of our clock, which `time` tells"
+        text = f"ts is {ahead_ns // NS_PER_MS} ms ahead of our clock, which `time` tells"
         raise _Declined(Refusal(BAD_FIELD if valid_for_ms is None else EXPIRED_ON_ARRIVAL, text, field="ts"))
     if valid_for_ms is not None:
-        return (sent_at or t_recv) + valid_for_ms * _NS_PER_MS
-    return t_recv + order_deadline_ms * _NS_PER_MS if order_deadline_ms else 0
+        return (sent_at or t_recv) + valid_for_ms * NS_PER_MS
+    return t_recv + order_deadline_ms * NS_PER_MS if order_deadline_ms else 0

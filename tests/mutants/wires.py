@@ -324,8 +324,8 @@ WS = (
         ),
         (
             "a failure without an id is silent",
-            "        if self._is_over:\n            return\n        times = Times(t_in_ns // _NS_PER_US, (now_ns + self._wall.offset_ns) // _NS_PER_US)\n        status",
-            "        if self._is_over or request_id is None:\n            return\n        times = Times(t_in_ns // _NS_PER_US, (now_ns + self._wall.offset_ns) // _NS_PER_US)\n        status",
+            "        if self._is_over:\n            return\n        times = Times(t_in_ns // NS_PER_US, (now_ns + self._wall.offset_ns) // NS_PER_US)\n        status",
+            "        if self._is_over or request_id is None:\n            return\n        times = Times(t_in_ns // NS_PER_US, (now_ns + self._wall.offset_ns) // NS_PER_US)\n        status",
         ),
     ),
 )

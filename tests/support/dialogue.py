@@ -10,7 +10,8 @@ from protocols.fix.events import AppMessage, Event
 from protocols.fix.session import FixSession, LogonRefusal, SessionSettings, State
 from protocols.fix.session_logon import Nobody
 from protocols.fix.store import MemoryStore, MessageStore
-from protocols.fix.times import NS, format_ns, parse_ns
+from protocols.fix.times import format_ns, parse_ns
+from protocols.units import NS_PER_S
 from protocols.wall import WallClock
 from tests.support.fix_text import fix, pipes
 
@@ -98,7 +99,7 @@ class Dialogue:
 
     def wait(self, seconds: float) -> list[Event]:
         """Let time pass, waking the session whenever it asked for it."""
-        end_ns = self.now_ns + int(seconds * NS)
+        end_ns = self.now_ns + int(seconds * NS_PER_S)
         events: list[Event] = []
         for _ in range(10_000):
             deadline_ns = self.session.next_deadline_ns

@@ -4,7 +4,7 @@ import pytest
 
 from protocols.fix.events import AppMessage, Disconnect, Rejected
 from protocols.fix.session import State
-from protocols.fix.times import NS
+from protocols.units import NS_PER_S
 from tests.support.dialogue import ORDER, Dialogue
 from tests.support.hand_clock import HandClock
 
@@ -20,7 +20,7 @@ def stage(request):
 
 def put_right(stage, seconds):
     """Ours was wrong by so much, the peer's was right all the time. Nobody has looked yet."""
-    stage.wall.system_ns = stage.peer_ahead_ns = seconds * NS
+    stage.wall.system_ns = stage.peer_ahead_ns = seconds * NS_PER_S
 
 
 @pytest.mark.parametrize("seconds", STEPS)
@@ -44,7 +44,7 @@ def test_a_peer_with_the_right_time_logs_on_though_nobody_had_looked_at_our_cloc
 
 @pytest.mark.parametrize("seconds", [-130, 130])
 def test_a_peer_whose_own_clock_is_wrong_is_refused_all_the_same(stage, seconds):
-    stage.peer_ahead_ns = seconds * NS
+    stage.peer_ahead_ns = seconds * NS_PER_S
     rejected, disconnect = stage.hears(f"35=D|34=2|{ORDER}")[:2], stage.hears("35=5|34=3")
     assert isinstance(rejected[0], Rejected)
     assert rejected[0].reason == 10
@@ -68,7 +68,7 @@ def test_heartbeats_tests_and_silence_are_durations(stage, seconds):
 
 
 def test_nobody_looks_at_the_clock_for_a_peer_that_is_not_refused_for_it(stage):
-    stage.peer_ahead_ns = 119 * NS
+    stage.peer_ahead_ns = 119 * NS_PER_S
     stage.hears(f"35=D|34=2|{ORDER}")
     assert stage.wall.looks == 0
 
@@ -77,11 +77,11 @@ def test_what_is_sent_again_after_our_clock_was_put_back_is_no_older_than_it_say
     """122 later than 52 is answered by every engine with a Reject(3), 373=10, and a Logout(5)."""
     stage.session.send("8", "11=o-1\x01", stage.now_ns)
     stage.output()
-    stage.wall.offset_ns -= 300 * NS
-    stage.peer_ahead_ns = -300 * NS
+    stage.wall.offset_ns -= 300 * NS_PER_S
+    stage.peer_ahead_ns = -300 * NS_PER_S
     stage.hears("35=2|34=2|7=2|16=2")
     stage.says("35=8|34=2|43=Y|122=20261122-11:55:00.000|11=o-1")
-    stage.wall.offset_ns += 600 * NS
-    stage.peer_ahead_ns = 300 * NS
+    stage.wall.offset_ns += 600 * NS_PER_S
+    stage.peer_ahead_ns = 300 * NS_PER_S
     stage.hears("35=2|34=3|7=2|16=2")
     stage.says("35=8|34=2|43=Y|122=20261122-12:00:00.000|11=o-1")

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.fix.times import NS, format_ns, parse_ns
+from protocols.fix.times import format_ns, parse_ns
+from protocols.units import NS_PER_S
 
-NOON = 1_795_348_800 * NS
+NOON = 1_795_348_800 * NS_PER_S
 ANY_NS = st.integers(0, (1 << 63) - 1)
 
 
@@ -95,7 +96,7 @@ def test_fewer_decimals_never_lie_in_the_future(ns: int, digits: int) -> None:
 
 @given(ANY_NS)
 def test_the_text_is_what_the_calendar_says(ns: int) -> None:
-    stamp = datetime.fromtimestamp(ns // NS, UTC)
+    stamp = datetime.fromtimestamp(ns // NS_PER_S, UTC)
     assert format_ns(ns, 3).startswith(stamp.strftime("%Y%m%d-%H:%M:%S."))
 
 

@@ -1,0 +1,7 @@
+"""Units of time. Everything counts in nanoseconds (`_ns`); knobs and the wires have seconds, `_ms` and `_us`."""
+
+from typing import Final
+
+NS_PER_S: Final = 1_000_000_000
+NS_PER_MS: Final = 1_000_000
+NS_PER_US: Final = 1_000

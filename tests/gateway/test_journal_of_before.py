@@ -1,6 +1,6 @@
-"""A disk that an earlier version has left is gone on from: `journal_of_before/make.py` says what is on it.
+"""A journal directory that an earlier version has left can be continued: `journal_of_before/make.py` says what it has.
 
-What is expected here was written down when the archive was made. None of it may be put right to suit the code.
+The values below were written down when the archives were made. Never adjust them to the code.
 """
 
 import tarfile
@@ -13,12 +13,12 @@ from gateway.journal.record import SEGMENT_HEADER_BYTES, SegmentHeader, scan
 from gateway.recovery.known_ids import ConfigMismatch
 from protocols.messages import Lane
 from tests.gateway.doors.ws import test_endpoint as ws_desks
-from tests.gateway.journal_of_before.make import FIRST, SECOND, START_NS, A, B, C, life, settings
+from tests.gateway.journal_of_before.make import FIRST, SECOND, START_NS, A, B, C, settings, start
 from tests.support.fix_room import MS, Desk, session
 from tests.support.fix_text import fix
 from tests.support.server import let_go
 
-NOW_NS = START_NS + 90_000 * MS  # half a minute after the second life ended
+NOW_NS = START_NS + 90_000 * MS  # half a minute after the second process ended
 EPOCH = "e-1795348800000"
 KINDS = {
     1: "COMMIT",
@@ -37,8 +37,11 @@ KINDS = {
 
 
 def unpacked(archive, directory):
+    (directory / "journal").mkdir()
     with tarfile.open(archive) as packed:
-        packed.extractall(directory)
+        for member in packed:
+            if (file := packed.extractfile(member)) is not None:
+                (directory / member.name).write_bytes(file.read())
     return directory
 
 
@@ -49,7 +52,7 @@ def home(tmp_path):
 
 @pytest.fixture
 def server(home):
-    made = life(home, settings(A, B), NOW_NS)
+    made = start(home, settings(A, B), NOW_NS)
     yield made
     let_go(made)
 
@@ -88,8 +91,8 @@ def test_the_archive_has_several_segments_and_a_record_of_every_kind(home):
     assert (kinds[17], kinds[21]) == (3, 3), "one snapshot at each start, and one in pieces"
 
 
-def test_after_the_first_life_which_ended_in_good_order_the_venue_is_open_at_once(tmp_path):
-    server = life(unpacked(FIRST, tmp_path), settings(A, B, C), NOW_NS)
+def test_after_an_orderly_stop_the_venue_opens_at_once(tmp_path):
+    server = start(unpacked(FIRST, tmp_path), settings(A, B, C), NOW_NS)
     assert server.road.reopen_at_ns == 0
     assert open_orders(server, 1) == [(1, "a-first", 1, 1, 9_000, 10_000, 10_000, 0)]
     stores = [server.fix.endpoints[comp_id, "GATE"].machine.store for comp_id in ("A", "B", "C")]
@@ -118,7 +121,7 @@ def test_the_book_is_put_together_from_the_pieces_of_a_snapshot(home, monkeypatc
         restore(engine, *given)
 
     monkeypatch.setattr(Engine, "restore", noting)
-    let_go(life(home, settings(A, B), NOW_NS))
+    let_go(start(home, settings(A, B), NOW_NS))
     assert pieces == [1, 1, 3]
 
 
@@ -263,4 +266,4 @@ def test_names_of_those_who_are_gone_are_known(server):
 
 def test_an_id_of_before_is_given_to_nobody_else(home):
     with pytest.raises(ConfigMismatch, match="FIX session 3 was C, 1 and is D, 1 now"):
-        life(home, settings(A, B, session(3, "D")), NOW_NS)
+        start(home, settings(A, B, session(3, "D")), NOW_NS)

@@ -1,19 +1,21 @@
-"""Made `first.tar.xz` and `second.tar.xz` beside this: what two lives of one venue left on its disk. Run with
-`python -m`, DIRECTORY.
+"""Writes `first.tar.xz` and `second.tar.xz`: the journal directory after each of two processes of one gateway.
 
-Read it to know what the archives hold; do not run it to get a failing test green. They are what a customer's disk holds
-today, and every later version must go on from it. When a format has changed on purpose and old files are still read,
-make other archives beside these, and another test.
+`python -m tests.gateway.journal_of_before.make DIRECTORY`. Read this file to see what the archives contain. Do not run
+it to make a failing test pass: customers have such directories today, and every later version must continue from them.
+If a format changes on purpose and old files can still be read, add new archives and a new test.
 
-Time stands still, on 22 November 2026 at 12:00 UTC, but for the steps below. Durability "process", segments of 4 KiB.
+The clock stands at 22 November 2026, 12:00:00 UTC, and at 12:01:00 for the second process. Durability "process",
+segments of 4 KiB.
 
-First life, ended in good order: FIX sessions A and C of ACME, B of OTHER. C is configured in this life alone; it resets
-its numbers, and sells to B. A's first order stays.
-Second life, killed: the WebSocket session "bot" of ACME, and one without a name, which is over. A hears everything of
-its account; its orders come and go until several segments are full; a snapshot is taken in pieces. Behind it there is a
-record of every kind: B sells to A, A cancels, orders of bot and of a new session "owl" rest, and B leaves over a gap
-with a cancel behind it, which is carried out. The session "fox" is over and forgotten, and a schedule was carried out.
-A has cancel-on-disconnect, bot a dead-man's switch of a minute. An operator has halted ETH-USDT.
+The first process stops in good order. FIX sessions A and C belong to ACME, B belongs to OTHER. C is configured only
+here: it is sent four refusals, resets its numbers, and sells to B. An order of A stays open.
+
+The second process is killed. The WebSocket session "bot" of ACME and one without a name log on; the latter ends. A asks
+for all events of its account, and places and cancels orders until several segments are full. A snapshot is taken in
+chunks. Behind it there are records of every kind: B sells to A, A cancels an order, orders of "bot" and of the new
+session "owl" stay open, the session "fox" ends and is forgotten, and a scheduled reset is carried out. B logs out over
+a gap with a cancel behind it, which is carried out. A has cancel-on-disconnect, "bot" a dead-man's switch of one
+minute. An operator has halted ETH-USDT.
 """
 
 import asyncio
@@ -44,7 +46,7 @@ C = fix_session(3, "C")
 
 
 def settings(*rows: schema.FixSession) -> schema.Config:
-    """The venue: two accounts, a key of each, two instruments."""
+    """The configuration: two accounts with a key each, two instruments."""
     return schema.Config(
         fix=schema.Fix(sessions=rows),
         ws=schema.Ws(),
@@ -56,14 +58,14 @@ def settings(*rows: schema.FixSession) -> schema.Config:
     )
 
 
-def life(home: Path, what: schema.Config, now_ns: int) -> Server:
-    """A process on what is in `home`, at this time."""
+def start(home: Path, what: schema.Config, now_ns: int) -> Server:
+    """A gateway that starts from what is in `home`, at this time."""
     return Server(what, home, clock=HandClock(now_ns))  # type: ignore[arg-type]
 
 
-def first_life(home: Path) -> None:
-    """A trade between C and B, a rest of A, and an orderly end."""
-    server = life(home, settings(A, B, C), START_NS)
+def first_process(home: Path) -> None:
+    """See above: ends with an orderly stop."""
+    server = start(home, settings(A, B, C), START_NS)
     a, b, c = (Desk(server, row.comp_id) for row in (A, B, C))
     a.logon()
     b.logon()
@@ -83,9 +85,9 @@ def first_life(home: Path) -> None:
     asyncio.run(server.stop())
 
 
-def second_life(home: Path) -> Server:
-    """See above."""
-    server = life(home, settings(A, B), START_NS + 60_000 * MS)
+def second_process(home: Path) -> Server:
+    """See above: the gateway still runs."""
+    server = start(home, settings(A, B), START_NS + 60_000 * MS)
     now_ns = server.now_ns()
     server.road.reopen_at_ns = 0
     a, b = Desk(server, "A"), Desk(server, "B")
@@ -107,7 +109,7 @@ def second_life(home: Path) -> Server:
     server.keeper.note_ended(fox)  # as when a key has too many names
     _take_snapshot(server)
     _look(server)
-    _look(server)  # fox is forgotten now, the passer-by was before
+    _look(server)  # "fox" is forgotten now, behind the snapshot; the session without a name was before it
     server.keeper.note_reset(1, now_ns)
     a.send("D", "11=a-part|55=BTC-USDT|54=1|38=3|40=2|44=100.00|")
     b.send("D", "11=b-sold|55=BTC-USDT|54=2|38=1.25|40=2|44=100.00|")
@@ -128,7 +130,7 @@ def second_life(home: Path) -> Server:
 
 
 def _pass_by(server: Server, cl_ord_id: str, **logon: str) -> Session:
-    """A session that is soon over."""
+    """A WebSocket session that places one order and is cut."""
     desk = ws_desks.Desk(server)
     desk.logon(**logon)
     session = desk.endpoint.session
@@ -162,13 +164,13 @@ def _pack(home: Path, target: Path) -> None:
 
 
 def main() -> None:
-    """Live both lives, and pack what each leaves."""
+    """Write both archives."""
     directory = Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
-        first_life(home)
+        first_process(home)
         _pack(home, directory / FIRST.name)
-        server = second_life(home)
+        server = second_process(home)
         _pack(home, directory / SECOND.name)
         let_go(server)
 

@@ -113,7 +113,7 @@ def test_every_cause_that_the_fix_page_names_for_silence_is_one_that_the_log_has
     page = (ROOT / "docs" / "connect" / "fix.md").read_text("utf-8")
     table = page.partition("| In the log |")[2].partition("\n\n")[0]
     causes = set(re.findall(r"`([a-z_]+)`", "\n".join(line.rpartition(" | ")[2] for line in table.splitlines())))
-    files = [*(ROOT / "gateway").glob("**/*.py"), *(ROOT / "protocols" / "fix").glob("session_*.py")]
+    files = [*(ROOT / "gateway").glob("**/*.py"), *(ROOT / "protocols" / "fix" / "session").glob("*.py")]
     code = "".join(path.read_text("utf-8") for path in files)
     told = {cause for cause in causes if f'"{cause}"' in code}
     garbled = {"garbled"}  # the greeting's word

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from xml.sax.saxutils import quoteattr
 
 from docs.fix.words import MEANINGS
-from protocols.fix.dictionary import Field, Row, Table, for_version, table_of
+from protocols.fix.dictionary.tables import Field, Row, Table, for_version, table_of
 from protocols.fix.tags import SESSION_MSG_TYPES
 
 FILES: dict[str, str] = {

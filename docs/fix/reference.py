@@ -11,9 +11,9 @@ from docs.fix.uses import GROUPS, HEADER, REPORTS, REQUESTS, SESSION, Spoken, Us
 from docs.fix.words import MEANINGS, NAMES, WHEN_REJECTED, constants_of
 from protocols.fix.decoder import Fault
 from protocols.fix.dialect import Dialect
-from protocols.fix.dictionary import VERSIONS, Field, Layout, for_version
-from protocols.fix.session_refusals import reject_body
-from protocols.fix.session_settings import CLIENT_MSG_TYPES, SessionSettings
+from protocols.fix.dictionary.tables import VERSIONS, Field, Layout, for_version
+from protocols.fix.session.refusals import reject_body
+from protocols.fix.session.settings import CLIENT_MSG_TYPES, SessionSettings
 from protocols.fix.tags import SESSION_MSG_TYPES, SOH, SessionRejectReason
 from protocols.fix.terms import NOT_HONOURED
 

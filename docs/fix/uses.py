@@ -7,8 +7,8 @@ lists exactly what the translation sends, per version and dialect.
 from functools import cache
 from typing import NamedTuple
 
-from protocols.fix.dictionary import VERSIONS, Table, for_version
-from protocols.fix.dictionary_messages import LAYOUTS
+from protocols.fix.dictionary.messages import LAYOUTS
+from protocols.fix.dictionary.tables import VERSIONS, Table, for_version
 from protocols.fix.tags import MsgType
 
 

@@ -17,7 +17,7 @@ from gateway.journal.settings import JournalSettings
 from gateway.journal.store import JournalStore
 from gateway.journal.writer import JournalHooks, State, Writer
 from protocols.errors import LocalProtocolError
-from protocols.fix.store import MemoryStore
+from protocols.fix.session.store import MemoryStore
 
 
 class Journal:

@@ -32,7 +32,7 @@ from gateway.journal.record import (
 )
 from gateway.journal.segment import Segment, damaged, segment_paths, sync_directory
 from protocols.errors import LocalProtocolError
-from protocols.fix.store import Ranges
+from protocols.fix.session.store import Ranges
 
 Sink = Callable[[int, int, int, bytes], None]
 """Told of each record of the owner's kinds: kind, session, position, body."""

@@ -12,7 +12,7 @@ from gateway.journal.record import HEAD_TAIL, OUT, OUT_HEAD_TAIL, RESET, STATE, 
 from gateway.journal.scan import SeqNums
 from gateway.journal.writer import Writer
 from protocols.errors import LocalProtocolError
-from protocols.fix.store import Intake
+from protocols.fix.session.store import Intake
 
 _pack_head = OUT_HEAD_TAIL.pack
 _OUT_PREFIX_BYTES = OUT_HEAD_TAIL.size - HEAD_TAIL.size  # of the body: its seq_num

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from protocols.fix.dictionary import BODY, VERSIONS, Dictionary, Field, Group, Layout, for_version
+from protocols.fix.dictionary.tables import BODY, VERSIONS, Dictionary, Field, Group, Layout, for_version
 from protocols.fix.message import split
 from protocols.fix.shapes import NO_SHAPE, Shapes
 from protocols.fix.tags import (

@@ -10,7 +10,7 @@ session and in all: who shuffles tags stays on the careful path, and never cause
 import re
 from weakref import WeakValueDictionary
 
-from protocols.fix.dictionary import Dictionary
+from protocols.fix.dictionary.tables import Dictionary
 from protocols.fix.message import DATA_OF_LENGTH
 from protocols.fix.tags import BEGIN_STRING, MSG_TYPE
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from protocols.errors import BAD_FIELD, MALFORMED, MISSING_FIELD, UNKNOWN_METHOD, Refusal
-from protocols.ws.repeats import repeated_in_json, repeated_in_msgpack
+from protocols.ws.duplicate_keys import repeated_in_json, repeated_in_msgpack
 from protocols.ws.schema import LEGS, METHODS, NO_PARAMS, BatchParams, BatchWire, LegParams, LegWire, Params, Request
 
 _MAX_TEXT = 200

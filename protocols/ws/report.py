@@ -1,6 +1,6 @@
 """What the core and the road say, as a WebSocket client reads it: event data, results of requests, refusals.
 
-Prices and quantities are written by the instrument, words come from `protocols.ws.words`. A trade says what traded;
+Prices and quantities are written by the instrument, words come from `protocols.ws.enums`. A trade says what traded;
 what an order is and whose (post_only, session, origin) is said when it enters, changes or ends, not with every fill.
 """
 
@@ -29,6 +29,7 @@ from protocols.messages import (
     OrderList,
 )
 from protocols.units import NS_PER_US
+from protocols.ws.enums import EXEC, LIQUIDITY, ORD_TYPE, ORIGIN, RESPONSE_TO, SIDE, STATUS, TIF
 from protocols.ws.results import (
     BatchResult,
     CancelAllResult,
@@ -45,7 +46,6 @@ from protocols.ws.results import (
     SystemData,
     error_body,
 )
-from protocols.ws.words import EXEC, LIQUIDITY, ORD_TYPE, ORIGIN, RESPONSE_TO, SIDE, STATUS, TIF
 
 # By the bare value, on the hot path: hashing a member of an Enum is a call into Python, four times the look-up.
 _EXEC = {member.value: word for member, word in EXEC.items()}

@@ -39,6 +39,7 @@ from protocols.messages import (
 )
 from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.wall import MAX_AHEAD_NS
+from protocols.ws.enums import ORD_TYPES, SIDES, STPS, TIF, TIFS
 from protocols.ws.schema import (
     BatchParams,
     CancelAfterParams,
@@ -50,7 +51,6 @@ from protocols.ws.schema import (
     ReplaceParams,
     StatusParams,
 )
-from protocols.ws.words import ORD_TYPES, SIDES, STPS, TIF, TIFS
 
 _MAX_LABEL = 36
 _MAX_ORDER_ID = (1 << 64) - 1

@@ -11,8 +11,8 @@ from protocols.instruments import Instrument, Instruments
 from protocols.messages import POST_ONLY, ExecType, OrderEvent, OrdStatus, OrdType, Origin, Sender, Side, Tif
 from protocols.ws import framing, report, translate
 from protocols.ws.codec import JSON, MSGPACK
+from protocols.ws.duplicate_keys import repeated_in_json
 from protocols.ws.events import Requested
-from protocols.ws.repeats import repeated_in_json
 from protocols.ws.results import EventWire, OrderData
 from protocols.ws.session import WsSession, WsSettings
 from tests.support.ws_frames import request

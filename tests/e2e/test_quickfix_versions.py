@@ -14,7 +14,7 @@ import pytest
 
 from docs.fix.uses import ENVELOPE, sent_tags
 from gateway.server import Server
-from protocols.fix.session import FixSession
+from protocols.fix.session.machine import FixSession
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.support.desks import WsDesk, ws_desk
 from tests.support.quickfix_desk import Engine, QuickfixDesk, quickfix_desk

@@ -41,7 +41,7 @@ LOGON = (
         ),
     ),
     *mutants(
-        "protocols/fix/session_handshake.py",
+        "protocols/fix/session/handshake.py",
         _LOGON,
         (
             "a reset that the client did not ask for is not told",

@@ -356,8 +356,8 @@ SHARED = (
         ),
     ),
     *mutants(
-        "protocols/fix/store.py",
-        ("tests/protocols/fix/test_store.py", "tests/protocols/fix/test_session_patience.py"),
+        "protocols/fix/session/store.py",
+        ("tests/protocols/fix/session/test_store.py", "tests/protocols/fix/session/test_patience.py"),
         (
             "what was done ahead of its turn is done again in it",
             "            if first <= seq_num < end:\n",
@@ -371,7 +371,7 @@ SHARED = (
         ),
     ),
     *mutants(
-        "protocols/fix/store.py",
+        "protocols/fix/session/store.py",
         ("tests/gateway/orders/test_waiting_orders.py",),
         (
             "a message that came in the same read and will wait is told as processed",
@@ -380,8 +380,8 @@ SHARED = (
         ),
     ),
     *mutants(
-        "protocols/fix/session_output.py",
-        ("tests/protocols/fix/test_session_logon.py",),
+        "protocols/fix/session/output.py",
+        ("tests/protocols/fix/session/test_logon.py",),
         (
             "a message that nobody was handed yet is told as processed",
             "min(processed, self.handed_out - 1) if self.handed_out else processed",

@@ -11,7 +11,7 @@ _STREAM = (
     "tests/gateway/doors/test_bursts.py",
     "tests/gateway/doors/ws/test_endpoint.py",
 )
-_BURSTS = ("tests/protocols/fix/test_session_bursts.py",)
+_BURSTS = ("tests/protocols/fix/session/test_bursts.py",)
 _HEARD = (
     "tests/gateway/orders/test_pipeline.py",
     "tests/gateway/doors/fix/test_endpoint.py",
@@ -248,7 +248,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "protocols/fix/session_output.py",
+        "protocols/fix/session/output.py",
         _BURSTS,
         (
             "a burst of reports is ready all at once",
@@ -272,7 +272,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "protocols/fix/session_core.py",
+        "protocols/fix/session/core.py",
         _BURSTS,
         (
             "a goodbye that was dropped with what it waited for is not said again",

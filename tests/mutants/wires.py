@@ -4,7 +4,7 @@ from tests.mutants.plant import mutants
 
 _FRAMING = ("tests/protocols/fix/test_framing.py",)
 _FIX = tuple(
-    f"tests/protocols/fix/test_session_{scene}.py"
+    f"tests/protocols/fix/session/test_{scene}.py"
     for scene in ("recovery", "logon", "replay", "ranges", "header", "leaving", "alive", "patience", "refused")
 )
 _WS = ("tests/protocols/ws",)
@@ -35,7 +35,7 @@ FIX = (
         ),
     ),
     *mutants(
-        "protocols/fix/session_gap.py",
+        "protocols/fix/session/gap.py",
         _FIX,
         (
             "the highest number seen goes back with an older early message",
@@ -61,7 +61,7 @@ FIX = (
         ("more is asked for at a time than agreed", "missing_end <= chunk_end", "True"),
     ),
     *mutants(
-        "protocols/fix/session_inbound.py",
+        "protocols/fix/session/inbound.py",
         _FIX,
         (
             "an old gap fill without OrigSendingTime(122) is rejected",
@@ -123,7 +123,7 @@ FIX = (
         ),
     ),
     *mutants(
-        "protocols/fix/session_output.py",
+        "protocols/fix/session/output.py",
         _FIX,
         (
             "live messages overtake a replay",
@@ -167,7 +167,7 @@ FIX = (
         ),
     ),
     *mutants(
-        "protocols/fix/session_ranges.py",
+        "protocols/fix/session/ranges.py",
         _FIX,
         (
             "what is asked for again behind the replay is not sent",
@@ -182,7 +182,7 @@ FIX = (
         ("ranges without end are kept", "    if len(ranges) > MAX_RANGES:\n", "    if False:\n"),
     ),
     *mutants(
-        "protocols/fix/session_timers.py",
+        "protocols/fix/session/timers.py",
         _FIX,
         ("a pause of ours is the peer's silence", "        self.heard_ns += unread_ns\n", ""),
         (
@@ -202,7 +202,7 @@ FIX = (
         ),
     ),
     *mutants(
-        "protocols/fix/session_core.py",
+        "protocols/fix/session/core.py",
         _FIX,
         (
             "a peer that breaks a rule behind our Logout(5) has its time anew",
@@ -232,7 +232,7 @@ FIX = (
         ),
     ),
     *mutants(
-        "protocols/fix/session_ranges.py",
+        "protocols/fix/session/ranges.py",
         _FIX,
         (
             "what is asked for again joins what is written already",

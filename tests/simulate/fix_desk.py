@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocols.fix.events import AppMessage, Disconnect, Event, LoggedOn, LoggedOut, PeerReject
 from protocols.fix.framing import Framer, Garbled
-from protocols.fix.session import FixSession, SessionSettings, State
-from protocols.fix.store import MemoryStore
+from protocols.fix.session.machine import FixSession, SessionSettings, State
+from protocols.fix.session.store import MemoryStore
 from protocols.fix.times import format_ns
 from protocols.signing import fix_logon_text
 from tests.simulate.desk import Desk

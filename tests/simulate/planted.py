@@ -24,12 +24,12 @@ from gateway.mistakes import Mistakes
 from gateway.recovery.keeper import Keeper
 from gateway.recovery.records import COMMANDS, JournalReplay
 from protocols.fix.message import encode
-from protocols.fix.session_core import SessionCore
-from protocols.fix.session_handshake import Handshake
-from protocols.fix.session_inbound import Inbound
-from protocols.fix.session_output import Output
-from protocols.fix.session_settings import State
-from protocols.fix.store import Intake
+from protocols.fix.session.core import SessionCore
+from protocols.fix.session.handshake import Handshake
+from protocols.fix.session.inbound import Inbound
+from protocols.fix.session.output import Output
+from protocols.fix.session.settings import State
+from protocols.fix.session.store import Intake
 from tests.simulate.planted_limits import PLANTED_IN_LIMITS, Change
 
 

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from protocols.fix.datatypes import CHECKS
+from protocols.fix.dictionary.datatypes import CHECKS
 
 TABLE = Path(__file__).with_name("dictionaries.json")
 

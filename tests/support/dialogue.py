@@ -7,9 +7,9 @@ sides write them; a line that has its own 49, 52 or 56 keeps it, and `49=-` leav
 from typing import Any
 
 from protocols.fix.events import AppMessage, Event
-from protocols.fix.session import FixSession, LogonRefusal, SessionSettings, State
-from protocols.fix.session_logon import Nobody
-from protocols.fix.store import MemoryStore, MessageStore
+from protocols.fix.session.logon import Nobody
+from protocols.fix.session.machine import FixSession, LogonRefusal, SessionSettings, State
+from protocols.fix.session.store import MemoryStore, MessageStore
 from protocols.fix.times import format_ns, parse_ns
 from protocols.units import NS_PER_S
 from protocols.wall import WallClock

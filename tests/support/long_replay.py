@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.journal import Journal, JournalSettings
-from protocols.fix.session import FixSession, SessionSettings
+from protocols.fix.session.machine import FixSession, SessionSettings
 from tests.support.dialogue import START_NS, expand
 from tests.support.fix_text import fix
 

@@ -7,8 +7,8 @@ then is lost, as it is in a socket buffer.
 from typing import Any
 
 from protocols.fix.events import AppMessage, Disconnect, Event, LoggedOut
-from protocols.fix.session import FixSession, SessionSettings, State
-from protocols.fix.store import MemoryStore
+from protocols.fix.session.machine import FixSession, SessionSettings, State
+from protocols.fix.session.store import MemoryStore
 from tests.support.dialogue import START_NS
 
 STEP_NS = 1_000_000

@@ -26,10 +26,10 @@ from gateway.orders.queue import Stage
 from gateway.sessions.registry import Sessions
 from limits.limiter import ALLOWED
 from protocols.fix import tags
-from protocols.fix.greeting import LogonClaim
-from protocols.fix.session import FixSession, LogonRefusal, SessionSettings
-from protocols.fix.session_logon import whole_number
-from protocols.fix.store import MessageStore
+from protocols.fix.session.first_message import LogonClaim
+from protocols.fix.session.logon import whole_number
+from protocols.fix.session.machine import FixSession, LogonRefusal, SessionSettings
+from protocols.fix.session.store import MessageStore
 from protocols.fix.times import parse_ns
 from protocols.fix.translate import Translator
 from protocols.instruments import Instruments

@@ -23,7 +23,7 @@ from protocols import errors
 from protocols.errors import Refusal
 from protocols.fix import events, tags
 from protocols.fix.decoder import Message
-from protocols.fix.session import FixSession, LogonRefusal, State
+from protocols.fix.session.machine import FixSession, LogonRefusal, State
 from protocols.fix.tags import SessionStatus
 from protocols.fix.translate import Translator, named_in
 from protocols.messages import AnyEvent, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList, OrdStatus

@@ -11,7 +11,7 @@ from gateway.sessions.registry import Session
 from protocols import errors
 from protocols.fix import tags
 from protocols.fix.dialect import safe_text
-from protocols.fix.session_logon import LogonRefusal, whole_number
+from protocols.fix.session.logon import LogonRefusal, whole_number
 from protocols.fix.tags import SessionStatus
 
 WINDOW_MAX_MS = 5_000  # RecvWindow(25000) of a Logon: at most, and by default

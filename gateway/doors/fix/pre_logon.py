@@ -14,8 +14,8 @@ from gateway.doors.endpoint import FinalOutput, RefusedPeer
 from gateway.doors.listening import Arrival
 from gateway.doors.peer import NullPeer
 from protocols.fix import tags
-from protocols.fix.greeting import Drop, Greeting, LogonClaim, farewell
-from protocols.fix.session import LogonRefusal, SessionSettings
+from protocols.fix.session.first_message import Drop, Greeting, LogonClaim, farewell
+from protocols.fix.session.machine import LogonRefusal, SessionSettings
 
 if TYPE_CHECKING:
     from gateway.doors.fix.acceptor import FixAcceptor

@@ -12,7 +12,7 @@ from gateway.journal import Journal, JournalSettings, MemoryJournal, open_journa
 from gateway.journal.record import FIRST_OWNER_KIND, JournalCorrupt, JournalInUse
 from gateway.journal.store import JournalStore
 from protocols.errors import LocalProtocolError
-from protocols.fix.store import MessageStore
+from protocols.fix.session.store import MessageStore
 
 PROCESS = JournalSettings(durability="process", segment_bytes=1 << 20)
 SMALL = JournalSettings(durability="process", segment_bytes=4_096)

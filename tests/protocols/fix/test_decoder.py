@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocols.errors import RemoteProtocolError
 from protocols.fix.decoder import Decoder, Fault, Message
-from protocols.fix.dictionary import VERSIONS, for_version
+from protocols.fix.dictionary.tables import VERSIONS, for_version
 from protocols.fix.framing import Framer
 from tests.protocols.fix.test_message import SAMPLES
 from tests.support.fix_text import fix

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from protocols.errors import RemoteProtocolError
 from protocols.fix import shapes
 from protocols.fix.decoder import Decoder, Message
-from protocols.fix.dictionary import VERSIONS, Field, for_version
+from protocols.fix.dictionary.tables import VERSIONS, Field, for_version
 from protocols.fix.message import encode
 from tests.support.fix_text import fix
 

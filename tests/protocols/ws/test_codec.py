@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from protocols.errors import Refusal
 from protocols.ws.codec import CODECS, JSON, MSGPACK, Codec, Malformed
-from protocols.ws.repeats import repeated_in_json, repeated_in_msgpack
+from protocols.ws.duplicate_keys import repeated_in_json, repeated_in_msgpack
 from protocols.ws.schema import METHODS, BatchParams, CancelParams, Params, PlaceParams, Request
 
 PLACE = {"symbol": "BTC-USDT", "side": "buy", "type": "limit", "cl_ord_id": "a-1", "price": "1.5", "qty": "2"}

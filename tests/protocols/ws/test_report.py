@@ -25,7 +25,7 @@ from protocols.messages import (
     Stp,
     Tif,
 )
-from protocols.ws import words
+from protocols.ws import enums
 from protocols.ws.codec import JSON
 from protocols.ws.report import (
     answer,
@@ -377,7 +377,7 @@ def test_instruments_are_listed_with_the_bounds_they_have() -> None:
 
 
 def test_every_value_of_the_dictionary_has_its_word_and_every_word_its_value() -> None:
-    enums = {
+    members = {
         "side": Side,
         "type": OrdType,
         "tif": Tif,
@@ -386,9 +386,9 @@ def test_every_value_of_the_dictionary_has_its_word_and_every_word_its_value() -
         "status": OrdStatus,
         "origin": Origin,
     }
-    for field, enum in enums.items():
-        table = words.TABLES[field]
+    for field, enum in members.items():
+        table = enums.TABLES[field]
         assert sorted(table.values()) == sorted(str(member.value) for member in enum), field
         assert len(set(table.values())) == len(table)
-    assert words.TABLES["status"]["partial"] == "1"
-    assert words.TABLES["exec"]["trade"] == "F"
+    assert enums.TABLES["status"]["partial"] == "1"
+    assert enums.TABLES["exec"]["trade"] == "F"

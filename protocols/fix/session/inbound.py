@@ -1,0 +1,396 @@
+"""How a running session reads one message: header, number, dictionary, and then what it asks for.
+
+The order is the contract: what ends the session comes before the number, the number before the dictionary's fault, so a
+faulty message that comes too early waits for its turn like any other and is refused in sequence.
+"""
+
+from protocols.errors import BAD_SEQUENCE
+from protocols.fix import tags
+from protocols.fix.decoder import Fault, Message
+from protocols.fix.events import AppMessage, HeldBack, PeerReject, SequenceReset, Warned
+from protocols.fix.session.core import Farewell, SessionCore
+from protocols.fix.session.gap import ASKS_MAX, Early
+from protocols.fix.session.handshake import Handshake
+from protocols.fix.session.logon import whole_number
+from protocols.fix.session.settings import State
+from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType, SessionStatus
+from protocols.fix.tags import SessionRejectReason as Reason
+from protocols.fix.times import parse_ns
+from protocols.units import NS_PER_S
+
+READING = frozenset({State.LOGGED_ON, State.LOGOUT_SENT})
+_CANCELS = frozenset({MsgType.ORDER_CANCEL_REQUEST, MsgType.ORDER_MASS_CANCEL_REQUEST})
+_NEVER_REJECTED = frozenset({MsgType.REJECT, MsgType.LOGOUT})
+_OF_OWN_NUMBER = frozenset({MsgType.SEQUENCE_RESET, MsgType.LOGON})
+"""May carry any MsgSeqNum(34): the reset mode of the one, and ResetSeqNumFlag(141) of the other."""
+_WITHOUT_DECIMALS = 17  # length of YYYYMMDD-HH:MM:SS
+
+
+class Inbound:
+    """Reads the messages of a session that is logged on."""
+
+    __slots__ = ("_begin_string", "_core", "_handshake", "_ours", "_theirs", "_tolerance_ns", "_wall")
+
+    def __init__(self, core: SessionCore, handshake: Handshake) -> None:
+        self._core = core
+        self._handshake = handshake
+        self._begin_string = core.settings.begin_string
+        self._ours = core.settings.sender_comp_id
+        self._theirs = core.settings.target_comp_id
+        self._tolerance_ns = core.settings.sending_time_tolerance_s * NS_PER_S
+        self._wall = core.wall
+
+    def read(self, message: Message, size_bytes: int) -> None:
+        """One whole message, in whatever order it comes."""
+        core, fields = self._core, message.fields
+        if fields.get(tags.BEGIN_STRING) != self._begin_string:
+            core.goodbye("begin_string", "Incorrect BeginString")
+            return
+        seq_num = whole_number(fields.get(tags.MSG_SEQ_NUM))
+        if seq_num is None:
+            core.goodbye("no_msg_seq_num", "Received message without MsgSeqNum")
+            return
+        try:
+            sent_ns = parse_ns(fields[tags.SENDING_TIME])
+        except (KeyError, ValueError):
+            sent_ns = 0
+        is_header_sound = (
+            fields.get(tags.SENDER_COMP_ID) == self._theirs
+            and fields.get(tags.TARGET_COMP_ID) == self._ours
+            and abs(core.now_ns + self._wall.offset_ns - sent_ns) <= self._tolerance_ns
+        )
+        if not is_header_sound:
+            fatal = self._header_fault(message, sent_ns)
+            if fatal is not None:
+                self._refuse_for_good(fatal, seq_num, message)
+                return
+        if seq_num == core.store.intake.next_in and message.msg_type not in _OF_OWN_NUMBER:
+            self._take(message, seq_num, size_bytes, sent_ns)
+        else:
+            self._in_order(message, seq_num, size_bytes, sent_ns)
+        if core.gap.highest and core.state in READING:
+            self._close_gap()
+
+    def read_last(self, message: Message) -> None:
+        """We said goodbye: only the peer's Logout(5) is of interest, whatever its number."""
+        core = self._core
+        if message.msg_type == MsgType.LOGOUT:
+            if whole_number(message.fields.get(tags.MSG_SEQ_NUM)) == core.store.next_in:
+                core.store.next_in += 1
+            core.drop(core.end_reason, core.end_text)
+
+    def _header_fault(self, message: Message, sent_ns: int) -> Fault | None:
+        """Rows 2.k and 2.o, which end the session. What is missing or empty is left to the dictionary's fault.
+
+        sent_ns: 0 = no SendingTime(52) could be read.
+        """
+        fields = message.fields
+        theirs, ours = fields.get(tags.SENDER_COMP_ID), fields.get(tags.TARGET_COMP_ID)
+        if theirs != self._theirs and theirs:
+            return _fault(Reason.COMP_ID_PROBLEM, tags.SENDER_COMP_ID, "CompID problem: SenderCompID(49)")
+        if ours != self._ours and ours:
+            return _fault(Reason.COMP_ID_PROBLEM, tags.TARGET_COMP_ID, "CompID problem: TargetCompID(56)")
+        if not sent_ns:
+            if message.fault is None:  # digits in the right places, but no day of the calendar
+                text = "SendingTime(52) is no UTCTIMESTAMP"
+                message.fault = _fault(Reason.INCORRECT_DATA_FORMAT, tags.SENDING_TIME, text)
+        elif abs(self._wall.ahead_ns(sent_ns, self._core.now_ns)) > self._tolerance_ns:
+            text = f"SendingTime accuracy problem: SendingTime(52) is more than {self._tolerance_ns // NS_PER_S} s off"
+            return _fault(Reason.SENDING_TIME_ACCURACY_PROBLEM, tags.SENDING_TIME, text)
+        return None
+
+    def _refuse_for_good(self, fault: Fault, seq_num: int, message: Message) -> None:
+        core = self._core
+        if seq_num == core.store.next_in:
+            core.store.next_in += 1
+        core.refuse(fault, seq_num, message.msg_type, message.fields)
+        core.goodbye("comp_id" if fault.reason == Reason.COMP_ID_PROBLEM else "sending_time", fault.text)
+
+    def _in_order(self, message: Message, seq_num: int, size_bytes: int, sent_ns: int) -> None:
+        fields, msg_type, next_in = message.fields, message.msg_type, self._core.store.next_in
+        if msg_type == MsgType.SEQUENCE_RESET and fields.get(tags.GAP_FILL_FLAG) != "Y":
+            self._reset(message, seq_num)
+        elif self._is_reset_logon(message):
+            self._handshake.read_reset(message)
+        elif seq_num == next_in:
+            self._take(message, seq_num, size_bytes, sent_ns)
+        elif seq_num > next_in:
+            self._hold(message, seq_num, size_bytes, sent_ns)
+        elif seq_num == 1 and self._handshake.may_begin_at_1 and fields.get(tags.POSS_DUP_FLAG) != "Y":
+            self._handshake.begin_at_1()
+            self._take(message, seq_num, size_bytes, sent_ns)
+        else:
+            self._take_old(message, seq_num, sent_ns)
+
+    def _is_reset_logon(self, message: Message) -> bool:
+        resets = message.msg_type == MsgType.LOGON and message.fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y"
+        return resets and self._core.state is State.LOGGED_ON
+
+    # -- by number -----------------------------------------------------------------------------------------------
+
+    def _take(self, message: Message, seq_num: int, size_bytes: int, sent_ns: int) -> None:
+        """The message whose turn it is."""
+        core, fields, msg_type = self._core, message.fields, message.msg_type
+        poss_dup = fields.get(tags.POSS_DUP_FLAG) == "Y"
+        fault = message.fault
+        if fault is None:
+            if poss_dup and msg_type != MsgType.SEQUENCE_RESET:
+                fault = _poss_dup_fault(fields, sent_ns)
+            if fault is None and (tags.ON_BEHALF_OF_COMP_ID in fields or tags.DELIVER_TO_COMP_ID in fields):
+                fault = _third_party_fault(message)
+        core.store.next_in = seq_num + 1
+        if fault is not None and msg_type not in _NEVER_REJECTED:
+            self._refuse(fault, seq_num, message)
+        elif msg_type in SESSION_MSG_TYPES:
+            self._act(message, seq_num)
+        else:
+            self._hand_out(message, seq_num, size_bytes, sent_ns, poss_dup)
+
+    def _hand_out(self, message: Message, seq_num: int, size_bytes: int, sent_ns: int, poss_dup: bool) -> None:
+        """An application message, which nothing is wrong with."""
+        output = self._core.output
+        if not output.handed_out:
+            output.handed_out = seq_num
+        self._core.events.append(_application(message, seq_num, size_bytes, sent_ns, poss_dup))
+
+    def _refuse(self, fault: Fault, seq_num: int, message: Message) -> None:
+        """A refusal that the session survives, but for row 2.f."""
+        core = self._core
+        core.refuse(fault, seq_num, message.msg_type, message.fields)
+        if fault.reason == Reason.SENDING_TIME_ACCURACY_PROBLEM:
+            core.goodbye("orig_sending_time", fault.text)
+
+    def _take_old(self, message: Message, seq_num: int, sent_ns: int) -> None:
+        """A number that was read before: a duplicate, which is dropped without a word, or a lost count."""
+        core = self._core
+        if message.fields.get(tags.POSS_DUP_FLAG) == "Y":
+            # Answering duplicates would start a storm; only a duplicate that is none by its times is refused.
+            fault = _poss_dup_fault(message.fields, sent_ns) if message.msg_type != MsgType.SEQUENCE_RESET else None
+            if fault is not None:
+                self._refuse(fault, seq_num, message)
+        elif message.msg_type == MsgType.LOGOUT:
+            core.events.append(Warned(f"Logout(5) with MsgSeqNum(34)={seq_num}, expecting {core.store.next_in}"))
+            self._log_out(message)
+        elif message.msg_type == MsgType.RESEND_REQUEST and message.fault is None:
+            # Strictly row 2.c; but it changes nothing here, it is how a peer finds its way back, and the peers' own
+            # case of row 8 sends one numbered like this and wants it served.
+            core.events.append(Warned(f"ResendRequest(2) with MsgSeqNum(34)={seq_num}, expecting {core.store.next_in}"))
+            self._serve(message, seq_num)
+        else:
+            core.cut_too_low(seq_num)
+
+    def _hold(self, message: Message, seq_num: int, size_bytes: int, sent_ns: int) -> None:
+        """A number ahead of its turn. A Logout or ResendRequest cannot wait: both sides might wait for each other."""
+        core, msg_type = self._core, message.msg_type
+        early = Early(message, size_bytes, sent_ns)
+        if msg_type == MsgType.LOGOUT:
+            self._log_out(message)
+            return
+        if message.fault is None:
+            if msg_type == MsgType.RESEND_REQUEST:
+                self._serve(message, seq_num)
+            if msg_type in (MsgType.RESEND_REQUEST, MsgType.HEARTBEAT):
+                early = Early(None, 0, 0)
+        if core.store.intake.is_done(seq_num):
+            early = Early(None, 0, 0)
+        is_new = core.gap.hold(seq_num, early)
+        if is_new and msg_type == MsgType.ORDER_STATUS_REQUEST and _is_sound(message, sent_ns):
+            poss_dup = message.fields.get(tags.POSS_DUP_FLAG) == "Y"
+            core.events.append(HeldBack(_application(message, seq_num, size_bytes, sent_ns, poss_dup)))
+        if core.state in READING and not core.gap.is_asked(core.store.next_in):
+            core.ask_for_gap()
+
+    def _close_gap(self) -> None:
+        """Go on with what was held, as far as it reaches, and ask again if something is still missing."""
+        core, gap, store = self._core, self._core.gap, self._core.store
+        while (early := gap.pop(store.next_in)) is not None:
+            if early.message is None:
+                store.next_in += 1
+                continue
+            self._take(early.message, store.next_in, early.size_bytes, early.sending_time_ns)
+            if core.state not in READING:
+                return
+        if store.next_in > gap.highest:
+            gap.clear()
+        elif not gap.is_asked(store.next_in):
+            core.ask_for_gap()
+        elif store.next_in > gap.reached:
+            gap.go_on(store.next_in, core.gap_due_ns())
+
+    def press_gap(self) -> None:
+        """Nothing came of our ResendRequest(2) for too long: ask again, and in the end give up.
+
+        A peer that waits for the answer to a TestRequest(1) behind the gap gets it now, before it takes us for dead.
+        """
+        core, gap = self._core, self._core.gap
+        for seq_num, early in gap.held():
+            message = early.message
+            if message is not None and message.msg_type == MsgType.TEST_REQUEST and message.fault is None:
+                self._answer_test(message)
+                gap.note_acted_on(seq_num)
+        if gap.asks < ASKS_MAX:
+            core.ask_for_gap()
+            return
+        missing = f"{core.store.next_in} to {gap.missing_end()}"
+        self._carry_out_cancels()
+        text = (
+            f"MsgSeqNum {missing} did not come, asked for {ASKS_MAX} times. What came behind was not carried out,"
+            " but for cancels: fill the gap, or log on with ResetSeqNumFlag(141)=Y"
+        )
+        core.goodbye("gap", text, SessionStatus.LOGOUT_COMPLETE, BAD_SEQUENCE)
+
+    def _carry_out_cancels(self) -> int:
+        """The link ends over an open gap: hand out the cancels behind it, which must not wait for another link. They
+        are not taken again when they come again. Returns how many other requests are left undone.
+        """
+        left = 0
+        for seq_num, early in self._core.gap.held():
+            message = early.message
+            if message is None or message.msg_type in SESSION_MSG_TYPES:
+                continue
+            if message.msg_type in _CANCELS and _is_sound(message, early.sending_time_ns):
+                self._core.store.note_done(seq_num)
+                poss_dup = message.fields.get(tags.POSS_DUP_FLAG) == "Y"
+                self._core.events.append(
+                    _application(message, seq_num, early.size_bytes, early.sending_time_ns, poss_dup)
+                )
+            else:
+                left += 1
+        return left
+
+    # -- by type -------------------------------------------------------------------------------------------------
+
+    def _act(self, message: Message, seq_num: int) -> None:
+        """A session message in sequence; NextIn has moved."""
+        core, msg_type, fields = self._core, message.msg_type, message.fields
+        if msg_type == MsgType.TEST_REQUEST:
+            self._answer_test(message)
+        elif msg_type == MsgType.RESEND_REQUEST:
+            self._serve(message, seq_num)
+        elif msg_type == MsgType.SEQUENCE_RESET:
+            self._fill_gap(message, seq_num)
+        elif msg_type == MsgType.LOGOUT:
+            self._log_out(message)
+        elif msg_type == MsgType.REJECT:
+            core.events.append(PeerReject(whole_number(fields.get(tags.REF_SEQ_NUM)) or 0, fields.get(tags.TEXT, "")))
+        elif msg_type == MsgType.LOGON:
+            core.refuse(_fault(Reason.OTHER, tags.MSG_TYPE, "already logged on"), seq_num, msg_type, fields)
+
+    def _answer_test(self, message: Message) -> None:
+        self._core.send(MsgType.HEARTBEAT, f"112={message.fields[tags.TEST_REQ_ID]}{SOH}")
+
+    def _serve(self, message: Message, seq_num: int) -> None:
+        """ResendRequest(2). EndSeqNo(16)=0, or anything from our latest number on, means to the latest."""
+        core, fields = self._core, message.fields
+        latest = core.store.next_out - 1
+        begin, end = whole_number(fields.get(tags.BEGIN_SEQ_NO)), whole_number(fields.get(tags.END_SEQ_NO))
+        if not begin or begin > latest:
+            text = f"BeginSeqNo(7) must be 1 to {latest}, the last number sent"
+            core.refuse(_fault(Reason.VALUE_OUT_OF_RANGE, tags.BEGIN_SEQ_NO, text), seq_num, message.msg_type, fields)
+        elif end is None or 0 < end < begin:
+            text = "EndSeqNo(16) must be 0 or at least BeginSeqNo(7)"
+            core.refuse(_fault(Reason.VALUE_OUT_OF_RANGE, tags.END_SEQ_NO, text), seq_num, message.msg_type, fields)
+        else:
+            core.replay(begin, min(end, latest) if end else latest)
+
+    def _fill_gap(self, message: Message, seq_num: int) -> None:
+        """SequenceReset(4) with GapFillFlag(123)=Y, in sequence."""
+        gap = self._core.gap
+        new_seq_no = whole_number(message.fields.get(tags.NEW_SEQ_NO))
+        if new_seq_no is None or new_seq_no <= seq_num:
+            self._refuse_lowering(message, seq_num, "attempt to lower the sequence number: NewSeqNo(36)")
+            return
+        if not gap.asked_all and gap.asked_end == new_seq_no:
+            gap.asked_end = 0  # some peers end a chunk one number early; the next request must begin there
+        self._go_on_from(new_seq_no)
+
+    def _reset(self, message: Message, seq_num: int) -> None:
+        """SequenceReset(4) in reset mode: its own number says nothing."""
+        core = self._core
+        new_seq_no = whole_number(message.fields.get(tags.NEW_SEQ_NO))
+        if message.fault is not None:
+            core.refuse(message.fault, seq_num, message.msg_type, message.fields)
+        elif new_seq_no is None or new_seq_no < core.store.next_in:
+            text = f"NewSeqNo(36) must be {core.store.next_in} or more"
+            self._refuse_lowering(message, seq_num, text)
+        elif new_seq_no == core.store.next_in:
+            core.events.append(Warned(f"SequenceReset(4) to NewSeqNo(36)={new_seq_no}, which was expected anyway"))
+        else:
+            self._go_on_from(new_seq_no)
+
+    def _refuse_lowering(self, message: Message, seq_num: int, text: str) -> None:
+        fault = _fault(Reason.VALUE_OUT_OF_RANGE, tags.NEW_SEQ_NO, text)
+        self._core.refuse(fault, seq_num, message.msg_type, message.fields)
+
+    def _go_on_from(self, next_in: int) -> None:
+        """The peer has nothing to send again below `next_in`: what was held below it is passed over, as it wishes."""
+        core = self._core
+        core.store.next_in = next_in
+        core.events.append(SequenceReset(next_in))
+        for seq_num, early in core.gap.pop_below(next_in):
+            message = early.message
+            if message is None:
+                continue
+            if message.msg_type == MsgType.TEST_REQUEST and message.fault is None:
+                self._answer_test(message)  # it waits for the answer
+            elif message.msg_type not in SESSION_MSG_TYPES:
+                text = f"not carried out: the peer filled over it with NewSeqNo(36)={next_in}"
+                core.refuse(_fault(Reason.OTHER, tags.MSG_SEQ_NUM, text), seq_num, message.msg_type, message.fields)
+
+    def _log_out(self, message: Message) -> None:
+        """Logout(5): the answer to ours, or the peer's wish, which is answered."""
+        core, fields = self._core, message.fields
+        if core.state is State.LOGOUT_SENT:
+            core.end(False, core.end_text, {})
+            return
+        left, text, code = self._carry_out_cancels(), "", 0
+        if left:
+            missing = f"{core.store.next_in} to {core.gap.missing_end()}"
+            text, code = f"MsgSeqNum {missing} did not come: {left} messages behind were not carried out", BAD_SEQUENCE
+        core.depart(Farewell(True, "logout", text, SessionStatus.LOGOUT_COMPLETE, code, fields))
+
+
+def _application(message: Message, seq_num: int, size_bytes: int, sent_ns: int, poss_dup: bool) -> AppMessage:
+    fields = message.fields
+    original_ns = parse_ns(fields[tags.ORIG_SENDING_TIME]) if poss_dup else sent_ns
+    poss_resend = fields.get(tags.POSS_RESEND) == "Y"
+    return AppMessage(message.msg_type, seq_num, fields, message.groups, poss_dup, poss_resend, original_ns, size_bytes)
+
+
+def _is_sound(message: Message, sent_ns: int) -> bool:
+    """Whether nothing would be said against the message in its turn."""
+    fields = message.fields
+    if message.fault is not None or tags.ON_BEHALF_OF_COMP_ID in fields or tags.DELIVER_TO_COMP_ID in fields:
+        return False
+    return fields.get(tags.POSS_DUP_FLAG) != "Y" or _poss_dup_fault(fields, sent_ns) is None
+
+
+def _fault(reason: int, tag: int, text: str) -> Fault:
+    return Fault("reject", reason, tag, text)
+
+
+def _poss_dup_fault(fields: dict[int, str], sent_ns: int) -> Fault | None:
+    """Rows 2.f and 2.g. A SendingTime(52) without decimals is compared in whole seconds."""
+    original = fields.get(tags.ORIG_SENDING_TIME)
+    if not original:
+        return _fault(Reason.REQUIRED_TAG_MISSING, tags.ORIG_SENDING_TIME, "OrigSendingTime(122) is missing")
+    try:
+        original_ns = parse_ns(original)
+    except ValueError:
+        text = "OrigSendingTime(122) is no UTCTIMESTAMP"
+        return _fault(Reason.INCORRECT_DATA_FORMAT, tags.ORIG_SENDING_TIME, text)
+    if len(fields.get(tags.SENDING_TIME, "")) == _WITHOUT_DECIMALS:
+        original_ns -= original_ns % NS_PER_S
+    if original_ns > sent_ns:
+        text = "SendingTime accuracy problem: OrigSendingTime(122) is later than SendingTime(52)"
+        return _fault(Reason.SENDING_TIME_ACCURACY_PROBLEM, tags.ORIG_SENDING_TIME, text)
+    return None
+
+
+def _third_party_fault(message: Message) -> Fault | None:
+    """Row 18: we know the two ends of the session and nobody behind them; session messages are between those two."""
+    if message.msg_type in SESSION_MSG_TYPES:
+        return None
+    if tags.ON_BEHALF_OF_COMP_ID in message.fields:
+        return _fault(Reason.COMP_ID_PROBLEM, tags.ON_BEHALF_OF_COMP_ID, "OnBehalfOfCompID(115) is not served")
+    return _fault(Reason.COMP_ID_PROBLEM, tags.DELIVER_TO_COMP_ID, "DeliverToCompID(128) is not served")

@@ -1,0 +1,331 @@
+"""The FIX session: bytes and the time in, events and bytes out. Acceptor and initiator are the same machine.
+
+It numbers, checks, answers, holds early messages back and asks for missing ones; what it hands out is in sequence,
+once. NextIn and NextOut live in the store and outlive connections. The one thing to know: NextIn moves before the
+answer to a message is built, so LastMsgSeqNumProcessed(369) counts that message, and stays for what is ignored.
+
+Source: the FIX session layer and its test cases v1.0 (ISO 3531), by whose scenario numbers the tests are named.
+"""
+
+from protocols.errors import DISCONNECTED, LocalProtocolError, RemoteProtocolError
+from protocols.fix.decoder import Decoder, Fault, Message
+from protocols.fix.events import Event, Garbled
+from protocols.fix.framing import Framer
+from protocols.fix.session.core import SENDING, SessionCore
+from protocols.fix.session.handshake import Handshake
+from protocols.fix.session.inbound import READING, Inbound
+from protocols.fix.session.logon import LogonRefusal, Owner
+from protocols.fix.session.settings import CLIENT_MSG_TYPES, TRANSITIONS, Call, SessionSettings, State
+from protocols.fix.session.store import MessageStore
+from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType
+from protocols.units import NS_PER_S
+from protocols.wall import WallClock
+
+__all__ = ["FixSession", "LogonRefusal", "Owner", "SessionSettings", "State"]
+
+GARBLED_MAX = 3
+"""So many garbled messages in a row, and the peer speaks something else."""
+_DEAF = frozenset({State.LEAVING, State.ENDED})
+_TEST_REQ_ID = "TEST"  # any message of the peer answers a TestRequest(1), so the id need not be unique
+
+
+class FixSession:
+    """One session, across connections. Every `now_ns` is own time, never an earlier one again; what is told is UTC.
+
+    Output is bounded by the owner, who writes it and watches `pending_bytes`; all else held here has its bound in
+    `SessionSettings`. Calls that the state does not allow (`TRANSITIONS`) raise LocalProtocolError and change nothing.
+    """
+
+    def __init__(self, settings: SessionSettings, store: MessageStore, wall: WallClock | None = None) -> None:
+        """wall: what own time lacks to UTC; None = nothing, for good."""
+        self.settings = settings
+        self.store = store
+        self._core = SessionCore(settings, store, wall or WallClock())
+        self._handshake = Handshake(self._core)
+        self._inbound = Inbound(self._core, self._handshake)
+        self._output = self._core.output
+        self._framer = Framer(settings.max_message_bytes)
+        self._decoder = Decoder(settings.begin_string, CLIENT_MSG_TYPES if settings.role == "acceptor" else None)
+        self._garbled_in_row = 0
+
+    # -- what the owner may look at ------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the session stands."""
+        return self._core.state
+
+    @property
+    def is_logged_on(self) -> bool:
+        """Whether messages that are sent now leave at once."""
+        return self._core.state is State.LOGGED_ON
+
+    @property
+    def owner(self) -> Owner:
+        """Who is asked about each Logon(A), and what our answer tells besides its own fields."""
+        return self._core.owner
+
+    @owner.setter
+    def owner(self, owner: Owner) -> None:
+        self._core.owner = owner
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `take_output` has something to give."""
+        return bool(self._output)
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes ready to be written; what is to be read from the store first is not among them."""
+        return self._output.pending_bytes
+
+    @property
+    def held_messages(self) -> int:
+        """Messages of the peer kept until those before them have come."""
+        return self._core.gap.held_messages
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes kept of what the peer sent: early messages, and a message that is not whole yet."""
+        return self._core.gap.held_bytes + self._framer.buffered_bytes
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether stored messages are being written; live ones follow behind them, from the store too."""
+        return self._output.is_replaying
+
+    @property
+    def must_read(self) -> bool:
+        """Whether `take_ready` has nothing to give until `read_on` has read it from the store."""
+        return self._output.must_read
+
+    @property
+    def behind(self) -> int:
+        """Messages that wait in the store for their first sending, though the peer asked for nothing before them."""
+        return self._output.behind
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When `tick` is next wanted; None = never, as things stand."""
+        core = self._core
+        if core.state is State.LOGGED_ON:
+            next_ns, gap_ns = core.timers.next_ns(self._output.last_sent_ns), core.gap.deadline_ns
+            if gap_ns and not core.timers.is_paused:
+                return gap_ns if next_ns is None else min(next_ns, gap_ns)
+            return next_ns
+        return None if core.state in (State.DISCONNECTED, State.ENDED) else core.timers.deadline_ns
+
+    def judge(self, logon: Message, now_ns: int) -> LogonRefusal | None:
+        """Why this Logon(A) would not begin the session if a new link brought it now; None = it would.
+
+        Nothing changes, whatever link the session has: whoever is refused beside a living one leaves no trace.
+        """
+        return self._handshake.judge(logon, now_ns)
+
+    # -- the link ------------------------------------------------------------------------------------------------
+
+    def connected(self, now_ns: int) -> None:
+        """A new link. Nothing of the last one is left but the numbers and the stored messages."""
+        core = self._require(Call.CONNECTED, now_ns)
+        self._forget_link()
+        core.timers.connected(now_ns + self.settings.logon_timeout_s * NS_PER_S)
+        core.state = State.CONNECTED
+
+    def disconnected(self, now_ns: int) -> None:
+        """The link is gone, whoever ended it. Messages sent from now on are numbered and stored."""
+        core = self._require(Call.DISCONNECTED, now_ns)
+        self._forget_link()
+        core.state = State.DISCONNECTED
+
+    def receive(self, data: bytes, now_ns: int) -> list[Event]:
+        """What the bytes mean, in order. Any input is taken; once the session is leaving it is ignored."""
+        core = self._require(Call.RECEIVE, now_ns)
+        if core.state not in _DEAF:
+            for found in self._framer.feed(data):
+                if isinstance(found, Garbled):
+                    self._skip(found)
+                else:
+                    self._read(found)
+                if core.state in _DEAF:
+                    break
+        return self._take_events()
+
+    def tick(self, now_ns: int) -> list[Event]:
+        """Heartbeats, tests, requests and time-outs that are due; harmless when none is."""
+        core = self._require(Call.TICK, now_ns)
+        if core.state is State.LOGGED_ON:
+            self._keep_alive()
+            is_gap_due = 0 < core.gap.deadline_ns <= now_ns and not core.timers.is_paused
+            if is_gap_due and core.state is State.LOGGED_ON:
+                self._inbound.press_gap()
+        elif core.state not in (State.DISCONNECTED, State.ENDED) and now_ns >= core.timers.deadline_ns:
+            self._give_up_waiting()
+        return self._take_events()
+
+    def pause(self, now_ns: int) -> None:
+        """We stopped reading: the peer's silence is not its fault. Our heartbeats go on."""
+        self._require(Call.PAUSE, now_ns).timers.pause(now_ns)
+
+    def resume(self, now_ns: int) -> None:
+        """We read on."""
+        core = self._require(Call.RESUME, now_ns)
+        unread_ns = core.timers.resume(now_ns)
+        if core.gap.deadline_ns:
+            core.gap.deadline_ns += unread_ns
+
+    def take_output(self, limit_bytes: int = 65_536, now_ns: int = 0) -> bytes:
+        """The next bytes to write, in order and in whole messages; empty only when there is nothing more.
+
+        Args:
+            limit_bytes: how much is wanted; one message may be longer and still comes whole. A replay reads no more
+                than this from the store, so it is what bounds memory and the time of a call.
+            now_ns: for SendingTime(52) of what is sent again; 0 = the time of the last call that named one.
+        """
+        return self._output.take(limit_bytes, now_ns or self._core.now_ns)
+
+    def take_ready(self, limit_bytes: int) -> bytes:
+        """The same of what needs no reading from the store; empty when `must_read`, too."""
+        return self._output.take(limit_bytes, 0, may_read=False)
+
+    def read_on(self, now_ns: int) -> int:
+        """When `must_read`: make the next slice ready; the number of its messages, which is what it costs."""
+        return self._output.read_on(now_ns)
+
+    # -- what the owner says -------------------------------------------------------------------------------------
+
+    def send(self, msg_type: str, body: str, now_ns: int) -> int:
+        """Number, store and, when logged on, queue an application message. Returns its MsgSeqNum(34).
+
+        `body`: the fields after the header, SOH-terminated. Away or logging out it is stored only: the peer asks for it
+        when it is back. While a replay runs it is queued behind it.
+
+        Raises:
+            LocalProtocolError: a session message type, or a body that is not SOH-terminated.
+        """
+        if msg_type in SESSION_MSG_TYPES or body[-1:] not in ("", SOH):
+            raise LocalProtocolError(f"not an application message: {msg_type}")
+        core = self._core
+        core.now_ns = now_ns
+        return self._output.send_stored(msg_type, body, now_ns, core.state in SENDING)
+
+    def reject(self, seq_num: int, msg_type: str, fault: Fault, now_ns: int) -> None:
+        """Refuse an `AppMessage` that was handed out, for a fault found only by translating it. Stored as by `send`."""
+        core = self._core
+        core.now_ns = now_ns
+        core.refuse(fault, seq_num, msg_type, {})
+        core.events.pop()  # the owner knows
+
+    def logon(self, now_ns: int, body: str = "", reset: bool = False) -> None:
+        """Send our Logon(A), as initiator.
+
+        Args:
+            body: fields besides 98, 108, 141, 789 and 1137, SOH-terminated. A signature covers MsgSeqNum(34), which
+                is `store.next_out` (1 on a reset), and SendingTime(52): `format_ns(now_ns, settings.time_digits)`.
+            reset: both numbers back to 1, with ResetSeqNumFlag(141)=Y.
+        """
+        if self.settings.role != "initiator":
+            raise LocalProtocolError("an acceptor does not send the first Logon(A)")
+        self._require(Call.LOGON, now_ns)
+        self._handshake.ask(body, reset)
+
+    def logout(self, now_ns: int, text: str, session_status: int | None = None, code: int = 0) -> None:
+        """Ask to end: Logout(5), then LoggedOut with the answer, or Disconnect after `logout_timeout_s`.
+
+        session_status, code: SessionStatus(1409), ErrorCode(25016), where the dialect has them; None and 0 = neither.
+        """
+        core = self._require(Call.LOGOUT, now_ns)
+        core.send_logout(text, session_status, code)
+        core.await_logout(State.LOGOUT_SENT, "logout_timeout", text)
+
+    def leave(self, now_ns: int) -> list[Event]:
+        """What the peer sent before `Leaving` was told is answered, as far as it will be: our Logout(5) may go.
+
+        It goes behind all that is queued, a running replay too. LoggedOut is told at once when the peer's Logout(5) has
+        come; else Disconnect when it comes, or when `logout_timeout_s` is over.
+        """
+        self._require(Call.LEAVE, now_ns).say_goodbye()
+        return self._take_events()
+
+    def terminate(self, now_ns: int, text: str, session_status: int | None = None, code: int = 0) -> list[Event]:
+        """End at once: a Logout(5) like `logout`'s, unless one was sent, and LoggedOut. No effect after the end."""
+        core = self._require(Call.TERMINATE, now_ns)
+        if core.state is not State.ENDED:
+            core.end_at_once(text, session_status, code)
+            core.end(False, text, {})
+        return self._take_events()
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _require(self, call: Call, now_ns: int) -> SessionCore:
+        core = self._core
+        if call not in TRANSITIONS[core.state]:
+            raise LocalProtocolError(f"{call.value} is not possible: the session is {core.state.value}")
+        core.now_ns = now_ns
+        return core
+
+    def _take_events(self) -> list[Event]:
+        core = self._core
+        events, core.events = core.events, []
+        core.output.handed_out = 0
+        return events
+
+    def _forget_link(self) -> None:
+        self._framer.clear()
+        self._garbled_in_row = 0
+        self._output.clear()
+        self._core.gap.clear()
+        self._core.farewell = None
+        self._core.events.clear()
+
+    def _skip(self, garbled: Garbled) -> None:
+        """Row 2.d: no number was used, so nothing changes; the next good message shows the gap.
+
+        Three in a row are the end, and so is one that is longer than any message may be.
+        """
+        core = self._core
+        core.events.append(garbled)
+        self._garbled_in_row += 1
+        is_hopeless = garbled.is_too_long or self._garbled_in_row >= GARBLED_MAX
+        if is_hopeless or core.state in (State.CONNECTED, State.LOGON_SENT):
+            core.drop("garbled", garbled.reason)
+
+    def _read(self, frame: bytes) -> None:
+        core = self._core
+        try:
+            message = self._decoder.decode(frame)
+        except RemoteProtocolError as error:
+            self._skip(Garbled(str(error), len(frame)))
+            return
+        self._garbled_in_row = 0
+        core.timers.heard(core.now_ns)
+        if core.state in READING:
+            self._inbound.read(message, len(frame))
+        elif core.state is State.GOODBYE_SENT:
+            self._inbound.read_last(message)
+        else:
+            self._handshake.read(message)
+
+    def _keep_alive(self) -> None:
+        """Rows 4.a and 6."""
+        core = self._core
+        timers, now_ns = core.timers, core.now_ns
+        if timers.is_lost(now_ns):
+            core.cut("silence", "no message and no answer to TestRequest(1)", code=DISCONNECTED)
+            return
+        if timers.is_test_due(now_ns):
+            core.send(MsgType.TEST_REQUEST, f"112={_TEST_REQ_ID}{SOH}")
+            timers.tested(now_ns)
+        if timers.is_heartbeat_due(self._output.last_sent_ns, now_ns):
+            core.send(MsgType.HEARTBEAT, "")
+
+    def _give_up_waiting(self) -> None:
+        core = self._core
+        if core.state is State.LEAVING:
+            core.say_goodbye()
+        elif core.state in (State.LOGOUT_SENT, State.GOODBYE_SENT):
+            if self._output:  # nobody can answer what was not written yet; whoever does not read is cut by the owner
+                core.timers.deadline_ns = core.now_ns + self.settings.logout_timeout_s * NS_PER_S
+            else:
+                core.drop(core.end_reason, core.end_text)
+        else:
+            core.drop("logon_timeout", f"no Logon(A) in {self.settings.logon_timeout_s} s")

@@ -1,0 +1,325 @@
+"""What a session still has to write: numbered, stored and queued in one order that nothing overtakes.
+
+The queue holds ready bytes, and numbers to be read from the store only as the owner asks for more, so replaying a
+million messages costs a slice of memory. While numbers wait, or much is ready, new messages are numbered and stored but
+queued as numbers only: neither a burst nor a peer that reads slowly costs memory. At most one replay is in the queue,
+whatever the peer asks.
+"""
+
+from collections import deque
+
+from protocols.fix.message import encode
+from protocols.fix.session.ranges import Replay, Unsent
+from protocols.fix.session.settings import SessionSettings
+from protocols.fix.session.store import MessageStore
+from protocols.fix.tags import SOH, MsgType
+from protocols.fix.times import format_ns
+from protocols.wall import WallClock
+
+_SLICE_NUMBERS = 256
+"""Numbers asked of the store at a time."""
+_GAP_MAX_NUMBERS = 65_536
+"""Longest run of numbers without a message told by one gap fill: bounds the work of one call."""
+_READY_BYTES = 65_536
+"""So much is ready, and further messages wait in the store."""
+_HOLE_EVERY = 64
+"""Messages that wait in the store between two numbers that are left for a Logout(5)."""
+_SLICE_BYTES = 16_384
+"""Read from the store at a time: about a millisecond's work."""
+
+
+class Output:
+    """The outbound half of one session: gives each message its number and keeps the order on the wire."""
+
+    __slots__ = (
+        "_begin_string",
+        "_digits",
+        "_hole",
+        "_middle",
+        "_middle_ns",
+        "_pending_bytes",
+        "_queue",
+        "_ranges",
+        "_replay",
+        "_sender",
+        "_store",
+        "_target",
+        "_tells_processed",
+        "_wall",
+        "handed_out",
+        "last_sent_ns",
+    )
+
+    def __init__(self, settings: SessionSettings, store: MessageStore, wall: WallClock) -> None:
+        self._store = store
+        self._wall = wall
+        self._begin_string = settings.begin_string
+        self._digits = settings.time_digits
+        self._sender = f"{SOH}49={settings.sender_comp_id}{SOH}52="
+        self._target = f"{SOH}56={settings.target_comp_id}{SOH}"
+        self._tells_processed = settings.last_msg_seq_num_processed
+        self.handed_out = 0  # the first message that is handed out by this call of the machine; 0 = none yet
+        self._middle = ""  # what follows MsgSeqNum(34) in every header, with the SendingTime(52) of `_middle_ns`
+        self._middle_ns = -1  # UTC
+        self._queue: deque[bytes | Unsent | Replay] = deque()
+        self._ranges = 0  # items of the queue that are numbers only
+        self._replay: Replay | None = None  # the one of them that is sent again
+        self._pending_bytes = 0
+        self._hole = 0  # number of the goodbye to come, 0 = the next one
+        self.last_sent_ns = 0
+
+    def __bool__(self) -> bool:
+        """Whether anything is left to write."""
+        return bool(self._queue)
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes ready to be written; what a replay will still bring is not among them."""
+        return self._pending_bytes
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether stored messages wait to be written."""
+        return self._ranges > 0
+
+    @property
+    def must_read(self) -> bool:
+        """Whether what comes next has to be read from the store."""
+        return self._ranges > 0 and not isinstance(self._queue[0], bytes)
+
+    @property
+    def behind(self) -> int:
+        """Messages that wait for their first sending though nothing goes before them that the peer asked for."""
+        if self._replay is not None or not self._ranges:
+            return 0
+        return sum(item.end - item.next + 1 for item in self._queue if isinstance(item, Unsent))
+
+    def clear(self) -> None:
+        """Forget all that is queued: the link is gone. Stored messages stay to be asked for."""
+        self._queue.clear()
+        self._replay = None
+        self._ranges = self._pending_bytes = self._hole = 0
+
+    def forget_ranges(self) -> None:
+        """Queue nothing but ready bytes any more: the numbers start again at 1."""
+        if self._ranges:
+            self._queue = deque(item for item in self._queue if isinstance(item, bytes))
+            self._replay = None
+            self._ranges = 0
+
+    def hurry(self) -> bool:
+        """The connection ends: send nothing again, and of what waits for its first sending only what is before the next
+        number that was left for a goodbye, which has that number then. The rest stays to be asked for.
+
+        Returns whether something at the end of the queue is not sent, such as a goodbye of before.
+        """
+        queue, self._queue = self._queue, deque()
+        self._replay = None
+        self._ranges = 0
+        for item in queue:
+            if isinstance(item, bytes):
+                self._queue.append(item)
+            elif isinstance(item, Unsent):
+                self._hole = item.next_hole()
+                item.end = self._hole - 1 if self._hole else item.end
+                if item.next <= item.end:
+                    self._queue.append(item)
+                    self._ranges += 1
+                if self._hole:
+                    break
+        self._pending_bytes = sum(len(item) for item in self._queue if isinstance(item, bytes))
+        return self._hole > 0
+
+    def send_session(self, msg_type: str, body: str, now_ns: int) -> int:
+        """Number and queue a session message that is never sent again. Returns its MsgSeqNum(34)."""
+        store = self._store
+        seq_num, self._hole = self._hole or store.next_out, 0
+        message = self._build(msg_type, seq_num, body, now_ns)
+        store.next_out = max(store.next_out, seq_num + 1)
+        self._append(seq_num, message)
+        self.last_sent_ns = now_ns
+        return seq_num
+
+    def send_stored(self, msg_type: str, body: str, now_ns: int, live: bool) -> int:
+        """Number, store and, when `live`, queue a message that the peer can have again: an application message or a
+        Reject(3), which may be the only answer that an order gets. Returns its MsgSeqNum(34).
+        """
+        store = self._store
+        seq_num = store.next_out
+        message = self._build(msg_type, seq_num, body, now_ns)
+        store.put(seq_num, message)
+        store.next_out = seq_num + 1
+        if live:
+            self.last_sent_ns = now_ns
+            if self._ranges or self._pending_bytes >= _READY_BYTES:
+                self._put_off(seq_num)
+            else:
+                self._append(seq_num, message)
+        return seq_num
+
+    def first_sending(self, begin: int, end: int) -> None:
+        """Queue begin..end, stored while they could not be sent."""
+        self._append_unsent(begin, end)
+
+    def replay(self, begin: int, end: int) -> None:
+        """Send begin..end again: with the replay in the queue, or behind all that is queued."""
+        if self._replay is not None:
+            self._replay.add(begin, end)
+            return
+        self._replay = Replay(begin, end)
+        self._queue.append(self._replay)
+        self._ranges += 1
+
+    def take(self, limit_bytes: int, now_ns: int, may_read: bool = True) -> bytes:
+        """The next bytes to write, whole messages, about `limit_bytes` at most; empty only when nothing is left.
+
+        may_read: else only what is ready: empty, too, when what comes next must be read from the store.
+        """
+        queue = self._queue
+        chunks: list[bytes] = []
+        left = limit_bytes
+        while queue and (left > 0 or not chunks):
+            item = queue[0]
+            if isinstance(item, bytes):
+                if chunks and len(item) > left:
+                    break
+                queue.popleft()
+                self._pending_bytes -= len(item)
+                chunks.append(item)
+                left -= len(item)
+            elif may_read:
+                left -= self._pull(item, left, now_ns, chunks)
+            else:
+                break
+        return b"".join(chunks)
+
+    def read_on(self, now_ns: int) -> int:
+        """Make the next slice of what must be read from the store ready; how many messages it has."""
+        item, chunks = self._queue[0], list[bytes]()
+        if not isinstance(item, bytes):
+            self._pull(item, _SLICE_BYTES, now_ns, chunks)
+            data = b"".join(chunks)
+            self._queue.appendleft(data)
+            self._pending_bytes += len(data)
+        return len(chunks)
+
+    def _go_on(self, item: Unsent | Replay) -> None:
+        """A range is written: the replay's next one, or what is behind it in the queue."""
+        if isinstance(item, Replay):
+            if item.go_on():
+                return
+            self._replay = None
+        self._queue.popleft()
+        self._ranges -= 1
+
+    def _append(self, seq_num: int, message: bytes) -> None:
+        self._queue.append(message)
+        self._pending_bytes += len(message)
+        if self._replay is not None:
+            self._note_behind(self._replay, seq_num)
+
+    @staticmethod
+    def _note_behind(replay: Replay, seq_num: int) -> None:
+        """This number's first sending waits behind the replay: it must not be sent again before."""
+        if not replay.below:
+            replay.below = seq_num
+
+    def _put_off(self, seq_num: int) -> None:
+        """Queue a stored message by its number only, joined to the run before it. In a long run the number behind it is
+        left for a goodbye, now and then.
+        """
+        last = self._queue[-1]
+        if not isinstance(last, Unsent) or last.end != seq_num - 1:
+            last = self._append_unsent(seq_num, seq_num)
+        last.end = seq_num
+        if seq_num - (last.holes[-1] if last.holes else last.begin) >= _HOLE_EVERY:
+            last.end = self._store.next_out
+            last.holes.append(last.end)
+            self._store.next_out = last.end + 1
+
+    def _append_unsent(self, begin: int, end: int) -> Unsent:
+        item = Unsent(begin, end)
+        self._queue.append(item)
+        self._ranges += 1
+        if self._replay is not None:
+            self._note_behind(self._replay, begin)
+        return item
+
+    def _build(self, msg_type: str, seq_num: int, body: str, now_ns: int) -> bytes:
+        utc_ns = now_ns + self._wall.offset_ns
+        if utc_ns != self._middle_ns:  # all messages of one turn share it
+            self._middle = f"{self._sender}{format_ns(utc_ns, self._digits)}{self._target}"
+            self._middle_ns = utc_ns
+        processed = self._processed() if self._tells_processed else ""
+        return encode(self._begin_string, f"35={msg_type}{SOH}34={seq_num}{self._middle}{processed}{body}")
+
+    def _processed(self) -> str:
+        """LastMsgSeqNumProcessed(369) as of now: nothing has become of what the owner is still to be handed."""
+        processed = self._store.intake.processed
+        return f"369={min(processed, self.handed_out - 1) if self.handed_out else processed}{SOH}"
+
+    def _pull(self, item: Unsent | Replay, limit_bytes: int, now_ns: int, chunks: list[bytes]) -> int:
+        """Move the range on, or to the next one, by at least one message and about `limit_bytes`; the bytes added."""
+        size = self._move(item, limit_bytes, now_ns, chunks)
+        if item.next > item.end:
+            self._go_on(item)
+        return size
+
+    def _move(self, item: Unsent | Replay, limit_bytes: int, now_ns: int, chunks: list[bytes]) -> int:
+        size = 0
+        gap_begin = item.next
+        if isinstance(item, Replay):
+            item.is_begun = True
+        while item.next <= item.end and (size < limit_bytes or not size):
+            slice_end = min(item.end, item.next + _SLICE_NUMBERS - 1)
+            for seq_num, stored in self._store.read(item.next, slice_end):
+                if seq_num > gap_begin:
+                    size += self._add_gap_fill(item, gap_begin, seq_num, now_ns, chunks)
+                chunk = self._again(stored, now_ns) if item.again else stored
+                chunks.append(chunk)
+                size += len(chunk)
+                item.next = gap_begin = seq_num + 1
+                if size >= limit_bytes:
+                    return size
+            item.next = slice_end + 1
+            if item.next > item.end or item.next - gap_begin >= _GAP_MAX_NUMBERS:
+                if item.next > gap_begin:
+                    size += self._add_gap_fill(item, gap_begin, item.next, now_ns, chunks)
+                gap_begin = item.next
+        return size
+
+    def _add_gap_fill(self, item: Unsent | Replay, begin: int, end: int, now_ns: int, chunks: list[bytes]) -> int:
+        """One SequenceReset(4) over the numbers begin..end-1, which carry nothing that is sent again."""
+        sending_time = format_ns(self._wall.utc_ns(now_ns), self._digits)
+        again, original = (f"{SOH}43=Y", f"122={sending_time}{SOH}") if item.again else ("", "")
+        processed = self._processed() if self._tells_processed else ""
+        chunk = encode(
+            self._begin_string,
+            f"35={MsgType.SEQUENCE_RESET}{SOH}34={begin}{again}{self._sender}{sending_time}{self._target}"
+            f"{original}{processed}36={end}{SOH}123=Y{SOH}",
+        )
+        chunks.append(chunk)
+        return len(chunk)
+
+    def _again(self, stored: bytes, now_ns: int) -> bytes:
+        """The stored message as a possible duplicate: all but 9, 10, 43, 52, 122 and 369 as it was.
+
+        OrigSendingTime(122) is never later than SendingTime(52), for which the peers end the session: where our clock
+        was put back since, it is the same.
+
+        Source: FIX.4.4 volume 2, message recovery. The header is the one `_build` writes: 35, 34, 49, 52, 56, 369.
+        """
+        text = stored[stored.index(b"\x0135=") + 1 : -7].decode("latin-1")
+        head, _, rest = text.partition(f"{SOH}52=")
+        msg_type, seq_num, sender = head.split(SOH)
+        original, _, rest = rest.partition(SOH)
+        target, _, body = rest.partition(SOH)
+        if body.startswith("369="):
+            body = body.partition(SOH)[2]
+        processed = self._processed() if self._tells_processed else ""
+        sending_time = format_ns(self._wall.utc_ns(now_ns), self._digits)
+        return encode(
+            self._begin_string,
+            f"{msg_type}{SOH}{seq_num}{SOH}43=Y{SOH}{sender}{SOH}52={sending_time}{SOH}{target}{SOH}"
+            f"122={min(original, sending_time)}{SOH}{processed}{body}",
+        )

@@ -1,8 +1,8 @@
 """Writes `first.tar.xz` and `second.tar.xz`: the journal directory after each of two processes of one gateway.
 
-`python -m tests.gateway.journal_of_before.make DIRECTORY`. Read this file to see what the archives contain. Do not run
-it to make a failing test pass: customers have such directories today, and every later version must continue from them.
-If a format changes on purpose and old files can still be read, add new archives and a new test.
+`python -m tests.gateway.recovery.earlier_journal.make DIRECTORY`. Read this file to see what the archives contain. Do
+not run it to make a failing test pass: customers have such directories today, and every later version must continue
+from them. If a format changes on purpose and old files can still be read, add new archives and a new test.
 
 The clock stands at 22 November 2026, 12:00:00 UTC, and at 12:01:00 for the second process. Durability "process",
 segments of 4 KiB.

@@ -1,4 +1,4 @@
-"""A journal directory that an earlier version has left can be continued: `journal_of_before/make.py` says what it has.
+"""A journal directory that an earlier version has left can be continued: `earlier_journal/make.py` says what it has.
 
 The values below were written down when the archives were made. Never adjust them to the code.
 """
@@ -13,7 +13,7 @@ from gateway.journal.record import SEGMENT_HEADER_BYTES, SegmentHeader, scan
 from gateway.recovery.known_ids import ConfigMismatch
 from protocols.messages import Lane
 from tests.gateway.doors.ws import test_endpoint as ws_desks
-from tests.gateway.journal_of_before.make import FIRST, SECOND, START_NS, A, B, C, settings, start
+from tests.gateway.recovery.earlier_journal.make import FIRST, SECOND, START_NS, A, B, C, settings, start
 from tests.support.fix_room import MS, Desk, session
 from tests.support.fix_text import fix
 from tests.support.server import let_go

@@ -36,7 +36,7 @@ from gateway.memory_bounds import memory_bounds
 from gateway.mistakes import Mistakes
 from gateway.orders.pipeline import Road
 from gateway.orders.queue import Stage
-from gateway.recovery.keeper import Keeper
+from gateway.recovery.recorder import Keeper
 from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
 from gateway.safety.kill_switch import KillSwitch
 from gateway.sessions.registry import Sessions

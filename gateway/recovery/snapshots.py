@@ -12,7 +12,8 @@ import msgspec
 
 from gateway.config import schema
 from gateway.recovery.known_ids import KnownIds
-from gateway.recovery.records import PIECE, SNAPSHOT, JournalReplay, Snapshot, SnapshotChunk, body
+from gateway.recovery.records import PIECE, SNAPSHOT, Snapshot, SnapshotChunk, body
+from gateway.recovery.replay import JournalReplay
 
 _SEGMENTS = 4  # of commands that a start has to carry out again, at most about so many
 _PIECE_NS = 10_000_000  # from one piece to the next, each about a millisecond's work

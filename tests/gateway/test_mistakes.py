@@ -10,7 +10,7 @@ from gateway.core.snapshots import _Aside
 from gateway.journal import JournalSettings
 from gateway.journal.record import JournalFailed
 from gateway.mistakes import GatewayFailed, Mistakes
-from gateway.recovery.keeper import Keeper
+from gateway.recovery.recorder import Keeper
 from gateway.recovery.snapshots import Snapshotter
 from gateway.server import Server
 from gateway.serving import serve

@@ -200,7 +200,7 @@ READING = (
 
 STARTING = (
     *mutants(
-        "gateway/recovery/records.py",
+        "gateway/recovery/replay.py",
         _HOUSE,
         (
             "commands from before the latest snapshot are carried out twice",
@@ -230,7 +230,7 @@ STARTING = (
         ),
     ),
     *mutants(
-        "gateway/recovery/keeper.py",
+        "gateway/recovery/recorder.py",
         _HOUSE,
         (
             "a session's counters begin anew",
@@ -277,7 +277,7 @@ ENDS = (
         ),
     ),
     *mutants(
-        "gateway/recovery/keeper.py",
+        "gateway/recovery/recorder.py",
         _END,
         (
             "MsgSeqNum(34) is given twice after a loss",
@@ -342,7 +342,7 @@ SHARED = (
         ("links live on that hear of nothing any more", "                link.abort()\n", "                pass\n"),
     ),
     *mutants(
-        "gateway/recovery/records.py",
+        "gateway/recovery/replay.py",
         _SHARED,
         (
             "half of a snapshot counts as a whole one",

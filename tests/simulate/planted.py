@@ -21,8 +21,9 @@ from gateway.doors.ws.endpoint import WsEndpoint
 from gateway.journal.scan import SegmentScan
 from gateway.journal.store import JournalStore
 from gateway.mistakes import Mistakes
-from gateway.recovery.keeper import Keeper
-from gateway.recovery.records import COMMANDS, JournalReplay
+from gateway.recovery.recorder import Keeper
+from gateway.recovery.records import COMMANDS
+from gateway.recovery.replay import JournalReplay
 from protocols.fix.message import encode
 from protocols.fix.session.core import SessionCore
 from protocols.fix.session.handshake import Handshake

@@ -18,7 +18,8 @@ from gateway.doors.ws.stream_cursor import EncodedEvents
 from gateway.journal import JournalSettings
 from gateway.journal.record import JournalCorrupt
 from gateway.recovery.known_ids import ConfigMismatch
-from gateway.recovery.records import COMMANDS, JournalReplay
+from gateway.recovery.records import COMMANDS
+from gateway.recovery.replay import JournalReplay
 from gateway.server import Server
 from gateway.serving import serve
 from gateway.signals import Signals

@@ -6,18 +6,8 @@ import pytest
 from gateway.core.engine import Engine
 from gateway.journal.record import JournalCorrupt
 from gateway.recovery import records
-from gateway.recovery.records import (
-    COMMANDS,
-    NAME,
-    PIECE,
-    SNAPSHOT,
-    JournalReplay,
-    Snapshot,
-    SnapshotChunk,
-    Unsound,
-    body,
-    commands_body,
-)
+from gateway.recovery.records import COMMANDS, NAME, PIECE, SNAPSHOT, Snapshot, SnapshotChunk, body, commands_body
+from gateway.recovery.replay import JournalReplay, Unsound
 from gateway.sessions.former_names import WsSessionRecord
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.support.road import BTC

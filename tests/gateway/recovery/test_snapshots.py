@@ -7,7 +7,8 @@ from gateway.core import snapshots
 from gateway.core.engine import Engine
 from gateway.journal import JournalSettings
 from gateway.recovery.known_ids import KnownIds
-from gateway.recovery.records import COMMANDS, PIECE, SNAPSHOT, JournalReplay, commands_body
+from gateway.recovery.records import COMMANDS, PIECE, SNAPSHOT, commands_body
+from gateway.recovery.replay import JournalReplay
 from gateway.recovery.snapshots import Snapshotter
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.support.road import BTC, MS

@@ -17,19 +17,8 @@ from gateway.journal.record import JournalCorrupt
 from gateway.mistakes import Mistakes
 from gateway.orders.pipeline import Road
 from gateway.recovery.known_ids import ConfigMismatch, register_of, succeed
-from gateway.recovery.records import (
-    CLEAN,
-    COMMANDS,
-    ENDED,
-    LINK,
-    NAME,
-    RESET,
-    JournalReplay,
-    Reset,
-    Unsound,
-    body,
-    commands_body,
-)
+from gateway.recovery.records import CLEAN, COMMANDS, ENDED, LINK, NAME, RESET, Reset, body, commands_body
+from gateway.recovery.replay import JournalReplay, Unsound
 from gateway.recovery.snapshots import Snapshotter
 from gateway.safety.cancel_on_disconnect import CancelOnDisconnect, LinkState
 from gateway.safety.kill_switch import HOUSE_SESSION, CancelScope, KillSwitch

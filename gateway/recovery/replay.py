@@ -1,0 +1,286 @@
+"""How a start reads the gateway's own records back, and what the last process had by them.
+
+Before editing: what the next snapshot holds is what `JournalReplay` holds, so a running gateway gives each record to
+it, too.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from gateway.core.engine import Engine
+from gateway.journal.record import JournalCorrupt
+from gateway.recovery.known_ids import KnownIds
+from gateway.recovery.records import (
+    CLEAN,
+    COMMANDS,
+    ENDED,
+    LINK,
+    NAME,
+    PIECE,
+    RESET,
+    SNAPSHOT,
+    CommandBatch,
+    Snapshot,
+    SnapshotChunk,
+    decode_chunk,
+    decode_commands,
+    decode_link,
+    decode_reset,
+    decode_session,
+    decode_snapshot,
+)
+from gateway.safety.cancel_on_disconnect import LinkState
+from gateway.sessions.former_names import FormerNames, WsSessionRecord, name_of_unnamed
+from gateway.sessions.request import is_numbered
+from protocols.messages import AnyEvent, Lane
+
+_MAX_SPANS = 1_000  # snapshots held while a journal is read: each start makes one,
+_MAX_SPAN_BYTES = 256 << 20  # and they may be large
+
+
+class Unsound(Exception):
+    """No snapshot in the journal can be gone on from. places: the position of each, and what is wrong with it."""
+
+    def __init__(self, places: list[tuple[int, str]]) -> None:
+        super().__init__(str(places))
+        self.places = places
+
+
+class _Span(msgspec.Struct, eq=False):
+    """A snapshot of the engine that was begun at a position, and what was done after that up to the next one."""
+
+    position: int
+    engine: list[bytes]
+    batches: list[CommandBatch | int] = []  # int: the id of a session that ended
+    count: int = 0
+
+    def add(self, batch: CommandBatch | int) -> None:
+        self.batches.append(batch)
+        self.count += len(batch.commands) if isinstance(batch, CommandBatch) else 0
+
+    def end_before(self, following: "_Span") -> None:
+        """Both were told what was done while the snapshot of `following` was on its way: that is no longer ours."""
+        if following.batches:
+            del self.batches[-len(following.batches) :]
+            self.count -= following.count
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(map(len, self.engine))
+
+
+class JournalReplay:
+    """Takes the house's records in order at start, and has in the end what the last process had.
+
+    The latest snapshot would do for the state. CommandBatch before it are carried out only for their events, so that a
+    client may resume from before it, and only from so far back that there are max_events of them: the time of a start
+    does not grow with the journal. One more is held in reserve, where it fits, should one turn out to be unsound.
+    events: by account, up to max_events of each. was_clean: the last process ended in good order, or there was none.
+    count: commands carried out again. first: position of the first record that was needed for it all; None = there was
+    nothing. register: that of the last process. unsound: position of each snapshot that could not be gone on from, and
+    why; others have stood in for it.
+    """
+
+    def __init__(self, engine: Engine, max_events: int) -> None:
+        self.engine = engine
+        self.events: dict[int, deque[AnyEvent]] = {}
+        self.register: KnownIds | None = None
+        self._max_events = max_events
+        self.unsound: list[tuple[int, str]] = []
+        self._spans: deque[_Span] = deque()  # oldest first; commands before the first have no state to start from
+        self._has_reserve = False  # the first of them is needed only when a later one is unsound
+        self._coming: _Span | None = None  # its snapshot is not whole yet
+        self._is_stateless = False
+        self.names: dict[int, WsSessionRecord] = {}
+        self.former = FormerNames()
+        self.links: dict[int, LinkState] = {}
+        self.resets: dict[int, int] = {}  # by session, see `Reset`
+        self.next_ws_session = 0
+        self.count = 0
+        self.was_clean = True
+        self.first: int | None = None
+
+    def take(self, kind: int, session: int, position: int, data: bytes) -> None:
+        """One record.
+
+        Raises:
+            ValueError: its body is not what its kind says: another program's journal, or a newer one's.
+        """
+        if self.first is None:
+            self.first = position
+        self.was_clean = kind == CLEAN
+        if kind == COMMANDS:
+            self._carry(data)
+        elif kind == PIECE:
+            self._collect(decode_chunk(data), position)
+        elif kind == SNAPSHOT:
+            self._restore(decode_snapshot(data), position)
+        elif kind == NAME:
+            self._name(decode_session(data))
+        elif kind == LINK:
+            self._link(decode_link(data))
+        elif kind == ENDED:
+            for span in self._current():
+                span.add(session)
+            self._let_go(session)
+        elif kind == RESET:
+            reset = decode_reset(data)
+            self.resets[reset.session] = reset.at_ns
+
+    def forget(self, session: int) -> None:
+        """A session is over that nobody can come back for: a start needs it only while it guards orders."""
+        has_events = any(self.engine.highest(session, lane) for lane in Lane if lane is not Lane.QUERY)
+        if self._let_go(session, has_events):
+            self.engine.forget(session)
+
+    def _let_go(self, session: int, has_events: bool = True) -> bool:
+        """has_events: that may still be told, with its name."""
+        link = self.links.get(session)
+        if link is not None and link.is_guarding:
+            return False
+        row = self.names.pop(session, None)
+        if row is not None and row.is_given and has_events:
+            self.former.add(row)
+        self.links.pop(session, None)
+        return True
+
+    def name_of(self, session: int) -> str:
+        """What a WebSocket session is or was called."""
+        row = self.names.get(session) or self.former.get(session)
+        return row.name if row is not None else name_of_unnamed(session)
+
+    def forget_ended(self) -> None:
+        """The same for all whose end the last process did not record."""
+        for row in list(self.names.values()):
+            if not row.is_given:
+                self.forget(row.session)
+
+    def carry_out(self) -> None:
+        """All records are read: bring the engine to where the last process had it.
+
+        Each command is carried out under the configuration that it was first carried out under, and only then does the
+        engine go on with its own: neither may an event that was told be another one now, nor a used id be forgotten.
+
+        Raises:
+            ValueError: there are open orders in an instrument that this configuration does not have.
+            JournalCorrupt: there is no snapshot for the commands that were read.
+            Unsound: there is none that can be gone on from.
+        """
+        if self._is_stateless and not self._spans:
+            raise JournalCorrupt("the journal has commands, and no snapshot to carry them out from: a segment is gone")
+        configured = self.engine.configuration
+        if self._spans:
+            self._restore_first()
+            self.first = self._spans[0].position
+            self._carry_out(self._spans.popleft())
+        while self._spans:
+            span = self._spans.popleft()
+            self._is_restored(span)  # else what was carried out so far has led to the same state
+            self._carry_out(span)
+        self.engine.configure(*configured)
+
+    def _restore_first(self) -> None:
+        """Restore the first snapshot that is wanted, or another that is sound, and leave those from there on."""
+        spans = self._spans
+        reserve = spans.popleft() if self._has_reserve else None
+        while spans:
+            if self._is_restored(spans[0]):
+                return
+            if reserve is not None and self._is_restored(reserve):
+                spans.appendleft(reserve)
+                return
+            spans.popleft()
+        raise Unsound(self.unsound)
+
+    def _is_restored(self, span: _Span) -> bool:
+        try:
+            self.engine.restore(*span.engine)
+        except ValueError as error:
+            self.unsound.append((span.position, str(error)))
+            return False
+        return True
+
+    def _carry_out(self, span: _Span) -> None:
+        for batch in span.batches:
+            if isinstance(batch, int):
+                self.engine.forget(batch)
+                continue
+            for command in batch.commands:
+                self._keep(self.engine.execute(command, batch.now_ns))
+        self.count += span.count
+
+    def _keep(self, events: Sequence[AnyEvent]) -> None:
+        for event in events:
+            if is_numbered(event):
+                kept = self.events.get(event.account)
+                if kept is None:
+                    kept = self.events[event.account] = deque(maxlen=self._max_events)
+                kept.append(event)
+
+    def _current(self) -> list[_Span]:
+        """Whose time it is: the latest whole snapshot's, and that of the one on its way."""
+        return [span for span in (self._spans[-1] if self._spans else None, self._coming) if span is not None]
+
+    def _carry(self, data: bytes) -> None:
+        current = self._current()
+        if not current:
+            self._is_stateless = True  # unless a snapshot follows: then they were before it
+            return
+        batch = decode_commands(data)
+        for span in current:
+            span.add(batch)
+
+    def _collect(self, piece: SnapshotChunk, position: int) -> None:
+        if piece.number == 0:
+            self._coming = _Span(position, [])
+        coming = self._coming
+        if coming is not None:  # else those before it lay in a segment that is no longer there
+            coming.engine.append(piece.engine)
+
+    def _restore(self, snapshot: Snapshot, position: int) -> None:
+        coming = self._coming if snapshot.pieces else _Span(position, [snapshot.engine])
+        self._coming = None
+        if coming is not None and snapshot.pieces not in (0, len(coming.engine)):
+            self.unsound.append((position, f"{len(coming.engine)} of {snapshot.pieces} pieces"))
+        elif coming is not None:
+            self._begin(coming)
+        self.names = {row.session: row for row in snapshot.names}
+        self.former = FormerNames(snapshot.former)
+        self.links = {row.session: row for row in snapshot.links}
+        self.next_ws_session = snapshot.next_ws_session
+        self.register = snapshot.register or self.register
+        self.resets = snapshot.resets
+
+    def _begin(self, coming: _Span) -> None:
+        spans = self._spans
+        if spans:
+            spans[-1].end_before(coming)
+        spans.append(coming)
+        while self._is_dispensable():
+            if self._has_reserve:
+                spans.popleft()
+            self._has_reserve = True
+        if self._has_reserve and sum(span.size_bytes for span in spans) > _MAX_SPAN_BYTES:
+            spans.popleft()
+            self._has_reserve = False
+        self.first = spans[self._has_reserve].position
+
+    def _is_dispensable(self) -> bool:
+        """Whether what comes after the first snapshot that is wanted is enough."""
+        wanted = list(self._spans)[self._has_reserve :]
+        size_bytes = sum(span.size_bytes for span in wanted)
+        is_too_much = len(wanted) > _MAX_SPANS or size_bytes > _MAX_SPAN_BYTES
+        return len(wanted) > 1 and (is_too_much or sum(span.count for span in wanted[1:]) >= self._max_events)
+
+    def _name(self, row: WsSessionRecord) -> None:
+        self.names[row.session] = row
+        self.former.discard(row.session)
+        self.next_ws_session = row.session + 1
+
+    def _link(self, row: LinkState) -> None:
+        if row.connected or row.scope != "off" or row.dead_man_ns or row.response_mode:
+            self.links[row.session] = row
+        else:
+            self.links.pop(row.session, None)

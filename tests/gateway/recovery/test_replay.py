@@ -5,7 +5,7 @@ import pytest
 
 from gateway.core.engine import Engine
 from gateway.journal.record import JournalCorrupt
-from gateway.recovery import records
+from gateway.recovery import replay as replaying
 from gateway.recovery.records import COMMANDS, NAME, PIECE, SNAPSHOT, Snapshot, SnapshotChunk, body, commands_body
 from gateway.recovery.replay import JournalReplay, Unsound
 from gateway.sessions.former_names import WsSessionRecord
@@ -134,7 +134,7 @@ def test_many_starts_without_trade_hold_a_bounded_number_of_snapshots():
     replay = JournalReplay(engine(), 1_000)
     for position, (kind, data) in enumerate(rows):
         replay.take(kind, 0, position, data)
-        assert len(replay._spans) <= records._MAX_SPANS
+        assert len(replay._spans) <= replaying._MAX_SPANS
     replay.carry_out()
     assert replay.engine.digest() == live.digest()
 

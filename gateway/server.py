@@ -36,7 +36,8 @@ from gateway.memory_bounds import memory_bounds
 from gateway.mistakes import Mistakes
 from gateway.orders.pipeline import Road
 from gateway.orders.queue import Stage
-from gateway.recovery.recorder import Keeper
+from gateway.recovery.recorder import Recorder
+from gateway.recovery.restore import Restore, cancel_for_gone, read_back
 from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
 from gateway.safety.kill_switch import KillSwitch
 from gateway.sessions.registry import Sessions
@@ -83,13 +84,13 @@ class Server:
         names = [row.name for row in settings.accounts]
         self.limits = limiting(settings.limits, config_dir, names, self.now_ns, self.log)
         self.limiter = self.limits.limiter
-        self.sessions = Sessions(self.limiter, settings.stream.retain_events)
         engine = Engine(tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // _MS}")
-        self.keeper = Keeper(self, engine, config_dir, self._notify)
-        self.replay, self.journal = self.keeper.replay, self.keeper.journal
+        self.journal, self.replay, known_ids = read_back(settings, self.instruments, engine, config_dir, self._notify)
         self.mistakes = Mistakes(self.log, self.journal, self._open_connections)
+        self.recorder = Recorder(self.journal, self.replay, known_ids, settings, self.log, self.mistakes.of_all)
+        self.sessions = Sessions(self.limiter, settings.stream.retain_events, self.recorder)
         self.core = core or wrap_core(
-            EmbeddedCore(engine, settings.core.window, self.keeper.record, self.mistakes.of_all, self.wall)
+            EmbeddedCore(engine, settings.core.window, self.recorder.record, self.mistakes.of_all, self.wall)
         )
         self._spans = spans.open_spans(settings.tracing, self.wall) if settings.tracing.sample_one_in else None
         self.tracing = Tracing(settings.tracing, self._spans.write if self._spans else None)
@@ -105,17 +106,26 @@ class Server:
             self.mistakes.of_a_session,
             self.wall,
         )
-        self.cancel_on_disconnect = CancelOnDisconnect(
-            self.road, self.sessions, self.keeper.note_link, self.keeper.fire_for_gone
-        )
         self.kill_switch = KillSwitch(self.road, self.now_ns())
+        self.cancel_on_disconnect = CancelOnDisconnect(
+            self.road,
+            self.sessions,
+            self.recorder.record_link,
+            partial(cancel_for_gone, self.kill_switch, self.recorder),
+        )
         accounts = {row.name: row.id for row in settings.accounts}
-        self.desk = Desk(self, accounts, tuple(self.keeper.register.accounts), self._modes_file(config_dir))
+        self.desk = Desk(self, accounts, tuple(known_ids.accounts), self._modes_file(config_dir))
         self.desk.restore(self.now_ns())
-        self.sessions.on_new = self.keeper.note_name
-        self.sessions.on_forgotten = self.keeper.note_ended
         self.health = Health()
-        self.fix = FixAcceptor(settings, self.clients, self.instruments, self.sessions, self, self.journal.store)
+        self.fix = FixAcceptor(
+            settings,
+            self.clients,
+            self.instruments,
+            self.sessions,
+            self,
+            self.journal.store,
+            self.recorder.record_reset,
+        )
         self.ws = WsAcceptor(settings, settings.ws, self.clients, self) if settings.ws is not None else None
         self.bounds = memory_bounds(settings)
         self.backlog = self.fix.traffic.backlog = Backlog(settings.out.total_bytes)
@@ -133,8 +143,9 @@ class Server:
             self.log,
         )
         self._register_gauges()
+        self.restore = Restore(self, self.recorder)
         if core is None:
-            self.keeper.resume()
+            self.restore.run()
 
     def log(self, name: str, **fields: Any) -> None:
         """Log one declared event, if it may be often enough now."""
@@ -171,7 +182,7 @@ class Server:
             self.ports["ws"] = await self.ws.start(loop, tick)
         if self.settings.admin is not None:
             self.ports["admin"] = await self._start_admin(self.settings.admin, tick)
-        self.keeper.await_return()  # they can from now on
+        self.restore.await_return()  # from now on they can reconnect
         self.wake()
         self._regular = [loop.create_task(self._housekeeping()), loop.create_task(self._watch_limits())]
         self.health.add("draining", lambda: "draining" if self.road.draining else "")
@@ -187,7 +198,7 @@ class Server:
             self.fix,
             *self.limits.timed,
             self.road,
-            self.keeper,
+            self.recorder,
         )
         parts = Parts(timed, (self.cancel_on_disconnect, self.road), self.road.work)
         mistakes = self.mistakes
@@ -248,7 +259,7 @@ class Server:
         finally:
             if self._tick is not None:
                 self._tick.stop()
-            self.keeper.close()
+            self.recorder.close(is_clean=not self.road.reopen_at_ns)
             self.log("gateway.stopped")
 
     def status(self) -> dict[str, object]:
@@ -329,7 +340,7 @@ class Server:
 
     def look_after_journal(self) -> None:
         """Once a second: look for room where there was none, and stand a snapshot for what has become long."""
-        self.keeper.look(self.now_ns())
+        self.recorder.look(self.now_ns())
         self.wake()  # a commit looks whether there is room again
 
     def _open_connections(self) -> list[Connection]:

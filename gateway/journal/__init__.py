@@ -53,7 +53,7 @@ class Journal:
         """Segments dropped, for the sake of `max_bytes`, while a session still needed them."""
         synced = settings.durability == "disk"
         self._writer = Writer(
-            directory, settings.segment_bytes, synced, JournalHooks(self._checkpoint, self.retire, notify)
+            directory, settings.segment_bytes, synced, JournalHooks(self._checkpoint, self.drop_old_segments, notify)
         )
         try:
             run = SegmentScan(directory, sink)
@@ -171,7 +171,7 @@ class Journal:
     def _checkpoint(self) -> Iterator[tuple[int, int, bytes]]:
         return (store.checkpoint() for store in self._stores.values())
 
-    def retire(self) -> None:
+    def drop_old_segments(self) -> None:
         """Drop the oldest segments that nobody needs; and while all are too big together, those that somebody does.
 
         A new segment does this by itself. None goes before the checkpoint at the start of the next is durable, which
@@ -243,7 +243,7 @@ class MemoryJournal:
         """No tick may end well any more."""
         self.state = "failed"
 
-    def retire(self) -> None:
+    def drop_old_segments(self) -> None:
         """Nothing is kept."""
 
     def close(self) -> None:

@@ -40,12 +40,12 @@ _KEPT_BYTES = 2 * (HEAD_BYTES + U64.size)  # for the COMMIT of what a segment ho
 class JournalHooks(msgspec.Struct, frozen=True):
     """What the writer asks back.
 
-    checkpoint: the (kind, session, body) to begin a segment with. retire: called when one has begun, to drop old ones.
-    notify: called in another thread with each new durable position, see `Syncer`.
+    checkpoint: the (kind, session, body) records that a segment begins with. drop_old_segments: called when a segment
+    has begun. notify: called in another thread with each new durable position, see `Syncer`.
     """
 
     checkpoint: Callable[[], Iterable[tuple[int, int, bytes]]]
-    retire: Callable[[], None]
+    drop_old_segments: Callable[[], None]
     notify: Callable[[int], None]
 
 
@@ -278,7 +278,7 @@ class Writer:
             self.append(kind, session, body)
         self.flush()
         self._do(partial(_publish, old, new, spare_path(self._directory, number), self._synced))
-        self._owner.retire()
+        self._owner.drop_old_segments()
         self._make_spare()
         self._retry_ns = 0
 

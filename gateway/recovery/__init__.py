@@ -1,5 +1,6 @@
-"""What survives the process: recorded while the gateway runs, restored at the next start.
+"""Durable gateway state: recorded while running, restored at the next start.
 
-Open `keeper.py` first. The bytes on disk belong to `gateway.journal`, which knows nothing of what they mean; here is
-what a record means, in which order records count, and when older ones are no longer needed.
+Open `recorder.py` for what is written, `restore.py` for what a start does. Here is what a record means, in which order
+records count, and when old ones may go. The bytes on disk belong to `gateway.journal`, which does not know their
+meaning.
 """

@@ -32,7 +32,7 @@ class KnownIds(msgspec.Struct, frozen=True, array_like=True):
     keys: dict[str, int]
 
 
-def register_of(settings: schema.Config, instruments: Instruments) -> KnownIds:
+def configured_ids(settings: schema.Config, instruments: Instruments) -> KnownIds:
     """What one configuration says."""
     accounts = {row.name: row.id for row in settings.accounts}
     return KnownIds(
@@ -43,7 +43,7 @@ def register_of(settings: schema.Config, instruments: Instruments) -> KnownIds:
     )
 
 
-def succeed(before: KnownIds, now: KnownIds) -> KnownIds:
+def merge(before: KnownIds, now: KnownIds) -> KnownIds:
     """The register of a venue that goes on under another configuration.
 
     Raises:

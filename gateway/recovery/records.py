@@ -17,11 +17,11 @@ from protocols.messages import AnyCommand, QueryOrders
 
 COMMANDS = 16  # one hand-over to the core
 SNAPSHOT = 17  # the engine and everything else below, as of here
-NAME = 18  # a WebSocket session got its id
+WS_SESSION = 18  # a WebSocket session got its id
 LINK = 19  # what guards a session's orders changed
 CLEAN = 20  # the process ended in good order
-PIECE = 21  # of the engine's snapshot that is on its way
-ENDED = 23  # a WebSocket session that nobody can come back for: without a name, or its name was forgotten
+CHUNK = 21  # of the engine's snapshot that is on its way
+WS_ENDED = 23  # a WebSocket session that nobody can come back for: without a name, or its name was forgotten
 RESET = 22  # a FIX session's numbers went back to 1 by schedule, or its schedule was seen for the first time
 
 
@@ -49,15 +49,15 @@ class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True):
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     """The whole house but for its FIX sessions, which the journal keeps itself.
 
-    pieces: how many the engine's snapshot has, which were recorded before this; 0 = it is here as a whole.
+    chunks: how many the engine's snapshot has, which were recorded before this; 0 = it is here as a whole.
     """
 
     engine: bytes
     names: tuple[WsSessionRecord, ...]
     links: tuple[LinkState, ...]
     next_ws_session: int
-    pieces: int = 0
-    register: KnownIds | None = None
+    chunks: int = 0
+    known_ids: KnownIds | None = None
     resets: dict[int, int] = {}
     former: tuple[WsSessionRecord, ...] = ()  # of sessions that ended, whose events may still be told
 

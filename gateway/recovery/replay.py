@@ -13,14 +13,14 @@ from gateway.core.engine import Engine
 from gateway.journal.record import JournalCorrupt
 from gateway.recovery.known_ids import KnownIds
 from gateway.recovery.records import (
+    CHUNK,
     CLEAN,
     COMMANDS,
-    ENDED,
     LINK,
-    NAME,
-    PIECE,
     RESET,
     SNAPSHOT,
+    WS_ENDED,
+    WS_SESSION,
     CommandBatch,
     Snapshot,
     SnapshotChunk,
@@ -33,6 +33,7 @@ from gateway.recovery.records import (
 )
 from gateway.safety.cancel_on_disconnect import LinkState
 from gateway.sessions.former_names import FormerNames, WsSessionRecord, name_of_unnamed
+from gateway.sessions.registry import FIRST_WS_SESSION
 from gateway.sessions.request import is_numbered
 from protocols.messages import AnyEvent, Lane
 
@@ -40,7 +41,7 @@ _MAX_SPANS = 1_000  # snapshots held while a journal is read: each start makes o
 _MAX_SPAN_BYTES = 256 << 20  # and they may be large
 
 
-class Unsound(Exception):
+class NoSoundSnapshot(Exception):
     """No snapshot in the journal can be gone on from. places: the position of each, and what is wrong with it."""
 
     def __init__(self, places: list[tuple[int, str]]) -> None:
@@ -79,14 +80,14 @@ class JournalReplay:
     does not grow with the journal. One more is held in reserve, where it fits, should one turn out to be unsound.
     events: by account, up to max_events of each. was_clean: the last process ended in good order, or there was none.
     count: commands carried out again. first: position of the first record that was needed for it all; None = there was
-    nothing. register: that of the last process. unsound: position of each snapshot that could not be gone on from, and
+    nothing. known_ids: that of the last process. unsound: position of each snapshot that could not be gone on from, and
     why; others have stood in for it.
     """
 
     def __init__(self, engine: Engine, max_events: int) -> None:
         self.engine = engine
         self.events: dict[int, deque[AnyEvent]] = {}
-        self.register: KnownIds | None = None
+        self.known_ids: KnownIds | None = None
         self._max_events = max_events
         self.unsound: list[tuple[int, str]] = []
         self._spans: deque[_Span] = deque()  # oldest first; commands before the first have no state to start from
@@ -97,7 +98,7 @@ class JournalReplay:
         self.former = FormerNames()
         self.links: dict[int, LinkState] = {}
         self.resets: dict[int, int] = {}  # by session, see `Reset`
-        self.next_ws_session = 0
+        self.next_ws_session = FIRST_WS_SESSION
         self.count = 0
         self.was_clean = True
         self.first: int | None = None
@@ -112,19 +113,19 @@ class JournalReplay:
             self.first = position
         self.was_clean = kind == CLEAN
         if kind == COMMANDS:
-            self._carry(data)
-        elif kind == PIECE:
-            self._collect(decode_chunk(data), position)
+            self._add_commands(data)
+        elif kind == CHUNK:
+            self._add_chunk(decode_chunk(data), position)
         elif kind == SNAPSHOT:
-            self._restore(decode_snapshot(data), position)
-        elif kind == NAME:
+            self._add_snapshot(decode_snapshot(data), position)
+        elif kind == WS_SESSION:
             self._name(decode_session(data))
         elif kind == LINK:
             self._link(decode_link(data))
-        elif kind == ENDED:
+        elif kind == WS_ENDED:
             for span in self._current():
                 span.add(session)
-            self._let_go(session)
+            self._drop(session)
         elif kind == RESET:
             reset = decode_reset(data)
             self.resets[reset.session] = reset.at_ns
@@ -132,10 +133,10 @@ class JournalReplay:
     def forget(self, session: int) -> None:
         """A session is over that nobody can come back for: a start needs it only while it guards orders."""
         has_events = any(self.engine.highest(session, lane) for lane in Lane if lane is not Lane.QUERY)
-        if self._let_go(session, has_events):
+        if self._drop(session, has_events):
             self.engine.forget(session)
 
-    def _let_go(self, session: int, has_events: bool = True) -> bool:
+    def _drop(self, session: int, has_events: bool = True) -> bool:
         """has_events: that may still be told, with its name."""
         link = self.links.get(session)
         if link is not None and link.is_guarding:
@@ -157,7 +158,7 @@ class JournalReplay:
             if not row.is_given:
                 self.forget(row.session)
 
-    def carry_out(self) -> None:
+    def restore_engine(self) -> None:
         """All records are read: bring the engine to where the last process had it.
 
         Each command is carried out under the configuration that it was first carried out under, and only then does the
@@ -166,7 +167,7 @@ class JournalReplay:
         Raises:
             ValueError: there are open orders in an instrument that this configuration does not have.
             JournalCorrupt: there is no snapshot for the commands that were read.
-            Unsound: there is none that can be gone on from.
+            NoSoundSnapshot: there is none that can be gone on from.
         """
         if self._is_stateless and not self._spans:
             raise JournalCorrupt("the journal has commands, and no snapshot to carry them out from: a segment is gone")
@@ -174,11 +175,11 @@ class JournalReplay:
         if self._spans:
             self._restore_first()
             self.first = self._spans[0].position
-            self._carry_out(self._spans.popleft())
+            self._execute(self._spans.popleft())
         while self._spans:
             span = self._spans.popleft()
             self._is_restored(span)  # else what was carried out so far has led to the same state
-            self._carry_out(span)
+            self._execute(span)
         self.engine.configure(*configured)
 
     def _restore_first(self) -> None:
@@ -192,7 +193,7 @@ class JournalReplay:
                 spans.appendleft(reserve)
                 return
             spans.popleft()
-        raise Unsound(self.unsound)
+        raise NoSoundSnapshot(self.unsound)
 
     def _is_restored(self, span: _Span) -> bool:
         try:
@@ -202,7 +203,7 @@ class JournalReplay:
             return False
         return True
 
-    def _carry_out(self, span: _Span) -> None:
+    def _execute(self, span: _Span) -> None:
         for batch in span.batches:
             if isinstance(batch, int):
                 self.engine.forget(batch)
@@ -223,7 +224,7 @@ class JournalReplay:
         """Whose time it is: the latest whole snapshot's, and that of the one on its way."""
         return [span for span in (self._spans[-1] if self._spans else None, self._coming) if span is not None]
 
-    def _carry(self, data: bytes) -> None:
+    def _add_commands(self, data: bytes) -> None:
         current = self._current()
         if not current:
             self._is_stateless = True  # unless a snapshot follows: then they were before it
@@ -232,25 +233,25 @@ class JournalReplay:
         for span in current:
             span.add(batch)
 
-    def _collect(self, piece: SnapshotChunk, position: int) -> None:
-        if piece.number == 0:
+    def _add_chunk(self, chunk: SnapshotChunk, position: int) -> None:
+        if chunk.number == 0:
             self._coming = _Span(position, [])
         coming = self._coming
         if coming is not None:  # else those before it lay in a segment that is no longer there
-            coming.engine.append(piece.engine)
+            coming.engine.append(chunk.engine)
 
-    def _restore(self, snapshot: Snapshot, position: int) -> None:
-        coming = self._coming if snapshot.pieces else _Span(position, [snapshot.engine])
+    def _add_snapshot(self, snapshot: Snapshot, position: int) -> None:
+        coming = self._coming if snapshot.chunks else _Span(position, [snapshot.engine])
         self._coming = None
-        if coming is not None and snapshot.pieces not in (0, len(coming.engine)):
-            self.unsound.append((position, f"{len(coming.engine)} of {snapshot.pieces} pieces"))
+        if coming is not None and snapshot.chunks not in (0, len(coming.engine)):
+            self.unsound.append((position, f"{len(coming.engine)} of {snapshot.chunks} chunks"))
         elif coming is not None:
             self._begin(coming)
         self.names = {row.session: row for row in snapshot.names}
         self.former = FormerNames(snapshot.former)
         self.links = {row.session: row for row in snapshot.links}
-        self.next_ws_session = snapshot.next_ws_session
-        self.register = snapshot.register or self.register
+        self.next_ws_session = snapshot.next_ws_session or FIRST_WS_SESSION
+        self.known_ids = snapshot.known_ids or self.known_ids
         self.resets = snapshot.resets
 
     def _begin(self, coming: _Span) -> None:
@@ -258,7 +259,7 @@ class JournalReplay:
         if spans:
             spans[-1].end_before(coming)
         spans.append(coming)
-        while self._is_dispensable():
+        while self._has_spare():
             if self._has_reserve:
                 spans.popleft()
             self._has_reserve = True
@@ -267,7 +268,7 @@ class JournalReplay:
             self._has_reserve = False
         self.first = spans[self._has_reserve].position
 
-    def _is_dispensable(self) -> bool:
+    def _has_spare(self) -> bool:
         """Whether what comes after the first snapshot that is wanted is enough."""
         wanted = list(self._spans)[self._has_reserve :]
         size_bytes = sum(span.size_bytes for span in wanted)

@@ -5,22 +5,22 @@ become long. As much is kept in the journal as the next start needs for the even
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
 
 from gateway.config import schema
 from gateway.recovery.known_ids import KnownIds
-from gateway.recovery.records import PIECE, SNAPSHOT, Snapshot, SnapshotChunk, body
+from gateway.recovery.records import CHUNK, SNAPSHOT, Snapshot, SnapshotChunk, body
 from gateway.recovery.replay import JournalReplay
 
 _SEGMENTS = 4  # of commands that a start has to carry out again, at most about so many
-_PIECE_NS = 10_000_000  # from one piece to the next, each about a millisecond's work
+_CHUNK_NS = 10_000_000  # from one piece to the next, each about a millisecond's work
 _SECOND_NS = 1_000_000_000
 
 
-class Records(Protocol):
+class SnapshotJournal(Protocol):
     """The journal, as a snapshot sees it."""
 
     keep_from: int | None
@@ -49,7 +49,7 @@ class Records(Protocol):
         """Record something; its position."""
         ...
 
-    def retire(self) -> None:
+    def drop_old_segments(self) -> None:
         """Let go of what nobody needs any more."""
         ...
 
@@ -68,10 +68,9 @@ class Snapshotter:
     def __init__(
         self,
         replay: JournalReplay,
-        journal: Records,
+        journal: SnapshotJournal,
         settings: schema.Config,
-        next_ws_session: Callable[[], int],
-        register: KnownIds,
+        known_ids: KnownIds,
     ) -> None:
         """Of the settings: when a snapshot is due, and how many commands back a start shall give the events."""
         self._replay = replay
@@ -79,12 +78,11 @@ class Snapshotter:
         self._long_bytes = _SEGMENTS * settings.journal.segment_bytes
         self._max_bytes = settings.journal.max_bytes
         self._retain_events = settings.stream.retain_events
-        self._next_ws_session = next_ws_session
-        self._register = register
+        self._known_ids = known_ids
         self._marks: deque[_Mark] = deque()  # oldest first
         self._count = 0
         self._since = 0  # position at which the latest one had ended
-        self._pieces: Iterator[bytes] | None = None  # of the one that is on its way
+        self._chunks: Iterator[bytes] | None = None  # of the one that is on its way
         self._number = self._begun = self._begun_count = 0
         self._next_ns = 0
         self._ended: _Mark | None = None  # recorded as a whole, and not durable yet
@@ -109,40 +107,40 @@ class Snapshotter:
             self._keep(ended)
         journal = self._journal
         is_long = journal.position - self._since > self._long_bytes
-        if is_long and self._pieces is None and self._ended is None and journal.may_accept_orders:
-            self._pieces = self._replay.engine.begin_snapshot()
+        if is_long and self._chunks is None and self._ended is None and journal.may_accept_orders:
+            self._chunks = self._replay.engine.begin_snapshot()
             self._number, self._begun_count = 0, self._count
             self.tick(now_ns)
 
     @property
     def next_deadline_ns(self) -> int | None:
         """When the next piece is due."""
-        return self._next_ns if self._pieces is not None else None
+        return self._next_ns if self._chunks is not None else None
 
     def tick(self, now_ns: int) -> None:
         """Record the next piece when it is time."""
-        if self._pieces is None or (now_ns < self._next_ns and self._number):
+        if self._chunks is None or (now_ns < self._next_ns and self._number):
             return
         if not self._journal.may_accept_orders:  # what room there is, is for cancels
             self._next_ns = now_ns + _SECOND_NS
             return
-        piece = next(self._pieces, None)
-        if piece is None:
-            self._pieces = None
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            self._chunks = None
             ended = self._journal.append(SNAPSHOT, 0, body(self._snapshot(b"", self._number)))
             self._end(_Mark(self._begun, ended, self._begun_count))
             return
-        position = self._journal.append(PIECE, 0, body(SnapshotChunk(self._number, piece)))
+        position = self._journal.append(CHUNK, 0, body(SnapshotChunk(self._number, chunk)))
         if self._number == 0:
             self._begun = position
         self._number += 1
-        self._next_ns = now_ns + _PIECE_NS
+        self._next_ns = now_ns + _CHUNK_NS
 
-    def _snapshot(self, engine: bytes, pieces: int) -> Snapshot:
+    def _snapshot(self, engine: bytes, chunks: int) -> Snapshot:
         replay = self._replay
         names, links = tuple(replay.names.values()), tuple(replay.links.values())
-        next_id, resets, former = self._next_ws_session(), dict(replay.resets), replay.former.rows()
-        return Snapshot(engine, names, links, next_id, pieces, self._register, resets, former)
+        next_id, resets, former = replay.next_ws_session, dict(replay.resets), replay.former.rows()
+        return Snapshot(engine, names, links, next_id, chunks, self._known_ids, resets, former)
 
     def _end(self, mark: _Mark) -> None:
         self._ended = mark
@@ -153,7 +151,7 @@ class Snapshotter:
         marks.append(mark)
         while True:
             journal.keep_from = marks[0].begun
-            journal.retire()
+            journal.drop_old_segments()
             if len(marks) == 1:
                 break
             has_events = self._count - marks[1].count >= self._retain_events

@@ -191,17 +191,31 @@ class AccountStream:
         return list(islice(self._stream, max(begin - oldest, 0), max(end - oldest + 1, 0))) if self._stream else []
 
 
+class SessionRecord(Protocol):
+    """What remembers WebSocket sessions after they have ended, and after the process has."""
+
+    def record_session(self, session: Session) -> None:
+        """The session is new."""
+        ...
+
+    def record_ended(self, session: Session) -> None:
+        """The session has ended and cannot be resumed."""
+        ...
+
+    def former_name(self, session_id: int) -> str:
+        """The name of a session that is not in the registry any more."""
+        ...
+
+
 class Sessions:
     """Every session that exists, by id; accounts by id; named WebSocket sessions by key and name."""
 
-    def __init__(self, limiter: Limiter, retain_events: int) -> None:
+    def __init__(self, limiter: Limiter, retain_events: int, record: SessionRecord) -> None:
         self._limiter = limiter
         self._retain_events = retain_events
         self._named: dict[str, dict[str, Session]] = {}
         self.next_ws_id = FIRST_WS_SESSION
-        self.on_new: Callable[[Session], None] = lambda _: None  # told of each new WebSocket session
-        self.on_forgotten: Callable[[Session], None] = lambda _: None  # told of each that nobody can come back for
-        self.former_name: Callable[[int], str] = lambda _: ""  # of a session that is none of these any more
+        self._record = record
         self.by_id: dict[int, Session] = {}
         self.accounts: dict[int, AccountStream] = {}
 
@@ -215,7 +229,7 @@ class Sessions:
     def name_of(self, session_id: int) -> str:
         """What a session is called, or was, as long as its events are told; empty for what is the house's own."""
         session = self.by_id.get(session_id)
-        return session.name if session is not None else self.former_name(session_id)
+        return session.name if session is not None else self._record.former_name(session_id)
 
     def add(self, session_id: int, name: str, client: Client, origin: Origin) -> Session:
         """A new session, of its client's account."""
@@ -244,7 +258,7 @@ class Sessions:
         session = self.add(session_id, name or name_of_unnamed(session_id), client, Origin.WS)
         if name:
             names[name] = session
-        self.on_new(session)
+        self._record.record_session(session)
         return session
 
     def _forget_one(self, names: dict[str, Session], may_go: Callable[[Session], bool]) -> bool:
@@ -284,7 +298,7 @@ class Sessions:
         sessions = self.account(session.client.account_id).sessions
         if session in sessions:
             sessions.remove(session)
-        self.on_forgotten(session)
+        self._record.record_ended(session)
 
     def logged_on(self, origin: Origin) -> int:
         """How many sessions of one door have a connection."""

@@ -10,7 +10,7 @@ from gateway.core.snapshots import _Aside
 from gateway.journal import JournalSettings
 from gateway.journal.record import JournalFailed
 from gateway.mistakes import GatewayFailed, Mistakes
-from gateway.recovery.recorder import Keeper
+from gateway.recovery.recorder import Recorder
 from gateway.recovery.snapshots import Snapshotter
 from gateway.server import Server
 from gateway.serving import serve
@@ -56,7 +56,7 @@ def fail(*_):
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(Engine, "execute"), (Keeper, "record"), (_Aside, "_put"), (Server, "sessions")]
+    ("owner", "name"), [(Engine, "execute"), (Recorder, "record"), (_Aside, "_put"), (Server, "sessions")]
 )
 async def test_what_goes_wrong_while_orders_are_carried_out_never_happened(start, said, monkeypatch, owner, name):
     """
@@ -70,7 +70,7 @@ async def test_what_goes_wrong_while_orders_are_carried_out_never_happened(start
     server.journal.commit(server.now_ns())
     if owner is Server:  # in the sink: events have been made, and nobody was told
         server.sessions.account = fail
-    elif owner is Keeper:
+    elif owner is Recorder:
         server.core._record = fail
     else:
         monkeypatch.setattr(owner, name, fail)
@@ -97,17 +97,17 @@ async def test_what_goes_wrong_in_a_snapshot_is_recorded_by_nobody(start, said, 
     desk.logon()
     desk.place("a1")
     server.journal.commit(server.now_ns())
-    digest, keeper = server.replay.engine.digest(), server.keeper
-    keeper.look(server.now_ns())
-    keeper.snapshotter._long_bytes = -1
+    digest, recorder = server.replay.engine.digest(), server.recorder
+    recorder.look(server.now_ns())
+    recorder.snapshotter._long_bytes = -1
     if where == "its beginning":
         monkeypatch.setattr(Engine, "begin_snapshot", fail)
-        keeper.look(server.now_ns())
+        recorder.look(server.now_ns())
     else:
-        keeper.look(server.now_ns())
+        recorder.look(server.now_ns())
         monkeypatch.setattr(*(Snapshotter, "_snapshot") if where == "its end" else (_Aside, "_put"), fail)
-        while (due_ns := keeper.next_deadline_ns) is not None and "gateway.failed" not in said:
-            keeper.tick(due_ns)
+        while (due_ns := recorder.next_deadline_ns) is not None and "gateway.failed" not in said:
+            recorder.tick(due_ns)
     assert said.count("gateway.failed") == 1
     assert "session.failed" not in said
     with pytest.raises(JournalFailed):
@@ -124,13 +124,13 @@ async def test_a_snapshot_that_lost_an_account_ends_the_process_and_does_not_cou
     desk.logon()
     desk.place("a1")
     server.journal.commit(server.now_ns())
-    digest, keeper = server.replay.engine.digest(), server.keeper
-    keeper.look(server.now_ns())
-    keeper.snapshotter._long_bytes = -1
+    digest, recorder = server.replay.engine.digest(), server.recorder
+    recorder.look(server.now_ns())
+    recorder.snapshotter._long_bytes = -1
     monkeypatch.setattr(_Aside, "take", lambda aside: aside._untouched.clear())
-    keeper.look(server.now_ns())
-    while (due_ns := keeper.next_deadline_ns) is not None and "gateway.failed" not in said:
-        keeper.tick(due_ns)
+    recorder.look(server.now_ns())
+    while (due_ns := recorder.next_deadline_ns) is not None and "gateway.failed" not in said:
+        recorder.tick(due_ns)
     assert "gateway.failed" in said
     await server.stop()
     assert start().replay.engine.digest() == digest
@@ -178,7 +178,7 @@ async def test_serve_ends_with_what_went_wrong(tmp_path, monkeypatch):
         instruments=(BTC,),
         limits=schema.Limits(file=""),
     )
-    monkeypatch.setattr(Keeper, "next_deadline_ns", 1)
+    monkeypatch.setattr(Recorder, "next_deadline_ns", 1)
     monkeypatch.setattr(Snapshotter, "tick", fail)
     with pytest.raises(GatewayFailed, match="MemoryError"), Signals() as signals:
         async with asyncio.timeout(10):

@@ -230,22 +230,26 @@ STARTING = (
         ),
     ),
     *mutants(
-        "gateway/recovery/recorder.py",
+        "gateway/recovery/restore.py",
         _HOUSE,
         (
             "a session's counters begin anew",
-            "            self._count_on(session)\n",
+            "            self._recorder.set_counters(session)\n",
             "            pass\n",
         ),
         (
             "the venue opens at once after a crash",
-            "            house.road.reopen_at_ns = now_ns + settings.core.reopen_after_ms * _MS\n",
+            "            parts.road.reopen_at_ns = now_ns + settings.core.reopen_after_ms * NS_PER_MS\n",
             "            pass\n",
         ),
+    ),
+    *mutants(
+        "gateway/server.py",
+        _HOUSE,
         (
             "a stop before the venue has reopened counts as a clean end",
-            "        if not self._house.road.reopen_at_ns:\n            self.journal.append(CLEAN",
-            "        if True:\n            self.journal.append(CLEAN",
+            "is_clean=not self.road.reopen_at_ns",
+            "is_clean=True",
         ),
     ),
 )
@@ -277,21 +281,21 @@ ENDS = (
         ),
     ),
     *mutants(
-        "gateway/recovery/recorder.py",
+        "gateway/recovery/restore.py",
         _END,
         (
             "MsgSeqNum(34) is given twice after a loss",
-            "            self.journal.store(row.id).next_out += _LOST_NUMBERS\n",
+            "            self._journal.store(row.id).next_out += _LOST_NUMBERS\n",
             "",
         ),
         (
             "an order of before a loss is carried out a second time",
-            "            house.sessions.by_id[row.id].acts_from_ns = now_ns\n",
+            "            parts.sessions.by_id[row.id].acts_from_ns = now_ns\n",
             "",
         ),
         (
             "events of a stream that has ended are replayed in the new one",
-            "        self.replay.events.clear()  # of streams",
+            "        self._replay.events.clear()  # of streams",
             "        pass  # of streams",
         ),
     ),
@@ -346,7 +350,7 @@ SHARED = (
         _SHARED,
         (
             "half of a snapshot counts as a whole one",
-            "        if coming is not None and snapshot.pieces not in (0, len(coming.engine)):\n",
+            "        if coming is not None and snapshot.chunks not in (0, len(coming.engine)):\n",
             "        if False:\n",
         ),
         (

@@ -21,7 +21,7 @@ from gateway.doors.ws.endpoint import WsEndpoint
 from gateway.journal.scan import SegmentScan
 from gateway.journal.store import JournalStore
 from gateway.mistakes import Mistakes
-from gateway.recovery.recorder import Keeper
+from gateway.recovery.recorder import Recorder
 from gateway.recovery.records import COMMANDS
 from gateway.recovery.replay import JournalReplay
 from protocols.fix.message import encode
@@ -48,14 +48,14 @@ def _ack_before_sync() -> Change:
 
 def _two_records() -> Change:
     """The command is recorded one commit after the number that came with it."""
-    real = Keeper.record
+    real = Recorder.record
 
-    def record(self: Keeper, commands: Any, now_ns: int) -> None:
+    def record(self: Recorder, commands: Any, now_ns: int) -> None:
         late, self._late = getattr(self, "_late", None), (tuple(commands), now_ns)  # type: ignore[attr-defined]
         if late is not None:
             real(self, *late)
 
-    return Keeper, "record", record
+    return Recorder, "record", record
 
 
 def _no_dedupe() -> Change:

@@ -231,7 +231,7 @@ class Venue:
     def _stop(self) -> None:
         self.tick.stop()
         try:
-            self.server.keeper.close()
+            self.server.recorder.close(is_clean=not self.server.road.reopen_at_ns)
         except JournalFailed:  # exit status 1; the next start finds no CLEAN, or what is behind it
             self.world.fault("the journal failed at the end")
         left = self._be_gone()

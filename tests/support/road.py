@@ -137,6 +137,20 @@ class Ear:
         return heard
 
 
+class Forgetful:
+    """Remembers no session."""
+
+    def record_session(self, session):
+        """Not recorded."""
+
+    def record_ended(self, session):
+        """Not recorded."""
+
+    def former_name(self, session_id):
+        """No name is known."""
+        return ""
+
+
 class World:
     """A road with its core, limiter and sessions. `limits` is TOML on top of the built-in plan."""
 
@@ -148,7 +162,7 @@ class World:
         assert self.policy is not None
         self.limiter = limiter or LocalLimiter(self.policy)
         self.core = SlowCore(window, self.wall)
-        self.sessions = Sessions(self.limiter, 1_000)
+        self.sessions = Sessions(self.limiter, 1_000, Forgetful())
         self.metrics = Metrics()
         self.tracing = Tracing(schema.Tracing(sample_one_in=0))
         self.road = Road(

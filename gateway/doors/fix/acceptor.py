@@ -78,15 +78,16 @@ class FixAcceptor:
         sessions: Sessions,
         house: House,
         open_store: Callable[[int], MessageStore],
+        record_reset: Callable[[int, int], None],
     ) -> None:
         self._settings = settings
         self._clients = clients
         self._sessions = sessions
+        self._record_reset = record_reset  # of a session, by its id, at a time in ns UTC
         self._house = house
         self._listeners: list[Listener] = []
         self.crowd = Crowd(settings.fix.max_connections)
         self._resets = ResetPlan[tuple[str, str]](house.wall)
-        self.on_reset: Callable[[int, int], None] = lambda _, __: None  # told of each: session id, ns UTC
         self.traffic = Traffic()
         self.endpoints: dict[tuple[str, str], FixEndpoint] = {}
         self.configured: dict[tuple[str, str], schema.FixSession] = {}
@@ -155,7 +156,7 @@ class FixAcceptor:
         for key in self._resets.take_due(now_ns):
             self._reset(key, now_ns)
         for key, at_utc in self._resets.take_misdated(now_ns).items():
-            self.on_reset(self.configured[key].id, at_utc)
+            self._record_reset(self.configured[key].id, at_utc)
 
     def catch_up(self, done_utc: Mapping[int, int], now_ns: int) -> None:
         """Do at start what a schedule asked for while no gateway ran. done_utc: when each session's was carried out."""
@@ -165,7 +166,7 @@ class FixAcceptor:
             if not row.reset_schedule:
                 continue
             if last_ns is None or last_ns > utc_ns + SAME_MOMENT_NS:  # first seen, or dated by a clock that was ahead
-                self.on_reset(row.id, utc_ns)
+                self._record_reset(row.id, utc_ns)
             elif self._resets.is_missed(key, last_ns, now_ns):
                 self._resets.done(key, utc_ns, now_ns)
                 self._reset(key, now_ns)
@@ -175,7 +176,7 @@ class FixAcceptor:
     def _reset(self, key: tuple[str, str], now_ns: int) -> None:
         back_by_ns = now_ns + self._settings.venue.drain_ms * 1_000_000  # as after any end that we planned
         self.endpoints[key].reset(now_ns, back_by_ns)
-        self.on_reset(self.configured[key].id, self._house.wall.utc_ns(now_ns))
+        self._record_reset(self.configured[key].id, self._house.wall.utc_ns(now_ns))
 
     @property
     def connections(self) -> int:

@@ -27,12 +27,12 @@ KINDS = {
     4: "RESET by a Logon",
     16: "COMMANDS",
     17: "SNAPSHOT",
-    18: "NAME",
+    18: "WS_SESSION",
     19: "LINK",
     20: "CLEAN",
-    21: "PIECE",
+    21: "CHUNK",
     22: "RESET by schedule",
-    23: "ENDED",
+    23: "WS_ENDED",
 }
 
 
@@ -88,7 +88,7 @@ def test_the_archive_has_several_segments_and_a_record_of_every_kind(home):
         kinds.update(kind for kind, *_ in scan(data, SEGMENT_HEADER_BYTES, SegmentHeader.unpack(data).salt))
     assert len(segments) == 10
     assert set(kinds) == set(KINDS)
-    assert (kinds[17], kinds[21]) == (3, 3), "one snapshot at each start, and one in pieces"
+    assert (kinds[17], kinds[21]) == (3, 3), "one snapshot at each start, and one in chunks"
 
 
 def test_after_an_orderly_stop_the_venue_opens_at_once(tmp_path):
@@ -113,16 +113,16 @@ def test_the_book_is_as_it_was(server):
     assert server.replay.engine.epoch == EPOCH
 
 
-def test_the_book_is_put_together_from_the_pieces_of_a_snapshot(home, monkeypatch):
-    restore, pieces = Engine.restore, []
+def test_the_book_is_put_together_from_the_chunks_of_a_snapshot(home, monkeypatch):
+    restore, chunks = Engine.restore, []
 
     def noting(engine, *given):
-        pieces.append(len(given))
+        chunks.append(len(given))
         restore(engine, *given)
 
     monkeypatch.setattr(Engine, "restore", noting)
     let_go(start(home, settings(A, B), NOW_NS))
-    assert pieces == [1, 1, 3]
+    assert chunks == [1, 1, 3]
 
 
 def test_both_numbers_of_the_fix_sessions_are_as_they_were(server):
@@ -256,7 +256,7 @@ def test_when_a_schedule_was_carried_out_last_is_known(server):
 
 
 def test_names_of_those_who_are_gone_are_known(server):
-    assert [server.keeper.former_name(session_id) for session_id in (3, 65_536, 65_538)] == [
+    assert [server.recorder.former_name(session_id) for session_id in (3, 65_536, 65_538)] == [
         "C",
         "ws-65536",
         "fox",

@@ -103,13 +103,13 @@ def open_ids(server, account=1):
 def test_the_time_to_come_back_begins_when_the_book_is_read(lives, monkeypatch):
     """However long that takes: 17 s for a million commands."""
     fix(lives(settings(A)), "A").place("a1")
-    carry_out, now_ns, took_ns = JournalReplay.carry_out, Clock.now_ns, [0]
+    restore_engine, now_ns, took_ns = JournalReplay.restore_engine, Clock.now_ns, [0]
 
     def slow(replay):
-        carry_out(replay)
+        restore_engine(replay)
         took_ns[0] = 17_000 * MS
 
-    monkeypatch.setattr(JournalReplay, "carry_out", slow)
+    monkeypatch.setattr(JournalReplay, "restore_engine", slow)
     monkeypatch.setattr(Clock, "now_ns", lambda clock: now_ns(clock) + took_ns[0])
     again = lives(settings(A))
     pass_time(again, 4_900)
@@ -328,7 +328,7 @@ def test_an_instrument_with_open_orders_cannot_be_taken_out(lives):
     server = lives(settings(session(1, "A")))
     ether(fix(server, "A"), "e1")
     asyncio.run(server.stop())
-    with pytest.raises(ConfigMismatch, match=f"open orders in instrument {ETH.id}, .* cancel those orders"):
+    with pytest.raises(ConfigMismatch, match=f"open orders in instrument {ETH.id}, .* cancel its open orders"):
         lives(settings(session(1, "A"), instruments=(BTC,)), commit=False)
     assert open_ids(lives(settings(session(1, "A")), commit=False)) == ["e1"]
 

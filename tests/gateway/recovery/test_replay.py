@@ -6,8 +6,8 @@ import pytest
 from gateway.core.engine import Engine
 from gateway.journal.record import JournalCorrupt
 from gateway.recovery import replay as replaying
-from gateway.recovery.records import COMMANDS, NAME, PIECE, SNAPSHOT, Snapshot, SnapshotChunk, body, commands_body
-from gateway.recovery.replay import JournalReplay, Unsound
+from gateway.recovery.records import CHUNK, COMMANDS, SNAPSHOT, WS_SESSION, Snapshot, SnapshotChunk, body, commands_body
+from gateway.recovery.replay import JournalReplay, NoSoundSnapshot
 from gateway.sessions.former_names import WsSessionRecord
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.support.road import BTC
@@ -30,9 +30,9 @@ def snapshot(of):
 def journal(plan):
     """The records of a process that did this, and its engine.
 
-    A number = so many orders, `S` = a snapshot; `B` = one is begun, `P` = its next piece, `E` = its end.
+    A number = so many orders, `S` = a snapshot; `B` = one is begun, `P` = its next chunk, `E` = its end.
     """
-    live, rows, number, pieces, made = engine(), [], 0, iter(()), 0
+    live, rows, number, chunks, made = engine(), [], 0, iter(()), 0
     for step in plan:
         if step == "S":
             rows.append(snapshot(live))
@@ -40,8 +40,8 @@ def journal(plan):
             rows.append((SNAPSHOT, body(Snapshot(b"", (), (), 7, made))))
         elif isinstance(step, str):
             if step == "B":
-                pieces, made = live.begin_snapshot(), 0
-            rows.append((PIECE, body(SnapshotChunk(made, next(pieces)))))
+                chunks, made = live.begin_snapshot(), 0
+            rows.append((CHUNK, body(SnapshotChunk(made, next(chunks)))))
             made += 1
         if isinstance(step, str):
             continue
@@ -55,7 +55,7 @@ def journal(plan):
 def poisoned(row, engine_of):
     """The same record, with the engine's part as a mistake of ours could have made it."""
     kind, data = row
-    shape = msgspec.msgpack.Decoder(SnapshotChunk if kind == PIECE else Snapshot)
+    shape = msgspec.msgpack.Decoder(SnapshotChunk if kind == CHUNK else Snapshot)
     return kind, body(msgspec.structs.replace(shape.decode(data), engine=engine_of))
 
 
@@ -63,11 +63,11 @@ def read_back(rows, max_events=1_000):
     replay = JournalReplay(engine(), max_events)
     for position, (kind, data) in enumerate(rows):
         replay.take(kind, 0, position, data)
-    replay.carry_out()
+    replay.restore_engine()
     return replay
 
 
-PIECES = [
+CHUNKS = [
     ["S", 3, "B", "P", "E"],
     ["S", 3, "B", 2, "P", 1, "E", 2],
     ["S", 3, "B", 2, "P"],  # the process ended before its end
@@ -78,7 +78,7 @@ PIECES = [
 
 
 @pytest.mark.parametrize(
-    "plan", [["S"], ["S", 3], ["S", 3, "S"], ["S", 2, "S", 3], [5, "S", 1], ["S", 1, "S", 1, "S"], *PIECES]
+    "plan", [["S"], ["S", 3], ["S", 3, "S"], ["S", 2, "S", 3], [5, "S", 1], ["S", 1, "S", 1, "S"], *CHUNKS]
 )
 def test_the_engine_is_as_the_last_process_had_it(plan):
     rows, live = journal(plan)
@@ -91,7 +91,7 @@ def test_events_from_before_the_latest_snapshot_are_there_for_clients_that_resum
     assert [event.cl_ord_id for event in replay.events[1]] == [f"o{number}" for number in range(1, 13)]
 
 
-@pytest.mark.parametrize("plan", PIECES[:-1])
+@pytest.mark.parametrize("plan", CHUNKS[:-1])
 def test_each_command_is_carried_out_once_whatever_snapshots_were_on_their_way(plan):
     rows, _ = journal(plan)
     replay = read_back(rows)
@@ -109,7 +109,7 @@ def test_names_of_sessions_that_ended_are_known_and_a_snapshot_without_them_is_r
     assert read_back([(SNAPSHOT, older)]).name_of(65_536) == "ws-65536"
 
 
-def test_a_piece_whose_beginning_is_no_longer_there_is_passed_over():
+def test_a_chunk_whose_beginning_is_no_longer_there_is_passed_over():
     rows, live = journal(["S", 3, "B", 2, "P", "E", 1, "B", 1, "P", "E", 1])
     assert read_back(rows[5:]).engine.digest() == live.digest()
 
@@ -135,13 +135,13 @@ def test_many_starts_without_trade_hold_a_bounded_number_of_snapshots():
     for position, (kind, data) in enumerate(rows):
         replay.take(kind, 0, position, data)
         assert len(replay._spans) <= replaying._MAX_SPANS
-    replay.carry_out()
+    replay.restore_engine()
     assert replay.engine.digest() == live.digest()
 
 
 def test_names_and_numbers_are_those_of_the_latest_snapshot_and_what_came_behind_it():
     rows, _ = journal(["S"])
-    replay = read_back([*rows, (NAME, body(WsSessionRecord(9, "key", "mm")))])
+    replay = read_back([*rows, (WS_SESSION, body(WsSessionRecord(9, "key", "mm")))])
     assert (list(replay.names), replay.next_ws_session) == ([9], 10)
 
 
@@ -187,19 +187,19 @@ def test_a_later_one_does_when_the_oldest_is_unsound_and_what_was_before_it_is_g
 
 
 @pytest.mark.parametrize("lost", ["its first", "its second"])
-def test_a_snapshot_in_pieces_counts_only_with_all_of_them(lost):
+def test_a_snapshot_in_chunks_counts_only_with_all_of_them(lost):
     rows, live = journal(["S", 3, "B", 2, "P", "E", 1])
-    pieces = [at for at, row in enumerate(rows) if row[0] == PIECE]
-    del rows[pieces[0 if lost == "its first" else 1]]
+    chunks = [at for at, row in enumerate(rows) if row[0] == CHUNK]
+    del rows[chunks[0 if lost == "its first" else 1]]
     replay = read_back(rows)
     assert replay.engine.digest() == live.digest()
-    assert [text for _, text in replay.unsound] == ([] if lost == "its first" else ["1 of 2 pieces"])
+    assert [text for _, text in replay.unsound] == ([] if lost == "its first" else ["1 of 2 chunks"])
 
 
 def test_with_no_sound_one_at_all_each_place_is_named():
     rows, _ = journal(["S", 3, "S", 2])
     for at in (0, 4):
         rows[at] = poisoned(rows[at], b"")
-    with pytest.raises(Unsound) as unsound:
+    with pytest.raises(NoSoundSnapshot) as unsound:
         read_back(rows)
     assert [position for position, _ in unsound.value.places] == [0, 4]

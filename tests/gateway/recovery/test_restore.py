@@ -59,8 +59,8 @@ def crash(tmp_path):
 
 
 def take_snapshot(server):
-    """As a running gateway takes one: piece by piece."""
-    snapshotter = server.keeper.snapshotter
+    """As a running gateway takes one: chunk by chunk."""
+    snapshotter = server.recorder.snapshotter
     server.journal.commit(server.now_ns())
     snapshotter.look(server.now_ns())  # the one of its start is durable
     snapshotter._long_bytes = -1

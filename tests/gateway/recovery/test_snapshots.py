@@ -7,7 +7,7 @@ from gateway.core import snapshots
 from gateway.core.engine import Engine
 from gateway.journal import JournalSettings
 from gateway.recovery.known_ids import KnownIds
-from gateway.recovery.records import COMMANDS, PIECE, SNAPSHOT, commands_body
+from gateway.recovery.records import CHUNK, COMMANDS, SNAPSHOT, commands_body
 from gateway.recovery.replay import JournalReplay
 from gateway.recovery.snapshots import Snapshotter
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
@@ -33,7 +33,7 @@ class Tape:
         self.rows.append((kind, session, at, data))
         return at
 
-    def retire(self):
+    def drop_old_segments(self):
         """Nothing is dropped here."""
 
     def kinds(self):
@@ -49,12 +49,12 @@ class House:
         for row in kept:
             kind, session, _, data = row
             self.replay.take(kind, session, self.tape.append(kind, session, data), data)
-        self.replay.carry_out()
+        self.replay.restore_engine()
         self.number = self.replay.engine.latest_seq(1)
         settings = schema.Config(
             journal=JournalSettings(segment_bytes=SEGMENT), stream=schema.Stream(retain_events=retain_events)
         )
-        self.snapshotter = Snapshotter(self.replay, self.tape, settings, lambda: 7, NOBODY)
+        self.snapshotter = Snapshotter(self.replay, self.tape, settings, NOBODY)
         self.snapshotter.start()
 
     def trade(self, count):
@@ -80,7 +80,7 @@ class House:
 
 
 @pytest.fixture(autouse=True)
-def small_pieces(monkeypatch):
+def small_chunks(monkeypatch):
     monkeypatch.setattr(snapshots, "_ROWS", 5)
 
 
@@ -89,17 +89,17 @@ def test_one_is_taken_when_what_a_start_has_to_carry_out_has_become_long():
     house.second()
     house.trade(5)
     house.second()
-    assert PIECE not in house.tape.kinds()
+    assert CHUNK not in house.tape.kinds()
     house.trade(60)
     house.second()
-    assert house.tape.kinds().count(PIECE) == 1 + 65 // 5
+    assert house.tape.kinds().count(CHUNK) == 1 + 65 // 5
     assert house.tape.kinds()[-1] == SNAPSHOT
     again = House(kept=house.tape.rows)
     assert again.replay.engine.digest() == house.replay.engine.digest()
     assert again.replay.count == 65, "the ten events that clients may ask for are from before it"
 
 
-def test_its_pieces_come_one_by_one_and_the_gateway_trades_meanwhile():
+def test_its_chunks_come_one_by_one_and_the_gateway_trades_meanwhile():
     house = House()
     house.trade(60)
     house.second()
@@ -128,7 +128,7 @@ def test_what_was_kept_for_the_last_one_goes_when_the_next_one_is_durable_and_no
     house.second(synced=False)
     assert house.tape.keep_from == first, "recorded, but a power loss may take it"
     house.second()
-    begun = next(row[2] for row in house.tape.rows if row[0] == PIECE)
+    begun = next(row[2] for row in house.tape.rows if row[0] == CHUNK)
     assert house.tape.keep_from == begun
 
 
@@ -144,7 +144,7 @@ def test_events_that_clients_may_ask_for_are_kept_though_a_snapshot_came_after_t
     assert len(again.replay.events[1]) == 100
     assert again.replay.count < 240, "nor for ever"
     again.second()
-    assert again.tape.keep_from == next(row[2] for row in again.tape.rows if row[0] in (PIECE, SNAPSHOT))
+    assert again.tape.keep_from == next(row[2] for row in again.tape.rows if row[0] in (CHUNK, SNAPSHOT))
 
 
 def test_the_last_room_on_a_full_disk_is_for_cancels_not_for_snapshots():
@@ -153,12 +153,12 @@ def test_the_last_room_on_a_full_disk_is_for_cancels_not_for_snapshots():
     house.trade(60)
     house.tape.may_accept_orders = False
     house.second()
-    assert PIECE not in house.tape.kinds()
+    assert CHUNK not in house.tape.kinds()
     house.tape.may_accept_orders = True
     house.snapshotter.look(house.now_ns)
     house.tape.may_accept_orders = False
     house.second()
-    assert house.tape.kinds().count(PIECE) == 1
+    assert house.tape.kinds().count(CHUNK) == 1
     house.tape.may_accept_orders = True
     house.second()
     house.second()

@@ -24,7 +24,7 @@ def settings(count):
 
 def test_a_session_that_is_not_connected_takes_a_few_kilobytes(tmp_path):
     few, many = settings(20), settings(220)
-    Server(few, tmp_path / "warm").keeper.close()  # tables that all sessions share
+    Server(few, tmp_path / "warm").recorder.close(is_clean=True)  # tables that all sessions share
     gc.collect()
     tracemalloc.start()
     try:
@@ -33,5 +33,5 @@ def test_a_session_that_is_not_connected_takes_a_few_kilobytes(tmp_path):
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    server.keeper.close()
+    server.recorder.close(is_clean=True)
     assert taken / 220 < 30_000

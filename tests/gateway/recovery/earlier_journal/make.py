@@ -106,11 +106,11 @@ def second_process(home: Path) -> Server:
         a.send("F", f"11=a-{number}-x|41=a-{number}|55=BTC-USDT|54=1|38=1|")
         server.journal.commit(now_ns)
     fox = _pass_by(server, "f-gone", name="fox")
-    server.keeper.note_ended(fox)  # as when a key has too many names
+    server.recorder.record_ended(fox)  # as when a key has too many names
     _take_snapshot(server)
     _look(server)
     _look(server)  # "fox" is forgotten now, behind the snapshot; the session without a name was before it
-    server.keeper.note_reset(1, now_ns)
+    server.recorder.record_reset(1, now_ns)
     a.send("D", "11=a-part|55=BTC-USDT|54=1|38=3|40=2|44=100.00|")
     b.send("D", "11=b-sold|55=BTC-USDT|54=2|38=1.25|40=2|44=100.00|")
     a.place("a-gone", price="96.00")
@@ -142,13 +142,13 @@ def _pass_by(server: Server, cl_ord_id: str, **logon: str) -> Session:
 
 def _look(server: Server) -> None:
     """As once a second: a session that ended is forgotten with the second look."""
-    server.keeper.look(server.now_ns())
+    server.recorder.look(server.now_ns())
     server.journal.commit(server.now_ns())
 
 
 def _take_snapshot(server: Server) -> None:
-    """As a running gateway takes one: piece by piece."""
-    snapshotter = server.keeper.snapshotter
+    """As a running gateway takes one: chunk by chunk."""
+    snapshotter = server.recorder.snapshotter
     snapshotter._long_bytes = -1
     snapshotter.look(server.now_ns())
     while (due_ns := snapshotter.next_deadline_ns) is not None:

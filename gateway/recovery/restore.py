@@ -1,0 +1,167 @@
+"""What a start does with the durable state of the last process: reads it, checks it, and continues from it.
+
+`read_back` runs before anything else is built, because the records decide which ids are known. `Restore` runs when all
+parts are built and no door is open yet.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from gateway.auth.authenticator import Authenticator
+from gateway.config import schema
+from gateway.core.engine import Engine
+from gateway.doors.fix.acceptor import FixAcceptor
+from gateway.journal import Journal, MemoryJournal, open_journal
+from gateway.journal.record import JournalCorrupt
+from gateway.orders.pipeline import Road
+from gateway.recovery.known_ids import ConfigMismatch, KnownIds, configured_ids, merge
+from gateway.recovery.recorder import Recorder
+from gateway.recovery.replay import JournalReplay, NoSoundSnapshot
+from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
+from gateway.safety.kill_switch import HOUSE_SESSION, CancelScope, KillSwitch
+from gateway.sessions.registry import Sessions
+from protocols.instruments import Instruments
+from protocols.messages import Lane
+from protocols.units import NS_PER_MS
+
+_LOST_NUMBERS = 1_000_000
+"""How far MsgSeqNum(34) jumps when the end of the journal is unknown: more than a loss can hold, so that no number is
+used twice. The client's gap is filled with one SequenceReset(4)."""
+
+
+class Parts(Protocol):
+    """The parts of the process whose state is restored."""
+
+    settings: schema.Config
+    clients: Authenticator
+    sessions: Sessions
+    road: Road
+    cancel_on_disconnect: CancelOnDisconnect
+    kill_switch: KillSwitch
+    fix: FixAcceptor
+
+    @property
+    def now_ns(self) -> Callable[[], int]: ...
+    def log(self, name: str, **fields: Any) -> None: ...
+
+
+def read_back(
+    settings: schema.Config, instruments: Instruments, engine: Engine, config_dir: Path, notify: Callable[[int], None]
+) -> tuple[Journal | MemoryJournal, JournalReplay, KnownIds]:
+    """Open the journal and read it; `instruments` learns those that are no longer configured. notify: see `Journal`.
+
+    Raises:
+        ConfigMismatch: the configuration gives an id a new meaning.
+        JournalInUse, JournalCorrupt, JournalFailed, OSError: see `Journal`.
+    """
+    replay = JournalReplay(engine, settings.stream.retain_events)
+    journal = open_journal(config_dir / settings.journal.directory, settings.journal, notify, replay.take)
+    known_ids = configured_ids(settings, instruments)
+    if replay.known_ids is not None:
+        known_ids = merge(replay.known_ids, known_ids)
+        instruments.remember(known_ids.instruments.values())
+    return journal, replay, known_ids
+
+
+def cancel_for_gone(
+    kill_switch: KillSwitch, recorder: Recorder, session_id: int, account_id: int, scope: str, now_ns: int
+) -> None:
+    """Cancel the orders of a session that is no longer configured, once."""
+    kill_switch.disconnected(CancelScope(account_id, session_id if scope == "session" else 0), now_ns)
+    recorder.record_gone(session_id, account_id)
+
+
+class Restore:
+    """Continues from the state of the last process: streams, counters, sessions, and the protection of open orders."""
+
+    def __init__(self, parts: Parts, recorder: Recorder) -> None:
+        self._parts = parts
+        self._recorder = recorder
+        self._replay = recorder.replay
+        self._journal = recorder.journal
+        self._was_clean: bool | None = None  # how the last process ended; None: nothing was restored
+
+    def run(self) -> None:
+        """Put every part where the last process had it.
+
+        Raises:
+            ConfigMismatch: there are open orders in an instrument that is not configured.
+            JournalCorrupt: there is no usable snapshot.
+        """
+        parts, replay, engine = self._parts, self._replay, self._replay.engine
+        self._was_clean = replay.was_clean
+        try:
+            replay.restore_engine()
+        except ValueError as error:
+            raise ConfigMismatch(f"{error}. Restore the instrument, cancel its open orders, then remove it.") from error
+        except NoSoundSnapshot as error:
+            raise self._no_sound_snapshot(error) from error
+        for position, text in replay.unsound:
+            parts.log("journal.unsound_snapshot", place=self._journal.place_of(position), error=text)
+        if not self._journal.recovery.is_proven:
+            self._begin_epoch()
+        for account_id, events in replay.events.items():
+            for event in events:
+                parts.sessions.account(account_id).record(event)
+        replay.events.clear()
+        self._restore_sessions()
+        for row in parts.settings.accounts:
+            parts.road.charging.restore(engine.open_orders(row.id))
+        parts.kill_switch.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))
+        parts.fix.catch_up(replay.resets, parts.now_ns())
+        self._recorder.snapshotter.start()
+        self.await_return()
+        if replay.first is not None:
+            sessions = len(parts.sessions.by_id)
+            parts.log("gateway.recovered", commands=replay.count, clean=self._was_clean, sessions=sessions)
+        found = self._journal.recovery
+        if found.cut_bytes:
+            parts.log("journal.cut", file=found.cut_file, cut_bytes=found.cut_bytes)
+
+    def await_return(self) -> None:
+        """Give the clients of the last process time to reconnect, from now on. Does nothing if there was none.
+
+        Called again when the doors are open: only from then on can they.
+        """
+        if self._was_clean is None:
+            return
+        parts, settings, now_ns = self._parts, self._parts.settings, self._parts.now_ns()
+        if not self._was_clean:
+            parts.road.reopen_at_ns = now_ns + settings.core.reopen_after_ms * NS_PER_MS
+        # An orderly stop asked every client to reconnect: those that do not count as disconnected after the drain time.
+        guard_at_ns = parts.road.reopen_at_ns or now_ns + settings.venue.drain_ms * NS_PER_MS
+        for link in list(self._replay.links.values()):
+            parts.cancel_on_disconnect.restore(link, now_ns, parts.road.reopen_at_ns, guard_at_ns)
+
+    def _begin_epoch(self) -> None:
+        """What followed the end of the journal is unknown, so none of it may be used again: begin new streams."""
+        parts, now_ns, settings = self._parts, self._parts.now_ns(), self._parts.settings
+        self._replay.events.clear()  # of streams that have ended
+        self._replay.engine.begin_epoch(f"e-{now_ns // NS_PER_MS}", sorted(self._recorder.known_ids.accounts), now_ns)
+        for row in settings.fix.sessions:
+            self._journal.store(row.id).next_out += _LOST_NUMBERS
+            parts.sessions.by_id[row.id].acts_from_ns = now_ns
+        parts.log("journal.end_unknown", epoch=self._replay.engine.epoch, numbers=_LOST_NUMBERS)
+
+    def _no_sound_snapshot(self, error: NoSoundSnapshot) -> JournalCorrupt:
+        places = "\n".join(f"  {self._journal.place_of(position)}: {text}" for position, text in error.places)
+        return JournalCorrupt(
+            f"the journal has no usable snapshot of the book:\n{places}\nRestore the directory from a copy, or start"
+            " with an empty one: that gives up its orders, events and numbers."
+        )
+
+    def _restore_sessions(self) -> None:
+        sessions, replay = self._parts.sessions, self._replay
+        replay.forget_ended()
+        for row in replay.names.values():
+            client = self._parts.clients.by_key(row.key_id)
+            if client is not None:
+                sessions.restore_ws(row.session, row.name, client)
+        sessions.next_ws_id = replay.next_ws_session
+        for session in sessions.by_id.values():
+            self._recorder.set_counters(session)
+        for link in replay.links.values():
+            found = sessions.by_id.get(link.session)
+            if found is not None and found.may_trade and link.response_mode:  # a drop copy receives everything anyway
+                found.set_response_mode(link.response_mode)

@@ -8,10 +8,10 @@ MUTANTS: tuple[Mutant, ...] = (
     *mutants(
         "gateway/recovery/records.py",
         _EARLIER,
-        ("recorded names have another kind than before", "NAME = 18 ", "NAME = 99 "),
+        ("recorded names have another kind than before", "WS_SESSION = 18 ", "WS_SESSION = 99 "),
         ("recorded links have another kind than before", "LINK = 19 ", "LINK = 99 "),
         ("a clean end has another kind than before", "CLEAN = 20 ", "CLEAN = 99 "),
-        ("chunks of a snapshot have another kind than before", "PIECE = 21 ", "PIECE = 99 "),
+        ("chunks of a snapshot have another kind than before", "CHUNK = 21 ", "CHUNK = 99 "),
         ("scheduled resets have another kind than before", "RESET = 22 ", "RESET = 99 "),
         ("ended sessions have another kind than before", "ENDED = 23 ", "ENDED = 99 "),
     ),

@@ -10,6 +10,7 @@ import codecs
 
 import msgspec
 
+from protocols.ws.close_codes import BAD_UTF8, PROTOCOL_ERROR, TOO_BIG, is_close_code
 from protocols.ws.close_finder import CloseFinder
 
 CONTINUATION = 0x0
@@ -18,12 +19,6 @@ BINARY = 0x2
 CLOSE = 0x8
 PING = 0x9
 PONG = 0xA
-
-NORMAL = 1000
-PROTOCOL_ERROR = 1002
-WRONG_TYPE = 1003
-BAD_UTF8 = 1007
-TOO_BIG = 1009
 
 MAX_CONTROL_BYTES = 125
 MAX_FRAGMENTS = 4_096
@@ -310,16 +305,6 @@ def _close(payload: bytes) -> Close:
         return Close(code, payload[2:].decode())
     except UnicodeDecodeError:
         raise _Violation(BAD_UTF8, "close reason is not UTF-8") from None
-
-
-def is_close_code(code: int) -> bool:
-    """True for a code that may stand in a Close frame.
-
-    1000-1014 without 1004-1006, which are for local use; 3000-4999 are free.
-
-    Source: RFC 6455 7.4 and the IANA registry.
-    """
-    return (1000 <= code <= 1014 and not 1004 <= code <= 1006) or 3000 <= code <= 4999
 
 
 def unmask(payload: bytes | bytearray, key: bytes | bytearray) -> bytes | bytearray:

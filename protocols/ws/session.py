@@ -5,14 +5,7 @@ answers `ping`, `time` and whatever it cannot read; everything else is its owner
 and the owner's decision later frames are kept and come out of `accept_logon`, so a client may send ahead.
 """
 
-from enum import Enum
-from typing import Literal
-
-import msgspec
-from msgspec import UNSET
-
 from protocols.errors import (
-    CODES,
     LOGON_REFUSED,
     MALFORMED,
     NOT_LOGGED_ON,
@@ -24,7 +17,7 @@ from protocols.errors import (
 from protocols.signing import ws_logon_text
 from protocols.units import NS_PER_MS, NS_PER_S, NS_PER_US
 from protocols.wall import WallClock
-from protocols.ws import framing
+from protocols.ws import close_codes, framing
 from protocols.ws.codec import CODECS, Malformed
 from protocols.ws.events import (
     Answered,
@@ -36,71 +29,25 @@ from protocols.ws.events import (
     RequestKey,
     UnknownMethod,
 )
-from protocols.ws.framing import BINARY, CLOSE, PING, PONG, TEXT, WRONG_TYPE, Broken, Close, Frame, Message, Ping
+from protocols.ws.framing import CLOSE, PING, PONG, Broken, Close, Frame, Message, Ping
+from protocols.ws.heartbeat import Heartbeat
+from protocols.ws.output import WsOutput
 from protocols.ws.results import (
     EventWire,
     HelloData,
     LimitBlock,
     LogonResult,
-    Response,
     TimeResult,
-    Times,
-    error_body,
 )
 from protocols.ws.schema import BIG_METHODS, LogonParams, Request
-
-GOING_AWAY = 1001
-TRY_LATER = 1013
-UNDECODABLE = 4000
-SUPERSEDED = 4001
-LOGON_TIMEOUT = 4002
-REFUSED = 4003
-TOO_SLOW = 4008
-SILENCE = 4010
-ABUSE = 4029
+from protocols.ws.settings import TRANSITIONS, State, WsSettings
 
 BIG_FACTOR = 4  # batches may be so many times as large as other messages
 MAX_UNDECODABLE = 3  # in a row
 MAX_BEFORE_LOGON = 16  # messages: nobody needs more to log on
 CLOSE_TIMEOUT_NS = NS_PER_S  # wait for the peer's Close, so that ours is read before the transport goes
 
-_NO_STATUS = 1005  # RFC 6455: the Close frame named no code
-
-_REASONS = {framing.PROTOCOL_ERROR: "protocol", framing.BAD_UTF8: "bad_utf8", framing.TOO_BIG: "too_big"}
-
-
-class WsSettings(msgspec.Struct, frozen=True):
-    """What all connections of one door and encoding share."""
-
-    heartbeat_ms: int
-    logon_timeout_ms: int
-    max_frame_bytes: int
-    server: str
-    epoch: str
-    codec: Literal["json", "msgpack"] = "json"
-    pre_logon_max_bytes: int = 4_096
-
-
-class State(Enum):
-    """Where a connection stands."""
-
-    NEW = "new"
-    OPEN = "open"  # hello sent, nobody logged on
-    DECIDING = "deciding"  # the owner judges a logon
-    LOGGED_ON = "logged_on"
-    CLOSING = "closing"  # our Close is sent
-    CLOSED = "closed"
-
-
-TRANSITIONS: dict[State, frozenset[State]] = {
-    State.NEW: frozenset({State.OPEN, State.CLOSED}),
-    State.OPEN: frozenset({State.DECIDING, State.LOGGED_ON, State.CLOSING, State.CLOSED}),
-    State.DECIDING: frozenset({State.LOGGED_ON, State.CLOSING, State.CLOSED}),
-    State.LOGGED_ON: frozenset({State.CLOSING, State.CLOSED}),
-    State.CLOSING: frozenset({State.CLOSED}),
-    State.CLOSED: frozenset(),
-}
-"""Every legal change of state."""
+_REASONS = {close_codes.PROTOCOL_ERROR: "protocol", close_codes.BAD_UTF8: "bad_utf8", close_codes.TOO_BIG: "too_big"}
 
 # A member looked up in its Enum, or hashed, costs a call into Python; messages are too many for that.
 _DECIDING = State.DECIDING
@@ -128,16 +75,10 @@ class WsSession:
         self.conn_id = conn_id
         self.challenge = challenge
         self.state = State.NEW
-        self._is_over = False  # closing or closed
         self._reader = framing.FrameReader(settings.pre_logon_max_bytes)
-        self._opcode = BINARY if self.codec.binary else TEXT
-        self._out = bytearray()
-        self._heartbeat_ns = settings.heartbeat_ms * NS_PER_MS
+        self.output = WsOutput(self.codec, self._wall, now_ns)
         self._deadline_ns = now_ns + settings.logon_timeout_ms * NS_PER_MS  # of the logon, later of the close
-        self._last_in_ns = now_ns
-        self._last_out_ns = now_ns
-        self._paused_ns: int | None = None
-        self._pinged_ns: int | None = None
+        self._heartbeat = Heartbeat(settings.heartbeat_ms * NS_PER_MS, now_ns)
         self._undecodable = 0
         self._before_logon = 0
         self._logon: LogonRequested | None = None
@@ -159,7 +100,7 @@ class WsSession:
     @property
     def pending_bytes(self) -> int:
         """Size of the output that `take_output` would give."""
-        return len(self._out)
+        return len(self.output.unwritten)
 
     @property
     def next_deadline_ns(self) -> int | None:
@@ -168,12 +109,7 @@ class WsSession:
             return None
         if self.state is not _LOGGED_ON:
             return self._deadline_ns
-        if self._paused_ns is not None:
-            return self._last_out_ns + self._heartbeat_ns
-        if self._pinged_ns is None:
-            return self._last_in_ns + self._heartbeat_ns
-        # A ping that went out late, since we stood still, moves the end along: the peer always has its time to answer.
-        return max(self._last_in_ns + 2 * self._heartbeat_ns, self._pinged_ns + self._heartbeat_ns)
+        return self._heartbeat.next_ns(self.output.last_sent_ns)
 
     def utc_us(self, now_ns: int) -> int:
         """The time of day as it stands on the wire."""
@@ -181,9 +117,7 @@ class WsSession:
 
     def take_output(self) -> bytes:
         """The bytes to write, in order; empties itself."""
-        out = bytes(self._out)
-        self._out.clear()
-        return out
+        return self.output.take()
 
     # The connection.
 
@@ -198,14 +132,14 @@ class WsSession:
             heartbeat_ms=self.settings.heartbeat_ms,
             max_frame=self.settings.max_frame_bytes,
         )
-        self._write(self.codec.encode(EventWire(ev="hello", ts=self.utc_us(now_ns), data=hello)), now_ns)
+        self.output.write(self.codec.encode(EventWire(ev="hello", ts=self.utc_us(now_ns), data=hello)), now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> list[Event]:
         """What the peer's bytes mean. Every Requested and LogonRequested in it wants an answer."""
         if self.state is _CLOSED:
             return []
-        self._last_in_ns = now_ns
-        self._pinged_ns = None
+        heartbeat = self._heartbeat
+        heartbeat.last_in_ns, heartbeat.pinged_at_ns = now_ns, None
         events = self._take(self._reader.feed(data), now_ns)
         if self.state is _CLOSING and self._reader.has_closed:
             self._move(State.CLOSED)
@@ -222,28 +156,22 @@ class WsSession:
             self._move(State.CLOSED)
             events.append(Disconnect("close_timeout"))
         elif self.state is not _LOGGED_ON:
-            self._end(LOGON_TIMEOUT, "logon_timeout", "no logon in time", now_ns, events)
-        elif self._paused_ns is None and self._pinged_ns is not None:
-            self._end(SILENCE, "silence", "no traffic for two heartbeats", now_ns, events)
+            self._end(close_codes.LOGON_TIMEOUT, "logon_timeout", "no logon in time", now_ns, events)
+        elif self._heartbeat.awaits_answer:
+            self._end(close_codes.SILENCE, "silence", "no traffic for two heartbeats", now_ns, events)
         else:
-            self._pinged_ns = now_ns
-            self._frame(PING, b"", now_ns)
+            self._heartbeat.pinged_at_ns = now_ns
+            self.output.control(PING, b"", now_ns)
         return events
 
     def pause(self, now_ns: int) -> None:
         """We stop reading: from now on the peer is not to blame for silence. Pings still go out."""
-        if self._paused_ns is None:
-            self._paused_ns = now_ns
+        self._heartbeat.pause(now_ns)
 
     def resume(self, now_ns: int) -> None:
         """We read again: the time of the pause does not count."""
-        if self._paused_ns is None:
-            return
-        paused_ns = now_ns - self._paused_ns
-        self._paused_ns = None
-        self._pinged_ns = None
-        self._last_in_ns += paused_ns
-        if not self._is_over:
+        paused_ns = self._heartbeat.resume(now_ns)
+        if not self.output.is_over:
             self._deadline_ns += paused_ns
 
     def close(self, code: int, reason: str, now_ns: int, drops_unwritten: bool = False) -> None:
@@ -253,11 +181,11 @@ class WsSession:
         drops_unwritten: so are those that are not taken yet, which are whole frames: for a peer that would not read on
         to a Close behind them.
         """
-        if self._is_over:
+        if self.output.is_over:
             return
         if drops_unwritten:
-            self._out.clear()
-        self._frame(CLOSE, framing.encode_close(code, reason), now_ns)
+            self.output.unwritten.clear()
+        self.output.control(CLOSE, framing.encode_close(code, reason), now_ns)
         self._move(State.CLOSING)
         self._deadline_ns = now_ns + (0 if self._reader.has_closed else CLOSE_TIMEOUT_NS)
         self._held.clear()
@@ -265,16 +193,16 @@ class WsSession:
     def lost(self) -> None:
         """The transport is gone."""
         self.state = _CLOSED
-        self._is_over = True
+        self.output.is_over, self.output.takes_events = True, False
         self._held.clear()
-        self._out.clear()
+        self.output.unwritten.clear()
 
     # Logon.
 
     def logged_on(self, now_ns: int) -> None:
         """The client logged on in the headers of the upgrade; call it behind `connected`."""
         self._begin()
-        self._last_in_ns = now_ns
+        self._heartbeat.last_in_ns = now_ns
 
     def accept_logon(
         self, request_id: RequestKey, result: LogonResult, now_ns: int, limits: tuple[LimitBlock, ...] | None = None
@@ -288,12 +216,17 @@ class WsSession:
             return []
         self._begin()
         self.set_heartbeat(result.heartbeat_ms)
-        self.respond(request_id, result, now_ns, logon.t_in_ns, limits)
+        self.output.respond(request_id, result, now_ns, logon.t_in_ns, limits)
         held, self._held, self._held_bytes = self._held, [], 0
         return self._take(held, now_ns)
 
     def refuse_logon(
-        self, request_id: RequestKey, now_ns: int, refusal: Refusal | None = None, code: int = REFUSED, reason: str = ""
+        self,
+        request_id: RequestKey,
+        now_ns: int,
+        refusal: Refusal | None = None,
+        code: int = close_codes.REFUSED,
+        reason: str = "",
     ) -> None:
         """Answer a LogonRequested with no, and close.
 
@@ -305,16 +238,16 @@ class WsSession:
         if logon is None:
             return
         refusal = refusal or Refusal(LOGON_REFUSED, "logon refused")
-        self.fail(request_id, refusal, now_ns, logon.t_in_ns)
+        self.output.fail(request_id, refusal, now_ns, logon.t_in_ns)
         self.close(code, reason or refusal.text, now_ns)
 
     def set_heartbeat(self, heartbeat_ms: int) -> None:
         """Ping after so long without input, and close after twice as long."""
-        self._heartbeat_ns = heartbeat_ms * NS_PER_MS
+        self._heartbeat.interval_ns = heartbeat_ms * NS_PER_MS
 
     def _decided(self, request_id: RequestKey) -> LogonRequested | None:
         logon, self._logon = self._logon, None
-        if self._is_over:
+        if self.output.is_over:
             return None
         if logon is None or logon.request_id != request_id:
             self._logon = logon
@@ -325,67 +258,14 @@ class WsSession:
         self._move(State.LOGGED_ON)
         self._reader.max_message_bytes = self.settings.max_frame_bytes * BIG_FACTOR
 
-    # Answers and events.
-
-    def respond(
-        self,
-        request_id: RequestKey,
-        result: object,
-        now_ns: int,
-        t_in_ns: int,
-        limits: tuple[LimitBlock, ...] | None = None,
-        status: int = 200,
-    ) -> None:
-        """Answer a request well: result is a Struct of `protocols.ws.results`. A request without id gets no answer."""
-        if request_id is None or self._is_over:
-            return
-        times = Times(t_in_ns // NS_PER_US, (now_ns + self._wall.offset_ns) // NS_PER_US)
-        self._write(self.codec.encode(Response(request_id, status, times, result, UNSET, limits or UNSET)), now_ns)
-
-    def fail(
-        self,
-        request_id: RequestKey,
-        refusal: Refusal,
-        now_ns: int,
-        t_in_ns: int,
-        limits: tuple[LimitBlock, ...] | None = None,
-    ) -> None:
-        """Answer a request with no. One without id is answered too, with id null: a failure is never silent."""
-        if self._is_over:
-            return
-        times = Times(t_in_ns // NS_PER_US, (now_ns + self._wall.offset_ns) // NS_PER_US)
-        status = CODES[refusal.code].ws
-        body = error_body(refusal)
-        self._write(self.codec.encode(Response(request_id, status, times, UNSET, body, limits or UNSET)), now_ns)
-
-    def push(self, event: EventWire | bytes, now_ns: int) -> None:
-        """Send one event: a Struct, or bytes that `codec.encode` made of it once for several connections.
-
-        Raises:
-            LocalProtocolError: nobody is logged on here yet.
-        """
-        if self.state is not _LOGGED_ON:
-            if self._is_over:
-                return
-            raise LocalProtocolError("event for a connection that is not logged on")
-        self._write(event if isinstance(event, bytes) else self.codec.encode(event), now_ns)
-
     # Inside.
 
     def _move(self, state: State) -> None:
         if state not in TRANSITIONS[self.state]:
             raise LocalProtocolError(f"{self.state.value} cannot become {state.value}")
         self.state = state
-        self._is_over = state is _CLOSING or state is _CLOSED
-
-    def _write(self, payload: bytes, now_ns: int) -> None:
-        self._out += framing.frame_header(self._opcode, len(payload))
-        self._out += payload
-        self._last_out_ns = now_ns
-
-    def _frame(self, opcode: int, payload: bytes, now_ns: int) -> None:
-        self._out += framing.encode_frame(opcode, payload)
-        self._last_out_ns = now_ns
+        self.output.is_over = state is _CLOSING or state is _CLOSED
+        self.output.takes_events = state is _LOGGED_ON
 
     def _end(self, code: int, reason: str, text: str, now_ns: int, events: list[Event]) -> None:
         self.close(code, text, now_ns)
@@ -409,16 +289,16 @@ class WsSession:
         self._held += frames
         self._held_bytes += sum(len(frame.data) for frame in frames if isinstance(frame, Message))
         if self._held_bytes > self.settings.max_frame_bytes or len(self._held) > self.settings.pre_logon_max_bytes:
-            self._end(framing.TOO_BIG, "too_big", "too much before the logon was answered", now_ns, events)
+            self._end(close_codes.TOO_BIG, "too_big", "too much before the logon was answered", now_ns, events)
 
     def _control(self, frame: Frame, now_ns: int, events: list[Event]) -> None:
         if isinstance(frame, Ping):
-            self._frame(PONG, frame.payload, now_ns)
+            self.output.control(PONG, frame.payload, now_ns)
             events.append(Answered("ping", 0, len(frame.payload)))
         elif isinstance(frame, Close):
-            self._frame(CLOSE, framing.encode_close(frame.code), now_ns)
+            self.output.control(CLOSE, framing.encode_close(frame.code), now_ns)
             self._move(State.CLOSED)
-            events.append(Closed(frame.code or _NO_STATUS, "peer", frame.reason, by_peer=True))
+            events.append(Closed(frame.code or close_codes.NO_STATUS, "peer", frame.reason, by_peer=True))
             events.append(Disconnect("closed"))
         elif isinstance(frame, Broken):
             self._end(frame.close_code, _REASONS[frame.close_code], frame.text, now_ns, events)
@@ -427,7 +307,9 @@ class WsSession:
         data = message.data
         if message.binary != self.codec.binary:
             kind = "binary" if self.codec.binary else "text"
-            self._end(WRONG_TYPE, "wrong_type", f"{self.codec.subprotocol} wants {kind} frames", now_ns, events)
+            self._end(
+                close_codes.WRONG_TYPE, "wrong_type", f"{self.codec.subprotocol} wants {kind} frames", now_ns, events
+            )
             return
         try:
             request = self.codec.request(data)
@@ -440,7 +322,7 @@ class WsSession:
         method = request.method
         if len(data) > self.settings.max_frame_bytes and method not in BIG_METHODS:
             text = f"message over {self.settings.max_frame_bytes} bytes"
-            self._end(framing.TOO_BIG, "too_big", text, now_ns, events)
+            self._end(close_codes.TOO_BIG, "too_big", text, now_ns, events)
             return
         params = self.codec.params(request, data)
         if isinstance(params, Refusal) and params.code != UNKNOWN_METHOD:
@@ -451,7 +333,7 @@ class WsSession:
             events.append(UnknownMethod(request.id, params, self._wall.utc_ns(now_ns)))
         elif method == "session.logon":
             in_use = Refusal(SESSION_IN_USE, "this connection is logged on already")
-            self.fail(request.id, in_use, now_ns, self._wall.utc_ns(now_ns))
+            self.output.fail(request.id, in_use, now_ns, self._wall.utc_ns(now_ns))
             events.append(Answered(method, SESSION_IN_USE, len(data)))
         else:
             t_in_ns = now_ns + self._wall.offset_ns
@@ -460,17 +342,17 @@ class WsSession:
     def _unreadable(
         self, request_id: RequestKey, method: str, refusal: Refusal, data: bytes, now_ns: int, events: list[Event]
     ) -> None:
-        self.fail(request_id, refusal, now_ns, self._wall.utc_ns(now_ns))
+        self.output.fail(request_id, refusal, now_ns, self._wall.utc_ns(now_ns))
         events.append(Answered(method, refusal.code, len(data)))
         self._undecodable = self._undecodable + 1 if refusal.code == MALFORMED else 0
         if self._undecodable >= MAX_UNDECODABLE:
             text = f"{MAX_UNDECODABLE} messages in a row do not decode"
-            self._end(UNDECODABLE, "undecodable", text, now_ns, events)
+            self._end(close_codes.UNDECODABLE, "undecodable", text, now_ns, events)
 
     def _own(self, request: Request, data: bytes, now_ns: int, events: list[Event]) -> None:
         """What the machine answers by itself while there is no session whose limits could say no."""
         result: object = TimeResult(self.utc_us(now_ns)) if request.method == "time" else {}
-        self.respond(request.id, result, now_ns, self._wall.utc_ns(now_ns))
+        self.output.respond(request.id, result, now_ns, self._wall.utc_ns(now_ns))
         events.append(Answered(request.method, 0, len(data)))
 
     def _early(self, request: Request, data: bytes, now_ns: int, events: list[Event]) -> None:
@@ -478,7 +360,7 @@ class WsSession:
         self._before_logon += 1
         if self._before_logon > MAX_BEFORE_LOGON:
             text = f"over {MAX_BEFORE_LOGON} messages before the logon"
-            self._end(LOGON_TIMEOUT, "no_logon", text, now_ns, events)
+            self._end(close_codes.LOGON_TIMEOUT, "no_logon", text, now_ns, events)
             return
         if request.method not in _OWN:
             self._unreadable(request.id, request.method, Refusal(NOT_LOGGED_ON, "log on first"), data, now_ns, events)
@@ -499,7 +381,9 @@ class WsSession:
         self._logon = logon
         if challenge and challenge != self.challenge:  # signed for another connection: a replay, or a mix-up
             self.refuse_logon(request.id, now_ns)
-            events.append(Closed(REFUSED, "challenge", "logon with another connection's challenge", by_peer=False))
+            events.append(
+                Closed(close_codes.REFUSED, "challenge", "logon with another connection's challenge", by_peer=False)
+            )
             return
         events.append(logon)
 

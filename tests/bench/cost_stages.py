@@ -44,6 +44,7 @@ PREFIXES = {
     "protocols/ws/translate": "translate",
     "protocols/ws/report": "report",
     "protocols/ws/events": "report",
+    "protocols/ws/output": "report",
     "protocols/ws/results": "report",
     "gateway/doors/ws/stream_cursor": "report",
     "gateway/doors/ws/answers": "report",

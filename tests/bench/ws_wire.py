@@ -14,7 +14,8 @@ from protocols.ws.codec import JSON, MSGPACK
 from protocols.ws.duplicate_keys import repeated_in_json
 from protocols.ws.events import Requested
 from protocols.ws.results import EventWire, OrderData
-from protocols.ws.session import WsSession, WsSettings
+from protocols.ws.session import WsSession
+from protocols.ws.settings import WsSettings
 from tests.support.ws_frames import request
 
 _RUNS, _CALLS = 9, 5_000
@@ -101,8 +102,8 @@ def main() -> None:
     reader, general = framing.FrameReader(65_536), _General(65_536)
 
     def told() -> None:
-        session.respond("a1", report.placed(_EVENT, _BTC), _NOW_NS, _NOW_NS)
-        session.push(report.event_wire(_EVENT, _INSTRUMENTS, "mm-bot-1"), _NOW_NS)
+        session.output.respond("a1", report.placed(_EVENT, _BTC), _NOW_NS, _NOW_NS)
+        session.output.push(report.event_wire(_EVENT, _INSTRUMENTS, "mm-bot-1"), _NOW_NS)
         session.take_output()
 
     lines: list[tuple[str, Callable[[], object], int]] = [

@@ -238,8 +238,8 @@ MUTANTS = (
         (*_STREAM, "tests/protocols/ws/test_session.py"),
         (
             "what a slow reader has not read goes before its Close",
-            "            self._out.clear()\n        self._frame",
-            "            pass\n        self._frame",
+            "            self.output.unwritten.clear()\n        self.output.control",
+            "            pass\n        self.output.control",
         ),
         (
             "behind a broken frame the peer's Close is not seen",

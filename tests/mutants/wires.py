@@ -283,19 +283,32 @@ WS = (
         ),
     ),
     *mutants(
-        "protocols/ws/session.py",
+        "protocols/ws/heartbeat.py",
         _WS,
-        ("a pause of ours is the peer's silence", "        self._last_in_ns += paused_ns\n", ""),
+        ("a pause of ours is the peer's silence", "        self.last_in_ns += paused_ns\n", ""),
         (
             "a silent peer is closed before it was asked",
-            "max(self._last_in_ns + 2 * self._heartbeat_ns, self._pinged_ns + self._heartbeat_ns)",
-            "self._last_in_ns + self._heartbeat_ns",
+            "max(self.last_in_ns + 2 * self.interval_ns, self.pinged_at_ns + self.interval_ns)",
+            "self.last_in_ns + self.interval_ns",
         ),
+    ),
+    *mutants(
+        "protocols/ws/output.py",
+        _WS,
         (
             "what is sent behind a Close is written",
-            "        if request_id is None or self._is_over:\n            return\n        times",
+            "        if request_id is None or self.is_over:\n            return\n        times",
             "        if request_id is None:\n            return\n        times",
         ),
+        (
+            "a failure without an id is silent",
+            "        if self.is_over:\n            return\n        times = Times(t_in_ns // NS_PER_US, (now_ns + self._wall.offset_ns) // NS_PER_US)\n        status",
+            "        if self.is_over or request_id is None:\n            return\n        times = Times(t_in_ns // NS_PER_US, (now_ns + self._wall.offset_ns) // NS_PER_US)\n        status",
+        ),
+    ),
+    *mutants(
+        "protocols/ws/session.py",
+        _WS,
         ("what came behind a logon is lost", "        return self._take(held, now_ns)\n", "        return []\n"),
         (
             "what waits for a logon has no bound",
@@ -321,11 +334,6 @@ WS = (
             "big messages pass for every method",
             "        if len(data) > self.settings.max_frame_bytes and method not in BIG_METHODS:\n",
             "        if False:\n",
-        ),
-        (
-            "a failure without an id is silent",
-            "        if self._is_over:\n            return\n        times = Times(t_in_ns // NS_PER_US, (now_ns + self._wall.offset_ns) // NS_PER_US)\n        status",
-            "        if self._is_over or request_id is None:\n            return\n        times = Times(t_in_ns // NS_PER_US, (now_ns + self._wall.offset_ns) // NS_PER_US)\n        status",
         ),
     ),
 )

@@ -3,7 +3,7 @@
 import json
 
 from gateway.client import ws
-from protocols.ws.session import LOGON_TIMEOUT, SILENCE, SUPERSEDED
+from protocols.ws.close_codes import LOGON_TIMEOUT, SILENCE, SUPERSEDED
 from tests.simulate.desk import Desk
 from tests.simulate.pipes import Pipe
 from tests.simulate.promises import UNKNOWN_OUTCOME, Asked

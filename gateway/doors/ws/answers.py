@@ -201,11 +201,11 @@ class Answers:
         machine = self._machine
         if isinstance(outcome, Refusal):
             blocks = self.limits(buckets, outcome, now_ns)
-            machine.fail(source.request_id, outcome, now_ns, source.t_in_ns, blocks)
+            machine.output.fail(source.request_id, outcome, now_ns, source.t_in_ns, blocks)
         elif source.resp != "none" or _is_told_always(outcome):
             blocks = self.limits(buckets, outcome, now_ns)
             status = _HANDED_OVER if source.resp == "queued" else 200
-            machine.respond(source.request_id, outcome, now_ns, source.t_in_ns, blocks, status)
+            machine.output.respond(source.request_id, outcome, now_ns, source.t_in_ns, blocks, status)
 
     def limits(self, buckets: tuple[str, ...], outcome: object, now_ns: int) -> tuple[results.LimitBlock, ...] | None:
         """The blocks that are due with an answer, of the buckets that its request touched; None when none are."""

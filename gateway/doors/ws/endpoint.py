@@ -31,15 +31,16 @@ from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyEvent, EngineState, OrderList, QueryOrders
+from protocols.ws import close_codes, results, schema
 from protocols.ws import events as told
-from protocols.ws import results, schema, session
 from protocols.ws.schema import LogonParams, StreamName
+from protocols.ws.session import WsSession
+from protocols.ws.settings import WsSettings
 
 _NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
 _SERVER = "penstock/1"
 _SNAPSHOT_RETRY_MS = 1_000
 _READY_BYTES = 65_536  # so much is ready, and further events wait in the stream
-_NORMAL, _FAILED, _RESTART = 1000, 1011, 1012
 
 
 class WsEndpoint:
@@ -49,7 +50,7 @@ class WsEndpoint:
         self, house: WsHouse, ws: config.Ws, event_bytes: EncodedEvents, link: Link, caller: ConnectionInfo
     ) -> None:
         """event_bytes: shared by all connections of the door."""
-        settings = session.WsSettings(
+        settings = WsSettings(
             heartbeat_ms=ws.heartbeat_ms,
             logon_timeout_ms=ws.logon_timeout_s * 1_000,
             max_frame_bytes=ws.max_frame_bytes,
@@ -58,7 +59,7 @@ class WsEndpoint:
             codec="msgpack" if caller.codec == "msgpack" else "json",
         )
         self.house = house
-        self.machine = session.WsSession(settings, caller.conn_id, caller.challenge, caller.accepted_ns, house.wall)
+        self.machine = WsSession(settings, caller.conn_id, caller.challenge, caller.accepted_ns, house.wall)
         self.link = link
         self.session: Session | None = None
         self.writer: StreamWriter  # from the logon on
@@ -159,7 +160,7 @@ class WsEndpoint:
 
     def too_slow(self, now_ns: int) -> None:
         """The reader is too far behind: what it has not read it loses with the connection, and resumes."""
-        self.machine.close(session.TOO_SLOW, "too slow to read", now_ns, drops_unwritten=True)
+        self.machine.close(close_codes.TOO_SLOW, "too slow to read", now_ns, drops_unwritten=True)
         self.end_session("too_slow", now_ns)
         self.count_end("too_slow")
 
@@ -208,7 +209,7 @@ class WsEndpoint:
         if self.house.road.draining:
             self._count_refused("draining", params.api_key)
             refusal = Refusal(errors.DRAINING, "the gateway is draining, reconnect")
-            self.machine.refuse_logon(asked.request_id, now_ns, refusal, _RESTART, refusal.text)
+            self.machine.refuse_logon(asked.request_id, now_ns, refusal, close_codes.SERVICE_RESTART, refusal.text)
             return
         sent_at_ns = None if asked.challenged else params.ts * _NS_PER_US
         shown = Proof(asked.signed, params.sig, self._caller.peer_ip, sent_at_ns, self._recv_window_ns)
@@ -233,7 +234,7 @@ class WsEndpoint:
         """Whoever proved who it is learns why it may not log on, and when it may."""
         self._count_refused(away.cause, asked.params.api_key)
         reason = f"retry_after_ms={away.refusal.retry_after_ms}"
-        self.machine.refuse_logon(asked.request_id, now_ns, away.refusal, session.TRY_LATER, reason)
+        self.machine.refuse_logon(asked.request_id, now_ns, away.refusal, close_codes.TRY_LATER, reason)
 
     def _deny(self, now_ns: int) -> None:
         """Tell whoever proved nothing, once it is time."""
@@ -302,7 +303,7 @@ class WsEndpoint:
     def supersede(self, now_ns: int) -> None:
         """A newer logon took the session over; nothing of this is a disconnect."""
         self.session = None
-        self.machine.close(session.SUPERSEDED, "superseded", now_ns)
+        self.machine.close(close_codes.SUPERSEDED, "superseded", now_ns)
         self.count_end("superseded")
         self.link.wake()
 
@@ -332,14 +333,14 @@ class WsEndpoint:
 
     def failed(self, now_ns: int) -> None:
         """Our own bug: nothing is told of it, and nothing more is read from this connection."""
-        self.machine.close(_FAILED, "internal error", now_ns)
+        self.machine.close(close_codes.INTERNAL_ERROR, "internal error", now_ns)
         self.end_session("failed", now_ns)
         self.count_end("failed")
         self.link.close()
 
     def turn_away(self, now_ns: int) -> None:
         """The gateway drains and nobody has logged on here: come back elsewhere."""
-        self.machine.close(_RESTART, "the gateway is draining, reconnect", now_ns)
+        self.machine.close(close_codes.SERVICE_RESTART, "the gateway is draining, reconnect", now_ns)
         self.count_end("draining")
         self.link.wake()
 
@@ -352,7 +353,7 @@ class WsEndpoint:
             bursts = [view.capacity for view in self.house.limiter.view(self.session.path, now_ns, ("msgs",))]
             is_abuse = bool(bursts) and self._flood.is_abuse(lambda: min(bursts), now_ns)
         if is_abuse:
-            self.machine.close(session.ABUSE, "limit_abuse: far too many messages over the limit", now_ns)
+            self.machine.close(close_codes.ABUSE, "limit_abuse: far too many messages over the limit", now_ns)
             self.end_session("limit_abuse", now_ns)
             self.link.wake()
 
@@ -377,8 +378,8 @@ class WsEndpoint:
         assert logout is not None
         self._leave_by_ns = 0
         blocks = self.answers.limits(("msgs",), None, now_ns)
-        self.machine.respond(logout.request_id, {}, now_ns, logout.t_in_ns, blocks)
-        self.machine.close(_NORMAL, "logged out", now_ns)
+        self.machine.output.respond(logout.request_id, {}, now_ns, logout.t_in_ns, blocks)
+        self.machine.close(close_codes.NORMAL, "logged out", now_ns)
         self.end_session("logout", now_ns)
 
     # -- what is written when the socket asks for more -----------------------------------------------------------
@@ -488,7 +489,9 @@ class WsEndpoint:
 
     def log_out(self, now_ns: int, text: str) -> None:
         """We end the connection in order; while draining, another gateway takes the client at once."""
-        self.machine.close(_RESTART if self.house.road.draining else session.GOING_AWAY, text, now_ns)
+        self.machine.close(
+            close_codes.SERVICE_RESTART if self.house.road.draining else close_codes.GOING_AWAY, text, now_ns
+        )
         self.keep_orders = True
         self.end_session("going_away", now_ns)
         self.link.wake()

@@ -49,7 +49,7 @@ class WsRequests:
         house = self._endpoint.house
         if self._endpoint.is_leaving:
             refusal = Refusal(errors.NOT_LOGGED_ON, "logged out")
-            self._endpoint.machine.fail(asked.request_id, refusal, now_ns, asked.t_in_ns)
+            self._endpoint.machine.output.fail(asked.request_id, refusal, now_ns, asked.t_in_ns)
             return
         if asked.method in COMMANDS:
             self._order(asked, session, now_ns)
@@ -64,7 +64,7 @@ class WsRequests:
         endpoint = self._endpoint
         refusal = endpoint.house.road.charge_message(session, now_ns) or asked.refusal
         blocks = endpoint.answers.limits(("msgs",), refusal, now_ns)
-        endpoint.machine.fail(asked.request_id, refusal, now_ns, asked.t_in_ns, blocks)
+        endpoint.machine.output.fail(asked.request_id, refusal, now_ns, asked.t_in_ns, blocks)
         endpoint.count_refused_message(refusal, now_ns)
 
     def _answer(self, asked: Requested, session: Session, limited: Refusal | None, now_ns: int) -> None:
@@ -75,7 +75,7 @@ class WsRequests:
         outcome: object = limited if limited is not None else self._own[asked.method](asked, session, now_ns)
         if isinstance(outcome, Refusal):
             blocks = endpoint.answers.limits(self._charged(asked), outcome, now_ns)
-            endpoint.machine.fail(asked.request_id, outcome, now_ns, asked.t_in_ns, blocks)
+            endpoint.machine.output.fail(asked.request_id, outcome, now_ns, asked.t_in_ns, blocks)
             endpoint.count_refused_message(outcome, now_ns)
         elif outcome is not None:
             self._respond(asked, outcome, now_ns)
@@ -83,7 +83,7 @@ class WsRequests:
 
     def _respond(self, asked: Requested, result: object, now_ns: int) -> None:
         blocks = self._endpoint.answers.limits(self._charged(asked), result, now_ns)
-        self._endpoint.machine.respond(asked.request_id, result, now_ns, asked.t_in_ns, blocks)
+        self._endpoint.machine.output.respond(asked.request_id, result, now_ns, asked.t_in_ns, blocks)
 
     def _charged(self, asked: Requested) -> tuple[str, ...]:
         """The buckets that a request pays which needs no core."""

@@ -80,7 +80,7 @@ class StreamWriter:
         )
 
     def _push_bytes(self, event: bytes, now_ns: int) -> None:
-        self._machine.push(event, now_ns)
+        self._machine.output.push(event, now_ns)
         self._house.metrics.ws.messages_out += 1
 
     # -- lists ---------------------------------------------------------------------------------------------------

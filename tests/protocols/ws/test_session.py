@@ -13,7 +13,8 @@ from protocols.ws.codec import MSGPACK
 from protocols.ws.events import Answered, Closed, Disconnect, LogonRequested, Requested, UnknownMethod
 from protocols.ws.results import EventWire, LimitBlock, LogonResult, PlaceResult, SystemData
 from protocols.ws.schema import CancelAllParams, Cod, LogoutParams
-from protocols.ws.session import MAX_BEFORE_LOGON, TRANSITIONS, State, WsSession, WsSettings
+from protocols.ws.session import MAX_BEFORE_LOGON, WsSession
+from protocols.ws.settings import TRANSITIONS, State, WsSettings
 from tests.support.ws_frames import close, frame, messages, read, request, text
 
 T0 = 1_795_348_800_000_000_000
@@ -253,13 +254,13 @@ def test_a_request_comes_out_typed_with_its_size_and_its_trace() -> None:
 def test_answers_carry_both_times_and_a_request_without_id_is_answered_only_when_it_fails() -> None:
     session = logged_on()
     result = PlaceResult("1", "a", "new", "1", "0", "1", 5, 6)
-    session.respond(None, result, T0, T0)
+    session.output.respond(None, result, T0, T0)
     assert said(session) == []
-    session.respond("x", result, T0 + 402_000, T0 + 151_999, status=202)
+    session.output.respond("x", result, T0 + 402_000, T0 + 151_999, status=202)
     (answer,) = said(session)
     assert answer["t"] == {"in": 1_795_348_800_000_151, "out": 1_795_348_800_000_402}
     assert (answer["status"], "error" in answer, "limits" in answer) == (202, False, False)
-    session.fail(None, Refusal(ENGINE_BUSY, "busy", 20, data={"state": "busy"}), T0, T0)
+    session.output.fail(None, Refusal(ENGINE_BUSY, "busy", 20, data={"state": "busy"}), T0, T0)
     assert said(session) == [
         {
             "id": None,
@@ -281,7 +282,7 @@ def test_answers_carry_both_times_and_a_request_without_id_is_answered_only_when
 def test_a_limit_refusal_shows_the_buckets() -> None:
     session = logged_on()
     block = LimitBlock(name="orders", scope="account", remaining=0, capacity=200, rate=100.0, full_in_ms=2_000)
-    session.fail("a2", Refusal(RATE_LIMITED, "slow down", 7), T0, T0, (block,))
+    session.output.fail("a2", Refusal(RATE_LIMITED, "slow down", 7), T0, T0, (block,))
     (answer,) = said(session)
     assert answer["limits"] == [
         {"name": "orders", "scope": "account", "remaining": 0, "capacity": 200, "rate": 100.0, "full_in_ms": 2_000}
@@ -331,7 +332,7 @@ def test_msgpack_speaks_the_same_words_in_binary_frames() -> None:
     assert session.receive(frame(0x2, data), T0) == [
         Requested(7, "session.logout", LogoutParams(True), len(data), T0, "")
     ]
-    session.respond(7, {}, T0, T0)
+    session.output.respond(7, {}, T0, T0)
     ((opcode, payload),) = read(session.take_output())
     assert opcode == 0x2
     assert msgspec.msgpack.decode(payload)["id"] == 7
@@ -355,8 +356,8 @@ def test_only_batches_may_be_larger_than_a_frame() -> None:
 def test_an_event_may_be_pushed_as_a_struct_or_as_bytes_made_once_for_many() -> None:
     first, second = logged_on(), logged_on()
     event = EventWire(ev="system", ts=5, data=SystemData("halted", symbol="BTC-USDT"))
-    first.push(event, T0)
-    second.push(second.codec.encode(event), T0)
+    first.output.push(event, T0)
+    second.output.push(second.codec.encode(event), T0)
     wire = first.take_output()
     assert second.take_output() == wire
     assert messages(wire) == [{"ev": "system", "ts": 5, "data": {"state": "halted", "symbol": "BTC-USDT"}}]
@@ -364,8 +365,8 @@ def test_an_event_may_be_pushed_as_a_struct_or_as_bytes_made_once_for_many() -> 
 
 def test_replayed_events_say_so_and_numbered_ones_carry_their_number() -> None:
     session = logged_on()
-    session.push(EventWire(ev="order", seq=7, ts=5, replay=True, data={}), T0)
-    session.push(EventWire(ev="order", seq=8, ts=6, data={}), T0)
+    session.output.push(EventWire(ev="order", seq=7, ts=5, replay=True, data={}), T0)
+    session.output.push(EventWire(ev="order", seq=8, ts=6, data={}), T0)
     assert said(session) == [
         {"ev": "order", "seq": 7, "ts": 5, "replay": True, "data": {}},
         {"ev": "order", "seq": 8, "ts": 6, "data": {}},
@@ -475,9 +476,9 @@ def test_our_close_waits_a_second_for_the_peers_and_writes_nothing_behind_it() -
     session = logged_on()
     session.close(1001, "shutting down", T0)
     session.close(4008, "again", T0)
-    session.respond(1, {}, T0, T0)
-    session.fail(1, Refusal(ENGINE_BUSY, ""), T0, T0)
-    session.push(EventWire(ev="order", seq=1, ts=1, data={}), T0)
+    session.output.respond(1, {}, T0, T0)
+    session.output.fail(1, Refusal(ENGINE_BUSY, ""), T0, T0)
+    session.output.push(EventWire(ev="order", seq=1, ts=1, data={}), T0)
     assert said(session) == ["close 1001 shutting down"]
     assert session.receive(request("order.list", {}) + frame(0x9), T0 + MS) == []
     assert session.take_output() == b""
@@ -542,7 +543,7 @@ def test_a_close_that_lay_behind_a_refused_logon_is_not_waited_for() -> None:
 
 def test_a_lost_transport_ends_the_machine() -> None:
     session = logged_on()
-    session.push(EventWire(ev="order", seq=1, ts=1, data={}), T0)
+    session.output.push(EventWire(ev="order", seq=1, ts=1, data={}), T0)
     session.lost()
     assert session.pending_bytes == 0
     assert session.next_deadline_ns is None
@@ -559,7 +560,7 @@ def test_illegal_calls_are_refused_and_leave_the_state_alone() -> None:
     with pytest.raises(LocalProtocolError, match="open cannot become open"):
         session.connected(T0)
     with pytest.raises(LocalProtocolError, match="not logged on"):
-        session.push(b"{}", T0)
+        session.output.push(b"{}", T0)
     with pytest.raises(LocalProtocolError, match="no logon 1 waits"):
         session.accept_logon(1, RESULT, T0)
     session.receive(request("session.logon", LOGON), T0)

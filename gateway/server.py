@@ -12,9 +12,9 @@ from typing import Any
 
 from gateway.admin.access import Access, Token, digest_of
 from gateway.admin.app import build_admin
-from gateway.admin.desk import Desk
 from gateway.admin.door import PLACES, AdminDoor
 from gateway.admin.health import Health
+from gateway.admin.mode_control import Desk
 from gateway.admin.modes_file import ModesFile
 from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry
@@ -31,9 +31,9 @@ from gateway.doors.descriptors import Descriptors, raise_limit
 from gateway.doors.fix.acceptor import FixAcceptor
 from gateway.doors.slowness import Backlog
 from gateway.doors.ws.acceptor import WsAcceptor
+from gateway.failures import Mistakes
 from gateway.limiting.service import Limiting
 from gateway.memory_bounds import memory_bounds
-from gateway.mistakes import Mistakes
 from gateway.orders.pipeline import Road
 from gateway.orders.queue import Stage
 from gateway.recovery.recorder import Recorder

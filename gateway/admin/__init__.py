@@ -1,4 +1,4 @@
 """The operators' door: health, metrics, status and operators' commands, on a port that clients never reach.
 
-Open `app.py` for the routes, `desk.py` for what a command does.
+Open `app.py` for the routes, `mode_control.py` for what a command does.
 """

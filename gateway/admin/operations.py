@@ -13,7 +13,7 @@ from msgspec import structs
 
 from gateway.admin.access import Access, AccessDenied, Role
 from gateway.admin.answer import json_answer
-from gateway.admin.desk import Asked, Declined, Desk, House, Outcome
+from gateway.admin.mode_control import Asked, Declined, Desk, House, Outcome
 from gateway.orders.trading_modes import Change
 
 _decoder = msgspec.json.Decoder(Asked)

@@ -38,9 +38,9 @@ def run(path: Path) -> None:
 
     from gateway.admin.modes_file import ModesBroken
     from gateway.doors.descriptors import TooFewDescriptors
+    from gateway.failures import GatewayFailed
     from gateway.journal.record import JournalCorrupt, JournalFailed, JournalInUse
     from gateway.limiting.service import LimitsUnsound
-    from gateway.mistakes import GatewayFailed
     from gateway.recovery.known_ids import ConfigMismatch
     from gateway.serving import serve
     from gateway.telemetry import logs

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator
 from gateway.core import snapshots
 from gateway.core.acceptance import MAX_AMOUNT, Denial, check_new, check_replace
 from gateway.core.book import Book
+from gateway.core.events import Reports, status_of
 from gateway.core.matcher import Matcher
 from gateway.core.orders import Account, AccountOrders, Order, order_of
-from gateway.core.reports import Reports, status_of
 from protocols.errors import (
     BAD_NOTIONAL,
     DEAD_MAN,

@@ -7,8 +7,8 @@ account: its name is the client's to choose, and a guessed one must not cancel a
 
 from gateway.core.acceptance import MAX_AMOUNT
 from gateway.core.book import ANY_PRICE, Book, BookSide
+from gateway.core.events import Reports
 from gateway.core.orders import AccountOrders, Order
-from gateway.core.reports import Reports
 from protocols.errors import BAD_NOTIONAL, NO_LIQUIDITY, SELF_MATCH
 from protocols.messages import ExecType, OrdStatus, OrdType, Stp, Tif
 

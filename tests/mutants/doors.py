@@ -176,7 +176,7 @@ TOLD = (
         ),
     ),
     *mutants(
-        "gateway/core/reports.py",
+        "gateway/core/events.py",
         _TOLD,
         (
             "an answer does not name the id that was asked with",

@@ -313,7 +313,7 @@ ENDS = (
 )
 
 _SHARED = (
-    "tests/gateway/test_mistakes.py",
+    "tests/gateway/test_failures.py",
     "tests/gateway/core/test_embedded.py",
     "tests/gateway/recovery/test_replay.py",
 )
@@ -335,7 +335,7 @@ SHARED = (
         ),
     ),
     *mutants(
-        "gateway/mistakes.py",
+        "gateway/failures.py",
         _SHARED,
         ("what was half done is recorded", "        self._journal.give_up(error)\n", ""),
         (

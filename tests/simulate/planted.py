@@ -18,9 +18,9 @@ from gateway.doors.batch import Tick
 from gateway.doors.fix.endpoint import FixEndpoint
 from gateway.doors.stall import ReadFirst
 from gateway.doors.ws.endpoint import WsEndpoint
+from gateway.failures import Mistakes
 from gateway.journal.scan import SegmentScan
 from gateway.journal.store import JournalStore
-from gateway.mistakes import Mistakes
 from gateway.recovery.recorder import Recorder
 from gateway.recovery.records import COMMANDS
 from gateway.recovery.replay import JournalReplay

@@ -7,8 +7,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.admin.access import Access, Token, digest_of
 from gateway.admin.app import build_admin
-from gateway.admin.desk import Desk
 from gateway.admin.health import Health
+from gateway.admin.mode_control import Desk
 from gateway.admin.modes_file import ModesFile
 from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry

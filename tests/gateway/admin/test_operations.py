@@ -193,7 +193,7 @@ async def test_a_kill_never_opens_what_is_halted(house):
 
 
 async def test_a_kill_whose_answer_is_missing_says_so_and_does_not_wait_for_ever(house, monkeypatch):
-    monkeypatch.setattr("gateway.admin.desk._SWEEP_WAIT_S", 0.02)
+    monkeypatch.setattr("gateway.admin.mode_control._SWEEP_WAIT_S", 0.02)
     house.world.core.is_quick = False
     async with admin(house) as http:
         status, body = await post(http, KILL)

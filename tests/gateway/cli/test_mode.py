@@ -101,7 +101,7 @@ async def test_a_kill_of_the_venue_is_asked_about_unless_told_not_to(house, file
 
 
 async def test_half_a_kill_is_a_failure(house, file, monkeypatch):
-    monkeypatch.setattr("gateway.admin.desk._SWEEP_WAIT_S", 0.02)
+    monkeypatch.setattr("gateway.admin.mode_control._SWEEP_WAIT_S", 0.02)
     house.world.core.is_quick = False
     async with admin(house, file) as http:
         code, told, complaint = await run(http, "kill", "account", "A1", "--reason", "r")

@@ -10,7 +10,7 @@ from itertools import count
 import msgspec
 import pytest
 
-from gateway.admin.desk import Asked
+from gateway.admin.mode_control import Asked
 from gateway.clock import Clock
 from gateway.config import schema
 from gateway.core.engine import Engine

@@ -7,9 +7,9 @@ import pytest
 from gateway.config import schema
 from gateway.core.engine import Engine
 from gateway.core.snapshots import _Aside
+from gateway.failures import GatewayFailed, Mistakes
 from gateway.journal import JournalSettings
 from gateway.journal.record import JournalFailed
-from gateway.mistakes import GatewayFailed, Mistakes
 from gateway.recovery.recorder import Recorder
 from gateway.recovery.snapshots import Snapshotter
 from gateway.server import Server

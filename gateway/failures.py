@@ -33,7 +33,7 @@ class GatewayFailed(Exception):
     """What all sessions share went wrong, the disk apart; the process ends. The text is for the operator."""
 
 
-class Mistakes:
+class Failures:
     """Told of every exception that nothing else expects."""
 
     def __init__(self, log: Callable[..., None], journal: Records, links: Callable[[], Iterable[Link]]) -> None:
@@ -50,14 +50,14 @@ class Mistakes:
         self.failure = loop.create_future()
         loop.set_exception_handler(self._on_unhandled)
 
-    def of_a_session(self, error: Exception) -> None:
+    def session_failed(self, error: Exception) -> None:
         """Its connection is cut by whoever caught this; the others go on, and the log has everything."""
         if isinstance(error, MemoryError):
-            self.of_all(error)
+            self.gateway_failed(error)
         elif not self._has_ended:  # else this is what became of that
             self._log("session.failed", error=type(error).__name__, exc_info=True)
 
-    def of_all(self, error: Exception) -> None:
+    def gateway_failed(self, error: Exception) -> None:
         """Record and send nothing more, cut every connection, and let `failure` end the process."""
         if self._has_ended:
             return
@@ -76,6 +76,6 @@ class Mistakes:
     def _on_unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, MemoryError):
-            self.of_all(error)
+            self.gateway_failed(error)
         else:
             loop.default_exception_handler(context)

@@ -14,7 +14,7 @@ from gateway.admin.access import Access, Token, digest_of
 from gateway.admin.app import build_admin
 from gateway.admin.door import PLACES, AdminDoor
 from gateway.admin.health import Health
-from gateway.admin.mode_control import Desk
+from gateway.admin.mode_control import ModeControl
 from gateway.admin.modes_file import ModesFile
 from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry
@@ -31,7 +31,7 @@ from gateway.doors.descriptors import Descriptors, raise_limit
 from gateway.doors.fix.acceptor import FixAcceptor
 from gateway.doors.slowness import Backlog
 from gateway.doors.ws.acceptor import WsAcceptor
-from gateway.failures import Mistakes
+from gateway.failures import Failures
 from gateway.limiting.service import Limiting
 from gateway.memory_bounds import memory_bounds
 from gateway.orders.pipeline import Road
@@ -45,7 +45,7 @@ from gateway.telemetry import spans
 from gateway.telemetry.log_pace import LogPace
 from gateway.telemetry.logs import EVENTS, dropped_lines, log_event
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.tracing import Tracing
+from gateway.telemetry.tracing import OrderTracer
 from gateway.version import VERSION
 from protocols.messages import Origin
 
@@ -86,14 +86,14 @@ class Server:
         self.limiter = self.limits.limiter
         engine = Engine(tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // _MS}")
         self.journal, self.replay, known_ids = read_back(settings, self.instruments, engine, config_dir, self._notify)
-        self.mistakes = Mistakes(self.log, self.journal, self._open_connections)
-        self.recorder = Recorder(self.journal, self.replay, known_ids, settings, self.log, self.mistakes.of_all)
+        self.failures = Failures(self.log, self.journal, self._open_connections)
+        self.recorder = Recorder(self.journal, self.replay, known_ids, settings, self.log, self.failures.gateway_failed)
         self.sessions = Sessions(self.limiter, settings.stream.retain_events, self.recorder)
         self.core = core or wrap_core(
-            EmbeddedCore(engine, settings.core.window, self.recorder.record, self.mistakes.of_all, self.wall)
+            EmbeddedCore(engine, settings.core.window, self.recorder.record, self.failures.gateway_failed, self.wall)
         )
         self._spans = spans.open_spans(settings.tracing, self.wall) if settings.tracing.sample_one_in else None
-        self.tracing = Tracing(settings.tracing, self._spans.write if self._spans else None)
+        self.tracing = OrderTracer(settings.tracing, self._spans.write if self._spans else None)
         self.road = Road(
             settings,
             self.instruments,
@@ -103,7 +103,7 @@ class Server:
             self.metrics,
             self.tracing,
             self.now_ns,
-            self.mistakes.of_a_session,
+            self.failures.session_failed,
             self.wall,
         )
         self.kill_switch = KillSwitch(self.road, self.now_ns())
@@ -114,8 +114,8 @@ class Server:
             partial(cancel_for_gone, self.kill_switch, self.recorder),
         )
         accounts = {row.name: row.id for row in settings.accounts}
-        self.desk = Desk(self, accounts, tuple(known_ids.accounts), self._modes_file(config_dir))
-        self.desk.restore(self.now_ns())
+        self.mode_control = ModeControl(self, accounts, tuple(known_ids.accounts), self._modes_file(config_dir))
+        self.mode_control.restore(self.now_ns())
         self.health = Health()
         self.fix = FixAcceptor(
             settings,
@@ -171,7 +171,7 @@ class Server:
         """
         self.descriptors.start(raise_limit())
         loop = asyncio.get_running_loop()
-        self.mistakes.watch(loop)
+        self.failures.watch(loop)
         tick = self.wire(loop)
         self.log("gateway.bounds", memory_bytes=sum(self.bounds.values()), parts=self.bounds)
         await self.limits.open(self.wake)
@@ -193,7 +193,7 @@ class Server:
         """Let the parts that need no socket run on this loop: the tick, and the journal's news."""
         self._loop = loop
         timed: tuple[Timed, ...] = (
-            self.desk,
+            self.mode_control,
             self.cancel_on_disconnect,
             self.fix,
             *self.limits.timed,
@@ -201,8 +201,10 @@ class Server:
             self.recorder,
         )
         parts = Parts(timed, (self.cancel_on_disconnect, self.road), self.road.work)
-        mistakes = self.mistakes
-        tick = self._tick = Tick(loop, self.clock, parts, self.journal, mistakes.of_a_session, mistakes.of_all)
+        failures = self.failures
+        tick = self._tick = Tick(
+            loop, self.clock, parts, self.journal, failures.session_failed, failures.gateway_failed
+        )
         tick.is_crowded = lambda: self.road.queue.stage > Stage.OPEN
         self.road.may_record = lambda: self.journal.may_accept_orders
         self.road.is_recording_late = lambda now_ns: tick.held_ns(now_ns) > _RECORD_ALARM_NS
@@ -303,7 +305,7 @@ class Server:
     async def _start_admin(self, settings: schema.Admin, tick: Tick) -> int:
         secrets = read_tokens(self.settings)
         tokens = [Token(row.name, row.role, digest_of(secrets[row.name])) for row in settings.tokens]
-        operations = Operations(self, self.desk, Access(tokens, settings.host))
+        operations = Operations(self, self.mode_control, Access(tokens, settings.host))
         app = build_admin(self.health, build_registry(self.metrics), self.status, operations)
         self._admin = AdminDoor(settings, app, self.metrics, self.log)
         return await self._admin.start(tick)
@@ -336,7 +338,7 @@ class Server:
         step_ns = self.clock.take_step_ns()
         if step_ns:
             self.log("clock.stepped", by_ms=step_ns // _MS, since_start_ms=self.clock.offset_ns // _MS)
-            self._redating = asyncio.ensure_future(self.desk.keep_again())
+            self._redating = asyncio.ensure_future(self.mode_control.keep_again())
 
     def look_after_journal(self) -> None:
         """Once a second: look for room where there was none, and stand a snapshot for what has become long."""

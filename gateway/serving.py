@@ -32,7 +32,7 @@ async def serve(settings: schema.Config, config_dir: Path, signals: Signals) -> 
     Raises:
         OSError: a port cannot be opened, or a file not read. LimitsUnsound: the limits file has mistakes.
         StoreUnsuitable: the store of limits evicts keys. ModesBroken: the kept modes cannot be read.
-        Unfit: the configuration does not go with what the journal has. JournalFailed, GatewayFailed: see `Mistakes`.
+        Unfit: the configuration does not go with what the journal has. JournalFailed, GatewayFailed: see `Failures`.
         TooFewDescriptors: see `Server.start`.
     """
     raise_limit()  # the journal opens its files at once
@@ -48,7 +48,7 @@ async def serve(settings: schema.Config, config_dir: Path, signals: Signals) -> 
             return  # there is nobody to say goodbye to
         await starting
         spare_collector()
-        failure = server.mistakes.failure
+        failure = server.failures.failure
         assert failure is not None
         await asyncio.wait((waiting, failure), return_when=asyncio.FIRST_COMPLETED)
         if failure.done():

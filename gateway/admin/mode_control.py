@@ -27,7 +27,7 @@ _SWEEP_STEP_S = 0.005
 _LISTED = 8
 
 
-class ModesRoad(Protocol):
+class ModesInForce(Protocol):
     """The road, as the desk needs it."""
 
     @property
@@ -40,7 +40,7 @@ class ModesRoad(Protocol):
         ...
 
 
-class House(Protocol):
+class ModeContext(Protocol):
     """The parts of the process that the desk works with."""
 
     sessions: Sessions
@@ -50,7 +50,7 @@ class House(Protocol):
     @property
     def wall(self) -> WallClock: ...
     @property
-    def road(self) -> ModesRoad: ...
+    def road(self) -> ModesInForce: ...
     def now_ns(self) -> int: ...
     def log(self, name: str, **fields: Any) -> None: ...
     def wake(self) -> None:
@@ -58,7 +58,7 @@ class House(Protocol):
         ...
 
 
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ModeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A change as an operator asks for it. kill: cancel all open orders of the scope too; its mode is cancel_only."""
 
     scope: Scope
@@ -69,7 +69,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kill: bool = False
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class ModeResult(msgspec.Struct, frozen=True):
     """A change that is in force. trouble: why it is not kept although it should be, "" when all is well."""
 
     change: Change
@@ -79,7 +79,7 @@ class Outcome(msgspec.Struct, frozen=True):
     trouble: str = ""
 
 
-class Declined(Exception):
+class ModeRefused(Exception):
     """A change that was not made; the text says why and what would do. `status` is the HTTP status."""
 
     def __init__(self, status: int, text: str, field: str = "") -> None:
@@ -88,13 +88,13 @@ class Declined(Exception):
         self.field = field
 
 
-class Desk:
+class ModeControl:
     """One for a process. accounts: name -> id, as configured. with_orders: ids of all accounts that may have orders,
     those that are configured no more too. file: None where nothing is kept.
     """
 
     def __init__(
-        self, house: House, accounts: Mapping[str, int], with_orders: Iterable[int], file: ModesFile | None
+        self, house: ModeContext, accounts: Mapping[str, int], with_orders: Iterable[int], file: ModesFile | None
     ) -> None:
         self._house = house
         self._accounts = accounts
@@ -138,17 +138,17 @@ class Desk:
 
     # -- changes -------------------------------------------------------------------------------------------------
 
-    async def change(self, asked: Asked, by: str) -> Outcome:
+    async def change(self, asked: ModeRequest, by: str) -> ModeResult:
         """Make one change; returns when it is kept, and a kill's mass cancels are answered or 2 s have passed.
 
         Raises:
-            Declined: nothing was changed.
+            ModeRefused: nothing was changed.
         """
         change = self._judge(asked, by)
         was = self._house.road.modes.mode_at(change.place)
         if not asked.kill and STRICTNESS[change.mode] <= STRICTNESS[was]:
             await self._keep_then_put(change)
-            return self._made(Outcome(change, was, self.is_kept), asked)
+            return self._made(ModeResult(change, was, self.is_kept), asked)
         targets = self._targets(change) if asked.kill else []
         now_ns = self._house.now_ns()
         self._put(self._house.road.modes.apply(change), now_ns)
@@ -157,7 +157,7 @@ class Desk:
         trouble = await self._keep()
         if sweep is not None:
             await _answered(sweep)
-        return self._made(Outcome(change, was, self.is_kept, sweep, trouble), asked)
+        return self._made(ModeResult(change, was, self.is_kept, sweep, trouble), asked)
 
     async def keep_again(self) -> None:
         """The clock was put right: when the modes in force end is another time of day now."""
@@ -174,10 +174,10 @@ class Desk:
         async with self._saving:
             seen = road.modes.in_force.get(change.place)
             if trouble := await self._save(road.modes.apply(change)):
-                raise Declined(507, f"nothing was changed: {trouble}")
+                raise ModeRefused(507, f"nothing was changed: {trouble}")
             if road.modes.in_force.get(change.place) is not seen:
                 # Whoever was quicker is waiting to save what is in force now.
-                raise Declined(409, "somebody else has just changed it: look, and ask again")
+                raise ModeRefused(409, "somebody else has just changed it: look, and ask again")
             self._put(road.modes.apply(change), self._house.now_ns())
         self._house.wake()
 
@@ -194,7 +194,7 @@ class Desk:
         self.is_kept = True
         return ""
 
-    def _made(self, outcome: Outcome, asked: Asked) -> Outcome:
+    def _made(self, outcome: ModeResult, asked: ModeRequest) -> ModeResult:
         sweep = outcome.sweep
         swept = {} if sweep is None else {"canceled": sweep.canceled, "unanswered": sweep.waiting}
         self._house.log(
@@ -204,16 +204,16 @@ class Desk:
 
     # -- what is asked for ---------------------------------------------------------------------------------------
 
-    def _judge(self, asked: Asked, by: str) -> Change:
+    def _judge(self, asked: ModeRequest, by: str) -> Change:
         reason = asked.reason.strip()
         if asked.kill and asked.mode == "normal":
-            raise Declined(400, "a kill bars new orders: leave mode out, or make it halted", "mode")
+            raise ModeRefused(400, "a kill bars new orders: leave mode out, or make it halted", "mode")
         if asked.mode != "normal" and not reason:
-            raise Declined(400, "say why: clients read the reason in every refusal", "reason")
+            raise ModeRefused(400, "say why: clients read the reason in every refusal", "reason")
         if len(reason) > MAX_REASON or not reason.isprintable():
-            raise Declined(400, f"at most {MAX_REASON} printable characters on one line", "reason")
+            raise ModeRefused(400, f"at most {MAX_REASON} printable characters on one line", "reason")
         if asked.mode == "normal" and asked.ttl_s:
-            raise Declined(400, "is for a mode that bars orders; to open for a time, set it again later", "ttl_s")
+            raise ModeRefused(400, "is for a mode that bars orders; to open for a time, set it again later", "ttl_s")
         name, instrument = self._resolve(asked.scope, asked.name)
         now_ns = self._house.now_ns()
         change = Change(asked.scope, name, asked.mode, reason, by, now_ns, asked.ttl_s, instrument)
@@ -229,7 +229,7 @@ class Desk:
                 return name, standing.instrument
         if scope == "venue":
             if name:
-                raise Declined(400, "the venue has no name: leave it out", "name")
+                raise ModeRefused(400, "the venue has no name: leave it out", "name")
             return "", 0
         if scope == "instrument":
             found = self._house.instruments.by_symbol.get(name)
@@ -248,11 +248,15 @@ class Desk:
             return name
         meant = sorted(each for each in full if each.rpartition("/")[2] == name)
         if len(meant) > 1:
-            raise Declined(409, f"{name} is a session of several accounts: say {' or '.join(meant[:_LISTED])}", "name")
+            raise ModeRefused(
+                409, f"{name} is a session of several accounts: say {' or '.join(meant[:_LISTED])}", "name"
+            )
         if meant:
             return meant[0]
         if any(_full_name(each) == name or each.name == name for each in self._house.sessions.by_id.values()):
-            raise Declined(409, f"{name} has no name of its own and ends with its connection: bar its account", "name")
+            raise ModeRefused(
+                409, f"{name} has no name of its own and ends with its connection: bar its account", "name"
+            )
         raise _unknown("session", name, full)
 
     def _targets(self, change: Change) -> list[CancelScope]:
@@ -264,7 +268,7 @@ class Desk:
         if change.scope == "session":
             found = self._sessions_by(lambda session: _full_name(session) == change.name)
             if not found:
-                raise Declined(409, f"{change.name} has not been seen since the start: kill its account", "name")
+                raise ModeRefused(409, f"{change.name} has not been seen since the start: kill its account", "name")
             return [CancelScope(session.client.account_id, session.id) for session in found]
         return [CancelScope(account_id, instrument=change.instrument) for account_id in self._with_orders]
 
@@ -278,14 +282,14 @@ def _full_name(session: Session) -> str:
     return session_name(session.client.account, session.name)
 
 
-def _unknown(what: str, name: str, known: Iterable[str]) -> Declined:
+def _unknown(what: str, name: str, known: Iterable[str]) -> ModeRefused:
     names = sorted(known)
     if not name:
-        return Declined(400, f"say which {what}", "name")
+        return ModeRefused(400, f"say which {what}", "name")
     hint = nearest(name, names)
     if not hint and names:
         hint = f"; there are {', '.join(names[:_LISTED])}{', ...' if len(names) > _LISTED else ''}"
-    return Declined(404, f"no {what} is called {name[:100]}{hint}", "name")
+    return ModeRefused(404, f"no {what} is called {name[:100]}{hint}", "name")
 
 
 def _told(change: Change) -> dict[str, object]:

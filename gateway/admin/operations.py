@@ -13,10 +13,10 @@ from msgspec import structs
 
 from gateway.admin.access import Access, AccessDenied, Role
 from gateway.admin.answer import json_answer
-from gateway.admin.mode_control import Asked, Declined, Desk, House, Outcome
+from gateway.admin.mode_control import ModeContext, ModeControl, ModeRefused, ModeRequest, ModeResult
 from gateway.orders.trading_modes import Change
 
-_decoder = msgspec.json.Decoder(Asked)
+_decoder = msgspec.json.Decoder(ModeRequest)
 _EXAMPLE = {
     "scope": "venue | account | session | instrument",
     "name": "its name; none for the venue",
@@ -30,7 +30,7 @@ _EXAMPLE = {
 class Operations:
     """The routes, and who may take them."""
 
-    def __init__(self, house: House, desk: Desk, access: Access) -> None:
+    def __init__(self, house: ModeContext, desk: ModeControl, access: Access) -> None:
         self._house = house
         self._desk = desk
         self._access = access
@@ -76,13 +76,13 @@ class Operations:
             return json_answer({"error": {"text": str(error)}, "expected": _EXAMPLE}, 400)
         try:
             outcome = await self._desk.change(asked, who)
-        except Declined as declined:
+        except ModeRefused as declined:
             return _wrong(declined.status, str(declined), declined.field)
         at_ns = self._house.wall.utc_ns(outcome.change.at_ns)
         return _answer(structs.replace(outcome, change=structs.replace(outcome.change, at_ns=at_ns)))
 
 
-def _answer(outcome: Outcome) -> web.Response:
+def _answer(outcome: ModeResult) -> web.Response:
     """200 when it is in force and kept as configured; 507 when it is in force and will be forgotten at a restart."""
     body: dict[str, object] = {**_shown(outcome.change), "was": outcome.was, "kept": outcome.is_kept}
     if outcome.sweep is not None:

@@ -29,7 +29,7 @@ class LogonRefused(ConnectionError):
     """The gateway closed the connection, or sent Logout(5), instead of a Logon(A)."""
 
 
-class Identity(msgspec.Struct, frozen=True):
+class FixIdentity(msgspec.Struct, frozen=True):
     """Who a session is. seed: the 32 bytes of its Ed25519 key; empty = a session without credentials."""
 
     sender_comp_id: str
@@ -40,7 +40,7 @@ class Identity(msgspec.Struct, frozen=True):
     heart_bt_int_s: int = 30
 
 
-class Counts(msgspec.Struct):
+class FixCounts(msgspec.Struct):
     """What went over the session since it was made."""
 
     sent: int = 0
@@ -70,12 +70,12 @@ class FixClient(asyncio.Protocol):
     once each; of a repeating group a field's first value is kept. `closed` is set while there is no connection.
     """
 
-    def __init__(self, identity: Identity, on_message: OnMessage | None = None) -> None:
+    def __init__(self, identity: FixIdentity, on_message: OnMessage | None = None) -> None:
         self.identity = identity
         self.on_message = on_message
         self.next_out = 1
         self.next_in = 1
-        self.counts = Counts()
+        self.counts = FixCounts()
         self.closed = asyncio.Event()
         self.closed.set()
         self.logout_text = ""  # Text(58) of the gateway's last Logout(5)

@@ -21,7 +21,7 @@ OnAnswer = Callable[[Json], None]
 OnEvent = Callable[[Json], None]
 
 
-class Closed(ConnectionError):
+class ConnectionClosed(ConnectionError):
     """The connection ended; code and reason are those of the close frame, 1006 when there was none."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -30,7 +30,7 @@ class Closed(ConnectionError):
         self.reason = reason
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The gateway answered a request with an error; `error` is its body, `status` that of the answer."""
 
     def __init__(self, answer: Json) -> None:
@@ -41,7 +41,7 @@ class Refused(Exception):
         super().__init__(f"{error['code']} {error['name']}: {error['msg']}")
 
 
-class Identity(msgspec.Struct, frozen=True):
+class WsIdentity(msgspec.Struct, frozen=True):
     """Who logs on. seed: the 32 bytes of the Ed25519 key; name: what makes reconnects the same session, "" = none."""
 
     key_id: str
@@ -49,7 +49,7 @@ class Identity(msgspec.Struct, frozen=True):
     name: str = ""
 
 
-class Counts(msgspec.Struct):
+class WsCounts(msgspec.Struct):
     """What went over the connections since the client was made."""
 
     sent: int = 0
@@ -59,7 +59,7 @@ class Counts(msgspec.Struct):
     gaps: int = 0  # holes seen in the numbered stream; each was asked for with stream.replay
 
 
-def signature(identity: Identity, challenge: str, ts: int) -> str:
+def signature(identity: WsIdentity, challenge: str, ts: int) -> str:
     """Base64 of the Ed25519 signature over `session.logon`, key, challenge and ts joined by newlines (RULES B.1)."""
     text = f"session.logon\n{identity.key_id}\n{challenge}\n{ts}"
     return base64.b64encode(Ed25519PrivateKey.from_private_bytes(identity.seed).sign(text.encode())).decode()
@@ -72,14 +72,14 @@ class WsClient:
     `epoch` and `last_seq` say where the stream stands. `closed` is the way the last connection ended.
     """
 
-    def __init__(self, identity: Identity, on_event: OnEvent | None = None) -> None:
+    def __init__(self, identity: WsIdentity, on_event: OnEvent | None = None) -> None:
         self.identity = identity
         self.on_event = on_event
         self.epoch = ""
         self.last_seq: int | None = None
         self.hello: Json = {}
-        self.closed: Closed | None = None
-        self.counts = Counts()
+        self.closed: ConnectionClosed | None = None
+        self.counts = WsCounts()
         self._http: aiohttp.ClientSession | None = None
         self._ws: aiohttp.ClientWebSocketResponse | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -95,7 +95,7 @@ class WsClient:
 
         Raises:
             aiohttp.WSServerHandshakeError: the upgrade was refused; `status` says why.
-            Closed: the gateway closed before it said hello.
+            ConnectionClosed: the gateway closed before it said hello.
         """
         if self._ws is not None:
             raise RuntimeError("already connected")
@@ -120,8 +120,8 @@ class WsClient:
             params: more parameters of `session.logon`, such as `cod={"scope": "session", "grace_ms": 0}`.
 
         Raises:
-            Refused: bad credentials or parameters; the connection is closed.
-            Closed: the gateway closed instead of answering.
+            RequestRefused: bad credentials or parameters; the connection is closed.
+            ConnectionClosed: the gateway closed instead of answering.
         """
         hello = await self.connect(url, timeout_s=timeout_s)
         challenge, ts = str(hello["challenge"]), time.time_ns() // 1000
@@ -149,7 +149,7 @@ class WsClient:
                 await self.call("session.logout", {"cancel_orders": True} if cancel_orders else {})
                 await self._ws.close()
                 await self._reader
-        except (TimeoutError, Closed):
+        except (TimeoutError, ConnectionClosed):
             pass
         await self.abort()
 
@@ -166,12 +166,12 @@ class WsClient:
             await self._http.close()
         self._http = self._ws = self._reader = None
 
-    async def wait_closed(self, timeout_s: float = 5.0) -> Closed:
+    async def wait_closed(self, timeout_s: float = 5.0) -> ConnectionClosed:
         """Wait until the gateway has ended the connection; how it ended."""
         if self._reader is not None:
             async with asyncio.timeout(timeout_s):
                 await asyncio.shield(self._reader)
-        return self.closed or Closed(1006, "never connected")
+        return self.closed or ConnectionClosed(1006, "never connected")
 
     # Requests
 
@@ -182,7 +182,7 @@ class WsClient:
             ConnectionError: there is no connection, or it broke while writing.
         """
         if self._ws is None:
-            raise self.closed or Closed(1006, "not connected")
+            raise self.closed or ConnectionClosed(1006, "not connected")
         self._next_id += 1
         request_id = self._next_id
         self._waiting[request_id] = on_answer
@@ -194,8 +194,8 @@ class WsClient:
         """Send a request and wait; its result.
 
         Raises:
-            Refused: the answer was an error.
-            Closed: the connection ended first; whether the request was carried out is unknown.
+            RequestRefused: the answer was an error.
+            ConnectionClosed: the connection ended first; whether the request was carried out is unknown.
         """
         answered: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
         request_id = await self.post(method, params or {}, lambda answer: _settle(answered, answer))
@@ -208,10 +208,10 @@ class WsClient:
         finally:
             self._waiting.pop(request_id, None)
         if not answered.done():
-            raise self.closed or Closed(1006, "")
+            raise self.closed or ConnectionClosed(1006, "")
         answer = answered.result()
         if "error" in answer:
-            raise Refused(answer)
+            raise RequestRefused(answer)
         result = answer["result"]
         assert isinstance(result, dict)
         return result
@@ -219,7 +219,7 @@ class WsClient:
     # Receiving
 
     async def _read(self, ws: aiohttp.ClientWebSocketResponse) -> None:
-        closed = Closed(1006, "")
+        closed = ConnectionClosed(1006, "")
         try:
             while True:
                 message = await ws.receive()
@@ -227,9 +227,9 @@ class WsClient:
                     self._receive(orjson.loads(message.data))
                     continue
                 if message.type is aiohttp.WSMsgType.CLOSE:
-                    closed = Closed(message.data, message.extra or "")
+                    closed = ConnectionClosed(message.data, message.extra or "")
                 elif message.type is aiohttp.WSMsgType.CLOSING:
-                    closed = Closed(1000, "")  # we began it
+                    closed = ConnectionClosed(1000, "")  # we began it
                 return
         finally:
             self.closed = closed

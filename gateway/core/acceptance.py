@@ -10,14 +10,14 @@ from protocols.messages import MMP, POST_ONLY, REDUCE_ONLY, NewOrder, OrdType, R
 
 MAX_AMOUNT = (1 << 63) - 1  # of price x quantity: what every codec on the way carries
 
-Denial = tuple[int, str]  # error code, text for people
+Rejection = tuple[int, str]  # error code, text for people
 
 _LIMIT_TIFS = frozenset((Tif.GTC, Tif.IOC, Tif.FOK))
 _MARKET_TIFS = _LIMIT_TIFS | {Tif.DAY}  # a market order never rests, so the end of the day cannot concern it
 _UNSUPPORTED_FLAGS = REDUCE_ONLY | MMP
 
 
-def check_new(command: NewOrder) -> Denial | None:
+def check_new(command: NewOrder) -> Rejection | None:
     """Why this order is not taken on, or None. An order without fault costs a handful of comparisons."""
     if not command.cl_ord_id:
         return MISSING_FIELD, "an order needs a client order id"
@@ -41,7 +41,7 @@ def check_new(command: NewOrder) -> Denial | None:
     return check_size(command.qty, command.price, command.ord_type)
 
 
-def check_replace(command: ReplaceOrder) -> Denial | None:
+def check_replace(command: ReplaceOrder) -> Rejection | None:
     """Why this change is not taken on whatever the order, or None."""
     if not command.cl_ord_id:
         return MISSING_FIELD, "a replace needs a client order id of its own"
@@ -52,7 +52,7 @@ def check_replace(command: ReplaceOrder) -> Denial | None:
     return check_size(command.qty, command.price, OrdType.LIMIT)  # only limit orders rest
 
 
-def check_size(qty: int, price: int, ord_type: int) -> Denial | None:
+def check_size(qty: int, price: int, ord_type: int) -> Rejection | None:
     """Above zero and inside what the codecs carry, or why not."""
     if qty <= 0 or qty > MAX_AMOUNT:
         return BAD_QUANTITY, "quantity must be above zero, and below 2^63"

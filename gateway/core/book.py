@@ -2,8 +2,8 @@
 
 Whole numbers only; the book knows prices, quantities and turns, and nothing of accounts, ids or events (`engine` does).
 Both sides are kept in the same direction by a *key*: the price for bids, its negative for asks, so a higher key is
-always the better price and one piece of code serves both. Before editing: `Level.qty` must follow every change of an
-order's `leaves_qty`, so change it through `add`, `remove` and `reduce` alone.
+always the better price and one piece of code serves both. Before editing: `PriceLevel.qty` must follow every change of
+an order's `leaves_qty`, so change it through `add`, `remove` and `reduce` alone.
 """
 
 from bisect import bisect_left
@@ -17,7 +17,7 @@ from protocols.messages import Side
 ANY_PRICE = -(1 << 64)  # a reach below every key: what a market order may take
 
 
-class Level:
+class PriceLevel:
     """One price: its orders in order of arrival, and the sum of their leaves."""
 
     __slots__ = ("orders", "qty")
@@ -37,14 +37,14 @@ class BookSide:
     def __init__(self, side: Side) -> None:
         self._sign = 1 if side == Side.BUY else -1
         self._keys: list[int] = []  # rising: the best is the last
-        self._levels: dict[int, Level] = {}
+        self._levels: dict[int, PriceLevel] = {}
 
     def add(self, order: Order) -> None:
         """Put an order behind all others of its price."""
         key = order.price * self._sign
         level = self._levels.get(key)
         if level is None:
-            level = self._levels[key] = Level()
+            level = self._levels[key] = PriceLevel()
             keys = self._keys
             if keys and key < keys[-1]:
                 keys.insert(bisect_left(keys, key), key)

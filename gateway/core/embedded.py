@@ -37,7 +37,7 @@ class EmbeddedCore:
         self._wall = wall or WallClock()
         self._window = window
         self._sink: EventSink | None = None
-        self._is_telling = False
+        self._is_reporting = False
 
     @property
     def epoch(self) -> str:
@@ -47,7 +47,7 @@ class EmbeddedCore:
     @property
     def credit(self) -> int:
         """How many commands may be handed over now: the window, or 0 from inside the sink and after a failure."""
-        return 0 if self._is_telling or self._has_failed else self._window
+        return 0 if self._is_reporting or self._has_failed else self._window
 
     def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
         """Execute one tick's commands in order, then tell the sink all their events in one call (none: no call).
@@ -67,7 +67,7 @@ class EmbeddedCore:
             events: list[AnyEvent] = []
             for command in commands:
                 events += execute(command, at_ns)
-            self._tell(self._sink, events, now_ns)
+            self._report(self._sink, events, now_ns)
         except Exception as error:
             self._has_failed = True
             self._fail(error)
@@ -85,11 +85,11 @@ class EmbeddedCore:
         """What became of the order of that name; REJECTED = there is none."""
         return self.engine.order_state(account, order_id, cl_ord_id) or OrdStatus.REJECTED
 
-    def _tell(self, sink: EventSink, events: list[AnyEvent], now_ns: int) -> None:
+    def _report(self, sink: EventSink, events: list[AnyEvent], now_ns: int) -> None:
         if not events:
             return
-        self._is_telling = True
+        self._is_reporting = True
         try:
             sink(events, now_ns)
         finally:
-            self._is_telling = False
+            self._is_reporting = False

@@ -14,11 +14,11 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from gateway.core import snapshots
-from gateway.core.acceptance import MAX_AMOUNT, Denial, check_new, check_replace
+from gateway.core.acceptance import MAX_AMOUNT, Rejection, check_new, check_replace
 from gateway.core.book import Book
-from gateway.core.events import Reports, status_of
+from gateway.core.events import EventBuilder, status_of
 from gateway.core.matcher import Matcher
-from gateway.core.orders import Account, AccountOrders, Order, order_of
+from gateway.core.orders import AccountOrders, AccountState, Order, order_of
 from protocols.errors import (
     BAD_NOTIONAL,
     DEAD_MAN,
@@ -58,19 +58,19 @@ _LANE_SPAN = pack_cmd_id(0, Lane.CANCEL, 0)  # n lies below it, session and lane
 
 _LOST_IDS = 1_000_000_000  # more than a loss can hold of any kind
 
-_UNASKED: dict[Origin, Denial] = {
+_UNASKED: dict[Origin, Rejection] = {
     Origin.COD: (DISCONNECTED, "cancelled on disconnect"),
     Origin.LOGOUT: (DISCONNECTED, "cancelled at logout"),
     Origin.DEAD_MAN: (DEAD_MAN, "cancelled by the dead-man's switch"),
     Origin.OPERATOR: (OPERATOR, "cancelled by the operator"),
 }
-_USED: Denial = (DUPLICATE_ID, "client order id was used before")
-_UNKNOWN: Denial = (UNKNOWN_ORDER, "unknown order")
-_MISNAMED: Denial = (UNKNOWN_ORDER, "unknown order: the two ids name different ones")
-_ELSEWHERE: Denial = (UNKNOWN_ORDER, "unknown order: it is in another symbol")
-_FIXED: Denial = (UNSUPPORTED_COMBINATION, "side, type and time in force of an order cannot be changed")
-_FINISHED: Denial = (TOO_LATE, "the order has finished")
-_WOULD_TAKE: Denial = (WOULD_TAKE, "post-only order would trade at once")
+_USED: Rejection = (DUPLICATE_ID, "client order id was used before")
+_UNKNOWN: Rejection = (UNKNOWN_ORDER, "unknown order")
+_MISNAMED: Rejection = (UNKNOWN_ORDER, "unknown order: the two ids name different ones")
+_ELSEWHERE: Rejection = (UNKNOWN_ORDER, "unknown order: it is in another symbol")
+_FIXED: Rejection = (UNSUPPORTED_COMBINATION, "side, type and time in force of an order cannot be changed")
+_FINISHED: Rejection = (TOO_LATE, "the order has finished")
+_WOULD_TAKE: Rejection = (WOULD_TAKE, "post-only order would trade at once")
 
 
 class Engine:
@@ -90,8 +90,8 @@ class Engine:
         self._order_id = 0
         self._at_ns = 0
         self._ledger = AccountOrders(dedupe_ids)
-        self._reports = Reports(self._ledger, exec_id=0, now_ns=0)
-        self._matcher = Matcher(self._ledger, self._reports, trade_id=0)
+        self._events = EventBuilder(self._ledger, exec_id=0, now_ns=0)
+        self._matcher = Matcher(self._ledger, self._events, trade_id=0)
 
     def highest(self, session: int, lane: Lane) -> int:
         """The last n of this session's lane that was carried out, 0 = none: where its counter goes on after a start."""
@@ -113,11 +113,11 @@ class Engine:
             return []
         self._highest[lane] = n
         self._at_ns = now_ns
-        reports = self._reports
+        events = self._events
         if isinstance(command, QueryOrders):  # not recorded, so it must leave no trace, not even in the time
-            asking = self._ledger.accounts.get(command.account) or Account(command.account)
-            return [reports.listing(command, asking, _asked_for(command, asking), now_ns)]
-        account = reports.begin(command, now_ns)
+            asking = self._ledger.accounts.get(command.account) or AccountState(command.account)
+            return [events.listing(command, asking, _asked_for(command, asking), now_ns)]
+        account = events.begin(command, now_ns)
         if isinstance(command, NewOrder):
             self._place(command, account)
         elif isinstance(command, CancelOrder):
@@ -126,7 +126,7 @@ class Engine:
             self._replace(command, account)
         else:
             self._mass_cancel(command, account)
-        return reports.take()
+        return events.take()
 
     def latest_seq(self, account: int) -> int:
         """The number of the account's latest event, 0 when there is none."""
@@ -137,12 +137,12 @@ class Engine:
         """The order of that name as an ORDER_STATUS event; None = no such order is remembered."""
         found = self._ledger.accounts.get(account)
         order = found.find(order_id, cl_ord_id) if found else None
-        return status_of(order, found.seq, 0, self._reports.now_ns, cl_ord_id) if found and order else None
+        return status_of(order, found.seq, 0, self._events.now_ns, cl_ord_id) if found and order else None
 
     def open_orders(self, account: int) -> list[OrderEvent]:
         """The account's open orders in order of entry, as ORDER_STATUS events with seq 0."""
         found = self._ledger.accounts.get(account)
-        return [status_of(order, 0, 0, self._reports.now_ns) for order in found.open.values()] if found else []
+        return [status_of(order, 0, 0, self._events.now_ns) for order in found.open.values()] if found else []
 
     def depth(self, instrument: int, levels: int = 10) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
         """The best bids and the best asks of an instrument as (price, quantity, orders), best first."""
@@ -174,15 +174,15 @@ class Engine:
         self.epoch = image.epoch
         self._books, self._ledger, self._highest = books, ledger, image.highest
         self._order_id = image.counters.order_id
-        self._reports = Reports(ledger, image.counters.exec_id, image.counters.now_ns)
-        self._matcher = Matcher(ledger, self._reports, image.counters.trade_id)
+        self._events = EventBuilder(ledger, image.counters.exec_id, image.counters.now_ns)
+        self._matcher = Matcher(ledger, self._events, image.counters.trade_id)
 
     @property
-    def _whole(self) -> snapshots.State:
-        reports = self._reports
-        counters = snapshots.Counters(reports.now_ns, self._order_id, reports.exec_id, self._matcher.trade_id)
+    def _whole(self) -> snapshots.EngineParts:
+        events = self._events
+        counters = snapshots.Counters(events.now_ns, self._order_id, events.exec_id, self._matcher.trade_id)
         head = (self.epoch, counters, self._highest, self._dedupe_ids)
-        return snapshots.State(*head, self._ledger, self._books)
+        return snapshots.EngineParts(*head, self._ledger, self._books)
 
     @property
     def configuration(self) -> tuple[tuple[int, ...], int]:
@@ -208,7 +208,7 @@ class Engine:
         """
         self.epoch = epoch
         self._order_id += _LOST_IDS
-        self._reports.exec_id += _LOST_IDS
+        self._events.exec_id += _LOST_IDS
         self._matcher.trade_id += _LOST_IDS
         for account_id in accounts:
             account = self._ledger.account(account_id)
@@ -221,42 +221,42 @@ class Engine:
 
     # -- the commands --------------------------------------------------------------------------------------------
 
-    def _place(self, command: NewOrder, account: Account) -> None:
+    def _place(self, command: NewOrder, account: AccountState) -> None:
         known = account.by_cl_ord_id.get(command.cl_ord_id)
         if known is not None:
             if command.flags & POSS_RESEND:
-                self._reports.duplicate(known, command.cl_ord_id)
+                self._events.duplicate(known, command.cl_ord_id)
             else:
-                self._reports.reject(command, _USED, known.order_id)
+                self._events.reject(command, _USED, known.order_id)
             return
         denial = self._why_barred(command, account) or check_new(command) or self._why_not_here(command)
         if denial is not None:
-            self._reports.reject(command, denial, 0)
+            self._events.reject(command, denial, 0)
             return
         self._order_id += 1
-        order = order_of(command, self._order_id, self._reports.now_ns)
+        order = order_of(command, self._order_id, self._events.now_ns)
         account.admit(order)
-        self._reports.change(order, ExecType.NEW)
-        self._matcher.work(order, self._books[order.instrument])
+        self._events.change(order, ExecType.NEW)
+        self._matcher.match(order, self._books[order.instrument])
 
-    def _cancel(self, command: CancelOrder, account: Account) -> None:
+    def _cancel(self, command: CancelOrder, account: AccountState) -> None:
         order = account.find(command.order_id, command.orig_cl_ord_id)
         denial = _why_not_meant(command, account, order) or _why_gone(order)
         if order is None or denial is not None:
-            self._reports.reject_cancel(command, order, denial or _UNKNOWN, "1")
+            self._events.reject_cancel(command, order, denial or _UNKNOWN, "1")
             return
         self._take_out(order)
-        self._reports.change(order, ExecType.CANCELED, command.cl_ord_id, order.cl_ord_id)
+        self._events.change(order, ExecType.CANCELED, command.cl_ord_id, order.cl_ord_id)
 
-    def _replace(self, command: ReplaceOrder, account: Account) -> None:
+    def _replace(self, command: ReplaceOrder, account: AccountState) -> None:
         order = account.find(command.order_id, command.orig_cl_ord_id)
         used_by = account.by_cl_ord_id.get(command.cl_ord_id)
         if used_by is not None and command.flags & POSS_RESEND and (order is None or order is used_by):
-            self._reports.duplicate(used_by, command.cl_ord_id)
+            self._events.duplicate(used_by, command.cl_ord_id)
             return
         denial = _USED if order is not None and used_by is not None else self._why_unchangeable(command, account, order)
         if order is None or denial is not None:
-            self._reports.reject_cancel(command, order, denial or _UNKNOWN, "2")
+            self._events.reject_cancel(command, order, denial or _UNKNOWN, "2")
             return
         self._change(order, command)
 
@@ -274,26 +274,26 @@ class Engine:
         order.qty = command.qty
         # Post-only can be added but does not lapse: no one must become a taker by leaving a field out.
         order.flags |= command.flags & (POST_ONLY | ACCOUNT_GIVEN)
-        self._ledger.rename(order, command.cl_ord_id, command.sent_at, self._reports.now_ns)
-        self._reports.change(order, ExecType.REPLACED, orig_cl_ord_id=previous)
+        self._ledger.rename(order, command.cl_ord_id, command.sent_at, self._events.now_ns)
+        self._events.change(order, ExecType.REPLACED, orig_cl_ord_id=previous)
         if not keeps_turn:
-            self._matcher.work(order, book)
+            self._matcher.match(order, book)
 
-    def _mass_cancel(self, command: MassCancel, account: Account) -> None:
+    def _mass_cancel(self, command: MassCancel, account: AccountState) -> None:
         code, text = _UNASKED.get(command.origin, (0, ""))
         chosen = [order for order in account.open.values() if _is_in_scope(order, command)]
         for order in chosen:
             self._take_out(order)
-            self._reports.change(order, ExecType.CANCELED, code=code, text=text)
-        self._reports.mass_cancel_done(command, len(chosen))
+            self._events.change(order, ExecType.CANCELED, code=code, text=text)
+        self._events.mass_cancel_done(command, len(chosen))
 
     def _take_out(self, order: Order) -> None:
         self._books[order.instrument].own(order.side).remove(order)
-        self._ledger.finish(order, OrdStatus.CANCELED, self._reports.now_ns)
+        self._ledger.finish(order, OrdStatus.CANCELED, self._events.now_ns)
 
     # -- the refusals --------------------------------------------------------------------------------------------
 
-    def _why_barred(self, command: NewOrder | ReplaceOrder, account: Account) -> Denial | None:
+    def _why_barred(self, command: NewOrder | ReplaceOrder, account: AccountState) -> Rejection | None:
         """What bars a New or Replace whatever its terms: a doubtful retry, its deadline."""
         if command.flags & POSS_RESEND and account.may_be_forgotten(command.sent_at):
             return EXPIRED_ON_ARRIVAL, "a retry older than the ids remembered, or without its first time"
@@ -303,7 +303,7 @@ class Engine:
             return EXPIRED_IN_QUEUE, "its validity window ended before the engine saw it"
         return None
 
-    def _why_not_here(self, command: NewOrder) -> Denial | None:
+    def _why_not_here(self, command: NewOrder) -> Rejection | None:
         book = self._books.get(command.instrument)
         if book is None:
             return UNKNOWN_SYMBOL, "unknown instrument"
@@ -311,7 +311,7 @@ class Engine:
             return _WOULD_TAKE
         return None
 
-    def _why_unchangeable(self, command: ReplaceOrder, account: Account, order: Order | None) -> Denial | None:
+    def _why_unchangeable(self, command: ReplaceOrder, account: AccountState, order: Order | None) -> Rejection | None:
         denial = self._why_barred(command, account) if order is not None else _UNKNOWN
         denial = denial or _why_not_meant(command, account, order) or _why_gone(order)
         if order is None or denial is not None:
@@ -339,7 +339,7 @@ def _would_take(book: Book, side: int, price: int) -> bool:
     return other.is_reached(other.reach(price))
 
 
-def _why_not_meant(command: CancelOrder | ReplaceOrder, account: Account, order: Order | None) -> Denial | None:
+def _why_not_meant(command: CancelOrder | ReplaceOrder, account: AccountState, order: Order | None) -> Rejection | None:
     """Whether all that the command says names this order: both ids where both are given, and the instrument.
 
     It is refused as unknown; but the refusal carries the state of the order that it does name, which may live.
@@ -352,7 +352,7 @@ def _why_not_meant(command: CancelOrder | ReplaceOrder, account: Account, order:
     return _ELSEWHERE if command.instrument and command.instrument != order.instrument else None
 
 
-def _why_fixed(command: ReplaceOrder, order: Order) -> Denial | None:
+def _why_fixed(command: ReplaceOrder, order: Order) -> Rejection | None:
     """A replace may repeat what cannot be changed, and nothing else of it."""
     is_same = (
         (not command.side or command.side == order.side)
@@ -362,7 +362,7 @@ def _why_fixed(command: ReplaceOrder, order: Order) -> Denial | None:
     return None if is_same else _FIXED
 
 
-def _why_gone(order: Order | None) -> Denial | None:
+def _why_gone(order: Order | None) -> Rejection | None:
     if order is None:
         return _UNKNOWN
     return None if order.is_open else _FINISHED
@@ -378,7 +378,7 @@ def _is_in_scope(order: Order, command: MassCancel) -> bool:
     )
 
 
-def _asked_for(query: QueryOrders, account: Account) -> list[Order]:
+def _asked_for(query: QueryOrders, account: AccountState) -> list[Order]:
     """One order when it is named, whatever became of it; else the open ones, or with open_only False all remembered."""
     if query.order_id or query.cl_ord_id:
         named = account.find(query.order_id, query.cl_ord_id)

@@ -2,12 +2,12 @@
 
 `begin` opens a command, `take` gives what it caused. OrderEvent, CancelRejected and MassCancelDone take the next number
 of their account's stream; states that were only asked for (ORDER_STATUS, OrderList) take none and have exec_id 0, which
-is what FIX 4.4 has for ExecID(17) on ExecType(150)=I. Before editing: `_tell`, on the hottest path of the core, builds
+is what FIX 4.4 has for ExecID(17) on ExecType(150)=I. Before editing: `_add`, on the hottest path of the core, builds
 its Struct by position (tests/bench/engine_execute.py), so the order of its arguments is that of `protocols.messages`.
 """
 
-from gateway.core.acceptance import Denial
-from gateway.core.orders import Account, AccountOrders, Order
+from gateway.core.acceptance import Rejection
+from gateway.core.orders import AccountOrders, AccountState, Order
 from protocols.messages import (
     DUPLICATE,
     POSS_RESEND,
@@ -30,7 +30,7 @@ from protocols.messages import (
 NO_FILL = (0, 0, 0)
 
 
-class Reports:
+class EventBuilder:
     """Events of the command in hand. `exec_id` is the last one given, `now_ns` the core's time."""
 
     __slots__ = ("_account", "_cmd_id", "_events", "_ledger", "_origin", "exec_id", "now_ns")
@@ -40,11 +40,11 @@ class Reports:
         self.now_ns = now_ns
         self._ledger = ledger
         self._events: list[AnyEvent] = []
-        self._account = Account(0)
+        self._account = AccountState(0)
         self._cmd_id = 0
         self._origin = Origin.OPERATOR
 
-    def begin(self, command: AnyCommand, now_ns: int) -> Account:
+    def begin(self, command: AnyCommand, now_ns: int) -> AccountState:
         """Open a command: what follows is told as its doing. Gives its account. Time never goes back."""
         self.now_ns = max(self.now_ns, now_ns)
         self._events = []
@@ -69,7 +69,7 @@ class Reports:
         text: str = "",
     ) -> None:
         """A change of the commanding account's order, caused by the command. fill: (quantity, price, trade_id)."""
-        self._tell(
+        self._add(
             order,
             self._account,
             self._cmd_id,
@@ -88,9 +88,9 @@ class Reports:
     ) -> None:
         """A change of a resting order that someone else's command brought about: cmd_id 0, the order's own origin."""
         owner = self._ledger.accounts[order.account]
-        self._tell(order, owner, 0, order.origin, exec_type, "", "", fill, True, code, text)
+        self._add(order, owner, 0, order.origin, exec_type, "", "", fill, True, code, text)
 
-    def reject(self, command: NewOrder, denial: Denial, first_order_id: int) -> None:
+    def reject(self, command: NewOrder, denial: Rejection, first_order_id: int) -> None:
         """The refusal of a new order. first_order_id: the order that has its id already, 0 = none."""
         account = self._account
         account.seq += 1
@@ -124,7 +124,7 @@ class Reports:
         self._events.append(event)
 
     def reject_cancel(
-        self, command: CancelOrder | ReplaceOrder, order: Order | None, denial: Denial, response_to: str
+        self, command: CancelOrder | ReplaceOrder, order: Order | None, denial: Rejection, response_to: str
     ) -> None:
         """The refusal of a cancel (`response_to` "1") or replace ("2"); order None = unknown."""
         account = self._account
@@ -156,16 +156,16 @@ class Reports:
         """The answer to a retry of a known id: the order as it is now. Takes no number; seq is the latest one."""
         self._events.append(status_of(order, self._account.seq, self._cmd_id, self.now_ns, asked, DUPLICATE))
 
-    def listing(self, command: QueryOrders, account: Account, orders: list[Order], now_ns: int) -> OrderList:
+    def listing(self, command: QueryOrders, account: AccountState, orders: list[Order], now_ns: int) -> OrderList:
         """The answer to a query."""
         cmd_id, now_ns = command.cmd_id, max(self.now_ns, now_ns)
         rows = tuple([status_of(order, 0, cmd_id, now_ns, command.cl_ord_id) for order in orders])
         return OrderList(account.id, account.seq, cmd_id, now_ns, command.req_id, rows, command.session)
 
-    def _tell(
+    def _add(
         self,
         order: Order,
-        account: Account,
+        account: AccountState,
         cmd_id: int,
         origin: Origin,
         exec_type: ExecType,

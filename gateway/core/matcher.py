@@ -7,7 +7,7 @@ account: its name is the client's to choose, and a guessed one must not cancel a
 
 from gateway.core.acceptance import MAX_AMOUNT
 from gateway.core.book import ANY_PRICE, Book, BookSide
-from gateway.core.events import Reports
+from gateway.core.events import EventBuilder
 from gateway.core.orders import AccountOrders, Order
 from protocols.errors import BAD_NOTIONAL, NO_LIQUIDITY, SELF_MATCH
 from protocols.messages import ExecType, OrdStatus, OrdType, Stp, Tif
@@ -23,14 +23,14 @@ _EXPIRES_MAKER = frozenset((Stp.EXPIRE_MAKER, Stp.EXPIRE_BOTH))
 class Matcher:
     """Works orders against books. `trade_id` is the last one given."""
 
-    __slots__ = ("_ledger", "_reports", "trade_id")
+    __slots__ = ("_events", "_ledger", "trade_id")
 
-    def __init__(self, ledger: AccountOrders, reports: Reports, trade_id: int) -> None:
+    def __init__(self, ledger: AccountOrders, events: EventBuilder, trade_id: int) -> None:
         self.trade_id = trade_id
         self._ledger = ledger
-        self._reports = reports
+        self._events = events
 
-    def work(self, order: Order, book: Book) -> None:
+    def match(self, order: Order, book: Book) -> None:
         """Trade an open order that does not rest with the other side; let the remainder rest, or end it."""
         side = book.opposite(order.side)
         is_limit = order.ord_type == OrdType.LIMIT
@@ -44,8 +44,8 @@ class Matcher:
             book.own(order.side).add(order)
         else:
             code = code or NO_LIQUIDITY
-            self._ledger.finish(order, OrdStatus.CANCELED, self._reports.now_ns)
-            self._reports.change(order, ExecType.CANCELED, code=code, text=_TEXTS[code])
+            self._ledger.finish(order, OrdStatus.CANCELED, self._events.now_ns)
+            self._events.change(order, ExecType.CANCELED, code=code, text=_TEXTS[code])
 
     def _take(self, taker: Order, side: BookSide, reach: int) -> int:
         """Trade with `side` down to `reach`. Gives 0, or the code for which the taker must not go on."""
@@ -73,14 +73,14 @@ class Matcher:
         fill = (qty, price, self.trade_id)
         taker.leaves_qty -= qty
         self._book_fill(taker, qty, price)
-        self._reports.change(taker, ExecType.TRADE, fill=fill)
+        self._events.change(taker, ExecType.TRADE, fill=fill)
         if qty == maker.leaves_qty:
             side.remove(maker)
             maker.leaves_qty = 0
         else:
             side.reduce(maker, qty)
         self._book_fill(maker, qty, price)
-        self._reports.change_of_maker(maker, ExecType.TRADE, fill)
+        self._events.change_of_maker(maker, ExecType.TRADE, fill)
 
     def _book_fill(self, order: Order, qty: int, price: int) -> None:
         order.cum_qty += qty
@@ -88,12 +88,12 @@ class Matcher:
         if order.leaves_qty:
             order.status = OrdStatus.PARTIALLY_FILLED
         else:
-            self._ledger.finish(order, OrdStatus.FILLED, self._reports.now_ns)
+            self._ledger.finish(order, OrdStatus.FILLED, self._events.now_ns)
 
     def _expire(self, maker: Order, side: BookSide) -> None:
         side.remove(maker)
-        self._ledger.finish(maker, OrdStatus.CANCELED, self._reports.now_ns)
-        self._reports.change_of_maker(maker, ExecType.CANCELED, code=SELF_MATCH, text=_TEXTS[SELF_MATCH])
+        self._ledger.finish(maker, OrdStatus.CANCELED, self._events.now_ns)
+        self._events.change_of_maker(maker, ExecType.CANCELED, code=SELF_MATCH, text=_TEXTS[SELF_MATCH])
 
 
 def _is_self(taker: Order, maker: Order) -> bool:

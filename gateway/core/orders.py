@@ -88,7 +88,7 @@ class Retired(msgspec.Struct, frozen=True, gc=False):
     order_id: int
 
 
-class Account:
+class AccountState:
     """What the core remembers of one account."""
 
     __slots__ = ("by_cl_ord_id", "by_order_id", "forgotten_until", "id", "open", "retired", "seq")
@@ -126,7 +126,7 @@ class Account:
         self.forgotten_until = max(self.forgotten_until, oldest.used_until)
 
 
-def nobody(_account: int) -> None:
+def no_snapshot(_account: int) -> None:
     """No snapshot is on its way."""
 
 
@@ -139,15 +139,15 @@ class AccountOrders:
         self._dedupe_ids = dedupe_ids
         self._max_retired = max_retired
         self._retired = 0
-        self.accounts: dict[int, Account] = {}
-        self.before_change: Callable[[int], None] = nobody
+        self.accounts: dict[int, AccountState] = {}
+        self.before_change: Callable[[int], None] = no_snapshot
         """Told of an account before anything of it changes: a snapshot on its way must have it as it was."""
 
-    def account(self, account: int) -> Account:
+    def account(self, account: int) -> AccountState:
         """The account of that id, opened at its first command."""
         found = self.accounts.get(account)
         if found is None:
-            found = self.accounts[account] = Account(account)
+            found = self.accounts[account] = AccountState(account)
         return found
 
     def finish(self, order: Order, status: OrdStatus, now_ns: int) -> None:
@@ -170,12 +170,12 @@ class AccountOrders:
         """So many retired ids of each account from now on; what is too much goes as others retire."""
         self._dedupe_ids = dedupe_ids
 
-    def adopt(self, account: Account) -> None:
+    def adopt(self, account: AccountState) -> None:
         """Take in an account as a snapshot held it."""
         self.accounts[account.id] = account
         self._retired += len(account.retired)
 
-    def _retire(self, account: Account, order: Order, cl_ord_id: str, used_until: int) -> None:
+    def _retire(self, account: AccountState, order: Order, cl_ord_id: str, used_until: int) -> None:
         account.retired.append(Retired(cl_ord_id, used_until, order.order_id))
         self._retired += 1
         while len(account.retired) > self._dedupe_ids:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from gateway.core.book import Book
-from gateway.core.orders import Account, AccountOrders, Order, Retired, nobody
+from gateway.core.orders import AccountOrders, AccountState, Order, Retired, no_snapshot
 from protocols.messages import OrdType, Tif
 
 VERSION = 1
@@ -65,7 +65,7 @@ _decoder = msgspec.msgpack.Decoder(Image)
 _account_decoder = msgspec.msgpack.Decoder(AccountImage)
 
 
-class State(msgspec.Struct, frozen=True):
+class EngineParts(msgspec.Struct, frozen=True):
     """All that an engine is. highest: n by session and lane."""
 
     epoch: str
@@ -76,7 +76,7 @@ class State(msgspec.Struct, frozen=True):
     books: Mapping[int, Book]
 
 
-def encode(state: State) -> bytes:
+def encode(state: EngineParts) -> bytes:
     """The bytes of a snapshot."""
     accounts = [
         _image(account, list(account.by_order_id.values()), account.retired)
@@ -85,7 +85,7 @@ def encode(state: State) -> bytes:
     return _encode_with(state, accounts, _resting(state))
 
 
-def begin(state: State) -> Iterator[bytes]:
+def begin(state: EngineParts) -> Iterator[bytes]:
     """A snapshot in pieces, of the state as it is now, for `decode`; the engine may go on between them.
 
     Each takes about a millisecond to make, and an account with many orders a few more when it is first looked at. All
@@ -95,23 +95,23 @@ def begin(state: State) -> Iterator[bytes]:
         RuntimeError: by the iterator, our mistake: the pieces have other open orders than the books.
     """
     resting = _resting(state)
-    return _pieces(_encode_with(state, [], resting), _Aside(state.ledger), _Open.of(resting))
+    return _chunks(_encode_with(state, [], resting), _CopyOnChange(state.ledger), _OpenOrders.of(resting))
 
 
-class _Aside:
-    """Accounts as they were when a snapshot was begun: each is put aside when its turn comes, or before it changes."""
+class _CopyOnChange:
+    """Accounts as they were when a snapshot was begun: each is put copies when its turn comes, or before it changes."""
 
     def __init__(self, ledger: AccountOrders) -> None:
         self._ledger = ledger
         self._untouched = dict(ledger.accounts)
-        self._images: deque[tuple[Account, list[Order], list[Retired]]] = deque()
+        self._images: deque[tuple[AccountState, list[Order], list[Retired]]] = deque()
         ledger.before_change = self._put
 
     def _put(self, account: int) -> None:
         found = self._untouched.get(account)
         if found is None:
             return
-        copy = Account(found.id)
+        copy = AccountState(found.id)
         copy.seq, copy.forgotten_until = found.seq, found.forgotten_until
         # A finished order changes no more, so only the open ones have to be copied.
         orders = found.by_order_id | {
@@ -120,30 +120,30 @@ class _Aside:
         self._images.append((copy, list(orders.values()), list(found.retired)))
         del self._untouched[account]  # last: what memory had no room for is not missing, it is still to be done
 
-    def take(self) -> tuple[Account, list[Order], list[Retired]] | None:
+    def take(self) -> tuple[AccountState, list[Order], list[Retired]] | None:
         """The next account, with its orders and its retired ids; None when all are done."""
         if not self._images and self._untouched:
             self._put(next(iter(self._untouched)))
         if not self._images:
-            self._ledger.before_change = nobody
+            self._ledger.before_change = no_snapshot
             return None
         return self._images.popleft()
 
 
-class _Open(msgspec.Struct):
-    """Which orders are open, as told by the books or by the accounts: the two must agree."""
+class _OpenOrders(msgspec.Struct):
+    """Which orders are open, as counted by the books or by the accounts: the two must agree."""
 
     count: int = 0
     sum_of_ids: int = 0
 
     @classmethod
-    def of(cls, resting: _Resting) -> "_Open":
-        told = cls()
+    def of(cls, resting: _Resting) -> "_OpenOrders":
+        counted = cls()
         for sides in resting.values():
             for ids in sides:
-                told.count += len(ids)
-                told.sum_of_ids += sum(ids)
-        return told
+                counted.count += len(ids)
+                counted.sum_of_ids += sum(ids)
+        return counted
 
     def add(self, orders: list[Order]) -> None:
         ids = [order.order_id for order in orders if order.leaves_qty]
@@ -151,31 +151,31 @@ class _Open(msgspec.Struct):
         self.sum_of_ids += sum(ids)
 
 
-def _pieces(head: bytes, aside: _Aside, wanted: _Open) -> Iterator[bytes]:
+def _chunks(head: bytes, copies: _CopyOnChange, wanted: _OpenOrders) -> Iterator[bytes]:
     yield head
-    told = _Open()
-    while (taken := aside.take()) is not None:
+    counted = _OpenOrders()
+    while (taken := copies.take()) is not None:
         account, orders, retired = taken
         for start in range(0, max(len(orders), len(retired), 1), _ROWS):
             end = start + _ROWS
-            told.add(orders[start:end])
+            counted.add(orders[start:end])
             yield _encoder.encode(_image(account, orders[start:end], retired[start:end]))
-    if told != wanted:
-        raise RuntimeError(f"a snapshot of {told.count} open orders, and {wanted.count} rest in the books")
+    if counted != wanted:
+        raise RuntimeError(f"a snapshot of {counted.count} open orders, and {wanted.count} rest in the books")
 
 
-def _image(account: Account, orders: list[Order], retired: Iterable[Retired]) -> AccountImage:
+def _image(account: AccountState, orders: list[Order], retired: Iterable[Retired]) -> AccountImage:
     ids = [((each.cl_ord_id, each.used_until), each.order_id) for each in retired]
     return AccountImage(account.id, account.seq, account.forgotten_until, orders, ids)
 
 
-def _resting(state: State) -> _Resting:
+def _resting(state: EngineParts) -> _Resting:
     return {
         instrument: (book.bids.order_ids(), book.asks.order_ids()) for instrument, book in sorted(state.books.items())
     }
 
 
-def _encode_with(state: State, accounts: list[AccountImage], resting: _Resting) -> bytes:
+def _encode_with(state: EngineParts, accounts: list[AccountImage], resting: _Resting) -> bytes:
     highest = dict(sorted(state.highest.items()))
     head = (VERSION, state.epoch, "normal", state.counters, highest)
     return _encoder.encode(Image(*head, accounts, resting, state.dedupe_ids))
@@ -229,8 +229,8 @@ def rebuild(image: Image, ledger: AccountOrders, books: Mapping[int, Book]) -> A
     return ledger
 
 
-def _account(image: AccountImage) -> Account:
-    account = Account(image.id)
+def _account(image: AccountImage) -> AccountState:
+    account = AccountState(image.id)
     account.seq = image.seq
     account.forgotten_until = image.forgotten_until
     for order in image.orders:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from gateway.client.fix import Fields, FixClient
-from gateway.demo.ledger import Ask, Ledger
+from gateway.demo.ledger import Kind, Ledger
 from gateway.demo.market import Market, Pair
 
 _MAX_RESTING = 40
@@ -57,7 +57,7 @@ class Institution:
 
     async def withdraw(self) -> None:
         """Ask for the cancellation of everything that rests."""
-        n = self._ask(Ask.CANCEL)
+        n = self._ask(Kind.CANCEL)
         self._note(n, self.client.mass_cancel(self.ledger.id_of(n)))
 
     @property
@@ -71,14 +71,14 @@ class Institution:
         pair = self._chance.choice(self._market.pairs)
         return pair, self._chance.choice((_BUY, _SELL)), self._market.mids[pair.symbol]
 
-    def _ask(self, ask: Ask) -> int:
+    def _ask(self, ask: Kind) -> int:
         return self.ledger.ask(ask, time.perf_counter_ns())
 
     def _note(self, n: int, seq_num: int) -> None:
         self.ledger.sent_as(n, seq_num)
 
     def _place(self, pair: Pair, side: str, qty: str, price: str | None, tif: str | None) -> str:
-        n = self._ask(Ask.PLACE)
+        n = self._ask(Kind.PLACE)
         cl_ord_id = self.ledger.id_of(n)
         self._note(n, self.client.place(cl_ord_id, pair.symbol, side, qty, price, tif=tif))
         return cl_ord_id
@@ -111,7 +111,7 @@ class Institution:
         old_id, order = self._chance.choice(list(self._resting.items()))
         mid, away = self._market.mids[order.pair.symbol], order.pair.half_spread + order.pair.gap
         price = order.pair.price(mid - away if order.side == _BUY else mid + away)
-        n = self._ask(Ask.REPLACE)
+        n = self._ask(Kind.REPLACE)
         new_id = self.ledger.id_of(n)
         self._sent[new_id] = order
         self._note(n, self.client.replace(new_id, old_id, order.pair.symbol, order.side, order.qty, price))
@@ -121,7 +121,7 @@ class Institution:
             self._rest()
             return
         old_id, order = next(iter(self._resting.items()))
-        n = self._ask(Ask.CANCEL)
+        n = self._ask(Kind.CANCEL)
         self._note(n, self.client.cancel(self.ledger.id_of(n), old_id, order.pair.symbol, order.side))
 
     def _blunder(self) -> None:

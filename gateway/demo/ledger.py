@@ -15,7 +15,7 @@ from gateway.telemetry.metrics import Histogram
 from protocols.messages import AnyEvent, ExecType, OrderEvent
 
 
-class Ask(IntEnum):
+class Kind(IntEnum):
     """What a request asks for."""
 
     PLACE = 0
@@ -23,7 +23,7 @@ class Ask(IntEnum):
     CANCEL = 2  # one order or many
 
 
-class State(IntEnum):
+class Status(IntEnum):
     """How one request stands: one byte of a ledger."""
 
     UNUSED = 0
@@ -36,27 +36,31 @@ class State(IntEnum):
 
 
 _MAX_DIGITS = 8  # a number is an index: an id from elsewhere must not size an array
-_CARRIED_OUT = {Ask.PLACE: State.PLACED, Ask.REPLACE: State.REPLACED, Ask.CANCEL: State.CANCELED}
+_CARRIED_OUT = {
+    Kind.PLACE: Status.PLACED,
+    Kind.REPLACE: Status.REPLACED,
+    Kind.CANCEL: Status.CANCELED,
+}
 
 
 class Ledger:
-    """One trader's requests, numbered from 1. `waiting` maps a number to its (Ask, ns of sending, MsgSeqNum or 0)."""
+    """One trader's requests, numbered from 1. `waiting` maps a number to its (Kind, ns of sending, MsgSeqNum or 0)."""
 
     def __init__(self, prefix: str, door: str) -> None:
         self.prefix = prefix
         self.door = door
         self.states = bytearray(1)
-        self.waiting: dict[int, tuple[Ask, int, int]] = {}
-        self.asked: Counter[Ask] = Counter()
+        self.waiting: dict[int, tuple[Kind, int, int]] = {}
+        self.asked: Counter[Kind] = Counter()
         self.accepted = 0  # orders placed, as told by the gateway
         self.fills = 0
         self.refusals: Counter[int] = Counter()
         self.latency = Histogram()  # of orders and replaces, sending to first answer
 
-    def ask(self, ask: Ask, now_ns: int) -> int:
+    def ask(self, ask: Kind, now_ns: int) -> int:
         """Open a request; its number."""
         n = len(self.states)
-        self.states.append(State.WAITING)
+        self.states.append(Status.WAITING)
         self.waiting[n] = (ask, now_ns, 0)
         self.asked[ask] += 1
         return n
@@ -85,24 +89,24 @@ class Ledger:
         ask = self._answered(n, now_ns)
         if ask is not None:
             self.states[n] = _CARRIED_OUT[ask]
-            self.accepted += ask is Ask.PLACE
-        elif self.states[n] == State.PLACED:
-            self.states[n] = State.PLACED_TWICE
+            self.accepted += ask is Kind.PLACE
+        elif self.states[n] == Status.PLACED:
+            self.states[n] = Status.PLACED_TWICE
 
     def refused(self, n: int, code: int, now_ns: int) -> None:
         """Request `n` was told refused, with a code of the published list."""
         self.refusals[code] += 1
         if self._answered(n, now_ns) is not None:
-            self.states[n] = State.REFUSED
+            self.states[n] = Status.REFUSED
 
-    def _answered(self, n: int, now_ns: int) -> Ask | None:
+    def _answered(self, n: int, now_ns: int) -> Kind | None:
         ask, sent_ns, _ = self.waiting.pop(n, (None, 0, 0))
-        if ask is Ask.PLACE or ask is Ask.REPLACE:
+        if ask is Kind.PLACE or ask is Kind.REPLACE:
             self.latency.observe(now_ns - sent_ns)
         return ask
 
 
-class Account(msgspec.Struct):
+class FinishedLedger(msgspec.Struct):
     """A finished ledger as it travels to the judge: the states of requests 0, 1, 2 ... and the fills told."""
 
     prefix: str
@@ -163,7 +167,7 @@ class Verdict(msgspec.Struct):
         return self.unanswered + self.missing + self.disowned + self.unheard_fills + self.still_open
 
 
-def compare(accounts: Iterable[Account], core: CoreRecord) -> Verdict:
+def compare(accounts: Iterable[FinishedLedger], core: CoreRecord) -> Verdict:
     """Judge finished ledgers by the core's own record."""
     verdict = Verdict()
     for account in accounts:
@@ -171,18 +175,18 @@ def compare(accounts: Iterable[Account], core: CoreRecord) -> Verdict:
     return verdict
 
 
-def _judge(account: Account, core: CoreRecord, verdict: Verdict) -> None:
+def _judge(account: FinishedLedger, core: CoreRecord, verdict: Verdict) -> None:
     size = len(account.states)
     placed = core.placed.get(account.prefix, bytearray()).ljust(size, b"\0")
     replaced = core.replaced.get(account.prefix, bytearray()).ljust(size, b"\0")
     if len(placed) > size or len(replaced) > size:  # the core has ids that the client never gave
         verdict.disowned += len(placed) + len(replaced) - 2 * size
     for state, news, changes in zip(account.states, placed, replaced, strict=False):
-        verdict.unanswered += state == State.WAITING
-        verdict.missing += state in {State.PLACED, State.PLACED_TWICE} and not news
-        verdict.missing += state == State.REPLACED and not changes
-        verdict.disowned += state in {State.REFUSED, State.CANCELED, State.UNUSED} and bool(news or changes)
-        verdict.doubled += state == State.PLACED_TWICE or news > 1 or changes > 1
+        verdict.unanswered += state == Status.WAITING
+        verdict.missing += state in {Status.PLACED, Status.PLACED_TWICE} and not news
+        verdict.missing += state == Status.REPLACED and not changes
+        verdict.disowned += state in {Status.REFUSED, Status.CANCELED, Status.UNUSED} and bool(news or changes)
+        verdict.doubled += state == Status.PLACED_TWICE or news > 1 or changes > 1
     verdict.unheard_fills += abs(core.fills[account.prefix] - account.fills)
     live = sum(1 for news in placed if news) - core.ended[account.prefix]
     verdict.still_open += max(live, 0)

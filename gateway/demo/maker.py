@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 
 from gateway.client.ws import Json, WsClient
-from gateway.demo.ledger import Ask, Ledger
+from gateway.demo.ledger import Kind, Ledger
 from gateway.demo.market import Market, Pair
 
 _LEVELS = 3
@@ -71,7 +71,7 @@ class Maker:
 
     async def withdraw(self) -> None:
         """Ask for the cancellation of everything that is shown."""
-        n = self._ask(Ask.CANCEL)
+        n = self._ask(Kind.CANCEL)
         await self.client.post("order.cancel_all", {}, partial(self._answered, n))
 
     @property
@@ -81,7 +81,7 @@ class Maker:
 
     # What it does
 
-    def _ask(self, ask: Ask) -> int:
+    def _ask(self, ask: Kind) -> int:
         return self.ledger.ask(ask, time.perf_counter_ns())
 
     def _quote(self, slot: Slot) -> str:
@@ -90,7 +90,7 @@ class Maker:
         return pair.price(mid - away if slot.side == "buy" else mid + away)
 
     async def _place(self, pair: Pair, side: str, price: str, qty: str, more: Json, slot: Slot | None = None) -> None:
-        n = self._ask(Ask.PLACE)
+        n = self._ask(Kind.PLACE)
         params: Json = {"symbol": pair.symbol, "side": side, "type": "limit", "price": price, "qty": qty}
         params["cl_ord_id"] = self.ledger.id_of(n)
         params.update(more)
@@ -103,7 +103,7 @@ class Maker:
 
     async def _move(self, slot: Slot) -> None:
         slot.busy = True
-        n = self._ask(Ask.REPLACE)
+        n = self._ask(Kind.REPLACE)
         params: Json = {"symbol": slot.pair.symbol, "orig_cl_ord_id": slot.cl_ord_id, "cl_ord_id": self.ledger.id_of(n)}
         params["qty"] = slot.pair.qty(self._chance.randint(*slot.pair.quote_qty))
         params["price"] = self._quote(slot)
@@ -113,7 +113,7 @@ class Maker:
     async def _pull(self, slot: Slot) -> None:
         slot.busy = True
         params: Json = {"symbol": slot.pair.symbol, "orig_cl_ord_id": slot.cl_ord_id}
-        n = self._ask(Ask.CANCEL)
+        n = self._ask(Kind.CANCEL)
         await self.client.post("order.cancel", params, partial(self._answered, n, slot=slot, pulled=True))
 
     async def _blunder(self) -> None:

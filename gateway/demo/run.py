@@ -17,7 +17,18 @@ import uvloop
 
 from gateway.core.matching import MatchingCore
 from gateway.demo.ledger import CoreRecord, Verdict, compare
-from gateway.demo.simulate import Done, Door, Failed, Ledgers, Ready, Report, Slice, Spec, Stats, decode_report
+from gateway.demo.simulate import (
+    Done,
+    DoorStats,
+    Failed,
+    FinishedLedgers,
+    LedgerSlice,
+    Ready,
+    Report,
+    Spec,
+    Stats,
+    decode_report,
+)
 from gateway.demo.venue import RecordingCore, make_venue, ws_url
 from gateway.demo.view import Lines, Moment, Queue, Screen, Silence, View
 from gateway.server import Server
@@ -25,7 +36,7 @@ from gateway.server import Server
 _START_S = 15.0  # a cold interpreter on a busy machine takes a few seconds
 _SILENCE_S = 30.0  # they report twice a second and bound every step of their leaving: this is for a child that hangs
 _EXIT_S = 2.0
-_NOBODY = {"fix": Door(), "ws": Door()}
+_NOBODY = {"fix": DoorStats(), "ws": DoorStats()}
 
 
 class TradersFailed(Exception):
@@ -37,7 +48,7 @@ class Traders:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self.ledgers = Ledgers()
+        self.ledgers = FinishedLedgers()
 
     @classmethod
     async def start(cls, spec: Spec) -> "Traders":
@@ -71,7 +82,7 @@ class Traders:
             report = decode_report(line)
             if isinstance(report, Failed):
                 raise TradersFailed(report.text)
-            if isinstance(report, Slice):
+            if isinstance(report, LedgerSlice):
                 self.ledgers.take(report)
             yield report
             if isinstance(report, Done):
@@ -90,7 +101,7 @@ class Traders:
             await self._process.wait()
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class RunResult(msgspec.Struct, frozen=True):
     """A finished run."""
 
     moment: Moment
@@ -110,7 +121,7 @@ class Outcome(msgspec.Struct, frozen=True):
         return orjson.dumps(result)
 
 
-def _door_json(door: Door) -> dict[str, object]:
+def _door_json(door: DoorStats) -> dict[str, object]:
     return {
         "orders": door.orders,
         "accepted": door.accepted,
@@ -124,7 +135,7 @@ def _door_json(door: Door) -> dict[str, object]:
     }
 
 
-class Run:
+class DemoRun:
     """One run of the demo, from opening the ports to the verdict. Made inside the running loop."""
 
     def __init__(self, directory: Path, view: View, seconds: float | None) -> None:
@@ -143,7 +154,7 @@ class Run:
         self._core = RecordingCore(core, self._record)
         return self._core
 
-    async def trade(self, seed: int) -> Outcome:
+    async def trade(self, seed: int) -> RunResult:
         """Run everything; how it went.
 
         Raises:
@@ -157,9 +168,9 @@ class Run:
             await self._server.stop()
         verdict = compare(ledgers.accounts.values(), self._record)
         self._view.ended(self._moment, verdict)
-        return Outcome(self._moment, verdict)
+        return RunResult(self._moment, verdict)
 
-    async def _let_them_trade(self, seed: int) -> Ledgers:
+    async def _let_them_trade(self, seed: int) -> FinishedLedgers:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
@@ -216,9 +227,9 @@ def run(*, seconds: float | None, as_json: bool, seed: int) -> int:
     """
     view: View = Silence() if as_json else Screen() if sys.stdout.isatty() else Lines()
 
-    async def trade() -> Outcome:
+    async def trade() -> RunResult:
         with tempfile.TemporaryDirectory(prefix="penstock-demo-") as directory:
-            return await Run(Path(directory), view, seconds).trade(seed)
+            return await DemoRun(Path(directory), view, seconds).trade(seed)
 
     outcome = uvloop.run(trade())
     if as_json:

@@ -19,7 +19,7 @@ import uvloop
 
 from gateway.client import fix, ws
 from gateway.demo.institution import Institution
-from gateway.demo.ledger import Account, Ask, Ledger
+from gateway.demo.ledger import FinishedLedger, Kind, Ledger
 from gateway.demo.maker import Maker
 from gateway.demo.market import PAIRS, Market
 from gateway.telemetry.metrics import Histogram
@@ -65,7 +65,7 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
     """Everybody has logged on; trading starts."""
 
 
-class Door(msgspec.Struct, frozen=True):
+class DoorStats(msgspec.Struct, frozen=True):
     """What the clients of one door have seen so far. Latency is of orders and replaces, sending to first answer."""
 
     orders: int = 0  # new orders sent
@@ -82,10 +82,10 @@ class Door(msgspec.Struct, frozen=True):
 class Stats(msgspec.Struct, frozen=True, tag="stats"):
     """The state of play, every half second and once at the end."""
 
-    doors: dict[str, Door]
+    doors: dict[str, DoorStats]
 
 
-class Slice(msgspec.Struct, frozen=True, tag="ledger"):
+class LedgerSlice(msgspec.Struct, frozen=True, tag="ledger"):
     """A stretch of one finished ledger, in order; states is base64, one byte a request."""
 
     prefix: str
@@ -104,23 +104,23 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     """All ledgers are out."""
 
 
-Report = Ready | Stats | Slice | Failed | Done
+Report = Ready | Stats | LedgerSlice | Failed | Done
 decode_report = msgspec.json.Decoder(Report).decode
 
 
-class Ledgers:
+class FinishedLedgers:
     """Finished ledgers, put together again from their slices."""
 
     def __init__(self) -> None:
-        self.accounts: dict[str, Account] = {}
+        self.accounts: dict[str, FinishedLedger] = {}
 
-    def take(self, part: Slice) -> None:
+    def take(self, part: LedgerSlice) -> None:
         """Add the next stretch."""
-        account = self.accounts.setdefault(part.prefix, Account(part.prefix, part.door, part.fills, bytearray()))
+        account = self.accounts.setdefault(part.prefix, FinishedLedger(part.prefix, part.door, part.fills, bytearray()))
         account.states += base64.b64decode(part.states)
 
 
-def summarize(ledgers: Sequence[Ledger]) -> dict[str, Door]:
+def summarize(ledgers: Sequence[Ledger]) -> dict[str, DoorStats]:
     """The ledgers of each door added up."""
     doors: dict[str, list[Ledger]] = {}
     for ledger in ledgers:
@@ -128,19 +128,19 @@ def summarize(ledgers: Sequence[Ledger]) -> dict[str, Door]:
     return {door: _add_up(rows) for door, rows in doors.items()}
 
 
-def _add_up(rows: Sequence[Ledger]) -> Door:
-    asked: Counter[Ask] = Counter()
+def _add_up(rows: Sequence[Ledger]) -> DoorStats:
+    asked: Counter[Kind] = Counter()
     refusals: Counter[int] = Counter()
     latency = Histogram()
     for row in rows:
         asked += row.asked
         refusals += row.refusals
         latency.merge(row.latency)
-    return Door(
-        orders=asked[Ask.PLACE],
+    return DoorStats(
+        orders=asked[Kind.PLACE],
         accepted=sum(row.accepted for row in rows),
-        replaces=asked[Ask.REPLACE],
-        cancels=asked[Ask.CANCEL],
+        replaces=asked[Kind.REPLACE],
+        cancels=asked[Kind.CANCEL],
         fills=sum(row.fills for row in rows),
         refusals=dict(sorted(refusals.items())),
         waiting=sum(len(row.waiting) for row in rows),
@@ -160,10 +160,10 @@ class Simulation:
         self._report = report
         chance = random.Random(spec.seed)  # noqa: S311 - repeatable is what is wanted
         self._market = Market(PAIRS, chance)
-        me = fix.Identity(spec.fix.comp_id, spec.fix.key_id, base64.b64decode(spec.fix.seed))
+        me = fix.FixIdentity(spec.fix.comp_id, spec.fix.key_id, base64.b64decode(spec.fix.seed))
         self._institution = Institution(fix.FixClient(me), self._market, "fx")
         self._makers = [
-            Maker(ws.WsClient(ws.Identity(row.key_id, base64.b64decode(row.seed), row.name)), self._market, f"mm{n}")
+            Maker(ws.WsClient(ws.WsIdentity(row.key_id, base64.b64decode(row.seed), row.name)), self._market, f"mm{n}")
             for n, row in enumerate(spec.ws, 1)
         ]
         self._traders: list[Trader] = [self._institution, *self._makers]
@@ -240,7 +240,7 @@ class Simulation:
     def _report_ledger(self, ledger: Ledger) -> None:
         for start in range(0, len(ledger.states), _SLICE_BYTES):
             states = base64.b64encode(ledger.states[start : start + _SLICE_BYTES]).decode()
-            self._report(Slice(ledger.prefix, ledger.door, ledger.fills, states))
+            self._report(LedgerSlice(ledger.prefix, ledger.door, ledger.fills, states))
 
 
 def _is_answered(trader: Trader) -> bool:

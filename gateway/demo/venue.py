@@ -52,7 +52,7 @@ default = "demo"
 """
 
 
-class Venue(msgspec.Struct, frozen=True):
+class DemoVenue(msgspec.Struct, frozen=True):
     """One demo's configuration and the private keys of its clients, by account name."""
 
     config: Config
@@ -74,7 +74,7 @@ def ws_url(port: int) -> str:
     return f"ws://127.0.0.1:{port}/v1/ws"
 
 
-def make_venue(directory: Path) -> Venue:
+def make_venue(directory: Path) -> DemoVenue:
     """A fresh venue; its limits file is written into `directory`."""
     (directory / "limits.toml").write_text(LIMITS_TOML, encoding="utf-8")
     names = (INSTITUTION, *MAKERS)
@@ -91,7 +91,7 @@ def make_venue(directory: Path) -> Venue:
         logs=Logs(level="warning"),
         tracing=Tracing(sample_one_in=0),
     )
-    return Venue(config, seeds)
+    return DemoVenue(config, seeds)
 
 
 def _public(seed: bytes) -> str:

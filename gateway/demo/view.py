@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.demo.ledger import Verdict
-from gateway.demo.simulate import Door
+from gateway.demo.simulate import DoorStats
 from protocols.errors import CODES
 
 _TITLES = {"fix": "FIX 4.4", "ws": "WebSocket"}
@@ -36,7 +36,7 @@ class Moment(msgspec.Struct, frozen=True):
     """What is known half a second on. orders_per_s: new orders of each door since the moment before."""
 
     elapsed_s: float
-    doors: dict[str, Door]
+    doors: dict[str, DoorStats]
     orders_per_s: dict[str, float]
     queue: Queue
 
@@ -205,7 +205,7 @@ def _time(us: float) -> str:
     return f"{us:,.0f} µs" if us < 10_000 else f"{us / 1000:,.1f} ms"
 
 
-def _refusals_table(doors: dict[str, Door]) -> RenderableType:
+def _refusals_table(doors: dict[str, DoorStats]) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, show_edge=False, header_style="dim")
     table.add_column("refused with")
     for name in doors:

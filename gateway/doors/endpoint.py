@@ -10,7 +10,7 @@ from gateway.doors.peer import NullPeer
 from gateway.orders.pipeline import Road
 from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.tracing import Tracing
+from gateway.telemetry.tracing import OrderTracer
 from limits.limiter import Limiter
 from protocols.wall import WallClock
 
@@ -44,7 +44,7 @@ class House(Protocol):
     road: Road
     cancel_on_disconnect: CancelOnDisconnect
     metrics: Metrics
-    tracing: Tracing
+    tracing: OrderTracer
 
     @property
     def wall(self) -> WallClock: ...

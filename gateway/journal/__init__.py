@@ -11,11 +11,11 @@ from pathlib import Path
 
 from gateway.journal.index import SessionIndex
 from gateway.journal.record import FIRST_OWNER_KIND, MAX_BODY_BYTES, MAX_SESSION, JournalFailed
-from gateway.journal.scan import Recovery, SegmentScan, SeqNums, Sink
+from gateway.journal.scan import ScanReport, SegmentScan, SeqNums, Sink
 from gateway.journal.segment import DirectoryLock, sync_directory
 from gateway.journal.settings import JournalSettings
 from gateway.journal.store import JournalStore
-from gateway.journal.writer import JournalHooks, State, Writer
+from gateway.journal.writer import JournalHooks, JournalState, Writer
 from protocols.errors import LocalProtocolError
 from protocols.fix.session.store import MemoryStore
 
@@ -57,7 +57,7 @@ class Journal:
         )
         try:
             run = SegmentScan(directory, sink)
-            self.recovery: Recovery = run.report
+            self.recovery: ScanReport = run.report
             self.keep_from = self._kept_from = run.first_owned
             for session, numbers in run.numbers.items():
                 index = run.indexes[session]
@@ -68,7 +68,7 @@ class Journal:
             raise
 
     @property
-    def state(self) -> State:
+    def state(self) -> JournalState:
         """ok; full = the disk has no room for another segment; failed = nothing is recorded any more."""
         return self._writer.state
 
@@ -202,7 +202,7 @@ class Journal:
 class MemoryJournal:
     """The same for durability "memory": it keeps what a process keeps, and everything is durable at once."""
 
-    state: State = "ok"
+    state: JournalState = "ok"
     trouble = ""
     may_accept_orders = True
     durable = 0
@@ -213,7 +213,7 @@ class MemoryJournal:
     keep_from: int | None = None
 
     def __init__(self, settings: JournalSettings) -> None:
-        self.recovery = Recovery({})
+        self.recovery = ScanReport({})
         self._max_messages = settings.retain_messages
         self._stores: dict[int, MemoryStore] = {}
 

@@ -17,7 +17,7 @@ _SLICE_NUMBERS = 256
 """Numbers looked up at a time: what a reader holds while the index may change under it."""
 
 
-class _Run:
+class _NumberRange:
     """Numbers first, first + 1, ...: the offset of each in one segment, 0 = not kept."""
 
     __slots__ = ("end", "first", "offsets", "segment", "size_bytes")
@@ -40,8 +40,8 @@ class SessionIndex:
 
     def clear(self) -> None:
         """Nothing is kept."""
-        self._runs: list[_Run] = []
-        self._run = _Run(-1, 0)  # the last of them
+        self._runs: list[_NumberRange] = []
+        self._run = _NumberRange(-1, 0)  # the last of them
         self._before_numbers = 0  # in all others
         self._before_bytes = 0
         self.end = 0
@@ -94,12 +94,12 @@ class SessionIndex:
         while runs and runs[0].segment <= segment:
             run = runs.pop(0)
             if run is self._run:
-                self._run = _Run(-1, 0)
+                self._run = _NumberRange(-1, 0)
             else:
                 self._before_numbers -= len(run.offsets)
                 self._before_bytes -= run.size_bytes
 
-    def _run_for(self, seq_num: int, segment: int) -> _Run:
+    def _run_for(self, seq_num: int, segment: int) -> _NumberRange:
         """The run that `seq_num` is appended to next."""
         if seq_num < self.end:
             raise LocalProtocolError(f"message {seq_num} after {self.end - 1}: a number keeps its content for ever")
@@ -109,6 +109,6 @@ class SessionIndex:
             return run
         self._before_numbers += len(run.offsets)
         self._before_bytes += run.size_bytes
-        self._run = run = _Run(segment, seq_num)
+        self._run = run = _NumberRange(segment, seq_num)
         self._runs.append(run)
         return run

@@ -63,7 +63,7 @@ class SeqNums(msgspec.Struct):
         return cls(next_in, next_out, tuple(done))
 
 
-class Recovery(msgspec.Struct):
+class ScanReport(msgspec.Struct):
     """What a start found. `records`: those of whole commits. `cut_bytes`: of a commit that was not whole, behind what
     is left of `cut_file`; no promise had been made on them. `is_proven`: that nothing is missing at the end is known.
     """
@@ -91,7 +91,7 @@ class SegmentScan:
         self.end_position = 0  # behind the last COMMIT
         self.first_owned: int | None = None  # position of the first record of the owner's
         self.next_number = 1
-        self.report = Recovery(self.numbers)
+        self.report = ScanReport(self.numbers)
         self._sink = sink
         self._records_end = 0  # position behind the last whole record
         self._open: list[tuple[Segment, bytes, list[_Record]]] = []  # of the commit whose end is not read yet

@@ -31,7 +31,7 @@ from gateway.journal.record import (
 from gateway.journal.segment import NO_SPACE, Segment, allocate, segment_path, spare_path, sync_directory, write_at
 from gateway.journal.sync import Syncer
 
-State = Literal["ok", "full", "failed"]
+JournalState = Literal["ok", "full", "failed"]
 _pack_crc = CRC.pack
 _RETRY_NS = 1_000_000_000
 _KEPT_BYTES = 2 * (HEAD_BYTES + U64.size)  # for the COMMIT of what a segment holds, and for that of `close`
@@ -100,7 +100,7 @@ class Writer:
         self._unsettled = self._committed
 
     @property
-    def state(self) -> State:
+    def state(self) -> JournalState:
         """See `Journal.state`."""
         if self._failure is not None or (self._syncer is not None and self._syncer.failure is not None):
             return "failed"

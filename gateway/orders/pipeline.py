@@ -26,7 +26,7 @@ from gateway.orders.trading_modes import Modes
 from gateway.sessions.registry import AccountStream, Endpoint, Session, Sessions
 from gateway.sessions.request import Class, Request, answer_to, is_numbered, is_retry
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.tracing import OrderTrace, Tracing
+from gateway.telemetry.tracing import OrderTrace, OrderTracer
 from limits.limiter import MILLI, Limiter
 from limits.policy import Policy
 from protocols import errors
@@ -63,7 +63,7 @@ class Road:
         core: MatchingCore,
         sessions: Sessions,
         metrics: Metrics,
-        tracing: Tracing,
+        tracing: OrderTracer,
         trace_clock: Callable[[], int],
         report_bug: Callable[[Exception], None],
         wall: WallClock,

@@ -30,7 +30,7 @@ class Recorder:
         log: Callable[..., None],
         fail: Callable[[Exception], None],
     ) -> None:
-        """journal, replay, known_ids: see `restore.read_back`. fail: ends the process, see `Mistakes.of_all`."""
+        """journal, replay, known_ids: see `restore.read_back`. fail: see `Failures.gateway_failed`."""
         self.journal = journal
         self.replay = replay
         self.known_ids = known_ids

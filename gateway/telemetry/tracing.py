@@ -46,7 +46,7 @@ class OrderTrace(msgspec.Struct):
     attributes: dict[str, str | int] = {}
 
 
-class Tracing:
+class OrderTracer:
     """Chooses one order in so many, and those a client asks for; hands finished traces to `sink`."""
 
     def __init__(self, settings: schema.Tracing, sink: Callable[[OrderTrace], None] | None = None) -> None:

@@ -8,7 +8,7 @@ from time import process_time_ns
 
 from gateway.config import schema
 from gateway.telemetry.metrics import Histogram, Metrics
-from gateway.telemetry.tracing import Tracing
+from gateway.telemetry.tracing import OrderTracer
 from protocols.messages import Origin
 
 _CALLS = 300_000
@@ -26,13 +26,13 @@ def _per_call(call: Callable[[int], object]) -> float:
 
 def main() -> None:
     """Print one line per measurement, in us."""
-    metrics, tracing = Metrics(), Tracing(schema.Tracing())
+    metrics, tracing = Metrics(), OrderTracer(schema.Tracing())
     nothing = _per_call(lambda n: None)
     rows: tuple[tuple[str, Callable[[int], object]], ...] = (
         ("Histogram.observe", Histogram().observe),
         ("Metrics.observe_answer", lambda n: metrics.observe_answer(Origin.FIX, n)),
         ("Metrics.count_refusal", lambda n: metrics.count_refusal(Origin.FIX, 3001)),
-        ("Tracing.sample", lambda n: tracing.sample()),
+        ("OrderTracer.sample", lambda n: tracing.sample()),
     )
     for name, call in rows:
         print(f"{name:24} {max(_per_call(call) - nothing, 0):6.3f} us")

@@ -80,7 +80,7 @@ class Forgetful(RecordingCore):
 
 async def test_a_fill_that_nobody_is_told_of_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(demo_run, "RecordingCore", Forgetful)
-    outcome = await demo_run.Run(tmp_path, Silence(), 1.0).trade(seed=1)
+    outcome = await demo_run.DemoRun(tmp_path, Silence(), 1.0).trade(seed=1)
     assert outcome.verdict.unheard_fills == 1
     assert outcome.verdict.lost == 1
     assert not outcome.sound

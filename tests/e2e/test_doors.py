@@ -276,7 +276,7 @@ async def test_a_connection_that_does_not_log_on_is_closed_with_4002() -> None:
 async def test_credentials_at_the_upgrade_start_logged_on_and_bad_ones_are_an_http_401(server: Server) -> None:
     for seed, status in ((seed_of("ALPHA"), 101), (bytes(32), 401)):
         ts = time.time_ns() // 1_000
-        sig = ws.signature(ws.Identity("key-ALPHA", seed), "", ts)
+        sig = ws.signature(ws.WsIdentity("key-ALPHA", seed), "", ts)
         headers = {"X-API-Key": "key-ALPHA", "X-Timestamp": str(ts), "X-Signature": sig}
         async with aiohttp.ClientSession() as http:
             if status == 401:
@@ -366,7 +366,7 @@ async def test_a_logout_leaves_the_orders_although_cancel_on_disconnect_is_on(se
 async def test_a_silent_websocket_is_closed_with_4010() -> None:
     async with running(venue_toml(ws="heartbeat_ms = 1000")) as server, aiohttp.ClientSession() as http:
         ts = time.time_ns() // 1_000
-        sig = ws.signature(ws.Identity("key-ALPHA", seed_of("ALPHA")), "", ts)
+        sig = ws.signature(ws.WsIdentity("key-ALPHA", seed_of("ALPHA")), "", ts)
         headers = {"X-API-Key": "key-ALPHA", "X-Timestamp": str(ts), "X-Signature": sig}
         async with http.ws_connect(ws_url(server.ports["ws"]), headers=headers, autoping=False) as socket:
             kinds = [message.type async for message in socket]
@@ -407,7 +407,7 @@ async def test_the_limit_block_shows_the_empty_bucket() -> None:
     async with running(limits=TIGHT) as server, ws_desk(server.ports["ws"], "ALPHA") as desk:
         for n in range(3):
             await desk.place(f"a-{n}", "buy", "1", "60000")
-        with pytest.raises(ws.Refused) as caught:
+        with pytest.raises(ws.RequestRefused) as caught:
             await desk.place("a-3", "buy", "1", "60000")
         assert caught.value.status == 429
         error = caught.value.error

@@ -186,7 +186,7 @@ async def ws_client(server: Server, clients: list[Slow]) -> Slow:
     client = Slow(server.ports["ws"])
     clients.append(client)
     ts = time.time_ns() // 1_000
-    proof = ws.signature(ws.Identity("key-ALPHA", seed_of("ALPHA")), "", ts)
+    proof = ws.signature(ws.WsIdentity("key-ALPHA", seed_of("ALPHA")), "", ts)
     client.say(UPGRADE + f"X-API-Key: key-ALPHA\r\nX-Timestamp: {ts}\r\nX-Signature: {proof}\r\n\r\n".encode())
     while b'"ev":"hello"' not in client.got:
         await client.read()

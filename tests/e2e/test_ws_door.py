@@ -232,7 +232,7 @@ async def test_the_upgrade_names_no_software_either(server: Server) -> None:
 def credentials() -> dict[str, str]:
     """Headers that log on."""
     ts = time.time_ns() // 1_000
-    sig = ws.signature(ws.Identity("key-ALPHA", seed_of("ALPHA")), "", ts)
+    sig = ws.signature(ws.WsIdentity("key-ALPHA", seed_of("ALPHA")), "", ts)
     return {"X-API-Key": "key-ALPHA", "X-Timestamp": str(ts), "X-Signature": sig}
 
 

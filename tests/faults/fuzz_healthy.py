@@ -70,7 +70,7 @@ class FixTrader(Trader):
 
     def __init__(self, violations: Violations, patience_s: float) -> None:
         super().__init__("healthy-fix", violations, patience_s)
-        self.client = FixClient(fix.Identity("ALPHA", "key-ALPHA", seed_of("ALPHA")), self._hear)
+        self.client = FixClient(fix.FixIdentity("ALPHA", "key-ALPHA", seed_of("ALPHA")), self._hear)
         self._awaited: dict[str, asyncio.Future[Fields]] = {}
 
     def _hear(self, _: str, fields: Fields) -> None:
@@ -119,7 +119,7 @@ class WsTrader(Trader):
 
     def __init__(self, violations: Violations, patience_s: float) -> None:
         super().__init__("healthy-ws", violations, patience_s)
-        self.client = WsClient(ws.Identity("key-BETA", seed_of("BETA")))
+        self.client = WsClient(ws.WsIdentity("key-BETA", seed_of("BETA")))
 
     async def log_on(self, port: int) -> None:
         """Log on as a session without a name."""
@@ -149,7 +149,7 @@ class WsTrader(Trader):
     async def _call(self, method: str, params: dict[str, object]) -> str:
         try:
             await self.client.call(method, params)
-        except ws.Refused as refused:
+        except ws.RequestRefused as refused:
             return f"refused: {refused}"
         return ""
 
@@ -175,7 +175,7 @@ class Returner:
                     leave = await self._come()
             except TimeoutError:
                 self._violations.add(f"{self.name}: not let in within {self._patience_s:g} s")
-            except (ConnectionError, aiohttp.ClientError, ws.Refused) as error:
+            except (ConnectionError, aiohttp.ClientError, ws.RequestRefused) as error:
                 self._violations.add(f"{self.name}: not let in: {error}")
             else:
                 self.latencies.seconds.append(time.perf_counter() - began)
@@ -190,12 +190,12 @@ def returners(ports: Mapping[str, int], violations: Violations, patience_s: floa
 
 
 async def _come_by_fix(port: int) -> Callable[[], Awaitable[None]]:
-    client = FixClient(fix.Identity("BETA", "key-BETA", seed_of("BETA")))
+    client = FixClient(fix.FixIdentity("BETA", "key-BETA", seed_of("BETA")))
     await client.logon("127.0.0.1", port, reset=True)
     return client.logout
 
 
 async def _come_by_ws(port: int) -> Callable[[], Awaitable[None]]:
-    client = WsClient(ws.Identity("key-ALPHA", seed_of("ALPHA"), name="home"))
+    client = WsClient(ws.WsIdentity("key-ALPHA", seed_of("ALPHA"), name="home"))
     await client.logon(ws_url(port))
     return client.logout

@@ -122,14 +122,14 @@ class Caller:
         lines.append(f"Sec-WebSocket-Protocol: gate.{codec}.v1")
         if logged_on:
             ts = time.time_ns() // 1_000
-            signed = ws.signature(ws.Identity(self.identity.key_id, self.identity.seed), "", ts)
+            signed = ws.signature(ws.WsIdentity(self.identity.key_id, self.identity.seed), "", ts)
             lines += [f"X-API-Key: {self.identity.key_id}", f"X-Timestamp: {ts}", f"X-Signature: {signed}"]
         return "\r\n".join((*lines, *more, "", "")).encode("latin-1", "replace")
 
     def logon(self, **params: object) -> bytes:
         """A session.logon without a challenge."""
         ts = time.time_ns() // 1_000
-        signed = ws.signature(ws.Identity(self.identity.key_id, self.identity.seed), "", ts)
+        signed = ws.signature(ws.WsIdentity(self.identity.key_id, self.identity.seed), "", ts)
         asked = {"api_key": self.identity.key_id, "ts": ts, "challenge": "", "sig": signed, **params}
         return quick({"id": 1, "method": "session.logon", "params": asked})
 

@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 import orjson
 
-from gateway.client.ws import Identity, signature
+from gateway.client.ws import WsIdentity, signature
 from tests.faults.kill9_check import Dealings, Report, Violations
 from tests.faults.kill9_flow import Flow
 from tests.support.server import seed_of
@@ -53,7 +53,7 @@ class WsDesk:
         self.resumed = 0  # events that came as a replay
         self.retried = 0  # orders whose answer was lost, and which were sent again
         self.waited = 0  # of them those that the gateway had read, and that were placed now
-        self._identity = Identity(f"key-{account}", seed_of(account), "maker")
+        self._identity = WsIdentity(f"key-{account}", seed_of(account), "maker")
         self._rng = rng
         self._flow = Flow(self.name, rng)
         self._violations = violations

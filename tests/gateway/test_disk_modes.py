@@ -248,8 +248,8 @@ async def test_a_sync_that_fails_ends_every_connection_without_another_byte(disk
     async with asyncio.timeout(2):
         await desk.client.closed.wait()
         await other.client.closed.wait()
-        assert server.mistakes.failure is not None
-        failure = await server.mistakes.failure
+        assert server.failures.failure is not None
+        failure = await server.failures.failure
     assert "Input/output error" in str(failure)
     assert (desk.client.counts.received, other.client.counts.received) == received
     with pytest.raises((ConnectionError, TimeoutError)):

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.config import schema
 from gateway.core.engine import Engine
-from gateway.core.snapshots import _Aside
-from gateway.failures import GatewayFailed, Mistakes
+from gateway.core.snapshots import _CopyOnChange
+from gateway.failures import Failures, GatewayFailed
 from gateway.journal import JournalSettings
 from gateway.journal.record import JournalFailed
 from gateway.recovery.recorder import Recorder
@@ -56,7 +56,7 @@ def fail(*_):
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(Engine, "execute"), (Recorder, "record"), (_Aside, "_put"), (Server, "sessions")]
+    ("owner", "name"), [(Engine, "execute"), (Recorder, "record"), (_CopyOnChange, "_put"), (Server, "sessions")]
 )
 async def test_what_goes_wrong_while_orders_are_carried_out_never_happened(start, said, monkeypatch, owner, name):
     """
@@ -105,7 +105,7 @@ async def test_what_goes_wrong_in_a_snapshot_is_recorded_by_nobody(start, said, 
         recorder.look(server.now_ns())
     else:
         recorder.look(server.now_ns())
-        monkeypatch.setattr(*(Snapshotter, "_snapshot") if where == "its end" else (_Aside, "_put"), fail)
+        monkeypatch.setattr(*(Snapshotter, "_snapshot") if where == "its end" else (_CopyOnChange, "_put"), fail)
         while (due_ns := recorder.next_deadline_ns) is not None and "gateway.failed" not in said:
             recorder.tick(due_ns)
     assert said.count("gateway.failed") == 1
@@ -127,7 +127,7 @@ async def test_a_snapshot_that_lost_an_account_ends_the_process_and_does_not_cou
     digest, recorder = server.replay.engine.digest(), server.recorder
     recorder.look(server.now_ns())
     recorder.snapshotter._long_bytes = -1
-    monkeypatch.setattr(_Aside, "take", lambda aside: aside._untouched.clear())
+    monkeypatch.setattr(_CopyOnChange, "take", lambda aside: aside._untouched.clear())
     recorder.look(server.now_ns())
     while (due_ns := recorder.next_deadline_ns) is not None and "gateway.failed" not in said:
         recorder.tick(due_ns)
@@ -159,8 +159,8 @@ async def test_the_process_cuts_everybody_without_another_byte_and_says_why(monk
             monkeypatch.setattr(server.core.engine, "execute", fail)
             desk.client.place("a-1", "BTC-USDT", "1", "1", "50000")
             async with asyncio.timeout(5):
-                assert server.mistakes.failure is not None
-                failure = await server.mistakes.failure
+                assert server.failures.failure is not None
+                failure = await server.failures.failure
                 await desk.client.closed.wait()
                 await healthy.client.closed.wait()
             assert healthy.client.counts.received == received
@@ -192,12 +192,12 @@ async def test_memory_that_ends_outside_of_every_guard_ends_the_process_too():
         def give_up(self, error):
             told.append(error)
 
-    mistakes = Mistakes(lambda *_, **__: None, Journal(), lambda: ())
-    mistakes.watch(loop)
+    failures = Failures(lambda *_, **__: None, Journal(), lambda: ())
+    failures.watch(loop)
     try:
         loop.call_soon(fail)
         await until(lambda: told)
-        assert isinstance(await mistakes.failure, GatewayFailed)
+        assert isinstance(await failures.failure, GatewayFailed)
     finally:
         loop.set_exception_handler(None)
 
@@ -212,9 +212,9 @@ def test_it_ends_though_not_even_the_log_has_memory():
         def abort(self):
             cut.append(self)
 
-    mistakes = Mistakes(fail, Part(), lambda: (Part(),))
-    mistakes.of_all(MemoryError())
-    mistakes.of_all(ValueError())
+    failures = Failures(fail, Part(), lambda: (Part(),))
+    failures.gateway_failed(MemoryError())
+    failures.gateway_failed(ValueError())
     assert [type(each) for each in told] == [MemoryError]
     assert len(cut) == 1
 

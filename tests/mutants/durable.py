@@ -302,7 +302,7 @@ ENDS = (
     *mutants(
         "gateway/core/engine.py",
         _END,
-        ("ExecID(17) is given twice after a loss", "        self._reports.exec_id += _LOST_IDS\n", ""),
+        ("ExecID(17) is given twice after a loss", "        self._events.exec_id += _LOST_IDS\n", ""),
         ("OrderID(37) is given twice after a loss", "        self._order_id += _LOST_IDS\n", ""),
         (
             "a retry from before a loss is taken for a first attempt",
@@ -321,13 +321,13 @@ SHARED = (
     *mutants(
         "gateway/core/embedded.py",
         _SHARED,
-        ("a core that failed is handed more", "self._is_telling or self._has_failed", "self._is_telling"),
+        ("a core that failed is handed more", "self._is_reporting or self._has_failed", "self._is_reporting"),
         ("a core that failed is a session's trouble", "            self._fail(error)\n", ""),
     ),
     *mutants(
         "gateway/core/snapshots.py",
         (*_SHARED, "tests/gateway/core/test_snapshots.py"),
-        ("a snapshot that lost an account counts", "    if told != wanted:\n", "    if False:\n"),
+        ("a snapshot that lost an account counts", "    if counted != wanted:\n", "    if False:\n"),
         (
             "a snapshot keeps an account as it has become",
             "        found = self._untouched.get(account)\n",
@@ -340,7 +340,7 @@ SHARED = (
         ("what was half done is recorded", "        self._journal.give_up(error)\n", ""),
         (
             "memory that ends is a session's mistake",
-            "        if isinstance(error, MemoryError):\n            self.of_all(error)\n        elif not self._has_ended",
+            "        if isinstance(error, MemoryError):\n            self.gateway_failed(error)\n        elif not self._has_ended",
             "        if not self._has_ended",
         ),
         ("links live on that hear of nothing any more", "                link.abort()\n", "                pass\n"),

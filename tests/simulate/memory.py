@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from gateway.core import snapshots
-from gateway.core.orders import Account
+from gateway.core.orders import AccountState
 
 
 class Memory:
@@ -17,16 +17,16 @@ class Memory:
     def __init__(self) -> None:
         self.is_short = False
 
-    def account(self, number: int) -> Account:
+    def account(self, number: int) -> AccountState:
         """A new account, if there is memory for it."""
         if self.is_short:
             self.is_short = False
             raise MemoryError
-        return Account(number)
+        return AccountState(number)
 
 
 @contextmanager
 def bounded(memory: Memory) -> Iterator[None]:
     """Snapshots take their memory from here."""
-    with patch.object(snapshots, "Account", memory.account):
+    with patch.object(snapshots, "AccountState", memory.account):
         yield

@@ -18,7 +18,7 @@ from gateway.doors.batch import Tick
 from gateway.doors.fix.endpoint import FixEndpoint
 from gateway.doors.stall import ReadFirst
 from gateway.doors.ws.endpoint import WsEndpoint
-from gateway.failures import Mistakes
+from gateway.failures import Failures
 from gateway.journal.scan import SegmentScan
 from gateway.journal.store import JournalStore
 from gateway.recovery.recorder import Recorder
@@ -240,7 +240,7 @@ def _done_is_not_noted() -> Change:
 
 def _goes_on_without_memory() -> Change:
     """Memory that ends in what all sessions share is taken for one session's trouble."""
-    return Mistakes, "of_all", lambda _self, _error: None
+    return Failures, "gateway_failed", lambda _self, _error: None
 
 
 def _cut_without_a_word() -> Change:

@@ -92,7 +92,7 @@ class FarCore:
         try:
             self.inner.submit(commands, self._venue.server.now_ns())
         except MemoryError as error:  # as the tick does with what the road raises
-            self._venue.server.mistakes.of_a_session(error)
+            self._venue.server.failures.session_failed(error)
 
     def _collect(self, events: Sequence[AnyEvent], now_ns: int) -> None:
         self._told.append((events, now_ns))

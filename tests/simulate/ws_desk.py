@@ -28,7 +28,7 @@ class WsDesk(Desk):
     """One named session."""
 
     def __init__(self, world: World, venue: Venue, name: str, key: str, account: int) -> None:
-        self._identity = ws.Identity(f"key-{key}", seed_of(key), name)
+        self._identity = ws.WsIdentity(f"key-{key}", seed_of(key), name)
         self._buffer = bytearray()
         self._ids: dict[int, str] = {}
         self._unknown: dict[int, str] = {}  # of orders that got "outcome unknown" on this connection

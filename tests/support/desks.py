@@ -51,7 +51,7 @@ class FixDesk:
     def __init__(self, comp_id: str, account: str | None = None, **identity: object) -> None:
         account = account or comp_id
         defaults: dict[str, object] = {"key_id": f"key-{account}", "seed": seed_of(account)}
-        self.client = FixClient(fix.Identity(comp_id, **{**defaults, **identity}), self._hear)  # type: ignore[arg-type]
+        self.client = FixClient(fix.FixIdentity(comp_id, **{**defaults, **identity}), self._hear)  # type: ignore[arg-type]
         self.ear = Ear()
 
     def _hear(self, _: str, fields: Fields) -> None:
@@ -70,7 +70,7 @@ class WsDesk:
     """One WebSocket identity with its ear: events are heard with their `data` laid flat beside `ev` and `seq`."""
 
     def __init__(self, account: str, name: str = "", seed: bytes | None = None) -> None:
-        self.client = WsClient(ws.Identity(f"key-{account}", seed or seed_of(account), name), self._hear)
+        self.client = WsClient(ws.WsIdentity(f"key-{account}", seed or seed_of(account), name), self._hear)
         self.ear = Ear()
 
     def _hear(self, event: Json) -> None:
@@ -93,7 +93,7 @@ class WsDesk:
         """The error of a request that must be refused."""
         try:
             result = await self.client.call(method, params)
-        except ws.Refused as refused:
+        except ws.RequestRefused as refused:
             return refused.error
         raise AssertionError(f"not refused: {result}")
 

@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from gateway.admin.access import Access, Token, digest_of
 from gateway.admin.app import build_admin
 from gateway.admin.health import Health
-from gateway.admin.mode_control import Desk
+from gateway.admin.mode_control import ModeControl
 from gateway.admin.modes_file import ModesFile
 from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry
@@ -56,7 +56,7 @@ async def admin(
     house: House, file: ModesFile | None = None, tokens: tuple[Token, ...] = (), host: str = "127.0.0.1"
 ) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
     """The whole admin application over real HTTP; `host` is where it believes to listen. Its `.desk` is the desk."""
-    desk = Desk(house, ACCOUNTS, ACCOUNTS.values(), file)
+    desk = ModeControl(house, ACCOUNTS, ACCOUNTS.values(), file)
     operations = Operations(house, desk, Access(tokens, host))
     app = build_admin(Health(), build_registry(Metrics()), dict, operations)
     async with TestClient(TestServer(app)) as client:

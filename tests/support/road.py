@@ -8,7 +8,7 @@ from gateway.orders.pipeline import Road
 from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
 from gateway.sessions.registry import Sessions
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.tracing import Tracing
+from gateway.telemetry.tracing import OrderTracer
 from limits.local import LocalLimiter
 from limits.policy_parse import parse
 from limits.reload import built_in
@@ -164,7 +164,7 @@ class World:
         self.core = SlowCore(window, self.wall)
         self.sessions = Sessions(self.limiter, 1_000, Forgetful())
         self.metrics = Metrics()
-        self.tracing = Tracing(schema.Tracing(sample_one_in=0))
+        self.tracing = OrderTracer(schema.Tracing(sample_one_in=0))
         self.road = Road(
             self.settings,
             Instruments((BTC,)),

@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.client.fix import Fields, FixClient, Identity, LogonRefused, sending_time, signature
+from gateway.client.fix import Fields, FixClient, FixIdentity, LogonRefused, sending_time, signature
 
 SEED = bytes(range(32))
-ME = Identity("MM1", "key-demo-1", SEED)
+ME = FixIdentity("MM1", "key-demo-1", SEED)
 NOW = "20261122-12:00:00.000000"
 
 
@@ -337,7 +337,7 @@ async def test_silence_is_probed_and_then_cut_and_our_own_silence_is_filled() ->
                 kinds.append((await peer.read())[35])
 
     async with gateway(script) as port:
-        client = FixClient(Identity("MM1", "key-demo-1", SEED, heart_bt_int_s=1))
+        client = FixClient(FixIdentity("MM1", "key-demo-1", SEED, heart_bt_int_s=1))
         await client.logon("127.0.0.1", port)
         await asyncio.wait_for(client.closed.wait(), 5)
     assert "0" in kinds

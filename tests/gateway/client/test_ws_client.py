@@ -9,10 +9,10 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.client.ws import Closed, Identity, Json, Refused, WsClient, signature
+from gateway.client.ws import ConnectionClosed, Json, RequestRefused, WsClient, WsIdentity, signature
 
 SEED = bytes(range(32))
-ME = Identity("key-demo-1", SEED, "mm-bot-1")
+ME = WsIdentity("key-demo-1", SEED, "mm-bot-1")
 HELLO: Json = {"ev": "hello", "ts": 1, "data": {"conn_id": "c-1", "challenge": "9f1c2ab07d5e4c33", "epoch": "e-1"}}
 
 Script = Callable[[web.WebSocketResponse], Awaitable[None]]
@@ -106,10 +106,10 @@ async def test_a_refused_logon_raises_with_the_error_and_leaves_nothing_open() -
 
     async with gateway(script) as url:
         client = WsClient(ME)
-        with pytest.raises(Refused, match="1002 logon_refused") as caught:
+        with pytest.raises(RequestRefused, match="1002 logon_refused") as caught:
             await client.logon(url)
         assert caught.value.status == 401
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosed):
             await client.post("ping", {}, lambda _: None)
 
 
@@ -148,7 +148,7 @@ async def test_a_connection_that_ends_fails_the_call_and_keeps_its_code_and_reas
     async with gateway(script) as url:
         client = WsClient(ME)
         await client.logon(url)
-        with pytest.raises(Closed) as caught:
+        with pytest.raises(ConnectionClosed) as caught:
             await client.call("ping")
         assert (caught.value.code, caught.value.reason) == (4008, "too slow")
         assert (await client.wait_closed()).code == 4008

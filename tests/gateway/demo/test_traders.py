@@ -12,7 +12,7 @@ import pytest
 from gateway.client.fix import Fields
 from gateway.client.ws import Json
 from gateway.demo.institution import Institution
-from gateway.demo.ledger import State
+from gateway.demo.ledger import Status
 from gateway.demo.maker import Maker
 from gateway.demo.market import PAIRS, Market
 
@@ -109,7 +109,7 @@ async def test_an_institution_keeps_its_open_orders_bounded_and_knows_them_exact
     door.deliver()
     assert (trader.resting, trader.ledger.waiting) == (0, {})
     assert trader.ledger.refusals[2003] > 0
-    assert State.WAITING not in trader.ledger.states
+    assert Status.WAITING not in trader.ledger.states
 
 
 async def test_an_institution_that_is_not_answered_stops_asking() -> None:
@@ -169,7 +169,7 @@ async def test_an_unknown_outcome_is_no_answer_and_the_report_that_follows_is(ms
     door.on_message(msg_type, answer)
     assert 1 in trader.ledger.waiting
     door.on_message("8", {11: "fx-1", 150: "0", 39: "0"})
-    assert trader.ledger.states[1] == State.PLACED
+    assert trader.ledger.states[1] == Status.PLACED
 
 
 class WsDoor:
@@ -260,7 +260,7 @@ async def test_an_unknown_outcome_over_websocket_waits_for_the_event() -> None:
     answers[0]({"id": 1, "status": 504, "error": {"code": 5004, "outcome": "unknown"}})
     assert 1 in trader.ledger.waiting
     door.tell("mm1-1", "new", "new")
-    assert trader.ledger.states[1] == State.PLACED
+    assert trader.ledger.states[1] == Status.PLACED
 
 
 def test_the_walk_stays_around_its_start() -> None:

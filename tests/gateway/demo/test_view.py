@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from gateway.demo.ledger import Verdict
-from gateway.demo.simulate import Door
+from gateway.demo.simulate import DoorStats
 from gateway.demo.view import Lines, Moment, Queue, Screen, Silence
 
 URLS = {
@@ -18,8 +18,8 @@ URLS = {
 MOMENT = Moment(
     6.5,
     {
-        "fix": Door(2_345, 2_100, 190, 210, 1_790, {2003: 12, 3001: 240}, 3, 310.0, 2_890.0),
-        "ws": Door(3_012, 2_800, 2_500, 1_400, 1_888, {3001: 181}, 12, 420.0, 13_340.0),
+        "fix": DoorStats(2_345, 2_100, 190, 210, 1_790, {2003: 12, 3001: 240}, 3, 310.0, 2_890.0),
+        "ws": DoorStats(3_012, 2_800, 2_500, 1_400, 1_888, {3001: 181}, 12, 420.0, 13_340.0),
     },
     {"fix": 233.0, "ws": 311.0},
     Queue(3, 41, 8_192),
@@ -67,7 +67,7 @@ def test_the_table_fits_a_terminal_of_24_lines(width: int) -> None:
     view = Screen(console)
     view._urls = URLS
     codes = dict.fromkeys((2001, 2003, 2004, 2005, 2006, 2007, 3001, 4003, 4004, 4005), 1)
-    doors = {"fix": Door(refusals=codes), "ws": Door(refusals=codes)}
+    doors = {"fix": DoorStats(refusals=codes), "ws": DoorStats(refusals=codes)}
     console.print(view.render(Moment(1, doors, {"fix": 1.0, "ws": 1.0}, Queue(0, 0, 8_192))))
     out = console.file
     assert isinstance(out, io.StringIO)

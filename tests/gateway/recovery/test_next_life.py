@@ -10,7 +10,7 @@ from itertools import count
 import msgspec
 import pytest
 
-from gateway.admin.mode_control import Asked
+from gateway.admin.mode_control import ModeRequest
 from gateway.clock import Clock
 from gateway.config import schema
 from gateway.core.engine import Engine
@@ -189,7 +189,7 @@ def test_a_session_that_became_a_drop_copy_is_cancelled_for(lives):
 async def test_a_kill_of_the_venue_reaches_the_orders_of_an_account_that_was_taken_out(lives):
     fix(lives(settings(session(1, "A"), B)), "A").place("a1")
     again = lives(settings(B, keys=(OTHERS,), accounts=(OTHER,)))
-    killing = asyncio.create_task(again.desk.change(Asked("venue", reason="x", kill=True), "kim"))
+    killing = asyncio.create_task(again.mode_control.change(ModeRequest("venue", reason="x", kill=True), "kim"))
     while not killing.done():
         again.road.tick(again.now_ns())
         await asyncio.sleep(0.001)

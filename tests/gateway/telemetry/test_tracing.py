@@ -9,15 +9,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from gateway.config import schema
 from gateway.telemetry import spans
 from gateway.telemetry.spans import OtlpMissing, Spans, open_spans
-from gateway.telemetry.tracing import FORCED_PER_S, OrderTrace, TraceParent, Tracing, parse_traceparent
+from gateway.telemetry.tracing import FORCED_PER_S, OrderTrace, OrderTracer, TraceParent, parse_traceparent
 from protocols.wall import WallClock
 
 S = 1_000_000_000
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-def tracing(one_in: int) -> Tracing:
-    return Tracing(schema.Tracing(sample_one_in=one_in))
+def tracing(one_in: int) -> OrderTracer:
+    return OrderTracer(schema.Tracing(sample_one_in=one_in))
 
 
 def written(trace: OrderTrace) -> dict[str, ReadableSpan]:
@@ -84,7 +84,7 @@ def test_any_text_is_a_parent_or_none(text: str) -> None:
 
 def test_a_finished_trace_is_counted_and_handed_on() -> None:
     out: list[OrderTrace] = []
-    chooser = Tracing(schema.Tracing(), out.append)
+    chooser = OrderTracer(schema.Tracing(), out.append)
     trace = chooser.begin(5, "ws", "mm", PARENT)
     chooser.record(trace)
     assert (out, chooser.sampled) == ([trace], 1)

@@ -84,7 +84,7 @@ class Desk:
     def proof(self, **params):
         """The params of a logon that is right, but for what is given."""
         ts = self.now // 1_000
-        identity = ws.Identity(f"key-{self.account}", seed_of(self.account))
+        identity = ws.WsIdentity(f"key-{self.account}", seed_of(self.account))
         sig = ws.signature(identity, "challenge", ts)
         return {"api_key": identity.key_id, "challenge": "challenge", "ts": ts, "sig": sig, **params}
 
@@ -604,7 +604,7 @@ def test_a_refused_newcomer_changes_nothing_for_the_living_session_of_its_name(h
 def timed(desk, number):
     """A logon that signs no challenge of ours, but the time."""
     ts = desk.now // 1_000 - number
-    identity = ws.Identity(f"key-{desk.account}", seed_of(desk.account))
+    identity = ws.WsIdentity(f"key-{desk.account}", seed_of(desk.account))
     return desk.logon(challenge="", ts=ts, sig=ws.signature(identity, "", ts))
 
 

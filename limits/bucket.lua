@@ -1,7 +1,7 @@
 -- Shared token buckets, decided inside Redis: whatever one gateway tick asks of them is one call of this script.
 --
--- limits/ledger.py is the same, function by function, in Python: change both, and tests/limits/test_ledger.py says so
--- when they differ. All numbers are whole and below 2^53, so a double counts them exactly; a product that grows beyond
+-- tests/support/ledger.py is its twin in Python, function by function: change both, and tests/limits/test_ledger.py says
+-- so when they differ. All numbers are whole and below 2^53, so a double counts them exactly; a product that grows beyond
 -- is compared with a capacity below 2^53 and clamped, and rounding keeps order. x < 2^53 makes floor(x / y) exact too.
 --
 -- KEYS  one hash a bucket: level, as_of, spare, plan = "load amount period burst", n:<node> = "held expiry seq paid"

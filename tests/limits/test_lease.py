@@ -8,9 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from limits.bucket import MILLI, parse_rate
 from limits.lease import SETTLE_US, TTL_US, Lease, is_too_small
-from limits.ledger import Ledgers
 from limits.policy import Limit
 from limits.store import Answer, Ask, Batch, Grant, State, Terms
+from tests.support.ledger import Ledgers
 
 KEY = "gw:{A}:account::orders"
 START_US = 1_795_348_800_000_000

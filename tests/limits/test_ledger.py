@@ -12,9 +12,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from limits.bucket import MILLI, parse_rate
-from limits.ledger import Ledger, Ledgers
 from limits.redis_store import script_text
 from limits.store import Answer, Ask, Batch, State, Terms
+from tests.support.ledger import Ledger, Ledgers
 from tests.support.redis_server import RedisServer, redis_server
 
 START_US = 1_795_348_800_000_000

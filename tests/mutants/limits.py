@@ -12,7 +12,12 @@ LOCAL = ("tests/limits/test_bucket.py", "tests/limits/test_local.py")
 STORE = ("tests/limits/test_redis_store.py",)
 
 
-_LEDGER, _LEASE, _SHARED, _SCRIPT = "limits/ledger.py", "limits/lease.py", "limits/shared.py", "limits/bucket.lua"
+_LEDGER, _LEASE, _SHARED, _SCRIPT = (
+    "tests/support/ledger.py",
+    "limits/lease.py",
+    "limits/shared.py",
+    "limits/bucket.lua",
+)
 
 MUTANTS = (
     # -- the shared bucket -----------------------------------------------------------------------------------------

@@ -11,7 +11,12 @@ DESK = ("tests/limits/test_overrides.py", "tests/gateway/cli/test_limits.py")
 DOORS = ("tests/e2e/test_shared_limits.py",)
 TROUBLE = ("tests/limits/test_redis_trouble.py", *STORE)
 
-_LEDGER, _LEASE, _SHARED, _SCRIPT = "limits/ledger.py", "limits/lease.py", "limits/shared.py", "limits/bucket.lua"
+_LEDGER, _LEASE, _SHARED, _SCRIPT = (
+    "tests/support/ledger.py",
+    "limits/lease.py",
+    "limits/shared.py",
+    "limits/bucket.lua",
+)
 _EXCHANGE, _SHADOW, _REDIS, _GATEWAY = (
     "limits/exchange.py",
     "limits/shadow.py",

@@ -7,10 +7,10 @@ it may be well and yet fail for one bucket, or for all that lie in one slot.
 from collections.abc import Callable
 
 from limits.bucket import MILLI
-from limits.ledger import Ledger, Ledgers
 from limits.store import Answer, Batch, Outcome, Trouble
 from tests.simulate.spending import Spending
 from tests.simulate.world import MS, SECOND, Broken, Loop, World
+from tests.support.ledger import Ledger, Ledgers
 
 _TIMEOUT_NS = 50 * MS
 _FAILED = Trouble("wrong_type", "WRONGTYPE Operation against a key holding the wrong kind of value", is_undone=True)

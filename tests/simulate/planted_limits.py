@@ -5,8 +5,8 @@ from typing import Any
 
 from limits.exchange import Exchange
 from limits.lease import Lease
-from limits.ledger import Ledger
 from limits.store import Trouble
+from tests.support.ledger import Ledger
 
 Change = tuple[Any, str, Callable[..., Any]]
 

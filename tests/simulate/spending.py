@@ -11,10 +11,10 @@ from typing import Any
 
 from limits.bucket import MILLI
 from limits.lease import TTL_US, Lease
-from limits.ledger import Ledgers
 from limits.policy import Policy
 from limits.store import Answer, Batch, Trouble
 from tests.simulate.world import Broken, World
+from tests.support.ledger import Ledgers
 
 _NAME = "orders"
 _SLACK_MILLI = 10  # what a microsecond more or less on some clock comes to

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from limits.ledger import Ledgers
 from limits.limiter import MILLI, Decision
 from limits.policy import Policy
 from limits.policy_parse import parse
 from limits.reload import built_in
 from limits.shared import SharedLimiter
 from limits.store import Batch, Outcome, Trouble
+from tests.support.ledger import Ledgers
 
 START_NS = 1_795_348_800_000_000_000
 SECOND_NS = 1_000_000_000

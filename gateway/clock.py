@@ -8,10 +8,11 @@ time of day follows the system's clock: at once where that was stepped, and unno
 import time
 from typing import Protocol
 
+from protocols.units import NS_PER_MS
 from protocols.wall import STEP_NS, WallClock
 
-_LEAN_NS = 1_000_000  # a look
-_STEADY_NS = 1_000_000  # both clocks are read within this time, or a pause between them would look like a step
+_LEAN_NS = NS_PER_MS  # a look
+_STEADY_NS = NS_PER_MS  # both clocks are read within this time, or a pause between them would look like a step
 _ATTEMPTS = 3
 _UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 

@@ -48,9 +48,9 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import OrderTracer
 from gateway.version import VERSION
 from protocols.messages import Origin
+from protocols.units import NS_PER_MS
 
 _SECOND_S = 1.0
-_MS = 1_000_000
 _RECORD_ALARM_NS = 100_000_000  # answers that wait so long for the disk: new orders are shed as if the core were slow
 _DRAIN_STEP_S = 0.02
 
@@ -84,7 +84,9 @@ class Server:
         names = [row.name for row in settings.accounts]
         self.limits = limiting(settings.limits, config_dir, names, self.now_ns, self.log)
         self.limiter = self.limits.limiter
-        engine = Engine(tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // _MS}")
+        engine = Engine(
+            tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // NS_PER_MS}"
+        )
         self.journal, self.replay, known_ids = read_back(settings, self.instruments, engine, config_dir, self._notify)
         self.failures = Failures(self.log, self.journal, self._open_connections)
         self.recorder = Recorder(self.journal, self.replay, known_ids, settings, self.log, self.failures.gateway_failed)
@@ -229,7 +231,7 @@ class Server:
         self.fix.stop_listening()
         if self.ws is not None:
             self.ws.stop_listening()
-        limit_ns = now_ns + self.settings.venue.drain_ms * 1_000_000
+        limit_ns = now_ns + self.settings.venue.drain_ms * NS_PER_MS
         for session in list(self.sessions.by_id.values()):
             if session.endpoint is not None and session.connected:
                 session.endpoint.draining(limit_ns, "the gateway is draining, reconnect", now_ns)
@@ -276,7 +278,7 @@ class Server:
             "unanswered": self.road.unanswered,
             "draining": self.road.draining,
             "modes": len(self.road.modes.in_force),
-            "clock": {"steps": self.clock.steps, "since_start_ms": self.clock.offset_ns // _MS},
+            "clock": {"steps": self.clock.steps, "since_start_ms": self.clock.offset_ns // NS_PER_MS},
             "policy_version": policy.version,
             "limits": self.limits.status,
         }
@@ -337,7 +339,7 @@ class Server:
         self.clock.look()
         step_ns = self.clock.take_step_ns()
         if step_ns:
-            self.log("clock.stepped", by_ms=step_ns // _MS, since_start_ms=self.clock.offset_ns // _MS)
+            self.log("clock.stepped", by_ms=step_ns // NS_PER_MS, since_start_ms=self.clock.offset_ns // NS_PER_MS)
             self._redating = asyncio.ensure_future(self.mode_control.keep_again())
 
     def look_after_journal(self) -> None:

@@ -15,6 +15,7 @@ from gateway.admin.access import Access, AccessDenied, Role
 from gateway.admin.answer import json_answer
 from gateway.admin.mode_control import ModeContext, ModeControl, ModeRefused, ModeRequest, ModeResult
 from gateway.orders.trading_modes import Change
+from protocols.units import NS_PER_S
 
 _decoder = msgspec.json.Decoder(ModeRequest)
 _EXAMPLE = {
@@ -112,7 +113,7 @@ def _shown(change: Change) -> dict[str, object]:
 
 def _time_text(ns: int) -> str:
     """RFC 3339, UTC, to the second."""
-    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).isoformat().replace("+00:00", "Z")
+    return datetime.fromtimestamp(ns // NS_PER_S, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _wrong(status: int, text: str, field: str = "") -> web.Response:

@@ -12,8 +12,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from gateway.telemetry.metrics import Histogram, Metric, Metrics, Number
-
-_NS_PER_S = 1_000_000_000
+from protocols.units import NS_PER_S
 
 
 class MetricsCollector(Collector):
@@ -55,7 +54,7 @@ def _family(metric: Metric) -> Family:
 def _add(family: Family, labels: tuple[str, ...], value: Number | Histogram) -> None:
     if isinstance(family, HistogramMetricFamily) and isinstance(value, Histogram):
         # Ours are counts below a bound and theirs at or below it: one ns apart, and no clock is that good.
-        buckets = [(repr(bound_ns / _NS_PER_S), float(below)) for bound_ns, below in value.octaves()]
-        family.add_metric(labels, [*buckets, ("+Inf", float(value.count))], value.sum_ns / _NS_PER_S)
+        buckets = [(repr(bound_ns / NS_PER_S), float(below)) for bound_ns, below in value.octaves()]
+        family.add_metric(labels, [*buckets, ("+Inf", float(value.count))], value.sum_ns / NS_PER_S)
     elif isinstance(family, CounterMetricFamily | GaugeMetricFamily) and not isinstance(value, Histogram):
         family.add_metric(labels, value)

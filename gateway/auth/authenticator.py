@@ -22,10 +22,11 @@ from gateway.config import schema
 from gateway.config.addresses import Network, is_in, network_of, networks
 from gateway.config.key_material import MAX_TRIED, parse_expiry, parse_public_key, permission_for
 from protocols.instruments import Instruments
+from protocols.units import NS_PER_S
 from protocols.wall import MAX_AHEAD_NS, WallClock
 
 MAX_WINDOW_NS = 5_000_000_000  # no signature is good for longer, whatever the client asks
-HOLD_NS = 1_000_000_000  # how long the refusal of one who fails again and again is held back
+HOLD_NS = NS_PER_S  # how long the refusal of one who fails again and again is held back
 MAX_SIGNATURES = 1_024  # remembered per key: one client must not be able to fill another's
 _MAX_SIGNATURE_CHARS = 512
 # Of several keys that did not fit, the one that came furthest says why.

@@ -6,7 +6,7 @@ others at its address or with the name of its key have done (`gateway.auth.authe
 
 from collections import OrderedDict
 
-_SECOND_NS = 1_000_000_000
+from protocols.units import NS_PER_S
 
 
 class LogonBackoff:
@@ -15,7 +15,7 @@ class LogonBackoff:
     """
 
     MAX_KEYS = 10_000
-    _FORGET_NS = 600 * _SECOND_NS
+    _FORGET_NS = 600 * NS_PER_S
 
     def __init__(self, free: int) -> None:
         self._free = free

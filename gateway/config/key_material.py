@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Literal
 
 from gateway.config import schema
+from protocols.units import NS_PER_S
 
 MAX_TRIED = 4  # keys whose signature is checked for one Logon that names none: 65 us each, at the word of a stranger
-_SECOND_NS = 1_000_000_000
 # Points of small order, without the sign bit: anybody can make "signatures" under them. 0, 1, the two of order 8, p-1,
 # p, p+1 (p = 2^255 - 19). A key of zeros, the likely placeholder, is one of them.
 _WEAK_KEYS = frozenset(
@@ -52,7 +52,7 @@ def parse_expiry(text: str) -> int:
     when = datetime.fromisoformat(text)
     if when.tzinfo is None:
         raise ValueError("no offset from UTC")
-    return int(when.timestamp()) * _SECOND_NS
+    return int(when.timestamp()) * NS_PER_S
 
 
 def permission_for(row: schema.FixSession) -> Literal["fix.drop_copy", "fix.order_entry"]:

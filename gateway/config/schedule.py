@@ -9,15 +9,15 @@ from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
+from protocols.units import NS_PER_S
 from protocols.wall import STEP_NS, WallClock
 
-_NS = 1_000_000_000
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FORM = re.compile(rf"(daily|{'|'.join(_DAYS)}) ([01][0-9]|2[0-3]):([0-5][0-9])")
 
 PATTERN = rf"^({_FORM.pattern})?$"
 
-SAME_MOMENT_NS = 120 * _NS
+SAME_MOMENT_NS = 120 * NS_PER_S
 """A clock that was off by no more had clients logged on, whose own reset goes with ours. One that was off by more had
 none with the right time: what it did at its 22:00 is not what they do at theirs."""
 
@@ -33,13 +33,13 @@ def last_reset_ns(schedule: str, now_ns: int) -> int:
     found = _FORM.fullmatch(schedule)
     if found is None:
         raise ValueError(f"{schedule!r} is no schedule such as 'daily 22:00' or 'sun 22:00'")
-    now = datetime.fromtimestamp(now_ns // _NS, UTC)
+    now = datetime.fromtimestamp(now_ns // NS_PER_S, UTC)
     moment = now.replace(hour=int(found[2]), minute=int(found[3]), second=0, microsecond=0)
     if found[1] != "daily":
         moment -= timedelta(days=(moment.weekday() - _DAYS.index(found[1])) % 7)
     if moment > now:
         moment -= timedelta(days=1 if found[1] == "daily" else 7)
-    return int(moment.timestamp()) * _NS
+    return int(moment.timestamp()) * NS_PER_S
 
 
 def next_reset_ns(schedule: str, now_ns: int) -> int | None:
@@ -47,7 +47,7 @@ def next_reset_ns(schedule: str, now_ns: int) -> int | None:
     if not schedule:
         return None
     step = timedelta(days=1 if schedule.startswith("daily") else 7)
-    return last_reset_ns(schedule, now_ns) + int(step.total_seconds()) * _NS
+    return last_reset_ns(schedule, now_ns) + int(step.total_seconds()) * NS_PER_S
 
 
 K = TypeVar("K", bound=Hashable)

@@ -13,11 +13,12 @@ from typing import NamedTuple, Protocol
 
 from gateway.clock import Clock, Timed
 from gateway.doors.stall import LATE_NS, ReadFirst
+from protocols.units import NS_PER_MS
 
 _SHORT_TURNS_NS = 400_000  # the same while the queue fills: more turns of the loop, and fewer orders in each
 _READ_EVENTS = 64  # read on per tick, all connections together: replays, snapshots, lists; about a millisecond
 _SHORT_READ_EVENTS = 16  # the same while the queue fills
-_TURNS_NS = 1_000_000  # per tick: a crowd of floods delays a quiet session no more than one of them does
+_TURNS_NS = NS_PER_MS  # per tick: a crowd of floods delays a quiet session no more than one of them does
 _NEWCOMERS = 4  # heard per tick: a logon is a signature to be checked, and thousands may speak at one moment
 
 

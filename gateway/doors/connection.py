@@ -19,6 +19,7 @@ from gateway.doors.peer import GONE, Peer
 from gateway.doors.slowness import Backlog, Slowness
 from gateway.doors.stall import LATE_NS
 from gateway.doors.transports import HIGH_WATER_BYTES, bound_output, end_output, untaken_bytes
+from protocols.units import NS_PER_MS
 
 _CLOSE_TIMEOUT_S = 2.0  # close() with unsent data never ends on plain TCP, nor does a peer that stays silent
 _WRITE_BYTES = 65_536
@@ -68,7 +69,7 @@ class Connection(asyncio.Protocol):
         self._is_tls = False
         self._has_ended = False  # the peer sends no more
         self._paused = 0
-        self._slowness = Slowness(settings.out.max_age_ms * 1_000_000)
+        self._slowness = Slowness(settings.out.max_age_ms * NS_PER_MS)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._end_timer: asyncio.TimerHandle | None = None  # of a connection that we close

@@ -7,10 +7,12 @@ would act on one asks here first, and is called back when everything that waited
 from collections.abc import Callable
 from typing import Protocol
 
+from protocols.units import NS_PER_S
+
 LATE_NS = 20_000_000
 """A deadline that is judged so late ran out while we stood still."""
 _TURNS = 5  # of the loop: a connection is accepted, its reading begins, its first bytes come, and are parsed in turns
-_MOST_NS = 1_000_000_000  # a crowd may go on sending for ever
+_MOST_NS = NS_PER_S  # a crowd may go on sending for ever
 
 
 class Soon(Protocol):

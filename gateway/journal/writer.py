@@ -30,10 +30,11 @@ from gateway.journal.record import (
 )
 from gateway.journal.segment import NO_SPACE, Segment, allocate, segment_path, spare_path, sync_directory, write_at
 from gateway.journal.sync import Syncer
+from protocols.units import NS_PER_S
 
 JournalState = Literal["ok", "full", "failed"]
 _pack_crc = CRC.pack
-_RETRY_NS = 1_000_000_000
+_RETRY_NS = NS_PER_S
 _KEPT_BYTES = 2 * (HEAD_BYTES + U64.size)  # for the COMMIT of what a segment holds, and for that of `close`
 
 

@@ -20,10 +20,10 @@ from limits.redis_store import RedisStore
 from limits.redis_trouble import trouble_of
 from limits.shared import SharedLimiter
 from limits.store import Trouble
+from protocols.units import NS_PER_S
 
 _DESK_TIMEOUT_S = 1.0
 _PICK_UP_S = 0.5  # so that what an operator sets acts within a second on every node
-_SECOND_NS = 1_000_000_000
 _TROUBLES_TOLD = 20  # keys that are named in the log until all are well; there may be as many as there are accounts
 
 Overridden = Callable[[list[Override], int], None]
@@ -139,12 +139,12 @@ class SharedLimits:
                     await self._desk.name_accounts(self._accounts)
                     self._has_named = True
                 now_s, self._rows = await self._desk.now_s(), await self._desk.overrides()
-                self._ahead_ns = now_s * _SECOND_NS - self._now_ns()
+                self._ahead_ns = now_s * NS_PER_S - self._now_ns()
                 self._desk_fault = ""
             except FAILURES as error:
                 self._desk_failed("what operators set cannot be read, and what was read stays in force", error)
         if self._ahead_ns is not None:
-            overridden(self._rows, (self._ahead_ns + self._now_ns()) // _SECOND_NS)
+            overridden(self._rows, (self._ahead_ns + self._now_ns()) // NS_PER_S)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -174,7 +174,7 @@ class SharedLimits:
     def _pulled(self, key: str, pulled_us: int) -> None:
         """Every bucket meets the clock that was put right; one line a second is enough."""
         now_ns = self._now_ns()
-        if now_ns - self._told_pulled_ns >= _SECOND_NS:
+        if now_ns - self._told_pulled_ns >= NS_PER_S:
             self._told_pulled_ns = now_ns
             self._log("limits.store_clock_back", key=key, pulled_ms=pulled_us // 1000)
 

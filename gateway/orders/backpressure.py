@@ -7,8 +7,8 @@ the session's endpoint, which tells its connection.
 
 from gateway.orders.queue import OrderQueue, Stage
 from gateway.sessions.registry import Pause, Session, Sessions
+from protocols.units import NS_PER_S
 
-_SECOND_NS = 1_000_000_000
 _FLOOD = 1_000  # in a second: four times what the built-in limits allow of single cancels
 
 
@@ -28,7 +28,7 @@ class Backpressure:
     @property
     def next_deadline_ns(self) -> int | None:
         """When pauses end by time; at the brim only room ends them."""
-        ends = [session.flood_since_ns + _SECOND_NS for session in self._slowed]
+        ends = [session.flood_since_ns + NS_PER_S for session in self._slowed]
         if self._paused and not self.is_brim:
             ends.append(self._until_ns)
         return min(ends, default=None)
@@ -54,7 +54,7 @@ class Backpressure:
 
     def note_flood(self, session: Session, now_ns: int) -> None:
         """One more cancel beyond its limit, or a mass cancel, which has none. They are never cut, but slowed."""
-        if now_ns - session.flood_since_ns >= _SECOND_NS:
+        if now_ns - session.flood_since_ns >= NS_PER_S:
             session.flood_since_ns, session.flood_count = now_ns, 0
         session.flood_count += 1
         if session.flood_count == _FLOOD:
@@ -64,7 +64,7 @@ class Backpressure:
     def _resume_slowed(self, now_ns: int) -> None:
         slowed, self._slowed = self._slowed, []
         for session in slowed:
-            if now_ns < session.flood_since_ns + _SECOND_NS:
+            if now_ns < session.flood_since_ns + NS_PER_S:
                 self._slowed.append(session)
             else:
                 session.resume(Pause.FLOOD, now_ns)

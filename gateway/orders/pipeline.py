@@ -41,6 +41,7 @@ from protocols.messages import (
     MassCancelDone,
     OrderEvent,
 )
+from protocols.units import NS_PER_MS
 from protocols.wall import WallClock
 
 _EXPIRE_EVERY_NS = 10_000_000
@@ -84,17 +85,17 @@ class Road:
         self._tracing = tracing
         self._trace_clock = trace_clock
         self.wall = wall
-        self._answer_timeout_ns = settings.core.answer_timeout_ms * 1_000_000
+        self._answer_timeout_ns = settings.core.answer_timeout_ms * NS_PER_MS
         self._unanswered: dict[int, Request] = {}  # handed over, by cmd_id
         self._handed: deque[Request] = deque()  # the same in order of hand-over; answered ones are dropped in passing
-        self._hold_ns = settings.core.cancel_hold_ms * 1_000_000
+        self._hold_ns = settings.core.cancel_hold_ms * NS_PER_MS
         self._patience_ns = self._hold_ns * 3 // 4  # an order that will wait for longer is not let in
         self._expire_at_ns = 0
         self._took_ns = 0  # when the core took something last
         self._now_ns = 0
         self._later: list[Callable[[int], None]] = []
         self.queue = OrderQueue(settings.ingress, self._hold_ns)
-        self._backpressure = Backpressure(self.queue, sessions, settings.ingress.max_wait_ms * 1_000_000)
+        self._backpressure = Backpressure(self.queue, sessions, settings.ingress.max_wait_ms * NS_PER_MS)
         self.standing = Standing(core, self.queue, self._token_wait, self._unanswered)
         self._report_bug = report_bug
         self.draining = False
@@ -223,7 +224,7 @@ class Road:
         """What is told of an order that waits in vain: the core is slow, or it is away."""
         if now_ns - max(self._took_ns, self.queue.since_ns) < self._hold_ns:
             return BUSY
-        return Refusal(errors.ENGINE_DOWN, f"the engine took nothing for {self._hold_ns // 1_000_000} ms")
+        return Refusal(errors.ENGINE_DOWN, f"the engine took nothing for {self._hold_ns // NS_PER_MS} ms")
 
     def _is_busy(self, session: Session, now_ns: int, deadline_ns: int = 0) -> bool:
         """Whether there is no room for another order, or it would wait in vain."""
@@ -291,7 +292,7 @@ class Road:
             return Refusal(errors.DRAINING, "the gateway is draining, reconnect")
         if self.reopen_at_ns:
             text = "cancel only after a restart: others get the time to come back"
-            return Refusal(errors.CANCEL_ONLY, text, max((self.reopen_at_ns - now_ns) // 1_000_000, 1))
+            return Refusal(errors.CANCEL_ONLY, text, max((self.reopen_at_ns - now_ns) // NS_PER_MS, 1))
         if not self.may_record():
             return Refusal(errors.CANCEL_ONLY, "cancel only: the journal has no room for new orders")
         return self._overdue(now_ns) if is_busy else BUSY
@@ -548,7 +549,7 @@ class Road:
         while handed and (handed[0].answered or handed[0].handed_ns + self._answer_timeout_ns <= now_ns):
             request = handed.popleft()
             if not request.answered and not request.unknown_told:
-                waited_ms = self._answer_timeout_ns // 1_000_000
+                waited_ms = self._answer_timeout_ns // NS_PER_MS
                 self._tell_unknown(request, f"no answer from engine in {waited_ms} ms, outcome unknown", now_ns)
 
     @property

@@ -15,6 +15,7 @@ from msgspec import structs
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import EngineState
+from protocols.units import NS_PER_S
 
 Mode = Literal["normal", "cancel_only", "halted"]
 Scope = Literal["venue", "account", "session", "instrument"]
@@ -24,7 +25,6 @@ Place: TypeAlias = tuple[str, str | int]
 STRICTNESS: dict[Mode, int] = {"normal": 0, "cancel_only": 1, "halted": 2}
 _CODES = {"cancel_only": errors.CANCEL_ONLY, "halted": errors.MARKET_HALTED}
 _WORDS = {"normal": "takes orders again", "cancel_only": "takes cancels only", "halted": "is halted"}
-_SECOND_NS = 1_000_000_000
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,7 +52,7 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def until_ns(self) -> int:
         """When it ends by itself, in the time of at_ns; 0 = never."""
-        return self.at_ns + self.ttl_s * _SECOND_NS if self.ttl_s else 0
+        return self.at_ns + self.ttl_s * NS_PER_S if self.ttl_s else 0
 
     @property
     def subject(self) -> str:

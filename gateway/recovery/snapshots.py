@@ -14,10 +14,10 @@ from gateway.config import schema
 from gateway.recovery.known_ids import KnownIds
 from gateway.recovery.records import CHUNK, SNAPSHOT, Snapshot, SnapshotChunk, body
 from gateway.recovery.replay import JournalReplay
+from protocols.units import NS_PER_S
 
 _SEGMENTS = 4  # of commands that a start has to carry out again, at most about so many
 _CHUNK_NS = 10_000_000  # from one piece to the next, each about a millisecond's work
-_SECOND_NS = 1_000_000_000
 
 
 class SnapshotJournal(Protocol):
@@ -122,7 +122,7 @@ class Snapshotter:
         if self._chunks is None or (now_ns < self._next_ns and self._number):
             return
         if not self._journal.may_accept_orders:  # what room there is, is for cancels
-            self._next_ns = now_ns + _SECOND_NS
+            self._next_ns = now_ns + NS_PER_S
             return
         chunk = next(self._chunks, None)
         if chunk is None:

@@ -11,10 +11,10 @@ import msgspec
 from gateway.orders.pipeline import Road
 from gateway.sessions.registry import Session, Sessions
 from protocols.messages import MassCancel, Origin
+from protocols.units import NS_PER_MS, NS_PER_S
 from protocols.wall import STEP_NS
 
 _MAX_DEAD_MAN_NS = 300_000_000_000  # what a client may ask for at most
-_SECOND_NS = 1_000_000_000
 
 
 class LinkState(msgspec.Struct, frozen=True, array_like=True):
@@ -80,7 +80,7 @@ class CancelOnDisconnect:
                 continue
             session = self._sessions.by_id[session_id]
             if session.connected and session.is_paused:  # it may have put it off, and it is we who do not read that
-                self._dead_man[session_id] = now_ns + _SECOND_NS
+                self._dead_man[session_id] = now_ns + NS_PER_S
             else:
                 del self._dead_man[session_id]
                 self._fire(session_id, Origin.DEAD_MAN, True, now_ns)
@@ -91,8 +91,8 @@ class CancelOnDisconnect:
         for session_id, (due_ns, scope) in list(self._cod.items()):
             if due_ns > now_ns:
                 continue
-            grace_ns = min(self._sessions.by_id[session_id].cod_grace_ms * 1_000_000, _SECOND_NS)
-            if grace_ns and now_ns - due_ns >= _SECOND_NS:
+            grace_ns = min(self._sessions.by_id[session_id].cod_grace_ms * NS_PER_MS, NS_PER_S)
+            if grace_ns and now_ns - due_ns >= NS_PER_S:
                 # It ran out while we stood still, and nobody can come back to who does not answer.
                 self._cod[session_id] = now_ns + grace_ns, scope
             else:
@@ -161,7 +161,7 @@ class CancelOnDisconnect:
         if scope != "off" and self._road.draining and is_planned:
             return  # the next start finds it as connected
         if scope != "off" and not keep_orders:
-            due_ns = max(now_ns + session.cod_grace_ms * 1_000_000, back_by_ns)
+            due_ns = max(now_ns + session.cod_grace_ms * NS_PER_MS, back_by_ns)
             self._cod[session.id] = due_ns, scope
             return  # for a start after a crash it counts as connected until it has fired
         self._keep(session)

@@ -2,7 +2,8 @@
 
 from collections.abc import Hashable
 
-_SECOND_NS = 1_000_000_000
+from protocols.units import NS_PER_S
+
 _MOST = 256
 
 
@@ -30,7 +31,7 @@ class _Kind:
         self.left, self.since_ns, self.kept_back = burst, now_ns, 0
 
     def take(self, burst: int, now_ns: int) -> int | None:
-        seconds = max(now_ns - self.since_ns, 0) // _SECOND_NS
+        seconds = max(now_ns - self.since_ns, 0) // NS_PER_S
         if seconds or now_ns < self.since_ns:
             self.since_ns = now_ns
             self.left = min(self.left + seconds, burst)

@@ -11,9 +11,9 @@ from re import compile as pattern
 import msgspec
 
 from gateway.config import schema
+from protocols.units import NS_PER_S
 
 FORCED_PER_S = 100  # a client's flag may ask for so many traces a second, all clients together; more are ignored
-_SECOND_NS = 1_000_000_000
 
 # W3C Trace Context, 3.2: lower case only; a later version may carry more behind the flags.
 _TRACEPARENT = pattern(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -74,7 +74,7 @@ class OrderTracer:
         parent = parse_traceparent(traceparent)
         if parent is None or not parent.sampled:
             return False
-        second = now_ns // _SECOND_NS
+        second = now_ns // NS_PER_S
         if second != self._forced_second:
             self._forced_second, self._forced_left = second, FORCED_PER_S
         if not self._forced_left:

@@ -316,8 +316,8 @@ MUTANTS = (
     Mutant(
         "the end of an override is reckoned by the gateway's clock",
         _GATEWAY,
-        "(self._ahead_ns + self._now_ns()) // _SECOND_NS",
-        "self._now_ns() // _SECOND_NS",
+        "(self._ahead_ns + self._now_ns()) // NS_PER_S",
+        "self._now_ns() // NS_PER_S",
         DOORS,
     ),
     Mutant(

@@ -503,7 +503,7 @@ GUARDS = mutants(
     ),
     (
         "the time to come back is not waited for",
-        "max(now_ns + session.cod_grace_ms * 1_000_000, back_by_ns)",
+        "max(now_ns + session.cod_grace_ms * NS_PER_MS, back_by_ns)",
         "now_ns, scope",
     ),
     (

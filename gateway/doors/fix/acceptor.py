@@ -35,6 +35,7 @@ from protocols.fix.translate import Translator
 from protocols.instruments import Instruments
 from protocols.messages import Origin
 from protocols.signing import fix_logon_text
+from protocols.units import NS_PER_MS, NS_PER_S
 
 _UNSAID = {tags.SENDER_COMP_ID: "", tags.TARGET_COMP_ID: "", tags.MSG_SEQ_NUM: "", tags.SENDING_TIME: ""}
 
@@ -174,7 +175,7 @@ class FixAcceptor:
                 self._resets.done(key, last_ns, now_ns)
 
     def _reset(self, key: tuple[str, str], now_ns: int) -> None:
-        back_by_ns = now_ns + self._settings.venue.drain_ms * 1_000_000  # as after any end that we planned
+        back_by_ns = now_ns + self._settings.venue.drain_ms * NS_PER_MS  # as after any end that we planned
         self.endpoints[key].reset(now_ns, back_by_ns)
         self._record_reset(self.configured[key].id, self._house.wall.utc_ns(now_ns))
 
@@ -289,12 +290,12 @@ class FixAcceptor:
     @property
     def refusal_delay_ns(self) -> int:
         """The fixed delay before a refused connection is closed."""
-        return self._settings.fix.refusal_delay_ms * 1_000_000
+        return self._settings.fix.refusal_delay_ms * NS_PER_MS
 
     @property
     def logon_timeout_ns(self) -> int:
         """How long a connection may take to say who it is."""
-        return self._settings.fix.logon_timeout_s * 1_000_000_000
+        return self._settings.fix.logon_timeout_s * NS_PER_S
 
 
 def _proof(fields: dict[int, str], peer_ip: str) -> Proof:
@@ -308,7 +309,7 @@ def _proof(fields: dict[int, str], peer_ip: str) -> Proof:
         signature_b64=fields.get(tags.PASSWORD) or fields.get(tags.RAW_DATA, ""),
         peer_ip=peer_ip,
         sent_at_ns=sent_at_ns,
-        window_ns=window_ms(fields) * 1_000_000,
+        window_ns=window_ms(fields) * NS_PER_MS,
     )
 
 

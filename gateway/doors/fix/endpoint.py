@@ -27,6 +27,7 @@ from protocols.fix.session.machine import FixSession, LogonRefusal, State
 from protocols.fix.tags import SessionStatus
 from protocols.fix.translate import Translator, named_in
 from protocols.messages import AnyEvent, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList, OrdStatus
+from protocols.units import NS_PER_MS
 
 __all__ = ["FixEndpoint", "House", "Link"]
 
@@ -64,7 +65,7 @@ class FixEndpoint:
         self._flood = FloodCount()
         self._requests = FixRequests(self, translator, settings, house)
         # ExecID(17) of what the core has no number for: none comes twice, whatever is reset and however often we start.
-        self._exec_stamp = f"{session.id}-{house.now_ns() // 1_000_000:x}"
+        self._exec_stamp = f"{session.id}-{house.now_ns() // NS_PER_MS:x}"
         self._exec_numbers = count(1)
         session.may_trade = settings.kind == "order_entry"
 

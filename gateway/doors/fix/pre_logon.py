@@ -16,6 +16,7 @@ from gateway.doors.peer import NullPeer
 from protocols.fix import tags
 from protocols.fix.session.first_message import Drop, Greeting, LogonClaim, farewell
 from protocols.fix.session.machine import LogonRefusal, SessionSettings
+from protocols.units import NS_PER_S
 
 if TYPE_CHECKING:
     from gateway.doors.fix.acceptor import FixAcceptor
@@ -79,7 +80,7 @@ class PreLogonPeer(NullPeer):
         settings, refusal = self._explained_to
         output = farewell(settings, refusal, self._door.utc_ns(now_ns))
         if refusal is not None:
-            until_ns = now_ns + settings.logout_timeout_s * 1_000_000_000
+            until_ns = now_ns + settings.logout_timeout_s * NS_PER_S
             self._connection.peer = RefusedPeer(output, self._connection, until_ns)
             self._connection.wake()
         else:

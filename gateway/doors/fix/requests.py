@@ -13,12 +13,13 @@ from protocols.fix.events import AppMessage
 from protocols.fix.tags import MsgType
 from protocols.fix.translate import LimitLine, Translator, named_in
 from protocols.messages import OrdStatus
+from protocols.units import NS_PER_S
 
 if TYPE_CHECKING:
     from gateway.doors.fix.endpoint import FixEndpoint
 
 RESENT_MAX_AGE_NS = 60_000_000_000  # a PossDup D or G without a window that is older than this is not acted on
-_FREE_LIMIT_QUERY_NS = 1_000_000_000  # one so often costs nothing
+_FREE_LIMIT_QUERY_NS = NS_PER_S  # one so often costs nothing
 _ORDERS = ("D", "G")
 
 

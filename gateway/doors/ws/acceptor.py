@@ -30,6 +30,7 @@ from gateway.doors.ws.stream_cursor import EncodedEvents
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.signing import ws_header_text
+from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.ws.opening import listed, names_host
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
@@ -230,8 +231,8 @@ class WsAcceptor:
             signed=ws_header_text(key_id, int(stamp)),
             signature_b64=request.headers.get("X-Signature", ""),
             peer_ip=peer_ip,
-            sent_at_ns=int(stamp) * 1_000,
-            window_ns=self._ws.recv_window_ms * 1_000_000,
+            sent_at_ns=int(stamp) * NS_PER_US,
+            window_ns=self._ws.recv_window_ms * NS_PER_MS,
         )
         return self._clients.authenticate((key_id,), proof, "trade_or_read", self._tick.now_ns())
 

@@ -31,13 +31,13 @@ from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyEvent, EngineState, OrderList, QueryOrders
+from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.ws import close_codes, results, schema
 from protocols.ws import events as told
 from protocols.ws.schema import LogonParams, StreamName
 from protocols.ws.session import WsSession
 from protocols.ws.settings import WsSettings
 
-_NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
 _SERVER = "penstock/1"
 _SNAPSHOT_RETRY_MS = 1_000
 _READY_BYTES = 65_536  # so much is ready, and further events wait in the stream
@@ -69,7 +69,7 @@ class WsEndpoint:
         self.answers = Answers(house, self.machine)
         self._event_bytes = event_bytes
         self._is_end_counted = False  # why the connection ended, in the metric
-        self._recv_window_ns = ws.recv_window_ms * _NS_PER_MS
+        self._recv_window_ns = ws.recv_window_ms * NS_PER_MS
         self._caller = caller
         self._requests: WsRequests  # from the logon on
         self._flood = FloodCount()
@@ -211,7 +211,7 @@ class WsEndpoint:
             refusal = Refusal(errors.DRAINING, "the gateway is draining, reconnect")
             self.machine.refuse_logon(asked.request_id, now_ns, refusal, close_codes.SERVICE_RESTART, refusal.text)
             return
-        sent_at_ns = None if asked.challenged else params.ts * _NS_PER_US
+        sent_at_ns = None if asked.challenged else params.ts * NS_PER_US
         shown = Proof(asked.signed, params.sig, self._caller.peer_ip, sent_at_ns, self._recv_window_ns)
         proof = self.house.clients.authenticate((params.api_key,), shown, "trade_or_read", now_ns)
         if isinstance(proof, Denied):
@@ -370,7 +370,7 @@ class WsEndpoint:
         self.keep_orders = True
         if self.session is not None:
             self.house.cancel_on_disconnect.leaving(self.session)
-        self._leave_by_ns = now_ns + self.house.settings.core.answer_timeout_ms * _NS_PER_MS
+        self._leave_by_ns = now_ns + self.house.settings.core.answer_timeout_ms * NS_PER_MS
         self.link.wake()
 
     def _say_goodbye(self, now_ns: int) -> None:
@@ -444,7 +444,7 @@ class WsEndpoint:
         """The gateway's own no."""
         assert isinstance(source, Source)
         if source.method == "snapshot":
-            self._ask_snapshot_at_ns = now_ns + max(refusal.retry_after_ms, _SNAPSHOT_RETRY_MS) * _NS_PER_MS
+            self._ask_snapshot_at_ns = now_ns + max(refusal.retry_after_ms, _SNAPSHOT_RETRY_MS) * NS_PER_MS
         elif self.answers.refuse(source, refusal, now_ns):
             self.count_refused_message(refusal, now_ns)
         self.link.wake()
@@ -481,7 +481,7 @@ class WsEndpoint:
             data = results.SystemData(
                 state="draining",
                 reconnect_by=self.machine.utc_us(reconnect_by_ns),
-                cod_suspended_ms=max(reconnect_by_ns - now_ns, 0) // _NS_PER_MS,
+                cod_suspended_ms=max(reconnect_by_ns - now_ns, 0) // NS_PER_MS,
                 text=text,
             )
             self.writer.push_own("system", data, now_ns)

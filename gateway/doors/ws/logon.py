@@ -17,6 +17,7 @@ from protocols import errors
 from protocols.errors import Refusal
 from protocols.instruments import Instruments
 from protocols.messages import Origin
+from protocols.units import NS_PER_US
 from protocols.ws import results, schema
 
 MAX_RESUME_EVENTS = 100_000  # more than that is faster told as a snapshot
@@ -82,7 +83,7 @@ def turned_away(house: WsHouse, client: Client, name: str, now_ns: int) -> Turne
 
 def told_to_wait(denied: Denied) -> TurnedAway | None:
     """What is told to a client that proved itself and may not log on yet; None for whoever proved nothing."""
-    return TurnedAway(denied.cause, _too_many_logons(denied.retry_ns // 1_000)) if denied.retry_ns else None
+    return TurnedAway(denied.cause, _too_many_logons(denied.retry_ns // NS_PER_US)) if denied.retry_ns else None
 
 
 def _too_many_logons(wait_us: int) -> Refusal:

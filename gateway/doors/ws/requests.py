@@ -13,6 +13,7 @@ from gateway.sessions.registry import Session
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyCommand, CancelOrder, NewOrder, ReplaceOrder
+from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.ws import report, results, schema
 from protocols.ws.events import Requested, UnknownMethod
 from protocols.ws.translate import COMMANDS, command, dead_man_ms
@@ -20,7 +21,6 @@ from protocols.ws.translate import COMMANDS, command, dead_man_ms
 if TYPE_CHECKING:
     from gateway.doors.ws.endpoint import WsEndpoint
 
-_NS_PER_US, _NS_PER_MS = 1_000, 1_000_000
 _ORDERS = ("order.place", "order.replace")
 _LEG_METHODS = {NewOrder: "order.place", CancelOrder: "order.cancel", ReplaceOrder: "order.replace"}
 
@@ -107,7 +107,7 @@ class WsRequests:
         for each in params.legs if type(params) is schema.BatchParams else (params,):
             ts = getattr(each, "ts", None)
             if ts is not None:
-                wall.ahead_ns(ts * _NS_PER_US, now_ns)  # in doubt the clock is looked at again
+                wall.ahead_ns(ts * NS_PER_US, now_ns)  # in doubt the clock is looked at again
         t_recv = now_ns + wall.offset_ns
         made = command(asked.method, asked.params, session.sender, t_recv, house.instruments, deadline_ms)
         resp = getattr(asked.params, "resp", None) or "accepted"
@@ -194,7 +194,7 @@ class WsRequests:
             return timeout_ms
         if not session.may_trade:
             return Refusal(errors.NOT_PERMITTED, "this session may not trade")
-        due_ns = now_ns + timeout_ms * _NS_PER_MS if timeout_ms else 0
+        due_ns = now_ns + timeout_ms * NS_PER_MS if timeout_ms else 0
         self._endpoint.house.cancel_on_disconnect.arm_dead_man(session, due_ns)
         return results.CancelAfterResult(
             bool(due_ns), self._endpoint.machine.utc_us(due_ns) if due_ns else msgspec.UNSET

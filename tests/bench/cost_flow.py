@@ -1,10 +1,9 @@
 """Runs a flow of orders, to be counted from outside: `python -m tests.bench.cost_flow FLOW ORDERS [OF]`.
 
 Ready bytes of OF orders are made and ORDERS of them are run, so two runs with the same OF differ by orders alone. Time
-is an argument that moves by 100 us a turn: what is done must not depend on how slowly it is done.
+begins on a fixed day and moves by 100 us a turn: neither the date nor the speed may change what is done.
 """
 
-import itertools
 import sys
 import tempfile
 from collections.abc import Callable
@@ -12,9 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.serving import spare_collector
+from protocols.fix.times import parse_ns
 from tests.bench.in_process import House
+from tests.support.hand_clock import HandClock
 from tests.support.order_load import Door, Flow
 
+_START_NS = parse_ns("20261122-12:00:00")
 _TURN_NS = 100_000
 
 
@@ -39,13 +41,25 @@ FLOWS = {
 
 
 def house_of(flow: str, orders: int, directory: Path) -> tuple[House, Callable[[], int]]:
-    """The house of a flow, and its clock: each turn reads it a known number of times."""
+    """The house of a flow, and its time: each turn asks for it a known number of times, and it moves."""
     counted = FLOWS[flow]
+    clock = HandClock(_START_NS)
     house = House(
-        counted.door, counted.flow, counted.sessions, counted.in_flight, orders, directory, counted.durability
+        counted.door,
+        counted.flow,
+        counted.sessions,
+        counted.in_flight,
+        orders,
+        directory,
+        counted.durability,
+        clock,  # type: ignore[arg-type]
     )
-    began = house.server.now_ns()
-    return house, itertools.count(began, _TURN_NS // (counted.sessions + 1)).__next__
+
+    def now_ns() -> int:
+        clock.own_now_ns += _TURN_NS // (counted.sessions + 1)
+        return clock.own_now_ns
+
+    return house, now_ns
 
 
 def orders_of(flow: str, turns: int) -> int:

@@ -6,9 +6,9 @@ and writes to every session.
 
 from collections.abc import Callable
 from pathlib import Path
-from time import time_ns
 
 from gateway.auth.authenticator import Client
+from gateway.clock import Clock
 from gateway.config.load import load
 from gateway.doors.fix.endpoint import FixEndpoint
 from gateway.doors.ws.endpoint import WsEndpoint
@@ -20,9 +20,9 @@ from tests.support.order_load import UNLIMITED, Door, Flow, fix_logon, fix_order
 from tests.support.server import write_venue
 
 
-def ready_orders(door: Door, n: int, count: int, flow: Flow) -> list[bytes]:
-    """The bytes of `count` orders of session n."""
-    return fix_orders(n, count, flow, time_ns()) if door == "fix" else ws_orders(n, count, flow)
+def ready_orders(door: Door, n: int, count: int, flow: Flow, now_ns: int) -> list[bytes]:
+    """The bytes of `count` orders of session n, as of now_ns UTC."""
+    return fix_orders(n, count, flow, now_ns) if door == "fix" else ws_orders(n, count, flow)
 
 
 class House:
@@ -37,15 +37,18 @@ class House:
         orders: int,
         directory: Path,
         durability: str = "memory",
+        clock: Clock | None = None,
     ) -> None:
-        self.server = Server(load(write_venue(directory, load_toml(sessions, durability), UNLIMITED)), directory)
+        self.server = Server(
+            load(write_venue(directory, load_toml(sessions, durability), UNLIMITED)), directory, clock=clock
+        )
         self.turns = orders // (sessions * in_flight)
         self._door: Door = door
         self._orders_a_turn = in_flight * sessions
         self._turned = 0
         self._lines: list[tuple[FixEndpoint | WsEndpoint, list[bytes]]] = []
         for n in range(1, sessions + 1):
-            ready = ready_orders(door, n, self.turns * in_flight, flow)
+            ready = ready_orders(door, n, self.turns * in_flight, flow, self.server.now_ns())
             reads = [b"".join(ready[at : at + in_flight]) for at in range(0, len(ready), in_flight)]
             self._lines.append((_endpoint(self.server, door, n), reads))
 

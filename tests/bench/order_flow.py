@@ -152,7 +152,7 @@ async def _load(door: Door, flow: Flow, sessions: int, in_flight: int, pid: int,
     clients: list[_Client] = []
     for n in range(1, sessions + 1):
         greeting = fix_logon(n, time_ns()) if door == "fix" else ws_upgrade(n, time_ns())
-        client = _Client(ready_orders(door, n, count, flow), in_flight, _MARKERS[door], greeting, welcome)
+        client = _Client(ready_orders(door, n, count, flow, time_ns()), in_flight, _MARKERS[door], greeting, welcome)
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
         clients.append(client)
         await client.ready.wait()

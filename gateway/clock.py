@@ -54,7 +54,7 @@ class Clock(WallClock):
 
 
 class Timed(Protocol):
-    """Something with deadlines of its own: the road, the guards."""
+    """Something with deadlines of its own: the orders, the guards."""
 
     @property
     def next_deadline_ns(self) -> int | None:

@@ -1,6 +1,6 @@
 """Builds the parts, starts them in order, and drains them in reverse: the only place that knows them all.
 
-`Server` is also the house that endpoints share: road, guards, limiter, clients, clock. Nothing else is global.
+What endpoints and operators' commands share is one `Services` value. Nothing else is global.
 """
 
 import asyncio
@@ -29,13 +29,14 @@ from gateway.doors.batch import Parts, Tick
 from gateway.doors.connection import Connection
 from gateway.doors.descriptors import Descriptors, raise_limit
 from gateway.doors.fix.acceptor import FixAcceptor
+from gateway.doors.services import Services
 from gateway.doors.slowness import Backlog
 from gateway.doors.ws.acceptor import WsAcceptor
 from gateway.failures import Failures
+from gateway.journal.delay import RecordDelay
 from gateway.limiting.service import Limiting
 from gateway.memory_bounds import memory_bounds
-from gateway.orders.pipeline import Road
-from gateway.orders.queue import Stage
+from gateway.orders.path import OrderPath
 from gateway.recovery.recorder import Recorder
 from gateway.recovery.restore import Restore, cancel_for_gone, read_back
 from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
@@ -51,7 +52,6 @@ from protocols.messages import Origin
 from protocols.units import NS_PER_MS
 
 _SECOND_S = 1.0
-_RECORD_ALARM_NS = 100_000_000  # answers that wait so long for the disk: new orders are shed as if the core were slow
 _DRAIN_STEP_S = 0.02
 
 _logger = logging.getLogger("penstock")
@@ -80,7 +80,6 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tick: Tick | None = None
         self.instruments = build_instruments(settings)
-        self.clients = Authenticator(settings, self.instruments, read_secrets(settings), self.wall)
         names = [row.name for row in settings.accounts]
         self.limits = limiting(settings.limits, config_dir, names, self.now_ns, self.log)
         self.limiter = self.limits.limiter
@@ -88,6 +87,7 @@ class Server:
             tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // NS_PER_MS}"
         )
         self.journal, self.replay, known_ids = read_back(settings, self.instruments, engine, config_dir, self._notify)
+        self._delay = RecordDelay(self.journal)
         self.failures = Failures(self.log, self.journal, self._open_connections)
         self.recorder = Recorder(self.journal, self.replay, known_ids, settings, self.log, self.failures.gateway_failed)
         self.sessions = Sessions(self.limiter, settings.stream.retain_events, self.recorder)
@@ -96,43 +96,52 @@ class Server:
         )
         self._spans = spans.open_spans(settings.tracing, self.wall) if settings.tracing.sample_one_in else None
         self.tracing = OrderTracer(settings.tracing, self._spans.write if self._spans else None)
-        self.road = Road(
+        self.orders = OrderPath(
             settings,
             self.instruments,
             self.limiter,
             self.core,
             self.sessions,
+            self._delay,
             self.metrics,
             self.tracing,
             self.now_ns,
             self.failures.session_failed,
             self.wall,
         )
-        self.kill_switch = KillSwitch(self.road, self.now_ns())
+        self.kill_switch = KillSwitch(self.orders, self.now_ns())
         self.cancel_on_disconnect = CancelOnDisconnect(
-            self.road,
+            self.orders,
             self.sessions,
             self.recorder.record_link,
             partial(cancel_for_gone, self.kill_switch, self.recorder),
         )
+        self.services = Services(
+            settings,
+            self.instruments,
+            Authenticator(settings, self.instruments, read_secrets(settings), self.wall),
+            self.sessions,
+            self.limiter,
+            self.orders,
+            self.cancel_on_disconnect,
+            self.kill_switch,
+            self.metrics,
+            self.tracing,
+            self.wall,
+            self.now_ns,
+            self.log,
+            self.wake,
+        )
         accounts = {row.name: row.id for row in settings.accounts}
-        self.mode_control = ModeControl(self, accounts, tuple(known_ids.accounts), self._modes_file(config_dir))
+        self.mode_control = ModeControl(
+            self.services, accounts, tuple(known_ids.accounts), self._modes_file(config_dir)
+        )
         self.mode_control.restore(self.now_ns())
         self.health = Health()
-        self.fix = FixAcceptor(
-            settings,
-            self.clients,
-            self.instruments,
-            self.sessions,
-            self,
-            self.journal.store,
-            self.recorder.record_reset,
-        )
-        self.ws = WsAcceptor(settings, settings.ws, self.clients, self) if settings.ws is not None else None
+        self.backlog = Backlog(settings.out.total_bytes)
+        self.fix = FixAcceptor(self.services, self.backlog, self.journal.store, self.recorder.record_reset)
+        self.ws = WsAcceptor(settings.ws, self.services, self.backlog) if settings.ws is not None else None
         self.bounds = memory_bounds(settings)
-        self.backlog = self.fix.traffic.backlog = Backlog(settings.out.total_bytes)
-        if self.ws is not None:
-            self.ws.traffic.backlog = self.backlog
         self.ports: dict[str, int] = {}
         self._admin: AdminDoor | None = None
         self._regular: list[asyncio.Task[None]] = []
@@ -145,7 +154,7 @@ class Server:
             self.log,
         )
         self._register_gauges()
-        self.restore = Restore(self, self.recorder)
+        self.restore = Restore(self.services, self.fix, self.recorder)
         if core is None:
             self.restore.run()
 
@@ -176,18 +185,16 @@ class Server:
         self.failures.watch(loop)
         tick = self.wire(loop)
         self.log("gateway.bounds", memory_bytes=sum(self.bounds.values()), parts=self.bounds)
-        await self.limits.open(self.wake)
-        self.limits.on_change = self._on_limits
+        await self.limits.open(self.wake, self._on_limits)
         self.ports.update(await self.fix.start(loop, tick))
         if self.ws is not None:
-            self.ws.accepting = lambda: self.road.queue.stage < Stage.FULL
             self.ports["ws"] = await self.ws.start(loop, tick)
         if self.settings.admin is not None:
             self.ports["admin"] = await self._start_admin(self.settings.admin, tick)
         self.restore.await_return()  # from now on they can reconnect
         self.wake()
         self._regular = [loop.create_task(self._housekeeping()), loop.create_task(self._watch_limits())]
-        self.health.add("draining", lambda: "draining" if self.road.draining else "")
+        self.health.add("draining", lambda: "draining" if self.orders.venue.draining else "")
         self.health.add("journal", lambda: self.journal.trouble)
         self.log("gateway.started", ports=self.ports, epoch=self.core.epoch, policy=self.limiter.policy.version)
 
@@ -199,25 +206,22 @@ class Server:
             self.cancel_on_disconnect,
             self.fix,
             *self.limits.timed,
-            self.road,
+            self.orders,
             self.recorder,
         )
-        parts = Parts(timed, (self.cancel_on_disconnect, self.road), self.road.work)
-        failures = self.failures
+        orders, failures = self.orders, self.failures
+        parts = Parts(timed, (self.cancel_on_disconnect, orders), orders.work, lambda: orders.queue.is_filling)
         tick = self._tick = Tick(
-            loop, self.clock, parts, self.journal, failures.session_failed, failures.gateway_failed
+            loop, self.clock, parts, self.journal, self._delay, failures.session_failed, failures.gateway_failed
         )
-        tick.is_crowded = lambda: self.road.queue.stage > Stage.OPEN
-        self.road.may_record = lambda: self.journal.may_accept_orders
-        self.road.is_recording_late = lambda now_ns: tick.held_ns(now_ns) > _RECORD_ALARM_NS
         return tick
 
     async def drain(self) -> None:
         """Take no new connections and no new orders, let what is under way be answered, tell everybody goodbye."""
-        if self.road.draining:
+        if self.orders.venue.draining:
             return
         limit_ns = self.begin_drain()
-        while not self.road.is_idle and self.now_ns() < limit_ns:
+        while not self.orders.is_idle and self.now_ns() < limit_ns:
             await asyncio.sleep(_DRAIN_STEP_S)
         self.say_goodbye()
         while self._open_connections() and self.now_ns() < limit_ns:
@@ -226,8 +230,8 @@ class Server:
     def begin_drain(self) -> int:
         """No new connections and no new orders from now on; returns when the drain has to be over."""
         now_ns = self.now_ns()
-        self.road.draining = True
-        self.log("gateway.draining", unanswered=self.road.unanswered)
+        self.orders.venue.draining = True
+        self.log("gateway.draining", unanswered=len(self.orders.core_link.unanswered))
         self.fix.stop_listening()
         if self.ws is not None:
             self.ws.stop_listening()
@@ -263,28 +267,28 @@ class Server:
         finally:
             if self._tick is not None:
                 self._tick.stop()
-            self.recorder.close(is_clean=not self.road.reopen_at_ns)
+            self.recorder.close(is_clean=not self.orders.venue.reopen_at_ns)
             self.log("gateway.stopped")
 
     def status(self) -> dict[str, object]:
         """A summary for people."""
-        policy, queue = self.limiter.policy, self.road.queue
+        policy, queue = self.limiter.policy, self.orders.queue
         return {
             "version": VERSION,
             "epoch": self.core.epoch,
             "ports": self.ports,
             "sessions": {"fix": self.sessions.logged_on(Origin.FIX), "ws": self.sessions.logged_on(Origin.WS)},
             "queue": {"commands": queue.commands, "bytes": queue.size_bytes, "stage": queue.stage.name.lower()},
-            "unanswered": self.road.unanswered,
-            "draining": self.road.draining,
-            "modes": len(self.road.modes.in_force),
+            "unanswered": len(self.orders.core_link.unanswered),
+            "draining": self.orders.venue.draining,
+            "modes": len(self.orders.venue.modes.in_force),
             "clock": {"steps": self.clock.steps, "since_start_ms": self.clock.offset_ns // NS_PER_MS},
             "policy_version": policy.version,
             "limits": self.limits.status,
         }
 
     def _on_limits(self) -> None:
-        self.road.limit_notices.changed(self.now_ns())
+        self.orders.limit_notices.changed(self.now_ns())
         self.wake()
 
     def _notify(self, durable: int) -> None:
@@ -307,7 +311,7 @@ class Server:
     async def _start_admin(self, settings: schema.Admin, tick: Tick) -> int:
         secrets = read_tokens(self.settings)
         tokens = [Token(row.name, row.role, digest_of(secrets[row.name])) for row in settings.tokens]
-        operations = Operations(self, self.mode_control, Access(tokens, settings.host))
+        operations = Operations(self.services, self.mode_control, Access(tokens, settings.host))
         app = build_admin(self.health, build_registry(self.metrics), self.status, operations)
         self._admin = AdminDoor(settings, app, self.metrics, self.log)
         return await self._admin.start(tick)
@@ -352,7 +356,7 @@ class Server:
         return [connection for traffic in doors for connection in traffic.connections]
 
     def _register_gauges(self) -> None:
-        gauge, counter, queue = self.metrics.gauge, self.metrics.counter, self.road.queue
+        gauge, counter, queue = self.metrics.gauge, self.metrics.counter, self.orders.queue
         for name, door in (("fix", self.fix), ("ws", self.ws)):
             if door is not None:
                 traffic = door.traffic
@@ -369,14 +373,14 @@ class Server:
         gauge("queue_bytes", lambda: queue.size_bytes)
         gauge("queue_fill", lambda: queue.fill_percent / 100)
         gauge("queue_stage", lambda: int(queue.stage))
-        gauge("core_unanswered", lambda: self.road.unanswered)
-        gauge("modes", lambda: self.road.modes.counts)
+        gauge("core_unanswered", lambda: len(self.orders.core_link.unanswered))
+        gauge("modes", lambda: self.orders.venue.modes.counts)
         gauge("output_behind_bytes", lambda: self.backlog.total_bytes)
         gauge("memory_bound_bytes", lambda: sum(self.bounds.values()))
-        gauge("parked", lambda: self.road.parked)
+        gauge("parked", lambda: len(self.orders.token_wait))
         gauge("journal_bytes", lambda: self.journal.size_bytes)
         gauge("journal_state", lambda: ("ok", "full", "failed").index(self.journal.state))
-        gauge("journal_held_seconds", lambda: self._tick.held_ns(self.now_ns()) / 1e9 if self._tick else 0.0)
+        gauge("journal_held_seconds", lambda: self._delay.held_ns(self.now_ns()) / 1e9)
         gauge("clock_offset_seconds", lambda: self.clock.offset_ns / 1e9)
         counter("clock_steps", lambda: self.clock.steps)
         counter("traces_sampled", lambda: self.tracing.sampled)

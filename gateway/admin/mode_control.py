@@ -6,18 +6,17 @@ open than an operator was told. A change is acknowledged when it is on disk, and
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Protocol
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, structs
 
 from gateway.admin.modes_file import ModesFile
+from gateway.doors.services import Services
 from gateway.orders.trading_modes import STRICTNESS, Change, Mode, Modes, Scope, session_name
-from gateway.safety.kill_switch import CancelScope, KillSwitch, Sweep
-from gateway.sessions.registry import Session, Sessions
+from gateway.safety.kill_switch import CancelScope, Sweep
+from gateway.sessions.session import Session
 from limits.toml_fields import nearest
-from protocols.instruments import Instruments
-from protocols.wall import WallClock
 
 MAX_REASON = 160
 """Characters: with what stands before it, a refusal's text must fit on every wire."""
@@ -25,37 +24,6 @@ MAX_TTL_S = 31 * 86_400
 _SWEEP_WAIT_S = 2.0
 _SWEEP_STEP_S = 0.005
 _LISTED = 8
-
-
-class ModesInForce(Protocol):
-    """The road, as the desk needs it."""
-
-    @property
-    def modes(self) -> Modes:
-        """What is in force."""
-        ...
-
-    def change_modes(self, modes: Modes, now_ns: int) -> None:
-        """Put these in force, for what waits in the queue too, and tell each session on line what changed for it."""
-        ...
-
-
-class ModeContext(Protocol):
-    """The parts of the process that the desk works with."""
-
-    sessions: Sessions
-    instruments: Instruments
-    kill_switch: KillSwitch
-
-    @property
-    def wall(self) -> WallClock: ...
-    @property
-    def road(self) -> ModesInForce: ...
-    def now_ns(self) -> int: ...
-    def log(self, name: str, **fields: Any) -> None: ...
-    def wake(self) -> None:
-        """Run a tick soon: there are commands to hand over and notices to write."""
-        ...
 
 
 class ModeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,9 +62,9 @@ class ModeControl:
     """
 
     def __init__(
-        self, house: ModeContext, accounts: Mapping[str, int], with_orders: Iterable[int], file: ModesFile | None
+        self, services: Services, accounts: Mapping[str, int], with_orders: Iterable[int], file: ModesFile | None
     ) -> None:
-        self._house = house
+        self._services = services
         self._accounts = accounts
         self._with_orders = with_orders
         self._file = file
@@ -114,27 +82,27 @@ class ModeControl:
         """
         if self._file is None:
             return
-        kept = self._file.load().shifted(-self._house.wall.offset_ns)
+        kept = self._file.load().shifted(-self._services.wall.offset_ns)
         # Set later than now: the clock was ahead then. Nothing lasts longer than it was asked for, from now on.
         past = {place: structs.replace(each, at_ns=min(each.at_ns, now_ns)) for place, each in kept.in_force.items()}
         modes = Modes(past).expire(now_ns)
         for change in modes.in_force.values():
-            self._house.log("mode.kept", **_told(change))
+            self._services.log("mode.kept", **_told(change))
         self._put(modes, now_ns)
 
     def tick(self, now_ns: int) -> None:
         """End what was set for a time. The file may lag: what is over is over at the next start too."""
         if self.next_deadline_ns is None or now_ns < self.next_deadline_ns:
             return
-        before = self._house.road.modes
+        before = self._services.orders.venue.modes
         modes = before.expire(now_ns)
         for place in before.in_force.keys() - modes.in_force.keys():
-            self._house.log("mode.expired", **_told(before.in_force[place]))
+            self._services.log("mode.expired", **_told(before.in_force[place]))
         self._put(modes, now_ns)
 
     def _put(self, modes: Modes, now_ns: int) -> None:
         self.next_deadline_ns = modes.next_expiry_ns
-        self._house.road.change_modes(modes, now_ns)
+        self._services.orders.venue.change(modes, now_ns)
 
     # -- changes -------------------------------------------------------------------------------------------------
 
@@ -145,15 +113,15 @@ class ModeControl:
             ModeRefused: nothing was changed.
         """
         change = self._judge(asked, by)
-        was = self._house.road.modes.mode_at(change.place)
+        was = self._services.orders.venue.modes.mode_at(change.place)
         if not asked.kill and STRICTNESS[change.mode] <= STRICTNESS[was]:
             await self._keep_then_put(change)
             return self._made(ModeResult(change, was, self.is_kept), asked)
         targets = self._targets(change) if asked.kill else []
-        now_ns = self._house.now_ns()
-        self._put(self._house.road.modes.apply(change), now_ns)
-        sweep = self._house.kill_switch.start(targets, now_ns) if asked.kill else None
-        self._house.wake()
+        now_ns = self._services.now_ns()
+        self._put(self._services.orders.venue.modes.apply(change), now_ns)
+        sweep = self._services.kill_switch.start(targets, now_ns) if asked.kill else None
+        self._services.wake()
         trouble = await self._keep()
         if sweep is not None:
             await _answered(sweep)
@@ -161,35 +129,35 @@ class ModeControl:
 
     async def keep_again(self) -> None:
         """The clock was put right: when the modes in force end is another time of day now."""
-        if self._house.road.modes.in_force:
+        if self._services.orders.venue.modes.in_force:
             await self._keep()
 
     async def _keep(self) -> str:
         """Save what is in force; returns why that failed, "" when it did not."""
         async with self._saving:
-            return await self._save(self._house.road.modes)
+            return await self._save(self._services.orders.venue.modes)
 
     async def _keep_then_put(self, change: Change) -> None:
-        road = self._house.road
+        orders = self._services.orders
         async with self._saving:
-            seen = road.modes.in_force.get(change.place)
-            if trouble := await self._save(road.modes.apply(change)):
+            seen = orders.venue.modes.in_force.get(change.place)
+            if trouble := await self._save(orders.venue.modes.apply(change)):
                 raise ModeRefused(507, f"nothing was changed: {trouble}")
-            if road.modes.in_force.get(change.place) is not seen:
+            if orders.venue.modes.in_force.get(change.place) is not seen:
                 # Whoever was quicker is waiting to save what is in force now.
                 raise ModeRefused(409, "somebody else has just changed it: look, and ask again")
-            self._put(road.modes.apply(change), self._house.now_ns())
-        self._house.wake()
+            self._put(orders.venue.modes.apply(change), self._services.now_ns())
+        self._services.wake()
 
     async def _save(self, modes: Modes) -> str:
         if self._file is None:
             return ""
         try:
-            await asyncio.to_thread(self._file.save, modes.shifted(self._house.wall.offset_ns))
+            await asyncio.to_thread(self._file.save, modes.shifted(self._services.wall.offset_ns))
         except OSError as error:
             self.is_kept = False
             trouble = f"{self._file.path} could not be written: {error.strerror or error}"
-            self._house.log("mode.not_kept", error=trouble)
+            self._services.log("mode.not_kept", error=trouble)
             return trouble
         self.is_kept = True
         return ""
@@ -197,7 +165,7 @@ class ModeControl:
     def _made(self, outcome: ModeResult, asked: ModeRequest) -> ModeResult:
         sweep = outcome.sweep
         swept = {} if sweep is None else {"canceled": sweep.canceled, "unanswered": sweep.waiting}
-        self._house.log(
+        self._services.log(
             "mode.changed", **_told(outcome.change), was=outcome.was, kill=asked.kill, kept=outcome.is_kept, **swept
         )
         return outcome
@@ -215,16 +183,16 @@ class ModeControl:
         if asked.mode == "normal" and asked.ttl_s:
             raise ModeRefused(400, "is for a mode that bars orders; to open for a time, set it again later", "ttl_s")
         name, instrument = self._resolve(asked.scope, asked.name)
-        now_ns = self._house.now_ns()
+        now_ns = self._services.now_ns()
         change = Change(asked.scope, name, asked.mode, reason, by, now_ns, asked.ttl_s, instrument)
-        standing = self._house.road.modes.mode_at(change.place)
+        standing = self._services.orders.venue.modes.mode_at(change.place)
         if asked.kill and STRICTNESS[standing] > STRICTNESS[change.mode]:
             return structs.replace(change, mode=standing)  # a kill never opens anything
         return change
 
     def _resolve(self, scope: Scope, name: str) -> tuple[str, int]:
         """The name in full, and the id of an instrument; what is in force can be changed though its name is gone."""
-        for standing in self._house.road.modes.in_force.values():
+        for standing in self._services.orders.venue.modes.in_force.values():
             if standing.scope == scope and standing.name == name:
                 return name, standing.instrument
         if scope == "venue":
@@ -232,9 +200,9 @@ class ModeControl:
                 raise ModeRefused(400, "the venue has no name: leave it out", "name")
             return "", 0
         if scope == "instrument":
-            found = self._house.instruments.by_symbol.get(name)
+            found = self._services.instruments.by_symbol.get(name)
             if found is None:
-                raise _unknown("instrument", name, self._house.instruments.by_symbol)
+                raise _unknown("instrument", name, self._services.instruments.by_symbol)
             return name, found.id
         if scope == "account":
             if name not in self._accounts:
@@ -253,7 +221,7 @@ class ModeControl:
             )
         if meant:
             return meant[0]
-        if any(_full_name(each) == name or each.name == name for each in self._house.sessions.by_id.values()):
+        if any(_full_name(each) == name or each.name == name for each in self._services.sessions.by_id.values()):
             raise ModeRefused(
                 409, f"{name} has no name of its own and ends with its connection: bar its account", "name"
             )
@@ -274,7 +242,7 @@ class ModeControl:
 
     def _sessions_by(self, fits: Callable[[Session], bool]) -> list[Session]:
         """Sessions with a name of their own; one without ends with its connection, and another may get its number."""
-        known = self._house.sessions.by_id.values()
+        known = self._services.sessions.by_id.values()
         return [session for session in known if session.name != f"ws-{session.id}" and fits(session)]
 
 

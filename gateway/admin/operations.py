@@ -13,7 +13,8 @@ from msgspec import structs
 
 from gateway.admin.access import Access, AccessDenied, Role
 from gateway.admin.answer import json_answer
-from gateway.admin.mode_control import ModeContext, ModeControl, ModeRefused, ModeRequest, ModeResult
+from gateway.admin.mode_control import ModeControl, ModeRefused, ModeRequest, ModeResult
+from gateway.doors.services import Services
 from gateway.orders.trading_modes import Change
 from protocols.units import NS_PER_S
 
@@ -31,8 +32,8 @@ _EXAMPLE = {
 class Operations:
     """The routes, and who may take them."""
 
-    def __init__(self, house: ModeContext, desk: ModeControl, access: Access) -> None:
-        self._house = house
+    def __init__(self, services: Services, desk: ModeControl, access: Access) -> None:
+        self._services = services
         self._desk = desk
         self._access = access
 
@@ -51,7 +52,7 @@ class Operations:
             try:
                 who = self._access.admit(authorization, host, needs)
             except AccessDenied as denied:
-                self._house.log(
+                self._services.log(
                     "operations.refused", status=denied.status, by=denied.who, peer=request.remote, path=request.path
                 )
                 answer = _wrong(denied.status, str(denied))
@@ -63,7 +64,7 @@ class Operations:
         return handle
 
     async def _show(self, _: web.Request, __: str) -> web.Response:
-        modes = self._house.road.modes.shifted(self._house.wall.offset_ns)
+        modes = self._services.orders.venue.modes.shifted(self._services.wall.offset_ns)
         return json_answer(
             {"modes": [_shown(change) for change in modes.in_force.values()], "kept": self._desk.is_kept}
         )
@@ -79,7 +80,7 @@ class Operations:
             outcome = await self._desk.change(asked, who)
         except ModeRefused as declined:
             return _wrong(declined.status, str(declined), declined.field)
-        at_ns = self._house.wall.utc_ns(outcome.change.at_ns)
+        at_ns = self._services.wall.utc_ns(outcome.change.at_ns)
         return _answer(structs.replace(outcome, change=structs.replace(outcome.change, at_ns=at_ns)))
 
 

@@ -214,7 +214,7 @@ class DemoRun:
         rates = {name: (door.orders - before.doors[name].orders) / passed_s for name, door in stats.doors.items()}
         if self._stop.is_set():  # the last figures are of the whole run
             rates = {name: door.orders / max(elapsed_s, 1e-3) for name, door in stats.doors.items()}
-        waiting, limit = self._server.road.queue.commands, self._server.settings.ingress.max_commands
+        waiting, limit = self._server.orders.queue.commands, self._server.settings.ingress.max_commands
         self._moment = Moment(elapsed_s, stats.doors, rates, Queue(waiting, self._core.take_largest(), limit))
         self._view.show(self._moment)
 

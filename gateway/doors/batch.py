@@ -7,12 +7,12 @@ and parsed in a tick is bounded over all connections. There is no task, future o
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from gateway.clock import Clock, Timed
 from gateway.doors.stall import LATE_NS, ReadFirst
+from gateway.journal.delay import RecordDelay
 from protocols.units import NS_PER_MS
 
 _SHORT_TURNS_NS = 400_000  # the same while the queue fills: more turns of the loop, and fewer orders in each
@@ -64,12 +64,13 @@ class Newcomer(Protocol):
 
 class Parts(NamedTuple):
     """What time is for. judges: those of `timed` that act on somebody's silence; after we stood still they wait until
-    what came meanwhile is read. work: what goes on all the same.
+    what came meanwhile is read. work: what goes on all the same. is_queue_filling: turns are short then.
     """
 
     timed: tuple[Timed, ...]
     judges: tuple[Timed, ...]
     work: Callable[[int], None]
+    is_queue_filling: Callable[[], bool]
 
 
 class Records(Protocol):
@@ -101,6 +102,7 @@ class Tick:
         clock: Clock,
         parts: Parts,
         records: Records,
+        delay: RecordDelay,
         report_bug: Callable[[Exception], None],
         fail: Callable[[Exception], None],
     ) -> None:
@@ -109,9 +111,9 @@ class Tick:
         self._parts = parts
         self._judge_due_ns = 0  # the first of the judges' deadlines, 0 = none
         self._records = records
+        self._delay = delay
         self._fail = fail
         self._held: dict[Touched, None] = {}
-        self._late: deque[tuple[int, int]] = deque()  # commits that are not durable yet: position, when
         self._has_failed = False
         self.report_bug = report_bug
         self.position = 0
@@ -120,7 +122,6 @@ class Tick:
         self._reading: dict[Touched, None] = {}  # the one whose turn it is first
         self._turns: dict[Touched, None] = {}
         self._newcomers: dict[Newcomer, None] = {}
-        self.is_crowded: Callable[[], bool] = lambda: False  # whether the queue to the core fills
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
@@ -178,7 +179,7 @@ class Tick:
             self._hear_newcomers(self._clock.now_ns())
 
     def _let_time_act(self, now_ns: int) -> None:
-        timed, judges, work = self._parts
+        timed, judges, work, _ = self._parts
         if self._judge_due_ns and self.must_read_first(self._judge_due_ns, self.wake):
             self._try(work, now_ns)
             timed = tuple(part for part in timed if part not in judges)
@@ -193,7 +194,7 @@ class Tick:
 
     def _read_on(self, now_ns: int) -> None:
         """A slice of each whose output lies in a store, in turn, until it is enough for one tick."""
-        left, reading = _SHORT_READ_EVENTS if self.is_crowded() else _READ_EVENTS, self._reading
+        left, reading = _SHORT_READ_EVENTS if self._parts.is_queue_filling() else _READ_EVENTS, self._reading
         while reading and left > 0:
             connection = next(iter(reading))
             del reading[connection]
@@ -208,7 +209,7 @@ class Tick:
     def _take_turns(self, now_ns: int) -> None:
         """A slice of each who sent much at once, for a bounded time: then those who sent little are heard again."""
         turns, self._turns = self._turns, {}
-        until_ns = now_ns + (_SHORT_TURNS_NS if self.is_crowded() else _TURNS_NS)
+        until_ns = now_ns + (_SHORT_TURNS_NS if self._parts.is_queue_filling() else _TURNS_NS)
         while turns:
             connection = next(iter(turns))
             del turns[connection]
@@ -243,30 +244,21 @@ class Tick:
             self._fail(error)
             return False
         self.is_durable = self._records.durable >= self.position
-        if not self.is_durable and (not self._late or self._late[-1][0] != self.position):
-            self._late.append((self.position, now_ns))
+        if not self.is_durable:
+            self._delay.add(self.position, now_ns)
         return True
 
     def hold(self, connection: Touched) -> None:
         """This connection has bytes that wait for the journal."""
         self._held[connection] = None
 
-    def held_ns(self, now_ns: int) -> int:
-        """How long the oldest bytes have waited for the journal; what it is done with by now waits for us alone."""
-        if not self._late:
-            return 0
-        durable = self._records.durable
-        return next((now_ns - since_ns for position, since_ns in self._late if position > durable), 0)
-
     def on_durable(self, durable: int) -> None:
         """The journal's writer is done up to here; called in the event loop."""
         if self._has_failed:
             return
         now_ns = self._clock.now_ns()
-        since_ns = self._late[0][1] if self._late else now_ns
+        since_ns = self._delay.settle(durable, now_ns)
         is_late = now_ns - since_ns >= LATE_NS
-        while self._late and self._late[0][0] <= durable:
-            self._late.popleft()
         held, self._held = self._held, {}
         for connection in held:
             if not connection.release(durable):

@@ -37,8 +37,9 @@ P = ParamSpec("P")
 class Traffic:
     """The connections of one door and what they have carried, counted per read and write, collected on scrape."""
 
-    def __init__(self) -> None:
-        self.backlog = Backlog(1 << 62)  # until the house gives both doors one
+    def __init__(self, backlog: Backlog) -> None:
+        """backlog: what readers of both doors may leave unread, together."""
+        self.backlog = backlog
         self.connections: dict[Connection, None] = {}  # in the order in which they came
         self.bytes_in = 0
         self.bytes_out = 0

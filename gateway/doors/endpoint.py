@@ -1,18 +1,12 @@
-"""What the endpoints of both doors share: the house, the link, peers that say nothing, the flood count.
+"""What the endpoints of both doors share: the services, the link, peers that say nothing, the flood count.
 
-A door's own ways belong to its endpoint. Pure: house and link are known by what they can do, not by what they are.
+A door's own ways belong to its endpoint. Pure: a link is known by what it can do, not by what it is.
 """
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from gateway.doors.peer import NullPeer
-from gateway.orders.pipeline import Road
-from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
-from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.tracing import OrderTracer
-from limits.limiter import Limiter
-from protocols.wall import WallClock
 
 _LOGOUT = b"\x0135=5\x01"
 _FLOOD_FACTOR = 10
@@ -36,24 +30,6 @@ class Link(Protocol):
     def close(self) -> None: ...
     def pause_reading(self, now_ns: int) -> None: ...
     def resume_reading(self, now_ns: int) -> None: ...
-
-
-class House(Protocol):
-    """The parts that every endpoint shares; now_ns is the clock for output asked for between ticks."""
-
-    road: Road
-    cancel_on_disconnect: CancelOnDisconnect
-    metrics: Metrics
-    tracing: OrderTracer
-
-    @property
-    def wall(self) -> WallClock: ...
-
-    @property
-    def limiter(self) -> Limiter: ...
-
-    def now_ns(self) -> int: ...
-    def log(self, name: str, **fields: Any) -> None: ...
 
 
 class FinalOutput(NullPeer):

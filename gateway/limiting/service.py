@@ -32,7 +32,7 @@ class LimitsUnsound(Exception):
 
 
 class Limiting:
-    """The limiter of this process, and where its policy comes from. on_change: told when another is in force."""
+    """The limiter of this process, and where its policy comes from."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Limiting:
         self._store_now_s = 0
         self._faults: tuple[str, ...] = ()
         self._reload_failures = 0
-        self.on_change: Callable[[], None] = lambda: None
+        self._on_change: Callable[[], None] | None = None  # from `open` on
         self._shared = _share(settings, self._by_file, self._accounts, now_ns, log)
         self.limiter: LocalLimiter | SharedLimiter = (
             LocalLimiter(self._by_file) if self._shared is None else self._shared.limiter
@@ -78,12 +78,14 @@ class Limiting:
         """What of it has deadlines of its own."""
         return () if self._shared is None else (self._shared.limiter,)
 
-    async def open(self, wake: Callable[[], None]) -> None:
+    async def open(self, wake: Callable[[], None], on_change: Callable[[], None]) -> None:
         """Reach the store, if there is one. wake: called when what had to be fetched may be asked for again.
+        on_change: another policy is in force.
 
         Raises:
             limits.store.StoreUnsuitable: it evicts keys, and so must not hold limits.
         """
+        self._on_change = on_change
         if self._warnings:
             self._log("limits.odd", file=str(self._file), warnings=self._warnings)
         if self._shared is not None:
@@ -136,7 +138,8 @@ class Limiting:
         self.limiter.apply(merged.policy, self._now_ns())
         if self._shared is not None:
             self._shared.renumber()
-        self.on_change()
+        if self._on_change is not None:
+            self._on_change()
 
     def _for_nobody(self) -> list[str]:
         """Rows in force that limit nobody here."""

@@ -6,7 +6,8 @@ the session's endpoint, which tells its connection.
 """
 
 from gateway.orders.queue import OrderQueue, Stage
-from gateway.sessions.registry import Pause, Session, Sessions
+from gateway.sessions.registry import Sessions
+from gateway.sessions.session import Pause, Session
 from protocols.units import NS_PER_S
 
 _FLOOD = 1_000  # in a second: four times what the built-in limits allow of single cancels
@@ -16,7 +17,7 @@ class Backpressure:
     """Who is paused, until when, and who has had its pause."""
 
     def __init__(self, queue: OrderQueue, sessions: Sessions, max_wait_ns: int) -> None:
-        self._ingress = queue
+        self._queue = queue
         self._sessions = sessions
         self._max_wait_ns = max_wait_ns
         self._paused: dict[int, Session] = {}
@@ -37,7 +38,7 @@ class Backpressure:
         """Look at the stage and do what it asks for."""
         if self._slowed:
             self._resume_slowed(now_ns)
-        stage = self._ingress.stage
+        stage = self._queue.stage
         if stage == Stage.OPEN:
             if self._paused or self._had_pause:
                 self._resume_all(now_ns)
@@ -49,7 +50,7 @@ class Backpressure:
         elif stage == Stage.PAUSING and now_ns >= self._until_ns:
             # Looked for once in that time only: who is heavy is found by counting all that waits.
             self._until_ns = now_ns + self._max_wait_ns
-            for session_id in self._ingress.heavy_sessions() - self._had_pause:
+            for session_id in self._queue.heavy_sessions() - self._had_pause:
                 self._pause(self._sessions.by_id.get(session_id), now_ns)
 
     def note_flood(self, session: Session, now_ns: int) -> None:

@@ -6,8 +6,8 @@ debited, and the same request is asked again when the limiter says so. Pure.
 
 from collections.abc import Sequence
 
-from gateway.sessions.registry import Session
 from gateway.sessions.request import Request
+from gateway.sessions.session import Session
 from limits.limiter import MILLI, BucketView, Decision, Limiter
 from limits.open_orders import OpenOrders
 from protocols import errors

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import chain
 
-from gateway.sessions.request import Class, Request
+from gateway.sessions.request import Class, Request, State
 from protocols.messages import NewOrder, ReplaceOrder
 
 _QUANTUM_BYTES = 200  # about an order: a turn is short, so few wait long
@@ -41,7 +41,7 @@ class Lane:
 
     def of(self, account: int) -> Iterator[Request]:
         """What waits of one account, in order."""
-        return (request for request in self._queues.get(account, ()) if not request.is_withdrawn)
+        return (request for request in self._queues.get(account, ()) if request.is_waiting)
 
     def ahead(self, account: int) -> int:
         """How many go before a request of this account that comes now; by turns, so no more than its own for each."""
@@ -57,12 +57,12 @@ class Lane:
 
     def drop(self, request: Request) -> None:
         """It is withdrawn, and takes no memory for long: nobody may take anything from here for hours."""
-        request.is_withdrawn = True
+        request.move_to(State.WITHDRAWN)
         self._gone += 1
         if self._gone < _MANY or 2 * self._gone < self._size:
             return
         for account, queue in list(self._queues.items()):
-            left = [row for row in queue if not row.is_withdrawn]
+            left = [row for row in queue if row.is_waiting]
             queue.clear()
             queue.extend(left)
             if not left:
@@ -79,7 +79,7 @@ class Lane:
             while queue and queue.credit_bytes > 0 and len(taken) < count:
                 request = queue.popleft()
                 self._size -= 1
-                if request.is_withdrawn:
+                if not request.is_waiting:
                     self._gone -= 1
                 else:
                     queue.credit_bytes -= max(request.size_bytes, _LEAST_BYTES)
@@ -100,7 +100,7 @@ class QueueDeadlines:
         self._slots: dict[int, dict[int, Request]] = {}  # by hundredths of a second
 
     def add(self, request: Request) -> None:
-        if request.queue_class is not Class.CONTROL and not request.unknown_told:
+        if request.queue_class is not Class.CONTROL and not request.is_reported:
             self._slots.setdefault(self._end_ns(request) // _SLOT_NS, {})[id(request)] = request
 
     def discard(self, request: Request) -> None:

@@ -1,7 +1,8 @@
 """What a session was shown of its limits, so that it is told of changes to those and of nothing else. Pure."""
 
 from gateway.orders.charging import Charging
-from gateway.sessions.registry import Session, Sessions
+from gateway.sessions.registry import Sessions
+from gateway.sessions.session import Session
 from limits.limiter import BucketView, Limiter
 
 

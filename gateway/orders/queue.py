@@ -68,6 +68,16 @@ class OrderQueue:
         return not (self._waiting or self.stage)
 
     @property
+    def is_filling(self) -> bool:
+        """Whether turns of the event loop should be short: there is more than the core takes at once."""
+        return self.stage > Stage.OPEN
+
+    @property
+    def takes_newcomers(self) -> bool:
+        """At 95 % whoever has work under way must get through before others may connect."""
+        return self.stage < Stage.FULL
+
+    @property
     def fill_percent(self) -> int:
         """The fuller of commands and bytes, 100 = full."""
         settings = self._settings
@@ -153,7 +163,7 @@ class OrderQueue:
         """Join a mass cancel of the same scope, unless an order of the account came in between."""
         sweeps, scope = self._sweeps.setdefault(command.account, {}), _scope(command)
         first = sweeps.get(scope)
-        if first is None or first.is_followed or first.unknown_told:
+        if first is None or first.is_followed or first.is_reported:
             sweeps[scope] = request
             return False
         first.joined.append(request)
@@ -206,7 +216,7 @@ class OrderQueue:
                 overtaken = self._withdraw_target(command)
                 request.has_overtaken = any(isinstance(each.command, NewOrder) for each in overtaken)
                 request.command = _aimed(command, overtaken)
-                withdrawn += [each for each in overtaken if each.is_withdrawn]
+                withdrawn += [each for each in overtaken if not each.is_waiting]
             elif isinstance(command, MassCancel):
                 withdrawn += self._withdraw_scope(command)
             self._waiting += 1
@@ -237,7 +247,7 @@ class OrderQueue:
         gone = [request for request in self._lanes[Class.ORDER].of(cancel.account) if in_scope(cancel, request)]
         for request in gone:
             self._withdraw_order(request)
-        return [request for request in gone if request.is_withdrawn]
+        return [request for request in gone if not request.is_waiting]
 
     def _withdraw_order(self, request: Request) -> None:
         """Take out a New or Replace; a retry stays as a question, for its first attempt may be in the book."""

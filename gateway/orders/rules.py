@@ -3,7 +3,7 @@
 Nothing here counts or remembers; what depends on the book is the core's to judge. Pure.
 """
 
-from gateway.sessions.registry import Session
+from gateway.sessions.session import Session
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.instruments import Instruments

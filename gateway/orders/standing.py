@@ -12,8 +12,8 @@ import msgspec
 from gateway.core.matching import MatchingCore
 from gateway.orders.queue import OrderQueue
 from gateway.orders.token_wait import TokenWait
-from gateway.sessions.registry import Session
 from gateway.sessions.request import Request, is_retry
+from gateway.sessions.session import Session
 from protocols.errors import ENGINE_TIMEOUT, Refusal
 from protocols.messages import (
     DUPLICATE,
@@ -36,7 +36,7 @@ class Standing:
     ) -> None:
         """unanswered: handed over, by cmd_id."""
         self._core = core
-        self._ingress = queue
+        self._queue = queue
         self._token_wait = token_wait
         self._unanswered = unanswered
 
@@ -85,7 +85,7 @@ class Standing:
         if not is_retry(command):
             return False
         account, name = command.account, command.cl_ord_id
-        waiting = chain(self._unanswered.values(), self._ingress.waiting(account, name), self._token_wait.requests())
+        waiting = chain(self._unanswered.values(), self._queue.waiting(account, name), self._token_wait.requests())
         others = (each.command for each in waiting if each.command is not command)
         return any(
             isinstance(each, NewOrder | ReplaceOrder) and each.account == account and each.cl_ord_id == name
@@ -94,15 +94,13 @@ class Standing:
 
     def unanswered_of(self, session: Session) -> list[Request]:
         """What the session has asked and was not told of, wherever that waits."""
-        waiting = chain(self._unanswered.values(), self._ingress, self._token_wait.requests())
+        waiting = chain(self._unanswered.values(), self._queue, self._token_wait.requests())
         found = chain.from_iterable((each, *each.joined) for each in waiting)
-        return [each for each in found if each.session is session and each.source is not None and not each.is_told]
+        return [each for each in found if each.session is session and each.source is not None and not each.is_settled]
 
     def _on_its_way(self, account: int, cl_ord_id: str) -> NewOrder | ReplaceOrder | None:
         """The command that would give an order this name."""
-        waiting = chain(
-            self._unanswered.values(), self._ingress.waiting(account, cl_ord_id), self._token_wait.requests()
-        )
+        waiting = chain(self._unanswered.values(), self._queue.waiting(account, cl_ord_id), self._token_wait.requests())
         for request in waiting:
             command = request.command
             if not isinstance(command, NewOrder | ReplaceOrder):

@@ -10,8 +10,8 @@ from functools import partial
 
 import msgspec
 
-from gateway.sessions.registry import Pause, Session
 from gateway.sessions.request import Request, is_retry
+from gateway.sessions.session import Pause, Session
 
 
 class Parked(msgspec.Struct, eq=False):

@@ -14,7 +14,8 @@ from gateway.recovery.replay import JournalReplay
 from gateway.recovery.snapshots import Snapshotter
 from gateway.safety.cancel_on_disconnect import LinkState
 from gateway.sessions.former_names import WsSessionRecord
-from gateway.sessions.registry import FIRST_WS_SESSION, Session
+from gateway.sessions.registry import FIRST_WS_SESSION
+from gateway.sessions.session import Session
 from protocols.messages import AnyCommand, Lane
 
 

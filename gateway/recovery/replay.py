@@ -34,7 +34,7 @@ from gateway.recovery.records import (
 from gateway.safety.cancel_on_disconnect import LinkState
 from gateway.sessions.former_names import FormerNames, WsSessionRecord, name_of_unnamed
 from gateway.sessions.registry import FIRST_WS_SESSION
-from gateway.sessions.request import is_numbered
+from gateway.sessions.reply import is_numbered
 from protocols.messages import AnyEvent, Lane
 
 _MAX_SPANS = 1_000  # snapshots held while a journal is read: each start makes one,

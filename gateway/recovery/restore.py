@@ -6,21 +6,17 @@ parts are built and no door is open yet.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
 
-from gateway.auth.authenticator import Authenticator
 from gateway.config import schema
 from gateway.core.engine import Engine
 from gateway.doors.fix.acceptor import FixAcceptor
+from gateway.doors.services import Services
 from gateway.journal import Journal, MemoryJournal, open_journal
 from gateway.journal.record import JournalCorrupt
-from gateway.orders.pipeline import Road
 from gateway.recovery.known_ids import ConfigMismatch, KnownIds, configured_ids, merge
 from gateway.recovery.recorder import Recorder
 from gateway.recovery.replay import JournalReplay, NoSoundSnapshot
-from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
 from gateway.safety.kill_switch import HOUSE_SESSION, CancelScope, KillSwitch
-from gateway.sessions.registry import Sessions
 from protocols.instruments import Instruments
 from protocols.messages import Lane
 from protocols.units import NS_PER_MS
@@ -28,22 +24,6 @@ from protocols.units import NS_PER_MS
 _LOST_NUMBERS = 1_000_000
 """How far MsgSeqNum(34) jumps when the end of the journal is unknown: more than a loss can hold, so that no number is
 used twice. The client's gap is filled with one SequenceReset(4)."""
-
-
-class Parts(Protocol):
-    """The parts of the process whose state is restored."""
-
-    settings: schema.Config
-    clients: Authenticator
-    sessions: Sessions
-    road: Road
-    cancel_on_disconnect: CancelOnDisconnect
-    kill_switch: KillSwitch
-    fix: FixAcceptor
-
-    @property
-    def now_ns(self) -> Callable[[], int]: ...
-    def log(self, name: str, **fields: Any) -> None: ...
 
 
 def read_back(
@@ -75,8 +55,9 @@ def cancel_for_gone(
 class Restore:
     """Continues from the state of the last process: streams, counters, sessions, and the protection of open orders."""
 
-    def __init__(self, parts: Parts, recorder: Recorder) -> None:
-        self._parts = parts
+    def __init__(self, services: Services, fix: FixAcceptor, recorder: Recorder) -> None:
+        self._services = services
+        self._fix = fix
         self._recorder = recorder
         self._replay = recorder.replay
         self._journal = recorder.journal
@@ -89,7 +70,7 @@ class Restore:
             ConfigMismatch: there are open orders in an instrument that is not configured.
             JournalCorrupt: there is no usable snapshot.
         """
-        parts, replay, engine = self._parts, self._replay, self._replay.engine
+        services, replay, engine = self._services, self._replay, self._replay.engine
         self._was_clean = replay.was_clean
         try:
             replay.restore_engine()
@@ -98,26 +79,26 @@ class Restore:
         except NoSoundSnapshot as error:
             raise self._no_sound_snapshot(error) from error
         for position, text in replay.unsound:
-            parts.log("journal.unsound_snapshot", place=self._journal.place_of(position), error=text)
+            services.log("journal.unsound_snapshot", place=self._journal.place_of(position), error=text)
         if not self._journal.recovery.is_proven:
             self._begin_epoch()
         for account_id, events in replay.events.items():
             for event in events:
-                parts.sessions.account(account_id).record(event)
+                services.sessions.account(account_id).record(event)
         replay.events.clear()
         self._restore_sessions()
-        for row in parts.settings.accounts:
-            parts.road.charging.restore(engine.open_orders(row.id))
-        parts.kill_switch.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))
-        parts.fix.catch_up(replay.resets, parts.now_ns())
+        for row in services.settings.accounts:
+            services.orders.charging.restore(engine.open_orders(row.id))
+        services.kill_switch.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))
+        self._fix.catch_up(replay.resets, services.now_ns())
         self._recorder.snapshotter.start()
         self.await_return()
         if replay.first is not None:
-            sessions = len(parts.sessions.by_id)
-            parts.log("gateway.recovered", commands=replay.count, clean=self._was_clean, sessions=sessions)
+            sessions = len(services.sessions.by_id)
+            services.log("gateway.recovered", commands=replay.count, clean=self._was_clean, sessions=sessions)
         found = self._journal.recovery
         if found.cut_bytes:
-            parts.log("journal.cut", file=found.cut_file, cut_bytes=found.cut_bytes)
+            services.log("journal.cut", file=found.cut_file, cut_bytes=found.cut_bytes)
 
     def await_return(self) -> None:
         """Give the clients of the last process time to reconnect, from now on. Does nothing if there was none.
@@ -126,23 +107,23 @@ class Restore:
         """
         if self._was_clean is None:
             return
-        parts, settings, now_ns = self._parts, self._parts.settings, self._parts.now_ns()
+        services, settings, now_ns = self._services, self._services.settings, self._services.now_ns()
         if not self._was_clean:
-            parts.road.reopen_at_ns = now_ns + settings.core.reopen_after_ms * NS_PER_MS
+            services.orders.venue.reopen_at_ns = now_ns + settings.core.reopen_after_ms * NS_PER_MS
         # An orderly stop asked every client to reconnect: those that do not count as disconnected after the drain time.
-        guard_at_ns = parts.road.reopen_at_ns or now_ns + settings.venue.drain_ms * NS_PER_MS
+        guard_at_ns = services.orders.venue.reopen_at_ns or now_ns + settings.venue.drain_ms * NS_PER_MS
         for link in list(self._replay.links.values()):
-            parts.cancel_on_disconnect.restore(link, now_ns, parts.road.reopen_at_ns, guard_at_ns)
+            services.cancel_on_disconnect.restore(link, now_ns, services.orders.venue.reopen_at_ns, guard_at_ns)
 
     def _begin_epoch(self) -> None:
         """What followed the end of the journal is unknown, so none of it may be used again: begin new streams."""
-        parts, now_ns, settings = self._parts, self._parts.now_ns(), self._parts.settings
+        services, now_ns, settings = self._services, self._services.now_ns(), self._services.settings
         self._replay.events.clear()  # of streams that have ended
         self._replay.engine.begin_epoch(f"e-{now_ns // NS_PER_MS}", sorted(self._recorder.known_ids.accounts), now_ns)
         for row in settings.fix.sessions:
             self._journal.store(row.id).next_out += _LOST_NUMBERS
-            parts.sessions.by_id[row.id].acts_from_ns = now_ns
-        parts.log("journal.end_unknown", epoch=self._replay.engine.epoch, numbers=_LOST_NUMBERS)
+            services.sessions.by_id[row.id].acts_from_ns = now_ns
+        services.log("journal.end_unknown", epoch=self._replay.engine.epoch, numbers=_LOST_NUMBERS)
 
     def _no_sound_snapshot(self, error: NoSoundSnapshot) -> JournalCorrupt:
         places = "\n".join(f"  {self._journal.place_of(position)}: {text}" for position, text in error.places)
@@ -152,10 +133,10 @@ class Restore:
         )
 
     def _restore_sessions(self) -> None:
-        sessions, replay = self._parts.sessions, self._replay
+        sessions, replay = self._services.sessions, self._replay
         replay.forget_ended()
         for row in replay.names.values():
-            client = self._parts.clients.by_key(row.key_id)
+            client = self._services.authenticator.by_key(row.key_id)
             if client is not None:
                 sessions.restore_ws(row.session, row.name, client)
         sessions.next_ws_id = replay.next_ws_session

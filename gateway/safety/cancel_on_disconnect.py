@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from gateway.orders.pipeline import Road
-from gateway.sessions.registry import Session, Sessions
+from gateway.orders.path import OrderPath
+from gateway.sessions.registry import Sessions
+from gateway.sessions.session import Session
 from protocols.messages import MassCancel, Origin
 from protocols.units import NS_PER_MS, NS_PER_S
 from protocols.wall import STEP_NS
@@ -45,7 +46,7 @@ class CancelOnDisconnect:
 
     def __init__(
         self,
-        road: Road,
+        orders: OrderPath,
         sessions: Sessions,
         note: Callable[[Session, int], None] = lambda _, __: None,
         fire_for_gone: Callable[[int, int, str, int], None] = lambda _, __, ___, ____: None,
@@ -53,27 +54,27 @@ class CancelOnDisconnect:
         """note: told of every change with the time the dead-man's switch fires (UTC, 0 = not armed), to be kept.
         fire_for_gone: cancels for a session that is no longer configured: its id, its account, scope and the time.
         """
-        self._road = road
+        self._orders = orders
         self._sessions = sessions
         self._note = note
         self._fire_for_gone = fire_for_gone
         self._gone: dict[int, tuple[int, int, str]] = {}  # such sessions: when, the account, the scope
         self._cod: dict[int, tuple[int, str]] = {}  # when, and the scope it was armed with
         self._dead_man: dict[int, int] = {}
-        self._noted_offset_ns = road.wall.offset_ns  # under which clock the times that are kept were noted
+        self._noted_offset_ns = orders.wall.offset_ns  # under which clock the times that are kept were noted
 
     @property
     def next_deadline_ns(self) -> int | None:
         """When the next timer fires."""
         due = list(self._dead_man.values())
-        if not self._road.draining:
+        if not self._orders.venue.draining:
             due += [due_ns for due_ns, _ in self._cod.values()]
             due += [due_ns for due_ns, _, _ in self._gone.values()]
         return min(due, default=None)
 
     def tick(self, now_ns: int) -> None:
         """Fire what is due. In a drain nobody can come back: cancel-on-disconnect is left to the next process."""
-        if self._dead_man and abs(self._road.wall.offset_ns - self._noted_offset_ns) >= STEP_NS:
+        if self._dead_man and abs(self._orders.wall.offset_ns - self._noted_offset_ns) >= STEP_NS:
             self._note_again()
         for session_id, due_ns in list(self._dead_man.items()):
             if due_ns > now_ns:
@@ -84,7 +85,7 @@ class CancelOnDisconnect:
             else:
                 del self._dead_man[session_id]
                 self._fire(session_id, Origin.DEAD_MAN, True, now_ns)
-        if not self._road.draining:
+        if not self._orders.venue.draining:
             self._cancel_for_gone(now_ns)
 
     def _cancel_for_gone(self, now_ns: int) -> None:
@@ -134,7 +135,7 @@ class CancelOnDisconnect:
         elif not session.connected:
             session.cancel_on_disconnect = link.scope
             if link.dead_man_ns:
-                due_ns = min(self._road.wall.own_ns(link.dead_man_ns), now_ns + _MAX_DEAD_MAN_NS)
+                due_ns = min(self._orders.wall.own_ns(link.dead_man_ns), now_ns + _MAX_DEAD_MAN_NS)
                 self._dead_man[link.session] = max(due_ns, reopen_at_ns)
             if is_lost:
                 self._cod[link.session] = guard_at_ns, link.scope
@@ -158,7 +159,7 @@ class CancelOnDisconnect:
         long as a drain may last, and then cancels. back_by_ns: it is waited for until then at least.
         """
         scope = session.cancel_on_disconnect
-        if scope != "off" and self._road.draining and is_planned:
+        if scope != "off" and self._orders.venue.draining and is_planned:
             return  # the next start finds it as connected
         if scope != "off" and not keep_orders:
             due_ns = max(now_ns + session.cod_grace_ms * NS_PER_MS, back_by_ns)
@@ -179,13 +180,13 @@ class CancelOnDisconnect:
 
     def _note_again(self) -> None:
         """The clock was put right: what is kept for a later process is a time of day, and is another one now."""
-        self._noted_offset_ns = self._road.wall.offset_ns
+        self._noted_offset_ns = self._orders.wall.offset_ns
         for session_id in self._dead_man:
             self._keep(self._sessions.by_id[session_id])
 
     def _keep(self, session: Session) -> None:
         due_ns = self._dead_man.get(session.id)
-        self._note(session, 0 if due_ns is None else self._road.wall.utc_ns(due_ns))
+        self._note(session, 0 if due_ns is None else self._orders.wall.utc_ns(due_ns))
 
     def _forget_if_idle(self, session: Session) -> None:
         """An unnamed session that has ended is needed no more once no timer of it runs."""
@@ -198,10 +199,10 @@ class CancelOnDisconnect:
             session.client.account_id,
             session.id,
             origin,
-            self._road.wall.utc_ns(now_ns),
+            self._orders.wall.utc_ns(now_ns),
             0,
             cl_ord_id="",
             only_session=only_session,
             keep_exempt=True,
         )
-        self._road.submit(session, command, "q", None, 0, now_ns)
+        self._orders.admission.submit(session, command, "q", None, 0, now_ns)

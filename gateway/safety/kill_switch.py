@@ -10,9 +10,9 @@ from collections.abc import Iterable
 import msgspec
 
 from gateway.auth.authenticator import Client
-from gateway.orders.pipeline import Road
-from gateway.sessions.registry import Session
-from gateway.sessions.request import Request
+from gateway.orders.path import OrderPath
+from gateway.sessions.reply import Reply
+from gateway.sessions.session import Session
 from limits.limiter import BucketView
 from protocols.errors import Refusal
 from protocols.messages import AnyEvent, EngineState, MassCancel, MassCancelDone, Origin
@@ -49,8 +49,8 @@ class _Asked(msgspec.Struct, eq=False):
 class KillSwitch:
     """Starts sweeps; each reports into its own `Sweep` as the core answers."""
 
-    def __init__(self, road: Road, now_ns: int) -> None:
-        self._road = road
+    def __init__(self, orders: OrderPath, now_ns: int) -> None:
+        self._orders = orders
         self._house = Session(HOUSE_SESSION, "operator", Client(0, "house"), Origin.OPERATOR, _NO_BUCKETS)
         self._house.endpoint = _Ear()
         # For a core that does not say: steps of 8 ms are above what an earlier process used, but for a kill just now.
@@ -77,7 +77,7 @@ class KillSwitch:
             target.account_id,
             target.session_id or HOUSE_SESSION,
             origin,
-            self._road.wall.utc_ns(now_ns),
+            self._orders.wall.utc_ns(now_ns),
             0,
             cl_ord_id="",
             instrument=target.instrument,
@@ -86,7 +86,7 @@ class KillSwitch:
         )
         sweep.asked += 1
         sweep.waiting += 1
-        self._road.submit(self._house, command, "q", _Asked(sweep), 0, now_ns)
+        self._orders.admission.submit(self._house, command, "q", _Asked(sweep), 0, now_ns)
 
 
 class _Ear:
@@ -94,9 +94,9 @@ class _Ear:
 
     has_living_link = False
 
-    def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
+    def answer(self, reply: Reply, event: AnyEvent, now_ns: int) -> None:
         """The core has carried one out."""
-        sweep = self._told(request.source)
+        sweep = self._told(reply.source)
         if isinstance(event, MassCancelDone):
             sweep.canceled += event.affected
 
@@ -110,10 +110,10 @@ class _Ear:
         asked.is_told = True
         return asked.sweep
 
-    def handed_over(self, request: Request, now_ns: int) -> None:
+    def handed_over(self, reply: Reply, now_ns: int) -> None:
         """Not an answer."""
 
-    def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
+    def report(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
         """The house hears no account's stream."""
 
     def notice(self, state: EngineState, now_ns: int) -> None:

@@ -1,36 +1,17 @@
-"""One command on its way through the road: what the doors hand in and the reports find again.
+"""One command on its way along the order path: what the doors hand in and the reports find again. Pure.
 
-A request lives from the moment its command was decoded until its one terminal answer. It carries nothing of a socket,
-so the road stays pure; `source` is whatever the endpoint needs to answer (a FIX message, a WebSocket request).
+A request lives from the moment its command was decoded until its one final answer. It carries nothing of a socket.
 """
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.sessions.reply import Endpoint
+from gateway.sessions.session import Session
 from gateway.telemetry.tracing import OrderTrace
 from limits.limiter import ShadowDebit
-from protocols import errors
-from protocols.messages import (
-    POSS_RESEND,
-    AnyCommand,
-    AnyEvent,
-    CancelOrder,
-    CancelRejected,
-    EngineState,
-    ExecType,
-    MassCancel,
-    MassCancelDone,
-    NewOrder,
-    OrderEvent,
-    OrderList,
-    QueryOrders,
-    ReplaceOrder,
-)
-
-if TYPE_CHECKING:
-    from gateway.sessions.registry import Endpoint, Session
+from protocols.messages import POSS_RESEND, AnyCommand, CancelOrder, MassCancel, NewOrder, QueryOrders, ReplaceOrder
 
 
 class Class(IntEnum):
@@ -42,6 +23,37 @@ class Class(IntEnum):
     QUERY = 3
 
 
+class State(IntEnum):
+    """Where a request is on its way; see `_NEXT`."""
+
+    QUEUED = 0  # it waits: for tokens, or for its turn
+    HANDED_OVER = 1  # the core has it
+    UNKNOWN = 2  # "outcome unknown" was sent; the core's answer is still to come, if it ever comes
+    ASKING = 3  # after "outcome unknown" it waits again: as a question what became of the first attempt
+    WITHDRAWN = 4  # it left the queue before its turn
+    ANSWERED = 5  # its final answer was sent: what the core says of it after this is a report
+
+
+# From which state to which:
+#
+#   QUEUED -----> HANDED_OVER -----> ANSWERED      the usual way
+#     |               `--> UNKNOWN -----^          no answer in time; the core's report follows
+#     |------------------> UNKNOWN                 a retry that is not handed over, whose first attempt may live
+#     |--> WITHDRAWN --> ANSWERED or UNKNOWN       overtaken by a cancel, or it waited too long
+#     `--> ANSWERED                                refused
+#   ASKING --> UNKNOWN --> ANSWERED                a copy of a late retry, see `CoreLink.expire`
+_NEXT = {
+    State.QUEUED: frozenset((State.HANDED_OVER, State.UNKNOWN, State.WITHDRAWN, State.ANSWERED)),
+    State.HANDED_OVER: frozenset((State.UNKNOWN, State.ANSWERED)),
+    State.UNKNOWN: frozenset((State.ANSWERED,)),
+    State.ASKING: frozenset((State.UNKNOWN,)),
+    State.WITHDRAWN: frozenset((State.UNKNOWN, State.ANSWERED)),
+    State.ANSWERED: frozenset[State](),
+}
+_WAITING = (State.QUEUED, State.ASKING)
+_REPORTED = (State.UNKNOWN, State.ASKING)
+
+
 def is_retry(command: AnyCommand) -> bool:
     """Whether a first attempt may be live: then nobody but the core can say what became of it."""
     return isinstance(command, NewOrder | ReplaceOrder) and bool(command.flags & POSS_RESEND)
@@ -50,44 +62,65 @@ def is_retry(command: AnyCommand) -> bool:
 class Request(msgspec.Struct, eq=False):
     """One command, its session, and what it was charged.
 
-    size_bytes: what it cost on the wire, counted against the queue. kind: its wire name. bucket, cost_milli, shadow:
-    what a refund gives back. is_counted: its place among the messages is paid. has_place: it counts as an open order.
-    answered: it had its terminal answer; late events for it are reports, not answers. handed_ns: 0 = not handed over.
-    arrived_ns: own time of its arrival, which the command has as UTC (t_recv).
+    source: what the endpoint needs to answer it (a FIX message, a WebSocket request). size_bytes: its cost on the wire,
+    counted against the queue. kind: its wire name. endpoint: who asked; another connection of the same session is not
+    answered for it. bucket, cost_milli, shadow: what a refund returns. is_counted: its place among the messages is
+    paid. has_place: it counts as an open order. arrived_ns: own time of its arrival, which the command has as UTC
+    (t_recv). handed_ns: 0 = not handed over. asks_with: not 0 = a retry that may place no order: it asks what became of
+    the first attempt, and where there was none it is refused with this code. joined: repeats of a mass cancel, answered
+    with it. is_followed: a mass cancel after which an order of the account came. has_overtaken: see `Reply`.
     """
 
     command: AnyCommand
-    session: "Session"
+    session: Session
     source: object
     size_bytes: int
     kind: str = ""
+    endpoint: Endpoint | None = None
+    arrived_ns: int = 0
+    trace: OrderTrace | None = None
+    state: State = State.QUEUED
     bucket: str = ""
     cost_milli: int = 0
     shadow: ShadowDebit | None = None
     is_counted: bool = False
     has_place: bool = False
-    endpoint: "Endpoint | None" = None  # who asked: another connection of the same session is not answered for it
-    answered: bool = False
-    unknown_told: bool = False  # the client was told "outcome unknown"; the real report still follows
     handed_ns: int = 0
-    arrived_ns: int = 0
-    trace: OrderTrace | None = None
-    asks_with: int = 0  # a retry that may not place an order: it asks what became of the first; else is refused so
-    is_withdrawn: bool = False  # left the queue before its turn
-    has_overtaken: bool = False  # a cancel that withdrew a waiting New of its name
-    is_followed: bool = False  # a mass cancel behind which an order of the account came
-    joined: "list[Request]" = []  # repeats of a mass cancel, answered with it
+    asks_with: int = 0
+    has_overtaken: bool = False
+    is_followed: bool = False
+    joined: "list[Request]" = []
+
+    def move_to(self, state: State) -> None:
+        """Its next state.
+
+        Raises:
+            RuntimeError: there is no way from the one it is in; our own mistake.
+        """
+        if state not in _NEXT[self.state]:
+            raise RuntimeError(f"a request that is {self.state.name} cannot become {state.name}")
+        self.state = state
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is in the queue, or waits for tokens."""
+        return self.state in _WAITING
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether its client knows that its outcome is unknown, and has had no final answer."""
+        return self.state in _REPORTED
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its client has heard what became of it, be it that no one knows yet."""
+        return self.state is State.ANSWERED or self.state in _REPORTED
 
     @property
     def expires_ns(self) -> int:
         """When its validity window ends, in own time; 0 = never."""
         command = self.command
         return self.arrived_ns + command.deadline - command.t_recv if command.deadline else 0
-
-    @property
-    def is_told(self) -> bool:
-        """Whether its client has been told what became of it, be it that nobody knows yet."""
-        return self.answered or self.unknown_told
 
     @property
     def queue_class(self) -> Class:
@@ -98,24 +131,3 @@ class Request(msgspec.Struct, eq=False):
         if kind is CancelOrder:
             return Class.CANCEL
         return Class.QUERY if kind is QueryOrders else Class.ORDER
-
-
-def answer_to(request: Request, event: AnyEvent) -> AnyEvent:
-    """What the core said, as it is told to this request.
-
-    A cancel that withdrew the New of its name was too late for it, though the core has never heard of it. A repeat of a
-    mass cancel is answered with the event of the one it joined, which is no event of its own.
-    """
-    if request.has_overtaken and isinstance(event, CancelRejected) and event.code == errors.UNKNOWN_ORDER:
-        return msgspec.structs.replace(event, code=errors.TOO_LATE, text="withdrawn before it reached the engine")
-    command = request.command
-    if isinstance(event, MassCancelDone) and isinstance(command, MassCancel) and event.cmd_id != command.cmd_id:
-        return msgspec.structs.replace(event, cmd_id=command.cmd_id, cl_ord_id=command.cl_ord_id, seq=0)
-    return event
-
-
-def is_numbered(event: AnyEvent) -> bool:
-    """Whether the event took a number of its account's stream: states that were only asked for did not."""
-    if type(event) is OrderEvent:
-        return event.exec_type is not ExecType.ORDER_STATUS
-    return not isinstance(event, OrderList | EngineState)

@@ -59,7 +59,7 @@ class House:
             endpoint.receive(reads[number], now())
         now_ns = now()
         server.cancel_on_disconnect.tick(now_ns)
-        server.road.tick(now_ns)
+        server.orders.tick(now_ns)
         server.journal.commit(now_ns)
         for endpoint, _ in self._lines:
             while endpoint.has_output and endpoint.take_output(65_536):
@@ -106,6 +106,6 @@ def _endpoint(server: Server, door: Door, n: int) -> FixEndpoint | WsEndpoint:
     client = Client(n, f"A{n}", f"K{n}", frozenset({"trade", "read"}))
     events = EncodedEvents(server.instruments, server.sessions)
     caller = ConnectionInfo(f"c-{n}", "challenge", "127.0.0.1", now_ns)
-    opened = WsEndpoint(server, server.settings.ws, events, _Link(), caller)
+    opened = WsEndpoint(server.services, server.settings.ws, events, _Link(), caller)
     opened.opened(client, now_ns)
     return opened

@@ -200,12 +200,12 @@ async def test_1S_c_a_session_that_begins_anew_at_each_logon_may_get_a_logout_th
 async def test_a_proven_logon_during_a_drain_gets_a_logout_whose_number_is_kept() -> None:
     async with venue(auth="key") as server, wire_to(server.ports["fix"], "MM1") as late:
         await until(lambda: server.fix.traffic.connections)
-        server.road.draining = True
+        server.orders.venue.draining = True
         late.say(signed_logon(1))
         await late.hear("35=5", "34=1", "1409=7", "25016=5005")
         late.say("35=5|34=2")
         assert await late.is_dropped()
-        server.road.draining = False
+        server.orders.venue.draining = False
         async with wire_to(server.ports["fix"], "MM1") as back:
             back.say(signed_logon(3))
             await back.hear("35=A", "34=2", "1409=0")

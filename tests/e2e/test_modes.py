@@ -109,7 +109,7 @@ async def test_a_restart_keeps_the_modes_and_a_second_kill_is_not_taken_for_the_
         server = Server(settings, tmp_path)
         await server.start()
         try:
-            assert server.road.modes.is_quiet == (round_number == 0)
+            assert (not server.orders.venue.modes.in_force) == (round_number == 0)
             await change(server, "account", "ALPHA", "normal")
             desk = FixDesk("ALPHA")
             await desk.logon(server.ports["fix"])
@@ -143,6 +143,6 @@ async def test_with_a_token_configured_nobody_changes_anything_without_it(tmp_pa
             for headers, status in (({}, 401), ({"Authorization": f"Bearer {'k' * 32}"}, 200)):
                 async with http.post(url, json=asked, headers=headers) as answer:
                     assert answer.status == status
-            assert server.road.modes.in_force["venue", ""].by == "kim"
+            assert server.orders.venue.modes.in_force["venue", ""].by == "kim"
     finally:
         await server.stop()

@@ -91,7 +91,7 @@ async def test_a_bucket_too_small_to_lease_is_exact_and_answers_come_in_order(st
         place_many(desk, ids)
         assert await answers(desk, ids) == ids[:3]
         assert desk.client.next_in == 10
-        assert server.road.is_idle
+        assert server.orders.is_idle
 
 
 async def test_a_cancel_behind_an_order_that_waits_for_its_tokens_comes_after_it(store: RedisServer) -> None:

@@ -90,7 +90,7 @@ class SlowLink:
             if batch:
                 now_ns = self.server.now_ns()
                 self._inner.submit(batch, now_ns)
-                self.server.road.pump(now_ns)  # credit is back: the window needs no tick to be filled again
+                self.server.orders.core_link.pump(now_ns)  # credit is back: the window needs no tick to be filled again
                 self.server.wake()
 
 

@@ -13,7 +13,7 @@ from protocols.fix.times import format_ns
 from tests.gateway.doors.ws import test_endpoint as ws_desks
 from tests.support.fix_room import BTC, ETH, Desk, session
 from tests.support.hand_clock import HandClock
-from tests.support.road import MS, World
+from tests.support.order_path import MS, World
 
 NOON = 1_795_348_800_000_000_000
 STEPS_MS = [-3_600_000, -300_000, 300_000, 3_600_000]
@@ -48,7 +48,7 @@ def test_a_clock_that_is_put_back_keeps_none_that_is_handed_over_late():
     world.wall.offset_ns -= HOUR_MS * MS
     world.now_ns += 501 * MS
     world.core.window = 256
-    world.road.pump(world.now_ns)
+    world.orders.core_link.pump(world.now_ns)
     assert refusals(mine) == [("waits", errors.EXPIRED_IN_QUEUE)]
     assert world.core.handed == []
 
@@ -277,11 +277,11 @@ def test_a_dead_mans_switch_that_ran_out_meanwhile_fires_when_the_venue_opens_an
     server.journal.commit(clock.own_now_ns)
     server.journal.close()
     server, clock = start(system_ms=4_000, core=schema.Core(reopen_after_ms=reopens_ms))
-    opens_ns = server.road.reopen_at_ns
+    opens_ns = server.orders.venue.reopen_at_ns
     assert opens_ns == clock.own_now_ns + reopens_ms * MS
     for now_ns, left in ((clock.own_now_ns, ["a"]), (opens_ns - 1, ["a"]), (opens_ns, [])):
         server.cancel_on_disconnect.tick(now_ns)
-        server.road.tick(now_ns)
+        server.orders.tick(now_ns)
         assert [order.cl_ord_id for order in server.replay.engine.open_orders(1)] == left
     server.journal.close()
 

@@ -129,7 +129,7 @@ CROWDS = (
     *mutants(
         "gateway/doors/ws/logon.py",
         _WS,
-        ("a name that owns orders is forgotten", " or house.road.charging.owns(session.id)", ""),
+        ("a name that owns orders is forgotten", " or services.orders.charging.owns(session.id)", ""),
     ),
     *mutants(
         "gateway/doors/ws/stream_cursor.py",

@@ -239,7 +239,7 @@ STARTING = (
         ),
         (
             "the venue opens at once after a crash",
-            "            parts.road.reopen_at_ns = now_ns + settings.core.reopen_after_ms * NS_PER_MS\n",
+            "            services.orders.venue.reopen_at_ns = now_ns + settings.core.reopen_after_ms * NS_PER_MS\n",
             "            pass\n",
         ),
     ),
@@ -248,7 +248,7 @@ STARTING = (
         _HOUSE,
         (
             "a stop before the venue has reopened counts as a clean end",
-            "is_clean=not self.road.reopen_at_ns",
+            "is_clean=not self.orders.venue.reopen_at_ns",
             "is_clean=True",
         ),
     ),
@@ -290,7 +290,7 @@ ENDS = (
         ),
         (
             "an order of before a loss is carried out a second time",
-            "            parts.sessions.by_id[row.id].acts_from_ns = now_ns\n",
+            "            services.sessions.by_id[row.id].acts_from_ns = now_ns\n",
             "",
         ),
         (

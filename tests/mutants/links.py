@@ -100,18 +100,18 @@ MUTANTS = (
         ("a reset leaves a long list going on", "        if event.reset:\n            self._listings.clear()\n", ""),
         (
             "what is left of a long list is lost in a crash",
-            "        self.waits(request.source)\n        self._list",
+            "        self.waits(reply.source)\n        self._list",
             "        self._list",
         ),
         ("a long list is asked for again for ever", "            self.goes_on(listing.source)\n", ""),
     ),
     *mutants(
-        "gateway/orders/pipeline.py",
+        "gateway/orders/path.py",
         ("tests/gateway/doors/test_bursts.py",),
         (
             "what was put off to the next turn waits for somebody to speak",
-            "        if self._later:\n            deadlines.append(self._now_ns)\n",
-            "",
+            "            self._now_ns if self._later else None,\n",
+            "            None,\n",
         ),
     ),
     *mutants(
@@ -281,7 +281,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/orders/pipeline.py",
+        "gateway/orders/dispatch.py",
         _HEARD,
         (
             "the owner of an order does not hear what others do to it",
@@ -299,8 +299,8 @@ MUTANTS = (
         ("tests/gateway/doors/fix/test_endpoint.py",),
         (
             "who is cut as too slow keeps its orders until its link has ended",
-            '        self._house.log("session.too_slow", session=self.session.name)\n        self._guard_orders(now_ns)\n',
-            '        self._house.log("session.too_slow", session=self.session.name)\n',
+            '        self._services.log("session.too_slow", session=self.session.name)\n        self._guard_orders(now_ns)\n',
+            '        self._services.log("session.too_slow", session=self.session.name)\n',
         ),
     ),
     *mutants(

@@ -16,178 +16,174 @@ _GUARDS = ("tests/gateway/safety/test_cancel_on_disconnect.py", "tests/gateway/r
 _RULES = ("tests/gateway/orders/test_rules.py", "tests/gateway/orders/test_pipeline.py")
 
 
-ADMISSION = mutants(
-    "gateway/orders/pipeline.py",
-    _ROAD,
-    (
-        "a retry that is barred is refused as not executed",
-        "        if refusal is not None and self._may_ask(request, refusal, now_ns):\n",
-        "        if False:\n",
+ADMISSION = (
+    *mutants(
+        "gateway/orders/admission.py",
+        _ROAD,
+        (
+            "a retry that is barred is refused as not executed",
+            "        if refusal is not None and self._may_ask(request, refusal, now_ns):\n",
+            "        if False:\n",
+        ),
+        (
+            "a retry that may only ask costs nothing",
+            '        return self._charging.take(request.session, "queries", MILLI, now_ns) is None\n',
+            "        return True\n",
+        ),
+        (
+            "a retry whose first attempt is on its way is told not executed",
+            "        elif self._standing.is_first_on_its_way(request.command):\n",
+            "        elif False:\n",
+        ),
+        ("a retry asks though the queue is full", "or self._queue.stage >= Stage.FULL:", "or False:"),
+        (
+            "a mass cancel that is not permitted withdraws what waits for tokens",
+            "        if rules.permit(request.session, command) is None:\n            for waiting",
+            "        if True:\n            for waiting",
+        ),
+        (
+            "what waits for tokens is not withdrawn by a mass cancel",
+            "self._token_wait.withdraw(lambda each: in_scope(command, each), self._ask)",
+            "self._token_wait.withdraw(lambda each: False, self._ask)",
+        ),
+        (
+            "a session whose tokens are fetched is overtaken by its own later order",
+            "            return request.session not in self._token_wait\n",
+            "            return True\n",
+        ),
+        ("a malformed cancel costs a message", 'if charged is None or charged[0] != "cancels":', "if True:"),
+        (
+            "what is malformed costs no message",
+            '            limited = self._charging.take(session, "msgs", MILLI, now_ns)\n',
+            "            limited = None\n",
+        ),
+        (
+            "who may not trade learns what is wrong with the order",
+            "        if not session.may_trade:\n",
+            "        if False:\n",
+        ),
+        (
+            "questions pass while the queue sheds",
+            "            return BUSY if queue_class is Class.QUERY and queue.stage >= Stage.SHEDDING else None\n",
+            "            return None\n",
+        ),
+        (
+            "orders pass in a drain",
+            "        if has_room and not (venue.draining or venue.reopen_at_ns):\n",
+            "        if has_room and not venue.reopen_at_ns:\n",
+        ),
+        (
+            "orders pass before the venue has reopened",
+            "        if has_room and not (venue.draining or venue.reopen_at_ns):\n",
+            "        if has_room and not venue.draining:\n",
+        ),
+        (
+            "orders pass though the journal has no room",
+            "has_room = not is_busy and self._recording.may_accept_orders and",
+            "has_room = not is_busy and",
+        ),
+        ("orders pass though answers wait for the disk", " and not self._recording.is_late(now_ns)\n", "\n"),
+        (
+            "an order that will wait too long is let in",
+            "return wait_ns > self._patience_ns or 0 < deadline_ns < now_ns + wait_ns",
+            "return 0 < deadline_ns < now_ns + wait_ns",
+        ),
+        (
+            "an order whose window ends in the queue is let in",
+            "return wait_ns > self._patience_ns or 0 < deadline_ns < now_ns + wait_ns",
+            "return wait_ns > self._patience_ns",
+        ),
+        (
+            "who has had its pause is let in at the first stage",
+            "if stage >= Stage.SHEDDING or (stage and self._backpressure.is_past_patience(session)):",
+            "if stage >= Stage.SHEDDING:",
+        ),
     ),
-    (
-        "a retry that may only ask costs nothing",
-        '        return self.charging.take(request.session, "queries", MILLI, now_ns) is None\n',
-        "        return True\n",
-    ),
-    (
-        "a retry whose first attempt is on its way is told not executed",
-        "        elif self.standing.is_first_on_its_way(request.command):\n",
-        "        elif False:\n",
-    ),
-    (
-        "a retry asks though the queue is full",
-        "or self.queue.stage >= Stage.FULL:",
-        "or False:",
-    ),
-    (
-        "a mass cancel that is not permitted withdraws what waits for tokens",
-        "        if rules.permit(request.session, command) is None:\n            for waiting",
-        "        if True:\n            for waiting",
-    ),
-    (
-        "what waits for tokens is not withdrawn by a mass cancel",
-        "self._token_wait.withdraw(lambda each: in_scope(command, each), self._ask)",
-        "self._token_wait.withdraw(lambda each: False, self._ask)",
-    ),
-    (
-        "a session whose tokens are fetched is overtaken by its own later order",
-        "            return request.session not in self._token_wait\n",
-        "            return True\n",
-    ),
-    (
-        "a malformed cancel costs a message",
-        'if charged is None or charged[0] != "cancels":',
-        "if True:",
-    ),
-    (
-        "what is malformed costs no message",
-        '            limited = self.charging.take(session, "msgs", MILLI, now_ns)\n',
-        "            limited = None\n",
-    ),
-    (
-        "who may not trade learns what is wrong with the order",
-        "        if not session.may_trade:\n",
-        "        if False:\n",
-    ),
-    (
-        "questions pass while the queue sheds",
-        "            return BUSY if queue_class is Class.QUERY and self.queue.stage >= Stage.SHEDDING else None\n",
-        "            return None\n",
-    ),
-    (
-        "orders pass in a drain",
-        "        if is_calm and not (self.draining or self.reopen_at_ns):\n",
-        "        if is_calm and not self.reopen_at_ns:\n",
-    ),
-    (
-        "orders pass before the venue has reopened",
-        "        if is_calm and not (self.draining or self.reopen_at_ns):\n",
-        "        if is_calm and not self.draining:\n",
-    ),
-    (
-        "orders pass though the journal has no room",
-        "is_calm = not is_busy and self.may_record() and",
-        "is_calm = not is_busy and",
-    ),
-    (
-        "orders pass though answers wait for the disk",
-        " and not self.is_recording_late(now_ns)\n",
-        "\n",
-    ),
-    (
-        "an order that will wait too long is let in",
-        "return wait_ns > self._patience_ns or 0 < deadline_ns < now_ns + wait_ns",
-        "return 0 < deadline_ns < now_ns + wait_ns",
-    ),
-    (
-        "an order whose window ends in the queue is let in",
-        "return wait_ns > self._patience_ns or 0 < deadline_ns < now_ns + wait_ns",
-        "return wait_ns > self._patience_ns",
-    ),
-    (
-        "who has had its pause is let in at the first stage",
-        "if stage >= Stage.SHEDDING or (stage and self._backpressure.is_past_patience(session)):",
-        "if stage >= Stage.SHEDDING:",
-    ),
-    (
-        "a core that is away is told as busy",
-        "        if now_ns - max(self._took_ns, self.queue.since_ns) < self._hold_ns:\n",
-        "        if True:\n",
-    ),
-    (
-        "a core that was idle is told as away",
-        "now_ns - max(self._took_ns, self.queue.since_ns) < self._hold_ns",
-        "now_ns - self._took_ns < self._hold_ns",
-    ),
-    (
-        "a mode in force does not bar what waits in the queue",
-        "        return self._why_barred(request) if self.modes.in_force else None\n",
-        "        return None\n",
-    ),
-    (
-        "an order is handed over when its window is over",
-        "        if is_over and command.deadline and isinstance(command, rules.ORDERS):\n",
-        "        if False:\n",
-    ),
-    (
-        "a retry that only asks is told that its window is over, whatever bars it",
-        "msgspec.structs.replace(command, deadline=-request.asks_with)",
-        "msgspec.structs.replace(command, deadline=1)",
+    *mutants(
+        "gateway/orders/core_link.py",
+        _ROAD,
+        (
+            "a core that is away is told as busy",
+            "        if now_ns - max(self._took_ns, self._queue.since_ns) < self._hold_ns:\n",
+            "        if True:\n",
+        ),
+        (
+            "a core that was idle is told as away",
+            "now_ns - max(self._took_ns, self._queue.since_ns) < self._hold_ns",
+            "now_ns - self._took_ns < self._hold_ns",
+        ),
+        (
+            "a mode in force does not bar what waits in the queue",
+            "        return self._venue.bar(request) if self._venue.modes.in_force else None\n",
+            "        return None\n",
+        ),
+        (
+            "an order is handed over when its window is over",
+            "        if is_over and command.deadline and isinstance(command, rules.ORDERS):\n",
+            "        if False:\n",
+        ),
+        (
+            "a retry that only asks is told that its window is over, whatever bars it",
+            "msgspec.structs.replace(command, deadline=-request.asks_with)",
+            "msgspec.structs.replace(command, deadline=1)",
+        ),
     ),
 )
 
-HOME = mutants(
-    "gateway/orders/pipeline.py",
-    _ROAD,
-    (
-        "what was refused for our slowness is paid for",
-        "        if 5001 <= code <= 5006:\n",
-        "        if False:\n",
+REPORTS = (
+    *mutants(
+        "gateway/orders/core_link.py",
+        _ROAD,
+        (
+            "an outcome that is unknown is never told",
+            "            if request.state is State.HANDED_OVER:\n",
+            "            if False:\n",
+        ),
     ),
-    (
-        "what was refused for the client's doing is given back",
-        "        if 5001 <= code <= 5006:\n",
-        "        if True:\n",
-    ),
-    (
-        "a refused order keeps its place among the open orders",
-        "        if request.answered:\n            self.charging.leave(request)\n",
-        "        if request.answered:\n",
-    ),
-    (
-        "the repeats of a refused mass cancel have no answer",
-        "        for joined in request.joined:\n            self._refuse(joined, refusal, now_ns)\n",
-        "",
-    ),
-    (
-        "the repeats of a mass cancel have no answer",
-        "        for joined in request.joined:\n            self._answer(joined, event, now_ns)\n",
-        "",
-    ),
-    (
-        "a new connection gets the answers of the one it took over from",
-        "        if endpoint is not None and endpoint is session.endpoint and request.source is not None and is_wanted:\n",
-        "        if endpoint is not None and request.source is not None and is_wanted:\n",
-    ),
-    (
-        "a retry that was told unknown is answered before the core has spoken",
-        "        request.unknown_told = True\n        self._refuse(request, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)\n",
-        "        self._refuse(request, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)\n",
-    ),
-    (
-        "an outcome that is unknown is never told",
-        "            if not request.answered and not request.unknown_told:\n",
-        "            if False:\n",
-    ),
-    (
-        "a duplicate id costs a token",
-        "            if event.code and event.code in (errors.DUPLICATE_ID, request.asks_with):\n",
-        "            if False:\n",
-    ),
-    (
-        "a retry of a known id keeps a place among the open orders",
-        "            self.charging.leave(request)  # a retry of a known id: no order of its own\n",
-        "            pass\n",
+    *mutants(
+        "gateway/orders/responses.py",
+        _ROAD,
+        ("what was refused for our slowness is paid for", "        if 5001 <= code <= 5006:\n", "        if False:\n"),
+        (
+            "what was refused for the client's doing is given back",
+            "        if 5001 <= code <= 5006:\n",
+            "        if True:\n",
+        ),
+        (
+            "a refused order keeps its place among the open orders",
+            "        self._charging.leave(request)\n        self.give_back(request, refusal.code, now_ns)\n",
+            "        self.give_back(request, refusal.code, now_ns)\n",
+        ),
+        (
+            "the repeats of a refused mass cancel have no answer",
+            "        for joined in request.joined:\n            self.refuse(joined, refusal, now_ns)\n",
+            "",
+        ),
+        (
+            "the repeats of a mass cancel have no answer",
+            "        for joined in request.joined:\n            self.answer(joined, event, now_ns)\n",
+            "",
+        ),
+        (
+            "a new connection gets the answers of the one it took over from",
+            "        if endpoint is not None and endpoint is session.endpoint and request.source is not None and is_wanted:\n",
+            "        if endpoint is not None and request.source is not None and is_wanted:\n",
+        ),
+        (
+            "a retry that was told unknown is answered before the core has spoken",
+            "        was_reported = request.is_reported  # as unknown\n",
+            "        was_reported = False\n",
+        ),
+        (
+            "a duplicate id costs a token",
+            "            if event.code and event.code in (errors.DUPLICATE_ID, request.asks_with):\n",
+            "            if False:\n",
+        ),
+        (
+            "a retry of a known id keeps a place among the open orders",
+            "            self._charging.leave(request)  # a retry of a known id: no order of its own\n",
+            "            pass\n",
+        ),
     ),
 )
 
@@ -300,7 +296,7 @@ QUEUE = (
         ),
         (
             "a mass cancel joins one whose outcome was told as unknown",
-            " or first.unknown_told:",
+            " or first.is_reported:",
             ":",
         ),
         (
@@ -392,7 +388,7 @@ QUEUE = (
         ("tiny orders cost nothing", "max(request.size_bytes, _LEAST_BYTES)", "request.size_bytes"),
         (
             "what was withdrawn is handed over",
-            "                if request.is_withdrawn:\n",
+            "                if not request.is_waiting:\n",
             "                if False:\n",
         ),
         (
@@ -439,8 +435,8 @@ PRESSURE = (
         ),
         (
             "a session is paused again and again",
-            "self._ingress.heavy_sessions() - self._had_pause",
-            "self._ingress.heavy_sessions()",
+            "self._queue.heavy_sessions() - self._had_pause",
+            "self._queue.heavy_sessions()",
         ),
         ("the pause of the first stage never ends", "(self._paused and now_ns >= self._until_ns)", "False"),
         (
@@ -461,7 +457,7 @@ PRESSURE = (
         ),
     ),
     *mutants(
-        "gateway/sessions/registry.py",
+        "gateway/sessions/session.py",
         _ROAD,
         (
             "reading goes on when one of two reasons to pause is gone",
@@ -482,8 +478,8 @@ GUARDS = mutants(
     ("the dead-man's switch fires before the venue reopens", "max(due_ns, reopen_at_ns)", "due_ns"),
     (
         "a dead-man's switch of before waits for a clock that was put back",
-        "min(self._road.wall.own_ns(link.dead_man_ns), now_ns + _MAX_DEAD_MAN_NS)",
-        "self._road.wall.own_ns(link.dead_man_ns)",
+        "min(self._orders.wall.own_ns(link.dead_man_ns), now_ns + _MAX_DEAD_MAN_NS)",
+        "self._orders.wall.own_ns(link.dead_man_ns)",
     ),
     (
         "the dead-man's switch cancels for the whole account",
@@ -498,7 +494,7 @@ GUARDS = mutants(
     ("who is back in time is cancelled for", "        self._cod.pop(session.id, None)\n", ""),
     (
         "a drain cancels for those whom it sent away",
-        "        if not self._road.draining:\n            self._cancel_for_gone(now_ns)\n",
+        "        if not self._orders.venue.draining:\n            self._cancel_for_gone(now_ns)\n",
         "        self._cancel_for_gone(now_ns)\n",
     ),
     (
@@ -550,4 +546,4 @@ RULES = mutants(
     ("a Replace's price is not checked", "        priced = price != 0\n", "        priced = False\n"),
 )
 
-MUTANTS = (*ADMISSION, *HOME, *CHARGING, *PARKING, *QUEUE, *PRESSURE, *GUARDS, *RULES)
+MUTANTS = (*ADMISSION, *REPORTS, *CHARGING, *PARKING, *QUEUE, *PRESSURE, *GUARDS, *RULES)

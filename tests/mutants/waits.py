@@ -41,12 +41,12 @@ MUTANTS = (
         ),
         (
             "whom a drain sent away counts as gone for the next process",
-            'if scope != "off" and self._road.draining and is_planned:',
+            'if scope != "off" and self._orders.venue.draining and is_planned:',
             "if False:",
         ),
         (
             "whoever is sent away is left to a next process",
-            'if scope != "off" and self._road.draining and is_planned:',
+            'if scope != "off" and self._orders.venue.draining and is_planned:',
             'if scope != "off" and is_planned:',
         ),
         (
@@ -188,8 +188,8 @@ MUTANTS = (
         ),
         (
             "what is withdrawn counts on among those ahead",
-            "                if request.is_withdrawn:\n                    self._gone -= 1\n",
-            "                if request.is_withdrawn:\n                    pass\n",
+            "                if not request.is_waiting:\n                    self._gone -= 1\n",
+            "                if not request.is_waiting:\n                    pass\n",
         ),
         (
             "a lane forgets how much lies in it",
@@ -203,13 +203,13 @@ MUTANTS = (
         ),
         (
             "an unknown outcome is told again and again",
-            "request.queue_class is not Class.CONTROL and not request.unknown_told",
+            "request.queue_class is not Class.CONTROL and not request.is_reported",
             "request.queue_class is not Class.CONTROL",
         ),
         (
             "a mass cancel expires in the queue",
-            "request.queue_class is not Class.CONTROL and not request.unknown_told",
-            "not request.unknown_told",
+            "request.queue_class is not Class.CONTROL and not request.is_reported",
+            "not request.is_reported",
         ),
         (
             "what has left is told that it waited too long",
@@ -224,17 +224,17 @@ MUTANTS = (
         ("a window's end is the moment before", "request.expires_ns + 1)", "request.expires_ns)"),
     ),
     *mutants(
-        "gateway/orders/pipeline.py",
+        "gateway/orders/admission.py",
         _SHED,
         (
             "what is shed unread is never shed",
-            "        return self._overdue(now_ns)\n\n    def _overdue",
-            "        return None\n\n    def _overdue",
+            "            return None\n        return self._core_link.overdue(now_ns)\n",
+            "            return None\n        return None\n",
         ),
         (
             "orders are shed unread though there is room",
-            "or self.modes.in_force or not self._is_busy(session, now_ns):",
-            "or self.modes.in_force:",
+            "or self._venue.modes.in_force or not self._is_busy(session, now_ns):",
+            "or self._venue.modes.in_force:",
         ),
     ),
     *mutants(
@@ -243,17 +243,17 @@ MUTANTS = (
         ("a logout does not wait for mass cancels that joined another", "(each, *each.joined)", "(each,)"),
     ),
     *mutants(
-        "gateway/orders/pipeline.py",
+        "gateway/orders/admission.py",
         _SHED,
         (
             "in a drain orders are told that the core is busy",
-            "        if self.draining or self.modes.in_force or not",
-            "        if self.modes.in_force or not",
+            "        if self._venue.draining or self._venue.modes.in_force or not",
+            "        if self._venue.modes.in_force or not",
         ),
         (
             "orders that a mode bars are told that the core is busy",
-            "        if self.draining or self.modes.in_force or not",
-            "        if self.draining or not",
+            "        if self._venue.draining or self._venue.modes.in_force or not",
+            "        if self._venue.draining or not",
         ),
     ),
 )

@@ -74,7 +74,6 @@ class Limits:
         self.store = FarStore(world, loop, store, node)
         self.limiter: Any = SharedLimiter(policy, self.store, node, NODES, now_ns, loop.call_soon)
         self.timed = (self.limiter,)
-        self.on_change: Any = lambda: None
         spending.watch(self.limiter, node)
 
     def register(self, _: Any) -> None:

@@ -142,7 +142,7 @@ def _newcomer_supersedes_ws() -> Change:
     real = WsEndpoint._log_on
 
     def log_on(self: WsEndpoint, asked: Any, now_ns: int) -> None:
-        for session in self.house.sessions.by_id.values():
+        for session in self.services.sessions.by_id.values():
             if session.name == asked.params.name and isinstance(session.endpoint, WsEndpoint):
                 session.endpoint.supersede(now_ns)
         real(self, asked, now_ns)

@@ -157,7 +157,7 @@ def check_recovered(ledgers: Iterable[Ledger], server: Server) -> None:
 
 def parked(server: Server) -> list[tuple[int, int]]:
     """Session and MsgSeqNum(34) of each message over FIX that waits for its tokens."""
-    rows = server.road._token_wait._rows.items()
+    rows = server.orders.token_wait._rows.items()
     sources = [(session.id, each.request.source) for session, row in rows for each in row if each.request is not None]
     return [(session_id, source.seq_num) for session_id, source in sources if isinstance(source, AppMessage)]
 
@@ -191,12 +191,15 @@ def check_end(copy: Path, world: World) -> None:
 
 def check_quiet(ledgers: Iterable[Ledger], server: Server) -> None:
     """Nothing is under way any more: everybody has answers, and all books are the same."""
-    road = server.road
-    if not road.is_idle or road.queue.size_bytes:
+    orders = server.orders
+    if not orders.is_idle or orders.queue.size_bytes:
         rows = sorted(
-            (type(each.command).__name__, each.session.name, each.command.cmd_id) for each in road._unanswered.values()
+            (type(each.command).__name__, each.session.name, each.command.cmd_id)
+            for each in orders.core_link.unanswered.values()
         )
-        raise Broken(f"7: left over: {rows} unanswered, {road.queue.commands} waiting, {road.parked} parked")
+        raise Broken(
+            f"7: left over: {rows} unanswered, {orders.queue.commands} waiting, {len(orders.token_wait)} parked"
+        )
     for ledger in ledgers:
         for id, asked in ledger.waiting.items():
             raise Broken(f"3: {asked.kind} {id} of {ledger.name} never had an answer (sent {asked.tries + 1} times)")

@@ -213,14 +213,14 @@ class Venue:
 
     def end(self) -> None:
         """SIGTERM: nothing is lost, and the next process starts where this one ended."""
-        if self.is_up and not self.server.road.draining:
+        if self.is_up and not self.server.orders.venue.draining:
             self.world.fault("SIGTERM")
             limit_ns = self.server.begin_drain()
             self.loop.call_later(0.02, self._drained, limit_ns, False)
 
     def _drained(self, limit_ns: int, has_said_goodbye: bool) -> None:
         is_late = self.server.now_ns() >= limit_ns
-        if not has_said_goodbye and (self.server.road.is_idle or is_late):
+        if not has_said_goodbye and (self.server.orders.is_idle or is_late):
             has_said_goodbye = True
             self.server.say_goodbye()
         elif has_said_goodbye and (is_late or not self.server._open_connections()):
@@ -231,7 +231,7 @@ class Venue:
     def _stop(self) -> None:
         self.tick.stop()
         try:
-            self.server.recorder.close(is_clean=not self.server.road.reopen_at_ns)
+            self.server.recorder.close(is_clean=not self.server.orders.venue.reopen_at_ns)
         except JournalFailed:  # exit status 1; the next start finds no CLEAN, or what is behind it
             self.world.fault("the journal failed at the end")
         left = self._be_gone()
@@ -276,7 +276,7 @@ class Venue:
         return self._connect(client, self._ws)
 
     def _connect(self, client: End, door: Callable[[Pipe], None]) -> Pipe | None:
-        if not self.is_up or self.server.road.draining:
+        if not self.is_up or self.server.orders.venue.draining:
             return None
         pipe = Pipe(self.world, self.loop, client)
         self.pipes.append(pipe)
@@ -296,7 +296,7 @@ class Venue:
         connection = Connection(self.tick, self.loop, settings, server.ws.traffic)  # type: ignore[arg-type]
         challenge = f"challenge-{self.world.steps}"
         caller = ConnectionInfo(f"c-{self.world.steps}", challenge, "127.0.0.1", server.now_ns())
-        endpoint = WsEndpoint(server, settings.ws, self._events, connection, caller)
+        endpoint = WsEndpoint(server.services, settings.ws, self._events, connection, caller)
         connection.peer = endpoint
         pipe.transport.connect(connection)
         endpoint.opened(None, server.now_ns())

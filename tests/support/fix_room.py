@@ -84,7 +84,7 @@ class Desk:
     def send(self, msg_type, body, header=""):
         """One message through the road; what came back."""
         self.endpoint.receive(self.frame(msg_type, body, header), self.now)
-        self.server.road.tick(self.now)
+        self.server.orders.tick(self.now)
         return self.read()
 
     def place(self, cl_ord_id, side=1, price="100.00", header=""):
@@ -94,8 +94,8 @@ class Desk:
     def read(self):
         """The messages written since the last look, as {tag: value}."""
         texts = pipes(all_output(self.endpoint, self.now))
-        if self.server.road._later:  # a goodbye, which the next tick records before it leaves
-            self.server.road.work(self.now)
+        if self.server.orders._later:  # a goodbye, which the next tick records before it leaves
+            self.server.orders.work(self.now)
             texts += pipes(all_output(self.endpoint, self.now))
         return [dict(field.split("=", 1) for field in text.strip("|").split("|")) for text in texts]
 
@@ -103,7 +103,7 @@ class Desk:
         """The link is cut, and so much time goes by."""
         self.endpoint.lost(self.now)
         self.server.cancel_on_disconnect.tick(self.now + waiting_ms * MS)
-        self.server.road.tick(self.now)
+        self.server.orders.tick(self.now)
 
 
 def session(number, comp_id, **more):

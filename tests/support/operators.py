@@ -16,7 +16,7 @@ from gateway.orders.trading_modes import Modes
 from gateway.safety.kill_switch import KillSwitch
 from gateway.telemetry.metrics import Metrics
 from protocols.instruments import Instruments
-from tests.support.road import BTC, World
+from tests.support.order_path import BTC, World
 
 VIEWER, OPERATOR = "v" * 20, "o" * 20
 TOKENS = (Token("sam", "viewer", digest_of(VIEWER)), Token("kim", "operator", digest_of(OPERATOR)))
@@ -24,20 +24,20 @@ ACCOUNTS = {"A1": 1, "A2": 2}
 
 
 class House:
-    """What the desk works with. It is its own road as far as modes go: `put` has every snapshot put in force."""
+    """What the desk works with. It is its own order path as far as modes go: `put` has every snapshot put in force."""
 
     def __init__(self, window: int = 256) -> None:
         self.world = World(window=window)
         self.sessions = self.world.sessions
         self.instruments = Instruments((BTC,))
         self.wall = self.world.wall
-        self.kill_switch = KillSwitch(self.world.road, self.world.now_ns)
-        self.road = self
+        self.kill_switch = KillSwitch(self.world.orders, self.world.now_ns)
+        self.orders = self.venue = self
         self.modes = Modes()
         self.put: list[Modes] = []
         self.logged: list[tuple[str, dict[str, object]]] = []
 
-    def change_modes(self, modes: Modes, now_ns: int) -> None:
+    def change(self, modes: Modes, now_ns: int) -> None:
         self.modes = modes
         self.put.append(modes)
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from gateway.auth.authenticator import Authenticator, Client, Denied, Proof
+from gateway.auth.authenticator import Client, Denied, Proof
 from gateway.config import schema
 from gateway.config.addresses import networks
 from gateway.config.key_material import permission_for
@@ -16,14 +16,13 @@ from gateway.doors import tls
 from gateway.doors.batch import Tick
 from gateway.doors.connection import Connection, Traffic
 from gateway.doors.crowd import Crowd
-from gateway.doors.endpoint import House
 from gateway.doors.fix.endpoint import FixEndpoint
 from gateway.doors.fix.lists import Lists
 from gateway.doors.fix.logon_options import window_ms
 from gateway.doors.fix.pre_logon import PreLogonPeer
 from gateway.doors.listening import Arrival, Door, Listener, Place
-from gateway.orders.queue import Stage
-from gateway.sessions.registry import Sessions
+from gateway.doors.services import Services
+from gateway.doors.slowness import Backlog
 from limits.limiter import ALLOWED
 from protocols.fix import tags
 from protocols.fix.session.first_message import LogonClaim
@@ -32,7 +31,6 @@ from protocols.fix.session.machine import FixSession, LogonRefusal, SessionSetti
 from protocols.fix.session.store import MessageStore
 from protocols.fix.times import parse_ns
 from protocols.fix.translate import Translator
-from protocols.instruments import Instruments
 from protocols.messages import Origin
 from protocols.signing import fix_logon_text
 from protocols.units import NS_PER_MS, NS_PER_S
@@ -45,12 +43,12 @@ def is_plain(settings: schema.FixSession) -> bool:
     return settings.dialect == "plain" or (not settings.dialect and settings.auth == "none")
 
 
-def machine_settings(house: schema.Config, row: schema.FixSession) -> SessionSettings:
+def machine_settings(settings: schema.Config, row: schema.FixSession) -> SessionSettings:
     """The session machine's settings for one configured session."""
-    fix = house.fix
+    fix = settings.fix
     return SessionSettings(
         begin_string=row.version,
-        sender_comp_id=row.target_comp_id or house.venue.comp_id,
+        sender_comp_id=row.target_comp_id or settings.venue.comp_id,
         target_comp_id=row.comp_id,
         role="acceptor",
         heart_bt_int_min_s=fix.heart_bt_int_min_s,
@@ -61,7 +59,7 @@ def machine_settings(house: schema.Config, row: schema.FixSession) -> SessionSet
         held_max_messages=fix.held_max_messages,
         max_message_bytes=fix.max_message_bytes,
         logout_timeout_s=fix.logout_timeout_s,
-        answer_timeout_ms=house.core.answer_timeout_ms,
+        answer_timeout_ms=settings.core.answer_timeout_ms,
         last_msg_seq_num_processed=row.last_msg_seq_num_processed,
         time_digits=3 if is_plain(row) else 6,
         plain=is_plain(row),
@@ -73,50 +71,46 @@ class FixAcceptor:
 
     def __init__(
         self,
-        settings: schema.Config,
-        clients: Authenticator,
-        instruments: Instruments,
-        sessions: Sessions,
-        house: House,
+        services: Services,
+        backlog: Backlog,
         open_store: Callable[[int], MessageStore],
         record_reset: Callable[[int, int], None],
     ) -> None:
+        settings, clients, sessions = services.settings, services.authenticator, services.sessions
         self._settings = settings
         self._clients = clients
         self._sessions = sessions
         self._record_reset = record_reset  # of a session, by its id, at a time in ns UTC
-        self._house = house
+        self._services = services
         self._listeners: list[Listener] = []
         self.crowd = Crowd(settings.fix.max_connections)
-        self._resets = ResetPlan[tuple[str, str]](house.wall)
-        self.traffic = Traffic()
+        self._resets = ResetPlan[tuple[str, str]](services.wall)
+        self.traffic = Traffic(backlog)
         self.endpoints: dict[tuple[str, str], FixEndpoint] = {}
         self.configured: dict[tuple[str, str], schema.FixSession] = {}
-        # At 95 % of the queue whoever has work under way must get through before others come.
-        self.accepting: Callable[[], bool] = lambda: house.road.queue.stage < Stage.FULL
         self._guarded = _guarded(settings.fix)
-        lists = Lists(house.road.later)
+        lists = Lists(services.orders.later)
         for row in settings.fix.sessions:
             client = clients.for_fix_session(row)
             session = sessions.add(row.id, row.comp_id, client, Origin.FIX)
             session.instruments = clients.tradable(row)
             chosen = machine_settings(settings, row)
-            machine = FixSession(chosen, open_store(row.id), house.wall)
+            machine = FixSession(chosen, open_store(row.id), services.wall)
             dialect = "plain" if is_plain(row) else "penstock"
             translator = Translator(
                 row.version,
                 dialect,
-                instruments,
+                services.instruments,
                 row.throttle_reject,
                 settings.core.order_deadline_ms,
                 client.account,
             )
-            endpoint = FixEndpoint(session, machine, translator, row, house, lists)
+            endpoint = FixEndpoint(session, machine, translator, row, services, lists)
             session.endpoint = endpoint
             key = (row.comp_id, row.target_comp_id or settings.venue.comp_id)
             self.endpoints[key] = endpoint
             self.configured[key] = row
-            self._resets.add(key, row.reset_schedule, house.now_ns())
+            self._resets.add(key, row.reset_schedule, services.now_ns())
 
     async def start(self, loop: asyncio.AbstractEventLoop, tick: Tick) -> dict[str, int]:
         """Listen; returns the port of each listener by name."""
@@ -140,11 +134,11 @@ class FixAcceptor:
             crowd=self.crowd,
             make=partial(self._meet, listener, loop, tick),
             turn_away=self._turn_away,
-            count_end=partial(self._house.metrics.count_disconnect, "fix"),
-            log=partial(self._house.log, door="fix"),
+            count_end=partial(self._services.metrics.count_disconnect, "fix"),
+            log=partial(self._services.log, door="fix"),
             now_ns=tick.now_ns,
             shared=networks(listener.proxy_protocol_from),
-            accepting=self.accepting,
+            accepting=lambda: self._services.orders.queue.takes_newcomers,
         )
 
     @property
@@ -161,7 +155,7 @@ class FixAcceptor:
 
     def catch_up(self, done_utc: Mapping[int, int], now_ns: int) -> None:
         """Do at start what a schedule asked for while no gateway ran. done_utc: when each session's was carried out."""
-        utc_ns = self._house.wall.utc_ns(now_ns)
+        utc_ns = self._services.wall.utc_ns(now_ns)
         for key, row in self.configured.items():
             last_ns = done_utc.get(row.id)
             if not row.reset_schedule:
@@ -177,7 +171,7 @@ class FixAcceptor:
     def _reset(self, key: tuple[str, str], now_ns: int) -> None:
         back_by_ns = now_ns + self._settings.venue.drain_ms * NS_PER_MS  # as after any end that we planned
         self.endpoints[key].reset(now_ns, back_by_ns)
-        self._record_reset(self.configured[key].id, self._house.wall.utc_ns(now_ns))
+        self._record_reset(self.configured[key].id, self._services.wall.utc_ns(now_ns))
 
     @property
     def connections(self) -> int:
@@ -190,7 +184,7 @@ class FixAcceptor:
             listener.close()
 
     def _turn_away(self) -> bytes:
-        self._house.metrics.count_failed_logon("fix", "too_many_connections")  # no log line: a crowd writes none
+        self._services.metrics.count_failed_logon("fix", "too_many_connections")  # no log line: a crowd writes none
         return b""
 
     def _meet(
@@ -226,7 +220,7 @@ class FixAcceptor:
         if isinstance(client, Denied):
             return client
         if endpoint.has_living_link:
-            if self._house.road.draining:
+            if self._services.orders.venue.draining:
                 return Denied("draining")  # the living link needs its numbers for its own goodbye
             if row.auth == "none" or row.on_duplicate == "reject":
                 return Denied("duplicate")
@@ -276,16 +270,16 @@ class FixAcceptor:
 
     def refuse(self, cause: str, detail: str, peer_ip: str, key: str = "") -> None:
         """Count and log a refused logon; the peer learns nothing."""
-        self._house.metrics.count_failed_logon("fix", cause)
-        self._house.log("logon.refused", door="fix", cause=cause, detail=detail, key=key, peer=peer_ip)
+        self._services.metrics.count_failed_logon("fix", cause)
+        self._services.log("logon.refused", door="fix", cause=cause, detail=detail, key=key, peer=peer_ip)
 
     def count_left(self, reason: str) -> None:
         """A connection ended before it had said who it was."""
-        self._house.metrics.count_disconnect("fix", reason)
+        self._services.metrics.count_disconnect("fix", reason)
 
     def utc_ns(self, now_ns: int) -> int:
         """The time of day, for what is told to a stranger."""
-        return self._house.wall.utc_ns(now_ns)
+        return self._services.wall.utc_ns(now_ns)
 
     @property
     def refusal_delay_ns(self) -> int:

@@ -1,4 +1,4 @@
-"""The pure half of the FIX door: one session's machine, its translator, and its business with the road.
+"""The pure half of the FIX door: one session's machine, its translator, and its business with the orders.
 
 It lives as long as the session, across connections: reports that arise while the client is away are numbered and kept,
 and served on its ResendRequest. The connection (`link`) comes and goes. A Logon(A) is judged whole before anything is
@@ -11,13 +11,15 @@ from itertools import count
 
 from gateway.auth.authenticator import Client
 from gateway.config import schema
-from gateway.doors.endpoint import FinalOutput, FloodCount, House, Link
+from gateway.doors.endpoint import FinalOutput, FloodCount, Link
 from gateway.doors.fix.lists import MOST, ListReply, Lists, is_long
 from gateway.doors.fix.logon_options import LogonTerms
 from gateway.doors.fix.requests import FixRequests, limit_line
+from gateway.doors.services import Services
 from gateway.orders.rules import TOO_MANY_LISTS
-from gateway.sessions.registry import Session
-from gateway.sessions.request import Request, answer_to
+from gateway.sessions.reply import Reply, answer_to
+from gateway.sessions.request import Request
+from gateway.sessions.session import Session
 from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
@@ -28,8 +30,6 @@ from protocols.fix.tags import SessionStatus
 from protocols.fix.translate import Translator, named_in
 from protocols.messages import AnyEvent, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList, OrdStatus
 from protocols.units import NS_PER_MS
-
-__all__ = ["FixEndpoint", "House", "Link"]
 
 _USUAL_BURST = 400  # of `msgs`, where a cool-down refuses what no limit of its own does
 _ABUSE = "far too many messages: disconnecting"
@@ -44,7 +44,7 @@ class FixEndpoint:
         machine: FixSession,
         translator: Translator,
         settings: schema.FixSession,
-        house: House,
+        services: Services,
         lists: Lists,
     ) -> None:
         """lists: the long answers of all sessions."""
@@ -53,8 +53,8 @@ class FixEndpoint:
         self.link: Link | None = None
         self._translator = translator
         self._settings = settings
-        self._house = house
-        self._terms = machine.owner = LogonTerms(session, settings, house, machine.settings.plain)
+        self._services = services
+        self._terms = machine.owner = LogonTerms(session, settings, services, machine.settings.plain)
         self._proven = session.client  # whom the link's Logon(A) proved to be
         self._has_begun = False  # that Logon was accepted
         self._is_end_counted = True  # why the link ended, in the metric; there is none yet
@@ -63,9 +63,9 @@ class FixEndpoint:
         self._lists = lists
         self._listings: deque[ListReply] = deque()  # long answers on their way
         self._flood = FloodCount()
-        self._requests = FixRequests(self, translator, settings, house)
+        self._requests = FixRequests(self, translator, settings, services)
         # ExecID(17) of what the core has no number for: none comes twice, whatever is reset and however often we start.
-        self._exec_stamp = f"{session.id}-{house.now_ns() // NS_PER_MS:x}"
+        self._exec_stamp = f"{session.id}-{services.now_ns() // NS_PER_MS:x}"
         self._exec_numbers = count(1)
         session.may_trade = settings.kind == "order_entry"
 
@@ -100,7 +100,7 @@ class FixEndpoint:
         """The next bytes to write, of what is ready; may be empty while the answers before a Logout(5) are awaited."""
         if self._open is not None and self.link is not None and self._is_all_told:
             self._open = None
-            self._house.road.later(self._leave)  # its number is to be recorded before it leaves
+            self._services.orders.later(self._leave)  # its number is to be recorded before it leaves
             self.link.wake()
         data = self.machine.take_ready(limit_bytes)
         if self._is_over:
@@ -109,7 +109,7 @@ class FixEndpoint:
 
     @property
     def _is_all_told(self) -> bool:
-        return not self._listings and all(request.is_told for request in self._open or ())
+        return not self._listings and all(request.is_settled for request in self._open or ())
 
     def read_on(self, now_ns: int) -> int:
         """Make the next slice of the store ready; how many messages it has."""
@@ -175,7 +175,7 @@ class FixEndpoint:
         self.link = None
         self._disconnect(now_ns)
         if self.session.connected:
-            self._house.log("session.lost", session=self.session.name)
+            self._services.log("session.lost", session=self.session.name)
             self._guard_orders(now_ns)
         self._count_end("lost")
 
@@ -183,14 +183,14 @@ class FixEndpoint:
         """The reader is too far behind: its reports stay resendable."""
         self._count_end("too_slow")
         self.machine.terminate(now_ns, "too slow to read", SessionStatus.LOGOUT_COMPLETE, errors.DISCONNECTED)
-        self._house.log("session.too_slow", session=self.session.name)
+        self._services.log("session.too_slow", session=self.session.name)
         self._guard_orders(now_ns)
 
     def _guard_orders(self, now_ns: int) -> None:
         """The session is cut off: what guards its orders does not wait for the last byte of the link."""
         if self.session.connected:
             self.session.connected = False
-            self._house.cancel_on_disconnect.disconnected(self.session, now_ns, keep_orders=self.session.is_leaving)
+            self._services.cancel_on_disconnect.disconnected(self.session, now_ns, keep_orders=self.session.is_leaving)
 
     def failed(self, now_ns: int) -> None:
         """Our own bug: a Logout without details, and the end of the link, which starts cancel-on-disconnect."""
@@ -226,31 +226,31 @@ class FixEndpoint:
         elif isinstance(event, events.Disconnect):
             self._open = None
             self._count_end(event.reason)
-            self._house.log("session.disconnect", session=self.session.name, reason=event.reason, text=event.text)
+            self._services.log("session.disconnect", session=self.session.name, reason=event.reason, text=event.text)
             self._guard_orders(now_ns)
             if self.link is not None:
                 self.link.close()
         elif isinstance(event, events.Garbled):
-            self._house.metrics.fix_garbled += 1
+            self._services.metrics.fix_garbled += 1
             self.charge_faulty(now_ns)
         elif isinstance(event, events.Rejected):
-            self._house.metrics.fix_rejects += 1
+            self._services.metrics.fix_rejects += 1
             self.charge_faulty(now_ns)
         elif isinstance(event, events.SequenceGap | events.SequenceReset | events.PeerReject | events.Warned):
-            self._house.log("session.notice", session=self.session.name, notice=repr(event))
+            self._services.log("session.notice", session=self.session.name, notice=repr(event))
 
     # -- too much of it ------------------------------------------------------------------------------------------
 
     def charge_faulty(self, now_ns: int) -> None:
         """Charge a message that the road never sees and that has had its answer, if any."""
-        if self._house.road.charge_message(self.session, now_ns) is not None and self._is_abuse(now_ns):
+        if self._services.orders.admission.charge_message(self.session, now_ns) is not None and self._is_abuse(now_ns):
             self._end_for_abuse(now_ns)
 
     def _is_abuse(self, now_ns: int) -> bool:
         return self._flood.is_abuse(lambda: self._message_burst(now_ns), now_ns)
 
     def _message_burst(self, now_ns: int) -> int:
-        views = self._house.limiter.view(self.session.path, now_ns, ("msgs",))
+        views = self._services.limiter.view(self.session.path, now_ns, ("msgs",))
         return min((view.capacity for view in views if view.mode == "enforce"), default=_USUAL_BURST)
 
     def _end_for_abuse(self, now_ns: int) -> None:
@@ -258,7 +258,7 @@ class FixEndpoint:
         if self.link is None or not self.machine.is_logged_on:
             return
         self._count_end("limit_abuse")
-        self._house.log("session.disconnect", session=self.session.name, reason="limit_abuse", text=_ABUSE)
+        self._services.log("session.disconnect", session=self.session.name, reason="limit_abuse", text=_ABUSE)
         self.machine.terminate(now_ns, _ABUSE, SessionStatus.LOGOUT_COMPLETE, errors.LIMIT_ABUSE)
         self._guard_orders(now_ns)
         self.link.close()
@@ -273,18 +273,18 @@ class FixEndpoint:
             self._listings.clear()
         self._terms.put_in_force(event.fields)
         session.attached(now_ns)
-        self._house.cancel_on_disconnect.connected(session)
-        self._house.road.limit_notices.show(session, now_ns)
-        self._house.road.show_modes(session, now_ns)
+        self._services.cancel_on_disconnect.connected(session)
+        self._services.orders.limit_notices.show(session, now_ns)
+        self._services.orders.venue.show(session, now_ns)
         who = {"peer": self.link.peer_ip if self.link is not None else "", "key": session.client.key_id}
-        self._house.log("session.logged_on", session=session.name, door="fix", reset=event.reset, **who)
+        self._services.log("session.logged_on", session=session.name, door="fix", reset=event.reset, **who)
 
     def _on_leaving(self, event: events.Leaving, now_ns: int) -> None:
         """Nothing more is read. What came before is answered first, as far as it is in the time that the core has."""
-        self._open = self._house.road.standing.unanswered_of(self.session)
+        self._open = self._services.orders.standing.unanswered_of(self.session)
         self.session.has_logged_out = event.by_peer
         if event.by_peer and event.fields.get(tags.DONT_CANCEL_ON_DISCONNECT) == "Y":
-            self._house.cancel_on_disconnect.leaving(self.session)
+            self._services.cancel_on_disconnect.leaving(self.session)
         if self.link is not None:
             self.link.wake()
         if not (self._open or self._listings):
@@ -295,8 +295,8 @@ class FixEndpoint:
         self.session.connected, self._open = False, None
         self._count_end("logout")
         keep = not event.by_peer or self.session.is_leaving
-        self._house.cancel_on_disconnect.disconnected(self.session, now_ns, keep, is_planned=not event.by_peer)
-        self._house.log("session.logged_out", session=self.session.name, by_peer=event.by_peer, text=event.text)
+        self._services.cancel_on_disconnect.disconnected(self.session, now_ns, keep, is_planned=not event.by_peer)
+        self._services.log("session.logged_out", session=self.session.name, by_peer=event.by_peer, text=event.text)
         self._is_over = True
         self._close_when_written()
 
@@ -309,7 +309,7 @@ class FixEndpoint:
         """Each connection ends for one reason: the first that was found."""
         if not self._is_end_counted:
             self._is_end_counted = True
-            self._house.metrics.count_disconnect("fix", reason)
+            self._services.metrics.count_disconnect("fix", reason)
 
     def _part_from_link(self, now_ns: int, text: str, reason: str, code: int) -> None:
         """Let the old connection write what it has, a Logout(5) last, and go; its end is not ours to wait for.
@@ -339,7 +339,7 @@ class FixEndpoint:
         if not self.machine.is_logged_on:
             return
         status, code = SessionStatus.LOGOUT_COMPLETE, errors.OPERATOR
-        if self._house.road.draining:
+        if self._services.orders.venue.draining:
             status, code = SessionStatus.LOGON_NOT_ALLOWED_NOW, errors.DRAINING
         self.machine.logout(now_ns, text, status, code)
         if self.link is not None:
@@ -354,54 +354,54 @@ class FixEndpoint:
             self._part_from_link(now_ns, "scheduled reset of sequence numbers", "scheduled_reset", errors.OPERATOR)
         if self.session.connected:
             self.session.connected = False
-            self._house.cancel_on_disconnect.disconnected(self.session, now_ns, back_by_ns=back_by_ns)
+            self._services.cancel_on_disconnect.disconnected(self.session, now_ns, back_by_ns=back_by_ns)
         self.machine.store.reset()
         self._listings.clear()
         self._terms.is_reset_untold = True
-        self._house.log("session.notice", session=self.session.name, notice="sequence numbers reset by schedule")
+        self._services.log("session.notice", session=self.session.name, notice="sequence numbers reset by schedule")
 
     # -- the road's side (gateway.sessions.registry.Endpoint) -----------------------------------------------------
 
-    def handed_over(self, request: Request, now_ns: int) -> None:
+    def handed_over(self, reply: Reply, now_ns: int) -> None:
         """Pending New, for sessions that ask for it."""
-        if self._settings.pending_new and isinstance(request.command, NewOrder):
+        if self._settings.pending_new and isinstance(reply.command, NewOrder):
             exec_id = self._exec_id("P")
-            at_ns = self._house.wall.utc_ns(now_ns)
-            told = self._translator.pending_new(request.source, at_ns, exec_id, request.command.t_recv)  # type: ignore[arg-type]
+            at_ns = self._services.wall.utc_ns(now_ns)
+            told = self._translator.pending_new(reply.source, at_ns, exec_id, reply.command.t_recv)  # type: ignore[arg-type]
             self.send(*told, now_ns)
 
-    def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
+    def answer(self, reply: Reply, event: AnyEvent, now_ns: int) -> None:
         """What is no event: states that were asked for, repeats of a mass cancel. All else is told by its report."""
         if isinstance(event, OrderEvent):
             if event.exec_type._value_ == "I":
-                self._tell(event, request, now_ns)
+                self._tell(event, reply, now_ns)
         elif isinstance(event, OrderList):
-            pending = self._house.road.standing.pending(request.command, event)
+            pending = self._services.orders.standing.pending(reply.command, event)
             if pending is not None:
-                self.refuse(request.source, pending, now_ns)
+                self.refuse(reply.source, pending, now_ns)
             elif is_long(event):
-                self._list(request, event, now_ns)
+                self._list(reply, event, now_ns)
             else:
-                self._tell(event, request, now_ns)
+                self._tell(event, reply, now_ns)
         elif isinstance(event, MassCancelDone) and not event.seq:
-            self._tell(event, request, now_ns)
+            self._tell(event, reply, now_ns)
 
-    def _list(self, request: Request, event: OrderList, now_ns: int) -> None:
+    def _list(self, reply: Reply, event: OrderList, now_ns: int) -> None:
         """It has no record before it is told to its end: after a crash it is asked for again."""
-        assert isinstance(request.source, events.AppMessage)
+        assert isinstance(reply.source, events.AppMessage)
         if len(self._listings) >= MOST:
-            self.refuse(request.source, TOO_MANY_LISTS, now_ns)
+            self.refuse(reply.source, TOO_MANY_LISTS, now_ns)
             return
-        self.waits(request.source)
-        self._listings.append(ListReply(event, request.source, request.command.t_recv))
+        self.waits(reply.source)
+        self._listings.append(ListReply(event, reply.source, reply.command.t_recv))
         self._lists.begin(self)
 
     def list_on(self, most: int, now_ns: int) -> int:
         """See `gateway.doors.fix.lists.Teller`. Whoever is away finds it with all that he has missed."""
         if not self._listings:
             return 0
-        listing, road = self._listings[0], self._house.road
-        told = listing.advance(most, self._translator, road.standing, road.latest_seq(self.session))
+        listing, orders = self._listings[0], self._services.orders
+        told = listing.advance(most, self._translator, orders.standing, orders.dispatch.latest_seq(self.session))
         if listing.is_done:
             self._listings.popleft()
             self.goes_on(listing.source)
@@ -409,12 +409,12 @@ class FixEndpoint:
             self.send(msg_type, body, now_ns)
         return len(told)
 
-    def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
+    def report(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
         """An event of the account: ours, or all of them in response mode 1."""
-        if request is not None or self._concerns(event):
-            if request is not None and not isinstance(event, OrderEvent):
-                event = answer_to(request, event)
-            self._tell(event, request, now_ns)
+        if reply is not None or self._concerns(event):
+            if reply is not None and not isinstance(event, OrderEvent):
+                event = answer_to(reply, event)
+            self._tell(event, reply, now_ns)
 
     def _concerns(self, event: AnyEvent) -> bool:
         """Whether the session hears of an event that no request of its own caused."""
@@ -430,9 +430,9 @@ class FixEndpoint:
             refusal = Refusal(errors.LIMIT_ABUSE, _ABUSE)
         exec_id = self._exec_id("P" if refusal.outcome == "unknown" else "R")
         named = named_in(source)
-        standing, account_id = self._house.road.standing, self.session.client.account_id
+        standing, account_id = self._services.orders.standing, self.session.client.account_id
         known = standing.find(account_id, *named) if named is not None else OrdStatus.REJECTED
-        at_ns = self._house.wall.utc_ns(now_ns)
+        at_ns = self._services.wall.utc_ns(now_ns)
         self.send(*self._translator.refusal(source, refusal, at_ns, exec_id, known), now_ns)
         if refusal.code == errors.LIMIT_ABUSE:
             self._end_for_abuse(now_ns)
@@ -481,9 +481,9 @@ class FixEndpoint:
     def _exec_id(self, kind: str) -> str:
         return f"{kind}-{self._exec_stamp}-{next(self._exec_numbers)}"
 
-    def _tell(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
-        source = None if request is None else request.source
-        t_recv = 0 if request is None else request.command.t_recv
+    def _tell(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
+        source = None if reply is None else reply.source
+        t_recv = 0 if reply is None else reply.command.t_recv
         every_number = self.session.response_mode == 1
         for msg_type, body in self._translator.event(event, source, t_recv, every_number):  # type: ignore[arg-type]
             self.send(msg_type, body, now_ns)
@@ -491,6 +491,6 @@ class FixEndpoint:
     def send(self, msg_type: str, body: str, now_ns: int) -> None:
         """An application message: numbered now, and written when the link takes it."""
         self.machine.send(msg_type, body, now_ns)
-        self._house.metrics.fix.messages_out += 1
+        self._services.metrics.fix.messages_out += 1
         if self.link is not None:
             self.link.wake()

@@ -56,7 +56,7 @@ class Teller(Protocol):
 
 
 class Lists:
-    """Whose long answers are on their way, the one whose turn it is first. later: see `Road.later`."""
+    """Whose long answers are on their way, the one whose turn it is first. later: see `OrderPath.later`."""
 
     def __init__(self, later: Callable[[Callable[[int], None]], None]) -> None:
         self._later = later

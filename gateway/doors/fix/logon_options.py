@@ -6,8 +6,8 @@ A value that cannot be read counts as not sent: the session's configuration hold
 import msgspec
 
 from gateway.config import schema
-from gateway.doors.endpoint import House
-from gateway.sessions.registry import Session
+from gateway.doors.services import Services
+from gateway.sessions.session import Session
 from protocols import errors
 from protocols.fix import tags
 from protocols.fix.dialect import safe_text
@@ -71,17 +71,17 @@ def _told(settings: schema.FixSession, options: Options, logon: dict[int, str]) 
 class LogonTerms:
     """The house's word on each Logon(A) of one session (`protocols.fix.session.Owner`), and what it puts in force."""
 
-    def __init__(self, session: Session, settings: schema.FixSession, house: House, plain: bool) -> None:
+    def __init__(self, session: Session, settings: schema.FixSession, services: Services, plain: bool) -> None:
         self._session = session
         self._settings = settings
-        self._house = house
+        self._services = services
         self._plain = plain
         self.is_reset_untold = False  # its numbers were reset, and no Logon has been accepted since
         session.set_response_mode(options_of(settings, {}).response_mode)
 
     def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
         """Why a Logon that has proved who it is may not begin the session, None when it may."""
-        if self._house.road.draining:
+        if self._services.orders.venue.draining:
             return LogonRefusal(
                 "draining",
                 "the gateway is draining, try again later",
@@ -98,15 +98,15 @@ class LogonTerms:
         """Our answer's own fields: the values in force from now on."""
         if self._plain:
             return ""
-        road = self._house.road
+        orders = self._services.orders
         latest = ""
         if begins_count or self.is_reset_untold:
             # Reports it had not read are gone with its numbers: this tells how far the account's stream is.
-            latest = f"20105={road.latest_seq(self._session)}\x01"
-        plan = road.policy.plan_of(self._session.client.account).name
-        notice = f"58=limits: {safe_text(plan)}, version {road.policy.version}\x01"
+            latest = f"20105={orders.dispatch.latest_seq(self._session)}\x01"
+        plan = self._services.limiter.policy.plan_of(self._session.client.account).name
+        notice = f"58=limits: {safe_text(plan)}, version {self._services.limiter.policy.version}\x01"
         in_force = _told(self._settings, options_of(self._settings, logon), logon)
-        return f"{latest}20106={road.epoch}\x01{in_force}{notice}"
+        return f"{latest}20106={orders.dispatch.epoch}\x01{in_force}{notice}"
 
     def put_in_force(self, logon: dict[int, str]) -> None:
         """The Logon is accepted: what it asked for holds."""

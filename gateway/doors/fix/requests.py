@@ -1,9 +1,9 @@
-"""What a FIX client asks: orders go to the road, what the road has no part in is answered here and now."""
+"""What a FIX client asks: orders go to the orders, what the road has no part in is answered here and now."""
 
 from typing import TYPE_CHECKING
 
 from gateway.config import schema
-from gateway.doors.endpoint import House
+from gateway.doors.services import Services
 from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
@@ -27,60 +27,64 @@ class FixRequests:
     """Serves one session's application messages, each once."""
 
     def __init__(
-        self, endpoint: "FixEndpoint", translator: Translator, settings: schema.FixSession, house: House
+        self, endpoint: "FixEndpoint", translator: Translator, settings: schema.FixSession, services: Services
     ) -> None:
         self._endpoint = endpoint
         self._machine = endpoint.machine
         self._session = endpoint.session
         self._translator = translator
         self._settings = settings
-        self._house = house
+        self._services = services
         self._limits_told_ns = 0
 
     def serve(self, message: AppMessage, now_ns: int) -> None:
-        """Hand it to the road, or refuse it."""
-        house, session, kind = self._house, self._session, message.msg_type
-        house.metrics.fix.messages_in += 1
+        """Hand it to the orders, or refuse it."""
+        services, session, kind = self._services, self._session, message.msg_type
+        services.metrics.fix.messages_in += 1
         if kind == MsgType.LIMIT_QUERY or kind not in self._translator.served:
             self._on_aside(message, now_ns)
             return
         if tags.ACCOUNT in message.fields or kind == MsgType.ORDER_MASS_CANCEL_REQUEST:
             barred = self._bar(message)
             if barred is not None:
-                house.road.decline(session, kind, message, barred, now_ns)
+                services.orders.admission.decline(session, kind, message, barred, now_ns)
                 return
-        road = house.road
-        if not road.queue.is_calm and kind in _ORDERS and not message.poss_resend:
-            shed = road.why_shed(session, now_ns)
+        orders = services.orders
+        if not orders.queue.is_calm and kind in _ORDERS and not message.poss_resend:
+            shed = orders.admission.why_shed(session, now_ns)
             if shed is not None:
-                road.decline(session, kind, message, shed, now_ns)
+                orders.admission.decline(session, kind, message, shed, now_ns)
                 return
         trace = None
-        if kind == "D" and house.tracing.sample():
-            trace = house.tracing.begin(now_ns, "fix", session.name)
+        if kind == "D" and services.tracing.sample():
+            trace = services.tracing.begin(now_ns, "fix", session.name)
         if tags.RECV_WINDOW in message.fields or self._settings.recv_window_ms:
-            house.wall.ahead_ns(message.sending_time_ns, now_ns)  # in doubt the clock is looked at again
-        t_recv = now_ns + house.wall.offset_ns
+            services.wall.ahead_ns(message.sending_time_ns, now_ns)  # in doubt the clock is looked at again
+        t_recv = now_ns + services.wall.offset_ns
         command = self._translator.command(message, session.sender, t_recv, self._settings.recv_window_ms)
         if isinstance(command, Refusal):
-            house.road.decline(session, kind, message, command, now_ns)
+            services.orders.admission.decline(session, kind, message, command, now_ns)
         elif isinstance(command, Fault):
             self._machine.reject(message.seq_num, kind, command, now_ns)
             self._endpoint.charge_faulty(now_ns)
         elif message.poss_dup and kind in _ORDERS and self._is_stale(message, now_ns):
             stale = Refusal(errors.EXPIRED_ON_ARRIVAL, "resent, and too old to act on")
-            house.road.decline(session, kind, message, stale, now_ns)
+            services.orders.admission.decline(session, kind, message, stale, now_ns)
         else:
-            road.submit(session, command, kind, message, message.size_bytes, now_ns, trace)
+            orders.admission.submit(session, command, kind, message, message.size_bytes, now_ns, trace)
 
     def put_off(self, message: AppMessage, now_ns: int) -> None:
         """A question about an order waits for what the peer has to send again. Of an order that nobody knows it is told
         at once that its outcome is: it may be in the gap. How it stands is told when the question's turn has come.
         """
         named = named_in(message)
-        if named is None or not any(named) or self._house.road.charge_message(self._session, now_ns) is not None:
+        if (
+            named is None
+            or not any(named)
+            or self._services.orders.admission.charge_message(self._session, now_ns) is not None
+        ):
             return
-        if self._house.road.standing.find(self._session.client.account_id, *named) is OrdStatus.REJECTED:
+        if self._services.orders.standing.find(self._session.client.account_id, *named) is OrdStatus.REJECTED:
             text = (
                 f"it may be in what we asked for again, from MsgSeqNum {self._machine.store.next_in}: outcome unknown"
             )
@@ -103,7 +107,7 @@ class FixRequests:
         if message.sending_time_ns < self._session.acts_from_ns:
             return True
         has_window = tags.RECV_WINDOW in message.fields or self._settings.recv_window_ms
-        return not has_window and self._house.wall.ahead_ns(message.sending_time_ns, now_ns) < -RESENT_MAX_AGE_NS
+        return not has_window and self._services.wall.ahead_ns(message.sending_time_ns, now_ns) < -RESENT_MAX_AGE_NS
 
     def _on_aside(self, message: AppMessage, now_ns: int) -> None:
         """A message that the road has no part in: LimitQuery(XLQ), and what is read and needs no answer."""
@@ -117,20 +121,20 @@ class FixRequests:
         elif kind == MsgType.BUSINESS_MESSAGE_REJECT:
             self._endpoint.charge_faulty(now_ns)  # one of ours in answer would be answered with one of theirs, for ever
         else:
-            refusal = self._house.road.charge_message(self._session, now_ns)
+            refusal = self._services.orders.admission.charge_message(self._session, now_ns)
             if refusal is not None:
                 self._endpoint.refuse(message, refusal, now_ns)
 
     def _tell_limits(self, message: AppMessage, now_ns: int) -> None:
         """LimitResponse(XLR): free once a second, charged as a message beyond that."""
         if now_ns - self._limits_told_ns < _FREE_LIMIT_QUERY_NS:
-            refusal = self._house.road.charge_message(self._session, now_ns)
+            refusal = self._services.orders.admission.charge_message(self._session, now_ns)
             if refusal is not None:
                 self._endpoint.refuse(message, refusal, now_ns)
                 return
         else:
             self._limits_told_ns = now_ns
-        lines = [limit_line(view) for view in self._house.road.limit_notices.show(self._session, now_ns)]
+        lines = [limit_line(view) for view in self._services.orders.limit_notices.show(self._session, now_ns)]
         self._endpoint.send(*self._translator.limits(message.fields[tags.REQ_ID], lines), now_ns)
 
 

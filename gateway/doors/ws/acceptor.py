@@ -9,13 +9,12 @@ import asyncio
 import base64
 import hashlib
 import secrets
-from collections.abc import Callable
 from functools import partial
 from typing import cast
 
 from aiohttp import HttpVersion11, web, web_response
 
-from gateway.auth.authenticator import Authenticator, Client, Denied, Proof
+from gateway.auth.authenticator import Client, Denied, Proof
 from gateway.config import schema
 from gateway.config.addresses import forwarded_for, networks
 from gateway.doors import tls
@@ -23,9 +22,11 @@ from gateway.doors.batch import Tick
 from gateway.doors.connection import Connection, Traffic
 from gateway.doors.crowd import Crowd
 from gateway.doors.listening import Arrival, Door, Listener, Place
+from gateway.doors.services import Services
+from gateway.doors.slowness import Backlog
 from gateway.doors.ws.endpoint import WsEndpoint
 from gateway.doors.ws.http_upgrade import HttpPhase, PendingUpgrades, http_log
-from gateway.doors.ws.logon import ConnectionInfo, WsHouse, told_to_wait, turned_away
+from gateway.doors.ws.logon import ConnectionInfo, told_to_wait, turned_away
 from gateway.doors.ws.stream_cursor import EncodedEvents
 from protocols import errors
 from protocols.errors import Refusal
@@ -63,12 +64,11 @@ class _EarlyBytes:
 class WsAcceptor:
     """The listener and every WebSocket connection that it let in."""
 
-    def __init__(self, settings: schema.Config, ws: schema.Ws, clients: Authenticator, house: WsHouse) -> None:
-        self._settings = settings
+    def __init__(self, ws: schema.Ws, services: Services, backlog: Backlog) -> None:
+        self._settings = services.settings
         self._ws = ws
-        self._clients = clients
-        self._house = house
-        self._event_bytes = EncodedEvents(house.instruments, house.sessions)
+        self._services = services
+        self._event_bytes = EncodedEvents(services.instruments, services.sessions)
         self._runner: web.AppRunner | None = None
         self._pending: PendingUpgrades | None = None
         self._listener: Listener | None = None
@@ -76,8 +76,7 @@ class WsAcceptor:
         self.crowd = Crowd(ws.max_connections)
         self._tick: Tick
         self._loop: asyncio.AbstractEventLoop
-        self.traffic = Traffic()
-        self.accepting: Callable[[], bool] = lambda: True
+        self.traffic = Traffic(backlog)
 
     async def start(self, loop: asyncio.AbstractEventLoop, tick: Tick) -> int:
         """Listen; returns the port."""
@@ -105,7 +104,7 @@ class WsAcceptor:
             make=self._pending,
             turn_away=self._turn_away,
             count_end=self._count_end,
-            log=partial(self._house.log, door="ws"),
+            log=partial(self._services.log, door="ws"),
             now_ns=tick.now_ns,
             shared=balancers + self._proxies,
         )
@@ -123,7 +122,7 @@ class WsAcceptor:
         return _FULL
 
     def _count_end(self, reason: str) -> None:
-        self._house.metrics.count_disconnect("ws", reason)
+        self._services.metrics.count_disconnect("ws", reason)
 
     def stop_listening(self) -> None:
         """Take no new connections, and send away who has not logged on."""
@@ -154,7 +153,7 @@ class WsAcceptor:
             if isinstance(proof, Denied):
                 away = told_to_wait(proof)
             else:
-                away = turned_away(self._house, proof, "", self._tick.now_ns())
+                away = turned_away(self._services, proof, "", self._tick.now_ns())
             if away is not None:
                 self._count_refused(phase, away.cause, request.headers["X-API-Key"])
                 return _no(429, away.refusal)
@@ -193,8 +192,8 @@ class WsAcceptor:
                 return self._refuse(request, 403, "bad_origin", text)
         if not self._learn_address(request):
             return self._refuse(request, 400, "bad_forwarded", "X-Forwarded-For is no list of addresses\n")
-        if self._house.road.draining or not self.accepting():
-            reason = "draining" if self._house.road.draining else "full"
+        if self._services.orders.venue.draining or not self._services.orders.queue.takes_newcomers:
+            reason = "draining" if self._services.orders.venue.draining else "full"
             return self._refuse(request, 503, reason, "try later\n", **{"Retry-After": "1"})
         return None
 
@@ -219,8 +218,8 @@ class WsAcceptor:
     def _count_refused(self, phase: HttpPhase, cause: str, key: str) -> None:
         phase.settle()
         phase.arrival.failed()
-        self._house.metrics.count_failed_logon("ws", cause)
-        self._house.log("logon.refused", door="ws", cause=cause, key=key, peer=phase.arrival.peer_ip)
+        self._services.metrics.count_failed_logon("ws", cause)
+        self._services.log("logon.refused", door="ws", cause=cause, key=key, peer=phase.arrival.peer_ip)
 
     def _prove(self, request: web.Request, peer_ip: str) -> Client | Denied:
         """Credentials at the upgrade: X-API-Key, X-Timestamp (microseconds), X-Signature."""
@@ -234,7 +233,7 @@ class WsAcceptor:
             sent_at_ns=int(stamp) * NS_PER_US,
             window_ns=self._ws.recv_window_ms * NS_PER_MS,
         )
-        return self._clients.authenticate((key_id,), proof, "trade_or_read", self._tick.now_ns())
+        return self._services.authenticator.authenticate((key_id,), proof, "trade_or_read", self._tick.now_ns())
 
     async def _take_over(self, request: web.Request, client: Client | None) -> web.StreamResponse:
         if request.transport is None:
@@ -268,7 +267,7 @@ class WsAcceptor:
         arrival = phase.arrival
         connection.came_by(arrival, is_proved=client is not None)
         caller = _caller(arrival, _CODECS.get(chosen, "json"))
-        endpoint = WsEndpoint(self._house, self._ws, self._event_bytes, connection, caller)
+        endpoint = WsEndpoint(self._services, self._ws, self._event_bytes, connection, caller)
         connection.peer = endpoint
         arrival.cut = partial(_cut, endpoint, connection)
         transport.set_protocol(connection)

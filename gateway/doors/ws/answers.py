@@ -4,18 +4,16 @@ Each request has one `Source`, by which its answer finds it again and which stay
 a batch share one `Batch`, which is answered when its last leg is.
 """
 
-from typing import Protocol, TypeGuard
+from typing import TypeGuard
 
 import msgspec
 
+from gateway.doors.services import Services
 from gateway.doors.ws.stream_cursor import StreamCursor
-from gateway.orders.pipeline import Road
-from gateway.sessions.registry import Session
-from gateway.sessions.request import Request
-from gateway.telemetry.metrics import Metrics
-from limits.limiter import BucketView, Limiter
+from gateway.sessions.reply import Reply
+from gateway.sessions.session import Session
+from limits.limiter import BucketView
 from protocols.errors import CODES, DUPLICATE_ID, Refusal
-from protocols.instruments import Instruments
 from protocols.messages import AnyEvent, ExecType, OrderEvent
 from protocols.ws import report, results
 from protocols.ws.events import RequestKey
@@ -109,50 +107,39 @@ class OpenRequests:
         self._open.clear()
 
 
-class AnswersHouse(Protocol):
-    """What the answers need of the house."""
-
-    instruments: Instruments
-    metrics: Metrics
-    road: Road
-
-    @property
-    def limiter(self) -> Limiter: ...
-
-
 class Answers:
     """Writes one connection's answers, with the limits that the client wants to see in them."""
 
-    def __init__(self, house: AnswersHouse, machine: WsSession) -> None:
-        self._house = house
+    def __init__(self, services: Services, machine: WsSession) -> None:
+        self._services = services
         self._machine = machine
         self.open = OpenRequests()
         self.limits_mode = "near"
         self.session: Session | None = None  # whose limits are shown
         self.cursor: StreamCursor  # of the connection's stream, from the logon on
 
-    def handed_over(self, source: Source, request: Request, now_ns: int) -> bool:
+    def handed_over(self, source: Source, reply: Reply, now_ns: int) -> bool:
         """`resp:"queued"` is answered on hand-over, and then no more, but for `_tell_known`; whether it was now."""
         if source.resp != "queued" or not self.open.close(source):
             return False
-        result = results.QueuedResult(getattr(request.command, "cl_ord_id", ""))
-        self.conclude(source, result, now_ns, _touched(request))
+        result = results.QueuedResult(getattr(reply.command, "cl_ord_id", ""))
+        self.conclude(source, result, now_ns, _touched(reply))
         if source.batch is not None:
             self._keep_back(source.batch)
         return True
 
-    def answer(self, source: Source, request: Request, event: AnyEvent, now_ns: int) -> None:
+    def answer(self, source: Source, reply: Reply, event: AnyEvent, now_ns: int) -> None:
         """What the core said to it, unless it was answered before."""
         if self.open.close(source):
             if isinstance(event, OrderEvent) and event.code != DUPLICATE_ID:
-                outcome = report.answer(source.method, event, self._house.instruments)
+                outcome = report.answer(source.method, event, self._services.instruments)
             else:
-                outcome = self._outcome(source, request, event)
-            self.conclude(source, outcome, now_ns, _touched(request))
+                outcome = self._outcome(source, reply, event)
+            self.conclude(source, outcome, now_ns, _touched(reply))
             if source.batch is not None:
                 self._keep_back(source.batch)
         elif source.resp == "queued" and isinstance(event, OrderEvent) and event.exec_type is ExecType.ORDER_STATUS:
-            self._tell_known(source, request, event, now_ns)
+            self._tell_known(source, reply, event, now_ns)
 
     def _keep_back(self, batch: Batch) -> None:
         """The events of this leg come next, and the answer that it is part of goes before them."""
@@ -160,23 +147,23 @@ class Answers:
             batch.keeps_back = True
             self.cursor.keep_back()
 
-    def _outcome(self, source: Source, request: Request, event: AnyEvent) -> object:
+    def _outcome(self, source: Source, reply: Reply, event: AnyEvent) -> object:
         """A used id is refused with the order that has it, as it is now; an order on its way is not unknown."""
-        house = self._house
-        if source.method == "order.status" and (pending := house.road.standing.pending(request.command, event)):
+        services = self._services
+        if source.method == "order.status" and (pending := services.orders.standing.pending(reply.command, event)):
             return pending
         if isinstance(event, OrderEvent) and event.code == DUPLICATE_ID:
-            first = house.road.standing.find(event.account, event.order_id, event.cl_ord_id)
+            first = services.orders.standing.find(event.account, event.order_id, event.cl_ord_id)
             if isinstance(first, OrderEvent):
-                return report.refused(event, house.instruments.by_id[first.instrument], first)
-        return report.answer(source.method, event, house.instruments)
+                return report.refused(event, services.instruments.by_id[first.instrument], first)
+        return report.answer(source.method, event, services.instruments)
 
-    def _tell_known(self, source: Source, request: Request, event: OrderEvent, now_ns: int) -> None:
+    def _tell_known(self, source: Source, reply: Reply, event: OrderEvent, now_ns: int) -> None:
         """A retry of a known id, after its 202: no event will tell the state of the order, so a second answer does."""
-        outcome = report.answer(source.method, event, self._house.instruments)
+        outcome = report.answer(source.method, event, self._services.instruments)
         if source.batch is None or not source.batch.revise(source.leg, outcome):
             alone = msgspec.structs.replace(source, resp="accepted", batch=None)
-            self.conclude(alone, outcome, now_ns, _touched(request))
+            self.conclude(alone, outcome, now_ns, _touched(reply))
 
     def refuse(self, source: Source, refusal: Refusal, now_ns: int) -> bool:
         """The gateway's own no, unless it was answered before; whether it was told."""
@@ -197,7 +184,7 @@ class Answers:
             outcome = whole
             if batch.keeps_back:
                 self.cursor.let_go()  # nothing of it is written before what is written now
-        self._house.metrics.ws.messages_out += 1
+        self._services.metrics.ws.messages_out += 1
         machine = self._machine
         if isinstance(outcome, Refusal):
             blocks = self.limits(buckets, outcome, now_ns)
@@ -209,7 +196,7 @@ class Answers:
 
     def limits(self, buckets: tuple[str, ...], outcome: object, now_ns: int) -> tuple[results.LimitBlock, ...] | None:
         """The blocks that are due with an answer, of the buckets that its request touched; None when none are."""
-        mode, session, limiter = self.limits_mode, self.session, self._house.limiter
+        mode, session, limiter = self.limits_mode, self.session, self._services.limiter
         if _is_limited(outcome):
             mode, buckets = "always" if mode == "near" else mode, _shown_with(outcome)
         if mode == "never" or session is None or not buckets:
@@ -221,14 +208,14 @@ class Answers:
     def all_limits(self, now_ns: int) -> tuple[results.LimitBlock, ...]:
         """Every limit of the session."""
         assert self.session is not None
-        return limit_blocks(self._house.road.limit_notices.look(self.session, now_ns))
+        return limit_blocks(self._services.orders.limit_notices.look(self.session, now_ns))
 
 
-def _touched(request: Request) -> tuple[str, ...]:
+def _touched(reply: Reply) -> tuple[str, ...]:
     """The buckets that were charged for it, its class before its place among the messages."""
-    if not request.is_counted:
-        return (request.bucket,) if request.bucket else ()
-    return (request.bucket, "msgs") if request.bucket else ("msgs",)
+    if not reply.is_counted:
+        return (reply.bucket,) if reply.bucket else ()
+    return (reply.bucket, "msgs") if reply.bucket else ("msgs",)
 
 
 def _is_limited(outcome: object) -> TypeGuard[Refusal]:

@@ -1,4 +1,4 @@
-"""The pure half of the WebSocket door: one connection's machine, its logon, and its business with the road.
+"""The pure half of the WebSocket door: one connection's machine, its logon, and its business with the orders.
 
 It lives as long as its connection; the session behind it may live longer (`gateway.sessions.registry`). What the
 client reads comes from three places: answers are written at once; events and long answers come from the
@@ -9,13 +9,12 @@ import msgspec
 
 from gateway.auth.authenticator import Client, Denied, Proof
 from gateway.config import schema as config
-from gateway.doors.endpoint import FloodCount
-from gateway.doors.fix.endpoint import Link
+from gateway.doors.endpoint import FloodCount, Link
+from gateway.doors.services import Services
 from gateway.doors.ws.answers import Answers, Source
 from gateway.doors.ws.logon import (
     ConnectionInfo,
     TurnedAway,
-    WsHouse,
     find_session,
     start_of_stream,
     told_to_wait,
@@ -25,8 +24,8 @@ from gateway.doors.ws.requests import WsRequests
 from gateway.doors.ws.stream_cursor import EncodedEvents, ListCursor, StreamCursor
 from gateway.doors.ws.stream_writer import StreamWriter
 from gateway.orders.rules import TOO_MANY_LISTS
-from gateway.sessions.registry import AccountStream, Session
-from gateway.sessions.request import Request
+from gateway.sessions.reply import Reply
+from gateway.sessions.session import AccountStream, Session
 from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
@@ -47,7 +46,7 @@ class WsEndpoint:
     """Speaks WebSocket on one connection, to the client on one side and the road on the other."""
 
     def __init__(
-        self, house: WsHouse, ws: config.Ws, event_bytes: EncodedEvents, link: Link, caller: ConnectionInfo
+        self, services: Services, ws: config.Ws, event_bytes: EncodedEvents, link: Link, caller: ConnectionInfo
     ) -> None:
         """event_bytes: shared by all connections of the door."""
         settings = WsSettings(
@@ -55,18 +54,18 @@ class WsEndpoint:
             logon_timeout_ms=ws.logon_timeout_s * 1_000,
             max_frame_bytes=ws.max_frame_bytes,
             server=_SERVER,
-            epoch=house.road.epoch,
+            epoch=services.orders.dispatch.epoch,
             codec="msgpack" if caller.codec == "msgpack" else "json",
         )
-        self.house = house
-        self.machine = WsSession(settings, caller.conn_id, caller.challenge, caller.accepted_ns, house.wall)
+        self.services = services
+        self.machine = WsSession(settings, caller.conn_id, caller.challenge, caller.accepted_ns, services.wall)
         self.link = link
         self.session: Session | None = None
         self.writer: StreamWriter  # from the logon on
         self.streams: tuple[StreamName, ...] = ()
         self.heartbeat_ms = ws.heartbeat_ms
         self.keep_orders = False  # a logout that leaves them; else the end of the link is a disconnect
-        self.answers = Answers(house, self.machine)
+        self.answers = Answers(services, self.machine)
         self._event_bytes = event_bytes
         self._is_end_counted = False  # why the connection ended, in the metric
         self._recv_window_ns = ws.recv_window_ms * NS_PER_MS
@@ -118,7 +117,7 @@ class WsEndpoint:
     def take_output(self, limit_bytes: int) -> bytes:
         """The next bytes to write: what is ready, and a goodbye last."""
         if self._logout is not None and not (self.machine.pending_bytes or self.answers.open or self.writer.has_more):
-            self._say_goodbye(self.house.now_ns())
+            self._say_goodbye(self.services.now_ns())
         return self.machine.take_output()
 
     @property
@@ -130,11 +129,11 @@ class WsEndpoint:
         """The upgrade is answered; `client` when it proved itself in the headers and may log on (`turned_away`)."""
         self.machine.connected(now_ns)
         if client is not None:
-            found = find_session(self.house, client, "")
+            found = find_session(self.services, client, "")
             assert isinstance(found, Session)  # only names are bounded
             self.machine.logged_on(now_ns)
             self._begin(found, client, None, now_ns)
-            self.house.road.show_modes(found, now_ns)
+            self.services.orders.venue.show(found, now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> None:
         """Bytes of the client."""
@@ -177,18 +176,18 @@ class WsEndpoint:
     def _on_event(self, event: told.Event, now_ns: int) -> None:
         if isinstance(event, told.Requested):
             if self.session is not None:
-                self.house.metrics.ws.messages_in += 1
+                self.services.metrics.ws.messages_in += 1
                 self._requests.serve(event, self.session, now_ns)
         elif isinstance(event, told.UnknownMethod):
             if self.session is not None:
-                self.house.metrics.ws.messages_in += 1
+                self.services.metrics.ws.messages_in += 1
                 self._requests.refuse_unknown(event, self.session, now_ns)
         elif isinstance(event, told.LogonRequested):
             self._log_on(event, now_ns)
         elif isinstance(event, told.Answered):
-            self.house.metrics.ws.messages_in += 1
+            self.services.metrics.ws.messages_in += 1
             if self.session is not None:
-                limited = self.house.road.charge_message(self.session, now_ns)
+                limited = self.services.orders.admission.charge_message(self.session, now_ns)
                 if limited is not None:
                     self.count_refused_message(limited, now_ns)
         elif isinstance(event, told.Closed):
@@ -206,14 +205,14 @@ class WsEndpoint:
         params = asked.params
         if not self.machine.is_deciding:
             return  # what came right behind it ended the connection: it takes nothing over
-        if self.house.road.draining:
+        if self.services.orders.venue.draining:
             self._count_refused("draining", params.api_key)
             refusal = Refusal(errors.DRAINING, "the gateway is draining, reconnect")
             self.machine.refuse_logon(asked.request_id, now_ns, refusal, close_codes.SERVICE_RESTART, refusal.text)
             return
         sent_at_ns = None if asked.challenged else params.ts * NS_PER_US
         shown = Proof(asked.signed, params.sig, self._caller.peer_ip, sent_at_ns, self._recv_window_ns)
-        proof = self.house.clients.authenticate((params.api_key,), shown, "trade_or_read", now_ns)
+        proof = self.services.authenticator.authenticate((params.api_key,), shown, "trade_or_read", now_ns)
         if isinstance(proof, Denied):
             away = told_to_wait(proof)
             if away is not None:
@@ -224,7 +223,7 @@ class WsEndpoint:
             self._deny(now_ns)
             return
         name = params.name or ""
-        found = turned_away(self.house, proof, name, now_ns) or find_session(self.house, proof, name)
+        found = turned_away(self.services, proof, name, now_ns) or find_session(self.services, proof, name)
         if isinstance(found, TurnedAway):
             self._turn_away(asked, found, now_ns)
             return
@@ -244,9 +243,9 @@ class WsEndpoint:
 
     def _accept(self, asked: told.LogonRequested, found: Session, client: Client, now_ns: int) -> None:
         self._begin(found, client, asked.params, now_ns)
-        road = self.house.road
+        orders = self.services.orders
         wanted = asked.params.resume if "orders" in self.streams else None
-        resume = start_of_stream(wanted, self._account, road.epoch, road.latest_seq(found))
+        resume = start_of_stream(wanted, self._account, orders.dispatch.epoch, orders.dispatch.latest_seq(found))
         blocks = self.answers.all_limits(now_ns)
         held = self.machine.accept_logon(asked.request_id, self.describe(now_ns, resume), now_ns, blocks or None)
         if resume.status == "replayed":
@@ -256,7 +255,7 @@ class WsEndpoint:
         elif resume.status == "snapshot":
             self.writer.cursor.await_snapshot()
             self._ask_snapshot(now_ns)
-        self.house.road.show_modes(found, now_ns)
+        self.services.orders.venue.show(found, now_ns)
         for event in held:
             self._on_event(event, now_ns)
 
@@ -271,11 +270,13 @@ class WsEndpoint:
         found.may_trade = "trade" in client.permissions
         found.cancel_on_disconnect, found.cod_grace_ms = client.cancel_on_disconnect, 0
         self.session = self.answers.session = found
-        self._account = self.house.sessions.account(client.account_id)
-        self._account.told_seq = self.house.road.latest_seq(found)  # after a restart the stream may not have it
+        self._account = self.services.sessions.account(client.account_id)
+        self._account.told_seq = self.services.orders.dispatch.latest_seq(
+            found
+        )  # after a restart the stream may not have it
         cursor = self.answers.cursor = StreamCursor(self._account)
         self._requests = WsRequests(self)
-        self.writer = StreamWriter(self.house, self.machine, cursor, self._event_bytes)
+        self.writer = StreamWriter(self.services, self.machine, cursor, self._event_bytes)
         streams = schema.STREAMS
         if params is not None:
             streams = params.streams if params.streams is not None else schema.STREAMS
@@ -284,9 +285,9 @@ class WsEndpoint:
             if params.cod is not None:
                 found.cancel_on_disconnect, found.cod_grace_ms = params.cod.scope, params.cod.grace_ms
         self.choose_streams(found, streams)
-        self.house.cancel_on_disconnect.connected(found)
+        self.services.cancel_on_disconnect.connected(found)
         who = {"peer": self._caller.peer_ip, "key": client.key_id}
-        self.house.log("session.logged_on", session=found.name, door="ws", account=client.account, **who)
+        self.services.log("session.logged_on", session=found.name, door="ws", account=client.account, **who)
 
     def choose_streams(self, found: Session, streams: tuple[StreamName, ...]) -> None:
         """What is pushed from now on. Orders subscribed anew start with the next event: `stream.replay`."""
@@ -315,21 +316,23 @@ class WsEndpoint:
         ended.endpoint, ended.connected = None, False
         ended.hear_all(False)
         self.count_end(reason)
-        self.house.log("session.ended", session=ended.name, door="ws", reason=reason)
-        self.house.cancel_on_disconnect.disconnected(ended, now_ns, self.keep_orders, is_planned=reason == "going_away")
+        self.services.log("session.ended", session=ended.name, door="ws", reason=reason)
+        self.services.cancel_on_disconnect.disconnected(
+            ended, now_ns, self.keep_orders, is_planned=reason == "going_away"
+        )
 
     def count_end(self, reason: str) -> None:
         """Each connection ends for one reason: the first that was found."""
         if not self._is_end_counted:
             self._is_end_counted = True
-            self.house.metrics.count_disconnect("ws", reason)
+            self.services.metrics.count_disconnect("ws", reason)
 
     def _count_refused(self, cause: str, key: str = "") -> None:
         """A logon was refused, which ends the connection; the peer does not learn the cause."""
         self._is_end_counted = True
         self._caller.failed()
-        self.house.metrics.count_failed_logon("ws", cause)
-        self.house.log("logon.refused", door="ws", cause=cause, key=key, peer=self._caller.peer_ip)
+        self.services.metrics.count_failed_logon("ws", cause)
+        self.services.log("logon.refused", door="ws", cause=cause, key=key, peer=self._caller.peer_ip)
 
     def failed(self, now_ns: int) -> None:
         """Our own bug: nothing is told of it, and nothing more is read from this connection."""
@@ -350,7 +353,7 @@ class WsEndpoint:
             return
         is_abuse = refusal.code == errors.LIMIT_ABUSE
         if refusal.code == errors.MESSAGE_RATE_LIMITED:
-            bursts = [view.capacity for view in self.house.limiter.view(self.session.path, now_ns, ("msgs",))]
+            bursts = [view.capacity for view in self.services.limiter.view(self.session.path, now_ns, ("msgs",))]
             is_abuse = bool(bursts) and self._flood.is_abuse(lambda: min(bursts), now_ns)
         if is_abuse:
             self.machine.close(close_codes.ABUSE, "limit_abuse: far too many messages over the limit", now_ns)
@@ -369,8 +372,8 @@ class WsEndpoint:
         self._logout = logout
         self.keep_orders = True
         if self.session is not None:
-            self.house.cancel_on_disconnect.leaving(self.session)
-        self._leave_by_ns = now_ns + self.house.settings.core.answer_timeout_ms * NS_PER_MS
+            self.services.cancel_on_disconnect.leaving(self.session)
+        self._leave_by_ns = now_ns + self.services.settings.core.answer_timeout_ms * NS_PER_MS
         self.link.wake()
 
     def _say_goodbye(self, now_ns: int) -> None:
@@ -408,20 +411,22 @@ class WsEndpoint:
         query = QueryOrders(
             sender.next_query_id(), sender.account, sender.session, sender.origin, now_ns, 0, req_id="snapshot"
         )
-        self.house.road.submit(self.session, query, "snapshot", Source(None, "snapshot", now_ns), 0, now_ns)
+        self.services.orders.admission.submit(
+            self.session, query, "snapshot", Source(None, "snapshot", now_ns), 0, now_ns
+        )
 
     # -- the road's side (gateway.sessions.registry.Endpoint) -----------------------------------------------------
 
-    def handed_over(self, request: Request, now_ns: int) -> None:
+    def handed_over(self, reply: Reply, now_ns: int) -> None:
         """The core has it."""
-        source = request.source
+        source = reply.source
         assert isinstance(source, Source)
-        if self.answers.handed_over(source, request, now_ns):
+        if self.answers.handed_over(source, reply, now_ns):
             self.link.wake()
 
-    def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
+    def answer(self, reply: Reply, event: AnyEvent, now_ns: int) -> None:
         """The terminal answer to a request, written before the events that it caused."""
-        source = request.source
+        source = reply.source
         assert isinstance(source, Source)
         if source.method == "snapshot":
             assert isinstance(event, OrderList)
@@ -430,13 +435,13 @@ class WsEndpoint:
         elif isinstance(event, OrderList) and source.method == "order.list" and ListCursor.is_long(event):
             self._list(source, event, now_ns)
         else:
-            self.answers.answer(source, request, event, now_ns)
+            self.answers.answer(source, reply, event, now_ns)
         self.link.wake()
 
     def _list(self, source: Source, event: OrderList, now_ns: int) -> None:
         """It stays open until the list is made: a logout waits for it."""
         if self.writer.can_list:
-            self.writer.begin_list(source, event, self.house.settings.out.max_bytes)
+            self.writer.begin_list(source, event, self.services.settings.out.max_bytes)
         else:
             self.answers.refuse(source, TOO_MANY_LISTS, now_ns)
 
@@ -449,7 +454,7 @@ class WsEndpoint:
             self.count_refused_message(refusal, now_ns)
         self.link.wake()
 
-    def report(self, event: AnyEvent, request: Request | None, now_ns: int) -> None:
+    def report(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
         """An event of the account: written when live, else it waits its turn in the stream."""
         cursor = self.writer.cursor
         if not cursor.is_live:
@@ -490,7 +495,7 @@ class WsEndpoint:
     def log_out(self, now_ns: int, text: str) -> None:
         """We end the connection in order; while draining, another gateway takes the client at once."""
         self.machine.close(
-            close_codes.SERVICE_RESTART if self.house.road.draining else close_codes.GOING_AWAY, text, now_ns
+            close_codes.SERVICE_RESTART if self.services.orders.venue.draining else close_codes.GOING_AWAY, text, now_ns
         )
         self.keep_orders = True
         self.end_session("going_away", now_ns)
@@ -514,7 +519,7 @@ class WsEndpoint:
 
     def profile(self, found: Session) -> str:
         """The plan whose limits are in force, and their version."""
-        policy = self.house.road.policy
+        policy = self.services.limiter.policy
         return f"{policy.plan_of(found.client.account).name} v{policy.version}"
 
     def describe(
@@ -523,12 +528,12 @@ class WsEndpoint:
         """What is in force: the result of logon, status and configure."""
         found = self.session
         assert found is not None
-        views = self.house.road.limit_notices.show(found, now_ns)
+        views = self.services.orders.limit_notices.show(found, now_ns)
         return results.LogonResult(
             session=found.name,
             account=found.client.account,
             permissions=tuple(sorted(found.client.permissions)),
-            epoch=self.house.road.epoch,
+            epoch=self.services.orders.dispatch.epoch,
             resume=resume,
             cod=schema.Cod(scope=found.cancel_on_disconnect, grace_ms=found.cod_grace_ms),  # type: ignore[arg-type]
             heartbeat_ms=self.heartbeat_ms,

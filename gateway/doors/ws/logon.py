@@ -4,33 +4,22 @@ What a stranger learns is decided by the callers; here everybody has proved who 
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
-from gateway.auth.authenticator import Authenticator, Client, Denied
-from gateway.config import schema as config
-from gateway.doors.fix.endpoint import House
-from gateway.sessions.registry import MAX_NAMES_PER_KEY, AccountStream, Session, Sessions
+from gateway.auth.authenticator import Client, Denied
+from gateway.doors.services import Services
+from gateway.sessions.registry import MAX_NAMES_PER_KEY
+from gateway.sessions.session import AccountStream, Session
 from limits.limiter import ALLOWED
 from protocols import errors
 from protocols.errors import Refusal
-from protocols.instruments import Instruments
 from protocols.messages import Origin
 from protocols.units import NS_PER_US
 from protocols.ws import results, schema
 
 MAX_RESUME_EVENTS = 100_000  # more than that is faster told as a snapshot
 MAX_CONNECTIONS_PER_KEY = 64
-
-
-class WsHouse(House, Protocol):
-    """The parts that WebSocket endpoints share beside the common ones."""
-
-    clients: Authenticator
-    instruments: Instruments
-    sessions: Sessions
-    settings: config.Config
 
 
 def _unheard() -> None:
@@ -60,7 +49,7 @@ class TurnedAway(msgspec.Struct, frozen=True):
     refusal: Refusal
 
 
-def turned_away(house: WsHouse, client: Client, name: str, now_ns: int) -> TurnedAway | None:
+def turned_away(services: Services, client: Client, name: str, now_ns: int) -> TurnedAway | None:
     """Why a client that proved itself must wait; None when it may log on.
 
     A logon that takes over the session of `name` does not add a connection; it is charged to the key. Whoever comes
@@ -68,11 +57,11 @@ def turned_away(house: WsHouse, client: Client, name: str, now_ns: int) -> Turne
     """
     connected = [
         other.name
-        for other in house.sessions.account(client.account_id).sessions
+        for other in services.sessions.account(client.account_id).sessions
         if other.is_taken and other.sender.origin is Origin.WS and other.client.key_id == client.key_id
     ]
     if name in connected:
-        limited = house.sessions.charge_logon(client, now_ns)
+        limited = services.sessions.charge_logon(client, now_ns)
         if limited is not ALLOWED:
             return TurnedAway("rate", _too_many_logons(limited.wait_us))
     elif len(connected) >= MAX_CONNECTIONS_PER_KEY:
@@ -90,12 +79,12 @@ def _too_many_logons(wait_us: int) -> Refusal:
     return Refusal(errors.TOO_MANY_CONNECTIONS, "too many logons, try later", max(-(-wait_us // 1_000), 1))
 
 
-def find_session(house: WsHouse, client: Client, name: str) -> Session | TurnedAway:
+def find_session(services: Services, client: Client, name: str) -> Session | TurnedAway:
     """The session that a logon means. Of a key's names the one goes, when there are too many, that owns nothing.
 
     Sessions without a name share one message bucket, their key's: opening more of them allows no more messages.
     """
-    found = house.sessions.for_ws(client, name, lambda other: _owns_nothing(house, other))
+    found = services.sessions.for_ws(client, name, lambda other: _owns_nothing(services, other))
     if found is None:
         text = (
             f"each of the {MAX_NAMES_PER_KEY} names of this key is connected, or has orders, cancel-on-disconnect or a"
@@ -103,14 +92,16 @@ def find_session(house: WsHouse, client: Client, name: str) -> Session | TurnedA
         )
         return TurnedAway("too_many_sessions", Refusal(errors.TOO_MANY_CONNECTIONS, text, 60_000))
     if not name:
-        found.path = house.limiter.open(client.account, f"key {client.key_id}")  # a blank is in no session's name
+        found.path = services.limiter.open(client.account, f"key {client.key_id}")  # a blank is in no session's name
     return found
 
 
-def _owns_nothing(house: WsHouse, session: Session) -> bool:
+def _owns_nothing(services: Services, session: Session) -> bool:
     """Whether nothing would be lost with the session's name."""
     is_busy = (
-        session.connected or house.cancel_on_disconnect.is_guarding(session) or house.road.charging.owns(session.id)
+        session.connected
+        or services.cancel_on_disconnect.is_guarding(session)
+        or services.orders.charging.owns(session.id)
     )
     return not is_busy
 

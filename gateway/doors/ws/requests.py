@@ -1,4 +1,4 @@
-"""What a logged-on WebSocket client may ask: orders go to the road, the rest is answered here and now.
+"""What a logged-on WebSocket client may ask: orders go to the orders, the rest is answered here and now.
 
 Each request is answered exactly once: here, or through its `Source` when the road has spoken (`answers.py`).
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.doors.ws.answers import Batch, Source
-from gateway.sessions.registry import Session
+from gateway.sessions.session import Session
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyCommand, CancelOrder, NewOrder, ReplaceOrder
@@ -45,8 +45,8 @@ class WsRequests:
         }
 
     def serve(self, asked: Requested, session: Session, now_ns: int) -> None:
-        """Answer it, or hand it to the road, which will."""
-        house = self._endpoint.house
+        """Answer it, or hand it to the orders, which will."""
+        services = self._endpoint.services
         if self._endpoint.is_leaving:
             refusal = Refusal(errors.NOT_LOGGED_ON, "logged out")
             self._endpoint.machine.output.fail(asked.request_id, refusal, now_ns, asked.t_in_ns)
@@ -57,12 +57,14 @@ class WsRequests:
         if asked.method == "order.cancel_after":  # a safety switch is never limited
             self._answer(asked, session, None, now_ns)
         else:
-            house.road.charge_question(session, asked.method, partial(self._answer, asked, session), now_ns)
+            services.orders.admission.charge_question(
+                session, asked.method, partial(self._answer, asked, session), now_ns
+            )
 
     def refuse_unknown(self, asked: UnknownMethod, session: Session, now_ns: int) -> None:
         """No such method: charged as a message, whatever it is called."""
         endpoint = self._endpoint
-        refusal = endpoint.house.road.charge_message(session, now_ns) or asked.refusal
+        refusal = endpoint.services.orders.admission.charge_message(session, now_ns) or asked.refusal
         blocks = endpoint.answers.limits(("msgs",), refusal, now_ns)
         endpoint.machine.output.fail(asked.request_id, refusal, now_ns, asked.t_in_ns, blocks)
         endpoint.count_refused_message(refusal, now_ns)
@@ -89,27 +91,27 @@ class WsRequests:
         """The buckets that a request pays which needs no core."""
         if asked.method == "order.cancel_after":
             return ()
-        name, _ = self._endpoint.house.road.policy.cost(asked.method) or ("msgs", 0)
+        name, _ = self._endpoint.services.limiter.policy.cost(asked.method) or ("msgs", 0)
         return ("msgs",) if name == "msgs" else (name, "msgs")
 
     # -- orders --------------------------------------------------------------------------------------------------
 
     def _order(self, asked: Requested, session: Session, now_ns: int) -> None:
-        house = self._endpoint.house
+        services = self._endpoint.services
         is_retry = getattr(asked.params, "retry", False)
-        if not house.road.queue.is_calm and asked.method in _ORDERS and not is_retry:
-            shed = house.road.why_shed(session, now_ns)
+        if not services.orders.queue.is_calm and asked.method in _ORDERS and not is_retry:
+            shed = services.orders.admission.why_shed(session, now_ns)
             if shed is not None:
                 self._submit(shed, Source(asked.request_id, asked.method, asked.t_in_ns), session, asked, 0, now_ns)
                 return
-        deadline_ms = house.settings.core.order_deadline_ms
-        wall, params = house.wall, asked.params
+        deadline_ms = services.settings.core.order_deadline_ms
+        wall, params = services.wall, asked.params
         for each in params.legs if type(params) is schema.BatchParams else (params,):
             ts = getattr(each, "ts", None)
             if ts is not None:
                 wall.ahead_ns(ts * NS_PER_US, now_ns)  # in doubt the clock is looked at again
         t_recv = now_ns + wall.offset_ns
-        made = command(asked.method, asked.params, session.sender, t_recv, house.instruments, deadline_ms)
+        made = command(asked.method, asked.params, session.sender, t_recv, services.instruments, deadline_ms)
         resp = getattr(asked.params, "resp", None) or "accepted"
         if isinstance(made, list):
             self._batch(asked, made, resp, session, now_ns)
@@ -138,24 +140,24 @@ class WsRequests:
         size_bytes: int,
         now_ns: int,
     ) -> None:
-        house = self._endpoint.house
+        services = self._endpoint.services
         self._endpoint.answers.open.add(source)
         if isinstance(made, Refusal):
-            house.road.decline(session, source.method, source, made, now_ns)
+            services.orders.admission.decline(session, source.method, source, made, now_ns)
             return
         trace = None
         if isinstance(made, NewOrder) and (
-            house.tracing.sample() or house.tracing.asked_for(asked.traceparent, now_ns)
+            services.tracing.sample() or services.tracing.asked_for(asked.traceparent, now_ns)
         ):
-            trace = house.tracing.begin(now_ns, "ws", session.name, asked.traceparent)
-        house.road.submit(session, made, source.method, source, size_bytes, now_ns, trace)
+            trace = services.tracing.begin(now_ns, "ws", session.name, asked.traceparent)
+        services.orders.admission.submit(session, made, source.method, source, size_bytes, now_ns, trace)
 
     # -- the session itself --------------------------------------------------------------------------------------
 
     def _logout(self, asked: Requested, session: Session, now_ns: int) -> object:
         assert isinstance(asked.params, schema.LogoutParams)
         if asked.params.cancel_orders:
-            self._endpoint.house.cancel_on_disconnect.cancel_now(session, now_ns)
+            self._endpoint.services.cancel_on_disconnect.cancel_now(session, now_ns)
         self._endpoint.leave(asked, now_ns)
         return None
 
@@ -169,7 +171,7 @@ class WsRequests:
             endpoint.answers.limits_mode = params.limits
         if params.cod is not None:
             session.cancel_on_disconnect, session.cod_grace_ms = params.cod.scope, params.cod.grace_ms
-            endpoint.house.cancel_on_disconnect.connected(session)  # for a start after a crash
+            endpoint.services.cancel_on_disconnect.connected(session)  # for a start after a crash
         if params.streams is not None:
             endpoint.choose_streams(session, params.streams)
         if params.heartbeat_ms is not None:
@@ -195,7 +197,7 @@ class WsRequests:
         if not session.may_trade:
             return Refusal(errors.NOT_PERMITTED, "this session may not trade")
         due_ns = now_ns + timeout_ms * NS_PER_MS if timeout_ms else 0
-        self._endpoint.house.cancel_on_disconnect.arm_dead_man(session, due_ns)
+        self._endpoint.services.cancel_on_disconnect.arm_dead_man(session, due_ns)
         return results.CancelAfterResult(
             bool(due_ns), self._endpoint.machine.utc_us(due_ns) if due_ns else msgspec.UNSET
         )
@@ -212,17 +214,17 @@ class WsRequests:
         return results.LimitsResult(self._endpoint.profile(session), self._endpoint.answers.all_limits(now_ns))
 
     def _instruments(self, asked: Requested, session: Session, now_ns: int) -> object:
-        rows = self._endpoint.house.instruments.by_symbol.values()
+        rows = self._endpoint.services.instruments.by_symbol.values()
         return results.InstrumentsResult(tuple(report.instrument_row(row) for row in rows))
 
     def _replay(self, asked: Requested, session: Session, now_ns: int) -> object:
         params, endpoint = asked.params, self._endpoint
         assert isinstance(params, schema.ReplayParams)
-        account = endpoint.house.sessions.account(session.client.account_id)
+        account = endpoint.services.sessions.account(session.client.account_id)
         oldest, latest = account.oldest_seq, account.latest_seq
         end = latest if params.end is None else min(params.end, latest)
-        if params.epoch != endpoint.house.road.epoch:
-            return Refusal(errors.BAD_FIELD, f"the epoch is {endpoint.house.road.epoch}", field="epoch")
+        if params.epoch != endpoint.services.orders.dispatch.epoch:
+            return Refusal(errors.BAD_FIELD, f"the epoch is {endpoint.services.orders.dispatch.epoch}", field="epoch")
         if not oldest <= params.begin <= end:
             text = f"events {oldest} to {latest} can be replayed" if latest else "no events can be replayed"
             return Refusal(errors.BAD_FIELD, text, field="begin")

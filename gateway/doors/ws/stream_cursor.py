@@ -11,7 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from gateway.sessions.registry import AccountStream, Sessions
+from gateway.sessions.registry import Sessions
+from gateway.sessions.session import AccountStream
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.instruments import Instruments

@@ -5,13 +5,11 @@ fills the memory nor keeps the other connections waiting. Pure: the machine fram
 """
 
 from collections import deque
-from typing import Protocol
 
 import msgspec
 
+from gateway.doors.services import Services
 from gateway.doors.ws.stream_cursor import EncodedEvents, ListCursor, Slice, StreamCursor
-from gateway.telemetry.metrics import Metrics
-from protocols.instruments import Instruments
 from protocols.messages import AnyEvent, OrderEvent, OrderList
 from protocols.ws import report, results
 from protocols.ws.session import WsSession
@@ -19,19 +17,12 @@ from protocols.ws.session import WsSession
 _MAX_LISTINGS = 4  # long lists that one connection may have in the making
 
 
-class Writings(Protocol):
-    """What a writer needs of the house."""
-
-    instruments: Instruments
-    metrics: Metrics
-
-
 class StreamWriter:
     """One connection's events and long answers. `cursor` says where it stands in the account's stream."""
 
-    def __init__(self, house: Writings, machine: WsSession, cursor: StreamCursor, shared: EncodedEvents) -> None:
+    def __init__(self, services: Services, machine: WsSession, cursor: StreamCursor, shared: EncodedEvents) -> None:
         """shared: encodes live events once for all connections of the door."""
-        self._house = house
+        self._services = services
         self._machine = machine
         self._shared = shared
         self._listings: deque[tuple[object, ListCursor]] = deque()
@@ -72,7 +63,7 @@ class StreamWriter:
         return len(piece.rows)
 
     def _snapshot(self, piece: Slice, now_ns: int) -> None:
-        by_id = self._house.instruments.by_id
+        by_id = self._services.instruments.by_id
         orders = (order for order in piece.rows if isinstance(order, OrderEvent))
         rows = tuple(report.order_row(order, by_id[order.instrument]) for order in orders)
         self.push_own(
@@ -81,7 +72,7 @@ class StreamWriter:
 
     def _push_bytes(self, event: bytes, now_ns: int) -> None:
         self._machine.output.push(event, now_ns)
-        self._house.metrics.ws.messages_out += 1
+        self._services.metrics.ws.messages_out += 1
 
     # -- lists ---------------------------------------------------------------------------------------------------
 
@@ -106,7 +97,7 @@ class StreamWriter:
         Only when `is_listing`.
         """
         key, listing = self._listings[0]
-        rows, whole = listing.advance(self._machine.codec, self._house.instruments)
+        rows, whole = listing.advance(self._machine.codec, self._services.instruments)
         if whole is not None:
             self._listings.popleft()
             if not self._listings:

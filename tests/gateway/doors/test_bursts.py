@@ -30,7 +30,7 @@ def fill_book(server, owner=0):
 def ask(desk, kind, body):
     """One request, and nothing of what it brings about is read yet."""
     desk.endpoint.receive(desk.frame(kind, body), desk.now)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
 
 
 def messages_of(desk):
@@ -60,8 +60,8 @@ def desk(tmp_path):
 
 def tick(server):
     """One turn; whether more was left for the next one."""
-    server.road.tick(server.now_ns())
-    return server.road.next_deadline_ns is not None
+    server.orders.tick(server.now_ns())
+    return server.orders.next_deadline_ns is not None
 
 
 def test_the_states_of_thousands_of_orders_wait_in_the_store_and_come_whole(desk):
@@ -140,7 +140,7 @@ def test_a_session_may_have_four_long_lists_on_their_way_and_is_told_of_a_fifth_
     while tick(desk.server):
         pass
     ask(desk, "AF", "584=again|585=7|")
-    assert desk.server.road.next_deadline_ns is not None
+    assert desk.server.orders.next_deadline_ns is not None
 
 
 def test_a_logout_waits_for_a_long_list(desk):
@@ -151,7 +151,7 @@ def test_a_logout_waits_for_a_long_list(desk):
         told += messages_of_turn(desk)
     for _ in range(2):
         told += messages_of_turn(desk)
-        desk.server.road.tick(desk.now)
+        desk.server.orders.tick(desk.now)
     assert [each["35"] for each in told] == ["8"] * ORDERS + ["5"]
     assert told[-2]["912"] == "Y"
 
@@ -246,7 +246,7 @@ def test_the_events_of_a_mass_cancel_wait_in_the_stream_for_whoever_hears_them(h
     other.logon()
     silent.logon(streams=[])
     asker.endpoint.receive(request("order.cancel_all", {}, 7), asker.now)
-    server.road.tick(asker.now)
+    server.orders.tick(asker.now)
     assert max(desk.endpoint.pending_bytes for desk in (asker, other)) < MOST_BYTES
     assert not silent.endpoint.has_output
     other.place("later")
@@ -276,7 +276,7 @@ def test_an_event_that_many_read_late_is_encoded_once(house, monkeypatch):
         desk.logon()
         desk.endpoint.writer._shared = shared
     crowd[0].endpoint.receive(request("order.cancel_all", {}, 7), crowd[0].now)
-    server.road.tick(crowd[0].now)
+    server.orders.tick(crowd[0].now)
     while any(desk.endpoint.has_output for desk in crowd):
         for desk in crowd:
             if desk.endpoint.must_read:
@@ -291,7 +291,7 @@ def test_events_that_are_unwritten_when_a_slow_reader_is_cut_are_dropped_by_whol
     slow = WsDesk(server)
     slow.logon()
     slow.endpoint.receive(request("order.cancel_all", {}, 7), slow.now)
-    server.road.tick(slow.now)
+    server.orders.tick(slow.now)
     slow.endpoint.take_output(65_536)
     slow.endpoint.read_on(slow.now)
     slow.endpoint.too_slow(slow.now)
@@ -304,7 +304,7 @@ def test_who_unsubscribes_while_events_wait_is_behind_no_more(house):
     desk = WsDesk(server)
     desk.logon()
     desk.endpoint.receive(request("order.cancel_all", {}, 7), desk.now)
-    server.road.tick(desk.now)
+    server.orders.tick(desk.now)
     assert desk.endpoint.behind > 2_000
     desk.endpoint.receive(request("unsubscribe", {"streams": ["orders"]}, 8), desk.now)
     assert desk.endpoint.behind == 0
@@ -322,9 +322,9 @@ def test_a_list_is_made_though_events_wait_and_both_come_whole(house):
     other.logon()
     other.endpoint.receive(request("order.cancel_all", {"side": "sell"}, 1), other.now)
     desk.endpoint.receive(request("order.list", {}, 2), desk.now)
-    server.road.tick(desk.now)
+    server.orders.tick(desk.now)
     desk.endpoint.receive(request("order.cancel_all", {}, 3), desk.now)
-    server.road.tick(desk.now)
+    server.orders.tick(desk.now)
     wire = b""
     while desk.endpoint.has_output:
         if desk.endpoint.must_read:

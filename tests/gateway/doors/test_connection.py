@@ -8,6 +8,7 @@ from gateway.doors.connection import Connection, Traffic
 from gateway.doors.peer import GONE
 from gateway.doors.slowness import Backlog
 from gateway.doors.stall import LATE_NS
+from gateway.journal.delay import RecordDelay
 
 MS = 1_000_000
 
@@ -149,10 +150,10 @@ class Clock:
 class Bench:
     def __init__(self):
         self.loop, self.clock, self.journal = Loop(), Clock(), Journal()
-        self.bugs, self.failures, self.traffic = [], [], Traffic()
-        self.tick = Tick(
-            self.loop, self.clock, Parts((), (), lambda _: None), self.journal, self.bugs.append, self.failures.append
-        )
+        self.bugs, self.failures, self.traffic = [], [], Traffic(Backlog(1 << 62))
+        self.delay, self.is_queue_filling = RecordDelay(self.journal), False
+        parts = Parts((), (), lambda _: None, lambda: self.is_queue_filling)
+        self.tick = Tick(self.loop, self.clock, parts, self.journal, self.delay, self.bugs.append, self.failures.append)
 
     def connect(self):
         connection = Connection(self.tick, self.loop, schema.Config(), self.traffic)
@@ -337,9 +338,9 @@ def test_what_the_disk_is_done_with_by_now_is_not_late_though_we_have_not_heard_
     connection.data_received(b"a")
     bench.loop.turn()
     bench.clock.now += 3_000 * MS  # we stood still
-    assert bench.tick.held_ns(bench.clock.now) == 3_000 * MS
+    assert bench.delay.held_ns(bench.clock.now) == 3_000 * MS
     bench.journal.durable = bench.journal.position
-    assert bench.tick.held_ns(bench.clock.now) == 0
+    assert bench.delay.held_ns(bench.clock.now) == 0
 
 
 def test_bytes_wait_for_the_journal_and_leave_in_order_when_it_is_durable(bench):
@@ -594,7 +595,7 @@ def test_what_lies_in_a_store_is_read_on_in_turn_a_bounded_number_of_events_a_ti
 
 def test_while_the_queue_fills_less_is_read_on(bench):
     crowd = [connection for connection, _ in readers(bench, 2)]
-    bench.tick.is_crowded = lambda: True
+    bench.is_queue_filling = True
     bench.loop.turn()
     assert [each.peer.reads for each in crowd] == [1, 0]
 
@@ -910,10 +911,10 @@ def test_while_the_queue_fills_floods_get_shorter_turns_so_that_the_loop_turns_m
         assert heard == []
     for connection in list(bench.traffic.connections):
         connection.peer.receive = lambda data, now_ns, peer=connection.peer: _take_half_a_ms(bench, peer, data)
-    bench.tick.is_crowded = lambda: True
+    bench.is_queue_filling = True
     bench.loop.turn()
     assert sum(map(len, crowd)) == 1
-    bench.tick.is_crowded = lambda: False
+    bench.is_queue_filling = False
     bench.loop.turn()
     assert sum(map(len, crowd)) == 3
 

@@ -4,9 +4,9 @@ import pytest
 
 from gateway.doors.batch import Parts, Tick
 from gateway.doors.stall import LATE_NS, ReadFirst
-from gateway.orders.pipeline import Road
+from gateway.orders.path import OrderPath
 from tests.gateway.doors.test_connection import MS, Bench
-from tests.support.road import World
+from tests.support.order_path import World
 
 
 class Stage:
@@ -162,8 +162,8 @@ class Part:
 
 def test_the_tick_lets_work_go_on_while_judges_wait(bench):
     clockwork, judge, worked = Part(2_000 * MS), Part(1_000 * MS), []
-    parts = Parts((clockwork, judge), (judge,), worked.append)
-    tick = Tick(bench.loop, bench.clock, parts, bench.journal, bench.bugs.append, bench.failures.append)
+    parts = Parts((clockwork, judge), (judge,), worked.append, lambda: False)
+    tick = Tick(bench.loop, bench.clock, parts, bench.journal, bench.delay, bench.bugs.append, bench.failures.append)
     tick.wake()
     bench.loop.turn()
     assert (clockwork.ticks, judge.ticks, worked) == (1, 1, [])
@@ -184,12 +184,12 @@ def test_an_answer_of_the_core_that_waits_in_its_socket_is_no_unknown_outcome():
     world.place(mine, "a")
     world.tick()
     world.now_ns += 3_000 * MS
-    world.road.work(world.now_ns)
+    world.orders.work(world.now_ns)
     assert [each for each in mine.endpoint.take() if each[0] == "refused"] == []
     world.core.answer(world.now_ns)
-    world.road.tick(world.now_ns)
+    world.orders.tick(world.now_ns)
     assert mine.endpoint.take() == [("answer", "a"), ("report", 1)]
-    assert Road.tick is not Road.work
+    assert OrderPath.tick is not OrderPath.work
 
 
 def test_a_core_whose_credit_waits_in_its_socket_is_not_away():
@@ -198,10 +198,10 @@ def test_a_core_whose_credit_waits_in_its_socket_is_not_away():
     world.place(mine, "a")
     world.tick()
     world.now_ns += 3_000 * MS
-    world.road.work(world.now_ns)
+    world.orders.work(world.now_ns)
     assert mine.endpoint.take() == []
     world.core.window = 256
-    world.road.work(world.now_ns)
+    world.orders.work(world.now_ns)
     assert mine.endpoint.take() == [("handed", "a"), ("answer", "a"), ("report", 1)]
 
 

@@ -236,7 +236,7 @@ def start(tmp_path):
             core=schema.Core(reopen_after_ms=0),
         )
         server = Server(settings, tmp_path)
-        server.road.tick(server.now_ns())
+        server.orders.tick(server.now_ns())
         return server
 
     return server

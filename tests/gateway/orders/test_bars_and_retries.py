@@ -3,12 +3,12 @@
 from gateway.config import schema
 from gateway.orders.queue import Stage
 from gateway.orders.trading_modes import Change
-from gateway.sessions.registry import Pause
+from gateway.sessions.session import Pause
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import POSS_RESEND
 from tests.gateway.orders.test_token_wait import World as StoreWorld
-from tests.support.road import MS, Ear, World
+from tests.support.order_path import MS, Ear, World
 
 MALFORMED = Refusal(errors.BAD_FIELD, "a field is bad")
 POOR = """
@@ -39,7 +39,7 @@ def test_a_retry_is_refused_as_busy_where_not_even_a_question_has_room():
     flood, mine = world.session(account=2), world.session(account=1)
     for number in range(62):
         world.cancel(flood, f"x{number}")
-    assert world.road.queue.stage is Stage.FULL
+    assert world.orders.queue.stage is Stage.FULL
     world.place(mine, "a", flags=POSS_RESEND, sent_at=world.now_ns)
     assert codes(mine.endpoint) == [errors.ENGINE_BUSY]
 
@@ -83,10 +83,10 @@ def test_what_is_malformed_costs_a_message_unless_it_was_a_cancel():
     world = World(POOR)
     mine = world.session()
     for _ in range(5):
-        world.road.decline(mine, "F", "cancel", MALFORMED, world.now_ns)
+        world.orders.admission.decline(mine, "F", "cancel", MALFORMED, world.now_ns)
     assert codes(mine.endpoint) == [errors.BAD_FIELD] * 5
     for _ in range(3):
-        world.road.decline(mine, "D", "order", MALFORMED, world.now_ns)
+        world.orders.admission.decline(mine, "D", "order", MALFORMED, world.now_ns)
     assert codes(mine.endpoint) == [errors.BAD_FIELD] * 2 + [errors.MESSAGE_RATE_LIMITED]
 
 
@@ -94,7 +94,7 @@ def test_who_may_not_trade_is_told_so_and_not_what_is_wrong_with_the_order():
     world = World()
     mine = world.session()
     mine.may_trade = False
-    world.road.decline(mine, "D", "order", MALFORMED, world.now_ns)
+    world.orders.admission.decline(mine, "D", "order", MALFORMED, world.now_ns)
     assert codes(mine.endpoint) == [errors.NOT_PERMITTED]
 
 
@@ -110,10 +110,10 @@ def test_after_its_pause_a_heavy_session_is_refused_at_once_however_short_the_wa
     world.tick()
     world.core.handed = [None] * 47
     for _ in range(50):  # the core takes one, and goes on taking: nobody waits for long
-        world.road.queue._pace.took(1, world.now_ns)
+        world.orders.queue._pace.took(1, world.now_ns)
         world.tick(ms=1)
-    assert world.road.queue.stage is Stage.PAUSING
-    assert world.road.queue.wait_ns(1, world.now_ns) < 100 * MS
+    assert world.orders.queue.stage is Stage.PAUSING
+    assert world.orders.queue.wait_ns(1, world.now_ns) < 100 * MS
     codes(heavy.endpoint)
     world.place(heavy, "next")
     world.place(light, "first")
@@ -126,20 +126,20 @@ def test_an_order_is_shed_unread_only_when_it_would_be_refused_as_busy_whatever_
     flood, mine = world.session(account=2), world.session(account=1)
 
     def why():
-        refusal = world.road.why_shed(mine, world.now_ns)
+        refusal = world.orders.admission.why_shed(mine, world.now_ns)
         return refusal and refusal.code
 
     for number in range(50):
         world.cancel(flood, f"x{number}")
-    assert (world.road.queue.stage, why()) == (Stage.PAUSING, None)
+    assert (world.orders.queue.stage, why()) == (Stage.PAUSING, None)
     for number in range(4):
         world.cancel(flood, f"y{number}")
-    assert (world.road.queue.stage, why()) == (Stage.SHEDDING, errors.ENGINE_BUSY)
-    world.road.draining = True
+    assert (world.orders.queue.stage, why()) == (Stage.SHEDDING, errors.ENGINE_BUSY)
+    world.orders.venue.draining = True
     assert why() is None, "a drain is told as one"
-    world.road.draining = False
+    world.orders.venue.draining = False
     halt = Change("account", "A1", "halted", "so it is", "ops", world.now_ns)
-    world.road.change_modes(world.road.modes.apply(halt), world.now_ns)
+    world.orders.venue.change(world.orders.venue.modes.apply(halt), world.now_ns)
     assert why() is None, "and so is a mode"
 
 
@@ -162,7 +162,7 @@ def test_an_order_that_a_halt_refuses_has_cost_its_token():
     world = World(POOR.replace("burst = 2 }", "burst = 9 }").replace("burst = 100 }", "burst = 2 }"))
     mine = world.session()
     halt = Change("venue", "", "halted", "why", "ops", world.now_ns)
-    world.road.change_modes(world.road.modes.apply(halt), world.now_ns)
+    world.orders.venue.change(world.orders.venue.modes.apply(halt), world.now_ns)
     for each in "abc":
         world.place(mine, each)
     assert codes(mine.endpoint) == [errors.MARKET_HALTED, errors.MARKET_HALTED, errors.RATE_LIMITED]
@@ -222,7 +222,7 @@ def test_a_repeat_that_joined_a_mass_cancel_at_the_core_does_not_wait_in_the_que
     world.mass_cancel(mine, "first")
     world.tick()
     world.mass_cancel(mine, "second")
-    assert (len(world.core.handed), world.road.queue.commands) == (1, 0)
+    assert (len(world.core.handed), world.orders.queue.commands) == (1, 0)
 
 
 # -- pauses ------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from gateway.orders.charging import Charging
 from limits.limiter import BucketView
 from protocols import errors
 from protocols.messages import ExecType, OrderEvent, OrdStatus
-from tests.support.road import World
+from tests.support.order_path import World
 
 FEW = """
 version = 2
@@ -40,7 +40,7 @@ def test_an_order_beyond_the_ceiling_is_told_which_and_what_leaves_makes_room(ac
 
 
 def order(world, cl_ord_id, account=1):
-    found = world.road.standing.find(account, 0, cl_ord_id)
+    found = world.orders.standing.find(account, 0, cl_ord_id)
     assert isinstance(found, OrderEvent)
     return found
 
@@ -51,10 +51,10 @@ def test_what_is_left_of_the_ceiling_is_shown_and_never_less_than_nothing():
     for name in ("a", "b"):
         world.place(mine, name)
     world.tick()
-    shown = world.road.charging.open_orders
+    shown = world.orders.charging.open_orders
     assert shown(mine) == BucketView("open_orders", "account", 1, 3, 0.0, 0)
     assert shown(other) == BucketView("open_orders", "account", 3, 3, 0.0, 0)
-    world.road.charging.restore([order(world, "a")] * 2)  # more than there is room for
+    world.orders.charging.restore([order(world, "a")] * 2)  # more than there is room for
     assert shown(mine).remaining == 0
 
 

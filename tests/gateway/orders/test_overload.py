@@ -9,7 +9,7 @@ from gateway.orders.trading_modes import Change
 from gateway.safety.kill_switch import CancelScope, KillSwitch
 from protocols import errors
 from protocols.messages import POSS_RESEND, CancelOrder, MassCancel, OrderEvent, Origin, Side
-from tests.support.road import MS, World
+from tests.support.order_path import MS, World
 
 OPEN = """
 version = 2
@@ -41,7 +41,7 @@ def busy(world, rows=256):
 
 def lying(world):
     """How many requests the queue keeps in memory."""
-    return sum(len(queue) for lane in world.road.queue._lanes for queue in lane._queues.values())
+    return sum(len(queue) for lane in world.orders.queue._lanes for queue in lane._queues.values())
 
 
 def open_orders(world, account):
@@ -57,7 +57,7 @@ def test_what_was_refused_while_the_core_is_away_takes_no_memory():
             world.place(session, f"{turn}-{number}")
         world.tick(ms=2_100)
         world.tick(ms=2_100)
-    assert (world.road.queue.commands, lying(world) <= 64) == (0, True)
+    assert (world.orders.queue.commands, lying(world) <= 64) == (0, True)
 
 
 def test_orders_that_are_cancelled_while_they_wait_take_no_memory():
@@ -69,7 +69,7 @@ def test_orders_that_are_cancelled_while_they_wait_take_no_memory():
         world.cancel(session, f"o{number}")
         if number % 30 == 29:
             world.tick(ms=100)
-    assert lying(world) <= 2 * world.road.queue.commands + 64
+    assert lying(world) <= 2 * world.orders.queue.commands + 64
 
 
 def test_kills_of_several_accounts_reach_the_core_in_the_order_in_which_they_were_given():
@@ -78,7 +78,7 @@ def test_kills_of_several_accounts_reach_the_core_in_the_order_in_which_they_wer
     first, second = world.session(1), world.session(2)
     world.place(second, "b")
     world.tick()
-    kill_switch = KillSwitch(world.road, world.now_ns)
+    kill_switch = KillSwitch(world.orders, world.now_ns)
     busy(world)
     venue = kill_switch.start([CancelScope(1), CancelScope(2)], world.now_ns)
     one = kill_switch.start([CancelScope(1, first.id)], world.now_ns)
@@ -91,7 +91,7 @@ def test_kills_of_several_accounts_reach_the_core_in_the_order_in_which_they_wer
 
 def test_a_kill_that_was_told_unknown_is_not_counted_again_when_the_core_answers():
     world = World()
-    kill_switch = KillSwitch(world.road, world.now_ns)
+    kill_switch = KillSwitch(world.orders, world.now_ns)
     world.core.is_quick = False
     sweep = kill_switch.start([CancelScope(1), CancelScope(2)], world.now_ns)
     world.tick()
@@ -260,11 +260,11 @@ def test_a_session_that_is_not_read_for_two_reasons_is_read_when_the_last_of_the
         if drains_first:
             world.core.handed = []
             world.tick(ms=1)
-            assert (world.road.queue.stage, session.endpoint.is_paused) == (Stage.OPEN, True)
+            assert (world.orders.queue.stage, session.endpoint.is_paused) == (Stage.OPEN, True)
             world.tick(ms=1_000)
         else:
             world.tick(ms=1_000)
-            assert (world.road.queue.stage, session.endpoint.is_paused) == (Stage.BRIM, True)
+            assert (world.orders.queue.stage, session.endpoint.is_paused) == (Stage.BRIM, True)
             world.core.handed = []
             world.tick(ms=1)
         assert not session.endpoint.is_paused
@@ -415,10 +415,10 @@ def told_of(world, session, bar):
 @pytest.mark.parametrize(
     ("bar", "code"),
     [
-        (lambda world: setattr(world.road, "draining", True), errors.DRAINING),
-        (lambda world: setattr(world.road, "reopen_at_ns", world.now_ns + 5_000 * MS), errors.CANCEL_ONLY),
-        (lambda world: setattr(world.road, "may_record", lambda: False), errors.CANCEL_ONLY),
-        (lambda world: setattr(world.road, "is_recording_late", lambda now_ns: True), errors.ENGINE_BUSY),
+        (lambda world: setattr(world.orders.venue, "draining", True), errors.DRAINING),
+        (lambda world: setattr(world.orders.venue, "reopen_at_ns", world.now_ns + 5_000 * MS), errors.CANCEL_ONLY),
+        (lambda world: setattr(world.recording, "may_accept_orders", False), errors.CANCEL_ONLY),
+        (lambda world: setattr(world.recording, "late", True), errors.ENGINE_BUSY),
     ],
 )
 def test_a_retry_that_may_not_place_an_order_asks_the_core_what_became_of_the_first(bar, code):
@@ -478,8 +478,8 @@ UNKNOWN_AT_FIRST = [("refused", "a", errors.ENGINE_TIMEOUT), ("refused", "never-
         (lambda world, session: world.cancel(session, "a"), [], None),  # not meant, and in time
         (lambda world, session: world.mass_cancel(session), [], errors.WITHDRAWN),
         (
-            lambda world, _: world.road.change_modes(
-                world.road.modes.apply(Change("venue", "", "halted", "why", "kim", world.now_ns)), world.now_ns
+            lambda world, _: world.orders.venue.change(
+                world.orders.venue.modes.apply(Change("venue", "", "halted", "why", "kim", world.now_ns)), world.now_ns
             ),
             [],
             errors.MARKET_HALTED,
@@ -511,7 +511,7 @@ def test_a_retry_that_waits_on_lets_pass_what_was_sent_after_it_and_is_answered_
     world = World(window=48)
     told = told_in_the_queue(world, world.session(), meanwhile)
     assert [row[1] for row in told if row[0] == "answer"] == ["later", "a"]
-    assert world.road.is_idle
+    assert world.orders.is_idle
 
 
 def test_retries_that_only_ask_are_charged_as_questions():
@@ -519,7 +519,7 @@ def test_retries_that_only_ask_are_charged_as_questions():
     world = World(limits=limits)
     session = world.session()
     world.place(session, "a")
-    world.road.draining = True
+    world.orders.venue.draining = True
     world.place(session, "a", flags=POSS_RESEND, sent_at=world.now_ns)
     world.place(session, "never-came", flags=POSS_RESEND, sent_at=world.now_ns)
     world.tick()
@@ -545,9 +545,9 @@ def test_a_retry_that_may_not_even_ask_is_never_told_not_executed_while_its_firs
     if where == "core":
         world.tick()
     elif where == "tokens":
-        (waiting,) = world.road.queue._arrived
-        world.road.queue._arrived.clear()
-        world.road._token_wait.park(first, Parked(lambda _: False, waiting), world.now_ns)
+        (waiting,) = world.orders.queue._arrived
+        world.orders.queue._arrived.clear()
+        world.orders.token_wait.park(first, Parked(lambda _: False, waiting), world.now_ns)
     again.endpoint.take()
     world.place(again, "a", flags=POSS_RESEND, sent_at=world.now_ns)
     world.place(again, "other", flags=POSS_RESEND, sent_at=world.now_ns)
@@ -562,7 +562,7 @@ def test_a_flood_of_cancels_is_slowed_and_never_cut(kind):
         getattr(world, kind)(session, *([f"x{number}"] if kind == "cancel" else []))
         world.tick()
     assert session.endpoint.is_paused
-    assert world.road.next_deadline_ns == world.now_ns + 1_000 * MS
+    assert world.orders.next_deadline_ns == world.now_ns + 1_000 * MS
     world.tick(ms=1_000)
     assert not session.endpoint.is_paused
     assert ("failed",) not in session.endpoint.take()
@@ -597,7 +597,7 @@ def test_a_place_in_the_queue_is_counted_by_turns_with_the_other_accounts():
         world.place(second, f"s{number}")
     world.tick()
     world.tick(ms=10)
-    ingress, now_ns = world.road.queue, world.now_ns
+    ingress, now_ns = world.orders.queue, world.now_ns
     own = ingress.wait_ns(1, now_ns)
     assert (own, ingress.wait_ns(2, now_ns), ingress.wait_ns(3, now_ns)) == (200 * 10 * MS, own, 0)
     world.place(later, "next")

@@ -7,7 +7,7 @@ from gateway.orders.queue import Stage
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import Side
-from tests.support.road import Ear, World
+from tests.support.order_path import Ear, World
 
 TIGHT = """
 version = 2
@@ -183,7 +183,7 @@ def test_too_fast_and_too_slow_never_share_a_code_and_our_slowness_gives_the_tok
     flood, mine = world.session(account=2), world.session(account=1)
     for n in range(64):
         world.cancel(flood, f"x{n}")  # cancels are never shed, so they fill the queue
-    assert world.road.queue.stage >= Stage.SHEDDING
+    assert world.orders.queue.stage >= Stage.SHEDDING
     world.place(mine, "a")
     world.place(mine, "b")
     world.place(mine, "c")
@@ -253,12 +253,12 @@ def test_an_unanswered_order_is_told_as_unknown_and_its_report_still_follows():
     mine = world.session()
     world.place(mine, "a")
     world.tick()
-    assert world.road.next_deadline_ns == world.now_ns + 2_000_000_000
+    assert world.orders.next_deadline_ns == world.now_ns + 2_000_000_000
     world.tick(ms=2_000)
     assert mine.endpoint.take() == [("handed", "a"), ("refused", "a", errors.ENGINE_TIMEOUT)]
     world.core.answer(world.now_ns)
     assert mine.endpoint.take() == [("report", 1)]
-    assert world.road.unanswered == 0
+    assert len(world.orders.core_link.unanswered) == 0
 
 
 def test_a_duplicate_id_costs_no_order_token():
@@ -277,7 +277,7 @@ def test_while_draining_new_orders_are_refused_and_cancels_go_on():
     mine = world.session()
     world.place(mine, "a")
     world.tick()
-    world.road.draining = True
+    world.orders.venue.draining = True
     world.place(mine, "b")
     world.cancel(mine, "a")
     world.tick()
@@ -306,18 +306,18 @@ def test_heavy_sessions_pause_at_the_first_stage_for_50_ms_at_most_and_light_one
 def test_sessions_are_told_which_of_their_buckets_a_new_policy_changed():
     world = World(TIGHT)
     mine = world.session()
-    world.road.limit_notices.show(mine, world.now_ns)
+    world.orders.limit_notices.show(mine, world.now_ns)
     from limits.policy_parse import parse
     from limits.reload import built_in
 
     newer = parse(TIGHT.replace("version = 2", "version = 3").replace("burst = 3", "burst = 30"), built_in()).policy
     world.limiter.apply(newer, world.now_ns)
-    world.road.limit_notices.changed(world.now_ns)
-    world.road.limit_notices.changed(world.now_ns)
+    world.orders.limit_notices.changed(world.now_ns)
+    world.orders.limit_notices.changed(world.now_ns)
     assert mine.endpoint.take() == [("limits", 3, ["cancels"])]
     fewer = TIGHT.replace("version = 2", "version = 4").replace("[assign]", "open_orders = { account = 5 }\n[assign]")
     world.limiter.apply(parse(fewer, built_in()).policy, world.now_ns)
-    world.road.limit_notices.changed(world.now_ns)
+    world.orders.limit_notices.changed(world.now_ns)
     assert mine.endpoint.take() == [("limits", 4, ["cancels", "open_orders"])]
 
 
@@ -345,7 +345,7 @@ def test_a_mass_cancel_that_overtakes_does_not_make_the_core_drop_the_cancels_it
     heard = mine.endpoint.take()
     assert ("answer", "cancel") in heard
     assert ("answer", "mass") in heard
-    assert world.road.unanswered == 0
+    assert len(world.orders.core_link.unanswered) == 0
 
 
 def test_repeats_of_a_mass_cancel_are_all_answered_with_the_one_that_was_carried_out():
@@ -372,7 +372,7 @@ def test_what_a_session_has_open_is_what_it_was_not_told_of_wherever_that_waits(
     world.mass_cancel(mine, "joined")
 
     def open_now():
-        return sorted(each.source for each in world.road.standing.unanswered_of(mine))
+        return sorted(each.source for each in world.orders.standing.unanswered_of(mine))
 
     assert open_now() == ["handed", "joined", "waiting"]
     world.tick(world.settings.core.answer_timeout_ms)
@@ -395,7 +395,7 @@ def test_nobody_waits_for_ever_on_a_core_that_gives_no_credit():
     assert mine.endpoint.take() == [("refused", "a", errors.EXPIRED_IN_QUEUE)]
     world.tick(ms=1_500)
     assert codes(mine.endpoint.take()) == [errors.ENGINE_DOWN, errors.ENGINE_DOWN]
-    assert world.road.queue.commands == 0
+    assert world.orders.queue.commands == 0
 
 
 @pytest.mark.parametrize(("kind", "paid"), [("D", 1), ("F", 0), ("order.cancel", 0), ("order.place", 1), ("n/a", 1)])
@@ -403,7 +403,7 @@ def test_what_could_not_even_become_a_command_costs_a_message_unless_it_was_a_ca
     world = World()
     mine = world.session()
     (before,) = world.limiter.view(mine.path, world.now_ns, ("msgs",))
-    world.road.decline(mine, kind, "bad", Refusal(errors.BAD_FIELD, "not a number"), world.now_ns)
+    world.orders.admission.decline(mine, kind, "bad", Refusal(errors.BAD_FIELD, "not a number"), world.now_ns)
     (after,) = world.limiter.view(mine.path, world.now_ns, ("msgs",))
     assert before.remaining - after.remaining == paid
     assert mine.endpoint.take() == [("refused", "bad", errors.BAD_FIELD)]
@@ -445,7 +445,7 @@ def test_at_the_brim_nobody_is_read_until_there_is_room_and_no_timer_spins():
     world.tick()
     assert mine.endpoint.is_paused
     assert other.endpoint.is_paused
-    assert world.road.next_deadline_ns > world.now_ns
+    assert world.orders.next_deadline_ns > world.now_ns
     world.core.handed = []
     world.tick()
     assert not mine.endpoint.is_paused

@@ -17,7 +17,7 @@ from protocols.messages import (
     Side,
     Tif,
 )
-from tests.support.road import BTC, World
+from tests.support.order_path import BTC, World
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def world():
 
 def state(world, cl_ord_id, order_id=0, account=1):
     """(its status, its id) of what is known, else the bare status."""
-    found = world.road.standing.find(account, order_id, cl_ord_id)
+    found = world.orders.standing.find(account, order_id, cl_ord_id)
     return (found.status, found.cl_ord_id) if isinstance(found, OrderEvent) else found
 
 
@@ -78,11 +78,11 @@ def query(cl_ord_id):
 
 def test_an_empty_answer_of_the_core_is_not_told_of_an_order_on_its_way(world):
     world.place(world.mine, "new")
-    pending, empty = world.road.standing.pending, OrderList(1, 0, 1, 0, "", ())
+    pending, empty = world.orders.standing.pending, OrderList(1, 0, 1, 0, "", ())
     told = pending(query("new"), empty)
     assert told is not None
     assert told.code == errors.ENGINE_TIMEOUT
-    live = world.road.standing.find(1, 0, "a")
+    live = world.orders.standing.find(1, 0, "a")
     cancel = CancelOrder(1, 1, 1, Origin.FIX, 0, 0, "new", BTC.id, orig_cl_ord_id="a")
     for command, event in (
         (query("other"), empty),
@@ -101,15 +101,15 @@ def retry(cl_ord_id, flags=POSS_RESEND):
 
 
 def test_a_retry_has_the_order_of_its_first_attempt_and_nothing_else_has(world):
-    first = world.road.standing.first_of(retry("a"))
+    first = world.orders.standing.first_of(retry("a"))
     assert first is not None
     assert (first.cl_ord_id, first.cmd_id, bool(first.flags & DUPLICATE)) == ("a", 7, True)
     for command in (retry("a", flags=0), retry("other"), query("a")):
-        assert world.road.standing.first_of(command) is None
+        assert world.orders.standing.first_of(command) is None
 
 
 def test_what_the_house_asked_for_itself_is_nobodys_to_wait_for(world):
     world.place(world.mine, "b")
     world.cancel_on_disconnect.cancel_now(world.mine, world.now_ns)
     world.tick()
-    assert [each.source for each in world.road.standing.unanswered_of(world.mine)] == ["b"]
+    assert [each.source for each in world.orders.standing.unanswered_of(world.mine)] == ["b"]

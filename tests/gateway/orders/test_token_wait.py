@@ -5,8 +5,8 @@ import pytest
 from limits.limiter import MILLI
 from protocols import errors
 from protocols.messages import POSS_RESEND, OrderEvent, OrderList, OrdStatus, Origin, QueryOrders, Side
-from tests.support import road, shared_limits
-from tests.support.road import MS
+from tests.support import order_path, shared_limits
+from tests.support.order_path import MS
 
 SMALL = """
 [plans.standard]
@@ -17,7 +17,7 @@ msgs = { rate = "1/s", burst = 8 }
 """
 
 
-class World(road.World):
+class World(order_path.World):
     """A road over buckets that only the store may decide; `arrive` brings the store's answers."""
 
     def __init__(self, limits=SMALL, **knobs):
@@ -52,7 +52,7 @@ def test_an_order_that_waits_is_known_to_whoever_of_the_account_asks_for_it():
     mine, other, stranger = world.session(), world.session(), world.session(account=2)
     world.place(mine, "a")
     world.tick()
-    standing = world.road.standing
+    standing = world.orders.standing
     for session, is_known in ((mine, True), (other, True), (stranger, False)):
         account = session.client.account_id
         query = QueryOrders(1, account, session.id, Origin.FIX, world.now_ns, 0, "", cl_ord_id="a")
@@ -73,11 +73,11 @@ def test_an_order_waits_for_its_tokens_unread_and_is_then_carried_out():
     world.tick()
     assert mine.endpoint.take() == []
     assert mine.endpoint.is_paused
-    assert world.road.parked == 1
+    assert len(world.orders.token_wait) == 1
     world.arrive()
     assert answered(mine.endpoint.take()) == ["a"]
     assert not mine.endpoint.is_paused
-    assert world.road.is_idle
+    assert world.orders.is_idle
 
 
 def test_what_a_session_sends_after_it_stays_behind_it():
@@ -89,7 +89,7 @@ def test_what_a_session_sends_after_it_stays_behind_it():
     world.query(mine, "q")
     world.place(mine, "d")
     world.tick()
-    assert world.road.parked == 5
+    assert len(world.orders.token_wait) == 5
     world.arrive()
     assert answered(mine.endpoint.take()) == ["a", "b", "c", "q", "d"]
 
@@ -166,7 +166,7 @@ def test_a_retry_that_a_mass_cancel_finds_waiting_becomes_a_question_for_its_fir
     world.place(mine, "a", flags=POSS_RESEND, sent_at=world.now_ns)
     world.place(mine, "b")
     world.place(mine, "behind")
-    assert world.road.parked == 3
+    assert len(world.orders.token_wait) == 3
     world.mass_cancel(mine)
     world.place(mine, "later")
     world.tick()
@@ -176,7 +176,7 @@ def test_a_retry_that_a_mass_cancel_finds_waiting_becomes_a_question_for_its_fir
     world.arrive()
     assert answered(mine.endpoint.take()) == ["later"]
     assert [order.cl_ord_id for order in world.core.inner.engine.open_orders(1)] == ["later"]
-    assert world.road.is_idle
+    assert world.orders.is_idle
 
 
 def test_what_such_a_retry_finds_before_it_in_its_session_goes_first():
@@ -245,7 +245,7 @@ def test_a_store_that_answers_nothing_any_more_leaves_nobody_waiting():
     assert refusals(heard) == [("a", errors.RATE_LIMITED)]  # a share that starts empty
     assert answered(heard) == ["c"]
     assert not mine.endpoint.is_paused
-    assert world.road.is_idle
+    assert world.orders.is_idle
 
 
 def test_a_window_that_ends_while_tokens_are_fetched_is_refused():
@@ -262,7 +262,9 @@ def test_a_question_that_the_gateway_answers_waits_its_turn_too():
     mine = world.session()
     told = []
     world.place(mine, "a")
-    world.road.charge_question(mine, "stream.replay", lambda refusal, now_ns: told.append(refusal), world.now_ns)
+    world.orders.admission.charge_question(
+        mine, "stream.replay", lambda refusal, now_ns: told.append(refusal), world.now_ns
+    )
     world.tick()
     assert told == []
     world.arrive()
@@ -274,8 +276,10 @@ def test_a_question_that_waits_is_no_command_that_could_be_pending_or_withdrawn(
     mine = world.session()
     told = []
     world.place(mine, "a")
-    world.road.charge_question(mine, "stream.replay", lambda refusal, now_ns: told.append(refusal), world.now_ns)
-    assert [each.source for each in world.road.standing.unanswered_of(mine)] == ["a"]
+    world.orders.admission.charge_question(
+        mine, "stream.replay", lambda refusal, now_ns: told.append(refusal), world.now_ns
+    )
+    assert [each.source for each in world.orders.standing.unanswered_of(mine)] == ["a"]
     world.mass_cancel(mine)
     assert refusals(mine.endpoint.take()) == [("a", errors.WITHDRAWN)]
     world.arrive()
@@ -283,7 +287,7 @@ def test_a_question_that_waits_is_no_command_that_could_be_pending_or_withdrawn(
 
 
 def test_a_session_that_is_paused_for_two_reasons_is_read_when_both_are_gone():
-    world = World(window=0, ingress=road.schema.Ingress(max_commands=64, max_wait_ms=50))
+    world = World(window=0, ingress=order_path.schema.Ingress(max_commands=64, max_wait_ms=50))
     mine = world.session()
     for number in range(4):
         world.place(mine, f"a{number}")
@@ -298,12 +302,12 @@ def test_what_was_given_back_in_one_instrument_may_be_spent_in_it_again():
     world = World(limits.replace('orders = { rate = "1/s", burst = 3 }', 'orders = { rate = "1/s", burst = 1000 }'))
     mine = world.session()
     world.arrive()
-    world.road.draining = True
+    world.orders.venue.draining = True
     world.place(mine, "a")
     world.tick()
     world.arrive()
     assert refusals(mine.endpoint.take()) == [("a", errors.DRAINING)]
-    world.road.draining = False
+    world.orders.venue.draining = False
     world.place(mine, "b")
     world.tick()
     world.arrive()
@@ -318,7 +322,7 @@ def test_what_was_given_back_in_one_instrument_may_be_spent_in_it_again():
 
 
 def test_open_orders_have_a_ceiling_that_what_is_under_way_counts_against():
-    world = road.World("version = 2\n[plans.standard]\nopen_orders = { account = 3, instrument = 2 }")
+    world = order_path.World("version = 2\n[plans.standard]\nopen_orders = { account = 3, instrument = 2 }")
     mine = world.session()
     for each in "abc":
         world.place(mine, each)
@@ -335,15 +339,15 @@ def test_open_orders_have_a_ceiling_that_what_is_under_way_counts_against():
 
 @pytest.mark.parametrize("why", ["refused by the core", "refused by us", "filled"])
 def test_an_order_that_is_done_leaves_its_place(why):
-    world = road.World("version = 2\n[plans.standard]\nopen_orders = { account = 1, instrument = 1 }")
+    world = order_path.World("version = 2\n[plans.standard]\nopen_orders = { account = 1, instrument = 1 }")
     mine, other = world.session(account=1), world.session(account=2)
     for _ in range(3):
         if why == "refused by the core":
             world.place(mine, "a", price=100_00, qty=10, min_qty=11)
         elif why == "refused by us":
-            world.road.draining = True
+            world.orders.venue.draining = True
             world.place(mine, "a")
-            world.road.draining = False
+            world.orders.venue.draining = False
         else:
             world.place(other, f"o{world.now_ns}", Side.SELL)
             world.place(mine, f"a{world.now_ns}")
@@ -352,7 +356,7 @@ def test_an_order_that_is_done_leaves_its_place(why):
 
 
 def test_a_refusal_for_open_orders_costs_a_message_and_no_order_token():
-    world = road.World("version = 2\n[plans.standard]\nopen_orders = { account = 1, instrument = 1 }")
+    world = order_path.World("version = 2\n[plans.standard]\nopen_orders = { account = 1, instrument = 1 }")
     mine = world.session()
     for each in "abc":
         world.place(mine, each)
@@ -370,13 +374,13 @@ def test_a_retry_that_goes_back_into_the_queue_passes_nothing_of_its_session_tha
     world.arrive()
     for n in range(3):
         world.place(mine, f"p{n}")
-    assert world.road.parked
+    assert len(world.orders.token_wait)
     world.tick(ms=2_500)
     assert ("refused", "retry", errors.ENGINE_TIMEOUT) in mine.endpoint.take()
     world.core.handed = []
     world.arrive()
     assert answered(mine.endpoint.take()) == ["p0", "p1", "p2"]
-    assert world.road.unanswered == 0
+    assert len(world.orders.core_link.unanswered) == 0
 
 
 def test_what_waits_for_tokens_is_open_for_its_session():
@@ -384,6 +388,6 @@ def test_what_waits_for_tokens_is_open_for_its_session():
     mine, other = world.session(), world.session()
     world.place(mine, "a")
     world.place(other, "b")
-    assert [each.source for each in world.road.standing.unanswered_of(mine)] == ["a"]
+    assert [each.source for each in world.orders.standing.unanswered_of(mine)] == ["a"]
     world.arrive()
-    assert world.road.standing.unanswered_of(mine) == []
+    assert world.orders.standing.unanswered_of(mine) == []

@@ -72,7 +72,7 @@ class Lives:
         shutil.copytree(self.home, home)
         let_go(self.server)
         self.server = self._start(home)
-        self.server.road.tick(self.server.now_ns())
+        self.server.orders.tick(self.server.now_ns())
         return self.server
 
     def commit(self):
@@ -80,10 +80,10 @@ class Lives:
 
     def answers_come(self):
         """Whatever was asked of the store of limits is answered."""
-        limits, road = self.server.limits, self.server.road
-        while road.parked:
+        limits, orders = self.server.limits, self.server.orders
+        while len(orders.token_wait):
             limits.node.settle()
-            road.tick(self.server.now_ns())
+            orders.tick(self.server.now_ns())
 
     def desk(self, comp_id, seq=0):
         desk = Desk(self.server, comp_id)
@@ -175,7 +175,7 @@ def test_of_several_that_wait_those_that_went_on_are_not_asked_for_again(lives):
         desk.place(cl_ord_id)
     assert lives.numbers() == (2, ())
     lives.server.limits.node.settle()
-    lives.server.road.tick(desk.now)  # the first has its token; the second asks for its own now
+    lives.server.orders.tick(desk.now)  # the first has its token; the second asks for its own now
     assert lives.numbers() == (3, ())
     lives.answers_come()
     heard = desk.read()

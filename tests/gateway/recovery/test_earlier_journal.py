@@ -60,7 +60,7 @@ def server(home):
 def pass_time(server, ms):
     server.clock.own_now_ns += ms * MS
     server.cancel_on_disconnect.tick(server.now_ns())
-    server.road.tick(server.now_ns())
+    server.orders.tick(server.now_ns())
 
 
 def back(server, comp_id, seq, body="98=0|108=30|"):
@@ -93,7 +93,7 @@ def test_the_archive_has_several_segments_and_a_record_of_every_kind(home):
 
 def test_after_an_orderly_stop_the_venue_opens_at_once(tmp_path):
     server = start(unpacked(FIRST, tmp_path), settings(A, B, C), NOW_NS)
-    assert server.road.reopen_at_ns == 0
+    assert server.orders.venue.reopen_at_ns == 0
     assert open_orders(server, 1) == [(1, "a-first", 1, 1, 9_000, 10_000, 10_000, 0)]
     stores = [server.fix.endpoints[comp_id, "GATE"].machine.store for comp_id in ("A", "B", "C")]
     assert [(store.next_in, store.next_out) for store in stores] == [(4, 4), (4, 5), (4, 5)]
@@ -189,7 +189,7 @@ def test_every_event_of_both_accounts_is_told_with_its_number(server):
     ids=["known to the snapshot", "new behind it"],
 )
 def test_a_websocket_session_with_a_name_goes_on_where_it_was(server, name, session_id, cl_ord_id, order_id):
-    server.road.reopen_at_ns = 0
+    server.orders.venue.reopen_at_ns = 0
     desk = ws_desks.Desk(server)
     logon, *told = desk.logon(name=name, resume={"epoch": EPOCH, "seq": 71})
     assert logon["result"]["resume"] == {"status": "replayed", "begin": 72, "end": 73}
@@ -219,7 +219,7 @@ def test_counters_of_commands_go_on_but_for_sessions_that_are_over(server):
 
 
 def test_an_id_is_remembered_whether_it_is_in_the_snapshot_or_behind_it(server):
-    server.road.reopen_at_ns = 0
+    server.orders.venue.reopen_at_ns = 0
     desk, _ = back(server, "A", 67)
     told = [desk.place(cl_ord_id)[0] for cl_ord_id in ("a-first", "a-0", "a-gone", "a-new")]
     assert [(row["150"], row.get("25016")) for row in told] == [
@@ -233,7 +233,7 @@ def test_an_id_is_remembered_whether_it_is_in_the_snapshot_or_behind_it(server):
 
 def test_whoever_is_not_back_is_cancelled_for_and_nobody_else(server):
     """A has cancel-on-disconnect, bot a dead-man's switch that fires at 12:02:00, owl and B nothing."""
-    assert server.road.reopen_at_ns == NOW_NS + 5_000 * MS, "the process before this one was killed"
+    assert server.orders.venue.reopen_at_ns == NOW_NS + 5_000 * MS, "the process before this one was killed"
     pass_time(server, 4_999)
     assert open_ids(server) == ["a-first", "a-part", "w-rest", "o-rest", "b-ether"]
     pass_time(server, 2)
@@ -245,7 +245,7 @@ def test_whoever_is_not_back_is_cancelled_for_and_nobody_else(server):
 
 
 def test_what_an_operator_halted_is_halted(server):
-    server.road.reopen_at_ns = 0
+    server.orders.venue.reopen_at_ns = 0
     desk, _ = back(server, "A", 67)
     (refused,) = desk.send("D", "11=e|55=ETH-USDT|54=1|38=1|40=2|44=1.00|")
     assert (refused["150"], refused["25016"], refused["58"]) == ("8", "4010", "ETH-USDT is halted: a fork")

@@ -90,7 +90,7 @@ def bot(server, **logon):
 def pass_time(server, ms):
     later = server.now_ns() + ms * MS
     server.cancel_on_disconnect.tick(later)
-    server.road.tick(later)
+    server.orders.tick(later)
 
 
 def open_ids(server, account=1):
@@ -122,13 +122,13 @@ async def test_it_begins_anew_when_the_doors_are_open_and_ends_though_nobody_com
     listener = schema.FixListener(name="fix", port=0, insecure=True)
     fix(lives(settings(A)), "A").place("a1")
     again = lives(settings(A, listeners=(listener,), ws=schema.Ws(port=0), core=schema.Core(reopen_after_ms=300)))
-    again.road.reopen_at_ns -= 250 * MS
+    again.orders.venue.reopen_at_ns -= 250 * MS
     again.cancel_on_disconnect.tick(again.now_ns())
     await again.start()
     try:
-        assert again.road.reopen_at_ns > again.now_ns() + 200 * MS
+        assert again.orders.venue.reopen_at_ns > again.now_ns() + 200 * MS
         async with asyncio.timeout(5):
-            while again.road.reopen_at_ns:
+            while again.orders.venue.reopen_at_ns:
                 await asyncio.sleep(0.01)
         assert open_ids(again) == []
     finally:
@@ -146,13 +146,13 @@ def test_a_process_that_could_not_start_after_a_crash_leaves_it_a_crash(lives, t
         shutil.copytree(tmp_path / "home1", home)
         with pytest.raises(OSError, match="address"), Signals() as signals:
             asyncio.run(serve(settings(A, listeners=(listener,)), home, signals))
-    assert Server(settings(A), home).road.reopen_at_ns
+    assert Server(settings(A), home).orders.venue.reopen_at_ns
 
 
 async def test_a_stop_before_the_venue_has_opened_leaves_it_to_the_next_start(lives):
     fix(lives(settings(A)), "A").place("a1")
     await lives(settings(A)).stop()
-    assert lives(settings(A), commit=False).road.reopen_at_ns
+    assert lives(settings(A), commit=False).orders.venue.reopen_at_ns
 
 
 # -- those who cannot come back ------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ async def test_a_kill_of_the_venue_reaches_the_orders_of_an_account_that_was_tak
     again = lives(settings(B, keys=(OTHERS,), accounts=(OTHER,)))
     killing = asyncio.create_task(again.mode_control.change(ModeRequest("venue", reason="x", kill=True), "kim"))
     while not killing.done():
-        again.road.tick(again.now_ns())
+        again.orders.tick(again.now_ns())
         await asyncio.sleep(0.001)
     assert (await killing).sweep.canceled == 1
     assert open_ids(again) == []
@@ -254,7 +254,7 @@ def test_open_orders_count_against_their_limit_though_none_of_their_accounts_ses
     desk.endpoint.lost(desk.now)
     again = lives(settings(keys=(PLAIN,), stream=schema.Stream(retain_events=100)))
     assert open_ids(again) == ["w1"]
-    assert again.road.charging._open.count(1) == 1
+    assert again.orders.charging._open.count(1) == 1
 
 
 # -- another configuration -----------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ def test_an_instrument_without_orders_can_and_what_was_told_of_it_is_told_again(
     again = lives(settings(session(1, "A"), instruments=(BTC,)))
     assert again.sessions.account(1).replay(1, 99) == told
     web = ws_desks.Desk(again)
-    events = ws_desks.events(web.logon(name="bot", resume={"epoch": again.road.epoch, "seq": 0}))
+    events = ws_desks.events(web.logon(name="bot", resume={"epoch": again.orders.dispatch.epoch, "seq": 0}))
     assert [(each["seq"], each["data"]["symbol"]) for each in events] == [(1, "ETH-USDT"), (2, "ETH-USDT")]
     back = fix(again, "A", desk.seq)
     assert [row["55"] for row in back.send("H", "11=e1|")] == ["ETH-USDT"]
@@ -412,7 +412,7 @@ def test_a_fix_session_that_asked_for_everything_misses_nothing_while_it_is_away
     away.drop()
     if has_crashed:
         server = lives(what)
-        server.road.reopen_at_ns = 0
+        server.orders.venue.reopen_at_ns = 0
         other = fix(server, "A2", other.seq)
     other.place("o1")
     back = fix(server, "A", away.seq, body="98=0|108=30|25036=1|")
@@ -513,7 +513,7 @@ def passer_by(server, order):
     session_id = desk.endpoint.session.id
     desk.endpoint.lost(desk.now)
     server.cancel_on_disconnect.tick(desk.now)
-    server.road.tick(desk.now)
+    server.orders.tick(desk.now)
     return session_id, ws_desks.answers(told)[0]["status"]
 
 
@@ -525,7 +525,7 @@ def test_ids_of_sessions_come_round_again_and_no_command_is_taken_for_an_old_one
     assert named.endpoint.session.id == MAX_SESSION
     assert [passer_by(server, f"w{n}") for n in (1, 2)] == [(first, 200), (first + 1, 200)]
     again = lives(settings())
-    again.road.reopen_at_ns = 0
+    again.orders.venue.reopen_at_ns = 0
     assert passer_by(again, "w3") == (first + 2, 200)
     assert passer_by(again, "w0")[1] == 409, "the order ids are remembered all the same"
     again.sessions.next_ws_id = MAX_SESSION

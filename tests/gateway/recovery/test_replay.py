@@ -10,7 +10,7 @@ from gateway.recovery.records import CHUNK, COMMANDS, SNAPSHOT, WS_SESSION, Snap
 from gateway.recovery.replay import JournalReplay, NoSoundSnapshot
 from gateway.sessions.former_names import WsSessionRecord
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
-from tests.support.road import BTC
+from tests.support.order_path import BTC
 
 
 def engine():

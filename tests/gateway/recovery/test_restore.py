@@ -101,7 +101,7 @@ def test_an_order_id_used_before_the_crash_is_still_used_and_new_commands_are_no
     maker, _ = desks(server)
     maker.place("m1")
     again = crash(server)
-    again.road.reopen_at_ns = 0
+    again.orders.venue.reopen_at_ns = 0
     desk = Desk(again, "A")
     desk.seq = maker.seq
     desk.logon()
@@ -117,7 +117,7 @@ def test_the_orders_of_before_the_crash_count_among_the_open_ones_that_a_plan_al
     for number in range(200):
         maker.place(f"m{number}")
     again = crash(server)
-    again.road.reopen_at_ns = 0
+    again.orders.venue.reopen_at_ns = 0
     desk = Desk(again, "A")
     desk.seq = maker.seq
     desk.logon()
@@ -147,7 +147,7 @@ def test_after_a_crash_the_venue_is_cancel_only_and_then_cancels_for_those_who_a
     assert len(again.replay.engine.open_orders(1)) == 1
     later = again.now_ns() + 5_000 * MS
     again.cancel_on_disconnect.tick(later)
-    again.road.tick(later)
+    again.orders.tick(later)
     assert again.replay.engine.open_orders(1) == []
     assert [(message["35"], message["58"]) for message in other.read()] == [("B", "the venue takes orders again")]
     (accepted,) = other.place("y")
@@ -175,26 +175,26 @@ def test_nobody_is_told_that_the_venue_opens_while_an_operator_bars_it_or_it_dra
     again = crash(crash.first())
     halt = Change("venue", "", "halted", "stale prices", "kim", again.now_ns())
     opened = msgspec.structs.replace(halt, mode="normal")
-    road, desk = again.road, Desk(again, "B")
-    road.change_modes(road.modes.apply(halt), desk.now)
+    orders, desk = again.orders, Desk(again, "B")
+    orders.venue.change(orders.venue.modes.apply(halt), desk.now)
 
     def heard():
         return [message["58"].partition(":")[0] for message in desk.read() if message["35"] == "B"]
 
     told = [message["58"] for message in desk.logon() if message["35"] == "B"]
     assert told == ["the venue is halted: stale prices"]
-    road.change_modes(road.modes.apply(opened), desk.now)
+    orders.venue.change(orders.venue.modes.apply(opened), desk.now)
     assert heard() == ["the venue takes cancels only"]
-    road.change_modes(road.modes.apply(halt), desk.now)
+    orders.venue.change(orders.venue.modes.apply(halt), desk.now)
     assert heard() == ["the venue is halted"]
-    road.tick(desk.now + 5_000 * MS)
-    assert (road.reopen_at_ns, heard()) == (0, [])
-    road.change_modes(road.modes.apply(opened), desk.now)
+    orders.tick(desk.now + 5_000 * MS)
+    assert (orders.venue.reopen_at_ns, heard()) == (0, [])
+    orders.venue.change(orders.venue.modes.apply(opened), desk.now)
     assert heard() == ["the venue takes orders again"]
-    road.reopen_at_ns = desk.now + 5_000 * MS
-    road.draining = True
-    road.tick(desk.now + 6_000 * MS)
-    assert (road.reopen_at_ns, heard()) == (0, [])
+    orders.venue.reopen_at_ns = desk.now + 5_000 * MS
+    orders.venue.draining = True
+    orders.tick(desk.now + 6_000 * MS)
+    assert (orders.venue.reopen_at_ns, heard()) == (0, [])
 
 
 def test_who_is_back_in_time_keeps_its_orders(crash):
@@ -207,7 +207,7 @@ def test_who_is_back_in_time_keeps_its_orders(crash):
     back.logon()
     later = again.now_ns() + 5_000 * MS
     again.cancel_on_disconnect.tick(later)
-    again.road.tick(later)
+    again.orders.tick(later)
     assert len(again.replay.engine.open_orders(1)) == 1
 
 
@@ -218,7 +218,7 @@ async def test_after_an_orderly_stop_the_venue_is_open_at_once(tmp_path):
     digest = server.replay.engine.digest()
     await server.stop()
     again = Server(settings(*ROWS), tmp_path)
-    assert again.road.reopen_at_ns == 0
+    assert again.orders.venue.reopen_at_ns == 0
     assert again.replay.engine.digest() == digest
     await again.stop()
 
@@ -250,7 +250,7 @@ async def test_after_an_orderly_restart_those_who_do_not_come_back_are_cancelled
         else:
             desk.endpoint.lost(server.now_ns())
     server.cancel_on_disconnect.tick(limit_ns)
-    server.road.tick(limit_ns)
+    server.orders.tick(limit_ns)
     assert len(server.replay.engine.open_orders(1)) == len(server.replay.engine.open_orders(2)) == 1
     await server.stop()
     again = Server(settings(*rows), tmp_path)
@@ -261,7 +261,7 @@ async def test_after_an_orderly_restart_those_who_do_not_come_back_are_cancelled
     for after_ns, left in ((drain_ns // 2, ["a1"]), (drain_ns + MS, [])):
         later = again.now_ns() + after_ns
         again.cancel_on_disconnect.tick(later)
-        again.road.tick(later)
+        again.orders.tick(later)
         assert [order.cl_ord_id for order in engine.open_orders(1)] == left
     assert [order.cl_ord_id for order in engine.open_orders(2)] == ["b1"]
     await again.stop()
@@ -295,9 +295,9 @@ def test_a_websocket_session_that_a_running_snapshot_has_seen_is_cancelled_for_a
     assert [order.cl_ord_id for order in engine.open_orders(1)] == ["w1"]
     later = again.now_ns() + 5_000 * MS
     again.cancel_on_disconnect.tick(later)
-    again.road.tick(later)
+    again.orders.tick(later)
     assert engine.open_orders(1) == []
-    client = again.clients.by_key("key-ACME")
+    client = again.services.authenticator.by_key("key-ACME")
     # Ids are part of every command's: a session that is gone leaves its id to nobody.
     assert (again.sessions.for_ws(client, name or "").id == bot.endpoint.session.id) is (name is not None)
 
@@ -316,7 +316,7 @@ def test_websocket_sessions_without_a_name_do_not_pile_up_from_life_to_life(cras
             bot.place(f"{life}-{n}")
             bot.endpoint.lost(bot.now)
             server.cancel_on_disconnect.tick(bot.now)
-            server.road.tick(bot.now)
+            server.orders.tick(bot.now)
         if life == 1:
             take_snapshot(server)
     for _ in range(2):
@@ -347,7 +347,7 @@ def test_a_name_that_was_forgotten_stays_so_and_its_id_is_nobody_elses(crash, ha
     if has_snapshot:
         take_snapshot(server)
     server = crash(server)
-    server.road.reopen_at_ns = 0
+    server.orders.venue.reopen_at_ns = 0
     named = {each.name for each in server.sessions.by_id.values() if each.sender.origin is Origin.WS}
     assert named == {f"pod-{n}" for n in range(3, MAX_NAMES_PER_KEY + 3)}
     assert len(server.replay.names) == MAX_NAMES_PER_KEY

@@ -11,7 +11,7 @@ from gateway.recovery.records import CHUNK, COMMANDS, SNAPSHOT, commands_body
 from gateway.recovery.replay import JournalReplay
 from gateway.recovery.snapshots import Snapshotter
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
-from tests.support.road import BTC, MS
+from tests.support.order_path import BTC, MS
 
 SEGMENT = 500
 NOBODY = KnownIds({}, {}, {}, {})

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.safety.cancel_on_disconnect import CancelOnDisconnect, LinkState
 from protocols.messages import COD_EXEMPT
-from tests.support.road import MS, World
+from tests.support.order_path import MS, World
 
 
 def open_orders(world, account=1):
@@ -98,7 +98,7 @@ def test_a_drain_cancels_for_nobody_whoever_closed_first_and_whenever_it_was():
         world.place(session, name)
     world.tick()
     gone(world, lost)
-    world.road.draining = True
+    world.orders.venue.draining = True
     gone(world, away)
     gone(world, ours, keep_orders=True, is_planned=True)
     for _ in range(20):
@@ -113,7 +113,7 @@ def test_a_drain_does_not_stop_the_dead_mans_switch_which_fires_when_it_was_told
     world.place(mine, "a")
     world.tick()
     world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 1_000 * MS)
-    world.road.draining = True
+    world.orders.venue.draining = True
     gone(world, mine)
     assert world.cancel_on_disconnect.next_deadline_ns == world.now_ns + 1_000 * MS
     world.tick(ms=1_000)
@@ -169,7 +169,7 @@ def test_a_switch_of_before_a_crash_fires_when_it_said_but_not_before_the_venue_
     world.tick()
     mine.connected = False
     now_ns = world.now_ns
-    link = LinkState(mine.id, 1, False, "off", 0, world.road.wall.utc_ns(now_ns) + ran_out_ms * MS)
+    link = LinkState(mine.id, 1, False, "off", 0, world.orders.wall.utc_ns(now_ns) + ran_out_ms * MS)
     world.cancel_on_disconnect.restore(link, now_ns, now_ns + 5_000 * MS, now_ns + 5_000 * MS)
     world.tick(ms=fires_ms - 1)
     assert open_orders(world) == ["a"]
@@ -182,7 +182,9 @@ def test_a_switch_of_before_a_crash_fires_when_it_said_but_not_before_the_venue_
 
 def test_sessions_that_are_not_configured_any_more_are_cancelled_for_once_as_they_were_guarded():
     world, fired = World(), []
-    guard = CancelOnDisconnect(world.road, world.sessions, fire_for_gone=lambda *told: fired.append(told))
+    guard = CancelOnDisconnect(
+        world.orders, world.sessions, lambda session, due_ns: None, lambda *told: fired.append(told)
+    )
     due_ns = world.now_ns + 5_000 * MS
     for number, connected, scope, dead_man_ns in (
         (91, True, "account", 0),
@@ -196,10 +198,10 @@ def test_sessions_that_are_not_configured_any_more_are_cancelled_for_once_as_the
     assert guard.next_deadline_ns == due_ns
     guard.tick(due_ns - 1)
     assert fired == []
-    world.road.draining = True
+    world.orders.venue.draining = True
     guard.tick(due_ns)
     assert (fired, guard.next_deadline_ns) == ([], None), "a drain leaves it to the next process"
-    world.road.draining = False
+    world.orders.venue.draining = False
     for _ in range(2):
         guard.tick(due_ns)
     told = [(91, 7, "account"), (92, 7, "session"), (93, 7, "session"), (94, 7, "session")]
@@ -257,12 +259,12 @@ def test_whom_a_drain_sent_away_counts_as_connected_for_the_next_process():
     world.cancel_on_disconnect._note = lambda *told: kept.append(told)
     guarded, free = world.session(), world.session()
     guarded.cancel_on_disconnect = "session"
-    world.road.draining = True
+    world.orders.venue.draining = True
     for session in (guarded, free):
         gone(world, session, is_planned=True)
     assert [session for session, _ in kept] == [free]
     assert not world.cancel_on_disconnect.is_guarding(guarded)
-    world.road.draining = False
+    world.orders.venue.draining = False
     gone(world, guarded, is_planned=True)
     assert world.cancel_on_disconnect.is_guarding(guarded)
 

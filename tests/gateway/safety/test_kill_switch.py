@@ -2,7 +2,7 @@
 
 from gateway.safety.kill_switch import HOUSE_SESSION, CancelScope, KillSwitch
 from protocols.messages import COD_EXEMPT, Lane, MassCancel, Origin, unpack_cmd_id
-from tests.support.road import BTC, World
+from tests.support.order_path import BTC, World
 
 
 def open_orders(world, account=1):
@@ -10,7 +10,7 @@ def open_orders(world, account=1):
 
 
 def sweep(world, *targets):
-    kill_switch = world.__dict__.setdefault("kill_switch", KillSwitch(world.road, world.now_ns))
+    kill_switch = world.__dict__.setdefault("kill_switch", KillSwitch(world.orders, world.now_ns))
     found = kill_switch.start(targets, world.now_ns)
     world.tick()
     return found
@@ -63,7 +63,7 @@ def test_orders_that_still_wait_for_the_core_are_withdrawn_and_the_kill_goes_bef
     for number in range(60):
         world.place(mine, f"o{number}")
     world.tick()
-    KillSwitch(world.road, world.now_ns).start([CancelScope(1)], world.now_ns)
+    KillSwitch(world.orders, world.now_ns).start([CancelScope(1)], world.now_ns)
     world.tick()
     withdrawn = [source for kind, source, *code in mine.endpoint.take() if kind == "refused" and code == [5006]]
     assert len(withdrawn) == 60 - (48 - 32 - 8)
@@ -80,7 +80,7 @@ def test_a_full_window_of_orders_leaves_credit_for_a_kill():
         world.place(mine, f"o{number}")
         world.cancel(mine, f"o{number}", f"c{number}")
     world.tick()
-    KillSwitch(world.road, world.now_ns).start([CancelScope(1)], world.now_ns)
+    KillSwitch(world.orders, world.now_ns).start([CancelScope(1)], world.now_ns)
     world.tick()
     assert [command.origin for command in world.core.handed if isinstance(command, MassCancel)] == [Origin.OPERATOR]
 
@@ -88,7 +88,7 @@ def test_a_full_window_of_orders_leaves_credit_for_a_kill():
 def test_what_the_core_does_not_answer_in_time_is_told_as_in_doubt():
     world = World()
     world.core.is_quick = False
-    found = KillSwitch(world.road, world.now_ns).start([CancelScope(1), CancelScope(2)], world.now_ns)
+    found = KillSwitch(world.orders, world.now_ns).start([CancelScope(1), CancelScope(2)], world.now_ns)
     world.tick()
     assert found.waiting == 2
     world.core.answer(world.now_ns, 1)
@@ -100,11 +100,11 @@ def test_what_the_core_does_not_answer_in_time_is_told_as_in_doubt():
 def test_a_kill_right_after_a_restart_is_numbered_above_those_of_the_process_before():
     world = World()
     mine = world.session(1)
-    KillSwitch(world.road, world.now_ns).start([CancelScope(account) for account in range(2, 1_002)], world.now_ns)
+    KillSwitch(world.orders, world.now_ns).start([CancelScope(account) for account in range(2, 1_002)], world.now_ns)
     world.tick(ms=10)
     world.place(mine, "a")
     world.tick()
-    later = KillSwitch(world.road, world.now_ns)  # the core is the same one, as after a restart of the gateway
+    later = KillSwitch(world.orders, world.now_ns)  # the core is the same one, as after a restart of the gateway
     later.resume(unpack_cmd_id(world.sessions.account(1_001).replay(1, 9)[-1].cmd_id)[2])
     found = later.start([CancelScope(1)], world.now_ns)
     world.tick()
@@ -114,11 +114,11 @@ def test_a_kill_right_after_a_restart_is_numbered_above_those_of_the_process_bef
 def test_without_the_cores_word_the_clock_numbers_them_as_the_houses_own_on_the_lane_of_control():
     world = World()
     mine = world.session(1)
-    KillSwitch(world.road, world.now_ns).start([CancelScope(1)] * 5, world.now_ns)
+    KillSwitch(world.orders, world.now_ns).start([CancelScope(1)] * 5, world.now_ns)
     world.tick(ms=100)
     world.place(mine, "a")
     world.tick()
-    assert KillSwitch(world.road, world.now_ns).start([CancelScope(1)], world.now_ns).waiting == 1
+    assert KillSwitch(world.orders, world.now_ns).start([CancelScope(1)], world.now_ns).waiting == 1
     world.tick()
     assert open_orders(world) == []
     session, lane, number = unpack_cmd_id(world.sessions.account(1).replay(1, 99)[-1].cmd_id)

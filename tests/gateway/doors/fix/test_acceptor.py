@@ -65,13 +65,13 @@ class Door:
         self.door = self.server.fix
         self.now = self.server.now_ns()
         self.knocks = 0
-        judge = self.server.clients.authenticate
+        judge = self.server.services.authenticator.authenticate
 
         def count(*args):
             self.knocks += 1
             return judge(*args)
 
-        self.server.clients.authenticate = count
+        self.server.services.authenticator.authenticate = count
 
     @property
     def causes(self):
@@ -218,7 +218,7 @@ def test_everybody_else_is_told_nothing(open_door, changes, logon):
 def test_a_second_logon_during_a_drain_leaves_the_living_link_its_goodbye(open_door):
     house = open_door()
     first = house.greet(house.logon())
-    house.server.road.draining = True
+    house.server.orders.venue.draining = True
     second = house.greet(house.logon())
     assert house.causes == {"draining": 1}
     assert isinstance(second.peer, PreLogonPeer)
@@ -353,9 +353,9 @@ def test_the_time_to_log_on_counts_from_the_accept_whatever_the_handshake_took(o
 def test_while_the_queue_is_full_nobody_new_is_let_in(open_door):
     house = open_door()
     door = house.door.door_of(CLOSED, None, type("Tick", (), {"now_ns": lambda _: house.now})())
-    house.server.road.queue.stage = Stage.FULL
+    house.server.orders.queue.stage = Stage.FULL
     assert not door.accepting()
-    house.server.road.queue.stage = Stage.SHEDDING
+    house.server.orders.queue.stage = Stage.SHEDDING
     assert door.accepting()
     assert door.turn_away() == b""
     assert house.causes == {"too_many_connections": 1}

@@ -130,7 +130,7 @@ def test_a_newer_logon_supersedes_a_living_link_and_cancels_nothing(house):
     assert "58=superseded" in farewell
     assert first.is_closing
     desk.server.cancel_on_disconnect.tick(desk.now + 120_000 * MS)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     assert len(desk.server.core.engine.open_orders(1)) == 1
 
 
@@ -163,7 +163,7 @@ def test_when_we_cut_a_session_its_orders_are_cancelled_though_its_link_has_not_
     assert mine.open_orders == ["a"]
     cut(mine)
     mine.server.cancel_on_disconnect.tick(mine.now)
-    mine.server.road.tick(mine.now)
+    mine.server.orders.tick(mine.now)
     assert mine.open_orders == []
     mine.endpoint.lost(mine.now)
     mine.server.cancel_on_disconnect.tick(mine.now)
@@ -179,7 +179,7 @@ def test_a_logout_cancels_unless_it_asks_to_keep(house):
     keeper.send("5", "9003=Y|")
     leaver.send("5", "")
     desk.server.cancel_on_disconnect.tick(desk.now)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     assert [order.cl_ord_id for order in desk.server.core.engine.open_orders(1)] == ["A-1"]
 
 
@@ -293,7 +293,7 @@ def test_nobody_logs_on_while_the_gateway_drains(house):
     rich.logon()
     rich.place("a")
     rich.drop()
-    rich.server.road.draining = True
+    rich.server.orders.venue.draining = True
     (logout,) = rich.logon()
     assert (logout["35"], logout["34"], logout["1409"], logout["25016"]) == ("5", "3", "7", "5005")
     assert not rich.endpoint.session.connected
@@ -301,7 +301,7 @@ def test_nobody_logs_on_while_the_gateway_drains(house):
     assert (logout["35"], logout["34"]) == ("5", "1")
     assert "1409" not in logout
     rich.drop()
-    rich.server.road.draining = False
+    rich.server.orders.venue.draining = False
     (logon,) = rich.logon()
     assert (logon["35"], logon["34"]) == ("A", "4")
 
@@ -310,7 +310,7 @@ def test_nobody_logs_on_while_the_gateway_drains(house):
 def test_our_logout_carries_the_status_of_the_session(house, draining, status):
     (desk,) = house(session(1, "A"))
     desk.logon()
-    desk.server.road.draining = draining
+    desk.server.orders.venue.draining = draining
     desk.endpoint.log_out(desk.now, "the gateway is going down")
     (logout,) = desk.read()
     assert (logout["35"], logout["58"], logout["1409"]) == ("5", "the gateway is going down", status)
@@ -515,7 +515,7 @@ def test_14_l_while_the_core_is_away_each_request_is_refused_in_its_own_words(tm
     assert desk.place("a") == []
     assert desk.send("F", "11=c|41=x|55=BTC-USDT|54=1|") == []
     assert desk.send("AF", "584=q|585=7|") == []
-    desk.server.road.tick(desk.now + 2_001 * MS)
+    desk.server.orders.tick(desk.now + 2_001 * MS)
     told = {answer["35"]: answer for answer in desk.read()}
     assert (told["8"]["150"], told["8"]["103"], told["8"]["25016"], told["8"]["20102"]) == ("8", "99", "5002", "0")
     assert (told["9"]["102"], told["9"]["25016"]) == ("99", "5002")
@@ -552,7 +552,7 @@ def held(tmp_path):
 
     def let_go():
         desk.server.core.window = 64
-        desk.server.road.tick(desk.now)
+        desk.server.orders.tick(desk.now)
         return desk.read()
 
     desk.let_go = let_go
@@ -668,7 +668,7 @@ def test_a_question_ahead_of_its_turn_is_told_that_its_order_may_be_in_the_gap_a
     again = desk.send("H", "790=i|11=a|55=BTC-USDT|54=1|")
     assert [(each["35"], each["39"]) for each in again] == [("8", "A")]
     desk.endpoint.receive(lost, desk.now)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     assert [(each["150"], each["39"], each.get("790")) for each in desk.read()] == [
         ("0", "0", None),
         ("I", "0", "h"),
@@ -764,7 +764,7 @@ def test_what_is_cancelled_for_a_lost_connection_and_for_a_logout_is_told_apart(
         desk.place(f"a{number}")
         end()
         desk.server.cancel_on_disconnect.tick(desk.now)
-        desk.server.road.tick(desk.now)
+        desk.server.orders.tick(desk.now)
         (cancelled,) = (message for message in other.read() if "378" in message)
         assert (cancelled["11"], cancelled["150"], cancelled["378"]) == (f"a{number}", "4", reason)
 
@@ -792,7 +792,7 @@ def test_a_gap_that_stays_ends_the_session_when_the_cancels_behind_it_are_answer
     for _ in range(6):
         desk.later_ns += 30_000 * MS
         desk.endpoint.tick(desk.now)
-        desk.server.road.tick(desk.now)
+        desk.server.orders.tick(desk.now)
         said += desk.read() + desk.send("0", "")
     assert [row["7"] for row in asked + said if row["35"] == "2"] == [str(next_in)] * 3
     cancelled, goodbye = said[-2:]

@@ -31,7 +31,7 @@ def test_orders_and_a_logout_in_one_write_are_answered_in_order(house, dialect):
     desk.endpoint.receive(sent, desk.now)
     assert desk.read() == []
     assert not desk.link.is_closing
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     assert told(desk.read()) == ["8a", "8b", "8c", "5"]
     assert desk.link.is_closing
     assert not desk.endpoint.has_output
@@ -65,7 +65,7 @@ def test_answers_that_do_not_come_are_waited_for_as_long_as_the_core_has(house):
     desk.endpoint.tick(desk.now)
     assert told(desk.read()) == ["5"]
     assert desk.link.is_closing
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     desk.drop()
     desk.logon()
     assert told(desk.send("2", "7=1|16=0|"))[1:2] == ["8a"], "the answer is kept for the next connection"
@@ -75,7 +75,7 @@ def test_a_session_that_resets_at_each_logon_has_its_answers_too(house):
     (desk,) = house(session(1, "A", reset_on_logon=True))
     desk.logon()
     desk.endpoint.receive(order(desk, "a") + desk.frame("5", ""), desk.now)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     assert told(desk.read()) == ["8a", "5"]
 
 
@@ -94,7 +94,7 @@ def test_a_link_lost_behind_a_logout_does_with_the_orders_what_the_logout_said(h
     desk.logon("98=0|108=30|1137=9|")
     desk.endpoint.receive(order(desk, "a") + desk.frame("5", logout), desk.now)
     desk.drop()
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     assert desk.open_orders == left
     desk.logon("98=0|108=30|1137=9|")
     cancelled = [row["378"] for row in desk.send("2", "7=1|16=0|") if row.get("150") == "4"]
@@ -106,10 +106,10 @@ def test_a_logout_does_with_the_orders_what_it_says_and_those_before_it_are_orde
     (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
     desk.logon()
     desk.endpoint.receive(order(desk, "a") + desk.frame("5", logout), desk.now)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     assert told(desk.read()) == ["8a", "5"]
     desk.drop()
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     assert desk.open_orders == left
 
 
@@ -146,7 +146,7 @@ def test_what_comes_behind_a_logout_is_not_carried_out(house):
     (desk,) = house(session(1, "A"))
     desk.logon()
     desk.endpoint.receive(desk.frame("5", "") + order(desk, "late"), desk.now)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     assert told(desk.read()) == ["5"]
     assert desk.open_orders == []
 
@@ -156,7 +156,7 @@ def test_a_mass_cancel_that_joined_another_is_waited_for(house):
     desk.logon()
     sweeps = b"".join(desk.frame("q", f"11=m-{n}|530=7|") for n in range(3))
     desk.endpoint.receive(sweeps + desk.frame("5", ""), desk.now)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     said = told(desk.read())
     assert sorted(said[:-1]) == ["rm-0", "rm-1", "rm-2"]
     assert said[-1] == "5"

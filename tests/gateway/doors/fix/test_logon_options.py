@@ -52,7 +52,7 @@ def test_a_refused_newcomer_changes_nothing_for_the_living_session(house, seq_nu
     assert state_of(desk) == before
     assert desk.read() == []
     desk.server.cancel_on_disconnect.tick(desk.now + 120_000 * MS)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     assert desk.open_orders == ["a"]
     desk.seq = 2
     (report,) = desk.place("b")
@@ -74,7 +74,7 @@ def test_nobody_takes_a_living_session_over_while_the_gateway_drains(house):
     (desk,) = house(session(1, "A"))
     desk.logon()
     before = state_of(desk)
-    desk.server.road.draining = True
+    desk.server.orders.venue.draining = True
     assert desk.knock().reason == "draining"
     assert state_of(desk) == before
 
@@ -94,7 +94,7 @@ def test_an_accepted_newcomer_supersedes_the_living_link_and_nothing_is_cancelle
     assert desk.endpoint.link is desk.link is not first
     assert desk.server.metrics.fix.disconnects == {"superseded": 1}
     desk.server.cancel_on_disconnect.tick(desk.now + 120_000 * MS)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     assert desk.open_orders == ["a"]
 
 
@@ -180,7 +180,7 @@ def test_a_logon_after_the_end_of_the_last_link_takes_nothing_over_and_the_order
     assert desk.endpoint.session.connected
     assert desk.server.metrics.fix.disconnects == {"lost": 1}
     desk.server.cancel_on_disconnect.tick(desk.now + 120_000 * MS)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     assert desk.open_orders == ["a"]
     first.peer.lost(desk.now)  # its socket closes at last
     assert desk.endpoint.session.connected
@@ -190,7 +190,7 @@ def test_what_an_ended_link_was_still_to_write_is_written(house):
     (desk,) = house(session(1, "A"))
     desk.logon()
     desk.endpoint.receive(desk.frame("D", "11=a|55=BTC-USDT|54=1|38=1|40=2|44=100|"), desk.now)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     first, first.has_ended = desk.link, True
     desk.logon()
     (report,) = pipes(first.peer.take_output(1 << 20))
@@ -216,7 +216,7 @@ def test_a_refused_logon_after_a_link_that_is_closing_is_told_why_and_what_guard
     assert (logout["35"], logout["34"]) == ("5", "3")
     assert not desk.endpoint.session.connected
     desk.server.cancel_on_disconnect.tick(desk.now)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     assert desk.open_orders == []
 
 
@@ -316,7 +316,7 @@ def reset_desk(house):
 def pass_ms(desk, ms):
     desk.later_ns += ms * MS
     desk.server.cancel_on_disconnect.tick(desk.now)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
 
 
 def test_a_scheduled_reset_ends_the_link_of_a_connected_session(reset_desk):
@@ -370,12 +370,12 @@ def test_the_first_logon_after_a_scheduled_reset_is_told_how_far_the_stream_is(r
     (logout,) = desk.logon("98=0|108=999|")  # refused: it was told nothing, and used our number 1
     assert (logout["35"], logout["34"]) == ("5", "1")
     desk.drop()
-    desk.server.road.draining = True
+    desk.server.orders.venue.draining = True
     desk.seq = 0
     (logout,) = desk.logon()  # refused too, and this one is counted
     assert logout["25016"] == "5005"
     desk.drop()
-    desk.server.road.draining = False
+    desk.server.orders.venue.draining = False
     (logon,) = desk.logon()
     assert (logon["34"], logon["20105"]) == ("3", "1")
     desk.drop()

@@ -21,8 +21,8 @@ from gateway.server import Server
 from gateway.sessions.registry import MAX_NAMES_PER_KEY
 from gateway.sessions.request import Request
 from protocols.messages import EngineState, NewOrder, OrderList, OrdType, Origin, QueryOrders, Side, Tif
+from tests.support.order_path import SlowCore
 from tests.support.output import all_output
-from tests.support.road import SlowCore
 from tests.support.server import seed_of
 from tests.support.ws_frames import close, messages, request
 
@@ -69,7 +69,7 @@ class Desk:
         events = EncodedEvents(server.instruments, server.sessions)
         caller = ConnectionInfo("c-1", "challenge", "127.0.0.1", self.now)
         self.link = Link()
-        self.endpoint = WsEndpoint(server, server.settings.ws, events, self.link, caller)
+        self.endpoint = WsEndpoint(server.services, server.settings.ws, events, self.link, caller)
         self.endpoint.opened(None, self.now)
         self.hello = self.read()[0]["data"]
 
@@ -100,7 +100,7 @@ class Desk:
         return self.call("order.place", {**ORDER, "cl_ord_id": cl_ord_id, **more}, id)
 
     def tick(self, ms=0):
-        self.server.road.tick(self.now + ms * MS)
+        self.server.orders.tick(self.now + ms * MS)
         return self.read()
 
     def read(self):
@@ -312,8 +312,8 @@ def test_the_legs_of_a_padded_batch_fill_the_queue_by_its_size_once(house):
     legs = [{"op": "place", "params": {**ORDER, "cl_ord_id": f"b{n}"}} for n in range(20)]
     frame = request("order.batch", {"legs": legs, "resp": "none"})
     desk.endpoint.receive(frame, desk.now)
-    assert server.road.queue.commands == 20
-    assert 0.9 * len(frame) < server.road.queue.size_bytes <= len(frame)
+    assert server.orders.queue.commands == 20
+    assert 0.9 * len(frame) < server.orders.queue.size_bytes <= len(frame)
 
 
 def test_a_read_only_key_may_not_arm_the_dead_mans_switch(house):
@@ -327,7 +327,7 @@ def test_an_order_that_is_shed_is_told_that_we_are_busy(house):
     server = house()
     desk = Desk(server)
     desk.logon()
-    ingress = server.road.queue
+    ingress = server.orders.queue
     ingress.stage, ingress.since_ns = Stage.SHEDDING, server.now_ns()
     (answer,) = desk.place("a")
     assert (answer["status"], answer["error"]["code"], answer["error"]["data"]) == (503, 5001, {"state": "busy"})
@@ -345,7 +345,7 @@ def test_a_logout_behind_an_order_is_answered_after_it_and_the_orders_stay(house
         1, None, 2, "close 1000 logged out"
     ]  # fmt: skip
     server.cancel_on_disconnect.tick(desk.now + 120_000 * MS)
-    server.road.tick(desk.now)
+    server.orders.tick(desk.now)
     assert [order.cl_ord_id for order in server.core.engine.open_orders(1)] == ["a"]
     assert server.metrics.ws.disconnects == {"logout": 1}
 
@@ -506,7 +506,7 @@ def test_a_long_list_is_one_answer_made_between_the_turns_of_others(house):
         )
     desk.logon()
     desk.endpoint.receive(request("order.list", {}, 1), desk.now)
-    server.road.tick(desk.now)
+    server.orders.tick(desk.now)
     assert [(desk.endpoint.read_on(desk.now), desk.endpoint.take_output(1 << 20)) for _ in range(3)] == [(100, b"")] * 3
     told = desk.place("later", id=2)
     assert [message.get("id") for message in told] == [2, 1, None]  # the event is younger than the list
@@ -635,7 +635,7 @@ def test_a_newcomer_that_proved_itself_and_must_wait_changes_nothing_either(hous
         living.logon(name="bot", cod={"scope": "session"})
     living.place("a")
     late = Desk(server)
-    server.road.draining = cause == "draining"
+    server.orders.venue.draining = cause == "draining"
     assert late.logon(name="bot")[0]["error"]["code"] in {1007, 5005}
     assert server.metrics.ws.failed_logons == {cause: 1}
     late.endpoint.lost(late.now)
@@ -742,7 +742,7 @@ def test_a_name_that_owns_something_is_not_forgotten_until_it_does_not(house, ow
     for number in range(MAX_NAMES_PER_KEY - 1):
         Desk(server).logon(name=f"pod-{number}")  # so that they keep theirs
     release()
-    server.road.tick(server.now_ns())
+    server.orders.tick(server.now_ns())
     assert Desk(server).logon(name="one-more")[0]["status"] == 200
     assert server.metrics.ws.failed_logons == {"too_many_sessions": 1}
 
@@ -773,7 +773,7 @@ def test_a_flood_of_refused_messages_ends_with_4029_and_cancels_like_a_disconnec
     ]
     assert server.metrics.ws.disconnects == {"limit_abuse": 1}
     server.cancel_on_disconnect.tick(desk.now)
-    server.road.tick(desk.now)
+    server.orders.tick(desk.now)
     assert server.core.engine.open_orders(1) == []
 
 
@@ -916,7 +916,7 @@ def test_limits_are_shown_near_the_end_of_any_bucket_that_was_touched(house):
 def test_nobody_logs_on_while_the_gateway_drains(house):
     server = house()
     desk = Desk(server)
-    server.road.draining = True
+    server.orders.venue.draining = True
     answer, closing = desk.logon()
     assert (answer["status"], answer["error"]["code"]) == (503, 5005)
     assert closing == "close 1012 the gateway is draining, reconnect"
@@ -929,7 +929,7 @@ def test_a_drain_is_announced_and_ends_with_1012_and_the_end_of_the_process_with
     ended.logon()
     ended.endpoint.log_out(ended.now, "bye")
     assert ended.read() == ["close 1001 bye"]
-    server.road.draining = True
+    server.orders.venue.draining = True
     now = drained.now
     drained.endpoint.draining(now + 10_000 * MS, "soon", now)
     drained.endpoint.log_out(now, "bye")
@@ -945,7 +945,7 @@ def test_the_time_to_log_on_counts_from_the_accept(house):
     events_of = EncodedEvents(server.instruments, server.sessions)
     now = server.now_ns()
     caller = ConnectionInfo("c-1", "challenge", "127.0.0.1", now - 4_000 * MS)
-    endpoint = WsEndpoint(server, server.settings.ws, events_of, Link(), caller)
+    endpoint = WsEndpoint(server.services, server.settings.ws, events_of, Link(), caller)
     endpoint.opened(None, now)
     endpoint.tick(now + 900 * MS)
     assert len(messages(endpoint.take_output(1 << 20))) == 1

@@ -107,7 +107,7 @@ def test_a_batch_during_a_replay_is_answered_before_its_events_too(house):
     core.is_quick = False
     desk.endpoint.receive(request("stream.replay", {"epoch": epoch, "begin": 1, "end": 3}, "r"), desk.now)
     desk.endpoint.receive(batch(place("a"), place("b")), desk.now)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     core.answer(desk.now, 1)
     assert order_of(message for message in desk.read() if message.get("ev") != "resumed") == ["r", 1, 2, 3]
     core.answer(desk.now)
@@ -125,7 +125,7 @@ def test_a_replay_that_ends_while_a_batch_waits_lets_none_of_its_events_through(
     desk.endpoint.receive(request("stream.replay", {"epoch": epoch, "begin": 1, "end": 1}, "r"), desk.now)
     known = place("known", retry=True, ts=desk.now // 1_000)
     desk.endpoint.receive(batch(known, place("a"), place("b")), desk.now)
-    desk.server.road.tick(desk.now)
+    desk.server.orders.tick(desk.now)
     core.answer(desk.now, 1)
     assert order_of(message for message in desk.read() if message.get("ev") != "resumed") == ["r", 1]
     core.answer(desk.now, 1)

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.doors.ws.stream_cursor import EncodedEvents, ListCursor, StreamCursor
-from gateway.sessions.registry import AccountStream
+from gateway.sessions.session import AccountStream
 from protocols.instruments import Instruments
 from protocols.messages import ExecType, MassCancelDone, OrderEvent, OrderList, OrdStatus, OrdType, Side, Tif
 from protocols.ws.codec import JSON, MSGPACK
-from tests.support.road import BTC
+from tests.support.order_path import BTC
 
 
 def order(number, **more):

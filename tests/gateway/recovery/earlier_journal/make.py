@@ -29,7 +29,7 @@ from gateway.config import schema
 from gateway.journal import JournalSettings
 from gateway.orders.trading_modes import Change, Modes
 from gateway.server import Server
-from gateway.sessions.registry import Session
+from gateway.sessions.session import Session
 from protocols.fix.times import parse_ns
 from tests.gateway.doors.ws import test_endpoint as ws_desks
 from tests.support.fix_room import BTC, ETH, MS, Desk
@@ -89,7 +89,7 @@ def second_process(home: Path) -> Server:
     """See above: the gateway still runs."""
     server = start(home, settings(A, B), START_NS + 60_000 * MS)
     now_ns = server.now_ns()
-    server.road.reopen_at_ns = 0
+    server.orders.venue.reopen_at_ns = 0
     a, b = Desk(server, "A"), Desk(server, "B")
     a.seq, b.seq = 3, 3
     a.logon("98=0|108=30|25036=1|")

@@ -1,10 +1,10 @@
-"""A road on a hand-set clock, with a core that answers only when told and endpoints that write down what they hear."""
+"""The order path on a hand-set clock, with a core that answers when told, and endpoints that note what they hear."""
 
 from gateway.auth.authenticator import Client
 from gateway.config import schema
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.engine import Engine
-from gateway.orders.pipeline import Road
+from gateway.orders.path import OrderPath
 from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
 from gateway.sessions.registry import Sessions
 from gateway.telemetry.metrics import Metrics
@@ -151,8 +151,18 @@ class Forgetful:
         return ""
 
 
+class Recording:
+    """A journal that keeps up; a test says when it does not."""
+
+    may_accept_orders = True
+    late = False
+
+    def is_late(self, now_ns):
+        return self.late
+
+
 class World:
-    """A road with its core, limiter and sessions. `limits` is TOML on top of the built-in plan."""
+    """An order path with its core, limiter and sessions. `limits` is TOML on top of the built-in plan."""
 
     def __init__(self, limits="", window=256, limiter=None, report_bug=_raise, **knobs):
         self.settings = schema.Config(**knobs)
@@ -163,21 +173,24 @@ class World:
         self.limiter = limiter or LocalLimiter(self.policy)
         self.core = SlowCore(window, self.wall)
         self.sessions = Sessions(self.limiter, 1_000, Forgetful())
-        self.metrics = Metrics()
+        self.metrics, self.recording = Metrics(), Recording()
         self.tracing = OrderTracer(schema.Tracing(sample_one_in=0))
-        self.road = Road(
+        self.orders = OrderPath(
             self.settings,
             Instruments((BTC,)),
             self.limiter,
             self.core,
             self.sessions,
+            self.recording,
             self.metrics,
             self.tracing,
             lambda: self.now_ns,
             report_bug,
             self.wall,
         )
-        self.cancel_on_disconnect = CancelOnDisconnect(self.road, self.sessions)
+        self.cancel_on_disconnect = CancelOnDisconnect(
+            self.orders, self.sessions, lambda session, due_ns: None, lambda session_id, account, scope, now_ns: None
+        )
         self._next_session = 1
 
     def session(self, account=1, name=""):
@@ -191,8 +204,8 @@ class World:
         return session
 
     def submit(self, session, command, kind, source=None, size_bytes=100):
-        """Through the road, without the tick's pump."""
-        self.road.submit(session, command, kind, source, size_bytes, self.now_ns)
+        """Through admission, without the tick's pump."""
+        self.orders.admission.submit(session, command, kind, source, size_bytes, self.now_ns)
 
     def place(self, session, cl_ord_id, side=Side.BUY, price=100_00, qty=10, **more):
         """A limit order; its source is its id."""
@@ -248,4 +261,4 @@ class World:
         """Let time pass, then do what it asks for."""
         self.now_ns += ms * MS
         self.cancel_on_disconnect.tick(self.now_ns)
-        self.road.tick(self.now_ns)
+        self.orders.tick(self.now_ns)

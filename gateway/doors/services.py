@@ -1,0 +1,40 @@
+"""The parts of the gateway that every endpoint and every operator's command works with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.auth.authenticator import Authenticator
+from gateway.config import schema
+from gateway.orders.path import OrderPath
+from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
+from gateway.safety.kill_switch import KillSwitch
+from gateway.sessions.registry import Sessions
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.tracing import OrderTracer
+from limits.limiter import Limiter
+from protocols.instruments import Instruments
+from protocols.wall import WallClock
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Built once by the server, whole, before any door.
+
+    now_ns: own time, for output asked for between turns of the event loop. wall: what own time lacks to UTC. log: one
+    declared event, with its fields. wake: run a turn soon.
+    """
+
+    settings: schema.Config
+    instruments: Instruments
+    authenticator: Authenticator
+    sessions: Sessions
+    limiter: Limiter
+    orders: OrderPath
+    cancel_on_disconnect: CancelOnDisconnect
+    kill_switch: KillSwitch
+    metrics: Metrics
+    tracing: OrderTracer
+    wall: WallClock
+    now_ns: Callable[[], int]
+    log: Callable[..., None]
+    wake: Callable[[], None]

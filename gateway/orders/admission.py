@@ -1,0 +1,274 @@
+"""Who may place what: the one decision on every command, from any door, on its way into the queue. Pure.
+
+Each command either goes on or gets exactly one answer. The order of the questions is in `Admission._decide`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from gateway.config import schema
+from gateway.core.matching import MatchingCore
+from gateway.orders import rules
+from gateway.orders.backpressure import Backpressure
+from gateway.orders.charging import WAITS, Charging
+from gateway.orders.core_link import BUSY, CoreLink
+from gateway.orders.queue import KEPT_CREDIT, OrderQueue, Stage, in_scope
+from gateway.orders.responses import Responses
+from gateway.orders.standing import Standing
+from gateway.orders.token_wait import Parked, TokenWait
+from gateway.orders.venue_state import VenueState
+from gateway.sessions.request import Class, Request, is_retry
+from gateway.sessions.session import Session
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.tracing import OrderTrace
+from limits.limiter import MILLI, Limiter
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.instruments import Instruments
+from protocols.messages import AnyCommand, MassCancel
+from protocols.units import NS_PER_MS
+
+_PUMP_AT = 200  # requests waiting at which a turn hands over at once, so that no burst of many sockets fills the queue
+
+
+class Recording(Protocol):
+    """How well the journal keeps up."""
+
+    @property
+    def may_accept_orders(self) -> bool:
+        """Whether it has room for more than cancels."""
+        ...
+
+    def is_late(self, now_ns: int) -> bool:
+        """Whether answers wait for the disk for too long."""
+        ...
+
+
+class Admission:
+    """Takes commands from the doors to the queue."""
+
+    def __init__(
+        self,
+        settings: schema.Config,
+        instruments: Instruments,
+        limiter: Limiter,
+        core: MatchingCore,
+        recording: Recording,
+        metrics: Metrics,
+        queue: OrderQueue,
+        charging: Charging,
+        token_wait: TokenWait,
+        backpressure: Backpressure,
+        venue: VenueState,
+        standing: Standing,
+        core_link: CoreLink,
+        responses: Responses,
+    ) -> None:
+        self._instruments = instruments
+        self._limiter = limiter
+        self._core = core
+        self._recording = recording
+        self._metrics = metrics
+        self._queue = queue
+        self._charging = charging
+        self._token_wait = token_wait
+        self._backpressure = backpressure
+        self._venue = venue
+        self._standing = standing
+        self._core_link = core_link
+        self._responses = responses
+        # An order that will wait for longer is not let in: it would only be refused later, and dearer.
+        self._patience_ns = settings.core.cancel_hold_ms * NS_PER_MS * 3 // 4
+
+    def submit(
+        self,
+        session: Session,
+        command: AnyCommand,
+        kind: str,
+        source: object,
+        size_bytes: int,
+        now_ns: int,
+        trace: OrderTrace | None = None,
+    ) -> None:
+        """Take one command up to the queue. `kind` is its wire name (`D`, `order.place`), by which limits charge it.
+
+        The answer comes through the session's endpoint: at once when it is a refusal, else when the core has spoken.
+        """
+        endpoint = session.endpoint
+        request = Request(command, session, source, size_bytes, kind, endpoint, now_ns, trace)
+        has_to_wait = self._token_wait and not self._goes_past(request, now_ns)
+        if has_to_wait or not self._admit(request, now_ns):
+            # Its session waits: nothing it sent later goes before this.
+            self._token_wait.park(session, Parked(partial(self._admit, request), request), now_ns)
+
+    def _admit(self, request: Request, now_ns: int) -> bool:
+        """Into the queue, or refused. False: its tokens have to be fetched, and nothing has become of it."""
+        refusal = self._decide(request, now_ns)
+        if refusal is WAITS:
+            return False
+        if refusal is not None and self._may_ask(request, refusal, now_ns):
+            request.asks_with, refusal = refusal.code, None
+        if refusal is not None:
+            if refusal.code in rules.BARS and is_retry(request.command):
+                self._bar(request, refusal, now_ns)
+            else:
+                self._responses.refuse(request, refusal, now_ns)
+            return True
+        self._charging.enter(request)
+        if isinstance(request.command, MassCancel):
+            self._backpressure.note_flood(request.session, now_ns)
+        queue = self._queue
+        queue.put(request)
+        if queue.commands >= _PUMP_AT and self._core.credit > KEPT_CREDIT:
+            self._core_link.pump(now_ns)
+        if queue.stage == Stage.BRIM and not self._backpressure.is_brim:
+            self._backpressure.brim(now_ns)
+        return True
+
+    # -- the decision --------------------------------------------------------------------------------------------
+
+    def _decide(self, request: Request, now_ns: int) -> Refusal | None:
+        """None: it may go on. WAITS: its tokens have to be fetched. What it paid is returned with a refusal of ours."""
+        command = request.command
+        refusal = (
+            # 1. May this session ask for this? 1005
+            rules.permit(request.session, command)
+            # 2. Is its validity window open, and is it what the instrument allows? 2003 to 2010
+            or rules.check(command, self._instruments, command.t_recv + now_ns - request.arrived_ns)
+            # 3. Has it tokens, and a place among the open orders? 3001 to 3007
+            or self._charging.charge(request, now_ns)
+        )
+        if refusal is WAITS:
+            return WAITS
+        if request.trace is not None:
+            request.trace.t_limited = self._responses.trace_clock()
+        return refusal or self._decide_on_state(request, now_ns)
+
+    def _decide_on_state(self, request: Request, now_ns: int) -> Refusal | None:
+        """For New and Replace only: cancels and questions pass while there is any room."""
+        venue, queue = self._venue, self._queue
+        # 4. Does a mode of the operators bar it? 4010, 4011
+        if venue.modes.in_force and (barred := venue.bar(request)) is not None:
+            return barred
+        is_busy = not queue.is_calm and self._is_busy(request.session, now_ns, request.expires_ns)
+        has_room = not is_busy and self._recording.may_accept_orders and not self._recording.is_late(now_ns)
+        if has_room and not (venue.draining or venue.reopen_at_ns):
+            return None
+        queue_class = request.queue_class
+        if queue_class is not Class.ORDER:
+            return BUSY if queue_class is Class.QUERY and queue.stage >= Stage.SHEDDING else None
+        # 5. Is the gateway going down? 5005
+        if venue.draining:
+            return Refusal(errors.DRAINING, "the gateway is draining, reconnect")
+        # 6. Has it not opened yet after a crash? 4011
+        if venue.reopen_at_ns:
+            text = "cancel only after a restart: others get the time to come back"
+            return Refusal(errors.CANCEL_ONLY, text, max((venue.reopen_at_ns - now_ns) // NS_PER_MS, 1))
+        # 7. Has the journal no room? 4011
+        if not self._recording.may_accept_orders:
+            return Refusal(errors.CANCEL_ONLY, "cancel only: the journal has no room for new orders")
+        # 8. Is the core or the disk too slow for one more? 5001, 5002
+        return self._core_link.overdue(now_ns) if is_busy else BUSY
+
+    def _is_busy(self, session: Session, now_ns: int, deadline_ns: int = 0) -> bool:
+        """Whether there is no room for another order, or it would wait in vain."""
+        queue = self._queue
+        stage = queue.stage
+        if stage >= Stage.SHEDDING or (stage and self._backpressure.is_past_patience(session)):
+            return True
+        wait_ns = queue.wait_ns(session.client.account_id, now_ns)
+        return wait_ns > self._patience_ns or 0 < deadline_ns < now_ns + wait_ns
+
+    def why_shed(self, session: Session, now_ns: int) -> Refusal | None:
+        """Why no New or Replace of this session is taken just now, whatever is in it; None = it may be.
+
+        Worth asking only while `OrderQueue.is_calm` is not so.
+        """
+        if self._venue.draining or self._venue.modes.in_force or not self._is_busy(session, now_ns):
+            return None
+        return self._core_link.overdue(now_ns)
+
+    # -- retries -------------------------------------------------------------------------------------------------
+
+    def _may_ask(self, request: Request, refusal: Refusal, now_ns: int) -> bool:
+        """Whether a retry that may not place an order still goes to the core, which says what became of the first.
+
+        To refuse it here would say "not executed" of an order that may be live. It costs what a question costs.
+        """
+        if refusal.code not in rules.BARS or not is_retry(request.command) or self._queue.stage >= Stage.FULL:
+            return False
+        return self._charging.take(request.session, "queries", MILLI, now_ns) is None
+
+    def _bar(self, request: Request, refusal: Refusal, now_ns: int) -> None:
+        """A retry that may neither place an order nor ask: it hears of the first attempt what we know ourselves."""
+        first = self._standing.first_of(request.command)
+        if first is not None:
+            self._responses.answer(request, first, now_ns)
+        elif self._standing.is_first_on_its_way(request.command):
+            self._responses.give_back(request, refusal.code, now_ns)
+            text = "the first attempt is on its way to the engine, outcome unknown"
+            self._responses.report_unknown(request, text, now_ns)
+        else:
+            self._responses.refuse(request, refusal, now_ns)
+
+    def _ask(self, request: Request, now_ns: int) -> bool:
+        """A retry that may place nothing any more: the core says what became of the first attempt, for no tokens."""
+        request.asks_with = errors.WITHDRAWN
+        self._charging.enter(request)
+        return self._queue.put(request)
+
+    def _goes_past(self, request: Request, now_ns: int) -> bool:
+        """While others wait for tokens: whether this may go on. A mass cancel takes along what waits of its scope."""
+        command = request.command
+        if not isinstance(command, MassCancel):
+            return request.session not in self._token_wait
+        if rules.permit(request.session, command) is None:
+            for waiting in self._token_wait.withdraw(lambda each: in_scope(command, each), self._ask):
+                self._core_link.withdraw(waiting, now_ns)
+        return True
+
+    # -- what is no command ----------------------------------------------------------------------------------------
+
+    def decline(self, session: Session, kind: str, source: object, refusal: Refusal, now_ns: int) -> None:
+        """Refuse what could not even become a command. Still charged as a message, and permission is asked first."""
+        charged = self._limiter.policy.cost(kind)
+        if charged is None or charged[0] != "cancels":
+            limited = self._charging.take(session, "msgs", MILLI, now_ns)
+            if limited is not None and limited is not WAITS:
+                refusal = limited
+        if not session.may_trade:
+            refusal = Refusal(errors.NOT_PERMITTED, "this session may not trade")
+        self._metrics.count_refusal(session.sender.origin, refusal.code)
+        if session.endpoint is not None:
+            session.endpoint.refuse(source, refusal, now_ns)
+
+    def charge_message(self, session: Session, now_ns: int) -> Refusal | None:
+        """Charge a message that is no command: None when it may go on."""
+        return self._charge(session, "msgs", MILLI, now_ns)
+
+    def _charge(self, session: Session, name: str, cost_milli: int, now_ns: int) -> Refusal | None:
+        refusal = self._charging.take(session, name, cost_milli, now_ns)
+        if refusal is not None and refusal is not WAITS:
+            self._metrics.count_refusal(session.sender.origin, refusal.code)
+        return refusal
+
+    def charge_question(
+        self, session: Session, kind: str, then: Callable[[Refusal | None, int], None], now_ns: int
+    ) -> None:
+        """Charge a question that the gateway answers itself; `then` is called once it is paid for, or with why not."""
+        name, cost_milli = self._limiter.policy.cost(kind) or ("msgs", MILLI)
+        refusal = self.charge_message(session, now_ns)
+        if refusal is not None or name == "msgs":
+            then(refusal, now_ns)
+            return
+
+        def attempt(now_ns: int) -> bool:
+            refusal = self._charge(session, name, cost_milli, now_ns)
+            if refusal is WAITS:
+                return False
+            then(refusal, now_ns)
+            return True
+
+        if session in self._token_wait or not attempt(now_ns):
+            self._token_wait.park(session, Parked(attempt), now_ns)

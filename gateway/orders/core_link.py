@@ -1,0 +1,178 @@
+"""The link to the matching core: the queue before it, what it has and has not answered, and what waits too long. Pure.
+
+Here is the one owner of what is in flight: a request enters `unanswered` when it is handed over, and leaves it with the
+last event of its command.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from gateway.config import schema
+from gateway.core.matching import MatchingCore
+from gateway.orders import rules
+from gateway.orders.queue import OrderQueue
+from gateway.orders.responses import Responses
+from gateway.orders.token_wait import Parked, TokenWait
+from gateway.orders.venue_state import VenueState
+from gateway.sessions.request import Class, Request, State, is_retry
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.messages import AnyCommand, MassCancel
+from protocols.units import NS_PER_MS
+from protocols.wall import WallClock
+
+_EXPIRE_EVERY_NS = 10_000_000
+_BUSY_RETRY_MS = 20  # about the time in which a full window of a healthy core drains
+BUSY = Refusal(errors.ENGINE_BUSY, "engine busy, not sent, tokens returned", _BUSY_RETRY_MS)
+_EXPIRED = "its validity window ended in our queue"
+
+
+class CoreLink:
+    """Hands requests over as the core has credit for them."""
+
+    def __init__(
+        self,
+        settings: schema.Core,
+        core: MatchingCore,
+        queue: OrderQueue,
+        token_wait: TokenWait,
+        venue: VenueState,
+        responses: Responses,
+        trace_clock: Callable[[], int],
+        wall: WallClock,
+    ) -> None:
+        """trace_clock: see `Responses`. wall: what own time, which is every now_ns, lacks to UTC."""
+        self._core = core
+        self._queue = queue
+        self._token_wait = token_wait
+        self._venue = venue
+        self._responses = responses
+        self._trace_clock = trace_clock
+        self._wall = wall
+        self._answer_timeout_ns = settings.answer_timeout_ms * NS_PER_MS
+        self._hold_ns = settings.cancel_hold_ms * NS_PER_MS
+        self.unanswered: dict[int, Request] = {}  # handed over, by cmd_id
+        self._handed: deque[Request] = deque()  # the same in order of hand-over; answered ones are dropped in passing
+        self._expire_at_ns = 0
+        self._took_ns = 0  # when the core took something last
+
+    # -- hand-over -----------------------------------------------------------------------------------------------
+
+    def pump(self, now_ns: int) -> None:
+        """Hand over what the core has credit for, in order, until the queue or the credit is used up."""
+        while self._queue.commands and self._core.credit > 0:
+            taken, withdrawn = self._queue.take(self._core.credit, now_ns)
+            for request in withdrawn:
+                self.withdraw(request, now_ns)
+            commands = [command for command in (self._hand_over(request, now_ns) for request in taken) if command]
+            if commands:
+                self._took_ns = now_ns
+                self._core.submit(commands, now_ns)
+            elif not taken and not withdrawn:
+                break
+
+    def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
+        command = request.command
+        if not request.asks_with and (refusal := self._why_no_more(request, now_ns)) is not None:
+            if not is_retry(command):
+                self._responses.refuse(request, refusal, now_ns)
+                return None
+            request.asks_with = refusal.code
+        if request.asks_with:
+            command = request.command = msgspec.structs.replace(command, deadline=-request.asks_with)
+        request.move_to(State.UNKNOWN if request.is_reported else State.HANDED_OVER)
+        request.handed_ns = now_ns
+        if request.trace is not None:
+            request.trace.t_queued = request.trace.t_core_start = self._trace_clock()
+        self.unanswered[command.cmd_id] = request
+        self._handed.append(request)
+        endpoint = request.endpoint
+        if endpoint is not None and endpoint is request.session.endpoint and request.source is not None:
+            self._responses.call(endpoint, endpoint.handed_over, request, now_ns=now_ns)
+        return command
+
+    def _why_no_more(self, request: Request, now_ns: int) -> Refusal | None:
+        """What came about while a New or Replace waited: its window ended, or a mode bars it."""
+        # By the clock that it came under and by the one of now: one put back makes it no younger, and one put forward
+        # may mean that we stood still. So a step costs those who wait at that moment at most; no order lives longer.
+        command = request.command
+        left_ns = command.deadline - now_ns
+        is_over = left_ns < self._wall.offset_ns or left_ns < command.t_recv - request.arrived_ns
+        if is_over and command.deadline and isinstance(command, rules.ORDERS):
+            return Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED)
+        return self._venue.bar(request) if self._venue.modes.in_force else None
+
+    def settle(self, request: Request) -> None:
+        """The core has sent the last event of this command."""
+        del self.unanswered[request.command.cmd_id]
+        if isinstance(request.command, MassCancel):
+            self._queue.settle(request)
+
+    # -- what waits too long -------------------------------------------------------------------------------------
+
+    def overdue(self, now_ns: int) -> Refusal:
+        """What an order hears that waits in vain: the core is slow, or it is away."""
+        if now_ns - max(self._took_ns, self._queue.since_ns) < self._hold_ns:
+            return BUSY
+        return Refusal(errors.ENGINE_DOWN, f"the engine took nothing for {self._hold_ns // NS_PER_MS} ms")
+
+    def withdraw(self, request: Request, now_ns: int) -> None:
+        """Refuse what a cancel has taken out of the queue."""
+        text = "withdrawn: a cancel came while it waited, tokens returned"
+        self._responses.refuse(request, Refusal(errors.WITHDRAWN, text), now_ns)
+
+    def expire_when_due(self, now_ns: int) -> None:
+        """Nothing waits for ever on a core that is slow, or gives no credit at all."""
+        if not self._queue.commands or now_ns < self._expire_at_ns:
+            return
+        self._expire_at_ns = now_ns + _EXPIRE_EVERY_NS
+        overdue = self.overdue(now_ns)
+        late, withdrawn = self._queue.expire(now_ns, is_away=overdue.code == errors.ENGINE_DOWN)
+        for request in withdrawn:
+            self.withdraw(request, now_ns)
+        for request in late:
+            is_over = request.queue_class is Class.ORDER and 0 < request.expires_ns < now_ns
+            refusal = Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED) if is_over else overdue
+            if is_retry(request.command):
+                self._ask_later(request, refusal.code, now_ns)
+            else:
+                self._responses.refuse(request, refusal, now_ns)
+
+    def _ask_later(self, request: Request, code: int, now_ns: int) -> None:
+        """A retry waited too long. It must not hear "not executed": it waits again as a question, under a new number.
+
+        The core drops a number that comes after a higher one, so the copy goes after all that has a lower one.
+        """
+        self._responses.report_unknown(request, "not handed over yet, outcome of the first attempt unknown", now_ns)
+        session = request.session
+        command = msgspec.structs.replace(request.command, cmd_id=session.sender.next_order_id())
+        again = msgspec.structs.replace(
+            request, command=command, asks_with=request.asks_with or code, state=State.ASKING
+        )
+        if session in self._token_wait:
+            self._token_wait.park(session, Parked(lambda _: self._queue.put(again)), now_ns)
+        else:
+            self._queue.put(again)
+
+    def give_up(self, now_ns: int) -> None:
+        """The core had its time to answer these: their outcome is unknown."""
+        handed = self._handed
+        while handed and (handed[0].state is State.ANSWERED or handed[0].handed_ns + self._answer_timeout_ns <= now_ns):
+            request = handed.popleft()
+            if request.state is State.HANDED_OVER:
+                waited_ms = self._answer_timeout_ns // NS_PER_MS
+                text = f"no answer from engine in {waited_ms} ms, outcome unknown"
+                self._responses.report_unknown(request, text, now_ns)
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When an answer, or the hand-over of something that waits, is overdue."""
+        handed = self._handed
+        while handed and handed[0].state is State.ANSWERED:
+            handed.popleft()
+        deadlines = [handed[0].handed_ns + self._answer_timeout_ns] if handed else []
+        if self._queue.commands:
+            deadlines.append(self._expire_at_ns)
+        return min(deadlines, default=None)

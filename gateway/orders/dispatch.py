@@ -1,0 +1,92 @@
+"""The way of events from the core to the sessions that may hear them. Pure."""
+
+from collections.abc import Sequence
+
+from gateway.core.matching import MatchingCore
+from gateway.orders.charging import Charging
+from gateway.orders.core_link import CoreLink
+from gateway.orders.responses import Responses
+from gateway.sessions.registry import Sessions
+from gateway.sessions.reply import is_numbered
+from gateway.sessions.request import Request
+from gateway.sessions.session import AccountStream, Session
+from gateway.telemetry.metrics import Metrics
+from protocols.messages import AnyEvent, EngineState
+
+
+class EventDispatch:
+    """The core's one sink: answers requests, and reports to sessions."""
+
+    def __init__(
+        self,
+        core: MatchingCore,
+        core_link: CoreLink,
+        charging: Charging,
+        sessions: Sessions,
+        responses: Responses,
+        metrics: Metrics,
+    ) -> None:
+        self._core = core
+        self._core_link = core_link
+        self._charging = charging
+        self._sessions = sessions
+        self._responses = responses
+        self._metrics = metrics
+        core.subscribe(self.deliver)
+
+    @property
+    def epoch(self) -> str:
+        """The incarnation of the event streams."""
+        return self._core.epoch
+
+    def latest_seq(self, session: Session) -> int:
+        """The number of the latest event of the session's account."""
+        return self._core.latest_seq(session.client.account_id)
+
+    def deliver(self, events: Sequence[AnyEvent], now_ns: int) -> None:
+        """Send each event to the sessions that may hear it; an answer goes before the events of its request."""
+        unanswered = self._core_link.unanswered
+        accounts: list[AccountStream | None] = []
+        last: dict[int, AnyEvent] = {}
+        for event in events:
+            self._charging.heard(event)
+            account = self._sessions.account(event.account) if is_numbered(event) else None
+            if account is not None:
+                account.record(event)
+            accounts.append(account)
+            if event.cmd_id in unanswered:
+                last[event.cmd_id] = event
+        for event, account in zip(events, accounts, strict=True):
+            request = unanswered.get(event.cmd_id)
+            if request is not None:
+                final = last[event.cmd_id]
+                self._responses.answer(request, final, now_ns)
+                if event is final:
+                    self._core_link.settle(request)
+            if account is not None:
+                self._report(event, request, account, now_ns)
+            elif isinstance(event, EngineState):
+                self._announce(event, now_ns)
+        self._metrics.count_events(events)
+
+    def _report(self, event: AnyEvent, request: Request | None, account: AccountStream, now_ns: int) -> None:
+        """To sessions that hear everything, to the one that asked, and to the order's own: an event costs no other."""
+        account.told_seq = event.seq
+        asker = request.session if request is not None else None
+        hearers = account.listeners
+        if asker is not None and not asker.hears_all:
+            hearers = (*hearers, asker)
+        owner = self._sessions.by_id.get(event.session)  # type: ignore[union-attr]  # what is numbered has one
+        if owner is not None and owner is not asker and not owner.hears_all:
+            hearers = (*hearers, owner)
+        for session in hearers:
+            endpoint = session.endpoint
+            if endpoint is not None:
+                self._responses.call(
+                    endpoint, endpoint.report, event, request if session is asker else None, now_ns=now_ns
+                )
+
+    def _announce(self, state: EngineState, now_ns: int) -> None:
+        for session in self._sessions.by_id.values():
+            if session.endpoint is not None and session.connected:
+                self._responses.call(session.endpoint, session.endpoint.notice, state, now_ns=now_ns)

@@ -1,0 +1,117 @@
+"""The order path: its parts, built and connected, and what time asks of them. Pure.
+
+Commands: `Admission` -> `OrderQueue` -> `CoreLink` -> core. Events: core -> `EventDispatch` -> endpoints. A turn's
+requests come in through `Admission.submit`; `work` hands over what the core has credit for. No await, socket or clock.
+"""
+
+from collections.abc import Callable
+
+from gateway.config import schema
+from gateway.core.matching import MatchingCore
+from gateway.orders.admission import Admission, Recording
+from gateway.orders.backpressure import Backpressure
+from gateway.orders.charging import Charging
+from gateway.orders.core_link import CoreLink
+from gateway.orders.dispatch import EventDispatch
+from gateway.orders.limit_notices import LimitNotices
+from gateway.orders.mode_notices import ModeNotices
+from gateway.orders.queue import OrderQueue
+from gateway.orders.responses import Responses
+from gateway.orders.standing import Standing
+from gateway.orders.token_wait import TokenWait
+from gateway.orders.venue_state import VenueState
+from gateway.sessions.registry import Sessions
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.tracing import OrderTracer
+from limits.limiter import Limiter
+from protocols.instruments import Instruments
+from protocols.units import NS_PER_MS
+from protocols.wall import WallClock
+
+
+class OrderPath:
+    """What every order goes through, from any door."""
+
+    def __init__(
+        self,
+        settings: schema.Config,
+        instruments: Instruments,
+        limiter: Limiter,
+        core: MatchingCore,
+        sessions: Sessions,
+        recording: Recording,
+        metrics: Metrics,
+        tracing: OrderTracer,
+        trace_clock: Callable[[], int],
+        report_bug: Callable[[Exception], None],
+        wall: WallClock,
+    ) -> None:
+        """trace_clock, report_bug: see `Responses`. wall: what own time, which is every now_ns, lacks to UTC."""
+        self.queue = queue = OrderQueue(settings.ingress, settings.core.cancel_hold_ms * NS_PER_MS)
+        self.charging = charging = Charging(limiter)
+        self.token_wait = token_wait = TokenWait()
+        self._backpressure = Backpressure(queue, sessions, settings.ingress.max_wait_ms * NS_PER_MS)
+        responses = Responses(charging, self._backpressure, metrics, tracing, trace_clock, report_bug)
+        self.venue = venue = VenueState(ModeNotices(sessions, instruments, responses, wall))
+        self.core_link = CoreLink(settings.core, core, queue, token_wait, venue, responses, trace_clock, wall)
+        self.standing = Standing(core, queue, token_wait, self.core_link.unanswered)
+        self.dispatch = EventDispatch(core, self.core_link, charging, sessions, responses, metrics)
+        self.limit_notices = LimitNotices(limiter, sessions, charging)
+        self.admission = Admission(
+            settings,
+            instruments,
+            limiter,
+            core,
+            recording,
+            metrics,
+            queue,
+            charging,
+            token_wait,
+            self._backpressure,
+            venue,
+            self.standing,
+            self.core_link,
+            responses,
+        )
+        self.wall = wall
+        self._later: list[Callable[[int], None]] = []
+        self._now_ns = 0
+
+    def later(self, act: Callable[[int], None]) -> None:
+        """Do this when the next turn begins, so that what it records is safe before what it says leaves."""
+        self._later.append(act)
+
+    def tick(self, now_ns: int) -> None:
+        """What time asks for: report outcomes that are unknown by now, resume doors, hand over what waits."""
+        self.venue.open_when_due(now_ns)
+        self.core_link.give_up(now_ns)
+        self.work(now_ns)
+        self.core_link.expire_when_due(now_ns)
+
+    def work(self, now_ns: int) -> None:
+        """The part of `tick` that judges nobody's silence."""
+        self._now_ns = now_ns
+        if self._later:
+            later, self._later = self._later, []
+            for act in later:
+                act(now_ns)
+        if self.token_wait:
+            self.token_wait.retry(now_ns)
+        self.core_link.pump(now_ns)
+        self._backpressure.tick(now_ns)
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When `tick` is next wanted, None when nothing waits."""
+        deadlines = (
+            self._now_ns if self._later else None,
+            self.venue.reopen_at_ns or None,
+            self.core_link.next_deadline_ns,
+            self._backpressure.next_deadline_ns,
+        )
+        return min((due_ns for due_ns in deadlines if due_ns is not None), default=None)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not (self.core_link.unanswered or self.queue.commands or self.token_wait)

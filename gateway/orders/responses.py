@@ -1,0 +1,114 @@
+"""What a request hears: its one final answer, and before it perhaps that its outcome is unknown.
+
+Each endpoint is called here, so that a mistake in one session's code costs that session alone. Pure.
+"""
+
+from collections.abc import Callable
+from typing import TypeVarTuple
+
+from gateway.orders.backpressure import Backpressure
+from gateway.orders.charging import Charging
+from gateway.sessions.reply import Endpoint, answer_to, is_numbered
+from gateway.sessions.request import Request, State
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.tracing import OrderTracer
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.messages import AnyEvent, ExecType, MassCancelDone, OrderEvent
+
+Args = TypeVarTuple("Args")
+
+
+class Responses:
+    """Refuses and answers requests, with what that means for their tokens, their metrics and their trace."""
+
+    def __init__(
+        self,
+        charging: Charging,
+        backpressure: Backpressure,
+        metrics: Metrics,
+        tracing: OrderTracer,
+        trace_clock: Callable[[], int],
+        report_bug: Callable[[Exception], None],
+    ) -> None:
+        """trace_clock: read for sampled orders only, to tell the steps of one turn apart; decisions never use it.
+        report_bug: gets what an endpoint raised; its session is ended, and all others still get every event.
+        """
+        self._charging = charging
+        self._backpressure = backpressure
+        self._metrics = metrics
+        self._tracing = tracing
+        self.trace_clock = trace_clock
+        self._report_bug = report_bug
+
+    def call(self, endpoint: Endpoint, method: Callable[[*Args, int], None], *args: *Args, now_ns: int) -> None:
+        """Call a method of the endpoint. Whatever it raises is a bug of ours, and ends that session's connection."""
+        try:
+            method(*args, now_ns)
+        except Exception as error:
+            self._report_bug(error)
+            endpoint.failed(now_ns)
+
+    def refuse(self, request: Request, refusal: Refusal, now_ns: int) -> None:
+        """The request's final answer is no. What it paid for and did not get is returned when that was our doing."""
+        request.move_to(State.ANSWERED)
+        self._charging.leave(request)
+        self.give_back(request, refusal.code, now_ns)
+        self._send_refusal(request, refusal, now_ns)
+        if request.trace is not None:
+            request.trace.attributes = {"error_code": refusal.code}
+            request.trace.t_out = self.trace_clock()
+            self._tracing.record(request.trace)
+        for joined in request.joined:
+            self.refuse(joined, refusal, now_ns)
+
+    def report_unknown(self, request: Request, text: str, now_ns: int) -> None:
+        """Nobody knows yet what became of the request: its real report follows when the core has spoken."""
+        request.move_to(State.UNKNOWN)
+        self._send_refusal(request, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
+        for joined in request.joined:
+            self.report_unknown(joined, text, now_ns)
+
+    def _send_refusal(self, request: Request, refusal: Refusal, now_ns: int) -> None:
+        session, endpoint = request.session, request.endpoint
+        self._metrics.count_refusal(session.sender.origin, refusal.code)
+        if refusal.code == errors.CANCEL_RATE_LIMITED:
+            self._backpressure.note_flood(session, now_ns)
+        if endpoint is not None and endpoint is session.endpoint and request.source is not None:
+            self.call(endpoint, endpoint.refuse, request.source, refusal, now_ns=now_ns)
+
+    def give_back(self, request: Request, code: int, now_ns: int) -> None:
+        """Return its tokens, when the code says that the gateway or the core kept it from being carried out."""
+        if 5001 <= code <= 5006:
+            self._charging.refund(request, now_ns)
+
+    def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
+        """The core has spoken: `event` is the last state that the command caused."""
+        if request.state is State.ANSWERED:
+            return
+        was_reported = request.is_reported  # as unknown
+        request.move_to(State.ANSWERED)
+        session = request.session
+        if not isinstance(event, OrderEvent):
+            answer = answer_to(request, event)
+        else:
+            answer = event
+            if event.exec_type is ExecType.ORDER_STATUS:
+                self._charging.leave(request)  # a retry of a known id: no order of its own
+            if event.code and event.code in (errors.DUPLICATE_ID, request.asks_with):
+                self._charging.refund(request, now_ns)
+        self._metrics.observe_answer(session.sender.origin, now_ns - request.arrived_ns)
+        trace = request.trace
+        if trace is not None:
+            trace.t_core_end = self.trace_clock()
+        endpoint = request.endpoint
+        # After a takeover the new connection must not get the old one's answers. After "unknown" a numbered event is
+        # only reported; what no report tells is answered all the same.
+        is_wanted = not was_reported or isinstance(event, MassCancelDone) or not is_numbered(event)
+        if endpoint is not None and endpoint is session.endpoint and request.source is not None and is_wanted:
+            self.call(endpoint, endpoint.answer, request, answer, now_ns=now_ns)
+        if trace is not None:
+            trace.t_out = self.trace_clock()
+            self._tracing.record(trace)
+        for joined in request.joined:
+            self.answer(joined, event, now_ns)

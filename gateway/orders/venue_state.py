@@ -1,0 +1,48 @@
+"""Whether the venue takes new orders: the operators' modes, the time after a crash, the drain. Pure."""
+
+from gateway.orders.mode_notices import ModeNotices
+from gateway.orders.trading_modes import Modes
+from gateway.sessions.request import Class, Request
+from gateway.sessions.session import Session
+from protocols.errors import Refusal
+
+
+class VenueState:
+    """modes: replaced whole by `change`. reopen_at_ns: after an unclean start cancel only until then, 0 = it is open.
+
+    draining: clients were asked to leave, and no new order is taken.
+    """
+
+    def __init__(self, notices: ModeNotices) -> None:
+        self._notices = notices
+        self.modes = Modes()
+        self.reopen_at_ns = 0
+        self.draining = False
+
+    def bar(self, request: Request) -> Refusal | None:
+        """What the modes in force say to a New or Replace; None = nothing."""
+        if request.queue_class is not Class.ORDER:
+            return None
+        session = request.session
+        return self.modes.refusal(session.client.account, session.name, request.command.instrument)
+
+    def change(self, modes: Modes, now_ns: int) -> None:
+        """Put these modes in force, for what waits in the queue too, and notify each session of what changed for it."""
+        before, self.modes = self._shown, modes
+        self._notices.to_all(before, self._shown, now_ns)
+
+    def show(self, session: Session, now_ns: int) -> None:
+        """Notify a session that has just logged on of what bars its orders."""
+        self._notices.to(session, Modes(), self._shown, now_ns)
+
+    def open_when_due(self, now_ns: int) -> None:
+        """After a crash, clients had their time to come back."""
+        if self.reopen_at_ns and now_ns >= self.reopen_at_ns:
+            before, self.reopen_at_ns = self._shown, 0
+            if not self.draining:  # they were asked to leave, and no order is taken
+                self._notices.to_all(before, self._shown, now_ns)
+
+    @property
+    def _shown(self) -> Modes:
+        """What clients know of: the modes in force, and that the venue has not opened yet after a crash."""
+        return self.modes.while_reopening() if self.reopen_at_ns else self.modes

@@ -1,0 +1,127 @@
+"""What an endpoint needs to answer a request, and how a session hears of its business. Pure.
+
+`Reply` is the part of a request that its answer needs; the rest of it (`request.py`) belongs to the order path.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from limits.limiter import BucketView
+from protocols import errors
+from protocols.errors import Refusal
+from protocols.messages import (
+    AnyCommand,
+    AnyEvent,
+    CancelRejected,
+    EngineState,
+    ExecType,
+    MassCancel,
+    MassCancelDone,
+    OrderEvent,
+    OrderList,
+)
+
+
+class Reply(Protocol):
+    """A request, as the endpoint that answers it sees it.
+
+    source: what the endpoint gave with it (a FIX message, a WebSocket request). bucket, is_counted: the limits that it
+    was charged to. has_overtaken: a cancel that withdrew a waiting New of its name.
+    """
+
+    @property
+    def command(self) -> AnyCommand: ...
+    @property
+    def source(self) -> object: ...
+    @property
+    def bucket(self) -> str: ...
+    @property
+    def is_counted(self) -> bool: ...
+    @property
+    def has_overtaken(self) -> bool: ...
+
+
+class Endpoint(Protocol):
+    """How one session hears of its business: the pure half of a door."""
+
+    @property
+    def has_living_link(self) -> bool:
+        """Whether it has a connection whose end was neither read nor begun by us."""
+        ...
+
+    def handed_over(self, reply: Reply, now_ns: int) -> None:
+        """The core has the command; not an answer, and most sessions stay silent."""
+        ...
+
+    def answer(self, reply: Reply, event: AnyEvent, now_ns: int) -> None:
+        """The final answer to a request: `event` is the last state that the command caused."""
+        ...
+
+    def report(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
+        """An event of the account's stream; `reply` when this session's request caused it.
+
+        Told to who asked for it, to the owner of the order, and to those that hear everything.
+        """
+        ...
+
+    def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
+        """The gateway itself says no (or: outcome unknown) to what `source` asked."""
+        ...
+
+    def notice(self, state: EngineState, now_ns: int) -> None:
+        """The state of the market changed."""
+        ...
+
+    def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
+        """Operators changed these buckets."""
+        ...
+
+    def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
+        """A planned end is near."""
+        ...
+
+    def log_out(self, now_ns: int, text: str) -> None:
+        """We end the session in order."""
+        ...
+
+    def failed(self, now_ns: int) -> None:
+        """Our own bug: end this session's connection; no other is touched."""
+        ...
+
+    def waits(self, source: object) -> None:
+        """What `source` asked waits in memory, in the order of arrival, for tokens that are being fetched."""
+        ...
+
+    def goes_on(self, source: object) -> None:
+        """It waits no more: it was refused, or is on its way."""
+        ...
+
+    def pause_reading(self, now_ns: int) -> None:
+        """Stop reading this session's connection: we are slow, and its silence is not its fault."""
+        ...
+
+    def resume_reading(self, now_ns: int) -> None:
+        """Read on."""
+        ...
+
+
+def answer_to(reply: Reply, event: AnyEvent) -> AnyEvent:
+    """What the core said, as it is told to this reply.
+
+    A cancel that withdrew the New of its name was too late for it, though the core has never heard of it. A repeat of a
+    mass cancel is answered with the event of the one it joined, which is no event of its own.
+    """
+    if reply.has_overtaken and isinstance(event, CancelRejected) and event.code == errors.UNKNOWN_ORDER:
+        return msgspec.structs.replace(event, code=errors.TOO_LATE, text="withdrawn before it reached the engine")
+    command = reply.command
+    if isinstance(event, MassCancelDone) and isinstance(command, MassCancel) and event.cmd_id != command.cmd_id:
+        return msgspec.structs.replace(event, cmd_id=command.cmd_id, cl_ord_id=command.cl_ord_id, seq=0)
+    return event
+
+
+def is_numbered(event: AnyEvent) -> bool:
+    """Whether the event took a number of its account's stream: states that were only asked for did not."""
+    if type(event) is OrderEvent:
+        return event.exec_type is not ExecType.ORDER_STATUS
+    return not isinstance(event, OrderList | EngineState)

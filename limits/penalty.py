@@ -1,8 +1,8 @@
 """The ladder for those who go on after a refusal: refused, then cooling down, then disconnected.
 
-`strikes` refusals in `window_s` earn a cool-down in which only cancels pass; refusals at more than `hard_factor` times
-the rate of the limit end the connection. Both are counted with buckets, so memory is bounded and time is exact. Cancels
-and logons never add a strike. One account's standing is each node's own count. Pure.
+`strikes` refusals in `window_s` earn a cool-down in which only cancels pass; refusals at more than `disconnect_over`
+times the rate of the limit end the connection. Both are counted with buckets, so memory is bounded and time is exact.
+Cancels and logons never add a strike. One account's standing is each node's own count. Pure.
 """
 
 from limits.bucket import MILLI, US_PER_S, Bucket, Rate
@@ -41,11 +41,11 @@ class Standing:
         return "cooling_down"
 
     def _is_abuse(self, name: str, limit: Limit, penalty: Penalty, now_us: int) -> bool:
-        rate = Rate(limit.rate.amount * penalty.hard_factor, limit.rate.period_us, "")
+        rate = Rate(limit.rate.amount * penalty.disconnect_over, limit.rate.period_us, "")
         bucket = self._hard.get(name)
         if bucket is None:
-            bucket = self._hard[name] = Bucket(rate, limit.burst * penalty.hard_factor)
-        bucket.retune(rate, limit.burst * penalty.hard_factor, now_us)
+            bucket = self._hard[name] = Bucket(rate, limit.burst * penalty.disconnect_over)
+        bucket.retune(rate, limit.burst * penalty.disconnect_over, now_us)
         if bucket.fits(MILLI, now_us):
             bucket.debit(MILLI)
             return False

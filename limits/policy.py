@@ -5,9 +5,11 @@ Every plan has every bucket, so a lookup needs no fall-back. Pure: it knows name
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from re import compile as pattern
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from limits.bucket import Rate
 
@@ -22,6 +24,8 @@ PER_INSTRUMENT = "orders_per_instrument"
 
 WIDTH = ("venue", "account", "instrument", "session")
 """The levels, widest first. An instrument's is the account's own in that instrument."""
+
+_FACTOR = pattern(r"([0-9]{1,4})x")
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -48,16 +52,28 @@ class Plan(msgspec.Struct, frozen=True):
     open_orders: OpenOrderLimit = OpenOrderLimit()
 
 
+def read_factor(value: object) -> int:
+    """The whole number that `10x` means in the file.
+
+    Raises:
+        ValueError: it is not of this form, or too small.
+    """
+    found = _FACTOR.fullmatch(value) if isinstance(value, str) else None
+    if found is None or int(found[1]) < 2:
+        raise ValueError('write "2x" to "9999x"')
+    return int(found[1])
+
+
 class Penalty(msgspec.Struct, frozen=True):
     """The ladder: `strikes` refusals in window_s seconds earn cooldown_s in which only cancels pass.
 
-    hard_factor: refused messages beyond so many times the rate end the connection.
+    disconnect_over: refused messages beyond so many times the rate end the connection.
     """
 
-    strikes: int = 100
-    window_s: int = 10
-    cooldown_s: int = 5
-    hard_factor: int = 10
+    strikes: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
+    window_s: Annotated[int, Meta(ge=1, le=3_600)] = 10
+    cooldown_s: Annotated[int, Meta(ge=1, le=3_600)] = 5
+    disconnect_over: Annotated[int, Meta(extra={"read": read_factor})] = 10
 
 
 class Policy(msgspec.Struct, frozen=True):

@@ -47,7 +47,7 @@ def _flat(policy: Policy) -> dict[str, str]:
             flat |= _flat_limit(("override", owner, bucket), limit)
     if policy.penalty is not None:
         for field, value in msgspec.structs.asdict(policy.penalty).items():
-            flat[f"penalty.{field}"] = str(value)
+            flat[f"penalty.{field}"] = f"{value}x" if field == "disconnect_over" else str(value)
     return flat
 
 

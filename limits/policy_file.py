@@ -1,6 +1,5 @@
 """The shape of a limits file: its tables, what each field may be, and what is left out. Pure."""
 
-import re
 from decimal import Decimal
 from typing import Annotated
 
@@ -8,10 +7,9 @@ import msgspec
 from msgspec import Meta
 
 from limits.bucket import MAX_UNITS, MILLI, Rate, parse_rate
-from limits.policy import Mode, OnStoreLoss
+from limits.policy import Mode, OnStoreLoss, Penalty
 
 _MAX_COST = 1_000_000
-_HARD_FACTOR = re.compile(r"([0-9]{1,4})x")
 
 
 def exact(text: str) -> Decimal:
@@ -30,13 +28,6 @@ def _cost(value: object) -> int:
         if Decimal(milli) / MILLI == value:
             return milli
     raise ValueError(f"a cost is a number from 0 to {_MAX_COST} with at most three decimals")
-
-
-def _factor(value: object) -> int:
-    found = _HARD_FACTOR.fullmatch(value) if isinstance(value, str) else None
-    if found is None or int(found[1]) < 2:
-        raise ValueError('write "2x" to "9999x"')
-    return int(found[1])
 
 
 class BucketTable(msgspec.Struct, frozen=True):
@@ -105,15 +96,6 @@ class AssignTable(msgspec.Struct, frozen=True):
     accounts: dict[str, _PlanName] = {}
 
 
-class PenaltyTable(msgspec.Struct, frozen=True):
-    """The fields of `limits.policy.Penalty`, in its order."""
-
-    strikes: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
-    window_s: Annotated[int, Meta(ge=1, le=3_600)] = 10
-    cooldown_s: Annotated[int, Meta(ge=1, le=3_600)] = 5
-    disconnect_over: Annotated[int, Meta(extra={"read": _factor})] = 10
-
-
 class PolicyFile(msgspec.Struct, frozen=True):
     """The whole file."""
 
@@ -123,4 +105,4 @@ class PolicyFile(msgspec.Struct, frozen=True):
     plans: dict[str, PlanTable] = {}
     assign: AssignTable = AssignTable()
     override: dict[str, AccountTables] = {}
-    penalty: PenaltyTable | None = None
+    penalty: Penalty | None = None

@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from limits.bucket import MAX_UNITS, MILLI, Rate
-from limits.policy import PER_INSTRUMENT, SCOPES, Limit, OpenOrderLimit, Penalty, Plan, Policy
+from limits.policy import PER_INSTRUMENT, SCOPES, Limit, OpenOrderLimit, Plan, Policy
 from limits.policy_check import oddities, strangers
 from limits.policy_file import BucketTable, BucketTables, PlanTable, PolicyFile, exact
 from limits.toml_fields import nearest, shown
@@ -76,14 +76,13 @@ class _Merger:
         costs = self._costs()
         plans = self._plans()
         default_plan = self._assign(plans)
-        penalty = self._file.penalty
         policy = Policy(
             self._file.version,
             plans,
             default_plan,
             self._file.assign.accounts,
             costs,
-            penalty=None if penalty is None else Penalty(*msgspec.structs.astuple(penalty)),
+            penalty=self._file.penalty,
             venue={name: self._limit(("venue", name), each, None) for name, each in _given(self._file.venue).items()},
         )
         return msgspec.structs.replace(policy, overrides=self._overrides(policy))

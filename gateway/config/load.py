@@ -17,6 +17,7 @@ from protocols.instruments import Instrument, Instruments, parse
 
 MAX_BYTES = 4_194_304
 MIN_SECRET_BYTES = 16
+MAX_SECRET_FILE_BYTES = 65_536
 MIN_TOKEN_CHARACTERS = 20
 
 
@@ -153,14 +154,14 @@ def _from_outside(variable: str, path: str) -> tuple[str, str]:
             raise ValueError(f"{source} is not set")
         return source, text
     try:
-        content = Path(path).read_bytes()
+        content = reload.read_bytes(path, MAX_SECRET_FILE_BYTES)
         if why := why_no_text(content):
             raise ValueError(f"{path}: {why}")
         return path, content.decode("ascii")
     except UnicodeDecodeError:
         raise ValueError(f"{path}: not ASCII text") from None
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}") from None
+        raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def _token(row: schema.AdminToken) -> str:

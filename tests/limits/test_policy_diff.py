@@ -58,7 +58,7 @@ def test_every_value_that_differs_is_named_once_with_both_sides():
         "penalty.strikes": (None, "9"),
         "penalty.window_s": (None, "10"),
         "penalty.cooldown_s": (None, "5"),
-        "penalty.hard_factor": (None, "10"),
+        "penalty.disconnect_over": (None, "10x"),
     }
 
 

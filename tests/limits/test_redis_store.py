@@ -50,8 +50,11 @@ async def answered(store: RedisStore, batch: Batch = BATCH, key: str = KEY) -> A
     return outcome
 
 
+_PATIENT_MS = 2_000  # where no time-out is tried, a busy machine must not make one
+
+
 @asynccontextmanager
-async def store_at(url: str, timeout_ms: int = 50) -> AsyncIterator[RedisStore]:
+async def store_at(url: str, timeout_ms: int = _PATIENT_MS) -> AsyncIterator[RedisStore]:
     store = RedisStore(url, timeout_ms)
     await store.open()
     try:
@@ -70,14 +73,14 @@ async def until_back(store: RedisStore) -> None:
 
 
 async def test_a_call_is_answered(server):
-    async with store_at(server.unix_url, 2_000) as store:
+    async with store_at(server.unix_url) as store:
         answer = await answered(store)
     assert answer.taken[0].wait_us == 0
     assert answer.states[0].level_milli == 199_000
 
 
 async def test_leases_and_strict_decisions_work_on_a_real_server(server):
-    async with store_at(server.unix_url, 2_000) as store:
+    async with store_at(server.unix_url) as store:
         trader = Trader(store)
         assert sum([await trader.take() for _ in range(100)]) == 100
         assert [await trader.take("queries") for _ in range(4)] == [True, True, True, False]
@@ -87,7 +90,7 @@ async def test_leases_and_strict_decisions_work_on_a_real_server(server):
 
 
 async def test_a_script_flush_costs_nothing(server):
-    async with store_at(server.unix_url, 2_000) as store:
+    async with store_at(server.unix_url) as store:
         await call(store)
         with server.client() as client:
             client.script_flush()
@@ -97,7 +100,7 @@ async def test_a_script_flush_costs_nothing(server):
 
 
 async def test_one_byte_at_a_time_is_only_slow(server):
-    async with fault_proxy(server.port) as proxy, store_at(proxy.url, 2_000) as store:
+    async with fault_proxy(server.port) as proxy, store_at(proxy.url) as store:
         proxy.sliced = True
         await answered(store)
 
@@ -129,7 +132,7 @@ async def test_a_store_that_evicts_keys_is_refused():
 
 async def test_where_the_policy_cannot_be_asked_it_is_a_warning():
     with redis_server("--rename-command", "CONFIG", "") as managed:
-        store = RedisStore(managed.unix_url)
+        store = RedisStore(managed.unix_url, _PATIENT_MS)
         assert await store.open() == ["maxmemory-policy cannot be asked here; it must be noeviction"]
         await answered(store)
         await store.close()
@@ -194,7 +197,7 @@ async def test_a_store_that_turns_out_to_evict_keys_is_never_used():
 
 
 async def test_a_silent_store_stalls_one_decision_for_its_time_out_and_then_nobody(server):
-    async with fault_proxy(server.port) as proxy, store_at(proxy.url) as store:
+    async with fault_proxy(server.port) as proxy, store_at(proxy.url, 50) as store:
         trader = Trader(store)
         assert await trader.take()
         proxy.silent = True
@@ -216,7 +219,7 @@ async def test_a_silent_store_stalls_one_decision_for_its_time_out_and_then_nobo
 
 
 async def test_connections_that_are_cut_or_refused_open_the_breaker_at_once(server):
-    async with fault_proxy(server.port) as proxy, store_at(proxy.url) as store:
+    async with fault_proxy(server.port) as proxy, store_at(proxy.url, 50) as store:
         await answered(store)
         proxy.refusing = True
         proxy.cut()
@@ -308,7 +311,7 @@ async def test_a_store_that_takes_no_writes_is_away_until_it_does_and_says_why(f
 
 
 async def test_a_reason_that_changes_is_told_again(server):
-    async with fault_proxy(server.port) as proxy, store_at(proxy.url) as store:
+    async with fault_proxy(server.port) as proxy, store_at(proxy.url, 50) as store:
         told = []
         store.on_change = lambda is_away: told.append(store.why and store.why.reason)
         await answered(store)
@@ -370,7 +373,7 @@ async def test_a_call_that_ends_as_trouble_has_done_nothing(server):
 
 async def test_a_key_that_the_user_may_not_use_is_no_outage():
     with redis_server() as own, own.client() as client:
-        store = RedisStore(own.unix_url)
+        store = RedisStore(own.unix_url, _PATIENT_MS)
         await store.open()
         client.execute_command("ACL", "SETUSER", "default", "resetkeys", "~gw:{B}*", "~gw:{probe}*")
         outcome = await call(store)
@@ -383,7 +386,7 @@ async def test_a_key_that_the_user_may_not_use_is_no_outage():
 
 @pytest.mark.parametrize("name", ["orders", "queries"])
 async def test_a_trader_whose_bucket_is_odd_goes_on_with_its_share_and_the_others_as_ever(server, name):
-    async with store_at(server.unix_url, 2_000) as store:
+    async with store_at(server.unix_url) as store:
         trader = Trader(store)
         other = trader.limiter.open("OTHER", "S")
         with server.client() as client:
@@ -451,7 +454,7 @@ async def test_an_answer_that_is_none_is_an_outage(answer):
 
 
 async def test_a_pause_of_all_clients_is_an_outage_like_any_other(server):
-    async with store_at(server.unix_url) as store:
+    async with store_at(server.unix_url, 50) as store:
         with server.client() as client:
             client.client_pause(300)
         assert await call(store) is None

@@ -214,6 +214,12 @@ def test_files_that_are_named_are_relative_to_the_configuration(tmp_path: Path) 
     assert read_secrets(settings) == {"k1": secret}
 
 
+def test_a_secret_that_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    text = SOUND.replace(f'public_key = "{PUBLIC}"', 'type = "hmac-sha256"\nsecret_file = "pipe"')
+    assert problems(tmp_path, text) == [f"line 13: keys[1]: {tmp_path / 'pipe'}: cannot be read: not a regular file"]
+
+
 @pytest.mark.parametrize("content", ["", "not base64!", base64.b64encode(b"short").decode(), "é"])
 def test_a_secret_that_is_none_is_refused_and_never_repeated(
     content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

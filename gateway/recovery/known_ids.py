@@ -1,7 +1,8 @@
-"""What each id of the configuration has stood for since the journal began: no id is ever given to another.
+"""What each id of the configuration has meant since the journal began: ids are never reused.
 
-Commands, events, messages and modes know accounts, sessions and instruments by number or name; under a changed pair a
-client would get another's messages, or an order another price. Pure.
+Commands, events, messages and modes refer to accounts, sessions and instruments by number or name. If id 7 became
+another account, its new owner would get the messages of the old one; with a new px_exp an order would get another
+price. Pure.
 """
 
 from collections.abc import Hashable, Mapping
@@ -17,13 +18,13 @@ _Value = TypeVar("_Value")
 
 
 class ConfigMismatch(Exception):
-    """The configuration does not go with what is recorded; the text names the thing and the mend."""
+    """The configuration contradicts the journal; the text says where, and what to do."""
 
 
 class KnownIds(msgspec.Struct, frozen=True, array_like=True):
     """accounts: id -> name. sessions: id -> (CompID, account id), of FIX. keys: id -> account id.
 
-    instruments: by id, as they were when they last traded: what was told of them can still be told.
+    instruments: by id, as they were when they last traded, so that their events can still be replayed.
     """
 
     instruments: dict[int, Instrument]
@@ -33,7 +34,7 @@ class KnownIds(msgspec.Struct, frozen=True, array_like=True):
 
 
 def configured_ids(settings: schema.Config, instruments: Instruments) -> KnownIds:
-    """What one configuration says."""
+    """The ids of one configuration."""
     accounts = {row.name: row.id for row in settings.accounts}
     return KnownIds(
         dict(instruments.by_id),
@@ -44,10 +45,10 @@ def configured_ids(settings: schema.Config, instruments: Instruments) -> KnownId
 
 
 def merge(before: KnownIds, now: KnownIds) -> KnownIds:
-    """The register of a venue that goes on under another configuration.
+    """All ids that were ever used, when a venue continues under another configuration.
 
     Raises:
-        ConfigMismatch: an id, or a name, stands for something else than it did.
+        ConfigMismatch: an id, or a name, means something else than it did.
     """
     _compare("instrument", _pairs(before.instruments), _pairs(now.instruments))
     _compare("the instrument called", _turned(_symbols(before.instruments)), _turned(_symbols(now.instruments)))
@@ -67,8 +68,8 @@ def _compare(what: str, before: Mapping[_Key, _Value], now: Mapping[_Key, _Value
     for key, value in now.items():
         if key in before and before[key] != value:
             raise ConfigMismatch(
-                f"{what} {key} was {_words(before[key])} and is {_words(value)} now: ids are never given to another."
-                " Leave the pair as it was and use a new id, or begin with an empty journal.directory"
+                f"{what} {key} was {_words(before[key])} and is {_words(value)} now. Ids cannot be reused. Restore the"
+                " old entry and pick a new id, or start with an empty journal.directory."
             )
 
 

@@ -1,7 +1,13 @@
-"""How a start reads the gateway's own records back, and what the last process had by them.
+"""Reads the gateway's own records back at start, and gives the state that the last process had.
 
-Before editing: what the next snapshot holds is what `JournalReplay` holds, so a running gateway gives each record to
-it, too.
+The engine's state needs only the latest snapshot and the commands after it. A client may also resume from events that
+are older, so commands are executed from as far back as it takes to have `max_events` events again:
+
+    SNAPSHOT  commands  SNAPSHOT  commands  SNAPSHOT  commands
+    |------ span -----| |------ span -----| |------ span -----|
+    ^ reserve           ^ execution starts here: two spans hold enough events
+
+Before editing: the next snapshot is made of what `JournalReplay` holds, so a running gateway feeds it each record, too.
 """
 
 from collections import deque
@@ -37,12 +43,12 @@ from gateway.sessions.registry import FIRST_WS_SESSION
 from gateway.sessions.reply import is_numbered
 from protocols.messages import AnyEvent, Lane
 
-_MAX_SPANS = 1_000  # snapshots held while a journal is read: each start makes one,
+_MAX_SPANS = 1_000  # snapshots held while a journal is read: each start makes one
 _MAX_SPAN_BYTES = 256 << 20  # and they may be large
 
 
 class NoSoundSnapshot(Exception):
-    """No snapshot in the journal can be gone on from. places: the position of each, and what is wrong with it."""
+    """No snapshot in the journal is usable. places: the position of each, and what is wrong with it."""
 
     def __init__(self, places: list[tuple[int, str]]) -> None:
         super().__init__(str(places))
@@ -50,7 +56,7 @@ class NoSoundSnapshot(Exception):
 
 
 class _Span(msgspec.Struct, eq=False):
-    """A snapshot of the engine that was begun at a position, and what was done after that up to the next one."""
+    """A snapshot of the engine that was begun at a position, and what was executed from there to the next one."""
 
     position: int
     engine: list[bytes]
@@ -62,7 +68,7 @@ class _Span(msgspec.Struct, eq=False):
         self.count += len(batch.commands) if isinstance(batch, CommandBatch) else 0
 
     def end_before(self, following: "_Span") -> None:
-        """Both were told what was done while the snapshot of `following` was on its way: that is no longer ours."""
+        """Drop what was executed while the snapshot of `following` was being recorded: both spans were given it."""
         if following.batches:
             del self.batches[-len(following.batches) :]
             self.count -= following.count
@@ -73,15 +79,14 @@ class _Span(msgspec.Struct, eq=False):
 
 
 class JournalReplay:
-    """Takes the house's records in order at start, and has in the end what the last process had.
+    """Takes the gateway's records in order at start, and ends with the state of the last process.
 
-    The latest snapshot would do for the state. CommandBatch before it are carried out only for their events, so that a
-    client may resume from before it, and only from so far back that there are max_events of them: the time of a start
-    does not grow with the journal. One more is held in reserve, where it fits, should one turn out to be unsound.
+    The time of a start does not grow with the journal: it executes as many spans as `max_events` need. One more is held
+    in reserve, where it fits in memory, in case a snapshot is unusable.
+
     events: by account, up to max_events of each. was_clean: the last process ended in good order, or there was none.
-    count: commands carried out again. first: position of the first record that was needed for it all; None = there was
-    nothing. known_ids: that of the last process. unsound: position of each snapshot that could not be gone on from, and
-    why; others have stood in for it.
+    count: commands executed again. first: position of the first record that was needed; None = the journal was empty.
+    known_ids: those of the last process. unsound: position of each unusable snapshot, and why; another one replaced it.
     """
 
     def __init__(self, engine: Engine, max_events: int) -> None:
@@ -91,9 +96,9 @@ class JournalReplay:
         self._max_events = max_events
         self.unsound: list[tuple[int, str]] = []
         self._spans: deque[_Span] = deque()  # oldest first; commands before the first have no state to start from
-        self._has_reserve = False  # the first of them is needed only when a later one is unsound
-        self._coming: _Span | None = None  # its snapshot is not whole yet
-        self._is_stateless = False
+        self._has_reserve = False  # the first span is used only if a later snapshot is unusable
+        self._coming: _Span | None = None  # its snapshot is not complete yet
+        self._is_stateless = False  # there are commands without a snapshot before them
         self.names: dict[int, WsSessionRecord] = {}
         self.former = FormerNames()
         self.links: dict[int, LinkState] = {}
@@ -107,7 +112,7 @@ class JournalReplay:
         """One record.
 
         Raises:
-            ValueError: its body is not what its kind says: another program's journal, or a newer one's.
+            ValueError: its body does not fit its kind: another program wrote the journal, or a newer version did.
         """
         if self.first is None:
             self.first = position
@@ -131,13 +136,13 @@ class JournalReplay:
             self.resets[reset.session] = reset.at_ns
 
     def forget(self, session: int) -> None:
-        """A session is over that nobody can come back for: a start needs it only while it guards orders."""
+        """Forget a session that ended and cannot be resumed, unless it still protects orders."""
         has_events = any(self.engine.highest(session, lane) for lane in Lane if lane is not Lane.QUERY)
         if self._drop(session, has_events):
             self.engine.forget(session)
 
     def _drop(self, session: int, has_events: bool = True) -> bool:
-        """has_events: that may still be told, with its name."""
+        """Whether it could go. has_events: they may be replayed, so its name is kept."""
         link = self.links.get(session)
         if link is not None and link.is_guarding:
             return False
@@ -148,29 +153,32 @@ class JournalReplay:
         return True
 
     def name_of(self, session: int) -> str:
-        """What a WebSocket session is or was called."""
+        """The name that a WebSocket session has, or had."""
         row = self.names.get(session) or self.former.get(session)
         return row.name if row is not None else name_of_unnamed(session)
 
     def forget_ended(self) -> None:
-        """The same for all whose end the last process did not record."""
+        """Forget the unnamed sessions whose end the last process did not record: no one can resume them."""
         for row in list(self.names.values()):
             if not row.is_given:
                 self.forget(row.session)
 
     def restore_engine(self) -> None:
-        """All records are read: bring the engine to where the last process had it.
+        """Bring the engine to where the last process had it. Call it when all records are read.
 
-        Each command is carried out under the configuration that it was first carried out under, and only then does the
-        engine go on with its own: neither may an event that was told be another one now, nor a used id be forgotten.
+        Each command is executed under the configuration that it was first executed under; only then does the engine get
+        its present one. Otherwise an event that was sent could come out different, or a used id could be forgotten.
 
         Raises:
-            ValueError: there are open orders in an instrument that this configuration does not have.
-            JournalCorrupt: there is no snapshot for the commands that were read.
-            NoSoundSnapshot: there is none that can be gone on from.
+            ValueError: there are open orders in an instrument that is not configured.
+            JournalCorrupt: there are commands, and no snapshot to start from.
+            NoSoundSnapshot: no snapshot is usable.
         """
         if self._is_stateless and not self._spans:
-            raise JournalCorrupt("the journal has commands, and no snapshot to carry them out from: a segment is gone")
+            raise JournalCorrupt(
+                "the journal has commands and no snapshot to start from: a segment is missing. Restore the directory"
+                " from a copy"
+            )
         configured = self.engine.configuration
         if self._spans:
             self._restore_first()
@@ -178,12 +186,12 @@ class JournalReplay:
             self._execute(self._spans.popleft())
         while self._spans:
             span = self._spans.popleft()
-            self._is_restored(span)  # else what was carried out so far has led to the same state
+            self._is_restored(span)  # if it is unusable, the commands executed so far have led to the same state
             self._execute(span)
         self.engine.configure(*configured)
 
     def _restore_first(self) -> None:
-        """Restore the first snapshot that is wanted, or another that is sound, and leave those from there on."""
+        """Restore the first wanted snapshot or, if it is unusable, the reserve or a later one; drop those before."""
         spans = self._spans
         reserve = spans.popleft() if self._has_reserve else None
         while spans:
@@ -221,13 +229,13 @@ class JournalReplay:
                 kept.append(event)
 
     def _current(self) -> list[_Span]:
-        """Whose time it is: the latest whole snapshot's, and that of the one on its way."""
+        """The spans that a command now belongs to: the latest complete one, and the one being recorded."""
         return [span for span in (self._spans[-1] if self._spans else None, self._coming) if span is not None]
 
     def _add_commands(self, data: bytes) -> None:
         current = self._current()
         if not current:
-            self._is_stateless = True  # unless a snapshot follows: then they were before it
+            self._is_stateless = True  # no harm if a snapshot follows: it contains them
             return
         batch = decode_commands(data)
         for span in current:
@@ -237,7 +245,7 @@ class JournalReplay:
         if chunk.number == 0:
             self._coming = _Span(position, [])
         coming = self._coming
-        if coming is not None:  # else those before it lay in a segment that is no longer there
+        if coming is not None:  # None: the first chunks were in a segment that has been dropped
             coming.engine.append(chunk.engine)
 
     def _add_snapshot(self, snapshot: Snapshot, position: int) -> None:
@@ -269,7 +277,7 @@ class JournalReplay:
         self.first = spans[self._has_reserve].position
 
     def _has_spare(self) -> bool:
-        """Whether what comes after the first snapshot that is wanted is enough."""
+        """Whether the first wanted span can become the reserve: the others have enough events, or memory is short."""
         wanted = list(self._spans)[self._has_reserve :]
         size_bytes = sum(span.size_bytes for span in wanted)
         is_too_much = len(wanted) > _MAX_SPANS or size_bytes > _MAX_SPAN_BYTES

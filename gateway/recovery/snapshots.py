@@ -1,7 +1,7 @@
-"""Snapshots of a running gateway, recorded piece by piece so that nobody waits for one.
+"""Snapshots of a running gateway, recorded in chunks of about 1 ms so that no order waits for one.
 
-A start carries out again what was recorded since the latest whole snapshot was begun, so one is begun when that has
-become long. As much is kept in the journal as the next start needs for the events that clients may ask for. Pure.
+A start executes again what was recorded since the latest complete snapshot was begun, so a new one is begun when that
+has become long. The journal keeps as much as the next start needs for the events that clients may ask for. Pure.
 """
 
 from collections import deque
@@ -16,8 +16,8 @@ from gateway.recovery.records import CHUNK, SNAPSHOT, Snapshot, SnapshotChunk, b
 from gateway.recovery.replay import JournalReplay
 from protocols.units import NS_PER_S
 
-_SEGMENTS = 4  # of commands that a start has to carry out again, at most about so many
-_CHUNK_NS = 10_000_000  # from one piece to the next, each about a millisecond's work
+_SEGMENTS = 4  # a start executes about this many segments of commands at most
+_CHUNK_NS = 10_000_000  # from one chunk to the next: a tenth of the time is spent on them
 
 
 class SnapshotJournal(Protocol):
@@ -27,22 +27,22 @@ class SnapshotJournal(Protocol):
 
     @property
     def may_accept_orders(self) -> bool:
-        """Whether there is room for more than what must be recorded."""
+        """Whether there is room for more than cancels."""
         ...
 
     @property
     def position(self) -> int:
-        """Behind the last record."""
+        """The position after the last record."""
         ...
 
     @property
     def size_bytes(self) -> int:
-        """Of all that is kept."""
+        """Bytes of all segments."""
         ...
 
     @property
     def durable(self) -> int:
-        """Everything below this position survives."""
+        """Everything below this position is safe."""
         ...
 
     def append(self, kind: int, session: int, data: bytes, /) -> int:
@@ -50,12 +50,12 @@ class SnapshotJournal(Protocol):
         ...
 
     def drop_old_segments(self) -> None:
-        """Let go of what nobody needs any more."""
+        """Drop what is not needed any more."""
         ...
 
 
 class _Mark(msgspec.Struct, frozen=True):
-    """A snapshot that a start can go on from. begun, ended: positions. count: commands recorded before it was begun."""
+    """A snapshot that a start can use. begun, ended: positions. count: commands recorded before it was begun."""
 
     begun: int
     ended: int
@@ -63,7 +63,7 @@ class _Mark(msgspec.Struct, frozen=True):
 
 
 class Snapshotter:
-    """Takes snapshots of `replay`'s engine and of what else is to survive, and says what the journal must keep."""
+    """Takes snapshots of the engine and of everything else that `replay` holds, and says what the journal must keep."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Snapshotter:
         settings: schema.Config,
         known_ids: KnownIds,
     ) -> None:
-        """Of the settings: when a snapshot is due, and how many commands back a start shall give the events."""
+        """Of `settings`: when a snapshot is due, and for how many commands back a start has the events."""
         self._replay = replay
         self._journal = journal
         self._long_bytes = _SEGMENTS * settings.journal.segment_bytes
@@ -81,18 +81,18 @@ class Snapshotter:
         self._known_ids = known_ids
         self._marks: deque[_Mark] = deque()  # oldest first
         self._count = 0
-        self._since = 0  # position at which the latest one had ended
-        self._chunks: Iterator[bytes] | None = None  # of the one that is on its way
+        self._since = 0  # position at which the latest snapshot ended
+        self._chunks: Iterator[bytes] | None = None  # of the snapshot being recorded
         self._number = self._begun = self._begun_count = 0
         self._next_ns = 0
-        self._ended: _Mark | None = None  # recorded as a whole, and not durable yet
+        self._ended: _Mark | None = None  # completely recorded, and not durable yet
 
     def recorded(self, commands: int) -> None:
-        """So many were recorded, which a start may have to carry out."""
+        """That many commands were recorded; a start may have to execute them."""
         self._count += commands
 
     def start(self) -> None:
-        """A new process has carried out what the last one recorded: stand one snapshot for all of that."""
+        """Record one whole snapshot at the end of a start, so that the next start need not do the same work again."""
         replay = self._replay
         if replay.first is not None:
             self._marks.append(_Mark(replay.first, replay.first, -replay.count))
@@ -100,7 +100,7 @@ class Snapshotter:
         self._end(_Mark(position, position, 0))
 
     def look(self, now_ns: int) -> None:
-        """Once a second: begin one when it is time, and let go of what is no longer needed."""
+        """Once a second: begin a snapshot when one is due, and drop what is no longer needed."""
         ended = self._ended
         if ended is not None and ended.ended < self._journal.durable:
             self._ended = None
@@ -114,14 +114,14 @@ class Snapshotter:
 
     @property
     def next_deadline_ns(self) -> int | None:
-        """When the next piece is due."""
+        """When the next chunk is due."""
         return self._next_ns if self._chunks is not None else None
 
     def tick(self, now_ns: int) -> None:
-        """Record the next piece when it is time."""
+        """Record the next chunk when it is due."""
         if self._chunks is None or (now_ns < self._next_ns and self._number):
             return
-        if not self._journal.may_accept_orders:  # what room there is, is for cancels
+        if not self._journal.may_accept_orders:  # the room that is left is for cancels
             self._next_ns = now_ns + NS_PER_S
             return
         chunk = next(self._chunks, None)

@@ -452,7 +452,7 @@ def test_a_journal_whose_oldest_segment_was_removed_by_hand_is_not_taken_for_an_
     shutil.copytree(tmp_path / "home0", copy)
     oldest, _ = sorted((copy / "journal").glob("*.seg"))
     oldest.unlink()
-    with pytest.raises(JournalCorrupt, match="a segment is gone"):
+    with pytest.raises(JournalCorrupt, match="a segment is missing"):
         Server(settings(session(1, "A")), copy)
 
 

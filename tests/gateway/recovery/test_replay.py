@@ -116,7 +116,7 @@ def test_a_chunk_whose_beginning_is_no_longer_there_is_passed_over():
 
 def test_commands_without_any_state_to_start_from_are_not_taken_for_nothing():
     rows, _ = journal([3])
-    with pytest.raises(JournalCorrupt, match="no snapshot to carry them out from"):
+    with pytest.raises(JournalCorrupt, match="no snapshot to start from"):
         read_back(rows)
 
 

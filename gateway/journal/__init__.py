@@ -1,8 +1,8 @@
-"""What must survive: sequence numbers, messages and the owner's own records, in append-only segments of one directory.
+"""What must survive the process: sequence numbers, messages and the owner's own records, in append-only segments.
 
-One write a tick, for all sessions; after a crash a commit is there as a whole, or not at all. Before editing: nothing
-may leave the process before `durable` has reached the position that the tick's `commit` returned; and the journal knows
-no event loop: its news comes through `notify`.
+There is one write per turn, for all sessions; after a crash a commit is there as a whole, or not at all. Before
+editing: nothing may leave the process before `durable` has reached the position that the turn's `commit` returned. The
+journal knows no event loop: it reports through `notify`. Open `writer.py` for writing, `scan.py` for reading back.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,14 +30,14 @@ class Journal:
         notify: Callable[[int], None] = lambda _: None,
         sink: Sink | None = None,
     ) -> None:
-        """notify: called in the sync thread (durability "disk") when `durable` has moved or `state` became "failed";
-        it must not block: `loop.call_soon_threadsafe`. sink: told of the owner's records during the start, in order.
+        """notify: called in the sync thread (durability "disk") when `durable` has moved or `state` became "failed". It
+        must not block: use `loop.call_soon_threadsafe`. sink: gets the owner's records during the start, in order.
 
         Raises:
             JournalInUse: another process has the directory.
-            JournalCorrupt: what was recorded cannot be read back; nothing was changed.
-            JournalFailed: no room for a segment.
-            OSError: the directory cannot be made or locked.
+            JournalCorrupt: the records cannot be read back; nothing was changed.
+            JournalFailed: there is no room for a segment.
+            OSError: the directory cannot be created or locked.
         """
         self._settings = settings
         if not directory.exists():
@@ -47,10 +47,10 @@ class Journal:
         self._dirty: list[JournalStore] = []
         self._stores: dict[int, JournalStore] = {}
         self.keep_from: int | None = None
-        """Position from which the owner needs its records: the first there is, until the owner says more. Of a record
-        just appended, too: until that is durable, what was said before counts."""
+        """Position from which the owner needs its records; at first, that of the first record. The owner may set it to
+        a record just appended: until that is durable, the earlier value counts."""
         self.dropped_early = 0
-        """Segments dropped, for the sake of `max_bytes`, while a session still needed them."""
+        """Segments dropped because of `max_bytes` while a session still needed them."""
         synced = settings.durability == "disk"
         self._writer = Writer(
             directory, settings.segment_bytes, synced, JournalHooks(self._checkpoint, self.drop_old_segments, notify)
@@ -74,24 +74,24 @@ class Journal:
 
     @property
     def trouble(self) -> str:
-        """What is wrong, for people, and its cause; empty when nothing is."""
+        """What is wrong, and why, for people; empty if nothing is."""
         if self.state == "full":
-            return f"no room for another journal segment ({self._writer.lacks or 'the disk is full'}): cancel only"
+            return f"no room for another journal segment ({self._writer.why_full or 'the disk is full'}): cancel only"
         return "" if self.state == "ok" else "the journal failed: nothing more is sent"
 
     @property
     def may_accept_orders(self) -> bool:
-        """Whether there is room for more than cancels and what they bring about: `state` is ok."""
+        """Whether there is room for more than cancels and their results: `state` is ok."""
         return self._writer.state == "ok"
 
     @property
     def durable(self) -> int:
-        """The position below which all is as safe as the durability asks."""
+        """The position below which everything is as safe as the durability setting demands."""
         return self._writer.durable
 
     @property
     def position(self) -> int:
-        """Behind the last record that was appended."""
+        """The position after the last record appended."""
         return self._writer.position
 
     @property
@@ -101,17 +101,17 @@ class Journal:
 
     @property
     def open_files(self) -> int:
-        """How many descriptors it has: its segments and the next one, its lock, and the file of its end."""
+        """How many descriptors it uses: its segments and the spare one, the lock, and the end file."""
         return len(self._writer.segments) + 3
 
     def place_of(self, position: int) -> str:
-        """Where the record at this position lies, for people."""
+        """The file and offset of the record at this position, for people."""
         segments = self._writer.segments.values()
         found = max((each for each in segments if each.first_position <= position), key=lambda each: each.number)
         return f"{found.path}: offset {position - found.first_position}"
 
     def store(self, session: int) -> JournalStore:
-        """The one store of this session, with what was recovered."""
+        """The one store of this session, with what was read back."""
         store = self._stores.get(session)
         if store is None:
             if not 0 <= session <= MAX_SESSION:
@@ -121,7 +121,7 @@ class Journal:
         return store
 
     def append(self, kind: int, session: int, body: bytes) -> int:
-        """Record something of the owner's; its position. After a crash all of its commit is there, or nothing.
+        """Add a record of the owner's; its position. After a crash its whole commit is there, or nothing of it.
 
         Raises:
             LocalProtocolError: a kind below `FIRST_OWNER_KIND`, or too long; nothing is recorded.
@@ -137,11 +137,11 @@ class Journal:
     def commit(self, now_ns: int) -> int:
         """Write everything since the last commit; the position that `durable` must reach before a byte of it may leave.
 
-        Call it every tick, and at least once a second while `state` is "full": it also looks whether there is room
-        again. Where even allocated room turns out to be missing, `durable` stays behind until there is.
+        Call it every turn, and at least once a second while `state` is "full", because it also checks whether there is
+        room again. If the filesystem takes back room that it had allocated, `durable` stands still until there is some.
 
         Raises:
-            JournalFailed: the disk failed, or is full to the last reserve. Send nothing more and exit; it is final.
+            JournalFailed: the disk failed, or the reserve is full, too. This is final: send nothing more, and exit.
         """
         if self._dirty:
             for store in self._dirty:
@@ -150,11 +150,11 @@ class Journal:
         return self._writer.commit(now_ns)
 
     def give_up(self, error: Exception) -> None:
-        """Nothing more is recorded: what has no commit yet never happened. `state` is "failed"."""
+        """Record nothing more: what has no commit yet never happened. `state` becomes "failed"."""
         self._writer.give_up(error)
 
     def close(self) -> None:
-        """Record and sync everything, unless it has failed; the journal cannot be used any more.
+        """Record and sync everything, unless the journal has failed. It cannot be used afterwards.
 
         Raises:
             JournalFailed: not all of it could be made durable.
@@ -172,10 +172,10 @@ class Journal:
         return (store.checkpoint() for store in self._stores.values())
 
     def drop_old_segments(self) -> None:
-        """Drop the oldest segments that nobody needs; and while all are too big together, those that somebody does.
+        """Drop the oldest segments that are not needed; above `max_bytes`, drop needed ones, too.
 
-        A new segment does this by itself. None goes before the checkpoint at the start of the next is durable, which
-        tells the numbers in its stead.
+        This happens whenever a segment begins. A segment stays until the checkpoint at the start of the next one is
+        durable, which repeats the sequence numbers that it held.
         """
         writer, settings = self._writer, self._settings
         size_bytes, durable = self.size_bytes, writer.durable
@@ -200,7 +200,7 @@ class Journal:
 
 
 class MemoryJournal:
-    """The same for durability "memory": it keeps what a process keeps, and everything is durable at once."""
+    """The journal of durability "memory": nothing outlives the process, and everything counts as durable at once."""
 
     state: JournalState = "ok"
     trouble = ""
@@ -218,7 +218,7 @@ class MemoryJournal:
         self._stores: dict[int, MemoryStore] = {}
 
     def place_of(self, _position: int) -> str:
-        """Nowhere."""
+        """There is no file."""
         return "memory"
 
     def store(self, session: int) -> MemoryStore:
@@ -226,11 +226,11 @@ class MemoryJournal:
         return self._stores.setdefault(session, MemoryStore(self._max_messages))
 
     def append(self, _kind: int, _session: int, _body: bytes) -> int:
-        """Nothing is recorded."""
+        """Does nothing."""
         return 0
 
     def commit(self, _now_ns: int) -> int:
-        """Nothing is written.
+        """Does nothing.
 
         Raises:
             JournalFailed: after `give_up`.
@@ -240,14 +240,14 @@ class MemoryJournal:
         return 0
 
     def give_up(self, _error: Exception) -> None:
-        """No tick may end well any more."""
+        """Make every further commit fail."""
         self.state = "failed"
 
     def drop_old_segments(self) -> None:
-        """Nothing is kept."""
+        """Does nothing."""
 
     def close(self) -> None:
-        """Nothing is left to be done."""
+        """Does nothing."""
 
 
 def open_journal(

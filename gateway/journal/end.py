@@ -1,8 +1,8 @@
-"""Up to where the journal was safe: a position in a small file beside the segments, so that a lost end is seen.
+"""The end file: up to which position the journal was safe, kept beside the segments so that a lost end is noticed.
 
-The segments cannot tell that what came behind them is gone. The file is written behind each sync (durability "process":
-once a second), and last when the journal is closed; what it says was safe when it was said, so a start that finds less
-has lost something. Without the file nothing is known: taking it away is how an operator accepts what is there.
+Segments cannot show that later ones are missing. The file is written after each sync (durability "process": once a
+second) and when the journal is closed. Its position was safe when it was written, so a start that finds less has lost
+records. Without the file nothing is known; an operator removes it to accept the journal as it is.
 """
 
 import os
@@ -11,16 +11,14 @@ from zlib import crc32
 
 from gateway.journal.segment import NO_SPACE, sync_directory
 
-_LINE_BYTES = 30  # less than a sector, so no loss of power leaves half of it
-
 
 def end_path(directory: Path) -> Path:
-    """Where it is kept."""
+    """The path of the file."""
     return directory / "end"
 
 
 def read_end(directory: Path) -> int | None:
-    """The position; None: there is no file, or it cannot be read."""
+    """The position; None if there is no file or it is damaged."""
     try:
         data = end_path(directory).read_bytes()
     except FileNotFoundError:
@@ -30,19 +28,19 @@ def read_end(directory: Path) -> int | None:
 
 
 class EndFile:
-    """The file, held open from its first line on."""
+    """The file, open from the first write on."""
 
     def __init__(self, directory: Path, is_synced: bool) -> None:
-        """is_synced: it is to be there after a loss of power; of what it says, only the last need."""
+        """is_synced: the file must survive a loss of power. Its contents need not, except the last."""
         self._directory = directory
         self._is_synced = is_synced
         self._fd = -1
 
     def write(self, position: int, is_last: bool = False) -> None:
-        """Say that all below `position` is safe; a disk without room keeps what was said before.
+        """Record that everything below `position` is safe. If the disk is full, the earlier position stays.
 
         Raises:
-            OSError: any other trouble than a lack of room.
+            OSError: any error other than a lack of room.
         """
         try:
             if self._fd < 0:
@@ -56,7 +54,7 @@ class EndFile:
                 raise
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -72,4 +70,5 @@ class EndFile:
 
 
 def _line(digits: bytes) -> bytes:
+    """30 bytes: less than a sector, so a loss of power cannot leave half of it."""
     return b"%b %08x\n" % (digits, crc32(digits))

@@ -1,7 +1,8 @@
-"""Where the messages of one session lie: by MsgSeqNum(34), in four bytes each. Pure.
+"""Where the messages of one session are in the journal, by MsgSeqNum(34): four bytes each. Pure.
 
-One run per segment, and a new one behind a jump in the numbers: dropping a segment drops its runs whole, and a jump of
-a billion numbers costs nothing. Numbers that were not kept (session messages) are the offset 0 inside a run.
+There is one range of numbers per segment, and another after a long jump. So dropping a segment drops whole ranges, and
+a jump of a billion numbers costs nothing. Inside a range, offset 0 means a number whose message was not kept (a session
+message).
 """
 
 from array import array
@@ -12,9 +13,9 @@ from operator import attrgetter
 from protocols.errors import LocalProtocolError
 
 _PAD_MAX_NUMBERS = 1_024
-"""A longer jump in the numbers starts a new run instead of zeros."""
+"""A longer jump in the numbers begins a new range instead of adding zeros."""
 _SLICE_NUMBERS = 256
-"""Numbers looked up at a time: what a reader holds while the index may change under it."""
+"""Numbers looked up at a time: a reader holds a slice while the index may change."""
 
 
 class _NumberRange:
@@ -47,7 +48,7 @@ class SessionIndex:
         self.end = 0
 
     def add(self, seq_num: int, segment: int, offset: int, size_bytes: int) -> None:
-        """Message `seq_num` lies at `offset` of `segment`.
+        """Message `seq_num` is at `offset` of `segment`.
 
         Raises:
             LocalProtocolError: the number, or a higher one, is kept already; nothing is changed.
@@ -60,7 +61,7 @@ class SessionIndex:
         run.end = self.end = seq_num + 1
 
     def slices(self, begin: int, end: int) -> Iterator[tuple[int, int, "array[int]"]]:
-        """What is kept of begin..end, as (segment, first number, offsets). Each is looked up only when asked for."""
+        """The kept messages of begin..end as (segment, first number, offsets), each looked up when it is requested."""
         while begin <= end:
             runs = self._runs
             at = max(bisect_right(runs, begin, key=attrgetter("first")) - 1, 0)
@@ -76,7 +77,7 @@ class SessionIndex:
             begin = max(stop, begin)
 
     def needs(self, segment: int, min_numbers: int, min_bytes: int) -> bool:
-        """Whether without `segment`, the oldest, less than both `min_numbers` and `min_bytes` would be kept."""
+        """Whether dropping `segment`, the oldest, would leave fewer than `min_numbers` and less than `min_bytes`."""
         last = self._run
         numbers, size_bytes = self._before_numbers + len(last.offsets), self._before_bytes + last.size_bytes
         holds_any = False
@@ -89,7 +90,7 @@ class SessionIndex:
         return holds_any and numbers < min_numbers and size_bytes < min_bytes
 
     def drop(self, segment: int) -> None:
-        """Forget what lies in `segment` and before it; the segment that is being written is never among them."""
+        """Forget the messages in `segment` and before it. Never called for the segment being written."""
         runs = self._runs
         while runs and runs[0].segment <= segment:
             run = runs.pop(0)
@@ -100,9 +101,9 @@ class SessionIndex:
                 self._before_bytes -= run.size_bytes
 
     def _run_for(self, seq_num: int, segment: int) -> _NumberRange:
-        """The run that `seq_num` is appended to next."""
+        """The range that `seq_num` is appended to next."""
         if seq_num < self.end:
-            raise LocalProtocolError(f"message {seq_num} after {self.end - 1}: a number keeps its content for ever")
+            raise LocalProtocolError(f"message {seq_num} after {self.end - 1}: a number keeps its content forever")
         run = self._run
         if segment == run.segment and seq_num - run.end <= _PAD_MAX_NUMBERS:
             run.offsets.extend([0] * (seq_num - run.end))

@@ -1,10 +1,11 @@
-"""The bytes of the journal: the header of a segment and the records behind it. Pure, and a stored format.
+"""The bytes of the journal: the header of a segment and the records after it. Pure, and a stored format.
 
-A record is CRC, length, kind, session, body; the CRC is CRC-32 (`zlib`: in C in the standard library, which has no
-CRC-32C) over all that follows it, and starts from the segment's random salt plus the record's offset. So a record is
-valid only where it was written: neither a block that landed elsewhere nor a client's text that looks like a record
-passes for one. Records count from the COMMIT behind them on: without it they never happened. Before editing: an older
-journal must stay readable, or `VERSION` must rise.
+    segment = header (36 bytes), records ...        record = crc u32, length u32, kind u8, session u32, body
+
+The CRC is CRC-32 (`zlib` is C code in the standard library, which has no CRC-32C) over everything after it. It starts
+from the segment's random salt plus the record's offset, so a record is valid only where it was written: neither a block
+that landed elsewhere nor a client's text that looks like a record passes for one. Records count once a COMMIT follows;
+without it they never happened. Before editing: an older journal must stay readable, or `VERSION` must rise.
 """
 
 from collections.abc import Iterator
@@ -16,17 +17,17 @@ import msgspec
 VERSION = 2
 
 # Kinds. 0 is never written: a zeroed header is where the written part of a preallocated file ends.
-COMMIT = 1  # ends all that was recorded since the last one; body: the position known durable when this was written
-STATE = 2  # body: next_in, next_out, then the (first, end) of inbound numbers that were dealt with before next_in
+COMMIT = 1  # ends all records since the last one; body: the position known to be durable when it was written
+STATE = 2  # body: next_in, next_out, then the (first, end) of inbound numbers above next_in that were processed early
 OUT = 3  # body: seq_num, message
 RESET = 4  # no body
-FIRST_OWNER_KIND = 16  # from here to 255 the owner's: commands, events, snapshots; opaque here
+FIRST_OWNER_KIND = 16  # from here to 255: the owner's records, opaque here
 
 U64 = Struct("<Q")
 TWO_U64 = Struct("<QQ")
 CRC = Struct("<I")
 HEAD_TAIL = Struct("<IBI")  # what the CRC covers besides the body: length, kind, session
-OUT_HEAD_TAIL = Struct("<IBIQ")  # the same with the seq_num an OUT body begins with
+OUT_HEAD_TAIL = Struct("<IBIQ")  # the same, and the seq_num that begins the body of OUT
 HEAD = Struct("<IIBI")
 HEAD_BYTES = HEAD.size
 MAX_BODY_BYTES = 1 << 30
@@ -37,26 +38,26 @@ _MAGIC = b"PENSTOCK"
 _FLAG_SYNCED = 1
 SEGMENT_HEADER_BYTES = _SEGMENT.size + CRC.size
 _STRAY_MAX_BYTES = 1 << 20
-"""Longest record looked for behind a bad one: bounds the work at each offset to one CRC of this size."""
+"""Longest record searched for after a bad one: it bounds the work at each offset to one CRC of this size."""
 
 
 class JournalFailed(Exception):
-    """The disk refused a write or a sync, or is full to the last reserve. Send nothing more, exit, replay at start."""
+    """The disk refused a write or a sync, or the reserve is full, too. Send nothing more, exit, and start again."""
 
 
 class JournalCorrupt(Exception):
-    """What was recorded cannot be read back; the text names the file, the offset and what to do."""
+    """The records cannot be read back; the text gives the file, the offset and what to do."""
 
 
 class JournalInUse(Exception):
-    """Another process has the directory; the text names it."""
+    """Another process uses the directory; the text names it."""
 
 
 class SegmentHeader(msgspec.Struct, frozen=True):
     """The first bytes of a segment. Position = `first_position` + offset in the file, rising over all segments.
 
-    synced: written under durability "disk", so that a hole behind the last durable position is a loss of power, not of
-    what was promised.
+    synced: written under durability "disk", so a hole after the last durable position comes from a loss of power, and
+    nothing that was promised is missing.
     """
 
     number: int
@@ -75,8 +76,8 @@ class SegmentHeader(msgspec.Struct, frozen=True):
         """The header at the start of `data`.
 
         Raises:
-            ValueError: it is none, or damaged; the text says which.
-            JournalCorrupt: it is whole, and of another version.
+            ValueError: there is none, or it is damaged; the text says which.
+            JournalCorrupt: it is sound, and of another version.
         """
         if len(data) < SEGMENT_HEADER_BYTES or data[:8] != _MAGIC:
             raise ValueError("not a journal segment")
@@ -85,14 +86,14 @@ class SegmentHeader(msgspec.Struct, frozen=True):
         if CRC.unpack_from(data, _SEGMENT.size)[0] != crc32(packed):
             raise ValueError("damaged segment header")
         if version != VERSION:
-            raise JournalCorrupt(f"journal version {version}, and this program reads {VERSION}. Nothing was changed")
+            raise JournalCorrupt(f"journal version {version}, and this program reads {VERSION}. Nothing was changed.")
         return cls(number, first_position, salt, bool(flags & _FLAG_SYNCED))
 
 
 def scan(data: bytes, offset: int, salt: int) -> Iterator[tuple[int, int, int, int]]:
-    """The whole records from `offset` on, as (kind, session, offset of the record, offset of its end).
+    """The valid records from `offset` on, as (kind, session, offset of the record, offset of its end).
 
-    Ends at the first place that holds none: the end of the last one yielded (or `offset`).
+    Stops where there is no valid record: at the end of the last one yielded, or at `offset`.
     """
     view = memoryview(data)
     size = len(data)
@@ -107,7 +108,7 @@ def scan(data: bytes, offset: int, salt: int) -> Iterator[tuple[int, int, int, i
 
 
 def scan_strays(data: bytes, offset: int, salt: int) -> Iterator[tuple[int, int, int, int]]:
-    """The whole records that lie somewhere behind `offset`, where a bad one lies; as `scan` gives them."""
+    """The valid records anywhere after `offset`, where a bad one is; as `scan` gives them."""
     last = min(written_bytes(data), len(data) - HEAD_BYTES)
     offset += 1
     while offset <= last:

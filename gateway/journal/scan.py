@@ -1,9 +1,13 @@
-"""Reads a journal back at start: the numbers and messages of every session, and where to go on.
+"""Reads a journal back at start: the numbers and messages of every session, and where to continue.
 
-What a crash has left of the last commit is judged here. Records without a COMMIT behind them are cut, in however many
-segments they lie: nothing of them had left the process. A hole with whole records behind it is damage and stops the
-start, with one exception: under durability "disk" pages that were never synced may be lost in any order when the power
-goes; a COMMIT behind the hole tells whether the hole had been synced.
+What a crash left of the last commit is judged here:
+
+    records, no COMMIT after them         cut, in however many segments: nothing of them had left the process
+    a bad record, nothing valid after it  cut, like the above
+    a bad record, valid ones after it     damage: the start fails
+
+The last case has one exception. Under durability "disk" a loss of power may lose unsynced pages in any order, so valid
+records may follow a hole that was never synced. A COMMIT after the hole says how far the disk was known to be synced.
 """
 
 import os
@@ -35,17 +39,16 @@ from protocols.errors import LocalProtocolError
 from protocols.fix.session.store import Ranges
 
 Sink = Callable[[int, int, int, bytes], None]
-"""Told of each record of the owner's kinds: kind, session, position, body."""
-
+"""Gets each record of the owner's kinds: kind, session, position, body."""
 
 _Record = tuple[int, int, int, int]
-"""As `scan` gives it: kind, session, offset, offset of its end."""
+"""As `scan` yields it: kind, session, offset, offset of its end."""
 
 
 class SeqNums(msgspec.Struct):
-    """Both sequence numbers of a session, as the records tell them: the body of STATE.
+    """Both sequence numbers of a session, as in the body of STATE.
 
-    done: inbound numbers from next_in on that were dealt with before it, as rising (first, end); not taken again.
+    done: inbound numbers above next_in that were processed early, as rising (first, end); they are not taken again.
     """
 
     next_in: int = 1
@@ -64,8 +67,8 @@ class SeqNums(msgspec.Struct):
 
 
 class ScanReport(msgspec.Struct):
-    """What a start found. `records`: those of whole commits. `cut_bytes`: of a commit that was not whole, behind what
-    is left of `cut_file`; no promise had been made on them. `is_proven`: that nothing is missing at the end is known.
+    """What a start found. `records`: those of complete commits. `cut_bytes`: removed from the end of `cut_file`, of a
+    commit that was not complete; nothing had been promised on it. `is_proven`: it is known that no end is missing.
     """
 
     sessions: dict[int, SeqNums]
@@ -77,24 +80,24 @@ class ScanReport(msgspec.Struct):
 
 
 class SegmentScan:
-    """The segments of a directory, oldest first, and all that the whole commits in them tell."""
+    """The segments of a directory, oldest first, and what the complete commits in them hold."""
 
     def __init__(self, directory: Path, sink: Sink | None) -> None:
-        """Read it all, and cut what is no whole commit.
+        """Read everything, and cut an incomplete commit.
 
         Raises:
-            JournalCorrupt: something that was recorded cannot be read, or is gone; nothing is changed.
+            JournalCorrupt: a record cannot be read, or is missing; nothing is changed.
         """
         self.numbers: dict[int, SeqNums] = {}
         self.indexes: dict[int, SessionIndex] = {}
         self.segments: list[Segment] = []
-        self.end_position = 0  # behind the last COMMIT
+        self.end_position = 0  # after the last COMMIT
         self.first_owned: int | None = None  # position of the first record of the owner's
         self.next_number = 1
         self.report = ScanReport(self.numbers)
         self._sink = sink
-        self._records_end = 0  # position behind the last whole record
-        self._open: list[tuple[Segment, bytes, list[_Record]]] = []  # of the commit whose end is not read yet
+        self._records_end = 0  # position after the last valid record
+        self._open: list[tuple[Segment, bytes, list[_Record]]] = []  # parts of the commit whose end is not read yet
         paths = segment_paths(directory)
         never_written = paths.pop() if paths and _is_blank(paths[-1]) else None
         try:
@@ -126,7 +129,7 @@ class SegmentScan:
             self.end_position = header.first_position + SEGMENT_HEADER_BYTES
         elif header.first_position != self._records_end:
             before = self.segments[-2]
-            raise damaged(before.path, self._records_end - before.first_position, "a bad record, with good ones behind")
+            raise damaged(before.path, self._records_end - before.first_position, "a bad record, with good ones after")
         end = self._take_commits(segment, data)
         self._records_end = header.first_position + end
         if is_last:
@@ -134,11 +137,11 @@ class SegmentScan:
             lost = header.first_position + written_bytes(data) - self.end_position
             self.report.cut_bytes = max(lost, 0)  # the zeros that a COMMIT ends with do not count as written
         if not header.synced:
-            os.fsync(fd)  # what is told from here on rests on it
+            os.fsync(fd)  # everything sent from now on depends on it
         self.next_number = header.number + 1
 
     def _take_commits(self, segment: Segment, data: bytes) -> int:
-        """Take in the commits that end in this segment, and keep what is open; the offset at which the records end."""
+        """Take in the commits that end in this segment, and keep the open part; the offset where the records end."""
         end, records = SEGMENT_HEADER_BYTES, list[_Record]()
         for record in scan(data, end, segment.salt):
             records.append(record)
@@ -155,7 +158,7 @@ class SegmentScan:
         return end
 
     def _take(self, segment: Segment, data: bytes, records: list[_Record]) -> None:
-        """Take in what one segment holds of a whole commit."""
+        """Take in the part of a complete commit that is in one segment."""
         number, indexes, seq_num_at = segment.number, self.indexes, U64.unpack_from
         for kind, session, offset, end in records:
             body = offset + HEAD_BYTES
@@ -184,8 +187,8 @@ class SegmentScan:
         try:
             self._sink(kind, session, position, body)
         except ValueError as error:
-            what = f"no record that this program can read: {error}"
-            raise JournalCorrupt(f"{segment.path}: offset {offset}: {what}. Nothing was changed") from error
+            what = f"not a record that this program can read: {error}"
+            raise JournalCorrupt(f"{segment.path}: offset {offset}: {what}. Nothing was changed.") from error
 
     def _take_state(self, session: int, numbers: SeqNums) -> None:
         self.numbers[session] = numbers
@@ -193,7 +196,7 @@ class SegmentScan:
             self.indexes[session] = SessionIndex()
 
     def _check_end(self, directory: Path, known: int | None) -> None:
-        """Whether all is there that was said to be safe."""
+        """Check that everything is there that the end file says was safe."""
         self.report.is_proven = known is not None or not self.segments
         missing = (known or 0) - self.end_position
         if missing <= 0:
@@ -203,14 +206,14 @@ class SegmentScan:
         place = f"{segment.path}: offset {offset}" if segment is not None else f"{directory}: no segment is there"
         raise JournalCorrupt(
             f"{place}: the journal ends here, and {missing} bytes more were safe when `end` was written: orders, events"
-            " and numbers that clients were told. Nothing was changed. Restore the whole directory from a copy; or, to"
-            f" go on without it (under a new epoch, and no number is given twice), remove {end_path(directory)}"
+            " and numbers that clients have seen. Nothing was changed. Restore the whole directory from a copy. Or, to"
+            f" continue without them (under a new epoch, and no number is used twice), remove {end_path(directory)}"
         )
 
     def _cut(self) -> None:
-        """Make the end of the last whole commit the end of the run.
+        """Make the end of the last complete commit the end of the journal.
 
-        Newest first: a crash in the middle of it leaves an open commit again, and no gap.
+        Newest first: a crash in the middle leaves an open commit again, and no gap.
         """
         if not self.segments:
             return
@@ -221,7 +224,7 @@ class SegmentScan:
             self.next_number = last.number
         last.size_bytes = self.end_position - last.first_position
         os.ftruncate(last.fd, last.size_bytes)
-        os.fsync(last.fd)  # what is told from here on rests on it
+        os.fsync(last.fd)  # everything sent from now on depends on it
         if self.report.cut_bytes:
             self.report.cut_file = last.path.name
 
@@ -230,7 +233,7 @@ def _header(path: Path, data: bytes) -> SegmentHeader:
     """The header of the segment at `path`.
 
     Raises:
-        JournalCorrupt: it has none that fits.
+        JournalCorrupt: it has none, or one that does not fit the file's name.
     """
     try:
         header = SegmentHeader.unpack(data)
@@ -244,10 +247,10 @@ def _header(path: Path, data: bytes) -> SegmentHeader:
 
 
 def _check_tail(segment: Segment, header: SegmentHeader, data: bytes, end: int) -> None:
-    """Whether the last segment, whose records end at the offset `end`, is as a crash may leave it.
+    """Check that the last segment, whose records end at the offset `end`, is as a crash may leave it.
 
     Raises:
-        JournalCorrupt: something behind the end was recorded.
+        JournalCorrupt: a record after the end had been promised.
     """
     if written_bytes(data) <= end:
         return
@@ -255,17 +258,17 @@ def _check_tail(segment: Segment, header: SegmentHeader, data: bytes, end: int) 
     for kind, _, offset, _ in scan_strays(data, end, header.salt):
         had_been_synced = kind == COMMIT and U64.unpack_from(data, offset + HEAD_BYTES)[0] > position
         if had_been_synced or not header.synced:
-            raise damaged(segment.path, end, f"a bad record, with a good one behind it at offset {offset}")
+            raise damaged(segment.path, end, f"a bad record, with a good one after it at offset {offset}")
 
 
 def _is_blank(path: Path) -> bool:
-    """Whether the power was lost between the name of a segment and its first bytes."""
+    """Whether the power was lost after a segment got its name and before it got its first bytes."""
     with path.open("rb") as file:
         return not any(file.read(SEGMENT_HEADER_BYTES)) and not any(map(any, iter(lambda: file.read(1 << 20), b"")))
 
 
 def _read_whole(fd: int) -> bytes:
-    """All of the file: one segment at a time is held while it is read, and no more."""
+    """All of the file. A start holds one segment at a time in memory."""
     size = os.fstat(fd).st_size
     parts: list[bytes] = []
     done = 0

@@ -1,7 +1,7 @@
-"""The files of the journal: one directory, `<number>.seg`, allocated before they are written; and the lock on it.
+"""The files of the journal: `<number>.seg` in one directory, allocated before they are written; and the lock on it.
 
-A segment is allocated whole under another name and renamed when what came before it is safe: so a full disk shows
-while there is a spare one to go on with, and a file that bears its number is part of the run.
+A segment is allocated under another name, and renamed when everything before it is safe. So a full disk shows while
+there is still a spare segment to write to, and a file with its final name is part of the journal.
 """
 
 import errno
@@ -14,13 +14,13 @@ from zlib import crc32
 from gateway.journal.record import HEAD, HEAD_BYTES, JournalCorrupt, JournalInUse, SegmentHeader
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
-"""No room for more, on the disk or in the table of open files: it may come back, so nothing has failed."""
+"""No room for more, on the disk or in the table of open files. Room may come back, so nothing has failed."""
 _WINDOW_BYTES = 32_768
-"""Read at a time: records of one session lie between those of others, yet near each other."""
+"""Read at a time: records of one session are between those of others, yet near each other."""
 
 
 class Segment:
-    """One file of the run. Open for as long as it is kept, so that it can be read after its name has changed."""
+    """One file of the journal. It stays open as long as it is kept, so that it can be read under any name."""
 
     def __init__(self, fd: int, path: Path, header: SegmentHeader, size_bytes: int) -> None:
         self.fd = fd
@@ -32,10 +32,10 @@ class Segment:
         self.is_dropped = False  # by retention; it is closed soon
 
     def read(self, offsets: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-        """The session and the body of the record at each of the offsets, checked. Ends early when it is dropped.
+        """The session and the body of the record at each offset, checked. Ends early if the segment is dropped.
 
         Raises:
-            JournalCorrupt: what lies there is not what was written.
+            JournalCorrupt: a record is not as it was written.
         """
         window, start = b"", 0
         for offset in offsets:
@@ -55,30 +55,30 @@ class Segment:
             yield session, window[at + HEAD_BYTES : end]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self.fd)
 
 
 def _holds_record(window: bytes, at: int) -> bool:
-    """Whether the record that begins at `at` lies whole inside `window`."""
+    """Whether the record that begins at `at` is completely inside `window`."""
     have = len(window) - at - HEAD_BYTES
     return have >= 0 and have >= HEAD.unpack_from(window, at)[1]
 
 
 def damaged(path: Path, offset: int, what: str) -> JournalCorrupt:
-    """The error to raise: where, what, and what an operator can do."""
+    """The error to raise: where, what, and what the operator can do."""
     return JournalCorrupt(
-        f"{path}: offset {offset}: {what}. Nothing was changed. Restore the whole directory from a copy; or, to go on"
-        " without what follows (under a new epoch, and no number is given twice), move the later segments away and"
-        f" run: rm -f {path.parent / 'end'} && truncate -s {offset} {path}"
+        f"{path}: offset {offset}: {what}. Nothing was changed. Restore the whole directory from a copy. Or, to"
+        " continue without what follows (under a new epoch, and no number is used twice), move the later segments away"
+        f" and run: rm -f {path.parent / 'end'} && truncate -s {offset} {path}"
     )
 
 
 def allocate(path: Path, size_bytes: int) -> int:
-    """A new file of `size_bytes` whose blocks are ours already; the descriptor.
+    """Create a file of `size_bytes` with its blocks allocated; the descriptor.
 
     Raises:
-        OSError: with an errno of `NO_SPACE` when the disk or a quota has no room; no file is left behind.
+        OSError: with an errno of `NO_SPACE` if the disk or a quota has no room; no file is left over.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640)
     try:
@@ -91,10 +91,10 @@ def allocate(path: Path, size_bytes: int) -> int:
 
 
 def write_at(fd: int, data: bytes, offset: int) -> int:
-    """Write all of `data`; the bytes written when the disk had no room for the rest.
+    """Write `data`; the number of bytes written, which is smaller if the disk has no room for the rest.
 
     Raises:
-        OSError: any other trouble than a lack of room.
+        OSError: any error other than a lack of room.
     """
     done = 0
     try:
@@ -117,38 +117,38 @@ def sync_directory(directory: Path) -> None:
 
 
 def segment_path(directory: Path, number: int) -> Path:
-    """Its name in the run; sorted names are sorted numbers."""
+    """Its final name; sorted names are sorted numbers."""
     return directory / f"{number:010d}.seg"
 
 
 def spare_path(directory: Path, number: int) -> Path:
-    """Its name before it is part of the run."""
+    """Its name before it is part of the journal."""
     return directory / f"{number:010d}.tmp"
 
 
 def segment_paths(directory: Path) -> list[Path]:
-    """The run, in order.
+    """All segments, in order.
 
     Raises:
-        JournalCorrupt: a number is missing in it, or a name is none.
+        JournalCorrupt: a number is missing, or a name is not a number.
     """
     paths = sorted(directory.glob("*.seg"))
     for before, path in zip([None, *paths], paths, strict=False):
         if not path.stem.isdecimal() or (before is not None and int(path.stem) != int(before.stem) + 1):
             gap = f"between {before.name} and {path.name}" if before is not None else f"before {path.name}"
             raise JournalCorrupt(
-                f"{directory}: a segment is missing {gap}. Nothing was changed. Put it back; or, to go on with what is"
-                f" whole (under a new epoch, and no number is given twice), move {path.name}, all later ones and the"
-                " file `end` away"
+                f"{directory}: a segment is missing {gap}. Nothing was changed. Put it back. Or, to continue with the"
+                f" segments before it (under a new epoch, and no number is used twice), move {path.name}, all later"
+                " ones and the file `end` away."
             )
     return paths
 
 
 class DirectoryLock:
-    """Keeps a second process out of the directory, for as long as this one lives."""
+    """Keeps a second process out of the directory while this one lives."""
 
     def __init__(self, directory: Path) -> None:
-        """Take it.
+        """Take the lock.
 
         Raises:
             JournalInUse: another process has it.
@@ -160,10 +160,12 @@ class DirectoryLock:
         except OSError:
             owner = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._fd)
-            raise JournalInUse(f"{directory} is in use by process {owner}: one journal, one process") from None
+            raise JournalInUse(
+                f"{directory} is in use by process {owner}. Stop it, or give this process its own journal.directory."
+            ) from None
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let others in. The file stays: removing it would let two processes lock two files of one name."""
+        """Release the lock. The file stays: if it were removed, two processes could lock two files of one name."""
         os.close(self._fd)

@@ -1,8 +1,9 @@
-"""The durable `MessageStore`: one session's numbers and messages, recorded in the journal it shares with the others.
+"""The durable `MessageStore`: one session's numbers and messages, in the journal that all sessions share.
 
-Setting a number only marks the session; `record` writes both once a commit, and nothing when the records before it
-tell them already. The messages themselves stay in the segments; memory holds where they lie. Before editing: a message
-that waits in memory has no record, so no record may move NextIn over it, nor let what went past it be taken twice.
+Setting a number only marks the session; `record` writes both numbers once per commit, and only if they do not follow
+from earlier records. Messages stay in the segments; memory holds where they are. Before editing: an inbound message
+that waits in memory has no record, so no record may move NextIn past it, nor let a message that overtook it be taken
+twice.
 """
 
 from collections.abc import Iterator
@@ -19,14 +20,14 @@ _OUT_PREFIX_BYTES = OUT_HEAD_TAIL.size - HEAD_TAIL.size  # of the body: its seq_
 
 
 class JournalStore:
-    """See `protocols.fix.store.MessageStore`. What is set and put is recorded when the next commit is."""
+    """A `MessageStore`; the next commit records what was set and put."""
 
     __slots__ = (
         "_dirty",
         "_index",
         "_is_dirty",
+        "_last",
         "_next_out",
-        "_told",
         "_writer",
         "intake",
         "session",
@@ -35,14 +36,14 @@ class JournalStore:
     def __init__(
         self, session: int, writer: Writer, dirty: "list[JournalStore]", numbers: SeqNums, index: SessionIndex
     ) -> None:
-        """dirty: where the store puts itself when a number was set. numbers and index: as the records tell them."""
+        """dirty: the store adds itself here when a number was set. numbers, index: what was read back."""
         self.session = session
         self._writer = writer
         self._dirty = dirty
         self._is_dirty = False
         self.intake = Intake(numbers.next_in, numbers.done)
         self._next_out = numbers.next_out
-        self._told = SeqNums(numbers.next_in, numbers.next_out, numbers.done)  # last STATE or RESET; messages tell more
+        self._last = SeqNums(numbers.next_in, numbers.next_out, numbers.done)  # last STATE or RESET
         self._index = index
 
     @property
@@ -57,12 +58,12 @@ class JournalStore:
             self._mark_dirty()
 
     def begin_wait(self, key: int, seq_num: int) -> None:
-        """Inbound message `seq_num` waits: a crash is to have it asked for again."""
+        """Inbound message `seq_num` waits; after a crash it must be requested again."""
         self.intake.begin_wait(key, seq_num)
         self._mark_dirty()
 
     def end_wait(self, key: int) -> None:
-        """It waits no more."""
+        """It does not wait any more."""
         if self.intake.end_wait(key):
             self._mark_dirty()
 
@@ -83,25 +84,25 @@ class JournalStore:
             self._mark_dirty()
 
     def put(self, seq_num: int, message: bytes) -> None:
-        """Keep the outbound message `seq_num`, whole as sent.
+        """Keep the outbound message `seq_num`, exactly as sent.
 
         Raises:
             LocalProtocolError: the number, or a higher one, has a message already; nothing is changed.
         """
         index, writer, size = self._index, self._writer, len(message)
         if seq_num < index.end:
-            raise LocalProtocolError(f"message {seq_num} after {index.end - 1}: a number keeps its content for ever")
+            raise LocalProtocolError(f"message {seq_num} after {index.end - 1}: a number keeps its content forever")
         offset = writer.add(_pack_head(_OUT_PREFIX_BYTES + size, OUT, self.session, seq_num), message)
         index.add(seq_num, writer.segment.number, offset, size)
 
     def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """The kept messages with begin <= number <= end, rising; what retention has dropped is left out.
+        """The kept messages with begin <= number <= end, rising, without those that retention has dropped.
 
-        Lazy: a slice of the range is in memory at a time.
+        Lazy: one slice of the range is in memory at a time.
 
         Raises:
-            JournalCorrupt: a message is not what was written.
-            JournalFailed: the disk failed, or a message could not be written yet for want of room.
+            JournalCorrupt: a message is not as it was written.
+            JournalFailed: the disk failed, or a message could not be written yet because there is no room.
         """
         for segment, first, offsets in self._index.slices(begin, end):
             numbers = [number for number, offset in enumerate(offsets, first) if offset]
@@ -112,28 +113,28 @@ class JournalStore:
                 yield seq_num, body[_OUT_PREFIX_BYTES:]
 
     def reset(self) -> None:
-        """Both numbers back to 1 and nothing kept."""
+        """Set both numbers to 1 and keep no message."""
         self._writer.append(RESET, self.session, b"")
         self._index.clear()
         self.intake.reset()
         self._next_out = 1
-        self._told = SeqNums()
+        self._last = SeqNums()
 
     def record(self) -> None:
-        """Record both numbers, unless what was recorded before tells them."""
+        """Record both numbers, unless they follow from earlier records."""
         self._is_dirty = False
         next_in, done = self.intake.without_memory()
         numbers = SeqNums(next_in, self._next_out, done)
         if numbers != self._recorded():
             self._writer.append(STATE, self.session, numbers.pack())
-            self._told = numbers
+            self._last = numbers
 
     def checkpoint(self) -> tuple[int, int, bytes]:
-        """The STATE that says what all records so far say: not the numbers of a tick that is not committed."""
+        """A STATE that repeats what the records so far say, without the numbers of a turn that is not committed."""
         return STATE, self.session, self._recorded().pack()
 
     def needs(self, segment: int, min_messages: int, min_bytes: int) -> bool:
-        """Whether the oldest segment holds what is to be kept."""
+        """Whether the oldest segment holds messages that must be kept."""
         return self._index.needs(segment, min_messages, min_bytes)
 
     def drop(self, segment: int) -> None:
@@ -146,5 +147,5 @@ class JournalStore:
             self._dirty.append(self)
 
     def _recorded(self) -> SeqNums:
-        told = self._told
-        return SeqNums(told.next_in, max(told.next_out, self._index.end), told.done)
+        last = self._last
+        return SeqNums(last.next_in, max(last.next_out, self._index.end), last.done)

@@ -1,8 +1,8 @@
-"""Group fdatasync in one thread: while one sync runs, what is written meanwhile waits for the next, together.
+"""Group fdatasync in one thread: everything written while one sync runs shares the next.
 
-The owner's thread calls `advance` and never waits; the news comes through `notify`, called in *this* thread. Before
-editing: a sync that failed is never tried again, because the kernel may have dropped the pages it could not write and
-call the next sync a success.
+The owner's thread calls `advance` and never waits; the result comes through `notify`, called in *this* thread. Before
+editing: a failed sync is never tried again, because the kernel may have dropped the pages that it could not write and
+report the next sync as a success.
 """
 
 import os
@@ -14,7 +14,7 @@ from contextlib import suppress
 class Syncer:
     """Makes what was written durable, in the order in which it was written.
 
-    `durable` is the position below which all is on disk; `failure` is set when that will never move again.
+    `durable` is the position below which everything is on disk; `failure` is set once that can never move again.
     """
 
     def __init__(self, durable: int, notify: Callable[[int], None]) -> None:
@@ -30,19 +30,19 @@ class Syncer:
         self._thread.start()
 
     def advance(self, fd: int, position: int) -> None:
-        """All below `position` is written, the end of it to `fd`: make it durable."""
+        """Everything below `position` is written, the last part to `fd`: make it durable."""
         with self._changed:
             self._fd, self._wanted = fd, position
             self._changed.notify()
 
     def add_step(self, step: Callable[[], None]) -> None:
-        """Do this after what was asked for before, and before what is asked for next."""
+        """Run this after everything requested before, and before everything requested later."""
         with self._changed:
             self._steps.append(step)
             self._changed.notify()
 
     def close(self) -> None:
-        """Do what was asked for, then end. Returns when it is done or has failed."""
+        """Finish what was requested, then end. Returns when that is done or has failed."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -52,13 +52,13 @@ class Syncer:
         try:
             while self._run_once():
                 pass
-        except Exception as error:  # a thread that dies unseen would hold back every answer for ever
+        except Exception as error:  # a thread that died unnoticed would hold back every answer forever
             self.failure = error
             with suppress(RuntimeError):  # the owner's loop may be closed by now
                 self._notify(self.durable)
 
     def _run_once(self) -> bool:
-        """One group; False when there is nothing left to do and the end was asked for."""
+        """One group; False if nothing is left to do and the end was requested."""
         with self._changed:
             while not self._steps and self._wanted == self.durable:
                 if self._closing:
@@ -70,7 +70,7 @@ class Syncer:
         return True
 
     def _settle(self, steps: list[Callable[[], None]], fd: int, wanted: int) -> None:
-        """Make one group durable, and tell."""
+        """Make one group durable, and report it."""
         for step in steps:
             step()
         if wanted != self.durable:

@@ -1,9 +1,13 @@
-"""The writing end of the journal: buffers records, writes them with one call, moves on from segment to segment.
+"""The writing end of the journal: buffers records, writes them with one call, and moves from segment to segment.
 
-Before editing: an offset given out is final. A record is placed in its segment when it is added, so whatever may fail
-for want of room (the next segment) is done in advance: a spare is always allocated, and it is also the reserve.
-Without one the journal is "full": what still comes (cancels, their answers) has the rest of the current segment.
-A commit may begin in one segment and end in a later one; it counts from its COMMIT record on, wherever that lies.
+Before editing: an offset that was returned is final. A record gets its place when it is added, so everything that may
+fail for lack of room is done in advance: a spare segment is always allocated, and is also the reserve.
+
+    ok      the spare is there
+    full    there was no room for a new spare: cancels and their answers use the rest of the current segment
+    failed  the current segment is full, too, or the disk refused: nothing more is recorded
+
+A commit may begin in one segment and end in a later one; it counts from its COMMIT record on.
 """
 
 import os
@@ -35,11 +39,12 @@ from protocols.units import NS_PER_S
 JournalState = Literal["ok", "full", "failed"]
 _pack_crc = CRC.pack
 _RETRY_NS = NS_PER_S
-_KEPT_BYTES = 2 * (HEAD_BYTES + U64.size)  # for the COMMIT of what a segment holds, and for that of `close`
+_COMMIT_BYTES = 2 * (HEAD_BYTES + U64.size)
+"""Kept free in each segment: for the COMMIT of its records, and for the one of `close`."""
 
 
 class JournalHooks(msgspec.Struct, frozen=True):
-    """What the writer asks back.
+    """What the writer needs from the journal.
 
     checkpoint: the (kind, session, body) records that a segment begins with. drop_old_segments: called when a segment
     has begun. notify: called in another thread with each new durable position, see `Syncer`.
@@ -51,38 +56,38 @@ class JournalHooks(msgspec.Struct, frozen=True):
 
 
 class Writer:
-    """Appends to the last of `segments`, which are kept by number, oldest first."""
+    """Appends to the last of `segments`, which are ordered by number."""
 
-    def __init__(self, directory: Path, segment_bytes: int, synced: bool, owner: JournalHooks) -> None:
+    def __init__(self, directory: Path, segment_bytes: int, synced: bool, hooks: JournalHooks) -> None:
         self.segments: dict[int, Segment] = {}
         self.segment: Segment  # the current one
         self.offset = 0  # in it, of the next record
         self._directory = directory
         self._segment_bytes = segment_bytes
-        self._owner = owner
+        self._hooks = hooks
         self._synced = synced
         self._syncer: Syncer | None = None
-        self._pieces: list[bytes] = []
+        self._buffer: list[bytes] = []
         self._written = 0  # bytes of the current segment
-        self._capacity = 0  # where a record must end, with `_KEPT_BYTES` behind it
+        self._capacity = 0  # where a record must end, so that `_COMMIT_BYTES` are free after it
         self._salt = 0
         self._next_number = 1
         self._spare: int | None = None  # descriptor of the next segment
-        self.lacks = ""  # why there was no room for one, when there was not
+        self.why_full = ""  # why there was no room for a spare
         self._retry_ns = 0
         self._end = EndFile(directory, synced)
-        self._end_ns = 0  # when it may be written next, where nothing is synced
-        self._unsettled = sys.maxsize  # what the start found is not settled before the owner's first commit is safe
-        self._is_stuck = False
+        self._end_ns = 0  # when the end file may be written next, under durability "process"
+        self._unsettled = sys.maxsize  # below this, what the start found: only the owner's first commit settles it
+        self._is_stuck = False  # the disk took back room that it had allocated
         self._failure: JournalFailed | None = None
-        self._committed = 0  # position behind the last COMMIT
-        self._written_whole = 0  # the same, of those that are written
+        self._committed = 0  # position after the last COMMIT
+        self._written_whole = 0  # the same, of the commits that are written
 
     def start(self, recovered: list[Segment], next_number: int, position: int) -> None:
-        """Go on at `position`, behind what was recovered, with a segment of our own.
+        """Continue at `position`, after what was read back, with a new segment.
 
         Raises:
-            JournalFailed: there is no room for one.
+            JournalFailed: there is no room for it.
         """
         for leftover in self._directory.glob("*.tmp"):
             leftover.unlink()
@@ -114,20 +119,20 @@ class Writer:
 
     @property
     def position(self) -> int:
-        """Of the next record, if no new segment is begun for it."""
+        """The position of the next record, if no new segment is begun for it."""
         return self.segment.first_position + self.offset
 
     def append(self, kind: int, session: int, body: bytes) -> int:
-        """Add one record; its offset in `segment`, which may have become another one."""
+        """Add one record; its offset in `segment`, which may be a new one."""
         return self.add(HEAD_TAIL.pack(len(body), kind, session), body)
 
     def add(self, head: bytes, body: bytes) -> int:
-        """Add one record. `head`: length, kind, session and whatever of the body is packed with them already."""
+        """Add one record. `head`: length, kind, session, and the part of the body that is packed with them."""
         size = 4 + len(head) + len(body)
         if self.offset + size > self._capacity:
-            self._turn(size)
+            self._next_segment(size)
         offset = self.offset
-        self._pieces += (_pack_crc(crc32(body, crc32(head, self._salt + offset))), head, body)
+        self._buffer += (_pack_crc(crc32(body, crc32(head, self._salt + offset))), head, body)
         self.offset = offset + size
         return offset
 
@@ -144,59 +149,59 @@ class Writer:
         self._settle()
         if self._syncer is None and now_ns >= self._end_ns and self._written_whole > self._unsettled:
             self._end_ns = now_ns + _RETRY_NS
-            self._do(partial(self._say_end, self._written_whole))
+            self._in_order(partial(self._write_end, self._written_whole))
         return self._committed
 
     def flush(self) -> None:
-        """Write what was added, as far as the disk has room; the rest waits.
+        """Write what was added as far as the disk has room; the rest waits.
 
         Raises:
             JournalFailed: the disk refused for another reason.
         """
-        if not self._pieces:
+        if not self._buffer:
             return
         if self._failure is not None:
             raise self._failure
-        data = b"".join(self._pieces)
+        data = b"".join(self._buffer)
         try:
             done = write_at(self.segment.fd, data, self._written)
         except OSError as error:
             self._fail("a write failed", error)
         self._written += done
-        # Only where posix_fallocate promised room that the filesystem does not have (compressed, copy on write):
+        # Only if posix_fallocate promised room that the filesystem does not have (compressed, copy on write):
         self._is_stuck = done < len(data)
-        self._pieces = [data[done:]] if self._is_stuck else []
+        self._buffer = [data[done:]] if self._is_stuck else []
 
     def read(self, number: int, offsets: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-        """Session and body of the records at these offsets of a segment; nothing when it was dropped.
+        """Session and body of the records at these offsets of a segment; nothing if it was dropped.
 
         Raises:
-            JournalFailed: some of it could not be written yet for want of room.
-            JournalCorrupt: what lies there is not what was written.
+            JournalFailed: a part could not be written yet because there is no room.
+            JournalCorrupt: a record is not as it was written.
         """
         self.flush()
         if self._is_stuck:
-            raise JournalFailed(f"{self._directory}: the disk is full, and what was not written cannot be read")
+            raise JournalFailed(f"{self._directory}: the disk is full: what is not written yet cannot be read")
         segment = self.segments.get(number)
         return iter(()) if segment is None else segment.read(offsets)
 
     def drop_oldest(self) -> None:
-        """Remove the oldest segment, once all that was asked for before is done."""
+        """Remove the oldest segment after everything requested before is done."""
         segment = self.segments.pop(next(iter(self.segments)))
         segment.is_dropped = True
-        self._do(partial(_remove, segment, self._synced))
+        self._in_order(partial(_remove, segment, self._synced))
 
     def give_up(self, error: Exception) -> None:
-        """Write nothing any more, for a reason that is not the disk's."""
+        """Write nothing more, for a reason other than the disk."""
         if self._failure is None:
             self._failure = JournalFailed(f"{self._directory}: given up: {error!r}")
-            self._pieces.clear()
+            self._buffer.clear()
 
     def close(self) -> None:
-        """Write and sync all, and leave nothing allocated that is not used.
+        """Write and sync everything, and give back unused room.
 
         Raises:
-            JournalFailed: not all could be made durable. Everything is let go of all the same.
+            JournalFailed: not all could be made durable. Every file is closed all the same.
         """
         try:
             if self.position != self._committed:
@@ -209,18 +214,18 @@ class Writer:
                 self._syncer.close()
                 if self.state == "failed":
                     self._raise_failure()
-                self._end_commit()  # it knows all before it durable: from now on a hole anywhere is damage
+                self._end_commit()  # it says that all before it is durable: from now on any hole is damage
                 self.flush()
             os.ftruncate(self.segment.fd, self._written)
             os.fsync(self.segment.fd)
-            self._say_end(self._committed, is_last=True)
+            self._write_end(self._committed, is_last=True)
         except OSError as error:
             self._fail("the last sync failed", error)
         finally:
             self.release()
 
     def release(self) -> None:
-        """Let go of every file without writing anything more."""
+        """Close every file without writing anything more."""
         if self._syncer is not None:
             self._syncer.close()
         self._end.close()
@@ -235,10 +240,10 @@ class Writer:
 
     # -- from segment to segment ---------------------------------------------------------------------------------
 
-    def _turn(self, size_bytes: int) -> None:
+    def _next_segment(self, size_bytes: int) -> None:
         """Begin the next segment, with room for a record of `size_bytes`.
 
-        What fails here is raised by the commit to come: who adds a record is in the middle of something else.
+        A failure is raised by the next commit: the caller that adds a record is in the middle of something else.
         """
         try:
             self.flush()
@@ -249,19 +254,19 @@ class Writer:
             self._capacity = sys.maxsize
 
     def _begin(self, position: int, size_bytes: int) -> None:
-        """Make the spare the current segment, with a header and a checkpoint; then get the next spare.
+        """Make the spare the current segment, with a header and a checkpoint; then allocate the next spare.
 
-        The checkpoint is part of the commit to come: until that is durable, the segments before this one are needed.
+        The checkpoint is part of the next commit: until that is durable, the segments before this one are needed.
         """
         if self._spare is None:
             self._make_spare()
         if self._spare is None:
-            self._fail(f"the disk is full, and so is the reserve of {self._segment_bytes} bytes: free some room")
+            self._fail(f"the disk is full, and so is the reserve of {self._segment_bytes} bytes: free disk space")
         fd, number, self._spare = self._spare, self._next_number, None
         self._next_number += 1
-        checkpoint = list(self._owner.checkpoint())
+        checkpoint = list(self._hooks.checkpoint())
         needed = SEGMENT_HEADER_BYTES + sum(HEAD_BYTES + len(body) for _, _, body in checkpoint) + size_bytes
-        capacity = max(needed + _KEPT_BYTES, self._segment_bytes)
+        capacity = max(needed + _COMMIT_BYTES, self._segment_bytes)
         header = SegmentHeader(number, position, int.from_bytes(os.urandom(4)), self._synced)
         old = self.segments.get(number - 1)
         new = self.segments[number] = self.segment = Segment(
@@ -272,14 +277,14 @@ class Writer:
                 os.posix_fallocate(fd, 0, capacity)
             except OSError as error:
                 self._fail(f"no room for a record of {size_bytes} bytes", error)
-        self._salt, self._capacity, self._written = header.salt, capacity - _KEPT_BYTES, 0
-        self._pieces = [header.pack()]
+        self._salt, self._capacity, self._written = header.salt, capacity - _COMMIT_BYTES, 0
+        self._buffer = [header.pack()]
         self.offset = SEGMENT_HEADER_BYTES
         for kind, session, body in checkpoint:
             self.append(kind, session, body)
         self.flush()
-        self._do(partial(_publish, old, new, spare_path(self._directory, number), self._synced))
-        self._owner.drop_old_segments()
+        self._in_order(partial(_publish, old, new, spare_path(self._directory, number), self._synced))
+        self._hooks.drop_old_segments()
         self._make_spare()
         self._retry_ns = 0
 
@@ -289,27 +294,27 @@ class Writer:
         except OSError as error:
             if error.errno not in NO_SPACE:
                 self._fail("a segment could not be created", error)
-            self.lacks = os.strerror(error.errno)
+            self.why_full = os.strerror(error.errno)
 
     def _look_for_room(self, now_ns: int) -> None:
-        """Try again what the disk had no room for, at most once a second."""
+        """Try again, at most once a second, what the disk had no room for."""
         if now_ns >= self._retry_ns:
             self._retry_ns = now_ns + _RETRY_NS
             self.flush()
             if self._spare is None:
                 self._make_spare()
 
-    # -- the end of a commit, and what is done behind it -----------------------------------------------------------
+    # -- the end of a commit, and what follows it ------------------------------------------------------------------
 
     def _end_commit(self) -> None:
-        """Say that all of this commit is there."""
-        capacity, self._capacity = self._capacity, sys.maxsize  # its room was kept
+        """Record that this commit is complete."""
+        capacity, self._capacity = self._capacity, sys.maxsize  # its room was kept free
         self.append(COMMIT, 0, U64.pack(self.durable))
         self._capacity = capacity
         self._committed = self.position
 
     def _settle(self) -> None:
-        """What is written to the end of a commit may become durable; half of one never counts."""
+        """Let a completely written commit become durable; half of one never counts."""
         if self._is_stuck or self._written_whole == self._committed:
             return
         self._written_whole = self._committed
@@ -317,16 +322,16 @@ class Writer:
             self._syncer.advance(self.segment.fd, self._committed)
 
     def _on_synced(self, durable: int) -> None:
-        """In the sync thread, behind each sync."""
-        self._owner.notify(durable)
-        self._say_end(durable)
+        """Runs in the sync thread after each sync."""
+        self._hooks.notify(durable)
+        self._write_end(durable)
 
-    def _say_end(self, safe: int, is_last: bool = False) -> None:
+    def _write_end(self, safe: int, is_last: bool = False) -> None:
         if safe > self._unsettled:
             self._end.write(safe, is_last)
 
-    def _do(self, step: Callable[[], None]) -> None:
-        """Take a step in order with the syncs, if there are any."""
+    def _in_order(self, step: Callable[[], None]) -> None:
+        """Run a step in its order among the syncs, if there are any."""
         if self._syncer is not None:
             self._syncer.add_step(step)
             return
@@ -341,14 +346,14 @@ class Writer:
         raise self._failure
 
     def _fail(self, what: str, error: Exception | None = None) -> NoReturn:
-        """Nothing is written any more."""
+        """Write nothing more."""
         reason = f": {error}" if error is not None else ""
         self._failure = JournalFailed(f"{self._directory}: {what}{reason}")
         raise self._failure from error
 
 
 def _publish(old: Segment | None, new: Segment, spare: Path, synced: bool) -> None:
-    """Give the new segment its name, after all that came before it: so a named segment vouches for those below it."""
+    """Give the new segment its name after everything before it is safe: a named segment vouches for those before."""
     if synced:
         if old is not None:
             os.fdatasync(old.fd)

@@ -43,8 +43,8 @@ WRITING = mutants(
     ),
     (
         "what had no room is forgotten",
-        "        self._pieces = [data[done:]] if self._is_stuck else []\n",
-        "        self._pieces = []\n",
+        "        self._buffer = [data[done:]] if self._is_stuck else []\n",
+        "        self._buffer = []\n",
     ),
     (
         "half of a commit becomes durable",
@@ -78,7 +78,7 @@ WRITING = mutants(
     ),
     (
         "a segment begins without the numbers so far",
-        "        checkpoint = list(self._owner.checkpoint())\n",
+        "        checkpoint = list(self._hooks.checkpoint())\n",
         "        checkpoint: list[tuple[int, int, bytes]] = []\n",
     ),
     (
@@ -276,8 +276,8 @@ ENDS = (
         ),
         (
             "the end is said before it is safe",
-            "        self._say_end(durable)\n",
-            "        self._say_end(self._committed)\n",
+            "        self._write_end(durable)\n",
+            "        self._write_end(self._committed)\n",
         ),
     ),
     *mutants(

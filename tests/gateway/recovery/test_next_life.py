@@ -445,7 +445,7 @@ def test_a_journal_whose_oldest_segment_was_removed_by_hand_is_not_taken_for_an_
     server = lives(settings(session(1, "A")))
     desk = fix(server, "A")
     desk.place("a1")
-    server.journal._writer._turn(1)
+    server.journal._writer._next_segment(1)
     desk.place("a2")
     server.journal.commit(server.now_ns())
     copy = tmp_path / "copy"
@@ -484,7 +484,7 @@ def test_a_journal_without_a_single_sound_snapshot_is_refused_and_names_the_plac
 def test_a_record_that_this_program_cannot_read_is_named(lives):
     server = lives(settings(A))
     server.journal.append(COMMANDS, 0, b"of a newer program")
-    with pytest.raises(JournalCorrupt, match=r"0000000001\.seg: offset \d+: no record that this program can read"):
+    with pytest.raises(JournalCorrupt, match=r"0000000001\.seg: offset \d+: not a record that this program can read"):
         lives(settings(A))
 
 

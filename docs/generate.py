@@ -17,7 +17,7 @@ from gateway.telemetry.metrics import METRICS
 from limits.toml_fields import describe, meaning, rows_of, struct_of
 from protocols.errors import CODES, ErrorCode
 from protocols.fix.dialect import Dialect
-from protocols.fix.session.settings import TRANSITIONS, Call, State
+from protocols.fix.session.settings import TRANSITIONS, Call, SessionState
 from protocols.ws import results, schema
 from protocols.ws.enums import TABLES
 
@@ -232,7 +232,7 @@ per message. Secrets are masked, and control characters are escaped. Lines of ot
 def fix_session_states() -> str:
     """The session machine's table of transitions."""
     head = ("From", *(_code(call.value) for call in Call))
-    rows = [(f"**{state.value}**", *(_moves(state, call) for call in Call)) for state in State]
+    rows = [(f"**{state.value}**", *(_moves(state, call) for call in Call)) for state in SessionState]
     return f"""# States of a FIX session
 
 The session machine checks every call of its owner against this table, which is printed from the code. A cell lists the
@@ -242,7 +242,7 @@ nothing. Only an initiator calls `logon`. A session in `disconnected` still numb
 {_table(head, rows)}"""
 
 
-def _moves(state: State, call: Call) -> str:
+def _moves(state: SessionState, call: Call) -> str:
     return ", ".join(each.value for each in TRANSITIONS[state].get(call, ()))
 
 

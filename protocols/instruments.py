@@ -164,7 +164,7 @@ class Instruments:
         self.by_symbol = {row.symbol: row for row in rows}
         self.by_id = {row.id: row for row in rows}
 
-    def remember(self, gone: Iterable[Instrument]) -> None:
+    def add_removed(self, removed: Iterable[Instrument]) -> None:
         """Instruments that trade no more: what was told of them is still told, by id; no symbol leads to one."""
-        for row in gone:
+        for row in removed:
             self.by_id.setdefault(row.id, row)

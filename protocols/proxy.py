@@ -2,7 +2,7 @@
 
 The header comes before everything else, before a TLS handshake too, so not a byte behind it may be taken: `receive`
 says how many of the bytes it was shown belong to the header. Strict and bounded; what is told beside addresses (TLVs)
-is skipped. Source: the PROXY protocol, HAProxy Technologies, 2020/03/05, sections 2.1 and 2.2.
+is skipped. SourceAddress: the PROXY protocol, HAProxy Technologies, 2020/03/05, sections 2.1 and 2.2.
 """
 
 from ipaddress import IPv4Address, IPv6Address
@@ -23,7 +23,7 @@ _TCP4, _TCP6 = 0x11, 0x21
 _UNSPECIFIED = 0x00
 
 
-class Source(msgspec.Struct, frozen=True):
+class SourceAddress(msgspec.Struct, frozen=True):
     """Who connected to the balancer; host "" = nobody: the balancer speaks for itself, as in a health check.
 
     An IPv4 address that is written as an IPv6 one is given as what it is.
@@ -33,14 +33,14 @@ class Source(msgspec.Struct, frozen=True):
     port: int
 
 
-_ITSELF = Source("", 0)
+_ITSELF = SourceAddress("", 0)
 
 
 class ProxyHeader:
     """The header at the beginning of one connection. `source` is None until it is whole."""
 
     def __init__(self) -> None:
-        self.source: Source | None = None
+        self.source: SourceAddress | None = None
         self._raw = bytearray()
 
     def receive(self, data: bytes) -> int:
@@ -97,7 +97,7 @@ class ProxyHeader:
             self.source = _ITSELF if command == _LOCAL else _read_addresses(raw[13], raw[_FIXED_BYTES:])
 
 
-def _read_line(line: bytes) -> Source:
+def _read_line(line: bytes) -> SourceAddress:
     """Version 1: `PROXY TCP4 198.51.100.1 203.0.113.7 56324 443`, CR, LF."""
     if not line.endswith(b"\r\n"):
         raise RemoteProtocolError("a line that ends without CR")
@@ -124,7 +124,7 @@ def _port(word: str) -> int:
     return int(word)
 
 
-def _read_addresses(family: int, block: bytes) -> Source:
+def _read_addresses(family: int, block: bytes) -> SourceAddress:
     """Version 2: source and destination address, source and destination port, then what is skipped."""
     if family == _UNSPECIFIED:
         return _ITSELF
@@ -137,6 +137,6 @@ def _read_addresses(family: int, block: bytes) -> Source:
     return _source(host, int.from_bytes(block[2 * size : 2 * size + 2]))
 
 
-def _source(host: IPv4Address | IPv6Address, port: int) -> Source:
+def _source(host: IPv4Address | IPv6Address, port: int) -> SourceAddress:
     mapped = host.ipv4_mapped if isinstance(host, IPv6Address) else None
-    return Source(str(mapped or host), port)
+    return SourceAddress(str(mapped or host), port)

@@ -29,13 +29,13 @@ class WallClock:
         """The moment of own time at which it is, or was, this time of day."""
         return utc_ns - self.offset_ns
 
-    def ahead_ns(self, told_ns: int, now_ns: int) -> int:
+    def ahead_ns(self, peer_ns: int, now_ns: int) -> int:
         """How far a time of day that a peer told lies ahead of ours, negative = behind. In doubt we look again."""
-        ahead_ns = told_ns - now_ns - self.offset_ns
+        ahead_ns = peer_ns - now_ns - self.offset_ns
         if -DOUBT_NS < ahead_ns < DOUBT_NS:
             return ahead_ns
         self.look()
-        return told_ns - now_ns - self.offset_ns
+        return peer_ns - now_ns - self.offset_ns
 
     def look(self) -> None:
         """See whether the system's clock was put right, and follow it."""

@@ -67,9 +67,9 @@ class JournalStore:
         if self.intake.end_wait(key):
             self._mark_dirty()
 
-    def note_done(self, seq_num: int) -> None:
+    def record_done(self, seq_num: int) -> None:
         """It was dealt with ahead of its turn."""
-        self.intake.note_done(seq_num)
+        self.intake.record_done(seq_num)
         self._mark_dirty()
 
     @property

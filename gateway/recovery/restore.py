@@ -40,7 +40,7 @@ def read_back(
     known_ids = configured_ids(settings, instruments)
     if replay.known_ids is not None:
         known_ids = merge(replay.known_ids, known_ids)
-        instruments.remember(known_ids.instruments.values())
+        instruments.add_removed(known_ids.instruments.values())
     return journal, replay, known_ids
 
 

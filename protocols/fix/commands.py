@@ -44,8 +44,8 @@ from protocols.fix.terms import (
     STOP,
     STOP_LIMIT,
     TIFS,
-    Declined,
     Rare,
+    Rejection,
     bad,
     check_honoured,
     cl_ord_id_of,
@@ -111,7 +111,7 @@ class Commands:
             return Refusal(UNKNOWN_METHOD, f"MsgType(35)={message.msg_type} is not served")
         try:
             return maker(message, sender, t_recv, recv_window_ms)
-        except Declined as declined:
+        except Rejection as declined:
             return declined.answer
 
     def _new_order(self, message: AppMessage, sender: Sender, t_recv: int, recv_window_ms: int) -> NewOrder:
@@ -124,7 +124,7 @@ class Commands:
         price_text = fields.get(PRICE)
         has_price = ord_type is LIMIT or ord_type is STOP_LIMIT
         if has_price is (price_text is None):
-            raise Declined(
+            raise Rejection(
                 missing(PRICE, "Price") if has_price else unsupported(f"OrdType(40)={ord_type:d} with a Price(44)")
             )
         price = price_of(instrument, price_text, PRICE) if price_text is not None else 0
@@ -137,11 +137,11 @@ class Commands:
             flags |= post_only(fields, has_price, tif)
         if RARE.isdisjoint(fields):
             if qty_text is None:
-                raise Declined(missing(ORDER_QTY, "OrderQty"))
+                raise Rejection(missing(ORDER_QTY, "OrderQty"))
             if ord_type >= STOP:
-                raise Declined(missing(STOP_PX, "StopPx"))
+                raise Rejection(missing(STOP_PX, "StopPx"))
             if tif is GTD:
-                raise Declined(missing(EXPIRE_TIME, "ExpireTime"))
+                raise Rejection(missing(EXPIRE_TIME, "ExpireTime"))
             rare = _NOTHING_RARE
         else:
             rare = rare_terms(fields, instrument, ord_type, tif)
@@ -172,18 +172,18 @@ class Commands:
         order_id, orig_cl_ord_id = target(fields, ORIG_CL_ORD_ID, "OrigClOrdID")
         check_honoured(fields)
         if CASH_ORDER_QTY in fields:
-            raise Declined(unsupported("CashOrderQty(152) on a replace"))
+            raise Rejection(unsupported("CashOrderQty(152) on a replace"))
         side = one_of(SIDES, fields, SIDE) if SIDE in fields else 0
         ord_type = one_of(ORD_TYPES, fields, ORD_TYPE) if ORD_TYPE in fields else 0
         tif = one_of(TIFS, fields, TIME_IN_FORCE) if TIME_IN_FORCE in fields else -1
         price_text, stop_text, qty_text = fields.get(PRICE), fields.get(STOP_PX), fields.get(ORDER_QTY)
         if qty_text is None:
-            raise Declined(missing(ORDER_QTY, "OrderQty"))
+            raise Rejection(missing(ORDER_QTY, "OrderQty"))
         has_price = ord_type in (LIMIT, STOP_LIMIT) or (not ord_type and stop_text is None)
         if has_price and price_text is None:
-            raise Declined(missing(PRICE, "Price"))
+            raise Rejection(missing(PRICE, "Price"))
         if stop_text is None and ord_type >= STOP:
-            raise Declined(missing(STOP_PX, "StopPx"))
+            raise Rejection(missing(STOP_PX, "StopPx"))
         flags = POSS_RESEND if message.poss_resend else 0
         if ACCOUNT in fields:
             flags |= ACCOUNT_GIVEN
@@ -217,7 +217,7 @@ class Commands:
         fields = message.fields
         asked = fields.get(MASS_STATUS_REQ_TYPE)
         if asked not in ("1", "7"):
-            raise Declined(unsupported(f"MassStatusReqType(585)={asked}"))
+            raise Rejection(unsupported(f"MassStatusReqType(585)={asked}"))
         instrument = self._instrument(fields).id if asked == "1" else 0
         req_id = label(fields, MASS_STATUS_REQ_ID)
         return QueryOrders(
@@ -230,10 +230,10 @@ class Commands:
         cl_ord_id = cl_ord_id_of(fields)
         asked = fields.get(MASS_CANCEL_REQUEST_TYPE)
         if asked not in ("1", "7"):
-            raise Declined(unsupported(f"MassCancelRequestType(530)={asked}"))
+            raise Rejection(unsupported(f"MassCancelRequestType(530)={asked}"))
         scope = fields.get(CANCEL_SCOPE, "A")
         if scope not in ("A", "S"):
-            raise Declined(bad(CANCEL_SCOPE, "CancelScope must be A or S"))
+            raise Rejection(bad(CANCEL_SCOPE, "CancelScope must be A or S"))
         instrument = self._instrument(fields).id if asked == "1" else 0
         side = one_of(SIDES, fields, SIDE) if SIDE in fields else 0
         tag = label(fields, SECONDARY_CL_ORD_ID)
@@ -248,8 +248,8 @@ class Commands:
         if instrument is not None:
             return instrument
         if symbol is None:
-            raise Declined(missing(SYMBOL, "Symbol"))
-        raise Declined(Refusal(UNKNOWN_SYMBOL, "unknown symbol", field="Symbol(55)"))
+            raise Rejection(missing(SYMBOL, "Symbol"))
+        raise Rejection(Refusal(UNKNOWN_SYMBOL, "unknown symbol", field="Symbol(55)"))
 
     def _deadline(self, message: AppMessage, t_recv: int, recv_window_ms: int) -> int:
         """When the order is too old, ns UTC: its own window, else the session's, else the house's; 0 = never."""
@@ -263,7 +263,7 @@ class Commands:
                 return 1  # the first attempt may be live: this one only asks
             field = "OrigSendingTime(122)" if message.poss_dup else "SendingTime(52)"
             why = f"{field} is {ahead_ns // NS_PER_MS} ms ahead of our clock: its validity cannot be judged"
-            raise Declined(Refusal(EXPIRED_ON_ARRIVAL, why, field=field))
+            raise Rejection(Refusal(EXPIRED_ON_ARRIVAL, why, field=field))
         return message.sending_time_ns + window_ns
 
 

@@ -1,8 +1,8 @@
 """Frames in, messages checked by the dictionary out. What is wrong with a message is a value, not an exception.
 
-Two paths lead to the same `Message`: the careful one here, which goes field by field and can say what is wrong, and the
-learned shapes, which prove a message in order with one match. The careful path is the oracle: change a rule here, and
-`shapes` follows by itself or a test fails.
+Two paths lead to the same `DecodedMessage`: the careful one here, which goes field by field and can say what is wrong,
+and the learned shapes, which prove a message in order with one match. The careful path is the oracle: change a rule
+here, and `shapes` follows by itself or a test fails.
 """
 
 from functools import lru_cache
@@ -42,7 +42,7 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
-class Message(msgspec.Struct, gc=False):
+class DecodedMessage(msgspec.Struct, gc=False):
     """One decoded message.
 
     fields: tag -> text of header, body and trailer outside of groups, without 9 and 10, which framing has proven.
@@ -79,12 +79,12 @@ class Decoder:
         self._by_type = self._shapes.by_type
         self._latest = NO_SHAPE
 
-    def decode(self, frame: bytes) -> Message:
+    def decode(self, frame: bytes) -> DecodedMessage:
         """The message in `frame`, one that `framing.Framer` cut.
 
         Raises:
             RemoteProtocolError: the frame is garbled (a tag that is no number, 8, 9 and 35 not first, ...) and has no
-                MsgSeqNum(34) to speak of: ignore it. Everything else comes back as a Message, with `fault` set.
+                MsgSeqNum(34) to speak of: ignore it. Everything else comes back as a DecodedMessage, with `fault` set.
         """
         text = frame.decode("latin-1")
         shape = self._latest
@@ -100,21 +100,21 @@ class Decoder:
                 return self._decode_carefully(frame)
         fields = shape.blank.copy()
         fields.update(zip(shape.tags, match.groups()))  # noqa: B905 - as many by construction; strict= costs 0.2 us
-        return Message(shape.msg_type, fields, None, None)
+        return DecodedMessage(shape.msg_type, fields, None, None)
 
-    def _decode_carefully(self, frame: bytes) -> Message:
+    def _decode_carefully(self, frame: bytes) -> DecodedMessage:
         pairs = split(frame)
         msg_type = pairs[2][1]
         layout = self._layouts.get(msg_type)
         if layout is None:
-            return Message(msg_type, _first_of_each(pairs), None, self._type_fault(msg_type))
+            return DecodedMessage(msg_type, _first_of_each(pairs), None, self._type_fault(msg_type))
         try:
             fields, groups = self._rules.check(layout, pairs)
         except _Faulty as found:
-            return Message(msg_type, _first_of_each(pairs), None, found.fault)
+            return DecodedMessage(msg_type, _first_of_each(pairs), None, found.fault)
         if not groups:
-            self._shapes.saw(pairs[0][1], msg_type, tuple([tag for tag, _ in pairs[3:-1]]))
-        return Message(msg_type, fields, groups or None, None)
+            self._shapes.record(pairs[0][1], msg_type, tuple([tag for tag, _ in pairs[3:-1]]))
+        return DecodedMessage(msg_type, fields, groups or None, None)
 
     def _type_fault(self, msg_type: str) -> Fault:
         if not msg_type:

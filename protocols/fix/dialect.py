@@ -36,7 +36,7 @@ _RESTATED_OTHER = 99
 _LAST_STOCK_RESTATEMENT = 11  # stock dictionaries of FIX 5.0 SP2 stop there; some engines reject what is above
 _MASS_CANCEL_OTHER = 99
 _MASS_CANCEL_NOT_SUPPORTED, _UNKNOWN_SECURITY = 0, 1  # of 532, a single character in FIX.4.4
-_ASKED_FOR_BY_NOBODY = frozenset((DISCONNECTED, DEAD_MAN, OPERATOR, SELF_MATCH))
+_UNSOLICITED_CANCELS = frozenset((DISCONNECTED, DEAD_MAN, OPERATOR, SELF_MATCH))
 
 # One reading of the clock stamps all that one read brought, and one core time both sides of a fill.
 _time_text = lru_cache(maxsize=1_024)(format_ns)
@@ -88,7 +88,7 @@ class Dialect:
         The order whose own command ended in a self-match is the aggressive one: only it carries that command's id.
         """
         restated = event.exec_type is ExecType.RESTATED
-        if not restated and not (event.exec_type is ExecType.CANCELED and event.code in _ASKED_FOR_BY_NOBODY):
+        if not restated and not (event.exec_type is ExecType.CANCELED and event.code in _UNSOLICITED_CANCELS):
             return None
         if not self.is_fixt:
             return _BROKER_OPTION if self.is_plain and self.is_fix42 else _MARKET_OPTION

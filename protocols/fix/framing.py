@@ -42,7 +42,7 @@ class Framer:
         self._scanned = 0  # how far `_rest` has been searched for the trailer of its first message, 0 = not yet
         self._hunting = False  # the place in the stream is lost: look for the next `8=FIX`
         self._skipped_bytes = 0  # junk passed over since then
-        self._told = False  # that junk belongs to a message already reported
+        self._reported = False  # that junk belongs to a message already reported
 
     @property
     def buffered_bytes(self) -> int:
@@ -53,7 +53,7 @@ class Framer:
         """Forget everything held: a new connection begins."""
         self._rest.clear()
         self._needed = self._scanned = self._skipped_bytes = 0
-        self._hunting = self._told = False
+        self._hunting = self._reported = False
 
     def feed(self, data: bytes) -> list[bytes | Garbled]:
         """The whole messages that `data` completes, in order, and a `Garbled` for each piece that is none.
@@ -122,7 +122,7 @@ class Framer:
             self._needed = max(end - 1 + len(_TRAILER), size + 1) - start
             return start, False
         if trailer < 0:
-            self._hunt(told=True)
+            self._hunt(reported=True)
             found.append(Garbled("no CheckSum(10) within the maximum size", limit - start, is_too_long=True))
             return limit, True
         closing = min(limit, trailer + len(_TRAILER) + _CHECK_SUM_BYTES)
@@ -131,7 +131,7 @@ class Framer:
             return start, False
         if not stop:
             stop = closing
-            self._hunt(told=True)
+            self._hunt(reported=True)
         in_place = trailer == end - 1
         reason = "CheckSum(10) does not agree" if in_place else "BodyLength(9) does not agree"
         found.append(Garbled(reason, stop - start))
@@ -142,11 +142,11 @@ class Framer:
         head = _HEAD.match(buf, start)
         size_bytes = head.end() - start if head else 0
         found.append(Garbled("BodyLength(9) is over the maximum", size_bytes, is_too_long=True))
-        self._hunt(told=True)
+        self._hunt(reported=True)
         return start + size_bytes
 
-    def _hunt(self, told: bool) -> None:
-        self._hunting, self._told, self._skipped_bytes = True, told, 0
+    def _hunt(self, reported: bool) -> None:
+        self._hunting, self._reported, self._skipped_bytes = True, reported, 0
 
     def _read_head(self, buf: bytes, start: int, found: list[bytes | Garbled]) -> tuple[int, int]:
         """Where the next head stands, and bytes up to its CheckSum(10); or what to keep, and 0 while none is whole."""
@@ -156,14 +156,14 @@ class Framer:
                 return start, head.end() - start + int(head[1])
             if _HEAD_BEGUN.fullmatch(buf, start):
                 return start, 0
-            self._hunt(told=False)
+            self._hunt(reported=False)
             self._skip(1, found)
             start += 1
         while (mark := buf.find(_MARK, start)) >= 0:
             self._skip(mark - start, found)
             head = _HEAD.match(buf, mark)
             if head:
-                self._tell_skipped(found)
+                self._report_skipped(found)
                 return mark, head.end() - mark + int(head[1])
             if _HEAD_BEGUN.fullmatch(buf, mark):
                 return mark, 0
@@ -179,10 +179,10 @@ class Framer:
         while self._skipped_bytes >= self._max_bytes:
             found.append(Garbled("bytes that are no message", self._max_bytes, is_too_long=True))
             self._skipped_bytes -= self._max_bytes
-            self._told = True
+            self._reported = True
 
-    def _tell_skipped(self, found: list[bytes | Garbled]) -> None:
+    def _report_skipped(self, found: list[bytes | Garbled]) -> None:
         """The hunt is over."""
-        if self._skipped_bytes and not self._told:
+        if self._skipped_bytes and not self._reported:
             found.append(Garbled("bytes before BeginString(8)", self._skipped_bytes))
         self._hunting = False

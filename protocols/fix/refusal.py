@@ -19,7 +19,7 @@ from protocols.errors import (
 )
 from protocols.fix.dialect import Dialect, reason_text, safe_text
 from protocols.fix.events import AppMessage
-from protocols.fix.report import Reports, account_of, bare_report, cancel_reject, mass_cancel_head, status_kind
+from protocols.fix.report import ReportWriter, account_of, bare_report, cancel_reject, mass_cancel_head, status_kind
 from protocols.fix.tags import (
     CL_ORD_ID,
     MASS_CANCEL_REQUEST_TYPE,
@@ -44,15 +44,15 @@ _CANCEL, _REPLACE = "1", "2"
 _REQUEST_ID_TAGS = (CL_ORD_ID, MASS_STATUS_REQ_ID, ORD_STATUS_REQ_ID, REQ_ID, QUOTE_ID, ORDER_ID)
 # What a status request is refused for by a status report. A client that is too fast may not get its answer for nothing:
 # limits go out as j.
-_TOLD_BY_A_STATE = frozenset(
+_ANSWERED_BY_STATUS = frozenset(
     (NOT_PERMITTED, UNKNOWN_ORDER, UNKNOWN_SYMBOL, ENGINE_TIMEOUT, ENGINE_BUSY, ENGINE_DOWN, DRAINING)
 )
 
 
-class Refusals:
+class RefusalWriter:
     """What the gateway itself answers, in the words of one session's version and dialect."""
 
-    def __init__(self, dialect: Dialect, instruments: Instruments, reports: Reports, throttle_reject: str) -> None:
+    def __init__(self, dialect: Dialect, instruments: Instruments, reports: ReportWriter, throttle_reject: str) -> None:
         """throttle_reject: "order" refuses what is too fast with the message's own refusal, "business" with j."""
         self._dialect = dialect
         self._reports = reports
@@ -68,7 +68,7 @@ class Refusals:
             return self._business_reject(message, refusal)
         if msg_type == MsgType.NEW_ORDER_SINGLE:
             return MsgType.EXECUTION_REPORT, self._order_refused(message, refusal, now_ns, exec_id)
-        if msg_type == MsgType.ORDER_STATUS_REQUEST and code in _TOLD_BY_A_STATE:
+        if msg_type == MsgType.ORDER_STATUS_REQUEST and code in _ANSWERED_BY_STATUS:
             return MsgType.EXECUTION_REPORT, self._status_refused(message, refusal, now_ns, exec_id, known)
         if not CODES[code].unknown_outcome:
             if msg_type in (MsgType.ORDER_CANCEL_REQUEST, MsgType.ORDER_CANCEL_REPLACE_REQUEST):

@@ -36,10 +36,10 @@ _ORD_TYPES = ("", "40=1\x01", "40=2\x01", "40=3\x01", "40=4\x01")
 _TIFS = ("59=0\x01", "59=1\x01", "", "59=3\x01", "59=4\x01", "", "59=6\x01")
 _CANCEL_ALL = "7"
 _EXCHANGE_FEES = 4
-_NOWHERE = Instrument(id=0, symbol="[N/A]", base="", quote="", px_exp=0, qty_exp=0)
+_UNKNOWN_INSTRUMENT = Instrument(id=0, symbol="[N/A]", base="", quote="", px_exp=0, qty_exp=0)
 
 
-class Reports:
+class ReportWriter:
     """What the core told, in the words of one session's version and dialect.
 
     Everywhere below: request is the message that the event answers, None when it came by itself (then the fields that
@@ -116,7 +116,7 @@ class Reports:
 
     def _execution(self, event: OrderEvent, exec_id: str, lead: str, received: str, tail: str) -> str:
         dialect = self._dialect
-        instrument = self._instruments.by_id.get(event.instrument, _NOWHERE)
+        instrument = self._instruments.by_id.get(event.instrument, _UNKNOWN_INSTRUMENT)
         px_exp, qty_exp = instrument.px_exp, instrument.qty_exp
         exec_type, status = event.exec_type._value_, event.status._value_
         order_id, trans, reason, trade, cum_quote = event.order_id, "", "", "", ""
@@ -236,7 +236,7 @@ def bare_report(
     echoed = f"526={safe_text(tag)}\x01" if tag and dialect.has_fix43_fields else ""
     side = fields.get(SIDE)
     side = side if side in ("1", "2") else "7"
-    cl_ord_id, symbol = fields.get(CL_ORD_ID) or "NONE", fields.get(SYMBOL) or _NOWHERE.symbol
+    cl_ord_id, symbol = fields.get(CL_ORD_ID) or "NONE", fields.get(SYMBOL) or _UNKNOWN_INSTRUMENT.symbol
     return (
         f"37=NONE\x0111={safe_text(cl_ord_id)}\x01{lead}17={exec_id}\x01{kind}"
         f"55={safe_text(symbol)}\x0154={side}\x01{order_qty}"

@@ -70,7 +70,7 @@ class Shapes:
         self._sights: dict[_Key, int] = {}
         self._learned = 0
 
-    def saw(self, begin_string: str, msg_type: str, tags: tuple[int, ...]) -> None:
+    def record(self, begin_string: str, msg_type: str, tags: tuple[int, ...]) -> None:
         """The careful path found a message without fault or group with these tags behind 8, 9 and 35, 10 left out."""
         known = self.by_type.get(msg_type, ())
         if self._learned >= MAX_SHAPES or len(known) >= MAX_SHAPES_PER_TYPE or len(tags) > _MAX_TAGS:

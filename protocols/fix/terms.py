@@ -99,7 +99,7 @@ RARE = frozenset(
 """Tags of which a NewOrderSingle(D) seldom carries any: one look tells whether `rare_terms` has work."""
 
 
-class Declined(Exception):
+class Rejection(Exception):
     """Carries the answer out of the depth of a translation; it never leaves `protocols.fix`."""
 
     def __init__(self, answer: Refusal | Fault) -> None:
@@ -139,7 +139,7 @@ def cl_ord_id_of(fields: Fields) -> str:
     """ClOrdID(11) of a request."""
     text = fields.get(CL_ORD_ID, "")
     if not _IS_CL_ORD_ID(text):
-        raise Declined(bad(CL_ORD_ID, "ClOrdID must be 1-36 of A-Z a-z 0-9 . _ : / -"))
+        raise Rejection(bad(CL_ORD_ID, "ClOrdID must be 1-36 of A-Z a-z 0-9 . _ : / -"))
     return text
 
 
@@ -171,12 +171,12 @@ def target(fields: Fields, id_tag: int, id_name: str) -> tuple[int, str]:
     if text is not None and text != "NONE":
         order_id = _order_id(text)
         if not order_id:
-            raise Declined(Refusal(UNKNOWN_ORDER, "unknown order", field="OrderID(37)"))
+            raise Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field="OrderID(37)"))
     cl_ord_id = fields.get(id_tag, "")
     if cl_ord_id and not _IS_CL_ORD_ID(cl_ord_id):
-        raise Declined(Refusal(UNKNOWN_ORDER, "unknown order", field=f"{id_name}({id_tag})"))
+        raise Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field=f"{id_name}({id_tag})"))
     if not order_id and not cl_ord_id:
-        raise Declined(missing(id_tag, id_name))
+        raise Rejection(missing(id_tag, id_name))
     return order_id, cl_ord_id
 
 
@@ -185,7 +185,7 @@ def one_of(table: dict[str, _T], fields: Fields, tag: int) -> _T:
     text = fields.get(tag, "")
     value = table.get(text)
     if value is None:
-        raise Declined(unsupported(f"{_SERVED_NAMES[tag]}({tag})={text[:8]}"))
+        raise Rejection(unsupported(f"{_SERVED_NAMES[tag]}({tag})={text[:8]}"))
     return value
 
 
@@ -197,7 +197,7 @@ def price_of(instrument: Instrument, text: str, tag: int) -> int:
     value = instrument.parse_price(text)
     if isinstance(value, int):
         return value
-    raise Declined(_refused_or_bad(value, tag))
+    raise Rejection(_refused_or_bad(value, tag))
 
 
 def qty_of(instrument: Instrument, text: str, tag: int) -> int:
@@ -205,7 +205,7 @@ def qty_of(instrument: Instrument, text: str, tag: int) -> int:
     value = instrument.parse_qty(text)
     if isinstance(value, int):
         return value
-    raise Declined(_refused_or_bad(value, tag))
+    raise Rejection(_refused_or_bad(value, tag))
 
 
 def time_of(fields: Fields, tag: int) -> int:
@@ -213,7 +213,7 @@ def time_of(fields: Fields, tag: int) -> int:
     try:
         return parse_ns(fields[tag])
     except ValueError as error:
-        raise Declined(bad(tag, str(error), SessionRejectReason.INCORRECT_DATA_FORMAT)) from None
+        raise Rejection(bad(tag, str(error), SessionRejectReason.INCORRECT_DATA_FORMAT)) from None
 
 
 def label(fields: Fields, tag: int) -> str:
@@ -221,7 +221,7 @@ def label(fields: Fields, tag: int) -> str:
     text = fields.get(tag, "")
     if len(text) <= _MAX_LABEL and text.isascii() and text.isprintable():
         return text
-    raise Declined(bad(tag, f"at most {_MAX_LABEL} printable ASCII characters"))
+    raise Rejection(bad(tag, f"at most {_MAX_LABEL} printable ASCII characters"))
 
 
 def recv_window_ns(text: str) -> int:
@@ -230,9 +230,9 @@ def recv_window_ns(text: str) -> int:
         window_ns = parse(text, _RECV_WINDOW_EXP)
     except ValueError:
         reason = SessionRejectReason.INCORRECT_DATA_FORMAT
-        raise Declined(bad(RECV_WINDOW, "RecvWindow must be milliseconds", reason)) from None
+        raise Rejection(bad(RECV_WINDOW, "RecvWindow must be milliseconds", reason)) from None
     if window_ns > _MAX_RECV_WINDOW_NS:
-        raise Declined(bad(RECV_WINDOW, "RecvWindow must not be over 60000 ms"))
+        raise Rejection(bad(RECV_WINDOW, "RecvWindow must not be over 60000 ms"))
     return window_ns
 
 
@@ -249,9 +249,9 @@ def post_only(fields: Fields, has_price: bool, tif: Tif) -> int:
     """The flag for ExecInst(18)=6, the only instruction served; it makes no sense on an order that never rests."""
     text = fields[EXEC_INST]
     if text != "6":
-        raise Declined(unsupported(f"ExecInst(18)={text[:16]}"))
+        raise Rejection(unsupported(f"ExecInst(18)={text[:16]}"))
     if not has_price or tif is IOC or tif is FOK:
-        raise Declined(unsupported("post-only on an order that cannot rest"))
+        raise Rejection(unsupported("post-only on an order that cannot rest"))
     return POST_ONLY
 
 
@@ -262,7 +262,7 @@ def display_qty_of(fields: Fields, instrument: Instrument) -> int:
         return 0
     display_qty = qty_of(instrument, text, MAX_FLOOR)
     if not display_qty:
-        raise Declined(unsupported("MaxFloor(111)=0"))
+        raise Rejection(unsupported("MaxFloor(111)=0"))
     return display_qty
 
 
@@ -270,7 +270,7 @@ def check_honoured(fields: Fields) -> None:
     """Refuses fields that would change the order's meaning and that nobody honours."""
     for tag in NOT_HONOURED.keys() & fields:
         if fields[tag] != NOT_HONOURED[tag]:
-            raise Declined(unsupported(f"tag {tag}"))
+            raise Rejection(unsupported(f"tag {tag}"))
 
 
 def rare_terms(fields: Fields, instrument: Instrument, ord_type: OrdType, tif: Tif) -> Rare:
@@ -295,9 +295,9 @@ def rare_terms(fields: Fields, instrument: Instrument, ord_type: OrdType, tif: T
 
 def _check_given(fields: Fields, tag: int, name: str, wanted: bool, because: str) -> None:
     if wanted and tag not in fields:
-        raise Declined(missing(tag, name))
+        raise Rejection(missing(tag, name))
     if not wanted and tag in fields:
-        raise Declined(unsupported(f"{name}({tag}) with {because}"))
+        raise Rejection(unsupported(f"{name}({tag}) with {because}"))
 
 
 def _quote_qty(fields: Fields, instrument: Instrument, ord_type: OrdType) -> int:
@@ -305,18 +305,18 @@ def _quote_qty(fields: Fields, instrument: Instrument, ord_type: OrdType) -> int
     text = fields.get(CASH_ORDER_QTY)
     if text is None:
         if ORDER_QTY not in fields:
-            raise Declined(missing(ORDER_QTY, "OrderQty"))
+            raise Rejection(missing(ORDER_QTY, "OrderQty"))
         return 0
     if ORDER_QTY in fields:
-        raise Declined(unsupported("OrderQty(38) with CashOrderQty(152)"))
+        raise Rejection(unsupported("OrderQty(38) with CashOrderQty(152)"))
     if ord_type is not MARKET:
-        raise Declined(unsupported(f"CashOrderQty(152) with OrdType(40)={ord_type:d}"))
+        raise Rejection(unsupported(f"CashOrderQty(152) with OrdType(40)={ord_type:d}"))
     try:
         return parse(text, instrument.px_exp + instrument.qty_exp)
     except Inexact:
-        raise Declined(Refusal(BAD_QUANTITY, "too many decimals", field="CashOrderQty(152)")) from None
+        raise Rejection(Refusal(BAD_QUANTITY, "too many decimals", field="CashOrderQty(152)")) from None
     except ValueError as error:
-        raise Declined(bad(CASH_ORDER_QTY, str(error))) from None
+        raise Rejection(bad(CASH_ORDER_QTY, str(error))) from None
 
 
 def _stp(fields: Fields) -> Stp:
@@ -324,14 +324,14 @@ def _stp(fields: Fields) -> Stp:
     ours, standard = fields.get(SELF_TRADE_PREVENTION_MODE), fields.get(SELF_MATCH_PREVENTION_INSTRUCTION)
     mode = Stp.DEFAULT if ours is None else _STPS.get(ours)
     if mode is None:
-        raise Declined(bad(SELF_TRADE_PREVENTION_MODE, "SelfTradePreventionMode must be 1-5"))
+        raise Rejection(bad(SELF_TRADE_PREVENTION_MODE, "SelfTradePreventionMode must be 1-5"))
     if standard is None:
         return mode
     instruction = _SMP_INSTRUCTIONS.get(standard)
     if instruction is None:
-        raise Declined(unsupported(f"SelfMatchPreventionInstruction(2964)={standard[:8]}"))
+        raise Rejection(unsupported(f"SelfMatchPreventionInstruction(2964)={standard[:8]}"))
     if ours is not None and mode is not instruction:
-        raise Declined(unsupported("SelfTradePreventionMode(25001) with another SelfMatchPreventionInstruction(2964)"))
+        raise Rejection(unsupported("SelfTradePreventionMode(25001) with another SelfMatchPreventionInstruction(2964)"))
     return instruction
 
 

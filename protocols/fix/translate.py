@@ -12,8 +12,8 @@ from protocols.fix.decoder import Fault
 from protocols.fix.dialect import dialect_of
 from protocols.fix.events import AppMessage
 from protocols.fix.notice import LimitLine
-from protocols.fix.refusal import Answer, Refusals
-from protocols.fix.report import Reports
+from protocols.fix.refusal import Answer, RefusalWriter
+from protocols.fix.report import ReportWriter
 from protocols.fix.tags import MsgType
 from protocols.fix.terms import named_in
 from protocols.instruments import Instruments
@@ -60,8 +60,8 @@ class Translator:
         self._dialect = dialect_of(version, dialect)
         self._instruments = instruments
         self._commands = Commands(instruments, order_deadline_ms)
-        self._reports = Reports(self._dialect, instruments, account)
-        self._refusals = Refusals(self._dialect, instruments, self._reports, throttle_reject)
+        self._reports = ReportWriter(self._dialect, instruments, account)
+        self._refusals = RefusalWriter(self._dialect, instruments, self._reports, throttle_reject)
         absent = (_NOT_IN_FIX42 if self._dialect.is_fix42 else frozenset()) | (
             {MsgType.LIMIT_QUERY} if self._dialect.is_plain else frozenset()
         )

@@ -1,7 +1,7 @@
 """The two encodings of the wire, `gate.json.v1` and `gate.msgpack.v1`: one typed decoder and one encoder each.
 
 A message is decoded in two steps, envelope then params by method, so that a refusal can echo the id.
-Whatever the bytes, `request` gives a Request or raises `Malformed`, and `params` gives params or a Refusal.
+Whatever the bytes, `request` gives a RequestEnvelope or raises `Malformed`, and `params` gives params or a Refusal.
 """
 
 import re
@@ -11,8 +11,18 @@ import msgspec
 from msgspec import Raw
 
 from protocols.errors import BAD_FIELD, MALFORMED, MISSING_FIELD, UNKNOWN_METHOD, Refusal
-from protocols.ws.duplicate_keys import repeated_in_json, repeated_in_msgpack
-from protocols.ws.schema import LEGS, METHODS, NO_PARAMS, BatchParams, BatchWire, LegParams, LegWire, Params, Request
+from protocols.ws.duplicate_keys import duplicate_in_json, duplicate_in_msgpack
+from protocols.ws.schema import (
+    LEGS,
+    METHODS,
+    NO_PARAMS,
+    BatchParams,
+    BatchWire,
+    LegParams,
+    LegWire,
+    Params,
+    RequestEnvelope,
+)
 
 _MAX_TEXT = 200
 _AT = re.compile(r"(.*) - at `\$\.?([^`]*)`\Z", re.DOTALL)
@@ -38,7 +48,7 @@ class Codec:
         self.subprotocol = f"gate.{name}.v1"
         self.binary = name == "msgpack"
         self.encode: Callable[[object], bytes] = wire.Encoder().encode
-        self._request: Callable[[bytes], Request] = wire.Decoder(Request).decode
+        self._request: Callable[[bytes], RequestEnvelope] = wire.Decoder(RequestEnvelope).decode
         self._params: dict[str, Callable[[bytes | Raw], Params]] = {
             method: wire.Decoder(shape).decode for method, shape in METHODS.items()
         }
@@ -47,7 +57,7 @@ class Codec:
         }
         self._empty = self.encode({})
 
-    def request(self, data: bytes) -> Request:
+    def request(self, data: bytes) -> RequestEnvelope:
         """The envelope of `data`.
 
         Raises:
@@ -60,7 +70,7 @@ class Codec:
         except ValueError as error:
             raise Malformed(str(error)[:_MAX_TEXT]) from None
 
-    def params(self, request: Request, data: bytes) -> Params | BatchParams | Refusal:
+    def params(self, request: RequestEnvelope, data: bytes) -> Params | BatchParams | Refusal:
         """The params of `request`, whose whole bytes are `data`; or why not, with the field to blame.
 
         A Refusal is 1006 (no such method), 2001, 2002 or 1004 (a key stands twice).
@@ -71,27 +81,27 @@ class Codec:
         raw = request.params
         try:
             params = decode(self._empty if raw is NO_PARAMS else raw)
-            repeated = self._repeated(request, params, data)
+            duplicate = self._duplicate_key(request, params, data)
         except _BAD_INPUT as error:
             return _refusal(error)
-        if repeated is not None:
-            return Refusal(MALFORMED, f"key {repeated[:64]!r} is repeated", field=repeated[:64])
+        if duplicate is not None:
+            return Refusal(MALFORMED, f"key {duplicate[:64]!r} is repeated", field=duplicate[:64])
         return self._batch(params) if isinstance(params, BatchWire) else params
 
-    def _repeated(self, request: Request, params: Params, data: bytes) -> str | None:
+    def _duplicate_key(self, request: RequestEnvelope, params: Params, data: bytes) -> str | None:
         outer = 1 + (request.id is not None) + (request.traceparent != "")
         values = msgspec.structs.astuple(params)
         inner = len(values) - values.count(None)
         if request.params is not NO_PARAMS:
             outer += 1
         if not self.binary:
-            return repeated_in_json(data, outer + inner, (request.id, *values))
+            return duplicate_in_json(data, outer + inner, (request.id, *values))
         # A map's header counts its entries: where that is as many as are known and no value is a map, none is repeated.
         if request.method in _NESTED or data[0] != 0x80 | outer:
-            return repeated_in_msgpack(data)
+            return duplicate_in_msgpack(data)
         if request.params is NO_PARAMS or memoryview(request.params)[0] == 0x80 | inner:
             return None
-        return repeated_in_msgpack(data)
+        return duplicate_in_msgpack(data)
 
     def _batch(self, wire: BatchWire) -> BatchParams:
         return BatchParams(tuple(self._leg(leg) for leg in wire.legs), wire.resp)

@@ -8,11 +8,11 @@ import json
 from collections.abc import Sequence
 
 
-class _Repeated(Exception):
+class _Duplicate(Exception):
     pass
 
 
-def repeated_in_json(data: bytes, fields: int, values: Sequence[object] = ()) -> str | None:
+def duplicate_in_json(data: bytes, fields: int, values: Sequence[object] = ()) -> str | None:
     """The key that stands twice in one object of `data`, or None.
 
     Args:
@@ -27,7 +27,7 @@ def repeated_in_json(data: bytes, fields: int, values: Sequence[object] = ()) ->
         return None
     try:
         json.loads(data, object_pairs_hook=_check_pairs, parse_int=len, parse_float=len)
-    except _Repeated as found:
+    except _Duplicate as found:
         return str(found)
     return None
 
@@ -36,7 +36,7 @@ def _check_pairs(pairs: Sequence[tuple[str, object]]) -> None:
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:
-            raise _Repeated(key)
+            raise _Duplicate(key)
         seen.add(key)
 
 
@@ -49,7 +49,7 @@ _SIZED |= {0xD9: (1, 0), 0xDA: (2, 0), 0xDB: (4, 0)}
 _CONTAINERS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}  # bytes of the count, items per entry
 
 
-def repeated_in_msgpack(data: bytes) -> str | None:
+def duplicate_in_msgpack(data: bytes) -> str | None:
     """The text key that stands twice in one map of `data`, or None. One pass, without recursion."""
     pos = 0
     left = [1]  # items still to come, per open container

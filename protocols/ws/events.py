@@ -1,7 +1,7 @@
 """What a WebSocket session can tell its owner. The machine has already done what the wire asks; these are facts.
 
 A connection ends in two steps: `Closed` when the conversation is over (start cancel-on-disconnect, forget the session),
-then `Disconnect` when the transport may be closed. A connection that `WsSession.close` ended gives the second one only.
+then `CloseTransport` when the transport may be closed. A connection that `WsSession.close` ended gives only the second.
 """
 
 import msgspec
@@ -62,10 +62,10 @@ class Closed(msgspec.Struct, frozen=True, gc=False):
     by_peer: bool
 
 
-class Disconnect(msgspec.Struct, frozen=True, gc=False):
+class CloseTransport(msgspec.Struct, frozen=True, gc=False):
     """The owner must close the transport now, after writing the output."""
 
     reason: str
 
 
-Event = LogonRequested | Requested | UnknownMethod | Answered | Closed | Disconnect
+Event = LogonRequested | Requested | UnknownMethod | Answered | Closed | CloseTransport

@@ -29,7 +29,7 @@ _MASK = 0x80
 _NO_KEY = b"\0\0\0\0"
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
+class DataMessage(msgspec.Struct, frozen=True, gc=False):
     """One whole message, put together from its fragments. When not binary, data is verified UTF-8."""
 
     data: bytes
@@ -62,7 +62,7 @@ class Broken(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
-Frame = Message | Ping | Pong | Close | Broken
+Frame = DataMessage | Ping | Pong | Close | Broken
 
 
 class _Violation(Exception):
@@ -183,7 +183,7 @@ class FrameReader:
             payload = bits.to_bytes(length, "little")
             if not payload.isascii():
                 break
-            frames.append(Message(payload, False))
+            frames.append(DataMessage(payload, False))
             pos = stop
         return pos
 
@@ -235,15 +235,15 @@ class FrameReader:
         if first == _FIN | TEXT:
             if not payload.isascii():
                 self._verify(payload, final=True)
-            return Message(payload, False)
+            return DataMessage(payload, False)
         opcode = first & 0x0F
         if opcode >= CLOSE:
             return self._control(opcode, payload)
         if first == _FIN | BINARY:
-            return Message(payload, True)
+            return DataMessage(payload, True)
         return self._fragment(opcode, payload, bool(first & _FIN))
 
-    def _fragment(self, opcode: int, payload: bytes, final: bool) -> Message | None:
+    def _fragment(self, opcode: int, payload: bytes, final: bool) -> DataMessage | None:
         if opcode:
             self._opcode = opcode
         self._fragments += 1
@@ -254,7 +254,7 @@ class FrameReader:
         self._parts += payload
         if not final:
             return None
-        message = Message(bytes(self._parts), self._opcode == BINARY)
+        message = DataMessage(bytes(self._parts), self._opcode == BINARY)
         self._opcode = self._fragments = 0
         self._parts.clear()
         return message

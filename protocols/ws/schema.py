@@ -25,7 +25,7 @@ STREAMS: tuple[StreamName, ...] = ("orders", "limits", "system")
 NO_PARAMS = Raw()
 
 
-class Request(Struct, frozen=True, gc=False):
+class RequestEnvelope(Struct, frozen=True, gc=False):
     """The envelope of every request. id null or absent = no answer on success; params is decoded by method."""
 
     method: str

@@ -22,14 +22,14 @@ from protocols.ws.codec import CODECS, Malformed
 from protocols.ws.events import (
     Answered,
     Closed,
-    Disconnect,
+    CloseTransport,
     Event,
     LogonRequested,
     Requested,
     RequestKey,
     UnknownMethod,
 )
-from protocols.ws.framing import CLOSE, PING, PONG, Broken, Close, Frame, Message, Ping
+from protocols.ws.framing import CLOSE, PING, PONG, Broken, Close, DataMessage, Frame, Ping
 from protocols.ws.heartbeat import Heartbeat
 from protocols.ws.output import WsOutput
 from protocols.ws.results import (
@@ -39,8 +39,8 @@ from protocols.ws.results import (
     LogonResult,
     TimeResult,
 )
-from protocols.ws.schema import BIG_METHODS, LogonParams, Request
-from protocols.ws.settings import TRANSITIONS, State, WsSettings
+from protocols.ws.schema import BIG_METHODS, LogonParams, RequestEnvelope
+from protocols.ws.settings import TRANSITIONS, ConnectionState, WsSettings
 
 BIG_FACTOR = 4  # batches may be so many times as large as other messages
 MAX_UNDECODABLE = 3  # in a row
@@ -50,10 +50,10 @@ CLOSE_TIMEOUT_NS = NS_PER_S  # wait for the peer's Close, so that ours is read b
 _REASONS = {close_codes.PROTOCOL_ERROR: "protocol", close_codes.BAD_UTF8: "bad_utf8", close_codes.TOO_BIG: "too_big"}
 
 # A member looked up in its Enum, or hashed, costs a call into Python; messages are too many for that.
-_DECIDING = State.DECIDING
-_LOGGED_ON = State.LOGGED_ON
-_CLOSING = State.CLOSING
-_CLOSED = State.CLOSED
+_DECIDING = ConnectionState.DECIDING
+_LOGGED_ON = ConnectionState.LOGGED_ON
+_CLOSING = ConnectionState.CLOSING
+_CLOSED = ConnectionState.CLOSED
 
 
 class WsSession:
@@ -74,7 +74,7 @@ class WsSession:
         self.codec = CODECS[settings.codec]
         self.conn_id = conn_id
         self.challenge = challenge
-        self.state = State.NEW
+        self.state = ConnectionState.NEW
         self._reader = framing.FrameReader(settings.pre_logon_max_bytes)
         self.output = WsOutput(self.codec, self._wall, now_ns)
         self._deadline_ns = now_ns + settings.logon_timeout_ms * NS_PER_MS  # of the logon, later of the close
@@ -105,7 +105,7 @@ class WsSession:
     @property
     def next_deadline_ns(self) -> int | None:
         """When `tick` is next wanted, ns UTC; None when it never is."""
-        if self.state in {State.NEW, State.CLOSED}:
+        if self.state in {ConnectionState.NEW, ConnectionState.CLOSED}:
             return None
         if self.state is not _LOGGED_ON:
             return self._deadline_ns
@@ -123,7 +123,7 @@ class WsSession:
 
     def connected(self, now_ns: int) -> None:
         """The upgrade is answered: queue `hello`."""
-        self._move(State.OPEN)
+        self._move(ConnectionState.OPEN)
         hello = HelloData(
             conn_id=self.conn_id,
             challenge=self.challenge,
@@ -140,10 +140,10 @@ class WsSession:
             return []
         heartbeat = self._heartbeat
         heartbeat.last_in_ns, heartbeat.pinged_at_ns = now_ns, None
-        events = self._take(self._reader.feed(data), now_ns)
+        events = self._read(self._reader.feed(data), now_ns)
         if self.state is _CLOSING and self._reader.has_closed:
-            self._move(State.CLOSED)
-            events.append(Disconnect("closed"))
+            self._move(ConnectionState.CLOSED)
+            events.append(CloseTransport("closed"))
         return events
 
     def tick(self, now_ns: int) -> list[Event]:
@@ -153,12 +153,12 @@ class WsSession:
         if deadline_ns is None or now_ns < deadline_ns:
             return events
         if self.state is _CLOSING:
-            self._move(State.CLOSED)
-            events.append(Disconnect("close_timeout"))
+            self._move(ConnectionState.CLOSED)
+            events.append(CloseTransport("close_timeout"))
         elif self.state is not _LOGGED_ON:
-            self._end(close_codes.LOGON_TIMEOUT, "logon_timeout", "no logon in time", now_ns, events)
+            self._fail(close_codes.LOGON_TIMEOUT, "logon_timeout", "no logon in time", now_ns, events)
         elif self._heartbeat.awaits_answer:
-            self._end(close_codes.SILENCE, "silence", "no traffic for two heartbeats", now_ns, events)
+            self._fail(close_codes.SILENCE, "silence", "no traffic for two heartbeats", now_ns, events)
         else:
             self._heartbeat.pinged_at_ns = now_ns
             self.output.control(PING, b"", now_ns)
@@ -175,7 +175,7 @@ class WsSession:
             self._deadline_ns += paused_ns
 
     def close(self, code: int, reason: str, now_ns: int, drops_unwritten: bool = False) -> None:
-        """End the conversation with a Close frame; `Disconnect` follows when the peer has answered, or after a second.
+        """End the conversation with a Close frame; `CloseTransport` follows the peer's answer, or comes after 1 s.
 
         Nothing is written behind it: later answers and events are dropped, as on a cut line. Without effect when over.
         drops_unwritten: so are those that are not taken yet, which are whole frames: for a peer that would not read on
@@ -186,7 +186,7 @@ class WsSession:
         if drops_unwritten:
             self.output.unwritten.clear()
         self.output.control(CLOSE, framing.encode_close(code, reason), now_ns)
-        self._move(State.CLOSING)
+        self._move(ConnectionState.CLOSING)
         self._deadline_ns = now_ns + (0 if self._reader.has_closed else CLOSE_TIMEOUT_NS)
         self._held.clear()
 
@@ -201,7 +201,7 @@ class WsSession:
 
     def logged_on(self, now_ns: int) -> None:
         """The client logged on in the headers of the upgrade; call it behind `connected`."""
-        self._begin()
+        self._enter()
         self._heartbeat.last_in_ns = now_ns
 
     def accept_logon(
@@ -214,11 +214,11 @@ class WsSession:
         logon = self._decided(request_id)
         if logon is None:
             return []
-        self._begin()
+        self._enter()
         self.set_heartbeat(result.heartbeat_ms)
         self.output.respond(request_id, result, now_ns, logon.t_in_ns, limits)
         held, self._held, self._held_bytes = self._held, [], 0
-        return self._take(held, now_ns)
+        return self._read(held, now_ns)
 
     def refuse_logon(
         self,
@@ -254,24 +254,24 @@ class WsSession:
             raise LocalProtocolError(f"no logon {request_id!r} waits for a decision")
         return logon
 
-    def _begin(self) -> None:
-        self._move(State.LOGGED_ON)
+    def _enter(self) -> None:
+        self._move(ConnectionState.LOGGED_ON)
         self._reader.max_message_bytes = self.settings.max_frame_bytes * BIG_FACTOR
 
     # Inside.
 
-    def _move(self, state: State) -> None:
+    def _move(self, state: ConnectionState) -> None:
         if state not in TRANSITIONS[self.state]:
             raise LocalProtocolError(f"{self.state.value} cannot become {state.value}")
         self.state = state
         self.output.is_over = state is _CLOSING or state is _CLOSED
         self.output.takes_events = state is _LOGGED_ON
 
-    def _end(self, code: int, reason: str, text: str, now_ns: int, events: list[Event]) -> None:
+    def _fail(self, code: int, reason: str, text: str, now_ns: int, events: list[Event]) -> None:
         self.close(code, text, now_ns)
         events.append(Closed(code, reason, text, by_peer=False))
 
-    def _take(self, frames: list[Frame], now_ns: int) -> list[Event]:
+    def _read(self, frames: list[Frame], now_ns: int) -> list[Event]:
         events: list[Event] = []
         for at, frame in enumerate(frames):
             if self.state is _DECIDING:
@@ -279,35 +279,35 @@ class WsSession:
                 break
             if self.state is _CLOSING:
                 continue  # the reader tells when the peer has closed
-            if isinstance(frame, Message):
-                self._message(frame, now_ns, events)
+            if isinstance(frame, DataMessage):
+                self._read_message(frame, now_ns, events)
             else:
-                self._control(frame, now_ns, events)
+                self._read_control(frame, now_ns, events)
         return events
 
     def _hold(self, frames: list[Frame], now_ns: int, events: list[Event]) -> None:
         self._held += frames
-        self._held_bytes += sum(len(frame.data) for frame in frames if isinstance(frame, Message))
+        self._held_bytes += sum(len(frame.data) for frame in frames if isinstance(frame, DataMessage))
         if self._held_bytes > self.settings.max_frame_bytes or len(self._held) > self.settings.pre_logon_max_bytes:
-            self._end(close_codes.TOO_BIG, "too_big", "too much before the logon was answered", now_ns, events)
+            self._fail(close_codes.TOO_BIG, "too_big", "too much before the logon was answered", now_ns, events)
 
-    def _control(self, frame: Frame, now_ns: int, events: list[Event]) -> None:
+    def _read_control(self, frame: Frame, now_ns: int, events: list[Event]) -> None:
         if isinstance(frame, Ping):
             self.output.control(PONG, frame.payload, now_ns)
             events.append(Answered("ping", 0, len(frame.payload)))
         elif isinstance(frame, Close):
             self.output.control(CLOSE, framing.encode_close(frame.code), now_ns)
-            self._move(State.CLOSED)
+            self._move(ConnectionState.CLOSED)
             events.append(Closed(frame.code or close_codes.NO_STATUS, "peer", frame.reason, by_peer=True))
-            events.append(Disconnect("closed"))
+            events.append(CloseTransport("closed"))
         elif isinstance(frame, Broken):
-            self._end(frame.close_code, _REASONS[frame.close_code], frame.text, now_ns, events)
+            self._fail(frame.close_code, _REASONS[frame.close_code], frame.text, now_ns, events)
 
-    def _message(self, message: Message, now_ns: int, events: list[Event]) -> None:
+    def _read_message(self, message: DataMessage, now_ns: int, events: list[Event]) -> None:
         data = message.data
         if message.binary != self.codec.binary:
             kind = "binary" if self.codec.binary else "text"
-            self._end(
+            self._fail(
                 close_codes.WRONG_TYPE, "wrong_type", f"{self.codec.subprotocol} wants {kind} frames", now_ns, events
             )
             return
@@ -317,12 +317,12 @@ class WsSession:
             self._unreadable(None, "", Refusal(MALFORMED, str(error)), data, now_ns, events)
             return
         if self.state is not _LOGGED_ON:
-            self._early(request, data, now_ns, events)
+            self._read_before_logon(request, data, now_ns, events)
             return
         method = request.method
         if len(data) > self.settings.max_frame_bytes and method not in BIG_METHODS:
             text = f"message over {self.settings.max_frame_bytes} bytes"
-            self._end(close_codes.TOO_BIG, "too_big", text, now_ns, events)
+            self._fail(close_codes.TOO_BIG, "too_big", text, now_ns, events)
             return
         params = self.codec.params(request, data)
         if isinstance(params, Refusal) and params.code != UNKNOWN_METHOD:
@@ -347,37 +347,37 @@ class WsSession:
         self._undecodable = self._undecodable + 1 if refusal.code == MALFORMED else 0
         if self._undecodable >= MAX_UNDECODABLE:
             text = f"{MAX_UNDECODABLE} messages in a row do not decode"
-            self._end(close_codes.UNDECODABLE, "undecodable", text, now_ns, events)
+            self._fail(close_codes.UNDECODABLE, "undecodable", text, now_ns, events)
 
-    def _own(self, request: Request, data: bytes, now_ns: int, events: list[Event]) -> None:
+    def _answer_itself(self, request: RequestEnvelope, data: bytes, now_ns: int, events: list[Event]) -> None:
         """What the machine answers by itself while there is no session whose limits could say no."""
         result: object = TimeResult(self.utc_us(now_ns)) if request.method == "time" else {}
         self.output.respond(request.id, result, now_ns, self._wall.utc_ns(now_ns))
         events.append(Answered(request.method, 0, len(data)))
 
-    def _early(self, request: Request, data: bytes, now_ns: int, events: list[Event]) -> None:
+    def _read_before_logon(self, request: RequestEnvelope, data: bytes, now_ns: int, events: list[Event]) -> None:
         """A message of somebody who is not logged on."""
         self._before_logon += 1
         if self._before_logon > MAX_BEFORE_LOGON:
             text = f"over {MAX_BEFORE_LOGON} messages before the logon"
-            self._end(close_codes.LOGON_TIMEOUT, "no_logon", text, now_ns, events)
+            self._fail(close_codes.LOGON_TIMEOUT, "no_logon", text, now_ns, events)
             return
-        if request.method not in _OWN:
+        if request.method not in _BEFORE_LOGON:
             self._unreadable(request.id, request.method, Refusal(NOT_LOGGED_ON, "log on first"), data, now_ns, events)
             return
         params = self.codec.params(request, data)
         if isinstance(params, Refusal):
             self._unreadable(request.id, request.method, params, data, now_ns, events)
         elif isinstance(params, LogonParams):
-            self._ask(request, params, now_ns, events)
+            self._request_logon(request, params, now_ns, events)
         else:
-            self._own(request, data, now_ns, events)
+            self._answer_itself(request, data, now_ns, events)
 
-    def _ask(self, request: Request, params: LogonParams, now_ns: int, events: list[Event]) -> None:
+    def _request_logon(self, request: RequestEnvelope, params: LogonParams, now_ns: int, events: list[Event]) -> None:
         challenge = params.challenge or ""
         signed = ws_logon_text(params.api_key, challenge, params.ts)
         logon = LogonRequested(request.id, params, signed, bool(challenge), self._wall.utc_ns(now_ns))
-        self._move(State.DECIDING)
+        self._move(ConnectionState.DECIDING)
         self._logon = logon
         if challenge and challenge != self.challenge:  # signed for another connection: a replay, or a mix-up
             self.refuse_logon(request.id, now_ns)
@@ -388,4 +388,4 @@ class WsSession:
         events.append(logon)
 
 
-_OWN = frozenset({"session.logon", "ping", "time"})
+_BEFORE_LOGON = frozenset({"session.logon", "ping", "time"})

@@ -18,7 +18,7 @@ class WsSettings(msgspec.Struct, frozen=True):
     pre_logon_max_bytes: int = 4_096
 
 
-class State(Enum):
+class ConnectionState(Enum):
     """Where a connection stands."""
 
     NEW = "new"
@@ -29,12 +29,14 @@ class State(Enum):
     CLOSED = "closed"
 
 
-TRANSITIONS: dict[State, frozenset[State]] = {
-    State.NEW: frozenset({State.OPEN, State.CLOSED}),
-    State.OPEN: frozenset({State.DECIDING, State.LOGGED_ON, State.CLOSING, State.CLOSED}),
-    State.DECIDING: frozenset({State.LOGGED_ON, State.CLOSING, State.CLOSED}),
-    State.LOGGED_ON: frozenset({State.CLOSING, State.CLOSED}),
-    State.CLOSING: frozenset({State.CLOSED}),
-    State.CLOSED: frozenset(),
+S = ConnectionState  # the table below is read by row
+
+TRANSITIONS: dict[ConnectionState, frozenset[ConnectionState]] = {
+    S.NEW: frozenset({S.OPEN, S.CLOSED}),
+    S.OPEN: frozenset({S.DECIDING, S.LOGGED_ON, S.CLOSING, S.CLOSED}),
+    S.DECIDING: frozenset({S.LOGGED_ON, S.CLOSING, S.CLOSED}),
+    S.LOGGED_ON: frozenset({S.CLOSING, S.CLOSED}),
+    S.CLOSING: frozenset({S.CLOSED}),
+    S.CLOSED: frozenset(),
 }
 """Every legal change of state."""

@@ -63,7 +63,7 @@ _STOPS = frozenset({"stop", "stop_limit"})
 _IS_CL_ORD_ID = re.compile(r"[A-Za-z0-9._:/-]{1,36}").fullmatch
 
 
-class _Declined(Exception):
+class _Rejection(Exception):
     """Carries the answer out of the depth of a translation; it never leaves this module."""
 
     def __init__(self, refusal: Refusal) -> None:
@@ -111,7 +111,7 @@ def _one(
 ) -> AnyCommand | Refusal:
     try:
         return _MAKERS[type(params)](params, sender, t_recv, instruments, order_deadline_ms)
-    except _Declined as declined:
+    except _Rejection as declined:
         return declined.refusal
 
 
@@ -232,13 +232,13 @@ COMMANDS = frozenset(
 def _instrument(instruments: Instruments, symbol: str) -> Instrument:
     instrument = instruments.by_symbol.get(symbol)
     if instrument is None:
-        raise _Declined(Refusal(UNKNOWN_SYMBOL, "unknown symbol", field="symbol"))
+        raise _Rejection(Refusal(UNKNOWN_SYMBOL, "unknown symbol", field="symbol"))
     return instrument
 
 
 def _cl_ord_id(text: str) -> str:
     if not _IS_CL_ORD_ID(text):
-        raise _Declined(Refusal(BAD_FIELD, "cl_ord_id must be 1-36 of A-Z a-z 0-9 . _ : / -", field="cl_ord_id"))
+        raise _Rejection(Refusal(BAD_FIELD, "cl_ord_id must be 1-36 of A-Z a-z 0-9 . _ : / -", field="cl_ord_id"))
     return text
 
 
@@ -248,11 +248,11 @@ def _target(order_id: str | None, cl_ord_id: str | None, name: str) -> tuple[int
     if order_id is not None:
         number = int(order_id) if order_id.isascii() and order_id.isdigit() and len(order_id) <= 20 else 0
         if not 0 < number <= _MAX_ORDER_ID:
-            raise _Declined(Refusal(UNKNOWN_ORDER, "unknown order", field="order_id"))
+            raise _Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field="order_id"))
     if cl_ord_id is not None and not _IS_CL_ORD_ID(cl_ord_id):
-        raise _Declined(Refusal(UNKNOWN_ORDER, "unknown order", field=name))
+        raise _Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field=name))
     if not number and cl_ord_id is None:
-        raise _Declined(Refusal(MISSING_FIELD, f"order_id or {name} is required", field="order_id"))
+        raise _Rejection(Refusal(MISSING_FIELD, f"order_id or {name} is required", field="order_id"))
     return number, cl_ord_id or ""
 
 
@@ -265,15 +265,15 @@ def _tif(params: PlaceParams, ord_type: OrdType, instrument: Instrument) -> Tif:
     return Tif.DAY if instrument.session_bound else Tif.GTC
 
 
-def _given(field: str, wanted: bool, because: str) -> _Declined:
+def _given(field: str, wanted: bool, because: str) -> _Rejection:
     """A field that is not there and must be, or is there and may not be."""
     if wanted:
-        return _Declined(Refusal(MISSING_FIELD, f"{field} is required for {because}", field=field))
+        return _Rejection(Refusal(MISSING_FIELD, f"{field} is required for {because}", field=field))
     return _unsupported(field, because)
 
 
-def _unsupported(field: str, because: str) -> _Declined:
-    return _Declined(Refusal(UNSUPPORTED_COMBINATION, f"{field} with {because} is not supported", field=field))
+def _unsupported(field: str, because: str) -> _Rejection:
+    return _Rejection(Refusal(UNSUPPORTED_COMBINATION, f"{field} with {because} is not supported", field=field))
 
 
 def _price(instrument: Instrument, text: str, field: str) -> int:
@@ -287,7 +287,7 @@ def _qty(instrument: Instrument, text: str, field: str) -> int:
 def _number(value: int | Refusal, field: str) -> int:
     if isinstance(value, int):
         return value
-    raise _Declined(structs.replace(value, field=field))
+    raise _Rejection(structs.replace(value, field=field))
 
 
 def _quote_qty(params: PlaceParams, instrument: Instrument, ord_type: OrdType) -> int:
@@ -295,7 +295,7 @@ def _quote_qty(params: PlaceParams, instrument: Instrument, ord_type: OrdType) -
     text = params.quote_qty
     if text is None:
         if params.qty is None:
-            raise _Declined(Refusal(MISSING_FIELD, "qty is required", field="qty"))
+            raise _Rejection(Refusal(MISSING_FIELD, "qty is required", field="qty"))
         return 0
     if params.qty is not None:
         raise _unsupported("quote_qty", "qty")
@@ -304,9 +304,9 @@ def _quote_qty(params: PlaceParams, instrument: Instrument, ord_type: OrdType) -
     try:
         return parse(text, instrument.px_exp + instrument.qty_exp)
     except Inexact:
-        raise _Declined(Refusal(BAD_QUANTITY, "quote_qty has too many decimals", field="quote_qty")) from None
+        raise _Rejection(Refusal(BAD_QUANTITY, "quote_qty has too many decimals", field="quote_qty")) from None
     except ValueError as error:
-        raise _Declined(Refusal(BAD_FIELD, f"quote_qty: {error}", field="quote_qty")) from None
+        raise _Rejection(Refusal(BAD_FIELD, f"quote_qty: {error}", field="quote_qty")) from None
 
 
 def _display_qty(instrument: Instrument, text: str) -> int:
@@ -321,7 +321,9 @@ def _label(field: str, text: str) -> str:
     """A short free text that is kept and echoed, on FIX sessions too: printable ASCII, so no SOH can hide in it."""
     if len(text) <= _MAX_LABEL and text.isascii() and text.isprintable():
         return text
-    raise _Declined(Refusal(BAD_FIELD, f"{field} must be at most {_MAX_LABEL} printable ASCII characters", field=field))
+    raise _Rejection(
+        Refusal(BAD_FIELD, f"{field} must be at most {_MAX_LABEL} printable ASCII characters", field=field)
+    )
 
 
 def _deadline(
@@ -337,7 +339,7 @@ def _deadline(
         if is_retry:
             return 1
         text = f"ts is {ahead_ns // NS_PER_MS} ms ahead of our clock, which `time` tells"
-        raise _Declined(Refusal(BAD_FIELD if valid_for_ms is None else EXPIRED_ON_ARRIVAL, text, field="ts"))
+        raise _Rejection(Refusal(BAD_FIELD if valid_for_ms is None else EXPIRED_ON_ARRIVAL, text, field="ts"))
     if valid_for_ms is not None:
         return (sent_at or t_recv) + valid_for_ms * NS_PER_MS
     return t_recv + order_deadline_ms * NS_PER_MS if order_deadline_ms else 0

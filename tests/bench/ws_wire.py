@@ -11,7 +11,7 @@ from protocols.instruments import Instrument, Instruments
 from protocols.messages import POST_ONLY, ExecType, OrderEvent, OrdStatus, OrdType, Origin, Sender, Side, Tif
 from protocols.ws import framing, report, translate
 from protocols.ws.codec import JSON, MSGPACK
-from protocols.ws.duplicate_keys import repeated_in_json
+from protocols.ws.duplicate_keys import duplicate_in_json
 from protocols.ws.events import Requested
 from protocols.ws.results import EventWire, OrderData
 from protocols.ws.session import WsSession
@@ -112,7 +112,7 @@ def main() -> None:
         ("envelope", lambda: JSON.request(payload), 1),
         ("params, repeated keys checked", lambda: JSON.params(decoded, payload), 1),
         ("params in msgpack", lambda: MSGPACK.params(unpacked, packed), 1),
-        ("repeated keys, document walked", lambda: repeated_in_json(payload, -1), 1),
+        ("repeated keys, document walked", lambda: duplicate_in_json(payload, -1), 1),
         ("bytes to Requested, 64 in a read", lambda: session.receive(many, _NOW_NS), 64),
         ("bytes to Requested, one", lambda: session.receive(frame, _NOW_NS), 1),
         ("command", lambda: translate.command(asked.method, asked.params, sender, _NOW_NS, _INSTRUMENTS), 1),

@@ -45,12 +45,12 @@ LOGON = (
         _LOGON,
         (
             "a reset that the client did not ask for is not told",
-            "self._told_reset = is_reset and not is_asked",
-            "self._told_reset = False",
+            "self._announced_reset = is_reset and not is_asked",
+            "self._announced_reset = False",
         ),
         (
             "what the owner objects to is overlooked",
-            "refusal = flaw or core.owner.objection(message.fields)",
+            "refusal = flaw or core.logon_policy.objection(message.fields)",
             "refusal = flaw",
         ),
     ),

@@ -257,12 +257,12 @@ MUTANTS = (
         ),
         (
             "a goodbye ahead of what waits leaves a gap before it",
-            "        seq_num, self._hole = self._hole or store.next_out, 0\n",
-            "        seq_num, self._hole = store.next_out, 0\n",
+            "        seq_num, self._reserved = self._reserved or store.next_out, 0\n",
+            "        seq_num, self._reserved = store.next_out, 0\n",
         ),
         (
             "a goodbye waits for all of a burst",
-            "        if seq_num - (last.holes[-1] if last.holes else last.begin) >= _HOLE_EVERY:\n",
+            "        if seq_num - (last.reserved[-1] if last.reserved else last.begin) >= _RESERVE_EVERY:\n",
             "        if False:\n",
         ),
         (
@@ -276,8 +276,8 @@ MUTANTS = (
         _BURSTS,
         (
             "a goodbye that was dropped with what it waited for is not said again",
-            "        if self.output.hurry() or self.state not in _LOGOUT_IS_SENT:\n",
-            "        self.output.hurry()\n        if self.state not in _LOGOUT_IS_SENT:\n",
+            "        if self.output.truncate() or self.state not in _LOGOUT_IS_SENT:\n",
+            "        self.output.truncate()\n        if self.state not in _LOGOUT_IS_SENT:\n",
         ),
     ),
     *mutants(

@@ -55,8 +55,8 @@ FIX = (
         ),
         (
             "a gap is asked for again for ever",
-            "self.asks = self.asks + 1 if next_in == self.reached else 1",
-            "self.asks = 1",
+            "self.requests = self.requests + 1 if next_in == self.reached else 1",
+            "self.requests = 1",
         ),
         ("more is asked for at a time than agreed", "missing_end <= chunk_end", "True"),
     ),
@@ -85,10 +85,10 @@ FIX = (
         ),
         (
             "a TestRequest(1) behind a gap is not answered",
-            "                self._answer_test(message)\n                gap.note_acted_on(seq_num)\n",
+            "                self._answer_test(message)\n                gap.mark_done(seq_num)\n",
             "                pass\n",
         ),
-        ("a TestRequest(1) behind a gap is answered twice", "                gap.note_acted_on(seq_num)\n", ""),
+        ("a TestRequest(1) behind a gap is answered twice", "                gap.mark_done(seq_num)\n", ""),
         ("cancels behind a gap are lost with it", "        self._carry_out_cancels()\n        text", "        text"),
         (
             "what a gap fill passes over has no answer",
@@ -184,7 +184,7 @@ FIX = (
     *mutants(
         "protocols/fix/session/timers.py",
         _FIX,
-        ("a pause of ours is the peer's silence", "        self.heard_ns += unread_ns\n", ""),
+        ("a pause of ours is the peer's silence", "        self.received_ns += unread_ns\n", ""),
         (
             "a peer that we do not read is given up",
             "and self._paused_at_ns is None and now_ns >= ends_ns",
@@ -192,13 +192,13 @@ FIX = (
         ),
         (
             "a peer that was tested late has no time to answer",
-            "max(self.heard_ns + give_up_ns, self._tested_at_ns + give_up_ns - test_ns)",
-            "self.heard_ns + give_up_ns",
+            "max(self.received_ns + give_up_ns, self._test_sent_at_ns + give_up_ns - test_ns)",
+            "self.received_ns + give_up_ns",
         ),
         (
             "no heartbeats go out while we do not read",
-            "return self._tested_at_ns is not None and self._paused_at_ns is None",
-            "return self._tested_at_ns is not None",
+            "return self._test_sent_at_ns is not None and self._paused_at_ns is None",
+            "return self._test_sent_at_ns is not None",
         ),
     ),
     *mutants(
@@ -221,7 +221,7 @@ FIX = (
         ),
         (
             "a goodbye goes before the answers to what came before it",
-            "self.state is State.LOGGED_ON and self.settings.answer_timeout_ms",
+            "self.state is SessionState.LOGGED_ON and self.settings.answer_timeout_ms",
             "False",
         ),
         (
@@ -309,7 +309,7 @@ WS = (
     *mutants(
         "protocols/ws/session.py",
         _WS,
-        ("what came behind a logon is lost", "        return self._take(held, now_ns)\n", "        return []\n"),
+        ("what came behind a logon is lost", "        return self._read(held, now_ns)\n", "        return []\n"),
         (
             "what waits for a logon has no bound",
             "        if self._held_bytes > self.settings.max_frame_bytes or",

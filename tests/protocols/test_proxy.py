@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.errors import LocalProtocolError, RemoteProtocolError
-from protocols.proxy import MAX_BYTES, ProxyHeader, Source
+from protocols.proxy import MAX_BYTES, ProxyHeader, SourceAddress
 
 SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")
 # As in the specification's own text, and what HAProxy, AWS and nginx send.
@@ -30,19 +30,19 @@ def tcp6(host: str = "2001:db8::7", port: int = 4711, more: bytes = b"") -> byte
 
 
 GOOD = [
-    (LINE, Source("255.255.255.255", 65535)),
-    (b"PROXY TCP4 198.51.100.7 203.0.113.1 4711 443\r\n", Source("198.51.100.7", 4711)),
-    (b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 443\r\n", Source("2001:db8::7", 4711)),
-    (b"PROXY TCP6 ::ffff:198.51.100.7 ::1 0 443\r\n", Source("198.51.100.7", 0)),
-    (b"PROXY UNKNOWN\r\n", Source("", 0)),
-    (LONGEST, Source("", 0)),
-    (tcp4(), Source("198.51.100.7", 4711)),
-    (tcp4(more=b"\x04\x00\x03abc"), Source("198.51.100.7", 4711)),
-    (tcp6(), Source("2001:db8::7", 4711)),
-    (binary(command=0x20, family=0, block=b""), Source("", 0)),
-    (binary(command=0x20), Source("", 0)),
-    (binary(family=0, block=b"tlv"), Source("", 0)),
-    (tcp4(more=bytes(MAX_BYTES - 28)), Source("198.51.100.7", 4711)),
+    (LINE, SourceAddress("255.255.255.255", 65535)),
+    (b"PROXY TCP4 198.51.100.7 203.0.113.1 4711 443\r\n", SourceAddress("198.51.100.7", 4711)),
+    (b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 443\r\n", SourceAddress("2001:db8::7", 4711)),
+    (b"PROXY TCP6 ::ffff:198.51.100.7 ::1 0 443\r\n", SourceAddress("198.51.100.7", 0)),
+    (b"PROXY UNKNOWN\r\n", SourceAddress("", 0)),
+    (LONGEST, SourceAddress("", 0)),
+    (tcp4(), SourceAddress("198.51.100.7", 4711)),
+    (tcp4(more=b"\x04\x00\x03abc"), SourceAddress("198.51.100.7", 4711)),
+    (tcp6(), SourceAddress("2001:db8::7", 4711)),
+    (binary(command=0x20, family=0, block=b""), SourceAddress("", 0)),
+    (binary(command=0x20), SourceAddress("", 0)),
+    (binary(family=0, block=b"tlv"), SourceAddress("", 0)),
+    (tcp4(more=bytes(MAX_BYTES - 28)), SourceAddress("198.51.100.7", 4711)),
 ]
 BAD = {
     "HTTP": b"POST / HTTP/1.1\r\n",
@@ -78,14 +78,14 @@ BAD = {
 }
 
 
-def whole(data: bytes) -> tuple[Source | None, int]:
+def whole(data: bytes) -> tuple[SourceAddress | None, int]:
     header = ProxyHeader()
     taken = header.receive(data)
     return header.source, taken
 
 
 @pytest.mark.parametrize(("header", "source"), GOOD)
-def test_a_header_is_read_and_not_a_byte_behind_it(header: bytes, source: Source) -> None:
+def test_a_header_is_read_and_not_a_byte_behind_it(header: bytes, source: SourceAddress) -> None:
     for behind in (b"", b"\n", b"\x16\x03\x01 a ClientHello", header):
         assert whole(header + behind) == (source, len(header))
 
@@ -166,4 +166,4 @@ def test_every_address_that_a_balancer_names_is_read_back(
     else:
         header = f"PROXY TCP{host.version} {host} {other if host.version == 4 else '::'} {port} 1\r\n".encode()
     mapped = host.ipv4_mapped if isinstance(host, IPv6Address) else None
-    assert whole(header) == (Source(str(mapped or host), port), len(header))
+    assert whole(header) == (SourceAddress(str(mapped or host), port), len(header))

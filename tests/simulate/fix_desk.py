@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocols.fix.events import AppMessage, Disconnect, Event, LoggedOn, LoggedOut, PeerReject
 from protocols.fix.framing import Framer, Garbled
-from protocols.fix.session.machine import FixSession, SessionSettings, State
+from protocols.fix.session.machine import FixSession
+from protocols.fix.session.settings import SessionSettings, SessionState
 from protocols.fix.session.store import MemoryStore
 from protocols.fix.times import format_ns
 from protocols.signing import fix_logon_text
@@ -129,7 +130,7 @@ class FixDesk(Desk):
 
     def _tick(self) -> None:
         self.world.at(_TICK_NS, self._tick)
-        if self.machine.state not in (State.DISCONNECTED, State.ENDED):
+        if self.machine.state not in (SessionState.DISCONNECTED, SessionState.ENDED):
             self._heed(self.machine.tick(self.world.now_ns))
 
     def received(self, data: bytes) -> None:
@@ -141,7 +142,7 @@ class FixDesk(Desk):
                 self._deaf_to -= 1
                 continue
             self._note(frame.decode())
-            if self.machine.state is not State.DISCONNECTED:
+            if self.machine.state is not SessionState.DISCONNECTED:
                 self._heed(self.machine.receive(frame, self.world.now_ns))
 
     def _note(self, frame: str) -> None:

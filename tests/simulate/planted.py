@@ -29,7 +29,7 @@ from protocols.fix.session.core import SessionCore
 from protocols.fix.session.handshake import Handshake
 from protocols.fix.session.inbound import Inbound
 from protocols.fix.session.output import Output
-from protocols.fix.session.settings import State
+from protocols.fix.session.settings import SessionState
 from protocols.fix.session.store import Intake
 from tests.simulate.planted_limits import PLANTED_IN_LIMITS, Change
 
@@ -166,7 +166,7 @@ def _reject_of_a_logon_is_kept() -> Change:
     """The Reject of a Logon that began nothing is told to whoever uses its number next."""
 
     def refuse_logon(self: SessionCore, fault: Any, seq_num: int, fields: Any) -> None:
-        real_state, self.state = self.state, State.LOGGED_ON
+        real_state, self.state = self.state, SessionState.LOGGED_ON
         self.refuse(fault, seq_num, "A", fields)
         self.state = real_state
 
@@ -187,20 +187,20 @@ def _first_key_only() -> Change:
 def _logout_at_once() -> Change:
     """A Logout is answered before the requests that came ahead of it."""
 
-    def depart(self: SessionCore, farewell: Any) -> None:
-        self.farewell = farewell
-        self.say_goodbye()
+    def begin_logout(self: SessionCore, farewell: Any) -> None:
+        self.pending_logout = farewell
+        self.send_pending_logout()
 
-    return SessionCore, "depart", depart
+    return SessionCore, "begin_logout", begin_logout
 
 
 def _asked_once() -> Change:
     """What is missing is asked for once, and then waited for."""
 
-    def press_gap(self: Inbound) -> None:
+    def retry_gap(self: Inbound) -> None:
         self._core.gap.deadline_ns = 0
 
-    return Inbound, "press_gap", press_gap
+    return Inbound, "retry_gap", retry_gap
 
 
 def _rejects_not_kept() -> Change:
@@ -235,7 +235,7 @@ def _takes_twice_what_passed() -> Change:
 
 def _done_is_not_noted() -> Change:
     """A cancel that was carried out behind a gap is carried out again when it comes again."""
-    return Intake, "note_done", lambda _self, _seq_num: None
+    return Intake, "record_done", lambda _self, _seq_num: None
 
 
 def _goes_on_without_memory() -> Change:

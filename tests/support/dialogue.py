@@ -7,8 +7,9 @@ sides write them; a line that has its own 49, 52 or 56 keeps it, and `49=-` leav
 from typing import Any
 
 from protocols.fix.events import AppMessage, Event
-from protocols.fix.session.logon import Nobody
-from protocols.fix.session.machine import FixSession, LogonRefusal, SessionSettings, State
+from protocols.fix.session.logon import AcceptAnyLogon, LogonRefusal
+from protocols.fix.session.machine import FixSession
+from protocols.fix.session.settings import SessionSettings, SessionState
 from protocols.fix.session.store import MemoryStore, MessageStore
 from protocols.fix.times import format_ns, parse_ns
 from protocols.units import NS_PER_S
@@ -90,7 +91,7 @@ class Dialogue:
         """Connect and exchange Logons, whose text is not the point."""
         self.connect()
         self.hears(f"35=A|34={seq_num}|98=0|108=30{self.appl_ver_id}{more}")
-        assert self.session.state is State.LOGGED_ON, self.events
+        assert self.session.state is SessionState.LOGGED_ON, self.events
         self.output()
 
     def connect(self) -> None:
@@ -124,7 +125,7 @@ class Dialogue:
         return [event.seq_num for event in self.events if isinstance(event, AppMessage)]
 
 
-class House(Nobody):
+class House(AcceptAnyLogon):
     """An owner with a word of his own. counts: what it was told of each Logon that was accepted."""
 
     def __init__(self, refusal: LogonRefusal | None = None, body: str = "") -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from gateway.journal import Journal, JournalSettings
-from protocols.fix.session.machine import FixSession, SessionSettings
+from protocols.fix.session.machine import FixSession
+from protocols.fix.session.settings import SessionSettings
 from tests.support.dialogue import START_NS, expand
 from tests.support.fix_text import fix
 

@@ -7,7 +7,8 @@ then is lost, as it is in a socket buffer.
 from typing import Any
 
 from protocols.fix.events import AppMessage, Disconnect, Event, LoggedOut
-from protocols.fix.session.machine import FixSession, SessionSettings, State
+from protocols.fix.session.machine import FixSession
+from protocols.fix.session.settings import SessionSettings, SessionState
 from protocols.fix.session.store import MemoryStore
 from tests.support.dialogue import START_NS
 
@@ -98,4 +99,6 @@ class Pair:
         """Link and settle."""
         self.link()
         self.settle()
-        assert all(side.session.state is State.LOGGED_ON for side in self.sides), [side.events for side in self.sides]
+        assert all(side.session.state is SessionState.LOGGED_ON for side in self.sides), [
+            side.events for side in self.sides
+        ]

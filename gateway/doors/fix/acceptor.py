@@ -26,8 +26,9 @@ from gateway.doors.slowness import Backlog
 from limits.limiter import ALLOWED
 from protocols.fix import tags
 from protocols.fix.session.first_message import LogonClaim
-from protocols.fix.session.logon import whole_number
-from protocols.fix.session.machine import FixSession, LogonRefusal, SessionSettings
+from protocols.fix.session.logon import LogonRefusal, whole_number
+from protocols.fix.session.machine import FixSession
+from protocols.fix.session.settings import SessionSettings
 from protocols.fix.session.store import MessageStore
 from protocols.fix.times import parse_ns
 from protocols.fix.translate import Translator

@@ -24,8 +24,10 @@ from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.fix import events, tags
-from protocols.fix.decoder import Message
-from protocols.fix.session.machine import FixSession, LogonRefusal, State
+from protocols.fix.decoder import DecodedMessage
+from protocols.fix.session.logon import LogonRefusal
+from protocols.fix.session.machine import FixSession
+from protocols.fix.session.settings import SessionState
 from protocols.fix.tags import SessionStatus
 from protocols.fix.translate import Translator, named_in
 from protocols.messages import AnyEvent, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList, OrdStatus
@@ -54,7 +56,7 @@ class FixEndpoint:
         self._translator = translator
         self._settings = settings
         self._services = services
-        self._terms = machine.owner = LogonTerms(session, settings, services, machine.settings.plain)
+        self._terms = machine.logon_policy = LogonTerms(session, settings, services, machine.settings.plain)
         self._proven = session.client  # whom the link's Logon(A) proved to be
         self._has_begun = False  # that Logon was accepted
         self._is_end_counted = True  # why the link ended, in the metric; there is none yet
@@ -116,7 +118,7 @@ class FixEndpoint:
         return self.machine.read_on(now_ns)
 
     def _leave(self, now_ns: int) -> None:
-        if self.machine.state is State.LEAVING:
+        if self.machine.state is SessionState.LEAVING:
             for event in self.machine.leave(now_ns):
                 self._on_event(event, now_ns)
 
@@ -129,7 +131,7 @@ class FixEndpoint:
         """
         return self.link is not None and self._has_begun and not self.link.has_ended and not self._is_over
 
-    def meet(self, link: Link, logon: Message, client: Client, now_ns: int) -> LogonRefusal | None:
+    def meet(self, link: Link, logon: DecodedMessage, client: Client, now_ns: int) -> LogonRefusal | None:
         """A new connection that has proved to be `client`. None: it is ours, and its Logon(A) has to be fed next.
 
         A Logon that will be accepted takes over from a living link. One that will not be is answered by the machine,

@@ -14,8 +14,9 @@ from gateway.doors.endpoint import FinalOutput, RefusedPeer
 from gateway.doors.listening import Arrival
 from gateway.doors.peer import NullPeer
 from protocols.fix import tags
-from protocols.fix.session.first_message import Drop, Greeting, LogonClaim, farewell
-from protocols.fix.session.machine import LogonRefusal, SessionSettings
+from protocols.fix.session.first_message import CloseSilently, FirstMessage, LogonClaim, refused_logout
+from protocols.fix.session.logon import LogonRefusal
+from protocols.fix.session.settings import SessionSettings
 from protocols.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class PreLogonPeer(NullPeer):
         self._listener = listener
         self._connection = connection
         self._arrival = arrival
-        self._greeting = Greeting(_GREETING_BYTES)
+        self._greeting = FirstMessage(_GREETING_BYTES)
         self._refused = False
         self._explained_to: tuple[SessionSettings, LogonRefusal | None] | None = None
         self.next_deadline_ns = arrival.accepted_ns + door.logon_timeout_ns
@@ -44,7 +45,7 @@ class PreLogonPeer(NullPeer):
         if self._refused:
             return
         outcome = self._greeting.receive(data)
-        if isinstance(outcome, Drop):
+        if isinstance(outcome, CloseSilently):
             self._refuse(Denied(outcome.reason), outcome.text, now_ns)
         elif outcome is not None:
             self._introduce(outcome, now_ns)
@@ -78,7 +79,7 @@ class PreLogonPeer(NullPeer):
             self._connection.abort()
             return
         settings, refusal = self._explained_to
-        output = farewell(settings, refusal, self._door.utc_ns(now_ns))
+        output = refused_logout(settings, refusal, self._door.utc_ns(now_ns))
         if refusal is not None:
             until_ns = now_ns + settings.logout_timeout_s * NS_PER_S
             self._connection.peer = RefusedPeer(output, self._connection, until_ns)

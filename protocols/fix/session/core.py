@@ -10,27 +10,27 @@ from protocols.errors import MALFORMED
 from protocols.fix.decoder import Fault
 from protocols.fix.events import Disconnect, Event, Leaving, LoggedOut, Rejected, ResendServed, SequenceGap
 from protocols.fix.session.gap import Gap
-from protocols.fix.session.logon import Nobody, Owner, too_low
+from protocols.fix.session.logon import AcceptAnyLogon, LogonPolicy, too_low
 from protocols.fix.session.output import Output
 from protocols.fix.session.refusals import business_body, logout_body, reject_body
-from protocols.fix.session.settings import SessionSettings, State
+from protocols.fix.session.settings import SessionSettings, SessionState
 from protocols.fix.session.store import MessageStore
 from protocols.fix.session.timers import Timers
 from protocols.fix.tags import SOH, TEXT, MsgType, SessionStatus
 from protocols.units import NS_PER_MS, NS_PER_S
 from protocols.wall import WallClock
 
-_LOGOUT_IS_SENT = frozenset({State.LOGOUT_SENT, State.GOODBYE_SENT})
-SENDING = frozenset({State.LOGGED_ON, State.LEAVING})
+_LOGOUT_IS_SENT = frozenset({SessionState.LOGOUT_SENT, SessionState.AWAITING_LOGOUT})
+SENDING = frozenset({SessionState.LOGGED_ON, SessionState.LEAVING})
 """What is sent leaves at once; else it is stored, for the peer to ask for."""
-_GAP_PATIENCE = 2
+_GAP_TIMEOUT_INTERVALS = 2
 """Heartbeat intervals that a missing number may take before it is asked for again."""
 _HEART_BT_NS = 30 * NS_PER_S
 """Such an interval where the session has none."""
 _REFUSALS = {"reject": (MsgType.REJECT, reject_body), "business": (MsgType.BUSINESS_MESSAGE_REJECT, business_body)}
 
 
-class Farewell(msgspec.Struct, frozen=True):
+class PendingLogout(msgspec.Struct, frozen=True):
     """Why a session ends that is LEAVING, and what our Logout(5) will say.
 
     by_peer: it answers the peer's. session_status, code: SessionStatus(1409), ErrorCode(25016); None and 0 = neither.
@@ -51,11 +51,11 @@ class SessionCore:
         "end_reason",
         "end_text",
         "events",
-        "farewell",
         "gap",
+        "logon_policy",
         "now_ns",
         "output",
-        "owner",
+        "pending_logout",
         "settings",
         "state",
         "store",
@@ -67,16 +67,16 @@ class SessionCore:
         self.settings = settings
         self.store = store
         self.wall = wall
-        self.state = State.DISCONNECTED
+        self.state = SessionState.DISCONNECTED
         self.now_ns = 0
         self.events: list[Event] = []
         self.output = Output(settings, store, wall)
         self.gap = Gap(settings.held_max_messages, settings.held_max_bytes)
         self.timers = Timers(settings.test_request_at_permille, settings.give_up_at_permille)
-        self.owner: Owner = Nobody()
+        self.logon_policy: LogonPolicy = AcceptAnyLogon()
         self.end_reason = ""
         self.end_text = ""
-        self.farewell: Farewell | None = None  # while LEAVING
+        self.pending_logout: PendingLogout | None = None  # while LEAVING
 
     def send(self, msg_type: str, body: str) -> int:
         """Number and queue a session message."""
@@ -101,61 +101,61 @@ class SessionCore:
         if self.state not in _LOGOUT_IS_SENT:
             self.send(MsgType.LOGOUT, logout_body(self.settings, text, session_status, code))
 
-    def await_logout(self, state: State, reason: str, text: str) -> None:
+    def await_logout(self, state: SessionState, reason: str, text: str) -> None:
         """Wait for the peer's Logout in `state`, and not for ever."""
         if self.state not in _LOGOUT_IS_SENT:
             self.timers.deadline_ns = self.now_ns + self.settings.logout_timeout_s * NS_PER_S
         self.state, self.end_reason, self.end_text = state, reason, text
 
-    def goodbye(
+    def logout_and_wait(
         self, reason: str, text: str, session_status: int = SessionStatus.LOGOUT_COMPLETE, code: int = MALFORMED
     ) -> None:
         """The session cannot go on, mostly for a rule the peer broke: Logout, a short wait for its own, the end."""
-        self.depart(Farewell(False, reason, text, session_status, code, {}))
+        self.begin_logout(PendingLogout(False, reason, text, session_status, code, {}))
 
-    def depart(self, farewell: Farewell) -> None:
+    def begin_logout(self, farewell: PendingLogout) -> None:
         """Read nothing more, and say goodbye once what the peer sent before is answered."""
-        self.farewell = farewell
-        if self.state is State.LOGGED_ON and self.settings.answer_timeout_ms:
-            self.state = State.LEAVING
+        self.pending_logout = farewell
+        if self.state is SessionState.LOGGED_ON and self.settings.answer_timeout_ms:
+            self.state = SessionState.LEAVING
             self.timers.deadline_ns = self.now_ns + self.settings.answer_timeout_ms * NS_PER_MS
             self.events.append(Leaving(farewell.by_peer, farewell.text, farewell.fields))
         else:
-            self.say_goodbye()
+            self.send_pending_logout()
 
-    def say_goodbye(self) -> None:
+    def send_pending_logout(self) -> None:
         """The Logout(5) that was put off."""
-        farewell, self.farewell = self.farewell, None
+        farewell, self.pending_logout = self.pending_logout, None
         assert farewell is not None
         self.send_logout(farewell.text, farewell.session_status, farewell.code)
         if farewell.by_peer:
-            self.end(True, farewell.fields.get(TEXT, ""), farewell.fields)
+            self.logged_out(True, farewell.fields.get(TEXT, ""), farewell.fields)
         else:
-            self.await_logout(State.GOODBYE_SENT, farewell.reason, farewell.text)
+            self.await_logout(SessionState.AWAITING_LOGOUT, farewell.reason, farewell.text)
 
-    def cut(
+    def logout_and_disconnect(
         self, reason: str, text: str, session_status: int = SessionStatus.LOGOUT_COMPLETE, code: int = MALFORMED
     ) -> None:
         """Logout and the end: waiting for an answer makes no sense, its number could not be read."""
-        self.end_at_once(text, session_status, code)
-        self.drop(reason, text)
+        self.send_urgent_logout(text, session_status, code)
+        self.disconnect(reason, text)
 
-    def end_at_once(self, text: str, session_status: int | None, code: int = 0) -> None:
+    def send_urgent_logout(self, text: str, session_status: int | None, code: int = 0) -> None:
         """Logout ahead of what was to be sent again, and of what waits in the store; that stays to be asked for.
 
         One that was sent before, behind all of that, is not on its way any more.
         """
-        if self.output.hurry() or self.state not in _LOGOUT_IS_SENT:
+        if self.output.truncate() or self.state not in _LOGOUT_IS_SENT:
             self.send(MsgType.LOGOUT, logout_body(self.settings, text, session_status, code))
 
-    def drop(self, reason: str, text: str) -> None:
+    def disconnect(self, reason: str, text: str) -> None:
         """The end without a word."""
-        self.state = State.ENDED
+        self.state = SessionState.ENDED
         self.events.append(Disconnect(reason, text))
 
-    def end(self, by_peer: bool, text: str, fields: dict[int, str]) -> None:
+    def logged_out(self, by_peer: bool, text: str, fields: dict[int, str]) -> None:
         """The end that was agreed on."""
-        self.state = State.ENDED
+        self.state = SessionState.ENDED
         self.events.append(LoggedOut(by_peer, text, fields))
 
     def reset_numbers(self) -> None:
@@ -169,18 +169,18 @@ class SessionCore:
         self.output.replay(begin, end)
         self.events.append(ResendServed(begin, end))
 
-    def ask_for_gap(self) -> None:
+    def request_gap(self) -> None:
         """ResendRequest(2) for what is missing from NextIn on, or the first chunk of it."""
         begin = self.store.next_in
-        end = self.gap.ask(begin, self.settings.resend_max_messages, self.gap_due_ns())
+        end = self.gap.request(begin, self.settings.resend_max_messages, self.gap_due_ns())
         self.send(MsgType.RESEND_REQUEST, f"7={begin}{SOH}16={end}{SOH}")
         self.events.append(SequenceGap(begin, end, self.gap.highest))
 
     def gap_due_ns(self) -> int:
         """When a number that was asked for now has taken too long."""
-        return self.now_ns + _GAP_PATIENCE * (self.timers.heart_bt_ns or _HEART_BT_NS)
+        return self.now_ns + _GAP_TIMEOUT_INTERVALS * (self.timers.heart_bt_ns or _HEART_BT_NS)
 
-    def cut_too_low(self, seq_num: int) -> None:
+    def disconnect_too_low(self, seq_num: int) -> None:
         """Row 2.c."""
         why = too_low(self.store.next_in, seq_num)
-        self.cut(why.reason, why.text, why.session_status, why.code)
+        self.logout_and_disconnect(why.reason, why.text, why.session_status, why.code)

@@ -1,14 +1,14 @@
 """The first message of a connection, before anyone knows whose session it is: a whole Logon(A), or a reason to drop it.
 
-To somebody unknown silence is the safe word, and a Logout(5) would burn a number of a real session; `farewell` is for
-sessions that begin anew at each logon, where the operator chose it. The bytes are kept as they came, for the session's
-own machine to read again.
+An unknown peer gets no answer: a Logout(5) would use up a number of a real session. `refused_logout` is for sessions
+that begin anew at each logon, where the operator chose it. The bytes are kept as they came, for the session's own
+machine to read again.
 """
 
 import msgspec
 
 from protocols.errors import LocalProtocolError, RemoteProtocolError
-from protocols.fix.decoder import Decoder, Message
+from protocols.fix.decoder import DecodedMessage, Decoder
 from protocols.fix.events import Garbled
 from protocols.fix.framing import Framer
 from protocols.fix.message import encode
@@ -28,19 +28,19 @@ class LogonClaim(msgspec.Struct, frozen=True):
     message.fault may be set: the session answers for it, once the owner knows whose it is.
     """
 
-    message: Message
+    message: DecodedMessage
     begin_string: str
     raw: bytes
 
 
-class Drop(msgspec.Struct, frozen=True):
+class CloseSilently(msgspec.Struct, frozen=True):
     """Close without an answer. reason: garbled, too_long, begin_string or not_a_logon; text: for the log."""
 
     reason: str
     text: str
 
 
-class Greeting:
+class FirstMessage:
     """Collects the first message of one connection; holds at most `max_bytes` plus one read."""
 
     def __init__(self, max_bytes: int = 4_096) -> None:
@@ -49,11 +49,11 @@ class Greeting:
         self._raw = bytearray()
         self._is_over = False
 
-    def receive(self, data: bytes) -> LogonClaim | Drop | None:
+    def receive(self, data: bytes) -> LogonClaim | CloseSilently | None:
         """What the bytes so far amount to; None = more are needed. Any input is taken.
 
         Raises:
-            LocalProtocolError: called again after a LogonClaim or a Drop.
+            LocalProtocolError: called again after a LogonClaim or a CloseSilently.
         """
         if self._is_over:
             raise LocalProtocolError("the greeting is over")
@@ -62,30 +62,30 @@ class Greeting:
         self._is_over = outcome is not None
         return outcome
 
-    def _judge(self, data: bytes) -> LogonClaim | Drop | None:
+    def _judge(self, data: bytes) -> LogonClaim | CloseSilently | None:
         found = self._framer.feed(data)
         if found:
-            return self._meet(found[0])
+            return self._read(found[0])
         if len(self._raw) > self._max_bytes:
-            return Drop("too_long", f"no whole message in {self._max_bytes} bytes")
+            return CloseSilently("too_long", f"no whole message in {self._max_bytes} bytes")
         return None
 
-    def _meet(self, first: bytes | Garbled) -> LogonClaim | Drop:
+    def _read(self, first: bytes | Garbled) -> LogonClaim | CloseSilently:
         if isinstance(first, Garbled):
-            return Drop("garbled", first.reason)
+            return CloseSilently("garbled", first.reason)
         begin_string = first[2 : first.index(b"\x01")].decode("latin-1")
         if begin_string not in VERSIONS:
-            return Drop("begin_string", f"BeginString(8) {begin_string!r} is not served")
+            return CloseSilently("begin_string", f"BeginString(8) {begin_string!r} is not served")
         try:
             message = Decoder(begin_string).decode(first)
         except RemoteProtocolError as error:
-            return Drop("garbled", str(error))
+            return CloseSilently("garbled", str(error))
         if message.msg_type != MsgType.LOGON:
-            return Drop("not_a_logon", "first message is not a Logon(A)")
+            return CloseSilently("not_a_logon", "first message is not a Logon(A)")
         return LogonClaim(message, begin_string, bytes(self._raw))
 
 
-def farewell(settings: SessionSettings, refusal: LogonRefusal | None, utc_ns: int) -> bytes:
+def refused_logout(settings: SessionSettings, refusal: LogonRefusal | None, utc_ns: int) -> bytes:
     """A Logout(5) with MsgSeqNum(34)=1 for a refused Logon(A). The session's own numbers are not touched.
 
     Only for a peer whose numbers begin at 1 with this logon: any other would be out of step from then on. refusal: why,

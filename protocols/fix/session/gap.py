@@ -1,22 +1,22 @@
 """The inbound gap of one session: messages that came too early, and what has been asked for again.
 
 Early messages are held until the numbers before them have come, so that the owner sees all of them in order. A gap is
-asked for once, and again when nothing has come of it for a while, `ASKS_MAX` times at most. The bound on what is held
-is the peer's to hit, so whatever does not fit is simply asked for later.
+requested once, and again when nothing has come of it for a while, `REQUESTS_MAX` times at most. What does not fit into
+the bound on held messages is not kept: it is requested later.
 """
 
 import msgspec
 
-from protocols.fix.decoder import Message
+from protocols.fix.decoder import DecodedMessage
 
-ASKS_MAX = 3
+REQUESTS_MAX = 3
 """So many requests for the same number, and it does not come."""
 
 
 class Early(msgspec.Struct, frozen=True, gc=False):
     """One message ahead of its turn. message None: it was already acted on, only its number waits."""
 
-    message: Message | None
+    message: DecodedMessage | None
     size_bytes: int
     sending_time_ns: int
 
@@ -29,12 +29,12 @@ class Gap:
         "_held",
         "_max_bytes",
         "_max_messages",
-        "asked_all",
-        "asked_end",
-        "asks",
         "deadline_ns",
         "highest",
         "reached",
+        "requested_all",
+        "requested_end",
+        "requests",
     )
 
     def __init__(self, max_messages: int, max_bytes: int) -> None:
@@ -43,17 +43,17 @@ class Gap:
         self._held: dict[int, Early] = {}
         self._bytes = 0
         self.highest = 0  # the highest number seen ahead of its turn
-        self.asked_end = 0  # the last missing number that a request of ours covers
-        self.asked_all = False  # it asked without an end
-        self.asks = 0  # requests since the last missing number came
+        self.requested_end = 0  # the last missing number that a request of ours covers
+        self.requested_all = False  # it asked without an end
+        self.requests = 0  # requests since the last missing number came
         self.reached = 0  # NextIn at that time
         self.deadline_ns = 0  # until then another missing number should have come; 0 = none is missing
 
     def clear(self) -> None:
         """Nothing is missing, or the link is gone and the next Logon(A) will tell anew."""
         self._held.clear()
-        self._bytes = self.highest = self.asked_end = self.asks = self.reached = self.deadline_ns = 0
-        self.asked_all = False
+        self._bytes = self.highest = self.requested_end = self.requests = self.reached = self.deadline_ns = 0
+        self.requested_all = False
 
     @property
     def held_bytes(self) -> int:
@@ -84,7 +84,7 @@ class Gap:
             self._bytes -= early.size_bytes
         return early
 
-    def note_acted_on(self, seq_num: int) -> None:
+    def mark_done(self, seq_num: int) -> None:
         """The message held under this number was acted on ahead of its turn: only the number waits."""
         early = self.pop(seq_num)
         if early is not None:
@@ -102,21 +102,26 @@ class Gap:
         """The last number before the first one held."""
         return min(self._held, default=self.highest + 1) - 1
 
-    def is_asked(self, next_in: int) -> bool:
+    def is_requested(self, next_in: int) -> bool:
         """Whether the number `next_in` was asked for and may still come."""
-        return self.asked_end >= next_in
+        return self.requested_end >= next_in
 
-    def trust(self, next_in: int, until_ns: int) -> None:
+    def expect_unrequested(self, next_in: int, until_ns: int) -> None:
         """The peer was told by NextExpectedMsgSeqNum(789) what is missing, and sends it by itself; one that ignores it
         has until then.
         """
-        self.asked_end, self.asked_all, self.reached, self.deadline_ns = self.highest - 1, True, next_in, until_ns
+        self.requested_end, self.requested_all, self.reached, self.deadline_ns = (
+            self.highest - 1,
+            True,
+            next_in,
+            until_ns,
+        )
 
-    def go_on(self, next_in: int, until_ns: int) -> None:
+    def extend_deadline(self, next_in: int, until_ns: int) -> None:
         """Of what was asked for more has come, and the rest may take as long again."""
-        self.asks, self.reached, self.deadline_ns = min(self.asks, 1), next_in, until_ns
+        self.requests, self.reached, self.deadline_ns = min(self.requests, 1), next_in, until_ns
 
-    def ask(self, next_in: int, max_messages: int, until_ns: int) -> int:
+    def request(self, next_in: int, max_messages: int, until_ns: int) -> int:
         """Note that the missing numbers from `next_in` on are being asked for. Returns EndSeqNo(16): 0 = to the latest.
 
         What fits into one request is asked for without an end, which is what the peers do and expect; else the first
@@ -124,8 +129,8 @@ class Gap:
         """
         missing_end = self.missing_end()
         chunk_end = next_in + max_messages - 1
-        self.asked_all = not max_messages or missing_end <= chunk_end
-        self.asked_end = missing_end if self.asked_all else chunk_end
-        self.asks = self.asks + 1 if next_in == self.reached else 1
+        self.requested_all = not max_messages or missing_end <= chunk_end
+        self.requested_end = missing_end if self.requested_all else chunk_end
+        self.requests = self.requests + 1 if next_in == self.reached else 1
         self.reached, self.deadline_ns = next_in, until_ns
-        return 0 if self.asked_all else chunk_end
+        return 0 if self.requested_all else chunk_end

@@ -5,7 +5,7 @@ owner took it for: a Logout(5) would use up a number of somebody else's session.
 """
 
 from protocols.fix import tags
-from protocols.fix.decoder import Message
+from protocols.fix.decoder import DecodedMessage
 from protocols.fix.events import LoggedOn, PeerReject, Warned
 from protocols.fix.session.core import SessionCore
 from protocols.fix.session.gap import Early
@@ -17,7 +17,7 @@ from protocols.fix.session.logon import (
     too_low,
     whole_number,
 )
-from protocols.fix.session.settings import State
+from protocols.fix.session.settings import SessionState
 from protocols.fix.tags import MsgType
 from protocols.units import NS_PER_S
 
@@ -25,60 +25,62 @@ from protocols.units import NS_PER_S
 class Handshake:
     """Reads what comes before a session is logged on, and the Logon(A) that resets a running one."""
 
-    __slots__ = ("_asked_reset", "_core", "_logon_number", "_told_reset")
+    __slots__ = ("_announced_reset", "_core", "_logon_number", "_requested_reset")
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core
         self._logon_number = 0  # MsgSeqNum(34) of the Logon we sent as initiator
-        self._asked_reset = False
-        self._told_reset = False  # our answer on this link told of a reset that the peer had not asked for
+        self._requested_reset = False
+        self._announced_reset = False  # our answer on this link told of a reset that the peer had not asked for
 
-    def ask(self, body: str, reset: bool) -> None:
+    def send_logon(self, body: str, reset: bool) -> None:
         """Send our Logon(A), as initiator."""
         core, settings = self._core, self._core.settings
-        self._asked_reset = reset or settings.reset_on_logon
-        if self._asked_reset:
+        self._requested_reset = reset or settings.reset_on_logon
+        if self._requested_reset:
             core.reset_numbers()
         next_expected = core.store.next_in if settings.next_expected_msg_seq_num else None
-        logon = logon_body(settings, settings.heart_bt_int_s, self._asked_reset, next_expected, body)
+        logon = logon_body(settings, settings.heart_bt_int_s, self._requested_reset, next_expected, body)
         self._logon_number = core.send(MsgType.LOGON, logon)
-        core.state = State.LOGON_SENT
+        core.state = SessionState.LOGON_SENT
 
-    def judge(self, message: Message, now_ns: int) -> LogonRefusal | None:
+    def judge(self, message: DecodedMessage, now_ns: int) -> LogonRefusal | None:
         """Why this Logon(A) would not begin the session, None = it would. Nothing changes."""
         mistake = self._mistaken_identity(message)
         if mistake is not None:
             return LogonRefusal(*mistake)
-        return self._flaw(message, now_ns) or self._core.owner.objection(message.fields)
+        return self._flaw(message, now_ns) or self._core.logon_policy.objection(message.fields)
 
-    def read(self, message: Message) -> None:
+    def read(self, message: DecodedMessage) -> None:
         """A message before the session is logged on: a Logon(A), or the end."""
         core = self._core
-        if core.state is State.LOGON_SENT and message.msg_type in (MsgType.LOGOUT, MsgType.REJECT):
+        if core.state is SessionState.LOGON_SENT and message.msg_type in (MsgType.LOGOUT, MsgType.REJECT):
             self._read_refusal(message)
             return
-        if message.msg_type != MsgType.LOGON or (core.settings.role == "initiator" and core.state is State.CONNECTED):
-            core.drop("not_a_logon", "first message is not a Logon(A)")
+        if message.msg_type != MsgType.LOGON or (
+            core.settings.role == "initiator" and core.state is SessionState.CONNECTED
+        ):
+            core.disconnect("not_a_logon", "first message is not a Logon(A)")
             return
         mistake = self._mistaken_identity(message)
         if mistake is not None:
-            core.drop(*mistake)
+            core.disconnect(*mistake)
         elif self._is_refused(message):
             return
-        elif core.state is State.LOGON_SENT:
+        elif core.state is SessionState.LOGON_SENT:
             self._take_answer(message)
         else:
             self._answer(message)
 
-    def read_reset(self, message: Message) -> None:
+    def read_reset(self, message: DecodedMessage) -> None:
         """A Logon(A) with ResetSeqNumFlag(141)=Y in a running session."""
         core = self._core
         if self.may_begin_at_1:
-            self._told_reset = False  # so QuickFIX confirms our reset; an answer would be confirmed too, for ever
+            self._announced_reset = False  # so QuickFIX confirms our reset; an answer would be confirmed too, for ever
             return
         if self._is_refused(message):
             return
-        more = core.owner.logon_body(message.fields, True)
+        more = core.logon_policy.logon_body(message.fields, True)
         core.reset_numbers()
         core.store.next_in = 2
         self._send_answer(message, True, None, more)
@@ -91,25 +93,25 @@ class Handshake:
         Peers differ in what has number 1 then: a Logon(A) that confirms (QuickFIX, QuickFIX/J), the next message
         (quickfixgo), or the Logon that they sent before.
         """
-        return self._told_reset and self._core.store.next_in == 2
+        return self._announced_reset and self._core.store.next_in == 2
 
     def begin_at_1(self) -> None:
         """The peer's next message is its number 1."""
-        self._told_reset = False
+        self._announced_reset = False
         self._core.store.next_in = 1
 
-    def _read_refusal(self, message: Message) -> None:
+    def _read_refusal(self, message: DecodedMessage) -> None:
         """The acceptor says no to our Logon, with a Reject(3) or a Logout(5)."""
         core, fields = self._core, message.fields
         if whole_number(fields.get(tags.MSG_SEQ_NUM)) == core.store.next_in:
             core.store.next_in += 1
         text = fields.get(tags.TEXT, "")
         if message.msg_type == MsgType.LOGOUT:
-            core.end(True, text, fields)
+            core.logged_out(True, text, fields)
         else:
             core.events.append(PeerReject(whole_number(fields.get(tags.REF_SEQ_NUM)) or 0, text))
 
-    def _mistaken_identity(self, message: Message) -> tuple[str, str] | None:
+    def _mistaken_identity(self, message: DecodedMessage) -> tuple[str, str] | None:
         settings, fields = self._core.settings, message.fields
         if fields.get(tags.BEGIN_STRING) != settings.begin_string:
             return "begin_string", "Incorrect BeginString"
@@ -120,11 +122,11 @@ class Handshake:
             return "no_msg_seq_num", "Received message without MsgSeqNum"
         return None
 
-    def _is_refused(self, message: Message) -> bool:
+    def _is_refused(self, message: DecodedMessage) -> bool:
         """Say goodbye if the Logon cannot be served. It began nothing, so nothing that is stored goes with it."""
         core = self._core
         flaw = self._flaw(message, core.now_ns)
-        refusal = flaw or core.owner.objection(message.fields)
+        refusal = flaw or core.logon_policy.objection(message.fields)
         if refusal is None:
             return False
         seq_num = int(message.fields[tags.MSG_SEQ_NUM])
@@ -133,12 +135,12 @@ class Handshake:
         if refusal.reject is not None:
             core.refuse_logon(refusal.reject, seq_num, message.fields)
         if refusal.at_once:
-            core.cut(refusal.reason, refusal.text, refusal.session_status, refusal.code)
+            core.logout_and_disconnect(refusal.reason, refusal.text, refusal.session_status, refusal.code)
         else:
-            core.goodbye(refusal.reason, refusal.text, refusal.session_status, refusal.code)
+            core.logout_and_wait(refusal.reason, refusal.text, refusal.session_status, refusal.code)
         return True
 
-    def _flaw(self, message: Message, now_ns: int) -> LogonRefusal | None:
+    def _flaw(self, message: DecodedMessage, now_ns: int) -> LogonRefusal | None:
         """What is wrong with the Logon: what it asks for, or its numbers."""
         store = self._core.store
         refusal = refuse_logon(self._core.settings, message, self._core.wall, now_ns)
@@ -151,46 +153,46 @@ class Handshake:
         wanted = self._wanted(message)
         return expects_too_much(store.next_out, wanted) if wanted is not None and wanted > store.next_out else None
 
-    def _begins_anew(self, message: Message) -> bool:
+    def _begins_anew(self, message: DecodedMessage) -> bool:
         """Whether both numbers go back to 1 with this Logon, once it is accepted."""
         resets = message.fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y"
-        if self._core.settings.role == "initiator" and self._core.state is State.LOGON_SENT:
-            return resets and not self._asked_reset
+        if self._core.settings.role == "initiator" and self._core.state is SessionState.LOGON_SENT:
+            return resets and not self._requested_reset
         return resets or self._core.settings.reset_on_logon
 
-    def _wanted(self, message: Message) -> int | None:
+    def _wanted(self, message: DecodedMessage) -> int | None:
         """NextExpectedMsgSeqNum(789); None where there is none, or it counts what this Logon ends."""
         settings = self._core.settings
         if self._begins_anew(message) or (settings.role == "initiator" and not settings.next_expected_msg_seq_num):
             return None
         return whole_number(message.fields.get(tags.NEXT_EXPECTED_MSG_SEQ_NUM))
 
-    def _answer(self, message: Message) -> None:
+    def _answer(self, message: DecodedMessage) -> None:
         """Accept the peer's Logon."""
         core, store, fields = self._core, self._core.store, message.fields
         seq_num, wanted, anew = int(fields[tags.MSG_SEQ_NUM]), self._wanted(message), self._begins_anew(message)
         is_asked = fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y"
         is_reset = is_asked or (anew and (seq_num, store.next_in, store.next_out) != (1, 1, 1))
-        more = core.owner.logon_body(fields, anew or store.next_in == 1)
+        more = core.logon_policy.logon_body(fields, anew or store.next_in == 1)
         if anew:
             core.reset_numbers()
             seq_num = 1  # whatever number it had: the peer's count begins with it
         self._count(seq_num)
         next_expected = store.next_in if tags.NEXT_EXPECTED_MSG_SEQ_NUM in fields else None
         logon_number = self._send_answer(message, is_reset, next_expected, more)
-        self._told_reset = is_reset and not is_asked
+        self._announced_reset = is_reset and not is_asked
         self._begin(message, anew)
         if wanted is not None and 0 < wanted < logon_number:
             core.replay(wanted, logon_number)
         self._ask_for_missed(seq_num, wanted is not None)
 
-    def _send_answer(self, message: Message, reset: bool, next_expected: int | None, more: str) -> int:
+    def _send_answer(self, message: DecodedMessage, reset: bool, next_expected: int | None, more: str) -> int:
         core = self._core
         heart_bt_int_s = int(message.fields[tags.HEART_BT_INT])
         core.timers.logged_on(heart_bt_int_s, core.now_ns)
         return core.send(MsgType.LOGON, logon_body(core.settings, heart_bt_int_s, reset, next_expected, more))
 
-    def _take_answer(self, message: Message) -> None:
+    def _take_answer(self, message: DecodedMessage) -> None:
         """The acceptor's Logon: we are on."""
         core, store, fields = self._core, self._core.store, message.fields
         seq_num, wanted = int(fields[tags.MSG_SEQ_NUM]), self._wanted(message)
@@ -218,9 +220,9 @@ class Handshake:
         else:
             self._core.gap.hold(seq_num, Early(None, 0, 0))
 
-    def _begin(self, message: Message, reset: bool) -> None:
+    def _begin(self, message: DecodedMessage, reset: bool) -> None:
         core = self._core
-        core.state = State.LOGGED_ON
+        core.state = SessionState.LOGGED_ON
         heart_bt_int_s = core.timers.heart_bt_ns // NS_PER_S
         core.events.append(LoggedOn(message.fields, reset, heart_bt_int_s))
 
@@ -231,6 +233,6 @@ class Handshake:
             return
         if uses_789:
             # Our own Logon's 789 has asked already; a peer that ignores it gets a ResendRequest a heartbeat later.
-            core.gap.trust(core.store.next_in, core.now_ns + core.timers.heart_bt_ns)
+            core.gap.expect_unrequested(core.store.next_in, core.now_ns + core.timers.heart_bt_ns)
         else:
-            core.ask_for_gap()
+            core.request_gap()

@@ -6,19 +6,19 @@ faulty message that comes too early waits for its turn like any other and is ref
 
 from protocols.errors import BAD_SEQUENCE
 from protocols.fix import tags
-from protocols.fix.decoder import Fault, Message
+from protocols.fix.decoder import DecodedMessage, Fault
 from protocols.fix.events import AppMessage, HeldBack, PeerReject, SequenceReset, Warned
-from protocols.fix.session.core import Farewell, SessionCore
-from protocols.fix.session.gap import ASKS_MAX, Early
+from protocols.fix.session.core import PendingLogout, SessionCore
+from protocols.fix.session.gap import REQUESTS_MAX, Early
 from protocols.fix.session.handshake import Handshake
 from protocols.fix.session.logon import whole_number
-from protocols.fix.session.settings import State
+from protocols.fix.session.settings import SessionState
 from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType, SessionStatus
 from protocols.fix.tags import SessionRejectReason as Reason
 from protocols.fix.times import parse_ns
 from protocols.units import NS_PER_S
 
-READING = frozenset({State.LOGGED_ON, State.LOGOUT_SENT})
+READING = frozenset({SessionState.LOGGED_ON, SessionState.LOGOUT_SENT})
 _CANCELS = frozenset({MsgType.ORDER_CANCEL_REQUEST, MsgType.ORDER_MASS_CANCEL_REQUEST})
 _NEVER_REJECTED = frozenset({MsgType.REJECT, MsgType.LOGOUT})
 _OF_OWN_NUMBER = frozenset({MsgType.SEQUENCE_RESET, MsgType.LOGON})
@@ -40,15 +40,15 @@ class Inbound:
         self._tolerance_ns = core.settings.sending_time_tolerance_s * NS_PER_S
         self._wall = core.wall
 
-    def read(self, message: Message, size_bytes: int) -> None:
+    def read(self, message: DecodedMessage, size_bytes: int) -> None:
         """One whole message, in whatever order it comes."""
         core, fields = self._core, message.fields
         if fields.get(tags.BEGIN_STRING) != self._begin_string:
-            core.goodbye("begin_string", "Incorrect BeginString")
+            core.logout_and_wait("begin_string", "Incorrect BeginString")
             return
         seq_num = whole_number(fields.get(tags.MSG_SEQ_NUM))
         if seq_num is None:
-            core.goodbye("no_msg_seq_num", "Received message without MsgSeqNum")
+            core.logout_and_wait("no_msg_seq_num", "Received message without MsgSeqNum")
             return
         try:
             sent_ns = parse_ns(fields[tags.SENDING_TIME])
@@ -71,15 +71,15 @@ class Inbound:
         if core.gap.highest and core.state in READING:
             self._close_gap()
 
-    def read_last(self, message: Message) -> None:
+    def read_awaited_logout(self, message: DecodedMessage) -> None:
         """We said goodbye: only the peer's Logout(5) is of interest, whatever its number."""
         core = self._core
         if message.msg_type == MsgType.LOGOUT:
             if whole_number(message.fields.get(tags.MSG_SEQ_NUM)) == core.store.next_in:
                 core.store.next_in += 1
-            core.drop(core.end_reason, core.end_text)
+            core.disconnect(core.end_reason, core.end_text)
 
-    def _header_fault(self, message: Message, sent_ns: int) -> Fault | None:
+    def _header_fault(self, message: DecodedMessage, sent_ns: int) -> Fault | None:
         """Rows 2.k and 2.o, which end the session. What is missing or empty is left to the dictionary's fault.
 
         sent_ns: 0 = no SendingTime(52) could be read.
@@ -99,14 +99,14 @@ class Inbound:
             return _fault(Reason.SENDING_TIME_ACCURACY_PROBLEM, tags.SENDING_TIME, text)
         return None
 
-    def _refuse_for_good(self, fault: Fault, seq_num: int, message: Message) -> None:
+    def _refuse_for_good(self, fault: Fault, seq_num: int, message: DecodedMessage) -> None:
         core = self._core
         if seq_num == core.store.next_in:
             core.store.next_in += 1
         core.refuse(fault, seq_num, message.msg_type, message.fields)
-        core.goodbye("comp_id" if fault.reason == Reason.COMP_ID_PROBLEM else "sending_time", fault.text)
+        core.logout_and_wait("comp_id" if fault.reason == Reason.COMP_ID_PROBLEM else "sending_time", fault.text)
 
-    def _in_order(self, message: Message, seq_num: int, size_bytes: int, sent_ns: int) -> None:
+    def _in_order(self, message: DecodedMessage, seq_num: int, size_bytes: int, sent_ns: int) -> None:
         fields, msg_type, next_in = message.fields, message.msg_type, self._core.store.next_in
         if msg_type == MsgType.SEQUENCE_RESET and fields.get(tags.GAP_FILL_FLAG) != "Y":
             self._reset(message, seq_num)
@@ -122,13 +122,13 @@ class Inbound:
         else:
             self._take_old(message, seq_num, sent_ns)
 
-    def _is_reset_logon(self, message: Message) -> bool:
+    def _is_reset_logon(self, message: DecodedMessage) -> bool:
         resets = message.msg_type == MsgType.LOGON and message.fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y"
-        return resets and self._core.state is State.LOGGED_ON
+        return resets and self._core.state is SessionState.LOGGED_ON
 
     # -- by number -----------------------------------------------------------------------------------------------
 
-    def _take(self, message: Message, seq_num: int, size_bytes: int, sent_ns: int) -> None:
+    def _take(self, message: DecodedMessage, seq_num: int, size_bytes: int, sent_ns: int) -> None:
         """The message whose turn it is."""
         core, fields, msg_type = self._core, message.fields, message.msg_type
         poss_dup = fields.get(tags.POSS_DUP_FLAG) == "Y"
@@ -146,21 +146,21 @@ class Inbound:
         else:
             self._hand_out(message, seq_num, size_bytes, sent_ns, poss_dup)
 
-    def _hand_out(self, message: Message, seq_num: int, size_bytes: int, sent_ns: int, poss_dup: bool) -> None:
+    def _hand_out(self, message: DecodedMessage, seq_num: int, size_bytes: int, sent_ns: int, poss_dup: bool) -> None:
         """An application message, which nothing is wrong with."""
         output = self._core.output
         if not output.handed_out:
             output.handed_out = seq_num
         self._core.events.append(_application(message, seq_num, size_bytes, sent_ns, poss_dup))
 
-    def _refuse(self, fault: Fault, seq_num: int, message: Message) -> None:
+    def _refuse(self, fault: Fault, seq_num: int, message: DecodedMessage) -> None:
         """A refusal that the session survives, but for row 2.f."""
         core = self._core
         core.refuse(fault, seq_num, message.msg_type, message.fields)
         if fault.reason == Reason.SENDING_TIME_ACCURACY_PROBLEM:
-            core.goodbye("orig_sending_time", fault.text)
+            core.logout_and_wait("orig_sending_time", fault.text)
 
-    def _take_old(self, message: Message, seq_num: int, sent_ns: int) -> None:
+    def _take_old(self, message: DecodedMessage, seq_num: int, sent_ns: int) -> None:
         """A number that was read before: a duplicate, which is dropped without a word, or a lost count."""
         core = self._core
         if message.fields.get(tags.POSS_DUP_FLAG) == "Y":
@@ -177,9 +177,9 @@ class Inbound:
             core.events.append(Warned(f"ResendRequest(2) with MsgSeqNum(34)={seq_num}, expecting {core.store.next_in}"))
             self._serve(message, seq_num)
         else:
-            core.cut_too_low(seq_num)
+            core.disconnect_too_low(seq_num)
 
-    def _hold(self, message: Message, seq_num: int, size_bytes: int, sent_ns: int) -> None:
+    def _hold(self, message: DecodedMessage, seq_num: int, size_bytes: int, sent_ns: int) -> None:
         """A number ahead of its turn. A Logout or ResendRequest cannot wait: both sides might wait for each other."""
         core, msg_type = self._core, message.msg_type
         early = Early(message, size_bytes, sent_ns)
@@ -197,8 +197,8 @@ class Inbound:
         if is_new and msg_type == MsgType.ORDER_STATUS_REQUEST and _is_sound(message, sent_ns):
             poss_dup = message.fields.get(tags.POSS_DUP_FLAG) == "Y"
             core.events.append(HeldBack(_application(message, seq_num, size_bytes, sent_ns, poss_dup)))
-        if core.state in READING and not core.gap.is_asked(core.store.next_in):
-            core.ask_for_gap()
+        if core.state in READING and not core.gap.is_requested(core.store.next_in):
+            core.request_gap()
 
     def _close_gap(self) -> None:
         """Go on with what was held, as far as it reaches, and ask again if something is still missing."""
@@ -212,12 +212,12 @@ class Inbound:
                 return
         if store.next_in > gap.highest:
             gap.clear()
-        elif not gap.is_asked(store.next_in):
-            core.ask_for_gap()
+        elif not gap.is_requested(store.next_in):
+            core.request_gap()
         elif store.next_in > gap.reached:
-            gap.go_on(store.next_in, core.gap_due_ns())
+            gap.extend_deadline(store.next_in, core.gap_due_ns())
 
-    def press_gap(self) -> None:
+    def retry_gap(self) -> None:
         """Nothing came of our ResendRequest(2) for too long: ask again, and in the end give up.
 
         A peer that waits for the answer to a TestRequest(1) behind the gap gets it now, before it takes us for dead.
@@ -227,17 +227,17 @@ class Inbound:
             message = early.message
             if message is not None and message.msg_type == MsgType.TEST_REQUEST and message.fault is None:
                 self._answer_test(message)
-                gap.note_acted_on(seq_num)
-        if gap.asks < ASKS_MAX:
-            core.ask_for_gap()
+                gap.mark_done(seq_num)
+        if gap.requests < REQUESTS_MAX:
+            core.request_gap()
             return
         missing = f"{core.store.next_in} to {gap.missing_end()}"
         self._carry_out_cancels()
         text = (
-            f"MsgSeqNum {missing} did not come, asked for {ASKS_MAX} times. What came behind was not carried out,"
+            f"MsgSeqNum {missing} did not come, asked for {REQUESTS_MAX} times. What came behind was not carried out,"
             " but for cancels: fill the gap, or log on with ResetSeqNumFlag(141)=Y"
         )
-        core.goodbye("gap", text, SessionStatus.LOGOUT_COMPLETE, BAD_SEQUENCE)
+        core.logout_and_wait("gap", text, SessionStatus.LOGOUT_COMPLETE, BAD_SEQUENCE)
 
     def _carry_out_cancels(self) -> int:
         """The link ends over an open gap: hand out the cancels behind it, which must not wait for another link. They
@@ -249,7 +249,7 @@ class Inbound:
             if message is None or message.msg_type in SESSION_MSG_TYPES:
                 continue
             if message.msg_type in _CANCELS and _is_sound(message, early.sending_time_ns):
-                self._core.store.note_done(seq_num)
+                self._core.store.record_done(seq_num)
                 poss_dup = message.fields.get(tags.POSS_DUP_FLAG) == "Y"
                 self._core.events.append(
                     _application(message, seq_num, early.size_bytes, early.sending_time_ns, poss_dup)
@@ -260,7 +260,7 @@ class Inbound:
 
     # -- by type -------------------------------------------------------------------------------------------------
 
-    def _act(self, message: Message, seq_num: int) -> None:
+    def _act(self, message: DecodedMessage, seq_num: int) -> None:
         """A session message in sequence; NextIn has moved."""
         core, msg_type, fields = self._core, message.msg_type, message.fields
         if msg_type == MsgType.TEST_REQUEST:
@@ -276,10 +276,10 @@ class Inbound:
         elif msg_type == MsgType.LOGON:
             core.refuse(_fault(Reason.OTHER, tags.MSG_TYPE, "already logged on"), seq_num, msg_type, fields)
 
-    def _answer_test(self, message: Message) -> None:
+    def _answer_test(self, message: DecodedMessage) -> None:
         self._core.send(MsgType.HEARTBEAT, f"112={message.fields[tags.TEST_REQ_ID]}{SOH}")
 
-    def _serve(self, message: Message, seq_num: int) -> None:
+    def _serve(self, message: DecodedMessage, seq_num: int) -> None:
         """ResendRequest(2). EndSeqNo(16)=0, or anything from our latest number on, means to the latest."""
         core, fields = self._core, message.fields
         latest = core.store.next_out - 1
@@ -293,18 +293,18 @@ class Inbound:
         else:
             core.replay(begin, min(end, latest) if end else latest)
 
-    def _fill_gap(self, message: Message, seq_num: int) -> None:
+    def _fill_gap(self, message: DecodedMessage, seq_num: int) -> None:
         """SequenceReset(4) with GapFillFlag(123)=Y, in sequence."""
         gap = self._core.gap
         new_seq_no = whole_number(message.fields.get(tags.NEW_SEQ_NO))
         if new_seq_no is None or new_seq_no <= seq_num:
             self._refuse_lowering(message, seq_num, "attempt to lower the sequence number: NewSeqNo(36)")
             return
-        if not gap.asked_all and gap.asked_end == new_seq_no:
-            gap.asked_end = 0  # some peers end a chunk one number early; the next request must begin there
-        self._go_on_from(new_seq_no)
+        if not gap.requested_all and gap.requested_end == new_seq_no:
+            gap.requested_end = 0  # some peers end a chunk one number early; the next request must begin there
+        self._skip_to(new_seq_no)
 
-    def _reset(self, message: Message, seq_num: int) -> None:
+    def _reset(self, message: DecodedMessage, seq_num: int) -> None:
         """SequenceReset(4) in reset mode: its own number says nothing."""
         core = self._core
         new_seq_no = whole_number(message.fields.get(tags.NEW_SEQ_NO))
@@ -316,13 +316,13 @@ class Inbound:
         elif new_seq_no == core.store.next_in:
             core.events.append(Warned(f"SequenceReset(4) to NewSeqNo(36)={new_seq_no}, which was expected anyway"))
         else:
-            self._go_on_from(new_seq_no)
+            self._skip_to(new_seq_no)
 
-    def _refuse_lowering(self, message: Message, seq_num: int, text: str) -> None:
+    def _refuse_lowering(self, message: DecodedMessage, seq_num: int, text: str) -> None:
         fault = _fault(Reason.VALUE_OUT_OF_RANGE, tags.NEW_SEQ_NO, text)
         self._core.refuse(fault, seq_num, message.msg_type, message.fields)
 
-    def _go_on_from(self, next_in: int) -> None:
+    def _skip_to(self, next_in: int) -> None:
         """The peer has nothing to send again below `next_in`: what was held below it is passed over, as it wishes."""
         core = self._core
         core.store.next_in = next_in
@@ -337,27 +337,27 @@ class Inbound:
                 text = f"not carried out: the peer filled over it with NewSeqNo(36)={next_in}"
                 core.refuse(_fault(Reason.OTHER, tags.MSG_SEQ_NUM, text), seq_num, message.msg_type, message.fields)
 
-    def _log_out(self, message: Message) -> None:
+    def _log_out(self, message: DecodedMessage) -> None:
         """Logout(5): the answer to ours, or the peer's wish, which is answered."""
         core, fields = self._core, message.fields
-        if core.state is State.LOGOUT_SENT:
-            core.end(False, core.end_text, {})
+        if core.state is SessionState.LOGOUT_SENT:
+            core.logged_out(False, core.end_text, {})
             return
         left, text, code = self._carry_out_cancels(), "", 0
         if left:
             missing = f"{core.store.next_in} to {core.gap.missing_end()}"
             text, code = f"MsgSeqNum {missing} did not come: {left} messages behind were not carried out", BAD_SEQUENCE
-        core.depart(Farewell(True, "logout", text, SessionStatus.LOGOUT_COMPLETE, code, fields))
+        core.begin_logout(PendingLogout(True, "logout", text, SessionStatus.LOGOUT_COMPLETE, code, fields))
 
 
-def _application(message: Message, seq_num: int, size_bytes: int, sent_ns: int, poss_dup: bool) -> AppMessage:
+def _application(message: DecodedMessage, seq_num: int, size_bytes: int, sent_ns: int, poss_dup: bool) -> AppMessage:
     fields = message.fields
     original_ns = parse_ns(fields[tags.ORIG_SENDING_TIME]) if poss_dup else sent_ns
     poss_resend = fields.get(tags.POSS_RESEND) == "Y"
     return AppMessage(message.msg_type, seq_num, fields, message.groups, poss_dup, poss_resend, original_ns, size_bytes)
 
 
-def _is_sound(message: Message, sent_ns: int) -> bool:
+def _is_sound(message: DecodedMessage, sent_ns: int) -> bool:
     """Whether nothing would be said against the message in its turn."""
     fields = message.fields
     if message.fault is not None or tags.ON_BEHALF_OF_COMP_ID in fields or tags.DELIVER_TO_COMP_ID in fields:
@@ -387,7 +387,7 @@ def _poss_dup_fault(fields: dict[int, str], sent_ns: int) -> Fault | None:
     return None
 
 
-def _third_party_fault(message: Message) -> Fault | None:
+def _third_party_fault(message: DecodedMessage) -> Fault | None:
     """Row 18: we know the two ends of the session and nobody behind them; session messages are between those two."""
     if message.msg_type in SESSION_MSG_TYPES:
         return None

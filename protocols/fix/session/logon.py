@@ -10,7 +10,7 @@ import msgspec
 
 from protocols.errors import BAD_FIELD, BAD_SEQUENCE
 from protocols.fix import tags
-from protocols.fix.decoder import Fault, Message
+from protocols.fix.decoder import DecodedMessage, Fault
 from protocols.fix.session.refusals import code_of
 from protocols.fix.session.settings import SessionSettings
 from protocols.fix.tags import SOH, SessionStatus
@@ -37,7 +37,7 @@ class LogonRefusal(msgspec.Struct, frozen=True):
     at_once: bool = False
 
 
-class Owner(Protocol):
+class LogonPolicy(Protocol):
     """Whose session it is. Asked about each Logon(A) that is sound, while nothing of the session has changed yet."""
 
     def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
@@ -54,8 +54,8 @@ class Owner(Protocol):
         ...
 
 
-class Nobody:
-    """An `Owner` without a will of his own."""
+class AcceptAnyLogon:
+    """An `LogonPolicy` without a will of his own."""
 
     def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
         """Nothing is objected to."""
@@ -73,7 +73,9 @@ def whole_number(text: str | None) -> int | None:
     return None
 
 
-def refuse_logon(settings: SessionSettings, message: Message, wall: WallClock, now_ns: int) -> LogonRefusal | None:
+def refuse_logon(
+    settings: SessionSettings, message: DecodedMessage, wall: WallClock, now_ns: int
+) -> LogonRefusal | None:
     """What is wrong with the peer's Logon(A), or None."""
     fields = message.fields
     if not _is_sending_time_near(settings, fields.get(tags.SENDING_TIME, ""), wall, now_ns):

@@ -8,24 +8,22 @@ Source: the FIX session layer and its test cases v1.0 (ISO 3531), by whose scena
 """
 
 from protocols.errors import DISCONNECTED, LocalProtocolError, RemoteProtocolError
-from protocols.fix.decoder import Decoder, Fault, Message
+from protocols.fix.decoder import DecodedMessage, Decoder, Fault
 from protocols.fix.events import Event, Garbled
 from protocols.fix.framing import Framer
 from protocols.fix.session.core import SENDING, SessionCore
 from protocols.fix.session.handshake import Handshake
 from protocols.fix.session.inbound import READING, Inbound
-from protocols.fix.session.logon import LogonRefusal, Owner
-from protocols.fix.session.settings import CLIENT_MSG_TYPES, TRANSITIONS, Call, SessionSettings, State
+from protocols.fix.session.logon import LogonPolicy, LogonRefusal
+from protocols.fix.session.settings import CLIENT_MSG_TYPES, TRANSITIONS, Call, SessionSettings, SessionState
 from protocols.fix.session.store import MessageStore
 from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType
 from protocols.units import NS_PER_S
 from protocols.wall import WallClock
 
-__all__ = ["FixSession", "LogonRefusal", "Owner", "SessionSettings", "State"]
-
 GARBLED_MAX = 3
 """So many garbled messages in a row, and the peer speaks something else."""
-_DEAF = frozenset({State.LEAVING, State.ENDED})
+_NOT_READING = frozenset({SessionState.LEAVING, SessionState.ENDED})
 _TEST_REQ_ID = "TEST"  # any message of the peer answers a TestRequest(1), so the id need not be unique
 
 
@@ -51,23 +49,23 @@ class FixSession:
     # -- what the owner may look at ------------------------------------------------------------------------------
 
     @property
-    def state(self) -> State:
+    def state(self) -> SessionState:
         """Where the session stands."""
         return self._core.state
 
     @property
     def is_logged_on(self) -> bool:
         """Whether messages that are sent now leave at once."""
-        return self._core.state is State.LOGGED_ON
+        return self._core.state is SessionState.LOGGED_ON
 
     @property
-    def owner(self) -> Owner:
+    def logon_policy(self) -> LogonPolicy:
         """Who is asked about each Logon(A), and what our answer tells besides its own fields."""
-        return self._core.owner
+        return self._core.logon_policy
 
-    @owner.setter
-    def owner(self, owner: Owner) -> None:
-        self._core.owner = owner
+    @logon_policy.setter
+    def logon_policy(self, policy: LogonPolicy) -> None:
+        self._core.logon_policy = policy
 
     @property
     def has_output(self) -> bool:
@@ -108,14 +106,14 @@ class FixSession:
     def next_deadline_ns(self) -> int | None:
         """When `tick` is next wanted; None = never, as things stand."""
         core = self._core
-        if core.state is State.LOGGED_ON:
+        if core.state is SessionState.LOGGED_ON:
             next_ns, gap_ns = core.timers.next_ns(self._output.last_sent_ns), core.gap.deadline_ns
             if gap_ns and not core.timers.is_paused:
                 return gap_ns if next_ns is None else min(next_ns, gap_ns)
             return next_ns
-        return None if core.state in (State.DISCONNECTED, State.ENDED) else core.timers.deadline_ns
+        return None if core.state in (SessionState.DISCONNECTED, SessionState.ENDED) else core.timers.deadline_ns
 
-    def judge(self, logon: Message, now_ns: int) -> LogonRefusal | None:
+    def judge(self, logon: DecodedMessage, now_ns: int) -> LogonRefusal | None:
         """Why this Logon(A) would not begin the session if a new link brought it now; None = it would.
 
         Nothing changes, whatever link the session has: whoever is refused beside a living one leaves no trace.
@@ -129,36 +127,36 @@ class FixSession:
         core = self._require(Call.CONNECTED, now_ns)
         self._forget_link()
         core.timers.connected(now_ns + self.settings.logon_timeout_s * NS_PER_S)
-        core.state = State.CONNECTED
+        core.state = SessionState.CONNECTED
 
     def disconnected(self, now_ns: int) -> None:
         """The link is gone, whoever ended it. Messages sent from now on are numbered and stored."""
         core = self._require(Call.DISCONNECTED, now_ns)
         self._forget_link()
-        core.state = State.DISCONNECTED
+        core.state = SessionState.DISCONNECTED
 
     def receive(self, data: bytes, now_ns: int) -> list[Event]:
         """What the bytes mean, in order. Any input is taken; once the session is leaving it is ignored."""
         core = self._require(Call.RECEIVE, now_ns)
-        if core.state not in _DEAF:
+        if core.state not in _NOT_READING:
             for found in self._framer.feed(data):
                 if isinstance(found, Garbled):
                     self._skip(found)
                 else:
                     self._read(found)
-                if core.state in _DEAF:
+                if core.state in _NOT_READING:
                     break
         return self._take_events()
 
     def tick(self, now_ns: int) -> list[Event]:
         """Heartbeats, tests, requests and time-outs that are due; harmless when none is."""
         core = self._require(Call.TICK, now_ns)
-        if core.state is State.LOGGED_ON:
+        if core.state is SessionState.LOGGED_ON:
             self._keep_alive()
             is_gap_due = 0 < core.gap.deadline_ns <= now_ns and not core.timers.is_paused
-            if is_gap_due and core.state is State.LOGGED_ON:
-                self._inbound.press_gap()
-        elif core.state not in (State.DISCONNECTED, State.ENDED) and now_ns >= core.timers.deadline_ns:
+            if is_gap_due and core.state is SessionState.LOGGED_ON:
+                self._inbound.retry_gap()
+        elif core.state not in (SessionState.DISCONNECTED, SessionState.ENDED) and now_ns >= core.timers.deadline_ns:
             self._give_up_waiting()
         return self._take_events()
 
@@ -226,7 +224,7 @@ class FixSession:
         if self.settings.role != "initiator":
             raise LocalProtocolError("an acceptor does not send the first Logon(A)")
         self._require(Call.LOGON, now_ns)
-        self._handshake.ask(body, reset)
+        self._handshake.send_logon(body, reset)
 
     def logout(self, now_ns: int, text: str, session_status: int | None = None, code: int = 0) -> None:
         """Ask to end: Logout(5), then LoggedOut with the answer, or Disconnect after `logout_timeout_s`.
@@ -235,7 +233,7 @@ class FixSession:
         """
         core = self._require(Call.LOGOUT, now_ns)
         core.send_logout(text, session_status, code)
-        core.await_logout(State.LOGOUT_SENT, "logout_timeout", text)
+        core.await_logout(SessionState.LOGOUT_SENT, "logout_timeout", text)
 
     def leave(self, now_ns: int) -> list[Event]:
         """What the peer sent before `Leaving` was told is answered, as far as it will be: our Logout(5) may go.
@@ -243,15 +241,15 @@ class FixSession:
         It goes behind all that is queued, a running replay too. LoggedOut is told at once when the peer's Logout(5) has
         come; else Disconnect when it comes, or when `logout_timeout_s` is over.
         """
-        self._require(Call.LEAVE, now_ns).say_goodbye()
+        self._require(Call.LEAVE, now_ns).send_pending_logout()
         return self._take_events()
 
     def terminate(self, now_ns: int, text: str, session_status: int | None = None, code: int = 0) -> list[Event]:
         """End at once: a Logout(5) like `logout`'s, unless one was sent, and LoggedOut. No effect after the end."""
         core = self._require(Call.TERMINATE, now_ns)
-        if core.state is not State.ENDED:
-            core.end_at_once(text, session_status, code)
-            core.end(False, text, {})
+        if core.state is not SessionState.ENDED:
+            core.send_urgent_logout(text, session_status, code)
+            core.logged_out(False, text, {})
         return self._take_events()
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -274,7 +272,7 @@ class FixSession:
         self._garbled_in_row = 0
         self._output.clear()
         self._core.gap.clear()
-        self._core.farewell = None
+        self._core.pending_logout = None
         self._core.events.clear()
 
     def _skip(self, garbled: Garbled) -> None:
@@ -286,8 +284,8 @@ class FixSession:
         core.events.append(garbled)
         self._garbled_in_row += 1
         is_hopeless = garbled.is_too_long or self._garbled_in_row >= GARBLED_MAX
-        if is_hopeless or core.state in (State.CONNECTED, State.LOGON_SENT):
-            core.drop("garbled", garbled.reason)
+        if is_hopeless or core.state in (SessionState.CONNECTED, SessionState.LOGON_SENT):
+            core.disconnect("garbled", garbled.reason)
 
     def _read(self, frame: bytes) -> None:
         core = self._core
@@ -297,11 +295,11 @@ class FixSession:
             self._skip(Garbled(str(error), len(frame)))
             return
         self._garbled_in_row = 0
-        core.timers.heard(core.now_ns)
+        core.timers.received(core.now_ns)
         if core.state in READING:
             self._inbound.read(message, len(frame))
-        elif core.state is State.GOODBYE_SENT:
-            self._inbound.read_last(message)
+        elif core.state is SessionState.AWAITING_LOGOUT:
+            self._inbound.read_awaited_logout(message)
         else:
             self._handshake.read(message)
 
@@ -310,22 +308,22 @@ class FixSession:
         core = self._core
         timers, now_ns = core.timers, core.now_ns
         if timers.is_lost(now_ns):
-            core.cut("silence", "no message and no answer to TestRequest(1)", code=DISCONNECTED)
+            core.logout_and_disconnect("silence", "no message and no answer to TestRequest(1)", code=DISCONNECTED)
             return
         if timers.is_test_due(now_ns):
             core.send(MsgType.TEST_REQUEST, f"112={_TEST_REQ_ID}{SOH}")
-            timers.tested(now_ns)
+            timers.test_sent(now_ns)
         if timers.is_heartbeat_due(self._output.last_sent_ns, now_ns):
             core.send(MsgType.HEARTBEAT, "")
 
     def _give_up_waiting(self) -> None:
         core = self._core
-        if core.state is State.LEAVING:
-            core.say_goodbye()
-        elif core.state in (State.LOGOUT_SENT, State.GOODBYE_SENT):
+        if core.state is SessionState.LEAVING:
+            core.send_pending_logout()
+        elif core.state in (SessionState.LOGOUT_SENT, SessionState.AWAITING_LOGOUT):
             if self._output:  # nobody can answer what was not written yet; whoever does not read is cut by the owner
                 core.timers.deadline_ns = core.now_ns + self.settings.logout_timeout_s * NS_PER_S
             else:
-                core.drop(core.end_reason, core.end_text)
+                core.disconnect(core.end_reason, core.end_text)
         else:
-            core.drop("logon_timeout", f"no Logon(A) in {self.settings.logon_timeout_s} s")
+            core.disconnect("logon_timeout", f"no Logon(A) in {self.settings.logon_timeout_s} s")

@@ -22,7 +22,7 @@ _GAP_MAX_NUMBERS = 65_536
 """Longest run of numbers without a message told by one gap fill: bounds the work of one call."""
 _READY_BYTES = 65_536
 """So much is ready, and further messages wait in the store."""
-_HOLE_EVERY = 64
+_RESERVE_EVERY = 64
 """Messages that wait in the store between two numbers that are left for a Logout(5)."""
 _SLICE_BYTES = 16_384
 """Read from the store at a time: about a millisecond's work."""
@@ -34,17 +34,17 @@ class Output:
     __slots__ = (
         "_begin_string",
         "_digits",
-        "_hole",
         "_middle",
         "_middle_ns",
         "_pending_bytes",
         "_queue",
         "_ranges",
         "_replay",
+        "_reserved",
         "_sender",
+        "_sends_processed",
         "_store",
         "_target",
-        "_tells_processed",
         "_wall",
         "handed_out",
         "last_sent_ns",
@@ -57,7 +57,7 @@ class Output:
         self._digits = settings.time_digits
         self._sender = f"{SOH}49={settings.sender_comp_id}{SOH}52="
         self._target = f"{SOH}56={settings.target_comp_id}{SOH}"
-        self._tells_processed = settings.last_msg_seq_num_processed
+        self._sends_processed = settings.last_msg_seq_num_processed
         self.handed_out = 0  # the first message that is handed out by this call of the machine; 0 = none yet
         self._middle = ""  # what follows MsgSeqNum(34) in every header, with the SendingTime(52) of `_middle_ns`
         self._middle_ns = -1  # UTC
@@ -65,7 +65,7 @@ class Output:
         self._ranges = 0  # items of the queue that are numbers only
         self._replay: Replay | None = None  # the one of them that is sent again
         self._pending_bytes = 0
-        self._hole = 0  # number of the goodbye to come, 0 = the next one
+        self._reserved = 0  # number of the goodbye to come, 0 = the next one
         self.last_sent_ns = 0
 
     def __bool__(self) -> bool:
@@ -98,7 +98,7 @@ class Output:
         """Forget all that is queued: the link is gone. Stored messages stay to be asked for."""
         self._queue.clear()
         self._replay = None
-        self._ranges = self._pending_bytes = self._hole = 0
+        self._ranges = self._pending_bytes = self._reserved = 0
 
     def forget_ranges(self) -> None:
         """Queue nothing but ready bytes any more: the numbers start again at 1."""
@@ -107,7 +107,7 @@ class Output:
             self._replay = None
             self._ranges = 0
 
-    def hurry(self) -> bool:
+    def truncate(self) -> bool:
         """The connection ends: send nothing again, and of what waits for its first sending only what is before the next
         number that was left for a goodbye, which has that number then. The rest stays to be asked for.
 
@@ -120,20 +120,20 @@ class Output:
             if isinstance(item, bytes):
                 self._queue.append(item)
             elif isinstance(item, Unsent):
-                self._hole = item.next_hole()
-                item.end = self._hole - 1 if self._hole else item.end
+                self._reserved = item.next_reserved()
+                item.end = self._reserved - 1 if self._reserved else item.end
                 if item.next <= item.end:
                     self._queue.append(item)
                     self._ranges += 1
-                if self._hole:
+                if self._reserved:
                     break
         self._pending_bytes = sum(len(item) for item in self._queue if isinstance(item, bytes))
-        return self._hole > 0
+        return self._reserved > 0
 
     def send_session(self, msg_type: str, body: str, now_ns: int) -> int:
         """Number and queue a session message that is never sent again. Returns its MsgSeqNum(34)."""
         store = self._store
-        seq_num, self._hole = self._hole or store.next_out, 0
+        seq_num, self._reserved = self._reserved or store.next_out, 0
         message = self._build(msg_type, seq_num, body, now_ns)
         store.next_out = max(store.next_out, seq_num + 1)
         self._append(seq_num, message)
@@ -203,10 +203,10 @@ class Output:
             self._pending_bytes += len(data)
         return len(chunks)
 
-    def _go_on(self, item: Unsent | Replay) -> None:
+    def _advance(self, item: Unsent | Replay) -> None:
         """A range is written: the replay's next one, or what is behind it in the queue."""
         if isinstance(item, Replay):
-            if item.go_on():
+            if item.next_range():
                 return
             self._replay = None
         self._queue.popleft()
@@ -216,10 +216,10 @@ class Output:
         self._queue.append(message)
         self._pending_bytes += len(message)
         if self._replay is not None:
-            self._note_behind(self._replay, seq_num)
+            self._mark_waiting(self._replay, seq_num)
 
     @staticmethod
-    def _note_behind(replay: Replay, seq_num: int) -> None:
+    def _mark_waiting(replay: Replay, seq_num: int) -> None:
         """This number's first sending waits behind the replay: it must not be sent again before."""
         if not replay.below:
             replay.below = seq_num
@@ -232,9 +232,9 @@ class Output:
         if not isinstance(last, Unsent) or last.end != seq_num - 1:
             last = self._append_unsent(seq_num, seq_num)
         last.end = seq_num
-        if seq_num - (last.holes[-1] if last.holes else last.begin) >= _HOLE_EVERY:
+        if seq_num - (last.reserved[-1] if last.reserved else last.begin) >= _RESERVE_EVERY:
             last.end = self._store.next_out
-            last.holes.append(last.end)
+            last.reserved.append(last.end)
             self._store.next_out = last.end + 1
 
     def _append_unsent(self, begin: int, end: int) -> Unsent:
@@ -242,7 +242,7 @@ class Output:
         self._queue.append(item)
         self._ranges += 1
         if self._replay is not None:
-            self._note_behind(self._replay, begin)
+            self._mark_waiting(self._replay, begin)
         return item
 
     def _build(self, msg_type: str, seq_num: int, body: str, now_ns: int) -> bytes:
@@ -250,7 +250,7 @@ class Output:
         if utc_ns != self._middle_ns:  # all messages of one turn share it
             self._middle = f"{self._sender}{format_ns(utc_ns, self._digits)}{self._target}"
             self._middle_ns = utc_ns
-        processed = self._processed() if self._tells_processed else ""
+        processed = self._processed() if self._sends_processed else ""
         return encode(self._begin_string, f"35={msg_type}{SOH}34={seq_num}{self._middle}{processed}{body}")
 
     def _processed(self) -> str:
@@ -262,7 +262,7 @@ class Output:
         """Move the range on, or to the next one, by at least one message and about `limit_bytes`; the bytes added."""
         size = self._move(item, limit_bytes, now_ns, chunks)
         if item.next > item.end:
-            self._go_on(item)
+            self._advance(item)
         return size
 
     def _move(self, item: Unsent | Replay, limit_bytes: int, now_ns: int, chunks: list[bytes]) -> int:
@@ -292,7 +292,7 @@ class Output:
         """One SequenceReset(4) over the numbers begin..end-1, which carry nothing that is sent again."""
         sending_time = format_ns(self._wall.utc_ns(now_ns), self._digits)
         again, original = (f"{SOH}43=Y", f"122={sending_time}{SOH}") if item.again else ("", "")
-        processed = self._processed() if self._tells_processed else ""
+        processed = self._processed() if self._sends_processed else ""
         chunk = encode(
             self._begin_string,
             f"35={MsgType.SEQUENCE_RESET}{SOH}34={begin}{again}{self._sender}{sending_time}{self._target}"
@@ -316,7 +316,7 @@ class Output:
         target, _, body = rest.partition(SOH)
         if body.startswith("369="):
             body = body.partition(SOH)[2]
-        processed = self._processed() if self._tells_processed else ""
+        processed = self._processed() if self._sends_processed else ""
         sending_time = format_ns(self._wall.utc_ns(now_ns), self._digits)
         return encode(
             self._begin_string,

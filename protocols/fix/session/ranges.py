@@ -18,25 +18,25 @@ Ranges = list[tuple[int, int]]
 class Unsent:
     """Numbers next..end to be written for the first time: stored while something else was being written.
 
-    holes: numbers in it that were given to no message, so that a Logout(5) may have one of them: the session can end
+    reserved: numbers in it that were given to no message, so that a Logout(5) may have one of them: the session can end
     there, with no gap before it, and what is behind stays to be asked for. As it is written, they are gap-filled.
     """
 
-    __slots__ = ("begin", "end", "holes", "next")
+    __slots__ = ("begin", "end", "next", "reserved")
     again = False
 
     def __init__(self, begin: int, end: int) -> None:
         self.begin = begin
         self.next = begin
         self.end = end
-        self.holes: deque[int] = deque()
+        self.reserved: deque[int] = deque()
 
-    def next_hole(self) -> int:
+    def next_reserved(self) -> int:
         """The first hole that is not written, 0 = there is none."""
-        holes = self.holes
-        while holes and holes[0] < self.next:
-            holes.popleft()
-        return holes[0] if holes else 0
+        reserved = self.reserved
+        while reserved and reserved[0] < self.next:
+            reserved.popleft()
+        return reserved[0] if reserved else 0
 
 
 class Replay:
@@ -70,7 +70,7 @@ class Replay:
         if begin < written_below:
             _join(self._behind, begin, min(end, written_below - 1))
 
-    def go_on(self) -> bool:
+    def next_range(self) -> bool:
         """Begin the next range, when the last one is written; False when there is none."""
         if not self._ahead:
             self._ahead, self._behind = self._behind, []

@@ -78,7 +78,7 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("a CompID is empty")
 
 
-class State(Enum):
+class SessionState(Enum):
     """Where a session stands with the link it has, or has not."""
 
     DISCONNECTED = "disconnected"
@@ -87,7 +87,7 @@ class State(Enum):
     LOGGED_ON = "logged on"
     LEAVING = "leaving"  # the end is certain, and what the peer sent before is being answered; nothing more is read
     LOGOUT_SENT = "logout sent"  # we asked to end; what the peer still sends counts
-    GOODBYE_SENT = "goodbye sent"  # the peer broke a rule; only its Logout(5) is still read
+    AWAITING_LOGOUT = "awaiting logout"  # the peer broke a rule; only its Logout(5) is still read
     ENDED = "ended"  # nothing more is read; the owner writes the output and closes
 
     __hash__ = object.__hash__  # each is one object; that of Enum is Python, and an order asks for several
@@ -109,42 +109,42 @@ class Call(Enum):
     RESUME = "resume"
 
 
-Moves = dict[Call, tuple[State, ...]]
+States = tuple[SessionState, ...]
+Moves = dict[Call, States]
+S = SessionState  # the tables below are read by row
 
 
-def _moves(state: State, receive: tuple[State, ...], tick: tuple[State, ...], **more: tuple[State, ...]) -> Moves:
+def _moves(state: SessionState, receive: States, tick: States, **more: States) -> Moves:
     """The moves of a state that has a link: all of them can read, wait, pause, store a message and lose the link."""
     return {
-        Call.DISCONNECTED: (State.DISCONNECTED,),
+        Call.DISCONNECTED: (S.DISCONNECTED,),
         Call.RECEIVE: (state, *receive),
         Call.TICK: (state, *tick),
         Call.SEND: (state,),
-        Call.TERMINATE: (State.ENDED,),
+        Call.TERMINATE: (S.ENDED,),
         Call.PAUSE: (state,),
         Call.RESUME: (state,),
         **{Call(name): states for name, states in more.items()},
     }
 
 
-_LEAVING, _GOODBYE, _ENDED = State.LEAVING, State.GOODBYE_SENT, State.ENDED
-
-TRANSITIONS: dict[State, Moves] = {
-    State.DISCONNECTED: {
-        Call.CONNECTED: (State.CONNECTED,),
-        Call.TICK: (State.DISCONNECTED,),
-        Call.SEND: (State.DISCONNECTED,),
+TRANSITIONS: dict[SessionState, Moves] = {
+    S.DISCONNECTED: {
+        Call.CONNECTED: (S.CONNECTED,),
+        Call.TICK: (S.DISCONNECTED,),
+        Call.SEND: (S.DISCONNECTED,),
     },
-    State.CONNECTED: _moves(State.CONNECTED, (State.LOGGED_ON, _GOODBYE, _ENDED), (_ENDED,), logon=(State.LOGON_SENT,)),
-    State.LOGON_SENT: _moves(State.LOGON_SENT, (State.LOGGED_ON, _GOODBYE, _ENDED), (_ENDED,)),
-    State.LOGGED_ON: _moves(
-        State.LOGGED_ON,
-        (_LEAVING, _GOODBYE, _ENDED),
-        (_LEAVING, _GOODBYE, _ENDED),
-        logout=(State.LOGOUT_SENT,),
+    S.CONNECTED: _moves(S.CONNECTED, (S.LOGGED_ON, S.AWAITING_LOGOUT, S.ENDED), (S.ENDED,), logon=(S.LOGON_SENT,)),
+    S.LOGON_SENT: _moves(S.LOGON_SENT, (S.LOGGED_ON, S.AWAITING_LOGOUT, S.ENDED), (S.ENDED,)),
+    S.LOGGED_ON: _moves(
+        S.LOGGED_ON,
+        (S.LEAVING, S.AWAITING_LOGOUT, S.ENDED),
+        (S.LEAVING, S.AWAITING_LOGOUT, S.ENDED),
+        logout=(S.LOGOUT_SENT,),
     ),
-    State.LEAVING: _moves(_LEAVING, (), (_GOODBYE, _ENDED), leave=(_GOODBYE, _ENDED)),
-    State.LOGOUT_SENT: _moves(State.LOGOUT_SENT, (_GOODBYE, _ENDED), (_ENDED,)),
-    State.GOODBYE_SENT: _moves(_GOODBYE, (_ENDED,), (_ENDED,)),
-    State.ENDED: _moves(_ENDED, (), ()),
+    S.LEAVING: _moves(S.LEAVING, (), (S.AWAITING_LOGOUT, S.ENDED), leave=(S.AWAITING_LOGOUT, S.ENDED)),
+    S.LOGOUT_SENT: _moves(S.LOGOUT_SENT, (S.AWAITING_LOGOUT, S.ENDED), (S.ENDED,)),
+    S.AWAITING_LOGOUT: _moves(S.AWAITING_LOGOUT, (S.ENDED,), (S.ENDED,)),
+    S.ENDED: _moves(S.ENDED, (), ()),
 }
 """state -> call -> the states it may lead to. Only an initiator may call `logon`."""

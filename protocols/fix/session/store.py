@@ -34,7 +34,7 @@ class MessageStore(Protocol):
         """It goes on, or is refused; no effect after a reset."""
         ...
 
-    def note_done(self, seq_num: int) -> None:
+    def record_done(self, seq_num: int) -> None:
         """Inbound message `seq_num` was dealt with ahead of its turn: `next_in` goes over it, whatever ends before."""
         ...
 
@@ -91,7 +91,7 @@ class Intake:
         """Whether it waited."""
         return self._waiting.pop(key, None) is not None
 
-    def note_done(self, seq_num: int) -> None:
+    def record_done(self, seq_num: int) -> None:
         """See `MessageStore`. A peer that never closes its gap is not remembered without end."""
         done = self.done
         if self.is_done(seq_num) or len(done) >= _DONE_MAX:
@@ -157,9 +157,9 @@ class MemoryStore:
         """It waits no more."""
         self.intake.end_wait(key)
 
-    def note_done(self, seq_num: int) -> None:
+    def record_done(self, seq_num: int) -> None:
         """It was dealt with ahead of its turn."""
-        self.intake.note_done(seq_num)
+        self.intake.record_done(seq_num)
 
     def put(self, seq_num: int, message: bytes) -> None:
         """Keep one message; the oldest goes when the bound is reached."""

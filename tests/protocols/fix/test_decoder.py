@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import RemoteProtocolError
-from protocols.fix.decoder import Decoder, Fault, Message
+from protocols.fix.decoder import DecodedMessage, Decoder, Fault
 from protocols.fix.dictionary.tables import VERSIONS, for_version
 from protocols.fix.framing import Framer
 from tests.protocols.fix.test_message import SAMPLES
@@ -20,7 +20,7 @@ HEAD = f"34=2|49=TW|52={TIME}|56=ISLD"
 ORDER = f"35=D|{HEAD}|11=ID|21=1|40=1|54=1|38=200.00|55=INTC|60={TIME}"
 
 
-def decode(text: str, version: str = "FIX.4.4") -> Message:
+def decode(text: str, version: str = "FIX.4.4") -> DecodedMessage:
     return Decoder(version).decode(fix(text, begin=version))
 
 
@@ -32,7 +32,7 @@ def fault(text: str, version: str = "FIX.4.4") -> tuple[str, int, int] | None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_order_in_order_has_no_fault(version: str) -> None:
     message = decode(ORDER, version)
-    assert message == Message(
+    assert message == DecodedMessage(
         "D",
         {
             8: version, 35: "D", 34: "2", 49: "TW", 52: TIME, 56: "ISLD",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from protocols.errors import RemoteProtocolError
 from protocols.fix import shapes
-from protocols.fix.decoder import Decoder, Message
+from protocols.fix.decoder import DecodedMessage, Decoder
 from protocols.fix.dictionary.tables import VERSIONS, Field, for_version
 from protocols.fix.message import encode
 from tests.support.fix_text import fix
@@ -34,7 +34,7 @@ def taught(text: str, version: str = "FIX.4.4") -> Decoder:
     return decoder
 
 
-def carefully(frame: bytes, version: str = "FIX.4.4") -> Message | None:
+def carefully(frame: bytes, version: str = "FIX.4.4") -> DecodedMessage | None:
     try:
         return Decoder(version)._decode_carefully(frame)
     except RemoteProtocolError:
@@ -214,7 +214,7 @@ def test_who_shuffles_tags_gets_no_more_than_his_share_of_shapes() -> None:
 def test_sights_are_counted_for_a_bounded_number_of_shapes() -> None:
     decoder = Decoder("FIX.4.4")
     for number in range(2_000):
-        decoder._shapes.saw("FIX.4.4", "D", (11, number))
+        decoder._shapes.record("FIX.4.4", "D", (11, number))
     assert len(decoder._shapes._sights) <= 256
     assert learned(decoder) == 0
 

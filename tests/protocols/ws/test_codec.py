@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from protocols.errors import Refusal
 from protocols.ws.codec import CODECS, JSON, MSGPACK, Codec, Malformed
-from protocols.ws.duplicate_keys import repeated_in_json, repeated_in_msgpack
-from protocols.ws.schema import METHODS, BatchParams, CancelParams, Params, PlaceParams, Request
+from protocols.ws.duplicate_keys import duplicate_in_json, duplicate_in_msgpack
+from protocols.ws.schema import METHODS, BatchParams, CancelParams, Params, PlaceParams, RequestEnvelope
 
 PLACE = {"symbol": "BTC-USDT", "side": "buy", "type": "limit", "cl_ord_id": "a-1", "price": "1.5", "qty": "2"}
 
@@ -289,8 +289,8 @@ def members(value: Any) -> int:
 @settings(max_examples=200, deadline=None)
 @given(_VALUES)
 def test_repeated_keys_are_found_in_any_document(value: Any) -> None:
-    assert (repeated_in_json(to_json(value).encode(), -1) is not None) == repeats(value)
-    assert (repeated_in_msgpack(to_msgpack(value)) is not None) == repeats(value)
+    assert (duplicate_in_json(to_json(value).encode(), -1) is not None) == repeats(value)
+    assert (duplicate_in_msgpack(to_msgpack(value)) is not None) == repeats(value)
 
 
 @settings(max_examples=200, deadline=None)
@@ -298,9 +298,9 @@ def test_repeated_keys_are_found_in_any_document(value: Any) -> None:
 def test_the_count_of_colons_never_clears_a_repeated_key(pairs: Any) -> None:
     last = dict(pairs)
     data = to_json(pairs).encode()
-    assert (repeated_in_json(data, len(last), list(last.values())) is not None) == repeats(pairs)
+    assert (duplicate_in_json(data, len(last), list(last.values())) is not None) == repeats(pairs)
     compact = ("{" + ",".join(f"{json.dumps(k)}:{json.dumps(v)}" for k, v in pairs) + "}").encode()
-    assert (repeated_in_json(compact, len(last), list(last.values())) is not None) == repeats(pairs)
+    assert (duplicate_in_json(compact, len(last), list(last.values())) is not None) == repeats(pairs)
 
 
 _JSONISH = st.recursive(
@@ -329,7 +329,7 @@ def answer(codec: Codec, data: bytes) -> None:
         request = codec.request(data)
     except Malformed:
         return
-    assert isinstance(request, Request)
+    assert isinstance(request, RequestEnvelope)
     assert isinstance(codec.params(request, data), Params | BatchParams | Refusal)
 
 

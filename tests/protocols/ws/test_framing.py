@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.ws import framing
-from protocols.ws.framing import Broken, Close, FrameReader, Message, Ping, Pong
+from protocols.ws.framing import Broken, Close, DataMessage, FrameReader, Ping, Pong
 from tests.support.ws_frames import KEY, close, frame, read, text
 
 MAX = 4_096
@@ -31,10 +31,10 @@ def broken(wire: bytes) -> tuple[int, str]:
 
 def test_the_examples_of_rfc_6455_section_5_7() -> None:
     hello = bytes([0x81, 0x85, 0x37, 0xFA, 0x21, 0x3D, 0x7F, 0x9F, 0x4D, 0x51, 0x58])
-    assert feed(hello) == [Message(b"Hello", False)]
+    assert feed(hello) == [DataMessage(b"Hello", False)]
     server = FrameReader(MAX, require_mask=False)
-    assert server.feed(bytes([0x81, 0x05]) + b"Hello") == [Message(b"Hello", False)]
-    assert server.feed(bytes([0x01, 0x03]) + b"Hel" + bytes([0x80, 0x02]) + b"lo") == [Message(b"Hello", False)]
+    assert server.feed(bytes([0x81, 0x05]) + b"Hello") == [DataMessage(b"Hello", False)]
+    assert server.feed(bytes([0x01, 0x03]) + b"Hel" + bytes([0x80, 0x02]) + b"lo") == [DataMessage(b"Hello", False)]
     assert server.feed(bytes([0x89, 0x05]) + b"Hello") == [Ping(b"Hello")]
     assert framing.encode_frame(framing.TEXT, b"Hello", KEY) == hello
     assert framing.encode_frame(framing.TEXT, b"Hello") == bytes([0x81, 0x05]) + b"Hello"
@@ -47,7 +47,7 @@ def test_a_message_of_every_length_form_comes_out_as_it_went_in(size: int, binar
     opcode = framing.BINARY if binary else framing.TEXT
     wire = framing.encode_frame(opcode, payload, KEY)
     assert wire == frame(opcode, payload)
-    assert feed(wire, limit=70_000) == [Message(payload, binary)]
+    assert feed(wire, limit=70_000) == [DataMessage(payload, binary)]
     assert read(framing.encode_frame(opcode, payload)) == [(opcode, payload)]
 
 
@@ -55,27 +55,27 @@ def test_many_frames_in_one_read_and_a_half_one_behind_them() -> None:
     reader = FrameReader(MAX)
     wire = text("one") + frame(0x9, b"p") + text("two") + frame(0x2, b"\x00\xff")
     assert reader.feed(wire + text("three")[:7]) == [
-        Message(b"one", False),
+        DataMessage(b"one", False),
         Ping(b"p"),
-        Message(b"two", False),
-        Message(b"\x00\xff", True),
+        DataMessage(b"two", False),
+        DataMessage(b"\x00\xff", True),
     ]
     assert reader.held_bytes == 7
-    assert reader.feed(text("three")[7:]) == [Message(b"three", False)]
+    assert reader.feed(text("three")[7:]) == [DataMessage(b"three", False)]
     assert reader.held_bytes == 0
 
 
 def test_control_frames_may_stand_between_fragments_and_come_out_at_once() -> None:
     wire = frame(0x1, b"Hel", fin=False) + frame(0x9, b"now") + frame(0x0, b"l", fin=False) + frame(0xA)
     wire += frame(0x0, b"o")
-    expected = [Ping(b"now"), Pong(b""), Message(b"Hello", False)]
+    expected = [Ping(b"now"), Pong(b""), DataMessage(b"Hello", False)]
     assert feed(wire) == expected
     assert feed(wire, step=1) == expected
 
 
 def test_empty_fragments_and_an_empty_message_are_legal() -> None:
-    assert feed(frame(0x1, fin=False) + frame(0x0, fin=False) + frame(0x0)) == [Message(b"", False)]
-    assert feed(frame(0x2)) == [Message(b"", True)]
+    assert feed(frame(0x1, fin=False) + frame(0x0, fin=False) + frame(0x0)) == [DataMessage(b"", False)]
+    assert feed(frame(0x2)) == [DataMessage(b"", True)]
 
 
 @pytest.mark.parametrize("rsv", range(1, 8))
@@ -87,7 +87,7 @@ def test_reserved_bits_fail_the_connection(rsv: int, opcode: int) -> None:
 @pytest.mark.parametrize("opcode", [3, 4, 5, 6, 7, 11, 12, 13, 14, 15])
 def test_reserved_opcodes_fail_the_connection_behind_what_came_before(opcode: int) -> None:
     wire = text("fine") + frame(opcode, b"x")
-    assert feed(wire)[0] == Message(b"fine", False)
+    assert feed(wire)[0] == DataMessage(b"fine", False)
     assert broken(wire) == (1002, f"reserved opcode {opcode}")
 
 
@@ -148,10 +148,10 @@ def test_a_claimed_length_is_refused_on_the_header_and_nothing_is_allocated(clai
 def test_the_limit_counts_all_fragments_of_a_message_together() -> None:
     half = b"x" * (MAX // 2)
     start = frame(0x1, half, fin=False)
-    assert feed(start + frame(0x0, half)) == [Message(half + half, False)]
+    assert feed(start + frame(0x0, half)) == [DataMessage(half + half, False)]
     assert broken(start + frame(0x0, half + b"x"))[0] == 1009
     assert broken(start + frame(0x0, half, fin=False) + frame(0x0, b"x"))[0] == 1009
-    assert feed(text(b"x" * MAX)) == [Message(b"x" * MAX, False)]
+    assert feed(text(b"x" * MAX)) == [DataMessage(b"x" * MAX, False)]
     assert broken(text(b"x" * (MAX + 1)))[0] == 1009
 
 
@@ -166,14 +166,14 @@ def test_fragments_are_counted_for_each_message_and_not_for_the_connection() -> 
     reader = FrameReader(MAX)
     wire = frame(0x1, b"a", fin=False) + frame(0x0, b"b")
     for _ in range(framing.MAX_FRAGMENTS):
-        assert reader.feed(wire) == [Message(b"ab", False)]
+        assert reader.feed(wire) == [DataMessage(b"ab", False)]
 
 
 def test_the_limit_may_change_between_messages() -> None:
     reader = FrameReader(10)
-    assert reader.feed(text("x" * 10)) == [Message(b"x" * 10, False)]
+    assert reader.feed(text("x" * 10)) == [DataMessage(b"x" * 10, False)]
     reader.max_message_bytes = 20
-    assert reader.feed(text("x" * 20)) == [Message(b"x" * 20, False)]
+    assert reader.feed(text("x" * 20)) == [DataMessage(b"x" * 20, False)]
 
 
 VALID_UTF8 = [
@@ -205,19 +205,19 @@ INVALID_UTF8 = {
 @pytest.mark.parametrize("value", VALID_UTF8)
 def test_valid_utf_8_passes_whole_and_cut_inside_its_characters(value: str) -> None:
     data = value.encode()
-    assert feed(text(data)) == [Message(data, False)]
+    assert feed(text(data)) == [DataMessage(data, False)]
     for cut in range(len(data) + 1):
         wire = frame(0x1, data[:cut], fin=False) + frame(0x0, data[cut:])
-        assert feed(wire) == [Message(data, False)]
+        assert feed(wire) == [DataMessage(data, False)]
     singly = frame(0x1, b"", fin=False) + b"".join(frame(0x0, bytes([byte]), fin=False) for byte in data) + frame(0x0)
-    assert feed(singly) == [Message(data, False)]
+    assert feed(singly) == [DataMessage(data, False)]
 
 
 @pytest.mark.parametrize("data", INVALID_UTF8.values(), ids=INVALID_UTF8.keys())
 def test_invalid_utf_8_is_refused_in_text_and_allowed_in_binary(data: bytes) -> None:
     assert broken(text(data)) == (1007, "text is not UTF-8")
     assert broken(frame(0x1, b"ok", fin=False) + frame(0x0, data)) == (1007, "text is not UTF-8")
-    assert feed(frame(0x2, data)) == [Message(data, True)]
+    assert feed(frame(0x2, data)) == [DataMessage(data, True)]
 
 
 def test_invalid_utf_8_is_refused_at_the_fragment_that_breaks_it() -> None:
@@ -229,8 +229,8 @@ def test_invalid_utf_8_is_refused_at_the_fragment_that_breaks_it() -> None:
 
 def test_a_message_does_not_inherit_half_a_character_of_the_one_before() -> None:
     reader = FrameReader(MAX)
-    assert reader.feed(frame(0x1, b"\xc3", fin=False) + frame(0x0, b"\xa9")) == [Message("é".encode(), False)]
-    assert reader.feed(text("è")) == [Message("è".encode(), False)]
+    assert reader.feed(frame(0x1, b"\xc3", fin=False) + frame(0x0, b"\xa9")) == [DataMessage("é".encode(), False)]
+    assert reader.feed(text("è")) == [DataMessage("è".encode(), False)]
     assert reader.feed(text(b"\xa9")) == [Broken(1007, "text is not UTF-8")]
 
 
@@ -334,7 +334,7 @@ def test_time_and_memory_stay_linear_for_one_large_message_sent_byte_by_byte() -
     reader = FrameReader(65_536)
     started = time.process_time()
     seen = [got for byte in wire for got in reader.feed(bytes([byte]))]
-    assert seen == [Message(b"a" * 65_000, False)]
+    assert seen == [DataMessage(b"a" * 65_000, False)]
     assert time.process_time() - started < 2
 
 
@@ -381,7 +381,7 @@ def test_the_cut_of_the_input_never_changes_what_comes_out(wire: bytes, cuts: li
 @given(st.binary(max_size=400))
 def test_any_bytes_give_frames_or_one_violation_at_the_end(data: bytes) -> None:
     seen = FrameReader(256).feed(data)
-    assert all(isinstance(item, Message | Ping | Pong | Close | Broken) for item in seen)
+    assert all(isinstance(item, DataMessage | Ping | Pong | Close | Broken) for item in seen)
     assert not any(isinstance(item, Close | Broken) for item in seen[:-1])
 
 
@@ -392,5 +392,5 @@ def test_what_is_encoded_for_either_side_is_read_back(sent: list[tuple[bool, byt
     for binary, data in sent:
         payload = data if binary else data.decode("latin-1").encode()
         wire += framing.encode_frame(framing.BINARY if binary else framing.TEXT, payload, KEY if client else None)
-        expected.append(Message(payload, binary))
+        expected.append(DataMessage(payload, binary))
     assert FrameReader(1_000, require_mask=client).feed(wire) == expected

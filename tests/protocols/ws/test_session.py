@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from protocols.errors import ENGINE_BUSY, RATE_LIMITED, TOO_MANY_CONNECTIONS, LocalProtocolError, Refusal
 from protocols.ws.codec import MSGPACK
-from protocols.ws.events import Answered, Closed, Disconnect, LogonRequested, Requested, UnknownMethod
+from protocols.ws.events import Answered, Closed, CloseTransport, LogonRequested, Requested, UnknownMethod
 from protocols.ws.results import EventWire, LimitBlock, LogonResult, PlaceResult, SystemData
 from protocols.ws.schema import CancelAllParams, Cod, LogoutParams
 from protocols.ws.session import MAX_BEFORE_LOGON, WsSession
-from protocols.ws.settings import TRANSITIONS, State, WsSettings
+from protocols.ws.settings import TRANSITIONS, ConnectionState, WsSettings
 from tests.support.ws_frames import close, frame, messages, read, request, text
 
 T0 = 1_795_348_800_000_000_000
@@ -91,7 +91,7 @@ def test_a_logon_is_asked_of_the_owner_with_the_exact_text_to_verify() -> None:
     assert isinstance(asked, LogonRequested)
     assert asked.signed == b"session.logon\nkey-demo-1\n9f1c2ab07d5e4c33\n1795348800005000"
     assert (asked.challenged, asked.t_in_ns, asked.params.api_key) == (True, T0 + 10 * MS, "key-demo-1")
-    assert session.state is State.DECIDING
+    assert session.state is ConnectionState.DECIDING
     assert said(session) == []
 
     assert session.accept_logon(asked.request_id, RESULT, T0 + 12 * MS, RESULT.limits) == []
@@ -457,10 +457,10 @@ def test_the_peers_close_is_echoed_and_ends_everything() -> None:
     session = logged_on()
     assert session.receive(close(1000, b"bye") + request("ping"), T0) == [
         Closed(1000, "peer", "bye", by_peer=True),
-        Disconnect("closed"),
+        CloseTransport("closed"),
     ]
     assert said(session) == ["close 1000"]
-    assert session.state is State.CLOSED
+    assert session.state is ConnectionState.CLOSED
     assert session.next_deadline_ns is None
     assert session.receive(request("ping"), T0) == []
     assert session.tick(T0 + 100 * S) == []
@@ -483,7 +483,7 @@ def test_our_close_waits_a_second_for_the_peers_and_writes_nothing_behind_it() -
     assert session.receive(request("order.list", {}) + frame(0x9), T0 + MS) == []
     assert session.take_output() == b""
     assert session.next_deadline_ns == T0 + S
-    assert session.receive(close(1001), T0 + 2 * MS) == [Disconnect("closed")]
+    assert session.receive(close(1001), T0 + 2 * MS) == [CloseTransport("closed")]
     assert session.take_output() == b""
 
 
@@ -491,8 +491,8 @@ def test_a_peer_that_never_answers_our_close_is_cut() -> None:
     session = logged_on()
     session.close(4008, "too slow", T0)
     assert session.tick(T0 + S - 1) == []
-    assert session.tick(T0 + S) == [Disconnect("close_timeout")]
-    assert session.state is State.CLOSED
+    assert session.tick(T0 + S) == [CloseTransport("close_timeout")]
+    assert session.state is ConnectionState.CLOSED
 
 
 @pytest.mark.parametrize(
@@ -512,7 +512,7 @@ def test_a_broken_frame_closes_at_once_whoever_sends_it(wire: bytes, code: int, 
         (closing,) = said(session)
         assert closing.startswith(f"close {code} ")
         assert session.receive(request("ping") * 10, T0) == []
-        assert session.tick(T0 + S) == [Disconnect("close_timeout")]
+        assert session.tick(T0 + S) == [CloseTransport("close_timeout")]
 
 
 @pytest.mark.parametrize("wire", [frame(0x3, b"x"), frame(0x1, b"", key=None), text(b"\xed\xa0\x80"), frame(0x0)])
@@ -520,8 +520,8 @@ def test_behind_a_broken_frame_the_peers_close_ends_the_connection_at_once(wire:
     for session in (opened(), logged_on()):
         session.receive(wire, T0)
         assert session.receive(request("ping"), T0) == []
-        assert session.receive(close(1002), T0) == [Disconnect("closed")]
-        assert session.state is State.CLOSED
+        assert session.receive(close(1002), T0) == [CloseTransport("closed")]
+        assert session.state is ConnectionState.CLOSED
 
 
 def test_a_broken_frame_with_the_close_behind_it_or_that_is_one_itself_is_answered_and_ends_at_once() -> None:
@@ -529,7 +529,7 @@ def test_a_broken_frame_with_the_close_behind_it_or_that_is_one_itself_is_answer
         session = logged_on()
         closed, ended = session.receive(wire, T0)
         assert isinstance(closed, Closed)
-        assert ended == Disconnect("closed")
+        assert ended == CloseTransport("closed")
         assert said(session)[0].startswith("close 1002")
 
 
@@ -538,7 +538,7 @@ def test_a_close_that_lay_behind_a_refused_logon_is_not_waited_for() -> None:
     session.receive(request("session.logon", LOGON) + close(1000), T0)
     session.refuse_logon(1, T0)
     assert said(session)[-1].startswith("close 4003")
-    assert session.tick(T0) == [Disconnect("close_timeout")]
+    assert session.tick(T0) == [CloseTransport("close_timeout")]
 
 
 def test_a_lost_transport_ends_the_machine() -> None:
@@ -566,7 +566,7 @@ def test_illegal_calls_are_refused_and_leave_the_state_alone() -> None:
     session.receive(request("session.logon", LOGON), T0)
     with pytest.raises(LocalProtocolError, match="no logon 2 waits"):
         session.refuse_logon(2, T0)
-    assert session.state is State.DECIDING
+    assert session.state is ConnectionState.DECIDING
     session.accept_logon(1, RESULT, T0)
     with pytest.raises(LocalProtocolError):
         session.accept_logon(1, RESULT, T0)
@@ -574,8 +574,10 @@ def test_illegal_calls_are_refused_and_leave_the_state_alone() -> None:
 
 
 def test_every_state_is_in_the_table_and_ends_in_closed() -> None:
-    assert set(TRANSITIONS) == set(State)
-    assert all(State.CLOSED in after or state is State.CLOSED for state, after in TRANSITIONS.items())
+    assert set(TRANSITIONS) == set(ConnectionState)
+    assert all(
+        ConnectionState.CLOSED in after or state is ConnectionState.CLOSED for state, after in TRANSITIONS.items()
+    )
 
 
 # Anything at all.
@@ -613,9 +615,9 @@ def play(steps: list[bytes], step: int) -> tuple[list[str], bytes]:
         if piece == b"tick":
             events = session.tick(now_ns)
         elif piece == b"accept":
-            events = session.accept_logon(1, RESULT, now_ns) if session.state is State.DECIDING else []
+            events = session.accept_logon(1, RESULT, now_ns) if session.state is ConnectionState.DECIDING else []
         elif piece == b"refuse":
-            if session.state is State.DECIDING:
+            if session.state is ConnectionState.DECIDING:
                 session.refuse_logon(1, now_ns)
         elif piece in (b"pause", b"resume"):
             getattr(session, piece.decode())(now_ns)
@@ -627,7 +629,7 @@ def play(steps: list[bytes], step: int) -> tuple[list[str], bytes]:
                 events += session.receive(piece[at : at + step] if step else piece, now_ns)
         kinds += [type(event).__name__ for event in events]
         deadline_ns = session.next_deadline_ns
-        assert (deadline_ns is None) == (session.state is State.CLOSED)
+        assert (deadline_ns is None) == (session.state is ConnectionState.CLOSED)
         wire += session.take_output()
     return kinds, wire
 
@@ -641,7 +643,7 @@ def test_whatever_comes_the_machine_speaks_sound_frames_and_the_cut_does_not_mat
     closes = [at for at, (opcode, _) in enumerate(frames) if opcode == 0x8]
     assert closes in ([], [len(frames) - 1]), "one Close, and nothing behind it"
     assert kinds.count("Closed") <= 1
-    assert kinds.count("Disconnect") <= 1
+    assert kinds.count("CloseTransport") <= 1
     for opcode, payload in frames:
         if opcode == 0x1:
             json.loads(payload)

@@ -3,7 +3,7 @@
 import pytest
 
 from protocols.fix.events import AppMessage, Disconnect, LoggedOut, PeerReject, Warned
-from protocols.fix.session.machine import State
+from protocols.fix.session.settings import SessionState
 from tests.support.dialogue import ORDER, Dialogue
 
 VERSIONS = ("FIX.4.2", "FIX.4.4", "FIXT.1.1")
@@ -56,7 +56,7 @@ def test_6_silence_is_asked_about_and_then_given_up(stage: Dialogue) -> None:
     stage.says()
     text = "no message and no answer to TestRequest(1)"
     assert stage.wait(0.001) == [Disconnect("silence", text)]
-    assert stage.session.state is State.ENDED
+    assert stage.session.state is SessionState.ENDED
     stage.says(f"35=5|34=4|58={text}")
 
 
@@ -132,7 +132,7 @@ def test_7_a_reject_of_the_peer_is_taken_and_never_rejected(stage: Dialogue) -> 
 def test_12_our_logout_waits_for_the_answer(stage: Dialogue) -> None:
     stage.session.logout(stage.now_ns, "good night")
     stage.says("35=5|34=2|58=good night")
-    assert stage.session.state is State.LOGOUT_SENT
+    assert stage.session.state is SessionState.LOGOUT_SENT
     assert not stage.session.is_logged_on
     assert stage.hears("35=5|34=2") == [LoggedOut(False, "good night", {})]
     stage.says()
@@ -173,7 +173,7 @@ def test_13_b_logout_from_the_peer_is_answered(stage: Dialogue) -> None:
     stage.says("35=5|34=2")
     assert isinstance(event, LoggedOut)
     assert (event.by_peer, event.text, event.fields[58]) == (True, "bye", "bye")
-    assert stage.session.state is State.ENDED
+    assert stage.session.state is SessionState.ENDED
     assert stage.numbers == (3, 3)
 
 

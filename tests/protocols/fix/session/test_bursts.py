@@ -2,7 +2,7 @@
 
 import pytest
 
-from protocols.fix.session.machine import State
+from protocols.fix.session.settings import SessionState
 from protocols.fix.session.store import MemoryStore
 from tests.support.dialogue import Dialogue
 from tests.support.fix_text import pipes
@@ -104,7 +104,7 @@ def test_a_goodbye_follows_what_was_written_with_no_gap_and_the_rest_is_had_by_t
 def test_a_goodbye_that_waits_behind_a_burst_is_put_before_it_when_the_peer_takes_nothing(stage: Dialogue) -> None:
     reports = burst(stage, 3_000)
     stage.session.logout(stage.now_ns, "the gateway is going down")
-    assert stage.session.state is State.LOGOUT_SENT
+    assert stage.session.state is SessionState.LOGOUT_SENT
     stage.session.terminate(stage.now_ns, "too slow to read")
     seen = wire(stage.output())
     sent_without_a_gap(seen, reports[0])

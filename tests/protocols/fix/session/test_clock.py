@@ -3,7 +3,7 @@
 import pytest
 
 from protocols.fix.events import AppMessage, Disconnect, Rejected
-from protocols.fix.session.machine import State
+from protocols.fix.session.settings import SessionState
 from protocols.units import NS_PER_S
 from tests.support.dialogue import ORDER, Dialogue
 from tests.support.hand_clock import HandClock
@@ -28,7 +28,7 @@ def test_a_peer_with_the_right_time_is_read_on_though_nobody_had_looked_at_our_c
     put_right(stage, seconds)
     (event,) = stage.hears(f"35=D|34=2|{ORDER}")
     assert isinstance(event, AppMessage)
-    assert stage.session.state is State.LOGGED_ON
+    assert stage.session.state is SessionState.LOGGED_ON
     stage.hears("35=1|34=3|112=x")
     stage.says("35=0|34=2|112=x")  # and our SendingTime(52) is the right one
 
@@ -39,7 +39,7 @@ def test_a_peer_with_the_right_time_logs_on_though_nobody_had_looked_at_our_cloc
     put_right(stage, seconds)
     stage.connect()
     stage.hears("35=A|34=1|98=0|108=30")
-    assert stage.session.state is State.LOGGED_ON
+    assert stage.session.state is SessionState.LOGGED_ON
 
 
 @pytest.mark.parametrize("seconds", [-130, 130])
@@ -62,9 +62,9 @@ def test_heartbeats_tests_and_silence_are_durations(stage, seconds):
     stage.wait(6)
     stage.says("35=1|34=3|112=TEST")
     stage.hears("35=0|34=2|112=TEST")
-    assert stage.session.state is State.LOGGED_ON
+    assert stage.session.state is SessionState.LOGGED_ON
     stage.wait(80)
-    assert stage.session.state is State.ENDED  # 72 s without a word
+    assert stage.session.state is SessionState.ENDED  # 72 s without a word
 
 
 def test_nobody_looks_at_the_clock_for_a_peer_that_is_not_refused_for_it(stage):

@@ -8,7 +8,7 @@ import pytest
 from protocols.fix.decoder import Fault
 from protocols.fix.events import AppMessage, Rejected
 from protocols.fix.session.refusals import business_body, reject_body
-from protocols.fix.session.settings import SessionSettings, State
+from protocols.fix.session.settings import SessionSettings, SessionState
 from tests.support.dialogue import ORDER, Dialogue
 from tests.support.fix_text import pipes
 
@@ -250,7 +250,7 @@ def test_a_reject_of_the_owner_after_the_end_is_not_sent(stage: Dialogue) -> Non
     stage.output()
     stage.session.reject(2, "D", FAULT, stage.now_ns)
     stage.says()
-    assert stage.session.state is State.ENDED
+    assert stage.session.state is SessionState.ENDED
 
 
 def test_a_business_refusal_of_the_owner_after_the_end_is_stored(stage: Dialogue) -> None:

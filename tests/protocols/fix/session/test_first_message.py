@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.errors import LocalProtocolError
-from protocols.fix.session.first_message import Drop, Greeting, LogonClaim, farewell
+from protocols.fix.session.first_message import CloseSilently, FirstMessage, LogonClaim, refused_logout
 from protocols.fix.session.settings import SessionSettings
 from protocols.fix.times import parse_ns
 from tests.support.fix_text import fix
@@ -18,7 +18,7 @@ LOGON = "35=A|34=1|49=MM1|52=20261122-12:00:00|56=GATE|98=0|108=30"
 @pytest.mark.parametrize("version", ["FIX.4.2", "FIX.4.4", "FIXT.1.1"])
 def test_a_logon_is_handed_out_with_the_bytes_as_they_came(version: str) -> None:
     data = fix(LOGON + "|1137=9" if version == "FIXT.1.1" else LOGON, version)
-    hello = Greeting().receive(data)
+    hello = FirstMessage().receive(data)
     assert isinstance(hello, LogonClaim)
     assert (hello.begin_string, hello.message.msg_type, hello.message.fields[49]) == (version, "A", "MM1")
     assert hello.message.fault is None
@@ -27,13 +27,13 @@ def test_a_logon_is_handed_out_with_the_bytes_as_they_came(version: str) -> None
 
 def test_what_follows_the_logon_is_kept_for_the_session() -> None:
     data = fix(LOGON) + fix("35=0|34=2|49=MM1|52=20261122-12:00:00|56=GATE") + b"8=FIX"
-    hello = Greeting().receive(data)
+    hello = FirstMessage().receive(data)
     assert isinstance(hello, LogonClaim)
     assert hello.raw == data
 
 
 def test_a_logon_one_byte_at_a_time() -> None:
-    greeting, data = Greeting(), fix(LOGON)
+    greeting, data = FirstMessage(), fix(LOGON)
     outcomes = [greeting.receive(data[i : i + 1]) for i in range(len(data))]
     assert outcomes[:-1] == [None] * (len(data) - 1)
     hello = outcomes[-1]
@@ -42,7 +42,7 @@ def test_a_logon_one_byte_at_a_time() -> None:
 
 
 def test_a_faulty_logon_is_still_a_hello_for_the_session_to_answer() -> None:
-    hello = Greeting().receive(fix(LOGON + "|7777=x"))
+    hello = FirstMessage().receive(fix(LOGON + "|7777=x"))
     assert isinstance(hello, LogonClaim)
     assert hello.message.fault is not None
 
@@ -62,25 +62,25 @@ def test_a_faulty_logon_is_still_a_hello_for_the_session_to_answer() -> None:
     ],
 )
 def test_anything_else_is_dropped_with_its_reason(data: bytes, reason: str) -> None:
-    drop = Greeting().receive(data)
-    assert isinstance(drop, Drop)
+    drop = FirstMessage().receive(data)
+    assert isinstance(drop, CloseSilently)
     assert drop.reason == reason
     assert drop.text
 
 
 def test_a_message_that_does_not_end_is_dropped_at_the_bound() -> None:
-    greeting = Greeting(max_bytes=200)
+    greeting = FirstMessage(max_bytes=200)
     head = b"8=FIX.4.4\x019=150\x0135=A\x01"
     assert greeting.receive(head) is None
     fed = len(head)
     while (outcome := greeting.receive(b"58=x")) is None:
         fed += 4
-    assert isinstance(outcome, Drop)
+    assert isinstance(outcome, CloseSilently)
     assert fed <= 204
 
 
 def test_a_greeting_speaks_once() -> None:
-    greeting = Greeting()
+    greeting = FirstMessage()
     greeting.receive(fix(LOGON))
     with pytest.raises(LocalProtocolError):
         greeting.receive(b"")
@@ -88,12 +88,12 @@ def test_a_greeting_speaks_once() -> None:
 
 @given(st.lists(st.binary(max_size=300), max_size=30))
 def test_any_bytes_are_a_hello_a_drop_or_not_enough(pieces: list[bytes]) -> None:
-    greeting = Greeting(max_bytes=1_000)
+    greeting = FirstMessage(max_bytes=1_000)
     fed = 0
     for piece in pieces:
         fed += len(piece)
         outcome = greeting.receive(piece)
-        assert outcome is None or isinstance(outcome, LogonClaim | Drop)
+        assert outcome is None or isinstance(outcome, LogonClaim | CloseSilently)
         if outcome is not None:
             return
         assert fed <= 1_000
@@ -107,4 +107,4 @@ def test_the_farewell_of_a_refused_stranger_is_number_1_and_gives_no_cause(
         begin_string=version, sender_comp_id="GATE", target_comp_id="MM1", time_digits=digits, plain=digits == 3
     )
     line = f"35=5|34=1|49=GATE|52=20261122-12:00:00{time}|56=MM1|58=logon refused"
-    assert farewell(settings, None, parse_ns("20261122-12:00:00")) == fix(line, version)
+    assert refused_logout(settings, None, parse_ns("20261122-12:00:00")) == fix(line, version)

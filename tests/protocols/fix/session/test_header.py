@@ -3,7 +3,7 @@
 import pytest
 
 from protocols.fix.events import AppMessage, Disconnect, Garbled, Rejected, SequenceGap
-from protocols.fix.session.machine import State
+from protocols.fix.session.settings import SessionState
 from tests.support.dialogue import ORDER, START_NS, Dialogue
 
 VERSIONS = ("FIX.4.2", "FIX.4.4", "FIXT.1.1")
@@ -59,7 +59,7 @@ def test_2_c_msg_seq_num_too_low(stage: Dialogue) -> None:
     text = "MsgSeqNum too low, expecting 5 but received 2"
     assert stage.hears(f"35=D|34=2|{ORDER}") == [Disconnect("bad_sequence", text)]
     stage.says(f"35=5|34=2|58={text}")
-    assert stage.session.state is State.ENDED
+    assert stage.session.state is SessionState.ENDED
     assert stage.numbers == (5, 3)
 
 

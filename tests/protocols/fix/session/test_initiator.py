@@ -4,7 +4,7 @@ import pytest
 
 from protocols.errors import LocalProtocolError
 from protocols.fix.events import Disconnect, LoggedOn, LoggedOut, PeerReject, ResendServed, SequenceGap, Warned
-from protocols.fix.session.machine import State
+from protocols.fix.session.settings import SessionState
 from tests.support.dialogue import ORDER, Dialogue, expand
 from tests.support.fix_text import fix
 
@@ -28,7 +28,7 @@ def ask(stage: Dialogue) -> None:
 def test_our_logon_and_the_answer(stage: Dialogue) -> None:
     stage.session.logon(stage.now_ns, "553=key-1\x01")
     stage.says(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}|553=key-1")
-    assert stage.session.state is State.LOGON_SENT
+    assert stage.session.state is SessionState.LOGON_SENT
     [event] = stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}")
     assert isinstance(event, LoggedOn)
     assert stage.session.is_logged_on
@@ -129,7 +129,7 @@ def test_an_acceptor_cannot_ask_for_a_logon() -> None:
     stage.connect()
     with pytest.raises(LocalProtocolError):
         stage.session.logon(stage.now_ns)
-    assert stage.session.state is State.CONNECTED
+    assert stage.session.state is SessionState.CONNECTED
 
 
 def test_what_was_sent_while_the_answer_was_on_its_way_leaves_with_it(stage: Dialogue) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from protocols.fix.events import AppMessage, Disconnect, Leaving, LoggedOut
-from protocols.fix.session.machine import State
+from protocols.fix.session.settings import SessionState
 from tests.support.dialogue import ORDER, Dialogue
 from tests.support.fix_text import pipes
 
@@ -27,14 +27,14 @@ def test_13_b_logout_from_the_peer_is_answered_behind_the_answers_to_what_came_b
     assert isinstance(order, AppMessage)
     assert isinstance(leaving, Leaving)
     assert (leaving.by_peer, leaving.fields[58]) == (True, "bye")
-    assert stage.session.state is State.LEAVING
+    assert stage.session.state is SessionState.LEAVING
     stage.says()
     report(stage, 1)
     [end] = stage.session.leave(stage.now_ns)
     assert isinstance(end, LoggedOut)
     assert (end.by_peer, end.text) == (True, "bye")
     stage.says("35=8|34=2|37=1", "35=5|34=3")
-    assert stage.session.state is State.ENDED
+    assert stage.session.state is SessionState.ENDED
 
 
 def test_13_b_logout_from_the_peer_does_not_wait_for_answers_for_ever(stage: Dialogue) -> None:
@@ -75,7 +75,7 @@ def test_a_rule_broken_by_the_peer_is_told_behind_the_answers_to_what_came_befor
     report(stage, 1)
     assert stage.session.leave(stage.now_ns) == []
     stage.says("35=8|34=3|37=1", "35=5|34=4|58=CompID problem: SenderCompID(49)")
-    assert stage.session.state is State.GOODBYE_SENT
+    assert stage.session.state is SessionState.AWAITING_LOGOUT
     stage.hears("35=5|34=4")
     assert stage.events == [Disconnect("comp_id", "CompID problem: SenderCompID(49)")]
 
@@ -113,8 +113,8 @@ def test_13_a_what_the_peer_does_wrong_behind_our_logout_gives_it_no_more_time_t
     stage.wait(stage.settings.logout_timeout_s - 0.5)
     stage.hears("35=0|34=2|49=WRONG")
     stage.output()
-    assert stage.session.state is State.GOODBYE_SENT
+    assert stage.session.state is SessionState.AWAITING_LOGOUT
     assert stage.wait(0.499) == []
     [end] = stage.wait(0.001)
     assert isinstance(end, Disconnect)
-    assert stage.session.state is State.ENDED
+    assert stage.session.state is SessionState.ENDED

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from protocols.fix.events import Disconnect, LoggedOn, Rejected, ResendServed, SequenceGap
-from protocols.fix.session.machine import State
-from protocols.fix.session.settings import SessionSettings
+from protocols.fix.session.settings import SessionSettings, SessionState
 from tests.support.dialogue import ORDER, Dialogue, House, expand
 from tests.support.fix_text import fix, pipes
 
@@ -39,7 +38,7 @@ def test_1S_a_a_valid_logon_is_answered_with_the_same_heart_bt_int(stage: Dialog
 def test_1S_a_the_penstock_dialect_adds_session_status_and_what_the_owner_wants(version: str) -> None:
     stage = Dialogue(version, plain=False)
     stage.connect()
-    stage.session.owner = House(body="20106=e-1\x01")
+    stage.session.logon_policy = House(body="20106=e-1\x01")
     stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}")
     stage.says(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}|1409=0|20106=e-1")
 
@@ -232,7 +231,7 @@ def test_1S_a_reset_on_logon_what_the_peer_expected_of_the_old_numbers_is_nothin
 
 def test_the_owner_is_told_whether_the_peers_count_begins_with_the_logon(version: str) -> None:
     stage = Dialogue(version)
-    house = stage.session.owner = House()
+    house = stage.session.logon_policy = House()
     stage.log_on()  # nothing was counted yet
     stage.hears(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}")
     stage.session.disconnected(stage.now_ns)
@@ -261,7 +260,7 @@ def test_1S_d_sending_time_at_the_very_edge_is_accepted(stage: Dialogue) -> None
 def test_1S_d_heart_bt_int_outside_the_range_is_told_the_range(stage: Dialogue, heart_bt_int: str) -> None:
     stage.hears(f"35=A|34=1|98=0|108={heart_bt_int}{stage.appl_ver_id}")
     stage.says("35=5|34=1|58=HeartBtInt(108) must be 1 to 60 seconds")
-    assert stage.session.state is State.GOODBYE_SENT
+    assert stage.session.state is SessionState.AWAITING_LOGOUT
 
 
 @pytest.mark.parametrize("appl_ver_id", ["", "|1137=8"])
@@ -284,7 +283,7 @@ def test_1S_d_a_field_that_the_dictionary_refuses_is_named(stage: Dialogue) -> N
     [line] = [stage.output()]
     assert b"\x0135=5\x0134=1\x01" in line
     assert b"7777" in line
-    assert stage.session.state is State.GOODBYE_SENT
+    assert stage.session.state is SessionState.AWAITING_LOGOUT
 
 
 @pytest.mark.parametrize("encrypt_method", ["1", "6", "x"])

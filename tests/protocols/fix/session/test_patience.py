@@ -3,7 +3,7 @@
 import pytest
 
 from protocols.fix.events import AppMessage, Disconnect, SequenceGap
-from protocols.fix.session.machine import State
+from protocols.fix.session.settings import SessionState
 from tests.support.dialogue import ORDER, Dialogue
 from tests.support.fix_text import pipes
 
@@ -47,7 +47,7 @@ def test_2_b_a_gap_is_asked_for_three_times_and_then_ends_the_session(stage: Dia
     live(stage, 10, first=15)
     assert len(said(stage, "2")) == 1
     live(stage, 60, first=16)
-    assert stage.session.state is State.GOODBYE_SENT
+    assert stage.session.state is SessionState.AWAITING_LOGOUT
     assert said(stage, "5") == [f"58={GIVEN_UP}"]
     assert stage.wait(2) == [Disconnect("gap", GIVEN_UP)]
     assert stage.numbers[0] == 2, "the next Logon shows the gap again"
@@ -71,7 +71,7 @@ def test_2_b_a_message_that_is_garbled_again_in_each_resend_is_such_a_gap(stage:
             stage.hears_bytes(garbled + stage.line(f"35=D|34=3|43=Y|122={NOW}|{ORDER}"))
         stage.wait(10)
         stage.hears(f"35=0|34={4 + n}")
-    assert stage.session.state is State.GOODBYE_SENT
+    assert stage.session.state is SessionState.AWAITING_LOGOUT
     assert len(said(stage, "5")) == 1
 
 
@@ -97,7 +97,7 @@ def test_2_b_what_came_of_a_gap_begins_the_count_anew(stage: Dialogue) -> None:
     assert said(stage, "2") == ["7=3|16=0"] * 2
     assert stage.session.is_logged_on
     live(stage, 60, first=23)
-    assert stage.session.state is State.GOODBYE_SENT
+    assert stage.session.state is SessionState.AWAITING_LOGOUT
 
 
 def test_2_b_a_request_that_the_peer_rejects_is_made_again(stage: Dialogue) -> None:
@@ -105,7 +105,7 @@ def test_2_b_a_request_that_the_peer_rejects_is_made_again(stage: Dialogue) -> N
     stage.hears("35=3|34=2|45=2|372=2|58=cannot resend")
     stage.output()
     live(stage, 180, first=5)
-    assert stage.session.state is State.GOODBYE_SENT
+    assert stage.session.state is SessionState.AWAITING_LOGOUT
     assert [line.partition(",")[0] for line in said(stage, "5")] == ["58=MsgSeqNum 3 to 3 did not come"]
 
 
@@ -186,7 +186,7 @@ def test_heart_bt_int_0_has_its_patience_too() -> None:
     stage.hears("35=A|34=1|98=0|108=0", f"35=D|34=3|{ORDER}")
     stage.output()
     stage.wait(180)
-    assert stage.session.state is State.GOODBYE_SENT
+    assert stage.session.state is SessionState.AWAITING_LOGOUT
     assert len(said(stage, "2")) == 2
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocols.fix.events import AppMessage, Disconnect, Event
-from protocols.fix.session.machine import State
+from protocols.fix.session.settings import SessionState
 from tests.support.dialogue import ORDER, Dialogue
 from tests.support.pair import Pair
 
@@ -118,7 +118,7 @@ def test_any_input_gives_events_and_keeps_every_bound(
         assert stage.session.held_bytes <= 65_536 + 1_048_576
         assert next_in <= stage.numbers[0] or "141=Y" in str(piece)
         stage.now_ns += 1_000_000_000
-        if stage.session.state not in (State.ENDED, State.DISCONNECTED):
+        if stage.session.state not in (SessionState.ENDED, SessionState.DISCONNECTED):
             stage.session.tick(stage.now_ns)
             deadline_ns = stage.session.next_deadline_ns
             assert deadline_ns is None or deadline_ns > stage.now_ns, "or the owner's timer would spin"
@@ -249,5 +249,5 @@ def test_a_logout_is_exchanged() -> None:
     pair.log_on()
     pair.initiator.session.logout(pair.now_ns, "done")
     pair.settle()
-    assert [side.session.state for side in pair.sides] == [State.ENDED, State.ENDED]
+    assert [side.session.state for side in pair.sides] == [SessionState.ENDED, SessionState.ENDED]
     assert all(side.has_ended for side in pair.sides)

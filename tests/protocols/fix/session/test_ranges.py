@@ -16,7 +16,7 @@ def written(replay: Replay, count: int) -> list[int]:
         numbers.append(replay.next)
         replay.next += 1
         if replay.next > replay.end:
-            replay.go_on()
+            replay.next_range()
     return numbers
 
 

@@ -260,7 +260,7 @@ def test_a_replay_of_a_million_messages_needs_the_memory_of_a_slice() -> None:
     assert stage.session.has_output
 
 
-@pytest.mark.parametrize("forget", ["hurry", "clear", "forget_ranges"])
+@pytest.mark.parametrize("forget", ["truncate", "clear", "forget_ranges"])
 def test_a_replay_that_is_given_up_is_not_taken_for_one_that_still_runs(forget: str) -> None:
     settings = SessionSettings(begin_string="FIX.4.4", sender_comp_id="GATE", target_comp_id="MM1")
     output = Output(settings, MemoryStore(), WallClock())

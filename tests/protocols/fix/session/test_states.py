@@ -5,31 +5,31 @@ from collections.abc import Callable
 import pytest
 
 from protocols.errors import LocalProtocolError
-from protocols.fix.session.machine import FixSession, State
-from protocols.fix.session.settings import TRANSITIONS, Call
+from protocols.fix.session.machine import FixSession
+from protocols.fix.session.settings import TRANSITIONS, Call, SessionState
 from tests.support.dialogue import ORDER, Dialogue
 
 LOGON = "35=A|34=1|98=0|108=30"
 
 
-def stage_in(state: State, role: str) -> Dialogue:
+def stage_in(state: SessionState, role: str) -> Dialogue:
     """A session that stands in `state`."""
-    stage = Dialogue(role=role, answer_timeout_ms=1_000 if state is State.LEAVING else 0)
-    if state is State.DISCONNECTED:
+    stage = Dialogue(role=role, answer_timeout_ms=1_000 if state is SessionState.LEAVING else 0)
+    if state is SessionState.DISCONNECTED:
         return stage
     stage.connect()
-    if state is State.CONNECTED:
+    if state is SessionState.CONNECTED:
         return stage
     if role == "initiator":
         stage.session.logon(stage.now_ns)
-        if state is State.LOGON_SENT:
+        if state is SessionState.LOGON_SENT:
             return stage
     stage.hears(LOGON)
-    if state is State.LOGOUT_SENT:
+    if state is SessionState.LOGOUT_SENT:
         stage.session.logout(stage.now_ns, "bye")
-    elif state is State.GOODBYE_SENT:
+    elif state is SessionState.AWAITING_LOGOUT:
         stage.hears("35=0|34=2|49=WT")
-    elif state in (State.LEAVING, State.ENDED):
+    elif state in (SessionState.LEAVING, SessionState.ENDED):
         stage.hears("35=5|34=2")
     return stage
 
@@ -47,8 +47,8 @@ CALLS: dict[Call, Callable[[FixSession, int], object]] = {
     Call.PAUSE: lambda session, now_ns: session.pause(now_ns),
     Call.RESUME: lambda session, now_ns: session.resume(now_ns),
 }
-ROLES = dict.fromkeys(State, ("acceptor", "initiator")) | {State.LOGON_SENT: ("initiator",)}
-PAIRS = [(state, call, role) for state in State for call in Call for role in ROLES[state]]
+ROLES = dict.fromkeys(SessionState, ("acceptor", "initiator")) | {SessionState.LOGON_SENT: ("initiator",)}
+PAIRS = [(state, call, role) for state in SessionState for call in Call for role in ROLES[state]]
 
 
 def snapshot(stage: Dialogue) -> tuple[object, ...]:
@@ -57,7 +57,9 @@ def snapshot(stage: Dialogue) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize(("state", "call", "role"), PAIRS)
-def test_a_call_leads_where_the_table_says_or_is_refused_without_a_trace(state: State, call: Call, role: str) -> None:
+def test_a_call_leads_where_the_table_says_or_is_refused_without_a_trace(
+    state: SessionState, call: Call, role: str
+) -> None:
     stage = stage_in(state, role)
     assert stage.session.state is state
     before = snapshot(stage)
@@ -92,8 +94,8 @@ LINES = [
 
 
 @pytest.mark.parametrize("line", LINES)
-@pytest.mark.parametrize(("state", "role"), [(state, role) for state in State for role in ROLES[state]])
-def test_what_a_peer_says_moves_a_session_only_along_the_table(state: State, role: str, line: str) -> None:
+@pytest.mark.parametrize(("state", "role"), [(state, role) for state in SessionState for role in ROLES[state]])
+def test_what_a_peer_says_moves_a_session_only_along_the_table(state: SessionState, role: str, line: str) -> None:
     stage = stage_in(state, role)
     if Call.RECEIVE not in TRANSITIONS[state]:
         return
@@ -109,12 +111,12 @@ def test_what_a_peer_says_moves_a_session_only_along_the_table(state: State, rol
         stage.session.tick(stage.now_ns)
         assert stage.session.state in TRANSITIONS[before][Call.TICK]
         stage.output()
-    assert stage.session.state is State.ENDED, f"alone, a session in {reached} comes to its end"
+    assert stage.session.state is SessionState.ENDED, f"alone, a session in {reached} comes to its end"
 
 
 def test_every_state_can_be_reached_and_left() -> None:
     reached = {after for moves in TRANSITIONS.values() for states in moves.values() for after in states}
-    assert reached == set(State)
+    assert reached == set(SessionState)
     assert all(
         any(after is not state for states in moves.values() for after in states) for state, moves in TRANSITIONS.items()
     )

@@ -56,7 +56,7 @@ def test_a_number_that_was_done_ahead_of_its_turn_is_gone_over_however_its_turn_
     for told in ([3], [3, 3], [2, 3, 3], [4], [4, 4]):
         intake = Intake()
         for number in (1, 3, 4, 7):
-            intake.note_done(number)
+            intake.record_done(number)
         for number in told:
             intake.expect(number)
         assert intake.next_in == 5
@@ -67,8 +67,8 @@ def test_a_number_that_was_done_ahead_of_its_turn_is_gone_over_however_its_turn_
 def test_what_waits_is_expected_without_memory_and_what_was_done_around_it_is_not() -> None:
     intake = Intake()
     intake.expect(10)
-    intake.note_done(12)
-    intake.note_done(13)
+    intake.record_done(12)
+    intake.record_done(13)
     for key, number in enumerate((5, 7, 8, 13)):
         intake.begin_wait(key, number)
     assert intake.without_memory() == (5, ((6, 7), (9, 10), (12, 13)))
@@ -80,14 +80,14 @@ def test_what_waits_is_expected_without_memory_and_what_was_done_around_it_is_no
 def test_a_peer_that_never_closes_its_gap_is_not_remembered_without_end() -> None:
     intake = Intake()
     for number in range(3, 100_000, 2):
-        intake.note_done(number)
+        intake.record_done(number)
     assert len(intake.done) == 1_024
 
 
 def test_a_reset_forgets_what_waits_and_what_was_done() -> None:
     store = MemoryStore()
     store.begin_wait(1, 1)
-    store.note_done(4)
+    store.record_done(4)
     store.reset()
     store.next_in = 4
     assert (store.next_in, store.intake.processed, store.intake.without_memory()) == (4, 3, (4, ()))
@@ -108,7 +108,7 @@ def test_each_number_is_dealt_with_once_over_any_number_of_lives(steps: list[tup
                 done.add(number)
             intake.expect(number + 1)
         elif name == "ahead" and not intake.is_done(ahead := intake.next_in + 1 + amount):
-            intake.note_done(ahead)
+            intake.record_done(ahead)
             done.add(ahead)
         elif name == "go" and waiting:
             done.add(number := waiting.pop(amount % len(waiting)))

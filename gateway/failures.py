@@ -1,8 +1,8 @@
-"""What becomes of our own mistakes: one in a session's code ends that session, any other ends the process.
+"""What a bug does: one in a session's code ends that session, any other ends the process.
 
-What all sessions share has no half-way state that one could go on from: the core, what it records, a snapshot. So such
-a mistake, and memory that ended, which may stop anything half-way, end the process before anything of that turn is
-recorded or told. The next one goes on from the last commit, which can always be restored.
+What all sessions share (the core, its records, a snapshot) cannot continue from half a step. So an error there, and
+running out of memory, which may stop anything half-way, end the process before anything of that turn is recorded or
+sent. The next process continues from the last commit, which can always be restored.
 """
 
 import asyncio
@@ -13,64 +13,61 @@ from typing import Any, Protocol
 from gateway.journal.record import JournalFailed
 
 
-class Records(Protocol):
-    """The journal, as it is given up."""
-
-    def give_up(self, error: Exception) -> None:
-        """Nothing more is recorded."""
-        ...
-
-
-class Link(Protocol):
-    """A connection, as it is cut."""
+class Abortable(Protocol):
+    """A connection that can be cut."""
 
     def abort(self) -> None:
-        """Drop the link now."""
+        """Disconnect now."""
         ...
 
 
 class GatewayFailed(Exception):
-    """What all sessions share went wrong, the disk apart; the process ends. The text is for the operator."""
+    """What all sessions share has failed, not because of the disk; the process ends. The text is for the operator."""
 
 
 class Failures:
-    """Told of every exception that nothing else expects."""
+    """Gets every exception that no other code expects."""
 
-    def __init__(self, log: Callable[..., None], journal: Records, links: Callable[[], Iterable[Link]]) -> None:
-        """log: see `gateway.telemetry.logs.log_event`. links: all connections that there are."""
+    def __init__(
+        self,
+        log: Callable[..., None],
+        give_up: Callable[[Exception], None],
+        connections: Callable[[], Iterable[Abortable]],
+    ) -> None:
+        """log: see `gateway.telemetry.logs.log_event`. give_up: that of the journal. connections: all that are open."""
         self._log = log
-        self._journal = journal
-        self._links = links
+        self._give_up = give_up
+        self._connections = connections
         self._has_ended = False
         self.failure: asyncio.Future[Exception] | None = None
-        """Why the process must end, once it must. None until `watch`."""
+        """Why the process must end; set once it must. None until `watch`."""
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Tell of the end by `failure`, and hear what callbacks of this loop raise outside of every guard."""
+        """Report through `failure` from now on, and catch what callbacks of this loop raise unexpectedly."""
         self.failure = loop.create_future()
         loop.set_exception_handler(self._on_unhandled)
 
     def session_failed(self, error: Exception) -> None:
-        """Its connection is cut by whoever caught this; the others go on, and the log has everything."""
+        """Log the bug; the caller cuts that session's connection, and the others continue."""
         if isinstance(error, MemoryError):
             self.gateway_failed(error)
-        elif not self._has_ended:  # else this is what became of that
+        elif not self._has_ended:  # otherwise this is a consequence
             self._log("session.failed", error=type(error).__name__, exc_info=True)
 
     def gateway_failed(self, error: Exception) -> None:
-        """Record and send nothing more, cut every connection, and let `failure` end the process."""
+        """Record and send nothing more, cut every connection, and end the process through `failure`."""
         if self._has_ended:
             return
         self._has_ended = True
-        self._journal.give_up(error)
+        self._give_up(error)
         is_known = isinstance(error, JournalFailed)
-        with suppress(Exception):  # memory may be what is missing
+        with suppress(Exception):  # there may be no memory left for it
             self._log("gateway.failed", error=str(error) or repr(error), exc_info=not is_known)
-        for link in self._links():
+        for connection in self._connections():
             with suppress(Exception):
-                link.abort()
+                connection.abort()
         if self.failure is not None:
-            text = f"{error!r} in what all sessions share: nothing of that turn was recorded or told; start again"
+            text = f"{error!r} in code that all sessions share. Nothing of that turn was recorded or sent. Start again."
             self.failure.set_result(error if is_known else GatewayFailed(text))
 
     def _on_unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

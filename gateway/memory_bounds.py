@@ -1,7 +1,7 @@
-"""How much memory this configuration can come to, part by part: told at start, so that a container can be given enough.
+"""Upper bound on memory for a configuration, part by part: logged at start, so that a container can be given enough.
 
-Sizes of Python objects are rounded up from measurements (`tests/faults/overload.py` holds the sum against a loaded
-process). Pure arithmetic over the configuration.
+Sizes of Python objects are rounded up from measurements; `tests/faults/overload.py` compares the sum with a loaded
+process. Pure arithmetic over the configuration.
 """
 
 from gateway.config import schema
@@ -10,18 +10,18 @@ from gateway.sessions.former_names import MAX_PER_KEY
 from limits.paths import MAX_KEPT
 
 _MIB = 1 << 20
-_PROCESS_BYTES = 160 * _MIB  # the interpreter, libraries, dictionaries, and what their allocators keep
-_READ_BYTES = 262_144  # of one read, of which the turn is cut
-_WRITE_BYTES = 131_072  # of one connection: in the transport and waiting for the journal
+_PROCESS_BYTES = 160 * _MIB  # the interpreter, libraries, FIX dictionaries, and what their allocators keep
+_READ_BYTES = 262_144  # one read of a connection, parsed turn by turn
+_WRITE_BYTES = 131_072  # output of one connection: in the transport and waiting for the journal
 _REQUEST_BYTES = 3_072  # a waiting command with its message and its names
 _EVENT_BYTES = 768
-_ORDER_BYTES = 1_024  # remembered, with its ids
-_SESSION_BYTES = 2_048  # its buckets
-_NAME_BYTES = 384  # of a WebSocket session that ended
+_ORDER_BYTES = 1_024  # a remembered order with its ids
+_SESSION_BYTES = 2_048  # the buckets of a session
+_NAME_BYTES = 384  # the name of a WebSocket session that ended
 
 
 def memory_bounds(settings: schema.Config) -> dict[str, int]:
-    """Bytes by part; their sum is what the process stays below."""
+    """Bytes by part; the process stays below their sum."""
     ws = settings.ws
     connections = settings.fix.max_connections + (ws.max_connections if ws is not None else 0)
     message_bytes = max(settings.fix.max_message_bytes, ws.max_frame_bytes * 4 if ws is not None else 0)

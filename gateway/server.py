@@ -88,7 +88,7 @@ class Server:
         )
         self.journal, self.replay, known_ids = read_back(settings, self.instruments, engine, config_dir, self._notify)
         self._delay = RecordDelay(self.journal)
-        self.failures = Failures(self.log, self.journal, self._open_connections)
+        self.failures = Failures(self.log, self.journal.give_up, self._open_connections)
         self.recorder = Recorder(self.journal, self.replay, known_ids, settings, self.log, self.failures.gateway_failed)
         self.sessions = Sessions(self.limiter, settings.stream.retain_events, self.recorder)
         self.core = core or wrap_core(

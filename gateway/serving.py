@@ -1,6 +1,6 @@
 """The life of the process: start the server, wait for a signal or a failure, drain, stop.
 
-What it is made of, and in which order that is opened and closed, is `gateway.server`'s to know.
+The parts of the server, and the order in which they open and close, are in `gateway.server`.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from gateway.signals import Signals
 
 
 def spare_collector() -> None:
-    """Keep the garbage collector off the road: what the start has made is not looked at again, young objects seldom.
+    """Keep the garbage collector off the order path: never scan what the start has made, and young objects seldom.
 
-    An order is gone by reference counting alone: looking for cycles took a sixth of its time. What makes cycles are
-    strangers whose HTTP is none (their errors hold what they came from), and a look at 50,000 young objects of theirs
-    stopped the loop for 20 to 80 ms: so few are looked at in one go, and those that last as seldom as ever.
+    Reference counting alone frees an order; scanning for cycles took a sixth of its time. Cycles come from strangers
+    that send broken HTTP (their errors refer to their causes). A scan of 50,000 young objects stopped the loop for 20
+    to 80 ms, so each scan is limited to 5,000, and older objects are scanned as seldom as before.
     """
     gc.collect()
     gc.freeze()
@@ -27,12 +27,12 @@ def spare_collector() -> None:
 
 
 async def serve(settings: schema.Config, config_dir: Path, signals: Signals) -> None:
-    """Run a gateway until SIGTERM or SIGINT, then drain it; SIGHUP looks at the limits file at once.
+    """Run a gateway until SIGTERM or SIGINT, then drain it; SIGHUP reads the limits file at once.
 
     Raises:
-        OSError: a port cannot be opened, or a file not read. LimitsUnsound: the limits file has mistakes.
-        StoreUnsuitable: the store of limits evicts keys. ModesBroken: the kept modes cannot be read.
-        Unfit: the configuration does not go with what the journal has. JournalFailed, GatewayFailed: see `Failures`.
+        OSError: a port cannot be opened, or a file cannot be read. LimitsUnsound: the limits file has mistakes.
+        StoreUnsuitable: the store of limits evicts keys. ModesBroken: the saved modes cannot be read.
+        ConfigMismatch: the configuration contradicts the journal. JournalFailed, GatewayFailed: see `Failures`.
         TooFewDescriptors: see `Server.start`.
     """
     raise_limit()  # the journal opens its files at once
@@ -45,7 +45,7 @@ async def serve(settings: schema.Config, config_dir: Path, signals: Signals) -> 
     try:
         await asyncio.wait((waiting, starting), return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
-            return  # there is nobody to say goodbye to
+            return  # no client is connected yet
         await starting
         spare_collector()
         failure = server.failures.failure
@@ -57,7 +57,7 @@ async def serve(settings: schema.Config, config_dir: Path, signals: Signals) -> 
     finally:
         for task in (waiting, starting):
             task.cancel()
-        with suppress(asyncio.CancelledError, Exception):  # what it raised, if anything, is on its way already
+        with suppress(asyncio.CancelledError, Exception):  # its error, if any, is being raised already
             await starting
         await server.stop()
         signals.ended()

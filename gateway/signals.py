@@ -1,8 +1,10 @@
 """What SIGTERM, SIGINT and SIGHUP do, from the first moment of the process to its last: none of them ever kills it.
 
-While the process starts nothing is open and there is nobody to say goodbye to: it is left at once, as a crash would
-leave it, which is always safe, but with status 0. While it serves, it is drained, or the limits file is looked at. Once
-it has stopped there is nothing left to ask for.
+| phase | SIGTERM, SIGINT | SIGHUP |
+| --- | --- | --- |
+| starting | exit at once with status 0; nothing is open, and a crash here is safe, too | ignored |
+| serving | drain | read the limits file |
+| stopped | ignored | ignored |
 """
 
 import os
@@ -15,11 +17,11 @@ if TYPE_CHECKING:
     import asyncio
 
 _NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_EARLY = b"penstock: asked to end while it was starting\n"
+_EARLY = b"penstock: stopped by a signal while it was starting\n"
 
 
 class Signals:
-    """One for a process, made first of all. As a context it puts back what was there before (tests)."""
+    """One per process, made before anything else. As a context manager it restores the former handlers (for tests)."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -37,18 +39,18 @@ class Signals:
     def serving(
         self, loop: "asyncio.AbstractEventLoop", stop: Callable[[], object], reload: Callable[[], object]
     ) -> None:
-        """From now on: call stop for SIGTERM and SIGINT, reload for SIGHUP, both in the loop."""
+        """From now on, call `stop` for SIGTERM and SIGINT, `reload` for SIGHUP, both in the loop."""
         self._stop, self._reload = stop, reload
         self._loop = loop
 
     def ended(self) -> None:
-        """The process is about to exit, and its status is settled."""
+        """The process is about to exit, and its status is decided."""
         for number in _NUMBERS:
             signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._reload if number == signal.SIGHUP else self._stop)
-        elif number != signal.SIGHUP:  # the files are being read just now
+        elif number != signal.SIGHUP:  # a starting process reads its files anyway
             os.write(2, _EARLY)
             os._exit(0)

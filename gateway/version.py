@@ -1,4 +1,4 @@
-"""The version that runs, as the installed distribution says it."""
+"""The version of the installed distribution."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,5 +1,5 @@
-"""Who may act for which account: keys, proofs, and the hold on clients that fail again and again.
+"""Who may act for which account: keys, proofs, and the delay for clients that fail repeatedly.
 
-Open `authenticator.py` first: the one place where a proof is judged. How a proof travels (a Logon(A), a header, a
+Open `authenticator.py` first: the one place where a proof is checked. How a proof travels (a Logon(A), a header, a
 message) belongs to the doors; the text that a client signs is in `protocols.signing`.
 """

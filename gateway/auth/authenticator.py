@@ -1,10 +1,10 @@
-"""Who may act for which account, and the one place where a client's proof is judged.
+"""Who may act for which account, and the one place where a client's proof is checked.
 
-Every refusal looks the same to the peer: `Denied.cause` is for our log and metric only, and each costs one Ed25519
-verification, so that time does not tell an unknown key from a bad signature. Only where no key is named, and several
-may be meant, does it cost one for each that is tried; the FIX door's fixed delay hides that. Nobody is refused
-unjudged: what strangers do from the same address, or with the same key's name, keeps nobody out who signs rightly.
-Pure but for the cryptography: time, addresses and secrets are arguments.
+Every refusal looks the same to the peer. `Denied.cause` is only for the log and the metric, and each refusal costs one
+Ed25519 verification, so timing does not distinguish an unknown key from a bad signature. A logon that names no key
+costs one verification per candidate; the FIX door's fixed delay hides that. Every proof is checked: failures of others,
+from the same address or with the same key id, never keep out a client that signs correctly. Pure except for the
+cryptography: time, addresses and secrets are arguments.
 """
 
 import base64
@@ -25,20 +25,20 @@ from protocols.instruments import Instruments
 from protocols.units import NS_PER_S
 from protocols.wall import MAX_AHEAD_NS, WallClock
 
-MAX_WINDOW_NS = 5_000_000_000  # no signature is good for longer, whatever the client asks
-HOLD_NS = NS_PER_S  # how long the refusal of one who fails again and again is held back
+MAX_WINDOW_NS = 5_000_000_000  # no signature is valid for longer, whatever the client requests
+HOLD_NS = NS_PER_S  # how long the refusal of a peer that fails repeatedly is delayed
 MAX_SIGNATURES = 1_024  # remembered per key: one client must not be able to fill another's
 _MAX_SIGNATURE_CHARS = 512
-# Of several keys that did not fit, the one that came furthest says why.
+# If several keys were tried, the cause of the one that came furthest is logged.
 _CAUSES = ("unknown_key", "address", "expired", "clock", "signature", "replay")
 _TOO_MANY = "too_many_logons"
 
-# What signatures for unknown keys are checked against (RFC 8032, 7.1, test 1); the verdict is thrown away.
+# Signatures for unknown keys are checked against this one (RFC 8032, 7.1, test 1); the result is ignored.
 _NOBODY = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
 
 
 class Client(msgspec.Struct, frozen=True):
-    """Somebody who may act: for which account, by which key ("" = without credentials), and what it may do."""
+    """An authenticated client: its account, its key ("" = without credentials), and its permissions."""
 
     account_id: int
     account: str
@@ -48,18 +48,18 @@ class Client(msgspec.Struct, frozen=True):
     cancel_on_disconnect: str = "off"  # WebSocket default: off | session | account
 
     def may(self, permission: str) -> bool:
-        """Whether it has the permission; `trade_or_read` asks for either."""
+        """Whether it has the permission; `trade_or_read` means either."""
         if permission == "trade_or_read":
             return not self.permissions.isdisjoint(("trade", "read"))
         return permission in self.permissions
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """What somebody shows to be let in.
+    """What a peer presents to log on.
 
-    signed: the text the client signed (`protocols.signing`), rebuilt from what it sent. peer_ip: the address the bytes
-    came from; "" when the transport has none. sent_at_ns: when it says it signed, ns UTC; None when it signed our
-    challenge: that is fresh by itself. window_ns: how old the signature may be; 5 s at most, whatever is asked.
+    signed: the text that the client signed (`protocols.signing`), rebuilt from what it sent. peer_ip: the address that
+    the bytes came from; "" if the transport has none. sent_at_ns: the time it claims to have signed, ns UTC; None if it
+    signed our challenge, which is fresh by itself. window_ns: how old the signature may be; 5 s at most.
     """
 
     signed: bytes
@@ -70,10 +70,10 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 class Denied(msgspec.Struct, frozen=True):
-    """No. `cause` is a coded word for the log and the metric, never for the peer.
+    """A refusal. `cause` is a coded word for the log and the metric, never for the peer.
 
-    hold_ns: how much longer than others it waits to be told: it, or its address, fails again and again. detail: for the
-    log too, in words. retry_ns: it proved who it is, so it may be told to come again after this; 0 = it proved nothing.
+    hold_ns: extra delay before the answer, because the peer or its address fails repeatedly. detail: text for the log.
+    retry_ns: the peer proved its identity, so it may be told to retry after this time; 0 = it proved nothing.
     """
 
     cause: str
@@ -83,7 +83,7 @@ class Denied(msgspec.Struct, frozen=True):
 
 
 class _Identity(msgspec.Struct, frozen=True):
-    """One key as it is checked: either `public` or `secret` is set."""
+    """One key, ready to check: either `public` or `secret` is set."""
 
     client: Client
     networks: tuple[Network, ...]
@@ -96,7 +96,7 @@ class _Identity(msgspec.Struct, frozen=True):
 
 
 class Authenticator:
-    """All keys and accounts of one configuration, the signatures seen lately, and who failed how often."""
+    """All keys and accounts of one configuration, recent signatures, and recent failures."""
 
     def __init__(
         self,
@@ -105,11 +105,11 @@ class Authenticator:
         secrets: Mapping[str, bytes] | None = None,
         wall: WallClock | None = None,
     ) -> None:
-        """`settings` was checked at load. secrets: key id -> HMAC secret, as `config_file.read_secrets` gives them.
-        wall: what own time lacks to UTC; None = nothing, for good.
+        """`settings` was checked at load. secrets: key id -> HMAC secret, see `config.load.read_secrets`. wall:
+        converts own time to UTC; None = they are the same.
 
         Raises:
-            ValueError: a key of type hmac-sha256 has no secret; our own mistake.
+            ValueError: a key of type hmac-sha256 has no secret, which is a bug of the caller.
         """
         self._instruments = instruments
         self._accounts = {row.name: row.id for row in settings.accounts}
@@ -144,33 +144,33 @@ class Authenticator:
     def authenticate(
         self, keys: tuple[str, ...], proof: Proof, permission: schema.Permission | Literal["trade_or_read"], now_ns: int
     ) -> Client | Denied:
-        """The client that this signature proves, or why it proves none.
+        """The client that made this signature, or why there is none.
 
         Args:
-            keys: ids of those that may be meant: the one that was named, or what `keys_for` gives. Above `MAX_TRIED`
-                none is tried.
-            permission: what the logon asks for.
+            keys: ids of the candidates: the key that was named, or the result of `keys_for`. If there are more than
+                `MAX_TRIED`, none is tried.
+            permission: what the logon needs.
 
         Source: RULES A.2: address, key, clock, signature, not seen before, permission, in this order.
         """
         if proof.sent_at_ns is not None:
-            self._wall.ahead_ns(proof.sent_at_ns, now_ns)  # in doubt the clock is looked at again
+            self._wall.ahead_ns(proof.sent_at_ns, now_ns)  # if the time looks wrong, the system's clock is read again
         utc_ns = self._wall.utc_ns(now_ns)
         found = self._judge(keys, proof, utc_ns)
         pair = network_of(proof.peer_ip), keys
         if isinstance(found, Denied):
             return found
         if isinstance(found, str):
-            # Both are counted, whatever the cause: what is held back must not tell a known key from an unknown one.
+            # Both are counted, whatever the cause: a delay must not distinguish a known key from an unknown one.
             is_many = self._by_pair.add(pair, now_ns) | self._by_address.add(pair[0], now_ns)
             return Denied(found, HOLD_NS if is_many else 0)
         self._by_pair.forgive(pair)
         return found if found.may(permission) else Denied("permission")
 
     def _judge(self, keys: tuple[str, ...], proof: Proof, utc_ns: int) -> Client | Denied | str:
-        """Who is proved to be there, or why nobody is, after one Ed25519 verification at least.
+        """The proven client, or the cause why there is none, after at least one Ed25519 verification.
 
-        Denied: whoever it is proved it, and there is no room to remember one more signature of this key.
+        Denied: the proof is sound, but there is no room to remember another signature of this key.
         """
         causes, has_paid = ["too_many_keys" if len(keys) > MAX_TRIED else "unknown_key"], False
         signature = _decode(proof.signature_b64)
@@ -191,7 +191,7 @@ class Authenticator:
         return max(causes, key=lambda cause: _CAUSES.index(cause) if cause in _CAUSES else 0)
 
     def _check(self, identity: _Identity, signature: bytes, proof: Proof, utc_ns: int) -> str:
-        """Why the signature is not this key's, or not fresh; "" when it is both."""
+        """Why the signature is not of this key, or not fresh; "" if it is both."""
         if identity.public is not None:
             if not _is_signed_by(identity.public, signature, proof.signed):
                 return "signature"
@@ -202,9 +202,9 @@ class Authenticator:
         return self._note_signature(identity.client.key_id, signature, proof.sent_at_ns + MAX_WINDOW_NS, utc_ns)
 
     def _note_signature(self, key_id: str, signature: bytes, until_ns: int, utc_ns: int) -> str:
-        """Remember a good signature for as long as its time would let it pass again.
+        """Remember a good signature for as long as a copy of it could pass.
 
-        RecvWindow(25000) is not signed, so a copy may ask for the longest window: that is how long it is remembered.
+        RecvWindow(25000) is not signed, so a copy may request the longest window: that is how long it is remembered.
         """
         seen = self._seen.setdefault(key_id, OrderedDict())
         while seen and next(iter(seen.values())) < utc_ns:
@@ -212,7 +212,7 @@ class Authenticator:
         if signature in seen:
             return "replay"
         if len(seen) >= MAX_SIGNATURES:
-            # After the clock was put back some lie far ahead: they pass no more today, and must bar nobody for so long.
+            # After the clock went back, some expire far in the future: they cannot pass now, and must not use up room.
             latest_ns = utc_ns + MAX_AHEAD_NS + MAX_WINDOW_NS
             for each in [old for old, old_until_ns in seen.items() if not utc_ns <= old_until_ns < latest_ns]:
                 del seen[each]
@@ -224,19 +224,19 @@ class Authenticator:
     # -- FIX sessions --------------------------------------------------------------------------------------------
 
     def for_fix_session(self, row: schema.FixSession) -> Client:
-        """Who a configured session acts for while nobody has proved anything: all there ever is without credentials."""
+        """The client of a configured session before any proof; without credentials this is the only one."""
         permissions = frozenset({permission_for(row), "trade", "read"}) if row.auth == "none" else frozenset[str]()
         return Client(self._accounts[row.account], row.account, permissions=permissions)
 
     def by_key(self, key_id: str) -> Client | None:
-        """Who the key acts for; None when the configuration has it no more."""
+        """The client of this key; None if the key is not configured any more."""
         identity = self._identities.get(key_id)
         return None if identity is None else identity.client
 
     def keys_for(self, row: schema.FixSession, username: str, now_ns: int) -> tuple[str, ...]:
-        """Ids of the keys that a Logon(A) may mean: Username(553), or without one all that may log on to the session.
+        """Ids of the keys that a Logon(A) may use: Username(553), or without it all that may log on to the session.
 
-        A key id is no secret: the signature decides, so that a new key may be used beside the one that it replaces.
+        A key id is no secret: the signature decides. So a new key can be used beside the one that it replaces.
         """
         if username:
             return (username,)
@@ -250,7 +250,7 @@ class Authenticator:
         )
 
     def may_use(self, client: Client, row: schema.FixSession) -> bool:
-        """Whether the session belongs to the client's account, and the key is not kept to other sessions."""
+        """Whether the session belongs to the client's account, and the key is not restricted to other sessions."""
         return client.account == row.account and (not client.fix_sessions or row.comp_id in client.fix_sessions)
 
     def tradable(self, row: schema.FixSession) -> frozenset[int]:
@@ -272,7 +272,7 @@ def _before_signature(identity: _Identity | None, proof: Proof, utc_ns: int) -> 
 
 
 def _decode(signature_b64: str) -> bytes:
-    """The bytes of a signature, b"" when it is none: it is then refused like any bad one."""
+    """The bytes of a signature; b"" if it is not base64, which is refused like any bad signature."""
     if len(signature_b64) > _MAX_SIGNATURE_CHARS:
         return b""
     try:

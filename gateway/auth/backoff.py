@@ -1,7 +1,7 @@
-"""How often who failed to prove itself lately: who fails again and again waits for its refusal. Pure: time is given.
+"""Counts failed logons: a peer that fails repeatedly gets its refusal late. Pure: time is an argument.
 
-A refusal is held back, a proof never: checking one costs 65 us, and whoever signs rightly is let in at once, whatever
-others at its address or with the name of its key have done (`gateway.auth.authenticator`).
+Only the refusal is delayed, never the check of a proof, which costs 65 us. A client that signs correctly is let in at
+once, whatever others at its address or with its key id have done (`gateway.auth.authenticator`).
 """
 
 from collections import OrderedDict
@@ -10,8 +10,8 @@ from protocols.units import NS_PER_S
 
 
 class LogonBackoff:
-    """How often each key failed lately. Forgotten after 10 minutes without a failure, and the longest quiet ones first
-    when there are too many.
+    """Recent failures by key. A key is forgotten after 10 minutes without a failure; if there are too many, the one
+    that has been quiet longest goes first.
     """
 
     MAX_KEYS = 10_000
@@ -22,7 +22,7 @@ class LogonBackoff:
         self._counts: OrderedDict[object, tuple[int, int]] = OrderedDict()  # key -> (failures, time of the last)
 
     def add(self, key: object, now_ns: int) -> bool:
-        """The key failed; whether that was more than `free` times."""
+        """Count a failure; whether there were more than `free` of them."""
         count, last_ns = self._counts.pop(key, (0, now_ns))
         count = count + 1 if now_ns - last_ns < self._FORGET_NS else 1
         self._counts[key] = count, now_ns

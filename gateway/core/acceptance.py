@@ -1,24 +1,24 @@
-"""What the reference engine takes on, and what it refuses at sight, before it looks at any order or book.
+"""What the reference engine accepts, and what it rejects before it looks at any order or book.
 
-The road has checked ticks, lots and bands; here stand the last defences (an engine is also fed from journals and links)
-and the order types this engine does not have. It refuses them with 2008 rather than carry them out by half: stops,
-iceberg, MinQty, amount orders, DAY and GTD expiry, reduce-only, market-maker protection, self-match decrement.
+The order path has checked ticks, lots and bands. Here are the last defences (an engine is also fed from journals and
+links) and the order types that this engine does not have. It rejects them with 2008 rather than execute half of them:
+stops, iceberg, MinQty, amount orders, DAY and GTD expiry, reduce-only, market-maker protection, self-match decrement.
 """
 
 from protocols.errors import BAD_NOTIONAL, BAD_QUANTITY, BAD_TICK, MISSING_FIELD, UNSUPPORTED_COMBINATION
 from protocols.messages import MMP, POST_ONLY, REDUCE_ONLY, NewOrder, OrdType, ReplaceOrder, Stp, Tif
 
-MAX_AMOUNT = (1 << 63) - 1  # of price x quantity: what every codec on the way carries
+MAX_AMOUNT = (1 << 63) - 1  # of price x quantity: every codec on the way carries 64 bits
 
 Rejection = tuple[int, str]  # error code, text for people
 
 _LIMIT_TIFS = frozenset((Tif.GTC, Tif.IOC, Tif.FOK))
-_MARKET_TIFS = _LIMIT_TIFS | {Tif.DAY}  # a market order never rests, so the end of the day cannot concern it
+_MARKET_TIFS = _LIMIT_TIFS | {Tif.DAY}  # a market order never rests, so the end of the day does not matter to it
 _UNSUPPORTED_FLAGS = REDUCE_ONLY | MMP
 
 
 def check_new(command: NewOrder) -> Rejection | None:
-    """Why this order is not taken on, or None. An order without fault costs a handful of comparisons."""
+    """Why this order is rejected, or None. A sound order costs a handful of comparisons."""
     if not command.cl_ord_id:
         return MISSING_FIELD, "an order needs a client order id"
     if command.ord_type == OrdType.LIMIT:
@@ -42,7 +42,7 @@ def check_new(command: NewOrder) -> Rejection | None:
 
 
 def check_replace(command: ReplaceOrder) -> Rejection | None:
-    """Why this change is not taken on whatever the order, or None."""
+    """Why this replace is rejected whatever the order, or None."""
     if not command.cl_ord_id:
         return MISSING_FIELD, "a replace needs a client order id of its own"
     if command.stop_px or command.display_qty or command.min_qty or command.expire_at:
@@ -53,7 +53,7 @@ def check_replace(command: ReplaceOrder) -> Rejection | None:
 
 
 def check_size(qty: int, price: int, ord_type: int) -> Rejection | None:
-    """Above zero and inside what the codecs carry, or why not."""
+    """Why the quantity or the price is out of range, or None."""
     if qty <= 0 or qty > MAX_AMOUNT:
         return BAD_QUANTITY, "quantity must be above zero, and below 2^63"
     if ord_type == OrdType.LIMIT:

@@ -1,9 +1,13 @@
 """The limit order book of one instrument: two sides of price levels, each level first in, first out.
 
-Whole numbers only; the book knows prices, quantities and turns, and nothing of accounts, ids or events (`engine` does).
-Both sides are kept in the same direction by a *key*: the price for bids, its negative for asks, so a higher key is
-always the better price and one piece of code serves both. Before editing: `PriceLevel.qty` must follow every change of
-an order's `leaves_qty`, so change it through `add`, `remove` and `reduce` alone.
+Whole numbers only. The book knows prices, quantities and time priority; accounts, ids and events belong to `engine`.
+Both sides are ordered by a *key*, the price of a bid and the negative price of an ask, so a higher key is always the
+better price and the same code serves both:
+
+    bids 99, 100   keys 99, 100, best 100        asks 101, 102   keys -102, -101, best -101
+
+Before editing: `PriceLevel.qty` must follow every change of an order's `leaves_qty`, so change that only through `add`,
+`remove` and `reduce`.
 """
 
 from bisect import bisect_left
@@ -14,7 +18,7 @@ from itertools import chain
 from gateway.core.orders import Order
 from protocols.messages import Side
 
-ANY_PRICE = -(1 << 64)  # a reach below every key: what a market order may take
+ANY_PRICE = -(1 << 64)  # a reach below every key: that of a market order
 
 
 class PriceLevel:
@@ -23,8 +27,8 @@ class PriceLevel:
     __slots__ = ("orders", "qty")
 
     def __init__(self) -> None:
-        # An OrderedDict, because finding the first key of a plain dict walks over all that were deleted before it:
-        # eating a long level from the front would be quadratic.
+        # An OrderedDict: the first key of a plain dict is found by walking over all deleted ones before it, so taking
+        # a long level from the front would be quadratic.
         self.orders: OrderedDict[int, Order] = OrderedDict()
         self.qty = 0
 
@@ -40,7 +44,7 @@ class BookSide:
         self._levels: dict[int, PriceLevel] = {}
 
     def add(self, order: Order) -> None:
-        """Put an order behind all others of its price."""
+        """Put an order after all others of its price."""
         key = order.price * self._sign
         level = self._levels.get(key)
         if level is None:
@@ -54,10 +58,10 @@ class BookSide:
         level.qty += order.leaves_qty
 
     def remove(self, order: Order) -> None:
-        """Take out a resting order, with what it leaves; its turn is lost.
+        """Take out a resting order; it loses its time priority.
 
         Raises:
-            KeyError: it does not rest here (our fault); nothing is changed.
+            KeyError: it does not rest here, which is a bug of the caller; nothing is changed.
         """
         key = order.price * self._sign
         level = self._levels[key]
@@ -72,32 +76,32 @@ class BookSide:
                 del keys[bisect_left(keys, key)]
 
     def reduce(self, order: Order, qty: int) -> None:
-        """Lower a resting order's leaves by `qty`, less than all of it; it keeps its turn."""
+        """Lower a resting order's leaves by `qty`, less than all of it; it keeps its time priority."""
         order.leaves_qty -= qty
         self._levels[order.price * self._sign].qty -= qty
 
     def best(self, reach: int = ANY_PRICE) -> Order | None:
-        """The order whose turn it is, the oldest at the best price; None when nothing is within `reach`."""
+        """The order that trades next, the oldest at the best price; None if nothing is within `reach`."""
         keys = self._keys
         if not keys or keys[-1] < reach:
             return None
         return next(iter(self._levels[keys[-1]].orders.values()))
 
     def best_price(self) -> int | None:
-        """The best price, or None when the side is empty."""
+        """The best price, or None if the side is empty."""
         return self._keys[-1] * self._sign if self._keys else None
 
     def reach(self, price: int) -> int:
-        """The key down to which an order of the other side, limited at `price`, may take from this one."""
+        """The lowest key here that an order of the other side, limited at `price`, may trade with."""
         return price * self._sign
 
     def is_reached(self, reach: int) -> bool:
-        """Whether the best order here is within `reach`: whether an order so limited would trade."""
+        """Whether the best order here is within `reach`, so that an order with this reach would trade."""
         keys = self._keys
         return bool(keys) and keys[-1] >= reach
 
     def quote(self, reach: int, qty: int) -> tuple[int, int]:
-        """What taking up to `qty` within `reach` would give: (quantity, price x quantity). Looks at levels only."""
+        """What trading up to `qty` within `reach` would give: (quantity, price x quantity). Looks at levels only."""
         left, amount = qty, 0
         for key in reversed(self._keys):
             if not left or key < reach:
@@ -108,7 +112,7 @@ class BookSide:
         return qty - left, amount
 
     def orders(self, reach: int = ANY_PRICE) -> Iterator[Order]:
-        """The resting orders within `reach`, in the order in which they would trade. Change nothing while iterating."""
+        """The resting orders within `reach`, in the order in which they would trade. Do not change them meanwhile."""
         for key in reversed(self._keys):
             if key < reach:
                 return
@@ -143,5 +147,5 @@ class Book:
         return self.bids if side == Side.BUY else self.asks
 
     def opposite(self, side: int) -> BookSide:
-        """What an order of `side` takes from."""
+        """Where an order of `side` finds its counterparties."""
         return self.asks if side == Side.BUY else self.bids

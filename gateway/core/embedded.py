@@ -1,9 +1,8 @@
-"""The reference engine in this process, as the road sees a matching core: answers come before `submit` returns.
+"""The reference engine in this process as a matching core: events come before `submit` returns.
 
-There is no window to wait for, so the credit is always whole, but for the moment in which the sink is being told: a
-command handed over from inside the sink would have its events overtake those still being told. Whatever goes wrong
-while commands are carried out leaves a core that has lost its way: it takes no more, and the process must end before
-anything of it is recorded.
+There is no window to wait for, so the whole window is always available, except while events are being reported: those
+of a command handed over from inside the sink would overtake the rest. An error while commands are executed leaves the
+core in an unknown state. It then takes no more, and the process must end before anything of that turn is recorded.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,9 +25,9 @@ class EmbeddedCore:
         fail: Callable[[Exception], None],
         wall: WallClock | None = None,
     ) -> None:
-        """record: told of each hand-over, with the core's time, before it is carried out; a later process carries the
-        same out again. fail: told of what went wrong at once, before anybody else can make another mistake's worth of
-        it. wall: makes own time the core's, which is UTC; None = they are the same.
+        """record: gets each hand-over, with the core's time, before it is executed, so that a later process can execute
+        it again. fail: gets an error at once, before other code can act on a broken core. wall: turns own time into the
+        core's, which is UTC; None = they are the same.
         """
         self.engine = engine
         self._record = record
@@ -50,16 +49,16 @@ class EmbeddedCore:
         return 0 if self._is_reporting or self._has_failed else self._window
 
     def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
-        """Execute one tick's commands in order, then tell the sink all their events in one call (none: no call).
+        """Execute one turn's commands in order, then give the sink all their events in one call (none: no call).
 
         Raises:
-            LocalProtocolError: more commands than `credit`, or nobody subscribed; nothing was executed.
-            Exception: a mistake of ours, or memory that ended; `fail` was told of it.
+            LocalProtocolError: more commands than `credit`, or no one subscribed; nothing was executed.
+            Exception: a bug in the gateway, or out of memory; `fail` was called with it.
         """
         if len(commands) > self.credit:
             raise LocalProtocolError(f"{len(commands)} commands with a credit of {self.credit}")
         if self._sink is None:
-            raise LocalProtocolError("nobody subscribed to the events")
+            raise LocalProtocolError("no one subscribed to the events")
         at_ns = self._wall.utc_ns(now_ns)
         try:
             self._record(commands, at_ns)
@@ -78,11 +77,11 @@ class EmbeddedCore:
         self._sink = sink
 
     def latest_seq(self, account: int) -> int:
-        """The number of the account's latest event, 0 when there is none."""
+        """The number of the account's latest event, 0 if there is none."""
         return self.engine.latest_seq(account)
 
     def order_state(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
-        """What became of the order of that name; REJECTED = there is none."""
+        """The state of the order of that name; REJECTED = there is none."""
         return self.engine.order_state(account, order_id, cl_ord_id) or OrdStatus.REJECTED
 
     def _report(self, sink: EventSink, events: list[AnyEvent], now_ns: int) -> None:

@@ -1,13 +1,17 @@
 """The reference matching core: commands in, numbered events out. Pure, deterministic, idempotent by cmd_id.
 
-The same commands with the same times give the same events, whatever the process: nothing here reads a clock, draws a
-random number or depends on hashing. A command whose cmd_id is not above the last one of its session and lane is dropped
-without a trace, so a second hand-over is harmless. Within one command the order of events is: its own answer (NEW,
-REPLACED, ...); for each trade the taker's report and the maker's; then what became of the taker's remainder.
+The same commands with the same times give the same events in every process: nothing here reads a clock, draws a random
+number or depends on hashing. A command whose cmd_id is not above the last one of its session and lane is dropped
+without a trace, so a second hand-over is harmless.
 
-An order is judged by what is known of its id first (a duplicate stays one, even when it is late), then by its deadline
-and its terms. Whether new orders are barred at all is the gateway's say. There are no fees, and no self-match
-prevention unless asked for: Stp.DEFAULT is NONE.
+The events of one command come in this order: its own answer (NEW, REPLACED, ...); for each trade the taker's and the
+maker's; then what happened to the taker's remainder. Example: a limit IOC order for 10 meets 4 resting:
+
+    NEW  taker TRADE 4  maker TRADE 4  taker CANCELED 6
+
+An order is checked for a known id first (a duplicate stays one, even if it is late), then for its deadline, then for
+its terms. Whether new orders are barred is decided by the gateway, before. There are no fees, and no self-match
+prevention unless it is requested: Stp.DEFAULT is NONE.
 """
 
 import hashlib
@@ -54,7 +58,7 @@ from protocols.messages import (
     pack_cmd_id,
 )
 
-_LANE_SPAN = pack_cmd_id(0, Lane.CANCEL, 0)  # n lies below it, session and lane above
+_LANE_SPAN = pack_cmd_id(0, Lane.CANCEL, 0)  # in a cmd_id, n is below it, session and lane are above
 
 _LOST_IDS = 1_000_000_000  # more than a loss can hold of any kind
 
@@ -77,7 +81,7 @@ class Engine:
     """One venue: a book per instrument, a numbered event stream per account.
 
     Args:
-        instruments: what trades; their order in the tuple means nothing.
+        instruments: what trades; their order in the tuple does not matter.
         dedupe_ids: used client order ids remembered per account, beside those of open orders.
         epoch: name of this incarnation of the event streams.
     """
@@ -86,7 +90,7 @@ class Engine:
         self.epoch = epoch
         self._dedupe_ids = dedupe_ids
         self._books = {instrument.id: Book() for instrument in instruments}
-        self._highest: dict[int, int] = {}  # by session and lane: the last n that was carried out
+        self._highest: dict[int, int] = {}  # by session and lane: the last n that was executed
         self._order_id = 0
         self._at_ns = 0
         self._ledger = AccountOrders(dedupe_ids)
@@ -94,19 +98,19 @@ class Engine:
         self._matcher = Matcher(self._ledger, self._events, trade_id=0)
 
     def highest(self, session: int, lane: Lane) -> int:
-        """The last n of this session's lane that was carried out, 0 = none: where its counter goes on after a start."""
+        """The last n of this session's lane that was executed, 0 = none: where its counter continues after a start."""
         return self._highest.get(_lane_of(session, lane), 0)
 
     def forget(self, session: int) -> None:
-        """A session has ended for good: its counters begin anew if its id is ever used again."""
+        """A session has ended for good: its counters begin at 1 if its id is ever used again."""
         for lane in Lane:
             self._highest.pop(_lane_of(session, lane), None)
 
     def execute(self, command: AnyCommand, now_ns: int) -> list[AnyEvent]:
-        """Carry out one command and give its events, in order; none when its cmd_id was seen before.
+        """Execute one command; its events, in order, or none if its cmd_id was seen before.
 
-        now_ns: ns UTC. Deadlines are judged by it as it is: a gateway whose clock was put right, after one whose clock
-        ran ahead, must be able to trade. The times of events never go back.
+        now_ns: ns UTC. Deadlines are compared with it as it is, even if it went back: a gateway must be able to trade
+        after its clock was corrected. The times of events never go back.
         """
         lane, n = divmod(command.cmd_id, _LANE_SPAN)
         if n <= self._highest.get(lane, 0):
@@ -114,7 +118,7 @@ class Engine:
         self._highest[lane] = n
         self._at_ns = now_ns
         events = self._events
-        if isinstance(command, QueryOrders):  # not recorded, so it must leave no trace, not even in the time
+        if isinstance(command, QueryOrders):  # it is not recorded, so it must leave no trace, not even in the time
             asking = self._ledger.accounts.get(command.account) or AccountState(command.account)
             return [events.listing(command, asking, _asked_for(command, asking), now_ns)]
         account = events.begin(command, now_ns)
@@ -129,7 +133,7 @@ class Engine:
         return events.take()
 
     def latest_seq(self, account: int) -> int:
-        """The number of the account's latest event, 0 when there is none."""
+        """The number of the account's latest event, 0 if there is none."""
         found = self._ledger.accounts.get(account)
         return found.seq if found else 0
 
@@ -152,19 +156,19 @@ class Engine:
     # -- the whole state -----------------------------------------------------------------------------------------
 
     def snapshot(self) -> bytes:
-        """The whole state as msgpack: an engine that restores it goes on exactly as this one would."""
+        """The whole state as msgpack: an engine that restores it continues exactly as this one would."""
         return snapshots.encode(self._whole)
 
     def begin_snapshot(self) -> Iterator[bytes]:
-        """The whole state as of now, in pieces of about a millisecond's work; one at a time, and commands may go on."""
+        """The whole state as of now, in chunks of about 1 ms of work; commands may be executed between them."""
         return snapshots.begin(self._whole)
 
     def restore(self, head: bytes, *more: bytes) -> None:
-        """Be the engine that gave this snapshot, or all pieces of `begin_snapshot` in their order: epoch, instruments
-        and dedupe_ids included. `configure` goes on from there.
+        """Become the engine that made this snapshot, or these chunks of `begin_snapshot` in their order; epoch,
+        instruments and dedupe_ids included. `configure` changes those afterwards.
 
         Raises:
-            ValueError: no sound snapshot; nothing is changed.
+            ValueError: the snapshot is unusable; nothing is changed.
         """
         image = snapshots.decode(head, *more)
         books = {instrument: Book() for instrument in image.resting}
@@ -186,14 +190,14 @@ class Engine:
 
     @property
     def configuration(self) -> tuple[tuple[int, ...], int]:
-        """What `configure` was given."""
+        """The arguments of `configure`."""
         return tuple(self._books), self._dedupe_ids
 
     def configure(self, instruments: Iterable[int], dedupe_ids: int) -> None:
-        """Go on with these instruments, and so many ids remembered per account.
+        """Continue with these instruments, and this number of ids remembered per account.
 
         Raises:
-            ValueError: another one has open orders; nothing is changed.
+            ValueError: an instrument that is not among them has open orders; nothing is changed.
         """
         books = {instrument: self._books.get(instrument) or Book() for instrument in instruments}
         for instrument, book in self._books.items():
@@ -203,8 +207,9 @@ class Engine:
         self._ledger.remember(dedupe_ids)
 
     def begin_epoch(self, epoch: str, accounts: Iterable[int], now_ns: int) -> None:
-        """Go on under another name after a loss of what came last: streams begin anew, no id that may have been told is
-        given again, and a retry from before is not taken for a first attempt. accounts: those that may have traded.
+        """Continue under another name after the latest history was lost: streams begin again at 1, no id that a client
+        may have seen is used again, and an earlier retry is not taken for a first attempt. accounts: all that may have
+        traded.
         """
         self.epoch = epoch
         self._order_id += _LOST_IDS
@@ -216,7 +221,7 @@ class Engine:
             account.forgotten_until = max(account.forgotten_until, now_ns)
 
     def digest(self) -> str:
-        """A fingerprint of the whole state (SHA-256, hex): equal wherever the same commands were carried out."""
+        """A fingerprint of the whole state (SHA-256, hex): equal wherever the same commands were executed."""
         return hashlib.sha256(self.snapshot()).hexdigest()
 
     # -- the commands --------------------------------------------------------------------------------------------
@@ -261,7 +266,10 @@ class Engine:
         self._change(order, command)
 
     def _change(self, order: Order, command: ReplaceOrder) -> None:
-        """Carry out a replace that nothing speaks against."""
+        """Execute a replace that passed every check.
+
+        The order keeps its time priority only if its price stays and its quantity falls.
+        """
         book = self._books[order.instrument]
         own, previous = book.own(order.side), order.cl_ord_id
         leaves = command.qty - order.cum_qty
@@ -294,7 +302,7 @@ class Engine:
     # -- the refusals --------------------------------------------------------------------------------------------
 
     def _why_barred(self, command: NewOrder | ReplaceOrder, account: AccountState) -> Rejection | None:
-        """What bars a New or Replace whatever its terms: a doubtful retry, its deadline."""
+        """Why a new order or replace is rejected whatever its terms: it is a doubtful retry, or late."""
         if command.flags & POSS_RESEND and account.may_be_forgotten(command.sent_at):
             return EXPIRED_ON_ARRIVAL, "a retry older than the ids remembered, or without its first time"
         if command.deadline < 0:
@@ -330,7 +338,7 @@ class Engine:
 
 
 def _lane_of(session: int, lane: Lane) -> int:
-    """What all cmd_ids of a session's lane have above their n."""
+    """The part above n that all cmd_ids of a session's lane share."""
     return pack_cmd_id(session, lane, 0) // _LANE_SPAN
 
 
@@ -340,9 +348,9 @@ def _would_take(book: Book, side: int, price: int) -> bool:
 
 
 def _why_not_meant(command: CancelOrder | ReplaceOrder, account: AccountState, order: Order | None) -> Rejection | None:
-    """Whether all that the command says names this order: both ids where both are given, and the instrument.
+    """Why the command does not name this order: each id that is given must, and the instrument.
 
-    It is refused as unknown; but the refusal carries the state of the order that it does name, which may live.
+    It is rejected as unknown; but the event carries the state of the order that it does name, which may be live.
     """
     if order is None:
         return _UNKNOWN
@@ -353,7 +361,7 @@ def _why_not_meant(command: CancelOrder | ReplaceOrder, account: AccountState, o
 
 
 def _why_fixed(command: ReplaceOrder, order: Order) -> Rejection | None:
-    """A replace may repeat what cannot be changed, and nothing else of it."""
+    """Why a replace may not change this order: side, type and time in force can only be repeated."""
     is_same = (
         (not command.side or command.side == order.side)
         and (not command.ord_type or command.ord_type == order.ord_type)
@@ -379,7 +387,7 @@ def _is_in_scope(order: Order, command: MassCancel) -> bool:
 
 
 def _asked_for(query: QueryOrders, account: AccountState) -> list[Order]:
-    """One order when it is named, whatever became of it; else the open ones, or with open_only False all remembered."""
+    """The order that is named, in whatever state; else the open ones or, with open_only False, all remembered."""
     if query.order_id or query.cl_ord_id:
         named = account.find(query.order_id, query.cl_ord_id)
         return [named] if named is not None else []

@@ -1,9 +1,9 @@
-"""The engine's voice: it numbers the events of one command and collects them in order.
+"""Builds the events of the engine: numbers those of one command and collects them in order.
 
-`begin` opens a command, `take` gives what it caused. OrderEvent, CancelRejected and MassCancelDone take the next number
-of their account's stream; states that were only asked for (ORDER_STATUS, OrderList) take none and have exec_id 0, which
-is what FIX 4.4 has for ExecID(17) on ExecType(150)=I. Before editing: `_add`, on the hottest path of the core, builds
-its Struct by position (tests/bench/engine_execute.py), so the order of its arguments is that of `protocols.messages`.
+`begin` opens a command, `take` gives its events. OrderEvent, CancelRejected and MassCancelDone take the next number of
+their account's stream. Answers to queries (ORDER_STATUS, OrderList) take none and have exec_id 0, as FIX 4.4 wants for
+ExecID(17) with ExecType(150)=I. Before editing: `_add` is the hottest code of the core, so it builds its Struct by
+position (tests/bench/engine_execute.py): its arguments are in the order of `protocols.messages`.
 """
 
 from gateway.core.acceptance import Rejection
@@ -31,7 +31,7 @@ NO_FILL = (0, 0, 0)
 
 
 class EventBuilder:
-    """Events of the command in hand. `exec_id` is the last one given, `now_ns` the core's time."""
+    """The events of the current command. `exec_id` is the last one used, `now_ns` the core's time."""
 
     __slots__ = ("_account", "_cmd_id", "_events", "_ledger", "_origin", "exec_id", "now_ns")
 
@@ -45,7 +45,7 @@ class EventBuilder:
         self._origin = Origin.OPERATOR
 
     def begin(self, command: AnyCommand, now_ns: int) -> AccountState:
-        """Open a command: what follows is told as its doing. Gives its account. Time never goes back."""
+        """Open a command, which causes all events that follow; its account. Time never goes back."""
         self.now_ns = max(self.now_ns, now_ns)
         self._events = []
         self._account = self._ledger.account(command.account)
@@ -86,12 +86,12 @@ class EventBuilder:
     def change_of_maker(
         self, order: Order, exec_type: ExecType, fill: tuple[int, int, int] = NO_FILL, code: int = 0, text: str = ""
     ) -> None:
-        """A change of a resting order that someone else's command brought about: cmd_id 0, the order's own origin."""
+        """A change of a resting order that another command caused: cmd_id 0, the order's own origin."""
         owner = self._ledger.accounts[order.account]
         self._add(order, owner, 0, order.origin, exec_type, "", "", fill, True, code, text)
 
     def reject(self, command: NewOrder, denial: Rejection, first_order_id: int) -> None:
-        """The refusal of a new order. first_order_id: the order that has its id already, 0 = none."""
+        """The rejection of a new order. first_order_id: the order that already has its id, 0 = none."""
         account = self._account
         account.seq += 1
         self.exec_id += 1
@@ -126,7 +126,7 @@ class EventBuilder:
     def reject_cancel(
         self, command: CancelOrder | ReplaceOrder, order: Order | None, denial: Rejection, response_to: str
     ) -> None:
-        """The refusal of a cancel (`response_to` "1") or replace ("2"); order None = unknown."""
+        """The rejection of a cancel (`response_to` "1") or replace ("2"); order None = unknown."""
         account = self._account
         account.seq += 1
         event = CancelRejected(
@@ -153,7 +153,7 @@ class EventBuilder:
         self._events.append(MassCancelDone(*head, command.cl_ord_id, affected, 0, command.session))
 
     def duplicate(self, order: Order, asked: str) -> None:
-        """The answer to a retry of a known id: the order as it is now. Takes no number; seq is the latest one."""
+        """The answer to a retry of a known id: the order as it is now. It takes no number; seq is the latest one."""
         self._events.append(status_of(order, self._account.seq, self._cmd_id, self.now_ns, asked, DUPLICATE))
 
     def listing(self, command: QueryOrders, account: AccountState, orders: list[Order], now_ns: int) -> OrderList:
@@ -220,7 +220,7 @@ class EventBuilder:
 def status_of(order: Order, seq: int, cmd_id: int, now_ns: int, asked: str = "", more_flags: int = 0) -> OrderEvent:
     """The state of an order as an ORDER_STATUS event: nothing happened, so no exec_id.
 
-    asked: the client order id that it was asked for by. An order that has another by now still answers to it.
+    asked: the client order id in the query; the order may have another one by now.
     """
     return OrderEvent(
         order.account,

@@ -1,8 +1,8 @@
-"""How an incoming order trades: price, then time, within its limit; and what becomes of the part that did not trade.
+"""How an incoming order trades: price, then time, within its limit; and what happens to the part that did not trade.
 
-Events per trade: the taker's report, then the maker's. Self-match prevention follows the taker's wish and looks only
-at orders of the taker's own account (with a group: at those of the same group). A group never reaches into another
-account: its name is the client's to choose, and a guessed one must not cancel a stranger's orders.
+Events per trade: the taker's, then the maker's. Self-match prevention follows the taker's setting and looks only at
+orders of the taker's own account (with a group: at those of the same group). A group never reaches into another
+account: the client chooses its name, and a guessed name must not cancel another client's orders.
 """
 
 from gateway.core.acceptance import MAX_AMOUNT
@@ -21,7 +21,7 @@ _EXPIRES_MAKER = frozenset((Stp.EXPIRE_MAKER, Stp.EXPIRE_BOTH))
 
 
 class Matcher:
-    """Works orders against books. `trade_id` is the last one given."""
+    """Matches orders against books. `trade_id` is the last one used."""
 
     __slots__ = ("_events", "_ledger", "trade_id")
 
@@ -31,7 +31,7 @@ class Matcher:
         self._events = events
 
     def match(self, order: Order, book: Book) -> None:
-        """Trade an open order that does not rest with the other side; let the remainder rest, or end it."""
+        """Trade an open order that does not rest with the other side; let the remainder rest, or cancel it."""
         side = book.opposite(order.side)
         is_limit = order.ord_type == OrdType.LIMIT
         reach = side.reach(order.price) if is_limit else ANY_PRICE
@@ -48,7 +48,7 @@ class Matcher:
             self._events.change(order, ExecType.CANCELED, code=code, text=_TEXTS[code])
 
     def _take(self, taker: Order, side: BookSide, reach: int) -> int:
-        """Trade with `side` down to `reach`. Gives 0, or the code for which the taker must not go on."""
+        """Trade with `side` down to `reach`; 0, or the code of the reason why the taker must stop."""
         prevents = taker.stp > Stp.NONE
         while taker.leaves_qty:
             maker = side.best(reach)
@@ -101,7 +101,7 @@ def _is_self(taker: Order, maker: Order) -> bool:
 
 
 def _fills_whole(taker: Order, side: BookSide, reach: int) -> bool:
-    """Whether a fill-or-kill order would trade to the last lot, with self-match prevention taken into account."""
+    """Whether a fill-or-kill order would fill completely, with self-match prevention taken into account."""
     wanted = taker.leaves_qty
     if taker.stp <= Stp.NONE:
         qty, amount = side.quote(reach, wanted)

@@ -1,9 +1,10 @@
-"""Orders of the core, and what each account is remembered by: its stream number, its open orders, its used ids.
+"""Orders of the core, and what it remembers of each account: its stream number, its open orders, its used ids.
 
-An id that is no longer the current one of an open order (it finished, or was replaced) is *retired*: it goes to the
-end of its account's queue and is forgotten when `dedupe_ids` younger ones have retired. That bounds the memory, the ids
-of an order replaced without end included. Before editing: when an id is forgotten, `forgotten_until` must rise to cover
-its first use, or a late retry of it would place a second order.
+An id that is no longer the current one of an open order (it finished, or was replaced) is *retired*: it goes to the end
+of its account's queue, and is forgotten when `dedupe_ids` later ones have retired. That bounds the memory, even for an
+order that is replaced without end. Before editing: when an id is forgotten, `forgotten_until` must rise to cover its
+first use. Example: id "a" was used at 10:00 and is forgotten; a retry of it, first sent at 10:00, must not place a
+second order, so every unknown retry first sent at or before 10:00 is rejected.
 """
 
 from collections import deque
@@ -14,7 +15,7 @@ import msgspec
 from protocols.messages import POSS_RESEND, NewOrder, OrdStatus, OrdType, Origin, Side, Stp, Tif
 
 MAX_RETIRED = 4_000_000  # retired ids of all accounts together
-_SHED = 1_024  # forgotten at a time when that is exceeded: finding the largest account is paid once for so many
+_SHED = 1_024  # forgotten at a time when that is exceeded: the largest account is searched for once per 1,024
 
 
 class Order(msgspec.Struct, gc=False, array_like=True):
@@ -66,7 +67,7 @@ def order_of(command: NewOrder, order_id: int, now_ns: int) -> Order:
         command.tif,
         command.qty,
         command.price,
-        command.flags & ~POSS_RESEND,  # tells of the message, not of the order
+        command.flags & ~POSS_RESEND,  # a property of the message, not of the order
         command.stp,
         command.stp_group,
         command.tag,
@@ -79,8 +80,8 @@ def order_of(command: NewOrder, order_id: int, now_ns: int) -> Order:
 class Retired(msgspec.Struct, frozen=True, gc=False):
     """A used id in the queue to be forgotten.
 
-    used_until: no first attempt with this id is younger, ns UTC. That is when it retired, or what the client called its
-    first attempt if that is later: a client whose clock runs ahead of ours must not slip an old order through.
+    used_until: no first attempt with this id is later, ns UTC. That is when the id retired, or the time that the client
+    gave for its first attempt, if later: a client whose clock is ahead of ours must not get an old order through.
     """
 
     cl_ord_id: str
@@ -109,12 +110,12 @@ class AccountState:
         self.by_cl_ord_id[order.cl_ord_id] = order
 
     def find(self, order_id: int, cl_ord_id: str) -> Order | None:
-        """The order of that name: any remembered id of its chain, else order_id. "" and 0 name none."""
+        """The order of that name: any remembered id of its chain, else order_id. "" and 0 = not given."""
         order = self.by_cl_ord_id.get(cl_ord_id)
         return order if order is not None else self.by_order_id.get(order_id)
 
     def may_be_forgotten(self, sent_at: int) -> bool:
-        """Whether an unknown id, first sent at `sent_at` (0 = not told), may be one that was known and forgotten."""
+        """Whether an unknown id, first sent at `sent_at` (0 = not given), may be one that was forgotten."""
         return self.forgotten_until >= 0 and (not sent_at or sent_at <= self.forgotten_until)
 
     def forget_oldest(self) -> None:
@@ -127,7 +128,7 @@ class AccountState:
 
 
 def no_snapshot(_account: int) -> None:
-    """No snapshot is on its way."""
+    """No snapshot is being made."""
 
 
 class AccountOrders:
@@ -141,17 +142,17 @@ class AccountOrders:
         self._retired = 0
         self.accounts: dict[int, AccountState] = {}
         self.before_change: Callable[[int], None] = no_snapshot
-        """Told of an account before anything of it changes: a snapshot on its way must have it as it was."""
+        """Called with an account before anything of it changes: a snapshot being made needs it as it was."""
 
     def account(self, account: int) -> AccountState:
-        """The account of that id, opened at its first command."""
+        """The account of that id, created at its first command."""
         found = self.accounts.get(account)
         if found is None:
             found = self.accounts[account] = AccountState(account)
         return found
 
     def finish(self, order: Order, status: OrdStatus, now_ns: int) -> None:
-        """Close an open order: it leaves nothing and its id retires."""
+        """Finish an open order: nothing of it remains open, and its id retires."""
         order.status = status
         order.leaves_qty = 0
         account = self.accounts[order.account]
@@ -167,11 +168,11 @@ class AccountOrders:
         self._retire(account, order, old_id, max(now_ns, old_sent_at))
 
     def remember(self, dedupe_ids: int) -> None:
-        """So many retired ids of each account from now on; what is too much goes as others retire."""
+        """Remember that many retired ids per account from now on; an excess goes as others retire."""
         self._dedupe_ids = dedupe_ids
 
     def adopt(self, account: AccountState) -> None:
-        """Take in an account as a snapshot held it."""
+        """Add an account from a snapshot."""
         self.accounts[account.id] = account
         self._retired += len(account.retired)
 

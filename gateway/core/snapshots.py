@@ -1,9 +1,9 @@
-"""The engine's whole state as msgpack, and back. Canonical: equal states give equal bytes, in every process.
+"""The engine's whole state as msgpack, and back. Canonical: equal states give equal bytes in every process.
 
 A snapshot holds each account's orders and used ids, and the orders of every book side in the order in which they would
-trade: price levels are rebuilt by adding them in that order. It is made at once, or piece by piece while the engine
-goes on: then it has the state of the moment when it was begun. Before editing: it is a stored format, so fields are
-only ever added at the end, and `VERSION` rises when an old reader would misread it.
+trade: adding them in that order rebuilds the price levels. It is made at once, or in chunks while the engine continues;
+then it has the state of the moment when it was begun. Before editing: this is a stored format, so fields are only added
+at the end, and `VERSION` rises if an old reader would misread it.
 """
 
 from collections import deque
@@ -16,11 +16,11 @@ from gateway.core.orders import AccountOrders, AccountState, Order, Retired, no_
 from protocols.messages import OrdType, Tif
 
 VERSION = 1
-_ROWS = 1_000  # of a piece: about a millisecond's work, and 100 KiB
+_ROWS = 1_000  # per chunk: about 1 ms of work, and 100 KiB
 
 
 class Counters(msgspec.Struct, frozen=True, array_like=True):
-    """The last values given: core time in ns UTC, and the three ids."""
+    """The last values used: core time in ns UTC, and the three ids."""
 
     now_ns: int
     order_id: int
@@ -29,7 +29,8 @@ class Counters(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AccountImage(msgspec.Struct, frozen=True, array_like=True):
-    """One account: every remembered order in order of entry, and its retired ids, the one to be forgotten first, first.
+    """One account: every remembered order in order of entry, and its retired ids, those to be forgotten first at the
+    front.
 
     A retired id is ((client order id, used until), order id).
     """
@@ -44,7 +45,7 @@ class AccountImage(msgspec.Struct, frozen=True, array_like=True):
 class Image(msgspec.Struct, frozen=True, array_like=True):
     """The whole engine. highest: n by session and lane; resting: by instrument the ids of (bids, asks), best first.
 
-    state: always "normal", since it is the gateway that bars orders. dedupe_ids: 0 = not said.
+    state: always "normal", because the gateway bars orders, not the engine. dedupe_ids: 0 = not given.
     """
 
     version: int
@@ -66,7 +67,7 @@ _account_decoder = msgspec.msgpack.Decoder(AccountImage)
 
 
 class EngineParts(msgspec.Struct, frozen=True):
-    """All that an engine is. highest: n by session and lane."""
+    """The whole state of an engine. highest: n by session and lane."""
 
     epoch: str
     counters: Counters
@@ -86,20 +87,20 @@ def encode(state: EngineParts) -> bytes:
 
 
 def begin(state: EngineParts) -> Iterator[bytes]:
-    """A snapshot in pieces, of the state as it is now, for `decode`; the engine may go on between them.
+    """A snapshot of the present state in chunks for `decode`; the engine may continue between them.
 
-    Each takes about a millisecond to make, and an account with many orders a few more when it is first looked at. All
-    pieces together are the whole, or the last step raises.
+    Each takes about 1 ms to make, and a few more when an account with many orders is reached. All chunks together are
+    the whole state, or the last step raises.
 
     Raises:
-        RuntimeError: by the iterator, our mistake: the pieces have other open orders than the books.
+        RuntimeError: from the iterator, a bug: the chunks have other open orders than the books.
     """
     resting = _resting(state)
     return _chunks(_encode_with(state, [], resting), _CopyOnChange(state.ledger), _OpenOrders.of(resting))
 
 
 class _CopyOnChange:
-    """Accounts as they were when a snapshot was begun: each is put copies when its turn comes, or before it changes."""
+    """Accounts as they were when a snapshot was begun: each is copied when its turn comes, or before it changes."""
 
     def __init__(self, ledger: AccountOrders) -> None:
         self._ledger = ledger
@@ -113,15 +114,15 @@ class _CopyOnChange:
             return
         copy = AccountState(found.id)
         copy.seq, copy.forgotten_until = found.seq, found.forgotten_until
-        # A finished order changes no more, so only the open ones have to be copied.
+        # A finished order does not change any more, so only open ones are copied.
         orders = found.by_order_id | {
             order_id: msgspec.structs.replace(order) for order_id, order in found.open.items()
         }
         self._images.append((copy, list(orders.values()), list(found.retired)))
-        del self._untouched[account]  # last: what memory had no room for is not missing, it is still to be done
+        del self._untouched[account]  # last: if memory runs out above, the account is still to be done, not missing
 
     def take(self) -> tuple[AccountState, list[Order], list[Retired]] | None:
-        """The next account, with its orders and its retired ids; None when all are done."""
+        """The next account, with its orders and its retired ids; None if all are done."""
         if not self._images and self._untouched:
             self._put(next(iter(self._untouched)))
         if not self._images:
@@ -182,14 +183,14 @@ def _encode_with(state: EngineParts, accounts: list[AccountImage], resting: _Res
 
 
 def decode(head: bytes, *more: bytes) -> Image:
-    """What a snapshot says: the whole of it in one piece, or as `begin` gave it.
+    """The contents of a snapshot: made at once, or in the chunks of `begin`.
 
     Raises:
         ValueError: not a snapshot of this version.
     """
     try:
         image = _decoder.decode(head)
-        slices = [_account_decoder.decode(piece) for piece in more]
+        slices = [_account_decoder.decode(chunk) for chunk in more]
     except msgspec.MsgspecError as error:
         raise ValueError(f"snapshot: {error}") from error
     if image.version != VERSION:
@@ -206,7 +207,7 @@ def decode(head: bytes, *more: bytes) -> Image:
 
 
 def rebuild(image: Image, ledger: AccountOrders, books: Mapping[int, Book]) -> AccountOrders:
-    """Fill an empty ledger and empty books, one for each instrument of the image; gives the ledger.
+    """Fill an empty ledger and empty books, one for each instrument of the image; the ledger.
 
     Raises:
         ValueError: the image contradicts itself.
@@ -214,7 +215,7 @@ def rebuild(image: Image, ledger: AccountOrders, books: Mapping[int, Book]) -> A
     open_orders: dict[int, Order] = {}
     for account_image in image.accounts:
         if account_image.id in ledger.accounts:
-            raise ValueError(f"snapshot: account {account_image.id} is there twice")
+            raise ValueError(f"snapshot: account {account_image.id} occurs twice")
         account = _account(account_image)
         ledger.adopt(account)
         open_orders.update(account.open)
@@ -251,6 +252,6 @@ def _account(image: AccountImage) -> AccountState:
 
 
 def _is_sound(order: Order) -> bool:
-    """Whether an open order is one that can rest, with a whole balance."""
+    """Whether an open order can rest, and its quantities add up."""
     rests = order.ord_type == OrdType.LIMIT and order.tif == Tif.GTC and order.price > 0
     return rests and order.leaves_qty > 0 and order.qty == order.cum_qty + order.leaves_qty

@@ -188,11 +188,7 @@ async def test_serve_ends_with_what_went_wrong(tmp_path, monkeypatch):
 async def test_memory_that_ends_outside_of_every_guard_ends_the_process_too():
     told, loop = [], asyncio.get_running_loop()
 
-    class Journal:
-        def give_up(self, error):
-            told.append(error)
-
-    failures = Failures(lambda *_, **__: None, Journal(), lambda: ())
+    failures = Failures(lambda *_, **__: None, told.append, lambda: ())
     failures.watch(loop)
     try:
         loop.call_soon(fail)
@@ -206,13 +202,10 @@ def test_it_ends_though_not_even_the_log_has_memory():
     cut, told = [], []
 
     class Part:
-        def give_up(self, error):
-            told.append(error)
-
         def abort(self):
             cut.append(self)
 
-    failures = Failures(fail, Part(), lambda: (Part(),))
+    failures = Failures(fail, told.append, lambda: (Part(),))
     failures.gateway_failed(MemoryError())
     failures.gateway_failed(ValueError())
     assert [type(each) for each in told] == [MemoryError]

@@ -337,13 +337,17 @@ SHARED = (
     *mutants(
         "gateway/failures.py",
         _SHARED,
-        ("what was half done is recorded", "        self._journal.give_up(error)\n", ""),
+        ("what was half done is recorded", "        self._give_up(error)\n", ""),
         (
             "memory that ends is a session's mistake",
             "        if isinstance(error, MemoryError):\n            self.gateway_failed(error)\n        elif not self._has_ended",
             "        if not self._has_ended",
         ),
-        ("links live on that hear of nothing any more", "                link.abort()\n", "                pass\n"),
+        (
+            "links live on that hear of nothing any more",
+            "                connection.abort()\n",
+            "                pass\n",
+        ),
     ),
     *mutants(
         "gateway/recovery/replay.py",

@@ -149,12 +149,12 @@ MUTANTS = (
         _CLOCK,
         (
             "a step of the system's clock moves every deadline",
-            "            self.offset_ns += off_ns\n            self._untold",
-            "            self._base += off_ns\n            self._untold",
+            "            self.offset_ns += off_ns\n            self._step_ns",
+            "            self._base += off_ns\n            self._step_ns",
         ),
         (
             "a pause between two clocks is taken for a step",
-            "            return  # we are held up: next time\n",
+            "            return  # the process is being paused: try next time\n",
             "            pass\n",
         ),
     ),

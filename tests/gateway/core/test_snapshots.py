@@ -64,7 +64,7 @@ def test_a_smaller_memory_forgets_at_the_next_chance(data: bytes) -> None:
     ("edit", "fault"),
     [
         (lambda image: image.__setitem__(0, 2), "version 2"),
-        (lambda image: image[5].append(image[5][0]), "account 1 is there twice"),
+        (lambda image: image[5].append(image[5][0]), "account 1 occurs twice"),
         (lambda image: image[5][0].__setitem__(0, 9), "wrong account"),
         (lambda image: image[6][1][0].clear(), "rests nowhere"),
         (lambda image: image[6][1][0].append(99), "order 99 cannot rest"),

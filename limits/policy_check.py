@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from limits.bucket import MILLI
 from limits.policy import PER_INSTRUMENT, SCOPES, Limit, Policy
-from limits.toml_fields import nearest
+from limits.toml_fields import none_called
 from limits.toml_text import Finding, Place
 
 
@@ -39,12 +39,7 @@ def strangers(policy: Policy, accounts: Collection[str]) -> Iterator[Finding]:
     for place in (*owners, *(("override", owner) for owner in policy.overrides)):
         account = place[-1].partition("/")[0]
         if account not in accounts:
-            yield place, f"limits nobody: {unknown_account(account, accounts)}"
-
-
-def unknown_account(account: str, accounts: Collection[str]) -> str:
-    """That there is no such account, and which one was probably meant."""
-    return f"no account is called {account[:64]}{nearest(account, accounts)}"
+            yield place, f"limits nobody: {none_called('account', account, accounts)}"
 
 
 def _dearest(policy: Policy) -> Mapping[str, tuple[int, str]]:

@@ -5,6 +5,7 @@ Only types and their `Meta` are read here, so what an operator is told can never
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -19,7 +20,8 @@ _PATTERNS = {
     r"^/[A-Za-z0-9._/-]{0,127}$": "a path that begins with a slash",
 }
 _PLAIN = {str: "text in quotes", int: "a whole number", bool: "true or false"}
-_MAX_CHOICES = 1_000  # a hint is not worth comparing a name with more
+_MAX_NAMES, _MAX_COMPARED = 1_000, 200  # a hint is not worth more
+_LISTED = 8  # names in a message
 _HUGE = 1 << 63
 
 
@@ -86,9 +88,25 @@ def shown(value: object) -> str:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """A hint at the known name that looks most like this one; "" when none does."""
-    close = get_close_matches(str(name)[:100], list(known)[:_MAX_CHOICES], n=1)
+    """A hint at the known name that looks most like this one; "" when none does.
+
+    A file may have thousands of mistakes, and a gateway reads one while it serves: of many names only those are looked
+    at that begin alike.
+    """
+    text, choices = str(name)[:100], list(islice(known, _MAX_NAMES))
+    if len(choices) > _MAX_COMPARED:
+        choices = [choice for choice in choices if choice[:2] == text[:2]][:_MAX_COMPARED]
+    close = get_close_matches(text, choices, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def none_called(what: str, name: str, known: Iterable[str]) -> str:
+    """That nothing of this name is there, and which was probably meant; where none looks like it, which there are."""
+    names = sorted(islice(known, _MAX_NAMES))
+    hint = nearest(name, names)
+    if not hint and names:
+        hint = f"; there are {', '.join(names[:_LISTED])}{', ...' if len(names) > _LISTED else ''}"
+    return f"no {what} is called {name[:100]}{hint}"
 
 
 def _peeled(kind: Any) -> tuple[Any, list[Meta]]:

@@ -16,7 +16,7 @@ from gateway.doors.services import Services
 from gateway.orders.trading_modes import STRICTNESS, Change, Mode, Modes, Scope, session_name
 from gateway.safety.kill_switch import CancelScope, Sweep
 from gateway.sessions.session import Session
-from limits.toml_fields import nearest
+from limits.toml_fields import none_called
 
 MAX_REASON = 160
 """Characters: with what stands before it, a refusal's text must fit on every wire."""
@@ -251,13 +251,9 @@ def _full_name(session: Session) -> str:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> ModeRefused:
-    names = sorted(known)
     if not name:
         return ModeRefused(400, f"say which {what}", "name")
-    hint = nearest(name, names)
-    if not hint and names:
-        hint = f"; there are {', '.join(names[:_LISTED])}{', ...' if len(names) > _LISTED else ''}"
-    return ModeRefused(404, f"no {what} is called {name[:100]}{hint}", "name")
+    return ModeRefused(404, none_called(what, name, known), "name")
 
 
 def _told(change: Change) -> dict[str, object]:

@@ -13,10 +13,10 @@ import msgspec
 
 from limits.overrides import Override, limit_of, merge, origin_of
 from limits.policy import Mode, Policy
-from limits.policy_check import unknown_account
 from limits.redis_desk import BucketState, Desk
 from limits.redis_link import FAILURES
 from limits.reload import built_in
+from limits.toml_fields import none_called
 
 
 def row(
@@ -43,7 +43,7 @@ def put(url: str, asked: Override, lasts_s: int, policy: Policy | None) -> None:
         async with _desk(url) as desk:
             account, known = asked.target.partition("/")[0], await desk.accounts()
             if known and account not in known:
-                raise ValueError(f"{unknown_account(account, known)}, so nothing was changed")
+                raise ValueError(f"{none_called('account', account, known)}, so nothing was changed")
             now_s = await desk.now_s()
             await desk.put(msgspec.structs.replace(asked, until_s=now_s + lasts_s))
             await desk.sweep(now_s)

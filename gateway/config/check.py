@@ -14,7 +14,7 @@ import msgspec
 from gateway.config import schema
 from gateway.config.addresses import parse_proxies
 from gateway.config.key_material import MAX_TRIED, parse_expiry, parse_public_key, permission_for
-from limits.toml_fields import nearest
+from limits.toml_fields import none_called
 from limits.toml_reader import NO_NUMBER
 from limits.toml_text import Finding, Place
 from protocols.instruments import Inexact, parse, render
@@ -162,21 +162,17 @@ def _names(raw: Mapping[str, Any], *path: str) -> list[str]:
     return [row[path[-1]] for row in rows if isinstance(row, Mapping) and isinstance(row.get(path[-1]), str)]
 
 
-def _unknown(name: str, what: str, known: Sequence[str]) -> str:
-    return f"no {what} is called {name}{nearest(name, known)}"
-
-
 def _session(row: schema.FixSession, settings: schema.Config, raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     accounts, symbols = _names(raw, "accounts", "name"), _names(raw, "instruments", "symbol")
     listeners = {listener.name: listener for listener in settings.fix.listeners}
     if row.account not in accounts:
-        yield "account", _unknown(row.account, "account", accounts)
+        yield "account", none_called("account", row.account, accounts)
     known = [*_names(raw, "fix", "listeners", "name"), *listeners]
     if row.listener and row.listener not in known:
-        yield "listener", _unknown(row.listener, "listener", known)
+        yield "listener", none_called("listener", row.listener, known)
     for symbol in row.instruments:
         if symbol not in symbols:
-            yield "instruments", _unknown(symbol, "instrument", symbols)
+            yield "instruments", none_called("instrument", symbol, symbols)
     if row.auth == "key" and row.version == "FIX.4.2":
         yield from _candidates(row, settings)
     if row.refused_logon == "logout" and not row.reset_on_logon:
@@ -214,10 +210,10 @@ def _candidates(row: schema.FixSession, settings: schema.Config) -> Iterator[tup
 def _key(row: schema.Key, raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     accounts, comp_ids = _names(raw, "accounts", "name"), _names(raw, "fix", "sessions", "comp_id")
     if row.account not in accounts:
-        yield "account", _unknown(row.account, "account", accounts)
+        yield "account", none_called("account", row.account, accounts)
     for comp_id in row.fix_sessions:
         if comp_id not in comp_ids:
-            yield "fix_sessions", _unknown(comp_id, "FIX session", comp_ids)
+            yield "fix_sessions", none_called("FIX session", comp_id, comp_ids)
     for text in row.ips:
         if why := _why_not(ip_network, text):
             yield "ips", f"{text}: {why}"

@@ -14,9 +14,9 @@ from gateway.telemetry.metrics import Metrics
 from limits.local import LocalLimiter
 from limits.overrides import Override, merge
 from limits.policy import Policy
-from limits.policy_check import unknown_account
 from limits.redis_url import REDIS_ENV
 from limits.reload import STABLE_NS, Refused, Reloaded, Watcher, built_in, load
+from limits.toml_fields import none_called
 
 if TYPE_CHECKING:
     from gateway.clock import Timed
@@ -144,7 +144,7 @@ class Limiting:
     def _for_nobody(self) -> list[str]:
         """Rows in force that limit nobody here."""
         return [
-            f"{row.target} {row.bucket}: {unknown_account(account, self._accounts)}"
+            f"{row.target} {row.bucket}: {none_called('account', account, self._accounts)}"
             for row in self._rows
             if row.until_s > self._store_now_s and (account := row.target.partition("/")[0]) not in self._accounts
         ]

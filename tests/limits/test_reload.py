@@ -280,6 +280,6 @@ orders = { rate = "1/s", burst = 1 }
     assert told == [
         "line 6: assign.accounts.ACMEE: limits nobody: no account is called ACMEE (did you mean ACME?)",
         "line 7: override.ALPA: limits nobody: no account is called ALPA (did you mean ALPHA?)",
-        'line 9: override."BETA/KEY7": limits nobody: no account is called BETA',
+        'line 9: override."BETA/KEY7": limits nobody: no account is called BETA; there are ACME, ALPHA',
     ]
     assert not [fault for fault in load(file).warnings if "no account" in fault.text]

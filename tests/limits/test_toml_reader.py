@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from limits.toml_fields import describe, nearest, shown
+from limits.toml_fields import describe, nearest, none_called, shown
 from limits.toml_reader import NO_NUMBER, TableReader
 
 Size = Annotated[int, Meta(ge=1, le=9)]
@@ -107,3 +107,13 @@ def test_words_for_a_type_and_for_a_name_that_was_probably_meant():
     assert describe(Size | None) == describe(Size)
     assert nearest("siez", ["size", "kind"]) == " (did you mean size?)"
     assert nearest("nothing like it", ["size", "kind"]) == ""
+    assert none_called("row", "siez", {"size", "kind"}) == "no row is called siez (did you mean size?)"
+    assert none_called("row", "x", {"size", "kind"}) == "no row is called x; there are kind, size"
+    assert none_called("row", "x", []) == "no row is called x"
+
+
+def test_among_many_names_those_are_compared_that_begin_alike():
+    many = [f"AC{number:04}" for number in range(400)] + ["BETA"]
+    assert nearest("BETTA", many) == " (did you mean BETA?)"
+    assert nearest("XETA", many) == ""
+    assert none_called("account", "x", many).endswith("AC0006, AC0007, ...")

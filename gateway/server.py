@@ -379,6 +379,7 @@ class Server:
         gauge("memory_bound_bytes", lambda: sum(self.bounds.values()))
         gauge("parked", lambda: len(self.orders.token_wait))
         gauge("journal_bytes", lambda: self.journal.size_bytes)
+        counter("journal_dropped_early", lambda: self.journal.dropped_early)
         gauge("journal_state", lambda: ("ok", "full", "failed").index(self.journal.state))
         gauge("journal_held_seconds", lambda: self._delay.held_ns(self.now_ns()) / 1e9)
         gauge("clock_offset_seconds", lambda: self.clock.offset_ns / 1e9)

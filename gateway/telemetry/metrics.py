@@ -80,6 +80,9 @@ _LIST = (
     ),
     Metric("limit_overrides", "gauge", "Limits that operators have set for a while, those just ended included"),
     Metric("journal_bytes", "gauge", "Size of all segments of the journal"),
+    Metric(
+        "journal_dropped_early", "counter", "Segments dropped to keep journal.max_bytes, of which a session had need"
+    ),
     Metric("journal_state", "gauge", "0 it records, 1 no room but for cancels, 2 failed: the process ends"),
     Metric("journal_held_seconds", "gauge", "How long the oldest answer has waited for its records to be safe"),
     Metric("parked", "gauge", "Commands whose session waits while tokens are fetched"),

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from gateway.server import Server
+from gateway.telemetry.metrics import METRICS
 from limits.overrides import Override
 from limits.redis_desk import Desk
 from limits.store import StoreUnsuitable
@@ -230,6 +231,14 @@ async def operators_view(server: Server) -> tuple[str, dict[str, object]]:
         async with http.get(f"{admin}/status") as told:
             status: dict[str, dict[str, object]] = await told.json()
     return metrics, status["limits"]
+
+
+async def test_every_metric_that_is_declared_is_told(store: RedisServer) -> None:
+    async with gateway(store, plan()) as server:
+        metrics, _ = await operators_view(server)
+    told = {line.split()[2].removesuffix("_total") for line in metrics.splitlines() if line.startswith("# TYPE ")}
+    by_word = {"core_refusals", "refusals", "failed_logons", "disconnects"}  # none of these words has occurred yet
+    assert told == {f"penstock_{name}" for name in METRICS.keys() - by_word}
 
 
 async def trade_until(desk: FixDesk, condition: Callable[[], object]) -> None:

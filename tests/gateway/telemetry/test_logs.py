@@ -100,6 +100,14 @@ def test_every_event_that_the_code_logs_is_declared() -> None:
     assert used <= EVENTS.keys()
 
 
+def test_every_event_that_is_declared_is_logged_somewhere() -> None:
+    paths = [path for path in Path(gateway.__file__).parent.rglob("*.py") if path.name != "logs.py"]
+    said = {
+        node.value for path in paths for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+    }
+    assert EVENTS.keys() - said == {"log.dropped"}, "that one the writer of lines logs itself"
+
+
 def test_lines_of_libraries_come_out_in_the_same_form_with_their_traceback(root: logging.Logger) -> None:
     pipe = Pipe()
     writer = logs.setup("info", pipe)

@@ -279,9 +279,8 @@ def websocket_messages() -> str:
     """Params and result of every method, and the data of every event."""
     parts: list[str] = []
     shown: dict[type, str] = {}
-    for method, params in schema.METHODS.items():
+    for method, (params, result, _) in results.METHODS.items():
         parts.append(f"### {_code(method)}\n\n{_fields_table('Param', params)}\n")
-        result = results.RESULTS.get(method)
         if result is None:
             continue
         first = shown.setdefault(result, method)
@@ -312,7 +311,7 @@ _PARTS: tuple[type[msgspec.Struct], ...] = (
     results.OrderRow,
     results.ErrorBody,
     results.LegResult,
-    results.InstrumentRow,
+    results.InstrumentInfo,
     results.ResumeResult,
 )
 

@@ -17,7 +17,7 @@ from limits.policy_parse import parse
 from limits.reload import built_in, default_text
 from protocols.fix.framing import Framer
 from protocols.ws.codec import JSON
-from protocols.ws.results import EVENTS, RESULTS, EventWire, Response
+from protocols.ws.results import EVENTS, METHODS, EventWire, Response
 from protocols.ws.schema import BatchParams, Params
 from tests.support.order_load import wait_started
 
@@ -121,6 +121,16 @@ def test_every_cause_that_the_fix_page_names_for_silence_is_one_that_the_log_has
     assert causes - told - garbled == set()
 
 
+def test_how_to_add_names_files_that_there_are_and_few_for_a_tag_and_a_method() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    section = page.partition("## How to add\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([a-z_]+(?:/[a-z_0-9]+)+\.py)`", section))
+    assert len(named) > 10
+    assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
+    recipes = {recipe.partition(".**")[0]: re.findall(r"^\d\. ", recipe, re.M) for recipe in section.split("**A ")}
+    assert (len(recipes["FIX field"]), len(recipes["WebSocket method"])) == (5, 3)
+
+
 # -- samples ---------------------------------------------------------------------------------------------------------
 
 
@@ -144,7 +154,9 @@ def test_a_json_sample_is_what_the_wire_carries(page: str, line: str) -> None:
     else:
         answer = msgspec.convert(plain, Response)
         assert json.loads(JSON.encode(answer)) == plain, "a field that is not in the Struct"
-        assert answer.result is msgspec.UNSET or any(fits(answer.result, shape) for shape in RESULTS.values())
+        assert answer.result is msgspec.UNSET or any(
+            fits(answer.result, row.result) for row in METHODS.values() if row.result
+        )
 
 
 def fits(result: object, shape: type) -> bool:

@@ -7,7 +7,7 @@ our own. Components stay components, in the order of the table, because that is 
 from collections.abc import Iterable, Iterator
 from xml.sax.saxutils import quoteattr
 
-from docs.fix.words import MEANINGS
+from docs.fix.uses import MEANINGS
 from protocols.fix.dictionary.tables import Field, Row, Table, for_version, table_of
 from protocols.fix.tags import SESSION_MSG_TYPES
 

@@ -7,8 +7,8 @@ listed at the end by number only: they would bury what matters.
 from collections.abc import Iterable, Iterator
 
 from docs.fix.markdown import table
-from docs.fix.uses import GROUPS, HEADER, REPORTS, REQUESTS, SESSION, Spoken, Use, has, is_used
-from docs.fix.words import MEANINGS, NAMES, WHEN_REJECTED, constants_of
+from docs.fix.uses import GROUPS, HEADER, MEANINGS, REPORTS, REQUESTS, SESSION, Spoken, Use, has, is_used
+from docs.fix.words import NAMES, WHEN_REJECTED, constants_of
 from protocols.fix.decoder import Fault
 from protocols.fix.dialect import Dialect
 from protocols.fix.dictionary.tables import VERSIONS, Field, Layout, for_version

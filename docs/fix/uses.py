@@ -1,15 +1,17 @@
-"""Which fields of each message Penstock reads or sends, and what it does with them.
+"""Which fields of each message Penstock reads or sends, what it does with them, and what their values mean.
 
 The dictionary has what may be in a message; this module has what matters. A test compares it with the code: REPORTS
-lists exactly what the translation sends, per version and dialect.
+lists exactly what the translation sends, per version and dialect. In the published dictionaries a value's meaning
+becomes the constant by which engines name the value.
 """
 
 from functools import cache
 from typing import NamedTuple
 
+from docs.fix.words import constants_of
 from protocols.fix.dictionary.messages import LAYOUTS
 from protocols.fix.dictionary.tables import VERSIONS, Table, for_version
-from protocols.fix.tags import MsgType
+from protocols.fix.tags import MsgType, SessionRejectReason
 
 
 class Use(NamedTuple):
@@ -359,6 +361,70 @@ GROUPS: dict[int, tuple[Use, ...]] = {
     ),
 }
 """Count tag -> the fields that we send of each entry of its group."""
+
+
+def _words(text: str) -> dict[str, str]:
+    """`1 buy; 2 sell` as a mapping."""
+    pairs = (entry.strip().partition(" ") for entry in text.replace("\n", " ").split(";"))
+    return {value: meaning.strip() for value, _, meaning in pairs}
+
+
+def _named(group: type) -> dict[str, str]:
+    """The constants of a class of `tags` by their value, in words."""
+    return {str(value): name.replace("_", " ").lower() for name, value in constants_of(group).items()}
+
+
+MEANINGS: dict[int, dict[str, str]] = {
+    18: _words("6 post only"),
+    20: _words("0 new; 3 status"),
+    39: _words("0 new; 1 partially filled; 2 filled; 4 canceled; 8 rejected; A pending new; C expired"),
+    40: _words("1 market; 2 limit; 3 stop; 4 stop limit"),
+    54: _words("1 buy; 2 sell; 7 undisclosed"),
+    59: _words("0 day; 1 good till cancel; 3 immediate or cancel; 4 fill or kill; 6 good till date"),
+    61: _words("0 normal; 1 flash"),
+    98: _words("0 none"),
+    102: _words("0 too late; 1 unknown order; 2 broker option; 3 already pending; 6 duplicate ClOrdID; 99 other"),
+    103: _words(
+        """0 broker option; 1 unknown symbol; 2 exchange closed; 3 exceeds limit; 4 too late; 5 unknown order;
+        6 duplicate order; 8 stale order; 11 unsupported characteristic; 13 incorrect quantity; 16 price exceeds band;
+        18 invalid price increment; 99 other"""
+    ),
+    139: _words("4 exchange fees"),
+    150: _words(
+        """0 new; 1 partial fill; 2 fill; 4 canceled; 5 replaced; 8 rejected; A pending new; C expired; D restated;
+        F trade; I order status"""
+    ),
+    373: _named(SessionRejectReason),
+    378: _words(
+        """4 broker option; 8 market option; 12 cancel on connection loss; 13 cancel on logout;
+        18 self match, this order was aggressive; 19 self match, this order was passive; 99 other"""
+    ),
+    380: _words(
+        """0 other; 1 unknown id; 2 unknown security; 3 unsupported message type; 4 application not available;
+        5 conditionally required field missing; 6 not authorized; 8 throttle limit exceeded;
+        9 throttle limit exceeded, session disconnected"""
+    ),
+    434: _words("1 cancel; 2 replace"),
+    530: _words("1 orders of one symbol; 7 all orders"),
+    531: _words("0 rejected; 1 orders of one symbol; 7 all orders"),
+    532: _words("99 other"),
+    585: _words("1 orders of one symbol; 7 all orders"),
+    851: _words("1 added liquidity; 2 removed liquidity"),
+    926: _words("9 throttle parameters changed"),
+    1409: _words("0 active; 4 logout complete; 7 not now; 9 MsgSeqNum too low; 10 NextExpectedMsgSeqNum too high"),
+    1611: _words("2 reject"),
+    1612: _words("0 inbound rate; 1 outstanding requests"),
+    1615: _words("0 seconds"),
+    2964: _words("1 cancel aggressive; 2 cancel passive; 3 cancel both"),
+    8013: _words("N nothing; S orders of this session; Y all orders of the account"),
+    20102: _words("0 not executed; 1 unknown"),
+    20112: _words("A account; S session"),
+    25001: _words("1 none; 2 expire taker; 3 expire maker; 4 expire both; 5 decrement"),
+    25004: _words("1 order; 2 message; 3 cancel; 4 query; 5 open orders"),
+    25008: _words("s seconds"),
+    25036: _words("1 everything of the account; 2 own requests and own orders"),
+}
+"""Tag -> value -> its meaning in a few words, for the values that Penstock serves or sends."""
 
 OF_NO_PLAIN_SESSION = frozenset((MsgType.LIMIT_QUERY, MsgType.LIMIT_RESPONSE, MsgType.USER_NOTIFICATION))
 """The messages that only sessions of dialect `penstock` have."""

@@ -124,9 +124,7 @@ class Commands:
         price_text = fields.get(PRICE)
         has_price = ord_type is LIMIT or ord_type is STOP_LIMIT
         if has_price is (price_text is None):
-            raise Rejection(
-                missing(PRICE, "Price") if has_price else unsupported(f"OrdType(40)={ord_type:d} with a Price(44)")
-            )
+            raise Rejection(missing(PRICE) if has_price else unsupported(f"OrdType(40)={ord_type:d} with a Price(44)"))
         price = price_of(instrument, price_text, PRICE) if price_text is not None else 0
         qty_text = fields.get(ORDER_QTY)
         qty = qty_of(instrument, qty_text, ORDER_QTY) if qty_text is not None else 0
@@ -137,11 +135,11 @@ class Commands:
             flags |= post_only(fields, has_price, tif)
         if RARE.isdisjoint(fields):
             if qty_text is None:
-                raise Rejection(missing(ORDER_QTY, "OrderQty"))
+                raise Rejection(missing(ORDER_QTY))
             if ord_type >= STOP:
-                raise Rejection(missing(STOP_PX, "StopPx"))
+                raise Rejection(missing(STOP_PX))
             if tif is GTD:
-                raise Rejection(missing(EXPIRE_TIME, "ExpireTime"))
+                raise Rejection(missing(EXPIRE_TIME))
             rare = _NOTHING_RARE
         else:
             rare = rare_terms(fields, instrument, ord_type, tif)
@@ -159,7 +157,7 @@ class Commands:
         fields = message.fields
         cl_ord_id = cl_ord_id_of(fields)
         instrument = self._instrument(fields)
-        order_id, orig_cl_ord_id = target(fields, ORIG_CL_ORD_ID, "OrigClOrdID")
+        order_id, orig_cl_ord_id = target(fields, ORIG_CL_ORD_ID)
         return CancelOrder(
             sender.next_cancel_id(), sender.account, sender.session, sender.origin, t_recv, 0,
             cl_ord_id, instrument.id, order_id, orig_cl_ord_id,
@@ -169,7 +167,7 @@ class Commands:
         fields = message.fields
         cl_ord_id = cl_ord_id_of(fields)
         instrument = self._instrument(fields)
-        order_id, orig_cl_ord_id = target(fields, ORIG_CL_ORD_ID, "OrigClOrdID")
+        order_id, orig_cl_ord_id = target(fields, ORIG_CL_ORD_ID)
         check_honoured(fields)
         if CASH_ORDER_QTY in fields:
             raise Rejection(unsupported("CashOrderQty(152) on a replace"))
@@ -178,12 +176,12 @@ class Commands:
         tif = one_of(TIFS, fields, TIME_IN_FORCE) if TIME_IN_FORCE in fields else -1
         price_text, stop_text, qty_text = fields.get(PRICE), fields.get(STOP_PX), fields.get(ORDER_QTY)
         if qty_text is None:
-            raise Rejection(missing(ORDER_QTY, "OrderQty"))
+            raise Rejection(missing(ORDER_QTY))
         has_price = ord_type in (LIMIT, STOP_LIMIT) or (not ord_type and stop_text is None)
         if has_price and price_text is None:
-            raise Rejection(missing(PRICE, "Price"))
+            raise Rejection(missing(PRICE))
         if stop_text is None and ord_type >= STOP:
-            raise Rejection(missing(STOP_PX, "StopPx"))
+            raise Rejection(missing(STOP_PX))
         flags = POSS_RESEND if message.poss_resend else 0
         if ACCOUNT in fields:
             flags |= ACCOUNT_GIVEN
@@ -205,7 +203,7 @@ class Commands:
 
     def _order_status(self, message: AppMessage, sender: Sender, t_recv: int, _: int) -> QueryOrders:
         fields = message.fields
-        order_id, cl_ord_id = target(fields, CL_ORD_ID, "ClOrdID")
+        order_id, cl_ord_id = target(fields, CL_ORD_ID)
         instrument = self._instrument(fields).id if SYMBOL in fields else 0
         req_id = label(fields, ORD_STATUS_REQ_ID)
         return QueryOrders(
@@ -248,7 +246,7 @@ class Commands:
         if instrument is not None:
             return instrument
         if symbol is None:
-            raise Rejection(missing(SYMBOL, "Symbol"))
+            raise Rejection(missing(SYMBOL))
         raise Rejection(Refusal(UNKNOWN_SYMBOL, "unknown symbol", field="Symbol(55)"))
 
     def _deadline(self, message: AppMessage, t_recv: int, recv_window_ms: int) -> int:

@@ -11,6 +11,7 @@ import msgspec
 
 from protocols.errors import BAD_FIELD, BAD_QUANTITY, MISSING_FIELD, UNKNOWN_ORDER, UNSUPPORTED_COMBINATION, Refusal
 from protocols.fix.decoder import Fault
+from protocols.fix.dictionary.tables import VERSIONS, for_version
 from protocols.fix.events import AppMessage, Fields
 from protocols.fix.tags import (
     CASH_ORDER_QTY,
@@ -125,9 +126,14 @@ def bad(tag: int, text: str, reason: int = SessionRejectReason.VALUE_OUT_OF_RANG
     return Fault(kind="reject", reason=reason, tag=tag, text=text)
 
 
-def missing(tag: int, name: str) -> Refusal:
+def label_of(tag: int) -> str:
+    """A field as people write it, such as `Price(44)`. For errors only: it looks the name up."""
+    return for_version(VERSIONS[-1]).fields[tag].label
+
+
+def missing(tag: int) -> Refusal:
     """A field that this order, by its other fields, must have."""
-    return Refusal(MISSING_FIELD, f"{name}({tag}) is missing", field=f"{name}({tag})")
+    return Refusal(MISSING_FIELD, f"{label_of(tag)} is missing", field=label_of(tag))
 
 
 def unsupported(text: str) -> Refusal:
@@ -161,7 +167,7 @@ def _order_id(text: str) -> int:
     return order_id if order_id <= _MAX_ORDER_ID else 0
 
 
-def target(fields: Fields, id_tag: int, id_name: str) -> tuple[int, str]:
+def target(fields: Fields, id_tag: int) -> tuple[int, str]:
     """The order that a request is about: OrderID(37), 0 = not given, and the client's id in `id_tag`, "" = not given.
 
     An id that could never have been accepted names no order: that is an unknown order, not a bad field. OrderID NONE is
@@ -171,12 +177,12 @@ def target(fields: Fields, id_tag: int, id_name: str) -> tuple[int, str]:
     if text is not None and text != "NONE":
         order_id = _order_id(text)
         if not order_id:
-            raise Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field="OrderID(37)"))
+            raise Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field=label_of(ORDER_ID)))
     cl_ord_id = fields.get(id_tag, "")
     if cl_ord_id and not _IS_CL_ORD_ID(cl_ord_id):
-        raise Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field=f"{id_name}({id_tag})"))
+        raise Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field=label_of(id_tag)))
     if not order_id and not cl_ord_id:
-        raise Rejection(missing(id_tag, id_name))
+        raise Rejection(missing(id_tag))
     return order_id, cl_ord_id
 
 
@@ -185,11 +191,8 @@ def one_of(table: dict[str, _T], fields: Fields, tag: int) -> _T:
     text = fields.get(tag, "")
     value = table.get(text)
     if value is None:
-        raise Rejection(unsupported(f"{_SERVED_NAMES[tag]}({tag})={text[:8]}"))
+        raise Rejection(unsupported(f"{label_of(tag)}={text[:8]}"))
     return value
-
-
-_SERVED_NAMES = {40: "OrdType", 54: "Side", 59: "TimeInForce"}
 
 
 def price_of(instrument: Instrument, text: str, tag: int) -> int:
@@ -277,8 +280,8 @@ def rare_terms(fields: Fields, instrument: Instrument, ord_type: OrdType, tif: T
     """What the rare fields of a NewOrderSingle(D) say, and whether they go with its type and time in force."""
     check_honoured(fields)
     is_stop = ord_type >= STOP
-    _check_given(fields, STOP_PX, "StopPx", is_stop, f"OrdType(40)={ord_type:d}")
-    _check_given(fields, EXPIRE_TIME, "ExpireTime", tif is GTD, f"TimeInForce(59)={tif:d}")
+    _check_given(fields, STOP_PX, is_stop, f"OrdType(40)={ord_type:d}")
+    _check_given(fields, EXPIRE_TIME, tif is GTD, f"TimeInForce(59)={tif:d}")
     quote_qty = _quote_qty(fields, instrument, ord_type)
     min_qty = qty_of(instrument, fields[MIN_QTY], MIN_QTY) if MIN_QTY in fields else 0
     return Rare(
@@ -293,11 +296,11 @@ def rare_terms(fields: Fields, instrument: Instrument, ord_type: OrdType, tif: T
     )
 
 
-def _check_given(fields: Fields, tag: int, name: str, wanted: bool, because: str) -> None:
+def _check_given(fields: Fields, tag: int, wanted: bool, because: str) -> None:
     if wanted and tag not in fields:
-        raise Rejection(missing(tag, name))
+        raise Rejection(missing(tag))
     if not wanted and tag in fields:
-        raise Rejection(unsupported(f"{name}({tag}) with {because}"))
+        raise Rejection(unsupported(f"{label_of(tag)} with {because}"))
 
 
 def _quote_qty(fields: Fields, instrument: Instrument, ord_type: OrdType) -> int:
@@ -305,7 +308,7 @@ def _quote_qty(fields: Fields, instrument: Instrument, ord_type: OrdType) -> int
     text = fields.get(CASH_ORDER_QTY)
     if text is None:
         if ORDER_QTY not in fields:
-            raise Rejection(missing(ORDER_QTY, "OrderQty"))
+            raise Rejection(missing(ORDER_QTY))
         return 0
     if ORDER_QTY in fields:
         raise Rejection(unsupported("OrderQty(38) with CashOrderQty(152)"))

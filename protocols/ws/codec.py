@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, inspect
 
 from protocols.errors import BAD_FIELD, MALFORMED, MISSING_FIELD, UNKNOWN_METHOD, Refusal
 from protocols.ws.duplicate_keys import duplicate_in_json, duplicate_in_msgpack
+from protocols.ws.results import METHODS
 from protocols.ws.schema import (
     LEGS,
-    METHODS,
     NO_PARAMS,
     BatchParams,
     BatchWire,
@@ -32,7 +32,22 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 # What msgspec raises for bad input: its own errors and UnicodeDecodeError are ValueErrors; too deep, a RecursionError.
 _BAD_INPUT = (ValueError, RecursionError)
 
-_NESTED = frozenset({"session.logon", "session.configure", "order.batch"})  # methods with maps inside their params
+
+def _has_map(shape: inspect.Type) -> bool:
+    if isinstance(shape, inspect.UnionType):
+        return any(map(_has_map, shape.types))
+    if isinstance(shape, inspect.VarTupleType):
+        return _has_map(shape.item_type)
+    return isinstance(shape, inspect.StructType | inspect.RawType)
+
+
+def _is_nested(params: type[Params]) -> bool:
+    shape = inspect.type_info(params)
+    return isinstance(shape, inspect.StructType) and any(_has_map(field.type) for field in shape.fields)
+
+
+_NESTED = frozenset(name for name, method in METHODS.items() if _is_nested(method.params))
+"""Methods with maps inside their params."""
 
 
 class Malformed(Exception):
@@ -50,7 +65,7 @@ class Codec:
         self.encode: Callable[[object], bytes] = wire.Encoder().encode
         self._request: Callable[[bytes], RequestEnvelope] = wire.Decoder(RequestEnvelope).decode
         self._params: dict[str, Callable[[bytes | Raw], Params]] = {
-            method: wire.Decoder(shape).decode for method, shape in METHODS.items()
+            method: wire.Decoder(row.params).decode for method, row in METHODS.items()
         }
         self._legs: dict[str, Callable[[Raw], LegParams]] = {
             op: wire.Decoder(shape).decode for op, shape in LEGS.items()

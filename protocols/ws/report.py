@@ -36,7 +36,7 @@ from protocols.ws.results import (
     CancelRejectedData,
     CancelResult,
     EventWire,
-    InstrumentRow,
+    InstrumentInfo,
     LegResult,
     MassCanceledData,
     OrderData,
@@ -259,10 +259,10 @@ def batch_result(legs: Sequence[LegResult]) -> BatchResult:
     return BatchResult(len(legs) - failed, failed, tuple(legs))
 
 
-def instrument_row(instrument: Instrument) -> InstrumentRow:
+def instrument_row(instrument: Instrument) -> InstrumentInfo:
     """One line of `instruments.list`."""
     price, qty, quote = instrument.price_text, instrument.qty_text, instrument.quote_text
-    return InstrumentRow(
+    return InstrumentInfo(
         symbol=instrument.symbol,
         base=instrument.base,
         quote=instrument.quote,

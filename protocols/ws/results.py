@@ -5,10 +5,28 @@ encoding. JSON by f-string saves 0.4 µs an event (tests/bench/ws_wire.py) and i
 it was left. A default is left out on the wire: a field that may be 0 or false and must be seen has none.
 """
 
+from typing import NamedTuple
+
 from msgspec import UNSET, Struct, UnsetType
 
 from protocols.errors import CODES, ENGINE_BUSY, Refusal
-from protocols.ws.schema import Cod
+from protocols.ws.schema import (
+    BatchWire,
+    CancelAfterParams,
+    CancelAllParams,
+    CancelParams,
+    Cod,
+    ConfigureParams,
+    ListParams,
+    LogonParams,
+    LogoutParams,
+    Params,
+    PlaceParams,
+    ReplaceParams,
+    ReplayParams,
+    StatusParams,
+    SubscribeParams,
+)
 
 
 class Times(Struct, frozen=True, gc=False, rename={"in_us": "in", "out_us": "out"}):
@@ -314,7 +332,7 @@ class LimitsResult(Struct, frozen=True):
     limits: tuple[LimitBlock, ...]
 
 
-class InstrumentRow(Struct, frozen=True, omit_defaults=True):
+class InstrumentInfo(Struct, frozen=True, omit_defaults=True):
     """One instrument; bounds that are absent do not exist."""
 
     symbol: str
@@ -333,7 +351,7 @@ class InstrumentRow(Struct, frozen=True, omit_defaults=True):
 class InstrumentsResult(Struct, frozen=True):
     """Result of `instruments.list`."""
 
-    instruments: tuple[InstrumentRow, ...]
+    instruments: tuple[InstrumentInfo, ...]
 
 
 class StreamsResult(Struct, frozen=True):
@@ -367,23 +385,37 @@ EVENTS: dict[str, type[Struct]] = {
 }
 """Every event with the Struct of its data."""
 
-RESULTS: dict[str, type[Struct]] = {
-    "session.logon": LogonResult,
-    "session.status": LogonResult,
-    "session.configure": LogonResult,
-    "time": TimeResult,
-    "order.place": PlaceResult,
-    "order.replace": PlaceResult,
-    "order.cancel": CancelResult,
-    "order.cancel_all": CancelAllResult,
-    "order.cancel_after": CancelAfterResult,
-    "order.batch": BatchResult,
-    "order.status": OrderRow,
-    "order.list": OrderListResult,
-    "limits.get": LimitsResult,
-    "instruments.list": InstrumentsResult,
-    "subscribe": StreamsResult,
-    "unsubscribe": StreamsResult,
-    "stream.replay": ReplayResult,
+
+class Method(NamedTuple):
+    """What a method takes and gives. result None: it answers an empty object. is_big: see `BIG_METHODS`."""
+
+    params: type[Params]
+    result: type[Struct] | None = None
+    is_big: bool = False
+
+
+METHODS: dict[str, Method] = {
+    "session.logon": Method(LogonParams, LogonResult),
+    "session.logout": Method(LogoutParams),
+    "session.status": Method(Params, LogonResult),
+    "session.configure": Method(ConfigureParams, LogonResult),
+    "time": Method(Params, TimeResult),
+    "ping": Method(Params),
+    "order.place": Method(PlaceParams, PlaceResult),
+    "order.cancel": Method(CancelParams, CancelResult),
+    "order.replace": Method(ReplaceParams, PlaceResult),
+    "order.cancel_all": Method(CancelAllParams, CancelAllResult),
+    "order.cancel_after": Method(CancelAfterParams, CancelAfterResult),
+    "order.batch": Method(BatchWire, BatchResult, is_big=True),
+    "order.status": Method(StatusParams, OrderRow),
+    "order.list": Method(ListParams, OrderListResult),
+    "limits.get": Method(Params, LimitsResult),
+    "instruments.list": Method(Params, InstrumentsResult),
+    "subscribe": Method(SubscribeParams, StreamsResult),
+    "unsubscribe": Method(SubscribeParams, StreamsResult),
+    "stream.replay": Method(ReplayParams, ReplayResult),
 }
-"""The result Struct of every method that has one; `ping` and `session.logout` answer an empty object."""
+"""Every method served. What is known of methods elsewhere (decoders, `COMMANDS`, the reference) follows from here."""
+
+BIG_METHODS = frozenset(name for name, method in METHODS.items() if method.is_big)
+"""Methods whose messages may be four times as large as those of the others."""

@@ -196,29 +196,5 @@ class ReplayParams(Params, frozen=True, gc=False):
     end: Annotated[int, Meta(ge=1, le=1 << 53)] | None = None
 
 
-METHODS: dict[str, type[Params]] = {
-    "session.logon": LogonParams,
-    "session.logout": LogoutParams,
-    "session.status": Params,
-    "session.configure": ConfigureParams,
-    "time": Params,
-    "ping": Params,
-    "order.place": PlaceParams,
-    "order.cancel": CancelParams,
-    "order.replace": ReplaceParams,
-    "order.cancel_all": CancelAllParams,
-    "order.cancel_after": CancelAfterParams,
-    "order.batch": BatchWire,
-    "order.status": StatusParams,
-    "order.list": ListParams,
-    "limits.get": Params,
-    "instruments.list": Params,
-    "subscribe": SubscribeParams,
-    "unsubscribe": SubscribeParams,
-    "stream.replay": ReplayParams,
-}
-"""Every method served, with the Struct of its params as they come."""
-
 LEGS: dict[str, type[LegParams]] = {"place": PlaceParams, "cancel": CancelParams, "replace": ReplaceParams}
-BIG_METHODS = frozenset({"order.batch"})
-"""Methods whose messages may be four times as large as the others'."""
+"""The operations that a leg of a batch may have, each with the params of its own method."""

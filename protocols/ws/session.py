@@ -33,13 +33,14 @@ from protocols.ws.framing import CLOSE, PING, PONG, Broken, Close, DataMessage, 
 from protocols.ws.heartbeat import Heartbeat
 from protocols.ws.output import WsOutput
 from protocols.ws.results import (
+    BIG_METHODS,
     EventWire,
     HelloData,
     LimitBlock,
     LogonResult,
     TimeResult,
 )
-from protocols.ws.schema import BIG_METHODS, LogonParams, RequestEnvelope
+from protocols.ws.schema import LogonParams, RequestEnvelope
 from protocols.ws.settings import TRANSITIONS, ConnectionState, WsSettings
 
 BIG_FACTOR = 4  # batches may be so many times as large as other messages

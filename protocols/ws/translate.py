@@ -40,8 +40,10 @@ from protocols.messages import (
 from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.wall import MAX_AHEAD_NS
 from protocols.ws.enums import ORD_TYPES, SIDES, STPS, TIF, TIFS
+from protocols.ws.results import METHODS
 from protocols.ws.schema import (
     BatchParams,
+    BatchWire,
     CancelAfterParams,
     CancelAllParams,
     CancelParams,
@@ -215,17 +217,7 @@ _MAKERS: dict[type, Callable[[Any, Sender, int, Instruments, int], AnyCommand]] 
     StatusParams: _status,
     ListParams: _list,
 }
-COMMANDS = frozenset(
-    {
-        "order.place",
-        "order.cancel",
-        "order.replace",
-        "order.cancel_all",
-        "order.batch",
-        "order.status",
-        "order.list",
-    }
-)
+COMMANDS = frozenset(name for name, method in METHODS.items() if method.params in (*_MAKERS, BatchWire))
 """The methods that make commands; all others are the session's or the gateway's own."""
 
 

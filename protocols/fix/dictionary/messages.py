@@ -2,7 +2,7 @@
 
 Rows are `MsgType Name [required tags]: body tags`; `@Name` is a component, `78(79 80)` a repeating group in its wire
 order with the delimiter first, `!` a member each entry needs. Required is what Penstock demands, which is less than the
-standard does. Parsed by `tables`. To serve one more field or message, add it here and nowhere else.
+standard does. `tables` parses it.
 """
 
 from typing import Final

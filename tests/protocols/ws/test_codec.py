@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from protocols.errors import Refusal
 from protocols.ws.codec import CODECS, JSON, MSGPACK, Codec, Malformed
 from protocols.ws.duplicate_keys import duplicate_in_json, duplicate_in_msgpack
-from protocols.ws.schema import METHODS, BatchParams, CancelParams, Params, PlaceParams, RequestEnvelope
+from protocols.ws.results import METHODS
+from protocols.ws.schema import BatchParams, CancelParams, Params, PlaceParams, RequestEnvelope
 
 PLACE = {"symbol": "BTC-USDT", "side": "buy", "type": "limit", "cl_ord_id": "a-1", "price": "1.5", "qty": "2"}
 

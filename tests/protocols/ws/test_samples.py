@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from protocols.ws.codec import JSON, MSGPACK
-from protocols.ws.results import EVENTS, RESULTS, EventWire, LegResult, LimitBlock, Response
-from protocols.ws.schema import METHODS, BatchParams, Params
+from protocols.ws.results import EVENTS, METHODS, EventWire, LegResult, LimitBlock, Response
+from protocols.ws.schema import BatchParams, Params
 from tests.support.ws_samples import OF, SAMPLES
 
 # A sample whose method is not served yet: nothing but its envelope is held to anything.
@@ -55,7 +55,9 @@ def test_a_response_fits_its_struct_and_so_does_its_result(body: str) -> None:
 
 def _result_shape(request_id: object) -> type:
     (method,) = {json.loads(body)["method"] for body in OF["Request"] if json.loads(body)["id"] == request_id}
-    return RESULTS[method]
+    shape = METHODS[method].result
+    assert shape is not None
+    return shape
 
 
 @pytest.mark.parametrize("body", OF["EventWire"])

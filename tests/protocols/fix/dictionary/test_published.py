@@ -9,8 +9,7 @@ import pytest
 from docs import generate_fix
 from docs.fix.dictionaries import FILES
 from docs.fix.scenarios import SCENARIOS, unproven
-from docs.fix.uses import GROUPS, REPORTS, REQUESTS, SESSION, has, sent_tags
-from docs.fix.words import MEANINGS
+from docs.fix.uses import GROUPS, MEANINGS, REPORTS, REQUESTS, SESSION, has, sent_tags
 from protocols.errors import CODES
 from protocols.fix.dialect import Dialect
 from protocols.fix.dictionary.tables import VERSIONS, Group, for_version

@@ -1,5 +1,5 @@
-"""The configuration: every knob, how a file becomes a checked `Config`, and every mistake in it with its line and mend.
+"""The configuration: every setting, and how a file becomes a checked `Config` or a list of mistakes with their lines.
 
-Open `schema.py` first: each knob has its unit in its name and its default and reason beside it. Nothing here knows a
-running part of the gateway; what a running part derives from a knob belongs to that part.
+Open `schema.py` first: each setting has its unit in its name, and its default and purpose beside it. Nothing here knows
+a running part of the gateway; what a part derives from a setting belongs to that part.
 """

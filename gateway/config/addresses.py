@@ -1,4 +1,4 @@
-"""Whose address it is: networks of the configuration, what one customer has, and what a trusted proxy says. Pure."""
+"""Addresses of clients: configured networks, what one customer owns, and what a trusted proxy reports. Pure."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 Network = IPv4Network | IPv6Network
 MAX_FORWARDED = 32
-"""Entries of X-Forwarded-For that are looked at: each proxy on the way adds one."""
+"""Entries of X-Forwarded-For that are read: each proxy on the way adds one."""
 
 
 def networks(texts: Sequence[str]) -> tuple[Network, ...]:
@@ -15,26 +15,26 @@ def networks(texts: Sequence[str]) -> tuple[Network, ...]:
 
 
 def parse_proxies(text: str) -> Network:
-    """A network of balancers or proxies whose word is taken.
+    """A network of trusted balancers or proxies.
 
     Raises:
-        ValueError: no network, or everybody's: then anybody could claim any address.
+        ValueError: it is not a network, or it contains every address: then any client could claim any address.
     """
     network = ip_network(text)
     if network.prefixlen == 0:
-        raise ValueError("is everybody: name the balancers' own networks, or anybody can claim any address")
+        raise ValueError("is every address: name the balancers' own networks, or any client can claim any address")
     return network
 
 
 def is_in(peer_ip: str, listed: Sequence[Network]) -> bool:
-    """Whether the address is in one of the networks, however it is written; one that cannot be read is in none."""
+    """Whether the address is in one of the networks, in whatever notation; an unreadable one is in none."""
     address = _read(peer_ip) if listed else None
     return address is not None and any(address in network for network in listed)
 
 
-@lru_cache(4_096)  # reading an address costs as much as accepting its connection, and who comes comes again
+@lru_cache(4_096)  # parsing an address costs as much as accepting its connection, and clients come again
 def network_of(peer_ip: str) -> str:
-    """What an address is counted under: itself, or the /64 that one IPv6 customer has as a whole."""
+    """What an address is counted as: itself, or the whole /64 that one IPv6 customer owns."""
     address = _read(peer_ip)
     if address is None:
         return peer_ip
@@ -42,10 +42,13 @@ def network_of(peer_ip: str) -> str:
 
 
 def forwarded_for(lines: Sequence[str], peer_ip: str, trusted: Sequence[Network]) -> str | None:
-    """Whose request it is that came from `peer_ip` with these X-Forwarded-For lines; None when they cannot be read.
+    """The client's address, for a request from `peer_ip` with these X-Forwarded-For lines; None if they are unreadable.
 
-    Each proxy adds who connected to it, so the last entry is as good as the proxy that wrote it, and so on backwards
-    while those are trusted; what stands before that anybody may have made up. Without a trusted proxy nothing counts.
+    Each proxy appends the address that connected to it. So entries are read from the end for as long as they come from
+    a trusted proxy; what is before them may be made up. With 10.0.0.1 trusted:
+
+        peer 10.0.0.1, "6.6.6.6, 192.0.2.1"    192.0.2.1: the last entry, written by the trusted proxy
+        peer 203.0.113.9, "192.0.2.1"          203.0.113.9: the peer is not trusted, so the line does not count
     """
     entries = [entry.strip() for line in lines for entry in line.split(",") if entry.strip()]
     client = peer_ip
@@ -60,7 +63,7 @@ def forwarded_for(lines: Sequence[str], peer_ip: str, trusted: Sequence[Network]
 
 
 def _without_port(entry: str) -> str:
-    """`192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]` and `[2001:db8::1]:4711` are all written."""
+    """All of these occur: `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:4711`."""
     if entry.startswith("["):
         return entry[1:].partition("]")[0]
     return entry.partition(":")[0] if entry.count(":") == 1 else entry
@@ -72,4 +75,4 @@ def _read(peer_ip: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     mapped = address.ipv4_mapped if address.version == 6 else None
-    return mapped or address  # a listener on :: sees IPv4 clients so
+    return mapped or address  # a listener on :: sees IPv4 clients as mapped

@@ -1,7 +1,7 @@
-"""What must agree between the parts of a configuration: names that refer, ids that differ, secrets, safe listeners.
+"""What must agree between the parts of a configuration: references, unique ids, key material, safe listeners.
 
-Each check yields (where, what is wrong and what mends it) and never stops at the first. Fields by themselves were
-checked before; rows that could not be read are missing here, so names are looked up in the raw tables, not among rows.
+Each check yields (where, what is wrong and what to do) and continues after a mistake. Single fields were checked
+before. Rows that could not be read are missing here, so names are looked up in the raw tables, not among the rows.
 """
 
 import ssl
@@ -27,7 +27,7 @@ _Row = TypeVar("_Row", bound=msgspec.Struct)
 
 
 def check(settings: schema.Config, parts: _Parts, raw: Mapping[str, Any]) -> Iterator[Finding]:
-    """Everything wrong with `settings`. parts: where each Struct stands, by identity. raw: the file as it was read."""
+    """Everything wrong with `settings`. parts: where each Struct is in the file, by identity. raw: the file as read."""
     yield from _doubles(settings, parts)
     yield from _doors(settings, parts)
     for session in settings.fix.sessions:
@@ -53,7 +53,7 @@ def _under(part: Place, faults: Iterable[tuple[str, str]]) -> Iterator[Finding]:
         yield (*part, field), why
 
 
-# -- what must differ ------------------------------------------------------------------------------------------------
+# -- unique names and ids --------------------------------------------------------------------------------------------
 
 
 def _doubles(settings: schema.Config, parts: _Parts) -> Iterator[Finding]:
@@ -77,7 +77,10 @@ def _repeated(rows: Sequence[_Row], field: str, key: Callable[[_Row], Hashable],
         part = parts[id(row)]
         first = seen.setdefault(key(row), part)
         if first is not part:
-            yield (*part, field), f"{getattr(row, field)} is taken by number {first[-1]}; each must be its own"
+            yield (
+                (*part, field),
+                f"{getattr(row, field)} is already used by entry {first[-1]}; each entry needs its own",
+            )
 
 
 # -- doors -----------------------------------------------------------------------------------------------------------
@@ -97,7 +100,7 @@ def _doors(settings: schema.Config, parts: _Parts) -> Iterator[Finding]:
         if ws.tls is None and not ws.insecure and not is_loopback(ws.host):
             yield (
                 ("ws", "host"),
-                f"{ws.host} is no loopback address: add [ws.tls], or insecure = true behind a proxy",
+                f"{ws.host} is not a loopback address: add [ws.tls], or insecure = true behind a proxy",
             )
         for field, why in _tls(ws.tls):
             yield ("ws", "tls", field), why
@@ -123,7 +126,7 @@ def _proxies(field: str, texts: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _tls(tls: schema.Tls | None) -> Iterator[tuple[str, str]]:
-    """The files are opened the way the listener will: what starts today must not fail at the next start."""
+    """Load the files as the listener will, so that the check finds what would fail at start."""
     if tls is None:
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -139,7 +142,7 @@ def _tls(tls: schema.Tls | None) -> Iterator[tuple[str, str]]:
 
 
 def _addresses(settings: schema.Config, parts: _Parts) -> Iterator[Finding]:
-    """Two listeners on one port would end the start with half of the doors open."""
+    """Find two listeners on one port: the start would fail with half of the doors open."""
     listeners: list[tuple[Place, str, int]] = [(parts[id(row)], row.host, row.port) for row in settings.fix.listeners]
     for name, door in (("ws", settings.ws), ("admin", settings.admin)):
         if door is not None:
@@ -154,7 +157,7 @@ def _addresses(settings: schema.Config, parts: _Parts) -> Iterator[Finding]:
 
 
 def _names(raw: Mapping[str, Any], *path: str) -> list[str]:
-    """The values of one field in all rows of an array of tables, as they stand in the file."""
+    """The values of one field in all rows of an array of tables, as in the file."""
     node: Any = raw
     for step in path[:-1]:
         node = node.get(step, {}) if isinstance(node, Mapping) else {}
@@ -176,7 +179,10 @@ def _session(row: schema.FixSession, settings: schema.Config, raw: Mapping[str, 
     if row.auth == "key" and row.version == "FIX.4.2":
         yield from _candidates(row, settings)
     if row.refused_logon == "logout" and not row.reset_on_logon:
-        yield "refused_logon", "logout needs reset_on_logon = true: others would lose count of their numbers"
+        yield (
+            "refused_logon",
+            "logout needs reset_on_logon = true: without it the two sides would disagree on the numbers",
+        )
     if row.cod_grace_ms > row.cod_grace_max_ms:
         yield "cod_grace_ms", f"is above cod_grace_max_ms, {row.cod_grace_max_ms}"
     if row.auth == "none":
@@ -187,11 +193,11 @@ def _session(row: schema.FixSession, settings: schema.Config, raw: Mapping[str, 
                 "none is for insecure listeners on loopback addresses only: name one as its listener, or use key",
             )
         if row.on_duplicate == "takeover":
-            yield "on_duplicate", "takeover needs auth = key: a newcomer who proves nothing must not end a session"
+            yield "on_duplicate", "takeover needs auth = key: a newcomer without proof must not end a session"
 
 
 def _candidates(row: schema.FixSession, settings: schema.Config) -> Iterator[tuple[str, str]]:
-    """FIX.4.2 cannot name a key, so all that may be meant are tried: at the word of a stranger, hence few."""
+    """FIX.4.2 cannot name a key, so each candidate is tried. Any stranger can cause that work, so there must be few."""
     fitting = [
         key.id
         for key in settings.keys
@@ -202,8 +208,8 @@ def _candidates(row: schema.FixSession, settings: schema.Config) -> Iterator[tup
     if len(fitting) > MAX_TRIED:
         yield (
             "version",
-            f"FIX.4.2 cannot name its key, and {len(fitting)} may log on to {row.comp_id}, at most {MAX_TRIED} are"
-            " tried: keep keys to other sessions with their fix_sessions, or remove what has expired",
+            f"FIX.4.2 cannot name its key, and {len(fitting)} keys may log on to {row.comp_id}; at most {MAX_TRIED} are"
+            " tried. Restrict keys to other sessions with their fix_sessions, or remove expired ones",
         )
 
 
@@ -249,7 +255,7 @@ def _why_not(reader: Callable[[str], object], text: str) -> str:
 
 
 def instrument_faults(row: schema.InstrumentRow) -> Iterator[tuple[str, str]]:
-    """(field, what is wrong) of one instrument: decimals that are not exact, bounds that cross, no tick."""
+    """(field, what is wrong) of one instrument: inexact decimals, bounds that cross, a missing tick."""
     px, qty, quote = ("px_exp", row.px_exp), ("qty_exp", row.qty_exp), ("px_exp + qty_exp", row.px_exp + row.qty_exp)
     exponents = {
         **dict.fromkeys(("tick", "band_low", "band_high"), px),
@@ -269,7 +275,7 @@ def instrument_faults(row: schema.InstrumentRow) -> Iterator[tuple[str, str]]:
 
 
 def _instrument_bounds(values: Mapping[str, int], quote_exp: int) -> Iterator[tuple[str, str]]:
-    """What the numbers must be to each other; one that could not be read is missing, and nothing is said of it."""
+    """How the numbers must relate; one that could not be read is missing, and is not reported again."""
     for field in ("tick", "lot"):
         if values.get(field) == 0:
             yield field, "must be above zero"
@@ -284,4 +290,7 @@ def _instrument_bounds(values: Mapping[str, int], quote_exp: int) -> Iterator[tu
     )
     most = values.get("max_notional") or MAX_NOTIONAL
     if price * qty > most:
-        yield "max_notional", f"the smallest order is dearer than {render(most, quote_exp)}: nothing could be traded"
+        yield (
+            "max_notional",
+            f"the smallest order is worth more than {render(most, quote_exp)}: nothing could be traded",
+        )

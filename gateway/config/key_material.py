@@ -1,4 +1,4 @@
-"""What a key in the configuration must be: its text, when it expires, what it may log on to. Pure."""
+"""The text of a key in the configuration, when it expires, and the permission that a session needs. Pure."""
 
 import base64
 from datetime import datetime
@@ -7,8 +7,8 @@ from typing import Literal
 from gateway.config import schema
 from protocols.units import NS_PER_S
 
-MAX_TRIED = 4  # keys whose signature is checked for one Logon that names none: 65 us each, at the word of a stranger
-# Points of small order, without the sign bit: anybody can make "signatures" under them. 0, 1, the two of order 8, p-1,
+MAX_TRIED = 4  # keys tried for one Logon that names none: 65 us each, which any stranger can cause
+# Points of small order, without the sign bit: anyone can make valid signatures for them. 0, 1, the two of order 8, p-1,
 # p, p+1 (p = 2^255 - 19). A key of zeros, the likely placeholder, is one of them.
 _WEAK_KEYS = frozenset(
     bytes.fromhex(text)
@@ -28,7 +28,7 @@ def parse_public_key(text: str) -> bytes:
     """The 32 bytes of an Ed25519 public key in base64.
 
     Raises:
-        ValueError: no base64, not 32 bytes, or a point of small order, under which anybody can sign.
+        ValueError: it is not base64, not 32 bytes, or a point of small order, for which anyone can sign.
     """
     try:
         raw = base64.b64decode(text, validate=True)
@@ -37,7 +37,7 @@ def parse_public_key(text: str) -> bytes:
     if len(raw) != 32:
         raise ValueError(f"{len(raw)} bytes instead of 32")
     if raw[:31] + bytes([raw[31] & 0x7F]) in _WEAK_KEYS:
-        raise ValueError("no key: anybody can sign for it")
+        raise ValueError("not a usable key: anyone can sign for it")
     return raw
 
 
@@ -45,7 +45,7 @@ def parse_expiry(text: str) -> int:
     """RFC 3339 time as ns UTC; 0 for "" (never).
 
     Raises:
-        ValueError: no such time, or one without an offset.
+        ValueError: it is not a time, or has no offset.
     """
     if not text:
         return 0
@@ -56,5 +56,5 @@ def parse_expiry(text: str) -> int:
 
 
 def permission_for(row: schema.FixSession) -> Literal["fix.drop_copy", "fix.order_entry"]:
-    """What a key must be permitted to log on to the session."""
+    """The permission that a key needs to log on to the session."""
     return "fix.drop_copy" if row.kind == "drop_copy" else "fix.order_entry"

@@ -1,7 +1,7 @@
 """From a TOML file to a checked `Config`, or to every mistake in it with its line and what to write instead.
 
-Nothing stops at the first mistake: what a Struct says about its fields is checked here field by field, what must agree
-between them in `gateway.config.check`. Files that the configuration names are relative to its own directory.
+Nothing stops at the first mistake. Each field is checked against its Struct here; what must agree between fields is
+checked in `gateway.config.check`. Paths in the configuration are relative to its own directory.
 """
 
 import base64
@@ -31,10 +31,10 @@ class ConfigErrors(Exception):
 
 
 def load(path: Path) -> schema.Config:
-    """The configuration in the TOML file `path`, checked whole.
+    """The configuration in the TOML file `path`, completely checked.
 
     Raises:
-        ConfigErrors: every mistake in it, with its place.
+        ConfigErrors: every mistake in it, with its line.
     """
     try:
         text = text_in(reload.read_bytes(path, MAX_BYTES), MAX_BYTES)
@@ -60,7 +60,7 @@ def load(path: Path) -> schema.Config:
 def build_instruments(settings: schema.Config) -> Instruments:
     """The instruments of a checked configuration, as whole numbers.
 
-    Where no max_notional is set it is the largest price x quantity that fits in 64 bits: no order can exceed it.
+    The default of max_notional is the largest price x quantity that fits in 64 bits: no order can exceed it.
     """
     return Instruments(tuple(_instrument(row) for row in settings.instruments))
 
@@ -69,7 +69,7 @@ def read_secrets(settings: schema.Config) -> dict[str, bytes]:
     """The HMAC secrets of a checked configuration by key id, from environment and files.
 
     Raises:
-        ValueError: one is missing or is no base64 of at least 16 bytes; the text never has the secret in it.
+        ValueError: one is missing or is not base64 of at least 16 bytes; the text never contains the secret.
     """
     return {row.id: _secret(row) for row in settings.keys if row.type == "hmac-sha256"}
 
@@ -78,7 +78,7 @@ def read_tokens(settings: schema.Config) -> dict[str, str]:
     """The operators' tokens of a checked configuration by name, from environment and files.
 
     Raises:
-        ValueError: one is missing or too short; the text never has the token in it.
+        ValueError: one is missing or too short; the text never contains the token.
     """
     return {row.name: _token(row) for row in settings.admin.tokens} if settings.admin is not None else {}
 
@@ -121,7 +121,7 @@ def _check_secrets(settings: schema.Config, parts: Mapping[int, Place]) -> list[
 
 
 def _check_limits(settings: schema.Config, directory: Path) -> list[Finding]:
-    """Mistakes of the limits file, told at the knob that names it."""
+    """Mistakes in the limits file, reported at the setting that names it."""
     name = settings.limits.file
     if not name:
         return []
@@ -131,7 +131,7 @@ def _check_limits(settings: schema.Config, directory: Path) -> list[Finding]:
 
 
 def _check_store(settings: schema.Config) -> list[Finding]:
-    """Mistakes in the URL of the store of limits, of the environment or of the file."""
+    """Mistakes in the URL of the store of limits, from the environment or the file."""
     by_environment = os.environ.get(redis_url.REDIS_ENV)
     url, source = (
         (by_environment, f"{redis_url.REDIS_ENV} in the environment ")
@@ -143,10 +143,10 @@ def _check_store(settings: schema.Config) -> list[Finding]:
 
 
 def _from_outside(variable: str, path: str) -> tuple[str, str]:
-    """(where it is from, the text) of what an environment variable or else a file holds.
+    """(source, text) of an environment variable or, without one, a file.
 
     Raises:
-        ValueError: it is not there.
+        ValueError: it does not exist.
     """
     if variable:
         source, text = f"environment variable {variable}", os.environ.get(variable)

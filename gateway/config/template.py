@@ -1,7 +1,7 @@
-"""The text of a new `gateway.toml`: every knob there is, explained from its Struct, around an example that works.
+"""The text of a new `gateway.toml`: every setting, explained from its Struct, around a working example.
 
 The example trades on loopback without certificates: one FIX session without credentials, one WebSocket client with a
-key. A knob that is left at its default is written as a comment, so the file says what there is and changes nothing.
+key. A setting at its default is written as a comment, so the file shows everything and changes nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,10 +13,10 @@ from gateway.config import schema
 from limits.toml_fields import describe, meaning, rows_of, struct_of
 
 _WIDTH = 110
-_PLAIN = ("text in quotes", "true or false")  # the default beside it shows as much
+_PLAIN = ("text in quotes", "true or false")  # the default beside it says the same
 _HEAD = """\
-# Penstock. Every knob with its unit, its default and what it is for; a knob behind a # is at its default.
-# `penstock config check FILE` names every mistake, `penstock run -c FILE` starts.
+# Penstock. Every setting with its unit, default and purpose; a setting after a # is at its default.
+# `penstock config check FILE` lists every mistake; `penstock run -c FILE` starts the gateway.
 """
 _BTC = {
     "id": 1,
@@ -86,7 +86,7 @@ def _tables(kind: type[msgspec.Struct], example: Mapping[str, object], prefix: s
 def _table(
     head: str, kind: type[msgspec.Struct], chosen: object, prefix: str, *, explain: bool = True
 ) -> Iterator[str]:
-    """One table: what it is, its knobs, then the tables inside it."""
+    """One table: its description, its settings, then the tables inside it."""
     values = chosen if isinstance(chosen, Mapping) else {}
     if explain:
         yield from _comment(kind.__doc__ or "")
@@ -107,7 +107,7 @@ def _table(
 
 
 def _words(field: msgspec.structs.FieldInfo) -> str:
-    """What a knob is for, and what may be written."""
+    """The purpose of a setting, and its allowed values."""
     told, form = meaning(field.type), describe(field.type).removeprefix("a whole number from ")
     if not told:
         return form
@@ -122,7 +122,7 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f'"{value}"'  # only our own words come here: nothing in them wants an escape
+        return f'"{value}"'  # only our own words come here, and none needs an escape
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     return str(value)

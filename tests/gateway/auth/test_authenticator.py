@@ -410,7 +410,7 @@ def test_every_refused_point_has_an_order_of_at_most_eight(raw: bytes) -> None:
         point = _doubled(point[1].to_bytes(32, "little"))
     assert point == (0, 1)
     for sign in (0, 0x80):
-        with pytest.raises(ValueError, match="anybody can sign"):
+        with pytest.raises(ValueError, match="anyone can sign"):
             parse_public_key(base64.b64encode(raw[:31] + bytes([raw[31] | sign])).decode())
 
 

@@ -126,8 +126,8 @@ def test_a_session_that_cannot_name_its_key_may_have_only_so_many_to_try(tmp_pat
     assert problems(tmp_path, old + "".join(keys[1:])) == []
     assert problems(tmp_path, old.replace("[ws]", other) + "".join(keys) + elsewhere) == []
     assert problems(tmp_path, old + "".join(keys)) == [
-        "line 7: fix.sessions[1].version: FIX.4.2 cannot name its key, and 5 may log on to MM1, at most 4 are tried:"
-        " keep keys to other sessions with their fix_sessions, or remove what has expired"
+        "line 7: fix.sessions[1].version: FIX.4.2 cannot name its key, and 5 keys may log on to MM1; at most 4 are"
+        " tried. Restrict keys to other sessions with their fix_sessions, or remove expired ones"
     ]
 
 

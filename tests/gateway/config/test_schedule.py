@@ -35,7 +35,7 @@ def test_no_schedule_never_resets():
 
 @pytest.mark.parametrize("schedule", ["daily", "daily 24:00", "everyday 10:00", "sun 9:00", "sun 09:60"])
 def test_what_is_no_schedule_is_refused(schedule):
-    with pytest.raises(ValueError, match="no schedule"):
+    with pytest.raises(ValueError, match="is not a schedule"):
         last_reset_ns(schedule, ns("2026-11-22T12:00:00"))
 
 

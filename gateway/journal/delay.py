@@ -53,4 +53,4 @@ class RecordDelay:
 
     def is_late(self, now_ns: int) -> bool:
         """Whether answers wait for too long."""
-        return self.held_ns(now_ns) > _ALARM_NS
+        return bool(self._late) and self.held_ns(now_ns) > _ALARM_NS

@@ -129,25 +129,21 @@ class Admission:
     # -- the decision --------------------------------------------------------------------------------------------
 
     def _decide(self, request: Request, now_ns: int) -> Refusal | None:
-        """None: it may go on. WAITS: its tokens have to be fetched. What it paid is returned with a refusal of ours."""
-        command = request.command
+        """None: it may go on. WAITS: its tokens have to be fetched, and nothing has become of it."""
+        command, venue, queue = request.command, self._venue, self._queue
         refusal = (
             # 1. May this session ask for this? 1005
             rules.permit(request.session, command)
             # 2. Is its validity window open, and is it what the instrument allows? 2003 to 2010
             or rules.check(command, self._instruments, command.t_recv + now_ns - request.arrived_ns)
-            # 3. Has it tokens, and a place among the open orders? 3001 to 3007
+            # 3. Has it tokens, and a place among the open orders? 3001 to 3009
             or self._charging.charge(request, now_ns)
         )
-        if refusal is WAITS:
-            return WAITS
-        if request.trace is not None:
+        if request.trace is not None and refusal is not WAITS:
             request.trace.t_limited = self._responses.trace_clock()
-        return refusal or self._decide_on_state(request, now_ns)
-
-    def _decide_on_state(self, request: Request, now_ns: int) -> Refusal | None:
-        """For New and Replace only: cancels and questions pass while there is any room."""
-        venue, queue = self._venue, self._queue
+        if refusal is not None:
+            return refusal
+        # From here on for New and Replace only: cancels and questions pass while there is any room.
         # 4. Does a mode of the operators bar it? 4010, 4011
         if venue.modes.in_force and (barred := venue.bar(request)) is not None:
             return barred

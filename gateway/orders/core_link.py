@@ -82,7 +82,7 @@ class CoreLink:
             request.asks_with = refusal.code
         if request.asks_with:
             command = request.command = msgspec.structs.replace(command, deadline=-request.asks_with)
-        request.move_to(State.UNKNOWN if request.is_reported else State.HANDED_OVER)
+        request.move_to(State.HANDED_OVER if request.state is State.QUEUED else State.UNKNOWN)
         request.handed_ns = now_ns
         if request.trace is not None:
             request.trace.t_queued = request.trace.t_core_start = self._trace_clock()
@@ -90,7 +90,7 @@ class CoreLink:
         self._handed.append(request)
         endpoint = request.endpoint
         if endpoint is not None and endpoint is request.session.endpoint and request.source is not None:
-            self._responses.call(endpoint, endpoint.handed_over, request, now_ns=now_ns)
+            self._responses.call(endpoint, endpoint.handed_over, request, now_ns)
         return command
 
     def _why_no_more(self, request: Request, now_ns: int) -> Refusal | None:

@@ -82,11 +82,9 @@ class EventDispatch:
         for session in hearers:
             endpoint = session.endpoint
             if endpoint is not None:
-                self._responses.call(
-                    endpoint, endpoint.report, event, request if session is asker else None, now_ns=now_ns
-                )
+                self._responses.call(endpoint, endpoint.report, event, request if session is asker else None, now_ns)
 
     def _announce(self, state: EngineState, now_ns: int) -> None:
         for session in self._sessions.by_id.values():
             if session.endpoint is not None and session.connected:
-                self._responses.call(session.endpoint, session.endpoint.notice, state, now_ns=now_ns)
+                self._responses.call(session.endpoint, session.endpoint.notice, state, now_ns)

@@ -30,7 +30,7 @@ class ModeNotices:
             return
         at_ns = self._wall.utc_ns(now_ns)
         for state in modes.news(before, client.account, client.account_id, session.name, at_ns):
-            self._responses.call(endpoint, endpoint.notice, state, now_ns=now_ns)
+            self._responses.call(endpoint, endpoint.notice, state, now_ns)
         for state in modes.market_news(before, at_ns):
             if state.instrument in self._instruments.by_id:
-                self._responses.call(endpoint, endpoint.notice, state, now_ns=now_ns)
+                self._responses.call(endpoint, endpoint.notice, state, now_ns)

@@ -41,13 +41,16 @@ class Responses:
         self.trace_clock = trace_clock
         self._report_bug = report_bug
 
-    def call(self, endpoint: Endpoint, method: Callable[[*Args, int], None], *args: *Args, now_ns: int) -> None:
-        """Call a method of the endpoint. Whatever it raises is a bug of ours, and ends that session's connection."""
+    def call(self, endpoint: Endpoint, method: Callable[[*Args], None], *args: *Args) -> None:
+        """Call a method of the endpoint; the last argument is now_ns, as in all of them.
+
+        Whatever it raises is a bug of ours, and ends that session's connection.
+        """
         try:
-            method(*args, now_ns)
+            method(*args)
         except Exception as error:
             self._report_bug(error)
-            endpoint.failed(now_ns)
+            endpoint.failed(args[-1])  # type: ignore[misc]
 
     def refuse(self, request: Request, refusal: Refusal, now_ns: int) -> None:
         """The request's final answer is no. What it paid for and did not get is returned when that was our doing."""
@@ -75,7 +78,7 @@ class Responses:
         if refusal.code == errors.CANCEL_RATE_LIMITED:
             self._backpressure.note_flood(session, now_ns)
         if endpoint is not None and endpoint is session.endpoint and request.source is not None:
-            self.call(endpoint, endpoint.refuse, request.source, refusal, now_ns=now_ns)
+            self.call(endpoint, endpoint.refuse, request.source, refusal, now_ns)
 
     def give_back(self, request: Request, code: int, now_ns: int) -> None:
         """Return its tokens, when the code says that the gateway or the core kept it from being carried out."""
@@ -86,7 +89,7 @@ class Responses:
         """The core has spoken: `event` is the last state that the command caused."""
         if request.state is State.ANSWERED:
             return
-        was_reported = request.is_reported  # as unknown
+        was_reported = request.state is State.UNKNOWN
         request.move_to(State.ANSWERED)
         session = request.session
         if not isinstance(event, OrderEvent):
@@ -106,7 +109,7 @@ class Responses:
         # only reported; what no report tells is answered all the same.
         is_wanted = not was_reported or isinstance(event, MassCancelDone) or not is_numbered(event)
         if endpoint is not None and endpoint is session.endpoint and request.source is not None and is_wanted:
-            self.call(endpoint, endpoint.answer, request, answer, now_ns=now_ns)
+            self.call(endpoint, endpoint.answer, request, answer, now_ns)
         if trace is not None:
             trace.t_out = self.trace_clock()
             self._tracing.record(trace)

@@ -53,6 +53,7 @@ PREFIXES = {
     "gateway/orders/": "admit",
     "gateway/core/": "core",
     "gateway/journal/": "journal",
+    "gateway/journal/delay": "admit",
     "gateway/recovery/": "journal",
 }
 _ANYBODYS = (

@@ -73,12 +73,12 @@ LOGON = (
         ),
     ),
     *mutants(
-        "gateway/doors/fix/acceptor.py",
+        "gateway/doors/fix/logon.py",
         _LOGON,
         (
             "whoever comes back pays for it",
-            "if endpoint.session.is_taken and self._sessions.charge_logon",
-            "if self._sessions.charge_logon",
+            "if endpoint.session.is_taken and self._services.sessions.charge_logon",
+            "if self._services.sessions.charge_logon",
         ),
     ),
     *mutants(

@@ -171,7 +171,7 @@ REPORTS = (
         ),
         (
             "a retry that was told unknown is answered before the core has spoken",
-            "        was_reported = request.is_reported  # as unknown\n",
+            "        was_reported = request.state is State.UNKNOWN\n",
             "        was_reported = False\n",
         ),
         (

@@ -5,22 +5,19 @@ is the same: silence, and a close after a fixed delay; the cause is only in our 
 number that the real session has to account for.
 """
 
-from typing import TYPE_CHECKING
-
 from gateway.auth.authenticator import Denied
 from gateway.config import schema
 from gateway.doors.connection import Connection
 from gateway.doors.endpoint import FinalOutput, RefusedPeer
+from gateway.doors.fix.logon import FixLogon
 from gateway.doors.listening import Arrival
 from gateway.doors.peer import NullPeer
+from gateway.doors.services import Services
 from protocols.fix import tags
 from protocols.fix.session.first_message import CloseSilently, FirstMessage, LogonClaim, refused_logout
 from protocols.fix.session.logon import LogonRefusal
 from protocols.fix.session.settings import SessionSettings
-from protocols.units import NS_PER_S
-
-if TYPE_CHECKING:
-    from gateway.doors.fix.acceptor import FixAcceptor
+from protocols.units import NS_PER_MS, NS_PER_S
 
 _GREETING_BYTES = 4_096
 
@@ -29,16 +26,22 @@ class PreLogonPeer(NullPeer):
     """A connection's first peer: collects the first message, finds the session, hands the connection over to it."""
 
     def __init__(
-        self, door: "FixAcceptor", listener: schema.FixListener, connection: Connection, arrival: Arrival
+        self,
+        services: Services,
+        logon: FixLogon,
+        listener: schema.FixListener,
+        connection: Connection,
+        arrival: Arrival,
     ) -> None:
-        self._door = door
+        self._services = services
+        self._logon = logon
         self._listener = listener
         self._connection = connection
         self._arrival = arrival
         self._greeting = FirstMessage(_GREETING_BYTES)
         self._refused = False
         self._explained_to: tuple[SessionSettings, LogonRefusal | None] | None = None
-        self.next_deadline_ns = arrival.accepted_ns + door.logon_timeout_ns
+        self.next_deadline_ns = arrival.accepted_ns + services.settings.fix.logon_timeout_s * NS_PER_S
 
     def receive(self, data: bytes, now_ns: int) -> None:
         """Bytes of somebody unknown."""
@@ -51,10 +54,10 @@ class PreLogonPeer(NullPeer):
             self._introduce(outcome, now_ns)
 
     def _introduce(self, hello: LogonClaim, now_ns: int) -> None:
-        found = self._door.admit(hello, self._listener, self._connection, now_ns)
+        found = self._logon.admit(hello, self._listener, self._connection, now_ns)
         if isinstance(found, Denied | LogonRefusal):
             proven = found if isinstance(found, LogonRefusal) else None
-            self._explained_to = self._door.explains_to(hello, self._listener, proven)
+            self._explained_to = self._logon.explains_to(hello, self._listener, proven)
             denied = found if isinstance(found, Denied) else Denied(found.reason, detail=found.text)
             comp_id, key = (hello.message.fields.get(tag, "") for tag in (tags.SENDER_COMP_ID, tags.USERNAME))
             self._refuse(denied, f"{comp_id}: {denied.detail}" if denied.detail else comp_id, now_ns, key)
@@ -65,21 +68,21 @@ class PreLogonPeer(NullPeer):
 
     def _refuse(self, denied: Denied, detail: str, now_ns: int, key: str = "") -> None:
         self._refused = True
-        self.next_deadline_ns = now_ns + self._door.refusal_delay_ns + denied.hold_ns
+        self.next_deadline_ns = now_ns + self._services.settings.fix.refusal_delay_ms * NS_PER_MS + denied.hold_ns
         self._arrival.failed()
-        self._door.refuse(denied.cause, detail, self._arrival.peer_ip, key)
+        self._logon.refuse(denied.cause, detail, self._arrival.peer_ip, key)
         self._connection.wake()
 
     def tick(self, now_ns: int) -> None:
         """Time is up: for the first message, or for the delay after a refusal."""
         if not self._refused:
             self._refused = True
-            self._door.refuse("logon_timeout", "", self._arrival.peer_ip)
+            self._logon.refuse("logon_timeout", "", self._arrival.peer_ip)
         if self._explained_to is None:
             self._connection.abort()
             return
         settings, refusal = self._explained_to
-        output = refused_logout(settings, refusal, self._door.utc_ns(now_ns))
+        output = refused_logout(settings, refusal, self._services.wall.utc_ns(now_ns))
         if refusal is not None:
             until_ns = now_ns + settings.logout_timeout_s * NS_PER_S
             self._connection.peer = RefusedPeer(output, self._connection, until_ns)
@@ -91,11 +94,11 @@ class PreLogonPeer(NullPeer):
     def lost(self, now_ns: int) -> None:
         """Gone before it said who it was."""
         if not self._refused:
-            self._door.count_left("before_logon")
+            self._logon.count_left("before_logon")
 
     def cut(self, reason: str) -> None:
         """Others need the place."""
         if not self._refused:
             self._refused = True
-            self._door.count_left(reason)
+            self._logon.count_left(reason)
         self._connection.abort()

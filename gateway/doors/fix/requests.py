@@ -1,33 +1,44 @@
-"""What a FIX client asks: orders go to the orders, what the road has no part in is answered here and now."""
+"""What a FIX client asks: commands go to the order path, and everything else is answered here."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from gateway.config import schema
 from gateway.doors.services import Services
+from gateway.sessions.session import Session
 from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.fix import tags
 from protocols.fix.decoder import Fault
 from protocols.fix.events import AppMessage
+from protocols.fix.session.machine import FixSession
 from protocols.fix.tags import MsgType
 from protocols.fix.translate import LimitLine, Translator, named_in
 from protocols.messages import OrdStatus
 from protocols.units import NS_PER_S
-
-if TYPE_CHECKING:
-    from gateway.doors.fix.endpoint import FixEndpoint
 
 RESENT_MAX_AGE_NS = 60_000_000_000  # a PossDup D or G without a window that is older than this is not acted on
 _FREE_LIMIT_QUERY_NS = NS_PER_S  # one so often costs nothing
 _ORDERS = ("D", "G")
 
 
+class Responder(Protocol):
+    """The endpoint, as requests are answered through it."""
+
+    @property
+    def machine(self) -> FixSession: ...
+    @property
+    def session(self) -> Session: ...
+    def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None: ...
+    def charge_faulty(self, now_ns: int) -> None: ...
+    def send(self, msg_type: str, body: str, now_ns: int) -> None: ...
+
+
 class FixRequests:
     """Serves one session's application messages, each once."""
 
     def __init__(
-        self, endpoint: "FixEndpoint", translator: Translator, settings: schema.FixSession, services: Services
+        self, endpoint: Responder, translator: Translator, settings: schema.FixSession, services: Services
     ) -> None:
         self._endpoint = endpoint
         self._machine = endpoint.machine
@@ -38,7 +49,7 @@ class FixRequests:
         self._limits_told_ns = 0
 
     def serve(self, message: AppMessage, now_ns: int) -> None:
-        """Hand it to the orders, or refuse it."""
+        """Hand it to the order path, or refuse it."""
         services, session, kind = self._services, self._session, message.msg_type
         services.metrics.fix.messages_in += 1
         if kind == MsgType.LIMIT_QUERY or kind not in self._translator.served:
@@ -110,7 +121,7 @@ class FixRequests:
         return not has_window and self._services.wall.ahead_ns(message.sending_time_ns, now_ns) < -RESENT_MAX_AGE_NS
 
     def _on_aside(self, message: AppMessage, now_ns: int) -> None:
-        """A message that the road has no part in: LimitQuery(XLQ), and what is read and needs no answer."""
+        """A message that the order path has no part in: LimitQuery(XLQ), and what is read and needs no answer."""
         kind = message.msg_type
         if kind == MsgType.LIMIT_QUERY and kind in self._translator.served:
             self._tell_limits(message, now_ns)

@@ -104,7 +104,7 @@ class Door:
     def greet(self, data, listener=CLOSED):
         """Somebody calls and says this."""
         line = Line()
-        line.peer = PreLogonPeer(self.door, listener, line, self.arrival(listener))
+        line.peer = self.door.first_peer(listener, line, self.arrival(listener))
         line.peer.receive(data, self.now)
         return line
 
@@ -320,7 +320,7 @@ def test_1S_b_whoever_takes_nothing_over_is_refused_beside_a_living_link_and_let
 def test_a_stranger_whose_place_is_needed_is_cut_and_counted_and_one_that_was_refused_is_not_counted_twice(open_door):
     house = open_door()
     stranger, refused = Line(), house.greet(house.logon(seed=STRANGER))
-    stranger.peer = PreLogonPeer(house.door, CLOSED, stranger, house.arrival())
+    stranger.peer = house.door.first_peer(CLOSED, stranger, house.arrival())
     for line in (stranger, refused):
         line.peer.cut("crowded_out")
         line.peer.lost(house.now)
@@ -336,7 +336,7 @@ def test_who_has_logged_on_is_no_stranger_any_more_and_who_was_refused_is_the_fi
         line, arrival = Line(), house.arrival()
         house.door.crowd.enter(arrival, "198.51.100.7")
         arrivals.append(arrival)
-        line.peer = PreLogonPeer(house.door, CLOSED, line, arrival)
+        line.peer = house.door.first_peer(CLOSED, line, arrival)
         if len(arrivals) != 2:
             line.peer.receive(house.logon(seed=seed), house.now)
     assert house.door.crowd.strangers == 2
@@ -347,7 +347,7 @@ def test_the_time_to_log_on_counts_from_the_accept_whatever_the_handshake_took(o
     house = open_door()
     arrival = house.arrival()
     house.now += 3_000 * MS
-    assert PreLogonPeer(house.door, CLOSED, Line(), arrival).next_deadline_ns == house.now + 2_000 * MS
+    assert house.door.first_peer(CLOSED, Line(), arrival).next_deadline_ns == house.now + 2_000 * MS
 
 
 def test_while_the_queue_is_full_nobody_new_is_let_in(open_door):

@@ -1,0 +1,161 @@
+"""Where a FIX Logon is judged: which session it names, who it proves to be, and whether that may take the session over.
+
+In this order: the session and the listener (`_row`), the proof (`_prove`, with `gateway.auth.authenticator`), a living
+link of the same session (`admit`), then the Logon as a message (`FixEndpoint.meet`, which asks the session machine and
+`logon_options.LogonTerms`). Nothing of a session is touched before all of it is accepted.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.auth.authenticator import Client, Denied, Proof
+from gateway.config import schema
+from gateway.config.key_material import permission_for
+from gateway.doors.connection import Connection
+from gateway.doors.fix.endpoint import FixEndpoint
+from gateway.doors.fix.logon_options import window_ms
+from gateway.doors.services import Services
+from limits.limiter import ALLOWED
+from protocols.fix import tags
+from protocols.fix.session.first_message import LogonClaim
+from protocols.fix.session.logon import LogonRefusal, whole_number
+from protocols.fix.session.settings import SessionSettings
+from protocols.fix.times import parse_ns
+from protocols.signing import fix_logon_text
+from protocols.units import NS_PER_MS
+
+_UNSAID = {tags.SENDER_COMP_ID: "", tags.TARGET_COMP_ID: "", tags.MSG_SEQ_NUM: "", tags.SENDING_TIME: ""}
+
+
+class FixLogon:
+    """Judges the first message of a connection."""
+
+    def __init__(
+        self,
+        services: Services,
+        endpoints: Mapping[tuple[str, str], FixEndpoint],
+        configured: Mapping[tuple[str, str], schema.FixSession],
+    ) -> None:
+        """endpoints, configured: by the peer's CompID and ours."""
+        self._services = services
+        self._endpoints = endpoints
+        self._configured = configured
+        self._guarded = _guarded(services.settings.fix)
+
+    def admit(
+        self, hello: LogonClaim, listener: schema.FixListener, connection: Connection, now_ns: int
+    ) -> FixEndpoint | Denied | LogonRefusal:
+        """The session that this Logon(A) proves to be, whose the connection is from now on; or why not, for the log.
+
+        LogonRefusal: it proves to be a session that has a living link, and what it asks for cannot be.
+        """
+        fields = hello.message.fields
+        row = self._row(hello, listener)
+        if isinstance(row, str):
+            if listener.name not in self._guarded:
+                return Denied(row)
+            # As dear as a known session's refusal, and counted like it.
+            shown = _proof(fields, connection.peer_ip)
+            no_one = self._services.authenticator.authenticate(("",), shown, "fix.order_entry", now_ns)
+            return msgspec.structs.replace(no_one, cause=row) if isinstance(no_one, Denied) else Denied(row)
+        endpoint = self._endpoints[_key_of(hello)]
+        client: Client | Denied = endpoint.session.client
+        if row.auth == "key":
+            client = self._prove(
+                row, endpoint, _proof(fields, connection.peer_ip), fields.get(tags.USERNAME, ""), now_ns
+            )
+        if isinstance(client, Denied):
+            return client
+        if endpoint.has_living_link:
+            if self._services.orders.venue.draining:
+                return Denied("draining")  # the living link needs its numbers for its own goodbye
+            if row.auth == "none" or row.on_duplicate == "reject":
+                return Denied("duplicate")
+        return endpoint.meet(connection, hello.message, client, now_ns) or endpoint
+
+    def _row(self, hello: LogonClaim, listener: schema.FixListener) -> schema.FixSession | str:
+        """The configured session that the Logon names, or why it may not be called here."""
+        row = self._configured.get(_key_of(hello))
+        if row is None or (row.listener and row.listener != listener.name):
+            return "unknown_session"
+        if row.version != hello.begin_string:
+            return "wrong_version"
+        if row.auth == "none" and not (listener.insecure and _is_loopback(listener.host)):
+            return "credentials_required"
+        return row
+
+    def _prove(
+        self, row: schema.FixSession, endpoint: FixEndpoint, proof: Proof, username: str, now_ns: int
+    ) -> Client | Denied:
+        """Who the Logon's signature proves to be, or why it may not log on."""
+        keys = self._services.authenticator.keys_for(row, username, now_ns)
+        client = self._services.authenticator.authenticate(keys, proof, permission_for(row), now_ns)
+        if isinstance(client, Denied):
+            return client
+        if not self._services.authenticator.may_use(client, row):
+            return Denied("session_of_another_account")
+        # Whoever comes back takes nobody's place: it costs nothing. A takeover does, and so does one after the other.
+        if endpoint.session.is_taken and self._services.sessions.charge_logon(client, now_ns) is not ALLOWED:
+            return Denied("rate")
+        return client
+
+    def explains_to(
+        self, hello: LogonClaim, listener: schema.FixListener, proven: LogonRefusal | None
+    ) -> tuple[SessionSettings, LogonRefusal | None] | None:
+        """Whose Logout(5) a refused Logon(A) gets, and what it says; None = it gets silence, as it is for nearly all.
+
+        Only where the peer's numbers begin at 1 with this logon, so that no real number is burnt; and strangers only
+        where the operator chose it. proven: why it is refused although it has proved who it is.
+        """
+        row, fields = self._row(hello, listener), hello.message.fields
+        if isinstance(row, str) or (proven is None and row.refused_logon != "logout"):
+            return None
+        is_reset = fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y" and whole_number(fields.get(tags.MSG_SEQ_NUM)) == 1
+        if not (row.reset_on_logon or (proven is not None and is_reset)):
+            return None
+        return self._endpoints[_key_of(hello)].machine.settings, proven
+
+    def refuse(self, cause: str, detail: str, peer_ip: str, key: str = "") -> None:
+        """Count and log a refused logon; the peer learns nothing."""
+        self._services.metrics.count_failed_logon("fix", cause)
+        self._services.log("logon.refused", door="fix", cause=cause, detail=detail, key=key, peer=peer_ip)
+
+    def count_left(self, reason: str) -> None:
+        """A connection ended before it had said who it was."""
+        self._services.metrics.count_disconnect("fix", reason)
+
+
+def _proof(fields: dict[int, str], peer_ip: str) -> Proof:
+    """What a Logon(A) shows."""
+    try:
+        sent_at_ns = parse_ns(fields.get(tags.SENDING_TIME, ""))
+    except ValueError:
+        sent_at_ns = 0  # far too old: refused like any other, at the same cost
+    return Proof(
+        signed=fix_logon_text({**_UNSAID, **fields}),
+        signature_b64=fields.get(tags.PASSWORD) or fields.get(tags.RAW_DATA, ""),
+        peer_ip=peer_ip,
+        sent_at_ns=sent_at_ns,
+        window_ns=window_ms(fields) * NS_PER_MS,
+    )
+
+
+def _guarded(fix: schema.Fix) -> frozenset[str]:
+    """Names of the listeners on which some session must prove itself."""
+    wanted = {row.listener for row in fix.sessions if row.auth == "key"}
+    return frozenset(row.name for row in fix.listeners if "" in wanted or row.name in wanted)
+
+
+def _key_of(hello: LogonClaim) -> tuple[str, str]:
+    """Whose session the Logon says it is: the peer's CompID, and ours."""
+    fields = hello.message.fields
+    return fields.get(tags.SENDER_COMP_ID, ""), fields.get(tags.TARGET_COMP_ID, "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -10,8 +10,6 @@ import msgspec
 
 from limits.policy import Policy
 
-MILLI = 1000  # cost of one whole token
-
 
 class ShadowDebit(msgspec.Struct, eq=False):
     """What the limits that only count have taken for one action: it may be known only after the action has passed."""

@@ -22,7 +22,8 @@ from gateway.sessions.request import Class, Request, is_retry
 from gateway.sessions.session import Session
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import OrderTrace
-from limits.limiter import MILLI, Limiter
+from limits.bucket import MILLI
+from limits.limiter import Limiter
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.instruments import Instruments

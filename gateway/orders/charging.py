@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from gateway.sessions.request import Request
 from gateway.sessions.session import Session
-from limits.limiter import MILLI, BucketView, Decision, Limiter
+from limits.bucket import MILLI
+from limits.limiter import BucketView, Decision, Limiter
 from limits.open_orders import OpenOrders
 from protocols import errors
 from protocols.errors import Refusal

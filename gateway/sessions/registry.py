@@ -6,7 +6,8 @@ from typing import Protocol
 from gateway.auth.authenticator import Client
 from gateway.sessions.former_names import name_of_unnamed
 from gateway.sessions.session import AccountStream, Session
-from limits.limiter import ALLOWED, MILLI, Decision, Limiter
+from limits.bucket import MILLI
+from limits.limiter import ALLOWED, Decision, Limiter
 from protocols.messages import MAX_SESSION, Origin
 
 FIRST_WS_SESSION = 1 << 16  # ids below belong to FIX sessions, which config numbers explicitly

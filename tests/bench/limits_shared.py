@@ -15,7 +15,8 @@ from statistics import quantiles
 
 import msgspec
 
-from limits.limiter import ALLOWED, MILLI
+from limits.bucket import MILLI
+from limits.limiter import ALLOWED
 from limits.policy_parse import parse
 from limits.redis_store import RedisStore, script_text
 from limits.reload import built_in

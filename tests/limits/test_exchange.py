@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limits.limiter import MILLI
+from limits.bucket import MILLI
 from limits.paths import Path
 from limits.store import Trouble
 from tests.support.shared_limits import SECOND_NS, START_NS, World, policy_of

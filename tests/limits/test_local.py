@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limits.limiter import ALLOWED, MILLI, Limiter
+from limits.bucket import MILLI
+from limits.limiter import ALLOWED, Limiter
 from limits.local import LocalLimiter
 from limits.policy import Policy
 from limits.policy_parse import parse

@@ -2,8 +2,8 @@
 
 import pytest
 
-from limits.bucket import NEVER
-from limits.limiter import ALLOWED, MILLI, Decision
+from limits.bucket import MILLI, NEVER
+from limits.limiter import ALLOWED, Decision
 from limits.local import LocalLimiter
 from tests.support.shared_limits import SECOND_NS, START_NS, World, policy_of
 

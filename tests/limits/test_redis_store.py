@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from redis.exceptions import RedisError
 
-from limits.limiter import MILLI
+from limits.bucket import MILLI
 from limits.overrides import Override
 from limits.redis_desk import Desk
 from limits.redis_store import RedisStore, StoreUnsuitable

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limits.limiter import ALLOWED, MILLI, PENDING, ShadowDebit
+from limits.bucket import MILLI
+from limits.limiter import ALLOWED, PENDING, ShadowDebit
 from limits.local import LocalLimiter
 from limits.shadow import MAX_WAITING, Shadows
 from tests.support.shared_limits import START_NS, World, policy_of

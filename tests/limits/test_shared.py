@@ -2,8 +2,8 @@
 
 import pytest
 
-from limits.bucket import NEVER, parse_rate
-from limits.limiter import ALLOWED, MILLI, Limiter
+from limits.bucket import MILLI, NEVER, parse_rate
+from limits.limiter import ALLOWED, Limiter
 from tests.support.shared_limits import SECOND_NS, World, policy_of
 
 ONE_PLAN = """

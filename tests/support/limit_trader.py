@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from limits.limiter import MILLI
+from limits.bucket import MILLI
 from limits.redis_store import RedisStore
 from limits.shared import SharedLimiter
 from tests.support.shared_limits import policy_of

@@ -11,7 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from limits.limiter import ALLOWED, MILLI
+from limits.bucket import MILLI
+from limits.limiter import ALLOWED
 from limits.policy_parse import parse
 from limits.redis_store import RedisStore
 from limits.reload import built_in

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from limits.limiter import MILLI, Decision
+from limits.bucket import MILLI
+from limits.limiter import Decision
 from limits.policy import Policy
 from limits.policy_parse import parse
 from limits.reload import built_in

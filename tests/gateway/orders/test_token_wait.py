@@ -2,7 +2,7 @@
 
 import pytest
 
-from limits.limiter import MILLI
+from limits.bucket import MILLI
 from protocols import errors
 from protocols.messages import POSS_RESEND, OrderEvent, OrderList, OrdStatus, Origin, QueryOrders, Side
 from tests.support import order_path, shared_limits

@@ -211,7 +211,7 @@ LEFT = (
         _WS,
         (
             "who has logged on by WebSocket stays a stranger that others crowd out",
-            "        self._caller.proved()\n",
+            "        self._info.proved()\n",
             "",
         ),
     ),

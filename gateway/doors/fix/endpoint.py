@@ -1,8 +1,10 @@
-"""The pure half of the FIX door: one session's machine, its translator, and its business with the orders.
+"""The pure half of the FIX door: one session's machine, its translator, and its business with the order path.
 
 It lives as long as the session, across connections: reports that arise while the client is away are numbered and kept,
 and served on its ResendRequest. The connection (`link`) comes and goes. A Logon(A) is judged whole before anything is
 touched: a refused one changes nothing, neither for a living link nor of what it asked for (`logon_options.py`).
+
+More than 400 lines, because its three sides (the connection, the session machine, the order path) act on one state.
 """
 
 from collections import deque
@@ -362,7 +364,7 @@ class FixEndpoint:
         self._terms.is_reset_untold = True
         self._services.log("session.notice", session=self.session.name, notice="sequence numbers reset by schedule")
 
-    # -- the road's side (gateway.sessions.registry.Endpoint) -----------------------------------------------------
+    # -- the order path side (gateway.sessions.reply.Endpoint) ------------------------------------------------------
 
     def handed_over(self, reply: Reply, now_ns: int) -> None:
         """Pending New, for sessions that ask for it."""

@@ -1,26 +1,23 @@
-"""The pure half of the WebSocket door: one connection's machine, its logon, and its business with the orders.
+"""The pure half of the WebSocket door: one connection's machine, its logon, and its business with the order path.
 
 It lives as long as its connection; the session behind it may live longer (`gateway.sessions.registry`). What the
 client reads comes from three places: answers are written at once; events and long answers come from the
 `StreamWriter`, when the socket asks for more; the answer to a logout goes last.
+
+More than 400 lines, because its three sides (the connection, the session machine, the order path) act on one state.
 """
 
 import msgspec
 
-from gateway.auth.authenticator import Client, Denied, Proof
+from gateway.auth.authenticator import Client
 from gateway.config import schema as config
 from gateway.doors.endpoint import FloodCount, Link
 from gateway.doors.services import Services
+from gateway.doors.ws import snapshot
 from gateway.doors.ws.answers import Answers, Source
-from gateway.doors.ws.logon import (
-    ConnectionInfo,
-    TurnedAway,
-    find_session,
-    start_of_stream,
-    told_to_wait,
-    turned_away,
-)
+from gateway.doors.ws.logon import ConnectionInfo, WsLogon, find_session, logon_result, profile, start_of_stream
 from gateway.doors.ws.requests import WsRequests
+from gateway.doors.ws.snapshot import SnapshotQuery
 from gateway.doors.ws.stream_cursor import EncodedEvents, ListCursor, StreamCursor
 from gateway.doors.ws.stream_writer import StreamWriter
 from gateway.orders.rules import TOO_MANY_LISTS
@@ -29,8 +26,8 @@ from gateway.sessions.session import AccountStream, Session
 from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
-from protocols.messages import AnyEvent, EngineState, OrderList, QueryOrders
-from protocols.units import NS_PER_MS, NS_PER_US
+from protocols.messages import AnyEvent, EngineState, OrderList
+from protocols.units import NS_PER_MS
 from protocols.ws import close_codes, results, schema
 from protocols.ws import events as told
 from protocols.ws.schema import LogonParams, StreamName
@@ -38,7 +35,6 @@ from protocols.ws.session import WsSession
 from protocols.ws.settings import WsSettings
 
 _SERVER = "penstock/1"
-_SNAPSHOT_RETRY_MS = 1_000
 _READY_BYTES = 65_536  # so much is ready, and further events wait in the stream
 
 
@@ -46,7 +42,7 @@ class WsEndpoint:
     """Speaks WebSocket on one connection, to the client on one side and the road on the other."""
 
     def __init__(
-        self, services: Services, ws: config.Ws, event_bytes: EncodedEvents, link: Link, caller: ConnectionInfo
+        self, services: Services, ws: config.Ws, event_bytes: EncodedEvents, link: Link, info: ConnectionInfo
     ) -> None:
         """event_bytes: shared by all connections of the door."""
         settings = WsSettings(
@@ -55,10 +51,10 @@ class WsEndpoint:
             max_frame_bytes=ws.max_frame_bytes,
             server=_SERVER,
             epoch=services.orders.dispatch.epoch,
-            codec="msgpack" if caller.codec == "msgpack" else "json",
+            codec="msgpack" if info.codec == "msgpack" else "json",
         )
         self.services = services
-        self.machine = WsSession(settings, caller.conn_id, caller.challenge, caller.accepted_ns, services.wall)
+        self.machine = WsSession(settings, info.conn_id, info.challenge, info.accepted_ns, services.wall)
         self.link = link
         self.session: Session | None = None
         self.writer: StreamWriter  # from the logon on
@@ -68,16 +64,14 @@ class WsEndpoint:
         self.answers = Answers(services, self.machine)
         self._event_bytes = event_bytes
         self._is_end_counted = False  # why the connection ended, in the metric
-        self._recv_window_ns = ws.recv_window_ms * NS_PER_MS
-        self._caller = caller
+        self._info = info
+        self._logon = WsLogon(services, self.machine, info, ws.recv_window_ms)
         self._requests: WsRequests  # from the logon on
         self._flood = FloodCount()
         self._account: AccountStream
-        self._ask_snapshot_at_ns = 0  # 0 = not refused
+        self._snapshot = SnapshotQuery(services)
         self._logout: told.Requested | None = None  # answered last, when nothing else is open
         self._leave_by_ns = 0
-        self._denied: told.LogonRequested | None = None  # a failed logon that is still to be told
-        self._deny_at_ns = 0
 
     # -- the connection's side (gateway.doors.connection.Peer) ---------------------------------------------------------
 
@@ -109,7 +103,7 @@ class WsEndpoint:
     def next_deadline_ns(self) -> int | None:
         """When `tick` is next wanted."""
         deadline_ns = self.machine.next_deadline_ns
-        for other_ns in (self._leave_by_ns, self._ask_snapshot_at_ns, self._deny_at_ns):
+        for other_ns in (self._leave_by_ns, self._snapshot.ask_at_ns, self._logon.deny_at_ns):
             if other_ns and (deadline_ns is None or other_ns < deadline_ns):
                 deadline_ns = other_ns
         return deadline_ns
@@ -145,9 +139,9 @@ class WsEndpoint:
         if self._leave_by_ns and now_ns >= self._leave_by_ns:
             self._leave_by_ns = 0
             self.answers.open.clear()
-        if self._ask_snapshot_at_ns and now_ns >= self._ask_snapshot_at_ns:
-            self._ask_snapshot(now_ns)
-        self._deny(now_ns)
+        if self._snapshot.ask_at_ns:
+            self._snapshot.ask_when_due(self.session, self.writer.cursor, now_ns)
+        self._logon.deny_when_due(now_ns)
         for event in self.machine.tick(now_ns):
             self._on_event(event, now_ns)
 
@@ -197,49 +191,16 @@ class WsEndpoint:
 
     def _on_closed(self, event: told.Closed, now_ns: int) -> None:
         if event.reason == "challenge":
-            self._count_refused("challenge")
+            self._logon.count_refused("challenge")
         self.end_session(event.reason, now_ns)
         self.count_end(event.reason)
 
     def _log_on(self, asked: told.LogonRequested, now_ns: int) -> None:
-        params = asked.params
         if not self.machine.is_deciding:
-            return  # what came right behind it ended the connection: it takes nothing over
-        if self.services.orders.venue.draining:
-            self._count_refused("draining", params.api_key)
-            refusal = Refusal(errors.DRAINING, "the gateway is draining, reconnect")
-            self.machine.refuse_logon(asked.request_id, now_ns, refusal, close_codes.SERVICE_RESTART, refusal.text)
-            return
-        sent_at_ns = None if asked.challenged else params.ts * NS_PER_US
-        shown = Proof(asked.signed, params.sig, self._caller.peer_ip, sent_at_ns, self._recv_window_ns)
-        proof = self.services.authenticator.authenticate((params.api_key,), shown, "trade_or_read", now_ns)
-        if isinstance(proof, Denied):
-            away = told_to_wait(proof)
-            if away is not None:
-                self._turn_away(asked, away, now_ns)
-                return
-            self._count_refused(proof.cause, params.api_key)
-            self._denied, self._deny_at_ns = asked, now_ns + proof.hold_ns
-            self._deny(now_ns)
-            return
-        name = params.name or ""
-        found = turned_away(self.services, proof, name, now_ns) or find_session(self.services, proof, name)
-        if isinstance(found, TurnedAway):
-            self._turn_away(asked, found, now_ns)
-            return
-        self._accept(asked, found, proof, now_ns)
-
-    def _turn_away(self, asked: told.LogonRequested, away: TurnedAway, now_ns: int) -> None:
-        """Whoever proved who it is learns why it may not log on, and when it may."""
-        self._count_refused(away.cause, asked.params.api_key)
-        reason = f"retry_after_ms={away.refusal.retry_after_ms}"
-        self.machine.refuse_logon(asked.request_id, now_ns, away.refusal, close_codes.TRY_LATER, reason)
-
-    def _deny(self, now_ns: int) -> None:
-        """Tell whoever proved nothing, once it is time."""
-        if self._denied is not None and now_ns >= self._deny_at_ns:
-            denied, self._denied, self._deny_at_ns = self._denied, None, 0
-            self.machine.refuse_logon(denied.request_id, now_ns)
+            return  # what came right after it ended the connection: it takes nothing over
+        found = self._logon.judge(asked, now_ns)
+        if found is not None:
+            self._accept(asked, found[0], found[1], now_ns)
 
     def _accept(self, asked: told.LogonRequested, found: Session, client: Client, now_ns: int) -> None:
         self._begin(found, client, asked.params, now_ns)
@@ -254,14 +215,14 @@ class WsEndpoint:
             self.writer.cursor.replay(resume.begin, resume.end)
         elif resume.status == "snapshot":
             self.writer.cursor.await_snapshot()
-            self._ask_snapshot(now_ns)
+            self._snapshot.ask(found, self.writer.cursor, now_ns)
         self.services.orders.venue.show(found, now_ns)
         for event in held:
             self._on_event(event, now_ns)
 
     def _begin(self, found: Session, client: Client, params: LogonParams | None, now_ns: int) -> None:
         """The session is this connection's from now on; the connection it had before is superseded."""
-        self._caller.proved()
+        self._info.proved()
         older = found.endpoint
         if isinstance(older, WsEndpoint) and older is not self:
             older.supersede(now_ns)
@@ -286,7 +247,7 @@ class WsEndpoint:
                 found.cancel_on_disconnect, found.cod_grace_ms = params.cod.scope, params.cod.grace_ms
         self.choose_streams(found, streams)
         self.services.cancel_on_disconnect.connected(found)
-        who = {"peer": self._caller.peer_ip, "key": client.key_id}
+        who = {"peer": self._info.peer_ip, "key": client.key_id}
         self.services.log("session.logged_on", session=found.name, door="ws", account=client.account, **who)
 
     def choose_streams(self, found: Session, streams: tuple[StreamName, ...]) -> None:
@@ -323,16 +284,9 @@ class WsEndpoint:
 
     def count_end(self, reason: str) -> None:
         """Each connection ends for one reason: the first that was found."""
-        if not self._is_end_counted:
+        if not (self._is_end_counted or self._logon.has_refused):
             self._is_end_counted = True
             self.services.metrics.count_disconnect("ws", reason)
-
-    def _count_refused(self, cause: str, key: str = "") -> None:
-        """A logon was refused, which ends the connection; the peer does not learn the cause."""
-        self._is_end_counted = True
-        self._caller.failed()
-        self.services.metrics.count_failed_logon("ws", cause)
-        self.services.log("logon.refused", door="ws", cause=cause, key=key, peer=self._caller.peer_ip)
 
     def failed(self, now_ns: int) -> None:
         """Our own bug: nothing is told of it, and nothing more is read from this connection."""
@@ -402,20 +356,7 @@ class WsEndpoint:
             self.answers.conclude(source, whole, now_ns, ("queries", "msgs"))
         return rows
 
-    def _ask_snapshot(self, now_ns: int) -> None:
-        """All open orders come through the road like any query; events wait until it is told what they follow."""
-        self._ask_snapshot_at_ns = 0
-        if self.session is None or not self.writer.cursor.awaits_snapshot:
-            return
-        sender = self.session.sender
-        query = QueryOrders(
-            sender.next_query_id(), sender.account, sender.session, sender.origin, now_ns, 0, req_id="snapshot"
-        )
-        self.services.orders.admission.submit(
-            self.session, query, "snapshot", Source(None, "snapshot", now_ns), 0, now_ns
-        )
-
-    # -- the road's side (gateway.sessions.registry.Endpoint) -----------------------------------------------------
+    # -- the order path's side (gateway.sessions.reply.Endpoint) --------------------------------------------------
 
     def handed_over(self, reply: Reply, now_ns: int) -> None:
         """The core has it."""
@@ -428,10 +369,9 @@ class WsEndpoint:
         """The terminal answer to a request, written before the events that it caused."""
         source = reply.source
         assert isinstance(source, Source)
-        if source.method == "snapshot":
+        if source.method == snapshot.METHOD:
             assert isinstance(event, OrderList)
-            if self.writer.cursor.awaits_snapshot:  # else it came late, and was asked for again
-                self.writer.cursor.give_snapshot(event)
+            self._snapshot.answered(event, self.writer.cursor)
         elif isinstance(event, OrderList) and source.method == "order.list" and ListCursor.is_long(event):
             self._list(source, event, now_ns)
         else:
@@ -448,8 +388,8 @@ class WsEndpoint:
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
         """The gateway's own no."""
         assert isinstance(source, Source)
-        if source.method == "snapshot":
-            self._ask_snapshot_at_ns = now_ns + max(refusal.retry_after_ms, _SNAPSHOT_RETRY_MS) * NS_PER_MS
+        if source.method == snapshot.METHOD:
+            self._snapshot.refused(refusal.retry_after_ms, now_ns)
         elif self.answers.refuse(source, refusal, now_ns):
             self.count_refused_message(refusal, now_ns)
         self.link.wake()
@@ -475,21 +415,13 @@ class WsEndpoint:
         """Operators changed these buckets."""
         if "limits" not in self.streams or self.session is None:
             return
-        rows = tuple(results.LimitBlock(name=v.name, scope=v.scope, capacity=v.capacity, rate=v.rate) for v in views)
-        data = results.LimitsData(self.profile(self.session), rows, self.machine.utc_us(now_ns))
-        self.writer.push_own("limits", data, now_ns)
+        self.writer.push_limits(profile(self.services, self.session), views, now_ns)
         self.link.wake()
 
     def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
         """A planned end is announced; until then cancel-on-disconnect waits for those who come back."""
         if "system" in self.streams and self.machine.is_logged_on:
-            data = results.SystemData(
-                state="draining",
-                reconnect_by=self.machine.utc_us(reconnect_by_ns),
-                cod_suspended_ms=max(reconnect_by_ns - now_ns, 0) // NS_PER_MS,
-                text=text,
-            )
-            self.writer.push_own("system", data, now_ns)
+            self.writer.push_draining(reconnect_by_ns, text, now_ns)
             self.link.wake()
 
     def log_out(self, now_ns: int, text: str) -> None:
@@ -515,31 +447,9 @@ class WsEndpoint:
         """The queue has room."""
         self.link.resume_reading(now_ns)
 
-    # -- what it can tell about itself ---------------------------------------------------------------------------
-
-    def profile(self, found: Session) -> str:
-        """The plan whose limits are in force, and their version."""
-        policy = self.services.limiter.policy
-        return f"{policy.plan_of(found.client.account).name} v{policy.version}"
-
     def describe(
         self, now_ns: int, resume: results.ResumeResult | msgspec.UnsetType = msgspec.UNSET
     ) -> results.LogonResult:
         """What is in force: the result of logon, status and configure."""
-        found = self.session
-        assert found is not None
-        views = self.services.orders.limit_notices.show(found, now_ns)
-        return results.LogonResult(
-            session=found.name,
-            account=found.client.account,
-            permissions=tuple(sorted(found.client.permissions)),
-            epoch=self.services.orders.dispatch.epoch,
-            resume=resume,
-            cod=schema.Cod(scope=found.cancel_on_disconnect, grace_ms=found.cod_grace_ms),  # type: ignore[arg-type]
-            heartbeat_ms=self.heartbeat_ms,
-            streams=self.streams,
-            limits=tuple(
-                results.LimitBlock(name=view.name, scope=view.scope, capacity=view.capacity, rate=view.rate)
-                for view in views
-            ),
-        )
+        assert self.session is not None
+        return logon_result(self.services, self.session, self.streams, self.heartbeat_ms, resume, now_ns)

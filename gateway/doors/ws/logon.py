@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from gateway.auth.authenticator import Client, Denied
+from gateway.auth.authenticator import Client, Denied, Proof
 from gateway.doors.services import Services
 from gateway.sessions.registry import MAX_NAMES_PER_KEY
 from gateway.sessions.session import AccountStream, Session
@@ -15,8 +15,9 @@ from limits.limiter import ALLOWED
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import Origin
-from protocols.units import NS_PER_US
-from protocols.ws import results, schema
+from protocols.units import NS_PER_MS, NS_PER_US
+from protocols.ws import close_codes, events, results, schema
+from protocols.ws.session import WsSession
 
 MAX_RESUME_EVENTS = 100_000  # more than that is faster told as a snapshot
 MAX_CONNECTIONS_PER_KEY = 64
@@ -47,6 +48,65 @@ class TurnedAway(msgspec.Struct, frozen=True):
 
     cause: str
     refusal: Refusal
+
+
+class WsLogon:
+    """The logon of one connection, from its request to a session or a refusal."""
+
+    def __init__(self, services: Services, machine: WsSession, info: ConnectionInfo, recv_window_ms: int) -> None:
+        self._services = services
+        self._machine = machine
+        self._info = info
+        self._recv_window_ns = recv_window_ms * NS_PER_MS
+        self._denied: events.LogonRequested | None = None  # refused, and not answered yet
+        self.deny_at_ns = 0
+        self.has_refused = False  # which ends the connection, and is counted as its end
+
+    def judge(self, asked: events.LogonRequested, now_ns: int) -> tuple[Session, Client] | None:
+        """The session that the logon begins, and for whom; None: it is refused, now or when its delay is over."""
+        params = asked.params
+        if self._services.orders.venue.draining:
+            self.count_refused("draining", params.api_key)
+            refusal = Refusal(errors.DRAINING, "the gateway is draining, reconnect")
+            self._machine.refuse_logon(asked.request_id, now_ns, refusal, close_codes.SERVICE_RESTART, refusal.text)
+            return None
+        sent_at_ns = None if asked.challenged else params.ts * NS_PER_US
+        shown = Proof(asked.signed, params.sig, self._info.peer_ip, sent_at_ns, self._recv_window_ns)
+        proof = self._services.authenticator.authenticate((params.api_key,), shown, "trade_or_read", now_ns)
+        if isinstance(proof, Denied):
+            away = told_to_wait(proof)
+            if away is not None:
+                self._turn_away(asked, away, now_ns)
+                return None
+            self.count_refused(proof.cause, params.api_key)
+            self._denied, self.deny_at_ns = asked, now_ns + proof.hold_ns
+            self.deny_when_due(now_ns)
+            return None
+        name = params.name or ""
+        found = turned_away(self._services, proof, name, now_ns) or find_session(self._services, proof, name)
+        if isinstance(found, TurnedAway):
+            self._turn_away(asked, found, now_ns)
+            return None
+        return found, proof
+
+    def _turn_away(self, asked: events.LogonRequested, away: TurnedAway, now_ns: int) -> None:
+        """Whoever proved who it is learns why it may not log on, and when it may."""
+        self.count_refused(away.cause, asked.params.api_key)
+        reason = f"retry_after_ms={away.refusal.retry_after_ms}"
+        self._machine.refuse_logon(asked.request_id, now_ns, away.refusal, close_codes.TRY_LATER, reason)
+
+    def deny_when_due(self, now_ns: int) -> None:
+        """Tell whoever proved nothing, once it is time."""
+        if self._denied is not None and now_ns >= self.deny_at_ns:
+            denied, self._denied, self.deny_at_ns = self._denied, None, 0
+            self._machine.refuse_logon(denied.request_id, now_ns)
+
+    def count_refused(self, cause: str, key: str = "") -> None:
+        """A logon was refused, which ends the connection; the peer does not learn the cause."""
+        self.has_refused = True
+        self._info.failed()
+        self._services.metrics.count_failed_logon("ws", cause)
+        self._services.log("logon.refused", door="ws", cause=cause, key=key, peer=self._info.peer_ip)
 
 
 def turned_away(services: Services, client: Client, name: str, now_ns: int) -> TurnedAway | None:
@@ -120,3 +180,35 @@ def start_of_stream(
     if missed > MAX_RESUME_EVENTS:
         return results.ResumeResult("snapshot", reason="too_many")
     return results.ResumeResult("replayed", asked.seq + 1, latest_seq)
+
+
+def profile(services: Services, found: Session) -> str:
+    """The plan whose limits are in force, and their version."""
+    policy = services.limiter.policy
+    return f"{policy.plan_of(found.client.account).name} v{policy.version}"
+
+
+def logon_result(
+    services: Services,
+    found: Session,
+    streams: tuple[schema.StreamName, ...],
+    heartbeat_ms: int,
+    resume: results.ResumeResult | msgspec.UnsetType,
+    now_ns: int,
+) -> results.LogonResult:
+    """What is in force: the result of logon, status and configure."""
+    views = services.orders.limit_notices.show(found, now_ns)
+    return results.LogonResult(
+        session=found.name,
+        account=found.client.account,
+        permissions=tuple(sorted(found.client.permissions)),
+        epoch=services.orders.dispatch.epoch,
+        resume=resume,
+        cod=schema.Cod(scope=found.cancel_on_disconnect, grace_ms=found.cod_grace_ms),  # type: ignore[arg-type]
+        heartbeat_ms=heartbeat_ms,
+        streams=streams,
+        limits=tuple(
+            results.LimitBlock(name=view.name, scope=view.scope, capacity=view.capacity, rate=view.rate)
+            for view in views
+        ),
+    )

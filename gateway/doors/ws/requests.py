@@ -1,14 +1,18 @@
-"""What a logged-on WebSocket client may ask: orders go to the orders, the rest is answered here and now.
+"""What a logged-on WebSocket client may ask: commands go to the order path, and everything else is answered here.
 
-Each request is answered exactly once: here, or through its `Source` when the road has spoken (`answers.py`).
+Each request is answered exactly once: here, or through its `Source` when the order path has (`answers.py`).
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
-from gateway.doors.ws.answers import Batch, Source
+from gateway.doors.endpoint import Link
+from gateway.doors.services import Services
+from gateway.doors.ws.answers import Answers, Batch, Source
+from gateway.doors.ws.logon import profile
+from gateway.doors.ws.stream_writer import StreamWriter
 from gateway.sessions.session import Session
 from protocols import errors
 from protocols.errors import Refusal
@@ -16,19 +20,37 @@ from protocols.messages import AnyCommand, CancelOrder, NewOrder, ReplaceOrder
 from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.ws import report, results, schema
 from protocols.ws.events import Requested, UnknownMethod
+from protocols.ws.session import WsSession
 from protocols.ws.translate import COMMANDS, command, dead_man_ms
-
-if TYPE_CHECKING:
-    from gateway.doors.ws.endpoint import WsEndpoint
 
 _ORDERS = ("order.place", "order.replace")
 _LEG_METHODS = {NewOrder: "order.place", CancelOrder: "order.cancel", ReplaceOrder: "order.replace"}
 
 
+class Responder(Protocol):
+    """The endpoint, as requests are answered through it."""
+
+    services: Services
+    machine: WsSession
+    link: Link
+    answers: Answers
+    writer: StreamWriter
+    session: Session | None
+    streams: tuple[schema.StreamName, ...]
+    heartbeat_ms: int
+
+    @property
+    def is_leaving(self) -> bool: ...
+    def leave(self, logout: Requested, now_ns: int) -> None: ...
+    def describe(self, now_ns: int) -> results.LogonResult: ...
+    def choose_streams(self, found: Session, streams: tuple[schema.StreamName, ...]) -> None: ...
+    def count_refused_message(self, refusal: Refusal, now_ns: int) -> None: ...
+
+
 class WsRequests:
     """Serves one connection's requests."""
 
-    def __init__(self, endpoint: "WsEndpoint") -> None:
+    def __init__(self, endpoint: Responder) -> None:
         self._endpoint = endpoint
         self._own = {
             "ping": self._ping,
@@ -45,7 +67,7 @@ class WsRequests:
         }
 
     def serve(self, asked: Requested, session: Session, now_ns: int) -> None:
-        """Answer it, or hand it to the orders, which will."""
+        """Answer it, or hand it to the order path, which will."""
         services = self._endpoint.services
         if self._endpoint.is_leaving:
             refusal = Refusal(errors.NOT_LOGGED_ON, "logged out")
@@ -211,7 +233,9 @@ class WsRequests:
     # -- questions -----------------------------------------------------------------------------------------------
 
     def _limits(self, asked: Requested, session: Session, now_ns: int) -> object:
-        return results.LimitsResult(self._endpoint.profile(session), self._endpoint.answers.all_limits(now_ns))
+        return results.LimitsResult(
+            profile(self._endpoint.services, session), self._endpoint.answers.all_limits(now_ns)
+        )
 
     def _instruments(self, asked: Requested, session: Session, now_ns: int) -> object:
         rows = self._endpoint.services.instruments.by_symbol.values()

@@ -10,7 +10,9 @@ import msgspec
 
 from gateway.doors.services import Services
 from gateway.doors.ws.stream_cursor import EncodedEvents, ListCursor, Slice, StreamCursor
+from limits.limiter import BucketView
 from protocols.messages import AnyEvent, OrderEvent, OrderList
+from protocols.units import NS_PER_MS
 from protocols.ws import report, results
 from protocols.ws.session import WsSession
 
@@ -42,6 +44,21 @@ class StreamWriter:
         number = msgspec.UNSET if seq is None else seq
         wire = results.EventWire(ev=ev, seq=number, ts=self._machine.utc_us(now_ns), data=data)
         self._push_bytes(self._machine.codec.encode(wire), now_ns)
+
+    def push_limits(self, profile: str, views: list[BucketView], now_ns: int) -> None:
+        """Operators changed these buckets. profile: the plan and the version in force."""
+        rows = tuple(results.LimitBlock(name=v.name, scope=v.scope, capacity=v.capacity, rate=v.rate) for v in views)
+        self.push_own("limits", results.LimitsData(profile, rows, self._machine.utc_us(now_ns)), now_ns)
+
+    def push_draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
+        """A planned end; until then cancel-on-disconnect waits for clients that come back."""
+        data = results.SystemData(
+            state="draining",
+            reconnect_by=self._machine.utc_us(reconnect_by_ns),
+            cod_suspended_ms=max(reconnect_by_ns - now_ns, 0) // NS_PER_MS,
+            text=text,
+        )
+        self.push_own("system", data, now_ns)
 
     def write_slice(self, now_ns: int) -> int:
         """Write the next slice of the stream; how many events it had, an empty snapshot counting as one.

@@ -667,7 +667,8 @@ def test_whoever_admits_strangers_is_told_who_has_logged_on_and_who_was_refused(
     right, wrong = Desk(server), Desk(server)
     for desk in (right, wrong):
         proved, failed = (partial(heard.append, (word, desk is right)) for word in ("proved", "failed"))
-        desk.endpoint._caller = msgspec.structs.replace(desk.endpoint._caller, proved=proved, failed=failed)
+        info = msgspec.structs.replace(desk.endpoint._info, proved=proved, failed=failed)
+        desk.endpoint._info = desk.endpoint._logon._info = info
     wrong.logon(sig="AAAA")
     assert right.logon()[0]["status"] == 200
     assert heard == [("failed", False), ("proved", True)]

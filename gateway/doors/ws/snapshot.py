@@ -1,0 +1,50 @@
+"""The snapshot of open orders that a connection needs before it can read its stream. Pure.
+
+The gateway asks for it through the order path like any query, under the connection's own session; while it waits, the
+events that follow it wait in the stream.
+"""
+
+from gateway.doors.services import Services
+from gateway.doors.ws.answers import Source
+from gateway.doors.ws.stream_cursor import StreamCursor
+from gateway.sessions.session import Session
+from protocols.messages import OrderList, QueryOrders
+from protocols.units import NS_PER_MS
+
+METHOD = "snapshot"
+"""By which its limits are charged, and its answer is known."""
+_RETRY_MS = 1_000
+
+
+class SnapshotQuery:
+    """Asks until it is answered, or no longer needed."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.ask_at_ns = 0  # when it is asked for again after a refusal; 0 = it was not refused
+
+    def ask(self, session: Session | None, cursor: StreamCursor, now_ns: int) -> None:
+        """Ask now, if there is a session that still awaits one."""
+        self.ask_at_ns = 0
+        if session is None or not cursor.awaits_snapshot:
+            return
+        sender = session.sender
+        query = QueryOrders(
+            sender.next_query_id(), sender.account, sender.session, sender.origin, now_ns, 0, req_id=METHOD
+        )
+        self._services.orders.admission.submit(session, query, METHOD, Source(None, METHOD, now_ns), 0, now_ns)
+
+    def ask_when_due(self, session: Session | None, cursor: StreamCursor, now_ns: int) -> None:
+        """Ask again, once the time after a refusal is over."""
+        if self.ask_at_ns and now_ns >= self.ask_at_ns:
+            self.ask(session, cursor, now_ns)
+
+    def refused(self, retry_after_ms: int, now_ns: int) -> None:
+        """The order path had no room for it."""
+        self.ask_at_ns = now_ns + max(retry_after_ms, _RETRY_MS) * NS_PER_MS
+
+    @staticmethod
+    def answered(event: OrderList, cursor: StreamCursor) -> None:
+        """Here it is; one that comes when none is awaited is late, and was asked for again."""
+        if cursor.awaits_snapshot:
+            cursor.give_snapshot(event)

@@ -1,4 +1,4 @@
-"""Writes the reference pages from the code that they describe: `make docs`. With --check it only lists stale pages.
+"""Writes the reference pages and the list of modules from the code: `make docs`. With --check it lists stale pages only.
 
 These pages are never edited by hand. `MEANINGS` below has what the code does not: a sentence for each error code. A
 code without a sentence stops the run, so a new code is always explained.
@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import inspect
 
+from docs import layout
 from gateway.config import schema as config
 from gateway.telemetry.logs import EVENTS as LOG_EVENTS
 from gateway.telemetry.metrics import METRICS
@@ -390,10 +391,11 @@ def render() -> dict[Path, str]:
     unexplained = {row.name for row in CODES.values()} ^ MEANINGS.keys()
     if unexplained:
         raise SystemExit(f"MEANINGS in docs/generate.py and the list of codes differ: {', '.join(sorted(unexplained))}")
-    return {
+    reference = {
         REFERENCE / name: f"{_NOTE.format(source=source)}\n\n{make().rstrip()}\n"
         for name, (source, make) in PAGES.items()
     }
+    return {layout.PAGE: layout.page(), **reference}
 
 
 def stale() -> list[Path]:

@@ -4,6 +4,8 @@ Both doors use it: a FIX connection from its first byte, a WebSocket one from th
 the bounds that only a socket knows: the turn a read is sliced into, the slow reader (`gateway.doors.slowness`), the
 pause that must end. What one request brings about lies in a store, and is read on as the peer takes it: it costs no
 memory.
+
+More than 400 lines, because reading, writing and pausing of one transport share its state.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Writes the reference pages and the list of modules from the code: `make docs`. With --check it lists stale pages only.
+"""Writes the reference pages and the list of modules from the code: `make docs`. --check only lists stale ones.
 
 These pages are never edited by hand. `MEANINGS` below has what the code does not: a sentence for each error code. A
 code without a sentence stops the run, so a new code is always explained.

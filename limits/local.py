@@ -49,7 +49,7 @@ class LocalLimiter(RoutedLimiter[Bucket]):
         if instrument and route.instrument_limit is not None:
             route = path.per_instrument.get(instrument) or self._instrument_route(path, route, instrument)
         now_us = now_ns // 1000
-        if now_us < path.standing.cooling_until_us and name not in EXEMPT:
+        if now_us < path.penalty_state.cooling_until_us and name not in EXEMPT:
             return self._refuse(path, route, name, cost_milli, now_us)
         for bucket in route.binding:
             if not bucket.fits(cost_milli, now_us):

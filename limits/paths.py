@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from limits.bucket import Bucket
-from limits.penalty import Standing
+from limits.penalty import PenaltyState
 
 MAX_KEPT = 16_384  # sessions remembered after they have left, about 2 KiB each
 _LOOKED_AT = 8
@@ -31,17 +31,18 @@ class Counts:
 class Path(msgspec.Struct, weakref=True, eq=False):
     """One session's way through the buckets. own: the session's buckets, which outlive changes of policy.
 
-    standing: of its account, on the penalty ladder. routes: the limiter's, by bucket name; per_instrument: the same for
-    orders in one instrument, by its number; both are resolved anew when generation is not the limiter's.
+    penalty_state: its account's. routes: the limiter's, by bucket name; per_instrument: the same for orders
+    in one instrument, by its number; both are resolved anew when generation is not the limiter's. decisions: what the
+    store was asked to decide, by route.
     """
 
     account: str
     session: str
-    standing: Standing
+    penalty_state: PenaltyState
     own: dict[str, Bucket]
     routes: dict[str, Any]
     per_instrument: dict[int, Any]
-    tickets: dict[Any, Any]
+    decisions: dict[Any, Any]
     generation: int = 0
 
 
@@ -52,7 +53,7 @@ class Paths:
         self._max_kept = max_kept
         self._paths: WeakValueDictionary[tuple[str, str], Path] = WeakValueDictionary()
         self._kept: dict[tuple[str, str], Path] = {}
-        self._standings: dict[str, Standing] = {}
+        self._penalty_states: dict[str, PenaltyState] = {}
 
     def __len__(self) -> int:
         """Sessions that are known: those that are held, and those kept after they left."""
@@ -63,8 +64,8 @@ class Paths:
         key = (account, session)
         path = self._paths.get(key)
         if path is None:
-            standing = self._standings.setdefault(account, Standing())
-            path = self._paths[key] = Path(account, session, standing, {}, {}, {}, {})
+            penalty_state = self._penalty_states.setdefault(account, PenaltyState())
+            path = self._paths[key] = Path(account, session, penalty_state, {}, {}, {}, {})
         self._kept.pop(key, None)
         self._kept[key] = path  # last in line to be forgotten
         if len(self._kept) > self._max_kept:

@@ -12,7 +12,7 @@ EXEMPT = frozenset(("cancels", "logons"))
 """Buckets that are never cooled down and whose refusals are never punished."""
 
 
-class Standing:
+class PenaltyState:
     """One account's place on the ladder. cooling_until_us: before it, only EXEMPT buckets are open."""
 
     __slots__ = ("_hard", "_penalty", "_strikes", "cooling_until_us")

@@ -6,7 +6,7 @@ import msgspec
 
 from limits.bucket import NEVER
 from limits.limiter import Decision
-from limits.penalty import EXEMPT, Standing
+from limits.penalty import EXEMPT, PenaltyState
 from limits.policy import Limit, Penalty
 
 Wait = tuple[int, str, Limit]
@@ -29,18 +29,18 @@ def longest_of(name: str, waits: Sequence[Wait]) -> tuple[Decision, Limit | None
 
 
 def punished(
-    refusal: tuple[Decision, Limit | None], standing: Standing, penalty: Penalty | None, now_us: int
+    refusal: tuple[Decision, Limit | None], penalty_state: PenaltyState, penalty: Penalty | None, now_us: int
 ) -> Decision:
     """The refusal with its place on the penalty ladder; a cool-down is waited for as well."""
     decision, limit = refusal
     if decision.name in EXEMPT:
         return decision
-    step = "cooling_down" if now_us < standing.cooling_until_us else ""
+    step = "cooling_down" if now_us < penalty_state.cooling_until_us else ""
     if penalty is not None and limit is not None:
-        step = standing.refused(decision.name, limit, penalty, now_us)
+        step = penalty_state.refused(decision.name, limit, penalty, now_us)
     if not step:
         return decision
     wait_us = decision.wait_us
     if wait_us != NEVER:
-        wait_us = max(wait_us, standing.cooling_until_us - now_us)
+        wait_us = max(wait_us, penalty_state.cooling_until_us - now_us)
     return msgspec.structs.replace(decision, wait_us=wait_us, penalty=step)

@@ -89,7 +89,7 @@ class RoutedLimiter(ABC, Generic[BucketT]):
                 levels[name].append(Level(bucket, scope, limit))
         path.routes = {name: self._through(self.counts[name], found) for name, found in levels.items()}
         path.per_instrument.clear()
-        path.tickets.clear()
+        path.decisions.clear()
         each = self._policy.instrument_limit(path.account)
         path.routes["orders"] = msgspec.structs.replace(path.routes["orders"], instrument_limit=each)
         path.generation = self._generation
@@ -113,7 +113,7 @@ class RoutedLimiter(ABC, Generic[BucketT]):
     def _refused(self, path: Path, route: Any, name: str, waits: Sequence[Wait], now_us: int) -> Decision:
         """The no of the level that binds longest, and what going on like this leads to."""
         route.counts.refused += 1
-        return punished(longest_of(name, waits), path.standing, self._policy.penalty, now_us)
+        return punished(longest_of(name, waits), path.penalty_state, self._policy.penalty, now_us)
 
     @abstractmethod
     def _bucket_at(self, path: Path, scope: str, name: str, limit: Limit) -> BucketT:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from limits.bucket import MILLI, NEVER, Bucket
-from limits.exchange import Exchange, Ticket
 from limits.lease import Lease
+from limits.lease_batcher import LeaseBatcher, StrictDecision
 from limits.limiter import ALLOWED, PENDING, BucketView, Decision, ShadowDebit
 from limits.paths import Counts, Path
 from limits.penalty import EXEMPT
@@ -23,7 +23,7 @@ from limits.shared_route import Route, SharedLevel, route_of
 from limits.store import Store, key_of
 
 _STORE_RETRY_US = 250_000  # what a refusal names while the store is away: it is probed so often
-_TICKET_KEPT_US = 250_000  # a paid decision that nobody comes for is refunded
+_DECISION_KEPT_US = 250_000  # a paid decision that nobody comes for is refunded
 
 
 class SharedLimiter(RoutedLimiter[Lease | Bucket]):
@@ -44,11 +44,11 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         self._nodes = nodes
         self._now_ns = now_ns
         self._leases: dict[str, Lease] = {}
-        self._open_tickets: dict[Ticket, None] = {}
+        self._open_decisions: dict[StrictDecision, None] = {}
         self._shadows = Shadows(self._judge_shadow, self._count_shadow)
         self._wake: Callable[[], None] = lambda: None
-        self.exchange = Exchange(store, node, now_ns, at_end_of_tick)
-        self.exchange.on_ready = self._on_ready
+        self.batcher = LeaseBatcher(store, node, now_ns, at_end_of_tick)
+        self.batcher.on_ready = self._on_ready
         self.degraded = 0  # decisions taken without the store
 
     def on_ready(self, call: Callable[[], None]) -> None:
@@ -67,25 +67,25 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
     @property
     def next_deadline_ns(self) -> int | None:
         """When `tick` is next wanted, None when nothing is out."""
-        due_us = self.exchange.next_due_us
-        if self._open_tickets:
-            oldest = next(iter(self._open_tickets))
-            due_us = min(due_us or oldest.made_us + _TICKET_KEPT_US, oldest.made_us + _TICKET_KEPT_US)
+        due_us = self.batcher.next_due_us
+        if self._open_decisions:
+            oldest = next(iter(self._open_decisions))
+            due_us = min(due_us or oldest.made_us + _DECISION_KEPT_US, oldest.made_us + _DECISION_KEPT_US)
         return None if due_us is None else due_us * 1000
 
     def tick(self, now_ns: int) -> None:
         """Settle leases and forgotten decisions that are due."""
         now_us = now_ns // 1000
-        self.exchange.tick(now_us)
-        for ticket in list(self._open_tickets):
-            if ticket.made_us + _TICKET_KEPT_US > now_us:
+        self.batcher.tick(now_us)
+        for decision in list(self._open_decisions):
+            if decision.made_us + _DECISION_KEPT_US > now_us:
                 break
-            del self._open_tickets[ticket]
-            self._refund(ticket, now_us)
+            del self._open_decisions[decision]
+            self._refund(decision, now_us)
 
     def close(self) -> None:
         """Return every lease: a graceful stop costs nobody a token."""
-        self.exchange.hand_back(self._leases.values())
+        self.batcher.hand_back(self._leases.values())
 
     def open(self, account: str, session: str) -> Path:
         """The path of one session: the very same one while it is remembered, so that reconnecting refills nothing."""
@@ -93,7 +93,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         route = path.routes["orders"]
         for lease in route.leases if route.shadow is None else (*route.leases, *route.shadow.leases):
             if not lease.left_milli:
-                self.exchange.fetch(lease)  # so that the first order need not wait
+                self.batcher.fetch(lease)  # so that the first order need not wait
         return path
 
     # -- decisions -----------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         if instrument and route.instrument_limit is not None:
             route = path.per_instrument.get(instrument) or self._instrument_route(path, route, instrument)
         now_us = now_ns // 1000
-        if now_us < path.standing.cooling_until_us and name not in EXEMPT:
+        if now_us < path.penalty_state.cooling_until_us and name not in EXEMPT:
             return self._refuse(path, route, name, [], now_us)
         if route.strict:
             return self._take_slowly(path, route, name, cost_milli, now_us, instrument)
@@ -119,7 +119,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         for lease in route.leases:
             left_milli = lease.left_milli = lease.left_milli - cost_milli
             if left_milli < lease.low_milli:
-                self.exchange.fetch(lease)
+                self.batcher.fetch(lease)
         for bucket in route.own:
             bucket.level -= cost_milli * bucket.milli
         route.counts.admitted += 1
@@ -177,36 +177,36 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         """Decide over all levels of the route, and debit them: those first that only the store can decide."""
         if not route.strict:
             return self._weigh(route, path, name, cost_milli, now_us)
-        ticket = path.tickets.get(route)
-        if ticket is None:
-            if len(route.strict) == len(route.binding) and cost_milli <= route.most_milli and not self.exchange.is_away:
+        decision = path.decisions.get(route)
+        if decision is None:
+            if len(route.strict) == len(route.binding) and cost_milli <= route.most_milli and not self.batcher.is_away:
                 for lease in route.strict:
                     if now_us < lease.deny_until_us or lease.left_milli or lease.is_troubled:
                         break
                 else:
                     return self._ask_store(path, route, route.strict, cost_milli, now_us)
             return self._weigh(route, path, name, cost_milli, now_us)
-        if ticket.cost_milli == cost_milli and not ticket.is_done:
+        if decision.cost_milli == cost_milli and not decision.is_done:
             return PENDING
-        del path.tickets[route]
-        if ticket.cost_milli != cost_milli:
+        del path.decisions[route]
+        if decision.cost_milli != cost_milli:
             return self._weigh(route, path, name, cost_milli, now_us)  # `tick` refunds what it came to
-        self._open_tickets.pop(ticket, None)
-        taken = ticket.taken
+        self._open_decisions.pop(decision, None)
+        taken = decision.taken
         if taken is None or taken.wait_us:
             if taken is not None:
-                ticket.buckets[taken.binds].denied(cost_milli, taken.wait_us, now_us)
+                decision.buckets[taken.binds].denied(cost_milli, taken.wait_us, now_us)
             return self._weigh(route, path, name, cost_milli, now_us)
-        if len(ticket.buckets) == len(route.binding):
+        if len(decision.buckets) == len(route.binding):
             return ALLOWED
-        verdict = self._weigh(route, path, name, cost_milli, now_us, ticket.buckets)
+        verdict = self._weigh(route, path, name, cost_milli, now_us, decision.buckets)
         if verdict is not ALLOWED:
-            self._refund(ticket, now_us)
+            self._refund(decision, now_us)
         return verdict
 
     def _is_unheard(self, lease: Lease) -> bool:
         """Whether it must be decided without the store."""
-        return self.exchange.is_away or lease.is_troubled
+        return self.batcher.is_away or lease.is_troubled
 
     def _weigh(
         self,
@@ -248,7 +248,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         elif bucket.fits(cost_milli, now_us):
             bucket.debit(cost_milli)
             if bucket.left_milli < bucket.low_milli:
-                self.exchange.fetch(bucket)
+                self.batcher.fetch(bucket)
         else:
             bucket.away_debit(cost_milli)
 
@@ -257,23 +257,23 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         leases = [lease for lease in short if not lease.is_strict]
         for lease in leases:
             lease.need_milli = max(lease.need_milli, cost_milli)
-            self.exchange.fetch(lease)
+            self.batcher.fetch(lease)
         return PENDING if leases else self._ask_store(path, route, tuple(short), cost_milli, now_us)
 
     def _ask_store(
         self, path: Path, route: Route, buckets: tuple[Lease, ...], cost_milli: int, now_us: int
     ) -> Decision:
-        ticket = path.tickets[route] = Ticket(cost_milli, buckets, now_us)
-        self._open_tickets[ticket] = None
-        self.exchange.decide(ticket)
+        decision = path.decisions[route] = StrictDecision(cost_milli, buckets, now_us)
+        self._open_decisions[decision] = None
+        self.batcher.decide(decision)
         return PENDING
 
-    def _refund(self, ticket: Ticket, now_us: int) -> None:
-        """Nobody goes on with what the store has taken for this ticket: from now on it is worth nothing."""
-        taken, ticket.taken = ticket.taken, None
+    def _refund(self, decision: StrictDecision, now_us: int) -> None:
+        """Nobody goes on with what the store has taken for this decision: from now on it is worth nothing."""
+        taken, decision.taken = decision.taken, None
         if taken is not None and not taken.wait_us:
-            for bucket in ticket.buckets:
-                self._give_back(bucket, ticket.cost_milli, now_us)
+            for bucket in decision.buckets:
+                self._give_back(bucket, decision.cost_milli, now_us)
 
     def _give_back(self, bucket: Lease | Bucket, cost_milli: int, now_us: int) -> None:
         if isinstance(bucket, Bucket):
@@ -281,14 +281,14 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
             return
         bucket.give_back(cost_milli, now_us)
         if bucket.refund_milli:
-            self.exchange.refund(bucket)
+            self.batcher.refund(bucket)
 
     def _wait_away(self, lease: Lease, name: str, cost_milli: int, now_us: int) -> int:
         """How long a level makes wait that the store cannot decide, by what its limit says. Cancels always pass."""
         self.degraded += 1
         mode = "allow" if name == "cancels" else lease.limit.on_store_loss
         if mode == "safe":
-            self.exchange.owes(lease, now_us)
+            self.batcher.owes(lease, now_us)
             return lease.away_wait_us(cost_milli, now_us)
         lease.fallback = None
         return _STORE_RETRY_US if mode == "deny" else 0

@@ -67,8 +67,8 @@ class SharedLimits:
             limits.store.StoreUnsuitable: it evicts keys, and so must not hold limits.
         """
         self._store.on_change = self._store_changed
-        self.limiter.exchange.on_trouble = self._troubled
-        self.limiter.exchange.on_pulled = self._pulled
+        self.limiter.batcher.on_trouble = self._troubled
+        self.limiter.batcher.on_pulled = self._pulled
         self.limiter.on_ready(wake)
         for warning in await self._store.open():
             self._log("limits.store_odd", text=warning)
@@ -121,7 +121,7 @@ class SharedLimits:
     async def _pick_up_always(self, overridden: Overridden) -> None:
         while not await self._is_closing_after(_PICK_UP_S):
             await self._pick_up(overridden)
-            if self._told_troubles and not self.limiter.exchange.troubled:
+            if self._told_troubles and not self.limiter.batcher.troubled:
                 self._told_troubles.clear()
                 self._log("limits.buckets_well")
 
@@ -181,7 +181,7 @@ class SharedLimits:
     @property
     def status(self) -> dict[str, object]:
         """The store as it is now, for people: away with the reason, and how many buckets are in trouble."""
-        why, troubled = self._store.why, self.limiter.exchange.troubled
+        why, troubled = self._store.why, self.limiter.batcher.troubled
         told: dict[str, object] = {"away": self._store.is_away, "buckets_in_trouble": troubled}
         return told if why is None else {**told, "reason": why.reason, "text": why.text}
 
@@ -191,10 +191,10 @@ class SharedLimits:
         metrics.gauge("limit_store_away", lambda: int(store.is_away))
         metrics.counter("limit_store_outages", lambda: store.outages)
         metrics.counter("limit_store_timeouts", lambda: store.timeouts)
-        metrics.counter("limit_store_calls", lambda: limiter.exchange.calls)
-        metrics.counter("limit_store_failures", lambda: limiter.exchange.failures)
-        metrics.counter("limit_buckets_pulled_back", lambda: limiter.exchange.pulled)
-        metrics.gauge("limit_buckets_in_trouble", lambda: limiter.exchange.troubled)
+        metrics.counter("limit_store_calls", lambda: limiter.batcher.calls)
+        metrics.counter("limit_store_failures", lambda: limiter.batcher.failures)
+        metrics.counter("limit_buckets_pulled_back", lambda: limiter.batcher.pulled)
+        metrics.gauge("limit_buckets_in_trouble", lambda: limiter.batcher.troubled)
         metrics.counter("limiter_degraded", lambda: limiter.degraded)
 
 

@@ -30,7 +30,7 @@ class Venue:
         self.trader = Trader(store, plan)
         self.limiter = self.trader.limiter
         self.troubled: set[str] = set()
-        self.limiter.exchange.on_trouble = lambda key, _: self.troubled.add(key.split("}")[0].removeprefix("gw:{"))
+        self.limiter.batcher.on_trouble = lambda key, _: self.troubled.add(key.split("}")[0].removeprefix("gw:{"))
         self.accounts = []
         for node in cluster.nodes:
             self.accounts.append(
@@ -78,7 +78,7 @@ async def test_a_slot_that_moves_troubles_the_accounts_in_it_at_most(cluster):
             assert all(all(passed[other]) for other in others)
         cluster.move_keys(key, source, target, most=10_000)
         cluster.end_move(key, target)
-        await until(lambda: not venue.limiter.exchange.troubled, venue.limiter)
+        await until(lambda: not venue.limiter.batcher.troubled, venue.limiter)
         assert venue.troubled <= {mine}
         assert not any(venue.store.outages.values())
         passed = await venue.trade(0.2)
@@ -98,7 +98,7 @@ async def test_a_node_that_dies_takes_its_own_accounts_along_and_gets_them_back(
         assert not all(passed[mine])  # its lease, then its share
         assert passed[mine].count(True) > len(passed[mine]) // 2
         cluster.nodes[1].start()
-        await until(lambda: not venue.limiter.exchange.troubled, venue.limiter)
+        await until(lambda: not venue.limiter.batcher.troubled, venue.limiter)
         assert all((await venue.trade(0.2))[mine])
 
 
@@ -113,5 +113,5 @@ async def test_a_cluster_that_is_gone_is_away_like_any_other_store_and_comes_bac
         for node in cluster.nodes:
             node.start()
         await until(lambda: not venue.store.is_away, venue.limiter)
-        await until(lambda: not venue.limiter.exchange.troubled, venue.limiter)
+        await until(lambda: not venue.limiter.batcher.troubled, venue.limiter)
         assert all(all(orders) for orders in (await venue.trade(0.2)).values())

@@ -399,11 +399,11 @@ async def test_a_trader_whose_bucket_is_odd_goes_on_with_its_share_and_the_other
             await asyncio.sleep(0.01)  # of cancels fewer than the burst, however quick the machine
         assert admitted > 0
         assert await trader.take(name, other)
-        assert trader.limiter.exchange.troubled == 1
+        assert trader.limiter.batcher.troubled == 1
         assert not any(store.outages.values())
         with server.client() as client:
             client.delete(f"gw:{{ACME}}:account::{name}")
-        await until(lambda: not trader.limiter.exchange.troubled, trader.limiter)
+        await until(lambda: not trader.limiter.batcher.troubled, trader.limiter)
 
 
 async def test_a_store_whose_clock_was_ahead_bars_orders_while_their_bucket_would_fill_and_cancels_not_at_all(server):
@@ -424,7 +424,7 @@ async def test_a_store_whose_clock_was_ahead_bars_orders_while_their_bucket_woul
             await trader.take()
             assert await trader.take("cancels")
             await asyncio.sleep(0.002)
-        assert trader.limiter.exchange.pulled == 2
+        assert trader.limiter.batcher.pulled == 2
         assert await trader.take()
 
 

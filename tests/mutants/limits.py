@@ -6,7 +6,7 @@ are judged without the comparison with the script: it is the window bound that m
 
 from tests.mutants.plant import Mutant
 
-BOUND = ("tests/limits/test_lease.py", "tests/limits/test_shared.py", "tests/limits/test_exchange.py")
+BOUND = ("tests/limits/test_lease.py", "tests/limits/test_shared.py", "tests/limits/test_lease_batcher.py")
 TWIN = ("tests/limits/test_ledger.py",)
 LOCAL = ("tests/limits/test_bucket.py", "tests/limits/test_local.py")
 STORE = ("tests/limits/test_redis_store.py",)
@@ -232,23 +232,23 @@ MUTANTS = (
     Mutant(
         "a strict yes that another level refuses is not paid back",
         _SHARED,
-        "            self._refund(ticket, now_us)\n        return verdict",
+        "            self._refund(decision, now_us)\n        return verdict",
         "            pass\n        return verdict",
         BOUND,
     ),
     Mutant(
         "a decision nobody comes for is kept",
         _SHARED,
-        "            del self._open_tickets[ticket]\n            self._refund(ticket, now_us)\n",
+        "            del self._open_decisions[decision]\n            self._refund(decision, now_us)\n",
         "            break\n",
         BOUND,
     ),
     Mutant("cancels wait for the store", _SHARED, '"allow" if name == "cancels" else ', "", BOUND),
     Mutant(
         "waiting for a store that is away",
-        "limits/exchange.py",
-        "        if self._store.is_away:\n            for ticket",
-        "        if False:\n            for ticket",
+        "limits/lease_batcher.py",
+        "        if self._store.is_away:\n            for decision",
+        "        if False:\n            for decision",
         (*BOUND, *STORE),
     ),
     Mutant(

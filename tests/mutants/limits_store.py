@@ -18,7 +18,7 @@ _LEDGER, _LEASE, _SHARED, _SCRIPT = (
     "limits/bucket.lua",
 )
 _EXCHANGE, _SHADOW, _REDIS, _GATEWAY = (
-    "limits/exchange.py",
+    "limits/lease_batcher.py",
     "limits/shadow.py",
     "limits/redis_store.py",
     "gateway/limiting/redis_service.py",
@@ -252,8 +252,8 @@ MUTANTS = (
     Mutant(
         "a bucket in trouble makes wait",
         _SHARED,
-        "return self.exchange.is_away or lease.is_troubled",
-        "return self.exchange.is_away",
+        "return self.batcher.is_away or lease.is_troubled",
+        "return self.batcher.is_away",
         BOUND,
     ),
     Mutant(

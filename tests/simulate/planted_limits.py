@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from limits.exchange import Exchange
 from limits.lease import Lease
+from limits.lease_batcher import LeaseBatcher
 from limits.store import Trouble
 from tests.support.ledger import Ledger
 
@@ -31,28 +31,28 @@ def _stays_ahead() -> Change:
 def _everybodys_trouble() -> Change:
     """A call that is refused for one bucket is every bucket's trouble that was in it."""
 
-    def send_one_by_one(self: Exchange, buckets: Any, asks: Any, tickets: Any) -> None:
+    def send_one_by_one(self: LeaseBatcher, buckets: Any, asks: Any, decisions: Any) -> None:
         for ask in asks:
             buckets[ask.bucket].failed(ask)
         for bucket in buckets:
             self._trouble(bucket, Trouble("unknown", "", is_undone=True))
-        for ticket in tickets:
-            ticket.is_done = True
+        for decision in decisions:
+            decision.is_done = True
         self.on_ready()
 
-    return Exchange, "_send_one_by_one", send_one_by_one
+    return LeaseBatcher, "_send_one_by_one", send_one_by_one
 
 
 def _lasting_trouble() -> Change:
     """A bucket that the store could not decide once is never tried again."""
-    real = Exchange._beat
+    real = LeaseBatcher._beat
 
-    def beat(self: Exchange, now_us: int) -> None:
+    def beat(self: LeaseBatcher, now_us: int) -> None:
         for lease in [lease for lease in self._unsettled if lease.is_troubled]:
             del self._unsettled[lease]
         real(self, now_us)
 
-    return Exchange, "_beat", beat
+    return LeaseBatcher, "_beat", beat
 
 
 def _given_back_twice() -> Change:

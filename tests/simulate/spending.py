@@ -94,7 +94,7 @@ class Spending:
     def watch(self, limiter: Any, node: str) -> None:
         """See what this gateway takes and gives back."""
         self._limiters[limiter] = node
-        limiter.exchange.on_trouble = self._in_trouble
+        limiter.batcher.on_trouble = self._in_trouble
         take, give_back, refund = limiter.take, limiter.give_back, limiter._refund
 
         def noted_take(path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Any:
@@ -120,13 +120,13 @@ class Spending:
             give_back(path, name, cost_milli, now_ns, *rest)
             self._of(path.account).spend(lease.refund_milli - before_milli - cost_milli)
 
-        def noted_refund(ticket: Any, now_us: int) -> None:
-            lease, taken = ticket.buckets[0], ticket.taken
+        def noted_refund(decision: Any, now_us: int) -> None:
+            lease, taken = decision.buckets[0], decision.taken
             before_milli = lease.refund_milli
-            refund(ticket, now_us)
+            refund(decision, now_us)
             if taken is not None and not taken.wait_us and (account := account_of(lease.key)):
-                self._go_on(account, ticket.cost_milli)
-                self._of(account).spend(lease.refund_milli - before_milli - ticket.cost_milli)
+                self._go_on(account, decision.cost_milli)
+                self._of(account).spend(lease.refund_milli - before_milli - decision.cost_milli)
 
         limiter.take, limiter.give_back, limiter._refund = noted_take, noted_give_back, noted_refund
 
@@ -182,7 +182,7 @@ class Spending:
                 if owed_milli:
                     raise Broken(f"limits: {node} owes {lease.key} {owed_milli / MILLI:g} tokens after some quiet")
             troubled = [lease.key for lease in limiter._leases.values() if lease.is_troubled]
-            if limiter.exchange.is_away or troubled:
+            if limiter.batcher.is_away or troubled:
                 raise Broken(f"12: the store of limits is well, and a gateway does without it: {troubled}")
         for key, ledger in ledgers.by_key.items():
             if account_of(key) and clock_us < ledgers.expires_us[key]:

@@ -129,7 +129,7 @@ class Odd(World):
         super().__init__(plan, nodes=2)
         self.node = self.nodes[0]
         self.told: list[str] = []
-        self.node.limiter.exchange.on_trouble = lambda key, what: self.told.append(f"{key} {what.reason}")
+        self.node.limiter.batcher.on_trouble = lambda key, what: self.told.append(f"{key} {what.reason}")
         self.mine, self.other = opened(self), opened(self, account="OTHER")
         self.run(0.6)  # leases go back
         self.node.store.odd.add(ORDERS)
@@ -153,7 +153,7 @@ def test_a_bucket_that_the_store_cannot_use_is_decided_without_it_and_troubles_n
     assert node.taken(world.mine) == 0  # its share starts empty
     world.now_ns += SECOND_NS
     assert node.taken(world.mine) == share
-    assert node.limiter.exchange.troubled == 1
+    assert node.limiter.batcher.troubled == 1
     assert world.is_degraded(world.mine, "orders")
     assert not world.is_degraded(world.mine, "cancels")
     assert not world.is_degraded(world.other, "orders")
@@ -164,13 +164,13 @@ def test_nobody_waits_for_a_bucket_in_trouble_though_it_is_tried_again_and_again
     world = Odd(plan)
     node = world.node
     node.take(world.mine)
-    calls = node.limiter.exchange.calls
+    calls = node.limiter.batcher.calls
     for _ in range(100):
         world.now_ns += 10_000_000
         node.limiter.tick(world.now_ns)
         assert not node.limiter.take(world.mine, "orders", MILLI, world.now_ns).pending
         node.settle()
-    assert 3 <= node.limiter.exchange.calls - calls <= 4
+    assert 3 <= node.limiter.batcher.calls - calls <= 4
 
 
 @pytest.mark.parametrize(("plan", "share"), [(LEASED, 50), (STRICT, 1)])
@@ -182,7 +182,7 @@ def test_a_bucket_that_is_well_again_is_paid_what_was_decided_without_it(plan, s
     assert node.taken(world.mine) == share
     node.store.odd.clear()
     world.run(0.3)
-    assert node.limiter.exchange.troubled == 0
+    assert node.limiter.batcher.troubled == 0
     assert not world.is_degraded(world.mine, "orders")
     assert world.ledgers.by_key[ORDERS].nodes["node-0"].paid_milli == share * MILLI
 
@@ -203,10 +203,10 @@ def test_of_a_call_with_an_unknown_outcome_nothing_is_said_again():
     node.store.deliver()
     node.end_tick()
     assert not node.store.waiting
-    assert node.limiter.exchange.troubled == 2
+    assert node.limiter.batcher.troubled == 2
     node.store.odd.clear()
     world.run(0.3)
-    assert node.limiter.exchange.troubled == 0
+    assert node.limiter.batcher.troubled == 0
 
 
 def test_a_level_in_trouble_is_decided_here_and_the_others_by_the_store():
@@ -215,7 +215,7 @@ def test_a_level_in_trouble_is_decided_here_and_the_others_by_the_store():
     node = world.node
     assert not node.take(world.mine, instrument=7).allowed
     world.run(0.3)
-    assert node.limiter.exchange.troubled == 1  # the instrument's was suspected with it
+    assert node.limiter.batcher.troubled == 1  # the instrument's was suspected with it
     world.now_ns += SECOND_NS
     assert node.take(world.mine, instrument=7).allowed
     key = "gw:{ACME}:instrument:7:orders_per_instrument"
@@ -231,13 +231,13 @@ def test_of_many_buckets_in_trouble_a_few_are_tried_at_a_time_and_all_when_they_
     for path in paths:
         node.limiter.take(path, "orders", MILLI, world.now_ns)
     node.settle()
-    assert node.limiter.exchange.troubled == 40
-    calls = node.limiter.exchange.calls
+    assert node.limiter.batcher.troubled == 40
+    calls = node.limiter.batcher.calls
     world.run(1.0)
-    assert node.limiter.exchange.calls - calls <= 4 * (8 + 1)
+    assert node.limiter.batcher.calls - calls <= 4 * (8 + 1)
     node.store.odd.clear()
     world.run(0.5)
-    assert node.limiter.exchange.troubled == 0
+    assert node.limiter.batcher.troubled == 0
 
 
 def test_a_store_that_takes_a_new_number_for_an_old_one_is_no_reason_to_wait_for_ever():
@@ -246,7 +246,7 @@ def test_a_store_that_takes_a_new_number_for_an_old_one_is_no_reason_to_wait_for
     world.ledgers.by_key[ORDERS].nodes["node-0"].seq = 1 << 40
     assert node.taken(path) == 8  # its lease
     assert not node.take(path).pending
-    assert node.limiter.exchange.troubled == 1
+    assert node.limiter.batcher.troubled == 1
 
 
 def test_in_a_cluster_each_bucket_is_a_call_of_its_own():
@@ -266,7 +266,7 @@ def test_in_a_cluster_each_bucket_is_a_call_of_its_own():
 def test_a_clock_that_was_ahead_and_is_put_right_bars_orders_while_their_bucket_would_fill_and_cancels_not_at_all(plan):
     world = World(plan + 'cancels = { rate = "5/s", burst = 10 }')
     node, path, pulled = world.nodes[0], opened(world), []
-    node.limiter.exchange.on_pulled = lambda key, by_us: pulled.append((key, by_us))
+    node.limiter.batcher.on_pulled = lambda key, by_us: pulled.append((key, by_us))
     fills_s = 2 if plan is LEASED else 1.5
     node.take(path), node.take(path, "cancels")
     world.ahead_us = 600_000_000
@@ -281,7 +281,7 @@ def test_a_clock_that_was_ahead_and_is_put_right_bars_orders_while_their_bucket_
     world.run(fills_s)
     assert node.taken(path, tries=300) > 0
     assert {key for key, _ in pulled} == {ORDERS, ORDERS.replace("orders", "cancels")}
-    assert node.limiter.exchange.pulled == len(pulled) == 2
+    assert node.limiter.batcher.pulled == len(pulled) == 2
     world.run(10)
     assert node.taken(path, "cancels", tries=50) == 10  # all is as it was
 

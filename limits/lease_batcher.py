@@ -20,7 +20,7 @@ _TRIED_AT_ONCE = 8  # buckets in trouble: who cannot be reached must not cost mo
 _OLD_NUMBER = Trouble("old_number", "the store has a later number on record for this gateway", is_undone=True)
 
 
-class Ticket(msgspec.Struct, eq=False):
+class StrictDecision(msgspec.Struct, eq=False):
     """One strict decision: the store takes cost_milli from every bucket, or from none.
 
     taken: the store's answer. is_done without one: the outcome is unknown, and whatever was paid is lost.
@@ -33,8 +33,8 @@ class Ticket(msgspec.Struct, eq=False):
     is_done: bool = False
 
 
-class Exchange:
-    """Packs asks and tickets into calls, and settles leases in time. One for each node."""
+class LeaseBatcher:
+    """Packs asks and decisions into calls, and settles leases in time. One for each node."""
 
     def __init__(
         self, store: Store, node: str, now_ns: Callable[[], int], at_end_of_tick: Callable[[Callable[[], None]], object]
@@ -46,7 +46,7 @@ class Exchange:
         self._at_end_of_tick = at_end_of_tick
         self._wanted: dict[Lease, None] = {}
         self._returning: dict[Lease, None] = {}
-        self._tickets: list[Ticket] = []
+        self._decisions: list[StrictDecision] = []
         self._settle: deque[tuple[int, Lease, int]] = deque()  # (due, lease, its ask): due rises, for the ttl is one
         self._unsettled: dict[Lease, None] = {}
         self._beat_us = 0  # when what is unsettled is looked at; 0 = nothing is
@@ -81,9 +81,9 @@ class Exchange:
             self._wanted[lease] = None
             self._schedule()
 
-    def decide(self, ticket: Ticket) -> None:
+    def decide(self, decision: StrictDecision) -> None:
         """Have one strict decision made when the tick is over."""
-        self._tickets.append(ticket)
+        self._decisions.append(decision)
         self._schedule()
 
     def refund(self, lease: Lease) -> None:
@@ -152,10 +152,10 @@ class Exchange:
         self._is_scheduled = False
         wanted, self._wanted = self._wanted, {}
         returning, self._returning = self._returning, {}
-        tickets, self._tickets = self._tickets, []
+        decisions, self._decisions = self._decisions, []
         if self._store.is_away:
-            for ticket in tickets:
-                ticket.is_done = True
+            for decision in decisions:
+                decision.is_done = True
             self.on_ready()
             return
         self.hand_back(returning)
@@ -165,8 +165,8 @@ class Exchange:
             asks = [lease.ask(i, self._node, now_us) for i, lease in enumerate(group)]
             self._settle.extend((now_us + SETTLE_US, lease, lease.seq) for lease in group)
             self._send(group, asks, [])
-        for batch in self._ticket_groups(tickets):
-            buckets = list(dict.fromkeys(bucket for ticket in batch for bucket in ticket.buckets))
+        for batch in self._decision_groups(decisions):
+            buckets = list(dict.fromkeys(bucket for decision in batch for bucket in decision.buckets))
             owing = [i for i, lease in enumerate(buckets) if lease in self._unsettled and not lease.in_flight]
             self._send(buckets, [buckets[i].hand_back(i, self._node, now_us) for i in owing], batch)
 
@@ -178,47 +178,47 @@ class Exchange:
         most = 1 if self._store.is_cluster else MAX_BUCKETS
         return [leases[i : i + most] for i in range(0, len(leases), most)]
 
-    def _ticket_groups(self, tickets: list[Ticket]) -> Iterable[list[Ticket]]:
+    def _decision_groups(self, decisions: list[StrictDecision]) -> Iterable[list[StrictDecision]]:
         if not self._store.is_cluster:
-            return [tickets[i : i + MAX_BUCKETS] for i in range(0, len(tickets), MAX_BUCKETS)]
-        by_tag: dict[str, list[Ticket]] = {}
-        for ticket in tickets:
-            by_tag.setdefault(_tag(ticket.buckets[0]), []).append(ticket)
+            return [decisions[i : i + MAX_BUCKETS] for i in range(0, len(decisions), MAX_BUCKETS)]
+        by_tag: dict[str, list[StrictDecision]] = {}
+        for decision in decisions:
+            by_tag.setdefault(_tag(decision.buckets[0]), []).append(decision)
         return by_tag.values()
 
-    def _send(self, buckets: list[Lease], asks: list[Ask], tickets: list[Ticket]) -> None:
+    def _send(self, buckets: list[Lease], asks: list[Ask], decisions: list[StrictDecision]) -> None:
         place = {bucket: i for i, bucket in enumerate(buckets)}
-        takes = [[ticket.cost_milli, *(place[each] for each in ticket.buckets)] for ticket in tickets]
+        takes = [[decision.cost_milli, *(place[each] for each in decision.buckets)] for decision in decisions]
         batch = Batch([bucket.terms for bucket in buckets], asks, takes)
         self.calls += 1
         self._store.call(
             [bucket.key for bucket in buckets],
             batch,
-            lambda outcome: self._answered(buckets, batch, tickets, outcome),
+            lambda outcome: self._answered(buckets, batch, decisions, outcome),
         )
 
-    def _answered(self, buckets: list[Lease], batch: Batch, tickets: list[Ticket], outcome: Outcome) -> None:
+    def _answered(self, buckets: list[Lease], batch: Batch, decisions: list[StrictDecision], outcome: Outcome) -> None:
         if isinstance(outcome, Answer):
-            self._take_over(buckets, batch, tickets, outcome)
+            self._take_over(buckets, batch, decisions, outcome)
         else:
             self.failures += 1
-            is_many = len(batch.asks) + len(tickets) > 1
+            is_many = len(batch.asks) + len(decisions) > 1
             if isinstance(outcome, Trouble) and outcome.is_undone and is_many:
-                self._send_one_by_one(buckets, batch.asks, tickets)
+                self._send_one_by_one(buckets, batch.asks, decisions)
                 return
             for ask in batch.asks:
                 buckets[ask.bucket].failed(ask)
             if isinstance(outcome, Trouble):
                 for bucket in buckets:
                     self._trouble(bucket, outcome)
-        for ticket in tickets:
-            ticket.is_done = True
+        for decision in decisions:
+            decision.is_done = True
         for ask in batch.asks:
             if buckets[ask.bucket].refund_milli:
                 self.refund(buckets[ask.bucket])  # given back while this call was under way
         self.on_ready()
 
-    def _take_over(self, buckets: list[Lease], batch: Batch, tickets: list[Ticket], answer: Answer) -> None:
+    def _take_over(self, buckets: list[Lease], batch: Batch, decisions: list[StrictDecision], answer: Answer) -> None:
         now_us = self._now_ns() // 1000
         for bucket, terms, state in zip(buckets, batch.terms, answer.states, strict=True):
             bucket.saw(state, terms.seen_us, answer.clock_us, now_us)
@@ -232,16 +232,16 @@ class Exchange:
                 self._trouble(bucket, _OLD_NUMBER)
             elif was_troubled:
                 self._beat_us = now_us  # others may be well again too
-        for ticket, taken in zip(tickets, answer.taken, strict=True):
-            ticket.taken = taken
+        for decision, taken in zip(decisions, answer.taken, strict=True):
+            decision.taken = taken
 
-    def _send_one_by_one(self, buckets: list[Lease], asks: list[Ask], tickets: list[Ticket]) -> None:
+    def _send_one_by_one(self, buckets: list[Lease], asks: list[Ask], decisions: list[StrictDecision]) -> None:
         """A call that was refused as a whole, and came to nothing: whose trouble it is shows when each goes alone."""
         for ask in asks:
             bucket, ask.bucket = buckets[ask.bucket], 0
             self._send([bucket], [ask], [])
-        for ticket in tickets:
-            self._send(list(ticket.buckets), [], [ticket])
+        for decision in decisions:
+            self._send(list(decision.buckets), [], [decision])
 
     def _trouble(self, bucket: Lease, trouble: Trouble) -> None:
         """From now on it is decided as if the store were away, and tried again by and by."""

@@ -1,4 +1,4 @@
-"""The operators' door: health, metrics, status and operators' commands, on a port that clients never reach.
+"""The admin port: health, metrics, status and operators' commands, on an address that clients cannot reach.
 
-Open `app.py` for the routes, `mode_control.py` for what a command does.
+Open `app.py` for the routes, `mode_control.py` for the effect of a command.
 """

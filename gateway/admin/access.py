@@ -1,7 +1,7 @@
-"""Who may do what at the operators' door: bearer tokens with a role, or nobody but this machine.
+"""Who may do what at the admin port: bearer tokens with a role, or only this machine.
 
-Only digests are kept, and every one is compared whole, so neither memory nor time tells a token. Where no token is
-configured, changes are taken on a listener bound to loopback, and from nobody's browser.
+Only digests are kept, and each is compared in constant time, so neither memory nor timing reveals a token. Without
+tokens, changes are accepted only on a loopback listener, and not from a browser page of another host.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from gateway.config.check import is_loopback
 Role = Literal["viewer", "operator"]
 _RANK = {"viewer": 0, "operator": 1}
 _NO_TOKENS = (
-    "no token is configured, so changes are taken on a loopback listener only: "
+    "no token is configured, so changes are accepted on a loopback listener only: "
     'add [[admin.tokens]] with role = "operator", or set admin.host = "127.0.0.1"'
 )
 
@@ -30,7 +30,7 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class AccessDenied(Exception):
-    """No. `status` is the HTTP status, `who` the token's name when one was shown, the text what would do."""
+    """A refusal. `status`: the HTTP status; `who`: the token's name, if one was sent; the text says what to do."""
 
     def __init__(self, status: int, text: str, who: str = "") -> None:
         super().__init__(text)
@@ -39,22 +39,22 @@ class AccessDenied(Exception):
 
 
 def digest_of(secret: str) -> bytes:
-    """What a `Token` keeps of its secret, which is long and random: no salt and no stretching is needed."""
+    """What a `Token` keeps of its secret. The secret is long and random, so it needs no salt and no stretching."""
     return sha256(secret.encode()).digest()
 
 
 class Access:
-    """Judges requests. `host`: the address the admin listener is bound to."""
+    """Checks requests. `host`: the address that the admin listener is bound to."""
 
     def __init__(self, tokens: Sequence[Token], host: str) -> None:
         self._tokens = tuple(tokens)
         self._is_local = is_loopback(host)
 
     def admit(self, authorization: str, host: str, needs: Role) -> str:
-        """The name of who asks, for the log. authorization, host: the request's headers, "" when absent.
+        """The operator's name, for the log. authorization, host: the request's headers, "" if absent.
 
         Raises:
-            AccessDenied: 401 without a good token; 403 with one that may not, or where tokens are required.
+            AccessDenied: 401 without a valid token; 403 if its role does not suffice, or tokens are required.
         """
         if not self._tokens:
             return self._admit_anyone(host, needs)
@@ -73,7 +73,7 @@ class Access:
             if not self._is_local:
                 raise AccessDenied(403, _NO_TOKENS)
             if not is_loopback(_hostname(host)):
-                # A page elsewhere whose name was made to point here: its own name stands in Host.
+                # DNS rebinding: a page of another host, whose name now resolves to this address. Host has that name.
                 raise AccessDenied(403, f"ask for a loopback address by its name; Host is {host[:100]!r}")
         return "local"
 

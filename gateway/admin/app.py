@@ -1,6 +1,6 @@
-"""The HTTP side of the operators' door: /livez, /readyz, /metrics, /status, which read; and what operators command.
+"""The HTTP side of the admin port: /livez, /readyz, /metrics, /status for reading; and operators' commands.
 
-Bind it to an address that only operators and the scraper reach: who reads is not asked, who changes something is
+Bind it to an address that only operators and the scraper can reach: reading needs no token, commands do
 (`gateway.admin.operations`).
 """
 
@@ -23,7 +23,7 @@ def build_admin(
     status: Callable[[], Mapping[str, object]],
     operations: Operations | None = None,
 ) -> web.Application:
-    """The application; `status` gives the JSON summary and runs in the event loop, so it must be quick."""
+    """The application. `status` gives the JSON summary; it runs in the event loop, so it must be quick."""
 
     async def livez(_: web.Request) -> web.Response:
         return json_answer({"alive": True})

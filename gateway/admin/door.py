@@ -1,7 +1,7 @@
-"""The operators' port: few connections at a time, none that is idle for long, and descriptors of its own.
+"""The admin port: few connections at a time, none idle for long, with descriptors of its own.
 
-Nobody logs on here, so each newcomer finds a place: when all are taken, the oldest connection of the address that has
-most of them goes.
+No one logs on here, so a new connection always finds a place: if all are taken, the oldest connection of the address
+that has most of them is closed.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from gateway.telemetry.metrics import Metrics
 PLACES = 32
 _BACKLOG = 128
 _HEADER_TIMEOUT_S = 5.0
-_REQUEST_TIMEOUT_S = 30.0  # from the head of a request to the next one, with all that is read and written between
-_IDLE_S = 20.0  # between requests of one connection: a scraper comes every 15
+_REQUEST_TIMEOUT_S = 30.0  # from the head of a request to that of the next one
+_IDLE_S = 20.0  # between requests of one connection: a scraper comes every 15 s
 
 
 class AdminDoor:
-    """The listener of the admin port, and everybody who is there."""
+    """The listener of the admin port, and its connections."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class AdminDoor:
         metrics: Metrics,
         log: Callable[..., None],
     ) -> None:
-        """app: what answers, not started yet."""
+        """app: answers the requests; not started yet."""
         self._settings = settings
         app.middlewares.append(_heard)
         self._runner = web.AppRunner(app, access_log=None, logger=http_log(), keepalive_timeout=_IDLE_S)
@@ -71,7 +71,7 @@ class AdminDoor:
 
 @web.middleware
 async def _heard(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
-    """The head of a request is whole: its connection is of use, and gets the time for an answer."""
+    """The head of a request is complete: give its connection the time for an answer."""
     phase = request.transport.get_protocol() if request.transport is not None else None
     if isinstance(phase, HttpPhase):
         phase.heard(_REQUEST_TIMEOUT_S, "request_timeout")

@@ -1,7 +1,11 @@
-"""The operators' desk: judges a change of mode, puts it in force, keeps it, and sweeps the book after a kill.
+"""Operators' changes of mode: checks a change, puts it in force, saves it, and cancels open orders after a kill.
 
-What bars more acts at once and is then kept; what opens again is kept first: whatever fails, the gateway is never more
-open than an operator was told. A change is acknowledged when it is on disk, and one that could not be kept says so.
+| the change | order of steps | if saving fails |
+| --- | --- | --- |
+| bars more, or is a kill | in force, then saved | it stays in force, and the answer says it is not saved |
+| opens, or bars less | saved, then in force | nothing changes |
+
+So the gateway is never more open than an operator was told, whatever fails.
 """
 
 import asyncio
@@ -19,7 +23,7 @@ from gateway.sessions.session import Session
 from limits.toml_fields import none_called
 
 MAX_REASON = 160
-"""Characters: with what stands before it, a refusal's text must fit on every wire."""
+"""Characters: a refusal's text contains the reason, and must fit on every wire."""
 MAX_TTL_S = 31 * 86_400
 _SWEEP_WAIT_S = 2.0
 _SWEEP_STEP_S = 0.005
@@ -27,7 +31,7 @@ _LISTED = 8
 
 
 class ModeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A change as an operator asks for it. kill: cancel all open orders of the scope too; its mode is cancel_only."""
+    """A change that an operator requests. kill: also cancel all open orders of the scope; its mode is cancel_only."""
 
     scope: Scope
     name: str = ""
@@ -38,7 +42,7 @@ class ModeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModeResult(msgspec.Struct, frozen=True):
-    """A change that is in force. trouble: why it is not kept although it should be, "" when all is well."""
+    """A change that is in force. trouble: why it could not be saved, "" if it was or need not be."""
 
     change: Change
     was: Mode
@@ -48,7 +52,7 @@ class ModeResult(msgspec.Struct, frozen=True):
 
 
 class ModeRefused(Exception):
-    """A change that was not made; the text says why and what would do. `status` is the HTTP status."""
+    """A change that was not made; the text says why and what to do. `status` is the HTTP status."""
 
     def __init__(self, status: int, text: str, field: str = "") -> None:
         super().__init__(text)
@@ -57,8 +61,8 @@ class ModeRefused(Exception):
 
 
 class ModeControl:
-    """One for a process. accounts: name -> id, as configured. with_orders: ids of all accounts that may have orders,
-    those that are configured no more too. file: None where nothing is kept.
+    """One per process. accounts: name -> id, as configured. with_orders: ids of all accounts that may have orders,
+    including those that are no longer configured. file: None if modes are not saved.
     """
 
     def __init__(
@@ -75,29 +79,29 @@ class ModeControl:
     # -- start and time ------------------------------------------------------------------------------------------
 
     def restore(self, now_ns: int) -> None:
-        """Put in force what was kept; for the start, before anybody is on line.
+        """Put the saved modes in force. Call it at start, before any client can connect.
 
         Raises:
-            ModesBroken: the file is not sound.
+            ModesBroken: the file has mistakes.
         """
         if self._file is None:
             return
         kept = self._file.load().shifted(-self._services.wall.offset_ns)
-        # Set later than now: the clock was ahead then. Nothing lasts longer than it was asked for, from now on.
+        # A mode set later than now: the clock was ahead then. No mode lasts longer from now on than was requested.
         past = {place: structs.replace(each, at_ns=min(each.at_ns, now_ns)) for place, each in kept.in_force.items()}
         modes = Modes(past).expire(now_ns)
         for change in modes.in_force.values():
-            self._services.log("mode.kept", **_told(change))
+            self._services.log("mode.kept", **_fields_of(change))
         self._put(modes, now_ns)
 
     def tick(self, now_ns: int) -> None:
-        """End what was set for a time. The file may lag: what is over is over at the next start too."""
+        """End modes whose time is over. The file may be behind: the next start drops what is over, too."""
         if self.next_deadline_ns is None or now_ns < self.next_deadline_ns:
             return
         before = self._services.orders.venue.modes
         modes = before.expire(now_ns)
         for place in before.in_force.keys() - modes.in_force.keys():
-            self._services.log("mode.expired", **_told(before.in_force[place]))
+            self._services.log("mode.expired", **_fields_of(before.in_force[place]))
         self._put(modes, now_ns)
 
     def _put(self, modes: Modes, now_ns: int) -> None:
@@ -107,7 +111,7 @@ class ModeControl:
     # -- changes -------------------------------------------------------------------------------------------------
 
     async def change(self, asked: ModeRequest, by: str) -> ModeResult:
-        """Make one change; returns when it is kept, and a kill's mass cancels are answered or 2 s have passed.
+        """Make one change; returns when it is saved and, for a kill, all mass cancels are answered or 2 s have passed.
 
         Raises:
             ModeRefused: nothing was changed.
@@ -128,12 +132,12 @@ class ModeControl:
         return self._made(ModeResult(change, was, self.is_kept, sweep, trouble), asked)
 
     async def keep_again(self) -> None:
-        """The clock was put right: when the modes in force end is another time of day now."""
+        """Save again after the clock was corrected: the times of day at which modes end are others now."""
         if self._services.orders.venue.modes.in_force:
             await self._keep()
 
     async def _keep(self) -> str:
-        """Save what is in force; returns why that failed, "" when it did not."""
+        """Save the modes in force; why that failed, "" if it did not."""
         async with self._saving:
             return await self._save(self._services.orders.venue.modes)
 
@@ -144,8 +148,8 @@ class ModeControl:
             if trouble := await self._save(orders.venue.modes.apply(change)):
                 raise ModeRefused(507, f"nothing was changed: {trouble}")
             if orders.venue.modes.in_force.get(change.place) is not seen:
-                # Whoever was quicker is waiting to save what is in force now.
-                raise ModeRefused(409, "somebody else has just changed it: look, and ask again")
+                # The other operator's request is waiting to save the modes that are in force now.
+                raise ModeRefused(409, "another operator has just changed it: look at the modes, then ask again")
             self._put(orders.venue.modes.apply(change), self._services.now_ns())
         self._services.wake()
 
@@ -166,11 +170,16 @@ class ModeControl:
         sweep = outcome.sweep
         swept = {} if sweep is None else {"canceled": sweep.canceled, "unanswered": sweep.waiting}
         self._services.log(
-            "mode.changed", **_told(outcome.change), was=outcome.was, kill=asked.kill, kept=outcome.is_kept, **swept
+            "mode.changed",
+            **_fields_of(outcome.change),
+            was=outcome.was,
+            kill=asked.kill,
+            kept=outcome.is_kept,
+            **swept,
         )
         return outcome
 
-    # -- what is asked for ---------------------------------------------------------------------------------------
+    # -- checks --------------------------------------------------------------------------------------------------
 
     def _judge(self, asked: ModeRequest, by: str) -> Change:
         reason = asked.reason.strip()
@@ -191,7 +200,7 @@ class ModeControl:
         return change
 
     def _resolve(self, scope: Scope, name: str) -> tuple[str, int]:
-        """The name in full, and the id of an instrument; what is in force can be changed though its name is gone."""
+        """The full name, and the id of an instrument. A mode in force can be changed even if its name is gone."""
         for standing in self._services.orders.venue.modes.in_force.values():
             if standing.scope == scope and standing.name == name:
                 return name, standing.instrument
@@ -228,7 +237,7 @@ class ModeControl:
         raise _unknown("session", name, full)
 
     def _targets(self, change: Change) -> list[CancelScope]:
-        """Whose orders a kill cancels."""
+        """The scopes whose orders a kill cancels."""
         if change.scope == "account":
             if change.name not in self._accounts:
                 raise _unknown("account", change.name, self._accounts)
@@ -241,7 +250,7 @@ class ModeControl:
         return [CancelScope(account_id, instrument=change.instrument) for account_id in self._with_orders]
 
     def _sessions_by(self, fits: Callable[[Session], bool]) -> list[Session]:
-        """Sessions with a name of their own; one without ends with its connection, and another may get its number."""
+        """Named sessions that fit. An unnamed one ends with its connection, and another may get its number."""
         known = self._services.sessions.by_id.values()
         return [session for session in known if session.name != f"ws-{session.id}" and fits(session)]
 
@@ -256,8 +265,8 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> ModeRefused:
     return ModeRefused(404, none_called(what, name, known), "name")
 
 
-def _told(change: Change) -> dict[str, object]:
-    """A change as the log tells it."""
+def _fields_of(change: Change) -> dict[str, object]:
+    """A change as fields of the log."""
     return {
         "place": f"{change.scope} {change.name}".rstrip(),
         "mode": change.mode,
@@ -268,7 +277,7 @@ def _told(change: Change) -> dict[str, object]:
 
 
 async def _answered(sweep: Sweep) -> None:
-    """Wait for the core's answers, but not for ever: what is not answered is told as such."""
+    """Wait for the core's answers, for 2 s at most; the result says how many are missing."""
     waited_s = 0.0
     while sweep.waiting and waited_s < _SWEEP_WAIT_S:
         await asyncio.sleep(_SWEEP_STEP_S)

@@ -1,8 +1,8 @@
-"""Keeps the modes on disk, so that a kill switch outlives the process: one small JSON file, replaced whole.
+"""Keeps the modes on disk, so that a kill switch survives a restart: one small JSON file, replaced as a whole.
 
 `save` returns when the change survives a loss of power: the new file is written and synced under another name, renamed
-over the old one, and the directory is synced. A file that cannot be read stops the start: going on without it would
-open what somebody had closed.
+over the old one, and the directory is synced. If the file cannot be read, the gateway does not start: without it, it
+would open what an operator had closed.
 """
 
 import os
@@ -17,7 +17,7 @@ _FORMAT = 1
 
 
 class ModesBroken(Exception):
-    """The file with the modes cannot be used; the text says what is wrong and what to do. Nothing was started."""
+    """The file of the modes cannot be used; the text says why and what to do. Nothing was started."""
 
 
 class _Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,16 +26,16 @@ class _Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModesFile:
-    """The modes of one gateway at `path`; the directory is made when it is not there."""
+    """The modes of one gateway at `path`; the directory is created if needed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def load(self) -> Modes:
-        """The modes that were saved last; none when nothing was saved yet.
+        """The modes saved last; none if nothing was saved yet.
 
         Raises:
-            ModesBroken: there is a file and it is not sound.
+            ModesBroken: the file cannot be read, or has mistakes.
         """
         try:
             data = self.path.read_bytes()
@@ -48,16 +48,16 @@ class ModesFile:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._broken(str(error)) from error
         if image.format != _FORMAT:
-            raise self._broken(f"its format is {image.format}, this version of Penstock reads {_FORMAT}")
+            raise self._broken(f"its format is {image.format}; this version of Penstock reads {_FORMAT}")
         if why := _why_unsound(image.modes):
             raise self._broken(why)
         return Modes({change.place: change for change in image.modes})
 
     def save(self, modes: Modes) -> None:
-        """Make these modes durable. Waits for the disk: call it outside the event loop, one at a time.
+        """Make these modes durable. It waits for the disk: call it outside the event loop, one call at a time.
 
         Raises:
-            OSError: it could not be done; the modes saved before are still there.
+            OSError: it failed; the modes saved before are still there.
         """
         image = _Image(_FORMAT, tuple(modes.in_force.values()))
         text = msgspec.json.format(msgspec.json.encode(image), indent=2) + b"\n"
@@ -74,23 +74,23 @@ class ModesFile:
     def _broken(self, why: str) -> ModesBroken:
         return ModesBroken(
             f"{self.path}: {why}\nIt holds the cancel-only and halted modes that operators have set, so the gateway "
-            "does not start without it. Mend it; or move it away to start with everything open, and set them again."
+            "does not start without it. Correct it. Or move it away to start with everything open, and set them again."
         )
 
 
 def _why_unsound(changes: Iterable[Change]) -> str:
-    """What no gateway would have written, "" when there is nothing."""
+    """Something that no gateway would have written, "" if there is nothing."""
     seen = set()
     for change in changes:
         where = f"{change.scope} {change.name}".rstrip()
         if change.mode == "normal":
             return f"{where} is normal, which is never written"
         if (change.scope == "venue") != (change.name == ""):
-            return f"{where!r}: the venue has no name, every other scope has one"
+            return f"{where!r}: the venue has no name, and every other scope has one"
         if (change.scope == "instrument") != (change.instrument > 0):
             return f"{where}: an instrument has its id in `instrument`, and nothing else has"
         if change.place in seen:
-            return f"{where} stands twice"
+            return f"{where} occurs twice"
         if change.at_ns < 0 or change.ttl_s < 0:
             return f"{where}: a time is below zero"
         seen.add(change.place)

@@ -1,7 +1,7 @@
 """Operators' commands over HTTP: GET /modes shows what is barred, POST /modes changes it.
 
-A POST must be `application/json`: a page in an operator's browser cannot send that to another origin unasked. Before
-editing: every way out of a handler is a JSON answer that says what is wrong and what would do.
+A POST must be `application/json`, which a page in an operator's browser cannot send to another origin without a
+preflight. Before editing: every path of a handler ends in a JSON answer that says what is wrong and what to do.
 """
 
 from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ _EXAMPLE = {
 
 
 class Operations:
-    """The routes, and who may take them."""
+    """The routes, and who may use them."""
 
     def __init__(self, services: Services, desk: ModeControl, access: Access) -> None:
         self._services = services
@@ -38,7 +38,7 @@ class Operations:
         self._access = access
 
     def routes(self) -> list[web.RouteDef]:
-        """To be added to the admin application."""
+        """The routes for the admin application."""
         return [
             web.get("/modes", self._guarded("viewer", self._show)),
             web.post("/modes", self._guarded("operator", self._change)),
@@ -85,7 +85,7 @@ class Operations:
 
 
 def _answer(outcome: ModeResult) -> web.Response:
-    """200 when it is in force and kept as configured; 507 when it is in force and will be forgotten at a restart."""
+    """200 if the mode is in force and saved as configured; 507 if it is in force but a restart would forget it."""
     body: dict[str, object] = {**_shown(outcome.change), "was": outcome.was, "kept": outcome.is_kept}
     if outcome.sweep is not None:
         sweep = outcome.sweep

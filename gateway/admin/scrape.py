@@ -1,7 +1,7 @@
-"""Turns our plain numbers into what Prometheus reads, at the moment it asks and at no other.
+"""Converts the gateway's plain numbers for Prometheus, only when it scrapes.
 
-Names get `penstock_` in front; counters get `_total` behind; durations are kept in ns and told in seconds. What there
-is to read, and its help text, is declared in `gateway.telemetry.metrics`.
+Names get the prefix `penstock_`, counters the suffix `_total`; durations are kept in ns and exported in seconds. The
+metrics and their help texts are declared in `gateway.telemetry.metrics`.
 """
 
 from collections.abc import Iterable
@@ -31,12 +31,12 @@ class MetricsCollector(Collector):
         return families.values()
 
     def describe(self) -> Iterable[Family]:
-        """Nothing: registering must not read gauges of parts that have not started."""
+        """Nothing: registration must not read gauges of parts that have not started."""
         return ()
 
 
 def build_registry(metrics: Metrics) -> CollectorRegistry:
-    """A registry of its own for one gateway: several may live in one process, as tests do."""
+    """A registry for one gateway: several may be in one process, as in tests."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(MetricsCollector(metrics))
     return registry
@@ -53,7 +53,7 @@ def _family(metric: Metric) -> Family:
 
 def _add(family: Family, labels: tuple[str, ...], value: Number | Histogram) -> None:
     if isinstance(family, HistogramMetricFamily) and isinstance(value, Histogram):
-        # Ours are counts below a bound and theirs at or below it: one ns apart, and no clock is that good.
+        # Our counts are below a bound, theirs at or below it: a difference of 1 ns, finer than any clock.
         buckets = [(repr(bound_ns / NS_PER_S), float(below)) for bound_ns, below in value.octaves()]
         family.add_metric(labels, [*buckets, ("+Inf", float(value.count))], value.sum_ns / NS_PER_S)
     elif isinstance(family, CounterMetricFamily | GaugeMetricFamily) and not isinstance(value, Histogram):

@@ -1,6 +1,6 @@
-"""The command `penstock`. Sub-commands are imported when they are called, never to list them.
+"""The command `penstock`. A sub-command is imported when it is called, not to list it.
 
-aiohttp, redis and rich take tenths of a second to import: a command that only checks a file must not pay for a server.
+aiohttp, redis and rich take tenths of a second to import; a command that only checks a file must not wait for them.
 """
 
 from importlib import import_module
@@ -13,8 +13,8 @@ _COMMANDS = {
     "demo": ("gateway.cli.demo:demo", "Start everything on loopback and trade: FIX against WebSocket."),
     "config": ("gateway.cli.config:config", "Write a configuration, or check one."),
     "keys": ("gateway.cli.keys:keys", "Make keys for clients."),
-    "limits": ("gateway.cli.limits:limits", "Check limits files, and show what changes."),
-    "mode": ("gateway.cli.mode:mode", "Bar new orders, cancel what is open, and open again."),
+    "limits": ("gateway.cli.limits:limits", "Check and compare limits files, and tune running limits."),
+    "mode": ("gateway.cli.mode:mode", "Bar new orders, cancel open ones, and accept orders again."),
 }
 
 

@@ -1,4 +1,4 @@
-"""`penstock config`: write an example that works, or check a file and say everything that is wrong with it."""
+"""`penstock config`: write a working example, or check a file and list every mistake in it."""
 
 import sys
 from pathlib import Path
@@ -20,9 +20,9 @@ def config() -> None:
 @config.command()
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=Path("gateway.toml"))
 def init(path: Path) -> None:
-    """Write gateway.toml with every knob explained, limits.toml and the example client's key beside it.
+    """Write gateway.toml with every setting explained, and beside it limits.toml and the example client's key.
 
-    Nothing is overwritten.
+    No file is overwritten.
     """
     limits_path, key_path = path.with_name("limits.toml"), path.with_name("maker.key")
     for existing in (path, limits_path, key_path):
@@ -36,7 +36,9 @@ def init(path: Path) -> None:
         path.write_text(init_text(pair.public_b64), encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"{error.filename or path}: {error.strerror}") from error
-    click.echo(f"{path}        every knob, explained\n{limits_path}   the limits, tuned while the gateway runs")
+    click.echo(
+        f"{path}        every setting, explained\n{limits_path}   the limits, which may change while the gateway runs"
+    )
     click.echo(f"{key_path}   private key of the example's WebSocket client (key-maker-1): keep it secret")
     click.echo(f"start with: penstock run -c {path}")
 
@@ -44,7 +46,7 @@ def init(path: Path) -> None:
 @config.command()
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=Path("gateway.toml"))
 def check(path: Path) -> None:
-    """Check a configuration file and the limits file it names. Exit 1 and every mistake when it is not sound."""
+    """Check a configuration file and its limits file. Lists every mistake, and exits with 1 if there is one."""
     try:
         settings = load(path)
     except ConfigErrors as errors:

@@ -1,7 +1,7 @@
-"""`penstock demo`: the whole gateway on loopback, traded through both doors, judged by the core's own record.
+"""`penstock demo`: the whole gateway on loopback, with trades through both doors, checked by the core's own record.
 
-The exit status is 0 only when both doors traded and nothing was lost or doubled. The clients' FIX side needs simplefix,
-which the gateway itself does not: it comes with the extra `demo`.
+The exit status is 0 only if both doors traded and nothing was lost or doubled. The FIX clients need simplefix, which
+the gateway does not: it comes with the extra `demo`.
 """
 
 import sys
@@ -11,9 +11,9 @@ import click
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(min=1, max=86_400), help="End by itself after so long.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the traders' choices.")
+@click.option("--seconds", type=click.FloatRange(min=1, max=86_400), help="Stop after this time.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end, and nothing else.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed for the traders' choices.")
 def demo(seconds: float | None, as_json: bool, seed: int) -> None:
     """Start everything on loopback and trade: FIX against WebSocket."""
     if find_spec("simplefix") is None:

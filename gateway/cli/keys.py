@@ -1,7 +1,7 @@
-"""`penstock keys`: a new key for a client, and the lines of gateway.toml that let it in.
+"""`penstock keys`: a new key for a client, and the lines of gateway.toml that admit it.
 
-An Ed25519 private key goes to the client and nowhere else; the gateway needs the public half only. An HMAC secret is
-held by both sides. Files are made with mode 0600 and never over an existing one.
+An Ed25519 private key goes only to the client; the gateway needs just the public half. Both sides hold an HMAC secret.
+Files are created with mode 0600, and never replace an existing one.
 """
 
 import base64
@@ -30,7 +30,7 @@ class KeyPair(msgspec.Struct, frozen=True):
 
 
 def new_ed25519() -> KeyPair:
-    """A fresh pair from the system's randomness."""
+    """A new pair from the system's randomness."""
     key = Ed25519PrivateKey.generate()
     return KeyPair(
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
@@ -40,7 +40,7 @@ def new_ed25519() -> KeyPair:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner can read.
+    """Create a file that only its owner can read.
 
     Raises:
         OSError: it exists (nothing was changed), or cannot be written.
@@ -73,10 +73,12 @@ _id = click.option(
     help="what the client sends as 553 or api_key",
 )
 _account = click.option(
-    "--account", default="ACCOUNT", show_default=True, callback=_like(_ACCOUNT), help="account it acts for"
+    "--account", default="ACCOUNT", show_default=True, callback=_like(_ACCOUNT), help="the account it acts for"
 )
 _out = click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="write the secret here (mode 0600), do not print it"
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="write the secret to this file (mode 0600) instead of printing it",
 )
 
 
@@ -85,7 +87,7 @@ _out = click.option(
 @_account
 @_out
 def ed25519(key_id: str, account: str, out: Path | None) -> None:
-    """A pair: the client keeps the private key, the gateway is told the public one. The better choice."""
+    """A key pair: the client keeps the private key, the gateway gets the public one. Prefer this."""
     pair = new_ed25519()
     if out is None:
         click.echo(f"{pair.private_pem}# the same as 32 bytes, base64\n{pair.seed_b64}\n")
@@ -99,7 +101,7 @@ def ed25519(key_id: str, account: str, out: Path | None) -> None:
 @_account
 @_out
 def hmac(key_id: str, account: str, out: Path | None) -> None:
-    """A secret that client and gateway share (HMAC-SHA256): for clients that cannot sign with Ed25519."""
+    """A shared secret (HMAC-SHA256), for clients that cannot sign with Ed25519."""
     secret = base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
     if out is None:
         click.echo(f"# {_SECRET_BYTES} bytes, base64: for the client, and for the gateway's environment\n{secret}\n")

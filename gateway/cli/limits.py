@@ -1,7 +1,7 @@
-"""`penstock limits`: judge a limits file before it is put in force, see what it would change, and tune what runs.
+"""`penstock limits`: check a limits file before it is in force, see what it would change, and tune running limits.
 
-`check`, `diff` and `simulate` read files only. `show`, `set`, `reset` and `log` speak to the shared store, which every
-gateway reads once a second. Mistakes are printed as FILE:LINE, for editors to jump to.
+`check`, `diff` and `simulate` only read files. `show`, `set`, `reset` and `log` use the shared store, which every
+gateway reads once a second. Mistakes are printed as FILE:LINE, so that editors can jump there.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ _FILE = click.Path(dir_okay=False)
 
 @click.group("limits")
 def limits() -> None:
-    """Check limits files, compare them, try them on recorded traffic, and tune a running venue."""
+    """Check limits files, compare them, replay traffic against them, and tune running limits."""
 
 
 @limits.command()
 @click.argument("file", type=_FILE)
 def check(file: str) -> None:
-    """Check FILE as a running gateway would, and show the limits it comes to.
+    """Check FILE as a running gateway would, and show the resulting limits.
 
-    Every mistake and every oddity is named with its place. Ends with 1 when there is a mistake.
+    Every mistake and warning is printed with its line. Exits with 1 if there is a mistake.
     """
     policy = _load(file, show_warnings=True)
     plans = "1 plan" if len(policy.plans) == 1 else f"{len(policy.plans)} plans"
@@ -45,7 +45,7 @@ def check(file: str) -> None:
 @click.argument("old", type=_FILE)
 @click.argument("new", type=_FILE)
 def diff(old: str, new: str) -> None:
-    """Show every limit that differs between the files OLD and NEW. Ends with 1 when either has a mistake."""
+    """Show every limit that differs between the files OLD and NEW. Exits with 1 if either has a mistake."""
     before, after = _load(old), _load(new)
     changes = differences(before, after)
     if not changes:
@@ -60,9 +60,9 @@ def diff(old: str, new: str) -> None:
 @click.argument("file", type=_FILE)
 @click.argument("traffic", type=click.File("rb"))
 def simulate(file: str, traffic: Iterable[bytes]) -> None:
-    """Show what FILE would have done to TRAFFIC.
+    """Show how FILE would have limited TRAFFIC.
 
-    TRAFFIC is JSON lines {"at_ns", "account", "session", "message", "instrument"}, in order of time.
+    TRAFFIC has JSON lines {"at_ns", "account", "session", "message", "instrument"}, in order of time.
     """
     from limits.replay import replay
 
@@ -94,10 +94,10 @@ _REDIS = click.option(
 
 @limits.command()
 @click.argument("account")
-@click.option("--file", type=_FILE, help="The limits file in force, to show plans and where each value comes from.")
+@click.option("--file", type=_FILE, help="The limits file in force; shows plans and the source of each value.")
 @_REDIS
 def show(account: str, file: str | None, url: str) -> None:
-    """Show ACCOUNT's buckets as they are now: fill, leases, the version they are under, and overrides."""
+    """Show ACCOUNT's buckets as they are now: level, leases, policy version, and overrides."""
     from gateway.cli import limits_live
 
     policy = _load(file) if file is not None else None
@@ -108,12 +108,12 @@ def show(account: str, file: str | None, url: str) -> None:
 @limits.command("set")
 @click.argument("target")
 @click.argument("bucket")
-@click.option("--rate", help='Such as "50/s".')
+@click.option("--rate", help='A rate such as "50/s".')
 @click.option("--burst", type=click.IntRange(1))
 @click.option("--mode", type=click.Choice(["enforce", "shadow", "off"]))
-@click.option("--ttl", required=True, help='How long it stays, such as "15m", "2h" or "1d".')
+@click.option("--ttl", required=True, help='How long the override lasts, such as "15m", "2h" or "1d".')
 @click.option("--reason", required=True, help="For the audit log.")
-@click.option("--file", type=_FILE, help="The limits file in force, against which the change is checked.")
+@click.option("--file", type=_FILE, help="The limits file in force; the change is checked against it.")
 @_REDIS
 def set_(
     target: str,
@@ -126,11 +126,11 @@ def set_(
     file: str | None,
     url: str,
 ) -> None:
-    """Override BUCKET of TARGET (ACCOUNT or ACCOUNT/SESSION) for a while. Every gateway follows within a second."""
+    """Override BUCKET of TARGET (ACCOUNT or ACCOUNT/SESSION) for a time. Every gateway follows within a second."""
     from gateway.cli import limits_live
 
     if rate is None and burst is None and mode is None:
-        raise click.UsageError("name at least one of --rate, --burst, --mode")
+        raise click.UsageError("give at least one of --rate, --burst, --mode")
     row = limits_live.row(target, bucket, reason, getpass.getuser(), (rate, burst, mode))
     try:
         limits_live.put(url, row, seconds_of(ttl), _load(file) if file is not None else None)
@@ -157,7 +157,7 @@ def reset(target: str, bucket: str, reason: str, url: str) -> None:
 @click.option("--count", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @_REDIS
 def log(count: int, url: str) -> None:
-    """Show the newest changes of limits: who, what, why."""
+    """Show the latest changes of limits: who, what, and why."""
     from gateway.cli import limits_live
 
     for line in limits_live.audit(url, count):

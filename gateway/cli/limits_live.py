@@ -1,6 +1,6 @@
-"""What `penstock limits show|set|reset|log` do with the shared store. Imported when called: redis takes its time.
+"""What `penstock limits show|set|reset|log` do with the shared store. Imported when called, because redis is slow.
 
-Each command is one short connection. What an operator changes is checked before it is written, and recorded first.
+Each command uses one short connection. A change is checked before it is written, and first recorded in the audit log.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ def row(
     by: str,
     values: tuple[str | None, int | None, str | None],
 ) -> Override:
-    """The override that was asked for, without an end yet; values: rate, burst, mode."""
+    """The requested override, without an end yet. values: rate, burst, mode."""
     rate, burst, mode = values
     return Override(target, bucket, 0, reason, by, rate, burst, cast("Mode | None", mode))
 
 
 def put(url: str, asked: Override, lasts_s: int, policy: Policy | None) -> None:
-    """Write one override that ends so many seconds from now, by the store's clock.
+    """Write an override that ends `lasts_s` seconds from now, by the store's clock.
 
     Raises:
         ValueError: it cannot be used; nothing was written. click.ClickException: the store does not answer.
@@ -62,7 +62,7 @@ def drop(url: str, target: str, bucket: str, by: str, reason: str) -> bool:
 
 
 def audit(url: str, count: int) -> list[str]:
-    """The newest changes, one a line."""
+    """The latest changes, one per line."""
 
     async def read() -> list[str]:
         async with _desk(url) as desk:

@@ -1,7 +1,7 @@
-"""`penstock mode`: cancel-only, halt and kill switch of a running gateway, over its admin port.
+"""`penstock mode`: cancel-only, halt and kill switch of a running gateway, through its admin port.
 
-Exit code 0 means: in force, kept across restarts where the gateway keeps anything, and every mass cancel answered.
-Anything less is 1 with the reason on standard error, so that a script cannot take half a kill for a whole one.
+Exit code 0 means that the mode is in force, saved (unless the gateway saves nothing), and every mass cancel answered.
+Anything less is 1 with the reason on standard error, so that a script cannot take half a kill for a complete one.
 """
 
 import http.client
@@ -19,21 +19,21 @@ from gateway.config.load import ConfigErrors, load
 
 SCOPES = ("venue", "account", "session", "instrument")
 _TIMEOUT_S = 15.0
-_MAX_TTL_S = 31 * 86_400  # what the gateway takes
+_MAX_TTL_S = 31 * 86_400  # the gateway's own limit
 _MAX_ANSWER_BYTES = 16_777_216
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a listener on every address is reached
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  how to reach a listener on every address
 _WORDS = {"normal": "takes orders", "cancel_only": "takes cancels only", "halted": "is halted"}
 _Answer = dict[str, Any]
 
 
 class _Gateway(msgspec.Struct, frozen=True):
-    """Where to ask, and as whom."""
+    """Where the admin port is, and the operator's token."""
 
     url: str
     token: str
 
     def ask(self, method: str, asked: dict[str, object] | None = None) -> _Answer:
-        """The answer's JSON. A refusal ends the command with its text, and so does silence."""
+        """The answer's JSON. A refusal, or no answer, ends the command with its text."""
         try:
             status, body = self._exchange(method, b"" if asked is None else msgspec.json.encode(asked))
         except (OSError, http.client.HTTPException) as error:
@@ -42,7 +42,7 @@ class _Gateway(msgspec.Struct, frozen=True):
         try:
             answer = msgspec.json.decode(body, type=_Answer)
         except msgspec.DecodeError:
-            raise click.ClickException(f"{self.url} is no admin port of Penstock: status {status}") from None
+            raise click.ClickException(f"{self.url} is not an admin port of Penstock: status {status}") from None
         if status >= 400 and "mode" not in answer:
             wrong = answer.get("error", {})
             field = f"{wrong['field']}: " if wrong.get("field") else ""
@@ -50,7 +50,7 @@ class _Gateway(msgspec.Struct, frozen=True):
         return answer
 
     def _exchange(self, method: str, body: bytes) -> tuple[int, bytes]:
-        # Straight to the port: a proxy or a redirect has no business with an operator's token.
+        # Directly to the port: no proxy and no redirect may see an operator's token.
         where = urlsplit(self.url)
         kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
         link = kind(where.hostname or "", where.port, timeout=_TIMEOUT_S)
@@ -66,7 +66,7 @@ class _Gateway(msgspec.Struct, frozen=True):
 
 
 def _asking(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say which gateway, and that gateway as its first argument."""
+    """Add the options that select a gateway, and pass that gateway as the first argument."""
 
     @click.option(
         "-c",
@@ -75,9 +75,9 @@ def _asking(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Path(path_type=Path, dir_okay=False),
         default=Path("gateway.toml"),
         show_default=True,
-        help="the gateway's configuration, which says where its admin port is",
+        help="the gateway's configuration, which has the address of its admin port",
     )
-    @click.option("--url", default="", help="where the admin port is, such as http://10.0.0.5:9090, instead of -c")
+    @click.option("--url", default="", help="address of the admin port, such as http://10.0.0.5:9090, instead of -c")
     @click.option(
         "--token-file",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -102,7 +102,7 @@ _scope = click.argument("scope", type=click.Choice(SCOPES))
 _name = click.argument("name", default="")
 _reason = click.option("--reason", required=True, help="why; clients read it in every refusal")
 _lasting = click.option(
-    "--ttl", "ttl_s", type=_ttl, metavar="TIME", help='end by itself after so long, such as "15m", "2h" or "1d"'
+    "--ttl", "ttl_s", type=_ttl, metavar="TIME", help='end after this time, such as "15m", "2h" or "1d"'
 )
 
 
@@ -110,8 +110,8 @@ _lasting = click.option(
 def mode() -> None:
     """Bar new orders of the venue, an account, a session or an instrument; cancels and queries always pass.
 
-    Modes are kept across restarts. NAME is an account, a symbol, or a session: ACCOUNT/SESSION, or SESSION alone where
-    that is clear.
+    Modes survive restarts. NAME is an account, a symbol, or a session: ACCOUNT/SESSION, or only SESSION if that is
+    unique.
     """
 
 
@@ -151,7 +151,7 @@ def set_mode(gateway: _Gateway, mode: str, scope: str, name: str, reason: str, t
 def kill(gateway: _Gateway, scope: str, name: str, reason: str, ttl_s: int | None, yes: bool) -> None:
     """Cancel all open orders and bar new ones: `kill account ACME`.
 
-    A session is what its client calls it: against a client that may come back under another name, kill its account.
+    A client chooses its session's name, and may come back under another one: to stop a client, kill its account.
     """
     if scope == "venue" and not yes:
         click.confirm(f"Cancel every open order of every account at {gateway.url}?", abort=True, err=True)
@@ -165,12 +165,12 @@ def kill(gateway: _Gateway, scope: str, name: str, reason: str, ttl_s: int | Non
 @click.option("--reason", default="", help="why, for the log")
 @_asking
 def clear(gateway: _Gateway, scope: str, name: str, reason: str) -> None:
-    """Open again: `clear account ACME`. What is barred by another scope stays barred."""
+    """Accept orders again: `clear account ACME`. What another scope bars stays barred."""
     _conclude(gateway.ask("POST", {"scope": scope, "name": name, "mode": "normal", "reason": reason}))
 
 
 def _conclude(answer: _Answer) -> None:
-    """Say what is in force now; end with 1 when it is less than was asked for."""
+    """Print what is in force now; exit with 1 if it is less than was requested."""
     subject = f"{answer['scope']} {answer['name']}".rstrip()
     until = f" until {answer['until']}" if answer["until"] else ""
     was = "" if answer["was"] == answer["mode"] else f" (was {answer['was']})"
@@ -198,20 +198,20 @@ def _print_table(rows: list[_Answer]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for head in ("Where", "Mode", "Since, UTC", "Until, UTC", "By", "Reason"):
-        # So wide that a scope stands on one line, with its name below it on a narrow terminal.
+        # Wide enough for a scope on one line; on a narrow terminal the name is below it.
         width = len("instrument") if head == "Where" else None
         table.add_column(head, overflow="fold", no_wrap=head in {"Mode", "Since, UTC", "Until, UTC"}, min_width=width)
     for row in rows:
         where = f"{row['scope']} {row['name']}".rstrip()
         until = _minute(row["until"]) if row["until"] else "cleared"
         cells = (where, row["mode"], _minute(row["at"]), until, row["by"], row["reason"])
-        # Text: a reason may hold what rich would take for markup.
+        # Text: a reason may contain what rich would take for markup.
         table.add_row(*map(Text, cells), style="red" if row["mode"] == "halted" else "")
     Console(highlight=False).print(table)
 
 
 def _minute(time: str) -> str:
-    """A time of the answer, short enough for a table."""
+    """A time of the answer, shortened for a table."""
     return time[:16].replace("T", " ")
 
 

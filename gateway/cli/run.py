@@ -1,7 +1,7 @@
 """`penstock run`: load, check, serve.
 
-Exit code 0 after a drain, 1 when something failed, 2 when the configuration is refused: a supervisor should not restart
-on 2, nothing will have changed.
+Exit code 0 after a drain, 1 after a failure, 2 if the configuration is refused: a supervisor should not restart on 2,
+because nothing will have changed.
 """
 
 import logging
@@ -25,7 +25,7 @@ from gateway.signals import Signals
 )
 def run(path: Path) -> None:
     """Start the gateway and serve until SIGTERM or Ctrl-C, which drain it."""
-    signals = Signals()  # before anything that takes its time
+    signals = Signals()  # before anything slow
     from gateway.config.load import ConfigErrors, load
 
     try:
@@ -33,7 +33,7 @@ def run(path: Path) -> None:
     except ConfigErrors as errors:
         click.echo(str(errors), err=True)
         sys.exit(2)
-    # A file that is refused should be told about without waiting for a server's imports.
+    # Imported here, so that a refused file is reported without waiting for them.
     import uvloop
 
     from gateway.admin.modes_file import ModesBroken

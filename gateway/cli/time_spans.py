@@ -1,4 +1,4 @@
-"""How commands read `--ttl 15m`, wherever an operator says how long something shall hold."""
+"""How commands read a duration such as `--ttl 15m`."""
 
 import re
 
@@ -8,10 +8,10 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def seconds_of(text: str) -> int:
-    """The seconds that `15m` names; a number without a unit is refused, for nobody can tell what was meant.
+    """The seconds in `15m`. A number without a unit is refused, because its meaning is unclear.
 
     Raises:
-        click.BadParameter: it names none.
+        click.BadParameter: it is not a duration.
     """
     found = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
     if found is None or not int(found[1]):

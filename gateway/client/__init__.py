@@ -1,4 +1,4 @@
 """Python clients for both doors, for users, tests and the demo. Open `fix.py` or `ws.py`.
 
-They share no protocol code with the gateway, so that they cannot repeat a mistake of it.
+They share no protocol code with the gateway, so that they cannot repeat its mistakes.
 """

@@ -1,8 +1,8 @@
-"""A FIX client over simplefix, for simulators, tests and users: it shares no line of protocol code with the gateway.
+"""A FIX client based on simplefix, for simulators, tests and users. It shares no protocol code with the gateway.
 
-One `FixClient` is one session: it keeps both sequence numbers over any number of connections, heartbeats, asks for
-gaps, and answers a ResendRequest(2) with a gap fill: an order that lay around is better asked about than sent again.
-Everything is a callback on the event loop; what is sent within one turn of the loop leaves in one write.
+One `FixClient` is one session: it keeps both sequence numbers over any number of connections, sends heartbeats,
+requests gaps, and answers a ResendRequest(2) with a gap fill, because sending an old order again is dangerous.
+Everything is a callback on the event loop; messages sent in one turn of the loop leave in one write.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ Fields = dict[int, str]
 Pairs = Iterable[tuple[int, object]]
 OnMessage = Callable[[str, Fields], None]
 
-_SLICE_BYTES = 4_096  # simplefix copies its buffer once per field: short slices keep a long read linear
+_SLICE_BYTES = 4_096  # simplefix copies its buffer once per field: with short slices a long read stays linear
 _SESSION_TYPES = frozenset("012345A")
 
 
@@ -30,7 +30,7 @@ class LogonRefused(ConnectionError):
 
 
 class FixIdentity(msgspec.Struct, frozen=True):
-    """Who a session is. seed: the 32 bytes of its Ed25519 key; empty = a session without credentials."""
+    """The identity of a session. seed: the 32 bytes of its Ed25519 key; empty = no credentials."""
 
     sender_comp_id: str
     key_id: str = ""
@@ -41,7 +41,7 @@ class FixIdentity(msgspec.Struct, frozen=True):
 
 
 class FixCounts(msgspec.Struct):
-    """What went over the session since it was made."""
+    """Messages of the session since the client was made."""
 
     sent: int = 0
     received: int = 0
@@ -49,7 +49,7 @@ class FixCounts(msgspec.Struct):
     test_requests: int = 0
     gaps: int = 0  # ResendRequest(2) sent
     gap_fills: int = 0  # ResendRequest(2) answered
-    duplicates: int = 0  # PossDupFlag(43)=Y for a number already seen
+    duplicates: int = 0  # PossDupFlag(43)=Y with a number already seen
 
 
 def sending_time(now_ns: int) -> str:
@@ -67,7 +67,7 @@ class FixClient(asyncio.Protocol):
     """One FIX session as its initiator.
 
     on_message is called with MsgType(35) and the fields of each application message and Reject(3), in sequence and
-    once each; of a repeating group a field's first value is kept. `closed` is set while there is no connection.
+    once each; of a repeating group, each field keeps its first value. `closed` is set while there is no connection.
     """
 
     def __init__(self, identity: FixIdentity, on_message: OnMessage | None = None) -> None:
@@ -86,9 +86,9 @@ class FixClient(asyncio.Protocol):
         self._logon: asyncio.Future[Fields] | None = None
         self._asked_up_to = 0  # a ResendRequest(2) is being served until NextIn has passed this number
         self._timer: asyncio.TimerHandle | None = None
-        self._heard_at = self._spoke_at = 0.0
+        self._received_at = self._sent_at = 0.0
         self._probed = False
-        self._said_goodbye = False
+        self._sent_logout = False
 
     # Connecting and leaving
 
@@ -109,7 +109,7 @@ class FixClient(asyncio.Protocol):
             fields: more pairs for the Logon, such as `(8013, "S")`.
 
         Raises:
-            LogonRefused: the gateway closed or logged out instead; numbers are as they were, the Logon's own is used.
+            LogonRefused: the gateway closed or logged out instead; the numbers stay, except that of the Logon.
             TimeoutError: no answer in time; the connection is cut.
         """
         if self._transport is not None:
@@ -142,10 +142,10 @@ class FixClient(asyncio.Protocol):
         self.send("A", [*pairs, *fields], at=now)
 
     async def logout(self, *, fields: Pairs = (), timeout_s: float = 5.0) -> None:
-        """Exchange Logout(5) and wait for the gateway to close; cut the connection when it does not in time."""
+        """Exchange Logout(5) and wait until the gateway closes; cut the connection if it does not in time."""
         if self._transport is None:
             return
-        self._said_goodbye = True
+        self._sent_logout = True
         self.send("5", fields)
         try:
             async with asyncio.timeout(timeout_s):
@@ -154,13 +154,13 @@ class FixClient(asyncio.Protocol):
             self.abort()
 
     def abort(self) -> None:
-        """Cut the connection without a word, as a crash would."""
+        """Cut the connection without a Logout, as a crash would."""
         if self._transport is not None:
             self._transport.abort()
 
     # Requests
 
-    def place(  # a flat call reads better than a Struct at the fifty places that use it
+    def place(  # a flat call reads better than a Struct at its fifty callers
         self,
         cl_ord_id: str,
         symbol: str,
@@ -203,7 +203,7 @@ class FixClient(asyncio.Protocol):
     def send(self, msg_type: str, pairs: Pairs, *, seq_num: int | None = None, at: str | None = None) -> int:
         """Send any message; its MsgSeqNum(34).
 
-        seq_num, when given, goes on the wire in place of the next number, and none is used up.
+        seq_num, if given, is sent instead of the next number, and none is used.
 
         Raises:
             ConnectionError: there is no connection; no number was used.
@@ -231,25 +231,25 @@ class FixClient(asyncio.Protocol):
     def _flush(self) -> None:
         if self._transport is not None:
             self._transport.write(b"".join(self._out))
-            self._spoke_at = self._loop.time()
+            self._sent_at = self._loop.time()
         self._out.clear()
 
     # The connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A new link: what was half read or unsent on the old one is gone, the numbers stay."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        """A new connection: input and output of the old one are dropped, the numbers stay."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         self._parser.reset()
         self._out.clear()
         self._asked_up_to = 0
-        self._probed = self._said_goodbye = False
-        self._heard_at = self._spoke_at = self._loop.time()
+        self._probed = self._sent_logout = False
+        self._received_at = self._sent_at = self._loop.time()
         self.logout_text = ""
         self.closed.clear()
         self._timer = self._loop.call_later(self.identity.heart_bt_int_s / 4, self._beat)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The link is gone; a Logon still waiting is refused."""
+        """The connection ended; a Logon that still waits is refused."""
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
@@ -258,24 +258,24 @@ class FixClient(asyncio.Protocol):
         self.closed.set()
 
     def _beat(self) -> None:
-        """Heartbeat when we were silent, TestRequest at 1.2 intervals of the peer's silence, cut at 2.4."""
+        """Send a heartbeat after our own silence, a TestRequest after 1.2 intervals of the peer's; cut after 2.4."""
         now, interval = self._loop.time(), self.identity.heart_bt_int_s
-        silence = now - self._heard_at
+        silence = now - self._received_at
         if silence >= 2.4 * interval:
             self.abort()
             return
         if silence >= 1.2 * interval and not self._probed:
             self._probed = True
             self.send("1", [(112, f"T{self.next_out}")])
-        elif now - self._spoke_at >= 0.75 * interval:
+        elif now - self._sent_at >= 0.75 * interval:
             self.send("0", ())
         self._timer = self._loop.call_later(interval / 4, self._beat)
 
     # Receiving
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived; bytes that simplefix cannot read end the connection."""
-        self._heard_at, self._probed = self._loop.time(), False
+        """Process received bytes; if simplefix cannot read them, end the connection."""
+        self._received_at, self._probed = self._loop.time(), False
         try:
             for start in range(0, len(data), _SLICE_BYTES):
                 self._parser.append_buffer(data[start : start + _SLICE_BYTES])
@@ -307,9 +307,10 @@ class FixClient(asyncio.Protocol):
             self._logon.set_result(fields)
 
     def _take_early(self, msg_type: str, number: int, fields: Fields) -> None:
-        """Ask for the gap once; what is early is not kept, the resend brings it again.
+        """Request the gap once; early messages are not kept, because the resend includes them.
 
-        A ResendRequest and a Logout are acted on all the same, or two sides would wait for each other's gap for ever.
+        A ResendRequest and a Logout are processed all the same; otherwise both sides could wait for each other's gap
+        forever.
         """
         if self._asked_up_to < self.next_in:
             self.counts.gaps += 1
@@ -322,7 +323,7 @@ class FixClient(asyncio.Protocol):
         if fields.get(43) == "Y":
             self.counts.duplicates += 1
             return
-        self._said_goodbye = True
+        self._sent_logout = True
         self.send("5", [(58, f"MsgSeqNum too low, expecting {self.next_in} but received {fields[34]}")])
         self._loop.call_soon(self.abort)
 
@@ -350,9 +351,9 @@ class FixClient(asyncio.Protocol):
 
     def _take_logout(self, fields: Fields) -> None:
         self.logout_text = fields.get(58, "")
-        if self._said_goodbye:
+        if self._sent_logout:
             if self._transport is not None:
                 self._transport.close()
         else:
-            self._said_goodbye = True
-            self.send("5", ())  # the gateway closes, having seen our answer
+            self._sent_logout = True
+            self.send("5", ())  # the gateway closes after our answer

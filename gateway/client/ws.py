@@ -1,8 +1,8 @@
-"""A WebSocket client over aiohttp's, for simulators, tests and users: no framing, no schema is shared with the gateway.
+"""A WebSocket client based on aiohttp, for simulators, tests and users. It shares no code with the gateway.
 
-One `WsClient` is one identity (key and name): it answers the challenge, matches answers to requests by id, checks that
-the account's stream has no hole, and resumes where it stopped after a reconnect. Answers and events are plain dicts, in
-the words of the published contract. Answers arrive as callbacks (`post`) or awaited (`call`).
+One `WsClient` is one identity (key and name): it signs the challenge, matches answers to requests by id, checks that
+the account's stream has no gap, and resumes where it stopped after a reconnect. Answers and events are plain dicts, as
+in the published reference. An answer comes as a callback (`post`) or is awaited (`call`).
 """
 
 import asyncio
@@ -22,7 +22,7 @@ OnEvent = Callable[[Json], None]
 
 
 class ConnectionClosed(ConnectionError):
-    """The connection ended; code and reason are those of the close frame, 1006 when there was none."""
+    """The connection ended. code, reason: of the close frame; 1006 if there was none."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"closed with {code} {reason}".rstrip())
@@ -31,7 +31,7 @@ class ConnectionClosed(ConnectionError):
 
 
 class RequestRefused(Exception):
-    """The gateway answered a request with an error; `error` is its body, `status` that of the answer."""
+    """The gateway answered a request with an error. error: its body; status: that of the answer."""
 
     def __init__(self, answer: Json) -> None:
         self.status = answer["status"]
@@ -42,7 +42,7 @@ class RequestRefused(Exception):
 
 
 class WsIdentity(msgspec.Struct, frozen=True):
-    """Who logs on. seed: the 32 bytes of the Ed25519 key; name: what makes reconnects the same session, "" = none."""
+    """Who logs on. seed: the 32 bytes of the Ed25519 key. name: makes reconnects the same session; "" = none."""
 
     key_id: str
     seed: bytes
@@ -50,13 +50,13 @@ class WsIdentity(msgspec.Struct, frozen=True):
 
 
 class WsCounts(msgspec.Struct):
-    """What went over the connections since the client was made."""
+    """Messages of all connections since the client was made."""
 
     sent: int = 0
     answers: int = 0
     events: int = 0
     replayed: int = 0
-    gaps: int = 0  # holes seen in the numbered stream; each was asked for with stream.replay
+    gaps: int = 0  # gaps seen in the numbered stream; each was requested with stream.replay
 
 
 def signature(identity: WsIdentity, challenge: str, ts: int) -> str:
@@ -69,7 +69,7 @@ class WsClient:
     """One identity over any number of connections, one at a time.
 
     on_event is called with every event but `hello`; numbered ones arrive in order and once each, also across a resume.
-    `epoch` and `last_seq` say where the stream stands. `closed` is the way the last connection ended.
+    `epoch` and `last_seq` are the position in the stream. `closed` says how the last connection ended.
     """
 
     def __init__(self, identity: WsIdentity, on_event: OnEvent | None = None) -> None:
@@ -83,7 +83,7 @@ class WsClient:
         self._http: aiohttp.ClientSession | None = None
         self._ws: aiohttp.ClientWebSocketResponse | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._greeted: asyncio.Future[Json] | None = None
+        self._hello: asyncio.Future[Json] | None = None
         self._waiting: dict[int, OnAnswer] = {}
         self._next_id = 0
         self._filling = False
@@ -99,14 +99,14 @@ class WsClient:
         """
         if self._ws is not None:
             raise RuntimeError("already connected")
-        self._greeted = asyncio.get_running_loop().create_future()
+        self._hello = asyncio.get_running_loop().create_future()
         self.closed, self._filling = None, False
         self._http = aiohttp.ClientSession()
         try:
             async with asyncio.timeout(timeout_s):
                 self._ws = await self._http.ws_connect(url, protocols=("gate.json.v1",), max_msg_size=1 << 22)
                 self._reader = asyncio.create_task(self._read(self._ws))
-                self.hello = await self._greeted
+                self.hello = await self._hello
         except BaseException:
             await self.abort()
             raise
@@ -116,7 +116,7 @@ class WsClient:
         """Connect and log on with a signed challenge; the logon's result.
 
         Args:
-            resume: go on in the stream after `last_seq`, replayed events come through on_event.
+            resume: continue in the stream after `last_seq`; replayed events come through on_event.
             params: more parameters of `session.logon`, such as `cod={"scope": "session", "grace_ms": 0}`.
 
         Raises:
@@ -133,7 +133,7 @@ class WsClient:
             asked["resume"] = {"epoch": self.epoch, "seq": self.last_seq}
         else:
             self.last_seq = None
-        self.epoch = str(hello["epoch"])  # now, for events may come in one read with the answer
+        self.epoch = str(hello["epoch"])  # set now, because events may come in one read with the answer
         try:
             return await self.call("session.logon", {**asked, **params}, timeout_s=timeout_s)
         except BaseException:
@@ -141,7 +141,7 @@ class WsClient:
             raise
 
     async def logout(self, *, cancel_orders: bool = False, timeout_s: float = 5.0) -> None:
-        """Log out and close; cut the connection when the gateway does not follow in time."""
+        """Log out and close; cut the connection if the gateway does not follow in time."""
         if self._ws is None or self._reader is None:
             return
         try:
@@ -154,7 +154,7 @@ class WsClient:
         await self.abort()
 
     async def abort(self) -> None:
-        """End the connection without logging out, as a crash would, and free what it held."""
+        """End the connection without logging out, as a crash would, and free its resources."""
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
@@ -167,7 +167,7 @@ class WsClient:
         self._http = self._ws = self._reader = None
 
     async def wait_closed(self, timeout_s: float = 5.0) -> ConnectionClosed:
-        """Wait until the gateway has ended the connection; how it ended."""
+        """How the connection ended, once the gateway has ended it."""
         if self._reader is not None:
             async with asyncio.timeout(timeout_s):
                 await asyncio.shield(self._reader)
@@ -176,7 +176,7 @@ class WsClient:
     # Requests
 
     async def post(self, method: str, params: Json, on_answer: OnAnswer) -> int:
-        """Send a request; its id. on_answer is called with the whole answer, or never when the connection ends before.
+        """Send a request; its id. on_answer is called with the whole answer, or never if the connection ends first.
 
         Raises:
             ConnectionError: there is no connection, or it broke while writing.
@@ -191,11 +191,11 @@ class WsClient:
         return request_id
 
     async def call(self, method: str, params: Json | None = None, *, timeout_s: float = 5.0) -> Json:
-        """Send a request and wait; its result.
+        """Send a request and wait for its result.
 
         Raises:
             RequestRefused: the answer was an error.
-            ConnectionClosed: the connection ended first; whether the request was carried out is unknown.
+            ConnectionClosed: the connection ended first; whether the request was executed is unknown.
         """
         answered: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
         request_id = await self.post(method, params or {}, lambda answer: _settle(answered, answer))
@@ -229,12 +229,12 @@ class WsClient:
                 if message.type is aiohttp.WSMsgType.CLOSE:
                     closed = ConnectionClosed(message.data, message.extra or "")
                 elif message.type is aiohttp.WSMsgType.CLOSING:
-                    closed = ConnectionClosed(1000, "")  # we began it
+                    closed = ConnectionClosed(1000, "")  # this client began the close
                 return
         finally:
             self.closed = closed
-            if self._greeted is not None and not self._greeted.done():
-                self._greeted.set_exception(closed)
+            if self._hello is not None and not self._hello.done():
+                self._hello.set_exception(closed)
 
     def _receive(self, message: Json) -> None:
         if "ev" in message:
@@ -251,8 +251,8 @@ class WsClient:
         if event["ev"] == "hello":
             data = event["data"]
             assert isinstance(data, dict)
-            if self._greeted is not None and not self._greeted.done():
-                self._greeted.set_result(data)
+            if self._hello is not None and not self._hello.done():
+                self._hello.set_result(data)
             return
         seq = event.get("seq")
         if isinstance(seq, int) and not self._is_next(event, seq):
@@ -261,7 +261,7 @@ class WsClient:
             self.on_event(event)
 
     def _is_next(self, event: Json, seq: int) -> bool:
-        """Whether a numbered event follows the last one seen; a hole is asked for, what is behind it comes again."""
+        """Whether a numbered event follows the last one. A gap is requested; its replay brings later events, too."""
         if event["ev"] == "snapshot" or self.last_seq is None:
             self.last_seq = seq
             return True

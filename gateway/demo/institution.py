@@ -1,8 +1,8 @@
-"""The institution of the simulation: takes liquidity over FIX, rests some orders, changes its mind, makes mistakes.
+"""The institution of the demo: takes liquidity over FIX, rests some orders, replaces, cancels and makes mistakes.
 
-It has the shape of `gateway.demo.maker.Maker`, though nothing here needs to wait. It rests at most `_MAX_RESTING`
-orders and has at most `_MAX_WAITING` requests unanswered before it makes another. Every request is in its ledger; its
-mistakes and its bursts are deliberate, so that refusals by code can be seen.
+It has the methods of `gateway.demo.maker.Maker`, although nothing here waits. It rests at most `_MAX_RESTING` orders,
+and makes no request while `_MAX_WAITING` are unanswered. Every request is in its ledger. Its mistakes and bursts are
+deliberate, so that refusals by code can be seen.
 """
 
 import time
@@ -22,7 +22,7 @@ _GTC, _IOC = "1", "3"
 
 
 class Resting(msgspec.Struct, frozen=True):
-    """One order of ours that lies in the book."""
+    """One of our orders in the book."""
 
     pair: Pair
     side: str
@@ -30,7 +30,7 @@ class Resting(msgspec.Struct, frozen=True):
 
 
 class Institution:
-    """One FIX session that trades. `step` makes one request, whichever chance picks."""
+    """One FIX session that trades. `step` makes one random request."""
 
     def __init__(self, client: FixClient, market: Market, prefix: str) -> None:
         self.client = client
@@ -38,7 +38,7 @@ class Institution:
         self._market = market
         self._chance = market.chance
         self._resting: dict[str, Resting] = {}  # by current ClOrdID, oldest first
-        self._sent: dict[str, Resting] = {}  # what a waiting order or replace would rest
+        self._sent: dict[str, Resting] = {}  # what an unanswered order or replace would rest
         actions: list[tuple[int, Callable[[], None]]] = [
             (40, self._take), (18, self._sweep), (22, self._rest), (8, self._amend), (8, self._pull), (4, self._blunder)
         ]  # fmt: skip
@@ -51,7 +51,7 @@ class Institution:
             self._chance.choices(self._actions, self._weights)[0]()
 
     async def burst(self) -> None:
-        """Send far more at once than the plan allows: the surplus is refused with 3001."""
+        """Send far more at once than the plan allows: the excess is refused with 3001."""
         for _ in range(_BURST):
             self._take()
 
@@ -62,7 +62,7 @@ class Institution:
 
     @property
     def resting(self) -> int:
-        """How many orders lie in the book."""
+        """How many of its orders are in the book."""
         return len(self._resting)
 
     # What it does
@@ -84,7 +84,7 @@ class Institution:
         return cl_ord_id
 
     def _take(self) -> None:
-        """A limit order that trades at once or is gone, priced around the best quote: most fill, some find nothing."""
+        """An IOC limit order priced around the best quote: most fill, some find nothing."""
         pair, side, mid = self._pick()
         reach = pair.half_spread + self._chance.randint(-pair.gap, 2 * pair.gap)
         price = pair.price(mid + reach if side == _BUY else mid - reach)
@@ -125,7 +125,7 @@ class Institution:
         self._note(n, self.client.cancel(self.ledger.id_of(n), old_id, order.pair.symbol, order.side))
 
     def _blunder(self) -> None:
-        """One of the mistakes that real desks make; each has a code of its own."""
+        """One of the mistakes that real clients make; each has its own code."""
         pair, side, mid = self._pick()
         qty, price = pair.qty(pair.take_qty[1]), pair.price(mid)
         mistakes: tuple[tuple[str, str, str], ...] = (
@@ -138,7 +138,7 @@ class Institution:
         symbol, bad_qty, bad_price = self._chance.choice(mistakes)
         self._place(msgspec.structs.replace(pair, symbol=symbol), side, bad_qty, bad_price, _IOC)
 
-    # What it is told
+    # What it receives
 
     def _receive(self, msg_type: str, fields: Fields) -> None:
         now_ns, ledger = time.perf_counter_ns(), self.ledger

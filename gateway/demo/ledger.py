@@ -1,8 +1,8 @@
-"""What a trader asked and was told, beside what the core did: "never lost, never doubled" is judged by these two.
+"""What a trader requested and received, and what the core did: "never lost, never doubled" is checked with these two.
 
-A `Ledger` is kept by the trader, one byte a request, so that a run of hours stays in a few megabytes; a `CoreRecord` is
-kept beside the matching core from the events it emits. They share nothing but the client's ids, `<prefix>-<number>`,
-and meet only in `compare`, after everybody has stopped.
+A `Ledger` is kept by the trader, one byte per request, so that hours fit in a few megabytes. A `CoreRecord` is kept
+beside the matching core, from its events. They share only the client's ids, `<prefix>-<number>`, and meet in `compare`
+after all trading has stopped.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from protocols.messages import AnyEvent, ExecType, OrderEvent
 
 
 class Kind(IntEnum):
-    """What a request asks for."""
+    """The kind of a request."""
 
     PLACE = 0
     REPLACE = 1
@@ -24,7 +24,7 @@ class Kind(IntEnum):
 
 
 class Status(IntEnum):
-    """How one request stands: one byte of a ledger."""
+    """The state of one request: one byte of a ledger."""
 
     UNUSED = 0
     WAITING = 1
@@ -32,7 +32,7 @@ class Status(IntEnum):
     REPLACED = 3
     CANCELED = 4
     REFUSED = 5
-    PLACED_TWICE = 6  # two acceptances were told for one id
+    PLACED_TWICE = 6  # two acceptances were received for one id
 
 
 _MAX_DIGITS = 8  # a number is an index: an id from elsewhere must not size an array
@@ -52,7 +52,7 @@ class Ledger:
         self.states = bytearray(1)
         self.waiting: dict[int, tuple[Kind, int, int]] = {}
         self.asked: Counter[Kind] = Counter()
-        self.accepted = 0  # orders placed, as told by the gateway
+        self.accepted = 0  # orders placed, as reported by the gateway
         self.fills = 0
         self.refusals: Counter[int] = Counter()
         self.latency = Histogram()  # of orders and replaces, sending to first answer
@@ -66,7 +66,7 @@ class Ledger:
         return n
 
     def sent_as(self, n: int, seq_num: int) -> None:
-        """Note under which MsgSeqNum(34) request `n` left, for a Reject(3) that names nothing else."""
+        """Record the MsgSeqNum(34) of request `n`, for a Reject(3) that names nothing else."""
         ask, sent_ns, _ = self.waiting[n]
         self.waiting[n] = (ask, sent_ns, seq_num)
 
@@ -75,17 +75,17 @@ class Ledger:
         return f"{self.prefix}-{n}"
 
     def number_of(self, cl_ord_id: str) -> int:
-        """The number of a request by its client order id; 0 for an id that is not of this ledger."""
+        """The number of a request by its client order id; 0 if the id is not of this ledger."""
         prefix, _, digits = cl_ord_id.rpartition("-")
         n = int(digits) if prefix == self.prefix and digits.isdecimal() else 0
         return n if n < len(self.states) else 0
 
     def number_at(self, seq_num: int) -> int:
-        """The number of the waiting request that left as `seq_num`; 0 when there is none."""
+        """The number of the waiting request that was sent as `seq_num`; 0 if there is none."""
         return next((n for n, (_, _, sent) in self.waiting.items() if sent == seq_num), 0)
 
     def carried_out(self, n: int, now_ns: int) -> None:
-        """Request `n` was told done. Told again for an order, it is a doubled one."""
+        """Request `n` was confirmed. An order that is confirmed again counts as doubled."""
         ask = self._answered(n, now_ns)
         if ask is not None:
             self.states[n] = _CARRIED_OUT[ask]
@@ -94,7 +94,7 @@ class Ledger:
             self.states[n] = Status.PLACED_TWICE
 
     def refused(self, n: int, code: int, now_ns: int) -> None:
-        """Request `n` was told refused, with a code of the published list."""
+        """Request `n` was refused with this error code."""
         self.refusals[code] += 1
         if self._answered(n, now_ns) is not None:
             self.states[n] = Status.REFUSED
@@ -107,7 +107,7 @@ class Ledger:
 
 
 class FinishedLedger(msgspec.Struct):
-    """A finished ledger as it travels to the judge: the states of requests 0, 1, 2 ... and the fills told."""
+    """A finished ledger as it is sent for the comparison: the states of requests 0, 1, 2 ... and the fills received."""
 
     prefix: str
     door: str
@@ -116,7 +116,7 @@ class FinishedLedger(msgspec.Struct):
 
 
 class CoreRecord:
-    """What the core did, by client id prefix: how often each id was placed or was made by a replace; fills and ends."""
+    """What the core did, by client id prefix: how often each id was placed or made by a replace; fills and ends."""
 
     def __init__(self) -> None:
         self.placed: dict[str, bytearray] = {}
@@ -125,7 +125,7 @@ class CoreRecord:
         self.ended: Counter[str] = Counter()
 
     def take(self, events: Sequence[AnyEvent]) -> None:
-        """Note one batch of the core's events."""
+        """Count one batch of the core's events."""
         for event in events:
             if type(event) is not OrderEvent:
                 continue
@@ -143,7 +143,7 @@ class CoreRecord:
 def _count(counts: dict[str, bytearray], cl_ord_id: str) -> None:
     prefix, _, digits = cl_ord_id.rpartition("-")
     if not digits.isdecimal() or len(digits) > _MAX_DIGITS:
-        return  # somebody else's order
+        return  # not an order of the demo's traders
     row = counts.setdefault(prefix, bytearray())
     n = int(digits)
     if n >= len(row):
@@ -152,13 +152,13 @@ def _count(counts: dict[str, bytearray], cl_ord_id: str) -> None:
 
 
 class Verdict(msgspec.Struct):
-    """What the two records say together; each cause of a loss is counted by itself."""
+    """The result of the comparison; each cause of a loss is counted separately."""
 
     unanswered: int = 0  # requests without a terminal answer
-    missing: int = 0  # told done, but the core has no such order
-    disowned: int = 0  # told refused, but the core has the order
-    unheard_fills: int = 0  # fills of the core that no client was told, or the other way round
-    still_open: int = 0  # orders left in the core after everybody withdrew
+    missing: int = 0  # confirmed, but the core has no such order
+    disowned: int = 0  # refused, but the core has the order
+    unheard_fills: int = 0  # fills of the core that no client received, or the other way round
+    still_open: int = 0  # orders left in the core after all were withdrawn
     doubled: int = 0  # one id, two orders
 
     @property
@@ -168,7 +168,7 @@ class Verdict(msgspec.Struct):
 
 
 def compare(accounts: Iterable[FinishedLedger], core: CoreRecord) -> Verdict:
-    """Judge finished ledgers by the core's own record."""
+    """Compare finished ledgers with the core's own record."""
     verdict = Verdict()
     for account in accounts:
         _judge(account, core, verdict)

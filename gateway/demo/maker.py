@@ -1,7 +1,7 @@
-"""A market maker of the simulation: quotes both sides over WebSocket around the walking mid, follows it, is filled.
+"""A market maker of the demo: quotes both sides over WebSocket around a moving mid price, and is filled.
 
-A quote is a fixed set of slots (pair, side, level), each empty, busy with one request, or showing one order: so the
-number of open orders and of unanswered requests is bounded by construction. Its mistakes and bursts are deliberate.
+A quote is a fixed set of slots (pair, side, level). Each is empty, busy with one request, or shows one order, so the
+number of open orders and of unanswered requests is bounded. Its mistakes and bursts are deliberate.
 """
 
 import time
@@ -18,11 +18,11 @@ _SIDES = ("buy", "sell")
 _BURST = 120
 _MAX_WAITING = 250
 _OVER = frozenset({"filled", "canceled", "expired", "rejected"})
-_GONE = frozenset({4002, 4004})  # the order is unknown or finished: whatever we thought, it is not in the book
+_GONE = frozenset({4002, 4004})  # the order is unknown or finished, so it is not in the book
 
 
 class Slot(msgspec.Struct, eq=False):
-    """One place of the quote. cl_ord_id "" = nothing shown; busy = a request about it is unanswered."""
+    """One place of the quote. cl_ord_id "" = no order; busy = a request about it is unanswered."""
 
     pair: Pair
     side: str
@@ -45,7 +45,7 @@ class Maker:
         client.on_event = self._receive
 
     async def step(self) -> None:
-        """Show, move or pull the next slot's order; now and then make a mistake instead."""
+        """Place, move or cancel the next slot's order; now and then make a mistake instead."""
         if len(self.ledger.waiting) >= _MAX_WAITING:
             return
         if self._chance.random() < 0.03:
@@ -63,7 +63,7 @@ class Maker:
             await self._pull(slot)
 
     async def burst(self) -> None:
-        """Send far more at once than the plan allows, off the market: the surplus is refused with 3001."""
+        """Send far more at once than the plan allows, far from the market: the excess is refused with 3001."""
         pair = self._market.pairs[0]
         price = pair.price(self._market.mids[pair.symbol] * 9 // 10)
         for _ in range(_BURST):
@@ -117,7 +117,7 @@ class Maker:
         await self.client.post("order.cancel", params, partial(self._answered, n, slot=slot, pulled=True))
 
     async def _blunder(self) -> None:
-        """One of the mistakes that real bots make; each has a code of its own."""
+        """One of the mistakes that real bots make; each has its own code."""
         pair = self._chance.choice(self._market.pairs)
         mid = self._market.mids[pair.symbol]
         price, qty, twice = pair.price(mid), pair.qty(pair.quote_qty[0]), next(iter(self._shown), "")
@@ -133,7 +133,7 @@ class Maker:
         bad_price, bad_qty, more = self._chance.choice(mistakes)
         await self._place(pair, "buy", bad_price, bad_qty, more)
 
-    # What it is told
+    # What it receives
 
     def _answered(
         self, n: int, answer: Json, *, slot: Slot | None = None, moved: bool = False, pulled: bool = False
@@ -144,7 +144,7 @@ class Maker:
         error = answer.get("error")
         if isinstance(error, dict):
             if error["outcome"] == "unknown":
-                return  # not an answer: the event that follows is
+                return  # not the final answer: an event follows
             self.ledger.refused(n, int(error["code"]), now_ns)
             if slot is not None and (moved or pulled) and error["code"] in _GONE:
                 self._clear(slot)
@@ -170,9 +170,9 @@ class Maker:
         elif data["exec"] == "new":
             n = self.ledger.number_of(data["cl_ord_id"])
             if n in self.ledger.waiting:
-                self.ledger.carried_out(n, time.perf_counter_ns())  # the outcome that was unknown
+                self.ledger.carried_out(n, time.perf_counter_ns())  # this was the unknown outcome
         elif data["status"] == "rejected":
-            return  # told in the answer; its id may be that of an order which lives on
+            return  # reported in the answer; its id may belong to an order that is still open
         if data["status"] in _OVER:
             slot = self._shown.get(data.get("orig_cl_ord_id") or data["cl_ord_id"])
             if slot is not None:

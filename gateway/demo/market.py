@@ -1,7 +1,7 @@
-"""The make-believe market that simulated traders share: pairs of realistic sizes and a mid price that walks.
+"""The simulated market that the demo's traders share: pairs of realistic sizes, with a random walk of the mid price.
 
-Prices and quantities are whole ticks and lots, as in the gateway; all chance comes from one seeded generator, so a run
-can be repeated. The walk is pulled back to its start, so that it never leaves the venue's price bands.
+Prices and quantities are whole ticks and lots, as in the gateway. All randomness comes from one seeded generator, so a
+run can be repeated. The walk is pulled back to its start, so that it never leaves the venue's price bands.
 """
 
 import random
@@ -18,7 +18,7 @@ class Pair(msgspec.Struct, frozen=True):
     px_exp: int
     qty_exp: int
     mid: int
-    step: int  # the most that the mid moves in one step
+    step: int  # the mid moves by this much at most in one step
     half_spread: int
     gap: int  # between two levels of a quote
     quote_qty: tuple[int, int]  # smallest and largest size of a quote
@@ -40,7 +40,7 @@ PAIRS = (
 
 
 class Market:
-    """The mids of all pairs, moved by whoever calls `walk`."""
+    """The mid prices of all pairs; `walk` moves them."""
 
     def __init__(self, pairs: tuple[Pair, ...], chance: random.Random) -> None:
         self.pairs = pairs

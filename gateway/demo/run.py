@@ -1,7 +1,7 @@
-"""One run of the demo: the gateway in this process, the traders in a child, the verdict of the two records.
+"""One run of the demo: the gateway in this process, the traders in a child process, and a comparison of both records.
 
-A run ends by itself, with Ctrl-C or with SIGTERM, always the same way: the traders finish and leave, the server drains,
-the records are compared. What the traders say is trusted for the screen only; the verdict is made here.
+A run ends after its time, with Ctrl-C or with SIGTERM, always in the same way: the traders finish and leave, the server
+drains, the records are compared. Figures of the traders are only shown; the verdict is made here.
 """
 
 import asyncio
@@ -34,13 +34,15 @@ from gateway.demo.view import Lines, Moment, Queue, Screen, Silence, View
 from gateway.server import Server
 
 _START_S = 15.0  # a cold interpreter on a busy machine takes a few seconds
-_SILENCE_S = 30.0  # they report twice a second and bound every step of their leaving: this is for a child that hangs
+_SILENCE_S = (
+    30.0  # traders report twice a second, and every step of their leaving is bounded: this is for a child that hangs
+)
 _EXIT_S = 2.0
 _NOBODY = {"fix": DoorStats(), "ws": DoorStats()}
 
 
 class TradersFailed(Exception):
-    """The traders' process could not do its work; the text is for people."""
+    """The traders' process failed; the text is for people."""
 
 
 class Traders:
@@ -52,30 +54,30 @@ class Traders:
 
     @classmethod
     async def start(cls, spec: Spec) -> "Traders":
-        """Start the child and give it its orders. A session of its own keeps a terminal's Ctrl-C from it."""
+        """Start the child and send it the spec. In a session of its own it does not get a terminal's Ctrl-C."""
         pipe = asyncio.subprocess.PIPE
         command = (sys.executable, "-m", "gateway.demo.simulate")
         process = await asyncio.create_subprocess_exec(
             *command, stdin=pipe, stdout=pipe, start_new_session=True, limit=1 << 20
         )
         traders = cls(process)
-        traders._tell(msgspec.json.encode(spec) + b"\n")
+        traders._send(msgspec.json.encode(spec) + b"\n")
         return traders
 
     def stop(self) -> None:
         """Let the traders finish; their last reports follow."""
-        self._tell(b"stop\n")
+        self._send(b"stop\n")
 
-    def _tell(self, line: bytes) -> None:
+    def _send(self, line: bytes) -> None:
         assert self._process.stdin is not None
         if not self._process.stdin.is_closing():
             self._process.stdin.write(line)
 
     async def reports(self) -> AsyncIterator[Report]:
-        """Every report up to and with the last.
+        """Every report, including the last.
 
         Raises:
-            TradersFailed: the child said so, or ended without its last word.
+            TradersFailed: the child reported a failure, or ended without its last report.
         """
         assert self._process.stdout is not None
         async for line in self._process.stdout:
@@ -90,7 +92,7 @@ class Traders:
         raise TradersFailed("the traders' process ended early")
 
     async def end(self) -> None:
-        """Make sure that the child is gone: it leaves at the end of its input, or is killed."""
+        """End the child: it exits at the end of its input, or is killed."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -136,7 +138,7 @@ def _door_json(door: DoorStats) -> dict[str, object]:
 
 
 class DemoRun:
-    """One run of the demo, from opening the ports to the verdict. Made inside the running loop."""
+    """One run of the demo, from opening the ports to the verdict. Create it inside the running loop."""
 
     def __init__(self, directory: Path, view: View, seconds: float | None) -> None:
         self._view = view

@@ -1,8 +1,8 @@
-"""Traders in a process of their own: `python -m gateway.demo.simulate` reads a Spec and reports in JSON lines.
+"""The traders in a process of their own: `python -m gateway.demo.simulate` reads a Spec and reports in JSON lines.
 
-Standard input: one line with the Spec, then nothing until any further line or its end says stop. Standard output: one
-`Report` a line. After the stop every trader waits for its answers, withdraws its orders and logs out; then the ledgers
-go out in slices, so that a long run needs no long line. The traders share one loop, so what they measure includes it.
+Standard input: one line with the Spec; another line, or the end, means stop. Standard output: one `Report` per line.
+After the stop every trader waits for its answers, cancels its orders and logs out. Then the ledgers are sent in slices,
+so that a long run needs no long line. The traders share one event loop, so their latencies include it.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from gateway.demo.market import PAIRS, Market
 from gateway.telemetry.metrics import Histogram
 
 _TURN_S = 0.01
-_CATCH_UP = 20.0  # steps a trader may make up for after a stall: beyond it the market has gone on without it
+_CATCH_UP = 20.0  # steps that a trader may make up for after a stall; older ones are skipped
 _STATS_S = 0.5
 _BURST_S = 4.0
 _ANSWERS_S = 5.0
@@ -62,11 +62,11 @@ class Spec(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """Everybody has logged on; trading starts."""
+    """All traders have logged on; trading starts."""
 
 
 class DoorStats(msgspec.Struct, frozen=True):
-    """What the clients of one door have seen so far. Latency is of orders and replaces, sending to first answer."""
+    """Figures of one door's clients so far. Latency: orders and replaces, from sending to the first answer."""
 
     orders: int = 0  # new orders sent
     accepted: int = 0
@@ -80,13 +80,13 @@ class DoorStats(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True, tag="stats"):
-    """The state of play, every half second and once at the end."""
+    """The figures, every half second and once at the end."""
 
     doors: dict[str, DoorStats]
 
 
 class LedgerSlice(msgspec.Struct, frozen=True, tag="ledger"):
-    """A stretch of one finished ledger, in order; states is base64, one byte a request."""
+    """A part of one finished ledger, in order; states is base64, one byte per request."""
 
     prefix: str
     door: str
@@ -95,13 +95,13 @@ class LedgerSlice(msgspec.Struct, frozen=True, tag="ledger"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """A trader could not go on; nothing follows."""
+    """A trader failed; nothing follows."""
 
     text: str
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """All ledgers are out."""
+    """All ledgers were sent."""
 
 
 Report = Ready | Stats | LedgerSlice | Failed | Done
@@ -109,13 +109,13 @@ decode_report = msgspec.json.Decoder(Report).decode
 
 
 class FinishedLedgers:
-    """Finished ledgers, put together again from their slices."""
+    """Finished ledgers, assembled from their slices."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, FinishedLedger] = {}
 
     def take(self, part: LedgerSlice) -> None:
-        """Add the next stretch."""
+        """Add the next slice."""
         account = self.accounts.setdefault(part.prefix, FinishedLedger(part.prefix, part.door, part.fills, bytearray()))
         account.states += base64.b64decode(part.states)
 
@@ -153,12 +153,12 @@ Trader = Institution | Maker
 
 
 class Simulation:
-    """All traders of one Spec: they log on, trade until told to stop, and leave in good order."""
+    """All traders of one Spec: they log on, trade until `stop`, and leave in order."""
 
     def __init__(self, spec: Spec, report: Callable[[Report], None]) -> None:
         self._spec = spec
         self._report = report
-        chance = random.Random(spec.seed)  # noqa: S311 - repeatable is what is wanted
+        chance = random.Random(spec.seed)  # noqa: S311 - it must be repeatable
         self._market = Market(PAIRS, chance)
         me = fix.FixIdentity(spec.fix.comp_id, spec.fix.key_id, base64.b64decode(spec.fix.seed))
         self._institution = Institution(fix.FixClient(me), self._market, "fx")
@@ -170,7 +170,7 @@ class Simulation:
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """Let everybody finish."""
+        """Let all traders finish."""
         self._stop.set()
 
     async def run(self) -> None:
@@ -210,7 +210,7 @@ class Simulation:
                 await trader.burst()
 
     async def _watch(self) -> None:
-        """Move the market, and tell how it goes."""
+        """Move the market, and report the figures."""
         ticks = 0
         while not self._stop.is_set():
             with contextlib.suppress(TimeoutError):
@@ -231,7 +231,7 @@ class Simulation:
             await maker.client.logout()
 
     async def _settle(self, is_done: Callable[[Trader], bool]) -> None:
-        """Wait until it is true of every trader, but not for ever: what is missing then is the ledger's to tell."""
+        """Wait until it is true of every trader, for 5 s at most; the ledgers show what is missing then."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ANSWERS_S):
                 while not all(is_done(trader) for trader in self._traders):
@@ -263,10 +263,10 @@ async def _main() -> None:
         out.flush()
 
     simulation = Simulation(spec, report)
-    stopper = asyncio.create_task(_stop_when_told(stdin.readline, simulation))
+    stopper = asyncio.create_task(_stop_on_input(stdin.readline, simulation))
     try:
         await simulation.run()
-    except Exception as error:  # the top of this process: whatever it is, the parent is told
+    except Exception as error:  # the top of this process: report any error to the parent
         traceback.print_exc()
         while isinstance(error, ExceptionGroup):
             error = error.exceptions[0]
@@ -275,7 +275,7 @@ async def _main() -> None:
         stopper.cancel()
 
 
-async def _stop_when_told(read_line: Callable[[], Awaitable[bytes]], simulation: Simulation) -> None:
+async def _stop_on_input(read_line: Callable[[], Awaitable[bytes]], simulation: Simulation) -> None:
     await read_line()
     simulation.stop()
 

@@ -1,7 +1,7 @@
 """The demo's venue, made in memory for one run: throw-away keys, two pairs, three accounts, limits that bursts exceed.
 
-Every port is a free one, so the demo starts beside anything. The recording core sits between the road and the real
-core and writes down what the core did; at the end that record judges what the clients were told.
+Every port is a free one, so the demo can run beside anything. The recording core sits between the order path and the
+real core, and records what that did; at the end the clients' ledgers are compared with this record.
 """
 
 import base64
@@ -36,7 +36,7 @@ from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
 INSTITUTION = "ACME"
 MAKERS = ("MAKER1", "MAKER2")
 
-# Generous for the steady flow; the bursts are larger, so that their surplus is refused with 3001.
+# Generous for the steady flow; bursts are larger, so that their excess is refused with 3001.
 LIMITS_TOML = """\
 version = 1
 
@@ -59,7 +59,7 @@ class DemoVenue(msgspec.Struct, frozen=True):
     seeds: dict[str, bytes]
 
     def spec(self, ports: dict[str, int], seed: int) -> Spec:
-        """What the traders' process needs to know, once the ports are open."""
+        """What the traders' process needs, once the ports are open."""
         secret = {name: base64.b64encode(value).decode() for name, value in self.seeds.items()}
         url = ws_url(ports["ws"])
         return Spec(
@@ -75,7 +75,7 @@ def ws_url(port: int) -> str:
 
 
 def make_venue(directory: Path) -> DemoVenue:
-    """A fresh venue; its limits file is written into `directory`."""
+    """A new venue; its limits file is written into `directory`."""
     (directory / "limits.toml").write_text(LIMITS_TOML, encoding="utf-8")
     names = (INSTITUTION, *MAKERS)
     seeds = {name: secrets.token_bytes(32) for name in names}
@@ -116,7 +116,7 @@ def _instrument(number: int, pair: Pair) -> InstrumentRow:
 
 
 class RecordingCore:
-    """A matching core that also writes down what it did, and how many commands came at once."""
+    """A matching core that also records what it did, and how many commands came at once."""
 
     def __init__(self, core: MatchingCore, record: CoreRecord) -> None:
         self._core = core
@@ -134,17 +134,17 @@ class RecordingCore:
         return self._core.credit
 
     def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
-        """Hand on."""
+        """Pass the commands on."""
         self._largest = max(self._largest, len(commands))
         self._core.submit(commands, now_ns)
 
     def take_largest(self) -> int:
-        """The most commands that one tick handed over since this was last asked."""
+        """The most commands that one turn handed over since the last call."""
         largest, self._largest = self._largest, 0
         return largest
 
     def subscribe(self, sink: EventSink) -> None:
-        """Every batch of events is recorded, then handed on."""
+        """Every batch of events is recorded, then passed on."""
 
         def record_first(events: Sequence[AnyEvent], now_ns: int) -> None:
             self._record.take(events)

@@ -1,7 +1,7 @@
-"""How the demo looks: a live table on a terminal, plain lines elsewhere, nothing at all when JSON is wanted.
+"""How the demo looks: a live table on a terminal, plain lines elsewhere, nothing if JSON is wanted.
 
-A view only draws; it is told of the start, of every report of the traders, and of the end. Figures on the screen are
-those the clients measured, so a slow terminal cannot flatter them.
+A view only draws the start, every report of the traders, and the end. The clients measure the figures, so a slow
+terminal cannot change them.
 """
 
 import sys
@@ -25,7 +25,7 @@ _ROLES = {"fix": "institution", "ws": "2 market makers"}
 
 
 class Queue(msgspec.Struct, frozen=True):
-    """The bounded queue before the core. burst: the most commands that one tick handed over since the moment before."""
+    """The bounded queue before the core. burst: the most commands that one turn handed over since the moment before."""
 
     waiting: int
     burst: int
@@ -33,7 +33,7 @@ class Queue(msgspec.Struct, frozen=True):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """What is known half a second on. orders_per_s: new orders of each door since the moment before."""
+    """The figures at one time. orders_per_s: new orders per door since the moment before."""
 
     elapsed_s: float
     doors: dict[str, DoorStats]
@@ -45,11 +45,11 @@ class View(Protocol):
     """One way to show a run."""
 
     def started(self, urls: dict[str, str], seconds: float | None) -> None:
-        """Everybody has logged on."""
+        """All traders have logged on."""
         ...
 
     def show(self, moment: Moment) -> None:
-        """The state of play."""
+        """Show the figures."""
         ...
 
     def draining(self) -> None:
@@ -84,7 +84,7 @@ class Lines:
         self._next_s = 0.0
 
     def started(self, urls: dict[str, str], seconds: float | None) -> None:
-        """Say where everything is."""
+        """Print the addresses."""
         for name, url in urls.items():
             _say(f"{name:8} {url}")
 
@@ -140,11 +140,11 @@ class Screen:
         self._live.start()
 
     def show(self, moment: Moment) -> None:
-        """Draw it anew."""
+        """Draw it again."""
         self._live.update(self.render(moment), refresh=True)
 
     def draining(self) -> None:
-        """From now on the title says so."""
+        """Say so in the title from now on."""
         self._state = "draining"
 
     def ended(self, moment: Moment, verdict: Verdict) -> None:

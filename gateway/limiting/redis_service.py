@@ -1,7 +1,8 @@
-"""The shared store of limits, as one gateway uses it: the limiter over it, operators' rows, and the audit log.
+"""The shared store of limits as one gateway uses it: its limiter, operators' overrides, and the audit log.
 
-Nothing here is on the path of a decision: the limiter packs its calls by itself. A store that does not answer changes
-nothing, is told once, and is looked for until it is back. Rows end by the store's clock, also while it is away.
+Nothing here is on the path of a decision: the limiter batches its calls itself. If the store does not answer, the
+limits stay as they are; this is logged once, and the store is tried until it is back. Overrides end by the store's
+clock, also while it is away.
 """
 
 import asyncio
@@ -23,15 +24,15 @@ from limits.store import Trouble
 from protocols.units import NS_PER_S
 
 _DESK_TIMEOUT_S = 1.0
-_PICK_UP_S = 0.5  # so that what an operator sets acts within a second on every node
-_TROUBLES_TOLD = 20  # keys that are named in the log until all are well; there may be as many as there are accounts
+_PICK_UP_S = 0.5  # so that an override acts on every gateway within a second
+_MAX_TROUBLES_LOGGED = 20  # keys logged until all are well again; there may be as many as accounts
 
 Overridden = Callable[[list[Override], int], None]
-"""Told what operators have set, and the time by the store's clock, in seconds."""
+"""Gets the operators' overrides, and the time by the store's clock, in seconds."""
 
 
 class SharedLimits:
-    """One connection for decisions, another for everything else."""
+    """The store: one connection for decisions, another for everything else."""
 
     def __init__(
         self,
@@ -42,29 +43,29 @@ class SharedLimits:
         now_ns: Callable[[], int],
         log: Callable[..., None],
     ) -> None:
-        """accounts: of this gateway, for those who set a limit and mistype its name."""
+        """accounts: the names in this gateway, so that a mistyped name is noticed when a limit is set."""
         self._accounts = accounts
-        self._has_named = False  # the store knows them
+        self._has_named = False  # the store has them
         self._log = log
         self._now_ns = now_ns
         self._rows: list[Override] = []
-        self._ahead_ns: int | None = None  # the store's clock less ours, as of the last look
+        self._ahead_ns: int | None = None  # the store's clock minus ours, as last read
         self._closing = asyncio.Event()
         self._desk_fault = ""
-        self._told_troubles: set[str] = set()
-        self._told_pulled_ns = 0
+        self._logged_troubles: set[str] = set()
+        self._pulled_logged_ns = 0
         self._store = RedisStore(url, settings.store_timeout_ms)
         self._desk = Desk(url, _DESK_TIMEOUT_S)
         self._tasks: set[asyncio.Task[None]] = set()
-        # Leases are recorded under the node's name: a new process must not be taken for the one before it.
+        # Leases are recorded under the node's name: a new process must not look like the one before it.
         node = secrets.token_hex(4)
-        self.limiter = SharedLimiter(policy, self._store, node, settings.nodes, now_ns, _at_end_of_tick)
+        self.limiter = SharedLimiter(policy, self._store, node, settings.nodes, now_ns, _at_end_of_turn)
 
     async def open(self, wake: Callable[[], None], overridden: Overridden) -> None:
-        """Reach the store, and from now on read the operators' rows. wake: see `Limiting.open`.
+        """Connect to the store, and read the operators' overrides from now on. wake: see `Limiting.open`.
 
         Raises:
-            limits.store.StoreUnsuitable: it evicts keys, and so must not hold limits.
+            limits.store.StoreUnsuitable: it evicts keys, so it must not hold limits.
         """
         self._store.on_change = self._store_changed
         self.limiter.batcher.on_trouble = self._troubled
@@ -78,9 +79,9 @@ class SharedLimits:
         self._begin(self._pick_up_always(overridden))
 
     async def close(self) -> None:
-        """Give every lease back, and disconnect."""
+        """Return every lease, and disconnect."""
         self._closing.set()
-        if self._tasks:  # redis-py takes a cancellation for an error of its own, or leaves a socket behind
+        if self._tasks:  # cancelled, redis-py would report an error or leak a socket
             await asyncio.wait(self._tasks, timeout=2 * _DESK_TIMEOUT_S)
         for task in self._tasks:
             task.cancel()
@@ -89,19 +90,19 @@ class SharedLimits:
         with suppress(*FAILURES):
             await self._desk.close()
 
-    def note_load(self, file: str, version: int) -> None:
-        """Each gateway notes the file it took over, for those who ask who changed what."""
-        self._begin(self._note_load(file, f"version {version}"))
+    def record_load(self, file: str, version: int) -> None:
+        """Record in the audit log that this gateway took over a file."""
+        self._begin(self._record_load(file, f"version {version}"))
 
-    async def _note_load(self, file: str, detail: str) -> None:
+    async def _record_load(self, file: str, detail: str) -> None:
         if not self._store.is_away:
             with suppress(*FAILURES):
                 await self._desk.record("load", file, "gateway", "the limits file changed", detail)
 
-    # -- what the store keeps to -----------------------------------------------------------------------------------
+    # -- which limits the store applies ----------------------------------------------------------------------------
 
     def renumber(self) -> None:
-        """Other limits are in force here: the store keeps to them, whatever any gateway has sent before."""
+        """Give the limits that are now in force here a new number, so that the store applies them, not older ones."""
         self._begin(self._number_at_last())
 
     async def _number_at_last(self) -> None:
@@ -114,15 +115,15 @@ class SharedLimits:
         try:
             self.limiter.loaded(await self._desk.number_load())
         except FAILURES as error:
-            self._desk_failed("limits cannot be numbered, so the store keeps to older ones", error)
+            self._desk_failed("limits cannot be numbered, so the store still applies older ones", error)
             return False
         return True
 
     async def _pick_up_always(self, overridden: Overridden) -> None:
         while not await self._is_closing_after(_PICK_UP_S):
             await self._pick_up(overridden)
-            if self._told_troubles and not self.limiter.batcher.troubled:
-                self._told_troubles.clear()
+            if self._logged_troubles and not self.limiter.batcher.troubled:
+                self._logged_troubles.clear()
                 self._log("limits.buckets_well")
 
     async def _is_closing_after(self, seconds: float) -> bool:
@@ -142,7 +143,7 @@ class SharedLimits:
                 self._ahead_ns = now_s * NS_PER_S - self._now_ns()
                 self._desk_fault = ""
             except FAILURES as error:
-                self._desk_failed("what operators set cannot be read, and what was read stays in force", error)
+                self._desk_failed("overrides cannot be read, and those read before stay in force", error)
         if self._ahead_ns is not None:
             overridden(self._rows, (self._ahead_ns + self._now_ns()) // NS_PER_S)
 
@@ -151,7 +152,7 @@ class SharedLimits:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # -- what it tells ---------------------------------------------------------------------------------------------
+    # -- reports ---------------------------------------------------------------------------------------------------
 
     def _store_changed(self, is_away: bool) -> None:
         why = self._store.why
@@ -167,26 +168,26 @@ class SharedLimits:
             self._log("limits.store_odd", text=f"{what}: {trouble.reason}: {trouble.text}")
 
     def _troubled(self, key: str, trouble: Trouble) -> None:
-        if key not in self._told_troubles and len(self._told_troubles) < _TROUBLES_TOLD:
-            self._told_troubles.add(key)
+        if key not in self._logged_troubles and len(self._logged_troubles) < _MAX_TROUBLES_LOGGED:
+            self._logged_troubles.add(key)
             self._log("limits.bucket_trouble", key=key, reason=trouble.reason, text=trouble.text)
 
     def _pulled(self, key: str, pulled_us: int) -> None:
-        """Every bucket meets the clock that was put right; one line a second is enough."""
+        """Every bucket notices a corrected clock; one line per second is enough."""
         now_ns = self._now_ns()
-        if now_ns - self._told_pulled_ns >= NS_PER_S:
-            self._told_pulled_ns = now_ns
+        if now_ns - self._pulled_logged_ns >= NS_PER_S:
+            self._pulled_logged_ns = now_ns
             self._log("limits.store_clock_back", key=key, pulled_ms=pulled_us // 1000)
 
     @property
     def status(self) -> dict[str, object]:
-        """The store as it is now, for people: away with the reason, and how many buckets are in trouble."""
+        """The state of the store, for people: whether it is away and why, and how many buckets are in trouble."""
         why, troubled = self._store.why, self.limiter.batcher.troubled
-        told: dict[str, object] = {"away": self._store.is_away, "buckets_in_trouble": troubled}
-        return told if why is None else {**told, "reason": why.reason, "text": why.text}
+        state: dict[str, object] = {"away": self._store.is_away, "buckets_in_trouble": troubled}
+        return state if why is None else {**state, "reason": why.reason, "text": why.text}
 
     def register(self, metrics: Metrics) -> None:
-        """Have the numbers of the store read on scrape."""
+        """Register the metrics of the store."""
         store, limiter = self._store, self.limiter
         metrics.gauge("limit_store_away", lambda: int(store.is_away))
         metrics.counter("limit_store_outages", lambda: store.outages)
@@ -198,5 +199,5 @@ class SharedLimits:
         metrics.counter("limiter_degraded", lambda: limiter.degraded)
 
 
-def _at_end_of_tick(call: Callable[[], None]) -> object:
+def _at_end_of_turn(call: Callable[[], None]) -> object:
     return asyncio.get_running_loop().call_soon(call)

@@ -1,7 +1,7 @@
-"""The limits in force: by the file, under what operators have set for a while, over buckets here or in a shared store.
+"""The limits in force: the limits file, plus operators' overrides, for buckets here or in a shared store.
 
-One policy at a time, swapped whole. The file and the operators' rows are looked at once a second; what is wrong with
-either changes nothing and is told. Rows end by the store's clock. Without a store every bucket lives in this process.
+One policy at a time, replaced as a whole. The file and the overrides are read once a second; a mistake in either is
+logged and changes nothing. Overrides end by the store's clock. Without a store every bucket is in this process.
 """
 
 import os
@@ -28,7 +28,7 @@ _LOOK_S = 0.5
 
 
 class LimitsUnsound(Exception):
-    """The limits file cannot be used at start; the text names every mistake."""
+    """The limits file cannot be used at start; the text lists every mistake."""
 
 
 class Limiting:
@@ -42,7 +42,7 @@ class Limiting:
         now_ns: Callable[[], int],
         log: Callable[..., None],
     ) -> None:
-        """Read the file; nothing is connected yet. accounts: all that are configured, by whose names limits are given.
+        """Read the file; nothing is connected yet. accounts: the names of all that are configured.
 
         Raises:
             LimitsUnsound: the limits file cannot be used.
@@ -75,7 +75,7 @@ class Limiting:
 
     @property
     def timed(self) -> "tuple[Timed, ...]":
-        """What of it has deadlines of its own."""
+        """The parts that have deadlines of their own."""
         return () if self._shared is None else (self._shared.limiter,)
 
     async def open(self, wake: Callable[[], None], on_change: Callable[[], None]) -> None:
@@ -92,7 +92,7 @@ class Limiting:
             await self._shared.open(wake, self._overridden)
 
     async def close(self) -> None:
-        """Give every lease back, and disconnect."""
+        """Return every lease, and disconnect."""
         if self._shared is not None:
             await self._shared.close()
 
@@ -100,12 +100,12 @@ class Limiting:
 
     @property
     def next_look_s(self) -> float:
-        """In how many seconds `look_at_file` is wanted: a change acts within a second, once it has been whole."""
+        """Seconds until `look_at_file` is due: a completely written file acts within a second."""
         is_changing = self._watcher is not None and self._watcher.is_waiting
         return STABLE_NS / 1e9 + 0.05 if is_changing else _LOOK_S
 
     def look_at_file(self) -> None:
-        """Take over a newer file; a bad one changes nothing, and says why."""
+        """Take over a newer file. A bad one is logged and changes nothing."""
         outcome = self._watcher.poll(self._now_ns()) if self._watcher is not None else None
         if isinstance(outcome, Reloaded):
             self._by_file = outcome.policy
@@ -113,19 +113,19 @@ class Limiting:
             version, warnings = outcome.policy.version, [str(each) for each in outcome.warnings]
             self._log("limits.reloaded", version=version, warnings=warnings)
             if self._shared is not None:
-                self._shared.note_load(str(self._file), version)
+                self._shared.record_load(str(self._file), version)
         elif isinstance(outcome, Refused):
             self._reload_failures += 1
             self._log("limits.refused", errors=[str(each) for each in outcome.errors])
 
     def _overridden(self, rows: list[Override], now_s: int) -> None:
-        """What operators have set, as it is now: now_s by the store's clock."""
+        """Take the operators' overrides. now_s: the time by the store's clock."""
         self._rows, self._store_now_s = rows, now_s
         self._put_in_force()
 
     def _put_in_force(self, is_by_file: bool = False) -> None:
         merged = merge(self._by_file, self._rows, self._store_now_s)
-        faults = (*merged.faults, *self._for_nobody())
+        faults = (*merged.faults, *self._unknown_accounts())
         if faults and faults != self._faults:
             self._log("limits.override_refused", errors=list(faults))
         self._faults = faults
@@ -141,24 +141,24 @@ class Limiting:
         if self._on_change is not None:
             self._on_change()
 
-    def _for_nobody(self) -> list[str]:
-        """Rows in force that limit nobody here."""
+    def _unknown_accounts(self) -> list[str]:
+        """Faults of overrides in force whose account does not exist here."""
         return [
             f"{row.target} {row.bucket}: {none_called('account', account, self._accounts)}"
             for row in self._rows
             if row.until_s > self._store_now_s and (account := row.target.partition("/")[0]) not in self._accounts
         ]
 
-    # -- what it tells -------------------------------------------------------------------------------------------
+    # -- reports -------------------------------------------------------------------------------------------------
 
     @property
     def status(self) -> dict[str, object]:
-        """The limits in force, for people: their version, and how the shared store is, if there is one."""
+        """The limits in force, for people: their version, and the state of the shared store, if there is one."""
         version = self.limiter.policy.version
         return {"version": version} if self._shared is None else {"version": version, "store": self._shared.status}
 
     def register(self, metrics: Metrics) -> None:
-        """Have the numbers of limits read on scrape."""
+        """Register the metrics of the limits."""
         limiter = self.limiter
         metrics.gauge("policy_version", lambda: limiter.policy.version)
         metrics.counter("policy_reload_failures", lambda: self._reload_failures)
@@ -178,10 +178,10 @@ def _share(
     now_ns: Callable[[], int],
     log: Callable[..., None],
 ) -> "SharedLimits | None":
-    """The store that is configured, if any."""
+    """The configured store, if any."""
     url = os.environ.get(REDIS_ENV) or settings.redis
     if not url:
         return None
-    from gateway.limiting.redis_service import SharedLimits  # noqa: PLC0415 - redis takes its time, and most need none
+    from gateway.limiting.redis_service import SharedLimits  # noqa: PLC0415 - importing redis is slow, and most gateways need none
 
     return SharedLimits(url, settings, policy, accounts, now_ns, log)

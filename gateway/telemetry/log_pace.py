@@ -1,4 +1,4 @@
-"""Lets lines of a log through at a bounded pace, for what a stranger can cause as often as it likes. Pure."""
+"""Limits the rate of log lines that a stranger can cause as often as it likes. Pure."""
 
 from collections.abc import Hashable
 
@@ -8,18 +8,18 @@ _MOST = 256
 
 
 class LogPace:
-    """Of each kind so many lines at once, and one a second after that; the next one tells how many were kept back."""
+    """Of each kind `burst` lines at once, then one per second; the next line says how many were kept back."""
 
     def __init__(self, burst: int = 20) -> None:
         self._burst = burst
         self._kinds: dict[Hashable, _Kind] = {}
 
     def take(self, kind: Hashable, now_ns: int) -> int | None:
-        """None: not now. Else how many of the kind were kept back since the last one that was let through."""
+        """How many lines of the kind were kept back since the last one written; None = do not write this one."""
         found = self._kinds.get(kind)
         if found is None:
             if len(self._kinds) >= _MOST:
-                self._kinds.clear()  # kinds are coded words: there are never so many
+                self._kinds.clear()  # kinds are coded words, so there are never that many
             found = self._kinds[kind] = _Kind(self._burst, now_ns)
         return found.take(self._burst, now_ns)
 

@@ -1,7 +1,7 @@
-"""JSON lines on standard error: each event declared once, secrets masked, control characters escaped, never in the way.
+"""JSON lines on standard error: each event declared once, secrets masked, control characters escaped, never blocking.
 
-Nothing is logged per message. A line is made where it is logged and written by a thread behind a bounded queue: a stuck
-pipe costs lines, which are counted and told about later, and never stops the event loop.
+Nothing is logged per message. A line is made by the caller, and written by a thread from a bounded queue: a stuck pipe
+costs lines, which are counted and reported later, and never stops the event loop.
 """
 
 import logging
@@ -25,10 +25,10 @@ _MASK = "***"
 
 
 class LogEvent(msgspec.Struct, frozen=True):
-    """One declared event: how grave it is, and what it tells.
+    """One declared event: its level and its meaning.
 
-    is_paced: a stranger can cause it as often as it likes, so of each `cause` or `reason` few lines are written, and
-    `kept_back` says how many were not since the last one.
+    is_paced: a stranger can cause it as often as it likes, so only a few lines per `cause` or `reason` are written;
+    `kept_back` says how many were left out since the last one.
     """
 
     level: int
@@ -38,74 +38,83 @@ class LogEvent(msgspec.Struct, frozen=True):
 
 _INFO, _WARNING, _ERROR = logging.INFO, logging.WARNING, logging.ERROR
 EVENTS: dict[str, LogEvent] = {
-    "gateway.bounds": LogEvent(_INFO, "the most memory that this configuration can come to, by part"),
+    "gateway.bounds": LogEvent(_INFO, "upper bound on memory for this configuration, by part"),
     "gateway.started": LogEvent(_INFO, "all doors are open; `ports` names them"),
-    "gateway.recovered": LogEvent(_INFO, "the journal was read back; the house goes on where the last process was"),
+    "gateway.recovered": LogEvent(
+        _INFO, "the journal was read back; the gateway continues from the state of the last process"
+    ),
     "journal.trouble": LogEvent(_ERROR, "the journal has no room or has failed; `text` says why and what is refused"),
     "journal.well": LogEvent(_INFO, "the trouble that `text` names is over"),
-    "journal.cut": LogEvent(
-        _WARNING, "what a crash left of its last commit was cut off the journal; nobody had been told any of it"
-    ),
+    "journal.cut": LogEvent(_WARNING, "an incomplete last commit was cut off the journal; nothing of it had been sent"),
     "journal.end_unknown": LogEvent(
         _WARNING,
-        "nothing says up to where the journal was safe, so what it has is taken under a new epoch; `numbers` is how far"
+        "the end file is missing, so the journal's contents are used under a new epoch; `numbers` is how far"
         " each FIX session's MsgSeqNum(34) jumps",
     ),
     "journal.unsound_snapshot": LogEvent(
-        _WARNING, "a snapshot in the journal contradicts itself; another one, and the commands since, stood in for it"
+        _WARNING, "a snapshot in the journal contradicts itself; another one, and the commands since, replaced it"
     ),
-    "gateway.draining": LogEvent(_INFO, "no new connections, new orders are refused, work in hand is finished"),
+    "gateway.draining": LogEvent(_INFO, "no new connections, new orders are refused, open requests are finished"),
     "gateway.stopped": LogEvent(_INFO, "everything is closed"),
-    "gateway.failed": LogEvent(_ERROR, "the disk or what all sessions share failed; the process ends: start it again"),
+    "gateway.failed": LogEvent(
+        _ERROR, "the disk, or code that all sessions share, failed; the process ends: start it again"
+    ),
     "tls.failed": LogEvent(_WARNING, "a TLS handshake failed; `reason` is a coded word", is_paced=True),
     "proxy.refused": LogEvent(
         _WARNING, "a listed balancer's connection did not begin with a PROXY header", is_paced=True
     ),
     "connection.crowded_out": LogEvent(
-        _WARNING, "one that has not logged on was cut: its address has too many, or the door is full", is_paced=True
+        _WARNING,
+        "a connection that has not logged on was cut: its address has too many, or the door is full",
+        is_paced=True,
     ),
     "gateway.few_descriptors": LogEvent(
         _WARNING, "the limit of open files allows fewer connections; `mend` says what to do"
     ),
     "descriptors.used_up": LogEvent(
-        _ERROR, "no descriptor for one more connection; those who come wait for a moment", is_paced=True
+        _ERROR, "no descriptor is free for another connection; new ones wait for a moment", is_paced=True
     ),
     "logon.refused": LogEvent(
-        _WARNING, "a logon was refused; the peer does not learn the cause; `key` is what it named", is_paced=True
+        _WARNING, "a logon was refused; the peer does not learn the cause; `key` is the id that it gave", is_paced=True
     ),
-    "session.logged_on": LogEvent(_INFO, "a session is logged on: from which address, and with which key"),
-    "session.logged_out": LogEvent(_INFO, "Logout was exchanged or sent for good"),
-    "session.lost": LogEvent(_INFO, "the connection ended without a Logout; the session lives on"),
-    "session.disconnect": LogEvent(_WARNING, "we close the connection; `reason` is a coded word"),
-    "session.ended": LogEvent(_INFO, "a WebSocket session's connection is gone; `reason` is a coded word"),
-    "session.too_slow": LogEvent(_WARNING, "the peer does not read; cut, and what it missed can be replayed"),
-    "session.notice": LogEvent(_INFO, "something odd that the session layer dealt with"),
-    "gateway.housekeeping_failed": LogEvent(_ERROR, "our own mistake; it is tried again in a second"),
-    "session.failed": LogEvent(_ERROR, "our own mistake in a session's code; it is closed, the others go on"),
-    "mode.changed": LogEvent(_WARNING, "an operator set or cleared a mode; `by` says who, `kill` whether orders went"),
+    "session.logged_on": LogEvent(_INFO, "a session is logged on, from this address and with this key"),
+    "session.logged_out": LogEvent(_INFO, "Logout was exchanged, or sent as the last message"),
+    "session.lost": LogEvent(_INFO, "the connection ended without a Logout; the session remains"),
+    "session.disconnect": LogEvent(_WARNING, "the gateway closes the connection; `reason` is a coded word"),
+    "session.ended": LogEvent(_INFO, "a WebSocket session's connection ended; `reason` is a coded word"),
+    "session.too_slow": LogEvent(_WARNING, "the peer does not read; it was cut, and can have what it missed replayed"),
+    "session.notice": LogEvent(_INFO, "something unusual that the session layer handled"),
+    "gateway.housekeeping_failed": LogEvent(_ERROR, "a bug in the gateway; it is tried again in a second"),
+    "session.failed": LogEvent(_ERROR, "a bug in a session's code; its connection is cut, the others continue"),
+    "mode.changed": LogEvent(
+        _WARNING, "an operator set or cleared a mode; `by` says who, `kill` whether orders were cancelled"
+    ),
     "mode.expired": LogEvent(_INFO, "a mode that was set for a time has ended"),
     "mode.kept": LogEvent(_WARNING, "a mode that was in force before the start still is"),
-    "mode.not_kept": LogEvent(_ERROR, "modes could not be written; what is in force will not survive a restart"),
-    "operations.refused": LogEvent(_WARNING, "an operator's command came without a good token, or without the role"),
+    "mode.not_kept": LogEvent(_ERROR, "modes could not be saved; what is in force will not survive a restart"),
+    "operations.refused": LogEvent(_WARNING, "an operator's command had no valid token, or not the role"),
     "limits.reloaded": LogEvent(_INFO, "new limits are in force"),
-    "limits.refused": LogEvent(_ERROR, "a limits file is not sound; the old limits stay in force"),
-    "limits.overridden": LogEvent(_WARNING, "operators set limits for a while, or they ended; `rows` says who and why"),
-    "limits.override_refused": LogEvent(_ERROR, "what an operator set cannot be used; the limit stays as it was"),
-    "limits.store_odd": LogEvent(_WARNING, "the shared store of limits is used, but something about it is odd"),
-    "limits.odd": LogEvent(_WARNING, "the limits file is sound, and something in it is probably not what was meant"),
+    "limits.refused": LogEvent(_ERROR, "a limits file has mistakes; the old limits stay in force"),
+    "limits.overridden": LogEvent(_WARNING, "operators set limits for a time, or these ended; `rows` says who and why"),
+    "limits.override_refused": LogEvent(_ERROR, "a limit that an operator set cannot be used; it stays as it was"),
+    "limits.store_odd": LogEvent(
+        _WARNING, "the shared store of limits is used, but something about it is wrong; `text` says what"
+    ),
+    "limits.odd": LogEvent(_WARNING, "the limits file is valid, but something in it is probably not what was meant"),
     "limits.store_away": LogEvent(
-        _ERROR, "the shared store of limits is away, for a `reason`; each limit's on_store_loss acts"
+        _ERROR, "the shared store of limits is away, see `reason`; each limit's on_store_loss applies"
     ),
     "limits.store_back": LogEvent(_INFO, "the shared store of limits decides again"),
     "limits.store_clock_back": LogEvent(
-        _WARNING, "the clock of the store of limits was put right; a bucket stands still while it would fill, at most"
+        _WARNING,
+        "the clock of the store of limits was corrected; a bucket does not refill meanwhile, for its fill time at most",
     ),
     "limits.bucket_trouble": LogEvent(
-        _ERROR, "the store of limits is well but for this `key`; its limit's on_store_loss acts for it alone"
+        _ERROR, "the store of limits works except for this `key`; its limit's on_store_loss applies to it alone"
     ),
-    "limits.buckets_well": LogEvent(_INFO, "no bucket of the store of limits is in trouble any more"),
-    "clock.stepped": LogEvent(_WARNING, "the system's clock was put right: times of day follow, no deadline moves"),
-    "log.dropped": LogEvent(_WARNING, "so many lines were lost because standard error was stuck"),
+    "limits.buckets_well": LogEvent(_INFO, "all buckets of the store of limits work again"),
+    "clock.stepped": LogEvent(_WARNING, "the system's clock was corrected: times of day follow, no deadline moves"),
+    "log.dropped": LogEvent(_WARNING, "`lines` log lines were lost because standard error was stuck"),
 }
 
 # Names of fields whose value is never written; compared in lower case, without `-` and `_`.
@@ -119,7 +128,7 @@ _SECRET_NAMES = frozenset(
 _TAGS = "96|89|554|925|1402|1404"
 # As tag=value, up to the separator; SOH may have become `|`, or `\x01` in the text of a repr.
 _FIX_SECRET = re.compile(rf"(?:(?<=\\x01)|(?<![0-9]))({_TAGS})=(?:(?!\\x01)[^\x01|])*")
-# These may hold SOH: the length field in front says where they end.
+# These may contain SOH: the length field before them says where they end.
 _FIX_DATA = re.compile(r"(?<![0-9])(95|93|1401|1403)=([0-9]{1,6})[\x01|](96|89|1402|1404)=")
 # As a member or argument with a quoted value: JSON, the repr of a dict or of a Struct.
 _QUOTED_SECRET = re.compile(
@@ -132,7 +141,7 @@ _CONTROL = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2
 
 
 def log_event(logger: logging.Logger, name: str, *, exc_info: object = None, **fields: object) -> None:
-    """Log the declared event `name` with these fields. A name nobody declared is logged as a warning that says so."""
+    """Log the declared event `name` with these fields. An undeclared name is logged as a warning that says so."""
     event = EVENTS.get(name)
     level = _WARNING if event is None else event.level
     if event is None:
@@ -142,7 +151,7 @@ def log_event(logger: logging.Logger, name: str, *, exc_info: object = None, **f
 
 
 def mask(text: str) -> str:
-    """`text` without the secrets that stand in it as FIX fields or quoted values; controls escaped, cut short."""
+    """`text` without secrets in FIX fields or quoted values, with controls escaped, and cut to `MAX_TEXT`."""
     size = len(text)
     text = _QUOTED_SECRET.sub(rf"\1\2{_MASK}\2", text[:MAX_TEXT])
     if "=" in text:
@@ -161,7 +170,7 @@ def _mask_data(text: str) -> str:
 
 
 def _clean(name: str, value: object, depth: int = 0) -> object:
-    """`value` as it may be written: plain, masked, bounded in size and depth."""
+    """`value` in a form that may be written: plain, masked, bounded in size and depth."""
     if name.lower().replace("_", "").replace("-", "") in _SECRET_NAMES:
         return _MASK
     if isinstance(value, str):
@@ -202,13 +211,13 @@ class JsonFormatter(logging.Formatter):
 
 
 class LineWriter(logging.Handler):
-    """Writes lines to `stream` on a thread of its own; drops and counts them when too many wait."""
+    """Writes lines to `stream` on a thread of its own; drops and counts them if too many wait."""
 
     def __init__(self, stream: RawIOBase, max_lines: int = MAX_QUEUED_LINES) -> None:
         super().__init__()
         self.setFormatter(JsonFormatter())
         self.dropped = 0
-        self._told = 0
+        self._reported = 0
         self._stream = stream
         self._lines: queue.Queue[str | None] = queue.Queue(max_lines)
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
@@ -220,11 +229,11 @@ class LineWriter(logging.Handler):
             self._lines.put_nowait(self.format(record))
         except queue.Full:
             self.dropped += 1
-        except Exception:  # a line that cannot be made must not stop what it was about
+        except Exception:  # a line that cannot be made must not stop its caller
             self.dropped += 1
 
     def close(self) -> None:
-        """Write what waits, for 1 s at most: a stuck pipe must not keep the process."""
+        """Write what waits, for 1 s at most: a stuck pipe must not hold up the process."""
         try:
             self._lines.put(None, timeout=1.0)
             self._thread.join(1.0)
@@ -236,8 +245,8 @@ class LineWriter(logging.Handler):
         while (line := self._lines.get()) is not None:
             try:
                 self._write(line)
-                if self.dropped > self._told and self._lines.empty():
-                    self._tell_dropped()
+                if self.dropped > self._reported and self._lines.empty():
+                    self._report_dropped()
             except (OSError, ValueError):
                 self.dropped += 1  # the reader of our standard error is gone
 
@@ -246,12 +255,12 @@ class LineWriter(logging.Handler):
         while rest:
             written = self._stream.write(rest)
             if written is None:
-                time.sleep(0.01)  # a terminal that some other program has made non-blocking
+                time.sleep(0.01)  # a terminal that another program has made non-blocking
             else:
                 rest = rest[written:]
 
-    def _tell_dropped(self) -> None:
-        lost, self._told = self.dropped - self._told, self.dropped
+    def _report_dropped(self) -> None:
+        lost, self._reported = self.dropped - self._reported, self.dropped
         record = logging.LogRecord("penstock", _WARNING, "", 0, "log.dropped", None, None)
         record.penstock_fields = {"lines": lost}
         self._write(self.format(record))

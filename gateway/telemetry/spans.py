@@ -1,7 +1,7 @@
-"""Makes OpenTelemetry spans of finished order traces, with the times that were noted on the way.
+"""Makes OpenTelemetry spans of finished order traces, with the times recorded on the way.
 
-One `order` span holds `door`, `limit`, `queue`, `core` and `report`; a step the order did not reach has no span. Spans
-leave in batches on a thread of the library: a collector that is away costs dropped spans and never an order's time.
+One `order` span holds `door`, `limit`, `queue`, `core` and `report`; a step that the order did not reach has no span.
+The library sends spans in batches on its own thread: an absent collector costs spans, never an order's time.
 """
 
 from importlib import import_module
@@ -24,14 +24,14 @@ _FLUSH_MS = 2_000
 
 
 class OtlpMissing(Exception):
-    """tracing.otlp_endpoint is set and the extra that it needs is not installed."""
+    """tracing.otlp_endpoint is set, and the extra that it needs is not installed."""
 
 
 class Spans:
     """Writes traces to an exporter; without one, spans are made and dropped."""
 
     def __init__(self, exporter: SpanExporter | None, wall: WallClock) -> None:
-        # Every trace that comes here was chosen already: the library must not choose again.
+        # Every trace that comes here was sampled already: the library must not sample again.
         self._provider = TracerProvider(
             sampler=ALWAYS_ON, resource=Resource({SERVICE_NAME: "penstock"}), shutdown_on_exit=False
         )
@@ -41,7 +41,7 @@ class Spans:
         self._utc_ns = wall.utc_ns
 
     def write(self, trace: OrderTrace) -> None:
-        """One order's spans. Steps are cut where the next one begins, so together they cover the whole time."""
+        """Write one order's spans. Each step ends where the next begins, so together they cover the whole time."""
         order = self._tracer.start_span(
             "order",
             context=_context(trace),
@@ -57,13 +57,13 @@ class Spans:
         order.end(self._utc_ns(max(trace.t_out, steps[-1][2] if steps else trace.t_recv)))
 
     def close(self) -> None:
-        """Send what is left, for 2 s at most, and stop the thread."""
+        """Send the remaining spans, for 2 s at most, and stop the thread."""
         self._provider.force_flush(_FLUSH_MS)
         self._provider.shutdown()
 
 
 def open_spans(settings: schema.Tracing, wall: WallClock) -> Spans | None:
-    """Where traces go under these settings; None when none are made, and then nothing is set up.
+    """The writer of traces for these settings; None if tracing is off.
 
     Raises:
         OtlpMissing: an endpoint is set without the extra; nothing was started.
@@ -84,7 +84,7 @@ def _otlp(endpoint: str) -> SpanExporter:
 
 
 def _context(trace: OrderTrace) -> Context | None:
-    """The client's span as the parent of ours, when the client named one."""
+    """The client's span as the parent of ours, if the client gave one."""
     if trace.parent is None:
         return None
     parent = SpanContext(

@@ -1,8 +1,7 @@
-"""Which orders are traced, and what is noted of them on their way; the tracing library is not touched here.
+"""Which orders are traced, and the times recorded on their way. The tracing library is not used here.
 
-The choice costs one addition per order, so it is made before anything else is done for a trace. A chosen one carries an
-`OrderTrace` of plain numbers; `gateway.telemetry.spans` makes spans of it when the answer is out. Pure: the road may
-import it.
+The choice costs one addition per order, so it is made first. A sampled order carries an `OrderTrace` of plain numbers;
+`gateway.telemetry.spans` makes spans of it after the answer was sent. Pure: the order path may import it.
 """
 
 from collections.abc import Callable
@@ -13,9 +12,9 @@ import msgspec
 from gateway.config import schema
 from protocols.units import NS_PER_S
 
-FORCED_PER_S = 100  # a client's flag may ask for so many traces a second, all clients together; more are ignored
+FORCED_PER_S = 100  # traces per second that the flags of all clients together may request; more are ignored
 
-# W3C Trace Context, 3.2: lower case only; a later version may carry more behind the flags.
+# W3C Trace Context, 3.2: lower case only; a later version may have more after the flags.
 _TRACEPARENT = pattern(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _SAMPLED = 1
 
@@ -29,9 +28,9 @@ class TraceParent(msgspec.Struct, frozen=True):
 
 
 class OrderTrace(msgspec.Struct):
-    """When one order passed each place, in own time; 0 = it did not get there.
+    """When one order passed each point, in own time; 0 = it did not get there.
 
-    t_recv: its bytes were read. t_queued: it was handed from the queue to the core. t_out: its answer was given.
+    t_recv: its bytes were read. t_queued: it went from the queue to the core. t_out: its answer was given.
     """
 
     t_recv: int
@@ -47,7 +46,7 @@ class OrderTrace(msgspec.Struct):
 
 
 class OrderTracer:
-    """Chooses one order in so many, and those a client asks for; hands finished traces to `sink`."""
+    """Samples one order in `sample_one_in`, and those that a client requests; gives finished traces to `sink`."""
 
     def __init__(self, settings: schema.Tracing, sink: Callable[[OrderTrace], None] | None = None) -> None:
         self._one_in = settings.sample_one_in
@@ -58,7 +57,7 @@ class OrderTracer:
         self.sampled = 0
 
     def sample(self) -> bool:
-        """Whether this order is one of those to trace."""
+        """Whether to trace this order."""
         if not self._one_in:
             return False
         self._left -= 1
@@ -68,7 +67,7 @@ class OrderTracer:
         return True
 
     def asked_for(self, traceparent: str, now_ns: int) -> bool:
-        """Whether the client's `traceparent` makes us trace this order: sampled, well formed, and not too often."""
+        """Whether the client's `traceparent` requests a trace: sampled, well formed, and not too often."""
         if not self._one_in or not traceparent:
             return False
         parent = parse_traceparent(traceparent)
@@ -83,20 +82,20 @@ class OrderTracer:
         return True
 
     def begin(self, t_recv: int, door: str, session: str, traceparent: str = "") -> OrderTrace:
-        """The record of one chosen order; a `traceparent` that is not well formed is as good as none."""
+        """The trace of one sampled order; a malformed `traceparent` counts as none."""
         return OrderTrace(t_recv, door, session, parent=parse_traceparent(traceparent) if traceparent else None)
 
     def record(self, trace: OrderTrace) -> None:
-        """The order has its answer: count the trace and pass it on. Call it once a trace."""
+        """The order has its answer: count the trace and pass it on. Call it once per trace."""
         self.sampled += 1
         if self._sink is not None:
             self._sink(trace)
 
 
 def parse_traceparent(text: str) -> TraceParent | None:
-    """The parent named by a W3C `traceparent`, None when it is not well formed.
+    """The parent in a W3C `traceparent`; None if it is malformed.
 
-    Source: W3C Trace Context, 3.2 and 4: version ff and ids of zeros are invalid; 00 has nothing behind the flags.
+    Source: W3C Trace Context, 3.2 and 4: version ff and ids of zeros are invalid; 00 has nothing after the flags.
     """
     found = _TRACEPARENT.fullmatch(text) if len(text) <= 256 else None
     if found is None:

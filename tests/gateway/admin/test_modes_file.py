@@ -97,7 +97,7 @@ ROW = '"scope":"account","name":"ACME","mode":"halted","reason":"r","by":"o","at
         ("", "Input data was truncated"),
         ('{"format": 1, "modes": [', "truncated"),
         ("\x00" * 40, "malformed"),
-        ('{"format": 2, "modes": []}', "its format is 2, this version of Penstock reads 1"),
+        ('{"format": 2, "modes": []}', "its format is 2; this version of Penstock reads 1"),
         ('{"modes": []}', "`format`"),
         ('{"format": 1, "modes": [], "more": 1}', "`more`"),
         ('{"format": 1, "modes": [{' + ROW.replace("halted", "closed") + "}]}", "closed"),
@@ -107,7 +107,7 @@ ROW = '"scope":"account","name":"ACME","mode":"halted","reason":"r","by":"o","at
         ('{"format": 1, "modes": [{' + ROW.replace("account", "instrument") + "}]}", "has its id"),
         ('{"format": 1, "modes": [{' + ROW + ',"instrument":3}]}', "has its id"),
         ('{"format": 1, "modes": [{' + ROW + ',"ttl_s":-1}]}', "a time is below zero"),
-        ('{"format": 1, "modes": [{' + ROW + "},{" + ROW + "}]}", "account ACME stands twice"),
+        ('{"format": 1, "modes": [{' + ROW + "},{" + ROW + "}]}", "account ACME occurs twice"),
     ],
 )
 def test_a_file_that_is_not_sound_stops_the_start_and_says_what_to_do(file, text, why):

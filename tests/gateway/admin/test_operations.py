@@ -262,7 +262,7 @@ async def test_of_an_opening_and_a_kill_at_the_same_time_the_kill_stays(house, f
             await asyncio.sleep(0.001)
         slow.gate.release(2)
         status, body = await opening
-        assert (status, body["error"]["text"][:13]) == (409, "somebody else")
+        assert (status, body["error"]["text"][:13]) == (409, "another opera")
         assert (await killing)[0] == 200
         assert house.modes.in_force
         assert file.load() == house.modes

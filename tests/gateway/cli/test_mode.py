@@ -170,7 +170,7 @@ async def test_something_else_on_that_port_is_recognised():
     async with TestServer(app) as server:
         code, _, told = await run(server, "show")
         assert code == 1
-        assert "is no admin port of Penstock" in told
+        assert "is not an admin port of Penstock" in told
 
 
 async def test_the_configuration_says_where_the_admin_port_is(house, tmp_path):

@@ -94,13 +94,13 @@ class Admission:
     ) -> None:
         """Take one command up to the queue. `kind` is its wire name (`D`, `order.place`), by which limits charge it.
 
-        The answer comes through the session's endpoint: at once when it is a refusal, else when the core has spoken.
+        The answer comes through the session's endpoint: at once when it is a refusal, else when the core has answered.
         """
         endpoint = session.endpoint
         request = Request(command, session, source, size_bytes, kind, endpoint, now_ns, trace)
         has_to_wait = self._token_wait and not self._goes_past(request, now_ns)
         if has_to_wait or not self._admit(request, now_ns):
-            # Its session waits: nothing it sent later goes before this.
+            # Its session waits as a whole: nothing that it sent later goes before this.
             self._token_wait.park(session, Parked(partial(self._admit, request), request), now_ns)
 
     def _admit(self, request: Request, now_ns: int) -> bool:
@@ -118,7 +118,7 @@ class Admission:
             return True
         self._charging.enter(request)
         if isinstance(request.command, MassCancel):
-            self._backpressure.note_flood(request.session, now_ns)
+            self._backpressure.count_flood(request.session, now_ns)
         queue = self._queue
         queue.put(request)
         if queue.commands >= _PUMP_AT and self._core.credit > KEPT_CREDIT:
@@ -191,14 +191,14 @@ class Admission:
     def _may_ask(self, request: Request, refusal: Refusal, now_ns: int) -> bool:
         """Whether a retry that may not place an order still goes to the core, which says what became of the first.
 
-        To refuse it here would say "not executed" of an order that may be live. It costs what a question costs.
+        To refuse it here would say "not executed" of an order that may be live. It costs as much as a query.
         """
         if refusal.code not in rules.BARS or not is_retry(request.command) or self._queue.stage >= Stage.FULL:
             return False
         return self._charging.take(request.session, "queries", MILLI, now_ns) is None
 
     def _bar(self, request: Request, refusal: Refusal, now_ns: int) -> None:
-        """A retry that may neither place an order nor ask: it hears of the first attempt what we know ourselves."""
+        """A retry that may neither place an order nor ask: it is answered from what the gateway itself knows."""
         first = self._standing.first_of(request.command)
         if first is not None:
             self._responses.answer(request, first, now_ns)
@@ -210,7 +210,7 @@ class Admission:
             self._responses.refuse(request, refusal, now_ns)
 
     def _ask(self, request: Request, now_ns: int) -> bool:
-        """A retry that may place nothing any more: the core says what became of the first attempt, for no tokens."""
+        """A retry that may place no order any more becomes a status query to the core, for no tokens."""
         request.asks_with = errors.WITHDRAWN
         self._charging.enter(request)
         return self._queue.put(request)
@@ -228,7 +228,7 @@ class Admission:
     # -- what is no command ----------------------------------------------------------------------------------------
 
     def decline(self, session: Session, kind: str, source: object, refusal: Refusal, now_ns: int) -> None:
-        """Refuse what could not even become a command. Still charged as a message, and permission is asked first."""
+        """Refuse what could not become a command. It is charged as a message, and permission is checked first."""
         charged = self._limiter.policy.cost(kind)
         if charged is None or charged[0] != "cancels":
             limited = self._charging.take(session, "msgs", MILLI, now_ns)

@@ -1,8 +1,13 @@
-"""Lets the doors feel the queue: pauses the reading of sessions, for a moment or until there is room.
+"""Back-pressure: pauses the reading of sessions while the queue is full, for a moment or until there is room. Pure.
 
-At the first stage the heavy sessions pause once, for max_wait_ms at most; after that they are read and their new orders
-refused, so that the cancels behind them are seen. At the brim everybody waits for the core. Pure: a pause is a call to
-the session's endpoint, which tells its connection.
+| Stage of the queue | What it does |
+| --- | --- |
+| PAUSING, 60 % | the sessions with most requests in the queue pause once, for max_wait_ms at most |
+| SHEDDING, 80 % | all are read, so that cancels get through; new orders are refused (`Admission`) |
+| BRIM, 100 % | no session is read until the queue drains |
+
+A flood of cancels pauses its own session for a second, whatever the stage. Other pauses: `TokenWait`, and those of a
+connection (`gateway.doors.connection`); a session is read when no reason is left (`Session.pause`).
 """
 
 from gateway.orders.queue import OrderQueue, Stage
@@ -14,7 +19,7 @@ _FLOOD = 1_000  # in a second: four times what the built-in limits allow of sing
 
 
 class Backpressure:
-    """Who is paused, until when, and who has had its pause."""
+    """Which sessions are paused, until when, and which have had their pause."""
 
     def __init__(self, queue: OrderQueue, sessions: Sessions, max_wait_ns: int) -> None:
         self._queue = queue
@@ -48,13 +53,13 @@ class Backpressure:
         elif self.is_brim or (self._paused and now_ns >= self._until_ns):
             self._resume_all(now_ns)
         elif stage == Stage.PAUSING and now_ns >= self._until_ns:
-            # Looked for once in that time only: who is heavy is found by counting all that waits.
+            # Once in that time only: to find them, everything that waits is counted.
             self._until_ns = now_ns + self._max_wait_ns
             for session_id in self._queue.heavy_sessions() - self._had_pause:
                 self._pause(self._sessions.by_id.get(session_id), now_ns)
 
-    def note_flood(self, session: Session, now_ns: int) -> None:
-        """One more cancel beyond its limit, or a mass cancel, which has none. They are never cut, but slowed."""
+    def count_flood(self, session: Session, now_ns: int) -> None:
+        """One more cancel beyond its limit, or a mass cancel. A flood of them slows the session, and never ends it."""
         if now_ns - session.flood_since_ns >= NS_PER_S:
             session.flood_since_ns, session.flood_count = now_ns, 0
         session.flood_count += 1
@@ -71,7 +76,7 @@ class Backpressure:
                 session.resume(Pause.FLOOD, now_ns)
 
     def brim(self, now_ns: int) -> None:
-        """The queue is full to its last slice: nobody is read until it drains, nor who comes meanwhile."""
+        """The queue is full: no session is read until it drains, and none that logs on meanwhile."""
         self.is_brim = True
         for session in list(self._sessions.by_id.values()):
             if session.connected:

@@ -1,7 +1,7 @@
-"""What a command costs its session: a place among the messages, then tokens of its class, and a place in the book.
+"""What a command costs its session: a message token, tokens of its class, and a place among the open orders. Pure.
 
-A limit that is kept in a store sometimes has to ask it first: then the answer is WAITS, nothing of the class was
-debited, and the same request is asked again when the limiter says so. Pure.
+A limit that is kept in a shared store sometimes has to ask it first. Then the answer is WAITS: nothing of the class was
+debited, and the same request is charged again when the tokens have come.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Charging:
         self._owned: dict[int, int] = {}  # the same by session that placed them, without zeros
 
     def charge(self, request: Request, now_ns: int) -> Refusal | None:
-        """Take what the request costs; WAITS when that has to be fetched. Cancels cost no message, a sweep nothing."""
+        """Take what the request costs; WAITS when tokens are fetched. Cancels cost no message, mass cancels nothing."""
         command, session = request.command, request.session
         kind = type(command)
         if kind is MassCancel:
@@ -60,12 +60,12 @@ class Charging:
         return None
 
     def take(self, session: Session, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Refusal | None:
-        """Charge one bucket: also what is no command, a question the gateway answers or a message that was none."""
+        """Charge one bucket; also for what is not a command, such as a query that the gateway answers itself."""
         decision = self._limiter.take(session.path, name, cost_milli, now_ns, instrument)
         return None if decision.allowed else _refusal(name, decision, cost_milli)
 
     def refund(self, request: Request, now_ns: int) -> None:
-        """Give back what the request's class has paid: it was not carried out, and that was not the client's doing."""
+        """Return the tokens of the request's class: it was not executed, and that was not the client's doing."""
         if request.bucket:
             paid = (request.session.path, request.bucket, request.cost_milli)
             self._limiter.give_back(*paid, now_ns, request.command.instrument, request.shadow)
@@ -80,14 +80,14 @@ class Charging:
             self._opened(command.session, command.account, command.instrument)
 
     def leave(self, request: Request) -> None:
-        """The gateway itself has refused it after all."""
+        """The gateway has refused it after all: its place is free."""
         if request.has_place:
             request.has_place = False
             command = request.command
             self._closed(command.session, command.account, command.instrument)
 
-    def heard(self, event: AnyEvent) -> None:
-        """The core has spoken: what is done leaves its place."""
+    def received(self, event: AnyEvent) -> None:
+        """An event of the core: an order that is finished frees its place."""
         if type(event) is not OrderEvent or event.leaves_qty:
             return
         if event.status in _DONE and event.exec_type is not ExecType.ORDER_STATUS:
@@ -129,7 +129,7 @@ class Charging:
 
 
 def _refusal(name: str, decision: Decision, cost_milli: int) -> Refusal:
-    """A limit's no, with the exact time until it will do; 3007 when it never will, WAITS when it does not know yet."""
+    """A limit's refusal, with the exact time until it fits; 3007 when it never fits, WAITS when tokens are fetched."""
     if decision.pending:
         return WAITS
     cost: float | int = cost_milli // MILLI if cost_milli % MILLI == 0 else cost_milli / MILLI

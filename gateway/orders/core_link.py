@@ -94,9 +94,10 @@ class CoreLink:
         return command
 
     def _why_no_more(self, request: Request, now_ns: int) -> Refusal | None:
-        """What came about while a New or Replace waited: its window ended, or a mode bars it."""
-        # By the clock that it came under and by the one of now: one put back makes it no younger, and one put forward
-        # may mean that we stood still. So a step costs those who wait at that moment at most; no order lives longer.
+        """Why a New or Replace that waited is not handed over: its window has ended, or a mode bars it."""
+        # Judged by the clock under which it arrived and by the clock as it is now. When the clock was put back by an
+        # hour, an order of before is not an hour younger; when it was put forward, the process may have stood still.
+        # So a step of the clock ends at most the orders that wait at that moment, and none lives longer.
         command = request.command
         left_ns = command.deadline - now_ns
         is_over = left_ns < self._wall.offset_ns or left_ns < command.t_recv - request.arrived_ns
@@ -113,7 +114,7 @@ class CoreLink:
     # -- what waits too long -------------------------------------------------------------------------------------
 
     def overdue(self, now_ns: int) -> Refusal:
-        """What an order hears that waits in vain: the core is slow, or it is away."""
+        """The refusal of an order that waited in vain: the core is slow, or it is away."""
         if now_ns - max(self._took_ns, self._queue.since_ns) < self._hold_ns:
             return BUSY
         return Refusal(errors.ENGINE_DOWN, f"the engine took nothing for {self._hold_ns // NS_PER_MS} ms")
@@ -124,7 +125,7 @@ class CoreLink:
         self._responses.refuse(request, Refusal(errors.WITHDRAWN, text), now_ns)
 
     def expire_when_due(self, now_ns: int) -> None:
-        """Nothing waits for ever on a core that is slow, or gives no credit at all."""
+        """Refuse what has waited too long for a core that is slow, or gives no credit at all."""
         if not self._queue.commands or now_ns < self._expire_at_ns:
             return
         self._expire_at_ns = now_ns + _EXPIRE_EVERY_NS
@@ -157,7 +158,7 @@ class CoreLink:
             self._queue.put(again)
 
     def give_up(self, now_ns: int) -> None:
-        """The core had its time to answer these: their outcome is unknown."""
+        """Report the outcome of requests as unknown that the core has not answered in its time."""
         handed = self._handed
         while handed and (handed[0].state is State.ANSWERED or handed[0].handed_ns + self._answer_timeout_ns <= now_ns):
             request = handed.popleft()

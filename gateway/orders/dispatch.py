@@ -1,4 +1,4 @@
-"""The way of events from the core to the sessions that may hear them. Pure."""
+"""Events from the core to the sessions that may receive them. Pure."""
 
 from collections.abc import Sequence
 
@@ -44,12 +44,16 @@ class EventDispatch:
         return self._core.latest_seq(session.client.account_id)
 
     def deliver(self, events: Sequence[AnyEvent], now_ns: int) -> None:
-        """Send each event to the sessions that may hear it; an answer goes before the events of its request."""
+        """Send each event to the sessions that may receive it; the answer to a request goes before its events.
+
+        A batch may hold several events of one command, such as an order and its three fills. The request is answered
+        with the last of them before the first is reported.
+        """
         unanswered = self._core_link.unanswered
         accounts: list[AccountStream | None] = []
         last: dict[int, AnyEvent] = {}
         for event in events:
-            self._charging.heard(event)
+            self._charging.received(event)
             account = self._sessions.account(event.account) if is_numbered(event) else None
             if account is not None:
                 account.record(event)
@@ -70,16 +74,16 @@ class EventDispatch:
         self._metrics.count_events(events)
 
     def _report(self, event: AnyEvent, request: Request | None, account: AccountStream, now_ns: int) -> None:
-        """To sessions that hear everything, to the one that asked, and to the order's own: an event costs no other."""
+        """To sessions that receive everything, the one that asked, and the order's own. It costs no other session."""
         account.told_seq = event.seq
         asker = request.session if request is not None else None
-        hearers = account.listeners
+        receivers = account.listeners
         if asker is not None and not asker.hears_all:
-            hearers = (*hearers, asker)
+            receivers = (*receivers, asker)
         owner = self._sessions.by_id.get(event.session)  # type: ignore[union-attr]  # what is numbered has one
         if owner is not None and owner is not asker and not owner.hears_all:
-            hearers = (*hearers, owner)
-        for session in hearers:
+            receivers = (*receivers, owner)
+        for session in receivers:
             endpoint = session.endpoint
             if endpoint is not None:
                 self._responses.call(endpoint, endpoint.report, event, request if session is asker else None, now_ns)

@@ -12,7 +12,7 @@ _LEAST_BYTES = 64  # what a request counts at least: a flood of tiny ones is a f
 
 _MANY = 64  # withdrawn requests are not worth a look below this
 
-_SLOT_NS = 10_000_000  # as often as the road asks whose time is over
+_SLOT_NS = 10_000_000  # as often as the queue is searched for overdue requests
 
 
 class _Queue(deque[Request]):
@@ -24,11 +24,14 @@ class _Queue(deque[Request]):
 class Lane:
     """Requests of one class: first in, first out within an account, deficit round robin by bytes between accounts.
 
-    Each turn adds a quantum to what an account may hand over, and an empty queue keeps nothing: neither many requests
-    nor large ones get an account more than its share, within a quantum and one request. What is withdrawn stays where
-    it lies, marked, and is skipped when its turn comes: nothing is searched for, until half of the lane is such.
+    Each turn adds a quantum to what an account may hand over, and an empty queue keeps nothing. So neither many
+    requests nor large ones get an account more than its share, within a quantum and one request. Example with a quantum
+    of 200 bytes: A has waiting 200 200 200, B has 400 100. Handed over: A 200, B 400, A 200, A 200, B 100, because B
+    pays with its next turn for the 200 bytes that it took too many.
 
-    What the house itself asks for is one queue, whatever the account: its commands have one counter.
+    A withdrawn request stays where it is and is skipped when its turn comes, so nothing is searched for; when half of
+    the lane is withdrawn, it is compacted. The gateway's own commands are one queue, whatever their account, because
+    they share one counter.
     """
 
     def __init__(self) -> None:
@@ -44,7 +47,7 @@ class Lane:
         return (request for request in self._queues.get(account, ()) if request.is_waiting)
 
     def ahead(self, account: int) -> int:
-        """How many go before a request of this account that comes now; by turns, so no more than its own for each."""
+        """How many go before a new request of this account: by turns, at most as many of each account as of its own."""
         return min(len(self._queues.get(account, ())) * len(self._queues), self._size)
 
     def put(self, request: Request) -> None:
@@ -56,7 +59,7 @@ class Lane:
         self._size += 1
 
     def drop(self, request: Request) -> None:
-        """It is withdrawn, and takes no memory for long: nobody may take anything from here for hours."""
+        """It is withdrawn. It must not stay in memory for long: a core may be away for hours."""
         request.move_to(State.WITHDRAWN)
         self._gone += 1
         if self._gone < _MANY or 2 * self._gone < self._size:

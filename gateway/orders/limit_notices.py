@@ -1,4 +1,4 @@
-"""What a session was shown of its limits, so that it is told of changes to those and of nothing else. Pure."""
+"""Which limits a session has been shown, so that it is notified of changes to these and of nothing else. Pure."""
 
 from gateway.orders.charging import Charging
 from gateway.sessions.registry import Sessions
@@ -7,7 +7,7 @@ from limits.limiter import BucketView, Limiter
 
 
 class LimitNotices:
-    """Shows limits, and tells what is different from what was shown."""
+    """Shows limits, and notifies sessions of what differs from what they were shown."""
 
     def __init__(self, limiter: Limiter, sessions: Sessions, charging: Charging) -> None:
         self._limiter = limiter
@@ -19,13 +19,13 @@ class LimitNotices:
         return [*self._limiter.view(session.path, now_ns), self._charging.open_orders(session)]
 
     def show(self, session: Session, now_ns: int) -> list[BucketView]:
-        """The same; from now on it is told of changes to what it has seen here."""
+        """The same; from now on the session is notified of changes to these."""
         views = self.look(session, now_ns)
         session.shown_limits = {(view.name, view.scope): _shown(view) for view in views}
         return views
 
     def changed(self, now_ns: int) -> None:
-        """A new policy is in force: tell each session that is connected which of its buckets are different now."""
+        """A new policy is in force: notify each connected session of those of its buckets that differ now."""
         version = self._limiter.policy.version
         for session in self._sessions.by_id.values():
             if session.connected and session.endpoint is not None:

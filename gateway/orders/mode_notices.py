@@ -1,4 +1,4 @@
-"""What changed of the modes in force, told to each session that it concerns. Pure."""
+"""Notifies sessions of changes to the modes in force that concern them. Pure."""
 
 from gateway.orders.responses import Responses
 from gateway.orders.trading_modes import Modes
@@ -9,7 +9,7 @@ from protocols.wall import WallClock
 
 
 class ModeNotices:
-    """Tells sessions how the modes differ from those before."""
+    """Tells each session how the modes differ from those before."""
 
     def __init__(self, sessions: Sessions, instruments: Instruments, responses: Responses, wall: WallClock) -> None:
         self._sessions = sessions
@@ -18,7 +18,7 @@ class ModeNotices:
         self._responses = responses
 
     def to_all(self, before: Modes, modes: Modes, now_ns: int) -> None:
-        """Whoever is connected."""
+        """Every connected session."""
         for session in self._sessions.by_id.values():
             if session.connected:
                 self.to(session, before, modes, now_ns)

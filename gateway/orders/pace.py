@@ -1,4 +1,4 @@
-"""How fast the core takes orders while some wait, which tells how long one that comes now will wait. Pure.
+"""How fast the core takes orders while some wait, and so how long a new one will wait. Pure.
 
 Measured over spells of a tenth of a second. A core that takes nothing is not slow but silent: then it is the silence so
 far that counts, and what was measured before it is what holds again after it.
@@ -9,7 +9,7 @@ _SILENCE_NS = 400_000_000
 
 
 class Pace:
-    """Told of each hand-over while orders wait, and of each moment in which none does."""
+    """Measured at each hand-over while orders wait, and reset when none does."""
 
     def __init__(self) -> None:
         self._interval_ns = 0

@@ -1,4 +1,4 @@
-"""The order path: its parts, built and connected, and what time asks of them. Pure.
+"""The order path: its parts, built and connected, and what each turn and each deadline asks of them. Pure.
 
 Commands: `Admission` -> `OrderQueue` -> `CoreLink` -> core. Events: core -> `EventDispatch` -> endpoints. A turn's
 requests come in through `Admission.submit`; `work` hands over what the core has credit for. No await, socket or clock.
@@ -82,14 +82,14 @@ class OrderPath:
         self._later.append(act)
 
     def tick(self, now_ns: int) -> None:
-        """What time asks for: report outcomes that are unknown by now, resume doors, hand over what waits."""
+        """What is due now: outcomes to report as unknown, sessions to read again, requests to hand over or refuse."""
         self.venue.open_when_due(now_ns)
         self.core_link.give_up(now_ns)
         self.work(now_ns)
         self.core_link.expire_when_due(now_ns)
 
     def work(self, now_ns: int) -> None:
-        """The part of `tick` that judges nobody's silence."""
+        """The part of `tick` that judges no one's silence."""
         self._now_ns = now_ns
         if self._later:
             later, self._later = self._later, []

@@ -1,8 +1,14 @@
-"""The bounded queue between road and core, and the stages by which its fill is felt at the doors.
+"""The bounded queue before the core, and the stages by which the doors feel how full it is.
 
-While the core has credit for everything that waits, requests leave in the order they came. Only when something must
-wait do classes act (control > cancel > order > query, turns by bytes between accounts), and then a cancel that
-overtakes takes its target along: **priority never reorders effects**. Pure: the simulation runs it on a virtual clock.
+While the core has credit for everything that waits, requests leave in the order of their arrival. Only when something
+must wait do classes act: control before cancel before order before query, with turns by bytes between accounts. A
+cancel that overtakes the order that it names takes it out of the queue: **priority never reorders effects**.
+
+    waiting, oldest first:   New a    New b    Cancel a    Replace b -> c    MassCancel (all)
+    handed over:             MassCancel, Cancel a
+    withdrawn:               New a (by Cancel a); New b and Replace b -> c (by MassCancel)
+
+Pure: the simulation runs it on a virtual clock.
 """
 
 from collections import Counter, deque
@@ -74,7 +80,7 @@ class OrderQueue:
 
     @property
     def takes_newcomers(self) -> bool:
-        """At 95 % whoever has work under way must get through before others may connect."""
+        """Whether new connections are accepted: at 95 % clients with work in progress come first."""
         return self.stage < Stage.FULL
 
     @property
@@ -87,13 +93,13 @@ class OrderQueue:
         """Take one request. False: a mass cancel that joined the one of its scope, here or at the core, and is answered
         with it.
 
-        The road has asked `stage` before; the queue itself never refuses.
+        `Admission` has looked at `stage` before; the queue itself never refuses.
         """
         if isinstance(request.command, MassCancel):
             if self._join(request, request.command):
                 return False
         elif self._sweeps and isinstance(request.command, NewOrder | ReplaceOrder):
-            # A mass cancel that comes after this must not join one that came before it.
+            # A mass cancel that arrives after this must not join one that arrived before it.
             for sweep in self._sweeps.get(request.command.account, {}).values():
                 sweep.is_followed = True
         if not self.commands:
@@ -132,7 +138,7 @@ class OrderQueue:
 
     def expire(self, now_ns: int, is_away: bool) -> tuple[list[Request], list[Request]]:
         """Take out what has waited too long, and what was withdrawn: orders when their window is over, all but control
-        after hold_ns. Cancels only from a core that is away: one that is slow comes to them."""
+        after hold_ns. Cancels only when the core is away: one that is slow will take them."""
         withdrawn = self._sort_arrivals()
         late = [row for row in self._waits.over(now_ns) if is_away or row.queue_class is not Class.CANCEL]
         for request in late:
@@ -150,7 +156,7 @@ class OrderQueue:
         return {session for session, count in counts.items() if count >= share}
 
     def wait_ns(self, account: int, now_ns: int) -> int:
-        """How long a New or Replace of this account that comes now will wait, as the core is taking them; 0 = not."""
+        """How long a new New or Replace of this account will wait, at the pace of the core; 0 = not at all."""
         ahead = self._lanes[Class.ORDER].ahead(account)
         return ahead * self._pace.interval_ns(now_ns) if ahead else 0
 
@@ -160,7 +166,7 @@ class OrderQueue:
         yield from self._arrived
 
     def _join(self, request: Request, command: MassCancel) -> bool:
-        """Join a mass cancel of the same scope, unless an order of the account came in between."""
+        """Join a mass cancel of the same scope, unless an order of the account arrived in between."""
         sweeps, scope = self._sweeps.setdefault(command.account, {}), _scope(command)
         first = sweeps.get(scope)
         if first is None or first.is_followed or first.is_reported:

@@ -1,6 +1,6 @@
-"""What a request hears: its one final answer, and before it perhaps that its outcome is unknown.
+"""How a request is answered: once and finally, and before that perhaps with "outcome unknown". Pure.
 
-Each endpoint is called here, so that a mistake in one session's code costs that session alone. Pure.
+Each endpoint is called here, so that a bug in one session's code costs that session alone.
 """
 
 from collections.abc import Callable
@@ -66,7 +66,7 @@ class Responses:
             self.refuse(joined, refusal, now_ns)
 
     def report_unknown(self, request: Request, text: str, now_ns: int) -> None:
-        """Nobody knows yet what became of the request: its real report follows when the core has spoken."""
+        """No one knows yet what became of the request: its report follows when the core has answered."""
         request.move_to(State.UNKNOWN)
         self._send_refusal(request, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
         for joined in request.joined:
@@ -76,7 +76,7 @@ class Responses:
         session, endpoint = request.session, request.endpoint
         self._metrics.count_refusal(session.sender.origin, refusal.code)
         if refusal.code == errors.CANCEL_RATE_LIMITED:
-            self._backpressure.note_flood(session, now_ns)
+            self._backpressure.count_flood(session, now_ns)
         if endpoint is not None and endpoint is session.endpoint and request.source is not None:
             self.call(endpoint, endpoint.refuse, request.source, refusal, now_ns)
 
@@ -86,7 +86,7 @@ class Responses:
             self._charging.refund(request, now_ns)
 
     def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
-        """The core has spoken: `event` is the last state that the command caused."""
+        """The core has answered: `event` is the last state that the command caused."""
         if request.state is State.ANSWERED:
             return
         was_reported = request.state is State.UNKNOWN
@@ -106,7 +106,7 @@ class Responses:
             trace.t_core_end = self.trace_clock()
         endpoint = request.endpoint
         # After a takeover the new connection must not get the old one's answers. After "unknown" a numbered event is
-        # only reported; what no report tells is answered all the same.
+        # only reported; what is never reported is answered all the same.
         is_wanted = not was_reported or isinstance(event, MassCancelDone) or not is_numbered(event)
         if endpoint is not None and endpoint is session.endpoint and request.source is not None and is_wanted:
             self.call(endpoint, endpoint.answer, request, answer, now_ns)

@@ -1,6 +1,6 @@
-"""Who may ask for what, and what an instrument allows: the road's first two questions, answered from the command alone.
+"""What a session may ask for and what an instrument allows, judged from the command alone. Pure.
 
-Nothing here counts or remembers; what depends on the book is the core's to judge. Pure.
+Nothing here counts or remembers; what depends on the book is for the core to judge.
 """
 
 from gateway.sessions.session import Session
@@ -22,7 +22,7 @@ BARS = frozenset(
         errors.DRAINING,
     )
 )
-"""Codes that speak against a new order now, and not against the message."""
+"""Codes that refuse a new order at this moment, not the message as such."""
 TOO_MANY_LISTS = Refusal(errors.PENDING_CHANGE, "long lists are on their way, ask when they have come", 100)
 _CLIENTS = (Origin.FIX, Origin.WS)
 _PRICED = frozenset((OrdType.LIMIT, OrdType.STOP_LIMIT))

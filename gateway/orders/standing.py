@@ -1,7 +1,7 @@
-"""Where an order stands, for answers that the gateway gives itself: what it says of an order must be true.
+"""The state of an order, for answers that the gateway gives itself: what it says of an order must be true. Pure.
 
-The core is asked first. An order that it does not know may be on its way to it, and is pending then, never unknown.
-Asked on refusals and logouts only: nothing here is on an order's usual way. Pure.
+The core is asked first. An order that the core does not know may be on its way to it: then it is pending, never
+unknown. Used on refusals and logouts only; no order that is accepted comes through here.
 """
 
 from collections.abc import Mapping
@@ -41,9 +41,9 @@ class Standing:
         self._unanswered = unanswered
 
     def find(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
-        """The state of the order that either id names. REJECTED: nobody knows it. PENDING_NEW: it may be on its way.
+        """The state of the order that either id names. REJECTED: there is none. PENDING_NEW: it may be on its way.
 
-        That is also said where no order is named: of none it may be said that it was rejected.
+        PENDING_NEW, too, when no order is named: then none may be called rejected.
         """
         if not (order_id or cl_ord_id):
             return OrdStatus.PENDING_NEW
@@ -64,7 +64,7 @@ class Standing:
         return order if isinstance(state, OrdStatus) else state
 
     def pending(self, command: AnyCommand, event: AnyEvent) -> Refusal | None:
-        """Where the core knows no such order because it is on its way: that is told, never that it is unknown."""
+        """When the core knows no such order because it is on its way: the answer says so, never that it is unknown."""
         if not (isinstance(event, OrderList) and isinstance(command, QueryOrders) and command.cl_ord_id):
             return None
         if event.orders or self.find(command.account, command.order_id, command.cl_ord_id) is OrdStatus.REJECTED:
@@ -93,7 +93,7 @@ class Standing:
         )
 
     def unanswered_of(self, session: Session) -> list[Request]:
-        """What the session has asked and was not told of, wherever that waits."""
+        """The requests of the session that are not settled, wherever they wait."""
         waiting = chain(self._unanswered.values(), self._queue, self._token_wait.requests())
         found = chain.from_iterable((each, *each.joined) for each in waiting)
         return [each for each in found if each.session is session and each.source is not None and not each.is_settled]

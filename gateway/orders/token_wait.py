@@ -1,7 +1,7 @@
-"""Sessions that wait while tokens are fetched for them: their reading is paused, and what they sent stays in order.
+"""Sessions that wait while tokens are fetched from the shared store: they are not read, and keep their order. Pure.
 
-What waits is a step that is tried again whenever answers came from the store of limits. A session whose first step
-still waits keeps everything behind it waiting; the others go on. Pure.
+What waits is a step, which is tried again when the store has answered. While the first step of a session waits, so do
+the steps after it; other sessions are not held up.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ class Parked(msgspec.Struct, eq=False):
 
 
 class TokenWait:
-    """Who waits, and for what."""
+    """The steps that wait, by session."""
 
     def __init__(self) -> None:
         self._rows: dict[Session, deque[Parked]] = {}
@@ -37,7 +37,7 @@ class TokenWait:
         return session in self._rows
 
     def park(self, session: Session, parked: Parked, now_ns: int) -> None:
-        """Wait with this, behind what the session waits with already. It is read no further."""
+        """Wait with this step, after those of the session that wait already. The session is not read meanwhile."""
         self._rows.setdefault(session, deque()).append(parked)
         request = parked.request
         if request is not None and request.endpoint is not None:
@@ -58,9 +58,10 @@ class TokenWait:
                 session.resume(Pause.TOKENS, now_ns)
 
     def withdraw(self, is_meant: Callable[[Request], bool], ask: Callable[[Request, int], bool]) -> list[Request]:
-        """Take the commands out that are meant; those behind them move up.
+        """Take out the commands that are meant; those after them move up.
 
-        A retry stays, in its turn, as a question, for its first attempt may be in the book: `ask` puts it.
+        A retry stays, in its turn, as a question, for its first attempt may be in the book: `ask` puts it into the
+        queue.
         """
         gone = []
         for session, row in self._rows.items():

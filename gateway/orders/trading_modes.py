@@ -1,9 +1,9 @@
-"""Modes of the road: for whom and for what new orders are barred, by whom, why, and for how long.
+"""Trading modes: for whom and for what new orders are barred, by whom, why, and for how long.
 
 A mode is set on the venue, an account, a session or an instrument; the strictest that applies counts. It bars New and
-Replace only: cancels and queries always pass, so whoever is barred can still get out and look. `Modes` is an immutable
-snapshot, replaced whole. Before editing: `gateway.admin.modes_file` keeps it, so the fields of `Change` are a stored
-format.
+Replace only: cancels and queries always pass, so a client that is barred can still cancel and look. `Modes` is an
+immutable snapshot, replaced whole. Before editing: `gateway.admin.modes_file` keeps it, so the fields of `Change` are a
+stored format.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ from protocols.units import NS_PER_S
 Mode = Literal["normal", "cancel_only", "halted"]
 Scope = Literal["venue", "account", "session", "instrument"]
 Place: TypeAlias = tuple[str, str | int]
-"""Where a mode stands: the scope, and the name in it (of an instrument its id)."""
+"""Where a mode is set: the scope, and the name in it (of an instrument its id)."""
 
 STRICTNESS: dict[Mode, int] = {"normal": 0, "cancel_only": 1, "halted": 2}
 _CODES = {"cancel_only": errors.CANCEL_ONLY, "halted": errors.MARKET_HALTED}
@@ -46,7 +46,7 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def place(self) -> Place:
-        """What it replaces: the change that stood here before."""
+        """What it replaces: the change that was set here before."""
         return self.scope, self.instrument or self.name
 
     @property
@@ -87,12 +87,12 @@ class Modes(msgspec.Struct, frozen=True):
 
     @property
     def counts(self) -> dict[str, int]:
-        """In how many places each mode that bars orders stands, for the metric."""
+        """In how many places each mode that bars orders is set, for the metric."""
         standing = [change.mode for change in self.in_force.values()]
         return {mode: standing.count(mode) for mode in ("cancel_only", "halted")}
 
     def apply(self, change: Change) -> "Modes":
-        """These modes with the change made; normal takes away what stood there."""
+        """These modes with the change made; normal takes away what was set there."""
         in_force = {place: each for place, each in self.in_force.items() if place != change.place}
         if change.mode != "normal":
             in_force[change.place] = change
@@ -104,8 +104,8 @@ class Modes(msgspec.Struct, frozen=True):
         return self if len(lasting) == len(self.in_force) else Modes(lasting)
 
     def while_reopening(self) -> "Modes":
-        """What clients are told while the venue has not opened after a crash; an operator's mode of the venue goes
-        before, for it will still hold then.
+        """What clients are shown while the venue has not reopened after a crash. An operator's mode of the venue is
+        shown instead, because it will still be in force then.
         """
         return self if _REOPENING.place in self.in_force else self.apply(_REOPENING)
 
@@ -128,7 +128,7 @@ class Modes(msgspec.Struct, frozen=True):
         return None if barring is None else Refusal(_CODES[barring.mode], barring.text)
 
     def news(self, before: "Modes", account: str, account_id: int, session: str, now_ns: int) -> list[EngineState]:
-        """What a session must be told when these modes replace `before`: one notice, none when nothing changed for it.
+        """The notice that a session gets when these modes replace `before`; none when nothing changed for it.
 
         It is about the venue, the account and the session, of which the strictest counts; the notice bears the account
         when it is not about the venue. Against `Modes()` it is what a session that logs on must know.
@@ -137,12 +137,12 @@ class Modes(msgspec.Struct, frozen=True):
         was, now = before._strictest(places), self._strictest(places)
         if (was and was.mode) == (now and now.mode):
             return []
-        told = now or was
-        assert told is not None
-        return [_notice(told, now, 0 if told.scope == "venue" else account_id, now_ns)]
+        subject = now or was
+        assert subject is not None
+        return [_notice(subject, now, 0 if subject.scope == "venue" else account_id, now_ns)]
 
     def market_news(self, before: "Modes", now_ns: int) -> list[EngineState]:
-        """What every session must be told of single instruments when these modes replace `before`.
+        """The notices about single instruments that every session gets when these modes replace `before`.
 
         An instrument's notice is about its own mode: a client holds the venue's, its own and the instrument's, and the
         strictest counts.
@@ -151,13 +151,13 @@ class Modes(msgspec.Struct, frozen=True):
         notices = []
         for place in places:
             was, now = before.in_force.get(place), self.in_force.get(place)
-            told = now or was
-            if told is not None and (was and was.mode) != (now and now.mode):
-                notices.append(_notice(told, now, 0, now_ns))
+            subject = now or was
+            if subject is not None and (was and was.mode) != (now and now.mode):
+                notices.append(_notice(subject, now, 0, now_ns))
         return notices
 
     def _strictest(self, places: Iterable[Place]) -> Change | None:
-        """The first of the strictest. A plain loop: while anything is in force, every order of anybody comes here."""
+        """The first of the strictest. A plain loop: while anything is in force, every order comes through here."""
         found, in_force = None, self.in_force
         for place in places:
             change = in_force.get(place)
@@ -170,8 +170,8 @@ def _general(account: str, session: str) -> tuple[Place, ...]:
     return ("venue", ""), ("account", account), ("session", session_name(account, session))
 
 
-def _notice(told: Change, now: Change | None, account_id: int, now_ns: int) -> EngineState:
+def _notice(about: Change, now: Change | None, account_id: int, now_ns: int) -> EngineState:
     if now is None:
-        text = f"{told.subject} {_WORDS['normal']}"
-        return EngineState(account_id, 0, 0, now_ns, "normal", told.instrument, text)
+        text = f"{about.subject} {_WORDS['normal']}"
+        return EngineState(account_id, 0, 0, now_ns, "normal", about.instrument, text)
     return EngineState(account_id, 0, 0, now_ns, now.mode, now.instrument, now.text)

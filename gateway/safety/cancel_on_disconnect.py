@@ -1,7 +1,7 @@
-"""Cancel-on-disconnect and the dead-man's switch: what cancels a client's orders when the client itself cannot.
+"""Cancel-on-disconnect and the dead-man's switch: cancel a client's orders when the client itself cannot. Pure.
 
-Both end in a MassCancel on the control lane, which is never limited and never shed. Pure: the doors say who left and
-who came back, time does the rest.
+Both send a MassCancel on the control lane, which is never limited and never shed. The doors say which session has
+disconnected and which is back; deadlines do the rest.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,8 @@ class LinkState(msgspec.Struct, frozen=True, array_like=True):
 
     A stored format: a field may only be added at the end, with a default.
 
-    scope: off | session | account. dead_man_ns: when the switch fires, ns UTC, 0 = not armed. response_mode: what it
-    hears of its account, 1 or 2; 0 = that is not the session's to choose.
+    scope: off | session | account. dead_man_ns: when the switch fires, ns UTC, 0 = not armed. response_mode: which
+    events of its account it receives, 1 or 2; 0 = the session cannot choose.
     """
 
     session: int
@@ -48,20 +48,20 @@ class CancelOnDisconnect:
         self,
         orders: OrderPath,
         sessions: Sessions,
-        note: Callable[[Session, int], None] = lambda _, __: None,
-        fire_for_gone: Callable[[int, int, str, int], None] = lambda _, __, ___, ____: None,
+        record: Callable[[Session, int], None],
+        fire_for_gone: Callable[[int, int, str, int], None],
     ) -> None:
-        """note: told of every change with the time the dead-man's switch fires (UTC, 0 = not armed), to be kept.
+        """record: makes each change durable, with the time at which the dead-man's switch fires (UTC, 0 = not armed).
         fire_for_gone: cancels for a session that is no longer configured: its id, its account, scope and the time.
         """
         self._orders = orders
         self._sessions = sessions
-        self._note = note
+        self._record = record
         self._fire_for_gone = fire_for_gone
         self._gone: dict[int, tuple[int, int, str]] = {}  # such sessions: when, the account, the scope
         self._cod: dict[int, tuple[int, str]] = {}  # when, and the scope it was armed with
         self._dead_man: dict[int, int] = {}
-        self._noted_offset_ns = orders.wall.offset_ns  # under which clock the times that are kept were noted
+        self._recorded_offset_ns = orders.wall.offset_ns  # under which clock the times on disk were recorded
 
     @property
     def next_deadline_ns(self) -> int | None:
@@ -73,14 +73,14 @@ class CancelOnDisconnect:
         return min(due, default=None)
 
     def tick(self, now_ns: int) -> None:
-        """Fire what is due. In a drain nobody can come back: cancel-on-disconnect is left to the next process."""
-        if self._dead_man and abs(self._orders.wall.offset_ns - self._noted_offset_ns) >= STEP_NS:
-            self._note_again()
+        """Fire what is due. In a drain no client can reconnect: cancel-on-disconnect is left to the next process."""
+        if self._dead_man and abs(self._orders.wall.offset_ns - self._recorded_offset_ns) >= STEP_NS:
+            self._record_again()
         for session_id, due_ns in list(self._dead_man.items()):
             if due_ns > now_ns:
                 continue
             session = self._sessions.by_id[session_id]
-            if session.connected and session.is_paused:  # it may have put it off, and it is we who do not read that
+            if session.connected and session.is_paused:  # it may have re-armed it in what we do not read
                 self._dead_man[session_id] = now_ns + NS_PER_S
             else:
                 del self._dead_man[session_id]
@@ -94,7 +94,7 @@ class CancelOnDisconnect:
                 continue
             grace_ns = min(self._sessions.by_id[session_id].cod_grace_ms * NS_PER_MS, NS_PER_S)
             if grace_ns and now_ns - due_ns >= NS_PER_S:
-                # It ran out while we stood still, and nobody can come back to who does not answer.
+                # It ran out while the process stood still, and no client could reconnect.
                 self._cod[session_id] = now_ns + grace_ns, scope
             else:
                 del self._cod[session_id]
@@ -122,10 +122,11 @@ class CancelOnDisconnect:
         self._keep(session)
 
     def restore(self, link: LinkState, now_ns: int, reopen_at_ns: int, guard_at_ns: int) -> None:
-        """A session of the process before this one: unless it is back by then, its orders are cancelled at guard_at_ns.
+        """A session of the last process: unless it is back by then, its orders are cancelled at guard_at_ns.
 
-        Its dead-man's switch fires when it said, but not before reopen_at_ns (0 = it is open), and not for ever later
-        where the clock was put back meanwhile. A session that was taken out of the configuration does not come back.
+        Its dead-man's switch fires at its time, but not before reopen_at_ns (0 = the venue is open), and at most five
+        minutes from now where the clock was put back meanwhile. A session that is no longer configured cannot come
+        back.
         """
         session = self._sessions.by_id.get(link.session)
         is_lost = link.connected and link.scope != "off"
@@ -141,7 +142,7 @@ class CancelOnDisconnect:
                 self._cod[link.session] = guard_at_ns, link.scope
 
     def leaving(self, session: Session) -> None:
-        """A logout that leaves the orders was heard: from now on its end is no disconnect, and that is kept first."""
+        """A logout that leaves the orders was received: from now on the end of the link is not a disconnect."""
         session.is_leaving = True
         self._keep(session)
 
@@ -153,10 +154,10 @@ class CancelOnDisconnect:
         is_planned: bool = False,
         back_by_ns: int = 0,
     ) -> None:
-        """The session's link ended without a successor; `keep_orders` after a logout that left them on purpose.
+        """The session's link ended and no other took over; `keep_orders` after a logout that left them on purpose.
 
-        is_planned: we ended it, which in a drain means that it may come back to the next process: that one waits for as
-        long as a drain may last, and then cancels. back_by_ns: it is waited for until then at least.
+        is_planned: the gateway ended it. In a drain the client may reconnect to the next process, which waits for as
+        long as a drain may last, and then cancels. back_by_ns: the client is waited for until then at least.
         """
         scope = session.cancel_on_disconnect
         if scope != "off" and self._orders.venue.draining and is_planned:
@@ -164,7 +165,7 @@ class CancelOnDisconnect:
         if scope != "off" and not keep_orders:
             due_ns = max(now_ns + session.cod_grace_ms * NS_PER_MS, back_by_ns)
             self._cod[session.id] = due_ns, scope
-            return  # for a start after a crash it counts as connected until it has fired
+            return  # until it has fired, a start after a crash finds the session as connected
         self._keep(session)
         self._forget_if_idle(session)
 
@@ -178,18 +179,18 @@ class CancelOnDisconnect:
         self._keep(session)
         self._forget_if_idle(session)
 
-    def _note_again(self) -> None:
-        """The clock was put right: what is kept for a later process is a time of day, and is another one now."""
-        self._noted_offset_ns = self._orders.wall.offset_ns
+    def _record_again(self) -> None:
+        """The clock was stepped: what is recorded for a later process is a time of day, which is another one now."""
+        self._recorded_offset_ns = self._orders.wall.offset_ns
         for session_id in self._dead_man:
             self._keep(self._sessions.by_id[session_id])
 
     def _keep(self, session: Session) -> None:
         due_ns = self._dead_man.get(session.id)
-        self._note(session, 0 if due_ns is None else self._orders.wall.utc_ns(due_ns))
+        self._record(session, 0 if due_ns is None else self._orders.wall.utc_ns(due_ns))
 
     def _forget_if_idle(self, session: Session) -> None:
-        """An unnamed session that has ended is needed no more once no timer of it runs."""
+        """An unnamed session that has ended is forgotten when no timer of it runs."""
         if not session.connected and not self.is_guarding(session):
             self._sessions.forget(session)
 

@@ -1,8 +1,8 @@
-"""Mass cancels in the operator's name: the half of a kill switch that takes out what is already in the book.
+"""The kill switch: mass cancels in the operator's name, which take out what is already in the book.
 
-They walk the road on the control lane like cancel-on-disconnect: never limited, never shed, and waiting orders of their
-scope are withdrawn first. Pure. They are given under a session of the house's own, number 0, whatever session they are
-about; before editing: its command numbers must rise across restarts, or the core takes a new kill for an old one.
+They take the order path on the control lane, like cancel-on-disconnect: never limited, never shed, and waiting orders
+of their scope are withdrawn first. Pure. They are sent under a session of the gateway's own, number 0, whatever session
+they are about. Before editing: its command numbers must rise across restarts, or the core takes a new kill for an old.
 """
 
 from collections.abc import Iterable
@@ -40,10 +40,10 @@ class Sweep(msgspec.Struct, eq=False):
 
 
 class _Asked(msgspec.Struct, eq=False):
-    """One mass cancel of a kill. is_told: it was counted; what comes after "outcome unknown" is no second answer."""
+    """One mass cancel of a kill. is_counted: "outcome unknown" was counted; what comes after it is no second answer."""
 
     sweep: Sweep
-    is_told: bool = False
+    is_counted: bool = False
 
 
 class KillSwitch:
@@ -51,14 +51,14 @@ class KillSwitch:
 
     def __init__(self, orders: OrderPath, now_ns: int) -> None:
         self._orders = orders
-        self._house = Session(HOUSE_SESSION, "operator", Client(0, "house"), Origin.OPERATOR, _NO_BUCKETS)
-        self._house.endpoint = _Ear()
+        self._operator = Session(HOUSE_SESSION, "operator", Client(0, "house"), Origin.OPERATOR, _NO_BUCKETS)
+        self._operator.endpoint = _OperatorEndpoint()
         # For a core that does not say: steps of 8 ms are above what an earlier process used, but for a kill just now.
         self.resume(now_ns >> 23)
 
     def resume(self, highest: int) -> None:
-        """The core has seen command numbers of the house up to this one, on the lane of control."""
-        self._house.sender.control_n = max(self._house.sender.control_n, highest)
+        """The core has seen the gateway's own command numbers up to this one, on the control lane."""
+        self._operator.sender.control_n = max(self._operator.sender.control_n, highest)
 
     def start(self, targets: Iterable[CancelScope], now_ns: int) -> Sweep:
         """Cancel all open orders of the targets, also those that survive a disconnect. Answers come now or later."""
@@ -73,7 +73,7 @@ class KillSwitch:
 
     def _ask(self, sweep: Sweep, target: CancelScope, origin: Origin, now_ns: int) -> None:
         command = MassCancel(
-            self._house.sender.next_control_id(),
+            self._operator.sender.next_control_id(),
             target.account_id,
             target.session_id or HOUSE_SESSION,
             origin,
@@ -86,35 +86,35 @@ class KillSwitch:
         )
         sweep.asked += 1
         sweep.waiting += 1
-        self._orders.admission.submit(self._house, command, "q", _Asked(sweep), 0, now_ns)
+        self._orders.admission.submit(self._operator, command, "q", _Asked(sweep), 0, now_ns)
 
 
-class _Ear:
-    """The house's endpoint: hears what became of each mass cancel, and nothing else concerns it."""
+class _OperatorEndpoint:
+    """The endpoint of the gateway's own session: receives what became of each mass cancel, and ignores the rest."""
 
     has_living_link = False
 
     def answer(self, reply: Reply, event: AnyEvent, now_ns: int) -> None:
         """The core has carried one out."""
-        sweep = self._told(reply.source)
+        sweep = self._answered(reply.source)
         if isinstance(event, MassCancelDone):
             sweep.canceled += event.affected
 
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
         """No answer in time, or the core is away: the orders may still be there."""
-        self._told(source).failure = refusal.text
+        self._answered(source).failure = refusal.text
 
-    def _told(self, asked: object) -> Sweep:
+    def _answered(self, asked: object) -> Sweep:
         assert isinstance(asked, _Asked)
-        asked.sweep.waiting -= not asked.is_told
-        asked.is_told = True
+        asked.sweep.waiting -= not asked.is_counted
+        asked.is_counted = True
         return asked.sweep
 
     def handed_over(self, reply: Reply, now_ns: int) -> None:
         """Not an answer."""
 
     def report(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
-        """The house hears no account's stream."""
+        """It receives no account's stream."""
 
     def notice(self, state: EngineState, now_ns: int) -> None:
         """It made the notices."""

@@ -1,4 +1,4 @@
 """Who is logged on, who owns which order, and the replayable event stream of each account. Pure.
 
-Open `registry.py` first. A session outlives its connections; what a connection says and hears belongs to the doors.
+Open `registry.py` first. A session outlives its connections; what a connection sends and receives belongs to the doors.
 """

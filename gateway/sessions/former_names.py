@@ -1,6 +1,6 @@
-"""Names of WebSocket sessions that nobody can come back for: their events are still told, and as they were told before.
+"""Names of WebSocket sessions that can no longer be resumed: their events are still reported under the same name. Pure.
 
-Bounded for each key by itself, so that whoever changes names without end loses only his own. Pure.
+Bounded for each key by itself, so that a client that changes names without end loses only its own.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ class WsSessionRecord(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def is_given(self) -> bool:
-        """Whether the client gave it, and so may come back for the session."""
+        """Whether the client gave it, and so may resume the session."""
         return self.name != name_of_unnamed(self.session)
 
 
@@ -47,7 +47,7 @@ class FormerNames:
         own[row.session] = None
 
     def discard(self, session: int) -> None:
-        """The id has come round again, or nobody remembers it."""
+        """The id is used again, or its name is no longer needed."""
         row = self._names.pop(session, None)
         if row is not None:
             del self._by_key[row.key_id][session]
@@ -57,5 +57,5 @@ class FormerNames:
         return self._names.get(session)
 
     def rows(self) -> tuple[WsSessionRecord, ...]:
-        """All of them, for the next life."""
+        """All of them, for the next process."""
         return tuple(self._names.values())

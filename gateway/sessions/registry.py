@@ -50,7 +50,7 @@ class Sessions:
         return account
 
     def name_of(self, session_id: int) -> str:
-        """What a session is called, or was, as long as its events are told; empty for what is the house's own."""
+        """The name of a session, also of a former one while its events are reported; empty for the gateway's own."""
         session = self.by_id.get(session_id)
         return session.name if session is not None else self._record.former_name(session_id)
 
@@ -67,7 +67,7 @@ class Sessions:
         """The session of (key, name): the remembered one, or a new one; None when the key has too many names and
         `may_go` is true of none of them. The one that was not logged on for the longest time is forgotten first.
 
-        Without a name each connection is a session of its own. Ids come round again after four million.
+        Without a name each connection is a session of its own. Ids are used again after four million.
         """
         names = self._named.setdefault(client.key_id, {})
         session = names.get(name) if name else None
@@ -99,7 +99,7 @@ class Sessions:
         return session_id
 
     def restore_ws(self, session_id: int, name: str, client: Client) -> None:
-        """A session of the process before this one, under the id that its orders know."""
+        """A session of the last process, under the id that its orders have."""
         session = self.add(session_id, name, client, Origin.WS)
         if name != name_of_unnamed(session_id):
             self._named.setdefault(client.key_id, {})[name] = session
@@ -111,8 +111,8 @@ class Sessions:
         return ALLOWED if decision.allowed else decision
 
     def forget(self, session: Session) -> None:
-        """Drop a WebSocket session that nobody can come back for: its connection ended without a name, or its name is
-        forgotten; and its disconnect was dealt with.
+        """Drop a WebSocket session that cannot be resumed: it has no name, or its name is forgotten. Its disconnect
+        must have been dealt with.
         """
         if session.id < FIRST_WS_SESSION or session in self._named.get(session.client.key_id, {}).values():
             return

@@ -1,4 +1,4 @@
-"""What an endpoint needs to answer a request, and how a session hears of its business. Pure.
+"""What an endpoint needs to answer a request, and what the order path needs of an endpoint. Pure.
 
 `Reply` is the part of a request that its answer needs; the rest of it (`request.py`) belongs to the order path.
 """
@@ -43,7 +43,7 @@ class Reply(Protocol):
 
 
 class Endpoint(Protocol):
-    """How one session hears of its business: the pure half of a door."""
+    """One session, as the order path calls it: the pure half of a door."""
 
     @property
     def has_living_link(self) -> bool:
@@ -61,7 +61,7 @@ class Endpoint(Protocol):
     def report(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
         """An event of the account's stream; `reply` when this session's request caused it.
 
-        Told to who asked for it, to the owner of the order, and to those that hear everything.
+        Sent to the session that asked for it, to the owner of the order, and to those that receive everything.
         """
         ...
 
@@ -107,9 +107,9 @@ class Endpoint(Protocol):
 
 
 def answer_to(reply: Reply, event: AnyEvent) -> AnyEvent:
-    """What the core said, as it is told to this reply.
+    """What the core answered, as this request is answered.
 
-    A cancel that withdrew the New of its name was too late for it, though the core has never heard of it. A repeat of a
+    A cancel that withdrew the New of its name was too late for it, though the core never had that order. A repeat of a
     mass cancel is answered with the event of the one it joined, which is no event of its own.
     """
     if reply.has_overtaken and isinstance(event, CancelRejected) and event.code == errors.UNKNOWN_ORDER:

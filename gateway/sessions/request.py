@@ -15,7 +15,7 @@ from protocols.messages import POSS_RESEND, AnyCommand, CancelOrder, MassCancel,
 
 
 class Class(IntEnum):
-    """Who goes first when something must wait. Priority never reorders effects: see `gateway.orders.queue`."""
+    """What goes first when something must wait. Priority never reorders effects: see `gateway.orders.queue`."""
 
     CONTROL = 0
     CANCEL = 1
@@ -55,7 +55,7 @@ _REPORTED = (State.UNKNOWN, State.ASKING)
 
 
 def is_retry(command: AnyCommand) -> bool:
-    """Whether a first attempt may be live: then nobody but the core can say what became of it."""
+    """Whether a first attempt may be live: then only the core can say what became of it."""
     return isinstance(command, NewOrder | ReplaceOrder) and bool(command.flags & POSS_RESEND)
 
 
@@ -113,7 +113,7 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def is_settled(self) -> bool:
-        """Whether its client has heard what became of it, be it that no one knows yet."""
+        """Whether its client has an answer, be it that the outcome is unknown."""
         return self.state is State.ANSWERED or self.state in _REPORTED
 
     @property

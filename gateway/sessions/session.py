@@ -2,7 +2,7 @@
 
 A session outlives its connections: a FIX session is in the configuration, a named WebSocket session is (key, name), an
 unnamed one lasts as long as its connection. Reports find their way by session id, and to those sessions of the account
-that hear everything: an event costs nothing for the others.
+that receive everything: an event costs nothing for the others.
 """
 
 from collections import deque
@@ -35,17 +35,17 @@ class Session:
         self.sender = Sender(session_id, client.account_id, origin)
         self.endpoint: Endpoint | None = None
         self.connected = False
-        self.is_leaving = False  # its logout is heard and leaves its orders; the answer is on its way
-        self.has_logged_out = False  # and did not leave them: it was not lost
+        self.is_leaving = False  # its logout was received and leaves its orders; the answer is on its way
+        self.has_logged_out = False  # and did not leave its orders: the link was not lost
         self.may_trade = True  # else only queries
         self.instruments: frozenset[int] = frozenset()  # it may trade only these; empty = all
         self.cancel_on_disconnect = "off"  # off | session | account
         self.cod_grace_ms = 0
         self.account: AccountStream | None = None  # from when it was added to `Sessions`
         self.hears_all = False  # events of its account that others caused too; see `hear_all`
-        self.response_mode = 0  # FIX: 1 hears everything of its account, away or not; 2 what concerns itself
+        self.response_mode = 0  # FIX: 1 receives everything of its account, away or not; 2 what concerns itself
         self.acts_from_ns = 0  # FIX: a possible duplicate of an order sent before may have been carried out, and lost
-        self.shown_limits: dict[tuple[str, str], tuple[int, float, str]] = {}  # what it was last told
+        self.shown_limits: dict[tuple[str, str], tuple[int, float, str]] = {}  # as it was last shown
         self.flood_since_ns = self.flood_count = 0  # cancels beyond their limit, and mass cancels, of late
         self._paused = Pause.NONE
 
@@ -60,7 +60,7 @@ class Session:
         self.hear_all(mode == 1)
 
     def hear_all(self, is_wanted: bool) -> None:
-        """Tell it of every event of its account from the next one on, or only of what it asked for and its orders."""
+        """From the next event on it receives every event of its account, or only what it asked for and its orders'."""
         if is_wanted != self.hears_all and self.account is not None:
             self.hears_all = is_wanted
             others = (each for each in self.account.listeners if each is not self)
@@ -74,30 +74,30 @@ class Session:
 
     @property
     def is_paused(self) -> bool:
-        """Whether we do not read what it sends."""
+        """Whether it is not read."""
         return bool(self._paused)
 
     def pause(self, why: Pause, now_ns: int) -> None:
-        """Have it read no more, for one more reason."""
+        """Stop reading it, for one more reason."""
         before, self._paused = self._paused, self._paused | why
         if not before and self.endpoint is not None:
             self.endpoint.pause_reading(now_ns)
 
     def resume(self, why: Pause, now_ns: int) -> None:
-        """One reason is gone; with the last of them it is read on."""
+        """One reason has ended; after the last it is read again."""
         before, self._paused = self._paused, self._paused & ~why
         if before and not self._paused and self.endpoint is not None:
             self.endpoint.resume_reading(now_ns)
 
 
 class AccountStream:
-    """One account's event stream and the sessions that may hear it."""
+    """One account's event stream and its sessions."""
 
     def __init__(self, account_id: int, retain_events: int) -> None:
         self.id = account_id
         self.sessions: list[Session] = []
-        self.listeners: tuple[Session, ...] = ()  # those that hear everything
-        self.told_seq = 0  # the latest event that they were told; those recorded with it may be ahead
+        self.listeners: tuple[Session, ...] = ()  # those that receive everything
+        self.told_seq = 0  # the latest event sent to them; events recorded in the same batch may be ahead
         self._stream: deque[AnyEvent] = deque(maxlen=retain_events)
 
     def record(self, event: AnyEvent) -> None:

@@ -135,7 +135,7 @@ def test_the_grace_after_a_disconnect_is_a_duration(step_ms):
 def test_the_dead_mans_time_is_a_duration_and_what_is_kept_of_it_is_dated_anew(step_ms):
     world, mine = guarded()
     kept = []
-    world.cancel_on_disconnect._note = lambda _, dead_man_ns: kept.append(dead_man_ns)
+    world.cancel_on_disconnect._record = lambda _, dead_man_ns: kept.append(dead_man_ns)
     world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 5_000 * MS)
     world.wall.offset_ns += step_ms * MS
     world.tick()

@@ -290,8 +290,8 @@ MUTANTS = (
         ),
         (
             "an event is told to every session of the account",
-            "        hearers = account.listeners\n",
-            "        hearers = tuple(account.sessions)\n",
+            "        receivers = account.listeners\n",
+            "        receivers = tuple(account.sessions)\n",
         ),
     ),
     *mutants(

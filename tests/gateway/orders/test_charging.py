@@ -70,5 +70,5 @@ def test_a_session_owns_orders_of_before_until_the_last_of_them_is_done():
     for each in orders:
         owns.append(next_life.owns(mine.id))
         done = msgspec.structs.replace(each, status=OrdStatus.CANCELED, exec_type=ExecType.CANCELED, leaves_qty=0)
-        next_life.heard(done)
+        next_life.received(done)
     assert [*owns, next_life.owns(mine.id)] == [True, True, False]

@@ -238,7 +238,7 @@ def test_a_session_that_is_back_before_its_state_is_restored_is_left_alone():
 
 def test_a_disconnect_that_cancels_is_kept_when_it_has_cancelled_and_any_other_change_at_once():
     world, kept = World(), []
-    world.cancel_on_disconnect._note = lambda session, due_ns: kept.append((session.id, session.connected, due_ns))
+    world.cancel_on_disconnect._record = lambda session, due_ns: kept.append((session.id, session.connected, due_ns))
     mine = world.session()
     mine.cancel_on_disconnect, mine.cod_grace_ms = "session", 1_000
     world.cancel_on_disconnect.connected(mine)
@@ -256,7 +256,7 @@ def test_a_disconnect_that_cancels_is_kept_when_it_has_cancelled_and_any_other_c
 
 def test_whom_a_drain_sent_away_counts_as_connected_for_the_next_process():
     world, kept = World(), []
-    world.cancel_on_disconnect._note = lambda *told: kept.append(told)
+    world.cancel_on_disconnect._record = lambda *told: kept.append(told)
     guarded, free = world.session(), world.session()
     guarded.cancel_on_disconnect = "session"
     world.orders.venue.draining = True

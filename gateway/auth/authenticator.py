@@ -223,7 +223,7 @@ class Authenticator:
 
     # -- FIX sessions --------------------------------------------------------------------------------------------
 
-    def for_fix_session(self, row: schema.FixSession) -> Client:
+    def for_fix_session(self, row: schema.FixSessionRow) -> Client:
         """The client of a configured session before any proof; without credentials this is the only one."""
         permissions = frozenset({permission_for(row), "trade", "read"}) if row.auth == "none" else frozenset[str]()
         return Client(self._accounts[row.account], row.account, permissions=permissions)
@@ -233,7 +233,7 @@ class Authenticator:
         identity = self._identities.get(key_id)
         return None if identity is None else identity.client
 
-    def keys_for(self, row: schema.FixSession, username: str, now_ns: int) -> tuple[str, ...]:
+    def keys_for(self, row: schema.FixSessionRow, username: str, now_ns: int) -> tuple[str, ...]:
         """Ids of the keys that a Logon(A) may use: Username(553), or without it all that may log on to the session.
 
         A key id is no secret: the signature decides. So a new key can be used beside the one that it replaces.
@@ -249,11 +249,11 @@ class Authenticator:
             and self.may_use(identity.client, row)
         )
 
-    def may_use(self, client: Client, row: schema.FixSession) -> bool:
+    def may_use(self, client: Client, row: schema.FixSessionRow) -> bool:
         """Whether the session belongs to the client's account, and the key is not restricted to other sessions."""
         return client.account == row.account and (not client.fix_sessions or row.comp_id in client.fix_sessions)
 
-    def tradable(self, row: schema.FixSession) -> frozenset[int]:
+    def tradable(self, row: schema.FixSessionRow) -> frozenset[int]:
         """Ids of the instruments that the session may trade; empty = all."""
         return frozenset(self._instruments.by_symbol[symbol].id for symbol in row.instruments)
 

@@ -165,7 +165,7 @@ def _names(raw: Mapping[str, Any], *path: str) -> list[str]:
     return [row[path[-1]] for row in rows if isinstance(row, Mapping) and isinstance(row.get(path[-1]), str)]
 
 
-def _session(row: schema.FixSession, settings: schema.Config, raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _session(row: schema.FixSessionRow, settings: schema.Config, raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     accounts, symbols = _names(raw, "accounts", "name"), _names(raw, "instruments", "symbol")
     listeners = {listener.name: listener for listener in settings.fix.listeners}
     if row.account not in accounts:
@@ -196,7 +196,7 @@ def _session(row: schema.FixSession, settings: schema.Config, raw: Mapping[str, 
             yield "on_duplicate", "takeover needs auth = key: a newcomer without proof must not end a session"
 
 
-def _candidates(row: schema.FixSession, settings: schema.Config) -> Iterator[tuple[str, str]]:
+def _candidates(row: schema.FixSessionRow, settings: schema.Config) -> Iterator[tuple[str, str]]:
     """FIX.4.2 cannot name a key, so each candidate is tried. Any stranger can cause that work, so there must be few."""
     fitting = [
         key.id

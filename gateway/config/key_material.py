@@ -55,6 +55,6 @@ def parse_expiry(text: str) -> int:
     return int(when.timestamp()) * NS_PER_S
 
 
-def permission_for(row: schema.FixSession) -> Literal["fix.drop_copy", "fix.order_entry"]:
+def permission_for(row: schema.FixSessionRow) -> Literal["fix.drop_copy", "fix.order_entry"]:
     """The permission that a key needs to log on to the session."""
     return "fix.drop_copy" if row.kind == "drop_copy" else "fix.order_entry"

@@ -56,7 +56,7 @@ class FixListener(_Table, frozen=True, kw_only=True):
     ] = ()
 
 
-class FixSession(_Table, frozen=True, kw_only=True):
+class FixSessionRow(_Table, frozen=True, kw_only=True):
     """One FIX session: a client's CompID, whose account it trades, and how it behaves."""
 
     id: Annotated[int, _within(1, 65_535, "small, explicit, never reused: part of every command id")]
@@ -118,7 +118,7 @@ class Fix(_Table, frozen=True, kw_only=True):
     """The FIX door, for all listeners and sessions."""
 
     listeners: tuple[FixListener, ...] = ()
-    sessions: tuple[FixSession, ...] = ()
+    sessions: tuple[FixSessionRow, ...] = ()
     max_connections: Annotated[
         int, _within(1, 1_000_000, "open connections of all listeners; if all have logged on, further ones are closed")
     ] = 10_000

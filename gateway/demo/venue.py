@@ -18,7 +18,7 @@ from gateway.config.schema import (
     Config,
     Fix,
     FixListener,
-    FixSession,
+    FixSessionRow,
     InstrumentRow,
     Key,
     Limits,
@@ -79,7 +79,7 @@ def make_venue(directory: Path) -> DemoVenue:
     (directory / "limits.toml").write_text(LIMITS_TOML, encoding="utf-8")
     names = (INSTITUTION, *MAKERS)
     seeds = {name: secrets.token_bytes(32) for name in names}
-    session = FixSession(id=1, comp_id=INSTITUTION, account=INSTITUTION)
+    session = FixSessionRow(id=1, comp_id=INSTITUTION, account=INSTITUTION)
     config = Config(
         fix=Fix(listeners=(FixListener(port=0, insecure=True),), sessions=(session,), max_connections=100),
         ws=Ws(port=0, max_connections=100),

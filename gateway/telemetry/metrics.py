@@ -220,7 +220,7 @@ class Metrics:
         if version:
             self.gauge("build_info", lambda: 1, version)
 
-    # -- what the doors and the road count -----------------------------------------------------------------------
+    # -- what the doors and the order path count ------------------------------------------------------------------
 
     def count_refusal(self, origin: Origin, code: int) -> None:
         """Count a refusal by the gateway itself."""

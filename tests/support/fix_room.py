@@ -108,7 +108,7 @@ class Desk:
 
 def session(number, comp_id, **more):
     """A configured session without credentials, which speaks our dialect all the same."""
-    return schema.FixSession(
+    return schema.FixSessionRow(
         **{"id": number, "comp_id": comp_id, "account": "ACME", "auth": "none", "dialect": "penstock", **more}
     )
 

@@ -26,12 +26,12 @@ from protocols.messages import Origin
 from protocols.units import NS_PER_MS
 
 
-def is_plain(settings: schema.FixSession) -> bool:
+def is_plain(settings: schema.FixSessionRow) -> bool:
     """Whether the session speaks standard tags only: asked for, or by default when it has no credentials."""
     return settings.dialect == "plain" or (not settings.dialect and settings.auth == "none")
 
 
-def machine_settings(settings: schema.Config, row: schema.FixSession) -> SessionSettings:
+def machine_settings(settings: schema.Config, row: schema.FixSessionRow) -> SessionSettings:
     """The session machine's settings for one configured session."""
     fix = settings.fix
     return SessionSettings(
@@ -75,7 +75,7 @@ class FixAcceptor:
         self._resets = ResetPlan[tuple[str, str]](services.wall)
         self.traffic = Traffic(backlog)
         self.endpoints: dict[tuple[str, str], FixEndpoint] = {}
-        self.configured: dict[tuple[str, str], schema.FixSession] = {}
+        self.configured: dict[tuple[str, str], schema.FixSessionRow] = {}
         self._logon = FixLogon(services, self.endpoints, self.configured)
         lists = Lists(services.orders.later)
         for row in settings.fix.sessions:

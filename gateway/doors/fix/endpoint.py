@@ -47,7 +47,7 @@ class FixEndpoint:
         session: Session,
         machine: FixSession,
         translator: Translator,
-        settings: schema.FixSession,
+        settings: schema.FixSessionRow,
         services: Services,
         lists: Lists,
     ) -> None:

@@ -36,7 +36,7 @@ class FixLogon:
         self,
         services: Services,
         endpoints: Mapping[tuple[str, str], FixEndpoint],
-        configured: Mapping[tuple[str, str], schema.FixSession],
+        configured: Mapping[tuple[str, str], schema.FixSessionRow],
     ) -> None:
         """endpoints, configured: by the peer's CompID and ours."""
         self._services = services
@@ -75,7 +75,7 @@ class FixLogon:
                 return Denied("duplicate")
         return endpoint.meet(connection, hello.message, client, now_ns) or endpoint
 
-    def _row(self, hello: LogonClaim, listener: schema.FixListener) -> schema.FixSession | str:
+    def _row(self, hello: LogonClaim, listener: schema.FixListener) -> schema.FixSessionRow | str:
         """The configured session that the Logon names, or why it may not be called here."""
         row = self._configured.get(_key_of(hello))
         if row is None or (row.listener and row.listener != listener.name):
@@ -87,7 +87,7 @@ class FixLogon:
         return row
 
     def _prove(
-        self, row: schema.FixSession, endpoint: FixEndpoint, proof: Proof, username: str, now_ns: int
+        self, row: schema.FixSessionRow, endpoint: FixEndpoint, proof: Proof, username: str, now_ns: int
     ) -> Client | Denied:
         """Who the Logon's signature proves to be, or why it may not log on."""
         keys = self._services.authenticator.keys_for(row, username, now_ns)

@@ -33,7 +33,7 @@ class Options(msgspec.Struct, frozen=True):
     window_ms: int
 
 
-def options_of(settings: schema.FixSession, logon: dict[int, str]) -> Options:
+def options_of(settings: schema.FixSessionRow, logon: dict[int, str]) -> Options:
     """What this Logon(A) puts in force. It starts from the configuration each time: nothing of the last one lasts."""
     cod = _COD.get(logon.get(tags.CANCEL_ORDERS_ON_DISCONNECT, ""), _COD[settings.cancel_on_disconnect])
     grace_ms = whole_number(logon.get(tags.COD_GRACE_MS))
@@ -54,7 +54,7 @@ def window_ms(logon: dict[int, str]) -> int:
     return WINDOW_MAX_MS if asked_ms is None else min(asked_ms, WINDOW_MAX_MS)
 
 
-def _told(settings: schema.FixSession, options: Options, logon: dict[int, str]) -> str:
+def _told(settings: schema.FixSessionRow, options: Options, logon: dict[int, str]) -> str:
     """The options as fields of our Logon(A). DropCopyFlag(9406) is told to those whom it may concern."""
     window = f"25000={options.window_ms}\x01" if settings.auth == "key" else ""
     flag = ""
@@ -71,7 +71,7 @@ def _told(settings: schema.FixSession, options: Options, logon: dict[int, str]) 
 class LogonTerms:
     """The house's word on each Logon(A) of one session (`protocols.fix.session.Owner`), and what it puts in force."""
 
-    def __init__(self, session: Session, settings: schema.FixSession, services: Services, plain: bool) -> None:
+    def __init__(self, session: Session, settings: schema.FixSessionRow, services: Services, plain: bool) -> None:
         self._session = session
         self._settings = settings
         self._services = services

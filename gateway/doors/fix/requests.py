@@ -38,7 +38,7 @@ class FixRequests:
     """Serves one session's application messages, each once."""
 
     def __init__(
-        self, endpoint: Responder, translator: Translator, settings: schema.FixSession, services: Services
+        self, endpoint: Responder, translator: Translator, settings: schema.FixSessionRow, services: Services
     ) -> None:
         self._endpoint = endpoint
         self._machine = endpoint.machine

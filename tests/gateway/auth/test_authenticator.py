@@ -23,7 +23,7 @@ from gateway.auth.backoff import LogonBackoff
 from gateway.config import key_material
 from gateway.config.key_material import MAX_TRIED, parse_expiry, parse_public_key
 from gateway.config.load import build_instruments
-from gateway.config.schema import Account, Config, Fix, FixListener, FixSession, InstrumentRow, Key, Ws
+from gateway.config.schema import Account, Config, Fix, FixListener, FixSessionRow, InstrumentRow, Key, Ws
 from protocols.signing import fix_logon_text, ws_header_text, ws_logon_text
 from protocols.wall import WallClock
 from tests.support.hand_clock import HandClock
@@ -42,9 +42,9 @@ FIX_FIELDS = {35: "A", 49: "MM1", 56: "GATE", 34: "1", 52: "20261122-12:00:00.00
 FIX_SIGNATURE = "IhlgIH7fLGQUod8qXpb5aLvSYSb7pdPstBdlC1GY1Qk1/HxsNBFNQqnhMGuW1RRp4QRJV3rxE7M8od/6/HCXCg=="
 WS_SIGNATURE = "oX2b9P3jXTUd6shDIkOvJjaakjvpZJkwoXYF1Gau2Vyu1eWEPaNk5IQJisu2MoDoXc+U0juDvngIMQ11wA/DDA=="
 
-SESSION = FixSession(id=1, comp_id="MM1", account="1001", instruments=("ETH-USDT",))
-FOREIGN = FixSession(id=2, comp_id="OTHER", account="1002")
-OPEN = FixSession(id=3, comp_id="OPEN", account="1002", listener="loop", auth="none")
+SESSION = FixSessionRow(id=1, comp_id="MM1", account="1001", instruments=("ETH-USDT",))
+FOREIGN = FixSessionRow(id=2, comp_id="OTHER", account="1002")
+OPEN = FixSessionRow(id=3, comp_id="OPEN", account="1002", listener="loop", auth="none")
 
 
 def _key(key_id: str = "key-demo-1", **more: object) -> Key:

@@ -70,7 +70,9 @@ def read(directory: Path, text: str) -> Config:
 
 def test_a_sound_file_loads_and_what_it_leaves_out_is_at_its_default(tmp_path: Path) -> None:
     settings = read(tmp_path, SOUND)
-    assert settings.fix.sessions == (schema.FixSession(id=1, comp_id="MM1", account="ACME", instruments=("BTC-USDT",)),)
+    assert settings.fix.sessions == (
+        schema.FixSessionRow(id=1, comp_id="MM1", account="ACME", instruments=("BTC-USDT",)),
+    )
     assert settings.ws == schema.Ws()
     assert settings.ingress == schema.Ingress()
 

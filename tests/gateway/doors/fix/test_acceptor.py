@@ -22,8 +22,8 @@ MS = 1_000_000
 KEY = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"ACME").digest())
 NEXT = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"NEXT").digest())
 OPEN, CLOSED = schema.FixListener(name="open", insecure=True), schema.FixListener(name="closed", insecure=True)
-ROW = schema.FixSession(id=1, comp_id="MM1", account="ACME", listener="closed")
-LOCAL = schema.FixSession(id=2, comp_id="LOCAL", account="ACME", listener="open", auth="none")
+ROW = schema.FixSessionRow(id=1, comp_id="MM1", account="ACME", listener="closed")
+LOCAL = schema.FixSessionRow(id=2, comp_id="LOCAL", account="ACME", listener="open", auth="none")
 
 
 class Line:

@@ -45,7 +45,7 @@ B = fix_session(2, "B", account="OTHER")
 C = fix_session(3, "C")
 
 
-def settings(*rows: schema.FixSession) -> schema.Config:
+def settings(*rows: schema.FixSessionRow) -> schema.Config:
     """The configuration: two accounts with a key each, two instruments."""
     return schema.Config(
         fix=schema.Fix(sessions=rows),

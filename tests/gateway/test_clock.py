@@ -1,4 +1,4 @@
-"""Own time only passes; the time of day follows the system's clock, at once where somebody put it right."""
+"""Own time only passes; the time of day follows the system's clock, at once after a step."""
 
 import pytest
 
@@ -56,7 +56,7 @@ def test_a_small_difference_is_followed_by_and_by_and_is_no_step(times):
     assert ours.steps == 0
 
 
-def test_steps_between_two_questions_are_told_together(times):
+def test_steps_between_two_questions_are_reported_together(times):
     ours = clock.Clock()
     for step_ms in (700, -200):
         times.utc_ns += step_ms * MS
@@ -73,7 +73,7 @@ def test_a_pause_while_the_clocks_are_read_is_not_taken_for_a_step(times):
     assert (ours.steps, ours.offset_ns) == (0, 0)
 
 
-def test_a_machine_that_was_suspended_has_grown_older_and_nothing_was_put_right(times):
+def test_a_machine_that_was_suspended_has_grown_older_and_nothing_was_corrected(times):
     ours = clock.Clock()
     before = ours.now_ns()
     times.pass_ms(3_600_000)
@@ -82,7 +82,7 @@ def test_a_machine_that_was_suspended_has_grown_older_and_nothing_was_put_right(
 
 
 @pytest.mark.parametrize(("told_ms", "looks"), [(0, False), (999, False), (-999, False), (1_001, True), (-1_001, True)])
-def test_a_peer_that_tells_another_time_makes_us_look_again_before_it_is_judged(times, told_ms, looks):
+def test_a_peer_with_another_time_makes_us_look_again_before_it_is_judged(times, told_ms, looks):
     ours = clock.Clock()
     times.utc_ns += 300_000 * MS
     ahead_ns = ours.ahead_ns(ours.now_ns() + told_ms * MS, ours.now_ns())

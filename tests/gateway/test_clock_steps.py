@@ -1,4 +1,4 @@
-"""The system's clock is put right under a running gateway: nobody is cut, no deadline moves, no stale order lives.
+"""The system's clock is corrected under a running gateway: no one is cut, no deadline moves, no stale order lives.
 
 A world or a server on a clock of the test's own: `put_right` is what NTP does; own time is the test's to pass.
 """
@@ -53,7 +53,7 @@ def test_a_clock_that_is_put_back_keeps_none_that_is_handed_over_late():
     assert world.core.handed == []
 
 
-def test_a_clock_that_is_put_forward_costs_those_who_wait_at_that_moment_and_nobody_after_them():
+def test_a_clock_that_is_put_forward_costs_those_who_wait_at_that_moment_and_no_one_after_them():
     """It may be that we stood still, and that what waits is old: it is refused as such, safe to send again."""
     world, mine = held_up(window_ms=500)
     world.wall.offset_ns += 300_000 * MS
@@ -153,7 +153,7 @@ def test_the_dead_mans_time_is_a_duration_and_what_is_kept_of_it_is_dated_anew(s
 
 @pytest.fixture
 def start(tmp_path):
-    """`start()`: a server on a clock at noon; another one goes on from the disk of the one before."""
+    """`start()`: a server on a clock at noon; another one continues from the disk of the one before."""
 
     def start(system_ms=0, **more):
         clock = HandClock(NOON + system_ms * MS)
@@ -250,7 +250,7 @@ def test_a_trace_is_dated_by_the_time_of_day(start):
 
 
 def test_a_dead_mans_switch_kept_before_a_step_fires_when_it_said_in_the_next_life(start):
-    """The clock was an hour behind when it was armed; then it was put right, and the process was killed."""
+    """The clock was an hour behind when it was armed; then it was corrected, and the process was killed."""
     server, clock = start(core=schema.Core(reopen_after_ms=0))
     desk = Ws(server)
     desk.logon(name="bot")
@@ -297,7 +297,7 @@ def ended(server, clock):
     ids=["by an hour: clients reset an hour later", "by a moment: they reset with us"],
 )
 def test_a_reset_dated_by_a_clock_that_was_ahead_counts_if_it_was_the_moment_of_clients_too(start, ahead_ms, next_in):
-    """One life resets at its 22:00; the next one, its clock put right, has the client; a third comes after 22:00."""
+    """One life resets at its 22:00; the next one, its clock corrected, has the client; a third comes after 22:00."""
     ten = 10 * HOUR_MS
     server, clock = start(ten - 1_000)
     clock.own_now_ns += 2_000 * MS

@@ -126,9 +126,7 @@ async def test_with_no_room_for_another_segment_cancels_and_logons_pass_and_each
             await until(lambda: desk.client.counts.heartbeats > beats)
 
 
-async def test_a_full_disk_is_told_to_who_watches_readiness_and_in_the_log(
-    server: Server, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_full_disk_shows_in_readiness_and_in_the_log(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "penstock")
     async with fix_desk(server.ports["fix"], "ALPHA") as desk:
         assert (await asyncio.to_thread(readiness, server))[0] == 200
@@ -143,7 +141,7 @@ async def test_a_full_disk_is_told_to_who_watches_readiness_and_in_the_log(
     assert "File too large" in told.penstock_fields["text"]  # type: ignore[attr-defined]
 
 
-async def test_room_is_noticed_within_two_seconds_though_nobody_sends_anything(server: Server) -> None:
+async def test_room_is_noticed_within_two_seconds_though_no_one_sends_anything(server: Server) -> None:
     async with fix_desk(server.ports["fix"], "ALPHA") as desk:
         with no_room():
             await fill(server, desk)

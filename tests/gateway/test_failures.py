@@ -58,7 +58,7 @@ def fail(*_):
 @pytest.mark.parametrize(
     ("owner", "name"), [(Engine, "execute"), (Recorder, "record"), (_CopyOnChange, "_put"), (Server, "sessions")]
 )
-async def test_what_goes_wrong_while_orders_are_carried_out_never_happened(start, said, monkeypatch, owner, name):
+async def test_what_goes_wrong_while_orders_are_executed_never_happened(start, said, monkeypatch, owner, name):
     """
     A places a1, which is recorded; a2 runs into it. The process ends without recording anything more, and the next one
     has a1, asks for a2 again, and carries it out once.
@@ -68,7 +68,7 @@ async def test_what_goes_wrong_while_orders_are_carried_out_never_happened(start
     desk.logon()
     desk.place("a1")
     server.journal.commit(server.now_ns())
-    if owner is Server:  # in the sink: events have been made, and nobody was told
+    if owner is Server:  # in the sink: events have been made, and none was sent
         server.sessions.account = fail
     elif owner is Recorder:
         server.core._record = fail
@@ -91,7 +91,7 @@ async def test_what_goes_wrong_while_orders_are_carried_out_never_happened(start
 
 
 @pytest.mark.parametrize("where", ["its beginning", "a piece", "a piece, in the tick", "its end"])
-async def test_what_goes_wrong_in_a_snapshot_is_recorded_by_nobody(start, said, monkeypatch, where):
+async def test_what_goes_wrong_in_a_snapshot_is_not_recorded(start, said, monkeypatch, where):
     server = start()
     desk = Desk(server, "A")
     desk.logon()
@@ -149,7 +149,7 @@ async def test_memory_that_ends_in_a_sessions_code_is_not_that_sessions_mistake(
         server.journal.commit(server.now_ns())
 
 
-async def test_the_process_cuts_everybody_without_another_byte_and_says_why(monkeypatch, caplog):
+async def test_the_process_cuts_every_connection_without_another_byte_and_says_why(monkeypatch, caplog):
     """The orders of the others were not at fault, and no answer leaves that no record stands behind."""
     async with running(venue_toml()) as server:
         async with fix_desk(server.ports["fix"], "BETA") as healthy:

@@ -32,14 +32,14 @@ def send(store: JournalStore, size: int) -> None:
 
 
 def crashed(journal: Journal, live: Path, copy: Path) -> Path:
-    """What a kill -9 would leave here. `live` is the directory of `journal`, which goes on."""
+    """What a kill -9 would leave here. `live` is the directory of `journal`, which continues."""
     journal._writer.flush()  # as if the tick were so large that its first part is written already
     shutil.copytree(live, copy)
     return copy
 
 
 def owned(directory: Path, some: JournalSettings = SMALL) -> list[bytes]:
-    """The owner's records that a start is told."""
+    """The owner's records that a start reads."""
     seen: list[bytes] = []
     Journal(directory, some, sink=lambda *record: seen.append(record[3])).close()
     return seen
@@ -207,7 +207,7 @@ def test_the_end_of_a_commit_has_room_in_what_was_allocated(tmp_path: Path) -> N
 
 
 def test_no_segment_is_dropped_on_the_word_of_a_checkpoint_that_is_not_committed(tmp_path: Path) -> None:
-    """The numbers of a quiet session are told by the first segment only, until a whole commit tells them again."""
+    """The numbers of a quiet session are in the first segment only, until a complete commit repeats them."""
     journal = Journal(tmp_path / "live", GREEDY)
     journal.store(2).next_in = 77
     journal.commit(0)
@@ -287,7 +287,7 @@ _HISTORY = st.lists(
 
 
 def _play(journal: Journal, history: list[tuple[str, int]]) -> list[tuple[int, House]]:
-    """The house, and its position, behind each commit; that of the start is the first."""
+    """The gateway, and its position, after each commit; that of the start is the first."""
     records: list[bytes] = []
     houses = [(journal.durable, _house(journal, records))]
     for at, (name, amount) in enumerate(history):
@@ -358,7 +358,7 @@ def _cut(directory: Path, at: int) -> int:
 
 @given(_HISTORY, st.data())
 @settings(max_examples=120, deadline=None)
-def test_after_a_cut_at_any_byte_the_house_is_that_of_the_last_commit_that_is_whole(
+def test_after_a_cut_at_any_byte_the_gateway_is_that_of_the_last_commit_that_is_whole(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[str, int]], data: st.DataObject
 ) -> None:
     directory = tmp_path_factory.mktemp("journal")
@@ -375,7 +375,7 @@ def test_after_a_cut_at_any_byte_the_house_is_that_of_the_last_commit_that_is_wh
     assert _reopened(copy) == expected, "for good"
 
 
-def test_a_cut_right_behind_the_first_commit_that_is_left_gives_what_it_says(tmp_path: Path) -> None:
+def test_a_cut_right_after_the_first_commit_that_is_left_gives_what_it_says(tmp_path: Path) -> None:
     """Segments before it are gone: its checkpoint tells the numbers in their stead."""
     history = [("number", 385), ("number", 700), ("commit", 0)]
     history += [("send", 900), ("send", 900), ("reset", 900), ("commit", 0)] * 4
@@ -389,7 +389,7 @@ def test_a_cut_right_behind_the_first_commit_that_is_left_gives_what_it_says(tmp
     assert _reopened(copy) == _without_dropped(last, copy)
 
 
-def test_a_cut_at_each_byte_of_two_commits_gives_the_state_before_between_or_behind_them(tmp_path: Path) -> None:
+def test_a_cut_at_each_byte_of_two_commits_gives_the_state_before_between_or_after_them(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "live", SMALL)
     houses = _play(
         journal, [("own", 5), ("send", 6), ("take", 3), ("commit", 0), ("send", 9), ("own", 2), ("commit", 0)]

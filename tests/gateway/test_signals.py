@@ -102,7 +102,7 @@ def ended(process: subprocess.Popen[str]) -> str:
     return told
 
 
-def test_a_gateway_that_is_told_to_look_again_and_again_starts_and_stops_as_if_it_were_not(tmp_path):
+def test_a_gateway_under_a_rain_of_signals_starts_and_stops_as_without_them(tmp_path):
     process, ports = start(tmp_path)
     while not is_ready(ports):
         process.send_signal(signal.SIGHUP)

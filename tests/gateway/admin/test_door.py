@@ -1,4 +1,4 @@
-"""The operators' port holds nobody for long: not before a request, not in one, not behind one."""
+"""The operators' port holds no one for long: not before a request, not in one, not after one."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ async def until_cut(port: int, *words: bytes) -> tuple[bytes, float]:
         pytest.param((WHOLE, WHOLE[:9]), 1, None, id="never ends its second head"),
     ],
 )
-async def test_whoever_is_slow_is_cut(
+async def test_a_slow_client_is_cut(
     monkeypatch: pytest.MonkeyPatch, words: tuple[bytes, ...], answers: int, reason: str | None
 ) -> None:
     monkeypatch.setattr(door, "_HEADER_TIMEOUT_S", 0.3)

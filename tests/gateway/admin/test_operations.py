@@ -111,7 +111,7 @@ async def test_a_restart_has_the_modes_of_before_but_for_those_whose_time_is_ove
 
 
 @pytest.mark.parametrize("step_s", [-3_600, 3_600])
-async def test_a_clock_that_is_put_right_ends_no_mode_early_and_none_late(house, file, step_s):
+async def test_a_clock_that_is_corrected_ends_no_mode_early_and_none_late(house, file, step_s):
     async with admin(house, file) as http:
         _, body = await post(http, {**BAR, "ttl_s": 5})
         house.wall.offset_ns += step_s * 1_000_000_000
@@ -192,7 +192,7 @@ async def test_a_kill_never_opens_what_is_halted(house):
     assert (body["mode"], body["was"]) == ("halted", "halted")
 
 
-async def test_a_kill_whose_answer_is_missing_says_so_and_does_not_wait_for_ever(house, monkeypatch):
+async def test_a_kill_whose_answer_is_missing_says_so_and_does_not_wait_forever(house, monkeypatch):
     monkeypatch.setattr("gateway.admin.mode_control._SWEEP_WAIT_S", 0.02)
     house.world.core.is_quick = False
     async with admin(house) as http:
@@ -226,7 +226,7 @@ async def test_what_opens_is_not_opened_when_it_cannot_be_kept(house, file):
 
 
 class SlowFile(ModesFile):
-    """A disk that takes a save when it is told to."""
+    """A disk that saves only when the test lets it."""
 
     def __init__(self, path):
         super().__init__(path)
@@ -396,7 +396,7 @@ async def test_health_and_metrics_need_no_token(house):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.5", "::", "gateway.internal"])
-async def test_without_tokens_nobody_can_change_anything_on_a_listener_that_others_reach(house, host):
+async def test_without_tokens_no_one_can_change_anything_on_a_listener_that_others_reach(house, host):
     async with admin(house, host=host) as http:
         status, body = await post(http, BAR)
         assert status == 403

@@ -133,7 +133,7 @@ def test_the_clock_may_be_a_window_behind_and_a_second_ahead_and_no_more() -> No
 
 
 @pytest.mark.parametrize("step_s", [-86_400, -3_600, -10, 10, 3_600, 86_400])
-def test_whose_clock_is_right_gets_in_though_ours_was_put_right_and_nobody_has_looked(step_s: int) -> None:
+def test_whose_clock_is_right_gets_in_though_ours_was_corrected_and_no_one_has_looked(step_s: int) -> None:
     clock = HandClock()
     clients = make(wall=clock)
     clock.system_ns = step_s * S
@@ -152,7 +152,7 @@ def test_failures_are_forgotten_after_a_duration_whatever_the_clock_says_meanwhi
     assert refused.hold_ns > 0
 
 
-def test_signatures_of_a_clock_that_was_ahead_bar_nobody_after_it_was_put_back() -> None:
+def test_signatures_of_a_clock_that_was_ahead_bar_no_one_after_it_went_back() -> None:
     clock = HandClock()
     clients = make(wall=clock)
     for n in range(MAX_SIGNATURES):
@@ -171,7 +171,7 @@ def test_one_key_cannot_fill_the_memory_of_signatures_of_another() -> None:
     assert cause(attempt(clients, b"later", now_ns=NOON + 6 * S, sent_at_ns=NOON + 6 * S)) == "in"
 
 
-def test_whoever_signs_more_logons_than_are_remembered_has_proved_itself_and_learns_when_there_is_room() -> None:
+def test_a_client_that_signs_more_logons_than_are_remembered_has_proved_itself_and_learns_when_there_is_room() -> None:
     clients = make()
     for n in range(MAX_SIGNATURES):
         assert cause(attempt(clients, b"%d" % n, now_ns=NOON + n, sent_at_ns=NOON + n)) == "in"
@@ -270,14 +270,14 @@ def holds(outcomes: list[object]) -> list[int]:
     return [outcome.hold_ns if isinstance(outcome, Denied) else -1 for outcome in outcomes]
 
 
-def test_who_fails_more_than_five_times_is_told_later_and_let_in_at_once_when_it_signs_rightly() -> None:
+def test_who_fails_more_than_five_times_is_answered_later_and_let_in_at_once_when_it_signs_correctly() -> None:
     clients = make()
     assert holds([attempt(clients, signature=b"") for _ in range(7)]) == [0] * 5 + [HOLD_NS] * 2
     assert cause(attempt(clients)) == "in"
     assert holds([attempt(clients, signature=b"")]) == [0], "it proved itself: what failed before is forgiven"
 
 
-def test_nobody_is_locked_out_by_the_failures_of_others_not_even_at_its_first_logon() -> None:
+def test_no_one_is_locked_out_by_the_failures_of_others_not_even_at_its_first_logon() -> None:
     clients = make()
     for n in range(100):
         attempt(clients, signature=b"", keys=f"guess-{n}")  # from the same address, such as a shared NAT
@@ -286,7 +286,7 @@ def test_nobody_is_locked_out_by_the_failures_of_others_not_even_at_its_first_lo
     assert cause(attempt(clients)) == "in"
 
 
-def test_an_address_that_tries_one_key_after_the_other_is_told_later_whether_or_not_there_is_such_a_key() -> None:
+def test_an_address_that_tries_one_key_after_the_other_is_answered_later_whether_or_not_there_is_such_a_key() -> None:
     clients = make()
     outcomes = [attempt(clients, signature=b"", keys=f"guess-{n}") for n in range(20)]
     assert holds(outcomes) == [0] * 20

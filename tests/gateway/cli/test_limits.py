@@ -79,7 +79,7 @@ def test_the_difference_of_two_files_is_shown_value_by_value(file, tmp_path):
     assert result.stderr == ""
 
 
-def test_a_difference_that_a_running_gateway_would_refuse_is_told(file, tmp_path):
+def test_a_difference_that_a_running_gateway_would_refuse_is_reported(file, tmp_path):
     new = tmp_path / "new.toml"
     new.write_text(GOOD.replace("100", "101"))
     result = run("diff", file, new)
@@ -195,7 +195,7 @@ def test_a_mistaken_url_is_a_mistake_of_the_call_and_shows_no_password():
     assert "Tr0ub" not in result.stderr
 
 
-def test_a_store_that_is_away_is_told_plainly():
+def test_a_store_that_is_away_is_reported_plainly():
     result = run("show", "ACME", "--redis", "redis://127.0.0.1:1/0")
     assert result.exit_code == 1
     assert "does not answer" in result.stderr

@@ -88,7 +88,7 @@ async def test_a_kill_says_how_many_orders_it_took(house, file):
     assert house.modes.refusal("A1", session.name, 1).code == 4011
 
 
-async def test_a_kill_of_the_venue_is_asked_about_unless_told_not_to(house, file):
+async def test_a_kill_of_the_venue_is_confirmed_first_unless_switched_off(house, file):
     async with admin(house, file) as http:
         for answer in ("n\n", ""):
             code, _, told = await run(http, "kill", "venue", "--reason", "r", text=answer)
@@ -109,7 +109,7 @@ async def test_half_a_kill_is_a_failure(house, file, monkeypatch):
     assert complaint == "Error: the core has not yet answered 1 of 1 mass cancels\n"
 
 
-async def test_a_mode_that_could_not_be_kept_is_a_failure_and_one_nobody_keeps_is_told(house, file):
+async def test_a_mode_that_could_not_be_kept_is_a_failure_and_a_gateway_that_keeps_none_says_so(house, file):
     file.path.mkdir()  # a directory of that name: nothing can be renamed over it
     async with admin(house, file) as http:
         code, told, complaint = await run(http, "set", "halted", "venue", "--reason", "r")
@@ -125,7 +125,7 @@ async def test_a_mode_that_could_not_be_kept_is_a_failure_and_one_nobody_keeps_i
         assert (code, told) == (0, "not kept: a restart forgets it\n")
 
 
-async def test_a_refusal_is_told_with_its_field_and_the_mend(house):
+async def test_a_refusal_is_printed_with_its_field_and_what_to_do(house):
     async with admin(house) as http:
         assert await run(http, "kill", "account", "A11", "--reason", "r") == (
             1,

@@ -56,7 +56,7 @@ def test_any_lines_are_read_and_a_stranger_gains_nothing_by_them(lines: list[str
     assert client is None or network_of(client)
 
 
-def test_nobody_may_trust_everybody() -> None:
+def test_no_one_may_trust_every_address() -> None:
     assert is_in("10.1.2.3", [parse_proxies("10.0.0.0/8")])
     for text in ("0.0.0.0/0", "::/0", "10.1.1.1/8", "balancer"):
         with pytest.raises(ValueError):

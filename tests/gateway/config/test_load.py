@@ -109,7 +109,7 @@ def test_all_mistakes_are_named_at_once_in_the_order_of_the_file(tmp_path: Path)
     assert lines == sorted(lines)
 
 
-def test_a_row_with_a_wrong_knob_is_still_checked_and_nothing_is_said_about_what_stands_in_for_it(
+def test_a_row_with_a_wrong_setting_is_still_checked_and_nothing_is_reported_about_its_substitute(
     tmp_path: Path,
 ) -> None:
     text = SOUND.replace("px_exp = 2", 'px_exp = "2"').replace('account = "ACME"\npub', "account = 5\nips = ['x']\npub")
@@ -133,13 +133,13 @@ def test_a_session_that_cannot_name_its_key_may_have_only_so_many_to_try(tmp_pat
     ]
 
 
-def test_mistakes_of_the_limits_file_are_told_with_those_of_the_configuration(tmp_path: Path) -> None:
+def test_mistakes_of_the_limits_file_are_reported_with_those_of_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "l.toml").write_text('version = 1\n[plans.p]\norders = { rate = "0/s", burst = 1 }\n')
     [said] = problems(tmp_path, SOUND.replace('file = ""', 'file = "l.toml"'))
     assert said.startswith("line 27: limits.file: l.toml: line 3: plans.p.orders")
 
 
-def test_a_mistaken_url_of_the_store_is_told_at_its_knob_and_the_environment_goes_before_it(
+def test_a_mistaken_url_of_the_store_is_reported_at_its_setting_and_the_environment_wins_over_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = SOUND + 'redis = "redis://:Tr0ub4dor#3@127.0.0.1:6379/0"\n'
@@ -261,7 +261,7 @@ def test_what_init_writes_is_sound(tmp_path: Path) -> None:
     assert settings.keys[0].public_key == PUBLIC
 
 
-def test_each_knob_that_init_comments_out_is_at_its_default(tmp_path: Path) -> None:
+def test_each_setting_that_init_comments_out_is_at_its_default(tmp_path: Path) -> None:
     """Taking every comment sign away changes nothing: what the file says of defaults is what the Structs say."""
     (tmp_path / "limits.toml").write_text(default_text())
     text = init_text(PUBLIC)
@@ -285,7 +285,7 @@ def _knobs(kind: type[msgspec.Struct]) -> set[str]:
     return names
 
 
-def test_init_shows_every_knob_there_is() -> None:
+def test_init_shows_every_setting() -> None:
     text = init_text(PUBLIC)
     missing = {name for name in _knobs(Config) if f"{name} = " not in text and f"{name}]" not in text}
     assert not missing

@@ -39,7 +39,7 @@ def test_what_is_no_schedule_is_refused(schedule):
         last_reset_ns(schedule, ns("2026-11-22T12:00:00"))
 
 
-# -- a clock that is put right -------------------------------------------------------------------------------------
+# -- a clock that is corrected -------------------------------------------------------------------------------------
 
 S = 1_000_000_000
 MINUTE, HOUR, DAY = 60 * S, 3_600 * S, 86_400 * S
@@ -74,14 +74,14 @@ def clock_text(utc_ns):
     return datetime.fromtimestamp(utc_ns // S, UTC).strftime("%d %H:%M:%S")
 
 
-def test_a_moment_that_a_clock_was_put_over_is_carried_out_once():
+def test_a_moment_that_a_clock_skipped_is_done_once():
     plan = Plan("2026-11-22T21:30:00")
     assert plan.put_right(HOUR) == (["22 22:30:00"], {})
     assert plan.resets(DAY) == ["23 22:00:00"]
 
 
 @pytest.mark.parametrize("back_ns", [S, 10 * S, 2 * MINUTE - S])
-def test_a_moment_that_comes_again_since_the_clock_was_a_little_ahead_is_not_carried_out_twice(back_ns):
+def test_a_moment_that_comes_again_since_the_clock_was_a_little_ahead_is_not_executed_twice(back_ns):
     plan = Plan("2026-11-22T21:59:00")
     assert plan.resets(MINUTE) == ["22 22:00:00"]
     assert plan.put_right(-back_ns) == ([], {"A": ns("2026-11-22T22:00:00") - back_ns})

@@ -12,7 +12,7 @@ from tests.support.venue import Venue, told
 
 
 class Sink:
-    """Keeps each batch of events it is told, in words."""
+    """Keeps each batch of events it gets, in words."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -52,7 +52,7 @@ def test_one_ticks_commands_are_answered_in_order_with_one_call(venue: Venue, co
     assert (contract.epoch, contract.credit) == ("e-1", 4)
 
 
-def test_repeated_commands_are_not_told_at_all(venue: Venue, core: EmbeddedCore) -> None:
+def test_repeated_commands_are_not_reported_at_all(venue: Venue, core: EmbeddedCore) -> None:
     sink = Sink()
     core.subscribe(sink)
     batch = commands(venue, "alice new a1 buy 5 @ 100")
@@ -91,8 +91,8 @@ def test_from_inside_the_sink_there_is_no_credit_so_no_event_can_overtake(venue:
 
 
 @pytest.mark.parametrize("where", ["the records", "the engine", "the sink"])
-def test_whatever_fails_while_commands_are_carried_out_is_told_and_no_more_are_taken(venue: Venue, where: str) -> None:
-    """A core that has lost its way answers nothing more: whoever is told ends the process."""
+def test_whatever_fails_while_commands_are_executed_is_reported_and_no_more_are_taken(venue: Venue, where: str) -> None:
+    """A core that has lost its way answers nothing more: `fail` ends the process."""
     failures: list[Exception] = []
 
     def fail(*_: object) -> None:

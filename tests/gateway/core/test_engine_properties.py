@@ -187,7 +187,7 @@ def test_commands_handed_over_again_change_nothing_and_say_nothing(stream: Strea
 
 @_QUICK
 @given(streams(), st.integers(0, 150), st.sampled_from([0, 1, 3, 100]))
-def test_an_engine_restored_at_any_point_goes_on_as_the_first_one_does(stream: Stream, cut: int, dedupe: int) -> None:
+def test_an_engine_restored_at_any_point_continues_as_the_first_one_does(stream: Stream, cut: int, dedupe: int) -> None:
     first, second = new_engine(dedupe), Engine(INSTRUMENTS, dedupe, "another epoch")
     run(first, stream[:cut])
     second.restore(first.snapshot())

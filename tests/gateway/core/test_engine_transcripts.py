@@ -22,7 +22,7 @@ def test_a_limit_order_rests_and_its_account_hears_of_it(venue: Venue) -> None:
     assert venue.book() == "bids 10@100x1 | asks -"
 
 
-def test_a_trade_is_told_to_the_taker_first_and_happens_at_the_makers_price(venue: Venue) -> None:
+def test_a_trade_is_reported_to_the_taker_first_and_happens_at_the_makers_price(venue: Venue) -> None:
     venue.play("""
         > alice new a1 buy 10 @ 101
         < alice 1 new a1: new 10@101 0/10
@@ -182,7 +182,7 @@ def test_an_order_first_seen_after_its_deadline_is_refused(venue: Venue) -> None
     """)
 
 
-def test_after_a_clock_was_put_right_orders_are_taken_again_and_events_keep_their_order_in_time(venue: Venue) -> None:
+def test_after_a_clock_was_corrected_orders_are_taken_again_and_events_keep_their_order_in_time(venue: Venue) -> None:
     """The gateway before this one had a clock that ran ahead."""
     venue.now_ns = 500
     venue.do("alice new a1 buy 1 @ 100")
@@ -193,7 +193,7 @@ def test_after_a_clock_was_put_right_orders_are_taken_again_and_events_keep_thei
 
 
 def test_a_question_leaves_no_trace_not_even_in_the_time(venue: Venue) -> None:
-    """It is not recorded: carried out again without it, all must come out the same."""
+    """It is not recorded: executed again without it, all must come out the same."""
     venue.do("alice new a1 buy 1 @ 100")
     question = QueryOrders(pack_cmd_id(2, Lane.QUERY, 1), 2, 2, Origin.FIX, 900, 0, "q1")
     (listed,) = venue.engine.execute(question, 900)
@@ -301,7 +301,7 @@ def test_a_cancel_names_the_right_instrument_or_none(venue: Venue) -> None:
     """)
 
 
-def test_a_cancel_of_a_finished_order_is_too_late_and_tells_its_state(venue: Venue) -> None:
+def test_a_cancel_of_a_finished_order_is_too_late_and_reports_its_state(venue: Venue) -> None:
     venue.play("""
         > alice new a1 buy 1 @ 100
         < alice 1 new a1: new 1@100 0/1
@@ -425,7 +425,7 @@ def test_a_refused_replace_leaves_the_order_as_it_was(venue: Venue, change: str,
     assert venue.book() == "bids 5@100x1 | asks -"
 
 
-def test_a_retried_replace_is_not_carried_out_twice(venue: Venue) -> None:
+def test_a_retried_replace_is_not_executed_twice(venue: Venue) -> None:
     venue.play("""
         > alice new a1 buy 5 @ 100
         < alice 1 new a1: new 5@100 0/5
@@ -464,7 +464,7 @@ def test_a_retried_replace_is_never_answered_with_the_state_of_another_order(ven
 # -- mass cancel ---------------------------------------------------------------------------------------------------
 
 
-def test_a_mass_cancel_tells_each_order_in_order_of_entry_and_then_the_count(venue: Venue) -> None:
+def test_a_mass_cancel_reports_each_order_in_order_of_entry_and_then_the_count(venue: Venue) -> None:
     venue.play("""
         > alice new a1 buy 1 @ 100
         < alice 1 new a1: new 1@100 0/1
@@ -589,7 +589,7 @@ def test_fill_or_kill_counts_what_self_match_prevention_leaves(venue: Venue, mod
 # -- queries and states --------------------------------------------------------------------------------------------
 
 
-def test_a_query_takes_no_number_and_a_named_order_is_told_whatever_became_of_it(venue: Venue) -> None:
+def test_a_query_takes_no_number_and_a_named_order_is_reported_whatever_became_of_it(venue: Venue) -> None:
     venue.play("""
         > alice new a1 buy 1 @ 100
         < alice 1 new a1: new 1@100 0/1

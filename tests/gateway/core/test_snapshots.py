@@ -41,7 +41,7 @@ def test_a_restored_engine_has_the_state_and_the_epoch_of_the_first(data: bytes)
     assert engine.depth(1) == ([(99, 7, 1)], [(120, 3, 1)])
 
 
-def test_a_restored_engine_drops_what_the_first_one_has_carried_out(data: bytes) -> None:
+def test_a_restored_engine_drops_what_the_first_one_has_executed(data: bytes) -> None:
     engine = new_engine()
     engine.restore(data)
     venue = Venue(engine)

@@ -1,4 +1,4 @@
-"""What the demo shows: the figures it was told, on a terminal and as plain lines, and nothing else with --json."""
+"""What the demo shows: the figures it gets, on a terminal and as plain lines, and nothing else with --json."""
 
 import io
 

@@ -307,7 +307,7 @@ def test_commits_during_one_sync_are_made_durable_by_one_more(tmp_path: Path, mo
     journal.close()
 
 
-def test_a_sync_that_fails_is_final_and_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sync_that_fails_is_final_and_reported_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     syncs, news = Syncs(monkeypatch), News()
     journal = Journal(tmp_path, DISK, news)
     syncs.end_one()

@@ -1,4 +1,4 @@
-"""A start that finds less than was safe says so and changes nothing; what is accepted goes on under new numbers."""
+"""A start that finds less than was safe says so and changes nothing; what is accepted continues under new numbers."""
 
 import errno
 import os
@@ -58,7 +58,7 @@ def test_a_file_that_cannot_be_read_says_nothing(tmp_path: Path, data: bytes) ->
     assert read_end(tmp_path) is None
 
 
-def test_a_full_disk_keeps_what_was_said_and_any_other_trouble_is_told(
+def test_a_full_disk_keeps_what_was_said_and_any_other_trouble_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     end = EndFile(tmp_path, is_synced=False)
@@ -97,7 +97,7 @@ def test_without_syncs_it_is_written_once_a_second_and_at_the_end(tmp_path: Path
     assert read_end(tmp_path) == end
 
 
-def test_it_is_written_behind_each_sync_and_never_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_written_after_each_sync_and_never_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notified: list[int] = []
     journal = Journal(tmp_path, DISK, notified.append)
     may_go, found, real = threading.Event(), list[bool](), os.fdatasync
@@ -189,7 +189,7 @@ def test_a_journal_that_lost_its_end_is_refused_and_names_the_place(
     assert contents(tmp_path) == before, "nothing was changed"
 
 
-def test_the_advice_of_the_error_lets_the_start_go_on(tmp_path: Path) -> None:
+def test_the_advice_of_the_error_lets_the_start_continue(tmp_path: Path) -> None:
     journal = Journal(tmp_path, PROCESS)
     record(journal, 100)
     journal.close()
@@ -252,7 +252,7 @@ def said(monkeypatch):
 
 @pytest.fixture
 async def lost(start, tmp_path, said):
-    """An operator has accepted that a1 is gone: the desk that was told of it, and the gateway that is not."""
+    """An operator has accepted that a1 is gone: by the client that saw it, and by the gateway that did not."""
     server = start()
     desk = Desk(server, "A")
     desk.logon()
@@ -285,7 +285,7 @@ async def test_no_number_and_no_id_is_given_twice(lost, said):
     assert max(int(each["36"]) for each in filled) > 1_000_000
 
 
-async def test_an_order_from_before_that_comes_again_is_not_carried_out_a_second_time(lost):
+async def test_an_order_from_before_that_comes_again_is_not_executed_a_second_time(lost):
     """It may have been, and have traded, in what is lost."""
     desk, again = lost
     back = Desk(again, "A")
@@ -304,7 +304,7 @@ async def test_an_order_from_before_that_comes_again_is_not_carried_out_a_second
     )  # fmt: skip
 
 
-async def test_who_resumes_the_stream_of_before_is_told_that_it_is_another(lost):
+async def test_who_resumes_the_stream_of_before_learns_that_it_is_another(lost):
     desk, again = lost
     bot = ws_desks.Desk(again)
     answer = bot.logon(name="bot", resume={"epoch": desk.epoch, "seq": 1})
@@ -324,7 +324,7 @@ async def test_the_start_after_it_is_one_like_any_other(lost, start, said):
     assert "journal.end_unknown" not in said
 
 
-async def test_what_a_crash_left_of_a_commit_is_told(start, said, tmp_path):
+async def test_what_a_crash_left_of_a_commit_is_reported(start, said, tmp_path):
     server = start()
     server.journal.commit(server.now_ns())
     server.journal.append(FIRST_OWNER_KIND, 0, b"half of a tick")

@@ -84,7 +84,7 @@ def test_a_range_is_read_from_its_first_to_its_last_number_inclusive(tmp_path: P
 def test_after_a_crash_exactly_those_are_expected_that_had_not_been_dealt_with(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
-    """take: a message is read and dealt with; wait: it is read and waits; go: the one that waits longest goes on."""
+    """take: a message is read and dealt with; wait: it is read and waits; go: the one that waits longest continues."""
     directory = tmp_path_factory.mktemp("journal")
     journal = Journal(directory, PROCESS)
     store, waiting, expected, done = journal.store(1), list[int](), list[int](), set[int]()
@@ -181,7 +181,7 @@ def test_one_state_record_a_commit_however_often_the_numbers_moved(tmp_path: Pat
     journal.close()
 
 
-def test_a_message_tells_next_out_by_itself(tmp_path: Path) -> None:
+def test_a_message_gives_next_out_by_itself(tmp_path: Path) -> None:
     journal = Journal(tmp_path, PROCESS)
     before = journal.commit(0)
     send(journal.store(1), "x" * 50)
@@ -245,7 +245,7 @@ def test_an_owner_cannot_write_what_could_not_be_read(tmp_path: Path, kind: int,
 # -- retention ---------------------------------------------------------------------------------------------------------
 
 
-def test_segments_nobody_needs_are_dropped_and_the_numbers_survive(tmp_path: Path) -> None:
+def test_segments_that_are_not_needed_are_dropped_and_the_numbers_survive(tmp_path: Path) -> None:
     some = JournalSettings(durability="process", segment_bytes=4_096, retain_messages=50)
     journal = Journal(tmp_path, some)
     journal.store(2).next_in = 77  # a quiet session: its STATE lies in the first segment

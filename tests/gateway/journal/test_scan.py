@@ -82,7 +82,7 @@ def last_commit(whole: bytes) -> tuple[int, int]:
 
 
 def _torn(whole: bytes, torn_at: int) -> int:
-    """Bytes of the last commit before `torn_at`; zeros at their end cannot be told from the room behind them."""
+    """Bytes of the last commit before `torn_at`; zeros at their end look like the unused room after them."""
     return len(whole[last_commit(whole)[0] : torn_at].rstrip(b"\0"))
 
 
@@ -112,7 +112,7 @@ def test_a_file_that_ends_inside_a_record_is_a_torn_tail_too(tmp_path: Path) -> 
     assert recovered(tmp_path) == (3, 3, {1: b"message-0", 2: b"message-1"}, _torn(whole, begin + 30))
 
 
-def test_a_cut_is_told_with_its_file_and_size(tmp_path: Path) -> None:
+def test_a_cut_is_reported_with_its_file_and_size(tmp_path: Path) -> None:
     whole = written(tmp_path, 3)
     begin, _ = last_commit(whole)
     os.truncate(tmp_path / FIRST, begin + 39)  # behind the kind of the second record
@@ -184,7 +184,7 @@ def test_a_bit_flipped_in_any_record_but_the_last_stops_the_start(tmp_path: Path
             assert (tmp_path / FIRST).read_bytes() == bytes(damaged)
 
 
-def test_the_advice_of_the_error_lets_the_start_go_on(tmp_path: Path) -> None:
+def test_the_advice_of_the_error_lets_the_start_continue(tmp_path: Path) -> None:
     whole = bytearray(written(tmp_path, 4))
     kind, _, begin, _ = records(bytes(whole))[-5]
     assert kind == STATE, "of the third commit: its message before it is whole"

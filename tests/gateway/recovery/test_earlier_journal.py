@@ -161,7 +161,7 @@ def test_a_fix_session_that_left_over_a_gap_is_asked_for_it_again(server):
     assert (asked["35"], asked["34"], asked["7"], asked["16"]) == ("2", "14", "8", "0")
 
 
-def test_every_event_of_both_accounts_is_told_with_its_number(server):
+def test_every_event_of_both_accounts_is_reported_with_its_number(server):
     ours, others = (server.sessions.account(account).replay(1, 999) for account in (1, 2))
     assert [event.seq for event in ours] == list(range(1, 74))
     assert [event.seq for event in others] == list(range(1, 8))
@@ -188,7 +188,7 @@ def test_every_event_of_both_accounts_is_told_with_its_number(server):
     [("bot", 65_537, "w-rest", "41"), ("owl", 65_539, "o-rest", "42")],
     ids=["known to the snapshot", "new behind it"],
 )
-def test_a_websocket_session_with_a_name_goes_on_where_it_was(server, name, session_id, cl_ord_id, order_id):
+def test_a_websocket_session_with_a_name_continues_where_it_was(server, name, session_id, cl_ord_id, order_id):
     server.orders.venue.reopen_at_ns = 0
     desk = ws_desks.Desk(server)
     logon, *told = desk.logon(name=name, resume={"epoch": EPOCH, "seq": 71})
@@ -204,7 +204,7 @@ def test_a_websocket_session_with_a_name_goes_on_where_it_was(server, name, sess
     assert (answer["result"]["order_id"], event["seq"]) == ("43", 75)
 
 
-def test_counters_of_commands_go_on_but_for_sessions_that_are_over(server):
+def test_counters_of_commands_continue_but_for_sessions_that_are_over(server):
     """By session: A, B, a passer-by, bot, fox, owl."""
     highest = server.replay.engine.highest
     sessions = (1, 2, 65_536, 65_537, 65_538, 65_539)
@@ -218,7 +218,7 @@ def test_counters_of_commands_go_on_but_for_sessions_that_are_over(server):
     ]
 
 
-def test_an_id_is_remembered_whether_it_is_in_the_snapshot_or_behind_it(server):
+def test_an_id_is_remembered_whether_it_is_in_the_snapshot_or_after_it(server):
     server.orders.venue.reopen_at_ns = 0
     desk, _ = back(server, "A", 67)
     told = [desk.place(cl_ord_id)[0] for cl_ord_id in ("a-first", "a-0", "a-gone", "a-new")]
@@ -231,7 +231,7 @@ def test_an_id_is_remembered_whether_it_is_in_the_snapshot_or_behind_it(server):
     assert told[-1]["37"] == "43"
 
 
-def test_whoever_is_not_back_is_cancelled_for_and_nobody_else(server):
+def test_only_clients_that_are_not_back_are_cancelled_for(server):
     """A has cancel-on-disconnect, bot a dead-man's switch that fires at 12:02:00, owl and B nothing."""
     assert server.orders.venue.reopen_at_ns == NOW_NS + 5_000 * MS, "the process before this one was killed"
     pass_time(server, 4_999)
@@ -251,7 +251,7 @@ def test_what_an_operator_halted_is_halted(server):
     assert (refused["150"], refused["25016"], refused["58"]) == ("8", "4010", "ETH-USDT is halted: a fork")
 
 
-def test_when_a_schedule_was_carried_out_last_is_known(server):
+def test_when_a_session_was_last_reset_is_known(server):
     assert server.replay.resets == {1: START_NS + 60_000 * MS}
 
 
@@ -264,6 +264,6 @@ def test_names_of_those_who_are_gone_are_known(server):
     assert list(server.sessions.by_id) == [1, 2, 65_537, 65_539]
 
 
-def test_an_id_of_before_is_given_to_nobody_else(home):
+def test_an_id_of_before_is_not_given_to_another(home):
     with pytest.raises(ConfigMismatch, match="FIX session 3 was C, 1 and is D, 1 now"):
         start(home, settings(A, B, session(3, "D")), NOW_NS)

@@ -118,7 +118,7 @@ def test_the_time_to_come_back_begins_when_the_book_is_read(lives, monkeypatch):
     assert open_ids(again) == []
 
 
-async def test_it_begins_anew_when_the_doors_are_open_and_ends_though_nobody_comes(lives):
+async def test_it_begins_anew_when_the_doors_are_open_and_ends_though_no_one_comes(lives):
     listener = schema.FixListener(name="fix", port=0, insecure=True)
     fix(lives(settings(A)), "A").place("a1")
     again = lives(settings(A, listeners=(listener,), ws=schema.Ws(port=0), core=schema.Core(reopen_after_ms=300)))
@@ -170,7 +170,7 @@ def test_a_key_that_was_taken_out_is_cancelled_for(lives):
     assert third.replay.links == {}, "that is over"
 
 
-def test_a_fix_session_that_was_taken_out_is_cancelled_for_and_nobody_else(lives):
+def test_only_a_fix_session_that_was_taken_out_is_cancelled_for(lives):
     server = lives(settings(A, session(3, "A2"), B))
     fix(server, "A").place("a1")
     fix(server, "A2").place("a2")
@@ -236,7 +236,7 @@ async def test_a_dead_mans_switch_fires_when_it_said_also_after_an_orderly_resta
     assert open_ids(again) == []
 
 
-def test_a_dead_mans_switch_is_not_late_by_as_much_as_the_clock_was_put_back(lives, monkeypatch):
+def test_a_dead_mans_switch_is_not_late_by_as_much_as_the_clock_went_back(lives, monkeypatch):
     desk = bot(lives(settings(keys=(PLAIN,))))
     desk.place("w1")
     desk.call("order.cancel_after", {"timeout_ms": 3000}, 9)
@@ -333,7 +333,7 @@ def test_an_instrument_with_open_orders_cannot_be_taken_out(lives):
     assert open_ids(lives(settings(session(1, "A")), commit=False)) == ["e1"]
 
 
-def test_an_instrument_without_orders_can_and_what_was_told_of_it_is_told_again(lives):
+def test_an_instrument_without_orders_can_and_what_was_reported_of_it_is_reported_again(lives):
     server = lives(settings(session(1, "A")))
     desk, web = fix(server, "A"), bot(server)
     ether(desk, "e1", cancel="c1")
@@ -366,12 +366,12 @@ def test_a_quiet_accounts_events_are_not_pushed_out_by_the_noise_of_others(lives
 
 
 def told(server):
-    """The account's events as a WebSocket client is told them again."""
+    """The account's events as a WebSocket client gets them again."""
     shared = EncodedEvents(server.instruments, server.sessions)
     return [shared.encode(event, JSON, is_replay=True) for event in server.sessions.account(1).replay(1, 99)]
 
 
-def test_an_event_has_the_same_content_whenever_it_is_told(lives):
+def test_an_event_has_the_same_content_whenever_it_is_reported(lives):
     """Whose order it was is said although the session has ended, was forgotten, or is not configured any more."""
     server = lives(settings(session(1, "A"), keys=(PLAIN,)))
     fix(server, "A").place("a1")
@@ -456,8 +456,8 @@ def test_a_journal_whose_oldest_segment_was_removed_by_hand_is_not_taken_for_an_
         Server(settings(session(1, "A")), copy)
 
 
-def test_a_snapshot_that_contradicts_itself_is_passed_over_and_told(lives, monkeypatch):
-    """What it stands for is carried out from the one before it."""
+def test_a_snapshot_that_contradicts_itself_is_passed_over_and_reported(lives, monkeypatch):
+    """What it stands for is executed from the one before it."""
     server = lives(settings(A))
     desk = fix(server, "A")
     desk.place("a1")

@@ -1,4 +1,4 @@
-"""What a start reads back: the state of the latest snapshot and what came behind it, and as many events as are kept."""
+"""What a start reads back: the state of the latest snapshot and what came after it, and as many events as are kept."""
 
 import msgspec
 import pytest
@@ -92,7 +92,7 @@ def test_events_from_before_the_latest_snapshot_are_there_for_clients_that_resum
 
 
 @pytest.mark.parametrize("plan", CHUNKS[:-1])
-def test_each_command_is_carried_out_once_whatever_snapshots_were_on_their_way(plan):
+def test_each_command_is_executed_once_whatever_snapshots_were_on_their_way(plan):
     rows, _ = journal(plan)
     replay = read_back(rows)
     orders = sum(step for step in plan if isinstance(step, int))
@@ -120,7 +120,7 @@ def test_commands_without_any_state_to_start_from_are_not_taken_for_nothing():
         read_back(rows)
 
 
-def test_no_more_is_carried_out_than_gives_the_events_that_are_kept():
+def test_no_more_is_executed_than_gives_the_events_that_are_kept():
     """However long the journal is: the time of a start does not grow with it."""
     rows, live = journal(["S", *[10, "S"] * 50, 3])
     replay = read_back(rows, max_events=25)
@@ -139,7 +139,7 @@ def test_many_starts_without_trade_hold_a_bounded_number_of_snapshots():
     assert replay.engine.digest() == live.digest()
 
 
-def test_names_and_numbers_are_those_of_the_latest_snapshot_and_what_came_behind_it():
+def test_names_and_numbers_are_those_of_the_latest_snapshot_and_what_came_after_it():
     rows, _ = journal(["S"])
     replay = read_back([*rows, (WS_SESSION, body(WsSessionRecord(9, "key", "mm")))])
     assert (list(replay.names), replay.next_ws_session) == ([9], 10)

@@ -1,4 +1,4 @@
-"""A start goes on where the last process was, wherever that was cut off: book, streams, numbers, counters, guards."""
+"""A start continues where the last process was, wherever that was cut off: book, streams, numbers, counters, guards."""
 
 import shutil
 
@@ -154,7 +154,7 @@ def test_after_a_crash_the_venue_is_cancel_only_and_then_cancels_for_those_who_a
     assert accepted["150"] == "0"
 
 
-def test_a_websocket_session_is_told_that_the_venue_has_not_opened_and_then_that_it_has(crash):
+def test_a_websocket_session_learns_that_the_venue_has_not_opened_and_then_that_it_has(crash):
     again = crash(crash.first())
     bot = ws_desks.Desk(again)
     states = [each["data"]["state"] for each in ws_desks.events(bot.logon(), "system")]
@@ -167,7 +167,7 @@ def test_a_websocket_session_is_told_that_the_venue_has_not_opened_and_then_that
     assert ws_desks.events(late.logon(), "system") == []
 
 
-def test_nobody_is_told_that_the_venue_opens_while_an_operator_bars_it_or_it_drains(crash):
+def test_no_one_is_informed_that_the_venue_opens_while_an_operator_bars_it_or_it_drains(crash):
     """
     halted when B logs on, cleared before the time is over: cancel_only still
     halted again, and the time is over -> nothing; cleared -> normal
@@ -233,7 +233,7 @@ def test_with_durability_memory_nothing_is_kept_and_no_file_is_made(tmp_path):
 @pytest.mark.parametrize("leaves", ["answers our Logout", "closes on it", "closes on the News"])
 async def test_after_an_orderly_restart_those_who_do_not_come_back_are_cancelled_for(tmp_path, leaves):
     """
-    SIGTERM: A and B are sent away, however they go; somebody else makes the drain last, and their orders stay
+    SIGTERM: A and B are sent away, however they go; someone else makes the drain last, and their orders stay
     the next process: B logs on again, A does not -> after the time of a drain A's orders are cancelled
     """
     rows = [session(1, "A", cancel_on_disconnect="S"), session(2, "B", account="OTHER", cancel_on_disconnect="S")]
@@ -298,7 +298,7 @@ def test_a_websocket_session_that_a_running_snapshot_has_seen_is_cancelled_for_a
     again.orders.tick(later)
     assert engine.open_orders(1) == []
     client = again.services.authenticator.by_key("key-ACME")
-    # Ids are part of every command's: a session that is gone leaves its id to nobody.
+    # Ids are part of every command's: a session that is gone leaves its id to no one.
     assert (again.sessions.for_ws(client, name or "").id == bot.endpoint.session.id) is (name is not None)
 
 
@@ -328,7 +328,7 @@ def test_websocket_sessions_without_a_name_do_not_pile_up_from_life_to_life(cras
 
 
 @pytest.mark.parametrize("has_snapshot", [False, True])
-def test_a_name_that_was_forgotten_stays_so_and_its_id_is_nobody_elses(crash, has_snapshot):
+def test_a_name_that_was_forgotten_stays_so_and_its_id_is_not_given_to_another(crash, has_snapshot):
     server, ids = crash.first(), {}
 
     def use(name, order):

@@ -1,4 +1,4 @@
-"""A running gateway is not held up by its snapshots, and keeps what the next start needs: neither less nor for ever."""
+"""A running gateway is not held up by its snapshots, and keeps what the next start needs: neither less nor forever."""
 
 import pytest
 
@@ -84,7 +84,7 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(snapshots, "_ROWS", 5)
 
 
-def test_one_is_taken_when_what_a_start_has_to_carry_out_has_become_long():
+def test_one_is_taken_when_what_a_start_has_to_execute_has_become_long():
     house = House()
     house.second()
     house.trade(5)

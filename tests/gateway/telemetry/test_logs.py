@@ -78,7 +78,7 @@ def test_the_level_keeps_lesser_events_out(root: logging.Logger) -> None:
     assert [line["event"] for line in pipe.lines] == ["gateway.failed"]
 
 
-def test_an_event_that_nobody_declared_is_logged_and_says_so(root: logging.Logger) -> None:
+def test_an_undeclared_event_is_logged_and_says_so(root: logging.Logger) -> None:
     pipe = Pipe()
     writer = logs.setup("info", pipe)
     log_event(logger, "session.logd_on", session="MM1")
@@ -193,7 +193,7 @@ def test_a_value_that_is_its_own_part_makes_a_line() -> None:
     assert line_of("session.notice", value=loop)
 
 
-def test_a_stuck_pipe_costs_lines_and_never_time_and_the_loss_is_told(root: logging.Logger) -> None:
+def test_a_stuck_pipe_costs_lines_and_never_time_and_the_loss_is_reported(root: logging.Logger) -> None:
     pipe = Pipe()
     pipe.open.clear()
     writer = LineWriter(pipe, max_lines=5)

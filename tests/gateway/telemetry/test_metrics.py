@@ -102,7 +102,7 @@ def test_an_empty_histogram_has_the_quantile_0() -> None:
     assert Histogram().quantile(0.99) == 0
 
 
-def test_what_the_doors_and_the_road_count_appears_on_a_scrape() -> None:
+def test_what_the_doors_and_the_order_path_count_appears_on_a_scrape() -> None:
     metrics = Metrics("1.2.3")
     metrics.fix.messages_in += 3
     metrics.count_refusal(Origin.FIX, 3001)

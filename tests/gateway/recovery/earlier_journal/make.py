@@ -13,8 +13,8 @@ here: it is sent four refusals, resets its numbers, and sells to B. An order of 
 The second process is killed. The WebSocket session "bot" of ACME and one without a name log on; the latter ends. A asks
 for all events of its account, and places and cancels orders until several segments are full. A snapshot is taken in
 chunks. Behind it there are records of every kind: B sells to A, A cancels an order, orders of "bot" and of the new
-session "owl" stay open, the session "fox" ends and is forgotten, and a scheduled reset is carried out. B logs out over
-a gap with a cancel behind it, which is carried out. A has cancel-on-disconnect, "bot" a dead-man's switch of one
+session "owl" stay open, the session "fox" ends and is forgotten, and a scheduled reset is executed. B logs out over
+a gap with a cancel after it, which is executed. A has cancel-on-disconnect, "bot" a dead-man's switch of one
 minute. An operator has halted ETH-USDT.
 """
 

@@ -1,25 +1,26 @@
-"""The one list of error codes, FIX ErrorCode(25016) and WebSocket `error.code` alike, and the two protocol exceptions.
+"""The one list of error codes, for FIX ErrorCode(25016) and WebSocket `error.code`, and the two protocol exceptions.
 
-Names are stable and a code is never reused. "You are too fast" (3xxx) and "we are too slow" (5xxx) are never the same
-code, and every code says whether the order may be live (`outcome`).
+Names are stable, and a code is never reused. "You are too fast" (3xxx) and "we are too slow" (5xxx) never share a code,
+and every code says whether the order may be live (`outcome`).
 """
 
 import msgspec
 
 
 class RemoteProtocolError(Exception):
-    """The peer broke the protocol; the text says how. The connection or message it concerns is named by the raiser."""
+    """The peer broke the protocol; the text says how. The function that raises it says what ends: message or link."""
 
 
 class LocalProtocolError(Exception):
-    """We asked a machine for something illegal in its state; nothing was sent and the state is unchanged."""
+    """The caller asked for what the state does not allow. Nothing was sent, and the state is unchanged."""
 
 
 class ErrorCode(msgspec.Struct, frozen=True):
     """One row of the list.
 
-    `ws` status; `ord_rej` OrdRejReason(103) on D; `cxl_rej` CxlRejReason(102) on F, G; `bmr` BusinessRejectReason(380).
-    `retry`: "no", "after" (a time is given), "later", "new_ts", "flag" (with the retry flag), "reconnect".
+    ws: WebSocket status. ord_rej: OrdRejReason(103) on D. cxl_rej: CxlRejReason(102) on F and G. bmr:
+    BusinessRejectReason(380). retry: "no", "after" (a time is given), "later", "new_ts" (with a new timestamp), "flag"
+    (with the retry flag) or "reconnect".
     """
 
     code: int
@@ -129,9 +130,9 @@ CODES: dict[int, ErrorCode] = {row.code: row for row in _LIST}
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A business answer "no", made by the gateway: never in the account's stream, always with a code of the list.
+    """The gateway's own negative answer to a request. It is not an event, so it is not in the account's stream.
 
-    retry_after_ms: earliest useful resend, 0 = none named. field: the key to blame. data: more, for WebSocket.
+    retry_after_ms: earliest useful resend, 0 = not given. field: the key to blame. data: details, for WebSocket only.
     """
 
     code: int

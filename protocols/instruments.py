@@ -1,8 +1,9 @@
-"""Instruments, and the only place where decimal text becomes whole ticks and lots: exactly, or refused.
+"""Instruments, and the only place where decimal text becomes whole numbers: exactly, or it is refused.
 
-No float lies between the wire and the book. `parse` accepts `digits[.[digits]]` in ASCII and nothing else: no sign, no
-exponent, no blanks, at most 18 significant digits; more decimals than the exponent carries are refused, not rounded.
-Quoting repeats prices, so both directions are cached in bounded LRUs per exponent.
+There is no float between the wire and the book. `parse` accepts `digits[.[digits]]` in ASCII and nothing else: no sign,
+no exponent, no blanks, at most 18 significant digits. More decimals than the exponent has are refused, not rounded:
+with px_exp 2, `64250.5` is 6425050 and `64250.505` is an error. Quoting repeats prices, so both directions have a
+bounded cache.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ _CACHE = 65_536
 
 
 class Inexact(ValueError):
-    """The text is a decimal, but not a multiple of 10^-exp."""
+    """The text is a decimal number, but not a multiple of 10^-exp."""
 
 
 @lru_cache(maxsize=_CACHE)
@@ -25,7 +26,7 @@ def parse(text: str, exp: int) -> int:
     """`text` as a whole number of 10^-exp.
 
     Raises:
-        Inexact: more decimals than the exponent carries.
+        Inexact: more decimals than the exponent has.
         ValueError: not `digits[.[digits]]`, or over 18 significant digits.
     """
     whole, _, fraction = text.partition(".")
@@ -54,10 +55,10 @@ def render(value: int, exp: int) -> str:
 
 
 class Instrument(msgspec.Struct, frozen=True):
-    """One tradable thing. Prices are ints in 10^-px_exp, quantities in 10^-qty_exp; a bound of 0 = none.
+    """One tradable instrument. Prices are whole numbers of 10^-px_exp, quantities of 10^-qty_exp; a bound of 0 = none.
 
-    tick and lot are what prices and quantities must be multiples of; band_low / band_high are absolute price collars;
-    min_notional / max_notional are price x qty, in 10^-(px_exp+qty_exp).
+    Prices must be multiples of tick, quantities of lot. band_low and band_high are the lowest and highest price;
+    min_notional and max_notional bound price x quantity, in 10^-(px_exp+qty_exp).
     """
 
     id: int
@@ -77,7 +78,7 @@ class Instrument(msgspec.Struct, frozen=True):
     session_bound: bool = False  # trades in sessions (absent TIF = DAY) rather than 24/7 (absent TIF = GTC)
 
     def parse_price(self, text: str) -> int | Refusal:
-        """A price in ticks' units, or why not (2001 no decimal, 2004 no multiple of the tick)."""
+        """The price in 10^-px_exp, or a Refusal: 2001 not a decimal number, 2004 not a multiple of the tick."""
         try:
             value = parse(text, self.px_exp)
         except Inexact:
@@ -89,7 +90,7 @@ class Instrument(msgspec.Struct, frozen=True):
         return value
 
     def parse_qty(self, text: str) -> int | Refusal:
-        """A quantity in lots' units, or why not (2001 no decimal, 2005 no multiple of the lot)."""
+        """The quantity in 10^-qty_exp, or a Refusal: 2001 not a decimal number, 2005 not a multiple of the lot."""
         try:
             value = parse(text, self.qty_exp)
         except Inexact:
@@ -101,21 +102,21 @@ class Instrument(msgspec.Struct, frozen=True):
         return value
 
     def price_text(self, value: int) -> str:
-        """The price as every door writes it."""
+        """The price as both doors write it."""
         return render(value, self.px_exp)
 
     def qty_text(self, value: int) -> str:
-        """The quantity as every door writes it."""
+        """The quantity as both doors write it."""
         return render(value, self.qty_exp)
 
     def quote_text(self, value: int) -> str:
-        """A price x quantity as every door writes it."""
+        """A price x quantity as both doors write it."""
         return render(value, self.px_exp + self.qty_exp)
 
     def avg_px_text(self, cum_quote: int, cum_qty: int) -> str:
         """AvgPx(6): the average traded price, rounded half up to px_exp + 2 decimals; "0" when nothing traded.
 
-        The only figure in the house that is rounded: it is for reading, and 14 with 25017 carries the exact pair.
+        The only rounded figure in the gateway. It is for people; CumQty(14) with 25017 gives the exact pair.
         """
         if not cum_qty:
             return "0"
@@ -123,7 +124,7 @@ class Instrument(msgspec.Struct, frozen=True):
         return render(scaled, self.px_exp + 2).rstrip("0").rstrip(".")
 
     def check_price(self, value: int) -> Refusal | None:
-        """Static rules of a limit or stop price: above zero, on the tick, inside the band."""
+        """Static rules of a limit or stop price: above zero, a multiple of the tick, inside the band."""
         if value <= 0:
             return Refusal(BAD_TICK, "price must be above zero", field="price")
         if value % self.tick:
@@ -165,6 +166,6 @@ class Instruments:
         self.by_id = {row.id: row for row in rows}
 
     def add_removed(self, removed: Iterable[Instrument]) -> None:
-        """Instruments that trade no more: what was told of them is still told, by id; no symbol leads to one."""
+        """Instruments that no longer trade: old reports still name them by id, and no symbol finds one."""
         for row in removed:
             self.by_id.setdefault(row.id, row)

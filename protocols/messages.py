@@ -1,9 +1,8 @@
-"""The one dictionary: every command a client may give and every event the core may answer.
+"""The common dictionary: every command that the core takes and every event that it reports.
 
-FIX and WebSocket clients differ at the door only; inside the house there are these Structs, in FIX's words.
-Enum values are FIX's own, so the FIX edge maps by identity. Prices and quantities are whole numbers in the
-instrument's exponents (`protocols.instruments`), times are nanoseconds UTC. The Structs are also the encoding
-between gateway and core: msgpack arrays with a tag, so a field may only ever be added at the end.
+FIX and WebSocket differ at the door only; behind it both are these Structs, in FIX's words. Enum values are FIX's own.
+Prices and quantities are whole numbers in the instrument's exponents (`protocols.instruments`), times are nanoseconds
+UTC. The Structs are also what the journal holds, as msgpack arrays with a tag: a field may only be added at the end.
 """
 
 from enum import Enum, IntEnum
@@ -75,7 +74,7 @@ class OrdStatus(Enum):
 
 
 class Origin(IntEnum):
-    """Who gave a command, or why an event came unasked."""
+    """Where a command came from, or why an event was not requested."""
 
     FIX = 1
     WS = 2
@@ -86,10 +85,10 @@ class Origin(IntEnum):
 
 
 class Lane(IntEnum):
-    """The lanes of one session, one for each class of the queue: each is first in, first out by itself.
+    """The lanes of one session, one for each class of the queue. Each is first in, first out.
 
-    The core drops what is not above the last number of its lane, so two classes that may overtake each other must not
-    share one.
+    The core drops a command whose number is not above the last one of its lane. So two classes that may overtake each
+    other must not share a lane: a cancel that overtook an order would make the core drop the order.
     """
 
     ORDER = 0
@@ -103,11 +102,11 @@ POST_ONLY = 1
 REDUCE_ONLY = 2
 COD_EXEMPT = 4
 MMP = 8
-POSS_RESEND = 16  # PossResend(97)=Y, retry:true: a known id is answered with its order, never placed again
-ACCOUNT_GIVEN = 32  # the order came with Account(1): each of its reports says it again
+POSS_RESEND = 16  # PossResend(97)=Y, retry:true: a known id is answered with its order, not placed again
+ACCOUNT_GIVEN = 32  # the order came with Account(1): each of its reports repeats it
 
 # Bits of OrderEvent.flags only.
-DUPLICATE = 1 << 16  # this is the state of an order that was already known
+DUPLICATE = 1 << 16  # the state of an order that was known before the request
 
 _N_BITS = 39
 _SESSION_SHIFT = _N_BITS + 2
@@ -128,7 +127,7 @@ def unpack_cmd_id(cmd_id: int) -> tuple[int, Lane, int]:
 
 
 class Sender(msgspec.Struct):
-    """Who speaks on a session, stamped onto each of its commands; its counters outlive links."""
+    """The identity of a session, stamped onto each of its commands. Its counters outlive connections."""
 
     session: int
     account: int
@@ -154,15 +153,16 @@ class Sender(msgspec.Struct):
         return self.session << _SESSION_SHIFT | _CONTROL_LANE | self.control_n
 
     def next_query_id(self) -> int:
-        """The cmd_id for the next question."""
+        """The cmd_id for the next query."""
         self.query_n += 1
         return self.session << _SESSION_SHIFT | _QUERY_LANE | self.query_n
 
 
 class Command(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What every command carries. t_recv and deadline are ns UTC; deadline 0 = none.
+    """What every command has. t_recv and deadline are ns UTC; deadline 0 = none.
 
-    A deadline below 0 is that of a retry which only asks: -deadline is the error code that refuses an unknown id.
+    A negative deadline marks a retry that may no longer place the order and only queries it: -deadline is the error
+    code for an id that the core does not know.
     """
 
     cmd_id: int
@@ -174,7 +174,7 @@ class Command(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class NewOrder(Command, frozen=True, gc=False, array_like=True, tag="D"):
-    """Place an order. price 0 = none (market); qty 0 = quote_qty counts instead; expire_at ns UTC, 0 = none."""
+    """Place an order. price 0 = none (market); qty 0 = quote_qty is used instead; expire_at ns UTC, 0 = none."""
 
     cl_ord_id: str
     instrument: int
@@ -192,11 +192,11 @@ class NewOrder(Command, frozen=True, gc=False, array_like=True, tag="D"):
     stp: Stp = Stp.DEFAULT
     stp_group: str = ""
     tag: str = ""
-    sent_at: int = 0  # TransactTime(60) / ts of the first attempt, ns UTC, 0 = not given: what a retry is judged by
+    sent_at: int = 0  # TransactTime(60) or ts of the first attempt, ns UTC, 0 = not given: decides on a retry
 
 
 class CancelOrder(Command, frozen=True, gc=False, array_like=True, tag="F"):
-    """Cancel one order, named by order_id or orig_cl_ord_id (any id of its chain), or both, which must agree."""
+    """Cancel one order, named by order_id, by orig_cl_ord_id (any id of its chain), or by both, if they agree."""
 
     cl_ord_id: str
     instrument: int
@@ -216,10 +216,10 @@ class ReplaceOrder(Command, frozen=True, gc=False, array_like=True, tag="G"):
     stop_px: int = 0
     display_qty: int = 0
     flags: int = 0
-    side: int = 0  # when given it must equal the order's; 0 = not given
+    side: int = 0  # if given, it must be the order's; 0 = not given
     ord_type: int = 0
     sent_at: int = 0
-    tif: int = -1  # the same; -1 = not given, for 0 is DAY
+    tif: int = -1  # the same; -1 = not given, because 0 is DAY
     min_qty: int = 0
     expire_at: int = 0
 
@@ -236,7 +236,7 @@ class MassCancel(Command, frozen=True, gc=False, array_like=True, tag="q"):
 
 
 class QueryOrders(Command, frozen=True, gc=False, array_like=True, tag="H"):
-    """Ask for one order (order_id or cl_ord_id), or for all open ones (of one instrument when it is not 0)."""
+    """Query one order (order_id or cl_ord_id), or all open orders (of one instrument, if it is not 0)."""
 
     req_id: str
     order_id: int = 0
@@ -246,10 +246,10 @@ class QueryOrders(Command, frozen=True, gc=False, array_like=True, tag="H"):
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What every event carries: its account, its number there, the causing cmd_id (0 = none), and core time.
+    """What every event has: account, number in the account's stream, the cmd_id that caused it (0 = none), core time.
 
-    OrderEvent, CancelRejected and MassCancelDone each take the next number of the stream. OrderList changes nothing and
-    takes none: its seq is the latest number it is valid at.
+    OrderEvent, CancelRejected and MassCancelDone each take the next number of the stream. An OrderList changes nothing
+    and takes none: its seq is the latest number that it is valid at.
     """
 
     account: int
@@ -259,12 +259,12 @@ class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class OrderEvent(Event, frozen=True, gc=False, array_like=True, tag="8"):
-    """One change, refusal or state of one order. `session` owns the order; last_* only on a trade; code 0 = none."""
+    """A change, refusal or state of one order. session: the order's. last_*: only on a trade. code 0 = none."""
 
     exec_id: int
     exec_type: ExecType
     status: OrdStatus
-    order_id: int  # 0 = never in the book (refused); on the refusal of a used id: the order that has it
+    order_id: int  # 0 = it never entered the book; on the refusal of a used id: the order that has it
     cl_ord_id: str
     instrument: int
     side: Side
@@ -276,7 +276,7 @@ class OrderEvent(Event, frozen=True, gc=False, array_like=True, tag="8"):
     cum_quote: int = 0  # price x qty traded so far, in 10^-(px_exp+qty_exp)
     price: int = 0
     stop_px: int = 0
-    orig_cl_ord_id: str = ""  # on cancel and replace: the id that was changed; on a state: that asked for, if another
+    orig_cl_ord_id: str = ""  # on cancel and replace: the id before; on a state: the id queried, if it was another
     last_qty: int = 0
     last_px: int = 0
     trade_id: int = 0
@@ -306,7 +306,7 @@ class CancelRejected(Event, frozen=True, gc=False, array_like=True, tag="9"):
 
 
 class MassCancelDone(Event, frozen=True, gc=False, array_like=True, tag="r"):
-    """The end of a mass cancel: each order's own cancel event came before it. code 0 = done."""
+    """The end of a mass cancel. The cancel event of each order comes before it. code 0 = done."""
 
     cl_ord_id: str
     affected: int
@@ -315,7 +315,7 @@ class MassCancelDone(Event, frozen=True, gc=False, array_like=True, tag="r"):
 
 
 class OrderList(Event, frozen=True, gc=False, array_like=True, tag="AF"):
-    """The answer to QueryOrders: states as OrderEvents of exec_type ORDER_STATUS and seq 0, in order of entry."""
+    """The answer to QueryOrders: states as OrderEvents with exec_type ORDER_STATUS and seq 0, in order of entry."""
 
     req_id: str
     orders: tuple[OrderEvent, ...]
@@ -323,7 +323,7 @@ class OrderList(Event, frozen=True, gc=False, array_like=True, tag="AF"):
 
 
 class EngineState(Event, frozen=True, gc=False, array_like=True, tag="B"):
-    """The state of the market or of one instrument (0 = all): normal, cancel_only, halted."""
+    """The state of the market, or of one instrument (0 = all): normal, cancel_only, halted."""
 
     state: str
     instrument: int = 0

@@ -1,8 +1,9 @@
-"""The PROXY protocol, versions 1 and 2: how a balancer says whose connection it passes on.
+"""The PROXY protocol, versions 1 and 2: the header by which a load balancer gives the address of the client.
 
-The header comes before everything else, before a TLS handshake too, so not a byte behind it may be taken: `receive`
-says how many of the bytes it was shown belong to the header. Strict and bounded; what is told beside addresses (TLVs)
-is skipped. SourceAddress: the PROXY protocol, HAProxy Technologies, 2020/03/05, sections 2.1 and 2.2.
+The header comes first, even before a TLS handshake, so no byte after it may be consumed: `receive` returns how many of
+the bytes belong to the header. Strict and bounded; what follows the addresses (TLVs) is skipped.
+
+Source: the PROXY protocol, HAProxy Technologies, 2020/03/05, sections 2.1 and 2.2.
 """
 
 from ipaddress import IPv4Address, IPv6Address
@@ -12,7 +13,7 @@ import msgspec
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 
 MAX_BYTES = 4_096
-"""A header of version 2 may claim 64 KiB; addresses and what balancers tell beside them are some hundred bytes."""
+"""A version 2 header may claim 64 KiB; real ones, with TLVs, have a few hundred bytes."""
 
 _MAX_LINE = 107  # of version 1, CR and LF included
 _LINE = b"PROXY "
@@ -24,9 +25,9 @@ _UNSPECIFIED = 0x00
 
 
 class SourceAddress(msgspec.Struct, frozen=True):
-    """Who connected to the balancer; host "" = nobody: the balancer speaks for itself, as in a health check.
+    """Who connected to the balancer. host "": the balancer itself, as in a health check.
 
-    An IPv4 address that is written as an IPv6 one is given as what it is.
+    An IPv4-mapped IPv6 address is given as IPv4.
     """
 
     host: str
@@ -37,18 +38,18 @@ _ITSELF = SourceAddress("", 0)
 
 
 class ProxyHeader:
-    """The header at the beginning of one connection. `source` is None until it is whole."""
+    """The header at the start of one connection. `source` is None until the header is complete."""
 
     def __init__(self) -> None:
         self.source: SourceAddress | None = None
         self._raw = bytearray()
 
     def receive(self, data: bytes) -> int:
-        """How many of these bytes belong to the header; at least one, unless there are none.
+        """How many of these bytes belong to the header: at least one, unless `data` is empty.
 
         Raises:
-            RemoteProtocolError: this is no such header; the connection is of no use.
-            LocalProtocolError: the header is whole already.
+            RemoteProtocolError: this is not a PROXY header; close the connection.
+            LocalProtocolError: the header was complete before.
         """
         if self.source is not None:
             raise LocalProtocolError("the header is whole")
@@ -61,7 +62,7 @@ class ProxyHeader:
         return taken
 
     def _wanted(self, data: bytes, taken: int) -> int:
-        """How many bytes are surely of the header: all up to the next point where that has to be looked at."""
+        """How many bytes certainly belong to the header: those up to the next point where it must be checked."""
         have = len(self._raw)
         if not have:
             return 1
@@ -71,7 +72,7 @@ class ProxyHeader:
         return self._size() - have
 
     def _size(self) -> int:
-        """Of a version 2 header: its fixed part, until that says how long the whole is."""
+        """Bytes of a version 2 header; the fixed part only, until its length field is there."""
         return _FIXED_BYTES + (int.from_bytes(self._raw[14:16]) if len(self._raw) >= _FIXED_BYTES else 0)
 
     def _judge(self) -> None:

@@ -1,7 +1,7 @@
-"""The exact texts a client signs to log on: one builder per door, the same text for every type of key.
+"""The exact texts that a client signs to log on, one for each door; every type of key signs the same text.
 
-Only text is made here; keys and the checking of signatures are the gateway's. A byte more or less and no
-client in the field can log on: tests hold these builders to the published test vectors.
+Keys and signatures are checked in `gateway.auth`. If one byte of a text changes, no client in the field can log on:
+tests compare them with the published test vectors.
 """
 
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ _SOH = "\x01"
 
 
 def fix_logon_text(fields: Mapping[int, str]) -> bytes:
-    """What a FIX client signs: `A` and, as sent, 49, 56, 34, 52, joined by SOH.
+    """What a FIX client signs: `A`, then 49, 56, 34 and 52 as sent, joined by SOH.
 
     Args:
         fields: the Logon's header and body fields, tag to text; SenderCompID(49), TargetCompID(56), MsgSeqNum(34) and
             SendingTime(52) are read.
 
     Raises:
-        KeyError: one of the four fields is missing (the session layer refuses such a Logon before it comes here).
+        KeyError: one of the four fields is missing (the session layer refuses such a Logon before).
     """
     return _SOH.join(("A", fields[49], fields[56], fields[34], fields[52])).encode("latin-1", "replace")
 
@@ -28,5 +28,5 @@ def ws_logon_text(api_key: str, challenge: str, ts: int) -> bytes:
 
 
 def ws_header_text(api_key: str, ts: int) -> bytes:
-    """What a client signs that logs on in the headers of the upgrade: the same text with an empty challenge."""
+    """What a client signs to log on in the headers of the upgrade: the same text with an empty challenge."""
     return ws_logon_text(api_key, "", ts)

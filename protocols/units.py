@@ -1,4 +1,4 @@
-"""Units of time. Everything counts in nanoseconds (`_ns`); knobs and the wires have seconds, `_ms` and `_us`."""
+"""Units of time. Everything counts in nanoseconds (`_ns`); settings and the wire have seconds, `_ms` and `_us`."""
 
 from typing import Final
 

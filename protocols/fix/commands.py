@@ -1,8 +1,8 @@
-"""FIX requests as commands of the dictionary: D, F, G, H, AF and q.
+"""FIX requests as commands: D, F, G, H, AF and q.
 
-The message is valid by its dictionary already; here it must also make sense as an order. Ticks, lots and collars are
-the road's to judge. A number of the sender's lane is drawn last, when nothing can fail any more, so only commands use
-one; and F and q ask as little of a message as they can, for a cancel must get through.
+The message is valid by the FIX dictionary; here it must also make sense as an order. Ticks, lots and price bands are
+checked by admission. A number of the sender's lane is taken last, when nothing can fail any more, so that only commands
+use one. F and q need as few fields as possible, because a cancel must get through.
 """
 
 from collections.abc import Callable
@@ -84,10 +84,10 @@ _Make = Callable[[AppMessage, Sender, int, int], AnyCommand]
 
 
 class Commands:
-    """Makes commands of one configuration's instruments."""
+    """Makes commands for the instruments of one configuration."""
 
     def __init__(self, instruments: Instruments, order_deadline_ms: int = 0) -> None:
-        """order_deadline_ms: what an order or replace without a window gets, counted from its receipt; 0 = none."""
+        """order_deadline_ms: deadline of an order or replace without a window, after its receipt; 0 = none."""
         self._by_symbol = instruments.by_symbol
         self._order_deadline_ns = order_deadline_ms * NS_PER_MS
         self._makers: dict[str, _Make] = {
@@ -102,17 +102,17 @@ class Commands:
     def make(
         self, message: AppMessage, sender: Sender, t_recv: int, recv_window_ms: int
     ) -> AnyCommand | Refusal | Fault:
-        """The command that `message` asks for, or why there is none; then no number of the sender was used.
+        """The command of `message`, or the reason why there is none; then no number of the sender was used.
 
-        t_recv: when it was seen, ns UTC. recv_window_ms: the session's validity of D and G, 0 = none.
+        t_recv: when it was received, ns UTC. recv_window_ms: the session's validity of D and G, 0 = none.
         """
         maker = self._makers.get(message.msg_type)
         if maker is None:
             return Refusal(UNKNOWN_METHOD, f"MsgType(35)={message.msg_type} is not served")
         try:
             return maker(message, sender, t_recv, recv_window_ms)
-        except Rejection as declined:
-            return declined.answer
+        except Rejection as rejection:
+            return rejection.answer
 
     def _new_order(self, message: AppMessage, sender: Sender, t_recv: int, recv_window_ms: int) -> NewOrder:
         fields = message.fields
@@ -250,23 +250,23 @@ class Commands:
         raise Rejection(Refusal(UNKNOWN_SYMBOL, "unknown symbol", field="Symbol(55)"))
 
     def _deadline(self, message: AppMessage, t_recv: int, recv_window_ms: int) -> int:
-        """When the order is too old, ns UTC: its own window, else the session's, else the house's; 0 = never."""
+        """When the order expires, ns UTC: by its own window, else the session's, else the gateway's; 0 = never."""
         text = message.fields.get(RECV_WINDOW)
         if text is None and not recv_window_ms:
             return t_recv + self._order_deadline_ns if self._order_deadline_ns else 0
         window_ns = recv_window_ns(text) if text is not None else recv_window_ms * NS_PER_MS
         ahead_ns = message.sending_time_ns - t_recv
-        if ahead_ns > MAX_AHEAD_NS:  # a stale order would live for as much longer
+        if ahead_ns > MAX_AHEAD_NS:  # the window would be longer by as much
             if message.poss_resend:
-                return 1  # the first attempt may be live: this one only asks
+                return 1  # the first attempt may be live: this one only queries
             field = "OrigSendingTime(122)" if message.poss_dup else "SendingTime(52)"
-            why = f"{field} is {ahead_ns // NS_PER_MS} ms ahead of our clock: its validity cannot be judged"
+            why = f"{field} is {ahead_ns // NS_PER_MS} ms ahead of the gateway's clock: correct your clock"
             raise Rejection(Refusal(EXPIRED_ON_ARRIVAL, why, field=field))
         return message.sending_time_ns + window_ns
 
 
 def _sent_at(message: AppMessage) -> int:
-    """TransactTime(60) in ns UTC, 0 = not given. Most engines stamp it and SendingTime(52) alike."""
+    """TransactTime(60) in ns UTC, 0 = not given. Most engines give it the same value as SendingTime(52)."""
     fields = message.fields
     text = fields.get(TRANSACT_TIME)
     if text is None:

@@ -1,8 +1,8 @@
 """Frames in, messages checked by the dictionary out. What is wrong with a message is a value, not an exception.
 
-Two paths lead to the same `DecodedMessage`: the careful one here, which goes field by field and can say what is wrong,
-and the learned shapes, which prove a message in order with one match. The careful path is the oracle: change a rule
-here, and `shapes` follows by itself or a test fails.
+Two paths lead to the same `DecodedMessage`. The careful one here goes field by field and finds what is wrong. The
+learned shapes (`shapes`) prove a correct message with one regular expression. The careful path is the reference: if you
+change a rule here, `shapes` follows by itself or a test fails.
 """
 
 from functools import lru_cache
@@ -29,11 +29,11 @@ Pairs = list[tuple[int, str]]
 
 
 class Fault(msgspec.Struct, frozen=True, gc=False):
-    """The first thing the dictionary holds against a message, and how the standard answers it.
+    """The first rule of the dictionary that a message breaks, and how the standard answers that.
 
     kind: `reject` -> Reject(3) with SessionRejectReason(373)=reason, numbered as in FIX.4.4 for every version;
-    `business` -> BusinessMessageReject(j) with BusinessRejectReason(380)=reason. tag: RefTagID(371), may be 0 or
-    negative when the peer sent such a tag; of no meaning in a `business` fault, where no field is to blame.
+    `business` -> BusinessMessageReject(j) with BusinessRejectReason(380)=reason. tag: RefTagID(371), 0 or
+    negative if the peer sent such a tag; no meaning in a `business` fault, which is about no single field.
     """
 
     kind: Literal["reject", "business"]
@@ -45,10 +45,10 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
 class DecodedMessage(msgspec.Struct, gc=False):
     """One decoded message.
 
-    fields: tag -> text of header, body and trailer outside of groups, without 9 and 10, which framing has proven.
-    groups: count tag -> entries, None when there is no group; the entries of a nested group, of all its parents in
-    wire order, are under the nested count tag. fault: None when the dictionary has nothing against the message; with a
-    fault, fields holds the first occurrence of every tag, checked or not, and groups is None.
+    fields: tag -> text of header, body and trailer outside of groups, without 9 and 10, which framing has checked.
+    groups: count tag -> entries, None without a group; the entries of a nested group, of all its parents in wire order,
+    are under the nested count tag. fault: None if the message breaks no rule; with a fault, fields has the first
+    occurrence of every tag, checked or not, and groups is None.
     """
 
     msg_type: str
@@ -58,18 +58,18 @@ class DecodedMessage(msgspec.Struct, gc=False):
 
 
 class _Faulty(Exception):
-    """Inside the careful path only: the fault is found, stop checking."""
+    """Inside the careful path only: the first fault was found."""
 
     def __init__(self, reason: int, tag: int, text: str) -> None:
         self.fault = Fault("reject", reason, tag, text)
 
 
 class Decoder:
-    """Decodes the messages of one session, and learns the shapes it speaks."""
+    """Decodes the messages of one session, and learns their shapes."""
 
     def __init__(self, version: str, served: frozenset[str] | None = None) -> None:
-        """`version`: one of `dictionary.VERSIONS`. `served`: the MsgType(35) to decode, None = all that have a layout;
-        what is legal in the version but not served gets a `business` fault.
+        """version: one of `VERSIONS`. served: the MsgType(35)s to decode, None = all that have a layout. A message that
+        is legal in the version but not served gets a `business` fault.
         """
         self._dictionary = for_version(version)
         messages = self._dictionary.messages
@@ -80,11 +80,11 @@ class Decoder:
         self._latest = NO_SHAPE
 
     def decode(self, frame: bytes) -> DecodedMessage:
-        """The message in `frame`, one that `framing.Framer` cut.
+        """The message in `frame`, which `framing.Framer` has cut.
 
         Raises:
-            RemoteProtocolError: the frame is garbled (a tag that is no number, 8, 9 and 35 not first, ...) and has no
-                MsgSeqNum(34) to speak of: ignore it. Everything else comes back as a DecodedMessage, with `fault` set.
+            RemoteProtocolError: the frame is garbled (a tag that is not a number, 8, 9 and 35 not first, ...) and uses
+                no MsgSeqNum(34): ignore it. Everything else is returned as a DecodedMessage, with `fault` set.
         """
         text = frame.decode("latin-1")
         shape = self._latest
@@ -134,7 +134,7 @@ def _first_of_each(pairs: Pairs) -> dict[int, str]:
 
 
 class _Rules:
-    """The checks of rows 14.a to 14.j, in wire order: the first field to be wrong is the one that is named."""
+    """The checks of rows 14.a to 14.j, in wire order: the first wrong field is named."""
 
     def __init__(self, dictionary: Dictionary) -> None:
         self._dictionary = dictionary
@@ -143,7 +143,7 @@ class _Rules:
         }
 
     def check(self, layout: Layout, pairs: Pairs) -> tuple[dict[int, str], dict[int, list[dict[int, str]]]]:
-        """Fields and groups of a message in order. Raises `_Faulty` with the first fault otherwise."""
+        """Fields and groups of a correct message. Raises `_Faulty` with the first fault of any other."""
         place_of, group_of = layout.place, layout.groups
         fields = {BEGIN_STRING: pairs[0][1], BODY_LENGTH: "", MSG_TYPE: pairs[2][1]}
         groups: dict[int, list[dict[int, str]]] = {}
@@ -171,7 +171,7 @@ class _Rules:
         return fields, groups
 
     def label(self, tag: int) -> str:
-        """`Name(tag)`, or what can be said of a tag without a name."""
+        """`Name(tag)`, or `tag N` if it has no name."""
         field = self._dictionary.fields.get(tag)
         return field.label if field else f"tag {tag}"
 
@@ -195,7 +195,7 @@ class _Rules:
                 raise _Faulty(Reason.UNSUPPORTED_APPLICATION_VERSION, tag, text)
             raise _Faulty(Reason.INCORRECT_DATA_FORMAT, tag, f"{field.label} is no {field.type}")
         if tag == CSTM_APPL_VER_ID:
-            text = f"{self.label(tag)} names a version that nobody agreed on"
+            text = f"{self.label(tag)} is not supported: leave it out"
             raise _Faulty(Reason.UNSUPPORTED_APPLICATION_VERSION, tag, text)
         if permitted and not (permitted.issuperset(value.split(" ")) if is_multiple else value in permitted):
             raise _Faulty(Reason.VALUE_OUT_OF_RANGE, tag, f"{self.label(tag)} has none of the permitted values")
@@ -209,7 +209,7 @@ class _Rules:
     def _read_group(
         self, group: Group, count: int, pairs: Pairs, i: int, groups: dict[int, list[dict[int, str]]]
     ) -> int:
-        """Read the entries that begin at `pairs[i]` into `groups`; the index behind them."""
+        """Read the entries that begin at `pairs[i]` into `groups`; returns the index after them."""
         position = group.position
         entries: list[dict[int, str]] = []
         before = -1
@@ -240,5 +240,5 @@ class _Rules:
 
 @lru_cache(maxsize=len(VERSIONS))
 def _rules_of(version: str) -> _Rules:
-    """One for all sessions of a version: its table of fields takes 300 kB."""
+    """Shared by all sessions of a version: its table of fields takes 300 kB."""
     return _Rules(for_version(version))

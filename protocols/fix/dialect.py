@@ -1,8 +1,8 @@
-"""What one session may be sent: the tags, values and time digits of its version and dialect.
+"""What may be sent to a session: the tags, values and time digits of its version and dialect.
 
 `penstock` clients load our published dictionary and get everything; `plain` clients get only tags and values that
-their version of the standard defines. A value the version lacks becomes its nearest standard one, never a custom one,
-so whoever adds an error code adds nothing here. The sets below are the standard's enumerations, version by version.
+their version of the standard defines. A value that the version lacks becomes the nearest standard one: a new error code
+needs nothing here. The sets below are the standard's enumerations, version by version.
 """
 
 from functools import lru_cache
@@ -22,7 +22,7 @@ from protocols.messages import ExecType, OrderEvent, Origin
 
 FIX42, FIX44, FIXT11 = "FIX.4.2", "FIX.4.4", "FIXT.1.1"
 
-# Values that each version defines, of those that the list of codes uses. FIX 5.0 SP2 defines all of them, but no stock
+# The values of each version, of those that the error codes use. FIX 5.0 SP2 defines all of them, but no stock
 # dictionary has its throttle reasons.
 _ORD_REJ_REASONS = {FIX42: frozenset(range(9)), FIX44: frozenset((*range(12), 13, 14, 15, 99))}
 _CXL_REJ_REASONS = {FIX42: frozenset(range(4)), FIX44: frozenset((*range(7), 99))}
@@ -33,12 +33,12 @@ _SMP_AGGRESSIVE, _SMP_PASSIVE = 18, 19
 _MARKET_OPTION = 8
 _BROKER_OPTION = 4
 _RESTATED_OTHER = 99
-_LAST_STOCK_RESTATEMENT = 11  # stock dictionaries of FIX 5.0 SP2 stop there; some engines reject what is above
+_LAST_STOCK_RESTATEMENT = 11  # stock dictionaries of FIX 5.0 SP2 end there; some engines reject higher values
 _MASS_CANCEL_OTHER = 99
 _MASS_CANCEL_NOT_SUPPORTED, _UNKNOWN_SECURITY = 0, 1  # of 532, a single character in FIX.4.4
 _UNSOLICITED_CANCELS = frozenset((DISCONNECTED, DEAD_MAN, OPERATOR, SELF_MATCH))
 
-# One reading of the clock stamps all that one read brought, and one core time both sides of a fill.
+# All messages of one read share a time, and so do both sides of a fill.
 _time_text = lru_cache(maxsize=1_024)(format_ns)
 
 
@@ -46,10 +46,10 @@ class Dialect:
     """The choices that a (version, dialect) pair makes."""
 
     def __init__(self, version: str, dialect: str) -> None:
-        """version: BeginString(8) of the session; dialect: "penstock" or "plain".
+        """version: BeginString(8) of the session. dialect: "penstock" or "plain".
 
         Raises:
-            ValueError: another version or dialect; a mistake of the caller.
+            ValueError: another version or dialect: an error of the caller.
         """
         if version not in (FIX42, FIX44, FIXT11) or dialect not in ("penstock", "plain"):
             raise ValueError(f"no dialect {dialect!r} of {version!r}")
@@ -83,9 +83,9 @@ class Dialect:
         return self._bmr.get(code, 0)
 
     def restatement_reason(self, event: OrderEvent) -> int | None:
-        """ExecRestatementReason(378) of a cancel nobody asked for and of a restatement; None for any other event.
+        """ExecRestatementReason(378) of an unrequested cancel or a restatement; None for any other event.
 
-        The order whose own command ended in a self-match is the aggressive one: only it carries that command's id.
+        On a self-match, the aggressive order is the one whose own command caused it: only its event has a cmd_id.
         """
         restated = event.exec_type is ExecType.RESTATED
         if not restated and not (event.exec_type is ExecType.CANCELED and event.code in _UNSOLICITED_CANCELS):
@@ -110,9 +110,9 @@ class Dialect:
         return _time_text(at_ns, self.time_digits)
 
     def refusal_tail(self, code: int, text: str, retry_after_ms: int = 0, seq: int | None = None) -> str:
-        """The end of every refusal: ErrorCode, RetryAfterMs, Outcome, AccountSeq where the dialect has them, then Text.
+        """The end of every refusal: ErrorCode, RetryAfterMs, Outcome and AccountSeq if the dialect has them, then Text.
 
-        retry_after_ms 0 and seq None: the field is left out.
+        retry_after_ms 0, seq None: the field is left out.
         """
         if self.is_plain:
             return f"58={text}\x01"
@@ -124,9 +124,9 @@ class Dialect:
 
 
 def safe_text(text: str, limit: int = 256) -> str:
-    """`text` as the wire may carry it: printable ASCII only, anything else as `?`, and at most `limit` characters.
+    """`text` made safe for the wire: printable ASCII, anything else as `?`, at most `limit` characters.
 
-    Text comes from operators, cores and other doors: a SOH in it would forge fields, a line feed would forge log lines.
+    Text comes from operators, cores and WebSocket clients: a SOH would forge fields, a line feed would forge log lines.
     """
     if len(text) > limit:
         text = text[:limit]
@@ -136,7 +136,7 @@ def safe_text(text: str, limit: int = 256) -> str:
 
 
 def reason_text(code: int, text: str) -> str:
-    """Why, in words that the wire may carry: the given text, else the name of the code; never empty."""
+    """The reason, safe for the wire: the text, else the name of the code; never empty."""
     if text:
         return safe_text(text)
     row = CODES.get(code)
@@ -145,5 +145,5 @@ def reason_text(code: int, text: str) -> str:
 
 @lru_cache(maxsize=6)
 def dialect_of(version: str, dialect: str) -> Dialect:
-    """One for all sessions that speak so: its tables take 7 kB."""
+    """Shared by all sessions of this version and dialect: its tables take 7 kB."""
     return Dialect(version, dialect)

@@ -1,31 +1,31 @@
-"""What a FIX session can tell its owner. The machine has already done what the session layer asks; these are facts.
+"""What a FIX session reports to its owner. The machine has done before what the session layer requires.
 
-`LoggedOut` and `Disconnect` end a connection: nothing follows either of them, and the owner closes once it has written
-the output. All others are in the order of what the peer sent.
+`LoggedOut` and `Disconnect` end a connection: no event follows, and the owner closes after writing the output. All
+others are in the order in which the peer sent the messages.
 """
 
 import msgspec
 
 Fields = dict[int, str]
-"""Body fields of one message: tag -> text. Groups live beside it."""
+"""Fields of one message outside of groups: tag -> text."""
 
 
 class LoggedOn(msgspec.Struct, frozen=True, gc=False):
-    """Logon was exchanged; application messages may flow both ways. fields: the peer's Logon, whole.
+    """Both Logons were exchanged; application messages may flow in both directions. fields: the peer's whole Logon.
 
-    Told again, with reset, when a Logon with ResetSeqNumFlag(141)=Y began a running session anew: what it asked for is
-    in force from then on.
+    Reported again, with reset, when a Logon with ResetSeqNumFlag(141)=Y restarts a running session: its options are in
+    force from then on.
     """
 
     fields: Fields
-    reset: bool  # both counters went back to 1
+    reset: bool  # both sequence numbers went back to 1
     heart_bt_int_s: int
 
 
 class AppMessage(msgspec.Struct, frozen=True, gc=False):
     """An application message in sequence, valid by the dictionary of the session's version.
 
-    fields: header and body by tag, but for 9 and 10. groups: count tag -> entries, None without groups.
+    fields: header and body by tag, without 9 and 10. groups: count tag -> entries, None without groups.
     """
 
     msg_type: str
@@ -39,14 +39,14 @@ class AppMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class HeldBack(msgspec.Struct, frozen=True, gc=False):
-    """A question about an order came ahead of its turn, which it waits for: the order may be in the gap."""
+    """An OrderStatusRequest(H) came early and waits for its turn: the order it names may be in the gap."""
 
     message: AppMessage
 
 
 class Leaving(msgspec.Struct, frozen=True, gc=False):
-    """The session ends: nothing more is read, and our Logout(5) follows when the owner calls `leave`, having answered
-    what came before, or when `answer_timeout_ms` is over. Never told when that is 0.
+    """The session ends and reads nothing more. Our Logout(5) follows when the owner, having answered what came before,
+    calls `leave`, or after `answer_timeout_ms`. Not reported if that is 0.
     """
 
     by_peer: bool
@@ -55,7 +55,7 @@ class Leaving(msgspec.Struct, frozen=True, gc=False):
 
 
 class LoggedOut(msgspec.Struct, frozen=True, gc=False):
-    """Logout was exchanged or sent for good; the owner closes the connection once the output is written."""
+    """Both Logouts were exchanged, or ours was sent and no answer is awaited. Close after writing the output."""
 
     by_peer: bool
     text: str
@@ -63,10 +63,10 @@ class LoggedOut(msgspec.Struct, frozen=True, gc=False):
 
 
 class Disconnect(msgspec.Struct, frozen=True, gc=False):
-    """The owner must close the connection now, after writing the output. reason: a coded word for logs and metrics.
+    """Close the connection after writing the output. reason: a word for logs and metrics:
 
     bad_logon, bad_sequence, begin_string, comp_id, gap, garbled, logon_timeout, logout_timeout, no_msg_seq_num,
-    not_a_logon, orig_sending_time, sending_time, silence; or the owner's own word, of its `LogonRefusal`.
+    not_a_logon, orig_sending_time, sending_time, silence; or the word in the owner's `LogonRefusal`.
     """
 
     reason: str
@@ -74,7 +74,7 @@ class Disconnect(msgspec.Struct, frozen=True, gc=False):
 
 
 class SequenceGap(msgspec.Struct, frozen=True, gc=False):
-    """Numbers are missing inbound; a ResendRequest(2) for begin..end was sent (end 0 = to the latest)."""
+    """Inbound numbers are missing; a ResendRequest(2) for begin..end was sent (end 0 = to the latest)."""
 
     begin: int
     end: int
@@ -88,7 +88,7 @@ class SequenceReset(msgspec.Struct, frozen=True, gc=False):
 
 
 class ResendServed(msgspec.Struct, frozen=True, gc=False):
-    """The peer asked for begin..end; messages were replayed or gap-filled."""
+    """The peer requested begin..end; these messages are replayed or gap-filled."""
 
     begin: int
     end: int
@@ -100,7 +100,7 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
     msg_type: str
     seq_num: int
     reason: int
-    tag: int  # 0 = none to blame
+    tag: int  # RefTagID(371); 0 = none
     text: str
 
 
@@ -112,7 +112,7 @@ class PeerReject(msgspec.Struct, frozen=True, gc=False):
 
 
 class Garbled(msgspec.Struct, frozen=True, gc=False):
-    """Bytes that are no message were skipped; no MsgSeqNum(34) was used. is_too_long: over the maximum of a message."""
+    """Bytes that are not a message were skipped; no MsgSeqNum(34) was used. is_too_long: over the maximum size."""
 
     reason: str
     size_bytes: int
@@ -120,7 +120,7 @@ class Garbled(msgspec.Struct, frozen=True, gc=False):
 
 
 class Warned(msgspec.Struct, frozen=True, gc=False):
-    """Something odd that the standard lets pass; for the log."""
+    """Something unusual that the standard permits; for the log."""
 
     text: str
 

@@ -1,8 +1,8 @@
 """Bytes in, whole verified frames out: BeginString(8), BodyLength(9) and CheckSum(10) agree, or the piece is garbled.
 
-The one rule to know: BodyLength is taken at its word up to the maximum, so one that is too long swallows the message
-behind it and one that is too short only itself, as the peers' acceptance cases play it. The result is a function of the
-bytes alone, never of how they were cut into reads, and no byte is looked at more than a few times however it drips in.
+BodyLength is trusted up to the maximum. So one that is too long swallows the next message, and one that is too short
+spoils only its own, as in the acceptance tests of other engines. The result depends on the bytes alone, not on how they
+are cut into reads, and no byte is scanned more than a few times even if the input comes byte by byte.
 """
 
 import re
@@ -13,20 +13,20 @@ from protocols.fix.message import TRAILERS, byte_sum
 
 _HEAD = re.compile(rb"8=[^\x01=]{1,16}\x019=([0-9]{1,9})\x01")
 _HEAD_BEGUN = re.compile(rb"8(?:=(?:[^\x01=]{1,16}(?:\x01(?:9(?:=(?:[0-9]{1,9})?)?)?)?)?)?")
-"""What may still grow into a head."""
+"""An incomplete head."""
 _HEADS = {
     head: len(head) + length
     for begin_string in (b"FIX.4.2", b"FIX.4.4", b"FIXT.1.1")
     for length in range(1_024)
     if (head := b"8=%b\x019=%d\x01" % (begin_string, length))
 }
-"""The head of nearly every message -> bytes from `8=` to CheckSum(10): a look-up costs half of a match (measured)."""
+"""The head of most messages -> bytes from `8=` to CheckSum(10): a look-up costs half as much as a match (measured)."""
 _HEAD_FIND, _HEAD_END = len(b"8=FIX.4.4\x019="), len(b"8=FIXT.1.1\x019=1023\x01")
 _MARK = b"8=FIX"
 _TRAILER = b"\x0110="
 _TRAILER_BYTES = 7
 _CHECK_SUM_BYTES = 16
-"""A CheckSum(10) without an end after so many bytes is cut: looking further costs the square of a slow drip."""
+"""A CheckSum(10) without an end after this many bytes is cut off: to scan on would cost quadratic time."""
 _CLOSINGS = tuple(b"\x01" + trailer for trailer in TRAILERS)
 
 _adler32 = zlib.adler32
@@ -37,29 +37,29 @@ class Framer:
 
     def __init__(self, max_message_bytes: int = 65_536) -> None:
         self._max_bytes = max_message_bytes
-        self._rest = bytearray()  # what could not be decided yet; begins where a message or `8=FIX` may begin
-        self._needed = 0  # while `_rest` is shorter than this, nothing new can be said about it
-        self._scanned = 0  # how far `_rest` has been searched for the trailer of its first message, 0 = not yet
-        self._hunting = False  # the place in the stream is lost: look for the next `8=FIX`
-        self._skipped_bytes = 0  # junk passed over since then
-        self._reported = False  # that junk belongs to a message already reported
+        self._rest = bytearray()  # undecided bytes; they begin where a message or `8=FIX` may begin
+        self._needed = 0  # while `_rest` is shorter than this, nothing more can be decided
+        self._scanned = 0  # how far `_rest` was searched for the trailer of its first message, 0 = not at all
+        self._hunting = False  # out of step with the stream: search for the next `8=FIX`
+        self._skipped_bytes = 0  # junk skipped since then
+        self._reported = False  # that junk belongs to a message reported before
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes held back because their message is not whole yet."""
+        """Bytes of an incomplete message."""
         return len(self._rest)
 
     def clear(self) -> None:
-        """Forget everything held: a new connection begins."""
+        """Drop all held bytes: a new connection begins."""
         self._rest.clear()
         self._needed = self._scanned = self._skipped_bytes = 0
         self._hunting = self._reported = False
 
     def feed(self, data: bytes) -> list[bytes | Garbled]:
-        """The whole messages that `data` completes, in order, and a `Garbled` for each piece that is none.
+        """The messages that `data` completes, in order, and a `Garbled` for each piece that is not a message.
 
-        A frame is the bytes of one message from `8=` to the SOH behind CheckSum(10), verified. Any input is taken.
-        Junk is reported once it has ended at the head of a message, or has grown to the maximum message size.
+        A frame is the bytes of one message from `8=` to the SOH after CheckSum(10), verified. Any input is accepted.
+        Junk is reported when a message begins after it, or when it has grown to the maximum message size.
         """
         found: list[bytes | Garbled] = []
         rest = self._rest
@@ -75,9 +75,9 @@ class Framer:
         return found
 
     def _is_open(self) -> bool:
-        """The first message of `_rest` has outgrown its length and still has no CheckSum(10).
+        """Whether the first message of `_rest` is longer than its BodyLength(9) and has no CheckSum(10) yet.
 
-        Asked before `_rest` is copied and cut anew: doing that for every byte of a slow drip would be quadratic.
+        Checked before `_rest` is copied and cut again: to do that for each byte of slow input would be quadratic.
         """
         rest = self._rest
         if not self._scanned or len(rest) >= self._max_bytes or rest.find(_TRAILER, self._scanned) >= 0:
@@ -86,7 +86,7 @@ class Framer:
         return True
 
     def _cut(self, buf: bytes, found: list[bytes | Garbled]) -> int:
-        """Cut all that can be decided off the front of `buf`; the offset of what is left."""
+        """Cut all decided pieces off the front of `buf`; returns the offset of the rest."""
         closings, heads, max_bytes, size = _CLOSINGS, _HEADS, self._max_bytes, len(buf)
         start = self._needed = self._scanned = 0
         while start < size:
@@ -114,7 +114,7 @@ class Framer:
         return start
 
     def _close(self, buf: bytes, start: int, end: int, found: list[bytes | Garbled]) -> tuple[int, bool]:
-        """The message at `start` whose body should end at `end` did not verify: cut it where it does end, or wait."""
+        """The message at `start`, whose body should end at `end`, is wrong: cut it where it ends, or wait for more."""
         size, limit = len(buf), start + self._max_bytes
         trailer = buf.find(_TRAILER, end - 1, limit)
         if trailer < 0 and size < limit:
@@ -138,7 +138,7 @@ class Framer:
         return stop, True
 
     def _refuse_length(self, buf: bytes, start: int, found: list[bytes | Garbled]) -> int:
-        """The head at `start` claims more than the maximum: go on behind it, at the next head that stands there."""
+        """The head at `start` claims more than the maximum: continue at the next head after it."""
         head = _HEAD.match(buf, start)
         size_bytes = head.end() - start if head else 0
         found.append(Garbled("BodyLength(9) is over the maximum", size_bytes, is_too_long=True))
@@ -149,7 +149,7 @@ class Framer:
         self._hunting, self._reported, self._skipped_bytes = True, reported, 0
 
     def _read_head(self, buf: bytes, start: int, found: list[bytes | Garbled]) -> tuple[int, int]:
-        """Where the next head stands, and bytes up to its CheckSum(10); or what to keep, and 0 while none is whole."""
+        """Offset of the next head, and bytes up to its CheckSum(10); or where to keep from, and 0: none is complete."""
         if not self._hunting:
             head = _HEAD.match(buf, start)
             if head:
@@ -174,7 +174,7 @@ class Framer:
         return keep, 0
 
     def _skip(self, count: int, found: list[bytes | Garbled]) -> None:
-        """Count junk, and tell of it each time it has grown by a whole message's worth."""
+        """Count junk, and report it each time it reaches the maximum message size."""
         self._skipped_bytes += count
         while self._skipped_bytes >= self._max_bytes:
             found.append(Garbled("bytes that are no message", self._max_bytes, is_too_long=True))
@@ -182,7 +182,7 @@ class Framer:
             self._reported = True
 
     def _report_skipped(self, found: list[bytes | Garbled]) -> None:
-        """The hunt is over."""
+        """A head was found: report the junk before it."""
         if self._skipped_bytes and not self._reported:
             found.append(Garbled("bytes before BeginString(8)", self._skipped_bytes))
         self._hunting = False

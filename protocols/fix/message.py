@@ -1,7 +1,7 @@
-"""One tag=value message: build the bytes, or take it apart into its fields in wire order.
+"""One tag=value message: build its bytes, or split it into fields in wire order.
 
-Nothing here knows what a tag means, but for one thing that the grammar itself needs: a data field may hold any byte,
-SOH too, so its length field is taken at its word. Text is Latin-1, which maps bytes to characters one to one.
+Tags have no meaning here, with one exception that the grammar needs: a data field may contain any byte, even SOH, so
+its length field decides where it ends. Text is Latin-1, which maps bytes to characters one to one.
 """
 
 import re
@@ -11,18 +11,18 @@ from protocols.errors import RemoteProtocolError
 from protocols.fix.tags import BEGIN_STRING, BODY_LENGTH, CHECK_SUM, MSG_TYPE, SOH
 
 TRAILERS: tuple[bytes, ...] = tuple(b"10=%03d\x01" % n for n in range(256))
-"""The whole CheckSum(10) field by its value."""
+"""value -> the whole CheckSum(10) field."""
 
 DATA_OF_LENGTH: dict[int, int] = {
     90: 91, 93: 89, 95: 96, 212: 213, 348: 349, 350: 351, 352: 353, 354: 355, 356: 357, 358: 359, 360: 361, 362: 363,
     364: 365, 445: 446, 618: 619, 621: 622, 1184: 1185, 1277: 1278, 1280: 1281, 1282: 1283, 1397: 1398, 1401: 1402,
     1403: 1404, 1468: 1469, 1525: 1527, 1578: 1579, 1620: 1621, 1697: 1698, 1733: 1734, 1777: 1778, 1871: 1872,
 }  # fmt: skip
-"""Tag of a length field -> tag of the data field that must follow it at once."""
+"""Tag of a length field -> tag of the data field that must follow directly."""
 
 _SLICE = 256  # adler32 counts modulo 65521: 256 bytes of at most 255 each stay below it
 _adler32 = zlib.adler32
-_TAGS: dict[str, int] = {str(n): n for n in range(1, 3000)}  # the tags that need no second look
+_TAGS: dict[str, int] = {str(n): n for n in range(1, 3000)}  # tags that need no further check
 _TAG = re.compile(r"0|-?[1-9][0-9]{0,8}")
 _LENGTH = re.compile(r"[0-9]{1,9}")
 
@@ -42,7 +42,7 @@ def byte_sum(data: bytes | bytearray) -> int:
 
 
 def encode(begin_string: str, body: str) -> bytes:
-    """The whole message: BeginString(8) and BodyLength(9) before `body`, CheckSum(10) behind it.
+    """The whole message: BeginString(8), BodyLength(9), `body`, CheckSum(10).
 
     `body` starts with `35=` and ends with SOH. Never fails: a character outside Latin-1 becomes `?`.
     """
@@ -51,7 +51,7 @@ def encode(begin_string: str, body: str) -> bytes:
 
 
 def parse_tag(text: str) -> int:
-    """The number before `=`. Zero and negative numbers are tags too, of no dictionary: they are rejected by name later.
+    """The number before `=`. Zero and negative numbers are returned too: the dictionary rejects them later.
 
     Raises:
         RemoteProtocolError: not a plain number (letters, leading zeros, over nine digits): the message is garbled.
@@ -68,8 +68,8 @@ def split(frame: bytes) -> list[tuple[int, str]]:
     """All fields of one framed message as (tag, value) in wire order, from 8 to 10.
 
     Raises:
-        RemoteProtocolError: the message is garbled: a field without `=`, a tag that is no number, a data field that is
-            not as long as its length field says, 8, 9 and 35 not the first three, or 10 not the last and only one.
+        RemoteProtocolError: the message is garbled: a field without `=`, a tag that is no number, a data field whose
+            length is not that of its length field, 8, 9 and 35 not the first three, or 10 not the last and only one.
     """
     if not frame.endswith(b"\x01"):
         raise RemoteProtocolError("the last field is not ended by SOH")
@@ -95,7 +95,7 @@ def split(frame: bytes) -> list[tuple[int, str]]:
 
 
 def _data_value(value: str, length: int, parts: list[str], i: int) -> tuple[str, int]:
-    """The data field that begins with `value` and has `length` bytes, and the index of the part behind it."""
+    """The data field that begins with `value` and has `length` bytes, and the index of the part after it."""
     pieces, size = [value], len(value)
     while size < length and i < len(parts):
         pieces.append(parts[i])

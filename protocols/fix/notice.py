@@ -1,7 +1,7 @@
 """Limits and news as FIX bodies: LimitResponse(XLR), UserNotification(CB), News(B).
 
-Limits are whole numbers here (rates in thousandths of a token per second): what a limiter counts with never reaches
-this room. A field that a dialect cannot carry is told as Text(58) of a News(B) instead.
+Limits are whole numbers here (rates in thousandths of a token per second); this package knows no limiter. What a
+dialect has no field for is sent as Text(58) of a News(B).
 """
 
 from math import gcd
@@ -22,7 +22,7 @@ _NORMAL, _FLASH = 0, 1
 
 
 class LimitLine(msgspec.Struct, frozen=True):
-    """One limit as clients see it. rate_milli: thousandths of a token per second, 0 = a gauge that does not refill."""
+    """One limit as clients see it. rate_milli: thousandths of a token per second, 0 = a count that does not refill."""
 
     name: str  # of RULES: orders, msgs, cancels, queries, open_orders
     scope: str
@@ -38,7 +38,7 @@ class LimitLine(msgspec.Struct, frozen=True):
 
     @property
     def fill_s(self) -> int:
-        """Whole seconds in which the empty bucket fills, rounded up."""
+        """Seconds in which the empty bucket fills, rounded up."""
         return -(-self.capacity * 1000 // self.rate_milli) if self.rate_milli else 0
 
     def __str__(self) -> str:
@@ -71,18 +71,18 @@ def news(headline: str, text: str, flash: bool) -> tuple[str, str]:
 
 
 def limits_changed(dialect: Dialect, lines: list[LimitLine], text: str) -> tuple[str, str]:
-    """The UserNotification(CB) that limits changed; News(B) where the dialect or version has no CB."""
+    """The UserNotification(CB) that limits changed; News(B) if the dialect or version has no CB."""
     if dialect.is_plain or dialect.is_fix42:
         listed = "; ".join([str(line) for line in lines])
         return news("limits changed", f"{text}: {listed}" if text and listed else text or listed, flash=False)
     groups = "".join([_throttle_group(line) for line in lines])
     count = f"1610={len(lines)}\x01" if lines else ""
-    told = f"58={safe_text(text)}\x01" if text else ""
-    return MsgType.USER_NOTIFICATION, f"926={_THROTTLE_PARAMETERS_CHANGED}\x01{count}{groups}{told}"
+    reason = f"58={safe_text(text)}\x01" if text else ""
+    return MsgType.USER_NOTIFICATION, f"926={_THROTTLE_PARAMETERS_CHANGED}\x01{count}{groups}{reason}"
 
 
 def _throttle_group(line: LimitLine) -> str:
-    """A rate as "so many messages in so many whole seconds", in lowest terms: 0.5/s is 1 in 2 s."""
+    """A rate as a number of messages in whole seconds, in lowest terms: 0.5/s is 1 in 2 s."""
     msg_types = _LIMITED_MSG_TYPES.get(line.name, ())
     listed = f"1618={len(msg_types)}\x01" if msg_types else ""
     listed += "".join([f"1619={msg_type}\x01" for msg_type in msg_types])

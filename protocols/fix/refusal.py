@@ -1,8 +1,14 @@
 """The gateway's own answers to a request, as FIX bodies: each message type is refused with its own message.
 
-D by ExecutionReport(8), F and G by OrderCancelReject(9), q by OrderMassCancelReport(r), H by a status report; the rest,
-and every unknown outcome but that of a D, by BusinessMessageReject(j). None of these is an event of the account's
-stream: AccountSeq(20105) is 0, and the caller names a unique ExecID(17).
+| Request | Refused by |
+| --- | --- |
+| D | ExecutionReport(8); an unknown outcome as 150=A |
+| F, G | OrderCancelReject(9) |
+| q | OrderMassCancelReport(r) |
+| H | a status report, for some codes |
+| any other, and unknown outcomes of F, G and q | BusinessMessageReject(j) |
+
+None of these is an event of the account's stream: AccountSeq(20105) is 0, and the caller gives a unique ExecID(17).
 """
 
 from protocols.errors import (
@@ -37,23 +43,23 @@ from protocols.instruments import Instruments
 from protocols.messages import OrderEvent, OrdStatus
 
 Answer = tuple[str, str]
-"""MsgType(35), and the body behind the header."""
+"""MsgType(35), and the body after the header."""
 
 _LIMITS = range(3000, 4000)
 _CANCEL, _REPLACE = "1", "2"
 _REQUEST_ID_TAGS = (CL_ORD_ID, MASS_STATUS_REQ_ID, ORD_STATUS_REQ_ID, REQ_ID, QUOTE_ID, ORDER_ID)
-# What a status request is refused for by a status report. A client that is too fast may not get its answer for nothing:
-# limits go out as j.
+# The codes for which an H is refused by a status report. Limits are not among them: a client that is too fast must not
+# get the order's state all the same, so these are refused by j.
 _ANSWERED_BY_STATUS = frozenset(
     (NOT_PERMITTED, UNKNOWN_ORDER, UNKNOWN_SYMBOL, ENGINE_TIMEOUT, ENGINE_BUSY, ENGINE_DOWN, DRAINING)
 )
 
 
 class RefusalWriter:
-    """What the gateway itself answers, in the words of one session's version and dialect."""
+    """Writes the gateway's own answers in one session's version and dialect."""
 
     def __init__(self, dialect: Dialect, instruments: Instruments, reports: ReportWriter, throttle_reject: str) -> None:
-        """throttle_reject: "order" refuses what is too fast with the message's own refusal, "business" with j."""
+        """throttle_reject: "order" = a limit refuses with the message's own refusal, "business" = with j."""
         self._dialect = dialect
         self._reports = reports
         self._instruments = instruments
@@ -78,7 +84,7 @@ class RefusalWriter:
         return self._business_reject(message, refusal)
 
     def pending_new(self, message: AppMessage, now_ns: int, exec_id: str, t_recv: int) -> Answer:
-        """ExecutionReport(8) with ExecType(150)=A: the order was handed over to the core and is not yet answered."""
+        """ExecutionReport(8) with ExecType(150)=A: the order went to the core and is not answered yet."""
         echo = account_of(message)
         if not self._dialect.is_plain:
             echo += f"20104={self._dialect.time(t_recv)}\x0120105=0\x01"
@@ -100,9 +106,9 @@ class RefusalWriter:
     def _status_refused(
         self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str, known: OrderEvent | OrdStatus
     ) -> str:
-        """An order that is known is told as it is, whatever is wrong with the question.
+        """A known order is reported with its state, whatever is wrong with the request.
 
-        One that is not yet answered is pending, never unknown: the client would send it again.
+        An order without an answer yet is pending, never unknown: or the client would send it again.
         """
         dialect, code, fields = self._dialect, refusal.code, message.fields
         if isinstance(known, OrderEvent):
@@ -159,7 +165,7 @@ class RefusalWriter:
         return self._dialect.refusal_tail(refusal.code, text, refusal.retry_after_ms, 0)
 
     def _open_qty(self, message: AppMessage) -> str:
-        """OrderQty(38) of the request as reports write it; empty when it names none that can be read."""
+        """OrderQty(38) of the request as in reports; empty if it has none, or none that can be read."""
         text = message.fields.get(ORDER_QTY)
         instrument = self._instruments.by_symbol.get(message.fields.get(SYMBOL, ""))
         if text is None or instrument is None:

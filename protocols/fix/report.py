@@ -1,9 +1,9 @@
 """Events of the core as FIX bodies: ExecutionReport(8), OrderCancelReject(9), OrderMassCancelReport(r).
 
-A body is the text behind the header, each field closed by SOH; the session puts header and trailer around it. The field
-order is part of the published samples: change it there and here, or not at all. `_execution` is the hottest outbound
-path, so it is one f-string with its optional parts worked out before. Enums are read through `_value_`: the public
-`value` is a property written in Python and costs fifteen times as much.
+A body is the text after the header, each field ended by SOH; the session adds header and trailer. The order of fields
+is part of the published samples: change both or neither. `_execution` is the hottest outbound path, so it is one
+f-string whose optional parts are made before. Enums are read through `_value_`: the public `value` is a property
+written in Python and costs fifteen times as much.
 """
 
 from protocols.errors import DUPLICATE_ID, TOO_LATE, UNKNOWN_ORDER
@@ -40,14 +40,14 @@ _UNKNOWN_INSTRUMENT = Instrument(id=0, symbol="[N/A]", base="", quote="", px_exp
 
 
 class ReportWriter:
-    """What the core told, in the words of one session's version and dialect.
+    """Writes the core's events in one session's version and dialect.
 
-    Everywhere below: request is the message that the event answers, None when it came by itself (then the fields that
-    echo it are left out); t_recv is when that message was seen, ns UTC.
+    In all methods, request is the message that the event answers, None if there is none (then the fields that echo it
+    are left out), and t_recv is when that message was received, ns UTC.
     """
 
     def __init__(self, dialect: Dialect, instruments: Instruments, account: str) -> None:
-        """account: name of the session's account, for orders that were given with it."""
+        """account: name of the session's account, repeated for orders that came with Account(1)."""
         self._dialect = dialect
         self._instruments = instruments
         self._account = f"1={safe_text(account)}\x01"
@@ -58,13 +58,13 @@ class ReportWriter:
         return self._execution(event, exec_id, "", self._received(request, t_recv), self._tail(event, event.seq))
 
     def state(self, order: OrderEvent, exec_id: str, request: AppMessage, tail: str) -> str:
-        """The ExecutionReport(8) 150=I of an order's state. tail: as it ends, with what is to be said besides."""
+        """The ExecutionReport(8) 150=I of an order's state. tail: the fields at its end."""
         return self._execution(order, exec_id, _status_lead(request), "", tail)
 
     def statuses(self, listing: OrderList, request: AppMessage | None, t_recv: int) -> list[str]:
-        """One ExecutionReport(8) with ExecType(150)=I for each order listed, or the single one that says there is none.
+        """One ExecutionReport(8) with ExecType(150)=I for each listed order, or a single one that says there is none.
 
-        A status request is no event: ExecID(17) is made from the id of the query, which never comes twice.
+        A status report is not an event: its ExecID(17) is made from the id of the query, which is unique.
         """
         if not listing.orders:
             received = self._received(request, t_recv)
@@ -72,7 +72,7 @@ class ReportWriter:
         return self.states(listing, request, t_recv, 1, len(listing.orders))
 
     def states(self, listing: OrderList, request: AppMessage | None, t_recv: int, first: int, total: int) -> list[str]:
-        """The same of a part of a list: its first order is number `first` of `total`."""
+        """The same for a part of a list, whose first order is number `first` of `total`."""
         mass, received = _is_mass(request), self._received(request, t_recv)
         bodies = []
         for number, order in enumerate(listing.orders, first):
@@ -82,7 +82,7 @@ class ReportWriter:
         return bodies
 
     def cancel_rejected(self, event: CancelRejected, request: AppMessage | None, t_recv: int) -> str:
-        """The OrderCancelReject(9) of the core's no to a cancel or replace."""
+        """The OrderCancelReject(9) for a cancel or replace that the core refused."""
         asked = request.fields.get(ORIG_CL_ORD_ID, "") if request is not None else ""
         return cancel_reject(
             self._dialect,
@@ -98,7 +98,7 @@ class ReportWriter:
         )
 
     def mass_cancel_done(self, event: MassCancelDone, request: AppMessage | None, t_recv: int) -> str:
-        """The OrderMassCancelReport(r) that ends a mass cancel; without its request it is told as "all orders"."""
+        """The OrderMassCancelReport(r) that ends a mass cancel; without its request, as one for all orders."""
         fields: Fields = request.fields if request is not None else {}
         asked = fields.get(MASS_CANCEL_REQUEST_TYPE) or _CANCEL_ALL
         report_id = f"M-{event.cmd_id:x}"
@@ -123,7 +123,7 @@ class ReportWriter:
         if event.code or exec_type == "D":
             reason = self._reason(event)
             if event.code == DUPLICATE_ID:
-                order_id = 0  # of the order that has the id: beside these terms it would overwrite a live order
+                order_id = 0  # of the order that has this ClOrdID: with these terms it would overwrite that one
         if exec_type == "F":
             trade = self._trade(event, instrument)
         if dialect.is_fix42:
@@ -174,7 +174,7 @@ class ReportWriter:
         return trade
 
     def _received(self, request: AppMessage | None, t_recv: int) -> str:
-        """What an answer says of its request: when we saw it."""
+        """When the request was received; only in answers."""
         return "" if request is None or self._dialect.is_plain else f"20104={self._dialect.time(t_recv)}\x01"
 
     def _tail(self, event: OrderEvent, seq: int) -> str:
@@ -210,7 +210,7 @@ def _is_mass(request: AppMessage | None) -> bool:
 
 
 def account_of(request: AppMessage | None) -> str:
-    """Account(1) said back, in an answer to a request of which there is no order."""
+    """Account(1) repeated, in an answer to a request for which there is no order."""
     account = request.fields.get(ACCOUNT) if request is not None else None
     return f"1={safe_text(account)}\x01" if account else ""
 
@@ -226,10 +226,10 @@ def bare_report(
     lead: str = "",
     qty: str = "",
 ) -> str:
-    """An ExecutionReport(8) about an order of which only the request is known.
+    """An ExecutionReport(8) for an order of which only the request is known.
 
-    kind: ExecTransType(20) where due, ExecType(150), OrdStatus(39) and the reason. qty: text of OrderQty(38), all of it
-    still open; empty = not told, nothing open.
+    kind: ExecTransType(20) on FIX.4.2, ExecType(150), OrdStatus(39) and the reason. qty: text of OrderQty(38), all of
+    it open; empty = left out, nothing open.
     """
     order_qty = f"38={qty}\x01" if qty else ""
     tag = fields.get(SECONDARY_CL_ORD_ID)
@@ -245,7 +245,7 @@ def bare_report(
 
 
 def status_kind(dialect: Dialect, status: OrdStatus) -> str:
-    """ExecType(150)=I with `status`; FIX.4.2 says the same with ExecTransType(20)=3."""
+    """ExecType(150)=I with `status`; in FIX.4.2 the same is ExecTransType(20)=3."""
     state = status._value_
     return f"20=3\x01150={state}\x0139={state}\x01" if dialect.is_fix42 else f"150=I\x0139={state}\x01"
 
@@ -263,10 +263,10 @@ def cancel_reject(
     echo: str,
     tail: str,
 ) -> str:
-    """An OrderCancelReject(9). OrigClOrdID(41) is required by the standard, so an order named by 37 alone gets NONE.
+    """An OrderCancelReject(9). The standard requires OrigClOrdID(41): it is NONE for an order named by 37 alone.
 
-    An order that nobody knows is told so by CxlRejReason(102), whatever else speaks against the request: beside any
-    other reason OrdStatus(39)=8 would be a live order's. One that was withdrawn while it waited is known, and too late.
+    For an unknown order CxlRejReason(102) is always "unknown order", even if the request has other faults: with another
+    reason, OrdStatus(39)=8 would be about a live order. An order withdrawn from the queue is known: "too late".
     """
     is_unknown = not order_id and status is OrdStatus.REJECTED and code != TOO_LATE
     reason = dialect.cxl_rej_reason(UNKNOWN_ORDER if is_unknown else code)
@@ -279,13 +279,13 @@ def cancel_reject(
 
 
 def mass_cancel_head(dialect: Dialect, order_id: str, cl_ord_id: str, asked: str, report_id: str) -> str:
-    """The first fields of an OrderMassCancelReport(r); FIX 5.0 SP2 wants a MassActionReportID(1369) too."""
+    """The first fields of an OrderMassCancelReport(r); FIX 5.0 SP2 also requires MassActionReportID(1369)."""
     report = f"1369={report_id}\x01" if dialect.is_fixt else ""
     return f"37={order_id}\x0111={safe_text(cl_ord_id or 'NONE')}\x01{report}530={safe_text(asked)}\x01"
 
 
 def _fix42_kind(exec_type: str, status: str) -> tuple[str, str]:
-    """ExecTransType(20) and ExecType(150) as FIX.4.2 has them: no F, no I; OrdStatus(39) tells which fill or state."""
+    """ExecTransType(20) and ExecType(150) in FIX.4.2, which has no F and no I: a fill is 1 or 2, a state repeats 39."""
     if exec_type == "F":
         return "20=0\x01", "2" if status == "2" else "1"
     if exec_type == "I":

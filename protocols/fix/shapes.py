@@ -1,10 +1,10 @@
 """Learned shapes: the fast half of the decoder.
 
-A client sends a message type with one order of tags. The third time the careful path has found such a message in order,
-its shape is compiled to one regular expression that fixes that order and types every value: what the careful path
-proves per message (known, once, in order, required, typed, permitted) then holds by the match alone. A shape may refuse
-what the careful path takes, never the other way round. Compiling takes about a millisecond, so it is bounded per
-session and in all: who shuffles tags stays on the careful path, and never causes a compile per message.
+A client sends a message type with one order of tags. After the careful path has accepted such a message three times,
+its shape is compiled to one regular expression that fixes the order and the type of every value. What the careful path
+checks for each message (known, once, in order, required, typed, permitted) then follows from the match. A shape may
+refuse what the careful path accepts, never the other way round. Compiling takes about 1 ms, so it is bounded per
+session and in total: a client that shuffles its tags stays on the careful path, and never causes a compile per message.
 """
 
 import re
@@ -18,9 +18,9 @@ SIGHTS_TO_LEARN = 3
 MAX_SHAPES = 32
 """Shapes that one decoder may learn."""
 MAX_SHAPES_PER_TYPE = 8
-"""Shapes of one MsgType(35) per decoder: so many matches are tried before the careful path."""
+"""Shapes of one MsgType(35) per decoder: at most this many matches are tried before the careful path."""
 MAX_SHARED = 1_024
-"""Compiled shapes alive in the process; while so many are in use nothing more is learned."""
+"""Compiled shapes in the process; while this many are in use, no more are learned."""
 _MAX_COUNTED = 256
 _MAX_TAGS = 64
 
@@ -32,8 +32,8 @@ _Key = tuple[str, str, tuple[int, ...]]
 class Shape:
     """One compiled shape.
 
-    tags: of the fields that vary, in wire order. match: a text to its regex match, whose groups are their values.
-    blank: the fields of such a message with 8 and 35 filled in; copying it saves 0.2 us (measured).
+    tags: of the fields that vary, in wire order. match: matches a text; the groups are the values of these fields.
+    blank: the fields of such a message, with 8 and 35 filled in; copying it saves 0.2 us (measured).
     """
 
     __slots__ = ("__weakref__", "blank", "match", "msg_type", "tags")
@@ -58,11 +58,11 @@ def _compile(dictionary: Dictionary, key: _Key) -> Shape:
 
 
 _alive: WeakValueDictionary[tuple[_Key, str], Shape] = WeakValueDictionary()
-"""Sessions that speak alike share a shape; it goes with the last of them."""
+"""Sessions with the same shape share it; it is freed with the last of them."""
 
 
 class Shapes:
-    """What one decoder has learned."""
+    """The shapes that one decoder has learned."""
 
     def __init__(self, dictionary: Dictionary) -> None:
         self.by_type: dict[str, list[Shape]] = {}
@@ -71,7 +71,7 @@ class Shapes:
         self._learned = 0
 
     def record(self, begin_string: str, msg_type: str, tags: tuple[int, ...]) -> None:
-        """The careful path found a message without fault or group with these tags behind 8, 9 and 35, 10 left out."""
+        """The careful path accepted a message without groups that has these tags after 8, 9 and 35, without 10."""
         known = self.by_type.get(msg_type, ())
         if self._learned >= MAX_SHAPES or len(known) >= MAX_SHAPES_PER_TYPE or len(tags) > _MAX_TAGS:
             return
@@ -91,7 +91,7 @@ class Shapes:
         if any(
             shape.tags == tags and shape.blank[BEGIN_STRING] == begin_string for shape in self.by_type.get(msg_type, ())
         ):
-            return  # known: this one held what only the careful path takes, such as 29 February
+            return  # known: this message had a value that only the careful path accepts, such as 29 February
         shared = _alive.get((key, self._dictionary.version))
         if shared is None:
             if len(_alive) >= MAX_SHARED:

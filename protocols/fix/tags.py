@@ -1,8 +1,8 @@
 """Tag numbers, message types and reject reasons under the standard's own names, in upper snake case.
 
-Tags from 5000 up are user-defined: where a well-known venue uses a number for the same meaning we do too, and those of
-ours alone are 20101-20199. Only what our code reads or writes by name is here; which tags there are, and where they are
-legal, is the say of `protocols.fix.dictionary`.
+Tags from 5000 up are user-defined: where a well-known venue has a number for the same meaning, it is used here too;
+Penstock's own are 20101-20199. Only tags that code reads by name are here. `protocols.fix.dictionary` has all tags, and
+the messages that may have them.
 """
 
 from typing import Final
@@ -70,7 +70,7 @@ DEFAULT_CSTM_APPL_VER_ID = 1408
 SELF_MATCH_PREVENTION_ID = 2362
 SELF_MATCH_PREVENTION_INSTRUCTION = 2964
 
-# User-defined tags we know.
+# User-defined tags.
 REQ_ID = 6136
 CANCEL_ORDERS_ON_DISCONNECT = 8013
 DONT_CANCEL_ON_DISCONNECT = 9003
@@ -84,7 +84,7 @@ RESPONSE_MODE = 25036
 
 
 class MsgType:
-    """Values of MsgType(35) that we name."""
+    """Values of MsgType(35)."""
 
     HEARTBEAT: Final = "0"
     TEST_REQUEST: Final = "1"
@@ -112,7 +112,7 @@ class MsgType:
 
 
 SESSION_MSG_TYPES: Final = frozenset("012345A")
-"""The messages of the session layer: numbered, and gap-filled on a resend, but for Reject(3), which comes again."""
+"""The messages of the session layer: numbered, and gap-filled on a resend, except Reject(3), which is sent again."""
 
 
 class SessionRejectReason:

@@ -1,7 +1,7 @@
-"""The terms of an order, read field by field: each reader gives a value of the dictionary, or raises with the answer.
+"""The terms of an order, read field by field: each reader returns a value for a command, or raises a `Rejection`.
 
-A field that would change what an order means and that nobody behind us honours is refused (`check_honoured`), never
-ignored. Text that goes on to the core (ids, tags) is bounded here: a message may be 64 KiB long, an order may not.
+A field that would change what an order means, and that the core does not honour, is refused (`check_honoured`), never
+ignored. Text that goes to the core (ids, tags) is bounded here: a message may have 64 KiB, an order must not.
 """
 
 import re
@@ -40,7 +40,7 @@ from protocols.messages import POST_ONLY, OrdType, Side, Stp, Tif
 
 _T = TypeVar("_T")
 
-# Looking a member up on its Enum class costs more than parsing a price: bound once here, for the hot path.
+# Looking up a member on its Enum class costs more than parsing a price: done once, for the hot path.
 MARKET, LIMIT, STOP, STOP_LIMIT = OrdType.MARKET, OrdType.LIMIT, OrdType.STOP, OrdType.STOP_LIMIT
 IOC, FOK, GTD = Tif.IOC, Tif.FOK, Tif.GTD
 
@@ -61,8 +61,8 @@ _NAMED_BY = {
 _MAX_RECV_WINDOW_NS = 60_000_000_000
 _RECV_WINDOW_EXP = 6  # milliseconds with six decimals are nanoseconds
 
-# Fields of the standard that change what an order means and that nobody behind us honours. The value, where there is
-# one, is the only one that changes nothing (a price per unit, a quantity in units).
+# Fields of the standard that change what an order means, and that the core does not honour. The value, if there is one,
+# is the only one that changes nothing (a price per unit, a quantity in units).
 NOT_HONOURED = {
     168: "",  # EffectiveTime
     192: "",  # OrderQty2
@@ -97,11 +97,11 @@ RARE = frozenset(
         *NOT_HONOURED,
     )
 )
-"""Tags of which a NewOrderSingle(D) seldom carries any: one look tells whether `rare_terms` has work."""
+"""Tags that few NewOrderSingle(D)s have: one look decides whether `rare_terms` is called at all."""
 
 
 class Rejection(Exception):
-    """Carries the answer out of the depth of a translation; it never leaves `protocols.fix`."""
+    """Carries the answer out of nested calls; it never leaves `protocols.fix`."""
 
     def __init__(self, answer: Refusal | Fault) -> None:
         super().__init__(answer)
@@ -109,7 +109,7 @@ class Rejection(Exception):
 
 
 class Rare(msgspec.Struct, frozen=True):
-    """What only few orders say; the defaults are what all others mean."""
+    """The terms that few orders have; the defaults are those of all others."""
 
     stop_px: int = 0
     quote_qty: int = 0
@@ -122,7 +122,7 @@ class Rare(msgspec.Struct, frozen=True):
 
 
 def bad(tag: int, text: str, reason: int = SessionRejectReason.VALUE_OUT_OF_RANGE) -> Fault:
-    """A value that its type allows and we do not: answered by Reject(3), as any other bad value is."""
+    """A value that its type allows and Penstock does not: answered by Reject(3), like any other bad value."""
     return Fault(kind="reject", reason=reason, tag=tag, text=text)
 
 
@@ -132,12 +132,12 @@ def label_of(tag: int) -> str:
 
 
 def missing(tag: int) -> Refusal:
-    """A field that this order, by its other fields, must have."""
+    """A field that this order must have because of its other fields."""
     return Refusal(MISSING_FIELD, f"{label_of(tag)} is missing", field=label_of(tag))
 
 
 def unsupported(text: str) -> Refusal:
-    """Fields that are fine one by one and do not go together, or that nobody here serves."""
+    """Fields that are valid one by one and cannot be combined, or that are not served."""
     return Refusal(UNSUPPORTED_COMBINATION, f"{text} is not supported")
 
 
@@ -150,10 +150,9 @@ def cl_ord_id_of(fields: Fields) -> str:
 
 
 def named_in(message: AppMessage) -> tuple[int, str] | None:
-    """The order that a cancel, replace or status request is about, as (OrderID, client's id), 0 and "" = not given.
+    """The order that a cancel, replace or status request names, as (OrderID, client's id); 0 and "" = not given.
 
-    None: another message. It reads what it can: a request is refused for what is wrong with it, but whatever order it
-    names may live.
+    None: another message. It reads as much as it can, because a request that is refused may still name a live order.
     """
     id_tag = _NAMED_BY.get(message.msg_type)
     if id_tag is None:
@@ -162,16 +161,16 @@ def named_in(message: AppMessage) -> tuple[int, str] | None:
 
 
 def _order_id(text: str) -> int:
-    """An OrderID(37) that we may have given; 0 = we never did."""
+    """An OrderID(37) that may have been issued; 0 = it cannot have been."""
     order_id = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0
     return order_id if order_id <= _MAX_ORDER_ID else 0
 
 
 def target(fields: Fields, id_tag: int) -> tuple[int, str]:
-    """The order that a request is about: OrderID(37), 0 = not given, and the client's id in `id_tag`, "" = not given.
+    """The order that a request names: OrderID(37), 0 = not given, and the client's id in `id_tag`, "" = not given.
 
-    An id that could never have been accepted names no order: that is an unknown order, not a bad field. OrderID NONE is
-    what we said when there was none yet, and some engines say it back: it counts as not given.
+    An id that could not have been issued is an unknown order, not a bad field. OrderID NONE is what reports have while
+    there is no order, and some engines send it back: it counts as not given.
     """
     order_id, text = 0, fields.get(ORDER_ID)
     if text is not None and text != "NONE":
@@ -187,7 +186,7 @@ def target(fields: Fields, id_tag: int) -> tuple[int, str]:
 
 
 def one_of(table: dict[str, _T], fields: Fields, tag: int) -> _T:
-    """The meaning of an enumerated field; a value of the standard that we do not serve is refused."""
+    """The meaning of an enumerated field; a value of the standard that is not served is refused."""
     text = fields.get(tag, "")
     value = table.get(text)
     if value is None:
@@ -220,7 +219,7 @@ def time_of(fields: Fields, tag: int) -> int:
 
 
 def label(fields: Fields, tag: int) -> str:
-    """A short free text of the client that we keep and echo: printable ASCII, at most 36 characters; "" = not given."""
+    """A short free text, stored and echoed: printable ASCII, at most 36 characters; "" = not given."""
     text = fields.get(tag, "")
     if len(text) <= _MAX_LABEL and text.isascii() and text.isprintable():
         return text
@@ -240,7 +239,7 @@ def recv_window_ns(text: str) -> int:
 
 
 def tif_of(fields: Fields, ord_type: OrdType, instrument: Instrument) -> Tif:
-    """TimeInForce(59); absent: a market order takes what is there, any other rests as long as the venue trades on."""
+    """TimeInForce(59). Default: IOC for a market order; for others DAY if the market closes, else GTC."""
     if TIME_IN_FORCE in fields:
         return one_of(TIFS, fields, TIME_IN_FORCE)
     if ord_type is MARKET:
@@ -249,7 +248,7 @@ def tif_of(fields: Fields, ord_type: OrdType, instrument: Instrument) -> Tif:
 
 
 def post_only(fields: Fields, has_price: bool, tif: Tif) -> int:
-    """The flag for ExecInst(18)=6, the only instruction served; it makes no sense on an order that never rests."""
+    """The flag for ExecInst(18)=6, the only instruction served; refused on an order that cannot rest."""
     text = fields[EXEC_INST]
     if text != "6":
         raise Rejection(unsupported(f"ExecInst(18)={text[:16]}"))
@@ -259,7 +258,7 @@ def post_only(fields: Fields, has_price: bool, tif: Tif) -> int:
 
 
 def display_qty_of(fields: Fields, instrument: Instrument) -> int:
-    """MaxFloor(111), 0 = not given; a wholly hidden order (111=0) is not served."""
+    """MaxFloor(111), 0 = not given; a completely hidden order (111=0) is not served."""
     text = fields.get(MAX_FLOOR)
     if text is None:
         return 0
@@ -270,14 +269,14 @@ def display_qty_of(fields: Fields, instrument: Instrument) -> int:
 
 
 def check_honoured(fields: Fields) -> None:
-    """Refuses fields that would change the order's meaning and that nobody honours."""
+    """Refuse fields that would change what the order means and that the core does not honour."""
     for tag in NOT_HONOURED.keys() & fields:
         if fields[tag] != NOT_HONOURED[tag]:
             raise Rejection(unsupported(f"tag {tag}"))
 
 
 def rare_terms(fields: Fields, instrument: Instrument, ord_type: OrdType, tif: Tif) -> Rare:
-    """What the rare fields of a NewOrderSingle(D) say, and whether they go with its type and time in force."""
+    """The rare fields of a NewOrderSingle(D), checked against its type and time in force."""
     check_honoured(fields)
     is_stop = ord_type >= STOP
     _check_given(fields, STOP_PX, is_stop, f"OrdType(40)={ord_type:d}")
@@ -304,7 +303,7 @@ def _check_given(fields: Fields, tag: int, wanted: bool, because: str) -> None:
 
 
 def _quote_qty(fields: Fields, instrument: Instrument, ord_type: OrdType) -> int:
-    """CashOrderQty(152) in 10^-(px_exp+qty_exp): the amount of a market order, in place of OrderQty(38)."""
+    """CashOrderQty(152) in 10^-(px_exp+qty_exp): the amount of a market order, instead of OrderQty(38)."""
     text = fields.get(CASH_ORDER_QTY)
     if text is None:
         if ORDER_QTY not in fields:
@@ -323,7 +322,7 @@ def _quote_qty(fields: Fields, instrument: Instrument, ord_type: OrdType) -> int
 
 
 def _stp(fields: Fields) -> Stp:
-    """Self-trade prevention in either form: our 25001, or the standard's 2964; both must say the same."""
+    """Self-trade prevention, from our 25001 or the standard's 2964. If both are there, they must agree."""
     ours, standard = fields.get(SELF_TRADE_PREVENTION_MODE), fields.get(SELF_MATCH_PREVENTION_INSTRUCTION)
     mode = Stp.DEFAULT if ours is None else _STPS.get(ours)
     if mode is None:
@@ -339,7 +338,7 @@ def _stp(fields: Fields) -> Stp:
 
 
 def _refused_or_bad(refusal: Refusal, tag: int) -> Refusal | Fault:
-    """A number that does not fit the instrument is a refusal; text that is no such number at all is a bad value."""
+    """A number that does not fit the instrument is a refusal; text that is not a number is a bad value."""
     if refusal.code == BAD_FIELD:
         return bad(tag, refusal.text)
     return refusal

@@ -1,7 +1,7 @@
 """UTCTimestamp text <-> nanoseconds UTC, exactly: whole numbers only, no time zone tables, no clock.
 
-Messages of one read share their second and mostly their day, so both directions keep the last prefixes they saw, and
-never more than a bounded number of them. Years 1970 to 2261: later ones do not fit 63 bits of nanoseconds.
+Messages of one read share their second and mostly their day, so both directions cache recent prefixes, a bounded number
+of them. Years 1970 to 2261: later ones do not fit 63 bits of nanoseconds.
 """
 
 import re
@@ -26,7 +26,7 @@ def _second_text(second: int) -> str:
 
 
 def format_ns(now_ns: int, digits: int = 6) -> str:
-    """`now_ns` (ns UTC, from 1970 on) as `YYYYMMDD-HH:MM:SS.` and 3, 6 or 9 decimals; the rest is cut, not rounded."""
+    """`now_ns` (ns UTC, from 1970 on) as `YYYYMMDD-HH:MM:SS.` and 3, 6 or 9 decimals; cut, not rounded."""
     second, rest = divmod(now_ns, NS_PER_S)
     return f"{_second_text(second)}{rest // _UNIT[digits]:0{digits}d}"
 
@@ -45,10 +45,10 @@ def _second_start_ns(text: str) -> int:
 
 
 def parse_ns(text: str) -> int:
-    """A UTCTimestamp with no, 3, 6 or 9 decimals as ns UTC; second 60 is taken, as FIX allows for leap seconds.
+    """A UTCTimestamp with no, 3, 6 or 9 decimals as ns UTC; second 60 is accepted, for leap seconds.
 
     Raises:
-        ValueError: anything else, a day the calendar does not have, or a year outside 1970-2261.
+        ValueError: anything else, a day that is not in the calendar, or a year outside 1970-2261.
     """
     start_ns = _second_start_ns(text[:17])
     fraction = text[17:]

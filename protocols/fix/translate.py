@@ -1,8 +1,8 @@
-"""FIX message <-> dictionary message, for one session: the only part of this translation that the gateway calls.
+"""FIX message to command, and event or refusal to FIX message: the entry point of the translation for the gateway.
 
-Inbound an `AppMessage` becomes a command or the answer that says why not; outbound events and refusals become
-(MsgType, body) pairs, a body being the fields behind the header. It is pure and keeps nothing between calls, so one
-`Translator` may serve every session of the same version, dialect, account and options.
+Inbound, an `AppMessage` becomes a command, or the reason why not. Outbound, events and refusals become (MsgType, body)
+pairs; a body is the fields after the header. There is no state between calls, so one `Translator` may serve all
+sessions of the same version, dialect, account and options.
 """
 
 from protocols.errors import Refusal
@@ -38,7 +38,7 @@ _REJECTED = OrdStatus.REJECTED
 
 
 class Translator:
-    """One session's way of saying things."""
+    """Translates for one combination of version, dialect, account and options."""
 
     def __init__(
         self,
@@ -51,11 +51,11 @@ class Translator:
     ) -> None:
         """version: BeginString(8); dialect: "penstock" or "plain"; throttle_reject: "order" or "business".
 
-        order_deadline_ms: what an order or replace without any window gets, counted from its receipt; 0 = no deadline.
-        account: Account(1) of the session's orders, where they were given with it.
+        order_deadline_ms: deadline of an order or replace without a window, after its receipt; 0 = none.
+        account: Account(1) in reports of orders that came with it.
 
         Raises:
-            ValueError: an unknown version or dialect; a mistake of the caller.
+            ValueError: an unknown version or dialect: an error of the caller.
         """
         self._dialect = dialect_of(version, dialect)
         self._instruments = instruments
@@ -66,27 +66,27 @@ class Translator:
             {MsgType.LIMIT_QUERY} if self._dialect.is_plain else frozenset()
         )
         self.served = _SERVED - absent
-        """The messages that the road has an answer of its own for; others get BusinessMessageReject(j) 380=3."""
+        """The requests that are served; others get BusinessMessageReject(j) 380=3."""
 
     def command(
         self, message: AppMessage, sender: Sender, t_recv: int, recv_window_ms: int = 0
     ) -> AnyCommand | Refusal | Fault:
-        """The command that `message` asks for; a Refusal for `refusal()`; or a Fault, to be answered by Reject(3).
+        """The command of `message`; or a Refusal, for `refusal()`; or a Fault, to be answered by Reject(3).
 
-        A Fault is a value that the dictionary's type allows and the contract does not, such as a ClOrdID(11) of 40
-        characters. No number of the sender was used unless a command comes back. t_recv: ns UTC; recv_window_ms: the
-        session's validity of D and G after SendingTime(52), or OrigSendingTime(122) of a PossDup; 0 = none.
+        A Fault is a value that its type allows and Penstock does not, such as a ClOrdID(11) of 40 characters. Only a
+        command uses a number of the sender. t_recv: ns UTC. recv_window_ms: the session's validity of D and G after
+        SendingTime(52), or after OrigSendingTime(122) of a PossDup; 0 = none.
         """
         return self._commands.make(message, sender, t_recv, recv_window_ms)
 
     def event(
         self, event: AnyEvent, request: AppMessage | None, t_recv: int = 0, every_number: bool = False
     ) -> list[Answer]:
-        """What a client is told of an event, in order; mostly one message, none for a mass cancel nobody asked for.
+        """The messages that report an event, in order; usually one, none for a mass cancel that no client requested.
 
-        request: the message that the event answers, None when it came by itself; t_recv: when that was seen, ns UTC.
-        every_number: for a client that must see each AccountSeq(20105): a mass cancel of the house is told too. FIX.4.2
-        has no message for the end of a mass cancel, so there its number is left out all the same.
+        request: the message that the event answers, None if there is none. t_recv: when it was received, ns UTC.
+        every_number: for a client that must see each AccountSeq(20105): the gateway's own mass cancels are reported
+        too. FIX.4.2 has no message for the end of a mass cancel, so there this number is always left out.
         """
         if isinstance(event, OrderEvent):
             return [(MsgType.EXECUTION_REPORT, self._reports.execution(event, request, t_recv))]
@@ -102,7 +102,7 @@ class Translator:
         return [self._engine_state(event)]
 
     def states(self, part: OrderList, request: AppMessage, t_recv: int, first: int, total: int) -> list[Answer]:
-        """What a client is told of a part of a long list, whose first order is number `first` of `total`."""
+        """The messages for a part of a long list, whose first order is number `first` of `total`."""
         bodies = self._reports.states(part, request, t_recv, first, total)
         return [(MsgType.EXECUTION_REPORT, body) for body in bodies]
 
@@ -114,15 +114,15 @@ class Translator:
         exec_id: str,
         known: OrderEvent | OrdStatus = _REJECTED,
     ) -> Answer:
-        """The gateway's no to `message`, in that message's own form; an unknown outcome is told as one, never as a no.
+        """The gateway's refusal of `message`, in the form that fits the message. An unknown outcome is never a refusal.
 
-        exec_id: a unique ExecID(17), used where the answer has one. known: the state of the order that F, G or H names
-        (`named_in`); or REJECTED, there is none; or PENDING_NEW, there may be one, on its way.
+        exec_id: a unique ExecID(17), for answers that have one. known: the state of the order that F, G or H names
+        (`named_in`); REJECTED = there is no such order; PENDING_NEW = there may be one, not answered yet.
         """
         return self._refusals.answer(message, refusal, now_ns, exec_id, known)
 
     def pending_new(self, message: AppMessage, now_ns: int, exec_id: str, t_recv: int) -> Answer:
-        """ExecutionReport(8) 150=A for a NewOrderSingle(D) that was handed over, for sessions that want it."""
+        """ExecutionReport(8) 150=A for a NewOrderSingle(D) that went to the core, for sessions that requested it."""
         return self._refusals.pending_new(message, now_ns, exec_id, t_recv)
 
     def limits(self, req_id: str, lines: list[LimitLine]) -> Answer:
@@ -134,7 +134,7 @@ class Translator:
         return notice.news(headline, text, flash)
 
     def user_notification(self, lines: list[LimitLine], text: str) -> Answer:
-        """The UserNotification(CB) that limits changed; News(B) on FIX.4.2 and for plain clients."""
+        """The UserNotification(CB) that limits changed; News(B) on FIX.4.2 and for `plain` clients."""
         return notice.limits_changed(self._dialect, lines, text)
 
     def _engine_state(self, event: EngineState) -> Answer:

@@ -1,22 +1,22 @@
-"""What is still read of a peer that broke the protocol: whether it has sent its Close, so that TCP may end."""
+"""After a violation of the protocol: whether the peer has sent its Close, so that TCP may end."""
 
 _CLOSE = 0x8
 _MASK = 0x80
 
 
 class CloseFinder:
-    """Looks for a Close by the headers of the frames alone, and keeps no more than one of them."""
+    """Looks for a Close by frame headers alone, and keeps no more than one header."""
 
     __slots__ = ("_head", "_is_close", "_left", "found")
 
     def __init__(self) -> None:
         self._head = bytearray()
-        self._left = 0  # bytes of the frame under way, behind its header
+        self._left = 0  # bytes of the current frame, after its header
         self._is_close = False
         self.found = False
 
     def feed(self, data: bytes | bytearray) -> None:
-        """What was sent from the frame on that broke the protocol, which may be the Close itself."""
+        """The bytes from the violating frame on, which may itself be the Close."""
         pos = 0
         while pos < len(data) and not self.found:
             if self._left:
@@ -36,7 +36,7 @@ class CloseFinder:
 
 
 def _claimed_bytes(head: bytearray) -> int | None:
-    """Size of the frame that begins so, as it says itself; None = its length is not here yet."""
+    """Size that the header claims for its frame; None = the length field is incomplete."""
     if len(head) < 2:
         return None
     length, start = head[1] & 0x7F, 2

@@ -1,7 +1,7 @@
 """The two encodings of the wire, `gate.json.v1` and `gate.msgpack.v1`: one typed decoder and one encoder each.
 
-A message is decoded in two steps, envelope then params by method, so that a refusal can echo the id.
-Whatever the bytes, `request` gives a RequestEnvelope or raises `Malformed`, and `params` gives params or a Refusal.
+A message is decoded in two steps, the envelope and then the params by method, so that a refusal can echo the id. For
+any bytes, `request` returns a RequestEnvelope or raises `Malformed`, and `params` returns params or a Refusal.
 """
 
 import re
@@ -51,11 +51,11 @@ _NESTED = frozenset(name for name, method in METHODS.items() if _is_nested(metho
 
 
 class Malformed(Exception):
-    """A whole frame that is no request; the text says why."""
+    """A message that is not a request; the text says why."""
 
 
 class Codec:
-    """One encoding: bytes to typed requests, Structs to bytes. Stateless: `JSON` and `MSGPACK` serve all."""
+    """One encoding: bytes to typed requests, Structs to bytes. Stateless: `JSON` and `MSGPACK` serve all sessions."""
 
     def __init__(self, name: str) -> None:
         wire = msgspec.json if name == "json" else msgspec.msgpack
@@ -76,7 +76,7 @@ class Codec:
         """The envelope of `data`.
 
         Raises:
-            Malformed: the peer's fault; nothing was kept.
+            Malformed: the peer's fault.
         """
         try:
             return self._request(data)
@@ -86,9 +86,9 @@ class Codec:
             raise Malformed(str(error)[:_MAX_TEXT]) from None
 
     def params(self, request: RequestEnvelope, data: bytes) -> Params | BatchParams | Refusal:
-        """The params of `request`, whose whole bytes are `data`; or why not, with the field to blame.
+        """The params of `request`, whose bytes are `data`; or a Refusal with the field to blame.
 
-        A Refusal is 1006 (no such method), 2001, 2002 or 1004 (a key stands twice).
+        The Refusal is 1006 (unknown method), 2001, 2002 or 1004 (a key occurs twice).
         """
         decode = self._params.get(request.method)
         if decode is None:
@@ -111,7 +111,8 @@ class Codec:
             outer += 1
         if not self.binary:
             return duplicate_in_json(data, outer + inner, (request.id, *values))
-        # A map's header counts its entries: where that is as many as are known and no value is a map, none is repeated.
+        # The header of a msgpack map counts its entries. If that is the number of known fields, and no value is a map,
+        # no key occurs twice.
         if request.method in _NESTED or data[0] != 0x80 | outer:
             return duplicate_in_msgpack(data)
         if request.params is NO_PARAMS or memoryview(request.params)[0] == 0x80 | inner:
@@ -129,7 +130,7 @@ class Codec:
 
 
 def _refusal(error: Exception) -> Refusal:
-    """Params that do not decode, told with the client's own field names."""
+    """The refusal of params that do not decode, with the client's own field names."""
     if isinstance(error, RecursionError):
         return Refusal(BAD_FIELD, "nested too deep", field="params")
     text = str(error)

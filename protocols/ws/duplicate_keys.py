@@ -1,7 +1,8 @@
-"""Finds a key that stands twice in one object, which every decoder would resolve silently and not all alike.
+"""Finds a key that occurs twice in one object. Decoders resolve that silently, and not all in the same way.
 
-msgspec keeps the last value and tells nobody. So a cheap count proves the usual message clean, and only where it cannot
-is the whole document walked. Input has been decoded before: it is well-formed, and no deeper than msgspec allows.
+msgspec keeps the last value without an error. So a cheap count proves that the usual message has no duplicate, and only
+where it cannot is the whole document parsed again: `{"qty":"1","qty":"9"}` has two colons and one known field. The
+input was decoded before: it is well-formed, and no deeper than msgspec allows.
 """
 
 import json
@@ -13,12 +14,12 @@ class _Duplicate(Exception):
 
 
 def duplicate_in_json(data: bytes, fields: int, values: Sequence[object] = ()) -> str | None:
-    """The key that stands twice in one object of `data`, or None.
+    """The key that occurs twice in one object of `data`, or None.
 
     Args:
-        fields: distinct members known from the decoded message. Every member has its own colon, so as many colons as
-            distinct members leave no room for a second one of any name, and the walk is spared.
-        values: decoded values; where nothing is escaped, the colons inside them are not those of members.
+        fields: how many distinct members the decoded message has. Each member has one colon, so if there are no more
+            colons than members, no key occurs twice.
+        values: decoded values. If nothing is escaped, the colons inside them are subtracted from the count.
     """
     colons = data.count(b":")
     if colons == fields:
@@ -40,7 +41,7 @@ def _check_pairs(pairs: Sequence[tuple[str, object]]) -> None:
         seen.add(key)
 
 
-# Whole size in bytes of the scalars with a fixed one, by first byte: nil, booleans, floats, ints, fixext.
+# Total size in bytes of scalars with a fixed size, by first byte: nil, booleans, floats, ints, fixext.
 _FIXED = {0xC0: 1, 0xC2: 1, 0xC3: 1, 0xCA: 5, 0xCB: 9, 0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9}
 _FIXED |= {0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9, 0xD4: 3, 0xD5: 4, 0xD6: 6, 0xD7: 10, 0xD8: 18}
 # Bytes of the length field, and bytes between it and the content (the type of an ext).
@@ -50,7 +51,7 @@ _CONTAINERS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}  # bytes 
 
 
 def duplicate_in_msgpack(data: bytes) -> str | None:
-    """The text key that stands twice in one map of `data`, or None. One pass, without recursion."""
+    """The text key that occurs twice in one map of `data`, or None. One pass, without recursion."""
     pos = 0
     left = [1]  # items still to come, per open container
     keys: list[set[bytes] | None] = [None]
@@ -74,7 +75,7 @@ def duplicate_in_msgpack(data: bytes) -> str | None:
 
 
 def _item(data: bytes, pos: int) -> tuple[int, int, bytes | None, int]:
-    """(entries, items per entry or 0 for a scalar, text of a string, position behind it) of the item at `pos`."""
+    """(entries, items per entry or 0 for a scalar, text of a string, position after it) of the item at `pos`."""
     first = data[pos]
     pos += 1
     if first < 0x80 or first >= 0xE0:

@@ -1,6 +1,6 @@
-"""The words of the WebSocket wire for the dictionary's enums: one table each, for code and for the reference.
+"""The words of the WebSocket wire for the enums of `protocols.messages`: one table each, for code and reference page.
 
-FIX's enum values rule inside; a WebSocket client reads lower-case words. A word, once published, never changes.
+Inside the gateway an enum has FIX's value; a WebSocket client reads a lower-case word. A published word never changes.
 """
 
 from enum import Enum
@@ -78,4 +78,4 @@ TABLES: dict[str, dict[str, str]] = {
     "liquidity": {"maker": "1", "taker": "2"},
     "response_to": {word: value for value, word in RESPONSE_TO.items()},
 }
-"""Every word of the wire with the FIX value it stands for, by field: what the reference prints."""
+"""field -> word -> FIX value: what the reference page prints."""

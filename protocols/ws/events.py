@@ -1,7 +1,7 @@
-"""What a WebSocket session can tell its owner. The machine has already done what the wire asks; these are facts.
+"""What a WebSocket session reports to its owner. The machine has done before what the protocol requires.
 
-A connection ends in two steps: `Closed` when the conversation is over (start cancel-on-disconnect, forget the session),
-then `CloseTransport` when the transport may be closed. A connection that `WsSession.close` ended gives only the second.
+A connection ends in two steps: `Closed` when the conversation is over (start cancel-on-disconnect, release the
+session), then `CloseTransport` when the transport may be closed. After `WsSession.close` there is only the second.
 """
 
 import msgspec
@@ -13,10 +13,10 @@ RequestKey = str | int | None
 
 
 class LogonRequested(msgspec.Struct, frozen=True, gc=False):
-    """Someone asks to log on; answer with `accept_logon` or `refuse_logon`. What follows on the wire waits for that.
+    """A peer requests to log on; answer with `accept_logon` or `refuse_logon`. Its later messages wait for that.
 
-    signed: the text that params.sig must sign. challenged: our challenge is part of it, so params.ts need not be near
-    our clock; without one it must be. A wrong challenge never comes here.
+    signed: the text that params.sig must sign. challenged: it contains our challenge; without one, params.ts must be
+    close to our clock. A wrong challenge is refused before.
     """
 
     request_id: RequestKey
@@ -27,7 +27,7 @@ class LogonRequested(msgspec.Struct, frozen=True, gc=False):
 
 
 class Requested(msgspec.Struct, frozen=True, gc=False):
-    """A request with sound params. Exactly one `respond` or `fail` answers it; size_bytes is its size on the wire."""
+    """A request with valid params. Exactly one `respond` or `fail` answers it. size_bytes: on the wire."""
 
     request_id: RequestKey
     method: str
@@ -38,7 +38,7 @@ class Requested(msgspec.Struct, frozen=True, gc=False):
 
 
 class UnknownMethod(msgspec.Struct, frozen=True, gc=False):
-    """A request of a method that does not exist. The owner answers it with `fail`: with this refusal, or a limit's."""
+    """A request of an unknown method. The owner answers it with `fail`: this refusal, or that of a limit."""
 
     request_id: RequestKey
     refusal: Refusal
@@ -46,7 +46,7 @@ class UnknownMethod(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):
-    """A message that the machine answered by itself: code 0 = well, else why not. For limits and metrics."""
+    """A message that the machine answered by itself. code 0 = success, else the error. For limits and metrics."""
 
     method: str
     code: int
@@ -54,7 +54,7 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
 
 
 class Closed(msgspec.Struct, frozen=True, gc=False):
-    """The conversation is over: the peer closed it, or we did, for the coded reason. code: close code, 1005 = none."""
+    """The conversation is over. reason: a word for logs and metrics. code: close code, 1005 = the peer gave none."""
 
     code: int
     reason: str

@@ -1,9 +1,9 @@
 """RFC 6455 frames, strict: bytes in, whole messages and control frames out; frames to bytes.
 
-The reader trusts nothing a header claims: a length over the limit is refused on the header, before a byte of payload is
-kept. Whatever the cut of the input, the frames that come out are the same. The first violation ends the reader: it
-yields one `Broken` with the close code to send and ignores what follows, but for the peer's Close: with that TCP may
-end. Unmasking is one XOR of two big ints, the fastest there is in pure Python; keep it off the byte level.
+A length over the limit is refused when the header has come, before a byte of payload is kept. However the input is cut
+into reads, the frames are the same. The first violation ends the reader: it yields one `Broken` with the close code to
+send, and then looks only for the peer's Close, after which TCP may end. Unmasking is one XOR of two big ints, the
+fastest way in pure Python: do not loop over bytes.
 """
 
 import codecs
@@ -30,26 +30,26 @@ _NO_KEY = b"\0\0\0\0"
 
 
 class DataMessage(msgspec.Struct, frozen=True, gc=False):
-    """One whole message, put together from its fragments. When not binary, data is verified UTF-8."""
+    """One whole message, its fragments joined. When not binary, data is verified UTF-8."""
 
     data: bytes
     binary: bool
 
 
 class Ping(msgspec.Struct, frozen=True, gc=False):
-    """A Ping frame; it wants a Pong with the same payload."""
+    """A Ping frame, to be answered by a Pong with the same payload."""
 
     payload: bytes
 
 
 class Pong(msgspec.Struct, frozen=True, gc=False):
-    """A Pong frame, asked for or not."""
+    """A Pong frame, requested or not."""
 
     payload: bytes
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):
-    """The peer's Close frame. code 0 = it named none (RFC 6455's 1005). Nothing may follow it."""
+    """The peer's Close frame. code 0 = it had none (1005 in RFC 6455). Nothing may follow it."""
 
     code: int
     reason: str
@@ -96,7 +96,7 @@ class FrameReader:
         self._mask_bit = _MASK if require_mask else 0
         self._buffer = bytearray()
         self._ended = False
-        self._behind: CloseFinder | None = None  # a violation
+        self._behind: CloseFinder | None = None  # after a violation
         self._opcode = 0  # of the fragmented message under way, 0 = none
         self._parts = bytearray()
         self._fragments = 0
@@ -104,17 +104,17 @@ class FrameReader:
 
     @property
     def ended(self) -> bool:
-        """True after a Close or a Broken: no frame will ever come again."""
+        """True after a Close or a Broken: no more frames will come."""
         return self._ended
 
     @property
     def has_closed(self) -> bool:
-        """Whether the peer's Close has come, as a frame or somewhere behind a violation: it sends no more."""
+        """Whether the peer's Close has come, as a frame or somewhere after a violation: the peer sends no more."""
         return self._ended if self._behind is None else self._behind.found
 
     @property
     def held_bytes(self) -> int:
-        """Bytes kept for what is not whole yet; never above max_message_bytes + 14 + the last read."""
+        """Bytes of incomplete frames and messages; never above max_message_bytes + 14 + the last read."""
         return len(self._buffer) + len(self._parts)
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -156,8 +156,8 @@ class FrameReader:
     def _whole_texts(self, source: bytes | bytearray, frames: list[Frame]) -> int:
         """Read the leading run of plain frames: masked, whole, unfragmented ASCII text under 64 KiB, as orders are.
 
-        Where it stops, for whatever reason, the general path goes on and judges: it refuses nothing by itself. It takes
-        a third off the cost of a small message (tests/bench/ws_wire.py).
+        It refuses nothing: wherever it stops, the general path continues and decides. It saves a third of the cost of a
+        small message (tests/bench/ws_wire.py).
         """
         pos = 0
         if self._opcode or not self._mask_bit:
@@ -197,7 +197,7 @@ class FrameReader:
             self._buffer += source[pos:]
 
     def _header(self, source: bytes | bytearray, pos: int, end: int) -> tuple[int, int]:
-        """(start of the payload, its length); start 0 = header not whole yet. Judges all that a header can tell."""
+        """(start of the payload, its length); start 0 = header incomplete. Checks all that a header can violate."""
         first = source[pos]
         second = source[pos + 1]
         if first & _RSV:
@@ -260,7 +260,7 @@ class FrameReader:
         return message
 
     def _verify(self, payload: bytes, final: bool) -> None:
-        """Refuse invalid UTF-8 at the first fragment that cannot become valid any more."""
+        """Refuse invalid UTF-8 at the first fragment that can no longer become valid."""
         try:
             self._utf8.decode(payload, final)
         except UnicodeDecodeError:
@@ -338,7 +338,7 @@ def encode_frame(opcode: int, payload: bytes, mask: bytes | None = None) -> byte
 
 
 def encode_close(code: int, reason: str = "") -> bytes:
-    """The payload of a Close frame; code 0 = none. The reason is cut, at a character, to what a frame can hold."""
+    """The payload of a Close frame; code 0 = none. A long reason is cut, between characters, to fit the frame."""
     if not code:
         return b""
     text = reason.encode("utf-8", "replace")[: MAX_CONTROL_BYTES - 2]

@@ -1,11 +1,11 @@
-"""When a WebSocket connection must ping, or has been silent for too long. Nanoseconds of own time, as arguments.
+"""When a WebSocket connection must ping, and when the peer has been silent for too long. Time is an argument.
 
-Silence counts only while we read: a door that stopped reading for reasons of its own must not blame the peer for it.
+Silence counts only while the gateway reads: a pause of its own is not the peer's fault.
 """
 
 
 class Heartbeat:
-    """The clock work of one connection that is logged on. Its owner sets `last_in_ns` itself, at each read."""
+    """The timers of one connection that is logged on. The session sets `last_in_ns` at each read."""
 
     __slots__ = ("interval_ns", "last_in_ns", "paused_at_ns", "pinged_at_ns")
 
@@ -13,7 +13,7 @@ class Heartbeat:
         self.interval_ns = interval_ns
         self.last_in_ns = now_ns
         self.paused_at_ns: int | None = None
-        self.pinged_at_ns: int | None = None  # a Ping of ours waits for any sign of life
+        self.pinged_at_ns: int | None = None  # when our Ping went out that no byte has answered
 
     def next_ns(self, last_sent_ns: int) -> int:
         """When a Ping or the end is due."""
@@ -21,12 +21,13 @@ class Heartbeat:
             return last_sent_ns + self.interval_ns
         if self.pinged_at_ns is None:
             return self.last_in_ns + self.interval_ns
-        # A ping that went out late, since we stood still, moves the end along: the peer always has its time to answer.
+        # A ping may go out late, after a stall of ours. The peer still gets a whole interval to answer it: with 15 s,
+        # a ping at 20 s ends the connection at 35 s, not at 30 s.
         return max(self.last_in_ns + 2 * self.interval_ns, self.pinged_at_ns + self.interval_ns)
 
     @property
     def awaits_answer(self) -> bool:
-        """Whether a Ping is out and we read: when `next_ns` comes, the peer is lost."""
+        """Whether a Ping is unanswered while we read: at `next_ns` the peer is lost."""
         return self.paused_at_ns is None and self.pinged_at_ns is not None
 
     def pause(self, now_ns: int) -> None:
@@ -35,7 +36,7 @@ class Heartbeat:
             self.paused_at_ns = now_ns
 
     def resume(self, now_ns: int) -> int:
-        """Count on from where silence stood. Returns how long nothing was read, in ns."""
+        """Continue to count silence. Returns how long nothing was read, in ns."""
         if self.paused_at_ns is None:
             return 0
         paused_ns = now_ns - self.paused_at_ns

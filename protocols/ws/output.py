@@ -1,7 +1,7 @@
 """What one WebSocket connection still has to write: hello, answers, events and control frames, in order, as bytes.
 
 Each answer and each event is one whole frame, so the owner may drop what is unwritten without breaking the stream.
-After a Close frame nothing more is written: what comes later is dropped without an error, as on a broken line.
+After a Close frame nothing more is written: later answers and events are dropped without an error.
 """
 
 from msgspec import UNSET
@@ -16,7 +16,7 @@ from protocols.ws.results import EventWire, LimitBlock, Response, Times, error_b
 
 
 class WsOutput:
-    """The outbound half of one connection. `is_over` and `takes_events` follow the state, which its session keeps."""
+    """The outbound half of one connection. The session sets `is_over` and `takes_events` with its state."""
 
     __slots__ = ("_codec", "_opcode", "_wall", "is_over", "last_sent_ns", "takes_events", "unwritten")
 
@@ -38,7 +38,7 @@ class WsOutput:
         limits: tuple[LimitBlock, ...] | None = None,
         status: int = 200,
     ) -> None:
-        """Answer a request well: result is a Struct of `protocols.ws.results`. A request without id gets no answer."""
+        """Answer with a result, a Struct of `protocols.ws.results`. A request without an id gets no answer."""
         if request_id is None or self.is_over:
             return
         times = Times(t_in_ns // NS_PER_US, (now_ns + self._wall.offset_ns) // NS_PER_US)
@@ -52,7 +52,7 @@ class WsOutput:
         t_in_ns: int,
         limits: tuple[LimitBlock, ...] | None = None,
     ) -> None:
-        """Answer a request with no. One without id is answered too, with id null: a failure is never silent."""
+        """Answer with an error. Without an id the answer has id null: a failure is never silent."""
         if self.is_over:
             return
         times = Times(t_in_ns // NS_PER_US, (now_ns + self._wall.offset_ns) // NS_PER_US)
@@ -61,7 +61,7 @@ class WsOutput:
         self.write(self._codec.encode(Response(request_id, status, times, UNSET, body, limits or UNSET)), now_ns)
 
     def push(self, event: EventWire | bytes, now_ns: int) -> None:
-        """Send one event: a Struct, or bytes that `codec.encode` made of it once for several connections.
+        """Send one event: a Struct, or its bytes, encoded once for several connections.
 
         Raises:
             LocalProtocolError: no one has logged on yet.
@@ -84,7 +84,7 @@ class WsOutput:
         self.last_sent_ns = now_ns
 
     def take(self) -> bytes:
-        """The bytes to write, in order; empties itself."""
+        """The bytes to write, in order; the output is empty afterwards."""
         out = bytes(self.unwritten)
         self.unwritten.clear()
         return out

@@ -1,7 +1,7 @@
-"""What the core and the road say, as a WebSocket client reads it: event data, results of requests, refusals.
+"""Events and answers as a WebSocket client reads them: event data, results of requests, refusals.
 
-Prices and quantities are written by the instrument, words come from `protocols.ws.enums`. A trade says what traded;
-what an order is and whose (post_only, session, origin) is said when it enters, changes or ends, not with every fill.
+Prices and quantities are written by the instrument, words come from `protocols.ws.enums`. A trade has what traded; the
+order's own properties (post_only, session, origin) are sent when it enters, changes or ends, not with each fill.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ from protocols.ws.results import (
     error_body,
 )
 
-# By the bare value, on the hot path: hashing a member of an Enum is a call into Python, four times the look-up.
+# By value, for the hot path: hashing an Enum member calls Python code, four times the cost of the look-up.
 _EXEC = {member.value: word for member, word in EXEC.items()}
 _STATUS = {member.value: word for member, word in STATUS.items()}
 _TRADE = ExecType.TRADE
@@ -56,14 +56,14 @@ _TRADE = ExecType.TRADE
 
 
 def event_wire(event: AnyEvent, instruments: Instruments, session: str = "", replay: bool = False) -> EventWire:
-    """Any event that belongs on the wire by itself, whole and ready to encode.
+    """Any event of the account's stream or of the system, ready to encode.
 
     Args:
-        session: name of the session that owns the order, "" = not told.
+        session: name of the session that owns the order, "" = left out.
         replay: it is sent again.
 
     Raises:
-        LocalProtocolError: an OrderList, which is an answer and no event.
+        LocalProtocolError: an OrderList, which is an answer and not an event.
     """
     data: object
     ts = event.t_core // NS_PER_US
@@ -90,7 +90,7 @@ def order_event(event: OrderEvent, instrument: Instrument, session: str = "") ->
     code = event.code
     cl_ord_id, orig_cl_ord_id = event.cl_ord_id, event.orig_cl_ord_id
     if orig_cl_ord_id and event.exec_type is ExecType.CANCELED:
-        cl_ord_id = orig_cl_ord_id  # over FIX a cancel has an id of its own; a WebSocket client knows the order's
+        cl_ord_id = orig_cl_ord_id  # over FIX a cancel has its own id; a WebSocket client knows the order's
     has_fee = is_trade and event.fee_asset != ""
     return OrderData(
         _EXEC[event.exec_type._value_], str(event.exec_id), cl_ord_id, instrument.symbol,
@@ -161,13 +161,13 @@ def order_row(event: OrderEvent, instrument: Instrument) -> OrderRow:
 
 
 def answer(method: str, event: AnyEvent, instruments: Instruments) -> object:
-    """The result Struct of a request of `method` that `event` answers, or the Refusal it amounts to.
+    """The result Struct, or the Refusal, for a request of `method` that `event` answers.
 
     Args:
         method: as requested; for a leg of a batch `order.place`, `order.cancel` or `order.replace`.
 
     Raises:
-        LocalProtocolError: no request is answered by such an event.
+        LocalProtocolError: such an event answers no request.
     """
     if isinstance(event, OrderEvent):
         instrument = instruments.by_id[event.instrument]
@@ -209,7 +209,7 @@ def canceled(event: OrderEvent) -> CancelResult:
 
 
 def mass_canceled(event: MassCancelDone, coalesced: bool = False) -> CancelAllResult:
-    """Result of `order.cancel_all`; coalesced: this request joined one that was under way."""
+    """Result of `order.cancel_all`. coalesced: this request joined a mass cancel that was in progress."""
     return CancelAllResult(event.affected, 0, coalesced)
 
 
@@ -228,7 +228,7 @@ def order_list(event: OrderList, instruments: Instruments) -> OrderListResult:
 
 
 def refused(event: OrderEvent, instrument: Instrument, known: OrderEvent | None = None) -> Refusal:
-    """The core's refusal of an order. A used id names the order that has it; known: the state of that order."""
+    """The core's refusal of an order. For a used id it names the order that has the id. known: that order's state."""
     data: dict[str, object] | None = None
     if event.code == DUPLICATE_ID:
         if known is not None:
@@ -239,7 +239,7 @@ def refused(event: OrderEvent, instrument: Instrument, known: OrderEvent | None 
 
 
 def cancel_refused(event: CancelRejected) -> Refusal:
-    """The core's refusal of a cancel or replace, with the order's state where there is an order."""
+    """The core's refusal of a cancel or replace, with the order's state if there is an order."""
     data: dict[str, object] | None = None
     if event.order_id:
         data = {"order": {"order_id": str(event.order_id), "status": _STATUS[event.status._value_]}}
@@ -247,7 +247,7 @@ def cancel_refused(event: CancelRejected) -> Refusal:
 
 
 def leg_result(outcome: object) -> LegResult:
-    """One leg of a batch: outcome is what `answer` gave, or the Refusal of the gateway."""
+    """One leg of a batch. outcome: the result of `answer`, or the gateway's own Refusal."""
     if isinstance(outcome, Refusal):
         return LegResult(CODES[outcome.code].ws, UNSET, error_body(outcome))
     return LegResult(200, outcome)
@@ -260,7 +260,7 @@ def batch_result(legs: Sequence[LegResult]) -> BatchResult:
 
 
 def instrument_row(instrument: Instrument) -> InstrumentInfo:
-    """One line of `instruments.list`."""
+    """One entry of `instruments.list`."""
     price, qty, quote = instrument.price_text, instrument.qty_text, instrument.quote_text
     return InstrumentInfo(
         symbol=instrument.symbol,
@@ -283,5 +283,5 @@ def _name(code: int) -> str:
 
 
 def _known_code(code: int) -> int:
-    """A core of the user's own may say what our list does not know; it said no, and that must get through."""
+    """An external core may have codes that are not in the list. Its refusal must reach the client all the same."""
     return code if code in CODES else UNSUPPORTED_COMBINATION

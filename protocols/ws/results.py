@@ -1,8 +1,8 @@
 """What a WebSocket client reads: responses, error bodies, and the data of every event.
 
-Plain Structs of words, texts and whole microseconds, made by `protocols.ws.report` and encoded in one call for either
-encoding. JSON by f-string saves 0.4 µs an event (tests/bench/ws_wire.py) and is wrong for text that needs escaping, so
-it was left. A default is left out on the wire: a field that may be 0 or false and must be seen has none.
+Plain Structs of words, texts and whole microseconds, made by `protocols.ws.report` and encoded in one call. JSON by
+f-string would save 0.4 µs per event (tests/bench/ws_wire.py) but is wrong for text that needs escaping. A field with
+its default value is not sent: so a field that may be 0 or false, and must be visible, has no default.
 
 More than 400 lines: a Struct for each result and event, which is easier to find in one table.
 """
@@ -32,14 +32,14 @@ from protocols.ws.schema import (
 
 
 class Times(Struct, frozen=True, gc=False, rename={"in_us": "in", "out_us": "out"}):
-    """When the gateway had the request, and when it answered; microseconds UTC."""
+    """When the gateway received the request, and when it answered; microseconds UTC."""
 
     in_us: int
     out_us: int
 
 
 class LimitBlock(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
-    """One bucket as the client sees it. remaining is rounded down; mode "shadow" = counted, not enforced yet."""
+    """One bucket as the client sees it. remaining is rounded down; mode "shadow" = counted, but not enforced."""
 
     name: str
     scope: str
@@ -52,7 +52,9 @@ class LimitBlock(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True
 
 
 class ErrorBody(Struct, frozen=True, omit_defaults=True):
-    """Why not. outcome `not_executed` is safe to resend, `unknown` must be reconciled; retry: resending may help."""
+    """The error of a request. outcome: `not_executed` is safe to resend, `unknown` must be reconciled. retry: resending
+    may help.
+    """
 
     code: int
     name: str
@@ -64,21 +66,21 @@ class ErrorBody(Struct, frozen=True, omit_defaults=True):
 
 
 def error_body(refusal: Refusal) -> ErrorBody:
-    """`refusal` as the client reads it; a field to blame becomes `data.field`, and "too slow" names our state."""
+    """`refusal` as the client reads it: a field to blame is in `data.field`, and `engine_busy` has our state."""
     row = CODES[refusal.code]
     data = refusal.data
     if refusal.code == ENGINE_BUSY:
         data = {"state": "busy", **(data or {})}
     if refusal.field:
         data = {**(data or {}), "field": refusal.field}
-    told = refusal.retry_after_ms or row.retry in {"after", "flag"}
+    has_time = refusal.retry_after_ms or row.retry in {"after", "flag"}
     return ErrorBody(
         code=row.code,
         name=row.name,
         msg=refusal.text,
         outcome=refusal.outcome,
         retry=row.retry != "no",
-        retry_after_ms=refusal.retry_after_ms if told else UNSET,
+        retry_after_ms=refusal.retry_after_ms if has_time else UNSET,
         data=data or UNSET,
     )
 
@@ -95,7 +97,7 @@ class Response(Struct, frozen=True, omit_defaults=True):
 
 
 class EventWire(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One event. seq is its number in the account's stream, absent on events outside it; ts microseconds UTC."""
+    """One event. seq: its number in the account's stream, absent if it is not in the stream. ts: microseconds UTC."""
 
     ev: str
     seq: int | UnsetType = UNSET
@@ -105,7 +107,7 @@ class EventWire(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class HelloData(Struct, frozen=True):
-    """`hello`: the first thing a client reads. challenge goes into the text to sign."""
+    """`hello`: the first message to a client. challenge is part of the text to sign."""
 
     conn_id: str
     challenge: str
@@ -118,7 +120,7 @@ class HelloData(Struct, frozen=True):
 class OrderRow(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """The state of one order: what `order.status`, `order.list`, `snapshot` and `error.data.order` show.
 
-    orig_cl_ord_id: the id it was asked for by, when it has another by now.
+    orig_cl_ord_id: the id in the request, if the order has another now.
     """
 
     order_id: str
@@ -142,7 +144,7 @@ class OrderRow(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
 
 
 class OrderData(Struct, frozen=True, gc=False, omit_defaults=True):
-    """`order`: a change of one order. last_*, trade_id, liquidity and fee only on a trade, no order_id on a refusal."""
+    """`order`: a change of an order. last_*, trade_id, liquidity and fee: only on a trade. No order_id on a refusal."""
 
     exec: str
     exec_id: str
@@ -189,7 +191,7 @@ class CancelRejectedData(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class MassCanceledData(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
-    """`mass_canceled`: the end of a mass cancel; each order's own event came before it."""
+    """`mass_canceled`: the end of a mass cancel; the event of each order comes before it."""
 
     canceled: int
     cl_ord_id: str = ""
@@ -198,7 +200,7 @@ class MassCanceledData(Struct, frozen=True, gc=False, omit_defaults=True, kw_onl
 
 
 class LimitsData(Struct, frozen=True, omit_defaults=True):
-    """`limits`: operators changed them, from from_ts on."""
+    """`limits`: an operator changed them; they are in force from from_ts on."""
 
     profile: str
     changed: tuple[LimitBlock, ...]
@@ -206,7 +208,7 @@ class LimitsData(Struct, frozen=True, omit_defaults=True):
 
 
 class SystemData(Struct, frozen=True, omit_defaults=True):
-    """`system`: normal, busy, cancel_only, halted or draining; symbol when it concerns one instrument only."""
+    """`system`: normal, busy, cancel_only, halted or draining. symbol: if only one instrument is concerned."""
 
     state: str
     reconnect_by: int | UnsetType = UNSET
@@ -217,7 +219,7 @@ class SystemData(Struct, frozen=True, omit_defaults=True):
 
 
 class SnapshotData(Struct, frozen=True):
-    """`snapshot`: all open orders at the event's seq, in pieces when there are many; last ends it."""
+    """`snapshot`: all open orders as of the event's seq, in several events if there are many. last: the final one."""
 
     epoch: str
     orders: tuple[OrderRow, ...]
@@ -225,7 +227,7 @@ class SnapshotData(Struct, frozen=True):
 
 
 class ResumedData(Struct, frozen=True):
-    """`resumed`: the replay of begin to end is complete; what follows is live."""
+    """`resumed`: the replay of begin to end is complete; the events that follow are live."""
 
     epoch: str
     begin: int
@@ -233,7 +235,7 @@ class ResumedData(Struct, frozen=True):
 
 
 class ResumeResult(Struct, frozen=True, omit_defaults=True):
-    """What became of `resume`: replayed (begin to end follow), none (nothing missed) or snapshot (with the reason)."""
+    """The outcome of `resume`: replayed (begin to end follow), none (nothing missed) or snapshot (with the reason)."""
 
     status: str
     begin: int | UnsetType = UNSET
@@ -242,7 +244,7 @@ class ResumeResult(Struct, frozen=True, omit_defaults=True):
 
 
 class LogonResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Result of `session.logon`, `session.status` and `session.configure`: what is in force."""
+    """Result of `session.logon`, `session.status` and `session.configure`: the settings in force."""
 
     session: str
     account: str
@@ -258,7 +260,7 @@ class LogonResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
 class PlaceResult(Struct, frozen=True, gc=False, omit_defaults=True):
     """Result of `order.place` and `order.replace`. duplicate: the order was known before this request.
 
-    orig_cl_ord_id: the id in a retry, when the order has another by now.
+    orig_cl_ord_id: the id in a retry, if the order has another now.
     """
 
     order_id: str
@@ -290,7 +292,7 @@ class CancelResult(Struct, frozen=True, gc=False):
 
 
 class CancelAllResult(Struct, frozen=True, gc=False):
-    """Result of `order.cancel_all`. coalesced: it joined one of the same scope that was under way."""
+    """Result of `order.cancel_all`. coalesced: it joined a mass cancel of the same scope that was in progress."""
 
     canceled: int
     pending: int
@@ -305,7 +307,7 @@ class CancelAfterResult(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class LegResult(Struct, frozen=True, omit_defaults=True):
-    """One leg of a batch, answered like a request of its own."""
+    """One leg of a batch, answered like a separate request."""
 
     status: int
     result: object = UNSET
@@ -313,7 +315,7 @@ class LegResult(Struct, frozen=True, omit_defaults=True):
 
 
 class BatchResult(Struct, frozen=True):
-    """Result of `order.batch`: one entry per leg, in their order."""
+    """Result of `order.batch`: one entry for each leg, in their order."""
 
     ok: int
     failed: int
@@ -335,7 +337,7 @@ class LimitsResult(Struct, frozen=True):
 
 
 class InstrumentInfo(Struct, frozen=True, omit_defaults=True):
-    """One instrument; bounds that are absent do not exist."""
+    """One instrument. A bound that is absent does not apply."""
 
     symbol: str
     base: str
@@ -357,7 +359,7 @@ class InstrumentsResult(Struct, frozen=True):
 
 
 class StreamsResult(Struct, frozen=True):
-    """Result of `subscribe` and `unsubscribe`: what is subscribed now."""
+    """Result of `subscribe` and `unsubscribe`: the streams subscribed now."""
 
     streams: tuple[str, ...]
 
@@ -389,7 +391,7 @@ EVENTS: dict[str, type[Struct]] = {
 
 
 class Method(NamedTuple):
-    """What a method takes and gives. result None: it answers an empty object. is_big: see `BIG_METHODS`."""
+    """The params and the result of a method. result None: an empty object. is_big: see `BIG_METHODS`."""
 
     params: type[Params]
     result: type[Struct] | None = None

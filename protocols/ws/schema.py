@@ -1,8 +1,8 @@
-"""What a WebSocket client may send: the envelope, and one Struct of params for every method.
+"""What a WebSocket client may send: the envelope, and a Struct of params for each method.
 
-JSON and msgpack share these Structs. Unknown members of the envelope are ignored, unknown fields of params refused.
-An optional field is `None` when absent and never has another default where the check for repeated keys counts fields
-(`protocols.ws.codec`), so keep it that way. Money is text: a JSON number is refused by its type.
+JSON and msgpack share these Structs. Unknown members of the envelope are ignored; unknown fields of params are refused.
+An absent field of params must be `None` and have no other default: the check for repeated keys counts the fields that
+are not None (`protocols.ws.codec`). Money is text: a JSON number is refused by its type.
 """
 
 from typing import Annotated, Literal
@@ -26,7 +26,7 @@ NO_PARAMS = Raw()
 
 
 class RequestEnvelope(Struct, frozen=True, gc=False):
-    """The envelope of every request. id null or absent = no answer on success; params is decoded by method."""
+    """The envelope of every request. id null or absent = no answer on success. params is decoded by method."""
 
     method: str
     id: RequestId = None
@@ -35,21 +35,21 @@ class RequestEnvelope(Struct, frozen=True, gc=False):
 
 
 class Cod(Struct, frozen=True, forbid_unknown_fields=True):
-    """Cancel-on-disconnect: whose orders, and how long to wait for the client to come back."""
+    """Cancel-on-disconnect: whose orders, and how long to wait for the client to reconnect."""
 
     scope: Literal["off", "session", "account"] = "session"
     grace_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
 
 
 class Resume(Struct, frozen=True, forbid_unknown_fields=True):
-    """The last event the client has seen."""
+    """The last event that the client received."""
 
     epoch: Text
     seq: Annotated[int, Meta(ge=0, le=1 << 53)]
 
 
 class Params(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """Params of a method that has none."""
+    """The base of all params, and those of a method without any."""
 
 
 class LogonParams(Params, frozen=True, gc=False):
@@ -74,7 +74,7 @@ class LogoutParams(Params, frozen=True, gc=False):
 
 
 class ConfigureParams(Params, frozen=True, gc=False):
-    """`session.configure`: what is absent stays as it is."""
+    """`session.configure`: an absent field does not change."""
 
     limits: LimitsMode | None = None
     cod: Cod | None = None
@@ -108,7 +108,7 @@ class PlaceParams(Params, frozen=True, gc=False):
 
 
 class CancelParams(Params, frozen=True, gc=False):
-    """`order.cancel`: order_id, orig_cl_ord_id or both, which must then agree."""
+    """`order.cancel`: order_id, orig_cl_ord_id, or both, if they agree."""
 
     symbol: Text
     order_id: str | None = None
@@ -116,7 +116,7 @@ class CancelParams(Params, frozen=True, gc=False):
 
 
 class ReplaceParams(Params, frozen=True, gc=False):
-    """`order.replace`. qty is the total, filled part included."""
+    """`order.replace`. qty is the total, including what is filled."""
 
     symbol: Text
     cl_ord_id: Text
@@ -130,7 +130,7 @@ class ReplaceParams(Params, frozen=True, gc=False):
 
 
 class CancelAllParams(Params, frozen=True, gc=False):
-    """`order.cancel_all`: what is absent means any; scope is the whole account unless `session`."""
+    """`order.cancel_all`: an absent field means any; scope is the account unless `session`."""
 
     symbol: Text | None = None
     side: Literal["buy", "sell"] | None = None
@@ -145,14 +145,14 @@ class CancelAfterParams(Params, frozen=True, gc=False):
 
 
 class LegWire(Struct, frozen=True, forbid_unknown_fields=True):
-    """One leg of a batch as it comes; its params are decoded by op."""
+    """One leg of a batch as received; its params are decoded by op."""
 
     op: Literal["place", "cancel", "replace"]
     params: Raw
 
 
 class BatchWire(Params, frozen=True):
-    """`order.batch` as it comes."""
+    """`order.batch` as received."""
 
     legs: Annotated[tuple[LegWire, ...], Meta(min_length=1, max_length=20)]
     resp: Reply | None = None
@@ -162,7 +162,7 @@ LegParams = PlaceParams | CancelParams | ReplaceParams
 
 
 class BatchParams(Struct, frozen=True):
-    """`order.batch` decoded: each leg's params, or why this leg cannot be read; one bad leg leaves the others alone."""
+    """`order.batch` decoded: the params of each leg, or its refusal. A bad leg does not affect the others."""
 
     legs: tuple[LegParams | Refusal, ...]
     resp: Reply | None = None
@@ -177,7 +177,7 @@ class StatusParams(Params, frozen=True, gc=False):
 
 
 class ListParams(Params, frozen=True, gc=False):
-    """`order.list`: all open orders, of one symbol when it is given."""
+    """`order.list`: all open orders, of one symbol if it is given."""
 
     symbol: Text | None = None
 
@@ -189,7 +189,7 @@ class SubscribeParams(Params, frozen=True, gc=False):
 
 
 class ReplayParams(Params, frozen=True, gc=False):
-    """`stream.replay`: begin to end, both included; end absent = to the latest."""
+    """`stream.replay`: begin to end, both included; without end, to the latest event."""
 
     epoch: Text
     begin: Annotated[int, Meta(ge=1, le=1 << 53)]

@@ -1,8 +1,8 @@
 """One WebSocket connection as a machine: logon, heartbeat, requests in, responses and events out, close.
 
 Bytes and the time go in, events and bytes come out; randomness (connection id, challenge) is an argument. The machine
-answers `ping`, `time` and whatever it cannot read; everything else is its owner's to answer. Between `LogonRequested`
-and the owner's decision later frames are kept and come out of `accept_logon`, so a client may send ahead.
+answers what it cannot read, and before the logon `ping` and `time`; the owner answers everything else. Frames that come
+while the owner decides on a logon are kept and read by `accept_logon`, so a client need not wait for the answer.
 """
 
 from protocols.errors import (
@@ -43,14 +43,14 @@ from protocols.ws.results import (
 from protocols.ws.schema import LogonParams, RequestEnvelope
 from protocols.ws.settings import TRANSITIONS, ConnectionState, WsSettings
 
-BIG_FACTOR = 4  # batches may be so many times as large as other messages
+BIG_FACTOR = 4  # how many times larger than other messages a batch may be
 MAX_UNDECODABLE = 3  # in a row
-MAX_BEFORE_LOGON = 16  # messages: nobody needs more to log on
-CLOSE_TIMEOUT_NS = NS_PER_S  # wait for the peer's Close, so that ours is read before the transport goes
+MAX_BEFORE_LOGON = 16  # messages; no client needs more to log on
+CLOSE_TIMEOUT_NS = NS_PER_S  # wait for the peer's Close, so that ours is read before the transport closes
 
 _REASONS = {close_codes.PROTOCOL_ERROR: "protocol", close_codes.BAD_UTF8: "bad_utf8", close_codes.TOO_BIG: "too_big"}
 
-# A member looked up in its Enum, or hashed, costs a call into Python; messages are too many for that.
+# Looking up or hashing an Enum member calls Python code: too slow for each message.
 _DECIDING = ConnectionState.DECIDING
 _LOGGED_ON = ConnectionState.LOGGED_ON
 _CLOSING = ConnectionState.CLOSING
@@ -63,8 +63,8 @@ class WsSession:
     Args:
         conn_id: name of the connection, for logs and `hello`.
         challenge: random text for the client to sign; never used twice.
-        now_ns: the time of the upgrade; the logon time-out runs from here. As everywhere, the owner's own time.
-        wall: what own time lacks to UTC; None = nothing, for good.
+        now_ns: own time of the upgrade; the logon time-out starts here.
+        wall: UTC beside own time; None = they are the same.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class WsSession:
 
     @property
     def next_deadline_ns(self) -> int | None:
-        """When `tick` is next wanted, ns UTC; None when it never is."""
+        """When to call `tick` next, in own time; None = never."""
         if self.state in {ConnectionState.NEW, ConnectionState.CLOSED}:
             return None
         if self.state is not _LOGGED_ON:
@@ -113,11 +113,11 @@ class WsSession:
         return self._heartbeat.next_ns(self.output.last_sent_ns)
 
     def utc_us(self, now_ns: int) -> int:
-        """The time of day as it stands on the wire."""
+        """The time of day as on the wire."""
         return self._wall.utc_ns(now_ns) // NS_PER_US
 
     def take_output(self) -> bytes:
-        """The bytes to write, in order; empties itself."""
+        """The bytes to write, in order; the output is empty afterwards."""
         return self.output.take()
 
     # The connection.
@@ -136,7 +136,7 @@ class WsSession:
         self.output.write(self.codec.encode(EventWire(ev="hello", ts=self.utc_us(now_ns), data=hello)), now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> list[Event]:
-        """What the peer's bytes mean. Every Requested and LogonRequested in it wants an answer."""
+        """The events of these bytes. Each Requested and LogonRequested needs an answer."""
         if self.state is _CLOSED:
             return []
         heartbeat = self._heartbeat
@@ -148,7 +148,7 @@ class WsSession:
         return events
 
     def tick(self, now_ns: int) -> list[Event]:
-        """Do what the time asks for: heartbeat, time-outs. Harmless when called early."""
+        """Do what is due: heartbeat, time-outs. Harmless when called early."""
         events: list[Event] = []
         deadline_ns = self.next_deadline_ns
         if deadline_ns is None or now_ns < deadline_ns:
@@ -166,11 +166,11 @@ class WsSession:
         return events
 
     def pause(self, now_ns: int) -> None:
-        """We stop reading: from now on the peer is not to blame for silence. Pings still go out."""
+        """The gateway stops reading: from now on silence is not the peer's fault. Pings still go out."""
         self._heartbeat.pause(now_ns)
 
     def resume(self, now_ns: int) -> None:
-        """We read again: the time of the pause does not count."""
+        """The gateway reads again: the time of the pause does not count."""
         paused_ns = self._heartbeat.resume(now_ns)
         if not self.output.is_over:
             self._deadline_ns += paused_ns
@@ -178,9 +178,8 @@ class WsSession:
     def close(self, code: int, reason: str, now_ns: int, drops_unwritten: bool = False) -> None:
         """End the conversation with a Close frame; `CloseTransport` follows the peer's answer, or comes after 1 s.
 
-        Nothing is written behind it: later answers and events are dropped, as on a cut line. Without effect when over.
-        drops_unwritten: so are those that are not taken yet, which are whole frames: for a peer that would not read on
-        to a Close behind them.
+        Nothing is written after it: later answers and events are dropped. No effect if the conversation is over.
+        drops_unwritten: frames that are not taken yet are dropped too, for a peer too slow to read as far as the Close.
         """
         if self.output.is_over:
             return
@@ -201,16 +200,16 @@ class WsSession:
     # Logon.
 
     def logged_on(self, now_ns: int) -> None:
-        """The client logged on in the headers of the upgrade; call it behind `connected`."""
+        """The client logged on in the headers of the upgrade; call it after `connected`."""
         self._enter()
         self._heartbeat.last_in_ns = now_ns
 
     def accept_logon(
         self, request_id: RequestKey, result: LogonResult, now_ns: int, limits: tuple[LimitBlock, ...] | None = None
     ) -> list[Event]:
-        """Answer a LogonRequested with yes, and give the events of what the client had sent behind it.
+        """Accept a LogonRequested, and return the events of what the client sent after it.
 
-        When the connection ended while the owner decided, nothing happens: `is_deciding` tells.
+        No effect if the connection ended while the owner decided: see `is_deciding`.
         """
         logon = self._decided(request_id)
         if logon is None:
@@ -229,11 +228,11 @@ class WsSession:
         code: int = close_codes.REFUSED,
         reason: str = "",
     ) -> None:
-        """Answer a LogonRequested with no, and close.
+        """Refuse a LogonRequested, and close.
 
         Args:
-            refusal: told to the client; None = logon_refused without a cause, the same for every failed proof.
-            code, reason: of the Close frame: 4003, or 1013 with `retry_after_ms=N` for one that may come back.
+            refusal: sent to the client; None = logon_refused without a cause, the same for every failed proof.
+            code, reason: of the Close frame: 4003, or 1013 with `retry_after_ms=N` if the client may try again.
         """
         logon = self._decided(request_id)
         if logon is None:
@@ -243,7 +242,7 @@ class WsSession:
         self.close(code, reason or refusal.text, now_ns)
 
     def set_heartbeat(self, heartbeat_ms: int) -> None:
-        """Ping after so long without input, and close after twice as long."""
+        """Ping after this time without input, and close after twice this time."""
         self._heartbeat.interval_ns = heartbeat_ms * NS_PER_MS
 
     def _decided(self, request_id: RequestKey) -> LogonRequested | None:
@@ -279,7 +278,7 @@ class WsSession:
                 self._hold(frames[at:], now_ns, events)
                 break
             if self.state is _CLOSING:
-                continue  # the reader tells when the peer has closed
+                continue  # `receive` asks the reader whether the peer has closed
             if isinstance(frame, DataMessage):
                 self._read_message(frame, now_ns, events)
             else:
@@ -351,13 +350,13 @@ class WsSession:
             self._fail(close_codes.UNDECODABLE, "undecodable", text, now_ns, events)
 
     def _answer_itself(self, request: RequestEnvelope, data: bytes, now_ns: int, events: list[Event]) -> None:
-        """What the machine answers by itself while there is no session whose limits could say no."""
+        """Answer `ping` or `time` before the logon, when there is no session with limits yet."""
         result: object = TimeResult(self.utc_us(now_ns)) if request.method == "time" else {}
         self.output.respond(request.id, result, now_ns, self._wall.utc_ns(now_ns))
         events.append(Answered(request.method, 0, len(data)))
 
     def _read_before_logon(self, request: RequestEnvelope, data: bytes, now_ns: int, events: list[Event]) -> None:
-        """A message of somebody who is not logged on."""
+        """A message before the logon."""
         self._before_logon += 1
         if self._before_logon > MAX_BEFORE_LOGON:
             text = f"over {MAX_BEFORE_LOGON} messages before the logon"
@@ -380,7 +379,7 @@ class WsSession:
         logon = LogonRequested(request.id, params, signed, bool(challenge), self._wall.utc_ns(now_ns))
         self._move(ConnectionState.DECIDING)
         self._logon = logon
-        if challenge and challenge != self.challenge:  # signed for another connection: a replay, or a mix-up
+        if challenge and challenge != self.challenge:  # of another connection: a replay, or a client's error
             self.refuse_logon(request.id, now_ns)
             events.append(
                 Closed(close_codes.REFUSED, "challenge", "logon with another connection's challenge", by_peer=False)

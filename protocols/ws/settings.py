@@ -1,4 +1,4 @@
-"""What all WebSocket connections of one door share, the states of a connection, and every legal change of state."""
+"""The settings that WebSocket connections share, the states of a connection, and every legal change of state."""
 
 from enum import Enum
 from typing import Literal
@@ -7,7 +7,7 @@ import msgspec
 
 
 class WsSettings(msgspec.Struct, frozen=True):
-    """What all connections of one door and encoding share."""
+    """Shared by all connections of one door and encoding."""
 
     heartbeat_ms: int
     logon_timeout_ms: int
@@ -19,11 +19,11 @@ class WsSettings(msgspec.Struct, frozen=True):
 
 
 class ConnectionState(Enum):
-    """Where a connection stands."""
+    """The states of a connection."""
 
     NEW = "new"
-    OPEN = "open"  # hello sent, nobody logged on
-    DECIDING = "deciding"  # the owner judges a logon
+    OPEN = "open"  # hello sent, not logged on
+    DECIDING = "deciding"  # the owner checks a logon
     LOGGED_ON = "logged_on"
     CLOSING = "closing"  # our Close is sent
     CLOSED = "closed"

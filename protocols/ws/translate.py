@@ -1,8 +1,8 @@
-"""WebSocket requests as commands of the dictionary: the same values that a FIX client's messages become.
+"""WebSocket requests as commands: the same values as those that a FIX client's messages become.
 
-Params are typed already; here they must also make sense as an order. Ticks, lots and collars are the road's to judge. A
-number of the sender's lane is drawn last, when nothing can fail any more, so only commands use one; and the cancels ask
-as little as they can, for a cancel must get through.
+Params have their types; here they must also make sense as an order. Ticks, lots and price bands are checked by
+admission. A number of the sender's lane is taken last, when nothing can fail any more, so that only commands use one.
+Cancels need as few fields as possible, because a cancel must get through.
 """
 
 import re
@@ -57,7 +57,7 @@ from protocols.ws.schema import (
 _MAX_LABEL = 36
 _MAX_ORDER_ID = (1 << 64) - 1
 _MIN_DEAD_MAN_MS = 1_000
-_MAX_OFF_NS = 120_000_000_000  # as far as a FIX client's clock may be off
+_MAX_OFF_NS = 120_000_000_000  # the same tolerance as for a FIX client's clock
 
 _PRICED = frozenset({"limit", "stop_limit"})
 _STOPS = frozenset({"stop", "stop_limit"})
@@ -66,7 +66,7 @@ _IS_CL_ORD_ID = re.compile(r"[A-Za-z0-9._:/-]{1,36}").fullmatch
 
 
 class _Rejection(Exception):
-    """Carries the answer out of the depth of a translation; it never leaves this module."""
+    """Carries the refusal out of nested calls; it never leaves this module."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal)
@@ -81,15 +81,15 @@ def command(
     instruments: Instruments,
     order_deadline_ms: int = 0,
 ) -> AnyCommand | Refusal | list[AnyCommand | Refusal]:
-    """The command that a request asks for, or why there is none; for `order.batch` one of them per leg, in order.
+    """The command of a request, or a Refusal; for `order.batch` a list with one of them per leg, in order.
 
     Args:
         method: one of `COMMANDS`.
-        t_recv: when the request was seen, ns UTC.
-        order_deadline_ms: what an order or replace without a window gets, counted from t_recv; 0 = no deadline.
+        t_recv: when the request was received, ns UTC.
+        order_deadline_ms: deadline of an order or replace without a window, after t_recv; 0 = none.
 
     Raises:
-        LocalProtocolError: the method makes no command; no number of the sender was used.
+        LocalProtocolError: the method makes no command.
     """
     if isinstance(params, BatchParams):
         return [
@@ -113,8 +113,8 @@ def _one(
 ) -> AnyCommand | Refusal:
     try:
         return _MAKERS[type(params)](params, sender, t_recv, instruments, order_deadline_ms)
-    except _Rejection as declined:
-        return declined.refusal
+    except _Rejection as rejection:
+        return rejection.refusal
 
 
 def _place(params: PlaceParams, sender: Sender, t_recv: int, instruments: Instruments, deadline_ms: int) -> NewOrder:
@@ -218,7 +218,7 @@ _MAKERS: dict[type, Callable[[Any, Sender, int, Instruments, int], AnyCommand]] 
     ListParams: _list,
 }
 COMMANDS = frozenset(name for name, method in METHODS.items() if method.params in (*_MAKERS, BatchWire))
-"""The methods that make commands; all others are the session's or the gateway's own."""
+"""The methods that make commands. The session or the gateway answers all others."""
 
 
 def _instrument(instruments: Instruments, symbol: str) -> Instrument:
@@ -235,7 +235,7 @@ def _cl_ord_id(text: str) -> str:
 
 
 def _target(order_id: str | None, cl_ord_id: str | None, name: str) -> tuple[int, str]:
-    """The order that a request is about. An id that could never have been given out names no order: 4002, not 2001."""
+    """The order that a request names. An id that could not have been issued is an unknown order: 4002, not 2001."""
     number = 0
     if order_id is not None:
         number = int(order_id) if order_id.isascii() and order_id.isdigit() and len(order_id) <= 20 else 0
@@ -249,7 +249,7 @@ def _target(order_id: str | None, cl_ord_id: str | None, name: str) -> tuple[int
 
 
 def _tif(params: PlaceParams, ord_type: OrdType, instrument: Instrument) -> Tif:
-    """Absent: a market order takes what is there, any other rests as long as the venue trades on."""
+    """Default: IOC for a market order; for others DAY if the instrument trades in sessions, else GTC."""
     if params.tif is not None:
         return TIFS[params.tif]
     if ord_type is OrdType.MARKET:
@@ -258,7 +258,7 @@ def _tif(params: PlaceParams, ord_type: OrdType, instrument: Instrument) -> Tif:
 
 
 def _given(field: str, wanted: bool, because: str) -> _Rejection:
-    """A field that is not there and must be, or is there and may not be."""
+    """A required field is absent, or a field is there that does not go with `because`."""
     if wanted:
         return _Rejection(Refusal(MISSING_FIELD, f"{field} is required for {because}", field=field))
     return _unsupported(field, because)
@@ -283,7 +283,7 @@ def _number(value: int | Refusal, field: str) -> int:
 
 
 def _quote_qty(params: PlaceParams, instrument: Instrument, ord_type: OrdType) -> int:
-    """The amount of a market order in 10^-(px_exp+qty_exp), in place of qty."""
+    """The amount of a market order in 10^-(px_exp+qty_exp), instead of qty."""
     text = params.quote_qty
     if text is None:
         if params.qty is None:
@@ -302,7 +302,7 @@ def _quote_qty(params: PlaceParams, instrument: Instrument, ord_type: OrdType) -
 
 
 def _display_qty(instrument: Instrument, text: str) -> int:
-    """A wholly hidden order is not served."""
+    """A completely hidden order (0) is not supported."""
     display_qty = _qty(instrument, text, "display_qty")
     if not display_qty:
         raise _unsupported("display_qty", "a value of 0")
@@ -310,7 +310,7 @@ def _display_qty(instrument: Instrument, text: str) -> int:
 
 
 def _label(field: str, text: str) -> str:
-    """A short free text that is kept and echoed, on FIX sessions too: printable ASCII, so no SOH can hide in it."""
+    """A short free text, stored and echoed, also on FIX sessions: printable ASCII, so it cannot contain SOH."""
     if len(text) <= _MAX_LABEL and text.isascii() and text.isprintable():
         return text
     raise _Rejection(
@@ -321,16 +321,16 @@ def _label(field: str, text: str) -> str:
 def _deadline(
     sent_at: int, valid_for_ms: int | None, t_recv: int, order_deadline_ms: int, is_retry: bool = False
 ) -> int:
-    """When the order is too old, ns UTC: its window after ts (else after receipt), or the house's; 0 = never.
+    """When the order expires, ns UTC: its own window after ts (or after receipt), else the gateway's; 0 = never.
 
-    A window is counted from ts: were that ahead of us, a stale order would live for as much longer. A retry is never
-    refused for it, since the first attempt may be live: it is as good as over, so that it only asks.
+    A window starts at ts, so a ts ahead of our clock would prolong it: it is refused. A retry is not refused, because
+    the first attempt may be live: it gets deadline 1, long past, so that it only queries.
     """
     ahead_ns = sent_at - t_recv
     if ahead_ns > (_MAX_OFF_NS if valid_for_ms is None else MAX_AHEAD_NS):
         if is_retry:
             return 1
-        text = f"ts is {ahead_ns // NS_PER_MS} ms ahead of our clock, which `time` tells"
+        text = f"ts is {ahead_ns // NS_PER_MS} ms ahead of the gateway's clock: call `time` to compare"
         raise _Rejection(Refusal(BAD_FIELD if valid_for_ms is None else EXPIRED_ON_ARRIVAL, text, field="ts"))
     if valid_for_ms is not None:
         return (sent_at or t_recv) + valid_for_ms * NS_PER_MS

@@ -166,7 +166,7 @@ TOLD = (
         _TOLD,
         (
             "a used id is refused under the live order's number",
-            "order_id = 0  # of the order that has the id: beside these terms it would overwrite a live order",
+            "order_id = 0  # of the order that has this ClOrdID: with these terms it would overwrite that one",
             "pass",
         ),
         (

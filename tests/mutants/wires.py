@@ -70,8 +70,8 @@ FIX = (
         ),
         (
             "a duplicate is answered",
-            '        if message.fields.get(tags.POSS_DUP_FLAG) == "Y":\n            # Answering',
-            "        if False:\n            # Answering",
+            '        if message.fields.get(tags.POSS_DUP_FLAG) == "Y":\n            # An answer',
+            "        if False:\n            # An answer",
         ),
         (
             "a sequence reset may lower the number",

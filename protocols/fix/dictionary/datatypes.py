@@ -1,8 +1,8 @@
-"""The data types of FIX values: what each must look like on the wire.
+"""The data types of FIX values, as they are on the wire.
 
-Every type has an exact check, and a pattern that accepts nothing the check refuses: learned shapes are built from the
-patterns. They differ for times only: no pattern knows leap years, so 29 February is the check's alone, as are leap
-seconds and the years outside 2000-2099.
+Every type has an exact check, and a pattern that accepts nothing that the check refuses: learned shapes are built from
+the patterns. They differ only for times: no pattern knows leap years, so only the check accepts 29 February, leap
+seconds, and years outside 2000-2099.
 """
 
 import re
@@ -12,14 +12,14 @@ from datetime import date
 from protocols.fix.times import parse_ns
 
 Check = Callable[[str], object]
-"""Truthy when the text is well formed. Never raises."""
+"""Truthy if the text is well formed. Never raises."""
 
 _DAY = "20[0-9]{2}(?:(?:0[1-9]|1[0-2])(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])(?:29|30)|(?:0[13578]|1[02])31)"
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 _DECIMALS = r"(?:\.[0-9]{6}|\.[0-9]{3}|\.[0-9]{9})?"  # the usual one first: 0.1 us each (measured)
 _ZONE = r"(?:Z|[+-][0-9]{2}(?::[0-9]{2})?)"
 _ASCII = "[ -~]+"
-_ANY = "[^\x01]+"  # Latin-1; what is not ASCII is for the owner of the text to judge
+_ANY = "[^\x01]+"  # Latin-1; the reader of the text decides on what is not ASCII
 _WHOLE = "[0-9]{1,18}"  # bounded: int() of thousands of digits takes quadratic time, then raises
 _DECIMAL = r"[0-9]+(?:\.[0-9]*)?"  # "23." is a float of the standard
 _SIGNED = "-?" + _DECIMAL
@@ -52,12 +52,12 @@ PATTERNS: dict[str, str] = {
     "MONTHYEAR": "[0-9]{4}(?:0[1-9]|1[0-2])(?:w[1-5]|0[1-9]|[12][0-9]|3[01])?",
     "TZTIMEONLY": rf"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?{_ZONE}?",
     "DATA": "[\x00-\xff]+",
-    # Not types of the standard, but what three of its fields need here.
+    # Not types of the standard, but needed for three of its fields.
     "TEXT": _ANY,
     "UNSIGNED": _DECIMAL,
     "SERVEDVERSION": "9",
 }
-"""Data type -> a regular expression of what is surely well formed."""
+"""Data type -> a regular expression of what is certainly well formed."""
 
 
 def _is_timestamp(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The fields of every message we speak: name, number, type and permitted values, for all versions in one table.
+"""The fields of all messages: name, number, type and permitted values, for all versions in one table.
 
 The facts are the standard's; `tables` parses this text at import and is the only reader. A field that
 changed its name between versions goes by the latest one. In VALUES `|4.4` and `|FIXT` mark what that version added;

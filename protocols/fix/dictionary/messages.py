@@ -1,8 +1,8 @@
-"""The layout of every message we speak, per version, and what else each version of the standard knows.
+"""The layout of every message, per version, and what else each version of the standard defines.
 
 Rows are `MsgType Name [required tags]: body tags`; `@Name` is a component, `78(79 80)` a repeating group in its wire
-order with the delimiter first, `!` a member each entry needs. Required is what Penstock demands, which is less than the
-standard does. `tables` parses it.
+order with the delimiter first, `!` a member that each entry needs. Required is what Penstock demands, less than the
+standard does. `tables` parses this text.
 """
 
 from typing import Final

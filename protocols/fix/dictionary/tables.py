@@ -1,7 +1,7 @@
-"""The messages we speak, per version: fields, data types, permitted values, groups, and what is required.
+"""The messages of each version: fields, data types, permitted values, groups, and what is required.
 
 One table (`fields`, `messages`) feeds the decoder, the reference and the published dictionary. It
-is text because people must be able to read it against the standard; it is parsed once per version, here and only here.
+is text so that people can compare it with the standard. It is parsed once per version, only here.
 """
 
 import re
@@ -23,9 +23,8 @@ HEADER, BODY, TRAILER = 0, 1, 2
 
 _HEADER_REQUIRED = frozenset({8, 9, 34, 35, 49, 52, 56})
 _MULTIPLE = "MULTIPLEVALUESTRING"
-# Text(58) is the one field that may be more than ASCII; RecvWindow(25000) and CodGraceMs(20107) are lengths of
-# time, so they have no sign; of ApplVerID(1128) we read one: a message of another version would be taken for what it is
-# not.
+# Text(58) is the only field that may be more than ASCII. RecvWindow(25000) and CodGraceMs(20107) are lengths of time:
+# no sign. Of ApplVerID(1128) one value is served: a message of another version would be misread.
 _OVERRIDES = {TEXT: "TEXT", RECV_WINDOW: "UNSIGNED", COD_GRACE_MS: "LENGTH", APPL_VER_ID: "SERVEDVERSION"}
 
 
@@ -39,7 +38,7 @@ class Field(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """How people write it: `MsgSeqNum(34)`."""
+        """As people write it: `MsgSeqNum(34)`."""
         return f"{self.name}({self.number})"
 
     @property
@@ -49,12 +48,12 @@ class Field(msgspec.Struct, frozen=True):
 
     @property
     def is_multiple(self) -> bool:
-        """A value holds several of the permitted ones, separated by blanks."""
+        """Whether a value may hold several of the permitted ones, separated by blanks."""
         return self.type == _MULTIPLE
 
     @property
     def pattern(self) -> str:
-        """A regular expression, without capturing groups, that accepts only what format and permitted values allow."""
+        """A regular expression without capturing groups; it accepts only what format and permitted values allow."""
         if not self.values:
             return PATTERNS[_OVERRIDES.get(self.number, self.type)]
         # Longest first: an alternative that is a prefix of another would win, and then fail on what follows.
@@ -76,7 +75,7 @@ class Group(msgspec.Struct, frozen=True):
 class Layout(msgspec.Struct, frozen=True):
     """One message. members: the tags of its body outside of groups, in the standard's order, our own at the end.
 
-    place: tag -> HEADER, BODY or TRAILER for every tag that may stand outside of groups. required: header included.
+    place: tag -> HEADER, BODY or TRAILER for every tag that may be outside of groups. required: with the header.
     """
 
     msg_type: str
@@ -88,9 +87,9 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 class Dictionary(msgspec.Struct, frozen=True):
-    """All of one version. tags: every tag it knows; msg_types: every MsgType(35) it knows, with a layout or without.
+    """One version. tags: every tag it defines. msg_types: every MsgType(35) it defines, with or without a layout.
 
-    session_tags: every tag known to the standard that defines the session messages. That is FIXT.1.1 without the
+    session_tags: every tag of the standard that defines the session messages. That is FIXT.1.1 without the
     application version on top of it; in FIX.4.x it is the same as `tags`.
     """
 
@@ -128,7 +127,7 @@ def _expand(text: str) -> Iterator[str]:
 
 
 def _rows(text: str) -> Iterator[str]:
-    """The logical rows of a table: a line that begins with a blank goes on with the one before."""
+    """The logical rows of a table: a line that begins with a blank continues the one before."""
     yield from text.strip().replace("\n ", " ").splitlines()
 
 
@@ -158,7 +157,7 @@ def _fields(version: str) -> dict[int, Field]:
 
 
 class Row(NamedTuple):
-    """One row of a table as it is written. key: `header`, `trailer` or the MsgType(35). tokens: of its body."""
+    """One row of a table as written. key: `header`, `trailer` or the MsgType(35). tokens: of its body."""
 
     key: str
     name: str
@@ -167,7 +166,7 @@ class Row(NamedTuple):
 
 
 class Table:
-    """The rows of one version, with components not yet unfolded: `@Name`, `78(`, `58!`, `)` or a tag is a token.
+    """The rows of one version, components not expanded. A token is `@Name`, `78(`, `58!`, `)` or a tag.
 
     components: by `@Name`. They are looked up where a row uses them.
     """
@@ -187,7 +186,7 @@ class Table:
                 self.rows.append(Row(key, name or key, frozenset(map(int, (needs or "").split())), tokens))
 
     def members(self, tokens: list[str]) -> tuple[list[int], set[int], dict[int, Group]]:
-        """Tags, required tags and groups that `tokens` name, components unfolded."""
+        """Tags, required tags and groups of `tokens`, components expanded."""
         return self._read(iter(tokens))
 
     def _read(self, tokens: Iterator[str]) -> tuple[list[int], set[int], dict[int, Group]]:
@@ -218,7 +217,7 @@ class Table:
 
 
 def table_of(version: str) -> Table:
-    """The table of `version` as it is written, our own messages and the fields we add to others included."""
+    """The table of `version` as written, with our own messages, and the fields that we add to others."""
     table = Table(LAYOUTS[version] + OWN_MESSAGES.lstrip())
     added = {row.key: row.tokens for row in Table(EXTENSIONS).rows}
     for row in table.rows:
@@ -246,7 +245,7 @@ def for_version(version: str) -> Dictionary:
     """The dictionary of `version`, one of `VERSIONS`. FIXT.1.1 includes FIX.5.0SP2.
 
     Raises:
-        KeyError: no such version (ours: configuration is checked before).
+        KeyError: no such version. The configuration is checked before.
     """
     layouts = _layouts(version)
     header, trailer = layouts.pop("header"), layouts.pop("trailer")

@@ -1,7 +1,14 @@
-"""The state of one session, and the few acts that its parts share: send, refuse, ask, replay, say goodbye.
+"""The state of one session, and what its parts share: send, refuse, request, replay, log out, disconnect.
 
-`machine` drives it, `handshake` begins a session, `inbound` reads a running one; all of them speak to
-the peer and to the owner through here only, and every way to end a connection is here.
+`machine` drives it, `handshake` begins a session, `inbound` reads a running one. They send to the peer and report to
+the owner only through this module. It has the four ways to end a connection:
+
+| Method | Logout(5) | Then |
+| --- | --- | --- |
+| `logout_and_wait` | after all that is queued | waits for the peer's Logout, at most `logout_timeout_s` |
+| `logout_and_disconnect` | at once, before a running replay | closes: no answer makes sense |
+| `disconnect` | none | closes |
+| `logged_out` | both were exchanged, or ours was the last word (`terminate`) | closes |
 """
 
 import msgspec
@@ -22,18 +29,18 @@ from protocols.wall import WallClock
 
 _LOGOUT_IS_SENT = frozenset({SessionState.LOGOUT_SENT, SessionState.AWAITING_LOGOUT})
 SENDING = frozenset({SessionState.LOGGED_ON, SessionState.LEAVING})
-"""What is sent leaves at once; else it is stored, for the peer to ask for."""
+"""The states in which messages leave at once. In others they are stored, for the peer to request."""
 _GAP_TIMEOUT_INTERVALS = 2
-"""Heartbeat intervals that a missing number may take before it is asked for again."""
+"""Heartbeat intervals to wait for a missing number before it is requested again."""
 _HEART_BT_NS = 30 * NS_PER_S
-"""Such an interval where the session has none."""
+"""The interval of a session without heartbeats."""
 _REFUSALS = {"reject": (MsgType.REJECT, reject_body), "business": (MsgType.BUSINESS_MESSAGE_REJECT, business_body)}
 
 
 class PendingLogout(msgspec.Struct, frozen=True):
-    """Why a session ends that is LEAVING, and what our Logout(5) will say.
+    """The Logout(5) that a LEAVING session still has to send, and why.
 
-    by_peer: it answers the peer's. session_status, code: SessionStatus(1409), ErrorCode(25016); None and 0 = neither.
+    by_peer: it answers the peer's. session_status, code: SessionStatus(1409), ErrorCode(25016); None and 0 = left out.
     """
 
     by_peer: bool
@@ -45,7 +52,7 @@ class PendingLogout(msgspec.Struct, frozen=True):
 
 
 class SessionCore:
-    """What every part of a session machine sees."""
+    """The state that all parts of a session machine share."""
 
     __slots__ = (
         "end_reason",
@@ -83,26 +90,26 @@ class SessionCore:
         return self.output.send_session(msg_type, body, self.now_ns)
 
     def refuse(self, fault: Fault, seq_num: int, msg_type: str, fields: dict[int, str]) -> None:
-        """Reject(3) or BusinessMessageReject(j). Either may be the only answer to an order, so it can be had again."""
+        """Reject(3) or BusinessMessageReject(j). Stored, because it may be the only answer to an order."""
         kind, make = _REFUSALS[fault.kind]
         body = make(self.settings, seq_num, msg_type, fault, fields)
         self.output.send_stored(kind, body, self.now_ns, self.state in SENDING)
         self.events.append(Rejected(msg_type, seq_num, fault.reason, fault.tag, fault.text))
 
     def refuse_logon(self, fault: Fault, seq_num: int, fields: dict[int, str]) -> None:
-        """Reject(3) of a Logon(A) that begins nothing. Its number is used by another message yet, and whoever asks for
-        what he missed must not be told that this one was rejected: it is not sent again.
+        """Reject(3) of a Logon(A) that does not begin the session. Not stored: the peer will use the number of this
+        Logon again, and a resend must not say that the message which then has the number was rejected.
         """
         self.send(MsgType.REJECT, reject_body(self.settings, seq_num, MsgType.LOGON, fault, fields))
         self.events.append(Rejected(MsgType.LOGON, seq_num, fault.reason, fault.tag, fault.text))
 
     def send_logout(self, text: str, session_status: int | None, code: int = 0) -> None:
-        """Logout(5), unless one was sent on this connection before."""
+        """Logout(5), unless one was sent on this connection."""
         if self.state not in _LOGOUT_IS_SENT:
             self.send(MsgType.LOGOUT, logout_body(self.settings, text, session_status, code))
 
     def await_logout(self, state: SessionState, reason: str, text: str) -> None:
-        """Wait for the peer's Logout in `state`, and not for ever."""
+        """Wait for the peer's Logout in `state`, for a bounded time."""
         if self.state not in _LOGOUT_IS_SENT:
             self.timers.deadline_ns = self.now_ns + self.settings.logout_timeout_s * NS_PER_S
         self.state, self.end_reason, self.end_text = state, reason, text
@@ -110,11 +117,11 @@ class SessionCore:
     def logout_and_wait(
         self, reason: str, text: str, session_status: int = SessionStatus.LOGOUT_COMPLETE, code: int = MALFORMED
     ) -> None:
-        """The session cannot go on, mostly for a rule the peer broke: Logout, a short wait for its own, the end."""
+        """End the session, usually because the peer broke a rule: Logout, a short wait for its Logout, the end."""
         self.begin_logout(PendingLogout(False, reason, text, session_status, code, {}))
 
     def begin_logout(self, farewell: PendingLogout) -> None:
-        """Read nothing more, and say goodbye once what the peer sent before is answered."""
+        """Read nothing more, and send the Logout after the answers to what the peer sent before."""
         self.pending_logout = farewell
         if self.state is SessionState.LOGGED_ON and self.settings.answer_timeout_ms:
             self.state = SessionState.LEAVING
@@ -124,7 +131,7 @@ class SessionCore:
             self.send_pending_logout()
 
     def send_pending_logout(self) -> None:
-        """The Logout(5) that was put off."""
+        """Send the Logout(5) that waited for those answers."""
         farewell, self.pending_logout = self.pending_logout, None
         assert farewell is not None
         self.send_logout(farewell.text, farewell.session_status, farewell.code)
@@ -136,51 +143,51 @@ class SessionCore:
     def logout_and_disconnect(
         self, reason: str, text: str, session_status: int = SessionStatus.LOGOUT_COMPLETE, code: int = MALFORMED
     ) -> None:
-        """Logout and the end: waiting for an answer makes no sense, its number could not be read."""
+        """Logout and the end, without waiting: the number of an answer could not be read."""
         self.send_urgent_logout(text, session_status, code)
         self.disconnect(reason, text)
 
     def send_urgent_logout(self, text: str, session_status: int | None, code: int = 0) -> None:
-        """Logout ahead of what was to be sent again, and of what waits in the store; that stays to be asked for.
+        """Logout before what waits in the store or is being replayed; that can be requested later.
 
-        One that was sent before, behind all of that, is not on its way any more.
+        If a Logout was queued after all of that, it is dropped with it, and this one takes its place.
         """
         if self.output.truncate() or self.state not in _LOGOUT_IS_SENT:
             self.send(MsgType.LOGOUT, logout_body(self.settings, text, session_status, code))
 
     def disconnect(self, reason: str, text: str) -> None:
-        """The end without a word."""
+        """The end without a Logout."""
         self.state = SessionState.ENDED
         self.events.append(Disconnect(reason, text))
 
     def logged_out(self, by_peer: bool, text: str, fields: dict[int, str]) -> None:
-        """The end that was agreed on."""
+        """The end after the exchange of Logouts."""
         self.state = SessionState.ENDED
         self.events.append(LoggedOut(by_peer, text, fields))
 
     def reset_numbers(self) -> None:
-        """Both sequence numbers to 1, and nothing is left of what they counted."""
+        """Both sequence numbers to 1; all stored and held messages are dropped."""
         self.store.reset()
         self.output.forget_ranges()
         self.gap.clear()
 
     def replay(self, begin: int, end: int) -> None:
-        """Send begin..end again, behind all that is queued."""
+        """Send begin..end again, after all that is queued."""
         self.output.replay(begin, end)
         self.events.append(ResendServed(begin, end))
 
     def request_gap(self) -> None:
-        """ResendRequest(2) for what is missing from NextIn on, or the first chunk of it."""
+        """ResendRequest(2) for the numbers missing from NextIn on, or for the first chunk of them."""
         begin = self.store.next_in
         end = self.gap.request(begin, self.settings.resend_max_messages, self.gap_due_ns())
         self.send(MsgType.RESEND_REQUEST, f"7={begin}{SOH}16={end}{SOH}")
         self.events.append(SequenceGap(begin, end, self.gap.highest))
 
     def gap_due_ns(self) -> int:
-        """When a number that was asked for now has taken too long."""
+        """The deadline for a number that is requested now."""
         return self.now_ns + _GAP_TIMEOUT_INTERVALS * (self.timers.heart_bt_ns or _HEART_BT_NS)
 
     def disconnect_too_low(self, seq_num: int) -> None:
-        """Row 2.c."""
+        """Row 2.c: the peer's number is lower than expected."""
         why = too_low(self.store.next_in, seq_num)
         self.logout_and_disconnect(why.reason, why.text, why.session_status, why.code)

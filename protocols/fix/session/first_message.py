@@ -1,4 +1,4 @@
-"""The first message of a connection, before anyone knows whose session it is: a whole Logon(A), or a reason to drop it.
+"""The first message of a connection, before its session is known: a whole Logon(A), or a reason to close.
 
 An unknown peer gets no answer: a Logout(5) would use up a number of a real session. `refused_logout` is for sessions
 that begin anew at each logon, where the operator chose it. The bytes are kept as they came, for the session's own
@@ -19,13 +19,13 @@ from protocols.fix.tags import SOH, MsgType
 from protocols.fix.times import format_ns
 
 REFUSED = "logon refused"
-"""All that a refused stranger may read, whatever the cause."""
+"""The only text that an unknown peer gets, whatever the cause."""
 
 
 class LogonClaim(msgspec.Struct, frozen=True):
-    """Somebody says who he is; nothing is proven. raw: all bytes received so far, to be fed to the session.
+    """Who a peer says it is; nothing is proven. raw: all bytes received so far, to be fed to the session.
 
-    message.fault may be set: the session answers for it, once the owner knows whose it is.
+    message.fault may be set: the session answers it, once the owner has found the session.
     """
 
     message: DecodedMessage
@@ -50,13 +50,13 @@ class FirstMessage:
         self._is_over = False
 
     def receive(self, data: bytes) -> LogonClaim | CloseSilently | None:
-        """What the bytes so far amount to; None = more are needed. Any input is taken.
+        """The result of the bytes so far; None = more are needed. Any input is accepted.
 
         Raises:
             LocalProtocolError: called again after a LogonClaim or a CloseSilently.
         """
         if self._is_over:
-            raise LocalProtocolError("the greeting is over")
+            raise LocalProtocolError("the first message has been read")
         self._raw += data
         outcome = self._judge(data)
         self._is_over = outcome is not None
@@ -88,8 +88,8 @@ class FirstMessage:
 def refused_logout(settings: SessionSettings, refusal: LogonRefusal | None, utc_ns: int) -> bytes:
     """A Logout(5) with MsgSeqNum(34)=1 for a refused Logon(A). The session's own numbers are not touched.
 
-    Only for a peer whose numbers begin at 1 with this logon: any other would be out of step from then on. refusal: why,
-    None = to a stranger, who learns nothing.
+    Only for a peer whose numbers begin at 1 with this logon: any other would lose count. refusal: the reason, None =
+    for an unknown peer, which learns nothing.
     """
     head = f"35={MsgType.LOGOUT}{SOH}34=1{SOH}49={settings.sender_comp_id}{SOH}"
     sending_time = format_ns(utc_ns, settings.time_digits)

@@ -1,8 +1,12 @@
-"""The inbound gap of one session: messages that came too early, and what has been asked for again.
+"""The inbound gap of one session: early messages, and the missing numbers that were requested.
 
-Early messages are held until the numbers before them have come, so that the owner sees all of them in order. A gap is
-requested once, and again when nothing has come of it for a while, `REQUESTS_MAX` times at most. What does not fit into
-the bound on held messages is not kept: it is requested later.
+Early messages are held until the numbers before them have come, so that the owner sees all of them in order:
+
+    NextIn 5, then 8 and 9 come:   8 and 9 held, 5..7 requested
+    5, 6 and 7 come:               5 to 9 handed out, nothing missing
+
+A gap is requested once, and again if nothing of it comes for a while, `REQUESTS_MAX` times at most. What does not fit
+into the bound on held messages is dropped and requested later.
 """
 
 import msgspec
@@ -10,11 +14,11 @@ import msgspec
 from protocols.fix.decoder import DecodedMessage
 
 REQUESTS_MAX = 3
-"""So many requests for the same number, and it does not come."""
+"""After this many requests for the same number the session is ended."""
 
 
 class Early(msgspec.Struct, frozen=True, gc=False):
-    """One message ahead of its turn. message None: it was already acted on, only its number waits."""
+    """One early message. message None: it was handled before, and only its number waits."""
 
     message: DecodedMessage | None
     size_bytes: int
@@ -22,7 +26,7 @@ class Early(msgspec.Struct, frozen=True, gc=False):
 
 
 class Gap:
-    """What stands between NextIn and the highest number seen. All zero and empty when nothing is missing."""
+    """What is between NextIn and the highest number seen. All zero and empty if nothing is missing."""
 
     __slots__ = (
         "_bytes",
@@ -42,15 +46,15 @@ class Gap:
         self._max_bytes = max_bytes
         self._held: dict[int, Early] = {}
         self._bytes = 0
-        self.highest = 0  # the highest number seen ahead of its turn
-        self.requested_end = 0  # the last missing number that a request of ours covers
-        self.requested_all = False  # it asked without an end
+        self.highest = 0  # the highest early number seen
+        self.requested_end = 0  # the last missing number that our request covers
+        self.requested_all = False  # the request had no end
         self.requests = 0  # requests since the last missing number came
         self.reached = 0  # NextIn at that time
-        self.deadline_ns = 0  # until then another missing number should have come; 0 = none is missing
+        self.deadline_ns = 0  # for the next missing number; 0 = none is missing
 
     def clear(self) -> None:
-        """Nothing is missing, or the link is gone and the next Logon(A) will tell anew."""
+        """Nothing is missing, or the connection is gone and the next Logon(A) will show the gap again."""
         self._held.clear()
         self._bytes = self.highest = self.requested_end = self.requests = self.reached = self.deadline_ns = 0
         self.requested_all = False
@@ -66,9 +70,7 @@ class Gap:
         return len(self._held)
 
     def hold(self, seq_num: int, early: Early) -> bool:
-        """Keep a message for its turn, if there is room; a number already held stays as it came first. Whether it is
-        kept from now on.
-        """
+        """Keep an early message, if there is room and none of this number is held. Returns whether it was kept."""
         self.highest = max(self.highest, seq_num)
         fits = len(self._held) < self._max_messages and self._bytes + early.size_bytes <= self._max_bytes
         if not fits or seq_num in self._held:
@@ -78,24 +80,24 @@ class Gap:
         return True
 
     def pop(self, seq_num: int) -> Early | None:
-        """The message held under this number, whose turn it is."""
+        """Remove and return the message held under this number, whose turn it is."""
         early = self._held.pop(seq_num, None)
         if early is not None:
             self._bytes -= early.size_bytes
         return early
 
     def mark_done(self, seq_num: int) -> None:
-        """The message held under this number was acted on ahead of its turn: only the number waits."""
+        """The message held under this number was handled early: from now on only the number waits."""
         early = self.pop(seq_num)
         if early is not None:
             self._held[seq_num] = Early(None, 0, 0)
 
     def pop_below(self, seq_num: int) -> list[tuple[int, Early]]:
-        """Let go of what is held below this number, in order: the peer has filled the gap over it."""
+        """Remove and return what is held below this number, in order: the peer has gap-filled over it."""
         return [(number, early) for number in sorted(self._held) if number < seq_num and (early := self.pop(number))]
 
     def held(self) -> list[tuple[int, Early]]:
-        """What is held, in order; nothing is let go."""
+        """What is held, in order; it stays held."""
         return sorted(self._held.items(), key=lambda row: row[0])
 
     def missing_end(self) -> int:
@@ -103,12 +105,12 @@ class Gap:
         return min(self._held, default=self.highest + 1) - 1
 
     def is_requested(self, next_in: int) -> bool:
-        """Whether the number `next_in` was asked for and may still come."""
+        """Whether the number `next_in` was requested and may still come."""
         return self.requested_end >= next_in
 
     def expect_unrequested(self, next_in: int, until_ns: int) -> None:
-        """The peer was told by NextExpectedMsgSeqNum(789) what is missing, and sends it by itself; one that ignores it
-        has until then.
+        """Our Logon's NextExpectedMsgSeqNum(789) shows the peer what is missing, and it sends that without a request.
+        If nothing has come by `until_ns`, it gets one.
         """
         self.requested_end, self.requested_all, self.reached, self.deadline_ns = (
             self.highest - 1,
@@ -118,14 +120,14 @@ class Gap:
         )
 
     def extend_deadline(self, next_in: int, until_ns: int) -> None:
-        """Of what was asked for more has come, and the rest may take as long again."""
+        """Some of the requested numbers have come; the rest gets a new deadline."""
         self.requests, self.reached, self.deadline_ns = min(self.requests, 1), next_in, until_ns
 
     def request(self, next_in: int, max_messages: int, until_ns: int) -> int:
-        """Note that the missing numbers from `next_in` on are being asked for. Returns EndSeqNo(16): 0 = to the latest.
+        """Record that the missing numbers from `next_in` on are requested. Returns EndSeqNo(16): 0 = to the latest.
 
-        What fits into one request is asked for without an end, which is what the peers do and expect; else the first
-        `max_messages` numbers are asked for. max_messages 0: everything fits.
+        A gap of at most `max_messages` is requested without an end, as other engines do and expect; of a larger one the
+        first `max_messages` numbers. max_messages 0: no limit.
         """
         missing_end = self.missing_end()
         chunk_end = next_in + max_messages - 1

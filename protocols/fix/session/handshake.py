@@ -1,7 +1,7 @@
-"""How a session begins: the Logon(A) of the peer, ours, the reset of both numbers, and what one side missed meanwhile.
+"""How a session begins: the peer's Logon(A), ours, the reset of both numbers, and what each side missed.
 
-The acceptor answers, the initiator asks; after that the two do the same. Nothing is said to a peer that is not who the
-owner took it for: a Logout(5) would use up a number of somebody else's session.
+The initiator sends the first Logon, the acceptor answers; after that both do the same. A peer with another identity
+than the session's gets no answer: a Logout(5) would use up a number of another client's session.
 """
 
 from protocols.fix import tags
@@ -23,15 +23,15 @@ from protocols.units import NS_PER_S
 
 
 class Handshake:
-    """Reads what comes before a session is logged on, and the Logon(A) that resets a running one."""
+    """Reads messages before a session is logged on, and the Logon(A) that resets a running one."""
 
     __slots__ = ("_announced_reset", "_core", "_logon_number", "_requested_reset")
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core
-        self._logon_number = 0  # MsgSeqNum(34) of the Logon we sent as initiator
+        self._logon_number = 0  # MsgSeqNum(34) of our Logon, as initiator
         self._requested_reset = False
-        self._announced_reset = False  # our answer on this link told of a reset that the peer had not asked for
+        self._announced_reset = False  # our answer on this link announced a reset that the peer had not requested
 
     def send_logon(self, body: str, reset: bool) -> None:
         """Send our Logon(A), as initiator."""
@@ -45,7 +45,7 @@ class Handshake:
         core.state = SessionState.LOGON_SENT
 
     def judge(self, message: DecodedMessage, now_ns: int) -> LogonRefusal | None:
-        """Why this Logon(A) would not begin the session, None = it would. Nothing changes."""
+        """Why this Logon(A) would not begin the session, None = it would. Changes nothing."""
         mistake = self._mistaken_identity(message)
         if mistake is not None:
             return LogonRefusal(*mistake)
@@ -76,7 +76,8 @@ class Handshake:
         """A Logon(A) with ResetSeqNumFlag(141)=Y in a running session."""
         core = self._core
         if self.may_begin_at_1:
-            self._announced_reset = False  # so QuickFIX confirms our reset; an answer would be confirmed too, for ever
+            # QuickFIX confirms our reset with this Logon. It would confirm an answer too, and so on without end.
+            self._announced_reset = False
             return
         if self._is_refused(message):
             return
@@ -88,10 +89,10 @@ class Handshake:
 
     @property
     def may_begin_at_1(self) -> bool:
-        """Whether the peer's number 1 may still come: it was told of a reset that it had not asked for.
+        """Whether the peer's number 1 may still come, because we announced a reset that it had not requested.
 
-        Peers differ in what has number 1 then: a Logon(A) that confirms (QuickFIX, QuickFIX/J), the next message
-        (quickfixgo), or the Logon that they sent before.
+        Engines differ in what has number 1 then: a Logon(A) that confirms the reset (QuickFIX, QuickFIX/J), the next
+        message (quickfixgo), or the Logon sent before.
         """
         return self._announced_reset and self._core.store.next_in == 2
 
@@ -101,7 +102,7 @@ class Handshake:
         self._core.store.next_in = 1
 
     def _read_refusal(self, message: DecodedMessage) -> None:
-        """The acceptor says no to our Logon, with a Reject(3) or a Logout(5)."""
+        """The acceptor refuses our Logon, with a Reject(3) or a Logout(5)."""
         core, fields = self._core, message.fields
         if whole_number(fields.get(tags.MSG_SEQ_NUM)) == core.store.next_in:
             core.store.next_in += 1
@@ -123,7 +124,7 @@ class Handshake:
         return None
 
     def _is_refused(self, message: DecodedMessage) -> bool:
-        """Say goodbye if the Logon cannot be served. It began nothing, so nothing that is stored goes with it."""
+        """Log out if the Logon cannot be served. It did not begin the session, so the stored messages stay."""
         core = self._core
         flaw = self._flaw(message, core.now_ns)
         refusal = flaw or core.logon_policy.objection(message.fields)
@@ -131,7 +132,7 @@ class Handshake:
             return False
         seq_num = int(message.fields[tags.MSG_SEQ_NUM])
         if flaw is None and seq_num >= core.store.next_in:
-            self._count(seq_num)  # nothing is wrong with it, so it is read, unless it is number 1 of a reset
+            self._count(seq_num)  # the Logon itself is valid, so its number is used, unless it is number 1 of a reset
         if refusal.reject is not None:
             core.refuse_logon(refusal.reject, seq_num, message.fields)
         if refusal.at_once:
@@ -141,7 +142,7 @@ class Handshake:
         return True
 
     def _flaw(self, message: DecodedMessage, now_ns: int) -> LogonRefusal | None:
-        """What is wrong with the Logon: what it asks for, or its numbers."""
+        """What is wrong with the Logon: its fields, or its numbers."""
         store = self._core.store
         refusal = refuse_logon(self._core.settings, message, self._core.wall, now_ns)
         if refusal is not None:
@@ -154,14 +155,14 @@ class Handshake:
         return expects_too_much(store.next_out, wanted) if wanted is not None and wanted > store.next_out else None
 
     def _begins_anew(self, message: DecodedMessage) -> bool:
-        """Whether both numbers go back to 1 with this Logon, once it is accepted."""
+        """Whether both numbers go back to 1 with this Logon, if it is accepted."""
         resets = message.fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y"
         if self._core.settings.role == "initiator" and self._core.state is SessionState.LOGON_SENT:
             return resets and not self._requested_reset
         return resets or self._core.settings.reset_on_logon
 
     def _wanted(self, message: DecodedMessage) -> int | None:
-        """NextExpectedMsgSeqNum(789); None where there is none, or it counts what this Logon ends."""
+        """NextExpectedMsgSeqNum(789); None if there is none, or if this Logon resets the numbers that it counts."""
         settings = self._core.settings
         if self._begins_anew(message) or (settings.role == "initiator" and not settings.next_expected_msg_seq_num):
             return None
@@ -176,7 +177,7 @@ class Handshake:
         more = core.logon_policy.logon_body(fields, anew or store.next_in == 1)
         if anew:
             core.reset_numbers()
-            seq_num = 1  # whatever number it had: the peer's count begins with it
+            seq_num = 1  # whatever number it has: the peer's count begins with it
         self._count(seq_num)
         next_expected = store.next_in if tags.NEXT_EXPECTED_MSG_SEQ_NUM in fields else None
         logon_number = self._send_answer(message, is_reset, next_expected, more)
@@ -193,11 +194,11 @@ class Handshake:
         return core.send(MsgType.LOGON, logon_body(core.settings, heart_bt_int_s, reset, next_expected, more))
 
     def _take_answer(self, message: DecodedMessage) -> None:
-        """The acceptor's Logon: we are on."""
+        """The acceptor's Logon: we are logged on."""
         core, store, fields = self._core, self._core.store, message.fields
         seq_num, wanted = int(fields[tags.MSG_SEQ_NUM]), self._wanted(message)
         if self._begins_anew(message):
-            # It starts anew without being asked: our Logon counts as number 1, whatever number it had.
+            # The acceptor resets without a request: our Logon counts as number 1, whatever number it had.
             core.reset_numbers()
             store.next_out, self._logon_number = 2, 1
         self._count(seq_num)
@@ -213,7 +214,7 @@ class Handshake:
         self._ask_for_missed(seq_num, wanted is not None)
 
     def _count(self, seq_num: int) -> None:
-        """The Logon is read, in its turn or ahead of it."""
+        """The number of this Logon is used, in its turn or early."""
         store = self._core.store
         if seq_num == store.next_in:
             store.next_in += 1
@@ -227,12 +228,12 @@ class Handshake:
         core.events.append(LoggedOn(message.fields, reset, heart_bt_int_s))
 
     def _ask_for_missed(self, seq_num: int, uses_789: bool) -> None:
-        """See to what we missed, which a Logon numbered too high has shown."""
+        """Have the peer send what we missed, which a Logon numbered too high has shown."""
         core = self._core
         if seq_num < core.store.next_in:
             return
         if uses_789:
-            # Our own Logon's 789 has asked already; a peer that ignores it gets a ResendRequest a heartbeat later.
+            # The 789 in our own Logon is the request; a peer that ignores it gets a ResendRequest one heartbeat later.
             core.gap.expect_unrequested(core.store.next_in, core.now_ns + core.timers.heart_bt_ns)
         else:
             core.request_gap()

@@ -1,7 +1,7 @@
-"""How a running session reads one message: header, number, dictionary, and then what it asks for.
+"""How a running session reads one message: header, number, dictionary, and then what it requests.
 
-The order is the contract: what ends the session comes before the number, the number before the dictionary's fault, so a
-faulty message that comes too early waits for its turn like any other and is refused in sequence.
+The order matters. First what ends the session, then the number, then the dictionary's fault: so a faulty message that
+comes early waits for its turn like any other, and is rejected in sequence.
 """
 
 from protocols.errors import BAD_SEQUENCE
@@ -22,7 +22,7 @@ READING = frozenset({SessionState.LOGGED_ON, SessionState.LOGOUT_SENT})
 _CANCELS = frozenset({MsgType.ORDER_CANCEL_REQUEST, MsgType.ORDER_MASS_CANCEL_REQUEST})
 _NEVER_REJECTED = frozenset({MsgType.REJECT, MsgType.LOGOUT})
 _OF_OWN_NUMBER = frozenset({MsgType.SEQUENCE_RESET, MsgType.LOGON})
-"""May carry any MsgSeqNum(34): the reset mode of the one, and ResetSeqNumFlag(141) of the other."""
+"""May have any MsgSeqNum(34): a SequenceReset(4) in reset mode, a Logon(A) with ResetSeqNumFlag(141)=Y."""
 _WITHOUT_DECIMALS = 17  # length of YYYYMMDD-HH:MM:SS
 
 
@@ -41,7 +41,7 @@ class Inbound:
         self._wall = core.wall
 
     def read(self, message: DecodedMessage, size_bytes: int) -> None:
-        """One whole message, in whatever order it comes."""
+        """One message, in any order."""
         core, fields = self._core, message.fields
         if fields.get(tags.BEGIN_STRING) != self._begin_string:
             core.logout_and_wait("begin_string", "Incorrect BeginString")
@@ -72,7 +72,7 @@ class Inbound:
             self._close_gap()
 
     def read_awaited_logout(self, message: DecodedMessage) -> None:
-        """We said goodbye: only the peer's Logout(5) is of interest, whatever its number."""
+        """Our final Logout(5) is sent: only the peer's Logout matters, whatever its number."""
         core = self._core
         if message.msg_type == MsgType.LOGOUT:
             if whole_number(message.fields.get(tags.MSG_SEQ_NUM)) == core.store.next_in:
@@ -80,9 +80,9 @@ class Inbound:
             core.disconnect(core.end_reason, core.end_text)
 
     def _header_fault(self, message: DecodedMessage, sent_ns: int) -> Fault | None:
-        """Rows 2.k and 2.o, which end the session. What is missing or empty is left to the dictionary's fault.
+        """Rows 2.k and 2.o, which end the session. A missing or empty field is a fault by the dictionary instead.
 
-        sent_ns: 0 = no SendingTime(52) could be read.
+        sent_ns: 0 = SendingTime(52) could not be read.
         """
         fields = message.fields
         theirs, ours = fields.get(tags.SENDER_COMP_ID), fields.get(tags.TARGET_COMP_ID)
@@ -91,7 +91,7 @@ class Inbound:
         if ours != self._ours and ours:
             return _fault(Reason.COMP_ID_PROBLEM, tags.TARGET_COMP_ID, "CompID problem: TargetCompID(56)")
         if not sent_ns:
-            if message.fault is None:  # digits in the right places, but no day of the calendar
+            if message.fault is None:  # digits in the right places, but not a day of the calendar
                 text = "SendingTime(52) is no UTCTIMESTAMP"
                 message.fault = _fault(Reason.INCORRECT_DATA_FORMAT, tags.SENDING_TIME, text)
         elif abs(self._wall.ahead_ns(sent_ns, self._core.now_ns)) > self._tolerance_ns:
@@ -147,24 +147,24 @@ class Inbound:
             self._hand_out(message, seq_num, size_bytes, sent_ns, poss_dup)
 
     def _hand_out(self, message: DecodedMessage, seq_num: int, size_bytes: int, sent_ns: int, poss_dup: bool) -> None:
-        """An application message, which nothing is wrong with."""
+        """A valid application message."""
         output = self._core.output
         if not output.handed_out:
             output.handed_out = seq_num
         self._core.events.append(_application(message, seq_num, size_bytes, sent_ns, poss_dup))
 
     def _refuse(self, fault: Fault, seq_num: int, message: DecodedMessage) -> None:
-        """A refusal that the session survives, but for row 2.f."""
+        """Reject the message. The session continues, except in row 2.f."""
         core = self._core
         core.refuse(fault, seq_num, message.msg_type, message.fields)
         if fault.reason == Reason.SENDING_TIME_ACCURACY_PROBLEM:
             core.logout_and_wait("orig_sending_time", fault.text)
 
     def _take_old(self, message: DecodedMessage, seq_num: int, sent_ns: int) -> None:
-        """A number that was read before: a duplicate, which is dropped without a word, or a lost count."""
+        """A number that was read before: a duplicate, which is dropped without an answer, or a lost count."""
         core = self._core
         if message.fields.get(tags.POSS_DUP_FLAG) == "Y":
-            # Answering duplicates would start a storm; only a duplicate that is none by its times is refused.
+            # An answer to every duplicate would start a storm: only one whose times contradict 43=Y is rejected.
             fault = _poss_dup_fault(message.fields, sent_ns) if message.msg_type != MsgType.SEQUENCE_RESET else None
             if fault is not None:
                 self._refuse(fault, seq_num, message)
@@ -172,15 +172,15 @@ class Inbound:
             core.events.append(Warned(f"Logout(5) with MsgSeqNum(34)={seq_num}, expecting {core.store.next_in}"))
             self._log_out(message)
         elif message.msg_type == MsgType.RESEND_REQUEST and message.fault is None:
-            # Strictly row 2.c; but it changes nothing here, it is how a peer finds its way back, and the peers' own
-            # case of row 8 sends one numbered like this and wants it served.
+            # Strictly this is row 2.c. But it changes nothing here, a peer may need it to recover, and the acceptance
+            # tests of other engines (row 8) send one with such a number and expect the resend.
             core.events.append(Warned(f"ResendRequest(2) with MsgSeqNum(34)={seq_num}, expecting {core.store.next_in}"))
             self._serve(message, seq_num)
         else:
             core.disconnect_too_low(seq_num)
 
     def _hold(self, message: DecodedMessage, seq_num: int, size_bytes: int, sent_ns: int) -> None:
-        """A number ahead of its turn. A Logout or ResendRequest cannot wait: both sides might wait for each other."""
+        """An early number. A Logout or ResendRequest must not wait, or both sides could wait for each other."""
         core, msg_type = self._core, message.msg_type
         early = Early(message, size_bytes, sent_ns)
         if msg_type == MsgType.LOGOUT:
@@ -201,7 +201,7 @@ class Inbound:
             core.request_gap()
 
     def _close_gap(self) -> None:
-        """Go on with what was held, as far as it reaches, and ask again if something is still missing."""
+        """Take the held messages whose turn has come, and request what is still missing."""
         core, gap, store = self._core, self._core.gap, self._core.store
         while (early := gap.pop(store.next_in)) is not None:
             if early.message is None:
@@ -218,9 +218,9 @@ class Inbound:
             gap.extend_deadline(store.next_in, core.gap_due_ns())
 
     def retry_gap(self) -> None:
-        """Nothing came of our ResendRequest(2) for too long: ask again, and in the end give up.
+        """Nothing has come of our ResendRequest(2) for too long: request again, and in the end log out.
 
-        A peer that waits for the answer to a TestRequest(1) behind the gap gets it now, before it takes us for dead.
+        A held TestRequest(1) is answered now, or the peer would take us for dead.
         """
         core, gap = self._core, self._core.gap
         for seq_num, early in gap.held():
@@ -234,14 +234,14 @@ class Inbound:
         missing = f"{core.store.next_in} to {gap.missing_end()}"
         self._carry_out_cancels()
         text = (
-            f"MsgSeqNum {missing} did not come, asked for {REQUESTS_MAX} times. What came behind was not carried out,"
-            " but for cancels: fill the gap, or log on with ResetSeqNumFlag(141)=Y"
+            f"MsgSeqNum {missing} did not come, requested {REQUESTS_MAX} times. Later messages were not executed,"
+            " except cancels: fill the gap, or log on with ResetSeqNumFlag(141)=Y"
         )
         core.logout_and_wait("gap", text, SessionStatus.LOGOUT_COMPLETE, BAD_SEQUENCE)
 
     def _carry_out_cancels(self) -> int:
-        """The link ends over an open gap: hand out the cancels behind it, which must not wait for another link. They
-        are not taken again when they come again. Returns how many other requests are left undone.
+        """The connection ends with an open gap: hand out the held cancels, which must not wait for the next connection.
+        They are not taken again when they come again. Returns how many other requests are not executed.
         """
         left = 0
         for seq_num, early in self._core.gap.held():
@@ -323,7 +323,7 @@ class Inbound:
         self._core.refuse(fault, seq_num, message.msg_type, message.fields)
 
     def _skip_to(self, next_in: int) -> None:
-        """The peer has nothing to send again below `next_in`: what was held below it is passed over, as it wishes."""
+        """The peer will send nothing again below `next_in`: messages held below it are not executed."""
         core = self._core
         core.store.next_in = next_in
         core.events.append(SequenceReset(next_in))
@@ -332,13 +332,13 @@ class Inbound:
             if message is None:
                 continue
             if message.msg_type == MsgType.TEST_REQUEST and message.fault is None:
-                self._answer_test(message)  # it waits for the answer
+                self._answer_test(message)  # the peer waits for the answer
             elif message.msg_type not in SESSION_MSG_TYPES:
-                text = f"not carried out: the peer filled over it with NewSeqNo(36)={next_in}"
+                text = f"not executed: SequenceReset(4) with NewSeqNo(36)={next_in} skipped it"
                 core.refuse(_fault(Reason.OTHER, tags.MSG_SEQ_NUM, text), seq_num, message.msg_type, message.fields)
 
     def _log_out(self, message: DecodedMessage) -> None:
-        """Logout(5): the answer to ours, or the peer's wish, which is answered."""
+        """Logout(5): the answer to ours, or the peer's own, which is answered."""
         core, fields = self._core, message.fields
         if core.state is SessionState.LOGOUT_SENT:
             core.logged_out(False, core.end_text, {})
@@ -346,7 +346,7 @@ class Inbound:
         left, text, code = self._carry_out_cancels(), "", 0
         if left:
             missing = f"{core.store.next_in} to {core.gap.missing_end()}"
-            text, code = f"MsgSeqNum {missing} did not come: {left} messages behind were not carried out", BAD_SEQUENCE
+            text, code = f"MsgSeqNum {missing} did not come: {left} later messages were not executed", BAD_SEQUENCE
         core.begin_logout(PendingLogout(True, "logout", text, SessionStatus.LOGOUT_COMPLETE, code, fields))
 
 
@@ -358,7 +358,7 @@ def _application(message: DecodedMessage, seq_num: int, size_bytes: int, sent_ns
 
 
 def _is_sound(message: DecodedMessage, sent_ns: int) -> bool:
-    """Whether nothing would be said against the message in its turn."""
+    """Whether the message would be accepted in its turn."""
     fields = message.fields
     if message.fault is not None or tags.ON_BEHALF_OF_COMP_ID in fields or tags.DELIVER_TO_COMP_ID in fields:
         return False
@@ -388,7 +388,7 @@ def _poss_dup_fault(fields: dict[int, str], sent_ns: int) -> Fault | None:
 
 
 def _third_party_fault(message: DecodedMessage) -> Fault | None:
-    """Row 18: we know the two ends of the session and nobody behind them; session messages are between those two."""
+    """Row 18: messages on behalf of third parties are not served; session messages are between the two ends only."""
     if message.msg_type in SESSION_MSG_TYPES:
         return None
     if tags.ON_BEHALF_OF_COMP_ID in message.fields:

@@ -1,7 +1,7 @@
-"""Whether a Logon(A) may begin a session, before any sequence number is looked at, and the one we send.
+"""Whether a Logon(A) may begin a session, apart from sequence numbers, and the Logon(A) that we send.
 
-Who the peer is, is the owner's business and settled before; this is about what it asks for. Whoever changes the order
-of the checks changes which of several mistakes is named.
+The owner has checked before who the peer is; this is about what the Logon requests. The order of the checks decides
+which of several errors is named.
 """
 
 from typing import Protocol
@@ -25,8 +25,8 @@ _MAX_DIGITS = 18
 class LogonRefusal(msgspec.Struct, frozen=True):
     """Why a Logon is answered with a Logout(5).
 
-    reject: a Reject(3) to be sent before it, None = none. session_status, code: the Logout's SessionStatus(1409) and
-    ErrorCode(25016). at_once: no answer to the Logout is waited for.
+    reject: a Reject(3) to send before it, None = none. session_status, code: the Logout's SessionStatus(1409) and
+    ErrorCode(25016). at_once: do not wait for the peer's Logout.
     """
 
     reason: str
@@ -38,36 +38,36 @@ class LogonRefusal(msgspec.Struct, frozen=True):
 
 
 class LogonPolicy(Protocol):
-    """Whose session it is. Asked about each Logon(A) that is sound, while nothing of the session has changed yet."""
+    """The owner's part in a logon. Called for each valid Logon(A), before anything of the session changes."""
 
     def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
-        """Why this Logon may not begin the session, or begin it anew, just now; None = it may.
+        """Why this Logon may not begin or restart the session now; None = it may.
 
-        It and our Logout(5) each use their number, but for the number 1 of a reset, which is none of those that go on.
+        A refused Logon and our Logout(5) use their numbers, except number 1 of a reset that then does not happen.
         """
         ...
 
     def logon_body(self, logon: dict[int, str], begins_count: bool) -> str:
-        """Fields of our answer besides its own, SOH-terminated. begins_count: the peer's numbers begin with this Logon,
-        so what it had not read of the numbers before is gone.
+        """More fields for our answer, SOH-terminated. begins_count: the peer's numbers begin with this Logon, so it
+        cannot get what it missed under the old numbers.
         """
         ...
 
 
 class AcceptAnyLogon:
-    """An `LogonPolicy` without a will of his own."""
+    """The policy of a session whose owner has set none."""
 
     def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
-        """Nothing is objected to."""
+        """Every Logon may begin the session."""
         return None
 
     def logon_body(self, logon: dict[int, str], begins_count: bool) -> str:
-        """Nothing is added."""
+        """No more fields."""
         return ""
 
 
 def whole_number(text: str | None) -> int | None:
-    """A number of plain digits, leading zeros too, as it is; None for anything else or over 18 digits."""
+    """A number of digits, leading zeros allowed; None for anything else, or over 18 digits."""
     if text and len(text) <= _MAX_DIGITS and text.isascii() and text.isdigit():
         return int(text)
     return None
@@ -79,7 +79,7 @@ def refuse_logon(
     """What is wrong with the peer's Logon(A), or None."""
     fields = message.fields
     if not _is_sending_time_near(settings, fields.get(tags.SENDING_TIME, ""), wall, now_ns):
-        text = f"SendingTime(52) is no time, or more than {settings.sending_time_tolerance_s} s off"
+        text = f"SendingTime(52) is not a time, or more than {settings.sending_time_tolerance_s} s off"
         return LogonRefusal("sending_time", text)
     encrypt_method = fields.get(tags.ENCRYPT_METHOD, "0")
     if encrypt_method and encrypt_method != "0":
@@ -93,7 +93,7 @@ def refuse_logon(
     if settings.begin_string == "FIXT.1.1" and appl_ver_id != settings.appl_ver_id:
         return LogonRefusal("bad_logon", f"DefaultApplVerID(1137) must be {settings.appl_ver_id}")
     if tags.DEFAULT_CSTM_APPL_VER_ID in fields:
-        return LogonRefusal("bad_logon", "DefaultCstmApplVerID(1408) names a version that nobody agreed on")
+        return LogonRefusal("bad_logon", "DefaultCstmApplVerID(1408) is not supported: leave it out")
     if message.fault is not None:
         return LogonRefusal("bad_logon", message.fault.text, code=code_of(message.fault))
     if fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y" and whole_number(fields.get(tags.MSG_SEQ_NUM)) != 1:
@@ -102,13 +102,13 @@ def refuse_logon(
 
 
 def too_low(next_in: int, seq_num: int) -> LogonRefusal:
-    """Row 2.c: one of us has lost count, and no message can put that right."""
+    """Row 2.c: one side has lost count, and no message can correct that."""
     text = f"MsgSeqNum too low, expecting {next_in} but received {seq_num}"
     return LogonRefusal("bad_sequence", text, None, SessionStatus.MSG_SEQ_NUM_TOO_LOW, BAD_SEQUENCE, at_once=True)
 
 
 def expects_too_much(next_out: int, wanted: int) -> LogonRefusal:
-    """NextExpectedMsgSeqNum(789): nobody may expect more than was sent."""
+    """NextExpectedMsgSeqNum(789) is higher than the number that we send next."""
     text = f"NextExpectedMsgSeqNum(789) too high, expecting {next_out} at most but received {wanted}"
     status = SessionStatus.NEXT_EXPECTED_MSG_SEQ_NUM_TOO_HIGH
     return LogonRefusal("bad_sequence", text, None, status, BAD_SEQUENCE, at_once=True)
@@ -129,7 +129,7 @@ def _is_heart_bt_int_served(settings: SessionSettings, text: str | None) -> bool
 def logon_body(
     settings: SessionSettings, heart_bt_int_s: int, reset: bool, next_expected: int | None, more: str
 ) -> str:
-    """The Logon(A) we send. next_expected: NextExpectedMsgSeqNum(789), None = left out. more: fields of the owner."""
+    """The Logon(A) we send. next_expected: NextExpectedMsgSeqNum(789), None = left out. more: the owner's fields."""
     parts = [f"98=0{SOH}108={heart_bt_int_s}{SOH}"]
     if reset:
         parts.append(f"141=Y{SOH}")

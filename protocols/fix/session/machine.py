@@ -1,8 +1,8 @@
 """The FIX session: bytes and the time in, events and bytes out. Acceptor and initiator are the same machine.
 
-It numbers, checks, answers, holds early messages back and asks for missing ones; what it hands out is in sequence,
-once. NextIn and NextOut live in the store and outlive connections. The one thing to know: NextIn moves before the
-answer to a message is built, so LastMsgSeqNumProcessed(369) counts that message, and stays for what is ignored.
+It numbers, checks and answers messages, holds early ones and requests missing ones; it hands out each message once, in
+sequence. NextIn and NextOut are in the store and outlive connections. NextIn moves before the answer to a message is
+built, so that LastMsgSeqNumProcessed(369) counts that message; it does not move for what is ignored.
 
 Source: the FIX session layer and its test cases v1.0 (ISO 3531), by whose scenario numbers the tests are named.
 """
@@ -22,20 +22,20 @@ from protocols.units import NS_PER_S
 from protocols.wall import WallClock
 
 GARBLED_MAX = 3
-"""So many garbled messages in a row, and the peer speaks something else."""
+"""After this many garbled messages in a row the connection is closed: the peer does not speak FIX."""
 _NOT_READING = frozenset({SessionState.LEAVING, SessionState.ENDED})
-_TEST_REQ_ID = "TEST"  # any message of the peer answers a TestRequest(1), so the id need not be unique
+_TEST_REQ_ID = "TEST"  # any message answers a TestRequest(1), so the id need not be unique
 
 
 class FixSession:
-    """One session, across connections. Every `now_ns` is own time, never an earlier one again; what is told is UTC.
+    """One session, across connections. Every `now_ns` is own time and never goes back; times on the wire are UTC.
 
-    Output is bounded by the owner, who writes it and watches `pending_bytes`; all else held here has its bound in
-    `SessionSettings`. Calls that the state does not allow (`TRANSITIONS`) raise LocalProtocolError and change nothing.
+    The owner bounds the output: it writes, and watches `pending_bytes`. Everything else held here has its bound in
+    `SessionSettings`. A call that the state does not allow (`TRANSITIONS`) raises LocalProtocolError, changing nothing.
     """
 
     def __init__(self, settings: SessionSettings, store: MessageStore, wall: WallClock | None = None) -> None:
-        """wall: what own time lacks to UTC; None = nothing, for good."""
+        """wall: UTC beside own time; None = they are the same."""
         self.settings = settings
         self.store = store
         self._core = SessionCore(settings, store, wall or WallClock())
@@ -46,21 +46,21 @@ class FixSession:
         self._decoder = Decoder(settings.begin_string, CLIENT_MSG_TYPES if settings.role == "acceptor" else None)
         self._garbled_in_row = 0
 
-    # -- what the owner may look at ------------------------------------------------------------------------------
+    # -- what the owner reads ------------------------------------------------------------------------------------
 
     @property
     def state(self) -> SessionState:
-        """Where the session stands."""
+        """The state of the session."""
         return self._core.state
 
     @property
     def is_logged_on(self) -> bool:
-        """Whether messages that are sent now leave at once."""
+        """Whether a message that is sent now leaves at once."""
         return self._core.state is SessionState.LOGGED_ON
 
     @property
     def logon_policy(self) -> LogonPolicy:
-        """Who is asked about each Logon(A), and what our answer tells besides its own fields."""
+        """The owner's part in a logon: whether a Logon(A) may begin the session, and more fields for our answer."""
         return self._core.logon_policy
 
     @logon_policy.setter
@@ -74,37 +74,37 @@ class FixSession:
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes ready to be written; what is to be read from the store first is not among them."""
+        """Bytes ready to be written, without what is still in the store."""
         return self._output.pending_bytes
 
     @property
     def held_messages(self) -> int:
-        """Messages of the peer kept until those before them have come."""
+        """Early messages of the peer, which wait for those before them."""
         return self._core.gap.held_messages
 
     @property
     def held_bytes(self) -> int:
-        """Bytes kept of what the peer sent: early messages, and a message that is not whole yet."""
+        """Bytes held of the peer's input: early messages, and an incomplete one."""
         return self._core.gap.held_bytes + self._framer.buffered_bytes
 
     @property
     def is_replaying(self) -> bool:
-        """Whether stored messages are being written; live ones follow behind them, from the store too."""
+        """Whether stored messages are being written; new ones follow them, also from the store."""
         return self._output.is_replaying
 
     @property
     def must_read(self) -> bool:
-        """Whether `take_ready` has nothing to give until `read_on` has read it from the store."""
+        """Whether `take_ready` is empty until `read_on` has read from the store."""
         return self._output.must_read
 
     @property
     def behind(self) -> int:
-        """Messages that wait in the store for their first sending, though the peer asked for nothing before them."""
+        """Messages in the store that wait for their first sending, while the peer has not requested a resend."""
         return self._output.behind
 
     @property
     def next_deadline_ns(self) -> int | None:
-        """When `tick` is next wanted; None = never, as things stand."""
+        """When to call `tick` next; None = never, in this state."""
         core = self._core
         if core.state is SessionState.LOGGED_ON:
             next_ns, gap_ns = core.timers.next_ns(self._output.last_sent_ns), core.gap.deadline_ns
@@ -114,29 +114,29 @@ class FixSession:
         return None if core.state in (SessionState.DISCONNECTED, SessionState.ENDED) else core.timers.deadline_ns
 
     def judge(self, logon: DecodedMessage, now_ns: int) -> LogonRefusal | None:
-        """Why this Logon(A) would not begin the session if a new link brought it now; None = it would.
+        """Why this Logon(A) would not begin the session if it came on a new connection now; None = it would.
 
-        Nothing changes, whatever link the session has: whoever is refused beside a living one leaves no trace.
+        Changes nothing, so a Logon that is refused does not disturb the connection that the session has.
         """
         return self._handshake.judge(logon, now_ns)
 
-    # -- the link ------------------------------------------------------------------------------------------------
+    # -- the connection ------------------------------------------------------------------------------------------
 
     def connected(self, now_ns: int) -> None:
-        """A new link. Nothing of the last one is left but the numbers and the stored messages."""
+        """A new connection. Only the numbers and the stored messages are left of the last one."""
         core = self._require(Call.CONNECTED, now_ns)
         self._forget_link()
         core.timers.connected(now_ns + self.settings.logon_timeout_s * NS_PER_S)
         core.state = SessionState.CONNECTED
 
     def disconnected(self, now_ns: int) -> None:
-        """The link is gone, whoever ended it. Messages sent from now on are numbered and stored."""
+        """The connection is gone. Messages sent from now on are numbered and stored."""
         core = self._require(Call.DISCONNECTED, now_ns)
         self._forget_link()
         core.state = SessionState.DISCONNECTED
 
     def receive(self, data: bytes, now_ns: int) -> list[Event]:
-        """What the bytes mean, in order. Any input is taken; once the session is leaving it is ignored."""
+        """The events of these bytes, in order. Any input is accepted; while the session is leaving it is ignored."""
         core = self._require(Call.RECEIVE, now_ns)
         if core.state not in _NOT_READING:
             for found in self._framer.feed(data):
@@ -149,7 +149,7 @@ class FixSession:
         return self._take_events()
 
     def tick(self, now_ns: int) -> list[Event]:
-        """Heartbeats, tests, requests and time-outs that are due; harmless when none is."""
+        """Do what is due: heartbeats, tests, requests, time-outs. Harmless when called early."""
         core = self._require(Call.TICK, now_ns)
         if core.state is SessionState.LOGGED_ON:
             self._keep_alive()
@@ -161,41 +161,41 @@ class FixSession:
         return self._take_events()
 
     def pause(self, now_ns: int) -> None:
-        """We stopped reading: the peer's silence is not its fault. Our heartbeats go on."""
+        """The gateway stops reading: silence is not the peer's fault. Our heartbeats continue."""
         self._require(Call.PAUSE, now_ns).timers.pause(now_ns)
 
     def resume(self, now_ns: int) -> None:
-        """We read on."""
+        """The gateway reads again."""
         core = self._require(Call.RESUME, now_ns)
         unread_ns = core.timers.resume(now_ns)
         if core.gap.deadline_ns:
             core.gap.deadline_ns += unread_ns
 
     def take_output(self, limit_bytes: int = 65_536, now_ns: int = 0) -> bytes:
-        """The next bytes to write, in order and in whole messages; empty only when there is nothing more.
+        """The next bytes to write, in order, in whole messages; empty only if there are no more.
 
         Args:
-            limit_bytes: how much is wanted; one message may be longer and still comes whole. A replay reads no more
-                than this from the store, so it is what bounds memory and the time of a call.
-            now_ns: for SendingTime(52) of what is sent again; 0 = the time of the last call that named one.
+            limit_bytes: about how much to return; a longer message is returned whole. A replay reads no more than this
+                from the store, so it bounds the memory and the time of a call.
+            now_ns: for SendingTime(52) of what is sent again; 0 = that of the last call.
         """
         return self._output.take(limit_bytes, now_ns or self._core.now_ns)
 
     def take_ready(self, limit_bytes: int) -> bytes:
-        """The same of what needs no reading from the store; empty when `must_read`, too."""
+        """The same, without reading from the store; also empty when `must_read`."""
         return self._output.take(limit_bytes, 0, may_read=False)
 
     def read_on(self, now_ns: int) -> int:
-        """When `must_read`: make the next slice ready; the number of its messages, which is what it costs."""
+        """When `must_read`: make the next slice ready. Returns the number of its messages, for the budget of a turn."""
         return self._output.read_on(now_ns)
 
-    # -- what the owner says -------------------------------------------------------------------------------------
+    # -- what the owner does -------------------------------------------------------------------------------------
 
     def send(self, msg_type: str, body: str, now_ns: int) -> int:
         """Number, store and, when logged on, queue an application message. Returns its MsgSeqNum(34).
 
-        `body`: the fields after the header, SOH-terminated. Away or logging out it is stored only: the peer asks for it
-        when it is back. While a replay runs it is queued behind it.
+        body: the fields after the header, SOH-terminated. While the peer is away or logging out, the message is only
+        stored, for the peer to request at its next logon. While a replay runs, it is queued after it.
 
         Raises:
             LocalProtocolError: a session message type, or a body that is not SOH-terminated.
@@ -207,11 +207,11 @@ class FixSession:
         return self._output.send_stored(msg_type, body, now_ns, core.state in SENDING)
 
     def reject(self, seq_num: int, msg_type: str, fault: Fault, now_ns: int) -> None:
-        """Refuse an `AppMessage` that was handed out, for a fault found only by translating it. Stored as by `send`."""
+        """Reject an `AppMessage` that was handed out, for a fault found in its translation. Stored like by `send`."""
         core = self._core
         core.now_ns = now_ns
         core.refuse(fault, seq_num, msg_type, {})
-        core.events.pop()  # the owner knows
+        core.events.pop()  # the owner knows that it rejected the message
 
     def logon(self, now_ns: int, body: str = "", reset: bool = False) -> None:
         """Send our Logon(A), as initiator.
@@ -227,25 +227,25 @@ class FixSession:
         self._handshake.send_logon(body, reset)
 
     def logout(self, now_ns: int, text: str, session_status: int | None = None, code: int = 0) -> None:
-        """Ask to end: Logout(5), then LoggedOut with the answer, or Disconnect after `logout_timeout_s`.
+        """Request the end: Logout(5), then LoggedOut with the answer, or Disconnect after `logout_timeout_s`.
 
-        session_status, code: SessionStatus(1409), ErrorCode(25016), where the dialect has them; None and 0 = neither.
+        session_status, code: SessionStatus(1409), ErrorCode(25016), if the dialect has them; None and 0 = left out.
         """
         core = self._require(Call.LOGOUT, now_ns)
         core.send_logout(text, session_status, code)
         core.await_logout(SessionState.LOGOUT_SENT, "logout_timeout", text)
 
     def leave(self, now_ns: int) -> list[Event]:
-        """What the peer sent before `Leaving` was told is answered, as far as it will be: our Logout(5) may go.
+        """The owner has answered what the peer sent before `Leaving`: send our Logout(5).
 
-        It goes behind all that is queued, a running replay too. LoggedOut is told at once when the peer's Logout(5) has
-        come; else Disconnect when it comes, or when `logout_timeout_s` is over.
+        It follows all that is queued, including a running replay. LoggedOut is reported at once if the peer's Logout
+        has come; otherwise Disconnect, when it comes or after `logout_timeout_s`.
         """
         self._require(Call.LEAVE, now_ns).send_pending_logout()
         return self._take_events()
 
     def terminate(self, now_ns: int, text: str, session_status: int | None = None, code: int = 0) -> list[Event]:
-        """End at once: a Logout(5) like `logout`'s, unless one was sent, and LoggedOut. No effect after the end."""
+        """End at once: a Logout(5) as by `logout`, unless one was sent, and LoggedOut. No effect after the end."""
         core = self._require(Call.TERMINATE, now_ns)
         if core.state is not SessionState.ENDED:
             core.send_urgent_logout(text, session_status, code)
@@ -278,7 +278,7 @@ class FixSession:
     def _skip(self, garbled: Garbled) -> None:
         """Row 2.d: no number was used, so nothing changes; the next good message shows the gap.
 
-        Three in a row are the end, and so is one that is longer than any message may be.
+        Three in a row end the connection, and so does one longer than the maximum.
         """
         core = self._core
         core.events.append(garbled)
@@ -321,7 +321,7 @@ class FixSession:
         if core.state is SessionState.LEAVING:
             core.send_pending_logout()
         elif core.state in (SessionState.LOGOUT_SENT, SessionState.AWAITING_LOGOUT):
-            if self._output:  # nobody can answer what was not written yet; whoever does not read is cut by the owner
+            if self._output:  # our Logout is not written yet, so no answer is due; the owner cuts a slow reader
                 core.timers.deadline_ns = core.now_ns + self.settings.logout_timeout_s * NS_PER_S
             else:
                 core.disconnect(core.end_reason, core.end_text)

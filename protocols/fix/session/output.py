@@ -1,9 +1,12 @@
 """What a session still has to write: numbered, stored and queued in one order that nothing overtakes.
 
-The queue holds ready bytes, and numbers to be read from the store only as the owner asks for more, so replaying a
-million messages costs a slice of memory. While numbers wait, or much is ready, new messages are numbered and stored but
-queued as numbers only: neither a burst nor a peer that reads slowly costs memory. At most one replay is in the queue,
-whatever the peer asks.
+The queue holds ready bytes, and ranges of numbers that are read from the store when the owner takes more:
+
+    bytes | Replay 5..900 | bytes | Unsent 1201..1500
+
+So a replay of a million messages needs the memory of one slice. While a range is queued, or 64 KiB are ready, new
+messages are stored and queued by number only: neither a burst nor a slow reader costs memory. There is at most one
+Replay in the queue, whatever the peer requests.
 """
 
 from collections import deque
@@ -17,15 +20,15 @@ from protocols.fix.times import format_ns
 from protocols.wall import WallClock
 
 _SLICE_NUMBERS = 256
-"""Numbers asked of the store at a time."""
+"""Numbers read from the store at a time."""
 _GAP_MAX_NUMBERS = 65_536
-"""Longest run of numbers without a message told by one gap fill: bounds the work of one call."""
+"""Longest run of numbers without a message in one gap fill: bounds the work of one call."""
 _READY_BYTES = 65_536
-"""So much is ready, and further messages wait in the store."""
+"""While this much is ready, further messages wait in the store."""
 _RESERVE_EVERY = 64
-"""Messages that wait in the store between two numbers that are left for a Logout(5)."""
+"""Messages that wait in the store between two numbers reserved for a Logout(5)."""
 _SLICE_BYTES = 16_384
-"""Read from the store at a time: about a millisecond's work."""
+"""Read from the store at a time: about 1 ms of work."""
 
 
 class Output:
@@ -58,14 +61,14 @@ class Output:
         self._sender = f"{SOH}49={settings.sender_comp_id}{SOH}52="
         self._target = f"{SOH}56={settings.target_comp_id}{SOH}"
         self._sends_processed = settings.last_msg_seq_num_processed
-        self.handed_out = 0  # the first message that is handed out by this call of the machine; 0 = none yet
+        self.handed_out = 0  # the first message handed out by this call of the machine; 0 = none yet
         self._middle = ""  # what follows MsgSeqNum(34) in every header, with the SendingTime(52) of `_middle_ns`
         self._middle_ns = -1  # UTC
         self._queue: deque[bytes | Unsent | Replay] = deque()
-        self._ranges = 0  # items of the queue that are numbers only
-        self._replay: Replay | None = None  # the one of them that is sent again
+        self._ranges = 0  # ranges in the queue
+        self._replay: Replay | None = None  # the one range that is sent again
         self._pending_bytes = 0
-        self._reserved = 0  # number of the goodbye to come, 0 = the next one
+        self._reserved = 0  # number for the Logout(5) to come, 0 = the next one
         self.last_sent_ns = 0
 
     def __bool__(self) -> bool:
@@ -74,7 +77,7 @@ class Output:
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes ready to be written; what a replay will still bring is not among them."""
+        """Bytes ready to be written, without what is still in the store."""
         return self._pending_bytes
 
     @property
@@ -84,34 +87,34 @@ class Output:
 
     @property
     def must_read(self) -> bool:
-        """Whether what comes next has to be read from the store."""
+        """Whether the next message must be read from the store."""
         return self._ranges > 0 and not isinstance(self._queue[0], bytes)
 
     @property
     def behind(self) -> int:
-        """Messages that wait for their first sending though nothing goes before them that the peer asked for."""
+        """Messages that wait for their first sending, while no replay is queued."""
         if self._replay is not None or not self._ranges:
             return 0
         return sum(item.end - item.next + 1 for item in self._queue if isinstance(item, Unsent))
 
     def clear(self) -> None:
-        """Forget all that is queued: the link is gone. Stored messages stay to be asked for."""
+        """Drop all that is queued: the connection is gone. Stored messages can be requested later."""
         self._queue.clear()
         self._replay = None
         self._ranges = self._pending_bytes = self._reserved = 0
 
     def forget_ranges(self) -> None:
-        """Queue nothing but ready bytes any more: the numbers start again at 1."""
+        """Drop all ranges: the numbers start again at 1."""
         if self._ranges:
             self._queue = deque(item for item in self._queue if isinstance(item, bytes))
             self._replay = None
             self._ranges = 0
 
     def truncate(self) -> bool:
-        """The connection ends: send nothing again, and of what waits for its first sending only what is before the next
-        number that was left for a goodbye, which has that number then. The rest stays to be asked for.
+        """The connection ends: drop the replay, and of the messages not sent yet those after the next reserved number,
+        which our Logout(5) gets. The peer sees no gap before the Logout, and can request the rest later.
 
-        Returns whether something at the end of the queue is not sent, such as a goodbye of before.
+        Returns whether the end of the queue was dropped, which may include an earlier Logout.
         """
         queue, self._queue = self._queue, deque()
         self._replay = None
@@ -141,8 +144,8 @@ class Output:
         return seq_num
 
     def send_stored(self, msg_type: str, body: str, now_ns: int, live: bool) -> int:
-        """Number, store and, when `live`, queue a message that the peer can have again: an application message or a
-        Reject(3), which may be the only answer that an order gets. Returns its MsgSeqNum(34).
+        """Number, store and, when `live`, queue a message that the peer may request again: an application message or a
+        Reject(3), which may be the only answer to an order. Returns its MsgSeqNum(34).
         """
         store = self._store
         seq_num = store.next_out
@@ -158,11 +161,11 @@ class Output:
         return seq_num
 
     def first_sending(self, begin: int, end: int) -> None:
-        """Queue begin..end, stored while they could not be sent."""
+        """Queue begin..end, which were stored while they could not be sent."""
         self._append_unsent(begin, end)
 
     def replay(self, begin: int, end: int) -> None:
-        """Send begin..end again: with the replay in the queue, or behind all that is queued."""
+        """Send begin..end again: with the replay in the queue, or after all that is queued."""
         if self._replay is not None:
             self._replay.add(begin, end)
             return
@@ -173,7 +176,7 @@ class Output:
     def take(self, limit_bytes: int, now_ns: int, may_read: bool = True) -> bytes:
         """The next bytes to write, whole messages, about `limit_bytes` at most; empty only when nothing is left.
 
-        may_read: else only what is ready: empty, too, when what comes next must be read from the store.
+        may_read False: only what is ready; also empty when the next message must be read from the store.
         """
         queue = self._queue
         chunks: list[bytes] = []
@@ -194,7 +197,7 @@ class Output:
         return b"".join(chunks)
 
     def read_on(self, now_ns: int) -> int:
-        """Make the next slice of what must be read from the store ready; how many messages it has."""
+        """Read the next slice from the store, so that it is ready. Returns how many messages it has."""
         item, chunks = self._queue[0], list[bytes]()
         if not isinstance(item, bytes):
             self._pull(item, _SLICE_BYTES, now_ns, chunks)
@@ -204,7 +207,7 @@ class Output:
         return len(chunks)
 
     def _advance(self, item: Unsent | Replay) -> None:
-        """A range is written: the replay's next one, or what is behind it in the queue."""
+        """A range is written: continue with the replay's next one, or with the next item of the queue."""
         if isinstance(item, Replay):
             if item.next_range():
                 return
@@ -220,13 +223,13 @@ class Output:
 
     @staticmethod
     def _mark_waiting(replay: Replay, seq_num: int) -> None:
-        """This number's first sending waits behind the replay: it must not be sent again before."""
+        """The first sending of this number waits after the replay: it must not be sent again before that."""
         if not replay.below:
             replay.below = seq_num
 
     def _put_off(self, seq_num: int) -> None:
-        """Queue a stored message by its number only, joined to the run before it. In a long run the number behind it is
-        left for a goodbye, now and then.
+        """Queue a stored message by its number only, joined to the range before it. In a long range a number is
+        reserved for a Logout(5) now and then.
         """
         last = self._queue[-1]
         if not isinstance(last, Unsent) or last.end != seq_num - 1:
@@ -247,19 +250,19 @@ class Output:
 
     def _build(self, msg_type: str, seq_num: int, body: str, now_ns: int) -> bytes:
         utc_ns = now_ns + self._wall.offset_ns
-        if utc_ns != self._middle_ns:  # all messages of one turn share it
+        if utc_ns != self._middle_ns:  # all messages of one turn of the event loop share it
             self._middle = f"{self._sender}{format_ns(utc_ns, self._digits)}{self._target}"
             self._middle_ns = utc_ns
         processed = self._processed() if self._sends_processed else ""
         return encode(self._begin_string, f"35={msg_type}{SOH}34={seq_num}{self._middle}{processed}{body}")
 
     def _processed(self) -> str:
-        """LastMsgSeqNumProcessed(369) as of now: nothing has become of what the owner is still to be handed."""
+        """LastMsgSeqNumProcessed(369) as of now, without messages that the owner has yet to receive from this call."""
         processed = self._store.intake.processed
         return f"369={min(processed, self.handed_out - 1) if self.handed_out else processed}{SOH}"
 
     def _pull(self, item: Unsent | Replay, limit_bytes: int, now_ns: int, chunks: list[bytes]) -> int:
-        """Move the range on, or to the next one, by at least one message and about `limit_bytes`; the bytes added."""
+        """Write at least one message and about `limit_bytes` of the range. Returns the bytes added to `chunks`."""
         size = self._move(item, limit_bytes, now_ns, chunks)
         if item.next > item.end:
             self._advance(item)
@@ -289,7 +292,7 @@ class Output:
         return size
 
     def _add_gap_fill(self, item: Unsent | Replay, begin: int, end: int, now_ns: int, chunks: list[bytes]) -> int:
-        """One SequenceReset(4) over the numbers begin..end-1, which carry nothing that is sent again."""
+        """One SequenceReset(4) over the numbers begin..end-1, which have no message that is sent again."""
         sending_time = format_ns(self._wall.utc_ns(now_ns), self._digits)
         again, original = (f"{SOH}43=Y", f"122={sending_time}{SOH}") if item.again else ("", "")
         processed = self._processed() if self._sends_processed else ""
@@ -302,10 +305,10 @@ class Output:
         return len(chunk)
 
     def _again(self, stored: bytes, now_ns: int) -> bytes:
-        """The stored message as a possible duplicate: all but 9, 10, 43, 52, 122 and 369 as it was.
+        """The stored message as a possible duplicate; only 9, 10, 43, 52, 122 and 369 differ.
 
-        OrigSendingTime(122) is never later than SendingTime(52), for which the peers end the session: where our clock
-        was put back since, it is the same.
+        OrigSendingTime(122) must not be later than SendingTime(52), or engines end the session: if our clock was set
+        back since, it is the same.
 
         Source: FIX.4.4 volume 2, message recovery. The header is the one `_build` writes: 35, 34, 49, 52, 56, 369.
         """

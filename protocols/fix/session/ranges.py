@@ -1,25 +1,25 @@
-"""Numbers that are still to be written from the store: for the first time, or again because the peer asked for them.
+"""Numbers to be written from the store: for the first time, or again because the peer requested them.
 
-However many ResendRequest(2)s come, and whatever they ask for, there is one `Replay` and it is bounded: ranges that
-touch become one, and beyond `MAX_RANGES` the two that lie nearest become one with what is between them, which a peer
-that has it drops by its PossDupFlag(43). So all that was asked for is sent, and nobody is sent away for asking.
+However many ResendRequest(2)s come, there is one `Replay`, and it is bounded. Ranges that touch are joined; beyond
+`MAX_RANGES` the two nearest are joined, with the numbers between them, which the peer drops by their PossDupFlag(43).
+So everything requested is sent, and no peer is disconnected for its requests.
 """
 
 from bisect import bisect_left, bisect_right
 from collections import deque
 
 MAX_RANGES = 64
-"""Ranges kept apart in one round."""
+"""Separate ranges in one round."""
 
 Ranges = list[tuple[int, int]]
-"""First and last number of each range: rising, with at least one number between two of them."""
+"""First and last number of each range: ascending, with at least one number between two ranges."""
 
 
 class Unsent:
     """Numbers next..end to be written for the first time: stored while something else was being written.
 
-    reserved: numbers in it that were given to no message, so that a Logout(5) may have one of them: the session can end
-    there, with no gap before it, and what is behind stays to be asked for. As it is written, they are gap-filled.
+    reserved: numbers in it that have no message, so that a Logout(5) can get one: the session can end there without a
+    gap before the Logout, and the peer can request the rest later. If they are written, they are gap-filled.
     """
 
     __slots__ = ("begin", "end", "next", "reserved")
@@ -32,7 +32,7 @@ class Unsent:
         self.reserved: deque[int] = deque()
 
     def next_reserved(self) -> int:
-        """The first hole that is not written, 0 = there is none."""
+        """The first reserved number that is not written, 0 = there is none."""
         reserved = self.reserved
         while reserved and reserved[0] < self.next:
             reserved.popleft()
@@ -42,9 +42,9 @@ class Unsent:
 class Replay:
     """Numbers to be written again. The range being written is next..end.
 
-    What is asked for ahead of it joins the round under way, in order; what lies behind it waits for the next round: a
-    peer that asks again before it has read on is served from end to end all the same. below: the first number whose
-    first sending waits behind the replay, which is soon enough for whoever asked for it; 0 = none does.
+    Numbers requested ahead of `next` join the current round, in order; those before it wait for the next round. So a
+    peer that repeats its request while it reads is served completely each time. below: the first number whose first
+    sending waits after the replay, which also serves a request for it; 0 = none.
     """
 
     __slots__ = ("_ahead", "_behind", "below", "end", "is_begun", "next")
@@ -59,7 +59,7 @@ class Replay:
         self._behind: Ranges = []
 
     def add(self, begin: int, end: int) -> None:
-        """The peer asks for begin..end too."""
+        """The peer also requests begin..end."""
         if self.below:
             end = min(end, self.below - 1)
         written_below = self.next if self.is_begun else 0
@@ -71,7 +71,7 @@ class Replay:
             _join(self._behind, begin, min(end, written_below - 1))
 
     def next_range(self) -> bool:
-        """Begin the next range, when the last one is written; False when there is none."""
+        """Begin the next range after the current one is written; False if there is none."""
         if not self._ahead:
             self._ahead, self._behind = self._behind, []
         if not self._ahead:
@@ -81,7 +81,7 @@ class Replay:
 
 
 def _join(ranges: Ranges, begin: int, end: int) -> None:
-    """Put a range among the others, as one with those that it meets."""
+    """Add a range, joined with those that it touches."""
     first = bisect_left(ranges, begin - 1, key=_end)
     behind = bisect_right(ranges, end + 1, key=_begin)
     met = ranges[first:behind]

@@ -1,8 +1,8 @@
-"""The bodies with which a session says no: Reject(3), BusinessMessageReject(j), Logout(5).
+"""The bodies of the session's refusals: Reject(3), BusinessMessageReject(j), Logout(5).
 
-They differ by version and dialect: FIX.4.2 knows SessionRejectReason(373) up to 11, and only the penstock dialect
-explains with ErrorCode(25016), SessionStatus(1409) and Outcome(20102). Bodies begin behind the header, routing first,
-and then ascend by tag, as the widespread engines write them.
+They differ by version and dialect: FIX.4.2 has SessionRejectReason(373) up to 11, and only the penstock dialect has
+ErrorCode(25016), SessionStatus(1409) and Outcome(20102). A body has routing fields first and then ascends by tag, as
+the common engines write it.
 """
 
 from protocols.errors import BAD_FIELD, BAD_SEQUENCE, MALFORMED, MISSING_FIELD, UNKNOWN_METHOD
@@ -23,7 +23,7 @@ _REVERSED = (
     (tags.DELIVER_TO_LOCATION_ID, tags.ON_BEHALF_OF_LOCATION_ID),
     (tags.ON_BEHALF_OF_LOCATION_ID, tags.DELIVER_TO_LOCATION_ID),
 )
-"""What is read, and what it comes back as; ascending by the latter."""
+"""Tag that is read, and tag in which it is returned; ascending by the latter."""
 _IDS = (
     tags.CL_ORD_ID, tags.QUOTE_ID, tags.MASS_STATUS_REQ_ID, tags.ORD_STATUS_REQ_ID, tags.REQ_ID
 )  # fmt: skip
@@ -59,8 +59,8 @@ _WORDS = {
     Reason.VALUE_HAS_DELIMITER: "Non-data value includes field delimiter",
     Reason.UNSUPPORTED_APPLICATION_VERSION: "Invalid/Unsupported Application Version",
 }
-"""What the standard calls each SessionRejectReason(373). Text(58) begins with it: people and their log scanners know
-these words from every engine, and in FIX.4.2 they stand in for the reasons that it has no number for.
+"""The standard's words for each SessionRejectReason(373). Text(58) begins with them: people and log scanners know them
+from every engine, and in FIX.4.2 they replace the reasons that have no number there.
 """
 _BUSINESS_WORDS = {
     Business.UNSUPPORTED_MESSAGE_TYPE: "Unsupported Message Type",
@@ -69,11 +69,11 @@ _BUSINESS_WORDS = {
 _REF_MSG_TYPE_MAX = 32
 _TEXT_MAX = 256
 _FIX42_LAST_REASON = Reason.INVALID_MSG_TYPE
-_STOCK_LAST_REASON = Reason.VALUE_HAS_DELIMITER  # but for 99: the one behind it is in no stock dictionary
+_STOCK_LAST_REASON = Reason.VALUE_HAS_DELIMITER  # except 99: no stock dictionary has 18
 
 
 def code_of(fault: Fault) -> int:
-    """ErrorCode(25016) of what is wrong with a message by the session layer or the dictionary."""
+    """ErrorCode(25016) of a fault."""
     return _CODES.get(fault.reason, MALFORMED)
 
 
@@ -116,7 +116,7 @@ def business_body(settings: SessionSettings, seq_num: int, msg_type: str, fault:
 
 
 def logout_body(settings: SessionSettings, text: str, session_status: int | None, code: int = 0) -> str:
-    """Logout(5). session_status, code: told in the penstock dialect only; None and 0 = neither."""
+    """Logout(5). session_status, code: sent in the penstock dialect only; None and 0 = left out."""
     parts = [f"58={_printable(text, _TEXT_MAX)}"] if text else []
     if not settings.plain:
         if session_status is not None:
@@ -127,17 +127,17 @@ def logout_body(settings: SessionSettings, text: str, session_status: int | None
 
 
 def _reverse_route(fields: Fields) -> list[str]:
-    """The third parties of a message the other way round; an empty one is a fault of its own and is not returned."""
+    """The routing fields of a message, reversed; an empty one is itself a fault and is left out."""
     return [f"{back}={fields[there]}" for there, back in _REVERSED if fields.get(there)]
 
 
 def _explained(words: str | None, text: str) -> str:
-    """The standard's words, and behind them what is wrong here."""
+    """The standard's words, then what is wrong here."""
     return _printable(text if not words or text.startswith(words) else f"{words}: {text}", _TEXT_MAX)
 
 
 def _printable(text: str, max_chars: int) -> str:
-    """Text that may hold what the peer sent, so that it can neither end a field nor grow without bound."""
+    """Text that may quote the peer, made safe: it cannot end the field, and its length is bounded."""
     return text[:max_chars].replace(SOH, "?")
 
 

@@ -1,7 +1,7 @@
-"""What one FIX session is told once, the states it can be in, and which call is legal in which state.
+"""The settings of a FIX session, its states, and which call is legal in which state.
 
-`TRANSITIONS` is the single list of legal moves: the machine checks every call of its owner against it, the tests walk
-all of it, and the docs are printed from it. A pair that is not in it raises LocalProtocolError and changes nothing.
+`TRANSITIONS` is the only list of legal moves: the machine checks every call of its owner against it, tests cover all of
+it, and the reference page is made from it. A call that is not in it raises LocalProtocolError and changes nothing.
 """
 
 from enum import Enum
@@ -25,23 +25,23 @@ CLIENT_MSG_TYPES: frozenset[str] = SESSION_MSG_TYPES | {
     MsgType.NEWS,
     MsgType.BUSINESS_MESSAGE_REJECT,
 }
-"""What an acceptor takes from a client; the rest of the standard is answered with BusinessMessageReject(j) 380=3."""
+"""What an acceptor accepts from a client; any other message of the standard gets BusinessMessageReject(j) 380=3."""
 
 
 class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One session, seen from our side. Immutable: a change is a new value, used from the next connection on.
 
-    resend_max_messages: numbers one ResendRequest(2) of ours asks for. A gap that fits is asked for with
-        EndSeqNo(16)=0, as the peers do; a larger one in closed chunks of this size, each when the one before has come.
+    resend_max_messages: numbers that one ResendRequest(2) of ours requests. A gap up to this size is requested with
+        EndSeqNo(16)=0, as other engines do; a larger one in chunks of this size, each when the one before has come.
         0: never in chunks.
-    held_max_messages, held_max_bytes: early messages kept while a gap is open; what comes above is dropped and asked
-        for again when the gap has closed up to it.
-    answer_timeout_ms: how long a Logout(5) of ours waits for the owner to answer what the peer sent before; 0 = not.
-    plain: only tags of the session's own version; without it 1409, 25016 and 20102 explain our refusals.
+    held_max_messages, held_max_bytes: early messages kept while a gap is open; more are dropped, and requested again
+        when the gap has closed up to them.
+    answer_timeout_ms: how long our Logout(5) waits for the owner to answer what the peer sent before; 0 = not at all.
+    plain: only tags of the session's own version. Otherwise 1409, 25016 and 20102 explain our refusals.
     time_digits: decimals of SendingTime(52) and OrigSendingTime(122): 3, 6 or 9.
-    next_expected_msg_seq_num: as initiator, send NextExpectedMsgSeqNum(789); an acceptor answers it whenever it comes.
+    next_expected_msg_seq_num: as initiator, send NextExpectedMsgSeqNum(789); an acceptor always answers it.
     test_request_at_permille, give_up_at_permille: silence of the peer, in thousandths of HeartBtInt(108), after which
-        we ask with a TestRequest(1), and after which we log it out.
+        a TestRequest(1) is sent, and after which the session is ended.
 
     Raises:
         ValueError: a BeginString(8) that is not served, or an empty CompID.
@@ -79,22 +79,22 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionState(Enum):
-    """Where a session stands with the link it has, or has not."""
+    """The states of a session, with or without a connection."""
 
     DISCONNECTED = "disconnected"
-    CONNECTED = "connected"  # a link, and no Logon(A) yet
+    CONNECTED = "connected"  # no Logon(A) yet
     LOGON_SENT = "logon sent"  # initiator: waiting for the answer
     LOGGED_ON = "logged on"
-    LEAVING = "leaving"  # the end is certain, and what the peer sent before is being answered; nothing more is read
-    LOGOUT_SENT = "logout sent"  # we asked to end; what the peer still sends counts
+    LEAVING = "leaving"  # the session will end; the owner answers what came before, and nothing more is read
+    LOGOUT_SENT = "logout sent"  # we requested the end; what the peer still sends is read
     AWAITING_LOGOUT = "awaiting logout"  # the peer broke a rule; only its Logout(5) is still read
     ENDED = "ended"  # nothing more is read; the owner writes the output and closes
 
-    __hash__ = object.__hash__  # each is one object; that of Enum is Python, and an order asks for several
+    __hash__ = object.__hash__  # members are single objects; Enum's own hash is Python code, too slow per order
 
 
 class Call(Enum):
-    """What the owner may ask of the machine."""
+    """The calls of the owner that depend on the state."""
 
     CONNECTED = "connected"
     DISCONNECTED = "disconnected"
@@ -115,7 +115,7 @@ S = SessionState  # the tables below are read by row
 
 
 def _moves(state: SessionState, receive: States, tick: States, **more: States) -> Moves:
-    """The moves of a state that has a link: all of them can read, wait, pause, store a message and lose the link."""
+    """The moves of a state with a connection: each can read, wait, pause, store a message and lose the connection."""
     return {
         Call.DISCONNECTED: (S.DISCONNECTED,),
         Call.RECEIVE: (state, *receive),

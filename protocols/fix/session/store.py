@@ -1,6 +1,6 @@
-"""Where a session keeps its numbers and what it has sent. The machine asks; who answers may be memory or a journal.
+"""Where a session keeps its sequence numbers and the messages it has sent: in memory, or in a journal.
 
-Calls are synchronous and cheap: a durable store buffers them and writes once a tick, before the bytes leave.
+Calls are synchronous and cheap: a durable store buffers them and writes once per turn, before the bytes leave.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Protocol
 
 Ranges = tuple[tuple[int, int], ...]
 
-_DONE_MAX = 1_024  # ranges of numbers that were done ahead of their turn
+_DONE_MAX = 1_024  # ranges of numbers that were handled early
 
 
 class MessageStore(Protocol):
@@ -19,33 +19,33 @@ class MessageStore(Protocol):
 
     @property
     def intake(self) -> "Intake":
-        """Whose `next_in` this is, and what is known of the inbound numbers before and behind it."""
+        """The inbound numbers: `next_in`, and what is known of the numbers around it."""
         ...
 
     def begin_wait(self, key: int, seq_num: int) -> None:
-        """Inbound message `seq_num`, which was handed out, waits in memory for what it needs; others go past it.
+        """Inbound message `seq_num`, which was handed out, waits in memory (for tokens); later ones overtake it.
 
-        Without that memory, after a crash, it is expected again, and none that went past it is taken twice. key: tells
-        it from a message of that number before a reset.
+        After a crash that memory is gone: then this number is expected again, and those that overtook it are not taken
+        twice. key: tells it from a message with the same number before a reset.
         """
         ...
 
     def end_wait(self, key: int) -> None:
-        """It goes on, or is refused; no effect after a reset."""
+        """It continues, or is refused. No effect after a reset."""
         ...
 
     def record_done(self, seq_num: int) -> None:
-        """Inbound message `seq_num` was dealt with ahead of its turn: `next_in` goes over it, whatever ends before."""
+        """Inbound message `seq_num` was handled early: `next_in` will skip it."""
         ...
 
     def put(self, seq_num: int, message: bytes) -> None:
-        """Keep the outbound message `seq_num`, whole as sent: an application message or a Reject(3). The other session
-        messages are numbered, not kept.
+        """Store the outbound message `seq_num` as sent: an application message or a Reject(3). Other session messages
+        have numbers but are not stored.
         """
         ...
 
     def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """The kept messages with begin <= number <= end, rising; numbers that were not kept are left out."""
+        """The stored messages with begin <= number <= end, ascending; other numbers are left out."""
         ...
 
     def reset(self) -> None:
@@ -54,10 +54,10 @@ class MessageStore(Protocol):
 
 
 class Intake:
-    """The inbound numbers of one session: the next one expected, those that wait in memory, those done ahead of it.
+    """The inbound numbers of one session: the next one expected, those that wait in memory, those handled early.
 
-    done: as rising (first, end), the first of which may have been passed. unserved: of what was read and handed out
-    together, the first that has not had its turn with the owner; 0 = all had.
+    done: numbers handled early, as ascending (first, end); `next_in` may have passed the first range. unserved: the
+    first handed-out message that the owner has not handled yet; 0 = none.
     """
 
     __slots__ = ("_waiting", "done", "next_in", "unserved")
@@ -69,9 +69,9 @@ class Intake:
         self._waiting: dict[int, int] = {}  # by key: a number
 
     def expect(self, seq_num: int) -> None:
-        """All below `seq_num` was taken, and what was done from there on.
+        """All below `seq_num` was taken; skip what was handled early from there on.
 
-        A range that ends here is kept a while: a gap fill says the number before it twice.
+        A range that ends exactly here is kept for now: a gap fill sets the number before it a second time.
         """
         if not self.done:  # as for nearly every message
             self.next_in = seq_num
@@ -88,11 +88,11 @@ class Intake:
         self._waiting[key] = seq_num
 
     def end_wait(self, key: int) -> bool:
-        """Whether it waited."""
+        """Returns whether it waited."""
         return self._waiting.pop(key, None) is not None
 
     def record_done(self, seq_num: int) -> None:
-        """See `MessageStore`. A peer that never closes its gap is not remembered without end."""
+        """See `MessageStore`. Bounded: a peer may never close its gap."""
         done = self.done
         if self.is_done(seq_num) or len(done) >= _DONE_MAX:
             return
@@ -102,17 +102,20 @@ class Intake:
             self.done = tuple(sorted((*done, (seq_num, seq_num + 1))))
 
     def is_done(self, seq_num: int) -> bool:
-        """Whether the message was dealt with ahead of its turn, or in it."""
+        """Whether the message was handled, early or in its turn."""
         return seq_num < self.next_in or any(first <= seq_num < end for first, end in self.done)
 
     @property
     def processed(self) -> int:
-        """The number up to which every message was dealt with: what LastMsgSeqNumProcessed(369) tells."""
+        """The number up to which every message was handled: LastMsgSeqNumProcessed(369)."""
         next_in = self.next_in
         return min(min(self._waiting.values(), default=next_in), next_in, self.unserved or next_in) - 1
 
     def without_memory(self) -> tuple[int, Ranges]:
-        """`next_in` and `done` for whoever goes on without what waits here."""
+        """`next_in` and `done` as they are after a crash, which loses the messages that wait here.
+
+        With `next_in` 9 and 6 waiting: (6, ((7, 9),)). Number 6 is expected again, 7 and 8 are not.
+        """
         done = tuple(each for each in self.done if each[1] > self.next_in)
         waiting = sorted(self._waiting.values())
         if not waiting:
@@ -126,13 +129,13 @@ class Intake:
         return begin, tuple(left)
 
     def reset(self) -> None:
-        """The next number is 1, and nothing is known of any other."""
+        """The next number is 1, and all others are forgotten."""
         self._waiting.clear()
         self.next_in, self.done, self.unserved = 1, (), 0
 
 
 class MemoryStore:
-    """A store that lives as long as the process. At most `max_messages`: the oldest go first, and are gap-filled."""
+    """A store in memory. Of more than `max_messages` the oldest are dropped, and gap-filled in a resend."""
 
     def __init__(self, max_messages: int = 100_000) -> None:
         self.intake = Intake()
@@ -158,18 +161,18 @@ class MemoryStore:
         self.intake.end_wait(key)
 
     def record_done(self, seq_num: int) -> None:
-        """It was dealt with ahead of its turn."""
+        """It was handled early."""
         self.intake.record_done(seq_num)
 
     def put(self, seq_num: int, message: bytes) -> None:
-        """Keep one message; the oldest goes when the bound is reached."""
+        """Store one message; drop the oldest when the bound is reached."""
         messages = self._messages
         messages[seq_num] = message
         if len(messages) > self._max_messages:
             del messages[next(iter(messages))]
 
     def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """The kept messages of the range, rising."""
+        """The stored messages of the range, ascending."""
         messages = self._messages
         if not messages:
             return

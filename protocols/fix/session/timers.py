@@ -1,13 +1,13 @@
-"""When a session must speak, ask or give up: heartbeats and silence, in nanoseconds, with the time as an argument.
+"""When a session must send a heartbeat, test the peer, or give up. Time is an argument, in nanoseconds.
 
-Silence counts only while we read: a door that stopped reading for reasons of its own must not blame the peer for it.
+Silence counts only while the gateway reads: a pause of its own is not the peer's fault.
 """
 
 from protocols.units import NS_PER_S
 
 
 class Timers:
-    """The clock work of one connection. heart_bt_ns 0: neither heartbeats nor tests."""
+    """The timers of one connection. heart_bt_ns 0: neither heartbeats nor tests."""
 
     __slots__ = (
         "_give_up_permille",
@@ -23,7 +23,7 @@ class Timers:
         self._test_permille = test_permille
         self._give_up_permille = give_up_permille
         self._paused_at_ns: int | None = None
-        self._test_sent_at_ns: int | None = None  # a TestRequest(1) waits for any sign of life
+        self._test_sent_at_ns: int | None = None  # when our TestRequest(1) went out that no message has answered
         self.heart_bt_ns = 0
         self.received_ns = 0  # when the last message of the peer came
         self.deadline_ns = 0  # of a Logon(A) or Logout(5) that is awaited
@@ -39,7 +39,7 @@ class Timers:
         self.received(now_ns)
 
     def received(self, now_ns: int) -> None:
-        """A message of the peer came: whatever it says, the peer lives."""
+        """A message of the peer came: any message answers a TestRequest(1)."""
         self.received_ns = now_ns
         self._test_sent_at_ns = None
 
@@ -53,7 +53,7 @@ class Timers:
             self._paused_at_ns = now_ns
 
     def resume(self, now_ns: int) -> int:
-        """Count on from where silence stood when we stopped reading. Returns how long nothing was read, in ns."""
+        """Continue to count silence. Returns how long nothing was read, in ns."""
         if self._paused_at_ns is None:
             return 0
         unread_ns = max(0, now_ns - max(self._paused_at_ns, self.received_ns))
@@ -65,23 +65,23 @@ class Timers:
 
     @property
     def is_paused(self) -> bool:
-        """Whether we are not reading."""
+        """Whether the gateway does not read."""
         return self._paused_at_ns is not None
 
     def is_test_due(self, now_ns: int) -> bool:
-        """Whether the peer was silent for so long that it must be asked."""
+        """Whether the peer has been silent long enough to be tested."""
         return self._test_sent_at_ns is None and self._is_past(self._silence_ends_ns(), now_ns)
 
     def is_lost(self, now_ns: int) -> bool:
-        """Whether the peer was asked, and silent for so long that it must be given up."""
+        """Whether the peer was tested, and has been silent long enough to give it up."""
         return self._test_sent_at_ns is not None and self._is_past(self._silence_ends_ns(), now_ns)
 
     def is_heartbeat_due(self, last_sent_ns: int, now_ns: int) -> bool:
-        """Whether we were silent for HeartBtInt(108)."""
+        """Whether we have sent nothing for HeartBtInt(108)."""
         return self.heart_bt_ns > 0 and not self._awaits_answer() and now_ns >= last_sent_ns + self.heart_bt_ns
 
     def next_ns(self, last_sent_ns: int) -> int | None:
-        """When a heartbeat, a test or the end is due while logged on."""
+        """When a heartbeat, a test or the end is due, while logged on."""
         if not self.heart_bt_ns:
             return None
         if self._awaits_answer():
@@ -90,10 +90,10 @@ class Timers:
         return heartbeat_ns if self._paused_at_ns is not None else min(heartbeat_ns, self._silence_ends_ns())
 
     def _awaits_answer(self) -> bool:
-        """A TestRequest(1) is out, and we are reading.
+        """Whether a TestRequest(1) is unanswered while we read.
 
-        Heartbeats rest meanwhile, as they do in the peers' engines (their case 6 ends with the test): the answer or the
-        end is due before the peer can miss one. When we do not read, neither may come for long: then they go on.
+        Then no heartbeats are sent, as in other engines (scenario 6): the answer or the end comes before the peer can
+        miss one. While we do not read, neither may come for a long time, so heartbeats continue.
         """
         return self._test_sent_at_ns is not None and self._paused_at_ns is None
 
@@ -101,9 +101,10 @@ class Timers:
         return self.heart_bt_ns > 0 and self._paused_at_ns is None and now_ns >= ends_ns
 
     def _silence_ends_ns(self) -> int:
-        """When the silence has lasted too long: for a test, or, once tested, for good.
+        """When the silence is long enough for a test, or after the test, for the end.
 
-        A test that went out late (we were suspended) moves the end along: the peer always has its span to answer.
+        With HeartBtInt 30 and the default 1.2 and 2.4: a test after 36 s, the end after 72 s. If the test went out late
+        (we were suspended), the end is later too: the peer always has 36 s to answer.
         """
         test_ns = self.heart_bt_ns * self._test_permille // 1_000
         if self._test_sent_at_ns is None:

@@ -323,7 +323,7 @@ class TestValidity:
         refusal = make(message, window_ms, who)
         assert isinstance(refusal, Refusal)
         assert (refusal.code, refusal.field, who.order_n) == (2010, field, 0)
-        assert "ahead of our clock" in refusal.text
+        assert "ahead of the gateway's clock" in refusal.text
 
     def test_a_retry_from_ahead_only_asks_since_its_first_attempt_may_be_live(self) -> None:
         assert make(limit_order("97=Y|52=20261122-12:00:09|60=20261122-12:00:09|25000=250")).deadline == 1

@@ -52,7 +52,7 @@ FAULTS = [
     [
         ("1128=4", "1128", "ApplVerID(1128) must be 9 (FIX.5.0SP2), or left out"),
         ("1128=99", "1128", "ApplVerID(1128) must be 9 (FIX.5.0SP2), or left out"),
-        ("1128=9|1129=house", "1129", "CstmApplVerID(1129) names a version that nobody agreed on"),
+        ("1128=9|1129=house", "1129", "CstmApplVerID(1129) is not supported: leave it out"),
     ],
 )
 def test_an_application_version_that_is_not_served_is_rejected(header: str, tag: str, text: str) -> None:

@@ -245,9 +245,9 @@ def test_the_owner_is_told_whether_the_peers_count_begins_with_the_logon(version
 
 def test_1S_d_a_sending_time_far_off_is_told_by_logout(stage: Dialogue) -> None:
     events = stage.hears(f"35=A|34=1|52=20261122-12:02:00.001|98=0|108=30{stage.appl_ver_id}")
-    stage.says("35=5|34=1|58=SendingTime(52) is no time, or more than 120 s off")
+    stage.says("35=5|34=1|58=SendingTime(52) is not a time, or more than 120 s off")
     assert events == []
-    assert stage.wait(2) == [Disconnect("sending_time", "SendingTime(52) is no time, or more than 120 s off")]
+    assert stage.wait(2) == [Disconnect("sending_time", "SendingTime(52) is not a time, or more than 120 s off")]
     assert stage.numbers == (1, 2), "the Logout used and stored a number; the Logon began nothing"
 
 
@@ -275,7 +275,7 @@ def test_1S_d_fixt_has_no_custom_application_version() -> None:
     stage = Dialogue("FIXT.1.1")
     stage.connect()
     stage.hears("35=A|34=1|98=0|108=30|1137=9|1408=house")
-    stage.says("35=5|34=1|58=DefaultCstmApplVerID(1408) names a version that nobody agreed on")
+    stage.says("35=5|34=1|58=DefaultCstmApplVerID(1408) is not supported: leave it out")
 
 
 def test_1S_d_a_field_that_the_dictionary_refuses_is_named(stage: Dialogue) -> None:

@@ -10,7 +10,7 @@ from tests.support.fix_text import pipes
 NOW = "20261122-12:00:00.000"
 CANCEL = "11=c-1|41=o-1|55=BTC-USDT|54=1"
 GIVEN_UP = (
-    "MsgSeqNum 2 to 2 did not come, asked for 3 times. What came behind was not carried out, but for cancels:"
+    "MsgSeqNum 2 to 2 did not come, requested 3 times. Later messages were not executed, except cancels:"
     " fill the gap, or log on with ResetSeqNumFlag(141)=Y"
 )
 
@@ -145,7 +145,7 @@ def test_2_b_a_logout_over_an_open_gap_says_what_it_leaves_undone_and_carries_ou
     stage.output()
     events = stage.hears("35=5|34=6")
     assert [event.seq_num for event in events if isinstance(event, AppMessage)] == [4]
-    stage.says("35=5|34=3|58=MsgSeqNum 2 to 2 did not come: 1 messages behind were not carried out")
+    stage.says("35=5|34=3|58=MsgSeqNum 2 to 2 did not come: 1 later messages were not executed")
 
 
 def test_2_b_a_cancel_that_was_carried_out_behind_a_gap_is_not_carried_out_again_on_the_next_link(

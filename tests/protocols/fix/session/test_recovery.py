@@ -217,7 +217,7 @@ def test_10_what_the_peer_fills_over_is_passed_over_but_a_test_request_is_answer
     stage.hears(f"35=D|34=4|{ORDER}", "35=1|34=5|112=still there?", f"35=D|34=8|{ORDER}")
     stage.output()
     events = stage.hears("35=4|34=2|43=Y|36=7|123=Y")
-    text = "not carried out: the peer filled over it with NewSeqNo(36)=7"
+    text = "not executed: SequenceReset(4) with NewSeqNo(36)=7 skipped it"
     stage.says(rejected(stage, 3, 4, text), "35=0|34=4|112=still there?", "35=2|34=5|7=7|16=0")
     assert events == [SequenceReset(7), Rejected("D", 4, 99, 34, text), SequenceGap(7, 0, 8)]
     stage.hears(f"35=D|34=7|43=Y|122={NOW}|{ORDER}")
@@ -269,7 +269,7 @@ def test_11_a_reset_over_an_open_gap_closes_it(stage: Dialogue) -> None:
     stage.output()
     stage.hears("35=4|34=0|36=9")
     assert stage.delivered == [9]
-    stage.says(rejected(stage, 3, 5, "not carried out: the peer filled over it with NewSeqNo(36)=9"))
+    stage.says(rejected(stage, 3, 5, "not executed: SequenceReset(4) with NewSeqNo(36)=9 skipped it"))
     assert stage.numbers[0] == 10
 
 

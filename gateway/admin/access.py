@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.config.check import is_loopback
+from gateway.config.addresses import is_loopback
 
 Role = Literal["viewer", "operator"]
 _RANK = {"viewer": 0, "operator": 1}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.journal.segment import sync_directory
 from gateway.orders.trading_modes import Change, Modes
 
 _FORMAT = 1
@@ -69,7 +70,7 @@ class ModesFile:
             file.flush()
             os.fsync(descriptor)
         fresh.replace(self.path)
-        _sync_directory(self.path.parent)
+        sync_directory(self.path.parent)
 
     def _broken(self, why: str) -> ModesBroken:
         return ModesBroken(
@@ -95,11 +96,3 @@ def _why_unsound(changes: Iterable[Change]) -> str:
             return f"{where}: a time is below zero"
         seen.add(change.place)
     return ""
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

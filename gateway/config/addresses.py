@@ -9,6 +9,14 @@ MAX_FORWARDED = 32
 """Entries of X-Forwarded-For that are read: each proxy on the way adds one."""
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to a listener on `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def networks(texts: Sequence[str]) -> tuple[Network, ...]:
     """The networks of a checked configuration."""
     return tuple(ip_network(text) for text in texts)

@@ -6,21 +6,19 @@ before. Rows that could not be read are missing here, so names are looked up in 
 
 import ssl
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
 from gateway.config import schema
-from gateway.config.addresses import parse_proxies
+from gateway.config.addresses import is_loopback, parse_proxies
 from gateway.config.key_material import MAX_TRIED, parse_expiry, parse_public_key, permission_for
+from gateway.core.acceptance import MAX_AMOUNT
 from limits.toml_fields import none_called
 from limits.toml_reader import NO_NUMBER
 from limits.toml_text import Finding, Place
 from protocols.instruments import Inexact, parse, render
-
-MAX_NOTIONAL = (1 << 63) - 1
-"""Price x quantity fits in 64 bits everywhere: events carry it."""
 
 _Parts: TypeAlias = Mapping[int, Place]
 _Row = TypeVar("_Row", bound=msgspec.Struct)
@@ -38,14 +36,6 @@ def check(settings: schema.Config, parts: _Parts, raw: Mapping[str, Any]) -> Ite
         if NO_NUMBER in (row.px_exp, row.qty_exp):
             continue
         yield from _under(parts[id(row)], instrument_faults(row))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to a listener on `host`."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _under(part: Place, faults: Iterable[tuple[str, str]]) -> Iterator[Finding]:
@@ -288,7 +278,7 @@ def _instrument_bounds(values: Mapping[str, int], quote_exp: int) -> Iterator[tu
     price, qty = (
         max(values.get(step, 0), values.get(low, 0)) for step, low in (("tick", "band_low"), ("lot", "min_qty"))
     )
-    most = values.get("max_notional") or MAX_NOTIONAL
+    most = values.get("max_notional") or MAX_AMOUNT
     if price * qty > most:
         yield (
             "max_notional",

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.config import check, schema
+from gateway.core.acceptance import MAX_AMOUNT
 from limits import redis_url, reload
 from limits.toml_reader import TableReader
 from limits.toml_text import Finding, NoToml, Place, Problem, TomlLines, tables_in, text_in, why_no_text
@@ -97,7 +98,7 @@ def _instrument(row: schema.InstrumentRow) -> Instrument:
         min_qty=parse(row.min_qty, qty),
         max_qty=parse(row.max_qty, qty),
         min_notional=parse(row.min_notional, quote),
-        max_notional=parse(row.max_notional, quote) or check.MAX_NOTIONAL,
+        max_notional=parse(row.max_notional, quote) or MAX_AMOUNT,
         band_low=parse(row.band_low, px),
         band_high=parse(row.band_high, px),
         session_bound=row.session_bound,

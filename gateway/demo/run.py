@@ -30,7 +30,7 @@ from gateway.demo.simulate import (
     decode_report,
 )
 from gateway.demo.venue import RecordingCore, make_venue, ws_url
-from gateway.demo.view import Lines, Moment, Queue, Screen, Silence, View
+from gateway.demo.view import Lines, Moment, Queue, Screen, View
 from gateway.server import Server
 
 _START_S = 15.0  # a cold interpreter on a busy machine takes a few seconds
@@ -227,7 +227,7 @@ def run(*, seconds: float | None, as_json: bool, seed: int) -> int:
     Raises:
         TradersFailed: there is no result.
     """
-    view: View = Silence() if as_json else Screen() if sys.stdout.isatty() else Lines()
+    view = View() if as_json else Screen() if sys.stdout.isatty() else Lines()
 
     async def trade() -> RunResult:
         with tempfile.TemporaryDirectory(prefix="penstock-demo-") as directory:

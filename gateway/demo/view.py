@@ -5,7 +5,6 @@ terminal cannot change them.
 """
 
 import sys
-from typing import Protocol
 
 import msgspec
 from rich import box
@@ -41,43 +40,23 @@ class Moment(msgspec.Struct, frozen=True):
     queue: Queue
 
 
-class View(Protocol):
-    """One way to show a run."""
+class View:
+    """One way to show a run. By itself it shows nothing, for a caller that prints the result."""
 
     def started(self, urls: dict[str, str], seconds: float | None) -> None:
         """All traders have logged on."""
-        ...
 
     def show(self, moment: Moment) -> None:
         """Show the figures."""
-        ...
 
     def draining(self) -> None:
         """Trading has ended; answers are awaited, then the two records are compared."""
-        ...
 
     def ended(self, moment: Moment, verdict: Verdict) -> None:
-        """The result. The last call."""
-        ...
+        """Show the result. The last call."""
 
 
-class Silence:
-    """Shows nothing: the caller prints the result itself."""
-
-    def started(self, urls: dict[str, str], seconds: float | None) -> None:
-        """Nothing."""
-
-    def show(self, moment: Moment) -> None:
-        """Nothing."""
-
-    def draining(self) -> None:
-        """Nothing."""
-
-    def ended(self, moment: Moment, verdict: Verdict) -> None:
-        """Nothing."""
-
-
-class Lines:
+class Lines(View):
     """One plain line now and then: for pipes and logs."""
 
     def __init__(self) -> None:
@@ -124,7 +103,7 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-class Screen:
+class Screen(View):
     """A live table that is drawn in place."""
 
     def __init__(self, console: Console | None = None) -> None:

@@ -16,7 +16,7 @@ import pytest
 from gateway.core.matching import EventSink
 from gateway.demo import run as demo_run
 from gateway.demo.venue import RecordingCore
-from gateway.demo.view import Silence
+from gateway.demo.view import View
 from protocols.messages import AnyEvent, ExecType, OrderEvent
 
 _DEMO = [sys.executable, "-c", "from gateway.cli import main; main()", "demo"]
@@ -80,7 +80,7 @@ class Forgetful(RecordingCore):
 
 async def test_a_fill_that_nobody_is_told_of_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(demo_run, "RecordingCore", Forgetful)
-    outcome = await demo_run.DemoRun(tmp_path, Silence(), 1.0).trade(seed=1)
+    outcome = await demo_run.DemoRun(tmp_path, View(), 1.0).trade(seed=1)
     assert outcome.verdict.unheard_fills == 1
     assert outcome.verdict.lost == 1
     assert not outcome.sound

@@ -5,13 +5,13 @@ link of the same session (`admit`), then the Logon as a message (`FixEndpoint.me
 `logon_options.LogonTerms`). Nothing of a session is touched before all of it is accepted.
 """
 
-import ipaddress
 from collections.abc import Mapping
 
 import msgspec
 
 from gateway.auth.authenticator import Client, Denied, Proof
 from gateway.config import schema
+from gateway.config.addresses import is_loopback
 from gateway.config.key_material import permission_for
 from gateway.doors.connection import Connection
 from gateway.doors.fix.endpoint import FixEndpoint
@@ -82,7 +82,7 @@ class FixLogon:
             return "unknown_session"
         if row.version != hello.begin_string:
             return "wrong_version"
-        if row.auth == "none" and not (listener.insecure and _is_loopback(listener.host)):
+        if row.auth == "none" and not (listener.insecure and is_loopback(listener.host)):
             return "credentials_required"
         return row
 
@@ -152,10 +152,3 @@ def _key_of(hello: LogonClaim) -> tuple[str, str]:
     """Whose session the Logon says it is: the peer's CompID, and ours."""
     fields = hello.message.fields
     return fields.get(tags.SENDER_COMP_ID, ""), fields.get(tags.TARGET_COMP_ID, "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

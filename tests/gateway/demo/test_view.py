@@ -7,7 +7,7 @@ from rich.console import Console
 
 from gateway.demo.ledger import Verdict
 from gateway.demo.simulate import DoorStats
-from gateway.demo.view import Lines, Moment, Queue, Screen, Silence
+from gateway.demo.view import Lines, Moment, Queue, Screen, View
 
 URLS = {
     "FIX": "tcp://127.0.0.1:1",
@@ -107,7 +107,7 @@ def test_plain_lines_come_once_a_second_and_end_with_the_verdict(capsys: pytest.
 
 
 def test_silence_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    view = Silence()
+    view = View()
     view.started(URLS, None)
     view.show(MOMENT)
     view.draining()

@@ -143,7 +143,7 @@ class ModeControl:
 
     async def _keep_then_put(self, change: Change) -> None:
         orders = self._services.orders
-        async with self._saving:
+        async with self._saving:  # another change may come while the disk is busy, so the mode is compared afterwards
             seen = orders.venue.modes.in_force.get(change.place)
             if trouble := await self._save(orders.venue.modes.apply(change)):
                 raise ModeRefused(507, f"nothing was changed: {trouble}")

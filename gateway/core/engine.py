@@ -256,6 +256,7 @@ class Engine:
     def _replace(self, command: ReplaceOrder, account: AccountState) -> None:
         order = account.find(command.order_id, command.orig_cl_ord_id)
         used_by = account.by_cl_ord_id.get(command.cl_ord_id)
+        # A retry whose first attempt worked: its new id is in use, by the same order or one whose old id was forgotten.
         if used_by is not None and command.flags & POSS_RESEND and (order is None or order is used_by):
             self._events.duplicate(used_by, command.cl_ord_id)
             return

@@ -36,6 +36,7 @@ class Matcher:
         is_limit = order.ord_type == OrdType.LIMIT
         reach = side.reach(order.price) if is_limit else ANY_PRICE
         code = 0
+        # A fill-or-kill order is checked before its first trade, because a trade cannot be undone.
         if side.is_reached(reach) and (order.tif != Tif.FOK or _fills_whole(order, side, reach)):
             code = self._take(order, side, reach)
         if not order.leaves_qty:
@@ -61,6 +62,7 @@ class Matcher:
                     return SELF_MATCH
                 continue
             qty = min(taker.leaves_qty, maker.leaves_qty)
+            # Checked per trade, too: a market order has no price, and a seller may get a better one than its limit.
             if taker.cum_quote + qty * maker.price > MAX_AMOUNT:
                 return BAD_NOTIONAL
             self._trade(taker, maker, side, qty)

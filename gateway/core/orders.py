@@ -182,6 +182,7 @@ class AccountOrders:
         while len(account.retired) > self._dedupe_ids:
             account.forget_oldest()
             self._retired -= 1
+        # The bound of all accounts: e.g. 100 accounts with 65,536 ids each would exceed 4 million.
         if self._retired > self._max_retired:
             self._shed()
 

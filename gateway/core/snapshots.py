@@ -157,6 +157,7 @@ def _chunks(head: bytes, copies: _CopyOnChange, wanted: _OpenOrders) -> Iterator
     counted = _OpenOrders()
     while (taken := copies.take()) is not None:
         account, orders, retired = taken
+        # An account with 2,500 orders and 10 retired ids gives three chunks, and the ids are in the first.
         for start in range(0, max(len(orders), len(retired), 1), _ROWS):
             end = start + _ROWS
             counted.add(orders[start:end])
@@ -196,7 +197,7 @@ def decode(head: bytes, *more: bytes) -> Image:
     if image.version != VERSION:
         raise ValueError(f"snapshot: version {image.version}, not {VERSION}")
     before = None
-    for each in slices:
+    for each in slices:  # chunks of one account follow each other
         if before is not None and each.id == before.id:
             before.orders.extend(each.orders)
             before.retired.extend(each.retired)

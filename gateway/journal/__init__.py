@@ -179,6 +179,7 @@ class Journal:
         """
         writer, settings = self._writer, self._settings
         size_bytes, durable = self.size_bytes, writer.durable
+        # Only a durable record counts: a crash could lose the one that it points to, when the older ones are gone.
         if self.keep_from is not None and self.keep_from < durable:
             self._kept_from = self.keep_from
         for oldest, following in pairwise(list(writer.segments.values())):

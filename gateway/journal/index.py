@@ -62,7 +62,7 @@ class SessionIndex:
 
     def slices(self, begin: int, end: int) -> Iterator[tuple[int, int, "array[int]"]]:
         """The kept messages of begin..end as (segment, first number, offsets), each looked up when it is requested."""
-        while begin <= end:
+        while begin <= end:  # ranges are searched again for each slice: the oldest may have been dropped meanwhile
             runs = self._runs
             at = max(bisect_right(runs, begin, key=attrgetter("first")) - 1, 0)
             if at < len(runs) and runs[at].end <= begin:

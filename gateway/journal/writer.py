@@ -262,6 +262,8 @@ class Writer:
             self._make_spare()
         if self._spare is None:
             self._fail(f"the disk is full, and so is the reserve of {self._segment_bytes} bytes: free disk space")
+        # The checkpoint repeats every session's numbers, so that a start needs no older segment for them. With many
+        # sessions it may be longer than a segment, which then gets longer, too.
         fd, number, self._spare = self._spare, self._next_number, None
         self._next_number += 1
         checkpoint = list(self._hooks.checkpoint())

@@ -263,6 +263,7 @@ class JournalReplay:
         self.resets = snapshot.resets
 
     def _begin(self, coming: _Span) -> None:
+        """A snapshot is complete: its span is the latest one; drop spans at the front that are not needed any more."""
         spans = self._spans
         if spans:
             spans[-1].end_before(coming)

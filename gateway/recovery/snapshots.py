@@ -147,6 +147,10 @@ class Snapshotter:
         self._since = self._journal.position
 
     def _keep(self, mark: _Mark) -> None:
+        """Add a usable snapshot, and let the journal drop what is before the oldest one that is needed.
+
+        With retain_events = 100,000: the oldest goes once 100,000 commands were recorded since the second oldest.
+        """
         marks, journal = self._marks, self._journal
         marks.append(mark)
         while True:

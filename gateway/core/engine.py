@@ -234,9 +234,9 @@ class Engine:
             else:
                 self._events.reject(command, _USED, known.order_id)
             return
-        denial = self._why_barred(command, account) or check_new(command) or self._why_not_here(command)
-        if denial is not None:
-            self._events.reject(command, denial, 0)
+        rejection = self._why_barred(command, account) or check_new(command) or self._why_not_here(command)
+        if rejection is not None:
+            self._events.reject(command, rejection, 0)
             return
         self._order_id += 1
         order = order_of(command, self._order_id, self._events.now_ns)
@@ -246,9 +246,9 @@ class Engine:
 
     def _cancel(self, command: CancelOrder, account: AccountState) -> None:
         order = account.find(command.order_id, command.orig_cl_ord_id)
-        denial = _why_not_meant(command, account, order) or _why_gone(order)
-        if order is None or denial is not None:
-            self._events.reject_cancel(command, order, denial or _UNKNOWN, "1")
+        rejection = _why_not_meant(command, account, order) or _why_gone(order)
+        if order is None or rejection is not None:
+            self._events.reject_cancel(command, order, rejection or _UNKNOWN, "1")
             return
         self._take_out(order)
         self._events.change(order, ExecType.CANCELED, command.cl_ord_id, order.cl_ord_id)
@@ -260,9 +260,10 @@ class Engine:
         if used_by is not None and command.flags & POSS_RESEND and (order is None or order is used_by):
             self._events.duplicate(used_by, command.cl_ord_id)
             return
-        denial = _USED if order is not None and used_by is not None else self._why_unchangeable(command, account, order)
-        if order is None or denial is not None:
-            self._events.reject_cancel(command, order, denial or _UNKNOWN, "2")
+        is_used = order is not None and used_by is not None
+        rejection = _USED if is_used else self._why_unchangeable(command, account, order)
+        if order is None or rejection is not None:
+            self._events.reject_cancel(command, order, rejection or _UNKNOWN, "2")
             return
         self._change(order, command)
 
@@ -321,13 +322,13 @@ class Engine:
         return None
 
     def _why_unchangeable(self, command: ReplaceOrder, account: AccountState, order: Order | None) -> Rejection | None:
-        denial = self._why_barred(command, account) if order is not None else _UNKNOWN
-        denial = denial or _why_not_meant(command, account, order) or _why_gone(order)
-        if order is None or denial is not None:
-            return denial
-        denial = _why_fixed(command, order) or check_replace(command)
-        if denial is not None:
-            return denial
+        rejection = self._why_barred(command, account) if order is not None else _UNKNOWN
+        rejection = rejection or _why_not_meant(command, account, order) or _why_gone(order)
+        if order is None or rejection is not None:
+            return rejection
+        rejection = _why_fixed(command, order) or check_replace(command)
+        if rejection is not None:
+            return rejection
         if command.qty <= order.cum_qty:
             return TOO_LATE, "the order has already traded that much"
         if order.cum_quote + command.price * (command.qty - order.cum_qty) > MAX_AMOUNT:

@@ -2,7 +2,7 @@
 
 `begin` opens a command, `take` gives its events. OrderEvent, CancelRejected and MassCancelDone take the next number of
 their account's stream. Answers to queries (ORDER_STATUS, OrderList) take none and have exec_id 0, as FIX 4.4 wants for
-ExecID(17) with ExecType(150)=I. Before editing: `_add` is the hottest code of the core, so it builds its Struct by
+ExecID(17) with ExecType(150)=I. Before editing: `change` is the hottest code of the core, so it builds its Struct by
 position (tests/bench/engine_execute.py): its arguments are in the order of `protocols.messages`.
 """
 
@@ -67,115 +67,16 @@ class EventBuilder:
         fill: tuple[int, int, int] = NO_FILL,
         code: int = 0,
         text: str = "",
+        is_maker: bool = False,
     ) -> None:
-        """A change of the commanding account's order, caused by the command. fill: (quantity, price, trade_id)."""
-        self._add(
-            order,
-            self._account,
-            self._cmd_id,
-            self._origin,
-            exec_type,
-            cl_ord_id,
-            orig_cl_ord_id,
-            fill,
-            False,
-            code,
-            text,
-        )
+        """A change of an order. fill: (quantity, price, trade_id).
 
-    def change_of_maker(
-        self, order: Order, exec_type: ExecType, fill: tuple[int, int, int] = NO_FILL, code: int = 0, text: str = ""
-    ) -> None:
-        """A change of a resting order that another command caused: cmd_id 0, the order's own origin."""
-        owner = self._ledger.accounts[order.account]
-        self._add(order, owner, 0, order.origin, exec_type, "", "", fill, True, code, text)
-
-    def reject(self, command: NewOrder, denial: Rejection, first_order_id: int) -> None:
-        """The rejection of a new order. first_order_id: the order that already has its id, 0 = none."""
-        account = self._account
-        account.seq += 1
-        self.exec_id += 1
-        event = OrderEvent(
-            account.id,
-            account.seq,
-            command.cmd_id,
-            self.now_ns,
-            self.exec_id,
-            ExecType.REJECTED,
-            OrdStatus.REJECTED,
-            first_order_id,
-            command.cl_ord_id,
-            command.instrument,
-            command.side,
-            command.ord_type,
-            command.tif,
-            command.qty,
-            0,
-            0,
-            price=command.price,
-            stop_px=command.stop_px,
-            code=denial[0],
-            text=denial[1],
-            tag=command.tag,
-            flags=command.flags & ~POSS_RESEND,
-            session=command.session,
-            origin=command.origin,
-        )
-        self._events.append(event)
-
-    def reject_cancel(
-        self, command: CancelOrder | ReplaceOrder, order: Order | None, denial: Rejection, response_to: str
-    ) -> None:
-        """The rejection of a cancel (`response_to` "1") or replace ("2"); order None = unknown."""
-        account = self._account
-        account.seq += 1
-        event = CancelRejected(
-            account.id,
-            account.seq,
-            command.cmd_id,
-            self.now_ns,
-            command.cl_ord_id,
-            command.orig_cl_ord_id or (order.cl_ord_id if order is not None else ""),
-            order.order_id if order is not None else 0,
-            order.status if order is not None else OrdStatus.REJECTED,
-            response_to,
-            denial[0],
-            denial[1],
-            command.session,
-        )
-        self._events.append(event)
-
-    def mass_cancel_done(self, command: MassCancel, affected: int) -> None:
-        """The end of a mass cancel."""
-        account = self._account
-        account.seq += 1
-        head = (account.id, account.seq, command.cmd_id, self.now_ns)
-        self._events.append(MassCancelDone(*head, command.cl_ord_id, affected, 0, command.session))
-
-    def duplicate(self, order: Order, asked: str) -> None:
-        """The answer to a retry of a known id: the order as it is now. It takes no number; seq is the latest one."""
-        self._events.append(status_of(order, self._account.seq, self._cmd_id, self.now_ns, asked, DUPLICATE))
-
-    def listing(self, command: QueryOrders, account: AccountState, orders: list[Order], now_ns: int) -> OrderList:
-        """The answer to a query."""
-        cmd_id, now_ns = command.cmd_id, max(self.now_ns, now_ns)
-        rows = tuple([status_of(order, 0, cmd_id, now_ns, command.cl_ord_id) for order in orders])
-        return OrderList(account.id, account.seq, cmd_id, now_ns, command.req_id, rows, command.session)
-
-    def _add(
-        self,
-        order: Order,
-        account: AccountState,
-        cmd_id: int,
-        origin: Origin,
-        exec_type: ExecType,
-        cl_ord_id: str,
-        orig_cl_ord_id: str,
-        fill: tuple[int, int, int],
-        is_maker: bool,
-        code: int,
-        text: str,
-    ) -> None:
+        is_maker: it rests, and another command changed it: cmd_id 0, its own account and origin.
+        """
+        if is_maker:
+            account, cmd_id, origin = self._ledger.accounts[order.account], 0, order.origin
+        else:
+            account, cmd_id, origin = self._account, self._cmd_id, self._origin
         account.seq += 1
         self.exec_id += 1
         last_qty, last_px, trade_id = fill
@@ -215,6 +116,78 @@ class EventBuilder:
             order.created_at,
         )
         self._events.append(event)
+
+    def reject(self, command: NewOrder, rejection: Rejection, first_order_id: int) -> None:
+        """The rejection of a new order. first_order_id: the order that already has its id, 0 = none."""
+        account = self._account
+        account.seq += 1
+        self.exec_id += 1
+        event = OrderEvent(
+            account.id,
+            account.seq,
+            command.cmd_id,
+            self.now_ns,
+            self.exec_id,
+            ExecType.REJECTED,
+            OrdStatus.REJECTED,
+            first_order_id,
+            command.cl_ord_id,
+            command.instrument,
+            command.side,
+            command.ord_type,
+            command.tif,
+            command.qty,
+            0,
+            0,
+            price=command.price,
+            stop_px=command.stop_px,
+            code=rejection[0],
+            text=rejection[1],
+            tag=command.tag,
+            flags=command.flags & ~POSS_RESEND,
+            session=command.session,
+            origin=command.origin,
+        )
+        self._events.append(event)
+
+    def reject_cancel(
+        self, command: CancelOrder | ReplaceOrder, order: Order | None, rejection: Rejection, response_to: str
+    ) -> None:
+        """The rejection of a cancel (`response_to` "1") or replace ("2"); order None = unknown."""
+        account = self._account
+        account.seq += 1
+        event = CancelRejected(
+            account.id,
+            account.seq,
+            command.cmd_id,
+            self.now_ns,
+            command.cl_ord_id,
+            command.orig_cl_ord_id or (order.cl_ord_id if order is not None else ""),
+            order.order_id if order is not None else 0,
+            order.status if order is not None else OrdStatus.REJECTED,
+            response_to,
+            rejection[0],
+            rejection[1],
+            command.session,
+        )
+        self._events.append(event)
+
+    def mass_cancel_done(self, command: MassCancel, affected: int) -> None:
+        """The end of a mass cancel."""
+        account = self._account
+        account.seq += 1
+        head = (account.id, account.seq, command.cmd_id, self.now_ns)
+        self._events.append(MassCancelDone(*head, command.cl_ord_id, affected, 0, command.session))
+
+    def duplicate(self, order: Order, asked: str) -> None:
+        """The answer to a retry of a known id: the order as it is now. It takes no number; seq is the latest one."""
+        self._events.append(status_of(order, self._account.seq, self._cmd_id, self.now_ns, asked, DUPLICATE))
+
+    def listing(self, command: QueryOrders, account: AccountState, orders: list[Order], now_ns: int) -> OrderList:
+        """The answer to a query."""
+        cmd_id, now_ns = command.cmd_id, max(self.now_ns, now_ns)
+        rows = tuple([status_of(order, 0, cmd_id, now_ns, command.cl_ord_id) for order in orders])
+        return OrderList(account.id, account.seq, cmd_id, now_ns, command.req_id, rows, command.session)
 
 
 def status_of(order: Order, seq: int, cmd_id: int, now_ns: int, asked: str = "", more_flags: int = 0) -> OrderEvent:

@@ -82,7 +82,7 @@ class Matcher:
         else:
             side.reduce(maker, qty)
         self._book_fill(maker, qty, price)
-        self._events.change_of_maker(maker, ExecType.TRADE, fill)
+        self._events.change(maker, ExecType.TRADE, fill=fill, is_maker=True)
 
     def _book_fill(self, order: Order, qty: int, price: int) -> None:
         order.cum_qty += qty
@@ -95,7 +95,8 @@ class Matcher:
     def _expire(self, maker: Order, side: BookSide) -> None:
         side.remove(maker)
         self._ledger.finish(maker, OrdStatus.CANCELED, self._events.now_ns)
-        self._events.change_of_maker(maker, ExecType.CANCELED, code=SELF_MATCH, text=_TEXTS[SELF_MATCH])
+        text = _TEXTS[SELF_MATCH]
+        self._events.change(maker, ExecType.CANCELED, code=SELF_MATCH, text=text, is_maker=True)
 
 
 def _is_self(taker: Order, maker: Order) -> bool:

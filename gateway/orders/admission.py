@@ -235,7 +235,7 @@ class Admission:
             if limited is not None and limited is not WAITS:
                 refusal = limited
         if not session.may_trade:
-            refusal = Refusal(errors.NOT_PERMITTED, "this session may not trade")
+            refusal = rules.MAY_NOT_TRADE
         self._metrics.count_refusal(session.sender.origin, refusal.code)
         if session.endpoint is not None:
             session.endpoint.refuse(source, refusal, now_ns)

@@ -23,6 +23,7 @@ BARS = frozenset(
     )
 )
 """Codes that refuse a new order at this moment, not the message as such."""
+MAY_NOT_TRADE = Refusal(errors.NOT_PERMITTED, "this session may not trade")
 TOO_MANY_LISTS = Refusal(errors.PENDING_CHANGE, "long lists are on their way, ask when they have come", 100)
 _CLIENTS = (Origin.FIX, Origin.WS)
 _PRICED = frozenset((OrdType.LIMIT, OrdType.STOP_LIMIT))
@@ -31,7 +32,7 @@ _PRICED = frozenset((OrdType.LIMIT, OrdType.STOP_LIMIT))
 def permit(session: Session, command: AnyCommand) -> Refusal | None:
     """None when the session may ask for this."""
     if not session.may_trade and command.origin in _CLIENTS and not isinstance(command, QueryOrders):
-        return Refusal(errors.NOT_PERMITTED, "this session may not trade")
+        return MAY_NOT_TRADE
     allowed = session.instruments
     if allowed and command.instrument and command.instrument not in allowed:
         return Refusal(errors.NOT_PERMITTED, "this session may not trade this symbol", field="symbol")

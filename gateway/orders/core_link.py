@@ -1,7 +1,7 @@
 """The link to the matching core: the queue before it, what it has and has not answered, and what waits too long. Pure.
 
-Here is the one owner of what is in flight: a request enters `unanswered` when it is handed over, and leaves it with the
-last event of its command.
+Here is the one owner of what is in flight: a request enters `unanswered` when it is handed over, and `EventDispatch`
+removes it with the last event of its command.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ from gateway.orders.venue_state import VenueState
 from gateway.sessions.request import Class, Request, State, is_retry
 from protocols import errors
 from protocols.errors import Refusal
-from protocols.messages import AnyCommand, MassCancel
+from protocols.messages import AnyCommand
 from protocols.units import NS_PER_MS
 from protocols.wall import WallClock
 
@@ -104,12 +104,6 @@ class CoreLink:
         if is_over and command.deadline and isinstance(command, rules.ORDERS):
             return Refusal(errors.EXPIRED_IN_QUEUE, _EXPIRED)
         return self._venue.bar(request) if self._venue.modes.in_force else None
-
-    def settle(self, request: Request) -> None:
-        """The core has sent the last event of this command."""
-        del self.unanswered[request.command.cmd_id]
-        if isinstance(request.command, MassCancel):
-            self._queue.settle(request)
 
     # -- what waits too long -------------------------------------------------------------------------------------
 

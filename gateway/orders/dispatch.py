@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from gateway.core.matching import MatchingCore
 from gateway.orders.charging import Charging
 from gateway.orders.core_link import CoreLink
+from gateway.orders.queue import OrderQueue
 from gateway.orders.responses import Responses
 from gateway.sessions.registry import Sessions
 from gateway.sessions.reply import is_numbered
 from gateway.sessions.request import Request
 from gateway.sessions.session import AccountStream, Session
 from gateway.telemetry.metrics import Metrics
-from protocols.messages import AnyEvent, EngineState
+from protocols.messages import AnyEvent, EngineState, MassCancel
 
 
 class EventDispatch:
@@ -20,6 +21,7 @@ class EventDispatch:
     def __init__(
         self,
         core: MatchingCore,
+        queue: OrderQueue,
         core_link: CoreLink,
         charging: Charging,
         sessions: Sessions,
@@ -27,6 +29,7 @@ class EventDispatch:
         metrics: Metrics,
     ) -> None:
         self._core = core
+        self._queue = queue
         self._core_link = core_link
         self._charging = charging
         self._sessions = sessions
@@ -66,7 +69,9 @@ class EventDispatch:
                 final = last[event.cmd_id]
                 self._responses.answer(request, final, now_ns)
                 if event is final:
-                    self._core_link.settle(request)
+                    del unanswered[event.cmd_id]
+                    if type(request.command) is MassCancel:
+                        self._queue.settle(request)
             if account is not None:
                 self._report(event, request, account, now_ns)
             elif isinstance(event, EngineState):

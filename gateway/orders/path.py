@@ -55,7 +55,7 @@ class OrderPath:
         self.venue = venue = VenueState(ModeNotices(sessions, instruments, responses, wall))
         self.core_link = CoreLink(settings.core, core, queue, token_wait, venue, responses, trace_clock, wall)
         self.standing = Standing(core, queue, token_wait, self.core_link.unanswered)
-        self.dispatch = EventDispatch(core, self.core_link, charging, sessions, responses, metrics)
+        self.dispatch = EventDispatch(core, queue, self.core_link, charging, sessions, responses, metrics)
         self.limit_notices = LimitNotices(limiter, sessions, charging)
         self.admission = Admission(
             settings,

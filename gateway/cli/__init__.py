@@ -1,6 +1,8 @@
 """The command `penstock`. A sub-command is imported when it is called, not to list it.
 
 aiohttp, redis and rich take tenths of a second to import; a command that only checks a file must not wait for them.
+
+Open `run.py` for `penstock run`; each other module is the sub-command of its name.
 """
 
 from importlib import import_module

@@ -161,10 +161,10 @@ explanations, and `penstock config check FILE` lists every mistake in a file. An
 relative to the file in which they are written. The limits file has a page of its own:
 [Tune the limits](../operate/limits.md).
 
-{"".join(_knob_tables(config.Config, ""))}"""
+{"".join(_setting_tables(config.Config, ""))}"""
 
 
-def _knob_tables(kind: type[msgspec.Struct], prefix: str) -> Iterable[str]:
+def _setting_tables(kind: type[msgspec.Struct], prefix: str) -> Iterable[str]:
     for field in msgspec.structs.fields(kind):
         table, row = struct_of(field.type), rows_of(field.type)
         if table is None and row is None:
@@ -173,11 +173,11 @@ def _knob_tables(kind: type[msgspec.Struct], prefix: str) -> Iterable[str]:
         title = f"[{name}]" if row is None else f"[[{name}]]"
         struct = table or row
         assert struct is not None
-        knobs = [each for each in msgspec.structs.fields(struct) if not (struct_of(each.type) or rows_of(each.type))]
-        rows = [(_code(each.name), describe(each.type), _default(each), meaning(each.type)) for each in knobs]
+        settings = [each for each in msgspec.structs.fields(struct) if not (struct_of(each.type) or rows_of(each.type))]
+        rows = [(_code(each.name), describe(each.type), _default(each), meaning(each.type)) for each in settings]
         yield f"## {title}\n\n{_sentence(struct.__doc__)}\n\n"
         yield _table(("Setting", "Value", "Default", "What it is for"), rows) + "\n"
-        yield from _knob_tables(struct, f"{name}.")
+        yield from _setting_tables(struct, f"{name}.")
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:

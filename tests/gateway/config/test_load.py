@@ -98,7 +98,7 @@ def test_a_mistake_is_named_with_its_line_and_its_mend(mistake: str, tmp_path: P
 def test_all_mistakes_are_named_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = SOUND
     chosen = [
-        "an unknown symbol", "an unknown knob", "a wrong type", "a network with host bits", "a key of zeros",
+        "an unknown symbol", "an unknown setting", "a wrong type", "a network with host bits", "a key of zeros",
         "a decimal without quotes", "a lot of zero", "a limits file that is not there", "plain TCP that nobody allowed",
     ]  # fmt: skip
     for name in chosen:

@@ -1,4 +1,4 @@
-"""The PROXY header: what balancers send, byte by byte or all at once, with whatever comes behind it left alone."""
+"""The PROXY header: what balancers send, byte by byte or at once; nothing after it is consumed."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -85,7 +85,7 @@ def whole(data: bytes) -> tuple[SourceAddress | None, int]:
 
 
 @pytest.mark.parametrize(("header", "source"), GOOD)
-def test_a_header_is_read_and_not_a_byte_behind_it(header: bytes, source: SourceAddress) -> None:
+def test_a_header_is_read_and_not_a_byte_after_it(header: bytes, source: SourceAddress) -> None:
     for behind in (b"", b"\n", b"\x16\x03\x01 a ClientHello", header):
         assert whole(header + behind) == (source, len(header))
 

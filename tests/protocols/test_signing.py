@@ -1,4 +1,4 @@
-"""The texts to sign, held to the published test vectors: a byte off, and no client in the field can log on."""
+"""The texts to sign, compared with the published test vectors: with one byte wrong, no client can log on."""
 
 import base64
 import hmac
@@ -33,7 +33,7 @@ def test_session_logon_signs_key_challenge_and_time() -> None:
     assert signed(text) == "oX2b9P3jXTUd6shDIkOvJjaakjvpZJkwoXYF1Gau2Vyu1eWEPaNk5IQJisu2MoDoXc+U0juDvngIMQ11wA/DDA=="
 
 
-def test_with_a_shared_secret_it_is_the_bytes_behind_the_base64_that_sign() -> None:
+def test_a_shared_secret_is_decoded_from_base64_before_it_signs() -> None:
     secret = base64.b64decode("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
     fix = fix_logon_text({34: "1", 49: "MM1", 52: "20261122-12:00:00.000000", 56: "GATE"})
     ws = ws_logon_text("key-demo-1", "9f1c2ab07d5e4c33", 1795348800005000)

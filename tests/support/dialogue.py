@@ -21,7 +21,7 @@ ORDER = "11=o-1|55=BTC-USDT|54=1|40=2|38=1|44=64250.50|59=1"
 
 
 def expand(line: str, now_ns: int, sender: str, target: str, digits: int = 6) -> str:
-    """The line with the header fields it does not name, in their place behind 34 (and 43)."""
+    """The line with the header fields that it does not name, in their place after 34 (and 43)."""
     fields = line.strip("|").split("|")
     tags = [field.partition("=")[0] for field in fields]
     header = {"49": sender, "52": format_ns(now_ns, digits), "56": target}
@@ -63,7 +63,7 @@ class Dialogue:
         return fix(expand(text, self.now_ns + self.peer_ahead_ns, "MM1", "GATE"), self.version)
 
     def hears(self, *lines: str) -> list[Event]:
-        """Feed the peer's lines; what the session told of them."""
+        """Feed the peer's lines; returns the session's events."""
         return self.hears_bytes(b"".join(self.line(text) for text in lines))
 
     def hears_bytes(self, data: bytes) -> list[Event]:
@@ -72,7 +72,7 @@ class Dialogue:
         return self.events
 
     def says(self, *lines: str) -> None:
-        """Exactly these lines, to the byte, are what we have to write; none = nothing."""
+        """We have exactly these lines to write, to the byte; none = nothing."""
         output = self.output()
         digits = self.settings.time_digits
         utc_ns = self.wall.utc_ns(self.now_ns)
@@ -88,7 +88,7 @@ class Dialogue:
         return output
 
     def log_on(self, seq_num: int = 1, more: str = "") -> None:
-        """Connect and exchange Logons, whose text is not the point."""
+        """Connect and exchange Logons, whose text does not matter."""
         self.connect()
         self.hears(f"35=A|34={seq_num}|98=0|108=30{self.appl_ver_id}{more}")
         assert self.session.state is SessionState.LOGGED_ON, self.events
@@ -125,18 +125,18 @@ class Dialogue:
         return [event.seq_num for event in self.events if isinstance(event, AppMessage)]
 
 
-class House(AcceptAnyLogon):
-    """An owner with a word of his own. counts: what it was told of each Logon that was accepted."""
+class FixedPolicy(AcceptAnyLogon):
+    """A policy with an objection or a body of its own. counts: `begins_count` of each accepted Logon."""
 
     def __init__(self, refusal: LogonRefusal | None = None, body: str = "") -> None:
         self.refusal, self.body = refusal, body
         self.counts: list[bool] = []
 
     def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
-        """The same word to everybody."""
+        """The same for every Logon."""
         return self.refusal
 
     def logon_body(self, logon: dict[int, str], begins_count: bool) -> str:
-        """The same body for everybody."""
+        """The same body for every Logon."""
         self.counts.append(begins_count)
         return self.body

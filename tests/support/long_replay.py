@@ -1,4 +1,4 @@
-"""A FIX session with a long journal, and a peer that asks for all of it: what comes, in what order, at what cost.
+"""A FIX session with a long journal, and a peer that requests all of it: what comes, in what order, at what cost.
 
 What comes is judged at once and not kept, or the test would measure itself. Memory is what the kernel says the process
 has taken: tracemalloc makes a replay fifteen times slower.

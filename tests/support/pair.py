@@ -16,7 +16,7 @@ STEP_NS = 1_000_000
 
 
 class Side:
-    """One end: its session, what it was told, and the application messages it got, in order."""
+    """One end: its session, what it reported, and the application messages it got, in order."""
 
     def __init__(self, sender: str, target: str, role: Any, **settings: Any) -> None:
         chosen = SessionSettings(
@@ -29,7 +29,7 @@ class Side:
         self.wire = b""  # written by this side, not yet read by the other
 
     def note(self, events: list[Event]) -> None:
-        """Keep what the session told."""
+        """Store what the session reported."""
         self.events += events
         self.got += [event.fields[148] for event in events if isinstance(event, AppMessage)]
 
@@ -85,7 +85,7 @@ class Pair:
         other.note(other.session.receive(data, self.now_ns))
 
     def settle(self, rounds: int = 200) -> None:
-        """Carry everything both ways until nobody has anything to say."""
+        """Carry everything both ways until neither side has output."""
         for _ in range(rounds):
             self.now_ns += STEP_NS
             for side in self.sides:

@@ -1,4 +1,4 @@
-"""WebSocket frames built and read byte by byte, without the code under test: the independent voice of the tests."""
+"""WebSocket frames built and read byte by byte, without the code under test."""
 
 import json
 from typing import Any

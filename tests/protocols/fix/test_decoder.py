@@ -1,4 +1,4 @@
-"""Rows 14.a to 14.j, 2.q, 2.r, 3.c: each fault with the reason and the tag that the peers' acceptance cases expect."""
+"""Rows 14.a to 14.j, 2.q, 2.r, 3.c: each fault with the reason and the tag that other engines' tests expect."""
 
 import re
 from contextlib import suppress
@@ -289,11 +289,11 @@ def test_2_q_fix_4_2_has_no_mass_messages(msg_type: str) -> None:
     assert fault(f"35={msg_type}|{HEAD}", "FIX.4.2") == ("reject", 11, 35)
 
 
-def test_the_first_fault_in_wire_order_is_the_one_that_is_told() -> None:
+def test_the_first_fault_in_wire_order_is_the_one_that_is_reported() -> None:
     assert fault(f"35=D|{HEAD}|11=ID|21=4|40=1|54=1|38=+1") == ("reject", 5, 21)
 
 
-def test_a_message_with_a_fault_still_gives_its_header_even_behind_the_fault() -> None:
+def test_a_message_with_a_fault_still_gives_its_header_even_after_the_fault() -> None:
     message = decode(f"35=D|5000=x|{HEAD}|115=JCD|78=1|79=acct")
     assert message.fault is not None
     assert (message.fields[34], message.fields[49], message.fields[115], message.groups) == ("2", "TW", "JCD", None)

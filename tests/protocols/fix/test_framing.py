@@ -1,4 +1,4 @@
-"""Cutting a byte stream into messages: the peers' bad lengths and sums, junk of every kind, and any cut into reads."""
+"""Cutting a byte stream into messages: bad lengths and sums, junk of every kind, and any cut into reads."""
 
 import time
 from itertools import pairwise
@@ -54,14 +54,14 @@ def test_2_m_a_body_length_that_is_too_short_loses_only_its_own_message() -> Non
     assert short(Framer().feed(bad + HEARTBEAT)) == ["BodyLength(9) does not agree", HEARTBEAT]
 
 
-def test_2_m_a_body_length_that_is_too_long_swallows_the_message_behind_it() -> None:
+def test_2_m_a_body_length_that_is_too_long_swallows_the_message_after_it() -> None:
     bad = with_length(ORDER, body_length(ORDER) + 7)
     found = Framer().feed(bad + HEARTBEAT + ORDER)
     assert short(found) == ["BodyLength(9) does not agree", ORDER]
     assert found[0] == Garbled("BodyLength(9) does not agree", len(bad) + len(HEARTBEAT))
 
 
-def test_1_d_a_first_message_of_invalid_length_is_told_at_once() -> None:
+def test_1_d_a_first_message_of_invalid_length_is_reported_at_once() -> None:
     logon = fix("35=A|34=1|49=TW|52=20261122-12:00:00|56=ISLD|98=0|108=30")
     assert short(Framer().feed(with_length(logon, 40))) == ["BodyLength(9) does not agree"]
 
@@ -77,7 +77,7 @@ def test_a_check_sum_without_an_end_is_cut_off() -> None:
     assert short(Framer().feed(bad + ORDER)) == ["CheckSum(10) does not agree", ORDER]
 
 
-def test_2_t_junk_before_begin_string_is_skipped_and_told_once() -> None:
+def test_2_t_junk_before_begin_string_is_skipped_and_reported_once() -> None:
     found = Framer().feed(b"35=0\x01\r\nGET / HTTP/1.1" + ORDER + b"\n\n" + HEARTBEAT)
     assert found == [
         Garbled("bytes before BeginString(8)", 21),
@@ -109,7 +109,7 @@ def test_what_can_never_become_a_message_does_not_block_the_next(junk: bytes) ->
     assert framer.buffered_bytes == 0
 
 
-def test_a_length_over_the_maximum_is_told_at_once_and_parsing_goes_on_behind_the_head() -> None:
+def test_a_length_over_the_maximum_is_reported_at_once_and_parsing_continues_after_the_head() -> None:
     framer = Framer(max_message_bytes=1_024)
     head = b"8=FIX.4.4\x019=5000\x01"
     assert framer.feed(head) == [Garbled("BodyLength(9) is over the maximum", len(head), is_too_long=True)]
@@ -130,7 +130,7 @@ def test_a_message_that_never_ends_is_given_up_at_the_maximum_size() -> None:
     assert found[-1] == ORDER
 
 
-def test_endless_junk_is_told_each_time_it_fills_a_message() -> None:
+def test_endless_junk_is_reported_each_time_it_fills_a_message() -> None:
     framer = Framer(max_message_bytes=1_024)
     assert framer.feed(b"x" * 4_100) == [Garbled("bytes that are no message", 1_024, is_too_long=True)] * 4
     assert framer.buffered_bytes < 8
@@ -199,7 +199,7 @@ def test_any_bytes_are_frames_or_garbled_and_never_held_beyond_the_maximum(data:
     ],
     ids=["message", "8=8=", "8=FIX8=FIX", "no trailer", "long heads", "huge heads", "short heads", "no end", "SOH"],
 )
-def test_a_slow_drip_of_64_kib_costs_no_more_than_its_bytes(stream: bytes) -> None:
+def test_slow_input_of_64_kib_costs_no_more_than_its_bytes(stream: bytes) -> None:
     framer = Framer()
     began = time.process_time()
     for at in range(len(stream)):

@@ -1,4 +1,4 @@
-"""Building bytes and taking them apart: exact lengths, exact sums, and the peers' own garbled messages."""
+"""Building and splitting messages: exact lengths, exact sums, and the garbled messages of other engines' tests."""
 
 from contextlib import suppress
 from pathlib import Path

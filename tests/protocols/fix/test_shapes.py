@@ -1,4 +1,4 @@
-"""Learned shapes: the fast path says what the careful path says, or leaves it to that; and learning is bounded."""
+"""Learned shapes: the fast path returns what the careful path does, or leaves it to that. Learning is bounded."""
 
 import gc
 from functools import cache
@@ -109,7 +109,7 @@ def test_what_no_pattern_knows_is_left_to_the_careful_path() -> None:
         ("526=grid-1", "34=7", 14),
     ],
 )
-def test_a_fault_in_a_known_shape_is_told_as_before(old: str, new: str, reason: int) -> None:
+def test_a_fault_in_a_known_shape_is_reported_as_before(old: str, new: str, reason: int) -> None:
     frame = fix(ORDER.replace(old, new))
     found = taught(ORDER).decode(frame)
     assert found == carefully(frame)
@@ -166,7 +166,7 @@ def test_fast_and_careful_path_agree_on_every_mutation_of_an_order(text: str) ->
 
 
 def taught_order() -> Decoder:
-    """Always the same shape: what the mutations would teach must not pile up."""
+    """Always the same shape: what the mutations teach must not accumulate."""
     decoder = Decoder("FIX.4.4")
     decoder._shapes.by_type.update({key: list(known) for key, known in TAUGHT._shapes.by_type.items()})
     return decoder
@@ -200,7 +200,7 @@ def test_any_message_in_order_is_learned_and_read_alike_by_both(data: st.DataObj
     assert decoder.decode(frame) == carefully(frame, version)
 
 
-def test_who_shuffles_tags_gets_no_more_than_his_share_of_shapes() -> None:
+def test_a_client_that_shuffles_tags_gets_no_more_than_its_share_of_shapes() -> None:
     decoder = Decoder("FIX.4.4")
     optional = ["58=x", "1=a", "59=1", "18=6", "110=1", "111=1", "60=" + TIME, "15=USD"]
     head = ORDER.partition("|38=")[0] + "|40=1|54=1|55=X"

@@ -14,7 +14,7 @@ _WORD_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 TAGS = {name: value for name, value in vars(tags).items() if name.isupper() and isinstance(value, int)}
 ON_THE_PAGE = {use.tag for message in (*SESSION, *REQUESTS, *REPORTS) for use in message.uses}
 ON_THE_PAGE |= {use.tag for uses in (HEADER, *GROUPS.values()) for use in uses}
-OF_QUOTES = {tags.QUOTE_ID}  # said back by a BusinessMessageReject(j); the messages that have it are not served
+OF_QUOTES = {tags.QUOTE_ID}  # returned by a BusinessMessageReject(j); the messages that have it are not served
 
 
 def test_every_tag_goes_by_the_name_that_the_dictionary_has() -> None:

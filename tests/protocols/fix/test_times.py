@@ -1,4 +1,4 @@
-"""UTCTimestamp text and nanoseconds: exact both ways, and nothing but what FIX allows."""
+"""UTCTimestamp text and nanoseconds: exact in both directions, and only what FIX allows."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ ANY_NS = st.integers(0, (1 << 63) - 1)
         (9, "20261122-12:00:00.123456789"),
     ],
 )
-def test_a_time_is_written_with_the_decimals_asked_for_and_the_rest_is_cut(digits: int, text: str) -> None:
+def test_a_time_is_written_with_the_requested_decimals_and_the_rest_is_cut(digits: int, text: str) -> None:
     assert format_ns(NOON + 123_456_789, digits) == text
 
 

@@ -220,7 +220,7 @@ class TestSelfTradePrevention:
     def test_two_forms_that_disagree_are_refused(self) -> None:
         assert_refused(make(limit_order("25001=2|2964=2")), UNSUPPORTED_COMBINATION, "SelfMatchPrevention")
 
-    def test_values_that_nobody_knows(self) -> None:
+    def test_unknown_values(self) -> None:
         assert_fault(make(limit_order("25001=9")), 5, 25001)
         assert_refused(make(limit_order("2964=9")), UNSUPPORTED_COMBINATION, "(2964)=9")
 
@@ -325,7 +325,7 @@ class TestValidity:
         assert (refusal.code, refusal.field, who.order_n) == (2010, field, 0)
         assert "ahead of the gateway's clock" in refusal.text
 
-    def test_a_retry_from_ahead_only_asks_since_its_first_attempt_may_be_live(self) -> None:
+    def test_a_retry_from_ahead_only_queries_because_its_first_attempt_may_be_live(self) -> None:
         assert make(limit_order("97=Y|52=20261122-12:00:09|60=20261122-12:00:09|25000=250")).deadline == 1
 
     def test_a_client_may_be_a_second_ahead_and_without_a_window_as_far_as_its_session_allows(self) -> None:
@@ -336,7 +336,7 @@ class TestValidity:
         message = limit_order("43=Y|122=20261122-11:59:00|25000=1000")
         assert make(message).deadline == at("11:59:01")
 
-    def test_the_houses_deadline_counts_from_receipt_where_no_window_is(self) -> None:
+    def test_the_gateways_deadline_counts_from_receipt_without_a_window(self) -> None:
         assert make(limit_order(), order_deadline_ms=60_000).deadline == T_RECV + 60_000 * MS
         assert make(limit_order(), window_ms=500, order_deadline_ms=60_000).deadline == at("12:00:00.500100")
 

@@ -1,4 +1,4 @@
-"""Refusals by the gateway: each message is refused with its own, and an unknown outcome is never told as a refusal."""
+"""Refusals by the gateway: each message is refused with its own, and an unknown outcome is never a refusal."""
 
 import pytest
 
@@ -121,7 +121,7 @@ class TestEachMessageIsRefusedWithItsOwn:
         )
         assert "|1369=R-6|530=7|" in told(MASS_CANCEL, DRAINING, "FIXT.1.1")
 
-    def test_what_has_no_refusal_of_its_own_by_a_business_reject(self) -> None:
+    def test_what_has_no_own_refusal_by_a_business_reject(self) -> None:
         assert told(MASS_STATUS, QUERY_RATE_LIMITED, retry=3) == (
             "35=j|45=9|372=AF|379=ms-1|380=8|25016=3004|20101=3|20102=0|58=because"
         )
@@ -156,7 +156,7 @@ class TestStatusRequests:
 
     @pytest.mark.parametrize("code", [NOT_PERMITTED, UNKNOWN_SYMBOL, UNKNOWN_ORDER, ENGINE_TIMEOUT])
     @pytest.mark.parametrize(("version", "kind"), [("FIX.4.2", "20=3|150=1"), ("FIX.4.4", "150=I")])
-    def test_an_order_that_is_known_is_told_as_it_is_whatever_is_wrong_with_the_question(
+    def test_a_known_order_is_reported_with_its_state_whatever_is_wrong_with_the_request(
         self, code: int, version: str, kind: str
     ) -> None:
         known = order_event(exec_type=ExecType.ORDER_STATUS, status=OrdStatus.PARTIALLY_FILLED, cum_qty=1)
@@ -168,7 +168,7 @@ class TestStatusRequests:
         assert 103 not in fields
 
     @pytest.mark.parametrize(("code", "reason"), [(ENGINE_BUSY, "99"), (ENGINE_DOWN, "99"), (DRAINING, "99")])
-    def test_one_that_we_are_too_slow_for_is_told_what_we_know_of_the_order(self, code: int, reason: str) -> None:
+    def test_one_that_we_are_too_slow_for_gets_what_is_known_of_the_order(self, code: int, reason: str) -> None:
         known = order_event(exec_type=ExecType.ORDER_STATUS, status=OrdStatus.PARTIALLY_FILLED)
         report = told(STATUS, code, known=known, retry=20)
         assert report.startswith(f"35=8|37={ORDER_ID}|")
@@ -211,7 +211,7 @@ def test_an_order_whose_id_is_taken_lends_its_order_id_to_no_refusal() -> None:
 
 class TestThrottleAsBusiness:
     @pytest.mark.parametrize("message", EVERY_REQUEST, ids=lambda m: m.msg_type)
-    def test_limits_are_told_by_380_8_when_the_session_prefers_it(self, message: AppMessage) -> None:
+    def test_limits_are_reported_by_380_8_when_the_session_prefers_it(self, message: AppMessage) -> None:
         for code in (3001, 3002, 3003, 3004, 3005, 3006, 3007):
             report = told(message, code, throttle_reject="business")
             assert report.startswith("35=j|")
@@ -232,7 +232,7 @@ class TestThrottleAsBusiness:
 
 
 class TestPendingNew:
-    def test_tells_that_the_order_was_handed_over(self) -> None:
+    def test_reports_that_the_order_was_handed_over(self) -> None:
         msg_type, body = translator().pending_new(limit_order("526=t|1=desk"), NOW, "P-9", T_RECV)
         assert msg_type == "8"
         assert piped(body) == (

@@ -111,7 +111,7 @@ class TestExecutionReport:
             ({"instrument": RIAL.id, "price": 5, "qty": 1_500_000}, "55=BTC/IRR|54=1|38=1.500000|40=2|44=5|"),
         ],
     )
-    def test_terms_are_told_as_they_are(self, changes: dict[str, object], expected: str) -> None:
+    def test_the_terms_are_in_the_report(self, changes: dict[str, object], expected: str) -> None:
         assert f"|{expected}" in told(order_event(**changes))
 
     def test_an_instrument_we_no_longer_have_has_no_symbol(self) -> None:
@@ -119,7 +119,7 @@ class TestExecutionReport:
 
 
 class TestTrades:
-    def test_a_fill_tells_price_size_id_role_and_the_exact_sums(self) -> None:
+    def test_a_fill_has_price_size_id_role_and_the_exact_sums(self) -> None:
         event = fill_event(fee=-160_626_250, fee_asset="USDT")
         assert told(event) == (
             "35=8|37=812345678901|11=mm-7f3a-000123|17=990014|150=F|39=1|55=BTC-USDT|54=1|38=0.01250000|40=2|44=64250.50"
@@ -138,7 +138,7 @@ class TestTrades:
         assert ids == expected
 
     @pytest.mark.parametrize(("status", "exec_type"), [(OrdStatus.PARTIALLY_FILLED, "1"), (OrdStatus.FILLED, "2")])
-    def test_fix42_tells_which_fill_it_is(self, status: OrdStatus, exec_type: str) -> None:
+    def test_fix42_has_which_fill_it_is(self, status: OrdStatus, exec_type: str) -> None:
         report = told(fill_event(status=status, fee=1, fee_asset="USDT"), version="FIX.4.2", dialect="plain")
         assert f"|20=0|150={exec_type}|39={exec_type}|" in report
         assert not {851, 136, 137, 138, 139, 25017, 526} & fields_of(report).keys()
@@ -184,7 +184,7 @@ class TestCancelsAndReplaces:
             (SELF_MATCH, 0, "FIX.4.4", "penstock", "8"),
         ],
     )
-    def test_a_cancel_that_nobody_asked_for_says_why(
+    def test_an_unrequested_cancel_has_its_reason(
         self, code: int, cmd_id: int, version: str, dialect: str, reason: str
     ) -> None:
         event = order_event(
@@ -239,12 +239,12 @@ class TestRefusalsByTheCore:
         event = order_event(exec_type=ExecType.REJECTED, status=OrdStatus.REJECTED, code=2004)
         assert fields_of(told(event, version=version, dialect=dialect))[103] == reason
 
-    def test_a_code_that_only_a_newer_core_knows_is_still_told(self) -> None:
+    def test_a_code_that_only_a_newer_core_knows_is_still_sent(self) -> None:
         event = order_event(exec_type=ExecType.REJECTED, status=OrdStatus.REJECTED, code=4999)
         fields = fields_of(told(event))
         assert (fields[103], fields[25016], fields[20102], fields[58]) == ("99", "4999", "0", "refused")
 
-    def test_a_cancel_reject_tells_the_orders_state_and_what_was_refused(self) -> None:
+    def test_a_cancel_reject_has_the_orders_state_and_what_was_refused(self) -> None:
         event = CancelRejected(1001, 1050, 9, T_CORE, "c-1", "a", ORDER_ID, OrdStatus.FILLED, "1", TOO_LATE)
         assert told(event, CANCEL) == (
             "35=9|37=812345678901|11=c-1|41=a|39=2|434=1|102=0|60=20261122-12:00:00.000377"
@@ -302,10 +302,10 @@ class TestMassCancel:
         fields = fields_of(told(event, request("35=q|11=mc-1|530=7")))
         assert (fields[531], fields[532], fields[25016], fields[20102]) == ("0", "99", "5009", "1")
 
-    def test_one_that_no_client_asked_for_is_told_by_its_cancels_alone(self) -> None:
+    def test_one_that_no_client_requested_is_reported_by_its_cancels_alone(self) -> None:
         assert translator().event(MassCancelDone(1001, 1051, 255, T_CORE, "", 17), None) == []
 
-    def test_but_who_must_see_every_number_is_told_of_it_too(self) -> None:
+    def test_but_a_client_that_must_see_every_number_gets_it_too(self) -> None:
         done = MassCancelDone(1001, 1051, 255, T_CORE, "", 17)
         ((msg_type, body),) = translator().event(done, None, every_number=True)
         assert msg_type == "r"

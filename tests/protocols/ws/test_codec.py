@@ -1,4 +1,4 @@
-"""Reading requests: what is refused, by which code and field, and that no input does anything else."""
+"""Reading requests: what is refused, with which code and field; any input has one of these two results."""
 
 import json
 from contextlib import suppress
@@ -23,7 +23,7 @@ def params_of(data: bytes, codec: Codec = JSON) -> Params | BatchParams | Refusa
 
 
 def refusal(method: str, params: object, codec: Codec = JSON) -> tuple[int, str]:
-    """(code, field) of the refusal that these params meet."""
+    """(code, field) of the refusal of these params."""
     encode = msgspec.msgpack.encode if codec.binary else msgspec.json.encode
     got = params_of(encode({"id": 1, "method": method, "params": params}), codec)
     assert isinstance(got, Refusal), got
@@ -96,7 +96,7 @@ def test_what_is_no_request_in_msgpack_is_malformed(data: bytes) -> None:
     ],
 )
 def test_what_is_nested_without_end_is_malformed_or_no_member_that_is_known(codec: Codec, data: bytes) -> None:
-    """How deep is too deep is the interpreter's: since 3.14 it looks at what is left of its stack."""
+    """The interpreter decides how deep is too deep: since 3.14 by the rest of its stack."""
     with suppress(Malformed):
         got = params_of(data, codec)
         assert got == Params() or (isinstance(got, Refusal) and got.code == 2001)
@@ -203,7 +203,7 @@ def test_a_batch_has_1_to_20_legs_and_a_bad_leg_leaves_the_others_alone() -> Non
         (b'{"method":"session.configure","params":{"cod":{"scope":"off","scope":"session"}}}', "scope"),
     ],
 )
-def test_a_key_that_stands_twice_is_1004_wherever_it_stands(data: bytes, key: str) -> None:
+def test_a_key_that_occurs_twice_is_1004_wherever_it_is(data: bytes, key: str) -> None:
     got = params_of(data)
     assert isinstance(got, Refusal)
     assert (got.code, got.field) == (1004, key)
@@ -213,7 +213,7 @@ def test_colons_and_escapes_inside_of_text_are_no_members(monkeypatch: pytest.Mo
     for change in ({"cl_ord_id": "a:b:1"}, {"tag": 'x":\\"y'}, {"tag": "\u003a"}, {"retry": None}):
         data = json.dumps({"id": "i:1", "method": "order.place", "params": PLACE | change}).encode()
         assert isinstance(params_of(data), PlaceParams)
-    monkeypatch.setattr(json, "loads", None)  # the usual order, and one with colons in its ids, are cleared by counting
+    monkeypatch.setattr(json, "loads", None)  # the usual order, and one with colons in its ids, need counting only
     for cl_ord_id in ("a-1", "a:b:1"):
         data = json.dumps({"id": "i:1", "method": "order.place", "params": PLACE | {"cl_ord_id": cl_ord_id}}).encode()
         assert isinstance(params_of(data), PlaceParams)
@@ -240,7 +240,7 @@ def test_a_document_too_deep_for_the_walk_is_refused() -> None:
         (b"\x82\xa6method\xa4ping\xa1x\x92\xc7\x01\x05a\x82\xa1y\xcb" + b"\0" * 8 + b"\xa1y\xc0", "y"),
     ],
 )
-def test_a_key_that_stands_twice_in_msgpack_is_1004(data: bytes, key: str) -> None:
+def test_a_key_that_occurs_twice_in_msgpack_is_1004(data: bytes, key: str) -> None:
     got = params_of(data, MSGPACK)
     assert isinstance(got, Refusal)
     assert (got.code, got.field) == (1004, key)
@@ -258,7 +258,7 @@ _VALUES = st.recursive(
 
 
 def repeats(value: Any) -> bool:
-    """The oracle: objects are tuples of pairs here, so nothing is lost."""
+    """The oracle: here objects are tuples of pairs, so no key is lost."""
     if isinstance(value, tuple):
         keys = [key for key, _ in value]
         return len(set(keys)) < len(keys) or any(repeats(inner) for _, inner in value)
@@ -325,7 +325,7 @@ _ENVELOPES = st.fixed_dictionaries(
 
 
 def answer(codec: Codec, data: bytes) -> None:
-    """Reading has two outcomes and no third."""
+    """Reading has two results, and no third."""
     try:
         request = codec.request(data)
     except Malformed:

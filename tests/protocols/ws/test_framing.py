@@ -1,4 +1,4 @@
-"""RFC 6455 frames: what is accepted, what fails the connection, and that the cut of the input never matters."""
+"""RFC 6455 frames: what is accepted, what fails the connection; the cut of the input never matters."""
 
 import time
 import tracemalloc
@@ -51,7 +51,7 @@ def test_a_message_of_every_length_form_comes_out_as_it_went_in(size: int, binar
     assert read(framing.encode_frame(opcode, payload)) == [(opcode, payload)]
 
 
-def test_many_frames_in_one_read_and_a_half_one_behind_them() -> None:
+def test_many_frames_in_one_read_and_a_half_one_after_them() -> None:
     reader = FrameReader(MAX)
     wire = text("one") + frame(0x9, b"p") + text("two") + frame(0x2, b"\x00\xff")
     assert reader.feed(wire + text("three")[:7]) == [
@@ -65,7 +65,7 @@ def test_many_frames_in_one_read_and_a_half_one_behind_them() -> None:
     assert reader.held_bytes == 0
 
 
-def test_control_frames_may_stand_between_fragments_and_come_out_at_once() -> None:
+def test_control_frames_may_be_between_fragments_and_come_out_at_once() -> None:
     wire = frame(0x1, b"Hel", fin=False) + frame(0x9, b"now") + frame(0x0, b"l", fin=False) + frame(0xA)
     wire += frame(0x0, b"o")
     expected = [Ping(b"now"), Pong(b""), DataMessage(b"Hello", False)]
@@ -85,7 +85,7 @@ def test_reserved_bits_fail_the_connection(rsv: int, opcode: int) -> None:
 
 
 @pytest.mark.parametrize("opcode", [3, 4, 5, 6, 7, 11, 12, 13, 14, 15])
-def test_reserved_opcodes_fail_the_connection_behind_what_came_before(opcode: int) -> None:
+def test_reserved_opcodes_fail_the_connection_after_what_came_before(opcode: int) -> None:
     wire = text("fine") + frame(opcode, b"x")
     assert feed(wire)[0] == DataMessage(b"fine", False)
     assert broken(wire) == (1002, f"reserved opcode {opcode}")
@@ -123,7 +123,7 @@ def test_a_length_not_in_its_shortest_form_is_refused(length: int, form: int) ->
         assert broken(frame(opcode, b"a" * length, length_form=form)) == (1002, "length is not in its shortest form")
 
 
-def test_65535_bytes_are_not_told_in_64_bits() -> None:
+def test_65535_bytes_must_not_have_a_64_bit_length() -> None:
     wire = frame(0x2, b"a" * 65_535, length_form=64)
     assert feed(wire, limit=70_000) == [Broken(1002, "length is not in its shortest form")]
 
@@ -252,7 +252,7 @@ def test_close_payloads_are_empty_or_a_code_and_a_utf_8_reason() -> None:
     assert broken(close(1000, b"\xed\xa0\x80")) == (1007, "close reason is not UTF-8")
 
 
-def test_nothing_is_read_behind_a_close_or_a_violation() -> None:
+def test_nothing_is_read_after_a_close_or_a_violation() -> None:
     for wire in (close(1000), frame(0x3)):
         reader = FrameReader(MAX)
         assert len(reader.feed(wire + text("late"))) == 1
@@ -276,7 +276,7 @@ VIOLATIONS = (
 
 @pytest.mark.parametrize("violation", VIOLATIONS)
 @pytest.mark.parametrize("step", [1, 7, 1 << 20])
-def test_behind_a_violation_only_the_peers_close_is_seen_whatever_lies_between_and_wherever_it_is_cut(
+def test_after_a_violation_only_the_peers_close_is_seen_whatever_lies_between_and_wherever_it_is_cut(
     violation: bytes, step: int
 ) -> None:
     reader, seen = FrameReader(MAX), list[framing.Frame]()
@@ -300,7 +300,7 @@ def test_a_close_that_breaks_the_protocol_is_the_peers_close_all_the_same(wire: 
     assert reader.has_closed
 
 
-def test_behind_a_frame_whose_length_lies_no_close_is_found() -> None:
+def test_after_a_frame_with_a_false_length_no_close_is_found() -> None:
     reader = FrameReader(MAX)
     (event,) = reader.feed(frame(0x1, b"", claim=1 << 40) + close(1000))
     assert isinstance(event, Broken)

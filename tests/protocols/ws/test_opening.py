@@ -1,4 +1,4 @@
-"""Header lists of the opening handshake, and whose page an Origin names."""
+"""Header lists of the opening handshake, and which host an Origin belongs to."""
 
 import pytest
 

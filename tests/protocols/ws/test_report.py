@@ -1,4 +1,4 @@
-"""What the core says, as a client reads it; the samples of the contract come out for the events they tell of."""
+"""Events and answers as a client reads them; the published samples come out of the events that they show."""
 
 import json
 from decimal import Decimal
@@ -119,7 +119,7 @@ def test_the_event_of_an_accepted_order() -> None:
 
 def test_the_event_of_a_fill() -> None:
     told, expected = wire(FILL, "mm-bot-1"), sample("EventWire", seq=1043)
-    # Amounts are exact in price x quantity: ten decimals here, where the sample stops at eight.
+    # Amounts are exact in price x quantity: ten decimals here, where the sample has eight.
     for amount in ("cum_quote", "fee"):
         assert Decimal(told["data"].pop(amount)) == Decimal(expected["data"].pop(amount))
     assert told == expected
@@ -196,7 +196,7 @@ def test_a_replayed_event_differs_by_its_mark_only() -> None:
     assert wire(FILL, replay=True) == wire(FILL) | {"replay": True}
 
 
-def test_an_unasked_cancel_tells_its_reason() -> None:
+def test_an_unrequested_cancel_has_its_reason() -> None:
     event = but(
         exec_type=ExecType.CANCELED,
         status=OrdStatus.CANCELED,
@@ -284,7 +284,7 @@ def test_each_method_gets_its_own_result() -> None:
     assert on_the_wire(order_list(listed, INSTRUMENTS))["seq"] == 44
 
 
-def test_a_known_retry_is_told_as_duplicate_with_the_orders_state() -> None:
+def test_a_known_retry_is_answered_as_duplicate_with_the_orders_state() -> None:
     known = but(exec_type=ExecType.ORDER_STATUS, status=OrdStatus.FILLED, flags=DUPLICATE | POST_ONLY)
     assert on_the_wire(answer("order.place", known, INSTRUMENTS)) == on_the_wire(placed(NEW, BTC)) | {
         "status": "filled",
@@ -292,7 +292,7 @@ def test_a_known_retry_is_told_as_duplicate_with_the_orders_state() -> None:
     }
 
 
-def test_an_answer_names_the_id_that_was_asked_for_when_the_order_has_another_by_now() -> None:
+def test_an_answer_has_the_requested_id_if_the_order_has_another_now() -> None:
     known = but(exec_type=ExecType.ORDER_STATUS, flags=DUPLICATE, cl_ord_id="b", orig_cl_ord_id="a")
     for method, event in (("order.place", known), ("order.status", OrderList(1, 44, 1, 1, "", (known,)))):
         result = on_the_wire(answer(method, event, INSTRUMENTS))
@@ -317,7 +317,7 @@ def test_a_used_id_is_refused_with_the_order_that_has_it() -> None:
     assert whole["data"]["order"] == on_the_wire(order_row(NEW, BTC))
 
 
-def test_a_refused_cancel_tells_the_state_of_the_order_if_there_is_one() -> None:
+def test_a_refused_cancel_has_the_state_of_the_order_if_there_is_one() -> None:
     late = CancelRejected(1, 1, 1, 1, "", "o", 12, OrdStatus.FILLED, "1", 4004, "")
     assert cancel_refused(late) == Refusal(4004, "too_late", data={"order": {"order_id": "12", "status": "filled"}})
     unknown = CancelRejected(1, 1, 1, 1, "", "o", 0, OrdStatus.REJECTED, "1", 4002, "no such order")

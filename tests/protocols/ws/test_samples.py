@@ -11,7 +11,7 @@ from protocols.ws.results import EVENTS, METHODS, EventWire, LegResult, LimitBlo
 from protocols.ws.schema import BatchParams, Params
 from tests.support.ws_samples import OF, SAMPLES
 
-# A sample whose method is not served yet: nothing but its envelope is held to anything.
+# A sample whose method is not served yet: only its envelope is checked.
 NOT_SERVED = {"quote.mass"}
 
 
@@ -67,7 +67,7 @@ def test_an_event_fits_its_struct_and_so_does_its_data(body: str) -> None:
     strictly(plain["data"], EVENTS[plain["ev"]])
 
 
-def test_a_batch_tells_each_leg_apart() -> None:
+def test_a_batch_answers_each_leg_separately() -> None:
     (batch,) = (plain for plain in map(json.loads, OF["Response"]) if plain["id"] == 15)
     done, refused = (strictly(leg, LegResult) for leg in batch["result"]["legs"])
     assert (done.status, done.error) == (200, msgspec.UNSET)

@@ -1,4 +1,4 @@
-"""One connection with a hand-set clock: hello, logon, heartbeat, answers, close; who says what, and when."""
+"""`protocols.ws.session`, `output`, `heartbeat`: hello, logon, heartbeat, answers, close; the clock is set by hand."""
 
 import json
 from typing import Any
@@ -38,7 +38,7 @@ LOGON = {"api_key": "key-demo-1", "ts": 1_795_348_800_005_000, "challenge": CHAL
 
 
 def opened(settings: WsSettings = SETTINGS) -> WsSession:
-    """A connection behind its hello."""
+    """A connection after its hello."""
     session = WsSession(settings, "c-7Q2M", CHALLENGE, T0)
     session.connected(T0)
     session.take_output()
@@ -85,7 +85,7 @@ def test_the_first_frame_is_hello_with_the_challenge_to_sign() -> None:
     ]
 
 
-def test_a_logon_is_asked_of_the_owner_with_the_exact_text_to_verify() -> None:
+def test_the_owner_gets_a_logon_with_the_exact_text_to_verify() -> None:
     session = opened()
     (asked,) = session.receive(request("session.logon", LOGON), T0 + 10 * MS)
     assert isinstance(asked, LogonRequested)
@@ -135,7 +135,7 @@ def test_a_logon_that_may_come_later_is_closed_with_1013_and_a_hint() -> None:
     assert closing == "close 1013 retry_after_ms=700"
 
 
-def test_what_is_sent_behind_a_logon_waits_for_the_decision_and_keeps_its_order() -> None:
+def test_what_is_sent_after_a_logon_waits_for_the_decision_and_keeps_its_order() -> None:
     session = opened()
     ahead = request("order.cancel_all", {}, id=2) + frame(0x9, b"p") + request("ping", id=3)
     events = session.receive(request("session.logon", LOGON) + ahead, T0)
@@ -157,7 +157,7 @@ def test_a_method_that_does_not_exist_is_the_owners_to_refuse() -> None:
     assert said(session) == []
 
 
-def test_what_is_sent_behind_a_logon_is_bounded_and_dropped_when_it_is_refused() -> None:
+def test_what_is_sent_after_a_logon_is_bounded_and_dropped_when_it_is_refused() -> None:
     session = opened()
     session.receive(request("session.logon", LOGON) + request("ping", id=2), T0)
     session.refuse_logon(1, T0)
@@ -200,7 +200,7 @@ def test_a_second_logon_on_a_connection_is_1003() -> None:
     assert session.is_logged_on
 
 
-def test_a_logon_with_bad_params_is_told_the_field_and_may_be_tried_again() -> None:
+def test_a_logon_with_bad_params_gets_the_field_to_blame_and_may_be_tried_again() -> None:
     session = opened()
     session.receive(request("session.logon", {"api_key": "k", "ts": 1}), T0)
     (answer,) = said(session)
@@ -209,7 +209,7 @@ def test_a_logon_with_bad_params_is_told_the_field_and_may_be_tried_again() -> N
     assert isinstance(asked, LogonRequested)
 
 
-def test_nobody_needs_more_than_a_few_messages_to_log_on() -> None:
+def test_the_messages_before_a_logon_are_few() -> None:
     session = opened()
     events = session.receive(request("ping", id=None) * (MAX_BEFORE_LOGON + 1), T0)
     assert events[-1] == Closed(4002, "no_logon", "over 16 messages before the logon", by_peer=False)
@@ -378,7 +378,7 @@ def test_replayed_events_say_so_and_numbered_ones_carry_their_number() -> None:
 
 def test_a_ping_that_goes_out_late_gives_the_peer_its_time_all_the_same() -> None:
     session = logged_on()
-    assert session.tick(T0 + 60 * S) == []  # we stood still: nobody was asked yet
+    assert session.tick(T0 + 60 * S) == []  # after a stall of ours: no ping was sent yet
     session.take_output()
     assert session.next_deadline_ns == T0 + 75 * S
     assert session.tick(T0 + 75 * S - 1) == []
@@ -387,7 +387,7 @@ def test_a_ping_that_goes_out_late_gives_the_peer_its_time_all_the_same() -> Non
     assert event.reason == "silence"
 
 
-def test_silence_is_asked_with_a_ping_and_ends_with_4010() -> None:
+def test_silence_is_tested_with_a_ping_and_ends_with_4010() -> None:
     session = logged_on()
     assert session.next_deadline_ns == T0 + 15 * S
     assert session.tick(T0 + 15 * S - 1) == []
@@ -472,7 +472,7 @@ def test_a_close_without_code_is_echoed_without_one() -> None:
     assert said(session) == ["close 1005"]
 
 
-def test_our_close_waits_a_second_for_the_peers_and_writes_nothing_behind_it() -> None:
+def test_our_close_waits_a_second_for_the_peers_and_nothing_is_written_after_it() -> None:
     session = logged_on()
     session.close(1001, "shutting down", T0)
     session.close(4008, "again", T0)
@@ -504,7 +504,7 @@ def test_a_peer_that_never_answers_our_close_is_cut() -> None:
         (frame(0x1, b"", claim=1 << 40), 1009, "too_big"),
     ],
 )
-def test_a_broken_frame_closes_at_once_whoever_sends_it(wire: bytes, code: int, reason: str) -> None:
+def test_a_broken_frame_closes_at_once_in_every_state(wire: bytes, code: int, reason: str) -> None:
     for session in (opened(), logged_on()):
         (event,) = session.receive(wire + request("ping"), T0)
         assert isinstance(event, Closed)
@@ -516,7 +516,7 @@ def test_a_broken_frame_closes_at_once_whoever_sends_it(wire: bytes, code: int, 
 
 
 @pytest.mark.parametrize("wire", [frame(0x3, b"x"), frame(0x1, b"", key=None), text(b"\xed\xa0\x80"), frame(0x0)])
-def test_behind_a_broken_frame_the_peers_close_ends_the_connection_at_once(wire: bytes) -> None:
+def test_after_a_broken_frame_the_peers_close_ends_the_connection_at_once(wire: bytes) -> None:
     for session in (opened(), logged_on()):
         session.receive(wire, T0)
         assert session.receive(request("ping"), T0) == []
@@ -524,7 +524,7 @@ def test_behind_a_broken_frame_the_peers_close_ends_the_connection_at_once(wire:
         assert session.state is ConnectionState.CLOSED
 
 
-def test_a_broken_frame_with_the_close_behind_it_or_that_is_one_itself_is_answered_and_ends_at_once() -> None:
+def test_a_broken_frame_with_the_close_after_it_or_that_is_one_itself_is_answered_and_ends_at_once() -> None:
     for wire in (frame(0x3) + close(1000), frame(0x8, b"\x03"), close(1006)):
         session = logged_on()
         closed, ended = session.receive(wire, T0)
@@ -533,7 +533,7 @@ def test_a_broken_frame_with_the_close_behind_it_or_that_is_one_itself_is_answer
         assert said(session)[0].startswith("close 1002")
 
 
-def test_a_close_that_lay_behind_a_refused_logon_is_not_waited_for() -> None:
+def test_a_close_sent_after_a_refused_logon_is_not_awaited() -> None:
     session = opened()
     session.receive(request("session.logon", LOGON) + close(1000), T0)
     session.refuse_logon(1, T0)
@@ -607,7 +607,7 @@ _STEPS = st.one_of(
 
 
 def play(steps: list[bytes], step: int) -> tuple[list[str], bytes]:
-    """What came of it: kinds of events, and the bytes written. step 0 = each piece in one read."""
+    """Kinds of events, and the bytes written. step 0 = each piece in one read."""
     session, now_ns, kinds, wire = opened(), T0, [], b""
     for piece in steps:
         now_ns += S
@@ -636,7 +636,7 @@ def play(steps: list[bytes], step: int) -> tuple[list[str], bytes]:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(_STEPS, max_size=12))
-def test_whatever_comes_the_machine_speaks_sound_frames_and_the_cut_does_not_matter(steps: list[bytes]) -> None:
+def test_for_any_input_the_machine_writes_valid_frames_and_the_cut_does_not_matter(steps: list[bytes]) -> None:
     kinds, wire = play(steps, 0)
     assert play(steps, 1) == (kinds, wire)
     frames = read(wire)

@@ -1,4 +1,4 @@
-"""Requests as commands: the same values that FIX makes, exact numbers, and one refusal with its field for all else."""
+"""Requests as commands: the same values as from FIX, exact numbers; anything else is a refusal with its field."""
 
 import msgspec
 import pytest
@@ -61,7 +61,7 @@ def place(**change: object) -> NewOrder:
 
 
 def refusal(method: str, params: dict[str, object]) -> tuple[int, str]:
-    """(code, field) of the refusal; nothing of the sender was used for it."""
+    """(code, field) of the refusal; it used no number of the sender."""
     sender = Sender(7, 1001, Origin.WS)
     made = make(method, params, sender)
     assert isinstance(made, Refusal), made
@@ -112,7 +112,7 @@ def test_an_absent_tif_is_what_the_venue_means_by_it() -> None:
     assert (market.tif, market.price) == (Tif.IOC, 0)
 
 
-def test_the_window_counts_from_ts_else_from_receipt_else_the_house_has_its_own() -> None:
+def test_the_window_counts_from_ts_else_from_receipt_else_the_gateway_has_its_own() -> None:
     assert place(ts=1_000_000, valid_for_ms=250).deadline == 1_250_000_000
     assert place(valid_for_ms=250).deadline == T + 250_000_000
     assert place(ts=1_000_000).deadline == 0
@@ -144,7 +144,7 @@ def test_a_ts_that_lies_ahead_would_keep_a_stale_order(method, params, ahead_us,
 
 
 @pytest.mark.parametrize("window", [{}, {"valid_for_ms": 250}])
-def test_a_retry_from_ahead_only_asks_since_its_first_attempt_may_be_live(window) -> None:
+def test_a_retry_from_ahead_only_queries_because_its_first_attempt_may_be_live(window) -> None:
     assert place(retry=True, ts=T // 1_000 + 3_600 * SECOND_US, **window).deadline == 1
 
 
@@ -294,7 +294,7 @@ def test_a_mass_cancel_takes_what_is_absent_for_any() -> None:
     assert refusal("order.cancel_all", {"symbol": "DOGE"}) == (2003, "symbol")
 
 
-def test_status_asks_for_one_order_dead_or_alive_and_list_for_the_open_ones() -> None:
+def test_status_queries_one_order_in_any_state_and_list_the_open_ones() -> None:
     one = make("order.status", {"cl_ord_id": "mm-1"})
     assert isinstance(one, QueryOrders)
     assert (one.cl_ord_id, one.order_id, one.instrument, one.open_only) == ("mm-1", 0, 0, False)

@@ -1,4 +1,4 @@
-"""What values of each data type look like; and no pattern of learned shapes takes what the exact check refuses."""
+"""Values of each data type; and no pattern of learned shapes accepts what the exact check refuses."""
 
 import re
 

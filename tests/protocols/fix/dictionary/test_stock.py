@@ -1,4 +1,4 @@
-"""What a plain session is sent, held against the dictionaries that QuickFIX, QuickFIX/J and quickfixgo come with.
+"""What a plain session is sent, compared with the dictionaries of QuickFIX, QuickFIX/J and quickfixgo.
 
 A client that loads one of them must accept every message of ours: what it rejects, its application never sees. The
 table (`tests/stock`) has what all three allow, so neither engines nor a network are needed here.
@@ -32,7 +32,7 @@ def refusals(stage: Dialogue) -> Iterator[tuple[str, str]]:
         fault = Fault("reject", reason, 55, "because")
         yield MsgType.REJECT, reject_body(stage.settings, 7, "D", fault, {})
         yield MsgType.REJECT, reject_body(stage.settings, 7, "D", fault, ROUTED)
-    for reason in reasons_of(BusinessRejectReason)[:6]:  # the session layer says no others
+    for reason in reasons_of(BusinessRejectReason)[:6]:  # the session layer sends no others
         fault = Fault("business", reason, 0, "because")
         yield MsgType.BUSINESS_MESSAGE_REJECT, business_body(stage.settings, 7, "R", fault, {11: "a"} | ROUTED)
     for text in ("because", ""):

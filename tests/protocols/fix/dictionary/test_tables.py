@@ -14,7 +14,7 @@ from tests.support.quickfix_files import quickfix_file
 
 SESSION_TYPES = {"0", "1", "2", "3", "4", "5", "A"}
 FILES = {"FIX.4.2": ["FIX42.xml"], "FIX.4.4": ["FIX44.xml"], "FIXT.1.1": ["FIXT11.xml", "FIX50SP2.xml"]}
-NEWEST_SP2_TAG = 1_621  # the file goes on with extension packs, which we do not serve
+NEWEST_SP2_TAG = 1_621  # the file also has extension packs, which are not served
 
 
 @cache
@@ -135,7 +135,7 @@ def check_members(ours: Dictionary, members: tuple[int, ...], groups: dict[int, 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_no_member_of_a_group_can_be_mistaken_for_the_field_behind_the_group(version: str) -> None:
+def test_no_member_of_a_group_can_be_mistaken_for_the_field_after_the_group(version: str) -> None:
     """Else a group would swallow it."""
     for layout in for_version(version).messages.values():
         for group in layout.groups.values():
@@ -163,7 +163,7 @@ def test_fix_4_2_has_no_mass_cancel_and_no_user_notification() -> None:
     assert not {"q", "r", "AF", "CB"} & for_version("FIX.4.2").msg_types
 
 
-def test_user_defined_tags_stand_only_where_the_contract_puts_them() -> None:
+def test_user_defined_tags_are_only_where_the_contract_has_them() -> None:
     for version in VERSIONS:
         for layout in for_version(version).messages.values():
             own = {tag for tag in layout.members if tag >= 5_000}
@@ -177,7 +177,7 @@ def test_names_in_tags_are_those_of_the_dictionary() -> None:
             assert name.replace("_", "").lower() == fields[number].name.lower().replace("_", "")
 
 
-def test_runs_stand_for_their_values() -> None:
+def test_runs_are_expanded_to_their_values() -> None:
     assert expand_run("8-11") == ["8", "9", "10", "11"]
     assert expand_run("BA-BC") == ["BA", "BB", "BC"]
     assert expand_run("UTF-8") == ["UTF-8"]

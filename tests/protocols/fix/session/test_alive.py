@@ -45,7 +45,7 @@ def test_5_a_heartbeat_is_accepted(stage: Dialogue) -> None:
     assert stage.numbers == (3, 2)
 
 
-def test_6_silence_is_asked_about_and_then_given_up(stage: Dialogue) -> None:
+def test_6_silence_is_tested_and_then_ends_the_session(stage: Dialogue) -> None:
     stage.wait(30)
     stage.says("35=0|34=2")
     stage.wait(5.999)

@@ -1,4 +1,4 @@
-"""Output that one request causes, or a peer that reads slowly: it waits in the store, and no goodbye for it."""
+"""A burst of output, or a slow reader: messages wait in the store, and the session does not end for it."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def stage(request: pytest.FixtureRequest) -> Dialogue:
 
 
 def burst(stage: Dialogue, count: int) -> list[int]:
-    """So many reports of one turn; their numbers."""
+    """Send `count` reports in one turn; returns their numbers."""
     return [stage.session.send("8", f"37={n}\x01{TEXT}\x01", stage.now_ns) for n in range(count)]
 
 
@@ -68,14 +68,14 @@ def test_a_burst_is_ready_up_to_a_bound_and_the_rest_is_read_from_the_store_as_t
     sent_without_a_gap(wire(stage.output()), seen[-1][2])
 
 
-def test_what_fits_leaves_no_number_for_a_goodbye(stage: Dialogue) -> None:
+def test_what_fits_reserves_no_number_for_a_logout(stage: Dialogue) -> None:
     reports = burst(stage, 200)
     assert reports == list(range(2, 202))
     assert [kind for kind, _, _ in wire(stage.output())] == ["8"] * 200
 
 
 @pytest.mark.parametrize("taken", [0, 1, 100, 2_000, 2_950])
-def test_a_goodbye_follows_what_was_written_with_no_gap_and_the_rest_is_had_by_the_next_logon(
+def test_a_logout_follows_what_was_written_with_no_gap_and_the_next_logon_gets_the_rest(
     stage: Dialogue, taken: int
 ) -> None:
     reports = burst(stage, 3_000)
@@ -101,7 +101,7 @@ def test_a_goodbye_follows_what_was_written_with_no_gap_and_the_rest_is_had_by_t
     assert all("|43=Y|" in line for line in again)
 
 
-def test_a_goodbye_that_waits_behind_a_burst_is_put_before_it_when_the_peer_takes_nothing(stage: Dialogue) -> None:
+def test_a_logout_that_waits_after_a_burst_is_put_before_it_when_the_peer_takes_nothing(stage: Dialogue) -> None:
     reports = burst(stage, 3_000)
     stage.session.logout(stage.now_ns, "the gateway is going down")
     assert stage.session.state is SessionState.LOGOUT_SENT
@@ -113,7 +113,7 @@ def test_a_goodbye_that_waits_behind_a_burst_is_put_before_it_when_the_peer_take
     assert len(seen) < 400
 
 
-def test_a_goodbye_of_an_orderly_end_comes_behind_the_whole_burst(stage: Dialogue) -> None:
+def test_a_logout_of_an_orderly_end_comes_after_the_whole_burst(stage: Dialogue) -> None:
     reports = burst(stage, 3_000)
     stage.session.logout(stage.now_ns, "the gateway is going down")
     seen = wire(stage.output())
@@ -122,7 +122,7 @@ def test_a_goodbye_of_an_orderly_end_comes_behind_the_whole_burst(stage: Dialogu
     assert seen[-1][0] == "5"
 
 
-def test_a_peer_that_asked_for_a_replay_is_not_behind_while_it_is_written(stage: Dialogue) -> None:
+def test_a_peer_that_requested_a_replay_is_not_behind_while_it_is_written(stage: Dialogue) -> None:
     for _ in range(40):
         burst(stage, 100)
         stage.output()
@@ -137,7 +137,7 @@ def test_a_peer_that_asked_for_a_replay_is_not_behind_while_it_is_written(stage:
     assert stage.session.behind == 0
 
 
-def test_a_number_that_was_left_and_not_used_is_gap_filled_when_it_is_asked_for() -> None:
+def test_a_reserved_number_that_was_not_used_is_gap_filled_when_it_is_requested() -> None:
     store = MemoryStore()
     stage = Dialogue(store=store)
     stage.log_on()

@@ -1,4 +1,4 @@
-"""A clock that is put right in a running session: times of day follow it, durations do not, and nobody is cut."""
+"""A clock that is corrected in a running session: times of day follow it, durations do not, and no session ends."""
 
 import pytest
 
@@ -19,12 +19,12 @@ def stage(request):
 
 
 def put_right(stage, seconds):
-    """Ours was wrong by so much, the peer's was right all the time. Nobody has looked yet."""
+    """Our clock was wrong by this much, the peer's was right. The correction is not noticed yet."""
     stage.wall.system_ns = stage.peer_ahead_ns = seconds * NS_PER_S
 
 
 @pytest.mark.parametrize("seconds", STEPS)
-def test_a_peer_with_the_right_time_is_read_on_though_nobody_had_looked_at_our_clock(stage, seconds):
+def test_a_peer_with_the_right_time_is_still_read_before_our_clock_is_checked(stage, seconds):
     put_right(stage, seconds)
     (event,) = stage.hears(f"35=D|34=2|{ORDER}")
     assert isinstance(event, AppMessage)
@@ -34,7 +34,7 @@ def test_a_peer_with_the_right_time_is_read_on_though_nobody_had_looked_at_our_c
 
 
 @pytest.mark.parametrize("seconds", STEPS)
-def test_a_peer_with_the_right_time_logs_on_though_nobody_had_looked_at_our_clock(seconds):
+def test_a_peer_with_the_right_time_logs_on_before_our_clock_is_checked(seconds):
     stage = Dialogue(wall=HandClock())
     put_right(stage, seconds)
     stage.connect()
@@ -64,10 +64,10 @@ def test_heartbeats_tests_and_silence_are_durations(stage, seconds):
     stage.hears("35=0|34=2|112=TEST")
     assert stage.session.state is SessionState.LOGGED_ON
     stage.wait(80)
-    assert stage.session.state is SessionState.ENDED  # 72 s without a word
+    assert stage.session.state is SessionState.ENDED  # 72 s of silence
 
 
-def test_nobody_looks_at_the_clock_for_a_peer_that_is_not_refused_for_it(stage):
+def test_the_clock_is_not_read_for_a_peer_that_is_not_refused_for_it(stage):
     stage.peer_ahead_ns = 119 * NS_PER_S
     stage.hears(f"35=D|34=2|{ORDER}")
     assert stage.wall.looks == 0

@@ -74,7 +74,7 @@ def test_the_application_version_that_is_served_may_be_named() -> None:
 
 
 @pytest.mark.parametrize(("line", "reason", "tag"), FAULTS)
-def test_14_a_fault_is_rejected_with_reason_and_tag_and_the_session_goes_on(
+def test_14_a_fault_is_rejected_with_reason_and_tag_and_the_session_continues(
     stage: Dialogue, line: str, reason: int, tag: str
 ) -> None:
     [event] = stage.hears(line)
@@ -128,7 +128,7 @@ def test_2_r_a_msg_type_that_is_legal_but_not_served(stage: Dialogue) -> None:
     assert stage.numbers == (3, 3)
 
 
-def test_2_r_the_answer_is_an_application_message_and_can_be_asked_for_again(stage: Dialogue) -> None:
+def test_2_r_the_answer_is_an_application_message_and_can_be_requested_again(stage: Dialogue) -> None:
     stage.hears("35=8|34=2|37=id")
     first = answer(stage)
     stage.hears("35=2|34=3|7=2|16=2")
@@ -226,7 +226,7 @@ def test_empty_routing_is_rejected_and_not_reversed(
     assert line.endswith(f"|371={tag}|372=D|373=4")
 
 
-def test_poss_resend_is_told_to_the_owner(stage: Dialogue) -> None:
+def test_poss_resend_is_reported_to_the_owner(stage: Dialogue) -> None:
     [event] = stage.hears(f"35=D|34=2|97=Y|{ORDER}")
     assert isinstance(event, AppMessage)
     assert event.poss_resend

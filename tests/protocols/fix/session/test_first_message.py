@@ -1,4 +1,4 @@
-"""The first message of an unknown connection: rows 1S.d and 2S as far as no session is known."""
+"""The first message of an unknown connection: rows 1S.d and 2S while no session is known."""
 
 from typing import Literal
 
@@ -100,7 +100,7 @@ def test_any_bytes_are_a_hello_a_drop_or_not_enough(pieces: list[bytes]) -> None
 
 
 @pytest.mark.parametrize(("version", "digits", "time"), [("FIX.4.2", 3, ".000"), ("FIXT.1.1", 6, ".000000")])
-def test_the_farewell_of_a_refused_stranger_is_number_1_and_gives_no_cause(
+def test_the_logout_to_an_unknown_peer_is_number_1_and_gives_no_cause(
     version: str, digits: Literal[3, 6], time: str
 ) -> None:
     settings = SessionSettings(

@@ -27,7 +27,7 @@ def test_2_a_msg_seq_num_correct(stage: Dialogue) -> None:
     assert stage.numbers == (3, 2)
 
 
-def test_2_b_msg_seq_num_too_high_is_held_and_the_gap_asked_for_once(stage: Dialogue) -> None:
+def test_2_b_msg_seq_num_too_high_is_held_and_the_gap_requested_once(stage: Dialogue) -> None:
     assert stage.hears(f"35=D|34=5|{ORDER}") == [SequenceGap(2, 0, 5)]
     stage.says("35=2|34=2|7=2|16=0")
     assert stage.hears(f"35=D|34=6|{ORDER}", "35=0|34=7") == []
@@ -38,7 +38,7 @@ def test_2_b_msg_seq_num_too_high_is_held_and_the_gap_asked_for_once(stage: Dial
     assert stage.numbers == (8, 3)
 
 
-def test_2_b_a_second_gap_behind_the_first_is_asked_for_when_the_first_has_closed(stage: Dialogue) -> None:
+def test_2_b_a_second_gap_after_the_first_is_requested_when_the_first_has_closed(stage: Dialogue) -> None:
     stage.hears(f"35=D|34=4|{ORDER}", f"35=D|34=7|{ORDER}")
     stage.says("35=2|34=2|7=2|16=0")
     stage.hears(f"35=D|34=2|{ORDER}", f"35=D|34=3|{ORDER}")
@@ -168,7 +168,9 @@ def test_2_n_sending_time_in_range_in_every_precision(stage: Dialogue, sending_t
     assert stage.delivered == [2]
 
 
-def test_a_sending_time_on_a_day_that_is_not_is_a_wrong_format_and_the_session_goes_on(stage: Dialogue) -> None:
+def test_a_sending_time_on_a_day_that_does_not_exist_is_a_wrong_format_and_the_session_continues(
+    stage: Dialogue,
+) -> None:
     [event] = stage.hears(f"35=D|34=2|52=20260230-12:00:00|{ORDER}")
     assert isinstance(event, Rejected)
     assert (event.reason, event.tag) == (6, 52)

@@ -47,7 +47,7 @@ def test_a_reset_begins_both_numbers_anew(stage: Dialogue) -> None:
     assert stage.numbers == (2, 2)
 
 
-def test_an_acceptor_that_resets_unasked_takes_our_logon_for_number_1(stage: Dialogue) -> None:
+def test_an_acceptor_that_resets_without_a_request_takes_our_logon_for_number_1(stage: Dialogue) -> None:
     stage.session.store.next_in = stage.session.store.next_out = 40
     ask(stage)
     stage.hears(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}")
@@ -81,7 +81,7 @@ def test_the_acceptors_heart_bt_int_is_taken_over(stage: Dialogue) -> None:
     stage.says("35=0|34=2")
 
 
-def test_a_logout_instead_of_the_answer_ends_without_a_word_of_ours(stage: Dialogue) -> None:
+def test_a_logout_instead_of_the_answer_ends_without_an_answer(stage: Dialogue) -> None:
     ask(stage)
     [event] = stage.hears("35=5|34=1|58=not today")
     assert isinstance(event, LoggedOut)
@@ -90,7 +90,7 @@ def test_a_logout_instead_of_the_answer_ends_without_a_word_of_ours(stage: Dialo
     assert stage.numbers == (2, 2)
 
 
-def test_a_reject_of_our_logon_is_told_and_the_logout_behind_it_ends(stage: Dialogue) -> None:
+def test_a_reject_of_our_logon_is_reported_and_the_logout_after_it_ends(stage: Dialogue) -> None:
     ask(stage)
     events = stage.hears("35=3|34=1|45=1|58=bad", "35=5|34=2")
     assert events[0] == PeerReject(1, "bad")
@@ -116,7 +116,7 @@ def test_a_wrong_way_peer_that_logs_on_to_us_is_dropped(stage: Dialogue) -> None
 
 
 @pytest.mark.parametrize(("sender", "target"), [("MM2", "GATE"), ("MM1", "GATE2"), ("GATE", "MM1")])
-def test_an_answer_of_somebody_else_is_dropped(stage: Dialogue, sender: str, target: str) -> None:
+def test_an_answer_from_another_identity_is_dropped(stage: Dialogue, sender: str, target: str) -> None:
     ask(stage)
     line = expand(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}", stage.now_ns, sender, target)
     [event] = stage.hears_bytes(fix(line, stage.version))
@@ -154,7 +154,7 @@ def test_789_both_ways() -> None:
     stage.says()
 
 
-def test_789_above_what_we_sent_is_told_by_logout() -> None:
+def test_789_above_what_we_sent_is_answered_by_logout() -> None:
     stage = Dialogue(role="initiator", next_expected_msg_seq_num=True)
     stage.connect()
     ask(stage)

@@ -1,4 +1,4 @@
-"""Our Logout(5) is written after the answers to what came before it, and behind a running resend: rows 13.b and 12."""
+"""Our Logout(5) is written after the answers to what came before it, and after a running resend: rows 13.b and 12."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def report(stage: Dialogue, n: int) -> None:
     stage.session.send("8", f"37={n}\x01", stage.now_ns)
 
 
-def test_13_b_logout_from_the_peer_is_answered_behind_the_answers_to_what_came_before(stage: Dialogue) -> None:
+def test_13_b_logout_from_the_peer_is_answered_after_the_answers_to_what_came_before(stage: Dialogue) -> None:
     order, leaving = stage.hears(f"35=D|34=2|{ORDER}", "35=5|34=3|58=bye")
     assert isinstance(order, AppMessage)
     assert isinstance(leaving, Leaving)
@@ -54,7 +54,7 @@ def test_13_b_logout_from_the_peer_is_the_last_that_is_read(stage: Dialogue) -> 
     assert stage.numbers[0] == 3
 
 
-def test_13_b_logout_from_the_peer_is_answered_behind_a_running_resend(stage: Dialogue) -> None:
+def test_13_b_logout_from_the_peer_is_answered_after_a_running_resend(stage: Dialogue) -> None:
     for n in range(2, 200):
         report(stage, n)
     stage.output()
@@ -67,7 +67,7 @@ def test_13_b_logout_from_the_peer_is_answered_behind_a_running_resend(stage: Di
     assert written[-1].startswith("35=5|34=200|")
 
 
-def test_a_rule_broken_by_the_peer_is_told_behind_the_answers_to_what_came_before(stage: Dialogue) -> None:
+def test_a_rule_broken_by_the_peer_is_answered_after_the_answers_to_what_came_before(stage: Dialogue) -> None:
     events = stage.hears(f"35=D|34=2|{ORDER}", "35=0|34=3|49=WT")
     assert isinstance(events[-1], Leaving)
     assert not events[-1].by_peer
@@ -107,7 +107,7 @@ def test_terminate_does_not_wait_for_answers(stage: Dialogue) -> None:
     stage.says("35=5|34=2|58=too slow to read")
 
 
-def test_13_a_what_the_peer_does_wrong_behind_our_logout_gives_it_no_more_time_to_answer(stage: Dialogue) -> None:
+def test_13_a_what_the_peer_does_wrong_after_our_logout_gives_it_no_more_time_to_answer(stage: Dialogue) -> None:
     stage.session.logout(stage.now_ns, "bye")
     stage.output()
     stage.wait(stage.settings.logout_timeout_s - 0.5)

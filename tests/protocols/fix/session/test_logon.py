@@ -6,7 +6,7 @@ import pytest
 
 from protocols.fix.events import Disconnect, LoggedOn, Rejected, ResendServed, SequenceGap
 from protocols.fix.session.settings import SessionSettings, SessionState
-from tests.support.dialogue import ORDER, Dialogue, House, expand
+from tests.support.dialogue import ORDER, Dialogue, FixedPolicy, expand
 from tests.support.fix_text import fix, pipes
 
 VERSIONS = ("FIX.4.2", "FIX.4.4", "FIXT.1.1")
@@ -38,7 +38,7 @@ def test_1S_a_a_valid_logon_is_answered_with_the_same_heart_bt_int(stage: Dialog
 def test_1S_a_the_penstock_dialect_adds_session_status_and_what_the_owner_wants(version: str) -> None:
     stage = Dialogue(version, plain=False)
     stage.connect()
-    stage.session.logon_policy = House(body="20106=e-1\x01")
+    stage.session.logon_policy = FixedPolicy(body="20106=e-1\x01")
     stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}")
     stage.says(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}|1409=0|20106=e-1")
 
@@ -69,7 +69,7 @@ def test_a_refused_logon_says_why_in_1409_and_25016_of_the_penstock_dialect(
 
 
 def assert_logout(stage: Dialogue, reason: str, code: str) -> None:
-    """The last thing said is a Logout with these, in the penstock dialect only."""
+    """The last message is a Logout with these, in the penstock dialect only."""
     said = pipes(stage.output())[-1]
     why = f"|1409={reason}|25016={code}"
     assert said.startswith("35=5|")
@@ -89,7 +89,7 @@ def assert_logout(stage: Dialogue, reason: str, code: str) -> None:
     ],
 )
 @pytest.mark.parametrize("plain", [True, False])
-def test_every_goodbye_for_a_rule_that_was_broken_says_so_in_1409_and_25016(line: str, code: str, plain: bool) -> None:
+def test_every_logout_for_a_broken_rule_has_1409_and_25016(line: str, code: str, plain: bool) -> None:
     stage = Dialogue("FIX.4.4", plain=plain)
     stage.log_on()
     stage.hears(line)
@@ -97,14 +97,14 @@ def test_every_goodbye_for_a_rule_that_was_broken_says_so_in_1409_and_25016(line
 
 
 @pytest.mark.parametrize("plain", [True, False])
-def test_so_does_the_goodbye_to_a_peer_that_is_silent(plain: bool) -> None:
+def test_so_has_the_logout_to_a_peer_that_is_silent(plain: bool) -> None:
     stage = Dialogue("FIX.4.4", plain=plain)
     stage.log_on()
     stage.wait(80)
     assert_logout(stage, "4", "6001")
 
 
-def test_so_does_the_goodbye_to_a_peer_that_changes_its_version() -> None:
+def test_so_has_the_logout_to_a_peer_that_changes_its_version() -> None:
     stage = Dialogue("FIX.4.4", plain=False)
     stage.log_on()
     stage.hears_bytes(fix(expand("35=0|34=2", stage.now_ns, "MM1", "GATE"), "FIX.4.2"))
@@ -172,7 +172,7 @@ def test_1S_a_reset_on_logon_begins_anew_each_time(version: str) -> None:
 
 
 def told_of_a_reset(version: str, seq_num: int = 3) -> Dialogue:
-    """A peer that keeps its numbers, on a session that resets them: the answer says so, and asks for nothing old."""
+    """A peer that keeps its numbers, on a session that resets them: the answer shows it, and requests nothing old."""
     stage = Dialogue(version, reset_on_logon=True)
     stage.session.store.next_in, stage.session.store.next_out = seq_num, 9
     stage.connect()
@@ -183,7 +183,7 @@ def told_of_a_reset(version: str, seq_num: int = 3) -> Dialogue:
 
 
 @pytest.mark.parametrize("seq_num", [1, 3, 70])
-def test_1S_a_reset_on_logon_is_told_whatever_the_logons_number(version: str, seq_num: int) -> None:
+def test_1S_a_reset_on_logon_is_shown_whatever_the_logons_number(version: str, seq_num: int) -> None:
     stage = told_of_a_reset(version, seq_num)
     stage.hears(f"35=D|34=2|{ORDER}")
     assert stage.delivered == [2]
@@ -229,9 +229,9 @@ def test_1S_a_reset_on_logon_what_the_peer_expected_of_the_old_numbers_is_nothin
     stage.says(f"35=A|34=1|98=0|108=30|141=Y|789=2{stage.appl_ver_id}")
 
 
-def test_the_owner_is_told_whether_the_peers_count_begins_with_the_logon(version: str) -> None:
+def test_the_owner_knows_whether_the_peers_count_begins_with_the_logon(version: str) -> None:
     stage = Dialogue(version)
-    house = stage.session.logon_policy = House()
+    policy = stage.session.logon_policy = FixedPolicy()
     stage.log_on()  # nothing was counted yet
     stage.hears(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}")
     stage.session.disconnected(stage.now_ns)
@@ -240,10 +240,10 @@ def test_the_owner_is_told_whether_the_peers_count_begins_with_the_logon(version
     stage.session.store.reset()
     stage.session.send("8", "37=1\x01", stage.now_ns)  # our number 1 went to it; the count of the peer still begins
     stage.log_on()
-    assert house.counts == [True, True, False, True]
+    assert policy.counts == [True, True, False, True]
 
 
-def test_1S_d_a_sending_time_far_off_is_told_by_logout(stage: Dialogue) -> None:
+def test_1S_d_a_sending_time_far_off_is_answered_by_logout(stage: Dialogue) -> None:
     events = stage.hears(f"35=A|34=1|52=20261122-12:02:00.001|98=0|108=30{stage.appl_ver_id}")
     stage.says("35=5|34=1|58=SendingTime(52) is not a time, or more than 120 s off")
     assert events == []
@@ -257,7 +257,7 @@ def test_1S_d_sending_time_at_the_very_edge_is_accepted(stage: Dialogue) -> None
 
 
 @pytest.mark.parametrize("heart_bt_int", ["0", "-1", "61", "99999999999999999999"])
-def test_1S_d_heart_bt_int_outside_the_range_is_told_the_range(stage: Dialogue, heart_bt_int: str) -> None:
+def test_1S_d_heart_bt_int_outside_the_range_is_answered_with_the_range(stage: Dialogue, heart_bt_int: str) -> None:
     stage.hears(f"35=A|34=1|98=0|108={heart_bt_int}{stage.appl_ver_id}")
     stage.says("35=5|34=1|58=HeartBtInt(108) must be 1 to 60 seconds")
     assert stage.session.state is SessionState.AWAITING_LOGOUT
@@ -295,7 +295,7 @@ def test_14_n_encryption_is_rejected_and_the_session_ends(stage: Dialogue, encry
     assert (events[0].reason, events[0].tag) == (7, 98)
 
 
-def test_2S_a_first_message_that_is_no_logon_is_dropped_without_a_word(stage: Dialogue) -> None:
+def test_2S_a_first_message_that_is_not_a_logon_is_dropped_without_an_answer(stage: Dialogue) -> None:
     assert stage.hears("35=0|34=1") == [Disconnect("not_a_logon", "first message is not a Logon(A)")]
     stage.says()
     assert stage.numbers == (1, 1)
@@ -310,7 +310,7 @@ def test_2S_a_first_message_that_is_no_logon_is_dropped_without_a_word(stage: Di
         ("35=A|34=1x|98=0|108=30", "no_msg_seq_num"),
     ],
 )
-def test_a_logon_of_somebody_else_or_without_a_number_is_dropped_without_a_word(
+def test_a_logon_of_another_identity_or_without_a_number_is_dropped_without_an_answer(
     stage: Dialogue, line: str, reason: str
 ) -> None:
     [event] = stage.hears(line)
@@ -319,7 +319,7 @@ def test_a_logon_of_somebody_else_or_without_a_number_is_dropped_without_a_word(
     stage.says()
 
 
-def test_1S_d_a_logon_of_another_version_is_dropped_without_a_word() -> None:
+def test_1S_d_a_logon_of_another_version_is_dropped_without_an_answer() -> None:
     stage = Dialogue("FIX.4.4")
     stage.connect()
     logon = expand("35=A|34=1|98=0|108=30", stage.now_ns, "MM1", "GATE")
@@ -384,7 +384,7 @@ def test_789_in_step_needs_nothing_more(stage_789: Dialogue) -> None:
     stage_789.says(f"35=A|34=1|98=0|108=30|789=2{stage_789.appl_ver_id}")
 
 
-def test_789_above_what_we_sent_is_told_by_logout(stage_789: Dialogue) -> None:
+def test_789_above_what_we_sent_is_answered_by_logout(stage_789: Dialogue) -> None:
     stage_789.hears(f"35=A|34=1000|98=0|108=30|789=1200{stage_789.appl_ver_id}")
     text = "NextExpectedMsgSeqNum(789) too high, expecting 1 at most but received 1200"
     stage_789.says(f"35=5|34=1|58={text}")
@@ -405,7 +405,7 @@ def test_789_with_a_reset_counts_from_the_new_numbers(stage_789: Dialogue) -> No
     stage_789.says(f"35=A|34=1|98=0|108=30|141=Y|789=2{stage_789.appl_ver_id}")
 
 
-def test_789_our_own_gap_is_told_in_our_logon_and_asked_for_only_if_the_peer_ignores_it(stage_789: Dialogue) -> None:
+def test_789_our_own_gap_is_shown_in_our_logon_and_requested_only_if_the_peer_ignores_it(stage_789: Dialogue) -> None:
     stage = stage_789
     stage.hears(f"35=A|34=4|98=0|108=30|789=1{stage.appl_ver_id}")
     stage.says(f"35=A|34=1|98=0|108=30|789=1{stage.appl_ver_id}")

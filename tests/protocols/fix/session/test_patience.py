@@ -1,4 +1,4 @@
-"""A gap that does not close is asked for three times and ends with a word; nothing held behind it stays in silence."""
+"""A gap that does not close is requested three times and ends with a Logout; every held request gets an answer."""
 
 import pytest
 
@@ -23,13 +23,13 @@ def stage(request: pytest.FixtureRequest) -> Dialogue:
 
 
 def said(stage: Dialogue, msg_type: str) -> list[str]:
-    """What we wrote of this type since the last look, without its header."""
+    """The bodies of this type that we wrote since the last call."""
     lines = pipes(stage.output())
     return [line.partition("|56=MM1|")[2] for line in lines if line.startswith(f"35={msg_type}|")]
 
 
 def live(stage: Dialogue, seconds: int, first: int) -> list[object]:
-    """The peer sends Heartbeats, numbered from `first` on; what we told our owner."""
+    """The peer sends Heartbeats, numbered from `first` on; what is reported to the owner."""
     events: list[object] = []
     for n in range(seconds // 10):
         stage.hears(f"35=0|34={first + n}")
@@ -37,7 +37,7 @@ def live(stage: Dialogue, seconds: int, first: int) -> list[object]:
     return events
 
 
-def test_2_b_a_gap_is_asked_for_three_times_and_then_ends_the_session(stage: Dialogue) -> None:
+def test_2_b_a_gap_is_requested_three_times_and_then_ends_the_session(stage: Dialogue) -> None:
     stage.hears(f"35=D|34=3|{ORDER}")
     stage.says("35=2|34=2|7=2|16=0")
     assert SequenceGap(2, 0, 9) in live(stage, 60, first=4)
@@ -75,7 +75,7 @@ def test_2_b_a_message_that_is_garbled_again_in_each_resend_is_such_a_gap(stage:
     assert len(said(stage, "5")) == 1
 
 
-def test_2_b_a_gap_that_goes_on_closing_is_waited_for(stage: Dialogue) -> None:
+def test_2_b_a_gap_that_keeps_closing_is_awaited(stage: Dialogue) -> None:
     stage.hears(f"35=D|34=40|{ORDER}")
     stage.output()
     for n in range(2, 40):
@@ -121,7 +121,7 @@ def test_2_b_a_pause_of_ours_is_no_delay_of_the_peers(stage: Dialogue) -> None:
     assert len(said(stage, "2")) == 1
 
 
-def test_2_b_a_test_request_behind_a_gap_that_stays_is_answered(stage: Dialogue) -> None:
+def test_2_b_a_test_request_after_a_gap_that_stays_is_answered(stage: Dialogue) -> None:
     stage.hears(f"35=D|34=3|{ORDER}", "35=1|34=4|112=there?")
     stage.output()
     live(stage, 60, first=5)
@@ -132,7 +132,7 @@ def test_2_b_a_test_request_behind_a_gap_that_stays_is_answered(stage: Dialogue)
     assert said(stage, "0") == [], "and it is not answered twice"
 
 
-def test_2_b_cancels_behind_a_gap_that_stays_are_carried_out_before_the_goodbye(stage: Dialogue) -> None:
+def test_2_b_cancels_after_a_gap_that_stays_are_executed_before_the_logout(stage: Dialogue) -> None:
     stage.hears(f"35=D|34=3|{ORDER}", f"35=F|34=4|{CANCEL}", f"35=F|34=5|{CANCEL}|7777=1", "35=F|34=6|43=Y|" + CANCEL)
     events = live(stage, 180, first=7)
     [cancel] = [event for event in events if isinstance(event, AppMessage)]
@@ -148,7 +148,7 @@ def test_2_b_a_logout_over_an_open_gap_says_what_it_leaves_undone_and_carries_ou
     stage.says("35=5|34=3|58=MsgSeqNum 2 to 2 did not come: 1 later messages were not executed")
 
 
-def test_2_b_a_cancel_that_was_carried_out_behind_a_gap_is_not_carried_out_again_on_the_next_link(
+def test_2_b_a_cancel_that_was_executed_after_a_gap_is_not_executed_again_on_the_next_connection(
     stage: Dialogue,
 ) -> None:
     """Nor on the one after that, should the gap stay open once more; a gap fill before it changes nothing."""

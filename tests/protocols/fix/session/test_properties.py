@@ -1,4 +1,4 @@
-"""What holds for any input and any fate of the link: chunking, any bytes, bounds, everything once and in order."""
+"""What holds for any input and any connection: chunking, any bytes, bounds, everything once and in order."""
 
 import random
 from itertools import pairwise
@@ -198,7 +198,7 @@ def test_whatever_the_link_does_everything_arrives_once_and_in_order(variant: di
     assert pair.initiator.got == pair.acceptor.sent
 
 
-def test_a_cut_at_every_byte_of_a_conversation_loses_and_doubles_nothing() -> None:
+def test_a_cut_at_every_byte_of_a_conversation_loses_and_repeats_nothing() -> None:
     pair = Pair()
     pair.log_on()
     for n in range(3):

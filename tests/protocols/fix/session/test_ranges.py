@@ -1,4 +1,4 @@
-"""What a peer asks for again, against the plain model of it: a list of numbers."""
+"""What a peer requests again, compared with a simple model: a list of numbers."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +25,7 @@ def kept_apart(replay: Replay) -> int:
 
 
 @given(RANGE, st.lists(st.tuples(RANGE, st.integers(0, 40)), max_size=200))
-def test_what_is_asked_for_is_written_after_it_was_asked_for(
+def test_what_is_requested_is_written_after_the_request(
     first: tuple[int, int], rest: list[tuple[tuple[int, int], int]]
 ) -> None:
     replay = Replay(*first)
@@ -44,7 +44,7 @@ def test_what_is_asked_for_is_written_after_it_was_asked_for(
 
 
 @given(RANGE, st.lists(RANGE, max_size=60))
-def test_nothing_is_written_twice_that_was_asked_for_before_the_first_was_written(
+def test_nothing_is_written_twice_that_was_requested_before_the_first_was_written(
     first: tuple[int, int], rest: list[tuple[int, int]]
 ) -> None:
     replay = Replay(*first)
@@ -65,7 +65,7 @@ def test_every_other_number_of_a_million_is_a_bounded_set() -> None:
     assert kept_apart(replay) <= MAX_RANGES
 
 
-def test_what_waits_behind_is_left_to_its_first_sending() -> None:
+def test_what_waits_after_a_replay_is_left_to_its_first_sending() -> None:
     replay = Replay(1, 10)
     replay.below = 20
     replay.add(5, 30)

@@ -34,7 +34,7 @@ def filled(begin: int, end: int, now: str = NOW) -> str:
 
 
 def rejected(stage: Dialogue, seq_num: int, ref: int, text: str) -> str:
-    """Our Reject(3) of an order that nobody will ever see again."""
+    """Our Reject(3) of an order, which must come again."""
     reason = "" if stage.version == "FIX.4.2" else "|373=99"
     return f"35=3|34={seq_num}|45={ref}|58={text}|371=34|372=D{reason}"
 
@@ -74,12 +74,12 @@ def test_8_a_mix_to_the_latest(mixed: Dialogue, end: str) -> None:
     assert mixed.numbers == (8, 10), "NextOut is as it was"
 
 
-def test_8_never_beyond_the_asked_range(mixed: Dialogue) -> None:
+def test_8_never_beyond_the_requested_range(mixed: Dialogue) -> None:
     mixed.hears("35=2|34=7|7=1|16=7")
     mixed.says(filled(1, 5, LATER), resent(5, 5), resent(6, 6), filled(7, 8, LATER))
 
 
-def test_8_a_resend_may_be_asked_for_again(mixed: Dialogue) -> None:
+def test_8_a_resend_may_be_requested_again(mixed: Dialogue) -> None:
     for n in (7, 8, 9):
         mixed.hears(f"35=2|34={n}|7=9|16=0")
         mixed.says(resent(9, 9))
@@ -193,7 +193,7 @@ def test_10_c_gap_fill_with_an_old_number_and_poss_dup_is_dropped(stage: Dialogu
 
 
 def test_10_c_an_old_gap_fill_needs_no_orig_sending_time(stage: Dialogue) -> None:
-    """The engines that are used most write none on a gap fill."""
+    """The most used engines send none on a gap fill."""
     assert stage.hears("35=4|34=1|43=Y|36=20|123=Y") == []
     stage.says()
     assert stage.numbers == (2, 2)
@@ -213,7 +213,7 @@ def test_10_e_gap_fill_that_would_lower_the_number_is_rejected(stage: Dialogue, 
     assert stage.numbers[0] == 3
 
 
-def test_10_what_the_peer_fills_over_is_passed_over_but_a_test_request_is_answered(stage: Dialogue) -> None:
+def test_10_what_the_peer_fills_over_is_skipped_but_a_test_request_is_answered(stage: Dialogue) -> None:
     stage.hears(f"35=D|34=4|{ORDER}", "35=1|34=5|112=still there?", f"35=D|34=8|{ORDER}")
     stage.output()
     events = stage.hears("35=4|34=2|43=Y|36=7|123=Y")
@@ -289,14 +289,14 @@ def test_20_a_resend_request_ahead_of_its_turn_is_served_at_once(stage: Dialogue
     assert stage.numbers == (9, 5), "the early ResendRequest was counted in its turn and not served twice"
 
 
-def test_20_a_gap_that_only_the_resend_request_shows_is_asked_for_behind_the_replay(stage: Dialogue) -> None:
+def test_20_a_gap_that_only_the_resend_request_shows_is_requested_after_the_replay(stage: Dialogue) -> None:
     report(stage, 2)
     stage.output()
     stage.hears("35=2|34=4|7=2|16=2")
     stage.says(resent(2, 2), "35=2|34=3|7=2|16=0")
 
 
-def test_a_resent_message_that_is_itself_bad_is_rejected_and_those_behind_it_follow(stage: Dialogue) -> None:
+def test_a_resent_message_that_is_itself_bad_is_rejected_and_those_after_it_follow(stage: Dialogue) -> None:
     stage.hears("35=1|34=3|112=HELLO1")
     stage.says("35=2|34=2|7=2|16=0")
     [event] = stage.hears(f"35=D|34=2|43=Y|122={NOW}|{ORDER.replace('38=1', '38=x')}")
@@ -353,7 +353,7 @@ def test_early_messages_do_not_outlive_their_link(stage: Dialogue) -> None:
 # -- requests of ours in chunks, and bounds ----------------------------------------------------------------------
 
 
-def test_a_large_gap_is_asked_for_in_chunks() -> None:
+def test_a_large_gap_is_requested_in_chunks() -> None:
     stage = Dialogue(resend_max_messages=5)
     stage.log_on()
     assert stage.hears("35=0|34=14") == [SequenceGap(2, 6, 14)]
@@ -369,7 +369,7 @@ def test_a_large_gap_is_asked_for_in_chunks() -> None:
     assert stage.numbers[0] == 15
 
 
-def test_a_peer_that_fills_a_chunk_one_number_short_is_asked_again_from_there() -> None:
+def test_a_peer_that_fills_a_chunk_one_number_short_gets_the_next_request_from_there() -> None:
     stage = Dialogue(resend_max_messages=5)
     stage.log_on()
     stage.hears("35=0|34=13")
@@ -397,7 +397,7 @@ def test_chunks_of_0_are_always_open() -> None:
 
 
 @pytest.mark.parametrize("highest", [5, 6])
-def test_early_messages_above_the_bound_are_asked_for_again(highest: int) -> None:
+def test_early_messages_above_the_bound_are_requested_again(highest: int) -> None:
     stage = Dialogue(held_max_messages=2)
     stage.log_on()
     stage.hears(*[f"35=D|34={n}|{ORDER}" for n in range(3, highest + 1)])
@@ -422,7 +422,7 @@ def test_an_older_early_message_does_not_hide_that_later_ones_are_missing_too() 
     stage.says()
 
 
-def test_what_is_missing_behind_an_older_early_message_is_asked_for_in_its_turn() -> None:
+def test_what_is_missing_after_an_older_early_message_is_requested_in_its_turn() -> None:
     stage = Dialogue(resend_max_messages=3)
     stage.log_on()
     stage.hears(f"35=D|34=9|{ORDER}", f"35=D|34=5|{ORDER}")

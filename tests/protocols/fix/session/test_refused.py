@@ -1,11 +1,11 @@
-"""A Logon(A) that is refused begins nothing and takes nothing with it: of a session that lives, or one that is away."""
+"""A refused Logon(A) begins nothing and loses nothing, of a connected session or of one that is away."""
 
 import pytest
 
 from protocols.fix.decoder import Decoder
 from protocols.fix.events import Disconnect
 from protocols.fix.session.logon import LogonRefusal
-from tests.support.dialogue import ORDER, Dialogue, House
+from tests.support.dialogue import ORDER, Dialogue, FixedPolicy
 from tests.support.fix_text import pipes
 
 VERSIONS = ("FIX.4.2", "FIX.4.4", "FIXT.1.1")
@@ -53,7 +53,7 @@ def test_1S_d_a_refused_logon_takes_nothing_with_it(version: str, line: str, why
 
 
 def judged(stage: Dialogue, line: str) -> LogonRefusal | None:
-    """The session's judgement of a Logon that another link brings; it leaves no trace."""
+    """The session's answer to a Logon that comes on another connection; it changes nothing."""
     before = stage.numbers, stage.session.state, list(stage.session.store.read(1, 999)), stage.session.held_messages
     refusal = stage.session.judge(Decoder(stage.version).decode(stage.line(line + stage.appl_ver_id)), stage.now_ns)
     after = stage.numbers, stage.session.state, list(stage.session.store.read(1, 999)), stage.session.held_messages
@@ -104,7 +104,7 @@ def test_1S_b_what_it_expects_is_judged_too(version: str, wanted: int, reason: s
 
 
 def test_1S_b_the_owners_objection_is_part_of_the_judgement(stage: Dialogue) -> None:
-    stage.session.logon_policy = House(NOT_NOW)
+    stage.session.logon_policy = FixedPolicy(NOT_NOW)
     assert judged(stage, "35=A|34=1|98=0|108=30") == NOT_NOW
     refusal = judged(stage, "35=A|34=0|98=0|108=30")
     assert refusal is not None
@@ -128,7 +128,7 @@ def test_1S_a_a_reset_in_mid_session_that_is_refused_ends_the_session_and_takes_
 def test_1S_a_a_reset_in_mid_session_is_the_owners_to_allow_too(stage: Dialogue) -> None:
     stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}")
     stage.output()
-    stage.session.logon_policy = House(NOT_NOW)
+    stage.session.logon_policy = FixedPolicy(NOT_NOW)
     stage.hears(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}")
     stage.says("35=5|34=2|58=the gateway is draining")
     assert stage.numbers == (2, 3)
@@ -138,7 +138,7 @@ def test_a_logon_that_may_not_go_on_now_uses_its_number_and_gets_a_logout_that_u
     stage = Dialogue(version, plain=False)
     stage.session.store.next_in, stage.session.store.next_out = 5, 8
     stage.connect()
-    stage.session.logon_policy = House(NOT_NOW)
+    stage.session.logon_policy = FixedPolicy(NOT_NOW)
     assert stage.hears(f"35=A|34=5|98=0|108=30{stage.appl_ver_id}") == []
     stage.says("35=5|34=8|58=the gateway is draining|1409=7|25016=5005")
     assert stage.numbers == (6, 9)
@@ -146,7 +146,7 @@ def test_a_logon_that_may_not_go_on_now_uses_its_number_and_gets_a_logout_that_u
     assert stage.numbers == (7, 9)
     stage.session.disconnected(stage.now_ns)
     stage.connect()
-    stage.session.logon_policy = House()
+    stage.session.logon_policy = FixedPolicy()
     stage.hears(f"35=A|34=7|98=0|108=30{stage.appl_ver_id}")
     assert stage.session.is_logged_on
 
@@ -155,7 +155,7 @@ def test_a_logon_that_may_not_go_on_now_uses_its_number_and_gets_a_logout_that_u
 def test_a_logon_that_may_not_go_on_now_and_has_the_expected_number_uses_it(version: str, more: str) -> None:
     stage = Dialogue(version)
     stage.connect()
-    stage.session.logon_policy = House(NOT_NOW)
+    stage.session.logon_policy = FixedPolicy(NOT_NOW)
     stage.hears(f"35=A|34=1|98=0|108=30{more}{stage.appl_ver_id}")
     stage.says("35=5|34=1|58=the gateway is draining")
     assert stage.numbers == (2, 2)
@@ -167,23 +167,23 @@ def test_a_logon_that_resets_and_may_not_go_on_now_resets_nothing(version: str, 
     stage.session.store.next_in, stage.session.store.next_out = 70, 90
     stage.session.store.put(80, b"unread")
     stage.connect()
-    stage.session.logon_policy = House(NOT_NOW)
+    stage.session.logon_policy = FixedPolicy(NOT_NOW)
     stage.hears(f"35=A|34=1|98=0|108=30|141=Y{stage.appl_ver_id}")
     stage.says("35=5|34=90|58=the gateway is draining")  # plain: no 1409
     assert stage.numbers == (70, 91)
     assert list(stage.session.store.read(1, 100)) == [(80, b"unread")]
 
 
-def test_a_logon_numbered_too_low_is_told_that_rather_than_that_it_may_not_go_on_now(version: str) -> None:
+def test_a_logon_numbered_too_low_gets_that_cause_rather_than_that_it_may_not_continue_now(version: str) -> None:
     stage = Dialogue(version)
     stage.session.store.next_in = 5
     stage.connect()
-    stage.session.logon_policy = House(NOT_NOW)
+    stage.session.logon_policy = FixedPolicy(NOT_NOW)
     stage.hears(f"35=A|34=3|98=0|108=30{stage.appl_ver_id}")
     stage.says("35=5|34=1|58=MsgSeqNum too low, expecting 5 but received 3")
 
 
-def test_a_rejected_logon_is_not_told_to_whoever_uses_its_number_next(version: str) -> None:
+def test_the_reject_of_a_logon_is_not_sent_again_for_the_message_that_uses_its_number_next(version: str) -> None:
     stage = Dialogue(version)
     stage.log_on()
     stage.session.disconnected(stage.now_ns)

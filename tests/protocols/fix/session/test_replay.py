@@ -74,7 +74,7 @@ def test_nothing_overtakes_a_replay(stage: Dialogue) -> None:
     assert numbers(stage.output()) == [("8*", 2), ("8*", 3), ("8", 4), ("0", 5), ("8", 6)]
 
 
-def test_live_messages_put_off_behind_a_replay_are_the_bytes_that_were_stored(stage: Dialogue) -> None:
+def test_live_messages_that_wait_after_a_replay_are_the_bytes_that_were_stored(stage: Dialogue) -> None:
     report(stage, 2)
     stage.output()
     stage.hears("35=2|34=2|7=2|16=0")
@@ -117,7 +117,7 @@ def test_an_identical_request_while_its_replay_runs_is_served_to_the_end_and_the
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
-def test_a_range_that_is_asked_for_in_pieces_all_at_once_comes_whole_and_once(stage: Dialogue, size: int) -> None:
+def test_a_range_requested_in_many_pieces_at_once_comes_whole_and_once(stage: Dialogue, size: int) -> None:
     for n in range(2, 1_002):
         report(stage, n)
         stage.output()
@@ -127,7 +127,7 @@ def test_a_range_that_is_asked_for_in_pieces_all_at_once_comes_whole_and_once(st
     assert numbers(stage.output()) == [("8*", n) for n in range(2, 1_002)]
 
 
-def test_pieces_that_are_asked_for_backwards_come_in_order(stage: Dialogue) -> None:
+def test_pieces_that_are_requested_backwards_come_in_order(stage: Dialogue) -> None:
     for n in range(2, 42):
         report(stage, n)
     stage.output()
@@ -157,7 +157,7 @@ def test_what_waits_for_its_first_sending_is_not_sent_again_before(stage: Dialog
     assert numbers(stage.output()) == [("8*", 2), ("8*", 3), ("8", 4), ("0", 5), ("8", 6)]
 
 
-def test_a_goodbye_that_leaves_a_replay_undone_leaves_none_for_the_next_link(stage: Dialogue) -> None:
+def test_a_logout_that_ends_a_replay_leaves_none_for_the_next_connection(stage: Dialogue) -> None:
     for n in range(2, 30):
         report(stage, n)
     stage.output()

@@ -13,7 +13,7 @@ LOGON = "35=A|34=1|98=0|108=30"
 
 
 def stage_in(state: SessionState, role: str) -> Dialogue:
-    """A session that stands in `state`."""
+    """A session in `state`."""
     stage = Dialogue(role=role, answer_timeout_ms=1_000 if state is SessionState.LEAVING else 0)
     if state is SessionState.DISCONNECTED:
         return stage

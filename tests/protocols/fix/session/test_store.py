@@ -1,4 +1,4 @@
-"""The in-memory store: what it keeps, how it reads, when it forgets."""
+"""The in-memory store: what it stores, how it reads, what it drops."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,7 +52,7 @@ def test_it_agrees_with_a_plain_list(numbers: set[int], begin: int, end: int, bo
 # -- inbound numbers ---------------------------------------------------------------------------------------------------
 
 
-def test_a_number_that_was_done_ahead_of_its_turn_is_gone_over_however_its_turn_is_told() -> None:
+def test_a_number_that_was_handled_early_is_skipped_however_its_turn_comes() -> None:
     for told in ([3], [3, 3], [2, 3, 3], [4], [4, 4]):
         intake = Intake()
         for number in (1, 3, 4, 7):
@@ -95,7 +95,7 @@ def test_a_reset_forgets_what_waits_and_what_was_done() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["take", "ahead", "wait", "go", "crash"]), st.integers(0, 5)), max_size=40))
 def test_each_number_is_dealt_with_once_over_any_number_of_lives(steps: list[tuple[str, int]]) -> None:
-    """Against a set of what was dealt with: what waited at a crash comes again, and nothing else."""
+    """Compared with a set of handled numbers: what waited at a crash comes again, and nothing else."""
     intake, done, waiting = Intake(), set[int](), list[int]()
     for name, amount in steps:
         if name in ("take", "wait"):

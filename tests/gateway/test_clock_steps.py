@@ -54,7 +54,7 @@ def test_a_clock_that_is_put_back_keeps_none_that_is_handed_over_late():
 
 
 def test_a_clock_that_is_put_forward_costs_those_who_wait_at_that_moment_and_no_one_after_them():
-    """It may be that we stood still, and that what waits is old: it is refused as such, safe to send again."""
+    """The process may have been paused, so that a waiting order is old: it is refused as not executed."""
     world, mine = held_up(window_ms=500)
     world.wall.offset_ns += 300_000 * MS
     world.core.window = 256
@@ -103,7 +103,7 @@ def test_the_cores_time_follows_forward_and_never_goes_back():
     assert told[-1] == world.wall.utc_ns(world.now_ns)
 
 
-# -- what guards orders --------------------------------------------------------------------------------------------
+# -- the protection of orders --------------------------------------------------------------------------------------
 
 
 def guarded(grace_ms=0):
@@ -268,7 +268,7 @@ def test_a_dead_mans_switch_kept_before_a_step_fires_when_it_said_in_the_next_li
 
 @pytest.mark.parametrize("reopens_ms", [5_000])
 def test_a_dead_mans_switch_that_ran_out_meanwhile_fires_when_the_venue_opens_and_not_before(start, reopens_ms):
-    """Its client had no chance to put it off while we were away."""
+    """Its client could not postpone it while the gateway was away."""
     server, clock = start()
     desk = Ws(server)
     desk.logon(name="bot")

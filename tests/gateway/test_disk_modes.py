@@ -1,4 +1,4 @@
-"""What clients meet when the journal's disk is full, slow or broken: a whole gateway in this process, over its sockets.
+"""What clients see when the journal's disk is full, slow or broken: a whole gateway in this process, over its sockets.
 
 The disk is "full" by a limit on the size of a file, under which no further segment can be allocated; a sync is held
 back, or fails, in place of the system call. `tests/faults/disk.py` does all of it to a process of its own, on a small
@@ -29,7 +29,7 @@ segment_bytes = {SEGMENT_BYTES}
 [core]
 reopen_after_ms = 0
 """
-WHILE_S = 0.05  # nothing may be heard for so long
+WHILE_S = 0.05  # nothing may be received for this long
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A mistake in a session's code ends that session; one in what all share ends the process, and nothing of it counts."""
+"""A bug in a session's code ends that session; one in shared code ends the process, and nothing of that turn counts."""
 
 import asyncio
 
@@ -118,7 +118,7 @@ async def test_what_goes_wrong_in_a_snapshot_is_not_recorded(start, said, monkey
 
 
 async def test_a_snapshot_that_lost_an_account_ends_the_process_and_does_not_count(start, said, monkeypatch):
-    """Whatever mistake it was: what is recorded as a snapshot can be restored."""
+    """Whatever the bug: a recorded snapshot can be restored."""
     server = start()
     desk = Desk(server, "A")
     desk.logon()
@@ -150,7 +150,7 @@ async def test_memory_that_ends_in_a_sessions_code_is_not_that_sessions_mistake(
 
 
 async def test_the_process_cuts_every_connection_without_another_byte_and_says_why(monkeypatch, caplog):
-    """The orders of the others were not at fault, and no answer leaves that no record stands behind."""
+    """The orders of the others were sound, but no answer may leave without its record."""
     async with running(venue_toml()) as server:
         async with fix_desk(server.ports["fix"], "BETA") as healthy:
             desk = FixDesk("ALPHA")

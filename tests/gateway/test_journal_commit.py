@@ -1,4 +1,4 @@
-"""A commit is there as a whole, or not at all: wherever a crash cuts it, over however many segments it lies.
+"""A commit is there as a whole or not at all, wherever a crash cuts it, and however many segments it spans.
 
 The crashes here are of the process: what was written up to some byte is there. A loss of power, which leaves any of the
 unsynced sectors, is `test_journal_power.py`.
@@ -33,7 +33,7 @@ def send(store: JournalStore, size: int) -> None:
 
 def crashed(journal: Journal, live: Path, copy: Path) -> Path:
     """What a kill -9 would leave here. `live` is the directory of `journal`, which continues."""
-    journal._writer.flush()  # as if the tick were so large that its first part is written already
+    journal._writer.flush()  # as if the turn were so large that its first part is already written
     shutil.copytree(live, copy)
     return copy
 
@@ -122,7 +122,7 @@ def test_a_commit_over_many_segments_is_whole_or_cut_out_of_all_of_them(tmp_path
 
 
 def test_a_start_that_is_killed_before_its_first_commit_leaves_what_was_there(tmp_path: Path) -> None:
-    """Again and again: each begins a segment, and none of them takes the place of the one before."""
+    """Each start begins a segment, and none replaces the one before."""
     journal = Journal(tmp_path, SMALL)
     send(journal.store(1), 10)
     journal.commit(0)
@@ -171,7 +171,7 @@ def test_a_crash_in_the_middle_of_cutting_leaves_what_can_be_cut_again(
 def test_the_names_that_are_gone_are_synced_before_the_segment_below_them_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a loss of power at the start itself could leave a segment that does not follow on the one before."""
+    """Otherwise a loss of power during the start could leave a segment that does not follow the one before."""
     journal = Journal(tmp_path / "live", SMALL)
     for _ in range(30):
         send(journal.store(1), 60)
@@ -191,7 +191,7 @@ def test_the_names_that_are_gone_are_synced_before_the_segment_below_them_is_cut
 
 
 def test_the_end_of_a_commit_has_room_in_what_was_allocated(tmp_path: Path) -> None:
-    """On a full disk there is no other: a segment is filled to any of its last bytes, and never grows."""
+    """On a full disk there is no next segment: this one is filled to its last bytes, and never grows."""
     for free in range(64):
         journal = Journal(tmp_path / f"{free}", SMALL)
         used = SEGMENT_HEADER_BYTES + END + 2 * (HEAD_BYTES + 8) + 2_000
@@ -338,7 +338,7 @@ def _safe(directory: Path) -> int:
 
 
 def _cut(directory: Path, at: int) -> int:
-    """Leave of the run what was written before the position `at`; the position up to which nothing is missing."""
+    """Keep what was written before the position `at`; the position up to which nothing is missing."""
     assert at >= _safe(directory), "no crash takes that"
     (directory / "end").unlink(missing_ok=True)  # at that moment it said less, or was not there
     reached = at
@@ -376,7 +376,7 @@ def test_after_a_cut_at_any_byte_the_gateway_is_that_of_the_last_commit_that_is_
 
 
 def test_a_cut_right_after_the_first_commit_that_is_left_gives_what_it_says(tmp_path: Path) -> None:
-    """Segments before it are gone: its checkpoint tells the numbers in their stead."""
+    """The segments before it are gone: its checkpoint has their numbers."""
     history = [("number", 385), ("number", 700), ("commit", 0)]
     history += [("send", 900), ("send", 900), ("reset", 900), ("commit", 0)] * 4
     journal = Journal(tmp_path / "live", SMALL)

@@ -1,4 +1,4 @@
-"""The life of the process: what its start does for the time after it. Module: serving."""
+"""The life of the process: what its start prepares. Module: serving."""
 
 import gc
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def collector() -> Iterator[None]:
 
 @pytest.mark.usefixtures("collector")
 def test_the_collector_never_looks_at_many_objects_in_one_go_and_at_those_that_last_seldom() -> None:
-    """What a crowd of strangers leaves behind would else stop the loop for as long as a healthy session may wait."""
+    """Otherwise the garbage of a crowd of strangers would stop the loop for as long as a healthy session may wait."""
     spare_collector()
     young, middle, _ = gc.get_threshold()
     assert young <= 5_000

@@ -24,7 +24,7 @@ def signals():
 
 
 def send(number):
-    """To this process; Python calls the handler before the next statement."""
+    """Signals this process; Python calls the handler before the next statement."""
     os.kill(os.getpid(), number)
 
 
@@ -68,17 +68,17 @@ main()
 READING = """
 import gateway.journal.scan, time
 from gateway.cli import main
-def read_for_ever(_):
+def read_forever(_):
     print(1, flush=True)
     while True:
         time.sleep(0.01)
-gateway.journal.scan.segment_paths = read_for_ever
+gateway.journal.scan.segment_paths = read_forever
 main()
 """
 
 
 def start(directory: Path, program: str = STARTED) -> tuple[subprocess.Popen[str], dict[str, int]]:
-    """A gateway, from the moment on at which Python itself and the first lines of ours have run."""
+    """A gateway, once Python and the first lines of the gateway have run."""
     ports = free_ports("fix", "ws", "admin")
     command = [sys.executable, "-c", program, "run", "-c", str(write_venue(directory, venue_toml(ports=ports)))]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

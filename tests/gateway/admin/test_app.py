@@ -1,4 +1,4 @@
-"""The operators' door over real HTTP."""
+"""The admin port over real HTTP."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""The operators' port holds no one for long: not before a request, not in one, not after one."""
+"""The admin port keeps no connection for long: not before a request, not in one, not after one."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ WHOLE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def until_cut(port: int, *words: bytes) -> tuple[bytes, float]:
-    """What was read of one who says this, and the seconds until the end."""
+    """What a client that sends this reads, and the seconds until the connection ends."""
     began = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for word in words:

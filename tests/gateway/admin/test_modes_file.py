@@ -1,4 +1,4 @@
-"""The modes outlive the process: whatever happens to the file, the gateway has all of them or does not start."""
+"""Modes survive the process: whatever happens to the file, the gateway has all of them or does not start."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Operators' commands over real HTTP: judged, in force at once, kept before they are acknowledged, and swept."""
+"""Operators' commands over real HTTP: checked, in force at once, saved before they are acknowledged; and kills."""
 
 import asyncio
 import threading

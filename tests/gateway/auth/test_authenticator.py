@@ -1,4 +1,4 @@
-"""Who gets in, who does not, and that a refusal tells the peer nothing: not by its cause, not by its time."""
+"""Who may log on, who may not, and that a refusal reveals nothing to the peer: neither its cause nor by its timing."""
 
 import base64
 import hashlib
@@ -70,7 +70,7 @@ def make(*keys: Key, wall: WallClock | None = None) -> Authenticator:
 def attempt(
     clients: Authenticator, text: bytes = b"text", signature: bytes | str | None = None, **more: object
 ) -> object:
-    """One logon, right in everything that `more` does not spoil."""
+    """One logon, correct except for what `more` changes."""
     made = SIGNER.sign(text) if signature is None else signature
     given_as = made if isinstance(made, str) else base64.b64encode(made).decode()
     said: dict[str, Any] = {
@@ -175,7 +175,7 @@ def test_a_client_that_signs_more_logons_than_are_remembered_has_proved_itself_a
     clients = make()
     for n in range(MAX_SIGNATURES):
         assert cause(attempt(clients, b"%d" % n, now_ns=NOON + n, sent_at_ns=NOON + n)) == "in"
-    for n in range(30):  # no failure: neither its address nor its key is held back for it
+    for n in range(30):  # not a failure: neither its address nor its key is delayed for it
         assert attempt(clients, b"more %d" % n, now_ns=NOON + S) == Denied("too_many_logons", retry_ns=4 * S)
     assert attempt(clients, b"more", b"x" * 64, now_ns=NOON + S) == Denied("signature")
     assert attempt(clients, b"0", now_ns=NOON + S) == Denied("replay")
@@ -184,7 +184,7 @@ def test_a_client_that_signs_more_logons_than_are_remembered_has_proved_itself_a
 
 
 def test_checks_are_made_in_the_published_order() -> None:
-    """Key, address, expiry, clock, signature, permission, seen before: each attempt mends one fault more."""
+    """Key, address, expiry, clock, signature, permission, seen before: each attempt corrects one more fault."""
     clients = make(_key(ips=("10.0.0.0/8",), expires="2026-11-22T12:00:01Z", permissions=("read",)))
     faults: dict[str, Any] = {"peer_ip": "192.0.2.1", "now_ns": NOON + S, "sent_at_ns": NOON - 9 * S}
     bad = b"x" * 64
@@ -263,7 +263,7 @@ def test_any_input_is_answered_with_a_client_or_a_denial(key_id: str, signature:
     assert isinstance(outcome, Denied)
 
 
-# -- those who fail again and again ----------------------------------------------------------------------------------
+# -- repeated failures -----------------------------------------------------------------------------------------------
 
 
 def holds(outcomes: list[object]) -> list[int]:

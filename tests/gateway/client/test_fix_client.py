@@ -1,4 +1,4 @@
-"""The FIX client against a scripted gateway on a real socket: what it says, and what it makes of what it hears.
+"""The FIX client against a scripted gateway on a real socket: what it sends, and how it handles what it receives.
 
 The scripted side writes its bytes by hand, so the client's simplefix is checked against text and not against itself.
 """
@@ -200,7 +200,7 @@ async def test_sending_without_a_connection_uses_no_number() -> None:
 
 
 async def converse(script: Callable[[Scripted], object]) -> tuple[FixClient, list[tuple[str, Fields]]]:
-    """Log on, let `script` lead until it closes; the client, and what its owner heard."""
+    """Log on, and let `script` lead until it closes; the client, and the messages it reported."""
     heard: list[tuple[str, Fields]] = []
     async with gateway(script) as port:
         client = FixClient(ME, lambda kind, fields: heard.append((kind, fields)))

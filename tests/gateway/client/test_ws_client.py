@@ -1,4 +1,4 @@
-"""The WebSocket client against a scripted gateway (aiohttp's own server): what it says and what it makes of answers."""
+"""The WebSocket client against a scripted gateway (aiohttp's own server): what it sends, and how it handles answers."""
 
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Whose address it is, however it is written, and whose word is taken for it."""
+"""Addresses in any notation, and whose statement about an address is trusted."""
 
 import pytest
 from hypothesis import given

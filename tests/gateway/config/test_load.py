@@ -1,4 +1,4 @@
-"""A configuration is sound or refused whole, with every mistake, its line and what mends it."""
+"""A configuration is sound, or refused with every mistake, its line and what to write instead."""
 
 import base64
 import datetime
@@ -262,7 +262,7 @@ def test_what_init_writes_is_sound(tmp_path: Path) -> None:
 
 
 def test_each_setting_that_init_comments_out_is_at_its_default(tmp_path: Path) -> None:
-    """Taking every comment sign away changes nothing: what the file says of defaults is what the Structs say."""
+    """Removing every comment sign changes nothing: the defaults in the file are those of the Structs."""
     (tmp_path / "limits.toml").write_text(default_text())
     text = init_text(PUBLIC)
     lines, off = [], False

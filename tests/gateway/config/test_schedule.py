@@ -55,7 +55,7 @@ class Plan:
         self.plan.add("A", "daily 22:00", self.own)
 
     def resets(self, duration_ns):
-        """When, by the clock of then, it was reset in this time."""
+        """The times at which it was reset, by the clock of that time."""
         end, told = self.own + duration_ns, []
         while (due := self.plan.next_deadline_ns) is not None and due <= end:
             self.own = max(due, self.own)

@@ -1,4 +1,4 @@
-"""Price, then time; and a level's quantity follows its orders."""
+"""Price, then time; and a level's quantity follows from its orders."""
 
 import pytest
 

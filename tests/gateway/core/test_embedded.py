@@ -12,7 +12,7 @@ from tests.support.venue import Venue, told
 
 
 class Sink:
-    """Keeps each batch of events it gets, in words."""
+    """Keeps each batch of events as words."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -92,7 +92,7 @@ def test_from_inside_the_sink_there_is_no_credit_so_no_event_can_overtake(venue:
 
 @pytest.mark.parametrize("where", ["the records", "the engine", "the sink"])
 def test_whatever_fails_while_commands_are_executed_is_reported_and_no_more_are_taken(venue: Venue, where: str) -> None:
-    """A core that has lost its way answers nothing more: `fail` ends the process."""
+    """A core in an unknown state answers nothing more: `fail` ends the process."""
     failures: list[Exception] = []
 
     def fail(*_: object) -> None:

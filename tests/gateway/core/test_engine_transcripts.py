@@ -183,7 +183,7 @@ def test_an_order_first_seen_after_its_deadline_is_refused(venue: Venue) -> None
 
 
 def test_after_a_clock_was_corrected_orders_are_taken_again_and_events_keep_their_order_in_time(venue: Venue) -> None:
-    """The gateway before this one had a clock that ran ahead."""
+    """The clock of the last gateway was ahead."""
     venue.now_ns = 500
     venue.do("alice new a1 buy 1 @ 100")
     venue.now_ns = 10
@@ -193,7 +193,7 @@ def test_after_a_clock_was_corrected_orders_are_taken_again_and_events_keep_thei
 
 
 def test_a_question_leaves_no_trace_not_even_in_the_time(venue: Venue) -> None:
-    """It is not recorded: executed again without it, all must come out the same."""
+    """A query is not recorded: executed again without it, everything must come out the same."""
     venue.do("alice new a1 buy 1 @ 100")
     question = QueryOrders(pack_cmd_id(2, Lane.QUERY, 1), 2, 2, Origin.FIX, 900, 0, "q1")
     (listed,) = venue.engine.execute(question, 900)

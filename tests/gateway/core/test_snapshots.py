@@ -1,4 +1,4 @@
-"""A snapshot is taken over whole or not at all."""
+"""A snapshot is restored completely, or not at all."""
 
 import msgspec
 import pytest

@@ -205,7 +205,7 @@ def test_a_core_whose_credit_waits_in_its_socket_is_not_away():
     assert mine.endpoint.take() == [("handed", "a"), ("answer", "a"), ("report", 1)]
 
 
-# -- what guards orders --------------------------------------------------------------------------------------------
+# -- the protection of orders --------------------------------------------------------------------------------------
 
 
 def open_orders(world):

@@ -123,8 +123,8 @@ def test_a_cut_is_reported_with_its_file_and_size(tmp_path: Path) -> None:
 
 
 def test_a_torn_message_that_contains_the_bytes_of_a_record_is_still_a_torn_tail(tmp_path: Path) -> None:
-    """Else a client who knows where its text will lie could stop our next start, given a crash at the right moment."""
-    journal = Journal(tmp_path / "source", PROCESS)  # the client's own, where it made a record for that very offset
+    """Otherwise a client that knows its text's offset could prevent the next start, if a crash comes at that moment."""
+    journal = Journal(tmp_path / "source", PROCESS)  # the client's own record, made for this very offset
     send(journal.store(1), b"x" * 50)
     send(journal.store(2), b"forged")
     journal.commit(0)
@@ -145,7 +145,7 @@ def test_a_torn_message_that_contains_the_bytes_of_a_record_is_still_a_torn_tail
 
 
 def test_a_record_is_valid_only_where_it_was_written(tmp_path: Path) -> None:
-    """A block that the disk put in the wrong place is not taken for what should have been there."""
+    """A block that the disk wrote to the wrong place is not taken for the right one."""
     whole = written(tmp_path, 3)
     _, _, begin, end = records(whole)[1]
     *_, (_, _, _, last) = records(whole)
@@ -154,7 +154,7 @@ def test_a_record_is_valid_only_where_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_segment_begins_with_the_numbers_of_the_last_commit_not_of_the_tick_it_began_in(tmp_path: Path) -> None:
-    """And that tick is gone in a crash before its end, with the whole segment."""
+    """A crash before the end of that turn loses it, with the whole segment."""
     journal = Journal(tmp_path / "live", PROCESS)
     journal.store(1).next_in = 5
     journal.commit(0)
@@ -273,7 +273,7 @@ def _with_hole(data: bytes, record: int) -> bytes:
 
 @pytest.mark.parametrize("kind", [OUT, COMMIT])
 def test_a_hole_in_what_was_never_synced_is_cut(tmp_path: Path, kind: int) -> None:
-    """Pages reach the disk in any order: the power may go when a later one is there and an earlier one is not."""
+    """Pages reach the disk in any order: after a loss of power a later one may be there and an earlier one not."""
     journal = Journal(tmp_path, DISK)
     journal._writer._syncer.advance = lambda *_: None  # type: ignore[union-attr,method-assign]  # a sync that hangs
     for at in range(4):

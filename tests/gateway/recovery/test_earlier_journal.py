@@ -1,4 +1,4 @@
-"""A journal directory that an earlier version has left can be continued: `earlier_journal/make.py` says what it has.
+"""A journal directory of an earlier version can be continued: `earlier_journal/make.py` says what it has.
 
 The values below were written down when the archives were made. Never adjust them to the code.
 """

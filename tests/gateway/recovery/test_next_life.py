@@ -1,4 +1,4 @@
-"""What the next process makes of the last one's clients: who gets time to come back, and who is cancelled for."""
+"""What the next process does for the last one's clients: who gets time to return, and whose orders are cancelled."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ def settings(*rows, keys=(GUARDED, OTHERS), accounts=(ACME, OTHER), **more):
 
 @pytest.fixture
 def lives(tmp_path):
-    """`lives(settings)`: a process on what the last one has on disk, or would have with its next tick."""
+    """`lives(settings)`: a process on the disk of the last one, as of the end of its turn."""
     homes, numbers = [], count()
 
     def start(what, commit=True):
@@ -97,7 +97,7 @@ def open_ids(server, account=1):
     return [order.cl_ord_id for order in server.replay.engine.open_orders(account)]
 
 
-# -- time to come back ---------------------------------------------------------------------------------------------
+# -- time to reconnect ---------------------------------------------------------------------------------------------
 
 
 def test_the_time_to_come_back_begins_when_the_book_is_read(lives, monkeypatch):
@@ -155,7 +155,7 @@ async def test_a_stop_before_the_venue_has_opened_leaves_it_to_the_next_start(li
     assert lives(settings(A), commit=False).orders.venue.reopen_at_ns
 
 
-# -- those who cannot come back ------------------------------------------------------------------------------------
+# -- those that cannot reconnect -----------------------------------------------------------------------------------
 
 
 def test_a_key_that_was_taken_out_is_cancelled_for(lives):
@@ -198,7 +198,9 @@ async def test_a_kill_of_the_venue_reaches_the_orders_of_an_account_that_was_tak
 
 
 def test_a_logout_is_recorded_before_it_is_answered(lives):
-    """Else a crash between the two takes the client for one that was cut off, and cancels what it left on purpose."""
+    """Otherwise, after a crash between the two, the client counts as disconnected, and orders that it left on purpose
+    are cancelled.
+    """
     server = lives(settings())
     desk = bot(server)
     desk.place("w1")
@@ -210,7 +212,7 @@ def test_a_logout_is_recorded_before_it_is_answered(lives):
     assert open_ids(again) == ["w1"]
 
 
-# -- what guards orders --------------------------------------------------------------------------------------------
+# -- the protection of orders --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("first", "then", "left"), [("off", "session", []), ("session", "off", ["w1"])])
@@ -372,7 +374,7 @@ def told(server):
 
 
 def test_an_event_has_the_same_content_whenever_it_is_reported(lives):
-    """Whose order it was is said although the session has ended, was forgotten, or is not configured any more."""
+    """The event names the order's session, even if that has ended, was forgotten, or is not configured any more."""
     server = lives(settings(session(1, "A"), keys=(PLAIN,)))
     fix(server, "A").place("a1")
     nameless, named = ws_desks.Desk(server), bot(server)

@@ -53,7 +53,7 @@ def journal(plan):
 
 
 def poisoned(row, engine_of):
-    """The same record, with the engine's part as a mistake of ours could have made it."""
+    """The same record, with the engine's part as a bug in the gateway could have made it."""
     kind, data = row
     shape = msgspec.msgpack.Decoder(SnapshotChunk if kind == CHUNK else Snapshot)
     return kind, body(msgspec.structs.replace(shape.decode(data), engine=engine_of))
@@ -73,7 +73,7 @@ CHUNKS = [
     ["S", 3, "B", 2, "P"],  # the process ended before its end
     ["S", 3, "B", 2, "P", "S", 1],
     ["S", 3, "B", 2, "B", 2, "P", 1, "E", 1, "B", 1, "P", "E"],
-    [3, "B", 2, "P", 2, "E", 1],  # what came before it is no longer there
+    [3, "B", 2, "P", 2, "E", 1],  # the records before it are gone
 ]
 
 
@@ -121,10 +121,10 @@ def test_commands_without_any_state_to_start_from_are_not_taken_for_nothing():
 
 
 def test_no_more_is_executed_than_gives_the_events_that_are_kept():
-    """However long the journal is: the time of a start does not grow with it."""
+    """The time of a start does not grow with the journal."""
     rows, live = journal(["S", *[10, "S"] * 50, 3])
     replay = read_back(rows, max_events=25)
-    assert replay.count == 33  # the span that reaches back far enough, and all behind it
+    assert replay.count == 33  # the span that reaches back far enough, and all later ones
     assert len(replay.events[1]) == 25
     assert replay.engine.digest() == live.digest()
 
@@ -149,7 +149,7 @@ def test_names_and_numbers_are_those_of_the_latest_snapshot_and_what_came_after_
 
 
 def without_orders(live):
-    """What a snapshot would be that had lost every account on its way."""
+    """A snapshot from which every account was lost."""
     image = msgspec.msgpack.decode(live.snapshot())
     image[5] = []
     return msgspec.msgpack.encode(image)

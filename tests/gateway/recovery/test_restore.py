@@ -1,4 +1,4 @@
-"""A start continues where the last process was, wherever that was cut off: book, streams, numbers, counters, guards."""
+"""A start continues where the last process was cut off: book, streams, numbers, counters, protection of orders."""
 
 import shutil
 
@@ -37,7 +37,7 @@ ROWS = (
 
 @pytest.fixture
 def crash(tmp_path):
-    """Takes what is on disk now to another process: nothing of the old one's memory comes along."""
+    """Starts another process on a copy of the disk; nothing of the old one's memory goes with it."""
     homes, made = [], []
 
     def start(home):
@@ -268,7 +268,7 @@ async def test_after_an_orderly_restart_those_who_do_not_come_back_are_cancelled
 
 
 def test_questions_after_a_restart_are_answered(crash):
-    """The snapshot knows how many a session has asked: the next one must not be taken for a repeat."""
+    """The snapshot has the number of a session's queries: the next one must not be taken for a repeat."""
     server = crash.first()
     maker, _ = desks(server)
     maker.place("m1")
@@ -284,7 +284,7 @@ def test_questions_after_a_restart_are_answered(crash):
 
 @pytest.mark.parametrize("name", ["bot", None])
 def test_a_websocket_session_that_a_running_snapshot_has_seen_is_cancelled_for_after_a_crash(crash, name):
-    """Twice, for the second crash comes before the first start has done it."""
+    """Twice, because the second crash comes before the first start has done it."""
     server = crash.first()
     bot = ws_desks.Desk(server)
     bot.logon(name=name)

@@ -1,4 +1,4 @@
-"""What a stranger can cause as often as it likes writes few lines, and each says how many it stands for."""
+"""Events that a stranger can cause at will write few lines, and each line says how many were left out."""
 
 from gateway.telemetry.log_pace import LogPace
 

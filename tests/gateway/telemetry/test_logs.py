@@ -1,4 +1,4 @@
-"""Lines that machines can read, without secrets, that never get in the way."""
+"""Log lines are readable by machines, contain no secrets, and never block."""
 
 import ast
 import io
@@ -52,7 +52,7 @@ class Pipe(io.RawIOBase):
 
 @pytest.fixture
 def root() -> Iterator[logging.Logger]:
-    """The root logger, put back as it was."""
+    """The root logger, restored afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield root

@@ -1,4 +1,4 @@
-"""Which orders are traced, and the spans that come of it."""
+"""Which orders are traced, and the resulting spans."""
 
 import pytest
 from hypothesis import given

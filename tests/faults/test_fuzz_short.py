@@ -27,14 +27,14 @@ SABOTAGE = """
 import sys, time
 
 def spoil():
-    from gateway.doors.fix.pre_logon import Greeter
-    heard, naps = Greeter.receive, [1.0]
+    from gateway.doors.fix.pre_logon import PreLogonPeer
+    received, naps = PreLogonPeer.receive, [1.0]
     def receive(self, data, now_ns):
         if data[:2] != b"8=":
             time.sleep(naps.pop() if naps else 0)
             raise ZeroDivisionError("planted")
-        heard(self, data, now_ns)
-    Greeter.receive = receive
+        received(self, data, now_ns)
+    PreLogonPeer.receive = receive
 
 if "gateway.cli" in " ".join(sys.orig_argv):
     spoil()

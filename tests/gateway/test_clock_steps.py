@@ -1,6 +1,7 @@
 """The system's clock is corrected under a running gateway: no one is cut, no deadline moves, no stale order lives.
 
 A world or a server on a clock of the test's own: `put_right` is what NTP does; own time is the test's to pass.
+Modules: clock, protocols.wall.
 """
 
 import pytest

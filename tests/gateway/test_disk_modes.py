@@ -2,7 +2,7 @@
 
 The disk is "full" by a limit on the size of a file, under which no further segment can be allocated; a sync is held
 back, or fails, in place of the system call. `tests/faults/disk.py` does all of it to a process of its own, on a small
-filesystem and with strace.
+filesystem and with strace. Modules: journal.writer, failures.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A commit is there as a whole or not at all, wherever a crash cuts it, and however many segments it spans.
 
 The crashes here are of the process: what was written up to some byte is there. A loss of power, which leaves any of the
-unsynced sectors, is `test_journal_power.py`.
+unsynced sectors, is `journal/test_power.py`. Modules: journal.writer, journal.scan.
 """
 
 import os

@@ -1,6 +1,7 @@
 """The FIX client against a scripted gateway on a real socket: what it sends, and how it handles what it receives.
 
 The scripted side writes its bytes by hand, so the client's simplefix is checked against text and not against itself.
+Module: client.fix.
 """
 
 import asyncio

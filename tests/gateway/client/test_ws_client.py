@@ -1,4 +1,7 @@
-"""The WebSocket client against a scripted gateway (aiohttp's own server): what it sends, and how it handles answers."""
+"""The WebSocket client against a scripted gateway (aiohttp's own server): what it sends, and how it handles answers.
+
+Module: client.ws.
+"""
 
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable

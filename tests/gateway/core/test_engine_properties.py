@@ -1,4 +1,7 @@
-"""What holds for every stream of commands: balance, order, numbering, one answer each, determinism, idempotence."""
+"""What holds for every stream of commands: balance, order, numbering, one answer each, determinism, idempotence.
+
+Module: core.engine.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What the engine answers, command by command, in the words of tests/support/venue.py."""
+"""What the engine answers, command by command, in the words of tests/support/venue.py. Module: core.engine."""
 
 import pytest
 

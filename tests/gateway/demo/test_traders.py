@@ -1,6 +1,7 @@
 """The simulated traders against doors made of a dict: what they keep open, what they note, that chance is repeatable.
 
 The doors here answer at once and by the contract; whether the real ones do is the end-to-end tests' business.
+Modules: demo.institution, demo.maker.
 """
 
 import random

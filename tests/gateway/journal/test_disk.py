@@ -2,6 +2,7 @@
 
 Here a file layer that refuses stands in for the disk, because it fails where the test wants it to; the same with a
 real full filesystem and real failing system calls is `tests/faults/journal_faults.py`.
+Modules: journal.writer, journal.segment.
 """
 
 import errno

@@ -1,4 +1,7 @@
-"""The journal as its owner sees it: stores, commits, retention, and what a reopening gives back."""
+"""The journal as its owner sees it: stores, commits, retention, and what a reopening gives back.
+
+Modules: journal, journal.store.
+"""
 
 import os
 import tracemalloc

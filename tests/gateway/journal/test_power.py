@@ -1,7 +1,7 @@
 """A loss of power at any moment: of what was not synced each sector may be there or not, in any combination.
 
 Whatever the journal called durable must come back, a commit as a whole or not at all, and the start must never take the
-loss for damage.
+loss for damage. Modules: journal.scan, journal.sync.
 """
 
 import errno

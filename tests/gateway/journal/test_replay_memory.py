@@ -1,4 +1,7 @@
-"""A ResendRequest(2) for a long journal costs the memory of a slice, and what is sent meanwhile waits its turn."""
+"""A ResendRequest(2) for a long journal costs the memory of a slice, and what is sent meanwhile waits its turn.
+
+Module: journal.store.
+"""
 
 from pathlib import Path
 

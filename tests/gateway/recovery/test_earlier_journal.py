@@ -1,6 +1,7 @@
 """A journal directory of an earlier version can be continued: `earlier_journal/make.py` says what it has.
 
 The values below were written down when the archives were made. Never adjust them to the code.
+Modules: recovery.records, recovery.replay, journal.scan.
 """
 
 import tarfile

@@ -1,4 +1,7 @@
-"""What the next process does for the last one's clients: who gets time to return, and whose orders are cancelled."""
+"""What the next process does for the last one's clients: who gets time to return, and whose orders are cancelled.
+
+Modules: recovery.restore, recovery.recorder.
+"""
 
 import asyncio
 import json

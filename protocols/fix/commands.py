@@ -213,10 +213,10 @@ class Commands:
 
     def _mass_status(self, message: AppMessage, sender: Sender, t_recv: int, _: int) -> QueryOrders:
         fields = message.fields
-        asked = fields.get(MASS_STATUS_REQ_TYPE)
-        if asked not in ("1", "7"):
-            raise Rejection(unsupported(f"MassStatusReqType(585)={asked}"))
-        instrument = self._instrument(fields).id if asked == "1" else 0
+        kind = fields.get(MASS_STATUS_REQ_TYPE)
+        if kind not in ("1", "7"):
+            raise Rejection(unsupported(f"MassStatusReqType(585)={kind}"))
+        instrument = self._instrument(fields).id if kind == "1" else 0
         req_id = label(fields, MASS_STATUS_REQ_ID)
         return QueryOrders(
             sender.next_query_id(), sender.account, sender.session, sender.origin, t_recv, 0,
@@ -226,13 +226,13 @@ class Commands:
     def _mass_cancel(self, message: AppMessage, sender: Sender, t_recv: int, _: int) -> MassCancel:
         fields = message.fields
         cl_ord_id = cl_ord_id_of(fields)
-        asked = fields.get(MASS_CANCEL_REQUEST_TYPE)
-        if asked not in ("1", "7"):
-            raise Rejection(unsupported(f"MassCancelRequestType(530)={asked}"))
+        kind = fields.get(MASS_CANCEL_REQUEST_TYPE)
+        if kind not in ("1", "7"):
+            raise Rejection(unsupported(f"MassCancelRequestType(530)={kind}"))
         scope = fields.get(CANCEL_SCOPE, "A")
         if scope not in ("A", "S"):
             raise Rejection(bad(CANCEL_SCOPE, "CancelScope must be A or S"))
-        instrument = self._instrument(fields).id if asked == "1" else 0
+        instrument = self._instrument(fields).id if kind == "1" else 0
         side = one_of(SIDES, fields, SIDE) if SIDE in fields else 0
         tag = label(fields, SECONDARY_CL_ORD_ID)
         return MassCancel(

@@ -25,7 +25,15 @@ from protocols.errors import (
 )
 from protocols.fix.dialect import Dialect, reason_text, safe_text
 from protocols.fix.events import AppMessage
-from protocols.fix.report import ReportWriter, account_of, bare_report, cancel_reject, mass_cancel_head, status_kind
+from protocols.fix.report import (
+    ReportWriter,
+    account_of,
+    bare_report,
+    cancel_reject,
+    mass_cancel_head,
+    status_kind,
+    status_lead,
+)
 from protocols.fix.tags import (
     CL_ORD_ID,
     MASS_CANCEL_REQUEST_TYPE,
@@ -117,9 +125,7 @@ class RefusalWriter:
             kind = status_kind(dialect, OrdStatus.PENDING_NEW)
         else:
             kind = f"{status_kind(dialect, OrdStatus.REJECTED)}103={dialect.ord_rej_reason(code)}\x01"
-        req_id = fields.get(ORD_STATUS_REQ_ID)
-        lead = f"790={safe_text(req_id)}\x01" if req_id else ""
-        return bare_report(dialect, fields, exec_id, kind, now_ns, self._tail(refusal), lead=lead)
+        return bare_report(dialect, fields, exec_id, kind, now_ns, self._tail(refusal), lead=status_lead(message))
 
     def _cancel_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, known: OrderEvent | OrdStatus) -> str:
         fields = message.fields
@@ -138,8 +144,8 @@ class RefusalWriter:
 
     def _mass_cancel_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str) -> str:
         fields = message.fields
-        asked = fields.get(MASS_CANCEL_REQUEST_TYPE) or "7"
-        head = mass_cancel_head(self._dialect, "NONE", fields.get(CL_ORD_ID, ""), asked, exec_id)
+        requested = fields.get(MASS_CANCEL_REQUEST_TYPE) or "7"
+        head = mass_cancel_head(self._dialect, "NONE", fields.get(CL_ORD_ID, ""), requested, exec_id)
         time = self._dialect.time(now_ns)
         reason = self._dialect.mass_cancel_reject_reason(refusal.code)
         return f"{head}531=0\x01532={reason}\x01533=0\x0160={time}\x01{self._tail(refusal)}"

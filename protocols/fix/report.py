@@ -59,7 +59,7 @@ class ReportWriter:
 
     def state(self, order: OrderEvent, exec_id: str, request: AppMessage, tail: str) -> str:
         """The ExecutionReport(8) 150=I of an order's state. tail: the fields at its end."""
-        return self._execution(order, exec_id, _status_lead(request), "", tail)
+        return self._execution(order, exec_id, status_lead(request), "", tail)
 
     def statuses(self, listing: OrderList, request: AppMessage | None, t_recv: int) -> list[str]:
         """One ExecutionReport(8) with ExecType(150)=I for each listed order, or a single one that says there is none.
@@ -76,19 +76,19 @@ class ReportWriter:
         mass, received = _is_mass(request), self._received(request, t_recv)
         bodies = []
         for number, order in enumerate(listing.orders, first):
-            lead = _mass_lead(listing.req_id, total, number == total) if mass else _status_lead(request)
+            lead = _mass_lead(listing.req_id, total, number == total) if mass else status_lead(request)
             exec_id = f"I-{listing.cmd_id:x}-{number}"
             bodies.append(self._execution(order, exec_id, lead, received, self._tail(order, listing.seq)))
         return bodies
 
     def cancel_rejected(self, event: CancelRejected, request: AppMessage | None, t_recv: int) -> str:
         """The OrderCancelReject(9) for a cancel or replace that the core refused."""
-        asked = request.fields.get(ORIG_CL_ORD_ID, "") if request is not None else ""
+        requested = request.fields.get(ORIG_CL_ORD_ID, "") if request is not None else ""
         return cancel_reject(
             self._dialect,
             order_id=event.order_id,
             cl_ord_id=event.cl_ord_id,
-            orig_cl_ord_id=event.orig_cl_ord_id or asked,
+            orig_cl_ord_id=event.orig_cl_ord_id or requested,
             status=event.status,
             response_to=event.response_to,
             code=event.code,
@@ -100,16 +100,16 @@ class ReportWriter:
     def mass_cancel_done(self, event: MassCancelDone, request: AppMessage | None, t_recv: int) -> str:
         """The OrderMassCancelReport(r) that ends a mass cancel; without its request, as one for all orders."""
         fields: Fields = request.fields if request is not None else {}
-        asked = fields.get(MASS_CANCEL_REQUEST_TYPE) or _CANCEL_ALL
+        requested = fields.get(MASS_CANCEL_REQUEST_TYPE) or _CANCEL_ALL
         report_id = f"M-{event.cmd_id:x}"
-        verdict = f"531={asked}\x01533={event.affected}\x01"
+        verdict = f"531={requested}\x01533={event.affected}\x01"
         if event.code:
             reason = self._dialect.mass_cancel_reject_reason(event.code)
             verdict = f"531=0\x01532={reason}\x01533={event.affected}\x01"
             tail = self._dialect.refusal_tail(event.code, reason_text(event.code, ""), 0, event.seq)
         else:
             tail = "" if self._dialect.is_plain else f"20105={event.seq}\x01"
-        head = mass_cancel_head(self._dialect, report_id, event.cl_ord_id, asked, report_id)
+        head = mass_cancel_head(self._dialect, report_id, event.cl_ord_id, requested, report_id)
         filters = "".join([f"{tag}={safe_text(fields[tag])}\x01" for tag in (SYMBOL, SIDE) if tag in fields])
         at = self._dialect.time(event.t_core)
         return f"{head}{verdict}{filters}60={at}\x01{self._received(request, t_recv)}{tail}"
@@ -196,7 +196,7 @@ class ReportWriter:
             lead = _mass_lead(listing.req_id, 0, is_last=True)
             reason, tail = "", "" if self._dialect.is_plain else f"20105={listing.seq}\x01"
         else:
-            lead = _status_lead(request)
+            lead = status_lead(request)
             reason = f"103={self._dialect.ord_rej_reason(UNKNOWN_ORDER)}\x01"
             tail = self._dialect.refusal_tail(UNKNOWN_ORDER, "unknown order", 0, listing.seq)
         kind = status_kind(self._dialect, OrdStatus.REJECTED)
@@ -278,10 +278,10 @@ def cancel_reject(
     )
 
 
-def mass_cancel_head(dialect: Dialect, order_id: str, cl_ord_id: str, asked: str, report_id: str) -> str:
+def mass_cancel_head(dialect: Dialect, order_id: str, cl_ord_id: str, requested: str, report_id: str) -> str:
     """The first fields of an OrderMassCancelReport(r); FIX 5.0 SP2 also requires MassActionReportID(1369)."""
     report = f"1369={report_id}\x01" if dialect.is_fixt else ""
-    return f"37={order_id}\x0111={safe_text(cl_ord_id or 'NONE')}\x01{report}530={safe_text(asked)}\x01"
+    return f"37={order_id}\x0111={safe_text(cl_ord_id or 'NONE')}\x01{report}530={safe_text(requested)}\x01"
 
 
 def _fix42_kind(exec_type: str, status: str) -> tuple[str, str]:
@@ -297,6 +297,7 @@ def _mass_lead(req_id: str, total: int, is_last: bool) -> str:
     return f"584={safe_text(req_id or 'NONE')}\x01911={total}\x01{'912=Y' if is_last else '912=N'}\x01"
 
 
-def _status_lead(request: AppMessage | None) -> str:
+def status_lead(request: AppMessage | None) -> str:
+    """OrdStatusReqID(790) of an OrderStatusRequest(H), repeated."""
     req_id = request.fields.get(ORD_STATUS_REQ_ID) if request is not None else None
     return f"790={safe_text(req_id)}\x01" if req_id else ""

@@ -4,7 +4,6 @@ A field that would change what an order means, and that the core does not honour
 ignored. Text that goes to the core (ids, tags) is bounded here: a message may have 64 KiB, an order must not.
 """
 
-import re
 from typing import TypeVar
 
 import msgspec
@@ -37,6 +36,7 @@ from protocols.fix.times import parse_ns
 from protocols.instruments import Inexact, Instrument, parse
 from protocols.messages import COD_EXEMPT as SURVIVES_DISCONNECT
 from protocols.messages import POST_ONLY, OrdType, Side, Stp, Tif
+from protocols.order_terms import MAX_LABEL, default_tif, is_cl_ord_id, is_label, order_id_of
 
 _T = TypeVar("_T")
 
@@ -44,15 +44,13 @@ _T = TypeVar("_T")
 MARKET, LIMIT, STOP, STOP_LIMIT = OrdType.MARKET, OrdType.LIMIT, OrdType.STOP, OrdType.STOP_LIMIT
 IOC, FOK, GTD = Tif.IOC, Tif.FOK, Tif.GTD
 
-SIDES = {"1": Side.BUY, "2": Side.SELL}
-ORD_TYPES = {"1": OrdType.MARKET, "2": OrdType.LIMIT, "3": OrdType.STOP, "4": OrdType.STOP_LIMIT}
-TIFS = {"0": Tif.DAY, "1": Tif.GTC, "3": IOC, "4": FOK, "6": GTD}
-_STPS = {"1": Stp.NONE, "2": Stp.EXPIRE_TAKER, "3": Stp.EXPIRE_MAKER, "4": Stp.EXPIRE_BOTH, "5": Stp.DECREMENT}
+# The enums have FIX's own values.
+SIDES = {str(side.value): side for side in Side}
+ORD_TYPES = {str(ord_type.value): ord_type for ord_type in OrdType}
+TIFS = {str(tif.value): tif for tif in Tif}
+_STPS = {str(stp.value): stp for stp in Stp if stp is not Stp.DEFAULT}
 _SMP_INSTRUCTIONS = {"1": Stp.EXPIRE_TAKER, "2": Stp.EXPIRE_MAKER, "3": Stp.EXPIRE_BOTH}
 
-_IS_CL_ORD_ID = re.compile(r"[A-Za-z0-9._:/-]{1,36}").fullmatch
-_MAX_LABEL = 36
-_MAX_ORDER_ID = (1 << 64) - 1
 _NAMED_BY = {
     MsgType.ORDER_CANCEL_REQUEST: ORIG_CL_ORD_ID,
     MsgType.ORDER_CANCEL_REPLACE_REQUEST: ORIG_CL_ORD_ID,
@@ -144,7 +142,7 @@ def unsupported(text: str) -> Refusal:
 def cl_ord_id_of(fields: Fields) -> str:
     """ClOrdID(11) of a request."""
     text = fields.get(CL_ORD_ID, "")
-    if not _IS_CL_ORD_ID(text):
+    if not is_cl_ord_id(text):
         raise Rejection(bad(CL_ORD_ID, "ClOrdID must be 1-36 of A-Z a-z 0-9 . _ : / -"))
     return text
 
@@ -157,13 +155,7 @@ def named_in(message: AppMessage) -> tuple[int, str] | None:
     id_tag = _NAMED_BY.get(message.msg_type)
     if id_tag is None:
         return None
-    return _order_id(message.fields.get(ORDER_ID, "")), message.fields.get(id_tag, "")
-
-
-def _order_id(text: str) -> int:
-    """An OrderID(37) that may have been issued; 0 = it cannot have been."""
-    order_id = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0
-    return order_id if order_id <= _MAX_ORDER_ID else 0
+    return order_id_of(message.fields.get(ORDER_ID, "")), message.fields.get(id_tag, "")
 
 
 def target(fields: Fields, id_tag: int) -> tuple[int, str]:
@@ -174,11 +166,11 @@ def target(fields: Fields, id_tag: int) -> tuple[int, str]:
     """
     order_id, text = 0, fields.get(ORDER_ID)
     if text is not None and text != "NONE":
-        order_id = _order_id(text)
+        order_id = order_id_of(text)
         if not order_id:
             raise Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field=label_of(ORDER_ID)))
     cl_ord_id = fields.get(id_tag, "")
-    if cl_ord_id and not _IS_CL_ORD_ID(cl_ord_id):
+    if cl_ord_id and not is_cl_ord_id(cl_ord_id):
         raise Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field=label_of(id_tag)))
     if not order_id and not cl_ord_id:
         raise Rejection(missing(id_tag))
@@ -221,9 +213,9 @@ def time_of(fields: Fields, tag: int) -> int:
 def label(fields: Fields, tag: int) -> str:
     """A short free text, stored and echoed: printable ASCII, at most 36 characters; "" = not given."""
     text = fields.get(tag, "")
-    if len(text) <= _MAX_LABEL and text.isascii() and text.isprintable():
+    if is_label(text):
         return text
-    raise Rejection(bad(tag, f"at most {_MAX_LABEL} printable ASCII characters"))
+    raise Rejection(bad(tag, f"at most {MAX_LABEL} printable ASCII characters"))
 
 
 def recv_window_ns(text: str) -> int:
@@ -239,12 +231,10 @@ def recv_window_ns(text: str) -> int:
 
 
 def tif_of(fields: Fields, ord_type: OrdType, instrument: Instrument) -> Tif:
-    """TimeInForce(59). Default: IOC for a market order; for others DAY if the market closes, else GTC."""
+    """TimeInForce(59), or its default."""
     if TIME_IN_FORCE in fields:
         return one_of(TIFS, fields, TIME_IN_FORCE)
-    if ord_type is MARKET:
-        return IOC
-    return Tif.DAY if instrument.session_bound else Tif.GTC
+    return default_tif(ord_type, instrument)
 
 
 def post_only(fields: Fields, has_price: bool, tif: Tif) -> int:

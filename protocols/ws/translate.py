@@ -5,7 +5,6 @@ admission. A number of the sender's lane is taken last, when nothing can fail an
 Cancels need as few fields as possible, because a cancel must get through.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +36,7 @@ from protocols.messages import (
     Sender,
     Tif,
 )
+from protocols.order_terms import MAX_LABEL, default_tif, is_cl_ord_id, is_label, order_id_of
 from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.wall import MAX_AHEAD_NS
 from protocols.ws.enums import ORD_TYPES, SIDES, STPS, TIF, TIFS
@@ -54,15 +54,11 @@ from protocols.ws.schema import (
     StatusParams,
 )
 
-_MAX_LABEL = 36
-_MAX_ORDER_ID = (1 << 64) - 1
 _MIN_DEAD_MAN_MS = 1_000
 _MAX_OFF_NS = 120_000_000_000  # the same tolerance as for a FIX client's clock
 
 _PRICED = frozenset({"limit", "stop_limit"})
 _STOPS = frozenset({"stop", "stop_limit"})
-
-_IS_CL_ORD_ID = re.compile(r"[A-Za-z0-9._:/-]{1,36}").fullmatch
 
 
 class _Rejection(Exception):
@@ -121,7 +117,7 @@ def _place(params: PlaceParams, sender: Sender, t_recv: int, instruments: Instru
     instrument = _instrument(instruments, params.symbol)
     cl_ord_id = _cl_ord_id(params.cl_ord_id)
     ord_type = ORD_TYPES[params.type]
-    tif = _tif(params, ord_type, instrument)
+    tif = TIFS[params.tif] if params.tif is not None else default_tif(ord_type, instrument)
     is_priced = params.type in _PRICED
     if is_priced is (params.price is None):
         raise _given("price", is_priced, params.type)
@@ -229,7 +225,7 @@ def _instrument(instruments: Instruments, symbol: str) -> Instrument:
 
 
 def _cl_ord_id(text: str) -> str:
-    if not _IS_CL_ORD_ID(text):
+    if not is_cl_ord_id(text):
         raise _Rejection(Refusal(BAD_FIELD, "cl_ord_id must be 1-36 of A-Z a-z 0-9 . _ : / -", field="cl_ord_id"))
     return text
 
@@ -238,23 +234,14 @@ def _target(order_id: str | None, cl_ord_id: str | None, name: str) -> tuple[int
     """The order that a request names. An id that could not have been issued is an unknown order: 4002, not 2001."""
     number = 0
     if order_id is not None:
-        number = int(order_id) if order_id.isascii() and order_id.isdigit() and len(order_id) <= 20 else 0
-        if not 0 < number <= _MAX_ORDER_ID:
+        number = order_id_of(order_id)
+        if not number:
             raise _Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field="order_id"))
-    if cl_ord_id is not None and not _IS_CL_ORD_ID(cl_ord_id):
+    if cl_ord_id is not None and not is_cl_ord_id(cl_ord_id):
         raise _Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field=name))
     if not number and cl_ord_id is None:
         raise _Rejection(Refusal(MISSING_FIELD, f"order_id or {name} is required", field="order_id"))
     return number, cl_ord_id or ""
-
-
-def _tif(params: PlaceParams, ord_type: OrdType, instrument: Instrument) -> Tif:
-    """Default: IOC for a market order; for others DAY if the instrument trades in sessions, else GTC."""
-    if params.tif is not None:
-        return TIFS[params.tif]
-    if ord_type is OrdType.MARKET:
-        return Tif.IOC
-    return Tif.DAY if instrument.session_bound else Tif.GTC
 
 
 def _given(field: str, wanted: bool, because: str) -> _Rejection:
@@ -310,12 +297,9 @@ def _display_qty(instrument: Instrument, text: str) -> int:
 
 
 def _label(field: str, text: str) -> str:
-    """A short free text, stored and echoed, also on FIX sessions: printable ASCII, so it cannot contain SOH."""
-    if len(text) <= _MAX_LABEL and text.isascii() and text.isprintable():
+    if is_label(text):
         return text
-    raise _Rejection(
-        Refusal(BAD_FIELD, f"{field} must be at most {_MAX_LABEL} printable ASCII characters", field=field)
-    )
+    raise _Rejection(Refusal(BAD_FIELD, f"{field} must be at most {MAX_LABEL} printable ASCII characters", field=field))
 
 
 def _deadline(

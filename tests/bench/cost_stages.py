@@ -59,6 +59,7 @@ PREFIXES = {
 _ANYBODYS = (
     "protocols/instruments",
     "protocols/messages",
+    "protocols/order_terms",
     "protocols/wall",
     "protocols/fix/times",
     "gateway/sessions/request",

@@ -45,7 +45,7 @@ LOGON = (
         _LOGON,
         (
             "a reset that the client did not ask for is not told",
-            "self._announced_reset = is_reset and not is_asked",
+            "self._announced_reset = is_reset and not is_requested",
             "self._announced_reset = False",
         ),
         (

@@ -17,6 +17,7 @@ from protocols.fix.dictionary.messages import EXTENSIONS, KNOWN_TAGS, LAYOUTS, M
 from protocols.fix.tags import APPL_VER_ID, COD_GRACE_MS, RECV_WINDOW, SESSION_MSG_TYPES, TEXT
 
 VERSIONS: tuple[str, ...] = tuple(LAYOUTS)
+"""Every BeginString(8) served, oldest first."""
 
 HEADER, BODY, TRAILER = 0, 1, 2
 """The three parts of a message, in their order."""

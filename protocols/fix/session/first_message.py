@@ -9,12 +9,13 @@ import msgspec
 
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.fix.decoder import DecodedMessage, Decoder
+from protocols.fix.dictionary.tables import VERSIONS
 from protocols.fix.events import Garbled
 from protocols.fix.framing import Framer
 from protocols.fix.message import encode
 from protocols.fix.session.logon import LogonRefusal
 from protocols.fix.session.refusals import logout_body
-from protocols.fix.session.settings import VERSIONS, SessionSettings
+from protocols.fix.session.settings import SessionSettings
 from protocols.fix.tags import SOH, MsgType
 from protocols.fix.times import format_ns
 

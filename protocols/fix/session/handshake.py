@@ -148,13 +148,13 @@ class Handshake:
         if refusal is not None:
             return refusal
         seq_num = int(message.fields[tags.MSG_SEQ_NUM])
-        next_in = 1 if self._begins_anew(message) else store.next_in
+        next_in = 1 if self._resets_numbers(message) else store.next_in
         if seq_num < next_in:
             return too_low(next_in, seq_num)
         wanted = self._wanted(message)
         return expects_too_much(store.next_out, wanted) if wanted is not None and wanted > store.next_out else None
 
-    def _begins_anew(self, message: DecodedMessage) -> bool:
+    def _resets_numbers(self, message: DecodedMessage) -> bool:
         """Whether both numbers go back to 1 with this Logon, if it is accepted."""
         resets = message.fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y"
         if self._core.settings.role == "initiator" and self._core.state is SessionState.LOGON_SENT:
@@ -164,25 +164,25 @@ class Handshake:
     def _wanted(self, message: DecodedMessage) -> int | None:
         """NextExpectedMsgSeqNum(789); None if there is none, or if this Logon resets the numbers that it counts."""
         settings = self._core.settings
-        if self._begins_anew(message) or (settings.role == "initiator" and not settings.next_expected_msg_seq_num):
+        if self._resets_numbers(message) or (settings.role == "initiator" and not settings.next_expected_msg_seq_num):
             return None
         return whole_number(message.fields.get(tags.NEXT_EXPECTED_MSG_SEQ_NUM))
 
     def _answer(self, message: DecodedMessage) -> None:
         """Accept the peer's Logon."""
         core, store, fields = self._core, self._core.store, message.fields
-        seq_num, wanted, anew = int(fields[tags.MSG_SEQ_NUM]), self._wanted(message), self._begins_anew(message)
-        is_asked = fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y"
-        is_reset = is_asked or (anew and (seq_num, store.next_in, store.next_out) != (1, 1, 1))
-        more = core.logon_policy.logon_body(fields, anew or store.next_in == 1)
-        if anew:
+        seq_num, wanted, resets = int(fields[tags.MSG_SEQ_NUM]), self._wanted(message), self._resets_numbers(message)
+        is_requested = fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y"
+        is_reset = is_requested or (resets and (seq_num, store.next_in, store.next_out) != (1, 1, 1))
+        more = core.logon_policy.logon_body(fields, resets or store.next_in == 1)
+        if resets:
             core.reset_numbers()
             seq_num = 1  # whatever number it has: the peer's count begins with it
         self._count(seq_num)
         next_expected = store.next_in if tags.NEXT_EXPECTED_MSG_SEQ_NUM in fields else None
         logon_number = self._send_answer(message, is_reset, next_expected, more)
-        self._announced_reset = is_reset and not is_asked
-        self._begin(message, anew)
+        self._announced_reset = is_reset and not is_requested
+        self._begin(message, resets)
         if wanted is not None and 0 < wanted < logon_number:
             core.replay(wanted, logon_number)
         self._ask_for_missed(seq_num, wanted is not None)
@@ -197,7 +197,7 @@ class Handshake:
         """The acceptor's Logon: we are logged on."""
         core, store, fields = self._core, self._core.store, message.fields
         seq_num, wanted = int(fields[tags.MSG_SEQ_NUM]), self._wanted(message)
-        if self._begins_anew(message):
+        if self._resets_numbers(message):
             # The acceptor resets without a request: our Logon counts as number 1, whatever number it had.
             core.reset_numbers()
             store.next_out, self._logon_number = 2, 1

@@ -8,12 +8,11 @@ the common engines write it.
 from protocols.errors import BAD_FIELD, BAD_SEQUENCE, MALFORMED, MISSING_FIELD, UNKNOWN_METHOD
 from protocols.fix import tags
 from protocols.fix.decoder import Fault
+from protocols.fix.events import Fields
 from protocols.fix.session.settings import SessionSettings
 from protocols.fix.tags import SOH, MsgType
 from protocols.fix.tags import BusinessRejectReason as Business
 from protocols.fix.tags import SessionRejectReason as Reason
-
-Fields = dict[int, str]
 
 _REVERSED = (
     (tags.DELIVER_TO_COMP_ID, tags.ON_BEHALF_OF_COMP_ID),

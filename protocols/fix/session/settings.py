@@ -9,10 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from protocols.fix.dictionary.tables import VERSIONS
 from protocols.fix.tags import SESSION_MSG_TYPES, MsgType
-
-VERSIONS: tuple[str, ...] = ("FIX.4.2", "FIX.4.4", "FIXT.1.1")
-"""Every BeginString(8) served."""
 
 CLIENT_MSG_TYPES: frozenset[str] = SESSION_MSG_TYPES | {
     MsgType.NEW_ORDER_SINGLE,

@@ -237,15 +237,17 @@ class Server:
             self.ws.stop_listening()
         limit_ns = now_ns + self.settings.venue.drain_ms * NS_PER_MS
         for session in list(self.sessions.by_id.values()):
-            if session.endpoint is not None and session.connected:
-                session.endpoint.draining(limit_ns, "the gateway is draining, reconnect", now_ns)
+            if (endpoint := session.endpoint) is not None and session.connected:
+                text = "the gateway is draining, reconnect"
+                self.orders.calls.call(endpoint, endpoint.draining, limit_ns, text, now_ns)
         return limit_ns
 
     def say_goodbye(self) -> None:
         """End every session in order."""
+        now_ns = self.now_ns()
         for session in list(self.sessions.by_id.values()):
-            if session.endpoint is not None and session.connected:
-                session.endpoint.log_out(self.now_ns(), "the gateway is going down")
+            if (endpoint := session.endpoint) is not None and session.connected:
+                self.orders.calls.call(endpoint, endpoint.log_out, "the gateway is going down", now_ns)
 
     async def stop(self) -> None:
         """Close everything; what `drain` has not ended politely is cut."""

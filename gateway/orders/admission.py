@@ -13,6 +13,7 @@ from gateway.orders import rules
 from gateway.orders.backpressure import Backpressure
 from gateway.orders.charging import WAITS, Charging
 from gateway.orders.core_link import BUSY, CoreLink
+from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.orders.queue import KEPT_CREDIT, OrderQueue, Stage, in_scope
 from gateway.orders.responses import Responses
 from gateway.orders.standing import Standing
@@ -65,6 +66,7 @@ class Admission:
         standing: Standing,
         core_link: CoreLink,
         responses: Responses,
+        calls: EndpointCalls,
     ) -> None:
         self._instruments = instruments
         self._limiter = limiter
@@ -79,6 +81,7 @@ class Admission:
         self._standing = standing
         self._core_link = core_link
         self._responses = responses
+        self._calls = calls
         # An order that will wait for longer is not let in: it would only be refused later, and dearer.
         self._patience_ns = settings.core.cancel_hold_ms * NS_PER_MS * 3 // 4
 
@@ -221,7 +224,7 @@ class Admission:
         if not isinstance(command, MassCancel):
             return request.session not in self._token_wait
         if rules.permit(request.session, command) is None:
-            for waiting in self._token_wait.withdraw(lambda each: in_scope(command, each), self._ask):
+            for waiting in self._token_wait.withdraw(lambda each: in_scope(command, each), self._ask, now_ns):
                 self._core_link.withdraw(waiting, now_ns)
         return True
 
@@ -237,8 +240,8 @@ class Admission:
         if not session.may_trade:
             refusal = rules.MAY_NOT_TRADE
         self._metrics.count_refusal(session.sender.origin, refusal.code)
-        if session.endpoint is not None:
-            session.endpoint.refuse(source, refusal, now_ns)
+        if (endpoint := session.endpoint) is not None:
+            self._calls.call(endpoint, endpoint.refuse, source, refusal, now_ns)
 
     def charge_message(self, session: Session, now_ns: int) -> Refusal | None:
         """Charge a message that is no command: None when it may go on."""
@@ -253,18 +256,23 @@ class Admission:
     def charge_question(
         self, session: Session, kind: str, then: Callable[[Refusal | None, int], None], now_ns: int
     ) -> None:
-        """Charge a question that the gateway answers itself; `then` is called once it is paid for, or with why not."""
+        """Charge a question that the gateway answers itself; `then` is called once it is paid for, or with why not.
+
+        `then` is code of the endpoint that asked, though it may be called in another session's turn.
+        """
+        endpoint = session.endpoint
+        assert endpoint is not None
         name, cost_milli = self._limiter.policy.cost(kind) or ("msgs", MILLI)
         refusal = self.charge_message(session, now_ns)
         if refusal is not None or name == "msgs":
-            then(refusal, now_ns)
+            self._calls.call(endpoint, then, refusal, now_ns)
             return
 
         def attempt(now_ns: int) -> bool:
             refusal = self._charge(session, name, cost_milli, now_ns)
             if refusal is WAITS:
                 return False
-            then(refusal, now_ns)
+            self._calls.call(endpoint, then, refusal, now_ns)
             return True
 
         if session in self._token_wait or not attempt(now_ns):

@@ -10,6 +10,7 @@ A flood of cancels pauses its own session for a second, whatever the stage. Othe
 connection (`gateway.doors.connection`); a session is read when no reason is left (`Session.pause`).
 """
 
+from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.orders.queue import OrderQueue, Stage
 from gateway.sessions.registry import Sessions
 from gateway.sessions.session import Pause, Session
@@ -21,9 +22,10 @@ _FLOOD = 1_000  # in a second: four times what the built-in limits allow of sing
 class Backpressure:
     """Which sessions are paused, until when, and which have had their pause."""
 
-    def __init__(self, queue: OrderQueue, sessions: Sessions, max_wait_ns: int) -> None:
+    def __init__(self, queue: OrderQueue, sessions: Sessions, calls: EndpointCalls, max_wait_ns: int) -> None:
         self._queue = queue
         self._sessions = sessions
+        self._calls = calls
         self._max_wait_ns = max_wait_ns
         self._paused: dict[int, Session] = {}
         self._slowed: list[Session] = []  # for a flood of cancels
@@ -65,7 +67,7 @@ class Backpressure:
         session.flood_count += 1
         if session.flood_count == _FLOOD:
             self._slowed.append(session)
-            session.pause(Pause.FLOOD, now_ns)
+            self._calls.pause(session, Pause.FLOOD, now_ns)
 
     def _resume_slowed(self, now_ns: int) -> None:
         slowed, self._slowed = self._slowed, []
@@ -73,7 +75,7 @@ class Backpressure:
             if now_ns < session.flood_since_ns + NS_PER_S:
                 self._slowed.append(session)
             else:
-                session.resume(Pause.FLOOD, now_ns)
+                self._calls.resume(session, Pause.FLOOD, now_ns)
 
     def brim(self, now_ns: int) -> None:
         """The queue is full: no session is read until it drains, and none that logs on meanwhile."""
@@ -90,10 +92,10 @@ class Backpressure:
         if session is not None and session.endpoint is not None and session.id not in self._paused:
             self._paused[session.id] = session
             self._had_pause.add(session.id)
-            session.pause(Pause.QUEUE, now_ns)
+            self._calls.pause(session, Pause.QUEUE, now_ns)
 
     def _resume_all(self, now_ns: int) -> None:
         self.is_brim = False
         paused, self._paused = self._paused, {}
         for session in paused.values():
-            session.resume(Pause.QUEUE, now_ns)
+            self._calls.resume(session, Pause.QUEUE, now_ns)

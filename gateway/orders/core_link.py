@@ -12,6 +12,7 @@ import msgspec
 from gateway.config import schema
 from gateway.core.matching import MatchingCore
 from gateway.orders import rules
+from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.orders.queue import OrderQueue
 from gateway.orders.responses import Responses
 from gateway.orders.token_wait import Parked, TokenWait
@@ -40,6 +41,7 @@ class CoreLink:
         token_wait: TokenWait,
         venue: VenueState,
         responses: Responses,
+        calls: EndpointCalls,
         trace_clock: Callable[[], int],
         wall: WallClock,
     ) -> None:
@@ -49,6 +51,7 @@ class CoreLink:
         self._token_wait = token_wait
         self._venue = venue
         self._responses = responses
+        self._calls = calls
         self._trace_clock = trace_clock
         self._wall = wall
         self._answer_timeout_ns = settings.answer_timeout_ms * NS_PER_MS
@@ -90,7 +93,7 @@ class CoreLink:
         self._handed.append(request)
         endpoint = request.endpoint
         if endpoint is not None and endpoint is request.session.endpoint and request.source is not None:
-            self._responses.call(endpoint, endpoint.handed_over, request, now_ns)
+            self._calls.call(endpoint, endpoint.handed_over, request, now_ns)
         return command
 
     def _why_no_more(self, request: Request, now_ns: int) -> Refusal | None:

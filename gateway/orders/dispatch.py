@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gateway.core.matching import MatchingCore
 from gateway.orders.charging import Charging
 from gateway.orders.core_link import CoreLink
+from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.orders.queue import OrderQueue
 from gateway.orders.responses import Responses
 from gateway.sessions.registry import Sessions
@@ -26,6 +27,7 @@ class EventDispatch:
         charging: Charging,
         sessions: Sessions,
         responses: Responses,
+        calls: EndpointCalls,
         metrics: Metrics,
     ) -> None:
         self._core = core
@@ -34,6 +36,7 @@ class EventDispatch:
         self._charging = charging
         self._sessions = sessions
         self._responses = responses
+        self._calls = calls
         self._metrics = metrics
         core.subscribe(self.deliver)
 
@@ -91,9 +94,9 @@ class EventDispatch:
         for session in receivers:
             endpoint = session.endpoint
             if endpoint is not None:
-                self._responses.call(endpoint, endpoint.report, event, request if session is asker else None, now_ns)
+                self._calls.call(endpoint, endpoint.report, event, request if session is asker else None, now_ns)
 
     def _announce(self, state: EngineState, now_ns: int) -> None:
-        for session in self._sessions.by_id.values():
+        for session in list(self._sessions.by_id.values()):
             if session.endpoint is not None and session.connected:
-                self._responses.call(session.endpoint, session.endpoint.notice, state, now_ns)
+                self._calls.call(session.endpoint, session.endpoint.notice, state, now_ns)

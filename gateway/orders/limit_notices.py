@@ -1,6 +1,7 @@
 """Which limits a session has been shown, so that it is notified of changes to these and of nothing else. Pure."""
 
 from gateway.orders.charging import Charging
+from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.sessions.registry import Sessions
 from gateway.sessions.session import Session
 from limits.limiter import BucketView, Limiter
@@ -9,10 +10,11 @@ from limits.limiter import BucketView, Limiter
 class LimitNotices:
     """Shows limits, and notifies sessions of what differs from what they were shown."""
 
-    def __init__(self, limiter: Limiter, sessions: Sessions, charging: Charging) -> None:
+    def __init__(self, limiter: Limiter, sessions: Sessions, charging: Charging, calls: EndpointCalls) -> None:
         self._limiter = limiter
         self._sessions = sessions
         self._charging = charging
+        self._calls = calls
 
     def look(self, session: Session, now_ns: int) -> list[BucketView]:
         """Every bucket of the session, and the ceiling of its account's open orders."""
@@ -27,13 +29,14 @@ class LimitNotices:
     def changed(self, now_ns: int) -> None:
         """A new policy is in force: notify each connected session of those of its buckets that differ now."""
         version = self._limiter.policy.version
-        for session in self._sessions.by_id.values():
-            if session.connected and session.endpoint is not None:
+        for session in list(self._sessions.by_id.values()):
+            endpoint = session.endpoint
+            if session.connected and endpoint is not None:
                 before = session.shown_limits
                 views = self.show(session, now_ns)
                 changed = [view for view in views if before.get((view.name, view.scope)) != _shown(view)]
                 if changed:
-                    session.endpoint.limits_changed(changed, version, now_ns)
+                    self._calls.call(endpoint, endpoint.limits_changed, changed, version, now_ns)
 
 
 def _shown(view: BucketView) -> tuple[int, float, str]:

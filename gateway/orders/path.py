@@ -13,6 +13,7 @@ from gateway.orders.backpressure import Backpressure
 from gateway.orders.charging import Charging
 from gateway.orders.core_link import CoreLink
 from gateway.orders.dispatch import EventDispatch
+from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.orders.limit_notices import LimitNotices
 from gateway.orders.mode_notices import ModeNotices
 from gateway.orders.queue import OrderQueue
@@ -46,17 +47,18 @@ class OrderPath:
         report_bug: Callable[[Exception], None],
         wall: WallClock,
     ) -> None:
-        """trace_clock, report_bug: see `Responses`. wall: what own time, which is every now_ns, lacks to UTC."""
+        """trace_clock, report_bug: see `Responses`, `EndpointCalls`. wall: what own time, each now_ns, lacks to UTC."""
+        self.calls = calls = EndpointCalls(report_bug)
         self.queue = queue = OrderQueue(settings.ingress, settings.core.cancel_hold_ms * NS_PER_MS)
         self.charging = charging = Charging(limiter)
-        self.token_wait = token_wait = TokenWait()
-        self._backpressure = Backpressure(queue, sessions, settings.ingress.max_wait_ms * NS_PER_MS)
-        responses = Responses(charging, self._backpressure, metrics, tracing, trace_clock, report_bug)
-        self.venue = venue = VenueState(ModeNotices(sessions, instruments, responses, wall))
-        self.core_link = CoreLink(settings.core, core, queue, token_wait, venue, responses, trace_clock, wall)
+        self.token_wait = token_wait = TokenWait(calls)
+        self._backpressure = Backpressure(queue, sessions, calls, settings.ingress.max_wait_ms * NS_PER_MS)
+        responses = Responses(charging, self._backpressure, metrics, tracing, trace_clock, calls)
+        self.venue = venue = VenueState(ModeNotices(sessions, instruments, calls, wall))
+        self.core_link = CoreLink(settings.core, core, queue, token_wait, venue, responses, calls, trace_clock, wall)
         self.standing = Standing(core, queue, token_wait, self.core_link.unanswered)
-        self.dispatch = EventDispatch(core, queue, self.core_link, charging, sessions, responses, metrics)
-        self.limit_notices = LimitNotices(limiter, sessions, charging)
+        self.dispatch = EventDispatch(core, queue, self.core_link, charging, sessions, responses, calls, metrics)
+        self.limit_notices = LimitNotices(limiter, sessions, charging, calls)
         self.admission = Admission(
             settings,
             instruments,
@@ -72,13 +74,17 @@ class OrderPath:
             self.standing,
             self.core_link,
             responses,
+            calls,
         )
         self.wall = wall
         self._later: list[Callable[[int], None]] = []
         self._now_ns = 0
 
     def later(self, act: Callable[[int], None]) -> None:
-        """Do this when the next turn begins, so that what it records is safe before what it says leaves."""
+        """Do this when the next turn begins, so that what it records is safe before what it says leaves.
+
+        What is one session's alone goes through `calls`: others wait for the next turn, too.
+        """
         self._later.append(act)
 
     def tick(self, now_ns: int) -> None:

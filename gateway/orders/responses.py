@@ -1,22 +1,17 @@
-"""How a request is answered: once and finally, and before that perhaps with "outcome unknown". Pure.
-
-Each endpoint is called here, so that a bug in one session's code costs that session alone.
-"""
+"""How a request is answered: once and finally, and before that perhaps with "outcome unknown". Pure."""
 
 from collections.abc import Callable
-from typing import TypeVarTuple
 
 from gateway.orders.backpressure import Backpressure
 from gateway.orders.charging import Charging
-from gateway.sessions.reply import Endpoint, answer_to, is_numbered
+from gateway.orders.endpoint_calls import EndpointCalls
+from gateway.sessions.reply import answer_to, is_numbered
 from gateway.sessions.request import Request, State
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import OrderTracer
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyEvent, ExecType, MassCancelDone, OrderEvent
-
-Args = TypeVarTuple("Args")
 
 
 class Responses:
@@ -29,28 +24,15 @@ class Responses:
         metrics: Metrics,
         tracing: OrderTracer,
         trace_clock: Callable[[], int],
-        report_bug: Callable[[Exception], None],
+        calls: EndpointCalls,
     ) -> None:
-        """trace_clock: read for sampled orders only, to tell the steps of one turn apart; decisions never use it.
-        report_bug: gets what an endpoint raised; its session is ended, and all others still get every event.
-        """
+        """trace_clock: read for sampled orders only, to tell the steps of one turn apart; decisions never use it."""
         self._charging = charging
         self._backpressure = backpressure
         self._metrics = metrics
         self._tracing = tracing
         self.trace_clock = trace_clock
-        self._report_bug = report_bug
-
-    def call(self, endpoint: Endpoint, method: Callable[[*Args], None], *args: *Args) -> None:
-        """Call a method of the endpoint; the last argument is now_ns, as in all of them.
-
-        Whatever it raises is a bug of ours, and ends that session's connection.
-        """
-        try:
-            method(*args)
-        except Exception as error:
-            self._report_bug(error)
-            endpoint.failed(args[-1])  # type: ignore[misc]
+        self._calls = calls
 
     def refuse(self, request: Request, refusal: Refusal, now_ns: int) -> None:
         """The request's final answer is no. What it paid for and did not get is returned when that was our doing."""
@@ -78,7 +60,7 @@ class Responses:
         if refusal.code == errors.CANCEL_RATE_LIMITED:
             self._backpressure.count_flood(session, now_ns)
         if endpoint is not None and endpoint is session.endpoint and request.source is not None:
-            self.call(endpoint, endpoint.refuse, request.source, refusal, now_ns)
+            self._calls.call(endpoint, endpoint.refuse, request.source, refusal, now_ns)
 
     def give_back(self, request: Request, code: int, now_ns: int) -> None:
         """Return its tokens, when the code says that the gateway or the core kept it from being carried out."""
@@ -109,7 +91,7 @@ class Responses:
         # only reported; what is never reported is answered all the same.
         is_wanted = not was_reported or isinstance(event, MassCancelDone) or not is_numbered(event)
         if endpoint is not None and endpoint is session.endpoint and request.source is not None and is_wanted:
-            self.call(endpoint, endpoint.answer, request, answer, now_ns)
+            self._calls.call(endpoint, endpoint.answer, request, answer, now_ns)
         if trace is not None:
             trace.t_out = self.trace_clock()
             self._tracing.record(trace)

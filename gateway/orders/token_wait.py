@@ -10,6 +10,7 @@ from functools import partial
 
 import msgspec
 
+from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.sessions.request import Request, is_retry
 from gateway.sessions.session import Pause, Session
 
@@ -24,7 +25,8 @@ class Parked(msgspec.Struct, eq=False):
 class TokenWait:
     """The steps that wait, by session."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: EndpointCalls) -> None:
+        self._calls = calls
         self._rows: dict[Session, deque[Parked]] = {}
 
     def __len__(self) -> int:
@@ -40,9 +42,9 @@ class TokenWait:
         """Wait with this step, after those of the session that wait already. The session is not read meanwhile."""
         self._rows.setdefault(session, deque()).append(parked)
         request = parked.request
-        if request is not None and request.endpoint is not None:
-            request.endpoint.waits(request.source)
-        session.pause(Pause.TOKENS, now_ns)
+        if request is not None and (endpoint := request.endpoint) is not None:
+            self._calls.call(endpoint, endpoint.waits, request.source, now_ns)
+        self._calls.pause(session, Pause.TOKENS, now_ns)
 
     def requests(self) -> Iterator[Request]:
         """The commands that wait."""
@@ -52,12 +54,14 @@ class TokenWait:
         """Try every session's steps again, as far as they go."""
         for session, row in list(self._rows.items()):
             while row and row[0].attempt(now_ns):
-                _go_on(row.popleft().request)
+                self._go_on(row.popleft().request, now_ns)
             if not row:
                 del self._rows[session]
-                session.resume(Pause.TOKENS, now_ns)
+                self._calls.resume(session, Pause.TOKENS, now_ns)
 
-    def withdraw(self, is_meant: Callable[[Request], bool], ask: Callable[[Request, int], bool]) -> list[Request]:
+    def withdraw(
+        self, is_meant: Callable[[Request], bool], ask: Callable[[Request, int], bool], now_ns: int
+    ) -> list[Request]:
         """Take out the commands that are meant; those after them move up.
 
         A retry stays, in its turn, as a question, for its first attempt may be in the book: `ask` puts it into the
@@ -76,10 +80,9 @@ class TokenWait:
                     gone.append(request)
             self._rows[session] = left
         for request in gone:
-            _go_on(request)
+            self._go_on(request, now_ns)
         return gone
 
-
-def _go_on(request: Request | None) -> None:
-    if request is not None and request.endpoint is not None:
-        request.endpoint.goes_on(request.source)
+    def _go_on(self, request: Request | None, now_ns: int) -> None:
+        if request is not None and (endpoint := request.endpoint) is not None:
+            self._calls.call(endpoint, endpoint.goes_on, request.source, now_ns)

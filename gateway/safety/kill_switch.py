@@ -125,16 +125,16 @@ class _OperatorEndpoint:
     def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
         """It has no connection to end; the same goes for what follows."""
 
-    def log_out(self, now_ns: int, text: str) -> None:
+    def log_out(self, text: str, now_ns: int) -> None:
         """Nothing to log out of."""
 
     def failed(self, now_ns: int) -> None:
         """A kill is reported as unanswered then."""
 
-    def waits(self, source: object) -> None:
+    def waits(self, source: object, now_ns: int) -> None:
         """A mass cancel waits for no tokens."""
 
-    def goes_on(self, source: object) -> None:
+    def goes_on(self, source: object, now_ns: int) -> None:
         """It never waited."""
 
     def pause_reading(self, now_ns: int) -> None:

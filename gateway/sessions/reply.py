@@ -81,7 +81,7 @@ class Endpoint(Protocol):
         """A planned end is near."""
         ...
 
-    def log_out(self, now_ns: int, text: str) -> None:
+    def log_out(self, text: str, now_ns: int) -> None:
         """We end the session in order."""
         ...
 
@@ -89,11 +89,11 @@ class Endpoint(Protocol):
         """Our own bug: end this session's connection; no other is touched."""
         ...
 
-    def waits(self, source: object) -> None:
+    def waits(self, source: object, now_ns: int) -> None:
         """What `source` asked waits in memory, in the order of arrival, for tokens that are being fetched."""
         ...
 
-    def goes_on(self, source: object) -> None:
+    def goes_on(self, source: object, now_ns: int) -> None:
         """It waits no more: it was refused, or is on its way."""
         ...
 

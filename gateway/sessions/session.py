@@ -77,17 +77,15 @@ class Session:
         """Whether it is not read."""
         return bool(self._paused)
 
-    def pause(self, why: Pause, now_ns: int) -> None:
-        """Stop reading it, for one more reason."""
+    def add_pause(self, why: Pause) -> bool:
+        """One more reason not to read it; whether it was read until now."""
         before, self._paused = self._paused, self._paused | why
-        if not before and self.endpoint is not None:
-            self.endpoint.pause_reading(now_ns)
+        return not before
 
-    def resume(self, why: Pause, now_ns: int) -> None:
-        """One reason has ended; after the last it is read again."""
+    def end_pause(self, why: Pause) -> bool:
+        """One reason less; whether that was the last of them."""
         before, self._paused = self._paused, self._paused & ~why
-        if before and not self._paused and self.endpoint is not None:
-            self.endpoint.resume_reading(now_ns)
+        return bool(before) and not self._paused
 
 
 class AccountStream:

@@ -88,8 +88,8 @@ MUTANTS = (
         ),
         (
             "a long list ends with the turn in which it began",
-            "                self._later(self._go_on)\n",
-            "                pass\n",
+            "        if tellers:\n            self._orders.later(self._go_on)\n",
+            "",
         ),
     ),
     *mutants(
@@ -100,10 +100,10 @@ MUTANTS = (
         ("a reset leaves a long list going on", "        if event.reset:\n            self._listings.clear()\n", ""),
         (
             "what is left of a long list is lost in a crash",
-            "        self.waits(reply.source)\n        self._list",
+            "        self.waits(reply.source, now_ns)\n        self._list",
             "        self._list",
         ),
-        ("a long list is asked for again for ever", "            self.goes_on(listing.source)\n", ""),
+        ("a long list is asked for again for ever", "            self.goes_on(listing.source, now_ns)\n", ""),
     ),
     *mutants(
         "gateway/orders/path.py",

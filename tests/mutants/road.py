@@ -43,8 +43,8 @@ ADMISSION = (
         ),
         (
             "what waits for tokens is not withdrawn by a mass cancel",
-            "self._token_wait.withdraw(lambda each: in_scope(command, each), self._ask)",
-            "self._token_wait.withdraw(lambda each: False, self._ask)",
+            "self._token_wait.withdraw(lambda each: in_scope(command, each), self._ask, now_ns)",
+            "self._token_wait.withdraw(lambda each: False, self._ask, now_ns)",
         ),
         (
             "a session whose tokens are fetched is overtaken by its own later order",
@@ -230,12 +230,12 @@ PARKING = mutants(
     _ROAD,
     (
         "a session is read while its tokens are fetched",
-        "        session.pause(Pause.TOKENS, now_ns)\n",
+        "        self._calls.pause(session, Pause.TOKENS, now_ns)\n",
         "",
     ),
     (
         "a session is never read again after its tokens came",
-        "                session.resume(Pause.TOKENS, now_ns)\n",
+        "                self._calls.resume(session, Pause.TOKENS, now_ns)\n",
         "                pass\n",
     ),
     (
@@ -260,7 +260,7 @@ PARKING = mutants(
     ),
     (
         "what was withdrawn while its tokens are fetched is waited for by its session's numbers",
-        "        for request in gone:\n            _go_on(request)\n",
+        "        for request in gone:\n            self._go_on(request, now_ns)\n",
         "",
     ),
     (
@@ -444,10 +444,10 @@ PRESSURE = (
             "            if session.connected:\n                self._pause(session, now_ns)\n",
             "            pass\n",
         ),
-        ("a flood of cancels is not slowed", "            session.pause(Pause.FLOOD, now_ns)\n", ""),
+        ("a flood of cancels is not slowed", "            self._calls.pause(session, Pause.FLOOD, now_ns)\n", ""),
         (
             "a flood is slowed for ever",
-            "                session.resume(Pause.FLOOD, now_ns)\n",
+            "                self._calls.resume(session, Pause.FLOOD, now_ns)\n",
             "                pass\n",
         ),
         (
@@ -461,8 +461,8 @@ PRESSURE = (
         _ROAD,
         (
             "reading goes on when one of two reasons to pause is gone",
-            "        if before and not self._paused and self.endpoint is not None:\n",
-            "        if before and self.endpoint is not None:\n",
+            "        return bool(before) and not self._paused\n",
+            "        return bool(before)\n",
         ),
         (
             "who comes back is read though its session is paused",

@@ -24,19 +24,19 @@ class Link:
     peer_ip = "198.51.100.7"
 
     def __init__(self):
-        self.peer, self.has_ended, self.is_closing = None, False, False
+        self.peer, self.has_ended, self.is_closing, self.is_paused, self.woken = None, False, False, False, 0
 
     def wake(self):
-        pass
+        self.woken += 1
 
     def close(self):
         self.has_ended = self.is_closing = True
 
     def pause_reading(self, now_ns):
-        pass
+        self.is_paused = True
 
     def resume_reading(self, now_ns):
-        pass
+        self.is_paused = False
 
 
 class Desk:

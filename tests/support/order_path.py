@@ -113,16 +113,16 @@ class Ear:
     def draining(self, reconnect_by_ns, text, now_ns):
         self.heard.append(("draining",))
 
-    def log_out(self, now_ns, text):
+    def log_out(self, text, now_ns):
         self.heard.append(("log_out",))
 
     def failed(self, now_ns):
         self.heard.append(("failed",))
 
-    def waits(self, source):
+    def waits(self, source, now_ns):
         self.waiting.append(source)
 
-    def goes_on(self, source):
+    def goes_on(self, source, now_ns):
         self.waiting.remove(source)
 
     def pause_reading(self, now_ns):

@@ -77,7 +77,7 @@ class FixAcceptor:
         self.endpoints: dict[tuple[str, str], FixEndpoint] = {}
         self.configured: dict[tuple[str, str], schema.FixSessionRow] = {}
         self._logon = FixLogon(services, self.endpoints, self.configured)
-        lists = Lists(services.orders.later)
+        lists = Lists(services.orders)
         for row in settings.fix.sessions:
             client = clients.for_fix_session(row)
             session = sessions.add(row.id, row.comp_id, client, Origin.FIX)
@@ -137,7 +137,7 @@ class FixAcceptor:
     def tick(self, now_ns: int) -> None:
         """Put the numbers of sessions whose scheduled moment has come back to 1."""
         for key in self._resets.take_due(now_ns):
-            self._reset(key, now_ns)
+            self._services.orders.calls.call(self.endpoints[key], self._reset, key, now_ns)
         for key, at_utc in self._resets.take_misdated(now_ns).items():
             self._record_reset(self.configured[key].id, at_utc)
 

@@ -104,7 +104,7 @@ class FixEndpoint:
         """The next bytes to write, of what is ready; may be empty while the answers before a Logout(5) are awaited."""
         if self._open is not None and self.link is not None and self._is_all_told:
             self._open = None
-            self._services.orders.later(self._leave)  # its number is to be recorded before it leaves
+            self._services.orders.later(self._leave_now)  # its number is to be recorded before it leaves
             self.link.wake()
         data = self.machine.take_ready(limit_bytes)
         if self._is_over:
@@ -118,6 +118,9 @@ class FixEndpoint:
     def read_on(self, now_ns: int) -> int:
         """Make the next slice of the store ready; how many messages it has."""
         return self.machine.read_on(now_ns)
+
+    def _leave_now(self, now_ns: int) -> None:
+        self._services.orders.calls.call(self, self._leave, now_ns)
 
     def _leave(self, now_ns: int) -> None:
         if self.machine.state is SessionState.LEAVING:
@@ -338,7 +341,7 @@ class FixEndpoint:
         self.machine.disconnected(now_ns)
         self._open, self._is_over = None, False
 
-    def log_out(self, now_ns: int, text: str) -> None:
+    def log_out(self, text: str, now_ns: int) -> None:
         """We end the session: a drain, an operator."""
         if not self.machine.is_logged_on:
             return
@@ -396,7 +399,7 @@ class FixEndpoint:
         if len(self._listings) >= MOST:
             self.refuse(reply.source, TOO_MANY_LISTS, now_ns)
             return
-        self.waits(reply.source)
+        self.waits(reply.source, now_ns)
         self._listings.append(ListReply(event, reply.source, reply.command.t_recv))
         self._lists.begin(self)
 
@@ -408,7 +411,7 @@ class FixEndpoint:
         told = listing.advance(most, self._translator, orders.standing, orders.dispatch.latest_seq(self.session))
         if listing.is_done:
             self._listings.popleft()
-            self.goes_on(listing.source)
+            self.goes_on(listing.source, now_ns)
         for msg_type, body in told:
             self.send(msg_type, body, now_ns)
         return len(told)
@@ -459,7 +462,7 @@ class FixEndpoint:
         """News(B), urgent: a planned end is near."""
         self.send(*self._translator.news("draining", text, flash=True), now_ns)
 
-    def waits(self, source: object) -> None:
+    def waits(self, source: object, now_ns: int) -> None:
         """No record of ours moves NextIn over it: after a crash it is asked for again.
 
         A cancel that is carried out although a gap before it stays open is ahead of NextIn, and asked for in any case.
@@ -468,7 +471,7 @@ class FixEndpoint:
         if source.seq_num < self.machine.store.next_in:
             self.machine.store.begin_wait(id(source), source.seq_num)
 
-    def goes_on(self, source: object) -> None:
+    def goes_on(self, source: object, now_ns: int) -> None:
         """What becomes of it is recorded together with the NextIn behind it."""
         self.machine.store.end_wait(id(source))
 

@@ -5,11 +5,12 @@ they are made in the tick's first part, before the journal is written; and each 
 what has happened meanwhile was told before. Pure.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
+from gateway.orders.endpoint_calls import Fallible
+from gateway.orders.path import OrderPath
 from gateway.orders.standing import Standing
 from protocols.fix.events import AppMessage
 from protocols.fix.translate import Answer, Translator
@@ -47,7 +48,7 @@ class ListReply:
         return translator.states(part, self.source, self._t_recv, first + 1, len(event.orders))
 
 
-class Teller(Protocol):
+class Teller(Fallible, Protocol):
     """A session with long answers on their way."""
 
     def list_on(self, most: int, now_ns: int) -> int:
@@ -56,28 +57,26 @@ class Teller(Protocol):
 
 
 class Lists:
-    """Whose long answers are on their way, the one whose turn it is first. later: see `OrderPath.later`."""
+    """Whose long answers are on their way, the one whose turn it is first."""
 
-    def __init__(self, later: Callable[[Callable[[int], None]], None]) -> None:
-        self._later = later
+    def __init__(self, orders: OrderPath) -> None:
+        self._orders = orders
         self._tellers: dict[Teller, None] = {}
 
     def begin(self, teller: Teller) -> None:
         """It has one, or one more."""
         if not self._tellers:
-            self._later(self._go_on)
+            self._orders.later(self._go_on)
         self._tellers[teller] = None
 
     def _go_on(self, now_ns: int) -> None:
         left, tellers = STATES, self._tellers
-        try:
-            while tellers and left > 0:
-                teller = next(iter(tellers))
-                del tellers[teller]
-                told = teller.list_on(left, now_ns)
+        while tellers and left > 0:
+            teller = next(iter(tellers))
+            del tellers[teller]
+            told = self._orders.calls.call(teller, teller.list_on, left, now_ns)
+            if told:
                 left -= told
-                if told:
-                    tellers[teller] = None
-        finally:  # whatever goes wrong with one, the others go on
-            if tellers:
-                self._later(self._go_on)
+                tellers[teller] = None
+        if tellers:
+            self._orders.later(self._go_on)

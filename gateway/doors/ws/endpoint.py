@@ -7,6 +7,8 @@ client reads comes from three places: answers are written at once; events and lo
 More than 400 lines, because its three sides (the connection, the session machine, the order path) act on one state.
 """
 
+from contextlib import suppress
+
 import msgspec
 
 from gateway.auth.authenticator import Client
@@ -290,7 +292,8 @@ class WsEndpoint:
 
     def failed(self, now_ns: int) -> None:
         """Our own bug: nothing is told of it, and nothing more is read from this connection."""
-        self.machine.close(close_codes.INTERNAL_ERROR, "internal error", now_ns)
+        with suppress(Exception):  # the machine may be what is broken; then the link ends without a word
+            self.machine.close(close_codes.INTERNAL_ERROR, "internal error", now_ns)
         self.end_session("failed", now_ns)
         self.count_end("failed")
         self.link.close()
@@ -424,7 +427,7 @@ class WsEndpoint:
             self.writer.push_draining(reconnect_by_ns, text, now_ns)
             self.link.wake()
 
-    def log_out(self, now_ns: int, text: str) -> None:
+    def log_out(self, text: str, now_ns: int) -> None:
         """We end the connection in order; while draining, another gateway takes the client at once."""
         self.machine.close(
             close_codes.SERVICE_RESTART if self.services.orders.venue.draining else close_codes.GOING_AWAY, text, now_ns
@@ -433,10 +436,10 @@ class WsEndpoint:
         self.end_session("going_away", now_ns)
         self.link.wake()
 
-    def waits(self, source: object) -> None:
+    def waits(self, source: object, now_ns: int) -> None:
         """A request without an answer: the client asks again after a crash."""
 
-    def goes_on(self, source: object) -> None:
+    def goes_on(self, source: object, now_ns: int) -> None:
         """Its answer comes."""
 
     def pause_reading(self, now_ns: int) -> None:

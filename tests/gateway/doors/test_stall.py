@@ -5,6 +5,7 @@ import pytest
 from gateway.doors.batch import Parts, Tick
 from gateway.doors.stall import LATE_NS, ReadFirst
 from gateway.orders.path import OrderPath
+from gateway.sessions.session import Pause
 from tests.gateway.doors.test_connection import MS, Bench
 from tests.support.order_path import World
 
@@ -235,11 +236,11 @@ def test_a_dead_mans_switch_that_may_be_put_off_in_what_we_do_not_read_waits_for
     world.place(mine, "a")
     world.tick()
     world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 1_000 * MS)
-    mine.pause(1, world.now_ns)
+    world.orders.calls.pause(mine, Pause.QUEUE, world.now_ns)
     world.tick(ms=5_000)
     assert open_orders(world) == ["a"]
     assert world.cancel_on_disconnect.next_deadline_ns > world.now_ns
-    mine.resume(1, world.now_ns)
+    world.orders.calls.resume(mine, Pause.QUEUE, world.now_ns)
     world.tick(ms=999)
     assert open_orders(world) == ["a"]
     world.tick(ms=1)
@@ -252,7 +253,7 @@ def test_nothing_waits_in_the_socket_of_a_session_that_is_away():
     world.place(mine, "a")
     world.tick()
     world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 1_000 * MS)
-    mine.pause(1, world.now_ns)
+    world.orders.calls.pause(mine, Pause.QUEUE, world.now_ns)
     mine.connected = False
     world.tick(ms=1_000)
     assert open_orders(world) == []

@@ -231,9 +231,9 @@ def test_a_repeat_that_joined_a_mass_cancel_at_the_core_does_not_wait_in_the_que
 def test_who_comes_back_while_its_session_is_paused_is_not_read_until_that_is_over():
     world = World()
     mine = world.session()
-    mine.pause(Pause.QUEUE, world.now_ns)
+    world.orders.calls.pause(mine, Pause.QUEUE, world.now_ns)
     mine.endpoint = Ear()
     mine.attached(world.now_ns)
     assert mine.endpoint.is_paused
-    mine.resume(Pause.QUEUE, world.now_ns)
+    world.orders.calls.resume(mine, Pause.QUEUE, world.now_ns)
     assert not mine.endpoint.is_paused

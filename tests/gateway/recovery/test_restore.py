@@ -244,7 +244,7 @@ async def test_after_an_orderly_restart_those_who_do_not_come_back_are_cancelled
     limit_ns = server.begin_drain()
     for desk in pair:
         if leaves != "closes on the News":
-            desk.endpoint.log_out(server.now_ns(), "the gateway is going down")
+            desk.endpoint.log_out("the gateway is going down", server.now_ns())
         if leaves == "answers our Logout":
             desk.send("5", "")
         else:

@@ -311,7 +311,7 @@ def test_our_logout_carries_the_status_of_the_session(house, draining, status):
     (desk,) = house(session(1, "A"))
     desk.logon()
     desk.server.orders.venue.draining = draining
-    desk.endpoint.log_out(desk.now, "the gateway is going down")
+    desk.endpoint.log_out("the gateway is going down", desk.now)
     (logout,) = desk.read()
     assert (logout["35"], logout["58"], logout["1409"]) == ("5", "the gateway is going down", status)
     assert logout["25016"] == ("5005" if draining else "6003")
@@ -583,9 +583,9 @@ def test_a_cancel_that_waits_ahead_of_its_turn_does_not_move_what_is_expected_af
     desk.logon()
     store = desk.endpoint.machine.store
     early = AppMessage("F", store.next_in + 2, {}, None, False, False, 0)
-    desk.endpoint.waits(early)
+    desk.endpoint.waits(early, desk.now)
     assert store.intake.processed == store.next_in - 1
-    desk.endpoint.goes_on(early)
+    desk.endpoint.goes_on(early, desk.now)
     assert store.intake.processed == store.next_in - 1
 
 

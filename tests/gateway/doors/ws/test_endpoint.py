@@ -21,6 +21,7 @@ from gateway.server import Server
 from gateway.sessions.registry import MAX_NAMES_PER_KEY
 from gateway.sessions.request import Request
 from protocols.messages import EngineState, NewOrder, OrderList, OrdType, Origin, QueryOrders, Side, Tif
+from tests.support.fix_room import Link
 from tests.support.order_path import SlowCore
 from tests.support.output import all_output
 from tests.support.server import seed_of
@@ -48,17 +49,6 @@ FEW = OPEN.replace('msgs = { rate = "100000/s", burst = 100000 }', 'msgs = { rat
 def key(account, **more):
     public = Ed25519PrivateKey.from_private_bytes(seed_of(account)).public_key().public_bytes_raw()
     return schema.Key(id=f"key-{account}", account=account, public_key=base64.b64encode(public).decode(), **more)
-
-
-class Link:
-    def __init__(self):
-        self.peer, self.is_closed, self.has_ended, self.woken = None, False, False, 0
-
-    def wake(self):
-        self.woken += 1
-
-    def close(self):
-        self.is_closed = True
 
 
 class Desk:
@@ -928,12 +918,12 @@ def test_a_drain_is_announced_and_ends_with_1012_and_the_end_of_the_process_with
     drained, ended = Desk(server), Desk(server)
     drained.logon()
     ended.logon()
-    ended.endpoint.log_out(ended.now, "bye")
+    ended.endpoint.log_out("bye", ended.now)
     assert ended.read() == ["close 1001 bye"]
     server.orders.venue.draining = True
     now = drained.now
     drained.endpoint.draining(now + 10_000 * MS, "soon", now)
-    drained.endpoint.log_out(now, "bye")
+    drained.endpoint.log_out("bye", now)
     announced, closing = drained.read()
     assert announced["data"] == {
         "state": "draining", "reconnect_by": (now + 10_000 * MS) // 1_000, "cod_suspended_ms": 10_000, "text": "soon"
@@ -959,7 +949,7 @@ def test_a_bug_of_ours_ends_this_connection_with_1011(house):
     desk.logon()
     desk.endpoint.failed(desk.now)
     assert desk.read() == ["close 1011 internal error"]
-    assert desk.link.is_closed
+    assert desk.link.is_closing
     assert desk.server.metrics.ws.disconnects == {"failed": 1}
 
 

@@ -31,36 +31,14 @@ class Lease:
     """
 
     __slots__ = (
-        "_ask",
-        "_filled_milli",
-        "_limit",
-        "_load",
-        "_nodes",
-        "_saw_us",
-        "_size",
-        "bound_milli",
-        "deadline_us",
-        "denied_milli",
-        "deny_until_us",
-        "fallback",
-        "is_astray",
-        "is_strict",
-        "is_troubled",
-        "key",
-        "left_milli",
-        "low_milli",
-        "need_milli",
-        "owed_milli",
-        "paid_milli",
-        "refund_milli",
-        "sent_us",
-        "seq",
-        "state",
-    )
+        "_ask", "_filled_milli", "_load", "_nodes", "_saw_us", "_size", "bound_milli", "deadline_us", "denied_milli",
+        "deny_until_us", "fallback", "is_astray", "is_strict", "is_troubled", "key", "left_milli", "limit", "low_milli",
+        "need_milli", "owed_milli", "paid_milli", "refund_milli", "sent_us", "seq", "state",
+    )  # fmt: skip
 
     def __init__(self, key: str, limit: Limit, load: int, nodes: int) -> None:
         self.key = key
-        self._limit, self._load, self._nodes = limit, load, nodes
+        self.limit, self._load, self._nodes = limit, load, nodes
         self.is_strict = False
         self.is_troubled = False  # the store is well and this bucket is not: it is decided as if the store were away
         self.is_astray = False  # what the store last said of it makes no sense: cancels take no notice
@@ -78,11 +56,6 @@ class Lease:
         self.state: State | None = None
 
     @property
-    def limit(self) -> Limit:
-        """The limit it is under."""
-        return self._limit
-
-    @property
     def in_flight(self) -> bool:
         """Whether an ask is on its way."""
         return self._ask is not None
@@ -90,18 +63,18 @@ class Lease:
     @property
     def terms(self) -> Terms:
         """The bucket's terms, and what this node knows of its state."""
-        rate, seen = self._limit.rate, self.state
-        terms = (self._load, rate.amount, rate.period_us, self._limit.burst)
+        rate, seen = self.limit.rate, self.state
+        terms = (self._load, rate.amount, rate.period_us, self.limit.burst)
         if seen is None:
             return Terms(*terms)
         return Terms(*terms, seen.as_of_us, seen.expires_us, seen.spare_us, seen.level_milli)
 
     def retune(self, limit: Limit, load: int, may_be_strict: bool = True) -> None:
         """Go on under another limit. The store rescales the bucket at the next ask; a denial counts no more."""
-        if limit != self._limit:
+        if limit != self.limit:
             self.deny_until_us = 0
             self.fallback = None
-        self._limit, self._load = limit, load
+        self.limit, self._load = limit, load
         self.is_strict = may_be_strict and is_too_small(limit, self._nodes)
 
     # -- spending ------------------------------------------------------------------------------------------------
@@ -146,7 +119,7 @@ class Lease:
         self.lapse(now_us)
         short_milli = max(self.need_milli - self.left_milli, 0)
         if self._filled_milli and unused_milli < self._filled_milli // 2:
-            self._size = min(self._size * 2, self._limit.burst)
+            self._size = min(self._size * 2, self.limit.burst)
         elif self._filled_milli and unused_milli >= MILLI:
             self._shrink()
         return self._send(position, node, now_us, 0, self._size, -(-short_milli // MILLI))
@@ -159,7 +132,7 @@ class Lease:
         return self._send(position, node, now_us, back_milli, 0, 0)
 
     def _shrink(self) -> None:
-        rate = self._limit.rate
+        rate = self.limit.rate
         self._size = max(self._size // 2, rate.amount * _LEAST_US // rate.period_us, 1)
 
     def _send(self, position: int, node: str, now_us: int, back_milli: int, want: int, need: int) -> Ask:
@@ -229,9 +202,9 @@ class Lease:
     def away_wait_us(self, cost_milli: int, now_us: int) -> int:
         """How long this node's share makes wait while the store is away: a bucket that starts empty, at rate/nodes."""
         if self.fallback is None:
-            rate = self._limit.rate
+            rate = self.limit.rate
             slow = Rate(rate.amount, rate.period_us * self._nodes, rate.text)
-            self.fallback = Bucket(slow, max(self._limit.burst // self._nodes, 1))
+            self.fallback = Bucket(slow, max(self.limit.burst // self._nodes, 1))
             self.fallback.level, self.fallback.as_of_us = 0, now_us
         return self.fallback.wait_us(cost_milli, now_us)
 
@@ -250,7 +223,7 @@ class Lease:
 
     def remaining(self, now_us: int) -> tuple[int, int]:
         """(whole tokens to be had as far as this node knows, microseconds until the bucket is full again)."""
-        rate, burst_milli = self._limit.rate, self._limit.burst * MILLI
+        rate, burst_milli = self.limit.rate, self.limit.burst * MILLI
         level_milli = burst_milli
         if self.state is not None:
             elapsed_us = max(now_us - self._saw_us, 0)

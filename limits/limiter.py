@@ -1,14 +1,22 @@
 """What the road asks of a limiter, and what it gets back. Knows names and costs; has no idea what an order is.
 
 One decision is one synchronous call: all levels of a path are checked, then all are debited, with nothing in between.
-Costs are whole thousandths of a token, so 1 + 0.2 per quote side stays exact.
+Costs are whole thousandths of a token, so 1 + 0.2 per quote side stays exact. A path's routes are found once, when it
+is opened or the policy has changed; a decision reads them. Pure.
 """
 
-from typing import Literal, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from limits.policy import Policy
+from limits.bucket import NEVER, Bucket
+from limits.paths import MAX_KEPT, Counts, Path, Paths
+from limits.penalty import EXEMPT, PenaltyState
+from limits.policy import PER_INSTRUMENT, SCOPES, WIDTH, Limit, Penalty, Policy
+
+BucketT = TypeVar("BucketT")
 
 
 class ShadowDebit(msgspec.Struct, eq=False):
@@ -55,29 +63,63 @@ class BucketView(msgspec.Struct, frozen=True):
     mode: str = "enforce"
 
 
-class Path(Protocol):
-    """The buckets that one session's actions walk through, resolved once at logon; opaque to the road."""
+class Level(msgspec.Struct, Generic[BucketT], frozen=True):
+    """One bucket on a path, and the terms it is under."""
+
+    bucket: BucketT
+    scope: str
+    limit: Limit
 
 
-class Limiter(Protocol):
-    """Token buckets for `orders cancels queries msgs logons`, over the levels venue, account, instrument, session."""
+Wait = tuple[int, str, Limit]
+"""Microseconds until a level allows it (0 = now, NEVER = it cannot), its scope, and its limit."""
+
+
+class RoutedLimiter(ABC, Generic[BucketT]):
+    """Token buckets for `orders cancels queries msgs logons`, over the levels venue, account, instrument, session.
+
+    Its heirs, the limiter of one process and that of many nodes, say what a bucket and a route are.
+    """
+
+    def __init__(self, policy: Policy, max_kept: int = MAX_KEPT) -> None:
+        self._policy = policy
+        self._generation = 1
+        self._since_us = 0
+        self._paths = Paths(max_kept)
+        self.counts = {name: Counts() for name in SCOPES}
 
     @property
     def policy(self) -> Policy:
         """The policy in force: one immutable snapshot, replaced whole."""
-        ...
+        return self._policy
+
+    @property
+    def remembered(self) -> int:
+        """Sessions whose buckets are known: those that are held, and those kept after they left."""
+        return len(self._paths)
+
+    def apply(self, policy: Policy, now_ns: int) -> None:
+        """Put another policy in force from now on; each bucket follows when it is next used."""
+        self._policy = policy
+        self._generation += 1
+        self._since_us = now_ns // 1000
 
     def open(self, account: str, session: str) -> Path:
-        """The path of one session. Session-level buckets are kept by name, so reconnecting does not refill them."""
-        ...
+        """The path of one session: the very same one while it is remembered, so that reconnecting refills nothing."""
+        path = self._paths.open(account, session)
+        if path.generation != self._generation:
+            self._resolve(path)
+        return path
 
+    @abstractmethod
     def take(self, path: Path, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Decision:
-        """Debit `cost_milli` from `name` on every level of `path`, or nothing at all. `allowed` when it fits.
+        """Debit `cost_milli` (0 or more) from `name` on every level of `path`, or nothing. `allowed` when it fits.
 
-        instrument: of an order; 0 = of none. A `pending` answer: ask the same again when the limiter is ready.
+        instrument: of an order; 0 = of none. A refusal names the level that binds longest; its wait_us holds for all
+        of them. A `pending` answer: ask the same again when the limiter is ready.
         """
-        ...
 
+    @abstractmethod
     def give_back(
         self,
         path: Path,
@@ -91,12 +133,115 @@ class Limiter(Protocol):
 
         shadow: that of the decision. Levels that only count get back what they have paid, or pay no more.
         """
-        ...
+
+    @abstractmethod
+    def is_low(self, path: Path, now_ns: int, names: tuple[str, ...]) -> bool:
+        """Whether one of these buckets has less than a quarter of its tokens at some level, as last seen."""
 
     def view(self, path: Path, now_ns: int, names: tuple[str, ...] = ()) -> list[BucketView]:
-        """The buckets of `path` (all, or those named), widest scope first."""
-        ...
+        """The buckets of `path` (all, or those named), widest scope first. What is off is not there."""
+        levels = [(name, level) for name in names or SCOPES for level in self._route(path, name).levels]
+        levels.sort(key=lambda pair: WIDTH.index(pair[1].scope))
+        return [self._view(name, level, now_ns // 1000) for name, level in levels]
 
-    def is_low(self, path: Path, now_ns: int, names: tuple[str, ...]) -> bool:
-        """Whether one of these buckets has less than a quarter of its tokens at some level."""
-        ...
+    def _view(self, name: str, level: Level[BucketT], now_us: int) -> BucketView:
+        """One bucket as people see it: that of this process, unless an heir has others."""
+        bucket: Any = level.bucket
+        full_in_us = bucket.full_in_us(now_us)  # refills it
+        return view_of(name, level, bucket.level // bucket.period_us, full_in_us)
+
+    def _route(self, path: Path, name: str, instrument: int = 0) -> Any:
+        """What a bucket's name means on the path, under the policy in force."""
+        if path.generation != self._generation:
+            self._resolve(path)
+        route = path.routes[name]
+        if instrument and route.instrument_limit is not None:
+            return path.per_instrument.get(instrument) or self._instrument_route(path, route, instrument)
+        return route
+
+    def _resolve(self, path: Path) -> None:
+        """Resolve the path under the policy in force. Buckets stay, even while they are off: nothing refills."""
+        levels: dict[str, list[Level[BucketT]]] = {name: [] for name in SCOPES}
+        for name, scope, limit in self._policy.levels(path.account, path.session):
+            bucket = self._bucket_at(path, scope, name, limit)
+            if limit.mode != "off":
+                levels[name].append(Level(bucket, scope, limit))
+        path.routes = {name: self._through(self.counts[name], found) for name, found in levels.items()}
+        path.per_instrument.clear()
+        path.decisions.clear()
+        each = self._policy.instrument_limit(path.account)
+        path.routes["orders"] = msgspec.structs.replace(path.routes["orders"], instrument_limit=each)
+        path.generation = self._generation
+
+    def _instrument_route(self, path: Path, route: Any, instrument: int) -> Any:
+        """The way of orders in one instrument: that of all orders, and the instrument's own bucket."""
+        limit = route.instrument_limit
+        bucket = self._bucket_at(path, "instrument", f"{PER_INSTRUMENT}/{instrument}", limit)
+        found = self._through(route.counts, [*route.levels, Level(bucket, "instrument", limit)])
+        path.per_instrument[instrument] = found
+        return found
+
+    def _bucket_in(self, home: dict[str, Bucket], name: str, limit: Limit) -> Bucket:
+        """A bucket of this process, under this limit from when the policy was put in force."""
+        bucket = home.get(name)
+        if bucket is None:
+            bucket = home[name] = Bucket(limit.rate, limit.burst)
+        bucket.retune(limit.rate, limit.burst, self._since_us)
+        return bucket
+
+    def _refused(self, path: Path, route: Any, name: str, waits: Sequence[Wait], now_us: int) -> Decision:
+        """The no of the level that binds longest, and what going on like this leads to."""
+        route.counts.refused += 1
+        return punished(longest_of(name, waits), path.penalty_state, self._policy.penalty, now_us)
+
+    @abstractmethod
+    def _bucket_at(self, path: Path, scope: str, name: str, limit: Limit) -> BucketT:
+        """The bucket of that name at one level of the path."""
+
+    @abstractmethod
+    def _through(self, counts: Counts, levels: Sequence[Level[BucketT]]) -> Any:
+        """The route through these levels."""
+
+
+Limiter: TypeAlias = RoutedLimiter[Any]
+"""A limiter, whatever its buckets are."""
+
+
+def view_of(name: str, level: Level[Any], remaining: int, full_in_us: int, degraded: bool = False) -> BucketView:
+    """A bucket under the terms of its level. remaining: whole tokens."""
+    limit, full_in_ms = level.limit, -(-full_in_us // 1000)
+    rate = limit.rate.per_second
+    return BucketView(name, level.scope, remaining, limit.burst, rate, full_in_ms, degraded, limit.mode)
+
+
+def longest_of(name: str, waits: Sequence[Wait]) -> tuple[Decision, Limit | None]:
+    """The refusal of the level that binds longest, and its limit; one that can never do binds for ever.
+
+    Without any level that binds, the refusal is the penalty's alone.
+    """
+    longest, binds = 0, waits[0] if waits else None
+    for wait in waits:
+        if wait[0] == NEVER or (longest != NEVER and wait[0] > longest):
+            longest, binds = wait[0], wait
+    if binds is None:
+        return Decision(False, 0, name), None
+    _, scope, limit = binds
+    return Decision(False, longest, name, scope, limit.burst, limit.rate.per_second), limit
+
+
+def punished(
+    refusal: tuple[Decision, Limit | None], penalty_state: PenaltyState, penalty: Penalty | None, now_us: int
+) -> Decision:
+    """The refusal with its place on the penalty ladder; a cool-down is waited for as well."""
+    decision, limit = refusal
+    if decision.name in EXEMPT:
+        return decision
+    step = "cooling_down" if now_us < penalty_state.cooling_until_us else ""
+    if penalty is not None and limit is not None:
+        step = penalty_state.refused(decision.name, limit, penalty, now_us)
+    if not step:
+        return decision
+    wait_us = decision.wait_us
+    if wait_us != NEVER:
+        wait_us = max(wait_us, penalty_state.cooling_until_us - now_us)
+    return msgspec.structs.replace(decision, wait_us=wait_us, penalty=step)

@@ -5,16 +5,14 @@ A decision of two levels costs about half a microsecond (tests/bench/limits_take
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from limits.bucket import Bucket
-from limits.limiter import ALLOWED, UNPAID, Decision, ShadowDebit
+from limits.limiter import ALLOWED, UNPAID, Decision, Level, RoutedLimiter, ShadowDebit
 from limits.paths import MAX_KEPT, Counts, Path
 from limits.penalty import EXEMPT
 from limits.policy import Limit, Policy
-from limits.routed import Level, RoutedLimiter
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -28,7 +26,7 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class LocalLimiter(RoutedLimiter[Bucket]):
-    """The `limits.limiter.Limiter` of one process: buckets in memory, under a policy that may be swapped at any time.
+    """The limiter of one process: buckets in memory, under a policy that may be swapped at any time.
 
     An account's buckets stay for good, a session's as long as `Paths` remembers it.
     """
@@ -38,11 +36,7 @@ class LocalLimiter(RoutedLimiter[Bucket]):
         self._venue: dict[str, Bucket] = {}
         self._accounts: dict[str, dict[str, Bucket]] = {}
 
-    def take(self, path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Decision:
-        """Debit `cost_milli` (0 or more) from `name` on every level of `path`, or nothing. `allowed` when it fits.
-
-        A refusal names the level that binds longest; its wait_us is exact for all of them.
-        """
+    def take(self, path: Path, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Decision:
         if path.generation != self._generation:
             self._resolve(path)
         route = path.routes[name]
@@ -61,20 +55,18 @@ class LocalLimiter(RoutedLimiter[Bucket]):
 
     def give_back(
         self,
-        path: Any,
+        path: Path,
         name: str,
         cost_milli: int,
         now_ns: int,
         instrument: int = 0,
         shadow: ShadowDebit | None = None,
     ) -> None:
-        """Return what an earlier `take` debited; what does not fit in is lost."""
         route = self._route(path, name, instrument)
         for bucket in route.binding if shadow is not None else (*route.binding, *route.shadow):
             bucket.give_back(cost_milli)
 
-    def is_low(self, path: Any, now_ns: int, names: tuple[str, ...]) -> bool:
-        """Whether one of these buckets has less than a quarter of its tokens at some level."""
+    def is_low(self, path: Path, now_ns: int, names: tuple[str, ...]) -> bool:
         now_us = now_ns // 1000
         for name in names:
             for level in self._route(path, name).levels:

@@ -8,27 +8,6 @@ from redis import exceptions
 
 from limits.store import Trouble
 
-REASONS = (
-    "busy",
-    "cluster_down",
-    "connection",
-    "loading",
-    "moving",
-    "no_permission",
-    "no_replicas",
-    "nonsense",
-    "old_number",
-    "out_of_memory",
-    "read_only",
-    "refused",
-    "timeout",
-    "too_many_clients",
-    "wrong_password",
-    "wrong_type",
-    "write_failed",
-)
-"""Every reason there is, for a metric's label."""
-
 _OF_A_BUCKET = frozenset(("moving", "old_number", "refused", "wrong_type"))
 _MAX_TEXT = 200
 
@@ -51,17 +30,15 @@ _BY_KIND = (
     (exceptions.ClusterError, "moving"),
     (msgspec.MsgspecError, "nonsense"),
 )
-_BY_CODE = {
-    "BUSY": "busy",
-    "MISCONF": "write_failed",
-    "NOREPLICAS": "no_replicas",
-    "WRONGTYPE": "wrong_type",
-}
+_BY_CODE = {"BUSY": "busy", "MISCONF": "write_failed", "NOREPLICAS": "no_replicas", "WRONGTYPE": "wrong_type"}
 _BY_WORDS = (
     ("max number of clients", "too_many_clients"),
     ("Authentication required", "wrong_password"),
     ("ACL failure in script", "no_permission"),
 )
+_KNOWN = {reason for _, reason in (*_BY_KIND, *_BY_CODE.items(), *_BY_WORDS)}
+REASONS = sorted(_KNOWN | _OF_A_BUCKET | {"connection"})
+"""Every reason there is, for a metric's label."""
 
 
 def trouble_of(error: BaseException) -> Trouble:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from limits.limiter import ALLOWED, PENDING, UNPAID, Decision, ShadowDebit
+from limits.limiter import ALLOWED, PENDING, UNPAID, Decision, ShadowDebit, Wait
 from limits.paths import Path
-from limits.refusal import Wait
 
 MAX_WAITING = 4_096  # judgements of one session; nobody sends so much while one call is under way
 

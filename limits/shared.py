@@ -7,17 +7,14 @@ store, the clock and the end of a tick are given.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from limits.bucket import MILLI, NEVER, Bucket
 from limits.lease import Lease
 from limits.lease_batcher import LeaseBatcher, StrictDecision
-from limits.limiter import ALLOWED, PENDING, BucketView, Decision, ShadowDebit
+from limits.limiter import ALLOWED, PENDING, BucketView, Decision, RoutedLimiter, ShadowDebit, Wait, view_of
 from limits.paths import Counts, Path
 from limits.penalty import EXEMPT
 from limits.policy import Limit, Policy
-from limits.refusal import Wait
-from limits.routed import RoutedLimiter, view_of
 from limits.shadow import Shadows, Verdict
 from limits.shared_route import Route, SharedLevel, route_of
 from limits.store import Store, key_of
@@ -27,7 +24,7 @@ _DECISION_KEPT_US = 250_000  # a paid decision that nobody comes for is refunded
 
 
 class SharedLimiter(RoutedLimiter[Lease | Bucket]):
-    """The `limits.limiter.Limiter` of one node among `nodes`. `on_ready` is called when it is worth asking again."""
+    """The limiter of one node among `nodes`. `on_ready` is called when it is worth asking again."""
 
     def __init__(
         self,
@@ -88,7 +85,6 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         self.batcher.hand_back(self._leases.values())
 
     def open(self, account: str, session: str) -> Path:
-        """The path of one session: the very same one while it is remembered, so that reconnecting refills nothing."""
         path = super().open(account, session)
         route = path.routes["orders"]
         for lease in route.leases if route.shadow is None else (*route.leases, *route.shadow.leases):
@@ -98,8 +94,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
 
     # -- decisions -----------------------------------------------------------------------------------------------
 
-    def take(self, path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Decision:
-        """Debit `cost_milli` (0 or more) from `name` on every level of `path`, or nothing. `allowed` when it fits."""
+    def take(self, path: Path, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Decision:
         if path.generation != self._generation:
             self._resolve(path)
         route = path.routes[name]
@@ -129,14 +124,13 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
 
     def give_back(
         self,
-        path: Any,
+        path: Path,
         name: str,
         cost_milli: int,
         now_ns: int,
         instrument: int = 0,
         shadow: ShadowDebit | None = None,
     ) -> None:
-        """Return what an earlier `take` debited, on every level: on those that only count, what they have paid."""
         route = self._route(path, name, instrument)
         buckets = route.buckets
         if shadow is not None and shadow.state == "waiting":
@@ -146,8 +140,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         for bucket in buckets:
             self._give_back(bucket, cost_milli, now_ns // 1000)
 
-    def is_low(self, path: Any, now_ns: int, names: tuple[str, ...]) -> bool:
-        """Whether one of these buckets has less than a quarter of its tokens at some level, as last seen."""
+    def is_low(self, path: Path, now_ns: int, names: tuple[str, ...]) -> bool:
         return any(view.remaining * 4 < view.capacity for view in self.view(path, now_ns, names))
 
     # -- when it is not plain arithmetic -------------------------------------------------------------------------
@@ -209,13 +202,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         return self.batcher.is_away or lease.is_troubled
 
     def _weigh(
-        self,
-        route: Route,
-        path: Path,
-        name: str,
-        cost_milli: int,
-        now_us: int,
-        paid: tuple[Lease, ...] = (),
+        self, route: Route, path: Path, name: str, cost_milli: int, now_us: int, paid: tuple[Lease, ...] = ()
     ) -> Verdict:
         """Refuse where a level says no, else wait for what is short, else debit. paid: they have, at the store."""
         waits: list[Wait] = []

@@ -6,9 +6,9 @@ import msgspec
 
 from limits.bucket import MILLI, Bucket
 from limits.lease import Lease
+from limits.limiter import Level
 from limits.paths import Counts
 from limits.policy import Limit
-from limits.routed import Level
 
 SharedLevel = Level[Lease | Bucket]
 """A Lease of a shared bucket, or a session's own one."""

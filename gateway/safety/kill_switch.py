@@ -14,12 +14,13 @@ from gateway.orders.path import OrderPath
 from gateway.sessions.reply import Reply
 from gateway.sessions.session import Session
 from limits.limiter import BucketView
+from limits.paths import Paths
 from protocols.errors import Refusal
 from protocols.messages import AnyEvent, EngineState, MassCancel, MassCancelDone, Origin
 
 HOUSE_SESSION = 0
 """Sessions of clients start at 1."""
-_NO_BUCKETS = object()  # a mass cancel is never charged
+_NO_BUCKETS = Paths().open("", "")  # a mass cancel is never charged
 
 
 class CancelScope(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from itertools import islice
 
 from gateway.auth.authenticator import Client
 from gateway.sessions.reply import Endpoint
-from limits.limiter import Path
+from limits.paths import Path
 from protocols.messages import AnyEvent, Origin, Sender
 
 

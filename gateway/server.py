@@ -25,12 +25,12 @@ from gateway.config.load import build_instruments, read_secrets, read_tokens
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.engine import Engine
 from gateway.core.matching import MatchingCore
-from gateway.doors.batch import Parts, Tick
+from gateway.doors.batch import EventLoopTurn, Parts
 from gateway.doors.connection import Connection
 from gateway.doors.descriptors import Descriptors, raise_limit
 from gateway.doors.fix.acceptor import FixAcceptor
 from gateway.doors.services import Services
-from gateway.doors.slowness import Backlog
+from gateway.doors.slowness import UnreadOutput
 from gateway.doors.ws.acceptor import WsAcceptor
 from gateway.failures import Failures
 from gateway.journal.delay import RecordDelay
@@ -78,7 +78,7 @@ class Server:
         self.metrics = Metrics(VERSION)
         self._pace = LogPace()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tick: Tick | None = None
+        self._turn: EventLoopTurn | None = None
         self.instruments = build_instruments(settings)
         names = [row.name for row in settings.accounts]
         self.limits = limiting(settings.limits, config_dir, names, self.now_ns, self.log)
@@ -138,9 +138,9 @@ class Server:
         )
         self.mode_control.restore(self.now_ns())
         self.health = Health()
-        self.backlog = Backlog(settings.out.total_bytes)
-        self.fix = FixAcceptor(self.services, self.backlog, self.journal.store, self.recorder.record_reset)
-        self.ws = WsAcceptor(settings.ws, self.services, self.backlog) if settings.ws is not None else None
+        self.unread_output = UnreadOutput(settings.out.total_bytes)
+        self.fix = FixAcceptor(self.services, self.unread_output, self.journal.store, self.recorder.record_reset)
+        self.ws = WsAcceptor(settings.ws, self.services, self.unread_output) if settings.ws is not None else None
         self.bounds = memory_bounds(settings)
         self.ports: dict[str, int] = {}
         self._admin: AdminDoor | None = None
@@ -169,8 +169,8 @@ class Server:
 
     def wake(self) -> None:
         """Run a tick soon."""
-        if self._tick is not None:
-            self._tick.wake()
+        if self._turn is not None:
+            self._turn.wake()
 
     # -- start and stop ------------------------------------------------------------------------------------------
 
@@ -183,14 +183,14 @@ class Server:
         self.descriptors.start(raise_limit())
         loop = asyncio.get_running_loop()
         self.failures.watch(loop)
-        tick = self.wire(loop)
+        turn = self.wire(loop)
         self.log("gateway.bounds", memory_bytes=sum(self.bounds.values()), parts=self.bounds)
         await self.limits.open(self.wake, self._on_limits)
-        self.ports.update(await self.fix.start(loop, tick))
+        self.ports.update(await self.fix.start(loop, turn))
         if self.ws is not None:
-            self.ports["ws"] = await self.ws.start(loop, tick)
+            self.ports["ws"] = await self.ws.start(loop, turn)
         if self.settings.admin is not None:
-            self.ports["admin"] = await self._start_admin(self.settings.admin, tick)
+            self.ports["admin"] = await self._start_admin(self.settings.admin, turn)
         self.restore.await_return()  # from now on they can reconnect
         self.wake()
         self._regular = [loop.create_task(self._housekeeping()), loop.create_task(self._watch_limits())]
@@ -198,8 +198,8 @@ class Server:
         self.health.add("journal", lambda: self.journal.trouble)
         self.log("gateway.started", ports=self.ports, epoch=self.core.epoch, policy=self.limiter.policy.version)
 
-    def wire(self, loop: asyncio.AbstractEventLoop) -> Tick:
-        """Let the parts that need no socket run on this loop: the tick, and the journal's news."""
+    def wire(self, loop: asyncio.AbstractEventLoop) -> EventLoopTurn:
+        """Let the parts that need no socket run on this loop: the turn, and the journal's news."""
         self._loop = loop
         timed: tuple[Timed, ...] = (
             self.mode_control,
@@ -211,10 +211,10 @@ class Server:
         )
         orders, failures = self.orders, self.failures
         parts = Parts(timed, (self.cancel_on_disconnect, orders), orders.work, lambda: orders.queue.is_filling)
-        tick = self._tick = Tick(
+        turn = self._turn = EventLoopTurn(
             loop, self.clock, parts, self.journal, self._delay, failures.session_failed, failures.gateway_failed
         )
-        return tick
+        return turn
 
     async def drain(self) -> None:
         """Take no new connections and no new orders, let what is under way be answered, tell everybody goodbye."""
@@ -223,7 +223,7 @@ class Server:
         limit_ns = self.begin_drain()
         while not self.orders.is_idle and self.now_ns() < limit_ns:
             await asyncio.sleep(_DRAIN_STEP_S)
-        self.say_goodbye()
+        self.log_out_all()
         while self._open_connections() and self.now_ns() < limit_ns:
             await asyncio.sleep(_DRAIN_STEP_S)
 
@@ -242,7 +242,7 @@ class Server:
                 self.orders.calls.call(endpoint, endpoint.draining, limit_ns, text, now_ns)
         return limit_ns
 
-    def say_goodbye(self) -> None:
+    def log_out_all(self) -> None:
         """End every session in order."""
         now_ns = self.now_ns()
         for session in list(self.sessions.by_id.values()):
@@ -267,8 +267,8 @@ class Server:
             if self._spans is not None:
                 self._spans.close()
         finally:
-            if self._tick is not None:
-                self._tick.stop()
+            if self._turn is not None:
+                self._turn.stop()
             self.recorder.close(is_clean=not self.orders.venue.reopen_at_ns)
             self.log("gateway.stopped")
 
@@ -299,10 +299,10 @@ class Server:
             self._loop.call_soon_threadsafe(self._on_durable, durable)
 
     def _on_durable(self, durable: int) -> None:
-        if self._tick is not None:
-            self._tick.on_durable(durable)
+        if self._turn is not None:
+            self._turn.on_durable(durable)
             if self.journal.state == "failed":
-                self._tick.wake()  # the commit will say so
+                self._turn.wake()  # the commit will say so
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -310,13 +310,13 @@ class Server:
         journal = self.settings.journal
         return None if journal.durability == "memory" else ModesFile(config_dir / journal.directory / "modes.json")
 
-    async def _start_admin(self, settings: schema.Admin, tick: Tick) -> int:
+    async def _start_admin(self, settings: schema.Admin, turn: EventLoopTurn) -> int:
         secrets = read_tokens(self.settings)
         tokens = [Token(row.name, row.role, digest_of(secrets[row.name])) for row in settings.tokens]
         operations = Operations(self.services, self.mode_control, Access(tokens, settings.host))
         app = build_admin(self.health, build_registry(self.metrics), self.status, operations)
         self._admin = AdminDoor(settings, app, self.metrics, self.log)
-        return await self._admin.start(tick)
+        return await self._admin.start(turn)
 
     async def _housekeeping(self) -> None:
         """Once a second: the clock, the journal, how late the loop is."""
@@ -377,7 +377,7 @@ class Server:
         gauge("queue_stage", lambda: int(queue.stage))
         gauge("core_unanswered", lambda: len(self.orders.core_link.unanswered))
         gauge("modes", lambda: self.orders.venue.modes.counts)
-        gauge("output_behind_bytes", lambda: self.backlog.total_bytes)
+        gauge("output_behind_bytes", lambda: self.unread_output.total_bytes)
         gauge("memory_bound_bytes", lambda: sum(self.bounds.values()))
         gauge("parked", lambda: len(self.orders.token_wait))
         gauge("journal_bytes", lambda: self.journal.size_bytes)

@@ -10,9 +10,9 @@ from functools import partial
 from aiohttp import web
 
 from gateway.config import schema
-from gateway.doors.batch import Tick
+from gateway.doors.batch import EventLoopTurn
 from gateway.doors.crowd import Crowd
-from gateway.doors.listening import Door, Listener, Place
+from gateway.doors.listening import Door, Listener, ListenSettings
 from gateway.doors.ws.http_upgrade import HttpPhase, PendingUpgrades, http_log
 from gateway.telemetry.metrics import Metrics
 
@@ -42,20 +42,20 @@ class AdminDoor:
         self._listener: Listener | None = None
         self.crowd = Crowd(PLACES)
 
-    async def start(self, tick: Tick) -> int:
+    async def start(self, turn: EventLoopTurn) -> int:
         """Listen; returns the port."""
         await self._runner.setup()
         assert self._runner.server is not None
-        pending = PendingUpgrades(self._runner.server, _HEADER_TIMEOUT_S, self._count_end, "before_request", tick)
+        pending = PendingUpgrades(self._runner.server, _HEADER_TIMEOUT_S, self._count_end, "before_request", turn)
         door = Door(
             crowd=self.crowd,
             make=pending,
             turn_away=self._turn_away,
             count_end=self._count_end,
             log=self._log,
-            now_ns=tick.now_ns,
+            now_ns=turn.now_ns,
         )
-        self._listener = Listener(Place("admin", self._settings.host, self._settings.port, _BACKLOG), door)
+        self._listener = Listener(ListenSettings("admin", self._settings.host, self._settings.port, _BACKLOG), door)
         return await self._listener.open()
 
     def _turn_away(self) -> bytes:
@@ -74,6 +74,6 @@ async def _heard(request: web.Request, handler: Callable[[web.Request], object])
     """The head of a request is complete: give its connection the time for an answer."""
     phase = request.transport.get_protocol() if request.transport is not None else None
     if isinstance(phase, HttpPhase):
-        phase.heard(_REQUEST_TIMEOUT_S, "request_timeout")
+        phase.request_received(_REQUEST_TIMEOUT_S, "request_timeout")
     answer: web.StreamResponse = await handler(request)  # type: ignore[misc]
     return answer

@@ -1,6 +1,6 @@
 """The unit of work: whatever one event-loop iteration read is parsed, decided and answered together.
 
-A connection that has read, or has something to write, calls `touch`; one `call_soon` later the tick pumps the road,
+A connection that has read, or has something to write, calls `mark_dirty`; one `call_soon` later the turn runs the path,
 writes once per touched connection, reads on for those whose output lies in a store, and then gives those who sent much
 at once their turns, for the next tick to answer: who sends and asks little waits for none of that, for what is read on
 and parsed in a tick is bounded over all connections. There is no task, future or await per message.
@@ -19,10 +19,10 @@ _SHORT_TURNS_NS = 400_000  # the same while the queue fills: more turns of the l
 _READ_EVENTS = 64  # read on per tick, all connections together: replays, snapshots, lists; about a millisecond
 _SHORT_READ_EVENTS = 16  # the same while the queue fills
 _TURNS_NS = NS_PER_MS  # per tick: a crowd of floods delays a quiet session no more than one of them does
-_NEWCOMERS = 4  # heard per tick: a logon is a signature to be checked, and thousands may speak at one moment
+_STRANGERS = 4  # heard per tick: a logon is a signature to be checked, and thousands may speak at one moment
 
 
-class Touched(Protocol):
+class TurnMember(Protocol):
     """A connection, as the tick sees it."""
 
     def take_turn(self, now_ns: int) -> None:
@@ -54,7 +54,7 @@ class Touched(Protocol):
         ...
 
 
-class Newcomer(Protocol):
+class Stranger(Protocol):
     """Somebody who has said something and not proved who it is."""
 
     def take_turn(self, now_ns: int) -> None:
@@ -90,7 +90,7 @@ class Records(Protocol):
         ...
 
 
-class Tick:
+class EventLoopTurn:
     """Runs at most once per loop iteration, however many connections were touched.
 
     report_bug is told of exceptions that are our own mistake; fail, of a journal that failed: it must end the process.
@@ -113,23 +113,23 @@ class Tick:
         self._records = records
         self._delay = delay
         self._fail = fail
-        self._held: dict[Touched, None] = {}
+        self._held: dict[TurnMember, None] = {}
         self._has_failed = False
         self.report_bug = report_bug
         self.position = 0
         self.is_durable = True
-        self._dirty: dict[Touched, None] = {}
-        self._reading: dict[Touched, None] = {}  # the one whose turn it is first
-        self._turns: dict[Touched, None] = {}
-        self._newcomers: dict[Newcomer, None] = {}
+        self._dirty: dict[TurnMember, None] = {}
+        self._reading: dict[TurnMember, None] = {}  # the one whose turn it is first
+        self._turns: dict[TurnMember, None] = {}
+        self._strangers: dict[Stranger, None] = {}
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self.now_ns = clock.now_ns
-        self._read_first = ReadFirst(loop, clock.now_ns, lambda: bool(self._turns or self._newcomers))
+        self._read_first = ReadFirst(loop, clock.now_ns, lambda: bool(self._turns or self._strangers))
         self.must_read_first = self._read_first.must_wait
 
-    def touch(self, connection: Touched) -> None:
+    def mark_dirty(self, connection: TurnMember) -> None:
         """Flush this connection at the end of the tick."""
         self._dirty[connection] = None
         self.wake()
@@ -140,17 +140,17 @@ class Tick:
             self._scheduled = True
             self._loop.call_soon(self._run)
 
-    def queue_turn(self, connection: Touched) -> None:
+    def queue_turn(self, connection: TurnMember) -> None:
         """Let this connection parse its next slice in the coming tick, after those that wait already."""
         self._turns[connection] = None
-        self.touch(connection)
+        self.mark_dirty(connection)
 
-    def queue_newcomer(self, newcomer: Newcomer) -> None:
+    def queue_stranger(self, stranger: Stranger) -> None:
         """Let this one be heard in the coming tick, after those that wait already and whatever others have sent."""
-        self._newcomers[newcomer] = None
+        self._strangers[stranger] = None
         self.wake()
 
-    def queue_reading(self, connection: Touched) -> None:
+    def queue_reading(self, connection: TurnMember) -> None:
         """Let this connection read on in the coming tick, after those that wait already."""
         self._reading[connection] = None
         self.wake()
@@ -175,8 +175,8 @@ class Tick:
         self._arm(now_ns)
         if self._turns:
             self._take_turns(self._clock.now_ns())
-        if self._newcomers:
-            self._hear_newcomers(self._clock.now_ns())
+        if self._strangers:
+            self._serve_strangers(self._clock.now_ns())
 
     def _let_time_act(self, now_ns: int) -> None:
         timed, judges, work, _ = self._parts
@@ -222,13 +222,13 @@ class Tick:
             for connection in self._turns:
                 connection.wait_turn()
 
-    def _hear_newcomers(self, now_ns: int) -> None:
+    def _serve_strangers(self, now_ns: int) -> None:
         """A few: however many come at one moment, those who have logged on go on in between."""
-        newcomers = self._newcomers
-        for newcomer in [each for each, _ in zip(newcomers, range(_NEWCOMERS), strict=False)]:
-            del newcomers[newcomer]
-            newcomer.take_turn(now_ns)
-        if newcomers:
+        strangers = self._strangers
+        for stranger in [each for each, _ in zip(strangers, range(_STRANGERS), strict=False)]:
+            del strangers[stranger]
+            stranger.take_turn(now_ns)
+        if strangers:
             self.wake()
 
     def stop(self) -> None:
@@ -248,7 +248,7 @@ class Tick:
             self._delay.add(self.position, now_ns)
         return True
 
-    def hold(self, connection: Touched) -> None:
+    def hold(self, connection: TurnMember) -> None:
         """This connection has bytes that wait for the journal."""
         self._held[connection] = None
 

@@ -15,10 +15,10 @@ from functools import partial
 from typing import ParamSpec, cast
 
 from gateway.config import schema
-from gateway.doors.batch import Tick
+from gateway.doors.batch import EventLoopTurn
 from gateway.doors.listening import Arrival
 from gateway.doors.peer import GONE, Peer
-from gateway.doors.slowness import Backlog, Slowness
+from gateway.doors.slowness import Slowness, UnreadOutput
 from gateway.doors.stall import LATE_NS
 from gateway.doors.transports import HIGH_WATER_BYTES, bound_output, end_output, untaken_bytes
 from protocols.units import NS_PER_MS
@@ -29,9 +29,9 @@ _SMALL_READ_BYTES = 512  # a message or two are parsed at once; a larger read ta
 
 # Why reading is paused; any bit set stops it.
 _BY_TURN = 1  # what was read is not yet parsed
-_BY_ROAD = 2  # the queue is filling
+_BY_QUEUE = 2  # the queue is filling
 _BY_WRITE = 4  # the peer does not take its answers, so it gets no more
-_DEAF = _BY_ROAD | _BY_WRITE
+_PARSING_PAUSED = _BY_QUEUE | _BY_WRITE
 
 P = ParamSpec("P")
 
@@ -39,9 +39,9 @@ P = ParamSpec("P")
 class Traffic:
     """The connections of one door and what they have carried, counted per read and write, collected on scrape."""
 
-    def __init__(self, backlog: Backlog) -> None:
+    def __init__(self, unread: UnreadOutput) -> None:
         """backlog: what readers of both doors may leave unread, together."""
-        self.backlog = backlog
+        self.unread = unread
         self.connections: dict[Connection, None] = {}  # in the order in which they came
         self.bytes_in = 0
         self.bytes_out = 0
@@ -55,18 +55,20 @@ class Traffic:
 class Connection(asyncio.Protocol):
     """Carries bytes for `peer`. `peer` may be exchanged while it lives (a greeter becomes a session)."""
 
-    def __init__(self, tick: Tick, loop: asyncio.AbstractEventLoop, settings: schema.Config, traffic: Traffic) -> None:
+    def __init__(
+        self, turn: EventLoopTurn, loop: asyncio.AbstractEventLoop, settings: schema.Config, traffic: Traffic
+    ) -> None:
         self.peer: Peer
         self.peer_ip = ""
         self.arrival: Arrival | None = None  # where it counts among those of its door
-        self._tick = tick
+        self._turn = turn
         self._loop = loop
         self._turn_bytes = settings.ingress.turn_bytes
         self._out = settings.out
         self._traffic = traffic
         self._transport: asyncio.Transport | None = None
         self._at_once_bytes = _SMALL_READ_BYTES
-        self._backlog = b""
+        self._unparsed = b""
         self._staged: deque[tuple[int, bytes]] = deque()  # ready, and waiting for their records to be durable
         self._staged_bytes = 0
         self._is_tls = False
@@ -108,7 +110,7 @@ class Connection(asyncio.Protocol):
         self.peer_ip = peername[0] if isinstance(peername, tuple) else ""
         if self.arrival is not None:
             self.peer_ip = self.arrival.peer_ip
-        self._tick.touch(self)
+        self._turn.mark_dirty(self)
         if self.arrival is not None:
             self.arrival.opened()
 
@@ -117,28 +119,28 @@ class Connection(asyncio.Protocol):
         self._traffic.bytes_in += len(data)
         if self._closing:
             return
-        if self._backlog or self._paused & _DEAF:
-            self._backlog += data
+        if self._unparsed or self._paused & _PARSING_PAUSED:
+            self._unparsed += data
             self._pause(_BY_TURN)
         elif len(data) > self._at_once_bytes:
-            self._backlog = data
+            self._unparsed = data
             self._queue_turn()
         else:
-            self._tick.touch(self)
-            self._guard(self.peer.receive, data, self._tick.now_ns())
+            self._turn.mark_dirty(self)
+            self._guard(self.peer.receive, data, self._turn.now_ns())
 
     def _queue_turn(self) -> None:
         if self._at_once_bytes:
-            self._tick.queue_turn(self)
+            self._turn.queue_turn(self)
         else:
-            self._tick.queue_newcomer(self)
+            self._turn.queue_stranger(self)
 
     def eof_received(self) -> bool:
         """The peer is done sending: close once what it sent is answered. TLS cannot be half closed."""
         self._has_ended = True
         if self._is_finished and self._transport is not None:
             self._transport.close()
-        elif not self._backlog:
+        elif not self._unparsed:
             self.close()
         return not self._is_tls
 
@@ -147,7 +149,7 @@ class Connection(asyncio.Protocol):
         self._traffic.connections.pop(self, None)
         if self.arrival is not None:
             self.arrival.left()
-        self._traffic.backlog.note(self, 0, self._tick.now_ns())
+        self._traffic.unread.note(self, 0, self._turn.now_ns())
         self._transport = None
         self._closing = True
         self._staged.clear()
@@ -155,27 +157,27 @@ class Connection(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._timer = self._end_timer = None
-        self._guard(self.peer.lost, self._tick.now_ns())
+        self._guard(self.peer.lost, self._turn.now_ns())
         self._let_go()
-        self._tick.wake()  # what guards its orders may be due at once, and nobody else may have anything to do
+        self._turn.wake()  # what guards its orders may be due at once, and nobody else may have anything to do
 
     def pause_writing(self) -> None:
         """The transport is full: the peer reads too slowly, so it is not read either."""
-        now_ns = self._tick.now_ns()
+        now_ns = self._turn.now_ns()
         self._slowness.blocked(self._untaken_bytes(), now_ns)
         if not self._closing:
-            self._hush(_BY_WRITE, now_ns)
+            self._stop_reading(_BY_WRITE, now_ns)
             self._arm()
 
     def resume_writing(self) -> None:
         """The transport drained: go on."""
-        now_ns = self._tick.now_ns()
+        now_ns = self._turn.now_ns()
         self._slowness.until_ns = 0
-        self._traffic.backlog.note(self, 0, now_ns)
+        self._traffic.unread.note(self, 0, now_ns)
         if not self._closing:
-            self._hear(_BY_WRITE, now_ns)
+            self._read_again(_BY_WRITE, now_ns)
             self._parse_on()
-        self._tick.touch(self)
+        self._turn.mark_dirty(self)
 
     # -- what the tick and the endpoints ask ----------------------------------------------------------------------
 
@@ -197,25 +199,25 @@ class Connection(asyncio.Protocol):
 
     def wake(self) -> None:
         """There is something to write, or to close."""
-        self._tick.touch(self)
+        self._turn.mark_dirty(self)
 
     def take_turn(self, now_ns: int) -> None:
         """Parse the next slice of the backlog, unless the road or the peer's own slowness makes it wait."""
-        if self._paused & _DEAF or not self._backlog or self._closing:
+        if self._paused & _PARSING_PAUSED or not self._unparsed or self._closing:
             return
-        data, self._backlog = self._backlog[: self._turn_bytes], self._backlog[self._turn_bytes :]
-        if not self._backlog:
+        data, self._unparsed = self._unparsed[: self._turn_bytes], self._unparsed[self._turn_bytes :]
+        if not self._unparsed:
             self._resume(_BY_TURN)
-            self._tick.touch(self)
+            self._turn.mark_dirty(self)
         self._guard(self.peer.receive, data, now_ns)
-        if self._backlog:
+        if self._unparsed:
             self._queue_turn()
-        if self._has_ended and not self._backlog:
+        if self._has_ended and not self._unparsed:
             self.close()
 
     def wait_turn(self) -> None:
         """A short backlog may have one more read behind it: a pause costs two system calls."""
-        if len(self._backlog) > self._turn_bytes:
+        if len(self._unparsed) > self._turn_bytes:
             self._pause(_BY_TURN)
 
     def flush(self, now_ns: int) -> None:
@@ -230,7 +232,7 @@ class Connection(asyncio.Protocol):
         is_blocked = slowness.until_ns != 0
         if not is_blocked:
             if must_read:
-                self._tick.queue_reading(self)
+                self._turn.queue_reading(self)
             else:
                 slowness.nearest = 0
         if self._closing:
@@ -240,7 +242,7 @@ class Connection(asyncio.Protocol):
             self.cut(now_ns)
         else:
             if is_blocked:
-                self._traffic.backlog.note(self, self.pending_bytes, now_ns)
+                self._traffic.unread.note(self, self.pending_bytes, now_ns)
             self._arm()
 
     def _write_ready(self, peer: Peer) -> bool:
@@ -252,16 +254,16 @@ class Connection(asyncio.Protocol):
         while peer.has_output and (self._closing or not self._slowness.until_ns):
             if room <= 0:
                 if not self._staged:
-                    self._tick.touch(self)  # the others come in between
+                    self._turn.mark_dirty(self)  # the others come in between
                 return False
             data = peer.take_output(_WRITE_BYTES)
             if not data:
                 return peer.must_read
             room -= len(data)
-            if self._staged or not self._tick.is_durable:
-                self._staged.append((self._tick.position, data))
+            if self._staged or not self._turn.is_durable:
+                self._staged.append((self._turn.position, data))
                 self._staged_bytes += len(data)
-                self._tick.hold(self)
+                self._turn.hold(self)
             else:
                 self._write(data)
         return False
@@ -274,7 +276,7 @@ class Connection(asyncio.Protocol):
         self.flush(now_ns)
         if not self._closing:
             left_ns = self._slowness.left_behind_ns(self.peer.behind, now_ns)
-            if left_ns and not self._tick.must_read_first(left_ns, self.wake):
+            if left_ns and not self._turn.must_read_first(left_ns, self.wake):
                 self.cut(now_ns)
         return events
 
@@ -286,12 +288,12 @@ class Connection(asyncio.Protocol):
             self._staged_bytes -= len(data)
             self._write(data)
         if not staged and (self._closing or self.peer.has_output):
-            self._tick.touch(self)
+            self._turn.mark_dirty(self)
         return not staged
 
     def excuse(self, since_ns: int, now_ns: int) -> None:
         """The journal was slow, and the peer was not asked what it would have answered."""
-        if not self._closing and not self._paused & _DEAF:
+        if not self._closing and not self._paused & _PARSING_PAUSED:
             self._guard(self.peer.paused, since_ns)
             self._guard(self.peer.resumed, now_ns)
 
@@ -305,7 +307,7 @@ class Connection(asyncio.Protocol):
         try:
             call(*args, **kwargs)
         except Exception as error:
-            self._tick.report_bug(error)
+            self._turn.report_bug(error)
             self._closing = True  # nothing more is read: what is behind the bug may be in any state
             self.abort()
 
@@ -313,14 +315,14 @@ class Connection(asyncio.Protocol):
         """Close once the output is written; by force when that takes too long."""
         if not self._closing:
             self._closing = True
-            self._backlog = b""
-            if self._has_nothing_to_say():
+            self._unparsed = b""
+            if self._has_no_output():
                 self._finish()
             else:
                 self._await_end(self._out.max_age_ms / 1_000)
-                self._tick.touch(self)
+                self._turn.mark_dirty(self)
 
-    def _has_nothing_to_say(self) -> bool:
+    def _has_no_output(self) -> bool:
         """Whether the peer has ended, and we have nothing for it: then the transport's close is the end, at once."""
         transport = self._transport
         if not self._has_ended or self._staged or transport is None:
@@ -341,12 +343,12 @@ class Connection(asyncio.Protocol):
 
     def _await_end(self, left_s: float) -> None:
         """A peer that goes on taking what is written has `left_s` for it, and any other the shorter time-out."""
-        due_ns = self._tick.now_ns() + int(_CLOSE_TIMEOUT_S * 1e9)
+        due_ns = self._turn.now_ns() + int(_CLOSE_TIMEOUT_S * 1e9)
         give_up = partial(self._give_up, due_ns, self._untaken_bytes(), left_s - _CLOSE_TIMEOUT_S)
         self._end_timer = self._loop.call_later(_CLOSE_TIMEOUT_S, give_up)
 
     def _give_up(self, due_ns: int, before_bytes: int, left_s: float) -> None:
-        if self._tick.must_read_first(due_ns, self.abort):
+        if self._turn.must_read_first(due_ns, self.abort):
             return
         if left_s > 0 and 0 < self._untaken_bytes() < before_bytes:
             self._await_end(left_s)
@@ -360,27 +362,27 @@ class Connection(asyncio.Protocol):
 
     def pause_reading(self, now_ns: int) -> None:
         """The road asks us to read no more for now."""
-        self._hush(_BY_ROAD, now_ns)
+        self._stop_reading(_BY_QUEUE, now_ns)
 
     def resume_reading(self, now_ns: int) -> None:
         """The road has room again."""
-        self._hear(_BY_ROAD, now_ns)
+        self._read_again(_BY_QUEUE, now_ns)
         self._parse_on()
 
     def _parse_on(self) -> None:
-        if self._backlog:
+        if self._unparsed:
             self._queue_turn()
 
-    def _hush(self, reason: int, now_ns: int) -> None:
+    def _stop_reading(self, reason: int, now_ns: int) -> None:
         """We stop reading, for longer than a turn: the peer's silence is not its fault."""
-        if not self._paused & _DEAF:
+        if not self._paused & _PARSING_PAUSED:
             self.peer.paused(now_ns)
         self._pause(reason)
 
-    def _hear(self, reason: int, now_ns: int) -> None:
-        was_deaf = self._paused & _DEAF
+    def _read_again(self, reason: int, now_ns: int) -> None:
+        was_paused = self._paused & _PARSING_PAUSED
         self._resume(reason)
-        if was_deaf and not self._paused & _DEAF:
+        if was_paused and not self._paused & _PARSING_PAUSED:
             self.peer.resumed(now_ns)
 
     # -- pauses and deadlines ------------------------------------------------------------------------------------
@@ -415,26 +417,26 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_ns = wanted
-        self._timer = self._loop.call_later(max(wanted - self._tick.now_ns(), 0) / 1e9 + 0.0005, self._on_timer)
+        self._timer = self._loop.call_later(max(wanted - self._turn.now_ns(), 0) / 1e9 + 0.0005, self._on_timer)
 
     def _on_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()  # we were called back, and it is armed again
         self._timer = None
-        if self._closing or self._tick.must_read_first(self._timer_ns, self._on_timer):
+        if self._closing or self._turn.must_read_first(self._timer_ns, self._on_timer):
             return
-        now_ns = self._tick.now_ns()
+        now_ns = self._turn.now_ns()
         if 0 < self._slowness.until_ns <= now_ns and self._slowness.is_over(
             self._untaken_bytes(), self.peer.behind, now_ns
         ):
             self.cut(now_ns)
             return
         deadline = self.peer.next_deadline_ns
-        if self._staged or (self._backlog and not self._at_once_bytes):  # what the peer was to answer may be among it
+        if self._staged or (self._unparsed and not self._at_once_bytes):  # what the peer was to answer may be among it
             self._timer_ns = now_ns + LATE_NS
             self._timer = self._loop.call_later(LATE_NS / 1e9, self._on_timer)
         elif deadline is not None and now_ns >= deadline:
             self._guard(self.peer.tick, now_ns)
-            self._tick.touch(self)
+            self._turn.mark_dirty(self)
         else:
             self._arm()

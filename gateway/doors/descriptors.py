@@ -58,7 +58,7 @@ class Descriptors:
         self._needed = self._kept + journal_most + sum(self._wanted.values())
         self._log = log
         self._limit = _PLENTY
-        self._is_told = False
+        self._is_logged = False
 
     def start(self, limit: int) -> None:
         """Take this limit for what there is.
@@ -80,8 +80,8 @@ class Descriptors:
         for door, crowd in self._doors.items():
             crowd.places = shares[door]
             crowd.trim()
-        if shares != self._wanted and not self._is_told:
-            self._is_told = True
+        if shares != self._wanted and not self._is_logged:
+            self._is_logged = True
             self._log("gateway.few_descriptors", limit=self._limit, connections=shares, mend=self._mend)
 
     @property

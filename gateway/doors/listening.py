@@ -52,7 +52,7 @@ class Door(msgspec.Struct, frozen=True, eq=False):
     accepting: Callable[[], bool] = lambda: True
 
 
-class Place(msgspec.Struct, frozen=True):
+class ListenSettings(msgspec.Struct, frozen=True):
     """Where a listener listens. balancers: networks whose connections begin with a PROXY header, and must."""
 
     name: str
@@ -77,9 +77,9 @@ class Arrival:
         self.is_open = False
         self.is_counted = False  # why it ended, where it never was made
         self._ending = ""  # why it was told to go before it was made
-        self.cut: Callable[[str], None] = _is_gone
-        self.known: Callable[[], None] = _nobody_waits
-        self.unmade: Callable[[], None] = _nobody_waits
+        self.cut: Callable[[str], None] = _no_link
+        self.known: Callable[[], None] = _no_callback
+        self.unmade: Callable[[], None] = _no_callback
         self._door = door
 
     def is_for(self, peer_ip: str) -> None:
@@ -105,7 +105,7 @@ class Arrival:
     def left(self) -> None:
         """It has ended, and keeps nothing of it in memory."""
         self._door.crowd.leave(self)
-        self.cut, self.known, self.unmade = _is_gone, _nobody_waits, _nobody_waits
+        self.cut, self.known, self.unmade = _no_link, _no_callback, _no_callback
 
     def crowd_out(self) -> None:
         """Others need its place."""
@@ -140,8 +140,8 @@ class Arrival:
 class Listener:
     """One port of a door."""
 
-    def __init__(self, place: Place, door: Door) -> None:
-        self._place = place
+    def __init__(self, settings: ListenSettings, door: Door) -> None:
+        self._settings = settings
         self._door = door
         self._sockets: list[socket.socket] = []
         self._opening: dict[Arrival, asyncio.Task[None]] = {}
@@ -154,17 +154,17 @@ class Listener:
         Raises:
             OSError: the address is not ours, or is taken; the text names it.
         """
-        self._loop, place, port = asyncio.get_running_loop(), self._place, self._place.port
+        self._loop, settings, port = asyncio.get_running_loop(), self._settings, self._settings.port
         failure: OSError | None = None
         try:
             found = await self._loop.getaddrinfo(
-                place.host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+                settings.host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
         except OSError as error:
             found, failure = [], error
         for family, _, _, _, address in dict.fromkeys(found):
             try:
-                sock = _bound(family, (address[0], port, *address[2:]), place.backlog)
+                sock = _bound(family, (address[0], port, *address[2:]), settings.backlog)
             except OSError as error:
                 failure = error
                 if error.errno in _NO_FAMILY:
@@ -175,7 +175,7 @@ class Listener:
         if failure is not None and (not self._sockets or failure.errno not in _NO_FAMILY):
             self.close()
             why = (failure.strerror or str(failure)).lower()
-            raise OSError(failure.errno, f"cannot listen on {place.host} port {place.port}: {why}")
+            raise OSError(failure.errno, f"cannot listen on {settings.host} port {settings.port}: {why}")
         self._listen()
         return port
 
@@ -223,7 +223,7 @@ class Listener:
         door, network = self._door, network_of(host)
         if not (door.accepting() and door.crowd.admit(network, is_in(host, door.shared))):
             word = door.turn_away()
-            _send_away(sock, word if self._place.context is None else b"")
+            _send_away(sock, word if self._settings.context is None else b"")
             return
         sock.setblocking(False)
         arrival = Arrival(door, sock, host, door.now_ns())
@@ -235,11 +235,11 @@ class Listener:
         has_header = is_handed_over = False
         until = self._loop.time() + OPEN_TIMEOUT_S
         try:
-            if self._place.balancers and is_in(arrival.peer_ip, self._place.balancers):
+            if self._settings.balancers and is_in(arrival.peer_ip, self._settings.balancers):
                 async with asyncio.timeout_at(until):
                     await self._read_header(arrival)
             has_header = True
-            if self._place.context is not None:
+            if self._settings.context is not None:
                 async with asyncio.timeout_at(until):
                     await self._readable(arrival.sock)
                 await self._turn()
@@ -247,13 +247,13 @@ class Listener:
             await self._loop.connect_accepted_socket(
                 lambda: self._door.make(arrival),
                 arrival.sock,
-                ssl=self._place.context,
+                ssl=self._settings.context,
                 **self._timeouts(until),
             )
         except RemoteProtocolError as error:
-            self._tell("proxy.refused", "proxy_header", str(error), arrival)
+            self._report("proxy.refused", "proxy_header", str(error), arrival)
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
-            self._tell_failed(error, arrival, has_header)
+            self._report_failed(error, arrival, has_header)
         finally:
             del self._opening[arrival]
             if not is_handed_over:  # from then on the descriptor is the transport's
@@ -262,7 +262,7 @@ class Listener:
                 arrival.never_made()
 
     def _timeouts(self, until: float) -> dict[str, float]:
-        if self._place.context is None:
+        if self._settings.context is None:
             return {}
         left_s = max(until - self._loop.time(), 0.001)
         return {"ssl_handshake_timeout": left_s, "ssl_shutdown_timeout": SHUTDOWN_TIMEOUT_S}
@@ -304,30 +304,30 @@ class Listener:
 
     # -- what is told --------------------------------------------------------------------------------------------
 
-    def _tell_failed(self, error: OSError, arrival: Arrival, has_header: bool) -> None:
+    def _report_failed(self, error: OSError, arrival: Arrival, has_header: bool) -> None:
         if not has_header:
             is_late = isinstance(error, TimeoutError)
-            self._tell(
+            self._report(
                 "proxy.refused", "proxy_timeout" if is_late else "proxy_left", "no PROXY header", arrival, is_late
             )
-        elif self._place.context is not None and not arrival.is_open:
+        elif self._settings.context is not None and not arrival.is_open:
             reason = tls.why_failed(error)
-            self._tell("tls.failed", reason, str(error), arrival, reason != tls.LEFT)
+            self._report("tls.failed", reason, str(error), arrival, reason != tls.LEFT)
 
-    def _tell(self, event: str, reason: str, detail: str, arrival: Arrival, is_odd: bool = True) -> None:
+    def _report(self, event: str, reason: str, detail: str, arrival: Arrival, is_odd: bool = True) -> None:
         """is_odd: else it is counted and no more, as a health check that connects and goes."""
         if arrival.count(reason) and is_odd:
             self._log(event, reason=reason, detail=detail, peer=arrival.peer_ip)
 
     def _log(self, event: str, **fields: Any) -> None:
-        self._door.log(event, listener=self._place.name, **fields)
+        self._door.log(event, listener=self._settings.name, **fields)
 
 
-def _is_gone(_reason: str) -> None:
+def _no_link(_reason: str) -> None:
     """There is nothing to cut, not yet or no more."""
 
 
-def _nobody_waits() -> None:
+def _no_callback() -> None:
     """For who is known."""
 
 

@@ -15,7 +15,7 @@ class Reader(Protocol):
         ...
 
 
-class Backlog:
+class UnreadOutput:
     """What slow readers of all doors have not taken yet, under one bound. Only readers that are behind are counted."""
 
     def __init__(self, most_bytes: int) -> None:

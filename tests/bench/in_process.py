@@ -99,7 +99,7 @@ def _endpoint(server: Server, door: Door, n: int) -> FixEndpoint | WsEndpoint:
     if door == "fix":
         endpoint = server.fix.endpoints[f"S{n}", "GATE"]
         logon = fix_logon(n, now_ns)
-        endpoint.meet(_Link(), Decoder("FIX.4.4").decode(logon), endpoint.session.client, now_ns)
+        endpoint.attach(_Link(), Decoder("FIX.4.4").decode(logon), endpoint.session.client, now_ns)
         endpoint.receive(logon, now_ns)
         return endpoint
     assert server.settings.ws is not None

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from gateway.auth.authenticator import Client
 from gateway.client import ws
-from gateway.doors.batch import Tick
+from gateway.doors.batch import EventLoopTurn
 from gateway.doors.ws.acceptor import WsAcceptor
 from gateway.doors.ws.http_upgrade import HttpPhase
 from gateway.doors.ws.logon import MAX_CONNECTIONS_PER_KEY
@@ -317,16 +317,16 @@ async def test_what_comes_behind_the_upgrade_and_has_not_had_its_turn_is_heard_b
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever is not known yet is heard in turns: nothing that comes between two of them is lost."""
-    take_over, hear, is_read = WsAcceptor._take_over, Tick._hear_newcomers, asyncio.Event()
+    take_over, hear, is_read = WsAcceptor._take_over, EventLoopTurn._serve_strangers, asyncio.Event()
 
     async def later(self: WsAcceptor, request: web.Request, client: Client | None) -> web.StreamResponse:
         assert request.transport is not None
         phase = request.transport.get_protocol()
-        monkeypatch.setattr(Tick, "_hear_newcomers", lambda *_: None)
+        monkeypatch.setattr(EventLoopTurn, "_serve_strangers", lambda *_: None)
         is_read.set()
-        await until(lambda: phase._backlog)
+        await until(lambda: phase._unparsed)
         response = await take_over(self, request, client)
-        monkeypatch.setattr(Tick, "_hear_newcomers", hear)
+        monkeypatch.setattr(EventLoopTurn, "_serve_strangers", hear)
         return response
 
     monkeypatch.setattr(WsAcceptor, "_take_over", later)
@@ -344,9 +344,9 @@ async def test_what_comes_behind_the_upgrade_and_has_not_had_its_turn_is_heard_b
 async def test_of_a_crowd_that_asks_at_one_moment_four_are_read_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running() as server:
         ticks, read = [0], []
-        hear, take_turn = Tick._hear_newcomers, HttpPhase.take_turn
+        hear, take_turn = EventLoopTurn._serve_strangers, HttpPhase.take_turn
 
-        def counted_tick(self: Tick, now_ns: int) -> None:
+        def counted_tick(self: EventLoopTurn, now_ns: int) -> None:
             ticks[0] += 1
             hear(self, now_ns)
 
@@ -354,7 +354,7 @@ async def test_of_a_crowd_that_asks_at_one_moment_four_are_read_in_a_turn(monkey
             read.append(ticks[0])
             take_turn(self, now_ns)
 
-        monkeypatch.setattr(Tick, "_hear_newcomers", counted_tick)
+        monkeypatch.setattr(EventLoopTurn, "_serve_strangers", counted_tick)
         monkeypatch.setattr(HttpPhase, "take_turn", counted_read)
         crowd = [await connect(server) for _ in range(11)]
         for _, writer in crowd:

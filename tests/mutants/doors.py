@@ -59,8 +59,8 @@ LOGON = (
         _LOGON,
         (
             "a reset does not tell the account's latest number",
-            "if begins_count or self.is_reset_untold:",
-            "if self.is_reset_untold:",
+            "if begins_count or self.is_reset_unreported:",
+            "if self.is_reset_unreported:",
         ),
     ),
     *mutants(

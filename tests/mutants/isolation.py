@@ -130,8 +130,8 @@ MUTANTS = (
     *_direct(
         "gateway/doors/fix/lists.py",
         "a long list",
-        "told = self._orders.calls.call(teller, teller.list_on, left, now_ns)",
-        "told = teller.list_on(left, now_ns)",
+        "sent = self._orders.calls.call(sender, sender.continue_list, left, now_ns)",
+        "sent = sender.continue_list(left, now_ns)",
     ),
     *mutants(
         "gateway/doors/ws/endpoint.py",

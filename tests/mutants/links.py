@@ -36,10 +36,10 @@ MUTANTS = (
     *mutants(
         "gateway/doors/batch.py",
         ("tests/gateway/doors/test_connection.py",),
-        ("a crowd of strangers is heard in one turn", "range(_NEWCOMERS)", "range(1 << 30)"),
+        ("a crowd of strangers is heard in one turn", "range(_STRANGERS)", "range(1 << 30)"),
         (
             "a crowd of strangers is not heard to its end",
-            "        if newcomers:\n            self.wake()\n",
+            "        if strangers:\n            self.wake()\n",
             "",
         ),
     ),
@@ -73,14 +73,14 @@ MUTANTS = (
         _GONE,
         (
             "an arrival that has ended holds its connection in memory",
-            "        self.cut, self.known, self.unmade = _is_gone, _nobody_waits, _nobody_waits\n",
+            "        self.cut, self.known, self.unmade = _no_link, _no_callback, _no_callback\n",
             "",
         ),
     ),
     *mutants(
         "gateway/doors/fix/lists.py",
         ("tests/gateway/doors/test_bursts.py",),
-        ("each session with a long list has the whole turn", "                left -= told\n", ""),
+        ("each session with a long list has the whole turn", "                left -= sent\n", ""),
         (
             "a long list tells each order as it was when it was asked for",
             "standing.now(order) for order",
@@ -88,7 +88,7 @@ MUTANTS = (
         ),
         (
             "a long list ends with the turn in which it began",
-            "        if tellers:\n            self._orders.later(self._go_on)\n",
+            "        if senders:\n            self._orders.later(self._go_on)\n",
             "",
         ),
     ),
@@ -117,7 +117,7 @@ MUTANTS = (
     *mutants(
         "gateway/doors/ws/acceptor.py",
         ("tests/e2e/test_ws_door.py",),
-        ("what came behind an upgrade is lost", "early.data + phase.take_backlog()", "early.data"),
+        ("what came behind an upgrade is lost", "early.data + phase.take_unparsed()", "early.data"),
     ),
     *mutants(
         "gateway/doors/connection.py",
@@ -134,7 +134,7 @@ MUTANTS = (
         ),
         (
             "a stranger is judged for silence while its words wait for their turn",
-            "if self._staged or (self._backlog and not self._at_once_bytes):",
+            "if self._staged or (self._unparsed and not self._at_once_bytes):",
             "if self._staged:",
         ),
         (
@@ -144,7 +144,7 @@ MUTANTS = (
         ),
         (
             "who ends without a word is waited for",
-            "            if self._has_nothing_to_say():\n",
+            "            if self._has_no_output():\n",
             "            if False:\n",
         ),
     ),
@@ -153,13 +153,13 @@ MUTANTS = (
         _LINKS,
         (
             "the budget of slow readers leaks with each one that is lost",
-            "        self._traffic.backlog.note(self, 0, self._tick.now_ns())\n",
+            "        self._traffic.unread.note(self, 0, self._turn.now_ns())\n",
             "",
         ),
         (
             "who does not take its answers is parsed on",
-            "        if self._paused & _DEAF or not self._backlog or self._closing:\n",
-            "        if self._paused & _BY_ROAD or not self._backlog or self._closing:\n",
+            "        if self._paused & _PARSING_PAUSED or not self._unparsed or self._closing:\n",
+            "        if self._paused & _BY_QUEUE or not self._unparsed or self._closing:\n",
         ),
         (
             "a goodbye waits for a transport that is full",

@@ -14,7 +14,7 @@ from gateway import clock
 from gateway.auth.authenticator import Authenticator
 from gateway.clock import Clock
 from gateway.core.engine import Engine
-from gateway.doors.batch import Tick
+from gateway.doors.batch import EventLoopTurn
 from gateway.doors.fix.endpoint import FixEndpoint
 from gateway.doors.stall import ReadFirst
 from gateway.doors.ws.endpoint import WsEndpoint
@@ -36,14 +36,14 @@ from tests.simulate.planted_limits import PLANTED_IN_LIMITS, Change
 
 def _ack_before_sync() -> Change:
     """Bytes leave as soon as they are written, not when they are durable."""
-    real = Tick._commit
+    real = EventLoopTurn._commit
 
-    def commit(self: Tick, now_ns: int) -> bool:
+    def commit(self: EventLoopTurn, now_ns: int) -> bool:
         went = real(self, now_ns)
         self.is_durable = True
         return went
 
-    return Tick, "_commit", commit
+    return EventLoopTurn, "_commit", commit
 
 
 def _two_records() -> Change:
@@ -128,13 +128,13 @@ def _sent_again_before_first_sent() -> Change:
 
 def _newcomer_supersedes() -> Change:
     """Whoever has proved who it is takes over, before what it asks for is judged."""
-    real = FixEndpoint.meet
+    real = FixEndpoint.attach
 
     def meet(self: FixEndpoint, link: Any, *rest: Any) -> Any:
         self._has_begun = False
         return real(self, link, *rest)
 
-    return FixEndpoint, "meet", meet
+    return FixEndpoint, "attach", meet
 
 
 def _newcomer_supersedes_ws() -> Change:

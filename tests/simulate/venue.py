@@ -156,12 +156,12 @@ class Venue:
             )  # fmt: skip
         except (JournalCorrupt, JournalFailed) as error:
             raise Broken(f"14: the gateway does not start: {error}") from error
-        self.tick = self.server.wire(loop)  # type: ignore[arg-type]
+        self.turn = self.server.wire(loop)  # type: ignore[arg-type]
         self.limits.limiter.on_ready(self.server.wake)
         self._events = EncodedEvents(self.server.instruments, self.server.sessions)
         self.is_up = True
         self.world.note(f"| gateway {self.lives} is up")
-        self.tick.wake()
+        self.turn.wake()
         loop.call_later(1, self._every_second, loop)
         promises.check_asked_for_again(self._parked, self.server)
         if self.lives > 1:
@@ -222,14 +222,14 @@ class Venue:
         is_late = self.server.now_ns() >= limit_ns
         if not has_said_goodbye and (self.server.orders.is_idle or is_late):
             has_said_goodbye = True
-            self.server.say_goodbye()
+            self.server.log_out_all()
         elif has_said_goodbye and (is_late or not self.server._open_connections()):
             self._stop()
             return
         self.loop.call_later(0.02, self._drained, limit_ns, has_said_goodbye)
 
     def _stop(self) -> None:
-        self.tick.stop()
+        self.turn.stop()
         try:
             self.server.recorder.close(is_clean=not self.server.orders.venue.reopen_at_ns)
         except JournalFailed:  # exit status 1; the next start finds no CLEAN, or what is behind it
@@ -284,7 +284,7 @@ class Venue:
         return pipe
 
     def _fix(self, pipe: Pipe) -> None:
-        door = self.server.fix.door_of(self.settings.fix.listeners[0], self.loop, self.tick)  # type: ignore[arg-type]
+        door = self.server.fix.door_of(self.settings.fix.listeners[0], self.loop, self.turn)  # type: ignore[arg-type]
         arrival = Arrival(door, None, "127.0.0.1", self.server.now_ns())  # type: ignore[arg-type]
         door.crowd.enter(arrival, arrival.peer_ip)
         pipe.transport.connect(door.make(arrival))
@@ -293,7 +293,7 @@ class Venue:
         server, settings = self.server, self.settings
         assert server.ws is not None
         assert settings.ws is not None
-        connection = Connection(self.tick, self.loop, settings, server.ws.traffic)  # type: ignore[arg-type]
+        connection = Connection(self.turn, self.loop, settings, server.ws.traffic)  # type: ignore[arg-type]
         challenge = f"challenge-{self.world.steps}"
         caller = ConnectionInfo(f"c-{self.world.steps}", challenge, "127.0.0.1", server.now_ns())
         endpoint = WsEndpoint(server.services, settings.ws, self._events, connection, caller)

@@ -74,7 +74,7 @@ class Desk:
         raw = self.frame("A", body)
         link = Link()
         logon = Decoder(self.endpoint.machine.settings.begin_string).decode(raw)
-        refusal = self.endpoint.meet(link, logon, client or self.endpoint.session.client, self.now)
+        refusal = self.endpoint.attach(link, logon, client or self.endpoint.session.client, self.now)
         if refusal is None:
             self.link = link
             link.peer = self.endpoint

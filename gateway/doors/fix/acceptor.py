@@ -8,16 +8,16 @@ from gateway.config import schema
 from gateway.config.addresses import networks
 from gateway.config.schedule import SAME_MOMENT_NS, ResetPlan
 from gateway.doors import tls
-from gateway.doors.batch import Tick
+from gateway.doors.batch import EventLoopTurn
 from gateway.doors.connection import Connection, Traffic
 from gateway.doors.crowd import Crowd
 from gateway.doors.fix.endpoint import FixEndpoint
 from gateway.doors.fix.lists import Lists
 from gateway.doors.fix.logon import FixLogon
 from gateway.doors.fix.pre_logon import PreLogonPeer
-from gateway.doors.listening import Arrival, Door, Listener, Place
+from gateway.doors.listening import Arrival, Door, Listener, ListenSettings
 from gateway.doors.services import Services
-from gateway.doors.slowness import Backlog
+from gateway.doors.slowness import UnreadOutput
 from protocols.fix.session.machine import FixSession
 from protocols.fix.session.settings import SessionSettings
 from protocols.fix.session.store import MessageStore
@@ -60,7 +60,7 @@ class FixAcceptor:
     def __init__(
         self,
         services: Services,
-        backlog: Backlog,
+        unread: UnreadOutput,
         open_store: Callable[[int], MessageStore],
         record_reset: Callable[[int, int], None],
     ) -> None:
@@ -73,7 +73,7 @@ class FixAcceptor:
         self._listeners: list[Listener] = []
         self.crowd = Crowd(settings.fix.max_connections)
         self._resets = ResetPlan[tuple[str, str]](services.wall)
-        self.traffic = Traffic(backlog)
+        self.traffic = Traffic(unread)
         self.endpoints: dict[tuple[str, str], FixEndpoint] = {}
         self.configured: dict[tuple[str, str], schema.FixSessionRow] = {}
         self._logon = FixLogon(services, self.endpoints, self.configured)
@@ -100,11 +100,11 @@ class FixAcceptor:
             self.configured[key] = row
             self._resets.add(key, row.reset_schedule, services.now_ns())
 
-    async def start(self, loop: asyncio.AbstractEventLoop, tick: Tick) -> dict[str, int]:
+    async def start(self, loop: asyncio.AbstractEventLoop, turn: EventLoopTurn) -> dict[str, int]:
         """Listen; returns the port of each listener by name."""
         ports: dict[str, int] = {}
         for listener in self._settings.fix.listeners:
-            place = Place(
+            address = ListenSettings(
                 listener.name,
                 listener.host,
                 listener.port,
@@ -112,19 +112,19 @@ class FixAcceptor:
                 tls.server_context(listener.tls),
                 networks(listener.proxy_protocol_from),
             )
-            self._listeners.append(Listener(place, self.door_of(listener, loop, tick)))
+            self._listeners.append(Listener(address, self.door_of(listener, loop, turn)))
             ports[listener.name] = await self._listeners[-1].open()
         return ports
 
-    def door_of(self, listener: schema.FixListener, loop: asyncio.AbstractEventLoop, tick: Tick) -> Door:
+    def door_of(self, listener: schema.FixListener, loop: asyncio.AbstractEventLoop, turn: EventLoopTurn) -> Door:
         """What one of the listeners lets people in by."""
         return Door(
             crowd=self.crowd,
-            make=partial(self._meet, listener, loop, tick),
+            make=partial(self._meet, listener, loop, turn),
             turn_away=self._turn_away,
             count_end=partial(self._services.metrics.count_disconnect, "fix"),
             log=partial(self._services.log, door="fix"),
-            now_ns=tick.now_ns,
+            now_ns=turn.now_ns,
             shared=networks(listener.proxy_protocol_from),
             accepting=lambda: self._services.orders.queue.takes_newcomers,
         )
@@ -176,9 +176,9 @@ class FixAcceptor:
         return b""
 
     def _meet(
-        self, listener: schema.FixListener, loop: asyncio.AbstractEventLoop, tick: Tick, arrival: Arrival
+        self, listener: schema.FixListener, loop: asyncio.AbstractEventLoop, turn: EventLoopTurn, arrival: Arrival
     ) -> asyncio.Protocol:
-        connection = Connection(tick, loop, self._settings, self.traffic)
+        connection = Connection(turn, loop, self._settings, self.traffic)
         connection.came_by(arrival)
         peer = connection.peer = self.first_peer(listener, connection, arrival)
         arrival.cut = peer.cut

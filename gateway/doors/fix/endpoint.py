@@ -102,7 +102,7 @@ class FixEndpoint:
 
     def take_output(self, limit_bytes: int) -> bytes:
         """The next bytes to write, of what is ready; may be empty while the answers before a Logout(5) are awaited."""
-        if self._open is not None and self.link is not None and self._is_all_told:
+        if self._open is not None and self.link is not None and self._is_all_answered:
             self._open = None
             self._services.orders.later(self._leave_now)  # its number is to be recorded before it leaves
             self.link.wake()
@@ -112,7 +112,7 @@ class FixEndpoint:
         return data
 
     @property
-    def _is_all_told(self) -> bool:
+    def _is_all_answered(self) -> bool:
         return not self._listings and all(request.is_settled for request in self._open or ())
 
     def read_on(self, now_ns: int) -> int:
@@ -136,7 +136,7 @@ class FixEndpoint:
         """
         return self.link is not None and self._has_begun and not self.link.has_ended and not self._is_over
 
-    def meet(self, link: Link, logon: DecodedMessage, client: Client, now_ns: int) -> LogonRefusal | None:
+    def attach(self, link: Link, logon: DecodedMessage, client: Client, now_ns: int) -> LogonRefusal | None:
         """A new connection that has proved to be `client`. None: it is ours, and its Logon(A) has to be fed next.
 
         A Logon that will be accepted takes over from a living link. One that will not be is answered by the machine,
@@ -147,7 +147,7 @@ class FixEndpoint:
         if self.link is not None:
             if refusal is not None and self._has_begun and not self.link.is_closing:
                 return refusal
-            self._part_from_link(now_ns, "superseded", "superseded", errors.SESSION_IN_USE)
+            self._detach_link(now_ns, "superseded", "superseded", errors.SESSION_IN_USE)
         self.link, self._is_end_counted = link, False
         self._proven, self._has_begun = client, False
         self.machine.connected(now_ns)
@@ -155,18 +155,18 @@ class FixEndpoint:
 
     def receive(self, data: bytes, now_ns: int) -> None:
         """Bytes of the client."""
-        told = self.machine.receive(data, now_ns)
+        received = self.machine.receive(data, now_ns)
         if self._settings.last_msg_seq_num_processed:
-            self._serve_counted(told, now_ns)
+            self._serve_counted(received, now_ns)
             return
-        for event in told:
+        for event in received:
             self._on_event(event, now_ns)
 
-    def _serve_counted(self, told: list[events.Event], now_ns: int) -> None:
+    def _serve_counted(self, received: list[events.Event], now_ns: int) -> None:
         """One after the other: LastMsgSeqNumProcessed(369) of an answer counts none that has not had its turn."""
         intake = self.machine.store.intake
-        intake.unserved = next((event.seq_num for event in told if isinstance(event, events.AppMessage)), 0)
-        for event in told:
+        intake.unserved = next((event.seq_num for event in received if isinstance(event, events.AppMessage)), 0)
+        for event in received:
             if isinstance(event, events.AppMessage):
                 intake.unserved = event.seq_num + 1
             self._on_event(event, now_ns)
@@ -318,7 +318,7 @@ class FixEndpoint:
             self._is_end_counted = True
             self._services.metrics.count_disconnect("fix", reason)
 
-    def _part_from_link(self, now_ns: int, text: str, reason: str, code: int) -> None:
+    def _detach_link(self, now_ns: int, text: str, reason: str, code: int) -> None:
         """Let the old connection write what it has, a Logout(5) last, and go; its end is not ours to wait for.
 
         One that has ended already was lost, though its socket is not closed yet.
@@ -358,13 +358,13 @@ class FixEndpoint:
         Until `back_by_ns` cancel-on-disconnect waits for it.
         """
         if self.link is not None:
-            self._part_from_link(now_ns, "scheduled reset of sequence numbers", "scheduled_reset", errors.OPERATOR)
+            self._detach_link(now_ns, "scheduled reset of sequence numbers", "scheduled_reset", errors.OPERATOR)
         if self.session.connected:
             self.session.connected = False
             self._services.cancel_on_disconnect.disconnected(self.session, now_ns, back_by_ns=back_by_ns)
         self.machine.store.reset()
         self._listings.clear()
-        self._terms.is_reset_untold = True
+        self._terms.is_reset_unreported = True
         self._services.log("session.notice", session=self.session.name, notice="sequence numbers reset by schedule")
 
     # -- the order path side (gateway.sessions.reply.Endpoint) ------------------------------------------------------
@@ -374,14 +374,14 @@ class FixEndpoint:
         if self._settings.pending_new and isinstance(reply.command, NewOrder):
             exec_id = self._exec_id("P")
             at_ns = self._services.wall.utc_ns(now_ns)
-            told = self._translator.pending_new(reply.source, at_ns, exec_id, reply.command.t_recv)  # type: ignore[arg-type]
-            self.send(*told, now_ns)
+            message = self._translator.pending_new(reply.source, at_ns, exec_id, reply.command.t_recv)  # type: ignore[arg-type]
+            self.send(*message, now_ns)
 
     def answer(self, reply: Reply, event: AnyEvent, now_ns: int) -> None:
         """What is no event: states that were asked for, repeats of a mass cancel. All else is told by its report."""
         if isinstance(event, OrderEvent):
             if event.exec_type._value_ == "I":
-                self._tell(event, reply, now_ns)
+                self._report(event, reply, now_ns)
         elif isinstance(event, OrderList):
             pending = self._services.orders.standing.pending(reply.command, event)
             if pending is not None:
@@ -389,9 +389,9 @@ class FixEndpoint:
             elif is_long(event):
                 self._list(reply, event, now_ns)
             else:
-                self._tell(event, reply, now_ns)
+                self._report(event, reply, now_ns)
         elif isinstance(event, MassCancelDone) and not event.seq:
-            self._tell(event, reply, now_ns)
+            self._report(event, reply, now_ns)
 
     def _list(self, reply: Reply, event: OrderList, now_ns: int) -> None:
         """It has no record before it is told to its end: after a crash it is asked for again."""
@@ -403,25 +403,25 @@ class FixEndpoint:
         self._listings.append(ListReply(event, reply.source, reply.command.t_recv))
         self._lists.begin(self)
 
-    def list_on(self, most: int, now_ns: int) -> int:
-        """See `gateway.doors.fix.lists.Teller`. Whoever is away finds it with all that he has missed."""
+    def continue_list(self, most: int, now_ns: int) -> int:
+        """See `gateway.doors.fix.lists.ListSender`. Whoever is away finds it with all that he has missed."""
         if not self._listings:
             return 0
         listing, orders = self._listings[0], self._services.orders
-        told = listing.advance(most, self._translator, orders.standing, orders.dispatch.latest_seq(self.session))
+        reports = listing.advance(most, self._translator, orders.standing, orders.dispatch.latest_seq(self.session))
         if listing.is_done:
             self._listings.popleft()
             self.goes_on(listing.source, now_ns)
-        for msg_type, body in told:
+        for msg_type, body in reports:
             self.send(msg_type, body, now_ns)
-        return len(told)
+        return len(reports)
 
     def report(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
         """An event of the account: ours, or all of them in response mode 1."""
         if reply is not None or self._concerns(event):
             if reply is not None and not isinstance(event, OrderEvent):
                 event = answer_to(reply, event)
-            self._tell(event, reply, now_ns)
+            self._report(event, reply, now_ns)
 
     def _concerns(self, event: AnyEvent) -> bool:
         """Whether the session hears of an event that no request of its own caused."""
@@ -453,10 +453,10 @@ class FixEndpoint:
         """Which limits are different now, in the words that the session's configuration chose."""
         lines, text = [limit_line(view) for view in views], f"limits version {version}"
         if self._settings.notify_limits == "standard":
-            told = self._translator.user_notification(lines, text)
+            message = self._translator.user_notification(lines, text)
         else:
-            told = self._translator.news("limits changed", f"{text}: {'; '.join(map(str, lines))}")
-        self.send(*told, now_ns)
+            message = self._translator.news("limits changed", f"{text}: {'; '.join(map(str, lines))}")
+        self.send(*message, now_ns)
 
     def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
         """News(B), urgent: a planned end is near."""
@@ -488,7 +488,7 @@ class FixEndpoint:
     def _exec_id(self, kind: str) -> str:
         return f"{kind}-{self._exec_stamp}-{next(self._exec_numbers)}"
 
-    def _tell(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
+    def _report(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
         source = None if reply is None else reply.source
         t_recv = 0 if reply is None else reply.command.t_recv
         every_number = self.session.response_mode == 1

@@ -32,26 +32,26 @@ class ListReply:
         self.source = source
         self._event = event
         self._t_recv = t_recv
-        self._told = 0
+        self._sent = 0
 
     @property
     def is_done(self) -> bool:
         """Whether all of it is told."""
-        return self._told >= len(self._event.orders)
+        return self._sent >= len(self._event.orders)
 
     def advance(self, most: int, translator: Translator, standing: Standing, latest_seq: int) -> list[Answer]:
         """The next reports, so many at most. latest_seq: the account's latest event, which they are as of."""
-        event, first = self._event, self._told
+        event, first = self._event, self._sent
         orders = tuple(standing.now(order) for order in event.orders[first : first + most])
-        self._told = first + len(orders)
+        self._sent = first + len(orders)
         part = msgspec.structs.replace(event, orders=orders, seq=latest_seq)
         return translator.states(part, self.source, self._t_recv, first + 1, len(event.orders))
 
 
-class Teller(Fallible, Protocol):
+class ListSender(Fallible, Protocol):
     """A session with long answers on their way."""
 
-    def list_on(self, most: int, now_ns: int) -> int:
+    def continue_list(self, most: int, now_ns: int) -> int:
         """Tell so many states more, at most; how many there were. 0 = that was all."""
         ...
 
@@ -61,22 +61,22 @@ class Lists:
 
     def __init__(self, orders: OrderPath) -> None:
         self._orders = orders
-        self._tellers: dict[Teller, None] = {}
+        self._senders: dict[ListSender, None] = {}
 
-    def begin(self, teller: Teller) -> None:
+    def begin(self, sender: ListSender) -> None:
         """It has one, or one more."""
-        if not self._tellers:
+        if not self._senders:
             self._orders.later(self._go_on)
-        self._tellers[teller] = None
+        self._senders[sender] = None
 
     def _go_on(self, now_ns: int) -> None:
-        left, tellers = STATES, self._tellers
-        while tellers and left > 0:
-            teller = next(iter(tellers))
-            del tellers[teller]
-            told = self._orders.calls.call(teller, teller.list_on, left, now_ns)
-            if told:
-                left -= told
-                tellers[teller] = None
-        if tellers:
+        left, senders = STATES, self._senders
+        while senders and left > 0:
+            sender = next(iter(senders))
+            del senders[sender]
+            sent = self._orders.calls.call(sender, sender.continue_list, left, now_ns)
+            if sent:
+                left -= sent
+                senders[sender] = None
+        if senders:
             self._orders.later(self._go_on)

@@ -1,7 +1,7 @@
 """Where a FIX Logon is judged: which session it names, who it proves to be, and whether that may take the session over.
 
 In this order: the session and the listener (`_row`), the proof (`_prove`, with `gateway.auth.authenticator`), a living
-link of the same session (`admit`), then the Logon as a message (`FixEndpoint.meet`, which asks the session machine and
+link of the same session (`admit`), then the Logon itself (`FixEndpoint.attach`, which asks the session machine and
 `logon_options.LogonTerms`). Nothing of a session is touched before all of it is accepted.
 """
 
@@ -45,22 +45,22 @@ class FixLogon:
         self._guarded = _guarded(services.settings.fix)
 
     def admit(
-        self, hello: LogonClaim, listener: schema.FixListener, connection: Connection, now_ns: int
+        self, claim: LogonClaim, listener: schema.FixListener, connection: Connection, now_ns: int
     ) -> FixEndpoint | Denied | LogonRefusal:
         """The session that this Logon(A) proves to be, whose the connection is from now on; or why not, for the log.
 
         LogonRefusal: it proves to be a session that has a living link, and what it asks for cannot be.
         """
-        fields = hello.message.fields
-        row = self._row(hello, listener)
+        fields = claim.message.fields
+        row = self._row(claim, listener)
         if isinstance(row, str):
             if listener.name not in self._guarded:
                 return Denied(row)
             # As dear as a known session's refusal, and counted like it.
             shown = _proof(fields, connection.peer_ip)
-            no_one = self._services.authenticator.authenticate(("",), shown, "fix.order_entry", now_ns)
-            return msgspec.structs.replace(no_one, cause=row) if isinstance(no_one, Denied) else Denied(row)
-        endpoint = self._endpoints[_key_of(hello)]
+            unknown = self._services.authenticator.authenticate(("",), shown, "fix.order_entry", now_ns)
+            return msgspec.structs.replace(unknown, cause=row) if isinstance(unknown, Denied) else Denied(row)
+        endpoint = self._endpoints[_key_of(claim)]
         client: Client | Denied = endpoint.session.client
         if row.auth == "key":
             client = self._prove(
@@ -73,14 +73,14 @@ class FixLogon:
                 return Denied("draining")  # the living link needs its numbers for its own goodbye
             if row.auth == "none" or row.on_duplicate == "reject":
                 return Denied("duplicate")
-        return endpoint.meet(connection, hello.message, client, now_ns) or endpoint
+        return endpoint.attach(connection, claim.message, client, now_ns) or endpoint
 
-    def _row(self, hello: LogonClaim, listener: schema.FixListener) -> schema.FixSessionRow | str:
+    def _row(self, claim: LogonClaim, listener: schema.FixListener) -> schema.FixSessionRow | str:
         """The configured session that the Logon names, or why it may not be called here."""
-        row = self._configured.get(_key_of(hello))
+        row = self._configured.get(_key_of(claim))
         if row is None or (row.listener and row.listener != listener.name):
             return "unknown_session"
-        if row.version != hello.begin_string:
+        if row.version != claim.begin_string:
             return "wrong_version"
         if row.auth == "none" and not (listener.insecure and is_loopback(listener.host)):
             return "credentials_required"
@@ -101,21 +101,21 @@ class FixLogon:
             return Denied("rate")
         return client
 
-    def explains_to(
-        self, hello: LogonClaim, listener: schema.FixListener, proven: LogonRefusal | None
+    def explanation_for(
+        self, claim: LogonClaim, listener: schema.FixListener, proven: LogonRefusal | None
     ) -> tuple[SessionSettings, LogonRefusal | None] | None:
         """Whose Logout(5) a refused Logon(A) gets, and what it says; None = it gets silence, as it is for nearly all.
 
         Only where the peer's numbers begin at 1 with this logon, so that no real number is burnt; and strangers only
         where the operator chose it. proven: why it is refused although it has proved who it is.
         """
-        row, fields = self._row(hello, listener), hello.message.fields
+        row, fields = self._row(claim, listener), claim.message.fields
         if isinstance(row, str) or (proven is None and row.refused_logon != "logout"):
             return None
         is_reset = fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y" and whole_number(fields.get(tags.MSG_SEQ_NUM)) == 1
         if not (row.reset_on_logon or (proven is not None and is_reset)):
             return None
-        return self._endpoints[_key_of(hello)].machine.settings, proven
+        return self._endpoints[_key_of(claim)].machine.settings, proven
 
     def refuse(self, cause: str, detail: str, peer_ip: str, key: str = "") -> None:
         """Count and log a refused logon; the peer learns nothing."""
@@ -148,7 +148,7 @@ def _guarded(fix: schema.Fix) -> frozenset[str]:
     return frozenset(row.name for row in fix.listeners if "" in wanted or row.name in wanted)
 
 
-def _key_of(hello: LogonClaim) -> tuple[str, str]:
+def _key_of(claim: LogonClaim) -> tuple[str, str]:
     """Whose session the Logon says it is: the peer's CompID, and ours."""
-    fields = hello.message.fields
+    fields = claim.message.fields
     return fields.get(tags.SENDER_COMP_ID, ""), fields.get(tags.TARGET_COMP_ID, "")

@@ -54,7 +54,7 @@ def window_ms(logon: dict[int, str]) -> int:
     return WINDOW_MAX_MS if asked_ms is None else min(asked_ms, WINDOW_MAX_MS)
 
 
-def _told(settings: schema.FixSessionRow, options: Options, logon: dict[int, str]) -> str:
+def _fields_in_force(settings: schema.FixSessionRow, options: Options, logon: dict[int, str]) -> str:
     """The options as fields of our Logon(A). DropCopyFlag(9406) is told to those whom it may concern."""
     window = f"25000={options.window_ms}\x01" if settings.auth == "key" else ""
     flag = ""
@@ -76,7 +76,7 @@ class LogonTerms:
         self._settings = settings
         self._services = services
         self._plain = plain
-        self.is_reset_untold = False  # its numbers were reset, and no Logon has been accepted since
+        self.is_reset_unreported = False  # its numbers were reset, and no Logon has been accepted since
         session.set_response_mode(options_of(settings, {}).response_mode)
 
     def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
@@ -100,12 +100,12 @@ class LogonTerms:
             return ""
         orders = self._services.orders
         latest = ""
-        if begins_count or self.is_reset_untold:
+        if begins_count or self.is_reset_unreported:
             # Reports it had not read are gone with its numbers: this tells how far the account's stream is.
             latest = f"20105={orders.dispatch.latest_seq(self._session)}\x01"
         plan = self._services.limiter.policy.plan_of(self._session.client.account).name
         notice = f"58=limits: {safe_text(plan)}, version {self._services.limiter.policy.version}\x01"
-        in_force = _told(self._settings, options_of(self._settings, logon), logon)
+        in_force = _fields_in_force(self._settings, options_of(self._settings, logon), logon)
         return f"{latest}20106={orders.dispatch.epoch}\x01{in_force}{notice}"
 
     def put_in_force(self, logon: dict[int, str]) -> None:
@@ -113,4 +113,4 @@ class LogonTerms:
         session, options = self._session, options_of(self._settings, logon)
         session.cancel_on_disconnect, session.cod_grace_ms = options.cancel_on_disconnect, options.cod_grace_ms
         session.set_response_mode(options.response_mode)
-        self.is_reset_untold = False
+        self.is_reset_unreported = False

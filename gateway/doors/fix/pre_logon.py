@@ -19,7 +19,7 @@ from protocols.fix.session.logon import LogonRefusal
 from protocols.fix.session.settings import SessionSettings
 from protocols.units import NS_PER_MS, NS_PER_S
 
-_GREETING_BYTES = 4_096
+_FIRST_MESSAGE_BYTES = 4_096
 
 
 class PreLogonPeer(NullPeer):
@@ -38,33 +38,33 @@ class PreLogonPeer(NullPeer):
         self._listener = listener
         self._connection = connection
         self._arrival = arrival
-        self._greeting = FirstMessage(_GREETING_BYTES)
+        self._first_message = FirstMessage(_FIRST_MESSAGE_BYTES)
         self._refused = False
-        self._explained_to: tuple[SessionSettings, LogonRefusal | None] | None = None
+        self._explanation: tuple[SessionSettings, LogonRefusal | None] | None = None
         self.next_deadline_ns = arrival.accepted_ns + services.settings.fix.logon_timeout_s * NS_PER_S
 
     def receive(self, data: bytes, now_ns: int) -> None:
         """Bytes of somebody unknown."""
         if self._refused:
             return
-        outcome = self._greeting.receive(data)
+        outcome = self._first_message.receive(data)
         if isinstance(outcome, CloseSilently):
             self._refuse(Denied(outcome.reason), outcome.text, now_ns)
         elif outcome is not None:
-            self._introduce(outcome, now_ns)
+            self._admit(outcome, now_ns)
 
-    def _introduce(self, hello: LogonClaim, now_ns: int) -> None:
-        found = self._logon.admit(hello, self._listener, self._connection, now_ns)
+    def _admit(self, claim: LogonClaim, now_ns: int) -> None:
+        found = self._logon.admit(claim, self._listener, self._connection, now_ns)
         if isinstance(found, Denied | LogonRefusal):
             proven = found if isinstance(found, LogonRefusal) else None
-            self._explained_to = self._logon.explains_to(hello, self._listener, proven)
+            self._explanation = self._logon.explanation_for(claim, self._listener, proven)
             denied = found if isinstance(found, Denied) else Denied(found.reason, detail=found.text)
-            comp_id, key = (hello.message.fields.get(tag, "") for tag in (tags.SENDER_COMP_ID, tags.USERNAME))
+            comp_id, key = (claim.message.fields.get(tag, "") for tag in (tags.SENDER_COMP_ID, tags.USERNAME))
             self._refuse(denied, f"{comp_id}: {denied.detail}" if denied.detail else comp_id, now_ns, key)
             return
         self._arrival.proved()
         self._connection.peer = found
-        found.receive(hello.raw, now_ns)
+        found.receive(claim.raw, now_ns)
 
     def _refuse(self, denied: Denied, detail: str, now_ns: int, key: str = "") -> None:
         self._refused = True
@@ -78,10 +78,10 @@ class PreLogonPeer(NullPeer):
         if not self._refused:
             self._refused = True
             self._logon.refuse("logon_timeout", "", self._arrival.peer_ip)
-        if self._explained_to is None:
+        if self._explanation is None:
             self._connection.abort()
             return
-        settings, refusal = self._explained_to
+        settings, refusal = self._explanation
         output = refused_logout(settings, refusal, self._services.wall.utc_ns(now_ns))
         if refusal is not None:
             until_ns = now_ns + settings.logout_timeout_s * NS_PER_S

@@ -22,7 +22,7 @@ _FREE_LIMIT_QUERY_NS = NS_PER_S  # one so often costs nothing
 _ORDERS = ("D", "G")
 
 
-class Responder(Protocol):
+class FixResponder(Protocol):
     """The endpoint, as requests are answered through it."""
 
     @property
@@ -38,7 +38,7 @@ class FixRequests:
     """Serves one session's application messages, each once."""
 
     def __init__(
-        self, endpoint: Responder, translator: Translator, settings: schema.FixSessionRow, services: Services
+        self, endpoint: FixResponder, translator: Translator, settings: schema.FixSessionRow, services: Services
     ) -> None:
         self._endpoint = endpoint
         self._machine = endpoint.machine
@@ -46,7 +46,7 @@ class FixRequests:
         self._translator = translator
         self._settings = settings
         self._services = services
-        self._limits_told_ns = 0
+        self._limits_sent_ns = 0
 
     def serve(self, message: AppMessage, now_ns: int) -> None:
         """Hand it to the order path, or refuse it."""
@@ -124,7 +124,7 @@ class FixRequests:
         """A message that the order path has no part in: LimitQuery(XLQ), and what is read and needs no answer."""
         kind = message.msg_type
         if kind == MsgType.LIMIT_QUERY and kind in self._translator.served:
-            self._tell_limits(message, now_ns)
+            self._send_limits(message, now_ns)
         elif kind == MsgType.LIMIT_QUERY:
             unserved = Fault("business", tags.BusinessRejectReason.UNSUPPORTED_MESSAGE_TYPE, 0, "not served here")
             self._machine.reject(message.seq_num, kind, unserved, now_ns)
@@ -136,15 +136,15 @@ class FixRequests:
             if refusal is not None:
                 self._endpoint.refuse(message, refusal, now_ns)
 
-    def _tell_limits(self, message: AppMessage, now_ns: int) -> None:
+    def _send_limits(self, message: AppMessage, now_ns: int) -> None:
         """LimitResponse(XLR): free once a second, charged as a message beyond that."""
-        if now_ns - self._limits_told_ns < _FREE_LIMIT_QUERY_NS:
+        if now_ns - self._limits_sent_ns < _FREE_LIMIT_QUERY_NS:
             refusal = self._services.orders.admission.charge_message(self._session, now_ns)
             if refusal is not None:
                 self._endpoint.refuse(message, refusal, now_ns)
                 return
         else:
-            self._limits_told_ns = now_ns
+            self._limits_sent_ns = now_ns
         lines = [limit_line(view) for view in self._services.orders.limit_notices.show(self._session, now_ns)]
         self._endpoint.send(*self._translator.limits(message.fields[tags.REQ_ID], lines), now_ns)
 

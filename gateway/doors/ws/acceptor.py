@@ -18,15 +18,15 @@ from gateway.auth.authenticator import Client, Denied, Proof
 from gateway.config import schema
 from gateway.config.addresses import forwarded_for, networks
 from gateway.doors import tls
-from gateway.doors.batch import Tick
+from gateway.doors.batch import EventLoopTurn
 from gateway.doors.connection import Connection, Traffic
 from gateway.doors.crowd import Crowd
-from gateway.doors.listening import Arrival, Door, Listener, Place
+from gateway.doors.listening import Arrival, Door, Listener, ListenSettings
 from gateway.doors.services import Services
-from gateway.doors.slowness import Backlog
+from gateway.doors.slowness import UnreadOutput
 from gateway.doors.ws.endpoint import WsEndpoint
 from gateway.doors.ws.http_upgrade import HttpPhase, PendingUpgrades, http_log
-from gateway.doors.ws.logon import ConnectionInfo, told_to_wait, turned_away
+from gateway.doors.ws.logon import ConnectionInfo, turned_away, wait_of
 from gateway.doors.ws.stream_cursor import EncodedEvents
 from protocols import errors
 from protocols.errors import Refusal
@@ -64,7 +64,7 @@ class _EarlyBytes:
 class WsAcceptor:
     """The listener and every WebSocket connection that it let in."""
 
-    def __init__(self, ws: schema.Ws, services: Services, backlog: Backlog) -> None:
+    def __init__(self, ws: schema.Ws, services: Services, unread: UnreadOutput) -> None:
         self._settings = services.settings
         self._ws = ws
         self._services = services
@@ -74,13 +74,13 @@ class WsAcceptor:
         self._listener: Listener | None = None
         self._proxies = networks(ws.forwarded_for_from)
         self.crowd = Crowd(ws.max_connections)
-        self._tick: Tick
+        self._turn: EventLoopTurn
         self._loop: asyncio.AbstractEventLoop
-        self.traffic = Traffic(backlog)
+        self.traffic = Traffic(unread)
 
-    async def start(self, loop: asyncio.AbstractEventLoop, tick: Tick) -> int:
+    async def start(self, loop: asyncio.AbstractEventLoop, turn: EventLoopTurn) -> int:
         """Listen; returns the port."""
-        self._loop, self._tick = loop, tick
+        self._loop, self._turn = loop, turn
         app = web.Application(client_max_size=_READ_BYTES)
         app.router.add_get(self._ws.path, self._upgrade, allow_head=False)
         app.router.add_route("*", "/{path:.*}", self._not_found)
@@ -96,7 +96,7 @@ class WsAcceptor:
         await self._runner.setup()
         assert self._runner.server is not None
         self._pending = PendingUpgrades(
-            self._runner.server, self._ws.header_timeout_s, self._count_end, "before_upgrade", tick
+            self._runner.server, self._ws.header_timeout_s, self._count_end, "before_upgrade", turn
         )
         balancers = networks(self._ws.proxy_protocol_from)
         door = Door(
@@ -105,11 +105,13 @@ class WsAcceptor:
             turn_away=self._turn_away,
             count_end=self._count_end,
             log=partial(self._services.log, door="ws"),
-            now_ns=tick.now_ns,
+            now_ns=turn.now_ns,
             shared=balancers + self._proxies,
         )
         context = tls.server_context(self._ws.tls)
-        self._listener = Listener(Place("ws", self._ws.host, self._ws.port, _BACKLOG, context, balancers), door)
+        self._listener = Listener(
+            ListenSettings("ws", self._ws.host, self._ws.port, _BACKLOG, context, balancers), door
+        )
         return await self._listener.open()
 
     @property
@@ -133,7 +135,7 @@ class WsAcceptor:
         for connection in list(self.traffic.connections):
             endpoint = connection.peer
             if isinstance(endpoint, WsEndpoint) and endpoint.session is None:
-                endpoint.turn_away(self._tick.now_ns())
+                endpoint.turn_away(self._turn.now_ns())
 
     async def stop(self) -> None:
         """Let go of what aiohttp still holds; our own connections are closed by the server."""
@@ -151,9 +153,9 @@ class WsAcceptor:
         if "X-API-Key" in request.headers:
             proof = self._prove(request, phase.arrival.peer_ip)
             if isinstance(proof, Denied):
-                away = told_to_wait(proof)
+                away = wait_of(proof)
             else:
-                away = turned_away(self._services, proof, "", self._tick.now_ns())
+                away = turned_away(self._services, proof, "", self._turn.now_ns())
             if away is not None:
                 self._count_refused(phase, away.cause, request.headers["X-API-Key"])
                 return _no(429, away.refusal)
@@ -233,7 +235,7 @@ class WsAcceptor:
             sent_at_ns=int(stamp) * NS_PER_US,
             window_ns=self._ws.recv_window_ms * NS_PER_MS,
         )
-        return self._services.authenticator.authenticate((key_id,), proof, "trade_or_read", self._tick.now_ns())
+        return self._services.authenticator.authenticate((key_id,), proof, "trade_or_read", self._turn.now_ns())
 
     async def _take_over(self, request: web.Request, client: Client | None) -> web.StreamResponse:
         if request.transport is None:
@@ -263,18 +265,18 @@ class WsAcceptor:
             return response  # gone while our 101 was written
         phase = _phase_of(transport)
         phase.leave()
-        connection = Connection(self._tick, self._loop, self._settings, self.traffic)
+        connection = Connection(self._turn, self._loop, self._settings, self.traffic)
         arrival = phase.arrival
         connection.came_by(arrival, is_proved=client is not None)
-        caller = _caller(arrival, _CODECS.get(chosen, "json"))
-        endpoint = WsEndpoint(self._services, self._ws, self._event_bytes, connection, caller)
+        info = _connection_info(arrival, _CODECS.get(chosen, "json"))
+        endpoint = WsEndpoint(self._services, self._ws, self._event_bytes, connection, info)
         connection.peer = endpoint
         arrival.cut = partial(_cut, endpoint, connection)
         transport.set_protocol(connection)
         http.connection_lost(None)
         connection.connection_made(transport)
-        endpoint.opened(client, self._tick.now_ns())
-        if data := early.data + phase.take_backlog():
+        endpoint.opened(client, self._turn.now_ns())
+        if data := early.data + phase.take_unparsed():
             connection.data_received(data)
         return response
 
@@ -300,7 +302,7 @@ def _phase_of(transport: asyncio.BaseTransport) -> HttpPhase:
     return phase
 
 
-def _caller(arrival: Arrival, codec: str) -> ConnectionInfo:
+def _connection_info(arrival: Arrival, codec: str) -> ConnectionInfo:
     """With a connection id for people, and a challenge that nobody can guess."""
     return ConnectionInfo(
         conn_id=f"c-{secrets.token_hex(3)}",

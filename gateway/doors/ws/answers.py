@@ -1,7 +1,7 @@
 """How requests over WebSocket get their one answer, at once or when the road has spoken.
 
 Each request has one `Source`, by which its answer finds it again and which stays open until it is answered; the legs of
-a batch share one `Batch`, which is answered when its last leg is.
+a batch share one `BatchAnswer`, which is answered when its last leg is.
 """
 
 from typing import TypeGuard
@@ -29,7 +29,7 @@ _SHOWN_WITH_REFUSAL = {
 }
 
 
-class Batch:
+class BatchAnswer:
     """The legs of one `order.batch`, in their order, as their answers come in."""
 
     def __init__(self, size: int) -> None:
@@ -69,7 +69,7 @@ class Source(msgspec.Struct, frozen=True, eq=False):
     method: str
     t_in_ns: int
     resp: str = "accepted"
-    batch: Batch | None = None
+    batch: BatchAnswer | None = None
     leg: int = 0
     is_retry: bool = False
 
@@ -119,7 +119,7 @@ class Answers:
         self.cursor: StreamCursor  # of the connection's stream, from the logon on
 
     def handed_over(self, source: Source, reply: Reply, now_ns: int) -> bool:
-        """`resp:"queued"` is answered on hand-over, and then no more, but for `_tell_known`; whether it was now."""
+        """`resp:"queued"` is answered on hand-over, and then no more, but for `_answer_known`; whether it was now."""
         if source.resp != "queued" or not self.open.close(source):
             return False
         result = results.QueuedResult(getattr(reply.command, "cl_ord_id", ""))
@@ -139,9 +139,9 @@ class Answers:
             if source.batch is not None:
                 self._keep_back(source.batch)
         elif source.resp == "queued" and isinstance(event, OrderEvent) and event.exec_type is ExecType.ORDER_STATUS:
-            self._tell_known(source, reply, event, now_ns)
+            self._answer_known(source, reply, event, now_ns)
 
-    def _keep_back(self, batch: Batch) -> None:
+    def _keep_back(self, batch: BatchAnswer) -> None:
         """The events of this leg come next, and the answer that it is part of goes before them."""
         if batch.is_open and not batch.keeps_back:
             batch.keeps_back = True
@@ -158,7 +158,7 @@ class Answers:
                 return report.refused(event, services.instruments.by_id[first.instrument], first)
         return report.answer(source.method, event, services.instruments)
 
-    def _tell_known(self, source: Source, reply: Reply, event: OrderEvent, now_ns: int) -> None:
+    def _answer_known(self, source: Source, reply: Reply, event: OrderEvent, now_ns: int) -> None:
         """A retry of a known id, after its 202: no event will tell the state of the order, so a second answer does."""
         outcome = report.answer(source.method, event, self._services.instruments)
         if source.batch is None or not source.batch.revise(source.leg, outcome):
@@ -189,7 +189,7 @@ class Answers:
         if isinstance(outcome, Refusal):
             blocks = self.limits(buckets, outcome, now_ns)
             machine.output.fail(source.request_id, outcome, now_ns, source.t_in_ns, blocks)
-        elif source.resp != "none" or _is_told_always(outcome):
+        elif source.resp != "none" or _is_always_sent(outcome):
             blocks = self.limits(buckets, outcome, now_ns)
             status = _HANDED_OVER if source.resp == "queued" else 200
             machine.output.respond(source.request_id, outcome, now_ns, source.t_in_ns, blocks, status)
@@ -227,10 +227,10 @@ def _shown_with(refusal: Refusal) -> tuple[str, ...]:
     return _SHOWN_WITH_REFUSAL.get(str((refusal.data or {}).get("limit")), ("msgs",))
 
 
-def _is_told_always(outcome: object) -> bool:
+def _is_always_sent(outcome: object) -> bool:
     """Whether `resp:"none"` wants to hear of a result: legs failed, or it is a known order's state, with no event."""
     if isinstance(outcome, results.BatchResult):
-        return outcome.failed > 0 or any(_is_told_always(leg.result) for leg in outcome.legs)
+        return outcome.failed > 0 or any(_is_always_sent(leg.result) for leg in outcome.legs)
     return isinstance(outcome, results.PlaceResult) and outcome.duplicate
 
 

@@ -30,8 +30,7 @@ from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyEvent, EngineState, OrderList
 from protocols.units import NS_PER_MS
-from protocols.ws import close_codes, results, schema
-from protocols.ws import events as told
+from protocols.ws import close_codes, events, results, schema
 from protocols.ws.schema import LogonParams, StreamName
 from protocols.ws.session import WsSession
 from protocols.ws.settings import WsSettings
@@ -72,7 +71,7 @@ class WsEndpoint:
         self._flood = FloodCount()
         self._account: AccountStream
         self._snapshot = SnapshotQuery(services)
-        self._logout: told.Requested | None = None  # answered last, when nothing else is open
+        self._logout: events.Requested | None = None  # answered last, when nothing else is open
         self._leave_by_ns = 0
 
     # -- the connection's side (gateway.doors.connection.Peer) ---------------------------------------------------------
@@ -113,7 +112,7 @@ class WsEndpoint:
     def take_output(self, limit_bytes: int) -> bytes:
         """The next bytes to write: what is ready, and a goodbye last."""
         if self._logout is not None and not (self.machine.pending_bytes or self.answers.open or self.writer.has_more):
-            self._say_goodbye(self.services.now_ns())
+            self._finish_logout(self.services.now_ns())
         return self.machine.take_output()
 
     @property
@@ -169,42 +168,42 @@ class WsEndpoint:
 
     # -- what the machine tells ----------------------------------------------------------------------------------
 
-    def _on_event(self, event: told.Event, now_ns: int) -> None:
-        if isinstance(event, told.Requested):
+    def _on_event(self, event: events.Event, now_ns: int) -> None:
+        if isinstance(event, events.Requested):
             if self.session is not None:
                 self.services.metrics.ws.messages_in += 1
                 self._requests.serve(event, self.session, now_ns)
-        elif isinstance(event, told.UnknownMethod):
+        elif isinstance(event, events.UnknownMethod):
             if self.session is not None:
                 self.services.metrics.ws.messages_in += 1
                 self._requests.refuse_unknown(event, self.session, now_ns)
-        elif isinstance(event, told.LogonRequested):
+        elif isinstance(event, events.LogonRequested):
             self._log_on(event, now_ns)
-        elif isinstance(event, told.Answered):
+        elif isinstance(event, events.Answered):
             self.services.metrics.ws.messages_in += 1
             if self.session is not None:
                 limited = self.services.orders.admission.charge_message(self.session, now_ns)
                 if limited is not None:
                     self.count_refused_message(limited, now_ns)
-        elif isinstance(event, told.Closed):
+        elif isinstance(event, events.Closed):
             self._on_closed(event, now_ns)
         else:
             self.link.close()
 
-    def _on_closed(self, event: told.Closed, now_ns: int) -> None:
+    def _on_closed(self, event: events.Closed, now_ns: int) -> None:
         if event.reason == "challenge":
             self._logon.count_refused("challenge")
         self.end_session(event.reason, now_ns)
         self.count_end(event.reason)
 
-    def _log_on(self, asked: told.LogonRequested, now_ns: int) -> None:
+    def _log_on(self, asked: events.LogonRequested, now_ns: int) -> None:
         if not self.machine.is_deciding:
             return  # what came right after it ended the connection: it takes nothing over
         found = self._logon.judge(asked, now_ns)
         if found is not None:
             self._accept(asked, found[0], found[1], now_ns)
 
-    def _accept(self, asked: told.LogonRequested, found: Session, client: Client, now_ns: int) -> None:
+    def _accept(self, asked: events.LogonRequested, found: Session, client: Client, now_ns: int) -> None:
         self._begin(found, client, asked.params, now_ns)
         orders = self.services.orders
         wanted = asked.params.resume if "orders" in self.streams else None
@@ -322,7 +321,7 @@ class WsEndpoint:
         """A logout was asked for and waits for what is open."""
         return self._logout is not None
 
-    def leave(self, logout: told.Requested, now_ns: int) -> None:
+    def leave(self, logout: events.Requested, now_ns: int) -> None:
         """Log out when every request before it is answered, or no answer came in the time that the core has, and what
         waits to be read from the stream is written.
         """
@@ -333,7 +332,7 @@ class WsEndpoint:
         self._leave_by_ns = now_ns + self.services.settings.core.answer_timeout_ms * NS_PER_MS
         self.link.wake()
 
-    def _say_goodbye(self, now_ns: int) -> None:
+    def _finish_logout(self, now_ns: int) -> None:
         logout, self._logout = self._logout, None
         assert logout is not None
         self._leave_by_ns = 0
@@ -353,7 +352,7 @@ class WsEndpoint:
                 self.too_slow(now_ns)
                 self.link.close()
             return max(events, 1)
-        rows, source, whole = writer.list_on()
+        rows, source, whole = writer.continue_list()
         assert isinstance(source, Source)
         if whole is not None and self.answers.open.close(source):
             self.answers.conclude(source, whole, now_ns, ("queries", "msgs"))

@@ -13,7 +13,7 @@ from typing import Any, cast
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway.doors.batch import Tick
+from gateway.doors.batch import EventLoopTurn
 from gateway.doors.listening import Arrival
 from gateway.doors.stall import LATE_NS
 
@@ -42,7 +42,7 @@ class PendingUpgrades(msgspec.Struct, frozen=True, eq=False):
     timeout_s: float
     count_end: Callable[[str], None]
     left: str
-    tick: Tick
+    turn: EventLoopTurn
     waiting: "set[HttpPhase]" = set()
 
     def __call__(self, arrival: Arrival) -> asyncio.Protocol:
@@ -65,8 +65,8 @@ class HttpPhase(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0, ""  # when it is cut, and for what reason
-        self._is_counted = self._is_heard = False
-        self._backlog = b""  # what it has sent, and nobody has read yet
+        self._is_counted = self._has_request = False
+        self._unparsed = b""  # what it has sent, and nobody has read yet
         self._is_paused = False
         self._has_left = False  # the client closed; else it was aiohttp, and its only reason is that this is no HTTP
         arrival.cut = self.cut
@@ -80,43 +80,43 @@ class HttpPhase(asyncio.Protocol):
         self._http.connection_made(transport)
         self.arrival.opened()
 
-    def heard(self, seconds: float, reason: str) -> None:
+    def request_received(self, seconds: float, reason: str) -> None:
         """A request of it is whole: its own end is none to count. So long from now on, then it is cut for `reason`."""
-        self._is_heard = True
-        self._wait_until(self._pending.tick.now_ns() + int(seconds * 1e9), reason)
+        self._has_request = True
+        self._wait_until(self._pending.turn.now_ns() + int(seconds * 1e9), reason)
 
     def _wait_until(self, due_ns: int, reason: str) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        wait_s = max(due_ns - self._pending.tick.now_ns(), 0) / 1e9
+        wait_s = max(due_ns - self._pending.turn.now_ns(), 0) / 1e9
         self._due = due_ns, reason
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_timer)
 
     def _on_timer(self) -> None:
         due_ns, reason = self._due
         is_waiting = self in self._pending.waiting  # else it was upgraded, or ended, while what had come was read
-        if is_waiting and self._backlog:
+        if is_waiting and self._unparsed:
             self._timer = asyncio.get_running_loop().call_later(LATE_NS / 1e9, self._on_timer)
-        elif is_waiting and not self._pending.tick.must_read_first(due_ns, self._on_timer):
+        elif is_waiting and not self._pending.turn.must_read_first(due_ns, self._on_timer):
             self.cut(reason)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the request: they are read when it is its turn among all who have not proved who they are."""
-        if self._backlog and not self._is_paused:
+        if self._unparsed and not self._is_paused:
             self._is_paused = True
             self._transport.pause_reading()
-        self._backlog += data
-        self._pending.tick.queue_newcomer(self)
+        self._unparsed += data
+        self._pending.turn.queue_stranger(self)
 
     def take_turn(self, _now_ns: int) -> None:
         """Have the request read as far as it has come."""
-        data = self.take_backlog()
+        data = self.take_unparsed()
         if self._http is not None and data and not self._transport.is_closing():
             self._http.data_received(data)
 
-    def take_backlog(self) -> bytes:
+    def take_unparsed(self) -> bytes:
         """What nobody has read yet, for whoever reads it now."""
-        data, self._backlog = self._backlog, b""
+        data, self._unparsed = self._unparsed, b""
         if self._is_paused and not self._transport.is_closing():
             self._transport.resume_reading()
         self._is_paused = False
@@ -141,7 +141,7 @@ class HttpPhase(asyncio.Protocol):
         """It ended before it became a WebSocket."""
         self.leave()
         self.arrival.left()
-        if not self._is_heard:
+        if not self._has_request:
             self.end(self._pending.left if self._has_left or exc is not None else "bad_http")
         http, self._http, self._timer = self._http, None, None
         if http is not None:

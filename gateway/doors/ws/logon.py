@@ -23,7 +23,7 @@ MAX_RESUME_EVENTS = 100_000  # more than that is faster told as a snapshot
 MAX_CONNECTIONS_PER_KEY = 64
 
 
-def _unheard() -> None:
+def _no_callback() -> None:
     """Nobody counts who has logged on."""
 
 
@@ -39,8 +39,8 @@ class ConnectionInfo(msgspec.Struct, frozen=True):
     peer_ip: str
     accepted_ns: int
     codec: str = "json"
-    proved: Callable[[], None] = _unheard
-    failed: Callable[[], None] = _unheard
+    proved: Callable[[], None] = _no_callback
+    failed: Callable[[], None] = _no_callback
 
 
 class TurnedAway(msgspec.Struct, frozen=True):
@@ -74,7 +74,7 @@ class WsLogon:
         shown = Proof(asked.signed, params.sig, self._info.peer_ip, sent_at_ns, self._recv_window_ns)
         proof = self._services.authenticator.authenticate((params.api_key,), shown, "trade_or_read", now_ns)
         if isinstance(proof, Denied):
-            away = told_to_wait(proof)
+            away = wait_of(proof)
             if away is not None:
                 self._turn_away(asked, away, now_ns)
                 return None
@@ -130,7 +130,7 @@ def turned_away(services: Services, client: Client, name: str, now_ns: int) -> T
     return None
 
 
-def told_to_wait(denied: Denied) -> TurnedAway | None:
+def wait_of(denied: Denied) -> TurnedAway | None:
     """What is told to a client that proved itself and may not log on yet; None for whoever proved nothing."""
     return TurnedAway(denied.cause, _too_many_logons(denied.retry_ns // NS_PER_US)) if denied.retry_ns else None
 

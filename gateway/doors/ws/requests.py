@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.doors.endpoint import Link
 from gateway.doors.services import Services
-from gateway.doors.ws.answers import Answers, Batch, Source
+from gateway.doors.ws.answers import Answers, BatchAnswer, Source
 from gateway.doors.ws.logon import profile
 from gateway.doors.ws.stream_writer import StreamWriter
 from gateway.sessions.session import Session
@@ -27,7 +27,7 @@ _ORDERS = ("order.place", "order.replace")
 _LEG_METHODS = {NewOrder: "order.place", CancelOrder: "order.cancel", ReplaceOrder: "order.replace"}
 
 
-class Responder(Protocol):
+class WsResponder(Protocol):
     """The endpoint, as requests are answered through it."""
 
     services: Services
@@ -50,7 +50,7 @@ class Responder(Protocol):
 class WsRequests:
     """Serves one connection's requests."""
 
-    def __init__(self, endpoint: Responder) -> None:
+    def __init__(self, endpoint: WsResponder) -> None:
         self._endpoint = endpoint
         self._own = {
             "ping": self._ping,
@@ -145,7 +145,7 @@ class WsRequests:
         self, asked: Requested, legs: list[AnyCommand | Refusal], resp: str, session: Session, now_ns: int
     ) -> None:
         """Leg by leg, in order; the legs go on when one of them is refused. Each fills the queue with its share."""
-        batch, size_bytes = Batch(len(legs)), asked.size_bytes // len(legs)
+        batch, size_bytes = BatchAnswer(len(legs)), asked.size_bytes // len(legs)
         for index, made in enumerate(legs):
             method = "order.place" if isinstance(made, Refusal) else _LEG_METHODS[type(made)]
             if self._endpoint.session is None:

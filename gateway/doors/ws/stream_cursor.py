@@ -27,7 +27,7 @@ _LATE_EVENTS = 4_096  # kept encoded: some 1.5 MB
 _MIN_ROW_BYTES = 100  # no order is told in less
 
 
-class Slice(msgspec.Struct, frozen=True):
+class StreamSlice(msgspec.Struct, frozen=True):
     """What to write next: events for the first time or again, or orders of a snapshot; `is_last` ends a task.
 
     begin, end: numbers of the first and last event of the whole replay; a snapshot is valid at `end`.
@@ -155,7 +155,7 @@ class StreamCursor:
 
     # -- what is written -----------------------------------------------------------------------------------------
 
-    def take(self) -> Slice | None:
+    def take(self) -> StreamSlice | None:
         """The next slice; None when the stream does not keep it any more: the reader was too slow."""
         if self._task is _Task.SNAPSHOT:
             return self._take_rows()
@@ -168,13 +168,13 @@ class StreamCursor:
         if not is_replay:
             self._next = upto + 1
             self._catch_up()
-            return Slice("live", events, is_last)
+            return StreamSlice("live", events, is_last)
         self._at = upto + 1
         if is_last:
             self._end_task()
-        return Slice("replay", events, is_last, self._begin, self._end)
+        return StreamSlice("replay", events, is_last, self._begin, self._end)
 
-    def _take_rows(self) -> Slice:
+    def _take_rows(self) -> StreamSlice:
         assert self._snapshot is not None
         orders, seq, start = self._snapshot.orders, self._snapshot.seq, self._at
         self._at += _SNAPSHOT_ROWS
@@ -182,7 +182,7 @@ class StreamCursor:
         if is_last:
             self._snapshot = None
             self._end_task()
-        return Slice("snapshot", orders[start : start + _SNAPSHOT_ROWS], is_last, end=seq)
+        return StreamSlice("snapshot", orders[start : start + _SNAPSHOT_ROWS], is_last, end=seq)
 
     def _start(self, task: _Task) -> None:
         self._task = task

@@ -9,7 +9,7 @@ from collections import deque
 import msgspec
 
 from gateway.doors.services import Services
-from gateway.doors.ws.stream_cursor import EncodedEvents, ListCursor, Slice, StreamCursor
+from gateway.doors.ws.stream_cursor import EncodedEvents, ListCursor, StreamCursor, StreamSlice
 from limits.limiter import BucketView
 from protocols.messages import AnyEvent, OrderEvent, OrderList
 from protocols.units import NS_PER_MS
@@ -32,7 +32,7 @@ class StreamWriter:
 
     @property
     def has_more(self) -> bool:
-        """Whether `write_slice` or `list_on` has something to do."""
+        """Whether `write_slice` or `continue_list` has something to do."""
         return self.cursor.has_slice or self.is_listing
 
     def push(self, event: AnyEvent, now_ns: int) -> None:
@@ -79,7 +79,7 @@ class StreamWriter:
             self.push_own("resumed", results.ResumedData(self._machine.settings.epoch, piece.begin, piece.end), now_ns)
         return len(piece.rows)
 
-    def _snapshot(self, piece: Slice, now_ns: int) -> None:
+    def _snapshot(self, piece: StreamSlice, now_ns: int) -> None:
         by_id = self._services.instruments.by_id
         orders = (order for order in piece.rows if isinstance(order, OrderEvent))
         rows = tuple(report.order_row(order, by_id[order.instrument]) for order in orders)
@@ -108,7 +108,7 @@ class StreamWriter:
         """Whether a list is in the making."""
         return bool(self._listings)
 
-    def list_on(self) -> tuple[int, object, object]:
+    def continue_list(self) -> tuple[int, object, object]:
         """Make one more slice of the oldest list: (orders it had, key, whole result or Refusal when it was the last).
 
         Only when `is_listing`.

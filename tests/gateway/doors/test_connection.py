@@ -3,10 +3,10 @@
 import pytest
 
 from gateway.config import schema
-from gateway.doors.batch import Parts, Tick
+from gateway.doors.batch import EventLoopTurn, Parts
 from gateway.doors.connection import Connection, Traffic
 from gateway.doors.peer import GONE
-from gateway.doors.slowness import Backlog
+from gateway.doors.slowness import UnreadOutput
 from gateway.doors.stall import LATE_NS
 from gateway.journal.delay import RecordDelay
 
@@ -150,13 +150,15 @@ class Clock:
 class Bench:
     def __init__(self):
         self.loop, self.clock, self.journal = Loop(), Clock(), Journal()
-        self.bugs, self.failures, self.traffic = [], [], Traffic(Backlog(1 << 62))
+        self.bugs, self.failures, self.traffic = [], [], Traffic(UnreadOutput(1 << 62))
         self.delay, self.is_queue_filling = RecordDelay(self.journal), False
         parts = Parts((), (), lambda _: None, lambda: self.is_queue_filling)
-        self.tick = Tick(self.loop, self.clock, parts, self.journal, self.delay, self.bugs.append, self.failures.append)
+        self.turn = EventLoopTurn(
+            self.loop, self.clock, parts, self.journal, self.delay, self.bugs.append, self.failures.append
+        )
 
     def connect(self):
-        connection = Connection(self.tick, self.loop, schema.Config(), self.traffic)
+        connection = Connection(self.turn, self.loop, schema.Config(), self.traffic)
         connection.peer = Echo()
         transport = Transport()
         connection.connection_made(transport)
@@ -221,7 +223,7 @@ def strangers(bench, count):
     """So many connections that nobody knows yet."""
     made = []
     for _ in range(count):
-        connection = Connection(bench.tick, bench.loop, schema.Config(), bench.traffic)
+        connection = Connection(bench.turn, bench.loop, schema.Config(), bench.traffic)
         connection.peer = Echo()
         connection.came_by(Arrival())
         connection.connection_made(Transport())
@@ -259,7 +261,7 @@ class Caller:
 def test_a_crowd_is_heard_to_its_end_though_nothing_else_happens(bench):
     crowd = [Caller() for _ in range(9)]
     for caller in crowd:
-        bench.tick.queue_newcomer(caller)
+        bench.turn.queue_stranger(caller)
     for _ in range(3):
         bench.loop.turn()
     assert [caller.heard for caller in crowd] == [1] * 9
@@ -324,7 +326,7 @@ def test_who_ends_without_a_word_is_closed_at_once_and_leaves_no_timer_behind(be
 
 def test_a_connection_that_ends_before_it_was_made_lets_its_peer_go(bench):
     """A handshake failed: nobody tells it of an end, and the two would hold each other in memory."""
-    connection = Connection(bench.tick, bench.loop, schema.Config(), bench.traffic)
+    connection = Connection(bench.turn, bench.loop, schema.Config(), bench.traffic)
     connection.peer = Echo()
     arrival = Arrival()
     connection.came_by(arrival)
@@ -351,13 +353,13 @@ def test_bytes_wait_for_the_journal_and_leave_in_order_when_it_is_durable(bench)
         bench.loop.turn()
     assert transport.written == []
     first = bench.journal.position - 1
-    bench.tick.on_durable(first)
+    bench.turn.on_durable(first)
     assert transport.written == [b"1"]
     bench.journal.lags = False
     connection.data_received(b"3")
     bench.loop.turn()
     assert transport.written == [b"1"]  # never overtakes what still waits
-    bench.tick.on_durable(bench.journal.position)
+    bench.turn.on_durable(bench.journal.position)
     assert b"".join(transport.written) == b"123"
 
 
@@ -370,7 +372,7 @@ def test_nobody_is_judged_while_what_he_was_to_answer_waits_for_the_journal_and_
     connection._on_timer()
     bench.loop.turn()
     assert connection.peer.told == []
-    bench.tick.on_durable(bench.journal.position)
+    bench.turn.on_durable(bench.journal.position)
     assert connection.peer.told == ["paused", "resumed"]  # its silence counts from now on
     connection._on_timer()
     for _ in range(9):  # it is read first
@@ -384,7 +386,7 @@ def test_a_journal_that_takes_its_usual_time_excuses_nobody(bench):
     connection.data_received(b"ping")
     bench.loop.turn()
     bench.clock.now += LATE_NS - 1
-    bench.tick.on_durable(bench.journal.position)
+    bench.turn.on_durable(bench.journal.position)
     assert connection.peer.told == []
 
 
@@ -393,7 +395,7 @@ def test_a_failed_journal_sends_not_another_byte(bench):
     connection.data_received(b"1")
     bench.journal.error = OSError(5, "EIO")
     bench.loop.turn()
-    bench.tick.on_durable(99)
+    bench.turn.on_durable(99)
     connection.data_received(b"2")
     bench.loop.turn()
     assert transport.written == []
@@ -448,7 +450,7 @@ def test_a_peer_that_takes_its_answers_in_time_goes_on(bench):
     connection, transport = bench.connect()
     connection.pause_writing()
     connection.peer.out = b"waiting"
-    bench.tick.touch(connection)
+    bench.turn.mark_dirty(connection)
     bench.loop.turn()
     assert transport.written == []
     connection.resume_writing()
@@ -472,7 +474,7 @@ def test_more_than_the_bound_behind_a_full_transport_is_cut_at_once(bench):
     connection, _ = bench.connect()
     connection.pause_writing()
     connection.peer.out = b"x" * 1_048_577
-    bench.tick.touch(connection)
+    bench.turn.mark_dirty(connection)
     bench.loop.turn()
     assert connection.peer.told == ["paused", "too_slow"]
 
@@ -617,7 +619,7 @@ def test_what_is_read_on_waits_for_the_journal_like_anything(bench):
     for _ in range(20):
         bench.loop.turn()
     assert (transport.written, connection.peer.reads) == ([], 5), "no more than the transport would take"
-    bench.tick.on_durable(bench.journal.position)
+    bench.turn.on_durable(bench.journal.position)
     assert sum(map(len, transport.written)) == 5 * 16_000
     bench.journal.lags = False
     bench.loop.turn()
@@ -779,7 +781,7 @@ def test_who_does_not_take_its_answers_is_not_parsed_either_until_it_does(bench)
 def test_one_timer_serves_a_connection_and_moves_only_when_the_deadline_comes_nearer(bench):
     connection, _ = bench.connect()
     connection.peer.deadline = bench.clock.now + 1_000 * MS
-    bench.tick.touch(connection)
+    bench.turn.mark_dirty(connection)
     bench.loop.turn()
     timers = len(bench.loop.later)
     connection.peer.deadline += 500 * MS  # traffic came: later
@@ -881,16 +883,16 @@ class Reader:
 
 
 def test_above_the_bound_of_all_slow_readers_the_one_furthest_behind_is_cut():
-    backlog = Backlog(1_000)
+    unread = UnreadOutput(1_000)
     near, far, late = Reader(), Reader(), Reader()
-    backlog.note(near, 300, 0)
-    backlog.note(far, 600, 0)
-    backlog.note(near, 350, 0)
-    assert (backlog.total_bytes, near.was_cut, far.was_cut) == (950, False, False)
-    backlog.note(late, 100, 0)
-    assert (backlog.total_bytes, near.was_cut, far.was_cut, late.was_cut) == (450, False, True, False)
-    backlog.note(near, 0, 0)
-    assert backlog.total_bytes == 100
+    unread.note(near, 300, 0)
+    unread.note(far, 600, 0)
+    unread.note(near, 350, 0)
+    assert (unread.total_bytes, near.was_cut, far.was_cut) == (950, False, False)
+    unread.note(late, 100, 0)
+    assert (unread.total_bytes, near.was_cut, far.was_cut, late.was_cut) == (450, False, True, False)
+    unread.note(near, 0, 0)
+    assert unread.total_bytes == 100
 
 
 def test_a_slow_reader_that_is_gone_gives_its_share_of_the_bound_back(bench):
@@ -900,9 +902,9 @@ def test_a_slow_reader_that_is_gone_gives_its_share_of_the_bound_back(bench):
         connection.peer.out = b"x" * 1_000
         connection.wake()
         bench.loop.turn()
-        assert bench.traffic.backlog.total_bytes == 1_000
+        assert bench.traffic.unread.total_bytes == 1_000
         connection.connection_lost(None)
-        assert bench.traffic.backlog.total_bytes == 0
+        assert bench.traffic.unread.total_bytes == 0
 
 
 def test_while_the_queue_fills_floods_get_shorter_turns_so_that_the_loop_turns_more_often(bench):

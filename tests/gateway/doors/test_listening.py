@@ -17,7 +17,7 @@ from gateway.config.addresses import networks
 from gateway.config.schema import Tls
 from gateway.doors import listening, tls
 from gateway.doors.crowd import Crowd
-from gateway.doors.listening import Arrival, Door, Listener, Place
+from gateway.doors.listening import Arrival, Door, Listener, ListenSettings
 from tests.support.certificates import make_certificates
 from tests.support.server import until
 
@@ -68,7 +68,7 @@ class House:
             shared=place.get("balancers", ()),
             accepting=lambda: self.is_accepting,
         )
-        self.listener = Listener(Place("lan", "127.0.0.1", 0, 64, **place), door)
+        self.listener = Listener(ListenSettings("lan", "127.0.0.1", 0, 64, **place), door)
         self.port = 0
 
     def _log(self, event: str, **fields: Any) -> None:
@@ -446,7 +446,7 @@ def test_while_the_house_takes_nobody_new_they_are_turned_away(play: Any) -> Non
 def test_a_port_that_is_taken_is_named(play: Any) -> None:
     async def scene() -> None:
         async with House() as house:
-            second = Listener(Place("lan", "127.0.0.1", house.port, 64), house.listener._door)
+            second = Listener(ListenSettings("lan", "127.0.0.1", house.port, 64), house.listener._door)
             with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {house.port}: address already in use"):
                 await second.open()
 
@@ -456,7 +456,7 @@ def test_a_port_that_is_taken_is_named(play: Any) -> None:
 def test_a_name_with_addresses_of_both_kinds_is_one_port(play: Any) -> None:
     async def scene() -> None:
         house = House()
-        house.listener._place = Place("lan", "localhost", 0, 64)
+        house.listener._settings = ListenSettings("lan", "localhost", 0, 64)
         async with house:
             for sock in house.listener._sockets:
                 assert sock.getsockname()[1] == house.port
@@ -468,7 +468,7 @@ def test_a_name_with_addresses_of_both_kinds_is_one_port(play: Any) -> None:
 def test_an_address_that_is_not_ours_is_named(play: Any) -> None:
     async def scene() -> None:
         house = House()
-        house.listener._place = Place("lan", "198.51.100.7", 1, 64)
+        house.listener._settings = ListenSettings("lan", "198.51.100.7", 1, 64)
         with pytest.raises(OSError, match=r"cannot listen on 198\.51\.100\.7 port 1: cannot assign requested address"):
             await house.listener.open()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.doors.batch import Parts, Tick
+from gateway.doors.batch import EventLoopTurn, Parts
 from gateway.doors.stall import LATE_NS, ReadFirst
 from gateway.orders.path import OrderPath
 from gateway.sessions.session import Pause
@@ -142,7 +142,7 @@ def test_a_goodbye_is_written_before_the_link_is_dropped_by_force(bench):
     bench.clock.now += 5_000 * MS
     fire(bench)
     assert "abort" not in transport.calls
-    bench.tick.on_durable(bench.journal.position)
+    bench.turn.on_durable(bench.journal.position)
     for _ in range(6):
         bench.loop.turn()
     assert transport.written == [b"goodbye"]
@@ -164,7 +164,9 @@ class Part:
 def test_the_tick_lets_work_go_on_while_judges_wait(bench):
     clockwork, judge, worked = Part(2_000 * MS), Part(1_000 * MS), []
     parts = Parts((clockwork, judge), (judge,), worked.append, lambda: False)
-    tick = Tick(bench.loop, bench.clock, parts, bench.journal, bench.delay, bench.bugs.append, bench.failures.append)
+    tick = EventLoopTurn(
+        bench.loop, bench.clock, parts, bench.journal, bench.delay, bench.bugs.append, bench.failures.append
+    )
     tick.wake()
     bench.loop.turn()
     assert (clockwork.ticks, judge.ticks, worked) == (1, 1, [])

@@ -161,7 +161,7 @@ ACTS = {
     "notice": then_hear("notice", Three.halt),
     "limits_changed": then_hear("limits", Three.tighten),
     "draining": then_hear("draining", lambda three: three.server.begin_drain()),
-    "log_out": then_hear("end", lambda three: three.server.say_goodbye()),
+    "log_out": then_hear("end", lambda three: three.server.log_out_all()),
     "waits": park,
     "goes_on": park,
     "pause_reading": fill_and_drain,
@@ -234,7 +234,7 @@ def test_a_long_list_that_fails_leaves_the_others_lists_going_on(tmp_path, monke
         three.broken.place(f"a{number}")
     for other in three.others:
         other.read()
-    three.broken.endpoint.list_on = mistaken
+    three.broken.endpoint.continue_list = mistaken
     told = [message for client in three.clients for message in client.send("AF", "584=q|585=7|")]
     for _ in range(4):
         three.tick()

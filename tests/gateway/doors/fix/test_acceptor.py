@@ -98,7 +98,7 @@ class Door:
 
     def arrival(self, listener=CLOSED):
         """Somebody who has connected."""
-        tick = type("Tick", (), {"now_ns": lambda _: self.now})()
+        tick = type("EventLoopTurn", (), {"now_ns": lambda _: self.now})()
         return Arrival(self.door.door_of(listener, None, tick), None, Line.peer_ip, self.now)
 
     def greet(self, data, listener=CLOSED):
@@ -352,7 +352,7 @@ def test_the_time_to_log_on_counts_from_the_accept_whatever_the_handshake_took(o
 
 def test_while_the_queue_is_full_nobody_new_is_let_in(open_door):
     house = open_door()
-    door = house.door.door_of(CLOSED, None, type("Tick", (), {"now_ns": lambda _: house.now})())
+    door = house.door.door_of(CLOSED, None, type("EventLoopTurn", (), {"now_ns": lambda _: house.now})())
     house.server.orders.queue.stage = Stage.FULL
     assert not door.accepting()
     house.server.orders.queue.stage = Stage.SHEDDING

@@ -24,12 +24,12 @@ FIX = (
             "            if False:\n",
         ),
         (
-            "a slow drip is read anew with each byte",
+            "slow input is read again with each byte",
             "            if len(rest) < self._needed or self._is_open():\n",
             "            if False:\n",
         ),
         (
-            "junk without end is never told",
+            "endless junk is never reported",
             "        while self._skipped_bytes >= self._max_bytes:\n",
             "        while False:\n",
         ),
@@ -54,11 +54,11 @@ FIX = (
             "        if not fits:\n            return False\n",
         ),
         (
-            "a gap is asked for again for ever",
+            "a gap is requested again without end",
             "self.requests = self.requests + 1 if next_in == self.reached else 1",
             "self.requests = 1",
         ),
-        ("more is asked for at a time than agreed", "missing_end <= chunk_end", "True"),
+        ("more is requested at a time than agreed", "missing_end <= chunk_end", "True"),
     ),
     *mutants(
         "protocols/fix/session/inbound.py",
@@ -84,14 +84,14 @@ FIX = (
             "        if new_seq_no is None:\n",
         ),
         (
-            "a TestRequest(1) behind a gap is not answered",
+            "a TestRequest(1) after a gap is not answered",
             "                self._answer_test(message)\n                gap.mark_done(seq_num)\n",
             "                pass\n",
         ),
-        ("a TestRequest(1) behind a gap is answered twice", "                gap.mark_done(seq_num)\n", ""),
-        ("cancels behind a gap are lost with it", "        self._carry_out_cancels()\n        text", "        text"),
+        ("a TestRequest(1) after a gap is answered twice", "                gap.mark_done(seq_num)\n", ""),
+        ("cancels after a gap are lost with it", "        self._carry_out_cancels()\n        text", "        text"),
         (
-            "what a gap fill passes over has no answer",
+            "what a gap fill skips has no answer",
             "                core.refuse(_fault(Reason.OTHER, tags.MSG_SEQ_NUM, text), seq_num, message.msg_type, message.fields)\n",
             "                pass\n",
         ),
@@ -101,12 +101,12 @@ FIX = (
             "        if not begin:\n",
         ),
         (
-            "a ResendRequest(2) behind a gap waits",
+            "a ResendRequest(2) after a gap waits",
             "            if msg_type == MsgType.RESEND_REQUEST:\n                self._serve(message, seq_num)\n            if msg_type in",
             "            if msg_type in",
         ),
         (
-            "after our goodbye anything ends the session",
+            "after our final Logout anything ends the session",
             "        if message.msg_type == MsgType.LOGOUT:\n            if whole_number",
             "        if True:\n            if whole_number",
         ),
@@ -131,12 +131,12 @@ FIX = (
             "            if self._pending_bytes >= _READY_BYTES:\n",
         ),
         (
-            "what waits behind a replay is lost at a goodbye",
+            "what waits after a replay is lost at a Logout",
             "                if item.next <= item.end:\n",
             "                if False:\n",
         ),
         (
-            "a replay dropped at a goodbye is still taken for one",
+            "a replay dropped at a Logout is still taken for one",
             "        queue, self._queue = self._queue, deque()\n        self._replay = None\n",
             "        queue, self._queue = self._queue, deque()\n",
         ),
@@ -146,7 +146,7 @@ FIX = (
             "        self._queue.clear()\n",
         ),
         (
-            "a gap fill goes beyond the range that was asked for",
+            "a gap fill goes beyond the requested range",
             "            slice_end = min(item.end, item.next + _SLICE_NUMBERS - 1)\n",
             "            slice_end = item.next + _SLICE_NUMBERS - 1\n",
         ),
@@ -170,7 +170,7 @@ FIX = (
         "protocols/fix/session/ranges.py",
         _FIX,
         (
-            "what is asked for again behind the replay is not sent",
+            "what is requested again after the replay is not sent",
             "        if begin < written_below:\n            _join(self._behind, begin, min(end, written_below - 1))\n",
             "",
         ),
@@ -205,7 +205,7 @@ FIX = (
         "protocols/fix/session/core.py",
         _FIX,
         (
-            "a peer that breaks a rule behind our Logout(5) has its time anew",
+            "a peer that breaks a rule after our Logout(5) gets more time",
             "        if self.state not in _LOGOUT_IS_SENT:\n            self.timers",
             "        if True:\n            self.timers",
         ),
@@ -220,12 +220,12 @@ FIX = (
             "self.timers.heart_bt_ns",
         ),
         (
-            "a goodbye goes before the answers to what came before it",
+            "a Logout is sent before the answers to what came before it",
             "self.state is SessionState.LOGGED_ON and self.settings.answer_timeout_ms",
             "False",
         ),
         (
-            "the Reject of a Logon that begins nothing is told to whoever uses its number next",
+            "the Reject of a Logon that begins nothing is sent again for the message that uses its number next",
             "self.send(MsgType.REJECT, reject_body(self.settings, seq_num, MsgType.LOGON, fault, fields))",
             "self.output.send_stored("
             "MsgType.REJECT, reject_body(self.settings, seq_num, MsgType.LOGON, fault, fields), self.now_ns, True)",
@@ -235,7 +235,7 @@ FIX = (
         "protocols/fix/session/ranges.py",
         _FIX,
         (
-            "what is asked for again joins what is written already",
+            "what is requested again joins what is written before",
             "written_below = self.next if self.is_begun else 0",
             "written_below = 0",
         ),
@@ -287,7 +287,7 @@ WS = (
         _WS,
         ("a pause of ours is the peer's silence", "        self.last_in_ns += paused_ns\n", ""),
         (
-            "a silent peer is closed before it was asked",
+            "a silent peer is closed before it was tested",
             "max(self.last_in_ns + 2 * self.interval_ns, self.pinged_at_ns + self.interval_ns)",
             "self.last_in_ns + self.interval_ns",
         ),
@@ -296,7 +296,7 @@ WS = (
         "protocols/ws/output.py",
         _WS,
         (
-            "what is sent behind a Close is written",
+            "what is sent after a Close is written",
             "        if request_id is None or self.is_over:\n            return\n        times",
             "        if request_id is None:\n            return\n        times",
         ),
@@ -309,14 +309,14 @@ WS = (
     *mutants(
         "protocols/ws/session.py",
         _WS,
-        ("what came behind a logon is lost", "        return self._read(held, now_ns)\n", "        return []\n"),
+        ("what came after a logon is lost", "        return self._read(held, now_ns)\n", "        return []\n"),
         (
             "what waits for a logon has no bound",
             "        if self._held_bytes > self.settings.max_frame_bytes or",
             "        if False or",
         ),
         (
-            "strangers may send without end before the logon",
+            "unknown peers may send without end before the logon",
             "        if self._before_logon > MAX_BEFORE_LOGON:\n",
             "        if False:\n",
         ),

@@ -114,7 +114,7 @@ def test_no_text_of_a_refusal_or_of_its_request_can_forge_a_field(
     assert answer[1].isascii()
     tags = [tag for tag, value in parsed_by_simplefix(answer) if value]
     known = [tag for tag, _ in parsed_by_simplefix(harmless)]
-    assert tags == [tag for tag in known if tag != 38 or 38 in tags], "of an unknown symbol no quantity can be told"
+    assert tags == [tag for tag in known if tag != 38 or 38 in tags], "an unknown symbol has no quantity"
 
 
 exponents = st.integers(min_value=0, max_value=9)

@@ -47,7 +47,7 @@ LIMIT_QUERY = request("35=XLQ|34=9|6136=lq-1")
 EVERY_REQUEST = (limit_order(), CANCEL, REPLACE, MASS_CANCEL, STATUS, MASS_STATUS, LIMIT_QUERY)
 
 
-def told(message: AppMessage, code: int, version: str = "FIX.4.4", dialect: str = "penstock", **options) -> str:
+def refused_by(message: AppMessage, code: int, version: str = "FIX.4.4", dialect: str = "penstock", **options) -> str:
     """The answer to `message` when it is refused with `code`, in pipe notation."""
     known, retry = options.pop("known", OrdStatus.REJECTED), options.pop("retry", 0)
     refusal = Refusal(code, "because", retry)
@@ -86,25 +86,27 @@ class TestPublishedSamples:
 
 class TestEachMessageIsRefusedWithItsOwn:
     def test_a_new_order_by_an_execution_report(self) -> None:
-        assert told(limit_order("526=grid-1|1=desk"), BAD_TICK) == (
+        assert refused_by(limit_order("526=grid-1|1=desk"), BAD_TICK) == (
             "35=8|37=NONE|11=mm-7f3a-000123|17=R-6|150=8|39=8|103=18|55=BTC-USDT|54=1|14=0|151=0|6=0"
             "|60=20261122-12:00:00.100390|526=grid-1|1=desk|25016=2004|20102=0|20105=0|58=because"
         )
 
     def test_a_cancel_by_a_cancel_reject_that_calls_only_an_unknown_order_rejected(self) -> None:
-        assert told(CANCEL, NOT_PERMITTED) == (
+        assert refused_by(CANCEL, NOT_PERMITTED) == (
             "35=9|37=NONE|11=c-1|41=a|39=8|434=1|102=1|60=20261122-12:00:00.100390|25016=1005|20102=0|20105=0|58=because"
         )
-        assert "35=9|37=812345678901|11=c-1|41=a|39=0|434=1|102=99|" in told(CANCEL, NOT_PERMITTED, known=order_event())
+        assert "35=9|37=812345678901|11=c-1|41=a|39=0|434=1|102=99|" in refused_by(
+            CANCEL, NOT_PERMITTED, known=order_event()
+        )
 
     def test_an_order_on_its_way_is_pending_and_has_no_order_id_yet(self) -> None:
         on_its_way = OrdStatus.PENDING_NEW
-        assert "35=9|37=NONE|11=c-1|41=a|39=A|434=1|102=99|" in told(CANCEL, RATE_LIMITED, known=on_its_way)
-        assert "35=8|37=NONE|11=a|790=r-1|17=R-6|150=I|39=A|55=" in told(STATUS, NOT_PERMITTED, known=on_its_way)
+        assert "35=9|37=NONE|11=c-1|41=a|39=A|434=1|102=99|" in refused_by(CANCEL, RATE_LIMITED, known=on_its_way)
+        assert "35=8|37=NONE|11=a|790=r-1|17=R-6|150=I|39=A|55=" in refused_by(STATUS, NOT_PERMITTED, known=on_its_way)
 
     def test_a_replace_too_with_the_state_of_the_order_it_names(self) -> None:
         known = order_event(status=OrdStatus.PARTIALLY_FILLED)
-        report = told(REPLACE, RATE_LIMITED, known=known, retry=7)
+        report = refused_by(REPLACE, RATE_LIMITED, known=known, retry=7)
         assert report == (
             f"35=9|37={ORDER_ID}|11=b-1|41=a|39=1|434=2|102=99|60=20261122-12:00:00.100390"
             "|25016=3001|20101=7|20102=0|20105=0|58=because"
@@ -113,46 +115,46 @@ class TestEachMessageIsRefusedWithItsOwn:
     @pytest.mark.parametrize(("code", "reason"), [(UNKNOWN_SYMBOL, "1"), (DRAINING, "0"), (MISSING_FIELD, "0")])
     @pytest.mark.parametrize("version", ["FIX.4.4", "FIXT.1.1"])
     def test_a_plain_mass_cancel_has_a_reason_of_one_character(self, version: str, code: int, reason: str) -> None:
-        assert f"|531=0|532={reason}|533=0|" in told(MASS_CANCEL, code, version, "plain")
+        assert f"|531=0|532={reason}|533=0|" in refused_by(MASS_CANCEL, code, version, "plain")
 
     def test_a_mass_cancel_by_its_report(self) -> None:
-        assert told(MASS_CANCEL, DRAINING) == (
+        assert refused_by(MASS_CANCEL, DRAINING) == (
             "35=r|37=NONE|11=mc-1|530=7|531=0|532=99|533=0|60=20261122-12:00:00.100390|25016=5005|20102=0|20105=0|58=because"
         )
-        assert "|1369=R-6|530=7|" in told(MASS_CANCEL, DRAINING, "FIXT.1.1")
+        assert "|1369=R-6|530=7|" in refused_by(MASS_CANCEL, DRAINING, "FIXT.1.1")
 
     def test_what_has_no_own_refusal_by_a_business_reject(self) -> None:
-        assert told(MASS_STATUS, QUERY_RATE_LIMITED, retry=3) == (
+        assert refused_by(MASS_STATUS, QUERY_RATE_LIMITED, retry=3) == (
             "35=j|45=9|372=AF|379=ms-1|380=8|25016=3004|20101=3|20102=0|58=because"
         )
-        assert told(LIMIT_QUERY, DRAINING).startswith("35=j|45=9|372=XLQ|379=lq-1|380=4|25016=5005|")
-        assert told(request("35=i|34=9|117=q-1"), UNKNOWN_METHOD).startswith(
+        assert refused_by(LIMIT_QUERY, DRAINING).startswith("35=j|45=9|372=XLQ|379=lq-1|380=4|25016=5005|")
+        assert refused_by(request("35=i|34=9|117=q-1"), UNKNOWN_METHOD).startswith(
             "35=j|45=9|372=i|379=q-1|380=3|25016=1006|"
         )
-        assert told(request("35=zz|34=9"), UNKNOWN_METHOD).startswith("35=j|45=9|372=zz|380=3|")
+        assert refused_by(request("35=zz|34=9"), UNKNOWN_METHOD).startswith("35=j|45=9|372=zz|380=3|")
 
     def test_a_conditional_field_is_a_business_reject_only_without_an_order(self) -> None:
-        assert told(limit_order(), MISSING_FIELD).startswith("35=8|")
-        assert told(CANCEL, MISSING_FIELD).startswith("35=9|")
-        assert told(MASS_STATUS, MISSING_FIELD).startswith("35=j|45=9|372=AF|379=ms-1|380=5|")
+        assert refused_by(limit_order(), MISSING_FIELD).startswith("35=8|")
+        assert refused_by(CANCEL, MISSING_FIELD).startswith("35=9|")
+        assert refused_by(MASS_STATUS, MISSING_FIELD).startswith("35=j|45=9|372=AF|379=ms-1|380=5|")
 
 
 class TestStatusRequests:
     def test_an_unknown_order_is_a_fact_about_it(self) -> None:
-        assert told(STATUS, UNKNOWN_ORDER) == (
+        assert refused_by(STATUS, UNKNOWN_ORDER) == (
             "35=8|37=NONE|11=a|790=r-1|17=R-6|150=I|39=8|103=5|55=BTC-USDT|54=1|14=0|151=0|6=0"
             "|60=20261122-12:00:00.100390|25016=4002|20102=0|20105=0|58=because"
         )
-        assert "|39=8|103=1|" in told(STATUS, UNKNOWN_SYMBOL)
+        assert "|39=8|103=1|" in refused_by(STATUS, UNKNOWN_SYMBOL)
 
     def test_an_order_that_is_not_yet_answered_is_pending_never_unknown(self) -> None:
-        report = told(STATUS, ENGINE_TIMEOUT)
+        report = refused_by(STATUS, ENGINE_TIMEOUT)
         assert "|150=I|39=A|55=" in report
         assert "|25016=5004|20102=1|" in report
-        assert "|20=3|150=A|39=A|55=" in told(STATUS, ENGINE_TIMEOUT, "FIX.4.2")
+        assert "|20=3|150=A|39=A|55=" in refused_by(STATUS, ENGINE_TIMEOUT, "FIX.4.2")
 
     def test_one_that_is_not_permitted_is_refused_with_its_own_message(self) -> None:
-        assert "35=8|37=NONE|11=a|790=r-1|17=R-6|150=I|39=8|103=0|55=BTC-USDT|" in told(STATUS, NOT_PERMITTED)
+        assert "35=8|37=NONE|11=a|790=r-1|17=R-6|150=I|39=8|103=0|55=BTC-USDT|" in refused_by(STATUS, NOT_PERMITTED)
 
     @pytest.mark.parametrize("code", [NOT_PERMITTED, UNKNOWN_SYMBOL, UNKNOWN_ORDER, ENGINE_TIMEOUT])
     @pytest.mark.parametrize(("version", "kind"), [("FIX.4.2", "20=3|150=1"), ("FIX.4.4", "150=I")])
@@ -160,7 +162,7 @@ class TestStatusRequests:
         self, code: int, version: str, kind: str
     ) -> None:
         known = order_event(exec_type=ExecType.ORDER_STATUS, status=OrdStatus.PARTIALLY_FILLED, cum_qty=1)
-        report = told(STATUS, code, version, known=known)
+        report = refused_by(STATUS, code, version, known=known)
         assert f"|17=R-6|{kind}|39=1|55=BTC-USDT|" in report
         assert report.startswith(f"35=8|37={ORDER_ID}|11=mm-7f3a-000123|")
         fields = fields_of(report)
@@ -170,16 +172,16 @@ class TestStatusRequests:
     @pytest.mark.parametrize(("code", "reason"), [(ENGINE_BUSY, "99"), (ENGINE_DOWN, "99"), (DRAINING, "99")])
     def test_one_that_we_are_too_slow_for_gets_what_is_known_of_the_order(self, code: int, reason: str) -> None:
         known = order_event(exec_type=ExecType.ORDER_STATUS, status=OrdStatus.PARTIALLY_FILLED)
-        report = told(STATUS, code, known=known, retry=20)
+        report = refused_by(STATUS, code, known=known, retry=20)
         assert report.startswith(f"35=8|37={ORDER_ID}|")
         assert "|150=I|39=1|" in report
         assert f"|25016={code}|20101=20|20102=0|" in report
-        assert "|150=I|39=A|" in told(STATUS, code, known=OrdStatus.PENDING_NEW)
-        assert f"|150=I|39=8|103={reason}|" in told(STATUS, code)
+        assert "|150=I|39=A|" in refused_by(STATUS, code, known=OrdStatus.PENDING_NEW)
+        assert f"|150=I|39=8|103={reason}|" in refused_by(STATUS, code)
 
     @pytest.mark.parametrize("code", [QUERY_RATE_LIMITED, MESSAGE_RATE_LIMITED, INTERNAL])
     def test_being_limited_says_nothing_about_the_order(self, code: int) -> None:
-        report = told(STATUS, code)
+        report = refused_by(STATUS, code)
         assert report.startswith("35=j|45=9|372=H|379=a|380=")
         assert "|39=" not in report
 
@@ -187,46 +189,46 @@ class TestStatusRequests:
 class TestUnknownOutcomes:
     @pytest.mark.parametrize("code", [ENGINE_TIMEOUT, INTERNAL])
     def test_a_new_order_is_pending(self, code: int) -> None:
-        report = told(limit_order(), code)
+        report = refused_by(limit_order(), code)
         assert "|150=A|39=A|" in report
         assert f"|25016={code}|20102=1|" in report
 
     @pytest.mark.parametrize("message", [CANCEL, REPLACE, MASS_CANCEL, MASS_STATUS], ids=lambda m: m.msg_type)
     def test_anything_else_is_a_business_reject_that_says_other(self, message: AppMessage) -> None:
-        report = told(message, ENGINE_TIMEOUT)
+        report = refused_by(message, ENGINE_TIMEOUT)
         assert report.startswith(f"35=j|45=9|372={message.msg_type}|")
         assert report.endswith("|380=0|25016=5004|20102=1|58=because")
 
     def test_no_code_with_an_unknown_outcome_is_ever_a_refusal(self) -> None:
         for code in (row.code for row in CODES.values() if row.unknown_outcome):
             for message in EVERY_REQUEST:
-                fields = fields_of(told(message, code))
+                fields = fields_of(refused_by(message, code))
                 assert fields.get(150) != "8"
                 assert fields[35] in ("8", "j")
 
 
 def test_an_order_whose_id_is_taken_lends_its_order_id_to_no_refusal() -> None:
-    assert told(limit_order(), BAD_TICK, known=order_event()).startswith("35=8|37=NONE|")
+    assert refused_by(limit_order(), BAD_TICK, known=order_event()).startswith("35=8|37=NONE|")
 
 
 class TestThrottleAsBusiness:
     @pytest.mark.parametrize("message", EVERY_REQUEST, ids=lambda m: m.msg_type)
     def test_limits_are_reported_by_380_8_when_the_session_prefers_it(self, message: AppMessage) -> None:
         for code in (3001, 3002, 3003, 3004, 3005, 3006, 3007):
-            report = told(message, code, throttle_reject="business")
+            report = refused_by(message, code, throttle_reject="business")
             assert report.startswith("35=j|")
             assert "|380=8|" in report
 
     def test_versions_without_380_8_say_other(self) -> None:
-        assert "|380=0|" in told(limit_order(), RATE_LIMITED, "FIX.4.4", "plain", throttle_reject="business")
-        assert "|380=0|" in told(limit_order(), RATE_LIMITED, "FIXT.1.1", "plain", throttle_reject="business")
+        assert "|380=0|" in refused_by(limit_order(), RATE_LIMITED, "FIX.4.4", "plain", throttle_reject="business")
+        assert "|380=0|" in refused_by(limit_order(), RATE_LIMITED, "FIXT.1.1", "plain", throttle_reject="business")
 
     def test_our_slowness_stays_the_orders_own_refusal(self) -> None:
-        assert told(limit_order(), ENGINE_BUSY, throttle_reject="business").startswith("35=8|")
+        assert refused_by(limit_order(), ENGINE_BUSY, throttle_reject="business").startswith("35=8|")
 
     @pytest.mark.parametrize("option", ["order", "business"])
     def test_abuse_is_always_380_9_for_the_connection_goes(self, option: str) -> None:
-        report = told(limit_order(), LIMIT_ABUSE, throttle_reject=option)
+        report = refused_by(limit_order(), LIMIT_ABUSE, throttle_reject=option)
         assert report.startswith("35=j|")
         assert "|380=9|" in report
 
@@ -254,7 +256,7 @@ class TestPendingNew:
 def test_every_code_has_an_answer_to_every_request(version: str, dialect: str) -> None:
     for code in CODES:
         for message in EVERY_REQUEST:
-            fields = fields_of(told(message, code, version, dialect))
+            fields = fields_of(refused_by(message, code, version, dialect))
             assert fields[58] == "because"
             assert fields.get(25016) == (str(code) if dialect == "penstock" else None)
             custom = [tag for tag in fields if tag >= 5000]

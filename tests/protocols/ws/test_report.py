@@ -118,11 +118,11 @@ def test_the_event_of_an_accepted_order() -> None:
 
 
 def test_the_event_of_a_fill() -> None:
-    told, expected = wire(FILL, "mm-bot-1"), sample("EventWire", seq=1043)
+    result, expected = wire(FILL, "mm-bot-1"), sample("EventWire", seq=1043)
     # Amounts are exact in price x quantity: ten decimals here, where the sample has eight.
     for amount in ("cum_quote", "fee"):
-        assert Decimal(told["data"].pop(amount)) == Decimal(expected["data"].pop(amount))
-    assert told == expected
+        assert Decimal(result["data"].pop(amount)) == Decimal(expected["data"].pop(amount))
+    assert result == expected
 
 
 @pytest.mark.parametrize(
@@ -308,9 +308,9 @@ def test_the_event_of_a_used_id_has_not_the_order_id_of_the_order_that_lives() -
 
 def test_a_used_id_is_refused_with_the_order_that_has_it() -> None:
     event = but(exec_type=ExecType.REJECTED, status=OrdStatus.REJECTED, code=4003, text="used before")
-    told = answer("order.place", event, INSTRUMENTS)
-    assert isinstance(told, Refusal)
-    body = on_the_wire(error_body(told))
+    result = answer("order.place", event, INSTRUMENTS)
+    assert isinstance(result, Refusal)
+    body = on_the_wire(error_body(result))
     assert body["data"] == {"order": {"order_id": "812345678901", "cl_ord_id": "mm-7f3a-000123"}}
     assert (body["retry"], body["outcome"], "retry_after_ms" in body) == (False, "not_executed", False)
     whole = on_the_wire(error_body(refused(event, BTC, NEW)))
@@ -326,14 +326,14 @@ def test_a_refused_cancel_has_the_state_of_the_order_if_there_is_one() -> None:
 
 
 def test_a_code_that_our_list_does_not_know_still_says_no() -> None:
-    told = refused(but(exec_type=ExecType.REJECTED, code=9_999, text="moon phase"), BTC)
-    assert (told.code, told.text, told.outcome) == (2008, "moon phase", "not_executed")
+    result = refused(but(exec_type=ExecType.REJECTED, code=9_999, text="moon phase"), BTC)
+    assert (result.code, result.text, result.outcome) == (2008, "moon phase", "not_executed")
 
 
 def test_a_market_order_that_found_nothing_is_answered_as_cancelled_with_the_reason() -> None:
     event = but(exec_type=ExecType.CANCELED, status=OrdStatus.CANCELED, code=4008, leaves_qty=0)
-    told = on_the_wire(answer("order.place", event, INSTRUMENTS))
-    assert (told["status"], told["code"], told["reason"]) == ("canceled", 4008, "no_liquidity")
+    result = on_the_wire(answer("order.place", event, INSTRUMENTS))
+    assert (result["status"], result["code"], result["reason"]) == ("canceled", 4008, "no_liquidity")
 
 
 def test_a_field_to_blame_goes_into_the_data_beside_what_else_is_there() -> None:

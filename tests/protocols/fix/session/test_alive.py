@@ -216,7 +216,7 @@ def test_terminate_before_the_logon_is_read_uses_and_keeps_a_number() -> None:
     assert stage.numbers == (1, 2)
 
 
-def test_terminate_does_not_wait_for_a_replay_but_leaves_no_gap_before_its_goodbye(stage: Dialogue) -> None:
+def test_terminate_does_not_wait_for_a_replay_but_leaves_no_gap_before_its_logout(stage: Dialogue) -> None:
     for n in range(100):
         stage.session.send("8", f"37={n}\x01", stage.now_ns)
     stage.output()

@@ -90,7 +90,7 @@ def test_a_logout_follows_what_was_written_with_no_gap_and_the_next_logon_gets_t
         if stage.session.must_read:
             stage.session.read_on(stage.now_ns)
         seen += wire(stage.session.take_ready(READY_BYTES))
-    assert len(seen) - before <= READY_BYTES // 250 + 66, "a bounded rest, so that the goodbye comes soon"
+    assert len(seen) - before <= READY_BYTES // 250 + 66, "a bounded rest, so that the Logout comes soon"
     sent_without_a_gap(seen, reports[0])
     assert seen[-1][0] == "5"
     stage.session.disconnected(stage.now_ns)

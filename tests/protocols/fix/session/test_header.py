@@ -139,7 +139,7 @@ def test_2_k_comp_id_does_not_match(stage: Dialogue, changed: str, tag: int, nam
     text = f"58=CompID problem: {name}"
     stage.says(f"35=3|34=2|45=2|{text}|371={tag}|372=D|373=9", f"35=5|34=3|{text}")
     assert [type(event) for event in events] == [Rejected]
-    assert stage.hears(f"35=D|34=3|{ORDER}") == [], "after the goodbye only the Logout is read"
+    assert stage.hears(f"35=D|34=3|{ORDER}") == [], "after our final Logout only the Logout is read"
 
 
 def test_a_reject_of_a_message_without_a_type_names_none(stage: Dialogue) -> None:
@@ -178,11 +178,11 @@ def test_a_sending_time_on_a_day_that_does_not_exist_is_a_wrong_format_and_the_s
     assert stage.numbers[0] == 3
 
 
-@pytest.mark.parametrize("state", ["logged on", "goodbye said"])
+@pytest.mark.parametrize("state", ["logged on", "awaiting logout"])
 def test_2_d_a_message_longer_than_any_may_be_ends_the_session_by_itself(state: str) -> None:
     stage = Dialogue(max_message_bytes=1_024)
     stage.log_on()
-    if state == "goodbye said":
+    if state == "awaiting logout":
         stage.hears("35=0|34=2|49=MM2")
     stage.hears_bytes(stage.line(f"35=0|34=2|58={'x' * 2_000}"))
     assert [type(event) for event in stage.events] == [Garbled, Disconnect]

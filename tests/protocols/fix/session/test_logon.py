@@ -161,10 +161,10 @@ def test_1S_a_reset_with_another_number_than_1_is_refused_and_resets_nothing(sta
 
 def test_1S_a_reset_on_logon_begins_anew_each_time(version: str) -> None:
     stage = Dialogue(version, reset_on_logon=True)
-    for told in ("", "|141=Y", "|141=Y"):  # the first time there is nothing to reset
+    for reset in ("", "|141=Y", "|141=Y"):  # the first time there is nothing to reset
         stage.connect()
         events = stage.hears(f"35=A|34=1|98=0|108=30{stage.appl_ver_id}", "35=0|34=2")
-        stage.says(f"35=A|34=1|98=0|108=30{told}{stage.appl_ver_id}")
+        stage.says(f"35=A|34=1|98=0|108=30{reset}{stage.appl_ver_id}")
         assert stage.numbers == (3, 2)
         assert isinstance(events[0], LoggedOn)
         assert events[0].reset

@@ -27,7 +27,7 @@ def stage(version: str) -> Dialogue:
 
 BAD_LOGONS = [
     pytest.param("35=A|34=1|98=0|108=61", "HeartBtInt(108) must be 1 to 60 seconds", id="108"),
-    pytest.param("35=A|34=1|98=0|108=30|7777=x", "tag 7777", id="a tag that nobody knows"),
+    pytest.param("35=A|34=1|98=0|108=30|7777=x", "tag 7777", id="an unknown tag"),
     pytest.param("35=A|34=1|52=20261122-11:50:00|98=0|108=30", "SendingTime(52)", id="52"),
     pytest.param("35=A|34=1|98=1|108=30", "EncryptMethod(98)", id="98"),
 ]

@@ -53,11 +53,11 @@ def test_it_agrees_with_a_plain_list(numbers: set[int], begin: int, end: int, bo
 
 
 def test_a_number_that_was_handled_early_is_skipped_however_its_turn_comes() -> None:
-    for told in ([3], [3, 3], [2, 3, 3], [4], [4, 4]):
+    for numbers in ([3], [3, 3], [2, 3, 3], [4], [4, 4]):
         intake = Intake()
         for number in (1, 3, 4, 7):
             intake.record_done(number)
-        for number in told:
+        for number in numbers:
             intake.expect(number)
         assert intake.next_in == 5
         intake.expect(6)

@@ -11,12 +11,11 @@ import msgspec
 
 from gateway.auth.authenticator import Client
 from gateway.orders.path import OrderPath
-from gateway.sessions.reply import Reply
+from gateway.sessions.reply import Endpoint, Reply
 from gateway.sessions.session import Session
-from limits.limiter import BucketView
 from limits.paths import Paths
 from protocols.errors import Refusal
-from protocols.messages import AnyEvent, EngineState, MassCancel, MassCancelDone, Origin
+from protocols.messages import AnyEvent, MassCancel, MassCancelDone, Origin
 
 HOUSE_SESSION = 0
 """Sessions of clients start at 1."""
@@ -90,7 +89,7 @@ class KillSwitch:
         self._orders.admission.submit(self._operator, command, "q", _Asked(sweep), 0, now_ns)
 
 
-class _OperatorEndpoint:
+class _OperatorEndpoint(Endpoint):
     """The endpoint of the gateway's own session: receives what became of each mass cancel, and ignores the rest."""
 
     has_living_link = False
@@ -110,36 +109,3 @@ class _OperatorEndpoint:
         asked.sweep.waiting -= not asked.is_counted
         asked.is_counted = True
         return asked.sweep
-
-    def handed_over(self, reply: Reply, now_ns: int) -> None:
-        """Not an answer."""
-
-    def report(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
-        """It receives no account's stream."""
-
-    def notice(self, state: EngineState, now_ns: int) -> None:
-        """It made the notices."""
-
-    def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
-        """It has no limits."""
-
-    def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
-        """It has no connection to end; the same goes for what follows."""
-
-    def log_out(self, text: str, now_ns: int) -> None:
-        """Nothing to log out of."""
-
-    def failed(self, now_ns: int) -> None:
-        """A kill is reported as unanswered then."""
-
-    def waits(self, source: object, now_ns: int) -> None:
-        """A mass cancel waits for no tokens."""
-
-    def goes_on(self, source: object, now_ns: int) -> None:
-        """It never waited."""
-
-    def pause_reading(self, now_ns: int) -> None:
-        """Nothing is read."""
-
-    def resume_reading(self, now_ns: int) -> None:
-        """Nothing is read."""

@@ -42,68 +42,55 @@ class Reply(Protocol):
     def has_overtaken(self) -> bool: ...
 
 
-class Endpoint(Protocol):
-    """One session, as the order path calls it: the pure half of a door."""
+class Endpoint:
+    """One session, as the order path calls it: the pure half of a door. What a door does not care for does nothing."""
 
     @property
     def has_living_link(self) -> bool:
         """Whether it has a connection whose end was neither read nor begun by us."""
-        ...
+        return False
 
     def handed_over(self, reply: Reply, now_ns: int) -> None:
         """The core has the command; not an answer, and most sessions stay silent."""
-        ...
 
     def answer(self, reply: Reply, event: AnyEvent, now_ns: int) -> None:
         """The final answer to a request: `event` is the last state that the command caused."""
-        ...
 
     def report(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
         """An event of the account's stream; `reply` when this session's request caused it.
 
         Sent to the session that asked for it, to the owner of the order, and to those that receive everything.
         """
-        ...
 
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
         """The gateway itself says no (or: outcome unknown) to what `source` asked."""
-        ...
 
     def notice(self, state: EngineState, now_ns: int) -> None:
         """The state of the market changed."""
-        ...
 
     def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
         """Operators changed these buckets."""
-        ...
 
     def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
         """A planned end is near."""
-        ...
 
     def log_out(self, text: str, now_ns: int) -> None:
         """We end the session in order."""
-        ...
 
     def failed(self, now_ns: int) -> None:
         """Our own bug: end this session's connection; no other is touched."""
-        ...
 
     def waits(self, source: object, now_ns: int) -> None:
         """What `source` asked waits in memory, in the order of arrival, for tokens that are being fetched."""
-        ...
 
     def goes_on(self, source: object, now_ns: int) -> None:
         """It waits no more: it was refused, or is on its way."""
-        ...
 
     def pause_reading(self, now_ns: int) -> None:
         """Stop reading this session's connection: we are slow, and its silence is not its fault."""
-        ...
 
     def resume_reading(self, now_ns: int) -> None:
         """Read on."""
-        ...
 
 
 def answer_to(reply: Reply, event: AnyEvent) -> AnyEvent:

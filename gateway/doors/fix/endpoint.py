@@ -19,7 +19,7 @@ from gateway.doors.fix.logon_options import LogonTerms
 from gateway.doors.fix.requests import FixRequests, limit_line
 from gateway.doors.services import Services
 from gateway.orders.rules import TOO_MANY_LISTS
-from gateway.sessions.reply import Reply, answer_to
+from gateway.sessions.reply import Endpoint, Reply, answer_to
 from gateway.sessions.request import Request
 from gateway.sessions.session import Session
 from limits.limiter import BucketView
@@ -39,7 +39,7 @@ _USUAL_BURST = 400  # of `msgs`, where a cool-down refuses what no limit of its 
 _ABUSE = "far too many messages: disconnecting"
 
 
-class FixEndpoint:
+class FixEndpoint(Endpoint):
     """Speaks FIX for one session, to the client on one side and the road on the other."""
 
     def __init__(

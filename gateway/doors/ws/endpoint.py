@@ -23,7 +23,7 @@ from gateway.doors.ws.snapshot import SnapshotQuery
 from gateway.doors.ws.stream_cursor import EncodedEvents, ListCursor, StreamCursor
 from gateway.doors.ws.stream_writer import StreamWriter
 from gateway.orders.rules import TOO_MANY_LISTS
-from gateway.sessions.reply import Reply
+from gateway.sessions.reply import Endpoint, Reply
 from gateway.sessions.session import AccountStream, Session
 from limits.limiter import BucketView
 from protocols import errors
@@ -39,7 +39,7 @@ _SERVER = "penstock/1"
 _READY_BYTES = 65_536  # so much is ready, and further events wait in the stream
 
 
-class WsEndpoint:
+class WsEndpoint(Endpoint):
     """Speaks WebSocket on one connection, to the client on one side and the road on the other."""
 
     def __init__(
@@ -434,12 +434,6 @@ class WsEndpoint:
         self.keep_orders = True
         self.end_session("going_away", now_ns)
         self.link.wake()
-
-    def waits(self, source: object, now_ns: int) -> None:
-        """A request without an answer: the client asks again after a crash."""
-
-    def goes_on(self, source: object, now_ns: int) -> None:
-        """Its answer comes."""
 
     def pause_reading(self, now_ns: int) -> None:
         """The queue fills."""

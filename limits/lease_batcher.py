@@ -36,10 +36,20 @@ class StrictDecision(msgspec.Struct, eq=False):
 class LeaseBatcher:
     """Packs asks and decisions into calls, and settles leases in time. One for each node."""
 
+    on_trouble: Callable[[str, Trouble], None]
+    on_pulled: Callable[[str, int], None]
+
     def __init__(
-        self, store: Store, node: str, now_ns: Callable[[], int], at_end_of_tick: Callable[[Callable[[], None]], object]
+        self,
+        store: Store,
+        node: str,
+        now_ns: Callable[[], int],
+        at_end_of_tick: Callable[[Callable[[], None]], object],
+        on_ready: Callable[[], None],
     ) -> None:
-        """at_end_of_tick: calls what it is given once, when the running tick is over (`loop.call_soon`)."""
+        """at_end_of_tick: calls what it is given once, when the running tick is over (`loop.call_soon`). on_ready:
+        called when answers came. on_trouble and on_pulled have no value before `SharedLimiter.connect`.
+        """
         self._store = store
         self._node = node
         self._now_ns = now_ns
@@ -51,9 +61,7 @@ class LeaseBatcher:
         self._unsettled: dict[Lease, None] = {}
         self._beat_us = 0  # when what is unsettled is looked at; 0 = nothing is
         self._is_scheduled = False
-        self.on_ready: Callable[[], None] = lambda: None
-        self.on_trouble: Callable[[str, Trouble], None] = lambda key, trouble: None
-        self.on_pulled: Callable[[str, int], None] = lambda key, pulled_us: None
+        self.on_ready = on_ready
         self.calls = 0
         self.failures = 0
         self.pulled = 0  # buckets whose times lay too far ahead

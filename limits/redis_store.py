@@ -39,10 +39,11 @@ class RedisStore:
     """The `limits.store.Store` in Redis >= 7.0 or Valkey >= 7.2, alone or as a cluster.
 
     is_away: the breaker is open; why: what it was opened by, or what the last probe met. timeouts, outages (by reason):
-    counted since the start. on_change: told when is_away changes, or why.
+    counted since the start.
     """
 
-    def __init__(self, url: str, timeout_ms: int = 50) -> None:
+    def __init__(self, url: str, timeout_ms: int = 50, *, on_change: Callable[[bool], None]) -> None:
+        """on_change: called with is_away when that changes, or its reason."""
         self._url = url
         self._timeout_s = timeout_ms / 1000
         self._script = script_text()
@@ -58,7 +59,7 @@ class RedisStore:
         self.warnings: list[str] = []
         self.timeouts = 0
         self.outages = dict.fromkeys(REASONS, 0)
-        self.on_change: Callable[[bool], None] = lambda is_away: None
+        self._on_change = on_change
 
     async def open(self) -> list[str]:
         """Connect, and return what is worth a warning. A store that cannot be reached is away, and is probed for.
@@ -150,7 +151,7 @@ class RedisStore:
                 task.cancel()
                 done(None)
         self._prober = asyncio.create_task(self._probe())
-        self.on_change(True)
+        self._on_change(True)
 
     async def _probe(self) -> None:
         """Try until the store decides as it should: a read-only or full one is as good as none."""
@@ -169,7 +170,7 @@ class RedisStore:
     def _still_away(self, trouble: Trouble) -> None:
         before, self.why = self.why, trouble
         if before is None or before.reason != trouble.reason:
-            self.on_change(True)
+            self._on_change(True)
 
     async def _revive(self) -> None:
         if not self._is_examined:
@@ -177,7 +178,7 @@ class RedisStore:
             self._is_examined = True
         await self._evaluate([_PROBE_KEY], _PROBE)
         self.is_away, self.why, self._failed_in_a_row = False, None, 0
-        self.on_change(False)
+        self._on_change(False)
 
     # -- what kind of store it is --------------------------------------------------------------------------------
 

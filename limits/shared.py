@@ -1,7 +1,7 @@
 """The limiter of many nodes: buckets in a shared store, decided in process wherever a lease allows it.
 
 A decision is one synchronous call over all levels. Buckets too small to lease are decided by the store (strict): the
-first `take` answers PENDING, and the same `take` asked again after `on_ready` has the result. A session's own buckets
+first `take` answers PENDING, and the same `take` asked again after `wake` has the result. A session's own buckets
 live in this node, where the session lives. Limits that only count are judged the same way, behind the action. Pure: the
 store, the clock and the end of a tick are given.
 """
@@ -17,14 +17,16 @@ from limits.penalty import EXEMPT
 from limits.policy import Limit, Policy
 from limits.shadow import Shadows, Verdict
 from limits.shared_route import Route, SharedLevel, route_of
-from limits.store import Store, key_of
+from limits.store import Store, Trouble, key_of
 
 _STORE_RETRY_US = 250_000  # what a refusal names while the store is away: it is probed so often
 _DECISION_KEPT_US = 250_000  # a paid decision that nobody comes for is refunded
 
 
 class SharedLimiter(RoutedLimiter[Lease | Bucket]):
-    """The limiter of one node among `nodes`. `on_ready` is called when it is worth asking again."""
+    """The limiter of one node among `nodes`. It asks nothing of the store before `connect`."""
+
+    _wake: Callable[[], None]
 
     def __init__(
         self,
@@ -43,14 +45,20 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         self._leases: dict[str, Lease] = {}
         self._open_decisions: dict[StrictDecision, None] = {}
         self._shadows = Shadows(self._judge_shadow, self._count_shadow)
-        self._wake: Callable[[], None] = lambda: None
-        self.batcher = LeaseBatcher(store, node, now_ns, at_end_of_tick)
-        self.batcher.on_ready = self._on_ready
+        self.batcher = LeaseBatcher(store, node, now_ns, at_end_of_tick, self._on_ready)
         self.degraded = 0  # decisions taken without the store
 
-    def on_ready(self, call: Callable[[], None]) -> None:
-        """Have `call` called whenever answers came: what was PENDING may be asked again."""
-        self._wake = call
+    def connect(
+        self,
+        wake: Callable[[], None],
+        on_trouble: Callable[[str, Trouble], None],
+        on_pulled: Callable[[str, int], None],
+    ) -> None:
+        """wake: called whenever answers came: what was PENDING may be asked again. on_trouble: the store cannot decide
+        the bucket of this key, and why. on_pulled: the time of this bucket lay so many microseconds too far ahead.
+        """
+        self._wake = wake
+        self.batcher.on_trouble, self.batcher.on_pulled = on_trouble, on_pulled
 
     def _on_ready(self) -> None:
         self._shadows.retry(self._now_ns() // 1000)

@@ -54,6 +54,7 @@ class AdminDoor:
             count_end=self._count_end,
             log=self._log,
             now_ns=turn.now_ns,
+            accepting=lambda: True,
         )
         self._listener = Listener(ListenSettings("admin", self._settings.host, self._settings.port, _BACKLOG), door)
         return await self._listener.open()

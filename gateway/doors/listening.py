@@ -48,8 +48,8 @@ class Door(msgspec.Struct, frozen=True, eq=False):
     count_end: Callable[[str], None]
     log: Callable[..., None]
     now_ns: Callable[[], int]
+    accepting: Callable[[], bool]
     shared: tuple[Network, ...] = ()
-    accepting: Callable[[], bool] = lambda: True
 
 
 class ListenSettings(msgspec.Struct, frozen=True):

@@ -54,7 +54,7 @@ class SharedLimits:
         self._desk_fault = ""
         self._logged_troubles: set[str] = set()
         self._pulled_logged_ns = 0
-        self._store = RedisStore(url, settings.store_timeout_ms)
+        self._store = RedisStore(url, settings.store_timeout_ms, on_change=self._store_changed)
         self._desk = Desk(url, _DESK_TIMEOUT_S)
         self._tasks: set[asyncio.Task[None]] = set()
         # Leases are recorded under the node's name: a new process must not look like the one before it.
@@ -67,10 +67,7 @@ class SharedLimits:
         Raises:
             limits.store.StoreUnsuitable: it evicts keys, so it must not hold limits.
         """
-        self._store.on_change = self._store_changed
-        self.limiter.batcher.on_trouble = self._troubled
-        self.limiter.batcher.on_pulled = self._pulled
-        self.limiter.on_ready(wake)
+        self.limiter.connect(wake, self._troubled, self._pulled)
         for warning in await self._store.open():
             self._log("limits.store_odd", text=warning)
         if not await self._number():

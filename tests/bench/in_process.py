@@ -16,6 +16,7 @@ from gateway.doors.ws.logon import ConnectionInfo
 from gateway.doors.ws.stream_cursor import EncodedEvents
 from gateway.server import Server
 from protocols.fix.decoder import Decoder
+from tests.support.hooks import ignore
 from tests.support.order_load import UNLIMITED, Door, Flow, fix_logon, fix_orders, load_toml, ws_orders
 from tests.support.server import write_venue
 
@@ -105,7 +106,7 @@ def _endpoint(server: Server, door: Door, n: int) -> FixEndpoint | WsEndpoint:
     assert server.settings.ws is not None
     client = Client(n, f"A{n}", f"K{n}", frozenset({"trade", "read"}))
     events = EncodedEvents(server.instruments, server.sessions)
-    caller = ConnectionInfo(f"c-{n}", "challenge", "127.0.0.1", now_ns)
+    caller = ConnectionInfo(f"c-{n}", "challenge", "127.0.0.1", now_ns, ignore, ignore)
     opened = WsEndpoint(server.services, server.settings.ws, events, _Link(), caller)
     opened.opened(client, now_ns)
     return opened

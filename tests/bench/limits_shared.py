@@ -23,6 +23,7 @@ from limits.reload import built_in
 from limits.shared import SharedLimiter
 from limits.store import Terms
 from tests.support.fault_proxy import FaultProxy
+from tests.support.hooks import ignore
 from tests.support.redis_server import RedisServer, redis_server
 
 _ROOT = Path(__file__).parents[2]
@@ -61,7 +62,7 @@ class Node:
         loop = asyncio.get_running_loop()
         self.ready = asyncio.Event()
         self.limiter = SharedLimiter(policy, store, "bench", nodes, time.monotonic_ns, loop.call_soon)
-        self.limiter.on_ready(self._wake)
+        self.limiter.connect(self._wake, ignore, ignore)
 
     def _wake(self) -> None:
         self.ready.set()
@@ -93,7 +94,7 @@ def percentiles(samples: list[float]) -> tuple[float, float, float]:
 
 async def leased(server: RedisServer, report: Report) -> float:
     """The warm decision: latency of each, and how many a second."""
-    store = RedisStore(server.unix_url)
+    store = RedisStore(server.unix_url, on_change=ignore)
     await store.open()
     node = Node(store, _WIDE)
     path = node.limiter.open("ACME", "MM1")
@@ -130,7 +131,7 @@ async def leased(server: RedisServer, report: Report) -> float:
 
 async def redis_cost(server: RedisServer, report: Report) -> None:
     """CPU that the server spends on a leased decision: one client at full speed, and 2,000 at 50 a second each."""
-    store = RedisStore(server.unix_url, 200)
+    store = RedisStore(server.unix_url, 200, on_change=ignore)
     await store.open()
     node = Node(store, _WIDE)
     path = node.limiter.open("ACME", "MM1")
@@ -160,7 +161,7 @@ async def redis_cost(server: RedisServer, report: Report) -> None:
 
 async def strict(server: RedisServer, report: Report) -> float:
     """64 sessions, each waiting for the store to decide and then asking again, as the road has them do."""
-    store = RedisStore(server.unix_url, 1_000)
+    store = RedisStore(server.unix_url, 1_000, on_change=ignore)
     await store.open()
     node = Node(store, _WIDE, nodes=_STRICT_NODES)
     take, over = node.limiter.take, asyncio.Event()
@@ -181,11 +182,11 @@ async def strict(server: RedisServer, report: Report) -> float:
     for path in waiting:
         take(path, "queries", MILLI, time.monotonic_ns())
     began, cpu_s = time.perf_counter(), time.process_time()
-    node.limiter.on_ready(ask_again)
+    node.limiter.connect(ask_again, ignore, ignore)
     await over.wait()
     per_s = len(samples) / (time.perf_counter() - began)
     cost_us = (time.process_time() - cpu_s) / len(samples) * 1e6
-    node.limiter.on_ready(lambda: None)
+    node.limiter.connect(lambda: None, ignore, ignore)
     _, _, p99 = percentiles(samples)
     await store.close()
     report.add("strict decisions, 64 sessions: p99", "<= 1.5 ms", f"{p99 * 1e3:.2f} ms", p99 <= 0.0015)
@@ -198,7 +199,7 @@ async def far_and_dead(server: RedisServer, report: Report) -> None:
     proxy = FaultProxy(server.port)
     await proxy.start()
     proxy.delay_s = 0.025
-    store = RedisStore(proxy.url, 500)
+    store = RedisStore(proxy.url, 500, on_change=ignore)
     await store.open()
     node = Node(store, _FAR)
     path = node.limiter.open("ACME", "MM1")
@@ -222,7 +223,7 @@ async def far_and_dead(server: RedisServer, report: Report) -> None:
     )
     await store.close()
     proxy.delay_s = 0
-    store = RedisStore(proxy.url)
+    store = RedisStore(proxy.url, on_change=ignore)
     await store.open()
     node = Node(store, _CLIENTS)
     path = node.limiter.open("ACME", "MM2")

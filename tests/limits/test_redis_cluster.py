@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from limits.redis_store import RedisStore
+from tests.support.hooks import ignore
 from tests.support.limit_trader import Trader, until
 from tests.support.redis_cluster import RedisCluster, redis_cluster
 
@@ -58,7 +59,7 @@ class Venue:
 
 @asynccontextmanager
 async def trading(cluster: RedisCluster, plan: str = PLAN) -> AsyncIterator[Venue]:
-    store = RedisStore(cluster.url, 500)
+    store = RedisStore(cluster.url, 500, on_change=ignore)
     assert await store.open() == []
     try:
         yield Venue(cluster, store, plan)

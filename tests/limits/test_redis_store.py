@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -15,6 +15,7 @@ from limits.redis_desk import Desk
 from limits.redis_store import RedisStore, StoreUnsuitable
 from limits.store import Answer, Batch, Outcome, State, Terms, Trouble
 from tests.support.fault_proxy import fault_proxy
+from tests.support.hooks import ignore
 from tests.support.limit_trader import PLAN, Trader, until
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.shared_limits import policy_of
@@ -54,8 +55,10 @@ _PATIENT_MS = 2_000  # where no time-out is tried, a busy machine must not make 
 
 
 @asynccontextmanager
-async def store_at(url: str, timeout_ms: int = _PATIENT_MS) -> AsyncIterator[RedisStore]:
-    store = RedisStore(url, timeout_ms)
+async def store_at(
+    url: str, timeout_ms: int = _PATIENT_MS, on_change: Callable[[bool], None] = ignore
+) -> AsyncIterator[RedisStore]:
+    store = RedisStore(url, timeout_ms, on_change=on_change)
     await store.open()
     try:
         yield store
@@ -123,7 +126,7 @@ async def test_a_store_far_away_stalls_only_the_first(server):
 
 async def test_a_store_that_evicts_keys_is_refused():
     with redis_server("--maxmemory-policy", "allkeys-lru") as evicting:
-        store = RedisStore(evicting.unix_url)
+        store = RedisStore(evicting.unix_url, on_change=ignore)
         with pytest.raises(StoreUnsuitable, match="allkeys-lru"):
             await store.open()
         with evicting.client() as other:  # nobody else is connected any more
@@ -132,7 +135,7 @@ async def test_a_store_that_evicts_keys_is_refused():
 
 async def test_where_the_policy_cannot_be_asked_it_is_a_warning():
     with redis_server("--rename-command", "CONFIG", "") as managed:
-        store = RedisStore(managed.unix_url, _PATIENT_MS)
+        store = RedisStore(managed.unix_url, _PATIENT_MS, on_change=ignore)
         assert await store.open() == ["maxmemory-policy cannot be asked here; it must be noeviction"]
         await answered(store)
         await store.close()
@@ -174,7 +177,7 @@ async def test_the_rights_that_the_manual_lists_are_enough():
 async def test_a_store_that_is_not_there_at_start_is_probed_for():
     with redis_server() as late:
         late.kill()
-        store = RedisStore(late.url)
+        store = RedisStore(late.url, on_change=ignore)
         warnings = await store.open()
         assert "cannot be reached" in warnings[0]
         assert await call(store) is None
@@ -187,7 +190,7 @@ async def test_a_store_that_is_not_there_at_start_is_probed_for():
 async def test_a_store_that_turns_out_to_evict_keys_is_never_used():
     with redis_server("--maxmemory-policy", "allkeys-lru") as late:
         late.kill()
-        store = RedisStore(late.url)
+        store = RedisStore(late.url, on_change=ignore)
         await store.open()
         late.start()
         await asyncio.sleep(0.6)
@@ -235,7 +238,7 @@ async def test_connections_that_are_cut_or_refused_open_the_breaker_at_once(serv
 
 async def test_a_restart_that_loses_everything_fills_no_bucket_again():
     with redis_server() as own:
-        store = RedisStore(own.url)
+        store = RedisStore(own.url, on_change=ignore)
         await store.open()
         trader = Trader(store, '[plans.standard]\norders = { rate = "1/min", burst = 100 }\ncancels = {burst=5000}')
         assert sum([await trader.take() for _ in range(120)]) == 100
@@ -290,9 +293,12 @@ FAULTS = [
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.reason} {fault.text}")
 async def test_a_store_that_takes_no_writes_is_away_until_it_does_and_says_why(fault):
     with redis_server() as sick, sick.client() as client:
-        store, told = RedisStore(sick.unix_url, 500), []
+        told: list[object] = []
+        store = RedisStore(
+            sick.unix_url, 500, on_change=lambda is_away: told.append((is_away, store.why and store.why.reason))
+        )
         await store.open()
-        store.on_change = lambda is_away: told.append((is_away, store.why and store.why.reason))
+        told.clear()
         trader = Trader(store)
         assert await trader.take()
         client.execute_command(*fault.begin)
@@ -311,9 +317,12 @@ async def test_a_store_that_takes_no_writes_is_away_until_it_does_and_says_why(f
 
 
 async def test_a_reason_that_changes_is_told_again(server):
-    async with fault_proxy(server.port) as proxy, store_at(proxy.url, 50) as store:
-        told = []
-        store.on_change = lambda is_away: told.append(store.why and store.why.reason)
+    told: list[object] = []
+    async with (
+        fault_proxy(server.port) as proxy,
+        store_at(proxy.url, 50, lambda _: told.append(store.why and store.why.reason)) as store,
+    ):
+        told.clear()
         await answered(store)
         proxy.silent = True
         assert await call(store) is None
@@ -328,7 +337,7 @@ async def test_a_reason_that_changes_is_told_again(server):
 async def test_a_wrong_password_is_named_and_not_told():
     with redis_server() as locked, locked.client() as client:
         client.config_set("requirepass", "right")
-        store = RedisStore(f"redis://:s3cr3t@127.0.0.1:{locked.port}/0")
+        store = RedisStore(f"redis://:s3cr3t@127.0.0.1:{locked.port}/0", on_change=ignore)
         (warning,) = await store.open()
         assert "wrong_password: WRONGPASS" in warning
         assert "s3cr3t" not in warning
@@ -373,7 +382,7 @@ async def test_a_call_that_ends_as_trouble_has_done_nothing(server):
 
 async def test_a_key_that_the_user_may_not_use_is_no_outage():
     with redis_server() as own, own.client() as client:
-        store = RedisStore(own.unix_url, _PATIENT_MS)
+        store = RedisStore(own.unix_url, _PATIENT_MS, on_change=ignore)
         await store.open()
         client.execute_command("ACL", "SETUSER", "default", "resetkeys", "~gw:{B}*", "~gw:{probe}*")
         outcome = await call(store)
@@ -433,7 +442,7 @@ async def test_whatever_a_call_ends_with_somebody_is_told():
         async def evalsha(self, *_: object) -> bytes:
             raise RuntimeError("our own mistake, or that of a library")
 
-    store = RedisStore("redis://nowhere")
+    store = RedisStore("redis://nowhere", on_change=ignore)
     store._client, store._is_examined, store.is_away = Broken(), True, False
     assert await call(store) is None
     assert (store.is_away, store.why.reason) == (True, "connection")
@@ -446,7 +455,7 @@ async def test_an_answer_that_is_none_is_an_outage(answer):
         async def evalsha(self, *_: object) -> bytes:
             return answer if isinstance(answer, bytes) else msgspec.msgpack.encode(answer)
 
-    store = RedisStore("redis://nowhere")
+    store = RedisStore("redis://nowhere", on_change=ignore)
     store._client, store._is_examined, store.is_away = Odd(), True, False
     assert await call(store) is None
     assert (store.is_away, store.why.reason) == (True, "nonsense")
@@ -502,7 +511,7 @@ def test_of_an_outage_one_time_out_is_felt_and_afterwards_no_call_waits():
     client = DeafClient()
 
     async def outage() -> None:
-        store = RedisStore("redis://nowhere")
+        store = RedisStore("redis://nowhere", on_change=ignore)
         store._client, store._is_examined, store.is_away = client, True, False
         loop = asyncio.get_running_loop()
         waits = []

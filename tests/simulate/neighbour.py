@@ -8,6 +8,7 @@ from limits.shared import SharedLimiter
 from tests.simulate.far_store import FarStore, SharedStore
 from tests.simulate.spending import Spending
 from tests.simulate.world import Loop, World
+from tests.support.hooks import ignore
 
 NODES = 2  # gateways in all
 _TICK_S = 0.02
@@ -39,7 +40,7 @@ class Neighbour:
         self._spending.watch(self.limiter, node)
         self._paths = [self.limiter.open(account, f"{account}-other") for account in _ACCOUNTS]
         self._wanted: list[Any] = []  # those that wait for tokens
-        self.limiter.on_ready(partial(loop.call_soon, self._retry))
+        self.limiter.connect(partial(loop.call_soon, self._retry), self._spending.in_trouble, ignore)
         loop.call_later(_TICK_S, self._tick)
 
     def die(self) -> None:

@@ -94,7 +94,6 @@ class Spending:
     def watch(self, limiter: Any, node: str) -> None:
         """See what this gateway takes and gives back."""
         self._limiters[limiter] = node
-        limiter.batcher.on_trouble = self._in_trouble
         take, give_back, refund = limiter.take, limiter.give_back, limiter._refund
 
         def noted_take(path: Any, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Any:
@@ -138,7 +137,7 @@ class Spending:
             paid_milli = self._debts_milli.get((node, account), 0)
             self._of(account).allowed_milli += lease.owed_milli - paid_milli
 
-    def _in_trouble(self, key: str, trouble: Trouble) -> None:
+    def in_trouble(self, key: str, trouble: Trouble) -> None:
         """What is wrong with one bucket is no other's trouble."""
         if key not in self.failed:
             raise Broken(f"12: {key} is decided without the store, which is well: {trouble.reason}")

@@ -29,6 +29,7 @@ from tests.simulate.neighbour import Limits, Neighbour
 from tests.simulate.pipes import End, Pipe
 from tests.simulate.spending import Spending
 from tests.simulate.world import MS, Broken, Loop, World
+from tests.support.hooks import ignore
 
 _WINDOW = 48
 
@@ -157,7 +158,7 @@ class Venue:
         except (JournalCorrupt, JournalFailed) as error:
             raise Broken(f"14: the gateway does not start: {error}") from error
         self.turn = self.server.wire(loop)  # type: ignore[arg-type]
-        self.limits.limiter.on_ready(self.server.wake)
+        self.limits.limiter.connect(self.server.wake, self.spending.in_trouble, ignore)
         self._events = EncodedEvents(self.server.instruments, self.server.sessions)
         self.is_up = True
         self.world.note(f"| gateway {self.lives} is up")
@@ -295,7 +296,7 @@ class Venue:
         assert settings.ws is not None
         connection = Connection(self.turn, self.loop, settings, server.ws.traffic)  # type: ignore[arg-type]
         challenge = f"challenge-{self.world.steps}"
-        caller = ConnectionInfo(f"c-{self.world.steps}", challenge, "127.0.0.1", server.now_ns())
+        caller = ConnectionInfo(f"c-{self.world.steps}", challenge, "127.0.0.1", server.now_ns(), ignore, ignore)
         endpoint = WsEndpoint(server.services, settings.ws, self._events, connection, caller)
         connection.peer = endpoint
         pipe.transport.connect(connection)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from limits.bucket import MILLI
 from limits.redis_store import RedisStore
 from limits.shared import SharedLimiter
+from tests.support.hooks import ignore
 from tests.support.shared_limits import policy_of
 
 PLAN = '[plans.standard]\norders = { rate = "1000/s", burst = 1000 }\nqueries = { rate = "2/s", burst = 3 }'
@@ -28,7 +29,7 @@ class Trader:
         loop = asyncio.get_running_loop()
         self.limiter = SharedLimiter(policy_of(text), store, name, nodes, time.monotonic_ns, loop.call_soon)
         self._ready = asyncio.Event()
-        self.limiter.on_ready(self._ready.set)
+        self.limiter.connect(self._ready.set, ignore, ignore)
         self.path = self.limiter.open("ACME", "S")
         self.longest_s = 0.0
         self.waits = 0

@@ -17,6 +17,7 @@ from limits.policy_parse import parse
 from limits.redis_store import RedisStore
 from limits.reload import built_in
 from limits.shared import SharedLimiter
+from tests.support.hooks import ignore
 
 _MS_NS = 1_000_000
 
@@ -44,13 +45,13 @@ PATTERNS: dict[str, Callable[[int], bool]] = {
 
 async def trade(node: str, arguments: list[str], forked_ns: int) -> list[tuple[int, int]]:
     url, nodes, plan, bucket, pattern, timeout_ms, begin_ms, end_ms = arguments
-    store = RedisStore(url, int(timeout_ms))
+    store = RedisStore(url, int(timeout_ms), on_change=ignore)
     await store.open()
     policy = parse(plan, built_in()).policy
     assert policy is not None
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
     limiter = SharedLimiter(policy, store, node, int(nodes), time.monotonic_ns, loop.call_soon)
-    limiter.on_ready(ready.set)
+    limiter.connect(ready.set, ignore, ignore)
     begin_ns, end_ns = forked_ns + int(begin_ms) * _MS_NS, forked_ns + int(end_ms) * _MS_NS
     is_on = PATTERNS[pattern]
     await asyncio.sleep(max(begin_ns - time.monotonic_ns(), 0) / 1e9)

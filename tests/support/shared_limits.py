@@ -9,6 +9,7 @@ from limits.policy_parse import parse
 from limits.reload import built_in
 from limits.shared import SharedLimiter
 from limits.store import Batch, Outcome, Trouble
+from tests.support.hooks import ignore
 from tests.support.ledger import Ledgers
 
 START_NS = 1_795_348_800_000_000_000
@@ -66,7 +67,7 @@ class Node:
         self.limiter = SharedLimiter(policy, self.store, name, nodes, lambda: world.now_ns, self._ends.append)
         self._world = world
         self.ready = 0
-        self.limiter.on_ready(self._count_ready)
+        self.limiter.connect(self._count_ready, ignore, ignore)
 
     def _count_ready(self) -> None:
         self.ready += 1

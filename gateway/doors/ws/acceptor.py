@@ -106,6 +106,7 @@ class WsAcceptor:
             count_end=self._count_end,
             log=partial(self._services.log, door="ws"),
             now_ns=turn.now_ns,
+            accepting=lambda: True,  # while the queue is full, it is the upgrade that is refused, with a 503
             shared=balancers + self._proxies,
         )
         context = tls.server_context(self._ws.tls)

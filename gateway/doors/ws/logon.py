@@ -23,10 +23,6 @@ MAX_RESUME_EVENTS = 100_000  # more than that is faster told as a snapshot
 MAX_CONNECTIONS_PER_KEY = 64
 
 
-def _no_callback() -> None:
-    """Nobody counts who has logged on."""
-
-
 class ConnectionInfo(msgspec.Struct, frozen=True):
     """Who is at the other end of a new connection. challenge: random, for this connection only.
 
@@ -38,9 +34,9 @@ class ConnectionInfo(msgspec.Struct, frozen=True):
     challenge: str
     peer_ip: str
     accepted_ns: int
+    proved: Callable[[], None]
+    failed: Callable[[], None]
     codec: str = "json"
-    proved: Callable[[], None] = _no_callback
-    failed: Callable[[], None] = _no_callback
 
 
 class TurnedAway(msgspec.Struct, frozen=True):

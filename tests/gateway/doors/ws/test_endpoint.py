@@ -22,6 +22,7 @@ from gateway.sessions.registry import MAX_NAMES_PER_KEY
 from gateway.sessions.request import Request
 from protocols.messages import EngineState, NewOrder, OrderList, OrdType, Origin, QueryOrders, Side, Tif
 from tests.support.fix_room import Link
+from tests.support.hooks import ignore
 from tests.support.order_path import SlowCore
 from tests.support.output import all_output
 from tests.support.server import seed_of
@@ -57,7 +58,7 @@ class Desk:
     def __init__(self, server, account="ACME"):
         self.server, self.account = server, account
         events = EncodedEvents(server.instruments, server.sessions)
-        caller = ConnectionInfo("c-1", "challenge", "127.0.0.1", self.now)
+        caller = ConnectionInfo("c-1", "challenge", "127.0.0.1", self.now, ignore, ignore)
         self.link = Link()
         self.endpoint = WsEndpoint(server.services, server.settings.ws, events, self.link, caller)
         self.endpoint.opened(None, self.now)
@@ -935,7 +936,7 @@ def test_the_time_to_log_on_counts_from_the_accept(house):
     server = house()
     events_of = EncodedEvents(server.instruments, server.sessions)
     now = server.now_ns()
-    caller = ConnectionInfo("c-1", "challenge", "127.0.0.1", now - 4_000 * MS)
+    caller = ConnectionInfo("c-1", "challenge", "127.0.0.1", now - 4_000 * MS, ignore, ignore)
     endpoint = WsEndpoint(server.services, server.settings.ws, events_of, Link(), caller)
     endpoint.opened(None, now)
     endpoint.tick(now + 900 * MS)

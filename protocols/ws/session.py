@@ -141,11 +141,7 @@ class WsSession:
             return []
         heartbeat = self._heartbeat
         heartbeat.last_in_ns, heartbeat.pinged_at_ns = now_ns, None
-        events = self._read(self._reader.feed(data), now_ns)
-        if self.state is _CLOSING and self._reader.has_closed:
-            self._move(ConnectionState.CLOSED)
-            events.append(CloseTransport("closed"))
-        return events
+        return self._read(self._reader.feed(data), now_ns)
 
     def tick(self, now_ns: int) -> list[Event]:
         """Do what is due: heartbeat, time-outs. Harmless when called early."""
@@ -278,11 +274,14 @@ class WsSession:
                 self._hold(frames[at:], now_ns, events)
                 break
             if self.state is _CLOSING:
-                continue  # `receive` asks the reader whether the peer has closed
+                continue  # the reader knows whether the peer has closed: see below
             if isinstance(frame, DataMessage):
                 self._read_message(frame, now_ns, events)
             else:
                 self._read_control(frame, now_ns, events)
+        if self.state is _CLOSING and self._reader.has_closed:
+            self._move(ConnectionState.CLOSED)
+            events.append(CloseTransport("closed"))
         return events
 
     def _hold(self, frames: list[Frame], now_ns: int, events: list[Event]) -> None:

@@ -541,6 +541,15 @@ def test_a_close_sent_after_a_refused_logon_is_not_awaited() -> None:
     assert session.tick(T0) == [CloseTransport("close_timeout")]
 
 
+def test_a_broken_frame_and_a_close_that_wait_for_an_accepted_logon_end_the_connection_with_it() -> None:
+    session = opened()
+    session.receive(request("session.logon", LOGON) + frame(0x3) + close(1000), T0)
+    closed, ended = session.accept_logon(1, RESULT, T0)
+    assert isinstance(closed, Closed)
+    assert ended == CloseTransport("closed")
+    assert session.state is ConnectionState.CLOSED
+
+
 def test_a_lost_transport_ends_the_machine() -> None:
     session = logged_on()
     session.output.push(EventWire(ev="order", seq=1, ts=1, data={}), T0)
@@ -624,7 +633,7 @@ def play(steps: list[bytes], step: int) -> tuple[list[str], bytes]:
         elif piece == b"close":
             session.close(1001, "end", now_ns)
         else:
-            cuts = range(0, len(piece), step) if step else (0,)
+            cuts = range(0, len(piece), step) if step and piece else (0,)
             for at in cuts:
                 events += session.receive(piece[at : at + step] if step else piece, now_ns)
         kinds += [type(event).__name__ for event in events]

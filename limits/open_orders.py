@@ -4,6 +4,8 @@ The road counts an order when it is accepted and again when it is done; asking i
 `open_orders`. Accounts and instruments are those of the configuration, so what is remembered is bounded. Pure.
 """
 
+from collections import defaultdict
+
 from limits.policy import OpenOrderLimit
 
 _ALL = 0  # instruments are numbered from 1
@@ -16,7 +18,7 @@ class OpenOrders:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[int, dict[int, int]] = {}
+        self._counts: defaultdict[int, dict[int, int]] = defaultdict(lambda: {_ALL: 0})
 
     def binds(self, account: int, instrument: int, limit: OpenOrderLimit) -> str:
         """Empty when one more fits, else the scope that is full: "account" or "instrument"."""
@@ -29,9 +31,7 @@ class OpenOrders:
 
     def opened(self, account: int, instrument: int) -> None:
         """One more is open."""
-        counts = self._counts.get(account)
-        if counts is None:
-            counts = self._counts[account] = {_ALL: 0}
+        counts = self._counts[account]
         counts[_ALL] += 1
         counts[instrument] = counts.get(instrument, 0) + 1
 

@@ -110,9 +110,8 @@ class Desk:
 
     async def put(self, row: Override) -> None:
         """Put a row in force, in place of an older one for the same bucket."""
-        detail = " ".join(
-            f"{name}={value}" for name in ("rate", "burst", "mode") if (value := getattr(row, name)) is not None
-        )
+        given = [(name, getattr(row, name)) for name in ("rate", "burst", "mode")]
+        detail = " ".join(f"{name}={value}" for name, value in given if value is not None)
         await self.record("set", f"{row.target} {row.bucket}", row.by, row.reason, f"{detail} until={row.until_s}")
         await (await self._client()).hset(OVERRIDES, f"{row.target} {row.bucket}", _encode(row))
 
@@ -135,11 +134,9 @@ class Desk:
 
     async def audit(self, count: int) -> list[Change]:
         """The newest lines of the audit log, newest first."""
+        names = [name.encode() for name in Change.__struct_fields__[1:]]
         return [
-            Change(
-                number.decode(),
-                *(fields[name].decode() for name in (b"action", b"target", b"by", b"reason", b"detail")),
-            )
+            Change(number.decode(), *(fields[name].decode() for name in names))
             for number, fields in await (await self._client()).xrevrange(AUDIT, count=count)
         ]
 

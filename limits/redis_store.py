@@ -95,8 +95,7 @@ class RedisStore:
         if self.is_away:
             asyncio.get_running_loop().call_soon(done, None)
             return
-        task = asyncio.create_task(self._call(keys, batch))
-        self._under_way[task] = done
+        self._under_way[asyncio.create_task(self._call(keys, batch))] = done
 
     async def _call(self, keys: list[str], batch: Batch) -> None:
         outcome: Outcome
@@ -119,11 +118,8 @@ class RedisStore:
         except NoScriptError:
             reply = await self._client.eval(self._script, len(keys), *keys, request)
         answer = _decode(reply)
-        if (len(answer.states), len(answer.granted), len(answer.taken)) != (
-            len(keys),
-            len(batch.asks),
-            len(batch.takes),
-        ):
+        sizes = len(keys), len(batch.asks), len(batch.takes)
+        if (len(answer.states), len(answer.granted), len(answer.taken)) != sizes:
             raise msgspec.ValidationError("the answer is not one to this call")
         return answer
 

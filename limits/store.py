@@ -125,16 +125,13 @@ class Store(Protocol):
     @property
     def is_away(self) -> bool:
         """Whether calls are known to fail at once."""
-        ...
 
     @property
     def is_cluster(self) -> bool:
         """Whether the keys of one call must share a hash tag."""
-        ...
 
     def call(self, keys: list[str], batch: Batch, done: Callable[[Outcome], None]) -> None:
         """Send one batch. `done` is called once, later, with what became of it."""
-        ...
 
 
 def key_of(account: str, level: str, owner: str, name: str) -> str:

@@ -7,6 +7,7 @@ before. Rows that could not be read are missing here, so names are looked up in 
 import ssl
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_network
+from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ from protocols.instruments import Inexact, parse, render
 
 _Parts: TypeAlias = Mapping[int, Place]
 _Row = TypeVar("_Row", bound=msgspec.Struct)
+_Value = TypeVar("_Value")
 
 
 def check(settings: schema.Config, parts: _Parts, raw: Mapping[str, Any]) -> Iterator[Finding]:
@@ -33,9 +35,8 @@ def check(settings: schema.Config, parts: _Parts, raw: Mapping[str, Any]) -> Ite
     for key in settings.keys:
         yield from _under(parts[id(key)], _key(key, raw))
     for row in settings.instruments:
-        if NO_NUMBER in (row.px_exp, row.qty_exp):
-            continue
-        yield from _under(parts[id(row)], instrument_faults(row))
+        if NO_NUMBER not in (row.px_exp, row.qty_exp):
+            yield from _under(parts[id(row)], _instrument_faults(row))
 
 
 def _under(part: Place, faults: Iterable[tuple[str, str]]) -> Iterator[Finding]:
@@ -49,15 +50,15 @@ def _under(part: Place, faults: Iterable[tuple[str, str]]) -> Iterator[Finding]:
 def _doubles(settings: schema.Config, parts: _Parts) -> Iterator[Finding]:
     fix = settings.fix
     ours = settings.venue.comp_id
-    yield from _repeated(settings.accounts, "id", lambda row: row.id, parts)
-    yield from _repeated(settings.accounts, "name", lambda row: row.name, parts)
-    yield from _repeated(settings.keys, "id", lambda row: row.id, parts)
-    if settings.admin is not None:
-        yield from _repeated(settings.admin.tokens, "name", lambda row: row.name, parts)
-    yield from _repeated(settings.instruments, "id", lambda row: row.id, parts)
-    yield from _repeated(settings.instruments, "symbol", lambda row: row.symbol, parts)
-    yield from _repeated(fix.listeners, "name", lambda row: row.name, parts)
-    yield from _repeated(fix.sessions, "id", lambda row: row.id, parts)
+    tokens = settings.admin.tokens if settings.admin is not None else ()
+    by_name, by_id = (settings.accounts, tokens, fix.listeners), (settings.accounts, settings.keys, fix.sessions)
+    for field, tables in (
+        ("name", by_name),
+        ("id", (*by_id, settings.instruments)),
+        ("symbol", (settings.instruments,)),
+    ):
+        for rows in tables:
+            yield from _repeated(rows, field, attrgetter(field), parts)
     yield from _repeated(fix.sessions, "comp_id", lambda row: (row.comp_id, row.target_comp_id or ours), parts)
 
 
@@ -67,10 +68,8 @@ def _repeated(rows: Sequence[_Row], field: str, key: Callable[[_Row], Hashable],
         part = parts[id(row)]
         first = seen.setdefault(key(row), part)
         if first is not part:
-            yield (
-                (*part, field),
-                f"{getattr(row, field)} is already used by entry {first[-1]}; each entry needs its own",
-            )
+            why = f"{getattr(row, field)} is already used by entry {first[-1]}; each entry needs its own"
+            yield (*part, field), why
 
 
 # -- doors -----------------------------------------------------------------------------------------------------------
@@ -88,12 +87,9 @@ def _doors(settings: schema.Config, parts: _Parts) -> Iterator[Finding]:
         yield from _under(parts[id(row)], _listener(row))
     if ws is not None:
         if ws.tls is None and not ws.insecure and not is_loopback(ws.host):
-            yield (
-                ("ws", "host"),
-                f"{ws.host} is not a loopback address: add [ws.tls], or insecure = true behind a proxy",
-            )
-        for field, why in _tls(ws.tls):
-            yield ("ws", "tls", field), why
+            why = f"{ws.host} is not a loopback address: add [ws.tls], or insecure = true behind a proxy"
+            yield ("ws", "host"), why
+        yield from _under(("ws", "tls"), _tls(ws.tls))
         for field in ("proxy_protocol_from", "forwarded_for_from"):
             yield from _under(("ws",), _proxies(field, getattr(ws, field)))
     yield from _addresses(settings, parts)
@@ -111,7 +107,7 @@ def _listener(row: schema.FixListener) -> Iterator[tuple[str, str]]:
 
 def _proxies(field: str, texts: Sequence[str]) -> Iterator[tuple[str, str]]:
     for text in texts:
-        if why := _why_not(parse_proxies, text):
+        if why := why_not(parse_proxies, text):
             yield field, f"{text}: {why}"
 
 
@@ -169,19 +165,15 @@ def _session(row: schema.FixSessionRow, settings: schema.Config, raw: Mapping[st
     if row.auth == "key" and row.version == "FIX.4.2":
         yield from _candidates(row, settings)
     if row.refused_logon == "logout" and not row.reset_on_logon:
-        yield (
-            "refused_logon",
-            "logout needs reset_on_logon = true: without it the two sides would disagree on the numbers",
-        )
+        why = "logout needs reset_on_logon = true: without it the two sides would disagree on the numbers"
+        yield "refused_logon", why
     if row.cod_grace_ms > row.cod_grace_max_ms:
         yield "cod_grace_ms", f"is above cod_grace_max_ms, {row.cod_grace_max_ms}"
     if row.auth == "none":
         usable = [listeners[row.listener]] if row.listener in listeners else list(listeners.values())
         if not all(listener.insecure and is_loopback(listener.host) for listener in usable):
-            yield (
-                "auth",
-                "none is for insecure listeners on loopback addresses only: name one as its listener, or use key",
-            )
+            why = "none is for insecure listeners on loopback addresses only: name one as its listener, or use key"
+            yield "auth", why
         if row.on_duplicate == "takeover":
             yield "on_duplicate", "takeover needs auth = key: a newcomer without proof must not end a session"
 
@@ -211,9 +203,9 @@ def _key(row: schema.Key, raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if comp_id not in comp_ids:
             yield "fix_sessions", none_called("FIX session", comp_id, comp_ids)
     for text in row.ips:
-        if why := _why_not(ip_network, text):
+        if why := why_not(ip_network, text):
             yield "ips", f"{text}: {why}"
-    if why := _why_not(parse_expiry, row.expires):
+    if why := why_not(parse_expiry, row.expires):
         yield "expires", f"{row.expires}: {why}; write it like 2027-01-31T00:00:00Z"
     yield from _key_material(row)
 
@@ -222,7 +214,7 @@ def _key_material(row: schema.Key) -> Iterator[tuple[str, str]]:
     if row.type == "ed25519":
         if not row.public_key:
             yield "public_key", "is missing: `penstock keys ed25519` makes a pair"
-        elif why := _why_not(parse_public_key, row.public_key):
+        elif why := why_not(parse_public_key, row.public_key):
             yield "public_key", f"{why}; 32 bytes in base64, as `penstock keys ed25519` prints them"
         if row.secret_env or row.secret_file:
             yield "type", "ed25519 has no secret here: remove secret_env and secret_file"
@@ -233,9 +225,10 @@ def _key_material(row: schema.Key) -> Iterator[tuple[str, str]]:
             yield "public_key", "is for ed25519: remove it, or change the type"
 
 
-def _why_not(reader: Callable[[str], object], text: str) -> str:
+def why_not(reader: Callable[[_Value], object], value: _Value) -> str:
+    """Why the reader refuses the value; "" if it takes it."""
     try:
-        reader(text)
+        reader(value)
     except ValueError as error:
         return str(error)
     return ""
@@ -244,16 +237,19 @@ def _why_not(reader: Callable[[str], object], text: str) -> str:
 # -- instruments -----------------------------------------------------------------------------------------------------
 
 
-def instrument_faults(row: schema.InstrumentRow) -> Iterator[tuple[str, str]]:
-    """(field, what is wrong) of one instrument: inexact decimals, bounds that cross, a missing tick."""
-    px, qty, quote = ("px_exp", row.px_exp), ("qty_exp", row.qty_exp), ("px_exp + qty_exp", row.px_exp + row.qty_exp)
-    exponents = {
-        **dict.fromkeys(("tick", "band_low", "band_high"), px),
-        **dict.fromkeys(("lot", "min_qty", "max_qty"), qty),
-        **dict.fromkeys(("min_notional", "max_notional"), quote),
+def exponents(row: schema.InstrumentRow) -> dict[str, tuple[str, int]]:
+    """Each decimal field, the setting that says how many decimals it may have, and how many."""
+    return {
+        **dict.fromkeys(("tick", "band_low", "band_high"), ("px_exp", row.px_exp)),
+        **dict.fromkeys(("lot", "min_qty", "max_qty"), ("qty_exp", row.qty_exp)),
+        **dict.fromkeys(("min_notional", "max_notional"), ("px_exp + qty_exp", row.px_exp + row.qty_exp)),
     }
+
+
+def _instrument_faults(row: schema.InstrumentRow) -> Iterator[tuple[str, str]]:
+    """(field, what is wrong) of one instrument: inexact decimals, bounds that cross, a missing tick."""
     values: dict[str, int] = {}
-    for field, (name, exp) in exponents.items():
+    for field, (name, exp) in exponents(row).items():
         text = getattr(row, field)
         try:
             values[field] = parse(text, exp)
@@ -261,7 +257,7 @@ def instrument_faults(row: schema.InstrumentRow) -> Iterator[tuple[str, str]]:
             yield field, f"{text} has more decimals than {name} = {exp} carries"
         except ValueError as error:
             yield field, f"{text}: {error}"
-    yield from _instrument_bounds(values, quote[1])
+    yield from _instrument_bounds(values, row.px_exp + row.qty_exp)
 
 
 def _instrument_bounds(values: Mapping[str, int], quote_exp: int) -> Iterator[tuple[str, str]]:
@@ -275,12 +271,8 @@ def _instrument_bounds(values: Mapping[str, int], quote_exp: int) -> Iterator[tu
     for low, high in (("min_qty", "max_qty"), ("min_notional", "max_notional"), ("band_low", "band_high")):
         if values.get(high) and values.get(low, 0) > values[high]:
             yield low, f"is above {high}"
-    price, qty = (
-        max(values.get(step, 0), values.get(low, 0)) for step, low in (("tick", "band_low"), ("lot", "min_qty"))
-    )
+    price, qty = (max(values.get(a, 0), values.get(b, 0)) for a, b in (("tick", "band_low"), ("lot", "min_qty")))
     most = values.get("max_notional") or MAX_AMOUNT
     if price * qty > most:
-        yield (
-            "max_notional",
-            f"the smallest order is worth more than {render(most, quote_exp)}: nothing could be traded",
-        )
+        why = f"the smallest order is worth more than {render(most, quote_exp)}: nothing could be traded"
+        yield "max_notional", why

@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from gateway.config import check, schema
 from gateway.core.acceptance import MAX_AMOUNT
 from limits import redis_url, reload
@@ -85,40 +87,17 @@ def read_tokens(settings: schema.Config) -> dict[str, str]:
 
 
 def _instrument(row: schema.InstrumentRow) -> Instrument:
-    px, qty, quote = row.px_exp, row.qty_exp, row.px_exp + row.qty_exp
-    return Instrument(
-        id=row.id,
-        symbol=row.symbol,
-        base=row.base,
-        quote=row.quote,
-        px_exp=px,
-        qty_exp=qty,
-        tick=parse(row.tick, px),
-        lot=parse(row.lot, qty),
-        min_qty=parse(row.min_qty, qty),
-        max_qty=parse(row.max_qty, qty),
-        min_notional=parse(row.min_notional, quote),
-        max_notional=parse(row.max_notional, quote) or MAX_AMOUNT,
-        band_low=parse(row.band_low, px),
-        band_high=parse(row.band_high, px),
-        session_bound=row.session_bound,
-    )
+    exact = {field: parse(getattr(row, field), exp) for field, (_, exp) in check.exponents(row).items()}
+    exact["max_notional"] = exact["max_notional"] or MAX_AMOUNT
+    return Instrument(**{**msgspec.structs.asdict(row), **exact})
 
 
 def _check_secrets(settings: schema.Config, parts: Mapping[int, Place]) -> list[Finding]:
-    findings: list[Finding] = []
-    for row in settings.keys:
-        if row.type == "hmac-sha256" and bool(row.secret_env) != bool(row.secret_file):
-            try:
-                _secret(row)
-            except ValueError as error:
-                findings.append((parts[id(row)], str(error)))
-    for token in settings.admin.tokens if settings.admin is not None else ():
-        try:
-            _token(token)
-        except ValueError as error:
-            findings.append((parts[id(token)], str(error)))
-    return findings
+    keys = [row for row in settings.keys if row.type == "hmac-sha256" and bool(row.secret_env) != bool(row.secret_file)]
+    found = [(parts[id(row)], check.why_not(_secret, row)) for row in keys]
+    tokens = settings.admin.tokens if settings.admin is not None else ()
+    found += [(parts[id(row)], check.why_not(_token, row)) for row in tokens]
+    return [(place, why) for place, why in found if why]
 
 
 def _check_limits(settings: schema.Config, directory: Path) -> list[Finding]:
@@ -133,12 +112,9 @@ def _check_limits(settings: schema.Config, directory: Path) -> list[Finding]:
 
 def _check_store(settings: schema.Config) -> list[Finding]:
     """Mistakes in the URL of the store of limits, from the environment or the file."""
-    by_environment = os.environ.get(redis_url.REDIS_ENV)
-    url, source = (
-        (by_environment, f"{redis_url.REDIS_ENV} in the environment ")
-        if by_environment
-        else (settings.limits.redis, "")
-    )
+    url, source = os.environ.get(redis_url.REDIS_ENV), f"{redis_url.REDIS_ENV} in the environment "
+    if not url:
+        url, source = settings.limits.redis, ""
     why = redis_url.why_not(url) if url else ""
     return [(("limits", "redis"), f"{source}{why}")] if why else []
 

@@ -24,6 +24,9 @@ def _within(low: int, high: int, text: str) -> Meta:
 Port = Annotated[int, _within(0, 65_535, "TCP port; 0 = any free one, printed at start")]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 Decimal = Annotated[str, Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?$")]
+Balancers = Annotated[
+    tuple[str, ...], _about("networks of balancers: their connections begin with a PROXY protocol header (v1 or v2)")
+]
 FixVersion = Literal["FIX.4.2", "FIX.4.4", "FIXT.1.1"]
 Permission = Literal["trade", "read", "fix.order_entry", "fix.drop_copy"]
 Role = Literal["viewer", "operator"]
@@ -50,10 +53,7 @@ class FixListener(_Table, frozen=True, kw_only=True):
     tls: Tls | None = None
     insecure: Annotated[bool, _about("allow plain TCP: tests and private links only")] = False
     backlog: Annotated[int, _within(1, 65_535, "connections that the kernel may queue")] = 512
-    proxy_protocol_from: Annotated[
-        tuple[str, ...],
-        _about("networks of balancers: their connections begin with a PROXY protocol header (v1 or v2)"),
-    ] = ()
+    proxy_protocol_from: Balancers = ()
 
 
 class FixSessionRow(_Table, frozen=True, kw_only=True):
@@ -157,10 +157,7 @@ class Ws(_Table, frozen=True, kw_only=True):
         tuple[str, ...],
         _about("pages that may connect, besides those of our own host; without Origin it is not a page"),
     ] = ()
-    proxy_protocol_from: Annotated[
-        tuple[str, ...],
-        _about("networks of balancers: their connections begin with a PROXY protocol header (v1 or v2)"),
-    ] = ()
+    proxy_protocol_from: Balancers = ()
     forwarded_for_from: Annotated[
         tuple[str, ...], _about("networks of HTTP proxies: their X-Forwarded-For gives the client's address")
     ] = ()

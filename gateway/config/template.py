@@ -18,38 +18,12 @@ _HEAD = """\
 # Penstock. Every setting with its unit, default and purpose; a setting after a # is at its default.
 # `penstock config check FILE` lists every mistake; `penstock run -c FILE` starts the gateway.
 """
-_BTC = {
-    "id": 1,
-    "symbol": "BTC-USDT",
-    "base": "BTC",
-    "quote": "USDT",
-    "px_exp": 2,
-    "qty_exp": 6,
-    "tick": "0.01",
-    "lot": "0.000001",
-    "min_qty": "0.000001",
-    "max_qty": "1000",
-    "min_notional": "5",
-    "max_notional": "20000000",
-    "band_low": "1000",
-    "band_high": "1000000",
-}
-_ETH = {
-    "id": 2,
-    "symbol": "ETH-USDT",
-    "base": "ETH",
-    "quote": "USDT",
-    "px_exp": 2,
-    "qty_exp": 5,
-    "tick": "0.01",
-    "lot": "0.00001",
-    "min_qty": "0.00001",
-    "max_qty": "10000",
-    "min_notional": "5",
-    "max_notional": "20000000",
-    "band_low": "100",
-    "band_high": "100000",
-}
+
+
+def _instrument(number: int, base: str, lot: str, max_qty: str, band: tuple[str, str]) -> dict[str, object]:
+    row = {"id": number, "symbol": f"{base}-USDT", "base": base, "quote": "USDT", "px_exp": 2, "qty_exp": len(lot) - 2}
+    row |= {"tick": "0.01", "lot": lot, "min_qty": lot, "max_qty": max_qty, "band_low": band[0], "band_high": band[1]}
+    return row | {"min_notional": "5", "max_notional": "20000000"}
 
 
 def init_text(public_key: str) -> str:
@@ -63,7 +37,10 @@ def init_text(public_key: str) -> str:
         "admin": {},
         "accounts": [{"id": 1, "name": "INST"}, {"id": 2, "name": "MAKER"}],
         "keys": [{"id": "key-maker-1", "account": "MAKER", "public_key": public_key, "permissions": ["trade", "read"]}],
-        "instruments": [_BTC, _ETH],
+        "instruments": [
+            _instrument(1, "BTC", "0.000001", "1000", ("1000", "1000000")),
+            _instrument(2, "ETH", "0.00001", "10000", ("100", "100000")),
+        ],
     }
     return "\n".join([_HEAD, *_tables(schema.Config, example, "")])
 

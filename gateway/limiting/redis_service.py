@@ -59,7 +59,9 @@ class SharedLimits:
         self._tasks: set[asyncio.Task[None]] = set()
         # Leases are recorded under the node's name: a new process must not look like the one before it.
         node = secrets.token_hex(4)
-        self.limiter = SharedLimiter(policy, self._store, node, settings.nodes, now_ns, _at_end_of_turn)
+        self.limiter = SharedLimiter(
+            policy, self._store, node, settings.nodes, now_ns, lambda call: asyncio.get_running_loop().call_soon(call)
+        )
 
     async def open(self, wake: Callable[[], None], overridden: Overridden) -> None:
         """Connect to the store, and read the operators' overrides from now on. wake: see `Limiting.open`.
@@ -194,7 +196,3 @@ class SharedLimits:
         metrics.counter("limit_buckets_pulled_back", lambda: limiter.batcher.pulled)
         metrics.gauge("limit_buckets_in_trouble", lambda: limiter.batcher.troubled)
         metrics.counter("limiter_degraded", lambda: limiter.degraded)
-
-
-def _at_end_of_turn(call: Callable[[], None]) -> object:
-    return asyncio.get_running_loop().call_soon(call)

@@ -59,10 +59,16 @@ class Limiting:
         self._faults: tuple[str, ...] = ()
         self._reload_failures = 0
         self._on_change: Callable[[], None] | None = None  # from `open` on
-        self._shared = _share(settings, self._by_file, self._accounts, now_ns, log)
-        self.limiter: LocalLimiter | SharedLimiter = (
-            LocalLimiter(self._by_file) if self._shared is None else self._shared.limiter
-        )
+        self._shared: SharedLimits | None = None
+        self.limiter: LocalLimiter | SharedLimiter
+        if url := os.environ.get(REDIS_ENV) or settings.redis:
+            # Importing redis is slow, and most gateways need none.
+            from gateway.limiting import redis_service  # noqa: PLC0415
+
+            self._shared = redis_service.SharedLimits(url, settings, self._by_file, self._accounts, now_ns, log)
+            self.limiter = self._shared.limiter
+        else:
+            self.limiter = LocalLimiter(self._by_file)
 
     def _first_policy(self) -> Policy:
         if self._file is None:
@@ -169,19 +175,3 @@ class Limiting:
         metrics.counter("limiter_shadow_refused", lambda: {name: each.shadow_refused for name, each in counts.items()})
         if self._shared is not None:
             self._shared.register(metrics)
-
-
-def _share(
-    settings: schema.Limits,
-    policy: Policy,
-    accounts: Collection[str],
-    now_ns: Callable[[], int],
-    log: Callable[..., None],
-) -> "SharedLimits | None":
-    """The configured store, if any."""
-    url = os.environ.get(REDIS_ENV) or settings.redis
-    if not url:
-        return None
-    from gateway.limiting.redis_service import SharedLimits  # noqa: PLC0415 - importing redis is slow, and most gateways need none
-
-    return SharedLimits(url, settings, policy, accounts, now_ns, log)

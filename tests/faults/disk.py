@@ -22,8 +22,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.disk_client import Client
-from tests.faults.kill9_check import Message, Violations, judge_trades
-from tests.faults.kill9_client import Desk, Style
+from tests.faults.kill9.check import Message, Violations, judge_trades
+from tests.faults.kill9.client import Desk, Style
 from tests.support.long_replay import SLICE_BYTES, LongSession
 from tests.support.server import GENEROUS, started
 

@@ -1,6 +1,6 @@
 """A FIX client for a gateway whose disk fails: it says what a test tells it, keeps its numbers, and misses no byte.
 
-What it hears is judged by `kill9_check.Heard` over all its connections: one content for each number, whatever happens
+What it hears is judged by `kill9.check.Heard` over all its connections: one content for each number, whatever happens
 to the gateway. It answers a TestRequest(1), and a ResendRequest(2) by filling over: what the gateway has not recorded
 it never gets.
 """
@@ -10,7 +10,7 @@ import re
 import time
 from typing import cast
 
-from tests.faults.kill9_check import Heard, Message, Violations, parse
+from tests.faults.kill9.check import Heard, Message, Violations, parse
 from tests.support.dialogue import expand
 from tests.support.fix_text import fix
 

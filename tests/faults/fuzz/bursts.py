@@ -1,16 +1,17 @@
 """Bursts: proven clients with many open orders who ask for all of them, and for all that was said, again and again.
 
 They break no rule. Whoever reads on must get all that was asked for (a slow but steady reader: that, or an end with its
-reason), and the healthy must not wait longer for it. Kinds are functions (caller) -> Plan, as in `fuzz_fix`.
+reason), and the healthy must not wait longer for it. Kinds are functions (caller) -> Plan, as in `fuzz.fix`.
 """
 
 import random
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from tests.faults import fuzz_fix, fuzz_ws
-from tests.faults.fuzz_owed import Debt, FixOwed, WsOwed, owe
-from tests.faults.fuzz_wire import Plan
+from tests.faults.fuzz import fix as fuzz_fix
+from tests.faults.fuzz import ws as fuzz_ws
+from tests.faults.fuzz.owed import Debt, FixOwed, WsOwed, owe
+from tests.faults.fuzz.wire import Plan
 
 WIDTHS = (1, 4)
 _ORDERS = (500, 2_500)

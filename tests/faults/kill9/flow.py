@@ -9,7 +9,7 @@ from itertools import islice
 
 import msgspec
 
-from tests.faults.kill9_check import Open
+from tests.faults.kill9.check import Open
 
 _MID_CENTS = 6_425_000
 _SPREAD_CENTS = 6

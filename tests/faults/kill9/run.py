@@ -21,11 +21,11 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from tests.faults.kill9_check import Violations, judge_trades
-from tests.faults.kill9_client import Desk, Style
-from tests.faults.kill9_report import Result, Settings, Start, cpu_ms, journal_bytes, show
-from tests.faults.kill9_store import LIMITS, SlowStore, judge_spending, slow_store
-from tests.faults.kill9_ws import WsDesk
+from tests.faults.kill9.check import Violations, judge_trades
+from tests.faults.kill9.client import Desk, Style
+from tests.faults.kill9.report import Result, Settings, Start, cpu_ms, journal_bytes, show
+from tests.faults.kill9.store import LIMITS, SlowStore, judge_spending, slow_store
+from tests.faults.kill9.ws import WsDesk
 from tests.support.server import GENEROUS, started
 
 STYLES = (
@@ -302,7 +302,3 @@ def main() -> int:
     result = kill9(settings)
     show(result, Console(width=None if sys.stdout.isatty() else 120))
     return 1 if result.violations.count else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

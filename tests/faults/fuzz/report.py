@@ -8,10 +8,10 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.fuzz_attack import Wave
-from tests.faults.fuzz_venue import Settings
-from tests.faults.fuzz_watch import Latencies, Violations
-from tests.faults.fuzz_wire import Tally
+from tests.faults.fuzz.attack import Wave
+from tests.faults.fuzz.venue import Settings
+from tests.faults.fuzz.watch import Latencies, Violations
+from tests.faults.fuzz.wire import Tally
 
 _MIB = 1 << 20
 _WORST_ROWS = 8

@@ -7,8 +7,8 @@ answer never came, or the connection was cut for output that one request of its 
 from collections.abc import Iterable
 from typing import Any
 
-from tests.faults.fuzz_replies import FixReplies, WsReplies
-from tests.faults.fuzz_wire import BadReply
+from tests.faults.fuzz.replies import FixReplies, WsReplies
+from tests.faults.fuzz.wire import BadReply
 
 _TLS_TYPES, _TLS_HEAD_BYTES, _TLS_MOST = range(20, 24), 5, (1 << 14) + 256
 

@@ -1,7 +1,7 @@
 """Strangers at every port, the operators' too: they prove nothing, and try to be in the way of those who trade.
 
 Whether they are is told by the healthy: two sessions trade on, two come back all the time and must be let in at once,
-the operators' port answers, and descriptors are left. Kinds are functions (caller) -> Plan, as in `fuzz_fix`.
+the operators' port answers, and descriptors are left. Kinds are functions (caller) -> Plan, as in `fuzz.fix`.
 """
 
 import random
@@ -9,9 +9,10 @@ import ssl
 from collections.abc import Callable
 from typing import Literal
 
-from tests.faults import fuzz_fix, fuzz_ws
-from tests.faults.fuzz_owed import GetsIn, TlsReplies, Unheard
-from tests.faults.fuzz_wire import Plan, cut_up, each_byte, spoil
+from tests.faults.fuzz import fix as fuzz_fix
+from tests.faults.fuzz import ws as fuzz_ws
+from tests.faults.fuzz.owed import GetsIn, TlsReplies, Unheard
+from tests.faults.fuzz.wire import Plan, cut_up, each_byte, spoil
 
 BALANCER = "127.0.0.9"
 """The only address that may speak for others, and has to."""

@@ -15,7 +15,7 @@ import aiohttp
 from gateway.client import fix, ws
 from gateway.client.fix import Fields, FixClient
 from gateway.client.ws import WsClient
-from tests.faults.fuzz_watch import Latencies, Violations
+from tests.faults.fuzz.watch import Latencies, Violations
 from tests.support.desks import ws_url
 from tests.support.server import seed_of
 

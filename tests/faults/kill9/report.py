@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.kill9_check import Violations
+from tests.faults.kill9.check import Violations
 
 Durability = Literal["disk", "process", "memory"]
 

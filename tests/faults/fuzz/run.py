@@ -1,6 +1,6 @@
 """`python -m tests.faults.fuzz --seconds 60 --seed 7 --door all`: attack a running gateway, and see who notices.
 
-Three processes: the gateway (`penstock run`, as an operator starts it), the attackers (`fuzz_attack`), and this one,
+Three processes: the gateway (`penstock run`, as an operator starts it), the attackers (`fuzz.attack`), and this one,
 with the healthy sessions and the watch. First nobody attacks; then waves of attackers come, of one kind or mixed, with
 a quiet spell behind each to judge them by; then they leave. Everything they do derives from the seed: a run that fails
 prints the command that repeats it.
@@ -22,15 +22,15 @@ import msgspec
 import uvloop
 from rich.console import Console
 
-from tests.faults.fuzz_attack import DOORS, READY, Door, Wave
-from tests.faults.fuzz_healthy import FixTrader, WsTrader, returners
-from tests.faults.fuzz_report import Report, WaveResult, judge_latency, memory_bound_bytes, row, show
-from tests.faults.fuzz_venue import EVENTS_KEPT, LEAVE_S, OPEN_FILES, Settings, knobs, waves
-from tests.faults.fuzz_watch import LogReader, Violations, Watch
-from tests.faults.fuzz_wire import Tally
+from tests.faults.fuzz.attack import DOORS, READY, Door, Wave
+from tests.faults.fuzz.healthy import FixTrader, WsTrader, returners
+from tests.faults.fuzz.report import Report, WaveResult, judge_latency, memory_bound_bytes, row, show
+from tests.faults.fuzz.venue import EVENTS_KEPT, LEAVE_S, OPEN_FILES, Settings, knobs, waves
+from tests.faults.fuzz.watch import LogReader, Violations, Watch
+from tests.faults.fuzz.wire import Tally
 from tests.support.server import started
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 _QUIET_SHARE, _QUIET_MIN_S, _QUIET_MAX_S = 0.1, 1.0, 5.0
 _SPELL_S = (
     0.3  # of quiet behind each wave: what is judged is the attack, not what else the machine had to do that minute
@@ -60,7 +60,7 @@ class Attackers:
 @asynccontextmanager
 async def attackers() -> AsyncIterator[Attackers]:
     """Start the attackers' process, and end it."""
-    command = (sys.executable, "-m", "tests.faults.fuzz_attack")
+    command = (sys.executable, "-m", "tests.faults.fuzz.attack")
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, cwd=_ROOT, limit=1 << 20)
     try:
@@ -247,7 +247,3 @@ def main() -> int:
     judge_latency(report)
     show(report, Console(width=None if sys.stdout.isatty() else _WIDTH))
     return 1 if report.violations.count else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,10 +15,13 @@ from typing import Any, Literal
 import msgspec
 import uvloop
 
-from tests.faults import fuzz_bursts, fuzz_fix, fuzz_strangers, fuzz_ws
-from tests.faults.fuzz_owed import TlsReplies
-from tests.faults.fuzz_replies import FixReplies, WsReplies
-from tests.faults.fuzz_wire import Plan, Replies, Tally, Target, attack
+from tests.faults.fuzz import bursts as fuzz_bursts
+from tests.faults.fuzz import fix as fuzz_fix
+from tests.faults.fuzz import strangers as fuzz_strangers
+from tests.faults.fuzz import ws as fuzz_ws
+from tests.faults.fuzz.owed import TlsReplies
+from tests.faults.fuzz.replies import FixReplies, WsReplies
+from tests.faults.fuzz.wire import Plan, Replies, Tally, Target, attack
 
 MIXED = "mixed"  # each attacker of the wave draws its own kind
 ACCOUNTS = tuple(f"M{n}" for n in range(1, 9))  # whose keys the attackers hold

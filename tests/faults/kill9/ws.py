@@ -15,8 +15,8 @@ import msgspec
 import orjson
 
 from gateway.client.ws import WsIdentity, signature
-from tests.faults.kill9_check import Dealings, Report, Violations
-from tests.faults.kill9_flow import Flow
+from tests.faults.kill9.check import Dealings, Report, Violations
+from tests.faults.kill9.flow import Flow
 from tests.support.server import seed_of
 
 _WAITING_MAX = 16  # of which half are pings

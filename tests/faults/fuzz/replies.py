@@ -11,7 +11,7 @@ from collections import OrderedDict
 import msgspec
 import orjson
 
-from tests.faults.fuzz_wire import BadReply
+from tests.faults.fuzz.wire import BadReply
 
 _FIX_HEAD = re.compile(rb"8=(FIX\.4\.2|FIX\.4\.4|FIXT\.1\.1)\x019=([1-9][0-9]{0,5})\x0135=")
 _FIX_HEAD_BYTES = 32

@@ -1,6 +1,6 @@
 """A FIX client on a raw socket that survives its gateway: it keeps its numbers, and recovers all it has not seen.
 
-It never resets and sends nothing again unless it is asked to. What it hears is judged by `kill9_check`, byte by byte.
+It never resets and sends nothing again unless it is asked to. What it hears is judged by `kill9.check`, byte by byte.
 `Style` says which of the two legal ways of recovery it uses, and whether it trades on before it has recovered.
 """
 
@@ -12,8 +12,8 @@ from typing import cast
 import msgspec
 
 from protocols.fix.times import format_ns, parse_ns
-from tests.faults.kill9_check import SESSION_TYPES, Dealings, Heard, Message, Open, Progress, Report, Violations, parse
-from tests.faults.kill9_flow import Flow, Order
+from tests.faults.kill9.check import SESSION_TYPES, Dealings, Heard, Message, Open, Progress, Report, Violations, parse
+from tests.faults.kill9.flow import Flow, Order
 from tests.support.order_load import fix_message
 
 _PROBE_S = 0.3

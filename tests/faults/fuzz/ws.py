@@ -1,6 +1,6 @@
 """Attacks on the WebSocket door: on its HTTP, its frames, its JSON and msgpack, and the business behind the logon.
 
-`KINDS` maps the name of an attack to a function (caller) -> Plan, as in `fuzz_fix`. Logons are in the headers of the
+`KINDS` maps the name of an attack to a function (caller) -> Plan, as in `fuzz.fix`. Logons are in the headers of the
 upgrade or signed without a challenge, so that an attacker need not read a word to get in.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.client import ws
-from tests.faults.fuzz_wire import Plan, cut_up, each_byte, spoil
+from tests.faults.fuzz.wire import Plan, cut_up, each_byte, spoil
 from tests.support.server import seed_of
 from tests.support.ws_frames import close, frame, text
 from tests.support.ws_samples import OF

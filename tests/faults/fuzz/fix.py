@@ -14,12 +14,12 @@ from typing import Literal
 import msgspec
 
 from gateway.client.fix import sending_time, signature
-from tests.faults.fuzz_wire import Plan, cut_up, each_byte, spoil
+from tests.faults.fuzz.wire import Plan, cut_up, each_byte, spoil
 from tests.support.server import seed_of
 
 Pair = tuple[bytes, bytes]
 
-_SAMPLES = Path(__file__).parent.parent / "protocols/fix/samples.txt"
+_SAMPLES = Path(__file__).parents[2] / "protocols/fix/samples.txt"
 _FLOOD = 4_000  # messages of one flood
 _HEADER = frozenset({b"8", b"9", b"35", b"34", b"49", b"52", b"56", b"10"})
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.faults import fuzz_bursts, fuzz_fix
-from tests.faults.fuzz_attack import ACCOUNTS, BURSTS, DOORS, KINDS, MIXED, PLAIN, Door, Wave
-from tests.faults.fuzz_strangers import BALANCER, CROWDS
+from tests.faults.fuzz import bursts as fuzz_bursts
+from tests.faults.fuzz import fix as fuzz_fix
+from tests.faults.fuzz.attack import ACCOUNTS, BURSTS, DOORS, KINDS, MIXED, PLAIN, Door, Wave
+from tests.faults.fuzz.strangers import BALANCER, CROWDS
 from tests.support.certificates import make_certificates
 from tests.support.server import GENEROUS, SESSIONS, free_ports, seed_of
 

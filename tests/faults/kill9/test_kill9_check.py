@@ -1,7 +1,7 @@
 """What kill9 calls a violation: each rule with a conversation that keeps it and one that does not."""
 
-from tests.faults.kill9_check import Dealings, Heard, Message, Progress, Report, Violations, judge_trades, parse
-from tests.faults.kill9_store import Plan, overspent
+from tests.faults.kill9.check import Dealings, Heard, Message, Progress, Report, Violations, judge_trades, parse
+from tests.faults.kill9.store import Plan, overspent
 from tests.support.fix_text import fix
 
 LOGON = "35=A|34=1|49=GATE|52=20261122-12:00:00.000001|56=MM1|98=0|108=30"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from tests.faults.kill9_check import Dealings, Violations
+from tests.faults.kill9.check import Dealings, Violations
 from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import redis_server
 from tests.support.server import GENEROUS

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kill9 import kill9
-from tests.faults.kill9_report import Durability, Settings
+from tests.faults.kill9.report import Durability, Settings
+from tests.faults.kill9.run import kill9
 
 _PASSES_WHAT_WAITS = """
 import sys

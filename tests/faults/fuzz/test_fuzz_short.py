@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.fuzz import fuzz
-from tests.faults.fuzz_attack import DOORS, KINDS, MIXED, Wave, plan
-from tests.faults.fuzz_owed import Debt, FixOwed, GetsIn, TlsReplies, Unheard, owe
-from tests.faults.fuzz_replies import FixReplies, WsReplies
-from tests.faults.fuzz_report import Report, WaveResult, judge_latency
-from tests.faults.fuzz_venue import Settings, kinds_of, waves
-from tests.faults.fuzz_watch import Latencies, LogReader, Violations
-from tests.faults.fuzz_wire import BadReply, Tally, cut_up
+from tests.faults.fuzz.attack import DOORS, KINDS, MIXED, Wave, plan
+from tests.faults.fuzz.owed import Debt, FixOwed, GetsIn, TlsReplies, Unheard, owe
+from tests.faults.fuzz.replies import FixReplies, WsReplies
+from tests.faults.fuzz.report import Report, WaveResult, judge_latency
+from tests.faults.fuzz.run import fuzz
+from tests.faults.fuzz.venue import Settings, kinds_of, waves
+from tests.faults.fuzz.watch import Latencies, LogReader, Violations
+from tests.faults.fuzz.wire import BadReply, Tally, cut_up
 from tests.support.fix_text import fix
 from tests.support.ws_frames import frame, text
 

@@ -1,6 +1,8 @@
 """bucket.lua against its Python twin: the same state, the same answers, step by step, on a real server.
 
 The script's clock is replaced, so that time is an argument here too; nothing else in it is touched.
+
+Module: redis_store.
 """
 
 from collections.abc import Iterator

@@ -3,6 +3,8 @@
 The window bound is exact in the store's time (the tests in virtual time assert that). Here it is asserted in
 everybody's, which adds the moment for which the script's clock stands still. How much of the rate is used depends on
 the machine's cores too, so it is asserted where two cores suffice and printed where they do not.
+
+Modules: shared, redis_store.
 """
 
 import os

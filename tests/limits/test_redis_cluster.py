@@ -1,4 +1,7 @@
-"""A real cluster: what happens to a slot or node is the trouble of the accounts that lie there, and of nobody else."""
+"""A real cluster: what happens to a slot or node is the trouble of the accounts that lie there, and of nobody else.
+
+Modules: redis_store, redis_link.
+"""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The commands as operators call them."""
+"""The commands as operators call them. Modules: cli.run, cli.config, cli.keys."""
 
 import base64
 import json

@@ -1,4 +1,7 @@
-"""What one request brings about, on both doors: it is written whole, in order, and costs a connection no memory."""
+"""What one request brings about, on both doors: it is written whole, in order, and costs a connection no memory.
+
+Modules: doors.connection, doors.fix.lists, doors.ws.stream_cursor.
+"""
 
 import pytest
 

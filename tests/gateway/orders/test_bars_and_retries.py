@@ -1,4 +1,7 @@
-"""Who is let in and who pays where two things meet: a stage and a retry, a halt and a token."""
+"""Who is let in and who pays where two things meet: a stage and a retry, a halt and a token.
+
+Modules: orders.admission, orders.charging.
+"""
 
 from gateway.config import schema
 from gateway.orders.queue import Stage

@@ -1,4 +1,7 @@
-"""The road when the core is slow or away: what waits is bounded, keeps its meaning, and has its one honest answer."""
+"""The road when the core is slow or away: what waits is bounded, keeps its meaning, and has its one honest answer.
+
+Modules: orders.core_link, orders.queue, orders.backpressure.
+"""
 
 import pytest
 

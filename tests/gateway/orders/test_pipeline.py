@@ -1,4 +1,7 @@
-"""The road: every order gets exactly one answer, and each refusal its own code, whatever happens on the way."""
+"""The road: every order gets exactly one answer, and each refusal its own code, whatever happens on the way.
+
+Modules: orders.path, orders.admission, orders.responses.
+"""
 
 import pytest
 

@@ -1,7 +1,7 @@
 """What waits for its tokens when the process ends has no record: the next one asks for it again, and takes it once.
 
-Modules: token_wait, journal.store, fix.endpoint. The store of limits answers when the test says so; a crash takes what
-the last commit has put on disk to another process.
+The store of limits answers when the test says so; a crash takes what the last commit has put on disk to another
+process. Modules: orders.token_wait, journal.store, doors.fix.endpoint.
 """
 
 import shutil

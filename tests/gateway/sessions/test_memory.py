@@ -1,4 +1,7 @@
-"""What a configured FIX session costs that nobody has connected to: there may be thousands."""
+"""What a configured FIX session costs that nobody has connected to: there may be thousands.
+
+Module: sessions.session.
+"""
 
 import gc
 import tracemalloc

@@ -1,4 +1,7 @@
-"""Requests become commands: every field of the contract, its defaults, and what cannot be a command."""
+"""Requests become commands: every field of the contract, its defaults, and what cannot be a command.
+
+Modules: fix.commands, fix.translate.
+"""
 
 import pytest
 

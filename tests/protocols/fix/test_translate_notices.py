@@ -1,4 +1,4 @@
-"""Limits, changes of limits and news, as the contract samples have them."""
+"""Limits, changes of limits and news, as the contract samples have them. Modules: fix.notice, fix.translate."""
 
 import pytest
 

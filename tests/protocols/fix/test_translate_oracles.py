@@ -1,6 +1,8 @@
 """The translation against judges that share no code with it: stock dictionaries, simplefix, our own strict decoder.
 
 And as properties: a number goes from order to text to command unchanged, and no text forges a field.
+
+Module: fix.translate.
 """
 
 import pytest

@@ -1,4 +1,7 @@
-"""Refusals by the gateway: each message is refused with its own, and an unknown outcome is never a refusal."""
+"""Refusals by the gateway: each message is refused with its own, and an unknown outcome is never a refusal.
+
+Modules: fix.refusal, fix.translate.
+"""
 
 import pytest
 

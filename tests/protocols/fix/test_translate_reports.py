@@ -1,4 +1,7 @@
-"""Events become reports: the published samples byte for byte, then each event in each version and dialect."""
+"""Events become reports: the published samples byte for byte, then each event in each version and dialect.
+
+Modules: fix.report, fix.translate.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""Every JSON sample of the contract decodes into the Struct it names, strictly, and encodes to the same again."""
+"""Every JSON sample of the contract decodes into the Struct it names, strictly, and encodes to the same again.
+
+Modules: ws.schema, ws.results.
+"""
 
 import json
 from typing import Any

@@ -1,4 +1,7 @@
-"""How a FIX session ends: our Logout(5) is written after the answers to what came before, and is the last byte."""
+"""How a FIX session ends: our Logout(5) is written after the answers to what came before, and is the last byte.
+
+Module: doors.fix.endpoint.
+"""
 
 from functools import partial
 

@@ -1,4 +1,7 @@
-"""In which order a WebSocket client reads: an answer before the events of its request, and a logout's last of all."""
+"""In which order a WebSocket client reads: an answer before the events of its request, and a logout's last of all.
+
+Modules: doors.ws.endpoint, doors.ws.answers.
+"""
 
 import pytest
 

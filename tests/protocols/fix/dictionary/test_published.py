@@ -1,4 +1,7 @@
-"""The published dictionaries and the FIX reference: true to the code, complete, and good enough for a strict engine."""
+"""The published dictionaries and the FIX reference: true to the code, complete, and good enough for a strict engine.
+
+Modules: fix.dictionary.tables, fix.dictionary.messages.
+"""
 
 import xml.etree.ElementTree as ET
 from functools import cache

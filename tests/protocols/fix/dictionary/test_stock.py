@@ -2,6 +2,8 @@
 
 A client that loads one of them must accept every message of ours: what it rejects, its application never sees. The
 table (`tests/stock`) has what all three allow, so neither engines nor a network are needed here.
+
+Modules: fix.dialect, fix.report.
 """
 
 import re

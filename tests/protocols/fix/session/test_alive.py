@@ -1,4 +1,7 @@
-"""Heartbeats, silence, the peer's Reject, and the ways a session ends: rows 4 to 7, 12, 13."""
+"""Heartbeats, silence, the peer's Reject, and the ways a session ends: rows 4 to 7, 12, 13.
+
+Module: fix.session.timers.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""A burst of output, or a slow reader: messages wait in the store, and the session does not end for it."""
+"""A burst of output, or a slow reader: messages wait in the store, and the session does not end for it.
+
+Module: fix.session.output.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""A clock that is corrected in a running session: times of day follow it, durations do not, and no session ends."""
+"""A clock that is corrected in a running session: times of day follow it, durations do not, and no session ends.
+
+Module: fix.session.timers.
+"""
 
 import pytest
 

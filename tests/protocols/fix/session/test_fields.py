@@ -1,6 +1,8 @@
 """How dictionary faults are answered: rows 14.*, 15, 18, 2.q, 2.r, routing; by version and dialect.
 
 Which fault a message has is the decoder's business and tested there; here is what the session makes of it.
+
+Module: fix.session.refusals.
 """
 
 import pytest

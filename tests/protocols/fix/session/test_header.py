@@ -1,4 +1,4 @@
-"""Header and trailer of a running session: rows 2.* and 3.*, and what is garbled."""
+"""Header and trailer of a running session: rows 2.* and 3.*, and what is garbled. Module: fix.session.inbound."""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""The same machine as initiator: our Logon, the acceptor's answers, right and wrong ones."""
+"""The same machine as initiator: our Logon, the acceptor's answers, right and wrong ones.
+
+Modules: fix.session.machine, fix.session.handshake.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""Our Logout(5) is written after the answers to what came before it, and after a running resend: rows 13.b and 12."""
+"""Our Logout(5) is written after the answers to what came before it, and after a running resend: rows 13.b and 12.
+
+Modules: fix.session.machine, fix.session.output.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""A gap that does not close is requested three times and ends with a Logout; every held request gets an answer."""
+"""A gap that does not close is requested three times and ends with a Logout; every held request gets an answer.
+
+Module: fix.session.gap.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""What holds for any input and any connection: chunking, any bytes, bounds, everything once and in order."""
+"""What holds for any input and any connection: chunking, any bytes, bounds, everything once and in order.
+
+Module: fix.session.machine.
+"""
 
 import random
 from itertools import pairwise

@@ -1,4 +1,7 @@
-"""Gaps and replays: rows 8, 9, 10, 11, 16, 20, and a resent message that is itself bad."""
+"""Gaps and replays: rows 8, 9, 10, 11, 16, 20, and a resent message that is itself bad.
+
+Modules: fix.session.gap, fix.session.ranges.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""A refused Logon(A) begins nothing and loses nothing, of a connected session or of one that is away."""
+"""A refused Logon(A) begins nothing and loses nothing, of a connected session or of one that is away.
+
+Modules: fix.session.first_message, fix.session.logon.
+"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How output leaves: in order, in slices, and with little memory while a replay runs."""
+"""How output leaves: in order, in slices, and with little memory while a replay runs. Module: fix.session.output."""
 
 import tracemalloc
 from collections.abc import Iterator

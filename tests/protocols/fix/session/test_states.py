@@ -1,4 +1,7 @@
-"""Every (state, call) pair: a legal one leads where the table says, an illegal one is refused and changes nothing."""
+"""Every (state, call) pair: a legal one leads where the table says, an illegal one is refused and changes nothing.
+
+Module: fix.session.machine.
+"""
 
 from collections.abc import Callable
 

@@ -7,7 +7,7 @@ are judged without the comparison with the script: it is the window bound that m
 from tests.mutants.plant import Mutant
 
 BOUND = ("tests/limits/test_lease.py", "tests/limits/test_shared.py", "tests/limits/test_lease_batcher.py")
-TWIN = ("tests/limits/test_ledger.py",)
+TWIN = ("tests/limits/test_bucket_lua.py",)
 LOCAL = ("tests/limits/test_bucket.py", "tests/limits/test_local.py")
 STORE = ("tests/limits/test_redis_store.py",)
 

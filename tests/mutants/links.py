@@ -13,7 +13,7 @@ _STREAM = (
 )
 _BURSTS = ("tests/protocols/fix/session/test_bursts.py",)
 _HEARD = (
-    "tests/gateway/orders/test_pipeline.py",
+    "tests/gateway/orders/test_path.py",
     "tests/gateway/doors/fix/test_endpoint.py",
     "tests/gateway/doors/ws/test_endpoint.py",
 )

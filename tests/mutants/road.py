@@ -6,14 +6,14 @@ from tests.mutants.plant import mutants
 
 _ROAD = (
     "tests/gateway/orders/test_bars_and_retries.py",
-    "tests/gateway/orders/test_pipeline.py",
+    "tests/gateway/orders/test_path.py",
     "tests/gateway/orders/test_overload.py",
     "tests/gateway/orders/test_token_wait.py",
     "tests/gateway/orders/test_trading_modes.py",
 )
 _QUEUE = ("tests/gateway/orders/test_queue.py", *_ROAD)
 _GUARDS = ("tests/gateway/safety/test_cancel_on_disconnect.py", "tests/gateway/recovery/test_next_life.py", *_ROAD)
-_RULES = ("tests/gateway/orders/test_rules.py", "tests/gateway/orders/test_pipeline.py")
+_RULES = ("tests/gateway/orders/test_rules.py", "tests/gateway/orders/test_path.py")
 
 
 ADMISSION = (

@@ -13,7 +13,7 @@ _LANES = (
     "tests/gateway/orders/test_overload.py",
 )
 _SHED = ("tests/gateway/orders/test_bars_and_retries.py",)
-_STANDING = ("tests/gateway/orders/test_standing.py", "tests/gateway/orders/test_pipeline.py")
+_STANDING = ("tests/gateway/orders/test_standing.py", "tests/gateway/orders/test_path.py")
 
 MUTANTS = (
     *mutants(

@@ -57,8 +57,7 @@ class Institution:
 
     async def withdraw(self) -> None:
         """Ask for the cancellation of everything that rests."""
-        n = self._ask(Kind.CANCEL)
-        self._note(n, self.client.mass_cancel(self.ledger.id_of(n)))
+        self._request(Kind.CANCEL, self.client.mass_cancel)
 
     @property
     def resting(self) -> int:
@@ -71,28 +70,26 @@ class Institution:
         pair = self._chance.choice(self._market.pairs)
         return pair, self._chance.choice((_BUY, _SELL)), self._market.mids[pair.symbol]
 
-    def _ask(self, ask: Kind) -> int:
-        return self.ledger.ask(ask, time.perf_counter_ns())
-
-    def _note(self, n: int, seq_num: int) -> None:
-        self.ledger.sent_as(n, seq_num)
-
-    def _place(self, pair: Pair, side: str, qty: str, price: str | None, tif: str | None) -> str:
-        n = self._ask(Kind.PLACE)
+    def _request(self, kind: Kind, send: Callable[[str], int]) -> str:
+        """Have one request sent under a new ClOrdID, and record it; that ClOrdID."""
+        n = self.ledger.ask(kind, time.perf_counter_ns())
         cl_ord_id = self.ledger.id_of(n)
-        self._note(n, self.client.place(cl_ord_id, pair.symbol, side, qty, price, tif=tif))
+        self.ledger.sent_as(n, send(cl_ord_id))
         return cl_ord_id
+
+    def _place(self, symbol: str, side: str, qty: str, price: str | None, tif: str | None) -> str:
+        return self._request(Kind.PLACE, lambda new_id: self.client.place(new_id, symbol, side, qty, price, tif=tif))
 
     def _take(self) -> None:
         """An IOC limit order priced around the best quote: most fill, some find nothing."""
         pair, side, mid = self._pick()
         reach = pair.half_spread + self._chance.randint(-pair.gap, 2 * pair.gap)
         price = pair.price(mid + reach if side == _BUY else mid - reach)
-        self._place(pair, side, pair.qty(self._chance.randint(*pair.take_qty)), price, _IOC)
+        self._place(pair.symbol, side, pair.qty(self._chance.randint(*pair.take_qty)), price, _IOC)
 
     def _sweep(self) -> None:
         pair, side, _ = self._pick()
-        self._place(pair, side, pair.qty(self._chance.randint(*pair.take_qty)), None, None)
+        self._place(pair.symbol, side, pair.qty(self._chance.randint(*pair.take_qty)), None, None)
 
     def _rest(self) -> None:
         if len(self._resting) >= _MAX_RESTING:
@@ -102,33 +99,33 @@ class Institution:
         away = pair.half_spread + self._chance.randint(0, 4 * pair.gap)
         order = Resting(pair, side, pair.qty(self._chance.randint(*pair.take_qty)))
         price = pair.price(mid - away if side == _BUY else mid + away)
-        self._sent[self._place(pair, side, order.qty, price, _GTC)] = order
+        self._sent[self._place(pair.symbol, side, order.qty, price, _GTC)] = order
 
     def _amend(self) -> None:
         if not self._resting:
             self._rest()
             return
         old_id, order = self._chance.choice(list(self._resting.items()))
-        mid, away = self._market.mids[order.pair.symbol], order.pair.half_spread + order.pair.gap
-        price = order.pair.price(mid - away if order.side == _BUY else mid + away)
-        n = self._ask(Kind.REPLACE)
-        new_id = self.ledger.id_of(n)
+        pair, side = order.pair, order.side
+        mid, away = self._market.mids[pair.symbol], pair.half_spread + pair.gap
+        price = pair.price(mid - away if side == _BUY else mid + away)
+        new_id = self._request(
+            Kind.REPLACE, lambda new_id: self.client.replace(new_id, old_id, pair.symbol, side, order.qty, price)
+        )
         self._sent[new_id] = order
-        self._note(n, self.client.replace(new_id, old_id, order.pair.symbol, order.side, order.qty, price))
 
     def _pull(self) -> None:
         if not self._resting:
             self._rest()
             return
         old_id, order = next(iter(self._resting.items()))
-        n = self._ask(Kind.CANCEL)
-        self._note(n, self.client.cancel(self.ledger.id_of(n), old_id, order.pair.symbol, order.side))
+        self._request(Kind.CANCEL, lambda new_id: self.client.cancel(new_id, old_id, order.pair.symbol, order.side))
 
     def _blunder(self) -> None:
         """One of the mistakes that real clients make; each has its own code."""
         pair, side, mid = self._pick()
         qty, price = pair.qty(pair.take_qty[1]), pair.price(mid)
-        mistakes: tuple[tuple[str, str, str], ...] = (
+        mistakes = (
             ("DOGE-USDT", qty, price),  # 2003
             (pair.symbol, qty, price + "5"),  # 2004: finer than the tick
             (pair.symbol, qty + "5", price),  # 2005: finer than the lot
@@ -136,29 +133,27 @@ class Institution:
             (pair.symbol, qty, pair.price(mid * 3)),  # 2007
         )
         symbol, bad_qty, bad_price = self._chance.choice(mistakes)
-        self._place(msgspec.structs.replace(pair, symbol=symbol), side, bad_qty, bad_price, _IOC)
+        self._place(symbol, side, bad_qty, bad_price, _IOC)
 
     # What it receives
 
     def _receive(self, msg_type: str, fields: Fields) -> None:
-        now_ns, ledger = time.perf_counter_ns(), self.ledger
+        now_ns, ledger, code = time.perf_counter_ns(), self.ledger, int(fields.get(25016, "0"))
         if msg_type == "8":
-            self._report(fields, now_ns)
+            self._report(fields, code, now_ns)
         elif msg_type == "9":
             self._sent.pop(fields[11], None)
-            ledger.refused(ledger.number_of(fields[11]), int(fields.get(25016, "0")), now_ns)
+            ledger.refused(ledger.number_of(fields[11]), code, now_ns)
+        elif msg_type == "r" and fields[531] == "0":
+            ledger.refused(ledger.number_of(fields[11]), code, now_ns)
         elif msg_type == "r":
-            n = ledger.number_of(fields[11])
-            if fields[531] == "0":
-                ledger.refused(n, int(fields.get(25016, "0")), now_ns)
-            else:
-                ledger.carried_out(n, now_ns)
+            ledger.carried_out(ledger.number_of(fields[11]), now_ns)
         elif msg_type == "j" and fields.get(20102) != "1":
-            ledger.refused(ledger.number_of(fields.get(379, "")), int(fields.get(25016, "0")), now_ns)
+            ledger.refused(ledger.number_of(fields.get(379, "")), code, now_ns)
         elif msg_type == "3":
-            ledger.refused(ledger.number_at(int(fields[45])), int(fields.get(25016, "0")), now_ns)
+            ledger.refused(ledger.number_at(int(fields[45])), code, now_ns)
 
-    def _report(self, fields: Fields, now_ns: int) -> None:
+    def _report(self, fields: Fields, code: int, now_ns: int) -> None:
         cl_ord_id, kind, ledger = fields[11], fields[150], self.ledger
         n = ledger.number_of(cl_ord_id)
         if kind == "F":
@@ -174,7 +169,7 @@ class Institution:
             self._now_rests(cl_ord_id)
         elif kind == "8":
             self._sent.pop(cl_ord_id, None)
-            ledger.refused(n, int(fields.get(25016, "0")), now_ns)
+            ledger.refused(n, code, now_ns)
         elif kind in {"4", "C"}:
             self._resting.pop(fields.get(41, cl_ord_id), None)
             if n in ledger.waiting:  # the cancel's own answer, not the end of an order

@@ -36,11 +36,7 @@ class Status(IntEnum):
 
 
 _MAX_DIGITS = 8  # a number is an index: an id from elsewhere must not size an array
-_CARRIED_OUT = {
-    Kind.PLACE: Status.PLACED,
-    Kind.REPLACE: Status.REPLACED,
-    Kind.CANCEL: Status.CANCELED,
-}
+_CARRIED_OUT = {Kind.PLACE: Status.PLACED, Kind.REPLACE: Status.REPLACED, Kind.CANCEL: Status.CANCELED}
 
 
 class Ledger:
@@ -171,22 +167,18 @@ def compare(accounts: Iterable[FinishedLedger], core: CoreRecord) -> Verdict:
     """Compare finished ledgers with the core's own record."""
     verdict = Verdict()
     for account in accounts:
-        _judge(account, core, verdict)
+        size = len(account.states)
+        placed = core.placed.get(account.prefix, bytearray()).ljust(size, b"\0")
+        replaced = core.replaced.get(account.prefix, bytearray()).ljust(size, b"\0")
+        if len(placed) > size or len(replaced) > size:  # the core has ids that the client never gave
+            verdict.disowned += len(placed) + len(replaced) - 2 * size
+        for state, news, changes in zip(account.states, placed, replaced, strict=False):
+            verdict.unanswered += state == Status.WAITING
+            verdict.missing += state in {Status.PLACED, Status.PLACED_TWICE} and not news
+            verdict.missing += state == Status.REPLACED and not changes
+            verdict.disowned += state in {Status.REFUSED, Status.CANCELED, Status.UNUSED} and bool(news or changes)
+            verdict.doubled += state == Status.PLACED_TWICE or news > 1 or changes > 1
+        verdict.unheard_fills += abs(core.fills[account.prefix] - account.fills)
+        live = sum(1 for news in placed if news) - core.ended[account.prefix]
+        verdict.still_open += max(live, 0)
     return verdict
-
-
-def _judge(account: FinishedLedger, core: CoreRecord, verdict: Verdict) -> None:
-    size = len(account.states)
-    placed = core.placed.get(account.prefix, bytearray()).ljust(size, b"\0")
-    replaced = core.replaced.get(account.prefix, bytearray()).ljust(size, b"\0")
-    if len(placed) > size or len(replaced) > size:  # the core has ids that the client never gave
-        verdict.disowned += len(placed) + len(replaced) - 2 * size
-    for state, news, changes in zip(account.states, placed, replaced, strict=False):
-        verdict.unanswered += state == Status.WAITING
-        verdict.missing += state in {Status.PLACED, Status.PLACED_TWICE} and not news
-        verdict.missing += state == Status.REPLACED and not changes
-        verdict.disowned += state in {Status.REFUSED, Status.CANCELED, Status.UNUSED} and bool(news or changes)
-        verdict.doubled += state == Status.PLACED_TWICE or news > 1 or changes > 1
-    verdict.unheard_fills += abs(core.fills[account.prefix] - account.fills)
-    live = sum(1 for news in placed if news) - core.ended[account.prefix]
-    verdict.still_open += max(live, 0)

@@ -92,8 +92,7 @@ class Maker:
     async def _place(self, pair: Pair, side: str, price: str, qty: str, more: Json, slot: Slot | None = None) -> None:
         n = self._ask(Kind.PLACE)
         params: Json = {"symbol": pair.symbol, "side": side, "type": "limit", "price": price, "qty": qty}
-        params["cl_ord_id"] = self.ledger.id_of(n)
-        params.update(more)
+        params |= {"cl_ord_id": self.ledger.id_of(n), **more}
         await self.client.post("order.place", params, partial(self._answered, n, slot=slot))
 
     async def _show(self, slot: Slot) -> None:
@@ -105,9 +104,8 @@ class Maker:
         slot.busy = True
         n = self._ask(Kind.REPLACE)
         params: Json = {"symbol": slot.pair.symbol, "orig_cl_ord_id": slot.cl_ord_id, "cl_ord_id": self.ledger.id_of(n)}
-        params["qty"] = slot.pair.qty(self._chance.randint(*slot.pair.quote_qty))
-        params["price"] = self._quote(slot)
-        params["post_only"] = True
+        qty = slot.pair.qty(self._chance.randint(*slot.pair.quote_qty))
+        params |= {"qty": qty, "price": self._quote(slot), "post_only": True}
         await self.client.post("order.replace", params, partial(self._answered, n, slot=slot, moved=True))
 
     async def _pull(self, slot: Slot) -> None:

@@ -16,29 +16,16 @@ import orjson
 import uvloop
 
 from gateway.core.matching import MatchingCore
+from gateway.demo import simulate
 from gateway.demo.ledger import CoreRecord, Verdict, compare
-from gateway.demo.simulate import (
-    Done,
-    DoorStats,
-    Failed,
-    FinishedLedgers,
-    LedgerSlice,
-    Ready,
-    Report,
-    Spec,
-    Stats,
-    decode_report,
-)
 from gateway.demo.venue import RecordingCore, make_venue, ws_url
 from gateway.demo.view import Lines, Moment, Queue, Screen, View
 from gateway.server import Server
 
 _START_S = 15.0  # a cold interpreter on a busy machine takes a few seconds
-_SILENCE_S = (
-    30.0  # traders report twice a second, and every step of their leaving is bounded: this is for a child that hangs
-)
+_SILENCE_S = 30.0  # for a child that hangs: traders report twice a second, and each step of their leaving is bounded
 _EXIT_S = 2.0
-_NOBODY = {"fix": DoorStats(), "ws": DoorStats()}
+_NOBODY = {"fix": simulate.DoorStats(), "ws": simulate.DoorStats()}
 
 
 class TradersFailed(Exception):
@@ -50,13 +37,12 @@ class Traders:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self.ledgers = FinishedLedgers()
+        self.ledgers = simulate.FinishedLedgers()
 
     @classmethod
-    async def start(cls, spec: Spec) -> "Traders":
+    async def start(cls, spec: simulate.Spec) -> "Traders":
         """Start the child and send it the spec. In a session of its own it does not get a terminal's Ctrl-C."""
-        pipe = asyncio.subprocess.PIPE
-        command = (sys.executable, "-m", "gateway.demo.simulate")
+        command, pipe = (sys.executable, "-m", "gateway.demo.simulate"), asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *command, stdin=pipe, stdout=pipe, start_new_session=True, limit=1 << 20
         )
@@ -73,7 +59,7 @@ class Traders:
         if not self._process.stdin.is_closing():
             self._process.stdin.write(line)
 
-    async def reports(self) -> AsyncIterator[Report]:
+    async def reports(self) -> AsyncIterator[simulate.Report]:
         """Every report, including the last.
 
         Raises:
@@ -81,13 +67,13 @@ class Traders:
         """
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            report = decode_report(line)
-            if isinstance(report, Failed):
+            report = simulate.decode_report(line)
+            if isinstance(report, simulate.Failed):
                 raise TradersFailed(report.text)
-            if isinstance(report, LedgerSlice):
+            if isinstance(report, simulate.LedgerSlice):
                 self.ledgers.take(report)
             yield report
-            if isinstance(report, Done):
+            if isinstance(report, simulate.Done):
                 return
         raise TradersFailed("the traders' process ended early")
 
@@ -123,7 +109,7 @@ class RunResult(msgspec.Struct, frozen=True):
         return orjson.dumps(result)
 
 
-def _door_json(door: DoorStats) -> dict[str, object]:
+def _door_json(door: simulate.DoorStats) -> dict[str, object]:
     return {
         "orders": door.orders,
         "accepted": door.accepted,
@@ -144,10 +130,9 @@ class DemoRun:
         self._view = view
         self._seconds = seconds
         self._venue = make_venue(directory)
-        config = self._venue.config
         self._record = CoreRecord()
         self._core: RecordingCore
-        self._server = Server(config, directory, wrap_core=self._observe)
+        self._server = Server(self._venue.config, directory, wrap_core=self._observe)
         self._stop = asyncio.Event()
         self._moment = Moment(0.0, _NOBODY, dict.fromkeys(_NOBODY, 0.0), Queue(0, 0, 1))
         self._started_s = 0.0
@@ -172,7 +157,7 @@ class DemoRun:
         self._view.ended(self._moment, verdict)
         return RunResult(self._moment, verdict)
 
-    async def _let_them_trade(self, seed: int) -> FinishedLedgers:
+    async def _let_them_trade(self, seed: int) -> simulate.FinishedLedgers:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
@@ -182,9 +167,9 @@ class DemoRun:
             async with asyncio.timeout(_START_S) as limit:
                 async for report in traders.reports():
                     limit.reschedule(loop.time() + _SILENCE_S)
-                    if isinstance(report, Ready):
+                    if isinstance(report, simulate.Ready):
                         self._begin()
-                    elif isinstance(report, Stats):
+                    elif isinstance(report, simulate.Stats):
                         self._note(report)
         except TimeoutError:
             raise TradersFailed("the traders' process does not answer") from None
@@ -210,7 +195,7 @@ class DemoRun:
         self._view.draining()
         traders.stop()
 
-    def _note(self, stats: Stats) -> None:
+    def _note(self, stats: simulate.Stats) -> None:
         before, elapsed_s = self._moment, asyncio.get_running_loop().time() - self._started_s
         passed_s = max(elapsed_s - before.elapsed_s, 1e-3)
         rates = {name: (door.orders - before.doors[name].orders) / passed_s for name, door in stats.doors.items()}

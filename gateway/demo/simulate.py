@@ -12,7 +12,7 @@ import random
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import uvloop
@@ -221,11 +221,11 @@ class Simulation:
                 self._report(Stats(summarize([trader.ledger for trader in self._traders])))
 
     async def _leave(self) -> None:
-        await self._settle(_is_answered)
+        await self._settle(lambda trader: not trader.ledger.waiting)
         for trader in self._traders:
             await trader.withdraw()
-        await self._settle(_is_answered)
-        await self._settle(_is_flat)
+        await self._settle(lambda trader: not trader.ledger.waiting)
+        await self._settle(lambda trader: not trader.resting)
         await self._institution.client.logout()
         for maker in self._makers:
             await maker.client.logout()
@@ -243,14 +243,6 @@ class Simulation:
             self._report(LedgerSlice(ledger.prefix, ledger.door, ledger.fills, states))
 
 
-def _is_answered(trader: Trader) -> bool:
-    return not trader.ledger.waiting
-
-
-def _is_flat(trader: Trader) -> bool:
-    return not trader.resting
-
-
 async def _main() -> None:
     loop = asyncio.get_running_loop()
     stdin = asyncio.StreamReader()
@@ -263,7 +255,12 @@ async def _main() -> None:
         out.flush()
 
     simulation = Simulation(spec, report)
-    stopper = asyncio.create_task(_stop_on_input(stdin.readline, simulation))
+
+    async def stop_on_input() -> None:
+        await stdin.readline()
+        simulation.stop()
+
+    stopper = asyncio.create_task(stop_on_input())
     try:
         await simulation.run()
     except Exception as error:  # the top of this process: report any error to the parent
@@ -273,11 +270,6 @@ async def _main() -> None:
         report(Failed(f"{type(error).__name__}: {error}"))
     finally:
         stopper.cancel()
-
-
-async def _stop_on_input(read_line: Callable[[], Awaitable[bytes]], simulation: Simulation) -> None:
-    await read_line()
-    simulation.stop()
 
 
 if __name__ == "__main__":

@@ -12,20 +12,7 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.config.schema import (
-    Account,
-    Admin,
-    Config,
-    Fix,
-    FixListener,
-    FixSessionRow,
-    InstrumentRow,
-    Key,
-    Limits,
-    Logs,
-    Tracing,
-    Ws,
-)
+from gateway.config import schema
 from gateway.core.matching import EventSink, MatchingCore
 from gateway.demo.ledger import CoreRecord
 from gateway.demo.market import PAIRS, Pair
@@ -55,7 +42,7 @@ default = "demo"
 class DemoVenue(msgspec.Struct, frozen=True):
     """One demo's configuration and the private keys of its clients, by account name."""
 
-    config: Config
+    config: schema.Config
     seeds: dict[str, bytes]
 
     def spec(self, ports: dict[str, int], seed: int) -> Spec:
@@ -79,17 +66,19 @@ def make_venue(directory: Path) -> DemoVenue:
     (directory / "limits.toml").write_text(LIMITS_TOML, encoding="utf-8")
     names = (INSTITUTION, *MAKERS)
     seeds = {name: secrets.token_bytes(32) for name in names}
-    session = FixSessionRow(id=1, comp_id=INSTITUTION, account=INSTITUTION)
-    config = Config(
-        fix=Fix(listeners=(FixListener(port=0, insecure=True),), sessions=(session,), max_connections=100),
-        ws=Ws(port=0, max_connections=100),
-        admin=Admin(port=0),
-        accounts=tuple(Account(id=n, name=name) for n, name in enumerate(names, 1)),
-        keys=tuple(Key(id=f"key-{name}", account=name, public_key=_public(seeds[name])) for name in names),
+    session = schema.FixSessionRow(id=1, comp_id=INSTITUTION, account=INSTITUTION)
+    config = schema.Config(
+        fix=schema.Fix(
+            listeners=(schema.FixListener(port=0, insecure=True),), sessions=(session,), max_connections=100
+        ),
+        ws=schema.Ws(port=0, max_connections=100),
+        admin=schema.Admin(port=0),
+        accounts=tuple(schema.Account(id=n, name=name) for n, name in enumerate(names, 1)),
+        keys=tuple(schema.Key(id=f"key-{name}", account=name, public_key=_public(seeds[name])) for name in names),
         instruments=tuple(_instrument(n, pair) for n, pair in enumerate(PAIRS, 1)),
-        limits=Limits(file="limits.toml"),
-        logs=Logs(level="warning"),
-        tracing=Tracing(sample_one_in=0),
+        limits=schema.Limits(file="limits.toml"),
+        logs=schema.Logs(level="warning"),
+        tracing=schema.Tracing(sample_one_in=0),
     )
     return DemoVenue(config, seeds)
 
@@ -98,9 +87,9 @@ def _public(seed: bytes) -> str:
     return base64.b64encode(Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()).decode()
 
 
-def _instrument(number: int, pair: Pair) -> InstrumentRow:
+def _instrument(number: int, pair: Pair) -> schema.InstrumentRow:
     base, quote = pair.symbol.split("-")
-    return InstrumentRow(
+    return schema.InstrumentRow(
         id=number,
         symbol=pair.symbol,
         base=base,
@@ -125,16 +114,13 @@ class RecordingCore:
 
     @property
     def epoch(self) -> str:
-        """That of the core."""
         return self._core.epoch
 
     @property
     def credit(self) -> int:
-        """That of the core."""
         return self._core.credit
 
     def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
-        """Pass the commands on."""
         self._largest = max(self._largest, len(commands))
         self._core.submit(commands, now_ns)
 
@@ -144,8 +130,6 @@ class RecordingCore:
         return largest
 
     def subscribe(self, sink: EventSink) -> None:
-        """Every batch of events is recorded, then passed on."""
-
         def record_first(events: Sequence[AnyEvent], now_ns: int) -> None:
             self._record.take(events)
             sink(events, now_ns)
@@ -153,9 +137,7 @@ class RecordingCore:
         self._core.subscribe(record_first)
 
     def latest_seq(self, account: int) -> int:
-        """That of the core."""
         return self._core.latest_seq(account)
 
     def order_state(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
-        """That of the core."""
         return self._core.order_state(account, order_id, cl_ord_id)

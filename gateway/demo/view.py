@@ -63,12 +63,10 @@ class Lines(View):
         self._next_s = 0.0
 
     def started(self, urls: dict[str, str], seconds: float | None) -> None:
-        """Print the addresses."""
         for name, url in urls.items():
             _say(f"{name:8} {url}")
 
     def show(self, moment: Moment) -> None:
-        """One line a second."""
         if moment.elapsed_s < self._next_s:
             return
         self._next_s = moment.elapsed_s + 0.9
@@ -83,11 +81,9 @@ class Lines(View):
         _say(" | ".join(parts))
 
     def draining(self) -> None:
-        """One line."""
         _say("draining")
 
     def ended(self, moment: Moment, verdict: Verdict) -> None:
-        """The totals, then the verdict."""
         for name, door in moment.doors.items():
             codes = " ".join(f"{code}:{count}" for code, count in door.refusals.items())
             _say(
@@ -114,16 +110,13 @@ class Screen(View):
         self._state = "trading"
 
     def started(self, urls: dict[str, str], seconds: float | None) -> None:
-        """Open the table."""
         self._urls, self._seconds = urls, seconds
         self._live.start()
 
     def show(self, moment: Moment) -> None:
-        """Draw it again."""
         self._live.update(self.render(moment), refresh=True)
 
     def draining(self) -> None:
-        """Say so in the title from now on."""
         self._state = "draining"
 
     def ended(self, moment: Moment, verdict: Verdict) -> None:
@@ -139,16 +132,11 @@ class Screen(View):
             parts += ["", _refusals_table(moment.doors)]
         parts += ["", _queue_line(moment.queue) if verdict is None else _verdict_line(verdict)]
         clock = f"{moment.elapsed_s:.0f} s" + (f" of {self._seconds:g} s" if self._seconds else "")
+        title = f"[bold]Penstock[/]  {self._state}  [cyan]{clock}[/]"
         hint = None if verdict is not None else "Ctrl-C drains and ends"
-        return Panel(
-            Group(*parts),
-            title=f"[bold]Penstock[/]  {self._state}  [cyan]{clock}[/]",
-            subtitle=hint,
-            box=box.ROUNDED,
-            border_style="dim",
-            padding=(0, 2),
-            width=min(self._console.width, 100),
-        )
+        wide = min(self._console.width, 100)
+        body = Group(*parts)
+        return Panel(body, box.ROUNDED, title=title, subtitle=hint, border_style="dim", width=wide, padding=(0, 2))
 
 
 def _urls_table(urls: dict[str, str]) -> RenderableType:
@@ -166,17 +154,12 @@ def _doors_table(moment: Moment) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     for name, door in moment.doors.items():
         title = Text.assemble((f"{_TITLES[name]:<10}", "bold"), (_ROLES[name], "dim"))
-        refused = sum(door.refusals.values())
-        table.add_row(
-            title,
-            Text(f"{moment.orders_per_s[name]:,.0f}", style="bold green"),
-            f"{door.orders:,}",
-            f"{door.fills:,}",
+        rate, refused = Text(f"{moment.orders_per_s[name]:,.0f}", style="bold green"), sum(door.refusals.values())
+        refusals, times = (
             Text(f"{refused:,}", style="yellow" if refused else ""),
-            f"{door.waiting:,}",
-            _time(door.p50_us),
-            _time(door.p99_us),
+            map(_time, (door.p50_us, door.p99_us)),
         )
+        table.add_row(title, rate, f"{door.orders:,}", f"{door.fills:,}", refusals, f"{door.waiting:,}", *times)
     return table
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,8 +18,9 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from gateway.cli.options import FILE
+
 _SECRET_BYTES = 32
-_KEY_ID, _ACCOUNT = re.compile(r"[A-Za-z0-9._-]{1,64}"), re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
 class KeyPair(msgspec.Struct, frozen=True):
@@ -55,31 +57,19 @@ def keys() -> None:
     """Make keys for clients."""
 
 
-def _like(pattern: re.Pattern[str]) -> Callable[[click.Context, click.Parameter, str], str]:
+def _like(max_length: int) -> Callable[[click.Context, click.Parameter, str], str]:
     def check(_: click.Context, __: click.Parameter, value: str) -> str:
-        if not pattern.fullmatch(value):
+        if not re.fullmatch(rf"[A-Za-z0-9._-]{{1,{max_length}}}", value):
             raise click.BadParameter("letters, digits, dots, dashes and underscores only")
         return value
 
     return check
 
 
-_id = click.option(
-    "--id",
-    "key_id",
-    default="key-1",
-    show_default=True,
-    callback=_like(_KEY_ID),
-    help="what the client sends as 553 or api_key",
-)
-_account = click.option(
-    "--account", default="ACCOUNT", show_default=True, callback=_like(_ACCOUNT), help="the account it acts for"
-)
-_out = click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="write the secret to this file (mode 0600) instead of printing it",
-)
+_name = partial(click.option, show_default=True)
+_id = _name("--id", "key_id", default="key-1", callback=_like(64), help="what the client sends as 553 or api_key")
+_account = _name("--account", default="ACCOUNT", callback=_like(32), help="the account it acts for")
+_out = click.option("--out", type=FILE, help="write the secret to this file (mode 0600) instead of printing it")
 
 
 @keys.command()

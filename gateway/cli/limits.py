@@ -7,10 +7,12 @@ gateway reads once a second. Mistakes are printed as FILE:LINE, so that editors 
 import asyncio
 import getpass
 from collections.abc import Iterable
+from typing import Any
 
 import click
 
-from gateway.cli.time_spans import seconds_of
+from gateway.cli.options import seconds_of
+from limits.overrides import Override
 from limits.policy import Limit, Policy
 from limits.policy_diff import Change, differences
 from limits.redis_url import REDIS_ENV, why_not
@@ -116,24 +118,16 @@ def show(account: str, file: str | None, url: str) -> None:
 @click.option("--file", type=_FILE, help="The limits file in force; the change is checked against it.")
 @_REDIS
 def set_(
-    target: str,
-    bucket: str,
-    rate: str | None,
-    burst: int | None,
-    mode: str | None,
-    ttl: str,
-    reason: str,
-    file: str | None,
-    url: str,
-) -> None:
+    target: str, bucket: str, ttl: str, reason: str, file: str | None, url: str, **values: Any
+) -> None:  # rate, burst, mode
     """Override BUCKET of TARGET (ACCOUNT or ACCOUNT/SESSION) for a time. Every gateway follows within a second."""
     from gateway.cli import limits_live
 
-    if rate is None and burst is None and mode is None:
+    if not any(values.values()):
         raise click.UsageError("give at least one of --rate, --burst, --mode")
-    row = limits_live.row(target, bucket, reason, getpass.getuser(), (rate, burst, mode))
+    row = Override(target, bucket, 0, reason, getpass.getuser(), **values)
     try:
-        limits_live.put(url, row, seconds_of(ttl), _load(file) if file is not None else None)
+        asyncio.run(limits_live.put(url, row, seconds_of(ttl), _load(file) if file is not None else None))
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{target} {bucket} is overridden for {ttl}")
@@ -148,7 +142,7 @@ def reset(target: str, bucket: str, reason: str, url: str) -> None:
     """End the override of BUCKET of TARGET now."""
     from gateway.cli import limits_live
 
-    if not limits_live.drop(url, target, bucket, getpass.getuser(), reason):
+    if not asyncio.run(limits_live.drop(url, target, bucket, getpass.getuser(), reason)):
         raise click.ClickException(f"{target} {bucket} has no override")
     click.echo(f"{target} {bucket} is as the limits file has it")
 
@@ -160,7 +154,7 @@ def log(count: int, url: str) -> None:
     """Show the latest changes of limits: who, what, and why."""
     from gateway.cli import limits_live
 
-    for line in limits_live.audit(url, count):
+    for line in asyncio.run(limits_live.audit(url, count)):
         click.echo(line)
 
 

@@ -3,75 +3,47 @@
 Each command uses one short connection. A change is checked before it is written, and first recorded in the audit log.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from typing import cast
 
 import click
 import msgspec
 
 from limits.overrides import Override, limit_of, merge, origin_of
-from limits.policy import Mode, Policy
+from limits.policy import Policy
 from limits.redis_desk import BucketState, Desk
 from limits.redis_link import FAILURES
 from limits.reload import built_in
 from limits.toml_fields import none_called
 
 
-def row(
-    target: str,
-    bucket: str,
-    reason: str,
-    by: str,
-    values: tuple[str | None, int | None, str | None],
-) -> Override:
-    """The requested override, without an end yet. values: rate, burst, mode."""
-    rate, burst, mode = values
-    return Override(target, bucket, 0, reason, by, rate, burst, cast("Mode | None", mode))
-
-
-def put(url: str, asked: Override, lasts_s: int, policy: Policy | None) -> None:
+async def put(url: str, asked: Override, lasts_s: int, policy: Policy | None) -> None:
     """Write an override that ends `lasts_s` seconds from now, by the store's clock.
 
     Raises:
         ValueError: it cannot be used; nothing was written. click.ClickException: the store does not answer.
     """
     limit_of(policy or built_in(), msgspec.structs.replace(asked, until_s=lasts_s), 0)
-
-    async def write() -> None:
-        async with _desk(url) as desk:
-            account, known = asked.target.partition("/")[0], await desk.accounts()
-            if known and account not in known:
-                raise ValueError(f"{none_called('account', account, known)}, so nothing was changed")
-            now_s = await desk.now_s()
-            await desk.put(msgspec.structs.replace(asked, until_s=now_s + lasts_s))
-            await desk.sweep(now_s)
-
-    asyncio.run(write())
+    async with _desk(url) as desk:
+        account, known = asked.target.partition("/")[0], await desk.accounts()
+        if known and account not in known:
+            raise ValueError(f"{none_called('account', account, known)}, so nothing was changed")
+        now_s = await desk.now_s()
+        await desk.put(msgspec.structs.replace(asked, until_s=now_s + lasts_s))
+        await desk.sweep(now_s)
 
 
-def drop(url: str, target: str, bucket: str, by: str, reason: str) -> bool:
+async def drop(url: str, target: str, bucket: str, by: str, reason: str) -> bool:
     """End one override; whether there was one."""
-
-    async def write() -> bool:
-        async with _desk(url) as desk:
-            return await desk.drop(target, bucket, by, reason)
-
-    return asyncio.run(write())
+    async with _desk(url) as desk:
+        return await desk.drop(target, bucket, by, reason)
 
 
-def audit(url: str, count: int) -> list[str]:
+async def audit(url: str, count: int) -> list[str]:
     """The latest changes, one per line."""
-
-    async def read() -> list[str]:
-        async with _desk(url) as desk:
-            return [
-                f"{change.id} {change.by} {change.action} {change.target} {change.detail}: {change.reason}"
-                for change in await desk.audit(count)
-            ]
-
-    return asyncio.run(read())
+    async with _desk(url) as desk:
+        changes = await desk.audit(count)
+    return [f"{each.id} {each.by} {each.action} {each.target} {each.detail}: {each.reason}" for each in changes]
 
 
 async def shown(url: str, account: str, policy: Policy | None) -> list[str]:

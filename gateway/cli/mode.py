@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from gateway.cli.time_spans import seconds_of
+from gateway.cli.options import FILE, config_option, seconds_of
 from gateway.config.load import ConfigErrors, load
 
 SCOPES = ("venue", "account", "session", "instrument")
@@ -68,19 +68,11 @@ class _Gateway(msgspec.Struct, frozen=True):
 def _asking(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that select a gateway, and pass that gateway as the first argument."""
 
-    @click.option(
-        "-c",
-        "--config",
-        "path",
-        type=click.Path(path_type=Path, dir_okay=False),
-        default=Path("gateway.toml"),
-        show_default=True,
-        help="the gateway's configuration, which has the address of its admin port",
-    )
+    @config_option("the gateway's configuration, which has the address of its admin port")
     @click.option("--url", default="", help="address of the admin port, such as http://10.0.0.5:9090, instead of -c")
     @click.option(
         "--token-file",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=FILE,
         envvar="PENSTOCK_TOKEN_FILE",
         help="file with your token of [[admin.tokens]]",
     )
@@ -179,9 +171,8 @@ def _conclude(answer: _Answer) -> None:
     if sweep := answer.get("sweep"):
         click.echo(f"open orders cancelled: {sweep['canceled']}")
         if sweep["unanswered"]:
-            complaints.append(
-                f"the core has not yet answered {sweep['unanswered']} of {sweep['accounts']} mass cancels"
-            )
+            left = f"{sweep['unanswered']} of {sweep['accounts']} mass cancels"
+            complaints.append(f"the core has not yet answered {left}")
         if sweep["failure"]:
             complaints.append(f"orders may still be open: {sweep['failure']}")
     if not answer["kept"] and "error" not in answer:

@@ -10,19 +10,12 @@ from pathlib import Path
 
 import click
 
+from gateway.cli.options import config_option
 from gateway.signals import Signals
 
 
 @click.command()
-@click.option(
-    "-c",
-    "--config",
-    "path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("gateway.toml"),
-    show_default=True,
-    help="the configuration file",
-)
+@config_option("the configuration file")
 def run(path: Path) -> None:
     """Start the gateway and serve until SIGTERM or Ctrl-C, which drain it."""
     signals = Signals()  # before anything slow

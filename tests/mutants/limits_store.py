@@ -330,8 +330,8 @@ MUTANTS = (
     Mutant(
         "the end of an override is reckoned by the operator's clock",
         "gateway/cli/limits_live.py",
-        "now_s = await desk.now_s()\n            await desk.put",
-        "now_s = int(__import__('time').time())\n            await desk.put",
+        "now_s = await desk.now_s()\n        await desk.put",
+        "now_s = int(__import__('time').time())\n        await desk.put",
         DESK,
     ),
 )

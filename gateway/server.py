@@ -1,6 +1,6 @@
-"""Builds the parts, starts them in order, and drains them in reverse: the only place that knows them all.
+"""Builds the parts, starts them in order, and stops them in reverse: the only module that knows them all.
 
-What endpoints and operators' commands share is one `Services` value. Nothing else is global.
+Endpoints and operators' commands share one `Services` value. Nothing else is global.
 """
 
 import asyncio
@@ -69,8 +69,8 @@ class Server:
         clock: Clock | None = None,
         limiting: Callable[..., Limiting] = Limiting,
     ) -> None:
-        """wrap_core: puts an observer around the embedded core, which stays durable behind it. clock, limiting: others
-        than the real ones, for a world in which time is a number.
+        """wrap_core: puts an observer around the embedded core, which stays durable. clock, limiting: replacements
+        for a simulation in which time is a number.
         """
         self.settings = settings
         self.wall = self.clock = clock or Clock()
@@ -145,7 +145,7 @@ class Server:
         self.ports: dict[str, int] = {}
         self._admin: AdminDoor | None = None
         self._regular: list[asyncio.Task[None]] = []
-        self._redating: asyncio.Future[None] | None = None  # a task that nobody holds may be collected
+        self._redating: asyncio.Future[None] | None = None  # a task without a reference may be collected
         self.descriptors = Descriptors(
             {name: door.crowd for name, door in (("fix", self.fix), ("ws", self.ws)) if door is not None},
             PLACES,
@@ -159,7 +159,7 @@ class Server:
             self.restore.run()
 
     def log(self, name: str, **fields: Any) -> None:
-        """Log one declared event, if it may be often enough now."""
+        """Log one declared event, unless it is paced and was just logged."""
         if name in EVENTS and EVENTS[name].is_paced:
             kept_back = self._pace.take((name, fields.get("cause", fields.get("reason"))), self.now_ns())
             if kept_back is None:
@@ -168,7 +168,7 @@ class Server:
         log_event(_logger, name, **fields)
 
     def wake(self) -> None:
-        """Run a tick soon."""
+        """Run a turn soon."""
         if self._turn is not None:
             self._turn.wake()
 
@@ -199,7 +199,7 @@ class Server:
         self.log("gateway.started", ports=self.ports, epoch=self.core.epoch, policy=self.limiter.policy.version)
 
     def wire(self, loop: asyncio.AbstractEventLoop) -> EventLoopTurn:
-        """Let the parts that need no socket run on this loop: the turn, and the journal's news."""
+        """Create the turn of the event loop; nothing in it needs a socket."""
         self._loop = loop
         timed: tuple[Timed, ...] = (
             self.mode_control,
@@ -217,7 +217,7 @@ class Server:
         return turn
 
     async def drain(self) -> None:
-        """Take no new connections and no new orders, let what is under way be answered, tell everybody goodbye."""
+        """Take no new connections and orders, wait until open requests are answered, then log out all sessions."""
         if self.orders.venue.draining:
             return
         limit_ns = self.begin_drain()
@@ -228,7 +228,7 @@ class Server:
             await asyncio.sleep(_DRAIN_STEP_S)
 
     def begin_drain(self) -> int:
-        """No new connections and no new orders from now on; returns when the drain has to be over."""
+        """Refuse new connections and orders from now on; returns the time by which the drain must end."""
         now_ns = self.now_ns()
         self.orders.venue.draining = True
         self.log("gateway.draining", unanswered=len(self.orders.core_link.unanswered))
@@ -243,14 +243,14 @@ class Server:
         return limit_ns
 
     def log_out_all(self) -> None:
-        """End every session in order."""
+        """Log out every session."""
         now_ns = self.now_ns()
         for session in list(self.sessions.by_id.values()):
             if (endpoint := session.endpoint) is not None and session.connected:
                 self.orders.calls.call(endpoint, endpoint.log_out, "the gateway is going down", now_ns)
 
     async def stop(self) -> None:
-        """Close everything; what `drain` has not ended politely is cut."""
+        """Close everything; connections that `drain` has not ended are aborted."""
         for task in self._regular:
             task.cancel()
         self.fix.stop_listening()
@@ -273,7 +273,7 @@ class Server:
             self.log("gateway.stopped")
 
     def status(self) -> dict[str, object]:
-        """A summary for people."""
+        """A summary for operators: `/status`."""
         policy, queue = self.limiter.policy, self.orders.queue
         return {
             "version": VERSION,
@@ -294,7 +294,7 @@ class Server:
         self.wake()
 
     def _notify(self, durable: int) -> None:
-        """In the journal's own thread: the loop is told, and nothing else is done here."""
+        """Called in the journal's own thread: only passes the position to the event loop."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._on_durable, durable)
 
@@ -337,11 +337,11 @@ class Server:
     def _try(self, part: Callable[[], None]) -> None:
         try:
             part()
-        except Exception as error:  # the others, and the next time, must come all the same
+        except Exception as error:  # the other parts, and the next time, must still run
             self.log("gateway.housekeeping_failed", error=type(error).__name__, exc_info=True)
 
     def look_at_clock(self) -> None:
-        """Once a second: whether the system's clock was put right; what is kept or planned by it is dated anew."""
+        """Once a second: when the system's clock was corrected, save times again that depend on it."""
         self.clock.look()
         step_ns = self.clock.take_step_ns()
         if step_ns:
@@ -349,9 +349,9 @@ class Server:
             self._redating = asyncio.ensure_future(self.mode_control.keep_again())
 
     def look_after_journal(self) -> None:
-        """Once a second: look for room where there was none, and stand a snapshot for what has become long."""
+        """Once a second: check again for disk space, and record a snapshot when the journal has become long."""
         self.recorder.look(self.now_ns())
-        self.wake()  # a commit looks whether there is room again
+        self.wake()  # a commit checks for disk space
 
     def _open_connections(self) -> list[Connection]:
         doors = [self.fix.traffic, *([self.ws.traffic] if self.ws is not None else [])]

@@ -1,9 +1,16 @@
-"""The unit of work: whatever one event-loop iteration read is parsed, decided and answered together.
+"""One turn of the event loop is the unit of work: what was read in it is parsed, decided and answered together.
 
-A connection that has read, or has something to write, calls `mark_dirty`; one `call_soon` later the turn runs the path,
-writes once per touched connection, reads on for those whose output lies in a store, and then gives those who sent much
-at once their turns, for the next tick to answer: who sends and asks little waits for none of that, for what is read on
-and parsed in a tick is bounded over all connections. There is no task, future or await per message.
+A connection that has read, or has something to write, calls `mark_dirty`, which schedules one turn with `call_soon`.
+There is no task, future or await per message. A turn runs in this order:
+
+1. Parts whose time has come act; the order path hands commands to the core.
+2. The journal writes the records of the turn with one call: journal first, wire second.
+3. Each dirty connection is flushed: one write, however many answers it has.
+4. Replays, snapshots and lists continue: 64 events in all.
+5. Connections that sent much at once parse a slice each, for 1 ms in all; then up to 4 strangers are served.
+
+Parsing comes last so that its commands join those that quiet clients send meanwhile, in the next turn. A client that
+sends one order while 1,000 others flood waits for at most the bounds of steps 4 and 5, not for the floods.
 """
 
 import asyncio
@@ -15,38 +22,38 @@ from gateway.doors.stall import LATE_NS, ReadFirst
 from gateway.journal.delay import RecordDelay
 from protocols.units import NS_PER_MS
 
-_SHORT_TURNS_NS = 400_000  # the same while the queue fills: more turns of the loop, and fewer orders in each
-_READ_EVENTS = 64  # read on per tick, all connections together: replays, snapshots, lists; about a millisecond
-_SHORT_READ_EVENTS = 16  # the same while the queue fills
-_TURNS_NS = NS_PER_MS  # per tick: a crowd of floods delays a quiet session no more than one of them does
-_STRANGERS = 4  # heard per tick: a logon is a signature to be checked, and thousands may speak at one moment
+_SHORT_TURNS_NS = 400_000  # _TURNS_NS while the queue is filling: more turns of the loop, fewer orders in each
+_READ_EVENTS = 64  # per turn, all connections: replays, snapshots, lists; about a millisecond
+_SHORT_READ_EVENTS = 16  # _READ_EVENTS while the queue is filling
+_TURNS_NS = NS_PER_MS  # per turn, all connections: many floods delay a quiet session no more than one flood
+_STRANGERS = 4  # served per turn: a logon costs a signature check, and thousands may come at once
 
 
 class TurnMember(Protocol):
-    """A connection, as the tick sees it."""
+    """A connection, as the turn sees it."""
 
     def take_turn(self, now_ns: int) -> None:
-        """Parse the next slice of what was read but not yet parsed."""
+        """Parse the next slice of unparsed input."""
         ...
 
     def wait_turn(self) -> None:
-        """The tick is over, and what was read is not parsed yet."""
+        """The turn is over, and input is still unparsed."""
         ...
 
     def flush(self, now_ns: int) -> None:
-        """Write what there is to write."""
+        """Write the output that is ready."""
         ...
 
     def read_on(self, now_ns: int) -> int:
-        """Write a slice of what has to be read first, and queue for the next one; how many events it had."""
+        """Read a slice of output from a stream or a store, write it, queue for the next; how many events it had."""
         ...
 
     def release(self, durable: int) -> bool:
-        """Write what waited for the journal to be durable up to here; True when nothing waits any more."""
+        """Write what waited for the journal to be durable up to here; True when nothing waits any longer."""
         ...
 
     def excuse(self, since_ns: int, now_ns: int) -> None:
-        """What the peer was to answer had not left us until now: its silence since then is not its fault."""
+        """Output was held back for the journal since then: the peer is not to blame for its silence."""
         ...
 
     def abort(self) -> None:
@@ -55,16 +62,18 @@ class TurnMember(Protocol):
 
 
 class Stranger(Protocol):
-    """Somebody who has said something and not proved who it is."""
+    """A connection that has sent something and has not logged on."""
 
     def take_turn(self, now_ns: int) -> None:
-        """Hear it."""
+        """Parse what it sent."""
         ...
 
 
 class Parts(NamedTuple):
-    """What time is for. judges: those of `timed` that act on somebody's silence; after we stood still they wait until
-    what came meanwhile is read. work: what goes on all the same. is_queue_filling: turns are short then.
+    """The parts that a turn runs.
+
+    timed: those with a deadline. judges: those of `timed` that act on a client's silence; after the process stood still
+    they wait until the input that arrived meanwhile is read. work: runs even then. is_queue_filling: makes turns short.
     """
 
     timed: tuple[Timed, ...]
@@ -74,11 +83,11 @@ class Parts(NamedTuple):
 
 
 class Records(Protocol):
-    """The journal, as the tick sees it: one write a tick, and a position from which on bytes may leave."""
+    """The journal, as the turn sees it: one write per turn, and the position that is durable."""
 
     @property
     def durable(self) -> int:
-        """Everything up to here survives what the configured durability promises."""
+        """The position up to which records are as safe as `journal.durability` promises."""
         ...
 
     def commit(self, now_ns: int) -> int:
@@ -91,9 +100,10 @@ class Records(Protocol):
 
 
 class EventLoopTurn:
-    """Runs at most once per loop iteration, however many connections were touched.
+    """Runs at most once per pass of the event loop, however many connections are dirty.
 
-    report_bug is told of exceptions that are our own mistake; fail, of a journal that failed: it must end the process.
+    report_bug: receives exceptions that are bugs in the gateway. fail: receives the journal's failure, and must end the
+    process.
     """
 
     def __init__(
@@ -119,7 +129,7 @@ class EventLoopTurn:
         self.position = 0
         self.is_durable = True
         self._dirty: dict[TurnMember, None] = {}
-        self._reading: dict[TurnMember, None] = {}  # the one whose turn it is first
+        self._reading: dict[TurnMember, None] = {}  # the next one first
         self._turns: dict[TurnMember, None] = {}
         self._strangers: dict[Stranger, None] = {}
         self._scheduled = False
@@ -130,28 +140,28 @@ class EventLoopTurn:
         self.must_read_first = self._read_first.must_wait
 
     def mark_dirty(self, connection: TurnMember) -> None:
-        """Flush this connection at the end of the tick."""
+        """Flush this connection in the coming turn."""
         self._dirty[connection] = None
         self.wake()
 
     def wake(self) -> None:
-        """Run soon, though no connection asks for it."""
+        """Run a turn soon, even when no connection is dirty."""
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._run)
 
     def queue_turn(self, connection: TurnMember) -> None:
-        """Let this connection parse its next slice in the coming tick, after those that wait already."""
+        """Let this connection parse its next slice in the coming turn, after those that wait already."""
         self._turns[connection] = None
         self.mark_dirty(connection)
 
     def queue_stranger(self, stranger: Stranger) -> None:
-        """Let this one be heard in the coming tick, after those that wait already and whatever others have sent."""
+        """Serve this one in the coming turn, after the strangers that wait already and all other input."""
         self._strangers[stranger] = None
         self.wake()
 
     def queue_reading(self, connection: TurnMember) -> None:
-        """Let this connection read on in the coming tick, after those that wait already."""
+        """Let this connection read on in the coming turn, after those that wait already."""
         self._reading[connection] = None
         self.wake()
 
@@ -189,11 +199,11 @@ class EventLoopTurn:
     def _try(self, act: Callable[[int], None], now_ns: int) -> None:
         try:
             act(now_ns)
-        except Exception as error:  # the connections must still be served
+        except Exception as error:  # connections must still be served
             self.report_bug(error)
 
     def _read_on(self, now_ns: int) -> None:
-        """A slice of each whose output lies in a store, in turn, until it is enough for one tick."""
+        """One slice for each connection whose output is in a stream or a store, up to the bound of one turn."""
         left, reading = _SHORT_READ_EVENTS if self._parts.is_queue_filling() else _READ_EVENTS, self._reading
         while reading and left > 0:
             connection = next(iter(reading))
@@ -207,7 +217,7 @@ class EventLoopTurn:
             self.wake()
 
     def _take_turns(self, now_ns: int) -> None:
-        """A slice of each who sent much at once, for a bounded time: then those who sent little are heard again."""
+        """One slice for each connection that sent much at once, for a bounded time: quiet ones wait no longer."""
         turns, self._turns = self._turns, {}
         until_ns = now_ns + (_SHORT_TURNS_NS if self._parts.is_queue_filling() else _TURNS_NS)
         while turns:
@@ -223,7 +233,7 @@ class EventLoopTurn:
                 connection.wait_turn()
 
     def _serve_strangers(self, now_ns: int) -> None:
-        """A few: however many come at one moment, those who have logged on go on in between."""
+        """Serve a few strangers: logged-on clients are served in between, however many strangers come at once."""
         strangers = self._strangers
         for stranger in [each for each, _ in zip(strangers, range(_STRANGERS), strict=False)]:
             del strangers[stranger]
@@ -232,14 +242,14 @@ class EventLoopTurn:
             self.wake()
 
     def stop(self) -> None:
-        """No tick any more: the journal is about to be closed."""
+        """Run no further turn: the journal is about to be closed."""
         self._has_failed = True
 
     def _commit(self, now_ns: int) -> bool:
         """Journal first, wire second; False when the journal failed and nothing more may be sent."""
         try:
             self.position = self._records.commit(now_ns)
-        except Exception as error:  # whatever it is, nothing was recorded
+        except Exception as error:  # of whatever kind, nothing was recorded
             self._has_failed = True
             self._fail(error)
             return False
@@ -253,7 +263,7 @@ class EventLoopTurn:
         self._held[connection] = None
 
     def on_durable(self, durable: int) -> None:
-        """The journal's writer is done up to here; called in the event loop."""
+        """The journal is durable up to here; called in the event loop."""
         if self._has_failed:
             return
         now_ns = self._clock.now_ns()

@@ -1,9 +1,17 @@
-"""One link, from any door: an asyncio protocol that carries bytes between a transport and a pure peer, no more.
+"""One link, from either door: an asyncio protocol that carries bytes between a transport and a pure peer.
 
-Both doors use it: a FIX connection from its first byte, a WebSocket one from the moment aiohttp let go of it. Here live
-the bounds that only a socket knows: the turn a read is sliced into, the slow reader (`gateway.doors.slowness`), the
-pause that must end. What one request brings about lies in a store, and is read on as the peer takes it: it costs no
-memory.
+Both doors use it: a FIX connection from its first byte, a WebSocket connection from the moment aiohttp releases it. It
+holds the bounds that only a socket knows: the slice of input that one turn parses, the slow reader
+(`gateway.doors.slowness`), the time that a close may take. Long output (a replay, a list) stays in a stream or a store
+until the client takes it, and costs no memory.
+
+Reading has three reasons to pause, and any of them stops it:
+
+| Reason | Set when | Parsing | The peer's time-outs |
+| --- | --- | --- | --- |
+| `_BY_TURN` | input is unparsed at the end of a turn; lasts a few ms | continues, a slice a turn | run |
+| `_BY_QUEUE` | the order path asks for it | stops | are suspended |
+| `_BY_WRITE` | the transport is full | stops | are suspended |
 
 More than 400 lines, because reading, writing and pausing of one transport share its state.
 """
@@ -23,24 +31,24 @@ from gateway.doors.stall import LATE_NS
 from gateway.doors.transports import HIGH_WATER_BYTES, bound_output, end_output, untaken_bytes
 from protocols.units import NS_PER_MS
 
-_CLOSE_TIMEOUT_S = 2.0  # close() with unsent data never ends on plain TCP, nor does a peer that stays silent
+_CLOSE_TIMEOUT_S = 2.0  # on plain TCP, close() with unsent data never ends when the peer stays silent
 _WRITE_BYTES = 65_536
-_SMALL_READ_BYTES = 512  # a message or two are parsed at once; a larger read takes its turn after all of those
+_SMALL_READ_BYTES = 512  # about two messages, parsed at once; a larger read takes its turn after those
 
-# Why reading is paused; any bit set stops it.
-_BY_TURN = 1  # what was read is not yet parsed
-_BY_QUEUE = 2  # the queue is filling
-_BY_WRITE = 4  # the peer does not take its answers, so it gets no more
+# Why reading is paused: see above.
+_BY_TURN = 1
+_BY_QUEUE = 2
+_BY_WRITE = 4
 _PARSING_PAUSED = _BY_QUEUE | _BY_WRITE
 
 P = ParamSpec("P")
 
 
 class Traffic:
-    """The connections of one door and what they have carried, counted per read and write, collected on scrape."""
+    """The connections of one door and the bytes they carried: counted per read and write, collected on scrape."""
 
     def __init__(self, unread: UnreadOutput) -> None:
-        """backlog: what readers of both doors may leave unread, together."""
+        """unread: the unread output of both doors, under one bound."""
         self.unread = unread
         self.connections: dict[Connection, None] = {}  # in the order in which they came
         self.bytes_in = 0
@@ -48,19 +56,19 @@ class Traffic:
 
     @property
     def pending_bytes(self) -> int:
-        """What readers have not taken yet, all connections."""
+        """Output that clients have not taken yet, all connections."""
         return sum(connection.pending_bytes for connection in self.connections)
 
 
 class Connection(asyncio.Protocol):
-    """Carries bytes for `peer`. `peer` may be exchanged while it lives (a greeter becomes a session)."""
+    """Carries bytes for `peer`, which may be replaced: a `PreLogonPeer` becomes a session's endpoint."""
 
     def __init__(
         self, turn: EventLoopTurn, loop: asyncio.AbstractEventLoop, settings: schema.Config, traffic: Traffic
     ) -> None:
         self.peer: Peer
         self.peer_ip = ""
-        self.arrival: Arrival | None = None  # where it counts among those of its door
+        self.arrival: Arrival | None = None  # its place in the door's crowd
         self._turn = turn
         self._loop = loop
         self._turn_bytes = settings.ingress.turn_bytes
@@ -69,7 +77,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._at_once_bytes = _SMALL_READ_BYTES
         self._unparsed = b""
-        self._staged: deque[tuple[int, bytes]] = deque()  # ready, and waiting for their records to be durable
+        self._staged: deque[tuple[int, bytes]] = deque()  # ready, and waits for its records to be durable
         self._staged_bytes = 0
         self._is_tls = False
         self._has_ended = False  # the peer sends no more
@@ -77,14 +85,12 @@ class Connection(asyncio.Protocol):
         self._slowness = Slowness(settings.out.max_age_ms * NS_PER_MS)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
-        self._end_timer: asyncio.TimerHandle | None = None  # of a connection that we close
+        self._end_timer: asyncio.TimerHandle | None = None  # of a connection that is closing
         self._closing = False
-        self._is_finished = False  # all is written, and the peer knows
+        self._is_finished = False  # all output is written and ended
 
     def came_by(self, arrival: Arrival, is_proved: bool = False) -> None:
-        """Where it counts among those of its door. Until it has proved who it is, whatever it sends waits for its turn
-        among all of whom that is so.
-        """
+        """Set its place in the door's crowd. Until it has logged on, all of its input waits among that of strangers."""
         self.arrival, arrival.unmade = arrival, self._let_go
         if not is_proved:
             self._at_once_bytes = 0
@@ -94,14 +100,14 @@ class Connection(asyncio.Protocol):
         self._at_once_bytes = _SMALL_READ_BYTES
 
     def _let_go(self) -> None:
-        """Both go now: thousands of circles would stop the loop for the collector again and again."""
+        """Break the cycle of connection and peer: thousands of cycles would stop the loop for the garbage collector."""
         self.peer = GONE
 
-    # -- what asyncio tells us -----------------------------------------------------------------------------------
+    # -- called by asyncio ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Set the bounds that a transport has by default too wide."""
-        transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        """Take the transport and bound it."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's transport does not inherit from it
         self._transport = transport
         self._traffic.connections[self] = None
         bound_output(transport)
@@ -115,7 +121,7 @@ class Connection(asyncio.Protocol):
             self.arrival.opened()
 
     def data_received(self, data: bytes) -> None:
-        """Parse a message or two at once; more waits for its turn, so that who sends little never waits for floods."""
+        """Parse a small read at once; more waits for its turn, so that a quiet client never waits for floods."""
         self._traffic.bytes_in += len(data)
         if self._closing:
             return
@@ -136,7 +142,7 @@ class Connection(asyncio.Protocol):
             self._turn.queue_stranger(self)
 
     def eof_received(self) -> bool:
-        """The peer is done sending: close once what it sent is answered. TLS cannot be half closed."""
+        """The peer sends no more: close once its input is answered. TLS cannot be half closed."""
         self._has_ended = True
         if self._is_finished and self._transport is not None:
             self._transport.close()
@@ -159,10 +165,10 @@ class Connection(asyncio.Protocol):
         self._timer = self._end_timer = None
         self._guard(self.peer.lost, self._turn.now_ns())
         self._let_go()
-        self._turn.wake()  # what guards its orders may be due at once, and nobody else may have anything to do
+        self._turn.wake()  # cancel-on-disconnect may be due at once, and no other connection may be active
 
     def pause_writing(self) -> None:
-        """The transport is full: the peer reads too slowly, so it is not read either."""
+        """The transport is full: the peer reads too slowly, so its input is not read either."""
         now_ns = self._turn.now_ns()
         self._slowness.blocked(self._untaken_bytes(), now_ns)
         if not self._closing:
@@ -170,7 +176,7 @@ class Connection(asyncio.Protocol):
             self._arm()
 
     def resume_writing(self) -> None:
-        """The transport drained: go on."""
+        """The transport has room again: continue."""
         now_ns = self._turn.now_ns()
         self._slowness.until_ns = 0
         self._traffic.unread.note(self, 0, now_ns)
@@ -179,30 +185,30 @@ class Connection(asyncio.Protocol):
             self._parse_on()
         self._turn.mark_dirty(self)
 
-    # -- what the tick and the endpoints ask ----------------------------------------------------------------------
+    # -- called by the turn and the endpoints --------------------------------------------------------------------
 
     @property
     def has_ended(self) -> bool:
-        """Whether the peer sends no more, or we have begun to close: whoever calls now comes after it."""
+        """Whether the peer sends no more, or the gateway has begun to close."""
         return self._has_ended or self._closing
 
     @property
     def is_closing(self) -> bool:
-        """Whether nothing more is read from it; it may still have something to write."""
+        """Whether nothing more is read from it; output may still be unwritten."""
         return self._closing
 
     @property
     def pending_bytes(self) -> int:
-        """Ready and not yet taken by the peer: in the machine, waiting for the journal, in the transport."""
+        """Output that the peer has not taken: in the machine, waiting for the journal, in the transport."""
         in_transport = self._transport.get_write_buffer_size() if self._transport is not None else 0
         return self.peer.pending_bytes + self._staged_bytes + in_transport
 
     def wake(self) -> None:
-        """There is something to write, or to close."""
+        """Flush in the coming turn: there is something to write, or to close."""
         self._turn.mark_dirty(self)
 
     def take_turn(self, now_ns: int) -> None:
-        """Parse the next slice of the backlog, unless the road or the peer's own slowness makes it wait."""
+        """Parse the next slice of input, unless the order path or the peer's slow reading pauses it."""
         if self._paused & _PARSING_PAUSED or not self._unparsed or self._closing:
             return
         data, self._unparsed = self._unparsed[: self._turn_bytes], self._unparsed[self._turn_bytes :]
@@ -216,14 +222,14 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def wait_turn(self) -> None:
-        """A short backlog may have one more read behind it: a pause costs two system calls."""
+        """Pause reading when much input is unparsed; for little, a pause costs more: two system calls."""
         if len(self._unparsed) > self._turn_bytes:
             self._pause(_BY_TURN)
 
     def flush(self, now_ns: int) -> None:
-        """Write what is ready, up to what the transport takes, once its records are durable: journal first.
+        """Write what is ready, as much as the transport takes, once its records are durable: journal first.
 
-        What the peer gives now was recorded by this tick's commit at the latest, so that position is what it waits for.
+        Output that the peer gives now was recorded by this turn's commit at the latest: it waits for that position.
         """
         if self._transport is None:
             return
@@ -246,15 +252,15 @@ class Connection(asyncio.Protocol):
             self._arm()
 
     def _write_ready(self, peer: Peer) -> bool:
-        """Write what is ready; whether what is behind it has to be read first.
+        """Write what is ready; whether more output must first be read from a stream or a store.
 
-        A goodbye is written even to a transport that is full: it is short, and so is what is ready before it.
+        A closing connection is written to even when its transport is full: a logout is short, and so is the rest.
         """
         room = HIGH_WATER_BYTES - self._staged_bytes
         while peer.has_output and (self._closing or not self._slowness.until_ns):
             if room <= 0:
                 if not self._staged:
-                    self._turn.mark_dirty(self)  # the others come in between
+                    self._turn.mark_dirty(self)  # other connections are served in between
                 return False
             data = peer.take_output(_WRITE_BYTES)
             if not data:
@@ -269,7 +275,7 @@ class Connection(asyncio.Protocol):
         return False
 
     def read_on(self, now_ns: int) -> int:
-        """Read a slice of what lies in a stream or a store, and write it; how many events it had."""
+        """Read a slice of output from a stream or a store, and write it; how many events it had."""
         if self._transport is None or self._slowness.until_ns or self._staged_bytes >= HIGH_WATER_BYTES:
             return 0
         events = self.peer.read_on(now_ns) if self.peer.must_read else 0
@@ -281,7 +287,7 @@ class Connection(asyncio.Protocol):
         return events
 
     def release(self, durable: int) -> bool:
-        """The journal is durable up to here: write what waited for it. True when nothing waits any more."""
+        """The journal is durable up to here: write what waited for it. True when nothing waits any longer."""
         staged = self._staged
         while staged and staged[0][0] <= durable:
             data = staged.popleft()[1]
@@ -292,7 +298,7 @@ class Connection(asyncio.Protocol):
         return not staged
 
     def excuse(self, since_ns: int, now_ns: int) -> None:
-        """The journal was slow, and the peer was not asked what it would have answered."""
+        """The journal was slow: the peer could not answer what it had not been sent."""
         if not self._closing and not self._paused & _PARSING_PAUSED:
             self._guard(self.peer.paused, since_ns)
             self._guard(self.peer.resumed, now_ns)
@@ -303,16 +309,16 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def _guard(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Whatever a peer's code raises is our own bug: it costs this connection and no other."""
+        """Call a peer's code. An exception is a bug in the gateway, and costs this connection and no other."""
         try:
             call(*args, **kwargs)
         except Exception as error:
             self._turn.report_bug(error)
-            self._closing = True  # nothing more is read: what is behind the bug may be in any state
+            self._closing = True  # nothing more is read: the state is unknown
             self.abort()
 
     def close(self) -> None:
-        """Close once the output is written; by force when that takes too long."""
+        """Close once the output is written; abort when that takes too long."""
         if not self._closing:
             self._closing = True
             self._unparsed = b""
@@ -323,14 +329,14 @@ class Connection(asyncio.Protocol):
                 self._turn.mark_dirty(self)
 
     def _has_no_output(self) -> bool:
-        """Whether the peer has ended, and we have nothing for it: then the transport's close is the end, at once."""
+        """Whether both sides have no more to send: then closing the transport is enough."""
         transport = self._transport
         if not self._has_ended or self._staged or transport is None:
             return False
         return not (self.peer.has_output or transport.get_write_buffer_size())
 
     def _finish(self) -> None:
-        """All is written: say so, and read to the peer's own end."""
+        """All output is written: end it, and read to the peer's own end."""
         transport = self._transport
         if transport is None or self._is_finished or transport.is_closing():
             return
@@ -342,7 +348,7 @@ class Connection(asyncio.Protocol):
             self._paused = 0
 
     def _await_end(self, left_s: float) -> None:
-        """A peer that goes on taking what is written has `left_s` for it, and any other the shorter time-out."""
+        """Abort after the time-out. A peer that still takes output gets more time-outs, `left_s` in all."""
         due_ns = self._turn.now_ns() + int(_CLOSE_TIMEOUT_S * 1e9)
         give_up = partial(self._give_up, due_ns, self._untaken_bytes(), left_s - _CLOSE_TIMEOUT_S)
         self._end_timer = self._loop.call_later(_CLOSE_TIMEOUT_S, give_up)
@@ -361,11 +367,11 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def pause_reading(self, now_ns: int) -> None:
-        """The road asks us to read no more for now."""
+        """The order path pauses reading."""
         self._stop_reading(_BY_QUEUE, now_ns)
 
     def resume_reading(self, now_ns: int) -> None:
-        """The road has room again."""
+        """The order path has room again."""
         self._read_again(_BY_QUEUE, now_ns)
         self._parse_on()
 
@@ -374,7 +380,7 @@ class Connection(asyncio.Protocol):
             self._queue_turn()
 
     def _stop_reading(self, reason: int, now_ns: int) -> None:
-        """We stop reading, for longer than a turn: the peer's silence is not its fault."""
+        """Stop reading for longer than a turn, and suspend the peer's time-outs: its silence is not its fault."""
         if not self._paused & _PARSING_PAUSED:
             self.peer.paused(now_ns)
         self._pause(reason)
@@ -403,12 +409,12 @@ class Connection(asyncio.Protocol):
         return untaken_bytes(self._transport) if self._transport is not None else 0
 
     def cut(self, now_ns: int) -> None:
-        """Too slow: nothing is dropped from its numbered messages, it resumes; but it costs us no more memory."""
+        """Disconnect a slow reader. It loses no numbered message: it resumes later, and costs no memory until then."""
         self.peer.too_slow(now_ns)
         self.close()
 
     def _arm(self) -> None:
-        """One timer a connection, moved only when the deadline came nearer: a busy session never touches it."""
+        """One timer per connection, moved only to an earlier deadline: a busy session never moves it."""
         wanted, until_ns = self.peer.next_deadline_ns, self._slowness.until_ns
         if until_ns and (wanted is None or until_ns < wanted):
             wanted = until_ns
@@ -421,7 +427,7 @@ class Connection(asyncio.Protocol):
 
     def _on_timer(self) -> None:
         if self._timer is not None:
-            self._timer.cancel()  # we were called back, and it is armed again
+            self._timer.cancel()  # called back by `must_read_first`, and armed again meanwhile
         self._timer = None
         if self._closing or self._turn.must_read_first(self._timer_ns, self._on_timer):
             return
@@ -432,7 +438,7 @@ class Connection(asyncio.Protocol):
             self.cut(now_ns)
             return
         deadline = self.peer.next_deadline_ns
-        if self._staged or (self._unparsed and not self._at_once_bytes):  # what the peer was to answer may be among it
+        if self._staged or (self._unparsed and not self._at_once_bytes):  # the awaited answer may be in it
             self._timer_ns = now_ns + LATE_NS
             self._timer = self._loop.call_later(LATE_NS / 1e9, self._on_timer)
         elif deadline is not None and now_ns >= deadline:

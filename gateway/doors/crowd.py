@@ -1,9 +1,14 @@
-"""Who has connected to one door, and who goes when there is no room for one more: strangers, never who has logged on.
+"""Who is connected to one door, and who goes when it is full: strangers, never a client that has logged on.
 
-A stranger is whoever has not logged on. One address may have half of the places for its strangers, so that all clients
-of an office or a proxy can come back at once; and when all places are taken, the oldest stranger of the address that
-has most of them goes: a crowd displaces itself first, and whoever logs on in the time that a message takes gets in.
-Every step costs the same however many there are. Pure.
+A stranger is a connection that has not logged on. Two rules decide who goes (here with 1,024 places):
+
+1. One address may have half of the places for its strangers (512), so that all clients of an office can come back at
+   once. When it has that many, its own oldest stranger goes for the next.
+2. When all places are taken, the oldest stranger of the address with most strangers goes. If 10.0.0.9 has 500 and
+   10.0.0.7 has 3, the oldest of 10.0.0.9 goes, whichever address the new connection is from.
+
+So a crowd displaces itself first, and a client that logs on without delay gets in. When all places are taken by
+logged-on clients, the new connection is turned away. Every step takes constant time. Pure.
 """
 
 from collections import OrderedDict
@@ -13,24 +18,24 @@ _MIN_SHARE = 16
 
 
 class Guest(Protocol):
-    """A connection, hashable and each its own."""
+    """A connection, hashable by identity."""
 
     def crowd_out(self) -> None:
-        """Go at once: others need the place. `leave` follows soon."""
+        """Disconnect at once, to free the place. `leave` follows soon."""
         ...
 
 
 class Crowd:
-    """The guests of one door. `places`: how many may be there, which may change."""
+    """The connections of one door. `places`: how many there may be, which may change."""
 
     SLACK = 16
-    """So many may be there beside, who have been told to go and have not gone yet."""
+    """How many connections may be open beyond the places, because they were asked to go and have not gone yet."""
 
     def __init__(self, places: int) -> None:
         self.places = places
-        self._guests: dict[Guest, str] = {}  # where each came from
+        self._guests: dict[Guest, str] = {}  # its address
         self._going: set[Guest] = set()
-        self._strangers: dict[str, OrderedDict[Guest, None]] = {}  # by address, who is to go first first
+        self._strangers: dict[str, OrderedDict[Guest, None]] = {}  # by address, in the order in which they go
         self._levels: dict[int, OrderedDict[str, None]] = {}  # addresses by their number of strangers
         self._top = 0  # the highest of these numbers
 
@@ -49,7 +54,7 @@ class Crowd:
 
     @property
     def is_stuffed(self) -> bool:
-        """Whether nobody may come before somebody has really gone."""
+        """Whether no one may come before one that was asked to go has gone."""
         return len(self._going) >= self.SLACK
 
     @property
@@ -57,21 +62,21 @@ class Crowd:
         return len(self._guests) - len(self._going) < self.places
 
     def admit(self, address: str, is_shared: bool = False) -> bool:
-        """Whether one more may come from `address`; a stranger goes for it when one has to.
+        """Whether one more may come from `address`; a stranger goes for it when necessary.
 
-        is_shared: it speaks for many (a balancer), and has no share.
+        is_shared: a balancer or proxy, whose address stands for many clients and has no share.
         """
         if not is_shared and self._keep_share(address):
             return True
         return self._has_room or self._send_away(self._first_to_go())
 
     def trim(self) -> None:
-        """There are fewer places than there were: as many strangers go."""
+        """The places became fewer: as many strangers go."""
         while len(self._guests) - len(self._going) > self.places and self._send_away(self._first_to_go()):
             pass
 
     def _keep_share(self, address: str) -> bool:
-        """Have the oldest of the address go when one more is too many; whether that was so."""
+        """Send away the oldest stranger of an address that has its full share; whether that was so."""
         own = self._strangers.get(address)
         return own is not None and len(own) >= self.share and self._send_away(next(iter(own)))
 
@@ -90,12 +95,12 @@ class Crowd:
         return next(iter(self._strangers[fullest]))
 
     def enter(self, guest: Guest, address: str) -> None:
-        """A stranger is there."""
+        """Add a stranger."""
         self._guests[guest] = address
         self._add(guest, address)
 
     def move(self, guest: Guest, address: str) -> None:
-        """It is known now for whom a balancer or proxy spoke."""
+        """Move a stranger to the client's address, once the balancer or proxy has given it."""
         if self._is_stranger(guest):
             self._take(guest)
             self._keep_share(address)
@@ -106,16 +111,16 @@ class Crowd:
         return guest in self._strangers.get(self._guests.get(guest, ""), ())
 
     def fail(self, guest: Guest) -> None:
-        """It could not prove who it is, and waits for its refusal: of its address it goes first."""
+        """Its logon was refused and it waits for the answer: it goes first among its address."""
         if self._is_stranger(guest):
             self._strangers[self._guests[guest]].move_to_end(guest, last=False)
 
     def prove(self, guest: Guest) -> None:
-        """It has logged on, and is no stranger any more."""
+        """It has logged on, and is no longer a stranger."""
         self._take(guest)
 
     def leave(self, guest: Guest) -> None:
-        """It is gone."""
+        """Remove it."""
         self._take(guest)
         self._guests.pop(guest, None)
         self._going.discard(guest)
@@ -148,4 +153,4 @@ class Crowd:
         if now:
             self._levels.setdefault(now, OrderedDict())[address] = None
         if now > self._top or self._top not in self._levels:
-            self._top = now  # one step at a time: what left the top level went to the one above or below
+            self._top = now  # counts change by one, so what left the top level is just above or below

@@ -1,7 +1,7 @@
-"""How many connections the process's limit of descriptors has room for: the journal and the operators come first.
+"""How many connections fit into the process's limit of open files; the journal and the operators come first.
 
-Whoever runs out of descriptors cannot open the next segment of the journal, and must end. So strangers never get the
-last ones: each door has no more places than are left when everybody else has theirs.
+A process without a free descriptor cannot open the next journal segment, and must end. So connections never get the
+last ones: a door has only the places that remain after the journal, the operators' door and the process itself.
 """
 
 import resource
@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping
 from gateway.doors.crowd import Crowd
 
 OWN = 64
-"""What the process itself opens: some twenty, the rest for segments that the journal begins within a second."""
+"""What the process itself opens: about twenty; the rest is for segments that the journal begins within a second."""
 _LEAST = 16
-_PLENTY = 1 << 30  # there is no limit
+_PLENTY = 1 << 30  # no limit
 
 
 class TooFewDescriptors(Exception):
-    """The limit of descriptors has no room for connections; the text names the mend."""
+    """The limit of open files leaves no room for connections; the text says what to change."""
 
 
 def raise_limit() -> int:
-    """Raise the soft limit to the hard one; what it is then."""
+    """Raise the soft limit to the hard limit; returns the limit in force."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
@@ -32,7 +32,7 @@ def raise_limit() -> int:
 
 
 def share_out(room: int, wanted: Mapping[str, int]) -> dict[str, int]:
-    """How many places each door gets when there are `room` in all: what it wants, or its share of what there is."""
+    """How many places each door gets when there are `room` in all: what it wants, or its proportional share."""
     total = sum(wanted.values())
     if room >= total:
         return dict(wanted)
@@ -40,7 +40,7 @@ def share_out(room: int, wanted: Mapping[str, int]) -> dict[str, int]:
 
 
 class Descriptors:
-    """Keeps the doors to the places that the limit allows, while the journal's files come and go."""
+    """Keeps the doors within the places that the limit allows, as the journal opens and closes files."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Descriptors:
         journal_most: int,
         log: Callable[..., None],
     ) -> None:
-        """kept: for the operators' door. journal: how many files it has open; journal_most: how many it may have."""
+        """kept: for the operators' door. journal: the number of files it has open; journal_most: its maximum."""
         self._doors = doors
         self._wanted = {door: crowd.places for door, crowd in doors.items()}
         self._kept = OWN + kept + Crowd.SLACK * (len(doors) + 1)
@@ -61,10 +61,10 @@ class Descriptors:
         self._is_logged = False
 
     def start(self, limit: int) -> None:
-        """Take this limit for what there is.
+        """Apply this limit.
 
         Raises:
-            TooFewDescriptors: there is no room for connections to speak of.
+            TooFewDescriptors: there is room for fewer than 16 connections per door.
         """
         self._limit = limit
         if self._room < _LEAST * len(self._doors):
@@ -75,7 +75,7 @@ class Descriptors:
         self.look()
 
     def look(self) -> None:
-        """Once a second: as many places as there is room for now."""
+        """Once a second: set the places of each door to the room that there is now."""
         shares = share_out(self._room, self._wanted)
         for door, crowd in self._doors.items():
             crowd.places = shares[door]

@@ -1,6 +1,6 @@
-"""What the endpoints of both doors share: the services, the link, peers that say nothing, the flood count.
+"""What the endpoints of both doors share: the link, peers that only write their last bytes, the flood count.
 
-A door's own ways belong to its endpoint. Pure: a link is known by what it can do, not by what it is.
+Behaviour of one door belongs in its own endpoint. Pure: a link is a protocol, never a socket.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,9 @@ _FLOOD_WINDOW_NS = 10_000_000_000
 
 
 class Link(Protocol):
-    """The connection, as an endpoint needs it. `peer` is whom it carries bytes for, peer_ip where they come from.
+    """The connection, as an endpoint needs it. It carries bytes for `peer`, from the address peer_ip.
 
-    has_ended: the client sends no more, or we have begun to close. is_closing: all that will be read of it was read.
+    has_ended: the client sends no more, or the gateway has begun to close. is_closing: nothing more is read from it.
     """
 
     peer: Any
@@ -33,14 +33,14 @@ class Link(Protocol):
 
 
 class FinalOutput(NullPeer):
-    """The last bytes of a connection that belongs to no session any more: superseded, reset, or refused."""
+    """The last bytes of a connection that no longer belongs to a session: superseded, reset, or refused."""
 
     def __init__(self, output: bytes) -> None:
         self._output = output
 
     @property
     def has_output(self) -> bool:
-        """Whether the bytes are still to be written."""
+        """Whether the bytes are still unwritten."""
         return bool(self._output)
 
     @property
@@ -55,7 +55,7 @@ class FinalOutput(NullPeer):
 
 
 class RefusedPeer(FinalOutput):
-    """A connection that was refused and told so: it gets the time to read that, and to answer."""
+    """A refused connection that was sent the reason: it gets time to read that, and to answer."""
 
     def __init__(self, output: bytes, link: Link, until_ns: int) -> None:
         super().__init__(output)
@@ -63,17 +63,17 @@ class RefusedPeer(FinalOutput):
         self.next_deadline_ns = until_ns
 
     def receive(self, data: bytes, now_ns: int) -> None:
-        """Its own Logout(5) ends it; nothing else that it says is of interest."""
+        """Its own Logout(5) ends it; everything else is ignored."""
         if _LOGOUT in data:
             self._link.close()
 
     def tick(self, now_ns: int) -> None:
-        """It had time enough."""
+        """Its time is over."""
         self._link.close()
 
 
 class FloodCount:
-    """Tells a client that is too fast from one that does not listen: ten bursts refused in ten seconds are abuse."""
+    """Tells a client that is too fast from one that ignores refusals: ten bursts refused in ten seconds are abuse."""
 
     __slots__ = ("_begin_ns", "_left")
 
@@ -82,7 +82,7 @@ class FloodCount:
         self._left = 0
 
     def is_abuse(self, burst: Callable[[], int], now_ns: int) -> bool:
-        """Count one message that came too fast; whether it was one too many. burst: of the bucket that was empty."""
+        """Count one message refused for its rate; whether it was one too many. burst: capacity of the empty bucket."""
         if now_ns - self._begin_ns >= _FLOOD_WINDOW_NS:
             self._begin_ns, self._left = now_ns, _FLOOD_FACTOR * burst()
         self._left -= 1

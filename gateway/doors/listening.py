@@ -1,8 +1,8 @@
-"""From a port to a connection: accepts, finds out who is there behind a balancer, shakes hands for TLS.
+"""From a port to a connection: accepts, reads a balancer's PROXY header, performs the TLS handshake.
 
-Sockets are accepted here and not by the event loop's own server, for three reasons: there must never be more of them
-than there are places, at no moment; a balancer's PROXY header comes before the TLS handshake, and not a byte behind it
-may be read; and a handshake that fails is to be counted with its reason.
+Sockets are accepted here and not by the event loop's own server, for three reasons: there must never be more sockets
+than places; a PROXY header precedes the TLS handshake, and not a byte after it may be read; and a failed handshake is
+counted with its reason.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ from gateway.doors.transports import bound_accepted
 from protocols.errors import RemoteProtocolError
 from protocols.proxy import ProxyHeader
 
-OPEN_TIMEOUT_S = 5.0  # for header and handshake; asyncio's own is 60 s, an age for somebody unknown
+OPEN_TIMEOUT_S = 5.0  # for header and handshake; asyncio's default of 60 s is too long for a stranger
 SHUTDOWN_TIMEOUT_S = 2.0
-_BATCH = 4  # connections taken in one turn of the loop: each costs about as much as five orders
-_HANDSHAKES = 2  # begun in one turn: each costs a signature, and thousands may ask for one at the same moment
+_BATCH = 4  # connections accepted in one turn of the loop: each costs about as much as five orders
+_HANDSHAKES = 2  # begun in one turn: each costs a signature, and thousands may come at once
 _RETRY_S = 0.1
 _USED_UP = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_FAMILY = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -34,12 +34,12 @@ _PEEK_BYTES = 4_096
 
 
 class Door(msgspec.Struct, frozen=True, eq=False):
-    """What a listener needs of the door it stands at.
+    """What a listener needs of its door.
 
-    make: the protocol of one arrival. turn_away: told of a connection for which there is no room, which is closed then;
-    what it returns is written first where that can be read. count_end: why a connection ended that never was made.
-    log: of declared events, the door named in it. shared: networks of who speaks for many, balancers and proxies.
-    accepting: whether anybody is let in now.
+    make: makes the protocol of one arrival. turn_away: called for a connection for which there is no place; without
+    TLS, the bytes it returns are written before the close. count_end: counts why a connection ended before its protocol
+    was made. log: logs declared events, with the door's name. shared: networks of balancers and proxies, which speak
+    for many clients. accepting: whether new connections are accepted now.
     """
 
     crowd: Crowd
@@ -53,7 +53,7 @@ class Door(msgspec.Struct, frozen=True, eq=False):
 
 
 class ListenSettings(msgspec.Struct, frozen=True):
-    """Where a listener listens. balancers: networks whose connections begin with a PROXY header, and must."""
+    """Where and how to listen. balancers: networks whose connections must begin with a PROXY header."""
 
     name: str
     host: str
@@ -64,10 +64,10 @@ class ListenSettings(msgspec.Struct, frozen=True):
 
 
 class Arrival:
-    """One connection from its accept to its end. peer_ip: the client's address, behind a balancer as that tells it.
+    """One connection from its accept to its end. peer_ip: the client's address; from the PROXY header if there is one.
 
-    cut: set by the door; ends the connection for the reason given, and counts it. known: told when it has logged on;
-    unmade: when it has ended before the door's protocol had it.
+    cut: set by the door; ends the connection for the reason given, and counts it. known: called after the logon.
+    unmade: called when the connection ended before the door's protocol took it over.
     """
 
     def __init__(self, door: Door, sock: socket.socket, peer_ip: str, accepted_ns: int) -> None:
@@ -75,26 +75,26 @@ class Arrival:
         self.accepted_ns = accepted_ns
         self.sock = sock
         self.is_open = False
-        self.is_counted = False  # why it ended, where it never was made
-        self._ending = ""  # why it was told to go before it was made
+        self.is_counted = False  # why it ended, when its protocol was never made
+        self._ending = ""  # why it was ended before its protocol was made
         self.cut: Callable[[str], None] = _no_link
         self.known: Callable[[], None] = _no_callback
         self.unmade: Callable[[], None] = _no_callback
         self._door = door
 
     def is_for(self, peer_ip: str) -> None:
-        """It is known now for whom a balancer or proxy speaks."""
+        """Set the client's address, as given by a balancer or proxy."""
         self.peer_ip = peer_ip
         self._door.crowd.move(self, network_of(peer_ip))
 
     def opened(self) -> None:
-        """The door's protocol has it from now on, and can cut it; which is done where it was told to go before."""
+        """The door's protocol has it and can end it; at once, if that was requested before."""
         self.is_open = True
         if self._ending:
             self.cut(self._ending)
 
     def failed(self) -> None:
-        """It could not prove who it is, and waits to be told."""
+        """Its logon was refused, and it waits for the answer."""
         self._door.crowd.fail(self)
 
     def proved(self) -> None:
@@ -103,33 +103,33 @@ class Arrival:
         self.known()
 
     def left(self) -> None:
-        """It has ended, and keeps nothing of it in memory."""
+        """It has ended: release everything that refers to it."""
         self._door.crowd.leave(self)
         self.cut, self.known, self.unmade = _no_link, _no_callback, _no_callback
 
     def crowd_out(self) -> None:
-        """Others need its place."""
+        """End it, because others need its place."""
         self._door.log("connection.crowded_out", peer=self.peer_ip)
         self.end("crowded_out")
 
     def end(self, reason: str) -> None:
-        """Cut it, however far it has come."""
+        """End it, at whatever stage it is."""
         if self.is_open:
             self.cut(reason)
         elif not self._ending:
             self._ending = reason
-            with suppress(OSError):  # whoever waits for its bytes finds that there are no more
+            with suppress(OSError):  # a pending read finds the end of input
                 self.sock.shutdown(socket.SHUT_RDWR)
 
     def never_made(self) -> None:
-        """It has ended, and the door's protocol never had it."""
+        """It has ended before the door's protocol took it over."""
         self.unmade()
         self.left()
         if self._ending:
             self.count(self._ending)
 
     def count(self, reason: str) -> bool:
-        """Count why it ended before it was made, once; whether this was the reason, and not that it was told to go."""
+        """Count why it ended before its protocol was made, once; whether this reason was the first."""
         if self.is_counted:
             return False
         self.is_counted = True
@@ -145,14 +145,14 @@ class Listener:
         self._door = door
         self._sockets: list[socket.socket] = []
         self._opening: dict[Arrival, asyncio.Task[None]] = {}
-        self._line: deque[asyncio.Future[None]] = deque()  # who has asked for a handshake and waits for its turn
+        self._line: deque[asyncio.Future[None]] = deque()  # arrivals that wait for their handshake
         self._loop: asyncio.AbstractEventLoop
 
     async def open(self) -> int:
         """Listen; the port.
 
         Raises:
-            OSError: the address is not ours, or is taken; the text names it.
+            OSError: the address is not of this machine, or is in use; the text names it.
         """
         self._loop, settings, port = asyncio.get_running_loop(), self._settings, self._settings.port
         failure: OSError | None = None
@@ -168,7 +168,7 @@ class Listener:
             except OSError as error:
                 failure = error
                 if error.errno in _NO_FAMILY:
-                    continue  # a name that stands for an address of either kind, where there is only one kind
+                    continue  # the name has IPv4 and IPv6 addresses, and the machine has only one of them
                 break
             self._sockets.append(sock)
             port = sock.getsockname()[1]
@@ -180,7 +180,7 @@ class Listener:
         return port
 
     def close(self) -> None:
-        """Take no more, and send away who has not come in yet."""
+        """Stop listening, and end arrivals that are still opening."""
         self._stop_listening()
         for sock in self._sockets:
             sock.close()
@@ -197,11 +197,11 @@ class Listener:
             self._loop.remove_reader(sock)
 
     def _pause(self) -> None:
-        """Leave them with the kernel for a moment."""
+        """Leave new connections with the kernel for a moment."""
         self._stop_listening()
         self._loop.call_later(_RETRY_S, self._listen)
 
-    # -- who comes -----------------------------------------------------------------------------------------------
+    # -- accepting -----------------------------------------------------------------------------------------------
 
     def _accept_some(self, listening: socket.socket) -> None:
         for _ in range(_BATCH):
@@ -213,7 +213,7 @@ class Listener:
                 return
             except OSError as error:
                 if error.errno not in _USED_UP:
-                    continue  # that one is gone already
+                    continue  # that connection is already gone
                 self._log("descriptors.used_up", error=error.strerror)
                 self._pause()
                 return
@@ -231,7 +231,7 @@ class Listener:
         self._opening[arrival] = self._loop.create_task(self._open(arrival))
 
     async def _open(self, arrival: Arrival) -> None:
-        """Find out who it is, shake hands, and let the door's protocol have it."""
+        """Read the PROXY header, perform the TLS handshake, and pass the connection to the door's protocol."""
         has_header = is_handed_over = False
         until = self._loop.time() + OPEN_TIMEOUT_S
         try:
@@ -256,7 +256,7 @@ class Listener:
             self._report_failed(error, arrival, has_header)
         finally:
             del self._opening[arrival]
-            if not is_handed_over:  # from then on the descriptor is the transport's
+            if not is_handed_over:  # after that the transport owns the descriptor
                 arrival.sock.close()
             if not arrival.is_open:
                 arrival.never_made()
@@ -268,7 +268,7 @@ class Listener:
         return {"ssl_handshake_timeout": left_s, "ssl_shutdown_timeout": SHUTDOWN_TIMEOUT_S}
 
     async def _read_header(self, arrival: Arrival) -> None:
-        """The balancer's header, and not a byte behind it: what is looked at stays in the socket until it is ours."""
+        """Read the balancer's header and not a byte more: bytes are peeked at before they are taken."""
         header, sock = ProxyHeader(), arrival.sock
         while header.source is None:
             await self._readable(sock)
@@ -281,7 +281,7 @@ class Listener:
             arrival.is_for(header.source.host)
 
     async def _turn(self) -> None:
-        """Wait until those who asked for a handshake before have begun theirs, a few in each turn of the loop."""
+        """Wait in line for a handshake; a few begin in each turn of the loop."""
         turn = self._loop.create_future()
         self._line.append(turn)
         if len(self._line) == 1:
@@ -302,7 +302,7 @@ class Listener:
         finally:
             self._loop.remove_reader(sock)
 
-    # -- what is told --------------------------------------------------------------------------------------------
+    # -- reporting -----------------------------------------------------------------------------------------------
 
     def _report_failed(self, error: OSError, arrival: Arrival, has_header: bool) -> None:
         if not has_header:
@@ -315,7 +315,7 @@ class Listener:
             self._report("tls.failed", reason, str(error), arrival, reason != tls.LEFT)
 
     def _report(self, event: str, reason: str, detail: str, arrival: Arrival, is_odd: bool = True) -> None:
-        """is_odd: else it is counted and no more, as a health check that connects and goes."""
+        """Count, and log what is odd; a health check that connects and disconnects is only counted."""
         if arrival.count(reason) and is_odd:
             self._log(event, reason=reason, detail=detail, peer=arrival.peer_ip)
 
@@ -324,11 +324,11 @@ class Listener:
 
 
 def _no_link(_reason: str) -> None:
-    """There is nothing to cut, not yet or no more."""
+    """There is nothing to end: not yet, or no longer."""
 
 
 def _no_callback() -> None:
-    """For who is known."""
+    """No one waits for this."""
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:
@@ -340,7 +340,7 @@ def _bound(family: int, address: Any, backlog: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # those that are accepted take it over
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
         bound_accepted(sock)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -354,7 +354,7 @@ def _bound(family: int, address: Any, backlog: int) -> socket.socket:
 
 
 def _send_away(sock: socket.socket, word: bytes) -> None:
-    """Close it, after a word if there is one; what it has sent is read, for a close with unread bytes is a reset."""
+    """Close it, after `word` if any. Its input is read first, because a close with unread input is a reset."""
     with suppress(OSError):
         if word:
             sock.setblocking(False)

@@ -1,4 +1,4 @@
-"""The parts of the gateway that every endpoint and every operator's command works with."""
+"""The parts of the gateway that every endpoint and every operator's command uses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from protocols.wall import WallClock
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Built once by the server, whole, before any door.
+    """Built once by the server, complete, before any door.
 
-    now_ns: own time, for output asked for between turns of the event loop. wall: what own time lacks to UTC. log: one
-    declared event, with its fields. wake: run a turn soon.
+    now_ns: own time, for output made between turns of the event loop. wall: converts own time to UTC. log: logs one
+    declared event, with its fields. wake: runs a turn soon.
     """
 
     settings: schema.Config

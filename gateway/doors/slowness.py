@@ -1,7 +1,9 @@
-"""When a peer reads too slowly: it takes nothing for a while, or comes no nearer to what happens.
+"""Decides when a peer reads too slowly: it takes no bytes for a while, or does not catch up with its events.
 
-How much waits says nothing by itself: one request may bring about more than any transport takes, and a quick reader has
-it soon. So readers are judged by what they take. Memory has a bound of its own, over all of them. Pure.
+The amount that waits says nothing by itself: with 10,000 open orders, one OrderMassStatusRequest(AF) brings 10,000
+reports, some 3 MB, and a fast reader soon has them. So a reader is judged by its progress, in periods of
+`out.max_age_ms` (10 s by default). In each it must take at least one byte of a full transport, and the number of events
+it is behind must reach a new minimum. Memory has a separate bound, over all slow readers. Pure.
 """
 
 from typing import Protocol
@@ -11,12 +13,12 @@ class Reader(Protocol):
     """A connection whose peer is behind."""
 
     def cut(self, now_ns: int) -> None:
-        """End it for its slowness."""
+        """Disconnect it for slow reading."""
         ...
 
 
 class UnreadOutput:
-    """What slow readers of all doors have not taken yet, under one bound. Only readers that are behind are counted."""
+    """Unread output of the slow readers of all doors, under one bound. Readers that keep up are not counted."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
@@ -24,7 +26,7 @@ class UnreadOutput:
         self.total_bytes = 0
 
     def note(self, reader: Reader, pending_bytes: int, now_ns: int) -> None:
-        """This reader is so far behind now, 0 = no longer. Above the bound the longest backlog is cut, and resumes."""
+        """This reader's unread output now, 0 = it keeps up. Above the bound, the reader with most is disconnected."""
         self.total_bytes += pending_bytes - self._behind.pop(reader, 0)
         if pending_bytes:
             self._behind[reader] = pending_bytes
@@ -35,35 +37,33 @@ class UnreadOutput:
 
 
 class Slowness:
-    """What is known of one peer's pace. Times are ns."""
+    """One peer's progress in reading. Times are in ns."""
 
     __slots__ = ("_nearer_ns", "_patience_ns", "_untaken_bytes", "nearest", "until_ns")
 
     def __init__(self, patience_ns: int) -> None:
-        """patience_ns: how long a peer may take to take anything, or to come nearer."""
+        """patience_ns: the period in which a peer must make progress."""
         self._patience_ns = patience_ns
         self._untaken_bytes = 0  # at the last look
         self._nearer_ns = 0
         self.until_ns = 0
-        """The transport is full, and at this time `is_over` is asked; 0 = it is not full."""
+        """When `is_over` is due, because the transport is full; 0 = it is not full."""
         self.nearest = 0
-        """How many events it was behind at the best since it fell behind; 0 = it is not behind."""
+        """The smallest number of events it has been behind since it fell behind; 0 = it is not behind."""
 
     def blocked(self, untaken_bytes: int, now_ns: int) -> None:
-        """The transport is full from now on."""
+        """The transport is full now: a period begins."""
         self.until_ns = now_ns + self._patience_ns
         self._untaken_bytes = untaken_bytes
 
     def is_over(self, untaken_bytes: int, behind: int, now_ns: int) -> bool:
-        """The transport was full all of the time: whether the peer is too slow. If not, it has as much time again."""
+        """Whether the peer is too slow, at the end of a period with a full transport. If not, another period begins."""
         has_taken = untaken_bytes < self._untaken_bytes
         self.blocked(untaken_bytes, now_ns)
         return not has_taken or self.left_behind_ns(behind, now_ns) > 0
 
     def left_behind_ns(self, behind: int, now_ns: int) -> int:
-        """Since when it is too slow because it came no nearer to what happens; 0 = it is not. behind: so many events
-        wait for it now.
-        """
+        """Since when it is too slow because it does not catch up; 0 = it is not. behind: events that wait now."""
         if not behind or not self.nearest or behind < self.nearest:
             self.nearest, self._nearer_ns = behind, now_ns
         due_ns = self._nearer_ns + self._patience_ns

@@ -1,7 +1,8 @@
-"""After we stood still, peers are read before they are judged: a stopped process, a paused machine, a stalled loop.
+"""After the process stood still, input is read before peers are judged by their silence.
 
-What a peer did meanwhile waits in its socket. A deadline that ran out while nobody read says nothing of the peer: who
-would act on one asks here first, and is called back when everything that waited has been read. Pure.
+The process may be stopped, the machine paused, or the loop stalled. What a peer sent meanwhile waits in its socket, so
+a deadline that expired then says nothing about the peer. Code that acts on a deadline asks here first, and is called
+back after the waiting input has been read. Pure.
 """
 
 from collections.abc import Callable
@@ -10,9 +11,9 @@ from typing import Protocol
 from protocols.units import NS_PER_S
 
 LATE_NS = 20_000_000
-"""A deadline that is judged so late ran out while we stood still."""
+"""A deadline that is judged this late expired while the process stood still."""
 _TURNS = 5  # of the loop: a connection is accepted, its reading begins, its first bytes come, and are parsed in turns
-_MOST_NS = NS_PER_S  # a crowd may go on sending for ever
+_MOST_NS = NS_PER_S  # some clients may never stop sending
 
 
 class Soon(Protocol):
@@ -22,7 +23,7 @@ class Soon(Protocol):
 
 
 class ReadFirst:
-    """One for a process. is_behind: whether something that was read is not parsed yet."""
+    """One per process. is_behind: whether input that was read is still unparsed."""
 
     def __init__(self, loop: Soon, now_ns: Callable[[], int], is_behind: Callable[[], bool]) -> None:
         self._loop = loop
@@ -33,7 +34,7 @@ class ReadFirst:
         self._began_ns = self._read_ns = 0
 
     def must_wait(self, due_ns: int, then: Callable[[], None]) -> bool:
-        """Whether a judgement that was due at due_ns has to wait; `then` is called when it may be made."""
+        """Whether a judgement that was due at due_ns must wait; then `then` is called when it may be made."""
         now_ns = self._now_ns()
         if now_ns - due_ns < LATE_NS or due_ns <= self._read_ns:
             return False
@@ -44,7 +45,7 @@ class ReadFirst:
         return True
 
     def _turn(self) -> None:
-        """The sockets were looked at once more."""
+        """Count one more pass of the loop, in which sockets were read."""
         now_ns, self._turns = self._now_ns(), self._turns + 1
         if (self._turns < _TURNS or self._is_behind()) and now_ns - self._began_ns < _MOST_NS:
             self._loop.call_soon(self._turn)

@@ -1,6 +1,6 @@
 """TLS for one listener: 1.2 or later, certificates from files, client certificates where a CA for them is named.
 
-A handshake that fails is told to nobody by the library: `why_failed` gives it a coded word.
+The library reports a failed handshake to no one: `why_failed` gives it a coded reason.
 """
 
 import ssl
@@ -8,7 +8,7 @@ import ssl
 from gateway.config import schema
 
 LEFT = "tls_left"
-"""The peer went away during the handshake, as health checks of balancers do."""
+"""The peer disconnected during the handshake, as health checks of balancers do."""
 
 _WHY = {
     **dict.fromkeys(
@@ -27,7 +27,7 @@ def server_context(settings: schema.Tls | None) -> ssl.SSLContext | None:
     """The context of one listener, None for plain TCP.
 
     Raises:
-        OSError, ssl.SSLError: a file is missing or is no PEM; nothing listens yet.
+        OSError, ssl.SSLError: a file is missing or is no PEM; nothing is listening yet.
     """
     if settings is None:
         return None
@@ -41,7 +41,7 @@ def server_context(settings: schema.Tls | None) -> ssl.SSLContext | None:
 
 
 def why_failed(error: Exception) -> str:
-    """The coded reason of a handshake that ended with `error`; `tls_alert`: the peer did not want us."""
+    """The coded reason of a handshake that ended with `error`; `tls_alert`: the peer refused the gateway."""
     reason = error.reason or "" if isinstance(error, ssl.SSLError) else ""
     if "_ALERT_" in reason:
         return "tls_alert"

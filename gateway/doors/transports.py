@@ -1,4 +1,4 @@
-"""What asyncio leaves to who uses its transports: bounds, what lies in the kernel, an end that takes nothing back."""
+"""What asyncio leaves to users of its transports: bounds, bytes still in the kernel, and a close that loses nothing."""
 
 import asyncio
 import fcntl
@@ -8,26 +8,26 @@ import termios
 from contextlib import suppress
 
 HIGH_WATER_BYTES = 65_536
-"""Above it a transport asks us to stop writing."""
+"""Above this much unwritten output, a transport asks to pause writing."""
 _LOW_WATER_BYTES = 16_384
-_SEND_BUFFER_BYTES = 65_536  # else the kernel hides 3-4 MB of a slow reader from us (measured)
+_SEND_BUFFER_BYTES = 65_536  # without it, the kernel hides 3 to 4 MB of a slow reader (measured)
 
 
 def bound_accepted(listening: socket.socket) -> None:
-    """Bound what the kernel holds of our output, for each connection that this socket will accept."""
+    """Bound the output that the kernel holds for each connection that this socket will accept."""
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 
 
 def bound_output(transport: asyncio.WriteTransport) -> None:
-    """Set the bounds that a transport has by default too wide."""
+    """Tighten the bounds of a transport, which are too wide by default."""
     transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=_LOW_WATER_BYTES)
 
 
 def end_output(transport: asyncio.Transport, is_paused: bool) -> None:
-    """Say that nothing more comes, and read on to the peer's own end: its owner closes then, or when it takes too long.
+    """End the output and read to the peer's own end; the owner closes then, or after a time-out.
 
-    To close over unread input would reset the connection, and take back what the peer has not read: a goodbye. TLS has
-    its own way to say it, which close takes.
+    A close with unread input would reset the connection, and the peer would lose what it has not read: a Logout(5). TLS
+    has its own end of output, which close() sends.
     """
     if not transport.can_write_eof():
         transport.close()
@@ -38,7 +38,7 @@ def end_output(transport: asyncio.Transport, is_paused: bool) -> None:
 
 
 def untaken_bytes(transport: asyncio.WriteTransport) -> int:
-    """What was written and the peer has not acknowledged: in the transport and, where it can tell, in the kernel."""
+    """Bytes written and not acknowledged by the peer: in the transport and, where known, in the kernel."""
     untaken, sock = transport.get_write_buffer_size(), transport.get_extra_info("socket")
     if sock is not None:
         with suppress(OSError, ValueError):  # closed meanwhile, or not TCP

@@ -1,4 +1,4 @@
-"""The FIX door: its listeners, every configured session, and who may log on to which."""
+"""The FIX door: its listeners, the endpoint of every configured session, and scheduled resets of sequence numbers."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -55,7 +55,7 @@ def machine_settings(settings: schema.Config, row: schema.FixSessionRow) -> Sess
 
 
 class FixAcceptor:
-    """Every configured FIX session, and the listeners they call on."""
+    """Every configured FIX session, and the listeners that clients connect to."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class FixAcceptor:
         self._settings = settings
         self._clients = clients
         self._sessions = sessions
-        self._record_reset = record_reset  # of a session, by its id, at a time in ns UTC
+        self._record_reset = record_reset  # (session id, time in ns UTC)
         self._services = services
         self._listeners: list[Listener] = []
         self.crowd = Crowd(settings.fix.max_connections)
@@ -117,7 +117,7 @@ class FixAcceptor:
         return ports
 
     def door_of(self, listener: schema.FixListener, loop: asyncio.AbstractEventLoop, turn: EventLoopTurn) -> Door:
-        """What one of the listeners lets people in by."""
+        """What one listener needs to accept connections."""
         return Door(
             crowd=self.crowd,
             make=partial(self._meet, listener, loop, turn),
@@ -135,14 +135,14 @@ class FixAcceptor:
         return self._resets.next_deadline_ns
 
     def tick(self, now_ns: int) -> None:
-        """Put the numbers of sessions whose scheduled moment has come back to 1."""
+        """Reset the sequence numbers of sessions whose scheduled time has come."""
         for key in self._resets.take_due(now_ns):
             self._services.orders.calls.call(self.endpoints[key], self._reset, key, now_ns)
         for key, at_utc in self._resets.take_misdated(now_ns).items():
             self._record_reset(self.configured[key].id, at_utc)
 
     def catch_up(self, done_utc: Mapping[int, int], now_ns: int) -> None:
-        """Do at start what a schedule asked for while no gateway ran. done_utc: when each session's was carried out."""
+        """At start, do the resets that came due while no gateway ran. done_utc: the last reset of each session."""
         utc_ns = self._services.wall.utc_ns(now_ns)
         for key, row in self.configured.items():
             last_ns = done_utc.get(row.id)
@@ -157,7 +157,7 @@ class FixAcceptor:
                 self._resets.done(key, last_ns, now_ns)
 
     def _reset(self, key: tuple[str, str], now_ns: int) -> None:
-        back_by_ns = now_ns + self._settings.venue.drain_ms * NS_PER_MS  # as after any end that we planned
+        back_by_ns = now_ns + self._settings.venue.drain_ms * NS_PER_MS  # as after any planned end
         self.endpoints[key].reset(now_ns, back_by_ns)
         self._record_reset(self.configured[key].id, self._services.wall.utc_ns(now_ns))
 
@@ -172,7 +172,7 @@ class FixAcceptor:
             listener.close()
 
     def _turn_away(self) -> bytes:
-        self._services.metrics.count_failed_logon("fix", "too_many_connections")  # no log line: a crowd writes none
+        self._services.metrics.count_failed_logon("fix", "too_many_connections")  # not logged: it could fill the log
         return b""
 
     def _meet(
@@ -185,5 +185,5 @@ class FixAcceptor:
         return connection
 
     def first_peer(self, listener: schema.FixListener, connection: Connection, arrival: Arrival) -> PreLogonPeer:
-        """Whom a new connection is for, until its Logon(A) says whose it is."""
+        """The peer of a new connection until its Logon(A)."""
         return PreLogonPeer(self._services, self._logon, listener, connection, arrival)

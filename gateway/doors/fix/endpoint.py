@@ -1,8 +1,8 @@
-"""The pure half of the FIX door: one session's machine, its translator, and its business with the order path.
+"""The endpoint of one FIX session: joins its session machine, its translator and the order path. Pure.
 
-It lives as long as the session, across connections: reports that arise while the client is away are numbered and kept,
-and served on its ResendRequest. The connection (`link`) comes and goes. A Logon(A) is judged whole before anything is
-touched: a refused one changes nothing, neither for a living link nor of what it asked for (`logon_options.py`).
+It lives as long as the session, across connections (`link`): reports made while the client is away are numbered and
+stored, and sent on its ResendRequest(2). A Logon(A) is judged completely before any state changes: a refused one
+changes nothing, neither for a living link nor for the options it requested (`logon_options.py`).
 
 More than 400 lines, because its three sides (the connection, the session machine, the order path) act on one state.
 """
@@ -40,7 +40,7 @@ _ABUSE = "far too many messages: disconnecting"
 
 
 class FixEndpoint(Endpoint):
-    """Speaks FIX for one session, to the client on one side and the road on the other."""
+    """Speaks FIX to one session's client, and commands and events to the order path."""
 
     def __init__(
         self,
@@ -59,16 +59,16 @@ class FixEndpoint(Endpoint):
         self._settings = settings
         self._services = services
         self._terms = machine.logon_policy = LogonTerms(session, settings, services, machine.settings.plain)
-        self._proven = session.client  # whom the link's Logon(A) proved to be
+        self._proven = session.client  # the client that the link's Logon(A) proved to be
         self._has_begun = False  # that Logon was accepted
-        self._is_end_counted = True  # why the link ended, in the metric; there is none yet
-        self._open: list[Request] | None = None  # what is to be answered before our Logout(5), once the end is certain
-        self._is_over = False  # the session has ended, and what it has left is being written
+        self._is_end_counted = True  # whether the metric counts why the link ended; there is no link yet
+        self._open: list[Request] | None = None  # while leaving: requests to answer before the Logout(5)
+        self._is_over = False  # the session has ended, and its last output is being written
         self._lists = lists
-        self._listings: deque[ListReply] = deque()  # long answers on their way
+        self._listings: deque[ListReply] = deque()  # long answers in progress
         self._flood = FloodCount()
         self._requests = FixRequests(self, translator, settings, services)
-        # ExecID(17) of what the core has no number for: none comes twice, whatever is reset and however often we start.
+        # ExecID(17) for reports without a number of the core: unique across resets and restarts.
         self._exec_stamp = f"{session.id}-{services.now_ns() // NS_PER_MS:x}"
         self._exec_numbers = count(1)
         session.may_trade = settings.kind == "order_entry"
@@ -82,12 +82,12 @@ class FixEndpoint(Endpoint):
 
     @property
     def must_read(self) -> bool:
-        """Whether what comes next lies in the store."""
+        """Whether the next output must be read from the store."""
         return self.machine.must_read
 
     @property
     def behind(self) -> int:
-        """Reports that wait in the store for their first sending."""
+        """How many reports wait in the store to be sent for the first time."""
         return self.machine.behind
 
     @property
@@ -101,10 +101,10 @@ class FixEndpoint(Endpoint):
         return self.machine.next_deadline_ns
 
     def take_output(self, limit_bytes: int) -> bytes:
-        """The next bytes to write, of what is ready; may be empty while the answers before a Logout(5) are awaited."""
+        """The next bytes that are ready; may be empty while answers before a Logout(5) are awaited."""
         if self._open is not None and self.link is not None and self._is_all_answered:
             self._open = None
-            self._services.orders.later(self._leave_now)  # its number is to be recorded before it leaves
+            self._services.orders.later(self._leave_now)  # its number must be recorded before it is sent
             self.link.wake()
         data = self.machine.take_ready(limit_bytes)
         if self._is_over:
@@ -116,7 +116,7 @@ class FixEndpoint(Endpoint):
         return not self._listings and all(request.is_settled for request in self._open or ())
 
     def read_on(self, now_ns: int) -> int:
-        """Make the next slice of the store ready; how many messages it has."""
+        """Make the next slice of the store ready; how many messages it has, which is its cost."""
         return self.machine.read_on(now_ns)
 
     def _leave_now(self, now_ns: int) -> None:
@@ -129,19 +129,19 @@ class FixEndpoint(Endpoint):
 
     @property
     def has_living_link(self) -> bool:
-        """Whether a connection carries the session, and its end was neither read nor begun by us.
+        """Whether a connection carries the session, and neither side has begun to end it.
 
-        One whose Logon(A) was refused carries nothing, though it waits for the answer to our Logout(5); nor does one
+        A connection whose Logon(A) was refused does not, though it waits for the answer to the Logout(5); nor does one
         whose session was logged out, though the rest of a resend is still being written to it.
         """
         return self.link is not None and self._has_begun and not self.link.has_ended and not self._is_over
 
     def attach(self, link: Link, logon: DecodedMessage, client: Client, now_ns: int) -> LogonRefusal | None:
-        """A new connection that has proved to be `client`. None: it is ours, and its Logon(A) has to be fed next.
+        """Attach a new connection that has proved to be `client`. None: attached, `receive` gets its Logon(A) next.
 
-        A Logon that will be accepted takes over from a living link. One that will not be is answered by the machine,
-        with a Logout(5) that uses a number, where there is no other link; beside one it is returned why, and nothing
-        has changed: a Logout would use a number that belongs to that link.
+        A Logon that will be accepted takes over from a living link. One that will be refused is answered by the
+        machine with a Logout(5), which uses a number; but if there is a living link, the refusal is returned and
+        nothing changes, because that number belongs to the living link.
         """
         refusal = self.machine.judge(logon, now_ns)
         if self.link is not None:
@@ -163,7 +163,7 @@ class FixEndpoint(Endpoint):
             self._on_event(event, now_ns)
 
     def _serve_counted(self, received: list[events.Event], now_ns: int) -> None:
-        """One after the other: LastMsgSeqNumProcessed(369) of an answer counts none that has not had its turn."""
+        """Serve one message after the other, so that LastMsgSeqNumProcessed(369) never counts one not yet served."""
         intake = self.machine.store.intake
         intake.unserved = next((event.seq_num for event in received if isinstance(event, events.AppMessage)), 0)
         for event in received:
@@ -178,7 +178,7 @@ class FixEndpoint(Endpoint):
             self._on_event(event, now_ns)
 
     def lost(self, now_ns: int) -> None:
-        """The connection is gone. A superseded one says nothing here: it no longer belongs to us."""
+        """The connection is gone. Not called for a superseded one, which no longer belongs to the session."""
         self.link = None
         self._disconnect(now_ns)
         if self.session.connected:
@@ -187,37 +187,37 @@ class FixEndpoint(Endpoint):
         self._count_end("lost")
 
     def too_slow(self, now_ns: int) -> None:
-        """The reader is too far behind: its reports stay resendable."""
+        """The client reads too slowly: log it out. It can have its reports resent later."""
         self._count_end("too_slow")
         self.machine.terminate(now_ns, "too slow to read", SessionStatus.LOGOUT_COMPLETE, errors.DISCONNECTED)
         self._services.log("session.too_slow", session=self.session.name)
         self._guard_orders(now_ns)
 
     def _guard_orders(self, now_ns: int) -> None:
-        """The session is cut off: what guards its orders does not wait for the last byte of the link."""
+        """Start cancel-on-disconnect at once, without waiting for the last byte of the link."""
         if self.session.connected:
             self.session.connected = False
             self._services.cancel_on_disconnect.disconnected(self.session, now_ns, keep_orders=self.session.is_leaving)
 
     def failed(self, now_ns: int) -> None:
-        """Our own bug: a Logout without details, and the end of the link, which starts cancel-on-disconnect."""
+        """A bug in the gateway: a Logout(5) without details, and the end of the link; cancel-on-disconnect starts."""
         if self.link is None:
             return
         self._count_end("internal_error")
-        with suppress(Exception):  # the machine may be what is broken; then the link ends without a word
+        with suppress(Exception):  # if the machine itself is broken, the link ends without a Logout
             self.machine.terminate(now_ns, "internal error", SessionStatus.LOGOUT_COMPLETE, errors.INTERNAL)
         self._guard_orders(now_ns)
         self.link.close()
 
     def paused(self, now_ns: int) -> None:
-        """We stopped reading: silence is not the peer's fault."""
+        """Reading is paused by the gateway: silence is not the client's fault."""
         self.machine.pause(now_ns)
 
     def resumed(self, now_ns: int) -> None:
-        """We read on."""
+        """Reading continues."""
         self.machine.resume(now_ns)
 
-    # -- what the machine tells ----------------------------------------------------------------------------------
+    # -- events of the session machine ---------------------------------------------------------------------------
 
     def _on_event(self, event: events.Event, now_ns: int) -> None:
         if isinstance(event, events.AppMessage):
@@ -246,10 +246,10 @@ class FixEndpoint(Endpoint):
         elif isinstance(event, events.SequenceGap | events.SequenceReset | events.PeerReject | events.Warned):
             self._services.log("session.notice", session=self.session.name, notice=repr(event))
 
-    # -- too much of it ------------------------------------------------------------------------------------------
+    # -- floods --------------------------------------------------------------------------------------------------
 
     def charge_faulty(self, now_ns: int) -> None:
-        """Charge a message that the road never sees and that has had its answer, if any."""
+        """Charge a message that never reaches the order path and has had its answer, if any."""
         if self._services.orders.admission.charge_message(self.session, now_ns) is not None and self._is_abuse(now_ns):
             self._end_for_abuse(now_ns)
 
@@ -261,7 +261,7 @@ class FixEndpoint(Endpoint):
         return min((view.capacity for view in views if view.mode == "enforce"), default=_USUAL_BURST)
 
     def _end_for_abuse(self, now_ns: int) -> None:
-        """Logout and the end of the link, which starts cancel-on-disconnect."""
+        """Log out and close the link; cancel-on-disconnect starts."""
         if self.link is None or not self.machine.is_logged_on:
             return
         self._count_end("limit_abuse")
@@ -273,7 +273,7 @@ class FixEndpoint(Endpoint):
     # -- logon and logout ----------------------------------------------------------------------------------------
 
     def _on_logged_on(self, event: events.LoggedOn, now_ns: int) -> None:
-        """The session begins, or a running one begins anew: what its Logon(A) asked for is in force."""
+        """The session begins, or begins anew with a reset: the options of its Logon(A) are in force."""
         session = self.session
         session.client, self._has_begun = self._proven, True
         if event.reset:
@@ -287,7 +287,7 @@ class FixEndpoint(Endpoint):
         self._services.log("session.logged_on", session=session.name, door="fix", reset=event.reset, **who)
 
     def _on_leaving(self, event: events.Leaving, now_ns: int) -> None:
-        """Nothing more is read. What came before is answered first, as far as it is in the time that the core has."""
+        """Nothing more is read. Earlier requests are answered first, within `core.answer_timeout_ms`."""
         self._open = self._services.orders.standing.unanswered_of(self.session)
         self.session.has_logged_out = event.by_peer
         if event.by_peer and event.fields.get(tags.DONT_CANCEL_ON_DISCONNECT) == "Y":
@@ -308,20 +308,20 @@ class FixEndpoint(Endpoint):
         self._close_when_written()
 
     def _close_when_written(self) -> None:
-        """Close behind the last byte, be it of a long resend; the connection cuts who reads none of it, as ever."""
+        """Close after the last byte, even of a long resend; a client that reads nothing is disconnected as usual."""
         if self.link is not None and not self.machine.has_output:
             self.link.close()
 
     def _count_end(self, reason: str) -> None:
-        """Each connection ends for one reason: the first that was found."""
+        """Count why the connection ended: the first reason counts."""
         if not self._is_end_counted:
             self._is_end_counted = True
             self._services.metrics.count_disconnect("fix", reason)
 
     def _detach_link(self, now_ns: int, text: str, reason: str, code: int) -> None:
-        """Let the old connection write what it has, a Logout(5) last, and go; its end is not ours to wait for.
+        """Detach the old connection, which writes what it has and a Logout(5), and closes by itself.
 
-        One that has ended already was lost, though its socket is not closed yet.
+        A connection that the client has already ended counts as lost, though its socket is not closed yet.
         """
         link = self.link
         assert link is not None
@@ -342,7 +342,7 @@ class FixEndpoint(Endpoint):
         self._open, self._is_over = None, False
 
     def log_out(self, text: str, now_ns: int) -> None:
-        """We end the session: a drain, an operator."""
+        """The gateway ends the session: for a drain, or an operator."""
         if not self.machine.is_logged_on:
             return
         status, code = SessionStatus.LOGOUT_COMPLETE, errors.OPERATOR
@@ -353,9 +353,9 @@ class FixEndpoint(Endpoint):
             self.link.wake()
 
     def reset(self, now_ns: int, back_by_ns: int) -> None:
-        """The scheduled moment: both numbers go back to 1. Who is logged on is logged out first, and comes back.
+        """Reset both sequence numbers to 1 on schedule. A client that is logged on is logged out first.
 
-        Until `back_by_ns` cancel-on-disconnect waits for it.
+        Cancel-on-disconnect waits until `back_by_ns` for it to come back.
         """
         if self.link is not None:
             self._detach_link(now_ns, "scheduled reset of sequence numbers", "scheduled_reset", errors.OPERATOR)
@@ -378,7 +378,7 @@ class FixEndpoint(Endpoint):
             self.send(*message, now_ns)
 
     def answer(self, reply: Reply, event: AnyEvent, now_ns: int) -> None:
-        """What is no event: states that were asked for, repeats of a mass cancel. All else is told by its report."""
+        """Send answers that are no events: requested states, repeats of a mass cancel. Events go to `report`."""
         if isinstance(event, OrderEvent):
             if event.exec_type._value_ == "I":
                 self._report(event, reply, now_ns)
@@ -394,7 +394,7 @@ class FixEndpoint(Endpoint):
             self._report(event, reply, now_ns)
 
     def _list(self, reply: Reply, event: OrderList, now_ns: int) -> None:
-        """It has no record before it is told to its end: after a crash it is asked for again."""
+        """Begin a long answer. NextIn stays until its end: after a crash, it is asked for again."""
         assert isinstance(reply.source, events.AppMessage)
         if len(self._listings) >= MOST:
             self.refuse(reply.source, TOO_MANY_LISTS, now_ns)
@@ -404,7 +404,7 @@ class FixEndpoint(Endpoint):
         self._lists.begin(self)
 
     def continue_list(self, most: int, now_ns: int) -> int:
-        """See `gateway.doors.fix.lists.ListSender`. Whoever is away finds it with all that he has missed."""
+        """See `gateway.doors.fix.lists.ListSender`. While the client is away, states are stored like any report."""
         if not self._listings:
             return 0
         listing, orders = self._listings[0], self._services.orders
@@ -417,21 +417,21 @@ class FixEndpoint(Endpoint):
         return len(reports)
 
     def report(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
-        """An event of the account: ours, or all of them in response mode 1."""
+        """Report an event of the account: of this session, or any in response mode 1."""
         if reply is not None or self._concerns(event):
             if reply is not None and not isinstance(event, OrderEvent):
                 event = answer_to(reply, event)
             self._report(event, reply, now_ns)
 
     def _concerns(self, event: AnyEvent) -> bool:
-        """Whether the session hears of an event that no request of its own caused."""
+        """Whether the session is sent an event that no open request of its own caused."""
         if self.session.response_mode == 1:
             return True
         is_ours = event.session == self.session.id  # type: ignore[union-attr]
         return is_ours and (isinstance(event, OrderEvent) or event.cmd_id != 0)
 
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
-        """The gateway's own no, in the message's own words. Far too many of them end the session."""
+        """Refuse a request, with the refusal of its own message type. Far too many refusals end the session."""
         assert isinstance(source, events.AppMessage)
         if refusal.code == errors.MESSAGE_RATE_LIMITED and self._is_abuse(now_ns):
             refusal = Refusal(errors.LIMIT_ABUSE, _ABUSE)
@@ -445,12 +445,12 @@ class FixEndpoint(Endpoint):
             self._end_for_abuse(now_ns)
 
     def notice(self, state: EngineState, now_ns: int) -> None:
-        """News(B) about the market."""
+        """Send News(B) about the market."""
         for msg_type, body in self._translator.event(state, None):
             self.send(msg_type, body, now_ns)
 
     def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
-        """Which limits are different now, in the words that the session's configuration chose."""
+        """Report changed limits, with the message that the session's configuration chose."""
         lines, text = [limit_line(view) for view in views], f"limits version {version}"
         if self._settings.notify_limits == "standard":
             message = self._translator.user_notification(lines, text)
@@ -459,24 +459,21 @@ class FixEndpoint(Endpoint):
         self.send(*message, now_ns)
 
     def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
-        """News(B), urgent: a planned end is near."""
+        """Send urgent News(B): a planned end is near."""
         self.send(*self._translator.news("draining", text, flash=True), now_ns)
 
     def waits(self, source: object, now_ns: int) -> None:
-        """No record of ours moves NextIn over it: after a crash it is asked for again.
-
-        A cancel that is carried out although a gap before it stays open is ahead of NextIn, and asked for in any case.
-        """
+        """Record no NextIn beyond this request: after a crash it is asked for again, like a cancel ahead of a gap."""
         assert isinstance(source, events.AppMessage)
         if source.seq_num < self.machine.store.next_in:
             self.machine.store.begin_wait(id(source), source.seq_num)
 
     def goes_on(self, source: object, now_ns: int) -> None:
-        """What becomes of it is recorded together with the NextIn behind it."""
+        """Its outcome is recorded together with the NextIn after it."""
         self.machine.store.end_wait(id(source))
 
     def pause_reading(self, now_ns: int) -> None:
-        """The queue fills."""
+        """The queue is filling."""
         if self.link is not None:
             self.link.pause_reading(now_ns)
 
@@ -496,7 +493,7 @@ class FixEndpoint(Endpoint):
             self.send(msg_type, body, now_ns)
 
     def send(self, msg_type: str, body: str, now_ns: int) -> None:
-        """An application message: numbered now, and written when the link takes it."""
+        """Send an application message: numbered now, written when the link takes it."""
         self.machine.send(msg_type, body, now_ns)
         self._services.metrics.fix.messages_out += 1
         if self.link is not None:

@@ -1,8 +1,8 @@
-"""The long answers of FIX: thousands of order states, some of them in each tick, all sessions together.
+"""Long answers of FIX: thousands of order states, sent a slice per turn, all sessions together.
 
-An OrderMassStatusRequest(AF) has a report for each open order. Each of them is numbered and recorded like any other, so
-they are made in the tick's first part, before the journal is written; and each tells its order as it is by then, for
-what has happened meanwhile was told before. Pure.
+An OrderMassStatusRequest(AF) brings one report for each open order. Each report is numbered and recorded like any
+other, so slices are made in the first part of a turn, before the journal is written. A report gives its order as it is
+at that moment, not as of the request: events that happened meanwhile were already sent. Pure.
 """
 
 from typing import Protocol
@@ -16,17 +16,17 @@ from protocols.fix.events import AppMessage
 from protocols.fix.translate import Answer, Translator
 from protocols.messages import OrderList
 
-STATES = 64  # told in a tick: half a millisecond
-MOST = 4  # long answers that one session may have on their way
+STATES = 64  # sent per turn: half a millisecond
+MOST = 4  # long answers in progress that one session may have
 
 
 def is_long(event: OrderList) -> bool:
-    """Whether it is more than one tick may tell."""
+    """Whether it is more than one turn may send."""
     return len(event.orders) > STATES
 
 
 class ListReply:
-    """One long answer on its way. source: the request."""
+    """One long answer in progress. source: the request."""
 
     def __init__(self, event: OrderList, source: AppMessage, t_recv: int) -> None:
         self.source = source
@@ -36,11 +36,11 @@ class ListReply:
 
     @property
     def is_done(self) -> bool:
-        """Whether all of it is told."""
+        """Whether all of it was sent."""
         return self._sent >= len(self._event.orders)
 
     def advance(self, most: int, translator: Translator, standing: Standing, latest_seq: int) -> list[Answer]:
-        """The next reports, so many at most. latest_seq: the account's latest event, which they are as of."""
+        """The next reports, `most` at most. latest_seq: number of the account's latest event, which they are as of."""
         event, first = self._event, self._sent
         orders = tuple(standing.now(order) for order in event.orders[first : first + most])
         self._sent = first + len(orders)
@@ -49,22 +49,22 @@ class ListReply:
 
 
 class ListSender(Fallible, Protocol):
-    """A session with long answers on their way."""
+    """A session with long answers in progress."""
 
     def continue_list(self, most: int, now_ns: int) -> int:
-        """Tell so many states more, at most; how many there were. 0 = that was all."""
+        """Send `most` more states at most; how many were sent. 0 = all are sent."""
         ...
 
 
 class Lists:
-    """Whose long answers are on their way, the one whose turn it is first."""
+    """The sessions with long answers in progress, the next one first."""
 
     def __init__(self, orders: OrderPath) -> None:
         self._orders = orders
         self._senders: dict[ListSender, None] = {}
 
     def begin(self, sender: ListSender) -> None:
-        """It has one, or one more."""
+        """A long answer of this session begins."""
         if not self._senders:
             self._orders.later(self._go_on)
         self._senders[sender] = None

@@ -1,4 +1,4 @@
-"""Where a FIX Logon is judged: which session it names, who it proves to be, and whether that may take the session over.
+"""Judges a FIX Logon: which session it names, who it proves to be, and whether that may take over the session.
 
 In this order: the session and the listener (`_row`), the proof (`_prove`, with `gateway.auth.authenticator`), a living
 link of the same session (`admit`), then the Logon itself (`FixEndpoint.attach`, which asks the session machine and
@@ -38,7 +38,7 @@ class FixLogon:
         endpoints: Mapping[tuple[str, str], FixEndpoint],
         configured: Mapping[tuple[str, str], schema.FixSessionRow],
     ) -> None:
-        """endpoints, configured: by the peer's CompID and ours."""
+        """endpoints, configured: by the peer's CompID and the gateway's."""
         self._services = services
         self._endpoints = endpoints
         self._configured = configured
@@ -47,16 +47,16 @@ class FixLogon:
     def admit(
         self, claim: LogonClaim, listener: schema.FixListener, connection: Connection, now_ns: int
     ) -> FixEndpoint | Denied | LogonRefusal:
-        """The session that this Logon(A) proves to be, whose the connection is from now on; or why not, for the log.
+        """The session that this Logon(A) proves to be, which owns the connection from now on; or why not, for the log.
 
-        LogonRefusal: it proves to be a session that has a living link, and what it asks for cannot be.
+        LogonRefusal: it has proved to be a session that has a living link, and what it requests is not possible.
         """
         fields = claim.message.fields
         row = self._row(claim, listener)
         if isinstance(row, str):
             if listener.name not in self._guarded:
                 return Denied(row)
-            # As dear as a known session's refusal, and counted like it.
+            # Costs as much time as the refusal of a known session, and is counted like it.
             shown = _proof(fields, connection.peer_ip)
             unknown = self._services.authenticator.authenticate(("",), shown, "fix.order_entry", now_ns)
             return msgspec.structs.replace(unknown, cause=row) if isinstance(unknown, Denied) else Denied(row)
@@ -70,13 +70,13 @@ class FixLogon:
             return client
         if endpoint.has_living_link:
             if self._services.orders.venue.draining:
-                return Denied("draining")  # the living link needs its numbers for its own goodbye
+                return Denied("draining")  # the living link needs its numbers for its own Logout(5)
             if row.auth == "none" or row.on_duplicate == "reject":
                 return Denied("duplicate")
         return endpoint.attach(connection, claim.message, client, now_ns) or endpoint
 
     def _row(self, claim: LogonClaim, listener: schema.FixListener) -> schema.FixSessionRow | str:
-        """The configured session that the Logon names, or why it may not be called here."""
+        """The configured session that the Logon names, or why it may not log on at this listener."""
         row = self._configured.get(_key_of(claim))
         if row is None or (row.listener and row.listener != listener.name):
             return "unknown_session"
@@ -89,14 +89,14 @@ class FixLogon:
     def _prove(
         self, row: schema.FixSessionRow, endpoint: FixEndpoint, proof: Proof, username: str, now_ns: int
     ) -> Client | Denied:
-        """Who the Logon's signature proves to be, or why it may not log on."""
+        """The client that the Logon's signature proves, or why it may not log on."""
         keys = self._services.authenticator.keys_for(row, username, now_ns)
         client = self._services.authenticator.authenticate(keys, proof, permission_for(row), now_ns)
         if isinstance(client, Denied):
             return client
         if not self._services.authenticator.may_use(client, row):
             return Denied("session_of_another_account")
-        # Whoever comes back takes nobody's place: it costs nothing. A takeover does, and so does one after the other.
+        # A reconnect is free. A takeover is charged, so that one after the other is limited.
         if endpoint.session.is_taken and self._services.sessions.charge_logon(client, now_ns) is not ALLOWED:
             return Denied("rate")
         return client
@@ -104,10 +104,10 @@ class FixLogon:
     def explanation_for(
         self, claim: LogonClaim, listener: schema.FixListener, proven: LogonRefusal | None
     ) -> tuple[SessionSettings, LogonRefusal | None] | None:
-        """Whose Logout(5) a refused Logon(A) gets, and what it says; None = it gets silence, as it is for nearly all.
+        """The session whose Logout(5) answers a refused Logon(A), and the reason; None = silence, which is usual.
 
-        Only where the peer's numbers begin at 1 with this logon, so that no real number is burnt; and strangers only
-        where the operator chose it. proven: why it is refused although it has proved who it is.
+        A Logout is sent only when the peer's numbers begin at 1 with this logon, so that no number of the session is
+        used up; to strangers, only when `refused_logon` is `logout`. proven: why it is refused despite its proof.
         """
         row, fields = self._row(claim, listener), claim.message.fields
         if isinstance(row, str) or (proven is None and row.refused_logon != "logout"):
@@ -118,21 +118,21 @@ class FixLogon:
         return self._endpoints[_key_of(claim)].machine.settings, proven
 
     def refuse(self, cause: str, detail: str, peer_ip: str, key: str = "") -> None:
-        """Count and log a refused logon; the peer learns nothing."""
+        """Count and log a refused logon; the peer does not learn the cause."""
         self._services.metrics.count_failed_logon("fix", cause)
         self._services.log("logon.refused", door="fix", cause=cause, detail=detail, key=key, peer=peer_ip)
 
     def count_left(self, reason: str) -> None:
-        """A connection ended before it had said who it was."""
+        """Count a connection that ended before its Logon(A)."""
         self._services.metrics.count_disconnect("fix", reason)
 
 
 def _proof(fields: dict[int, str], peer_ip: str) -> Proof:
-    """What a Logon(A) shows."""
+    """The proof in a Logon(A)."""
     try:
         sent_at_ns = parse_ns(fields.get(tags.SENDING_TIME, ""))
     except ValueError:
-        sent_at_ns = 0  # far too old: refused like any other, at the same cost
+        sent_at_ns = 0  # far too old: refused like any other, in the same time
     return Proof(
         signed=fix_logon_text({**_UNSAID, **fields}),
         signature_b64=fields.get(tags.PASSWORD) or fields.get(tags.RAW_DATA, ""),
@@ -143,12 +143,12 @@ def _proof(fields: dict[int, str], peer_ip: str) -> Proof:
 
 
 def _guarded(fix: schema.Fix) -> frozenset[str]:
-    """Names of the listeners on which some session must prove itself."""
+    """Names of the listeners at which some session needs a key."""
     wanted = {row.listener for row in fix.sessions if row.auth == "key"}
     return frozenset(row.name for row in fix.listeners if "" in wanted or row.name in wanted)
 
 
 def _key_of(claim: LogonClaim) -> tuple[str, str]:
-    """Whose session the Logon says it is: the peer's CompID, and ours."""
+    """The session that the Logon names: the peer's CompID, and the gateway's."""
     fields = claim.message.fields
     return fields.get(tags.SENDER_COMP_ID, ""), fields.get(tags.TARGET_COMP_ID, "")

@@ -1,6 +1,7 @@
-"""What a Logon(A) may choose for its session, when it may not begin it, and how our answer tells it all. Pure.
+"""Options of a Logon(A): what it may choose for its session, what refuses it, and the values that the answer reports.
 
-A value that cannot be read counts as not sent: the session's configuration holds, and the answer says what is in force.
+A value that cannot be read counts as absent: the session's configuration applies, and the answer reports the value in
+force. Pure.
 """
 
 import msgspec
@@ -21,7 +22,7 @@ _COD_CHARS = {word: char for char, word in _COD.items()}
 
 
 class Options(msgspec.Struct, frozen=True):
-    """The values in force: the Logon's own, else the session's configuration.
+    """The values in force: from the Logon, else from the session's configuration.
 
     cancel_on_disconnect: off, session or account. response_mode: 1 everything of the account, 2 answers to this session
     and events of its own orders. window_ms: how old the signature may be.
@@ -34,7 +35,7 @@ class Options(msgspec.Struct, frozen=True):
 
 
 def options_of(settings: schema.FixSessionRow, logon: dict[int, str]) -> Options:
-    """What this Logon(A) puts in force. It starts from the configuration each time: nothing of the last one lasts."""
+    """What this Logon(A) puts in force. Each starts from the configuration: no value of an earlier Logon remains."""
     cod = _COD.get(logon.get(tags.CANCEL_ORDERS_ON_DISCONNECT, ""), _COD[settings.cancel_on_disconnect])
     grace_ms = whole_number(logon.get(tags.COD_GRACE_MS))
     mode = logon.get(tags.RESPONSE_MODE, "")
@@ -55,7 +56,7 @@ def window_ms(logon: dict[int, str]) -> int:
 
 
 def _fields_in_force(settings: schema.FixSessionRow, options: Options, logon: dict[int, str]) -> str:
-    """The options as fields of our Logon(A). DropCopyFlag(9406) is told to those whom it may concern."""
+    """The options as fields of the answering Logon(A). DropCopyFlag(9406) only for drop copies and who sent it."""
     window = f"25000={options.window_ms}\x01" if settings.auth == "key" else ""
     flag = ""
     if settings.kind == "drop_copy":
@@ -69,7 +70,7 @@ def _fields_in_force(settings: schema.FixSessionRow, options: Options, logon: di
 
 
 class LogonTerms:
-    """The house's word on each Logon(A) of one session (`protocols.fix.session.Owner`), and what it puts in force."""
+    """The gateway's policy for each Logon(A) of one session, and what a Logon puts in force."""
 
     def __init__(self, session: Session, settings: schema.FixSessionRow, services: Services, plain: bool) -> None:
         self._session = session
@@ -80,7 +81,7 @@ class LogonTerms:
         session.set_response_mode(options_of(settings, {}).response_mode)
 
     def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
-        """Why a Logon that has proved who it is may not begin the session, None when it may."""
+        """Why a Logon with a valid proof may not begin the session, None when it may."""
         if self._services.orders.venue.draining:
             return LogonRefusal(
                 "draining",
@@ -95,13 +96,13 @@ class LogonTerms:
         return None
 
     def logon_body(self, logon: dict[int, str], begins_count: bool) -> str:
-        """Our answer's own fields: the values in force from now on."""
+        """The answer's own fields: the values in force from now on."""
         if self._plain:
             return ""
         orders = self._services.orders
         latest = ""
         if begins_count or self.is_reset_unreported:
-            # Reports it had not read are gone with its numbers: this tells how far the account's stream is.
+            # Unread reports are lost with the numbers: this shows how far the account's stream is.
             latest = f"20105={orders.dispatch.latest_seq(self._session)}\x01"
         plan = self._services.limiter.policy.plan_of(self._session.client.account).name
         notice = f"58=limits: {safe_text(plan)}, version {self._services.limiter.policy.version}\x01"
@@ -109,7 +110,7 @@ class LogonTerms:
         return f"{latest}20106={orders.dispatch.epoch}\x01{in_force}{notice}"
 
     def put_in_force(self, logon: dict[int, str]) -> None:
-        """The Logon is accepted: what it asked for holds."""
+        """The Logon is accepted: put its options in force."""
         session, options = self._session, options_of(self._settings, logon)
         session.cancel_on_disconnect, session.cod_grace_ms = options.cancel_on_disconnect, options.cod_grace_ms
         session.set_response_mode(options.response_mode)

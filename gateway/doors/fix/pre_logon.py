@@ -1,8 +1,8 @@
-"""A FIX connection before anyone knows whose it is: who is calling, before a session hears a byte.
+"""A FIX connection before its Logon(A): collects the first message, and passes the connection to its session.
 
-A connection that has not proved who it is lives 5 s and 4 KiB at most. Whatever is wrong with its Logon(A), the answer
-is the same: silence, and a close after a fixed delay; the cause is only in our log and metric. A Logout would burn a
-number that the real session has to account for.
+A connection that has not logged on lives for 5 s and 4 KiB at most. Whatever is wrong with its Logon(A), the answer is
+the same: silence, and a close after a fixed delay; only the log and the metric give the cause. A Logout would use up a
+sequence number of the real session.
 """
 
 from gateway.auth.authenticator import Denied
@@ -23,7 +23,7 @@ _FIRST_MESSAGE_BYTES = 4_096
 
 
 class PreLogonPeer(NullPeer):
-    """A connection's first peer: collects the first message, finds the session, hands the connection over to it."""
+    """A connection's first peer: collects the first message, finds the session, gives it the connection."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class PreLogonPeer(NullPeer):
         self.next_deadline_ns = arrival.accepted_ns + services.settings.fix.logon_timeout_s * NS_PER_S
 
     def receive(self, data: bytes, now_ns: int) -> None:
-        """Bytes of somebody unknown."""
+        """Bytes of a stranger."""
         if self._refused:
             return
         outcome = self._first_message.receive(data)
@@ -74,7 +74,7 @@ class PreLogonPeer(NullPeer):
         self._connection.wake()
 
     def tick(self, now_ns: int) -> None:
-        """Time is up: for the first message, or for the delay after a refusal."""
+        """The time for the first message, or the delay after a refusal, is over."""
         if not self._refused:
             self._refused = True
             self._logon.refuse("logon_timeout", "", self._arrival.peer_ip)
@@ -92,12 +92,12 @@ class PreLogonPeer(NullPeer):
             self._connection.close()
 
     def lost(self, now_ns: int) -> None:
-        """Gone before it said who it was."""
+        """Disconnected before its Logon(A)."""
         if not self._refused:
             self._logon.count_left("before_logon")
 
     def cut(self, reason: str) -> None:
-        """Others need the place."""
+        """End it, because others need its place."""
         if not self._refused:
             self._refused = True
             self._logon.count_left(reason)

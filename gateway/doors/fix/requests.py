@@ -1,4 +1,4 @@
-"""What a FIX client asks: commands go to the order path, and everything else is answered here."""
+"""Serves a FIX client's requests: commands go to the order path, and everything else is answered here."""
 
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from protocols.messages import OrdStatus
 from protocols.units import NS_PER_S
 
 RESENT_MAX_AGE_NS = 60_000_000_000  # a PossDup D or G without a window that is older than this is not acted on
-_FREE_LIMIT_QUERY_NS = NS_PER_S  # one so often costs nothing
+_FREE_LIMIT_QUERY_NS = NS_PER_S  # one per second is free
 _ORDERS = ("D", "G")
 
 
@@ -49,7 +49,7 @@ class FixRequests:
         self._limits_sent_ns = 0
 
     def serve(self, message: AppMessage, now_ns: int) -> None:
-        """Hand it to the order path, or refuse it."""
+        """Submit it to the order path, or refuse it."""
         services, session, kind = self._services, self._session, message.msg_type
         services.metrics.fix.messages_in += 1
         if kind == MsgType.LIMIT_QUERY or kind not in self._translator.served:
@@ -70,7 +70,7 @@ class FixRequests:
         if kind == "D" and services.tracing.sample():
             trace = services.tracing.begin(now_ns, "fix", session.name)
         if tags.RECV_WINDOW in message.fields or self._settings.recv_window_ms:
-            services.wall.ahead_ns(message.sending_time_ns, now_ns)  # in doubt the clock is looked at again
+            services.wall.ahead_ns(message.sending_time_ns, now_ns)  # may read the clock again
         t_recv = now_ns + services.wall.offset_ns
         command = self._translator.command(message, session.sender, t_recv, self._settings.recv_window_ms)
         if isinstance(command, Refusal):
@@ -85,8 +85,8 @@ class FixRequests:
             orders.admission.submit(session, command, kind, message, message.size_bytes, now_ns, trace)
 
     def put_off(self, message: AppMessage, now_ns: int) -> None:
-        """A question about an order waits for what the peer has to send again. Of an order that nobody knows it is told
-        at once that its outcome is: it may be in the gap. How it stands is told when the question's turn has come.
+        """Put off a question about an order until the inbound gap is filled, and answer it then. If the order is not
+        known, answer at once that its outcome is unknown: the order may be in the gap.
         """
         named = named_in(message)
         if (
@@ -102,10 +102,10 @@ class FixRequests:
             self._endpoint.refuse(message, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
 
     def _bar(self, message: AppMessage) -> Refusal | None:
-        """What is not permitted and its command would no longer show."""
+        """Why it is not permitted, for what the command made of it would no longer show."""
         fields, session = message.fields, self._session
         if fields.get(tags.ACCOUNT, session.client.account) != session.client.account:
-            # Cancels too: whoever means another account's orders must not touch those of the same name in this one.
+            # Cancels too: a request for another account must not cancel orders with the same ids in this one.
             return Refusal(errors.NOT_PERMITTED, "Account(1) is not the account of this session", field="Account(1)")
         is_everywhere = fields.get(tags.MASS_CANCEL_REQUEST_TYPE) == "7" and fields.get(tags.CANCEL_SCOPE) != "S"
         if is_everywhere and session.instruments:
@@ -121,7 +121,7 @@ class FixRequests:
         return not has_window and self._services.wall.ahead_ns(message.sending_time_ns, now_ns) < -RESENT_MAX_AGE_NS
 
     def _on_aside(self, message: AppMessage, now_ns: int) -> None:
-        """A message that the order path has no part in: LimitQuery(XLQ), and what is read and needs no answer."""
+        """A message that needs no order path: LimitQuery(XLQ), and messages that need no answer."""
         kind = message.msg_type
         if kind == MsgType.LIMIT_QUERY and kind in self._translator.served:
             self._send_limits(message, now_ns)
@@ -130,14 +130,14 @@ class FixRequests:
             self._machine.reject(message.seq_num, kind, unserved, now_ns)
             self._endpoint.charge_faulty(now_ns)
         elif kind == MsgType.BUSINESS_MESSAGE_REJECT:
-            self._endpoint.charge_faulty(now_ns)  # one of ours in answer would be answered with one of theirs, for ever
+            self._endpoint.charge_faulty(now_ns)  # never answer it: the two sides would loop
         else:
             refusal = self._services.orders.admission.charge_message(self._session, now_ns)
             if refusal is not None:
                 self._endpoint.refuse(message, refusal, now_ns)
 
     def _send_limits(self, message: AppMessage, now_ns: int) -> None:
-        """LimitResponse(XLR): free once a second, charged as a message beyond that."""
+        """Answer with LimitResponse(XLR): free once a second, otherwise charged as a message."""
         if now_ns - self._limits_sent_ns < _FREE_LIMIT_QUERY_NS:
             refusal = self._services.orders.admission.charge_message(self._session, now_ns)
             if refusal is not None:
@@ -150,5 +150,5 @@ class FixRequests:
 
 
 def limit_line(view: BucketView) -> LimitLine:
-    """One bucket as FIX tells it."""
+    """One bucket in FIX terms."""
     return LimitLine(view.name, view.scope, view.capacity, view.remaining, round(view.rate * 1_000))

@@ -1,8 +1,7 @@
-"""The WebSocket door: aiohttp answers the HTTP upgrade, then the connection belongs to our own machine.
+"""The WebSocket door: aiohttp answers the HTTP upgrade, then a `Connection` takes over the transport.
 
-After our 101 the transport is taken away from aiohttp, which forgets the connection; from then on it is an `asyncio`
-protocol that carries bytes to `protocols.ws`, like any FIX connection. The order of the steps in `_take_over` was found
-by running it and is held by a contract test: keep both.
+After the 101 response aiohttp forgets the connection, which then carries bytes to `protocols.ws` like any FIX
+connection. The order of the steps in `_take_over` was found by experiment and is held by a contract test: keep both.
 """
 
 import asyncio
@@ -37,18 +36,18 @@ from protocols.ws.opening import listed, names_host
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _CODECS = {"gate.json.v1": "json", "gate.msgpack.v1": "msgpack"}
 _HEADER_LINES = 8_190
-_SHOWN = 100  # characters of what a client sent, in our answer
-_SERVER = "penstock"  # who runs what version of which library is nobody's business
+_SHOWN = 100  # characters of a client's input that an answer repeats
+_SERVER = "penstock"  # names no library and no version
 _BACKLOG = 512
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nServer: penstock\r\nRetry-After: 1\r\n"
     b"Content-Length: 0\r\nConnection: close\r\n\r\n"
 )
-_READ_BYTES = 4_096  # what a connection may hold before it is ours; aiohttp's default is sixteen times it
+_READ_BYTES = 4_096  # input that HTTP may hold; aiohttp's default is 16 times as much
 
 
 class _EarlyBytes:
-    """Collects what a client sent right behind its upgrade."""
+    """Collects bytes that a client sent directly after its upgrade request."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -62,7 +61,7 @@ class _EarlyBytes:
 
 
 class WsAcceptor:
-    """The listener and every WebSocket connection that it let in."""
+    """The listener and every WebSocket connection that it accepted."""
 
     def __init__(self, ws: schema.Ws, services: Services, unread: UnreadOutput) -> None:
         self._settings = services.settings
@@ -84,7 +83,7 @@ class WsAcceptor:
         app = web.Application(client_max_size=_READ_BYTES)
         app.router.add_get(self._ws.path, self._upgrade, allow_head=False)
         app.router.add_route("*", "/{path:.*}", self._not_found)
-        web_response.SERVER_SOFTWARE = _SERVER  # type: ignore[attr-defined]  # its error pages know no other way
+        web_response.SERVER_SOFTWARE = _SERVER  # type: ignore[attr-defined]  # aiohttp's error pages have no other setting
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -117,7 +116,7 @@ class WsAcceptor:
 
     @property
     def connections(self) -> int:
-        """Open connections, those that are still HTTP included: what `max_connections` bounds."""
+        """Open connections, including those that still speak HTTP: the number that `max_connections` bounds."""
         return len(self.crowd)
 
     def _turn_away(self) -> bytes:
@@ -128,7 +127,7 @@ class WsAcceptor:
         self._services.metrics.count_disconnect("ws", reason)
 
     def stop_listening(self) -> None:
-        """Take no new connections, and send away who has not logged on."""
+        """Take no new connections, and disconnect those that have not logged on."""
         if self._listener is None or self._pending is None:
             return
         self._listener.close()
@@ -139,7 +138,7 @@ class WsAcceptor:
                 endpoint.turn_away(self._turn.now_ns())
 
     async def stop(self) -> None:
-        """Let go of what aiohttp still holds; our own connections are closed by the server."""
+        """Close what aiohttp still holds; the server closes upgraded connections."""
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -176,9 +175,9 @@ class WsAcceptor:
         if not (_lists(request, "Upgrade", "websocket") and _lists(request, "Connection", "upgrade")):
             text = "this is a WebSocket endpoint\n"
             return self._refuse(request, 426, "no_upgrade", text, Upgrade="websocket")
-        if request.version != HttpVersion11:  # RFC 6455, 4.1; an answer would repeat whatever version it claims
+        if request.version != HttpVersion11:  # RFC 6455, 4.1; an answer would repeat the client's version
             return self._refuse(request, 400, "bad_version", "HTTP/1.1 only\n")
-        if headers.getall("Sec-WebSocket-Version", []) != ["13"]:  # a list is for our answer only
+        if headers.getall("Sec-WebSocket-Version", []) != ["13"]:  # only a server may send a list
             text = "WebSocket version 13 only\n"
             return self._refuse(request, 426, "bad_version", text, **{"Sec-WebSocket-Version": "13"})
         keys = headers.getall("Sec-WebSocket-Key", [])
@@ -201,7 +200,7 @@ class WsAcceptor:
         return None
 
     def _learn_address(self, request: web.Request) -> bool:
-        """Behind a proxy whose word is taken: who asks. False when the proxy cannot be understood."""
+        """Take the client's address from a trusted proxy. False when its header cannot be read."""
         if not self._proxies or request.transport is None:
             return True
         arrival = _phase_of(request.transport).arrival
@@ -211,7 +210,7 @@ class WsAcceptor:
         return client is not None
 
     def _refuse(self, request: web.Request, status: int, reason: str, text: str, **headers: str) -> web.Response:
-        """Say no and close: whoever asks again connects again, so each connection ends for one reason."""
+        """Refuse and close: a retry needs a new connection, so each connection ends for one reason."""
         if request.transport is not None:
             _phase_of(request.transport).end(reason)
         response = web.Response(status=status, headers=headers, text=text)
@@ -257,13 +256,13 @@ class WsAcceptor:
         try:
             await response.prepare(request)
         except ConnectionError:
-            return response  # gone before our 101
-        # No await from here on: the connection must not be seen by aiohttp between two owners.
+            return response  # gone before the 101
+        # No await from here on: between two owners, aiohttp must not run.
         http, early = request.protocol, _EarlyBytes()
         http.set_parser(early)  # type: ignore[arg-type]
         transport, http.transport = http.transport, None
         if transport is None:
-            return response  # gone while our 101 was written
+            return response  # gone while the 101 was written
         phase = _phase_of(transport)
         phase.leave()
         connection = Connection(self._turn, self._loop, self._settings, self.traffic)
@@ -283,12 +282,12 @@ class WsAcceptor:
 
 
 def _lists(request: web.Request, name: str, word: str) -> bool:
-    """Whether a header that is a list, on however many lines, has the word in it."""
+    """Whether a list header, on any number of lines, contains the word."""
     return word in (each.lower() for each in listed(request.headers.getall(name, [])))
 
 
 def _no(status: int, refusal: Refusal) -> web.Response:
-    """A logon in the headers that is refused; the connection ends."""
+    """The answer to a refused logon in the headers; the connection ends."""
     wait_s = -(-refusal.retry_after_ms // 1_000)
     headers = {"Retry-After": str(wait_s)} if wait_s else {}
     body = {"code": refusal.code, "name": errors.CODES[refusal.code].name, "msg": refusal.text}
@@ -304,7 +303,7 @@ def _phase_of(transport: asyncio.BaseTransport) -> HttpPhase:
 
 
 def _connection_info(arrival: Arrival, codec: str) -> ConnectionInfo:
-    """With a connection id for people, and a challenge that nobody can guess."""
+    """With a connection id for people, and a challenge that cannot be guessed."""
     return ConnectionInfo(
         conn_id=f"c-{secrets.token_hex(3)}",
         challenge=secrets.token_hex(16),

@@ -1,7 +1,7 @@
-"""How requests over WebSocket get their one answer, at once or when the road has spoken.
+"""Answers WebSocket requests, each once: at once, or when the order path has the outcome.
 
-Each request has one `Source`, by which its answer finds it again and which stays open until it is answered; the legs of
-a batch share one `BatchAnswer`, which is answered when its last leg is.
+Each request has one `Source`, which its answer refers to and which stays open until then. The legs of a batch share one
+`BatchAnswer`, which is sent with its last leg.
 """
 
 from typing import TypeGuard
@@ -21,7 +21,7 @@ from protocols.ws.session import WsSession
 
 _HANDED_OVER = 202
 _QUERIES = frozenset({"order.status", "order.list"})
-# By the bucket that refused: what else the request came to. Who may not order is shown what is left for cancels.
+# By the bucket that refused: the buckets to show. A client whose order is refused sees what is left for cancels.
 _SHOWN_WITH_REFUSAL = {
     "orders": ("orders", "cancels", "msgs"),
     "cancels": ("cancels",),
@@ -44,7 +44,7 @@ class BatchAnswer:
         return self._open > 0
 
     def complete(self, leg: int, outcome: object) -> results.BatchResult | None:
-        """Note one leg's outcome; the whole result when it was the last one."""
+        """Record one leg's outcome; returns the whole result with the last one."""
         self._open -= 1
         row = report.leg_result(outcome)
         if isinstance(outcome, results.QueuedResult):
@@ -53,16 +53,16 @@ class BatchAnswer:
         return None if self._open else report.batch_result([row for row in self._legs if row is not None])
 
     def revise(self, leg: int, outcome: object) -> bool:
-        """Put in what became of a leg that was only handed over; False when the batch was answered before."""
+        """Replace the outcome of a leg that was only handed over; False when the batch was answered before."""
         if self._open:
             self._legs[leg] = report.leg_result(outcome)
         return self._open > 0
 
 
 class Source(msgspec.Struct, frozen=True, eq=False):
-    """Where an answer belongs; every request is one of its own. resp: when the client wants to be answered.
+    """The request that an answer belongs to. resp: when the client wants the answer.
 
-    is_retry: its answer may be the state of an order that was there, which no event tells.
+    is_retry: the answer may be the state of an existing order, which no event reports.
     """
 
     request_id: RequestKey
@@ -75,24 +75,24 @@ class Source(msgspec.Struct, frozen=True, eq=False):
 
 
 class OpenRequests:
-    """The requests of one connection that the road has not answered yet."""
+    """The requests of one connection that the order path has not answered yet."""
 
     def __init__(self) -> None:
         self._open: set[Source] = set()
-        self._unknown: set[Source] = set()  # questions told "outcome unknown", which is no answer
+        self._unknown: set[Source] = set()  # queries sent "outcome unknown", which is not final
 
     def __len__(self) -> int:
         return len(self._open)
 
     def add(self, source: Source) -> None:
-        """The road has it."""
+        """The order path has it."""
         self._open.add(source)
 
     def close(self, source: Source, is_unknown: bool = False) -> bool:
-        """It is answered now: True when that is still wanted, False when the client had its answer before.
+        """It is answered now: True when the answer is still wanted, False when the client already had it.
 
-        is_unknown: only "no answer in time" is told. A question gets its answer after that all the same; what became of
-        an order is told by its events.
+        is_unknown: the answer is only "no answer in time". A query still gets its real answer later; the outcome of an
+        order is reported by its events.
         """
         wanted = self._open if source in self._open else self._unknown
         if source not in wanted:
@@ -108,7 +108,7 @@ class OpenRequests:
 
 
 class Answers:
-    """Writes one connection's answers, with the limits that the client wants to see in them."""
+    """Writes one connection's answers, with the limits that the client wants in them."""
 
     def __init__(self, services: Services, machine: WsSession) -> None:
         self._services = services
@@ -119,7 +119,7 @@ class Answers:
         self.cursor: StreamCursor  # of the connection's stream, from the logon on
 
     def handed_over(self, source: Source, reply: Reply, now_ns: int) -> bool:
-        """`resp:"queued"` is answered on hand-over, and then no more, but for `_answer_known`; whether it was now."""
+        """Answer `resp:"queued"` at hand-over; later only `_answer_known` may follow. Whether it was answered now."""
         if source.resp != "queued" or not self.open.close(source):
             return False
         result = results.QueuedResult(getattr(reply.command, "cl_ord_id", ""))
@@ -129,7 +129,7 @@ class Answers:
         return True
 
     def answer(self, source: Source, reply: Reply, event: AnyEvent, now_ns: int) -> None:
-        """What the core said to it, unless it was answered before."""
+        """Answer with the core's outcome, unless it was answered before."""
         if self.open.close(source):
             if isinstance(event, OrderEvent) and event.code != DUPLICATE_ID:
                 outcome = report.answer(source.method, event, self._services.instruments)
@@ -142,13 +142,13 @@ class Answers:
             self._answer_known(source, reply, event, now_ns)
 
     def _keep_back(self, batch: BatchAnswer) -> None:
-        """The events of this leg come next, and the answer that it is part of goes before them."""
+        """The events of this leg come next; the answer of the batch goes before them."""
         if batch.is_open and not batch.keeps_back:
             batch.keeps_back = True
             self.cursor.keep_back()
 
     def _outcome(self, source: Source, reply: Reply, event: AnyEvent) -> object:
-        """A used id is refused with the order that has it, as it is now; an order on its way is not unknown."""
+        """A used id is refused with the current state of its order; a queued order is pending, not unknown."""
         services = self._services
         if source.method == "order.status" and (pending := services.orders.standing.pending(reply.command, event)):
             return pending
@@ -159,21 +159,21 @@ class Answers:
         return report.answer(source.method, event, services.instruments)
 
     def _answer_known(self, source: Source, reply: Reply, event: OrderEvent, now_ns: int) -> None:
-        """A retry of a known id, after its 202: no event will tell the state of the order, so a second answer does."""
+        """Answer a retry of a known id a second time, after its 202: no event will report the state of the order."""
         outcome = report.answer(source.method, event, self._services.instruments)
         if source.batch is None or not source.batch.revise(source.leg, outcome):
             alone = msgspec.structs.replace(source, resp="accepted", batch=None)
             self.conclude(alone, outcome, now_ns, _touched(reply))
 
     def refuse(self, source: Source, refusal: Refusal, now_ns: int) -> bool:
-        """The gateway's own no, unless it was answered before; whether it was told."""
+        """Send the gateway's refusal, unless it was answered before; whether it was sent."""
         wanted = self.open.close(source, CODES[refusal.code].unknown_outcome)
         if wanted:
             self.conclude(source, refusal, now_ns, ())
         return wanted
 
     def conclude(self, source: Source, outcome: object, now_ns: int, buckets: tuple[str, ...]) -> None:
-        """Write one answer, a result or a Refusal, or keep it until its batch is complete. buckets: it touched."""
+        """Write one answer, a result or a Refusal, or keep it until its batch is complete. buckets: those charged."""
         batch = source.batch
         if batch is not None:
             touched = _shown_with(outcome) if _is_limited(outcome) else buckets
@@ -183,7 +183,7 @@ class Answers:
                 return
             outcome = whole
             if batch.keeps_back:
-                self.cursor.let_go()  # nothing of it is written before what is written now
+                self.cursor.let_go()  # writes no event before the answer below
         self._services.metrics.ws.messages_out += 1
         machine = self._machine
         if isinstance(outcome, Refusal):
@@ -195,7 +195,7 @@ class Answers:
             machine.output.respond(source.request_id, outcome, now_ns, source.t_in_ns, blocks, status)
 
     def limits(self, buckets: tuple[str, ...], outcome: object, now_ns: int) -> tuple[results.LimitBlock, ...] | None:
-        """The blocks that are due with an answer, of the buckets that its request touched; None when none are."""
+        """The blocks to show with an answer, of the buckets that its request was charged to; None when none."""
         mode, session, limiter = self.limits_mode, self.session, self._services.limiter
         if _is_limited(outcome):
             mode, buckets = "always" if mode == "near" else mode, _shown_with(outcome)
@@ -212,7 +212,7 @@ class Answers:
 
 
 def _touched(reply: Reply) -> tuple[str, ...]:
-    """The buckets that were charged for it, its class before its place among the messages."""
+    """The buckets that were charged for it, its class before `msgs`."""
     if not reply.is_counted:
         return (reply.bucket,) if reply.bucket else ()
     return (reply.bucket, "msgs") if reply.bucket else ("msgs",)
@@ -223,12 +223,12 @@ def _is_limited(outcome: object) -> TypeGuard[Refusal]:
 
 
 def _shown_with(refusal: Refusal) -> tuple[str, ...]:
-    """The buckets to show with a refusal by limit: the one that refused, and what the request came to before it."""
+    """The buckets to show with a refusal by limit: the one that refused, and those charged before it."""
     return _SHOWN_WITH_REFUSAL.get(str((refusal.data or {}).get("limit")), ("msgs",))
 
 
 def _is_always_sent(outcome: object) -> bool:
-    """Whether `resp:"none"` wants to hear of a result: legs failed, or it is a known order's state, with no event."""
+    """Whether even `resp:"none"` is sent a result: legs failed, or it is a known order's state, without an event."""
     if isinstance(outcome, results.BatchResult):
         return outcome.failed > 0 or any(_is_always_sent(leg.result) for leg in outcome.legs)
     return isinstance(outcome, results.PlaceResult) and outcome.duplicate

@@ -1,8 +1,8 @@
-"""The pure half of the WebSocket door: one connection's machine, its logon, and its business with the order path.
+"""The endpoint of one WebSocket connection: joins its session machine, its logon and the order path. Pure.
 
-It lives as long as its connection; the session behind it may live longer (`gateway.sessions.registry`). What the
-client reads comes from three places: answers are written at once; events and long answers come from the
-`StreamWriter`, when the socket asks for more; the answer to a logout goes last.
+It lives as long as its connection; the session may live longer (`gateway.sessions.registry`). Output has three sources:
+answers are written at once; events and long answers come from the `StreamWriter`, as the socket drains; the answer to a
+logout goes last.
 
 More than 400 lines, because its three sides (the connection, the session machine, the order path) act on one state.
 """
@@ -36,11 +36,11 @@ from protocols.ws.session import WsSession
 from protocols.ws.settings import WsSettings
 
 _SERVER = "penstock/1"
-_READY_BYTES = 65_536  # so much is ready, and further events wait in the stream
+_READY_BYTES = 65_536  # with this much ready, further events wait in the stream
 
 
 class WsEndpoint(Endpoint):
-    """Speaks WebSocket on one connection, to the client on one side and the road on the other."""
+    """Speaks WebSocket to one connection's client, and commands and events to the order path."""
 
     def __init__(
         self, services: Services, ws: config.Ws, event_bytes: EncodedEvents, link: Link, info: ConnectionInfo
@@ -61,17 +61,17 @@ class WsEndpoint(Endpoint):
         self.writer: StreamWriter  # from the logon on
         self.streams: tuple[StreamName, ...] = ()
         self.heartbeat_ms = ws.heartbeat_ms
-        self.keep_orders = False  # a logout that leaves them; else the end of the link is a disconnect
+        self.keep_orders = False  # a logout keeps them; any other end of the link is a disconnect
         self.answers = Answers(services, self.machine)
         self._event_bytes = event_bytes
-        self._is_end_counted = False  # why the connection ended, in the metric
+        self._is_end_counted = False  # whether the metric counts why the connection ended
         self._info = info
         self._logon = WsLogon(services, self.machine, info, ws.recv_window_ms)
         self._requests: WsRequests  # from the logon on
         self._flood = FloodCount()
         self._account: AccountStream
         self._snapshot = SnapshotQuery(services)
-        self._logout: events.Requested | None = None  # answered last, when nothing else is open
+        self._logout: events.Requested | None = None  # answered last, when no other request is open
         self._leave_by_ns = 0
 
     # -- the connection's side (gateway.doors.connection.Peer) ---------------------------------------------------------
@@ -87,17 +87,17 @@ class WsEndpoint(Endpoint):
 
     @property
     def must_read(self) -> bool:
-        """Whether what comes next lies in the stream, or is a list in the making."""
+        """Whether the next output must be read from the stream, or is a list in progress."""
         return self.session is not None and self.writer.has_more and not self.machine.pending_bytes
 
     @property
     def behind(self) -> int:
-        """Events that wait in the stream although the client asked for nothing before them."""
+        """How many events wait in the stream although the client requested nothing that goes before them."""
         return self.writer.cursor.behind if self.session is not None else 0
 
     @property
     def pending_bytes(self) -> int:
-        """What is ready and unwritten; what still lies in the stream costs nothing."""
+        """What is ready and unwritten; events in the stream need no memory here."""
         return self.machine.pending_bytes
 
     @property
@@ -110,18 +110,18 @@ class WsEndpoint(Endpoint):
         return deadline_ns
 
     def take_output(self, limit_bytes: int) -> bytes:
-        """The next bytes to write: what is ready, and a goodbye last."""
+        """The next bytes to write: what is ready, and the answer to a logout last."""
         if self._logout is not None and not (self.machine.pending_bytes or self.answers.open or self.writer.has_more):
             self._finish_logout(self.services.now_ns())
         return self.machine.take_output()
 
     @property
     def has_living_link(self) -> bool:
-        """Whether the end of the connection was neither read nor begun by us."""
+        """Whether neither side has begun to end the connection."""
         return not self.link.has_ended
 
     def opened(self, client: Client | None, now_ns: int) -> None:
-        """The upgrade is answered; `client` when it proved itself in the headers and may log on (`turned_away`)."""
+        """The upgrade is answered. `client`: proved in the headers, and may log on (`turned_away`)."""
         self.machine.connected(now_ns)
         if client is not None:
             found = find_session(self.services, client, "")
@@ -153,20 +153,20 @@ class WsEndpoint(Endpoint):
         self.count_end("lost")
 
     def too_slow(self, now_ns: int) -> None:
-        """The reader is too far behind: what it has not read it loses with the connection, and resumes."""
+        """The client reads too slowly: it loses what it has not read, and can resume."""
         self.machine.close(close_codes.TOO_SLOW, "too slow to read", now_ns, drops_unwritten=True)
         self.end_session("too_slow", now_ns)
         self.count_end("too_slow")
 
     def paused(self, now_ns: int) -> None:
-        """We stopped reading: silence is not the peer's fault."""
+        """Reading is paused by the gateway: silence is not the client's fault."""
         self.machine.pause(now_ns)
 
     def resumed(self, now_ns: int) -> None:
-        """We read on."""
+        """Reading continues."""
         self.machine.resume(now_ns)
 
-    # -- what the machine tells ----------------------------------------------------------------------------------
+    # -- events of the session machine ---------------------------------------------------------------------------
 
     def _on_event(self, event: events.Event, now_ns: int) -> None:
         if isinstance(event, events.Requested):
@@ -198,7 +198,7 @@ class WsEndpoint(Endpoint):
 
     def _log_on(self, asked: events.LogonRequested, now_ns: int) -> None:
         if not self.machine.is_deciding:
-            return  # what came right after it ended the connection: it takes nothing over
+            return  # later input has ended the connection: it must take over no session
         found = self._logon.judge(asked, now_ns)
         if found is not None:
             self._accept(asked, found[0], found[1], now_ns)
@@ -222,7 +222,7 @@ class WsEndpoint(Endpoint):
             self._on_event(event, now_ns)
 
     def _begin(self, found: Session, client: Client, params: LogonParams | None, now_ns: int) -> None:
-        """The session is this connection's from now on; the connection it had before is superseded."""
+        """Attach the session to this connection; the one that it had before is superseded."""
         self._info.proved()
         older = found.endpoint
         if isinstance(older, WsEndpoint) and older is not self:
@@ -252,7 +252,7 @@ class WsEndpoint(Endpoint):
         self.services.log("session.logged_on", session=found.name, door="ws", account=client.account, **who)
 
     def choose_streams(self, found: Session, streams: tuple[StreamName, ...]) -> None:
-        """What is pushed from now on. Orders subscribed anew start with the next event: `stream.replay`."""
+        """Set what is pushed. A new subscription to orders begins with the next event; see `stream.replay`."""
         self.streams = streams
         is_wanted = "orders" in streams
         found.hear_all(is_wanted)
@@ -264,14 +264,14 @@ class WsEndpoint(Endpoint):
     # -- how it ends ---------------------------------------------------------------------------------------------
 
     def supersede(self, now_ns: int) -> None:
-        """A newer logon took the session over; nothing of this is a disconnect."""
+        """A newer logon took over the session: this end is no disconnect."""
         self.session = None
         self.machine.close(close_codes.SUPERSEDED, "superseded", now_ns)
         self.count_end("superseded")
         self.link.wake()
 
     def end_session(self, reason: str, now_ns: int) -> None:
-        """The conversation is over: what guards the client's orders takes over."""
+        """The session is disconnected: cancel-on-disconnect decides about its orders."""
         ended, self.session = self.session, None
         if ended is None:
             return
@@ -284,13 +284,13 @@ class WsEndpoint(Endpoint):
         )
 
     def count_end(self, reason: str) -> None:
-        """Each connection ends for one reason: the first that was found."""
+        """Count why the connection ended: the first reason counts."""
         if not (self._is_end_counted or self._logon.has_refused):
             self._is_end_counted = True
             self.services.metrics.count_disconnect("ws", reason)
 
     def failed(self, now_ns: int) -> None:
-        """Our own bug: nothing is told of it, and nothing more is read from this connection."""
+        """A bug in the gateway: close without details, and read nothing more from this connection."""
         with suppress(Exception):  # the machine may be what is broken; then the link ends without a word
             self.machine.close(close_codes.INTERNAL_ERROR, "internal error", now_ns)
         self.end_session("failed", now_ns)
@@ -298,7 +298,7 @@ class WsEndpoint(Endpoint):
         self.link.close()
 
     def turn_away(self, now_ns: int) -> None:
-        """The gateway drains and nobody has logged on here: come back elsewhere."""
+        """The gateway drains and this connection has not logged on: it must reconnect elsewhere."""
         self.machine.close(close_codes.SERVICE_RESTART, "the gateway is draining, reconnect", now_ns)
         self.count_end("draining")
         self.link.wake()
@@ -318,12 +318,12 @@ class WsEndpoint(Endpoint):
 
     @property
     def is_leaving(self) -> bool:
-        """A logout was asked for and waits for what is open."""
+        """Whether a logout waits for open requests."""
         return self._logout is not None
 
     def leave(self, logout: events.Requested, now_ns: int) -> None:
-        """Log out when every request before it is answered, or no answer came in the time that the core has, and what
-        waits to be read from the stream is written.
+        """Log out when every earlier request is answered, or `core.answer_timeout_ms` has passed, and the events that
+        wait in the stream are written.
         """
         self._logout = logout
         self.keep_orders = True
@@ -344,7 +344,7 @@ class WsEndpoint(Endpoint):
     # -- what is written when the socket asks for more -----------------------------------------------------------
 
     def read_on(self, now_ns: int) -> int:
-        """Make a slice of a list, which is bounded, else write one of the stream; how many orders or events it had."""
+        """Make the next slice of a list, or write one of the stream; how many orders or events it had."""
         writer = self.writer
         if not writer.is_listing:
             events = writer.write_slice(now_ns)
@@ -361,7 +361,7 @@ class WsEndpoint(Endpoint):
     # -- the order path's side (gateway.sessions.reply.Endpoint) --------------------------------------------------
 
     def handed_over(self, reply: Reply, now_ns: int) -> None:
-        """The core has it."""
+        """The core has the request."""
         source = reply.source
         assert isinstance(source, Source)
         if self.answers.handed_over(source, reply, now_ns):
@@ -381,14 +381,14 @@ class WsEndpoint(Endpoint):
         self.link.wake()
 
     def _list(self, source: Source, event: OrderList, now_ns: int) -> None:
-        """It stays open until the list is made: a logout waits for it."""
+        """Begin a long list. The request stays open until the list is complete: a logout waits for it."""
         if self.writer.can_list:
             self.writer.begin_list(source, event, self.services.settings.out.max_bytes)
         else:
             self.answers.refuse(source, TOO_MANY_LISTS, now_ns)
 
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
-        """The gateway's own no."""
+        """Refuse a request."""
         assert isinstance(source, Source)
         if source.method == snapshot.METHOD:
             self._snapshot.refused(refusal.retry_after_ms, now_ns)
@@ -397,7 +397,7 @@ class WsEndpoint(Endpoint):
         self.link.wake()
 
     def report(self, event: AnyEvent, reply: Reply | None, now_ns: int) -> None:
-        """An event of the account: written when live, else it waits its turn in the stream."""
+        """Report an event of the account: written when live, otherwise it waits in the stream."""
         cursor = self.writer.cursor
         if not cursor.is_live:
             return
@@ -408,26 +408,26 @@ class WsEndpoint(Endpoint):
         self.link.wake()
 
     def notice(self, state: EngineState, now_ns: int) -> None:
-        """The market's state, or the queue's."""
+        """Send the state of the market or the queue."""
         if "system" in self.streams:
             self.writer.push(state, now_ns)
             self.link.wake()
 
     def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
-        """Operators changed these buckets."""
+        """Report buckets that operators changed."""
         if "limits" not in self.streams or self.session is None:
             return
         self.writer.push_limits(profile(self.services, self.session), views, now_ns)
         self.link.wake()
 
     def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
-        """A planned end is announced; until then cancel-on-disconnect waits for those who come back."""
+        """Announce a planned end; until then cancel-on-disconnect waits for clients that come back."""
         if "system" in self.streams and self.machine.is_logged_on:
             self.writer.push_draining(reconnect_by_ns, text, now_ns)
             self.link.wake()
 
     def log_out(self, text: str, now_ns: int) -> None:
-        """We end the connection in order; while draining, another gateway takes the client at once."""
+        """The gateway ends the connection; during a drain, the client may reconnect to another gateway at once."""
         self.machine.close(
             close_codes.SERVICE_RESTART if self.services.orders.venue.draining else close_codes.GOING_AWAY, text, now_ns
         )
@@ -436,7 +436,7 @@ class WsEndpoint(Endpoint):
         self.link.wake()
 
     def pause_reading(self, now_ns: int) -> None:
-        """The queue fills."""
+        """The queue is filling."""
         self.link.pause_reading(now_ns)
 
     def resume_reading(self, now_ns: int) -> None:

@@ -1,8 +1,8 @@
-"""A connection while it speaks HTTP: aiohttp parses its requests, and here it is counted, timed and bounded.
+"""A connection while it speaks HTTP: aiohttp parses its requests; here it is counted, timed and bounded.
 
-aiohttp has no time-out for a request that never ends and no bound on how many there are. `HttpPhase` stands between the
-transport and aiohttp's protocol and passes everything on: at the WebSocket door until the upgrade is answered, at the
-operators' for good.
+aiohttp has no time-out for a request that never ends, and no bound on the number of connections. `HttpPhase` is between
+the transport and aiohttp's protocol, and passes everything on: at the WebSocket door until the upgrade is answered, at
+the operators' door until the end.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from gateway.doors.stall import LATE_NS
 
 
 class _HttpLog(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs, but for what an attacker could fill a log with: requests that are no HTTP, and going away."""
+    """aiohttp's log without the lines that an attacker could fill it with: bad HTTP, and disconnects."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         """One line of aiohttp."""
@@ -28,14 +28,15 @@ class _HttpLog(logging.LoggerAdapter[logging.Logger]):
 
 
 def http_log() -> logging.LoggerAdapter[logging.Logger]:
-    """The logger for an aiohttp server whose port strangers reach: what they send never fills the log."""
+    """The logger for an aiohttp server that strangers can reach: their input never fills the log."""
     return _HttpLog(logging.getLogger("aiohttp.server"))
 
 
 class PendingUpgrades(msgspec.Struct, frozen=True, eq=False):
-    """Everybody at one door who speaks HTTP. Called with an arrival, it makes the protocol.
+    """The connections of one door that speak HTTP. Called with an arrival, it makes the protocol.
 
-    timeout_s: for a whole request from the accept on. count_end: by reason. left: the reason of one who goes unheard.
+    timeout_s: for a whole request, from the accept. count_end: counts by reason. left: the reason of a connection that
+    disconnects before a whole request.
     """
 
     make_http: Callable[[], asyncio.Protocol]
@@ -50,7 +51,7 @@ class PendingUpgrades(msgspec.Struct, frozen=True, eq=False):
         return HttpPhase(self, arrival)
 
     def clear(self, reason: str) -> None:
-        """Cut everybody who waits."""
+        """Disconnect all of them."""
         for phase in list(self.waiting):
             phase.cut(reason)
 
@@ -64,11 +65,11 @@ class HttpPhase(asyncio.Protocol):
         self._http: asyncio.Protocol | None = None
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0, ""  # when it is cut, and for what reason
+        self._due = 0, ""  # when it is disconnected, and the reason
         self._is_counted = self._has_request = False
-        self._unparsed = b""  # what it has sent, and nobody has read yet
+        self._unparsed = b""  # input not yet passed on
         self._is_paused = False
-        self._has_left = False  # the client closed; else it was aiohttp, and its only reason is that this is no HTTP
+        self._has_left = False  # the client closed; if aiohttp closed, the input was not HTTP
         arrival.cut = self.cut
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -81,7 +82,7 @@ class HttpPhase(asyncio.Protocol):
         self.arrival.opened()
 
     def request_received(self, seconds: float, reason: str) -> None:
-        """A request of it is whole: its own end is none to count. So long from now on, then it is cut for `reason`."""
+        """A request is complete: a disconnect is no longer counted. After `seconds` it is disconnected for `reason`."""
         self._has_request = True
         self._wait_until(self._pending.turn.now_ns() + int(seconds * 1e9), reason)
 
@@ -94,14 +95,14 @@ class HttpPhase(asyncio.Protocol):
 
     def _on_timer(self) -> None:
         due_ns, reason = self._due
-        is_waiting = self in self._pending.waiting  # else it was upgraded, or ended, while what had come was read
+        is_waiting = self in self._pending.waiting  # else it was upgraded or ended while input was read
         if is_waiting and self._unparsed:
             self._timer = asyncio.get_running_loop().call_later(LATE_NS / 1e9, self._on_timer)
         elif is_waiting and not self._pending.turn.must_read_first(due_ns, self._on_timer):
             self.cut(reason)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the request: they are read when it is its turn among all who have not proved who they are."""
+        """Bytes of the request, which wait their turn among the input of all strangers."""
         if self._unparsed and not self._is_paused:
             self._is_paused = True
             self._transport.pause_reading()
@@ -109,13 +110,13 @@ class HttpPhase(asyncio.Protocol):
         self._pending.turn.queue_stranger(self)
 
     def take_turn(self, _now_ns: int) -> None:
-        """Have the request read as far as it has come."""
+        """Pass the input so far to aiohttp."""
         data = self.take_unparsed()
         if self._http is not None and data and not self._transport.is_closing():
             self._http.data_received(data)
 
     def take_unparsed(self) -> bytes:
-        """What nobody has read yet, for whoever reads it now."""
+        """Take the input that was not passed on."""
         data, self._unparsed = self._unparsed, b""
         if self._is_paused and not self._transport.is_closing():
             self._transport.resume_reading()
@@ -123,7 +124,7 @@ class HttpPhase(asyncio.Protocol):
         return data
 
     def eof_received(self) -> bool | None:
-        """The client is done sending."""
+        """The client sends no more."""
         self._has_left = True
         return self._http.eof_received() if self._http is not None else None
 
@@ -148,7 +149,7 @@ class HttpPhase(asyncio.Protocol):
             http.connection_lost(exc)
 
     def leave(self) -> None:
-        """It is upgraded, or gone: the pending forgets it."""
+        """It was upgraded or has ended: forget it."""
         self._pending.waiting.discard(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -160,10 +161,10 @@ class HttpPhase(asyncio.Protocol):
             self._pending.count_end(reason)
 
     def settle(self) -> None:
-        """Its end was counted elsewhere: as a failed logon."""
+        """Its end was counted elsewhere, as a failed logon."""
         self._is_counted = True
 
     def cut(self, reason: str) -> None:
-        """Drop it now."""
+        """Disconnect it now."""
         self.end(reason)
         self._transport.abort()

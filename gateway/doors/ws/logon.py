@@ -1,6 +1,6 @@
-"""Who may log on over WebSocket, and as which session: the same rules for credentials in the headers and in a message.
+"""Judges a WebSocket logon, and finds its session: the same rules for credentials in the headers and in a message.
 
-What a stranger learns is decided by the callers; here everybody has proved who he is, and is told how long to wait.
+A client that proved its key is sent the reason and the wait when it may not log on; any other learns no cause.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,15 @@ from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.ws import close_codes, events, results, schema
 from protocols.ws.session import WsSession
 
-MAX_RESUME_EVENTS = 100_000  # more than that is faster told as a snapshot
+MAX_RESUME_EVENTS = 100_000  # for more than that, a snapshot is faster
 MAX_CONNECTIONS_PER_KEY = 64
 
 
 class ConnectionInfo(msgspec.Struct, frozen=True):
-    """Who is at the other end of a new connection. challenge: random, for this connection only.
+    """A new connection, before its logon. challenge: random, for this connection only.
 
-    accepted_ns: when TCP accepted it; the time to log on counts from there. proved, failed: called when it has logged
-    on, and when it was refused.
+    accepted_ns: when TCP accepted it; the time to log on counts from there. proved, failed: called after a successful
+    and after a refused logon.
     """
 
     conn_id: str
@@ -40,7 +40,7 @@ class ConnectionInfo(msgspec.Struct, frozen=True):
 
 
 class TurnedAway(msgspec.Struct, frozen=True):
-    """Not now. `cause` is a coded word for the log and the metric; `refusal` is for the client."""
+    """The client must try later. `cause` is a coded word for the log and the metric; `refusal` is for the client."""
 
     cause: str
     refusal: Refusal
@@ -54,12 +54,12 @@ class WsLogon:
         self._machine = machine
         self._info = info
         self._recv_window_ns = recv_window_ms * NS_PER_MS
-        self._denied: events.LogonRequested | None = None  # refused, and not answered yet
+        self._denied: events.LogonRequested | None = None  # refused, and not yet answered
         self.deny_at_ns = 0
-        self.has_refused = False  # which ends the connection, and is counted as its end
+        self.has_refused = False  # ends the connection, and is counted as the reason
 
     def judge(self, asked: events.LogonRequested, now_ns: int) -> tuple[Session, Client] | None:
-        """The session that the logon begins, and for whom; None: it is refused, now or when its delay is over."""
+        """The session that the logon begins, and its client; None: refused, now or after a delay."""
         params = asked.params
         if self._services.orders.venue.draining:
             self.count_refused("draining", params.api_key)
@@ -86,19 +86,19 @@ class WsLogon:
         return found, proof
 
     def _turn_away(self, asked: events.LogonRequested, away: TurnedAway, now_ns: int) -> None:
-        """Whoever proved who it is learns why it may not log on, and when it may."""
+        """Refuse a client that proved its key, with the reason and the wait."""
         self.count_refused(away.cause, asked.params.api_key)
         reason = f"retry_after_ms={away.refusal.retry_after_ms}"
         self._machine.refuse_logon(asked.request_id, now_ns, away.refusal, close_codes.TRY_LATER, reason)
 
     def deny_when_due(self, now_ns: int) -> None:
-        """Tell whoever proved nothing, once it is time."""
+        """Answer a logon without a valid proof, once its delay is over."""
         if self._denied is not None and now_ns >= self.deny_at_ns:
             denied, self._denied, self.deny_at_ns = self._denied, None, 0
             self._machine.refuse_logon(denied.request_id, now_ns)
 
     def count_refused(self, cause: str, key: str = "") -> None:
-        """A logon was refused, which ends the connection; the peer does not learn the cause."""
+        """Count and log a refused logon, which ends the connection; the peer does not learn the cause."""
         self.has_refused = True
         self._info.failed()
         self._services.metrics.count_failed_logon("ws", cause)
@@ -108,8 +108,8 @@ class WsLogon:
 def turned_away(services: Services, client: Client, name: str, now_ns: int) -> TurnedAway | None:
     """Why a client that proved itself must wait; None when it may log on.
 
-    A logon that takes over the session of `name` does not add a connection; it is charged to the key. Whoever comes
-    back to a session without a connection pays nothing.
+    A logon that takes over the session of `name` adds no connection; it is charged to the key. A reconnect to a session
+    without a connection is free.
     """
     connected = [
         other.name
@@ -127,7 +127,7 @@ def turned_away(services: Services, client: Client, name: str, now_ns: int) -> T
 
 
 def wait_of(denied: Denied) -> TurnedAway | None:
-    """What is told to a client that proved itself and may not log on yet; None for whoever proved nothing."""
+    """The refusal for a client that proved itself and may not log on yet; None without a valid proof."""
     return TurnedAway(denied.cause, _too_many_logons(denied.retry_ns // NS_PER_US)) if denied.retry_ns else None
 
 
@@ -136,9 +136,9 @@ def _too_many_logons(wait_us: int) -> Refusal:
 
 
 def find_session(services: Services, client: Client, name: str) -> Session | TurnedAway:
-    """The session that a logon means. Of a key's names the one goes, when there are too many, that owns nothing.
+    """The session that a logon names. When a key has too many names, one that owns nothing is dropped.
 
-    Sessions without a name share one message bucket, their key's: opening more of them allows no more messages.
+    Sessions without a name share the message bucket of their key: more sessions allow no more messages.
     """
     found = services.sessions.for_ws(client, name, lambda other: _owns_nothing(services, other))
     if found is None:
@@ -148,12 +148,12 @@ def find_session(services: Services, client: Client, name: str) -> Session | Tur
         )
         return TurnedAway("too_many_sessions", Refusal(errors.TOO_MANY_CONNECTIONS, text, 60_000))
     if not name:
-        found.path = services.limiter.open(client.account, f"key {client.key_id}")  # a blank is in no session's name
+        found.path = services.limiter.open(client.account, f"key {client.key_id}")  # session names have no blank
     return found
 
 
 def _owns_nothing(services: Services, session: Session) -> bool:
-    """Whether nothing would be lost with the session's name."""
+    """Whether dropping the session's name loses nothing."""
     is_busy = (
         session.connected
         or services.cancel_on_disconnect.is_guarding(session)
@@ -165,7 +165,7 @@ def _owns_nothing(services: Services, session: Session) -> bool:
 def start_of_stream(
     asked: schema.Resume | None, account: AccountStream, epoch: str, latest_seq: int
 ) -> results.ResumeResult:
-    """What becomes of a logon's `resume`: nothing missed, a replay, or a snapshot with the reason."""
+    """The result of a logon's `resume`: nothing missed, a replay, or a snapshot with the reason."""
     missed = latest_seq - asked.seq if asked is not None else 0
     if asked is not None and (asked.epoch != epoch or missed < 0):
         return results.ResumeResult("snapshot", reason="epoch_changed")

@@ -1,6 +1,6 @@
-"""What a logged-on WebSocket client may ask: commands go to the order path, and everything else is answered here.
+"""Serves a WebSocket client's requests: commands go to the order path, and everything else is answered here.
 
-Each request is answered exactly once: here, or through its `Source` when the order path has (`answers.py`).
+Each request is answered exactly once: here, or through its `Source` after the order path (`answers.py`).
 """
 
 from functools import partial
@@ -67,7 +67,7 @@ class WsRequests:
         }
 
     def serve(self, asked: Requested, session: Session, now_ns: int) -> None:
-        """Answer it, or hand it to the order path, which will."""
+        """Answer it, or submit it to the order path."""
         services = self._endpoint.services
         if self._endpoint.is_leaving:
             refusal = Refusal(errors.NOT_LOGGED_ON, "logged out")
@@ -84,7 +84,7 @@ class WsRequests:
             )
 
     def refuse_unknown(self, asked: UnknownMethod, session: Session, now_ns: int) -> None:
-        """No such method: charged as a message, whatever it is called."""
+        """Refuse an unknown method, charged as a message."""
         endpoint = self._endpoint
         refusal = endpoint.services.orders.admission.charge_message(session, now_ns) or asked.refusal
         blocks = endpoint.answers.limits(("msgs",), refusal, now_ns)
@@ -92,10 +92,10 @@ class WsRequests:
         endpoint.count_refused_message(refusal, now_ns)
 
     def _answer(self, asked: Requested, session: Session, limited: Refusal | None, now_ns: int) -> None:
-        """Answer what needs no core, now that it is paid for, or limited."""
+        """Answer a request that needs no core, after it was charged or limited."""
         endpoint = self._endpoint
         if endpoint.session is not session:
-            return  # it left while tokens were fetched for this
+            return  # it logged out while tokens were fetched
         outcome: object = limited if limited is not None else self._own[asked.method](asked, session, now_ns)
         if isinstance(outcome, Refusal):
             blocks = endpoint.answers.limits(self._charged(asked), outcome, now_ns)
@@ -110,7 +110,7 @@ class WsRequests:
         self._endpoint.machine.output.respond(asked.request_id, result, now_ns, asked.t_in_ns, blocks)
 
     def _charged(self, asked: Requested) -> tuple[str, ...]:
-        """The buckets that a request pays which needs no core."""
+        """The buckets that are charged for a request that needs no core."""
         if asked.method == "order.cancel_after":
             return ()
         name, _ = self._endpoint.services.limiter.policy.cost(asked.method) or ("msgs", 0)
@@ -131,7 +131,7 @@ class WsRequests:
         for each in params.legs if type(params) is schema.BatchParams else (params,):
             ts = getattr(each, "ts", None)
             if ts is not None:
-                wall.ahead_ns(ts * NS_PER_US, now_ns)  # in doubt the clock is looked at again
+                wall.ahead_ns(ts * NS_PER_US, now_ns)  # in doubt the clock is read again
         t_recv = now_ns + wall.offset_ns
         made = command(asked.method, asked.params, session.sender, t_recv, services.instruments, deadline_ms)
         resp = getattr(asked.params, "resp", None) or "accepted"
@@ -144,12 +144,12 @@ class WsRequests:
     def _batch(
         self, asked: Requested, legs: list[AnyCommand | Refusal], resp: str, session: Session, now_ns: int
     ) -> None:
-        """Leg by leg, in order; the legs go on when one of them is refused. Each fills the queue with its share."""
+        """Submit the legs in order, also after a refused one. Each takes its share of the queue's bytes."""
         batch, size_bytes = BatchAnswer(len(legs)), asked.size_bytes // len(legs)
         for index, made in enumerate(legs):
             method = "order.place" if isinstance(made, Refusal) else _LEG_METHODS[type(made)]
             if self._endpoint.session is None:
-                return  # cut for a flood of refused legs: what is behind them is not sent for a client that is gone
+                return  # disconnected for a flood of refused legs: the rest is not submitted
             source = Source(asked.request_id, method, asked.t_in_ns, resp, batch, index)
             self._submit(made, source, session, asked, size_bytes, now_ns)
 
@@ -193,7 +193,7 @@ class WsRequests:
             endpoint.answers.limits_mode = params.limits
         if params.cod is not None:
             session.cancel_on_disconnect, session.cod_grace_ms = params.cod.scope, params.cod.grace_ms
-            endpoint.services.cancel_on_disconnect.connected(session)  # for a start after a crash
+            endpoint.services.cancel_on_disconnect.connected(session)  # recorded for a start after a crash
         if params.streams is not None:
             endpoint.choose_streams(session, params.streams)
         if params.heartbeat_ms is not None:
@@ -253,7 +253,7 @@ class WsRequests:
             text = f"events {oldest} to {latest} can be replayed" if latest else "no events can be replayed"
             return Refusal(errors.BAD_FIELD, text, field="begin")
         if not endpoint.writer.cursor.is_settled:
-            return Refusal(errors.PENDING_CHANGE, "events are on their way already, ask when they have come", 100)
+            return Refusal(errors.PENDING_CHANGE, "events are being sent already; request the replay after them", 100)
         self._respond(asked, results.ReplayResult(params.begin, end), now_ns)
         endpoint.writer.cursor.replay(params.begin, end)
         return None

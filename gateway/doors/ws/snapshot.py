@@ -1,7 +1,7 @@
-"""The snapshot of open orders that a connection needs before it can read its stream. Pure.
+"""Requests the snapshot of open orders that a connection needs before it can continue its stream.
 
-The gateway asks for it through the order path like any query, under the connection's own session; while it waits, the
-events that follow it wait in the stream.
+The gateway requests it through the order path like any query, for the connection's own session. Events after the
+snapshot wait in the stream until it is written. Pure.
 """
 
 from gateway.doors.services import Services
@@ -12,19 +12,19 @@ from protocols.messages import OrderList, QueryOrders
 from protocols.units import NS_PER_MS
 
 METHOD = "snapshot"
-"""By which its limits are charged, and its answer is known."""
+"""The method name by which it is charged, and its answer is recognised."""
 _RETRY_MS = 1_000
 
 
 class SnapshotQuery:
-    """Asks until it is answered, or no longer needed."""
+    """Requests a snapshot until it is answered, or no longer needed."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self.ask_at_ns = 0  # when it is asked for again after a refusal; 0 = it was not refused
+        self.ask_at_ns = 0  # when to ask again after a refusal; 0 = not refused
 
     def ask(self, session: Session | None, cursor: StreamCursor, now_ns: int) -> None:
-        """Ask now, if there is a session that still awaits one."""
+        """Ask now, if the session still needs one."""
         self.ask_at_ns = 0
         if session is None or not cursor.awaits_snapshot:
             return
@@ -35,7 +35,7 @@ class SnapshotQuery:
         self._services.orders.admission.submit(session, query, METHOD, Source(None, METHOD, now_ns), 0, now_ns)
 
     def ask_when_due(self, session: Session | None, cursor: StreamCursor, now_ns: int) -> None:
-        """Ask again, once the time after a refusal is over."""
+        """Ask again, when the wait after a refusal is over."""
         if self.ask_at_ns and now_ns >= self.ask_at_ns:
             self.ask(session, cursor, now_ns)
 
@@ -45,6 +45,6 @@ class SnapshotQuery:
 
     @staticmethod
     def answered(event: OrderList, cursor: StreamCursor) -> None:
-        """Here it is; one that comes when none is awaited is late, and was asked for again."""
+        """Give it to the cursor. One that is not awaited is late: an earlier answer was used."""
         if cursor.awaits_snapshot:
             cursor.give_snapshot(event)

@@ -1,8 +1,19 @@
-"""Where one WebSocket connection stands in its account's stream, and how what it reads is written without a stall.
+"""The position of one WebSocket connection in its account's stream, and what it writes next.
 
-A connection that is subscribed is told of every event of its account. Each is written at once, or waits in the stream
-for its turn: behind a replay, a snapshot or a long list. It is never both, so no number is written twice or out of
-order, and a long replay costs no memory: it is read from the stream as the socket drains. Pure.
+A subscribed connection is sent every event of its account. An event is either written at once, or waits in the stream
+until the task before it is done: a replay, a snapshot or a long list. So no event is written twice or out of order, and
+a long replay costs no memory: it is read from the stream as the socket drains.
+
+Why tasks go before live events, for a client that resumes at 100 while the account is at 5,000:
+
+| Now | Task | Live events from | Written |
+| --- | --- | --- | --- |
+| the logon is accepted | replay 101 to 5,000 | 5,001 | slices of 32 |
+| the core reports 5,001 | the same, at 2,000 | 5,001 | nothing new: 5,001 waits in the stream |
+| the replay ends | none | 5,001 | `resumed`, then 5,001 as a late event |
+| all is written | none | written at once | 5,002 when it happens |
+
+Written at once, 5,001 would come before 2,001, and a client that tracks `seq` would see a gap. Pure.
 """
 
 from collections.abc import Sequence
@@ -21,14 +32,14 @@ from protocols.ws import report
 from protocols.ws.codec import Codec
 
 _EVENTS = 32  # per slice: half a millisecond
-_SNAPSHOT_ROWS = 100  # orders per piece
-_LIST_ROWS = 100  # per slice, so that a long list delays nobody
-_LATE_EVENTS = 4_096  # kept encoded: some 1.5 MB
-_MIN_ROW_BYTES = 100  # no order is told in less
+_SNAPSHOT_ROWS = 100  # orders per slice
+_LIST_ROWS = 100  # per slice, so that a long list delays no other connection
+_LATE_EVENTS = 4_096  # kept encoded: about 1.5 MB
+_MIN_ROW_BYTES = 100  # no order takes less
 
 
 class StreamSlice(msgspec.Struct, frozen=True):
-    """What to write next: events for the first time or again, or orders of a snapshot; `is_last` ends a task.
+    """What to write next: live or replayed events, or orders of a snapshot. `is_last` ends a task.
 
     begin, end: numbers of the first and last event of the whole replay; a snapshot is valid at `end`.
     """
@@ -45,16 +56,16 @@ class _Task(Enum):
 
     NONE = "none"
     REPLAY = "replay"
-    AWAIT = "await"  # a snapshot is asked for
-    SNAPSHOT = "snapshot"  # and being written
+    AWAIT = "await"  # a snapshot was requested
+    SNAPSHOT = "snapshot"  # a snapshot is being written
     LIST = "list"
 
 
-_NONE = _Task.NONE  # a member looked up in its Enum costs a call into Python, and this is asked with every flush
+_NONE = _Task.NONE  # a lookup in the Enum costs a Python call, and every flush compares it
 
 
 class StreamCursor:
-    """What this connection has been written, and what comes next.
+    """What one connection was sent, and what comes next.
 
     One task at a time goes before live events: `replay`, `await_snapshot` then `give_snapshot`, or `hold` to `release`.
     Beside any of them `keep_back` keeps live events for later, until `let_go`. Subscribing and unsubscribing change
@@ -64,20 +75,20 @@ class StreamCursor:
     def __init__(self, account: AccountStream) -> None:
         self._account = account
         self._is_subscribed = False
-        self._next = 0  # first number that waits to be written; 0 = none does, so the next event is written at once
+        self._next = 0  # first event that waits to be written; 0 = none, the next event is written at once
         self._task = _NONE
-        self._kept_back = 0  # answers that are to be written before the next live event
+        self._kept_back = 0  # answers to write before the next live event
         self._begin = self._at = self._end = 0  # of the replay
-        self._snapshot: OrderList | None = None  # what is still to be written of it starts at row `_at`
+        self._snapshot: OrderList | None = None  # rows from `_at` on are unwritten
 
     @property
     def is_settled(self) -> bool:
-        """Nothing is under way: all that was to be written is."""
+        """Whether no task is in progress and no event waits."""
         return self._task is _NONE and not self._next
 
     @property
     def awaits_snapshot(self) -> bool:
-        """Whether a snapshot is asked for and not here yet."""
+        """Whether a snapshot was requested and has not come yet."""
         return self._task is _Task.AWAIT
 
     @property
@@ -89,29 +100,29 @@ class StreamCursor:
 
     @property
     def is_live(self) -> bool:
-        """Whether the event that is told now is to be written now; else it waits or is not wanted."""
+        """Whether the event reported now is to be written at once; otherwise it waits, or is not wanted."""
         return self._is_subscribed and not self._next
 
     @property
     def behind(self) -> int:
-        """Live events that wait to be written although nothing goes before them."""
+        """How many live events wait although no task goes before them."""
         return self._account.latest_seq - self._next + 1 if self._task is _NONE and self._next else 0
 
     def fall_behind(self) -> None:
-        """The event that is told now waits in the stream, and so do those after it, until they are written."""
+        """Leave the event reported now in the stream, and those after it, until they are written."""
         self._next = self._account.told_seq
 
-    # -- what the client asks ------------------------------------------------------------------------------------
+    # -- requests of the client ----------------------------------------------------------------------------------
 
     def subscribe(self) -> None:
-        """Write live events, from the next one on; without effect when they are written already."""
+        """Write live events, from the next one on; no effect when subscribed already."""
         if not self._is_subscribed:
             self._is_subscribed = True
             if self._task is not _NONE or self._kept_back:
                 self._next = self._account.told_seq + 1
 
     def unsubscribe(self) -> None:
-        """Write no more live events. What is under way goes on."""
+        """Write no more live events. A task in progress continues."""
         self._is_subscribed = False
         self._next = 0
 
@@ -125,25 +136,25 @@ class StreamCursor:
         self._start(_Task.AWAIT)
 
     def give_snapshot(self, snapshot: OrderList) -> None:
-        """The open orders as of the snapshot's number: write them in pieces, then what came after."""
+        """The open orders as of the snapshot's number: write them in slices, then the events after that number."""
         self._task, self._snapshot, self._at = _Task.SNAPSHOT, snapshot, 0
         if self._is_subscribed:
             self._next = snapshot.seq + 1
 
     def hold(self) -> bool:
-        """Keep live events back until `release`; False when something is under way, which goes on."""
+        """Keep live events back until `release`; False when a task is in progress, which continues."""
         if not self.is_settled:
             return False
         self._start(_Task.LIST)
         return True
 
     def release(self) -> None:
-        """Live events go on."""
+        """Continue with live events."""
         if self._task is _Task.LIST:
             self._end_task()
 
     def keep_back(self) -> None:
-        """Write no live event before `let_go`: an answer goes before them. As often as that is called."""
+        """Write no live event before `let_go`, because an answer goes before them. Calls are counted."""
         self._kept_back += 1
         self._wait_for_turn()
 
@@ -156,7 +167,7 @@ class StreamCursor:
     # -- what is written -----------------------------------------------------------------------------------------
 
     def take(self) -> StreamSlice | None:
-        """The next slice; None when the stream does not keep it any more: the reader was too slow."""
+        """The next slice; None when the stream no longer keeps it: the reader was too slow."""
         if self._task is _Task.SNAPSHOT:
             return self._take_rows()
         is_replay = self._task is _Task.REPLAY
@@ -189,7 +200,7 @@ class StreamCursor:
         self._wait_for_turn()
 
     def _wait_for_turn(self) -> None:
-        """The next event is not written when it is told."""
+        """Do not write the next event at once."""
         if self._is_subscribed and not self._next:
             self._next = self._account.told_seq + 1
 
@@ -198,15 +209,15 @@ class StreamCursor:
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Live again when nothing waits. Never while the road tells events: it keeps several, then tells them."""
+        """Go live when nothing waits. Never during dispatch, which stores several events and then reports them."""
         if self._next > self._account.latest_seq and not self._kept_back:
             self._next = 0
 
 
 class EncodedEvents:
-    """Encodes each event once per encoding, however many connections hear it: the road tells them one after another.
+    """Encodes each event once per encoding, however many connections are sent it: dispatch calls one after the other.
 
-    Those that are behind read it later, most of them at about the same time: as many as these are kept.
+    Connections that are behind read it later, most of them at about the same time, so the latest of these are kept.
     """
 
     def __init__(self, instruments: Instruments, sessions: Sessions) -> None:
@@ -216,7 +227,7 @@ class EncodedEvents:
         self._late: dict[tuple[Codec, int, int], bytes] = {}
 
     def live(self, event: AnyEvent, codec: Codec) -> bytes:
-        """The event as every connection of this encoding reads it."""
+        """The event as every connection with this encoding is sent it."""
         latest = self._latest.get(codec)
         if latest is not None and latest[0] is event:
             return latest[1]
@@ -241,7 +252,7 @@ class EncodedEvents:
 
 
 class _Orders(msgspec.Struct, frozen=True):
-    """`results.OrderListResult` with rows that are encoded already."""
+    """`results.OrderListResult` with encoded rows."""
 
     seq: int
     orders: list[msgspec.Raw]
@@ -262,9 +273,7 @@ class ListCursor:
         return len(event.orders) > _LIST_ROWS
 
     def advance(self, codec: Codec, instruments: Instruments) -> tuple[int, object]:
-        """Encode the next slice: how many orders it had, and the whole result, or the Refusal if it is too long; None
-        while there is more to do.
-        """
+        """Encode the next slice: how many orders it had, and the result or a Refusal, None until it is complete."""
         orders = () if self._is_too_long else self._event.orders[len(self._rows) : len(self._rows) + _LIST_ROWS]
         for order in orders:
             row = codec.encode(report.order_row(order, instruments.by_id[order.instrument]))

@@ -1,7 +1,7 @@
-"""Writes what a logged-on connection reads beside its answers: events, replays, snapshots, and lists that are long.
+"""Writes a WebSocket connection's events, replays, snapshots and long lists.
 
-Short things are written at once. What is long is made slice by slice as the socket asks for more, so that it neither
-fills the memory nor keeps the other connections waiting. Pure: the machine frames it, the connection sends it.
+Short output is written at once. Long output is made slice by slice as the socket drains, so that it neither fills the
+memory nor delays other connections. Pure: the machine frames it, the connection sends it.
 """
 
 from collections import deque
@@ -16,11 +16,11 @@ from protocols.units import NS_PER_MS
 from protocols.ws import report, results
 from protocols.ws.session import WsSession
 
-_MAX_LISTINGS = 4  # long lists that one connection may have in the making
+_MAX_LISTINGS = 4  # long lists in progress that one connection may have
 
 
 class StreamWriter:
-    """One connection's events and long answers. `cursor` says where it stands in the account's stream."""
+    """One connection's events and long answers. `cursor` is its position in the account's stream."""
 
     def __init__(self, services: Services, machine: WsSession, cursor: StreamCursor, shared: EncodedEvents) -> None:
         """shared: encodes live events once for all connections of the door."""
@@ -46,12 +46,12 @@ class StreamWriter:
         self._push_bytes(self._machine.codec.encode(wire), now_ns)
 
     def push_limits(self, profile: str, views: list[BucketView], now_ns: int) -> None:
-        """Operators changed these buckets. profile: the plan and the version in force."""
+        """Report buckets that operators changed. profile: the plan and the version in force."""
         rows = tuple(results.LimitBlock(name=v.name, scope=v.scope, capacity=v.capacity, rate=v.rate) for v in views)
         self.push_own("limits", results.LimitsData(profile, rows, self._machine.utc_us(now_ns)), now_ns)
 
     def push_draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
-        """A planned end; until then cancel-on-disconnect waits for clients that come back."""
+        """Announce a planned end; until then cancel-on-disconnect waits for clients that come back."""
         data = results.SystemData(
             state="draining",
             reconnect_by=self._machine.utc_us(reconnect_by_ns),
@@ -63,7 +63,7 @@ class StreamWriter:
     def write_slice(self, now_ns: int) -> int:
         """Write the next slice of the stream; how many events it had, an empty snapshot counting as one.
 
-        0: it is not kept any more, the reader was too slow.
+        0: it is no longer kept, because the reader was too slow.
         """
         piece = self.cursor.take()
         if piece is None:
@@ -99,13 +99,13 @@ class StreamWriter:
         return len(self._listings) < _MAX_LISTINGS
 
     def begin_list(self, key: object, event: OrderList, max_bytes: int) -> None:
-        """Make the answer to a question slice by slice; live events wait behind it, for it is older than they are."""
+        """Make the answer to a query slice by slice; live events wait, because they are newer than the list."""
         self.cursor.hold()
         self._listings.append((key, ListCursor(event, max_bytes)))
 
     @property
     def is_listing(self) -> bool:
-        """Whether a list is in the making."""
+        """Whether a list is in progress."""
         return bool(self._listings)
 
     def continue_list(self) -> tuple[int, object, object]:

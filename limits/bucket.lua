@@ -1,6 +1,6 @@
 -- Shared token buckets, decided inside Redis: whatever one gateway tick asks of them is one call of this script.
 --
--- tests/support/ledger.py is its twin in Python, function by function: change both, and tests/limits/test_bucket_lua.py says
+-- tests/support/ledger.py is its twin in Python, function by function: change both; test_bucket_lua.py says
 -- so when they differ. All numbers are whole and below 2^53, so a double counts them exactly; a product that grows beyond
 -- is compared with a capacity below 2^53 and clamped, and rounding keeps order. x < 2^53 makes floor(x / y) exact too.
 --

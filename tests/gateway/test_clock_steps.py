@@ -11,7 +11,7 @@ from gateway.journal import JournalSettings
 from gateway.server import Server
 from protocols import errors
 from protocols.fix.times import format_ns
-from tests.gateway.doors.ws import test_endpoint as ws_desks
+from tests.support import ws_room
 from tests.support.fix_room import BTC, ETH, Desk, session
 from tests.support.hand_clock import HandClock
 from tests.support.order_path import MS, World
@@ -162,7 +162,7 @@ def start(tmp_path):
             fix=schema.Fix(sessions=(session(1, "A"), session(2, "TIMED", reset_schedule="daily 22:00"))),
             ws=schema.Ws(),
             accounts=(schema.Account(id=1, name="ACME"), schema.Account(id=2, name="OTHER")),
-            keys=(ws_desks.key("ACME"),),
+            keys=(ws_room.key("ACME"),),
             instruments=(BTC, ETH),
             limits=schema.Limits(file=""),
             journal=JournalSettings(durability="process", segment_bytes=1_048_576),
@@ -189,7 +189,7 @@ class Fix(Desk):
             clock.own_now_ns = before
 
 
-class Ws(ws_desks.Desk):
+class Ws(ws_room.Desk):
     @property
     def utc_us(self):
         """What its own clock says."""

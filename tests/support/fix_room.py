@@ -1,6 +1,9 @@
 """FIX sessions of one gateway without a socket: bytes of the client in, messages to the client out, links by hand."""
 
+from functools import partial
+
 import msgspec
+import pytest
 
 from gateway.config import schema
 from gateway.journal import JournalSettings
@@ -126,3 +129,9 @@ def desks(directory, *rows, limits="", **knobs):
     )
     server = Server(settings, directory)
     return [Desk(server, row.comp_id) for row in rows]
+
+
+@pytest.fixture
+def clients_of(tmp_path):
+    """`desks` with a directory: `clients_of(session(1, "A"))` is a gateway's one client."""
+    return partial(desks, tmp_path)

@@ -1,4 +1,4 @@
-"""The operators' door around a real road and engine: a house as the desk needs it, and the application to ask."""
+"""The operators' door around a real order path and engine, and the application to ask."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +12,8 @@ from gateway.admin.mode_control import ModeControl
 from gateway.admin.modes_file import ModesFile
 from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry
+from gateway.auth.authenticator import Authenticator
+from gateway.doors.services import Services
 from gateway.orders.trading_modes import Modes
 from gateway.safety.kill_switch import KillSwitch
 from gateway.telemetry.metrics import Metrics
@@ -23,41 +25,62 @@ TOKENS = (Token("sam", "viewer", digest_of(VIEWER)), Token("kim", "operator", di
 ACCOUNTS = {"A1": 1, "A2": 2}
 
 
-class House:
-    """What the desk works with. It is its own order path as far as modes go: `put` has every snapshot put in force."""
+class OperatedGateway:
+    """The gateway as operators' commands find it: the order path and the services that the server would give them.
+
+    put: every snapshot of the modes that was put in force. logged: (event, fields) in order.
+    """
 
     def __init__(self, window: int = 256) -> None:
-        self.world = World(window=window)
-        self.sessions = self.world.sessions
-        self.instruments = Instruments((BTC,))
-        self.wall = self.world.wall
-        self.kill_switch = KillSwitch(self.world.orders, self.world.now_ns)
-        self.orders = self.venue = self
-        self.modes = Modes()
-        self.put: list[Modes] = []
+        self.world = world = World(window=window)
+        self.sessions = world.sessions
+        self.wall = world.wall
         self.logged: list[tuple[str, dict[str, object]]] = []
+        self.put: list[Modes] = []
+        self._change = world.orders.venue.change
+        world.orders.venue.change = self._put  # type: ignore[method-assign]
+        instruments = Instruments((BTC,))
+        self.services = Services(
+            settings=world.settings,
+            instruments=instruments,
+            authenticator=Authenticator(world.settings, instruments, {}, world.wall),
+            sessions=world.sessions,
+            limiter=world.limiter,
+            orders=world.orders,
+            cancel_on_disconnect=world.cancel_on_disconnect,
+            kill_switch=KillSwitch(world.orders, world.now_ns),
+            metrics=world.metrics,
+            tracing=world.tracing,
+            wall=world.wall,
+            now_ns=self.now_ns,
+            log=self._log,
+            wake=world.tick,
+        )
 
-    def change(self, modes: Modes, now_ns: int) -> None:
-        self.modes = modes
-        self.put.append(modes)
+    @property
+    def modes(self) -> Modes:
+        """Those in force."""
+        return self.world.orders.venue.modes
 
     def now_ns(self) -> int:
+        """The world's time."""
         return self.world.now_ns
 
-    def log(self, name: str, **fields: object) -> None:
-        self.logged.append((name, fields))
+    def _put(self, modes: Modes, now_ns: int) -> None:
+        self.put.append(modes)
+        self._change(modes, now_ns)
 
-    def wake(self) -> None:
-        self.world.tick()
+    def _log(self, name: str, **fields: object) -> None:
+        self.logged.append((name, fields))
 
 
 @asynccontextmanager
 async def admin(
-    house: House, file: ModesFile | None = None, tokens: tuple[Token, ...] = (), host: str = "127.0.0.1"
+    gateway: OperatedGateway, file: ModesFile | None = None, tokens: tuple[Token, ...] = (), host: str = "127.0.0.1"
 ) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
     """The whole admin application over real HTTP; `host` is where it believes to listen. Its `.desk` is the desk."""
-    desk = ModeControl(house, ACCOUNTS, ACCOUNTS.values(), file)
-    operations = Operations(house, desk, Access(tokens, host))
+    desk = ModeControl(gateway.services, ACCOUNTS, ACCOUNTS.values(), file)
+    operations = Operations(gateway.services, desk, Access(tokens, host))
     app = build_admin(Health(), build_registry(Metrics()), dict, operations)
     async with TestClient(TestServer(app)) as client:
         client.desk = desk  # type: ignore[attr-defined]

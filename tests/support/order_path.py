@@ -84,6 +84,14 @@ class SlowCore:
         return self.inner.order_state(account, order_id, cl_ord_id)
 
 
+class Stuck(SlowCore):
+    """The same, answering only when it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_quick = False
+
+
 class Ear:
     """An endpoint that keeps what it was told, as (kind, what) in order."""
 

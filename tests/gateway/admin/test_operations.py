@@ -11,7 +11,7 @@ from gateway.admin.modes_file import ModesBroken, ModesFile
 from gateway.auth.authenticator import Client
 from gateway.orders.trading_modes import Change, Modes
 from protocols.messages import Origin
-from tests.support.operators import ACCOUNTS, OPERATOR, TOKENS, VIEWER, House, admin
+from tests.support.operators import ACCOUNTS, OPERATOR, TOKENS, VIEWER, OperatedGateway, admin
 
 BAR = {"scope": "account", "name": "A1", "mode": "cancel_only", "reason": "runaway"}
 KILL = {"scope": "account", "name": "A1", "reason": "runaway", "kill": True}
@@ -20,8 +20,8 @@ OPEN = {"scope": "account", "name": "A1", "mode": "normal"}
 
 
 @pytest.fixture
-def house():
-    return House()
+def gateway():
+    return OperatedGateway()
 
 
 @pytest.fixture
@@ -49,22 +49,22 @@ def seconds(text):
     return datetime.fromisoformat(text).timestamp()
 
 
-def open_orders(house, account):
-    return sorted(order.cl_ord_id for order in house.world.core.inner.engine.open_orders(account))
+def open_orders(gateway, account):
+    return sorted(order.cl_ord_id for order in gateway.world.core.inner.engine.open_orders(account))
 
 
 # -- a change ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_mode_is_in_force_on_disk_and_logged_when_it_is_acknowledged(house, file):
-    async with admin(house, file) as http:
+async def test_a_mode_is_in_force_on_disk_and_logged_when_it_is_acknowledged(gateway, file):
+    async with admin(gateway, file) as http:
         status, body = await post(http, BAR)
         assert status == 200
         assert (body["scope"], body["name"], body["mode"], body["was"]) == ("account", "A1", "cancel_only", "normal")
         assert (body["by"], body["kept"], body["until"]) == ("local", True, None)
-        assert house.modes.refusal("A1", "S1", 1).code == 4011
-        assert ModesFile(file.path).load() == house.modes
-        name, told = house.logged[-1]
+        assert gateway.modes.refusal("A1", "S1", 1).code == 4011
+        assert ModesFile(file.path).load() == gateway.modes
+        name, told = gateway.logged[-1]
         assert name == "mode.changed"
         assert (told["by"], told["place"], told["reason"], told["was"]) == ("local", "account A1", "runaway", "normal")
         shown = await (await http.get("/modes")).json()
@@ -72,74 +72,74 @@ async def test_a_mode_is_in_force_on_disk_and_logged_when_it_is_acknowledged(hou
         assert [(row["name"], row["reason"]) for row in shown["modes"]] == [("A1", "runaway")]
 
 
-async def test_opening_again_is_kept_too_and_asking_twice_is_harmless(house, file):
-    async with admin(house, file) as http:
+async def test_opening_again_is_kept_too_and_asking_twice_is_harmless(gateway, file):
+    async with admin(gateway, file) as http:
         await post(http, BAR)
         for was in ("cancel_only", "normal"):
             status, body = await post(http, OPEN)
             assert (status, body["mode"], body["was"]) == (200, "normal", was)
-        assert not house.modes.in_force
+        assert not gateway.modes.in_force
         assert file.load() == Modes()
 
 
-async def test_a_mode_set_for_a_time_says_when_it_ends_and_ends_by_itself(house, file):
-    async with admin(house, file) as http:
+async def test_a_mode_set_for_a_time_says_when_it_ends_and_ends_by_itself(gateway, file):
+    async with admin(gateway, file) as http:
         _, body = await post(http, {**BAR, "ttl_s": 5})
         assert body["until"] > body["at"]
         desk = http.desk
-        house.world.now_ns = desk.next_deadline_ns - 1
-        desk.tick(house.now_ns())
-        assert house.modes.in_force
-        desk.tick(house.now_ns() + 1)
-        assert not house.modes.in_force
+        gateway.world.now_ns = desk.next_deadline_ns - 1
+        desk.tick(gateway.now_ns())
+        assert gateway.modes.in_force
+        desk.tick(gateway.now_ns() + 1)
+        assert not gateway.modes.in_force
         assert desk.next_deadline_ns is None
-        assert house.logged[-1][0] == "mode.expired"
+        assert gateway.logged[-1][0] == "mode.expired"
 
 
-async def test_a_restart_has_the_modes_of_before_but_for_those_whose_time_is_over(house, file):
-    async with admin(house, file) as http:
+async def test_a_restart_has_the_modes_of_before_but_for_those_whose_time_is_over(gateway, file):
+    async with admin(gateway, file) as http:
         await post(http, BAR)
         await post(http, {"scope": "instrument", "name": "BTC-USDT", "mode": "halted", "reason": "r", "ttl_s": 5})
-        before = house.modes
-    later = House()
+        before = gateway.modes
+    later = OperatedGateway()
     async with admin(later, file) as http:
-        http.desk.restore(house.now_ns())
+        http.desk.restore(gateway.now_ns())
         assert later.modes == before
         assert [name for name, _ in later.logged] == ["mode.kept"] * 2
-        http.desk.restore(house.now_ns() + 5_000_000_000)
+        http.desk.restore(gateway.now_ns() + 5_000_000_000)
         assert [change.name for change in later.modes.in_force.values()] == ["A1"]
 
 
 @pytest.mark.parametrize("step_s", [-3_600, 3_600])
-async def test_a_clock_that_is_corrected_ends_no_mode_early_and_none_late(house, file, step_s):
-    async with admin(house, file) as http:
+async def test_a_clock_that_is_corrected_ends_no_mode_early_and_none_late(gateway, file, step_s):
+    async with admin(gateway, file) as http:
         _, body = await post(http, {**BAR, "ttl_s": 5})
-        house.wall.offset_ns += step_s * 1_000_000_000
+        gateway.wall.offset_ns += step_s * 1_000_000_000
         await http.desk.keep_again()
         (shown,) = (await (await http.get("/modes")).json())["modes"]
         assert seconds(shown["until"]) - seconds(body["until"]) == step_s
         (kept,) = file.load().in_force.values()
-        assert kept.until_ns == house.wall.utc_ns(house.now_ns()) + 5_000_000_000
-        house.world.now_ns = http.desk.next_deadline_ns - 1
-        http.desk.tick(house.now_ns())
-        assert house.modes.in_force
-        http.desk.tick(house.now_ns() + 1)
-        assert not house.modes.in_force
+        assert kept.until_ns == gateway.wall.utc_ns(gateway.now_ns()) + 5_000_000_000
+        gateway.world.now_ns = http.desk.next_deadline_ns - 1
+        http.desk.tick(gateway.now_ns())
+        assert gateway.modes.in_force
+        http.desk.tick(gateway.now_ns() + 1)
+        assert not gateway.modes.in_force
 
 
-async def test_a_mode_of_a_clock_that_was_ahead_lasts_no_longer_than_it_was_asked_for(house, file):
-    async with admin(house, file) as http:
+async def test_a_mode_of_a_clock_that_was_ahead_lasts_no_longer_than_it_was_asked_for(gateway, file):
+    async with admin(gateway, file) as http:
         await post(http, {**BAR, "ttl_s": 5})
-    later = House()
+    later = OperatedGateway()
     later.world.now_ns -= 3_600_000_000_000
     async with admin(later, file) as http:
         http.desk.restore(later.now_ns())
         assert http.desk.next_deadline_ns == later.now_ns() + 5_000_000_000
 
 
-async def test_a_broken_file_is_not_taken_for_an_empty_one(house, file):
+async def test_a_broken_file_is_not_taken_for_an_empty_one(gateway, file):
     file.path.write_text("{")
-    async with admin(house, file) as http:
+    async with admin(gateway, file) as http:
         with pytest.raises(ModesBroken):
             http.desk.restore(0)
 
@@ -147,55 +147,56 @@ async def test_a_broken_file_is_not_taken_for_an_empty_one(house, file):
 # -- a kill ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_kill_bars_the_account_cancels_its_orders_and_says_how_many(house, file):
-    mine, other = house.world.session(1), house.world.session(2)
+async def test_a_kill_bars_the_account_cancels_its_orders_and_says_how_many(gateway, file):
+    mine, other = gateway.world.session(1), gateway.world.session(2)
     for session, name in ((mine, "a"), (mine, "b"), (other, "theirs")):
-        house.world.place(session, name)
-    house.world.tick()
-    async with admin(house, file) as http:
+        gateway.world.place(session, name)
+    gateway.world.tick()
+    async with admin(gateway, file) as http:
         status, body = await post(http, KILL)
     assert (status, body["mode"]) == (200, "cancel_only")
     assert body["sweep"] == {"accounts": 1, "canceled": 2, "unanswered": 0, "failure": ""}
-    assert open_orders(house, 1) == []
-    assert open_orders(house, 2) == ["theirs"]
-    assert house.modes.refusal("A1", "S1", 1).code == 4011
-    assert house.logged[-1][1]["canceled"] == 2
+    assert open_orders(gateway, 1) == []
+    assert open_orders(gateway, 2) == ["theirs"]
+    assert gateway.modes.refusal("A1", "S1", 1).code == 4011
+    assert gateway.logged[-1][1]["canceled"] == 2
 
 
-async def test_a_kill_of_the_venue_or_of_an_instrument_reaches_every_account(house):
-    first, second = house.world.session(1), house.world.session(2)
-    async with admin(house) as http:
+async def test_a_kill_of_the_venue_or_of_an_instrument_reaches_every_account(gateway):
+    first, second = gateway.world.session(1), gateway.world.session(2)
+    async with admin(gateway) as http:
         for scope, name in (("venue", ""), ("instrument", "BTC-USDT")):
-            house.world.place(first, f"a-{scope}", price=99_00)
-            house.world.place(second, f"b-{scope}", price=98_00)
-            house.world.tick()
+            gateway.world.place(first, f"a-{scope}", price=99_00)
+            gateway.world.place(second, f"b-{scope}", price=98_00)
+            gateway.world.tick()
             _, body = await post(http, {"scope": scope, "name": name, "reason": "r", "kill": True})
             assert body["sweep"] == {"accounts": len(ACCOUNTS), "canceled": 2, "unanswered": 0, "failure": ""}
+            await post(http, {"scope": scope, "name": name, "mode": "normal"})
 
 
-async def test_a_kill_of_one_session_leaves_the_other_sessions_of_its_account(house):
-    mine, second = house.world.session(1, "MM1"), house.world.session(1, "MM2")
-    house.world.place(mine, "a")
-    house.world.place(second, "b")
-    house.world.tick()
-    async with admin(house) as http:
+async def test_a_kill_of_one_session_leaves_the_other_sessions_of_its_account(gateway):
+    mine, second = gateway.world.session(1, "MM1"), gateway.world.session(1, "MM2")
+    gateway.world.place(mine, "a")
+    gateway.world.place(second, "b")
+    gateway.world.tick()
+    async with admin(gateway) as http:
         _, body = await post(http, {"scope": "session", "name": "MM1", "reason": "r", "kill": True})
     assert (body["name"], body["sweep"]["canceled"]) == ("A1/MM1", 1)
-    assert open_orders(house, 1) == ["b"]
-    assert house.modes.refusal("A1", "MM2", 1) is None
+    assert open_orders(gateway, 1) == ["b"]
+    assert gateway.modes.refusal("A1", "MM2", 1) is None
 
 
-async def test_a_kill_never_opens_what_is_halted(house):
-    async with admin(house) as http:
+async def test_a_kill_never_opens_what_is_halted(gateway):
+    async with admin(gateway) as http:
         await post(http, {**BAR, "mode": "halted"})
         _, body = await post(http, KILL)
     assert (body["mode"], body["was"]) == ("halted", "halted")
 
 
-async def test_a_kill_whose_answer_is_missing_says_so_and_does_not_wait_forever(house, monkeypatch):
+async def test_a_kill_whose_answer_is_missing_says_so_and_does_not_wait_forever(gateway, monkeypatch):
     monkeypatch.setattr("gateway.admin.mode_control._SWEEP_WAIT_S", 0.02)
-    house.world.core.is_quick = False
-    async with admin(house) as http:
+    gateway.world.core.is_quick = False
+    async with admin(gateway) as http:
         status, body = await post(http, KILL)
     assert (status, body["sweep"]["unanswered"]) == (200, 1)
 
@@ -204,25 +205,25 @@ async def test_a_kill_whose_answer_is_missing_says_so_and_does_not_wait_forever(
 
 
 async def test_what_bars_acts_at_once_although_the_disk_is_full_and_the_operator_learns_that_it_is_not_kept(
-    house, file
+    gateway, file
 ):
-    async with admin(house, BrokenFile(file.path)) as http:
+    async with admin(gateway, BrokenFile(file.path)) as http:
         status, body = await post(http, KILL)
         assert status == 507
         assert (body["mode"], body["kept"]) == ("cancel_only", False)
         assert body["error"]["text"].startswith("in force, but it will not survive a restart: ")
-        assert house.modes.in_force
+        assert gateway.modes.in_force
         assert (await (await http.get("/modes")).json())["kept"] is False
-    assert "mode.not_kept" in [name for name, _ in house.logged]
+    assert "mode.not_kept" in [name for name, _ in gateway.logged]
 
 
-async def test_what_opens_is_not_opened_when_it_cannot_be_kept(house, file):
-    async with admin(house, file) as http:
+async def test_what_opens_is_not_opened_when_it_cannot_be_kept(gateway, file):
+    async with admin(gateway, file) as http:
         await post(http, BAR)
         http.desk._file = BrokenFile(file.path)
         status, body = await post(http, OPEN)
         assert (status, body["error"]["text"][:22]) == (507, "nothing was changed: /")
-        assert house.modes.in_force
+        assert gateway.modes.in_force
 
 
 class SlowFile(ModesFile):
@@ -237,39 +238,39 @@ class SlowFile(ModesFile):
         super().save(modes)
 
 
-async def test_a_kill_does_not_wait_for_a_slow_disk_only_its_acknowledgement_does(house, file):
+async def test_a_kill_does_not_wait_for_a_slow_disk_only_its_acknowledgement_does(gateway, file):
     slow = SlowFile(file.path)
-    async with admin(house, slow) as http:
+    async with admin(gateway, slow) as http:
         asking = asyncio.create_task(post(http, KILL))
-        while not house.modes.in_force:
+        while not gateway.modes.in_force:
             await asyncio.sleep(0.001)
         assert not asking.done()
         assert not file.path.exists()
         slow.gate.release()
         assert (await asking)[0] == 200
-        assert file.load() == house.modes
+        assert file.load() == gateway.modes
 
 
-async def test_of_an_opening_and_a_kill_at_the_same_time_the_kill_stays(house, file):
+async def test_of_an_opening_and_a_kill_at_the_same_time_the_kill_stays(gateway, file):
     slow = SlowFile(file.path)
-    async with admin(house, slow) as http:
+    async with admin(gateway, slow) as http:
         slow.gate.release()
         await post(http, BAR)
         opening = asyncio.create_task(post(http, OPEN))
         await asyncio.sleep(0.05)
         killing = asyncio.create_task(post(http, KILL))
-        while house.modes.in_force["account", "A1"].at_ns and len(house.put) < 2:
+        while gateway.modes.in_force["account", "A1"].at_ns and len(gateway.put) < 2:
             await asyncio.sleep(0.001)
         slow.gate.release(2)
         status, body = await opening
         assert (status, body["error"]["text"][:13]) == (409, "another opera")
         assert (await killing)[0] == 200
-        assert house.modes.in_force
-        assert file.load() == house.modes
+        assert gateway.modes.in_force
+        assert file.load() == gateway.modes
 
 
-async def test_without_a_file_a_mode_acts_and_says_that_it_is_not_kept(house):
-    async with admin(house) as http:
+async def test_without_a_file_a_mode_acts_and_says_that_it_is_not_kept(gateway):
+    async with admin(gateway) as http:
         status, body = await post(http, BAR)
         assert (status, body["kept"]) == (200, False)
 
@@ -295,21 +296,21 @@ async def test_without_a_file_a_mode_acts_and_says_that_it_is_not_kept(house):
         ({**OPEN, "ttl_s": 5}, 400, "ttl_s", "is for a mode that bars orders; to open for a time, set it again later"),
     ],
 )  # fmt: skip
-async def test_a_command_that_cannot_be_is_refused_with_what_would_do(house, asked, status, field, text):
-    house.world.session(1, "MM1")
-    house.world.session(1, "TWO")
-    house.world.session(2, "TWO")
-    async with admin(house) as http:
+async def test_a_command_that_cannot_be_is_refused_with_what_would_do(gateway, asked, status, field, text):
+    gateway.world.session(1, "MM1")
+    gateway.world.session(1, "TWO")
+    gateway.world.session(2, "TWO")
+    async with admin(gateway) as http:
         assert await post(http, asked) == (status, {"error": {"text": text, "field": field}})
-    assert not house.modes.in_force
-    assert house.put == []
+    assert not gateway.modes.in_force
+    assert gateway.put == []
 
 
-async def test_a_session_without_a_name_cannot_be_barred_since_its_number_may_be_anothers_tomorrow(house):
+async def test_a_session_without_a_name_cannot_be_barred_since_its_number_may_be_anothers_tomorrow(gateway):
     client = Client(1, "A1", "key", frozenset())
-    nameless, named = house.sessions.for_ws(client, ""), house.sessions.for_ws(client, "algo")
+    nameless, named = gateway.sessions.for_ws(client, ""), gateway.sessions.for_ws(client, "algo")
     assert nameless.sender.origin is Origin.WS
-    async with admin(house) as http:
+    async with admin(gateway) as http:
         status, body = await post(http, {**BAR, "scope": "session", "name": nameless.name})
         assert (status, body["error"]["text"]) == (
             409,
@@ -318,14 +319,14 @@ async def test_a_session_without_a_name_cannot_be_barred_since_its_number_may_be
         assert (await post(http, {**BAR, "scope": "session", "name": named.name}))[0] == 200
 
 
-async def test_a_mode_can_be_cleared_although_its_account_is_gone_from_the_configuration(house, file):
+async def test_a_mode_can_be_cleared_although_its_account_is_gone_from_the_configuration(gateway, file):
     gone = Change("account", "OLD", "halted", "r", "ops", 1)
     file.save(Modes().apply(gone))
-    async with admin(house, file) as http:
+    async with admin(gateway, file) as http:
         http.desk.restore(2)
         assert (await post(http, {**KILL, "name": "OLD"}))[0] == 404
         assert (await post(http, {**OPEN, "name": "OLD"}))[0] == 200
-    assert not house.modes.in_force
+    assert not gateway.modes.in_force
 
 
 @pytest.mark.parametrize(
@@ -346,18 +347,18 @@ async def test_a_mode_can_be_cleared_although_its_account_is_gone_from_the_confi
         (b'{"scope":' * 400, ""),
     ],
 )
-async def test_a_body_that_is_no_command_is_answered_with_what_one_looks_like(house, body, text):
-    async with admin(house) as http:
+async def test_a_body_that_is_no_command_is_answered_with_what_one_looks_like(gateway, body, text):
+    async with admin(gateway) as http:
         answer = await http.post("/modes", data=body, headers={"Content-Type": "application/json"})
         told = await answer.json()
         assert answer.status == 400
         assert text in told["error"]["text"]
         assert "scope" in told["expected"]
-    assert not house.modes.in_force
+    assert not gateway.modes.in_force
 
 
-async def test_a_body_that_is_too_large_is_not_read(house):
-    async with admin(house) as http:
+async def test_a_body_that_is_too_large_is_not_read(gateway):
+    async with admin(gateway) as http:
         answer = await http.post("/modes", data=b" " * 5_000, headers={"Content-Type": "application/json"})
         assert answer.status == 413
 
@@ -365,8 +366,8 @@ async def test_a_body_that_is_too_large_is_not_read(house):
 # -- who may -----------------------------------------------------------------------------------------------------------
 
 
-async def test_with_tokens_looking_needs_one_and_changing_needs_the_role(house):
-    async with admin(house, tokens=TOKENS) as http:
+async def test_with_tokens_looking_needs_one_and_changing_needs_the_role(gateway):
+    async with admin(gateway, tokens=TOKENS) as http:
         for method, headers, status in (
             ("GET", {}, 401),
             ("GET", as_token("x" * 20), 401),
@@ -382,38 +383,38 @@ async def test_with_tokens_looking_needs_one_and_changing_needs_the_role(house):
             answer = await http.request(method, "/modes", json=BAR if method == "POST" else None, headers=headers)
             assert (answer.status, method, headers) == (status, method, headers)
             assert ("WWW-Authenticate" in answer.headers) == (status == 401)
-    assert house.modes.in_force["account", "A1"].by == "kim"
-    refused = [told for name, told in house.logged if name == "operations.refused"]
+    assert gateway.modes.in_force["account", "A1"].by == "kim"
+    refused = [told for name, told in gateway.logged if name == "operations.refused"]
     assert [told["status"] for told in refused] == [401, 401, 401, 401, 401, 403, 401]
     assert refused[5]["by"] == "sam"
     assert not any(VIEWER in str(told) or OPERATOR in str(told) for told in refused)
 
 
-async def test_health_and_metrics_need_no_token(house):
-    async with admin(house, tokens=TOKENS) as http:
+async def test_health_and_metrics_need_no_token(gateway):
+    async with admin(gateway, tokens=TOKENS) as http:
         for path in ("/livez", "/readyz", "/metrics", "/status"):
             assert (await http.get(path)).status == 200
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.5", "::", "gateway.internal"])
-async def test_without_tokens_no_one_can_change_anything_on_a_listener_that_others_reach(house, host):
-    async with admin(house, host=host) as http:
+async def test_without_tokens_no_one_can_change_anything_on_a_listener_that_others_reach(gateway, host):
+    async with admin(gateway, host=host) as http:
         status, body = await post(http, BAR)
         assert status == 403
         assert "add [[admin.tokens]]" in body["error"]["text"]
         assert (await http.get("/modes")).status == 200
-    assert not house.modes.in_force
+    assert not gateway.modes.in_force
 
 
-async def test_a_page_in_the_operators_browser_cannot_give_commands(house):
-    async with admin(house) as http:
+async def test_a_page_in_the_operators_browser_cannot_give_commands(gateway):
+    async with admin(gateway) as http:
         for content_type in ("text/plain", "application/x-www-form-urlencoded", ""):
             answer = await http.post("/modes", data=b'{"scope":"venue"}', headers={"Content-Type": content_type})
             assert answer.status == 415
         status, _ = await post(http, BAR, headers={"Host": "evil.example:9090"})
         assert status == 403
         assert (await http.options("/modes")).status == 405
-    assert not house.modes.in_force
+    assert not gateway.modes.in_force
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9090", "localhost", "[::1]:9090", "127.0.0.1"])

@@ -8,14 +8,14 @@ import pytest
 from gateway.doors.fix.lists import STATES
 from gateway.doors.ws.stream_cursor import EncodedEvents
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
-from tests.gateway.doors.ws.test_endpoint import Desk as WsDesk
-from tests.gateway.doors.ws.test_endpoint import answers, events, house
 from tests.support.fix_room import desks, session
 from tests.support.fix_text import pipes
 from tests.support.output import all_output
 from tests.support.ws_frames import messages, request
+from tests.support.ws_room import Desk as WsDesk
+from tests.support.ws_room import answers, events, new_gateway
 
-__all__ = ["house"]
+__all__ = ["new_gateway"]
 
 ORDERS = 3_000
 MOST_BYTES = 65_536 + 1_000  # of one connection, whatever it asks for
@@ -241,8 +241,8 @@ def heard_by(desk):
     return messages(wire_of(desk))
 
 
-def test_the_events_of_a_mass_cancel_wait_in_the_stream_for_whoever_hears_them(house):
-    server = house()
+def test_the_events_of_a_mass_cancel_wait_in_the_stream_for_whoever_hears_them(new_gateway):
+    server = new_gateway()
     fill_book(server)
     asker, other, silent = WsDesk(server), WsDesk(server), WsDesk(server)
     asker.logon()
@@ -262,7 +262,7 @@ def test_the_events_of_a_mass_cancel_wait_in_the_stream_for_whoever_hears_them(h
     assert [event["seq"] for event in events(asker.place("live"))] == [2 * ORDERS + 3]
 
 
-def test_an_event_that_many_read_late_is_encoded_once(house, monkeypatch):
+def test_an_event_that_many_read_late_is_encoded_once(new_gateway, monkeypatch):
     made = []
     real = EncodedEvents.encode
 
@@ -271,7 +271,7 @@ def test_an_event_that_many_read_late_is_encoded_once(house, monkeypatch):
         return real(self, event, codec, is_replay)
 
     monkeypatch.setattr(EncodedEvents, "encode", encode)
-    server = house()
+    server = new_gateway()
     fill_book(server)
     shared = EncodedEvents(server.instruments, server.sessions)
     crowd = [WsDesk(server) for _ in range(10)]
@@ -288,8 +288,8 @@ def test_an_event_that_many_read_late_is_encoded_once(house, monkeypatch):
     assert len(made) < 1.2 * ORDERS
 
 
-def test_events_that_are_unwritten_when_a_slow_reader_is_cut_are_dropped_by_whole_frames(house):
-    server = house()
+def test_events_that_are_unwritten_when_a_slow_reader_is_cut_are_dropped_by_whole_frames(new_gateway):
+    server = new_gateway()
     fill_book(server)
     slow = WsDesk(server)
     slow.logon()
@@ -301,8 +301,8 @@ def test_events_that_are_unwritten_when_a_slow_reader_is_cut_are_dropped_by_whol
     assert heard_by(slow) == ["close 4008 too slow to read"]
 
 
-def test_who_unsubscribes_while_events_wait_is_behind_no_more(house):
-    server = house()
+def test_who_unsubscribes_while_events_wait_is_behind_no_more(new_gateway):
+    server = new_gateway()
     fill_book(server)
     desk = WsDesk(server)
     desk.logon()
@@ -316,8 +316,8 @@ def test_who_unsubscribes_while_events_wait_is_behind_no_more(house):
     assert len(events(told)) < 300
 
 
-def test_a_list_is_made_though_events_wait_and_both_come_whole(house):
-    server = house()
+def test_a_list_is_made_though_events_wait_and_both_come_whole(new_gateway):
+    server = new_gateway()
     fill_book(server)
     desk = WsDesk(server)
     desk.logon()

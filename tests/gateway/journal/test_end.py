@@ -16,7 +16,7 @@ from gateway.journal.record import FIRST_OWNER_KIND, JournalCorrupt
 from gateway.server import Server
 from protocols import errors
 from protocols.fix.times import format_ns
-from tests.gateway.doors.ws import test_endpoint as ws_desks
+from tests.support import ws_room
 from tests.support.fix_room import BTC, Desk, session
 
 SECOND = 1_000_000_000
@@ -228,7 +228,7 @@ def start(tmp_path):
         settings = schema.Config(
             fix=schema.Fix(sessions=(session(1, "A"),)),
             ws=schema.Ws(),
-            keys=(ws_desks.key("ACME"),),
+            keys=(ws_room.key("ACME"),),
             accounts=(schema.Account(id=1, name="ACME"),),
             instruments=(BTC,),
             limits=schema.Limits(file=""),
@@ -306,7 +306,7 @@ async def test_an_order_from_before_that_comes_again_is_not_executed_a_second_ti
 
 async def test_who_resumes_the_stream_of_before_learns_that_it_is_another(lost):
     desk, again = lost
-    bot = ws_desks.Desk(again)
+    bot = ws_room.Desk(again)
     answer = bot.logon(name="bot", resume={"epoch": desk.epoch, "seq": 1})
     (result,) = [each["result"] for each in answer if "result" in each]
     assert result["resume"] == {"status": "snapshot", "reason": "epoch_changed"}

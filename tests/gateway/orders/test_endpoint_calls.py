@@ -16,8 +16,7 @@ from limits.policy_parse import parse
 from limits.reload import built_in
 from protocols.fix.events import AppMessage
 from protocols.messages import QueryOrders
-from tests.gateway.doors.ws import test_endpoint as ws_room
-from tests.support import fix_room
+from tests.support import fix_room, ws_room
 from tests.support.fix_room import BTC, session
 
 HALT = Change("venue", "", "halted", "a test", "kim", 0)

@@ -13,8 +13,8 @@ from gateway.core.engine import Engine
 from gateway.journal.record import SEGMENT_HEADER_BYTES, SegmentHeader, scan
 from gateway.recovery.known_ids import ConfigMismatch
 from protocols.messages import Lane
-from tests.gateway.doors.ws import test_endpoint as ws_desks
 from tests.gateway.recovery.earlier_journal.make import FIRST, SECOND, START_NS, A, B, C, settings, start
+from tests.support import ws_room
 from tests.support.fix_room import MS, Desk, session
 from tests.support.fix_text import fix
 from tests.support.server import let_go
@@ -191,7 +191,7 @@ def test_every_event_of_both_accounts_is_reported_with_its_number(server):
 )
 def test_a_websocket_session_with_a_name_continues_where_it_was(server, name, session_id, cl_ord_id, order_id):
     server.orders.venue.reopen_at_ns = 0
-    desk = ws_desks.Desk(server)
+    desk = ws_room.Desk(server)
     logon, *told = desk.logon(name=name, resume={"epoch": EPOCH, "seq": 71})
     assert logon["result"]["resume"] == {"status": "replayed", "begin": 72, "end": 73}
     orders = [message["data"] for message in told if message["ev"] == "order"]

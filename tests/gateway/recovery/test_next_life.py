@@ -28,7 +28,7 @@ from gateway.serving import serve
 from gateway.signals import Signals
 from protocols.messages import MAX_SESSION, Lane, NewOrder, OrdType, Origin, Side, Tif, pack_cmd_id
 from protocols.ws.codec import JSON
-from tests.gateway.doors.ws import test_endpoint as ws_desks
+from tests.support import ws_room
 from tests.support.fix_room import BTC, ETH, MS, Desk, session
 from tests.support.server import let_go
 from tests.support.ws_frames import request
@@ -36,8 +36,8 @@ from tests.support.ws_frames import request
 A = session(1, "A", cancel_on_disconnect="S")
 B = session(2, "B", account="OTHER")
 ACME, OTHER = schema.Account(id=1, name="ACME"), schema.Account(id=2, name="OTHER")
-GUARDED = ws_desks.key("ACME", cancel_on_disconnect="session")
-PLAIN, OTHERS = ws_desks.key("ACME"), ws_desks.key("OTHER")
+GUARDED = ws_room.key("ACME", cancel_on_disconnect="session")
+PLAIN, OTHERS = ws_room.key("ACME"), ws_room.key("OTHER")
 
 
 def settings(*rows, keys=(GUARDED, OTHERS), accounts=(ACME, OTHER), **more):
@@ -85,7 +85,7 @@ def fix(server, comp_id, seq=0, body="98=0|108=30|"):
 
 
 def bot(server, **logon):
-    desk = ws_desks.Desk(server)
+    desk = ws_room.Desk(server)
     desk.logon(name="bot", **logon)
     return desk
 
@@ -209,7 +209,7 @@ def test_a_logout_is_recorded_before_it_is_answered(lives):
     desk.place("w1")
     desk.endpoint.receive(request("session.logout", {}, 8), desk.now)
     server.journal.commit(desk.now)
-    assert ws_desks.answers(desk.read(), 8)[0]["status"] == 200
+    assert ws_room.answers(desk.read(), 8)[0]["status"] == 200
     again = lives(settings(), commit=False)
     pass_time(again, 5_001)
     assert open_ids(again) == ["w1"]
@@ -253,7 +253,7 @@ def test_a_dead_mans_switch_is_not_late_by_as_much_as_the_clock_went_back(lives,
 
 
 def test_open_orders_count_against_their_limit_though_none_of_their_accounts_sessions_is_known(lives):
-    desk = ws_desks.Desk(lives(settings(keys=(PLAIN,))))
+    desk = ws_room.Desk(lives(settings(keys=(PLAIN,))))
     desk.logon()
     desk.place("w1")
     desk.endpoint.lost(desk.now)
@@ -346,8 +346,8 @@ def test_an_instrument_without_orders_can_and_what_was_reported_of_it_is_reporte
     assert len(told) == 2
     again = lives(settings(session(1, "A"), instruments=(BTC,)))
     assert again.sessions.account(1).replay(1, 99) == told
-    web = ws_desks.Desk(again)
-    events = ws_desks.events(web.logon(name="bot", resume={"epoch": again.orders.dispatch.epoch, "seq": 0}))
+    web = ws_room.Desk(again)
+    events = ws_room.events(web.logon(name="bot", resume={"epoch": again.orders.dispatch.epoch, "seq": 0}))
     assert [(each["seq"], each["data"]["symbol"]) for each in events] == [(1, "ETH-USDT"), (2, "ETH-USDT")]
     back = fix(again, "A", desk.seq)
     assert [row["55"] for row in back.send("H", "11=e1|")] == ["ETH-USDT"]
@@ -380,9 +380,9 @@ def test_an_event_has_the_same_content_whenever_it_is_reported(lives):
     """The event names the order's session, even if that has ended, was forgotten, or is not configured any more."""
     server = lives(settings(session(1, "A"), keys=(PLAIN,)))
     fix(server, "A").place("a1")
-    nameless, named = ws_desks.Desk(server), bot(server)
+    nameless, named = ws_room.Desk(server), bot(server)
     nameless.logon()
-    (live,) = ws_desks.events(nameless.place("w1"))
+    (live,) = ws_room.events(nameless.place("w1"))
     named.place("w2")
     first = told(server)
     assert [json.loads(each)["data"]["session"] for each in first] == ["A", live["data"]["session"], "bot"]
@@ -512,14 +512,14 @@ def test_many_short_lives_do_not_fill_the_disk(lives):
 
 def passer_by(server, order):
     """A client without a name: it trades, and leaves for good."""
-    desk = ws_desks.Desk(server)
+    desk = ws_room.Desk(server)
     desk.logon()
     told = desk.place(order)
     session_id = desk.endpoint.session.id
     desk.endpoint.lost(desk.now)
     server.cancel_on_disconnect.tick(desk.now)
     server.orders.tick(desk.now)
-    return session_id, ws_desks.answers(told)[0]["status"]
+    return session_id, ws_room.answers(told)[0]["status"]
 
 
 def test_ids_of_sessions_come_round_again_and_no_command_is_taken_for_an_old_one(lives):

@@ -12,7 +12,7 @@ from gateway.server import Server
 from gateway.sessions.registry import MAX_NAMES_PER_KEY
 from protocols import errors
 from protocols.messages import Origin
-from tests.gateway.doors.ws import test_endpoint as ws_desks
+from tests.support import ws_room
 from tests.support.fix_room import BTC, MS, Desk, session
 from tests.support.server import let_go
 
@@ -21,7 +21,7 @@ def settings(*rows, durability="process"):
     return schema.Config(
         fix=schema.Fix(sessions=rows),
         ws=schema.Ws(),
-        keys=(ws_desks.key("ACME", cancel_on_disconnect="session"),),
+        keys=(ws_room.key("ACME", cancel_on_disconnect="session"),),
         accounts=(schema.Account(id=1, name="ACME"), schema.Account(id=2, name="OTHER")),
         instruments=(BTC,),
         limits=schema.Limits(file=""),
@@ -156,15 +156,15 @@ def test_after_a_crash_the_venue_is_cancel_only_and_then_cancels_for_those_who_a
 
 def test_a_websocket_session_learns_that_the_venue_has_not_opened_and_then_that_it_has(crash):
     again = crash(crash.first())
-    bot = ws_desks.Desk(again)
-    states = [each["data"]["state"] for each in ws_desks.events(bot.logon(), "system")]
+    bot = ws_room.Desk(again)
+    states = [each["data"]["state"] for each in ws_room.events(bot.logon(), "system")]
     assert states == ["cancel_only"]
     assert bot.tick(ms=4_000) == []
-    states = [each["data"]["state"] for each in ws_desks.events(bot.tick(ms=5_001), "system")]
+    states = [each["data"]["state"] for each in ws_room.events(bot.tick(ms=5_001), "system")]
     assert states == ["normal"]
     assert bot.tick(ms=6_000) == []
-    late = ws_desks.Desk(again)
-    assert ws_desks.events(late.logon(), "system") == []
+    late = ws_room.Desk(again)
+    assert ws_room.events(late.logon(), "system") == []
 
 
 def test_no_one_is_informed_that_the_venue_opens_while_an_operator_bars_it_or_it_drains(crash):
@@ -286,7 +286,7 @@ def test_questions_after_a_restart_are_answered(crash):
 def test_a_websocket_session_that_a_running_snapshot_has_seen_is_cancelled_for_after_a_crash(crash, name):
     """Twice, because the second crash comes before the first start has done it."""
     server = crash.first()
-    bot = ws_desks.Desk(server)
+    bot = ws_room.Desk(server)
     bot.logon(name=name)
     bot.place("w1")
     take_snapshot(server)
@@ -310,7 +310,7 @@ def test_websocket_sessions_without_a_name_do_not_pile_up_from_life_to_life(cras
             server = crash(server)
         counts.append(len([each for each in server.sessions.by_id.values() if each.sender.origin is Origin.WS]))
         for n in range(5):
-            bot = ws_desks.Desk(server)
+            bot = ws_room.Desk(server)
             bot.logon(name=None if n else "bot")
             ids.append(bot.endpoint.session.id)
             bot.place(f"{life}-{n}")
@@ -332,13 +332,13 @@ def test_a_name_that_was_forgotten_stays_so_and_its_id_is_not_given_to_another(c
     server, ids = crash.first(), {}
 
     def use(name, order):
-        bot = ws_desks.Desk(server)
+        bot = ws_room.Desk(server)
         bot.logon(name=name)
         ids.setdefault(bot.endpoint.session.id, name)
         assert ids[bot.endpoint.session.id] == name
         assert next(told for told in bot.place(order) if told.get("id") == 1)["status"] == 200
         bot.call("order.cancel_all", {})
-        ws_desks.log_out(bot)
+        ws_room.log_out(bot)
 
     for n in range(MAX_NAMES_PER_KEY + 3):
         use(f"pod-{n}", f"a-{n}")

@@ -1,6 +1,4 @@
-"""One FIX session's business with the house, without a socket: bytes of the client in, messages to the client out."""
-
-from functools import partial
+"""One FIX session's business with the gateway, without a socket: bytes of the client in, messages to the client out."""
 
 import msgspec
 import pytest
@@ -13,8 +11,10 @@ from protocols import errors
 from protocols.fix.events import AppMessage
 from protocols.fix.times import format_ns
 from protocols.messages import OrderList, OrdStatus, Origin, QueryOrders
-from tests.support.fix_room import BTC, MS, Desk, desks, session
+from tests.support.fix_room import BTC, MS, Desk, clients_of, session
 from tests.support.fix_text import pipes
+
+__all__ = ["clients_of"]
 
 FEW = """
 version = 3
@@ -25,21 +25,16 @@ default = "slow"
 """
 
 
-@pytest.fixture
-def house(tmp_path):
-    return partial(desks, tmp_path)
-
-
-def test_an_order_is_accepted_and_its_report_names_when_the_gateway_saw_it(house):
-    (desk,) = house(session(1, "A"))
+def test_an_order_is_accepted_and_its_report_names_when_the_gateway_saw_it(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     assert desk.logon()[0]["35"] == "A"
     (report,) = desk.place("a")
     assert (report["35"], report["150"], report["39"], report["11"], report["20105"]) == ("8", "0", "0", "a", "1")
     assert "20104" in report
 
 
-def test_reports_that_arise_while_the_client_is_away_are_numbered_kept_and_served_again(house):
-    maker, taker = house(session(1, "M"), session(2, "T", account="OTHER"))
+def test_reports_that_arise_while_the_client_is_away_are_numbered_kept_and_served_again(clients_of):
+    maker, taker = clients_of(session(1, "M"), session(2, "T", account="OTHER"))
     maker.logon()
     taker.logon()
     maker.place("m", side=2)
@@ -51,8 +46,8 @@ def test_reports_that_arise_while_the_client_is_away_are_numbered_kept_and_serve
     assert (fill["34"], fill["43"], fill["150"]) == ("3", "Y", "F")
 
 
-def test_a_fix_session_hears_of_its_own_orders_only_unless_it_asks_for_all_of_the_account(house):
-    mine, other, nosy = house(session(1, "A"), session(2, "B"), session(3, "C"))
+def test_a_fix_session_hears_of_its_own_orders_only_unless_it_asks_for_all_of_the_account(clients_of):
+    mine, other, nosy = clients_of(session(1, "A"), session(2, "B"), session(3, "C"))
     mine.logon()
     other.logon()
     assert nosy.logon("98=0|108=30|25036=1|")[0]["25036"] == "1"
@@ -61,8 +56,8 @@ def test_a_fix_session_hears_of_its_own_orders_only_unless_it_asks_for_all_of_th
     assert [report["11"] for report in nosy.read()] == ["a"]
 
 
-def test_a_drop_copy_session_hears_all_and_may_trade_nothing(house):
-    mine, copy = house(session(1, "A"), session(2, "COPY", kind="drop_copy"))
+def test_a_drop_copy_session_hears_all_and_may_trade_nothing(clients_of):
+    mine, copy = clients_of(session(1, "A"), session(2, "COPY", kind="drop_copy"))
     mine.logon()
     copy.logon("98=0|108=30|9406=Y|")
     mine.place("a")
@@ -71,8 +66,8 @@ def test_a_drop_copy_session_hears_all_and_may_trade_nothing(house):
     assert (refused["150"], refused["103"], refused["25016"]) == ("8", "0", "1005")
 
 
-def test_a_scheduled_reset_logs_out_and_both_sides_start_at_1_again(house):
-    (desk,) = house(session(1, "A", reset_schedule="daily 22:00"))
+def test_a_scheduled_reset_logs_out_and_both_sides_start_at_1_again(clients_of):
+    (desk,) = clients_of(session(1, "A", reset_schedule="daily 22:00"))
     desk.logon()
     desk.place("a")
     door = desk.server.fix
@@ -88,8 +83,8 @@ def test_a_scheduled_reset_logs_out_and_both_sides_start_at_1_again(house):
     assert desk.logon()[0]["34"] == "1"
 
 
-def test_a_reset_that_was_due_while_no_gateway_ran_is_done_at_start(house):
-    (desk,) = house(session(1, "A", reset_schedule="daily 22:00"))
+def test_a_reset_that_was_due_while_no_gateway_ran_is_done_at_start(clients_of):
+    (desk,) = clients_of(session(1, "A", reset_schedule="daily 22:00"))
     store = desk.endpoint.machine.store
     store.next_out = 9
     door, day = desk.server.fix, 86_400_000 * MS
@@ -99,8 +94,8 @@ def test_a_reset_that_was_due_while_no_gateway_ran_is_done_at_start(house):
     assert store.next_out == 1
 
 
-def test_a_logon_that_resets_is_told_how_far_the_accounts_stream_is(house):
-    (desk,) = house(session(1, "A"))
+def test_a_logon_that_resets_is_told_how_far_the_accounts_stream_is(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     desk.place("a")
     desk.drop()
@@ -109,8 +104,8 @@ def test_a_logon_that_resets_is_told_how_far_the_accounts_stream_is(house):
     assert (logon["34"], logon["141"], logon["20105"]) == ("1", "Y", "1")
 
 
-def test_a_limit_query_shows_every_bucket_and_a_plain_session_is_told_it_is_not_served(house):
-    rich, plain = house(session(1, "A"), msgspec.structs.replace(session(2, "P"), dialect="plain"))
+def test_a_limit_query_shows_every_bucket_and_a_plain_session_is_told_it_is_not_served(clients_of):
+    rich, plain = clients_of(session(1, "A"), msgspec.structs.replace(session(2, "P"), dialect="plain"))
     rich.logon()
     plain.logon()
     rich.place("a")
@@ -120,8 +115,8 @@ def test_a_limit_query_shows_every_bucket_and_a_plain_session_is_told_it_is_not_
     assert refused["35"] in {"3", "j"}
 
 
-def test_a_newer_logon_supersedes_a_living_link_and_cancels_nothing(house):
-    (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
+def test_a_newer_logon_supersedes_a_living_link_and_cancels_nothing(clients_of):
+    (desk,) = clients_of(session(1, "A", cancel_on_disconnect="S"))
     desk.logon()
     desk.place("a")
     first = desk.link
@@ -155,9 +150,9 @@ def cut_for_what_is_no_fix(desk):
 
 
 @pytest.mark.parametrize("cut", [cut_as_too_slow, cut_for_our_own_mistake, cut_for_silence, cut_for_what_is_no_fix])
-def test_when_we_cut_a_session_its_orders_are_cancelled_though_its_link_has_not_ended_yet(house, cut):
+def test_when_we_cut_a_session_its_orders_are_cancelled_though_its_link_has_not_ended_yet(clients_of, cut):
     """The peer may take its time to read our goodbye, or to close."""
-    (mine,) = house(session(1, "A", cancel_on_disconnect="S"))
+    (mine,) = clients_of(session(1, "A", cancel_on_disconnect="S"))
     mine.logon()
     mine.place("a")
     assert mine.open_orders == ["a"]
@@ -171,8 +166,8 @@ def test_when_we_cut_a_session_its_orders_are_cancelled_though_its_link_has_not_
     assert sum(mine.server.metrics.fix.disconnects.values()) == 1
 
 
-def test_a_logout_cancels_unless_it_asks_to_keep(house):
-    keeper, leaver = house(session(1, "A", cancel_on_disconnect="S"), session(2, "B", cancel_on_disconnect="S"))
+def test_a_logout_cancels_unless_it_asks_to_keep(clients_of):
+    keeper, leaver = clients_of(session(1, "A", cancel_on_disconnect="S"), session(2, "B", cancel_on_disconnect="S"))
     for desk in (keeper, leaver):
         desk.logon()
         desk.place(f"{desk.comp_id}-1")
@@ -183,8 +178,8 @@ def test_a_logout_cancels_unless_it_asks_to_keep(house):
     assert [order.cl_ord_id for order in desk.server.core.engine.open_orders(1)] == ["A-1"]
 
 
-def test_a_resent_order_that_is_too_old_is_not_acted_on_and_a_younger_one_is(house):
-    (desk,) = house(session(1, "A"))
+def test_a_resent_order_that_is_too_old_is_not_acted_on_and_a_younger_one_is(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     (refused,) = desk.place("a", header=f"43=Y|122={format_ns(desk.now - 61_000 * MS)}|")
     assert (refused["150"], refused["103"], refused["25016"]) == ("8", "8", "2010")
@@ -192,8 +187,8 @@ def test_a_resent_order_that_is_too_old_is_not_acted_on_and_a_younger_one_is(hou
     assert accepted["150"] == "0"
 
 
-def test_pending_new_is_told_on_hand_over_to_sessions_that_ask_for_it(house):
-    (desk,) = house(session(1, "A", pending_new=True))
+def test_pending_new_is_told_on_hand_over_to_sessions_that_ask_for_it(clients_of):
+    (desk,) = clients_of(session(1, "A", pending_new=True))
     desk.logon()
     pending, accepted = desk.place("a")
     assert (pending["150"], accepted["150"]) == ("A", "0")
@@ -202,8 +197,8 @@ def test_pending_new_is_told_on_hand_over_to_sessions_that_ask_for_it(house):
 # -- what a Logon asks for -------------------------------------------------------------------------------------------
 
 
-def test_the_answer_to_a_logon_tells_the_values_in_force_and_the_limits(house):
-    (desk,) = house(session(1, "A", auth="key", cod_grace_ms=700, cod_grace_max_ms=9_000))
+def test_the_answer_to_a_logon_tells_the_values_in_force_and_the_limits(clients_of):
+    (desk,) = clients_of(session(1, "A", auth="key", cod_grace_ms=700, cod_grace_max_ms=9_000))
     (logon,) = desk.logon("98=0|108=30|8013=Y|20107=99000|25000=3000.5|9406=Y|")
     assert (logon["8013"], logon["20107"], logon["25036"], logon["25000"]) == ("Y", "9000", "2", "3000")
     assert logon["9406"] == "N"
@@ -214,8 +209,8 @@ def test_the_answer_to_a_logon_tells_the_values_in_force_and_the_limits(house):
     assert "9406" not in logon
 
 
-def test_a_refused_logon_leaves_what_the_last_one_asked_for_in_force(house):
-    mine, other = house(session(1, "A"), session(2, "B"))
+def test_a_refused_logon_leaves_what_the_last_one_asked_for_in_force(clients_of):
+    mine, other = clients_of(session(1, "A"), session(2, "B"))
     mine.logon("98=0|108=30|8013=S|20107=5000|")
     other.logon()
     mine.place("mine")
@@ -227,8 +222,8 @@ def test_a_refused_logon_leaves_what_the_last_one_asked_for_in_force(house):
     assert mine.open_orders == ["others"]  # as the Logon asked that was accepted: S, after 5 s
 
 
-def test_response_mode_starts_from_the_configuration_at_each_logon(house):
-    nosy, other = house(session(1, "A"), session(2, "B"))
+def test_response_mode_starts_from_the_configuration_at_each_logon(clients_of):
+    nosy, other = clients_of(session(1, "A"), session(2, "B"))
     other.logon()
     assert nosy.logon("98=0|108=30|25036=1|")[0]["25036"] == "1"
     nosy.drop()
@@ -237,9 +232,9 @@ def test_response_mode_starts_from_the_configuration_at_each_logon(house):
     assert nosy.read() == []
 
 
-def test_a_session_listens_to_its_account_as_its_response_mode_says_away_or_not(house):
+def test_a_session_listens_to_its_account_as_its_response_mode_says_away_or_not(clients_of):
     rows = [session(2, "DC", kind="drop_copy"), session(3, "ALL", response_mode=1), session(4, "CHOOSES")]
-    _, _, _, chooses = house(session(1, "IDLE"), *rows)
+    _, _, _, chooses = clients_of(session(1, "IDLE"), *rows)
 
     def listeners():
         return sorted(each.name for each in chooses.server.sessions.account(1).listeners)
@@ -253,8 +248,8 @@ def test_a_session_listens_to_its_account_as_its_response_mode_says_away_or_not(
     assert listeners() == ["ALL", "DC"]
 
 
-def test_response_mode_1_sees_every_number_of_the_stream_and_mode_2_only_its_own(house):
-    busy, copy, modest = house(
+def test_response_mode_1_sees_every_number_of_the_stream_and_mode_2_only_its_own(clients_of):
+    busy, copy, modest = clients_of(
         session(1, "A", cancel_on_disconnect="S"), session(2, "COPY", kind="drop_copy"), session(3, "M")
     )
     busy.logon()
@@ -271,8 +266,8 @@ def test_response_mode_1_sees_every_number_of_the_stream_and_mode_2_only_its_own
     assert modest.read() == []
 
 
-def test_a_drop_copy_session_must_know_that_it_is_one(house):
-    (copy,) = house(session(1, "COPY", kind="drop_copy"))
+def test_a_drop_copy_session_must_know_that_it_is_one(clients_of):
+    (copy,) = clients_of(session(1, "COPY", kind="drop_copy"))
     (logout,) = copy.logon()
     assert (logout["35"], logout["34"], logout["25016"]) == ("5", "1", "2002")
     assert "DropCopyFlag(9406)=Y" in logout["58"]
@@ -281,15 +276,15 @@ def test_a_drop_copy_session_must_know_that_it_is_one(house):
     assert (logon[0]["35"], logon[0]["9406"], logon[0]["25036"]) == ("A", "Y", "1")
 
 
-def test_a_plain_drop_copy_session_cannot_say_so_and_need_not(house):
-    (copy,) = house(session(1, "COPY", kind="drop_copy", dialect="plain"))
+def test_a_plain_drop_copy_session_cannot_say_so_and_need_not(clients_of):
+    (copy,) = clients_of(session(1, "COPY", kind="drop_copy", dialect="plain"))
     (logon,) = copy.logon()
     assert logon["35"] == "A"
     assert "9406" not in logon
 
 
-def test_nobody_logs_on_while_the_gateway_drains(house):
-    rich, plain = house(session(1, "A"), session(2, "P", dialect="plain"))
+def test_nobody_logs_on_while_the_gateway_drains(clients_of):
+    rich, plain = clients_of(session(1, "A"), session(2, "P", dialect="plain"))
     rich.logon()
     rich.place("a")
     rich.drop()
@@ -307,8 +302,8 @@ def test_nobody_logs_on_while_the_gateway_drains(house):
 
 
 @pytest.mark.parametrize(("draining", "status"), [(True, "7"), (False, "4")])
-def test_our_logout_carries_the_status_of_the_session(house, draining, status):
-    (desk,) = house(session(1, "A"))
+def test_our_logout_carries_the_status_of_the_session(clients_of, draining, status):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     desk.server.orders.venue.draining = draining
     desk.endpoint.log_out("the gateway is going down", desk.now)
@@ -329,8 +324,8 @@ def test_our_logout_carries_the_status_of_the_session(house, draining, status):
         ("AF", "584=x|585=7|", {"35": "j", "380": "6"}),
     ],
 )
-def test_a_request_for_another_account_is_not_permitted(house, msg_type, body, answer):
-    (desk,) = house(session(1, "A"))
+def test_a_request_for_another_account_is_not_permitted(clients_of, msg_type, body, answer):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     desk.place("a")
     (refused,) = desk.send(msg_type, f"1=OTHER|{body}")
@@ -340,8 +335,8 @@ def test_a_request_for_another_account_is_not_permitted(house, msg_type, body, a
     assert desk.send(msg_type, f"1=ACME|{body}")[0].get("25016") != "1005"
 
 
-def test_a_session_kept_to_some_symbols_cannot_cancel_those_of_others(house):
-    kept, other = house(session(1, "A", instruments=("BTC-USDT",)), session(2, "B"))
+def test_a_session_kept_to_some_symbols_cannot_cancel_those_of_others(clients_of):
+    kept, other = clients_of(session(1, "A", instruments=("BTC-USDT",)), session(2, "B"))
     kept.logon()
     other.logon()
     other.send("D", "11=eth|55=ETH-USDT|54=1|38=1|40=2|44=9|")
@@ -353,8 +348,8 @@ def test_a_session_kept_to_some_symbols_cannot_cancel_those_of_others(house):
         assert kept.send("q", f"11=m|{body}")[-1].get("25016") is None
 
 
-def test_exec_ids_of_refusals_are_unique_over_resets_of_the_numbers(house):
-    (desk,) = house(session(1, "A"))
+def test_exec_ids_of_refusals_are_unique_over_resets_of_the_numbers(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     exec_ids = set()
     for _ in range(2):
         desk.seq = 0
@@ -368,24 +363,24 @@ def test_exec_ids_of_refusals_are_unique_over_resets_of_the_numbers(house):
 
 
 @pytest.mark.parametrize("bad", ["11=x|54=1|38=1|40=2|44=9|", "11=x|7777=1|"])
-def test_what_the_session_layer_rejects_is_charged_as_a_message(house, bad):
-    (desk,) = house(session(1, "A"), limits=FEW)
+def test_what_the_session_layer_rejects_is_charged_as_a_message(clients_of, bad):
+    (desk,) = clients_of(session(1, "A"), limits=FEW)
     desk.logon()
     assert [desk.send("D", bad)[0]["35"] for _ in range(2)] == ["3", "3"]
     (limited,) = desk.place("a")
     assert (limited["35"], limited["25016"]) == ("8", "3003")
 
 
-def test_a_fault_that_only_the_translation_finds_is_charged_too(house):
-    (desk,) = house(session(1, "A"), limits=FEW)
+def test_a_fault_that_only_the_translation_finds_is_charged_too(clients_of):
+    (desk,) = clients_of(session(1, "A"), limits=FEW)
     desk.logon()
     too_long = f"11={'x' * 40}|55=BTC-USDT|54=1|38=1|40=2|44=9|"
     assert [desk.send("D", too_long)[0]["35"] for _ in range(2)] == ["3", "3"]
     assert desk.place("a")[0]["25016"] == "3003"
 
 
-def test_news_of_the_peer_is_read_charged_and_refused_when_there_is_too_much_of_it(house):
-    (desk,) = house(session(1, "A"), limits=FEW)
+def test_news_of_the_peer_is_read_charged_and_refused_when_there_is_too_much_of_it(clients_of):
+    (desk,) = clients_of(session(1, "A"), limits=FEW)
     desk.logon()
     news = "148=hello|33=1|58=x|"
     assert [desk.send("B", news) for _ in range(2)] == [[], []]
@@ -393,23 +388,23 @@ def test_news_of_the_peer_is_read_charged_and_refused_when_there_is_too_much_of_
     assert (refused["35"], refused["372"], refused["380"], refused["25016"]) == ("j", "B", "8", "3003")
 
 
-def test_a_business_reject_of_the_peer_is_never_answered_with_one(house):
-    (desk,) = house(session(1, "A"), limits=FEW)
+def test_a_business_reject_of_the_peer_is_never_answered_with_one(clients_of):
+    (desk,) = clients_of(session(1, "A"), limits=FEW)
     desk.logon()
     assert [desk.send("j", "45=1|372=8|380=0|58=x|") for _ in range(9)] == [[]] * 9
     assert desk.place("a")[0]["25016"] == "3003"
 
 
-def test_one_limit_query_a_second_is_free(house):
-    (desk,) = house(session(1, "A"), limits=FEW)
+def test_one_limit_query_a_second_is_free(clients_of):
+    (desk,) = clients_of(session(1, "A"), limits=FEW)
     desk.logon()
     assert [desk.send("XLQ", "6136=q|")[0]["35"] for _ in range(4)] == ["XLR", "XLR", "XLR", "j"]
     desk.later_ns = 1_100 * MS
     assert desk.send("XLQ", "6136=q|")[0]["35"] == "XLR"
 
 
-def test_ten_bursts_refused_in_ten_seconds_end_the_session_and_cancel_its_orders(house):
-    (desk,) = house(session(1, "A", cancel_on_disconnect="S"), limits=FEW)
+def test_ten_bursts_refused_in_ten_seconds_end_the_session_and_cancel_its_orders(clients_of):
+    (desk,) = clients_of(session(1, "A", cancel_on_disconnect="S"), limits=FEW)
     desk.logon()
     desk.place("a")
     desk.place("b")
@@ -426,16 +421,16 @@ def test_ten_bursts_refused_in_ten_seconds_end_the_session_and_cancel_its_orders
     assert desk.server.metrics.fix.disconnects == {"limit_abuse": 1}
 
 
-def test_a_flood_of_faults_ends_the_session_too(house):
-    (desk,) = house(session(1, "A"), limits=FEW)
+def test_a_flood_of_faults_ends_the_session_too(clients_of):
+    (desk,) = clients_of(session(1, "A"), limits=FEW)
     desk.logon()
     answers = [desk.send("D", "11=x|") for _ in range(23)]
     assert [[message["35"] for message in answer] for answer in answers] == [["3"]] * 22 + [["3", "5"]]
     assert answers[-1][-1]["25016"] == "3009"
 
 
-def test_the_same_number_of_refusals_over_a_longer_time_is_no_abuse(house):
-    (desk,) = house(session(1, "A"), limits=FEW)
+def test_the_same_number_of_refusals_over_a_longer_time_is_no_abuse(clients_of):
+    (desk,) = clients_of(session(1, "A"), limits=FEW)
     desk.logon()
     for n in range(60):
         desk.later_ns = n * 1_000 * MS
@@ -446,8 +441,8 @@ def test_the_same_number_of_refusals_over_a_longer_time_is_no_abuse(house):
 # -- our own doings --------------------------------------------------------------------------------------------------
 
 
-def test_our_own_bug_is_a_logout_without_details_and_guards_the_orders(house):
-    (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
+def test_our_own_bug_is_a_logout_without_details_and_guards_the_orders(clients_of):
+    (desk,) = clients_of(session(1, "A", cancel_on_disconnect="S"))
     desk.logon()
     desk.place("a")
     desk.endpoint.failed(desk.now)
@@ -460,16 +455,16 @@ def test_our_own_bug_is_a_logout_without_details_and_guards_the_orders(house):
     desk.endpoint.failed(desk.now)  # there is no link any more, and nothing to do
 
 
-def test_a_bug_of_the_machine_itself_still_ends_the_link(house, monkeypatch):
-    (desk,) = house(session(1, "A"))
+def test_a_bug_of_the_machine_itself_still_ends_the_link(clients_of, monkeypatch):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     monkeypatch.setattr(desk.endpoint.machine, "terminate", None)
     desk.endpoint.failed(desk.now)
     assert desk.link.is_closing
 
 
-def test_a_change_of_limits_is_told_in_news_or_in_the_standards_own_message(house):
-    news, standard = house(session(1, "A"), session(2, "B", notify_limits="standard"))
+def test_a_change_of_limits_is_told_in_news_or_in_the_standards_own_message(clients_of):
+    news, standard = clients_of(session(1, "A"), session(2, "B", notify_limits="standard"))
     views = news.server.limiter.view(news.endpoint.session.path, news.now, ("orders",))
     told = []
     for desk in (news, standard):
@@ -578,8 +573,8 @@ def test_a_cancel_that_withdrew_its_order_is_told_too_late_and_not_unknown(held)
     assert (told["c"]["35"], told["c"]["102"], told["c"]["25016"]) == ("9", "0", str(errors.TOO_LATE))
 
 
-def test_a_cancel_that_waits_ahead_of_its_turn_does_not_move_what_is_expected_after_a_crash(house):
-    (desk,) = house(session(1, "A"))
+def test_a_cancel_that_waits_ahead_of_its_turn_does_not_move_what_is_expected_after_a_crash(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     store = desk.endpoint.machine.store
     early = AppMessage("F", store.next_in + 2, {}, None, False, False, 0)
@@ -605,13 +600,13 @@ FIRST = "41=a|55=BTC-USDT|54=1|"
 
 @pytest.mark.parametrize("dialect", ["penstock", "plain"])
 @pytest.mark.parametrize("version", ["FIX.4.2", "FIX.4.4", "FIXT.1.1"])
-def test_every_refusal_of_a_cancel_or_replace_has_the_orders_own_37_and_39(house, version, dialect):
+def test_every_refusal_of_a_cancel_or_replace_has_the_orders_own_37_and_39(clients_of, version, dialect):
     """
     D 11=a 38=1, half of it filled; the market halts for G, the buckets are empty
     9 37=1 39=1 for each of: bad tick, no price, unknown symbol, foreign account, another's 37, too fast
     """
     rows = session(1, "A", version=version, dialect=dialect), session(2, "B", account="OTHER")
-    desk, other = house(*rows, limits=STINGY)
+    desk, other = clients_of(*rows, limits=STINGY)
     desk.logon("98=0|108=30|1137=9|" if version == "FIXT.1.1" else "98=0|108=30|")
     other.logon()
     order_id = desk.place("a")[0]["37"]
@@ -653,11 +648,11 @@ def test_a_cancel_refused_while_its_order_waits_is_told_that_it_is_pending(held)
     assert (answer["150"], answer["39"]) == ("I", "A")
 
 
-def test_a_question_ahead_of_its_turn_is_told_that_its_order_may_be_in_the_gap_and_then_how_it_stands(house):
+def test_a_question_ahead_of_its_turn_is_told_that_its_order_may_be_in_the_gap_and_then_how_it_stands(clients_of):
     """
     D a does not arrive; H a -> asked for again, and 150=I 39=A: nobody knows; D a -> 150=0, and now the answer to H
     """
-    (desk,) = house(session(1, "A"))
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     lost = desk.frame("D", "11=a|55=BTC-USDT|54=1|38=1|40=2|44=100.00|")
     told = desk.send("H", "790=h|11=a|55=BTC-USDT|54=1|")
@@ -676,8 +671,8 @@ def test_a_question_ahead_of_its_turn_is_told_that_its_order_may_be_in_the_gap_a
     ]
 
 
-def test_a_question_ahead_of_its_turn_about_an_order_that_is_known_waits_for_its_turn(house):
-    (desk,) = house(session(1, "A"))
+def test_a_question_ahead_of_its_turn_about_an_order_that_is_known_waits_for_its_turn(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     desk.place("a")
     desk.seq += 1  # lost
@@ -696,8 +691,8 @@ def test_a_question_about_an_order_on_its_way_is_answered_as_pending_and_never_a
         assert tuple(answer[tag] for tag in ("150", "39", "25016", "20102")) == told
 
 
-def test_an_order_keeps_its_account_in_every_report_and_over_a_replace(house):
-    mine, other = house(session(1, "A"), session(2, "B", account="OTHER"))
+def test_an_order_keeps_its_account_in_every_report_and_over_a_replace(clients_of):
+    mine, other = clients_of(session(1, "A"), session(2, "B", account="OTHER"))
     for desk in (mine, other):
         desk.logon()
     told = mine.send("D", "11=a|1=ACME|55=BTC-USDT|54=1|38=3|40=2|44=100|")
@@ -714,12 +709,12 @@ def test_an_order_keeps_its_account_in_every_report_and_over_a_replace(house):
     assert (replaced["1"], cancelled["1"]) == ("ACME", "ACME")
 
 
-def test_a_resent_order_is_answered_with_its_own_state_and_never_as_not_executed(house):
+def test_a_resent_order_is_answered_with_its_own_state_and_never_as_not_executed(clients_of):
     """
     D 11=a; G 11=b; then the buckets of orders and queries are empty: D 11=a 97=Y
     8 150=I 11=b 41=a 39=0, which says what became of it; 39=8 with 20102=0 would be false
     """
-    (desk,) = house(session(1, "A"), limits=STINGY)
+    (desk,) = clients_of(session(1, "A"), limits=STINGY)
     desk.logon()
     order_id = desk.place("a")[0]["37"]
     desk.send("G", "11=b|" + FIRST + "38=2|40=2|44=100|")
@@ -733,8 +728,8 @@ def test_a_resent_order_is_answered_with_its_own_state_and_never_as_not_executed
     assert (answer["150"], answer["25016"]) == ("8", str(errors.RATE_LIMITED)), "there is no first of it"
 
 
-def test_a_used_id_is_refused_beside_no_live_orders_number(house):
-    (desk,) = house(session(1, "A"))
+def test_a_used_id_is_refused_beside_no_live_orders_number(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     first = desk.place("a")[0]["37"]
     (refused,) = desk.place("a", side=2, price="120.00")
@@ -743,8 +738,8 @@ def test_a_used_id_is_refused_beside_no_live_orders_number(house):
     assert desk.send("H", "11=a|")[0]["39"] == "0"
 
 
-def test_asking_for_what_is_not_permitted_is_refused_in_the_requests_own_words(house):
-    (desk,) = house(session(1, "A", instruments=("BTC-USDT",)))
+def test_asking_for_what_is_not_permitted_is_refused_in_the_requests_own_words(clients_of):
+    (desk,) = clients_of(session(1, "A", instruments=("BTC-USDT",)))
     desk.logon()
     order_id = desk.place("a")[0]["37"]
     (answer,) = desk.send("H", "11=zz|55=ETH-USDT|")
@@ -754,10 +749,10 @@ def test_asking_for_what_is_not_permitted_is_refused_in_the_requests_own_words(h
 
 
 @pytest.mark.parametrize(("dialect", "lost", "left"), [("penstock", "12", "13"), ("plain", "99", "99")])
-def test_what_is_cancelled_for_a_lost_connection_and_for_a_logout_is_told_apart(house, dialect, lost, left):
+def test_what_is_cancelled_for_a_lost_connection_and_for_a_logout_is_told_apart(clients_of, dialect, lost, left):
     logon = "98=0|108=30|1137=9|"
     row = session(1, "A", version="FIXT.1.1", dialect=dialect, cancel_on_disconnect="S")
-    desk, other = house(row, session(2, "B", version="FIXT.1.1", dialect=dialect, response_mode=1))
+    desk, other = clients_of(row, session(2, "B", version="FIXT.1.1", dialect=dialect, response_mode=1))
     other.logon(logon)
     for number, (end, reason) in enumerate(((desk.drop, lost), (lambda: desk.send("5", ""), left), (desk.drop, lost))):
         desk.logon(logon)
@@ -769,8 +764,8 @@ def test_what_is_cancelled_for_a_lost_connection_and_for_a_logout_is_told_apart(
         assert (cancelled["11"], cancelled["150"], cancelled["378"]) == (f"a{number}", "4", reason)
 
 
-def test_the_limits_list_how_many_orders_may_be_open(house):
-    (desk,) = house(session(1, "A"))
+def test_the_limits_list_how_many_orders_may_be_open(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     desk.place("a")
     (answer,) = desk.send("XLQ", "6136=x|")
@@ -780,8 +775,8 @@ def test_the_limits_list_how_many_orders_may_be_open(house):
     assert (answer["25005"], answer["20111"]) == ("0", answer["25006"])
 
 
-def test_a_gap_that_stays_ends_the_session_when_the_cancels_behind_it_are_answered(house):
-    (desk,) = house(session(1, "A"))
+def test_a_gap_that_stays_ends_the_session_when_the_cancels_behind_it_are_answered(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     desk.place("a")
     desk.seq += 1

@@ -3,18 +3,13 @@
 Module: doors.fix.endpoint.
 """
 
-from functools import partial
-
 import pytest
 
-from tests.support.fix_room import MS, Desk, desks, session
+from tests.support.fix_room import MS, Desk, clients_of, session
+
+__all__ = ["clients_of"]
 
 KEEPS = "9003=Y|"
-
-
-@pytest.fixture
-def house(tmp_path):
-    return partial(desks, tmp_path)
 
 
 def order(desk: Desk, cl_ord_id: str) -> bytes:
@@ -27,8 +22,8 @@ def told(messages: list[dict[str, str]]) -> list[str]:
 
 
 @pytest.mark.parametrize("dialect", ["penstock", "plain"])
-def test_orders_and_a_logout_in_one_write_are_answered_in_order(house, dialect):
-    (desk,) = house(session(1, "A", dialect=dialect))
+def test_orders_and_a_logout_in_one_write_are_answered_in_order(clients_of, dialect):
+    (desk,) = clients_of(session(1, "A", dialect=dialect))
     desk.logon()
     sent = order(desk, "a") + order(desk, "b") + desk.frame("F", "11=c|41=a|55=BTC-USDT|54=1|") + desk.frame("5", "")
     desk.endpoint.receive(sent, desk.now)
@@ -40,24 +35,24 @@ def test_orders_and_a_logout_in_one_write_are_answered_in_order(house, dialect):
     assert not desk.endpoint.has_output
 
 
-def test_a_message_that_only_the_translation_refuses_is_rejected_before_the_logout(house):
-    (desk,) = house(session(1, "A"))
+def test_a_message_that_only_the_translation_refuses_is_rejected_before_the_logout(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     bad = desk.frame("D", f"11={'x' * 40}|55=BTC-USDT|54=1|38=1|40=2|44=100.00|")
     desk.endpoint.receive(bad + desk.frame("5", ""), desk.now)
     assert told(desk.read()) == ["3", "5"]
 
 
-def test_a_logout_alone_is_answered_at_once(house):
-    (desk,) = house(session(1, "A"))
+def test_a_logout_alone_is_answered_at_once(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     desk.endpoint.receive(desk.frame("5", ""), desk.now)
     assert told(desk.read()) == ["5"]
     assert desk.link.is_closing
 
 
-def test_answers_that_do_not_come_are_waited_for_as_long_as_the_core_has(house):
-    (desk,) = house(session(1, "A"))
+def test_answers_that_do_not_come_are_waited_for_as_long_as_the_core_has(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     desk.endpoint.receive(order(desk, "a") + desk.frame("5", ""), desk.now)
     wait_ms = desk.server.settings.core.answer_timeout_ms
@@ -74,16 +69,16 @@ def test_answers_that_do_not_come_are_waited_for_as_long_as_the_core_has(house):
     assert told(desk.send("2", "7=1|16=0|"))[1:2] == ["8a"], "the answer is kept for the next connection"
 
 
-def test_a_session_that_resets_at_each_logon_has_its_answers_too(house):
-    (desk,) = house(session(1, "A", reset_on_logon=True))
+def test_a_session_that_resets_at_each_logon_has_its_answers_too(clients_of):
+    (desk,) = clients_of(session(1, "A", reset_on_logon=True))
     desk.logon()
     desk.endpoint.receive(order(desk, "a") + desk.frame("5", ""), desk.now)
     desk.server.orders.tick(desk.now)
     assert told(desk.read()) == ["8a", "5"]
 
 
-def test_what_another_session_of_the_account_waits_for_is_not_waited_for(house):
-    mine, other = house(session(1, "A"), session(2, "B"))
+def test_what_another_session_of_the_account_waits_for_is_not_waited_for(clients_of):
+    mine, other = clients_of(session(1, "A"), session(2, "B"))
     mine.logon()
     other.logon()
     other.endpoint.receive(order(other, "b"), other.now)
@@ -92,8 +87,8 @@ def test_what_another_session_of_the_account_waits_for_is_not_waited_for(house):
 
 
 @pytest.mark.parametrize(("logout", "left"), [("", []), (KEEPS, ["a"])])
-def test_a_link_lost_behind_a_logout_does_with_the_orders_what_the_logout_said(house, logout, left):
-    (desk,) = house(session(1, "A", cancel_on_disconnect="S", version="FIXT.1.1"))
+def test_a_link_lost_behind_a_logout_does_with_the_orders_what_the_logout_said(clients_of, logout, left):
+    (desk,) = clients_of(session(1, "A", cancel_on_disconnect="S", version="FIXT.1.1"))
     desk.logon("98=0|108=30|1137=9|")
     desk.endpoint.receive(order(desk, "a") + desk.frame("5", logout), desk.now)
     desk.drop()
@@ -105,8 +100,8 @@ def test_a_link_lost_behind_a_logout_does_with_the_orders_what_the_logout_said(h
 
 
 @pytest.mark.parametrize(("logout", "left"), [("", []), (KEEPS, ["a"])])
-def test_a_logout_does_with_the_orders_what_it_says_and_those_before_it_are_orders(house, logout, left):
-    (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
+def test_a_logout_does_with_the_orders_what_it_says_and_those_before_it_are_orders(clients_of, logout, left):
+    (desk,) = clients_of(session(1, "A", cancel_on_disconnect="S"))
     desk.logon()
     desk.endpoint.receive(order(desk, "a") + desk.frame("5", logout), desk.now)
     desk.server.orders.tick(desk.now)
@@ -116,8 +111,8 @@ def test_a_logout_does_with_the_orders_what_it_says_and_those_before_it_are_orde
     assert desk.open_orders == left
 
 
-def test_the_link_stays_until_a_running_resend_and_the_logout_behind_it_are_taken(house):
-    (desk,) = house(session(1, "A"))
+def test_the_link_stays_until_a_running_resend_and_the_logout_behind_it_are_taken(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     for n in range(50):
         desk.place(f"o-{n}")
@@ -128,8 +123,8 @@ def test_the_link_stays_until_a_running_resend_and_the_logout_behind_it_are_take
     assert desk.link.is_closing
 
 
-def test_who_comes_back_while_the_rest_of_his_resend_is_written_is_no_duplicate(house):
-    (desk,) = house(session(1, "A"))
+def test_who_comes_back_while_the_rest_of_his_resend_is_written_is_no_duplicate(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     for n in range(50):
         desk.place(f"o-{n}")
@@ -145,8 +140,8 @@ def test_who_comes_back_while_the_rest_of_his_resend_is_written_is_no_duplicate(
     assert not desk.link.is_closing
 
 
-def test_what_comes_behind_a_logout_is_not_carried_out(house):
-    (desk,) = house(session(1, "A"))
+def test_what_comes_behind_a_logout_is_not_carried_out(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     desk.endpoint.receive(desk.frame("5", "") + order(desk, "late"), desk.now)
     desk.server.orders.tick(desk.now)
@@ -154,8 +149,8 @@ def test_what_comes_behind_a_logout_is_not_carried_out(house):
     assert desk.open_orders == []
 
 
-def test_a_mass_cancel_that_joined_another_is_waited_for(house):
-    (desk,) = house(session(1, "A"))
+def test_a_mass_cancel_that_joined_another_is_waited_for(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     sweeps = b"".join(desk.frame("q", f"11=m-{n}|530=7|") for n in range(3))
     desk.endpoint.receive(sweeps + desk.frame("5", ""), desk.now)

@@ -1,19 +1,14 @@
 """A Logon(A) is judged whole before anything is touched, and told whole when it is accepted; without a socket."""
 
-from functools import partial
-
 import pytest
 
 from gateway.auth.authenticator import Client
-from tests.support.fix_room import MS, desks, session
+from tests.support.fix_room import MS, clients_of, session
 from tests.support.fix_text import pipes
 
+__all__ = ["clients_of"]
+
 HEAD = "98=0|108=30|"
-
-
-@pytest.fixture
-def house(tmp_path):
-    return partial(desks, tmp_path)
 
 
 def state_of(desk):
@@ -43,8 +38,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("seq_num", "body", "cause"), REFUSED)
-def test_a_refused_newcomer_changes_nothing_for_the_living_session(house, seq_num, body, cause):
-    (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
+def test_a_refused_newcomer_changes_nothing_for_the_living_session(clients_of, seq_num, body, cause):
+    (desk,) = clients_of(session(1, "A", cancel_on_disconnect="S"))
     desk.logon()
     desk.place("a")
     before, desk.seq = state_of(desk), seq_num - 1
@@ -59,8 +54,8 @@ def test_a_refused_newcomer_changes_nothing_for_the_living_session(house, seq_nu
     assert (report["34"], report["150"]) == ("3", "0")
 
 
-def test_a_drop_copy_that_does_not_say_so_changes_nothing_beside_one_that_did(house):
-    mine, copy = house(session(1, "A"), session(2, "COPY", kind="drop_copy"))
+def test_a_drop_copy_that_does_not_say_so_changes_nothing_beside_one_that_did(clients_of):
+    mine, copy = clients_of(session(1, "A"), session(2, "COPY", kind="drop_copy"))
     mine.logon()
     copy.logon(HEAD + "9406=Y|")
     mine.place("a")
@@ -70,8 +65,8 @@ def test_a_drop_copy_that_does_not_say_so_changes_nothing_beside_one_that_did(ho
     assert state_of(copy) == before
 
 
-def test_nobody_takes_a_living_session_over_while_the_gateway_drains(house):
-    (desk,) = house(session(1, "A"))
+def test_nobody_takes_a_living_session_over_while_the_gateway_drains(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     before = state_of(desk)
     desk.server.orders.venue.draining = True
@@ -80,8 +75,8 @@ def test_nobody_takes_a_living_session_over_while_the_gateway_drains(house):
 
 
 @pytest.mark.parametrize(("seq_num", "more"), [(3, ""), (9, ""), (3, "789=2|"), (1, "141=Y|")])
-def test_an_accepted_newcomer_supersedes_the_living_link_and_nothing_is_cancelled(house, seq_num, more):
-    (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
+def test_an_accepted_newcomer_supersedes_the_living_link_and_nothing_is_cancelled(clients_of, seq_num, more):
+    (desk,) = clients_of(session(1, "A", cancel_on_disconnect="S"))
     desk.logon()
     desk.place("a")
     first, desk.seq = desk.link, seq_num - 1
@@ -103,8 +98,8 @@ def test_an_accepted_newcomer_supersedes_the_living_link_and_nothing_is_cancelle
 
 @pytest.mark.parametrize("knobs", [{}, {"reset_on_logon": True}])
 @pytest.mark.parametrize("body", ["98=0|108=999|141=Y|", HEAD + "9999=1|141=Y|", HEAD + "8013=S|"])
-def test_a_refused_logon_takes_no_unread_report_with_it(house, knobs, body):
-    maker, taker = house(session(1, "M", kind="drop_copy", **knobs), session(2, "T"))
+def test_a_refused_logon_takes_no_unread_report_with_it(clients_of, knobs, body):
+    maker, taker = clients_of(session(1, "M", kind="drop_copy", **knobs), session(2, "T"))
     taker.logon()
     maker.logon(HEAD + "9406=Y|")
     maker.drop()
@@ -119,8 +114,8 @@ def test_a_refused_logon_takes_no_unread_report_with_it(house, knobs, body):
     assert len(kept) == 3
 
 
-def test_after_a_refused_reset_the_reports_are_served_as_if_it_had_not_come(house):
-    mine, copy = house(session(1, "A"), session(2, "COPY", kind="drop_copy"))
+def test_after_a_refused_reset_the_reports_are_served_as_if_it_had_not_come(clients_of):
+    mine, copy = clients_of(session(1, "A"), session(2, "COPY", kind="drop_copy"))
     mine.logon()
     copy.logon(HEAD + "9406=Y|")
     copy.drop()
@@ -137,8 +132,8 @@ def test_after_a_refused_reset_the_reports_are_served_as_if_it_had_not_come(hous
     assert [message["11"] for message in again if message["35"] == "8"] == ["x0", "x1", "x2"]
 
 
-def test_who_the_session_acts_for_changes_with_an_accepted_logon_only(house):
-    (desk,) = house(session(1, "A"))
+def test_who_the_session_acts_for_changes_with_an_accepted_logon_only(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     first, other = desk.endpoint.session.client, Client(1, "ACME", "other-key")
     for body, client in (("98=0|108=999|", first), (HEAD, other)):
         desk.seq = 0
@@ -147,8 +142,8 @@ def test_who_the_session_acts_for_changes_with_an_accepted_logon_only(house):
         desk.drop()
 
 
-def test_a_refused_logon_that_waits_for_our_goodbyes_answer_is_taken_over_like_a_link_that_has_ended(house):
-    (desk,) = house(session(1, "A"))
+def test_a_refused_logon_that_waits_for_our_goodbyes_answer_is_taken_over_like_a_link_that_has_ended(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     for _ in range(2):
         (logout,) = desk.logon("98=0|108=999|")
         assert logout["35"] == "5"
@@ -166,8 +161,8 @@ def test_a_refused_logon_that_waits_for_our_goodbyes_answer_is_taken_over_like_a
 # -- a link that has ended, and is not closed yet --------------------------------------------------------------------
 
 
-def test_a_logon_after_the_end_of_the_last_link_takes_nothing_over_and_the_orders_stay(house):
-    (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
+def test_a_logon_after_the_end_of_the_last_link_takes_nothing_over_and_the_orders_stay(clients_of):
+    (desk,) = clients_of(session(1, "A", cancel_on_disconnect="S"))
     desk.logon()
     desk.place("a")
     first, first.has_ended = desk.link, True
@@ -186,8 +181,8 @@ def test_a_logon_after_the_end_of_the_last_link_takes_nothing_over_and_the_order
     assert desk.endpoint.session.connected
 
 
-def test_what_an_ended_link_was_still_to_write_is_written(house):
-    (desk,) = house(session(1, "A"))
+def test_what_an_ended_link_was_still_to_write_is_written(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     desk.logon()
     desk.endpoint.receive(desk.frame("D", "11=a|55=BTC-USDT|54=1|38=1|40=2|44=100|"), desk.now)
     desk.server.orders.tick(desk.now)
@@ -197,8 +192,8 @@ def test_what_an_ended_link_was_still_to_write_is_written(house):
     assert report.startswith("35=8|34=2|")
 
 
-def test_a_refused_logon_while_the_ended_link_is_still_read_changes_nothing(house):
-    (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
+def test_a_refused_logon_while_the_ended_link_is_still_read_changes_nothing(clients_of):
+    (desk,) = clients_of(session(1, "A", cancel_on_disconnect="S"))
     desk.logon()
     desk.place("a")
     desk.link.has_ended = True  # the client has closed, and its last messages wait for their turn
@@ -207,8 +202,8 @@ def test_a_refused_logon_while_the_ended_link_is_still_read_changes_nothing(hous
     assert state_of(desk) == before
 
 
-def test_a_refused_logon_after_a_link_that_is_closing_is_told_why_and_what_guards_the_orders_goes_on(house):
-    (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
+def test_a_refused_logon_after_a_link_that_is_closing_is_told_why_and_what_guards_the_orders_goes_on(clients_of):
+    (desk,) = clients_of(session(1, "A", cancel_on_disconnect="S"))
     desk.logon()
     desk.place("a")
     desk.link.close()
@@ -223,8 +218,10 @@ def test_a_refused_logon_after_a_link_that_is_closing_is_told_why_and_what_guard
 # -- all of it is told -----------------------------------------------------------------------------------------------
 
 
-def test_a_reset_in_mid_session_is_told_whole_and_what_it_asks_for_is_in_force(house):
-    desk, other = house(session(1, "A", auth="key", cancel_on_disconnect="S", cod_grace_max_ms=9_000), session(2, "B"))
+def test_a_reset_in_mid_session_is_told_whole_and_what_it_asks_for_is_in_force(clients_of):
+    desk, other = clients_of(
+        session(1, "A", auth="key", cancel_on_disconnect="S", cod_grace_max_ms=9_000), session(2, "B")
+    )
     other.logon()
     desk.logon()
     desk.place("a")
@@ -251,8 +248,8 @@ def test_a_reset_in_mid_session_is_told_whole_and_what_it_asks_for_is_in_force(h
     assert desk.open_orders == ["a", "b", "c"]
 
 
-def test_a_reset_in_mid_session_that_is_refused_leaves_in_force_what_was(house):
-    (desk,) = house(session(1, "A", cancel_on_disconnect="S"))
+def test_a_reset_in_mid_session_that_is_refused_leaves_in_force_what_was(clients_of):
+    (desk,) = clients_of(session(1, "A", cancel_on_disconnect="S"))
     desk.logon()
     desk.place("a")
     desk.seq = 0
@@ -265,8 +262,8 @@ def test_a_reset_in_mid_session_that_is_refused_leaves_in_force_what_was(house):
 
 
 @pytest.mark.parametrize("seq_num", [1, 3])
-def test_a_session_that_resets_at_each_logon_is_told_so_with_the_latest_number(house, seq_num):
-    (desk,) = house(session(1, "A", reset_on_logon=True))
+def test_a_session_that_resets_at_each_logon_is_told_so_with_the_latest_number(clients_of, seq_num):
+    (desk,) = clients_of(session(1, "A", reset_on_logon=True))
     desk.logon()
     desk.place("a")
     desk.drop()
@@ -278,8 +275,8 @@ def test_a_session_that_resets_at_each_logon_is_told_so_with_the_latest_number(h
     assert (report["34"], report["150"]) == ("2", "0")
 
 
-def test_a_plain_session_that_resets_at_each_logon_is_told_so_in_the_standards_words(house):
-    (desk,) = house(session(1, "A", reset_on_logon=True, dialect="plain"))
+def test_a_plain_session_that_resets_at_each_logon_is_told_so_in_the_standards_words(clients_of):
+    (desk,) = clients_of(session(1, "A", reset_on_logon=True, dialect="plain"))
     desk.logon()
     desk.drop()
     (logon,) = desk.logon()
@@ -287,8 +284,8 @@ def test_a_plain_session_that_resets_at_each_logon_is_told_so_in_the_standards_w
     assert "20105" not in logon
 
 
-def test_only_a_logon_that_begins_the_numbers_is_told_the_latest_of_the_account(house):
-    (desk,) = house(session(1, "A"))
+def test_only_a_logon_that_begins_the_numbers_is_told_the_latest_of_the_account(clients_of):
+    (desk,) = clients_of(session(1, "A"))
     assert desk.logon()[0]["20105"] == "0"
     desk.place("a")
     desk.drop()
@@ -299,9 +296,9 @@ def test_only_a_logon_that_begins_the_numbers_is_told_the_latest_of_the_account(
 
 
 @pytest.fixture
-def reset_desk(house):
+def reset_desk(clients_of):
     """A desk with an order, whose session is due for its reset; `until_back` is how long it is waited for."""
-    (desk,) = house(session(1, "A", reset_schedule="daily 22:00", cancel_on_disconnect="S"))
+    (desk,) = clients_of(session(1, "A", reset_schedule="daily 22:00", cancel_on_disconnect="S"))
     desk.logon()
     desk.place("a")
     door = desk.server.fix
@@ -382,8 +379,8 @@ def test_the_first_logon_after_a_scheduled_reset_is_told_how_far_the_stream_is(r
     assert "20105" not in desk.logon()[0]
 
 
-def test_a_scheduled_reset_after_the_end_of_the_link_leaves_the_disconnect_a_disconnect(house):
-    (desk,) = house(session(1, "A", reset_schedule="daily 22:00", cancel_on_disconnect="S"))
+def test_a_scheduled_reset_after_the_end_of_the_link_leaves_the_disconnect_a_disconnect(clients_of):
+    (desk,) = clients_of(session(1, "A", reset_schedule="daily 22:00", cancel_on_disconnect="S"))
     desk.logon()
     desk.place("a")
     desk.link.has_ended = True
@@ -394,8 +391,8 @@ def test_a_scheduled_reset_after_the_end_of_the_link_leaves_the_disconnect_a_dis
     assert desk.open_orders == []
 
 
-def test_a_scheduled_reset_of_a_session_that_is_away_ends_nothing(house):
-    (desk,) = house(session(1, "A", reset_schedule="daily 22:00", cancel_on_disconnect="S"))
+def test_a_scheduled_reset_of_a_session_that_is_away_ends_nothing(clients_of):
+    (desk,) = clients_of(session(1, "A", reset_schedule="daily 22:00", cancel_on_disconnect="S"))
     desk.logon()
     desk.place("a")
     desk.send("5", "9003=Y|")

@@ -1,12 +1,10 @@
-"""One WebSocket connection's business with the house, without a socket: frames of the client in, frames out."""
+"""One WebSocket connection's business with the gateway, without a socket: frames of the client in, frames out."""
 
-import base64
 from functools import partial
 from itertools import pairwise
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.auth.authenticator import MAX_SIGNATURES
 from gateway.client import ws
@@ -15,124 +13,22 @@ from gateway.doors.ws.answers import Source
 from gateway.doors.ws.endpoint import WsEndpoint
 from gateway.doors.ws.logon import MAX_CONNECTIONS_PER_KEY, ConnectionInfo
 from gateway.doors.ws.stream_cursor import EncodedEvents
-from gateway.journal import JournalSettings
 from gateway.orders.queue import CANCEL_CREDIT, CONTROL_CREDIT, Stage
-from gateway.server import Server
 from gateway.sessions.registry import MAX_NAMES_PER_KEY
 from gateway.sessions.request import Request
 from protocols.messages import EngineState, NewOrder, OrderList, OrdType, Origin, QueryOrders, Side, Tif
 from tests.support.fix_room import Link
 from tests.support.hooks import ignore
-from tests.support.order_path import SlowCore
-from tests.support.output import all_output
+from tests.support.order_path import Stuck
 from tests.support.server import seed_of
 from tests.support.ws_frames import close, messages, request
+from tests.support.ws_room import FEW, MS, OPEN, ORDER, Desk, answers, events, log_out, new_gateway
 
-MS = 1_000_000
-BTC = schema.InstrumentRow(
-    id=1, symbol="BTC-USDT", base="BTC", quote="USDT", px_exp=2, qty_exp=4, tick="0.01", lot="0.0001"
-)
-ORDER = {"symbol": "BTC-USDT", "side": "buy", "type": "limit", "price": "100.00", "qty": "1"}
-OPEN = """
-version = 3
-[plans.mm]
-orders = { rate = "100000/s", burst = 100000 }
-queries = { rate = "100000/s", burst = 100000 }
-msgs = { rate = "100000/s", burst = 100000 }
-logons = { rate = "1000/s", burst = 1000 }
-open_orders = { account = 1000000, instrument = 1000000 }
-[assign]
-default = "mm"
-"""
-FEW = OPEN.replace('msgs = { rate = "100000/s", burst = 100000 }', 'msgs = { rate = "1/s", burst = 5 }')
+__all__ = ["new_gateway"]
 
 
-def key(account, **more):
-    public = Ed25519PrivateKey.from_private_bytes(seed_of(account)).public_key().public_bytes_raw()
-    return schema.Key(id=f"key-{account}", account=account, public_key=base64.b64encode(public).decode(), **more)
-
-
-class Desk:
-    """A client at one connection. `send` and `call` go through the road and give what was written since."""
-
-    def __init__(self, server, account="ACME"):
-        self.server, self.account = server, account
-        events = EncodedEvents(server.instruments, server.sessions)
-        caller = ConnectionInfo("c-1", "challenge", "127.0.0.1", self.now, ignore, ignore)
-        self.link = Link()
-        self.endpoint = WsEndpoint(server.services, server.settings.ws, events, self.link, caller)
-        self.endpoint.opened(None, self.now)
-        self.hello = self.read()[0]["data"]
-
-    @property
-    def now(self):
-        return self.server.now_ns()
-
-    def logon(self, **params):
-        """The answer, and what came with it."""
-        return self.call("session.logon", self.proof(**params))
-
-    def proof(self, **params):
-        """The params of a logon that is right, but for what is given."""
-        ts = self.now // 1_000
-        identity = ws.WsIdentity(f"key-{self.account}", seed_of(self.account))
-        sig = ws.signature(identity, "challenge", ts)
-        return {"api_key": identity.key_id, "challenge": "challenge", "ts": ts, "sig": sig, **params}
-
-    def write(self, *frames):
-        """Several frames in one read."""
-        self.endpoint.receive(b"".join(frames), self.now)
-        return self.tick()
-
-    def call(self, method, params=None, id=1):
-        return self.write(request(method, params, id))
-
-    def place(self, cl_ord_id, id=1, **more):
-        return self.call("order.place", {**ORDER, "cl_ord_id": cl_ord_id, **more}, id)
-
-    def tick(self, ms=0):
-        self.server.orders.tick(self.now + ms * MS)
-        return self.read()
-
-    def read(self):
-        return messages(all_output(self.endpoint, self.now))
-
-
-def events(told, ev="order"):
-    return [message for message in told if isinstance(message, dict) and message.get("ev") == ev]
-
-
-def answers(told, id=1):
-    return [message for message in told if isinstance(message, dict) and message.get("id") == id]
-
-
-@pytest.fixture
-def house(tmp_path):
-    def build(limits=OPEN, core=None, key_more=None, **knobs):
-        (tmp_path / "limits.toml").write_text(limits)
-        settings = schema.Config(
-            ws=schema.Ws(),
-            accounts=(schema.Account(id=1, name="ACME"), schema.Account(id=2, name="OTHER")),
-            keys=(key("ACME", **(key_more or {})), key("OTHER")),
-            instruments=(BTC,),
-            journal=JournalSettings(durability="memory"),
-            **knobs,
-        )
-        return Server(settings, tmp_path, core)
-
-    return build
-
-
-class Stuck(SlowCore):
-    """Answers when it is told to."""
-
-    def __init__(self):
-        super().__init__()
-        self.is_quick = False
-
-
-def test_connections_that_want_no_events_are_not_even_woken_by_them_and_those_that_begin_to_hear_all(house):
-    server = house()
+def test_connections_that_want_no_events_are_not_even_woken_by_them_and_those_that_begin_to_hear_all(new_gateway):
+    server = new_gateway()
     busy, *idle = (Desk(server) for _ in range(50))
     for number, desk in enumerate((busy, *idle)):
         desk.logon(streams=[], name=f"bot-{number}")
@@ -153,17 +49,17 @@ def test_connections_that_want_no_events_are_not_even_woken_by_them_and_those_th
 # -- requests and their one answer -----------------------------------------------------------------------------------
 
 
-def test_an_order_is_answered_and_then_its_event_comes(house):
-    desk = Desk(house())
+def test_an_order_is_answered_and_then_its_event_comes(new_gateway):
+    desk = Desk(new_gateway())
     assert desk.logon()[0]["status"] == 200
     answer, event = desk.place("a")
     assert (answer["status"], answer["result"]["status"], answer["result"]["seq"]) == (200, "new", 1)
     assert (event["ev"], event["seq"], event["data"]["cl_ord_id"]) == ("order", 1, "a")
 
 
-def test_a_queued_order_is_answered_on_hand_over_and_never_again(house):
+def test_a_queued_order_is_answered_on_hand_over_and_never_again(new_gateway):
     core = Stuck()
-    desk = Desk(house(core=core))
+    desk = Desk(new_gateway(core=core))
     desk.logon()
     (handed,) = desk.place("q", resp="queued")
     assert (handed["status"], handed["result"]) == (202, {"cl_ord_id": "q"})
@@ -172,8 +68,8 @@ def test_a_queued_order_is_answered_on_hand_over_and_never_again(house):
     assert [message["ev"] for message in desk.tick()] == ["order"]
 
 
-def test_a_queued_batch_is_answered_when_all_its_legs_are_handed_over_or_refused(house):
-    desk = Desk(house(core=Stuck()))
+def test_a_queued_batch_is_answered_when_all_its_legs_are_handed_over_or_refused(new_gateway):
+    desk = Desk(new_gateway(core=Stuck()))
     desk.logon()
     bad = {**ORDER, "cl_ord_id": "b", "qty": "0.00001"}
     legs = [{"op": "place", "params": {**ORDER, "cl_ord_id": "a"}}, {"op": "place", "params": bad}]
@@ -181,8 +77,8 @@ def test_a_queued_batch_is_answered_when_all_its_legs_are_handed_over_or_refused
     assert (answer["status"], [leg["status"] for leg in answer["result"]["legs"]]) == (202, [202, 422])
 
 
-def test_a_batch_that_wants_no_answers_is_answered_when_a_leg_failed_and_only_then(house):
-    desk = Desk(house())
+def test_a_batch_that_wants_no_answers_is_answered_when_a_leg_failed_and_only_then(new_gateway):
+    desk = Desk(new_gateway())
     desk.logon()
     good = {"op": "place", "params": {**ORDER, "cl_ord_id": "a"}}
     used = {"op": "place", "params": {**ORDER, "cl_ord_id": "a"}}
@@ -193,8 +89,8 @@ def test_a_batch_that_wants_no_answers_is_answered_when_a_leg_failed_and_only_th
     assert [leg["error"]["code"] for leg in answer["result"]["legs"]] == [2005, 4003]
 
 
-def test_a_retry_of_a_known_id_is_told_the_orders_state_whatever_answers_it_wants(house):
-    desk = Desk(house())
+def test_a_retry_of_a_known_id_is_told_the_orders_state_whatever_answers_it_wants(new_gateway):
+    desk = Desk(new_gateway())
     desk.logon()
     first = {"ts": desk.now // 1_000}
     desk.place("a", **first)
@@ -207,8 +103,8 @@ def test_a_retry_of_a_known_id_is_told_the_orders_state_whatever_answers_it_want
     assert [answer["status"] for answer in answers(desk.place("c", retry=True, resp="queued", **first))] == [202]
 
 
-def test_a_used_id_is_refused_with_the_order_that_has_it_and_the_event_names_no_live_order(house):
-    desk = Desk(house())
+def test_a_used_id_is_refused_with_the_order_that_has_it_and_the_event_names_no_live_order(new_gateway):
+    desk = Desk(new_gateway())
     desk.logon()
     (first,) = answers(desk.place("a"))
     change = {"symbol": "BTC-USDT", "orig_cl_ord_id": "a", "cl_ord_id": "b", "qty": "2", "price": "101"}
@@ -226,8 +122,8 @@ def test_a_used_id_is_refused_with_the_order_that_has_it_and_the_event_names_no_
     assert (asked["result"]["cl_ord_id"], asked["result"]["orig_cl_ord_id"]) == ("b", "a")
 
 
-def test_the_limits_list_how_many_orders_may_be_open(house):
-    desk = Desk(house())
+def test_the_limits_list_how_many_orders_may_be_open(new_gateway):
+    desk = Desk(new_gateway())
     (logon,) = answers(desk.logon())
     desk.place("a")
     (answer,) = answers(desk.call("limits.get"))
@@ -238,9 +134,9 @@ def test_the_limits_list_how_many_orders_may_be_open(house):
     assert "open_orders" in [limit["name"] for limit in logon["result"]["limits"]]
 
 
-def test_an_order_on_its_way_is_not_unknown_to_whoever_asks_for_it(house):
+def test_an_order_on_its_way_is_not_unknown_to_whoever_asks_for_it(new_gateway):
     core = Stuck()
-    desk = Desk(house(core=core))
+    desk = Desk(new_gateway(core=core))
     desk.logon()
     desk.place("a")
     for name, told in (("a", (504, 5004, "unknown")), ("z", (404, 4002, "not_executed"))):
@@ -252,8 +148,8 @@ def test_an_order_on_its_way_is_not_unknown_to_whoever_asks_for_it(house):
         assert (answer["status"], answer["error"]["code"], answer["error"]["outcome"]) == told
 
 
-def test_a_batch_of_retries_tells_the_state_of_the_known_orders(house):
-    desk = Desk(house())
+def test_a_batch_of_retries_tells_the_state_of_the_known_orders(new_gateway):
+    desk = Desk(new_gateway())
     desk.logon()
     ts = desk.now // 1_000
     desk.place("a", ts=ts)
@@ -265,10 +161,10 @@ def test_a_batch_of_retries_tells_the_state_of_the_known_orders(house):
     assert (state["result"]["cl_ord_id"], state["result"]["duplicate"]) == ("a", True)
 
 
-def test_a_known_leg_is_told_in_its_batch_while_another_leg_still_waits(house):
+def test_a_known_leg_is_told_in_its_batch_while_another_leg_still_waits(new_gateway):
     core = Stuck()
     core.window = CANCEL_CREDIT + CONTROL_CREDIT + 1  # one order at a time
-    desk = Desk(house(core=core))
+    desk = Desk(new_gateway(core=core))
     desk.logon()
     ts = desk.now // 1_000
     desk.place("a", ts=ts)
@@ -283,9 +179,9 @@ def test_a_known_leg_is_told_in_its_batch_while_another_leg_still_waits(house):
     assert answer["result"]["legs"][0]["result"]["duplicate"]
 
 
-def test_a_late_answer_to_a_question_comes_after_504_and_an_orders_late_outcome_is_told_by_its_events(house):
+def test_a_late_answer_to_a_question_comes_after_504_and_an_orders_late_outcome_is_told_by_its_events(new_gateway):
     core = Stuck()
-    desk = Desk(house(core=core))
+    desk = Desk(new_gateway(core=core))
     desk.logon()
     desk.call("order.list", {}, id=1)
     desk.place("a", id=2)
@@ -296,8 +192,8 @@ def test_a_late_answer_to_a_question_comes_after_504_and_an_orders_late_outcome_
     assert [event["data"]["cl_ord_id"] for event in events(told)] == ["a"]
 
 
-def test_the_legs_of_a_padded_batch_fill_the_queue_by_its_size_once(house):
-    server = house(core=Stuck())
+def test_the_legs_of_a_padded_batch_fill_the_queue_by_its_size_once(new_gateway):
+    server = new_gateway(core=Stuck())
     desk = Desk(server)
     desk.logon()
     legs = [{"op": "place", "params": {**ORDER, "cl_ord_id": f"b{n}"}} for n in range(20)]
@@ -307,15 +203,15 @@ def test_the_legs_of_a_padded_batch_fill_the_queue_by_its_size_once(house):
     assert 0.9 * len(frame) < server.orders.queue.size_bytes <= len(frame)
 
 
-def test_a_read_only_key_may_not_arm_the_dead_mans_switch(house):
-    desk = Desk(house(key_more={"permissions": ("read",)}))
+def test_a_read_only_key_may_not_arm_the_dead_mans_switch(new_gateway):
+    desk = Desk(new_gateway(key_more={"permissions": ("read",)}))
     desk.logon()
     (refused,) = desk.call("order.cancel_after", {"timeout_ms": 5_000})
     assert refused["error"]["code"] == 1005
 
 
-def test_an_order_that_is_shed_is_told_that_we_are_busy(house):
-    server = house()
+def test_an_order_that_is_shed_is_told_that_we_are_busy(new_gateway):
+    server = new_gateway()
     desk = Desk(server)
     desk.logon()
     ingress = server.orders.queue
@@ -327,8 +223,8 @@ def test_an_order_that_is_shed_is_told_that_we_are_busy(house):
 # -- logging out -----------------------------------------------------------------------------------------------------
 
 
-def test_a_logout_behind_an_order_is_answered_after_it_and_the_orders_stay(house):
-    server = house()
+def test_a_logout_behind_an_order_is_answered_after_it_and_the_orders_stay(new_gateway):
+    server = new_gateway()
     desk = Desk(server)
     desk.logon(cod={"scope": "session"})
     told = desk.write(request("order.place", {**ORDER, "cl_ord_id": "a"}, 1), request("session.logout", {}, 2))
@@ -341,8 +237,8 @@ def test_a_logout_behind_an_order_is_answered_after_it_and_the_orders_stay(house
     assert server.metrics.ws.disconnects == {"logout": 1}
 
 
-def test_a_logout_waits_for_a_silent_core_no_longer_than_any_answer(house):
-    desk = Desk(house(core=Stuck()))
+def test_a_logout_waits_for_a_silent_core_no_longer_than_any_answer(new_gateway):
+    desk = Desk(new_gateway(core=Stuck()))
     desk.logon()
     assert desk.write(request("order.place", {**ORDER, "cl_ord_id": "a"}, 1), request("session.logout", {}, 2)) == []
     assert desk.endpoint.next_deadline_ns <= desk.now + 2_000 * MS
@@ -352,15 +248,15 @@ def test_a_logout_waits_for_a_silent_core_no_longer_than_any_answer(house):
     assert desk.read()[-1] == "close 1000 logged out"
 
 
-def test_after_a_logout_nothing_more_is_taken(house):
-    desk = Desk(house())
+def test_after_a_logout_nothing_more_is_taken(new_gateway):
+    desk = Desk(new_gateway())
     desk.logon()
     told = desk.write(request("session.logout", {}, 1), request("order.place", {**ORDER, "cl_ord_id": "a"}, 2))
     assert [(message["id"], message["status"]) for message in told[:2]] == [(2, 401), (1, 200)]
 
 
-def test_a_logout_that_cancels_withdraws_what_still_waits_and_answers_it(house):
-    server = house()
+def test_a_logout_that_cancels_withdraws_what_still_waits_and_answers_it(new_gateway):
+    server = new_gateway()
     desk = Desk(server)
     desk.logon()
     desk.place("old", id=9)
@@ -375,8 +271,8 @@ def test_a_logout_that_cancels_withdraws_what_still_waits_and_answers_it(house):
 # -- the stream ------------------------------------------------------------------------------------------------------
 
 
-def test_subscriptions_changed_during_a_replay_leave_its_numbers_in_order(house):
-    desk = Desk(house())
+def test_subscriptions_changed_during_a_replay_leave_its_numbers_in_order(new_gateway):
+    desk = Desk(new_gateway())
     epoch = desk.hello["epoch"]
     desk.logon()
     for number in range(200):
@@ -394,8 +290,8 @@ def test_subscriptions_changed_during_a_replay_leave_its_numbers_in_order(house)
     assert events(told, "resumed")[0]["data"] == {"epoch": epoch, "begin": 1, "end": 200}
 
 
-def test_a_second_replay_waits_for_the_first(house):
-    desk = Desk(house())
+def test_a_second_replay_waits_for_the_first(new_gateway):
+    desk = Desk(new_gateway())
     desk.logon()
     desk.place("a")
     replay = request("stream.replay", {"epoch": desk.hello["epoch"], "begin": 1}, 2)
@@ -404,8 +300,8 @@ def test_a_second_replay_waits_for_the_first(house):
     assert answers(told, 2)[1]["error"]["retry_after_ms"] == 100
 
 
-def test_what_was_missed_is_replayed_on_resume_and_live_goes_on_behind_it(house):
-    server = house()
+def test_what_was_missed_is_replayed_on_resume_and_live_goes_on_behind_it(new_gateway):
+    server = new_gateway()
     other, desk = Desk(server), Desk(server)
     other.logon()
     for number in range(100):
@@ -417,8 +313,8 @@ def test_what_was_missed_is_replayed_on_resume_and_live_goes_on_behind_it(house)
     assert [event["seq"] for event in events(told)] == list(range(41, 102))
 
 
-def test_a_resume_of_another_epoch_gets_a_snapshot_in_pieces_and_then_what_came_after_it(house):
-    server = house()
+def test_a_resume_of_another_epoch_gets_a_snapshot_in_pieces_and_then_what_came_after_it(new_gateway):
+    server = new_gateway()
     other, desk = Desk(server), Desk(server)
     other.logon()
     for number in range(250):
@@ -435,9 +331,9 @@ def test_a_resume_of_another_epoch_gets_a_snapshot_in_pieces_and_then_what_came_
     assert [event["seq"] for event in events(told)] == [251]
 
 
-def test_a_snapshot_asked_for_on_one_connection_never_comes_on_the_next(house):
+def test_a_snapshot_asked_for_on_one_connection_never_comes_on_the_next(new_gateway):
     core = Stuck()
-    server = house(core=core)
+    server = new_gateway(core=core)
     first, second = Desk(server), Desk(server)
     first.logon(name="bot", resume={"epoch": "another", "seq": 3})
     second.logon(name="bot")
@@ -446,9 +342,9 @@ def test_a_snapshot_asked_for_on_one_connection_never_comes_on_the_next(house):
     assert second.tick() == []
 
 
-def test_a_snapshot_that_the_core_does_not_give_is_asked_for_again_and_the_connection_lives(house):
+def test_a_snapshot_that_the_core_does_not_give_is_asked_for_again_and_the_connection_lives(new_gateway):
     core = Stuck()
-    desk = Desk(house(core=core))
+    desk = Desk(new_gateway(core=core))
     desk.logon(resume={"epoch": "another", "seq": 3})
     core.handed.clear()  # lost on the way
     assert desk.tick(ms=3_000) == []
@@ -460,9 +356,9 @@ def test_a_snapshot_that_the_core_does_not_give_is_asked_for_again_and_the_conne
     assert [piece["data"]["last"] for piece in events(desk.tick(), "snapshot")] == [True]
 
 
-def test_a_snapshot_that_comes_late_and_again_is_told_once(house):
+def test_a_snapshot_that_comes_late_and_again_is_told_once(new_gateway):
     core = Stuck()
-    desk = Desk(house(core=core))
+    desk = Desk(new_gateway(core=core))
     desk.logon(resume={"epoch": "another", "seq": 3})
     desk.tick(ms=3_000)  # no answer in time
     desk.endpoint.tick(desk.now + 10_000 * MS)
@@ -472,8 +368,8 @@ def test_a_snapshot_that_comes_late_and_again_is_told_once(house):
     assert len(events(desk.tick(), "snapshot")) == 1
 
 
-def test_the_replay_of_what_retention_has_dropped_ends_with_4008_and_no_hole(house):
-    server = house(stream=schema.Stream(retain_events=100))
+def test_the_replay_of_what_retention_has_dropped_ends_with_4008_and_no_hole(new_gateway):
+    server = new_gateway(stream=schema.Stream(retain_events=100))
     other, desk = Desk(server), Desk(server)
     other.logon()
     for number in range(100):
@@ -487,8 +383,8 @@ def test_the_replay_of_what_retention_has_dropped_ends_with_4008_and_no_hole(hou
     assert events(told) == []
 
 
-def test_a_long_list_is_one_answer_made_between_the_turns_of_others(house):
-    server = house()
+def test_a_long_list_is_one_answer_made_between_the_turns_of_others(new_gateway):
+    server = new_gateway()
     desk = Desk(server)
     for number in range(1_000):  # of the time before this connection
         server.core.engine.execute(
@@ -505,8 +401,8 @@ def test_a_long_list_is_one_answer_made_between_the_turns_of_others(house):
     assert told[2]["seq"] == 1_001
 
 
-def test_each_event_reaches_every_connection_and_names_the_session_that_owns_the_order(house):
-    server = house()
+def test_each_event_reaches_every_connection_and_names_the_session_that_owns_the_order(new_gateway):
+    server = new_gateway()
     shared = EncodedEvents(server.instruments, server.sessions)
     desks = [Desk(server) for _ in range(3)]
     for number, desk in enumerate(desks):
@@ -521,8 +417,8 @@ def test_each_event_reaches_every_connection_and_names_the_session_that_owns_the
 # -- who may be here, and for how long -------------------------------------------------------------------------------
 
 
-def test_a_key_has_so_many_connections_and_a_takeover_is_not_one_more(house):
-    server = house()
+def test_a_key_has_so_many_connections_and_a_takeover_is_not_one_more(new_gateway):
+    server = new_gateway()
     for number in range(MAX_CONNECTIONS_PER_KEY):
         assert Desk(server).logon(name=f"bot-{number}")[0]["status"] == 200
     answer, closing = Desk(server).logon()
@@ -533,8 +429,8 @@ def test_a_key_has_so_many_connections_and_a_takeover_is_not_one_more(house):
     assert Desk(server, "OTHER").logon()[0]["status"] == 200
 
 
-def test_a_logon_costs_a_token_only_where_it_takes_over(house):
-    server = house(limits=OPEN.replace('"1000/s", burst = 1000', '"1/min", burst = 2'))
+def test_a_logon_costs_a_token_only_where_it_takes_over(new_gateway):
+    server = new_gateway(limits=OPEN.replace('"1000/s", burst = 1000', '"1/min", burst = 2'))
     for _ in range(20):
         desk = Desk(server)
         assert desk.logon(name="bot")[0]["status"] == 200
@@ -544,8 +440,8 @@ def test_a_logon_costs_a_token_only_where_it_takes_over(house):
     assert server.metrics.ws.failed_logons == {"rate": 1}
 
 
-def test_whoever_comes_after_the_end_of_a_connection_adds_none_and_takes_nothing_over(house):
-    server = house(limits=OPEN.replace('"1000/s", burst = 1000', '"1/min", burst = 1'))
+def test_whoever_comes_after_the_end_of_a_connection_adds_none_and_takes_nothing_over(new_gateway):
+    server = new_gateway(limits=OPEN.replace('"1000/s", burst = 1000', '"1/min", burst = 1'))
     desks = [Desk(server) for _ in range(MAX_CONNECTIONS_PER_KEY)]
     for number, desk in enumerate(desks):
         desk.logon(**({"name": "bot"} if number == 0 else {}))
@@ -573,8 +469,8 @@ NEWCOMERS = {
 
 
 @pytest.mark.parametrize("newcomer", NEWCOMERS.values(), ids=NEWCOMERS)
-def test_a_refused_newcomer_changes_nothing_for_the_living_session_of_its_name(house, newcomer):
-    server = house()
+def test_a_refused_newcomer_changes_nothing_for_the_living_session_of_its_name(new_gateway, newcomer):
+    server = new_gateway()
     living, late = Desk(server), Desk(server)
     living.logon(name="bot", cod={"scope": "session"})
     living.place("a")
@@ -599,12 +495,12 @@ def timed(desk, number):
     return desk.logon(challenge="", ts=ts, sig=ws.signature(identity, "", ts))
 
 
-def test_a_bot_that_logs_on_too_often_to_be_remembered_is_told_when_to_come_again(house):
+def test_a_bot_that_logs_on_too_often_to_be_remembered_is_told_when_to_come_again(new_gateway):
     """
     session.logon x 1,025 in a moment, each signed, none with our challenge -> 429 1007, close 1013: never "refused"
     with the challenge -> in, for nothing has to be remembered
     """
-    server = house()
+    server = new_gateway()
     for number in range(MAX_SIGNATURES):
         desk = Desk(server)
         assert timed(desk, number)[0]["status"] == 200
@@ -619,8 +515,8 @@ def test_a_bot_that_logs_on_too_often_to_be_remembered_is_told_when_to_come_agai
 
 
 @pytest.mark.parametrize("cause", ["rate", "draining"])
-def test_a_newcomer_that_proved_itself_and_must_wait_changes_nothing_either(house, cause):
-    server = house(limits=OPEN.replace('"1000/s", burst = 1000', '"1/min", burst = 1'))
+def test_a_newcomer_that_proved_itself_and_must_wait_changes_nothing_either(new_gateway, cause):
+    server = new_gateway(limits=OPEN.replace('"1000/s", burst = 1000', '"1/min", burst = 1'))
     for _ in range(2):  # the second takes over, which costs the token
         living = Desk(server)
         living.logon(name="bot", cod={"scope": "session"})
@@ -636,8 +532,8 @@ def test_a_newcomer_that_proved_itself_and_must_wait_changes_nothing_either(hous
     assert len(server.core.engine.open_orders(1)) == 1
 
 
-def test_who_fails_again_and_again_is_told_a_second_later_and_not_before(house):
-    server = house()
+def test_who_fails_again_and_again_is_told_a_second_later_and_not_before(new_gateway):
+    server = new_gateway()
     for _ in range(5):
         answer, closing = Desk(server).logon(sig="AAAA")
         assert (answer["error"]["code"], closing) == (1002, "close 4003 logon refused")
@@ -653,8 +549,8 @@ def test_who_fails_again_and_again_is_told_a_second_later_and_not_before(house):
     assert Desk(server).logon()[0]["status"] == 200
 
 
-def test_whoever_admits_strangers_is_told_who_has_logged_on_and_who_was_refused(house):
-    server, heard = house(), []
+def test_whoever_admits_strangers_is_told_who_has_logged_on_and_who_was_refused(new_gateway):
+    server, heard = new_gateway(), []
     right, wrong = Desk(server), Desk(server)
     for desk in (right, wrong):
         proved, failed = (partial(heard.append, (word, desk is right)) for word in ("proved", "failed"))
@@ -665,13 +561,8 @@ def test_whoever_admits_strangers_is_told_who_has_logged_on_and_who_was_refused(
     assert heard == [("failed", False), ("proved", True)]
 
 
-def log_out(desk):
-    desk.call("session.logout")
-    desk.endpoint.lost(desk.now)
-
-
-def test_a_key_never_runs_out_of_names_and_the_one_that_was_away_longest_is_forgotten_first(house):
-    server, ids = house(), {}
+def test_a_key_never_runs_out_of_names_and_the_one_that_was_away_longest_is_forgotten_first(new_gateway):
+    server, ids = new_gateway(), {}
     names = [f"pod-{number}" for number in range(MAX_NAMES_PER_KEY)]
     for name in [*names, "pod-0", "one-more"]:
         desk = Desk(server)
@@ -719,8 +610,8 @@ def wait_for_the_dead_man(desk):
 
 
 @pytest.mark.parametrize("own", [connect, leave_an_order, wait_to_cancel, wait_for_the_dead_man])
-def test_a_name_that_owns_something_is_not_forgotten_until_it_does_not(house, own):
-    server = house()
+def test_a_name_that_owns_something_is_not_forgotten_until_it_does_not(new_gateway, own):
+    server = new_gateway()
     for number in range(MAX_NAMES_PER_KEY - 1):
         desk = Desk(server)
         desk.logon(name=f"pod-{number}")
@@ -739,8 +630,8 @@ def test_a_name_that_owns_something_is_not_forgotten_until_it_does_not(house, ow
     assert server.metrics.ws.failed_logons == {"too_many_sessions": 1}
 
 
-def test_sessions_without_a_name_share_the_message_bucket_of_their_key(house):
-    server = house(limits=FEW)
+def test_sessions_without_a_name_share_the_message_bucket_of_their_key(new_gateway):
+    server = new_gateway(limits=FEW)
     first, second = Desk(server), Desk(server)
     first.logon()
     for _ in range(5):
@@ -752,8 +643,8 @@ def test_sessions_without_a_name_share_the_message_bucket_of_their_key(house):
     assert named.call("session.status")[0]["status"] == 200
 
 
-def test_a_flood_of_refused_messages_ends_with_4029_and_cancels_like_a_disconnect(house):
-    server = house(limits=FEW)
+def test_a_flood_of_refused_messages_ends_with_4029_and_cancels_like_a_disconnect(new_gateway):
+    server = new_gateway(limits=FEW)
     desk = Desk(server)
     desk.logon(cod={"scope": "session"})
     desk.place("a")
@@ -769,9 +660,9 @@ def test_a_flood_of_refused_messages_ends_with_4029_and_cancels_like_a_disconnec
     assert server.core.engine.open_orders(1) == []
 
 
-def test_refused_orders_count_towards_the_flood_and_refused_cancels_never_do(house):
+def test_refused_orders_count_towards_the_flood_and_refused_cancels_never_do(new_gateway):
     limits = FEW.replace("[assign]", 'cancels = { rate = "1/s", burst = 1 }\n[assign]')
-    desk = Desk(house(limits=limits))
+    desk = Desk(new_gateway(limits=limits))
     desk.logon()
     cancel = request("order.cancel", {"symbol": "BTC-USDT", "orig_cl_ord_id": "x"})
     told = desk.write(*[cancel] * 200)
@@ -780,8 +671,8 @@ def test_refused_orders_count_towards_the_flood_and_refused_cancels_never_do(hou
     assert told[-1].startswith("close 4029")
 
 
-def test_of_a_batch_that_ends_in_a_flood_nothing_is_sent_behind_the_leg_that_was_too_much(house):
-    server = house(limits=FEW, core=Stuck())
+def test_of_a_batch_that_ends_in_a_flood_nothing_is_sent_behind_the_leg_that_was_too_much(new_gateway):
+    server = new_gateway(limits=FEW, core=Stuck())
     desk = Desk(server)
     desk.logon()
     legs = [{"op": "place", "params": {**ORDER, "cl_ord_id": f"o{n}"}} for n in range(19)]
@@ -808,8 +699,8 @@ def bursts(**sizes):
 @pytest.mark.parametrize(
     ("mode", "from_order"), [("near", 7), ("always", 1), ("never", None)]
 )  # of 8: two left are a quarter, and one is less
-def test_an_answer_shows_the_limits_that_it_touched_by_the_clients_mode(house, mode, from_order):
-    desk = Desk(house(bursts(msgs=100, orders=8)))
+def test_an_answer_shows_the_limits_that_it_touched_by_the_clients_mode(new_gateway, mode, from_order):
+    desk = Desk(new_gateway(bursts(msgs=100, orders=8)))
     desk.logon(limits=mode)
     told = [shown(answers(desk.place(f"o{n}"))[0]) for n in range(1, 9)]
     first = 9 if from_order is None else from_order
@@ -817,8 +708,8 @@ def test_an_answer_shows_the_limits_that_it_touched_by_the_clients_mode(house, m
 
 
 @pytest.mark.parametrize("mode", ["near", "always"])
-def test_a_refusal_by_limit_shows_the_bucket_that_refused(house, mode):
-    desk = Desk(house(bursts(msgs=100, orders=1, queries=6, cancels=1)))
+def test_a_refusal_by_limit_shows_the_bucket_that_refused(new_gateway, mode):
+    desk = Desk(new_gateway(bursts(msgs=100, orders=1, queries=6, cancels=1)))
     desk.logon(limits=mode)
     cancel = {"symbol": "BTC-USDT", "orig_cl_ord_id": "x"}
     replay = {"epoch": desk.hello["epoch"], "begin": 1}
@@ -840,8 +731,8 @@ def test_a_refusal_by_limit_shows_the_bucket_that_refused(house, mode):
     ]
 
 
-def test_a_refused_message_shows_the_messages_whatever_it_was(house):
-    desk = Desk(house(bursts(msgs=1)))
+def test_a_refused_message_shows_the_messages_whatever_it_was(new_gateway):
+    desk = Desk(new_gateway(bursts(msgs=1)))
     desk.logon()
     desk.call("limits.get")
     for method, params in (
@@ -855,8 +746,8 @@ def test_a_refused_message_shows_the_messages_whatever_it_was(house):
 
 
 @pytest.mark.parametrize("method", ["ping", "time", "no.such", "D"])
-def test_the_cheapest_request_is_refused_too_when_the_messages_have_run_out(house, method):
-    desk = Desk(house(bursts(msgs=2, orders=1)))
+def test_the_cheapest_request_is_refused_too_when_the_messages_have_run_out(new_gateway, method):
+    desk = Desk(new_gateway(bursts(msgs=2, orders=1)))
     desk.logon()
     (first,), (second,) = desk.call(method), desk.call(method)
     assert first["status"] == second["status"] == (200 if method in ("ping", "time") else 404)
@@ -864,15 +755,15 @@ def test_the_cheapest_request_is_refused_too_when_the_messages_have_run_out(hous
     assert (refused["status"], refused["error"]["code"], shown(refused)) == (429, 3003, ["msgs"])
 
 
-def test_a_cost_over_the_burst_shows_its_bucket(house):
-    desk = Desk(house(bursts(queries=2)))
+def test_a_cost_over_the_burst_shows_its_bucket(new_gateway):
+    desk = Desk(new_gateway(bursts(queries=2)))
     desk.logon()
     (answer,) = desk.call("stream.replay", {"epoch": desk.hello["epoch"], "begin": 1})
     assert (answer["error"]["code"], shown(answer)) == (3007, ["queries", "msgs"])
 
 
-def test_who_always_wants_limits_sees_each_bucket_that_was_charged_and_no_other(house):
-    desk = Desk(house(bursts(cancels=100, orders=100)))
+def test_who_always_wants_limits_sees_each_bucket_that_was_charged_and_no_other(new_gateway):
+    desk = Desk(new_gateway(bursts(cancels=100, orders=100)))
     desk.logon(limits="always")
     legs = [
         {"op": "place", "params": {**ORDER, "cl_ord_id": "b"}},
@@ -899,14 +790,14 @@ def test_who_always_wants_limits_sees_each_bucket_that_was_charged_and_no_other(
     }
 
 
-def test_limits_are_shown_near_the_end_of_any_bucket_that_was_touched(house):
-    desk = Desk(house(bursts(msgs=4)))
+def test_limits_are_shown_near_the_end_of_any_bucket_that_was_touched(new_gateway):
+    desk = Desk(new_gateway(bursts(msgs=4)))
     desk.logon()
     assert [shown(desk.call("session.status")[0]) for _ in range(4)] == [[], [], [], ["msgs"]]
 
 
-def test_nobody_logs_on_while_the_gateway_drains(house):
-    server = house()
+def test_nobody_logs_on_while_the_gateway_drains(new_gateway):
+    server = new_gateway()
     desk = Desk(server)
     server.orders.venue.draining = True
     answer, closing = desk.logon()
@@ -914,8 +805,8 @@ def test_nobody_logs_on_while_the_gateway_drains(house):
     assert closing == "close 1012 the gateway is draining, reconnect"
 
 
-def test_a_drain_is_announced_and_ends_with_1012_and_the_end_of_the_process_with_1001(house):
-    server = house()
+def test_a_drain_is_announced_and_ends_with_1012_and_the_end_of_the_process_with_1001(new_gateway):
+    server = new_gateway()
     drained, ended = Desk(server), Desk(server)
     drained.logon()
     ended.logon()
@@ -932,8 +823,8 @@ def test_a_drain_is_announced_and_ends_with_1012_and_the_end_of_the_process_with
     assert closing == "close 1012 bye"
 
 
-def test_the_time_to_log_on_counts_from_the_accept(house):
-    server = house()
+def test_the_time_to_log_on_counts_from_the_accept(new_gateway):
+    server = new_gateway()
     events_of = EncodedEvents(server.instruments, server.sessions)
     now = server.now_ns()
     caller = ConnectionInfo("c-1", "challenge", "127.0.0.1", now - 4_000 * MS, ignore, ignore)
@@ -945,8 +836,8 @@ def test_the_time_to_log_on_counts_from_the_accept(house):
     assert messages(endpoint.take_output(1 << 20)) == ["close 4002 no logon in time"]
 
 
-def test_a_bug_of_ours_ends_this_connection_with_1011(house):
-    desk = Desk(house())
+def test_a_bug_of_ours_ends_this_connection_with_1011(new_gateway):
+    desk = Desk(new_gateway())
     desk.logon()
     desk.endpoint.failed(desk.now)
     assert desk.read() == ["close 1011 internal error"]
@@ -954,8 +845,8 @@ def test_a_bug_of_ours_ends_this_connection_with_1011(house):
     assert desk.server.metrics.ws.disconnects == {"failed": 1}
 
 
-def test_a_closed_client_is_counted_once_with_the_reason_that_came_first(house):
-    desk = Desk(house())
+def test_a_closed_client_is_counted_once_with_the_reason_that_came_first(new_gateway):
+    desk = Desk(new_gateway())
     desk.logon()
     assert desk.write(close(1000)) == ["close 1000"]
     desk.endpoint.lost(desk.now)
@@ -965,8 +856,8 @@ def test_a_closed_client_is_counted_once_with_the_reason_that_came_first(house):
 # -- what the operators change ---------------------------------------------------------------------------------------
 
 
-def test_the_profile_is_the_plan_with_its_version_wherever_it_is_told(house):
-    server = house()
+def test_the_profile_is_the_plan_with_its_version_wherever_it_is_told(new_gateway):
+    server = new_gateway()
     desk = Desk(server)
     desk.logon()
     assert desk.call("limits.get")[0]["result"]["profile"] == "mm v3"
@@ -975,8 +866,8 @@ def test_the_profile_is_the_plan_with_its_version_wherever_it_is_told(house):
     assert events(desk.read(), "limits")[0]["data"]["profile"] == "mm v3"
 
 
-def test_the_state_of_the_queue_is_told_to_who_hears_the_system(house):
-    server = house()
+def test_the_state_of_the_queue_is_told_to_who_hears_the_system(new_gateway):
+    server = new_gateway()
     deaf, desk = Desk(server), Desk(server)
     deaf.logon(streams=["orders"])
     desk.logon()
@@ -987,8 +878,8 @@ def test_the_state_of_the_queue_is_told_to_who_hears_the_system(house):
     assert deaf.read() == []
 
 
-def test_numbers_are_dense_for_a_client_that_stays(house):
-    desk = Desk(house())
+def test_numbers_are_dense_for_a_client_that_stays(new_gateway):
+    desk = Desk(new_gateway())
     desk.logon()
     seen = [event["seq"] for number in range(50) for event in events(desk.place(f"o{number}"))]
     assert all(later == earlier + 1 for earlier, later in pairwise(seen))

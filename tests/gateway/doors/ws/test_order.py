@@ -6,10 +6,11 @@ Modules: doors.ws.endpoint, doors.ws.answers.
 import pytest
 
 from protocols.messages import CancelOrder
-from tests.gateway.doors.ws.test_endpoint import MS, ORDER, Desk, Stuck, answers, events, house
+from tests.support.order_path import Stuck
 from tests.support.ws_frames import request
+from tests.support.ws_room import MS, ORDER, Desk, answers, events, new_gateway
 
-__all__ = ["house"]
+__all__ = ["new_gateway"]
 
 
 def place(cl_ord_id, **more):
@@ -26,8 +27,8 @@ def order_of(told):
 
 
 @pytest.mark.parametrize("resp", ["accepted", "queued"])
-def test_a_batch_is_answered_before_the_events_of_its_legs(house, resp):
-    desk = Desk(house())
+def test_a_batch_is_answered_before_the_events_of_its_legs(new_gateway, resp):
+    desk = Desk(new_gateway())
     desk.logon()
     cancel = {"op": "cancel", "params": {"symbol": "BTC-USDT", "orig_cl_ord_id": "a"}}
     told = desk.write(batch(place("a"), place("b"), cancel, place("c"), resp=resp))
@@ -35,8 +36,8 @@ def test_a_batch_is_answered_before_the_events_of_its_legs(house, resp):
     assert order_of(desk.place("d", id="d")) == ["d", 5], "and live again"
 
 
-def test_a_batch_of_which_a_leg_failed_is_answered_before_the_events_though_it_wants_no_answer(house):
-    desk = Desk(house())
+def test_a_batch_of_which_a_leg_failed_is_answered_before_the_events_though_it_wants_no_answer(new_gateway):
+    desk = Desk(new_gateway())
     desk.logon()
     told = desk.write(batch(place("a"), place("a"), place("c"), resp="none"))
     assert order_of(told) == ["b", 1, 2, 3]
@@ -44,9 +45,9 @@ def test_a_batch_of_which_a_leg_failed_is_answered_before_the_events_though_it_w
     assert order_of(told) == [4, 5], "nothing failed: there is no answer, and nothing waits for it"
 
 
-def test_a_leg_that_the_core_is_late_with_keeps_the_events_of_the_others_back_until_it_is_told_of(house):
+def test_a_leg_that_the_core_is_late_with_keeps_the_events_of_the_others_back_until_it_is_told_of(new_gateway):
     core = Stuck()
-    desk, other = (Desk(server := house(core=core)), Desk(server))
+    desk, other = (Desk(server := new_gateway(core=core)), Desk(server))
     desk.logon()
     other.logon()
     assert desk.write(batch(place("a"), place("b"))) == []
@@ -58,9 +59,9 @@ def test_a_leg_that_the_core_is_late_with_keeps_the_events_of_the_others_back_un
     assert order_of(other.read()) == [2]
 
 
-def test_events_of_others_are_kept_in_order_while_a_batch_waits_and_none_is_lost(house):
+def test_events_of_others_are_kept_in_order_while_a_batch_waits_and_none_is_lost(new_gateway):
     core = Stuck()
-    desk, other = (Desk(server := house(core=core)), Desk(server))
+    desk, other = (Desk(server := new_gateway(core=core)), Desk(server))
     desk.logon()
     other.logon()
     desk.write(batch(place("a"), place("b")))
@@ -72,9 +73,9 @@ def test_events_of_others_are_kept_in_order_while_a_batch_waits_and_none_is_lost
     assert order_of(desk.read()) == ["b", 1, 2, 3]
 
 
-def test_a_batch_without_an_answer_in_time_is_told_so_and_its_events_follow(house):
+def test_a_batch_without_an_answer_in_time_is_told_so_and_its_events_follow(new_gateway):
     core = Stuck()
-    desk = Desk(house(core=core))
+    desk = Desk(new_gateway(core=core))
     desk.logon()
     desk.write(batch(place("a"), place("b")))
     core.answer(desk.now, 1)
@@ -85,9 +86,9 @@ def test_a_batch_without_an_answer_in_time_is_told_so_and_its_events_follow(hous
     assert order_of(desk.read()) == [2]
 
 
-def test_of_two_batches_at_once_each_goes_before_its_own_events(house):
+def test_of_two_batches_at_once_each_goes_before_its_own_events(new_gateway):
     core = Stuck()
-    desk = Desk(house(core=core))
+    desk = Desk(new_gateway(core=core))
     desk.logon()
     cancel = {"op": "cancel", "params": {"symbol": "BTC-USDT", "orig_cl_ord_id": "zz"}}
     desk.write(batch(place("a"), cancel, id="one") + batch(place("c"), place("d"), id="two"))
@@ -100,9 +101,9 @@ def test_of_two_batches_at_once_each_goes_before_its_own_events(house):
     assert order_of(desk.read()) == ["one", 1, 2, 3, 4]
 
 
-def test_a_batch_during_a_replay_is_answered_before_its_events_too(house):
+def test_a_batch_during_a_replay_is_answered_before_its_events_too(new_gateway):
     core = Stuck()
-    desk = Desk(house(core=core))
+    desk = Desk(new_gateway(core=core))
     epoch = desk.logon()[0]["result"]["epoch"]
     core.is_quick = True
     for n in range(3):
@@ -117,10 +118,10 @@ def test_a_batch_during_a_replay_is_answered_before_its_events_too(house):
     assert order_of(desk.read()) == ["b", 4, 5]
 
 
-def test_a_replay_that_ends_while_a_batch_waits_lets_none_of_its_events_through(house):
+def test_a_replay_that_ends_while_a_batch_waits_lets_none_of_its_events_through(new_gateway):
     """The first leg has no event of its own, so that nothing waits when the replay ends."""
     core = Stuck()
-    desk = Desk(house(core=core))
+    desk = Desk(new_gateway(core=core))
     epoch = desk.logon()[0]["result"]["epoch"]
     core.is_quick = True
     desk.place("known")
@@ -137,9 +138,9 @@ def test_a_replay_that_ends_while_a_batch_waits_lets_none_of_its_events_through(
     assert order_of(desk.read()) == ["b", 2, 3]
 
 
-def test_a_subscription_changed_while_a_batch_waits_breaks_no_order(house):
+def test_a_subscription_changed_while_a_batch_waits_breaks_no_order(new_gateway):
     core = Stuck()
-    desk = Desk(house(core=core))
+    desk = Desk(new_gateway(core=core))
     desk.logon()
     desk.write(batch(place("a"), place("b"), place("c")))
     core.answer(desk.now, 1)
@@ -154,8 +155,8 @@ def test_a_subscription_changed_while_a_batch_waits_breaks_no_order(house):
 
 
 @pytest.mark.parametrize("scope", ["account", "session"])
-def test_a_mass_cancel_is_answered_before_the_events_that_it_caused(house, scope):
-    desk = Desk(house())
+def test_a_mass_cancel_is_answered_before_the_events_that_it_caused(new_gateway, scope):
+    desk = Desk(new_gateway())
     desk.logon()
     for n in range(5):
         desk.place(f"o-{n}")
@@ -164,8 +165,8 @@ def test_a_mass_cancel_is_answered_before_the_events_that_it_caused(house, scope
     assert answers(told, "m")[0]["result"]["canceled"] == 5
 
 
-def test_an_order_that_trades_at_once_is_answered_before_all_its_events(house):
-    desk = Desk(house())
+def test_an_order_that_trades_at_once_is_answered_before_all_its_events(new_gateway):
+    desk = Desk(new_gateway())
     desk.logon()
     for n in range(3):
         desk.place(f"o-{n}")
@@ -174,10 +175,10 @@ def test_an_order_that_trades_at_once_is_answered_before_all_its_events(house):
     assert len(events(told)) > 3
 
 
-def test_a_queued_request_is_answered_when_it_is_handed_over_though_the_core_is_silent(house):
+def test_a_queued_request_is_answered_when_it_is_handed_over_though_the_core_is_silent(new_gateway):
     core = Stuck()
     core.handed = [None] * core.window
-    desk = Desk(house(core=core))
+    desk = Desk(new_gateway(core=core))
     desk.logon()
     assert desk.write(request("order.place", {**ORDER, "cl_ord_id": "a", "resp": "queued"}, 1)) == []
     core.handed, woken = [], desk.link.woken
@@ -185,8 +186,8 @@ def test_a_queued_request_is_answered_when_it_is_handed_over_though_the_core_is_
     assert desk.link.woken > woken
 
 
-def test_a_logout_is_answered_behind_a_replay_that_is_being_written(house):
-    desk = Desk(house())
+def test_a_logout_is_answered_behind_a_replay_that_is_being_written(new_gateway):
+    desk = Desk(new_gateway())
     epoch = desk.logon()[0]["result"]["epoch"]
     for n in range(200):
         desk.place(f"o-{n}")
@@ -197,16 +198,16 @@ def test_a_logout_is_answered_behind_a_replay_that_is_being_written(house):
     assert order_of(read) == ["r", *range(1, 201), "x"]
 
 
-def test_a_logout_behind_a_batch_is_answered_behind_its_events(house):
-    desk = Desk(house())
+def test_a_logout_behind_a_batch_is_answered_behind_its_events(new_gateway):
+    desk = Desk(new_gateway())
     desk.logon()
     told = desk.write(batch(place("a"), place("b")) + request("session.logout", {}, "x"))
     assert order_of(told[:-1]) == ["b", 1, 2, "x"]
 
 
-def test_a_logout_waits_no_longer_for_a_batch_than_for_any_answer(house):
+def test_a_logout_waits_no_longer_for_a_batch_than_for_any_answer(new_gateway):
     core = Stuck()
-    desk = Desk(house(core=core))
+    desk = Desk(new_gateway(core=core))
     desk.logon()
     desk.write(batch(place("a"), place("b")) + request("session.logout", {}, "x"))
     core.answer(desk.now, 1)

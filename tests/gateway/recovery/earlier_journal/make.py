@@ -31,7 +31,7 @@ from gateway.orders.trading_modes import Change, Modes
 from gateway.server import Server
 from gateway.sessions.session import Session
 from protocols.fix.times import parse_ns
-from tests.gateway.doors.ws import test_endpoint as ws_desks
+from tests.support import ws_room
 from tests.support.fix_room import BTC, ETH, MS, Desk
 from tests.support.fix_room import session as fix_session
 from tests.support.hand_clock import HandClock
@@ -50,7 +50,7 @@ def settings(*rows: schema.FixSessionRow) -> schema.Config:
     return schema.Config(
         fix=schema.Fix(sessions=rows),
         ws=schema.Ws(),
-        keys=(ws_desks.key("ACME"), ws_desks.key("OTHER")),
+        keys=(ws_room.key("ACME"), ws_room.key("OTHER")),
         accounts=(schema.Account(id=1, name="ACME"), schema.Account(id=2, name="OTHER")),
         instruments=(BTC, ETH),
         limits=schema.Limits(file=""),
@@ -95,7 +95,7 @@ def second_process(home: Path) -> Server:
     a.logon("98=0|108=30|25036=1|")
     b.logon()
     _pass_by(server, "p-gone")
-    bot = ws_desks.Desk(server)
+    bot = ws_room.Desk(server)
     bot.logon(name="bot")
     b.send("D", "11=b-ether|55=ETH-USDT|54=2|38=2.5|40=2|44=1800.00|")
     b.send("D", "11=b-late|55=ETH-USDT|54=2|38=4|40=2|44=1900.00|")
@@ -116,7 +116,7 @@ def second_process(home: Path) -> Server:
     a.place("a-gone", price="96.00")
     a.send("F", "11=a-gone-x|41=a-gone|55=BTC-USDT|54=1|38=1|")
     bot.place("w-rest", side="sell", price="110.00", qty="0.5")
-    owl = ws_desks.Desk(server)
+    owl = ws_room.Desk(server)
     owl.logon(name="owl")
     owl.place("o-rest", side="sell", price="111.00", qty="0.75")
     b.seq += 1
@@ -131,7 +131,7 @@ def second_process(home: Path) -> Server:
 
 def _pass_by(server: Server, cl_ord_id: str, **logon: str) -> Session:
     """A WebSocket session that places one order and is cut."""
-    desk = ws_desks.Desk(server)
+    desk = ws_room.Desk(server)
     desk.logon(**logon)
     session = desk.endpoint.session
     assert session is not None

@@ -191,7 +191,8 @@ class LeaseBatcher:
             return [decisions[i : i + MAX_BUCKETS] for i in range(0, len(decisions), MAX_BUCKETS)]
         by_tag: dict[str, list[StrictDecision]] = {}
         for decision in decisions:
-            by_tag.setdefault(_tag(decision.buckets[0]), []).append(decision)
+            tag = decision.buckets[0].key.partition("}")[0]  # chooses the slot
+            by_tag.setdefault(tag, []).append(decision)
         return by_tag.values()
 
     def _send(self, buckets: list[Lease], asks: list[Ask], decisions: list[StrictDecision]) -> None:
@@ -199,11 +200,8 @@ class LeaseBatcher:
         takes = [[decision.cost_milli, *(place[each] for each in decision.buckets)] for decision in decisions]
         batch = Batch([bucket.terms for bucket in buckets], asks, takes)
         self.calls += 1
-        self._store.call(
-            [bucket.key for bucket in buckets],
-            batch,
-            lambda outcome: self._answered(buckets, batch, decisions, outcome),
-        )
+        keys = [bucket.key for bucket in buckets]
+        self._store.call(keys, batch, lambda outcome: self._answered(buckets, batch, decisions, outcome))
 
     def _answered(self, buckets: list[Lease], batch: Batch, decisions: list[StrictDecision], outcome: Outcome) -> None:
         if isinstance(outcome, Answer):
@@ -257,8 +255,3 @@ class LeaseBatcher:
             bucket.is_troubled = True
             self.on_trouble(bucket.key, trouble)
         self.owes(bucket, self._now_ns() // 1000)
-
-
-def _tag(lease: Lease) -> str:
-    """The part of the key that chooses its slot."""
-    return lease.key[lease.key.index("{") : lease.key.index("}")]

@@ -13,8 +13,8 @@ import msgspec
 
 from limits.bucket import NEVER, Bucket
 from limits.paths import MAX_KEPT, Counts, Path, Paths
-from limits.penalty import EXEMPT, PenaltyState
-from limits.policy import PER_INSTRUMENT, SCOPES, WIDTH, Limit, Penalty, Policy
+from limits.penalty import EXEMPT
+from limits.policy import PER_INSTRUMENT, SCOPES, WIDTH, Limit, Policy
 
 BucketT = TypeVar("BucketT")
 
@@ -145,10 +145,14 @@ class RoutedLimiter(ABC, Generic[BucketT]):
         return [self._view(name, level, now_ns // 1000) for name, level in levels]
 
     def _view(self, name: str, level: Level[BucketT], now_us: int) -> BucketView:
-        """One bucket as people see it: that of this process, unless an heir has others."""
-        bucket: Any = level.bucket
+        limit, (remaining, full_in_us, degraded) = level.limit, self._state_of(level.bucket, now_us)
+        full_in_ms, rate = -(-full_in_us // 1000), limit.rate.per_second
+        return BucketView(name, level.scope, remaining, limit.burst, rate, full_in_ms, degraded, limit.mode)
+
+    def _state_of(self, bucket: Any, now_us: int) -> tuple[int, int, bool]:
+        """Whole tokens left, time until full, whether it is decided without the store: a bucket of this process."""
         full_in_us = bucket.full_in_us(now_us)  # refills it
-        return view_of(name, level, bucket.level // bucket.period_us, full_in_us)
+        return bucket.level // bucket.period_us, full_in_us, False
 
     def _route(self, path: Path, name: str, instrument: int = 0) -> Any:
         """What a bucket's name means on the path, under the policy in force."""
@@ -190,9 +194,28 @@ class RoutedLimiter(ABC, Generic[BucketT]):
         return bucket
 
     def _refused(self, path: Path, route: Any, name: str, waits: Sequence[Wait], now_us: int) -> Decision:
-        """The no of the level that binds longest, and what going on like this leads to."""
+        """The no of the level that binds longest, and what going on like this leads to; a cool-down is waited for.
+
+        A level that can never do binds for ever. Without any level that binds, the refusal is the penalty's alone.
+        """
         route.counts.refused += 1
-        return punished(longest_of(name, waits), path.penalty_state, self._policy.penalty, now_us)
+        longest, binds = 0, waits[0] if waits else None
+        for wait in waits:
+            if wait[0] == NEVER or (longest != NEVER and wait[0] > longest):
+                longest, binds = wait[0], wait
+        state, penalty = path.penalty_state, self._policy.penalty
+        step = "cooling_down" if now_us < state.cooling_until_us and name not in EXEMPT else ""
+        if binds is None:
+            decision = Decision(False, 0, name)
+        else:
+            _, scope, limit = binds
+            decision = Decision(False, longest, name, scope, limit.burst, limit.rate.per_second)
+            if penalty is not None:
+                step = state.refused(name, limit, penalty, now_us)
+        if not step:
+            return decision
+        wait_us = longest if longest == NEVER else max(longest, state.cooling_until_us - now_us)
+        return msgspec.structs.replace(decision, wait_us=wait_us, penalty=step)
 
     @abstractmethod
     def _bucket_at(self, path: Path, scope: str, name: str, limit: Limit) -> BucketT:
@@ -205,43 +228,3 @@ class RoutedLimiter(ABC, Generic[BucketT]):
 
 Limiter: TypeAlias = RoutedLimiter[Any]
 """A limiter, whatever its buckets are."""
-
-
-def view_of(name: str, level: Level[Any], remaining: int, full_in_us: int, degraded: bool = False) -> BucketView:
-    """A bucket under the terms of its level. remaining: whole tokens."""
-    limit, full_in_ms = level.limit, -(-full_in_us // 1000)
-    rate = limit.rate.per_second
-    return BucketView(name, level.scope, remaining, limit.burst, rate, full_in_ms, degraded, limit.mode)
-
-
-def longest_of(name: str, waits: Sequence[Wait]) -> tuple[Decision, Limit | None]:
-    """The refusal of the level that binds longest, and its limit; one that can never do binds for ever.
-
-    Without any level that binds, the refusal is the penalty's alone.
-    """
-    longest, binds = 0, waits[0] if waits else None
-    for wait in waits:
-        if wait[0] == NEVER or (longest != NEVER and wait[0] > longest):
-            longest, binds = wait[0], wait
-    if binds is None:
-        return Decision(False, 0, name), None
-    _, scope, limit = binds
-    return Decision(False, longest, name, scope, limit.burst, limit.rate.per_second), limit
-
-
-def punished(
-    refusal: tuple[Decision, Limit | None], penalty_state: PenaltyState, penalty: Penalty | None, now_us: int
-) -> Decision:
-    """The refusal with its place on the penalty ladder; a cool-down is waited for as well."""
-    decision, limit = refusal
-    if decision.name in EXEMPT:
-        return decision
-    step = "cooling_down" if now_us < penalty_state.cooling_until_us else ""
-    if penalty is not None and limit is not None:
-        step = penalty_state.refused(decision.name, limit, penalty, now_us)
-    if not step:
-        return decision
-    wait_us = decision.wait_us
-    if wait_us != NEVER:
-        wait_us = max(wait_us, penalty_state.cooling_until_us - now_us)
-    return msgspec.structs.replace(decision, wait_us=wait_us, penalty=step)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from limits.bucket import MILLI, NEVER, Bucket
 from limits.lease import Lease
 from limits.lease_batcher import LeaseBatcher, StrictDecision
-from limits.limiter import ALLOWED, PENDING, BucketView, Decision, RoutedLimiter, ShadowDebit, Wait, view_of
+from limits.limiter import ALLOWED, PENDING, Decision, RoutedLimiter, ShadowDebit, Wait
 from limits.paths import Counts, Path
 from limits.penalty import EXEMPT
 from limits.policy import Limit, Policy
@@ -297,19 +297,6 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
     def _bucket_at(self, path: Path, scope: str, name: str, limit: Limit) -> Lease | Bucket:
         if scope == "session":
             return self._bucket_in(path.own, name, limit)
-        return self._lease(path, scope, name, limit)
-
-    def _through(self, counts: Counts, levels: Sequence[SharedLevel]) -> Route:
-        return route_of(counts, levels)
-
-    def _view(self, name: str, level: SharedLevel, now_us: int) -> BucketView:
-        """Of a shared bucket: what the store last told, and what this node has left of its lease."""
-        bucket = level.bucket
-        if isinstance(bucket, Lease):
-            return view_of(name, level, *bucket.remaining(now_us), self._is_unheard(bucket))
-        return super()._view(name, level, now_us)
-
-    def _lease(self, path: Path, scope: str, name: str, limit: Limit) -> Lease:
         name, _, owner = name.partition("/")
         key = key_of("*" if scope == "venue" else path.account, scope, owner, name)
         lease = self._leases.get(key)
@@ -317,3 +304,12 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
             lease = self._leases[key] = Lease(key, limit, self._load, self._nodes)
         lease.retune(limit, self._load, may_be_strict=scope != "venue")
         return lease
+
+    def _through(self, counts: Counts, levels: Sequence[SharedLevel]) -> Route:
+        return route_of(counts, levels)
+
+    def _state_of(self, bucket: Lease | Bucket, now_us: int) -> tuple[int, int, bool]:
+        """Of a shared bucket: what the store last told, and what this node has left of its lease."""
+        if isinstance(bucket, Lease):
+            return (*bucket.remaining(now_us), self._is_unheard(bucket))
+        return super()._state_of(bucket, now_us)

@@ -59,7 +59,11 @@ class TableReader:
         """What the field of type `kind` is; _BAD when the file has nothing for it that can be used."""
         struct, row, each, read = struct_of(kind), rows_of(kind), values_of(kind), reader_of(kind)
         if read is not None:
-            return self._read_by(read, value, place)
+            try:
+                return read(value)
+            except ValueError as error:
+                self.findings.append((place, f"is {shown(value)}: {error}"))
+                return _BAD
         if row is not None:
             return self._rows(row, value, place)
         if struct is not None or each is not None:
@@ -72,13 +76,6 @@ class TableReader:
         if self._directory is not None and isinstance(converted, str) and converted:
             return str(self._directory / converted) if str(place[-1]).endswith("_file") else converted
         return converted
-
-    def _read_by(self, read: Any, value: object, place: Place) -> object:
-        try:
-            return read(value)
-        except ValueError as error:
-            self.findings.append((place, f"is {shown(value)}: {error}"))
-            return _BAD
 
     def _rows(self, kind: type[msgspec.Struct], value: object, place: Place) -> object:
         if not isinstance(value, list):

@@ -95,7 +95,8 @@ def hmac(key_id: str, account: str, out: Path | None) -> None:
     secret = base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
     if out is None:
         click.echo(f"# {_SECRET_BYTES} bytes, base64: for the client, and for the gateway's environment\n{secret}\n")
-        where = f'secret_env = "{_env_name(key_id)}"'
+        words = "".join(char if char.isalnum() else "_" for char in key_id)
+        where = f'secret_env = "PENSTOCK_{words.upper()}"'
     else:
         _save(out, secret + "\n")
         where = f"secret_file = {json.dumps(str(out.absolute()))}"
@@ -114,8 +115,3 @@ def _save(out: Path, text: str) -> None:
 
 def _row(key_id: str, account: str, material: str) -> str:
     return f'# for gateway.toml\n[[keys]]\nid = "{key_id}"\naccount = "{account}"\n{material}'
-
-
-def _env_name(key_id: str) -> str:
-    words = "".join(char if char.isalnum() else "_" for char in key_id)
-    return f"PENSTOCK_{words.upper()}"

@@ -160,7 +160,7 @@ class FixClient(asyncio.Protocol):
 
     # Requests
 
-    def place(  # a flat call reads better than a Struct at its fifty callers
+    def place(
         self,
         cl_ord_id: str,
         symbol: str,
@@ -211,14 +211,9 @@ class FixClient(asyncio.Protocol):
         if self._transport is None:
             raise ConnectionError("not connected")
         number = self.next_out if seq_num is None else seq_num
-        message = simplefix.FixMessage()
-        message.append_pair(8, self.identity.begin_string)
-        message.append_pair(35, msg_type)
-        message.append_pair(34, number)
-        message.append_pair(49, self.identity.sender_comp_id)
-        message.append_pair(52, at or sending_time(time.time_ns()))
-        message.append_pair(56, self.identity.target_comp_id)
-        for tag, value in pairs:
+        message, me = simplefix.FixMessage(), self.identity
+        head = ((8, me.begin_string), (35, msg_type), (34, number), (49, me.sender_comp_id))
+        for tag, value in (*head, (52, at or sending_time(time.time_ns())), (56, me.target_comp_id), *pairs):
             message.append_pair(tag, value)
         if seq_num is None:
             self.next_out += 1

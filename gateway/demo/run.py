@@ -10,12 +10,12 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import orjson
 import uvloop
 
-from gateway.core.matching import MatchingCore
 from gateway.demo import simulate
 from gateway.demo.ledger import CoreRecord, Verdict, compare
 from gateway.demo.venue import RecordingCore, make_venue, ws_url
@@ -131,15 +131,11 @@ class DemoRun:
         self._seconds = seconds
         self._venue = make_venue(directory)
         self._record = CoreRecord()
-        self._core: RecordingCore
-        self._server = Server(self._venue.config, directory, wrap_core=self._observe)
+        self._server = Server(self._venue.config, directory, wrap_core=lambda core: RecordingCore(core, self._record))
+        self._core = cast(RecordingCore, self._server.core)
         self._stop = asyncio.Event()
         self._moment = Moment(0.0, _NOBODY, dict.fromkeys(_NOBODY, 0.0), Queue(0, 0, 1))
         self._started_s = 0.0
-
-    def _observe(self, core: MatchingCore) -> MatchingCore:
-        self._core = RecordingCore(core, self._record)
-        return self._core
 
     async def trade(self, seed: int) -> RunResult:
         """Run everything; how it went.

@@ -129,12 +129,9 @@ def summarize(ledgers: Sequence[Ledger]) -> dict[str, DoorStats]:
 
 
 def _add_up(rows: Sequence[Ledger]) -> DoorStats:
-    asked: Counter[Kind] = Counter()
-    refusals: Counter[int] = Counter()
+    asked, refusals = sum((row.asked for row in rows), Counter()), sum((row.refusals for row in rows), Counter())
     latency = Histogram()
     for row in rows:
-        asked += row.asked
-        refusals += row.refusals
         latency.merge(row.latency)
     return DoorStats(
         orders=asked[Kind.PLACE],

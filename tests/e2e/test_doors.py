@@ -23,7 +23,8 @@ from gateway.doors.ws.endpoint import WsEndpoint
 from gateway.doors.ws.http_upgrade import HttpPhase
 from gateway.server import Server
 from tests.support.desks import FixDesk, WsDesk, fix_desk, ws_desk, ws_url
-from tests.support.server import running, seed_of, until, venue_toml
+from tests.support.server import running, until, venue_toml
+from tests.support.venue_rows import seed_of
 
 UPGRADE = (
     b"GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -19,7 +19,8 @@ from gateway.server import Server
 from tests.support.dialogue import expand
 from tests.support.fix_text import fix
 from tests.support.fix_wire import Wire, wire_to
-from tests.support.server import running, seed_of, started, until, venue_toml
+from tests.support.server import running, started, until, venue_toml
+from tests.support.venue_rows import seed_of
 
 VERSIONS = ("FIX.4.2", "FIX.4.4", "FIXT.1.1")
 _ROW = """

@@ -19,7 +19,8 @@ from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.support.desks import WsDesk, ws_desk
 from tests.support.quickfix_desk import Engine, QuickfixDesk, quickfix_desk
 from tests.support.relay import Relay, relay_to
-from tests.support.server import running, seed_of, until, venue_toml
+from tests.support.server import running, until, venue_toml
+from tests.support.venue_rows import seed_of
 
 pytestmark = pytest.mark.quickfix
 

@@ -14,7 +14,8 @@ from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.support.dialogue import expand
 from tests.support.fix_room import Desk
 from tests.support.fix_text import fix, pipes
-from tests.support.server import running, seed_of, until, venue_toml
+from tests.support.server import running, until, venue_toml
+from tests.support.venue_rows import seed_of
 from tests.support.ws_frames import request
 
 SESSIONS = """

@@ -13,7 +13,8 @@ import pytest
 from gateway.server import Server
 from tests.support.desks import WsDesk, ws_desk
 from tests.support.quickfix_desk import QuickfixDesk, quickfix_desk
-from tests.support.server import running, seed_of, venue_toml
+from tests.support.server import running, venue_toml
+from tests.support.venue_rows import seed_of
 
 pytestmark = pytest.mark.quickfix
 

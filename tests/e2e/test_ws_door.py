@@ -17,7 +17,8 @@ from gateway.doors.ws.http_upgrade import HttpPhase
 from gateway.doors.ws.logon import MAX_CONNECTIONS_PER_KEY
 from gateway.server import Server
 from tests.support.desks import WsDesk, ws_desk, ws_url
-from tests.support.server import GENEROUS, running, seed_of, until, venue_toml
+from tests.support.server import GENEROUS, running, until, venue_toml
+from tests.support.venue_rows import seed_of
 from tests.support.ws_frames import close, frame, text
 
 UPGRADE = (

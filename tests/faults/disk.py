@@ -26,6 +26,7 @@ from tests.faults.kill9.check import Message, Violations, judge_trades
 from tests.faults.kill9.client import Desk, Style
 from tests.support.long_replay import SLICE_BYTES, LongSession
 from tests.support.server import GENEROUS, started
+from tests.support.venue_rows import account_row, session_row
 
 pytestmark = pytest.mark.timeout(180)
 Gateway = subprocess.Popen[bytes]
@@ -36,11 +37,10 @@ NAMES = ("K11", "K12")
 VENUE = {
     "limits": GENEROUS,
     "sessions": "".join(
-        f'[[fix.sessions]]\nid = {name[1:]}\ncomp_id = "{name}"\naccount = "{name}"\nauth = "none"\n'
-        'dialect = "penstock"\nlast_msg_seq_num_processed = true\n'
+        session_row(int(name[1:]), name, auth="none", dialect="penstock", last_msg_seq_num_processed=True)
         for name in NAMES
     ),
-    "more": "".join(f'[[accounts]]\nid = {name[1:]}\nname = "{name}"\n' for name in NAMES)
+    "more": "".join(account_row(int(name[1:]), name) for name in NAMES)
     + f"[journal]\nsegment_bytes = {SEGMENT_BYTES}\n[core]\nreopen_after_ms = 0\n",
 }
 CLOSED = ("8", "2", "4011")  # ExecType(150), OrdRejReason(103), ErrorCode(25016)

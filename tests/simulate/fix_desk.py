@@ -18,7 +18,7 @@ from tests.simulate.desk import Desk
 from tests.simulate.promises import UNKNOWN_OUTCOME, Asked
 from tests.simulate.venue import Venue
 from tests.simulate.world import MS, SECOND, Broken, World
-from tests.support.server import seed_of
+from tests.support.venue_rows import seed_of
 
 _TICK_NS = 100 * MS
 _PATIENCE_NS = 12 * SECOND  # without credentials a silent link is found dead first, of which pauses are no part

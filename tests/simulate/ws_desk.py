@@ -9,7 +9,7 @@ from tests.simulate.pipes import Pipe
 from tests.simulate.promises import UNKNOWN_OUTCOME, Asked
 from tests.simulate.venue import Venue
 from tests.simulate.world import SECOND, Broken, World
-from tests.support.server import seed_of
+from tests.support.venue_rows import seed_of
 from tests.support.ws_frames import frame, request
 
 _SIDES = {"1": "buy", "2": "sell"}

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from gateway.client import fix, ws
 from gateway.client.fix import Fields, FixClient, Pairs
 from gateway.client.ws import Json, WsClient
-from tests.support.server import seed_of
+from tests.support.venue_rows import seed_of
 
 _PATIENCE_S = 5.0
 

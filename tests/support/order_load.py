@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocols.fix.times import format_ns
 from protocols.signing import ws_header_text
+from tests.support.venue_rows import BTC, account_row, key_row, session_row
 from tests.support.ws_frames import request
 
 Flow = Literal["rest", "trade"]
@@ -43,33 +44,6 @@ file = "limits.toml"
 retain_events = 1000
 [journal]
 durability = "{durability}"
-[[instruments]]
-id = 1
-symbol = "BTC-USDT"
-base = "BTC"
-quote = "USDT"
-px_exp = 2
-qty_exp = 8
-tick = "0.01"
-lot = "0.00000001"
-min_notional = "5"
-band_low = "1000"
-band_high = "1000000"
-"""
-_ROW = """
-[[accounts]]
-id = {n}
-name = "A{n}"
-[[fix.sessions]]
-id = {n}
-comp_id = "S{n}"
-account = "A{n}"
-auth = "none"
-dialect = "penstock"
-[[keys]]
-id = "K{n}"
-account = "A{n}"
-public_key = "{public}"
 """
 _KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 _PUBLIC = base64.b64encode(_KEY.public_key().public_bytes_raw()).decode()
@@ -77,9 +51,11 @@ _PUBLIC = base64.b64encode(_KEY.public_key().public_bytes_raw()).decode()
 
 def load_toml(sessions: int, durability: str = "memory") -> str:
     """gateway.toml with so many sessions on each door, on free ports; all of them sign with one well-known key."""
-    return _HEAD.format(durability=durability) + "".join(
-        _ROW.format(n=n, public=_PUBLIC) for n in range(1, sessions + 1)
-    )
+    rows = [_HEAD.format(durability=durability), BTC]
+    for n in range(1, sessions + 1):
+        rows.append(account_row(n, f"A{n}") + session_row(n, f"S{n}", f"A{n}", auth="none", dialect="penstock"))
+        rows.append(key_row(f"A{n}", f"K{n}", _PUBLIC))
+    return "".join(rows)
 
 
 def wait_started(process: subprocess.Popen[bytes]) -> dict[str, int]:

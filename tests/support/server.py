@@ -4,8 +4,6 @@ Both take the same configuration, as the text an operator would write, so each t
 """
 
 import asyncio
-import base64
-import hashlib
 import os
 import socket
 import subprocess
@@ -18,25 +16,14 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from gateway.config.schema import Config
 from gateway.core.matching import MatchingCore
 from gateway.journal import Journal
 from gateway.server import Server
+from tests.support.venue_rows import BTC, ETH, account_row, key_row, public_key_of, session_row
 
 ACCOUNTS = ("ALPHA", "BETA")
-SESSIONS = """
-[[fix.sessions]]
-id = 1
-comp_id = "ALPHA"
-account = "ALPHA"
-
-[[fix.sessions]]
-id = 2
-comp_id = "BETA"
-account = "BETA"
-"""
+SESSIONS = "".join(session_row(number, name) for number, name in enumerate(ACCOUNTS, 1))
 GENEROUS = """
 version = 1
 [plans.open]
@@ -63,29 +50,7 @@ port = {ws_port}
 [admin]
 port = {admin_port}
 
-[[instruments]]
-id = 1
-symbol = "BTC-USDT"
-base = "BTC"
-quote = "USDT"
-px_exp = 2
-qty_exp = 8
-tick = "0.01"
-lot = "0.00000001"
-min_notional = "5"
-band_low = "1000"
-band_high = "1000000"
-
-[[instruments]]
-id = 2
-symbol = "ETH-USDT"
-base = "ETH"
-quote = "USDT"
-px_exp = 2
-qty_exp = 4
-tick = "0.05"
-lot = "0.001"
-
+{instruments}
 [limits]
 file = "limits.toml"
 {store}
@@ -93,26 +58,6 @@ file = "limits.toml"
 [logs]
 level = "warning"
 """
-_ACCOUNT = """
-[[accounts]]
-id = {number}
-name = "{name}"
-
-[[keys]]
-id = "key-{name}"
-account = "{name}"
-public_key = "{public_key}"
-"""
-
-
-def seed_of(account: str) -> bytes:
-    """The private key of an account's API key `key-<account>`: made from its name, worth nothing elsewhere."""
-    return hashlib.sha256(account.encode()).digest()
-
-
-def _public_key(account: str) -> str:
-    key = Ed25519PrivateKey.from_private_bytes(seed_of(account)).public_key()
-    return base64.b64encode(key.public_bytes_raw()).decode()
 
 
 def venue_toml(
@@ -132,19 +77,19 @@ def venue_toml(
         fix=fix,
         ws=ws,
         store=store,
+        instruments=BTC + ETH,
         sessions=sessions,
         fix_port=port["fix"],
         ws_port=port["ws"],
         admin_port=port["admin"],
     )
-    rows = (_ACCOUNT.format(number=n, name=name, public_key=_public_key(name)) for n, name in enumerate(ACCOUNTS, 1))
+    rows = (account_row(number, name) + key_row(name) for number, name in enumerate(ACCOUNTS, 1))
     return text + "".join(rows) + more
 
 
 def more_keys(account: str, *names: str) -> str:
     """The rows of other keys of an account: `key-<name>` each, made from its name."""
-    row = '\n[[keys]]\nid = "key-{name}"\naccount = "{account}"\npublic_key = "{public_key}"\n'
-    return "".join(row.format(name=name, account=account, public_key=_public_key(name)) for name in names)
+    return "".join(key_row(account, f"key-{name}", public_key_of(name)) for name in names)
 
 
 def write_venue(directory: Path, text: str, limits: str = GENEROUS) -> Path:

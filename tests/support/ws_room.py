@@ -18,7 +18,7 @@ from gateway.server import Server
 from tests.support.fix_room import BTC, MS, Link
 from tests.support.hooks import ignore
 from tests.support.output import all_output
-from tests.support.server import seed_of
+from tests.support.venue_rows import seed_of
 from tests.support.ws_frames import messages, request
 
 ORDER = {"symbol": "BTC-USDT", "side": "buy", "type": "limit", "price": "100.00", "qty": "1"}

@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.client.fix import sending_time, signature
 from tests.faults.fuzz.wire import Plan, cut_up, each_byte, spoil
-from tests.support.server import seed_of
+from tests.support.venue_rows import seed_of
 
 Pair = tuple[bytes, bytes]
 

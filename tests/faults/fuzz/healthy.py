@@ -17,7 +17,7 @@ from gateway.client.fix import Fields, FixClient
 from gateway.client.ws import WsClient
 from tests.faults.fuzz.watch import Latencies, Violations
 from tests.support.desks import ws_url
-from tests.support.server import seed_of
+from tests.support.venue_rows import seed_of
 
 _BETWEEN_ORDERS_S = 0.01
 _AWAY_S = 0.25

@@ -4,19 +4,18 @@ Time-outs are set short, so that what an attacker holds is given back within sec
 low, so that a run of a minute reaches its bounds. Everything else is as it is by default.
 """
 
-import base64
 import random
 from pathlib import Path
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.faults.fuzz import bursts as fuzz_bursts
 from tests.faults.fuzz import fix as fuzz_fix
 from tests.faults.fuzz.attack import ACCOUNTS, BURSTS, DOORS, KINDS, MIXED, PLAIN, Door, Wave
 from tests.faults.fuzz.strangers import BALANCER, CROWDS
 from tests.support.certificates import make_certificates
-from tests.support.server import GENEROUS, SESSIONS, free_ports, seed_of
+from tests.support.server import GENEROUS, SESSIONS, free_ports
+from tests.support.venue_rows import account_row, key_row, session_row
 
 LEAVE_S = 6.0
 """After this long whatever the attackers held must be given back: the longest time-out of the configuration, twice."""
@@ -50,24 +49,6 @@ dedupe_ids = 4096
 drain_ms = 2000
 [journal]
 durability = "{durability}"
-"""
-_ACCOUNT = """
-[[accounts]]
-id = {n}
-name = "{name}"
-[[keys]]
-id = "key-{name}"
-account = "{name}"
-public_key = "{public_key}"
-"""
-_SESSION = """
-[[fix.sessions]]
-id = {n}
-comp_id = "{who.comp_id}"
-account = "{account}"
-version = "{who.version}"
-auth = "{auth}"
-listener = "{listener}"
 """
 # Every second attacker trades under the limits of an ordinary client, the others under hardly any.
 _USUAL = """
@@ -105,10 +86,8 @@ def knobs(settings: Settings, directory: Path) -> tuple[int, dict[str, str]]:
     identities = [fuzz_fix.Identity(name) for name in ACCOUNTS]
     for n, who in enumerate((*identities, *PLAIN), 11):
         account, auth, listener = (who.comp_id, "key", "") if who.key else ("PLAIN", "none", "fix")
-        rows.append(_SESSION.format(n=n, who=who, account=account, auth=auth, listener=listener))
-    accounts = [
-        _ACCOUNT.format(n=n, name=name, public_key=_public_key(name)) for n, name in enumerate((*ACCOUNTS, "PLAIN"), 11)
-    ]
+        rows.append(session_row(n, who.comp_id, account, version=who.version, auth=auth, listener=listener))
+    accounts = [account_row(n, name) + key_row(name) for n, name in enumerate((*ACCOUNTS, "PLAIN"), 11)]
     usual = ", ".join(f'{name} = "usual"' for name in ACCOUNTS[::2])
     limits = GENEROUS.replace("[assign]", f"{_USUAL}[assign]\naccounts = {{ {usual} }}")
     more = _MORE.format(durability=settings.durability, retained=_RETAINED) + "".join(accounts)
@@ -142,8 +121,3 @@ def _widths(kind: str) -> tuple[int, ...]:
 def kinds_of(door: Door) -> list[str]:
     """Names of the attacks on one door."""
     return sorted(KINDS[door])
-
-
-def _public_key(account: str) -> str:
-    key = Ed25519PrivateKey.from_private_bytes(seed_of(account)).public_key()
-    return base64.b64encode(key.public_bytes_raw()).decode()

@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.client import ws
 from tests.faults.fuzz.wire import Plan, cut_up, each_byte, spoil
-from tests.support.server import seed_of
+from tests.support.venue_rows import seed_of
 from tests.support.ws_frames import close, frame, text
 from tests.support.ws_samples import OF
 

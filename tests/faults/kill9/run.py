@@ -27,6 +27,7 @@ from tests.faults.kill9.report import Result, Settings, Start, cpu_ms, journal_b
 from tests.faults.kill9.store import LIMITS, SlowStore, judge_spending, slow_store
 from tests.faults.kill9.ws import WsDesk
 from tests.support.server import GENEROUS, started
+from tests.support.venue_rows import account_row, session_row
 
 STYLES = (
     Style(),
@@ -40,23 +41,9 @@ _LOSES_LINK = 0.3  # share of the clients, each round
 _PATIENCE_S = 20.0
 _LOOK_S = 0.05
 _SEGMENT_BYTES = 1 << 20  # the smallest: a run of any length sees segments begin and end
-_SESSION = """
-[[fix.sessions]]
-id = {n}
-comp_id = "K{n}"
-account = "K{n}"
-auth = "none"
-dialect = "penstock"
-last_msg_seq_num_processed = {processed}
-"""
-_ACCOUNT = """
-[[accounts]]
-id = {n}
-name = "K{n}"
-"""
 # Orders are taken at once after a crash, or nothing would trade between two kills. Little is retained, so that in a run
 # of any length segments are dropped as in a long life; it is far more than a client can miss in a few rounds.
-_HOUSE = """
+_MORE = """
 [journal]
 durability = "{durability}"
 segment_bytes = {segment_bytes}
@@ -126,10 +113,11 @@ class Run:
         """One life of the gateway, from its start on what is there to its death."""
         size, began = journal_bytes(self._journal), time.perf_counter()
         sessions = "".join(
-            _SESSION.format(n=n, processed="true" if n % 2 else "false") for n, _ in enumerate(self.desks, 11)
+            session_row(n, f"K{n}", auth="none", dialect="penstock", last_msg_seq_num_processed=n % 2 == 1)
+            for n, _ in enumerate(self.desks, 11)
         )
-        more = "".join(_ACCOUNT.format(n=n) for n, _ in enumerate(self.desks, 11))
-        more += _HOUSE.format(durability=self._settings.durability, segment_bytes=_SEGMENT_BYTES)
+        more = "".join(account_row(n, f"K{n}") for n, _ in enumerate(self.desks, 11))
+        more += _MORE.format(durability=self._settings.durability, segment_bytes=_SEGMENT_BYTES)
         knobs, limits = {"sessions": sessions, "more": more}, GENEROUS
         if self._store is not None:
             knobs["store"], limits = self._store.knobs, LIMITS

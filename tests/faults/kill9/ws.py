@@ -17,7 +17,7 @@ import orjson
 from gateway.client.ws import WsIdentity, signature
 from tests.faults.kill9.check import Dealings, Report, Violations
 from tests.faults.kill9.flow import Flow
-from tests.support.server import seed_of
+from tests.support.venue_rows import seed_of
 
 _WAITING_MAX = 16  # of which half are pings
 _OVERLAP = 20  # so many events that it has seen are asked for again

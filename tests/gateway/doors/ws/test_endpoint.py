@@ -20,7 +20,7 @@ from protocols.messages import EngineState, NewOrder, OrderList, OrdType, Origin
 from tests.support.fix_room import Link
 from tests.support.hooks import ignore
 from tests.support.order_path import Stuck
-from tests.support.server import seed_of
+from tests.support.venue_rows import seed_of
 from tests.support.ws_frames import close, messages, request
 from tests.support.ws_room import FEW, MS, OPEN, ORDER, Desk, answers, events, log_out, new_gateway
 

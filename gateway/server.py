@@ -79,10 +79,32 @@ class Server:
         self._pace = LogPace()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn: EventLoopTurn | None = None
+        self._admin: AdminDoor | None = None
+        self._regular: list[asyncio.Task[None]] = []
+        self._redating: asyncio.Future[None] | None = None  # a task without a reference may be collected
+        self.ports: dict[str, int] = {}
+        self.health = Health()
+        self.bounds = memory_bounds(settings)
         self.instruments = build_instruments(settings)
         names = [row.name for row in settings.accounts]
         self.limits = limiting(settings.limits, config_dir, names, self.now_ns, self.log)
         self.limiter = self.limits.limiter
+        self._build_core(config_dir, core, wrap_core)
+        self._build_order_path()
+        self._build_services(config_dir)
+        self._build_doors()
+        self._register_gauges()
+        self.restore = Restore(self.services, self.fix, self.recorder)
+        if core is None:
+            self.restore.run()
+
+    # -- the parts, in the order in which they need each other ---------------------------------------------------
+
+    def _build_core(
+        self, config_dir: Path, core: MatchingCore | None, wrap_core: Callable[[MatchingCore], MatchingCore]
+    ) -> None:
+        """The journal, read back; what records into it; and the core with the state of the last process."""
+        settings = self.settings
         engine = Engine(
             tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // NS_PER_MS}"
         )
@@ -90,10 +112,14 @@ class Server:
         self._delay = RecordDelay(self.journal)
         self.failures = Failures(self.log, self.journal.give_up, self._open_connections)
         self.recorder = Recorder(self.journal, self.replay, known_ids, settings, self.log, self.failures.gateway_failed)
-        self.sessions = Sessions(self.limiter, settings.stream.retain_events, self.recorder)
         self.core = core or wrap_core(
             EmbeddedCore(engine, settings.core.window, self.recorder.record, self.failures.gateway_failed, self.wall)
         )
+
+    def _build_order_path(self) -> None:
+        """Sessions, traces, the order path, and what cancels orders for a client."""
+        settings = self.settings
+        self.sessions = Sessions(self.limiter, settings.stream.retain_events, self.recorder)
         self._spans = spans.open_spans(settings.tracing, self.wall) if settings.tracing.sample_one_in else None
         self.tracing = OrderTracer(settings.tracing, self._spans.write if self._spans else None)
         self.orders = OrderPath(
@@ -110,12 +136,12 @@ class Server:
             self.wall,
         )
         self.kill_switch = KillSwitch(self.orders, self.now_ns())
-        self.cancel_on_disconnect = CancelOnDisconnect(
-            self.orders,
-            self.sessions,
-            self.recorder.record_link,
-            partial(cancel_for_gone, self.kill_switch, self.recorder),
-        )
+        gone = partial(cancel_for_gone, self.kill_switch, self.recorder)
+        self.cancel_on_disconnect = CancelOnDisconnect(self.orders, self.sessions, self.recorder.record_link, gone)
+
+    def _build_services(self, config_dir: Path) -> None:
+        """What endpoints and operators share, and the operators' modes."""
+        settings = self.settings
         self.services = Services(
             settings,
             self.instruments,
@@ -132,31 +158,26 @@ class Server:
             self.log,
             self.wake,
         )
-        accounts = {row.name: row.id for row in settings.accounts}
-        self.mode_control = ModeControl(
-            self.services, accounts, tuple(known_ids.accounts), self._modes_file(config_dir)
-        )
+        accounts, known = {row.name: row.id for row in settings.accounts}, tuple(self.recorder.known_ids.accounts)
+        self.mode_control = ModeControl(self.services, accounts, known, self._modes_file(config_dir))
         self.mode_control.restore(self.now_ns())
-        self.health = Health()
+
+    def _build_doors(self) -> None:
+        """The doors for clients, under one bound of unread output and one limit of open files."""
+        settings = self.settings
         self.unread_output = UnreadOutput(settings.out.total_bytes)
         self.fix = FixAcceptor(self.services, self.unread_output, self.journal.store, self.recorder.record_reset)
         self.ws = WsAcceptor(settings.ws, self.services, self.unread_output) if settings.ws is not None else None
-        self.bounds = memory_bounds(settings)
-        self.ports: dict[str, int] = {}
-        self._admin: AdminDoor | None = None
-        self._regular: list[asyncio.Task[None]] = []
-        self._redating: asyncio.Future[None] | None = None  # a task without a reference may be collected
+        self._doors: dict[str, FixAcceptor | WsAcceptor] = {"fix": self.fix}
+        if self.ws is not None:
+            self._doors["ws"] = self.ws
         self.descriptors = Descriptors(
-            {name: door.crowd for name, door in (("fix", self.fix), ("ws", self.ws)) if door is not None},
+            {name: door.crowd for name, door in self._doors.items()},
             PLACES,
             lambda: self.journal.open_files,
             settings.journal.max_bytes // settings.journal.segment_bytes + 2,
             self.log,
         )
-        self._register_gauges()
-        self.restore = Restore(self.services, self.fix, self.recorder)
-        if core is None:
-            self.restore.run()
 
     def log(self, name: str, **fields: Any) -> None:
         """Log one declared event, unless it is paced and was just logged."""
@@ -201,16 +222,9 @@ class Server:
     def wire(self, loop: asyncio.AbstractEventLoop) -> EventLoopTurn:
         """Create the turn of the event loop; nothing in it needs a socket."""
         self._loop = loop
-        timed: tuple[Timed, ...] = (
-            self.mode_control,
-            self.cancel_on_disconnect,
-            self.fix,
-            *self.limits.timed,
-            self.orders,
-            self.recorder,
-        )
-        orders, failures = self.orders, self.failures
-        parts = Parts(timed, (self.cancel_on_disconnect, orders), orders.work, lambda: orders.queue.is_filling)
+        orders, safety, failures = self.orders, self.cancel_on_disconnect, self.failures
+        timed: tuple[Timed, ...] = (self.mode_control, safety, self.fix, *self.limits.timed, orders, self.recorder)
+        parts = Parts(timed, (safety, orders), orders.work, lambda: orders.queue.is_filling)
         turn = self._turn = EventLoopTurn(
             loop, self.clock, parts, self.journal, self._delay, failures.session_failed, failures.gateway_failed
         )
@@ -232,9 +246,8 @@ class Server:
         now_ns = self.now_ns()
         self.orders.venue.draining = True
         self.log("gateway.draining", unanswered=len(self.orders.core_link.unanswered))
-        self.fix.stop_listening()
-        if self.ws is not None:
-            self.ws.stop_listening()
+        for door in self._doors.values():
+            door.stop_listening()
         limit_ns = now_ns + self.settings.venue.drain_ms * NS_PER_MS
         for session in list(self.sessions.by_id.values()):
             if (endpoint := session.endpoint) is not None and session.connected:
@@ -354,20 +367,17 @@ class Server:
         self.wake()  # a commit checks for disk space
 
     def _open_connections(self) -> list[Connection]:
-        doors = [self.fix.traffic, *([self.ws.traffic] if self.ws is not None else [])]
-        return [connection for traffic in doors for connection in traffic.connections]
+        return [connection for door in self._doors.values() for connection in door.traffic.connections]
 
     def _register_gauges(self) -> None:
         gauge, counter, queue = self.metrics.gauge, self.metrics.counter, self.orders.queue
-        for name, door in (("fix", self.fix), ("ws", self.ws)):
-            if door is not None:
-                traffic = door.traffic
-                gauge("connections", lambda door=door: door.connections, name)  # type: ignore[misc]
-                gauge("connections_unproven", lambda door=door: door.crowd.strangers, name)  # type: ignore[misc]
-                gauge("connections_bound", lambda door=door: door.crowd.places, name)  # type: ignore[misc]
-                counter("bytes_in", lambda traffic=traffic: traffic.bytes_in, name)  # type: ignore[misc]
-                counter("bytes_out", lambda traffic=traffic: traffic.bytes_out, name)  # type: ignore[misc]
-                gauge("output_pending_bytes", lambda traffic=traffic: traffic.pending_bytes, name)  # type: ignore[misc]
+        for name, door in self._doors.items():
+            gauge("connections", lambda door=door: door.connections, name)  # type: ignore[misc]
+            gauge("connections_unproven", lambda door=door: door.crowd.strangers, name)  # type: ignore[misc]
+            gauge("connections_bound", lambda door=door: door.crowd.places, name)  # type: ignore[misc]
+            counter("bytes_in", lambda door=door: door.traffic.bytes_in, name)  # type: ignore[misc]
+            counter("bytes_out", lambda door=door: door.traffic.bytes_out, name)  # type: ignore[misc]
+            gauge("output_pending_bytes", lambda door=door: door.traffic.pending_bytes, name)  # type: ignore[misc]
         for name, origin in (("fix", Origin.FIX), ("ws", Origin.WS)):
             gauge("sessions_logged_on", partial(self.sessions.logged_on, origin), name)
         counter("log_lines_dropped", dropped_lines)

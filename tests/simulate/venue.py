@@ -219,15 +219,15 @@ class Venue:
             limit_ns = self.server.begin_drain()
             self.loop.call_later(0.02, self._drained, limit_ns, False)
 
-    def _drained(self, limit_ns: int, has_said_goodbye: bool) -> None:
+    def _drained(self, limit_ns: int, has_logged_out: bool) -> None:
         is_late = self.server.now_ns() >= limit_ns
-        if not has_said_goodbye and (self.server.orders.is_idle or is_late):
-            has_said_goodbye = True
+        if not has_logged_out and (self.server.orders.is_idle or is_late):
+            has_logged_out = True
             self.server.log_out_all()
-        elif has_said_goodbye and (is_late or not self.server._open_connections()):
+        elif has_logged_out and (is_late or not self.server._open_connections()):
             self._stop()
             return
-        self.loop.call_later(0.02, self._drained, limit_ns, has_said_goodbye)
+        self.loop.call_later(0.02, self._drained, limit_ns, has_logged_out)
 
     def _stop(self) -> None:
         self.turn.stop()

@@ -40,12 +40,11 @@ class EmbeddedCore:
 
     @property
     def epoch(self) -> str:
-        """The incarnation of the event streams."""
         return self.engine.epoch
 
     @property
     def credit(self) -> int:
-        """How many commands may be handed over now: the window, or 0 from inside the sink and after a failure."""
+        """The window, or 0 from inside the sink and after a failure."""
         return 0 if self._is_reporting or self._has_failed else self._window
 
     def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
@@ -66,29 +65,20 @@ class EmbeddedCore:
             events: list[AnyEvent] = []
             for command in commands:
                 events += execute(command, at_ns)
-            self._report(self._sink, events, now_ns)
+            if events:
+                self._is_reporting = True
+                self._sink(events, now_ns)
+                self._is_reporting = False
         except Exception as error:
             self._has_failed = True
             self._fail(error)
             raise
 
     def subscribe(self, sink: EventSink) -> None:
-        """Set the one receiver of events."""
         self._sink = sink
 
     def latest_seq(self, account: int) -> int:
-        """The number of the account's latest event, 0 if there is none."""
         return self.engine.latest_seq(account)
 
     def order_state(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
-        """The state of the order of that name; REJECTED = there is none."""
         return self.engine.order_state(account, order_id, cl_ord_id) or OrdStatus.REJECTED
-
-    def _report(self, sink: EventSink, events: list[AnyEvent], now_ns: int) -> None:
-        if not events:
-            return
-        self._is_reporting = True
-        try:
-            sink(events, now_ns)
-        finally:
-            self._is_reporting = False

@@ -23,20 +23,7 @@ from gateway.core.book import Book
 from gateway.core.events import EventBuilder, status_of
 from gateway.core.matcher import Matcher
 from gateway.core.orders import AccountOrders, AccountState, Order, order_of
-from protocols.errors import (
-    BAD_NOTIONAL,
-    DEAD_MAN,
-    DISCONNECTED,
-    DUPLICATE_ID,
-    EXPIRED_IN_QUEUE,
-    EXPIRED_ON_ARRIVAL,
-    OPERATOR,
-    TOO_LATE,
-    UNKNOWN_ORDER,
-    UNKNOWN_SYMBOL,
-    UNSUPPORTED_COMBINATION,
-    WOULD_TAKE,
-)
+from protocols import errors
 from protocols.instruments import Instrument
 from protocols.messages import (
     ACCOUNT_GIVEN,
@@ -63,18 +50,18 @@ _LANE_SPAN = pack_cmd_id(0, Lane.CANCEL, 0)  # in a cmd_id, n is below it, sessi
 _LOST_IDS = 1_000_000_000  # more than a loss can hold of any kind
 
 _UNASKED: dict[Origin, Rejection] = {
-    Origin.COD: (DISCONNECTED, "cancelled on disconnect"),
-    Origin.LOGOUT: (DISCONNECTED, "cancelled at logout"),
-    Origin.DEAD_MAN: (DEAD_MAN, "cancelled by the dead-man's switch"),
-    Origin.OPERATOR: (OPERATOR, "cancelled by the operator"),
+    Origin.COD: (errors.DISCONNECTED, "cancelled on disconnect"),
+    Origin.LOGOUT: (errors.DISCONNECTED, "cancelled at logout"),
+    Origin.DEAD_MAN: (errors.DEAD_MAN, "cancelled by the dead-man's switch"),
+    Origin.OPERATOR: (errors.OPERATOR, "cancelled by the operator"),
 }
-_USED: Rejection = (DUPLICATE_ID, "client order id was used before")
-_UNKNOWN: Rejection = (UNKNOWN_ORDER, "unknown order")
-_MISNAMED: Rejection = (UNKNOWN_ORDER, "unknown order: the two ids name different ones")
-_ELSEWHERE: Rejection = (UNKNOWN_ORDER, "unknown order: it is in another symbol")
-_FIXED: Rejection = (UNSUPPORTED_COMBINATION, "side, type and time in force of an order cannot be changed")
-_FINISHED: Rejection = (TOO_LATE, "the order has finished")
-_WOULD_TAKE: Rejection = (WOULD_TAKE, "post-only order would trade at once")
+_USED: Rejection = (errors.DUPLICATE_ID, "client order id was used before")
+_UNKNOWN: Rejection = (errors.UNKNOWN_ORDER, "unknown order")
+_MISNAMED: Rejection = (errors.UNKNOWN_ORDER, "unknown order: the two ids name different ones")
+_ELSEWHERE: Rejection = (errors.UNKNOWN_ORDER, "unknown order: it is in another symbol")
+_FIXED: Rejection = (errors.UNSUPPORTED_COMBINATION, "side, type and time in force of an order cannot be changed")
+_FINISHED: Rejection = (errors.TOO_LATE, "the order has finished")
+_WOULD_TAKE: Rejection = (errors.WOULD_TAKE, "post-only order would trade at once")
 
 
 class Engine:
@@ -88,7 +75,6 @@ class Engine:
 
     def __init__(self, instruments: tuple[Instrument, ...], dedupe_ids: int, epoch: str) -> None:
         self.epoch = epoch
-        self._dedupe_ids = dedupe_ids
         self._books = {instrument.id: Book() for instrument in instruments}
         self._highest: dict[int, int] = {}  # by session and lane: the last n that was executed
         self._order_id = 0
@@ -172,9 +158,7 @@ class Engine:
         """
         image = snapshots.decode(head, *more)
         books = {instrument: Book() for instrument in image.resting}
-        dedupe_ids = image.dedupe_ids or self._dedupe_ids
-        ledger = snapshots.rebuild(image, AccountOrders(dedupe_ids), books)
-        self._dedupe_ids = dedupe_ids
+        ledger = snapshots.rebuild(image, AccountOrders(image.dedupe_ids or self._ledger.dedupe_ids), books)
         self.epoch = image.epoch
         self._books, self._ledger, self._highest = books, ledger, image.highest
         self._order_id = image.counters.order_id
@@ -185,13 +169,13 @@ class Engine:
     def _whole(self) -> snapshots.EngineParts:
         events = self._events
         counters = snapshots.Counters(events.now_ns, self._order_id, events.exec_id, self._matcher.trade_id)
-        head = (self.epoch, counters, self._highest, self._dedupe_ids)
+        head = (self.epoch, counters, self._highest, self._ledger.dedupe_ids)
         return snapshots.EngineParts(*head, self._ledger, self._books)
 
     @property
     def configuration(self) -> tuple[tuple[int, ...], int]:
         """The arguments of `configure`."""
-        return tuple(self._books), self._dedupe_ids
+        return tuple(self._books), self._ledger.dedupe_ids
 
     def configure(self, instruments: Iterable[int], dedupe_ids: int) -> None:
         """Continue with these instruments, and this number of ids remembered per account.
@@ -203,8 +187,7 @@ class Engine:
         for instrument, book in self._books.items():
             if instrument not in books and not book.is_empty:
                 raise ValueError(f"open orders in instrument {instrument}, which is not configured")
-        self._books, self._dedupe_ids = books, dedupe_ids
-        self._ledger.remember(dedupe_ids)
+        self._books, self._ledger.dedupe_ids = books, dedupe_ids
 
     def begin_epoch(self, epoch: str, accounts: Iterable[int], now_ns: int) -> None:
         """Continue under another name after the latest history was lost: streams begin again at 1, no id that a client
@@ -306,17 +289,17 @@ class Engine:
     def _why_barred(self, command: NewOrder | ReplaceOrder, account: AccountState) -> Rejection | None:
         """Why a new order or replace is rejected whatever its terms: it is a doubtful retry, or late."""
         if command.flags & POSS_RESEND and account.may_be_forgotten(command.sent_at):
-            return EXPIRED_ON_ARRIVAL, "a retry older than the ids remembered, or without its first time"
+            return errors.EXPIRED_ON_ARRIVAL, "a retry older than the ids remembered, or without its first time"
         if command.deadline < 0:
             return -command.deadline, "no order has this id, and this retry may not place it"
         if command.deadline and self._at_ns > command.deadline:
-            return EXPIRED_IN_QUEUE, "its validity window ended before the engine saw it"
+            return errors.EXPIRED_IN_QUEUE, "its validity window ended before the engine saw it"
         return None
 
     def _why_not_here(self, command: NewOrder) -> Rejection | None:
         book = self._books.get(command.instrument)
         if book is None:
-            return UNKNOWN_SYMBOL, "unknown instrument"
+            return errors.UNKNOWN_SYMBOL, "unknown instrument"
         if command.flags & POST_ONLY and _would_take(book, command.side, command.price):
             return _WOULD_TAKE
         return None
@@ -330,9 +313,9 @@ class Engine:
         if rejection is not None:
             return rejection
         if command.qty <= order.cum_qty:
-            return TOO_LATE, "the order has already traded that much"
+            return errors.TOO_LATE, "the order has already traded that much"
         if order.cum_quote + command.price * (command.qty - order.cum_qty) > MAX_AMOUNT:
-            return BAD_NOTIONAL, "price x quantity is too large"
+            return errors.BAD_NOTIONAL, "price x quantity is too large"
         is_post_only = (order.flags | command.flags) & POST_ONLY
         if is_post_only and _would_take(self._books[order.instrument], order.side, command.price):
             return _WOULD_TAKE

@@ -122,23 +122,10 @@ class EventBuilder:
         account = self._account
         account.seq += 1
         self.exec_id += 1
+        head = (account.id, account.seq, command.cmd_id, self.now_ns, self.exec_id)
+        terms = (command.cl_ord_id, command.instrument, command.side, command.ord_type, command.tif, command.qty)
         event = OrderEvent(
-            account.id,
-            account.seq,
-            command.cmd_id,
-            self.now_ns,
-            self.exec_id,
-            ExecType.REJECTED,
-            OrdStatus.REJECTED,
-            first_order_id,
-            command.cl_ord_id,
-            command.instrument,
-            command.side,
-            command.ord_type,
-            command.tif,
-            command.qty,
-            0,
-            0,
+            *(*head, ExecType.REJECTED, OrdStatus.REJECTED, first_order_id, *terms, 0, 0),
             price=command.price,
             stop_px=command.stop_px,
             code=rejection[0],
@@ -156,21 +143,11 @@ class EventBuilder:
         """The rejection of a cancel (`response_to` "1") or replace ("2"); order None = unknown."""
         account = self._account
         account.seq += 1
-        event = CancelRejected(
-            account.id,
-            account.seq,
-            command.cmd_id,
-            self.now_ns,
-            command.cl_ord_id,
-            command.orig_cl_ord_id or (order.cl_ord_id if order is not None else ""),
-            order.order_id if order is not None else 0,
-            order.status if order is not None else OrdStatus.REJECTED,
-            response_to,
-            rejection[0],
-            rejection[1],
-            command.session,
-        )
-        self._events.append(event)
+        name, order_id, status = "", 0, OrdStatus.REJECTED
+        if order is not None:
+            name, order_id, status = order.cl_ord_id, order.order_id, order.status
+        head = (account.id, account.seq, command.cmd_id, self.now_ns, command.cl_ord_id, command.orig_cl_ord_id or name)
+        self._events.append(CancelRejected(*head, order_id, status, response_to, *rejection, command.session))
 
     def mass_cancel_done(self, command: MassCancel, affected: int) -> None:
         """The end of a mass cancel."""
@@ -195,25 +172,10 @@ def status_of(order: Order, seq: int, cmd_id: int, now_ns: int, asked: str = "",
 
     asked: the client order id in the query; the order may have another one by now.
     """
+    head = (order.account, seq, cmd_id, now_ns, 0, ExecType.ORDER_STATUS, order.status, order.order_id)
+    terms = (order.cl_ord_id, order.instrument, order.side, order.ord_type, order.tif, order.qty)
     return OrderEvent(
-        order.account,
-        seq,
-        cmd_id,
-        now_ns,
-        0,
-        ExecType.ORDER_STATUS,
-        order.status,
-        order.order_id,
-        order.cl_ord_id,
-        order.instrument,
-        order.side,
-        order.ord_type,
-        order.tif,
-        order.qty,
-        order.cum_qty,
-        order.leaves_qty,
-        order.cum_quote,
-        order.price,
+        *(*head, *terms, order.cum_qty, order.leaves_qty, order.cum_quote, order.price),
         orig_cl_ord_id=asked if asked != order.cl_ord_id else "",
         tag=order.tag,
         flags=order.flags | more_flags,

@@ -19,27 +19,22 @@ class MatchingCore(Protocol):
     @property
     def epoch(self) -> str:
         """The incarnation of the event streams. It changes only if the core lost or rebuilt its history."""
-        ...
 
     @property
     def credit(self) -> int:
         """How many commands may be handed over now."""
-        ...
 
     def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
         """Hand over one turn's commands, in order; at most `credit` of them. Idempotent by cmd_id.
 
         now_ns: the gateway's own time (`protocols.wall`); the times in commands and events are UTC.
         """
-        ...
 
     def subscribe(self, sink: EventSink) -> None:
         """Set the one receiver of events. It is called with batches, during `submit` or later."""
-        ...
 
     def latest_seq(self, account: int) -> int:
         """The number of the account's latest event, 0 if there is none."""
-        ...
 
     def order_state(self, account: int, order_id: int, cl_ord_id: str) -> OrderEvent | OrdStatus:
         """The state of the order of that name (any id of its chain wins over order_id; "" and 0 = not given).
@@ -47,4 +42,3 @@ class MatchingCore(Protocol):
         An ORDER_STATUS event as of now. REJECTED: there is no such order; PENDING_NEW: it is not known now. Called on
         refusals only; a remote core answers from the events that it has reported.
         """
-        ...

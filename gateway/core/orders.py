@@ -132,12 +132,15 @@ def no_snapshot(_account: int) -> None:
 
 
 class AccountOrders:
-    """All accounts, and the bound on what is remembered of them. dedupe_ids: retired ids kept per account."""
+    """All accounts, and the bound on what is remembered of them.
 
-    __slots__ = ("_dedupe_ids", "_max_retired", "_retired", "accounts", "before_change")
+    dedupe_ids: retired ids kept per account; when it is lowered, an excess goes as others retire.
+    """
+
+    __slots__ = ("_max_retired", "_retired", "accounts", "before_change", "dedupe_ids")
 
     def __init__(self, dedupe_ids: int, max_retired: int = MAX_RETIRED) -> None:
-        self._dedupe_ids = dedupe_ids
+        self.dedupe_ids = dedupe_ids
         self._max_retired = max_retired
         self._retired = 0
         self.accounts: dict[int, AccountState] = {}
@@ -167,10 +170,6 @@ class AccountOrders:
         account.by_cl_ord_id[cl_ord_id] = order
         self._retire(account, order, old_id, max(now_ns, old_sent_at))
 
-    def remember(self, dedupe_ids: int) -> None:
-        """Remember that many retired ids per account from now on; an excess goes as others retire."""
-        self._dedupe_ids = dedupe_ids
-
     def adopt(self, account: AccountState) -> None:
         """Add an account from a snapshot."""
         self.accounts[account.id] = account
@@ -179,7 +178,7 @@ class AccountOrders:
     def _retire(self, account: AccountState, order: Order, cl_ord_id: str, used_until: int) -> None:
         account.retired.append(Retired(cl_ord_id, used_until, order.order_id))
         self._retired += 1
-        while len(account.retired) > self._dedupe_ids:
+        while len(account.retired) > self.dedupe_ids:
             account.forget_oldest()
             self._retired -= 1
         # The bound of all accounts: e.g. 100 accounts with 65,536 ids each would exceed 4 million.

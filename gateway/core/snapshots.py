@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
+from msgspec import structs
 
 from gateway.core.book import Book
 from gateway.core.orders import AccountOrders, AccountState, Order, Retired, no_snapshot
@@ -17,6 +18,9 @@ from protocols.messages import OrdType, Tif
 
 VERSION = 1
 _ROWS = 1_000  # per chunk: about 1 ms of work, and 100 KiB
+
+_Resting = dict[int, tuple[list[int], list[int]]]
+"""By instrument the ids of (bids, asks), best first."""
 
 
 class Counters(msgspec.Struct, frozen=True, array_like=True):
@@ -43,7 +47,7 @@ class AccountImage(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Image(msgspec.Struct, frozen=True, array_like=True):
-    """The whole engine. highest: n by session and lane; resting: by instrument the ids of (bids, asks), best first.
+    """The whole engine. highest: n by session and lane.
 
     state: always "normal", because the gateway bars orders, not the engine. dedupe_ids: 0 = not given.
     """
@@ -54,12 +58,9 @@ class Image(msgspec.Struct, frozen=True, array_like=True):
     counters: Counters
     highest: dict[int, int]
     accounts: list[AccountImage]
-    resting: dict[int, tuple[list[int], list[int]]]
+    resting: _Resting
     dedupe_ids: int = 0
 
-
-_Resting = dict[int, tuple[list[int], list[int]]]
-"""By instrument the ids of (bids, asks), best first."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Image)
@@ -78,12 +79,9 @@ class EngineParts(msgspec.Struct, frozen=True):
 
 
 def encode(state: EngineParts) -> bytes:
-    """The bytes of a snapshot."""
-    accounts = [
-        _image(account, list(account.by_order_id.values()), account.retired)
-        for _, account in sorted(state.ledger.accounts.items())
-    ]
-    return _encode_with(state, accounts, _resting(state))
+    accounts = [each for _, each in sorted(state.ledger.accounts.items())]
+    images = [_image(each, list(each.by_order_id.values()), each.retired) for each in accounts]
+    return _encode_with(state, images, _resting(state))
 
 
 def begin(state: EngineParts) -> Iterator[bytes]:
@@ -95,8 +93,10 @@ def begin(state: EngineParts) -> Iterator[bytes]:
     Raises:
         RuntimeError: from the iterator, a bug: the chunks have other open orders than the books.
     """
-    resting = _resting(state)
-    return _chunks(_encode_with(state, [], resting), _CopyOnChange(state.ledger), _OpenOrders.of(resting))
+    resting, wanted = _resting(state), _OpenOrders()
+    for bids, asks in resting.values():
+        wanted.add([*bids, *asks])
+    return _chunks(_encode_with(state, [], resting), _CopyOnChange(state.ledger), wanted)
 
 
 class _CopyOnChange:
@@ -115,9 +115,7 @@ class _CopyOnChange:
         copy = AccountState(found.id)
         copy.seq, copy.forgotten_until = found.seq, found.forgotten_until
         # A finished order does not change any more, so only open ones are copied.
-        orders = found.by_order_id | {
-            order_id: msgspec.structs.replace(order) for order_id, order in found.open.items()
-        }
+        orders = found.by_order_id | {order_id: structs.replace(order) for order_id, order in found.open.items()}
         self._images.append((copy, list(orders.values()), list(found.retired)))
         del self._untouched[account]  # last: if memory runs out above, the account is still to be done, not missing
 
@@ -137,17 +135,7 @@ class _OpenOrders(msgspec.Struct):
     count: int = 0
     sum_of_ids: int = 0
 
-    @classmethod
-    def of(cls, resting: _Resting) -> "_OpenOrders":
-        counted = cls()
-        for sides in resting.values():
-            for ids in sides:
-                counted.count += len(ids)
-                counted.sum_of_ids += sum(ids)
-        return counted
-
-    def add(self, orders: list[Order]) -> None:
-        ids = [order.order_id for order in orders if order.leaves_qty]
+    def add(self, ids: list[int]) -> None:
         self.count += len(ids)
         self.sum_of_ids += sum(ids)
 
@@ -160,7 +148,7 @@ def _chunks(head: bytes, copies: _CopyOnChange, wanted: _OpenOrders) -> Iterator
         # An account with 2,500 orders and 10 retired ids gives three chunks, and the ids are in the first.
         for start in range(0, max(len(orders), len(retired), 1), _ROWS):
             end = start + _ROWS
-            counted.add(orders[start:end])
+            counted.add([order.order_id for order in orders[start:end] if order.leaves_qty])
             yield _encoder.encode(_image(account, orders[start:end], retired[start:end]))
     if counted != wanted:
         raise RuntimeError(f"a snapshot of {counted.count} open orders, and {wanted.count} rest in the books")
@@ -172,9 +160,7 @@ def _image(account: AccountState, orders: list[Order], retired: Iterable[Retired
 
 
 def _resting(state: EngineParts) -> _Resting:
-    return {
-        instrument: (book.bids.order_ids(), book.asks.order_ids()) for instrument, book in sorted(state.books.items())
-    }
+    return {number: (book.bids.order_ids(), book.asks.order_ids()) for number, book in sorted(state.books.items())}
 
 
 def _encode_with(state: EngineParts, accounts: list[AccountImage], resting: _Resting) -> bytes:

@@ -188,20 +188,23 @@ class Journal:
             if self._kept_from is not None and self._kept_from < following.first_position:
                 return
             is_needed = any(
-                store.needs(oldest.number, settings.retain_messages, settings.retain_bytes)
+                store.index.needs(oldest.number, settings.retain_messages, settings.retain_bytes)
                 for store in self._stores.values()
             )
             if is_needed and size_bytes <= settings.max_bytes:
                 return
             self.dropped_early += is_needed
             for store in self._stores.values():
-                store.drop(oldest.number)
+                store.index.drop(oldest.number)
             writer.drop_oldest()
             size_bytes -= oldest.size_bytes
 
 
 class MemoryJournal:
-    """The journal of durability "memory": nothing outlives the process, and everything counts as durable at once."""
+    """The journal of durability "memory": nothing outlives the process, and everything counts as durable at once.
+
+    Most methods do nothing. After `give_up` every commit fails.
+    """
 
     state: JournalState = "ok"
     trouble = ""
@@ -219,36 +222,27 @@ class MemoryJournal:
         self._stores: dict[int, MemoryStore] = {}
 
     def place_of(self, _position: int) -> str:
-        """There is no file."""
         return "memory"
 
     def store(self, session: int) -> MemoryStore:
-        """The one store of this session."""
         return self._stores.setdefault(session, MemoryStore(self._max_messages))
 
     def append(self, _kind: int, _session: int, _body: bytes) -> int:
-        """Does nothing."""
         return 0
 
     def commit(self, _now_ns: int) -> int:
-        """Does nothing.
-
-        Raises:
-            JournalFailed: after `give_up`.
-        """
         if self.state == "failed":
             raise JournalFailed("given up")
         return 0
 
     def give_up(self, _error: Exception) -> None:
-        """Make every further commit fail."""
         self.state = "failed"
 
     def drop_old_segments(self) -> None:
-        """Does nothing."""
+        pass
 
     def close(self) -> None:
-        """Does nothing."""
+        pass
 
 
 def open_journal(

@@ -7,17 +7,13 @@ _ALARM_NS = 100_000_000  # answers that wait for so long: new orders are shed as
 
 
 class Durable(Protocol):
-    """The journal, as it is watched."""
+    """What is watched of the journal."""
 
     @property
-    def durable(self) -> int:
-        """Everything up to here survives what the configured durability promises."""
-        ...
+    def durable(self) -> int: ...
 
     @property
-    def may_accept_orders(self) -> bool:
-        """Whether it has room for more than cancels."""
-        ...
+    def may_accept_orders(self) -> bool: ...
 
 
 class RecordDelay:

@@ -32,7 +32,7 @@ class EndFile:
 
     def __init__(self, directory: Path, is_synced: bool) -> None:
         """is_synced: the file must survive a loss of power. Its contents need not, except the last."""
-        self._directory = directory
+        self._path = end_path(directory)
         self._is_synced = is_synced
         self._fd = -1
 
@@ -43,30 +43,22 @@ class EndFile:
             OSError: any error other than a lack of room.
         """
         try:
+            is_new = self._fd < 0 and not self._path.exists()
             if self._fd < 0:
-                self._open(position)
-            else:
-                os.pwrite(self._fd, _line(b"%020d" % position), 0)
-            if is_last:
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o640)
+            os.pwrite(self._fd, _line(b"%020d" % position), 0)
+            if is_last or (is_new and self._is_synced):
                 os.fsync(self._fd)
+            if is_new and self._is_synced:
+                sync_directory(self._path.parent)
         except OSError as error:
             if error.errno not in NO_SPACE:
                 raise
 
     def close(self) -> None:
-        """Close the file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def _open(self, position: int) -> None:
-        path = end_path(self._directory)
-        is_new = not path.exists()
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
-        os.pwrite(self._fd, _line(b"%020d" % position), 0)
-        if is_new and self._is_synced:
-            os.fsync(self._fd)
-            sync_directory(self._directory)
 
 
 def _line(digits: bytes) -> bytes:

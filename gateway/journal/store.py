@@ -22,16 +22,7 @@ _OUT_PREFIX_BYTES = OUT_HEAD_TAIL.size - HEAD_TAIL.size  # of the body: its seq_
 class JournalStore:
     """A `MessageStore`; the next commit records what was set and put."""
 
-    __slots__ = (
-        "_dirty",
-        "_index",
-        "_is_dirty",
-        "_last",
-        "_next_out",
-        "_writer",
-        "intake",
-        "session",
-    )
+    __slots__ = ("_dirty", "_is_dirty", "_last", "_next_out", "_writer", "index", "intake", "session")
 
     def __init__(
         self, session: int, writer: Writer, dirty: "list[JournalStore]", numbers: SeqNums, index: SessionIndex
@@ -44,11 +35,10 @@ class JournalStore:
         self.intake = Intake(numbers.next_in, numbers.done)
         self._next_out = numbers.next_out
         self._last = SeqNums(numbers.next_in, numbers.next_out, numbers.done)  # last STATE or RESET
-        self._index = index
+        self.index = index
 
     @property
     def next_in(self) -> int:
-        """Next MsgSeqNum(34) expected."""
         return self.intake.next_in
 
     @next_in.setter
@@ -58,23 +48,19 @@ class JournalStore:
             self._mark_dirty()
 
     def begin_wait(self, key: int, seq_num: int) -> None:
-        """Inbound message `seq_num` waits; after a crash it must be requested again."""
         self.intake.begin_wait(key, seq_num)
         self._mark_dirty()
 
     def end_wait(self, key: int) -> None:
-        """It does not wait any more."""
         if self.intake.end_wait(key):
             self._mark_dirty()
 
     def record_done(self, seq_num: int) -> None:
-        """It was dealt with ahead of its turn."""
         self.intake.record_done(seq_num)
         self._mark_dirty()
 
     @property
     def next_out(self) -> int:
-        """Next MsgSeqNum(34) to be sent."""
         return self._next_out
 
     @next_out.setter
@@ -89,7 +75,7 @@ class JournalStore:
         Raises:
             LocalProtocolError: the number, or a higher one, has a message already; nothing is changed.
         """
-        index, writer, size = self._index, self._writer, len(message)
+        index, writer, size = self.index, self._writer, len(message)
         if seq_num < index.end:
             raise LocalProtocolError(f"message {seq_num} after {index.end - 1}: a number keeps its content forever")
         offset = writer.add(_pack_head(_OUT_PREFIX_BYTES + size, OUT, self.session, seq_num), message)
@@ -104,7 +90,7 @@ class JournalStore:
             JournalCorrupt: a message is not as it was written.
             JournalFailed: the disk failed, or a message could not be written yet because there is no room.
         """
-        for segment, first, offsets in self._index.slices(begin, end):
+        for segment, first, offsets in self.index.slices(begin, end):
             numbers = [number for number, offset in enumerate(offsets, first) if offset]
             records = self._writer.read(segment, filter(None, offsets))
             for seq_num, (session, body) in zip(numbers, records, strict=False):
@@ -113,9 +99,8 @@ class JournalStore:
                 yield seq_num, body[_OUT_PREFIX_BYTES:]
 
     def reset(self) -> None:
-        """Set both numbers to 1 and keep no message."""
         self._writer.append(RESET, self.session, b"")
-        self._index.clear()
+        self.index.clear()
         self.intake.reset()
         self._next_out = 1
         self._last = SeqNums()
@@ -133,14 +118,6 @@ class JournalStore:
         """A STATE that repeats what the records so far say, without the numbers of a turn that is not committed."""
         return STATE, self.session, self._recorded().pack()
 
-    def needs(self, segment: int, min_messages: int, min_bytes: int) -> bool:
-        """Whether the oldest segment holds messages that must be kept."""
-        return self._index.needs(segment, min_messages, min_bytes)
-
-    def drop(self, segment: int) -> None:
-        """Forget the messages in `segment` and before it."""
-        self._index.drop(segment)
-
     def _mark_dirty(self) -> None:
         if not self._is_dirty:
             self._is_dirty = True
@@ -148,4 +125,4 @@ class JournalStore:
 
     def _recorded(self) -> SeqNums:
         last = self._last
-        return SeqNums(last.next_in, max(last.next_out, self._index.end), last.done)
+        return SeqNums(last.next_in, max(last.next_out, self.index.end), last.done)

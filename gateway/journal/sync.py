@@ -66,14 +66,10 @@ class Syncer:
                 self._changed.wait()
             steps, self._steps = self._steps, []
             fd, wanted = self._fd, self._wanted
-        self._settle(steps, fd, wanted)
-        return True
-
-    def _settle(self, steps: list[Callable[[], None]], fd: int, wanted: int) -> None:
-        """Make one group durable, and report it."""
         for step in steps:
             step()
         if wanted != self.durable:
             os.fdatasync(fd)
             self.durable = wanted
             self._notify(wanted)
+        return True

@@ -107,14 +107,12 @@ class Writer:
 
     @property
     def state(self) -> JournalState:
-        """See `Journal.state`."""
         if self._failure is not None or (self._syncer is not None and self._syncer.failure is not None):
             return "failed"
         return "full" if self._spare is None or self._is_stuck else "ok"
 
     @property
     def durable(self) -> int:
-        """See `Journal.durable`."""
         return self._syncer.durable if self._syncer is not None else self._written_whole
 
     @property
@@ -137,7 +135,6 @@ class Writer:
         return offset
 
     def commit(self, now_ns: int) -> int:
-        """Write what was added. See `Journal.commit`."""
         if self.state == "failed":
             self._raise_failure()
         if self.position != self._committed:
@@ -271,9 +268,8 @@ class Writer:
         capacity = max(needed + _COMMIT_BYTES, self._segment_bytes)
         header = SegmentHeader(number, position, int.from_bytes(os.urandom(4)), self._synced)
         old = self.segments.get(number - 1)
-        new = self.segments[number] = self.segment = Segment(
-            fd, segment_path(self._directory, number), header, capacity
-        )
+        new = Segment(fd, segment_path(self._directory, number), header, capacity)
+        self.segments[number] = self.segment = new
         if capacity > self._segment_bytes:  # for a record longer than a segment
             try:
                 os.posix_fallocate(fd, 0, capacity)

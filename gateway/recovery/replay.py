@@ -10,33 +10,16 @@ are older, so commands are executed from as far back as it takes to have `max_ev
 Before editing: the next snapshot is made of what `JournalReplay` holds, so a running gateway feeds it each record, too.
 """
 
-from collections import deque
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from functools import partial
 
 import msgspec
 
 from gateway.core.engine import Engine
 from gateway.journal.record import JournalCorrupt
+from gateway.recovery import records
 from gateway.recovery.known_ids import KnownIds
-from gateway.recovery.records import (
-    CHUNK,
-    CLEAN,
-    COMMANDS,
-    LINK,
-    RESET,
-    SNAPSHOT,
-    WS_ENDED,
-    WS_SESSION,
-    CommandBatch,
-    Snapshot,
-    SnapshotChunk,
-    decode_chunk,
-    decode_commands,
-    decode_link,
-    decode_reset,
-    decode_session,
-    decode_snapshot,
-)
+from gateway.recovery.records import CommandBatch, Snapshot, SnapshotChunk
 from gateway.safety.cancel_on_disconnect import LinkState
 from gateway.sessions.former_names import FormerNames, WsSessionRecord, name_of_unnamed
 from gateway.sessions.registry import FIRST_WS_SESSION
@@ -91,7 +74,7 @@ class JournalReplay:
 
     def __init__(self, engine: Engine, max_events: int) -> None:
         self.engine = engine
-        self.events: dict[int, deque[AnyEvent]] = {}
+        self.events: defaultdict[int, deque[AnyEvent]] = defaultdict(partial(deque, maxlen=max_events))
         self.known_ids: KnownIds | None = None
         self._max_events = max_events
         self.unsound: list[tuple[int, str]] = []
@@ -116,23 +99,23 @@ class JournalReplay:
         """
         if self.first is None:
             self.first = position
-        self.was_clean = kind == CLEAN
-        if kind == COMMANDS:
+        self.was_clean = kind == records.CLEAN
+        if kind == records.COMMANDS:
             self._add_commands(data)
-        elif kind == CHUNK:
-            self._add_chunk(decode_chunk(data), position)
-        elif kind == SNAPSHOT:
-            self._add_snapshot(decode_snapshot(data), position)
-        elif kind == WS_SESSION:
-            self._name(decode_session(data))
-        elif kind == LINK:
-            self._link(decode_link(data))
-        elif kind == WS_ENDED:
+        elif kind == records.CHUNK:
+            self._add_chunk(records.decode_chunk(data), position)
+        elif kind == records.SNAPSHOT:
+            self._add_snapshot(records.decode_snapshot(data), position)
+        elif kind == records.WS_SESSION:
+            self._name(records.decode_session(data))
+        elif kind == records.LINK:
+            self._link(records.decode_link(data))
+        elif kind == records.WS_ENDED:
             for span in self._current():
                 span.add(session)
             self._drop(session)
-        elif kind == RESET:
-            reset = decode_reset(data)
+        elif kind == records.RESET:
+            reset = records.decode_reset(data)
             self.resets[reset.session] = reset.at_ns
 
     def forget(self, session: int) -> None:
@@ -217,16 +200,10 @@ class JournalReplay:
                 self.engine.forget(batch)
                 continue
             for command in batch.commands:
-                self._keep(self.engine.execute(command, batch.now_ns))
+                for event in self.engine.execute(command, batch.now_ns):
+                    if is_numbered(event):
+                        self.events[event.account].append(event)
         self.count += span.count
-
-    def _keep(self, events: Sequence[AnyEvent]) -> None:
-        for event in events:
-            if is_numbered(event):
-                kept = self.events.get(event.account)
-                if kept is None:
-                    kept = self.events[event.account] = deque(maxlen=self._max_events)
-                kept.append(event)
 
     def _current(self) -> list[_Span]:
         """The spans that a command now belongs to: the latest complete one, and the one being recorded."""
@@ -237,7 +214,7 @@ class JournalReplay:
         if not current:
             self._is_stateless = True  # no harm if a snapshot follows: it contains them
             return
-        batch = decode_commands(data)
+        batch = records.decode_commands(data)
         for span in current:
             span.add(batch)
 

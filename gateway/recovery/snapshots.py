@@ -21,37 +21,25 @@ _CHUNK_NS = 10_000_000  # from one chunk to the next: a tenth of the time is spe
 
 
 class SnapshotJournal(Protocol):
-    """The journal, as a snapshot sees it."""
+    """What a snapshot needs of `gateway.journal.Journal`."""
 
     keep_from: int | None
 
     @property
-    def may_accept_orders(self) -> bool:
-        """Whether there is room for more than cancels."""
-        ...
+    def may_accept_orders(self) -> bool: ...
 
     @property
-    def position(self) -> int:
-        """The position after the last record."""
-        ...
+    def position(self) -> int: ...
 
     @property
-    def size_bytes(self) -> int:
-        """Bytes of all segments."""
-        ...
+    def size_bytes(self) -> int: ...
 
     @property
-    def durable(self) -> int:
-        """Everything below this position is safe."""
-        ...
+    def durable(self) -> int: ...
 
-    def append(self, kind: int, session: int, data: bytes, /) -> int:
-        """Record something; its position."""
-        ...
+    def append(self, kind: int, session: int, data: bytes, /) -> int: ...
 
-    def drop_old_segments(self) -> None:
-        """Drop what is not needed any more."""
-        ...
+    def drop_old_segments(self) -> None: ...
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -66,11 +54,7 @@ class Snapshotter:
     """Takes snapshots of the engine and of everything else that `replay` holds, and says what the journal must keep."""
 
     def __init__(
-        self,
-        replay: JournalReplay,
-        journal: SnapshotJournal,
-        settings: schema.Config,
-        known_ids: KnownIds,
+        self, replay: JournalReplay, journal: SnapshotJournal, settings: schema.Config, known_ids: KnownIds
     ) -> None:
         """Of `settings`: when a snapshot is due, and for how many commands back a start has the events."""
         self._replay = replay

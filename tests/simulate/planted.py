@@ -75,7 +75,7 @@ def _outbound_number_not_stored() -> Change:
 
     def init(self: JournalStore, *args: Any) -> None:
         real(self, *args)
-        self._index.clear()
+        self.index.clear()
         self._next_out = 1
 
     return JournalStore, "__init__", init

@@ -59,8 +59,6 @@ class Timed(Protocol):
     @property
     def next_deadline_ns(self) -> int | None:
         """When `tick` must be called next; None = not by time."""
-        ...
 
     def tick(self, now_ns: int) -> None:
         """Do what is due."""
-        ...

@@ -16,9 +16,7 @@ from gateway.journal.record import JournalFailed
 class Abortable(Protocol):
     """A connection that can be cut."""
 
-    def abort(self) -> None:
-        """Disconnect now."""
-        ...
+    def abort(self) -> None: ...
 
 
 class GatewayFailed(Exception):

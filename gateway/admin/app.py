@@ -40,14 +40,8 @@ def build_admin(
         return json_answer(status())
 
     app = web.Application(client_max_size=_MAX_REQUEST_BYTES)
-    app.add_routes(
-        [
-            web.get("/livez", livez),
-            web.get("/readyz", readyz),
-            web.get("/metrics", metrics),
-            web.get("/status", summary),
-        ]
-    )
+    for path, answer in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics), ("/status", summary)):
+        app.router.add_get(path, answer)
     if operations is not None:
         app.add_routes(operations.routes())
     return app

@@ -27,11 +27,7 @@ class AdminDoor:
     """The listener of the admin port, and its connections."""
 
     def __init__(
-        self,
-        settings: schema.Admin,
-        app: web.Application,
-        metrics: Metrics,
-        log: Callable[..., None],
+        self, settings: schema.Admin, app: web.Application, metrics: Metrics, log: Callable[..., None]
     ) -> None:
         """app: answers the requests; not started yet."""
         self._settings = settings

@@ -169,14 +169,8 @@ class ModeControl:
     def _made(self, outcome: ModeResult, asked: ModeRequest) -> ModeResult:
         sweep = outcome.sweep
         swept = {} if sweep is None else {"canceled": sweep.canceled, "unanswered": sweep.waiting}
-        self._services.log(
-            "mode.changed",
-            **_fields_of(outcome.change),
-            was=outcome.was,
-            kill=asked.kill,
-            kept=outcome.is_kept,
-            **swept,
-        )
+        fields = {**_fields_of(outcome.change), "was": outcome.was, "kill": asked.kill, "kept": outcome.is_kept}
+        self._services.log("mode.changed", **fields, **swept)
         return outcome
 
     # -- checks --------------------------------------------------------------------------------------------------
@@ -267,13 +261,8 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> ModeRefused:
 
 def _fields_of(change: Change) -> dict[str, object]:
     """A change as fields of the log."""
-    return {
-        "place": f"{change.scope} {change.name}".rstrip(),
-        "mode": change.mode,
-        "reason": change.reason,
-        "by": change.by,
-        "ttl_s": change.ttl_s,
-    }
+    place = f"{change.scope} {change.name}".rstrip()
+    return {"place": place, "mode": change.mode, "reason": change.reason, "by": change.by, "ttl_s": change.ttl_s}
 
 
 async def _answered(sweep: Sweep) -> None:

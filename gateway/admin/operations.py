@@ -38,7 +38,6 @@ class Operations:
         self._access = access
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes for the admin application."""
         return [
             web.get("/modes", self._guarded("viewer", self._show)),
             web.post("/modes", self._guarded("operator", self._change)),
@@ -52,9 +51,8 @@ class Operations:
             try:
                 who = self._access.admit(authorization, host, needs)
             except AccessDenied as denied:
-                self._services.log(
-                    "operations.refused", status=denied.status, by=denied.who, peer=request.remote, path=request.path
-                )
+                refused = {"status": denied.status, "by": denied.who, "peer": request.remote, "path": request.path}
+                self._services.log("operations.refused", **refused)
                 answer = _wrong(denied.status, str(denied))
                 if denied.status == 401:
                     answer.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
@@ -65,9 +63,7 @@ class Operations:
 
     async def _show(self, _: web.Request, __: str) -> web.Response:
         modes = self._services.orders.venue.modes.shifted(self._services.wall.offset_ns)
-        return json_answer(
-            {"modes": [_shown(change) for change in modes.in_force.values()], "kept": self._desk.is_kept}
-        )
+        return json_answer({"modes": list(map(_shown, modes.in_force.values())), "kept": self._desk.is_kept})
 
     async def _change(self, request: web.Request, who: str) -> web.Response:
         if request.content_type != "application/json":
@@ -87,29 +83,18 @@ class Operations:
 def _answer(outcome: ModeResult) -> web.Response:
     """200 if the mode is in force and saved as configured; 507 if it is in force but a restart would forget it."""
     body: dict[str, object] = {**_shown(outcome.change), "was": outcome.was, "kept": outcome.is_kept}
-    if outcome.sweep is not None:
-        sweep = outcome.sweep
-        body["sweep"] = {
-            "accounts": sweep.asked,
-            "canceled": sweep.canceled,
-            "unanswered": sweep.waiting,
-            "failure": sweep.failure,
-        }
+    if (sweep := outcome.sweep) is not None:
+        counts = {"accounts": sweep.asked, "canceled": sweep.canceled, "unanswered": sweep.waiting}
+        body["sweep"] = {**counts, "failure": sweep.failure}
     if outcome.trouble:
         body["error"] = {"text": f"in force, but it will not survive a restart: {outcome.trouble}"}
     return json_answer(body, 507 if outcome.trouble else 200)
 
 
 def _shown(change: Change) -> dict[str, object]:
-    return {
-        "scope": change.scope,
-        "name": change.name,
-        "mode": change.mode,
-        "reason": change.reason,
-        "by": change.by,
-        "at": _time_text(change.at_ns),
-        "until": _time_text(change.until_ns) if change.ttl_s else None,
-    }
+    what = {"scope": change.scope, "name": change.name, "mode": change.mode, "reason": change.reason, "by": change.by}
+    until = _time_text(change.until_ns) if change.ttl_s else None
+    return {**what, "at": _time_text(change.at_ns), "until": until}
 
 
 def _time_text(ns: int) -> str:
@@ -118,5 +103,4 @@ def _time_text(ns: int) -> str:
 
 
 def _wrong(status: int, text: str, field: str = "") -> web.Response:
-    error = {"text": text, "field": field} if field else {"text": text}
-    return json_answer({"error": error}, status)
+    return json_answer({"error": {"text": text, "field": field} if field else {"text": text}}, status)

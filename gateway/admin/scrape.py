@@ -4,15 +4,21 @@ Names get the prefix `penstock_`, counters the suffix `_total`; durations are ke
 metrics and their help texts are declared in `gateway.telemetry.metrics`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from gateway.telemetry.metrics import Histogram, Metric, Metrics, Number
+from gateway.telemetry.metrics import Histogram, Metrics, Number
 from protocols.units import NS_PER_S
+
+_FAMILIES: dict[str, Callable[..., Family]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
 
 
 class MetricsCollector(Collector):
@@ -26,7 +32,8 @@ class MetricsCollector(Collector):
         families: dict[str, Family] = {}
         for metric, labels, value in self._metrics.samples():
             if metric.name not in families:
-                families[metric.name] = _family(metric)
+                family = _FAMILIES[metric.kind]
+                families[metric.name] = family(f"penstock_{metric.name}", metric.help, labels=metric.labels)
             _add(families[metric.name], labels, value)
         return families.values()
 
@@ -40,15 +47,6 @@ def build_registry(metrics: Metrics) -> CollectorRegistry:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(MetricsCollector(metrics))
     return registry
-
-
-def _family(metric: Metric) -> Family:
-    name, labels = f"penstock_{metric.name}", metric.labels
-    if metric.kind == "histogram":
-        return HistogramMetricFamily(name, metric.help, labels=labels)
-    if metric.kind == "counter":
-        return CounterMetricFamily(name, metric.help, labels=labels)
-    return GaugeMetricFamily(name, metric.help, labels=labels)
 
 
 def _add(family: Family, labels: tuple[str, ...], value: Number | Histogram) -> None:

@@ -129,14 +129,8 @@ class Authenticator:
             public = Ed25519PublicKey.from_public_bytes(parse_public_key(row.public_key))
         elif not secret:
             raise ValueError(f"no secret for key {row.id}")
-        client = Client(
-            self._accounts[row.account],
-            row.account,
-            row.id,
-            frozenset(row.permissions),
-            frozenset(row.fix_sessions),
-            row.cancel_on_disconnect,
-        )
+        rights = (frozenset(row.permissions), frozenset(row.fix_sessions), row.cancel_on_disconnect)
+        client = Client(self._accounts[row.account], row.account, row.id, *rights)
         return _Identity(client, networks(row.ips), parse_expiry(row.expires), public, secret)
 
     # -- proof ---------------------------------------------------------------------------------------------------

@@ -16,24 +16,10 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.journal import record
 from gateway.journal.end import end_path, read_end
 from gateway.journal.index import SessionIndex
-from gateway.journal.record import (
-    COMMIT,
-    FIRST_OWNER_KIND,
-    HEAD_BYTES,
-    OUT,
-    RESET,
-    SEGMENT_HEADER_BYTES,
-    STATE,
-    TWO_U64,
-    U64,
-    JournalCorrupt,
-    SegmentHeader,
-    scan,
-    scan_strays,
-    written_bytes,
-)
+from gateway.journal.record import SEGMENT_HEADER_BYTES, TWO_U64, U64, JournalCorrupt, SegmentHeader
 from gateway.journal.segment import Segment, damaged, segment_paths, sync_directory
 from protocols.errors import LocalProtocolError
 from protocols.fix.session.store import Ranges
@@ -56,12 +42,10 @@ class SeqNums(msgspec.Struct):
     done: Ranges = ()
 
     def pack(self) -> bytes:
-        """As recorded."""
         return TWO_U64.pack(self.next_in, self.next_out) + b"".join(TWO_U64.pack(*each) for each in self.done)
 
     @classmethod
     def unpack(cls, body: bytes) -> "SeqNums":
-        """As `pack` made it."""
         (next_in, next_out), *done = TWO_U64.iter_unpack(body)
         return cls(next_in, next_out, tuple(done))
 
@@ -134,7 +118,7 @@ class SegmentScan:
         self._records_end = header.first_position + end
         if is_last:
             _check_tail(segment, header, data, end)
-            lost = header.first_position + written_bytes(data) - self.end_position
+            lost = header.first_position + record.written_bytes(data) - self.end_position
             self.report.cut_bytes = max(lost, 0)  # the zeros that a COMMIT ends with do not count as written
         if not header.synced:
             os.fsync(fd)  # everything sent from now on depends on it
@@ -143,15 +127,15 @@ class SegmentScan:
     def _take_commits(self, segment: Segment, data: bytes) -> int:
         """Take in the commits that end in this segment, and keep the open part; the offset where the records end."""
         end, records = SEGMENT_HEADER_BYTES, list[_Record]()
-        for record in scan(data, end, segment.salt):
-            records.append(record)
-            if record[0] != COMMIT:
+        for each in record.scan(data, end, segment.salt):
+            records.append(each)
+            if each[0] != record.COMMIT:
                 continue
             for part in (*self._open, (segment, data, records)):
                 self._take(*part)
             self._open.clear()
-            self.end_position = segment.first_position + record[3]
-            end, records = record[3], []
+            self.end_position = segment.first_position + each[3]
+            end, records = each[3], []
         if records:
             self._open.append((segment, data, records))
             end = records[-1][3]
@@ -161,20 +145,20 @@ class SegmentScan:
         """Take in the part of a complete commit that is in one segment."""
         number, indexes, seq_num_at = segment.number, self.indexes, U64.unpack_from
         for kind, session, offset, end in records:
-            body = offset + HEAD_BYTES
-            if kind == OUT:
+            body = offset + record.HEAD_BYTES
+            if kind == record.OUT:
                 if session not in indexes:
                     self._take_state(session, SeqNums())
                 try:
                     indexes[session].add(seq_num_at(data, body)[0], number, offset, end - body - U64.size)
                 except LocalProtocolError as error:
                     raise damaged(segment.path, offset, str(error)) from None
-            elif kind == STATE:
+            elif kind == record.STATE:
                 self._take_state(session, SeqNums.unpack(data[body:end]))
-            elif kind == RESET:
+            elif kind == record.RESET:
                 self._take_state(session, SeqNums())
                 indexes[session].clear()
-            elif kind >= FIRST_OWNER_KIND:
+            elif kind >= record.FIRST_OWNER_KIND:
                 self._take_owned(kind, session, segment, offset, data[body:end])
         self.report.records += len(records)
 
@@ -201,9 +185,9 @@ class SegmentScan:
         missing = (known or 0) - self.end_position
         if missing <= 0:
             return
-        segment = self.segments[-1] if self.segments else None
-        offset = self.end_position - segment.first_position if segment is not None else 0
-        place = f"{segment.path}: offset {offset}" if segment is not None else f"{directory}: no segment is there"
+        place = f"{directory}: no segment is there"
+        if self.segments:
+            place = f"{self.segments[-1].path}: offset {self.end_position - self.segments[-1].first_position}"
         raise JournalCorrupt(
             f"{place}: the journal ends here, and {missing} bytes more were safe when `end` was written: orders, events"
             " and numbers that clients have seen. Nothing was changed. Restore the whole directory from a copy. Or, to"
@@ -252,11 +236,11 @@ def _check_tail(segment: Segment, header: SegmentHeader, data: bytes, end: int) 
     Raises:
         JournalCorrupt: a record after the end had been promised.
     """
-    if written_bytes(data) <= end:
+    if record.written_bytes(data) <= end:
         return
     position = header.first_position + end
-    for kind, _, offset, _ in scan_strays(data, end, header.salt):
-        had_been_synced = kind == COMMIT and U64.unpack_from(data, offset + HEAD_BYTES)[0] > position
+    for kind, _, offset, _ in record.scan_strays(data, end, header.salt):
+        had_been_synced = kind == record.COMMIT and U64.unpack_from(data, offset + record.HEAD_BYTES)[0] > position
         if had_been_synced or not header.synced:
             raise damaged(segment.path, end, f"a bad record, with a good one after it at offset {offset}")
 
@@ -270,11 +254,7 @@ def _is_blank(path: Path) -> bool:
 def _read_whole(fd: int) -> bytes:
     """All of the file. A start holds one segment at a time in memory."""
     size = os.fstat(fd).st_size
-    parts: list[bytes] = []
-    done = 0
-    while done < size:
+    parts = [os.pread(fd, size, 0)]
+    while parts[-1] and (done := sum(map(len, parts))) < size:
         parts.append(os.pread(fd, size - done, done))
-        if not parts[-1]:
-            break
-        done += len(parts[-1])
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -22,16 +22,7 @@ from zlib import crc32
 import msgspec
 
 from gateway.journal.end import EndFile
-from gateway.journal.record import (
-    COMMIT,
-    CRC,
-    HEAD_BYTES,
-    HEAD_TAIL,
-    SEGMENT_HEADER_BYTES,
-    U64,
-    JournalFailed,
-    SegmentHeader,
-)
+from gateway.journal.record import COMMIT, CRC, HEAD_BYTES, HEAD_TAIL, U64, JournalFailed, SegmentHeader
 from gateway.journal.segment import NO_SPACE, Segment, allocate, segment_path, spare_path, sync_directory, write_at
 from gateway.journal.sync import Syncer
 from protocols.units import NS_PER_S
@@ -264,9 +255,10 @@ class Writer:
         fd, number, self._spare = self._spare, self._next_number, None
         self._next_number += 1
         checkpoint = list(self._hooks.checkpoint())
-        needed = SEGMENT_HEADER_BYTES + sum(HEAD_BYTES + len(body) for _, _, body in checkpoint) + size_bytes
-        capacity = max(needed + _COMMIT_BYTES, self._segment_bytes)
         header = SegmentHeader(number, position, int.from_bytes(os.urandom(4)), self._synced)
+        packed = header.pack()
+        needed = len(packed) + sum(HEAD_BYTES + len(body) for _, _, body in checkpoint) + size_bytes
+        capacity = max(needed + _COMMIT_BYTES, self._segment_bytes)
         old = self.segments.get(number - 1)
         new = Segment(fd, segment_path(self._directory, number), header, capacity)
         self.segments[number] = self.segment = new
@@ -276,8 +268,7 @@ class Writer:
             except OSError as error:
                 self._fail(f"no room for a record of {size_bytes} bytes", error)
         self._salt, self._capacity, self._written = header.salt, capacity - _COMMIT_BYTES, 0
-        self._buffer = [header.pack()]
-        self.offset = SEGMENT_HEADER_BYTES
+        self._buffer, self.offset = [packed], len(packed)
         for kind, session, body in checkpoint:
             self.append(kind, session, body)
         self.flush()

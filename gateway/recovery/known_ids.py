@@ -9,6 +9,7 @@ from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
 import msgspec
+from msgspec import structs
 
 from gateway.config import schema
 from protocols.instruments import Instrument, Instruments
@@ -56,12 +57,7 @@ def merge(before: KnownIds, now: KnownIds) -> KnownIds:
     _compare("the account called", _turned(before.accounts), _turned(now.accounts))
     _compare("FIX session", before.sessions, now.sessions)
     _compare("key", before.keys, now.keys)
-    return KnownIds(
-        before.instruments | now.instruments,
-        before.accounts | now.accounts,
-        before.sessions | now.sessions,
-        before.keys | now.keys,
-    )
+    return KnownIds(*(old | new for old, new in zip(structs.astuple(before), structs.astuple(now), strict=True)))
 
 
 def _compare(what: str, before: Mapping[_Key, _Value], now: Mapping[_Key, _Value]) -> None:

@@ -11,7 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from io import FileIO, RawIOBase
 
 import msgspec
@@ -36,96 +38,77 @@ class LogEvent(msgspec.Struct, frozen=True):
     is_paced: bool = False
 
 
-_INFO, _WARNING, _ERROR = logging.INFO, logging.WARNING, logging.ERROR
+_info, _warning, _error = (partial(LogEvent, level) for level in (logging.INFO, logging.WARNING, logging.ERROR))
 EVENTS: dict[str, LogEvent] = {
-    "gateway.bounds": LogEvent(_INFO, "upper bound on memory for this configuration, by part"),
-    "gateway.started": LogEvent(_INFO, "all doors are open; `ports` names them"),
-    "gateway.recovered": LogEvent(
-        _INFO, "the journal was read back; the gateway continues from the state of the last process"
+    "gateway.bounds": _info("upper bound on memory for this configuration, by part"),
+    "gateway.started": _info("all doors are open; `ports` names them"),
+    "gateway.recovered": _info("the journal was read back; the gateway continues from the state of the last process"),
+    "journal.trouble": _error("the journal has no room or has failed; `text` says why and what is refused"),
+    "journal.well": _info("the trouble that `text` names is over"),
+    "journal.cut": _warning("an incomplete last commit was cut off the journal; nothing of it had been sent"),
+    "journal.end_unknown": _warning(
+        "the end file is missing, so the journal's contents are used under a new epoch; `numbers` is how far each"
+        " FIX session's MsgSeqNum(34) jumps"
     ),
-    "journal.trouble": LogEvent(_ERROR, "the journal has no room or has failed; `text` says why and what is refused"),
-    "journal.well": LogEvent(_INFO, "the trouble that `text` names is over"),
-    "journal.cut": LogEvent(_WARNING, "an incomplete last commit was cut off the journal; nothing of it had been sent"),
-    "journal.end_unknown": LogEvent(
-        _WARNING,
-        "the end file is missing, so the journal's contents are used under a new epoch; `numbers` is how far"
-        " each FIX session's MsgSeqNum(34) jumps",
+    "journal.unsound_snapshot": _warning(
+        "a snapshot in the journal contradicts itself; another one, and the commands since, replaced it"
     ),
-    "journal.unsound_snapshot": LogEvent(
-        _WARNING, "a snapshot in the journal contradicts itself; another one, and the commands since, replaced it"
+    "gateway.draining": _info("no new connections, new orders are refused, open requests are finished"),
+    "gateway.stopped": _info("everything is closed"),
+    "gateway.failed": _error("the disk, or code that all sessions share, failed; the process ends: start it again"),
+    "tls.failed": _warning("a TLS handshake failed; `reason` is a coded word", is_paced=True),
+    "proxy.refused": _warning("a listed balancer's connection did not begin with a PROXY header", is_paced=True),
+    "connection.crowded_out": _warning(
+        "a connection that has not logged on was cut: its address has too many, or the door is full", is_paced=True
     ),
-    "gateway.draining": LogEvent(_INFO, "no new connections, new orders are refused, open requests are finished"),
-    "gateway.stopped": LogEvent(_INFO, "everything is closed"),
-    "gateway.failed": LogEvent(
-        _ERROR, "the disk, or code that all sessions share, failed; the process ends: start it again"
+    "gateway.few_descriptors": _warning("the limit of open files allows fewer connections; `mend` says what to do"),
+    "descriptors.used_up": _error(
+        "no descriptor is free for another connection; new ones wait for a moment", is_paced=True
     ),
-    "tls.failed": LogEvent(_WARNING, "a TLS handshake failed; `reason` is a coded word", is_paced=True),
-    "proxy.refused": LogEvent(
-        _WARNING, "a listed balancer's connection did not begin with a PROXY header", is_paced=True
+    "logon.refused": _warning(
+        "a logon was refused; the peer does not learn the cause; `key` is the id that it gave", is_paced=True
     ),
-    "connection.crowded_out": LogEvent(
-        _WARNING,
-        "a connection that has not logged on was cut: its address has too many, or the door is full",
-        is_paced=True,
+    "session.logged_on": _info("a session is logged on, from this address and with this key"),
+    "session.logged_out": _info("Logout was exchanged, or sent as the last message"),
+    "session.lost": _info("the connection ended without a Logout; the session remains"),
+    "session.disconnect": _warning("the gateway closes the connection; `reason` is a coded word"),
+    "session.ended": _info("a WebSocket session's connection ended; `reason` is a coded word"),
+    "session.too_slow": _warning("the peer does not read; it was cut, and can have what it missed replayed"),
+    "session.notice": _info("something unusual that the session layer handled"),
+    "gateway.housekeeping_failed": _error("a bug in the gateway; it is tried again in a second"),
+    "session.failed": _error("a bug in a session's code; its connection is cut, the others continue"),
+    "mode.changed": _warning("an operator set or cleared a mode; `by` says who, `kill` whether orders were cancelled"),
+    "mode.expired": _info("a mode that was set for a time has ended"),
+    "mode.kept": _warning("a mode that was in force before the start still is"),
+    "mode.not_kept": _error("modes could not be saved; what is in force will not survive a restart"),
+    "operations.refused": _warning("an operator's command had no valid token, or not the role"),
+    "limits.reloaded": _info("new limits are in force"),
+    "limits.refused": _error("a limits file has mistakes; the old limits stay in force"),
+    "limits.overridden": _warning("operators set limits for a time, or these ended; `rows` says who and why"),
+    "limits.override_refused": _error("a limit that an operator set cannot be used; it stays as it was"),
+    "limits.store_odd": _warning(
+        "the shared store of limits is used, but something about it is wrong; `text` says what"
     ),
-    "gateway.few_descriptors": LogEvent(
-        _WARNING, "the limit of open files allows fewer connections; `mend` says what to do"
+    "limits.odd": _warning("the limits file is valid, but something in it is probably not what was meant"),
+    "limits.store_away": _error("the shared store of limits is away, see `reason`; each limit's on_store_loss applies"),
+    "limits.store_back": _info("the shared store of limits decides again"),
+    "limits.store_clock_back": _warning(
+        "the clock of the store of limits was corrected; a bucket does not refill meanwhile, for its fill time at most"
     ),
-    "descriptors.used_up": LogEvent(
-        _ERROR, "no descriptor is free for another connection; new ones wait for a moment", is_paced=True
+    "limits.bucket_trouble": _error(
+        "the store of limits works except for this `key`; its limit's on_store_loss applies to it alone"
     ),
-    "logon.refused": LogEvent(
-        _WARNING, "a logon was refused; the peer does not learn the cause; `key` is the id that it gave", is_paced=True
-    ),
-    "session.logged_on": LogEvent(_INFO, "a session is logged on, from this address and with this key"),
-    "session.logged_out": LogEvent(_INFO, "Logout was exchanged, or sent as the last message"),
-    "session.lost": LogEvent(_INFO, "the connection ended without a Logout; the session remains"),
-    "session.disconnect": LogEvent(_WARNING, "the gateway closes the connection; `reason` is a coded word"),
-    "session.ended": LogEvent(_INFO, "a WebSocket session's connection ended; `reason` is a coded word"),
-    "session.too_slow": LogEvent(_WARNING, "the peer does not read; it was cut, and can have what it missed replayed"),
-    "session.notice": LogEvent(_INFO, "something unusual that the session layer handled"),
-    "gateway.housekeeping_failed": LogEvent(_ERROR, "a bug in the gateway; it is tried again in a second"),
-    "session.failed": LogEvent(_ERROR, "a bug in a session's code; its connection is cut, the others continue"),
-    "mode.changed": LogEvent(
-        _WARNING, "an operator set or cleared a mode; `by` says who, `kill` whether orders were cancelled"
-    ),
-    "mode.expired": LogEvent(_INFO, "a mode that was set for a time has ended"),
-    "mode.kept": LogEvent(_WARNING, "a mode that was in force before the start still is"),
-    "mode.not_kept": LogEvent(_ERROR, "modes could not be saved; what is in force will not survive a restart"),
-    "operations.refused": LogEvent(_WARNING, "an operator's command had no valid token, or not the role"),
-    "limits.reloaded": LogEvent(_INFO, "new limits are in force"),
-    "limits.refused": LogEvent(_ERROR, "a limits file has mistakes; the old limits stay in force"),
-    "limits.overridden": LogEvent(_WARNING, "operators set limits for a time, or these ended; `rows` says who and why"),
-    "limits.override_refused": LogEvent(_ERROR, "a limit that an operator set cannot be used; it stays as it was"),
-    "limits.store_odd": LogEvent(
-        _WARNING, "the shared store of limits is used, but something about it is wrong; `text` says what"
-    ),
-    "limits.odd": LogEvent(_WARNING, "the limits file is valid, but something in it is probably not what was meant"),
-    "limits.store_away": LogEvent(
-        _ERROR, "the shared store of limits is away, see `reason`; each limit's on_store_loss applies"
-    ),
-    "limits.store_back": LogEvent(_INFO, "the shared store of limits decides again"),
-    "limits.store_clock_back": LogEvent(
-        _WARNING,
-        "the clock of the store of limits was corrected; a bucket does not refill meanwhile, for its fill time at most",
-    ),
-    "limits.bucket_trouble": LogEvent(
-        _ERROR, "the store of limits works except for this `key`; its limit's on_store_loss applies to it alone"
-    ),
-    "limits.buckets_well": LogEvent(_INFO, "all buckets of the store of limits work again"),
-    "clock.stepped": LogEvent(_WARNING, "the system's clock was corrected: times of day follow, no deadline moves"),
-    "log.dropped": LogEvent(_WARNING, "`lines` log lines were lost because standard error was stuck"),
+    "limits.buckets_well": _info("all buckets of the store of limits work again"),
+    "clock.stepped": _warning("the system's clock was corrected: times of day follow, no deadline moves"),
+    "log.dropped": _warning("`lines` log lines were lost because standard error was stuck"),
 }
 
-# Names of fields whose value is never written; compared in lower case, without `-` and `_`.
-_SECRET_NAMES = frozenset(
-    {"password", "newpassword", "passwd", "secret", "sig", "signature", "xsignature", "token"}
-) | {
-    *("privatekey", "seed", "authorization", "cookie", "rawdata"),
-    *("96", "89", "554", "925", "1402", "1404"),
-}
 # RawData(96), Signature(89), Password(554), NewPassword(925), EncryptedPassword(1402), EncryptedNewPassword(1404).
 _TAGS = "96|89|554|925|1402|1404"
+# Names of fields whose value is never written; compared in lower case, without `-` and `_`.
+_SECRET_NAME = re.compile(
+    f"(new)?password|passwd|secret|sig|x?signature|token|privatekey|seed|authorization|cookie|rawdata|{_TAGS}"
+)
 # As tag=value, up to the separator; SOH may have become `|`, or `\x01` in the text of a repr.
 _FIX_SECRET = re.compile(rf"(?:(?<=\\x01)|(?<![0-9]))({_TAGS})=(?:(?!\\x01)[^\x01|])*")
 # These may contain SOH: the length field before them says where they end.
@@ -143,11 +126,10 @@ _CONTROL = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2
 def log_event(logger: logging.Logger, name: str, *, exc_info: object = None, **fields: object) -> None:
     """Log the declared event `name` with these fields. An undeclared name is logged as a warning that says so."""
     event = EVENTS.get(name)
-    level = _WARNING if event is None else event.level
     if event is None:
-        fields["undeclared"] = True
-    if logger.isEnabledFor(level):
-        logger.log(level, name, exc_info=bool(exc_info), extra={"penstock_fields": fields})
+        event, fields["undeclared"] = _warning(""), True
+    if logger.isEnabledFor(event.level):
+        logger.log(event.level, name, exc_info=bool(exc_info), extra={"penstock_fields": fields})
 
 
 def mask(text: str) -> str:
@@ -171,10 +153,8 @@ def _mask_data(text: str) -> str:
 
 def _clean(name: str, value: object, depth: int = 0) -> object:
     """`value` in a form that may be written: plain, masked, bounded in size and depth."""
-    if name.lower().replace("_", "").replace("-", "") in _SECRET_NAMES:
+    if _SECRET_NAME.fullmatch(name.lower().replace("_", "").replace("-", "")):
         return _MASK
-    if isinstance(value, str):
-        return mask(value)
     if isinstance(value, bool | float | None):
         return value
     if isinstance(value, int):
@@ -193,7 +173,6 @@ class JsonFormatter(logging.Formatter):
     """One record as one JSON line; lines of other libraries come out as event `log` with their text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its newline."""
         fields = getattr(record, "penstock_fields", None)
         line: dict[str, object] = {
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
@@ -201,8 +180,7 @@ class JsonFormatter(logging.Formatter):
             "event": record.msg if fields is not None else "log",
         }
         if fields is None:
-            line["logger"] = record.name
-            line["text"] = mask(record.getMessage())
+            line |= {"logger": record.name, "text": mask(record.getMessage())}
         else:
             line.update((key, _clean(key, value)) for key, value in fields.items() if key not in line)
         if record.exc_info:
@@ -227,18 +205,14 @@ class LineWriter(logging.Handler):
         """Queue one line; never waits."""
         try:
             self._lines.put_nowait(self.format(record))
-        except queue.Full:
-            self.dropped += 1
-        except Exception:  # a line that cannot be made must not stop its caller
+        except Exception:  # queue.Full, or a line that cannot be made, which must not stop its caller
             self.dropped += 1
 
     def close(self) -> None:
         """Write what waits, for 1 s at most: a stuck pipe must not hold up the process."""
-        try:
+        with suppress(queue.Full):
             self._lines.put(None, timeout=1.0)
             self._thread.join(1.0)
-        except queue.Full:
-            pass
         super().close()
 
     def _run(self) -> None:
@@ -261,7 +235,7 @@ class LineWriter(logging.Handler):
 
     def _report_dropped(self) -> None:
         lost, self._reported = self.dropped - self._reported, self.dropped
-        record = logging.LogRecord("penstock", _WARNING, "", 0, "log.dropped", None, None)
+        record = logging.LogRecord("penstock", logging.WARNING, "", 0, "log.dropped", None, None)
         record.penstock_fields = {"lines": lost}
         self._write(self.format(record))
 

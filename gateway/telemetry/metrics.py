@@ -6,6 +6,7 @@ words and numbers, never a client's text; each dict is bounded all the same.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -24,86 +25,74 @@ _BUCKETS = 208
 class Metric(msgspec.Struct, frozen=True):
     """One declared metric. `name` is without the prefix `penstock_` and the suffix `_total` that a scrape adds."""
 
-    name: str
     kind: Literal["counter", "gauge", "histogram"]
+    name: str
     help: str
     labels: tuple[str, ...] = ()
 
 
+_gauge, _counter, _histogram = partial(Metric, "gauge"), partial(Metric, "counter"), partial(Metric, "histogram")
 _LIST = (
-    Metric("build_info", "gauge", "Always 1; the label is the version that runs", ("version",)),
-    Metric("connections", "gauge", "Open connections, logged on or not", ("door",)),
-    Metric("connections_unproven", "gauge", "Open connections that have not logged on", ("door",)),
-    Metric(
+    _gauge("build_info", "Always 1; the label is the version that runs", ("version",)),
+    _gauge("connections", "Open connections, logged on or not", ("door",)),
+    _gauge("connections_unproven", "Open connections that have not logged on", ("door",)),
+    _gauge(
         "connections_bound",
-        "gauge",
         "Most open connections allowed: max_connections, or what the limit of open files allows",
         ("door",),
     ),
-    Metric("sessions_logged_on", "gauge", "Sessions that are logged on", ("door",)),
-    Metric("messages_in", "counter", "Requests received: orders, cancels, queries", ("door",)),
-    Metric("messages_out", "counter", "Answers and events sent", ("door",)),
-    Metric("bytes_in", "counter", "Bytes received", ("door",)),
-    Metric("bytes_out", "counter", "Bytes handed to the transports", ("door",)),
-    Metric("output_pending_bytes", "gauge", "Bytes that slow readers have not taken yet", ("door",)),
-    Metric("output_behind_bytes", "gauge", "Unread output of slow readers, held against one bound"),
-    Metric("memory_bound_bytes", "gauge", "Upper bound on memory for this configuration, computed at start"),
-    Metric("orders_accepted", "counter", "Orders that the core accepted", ("door",)),
-    Metric("refusals", "counter", "Refusals that the gateway gave, by error code", ("door", "code")),
-    Metric("core_refusals", "counter", "Refusals that the core gave, by error code", ("code",)),
-    Metric("fills", "counter", "Trades, counted once per side"),
-    Metric("answer_seconds", "histogram", "From the bytes of a command to its first answer", ("door",)),
-    Metric("failed_logons", "counter", "Logons refused; the peer never learns the cause", ("door", "cause")),
-    Metric("disconnects", "counter", "Connections that ended, by coded reason", ("door", "reason")),
-    Metric("fix_garbled", "counter", "Stretches of bytes skipped because they are not a FIX message"),
-    Metric("fix_rejects", "counter", "Reject(3) and BusinessMessageReject(j) sent by the session layer"),
-    Metric("queue_commands", "gauge", "Commands waiting for the core"),
-    Metric("queue_bytes", "gauge", "Their wire bytes"),
-    Metric("queue_fill", "gauge", "Fill of the queue, 0 to 1: the fuller of commands and bytes"),
-    Metric("queue_stage", "gauge", "0 open, 1 pausing readers, 2 shedding orders, 3 no new connections, 4 all paused"),
-    Metric("core_unanswered", "gauge", "Commands handed to the core and not yet answered"),
-    Metric(
-        "modes",
-        "gauge",
-        "Modes in force that bar new orders (of the venue, accounts, sessions, instruments)",
-        ("mode",),
+    _gauge("sessions_logged_on", "Sessions that are logged on", ("door",)),
+    _counter("messages_in", "Requests received: orders, cancels, queries", ("door",)),
+    _counter("messages_out", "Answers and events sent", ("door",)),
+    _counter("bytes_in", "Bytes received", ("door",)),
+    _counter("bytes_out", "Bytes handed to the transports", ("door",)),
+    _gauge("output_pending_bytes", "Bytes that slow readers have not taken yet", ("door",)),
+    _gauge("output_behind_bytes", "Unread output of slow readers, held against one bound"),
+    _gauge("memory_bound_bytes", "Upper bound on memory for this configuration, computed at start"),
+    _counter("orders_accepted", "Orders that the core accepted", ("door",)),
+    _counter("refusals", "Refusals that the gateway gave, by error code", ("door", "code")),
+    _counter("core_refusals", "Refusals that the core gave, by error code", ("code",)),
+    _counter("fills", "Trades, counted once per side"),
+    _histogram("answer_seconds", "From the bytes of a command to its first answer", ("door",)),
+    _counter("failed_logons", "Logons refused; the peer never learns the cause", ("door", "cause")),
+    _counter("disconnects", "Connections that ended, by coded reason", ("door", "reason")),
+    _counter("fix_garbled", "Stretches of bytes skipped because they are not a FIX message"),
+    _counter("fix_rejects", "Reject(3) and BusinessMessageReject(j) sent by the session layer"),
+    _gauge("queue_commands", "Commands waiting for the core"),
+    _gauge("queue_bytes", "Their wire bytes"),
+    _gauge("queue_fill", "Fill of the queue, 0 to 1: the fuller of commands and bytes"),
+    _gauge("queue_stage", "0 open, 1 pausing readers, 2 shedding orders, 3 no new connections, 4 all paused"),
+    _gauge("core_unanswered", "Commands handed to the core and not yet answered"),
+    _gauge("modes", "Modes in force that bar new orders (of the venue, accounts, sessions, instruments)", ("mode",)),
+    _counter("limiter_admitted", "Requests admitted by the limiter", ("bucket",)),
+    _counter("limiter_refused", "Requests refused by the limiter", ("bucket",)),
+    _counter("limiter_shadow_refused", "Requests that a shadow limit would have refused", ("bucket",)),
+    _counter(
+        "limiter_degraded", "Decisions taken without the store of limits, because it was away or failed for a bucket"
     ),
-    Metric("limiter_admitted", "counter", "Requests admitted by the limiter", ("bucket",)),
-    Metric("limiter_refused", "counter", "Requests refused by the limiter", ("bucket",)),
-    Metric("limiter_shadow_refused", "counter", "Requests that a shadow limit would have refused", ("bucket",)),
-    Metric(
-        "limiter_degraded",
-        "counter",
-        "Decisions taken without the store of limits, because it was away or failed for a bucket",
-    ),
-    Metric("limit_store_away", "gauge", "1 while the shared store of limits does not answer"),
-    Metric("limit_store_outages", "counter", "Times the store of limits went away, by the first reason", ("reason",)),
-    Metric("limit_store_timeouts", "counter", "Calls to the store of limits that took too long"),
-    Metric("limit_store_calls", "counter", "Calls to the store of limits"),
-    Metric("limit_store_failures", "counter", "Calls to the store of limits that failed, or whose result is unknown"),
-    Metric("limit_buckets_in_trouble", "gauge", "Buckets that the store of limits cannot decide although it answers"),
-    Metric(
+    _gauge("limit_store_away", "1 while the shared store of limits does not answer"),
+    _counter("limit_store_outages", "Times the store of limits went away, by the first reason", ("reason",)),
+    _counter("limit_store_timeouts", "Calls to the store of limits that took too long"),
+    _counter("limit_store_calls", "Calls to the store of limits"),
+    _counter("limit_store_failures", "Calls to the store of limits that failed, or whose result is unknown"),
+    _gauge("limit_buckets_in_trouble", "Buckets that the store of limits cannot decide although it answers"),
+    _counter(
         "limit_buckets_pulled_back",
-        "counter",
         "Buckets whose times were far in the future because the store's clock was corrected",
     ),
-    Metric(
-        "limit_overrides", "gauge", "Limits that operators have set for a time, including those that have just ended"
-    ),
-    Metric("journal_bytes", "gauge", "Size of all segments of the journal"),
-    Metric(
-        "journal_dropped_early", "counter", "Segments dropped to keep journal.max_bytes, of which a session had need"
-    ),
-    Metric("journal_state", "gauge", "0 recording, 1 no room except for cancels, 2 failed: the process ends"),
-    Metric("journal_held_seconds", "gauge", "How long the oldest answer has waited for its records to be safe"),
-    Metric("parked", "gauge", "Commands whose session waits while tokens are fetched"),
-    Metric("policy_version", "gauge", "Version of the limits in force"),
-    Metric("policy_reload_failures", "counter", "Limits files refused while the old limits stayed in force"),
-    Metric("loop_lag_seconds", "histogram", "How late the event loop ran a timer"),
-    Metric("clock_offset_seconds", "gauge", "By how much the system's clock was corrected since the start"),
-    Metric("clock_steps", "counter", "How often the system's clock was corrected by 0.1 s or more"),
-    Metric("traces_sampled", "counter", "Orders that were traced"),
-    Metric("log_lines_dropped", "counter", "Log lines lost because standard error was stuck"),
+    _gauge("limit_overrides", "Limits that operators have set for a time, including those that have just ended"),
+    _gauge("journal_bytes", "Size of all segments of the journal"),
+    _counter("journal_dropped_early", "Segments dropped to keep journal.max_bytes, of which a session had need"),
+    _gauge("journal_state", "0 recording, 1 no room except for cancels, 2 failed: the process ends"),
+    _gauge("journal_held_seconds", "How long the oldest answer has waited for its records to be safe"),
+    _gauge("parked", "Commands whose session waits while tokens are fetched"),
+    _gauge("policy_version", "Version of the limits in force"),
+    _counter("policy_reload_failures", "Limits files refused while the old limits stayed in force"),
+    _histogram("loop_lag_seconds", "How late the event loop ran a timer"),
+    _gauge("clock_offset_seconds", "By how much the system's clock was corrected since the start"),
+    _counter("clock_steps", "How often the system's clock was corrected by 0.1 s or more"),
+    _counter("traces_sampled", "Orders that were traced"),
+    _counter("log_lines_dropped", "Log lines lost because standard error was stuck"),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _LIST}
 
@@ -130,7 +119,6 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many durations were counted."""
         return sum(self.counts)
 
     def quantile(self, q: float) -> int:
@@ -144,7 +132,6 @@ class Histogram:
         return 0
 
     def merge(self, other: "Histogram") -> None:
-        """Add the counts of `other`."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.sum_ns += other.sum_ns
 
@@ -197,9 +184,7 @@ class Metrics:
         self.fix, self.ws, self.house = DoorCounters(), DoorCounters(), DoorCounters()
         self.doors = {"fix": self.fix, "ws": self.ws, "house": self.house}
         self.admin_disconnects: dict[str, int] = {}  # of the operators' port, which counts nothing else
-        self._by_origin = {
-            origin: {Origin.FIX: self.fix, Origin.WS: self.ws}.get(origin, self.house) for origin in Origin
-        }
+        self._by_origin = dict.fromkeys(Origin, self.house) | {Origin.FIX: self.fix, Origin.WS: self.ws}
         self.fills = 0
         self.fix_garbled = 0
         self.fix_rejects = 0

@@ -12,7 +12,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from gateway.config import schema
 from gateway.telemetry.tracing import OrderTrace
@@ -53,7 +53,8 @@ class Spans:
         steps = _steps(trace)
         for name, begin_ns, end_ns in steps:
             self._tracer.start_span(name, context=inside, start_time=self._utc_ns(begin_ns)).end(self._utc_ns(end_ns))
-        _judge(order, trace)
+        if code := trace.attributes.get("error_code"):
+            order.set_status(Status(StatusCode.ERROR, str(code)))
         order.end(self._utc_ns(max(trace.t_out, steps[-1][2] if steps else trace.t_recv)))
 
     def close(self) -> None:
@@ -85,11 +86,9 @@ def _otlp(endpoint: str) -> SpanExporter:
 
 def _context(trace: OrderTrace) -> Context | None:
     """The client's span as the parent of ours, if the client gave one."""
-    if trace.parent is None:
+    if (theirs := trace.parent) is None:
         return None
-    parent = SpanContext(
-        trace.parent.trace_id, trace.parent.span_id, is_remote=True, trace_flags=TraceFlags(trace.parent.sampled)
-    )
+    parent = SpanContext(theirs.trace_id, theirs.span_id, is_remote=True, trace_flags=TraceFlags(theirs.sampled))
     return otel.set_span_in_context(NonRecordingSpan(parent))
 
 
@@ -107,9 +106,3 @@ def _steps(trace: OrderTrace) -> list[tuple[str, int, int]]:
             steps.append((name, begin_ns, end_ns))
             begin_ns = end_ns
     return steps
-
-
-def _judge(order: Span, trace: OrderTrace) -> None:
-    code = trace.attributes.get("error_code")
-    if code:
-        order.set_status(Status(StatusCode.ERROR, str(code)))

@@ -219,10 +219,10 @@ STARTING = (
         ),
         (
             "a crash counts as a clean end",
-            "        self.was_clean = kind == CLEAN\n",
+            "        self.was_clean = kind == records.CLEAN\n",
             "        self.was_clean = True\n",
         ),
-        ("events are kept without end", "deque(maxlen=self._max_events)", "deque()"),
+        ("events are kept without end", "partial(deque, maxlen=max_events)", "deque"),
         (
             "a session that guards orders is forgotten",
             "        if link is not None and link.is_guarding:\n            return False\n",

@@ -260,7 +260,6 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> ModeRefused:
 
 
 def _fields_of(change: Change) -> dict[str, object]:
-    """A change as fields of the log."""
     place = f"{change.scope} {change.name}".rstrip()
     return {"place": place, "mode": change.mode, "reason": change.reason, "by": change.by, "ttl_s": change.ttl_s}
 

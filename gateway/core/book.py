@@ -88,7 +88,6 @@ class BookSide:
         return next(iter(self._levels[keys[-1]].orders.values()))
 
     def best_price(self) -> int | None:
-        """The best price, or None if the side is empty."""
         return self._keys[-1] * self._sign if self._keys else None
 
     def reach(self, price: int) -> int:
@@ -119,13 +118,7 @@ class BookSide:
             yield from self._levels[key].orders.values()
 
     def order_ids(self) -> list[int]:
-        """The ids of all resting orders, in the order in which they would trade."""
         return list(chain.from_iterable(self._levels[key].orders for key in reversed(self._keys)))
-
-    def levels(self, depth: int) -> list[tuple[int, int, int]]:
-        """The best `depth` levels as (price, quantity, number of orders), best first."""
-        chosen = self._keys[: -depth - 1 : -1]
-        return [(key * self._sign, self._levels[key].qty, len(self._levels[key].orders)) for key in chosen]
 
 
 class Book:
@@ -139,7 +132,6 @@ class Book:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing rests here."""
         return self.bids.best_price() is None and self.asks.best_price() is None
 
     def own(self, side: int) -> BookSide:

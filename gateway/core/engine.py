@@ -119,7 +119,6 @@ class Engine:
         return events.take()
 
     def latest_seq(self, account: int) -> int:
-        """The number of the account's latest event, 0 if there is none."""
         found = self._ledger.accounts.get(account)
         return found.seq if found else 0
 
@@ -133,11 +132,6 @@ class Engine:
         """The account's open orders in order of entry, as ORDER_STATUS events with seq 0."""
         found = self._ledger.accounts.get(account)
         return [status_of(order, 0, 0, self._events.now_ns) for order in found.open.values()] if found else []
-
-    def depth(self, instrument: int, levels: int = 10) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
-        """The best bids and the best asks of an instrument as (price, quantity, orders), best first."""
-        book = self._books[instrument]
-        return book.bids.levels(levels), book.asks.levels(levels)
 
     # -- the whole state -----------------------------------------------------------------------------------------
 

@@ -150,7 +150,6 @@ class EventBuilder:
         self._events.append(CancelRejected(*head, order_id, status, response_to, *rejection, command.session))
 
     def mass_cancel_done(self, command: MassCancel, affected: int) -> None:
-        """The end of a mass cancel."""
         account = self._account
         account.seq += 1
         head = (account.id, account.seq, command.cmd_id, self.now_ns)
@@ -161,7 +160,6 @@ class EventBuilder:
         self._events.append(status_of(order, self._account.seq, self._cmd_id, self.now_ns, asked, DUPLICATE))
 
     def listing(self, command: QueryOrders, account: AccountState, orders: list[Order], now_ns: int) -> OrderList:
-        """The answer to a query."""
         cmd_id, now_ns = command.cmd_id, max(self.now_ns, now_ns)
         rows = tuple([status_of(order, 0, cmd_id, now_ns, command.cl_ord_id) for order in orders])
         return OrderList(account.id, account.seq, cmd_id, now_ns, command.req_id, rows, command.session)

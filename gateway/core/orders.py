@@ -54,7 +54,6 @@ class Order(msgspec.Struct, gc=False, array_like=True):
 
 
 def order_of(command: NewOrder, order_id: int, now_ns: int) -> Order:
-    """The order that `command` asks for, untraded."""
     return Order(
         order_id,
         command.account,

@@ -51,17 +51,14 @@ class Journal:
         a record just appended: until that is durable, the earlier value counts."""
         self.dropped_early = 0
         """Segments dropped because of `max_bytes` while a session still needed them."""
-        synced = settings.durability == "disk"
-        self._writer = Writer(
-            directory, settings.segment_bytes, synced, JournalHooks(self._checkpoint, self.drop_old_segments, notify)
-        )
+        hooks = JournalHooks(self._checkpoint, self.drop_old_segments, notify)
+        self._writer = Writer(directory, settings.segment_bytes, settings.durability == "disk", hooks)
         try:
             run = SegmentScan(directory, sink)
             self.recovery: ScanReport = run.report
             self.keep_from = self._kept_from = run.first_owned
             for session, numbers in run.numbers.items():
-                index = run.indexes[session]
-                self._stores[session] = JournalStore(session, self._writer, self._dirty, numbers, index)
+                self._stores[session] = JournalStore(session, self._writer, self._dirty, numbers, run.indexes[session])
             self._writer.start(run.segments, run.next_number, run.end_position)
         except BaseException:
             self._lock.release()
@@ -91,7 +88,6 @@ class Journal:
 
     @property
     def position(self) -> int:
-        """The position after the last record appended."""
         return self._writer.position
 
     @property
@@ -112,13 +108,11 @@ class Journal:
 
     def store(self, session: int) -> JournalStore:
         """The one store of this session, with what was read back."""
-        store = self._stores.get(session)
-        if store is None:
+        if session not in self._stores:
             if not 0 <= session <= MAX_SESSION:
                 raise LocalProtocolError(f"session {session}")
-            store = JournalStore(session, self._writer, self._dirty, SeqNums(), SessionIndex())
-            self._stores[session] = store
-        return store
+            self._stores[session] = JournalStore(session, self._writer, self._dirty, SeqNums(), SessionIndex())
+        return self._stores[session]
 
     def append(self, kind: int, session: int, body: bytes) -> int:
         """Add a record of the owner's; its position. After a crash its whole commit is there, or nothing of it.
@@ -187,10 +181,8 @@ class Journal:
                 return
             if self._kept_from is not None and self._kept_from < following.first_position:
                 return
-            is_needed = any(
-                store.index.needs(oldest.number, settings.retain_messages, settings.retain_bytes)
-                for store in self._stores.values()
-            )
+            bounds = settings.retain_messages, settings.retain_bytes
+            is_needed = any(store.index.needs(oldest.number, *bounds) for store in self._stores.values())
             if is_needed and size_bytes <= settings.max_bytes:
                 return
             self.dropped_early += is_needed

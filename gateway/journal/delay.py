@@ -25,7 +25,6 @@ class RecordDelay:
 
     @property
     def may_accept_orders(self) -> bool:
-        """Whether the journal has room for more than cancels."""
         return self._journal.may_accept_orders
 
     def add(self, position: int, now_ns: int) -> None:
@@ -48,5 +47,4 @@ class RecordDelay:
         return next((now_ns - since_ns for position, since_ns in self._late if position > durable), 0)
 
     def is_late(self, now_ns: int) -> bool:
-        """Whether answers wait for too long."""
         return bool(self._late) and self.held_ns(now_ns) > _ALARM_NS

@@ -13,7 +13,6 @@ from gateway.journal.segment import NO_SPACE, sync_directory
 
 
 def end_path(directory: Path) -> Path:
-    """The path of the file."""
     return directory / "end"
 
 

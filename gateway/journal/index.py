@@ -40,7 +40,6 @@ class SessionIndex:
         self.clear()
 
     def clear(self) -> None:
-        """Nothing is kept."""
         self._runs: list[_NumberRange] = []
         self._run = _NumberRange(-1, 0)  # the last of them
         self._before_numbers = 0  # in all others

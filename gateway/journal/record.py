@@ -66,7 +66,6 @@ class SegmentHeader(msgspec.Struct, frozen=True):
     synced: bool
 
     def pack(self) -> bytes:
-        """As written."""
         flags = _FLAG_SYNCED if self.synced else 0
         packed = _SEGMENT.pack(_MAGIC, VERSION, flags, self.number, self.first_position, self.salt)
         return packed + CRC.pack(crc32(packed))

@@ -55,7 +55,6 @@ class Segment:
             yield session, window[at + HEAD_BYTES : end]
 
     def close(self) -> None:
-        """Close the file."""
         os.close(self.fd)
 
 

@@ -108,7 +108,6 @@ class Writer:
 
     @property
     def position(self) -> int:
-        """The position of the next record, if no new segment is begun for it."""
         return self.segment.first_position + self.offset
 
     def append(self, kind: int, session: int, body: bytes) -> int:
@@ -296,7 +295,6 @@ class Writer:
     # -- the end of a commit, and what follows it ------------------------------------------------------------------
 
     def _end_commit(self) -> None:
-        """Record that this commit is complete."""
         capacity, self._capacity = self._capacity, sys.maxsize  # its room was kept free
         self.append(COMMIT, 0, U64.pack(self.durable))
         self._capacity = capacity
@@ -335,7 +333,6 @@ class Writer:
         raise self._failure
 
     def _fail(self, what: str, error: Exception | None = None) -> NoReturn:
-        """Write nothing more."""
         reason = f": {error}" if error is not None else ""
         self._failure = JournalFailed(f"{self._directory}: {what}{reason}")
         raise self._failure from error

@@ -35,7 +35,6 @@ class KnownIds(msgspec.Struct, frozen=True, array_like=True):
 
 
 def configured_ids(settings: schema.Config, instruments: Instruments) -> KnownIds:
-    """The ids of one configuration."""
     accounts = {row.name: row.id for row in settings.accounts}
     return KnownIds(
         dict(instruments.by_id),

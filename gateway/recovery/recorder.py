@@ -78,16 +78,9 @@ class Recorder:
         """What protects a session's orders, or what it receives, may have changed. dead_man_ns: UTC, 0 = not armed."""
         is_guarded = session.cancel_on_disconnect != "off" or dead_man_ns
         if is_guarded or session.response_mode or session.id in self.replay.links:
-            row = LinkState(
-                session.id,
-                session.client.account_id,
-                session.connected and not session.is_leaving,
-                session.cancel_on_disconnect,
-                session.cod_grace_ms,
-                dead_man_ns,
-                session.response_mode,
-            )
-            self._take(LINK, row)
+            is_connected = session.connected and not session.is_leaving
+            guards = (session.cancel_on_disconnect, session.cod_grace_ms, dead_man_ns, session.response_mode)
+            self._take(LINK, LinkState(session.id, session.client.account_id, is_connected, *guards))
 
     def record_gone(self, session_id: int, account_id: int) -> None:
         """The orders of a session that is no longer configured were cancelled: do not do it again at the next start."""
@@ -117,11 +110,9 @@ class Recorder:
 
     @property
     def next_deadline_ns(self) -> int | None:
-        """When the next chunk of a snapshot is due."""
         return self.snapshotter.next_deadline_ns
 
     def tick(self, now_ns: int) -> None:
-        """Record the next chunk of a snapshot when it is due."""
         try:
             self.snapshotter.tick(now_ns)
         except Exception as error:

@@ -98,7 +98,6 @@ class Snapshotter:
 
     @property
     def next_deadline_ns(self) -> int | None:
-        """When the next chunk is due."""
         return self._next_ns if self._chunks is not None else None
 
     def tick(self, now_ns: int) -> None:

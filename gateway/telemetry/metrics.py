@@ -135,12 +135,6 @@ class Histogram:
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.sum_ns += other.sum_ns
 
-    def snapshot(self) -> "Histogram":
-        """A copy that does not change any more."""
-        copy = Histogram()
-        copy.merge(self)
-        return copy
-
     def octaves(self) -> Iterator[tuple[int, int]]:
         """(upper bound in ns, how many were below it), for 1,024 ns and each doubling: the buckets of Prometheus."""
         seen, start = 0, 0
@@ -213,11 +207,9 @@ class Metrics:
         refusals[code] = refusals.get(code, 0) + 1
 
     def count_failed_logon(self, door: str, cause: str) -> None:
-        """Count a refused logon; `cause` is a coded word."""
         _add(self.doors[door].failed_logons, cause)
 
     def count_disconnect(self, door: str, reason: str) -> None:
-        """Count a connection that ended; `reason` is a coded word."""
         _add(self.admin_disconnects if door == "admin" else self.doors[door].disconnects, reason)
 
     def observe_answer(self, origin: Origin, ns: int) -> None:

@@ -8,6 +8,7 @@ group=G tag=T sent=N deadline=N instrument=N stop_px=N quote_qty=N display=N min
 exempt, cod, dead, operator. `via=N` speaks through another session. Every line is one nanosecond after the one before.
 """
 
+from gateway.core.book import BookSide
 from gateway.core.engine import Engine
 from protocols.instruments import Instrument
 from protocols.messages import (
@@ -55,6 +56,18 @@ _STPS = {
 }
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 _ORIGINS = {"cod": Origin.COD, "dead": Origin.DEAD_MAN, "operator": Origin.OPERATOR}
+
+
+def levels(side: BookSide, most: int) -> list[tuple[int, int, int]]:
+    """The best `most` levels as (price, quantity, number of orders), best first."""
+    chosen = side._keys[: -most - 1 : -1]
+    return [(key * side._sign, side._levels[key].qty, len(side._levels[key].orders)) for key in chosen]
+
+
+def depth(engine: Engine, instrument: int, most: int = 10) -> tuple[list[tuple[int, int, int]], ...]:
+    """The best bids and the best asks of an instrument, as `levels` gives them."""
+    book = engine._books[instrument]
+    return levels(book.bids, most), levels(book.asks, most)
 
 
 def new_engine(dedupe_ids: int = 100) -> Engine:
@@ -105,7 +118,7 @@ class Venue:
 
     def book(self, instrument: int = 1) -> str:
         """Both sides as text: `bids 10@100x1 ... | asks ...`, quantity @ price x orders, best first."""
-        bids, asks = self.engine.depth(instrument)
+        bids, asks = depth(self.engine, instrument)
         sides = [" ".join(f"{qty}@{price}x{count}" for price, qty, count in side) or "-" for side in (bids, asks)]
         return f"bids {sides[0]} | asks {sides[1]}"
 

@@ -5,6 +5,7 @@ import pytest
 from gateway.core.book import ANY_PRICE, Book, BookSide
 from gateway.core.orders import Order
 from protocols.messages import OrdType, Origin, Side, Stp, Tif
+from tests.support.venue import levels
 
 
 def order(order_id: int, price: int, qty: int = 5, side: Side = Side.BUY) -> Order:
@@ -55,7 +56,7 @@ def test_a_reduced_order_keeps_its_turn_and_its_level_shrinks() -> None:
     assert first is not None
     bids.reduce(first, 3)
     assert bids.best() is first
-    assert bids.levels(9) == [(100, 7, 2)]
+    assert levels(bids, 9) == [(100, 7, 2)]
 
 
 def test_a_level_goes_with_its_last_order() -> None:
@@ -64,11 +65,11 @@ def test_a_level_goes_with_its_last_order() -> None:
     for resting in (order(1, 101), middle, order(3, 99)):
         bids.add(resting)
     bids.remove(middle)
-    assert bids.levels(9) == [(101, 5, 1), (99, 5, 1)]
-    assert bids.levels(1) == [(101, 5, 1)]
+    assert levels(bids, 9) == [(101, 5, 1), (99, 5, 1)]
+    assert levels(bids, 1) == [(101, 5, 1)]
     with pytest.raises(KeyError):
         bids.remove(middle)
-    assert bids.levels(9) == [(101, 5, 1), (99, 5, 1)]
+    assert levels(bids, 9) == [(101, 5, 1), (99, 5, 1)]
 
 
 def test_each_side_rests_where_the_other_one_takes() -> None:

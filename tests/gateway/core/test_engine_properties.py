@@ -43,7 +43,7 @@ from protocols.messages import (
 )
 from tests.support.core_commands import streams
 from tests.support.naive_venue import NaiveOrder, NaiveVenue
-from tests.support.venue import INSTRUMENTS, new_engine
+from tests.support.venue import INSTRUMENTS, depth, new_engine
 
 _QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _ACCOUNTS = (1, 2, 3)
@@ -70,7 +70,7 @@ def test_the_book_is_never_crossed_and_holds_exactly_the_open_orders(stream: Str
         engine.execute(command, now_ns)
         open_orders = [order for account in _ACCOUNTS for order in engine.open_orders(account)]
         for instrument in (1, 2):
-            bids, asks = engine.depth(instrument, 100)
+            bids, asks = depth(engine, instrument, 100)
             assert not (bids and asks) or bids[0][0] < asks[0][0]
             levels: Counter[tuple[Side, int]] = Counter()
             for order in open_orders:

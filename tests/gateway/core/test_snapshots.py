@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.engine import Engine
-from tests.support.venue import INSTRUMENTS, Venue, new_engine
+from tests.support.venue import INSTRUMENTS, Venue, depth, new_engine
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_a_restored_engine_has_the_state_and_the_epoch_of_the_first(data: bytes)
     assert engine.snapshot() == data
     assert engine.epoch == "e-1"
     assert [order.cl_ord_id for order in engine.open_orders(1)] == ["a3"]
-    assert engine.depth(1) == ([(99, 7, 1)], [(120, 3, 1)])
+    assert depth(engine, 1) == ([(99, 7, 1)], [(120, 3, 1)])
 
 
 def test_a_restored_engine_drops_what_the_first_one_has_executed(data: bytes) -> None:

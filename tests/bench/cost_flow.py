@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gateway.serving import spare_collector
 from protocols.fix.times import parse_ns
-from tests.bench.in_process import House
+from tests.bench.in_process import InProcessGateway
 from tests.support.hand_clock import HandClock
 from tests.support.order_load import Door, Flow
 
@@ -40,11 +40,11 @@ FLOWS = {
 }
 
 
-def house_of(flow: str, orders: int, directory: Path) -> tuple[House, Callable[[], int]]:
-    """The house of a flow, and its time: each turn asks for it a known number of times, and it moves."""
+def gateway_of(flow: str, orders: int, directory: Path) -> tuple[InProcessGateway, Callable[[], int]]:
+    """The gateway of a flow, and its time: each turn asks for it a known number of times, and it moves."""
     counted = FLOWS[flow]
     clock = HandClock(_START_NS)
-    house = House(
+    gateway = InProcessGateway(
         counted.door,
         counted.flow,
         counted.sessions,
@@ -59,7 +59,7 @@ def house_of(flow: str, orders: int, directory: Path) -> tuple[House, Callable[[
         clock.own_now_ns += _TURN_NS // (counted.sessions + 1)
         return clock.own_now_ns
 
-    return house, now_ns
+    return gateway, now_ns
 
 
 def orders_of(flow: str, turns: int) -> int:
@@ -72,12 +72,12 @@ def main() -> None:
     flow, orders = sys.argv[1], int(sys.argv[2])
     made = int(sys.argv[3]) if len(sys.argv) > 3 else orders
     with tempfile.TemporaryDirectory(prefix="penstock-cost-") as name:
-        house, now = house_of(flow, made, Path(name))
+        gateway, now = gateway_of(flow, made, Path(name))
         spare_collector()
         for turn in range(orders // orders_of(flow, 1)):
-            house.turn(turn, now)
-        house.accepted()
-        house.server.journal.close()
+            gateway.turn(turn, now)
+        gateway.accepted()
+        gateway.server.journal.close()
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 from gateway.serving import spare_collector
-from tests.bench.cost_flow import FLOWS, house_of, orders_of
-from tests.bench.in_process import House
+from tests.bench.cost_flow import FLOWS, gateway_of, orders_of
+from tests.bench.in_process import InProcessGateway
 
 STAGES = ("rest", "parse", "translate", "admit", "core", "report", "journal")
 # Where a module belongs: the longest start of its path decides, and what has none here is `rest`. Those that only help,
@@ -143,9 +143,9 @@ def _mark(function: FunctionType, stage: int, call: Callable[..., Any]) -> None:
     )
 
 
-def _run(house: House, now: Callable[[], int], turns: range) -> None:
+def _run(gateway: InProcessGateway, now: Callable[[], int], turns: range) -> None:
     for turn in turns:
-        house.turn(turn, now)
+        gateway.turn(turn, now)
 
 
 def learned() -> dict[str, str]:
@@ -154,10 +154,10 @@ def learned() -> dict[str, str]:
     for flow in FLOWS:
         with tempfile.TemporaryDirectory(prefix="penstock-cost-") as name:
             turns = max(2, _LEARNED_ORDERS // orders_of(flow, 1))
-            house, now = house_of(flow, orders_of(flow, turns), Path(name))
+            gateway, now = gateway_of(flow, orders_of(flow, turns), Path(name))
             with crossings.watching():
-                _run(house, now, range(turns))
-            house.server.journal.close()
+                _run(gateway, now, range(turns))
+            gateway.server.journal.close()
     return {_name(code): stage for code, stage in crossings.found.items()}
 
 
@@ -178,16 +178,16 @@ def main() -> None:
     for flow in FLOWS:
         with tempfile.TemporaryDirectory(prefix="penstock-cost-") as name:
             turns = -(-_COUNTED_ORDERS // orders_of(flow, 1))
-            house, now = house_of(flow, orders_of(flow, turns * (len(STAGES) + 1)), Path(name))
+            gateway, now = gateway_of(flow, orders_of(flow, turns * (len(STAGES) + 1)), Path(name))
             spare_collector()
-            _run(house, now, range(turns))  # the interpreter has now specialized what it runs
+            _run(gateway, now, range(turns))  # the interpreter has now specialized what it runs
             for at, stage in enumerate(STAGES, 1):
                 marks.measure(STAGES.index(stage))
-                marks.call(STAGES.index("rest"), _run, (house, now, range(turns * at, turns * at + turns)), {})
+                marks.call(STAGES.index("rest"), _run, (gateway, now, range(turns * at, turns * at + turns)), {})
                 marks.measure(-1)
                 marks.told(f"{flow}|{stage}|{orders_of(flow, turns)}")
-            house.accepted()
-            house.server.journal.close()
+            gateway.accepted()
+            gateway.server.journal.close()
             gc.unfreeze()
 
 

@@ -26,7 +26,7 @@ def ready_orders(door: Door, n: int, count: int, flow: Flow, now_ns: int) -> lis
     return fix_orders(n, count, flow, now_ns) if door == "fix" else ws_orders(n, count, flow)
 
 
-class House:
+class InProcessGateway:
     """A server, its logged-on endpoints, and `turns` rounds of `in_flight` orders from each of them."""
 
     def __init__(

@@ -23,7 +23,7 @@ from typing import Any
 import uvloop
 
 from gateway.serving import spare_collector
-from tests.bench.in_process import House, ready_orders
+from tests.bench.in_process import InProcessGateway, ready_orders
 from tests.support.order_load import (
     UNLIMITED,
     Door,
@@ -59,13 +59,13 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 def _in_process(door: Door, flow: Flow, sessions: int, in_flight: int, directory: Path) -> float:
     """Microseconds of CPU per order."""
-    house = House(door, flow, sessions, in_flight, _ORDERS, directory)
+    gateway = InProcessGateway(door, flow, sessions, in_flight, _ORDERS, directory)
     spare_collector()
     began = process_time_ns()
-    for turn in range(house.turns):
-        house.turn(turn, house.server.now_ns)
+    for turn in range(gateway.turns):
+        gateway.turn(turn, gateway.server.now_ns)
     spent = process_time_ns() - began
-    return spent / house.accepted() / 1_000
+    return spent / gateway.accepted() / 1_000
 
 
 # -- over loopback ---------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from tests.support.desks import FixDesk, fix_desk, ws_desk
 from tests.support.server import running, until, venue_toml
 
 SEGMENT_BYTES = 1 << 20
-HOUSE = f"""
+MORE = f"""
 [journal]
 segment_bytes = {SEGMENT_BYTES}
 [core]
@@ -34,7 +34,7 @@ WHILE_S = 0.05  # nothing may be received for this long
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    async with running(venue_toml(more=HOUSE)) as server:
+    async with running(venue_toml(more=MORE)) as server:
         yield server
 
 

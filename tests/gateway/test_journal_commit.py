@@ -248,7 +248,7 @@ def test_a_snapshot_stands_for_what_came_before_only_when_it_is_committed(tmp_pa
 # -- a cut at any byte -------------------------------------------------------------------------------------------------
 
 
-class House(msgspec.Struct):
+class Contents(msgspec.Struct):
     """What a start must give back: the numbers and messages of each session, and the owner's records."""
 
     numbers: dict[int, tuple[int, int]]
@@ -256,21 +256,21 @@ class House(msgspec.Struct):
     owned: list[bytes]
 
 
-def _house(journal: Journal, records: list[bytes]) -> House:
+def _contents(journal: Journal, records: list[bytes]) -> Contents:
     stores = [journal.store(session) for session in range(3)]
-    return House(
+    return Contents(
         {store.session: (store.next_in, store.next_out) for store in stores},
         {store.session: dict(store.read(1, 1 << 40)) for store in stores},
         records.copy(),
     )
 
 
-def _reopened(directory: Path) -> House:
+def _reopened(directory: Path) -> Contents:
     records: list[bytes] = []
     journal = Journal(directory, SMALL, sink=lambda *record: records.append(record[3]))
-    house = _house(journal, records)
+    contents = _contents(journal, records)
     journal.close()
-    return house
+    return contents
 
 
 _STEPS: dict[str, Callable[[JournalStore, int], None]] = {
@@ -286,24 +286,24 @@ _HISTORY = st.lists(
 )
 
 
-def _play(journal: Journal, history: list[tuple[str, int]]) -> list[tuple[int, House]]:
+def _play(journal: Journal, history: list[tuple[str, int]]) -> list[tuple[int, Contents]]:
     """The gateway, and its position, after each commit; that of the start is the first."""
     records: list[bytes] = []
-    houses = [(journal.durable, _house(journal, records))]
+    states = [(journal.durable, _contents(journal, records))]
     for at, (name, amount) in enumerate(history):
         if name == "commit":
             position = journal.commit(at)
             assert journal.durable == position
-            houses.append((position, _house(journal, records)))
+            states.append((position, _contents(journal, records)))
         elif name == "own":
             records.append(b"%d." % at * amount)
             journal.append(COMMANDS, 0, records[-1])
         else:
             _STEPS[name](journal.store(amount % 3), amount)
-    return houses
+    return states
 
 
-def _without_dropped(house: House, directory: Path) -> House:
+def _without_dropped(contents: Contents, directory: Path) -> Contents:
     """The same without the messages whose segment retention has dropped since."""
     left, coming = set[tuple[int, int]](), set[tuple[int, int]]()
     for path in sorted(directory.glob("*.seg")):
@@ -316,9 +316,9 @@ def _without_dropped(house: House, directory: Path) -> House:
                 coming.clear()
     messages = {
         session: {number: message for number, message in row.items() if (session, number) in left}
-        for session, row in house.messages.items()
+        for session, row in contents.messages.items()
     }
-    return msgspec.structs.replace(house, messages=messages)
+    return msgspec.structs.replace(contents, messages=messages)
 
 
 def _safe(directory: Path) -> int:
@@ -363,13 +363,13 @@ def test_after_a_cut_at_any_byte_the_gateway_is_that_of_the_last_commit_that_is_
 ) -> None:
     directory = tmp_path_factory.mktemp("journal")
     journal = Journal(directory / "live", SMALL)
-    houses = _play(journal, history)
+    states = _play(journal, history)
     journal._writer.flush()
     end = journal._writer.position
     copy = crashed(journal, directory / "live", directory / "copy")
     journal.close()
     reached = _cut(copy, data.draw(st.integers(_safe(copy), end), label="cut at"))
-    last = ([house for position, house in houses if position <= reached] or [houses[0][1]])[-1]
+    last = ([contents for position, contents in states if position <= reached] or [states[0][1]])[-1]
     expected = _without_dropped(last, copy)
     assert _reopened(copy) == expected
     assert _reopened(copy) == expected, "for good"
@@ -380,30 +380,30 @@ def test_a_cut_right_after_the_first_commit_that_is_left_gives_what_it_says(tmp_
     history = [("number", 385), ("number", 700), ("commit", 0)]
     history += [("send", 900), ("send", 900), ("reset", 900), ("commit", 0)] * 4
     journal = Journal(tmp_path / "live", SMALL)
-    houses = _play(journal, history)
+    states = _play(journal, history)
     copy = crashed(journal, tmp_path / "live", tmp_path / "copy")
     journal.close()
     assert names(copy)[0] != "1"
     reached = _cut(copy, _safe(copy))
-    last = [house for position, house in houses if position <= reached][-1]
+    last = [contents for position, contents in states if position <= reached][-1]
     assert _reopened(copy) == _without_dropped(last, copy)
 
 
 def test_a_cut_at_each_byte_of_two_commits_gives_the_state_before_between_or_after_them(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "live", SMALL)
-    houses = _play(
+    states = _play(
         journal, [("own", 5), ("send", 6), ("take", 3), ("commit", 0), ("send", 9), ("own", 2), ("commit", 0)]
     )
     live = crashed(journal, tmp_path / "live", tmp_path / "copy")
     end = journal._writer.position
     journal.close()
     found = []
-    for at in range(houses[0][0], end + 1):
+    for at in range(states[0][0], end + 1):
         copy = shutil.copytree(live, tmp_path / f"{at}")
         reached = _cut(copy, at)
-        house = _reopened(copy)
-        assert house == [house for position, house in houses if position <= reached][-1]
-        found.append([house for _, house in houses].index(house))
+        contents = _reopened(copy)
+        assert contents == [contents for position, contents in states if position <= reached][-1]
+        found.append([contents for _, contents in states].index(contents))
     assert found == sorted(found)
     assert set(found) == {0, 1, 2}
 

@@ -197,7 +197,7 @@ MUTANTS = (
             "                request = queue.popleft()\n",
         ),
         (
-            "the house's own requests are one queue each account",
+            "the gateway's own requests are one queue each account",
             "request.command.account if request.session.id else 0",
             "request.command.account",
         ),

@@ -50,7 +50,7 @@ class Echo(asyncio.Protocol):
         self.transport.abort()
 
 
-class House:
+class EchoDoor:
     """A listener with a door behind it, and what was told."""
 
     def __init__(self, places: int = 100, **place: Any) -> None:
@@ -79,7 +79,7 @@ class House:
         self.ends["full"] += 1
         return b"full"
 
-    async def __aenter__(self) -> "House":
+    async def __aenter__(self) -> "EchoDoor":
         self.port = await self.listener.open()
         return self
 
@@ -155,10 +155,10 @@ def most_in_a_turn(turns: list[int]) -> int:
 
 def test_without_a_balancer_the_peer_is_who_connects(play: Any) -> None:
     async def scene() -> None:
-        async with House() as house:
-            assert await exchange(house.port, b"hi", size=12) == b"127.0.0.1 hi"
-            await until(lambda: not len(house.crowd))
-            assert house.ends == {}
+        async with EchoDoor() as echo:
+            assert await exchange(echo.port, b"hi", size=12) == b"127.0.0.1 hi"
+            await until(lambda: not len(echo.crowd))
+            assert echo.ends == {}
 
     play(scene)
 
@@ -169,17 +169,17 @@ def test_a_balancer_says_whose_connection_it_is_and_no_byte_behind_that_is_lost(
     play: Any, header: bytes, cut: int
 ) -> None:
     async def scene() -> None:
-        async with House(balancers=BALANCER) as house:
+        async with EchoDoor(balancers=BALANCER) as echo:
             pieces = (header[:cut], header[cut:] + b"hi") if cut else (header + b"hi",)
-            assert await exchange(house.port, *pieces, size=15) == b"198.51.100.7 hi"
+            assert await exchange(echo.port, *pieces, size=15) == b"198.51.100.7 hi"
 
     play(scene)
 
 
 def test_a_balancer_may_speak_for_itself(play: Any) -> None:
     async def scene() -> None:
-        async with House(balancers=BALANCER) as house:
-            assert await exchange(house.port, ITSELF + b"hi", size=12) == b"127.0.0.1 hi"
+        async with EchoDoor(balancers=BALANCER) as echo:
+            assert await exchange(echo.port, ITSELF + b"hi", size=12) == b"127.0.0.1 hi"
 
     play(scene)
 
@@ -187,12 +187,12 @@ def test_a_balancer_may_speak_for_itself(play: Any) -> None:
 @pytest.mark.parametrize("header", [LINE, BINARY], ids=["v1", "v2"])
 def test_the_header_comes_before_the_handshake_even_in_one_piece_with_it(play: Any, header: bytes, pems: Path) -> None:
     async def scene() -> None:
-        async with House(balancers=BALANCER, context=context(pems)) as house:
+        async with EchoDoor(balancers=BALANCER, context=context(pems)) as echo:
             incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
             client = trusting(pems).wrap_bio(incoming, outgoing, server_hostname="localhost")
             with contextlib.suppress(ssl.SSLWantReadError):
                 client.do_handshake()
-            reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", echo.port)
             writer.write(header + outgoing.read())
             heard = b""
             while not heard:
@@ -209,19 +209,19 @@ def test_the_header_comes_before_the_handshake_even_in_one_piece_with_it(play: A
 
 def test_who_is_no_balancer_is_not_believed(play: Any) -> None:
     async def scene() -> None:
-        async with House(balancers=networks(("10.0.0.0/8",))) as house:
-            assert await exchange(house.port, LINE, size=10 + len(LINE)) == b"127.0.0.1 " + LINE
+        async with EchoDoor(balancers=networks(("10.0.0.0/8",))) as echo:
+            assert await exchange(echo.port, LINE, size=10 + len(LINE)) == b"127.0.0.1 " + LINE
 
     play(scene)
 
 
 def test_a_balancer_without_its_header_is_closed_counted_and_named(play: Any) -> None:
     async def scene() -> None:
-        async with House(balancers=BALANCER) as house:
-            assert await exchange(house.port, b"8=FIX.4.4\x01", size=1) == b""
-            assert await exchange(house.port, b"PROXY TCP4 nobody\r\n", size=1) == b""
-            assert house.ends == {"proxy_header": 2}
-            assert [(line["event"], line["peer"], line["detail"]) for line in house.lines] == [
+        async with EchoDoor(balancers=BALANCER) as echo:
+            assert await exchange(echo.port, b"8=FIX.4.4\x01", size=1) == b""
+            assert await exchange(echo.port, b"PROXY TCP4 nobody\r\n", size=1) == b""
+            assert echo.ends == {"proxy_header": 2}
+            assert [(line["event"], line["peer"], line["detail"]) for line in echo.lines] == [
                 ("proxy.refused", "127.0.0.1", "no PROXY header"),
                 ("proxy.refused", "127.0.0.1", "a line that does not name two addresses and two ports"),
             ]
@@ -235,29 +235,29 @@ def test_a_balancer_that_says_nothing_is_cut_and_one_that_only_looks_in_is_no_ne
     monkeypatch.setattr(listening, "OPEN_TIMEOUT_S", 0.1)
 
     async def scene() -> None:
-        async with House(balancers=BALANCER) as house:
-            assert await exchange(house.port, LINE[:-1], size=1) == b""
-            assert house.ends == {"proxy_timeout": 1}
-            _, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        async with EchoDoor(balancers=BALANCER) as echo:
+            assert await exchange(echo.port, LINE[:-1], size=1) == b""
+            assert echo.ends == {"proxy_timeout": 1}
+            _, writer = await asyncio.open_connection("127.0.0.1", echo.port)
             writer.close()
-            await until(lambda: house.ends["proxy_left"])
-            assert len(house.lines) == 1
+            await until(lambda: echo.ends["proxy_left"])
+            assert len(echo.lines) == 1
 
     play(scene)
 
 
 def test_those_for_whom_a_balancer_speaks_have_a_share_each_and_it_has_none(play: Any) -> None:
     async def scene() -> None:
-        async with House(places=36, balancers=BALANCER) as house:
+        async with EchoDoor(places=36, balancers=BALANCER) as echo:
             writers = []
             for n in range(36):
-                reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+                reader, writer = await asyncio.open_connection("127.0.0.1", echo.port)
                 writer.write(LINE if n < 20 else LINE.replace(b"100.7", b"100.%d" % n))
                 writers.append(writer)
                 with contextlib.suppress(ConnectionError):
                     await reader.read(1)
-            await until(lambda: len(house.crowd) == 34)
-            assert house.ends == {"crowded_out": 2}
+            await until(lambda: len(echo.crowd) == 34)
+            assert echo.ends == {"crowded_out": 2}
             for writer in writers:
                 writer.close()
 
@@ -302,15 +302,15 @@ def test_a_handshake_that_fails_is_counted_and_logged_with_its_reason(
     play: Any, pems: Path, spoil: Any, trusts: bool, reason: str
 ) -> None:
     async def scene() -> None:
-        async with House(context=context(pems, wants_certificate=True)) as house:
+        async with EchoDoor(context=context(pems, wants_certificate=True)) as echo:
             client = trusting(pems) if trusts else ssl.create_default_context()
             spoil(client)
-            await shake(house.port, client)
-            await until(lambda: house.lines)
-            (line,) = house.lines
-            assert house.ends == {reason: 1}
+            await shake(echo.port, client)
+            await until(lambda: echo.lines)
+            (line,) = echo.lines
+            assert echo.ends == {reason: 1}
             assert (line["event"], line["reason"], line["peer"]) == ("tls.failed", reason, "127.0.0.1")
-            await until(lambda: not len(house.crowd))
+            await until(lambda: not len(echo.crowd))
 
     play(scene)
 
@@ -319,24 +319,24 @@ def test_a_certificate_of_another_authority_is_refused_and_ours_passes(play: Any
     make_certificates(tmp_path, "client")
 
     async def scene() -> None:
-        async with House(context=context(pems, wants_certificate=True)) as house:
+        async with EchoDoor(context=context(pems, wants_certificate=True)) as echo:
             for directory in (tmp_path, pems):
                 client = trusting(pems)
                 client.load_cert_chain(f"{directory}/client.pem", f"{directory}/client.key")
-                await shake(house.port, client)
-            await until(lambda: house.lines)
-            assert house.ends == {"tls_bad_certificate": 1}
+                await shake(echo.port, client)
+            await until(lambda: echo.lines)
+            assert echo.ends == {"tls_bad_certificate": 1}
 
     play(scene)
 
 
 def test_plain_bytes_on_a_tls_port_are_named(play: Any, pems: Path) -> None:
     async def scene() -> None:
-        async with House(context=context(pems)) as house:
+        async with EchoDoor(context=context(pems)) as echo:
             for word in (b"8=FIX.4.4\x01", b"GET / HTTP/1.1\r\n\r\n"):
-                await exchange(house.port, word, size=1)
-            assert house.ends == {"tls_not_tls": 2}
-            assert [line["reason"] for line in house.lines] == ["tls_not_tls"] * 2
+                await exchange(echo.port, word, size=1)
+            assert echo.ends == {"tls_not_tls": 2}
+            assert [line["reason"] for line in echo.lines] == ["tls_not_tls"] * 2
 
     play(scene)
 
@@ -347,13 +347,13 @@ def test_who_never_ends_its_handshake_is_cut_and_who_goes_away_is_only_counted(
     monkeypatch.setattr(listening, "OPEN_TIMEOUT_S", 0.1)
 
     async def scene() -> None:
-        async with House(context=context(pems)) as house:
-            await exchange(house.port, b"\x16\x03\x01\x02\x00\x01", size=1)
-            assert house.ends == {"tls_timeout": 1}
-            _, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        async with EchoDoor(context=context(pems)) as echo:
+            await exchange(echo.port, b"\x16\x03\x01\x02\x00\x01", size=1)
+            assert echo.ends == {"tls_timeout": 1}
+            _, writer = await asyncio.open_connection("127.0.0.1", echo.port)
             writer.close()
-            await until(lambda: house.ends["tls_left"])
-            assert [line["reason"] for line in house.lines] == ["tls_timeout"]
+            await until(lambda: echo.ends["tls_left"])
+            assert [line["reason"] for line in echo.lines] == ["tls_timeout"]
 
     play(scene)
 
@@ -364,15 +364,15 @@ def test_header_and_handshake_together_have_the_time_of_one(
     monkeypatch.setattr(listening, "OPEN_TIMEOUT_S", 0.5)
 
     async def scene() -> None:
-        async with House(balancers=BALANCER, context=context(pems)) as house:
-            reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        async with EchoDoor(balancers=BALANCER, context=context(pems)) as echo:
+            reader, writer = await asyncio.open_connection("127.0.0.1", echo.port)
             began = time.perf_counter()
             await asyncio.sleep(0.3)
             writer.write(LINE)
             with contextlib.suppress(ConnectionError):
                 await reader.read()
             assert 0.4 < time.perf_counter() - began < 0.75
-            assert house.ends == {"tls_timeout": 1}
+            assert echo.ends == {"tls_timeout": 1}
             writer.close()
 
     play(scene)
@@ -383,12 +383,12 @@ def test_header_and_handshake_together_have_the_time_of_one(
 
 def test_a_crowd_displaces_its_own_oldest_and_never_holds_more_than_its_share(play: Any) -> None:
     async def scene() -> None:
-        async with House(places=32) as house:
+        async with EchoDoor(places=32) as echo:
             ends = []
             for _ in range(60):
-                reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+                reader, writer = await asyncio.open_connection("127.0.0.1", echo.port)
                 ends.append((reader, writer))
-            await until(lambda: house.ends["crowded_out"] == 44 and len(house.crowd) == 16)
+            await until(lambda: echo.ends["crowded_out"] == 44 and len(echo.crowd) == 16)
             alive = []
             for number, (reader, writer) in enumerate(ends):
                 with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -403,11 +403,11 @@ def test_a_crowd_displaces_its_own_oldest_and_never_holds_more_than_its_share(pl
 
 def test_a_crowd_in_its_handshake_is_displaced_too(play: Any, pems: Path) -> None:
     async def scene() -> None:
-        async with House(places=16, context=context(pems)) as house:
-            sockets = [socket.create_connection(("127.0.0.1", house.port)) for _ in range(50)]
-            await until(lambda: house.ends["crowded_out"] == 34 and len(house.crowd) == 16)
-            await shake(house.port, trusting(pems))
-            assert house.lines == []
+        async with EchoDoor(places=16, context=context(pems)) as echo:
+            sockets = [socket.create_connection(("127.0.0.1", echo.port)) for _ in range(50)]
+            await until(lambda: echo.ends["crowded_out"] == 34 and len(echo.crowd) == 16)
+            await shake(echo.port, trusting(pems))
+            assert echo.lines == []
             for sock in sockets:
                 sock.close()
 
@@ -416,18 +416,18 @@ def test_a_crowd_in_its_handshake_is_displaced_too(play: Any, pems: Path) -> Non
 
 def test_a_door_full_of_those_who_have_logged_on_says_so_and_takes_nobody(play: Any) -> None:
     async def scene() -> None:
-        async with House(places=2) as house:
+        async with EchoDoor(places=2) as echo:
             writers = []
             for _ in range(2):
-                reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+                reader, writer = await asyncio.open_connection("127.0.0.1", echo.port)
                 await reader.readexactly(10)
                 writers.append(writer)
-            for arrival in list(house.crowd._guests):
+            for arrival in list(echo.crowd._guests):
                 arrival.proved()  # type: ignore[attr-defined]
-            assert await exchange(house.port, size=4) == b"full"
+            assert await exchange(echo.port, size=4) == b"full"
             writers[0].close()
-            await until(lambda: len(house.crowd) == 1)
-            assert await exchange(house.port, size=10) == b"127.0.0.1 "
+            await until(lambda: len(echo.crowd) == 1)
+            assert await exchange(echo.port, size=10) == b"127.0.0.1 "
             writers[1].close()
 
     play(scene)
@@ -435,19 +435,19 @@ def test_a_door_full_of_those_who_have_logged_on_says_so_and_takes_nobody(play: 
 
 def test_while_the_house_takes_nobody_new_they_are_turned_away(play: Any) -> None:
     async def scene() -> None:
-        async with House() as house:
-            house.is_accepting = False
-            assert await exchange(house.port, b"hi", size=4) == b"full"
-            assert (house.ends, len(house.crowd)) == ({"full": 1}, 0)
+        async with EchoDoor() as echo:
+            echo.is_accepting = False
+            assert await exchange(echo.port, b"hi", size=4) == b"full"
+            assert (echo.ends, len(echo.crowd)) == ({"full": 1}, 0)
 
     play(scene)
 
 
 def test_a_port_that_is_taken_is_named(play: Any) -> None:
     async def scene() -> None:
-        async with House() as house:
-            second = Listener(ListenSettings("lan", "127.0.0.1", house.port, 64), house.listener._door)
-            with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {house.port}: address already in use"):
+        async with EchoDoor() as echo:
+            second = Listener(ListenSettings("lan", "127.0.0.1", echo.port, 64), echo.listener._door)
+            with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {echo.port}: address already in use"):
                 await second.open()
 
     play(scene)
@@ -455,41 +455,41 @@ def test_a_port_that_is_taken_is_named(play: Any) -> None:
 
 def test_a_name_with_addresses_of_both_kinds_is_one_port(play: Any) -> None:
     async def scene() -> None:
-        house = House()
-        house.listener._settings = ListenSettings("lan", "localhost", 0, 64)
-        async with house:
-            for sock in house.listener._sockets:
-                assert sock.getsockname()[1] == house.port
-            assert await exchange(house.port, size=10) == b"127.0.0.1 "
+        echo = EchoDoor()
+        echo.listener._settings = ListenSettings("lan", "localhost", 0, 64)
+        async with echo:
+            for sock in echo.listener._sockets:
+                assert sock.getsockname()[1] == echo.port
+            assert await exchange(echo.port, size=10) == b"127.0.0.1 "
 
     play(scene)
 
 
 def test_an_address_that_is_not_ours_is_named(play: Any) -> None:
     async def scene() -> None:
-        house = House()
-        house.listener._settings = ListenSettings("lan", "198.51.100.7", 1, 64)
+        echo = EchoDoor()
+        echo.listener._settings = ListenSettings("lan", "198.51.100.7", 1, 64)
         with pytest.raises(OSError, match=r"cannot listen on 198\.51\.100\.7 port 1: cannot assign requested address"):
-            await house.listener.open()
+            await echo.listener.open()
 
     play(scene)
 
 
 def test_when_the_port_closes_those_on_the_doorstep_are_sent_away(play: Any, pems: Path) -> None:
     async def scene() -> None:
-        async with House(balancers=BALANCER, context=context(pems)) as house:
+        async with EchoDoor(balancers=BALANCER, context=context(pems)) as echo:
             readers = []
             for piece in (b"", LINE, LINE + b"\x16\x03"):
-                reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+                reader, writer = await asyncio.open_connection("127.0.0.1", echo.port)
                 writer.write(piece)
                 readers.append((reader, writer))
-            await until(lambda: len(house.crowd) == 3)
-            house.listener.close()
+            await until(lambda: len(echo.crowd) == 3)
+            echo.listener.close()
             for reader, writer in readers:
                 with contextlib.suppress(ConnectionError):
                     assert await asyncio.wait_for(reader.read(), 5) == b""
                 writer.close()
-            await until(lambda: house.ends == {"draining": 3})
+            await until(lambda: echo.ends == {"draining": 3})
 
     play(scene)
 
@@ -506,8 +506,8 @@ def test_the_doors_protocol_is_told_when_its_handshake_fails_so_that_it_lets_go(
             arrival.unmade = lambda: told.append(arrival.is_open)
 
         monkeypatch.setattr(Echo, "__init__", kept)
-        async with House(context=context(pems)) as house:
-            assert await exchange(house.port, b"\x16\x03\x01\x00\x05hello", size=100) != b"hello"
+        async with EchoDoor(context=context(pems)) as echo:
+            assert await exchange(echo.port, b"\x16\x03\x01\x00\x05hello", size=100) != b"hello"
             await until(lambda: told)
         assert told == [False]
 
@@ -521,7 +521,7 @@ def test_of_a_crowd_that_connects_at_one_moment_four_are_taken_in_a_turn(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scene() -> None:
-        async with House() as house:
+        async with EchoDoor() as echo:
             turns, taken, admit = Turns(), [], Listener._admit
 
             def counted(self: Listener, sock: socket.socket, host: str) -> None:
@@ -529,7 +529,7 @@ def test_of_a_crowd_that_connects_at_one_moment_four_are_taken_in_a_turn(
                 admit(self, sock, host)
 
             monkeypatch.setattr(Listener, "_admit", counted)
-            crowd = [socket.create_connection(("127.0.0.1", house.port)) for _ in range(22)]
+            crowd = [socket.create_connection(("127.0.0.1", echo.port)) for _ in range(22)]
             await until(lambda: len(taken) == 22)
             turns.stop()
             assert most_in_a_turn(taken) == 4
@@ -545,7 +545,7 @@ def test_of_a_crowd_that_asks_for_handshakes_at_one_moment_two_begin_in_a_turn(
     """A handshake costs a signature: a thousand of them in one turn would keep everybody else waiting for a second."""
 
     async def scene() -> None:
-        async with House(context=context(pems)) as house:
+        async with EchoDoor(context=context(pems)) as echo:
             turns, begun = Turns(), []
             let_begin = Listener._let_begin
 
@@ -555,16 +555,16 @@ def test_of_a_crowd_that_asks_for_handshakes_at_one_moment_two_begin_in_a_turn(
                 begun.extend([turns.count] * (before - len(self._line)))
 
             monkeypatch.setattr(Listener, "_let_begin", counted)
-            silent = [socket.create_connection(("127.0.0.1", house.port)) for _ in range(5)]
-            await until(lambda: len(house.crowd) == 5)
+            silent = [socket.create_connection(("127.0.0.1", echo.port)) for _ in range(5)]
+            await until(lambda: len(echo.crowd) == 5)
             secure = trusting(pems)
             joined = [
-                asyncio.open_connection("127.0.0.1", house.port, ssl=secure, server_hostname="localhost")
+                asyncio.open_connection("127.0.0.1", echo.port, ssl=secure, server_hostname="localhost")
                 for _ in range(12)
             ]
             pairs = await asyncio.gather(*joined)
             turns.stop()
-            assert len(house.crowd) == 17, "those who say nothing keep nobody out"
+            assert len(echo.crowd) == 17, "those who say nothing keep nobody out"
             assert (len(begun), most_in_a_turn(begun)) == (12, 2)
             for reader, writer in pairs:
                 assert await reader.readuntil(b" ") == b"127.0.0.1 "

@@ -76,7 +76,7 @@ def test_orders_that_are_cancelled_while_they_wait_take_no_memory():
 
 
 def test_kills_of_several_accounts_reach_the_core_in_the_order_in_which_they_were_given():
-    """The house has one counter for all accounts: what is overtaken would be dropped by the core as a repeat."""
+    """The gateway has one counter for all accounts: what is overtaken would be dropped by the core as a repeat."""
     world = World()
     first, second = world.session(1), world.session(2)
     world.place(second, "b")

@@ -40,7 +40,7 @@ class Tape:
         return [row[0] for row in self.rows]
 
 
-class House:
+class RecordedEngine:
     """An engine that records what it does, and the snapshotter."""
 
     def __init__(self, retain_events=10, kept=()):
@@ -85,62 +85,62 @@ def small_chunks(monkeypatch):
 
 
 def test_one_is_taken_when_what_a_start_has_to_execute_has_become_long():
-    house = House()
-    house.second()
-    house.trade(5)
-    house.second()
-    assert CHUNK not in house.tape.kinds()
-    house.trade(60)
-    house.second()
-    assert house.tape.kinds().count(CHUNK) == 1 + 65 // 5
-    assert house.tape.kinds()[-1] == SNAPSHOT
-    again = House(kept=house.tape.rows)
-    assert again.replay.engine.digest() == house.replay.engine.digest()
+    recorded = RecordedEngine()
+    recorded.second()
+    recorded.trade(5)
+    recorded.second()
+    assert CHUNK not in recorded.tape.kinds()
+    recorded.trade(60)
+    recorded.second()
+    assert recorded.tape.kinds().count(CHUNK) == 1 + 65 // 5
+    assert recorded.tape.kinds()[-1] == SNAPSHOT
+    again = RecordedEngine(kept=recorded.tape.rows)
+    assert again.replay.engine.digest() == recorded.replay.engine.digest()
     assert again.replay.count == 65, "the ten events that clients may ask for are from before it"
 
 
 def test_its_chunks_come_one_by_one_and_the_gateway_trades_meanwhile():
-    house = House()
-    house.trade(60)
-    house.second()
-    house.trade(60)
-    house.tape.durable = house.tape.position
-    house.snapshotter.look(house.now_ns)
+    recorded = RecordedEngine()
+    recorded.trade(60)
+    recorded.second()
+    recorded.trade(60)
+    recorded.tape.durable = recorded.tape.position
+    recorded.snapshotter.look(recorded.now_ns)
     times = []
-    while (due_ns := house.snapshotter.next_deadline_ns) is not None:
-        times.append(due_ns - house.now_ns)
-        house.snapshotter.tick(due_ns - 1)
-        house.snapshotter.tick(due_ns)
-        house.trade(3)
+    while (due_ns := recorded.snapshotter.next_deadline_ns) is not None:
+        times.append(due_ns - recorded.now_ns)
+        recorded.snapshotter.tick(due_ns - 1)
+        recorded.snapshotter.tick(due_ns)
+        recorded.trade(3)
     assert times == [10 * MS * number for number in range(1, len(times) + 1)]
     assert len(times) > 20
-    assert House(kept=house.tape.rows).replay.engine.digest() == house.replay.engine.digest()
+    assert RecordedEngine(kept=recorded.tape.rows).replay.engine.digest() == recorded.replay.engine.digest()
 
 
 def test_what_was_kept_for_the_last_one_goes_when_the_next_one_is_durable_and_no_sooner():
-    house = House(retain_events=10)
-    house.second()
-    first = house.tape.keep_from
-    house.trade(60)
-    house.second()
-    assert house.tape.kinds()[-1] == SNAPSHOT
-    house.trade(60)
-    house.second(synced=False)
-    assert house.tape.keep_from == first, "recorded, but a power loss may take it"
-    house.second()
-    begun = next(row[2] for row in house.tape.rows if row[0] == CHUNK)
-    assert house.tape.keep_from == begun
+    recorded = RecordedEngine(retain_events=10)
+    recorded.second()
+    first = recorded.tape.keep_from
+    recorded.trade(60)
+    recorded.second()
+    assert recorded.tape.kinds()[-1] == SNAPSHOT
+    recorded.trade(60)
+    recorded.second(synced=False)
+    assert recorded.tape.keep_from == first, "recorded, but a power loss may take it"
+    recorded.second()
+    begun = next(row[2] for row in recorded.tape.rows if row[0] == CHUNK)
+    assert recorded.tape.keep_from == begun
 
 
 def test_events_that_clients_may_ask_for_are_kept_though_a_snapshot_came_after_them():
-    house = House(retain_events=100)
-    house.second()
+    recorded = RecordedEngine(retain_events=100)
+    recorded.second()
     for _ in range(4):
-        house.trade(60)
-        house.second()
-        house.second()
-    kept = [row for row in house.tape.rows if row[2] >= house.tape.keep_from]
-    again = House(retain_events=100, kept=kept)
+        recorded.trade(60)
+        recorded.second()
+        recorded.second()
+    kept = [row for row in recorded.tape.rows if row[2] >= recorded.tape.keep_from]
+    again = RecordedEngine(retain_events=100, kept=kept)
     assert len(again.replay.events[1]) == 100
     assert again.replay.count < 240, "nor for ever"
     again.second()
@@ -148,19 +148,19 @@ def test_events_that_clients_may_ask_for_are_kept_though_a_snapshot_came_after_t
 
 
 def test_the_last_room_on_a_full_disk_is_for_cancels_not_for_snapshots():
-    house = House()
-    house.second()
-    house.trade(60)
-    house.tape.may_accept_orders = False
-    house.second()
-    assert CHUNK not in house.tape.kinds()
-    house.tape.may_accept_orders = True
-    house.snapshotter.look(house.now_ns)
-    house.tape.may_accept_orders = False
-    house.second()
-    assert house.tape.kinds().count(CHUNK) == 1
-    house.tape.may_accept_orders = True
-    house.second()
-    house.second()
-    assert house.tape.kinds()[-1] == SNAPSHOT
-    assert House(kept=house.tape.rows).replay.engine.digest() == house.replay.engine.digest()
+    recorded = RecordedEngine()
+    recorded.second()
+    recorded.trade(60)
+    recorded.tape.may_accept_orders = False
+    recorded.second()
+    assert CHUNK not in recorded.tape.kinds()
+    recorded.tape.may_accept_orders = True
+    recorded.snapshotter.look(recorded.now_ns)
+    recorded.tape.may_accept_orders = False
+    recorded.second()
+    assert recorded.tape.kinds().count(CHUNK) == 1
+    recorded.tape.may_accept_orders = True
+    recorded.second()
+    recorded.second()
+    assert recorded.tape.kinds()[-1] == SNAPSHOT
+    assert RecordedEngine(kept=recorded.tape.rows).replay.engine.digest() == recorded.replay.engine.digest()

@@ -92,7 +92,7 @@ class FarCore:
             return
         try:
             self.inner.submit(commands, self._venue.server.now_ns())
-        except MemoryError as error:  # as the tick does with what the road raises
+        except MemoryError as error:  # as the turn does with exceptions of the order path
             self._venue.server.failures.session_failed(error)
 
     def _collect(self, events: Sequence[AnyEvent], now_ns: int) -> None:

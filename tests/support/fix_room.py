@@ -85,7 +85,7 @@ class Desk:
         return refusal
 
     def send(self, msg_type, body, header=""):
-        """One message through the road; what came back."""
+        """One message through the order path; returns the answers."""
         self.endpoint.receive(self.frame(msg_type, body, header), self.now)
         self.server.orders.tick(self.now)
         return self.read()
@@ -97,7 +97,7 @@ class Desk:
     def read(self):
         """The messages written since the last look, as {tag: value}."""
         texts = pipes(all_output(self.endpoint, self.now))
-        if self.server.orders._later:  # a goodbye, which the next tick records before it leaves
+        if self.server.orders._later:  # a Logout, which the next turn records before it is sent
             self.server.orders.work(self.now)
             texts += pipes(all_output(self.endpoint, self.now))
         return [dict(field.split("=", 1) for field in text.strip("|").split("|")) for text in texts]

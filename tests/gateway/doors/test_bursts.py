@@ -22,7 +22,7 @@ MOST_BYTES = 65_536 + 1_000  # of one connection, whatever it asks for
 
 
 def fill_book(server, owner=0):
-    """So many open orders of account 1, which nobody was told of."""
+    """That many open orders of account 1, without a report to anyone."""
     for number in range(1, ORDERS + 1):
         row = NewOrder(
             number, 1, owner, Origin.FIX, 1, 0, f"o{number}", 1, Side.BUY, OrdType.LIMIT, Tif.GTC, 10, 100_00

@@ -1,4 +1,4 @@
-"""A connection and its tick, on a transport and a loop of the test's own: turns, pauses, journal first, wire second."""
+"""A connection and the turn of the loop, on a test transport: slices, pauses, journal first, wire second."""
 
 import pytest
 
@@ -171,7 +171,7 @@ def bench():
     return Bench()
 
 
-def test_what_one_read_brought_is_answered_with_one_write_at_the_end_of_the_tick(bench):
+def test_what_one_read_brought_is_answered_with_one_write_at_the_end_of_the_turn(bench):
     connection, transport = bench.connect()
     connection.data_received(b"a")
     connection.data_received(b"b")
@@ -186,7 +186,7 @@ def test_a_large_read_is_parsed_in_turns_of_8_kib_and_others_come_in_between(ben
     polite, _ = bench.connect()
     greedy.data_received(b"x" * 20_000)
     polite.data_received(b"p")
-    assert (greedy.peer.heard, polite.peer.heard) == ([], [b"p"])  # who sends little waits for nobody
+    assert (greedy.peer.heard, polite.peer.heard) == ([], [b"p"])  # a quiet client waits for no one
     bench.loop.turn()
     assert list(map(len, greedy.peer.heard)) == [8_192]
     assert transport.is_paused
@@ -220,7 +220,7 @@ class Arrival:
 
 
 def strangers(bench, count):
-    """So many connections that nobody knows yet."""
+    """That many connections that have not logged on."""
     made = []
     for _ in range(count):
         connection = Connection(bench.turn, bench.loop, schema.Config(), bench.traffic)
@@ -325,7 +325,7 @@ def test_who_ends_without_a_word_is_closed_at_once_and_leaves_no_timer_behind(be
 
 
 def test_a_connection_that_ends_before_it_was_made_lets_its_peer_go(bench):
-    """A handshake failed: nobody tells it of an end, and the two would hold each other in memory."""
+    """A failed handshake is reported to neither, and the two would keep each other in memory."""
     connection = Connection(bench.turn, bench.loop, schema.Config(), bench.traffic)
     connection.peer = Echo()
     arrival = Arrival()
@@ -479,7 +479,7 @@ def test_more_than_the_bound_behind_a_full_transport_is_cut_at_once(bench):
     assert connection.peer.told == ["paused", "too_slow"]
 
 
-def test_a_road_that_pauses_us_keeps_what_was_read_and_tells_the_peer_it_is_not_to_blame(bench):
+def test_a_pause_by_the_order_path_keeps_unparsed_input_and_suspends_the_peers_time_outs(bench):
     connection, transport = bench.connect()
     connection.pause_reading(bench.clock.now)
     connection.data_received(b"late")
@@ -580,14 +580,14 @@ def readers(bench, count):
     return crowd
 
 
-def test_what_lies_in_a_store_is_read_on_in_turn_a_bounded_number_of_events_a_tick_over_all_connections(bench):
+def test_what_lies_in_a_store_is_read_on_in_turn_a_bounded_number_of_events_a_turn_over_all_connections(bench):
     crowd = [connection for connection, _ in readers(bench, 10)]
     taken = []
     while any(each.peer.events for each in crowd):
         before = [each.peer.reads for each in crowd]
         bench.loop.turn()
         taken.append([each.peer.reads - had for each, had in zip(crowd, before, strict=True)])
-    assert [sum(tick) for tick in taken] == [2] * 50, "64 events a tick, in slices of 32"
+    assert [sum(tick) for tick in taken] == [2] * 50, "64 events a turn, in slices of 32"
     assert [[n for n, reads in enumerate(tick) if reads] for tick in taken[:6]] == [
         [0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [0, 1]
     ]  # fmt: skip
@@ -820,7 +820,7 @@ def floods(bench, count):
     return [connection.peer.heard for connection in connections]
 
 
-def test_a_crowd_of_floods_parses_for_a_bounded_time_per_tick_and_goes_on_where_it_stopped(bench):
+def test_a_crowd_of_floods_parses_for_a_bounded_time_per_turn_and_goes_on_where_it_stopped(bench):
     crowd = floods(bench, 4)
     assert [len(heard) for heard in crowd] == [0, 0, 0, 0]
     taken = []
@@ -863,7 +863,7 @@ def test_what_is_read_behind_a_bug_of_ours_is_not_parsed(bench):
     assert (transport.calls.count("abort"), connection.peer.heard) == (1, [])
 
 
-def test_the_end_of_a_connection_wakes_the_tick_for_what_guards_its_orders(bench):
+def test_the_end_of_a_connection_wakes_the_turn_for_what_guards_its_orders(bench):
     """Nobody else may have anything to do: cancel-on-disconnect must not wait for them."""
     connection, _ = bench.connect()
     bench.loop.turn()
@@ -873,7 +873,7 @@ def test_the_end_of_a_connection_wakes_the_tick_for_what_guards_its_orders(bench
 
 
 class Reader:
-    """A connection that is behind, as its backlog sees it."""
+    """A slow reader, as `UnreadOutput` sees it."""
 
     def __init__(self):
         self.was_cut = False

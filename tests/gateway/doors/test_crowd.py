@@ -1,4 +1,4 @@
-"""Who goes when a door is full: a crowd displaces itself, and nobody who has logged on is ever displaced."""
+"""Who goes when a door is full: a crowd displaces itself, never a client that has logged on."""
 
 from hypothesis import given
 from hypothesis import strategies as st

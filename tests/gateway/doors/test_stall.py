@@ -11,7 +11,7 @@ from tests.support.order_path import World
 
 
 class Stage:
-    """A loop and a clock of the test's own, and somebody who judges."""
+    """A loop and a clock of the test's own, and a part that judges."""
 
     def __init__(self):
         bench = Bench()
@@ -148,7 +148,7 @@ def test_a_goodbye_is_written_before_the_link_is_dropped_by_force(bench):
     assert transport.written == [b"goodbye"]
 
 
-# -- the tick ------------------------------------------------------------------------------------------------------
+# -- the turn ------------------------------------------------------------------------------------------------------
 
 
 class Part:
@@ -161,7 +161,7 @@ class Part:
             self.next_deadline_ns = now_ns + 60_000 * MS
 
 
-def test_the_tick_lets_work_go_on_while_judges_wait(bench):
+def test_the_turn_lets_work_go_on_while_judges_wait(bench):
     clockwork, judge, worked = Part(2_000 * MS), Part(1_000 * MS), []
     parts = Parts((clockwork, judge), (judge,), worked.append, lambda: False)
     tick = EventLoopTurn(

@@ -27,7 +27,7 @@ LOCAL = schema.FixSessionRow(id=2, comp_id="LOCAL", account="ACME", listener="op
 
 
 class Line:
-    """A connection as the greeter sees it."""
+    """A connection as `PreLogonPeer` sees it."""
 
     peer_ip = "198.51.100.7"
 

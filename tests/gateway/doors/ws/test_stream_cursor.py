@@ -39,7 +39,7 @@ class Reader:
         self.account.record(MassCancelDone(1, self.last, 0, 0, "", 0))
 
     def happen(self, count=1):
-        """So many events, which the road keeps all before it tells the first."""
+        """That many events, all stored before the first is reported."""
         first = self.last + 1
         for _ in range(count):
             self._record()
@@ -95,7 +95,7 @@ def test_unsubscribing_and_subscribing_again_never_touch_a_running_replay():
     reader.cursor.replay(1, 200)
     reader.drain(slices=1)
     reader.cursor.unsubscribe()
-    reader.happen()  # nobody wants 201
+    reader.happen()  # no one subscribes to 201
     reader.cursor.subscribe()
     reader.happen()
     reader.drain()
@@ -158,7 +158,7 @@ def test_a_snapshot_that_was_promised_comes_to_an_unsubscribed_client_too_and_no
     assert reader.written == [("snapshot", 1, True)]
 
 
-def test_what_happened_while_a_list_was_made_follows_it_even_when_the_road_had_kept_it_before():
+def test_what_happened_while_a_list_was_made_follows_it_even_when_it_was_stored_before():
     reader = Reader()
     reader.cursor.subscribe()
     reader.happen()

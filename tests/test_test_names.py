@@ -54,3 +54,10 @@ def test_what_is_named_must_be_there() -> None:
     assert exists("gateway", "orders.queue")
     assert exists("gateway", "protocols.wall")
     assert not exists("gateway", "orders.road")
+
+
+def test_no_test_imports_another_test() -> None:
+    """What two tests need is a helper, and lives in `tests/support`."""
+    borrowed = re.compile(r"^(?:from|import) tests\.\S*\btest_\w+", re.M)
+    borrowers = [path for path in (ROOT / "tests").rglob("*.py") if borrowed.search(path.read_text("utf-8"))]
+    assert borrowers == []

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from gateway.client.fix import LogonRefused
-from tests.e2e.test_ws_door import UPGRADE, credentials
 from tests.support.balancer import balancer, binary, line
 from tests.support.certificates import make_certificates
 from tests.support.desks import FixDesk
 from tests.support.server import running, venue_toml
+from tests.support.ws_upgrade import UPGRADE, credentials
 
 ALLOWED, OTHER = "198.51.100.7", "203.0.113.9"
 

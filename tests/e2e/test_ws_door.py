@@ -10,7 +10,6 @@ import pytest
 from aiohttp import web
 
 from gateway.auth.authenticator import Client
-from gateway.client import ws
 from gateway.doors.batch import EventLoopTurn
 from gateway.doors.ws.acceptor import WsAcceptor
 from gateway.doors.ws.http_upgrade import HttpPhase
@@ -18,13 +17,8 @@ from gateway.doors.ws.logon import MAX_CONNECTIONS_PER_KEY
 from gateway.server import Server
 from tests.support.desks import WsDesk, ws_desk, ws_url
 from tests.support.server import GENEROUS, running, until, venue_toml
-from tests.support.venue_rows import seed_of
 from tests.support.ws_frames import close, frame, text
-
-UPGRADE = (
-    "GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{more}\r\n"
-)
+from tests.support.ws_upgrade import UPGRADE, credentials
 
 
 @pytest.fixture
@@ -228,13 +222,6 @@ async def test_the_upgrade_names_no_software_either(server: Server) -> None:
     assert head.startswith(b"HTTP/1.1 101 ")
     assert b"Server: penstock\r\n" in head
     writer.close()
-
-
-def credentials() -> dict[str, str]:
-    """Headers that log on."""
-    ts = time.time_ns() // 1_000
-    sig = ws.signature(ws.WsIdentity("key-ALPHA", seed_of("ALPHA")), "", ts)
-    return {"X-API-Key": "key-ALPHA", "X-Timestamp": str(ts), "X-Signature": sig}
 
 
 async def test_too_many_connections_of_a_key_are_an_http_429_with_a_time() -> None:

@@ -6,7 +6,7 @@ from gateway.doors.batch import EventLoopTurn, Parts
 from gateway.doors.stall import LATE_NS, ReadFirst
 from gateway.orders.path import OrderPath
 from gateway.sessions.session import Pause
-from tests.gateway.doors.test_connection import MS, Bench
+from tests.support.connection_bench import MS, Bench
 from tests.support.order_path import World
 
 

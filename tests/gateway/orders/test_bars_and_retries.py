@@ -10,8 +10,8 @@ from gateway.sessions.session import Pause
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import POSS_RESEND
-from tests.gateway.orders.test_token_wait import World as StoreWorld
 from tests.support.order_path import MS, Ear, World
+from tests.support.store_world import World as StoreWorld
 
 MALFORMED = Refusal(errors.BAD_FIELD, "a field is bad")
 POOR = """

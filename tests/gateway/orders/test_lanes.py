@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.orders.lanes import Lane, QueueDeadlines
 from gateway.sessions.request import Request, State
-from tests.gateway.orders.test_queue import cancel, new, query
+from tests.support.queue_requests import cancel, new, query
 
 S = 1_000_000_000
 

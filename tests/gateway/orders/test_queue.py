@@ -1,72 +1,29 @@
 """The bounded queue: first in, first out until something must wait; then classes, turns, and cancels that withdraw."""
 
-from types import SimpleNamespace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import schema
 from gateway.orders.queue import OrderQueue, Stage
-from gateway.sessions.request import Request
 from protocols.messages import (
     CancelOrder,
     MassCancel,
     NewOrder,
     OrdType,
     Origin,
-    QueryOrders,
-    ReplaceOrder,
     Side,
     Tif,
 )
+from tests.support.queue_requests import cancel, new, query, replace, request
 
 ROOMY = 1_000
 HOLD = 100
 NOW = 1_000
 
 
-def request(command, size_bytes=100):
-    return Request(command, SimpleNamespace(id=command.session), None, size_bytes)
-
-
-def new(cl_ord_id, account=1, session=1, side=Side.BUY, flags=0, tag=""):
-    return request(
-        NewOrder(
-            1,
-            account,
-            session,
-            Origin.FIX,
-            0,
-            0,
-            cl_ord_id,
-            7,
-            side,
-            OrdType.LIMIT,
-            Tif.GTC,
-            10,
-            5,
-            flags=flags,
-            tag=tag,
-        )
-    )
-
-
-def replace(cl_ord_id, orig="", order_id=0, account=1, **more):
-    head = (1, account, 1, Origin.FIX, 0, 0, cl_ord_id, 7, 10, 5)
-    return request(ReplaceOrder(*head, order_id=order_id, orig_cl_ord_id=orig, **more))
-
-
-def cancel(orig="", order_id=0, account=1, session=1):
-    return request(CancelOrder(2, account, session, Origin.FIX, 0, 0, "c", 7, order_id=order_id, orig_cl_ord_id=orig))
-
-
 def mass_cancel(account=1, session=1, **scope):
     return request(MassCancel(3, account, session, Origin.FIX, 0, 0, "m", **scope))
-
-
-def query(account=1, session=1):
-    return request(QueryOrders(4, account, session, Origin.FIX, 0, 0, "q"))
 
 
 def queue(*requests, **knobs):

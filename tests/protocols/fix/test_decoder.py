@@ -12,7 +12,7 @@ from protocols.errors import RemoteProtocolError
 from protocols.fix.decoder import DecodedMessage, Decoder, Fault
 from protocols.fix.dictionary.tables import VERSIONS, for_version
 from protocols.fix.framing import Framer
-from tests.protocols.fix.test_message import SAMPLES
+from tests.support.fix_samples import SAMPLES
 from tests.support.fix_text import fix
 
 TIME = "20261122-12:00:00"

@@ -1,7 +1,6 @@
 """Building and splitting messages: exact lengths, exact sums, and the garbled messages of other engines' tests."""
 
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import simplefix
@@ -10,11 +9,9 @@ from hypothesis import strategies as st
 
 from protocols.errors import RemoteProtocolError
 from protocols.fix.message import DATA_OF_LENGTH, byte_sum, encode, split
+from tests.support.fix_samples import SAMPLES
 from tests.support.fix_text import fix, pipes
 
-SAMPLES = [
-    line for line in (Path(__file__).parent / "samples.txt").read_text().splitlines() if not line.startswith("#")
-]
 SAFE_TEXT = st.text(st.characters(codec="latin-1", exclude_characters="\x01"), min_size=1, max_size=40)
 FIELDS = st.lists(st.tuples(st.integers(36, 40_000).filter(lambda t: t not in DATA_OF_LENGTH), SAFE_TEXT), max_size=20)
 

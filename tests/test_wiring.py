@@ -1,14 +1,18 @@
-"""Nothing is wired by being remembered: no attribute of the product is a callable that does nothing until it is set.
+"""Nothing is wired by being remembered, and no session is called without a guard.
 
-One that was forgotten raises nothing and is seen by no one: a session's report was once lost like that. What a part
-calls is an argument of its constructor, or of a `connect` before which the attribute has no value at all.
+No attribute of the product is a callable that does nothing until it is set: one that is forgotten raises nothing, and a
+session's report was once lost like that. What a part calls is an argument of its constructor, or of a
+`connect` before which the attribute has no value at all.
 """
 
 import ast
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from gateway.sessions.reply import Endpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [path for room in ("gateway", "limits", "protocols") for path in sorted((ROOT / room).rglob("*.py"))]
@@ -69,3 +73,32 @@ def test_one_would_be_found(body: str) -> None:
 )
 def test_an_argument_a_bare_annotation_and_a_local_are_none(body: str) -> None:
     assert list(silent_hooks(f"class Part:\n    {body}\n")) == []
+
+
+# -- one session's code, called by what all sessions share -------------------------------------------------------------
+
+METHODS = {name for name, member in vars(Endpoint).items() if inspect.isfunction(member) and name[0] != "_"}
+OWN_TURN = {
+    "gateway/orders/endpoint_calls.py: failed": "the end of the session that has failed; guarded there",
+    "gateway/sessions/session.py: pause_reading": "in a logon's own turn, whose connection guards it",
+}
+
+
+def direct_calls(text: str) -> Iterator[str]:
+    """Methods of an endpoint that are called, rather than given to `EndpointCalls.call`."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in METHODS:
+            whose = node.func.value
+            if getattr(whose, "attr", getattr(whose, "id", "")) == "endpoint":
+                yield node.func.attr
+
+
+def test_shared_code_calls_an_endpoint_by_endpoint_calls_only() -> None:
+    found = {f"{path.relative_to(ROOT)}: {name}" for path in SOURCES for name in direct_calls(path.read_text("utf-8"))}
+    assert found == set(OWN_TURN)
+
+
+def test_a_direct_call_would_be_found() -> None:
+    assert list(direct_calls("for each in sessions: each.endpoint.notice(state, 0)")) == ["notice"]
+    assert list(direct_calls("endpoint.report(event, None, 0)")) == ["report"]
+    assert list(direct_calls("calls.call(endpoint, endpoint.report, event, None, 0)")) == []

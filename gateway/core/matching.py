@@ -2,6 +2,15 @@
 
 Commands are handed over in order; events come through the sink, in order per account. A slow core is noticed by its
 credit: the order path never has more than `window` commands unanswered, and `credit` says how many it may send now.
+
+What any core must keep to (`tests/gateway/core/test_embedded.py`):
+
+- A command whose number is not above the last one of its session and lane is a repeat: it is dropped without
+  an event.
+- Each command causes at least one event with its cmd_id; the last of them is its answer.
+- Events of an account are numbered 1, 2, 3, ... and reported in that order.
+- More commands than credit are refused whole, and inside the sink there is no credit: no event overtakes another.
+- It keeps its own record. The gateway records and restores the embedded core only.
 """
 
 from collections.abc import Callable, Sequence

@@ -107,7 +107,7 @@ class Admission:
             self._token_wait.park(session, Parked(partial(self._admit, request), request), now_ns)
 
     def _admit(self, request: Request, now_ns: int) -> bool:
-        """Into the queue, or refused. False: its tokens have to be fetched, and nothing has become of it."""
+        """Into the queue, or refused. False: its tokens have to be fetched, and nothing has been decided."""
         refusal = self._decide(request, now_ns)
         if refusal is WAITS:
             return False
@@ -133,7 +133,7 @@ class Admission:
     # -- the decision --------------------------------------------------------------------------------------------
 
     def _decide(self, request: Request, now_ns: int) -> Refusal | None:
-        """None: it may go on. WAITS: its tokens have to be fetched, and nothing has become of it."""
+        """None: it may go on. WAITS: its tokens have to be fetched, and nothing has been decided."""
         command, venue, queue = request.command, self._venue, self._queue
         refusal = (
             # 1. May this session ask for this? 1005
@@ -147,7 +147,7 @@ class Admission:
             request.trace.t_limited = self._responses.trace_clock()
         if refusal is not None:
             return refusal
-        # From here on for New and Replace only: cancels and questions pass while there is any room.
+        # From here on for New and Replace. Cancels pass while there is any room, queries until the queue sheds.
         # 4. Does a mode of the operators bar it? 4010, 4011
         if venue.modes.in_force and (barred := venue.bar(request)) is not None:
             return barred
@@ -164,7 +164,7 @@ class Admission:
         # 6. Has it not opened yet after a crash? 4011
         if venue.reopen_at_ns:
             text = "cancel only after a restart: others get the time to come back"
-            return Refusal(errors.CANCEL_ONLY, text, max((venue.reopen_at_ns - now_ns) // NS_PER_MS, 1))
+            return Refusal(errors.CANCEL_ONLY, text, max(-((now_ns - venue.reopen_at_ns) // NS_PER_MS), 1))
         # 7. Has the journal no room? 4011
         if not self._recording.may_accept_orders:
             return Refusal(errors.CANCEL_ONLY, "cancel only: the journal has no room for new orders")

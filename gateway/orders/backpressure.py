@@ -7,7 +7,7 @@
 | BRIM, 100 % | no session is read until the queue drains |
 
 A flood of cancels pauses its own session for a second, whatever the stage. Other pauses: `TokenWait`, and those of a
-connection (`gateway.doors.connection`); a session is read when no reason is left (`Session.pause`).
+connection (`gateway.doors.connection`); a session is read when no reason is left (`EndpointCalls.resume`).
 """
 
 from gateway.orders.endpoint_calls import EndpointCalls

@@ -1,4 +1,4 @@
-"""The one way from what sessions share to the code of one of them. Pure.
+"""The only way in which shared code calls an endpoint. Pure.
 
 Invariant: whatever an endpoint raises costs its own session the connection. It never reaches the caller, which has
 others to serve: an event goes to 50 sessions, and a mistake in the third must not cost the other 47 their report.

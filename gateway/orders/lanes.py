@@ -1,4 +1,4 @@
-"""Where requests wait for the core: a lane for each class, turns between accounts, and how long each may wait. Pure."""
+"""The lanes where requests wait for the core: one a class, round robin between accounts, with deadlines. Pure."""
 
 from collections import deque
 from collections.abc import Iterator

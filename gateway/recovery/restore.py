@@ -48,7 +48,7 @@ def cancel_for_gone(
     kill_switch: KillSwitch, recorder: Recorder, session_id: int, account_id: int, scope: str, now_ns: int
 ) -> None:
     """Cancel the orders of a session that is no longer configured, once."""
-    kill_switch.disconnected(CancelScope(account_id, session_id if scope == "session" else 0), now_ns)
+    kill_switch.cancel_for_disconnected(CancelScope(account_id, session_id if scope == "session" else 0), now_ns)
     recorder.record_gone(session_id, account_id)
 
 

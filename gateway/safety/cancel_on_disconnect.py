@@ -86,9 +86,9 @@ class CancelOnDisconnect:
                 del self._dead_man[session_id]
                 self._fire(session_id, Origin.DEAD_MAN, True, now_ns)
         if not self._orders.venue.draining:
-            self._cancel_for_gone(now_ns)
+            self._cancel_due(now_ns)
 
-    def _cancel_for_gone(self, now_ns: int) -> None:
+    def _cancel_due(self, now_ns: int) -> None:
         for session_id, (due_ns, scope) in list(self._cod.items()):
             if due_ns > now_ns:
                 continue
@@ -154,7 +154,7 @@ class CancelOnDisconnect:
         is_planned: bool = False,
         back_by_ns: int = 0,
     ) -> None:
-        """The session's link ended and no other took over; `keep_orders` after a logout that left them on purpose.
+        """The session's connection ended and no other took it over; `keep_orders` after a logout that leaves its orders.
 
         is_planned: the gateway ended it. In a drain the client may reconnect to the next process, which waits for as
         long as a drain may last, and then cancels. back_by_ns: the client is waited for until then at least.

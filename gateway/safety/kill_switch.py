@@ -67,7 +67,7 @@ class KillSwitch:
             self._ask(sweep, target, Origin.OPERATOR, now_ns)
         return sweep
 
-    def disconnected(self, target: CancelScope, now_ns: int) -> None:
+    def cancel_for_disconnected(self, target: CancelScope, now_ns: int) -> None:
         """What cancel-on-disconnect does, for a session that is no longer there to do it itself."""
         self._ask(Sweep(), target, Origin.COD, now_ns)
 

@@ -1,8 +1,8 @@
-"""Judges a FIX Logon: which session it names, who it proves to be, and whether that may take over the session.
+"""Judges a FIX Logon: which session it names, whose identity it proves, and whether it may take the session over.
 
-In this order: the session and the listener (`_row`), the proof (`_prove`, with `gateway.auth.authenticator`), a living
-link of the same session (`admit`), then the Logon itself (`FixEndpoint.attach`, which asks the session machine and
-`logon_options.LogonTerms`). Nothing of a session is touched before all of it is accepted.
+In this order: the session and the listener (`_row`), the proof (`_prove`, with `gateway.auth.authenticator`), a live
+connection of the same session (`admit`), then the Logon as a message (`FixEndpoint.attach`, which asks the session
+machine and `logon_options.LogonTerms`). Beside a live connection a refused Logon changes nothing of the session.
 """
 
 from collections.abc import Mapping

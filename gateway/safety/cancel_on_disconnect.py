@@ -154,7 +154,7 @@ class CancelOnDisconnect:
         is_planned: bool = False,
         back_by_ns: int = 0,
     ) -> None:
-        """The session's connection ended and no other took it over; `keep_orders` after a logout that leaves its orders.
+        """The session's connection ended and no other took it over; `keep_orders` after a logout that leaves orders.
 
         is_planned: the gateway ended it. In a drain the client may reconnect to the next process, which waits for as
         long as a drain may last, and then cancels. back_by_ns: the client is waited for until then at least.

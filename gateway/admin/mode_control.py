@@ -202,16 +202,13 @@ class ModeControl:
             if name:
                 raise ModeRefused(400, "the venue has no name: leave it out", "name")
             return "", 0
-        if scope == "instrument":
-            found = self._services.instruments.by_symbol.get(name)
-            if found is None:
-                raise _unknown("instrument", name, self._services.instruments.by_symbol)
-            return name, found.id
-        if scope == "account":
-            if name not in self._accounts:
-                raise _unknown("account", name, self._accounts)
-            return name, 0
-        return self._resolve_session(name), 0
+        if scope == "session":
+            return self._resolve_session(name), 0
+        symbols = self._services.instruments.by_symbol
+        known: Mapping[str, object] = symbols if scope == "instrument" else self._accounts
+        if name not in known:
+            raise _unknown(scope, name, known)
+        return name, symbols[name].id if scope == "instrument" else 0
 
     def _resolve_session(self, name: str) -> str:
         full = {_full_name(session) for session in self._sessions_by(lambda _: True)}

@@ -140,12 +140,9 @@ class Authenticator:
     ) -> Client | Denied:
         """The client that made this signature, or why there is none.
 
-        Args:
-            keys: ids of the candidates: the key that was named, or the result of `keys_for`. If there are more than
-                `MAX_TRIED`, none is tried.
-            permission: what the logon needs.
-
-        Source: RULES A.2: address, key, clock, signature, not seen before, permission, in this order.
+        keys: ids of the candidates: the key that was named, or the result of `keys_for`. If there are more than
+        `MAX_TRIED`, none is tried. permission: what the logon needs. Source: RULES A.2: address, key, clock, signature,
+        not seen before, permission, in this order.
         """
         if proof.sent_at_ns is not None:
             self._wall.ahead_ns(proof.sent_at_ns, now_ns)  # if the time looks wrong, the system's clock is read again

@@ -67,10 +67,8 @@ _WOULD_TAKE: Rejection = (errors.WOULD_TAKE, "post-only order would trade at onc
 class Engine:
     """One venue: a book per instrument, a numbered event stream per account.
 
-    Args:
-        instruments: what trades; their order in the tuple does not matter.
-        dedupe_ids: used client order ids remembered per account, beside those of open orders.
-        epoch: name of this incarnation of the event streams.
+    instruments: what trades; their order does not matter. dedupe_ids: used client order ids remembered per account,
+    beside those of open orders. epoch: name of this incarnation of the event streams.
     """
 
     def __init__(self, instruments: tuple[Instrument, ...], dedupe_ids: int, epoch: str) -> None:

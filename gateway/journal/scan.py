@@ -11,6 +11,7 @@ records may follow a hole that was never synced. A COMMIT after the hole says ho
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,8 +73,8 @@ class SegmentScan:
         Raises:
             JournalCorrupt: a record cannot be read, or is missing; nothing is changed.
         """
-        self.numbers: dict[int, SeqNums] = {}
-        self.indexes: dict[int, SessionIndex] = {}
+        self.numbers: defaultdict[int, SeqNums] = defaultdict(SeqNums)
+        self.indexes: defaultdict[int, SessionIndex] = defaultdict(SessionIndex)
         self.segments: list[Segment] = []
         self.end_position = 0  # after the last COMMIT
         self.first_owned: int | None = None  # position of the first record of the owner's
@@ -93,8 +94,8 @@ class SegmentScan:
             for segment in self.segments:
                 segment.close()
             raise
-        for session, numbers in self.numbers.items():
-            numbers.next_out = max(numbers.next_out, self.indexes[session].end)
+        for session, index in self.indexes.items():
+            self.numbers[session].next_out = max(self.numbers[session].next_out, index.end)
         if never_written is not None:
             never_written.unlink()
         self.report.segments = len(self.segments)
@@ -147,16 +148,14 @@ class SegmentScan:
         for kind, session, offset, end in records:
             body = offset + record.HEAD_BYTES
             if kind == record.OUT:
-                if session not in indexes:
-                    self._take_state(session, SeqNums())
                 try:
                     indexes[session].add(seq_num_at(data, body)[0], number, offset, end - body - U64.size)
                 except LocalProtocolError as error:
                     raise damaged(segment.path, offset, str(error)) from None
             elif kind == record.STATE:
-                self._take_state(session, SeqNums.unpack(data[body:end]))
+                self.numbers[session] = SeqNums.unpack(data[body:end])
             elif kind == record.RESET:
-                self._take_state(session, SeqNums())
+                self.numbers[session] = SeqNums()
                 indexes[session].clear()
             elif kind >= record.FIRST_OWNER_KIND:
                 self._take_owned(kind, session, segment, offset, data[body:end])
@@ -173,11 +172,6 @@ class SegmentScan:
         except ValueError as error:
             what = f"not a record that this program can read: {error}"
             raise JournalCorrupt(f"{segment.path}: offset {offset}: {what}. Nothing was changed.") from error
-
-    def _take_state(self, session: int, numbers: SeqNums) -> None:
-        self.numbers[session] = numbers
-        if session not in self.indexes:
-            self.indexes[session] = SessionIndex()
 
     def _check_end(self, directory: Path, known: int | None) -> None:
         """Check that everything is there that the end file says was safe."""

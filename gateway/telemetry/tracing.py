@@ -68,9 +68,7 @@ class OrderTracer:
 
     def asked_for(self, traceparent: str, now_ns: int) -> bool:
         """Whether the client's `traceparent` requests a trace: sampled, well formed, and not too often."""
-        if not self._one_in or not traceparent:
-            return False
-        parent = parse_traceparent(traceparent)
+        parent = parse_traceparent(traceparent) if self._one_in and traceparent else None
         if parent is None or not parent.sampled:
             return False
         second = now_ns // NS_PER_S

@@ -114,8 +114,8 @@ READING = (
         ),
         (
             "a reset keeps the messages of before",
-            "                self._take_state(session, SeqNums())\n                indexes[session].clear()\n",
-            "                self._take_state(session, SeqNums())\n",
+            "                self.numbers[session] = SeqNums()\n                indexes[session].clear()\n",
+            "                self.numbers[session] = SeqNums()\n",
         ),
     ),
     *mutants(

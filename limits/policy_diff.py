@@ -37,8 +37,8 @@ def _flat(policy: Policy) -> dict[str, str]:
     for name, plan in policy.plans.items():
         for bucket, limit in plan.limits.items():
             flat |= _flat_limit(("plans", name, bucket), limit)
-        flat[dotted(("plans", name, "open_orders", "account"))] = str(plan.open_orders.account)
-        flat[dotted(("plans", name, "open_orders", "instrument"))] = str(plan.open_orders.instrument)
+        for scope, most in msgspec.structs.asdict(plan.open_orders).items():
+            flat[dotted(("plans", name, "open_orders", scope))] = str(most)
     flat["assign.default"] = policy.default_plan
     for account, plan_name in policy.accounts.items():
         flat[dotted(("assign", "accounts", account))] = plan_name
@@ -52,13 +52,13 @@ def _flat(policy: Policy) -> dict[str, str]:
 
 
 def _flat_limit(path: tuple[str, ...], limit: Limit) -> dict[str, str]:
-    place = dotted(path)
-    return {
-        f"{place}.rate": limit.rate.text,
-        f"{place}.burst": str(limit.burst),
-        f"{place}.mode": limit.mode,
-        f"{place}.on_store_loss": limit.on_store_loss,
+    texts = {
+        "rate": limit.rate.text,
+        "burst": str(limit.burst),
+        "mode": limit.mode,
+        "on_store_loss": limit.on_store_loss,
     }
+    return {f"{dotted(path)}.{field}": text for field, text in texts.items()}
 
 
 def _milli_text(milli: int) -> str:

@@ -7,6 +7,7 @@ here is on the path of a decision.
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -93,10 +94,8 @@ class Desk:
         """Every row, those that have ended included. A row that cannot be read is not there."""
         rows = []
         for value in (await (await self._client()).hgetall(OVERRIDES)).values():
-            try:
+            with suppress(msgspec.MsgspecError):
                 rows.append(_row(value))
-            except msgspec.MsgspecError:
-                continue
         return rows
 
     async def name_accounts(self, names: Collection[str]) -> None:

@@ -12,21 +12,16 @@ _OF_A_BUCKET = frozenset(("moving", "old_number", "refused", "wrong_type"))
 _MAX_TEXT = 200
 
 _BY_KIND = (
-    (TimeoutError, "timeout"),
-    (exceptions.TimeoutError, "timeout"),
-    (exceptions.AuthenticationError, "wrong_password"),
+    ((TimeoutError, exceptions.TimeoutError), "timeout"),
+    ((exceptions.AuthenticationError, exceptions.AuthorizationError), "wrong_password"),
     (exceptions.AuthenticationWrongNumberOfArgsError, "wrong_password"),
-    (exceptions.AuthorizationError, "wrong_password"),
     (exceptions.NoPermissionError, "no_permission"),
     (exceptions.OutOfMemoryError, "out_of_memory"),
     (exceptions.ReadOnlyError, "read_only"),
     (exceptions.BusyLoadingError, "loading"),
     (exceptions.MaxConnectionsError, "too_many_clients"),
-    (exceptions.AskError, "moving"),
-    (exceptions.TryAgainError, "moving"),
-    (exceptions.ClusterCrossSlotError, "moving"),
-    (exceptions.ClusterDownError, "cluster_down"),
-    (exceptions.RedisClusterException, "cluster_down"),
+    ((exceptions.AskError, exceptions.TryAgainError, exceptions.ClusterCrossSlotError), "moving"),
+    ((exceptions.ClusterDownError, exceptions.RedisClusterException), "cluster_down"),
     (exceptions.ClusterError, "moving"),
     (msgspec.MsgspecError, "nonsense"),
 )
@@ -58,13 +53,9 @@ def is_everybodys(trouble: Trouble) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    for kind, reason in _BY_KIND:
-        if isinstance(error, kind):
-            return reason
     text = str(error)
-    for words, reason in _BY_WORDS:
-        if words in text:
-            return reason
+    reasons = [reason for kind, reason in _BY_KIND if isinstance(error, kind)]
+    reasons += [reason for words, reason in _BY_WORDS if words in text]
     if isinstance(error, exceptions.ResponseError):
-        return _BY_CODE.get(text.partition(" ")[0], "refused")
-    return "connection"
+        reasons.append(_BY_CODE.get(text.partition(" ")[0], "refused"))
+    return next(iter(reasons), "connection")

@@ -12,9 +12,7 @@ REDIS_ENV = "PENSTOCK_LIMITS_REDIS"
 
 _SCHEMES = ("redis", "rediss", "unix")
 _LIKE = "write it like redis://HOST:6379/0, rediss:// for TLS, unix://PATH for a socket"
-_OPTIONS = frozenset(
-    {"db", "client_name", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
-)
+_OPTIONS = {"db", "client_name", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
 _IS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*").fullmatch
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _MUST_BE_CODED = {"/": "%2F", "?": "%3F", "#": "%23", "[": "%5B", "]": "%5D"}

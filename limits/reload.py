@@ -127,13 +127,12 @@ class Watcher:
         if policy.version == current.version and now_ns - self._taken_ns < _WRITTEN_NS:
             text = f"is {policy.version} again: the file was taken while it was written; replace it by a rename"
             warnings = (Problem(parsed.version_line, "version", text), *warnings)
-        elif policy.version == current.version:
-            text = f"is {policy.version}, which is in force with other content: raise it to {policy.version + 1}"
-            return Refused((Problem(parsed.version_line, "version", text),))
-        elif policy.version < current.version:
+        elif policy.version <= current.version:
             text = f"is {policy.version}; a change is taken when it is above {current.version}, the version in force"
+            if policy.version == current.version:
+                text = f"is {policy.version}, which is in force with other content: raise it to {policy.version + 1}"
             return Refused((Problem(parsed.version_line, "version", text),))
-        if policy.version != current.version:
+        else:
             self._taken_ns = now_ns
         self._current = policy
         return Reloaded(policy, warnings)

@@ -79,15 +79,10 @@ def tables_in(text: str, parse_float: Callable[[str], Any] = float) -> dict[str,
     except RecursionError:
         raise NoToml(1, "nested too deeply") from None
     except ValueError as error:  # a number of thousands of digits, too
-        raise NoToml(_line_in(str(error), text), f"not TOML: {error}") from None
-
-
-def _line_in(message: str, text: str) -> int:
-    """The line that a parser's message names."""
-    found = _AT_LINE.search(message)
-    if found is not None:
-        return int(found[1])
-    return len(text.splitlines()) if message.endswith("(at end of document)") else 1
+        message = str(error)
+        line = len(text.splitlines()) if message.endswith("(at end of document)") else 1
+        found = _AT_LINE.search(message)
+        raise NoToml(int(found[1]) if found else line, f"not TOML: {message}") from None
 
 
 class TomlLines:
@@ -134,11 +129,8 @@ class TomlLines:
 
     def line_of(self, place: Place) -> int:
         """The line of `place`, or of the longest part of it that stands in the text; 1 when none does."""
-        for size in range(len(place), 0, -1):
-            line = self._lines.get(place[:size])
-            if line is not None:
-                return line
-        return 1
+        parts = (place[:size] for size in range(len(place), 0, -1))
+        return next((self._lines[part] for part in parts if part in self._lines), 1)
 
     def problems(self, findings: Iterable[Finding]) -> list[Problem]:
         """The findings with their lines, each once, in the order of the text."""

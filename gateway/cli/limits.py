@@ -117,13 +117,11 @@ def show(account: str, file: str | None, url: str) -> None:
 @click.option("--reason", required=True, help="For the audit log.")
 @click.option("--file", type=_FILE, help="The limits file in force; the change is checked against it.")
 @_REDIS
-def set_(
-    target: str, bucket: str, ttl: str, reason: str, file: str | None, url: str, **values: Any
-) -> None:  # rate, burst, mode
+def set_(target: str, bucket: str, ttl: str, reason: str, file: str | None, url: str, **values: Any) -> None:
     """Override BUCKET of TARGET (ACCOUNT or ACCOUNT/SESSION) for a time. Every gateway follows within a second."""
     from gateway.cli import limits_live
 
-    if not any(values.values()):
+    if not any(values.values()):  # rate, burst, mode
         raise click.UsageError("give at least one of --rate, --burst, --mode")
     row = Override(target, bucket, 0, reason, getpass.getuser(), **values)
     try:

@@ -133,8 +133,6 @@ class LeaseBatcher:
         for group in self._groups(chosen):
             self._send(group, [lease.hand_back(i, self._node, now_us) for i, lease in enumerate(group)], [])
 
-    # -- inside --------------------------------------------------------------------------------------------------
-
     def _schedule(self) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True

@@ -4,6 +4,7 @@ Account and session names must be those of the configuration and of clients that
 while anybody holds its path, and after that while there is room. Pure.
 """
 
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 from weakref import WeakValueDictionary
@@ -17,15 +18,13 @@ MAX_KEPT = 16_384  # sessions remembered after they have left, about 2 KiB each
 _LOOKED_AT = 8
 
 
+@dataclass(slots=True, eq=False)
 class Counts:
     """Decisions on one bucket name since the start. shadow_refused: admitted, but not if shadow limits were real."""
 
-    __slots__ = ("admitted", "refused", "shadow_refused")
-
-    def __init__(self) -> None:
-        self.admitted = 0
-        self.refused = 0
-        self.shadow_refused = 0
+    admitted: int = 0
+    refused: int = 0
+    shadow_refused: int = 0
 
 
 class Path(msgspec.Struct, weakref=True, eq=False):

@@ -108,8 +108,6 @@ class _Merger:
         """What a table names, and a stand-in for each that could not be read: its name is known all the same."""
         return {str(each[-1]): stand_in for each in self._misread if each[:-1] == place} | table
 
-    # -- buckets and plans ---------------------------------------------------------------------------------------
-
     def _limit(self, place: Place, table: BucketTable, parent: Limit | None) -> Limit:
         """A whole limit: what the table says, the rest from the parent."""
         for name in ("rate", "burst"):
@@ -168,8 +166,6 @@ class _Merger:
                 self._error(place, _MISSING)
         own = draft.open_orders
         return Plan(name, limits, OpenOrderLimit(own.account or usual.account, own.instrument or usual.instrument))
-
-    # -- who has what --------------------------------------------------------------------------------------------
 
     def _assign(self, plans: Mapping[str, Plan]) -> str:
         """The plan of the accounts that are not listed."""

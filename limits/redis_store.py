@@ -123,8 +123,6 @@ class RedisStore:
             raise msgspec.ValidationError("the answer is not one to this call")
         return answer
 
-    # -- the breaker ---------------------------------------------------------------------------------------------
-
     def _failed(self, trouble: Trouble) -> Outcome:
         """Open the breaker where this concerns everybody; else it is the trouble of the call's own buckets."""
         self.timeouts += trouble.reason == "timeout"
@@ -175,8 +173,6 @@ class RedisStore:
         await self._evaluate([_PROBE_KEY], _PROBE)
         self.is_away, self.why, self._failed_in_a_row = False, None, 0
         self._on_change(False)
-
-    # -- what kind of store it is --------------------------------------------------------------------------------
 
     async def _examine(self) -> list[str]:
         if not self.is_cluster and await is_cluster(self._client):

@@ -61,10 +61,7 @@ def load(file: str | PathLike[str], accounts: Collection[str] | None = None) -> 
 
     accounts: those that are configured, to warn of names that nobody has; None = not known.
     """
-    try:
-        return _parsed(read_bytes(file, MAX_BYTES), accounts)
-    except OSError as error:
-        return _unreadable(error)
+    return _look_at(file, accounts)[1]
 
 
 class Watcher:
@@ -81,7 +78,7 @@ class Watcher:
         self._stamp: _Stamp | None = None
         self._since_ns = now_ns
         self._reads = 0  # of the file as it is
-        self._told: tuple[bytes, Refused] | None = None
+        self._told: tuple[bytes | None, Refused] | None = None
 
     @property
     def is_waiting(self) -> bool:
@@ -100,14 +97,8 @@ class Watcher:
         # A second write within one tick of the file system's clock leaves the same stamp: every change is read twice.
         if now_ns - self._since_ns < STABLE_NS or self._reads == 2:
             return None
-        content = b""
-        try:
-            content = read_bytes(self._file, MAX_BYTES)
-            parsed = _parsed(content, self._accounts)
-            self._reads += 1
-        except OSError as error:
-            parsed = _unreadable(error)
-            self._reads = 1  # until it can be read
+        content, parsed = _look_at(self._file, self._accounts)
+        self._reads = 1 if content is None else self._reads + 1  # one: until it can be read
         outcome = self._judge(parsed, now_ns)
         if not isinstance(outcome, Refused):
             self._told = None
@@ -138,11 +129,16 @@ class Watcher:
         return Reloaded(policy, warnings)
 
 
-def _parsed(content: bytes, accounts: Collection[str] | None) -> Parsed:
+def _look_at(file: str | PathLike[str], accounts: Collection[str] | None) -> tuple[bytes | None, Parsed]:
+    """What is in the file, None when it cannot be read; and what that comes to."""
     try:
-        return parse(text_in(content, MAX_BYTES), built_in(), accounts)
+        content = read_bytes(file, MAX_BYTES)
+    except OSError as error:
+        return None, Parsed(None, (Problem(0, "", f"cannot be read: {error.strerror}"),))
+    try:
+        return content, parse(text_in(content, MAX_BYTES), built_in(), accounts)
     except NoToml as error:
-        return Parsed(None, (error.problem,))
+        return content, Parsed(None, (error.problem,))
 
 
 def read_bytes(file: str | PathLike[str], max_bytes: int) -> bytes:
@@ -165,7 +161,3 @@ def _stamp_of(file: str | PathLike[str]) -> _Stamp | None:
     except OSError:
         return None
     return real, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _unreadable(error: OSError) -> Parsed:
-    return Parsed(None, (Problem(0, "", f"cannot be read: {error.strerror}"),))

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.config.schedule import PATTERN as SCHEDULE
+from gateway.config.schedule import PATTERN
 from gateway.journal.settings import JournalSettings
 
 
@@ -27,6 +27,7 @@ Decimal = Annotated[str, Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?$")]
 Balancers = Annotated[
     tuple[str, ...], _about("networks of balancers: their connections begin with a PROXY protocol header (v1 or v2)")
 ]
+Schedule = Annotated[str, Meta(pattern=PATTERN)]
 FixVersion = Literal["FIX.4.2", "FIX.4.4", "FIXT.1.1"]
 Permission = Literal["trade", "read", "fix.order_entry", "fix.drop_copy"]
 Role = Literal["viewer", "operator"]
@@ -74,11 +75,7 @@ class FixSessionRow(_Table, frozen=True, kw_only=True):
         Literal["key", "none"], _about("none = no credentials: only on an insecure listener on a loopback address")
     ] = "key"
     reset_schedule: Annotated[
-        str,
-        Meta(
-            pattern=SCHEDULE,
-            description="numbers go back to 1 at `daily HH:MM` or `sun HH:MM` UTC; empty = never by time",
-        ),
+        Schedule, _about("numbers go back to 1 at `daily HH:MM` or `sun HH:MM` UTC; empty = never by time")
     ] = ""
     refused_logon: Annotated[
         Literal["silent", "logout"],

@@ -64,8 +64,6 @@ class Institution:
         """How many of its orders are in the book."""
         return len(self._resting)
 
-    # What it does
-
     def _pick(self) -> tuple[Pair, str, int]:
         pair = self._chance.choice(self._market.pairs)
         return pair, self._chance.choice((_BUY, _SELL)), self._market.mids[pair.symbol]
@@ -134,8 +132,6 @@ class Institution:
         )
         symbol, bad_qty, bad_price = self._chance.choice(mistakes)
         self._place(symbol, side, bad_qty, bad_price, _IOC)
-
-    # What it receives
 
     def _receive(self, msg_type: str, fields: Fields) -> None:
         now_ns, ledger, code = time.perf_counter_ns(), self.ledger, int(fields.get(25016, "0"))

@@ -79,8 +79,6 @@ class Maker:
         """How many orders are shown."""
         return len(self._shown)
 
-    # What it does
-
     def _ask(self, ask: Kind) -> int:
         return self.ledger.ask(ask, time.perf_counter_ns())
 
@@ -130,8 +128,6 @@ class Maker:
             mistakes.append((price, qty, {"cl_ord_id": twice}))  # 4003
         bad_price, bad_qty, more = self._chance.choice(mistakes)
         await self._place(pair, "buy", bad_price, bad_qty, more)
-
-    # What it receives
 
     def _answered(
         self, n: int, answer: Json, *, slot: Slot | None = None, moved: bool = False, pulled: bool = False

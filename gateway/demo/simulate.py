@@ -122,10 +122,8 @@ class FinishedLedgers:
 
 def summarize(ledgers: Sequence[Ledger]) -> dict[str, DoorStats]:
     """The ledgers of each door added up."""
-    doors: dict[str, list[Ledger]] = {}
-    for ledger in ledgers:
-        doors.setdefault(ledger.door, []).append(ledger)
-    return {door: _add_up(rows) for door, rows in doors.items()}
+    doors = dict.fromkeys(ledger.door for ledger in ledgers)
+    return {door: _add_up([ledger for ledger in ledgers if ledger.door == door]) for door in doors}
 
 
 def _add_up(rows: Sequence[Ledger]) -> DoorStats:

@@ -98,8 +98,6 @@ class SharedLimits:
             with suppress(*FAILURES):
                 await self._desk.record("load", file, "gateway", "the limits file changed", detail)
 
-    # -- which limits the store applies ----------------------------------------------------------------------------
-
     def renumber(self) -> None:
         """Give the limits that are now in force here a new number, so that the store applies them, not older ones."""
         self._begin(self._number_at_last())
@@ -150,8 +148,6 @@ class SharedLimits:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    # -- reports ---------------------------------------------------------------------------------------------------
 
     def _store_changed(self, is_away: bool) -> None:
         why = self._store.why

@@ -102,8 +102,6 @@ class Limiting:
         if self._shared is not None:
             await self._shared.close()
 
-    # -- what is in force ----------------------------------------------------------------------------------------
-
     @property
     def next_look_s(self) -> float:
         """Seconds until `look_at_file` is due: a completely written file acts within a second."""
@@ -154,8 +152,6 @@ class Limiting:
             for row in self._rows
             if row.until_s > self._store_now_s and (account := row.target.partition("/")[0]) not in self._accounts
         ]
-
-    # -- reports -------------------------------------------------------------------------------------------------
 
     @property
     def status(self) -> dict[str, object]:

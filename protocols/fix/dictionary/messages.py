@@ -256,22 +256,14 @@ XLR LimitResponse [6136 25003]: 6136 25003(25004 25005 25006 25007 25008 20108 2
 """The messages that are ours alone, in every version."""
 
 MSG_TYPES: Final = {
-    "FIX.4.2": """
-        0-9 A-H J-N P-T V-Z a-m
-    """,
-    "FIX.4.4": """
-        0-9 A-H J-N P-T V-Z a-z AA-AZ BA-BH
-    """,
-    "FIXT.1.1": """
-        0-9 A-H J-N P-T V-Z a-z AA-AZ BA-BZ CA-CO CQ-CZ DA-DZ EA EB
-    """,
+    "FIX.4.2": "0-9 A-H J-N P-T V-Z a-m",
+    "FIX.4.4": "0-9 A-H J-N P-T V-Z a-z AA-AZ BA-BH",
+    "FIXT.1.1": "0-9 A-H J-N P-T V-Z a-z AA-AZ BA-BZ CA-CO CQ-CZ DA-DZ EA EB",
 }
 """All MsgType(35) of each version: what is here but has no layout is legal and not served."""
 
 KNOWN_TAGS: Final = {
-    "FIX.4.2": """
-        1-100 102-219 223 231 262-446
-    """,
+    "FIX.4.2": "1-100 102-219 223 231 262-446",
     "FIX.4.4": """
         1-19 21-23 25-45 48-50 52-75 77-85 87-91 93-100 102-104 106-108 110-124 126-165 167-172 188-203 206-218 220-260
         262-313 315-318 320-369 371-438 441-448 451-464 466-652 654-684 686-808 810-830 832-956

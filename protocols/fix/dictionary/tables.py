@@ -135,16 +135,14 @@ def _rows(text: str) -> Iterator[str]:
 def _values(version: str) -> dict[int, tuple[str, ...]]:
     newest = VERSIONS.index(version)
     table: dict[int, tuple[str, ...]] = {}
-    for row in _rows(VALUES):
-        number, _, tokens = row.partition(":")
-        added, values = 0, []
-        for token in tokens.split():
-            if token in _VERSION_MARK:
-                added = _VERSION_MARK[token]
-            elif added <= newest:
-                values += expand_run(token)
-        if values:
-            table[int(number)] = tuple(values)
+    number = added = 0
+    for token in VALUES.split():
+        if token.endswith(":"):
+            number, added = int(token[:-1]), 0
+        elif token in _VERSION_MARK:
+            added = _VERSION_MARK[token]
+        elif added <= newest:
+            table[number] = (*table.get(number, ()), *expand_run(token))
     return table
 
 

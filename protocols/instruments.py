@@ -80,26 +80,20 @@ class Instrument(msgspec.Struct, frozen=True):
     def parse_price(self, text: str) -> int | Refusal:
         """The price in 10^-px_exp, or a Refusal: 2001 not a decimal number, 2004 not a multiple of the tick."""
         try:
-            value = parse(text, self.px_exp)
+            return parse(text, self.px_exp)
         except Inexact:
-            return Refusal(
-                BAD_TICK, f"price {text} is not a multiple of {render(self.tick, self.px_exp)}", field="price"
-            )
+            return Refusal(BAD_TICK, f"price {text} is not a multiple of {self.price_text(self.tick)}", field="price")
         except ValueError as error:
             return Refusal(BAD_FIELD, f"price: {error}", field="price")
-        return value
 
     def parse_qty(self, text: str) -> int | Refusal:
         """The quantity in 10^-qty_exp, or a Refusal: 2001 not a decimal number, 2005 not a multiple of the lot."""
         try:
-            value = parse(text, self.qty_exp)
+            return parse(text, self.qty_exp)
         except Inexact:
-            return Refusal(
-                BAD_QUANTITY, f"quantity {text} is not a multiple of {render(self.lot, self.qty_exp)}", field="qty"
-            )
+            return Refusal(BAD_QUANTITY, f"quantity {text} is not a multiple of {self.qty_text(self.lot)}", field="qty")
         except ValueError as error:
             return Refusal(BAD_FIELD, f"quantity: {error}", field="qty")
-        return value
 
     def price_text(self, value: int) -> str:
         """The price as both doors write it."""

@@ -121,11 +121,6 @@ def pack_cmd_id(session: int, lane: Lane, n: int) -> int:
     return session << _SESSION_SHIFT | lane << _N_BITS | n
 
 
-def unpack_cmd_id(cmd_id: int) -> tuple[int, Lane, int]:
-    """The (session, lane, n) that `pack_cmd_id` packed."""
-    return cmd_id >> _SESSION_SHIFT, Lane(cmd_id >> _N_BITS & 3), cmd_id & ((1 << _N_BITS) - 1)
-
-
 class Sender(msgspec.Struct):
     """The identity of a session, stamped onto each of its commands. Its counters outlive connections."""
 

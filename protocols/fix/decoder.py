@@ -10,19 +10,11 @@ from typing import Literal
 
 import msgspec
 
+from protocols.fix import tags
 from protocols.fix.dictionary.tables import BODY, VERSIONS, Dictionary, Field, Group, Layout, for_version
 from protocols.fix.message import split
 from protocols.fix.shapes import NO_SHAPE, Shapes
-from protocols.fix.tags import (
-    APPL_VER_ID,
-    BEGIN_STRING,
-    BODY_LENGTH,
-    CHECK_SUM,
-    CSTM_APPL_VER_ID,
-    MSG_TYPE,
-    SESSION_MSG_TYPES,
-    BusinessRejectReason,
-)
+from protocols.fix.tags import SESSION_MSG_TYPES, BusinessRejectReason
 from protocols.fix.tags import SessionRejectReason as Reason
 
 Pairs = list[tuple[int, str]]
@@ -118,18 +110,20 @@ class Decoder:
 
     def _type_fault(self, msg_type: str) -> Fault:
         if not msg_type:
-            return Fault("reject", Reason.TAG_WITHOUT_VALUE, MSG_TYPE, "MsgType(35) has no value")
+            return Fault("reject", Reason.TAG_WITHOUT_VALUE, tags.MSG_TYPE, "MsgType(35) has no value")
         if msg_type in self._dictionary.msg_types:
             text = f"MsgType(35)={msg_type} is not served here"
             return Fault("business", BusinessRejectReason.UNSUPPORTED_MESSAGE_TYPE, 0, text)
-        return Fault("reject", Reason.INVALID_MSG_TYPE, MSG_TYPE, f"{self._dictionary.version} has no such MsgType(35)")
+        return Fault(
+            "reject", Reason.INVALID_MSG_TYPE, tags.MSG_TYPE, f"{self._dictionary.version} has no such MsgType(35)"
+        )
 
 
 def _first_of_each(pairs: Pairs) -> dict[int, str]:
     fields: dict[int, str] = {}
     for tag, value in pairs:
         fields.setdefault(tag, value)
-    del fields[BODY_LENGTH], fields[CHECK_SUM]
+    del fields[tags.BODY_LENGTH], fields[tags.CHECK_SUM]
     return fields
 
 
@@ -145,7 +139,7 @@ class _Rules:
     def check(self, layout: Layout, pairs: Pairs) -> tuple[dict[int, str], dict[int, list[dict[int, str]]]]:
         """Fields and groups of a correct message. Raises `_Faulty` with the first fault of any other."""
         place_of, group_of = layout.place, layout.groups
-        fields = {BEGIN_STRING: pairs[0][1], BODY_LENGTH: "", MSG_TYPE: pairs[2][1]}
+        fields = {tags.BEGIN_STRING: pairs[0][1], tags.BODY_LENGTH: "", tags.MSG_TYPE: pairs[2][1]}
         groups: dict[int, list[dict[int, str]]] = {}
         part = 0
         i, last = 3, len(pairs) - 1  # 10 is the last, and checked
@@ -167,7 +161,7 @@ class _Rules:
             if tag in group_of:
                 i = self._read_group(group_of[tag], int(value), pairs, i, groups)
         self._check_required(layout.required, fields)
-        del fields[BODY_LENGTH]
+        del fields[tags.BODY_LENGTH]
         return fields, groups
 
     def label(self, tag: int) -> str:
@@ -190,11 +184,11 @@ class _Rules:
         check, permitted, is_multiple = self._checks[tag]
         if not check(value):
             field: Field = self._dictionary.fields[tag]
-            if tag == APPL_VER_ID:
+            if tag == tags.APPL_VER_ID:
                 text = f"{field.label} must be 9 (FIX.5.0SP2), or left out"
                 raise _Faulty(Reason.UNSUPPORTED_APPLICATION_VERSION, tag, text)
             raise _Faulty(Reason.INCORRECT_DATA_FORMAT, tag, f"{field.label} is no {field.type}")
-        if tag == CSTM_APPL_VER_ID:
+        if tag == tags.CSTM_APPL_VER_ID:
             text = f"{self.label(tag)} is not supported: leave it out"
             raise _Faulty(Reason.UNSUPPORTED_APPLICATION_VERSION, tag, text)
         if permitted and not (permitted.issuperset(value.split(" ")) if is_multiple else value in permitted):

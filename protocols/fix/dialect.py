@@ -7,16 +7,8 @@ needs nothing here. The sets below are the standard's enumerations, version by v
 
 from functools import lru_cache
 
-from protocols.errors import (
-    CODES,
-    DEAD_MAN,
-    DISCONNECTED,
-    ENGINE_BUSY,
-    MESSAGE_RATE_LIMITED,
-    OPERATOR,
-    SELF_MATCH,
-    UNKNOWN_SYMBOL,
-)
+from protocols import errors
+from protocols.errors import CODES
 from protocols.fix.times import format_ns
 from protocols.messages import ExecType, OrderEvent, Origin
 
@@ -36,7 +28,7 @@ _RESTATED_OTHER = 99
 _LAST_STOCK_RESTATEMENT = 11  # stock dictionaries of FIX 5.0 SP2 end there; some engines reject higher values
 _MASS_CANCEL_OTHER = 99
 _MASS_CANCEL_NOT_SUPPORTED, _UNKNOWN_SECURITY = 0, 1  # of 532, a single character in FIX.4.4
-_UNSOLICITED_CANCELS = frozenset((DISCONNECTED, DEAD_MAN, OPERATOR, SELF_MATCH))
+_UNSOLICITED_CANCELS = frozenset((errors.DISCONNECTED, errors.DEAD_MAN, errors.OPERATOR, errors.SELF_MATCH))
 
 # All messages of one read share a time, and so do both sides of a fill.
 _time_text = lru_cache(maxsize=1_024)(format_ns)
@@ -63,7 +55,7 @@ class Dialect:
         self._ord_rej = self._reasons(_ORD_REJ_REASONS, "ord_rej", 0 if self.is_fix42 else 99)
         self._cxl_rej = self._reasons(_CXL_REJ_REASONS, "cxl_rej", 2 if self.is_fix42 else 99)
         self._bmr = self._reasons(_BUSINESS_REJECT_REASONS, "bmr", 0)
-        self.throttle_reason = self._bmr[MESSAGE_RATE_LIMITED]
+        self.throttle_reason = self._bmr[errors.MESSAGE_RATE_LIMITED]
 
     def _reasons(self, known: dict[str, frozenset[int]], column: str, otherwise: int) -> dict[int, int]:
         legal = known.get(self.version) if self.is_plain else None
@@ -72,11 +64,11 @@ class Dialect:
 
     def ord_rej_reason(self, code: int) -> int:
         """OrdRejReason(103) for an error code."""
-        return self._ord_rej.get(code, self._ord_rej[ENGINE_BUSY])
+        return self._ord_rej.get(code, self._ord_rej[errors.ENGINE_BUSY])
 
     def cxl_rej_reason(self, code: int) -> int:
         """CxlRejReason(102) for an error code."""
-        return self._cxl_rej.get(code, self._cxl_rej[ENGINE_BUSY])
+        return self._cxl_rej.get(code, self._cxl_rej[errors.ENGINE_BUSY])
 
     def business_reject_reason(self, code: int) -> int:
         """BusinessRejectReason(380) for an error code."""
@@ -93,9 +85,9 @@ class Dialect:
         if not self.is_fixt:
             return _BROKER_OPTION if self.is_plain and self.is_fix42 else _MARKET_OPTION
         reason = _RESTATED_OTHER if restated else _MARKET_OPTION
-        if event.code == DISCONNECTED:
+        if event.code == errors.DISCONNECTED:
             reason = _CANCEL_ON_LOGOUT if event.origin is Origin.LOGOUT else _CANCEL_ON_CONNECTION_LOSS
-        elif event.code == SELF_MATCH:
+        elif event.code == errors.SELF_MATCH:
             reason = _SMP_AGGRESSIVE if event.cmd_id else _SMP_PASSIVE
         return _RESTATED_OTHER if self.is_plain and reason > _LAST_STOCK_RESTATEMENT else reason
 
@@ -103,7 +95,7 @@ class Dialect:
         """MassCancelRejectReason(532) for an error code."""
         if not self.is_plain:
             return _MASS_CANCEL_OTHER
-        return _UNKNOWN_SECURITY if code == UNKNOWN_SYMBOL else _MASS_CANCEL_NOT_SUPPORTED
+        return _UNKNOWN_SECURITY if code == errors.UNKNOWN_SYMBOL else _MASS_CANCEL_NOT_SUPPORTED
 
     def time(self, at_ns: int) -> str:
         """A UTCTimestamp with the session's digits."""

@@ -126,17 +126,6 @@ class Warned(msgspec.Struct, frozen=True, gc=False):
 
 
 Event = (
-    LoggedOn
-    | AppMessage
-    | HeldBack
-    | Leaving
-    | LoggedOut
-    | Disconnect
-    | SequenceGap
-    | SequenceReset
-    | ResendServed
-    | Rejected
-    | PeerReject
-    | Garbled
-    | Warned
-)
+    LoggedOn | AppMessage | HeldBack | Leaving | LoggedOut | Disconnect | SequenceGap | SequenceReset | ResendServed
+    | Rejected | PeerReject | Garbled | Warned
+)  # fmt: skip

@@ -11,29 +11,12 @@
 None of these is an event of the account's stream: AccountSeq(20105) is 0, and the caller gives a unique ExecID(17).
 """
 
-from protocols.errors import (
-    CODES,
-    DRAINING,
-    ENGINE_BUSY,
-    ENGINE_DOWN,
-    ENGINE_TIMEOUT,
-    LIMIT_ABUSE,
-    NOT_PERMITTED,
-    UNKNOWN_ORDER,
-    UNKNOWN_SYMBOL,
-    Refusal,
-)
+from protocols import errors
+from protocols.errors import CODES, LIMIT_ABUSE, Refusal
+from protocols.fix import report
 from protocols.fix.dialect import Dialect, reason_text, safe_text
 from protocols.fix.events import AppMessage
-from protocols.fix.report import (
-    ReportWriter,
-    account_of,
-    bare_report,
-    cancel_reject,
-    mass_cancel_head,
-    status_kind,
-    status_lead,
-)
+from protocols.fix.report import ReportWriter
 from protocols.fix.tags import (
     CL_ORD_ID,
     MASS_CANCEL_REQUEST_TYPE,
@@ -58,9 +41,10 @@ _CANCEL, _REPLACE = "1", "2"
 _REQUEST_ID_TAGS = (CL_ORD_ID, MASS_STATUS_REQ_ID, ORD_STATUS_REQ_ID, REQ_ID, QUOTE_ID, ORDER_ID)
 # The codes for which an H is refused by a status report. Limits are not among them: a client that is too fast must not
 # get the order's state all the same, so these are refused by j.
-_ANSWERED_BY_STATUS = frozenset(
-    (NOT_PERMITTED, UNKNOWN_ORDER, UNKNOWN_SYMBOL, ENGINE_TIMEOUT, ENGINE_BUSY, ENGINE_DOWN, DRAINING)
-)
+_ANSWERED_BY_STATUS = {
+    errors.NOT_PERMITTED, errors.UNKNOWN_ORDER, errors.UNKNOWN_SYMBOL,
+    errors.ENGINE_TIMEOUT, errors.ENGINE_BUSY, errors.ENGINE_DOWN, errors.DRAINING,
+}  # fmt: skip
 
 
 class RefusalWriter:
@@ -93,23 +77,23 @@ class RefusalWriter:
 
     def pending_new(self, message: AppMessage, now_ns: int, exec_id: str, t_recv: int) -> Answer:
         """ExecutionReport(8) with ExecType(150)=A: the order went to the core and is not answered yet."""
-        echo = account_of(message)
+        echo = report.account_of(message)
         if not self._dialect.is_plain:
             echo += f"20104={self._dialect.time(t_recv)}\x0120105=0\x01"
         return MsgType.EXECUTION_REPORT, self._pending(message, now_ns, exec_id, echo)
 
     def _order_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str) -> str:
         dialect, code = self._dialect, refusal.code
-        tail = account_of(message) + self._tail(refusal)
+        tail = report.account_of(message) + self._tail(refusal)
         if CODES[code].unknown_outcome:
             return self._pending(message, now_ns, exec_id, tail)
         kind = f"{self._trans}150=8\x0139=8\x01103={dialect.ord_rej_reason(code)}\x01"
-        return bare_report(dialect, message.fields, exec_id, kind, now_ns, tail)
+        return report.bare_report(dialect, message.fields, exec_id, kind, now_ns, tail)
 
     def _pending(self, message: AppMessage, now_ns: int, exec_id: str, tail: str) -> str:
         kind = f"{self._trans}150=A\x0139=A\x01"
         qty = self._open_qty(message)
-        return bare_report(self._dialect, message.fields, exec_id, kind, now_ns, tail, qty=qty)
+        return report.bare_report(self._dialect, message.fields, exec_id, kind, now_ns, tail, qty=qty)
 
     def _status_refused(
         self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str, known: OrderEvent | OrdStatus
@@ -122,14 +106,16 @@ class RefusalWriter:
         if isinstance(known, OrderEvent):
             return self._reports.state(known, exec_id, message, self._tail(refusal))
         if CODES[code].unknown_outcome or known is OrdStatus.PENDING_NEW:
-            kind = status_kind(dialect, OrdStatus.PENDING_NEW)
+            kind = report.status_kind(dialect, OrdStatus.PENDING_NEW)
         else:
-            kind = f"{status_kind(dialect, OrdStatus.REJECTED)}103={dialect.ord_rej_reason(code)}\x01"
-        return bare_report(dialect, fields, exec_id, kind, now_ns, self._tail(refusal), lead=status_lead(message))
+            kind = f"{report.status_kind(dialect, OrdStatus.REJECTED)}103={dialect.ord_rej_reason(code)}\x01"
+        return report.bare_report(
+            dialect, fields, exec_id, kind, now_ns, self._tail(refusal), lead=report.status_lead(message)
+        )
 
     def _cancel_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, known: OrderEvent | OrdStatus) -> str:
         fields = message.fields
-        return cancel_reject(
+        return report.cancel_reject(
             self._dialect,
             order_id=known.order_id if isinstance(known, OrderEvent) else 0,
             cl_ord_id=fields.get(CL_ORD_ID, ""),
@@ -138,14 +124,14 @@ class RefusalWriter:
             response_to=_CANCEL if message.msg_type == MsgType.ORDER_CANCEL_REQUEST else _REPLACE,
             code=refusal.code,
             at_ns=now_ns,
-            echo=account_of(message),
+            echo=report.account_of(message),
             tail=self._tail(refusal),
         )
 
     def _mass_cancel_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str) -> str:
         fields = message.fields
         requested = fields.get(MASS_CANCEL_REQUEST_TYPE) or "7"
-        head = mass_cancel_head(self._dialect, "NONE", fields.get(CL_ORD_ID, ""), requested, exec_id)
+        head = report.mass_cancel_head(self._dialect, "NONE", fields.get(CL_ORD_ID, ""), requested, exec_id)
         time = self._dialect.time(now_ns)
         reason = self._dialect.mass_cancel_reject_reason(refusal.code)
         return f"{head}531=0\x01532={reason}\x01533=0\x0160={time}\x01{self._tail(refusal)}"

@@ -216,15 +216,7 @@ def account_of(request: AppMessage | None) -> str:
 
 
 def bare_report(
-    dialect: Dialect,
-    fields: Fields,
-    exec_id: str,
-    kind: str,
-    at_ns: int,
-    tail: str,
-    *,
-    lead: str = "",
-    qty: str = "",
+    dialect: Dialect, fields: Fields, exec_id: str, kind: str, at_ns: int, tail: str, *, lead: str = "", qty: str = ""
 ) -> str:
     """An ExecutionReport(8) for an order of which only the request is known.
 

@@ -102,8 +102,6 @@ class MsgType:
     ORDER_STATUS_REQUEST: Final = "H"
     ORDER_MASS_STATUS_REQUEST: Final = "AF"
     USER_NOTIFICATION: Final = "CB"
-    MASS_QUOTE_ACKNOWLEDGEMENT: Final = "b"
-    MASS_QUOTE: Final = "i"
     BUSINESS_MESSAGE_REJECT: Final = "j"
     ORDER_MASS_CANCEL_REQUEST: Final = "q"
     ORDER_MASS_CANCEL_REPORT: Final = "r"
@@ -156,16 +154,10 @@ class BusinessRejectReason:
 
 
 class SessionStatus:
-    """SessionStatus(1409)."""
+    """The values of SessionStatus(1409) that are sent."""
 
     ACTIVE: Final = 0
-    PASSWORD_CHANGED: Final = 1
-    PASSWORD_DUE_TO_EXPIRE: Final = 2
-    PASSWORD_INVALID: Final = 3
     LOGOUT_COMPLETE: Final = 4
-    INVALID_USERNAME_OR_PASSWORD: Final = 5
-    ACCOUNT_LOCKED: Final = 6
     LOGON_NOT_ALLOWED_NOW: Final = 7
-    PASSWORD_EXPIRED: Final = 8
     MSG_SEQ_NUM_TOO_LOW: Final = 9
     NEXT_EXPECTED_MSG_SEQ_NUM_TOO_HIGH: Final = 10

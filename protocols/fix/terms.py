@@ -81,20 +81,10 @@ NOT_HONOURED = {
     1138: "",  # DisplayQty
     1629: "",  # ExposureDuration
 }
-RARE = frozenset(
-    (
-        STOP_PX,
-        CASH_ORDER_QTY,
-        MAX_FLOOR,
-        MIN_QTY,
-        EXPIRE_TIME,
-        SELF_TRADE_PREVENTION_MODE,
-        SELF_MATCH_PREVENTION_ID,
-        SELF_MATCH_PREVENTION_INSTRUCTION,
-        COD_EXEMPT,
-        *NOT_HONOURED,
-    )
-)
+RARE = frozenset(NOT_HONOURED) | {
+    STOP_PX, CASH_ORDER_QTY, MAX_FLOOR, MIN_QTY, EXPIRE_TIME, COD_EXEMPT,
+    SELF_TRADE_PREVENTION_MODE, SELF_MATCH_PREVENTION_ID, SELF_MATCH_PREVENTION_INSTRUCTION,
+}  # fmt: skip
 """Tags that few NewOrderSingle(D)s have: one look decides whether `rare_terms` is called at all."""
 
 

@@ -13,16 +13,7 @@ from msgspec import Raw, inspect
 from protocols.errors import BAD_FIELD, MALFORMED, MISSING_FIELD, UNKNOWN_METHOD, Refusal
 from protocols.ws.duplicate_keys import duplicate_in_json, duplicate_in_msgpack
 from protocols.ws.results import METHODS
-from protocols.ws.schema import (
-    LEGS,
-    NO_PARAMS,
-    BatchParams,
-    BatchWire,
-    LegParams,
-    LegWire,
-    Params,
-    RequestEnvelope,
-)
+from protocols.ws.schema import LEGS, NO_PARAMS, BatchParams, BatchWire, LegParams, LegWire, Params, RequestEnvelope
 
 _MAX_TEXT = 200
 _AT = re.compile(r"(.*) - at `\$\.?([^`]*)`\Z", re.DOTALL)
@@ -101,7 +92,9 @@ class Codec:
             return _refusal(error)
         if duplicate is not None:
             return Refusal(MALFORMED, f"key {duplicate[:64]!r} is repeated", field=duplicate[:64])
-        return self._batch(params) if isinstance(params, BatchWire) else params
+        if isinstance(params, BatchWire):
+            return BatchParams(tuple(self._leg(leg) for leg in params.legs), params.resp)
+        return params
 
     def _duplicate_key(self, request: RequestEnvelope, params: Params, data: bytes) -> str | None:
         outer = 1 + (request.id is not None) + (request.traceparent != "")
@@ -118,9 +111,6 @@ class Codec:
         if request.params is NO_PARAMS or memoryview(request.params)[0] == 0x80 | inner:
             return None
         return duplicate_in_msgpack(data)
-
-    def _batch(self, wire: BatchWire) -> BatchParams:
-        return BatchParams(tuple(self._leg(leg) for leg in wire.legs), wire.resp)
 
     def _leg(self, leg: LegWire) -> LegParams | Refusal:
         try:

@@ -80,16 +80,8 @@ class FrameReader:
     """
 
     __slots__ = (
-        "_behind",
-        "_buffer",
-        "_ended",
-        "_fragments",
-        "_mask_bit",
-        "_opcode",
-        "_parts",
-        "_utf8",
-        "max_message_bytes",
-    )
+        "_behind", "_buffer", "_ended", "_fragments", "_mask_bit", "_opcode", "_parts", "_utf8", "max_message_bytes",
+    )  # fmt: skip
 
     def __init__(self, max_message_bytes: int, require_mask: bool = True) -> None:
         self.max_message_bytes = max_message_bytes
@@ -111,11 +103,6 @@ class FrameReader:
     def has_closed(self) -> bool:
         """Whether the peer's Close has come, as a frame or somewhere after a violation: the peer sends no more."""
         return self._ended if self._behind is None else self._behind.found
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of incomplete frames and messages; never above max_message_bytes + 14 + the last read."""
-        return len(self._buffer) + len(self._parts)
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes, in order; a `Close` or a `Broken` is always the last one."""

@@ -8,14 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from protocols.errors import (
-    CODES,
-    DUPLICATE_ID,
-    UNKNOWN_ORDER,
-    UNSUPPORTED_COMBINATION,
-    LocalProtocolError,
-    Refusal,
-)
+from protocols.errors import CODES, DUPLICATE_ID, UNKNOWN_ORDER, UNSUPPORTED_COMBINATION, LocalProtocolError, Refusal
 from protocols.instruments import Instrument, Instruments
 from protocols.messages import (
     DUPLICATE,
@@ -29,23 +22,8 @@ from protocols.messages import (
     OrderList,
 )
 from protocols.units import NS_PER_US
+from protocols.ws import results
 from protocols.ws.enums import EXEC, LIQUIDITY, ORD_TYPE, ORIGIN, RESPONSE_TO, SIDE, STATUS, TIF
-from protocols.ws.results import (
-    BatchResult,
-    CancelAllResult,
-    CancelRejectedData,
-    CancelResult,
-    EventWire,
-    InstrumentInfo,
-    LegResult,
-    MassCanceledData,
-    OrderData,
-    OrderListResult,
-    OrderRow,
-    PlaceResult,
-    SystemData,
-    error_body,
-)
 
 # By value, for the hot path: hashing an Enum member calls Python code, four times the cost of the look-up.
 _EXEC = {member.value: word for member, word in EXEC.items()}
@@ -55,7 +33,7 @@ _TRADE = ExecType.TRADE
 # Events.
 
 
-def event_wire(event: AnyEvent, instruments: Instruments, session: str = "", replay: bool = False) -> EventWire:
+def event_wire(event: AnyEvent, instruments: Instruments, session: str = "", replay: bool = False) -> results.EventWire:
     """Any event of the account's stream or of the system, ready to encode.
 
     Args:
@@ -69,21 +47,23 @@ def event_wire(event: AnyEvent, instruments: Instruments, session: str = "", rep
     ts = event.t_core // NS_PER_US
     if isinstance(event, OrderEvent):
         data = order_event(event, instruments.by_id[event.instrument], session)
-        return EventWire(ev="order", seq=event.seq, ts=ts, data=data, replay=replay)
+        return results.EventWire(ev="order", seq=event.seq, ts=ts, data=data, replay=replay)
     if isinstance(event, CancelRejected):
-        return EventWire(ev="cancel_rejected", seq=event.seq, ts=ts, data=cancel_rejected(event), replay=replay)
+        return results.EventWire(ev="cancel_rejected", seq=event.seq, ts=ts, data=cancel_rejected(event), replay=replay)
     if isinstance(event, MassCancelDone):
-        data = MassCanceledData(
+        data = results.MassCanceledData(
             canceled=event.affected, cl_ord_id=event.cl_ord_id, code=event.code, reason=_name(event.code)
         )
-        return EventWire(ev="mass_canceled", seq=event.seq, ts=ts, data=data, replay=replay)
+        return results.EventWire(ev="mass_canceled", seq=event.seq, ts=ts, data=data, replay=replay)
     if isinstance(event, EngineState):
         symbol = instruments.by_id[event.instrument].symbol if event.instrument else ""
-        return EventWire(ev="system", ts=ts, data=SystemData(state=event.state, symbol=symbol, text=event.text))
+        return results.EventWire(
+            ev="system", ts=ts, data=results.SystemData(state=event.state, symbol=symbol, text=event.text)
+        )
     raise LocalProtocolError("an order list is the answer to a request, not an event")
 
 
-def order_event(event: OrderEvent, instrument: Instrument, session: str = "") -> OrderData:
+def order_event(event: OrderEvent, instrument: Instrument, session: str = "") -> results.OrderData:
     """The data of an `order` event; session: name of the order's owner."""
     qty_text, price_text = instrument.qty_text, instrument.price_text
     is_trade = event.exec_type is _TRADE
@@ -92,7 +72,7 @@ def order_event(event: OrderEvent, instrument: Instrument, session: str = "") ->
     if orig_cl_ord_id and event.exec_type is ExecType.CANCELED:
         cl_ord_id = orig_cl_ord_id  # over FIX a cancel has its own id; a WebSocket client knows the order's
     has_fee = is_trade and event.fee_asset != ""
-    return OrderData(
+    return results.OrderData(
         _EXEC[event.exec_type._value_], str(event.exec_id), cl_ord_id, instrument.symbol,
         SIDE[event.side], ORD_TYPE[event.ord_type], TIF[event.tif],
         qty_text(event.qty), qty_text(event.cum_qty), qty_text(event.leaves_qty),
@@ -118,9 +98,9 @@ def order_event(event: OrderEvent, instrument: Instrument, session: str = "") ->
     )  # fmt: skip
 
 
-def cancel_rejected(event: CancelRejected) -> CancelRejectedData:
+def cancel_rejected(event: CancelRejected) -> results.CancelRejectedData:
     """The data of a `cancel_rejected` event."""
-    return CancelRejectedData(
+    return results.CancelRejectedData(
         response_to=RESPONSE_TO.get(event.response_to, "cancel"),
         status=_STATUS[event.status._value_],
         code=event.code,
@@ -132,10 +112,10 @@ def cancel_rejected(event: CancelRejected) -> CancelRejectedData:
     )
 
 
-def order_row(event: OrderEvent, instrument: Instrument) -> OrderRow:
+def order_row(event: OrderEvent, instrument: Instrument) -> results.OrderRow:
     """The state of an order, for `order.status`, `order.list`, snapshots and `error.data.order`."""
     qty_text = instrument.qty_text
-    return OrderRow(
+    return results.OrderRow(
         order_id=str(event.order_id),
         cl_ord_id=event.cl_ord_id,
         symbol=instrument.symbol,
@@ -183,11 +163,11 @@ def answer(method: str, event: AnyEvent, instruments: Instruments) -> object:
     raise LocalProtocolError("the state of the market answers no request")
 
 
-def placed(event: OrderEvent, instrument: Instrument) -> PlaceResult:
+def placed(event: OrderEvent, instrument: Instrument) -> results.PlaceResult:
     """Result of `order.place` and `order.replace`."""
     qty_text = instrument.qty_text
     code, is_duplicate = event.code, bool(event.flags & DUPLICATE)
-    return PlaceResult(
+    return results.PlaceResult(
         str(event.order_id),
         event.cl_ord_id,
         _STATUS[event.status._value_],
@@ -203,17 +183,17 @@ def placed(event: OrderEvent, instrument: Instrument) -> PlaceResult:
     )
 
 
-def canceled(event: OrderEvent) -> CancelResult:
+def canceled(event: OrderEvent) -> results.CancelResult:
     """Result of `order.cancel`."""
-    return CancelResult(str(event.order_id), _STATUS[event.status._value_], event.seq)
+    return results.CancelResult(str(event.order_id), _STATUS[event.status._value_], event.seq)
 
 
-def mass_canceled(event: MassCancelDone, coalesced: bool = False) -> CancelAllResult:
+def mass_canceled(event: MassCancelDone, coalesced: bool = False) -> results.CancelAllResult:
     """Result of `order.cancel_all`. coalesced: this request joined a mass cancel that was in progress."""
-    return CancelAllResult(event.affected, 0, coalesced)
+    return results.CancelAllResult(event.affected, 0, coalesced)
 
 
-def order_status(event: OrderList, instruments: Instruments) -> OrderRow | Refusal:
+def order_status(event: OrderList, instruments: Instruments) -> results.OrderRow | Refusal:
     """Result of `order.status`: the order, or 4002."""
     if not event.orders:
         return Refusal(UNKNOWN_ORDER, "unknown order")
@@ -221,10 +201,12 @@ def order_status(event: OrderList, instruments: Instruments) -> OrderRow | Refus
     return order_row(order, instruments.by_id[order.instrument])
 
 
-def order_list(event: OrderList, instruments: Instruments) -> OrderListResult:
+def order_list(event: OrderList, instruments: Instruments) -> results.OrderListResult:
     """Result of `order.list`."""
     by_id = instruments.by_id
-    return OrderListResult(event.seq, tuple(order_row(order, by_id[order.instrument]) for order in event.orders))
+    return results.OrderListResult(
+        event.seq, tuple(order_row(order, by_id[order.instrument]) for order in event.orders)
+    )
 
 
 def refused(event: OrderEvent, instrument: Instrument, known: OrderEvent | None = None) -> Refusal:
@@ -246,23 +228,23 @@ def cancel_refused(event: CancelRejected) -> Refusal:
     return Refusal(_known_code(event.code), event.text or _name(event.code), data=data)
 
 
-def leg_result(outcome: object) -> LegResult:
+def leg_result(outcome: object) -> results.LegResult:
     """One leg of a batch. outcome: the result of `answer`, or the gateway's own Refusal."""
     if isinstance(outcome, Refusal):
-        return LegResult(CODES[outcome.code].ws, UNSET, error_body(outcome))
-    return LegResult(200, outcome)
+        return results.LegResult(CODES[outcome.code].ws, UNSET, results.error_body(outcome))
+    return results.LegResult(200, outcome)
 
 
-def batch_result(legs: Sequence[LegResult]) -> BatchResult:
+def batch_result(legs: Sequence[results.LegResult]) -> results.BatchResult:
     """Result of `order.batch`."""
     failed = sum(leg.error is not UNSET for leg in legs)
-    return BatchResult(len(legs) - failed, failed, tuple(legs))
+    return results.BatchResult(len(legs) - failed, failed, tuple(legs))
 
 
-def instrument_row(instrument: Instrument) -> InstrumentInfo:
+def instrument_row(instrument: Instrument) -> results.InstrumentInfo:
     """One entry of `instruments.list`."""
     price, qty, quote = instrument.price_text, instrument.qty_text, instrument.quote_text
-    return InstrumentInfo(
+    return results.InstrumentInfo(
         symbol=instrument.symbol,
         base=instrument.base,
         quote=instrument.quote,

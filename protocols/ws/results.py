@@ -12,23 +12,8 @@ from typing import NamedTuple
 from msgspec import UNSET, Struct, UnsetType
 
 from protocols.errors import CODES, ENGINE_BUSY, Refusal
-from protocols.ws.schema import (
-    BatchWire,
-    CancelAfterParams,
-    CancelAllParams,
-    CancelParams,
-    Cod,
-    ConfigureParams,
-    ListParams,
-    LogonParams,
-    LogoutParams,
-    Params,
-    PlaceParams,
-    ReplaceParams,
-    ReplayParams,
-    StatusParams,
-    SubscribeParams,
-)
+from protocols.ws import schema
+from protocols.ws.schema import Cod, Params
 
 
 class Times(Struct, frozen=True, gc=False, rename={"in_us": "in", "out_us": "out"}):
@@ -399,25 +384,25 @@ class Method(NamedTuple):
 
 
 METHODS: dict[str, Method] = {
-    "session.logon": Method(LogonParams, LogonResult),
-    "session.logout": Method(LogoutParams),
+    "session.logon": Method(schema.LogonParams, LogonResult),
+    "session.logout": Method(schema.LogoutParams),
     "session.status": Method(Params, LogonResult),
-    "session.configure": Method(ConfigureParams, LogonResult),
+    "session.configure": Method(schema.ConfigureParams, LogonResult),
     "time": Method(Params, TimeResult),
     "ping": Method(Params),
-    "order.place": Method(PlaceParams, PlaceResult),
-    "order.cancel": Method(CancelParams, CancelResult),
-    "order.replace": Method(ReplaceParams, PlaceResult),
-    "order.cancel_all": Method(CancelAllParams, CancelAllResult),
-    "order.cancel_after": Method(CancelAfterParams, CancelAfterResult),
-    "order.batch": Method(BatchWire, BatchResult, is_big=True),
-    "order.status": Method(StatusParams, OrderRow),
-    "order.list": Method(ListParams, OrderListResult),
+    "order.place": Method(schema.PlaceParams, PlaceResult),
+    "order.cancel": Method(schema.CancelParams, CancelResult),
+    "order.replace": Method(schema.ReplaceParams, PlaceResult),
+    "order.cancel_all": Method(schema.CancelAllParams, CancelAllResult),
+    "order.cancel_after": Method(schema.CancelAfterParams, CancelAfterResult),
+    "order.batch": Method(schema.BatchWire, BatchResult, is_big=True),
+    "order.status": Method(schema.StatusParams, OrderRow),
+    "order.list": Method(schema.ListParams, OrderListResult),
     "limits.get": Method(Params, LimitsResult),
     "instruments.list": Method(Params, InstrumentsResult),
-    "subscribe": Method(SubscribeParams, StreamsResult),
-    "unsubscribe": Method(SubscribeParams, StreamsResult),
-    "stream.replay": Method(ReplayParams, ReplayResult),
+    "subscribe": Method(schema.SubscribeParams, StreamsResult),
+    "unsubscribe": Method(schema.SubscribeParams, StreamsResult),
+    "stream.replay": Method(schema.ReplayParams, ReplayResult),
 }
 """Every method served. What is known of methods elsewhere (decoders, `COMMANDS`, the reference) follows from here."""
 

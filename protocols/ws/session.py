@@ -5,15 +5,8 @@ answers what it cannot read, and before the logon `ping` and `time`; the owner a
 while the owner decides on a logon are kept and read by `accept_logon`, so a client need not wait for the answer.
 """
 
-from protocols.errors import (
-    LOGON_REFUSED,
-    MALFORMED,
-    NOT_LOGGED_ON,
-    SESSION_IN_USE,
-    UNKNOWN_METHOD,
-    LocalProtocolError,
-    Refusal,
-)
+from protocols import errors
+from protocols.errors import LocalProtocolError, Refusal
 from protocols.signing import ws_logon_text
 from protocols.units import NS_PER_MS, NS_PER_S, NS_PER_US
 from protocols.wall import WallClock
@@ -32,14 +25,7 @@ from protocols.ws.events import (
 from protocols.ws.framing import CLOSE, PING, PONG, Broken, Close, DataMessage, Frame, Ping
 from protocols.ws.heartbeat import Heartbeat
 from protocols.ws.output import WsOutput
-from protocols.ws.results import (
-    BIG_METHODS,
-    EventWire,
-    HelloData,
-    LimitBlock,
-    LogonResult,
-    TimeResult,
-)
+from protocols.ws.results import BIG_METHODS, EventWire, HelloData, LimitBlock, LogonResult, TimeResult
 from protocols.ws.schema import LogonParams, RequestEnvelope
 from protocols.ws.settings import TRANSITIONS, ConnectionState, WsSettings
 
@@ -233,7 +219,7 @@ class WsSession:
         logon = self._decided(request_id)
         if logon is None:
             return
-        refusal = refusal or Refusal(LOGON_REFUSED, "logon refused")
+        refusal = refusal or Refusal(errors.LOGON_REFUSED, "logon refused")
         self.output.fail(request_id, refusal, now_ns, logon.t_in_ns)
         self.close(code, reason or refusal.text, now_ns)
 
@@ -313,7 +299,7 @@ class WsSession:
         try:
             request = self.codec.request(data)
         except Malformed as error:
-            self._unreadable(None, "", Refusal(MALFORMED, str(error)), data, now_ns, events)
+            self._unreadable(None, "", Refusal(errors.MALFORMED, str(error)), data, now_ns, events)
             return
         if self.state is not _LOGGED_ON:
             self._read_before_logon(request, data, now_ns, events)
@@ -324,16 +310,16 @@ class WsSession:
             self._fail(close_codes.TOO_BIG, "too_big", text, now_ns, events)
             return
         params = self.codec.params(request, data)
-        if isinstance(params, Refusal) and params.code != UNKNOWN_METHOD:
+        if isinstance(params, Refusal) and params.code != errors.UNKNOWN_METHOD:
             self._unreadable(request.id, method, params, data, now_ns, events)
             return
         self._undecodable = 0
         if isinstance(params, Refusal):
             events.append(UnknownMethod(request.id, params, self._wall.utc_ns(now_ns)))
         elif method == "session.logon":
-            in_use = Refusal(SESSION_IN_USE, "this connection is logged on already")
+            in_use = Refusal(errors.SESSION_IN_USE, "this connection is logged on already")
             self.output.fail(request.id, in_use, now_ns, self._wall.utc_ns(now_ns))
-            events.append(Answered(method, SESSION_IN_USE, len(data)))
+            events.append(Answered(method, errors.SESSION_IN_USE, len(data)))
         else:
             t_in_ns = now_ns + self._wall.offset_ns
             events.append(Requested(request.id, method, params, len(data), t_in_ns, request.traceparent))
@@ -343,7 +329,7 @@ class WsSession:
     ) -> None:
         self.output.fail(request_id, refusal, now_ns, self._wall.utc_ns(now_ns))
         events.append(Answered(method, refusal.code, len(data)))
-        self._undecodable = self._undecodable + 1 if refusal.code == MALFORMED else 0
+        self._undecodable = self._undecodable + 1 if refusal.code == errors.MALFORMED else 0
         if self._undecodable >= MAX_UNDECODABLE:
             text = f"{MAX_UNDECODABLE} messages in a row do not decode"
             self._fail(close_codes.UNDECODABLE, "undecodable", text, now_ns, events)
@@ -362,7 +348,9 @@ class WsSession:
             self._fail(close_codes.LOGON_TIMEOUT, "no_logon", text, now_ns, events)
             return
         if request.method not in _BEFORE_LOGON:
-            self._unreadable(request.id, request.method, Refusal(NOT_LOGGED_ON, "log on first"), data, now_ns, events)
+            self._unreadable(
+                request.id, request.method, Refusal(errors.NOT_LOGGED_ON, "log on first"), data, now_ns, events
+            )
             return
         params = self.codec.params(request, data)
         if isinstance(params, Refusal):

@@ -8,19 +8,8 @@ Cancels need as few fields as possible, because a cancel must get through.
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import structs
-
-from protocols.errors import (
-    BAD_FIELD,
-    BAD_QUANTITY,
-    EXPIRED_ON_ARRIVAL,
-    MISSING_FIELD,
-    UNKNOWN_ORDER,
-    UNKNOWN_SYMBOL,
-    UNSUPPORTED_COMBINATION,
-    LocalProtocolError,
-    Refusal,
-)
+from protocols import errors
+from protocols.errors import LocalProtocolError, Refusal
 from protocols.instruments import Inexact, Instrument, Instruments, parse
 from protocols.messages import (
     COD_EXEMPT,
@@ -39,20 +28,9 @@ from protocols.messages import (
 from protocols.order_terms import MAX_LABEL, default_tif, is_cl_ord_id, is_label, order_id_of
 from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.wall import MAX_AHEAD_NS
+from protocols.ws import schema
 from protocols.ws.enums import ORD_TYPES, SIDES, STPS, TIF, TIFS
 from protocols.ws.results import METHODS
-from protocols.ws.schema import (
-    BatchParams,
-    BatchWire,
-    CancelAfterParams,
-    CancelAllParams,
-    CancelParams,
-    ListParams,
-    Params,
-    PlaceParams,
-    ReplaceParams,
-    StatusParams,
-)
 
 _MIN_DEAD_MAN_MS = 1_000
 _MAX_OFF_NS = 120_000_000_000  # the same tolerance as for a FIX client's clock
@@ -64,14 +42,13 @@ _STOPS = frozenset({"stop", "stop_limit"})
 class _Rejection(Exception):
     """Carries the refusal out of nested calls; it never leaves this module."""
 
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal)
-        self.refusal = refusal
+    def __init__(self, code: int, text: str, field: str) -> None:
+        self.refusal = Refusal(code, text, field=field)
 
 
 def command(
     method: str,
-    params: Params | BatchParams,
+    params: schema.Params | schema.BatchParams,
     sender: Sender,
     t_recv: int,
     instruments: Instruments,
@@ -87,7 +64,7 @@ def command(
     Raises:
         LocalProtocolError: the method makes no command.
     """
-    if isinstance(params, BatchParams):
+    if isinstance(params, schema.BatchParams):
         return [
             leg if isinstance(leg, Refusal) else _one(leg, sender, t_recv, instruments, order_deadline_ms)
             for leg in params.legs
@@ -97,15 +74,15 @@ def command(
     return _one(params, sender, t_recv, instruments, order_deadline_ms)
 
 
-def dead_man_ms(params: CancelAfterParams) -> int | Refusal:
+def dead_man_ms(params: schema.CancelAfterParams) -> int | Refusal:
     """The time-out of `order.cancel_after` in ms: 0 = off, else at least a second."""
     if 0 < params.timeout_ms < _MIN_DEAD_MAN_MS:
-        return Refusal(BAD_FIELD, "timeout_ms must be 0 or 1000 to 300000", field="timeout_ms")
+        return Refusal(errors.BAD_FIELD, "timeout_ms must be 0 or 1000 to 300000", field="timeout_ms")
     return params.timeout_ms
 
 
 def _one(
-    params: Params, sender: Sender, t_recv: int, instruments: Instruments, order_deadline_ms: int
+    params: schema.Params, sender: Sender, t_recv: int, instruments: Instruments, order_deadline_ms: int
 ) -> AnyCommand | Refusal:
     try:
         return _MAKERS[type(params)](params, sender, t_recv, instruments, order_deadline_ms)
@@ -113,7 +90,9 @@ def _one(
         return rejection.refusal
 
 
-def _place(params: PlaceParams, sender: Sender, t_recv: int, instruments: Instruments, deadline_ms: int) -> NewOrder:
+def _place(
+    params: schema.PlaceParams, sender: Sender, t_recv: int, instruments: Instruments, deadline_ms: int
+) -> NewOrder:
     instrument = _instrument(instruments, params.symbol)
     cl_ord_id = _cl_ord_id(params.cl_ord_id)
     ord_type = ORD_TYPES[params.type]
@@ -135,9 +114,9 @@ def _place(params: PlaceParams, sender: Sender, t_recv: int, instruments: Instru
             raise _unsupported("post_only", "an order that cannot rest")
         flags |= POST_ONLY
     sent_at = params.ts * NS_PER_US if params.ts is not None else 0
-    qty = _qty(instrument, params.qty, "qty") if params.qty is not None else 0
-    price = _price(instrument, params.price, "price") if params.price is not None else 0
-    stop_px = _price(instrument, params.stop_price, "stop_price") if params.stop_price is not None else 0
+    qty = _number(instrument.parse_qty(params.qty), "qty") if params.qty is not None else 0
+    price = _number(instrument.parse_price(params.price), "price") if params.price is not None else 0
+    stop_px = _number(instrument.parse_price(params.stop_price), "stop_price") if params.stop_price is not None else 0
     quote_qty = _quote_qty(params, instrument, ord_type)
     display_qty = _display_qty(instrument, params.display_qty) if params.display_qty is not None else 0
     expire_at = params.expire_at * NS_PER_US if params.expire_at is not None else 0
@@ -152,7 +131,7 @@ def _place(params: PlaceParams, sender: Sender, t_recv: int, instruments: Instru
     )  # fmt: skip
 
 
-def _cancel(params: CancelParams, sender: Sender, t_recv: int, instruments: Instruments, _: int) -> CancelOrder:
+def _cancel(params: schema.CancelParams, sender: Sender, t_recv: int, instruments: Instruments, _: int) -> CancelOrder:
     instrument = _instrument(instruments, params.symbol)
     order_id, orig_cl_ord_id = _target(params.order_id, params.orig_cl_ord_id, "orig_cl_ord_id")
     return CancelOrder(
@@ -162,13 +141,13 @@ def _cancel(params: CancelParams, sender: Sender, t_recv: int, instruments: Inst
 
 
 def _replace(
-    params: ReplaceParams, sender: Sender, t_recv: int, instruments: Instruments, deadline_ms: int
+    params: schema.ReplaceParams, sender: Sender, t_recv: int, instruments: Instruments, deadline_ms: int
 ) -> ReplaceOrder:
     instrument = _instrument(instruments, params.symbol)
     cl_ord_id = _cl_ord_id(params.cl_ord_id)
     order_id, orig_cl_ord_id = _target(params.order_id, params.orig_cl_ord_id, "orig_cl_ord_id")
-    qty = _qty(instrument, params.qty, "qty")
-    price = _price(instrument, params.price, "price")
+    qty = _number(instrument.parse_qty(params.qty), "qty")
+    price = _number(instrument.parse_price(params.price), "price")
     sent_at = params.ts * NS_PER_US if params.ts is not None else 0
     deadline = _deadline(sent_at, params.valid_for_ms, t_recv, deadline_ms)
     return ReplaceOrder(
@@ -178,7 +157,9 @@ def _replace(
     )  # fmt: skip
 
 
-def _cancel_all(params: CancelAllParams, sender: Sender, t_recv: int, instruments: Instruments, _: int) -> MassCancel:
+def _cancel_all(
+    params: schema.CancelAllParams, sender: Sender, t_recv: int, instruments: Instruments, _: int
+) -> MassCancel:
     instrument = _instrument(instruments, params.symbol).id if params.symbol is not None else 0
     side = SIDES[params.side] if params.side is not None else 0
     tag = _label("tag", params.tag) if params.tag is not None else ""
@@ -188,7 +169,7 @@ def _cancel_all(params: CancelAllParams, sender: Sender, t_recv: int, instrument
     )  # fmt: skip
 
 
-def _status(params: StatusParams, sender: Sender, t_recv: int, instruments: Instruments, _: int) -> QueryOrders:
+def _status(params: schema.StatusParams, sender: Sender, t_recv: int, instruments: Instruments, _: int) -> QueryOrders:
     instrument = _instrument(instruments, params.symbol).id if params.symbol is not None else 0
     order_id, cl_ord_id = _target(params.order_id, params.cl_ord_id, "cl_ord_id")
     return QueryOrders(
@@ -197,7 +178,7 @@ def _status(params: StatusParams, sender: Sender, t_recv: int, instruments: Inst
     )  # fmt: skip
 
 
-def _list(params: ListParams, sender: Sender, t_recv: int, instruments: Instruments, _: int) -> QueryOrders:
+def _list(params: schema.ListParams, sender: Sender, t_recv: int, instruments: Instruments, _: int) -> QueryOrders:
     instrument = _instrument(instruments, params.symbol).id if params.symbol is not None else 0
     return QueryOrders(
         sender.next_query_id(), sender.account, sender.session, sender.origin, t_recv, 0,
@@ -206,27 +187,27 @@ def _list(params: ListParams, sender: Sender, t_recv: int, instruments: Instrume
 
 
 _MAKERS: dict[type, Callable[[Any, Sender, int, Instruments, int], AnyCommand]] = {
-    PlaceParams: _place,
-    CancelParams: _cancel,
-    ReplaceParams: _replace,
-    CancelAllParams: _cancel_all,
-    StatusParams: _status,
-    ListParams: _list,
+    schema.PlaceParams: _place,
+    schema.CancelParams: _cancel,
+    schema.ReplaceParams: _replace,
+    schema.CancelAllParams: _cancel_all,
+    schema.StatusParams: _status,
+    schema.ListParams: _list,
 }
-COMMANDS = frozenset(name for name, method in METHODS.items() if method.params in (*_MAKERS, BatchWire))
+COMMANDS = frozenset(name for name, method in METHODS.items() if method.params in (*_MAKERS, schema.BatchWire))
 """The methods that make commands. The session or the gateway answers all others."""
 
 
 def _instrument(instruments: Instruments, symbol: str) -> Instrument:
     instrument = instruments.by_symbol.get(symbol)
     if instrument is None:
-        raise _Rejection(Refusal(UNKNOWN_SYMBOL, "unknown symbol", field="symbol"))
+        raise _Rejection(errors.UNKNOWN_SYMBOL, "unknown symbol", "symbol")
     return instrument
 
 
 def _cl_ord_id(text: str) -> str:
     if not is_cl_ord_id(text):
-        raise _Rejection(Refusal(BAD_FIELD, "cl_ord_id must be 1-36 of A-Z a-z 0-9 . _ : / -", field="cl_ord_id"))
+        raise _Rejection(errors.BAD_FIELD, "cl_ord_id must be 1-36 of A-Z a-z 0-9 . _ : / -", "cl_ord_id")
     return text
 
 
@@ -236,45 +217,37 @@ def _target(order_id: str | None, cl_ord_id: str | None, name: str) -> tuple[int
     if order_id is not None:
         number = order_id_of(order_id)
         if not number:
-            raise _Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field="order_id"))
+            raise _Rejection(errors.UNKNOWN_ORDER, "unknown order", "order_id")
     if cl_ord_id is not None and not is_cl_ord_id(cl_ord_id):
-        raise _Rejection(Refusal(UNKNOWN_ORDER, "unknown order", field=name))
+        raise _Rejection(errors.UNKNOWN_ORDER, "unknown order", name)
     if not number and cl_ord_id is None:
-        raise _Rejection(Refusal(MISSING_FIELD, f"order_id or {name} is required", field="order_id"))
+        raise _Rejection(errors.MISSING_FIELD, f"order_id or {name} is required", "order_id")
     return number, cl_ord_id or ""
 
 
 def _given(field: str, wanted: bool, because: str) -> _Rejection:
     """A required field is absent, or a field is there that does not go with `because`."""
     if wanted:
-        return _Rejection(Refusal(MISSING_FIELD, f"{field} is required for {because}", field=field))
+        return _Rejection(errors.MISSING_FIELD, f"{field} is required for {because}", field)
     return _unsupported(field, because)
 
 
 def _unsupported(field: str, because: str) -> _Rejection:
-    return _Rejection(Refusal(UNSUPPORTED_COMBINATION, f"{field} with {because} is not supported", field=field))
-
-
-def _price(instrument: Instrument, text: str, field: str) -> int:
-    return _number(instrument.parse_price(text), field)
-
-
-def _qty(instrument: Instrument, text: str, field: str) -> int:
-    return _number(instrument.parse_qty(text), field)
+    return _Rejection(errors.UNSUPPORTED_COMBINATION, f"{field} with {because} is not supported", field)
 
 
 def _number(value: int | Refusal, field: str) -> int:
     if isinstance(value, int):
         return value
-    raise _Rejection(structs.replace(value, field=field))
+    raise _Rejection(value.code, value.text, field)
 
 
-def _quote_qty(params: PlaceParams, instrument: Instrument, ord_type: OrdType) -> int:
+def _quote_qty(params: schema.PlaceParams, instrument: Instrument, ord_type: OrdType) -> int:
     """The amount of a market order in 10^-(px_exp+qty_exp), instead of qty."""
     text = params.quote_qty
     if text is None:
         if params.qty is None:
-            raise _Rejection(Refusal(MISSING_FIELD, "qty is required", field="qty"))
+            raise _Rejection(errors.MISSING_FIELD, "qty is required", "qty")
         return 0
     if params.qty is not None:
         raise _unsupported("quote_qty", "qty")
@@ -283,14 +256,14 @@ def _quote_qty(params: PlaceParams, instrument: Instrument, ord_type: OrdType) -
     try:
         return parse(text, instrument.px_exp + instrument.qty_exp)
     except Inexact:
-        raise _Rejection(Refusal(BAD_QUANTITY, "quote_qty has too many decimals", field="quote_qty")) from None
+        raise _Rejection(errors.BAD_QUANTITY, "quote_qty has too many decimals", "quote_qty") from None
     except ValueError as error:
-        raise _Rejection(Refusal(BAD_FIELD, f"quote_qty: {error}", field="quote_qty")) from None
+        raise _Rejection(errors.BAD_FIELD, f"quote_qty: {error}", "quote_qty") from None
 
 
 def _display_qty(instrument: Instrument, text: str) -> int:
     """A completely hidden order (0) is not supported."""
-    display_qty = _qty(instrument, text, "display_qty")
+    display_qty = _number(instrument.parse_qty(text), "display_qty")
     if not display_qty:
         raise _unsupported("display_qty", "a value of 0")
     return display_qty
@@ -299,7 +272,7 @@ def _display_qty(instrument: Instrument, text: str) -> int:
 def _label(field: str, text: str) -> str:
     if is_label(text):
         return text
-    raise _Rejection(Refusal(BAD_FIELD, f"{field} must be at most {MAX_LABEL} printable ASCII characters", field=field))
+    raise _Rejection(errors.BAD_FIELD, f"{field} must be at most {MAX_LABEL} printable ASCII characters", field)
 
 
 def _deadline(
@@ -315,7 +288,7 @@ def _deadline(
         if is_retry:
             return 1
         text = f"ts is {ahead_ns // NS_PER_MS} ms ahead of the gateway's clock: call `time` to compare"
-        raise _Rejection(Refusal(BAD_FIELD if valid_for_ms is None else EXPIRED_ON_ARRIVAL, text, field="ts"))
+        raise _Rejection(errors.BAD_FIELD if valid_for_ms is None else errors.EXPIRED_ON_ARRIVAL, text, "ts")
     if valid_for_ms is not None:
         return (sent_at or t_recv) + valid_for_ms * NS_PER_MS
     return t_recv + order_deadline_ms * NS_PER_MS if order_deadline_ms else 0

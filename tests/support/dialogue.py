@@ -9,6 +9,7 @@ from typing import Any
 from protocols.fix.events import AppMessage, Event
 from protocols.fix.session.logon import AcceptAnyLogon, LogonRefusal
 from protocols.fix.session.machine import FixSession
+from protocols.fix.session.output import Output
 from protocols.fix.session.settings import SessionSettings, SessionState
 from protocols.fix.session.store import MemoryStore, MessageStore
 from protocols.fix.times import format_ns, parse_ns
@@ -115,6 +116,21 @@ class Dialogue:
         return events
 
     @property
+    def is_replaying(self) -> bool:
+        """Whether stored messages are being written."""
+        return is_replaying(self.session._output)
+
+    @property
+    def held_messages(self) -> int:
+        """Early messages of the peer, which wait for those before them."""
+        return len(self.session._core.gap._held)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes held of the peer's input: early messages, and an incomplete one."""
+        return self.session._core.gap._bytes + self.session._framer.buffered_bytes
+
+    @property
     def numbers(self) -> tuple[int, int]:
         """(NextIn, NextOut)."""
         return self.session.store.next_in, self.session.store.next_out
@@ -123,6 +139,11 @@ class Dialogue:
     def delivered(self) -> list[int]:
         """MsgSeqNums of the application messages that the last lines brought."""
         return [event.seq_num for event in self.events if isinstance(event, AppMessage)]
+
+
+def is_replaying(output: Output) -> bool:
+    """Whether stored messages wait to be written; new ones follow them."""
+    return output._ranges > 0
 
 
 class FixedPolicy(AcceptAnyLogon):

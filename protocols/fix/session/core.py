@@ -55,20 +55,9 @@ class SessionCore:
     """The state that all parts of a session machine share."""
 
     __slots__ = (
-        "end_reason",
-        "end_text",
-        "events",
-        "gap",
-        "logon_policy",
-        "now_ns",
-        "output",
-        "pending_logout",
-        "settings",
-        "state",
-        "store",
-        "timers",
-        "wall",
-    )
+        "end_reason", "end_text", "events", "gap", "logon_policy", "now_ns", "output", "pending_logout", "settings",
+        "state", "store", "timers", "wall",
+    )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, store: MessageStore, wall: WallClock) -> None:
         self.settings = settings

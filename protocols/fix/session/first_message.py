@@ -59,17 +59,11 @@ class FirstMessage:
         if self._is_over:
             raise LocalProtocolError("the first message has been read")
         self._raw += data
-        outcome = self._judge(data)
-        self._is_over = outcome is not None
-        return outcome
-
-    def _judge(self, data: bytes) -> LogonClaim | CloseSilently | None:
         found = self._framer.feed(data)
+        self._is_over = bool(found) or len(self._raw) > self._max_bytes
         if found:
             return self._read(found[0])
-        if len(self._raw) > self._max_bytes:
-            return CloseSilently("too_long", f"no whole message in {self._max_bytes} bytes")
-        return None
+        return CloseSilently("too_long", f"no whole message in {self._max_bytes} bytes") if self._is_over else None
 
     def _read(self, first: bytes | Garbled) -> LogonClaim | CloseSilently:
         if isinstance(first, Garbled):

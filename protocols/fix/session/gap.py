@@ -29,17 +29,9 @@ class Gap:
     """What is between NextIn and the highest number seen. All zero and empty if nothing is missing."""
 
     __slots__ = (
-        "_bytes",
-        "_held",
-        "_max_bytes",
-        "_max_messages",
-        "deadline_ns",
-        "highest",
-        "reached",
-        "requested_all",
-        "requested_end",
-        "requests",
-    )
+        "_bytes", "_held", "_max_bytes", "_max_messages", "deadline_ns", "highest", "reached", "requested_all",
+        "requested_end", "requests",
+    )  # fmt: skip
 
     def __init__(self, max_messages: int, max_bytes: int) -> None:
         self._max_messages = max_messages
@@ -58,16 +50,6 @@ class Gap:
         self._held.clear()
         self._bytes = self.highest = self.requested_end = self.requests = self.reached = self.deadline_ns = 0
         self.requested_all = False
-
-    @property
-    def held_bytes(self) -> int:
-        """Wire bytes of the messages held."""
-        return self._bytes
-
-    @property
-    def held_messages(self) -> int:
-        """How many messages are held."""
-        return len(self._held)
 
     def hold(self, seq_num: int, early: Early) -> bool:
         """Keep an early message, if there is room and none of this number is held. Returns whether it was kept."""
@@ -112,12 +94,8 @@ class Gap:
         """Our Logon's NextExpectedMsgSeqNum(789) shows the peer what is missing, and it sends that without a request.
         If nothing has come by `until_ns`, it gets one.
         """
-        self.requested_end, self.requested_all, self.reached, self.deadline_ns = (
-            self.highest - 1,
-            True,
-            next_in,
-            until_ns,
-        )
+        self.requested_end, self.requested_all = self.highest - 1, True
+        self.reached, self.deadline_ns = next_in, until_ns
 
     def extend_deadline(self, next_in: int, until_ns: int) -> None:
         """Some of the requested numbers have come; the rest gets a new deadline."""

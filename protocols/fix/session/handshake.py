@@ -9,14 +9,7 @@ from protocols.fix.decoder import DecodedMessage
 from protocols.fix.events import LoggedOn, PeerReject, Warned
 from protocols.fix.session.core import SessionCore
 from protocols.fix.session.gap import Early
-from protocols.fix.session.logon import (
-    LogonRefusal,
-    expects_too_much,
-    logon_body,
-    refuse_logon,
-    too_low,
-    whole_number,
-)
+from protocols.fix.session.logon import LogonRefusal, expects_too_much, logon_body, refuse_logon, too_low, whole_number
 from protocols.fix.session.settings import SessionState
 from protocols.fix.tags import MsgType
 from protocols.units import NS_PER_S

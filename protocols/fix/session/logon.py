@@ -58,11 +58,9 @@ class AcceptAnyLogon:
     """The policy of a session whose owner has set none."""
 
     def objection(self, logon: dict[int, str]) -> LogonRefusal | None:
-        """Every Logon may begin the session."""
         return None
 
     def logon_body(self, logon: dict[int, str], begins_count: bool) -> str:
-        """No more fields."""
         return ""
 
 

@@ -78,21 +78,6 @@ class FixSession:
         return self._output.pending_bytes
 
     @property
-    def held_messages(self) -> int:
-        """Early messages of the peer, which wait for those before them."""
-        return self._core.gap.held_messages
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes held of the peer's input: early messages, and an incomplete one."""
-        return self._core.gap.held_bytes + self._framer.buffered_bytes
-
-    @property
-    def is_replaying(self) -> bool:
-        """Whether stored messages are being written; new ones follow them, also from the store."""
-        return self._output.is_replaying
-
-    @property
     def must_read(self) -> bool:
         """Whether `take_ready` is empty until `read_on` has read from the store."""
         return self._output.must_read

@@ -35,23 +35,9 @@ class Output:
     """The outbound half of one session: gives each message its number and keeps the order on the wire."""
 
     __slots__ = (
-        "_begin_string",
-        "_digits",
-        "_middle",
-        "_middle_ns",
-        "_pending_bytes",
-        "_queue",
-        "_ranges",
-        "_replay",
-        "_reserved",
-        "_sender",
-        "_sends_processed",
-        "_store",
-        "_target",
-        "_wall",
-        "handed_out",
-        "last_sent_ns",
-    )
+        "_begin_string", "_digits", "_middle", "_middle_ns", "_pending_bytes", "_queue", "_ranges", "_replay",
+        "_reserved", "_sender", "_sends_processed", "_store", "_target", "_wall", "handed_out", "last_sent_ns",
+    )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, store: MessageStore, wall: WallClock) -> None:
         self._store = store
@@ -79,11 +65,6 @@ class Output:
     def pending_bytes(self) -> int:
         """Bytes ready to be written, without what is still in the store."""
         return self._pending_bytes
-
-    @property
-    def is_replaying(self) -> bool:
-        """Whether stored messages wait to be written."""
-        return self._ranges > 0
 
     @property
     def must_read(self) -> bool:

@@ -7,6 +7,7 @@ So everything requested is sent, and no peer is disconnected for its requests.
 
 from bisect import bisect_left, bisect_right
 from collections import deque
+from operator import itemgetter
 
 MAX_RANGES = 64
 """Separate ranges in one round."""
@@ -82,8 +83,8 @@ class Replay:
 
 def _join(ranges: Ranges, begin: int, end: int) -> None:
     """Add a range, joined with those that it touches."""
-    first = bisect_left(ranges, begin - 1, key=_end)
-    behind = bisect_right(ranges, end + 1, key=_begin)
+    first = bisect_left(ranges, begin - 1, key=itemgetter(1))
+    behind = bisect_right(ranges, end + 1, key=itemgetter(0))
     met = ranges[first:behind]
     if met:
         begin, end = min(begin, met[0][0]), max(end, met[-1][1])
@@ -91,11 +92,3 @@ def _join(ranges: Ranges, begin: int, end: int) -> None:
     if len(ranges) > MAX_RANGES:
         nearest = min(range(1, len(ranges)), key=lambda i: ranges[i][0] - ranges[i - 1][1])
         ranges[nearest - 1 : nearest + 1] = [(ranges[nearest - 1][0], ranges[nearest][1])]
-
-
-def _begin(row: tuple[int, int]) -> int:
-    return row[0]
-
-
-def _end(row: tuple[int, int]) -> int:
-    return row[1]

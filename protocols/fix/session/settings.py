@@ -127,11 +127,7 @@ def _moves(state: SessionState, receive: States, tick: States, **more: States) -
 
 
 TRANSITIONS: dict[SessionState, Moves] = {
-    S.DISCONNECTED: {
-        Call.CONNECTED: (S.CONNECTED,),
-        Call.TICK: (S.DISCONNECTED,),
-        Call.SEND: (S.DISCONNECTED,),
-    },
+    S.DISCONNECTED: {Call.CONNECTED: (S.CONNECTED,), Call.TICK: (S.DISCONNECTED,), Call.SEND: (S.DISCONNECTED,)},
     S.CONNECTED: _moves(S.CONNECTED, (S.LOGGED_ON, S.AWAITING_LOGOUT, S.ENDED), (S.ENDED,), logon=(S.LOGON_SENT,)),
     S.LOGON_SENT: _moves(S.LOGON_SENT, (S.LOGGED_ON, S.AWAITING_LOGOUT, S.ENDED), (S.ENDED,)),
     S.LOGGED_ON: _moves(

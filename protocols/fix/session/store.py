@@ -153,26 +153,20 @@ class MemoryStore:
         self.intake.expect(seq_num)
 
     def begin_wait(self, key: int, seq_num: int) -> None:
-        """Inbound message `seq_num` waits."""
         self.intake.begin_wait(key, seq_num)
 
     def end_wait(self, key: int) -> None:
-        """It waits no more."""
         self.intake.end_wait(key)
 
     def record_done(self, seq_num: int) -> None:
-        """It was handled early."""
         self.intake.record_done(seq_num)
 
     def put(self, seq_num: int, message: bytes) -> None:
-        """Store one message; drop the oldest when the bound is reached."""
-        messages = self._messages
-        messages[seq_num] = message
-        if len(messages) > self._max_messages:
-            del messages[next(iter(messages))]
+        self._messages[seq_num] = message
+        if len(self._messages) > self._max_messages:
+            del self._messages[next(iter(self._messages))]
 
     def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """The stored messages of the range, ascending."""
         messages = self._messages
         if not messages:
             return
@@ -183,7 +177,6 @@ class MemoryStore:
                 yield seq_num, message
 
     def reset(self) -> None:
-        """Both numbers back to 1 and nothing kept."""
         self.intake.reset()
         self.next_out = 1
         self._messages.clear()

@@ -10,14 +10,9 @@ class Timers:
     """The timers of one connection. heart_bt_ns 0: neither heartbeats nor tests."""
 
     __slots__ = (
-        "_give_up_permille",
-        "_paused_at_ns",
-        "_test_permille",
-        "_test_sent_at_ns",
-        "deadline_ns",
-        "heart_bt_ns",
+        "_give_up_permille", "_paused_at_ns", "_test_permille", "_test_sent_at_ns", "deadline_ns", "heart_bt_ns",
         "received_ns",
-    )
+    )  # fmt: skip
 
     def __init__(self, test_permille: int, give_up_permille: int) -> None:
         self._test_permille = test_permille

@@ -1,7 +1,8 @@
 """Mass cancels in the operator's name, over the real road and engine."""
 
 from gateway.safety.kill_switch import HOUSE_SESSION, CancelScope, KillSwitch
-from protocols.messages import COD_EXEMPT, Lane, MassCancel, Origin, unpack_cmd_id
+from protocols.messages import COD_EXEMPT, Lane, MassCancel, Origin
+from tests.support.command_ids import unpack_cmd_id
 from tests.support.order_path import BTC, World
 
 

@@ -33,8 +33,8 @@ from protocols.messages import (
     Stp,
     Tif,
     pack_cmd_id,
-    unpack_cmd_id,
 )
+from tests.support.command_ids import unpack_cmd_id
 from tests.support.translation import (
     BTC,
     ORDER_ID,

@@ -24,11 +24,11 @@ from protocols.messages import (
     Side,
     Stp,
     Tif,
-    unpack_cmd_id,
 )
 from protocols.ws.codec import JSON
 from protocols.ws.schema import CancelAfterParams
 from protocols.ws.translate import COMMANDS, command, dead_man_ms
+from tests.support.command_ids import unpack_cmd_id
 
 T = 1_795_348_800_000_151_000
 BTC = Instrument(1, "BTC-USDT", "BTC", "USDT", 2, 8)

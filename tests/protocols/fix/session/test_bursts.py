@@ -131,7 +131,7 @@ def test_a_peer_that_requested_a_replay_is_not_behind_while_it_is_written(stage:
         stage.output()
     stage.hears("35=2|34=2|7=1|16=0")
     burst(stage, 500)
-    assert stage.session.is_replaying
+    assert stage.is_replaying
     assert stage.session.behind == 0
     while stage.session.behind == 0:
         stage.session.take_output(10_000, stage.now_ns)

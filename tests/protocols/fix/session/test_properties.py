@@ -116,9 +116,9 @@ def test_any_input_gives_events_and_keeps_every_bound(
         next_in, next_out = stage.numbers
         events = stage.hears(piece) if isinstance(piece, str) else stage.hears_bytes(piece)
         assert len(events) <= 64
-        assert stage.session.held_messages <= 4
+        assert stage.held_messages <= 4
         assert stage.numbers[1] >= next_out or stage.numbers == (2, 2) or "141=Y" in str(piece)
-        assert stage.session.held_bytes <= 65_536 + 1_048_576
+        assert stage.held_bytes <= 65_536 + 1_048_576
         assert next_in <= stage.numbers[0] or "141=Y" in str(piece)
         stage.now_ns += 1_000_000_000
         if stage.session.state not in (SessionState.ENDED, SessionState.DISCONNECTED):
@@ -127,7 +127,7 @@ def test_any_input_gives_events_and_keeps_every_bound(
             assert deadline_ns is None or deadline_ns > stage.now_ns, "or the owner's timer would spin"
     stage.output()
     assert stage.session.pending_bytes == 0
-    assert not stage.session.is_replaying
+    assert not stage.is_replaying
 
 
 def test_a_peer_that_only_sends_ahead_costs_a_bounded_amount_of_memory() -> None:
@@ -135,8 +135,8 @@ def test_a_peer_that_only_sends_ahead_costs_a_bounded_amount_of_memory() -> None
     stage.log_on()
     for n in range(3, 4_000):
         stage.hears(f"35=D|34={n}|{ORDER}|58={'x' * 2_000}")
-    assert 0 < stage.session.held_messages <= 1_000
-    assert stage.session.held_bytes <= 1_048_576
+    assert 0 < stage.held_messages <= 1_000
+    assert stage.held_bytes <= 1_048_576
     stage.says("35=2|34=2|7=2|16=0")
 
 

@@ -440,20 +440,20 @@ def test_early_messages_are_bounded_in_bytes_too() -> None:
     stage.log_on()
     long = f"35=D|34={{}}|{ORDER}|58={'x' * 500}"
     stage.hears(*[long.format(n) for n in (3, 4, 5)])
-    assert stage.session.held_messages == 1
-    assert 500 < stage.session.held_bytes <= 1_000
+    assert stage.held_messages == 1
+    assert 500 < stage.held_bytes <= 1_000
     stage.hears(f"35=D|34=2|{ORDER}")
     assert stage.delivered == [2, 3]
-    assert stage.session.held_bytes == 0
+    assert stage.held_bytes == 0
 
 
 def test_an_early_message_that_comes_twice_is_held_once() -> None:
     stage = Dialogue()
     stage.log_on()
     stage.hears(f"35=D|34=4|{ORDER}", f"35=D|34=3|{ORDER}")
-    held_bytes = stage.session.held_bytes
+    held_bytes = stage.held_bytes
     stage.hears(f"35=D|34=4|43=Y|122={NOW}|{ORDER}", f"35=D|34=3|43=Y|122={NOW}|{ORDER}")
-    assert (stage.session.held_messages, stage.session.held_bytes) == (2, held_bytes)
+    assert (stage.held_messages, stage.held_bytes) == (2, held_bytes)
     stage.hears(f"35=D|34=2|{ORDER}")
     assert stage.delivered == [2, 3, 4]
-    assert stage.session.held_bytes == 0
+    assert stage.held_bytes == 0

@@ -57,9 +57,9 @@ def test_1S_d_a_refused_logon_takes_nothing_with_it(version: str, line: str, why
 
 def judged(stage: Dialogue, line: str) -> LogonRefusal | None:
     """The session's answer to a Logon that comes on another connection; it changes nothing."""
-    before = stage.numbers, stage.session.state, list(stage.session.store.read(1, 999)), stage.session.held_messages
+    before = stage.numbers, stage.session.state, list(stage.session.store.read(1, 999)), stage.held_messages
     refusal = stage.session.judge(Decoder(stage.version).decode(stage.line(line + stage.appl_ver_id)), stage.now_ns)
-    after = stage.numbers, stage.session.state, list(stage.session.store.read(1, 999)), stage.session.held_messages
+    after = stage.numbers, stage.session.state, list(stage.session.store.read(1, 999)), stage.held_messages
     assert after == before
     assert not stage.session.has_output
     return refusal

@@ -83,7 +83,7 @@ class EventDispatch:
 
     def _report(self, event: AnyEvent, request: Request | None, account: AccountStream, now_ns: int) -> None:
         """To sessions that receive everything, the one that asked, and the order's own. It costs no other session."""
-        account.told_seq = event.seq
+        account.reported_seq = event.seq
         asker = request.session if request is not None else None
         receivers = account.listeners
         if asker is not None and not asker.hears_all:

@@ -79,7 +79,7 @@ class OrderQueue:
         return self.stage > Stage.OPEN
 
     @property
-    def takes_newcomers(self) -> bool:
+    def accepts_connections(self) -> bool:
         """Whether new connections are accepted: at 95 % clients with work in progress come first."""
         return self.stage < Stage.FULL
 

@@ -95,7 +95,7 @@ class AccountStream:
         self.id = account_id
         self.sessions: list[Session] = []
         self.listeners: tuple[Session, ...] = ()  # those that receive everything
-        self.told_seq = 0  # the latest event sent to them; events recorded in the same batch may be ahead
+        self.reported_seq = 0  # the latest event sent to them; events recorded in the same batch may be ahead
         self._stream: deque[AnyEvent] = deque(maxlen=retain_events)
 
     def record(self, event: AnyEvent) -> None:

@@ -224,8 +224,8 @@ MUTANTS = (
         _STREAM,
         (
             "the event at which a connection falls behind is lost",
-            "        self._next = self._account.told_seq\n",
-            "        self._next = self._account.told_seq + 1\n",
+            "        self._next = self._account.reported_seq\n",
+            "        self._next = self._account.reported_seq + 1\n",
         ),
         (
             "each reader of a burst has it encoded anew",

@@ -126,7 +126,7 @@ class FixAcceptor:
             log=partial(self._services.log, door="fix"),
             now_ns=turn.now_ns,
             shared=networks(listener.proxy_protocol_from),
-            accepting=lambda: self._services.orders.queue.takes_newcomers,
+            accepting=lambda: self._services.orders.queue.accepts_connections,
         )
 
     @property

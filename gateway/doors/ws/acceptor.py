@@ -194,7 +194,7 @@ class WsAcceptor:
                 return self._refuse(request, 403, "bad_origin", text)
         if not self._learn_address(request):
             return self._refuse(request, 400, "bad_forwarded", "X-Forwarded-For is no list of addresses\n")
-        if self._services.orders.venue.draining or not self._services.orders.queue.takes_newcomers:
+        if self._services.orders.venue.draining or not self._services.orders.queue.accepts_connections:
             reason = "draining" if self._services.orders.venue.draining else "full"
             return self._refuse(request, 503, reason, "try later\n", **{"Retry-After": "1"})
         return None

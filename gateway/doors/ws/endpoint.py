@@ -233,7 +233,7 @@ class WsEndpoint(Endpoint):
         found.cancel_on_disconnect, found.cod_grace_ms = client.cancel_on_disconnect, 0
         self.session = self.answers.session = found
         self._account = self.services.sessions.account(client.account_id)
-        self._account.told_seq = self.services.orders.dispatch.latest_seq(
+        self._account.reported_seq = self.services.orders.dispatch.latest_seq(
             found
         )  # after a restart the stream may not have it
         cursor = self.answers.cursor = StreamCursor(self._account)

@@ -110,7 +110,7 @@ class StreamCursor:
 
     def fall_behind(self) -> None:
         """Leave the event reported now in the stream, and those after it, until they are written."""
-        self._next = self._account.told_seq
+        self._next = self._account.reported_seq
 
     # -- requests of the client ----------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class StreamCursor:
         if not self._is_subscribed:
             self._is_subscribed = True
             if self._task is not _NONE or self._kept_back:
-                self._next = self._account.told_seq + 1
+                self._next = self._account.reported_seq + 1
 
     def unsubscribe(self) -> None:
         """Write no more live events. A task in progress continues."""
@@ -202,7 +202,7 @@ class StreamCursor:
     def _wait_for_turn(self) -> None:
         """Do not write the next event at once."""
         if self._is_subscribed and not self._next:
-            self._next = self._account.told_seq + 1
+            self._next = self._account.reported_seq + 1
 
     def _end_task(self) -> None:
         self._task = _NONE

@@ -31,7 +31,7 @@ class Reader:
         self.last = 0
         for _ in range(events):
             self._record()
-        self.account.told_seq = self.last
+        self.account.reported_seq = self.last
         self.cursor = StreamCursor(self.account)
 
     def _record(self):
@@ -44,7 +44,7 @@ class Reader:
         for _ in range(count):
             self._record()
         for number in range(first, self.last + 1):
-            self.account.told_seq = number
+            self.account.reported_seq = number
             if self.cursor.is_live:
                 self.written.append(("live", number))
 
@@ -164,7 +164,7 @@ def test_what_happened_while_a_list_was_made_follows_it_even_when_it_was_stored_
     reader.happen()
     reader._record()  # kept, and not told yet, when the list comes
     assert reader.cursor.hold()
-    reader.account.told_seq = 2
+    reader.account.reported_seq = 2
     assert not reader.cursor.is_live
     reader.happen()
     reader.drain()
@@ -186,7 +186,7 @@ def test_a_list_does_not_hold_what_is_under_way():
 
 def test_a_stream_that_keeps_nothing_yet_after_a_restart_begins_with_the_next_number():
     reader = Reader()
-    reader.last = reader.account.told_seq = 1_000  # of the process before this one
+    reader.last = reader.account.reported_seq = 1_000  # of the process before this one
     reader.cursor.subscribe()
     reader.cursor.hold()
     reader.happen()

@@ -220,7 +220,7 @@ def _rejects_not_kept() -> Change:
 
 def _passes_what_waits() -> Change:
     """NextIn is recorded behind an order that waits for its tokens, as if it were done."""
-    return FixEndpoint, "waits", lambda _self, _source: None
+    return FixEndpoint, "waits", lambda _self, _source, _now_ns: None
 
 
 def _takes_twice_what_passed() -> Change:

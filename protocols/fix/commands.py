@@ -100,11 +100,13 @@ class Commands:
         }
 
     def make(
-        self, message: AppMessage, sender: Sender, t_recv: int, recv_window_ms: int
+        self, message: AppMessage, sender: Sender, t_recv: int, recv_window_ms: int = 0
     ) -> AnyCommand | Refusal | Fault:
-        """The command of `message`, or the reason why there is none; then no number of the sender was used.
+        """The command of `message`; or a Refusal, for `Translator.refusal`; or a Fault, to be answered by Reject(3).
 
-        t_recv: when it was received, ns UTC. recv_window_ms: the session's validity of D and G, 0 = none.
+        A Fault is a value that its type allows and Penstock does not, such as a ClOrdID(11) of 40 characters. Only a
+        command uses a number of the sender. t_recv: ns UTC. recv_window_ms: the session's validity of D and G after
+        SendingTime(52), or after OrigSendingTime(122) of a PossDup; 0 = none.
         """
         maker = self._makers.get(message.msg_type)
         if maker is None:

@@ -63,7 +63,7 @@ def _limit_group(line: LimitLine) -> str:
     )
 
 
-def news(headline: str, text: str, flash: bool) -> tuple[str, str]:
+def news(headline: str, text: str, flash: bool = False) -> tuple[str, str]:
     """A News(B). flash: Urgency(61)=1, for what a trader must act on now (halt, cancel-only, drain)."""
     urgency = _FLASH if flash else _NORMAL
     head = safe_text(headline) or "notice"

@@ -36,6 +36,7 @@ from protocols.messages import OrderEvent, OrdStatus
 Answer = tuple[str, str]
 """MsgType(35), and the body after the header."""
 
+_Known = OrderEvent | OrdStatus
 _LIMITS = range(3000, 4000)
 _CANCEL, _REPLACE = "1", "2"
 _REQUEST_ID_TAGS = (CL_ORD_ID, MASS_STATUS_REQ_ID, ORD_STATUS_REQ_ID, REQ_ID, QUOTE_ID, ORDER_ID)
@@ -58,9 +59,13 @@ class RefusalWriter:
         self._limits_as_business = throttle_reject == "business"
 
     def answer(
-        self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str, known: OrderEvent | OrdStatus
+        self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str, known: _Known = OrdStatus.REJECTED
     ) -> Answer:
-        """The one answer to `message`. known: see `Translator.refusal`."""
+        """The gateway's refusal of `message`, in the form that fits the message. An unknown outcome is never a refusal.
+
+        exec_id: a unique ExecID(17), for answers that have one. known: the state of the order that F, G or H names
+        (`named_in`); REJECTED = there is no such order; PENDING_NEW = there may be one, not answered yet.
+        """
         code, msg_type = refusal.code, message.msg_type
         if code == LIMIT_ABUSE or (self._limits_as_business and code in _LIMITS):
             return self._business_reject(message, refusal)
@@ -76,7 +81,7 @@ class RefusalWriter:
         return self._business_reject(message, refusal)
 
     def pending_new(self, message: AppMessage, now_ns: int, exec_id: str, t_recv: int) -> Answer:
-        """ExecutionReport(8) with ExecType(150)=A: the order went to the core and is not answered yet."""
+        """ExecutionReport(8) 150=A: the order went to the core and is not answered yet. For sessions that want it."""
         echo = report.account_of(message)
         if not self._dialect.is_plain:
             echo += f"20104={self._dialect.time(t_recv)}\x0120105=0\x01"
@@ -95,9 +100,7 @@ class RefusalWriter:
         qty = self._open_qty(message)
         return report.bare_report(self._dialect, message.fields, exec_id, kind, now_ns, tail, qty=qty)
 
-    def _status_refused(
-        self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str, known: OrderEvent | OrdStatus
-    ) -> str:
+    def _status_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str, known: _Known) -> str:
         """A known order is reported with its state, whatever is wrong with the request.
 
         An order without an answer yet is pending, never unknown: or the client would send it again.
@@ -113,7 +116,7 @@ class RefusalWriter:
             dialect, fields, exec_id, kind, now_ns, self._tail(refusal), lead=report.status_lead(message)
         )
 
-    def _cancel_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, known: OrderEvent | OrdStatus) -> str:
+    def _cancel_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, known: _Known) -> str:
         fields = message.fields
         return report.cancel_reject(
             self._dialect,

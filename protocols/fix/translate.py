@@ -5,10 +5,8 @@ pairs; a body is the fields after the header. There is no state between calls, s
 sessions of the same version, dialect, account and options.
 """
 
-from protocols.errors import Refusal
 from protocols.fix import notice
 from protocols.fix.commands import Commands
-from protocols.fix.decoder import Fault
 from protocols.fix.dialect import dialect_of
 from protocols.fix.events import AppMessage
 from protocols.fix.notice import LimitLine
@@ -17,28 +15,19 @@ from protocols.fix.report import ReportWriter
 from protocols.fix.tags import MsgType
 from protocols.fix.terms import named_in
 from protocols.instruments import Instruments
-from protocols.messages import (
-    AnyCommand,
-    AnyEvent,
-    CancelRejected,
-    EngineState,
-    MassCancelDone,
-    OrderEvent,
-    OrderList,
-    OrdStatus,
-    Sender,
-)
+from protocols.messages import AnyEvent, CancelRejected, EngineState, MassCancelDone, OrderEvent, OrderList
 
 __all__ = ["Answer", "LimitLine", "Translator", "named_in"]
 
 _SERVED = frozenset(("D", "F", "G", "H", "AF", "q", "XLQ"))
 _NOT_IN_FIX42 = frozenset(("AF", "q"))
 _MARKET_OPEN = "normal"
-_REJECTED = OrdStatus.REJECTED
 
 
 class Translator:
     """Translates for one combination of version, dialect, account and options."""
+
+    limits, news = staticmethod(notice.limits), staticmethod(notice.news)
 
     def __init__(
         self,
@@ -59,25 +48,13 @@ class Translator:
         """
         self._dialect = dialect_of(version, dialect)
         self._instruments = instruments
-        self._commands = Commands(instruments, order_deadline_ms)
+        self.command = Commands(instruments, order_deadline_ms).make
         self._reports = ReportWriter(self._dialect, instruments, account)
-        self._refusals = RefusalWriter(self._dialect, instruments, self._reports, throttle_reject)
-        absent = (_NOT_IN_FIX42 if self._dialect.is_fix42 else frozenset()) | (
-            {MsgType.LIMIT_QUERY} if self._dialect.is_plain else frozenset()
-        )
-        self.served = _SERVED - absent
+        refusals = RefusalWriter(self._dialect, instruments, self._reports, throttle_reject)
+        self.refusal, self.pending_new = refusals.answer, refusals.pending_new
+        not_in_plain = {MsgType.LIMIT_QUERY} if self._dialect.is_plain else set()
+        self.served = _SERVED - not_in_plain - (_NOT_IN_FIX42 if self._dialect.is_fix42 else set())
         """The requests that are served; others get BusinessMessageReject(j) 380=3."""
-
-    def command(
-        self, message: AppMessage, sender: Sender, t_recv: int, recv_window_ms: int = 0
-    ) -> AnyCommand | Refusal | Fault:
-        """The command of `message`; or a Refusal, for `refusal()`; or a Fault, to be answered by Reject(3).
-
-        A Fault is a value that its type allows and Penstock does not, such as a ClOrdID(11) of 40 characters. Only a
-        command uses a number of the sender. t_recv: ns UTC. recv_window_ms: the session's validity of D and G after
-        SendingTime(52), or after OrigSendingTime(122) of a PossDup; 0 = none.
-        """
-        return self._commands.make(message, sender, t_recv, recv_window_ms)
 
     def event(
         self, event: AnyEvent, request: AppMessage | None, t_recv: int = 0, every_number: bool = False
@@ -105,33 +82,6 @@ class Translator:
         """The messages for a part of a long list, whose first order is number `first` of `total`."""
         bodies = self._reports.states(part, request, t_recv, first, total)
         return [(MsgType.EXECUTION_REPORT, body) for body in bodies]
-
-    def refusal(
-        self,
-        message: AppMessage,
-        refusal: Refusal,
-        now_ns: int,
-        exec_id: str,
-        known: OrderEvent | OrdStatus = _REJECTED,
-    ) -> Answer:
-        """The gateway's refusal of `message`, in the form that fits the message. An unknown outcome is never a refusal.
-
-        exec_id: a unique ExecID(17), for answers that have one. known: the state of the order that F, G or H names
-        (`named_in`); REJECTED = there is no such order; PENDING_NEW = there may be one, not answered yet.
-        """
-        return self._refusals.answer(message, refusal, now_ns, exec_id, known)
-
-    def pending_new(self, message: AppMessage, now_ns: int, exec_id: str, t_recv: int) -> Answer:
-        """ExecutionReport(8) 150=A for a NewOrderSingle(D) that went to the core, for sessions that requested it."""
-        return self._refusals.pending_new(message, now_ns, exec_id, t_recv)
-
-    def limits(self, req_id: str, lines: list[LimitLine]) -> Answer:
-        """The LimitResponse(XLR) to a LimitQuery(XLQ)."""
-        return notice.limits(req_id, lines)
-
-    def news(self, headline: str, text: str, flash: bool = False) -> Answer:
-        """A News(B); flash: Urgency(61)=1, for what a trader must act on now."""
-        return notice.news(headline, text, flash)
 
     def user_notification(self, lines: list[LimitLine], text: str) -> Answer:
         """The UserNotification(CB) that limits changed; News(B) on FIX.4.2 and for `plain` clients."""

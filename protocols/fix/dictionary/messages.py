@@ -35,45 +35,49 @@ H OrderStatusRequest: 37 11 109 1 76 @Instrument 54
 j BusinessMessageReject [372 380]: 45 372 379 380 58 354 355
 """
 
-FIX_4_4: Final = """
-header: 8 9 35 49 56 115 128 90 91 34 50 142 57 143 116 144 129 145 43 97 52 122 212 213 347 369 627(628 629 630)
-trailer: 93 89 10
+COMPONENTS: Final = """
 @PtysSubGrp: 802(523 803)
 @Parties: 453(448 447 452 @PtysSubGrp)
 @ContraGrp: 382(375 337 437 438 655)
 @SecAltIDGrp: 454(455 456)
-@EvntGrp: 864(865 866 867 868)
-@Instrument: 55 65 48 22 @SecAltIDGrp 460 461 167 762 200 541 201 224 225 239 226 227 228 255 543 470 471 472 240 202
-    947 206 231 223 207 106 348 349 107 350 351 691 667 875 876 @EvntGrp 873 874
-@FinancingDetails: 913 914 915 918 788 916 917 919 898
 @UndSecAltIDGrp: 457(458 459)
 @UnderlyingStipulations: 887(888 889)
-@UnderlyingInstrument: 311 312 309 305 @UndSecAltIDGrp 462 463 310 763 313 542 315 241 242 243 244 245 246 256 595 592
-    593 594 247 316 941 317 436 435 308 306 362 363 307 364 365 877 878 318 879 810 882 883 884 885 886
-    @UnderlyingStipulations
 @UndInstrmtGrp: 711(@UnderlyingInstrument)
 @Stipulations: 232(233 234)
 @OrderQtyData: 38 152 516 468 469
-@PegInstructions: 211 835 836 837 838 840
 @DiscretionInstructions: 388 389 841 842 843 844 846
-@CommissionData: 12 13 479 497
 @SpreadOrBenchmarkCurveData: 218 220 221 222 662 663 699 761
 @YieldData: 235 236 701 696 697 698
 @ContAmtGrp: 518(519 520 521)
 @LegSecAltIDGrp: 604(605 606)
-@InstrumentLeg: 600 601 602 603 @LegSecAltIDGrp 607 608 609 764 610 611 248 249 250 251 252 253 257 599 596 597 598 254
-    612 942 613 614 615 616 617 618 619 620 621 622 623 624 556 740 739 955 956
 @LegStipulations: 683(688 689)
 @NstdPtysSubGrp: 804(545 805)
 @NestedParties: 539(524 525 538 @NstdPtysSubGrp)
-@InstrmtLegExecGrp: 555(@InstrumentLeg 687 690 @LegStipulations 564 565 @NestedParties 654 566 587 588 637)
 @MiscFeesGrp: 136(137 138 139 891)
 @RoutingGrp: 215(216 217)
-@InstrmtGrp: 146(@Instrument)
 @InstrmtLegGrp: 555(@InstrumentLeg)
 @LinesOfTextGrp: 33(58! 354 355)
-@PreAllocGrp: 78(79 661 736 467 @NestedParties 80)
 @TrdgSesGrp: 386(336 625)
+"""
+"""The components that are the same in FIX.4.4 and FIX.5.0SP2."""
+
+FIX_4_4: Final = """
+header: 8 9 35 49 56 115 128 90 91 34 50 142 57 143 116 144 129 145 43 97 52 122 212 213 347 369 627(628 629 630)
+trailer: 93 89 10
+@EvntGrp: 864(865 866 867 868)
+@Instrument: 55 65 48 22 @SecAltIDGrp 460 461 167 762 200 541 201 224 225 239 226 227 228 255 543 470 471 472 240 202
+    947 206 231 223 207 106 348 349 107 350 351 691 667 875 876 @EvntGrp 873 874
+@FinancingDetails: 913 914 915 918 788 916 917 919 898
+@UnderlyingInstrument: 311 312 309 305 @UndSecAltIDGrp 462 463 310 763 313 542 315 241 242 243 244 245 246 256 595 592
+    593 594 247 316 941 317 436 435 308 306 362 363 307 364 365 877 878 318 879 810 882 883 884 885 886
+    @UnderlyingStipulations
+@PegInstructions: 211 835 836 837 838 840
+@CommissionData: 12 13 479 497
+@InstrumentLeg: 600 601 602 603 @LegSecAltIDGrp 607 608 609 764 610 611 248 249 250 251 252 253 257 599 596 597 598 254
+    612 942 613 614 615 616 617 618 619 620 621 622 623 624 556 740 739 955 956
+@InstrmtLegExecGrp: 555(@InstrumentLeg 687 690 @LegStipulations 564 565 @NestedParties 654 566 587 588 637)
+@InstrmtGrp: 146(@Instrument)
+@PreAllocGrp: 78(79 661 736 467 @NestedParties 80)
 @AffectedOrdGrp: 534(41 535 536)
 0 Heartbeat: 112
 1 TestRequest [112]: 112
@@ -115,14 +119,8 @@ header: 8 9 35 1128 1156 1129 49 56 115 128 90 91 34 50 142 57 143 116 144 129 1
     629 630)
 trailer: 93 89 10
 @ApplicationSequenceControl: 1180 1181 1350 1352
-@PtysSubGrp: 802(523 803)
-@Parties: 453(448 447 452 @PtysSubGrp)
 @TargetParties: 1461(1462 1463 1464)
-@ContraGrp: 382(375 337 437 438 655)
-@NstdPtysSubGrp: 804(545 805)
-@NestedParties: 539(524 525 538 @NstdPtysSubGrp)
 @PreAllocGrp: 78(79 661 736 467 @NestedParties 209 80)
-@SecAltIDGrp: 454(455 456)
 @SecurityXML: 1184 1185 1186
 @EvntGrp: 864(865 866 1145 867 868 1578 1579)
 @InstrumentPtysSubGrp: 1052(1053 1054)
@@ -135,35 +133,24 @@ trailer: 93 89 10
     1435 1439 969 1146 996 1147 1191 1192 1193 1194 1482 1195 1196 1197 1524 1198 1199 1200 201 1244 1242 997 223 207
     970 971 106 348 349 107 350 351 @SecurityXML 691 667 875 876 @EvntGrp 873 874 @InstrumentParties @ComplexEvents
 @FinancingDetails: 913 914 915 918 1513 1525 1527 788 916 917 919 898
-@UndSecAltIDGrp: 457(458 459)
-@UnderlyingStipulations: 887(888 889)
 @UndlyInstrumentPtysSubGrp: 1062(1063 1064)
 @UndlyInstrumentParties: 1058(1059 1060 1061 @UndlyInstrumentPtysSubGrp)
 @UnderlyingInstrument: 311 312 309 305 @UndSecAltIDGrp 462 463 310 763 313 542 1213 241 1453 1454 1455 1456 1459 1460
     242 243 244 245 246 256 595 592 593 594 247 316 941 317 436 1437 1441 998 1423 1424 1425 1000 1419 1526 435 308 306
     362 363 307 364 365 877 878 972 318 879 975 973 974 810 882 883 884 885 886 @UnderlyingStipulations 1044 1045 1046
     1038 @UndlyInstrumentParties 1039 315
-@UndInstrmtGrp: 711(@UnderlyingInstrument)
-@Stipulations: 232(233 234)
-@OrderQtyData: 38 152 516 468 469
 @TriggeringInstruction: 1100 1101 1102 1103 1104 1105 1106 1107 1108 1109 1110 1111 1112 1113 1114
 @PegInstructions: 211 1094 835 836 837 838 840 1096 1097 1098 1099
-@DiscretionInstructions: 388 389 841 842 843 844 846
 @StrategyParametersGrp: 957(958 959 960)
 @NstdPtys4SubGrp: 1413(1412 1411)
 @NestedParties4: 1414(1415 1416 1417 @NstdPtys4SubGrp)
 @FillsGrp: 1362(1363 1364 1365 1443 @NestedParties4)
 @CommissionData: 12 13 479 1233 1238 497
-@SpreadOrBenchmarkCurveData: 218 220 221 222 662 663 699 761
-@YieldData: 235 236 701 696 697 698
 @RateSource: 1445(1446 1447 1448)
 @DisplayInstruction: 1138 1082 1608 1083 1084 1085 1086 1087 1088
-@ContAmtGrp: 518(519 520 521)
-@LegSecAltIDGrp: 604(605 606)
 @InstrumentLeg: 600 601 602 603 @LegSecAltIDGrp 607 1594 608 609 764 610 611 1212 248 249 250 251 252 253 257 599 596
     597 598 254 612 942 613 614 1436 1440 999 1224 1421 1422 1001 1420 1528 615 616 617 618 619 620 621 622 623 624 556
     740 739 955 956 1358 1017 566
-@LegStipulations: 683(688 689)
 @NstdPtys2SubGrp: 806(760 807)
 @NestedParties2: 756(757 758 759 @NstdPtys2SubGrp)
 @LegPreAllocGrp: 670(671 672 @NestedParties2 673 674 1367)
@@ -171,16 +158,11 @@ trailer: 93 89 10
 @NestedParties3: 948(949 950 951 @NstdPtys3SubGrp)
 @InstrmtLegExecGrp: 555(@InstrumentLeg 685 687 690 @LegStipulations 1366 @LegPreAllocGrp 564 565 @NestedParties3 654 587
     588 637 675 1073 1074 1075 1379 1381 1383 1384 1418)
-@MiscFeesGrp: 136(137 138 139 891)
 @TrdRegTimestamps: 768(769 770 771 1033 1034 1035)
 @NewsRefGrp: 1475(1476 1477)
-@RoutingGrp: 215(216 217)
 @AttrbGrp: 870(871 872)
 @InstrumentExtension: 668 869 @AttrbGrp
 @InstrmtGrp: 146(@Instrument @InstrumentExtension @FinancingDetails)
-@InstrmtLegGrp: 555(@InstrumentLeg)
-@LinesOfTextGrp: 33(58! 354 355)
-@TrdgSesGrp: 386(336 625)
 @AffectedOrdGrp: 534(535 536)
 @NotAffectedOrdGrp: 1370(1372 1371)
 @UsernameGrp: 809(553)
@@ -231,7 +213,7 @@ AF OrderMassStatusRequest [584 585]: 584 585 @Parties @TargetParties 1 660 336 6
 CB UserNotification [926]: @UsernameGrp 926 @ThrottleParamsGrp 58 354 355
 """
 
-LAYOUTS: Final = {"FIX.4.2": FIX_4_2, "FIX.4.4": FIX_4_4, "FIXT.1.1": FIXT_1_1}
+LAYOUTS: Final = {"FIX.4.2": FIX_4_2, "FIX.4.4": FIX_4_4 + COMPONENTS, "FIXT.1.1": FIXT_1_1 + COMPONENTS}
 """The standard's messages by version; FIXT.1.1 carries FIX.5.0SP2. UserNotification(CB) is lent to FIX.4.4."""
 
 EXTENSIONS: Final = """

@@ -129,7 +129,7 @@ def _expand(text: str) -> Iterator[str]:
 
 def _rows(text: str) -> Iterator[str]:
     """The logical rows of a table: a line that begins with a blank continues the one before."""
-    yield from text.strip().replace("\n ", " ").splitlines()
+    return filter(None, text.replace("\n ", " ").splitlines())
 
 
 def _values(version: str) -> dict[int, tuple[str, ...]]:
@@ -217,7 +217,7 @@ class Table:
 
 def table_of(version: str) -> Table:
     """The table of `version` as written, with our own messages, and the fields that we add to others."""
-    table = Table(LAYOUTS[version] + OWN_MESSAGES.lstrip())
+    table = Table(LAYOUTS[version] + OWN_MESSAGES)
     added = {row.key: row.tokens for row in Table(EXTENSIONS).rows}
     for row in table.rows:
         present = set(table.members(row.tokens)[0])

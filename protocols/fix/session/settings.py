@@ -10,20 +10,12 @@ from typing import Literal
 import msgspec
 
 from protocols.fix.dictionary.tables import VERSIONS
-from protocols.fix.tags import SESSION_MSG_TYPES, MsgType
+from protocols.fix.tags import SESSION_MSG_TYPES
 
-CLIENT_MSG_TYPES: frozenset[str] = SESSION_MSG_TYPES | {
-    MsgType.NEW_ORDER_SINGLE,
-    MsgType.ORDER_CANCEL_REQUEST,
-    MsgType.ORDER_CANCEL_REPLACE_REQUEST,
-    MsgType.ORDER_STATUS_REQUEST,
-    MsgType.ORDER_MASS_STATUS_REQUEST,
-    MsgType.ORDER_MASS_CANCEL_REQUEST,
-    MsgType.LIMIT_QUERY,
-    MsgType.NEWS,
-    MsgType.BUSINESS_MESSAGE_REJECT,
-}
-"""What an acceptor accepts from a client; any other message of the standard gets BusinessMessageReject(j) 380=3."""
+CLIENT_MSG_TYPES: frozenset[str] = SESSION_MSG_TYPES | {"D", "F", "G", "H", "AF", "q", "XLQ", "B", "j"}
+"""What an acceptor accepts: requests, News(B), BusinessMessageReject(j). Any other message of the standard gets a
+BusinessMessageReject(j) 380=3.
+"""
 
 
 class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,31 +34,24 @@ class TurnMember(Protocol):
 
     def take_turn(self, now_ns: int) -> None:
         """Parse the next slice of unparsed input."""
-        ...
 
     def wait_turn(self) -> None:
         """The turn is over, and input is still unparsed."""
-        ...
 
     def flush(self, now_ns: int) -> None:
         """Write the output that is ready."""
-        ...
 
     def read_on(self, now_ns: int) -> int:
         """Read a slice of output from a stream or a store, write it, queue for the next; how many events it had."""
-        ...
 
     def release(self, durable: int) -> bool:
         """Write what waited for the journal to be durable up to here; True when nothing waits any longer."""
-        ...
 
     def excuse(self, since_ns: int, now_ns: int) -> None:
         """Output was held back for the journal since then: the peer is not to blame for its silence."""
-        ...
 
     def abort(self) -> None:
         """Drop the link."""
-        ...
 
 
 class Stranger(Protocol):
@@ -66,7 +59,6 @@ class Stranger(Protocol):
 
     def take_turn(self, now_ns: int) -> None:
         """Parse what it sent."""
-        ...
 
 
 class Parts(NamedTuple):
@@ -88,7 +80,6 @@ class Records(Protocol):
     @property
     def durable(self) -> int:
         """The position up to which records are as safe as `journal.durability` promises."""
-        ...
 
     def commit(self, now_ns: int) -> int:
         """Write what was recorded since the last call; returns the position that must be durable before bytes leave.
@@ -96,7 +87,6 @@ class Records(Protocol):
         Raises:
             Exception: the journal failed; nothing more may be sent.
         """
-        ...
 
 
 class EventLoopTurn:

@@ -106,7 +106,6 @@ class Connection(asyncio.Protocol):
     # -- called by asyncio ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport and bound it."""
         transport = cast(asyncio.Transport, transport)  # uvloop's transport does not inherit from it
         self._transport = transport
         self._traffic.connections[self] = None
@@ -189,12 +188,10 @@ class Connection(asyncio.Protocol):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the peer sends no more, or the gateway has begun to close."""
         return self._has_ended or self._closing
 
     @property
     def is_closing(self) -> bool:
-        """Whether nothing more is read from it; output may still be unwritten."""
         return self._closing
 
     @property
@@ -204,7 +201,6 @@ class Connection(asyncio.Protocol):
         return self.peer.pending_bytes + self._staged_bytes + in_transport
 
     def wake(self) -> None:
-        """Flush in the coming turn: there is something to write, or to close."""
         self._turn.mark_dirty(self)
 
     def take_turn(self, now_ns: int) -> None:
@@ -275,7 +271,6 @@ class Connection(asyncio.Protocol):
         return False
 
     def read_on(self, now_ns: int) -> int:
-        """Read a slice of output from a stream or a store, and write it; how many events it had."""
         if self._transport is None or self._slowness.until_ns or self._staged_bytes >= HIGH_WATER_BYTES:
             return 0
         events = self.peer.read_on(now_ns) if self.peer.must_read else 0
@@ -287,7 +282,6 @@ class Connection(asyncio.Protocol):
         return events
 
     def release(self, durable: int) -> bool:
-        """The journal is durable up to here: write what waited for it. True when nothing waits any longer."""
         staged = self._staged
         while staged and staged[0][0] <= durable:
             data = staged.popleft()[1]
@@ -298,7 +292,6 @@ class Connection(asyncio.Protocol):
         return not staged
 
     def excuse(self, since_ns: int, now_ns: int) -> None:
-        """The journal was slow: the peer could not answer what it had not been sent."""
         if not self._closing and not self._paused & _PARSING_PAUSED:
             self._guard(self.peer.paused, since_ns)
             self._guard(self.peer.resumed, now_ns)
@@ -362,7 +355,6 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def abort(self) -> None:
-        """Drop the link now."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -22,7 +22,6 @@ class Guest(Protocol):
 
     def crowd_out(self) -> None:
         """Disconnect at once, to free the place. `leave` follows soon."""
-        ...
 
 
 class Crowd:

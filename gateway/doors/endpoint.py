@@ -6,7 +6,7 @@ Behaviour of one door belongs in its own endpoint. Pure: a link is a protocol, n
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from gateway.doors.peer import NullPeer
+from gateway.doors.peer import Peer
 
 _LOGOUT = b"\x0135=5\x01"
 _FLOOD_FACTOR = 10
@@ -32,7 +32,7 @@ class Link(Protocol):
     def resume_reading(self, now_ns: int) -> None: ...
 
 
-class FinalOutput(NullPeer):
+class FinalOutput(Peer):
     """The last bytes of a connection that no longer belongs to a session: superseded, reset, or refused."""
 
     def __init__(self, output: bytes) -> None:
@@ -40,22 +40,21 @@ class FinalOutput(NullPeer):
 
     @property
     def has_output(self) -> bool:
-        """Whether the bytes are still unwritten."""
         return bool(self._output)
 
     @property
     def pending_bytes(self) -> int:
-        """How many they are."""
         return len(self._output)
 
     def take_output(self, limit_bytes: int) -> bytes:
-        """All of it."""
         output, self._output = self._output, b""
         return output
 
 
 class RefusedPeer(FinalOutput):
     """A refused connection that was sent the reason: it gets time to read that, and to answer."""
+
+    next_deadline_ns: int | None = None
 
     def __init__(self, output: bytes, link: Link, until_ns: int) -> None:
         super().__init__(output)
@@ -68,7 +67,6 @@ class RefusedPeer(FinalOutput):
             self._link.close()
 
     def tick(self, now_ns: int) -> None:
-        """Its time is over."""
         self._link.close()
 
 

@@ -245,10 +245,7 @@ class Listener:
                 await self._turn()
             is_handed_over = True
             await self._loop.connect_accepted_socket(
-                lambda: self._door.make(arrival),
-                arrival.sock,
-                ssl=self._settings.context,
-                **self._timeouts(until),
+                lambda: self._door.make(arrival), arrival.sock, ssl=self._settings.context, **self._timeouts(until)
             )
         except RemoteProtocolError as error:
             self._report("proxy.refused", "proxy_header", str(error), arrival)

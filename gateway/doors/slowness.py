@@ -14,7 +14,6 @@ class Reader(Protocol):
 
     def cut(self, now_ns: int) -> None:
         """Disconnect it for slow reading."""
-        ...
 
 
 class UnreadOutput:

@@ -40,11 +40,9 @@ class Recording(Protocol):
     @property
     def may_accept_orders(self) -> bool:
         """Whether it has room for more than cancels."""
-        ...
 
     def is_late(self, now_ns: int) -> bool:
         """Whether answers wait for the disk for too long."""
-        ...
 
 
 class Admission:

@@ -18,7 +18,6 @@ class Fallible(Protocol):
 
     def failed(self, now_ns: int) -> None:
         """It raised something: end this session's connection."""
-        ...
 
 
 class EndpointCalls:

@@ -147,12 +147,7 @@ class CancelOnDisconnect:
         self._keep(session)
 
     def disconnected(
-        self,
-        session: Session,
-        now_ns: int,
-        keep_orders: bool = False,
-        is_planned: bool = False,
-        back_by_ns: int = 0,
+        self, session: Session, now_ns: int, keep_orders: bool = False, is_planned: bool = False, back_by_ns: int = 0
     ) -> None:
         """The session's connection ended and no other took it over; `keep_orders` after a logout that leaves orders.
 

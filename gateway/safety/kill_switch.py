@@ -92,10 +92,7 @@ class KillSwitch:
 class _OperatorEndpoint(Endpoint):
     """The endpoint of the gateway's own session: receives what became of each mass cancel, and ignores the rest."""
 
-    has_living_link = False
-
     def answer(self, reply: Reply, event: AnyEvent, now_ns: int) -> None:
-        """The core has carried one out."""
         sweep = self._answered(reply.source)
         if isinstance(event, MassCancelDone):
             sweep.canceled += event.affected

@@ -19,15 +19,12 @@ class SessionRecord(Protocol):
 
     def record_session(self, session: Session) -> None:
         """The session is new."""
-        ...
 
     def record_ended(self, session: Session) -> None:
         """The session has ended and cannot be resumed."""
-        ...
 
     def former_name(self, session_id: int) -> str:
         """The name of a session that is not in the registry any more."""
-        ...
 
 
 class Sessions:

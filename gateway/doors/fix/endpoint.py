@@ -17,6 +17,7 @@ from gateway.doors.endpoint import FinalOutput, FloodCount, Link
 from gateway.doors.fix.lists import MOST, ListReply, Lists, is_long
 from gateway.doors.fix.logon_options import LogonTerms
 from gateway.doors.fix.requests import FixRequests, limit_line
+from gateway.doors.peer import Peer
 from gateway.doors.services import Services
 from gateway.orders.rules import TOO_MANY_LISTS
 from gateway.sessions.reply import Endpoint, Reply, answer_to
@@ -39,7 +40,7 @@ _USUAL_BURST = 400  # of `msgs`, where a cool-down refuses what no limit of its 
 _ABUSE = "far too many messages: disconnecting"
 
 
-class FixEndpoint(Endpoint):
+class FixEndpoint(Endpoint, Peer):
     """Speaks FIX to one session's client, and commands and events to the order path."""
 
     def __init__(
@@ -73,16 +74,14 @@ class FixEndpoint(Endpoint):
         self._exec_numbers = count(1)
         session.may_trade = settings.kind == "order_entry"
 
-    # -- the connection's side (gateway.doors.connection.Peer) ---------------------------------------------------------
+    # -- the connection's side (gateway.doors.peer.Peer) ---------------------------------------------------------------
 
     @property
     def has_output(self) -> bool:
-        """Whether there is something to write, now or soon."""
         return self.machine.has_output or self._open is not None
 
     @property
     def must_read(self) -> bool:
-        """Whether the next output must be read from the store."""
         return self.machine.must_read
 
     @property
@@ -92,12 +91,10 @@ class FixEndpoint(Endpoint):
 
     @property
     def pending_bytes(self) -> int:
-        """What is ready and unwritten."""
         return self.machine.pending_bytes
 
     @property
     def next_deadline_ns(self) -> int | None:
-        """When `tick` is next wanted."""
         return self.machine.next_deadline_ns
 
     def take_output(self, limit_bytes: int) -> bytes:
@@ -116,7 +113,6 @@ class FixEndpoint(Endpoint):
         return not self._listings and all(request.is_settled for request in self._open or ())
 
     def read_on(self, now_ns: int) -> int:
-        """Make the next slice of the store ready; how many messages it has, which is its cost."""
         return self.machine.read_on(now_ns)
 
     def _leave_now(self, now_ns: int) -> None:
@@ -154,7 +150,6 @@ class FixEndpoint(Endpoint):
         return None
 
     def receive(self, data: bytes, now_ns: int) -> None:
-        """Bytes of the client."""
         received = self.machine.receive(data, now_ns)
         if self._settings.last_msg_seq_num_processed:
             self._serve_counted(received, now_ns)
@@ -173,7 +168,6 @@ class FixEndpoint(Endpoint):
         intake.unserved = 0
 
     def tick(self, now_ns: int) -> None:
-        """Heartbeats and time-outs."""
         for event in self.machine.tick(now_ns):
             self._on_event(event, now_ns)
 
@@ -210,11 +204,9 @@ class FixEndpoint(Endpoint):
         self.link.close()
 
     def paused(self, now_ns: int) -> None:
-        """Reading is paused by the gateway: silence is not the client's fault."""
         self.machine.pause(now_ns)
 
     def resumed(self, now_ns: int) -> None:
-        """Reading continues."""
         self.machine.resume(now_ns)
 
     # -- events of the session machine ---------------------------------------------------------------------------
@@ -342,7 +334,6 @@ class FixEndpoint(Endpoint):
         self._open, self._is_over = None, False
 
     def log_out(self, text: str, now_ns: int) -> None:
-        """The gateway ends the session: for a drain, or an operator."""
         if not self.machine.is_logged_on:
             return
         status, code = SessionStatus.LOGOUT_COMPLETE, errors.OPERATOR
@@ -445,12 +436,10 @@ class FixEndpoint(Endpoint):
             self._end_for_abuse(now_ns)
 
     def notice(self, state: EngineState, now_ns: int) -> None:
-        """Send News(B) about the market."""
         for msg_type, body in self._translator.event(state, None):
             self.send(msg_type, body, now_ns)
 
     def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
-        """Report changed limits, with the message that the session's configuration chose."""
         lines, text = [limit_line(view) for view in views], f"limits version {version}"
         if self._settings.notify_limits == "standard":
             message = self._translator.user_notification(lines, text)
@@ -459,7 +448,6 @@ class FixEndpoint(Endpoint):
         self.send(*message, now_ns)
 
     def draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
-        """Send urgent News(B): a planned end is near."""
         self.send(*self._translator.news("draining", text, flash=True), now_ns)
 
     def waits(self, source: object, now_ns: int) -> None:
@@ -473,12 +461,10 @@ class FixEndpoint(Endpoint):
         self.machine.store.end_wait(id(source))
 
     def pause_reading(self, now_ns: int) -> None:
-        """The queue is filling."""
         if self.link is not None:
             self.link.pause_reading(now_ns)
 
     def resume_reading(self, now_ns: int) -> None:
-        """The queue has room."""
         if self.link is not None:
             self.link.resume_reading(now_ns)
 

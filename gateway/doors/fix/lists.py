@@ -53,7 +53,6 @@ class ListSender(Fallible, Protocol):
 
     def continue_list(self, most: int, now_ns: int) -> int:
         """Send `most` more states at most; how many were sent. 0 = all are sent."""
-        ...
 
 
 class Lists:

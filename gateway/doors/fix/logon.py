@@ -122,10 +122,6 @@ class FixLogon:
         self._services.metrics.count_failed_logon("fix", cause)
         self._services.log("logon.refused", door="fix", cause=cause, detail=detail, key=key, peer=peer_ip)
 
-    def count_left(self, reason: str) -> None:
-        """Count a connection that ended before its Logon(A)."""
-        self._services.metrics.count_disconnect("fix", reason)
-
 
 def _proof(fields: dict[int, str], peer_ip: str) -> Proof:
     """The proof in a Logon(A)."""

@@ -11,7 +11,7 @@ from gateway.doors.connection import Connection
 from gateway.doors.endpoint import FinalOutput, RefusedPeer
 from gateway.doors.fix.logon import FixLogon
 from gateway.doors.listening import Arrival
-from gateway.doors.peer import NullPeer
+from gateway.doors.peer import Peer
 from gateway.doors.services import Services
 from protocols.fix import tags
 from protocols.fix.session.first_message import CloseSilently, FirstMessage, LogonClaim, refused_logout
@@ -22,8 +22,10 @@ from protocols.units import NS_PER_MS, NS_PER_S
 _FIRST_MESSAGE_BYTES = 4_096
 
 
-class PreLogonPeer(NullPeer):
+class PreLogonPeer(Peer):
     """A connection's first peer: collects the first message, finds the session, gives it the connection."""
+
+    next_deadline_ns: int | None = None
 
     def __init__(
         self,
@@ -44,7 +46,6 @@ class PreLogonPeer(NullPeer):
         self.next_deadline_ns = arrival.accepted_ns + services.settings.fix.logon_timeout_s * NS_PER_S
 
     def receive(self, data: bytes, now_ns: int) -> None:
-        """Bytes of a stranger."""
         if self._refused:
             return
         outcome = self._first_message.receive(data)
@@ -92,13 +93,12 @@ class PreLogonPeer(NullPeer):
             self._connection.close()
 
     def lost(self, now_ns: int) -> None:
-        """Disconnected before its Logon(A)."""
         if not self._refused:
-            self._logon.count_left("before_logon")
+            self._services.metrics.count_disconnect("fix", "before_logon")
 
     def cut(self, reason: str) -> None:
         """End it, because others need its place."""
         if not self._refused:
             self._refused = True
-            self._logon.count_left(reason)
+            self._services.metrics.count_disconnect("fix", reason)
         self._connection.abort()

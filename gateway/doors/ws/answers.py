@@ -22,11 +22,7 @@ from protocols.ws.session import WsSession
 _HANDED_OVER = 202
 _QUERIES = frozenset({"order.status", "order.list"})
 # By the bucket that refused: the buckets to show. A client whose order is refused sees what is left for cancels.
-_SHOWN_WITH_REFUSAL = {
-    "orders": ("orders", "cancels", "msgs"),
-    "cancels": ("cancels",),
-    "queries": ("queries", "msgs"),
-}
+_SHOWN_WITH_REFUSAL = {"orders": ("orders", "cancels", "msgs"), "cancels": ("cancels",), "queries": ("queries", "msgs")}
 
 
 class BatchAnswer:

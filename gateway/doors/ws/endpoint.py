@@ -14,6 +14,7 @@ import msgspec
 from gateway.auth.authenticator import Client
 from gateway.config import schema as config
 from gateway.doors.endpoint import FloodCount, Link
+from gateway.doors.peer import Peer
 from gateway.doors.services import Services
 from gateway.doors.ws import snapshot
 from gateway.doors.ws.answers import Answers, Source
@@ -39,7 +40,7 @@ _SERVER = "penstock/1"
 _READY_BYTES = 65_536  # with this much ready, further events wait in the stream
 
 
-class WsEndpoint(Endpoint):
+class WsEndpoint(Endpoint, Peer):
     """Speaks WebSocket to one connection's client, and commands and events to the order path."""
 
     def __init__(
@@ -74,11 +75,10 @@ class WsEndpoint(Endpoint):
         self._logout: events.Requested | None = None  # answered last, when no other request is open
         self._leave_by_ns = 0
 
-    # -- the connection's side (gateway.doors.connection.Peer) ---------------------------------------------------------
+    # -- the connection's side (gateway.doors.peer.Peer) ---------------------------------------------------------------
 
     @property
     def has_output(self) -> bool:
-        """Whether there is something to write."""
         if self.machine.pending_bytes:
             return True
         if self.session is None:
@@ -92,7 +92,6 @@ class WsEndpoint(Endpoint):
 
     @property
     def behind(self) -> int:
-        """How many events wait in the stream although the client requested nothing that goes before them."""
         return self.writer.cursor.behind if self.session is not None else 0
 
     @property
@@ -102,7 +101,6 @@ class WsEndpoint(Endpoint):
 
     @property
     def next_deadline_ns(self) -> int | None:
-        """When `tick` is next wanted."""
         deadline_ns = self.machine.next_deadline_ns
         for other_ns in (self._leave_by_ns, self._snapshot.ask_at_ns, self._logon.deny_at_ns):
             if other_ns and (deadline_ns is None or other_ns < deadline_ns):
@@ -117,7 +115,6 @@ class WsEndpoint(Endpoint):
 
     @property
     def has_living_link(self) -> bool:
-        """Whether neither side has begun to end the connection."""
         return not self.link.has_ended
 
     def opened(self, client: Client | None, now_ns: int) -> None:
@@ -131,12 +128,10 @@ class WsEndpoint(Endpoint):
             self.services.orders.venue.show(found, now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> None:
-        """Bytes of the client."""
         for event in self.machine.receive(data, now_ns):
             self._on_event(event, now_ns)
 
     def tick(self, now_ns: int) -> None:
-        """Heartbeats and time-outs."""
         if self._leave_by_ns and now_ns >= self._leave_by_ns:
             self._leave_by_ns = 0
             self.answers.open.clear()
@@ -147,7 +142,6 @@ class WsEndpoint(Endpoint):
             self._on_event(event, now_ns)
 
     def lost(self, now_ns: int) -> None:
-        """The connection is gone."""
         self.machine.lost()
         self.end_session("lost", now_ns)
         self.count_end("lost")
@@ -159,11 +153,9 @@ class WsEndpoint(Endpoint):
         self.count_end("too_slow")
 
     def paused(self, now_ns: int) -> None:
-        """Reading is paused by the gateway: silence is not the client's fault."""
         self.machine.pause(now_ns)
 
     def resumed(self, now_ns: int) -> None:
-        """Reading continues."""
         self.machine.resume(now_ns)
 
     # -- events of the session machine ---------------------------------------------------------------------------
@@ -361,7 +353,6 @@ class WsEndpoint(Endpoint):
     # -- the order path's side (gateway.sessions.reply.Endpoint) --------------------------------------------------
 
     def handed_over(self, reply: Reply, now_ns: int) -> None:
-        """The core has the request."""
         source = reply.source
         assert isinstance(source, Source)
         if self.answers.handed_over(source, reply, now_ns):
@@ -388,7 +379,6 @@ class WsEndpoint(Endpoint):
             self.answers.refuse(source, TOO_MANY_LISTS, now_ns)
 
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:
-        """Refuse a request."""
         assert isinstance(source, Source)
         if source.method == snapshot.METHOD:
             self._snapshot.refused(refusal.retry_after_ms, now_ns)
@@ -408,13 +398,11 @@ class WsEndpoint(Endpoint):
         self.link.wake()
 
     def notice(self, state: EngineState, now_ns: int) -> None:
-        """Send the state of the market or the queue."""
         if "system" in self.streams:
             self.writer.push(state, now_ns)
             self.link.wake()
 
     def limits_changed(self, views: list[BucketView], version: int, now_ns: int) -> None:
-        """Report buckets that operators changed."""
         if "limits" not in self.streams or self.session is None:
             return
         self.writer.push_limits(profile(self.services, self.session), views, now_ns)
@@ -436,11 +424,9 @@ class WsEndpoint(Endpoint):
         self.link.wake()
 
     def pause_reading(self, now_ns: int) -> None:
-        """The queue is filling."""
         self.link.pause_reading(now_ns)
 
     def resume_reading(self, now_ns: int) -> None:
-        """The queue has room."""
         self.link.resume_reading(now_ns)
 
     def describe(

@@ -22,7 +22,6 @@ class _HttpLog(logging.LoggerAdapter[logging.Logger]):
     """aiohttp's log without the lines that an attacker could fill it with: bad HTTP, and disconnects."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """One line of aiohttp."""
         if not isinstance(kwargs.get("exc_info"), HttpProcessingError | ConnectionError):
             super().log(level, msg, *args, **kwargs)
 
@@ -47,7 +46,6 @@ class PendingUpgrades(msgspec.Struct, frozen=True, eq=False):
     waiting: "set[HttpPhase]" = set()
 
     def __call__(self, arrival: Arrival) -> asyncio.Protocol:
-        """The protocol of one new connection."""
         return HttpPhase(self, arrival)
 
     def clear(self, reason: str) -> None:
@@ -73,7 +71,6 @@ class HttpPhase(asyncio.Protocol):
         arrival.cut = self.cut
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the clock."""
         self._transport = cast(asyncio.Transport, transport)
         self._pending.waiting.add(self)
         self._wait_until(self.arrival.accepted_ns + int(self._pending.timeout_s * 1e9), "header_timeout")
@@ -124,17 +121,14 @@ class HttpPhase(asyncio.Protocol):
         return data
 
     def eof_received(self) -> bool | None:
-        """The client sends no more."""
         self._has_left = True
         return self._http.eof_received() if self._http is not None else None
 
     def pause_writing(self) -> None:
-        """The transport is full."""
         if self._http is not None:
             self._http.pause_writing()
 
     def resume_writing(self) -> None:
-        """The transport drained."""
         if self._http is not None:
             self._http.resume_writing()
 

@@ -90,8 +90,6 @@ class FixClient(asyncio.Protocol):
         self._probed = False
         self._sent_logout = False
 
-    # Connecting and leaving
-
     async def logon(  # one call carries what a Logon(A) may ask for
         self,
         host: str,
@@ -104,9 +102,8 @@ class FixClient(asyncio.Protocol):
     ) -> Fields:
         """Connect and log on; the fields of the gateway's Logon(A).
 
-        Args:
-            reset: send ResetSeqNumFlag(141)=Y, both numbers go back to 1.
-            fields: more pairs for the Logon, such as `(8013, "S")`.
+        reset: send ResetSeqNumFlag(141)=Y, both numbers go back to 1. fields: more pairs for the Logon, such as
+        `(8013, "S")`.
 
         Raises:
             LogonRefused: the gateway closed or logged out instead; the numbers stay, except that of the Logon.
@@ -157,8 +154,6 @@ class FixClient(asyncio.Protocol):
         """Cut the connection without a Logout, as a crash would."""
         if self._transport is not None:
             self._transport.abort()
-
-    # Requests
 
     def place(
         self,
@@ -229,8 +224,6 @@ class FixClient(asyncio.Protocol):
             self._sent_at = self._loop.time()
         self._out.clear()
 
-    # The connection
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A new connection: input and output of the old one are dropped, the numbers stay."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
@@ -266,8 +259,6 @@ class FixClient(asyncio.Protocol):
             self.send("0", ())
         self._timer = self._loop.call_later(interval / 4, self._beat)
 
-    # Receiving
-
     def data_received(self, data: bytes) -> None:
         """Process received bytes; if simplefix cannot read them, end the connection."""
         self._received_at, self._probed = self._loop.time(), False
@@ -283,7 +274,9 @@ class FixClient(asyncio.Protocol):
         self.counts.received += 1
         msg_type, number = fields[35], int(fields[34])
         if msg_type == "A":
-            self._take_logon(fields)
+            self.next_in = 1 if fields.get(141) == "Y" else self.next_in
+            if self._logon is not None and not self._logon.done():
+                self._logon.set_result(fields)
         if msg_type == "4" and fields.get(123) != "Y":
             self.next_in = int(fields[36])
             return
@@ -294,12 +287,6 @@ class FixClient(asyncio.Protocol):
         else:
             self.next_in = int(fields[36]) if msg_type == "4" else number + 1
             self._take(msg_type, fields)
-
-    def _take_logon(self, fields: Fields) -> None:
-        if fields.get(141) == "Y":
-            self.next_in = 1
-        if self._logon is not None and not self._logon.done():
-            self._logon.set_result(fields)
 
     def _take_early(self, msg_type: str, number: int, fields: Fields) -> None:
         """Request the gap once; early messages are not kept, because the resend includes them.
@@ -346,9 +333,8 @@ class FixClient(asyncio.Protocol):
 
     def _take_logout(self, fields: Fields) -> None:
         self.logout_text = fields.get(58, "")
-        if self._sent_logout:
-            if self._transport is not None:
-                self._transport.close()
-        else:
+        if not self._sent_logout:
             self._sent_logout = True
             self.send("5", ())  # the gateway closes after our answer
+        elif self._transport is not None:
+            self._transport.close()

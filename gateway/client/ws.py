@@ -7,6 +7,7 @@ in the published reference. An answer comes as a callback (`post`) or is awaited
 
 import asyncio
 import base64
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -88,8 +89,6 @@ class WsClient:
         self._next_id = 0
         self._filling = False
 
-    # Connecting and leaving
-
     async def connect(self, url: str, *, timeout_s: float = 5.0) -> Json:
         """Open the connection without logging on; the data of the gateway's `hello`.
 
@@ -115,9 +114,8 @@ class WsClient:
     async def logon(self, url: str, *, resume: bool = False, timeout_s: float = 5.0, **params: object) -> Json:
         """Connect and log on with a signed challenge; the logon's result.
 
-        Args:
-            resume: continue in the stream after `last_seq`; replayed events come through on_event.
-            params: more parameters of `session.logon`, such as `cod={"scope": "session", "grace_ms": 0}`.
+        resume: continue in the stream after `last_seq`; replayed events come through on_event. params: more parameters
+        of `session.logon`, such as `cod={"scope": "session", "grace_ms": 0}`.
 
         Raises:
             RequestRefused: bad credentials or parameters; the connection is closed.
@@ -144,13 +142,11 @@ class WsClient:
         """Log out and close; cut the connection if the gateway does not follow in time."""
         if self._ws is None or self._reader is None:
             return
-        try:
+        with contextlib.suppress(TimeoutError, ConnectionClosed):
             async with asyncio.timeout(timeout_s):
                 await self.call("session.logout", {"cancel_orders": True} if cancel_orders else {})
                 await self._ws.close()
                 await self._reader
-        except (TimeoutError, ConnectionClosed):
-            pass
         await self.abort()
 
     async def abort(self) -> None:
@@ -172,8 +168,6 @@ class WsClient:
             async with asyncio.timeout(timeout_s):
                 await asyncio.shield(self._reader)
         return self.closed or ConnectionClosed(1006, "never connected")
-
-    # Requests
 
     async def post(self, method: str, params: Json, on_answer: OnAnswer) -> int:
         """Send a request; its id. on_answer is called with the whole answer, or never if the connection ends first.
@@ -216,14 +210,12 @@ class WsClient:
         assert isinstance(result, dict)
         return result
 
-    # Receiving
-
     async def _read(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         closed = ConnectionClosed(1006, "")
         try:
             while True:
                 message = await ws.receive()
-                if message.type is aiohttp.WSMsgType.TEXT or message.type is aiohttp.WSMsgType.BINARY:
+                if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                     self._receive(orjson.loads(message.data))
                     continue
                 if message.type is aiohttp.WSMsgType.CLOSE:
@@ -271,9 +263,8 @@ class WsClient:
             if not self._filling:
                 self.counts.gaps += 1
                 self._filling = True
-                task = asyncio.ensure_future(
-                    self.post("stream.replay", {"epoch": self.epoch, "begin": self.last_seq + 1}, lambda _: None)
-                )
+                params: Json = {"epoch": self.epoch, "begin": self.last_seq + 1}
+                task = asyncio.ensure_future(self.post("stream.replay", params, lambda _: None))
                 task.add_done_callback(lambda done: done.cancelled() or done.exception())
             return False
         self._filling = False

@@ -44,9 +44,6 @@ def _under(part: Place, faults: Iterable[tuple[str, str]]) -> Iterator[Finding]:
         yield (*part, field), why
 
 
-# -- unique names and ids --------------------------------------------------------------------------------------------
-
-
 def _doubles(settings: schema.Config, parts: _Parts) -> Iterator[Finding]:
     fix = settings.fix
     ours = settings.venue.comp_id
@@ -70,9 +67,6 @@ def _repeated(rows: Sequence[_Row], field: str, key: Callable[[_Row], Hashable],
         if first is not part:
             why = f"{getattr(row, field)} is already used by entry {first[-1]}; each entry needs its own"
             yield (*part, field), why
-
-
-# -- doors -----------------------------------------------------------------------------------------------------------
 
 
 def _doors(settings: schema.Config, parts: _Parts) -> Iterator[Finding]:
@@ -139,9 +133,6 @@ def _addresses(settings: schema.Config, parts: _Parts) -> Iterator[Finding]:
             yield (*part, "port"), f"{port} on {host} is used by another listener"
 
 
-# -- sessions and keys -----------------------------------------------------------------------------------------------
-
-
 def _names(raw: Mapping[str, Any], *path: str) -> list[str]:
     """The values of one field in all rows of an array of tables, as in the file."""
     node: Any = raw
@@ -188,11 +179,10 @@ def _candidates(row: schema.FixSessionRow, settings: schema.Config) -> Iterator[
         and (not key.fix_sessions or row.comp_id in key.fix_sessions)
     ]
     if len(fitting) > MAX_TRIED:
-        yield (
-            "version",
+        why = (
             f"FIX.4.2 cannot name its key, and {len(fitting)} keys may log on to {row.comp_id}; at most {MAX_TRIED} are"
-            " tried. Restrict keys to other sessions with their fix_sessions, or remove expired ones",
         )
+        yield "version", f"{why} tried. Restrict keys to other sessions with their fix_sessions, or remove expired ones"
 
 
 def _key(row: schema.Key, raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -232,9 +222,6 @@ def why_not(reader: Callable[[_Value], object], value: _Value) -> str:
     except ValueError as error:
         return str(error)
     return ""
-
-
-# -- instruments -----------------------------------------------------------------------------------------------------
 
 
 def exponents(row: schema.InstrumentRow) -> dict[str, tuple[str, int]]:

@@ -162,6 +162,7 @@ class Simulation:
             for n, row in enumerate(spec.ws, 1)
         ]
         self._traders: list[Trader] = [self._institution, *self._makers]
+        self._ledgers = [trader.ledger for trader in self._traders]
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -184,9 +185,11 @@ class Simulation:
             for n, (trader, rate) in enumerate(zip(self._traders, rates, strict=True)):
                 tasks.create_task(self._trade(trader, rate, first_burst_s=0.7 + 0.6 * n))
         await self._leave()
-        self._report(Stats(summarize([trader.ledger for trader in self._traders])))
-        for trader in self._traders:
-            self._report_ledger(trader.ledger)
+        self._report(Stats(summarize(self._ledgers)))
+        for ledger in self._ledgers:
+            for start in range(0, len(ledger.states), _SLICE_BYTES):
+                states = base64.b64encode(ledger.states[start : start + _SLICE_BYTES]).decode()
+                self._report(LedgerSlice(ledger.prefix, ledger.door, ledger.fills, states))
         self._report(Done())
 
     async def _trade(self, trader: Trader, steps_per_s: int, first_burst_s: float) -> None:
@@ -213,7 +216,7 @@ class Simulation:
             ticks += 1
             self._market.walk()
             if ticks % 10 == 0:
-                self._report(Stats(summarize([trader.ledger for trader in self._traders])))
+                self._report(Stats(summarize(self._ledgers)))
 
     async def _leave(self) -> None:
         await self._settle(lambda trader: not trader.ledger.waiting)
@@ -231,11 +234,6 @@ class Simulation:
             async with asyncio.timeout(_ANSWERS_S):
                 while not all(is_done(trader) for trader in self._traders):
                     await asyncio.sleep(_TURN_S)
-
-    def _report_ledger(self, ledger: Ledger) -> None:
-        for start in range(0, len(ledger.states), _SLICE_BYTES):
-            states = base64.b64encode(ledger.states[start : start + _SLICE_BYTES]).decode()
-            self._report(LedgerSlice(ledger.prefix, ledger.door, ledger.fills, states))
 
 
 async def _main() -> None:

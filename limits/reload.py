@@ -100,13 +100,8 @@ class Watcher:
         content, parsed = _look_at(self._file, self._accounts)
         self._reads = 1 if content is None else self._reads + 1  # one: until it can be read
         outcome = self._judge(parsed, now_ns)
-        if not isinstance(outcome, Refused):
-            self._told = None
-        elif self._told == (content, outcome):
-            return None
-        else:
-            self._told = content, outcome
-        return outcome
+        told, self._told = self._told, (content, outcome) if isinstance(outcome, Refused) else None
+        return None if told is not None and told == self._told else outcome
 
     def _judge(self, parsed: Parsed, now_ns: int) -> Reloaded | Refused | None:
         policy, current = parsed.policy, self._current

@@ -87,17 +87,12 @@ class FrameReader:
         self.max_message_bytes = max_message_bytes
         self._mask_bit = _MASK if require_mask else 0
         self._buffer = bytearray()
-        self._ended = False
+        self._ended = False  # by a Close or a Broken: no more frames will come
         self._behind: CloseFinder | None = None  # after a violation
         self._opcode = 0  # of the fragmented message under way, 0 = none
         self._parts = bytearray()
         self._fragments = 0
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
-
-    @property
-    def ended(self) -> bool:
-        """True after a Close or a Broken: no more frames will come."""
-        return self._ended
 
     @property
     def has_closed(self) -> bool:

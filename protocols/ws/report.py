@@ -168,19 +168,11 @@ def placed(event: OrderEvent, instrument: Instrument) -> results.PlaceResult:
     qty_text = instrument.qty_text
     code, is_duplicate = event.code, bool(event.flags & DUPLICATE)
     return results.PlaceResult(
-        str(event.order_id),
-        event.cl_ord_id,
-        _STATUS[event.status._value_],
-        qty_text(event.qty),
-        qty_text(event.cum_qty),
-        qty_text(event.leaves_qty),
-        event.t_core // NS_PER_US,
-        event.seq,
-        is_duplicate,
-        code,
-        _name(code) if code else "",
+        str(event.order_id), event.cl_ord_id, _STATUS[event.status._value_],
+        qty_text(event.qty), qty_text(event.cum_qty), qty_text(event.leaves_qty),
+        event.t_core // NS_PER_US, event.seq, is_duplicate, code, _name(code) if code else "",
         event.orig_cl_ord_id if is_duplicate else "",
-    )
+    )  # fmt: skip
 
 
 def canceled(event: OrderEvent) -> results.CancelResult:

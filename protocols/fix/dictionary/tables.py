@@ -5,7 +5,7 @@ is text so that people can compare it with the standard. It is parsed once per v
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -184,11 +184,9 @@ class Table:
             else:
                 self.rows.append(Row(key, name or key, frozenset(map(int, (needs or "").split())), tokens))
 
-    def members(self, tokens: list[str]) -> tuple[list[int], set[int], dict[int, Group]]:
-        """Tags, required tags and groups of `tokens`, components expanded."""
-        return self._read(iter(tokens))
-
-    def _read(self, tokens: Iterator[str]) -> tuple[list[int], set[int], dict[int, Group]]:
+    def members(self, tokens: Iterable[str]) -> tuple[list[int], set[int], dict[int, Group]]:
+        """Tags, required tags and groups of `tokens`, components expanded. A `)` ends them."""
+        tokens = iter(tokens)
         tags: list[int] = []
         required: set[int] = set()
         groups: dict[int, Group] = {}
@@ -196,7 +194,7 @@ class Table:
             if item == ")":
                 break
             if item.startswith("@"):
-                part = self._read(iter(self.components[item]))
+                part = self.members(self.components[item])
                 tags += part[0]
                 required |= part[1]
                 groups |= part[2]
@@ -210,7 +208,7 @@ class Table:
         return tags, required, groups
 
     def _group(self, count: int, tokens: Iterator[str]) -> Group:
-        members, required, groups = self._read(tokens)
+        members, required, groups = self.members(tokens)
         position = {tag: index for index, tag in enumerate(members)}
         return Group(count, tuple(members), frozenset(required), groups, position)
 
@@ -256,17 +254,8 @@ def for_version(version: str) -> Dictionary:
     return Dictionary(version, header, trailer, layouts, msg_types, tags, session_tags, _fields(version))
 
 
-def _tags_of(layouts: list[Layout]) -> frozenset[int]:
+def _tags_of(parts: Iterable[Layout | Group]) -> frozenset[int]:
     tags: set[int] = set()
-    for layout in layouts:
-        tags.update(layout.members)
-        for group in layout.groups.values():
-            tags |= _group_tags(group)
+    for part in parts:
+        tags.update(part.members, _tags_of(part.groups.values()))
     return frozenset(tags)
-
-
-def _group_tags(group: Group) -> set[int]:
-    tags = set(group.members)
-    for inner in group.groups.values():
-        tags |= _group_tags(inner)
-    return tags

@@ -144,14 +144,9 @@ class Inbound:
         elif msg_type in SESSION_MSG_TYPES:
             self._act(message, seq_num)
         else:
-            self._hand_out(message, seq_num, size_bytes, sent_ns, poss_dup)
-
-    def _hand_out(self, message: DecodedMessage, seq_num: int, size_bytes: int, sent_ns: int, poss_dup: bool) -> None:
-        """A valid application message."""
-        output = self._core.output
-        if not output.handed_out:
-            output.handed_out = seq_num
-        self._core.events.append(_application(message, seq_num, size_bytes, sent_ns, poss_dup))
+            if not core.output.handed_out:
+                core.output.handed_out = seq_num
+            core.events.append(_application(message, seq_num, size_bytes, sent_ns, poss_dup))
 
     def _refuse(self, fault: Fault, seq_num: int, message: DecodedMessage) -> None:
         """Reject the message. The session continues, except in row 2.f."""
@@ -248,12 +243,11 @@ class Inbound:
             message = early.message
             if message is None or message.msg_type in SESSION_MSG_TYPES:
                 continue
-            if message.msg_type in _CANCELS and _is_sound(message, early.sending_time_ns):
+            sent_ns = early.sending_time_ns
+            if message.msg_type in _CANCELS and _is_sound(message, sent_ns):
                 self._core.store.record_done(seq_num)
                 poss_dup = message.fields.get(tags.POSS_DUP_FLAG) == "Y"
-                self._core.events.append(
-                    _application(message, seq_num, early.size_bytes, early.sending_time_ns, poss_dup)
-                )
+                self._core.events.append(_application(message, seq_num, early.size_bytes, sent_ns, poss_dup))
             else:
                 left += 1
         return left

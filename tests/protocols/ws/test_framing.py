@@ -261,7 +261,7 @@ def test_nothing_is_read_after_a_close_or_a_violation() -> None:
     for wire in (close(1000), frame(0x3)):
         reader = FrameReader(MAX)
         assert len(reader.feed(wire + text("late"))) == 1
-        assert reader.ended
+        assert reader._ended
         assert reader.feed(text("later")) == []
         assert held_bytes(reader) == 0
 

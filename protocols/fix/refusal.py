@@ -31,7 +31,7 @@ from protocols.fix.tags import (
     MsgType,
 )
 from protocols.instruments import Instruments
-from protocols.messages import OrderEvent, OrdStatus
+from protocols.messages import CancelRejected, OrderEvent, OrdStatus
 
 Answer = tuple[str, str]
 """MsgType(35), and the body after the header."""
@@ -117,19 +117,13 @@ class RefusalWriter:
         )
 
     def _cancel_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, known: _Known) -> str:
-        fields = message.fields
-        return report.cancel_reject(
-            self._dialect,
-            order_id=known.order_id if isinstance(known, OrderEvent) else 0,
-            cl_ord_id=fields.get(CL_ORD_ID, ""),
-            orig_cl_ord_id=fields.get(ORIG_CL_ORD_ID, ""),
-            status=known.status if isinstance(known, OrderEvent) else known,
-            response_to=_CANCEL if message.msg_type == MsgType.ORDER_CANCEL_REQUEST else _REPLACE,
-            code=refusal.code,
-            at_ns=now_ns,
-            echo=report.account_of(message),
-            tail=self._tail(refusal),
-        )
+        """Written as if the core had refused it."""
+        order_id, status = (known.order_id, known.status) if isinstance(known, OrderEvent) else (0, known)
+        cl_ord_id, orig_cl_ord_id = message.fields.get(CL_ORD_ID, ""), message.fields.get(ORIG_CL_ORD_ID, "")
+        response_to = _CANCEL if message.msg_type == MsgType.ORDER_CANCEL_REQUEST else _REPLACE
+        event = CancelRejected(0, 0, 0, now_ns, cl_ord_id, orig_cl_ord_id, order_id, status, response_to, refusal.code)
+        echo, tail = report.account_of(message), self._tail(refusal)
+        return report.cancel_reject(self._dialect, event, orig_cl_ord_id, echo, tail)
 
     def _mass_cancel_refused(self, message: AppMessage, refusal: Refusal, now_ns: int, exec_id: str) -> str:
         fields = message.fields

@@ -84,18 +84,9 @@ class ReportWriter:
     def cancel_rejected(self, event: CancelRejected, request: AppMessage | None, t_recv: int) -> str:
         """The OrderCancelReject(9) for a cancel or replace that the core refused."""
         requested = request.fields.get(ORIG_CL_ORD_ID, "") if request is not None else ""
-        return cancel_reject(
-            self._dialect,
-            order_id=event.order_id,
-            cl_ord_id=event.cl_ord_id,
-            orig_cl_ord_id=event.orig_cl_ord_id or requested,
-            status=event.status,
-            response_to=event.response_to,
-            code=event.code,
-            at_ns=event.t_core,
-            echo=account_of(request) + self._received(request, t_recv),
-            tail=self._dialect.refusal_tail(event.code, reason_text(event.code, event.text), 0, event.seq),
-        )
+        echo = account_of(request) + self._received(request, t_recv)
+        tail = self._dialect.refusal_tail(event.code, reason_text(event.code, event.text), 0, event.seq)
+        return cancel_reject(self._dialect, event, event.orig_cl_ord_id or requested, echo, tail)
 
     def mass_cancel_done(self, event: MassCancelDone, request: AppMessage | None, t_recv: int) -> str:
         """The OrderMassCancelReport(r) that ends a mass cancel; without its request, as one for all orders."""
@@ -242,31 +233,19 @@ def status_kind(dialect: Dialect, status: OrdStatus) -> str:
     return f"20=3\x01150={state}\x0139={state}\x01" if dialect.is_fix42 else f"150=I\x0139={state}\x01"
 
 
-def cancel_reject(
-    dialect: Dialect,
-    *,
-    order_id: int,
-    cl_ord_id: str,
-    orig_cl_ord_id: str,
-    status: OrdStatus,
-    response_to: str,
-    code: int,
-    at_ns: int,
-    echo: str,
-    tail: str,
-) -> str:
+def cancel_reject(dialect: Dialect, event: CancelRejected, orig_cl_ord_id: str, echo: str, tail: str) -> str:
     """An OrderCancelReject(9). The standard requires OrigClOrdID(41): it is NONE for an order named by 37 alone.
 
     For an unknown order CxlRejReason(102) is always "unknown order", even if the request has other faults: with another
     reason, OrdStatus(39)=8 would be about a live order. An order withdrawn from the queue is known: "too late".
     """
-    is_unknown = not order_id and status is OrdStatus.REJECTED and code != TOO_LATE
-    reason = dialect.cxl_rej_reason(UNKNOWN_ORDER if is_unknown else code)
-    ids = f"11={safe_text(cl_ord_id or 'NONE')}\x0141={safe_text(orig_cl_ord_id or 'NONE')}\x01"
+    is_unknown = not event.order_id and event.status is OrdStatus.REJECTED and event.code != TOO_LATE
+    reason = dialect.cxl_rej_reason(UNKNOWN_ORDER if is_unknown else event.code)
+    ids = f"11={safe_text(event.cl_ord_id or 'NONE')}\x0141={safe_text(orig_cl_ord_id or 'NONE')}\x01"
     return (
-        f"37={order_id or 'NONE'}\x01{ids}"
-        f"39={status._value_}\x01434={response_to}\x01102={reason}\x01"
-        f"60={dialect.time(at_ns)}\x01{echo}{tail}"
+        f"37={event.order_id or 'NONE'}\x01{ids}"
+        f"39={event.status._value_}\x01434={event.response_to}\x01102={reason}\x01"
+        f"60={dialect.time(event.t_core)}\x01{echo}{tail}"
     )
 
 

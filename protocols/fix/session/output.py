@@ -141,9 +141,14 @@ class Output:
                 self._append(seq_num, message)
         return seq_num
 
-    def first_sending(self, begin: int, end: int) -> None:
+    def first_sending(self, begin: int, end: int) -> Unsent:
         """Queue begin..end, which were stored while they could not be sent."""
-        self._append_unsent(begin, end)
+        item = Unsent(begin, end)
+        self._queue.append(item)
+        self._ranges += 1
+        if self._replay is not None:
+            self._mark_waiting(self._replay, begin)
+        return item
 
     def replay(self, begin: int, end: int) -> None:
         """Send begin..end again: with the replay in the queue, or after all that is queued."""
@@ -214,20 +219,12 @@ class Output:
         """
         last = self._queue[-1]
         if not isinstance(last, Unsent) or last.end != seq_num - 1:
-            last = self._append_unsent(seq_num, seq_num)
+            last = self.first_sending(seq_num, seq_num)
         last.end = seq_num
         if seq_num - (last.reserved[-1] if last.reserved else last.begin) >= _RESERVE_EVERY:
             last.end = self._store.next_out
             last.reserved.append(last.end)
             self._store.next_out = last.end + 1
-
-    def _append_unsent(self, begin: int, end: int) -> Unsent:
-        item = Unsent(begin, end)
-        self._queue.append(item)
-        self._ranges += 1
-        if self._replay is not None:
-            self._mark_waiting(self._replay, begin)
-        return item
 
     def _build(self, msg_type: str, seq_num: int, body: str, now_ns: int) -> bytes:
         utc_ns = now_ns + self._wall.offset_ns

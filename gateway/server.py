@@ -159,7 +159,9 @@ class Server:
             self.wake,
         )
         accounts, known = {row.name: row.id for row in settings.accounts}, tuple(self.recorder.known_ids.accounts)
-        self.mode_control = ModeControl(self.services, accounts, known, self._modes_file(config_dir))
+        file = ModesFile(config_dir / settings.journal.directory / "modes.json")
+        is_kept = settings.journal.durability != "memory"
+        self.mode_control = ModeControl(self.services, accounts, known, file if is_kept else None)
         self.mode_control.restore(self.now_ns())
 
     def _build_doors(self) -> None:
@@ -189,7 +191,6 @@ class Server:
         log_event(_logger, name, **fields)
 
     def wake(self) -> None:
-        """Run a turn soon."""
         if self._turn is not None:
             self._turn.wake()
 
@@ -256,7 +257,6 @@ class Server:
         return limit_ns
 
     def log_out_all(self) -> None:
-        """Log out every session."""
         now_ns = self.now_ns()
         for session in list(self.sessions.by_id.values()):
             if (endpoint := session.endpoint) is not None and session.connected:
@@ -318,10 +318,6 @@ class Server:
                 self._turn.wake()  # the commit will say so
 
     # -- inside --------------------------------------------------------------------------------------------------
-
-    def _modes_file(self, config_dir: Path) -> ModesFile | None:
-        journal = self.settings.journal
-        return None if journal.durability == "memory" else ModesFile(config_dir / journal.directory / "modes.json")
 
     async def _start_admin(self, settings: schema.Admin, turn: EventLoopTurn) -> int:
         secrets = read_tokens(self.settings)

@@ -29,11 +29,15 @@ _TURNS_NS = NS_PER_MS  # per turn, all connections: many floods delay a quiet se
 _STRANGERS = 4  # served per turn: a logon costs a signature check, and thousands may come at once
 
 
-class TurnMember(Protocol):
-    """A connection, as the turn sees it."""
+class Stranger(Protocol):
+    """A connection that has sent something and has not logged on."""
 
     def take_turn(self, now_ns: int) -> None:
-        """Parse the next slice of unparsed input."""
+        """Parse the next slice of what it sent."""
+
+
+class TurnMember(Stranger, Protocol):
+    """A connection, as the turn sees it."""
 
     def wait_turn(self) -> None:
         """The turn is over, and input is still unparsed."""
@@ -52,13 +56,6 @@ class TurnMember(Protocol):
 
     def abort(self) -> None:
         """Drop the link."""
-
-
-class Stranger(Protocol):
-    """A connection that has sent something and has not logged on."""
-
-    def take_turn(self, now_ns: int) -> None:
-        """Parse what it sent."""
 
 
 class Parts(NamedTuple):

@@ -175,7 +175,6 @@ class Connection(asyncio.Protocol):
             self._arm()
 
     def resume_writing(self) -> None:
-        """The transport has room again: continue."""
         now_ns = self._turn.now_ns()
         self._slowness.until_ns = 0
         self._traffic.unread.note(self, 0, now_ns)
@@ -359,11 +358,9 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def pause_reading(self, now_ns: int) -> None:
-        """The order path pauses reading."""
         self._stop_reading(_BY_QUEUE, now_ns)
 
     def resume_reading(self, now_ns: int) -> None:
-        """The order path has room again."""
         self._read_again(_BY_QUEUE, now_ns)
         self._parse_on()
 

@@ -119,7 +119,6 @@ class Crowd:
         self._take(guest)
 
     def leave(self, guest: Guest) -> None:
-        """Remove it."""
         self._take(guest)
         self._guests.pop(guest, None)
         self._going.discard(guest)

@@ -15,7 +15,6 @@ from gateway.orders.core_link import CoreLink
 from gateway.orders.dispatch import EventDispatch
 from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.orders.limit_notices import LimitNotices
-from gateway.orders.mode_notices import ModeNotices
 from gateway.orders.queue import OrderQueue
 from gateway.orders.responses import Responses
 from gateway.orders.standing import Standing
@@ -54,7 +53,7 @@ class OrderPath:
         self.token_wait = token_wait = TokenWait(calls)
         self._backpressure = Backpressure(queue, sessions, calls, settings.ingress.max_wait_ms * NS_PER_MS)
         responses = Responses(charging, self._backpressure, metrics, tracing, trace_clock, calls)
-        self.venue = venue = VenueState(ModeNotices(sessions, instruments, calls, wall))
+        self.venue = venue = VenueState(sessions, instruments, calls, wall)
         self.core_link = CoreLink(settings.core, core, queue, token_wait, venue, responses, calls, trace_clock, wall)
         self.standing = Standing(core, queue, token_wait, self.core_link.unanswered)
         self.dispatch = EventDispatch(core, queue, self.core_link, charging, sessions, responses, calls, metrics)

@@ -191,7 +191,6 @@ class OrderQueue:
             self._sweeps.pop(command.account, None)
 
     def _leave(self, request: Request) -> None:
-        """It waits no more."""
         self._waiting -= 1
         command = request.command
         self._waits.discard(request)

@@ -82,15 +82,7 @@ class Standing:
 
     def is_first_on_its_way(self, command: AnyCommand) -> bool:
         """For a retry: whether another command that gives an order its name has not been answered by the core."""
-        if not is_retry(command):
-            return False
-        account, name = command.account, command.cl_ord_id
-        waiting = chain(self._unanswered.values(), self._queue.waiting(account, name), self._token_wait.requests())
-        others = (each.command for each in waiting if each.command is not command)
-        return any(
-            isinstance(each, NewOrder | ReplaceOrder) and each.account == account and each.cl_ord_id == name
-            for each in others
-        )
+        return is_retry(command) and self._on_its_way(command.account, command.cl_ord_id, command) is not None
 
     def unanswered_of(self, session: Session) -> list[Request]:
         """The requests of the session that are not settled, wherever they wait."""
@@ -98,12 +90,14 @@ class Standing:
         found = chain.from_iterable((each, *each.joined) for each in waiting)
         return [each for each in found if each.session is session and each.source is not None and not each.is_settled]
 
-    def _on_its_way(self, account: int, cl_ord_id: str) -> NewOrder | ReplaceOrder | None:
-        """The command that would give an order this name."""
+    def _on_its_way(
+        self, account: int, cl_ord_id: str, but: AnyCommand | None = None
+    ) -> NewOrder | ReplaceOrder | None:
+        """The command, another than `but`, that would give an order this name."""
         waiting = chain(self._unanswered.values(), self._queue.waiting(account, cl_ord_id), self._token_wait.requests())
         for request in waiting:
             command = request.command
-            if not isinstance(command, NewOrder | ReplaceOrder):
+            if command is but or not isinstance(command, NewOrder | ReplaceOrder):
                 continue
             if command.account == account and command.cl_ord_id == cl_ord_id:
                 return command

@@ -47,7 +47,6 @@ class TokenWait:
         self._calls.pause(session, Pause.TOKENS, now_ns)
 
     def requests(self) -> Iterator[Request]:
-        """The commands that wait."""
         return (each.request for row in self._rows.values() for each in row if each.request is not None)
 
     def retry(self, now_ns: int) -> None:

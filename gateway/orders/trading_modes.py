@@ -63,7 +63,6 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def text(self) -> str:
-        """The whole of it in one line, for clients."""
         return f"{self.subject} {_WORDS[self.mode]}: {self.reason}"
 
 

@@ -53,9 +53,7 @@ class FormerNames:
             del self._by_key[row.key_id][session]
 
     def get(self, session: int) -> WsSessionRecord | None:
-        """The name that a session had."""
         return self._names.get(session)
 
     def rows(self) -> tuple[WsSessionRecord, ...]:
-        """All of them, for the next process."""
         return tuple(self._names.values())

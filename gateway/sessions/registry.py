@@ -52,7 +52,6 @@ class Sessions:
         return session.name if session is not None else self._record.former_name(session_id)
 
     def add(self, session_id: int, name: str, client: Client, origin: Origin) -> Session:
-        """A new session, of its client's account."""
         path = self._limiter.open(client.account, name)
         session = Session(session_id, name, client, origin, path)
         self.by_id[session_id] = session

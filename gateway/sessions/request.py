@@ -124,7 +124,6 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def queue_class(self) -> Class:
-        """Its class in the queue."""
         kind = type(self.command)
         if kind is MassCancel:
             return Class.CONTROL

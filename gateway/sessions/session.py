@@ -74,7 +74,6 @@ class Session:
 
     @property
     def is_paused(self) -> bool:
-        """Whether it is not read."""
         return bool(self._paused)
 
     def add_pause(self, why: Pause) -> bool:

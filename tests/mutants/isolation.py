@@ -95,7 +95,7 @@ MUTANTS = (
         ),
     ),
     *mutants(
-        "gateway/orders/mode_notices.py",
+        "gateway/orders/venue_state.py",
         _TESTS,
         (
             "the end of a session stops a notice of modes to those after it",

@@ -75,8 +75,8 @@ MUTANTS = (
         ),
         (
             "a cancel's own id leads to the order that it cancels",
-            "            if not isinstance(command, NewOrder | ReplaceOrder):\n                continue\n",
-            "",
+            "            if command is but or not isinstance(command, NewOrder | ReplaceOrder):\n",
+            "            if command is but:\n",
         ),
         (
             "an order of another account is on its way",

@@ -66,8 +66,6 @@ class FixAcceptor:
     ) -> None:
         settings, clients, sessions = services.settings, services.authenticator, services.sessions
         self._settings = settings
-        self._clients = clients
-        self._sessions = sessions
         self._record_reset = record_reset  # (session id, time in ns UTC)
         self._services = services
         self._listeners: list[Listener] = []

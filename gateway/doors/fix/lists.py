@@ -36,7 +36,6 @@ class ListReply:
 
     @property
     def is_done(self) -> bool:
-        """Whether all of it was sent."""
         return self._sent >= len(self._event.orders)
 
     def advance(self, most: int, translator: Translator, standing: Standing, latest_seq: int) -> list[Answer]:

@@ -42,7 +42,10 @@ class FixLogon:
         self._services = services
         self._endpoints = endpoints
         self._configured = configured
-        self._guarded = _guarded(services.settings.fix)
+        fix = services.settings.fix
+        wanted = {row.listener for row in fix.sessions if row.auth == "key"}
+        # The listeners at which some session needs a key.
+        self._guarded = frozenset(row.name for row in fix.listeners if "" in wanted or row.name in wanted)
 
     def admit(
         self, claim: LogonClaim, listener: schema.FixListener, connection: Connection, now_ns: int
@@ -136,12 +139,6 @@ def _proof(fields: dict[int, str], peer_ip: str) -> Proof:
         sent_at_ns=sent_at_ns,
         window_ns=window_ms(fields) * NS_PER_MS,
     )
-
-
-def _guarded(fix: schema.Fix) -> frozenset[str]:
-    """Names of the listeners at which some session needs a key."""
-    wanted = {row.listener for row in fix.sessions if row.auth == "key"}
-    return frozenset(row.name for row in fix.listeners if "" in wanted or row.name in wanted)
 
 
 def _key_of(claim: LogonClaim) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from gateway.doors import tls
 from gateway.doors.batch import EventLoopTurn
 from gateway.doors.connection import Connection, Traffic
 from gateway.doors.crowd import Crowd
-from gateway.doors.listening import Arrival, Door, Listener, ListenSettings
+from gateway.doors.listening import Door, Listener, ListenSettings
 from gateway.doors.services import Services
 from gateway.doors.slowness import UnreadOutput
 from gateway.doors.ws.endpoint import WsEndpoint
@@ -268,7 +268,15 @@ class WsAcceptor:
         connection = Connection(self._turn, self._loop, self._settings, self.traffic)
         arrival = phase.arrival
         connection.came_by(arrival, is_proved=client is not None)
-        info = _connection_info(arrival, _CODECS.get(chosen, "json"))
+        info = ConnectionInfo(
+            conn_id=f"c-{secrets.token_hex(3)}",  # for people
+            challenge=secrets.token_hex(16),
+            peer_ip=arrival.peer_ip,
+            accepted_ns=arrival.accepted_ns,
+            codec=_CODECS.get(chosen, "json"),
+            proved=arrival.proved,
+            failed=arrival.failed,
+        )
         endpoint = WsEndpoint(self._services, self._ws, self._event_bytes, connection, info)
         connection.peer = endpoint
         arrival.cut = partial(_cut, endpoint, connection)
@@ -300,19 +308,6 @@ def _phase_of(transport: asyncio.BaseTransport) -> HttpPhase:
     phase = cast(asyncio.Transport, transport).get_protocol()
     assert isinstance(phase, HttpPhase)
     return phase
-
-
-def _connection_info(arrival: Arrival, codec: str) -> ConnectionInfo:
-    """With a connection id for people, and a challenge that cannot be guessed."""
-    return ConnectionInfo(
-        conn_id=f"c-{secrets.token_hex(3)}",
-        challenge=secrets.token_hex(16),
-        peer_ip=arrival.peer_ip,
-        accepted_ns=arrival.accepted_ns,
-        codec=codec,
-        proved=arrival.proved,
-        failed=arrival.failed,
-    )
 
 
 def _cut(endpoint: WsEndpoint, connection: Connection, reason: str) -> None:

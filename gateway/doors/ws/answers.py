@@ -99,7 +99,6 @@ class OpenRequests:
         return True
 
     def clear(self) -> None:
-        """Wait for none of them any longer."""
         self._open.clear()
 
 
@@ -202,7 +201,6 @@ class Answers:
         return limit_blocks(limiter.view(session.path, now_ns, buckets)) or None
 
     def all_limits(self, now_ns: int) -> tuple[results.LimitBlock, ...]:
-        """Every limit of the session."""
         assert self.session is not None
         return limit_blocks(self._services.orders.limit_notices.look(self.session, now_ns))
 

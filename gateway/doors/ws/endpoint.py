@@ -135,8 +135,8 @@ class WsEndpoint(Endpoint, Peer):
         if self._leave_by_ns and now_ns >= self._leave_by_ns:
             self._leave_by_ns = 0
             self.answers.open.clear()
-        if self._snapshot.ask_at_ns:
-            self._snapshot.ask_when_due(self.session, self.writer.cursor, now_ns)
+        if 0 < self._snapshot.ask_at_ns <= now_ns:
+            self._snapshot.ask(self.session, self.writer.cursor, now_ns)
         self._logon.deny_when_due(now_ns)
         for event in self.machine.tick(now_ns):
             self._on_event(event, now_ns)
@@ -178,24 +178,20 @@ class WsEndpoint(Endpoint, Peer):
                 if limited is not None:
                     self.count_refused_message(limited, now_ns)
         elif isinstance(event, events.Closed):
-            self._on_closed(event, now_ns)
+            if event.reason == "challenge":
+                self._logon.count_refused("challenge")
+            self.end_session(event.reason, now_ns)
+            self.count_end(event.reason)
         else:
             self.link.close()
-
-    def _on_closed(self, event: events.Closed, now_ns: int) -> None:
-        if event.reason == "challenge":
-            self._logon.count_refused("challenge")
-        self.end_session(event.reason, now_ns)
-        self.count_end(event.reason)
 
     def _log_on(self, asked: events.LogonRequested, now_ns: int) -> None:
         if not self.machine.is_deciding:
             return  # later input has ended the connection: it must take over no session
-        found = self._logon.judge(asked, now_ns)
-        if found is not None:
-            self._accept(asked, found[0], found[1], now_ns)
-
-    def _accept(self, asked: events.LogonRequested, found: Session, client: Client, now_ns: int) -> None:
+        accepted = self._logon.judge(asked, now_ns)
+        if accepted is None:
+            return
+        found, client = accepted
         self._begin(found, client, asked.params, now_ns)
         orders = self.services.orders
         wanted = asked.params.resume if "orders" in self.streams else None
@@ -373,9 +369,7 @@ class WsEndpoint(Endpoint, Peer):
 
     def _list(self, source: Source, event: OrderList, now_ns: int) -> None:
         """Begin a long list. The request stays open until the list is complete: a logout waits for it."""
-        if self.writer.can_list:
-            self.writer.begin_list(source, event, self.services.settings.out.max_bytes)
-        else:
+        if not self.writer.begin_list(source, event, self.services.settings.out.max_bytes):
             self.answers.refuse(source, TOO_MANY_LISTS, now_ns)
 
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:

@@ -49,7 +49,6 @@ class PendingUpgrades(msgspec.Struct, frozen=True, eq=False):
         return HttpPhase(self, arrival)
 
     def clear(self, reason: str) -> None:
-        """Disconnect all of them."""
         for phase in list(self.waiting):
             phase.cut(reason)
 
@@ -133,7 +132,6 @@ class HttpPhase(asyncio.Protocol):
             self._http.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It ended before it became a WebSocket."""
         self.leave()
         self.arrival.left()
         if not self._has_request:
@@ -159,6 +157,5 @@ class HttpPhase(asyncio.Protocol):
         self._is_counted = True
 
     def cut(self, reason: str) -> None:
-        """Disconnect it now."""
         self.end(reason)
         self._transport.abort()

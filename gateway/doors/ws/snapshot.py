@@ -34,11 +34,6 @@ class SnapshotQuery:
         )
         self._services.orders.admission.submit(session, query, METHOD, Source(None, METHOD, now_ns), 0, now_ns)
 
-    def ask_when_due(self, session: Session | None, cursor: StreamCursor, now_ns: int) -> None:
-        """Ask again, when the wait after a refusal is over."""
-        if self.ask_at_ns and now_ns >= self.ask_at_ns:
-            self.ask(session, cursor, now_ns)
-
     def refused(self, retry_after_ms: int, now_ns: int) -> None:
         """The order path had no room for it."""
         self.ask_at_ns = now_ns + max(retry_after_ms, _RETRY_MS) * NS_PER_MS

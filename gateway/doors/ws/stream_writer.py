@@ -51,7 +51,6 @@ class StreamWriter:
         self.push_own("limits", results.LimitsData(profile, rows, self._machine.utc_us(now_ns)), now_ns)
 
     def push_draining(self, reconnect_by_ns: int, text: str, now_ns: int) -> None:
-        """Announce a planned end; until then cancel-on-disconnect waits for clients that come back."""
         data = results.SystemData(
             state="draining",
             reconnect_by=self._machine.utc_us(reconnect_by_ns),
@@ -93,19 +92,19 @@ class StreamWriter:
 
     # -- lists ---------------------------------------------------------------------------------------------------
 
-    @property
-    def can_list(self) -> bool:
-        """Whether one more long list may be begun."""
-        return len(self._listings) < _MAX_LISTINGS
+    def begin_list(self, key: object, event: OrderList, max_bytes: int) -> bool:
+        """Make the answer to a query slice by slice; live events wait, because they are newer than the list.
 
-    def begin_list(self, key: object, event: OrderList, max_bytes: int) -> None:
-        """Make the answer to a query slice by slice; live events wait, because they are newer than the list."""
+        False when too many are in progress.
+        """
+        if len(self._listings) >= _MAX_LISTINGS:
+            return False
         self.cursor.hold()
         self._listings.append((key, ListCursor(event, max_bytes)))
+        return True
 
     @property
     def is_listing(self) -> bool:
-        """Whether a list is in progress."""
         return bool(self._listings)
 
     def continue_list(self) -> tuple[int, object, object]:

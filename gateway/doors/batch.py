@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 
 from gateway.clock import Clock, Timed
 from gateway.doors.stall import LATE_NS, ReadFirst
+from gateway.journal import Journal, MemoryJournal
 from gateway.journal.delay import RecordDelay
 from protocols.units import NS_PER_MS
 
@@ -71,21 +72,6 @@ class Parts(NamedTuple):
     is_queue_filling: Callable[[], bool]
 
 
-class Records(Protocol):
-    """The journal, as the turn sees it: one write per turn, and the position that is durable."""
-
-    @property
-    def durable(self) -> int:
-        """The position up to which records are as safe as `journal.durability` promises."""
-
-    def commit(self, now_ns: int) -> int:
-        """Write what was recorded since the last call; returns the position that must be durable before bytes leave.
-
-        Raises:
-            Exception: the journal failed; nothing more may be sent.
-        """
-
-
 class EventLoopTurn:
     """Runs at most once per pass of the event loop, however many connections are dirty.
 
@@ -98,7 +84,7 @@ class EventLoopTurn:
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
         parts: Parts,
-        records: Records,
+        records: Journal | MemoryJournal,
         delay: RecordDelay,
         report_bug: Callable[[Exception], None],
         fail: Callable[[Exception], None],

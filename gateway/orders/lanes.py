@@ -9,9 +9,7 @@ from protocols.messages import NewOrder, ReplaceOrder
 
 _QUANTUM_BYTES = 200  # about an order: a turn is short, so few wait long
 _LEAST_BYTES = 64  # what a request counts at least: a flood of tiny ones is a flood too
-
 _MANY = 64  # withdrawn requests are not worth a look below this
-
 _SLOT_NS = 10_000_000  # as often as the queue is searched for overdue requests
 
 

@@ -82,19 +82,12 @@ class FixAcceptor:
             session.instruments = clients.tradable(row)
             chosen = machine_settings(settings, row)
             machine = FixSession(chosen, open_store(row.id), services.wall)
-            dialect = "plain" if is_plain(row) else "penstock"
+            dialect, deadline_ms = "plain" if chosen.plain else "penstock", settings.core.order_deadline_ms
             translator = Translator(
-                row.version,
-                dialect,
-                services.instruments,
-                row.throttle_reject,
-                settings.core.order_deadline_ms,
-                client.account,
+                row.version, dialect, services.instruments, row.throttle_reject, deadline_ms, client.account
             )
-            endpoint = FixEndpoint(session, machine, translator, row, services, lists)
-            session.endpoint = endpoint
             key = (row.comp_id, row.target_comp_id or settings.venue.comp_id)
-            self.endpoints[key] = endpoint
+            self.endpoints[key] = session.endpoint = FixEndpoint(session, machine, translator, row, services, lists)
             self.configured[key] = row
             self._resets.add(key, row.reset_schedule, services.now_ns())
 
@@ -102,14 +95,8 @@ class FixAcceptor:
         """Listen; returns the port of each listener by name."""
         ports: dict[str, int] = {}
         for listener in self._settings.fix.listeners:
-            address = ListenSettings(
-                listener.name,
-                listener.host,
-                listener.port,
-                listener.backlog,
-                tls.server_context(listener.tls),
-                networks(listener.proxy_protocol_from),
-            )
+            context, balancers = tls.server_context(listener.tls), networks(listener.proxy_protocol_from)
+            address = ListenSettings(listener.name, listener.host, listener.port, listener.backlog, context, balancers)
             self._listeners.append(Listener(address, self.door_of(listener, loop, turn)))
             ports[listener.name] = await self._listeners[-1].open()
         return ports

@@ -78,11 +78,9 @@ class FixRequests:
         known, answer at once that its outcome is unknown: the order may be in the gap.
         """
         named = named_in(message)
-        if (
-            named is None
-            or not any(named)
-            or self._services.orders.admission.charge_message(self._session, now_ns) is not None
-        ):
+        if named is None or not any(named):
+            return
+        if self._services.orders.admission.charge_message(self._session, now_ns) is not None:
             return
         if self._services.orders.standing.find(self._session.client.account_id, *named) is OrdStatus.REJECTED:
             text = (

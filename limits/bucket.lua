@@ -96,16 +96,23 @@ local function read(key, b)
   end
 end
 
+-- Leases keep their distance from the bucket's time when that jumps: a node counts its own from when it got them.
+local function shift(b, by)
+  if by ~= 0 then
+    for node, record in pairs(b.nodes) do
+      record.expiry = record.expiry + by
+      b.touched[node] = true
+    end
+  end
+end
+
 -- A clock that was ahead and is put right freezes a bucket for no longer than it takes to fill: its times come back by
 -- the rest, and nothing else in it changes. Within that time no stretch of time refills twice.
 local function pull_back(b)
   local ahead = b.as_of - clock - b.fills
   if ahead > 0 then
     b.as_of, b.spare, b.pulled, b.lives = b.as_of - ahead, b.spare - ahead, ahead, 'LT'
-    for node, record in pairs(b.nodes) do
-      record.expiry = record.expiry - ahead
-      b.touched[node] = true
-    end
+    shift(b, -ahead)
   end
 end
 
@@ -129,6 +136,7 @@ local function open(i)
     b.spare = b.spare or b.as_of
     pull_back(b)
     if b.as_of < seen and seen <= clock + b.fills then
+      shift(b, math.max(0, seen - math.max(clock, b.as_of)))
       refill(b, seen)
       b.level, b.spare = math.min(b.level, level_milli * b.milli, 0), math.min(b.spare, spare)
     end

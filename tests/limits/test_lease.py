@@ -349,6 +349,21 @@ TestNetwork = Network.TestCase
 TestNetwork.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
+def test_a_lease_is_not_over_before_its_time_because_another_node_remembers_a_later_clock():
+    """The store's clock was put back, a slower plan loaded, and a node that saw the time before moves the bucket."""
+    network = Network()
+    network.start(rate="10/s", burst=2)
+    network.all_goes_well(node=2)
+    for _ in range(2):
+        network.the_stores_clock_is_set_back(by_us=400_000)
+    network.a_node_hears_of_another_plan(burst=2, node=0, rate="2/s")
+    network.a_call_times_out(node=0)
+    for node in (0, 2):
+        network.all_goes_well(node=node)
+        network.no_node_can_spend_more_than_is_on_record()
+        network.the_store_never_has_more_out_and_in_than_fits()
+
+
 # -- the traps, one by one ---------------------------------------------------------------------------------------------
 
 

@@ -124,9 +124,23 @@ MUTANTS = (
     Mutant(
         "leases of a clock that was ahead stay out",
         _LEDGER,
-        "            record.expiry_us -= ahead_us\n",
-        "            pass\n",
+        "        self.shift(-ahead_us)\n",
+        "",
         BOUND,
+    ),
+    Mutant(
+        "a lease is over early where another node remembers a later clock",
+        _LEDGER,
+        "                ledger.shift(max(0, terms.seen_us - max(clock_us, ledger.as_of_us)))\n",
+        "",
+        BOUND,
+    ),
+    Mutant(
+        "a lease is over early in the script where another node remembers a later clock",
+        _SCRIPT,
+        "      shift(b, math.max(0, seen - math.max(clock, b.as_of)))\n",
+        "",
+        TWIN,
     ),
     Mutant("pulled back, and not written", _SCRIPT, "      b.touched[node] = true\n", "", TWIN),
     Mutant(

@@ -78,9 +78,15 @@ class Ledger:
         ahead_us = max(0, self.as_of_us - clock_us - self.fills_us)
         self.as_of_us -= ahead_us
         self.spare_us -= ahead_us
-        for record in self.nodes.values():
-            record.expiry_us -= ahead_us
+        self.shift(-ahead_us)
         return ahead_us
+
+    def shift(self, by_us: int) -> None:
+        """Leases keep their distance from the bucket's time when that jumps: a node counts its own from when it got
+        them.
+        """
+        for record in self.nodes.values():
+            record.expiry_us += by_us
 
     def retune(self, terms: Terms) -> None:
         """Tokens survive a change of plan, rounded down to a thousandth and clamped: no change ever makes one."""
@@ -189,6 +195,7 @@ class Ledgers:
         else:
             pulled_us = ledger.pull_back(clock_us)
             if ledger.as_of_us < terms.seen_us <= clock_us + ledger.fills_us:
+                ledger.shift(max(0, terms.seen_us - max(clock_us, ledger.as_of_us)))
                 ledger.refill(terms.seen_us)
                 ledger.level = min(ledger.level, terms.level_milli * ledger.milli, 0)
                 ledger.spare_us = min(ledger.spare_us, terms.spare_us)

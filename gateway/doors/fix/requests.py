@@ -1,33 +1,44 @@
 """Serves a FIX client's requests: commands go to the order path, and everything else is answered here."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from gateway.config import schema
 from gateway.doors.services import Services
+from gateway.sessions.session import Session
 from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.fix import tags
 from protocols.fix.decoder import Fault
 from protocols.fix.events import AppMessage
+from protocols.fix.session.machine import FixSession
 from protocols.fix.tags import MsgType
 from protocols.fix.translate import LimitLine, Translator, named_in
 from protocols.messages import OrdStatus
 from protocols.units import NS_PER_S
-
-if TYPE_CHECKING:
-    from gateway.doors.fix.endpoint import FixEndpoint  # which imports this module
 
 RESENT_MAX_AGE_NS = 60_000_000_000  # a PossDup D or G without a window that is older than this is not acted on
 _FREE_LIMIT_QUERY_NS = NS_PER_S  # one per second is free
 _ORDERS = ("D", "G")
 
 
+class FixResponder(Protocol):
+    """The endpoint, as requests are answered through it."""
+
+    @property
+    def machine(self) -> FixSession: ...
+    @property
+    def session(self) -> Session: ...
+    def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None: ...
+    def charge_faulty(self, now_ns: int) -> None: ...
+    def send(self, msg_type: str, body: str, now_ns: int) -> None: ...
+
+
 class FixRequests:
     """Serves one session's application messages, each once."""
 
     def __init__(
-        self, endpoint: "FixEndpoint", translator: Translator, settings: schema.FixSessionRow, services: Services
+        self, endpoint: FixResponder, translator: Translator, settings: schema.FixSessionRow, services: Services
     ) -> None:
         self._endpoint = endpoint
         self._machine = endpoint.machine

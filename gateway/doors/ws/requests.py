@@ -4,12 +4,15 @@ Each request is answered exactly once: here, or through its `Source` after the o
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
-from gateway.doors.ws.answers import BatchAnswer, Source
+from gateway.doors.endpoint import Link
+from gateway.doors.services import Services
+from gateway.doors.ws.answers import Answers, BatchAnswer, Source
 from gateway.doors.ws.logon import profile
+from gateway.doors.ws.stream_writer import StreamWriter
 from gateway.sessions.session import Session
 from protocols import errors
 from protocols.errors import Refusal
@@ -17,19 +20,37 @@ from protocols.messages import AnyCommand, CancelOrder, NewOrder, ReplaceOrder
 from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.ws import report, results, schema
 from protocols.ws.events import Requested, UnknownMethod
+from protocols.ws.session import WsSession
 from protocols.ws.translate import COMMANDS, command, dead_man_ms
-
-if TYPE_CHECKING:
-    from gateway.doors.ws.endpoint import WsEndpoint  # which imports this module
 
 _ORDERS = ("order.place", "order.replace")
 _LEG_METHODS = {NewOrder: "order.place", CancelOrder: "order.cancel", ReplaceOrder: "order.replace"}
 
 
+class WsResponder(Protocol):
+    """The endpoint, as requests are answered through it."""
+
+    services: Services
+    machine: WsSession
+    link: Link
+    answers: Answers
+    writer: StreamWriter
+    session: Session | None
+    streams: tuple[schema.StreamName, ...]
+    heartbeat_ms: int
+
+    @property
+    def is_leaving(self) -> bool: ...
+    def leave(self, logout: Requested, now_ns: int) -> None: ...
+    def describe(self, now_ns: int) -> results.LogonResult: ...
+    def choose_streams(self, found: Session, streams: tuple[schema.StreamName, ...]) -> None: ...
+    def count_refused_message(self, refusal: Refusal, now_ns: int) -> None: ...
+
+
 class WsRequests:
     """Serves one connection's requests."""
 
-    def __init__(self, endpoint: "WsEndpoint") -> None:
+    def __init__(self, endpoint: WsResponder) -> None:
         self._endpoint = endpoint
         self._own = {
             "ping": self._ping,

@@ -1,16 +1,16 @@
-"""How long an answer may take; one that came while this process stood still is read before it is called late."""
+"""A time-out for an answer that does not count time in which this process was stalled."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-_LATE_S = 0.01  # a timer that runs so late: the loop did something else meanwhile, and has not looked at its sockets
-_TURNS = 5  # of the loop: the bytes are read, then parsed, then whoever waits for them goes on
+_LATE_S = 0.01  # a timer that is later than this: the loop was busy meanwhile and has not read its sockets
+_TURNS = 5  # of the loop: the bytes are read, then parsed, then the task that waits for them continues
 
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """`asyncio.timeout`, but for that.
+    """Like `asyncio.timeout`, but after a stall it first lets the loop read an answer that has arrived.
 
     Raises:
         TimeoutError: no answer in time.

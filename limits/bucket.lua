@@ -1,14 +1,14 @@
--- Shared token buckets, decided inside Redis: whatever one gateway tick asks of them is one call of this script.
+-- Shared token buckets, decided inside Redis: one call of this script carries all requests of one event loop turn.
 --
--- tests/support/ledger.py is its twin in Python, function by function: change both; test_bucket_lua.py says
--- so when they differ. All numbers are whole and below 2^53, so a double counts them exactly; a product that grows beyond
--- is compared with a capacity below 2^53 and clamped, and rounding keeps order. x < 2^53 makes floor(x / y) exact too.
+-- tests/support/ledger.py is the same code in Python, function by function. Change both: test_bucket_lua.py fails when
+-- they differ. All numbers are whole and below 2^53, so a double holds them exactly. A product above 2^53 is compared
+-- with a capacity below it and clamped; rounding keeps their order. For x < 2^53, floor(x / y) is exact too.
 --
--- KEYS  one hash a bucket: level, as_of, spare, plan = "load amount period burst", n:<node> = "held expiry seq paid"
+-- KEYS  one hash per bucket: level, as_of, spare, plan = "load amount period burst", n:<node> = "held expiry seq paid"
 -- ARGV  msgpack of limits.store.Batch {terms of each key, asks, takes}; answers msgpack of limits.store.Answer
 
-local SEQ_KEPT_US = 60000000 -- a lease's number outlives the lease, so that a late duplicate still finds it
-local MAX_UNITS = 9007199254740992 -- 2^53: a debt is counted as long as it can be
+local SEQ_KEPT_US = 60000000 -- a lease's number outlives the lease, so that a late duplicate is recognised
+local MAX_UNITS = 9007199254740992 -- 2^53: the largest debt that can be counted
 
 local time = redis.call('TIME')
 local clock = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -21,12 +21,12 @@ local function set_plan(b, load, amount, period, burst)
   b.fills = math.ceil(b.capacity / amount)
 end
 
--- What may be in the bucket: tokens that a node may still spend are not refilled (I1).
+-- The most that the bucket may contain: tokens that a node may still spend are not refilled (I1).
 local function room(b)
   return math.max(0, b.capacity - b.out * b.milli)
 end
 
--- What time brings, up to the room; time that brings nothing because the bucket is full is spare.
+-- Adds the tokens for the elapsed time, up to the room. Time in which the bucket is full adds nothing and is spare.
 local function refill(b, at)
   local elapsed = at - b.as_of
   if elapsed > 0 then
@@ -41,7 +41,7 @@ local function refill(b, at)
   end
 end
 
--- An expired lease counts as spent (I4): up to its expiry it takes room, after that time refills the room.
+-- An expired lease counts as spent (I4). It occupies room until its expiry; after that the room refills.
 local function expire(b)
   while true do
     local first, holder
@@ -60,10 +60,10 @@ local function expire(b)
   end
 end
 
--- Tokens survive a change of plan, rounded down to a thousandth and clamped: no change ever makes one.
+-- Tokens survive a change of plan, rounded down to a thousandth and clamped. No change creates a token.
 local function retune(b, load, amount, period, burst)
   if load < b.load then
-    return -- another node has loaded its limits after this one
+    return -- another node loaded its limits later than this one
   end
   if amount ~= b.amount or period ~= b.period or burst ~= b.burst then
     local level_milli = math.floor(b.level / b.milli)
@@ -89,14 +89,14 @@ local function read(key, b)
     else
       local held, expiry, seq, paid = string.match(value, '(%d+) (%d+) (%d+) ?(%d*)')
       local record = { held = tonumber(held), expiry = tonumber(expiry), seq = tonumber(seq) }
-      record.paid = tonumber(paid) or 0 -- what an older script wrote has no such number, nor `spare`
+      record.paid = tonumber(paid) or 0 -- a record of an older script has neither this number nor `spare`
       b.nodes[string.sub(name, 3)] = record
       b.out = b.out + record.held
     end
   end
 end
 
--- Leases keep their distance from the bucket's time when that jumps: a node counts its own from when it got them.
+-- When the bucket's time jumps, leases keep their distance from it: a node measures a lease from when it got it.
 local function shift(b, by)
   if by ~= 0 then
     for node, record in pairs(b.nodes) do
@@ -106,8 +106,8 @@ local function shift(b, by)
   end
 end
 
--- A clock that was ahead and is put right freezes a bucket for no longer than it takes to fill: its times come back by
--- the rest, and nothing else in it changes. Within that time no stretch of time refills twice.
+-- After a clock that was ahead is corrected, a bucket is frozen for at most the time that it takes to fill. Its times
+-- are moved back by the excess; nothing else in it changes. Within that time, no period refills the bucket twice.
 local function pull_back(b)
   local ahead = b.as_of - clock - b.fills
   if ahead > 0 then
@@ -116,10 +116,10 @@ local function pull_back(b)
   end
 end
 
--- The bucket as it is now. What Redis has forgotten is as the asking node saw it last, and what it has forgotten before
--- its time (a flush, a restart, a replica that lagged) is empty since then: lost writes admit nothing twice. What is older
--- may also be what was pulled back, so the debts in it count on. What a node remembers of a clock that was far ahead
--- counts for nothing.
+-- The bucket as it is now. A bucket that Redis has lost is restored as the asking node last saw it. One that was lost
+-- before its expiry (a flush, a restart, a lagging replica) is empty from then on: lost writes admit nothing twice.
+-- A state older than the node's may also be one that was pulled back, so debts in it still count. What a node saw
+-- while the clock was far ahead is ignored.
 local function open(i)
   local load, amount, period, burst, seen, expires, spare, level_milli = unpack(terms[i])
   local b = { nodes = {}, touched = {}, out = 0, pulled = 0, lives = 'GT' }
@@ -157,8 +157,8 @@ local function wait(b, cost_milli)
   return b.as_of - clock + math.ceil((need - b.level) / b.amount)
 end
 
--- What a node has admitted by itself is paid out of the time that brought nothing since it last saw the bucket, and
--- then out of the level, which may go below zero: a debt is never forgiven, and never paid twice.
+-- A node's debt is paid from the spare time since the node last saw the bucket, then from the level, which may go
+-- below zero. A debt is never forgiven, and never paid twice.
 local function settle(b, debt_milli, seen, spare)
   local debt = debt_milli * b.milli
   local used = seen > 0 and math.min(math.max(0, b.spare - spare), math.ceil(debt / b.amount)) or 0
@@ -166,8 +166,8 @@ local function settle(b, debt_milli, seen, spare)
   b.level = math.max(b.level - math.max(0, debt - used * b.amount), b.capacity - MAX_UNITS)
 end
 
--- What the node has spent leaves the record, what it returns counts only out of the record (I5), then it is granted
--- whole tokens: what it wants within its share, what it needs if that is there, or nothing.
+-- Removes from the record what the node has spent. Returned tokens count only if they are on record (I5). Then it
+-- grants whole tokens: what the node wants within its share, what it needs if available, or nothing.
 local function lease(ask)
   local i, node, seq, left, back, refund, owed, paid, want, need, ttl = unpack(ask)
   local b = buckets[i + 1]
@@ -206,7 +206,7 @@ local function lease(ask)
   return { granted, wait_us, held + granted * 1000 }
 end
 
--- All levels are asked before any is debited: either every one pays, or none.
+-- All levels are checked before any is debited: either all of them pay, or none.
 local function take(request)
   local cost_milli, longest, binds = request[1], 0, 0
   for position = 2, #request do
@@ -224,8 +224,8 @@ local function take(request)
   return { longest, binds }
 end
 
--- A bucket may be forgotten once it would be full without any lease, under every plan that it has had: so what it was
--- under a narrow one is not forgotten for a wide one. Rounded up, because a TTL of 0 deletes at once.
+-- A bucket may expire when it would be full without any lease, under every plan that it has had. So a wider plan does
+-- not erase what was spent under a narrower one. Rounded up, because a TTL of 0 deletes at once.
 local function write(key, b)
   local latest, fields, gone = b.now, {}, {}
   for node, record in pairs(b.nodes) do
@@ -250,7 +250,7 @@ local function write(key, b)
   return { b.as_of, clock + ttl_ms * 1000, math.floor(b.level / b.milli), b.out, b.spare, b.pulled }
 end
 
--- Everything is read and decided before anything is written: a call that fails has done nothing.
+-- Everything is read and decided before anything is written, so a call that fails has changed nothing.
 local granted, taken, states = {}, {}, {}
 for i = 1, #KEYS do
   open(i)

@@ -1,33 +1,33 @@
-"""A node's lease of one shared bucket: tokens fetched ahead, spent in process, settled with the store in a few calls.
+"""A node's lease of one shared bucket: tokens fetched in advance, spent in process and settled in a few calls.
 
-The invariants that make it exact (docs/understand/limits.md): what a node can spend never exceeds what the store has
-on record (I2), so `bound_milli` falls to what is left before an ask leaves, and nothing is credited before the answer
-(I3); an expired lease is spent (I4); one ask is in flight at a time, with a rising number (I5). Pure; time is an
-argument and the node's own: a lease is used for 0.9 of its time, so a clock that leans by 5 % is still ahead of expiry.
+These invariants make it exact (docs/understand/limits.md). A node can never spend more than the store has on record
+(I2), so `bound_milli` drops to what is left before an ask is sent. Nothing is credited before the answer (I3). An
+expired lease is spent (I4). One ask is in flight at a time, with a rising number (I5). Time is an argument, in own
+time. A lease is used for 0.9 of its life, so a clock that drifts by 5 % still stops before it expires. Pure.
 """
 
 from limits.bucket import MILLI, US_PER_S, Bucket, Rate
 from limits.policy import Limit
 from limits.store import Ask, Grant, State, Terms
 
-TTL_US = 500_000  # a crash costs at most what is out for so long; a shorter one makes idle accounts ask more often
+TTL_US = 500_000  # a crash loses at most one such lease; if it is shorter, idle accounts ask more often
 _USED_US = TTL_US * 9 // 10
-SETTLE_US = TTL_US * 8 // 10  # then a lease in use is renewed and an idle one goes back
-_LEAST_WAIT_US = 1_000  # clients are told milliseconds, and one call then fetches what came in that time
-_FIRST_SIZE = 8  # tokens; doubles whenever a lease is used up
-_LEAST_US = 10_000  # a lease is never smaller than what comes in so long: a call takes its time on a busy machine
+SETTLE_US = TTL_US * 8 // 10  # then a lease in use is renewed and an idle one is returned
+_LEAST_WAIT_US = 1_000  # clients are sent milliseconds, and one call fetches the tokens of that time
+_FIRST_SIZE = 8  # tokens; doubles each time that a lease is used up
+_LEAST_US = 10_000  # a lease holds at least the tokens of this time: a call may be slow on a busy machine
 
 
 def is_too_small(limit: Limit, nodes: int) -> bool:
-    """Whether a bucket is too small to be leased by `nodes` nodes: then each decision is the store's own."""
+    """Whether a bucket is too small to be leased by `nodes` nodes, so that the store must make each decision."""
     return limit.burst < 4 * nodes or limit.rate.amount * US_PER_S < 5 * limit.rate.period_us
 
 
 class Lease:
     """What this node may spend of one bucket: left_milli thousandths, before deadline_us.
 
-    low_milli: falling below it is the moment to ask for more; 0 while there is no use in asking. A plain class, because
-    every decision assigns to a field.
+    low_milli: below this level the node asks for more; 0 while asking is of no use. A plain class, because every
+    decision assigns to a field.
     """
 
     __slots__ = (
@@ -40,14 +40,14 @@ class Lease:
         self.key = key
         self.limit, self._load, self._nodes = limit, load, nodes
         self.is_strict = False
-        self.is_troubled = False  # the store is well and this bucket is not: it is decided as if the store were away
-        self.is_astray = False  # what the store last said of it makes no sense: cancels take no notice
+        self.is_troubled = False  # the store works but this bucket does not: it is decided as if the store were away
+        self.is_astray = False  # its last state in the store is implausible: cancels ignore it
         self.left_milli = self.bound_milli = self._filled_milli = self.low_milli = 0
         self.deadline_us = self.sent_us = 0
         self.deny_until_us = self.denied_milli = 0
-        self.need_milli = 0  # the dearest cost that somebody waits for
+        self.need_milli = 0  # the highest cost that a request waits for
         self.refund_milli = 0
-        self.owed_milli = self.paid_milli = 0  # admitted without the store, ever; and what it has debited of that
+        self.owed_milli = self.paid_milli = 0  # admitted without the store, and what the store has debited of that
         self._saw_us = 0
         self.seq = 0
         self._size = _FIRST_SIZE
@@ -57,7 +57,7 @@ class Lease:
 
     @property
     def in_flight(self) -> bool:
-        """Whether an ask is on its way."""
+        """Whether an ask has not been answered yet."""
         return self._ask is not None
 
     @property
@@ -70,7 +70,7 @@ class Lease:
         return Terms(*terms, seen.as_of_us, seen.expires_us, seen.spare_us, seen.level_milli)
 
     def retune(self, limit: Limit, load: int, may_be_strict: bool = True) -> None:
-        """Go on under another limit. The store rescales the bucket at the next ask; a denial counts no more."""
+        """Continue under another limit. The store rescales the bucket at the next ask. A new limit ends a denial."""
         if limit != self.limit:
             self.deny_until_us = 0
             self.fallback = None
@@ -84,22 +84,22 @@ class Lease:
         return self.left_milli >= cost_milli and now_us < self.deadline_us
 
     def debit(self, cost_milli: int) -> None:
-        """Spend what `fits` has just said is there."""
+        """Spend what `fits` has just confirmed."""
         self.left_milli -= cost_milli
 
     def wait_us(self, cost_milli: int, now_us: int) -> int:
-        """How long the store has denied this cost for; 0 = it has not."""
+        """How long the store still denies this cost; 0 = it does not."""
         if now_us < self.deny_until_us and cost_milli >= self.denied_milli:
             return self.deny_until_us - now_us
         return 0
 
     def denied(self, cost_milli: int, wait_us: int, now_us: int) -> None:
-        """The store has said no, for so long: until then nothing is asked for what costs as much, or more."""
+        """The store has denied this cost for `wait_us`. Until then nothing is asked for this cost, or a higher one."""
         self.deny_until_us = now_us + max(wait_us, _LEAST_WAIT_US)
         self.denied_milli = cost_milli
 
     def give_back(self, cost_milli: int, now_us: int) -> None:
-        """Tokens that were spent come back: to this lease as far as the store has them on record, else to the store."""
+        """Return spent tokens: to this lease as far as the store has them on record, the rest to the store."""
         self.lapse(now_us)
         kept = min(cost_milli, self.bound_milli - self.left_milli)
         self.left_milli += kept
@@ -107,14 +107,14 @@ class Lease:
         self.deny_until_us = 0
 
     def lapse(self, now_us: int) -> None:
-        """What was not spent in time is not there any more (I4)."""
+        """Drop tokens that were not spent before the deadline (I4)."""
         if now_us >= self.deadline_us:
             self.left_milli = self.bound_milli = 0
 
     # -- asking --------------------------------------------------------------------------------------------------
 
     def ask(self, position: int, node: str, now_us: int) -> Ask:
-        """The next ask, which is in flight from now on; none may be. now_us: before it is sent."""
+        """The next ask, in flight from now on. No other may be in flight. now_us: a time before it is sent."""
         unused_milli = self.left_milli
         self.lapse(now_us)
         short_milli = max(self.need_milli - self.left_milli, 0)
@@ -125,7 +125,7 @@ class Lease:
         return self._send(position, node, now_us, 0, self._size, -(-short_milli // MILLI))
 
     def hand_back(self, position: int, node: str, now_us: int) -> Ask:
-        """An ask that returns everything unspent, and is in flight from now on."""
+        """An ask that returns all unspent tokens, in flight from now on."""
         self.lapse(now_us)
         back_milli, self.left_milli = self.left_milli, 0
         self._shrink()
@@ -146,9 +146,9 @@ class Lease:
         return ask
 
     def answered(self, ask: Ask, grant: Grant, now_us: int) -> bool:
-        """Credit what the store has granted; False when it did nothing, for it believes the number to be an old one.
+        """Credit what the store has granted. False when it granted nothing because it took the number for an old one.
 
-        An answer that nobody waits for any more changes nothing.
+        An answer to an ask that is no longer in flight changes nothing.
         """
         if ask is not self._ask:
             return True
@@ -176,16 +176,16 @@ class Lease:
         return True
 
     def failed(self, ask: Ask) -> None:
-        """The outcome of the ask is unknown: nothing is credited and nothing repeated; what is left may be spent."""
+        """The outcome of the ask is unknown. Nothing is credited or repeated; what is left may be spent."""
         if ask is self._ask:
             self._ask = None
             self.need_milli = 0
 
     def saw(self, state: State, told_us: int, clock_us: int, now_us: int) -> None:
-        """Remember the newest state the store has shown, so that it cannot lose it unnoticed.
+        """Remember the newest state that the store has sent, so that a loss in the store is noticed.
 
-        told_us: what the terms of the call had as seen_us. Who was told of the newest state there is answers with a
-        newer one, although its time be earlier: the store's clock, clock_us, was put right.
+        told_us: `seen_us` in the terms of the call. If the call carried the newest known state, its answer is newer
+        even where its time is earlier: the store's clock, clock_us, was corrected.
         """
         newest_us = 0 if self.state is None else self.state.as_of_us
         if state.as_of_us >= newest_us or told_us == newest_us:
@@ -200,7 +200,7 @@ class Lease:
     # -- while the store is away ---------------------------------------------------------------------------------
 
     def away_wait_us(self, cost_milli: int, now_us: int) -> int:
-        """How long this node's share makes wait while the store is away: a bucket that starts empty, at rate/nodes."""
+        """The wait in this node's share while the store is away: a bucket that starts empty and fills at rate/nodes."""
         if self.fallback is None:
             rate = self.limit.rate
             slow = Rate(rate.amount, rate.period_us * self._nodes, rate.text)
@@ -209,20 +209,20 @@ class Lease:
         return self.fallback.wait_us(cost_milli, now_us)
 
     def away_debit(self, cost_milli: int) -> None:
-        """Spend of this node's share. The store is told when it is back, before it grants anything."""
+        """Spend from this node's share. The debt is reported when the store is back, before it grants anything."""
         if self.fallback is not None:
             self.fallback.debit(cost_milli)
             self.owed_milli += cost_milli
 
     @property
     def is_settled(self) -> bool:
-        """Whether the store knows of everything that was decided without it, and is asked again."""
+        """Whether the store decides again, and knows of everything that was decided without it."""
         return self.fallback is None and self.owed_milli == self.paid_milli and not self.is_troubled
 
     # -- for people ----------------------------------------------------------------------------------------------
 
     def remaining(self, now_us: int) -> tuple[int, int]:
-        """(whole tokens to be had as far as this node knows, microseconds until the bucket is full again)."""
+        """(whole tokens available as far as this node knows, microseconds until the bucket is full again)."""
         rate, burst_milli = self.limit.rate, self.limit.burst * MILLI
         level_milli = burst_milli
         if self.state is not None:

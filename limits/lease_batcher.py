@@ -1,9 +1,9 @@
-"""A node's traffic with the store: what one tick wants is packed into one call, and answers go back to who waits.
+"""A node's traffic with the store: packs the asks of one event loop turn into one call, and delivers the answers.
 
-`fetch` and `decide` only note what is wanted; the call leaves when the tick is over, so a hundred sessions cost one
-round trip. A lease in use is renewed and an idle one handed back at 0.8 of its time, which `tick` sees to. What was
-decided without the store is settled as soon as it answers again, and a bucket in trouble is tried by itself. Pure: the
-store, the clock and the way to be called at the end of a tick are given.
+`fetch` and `decide` only record what is wanted. The call is sent at the end of the turn, so a hundred sessions cost
+one round trip. At 0.8 of its life, `tick` renews a lease in use and returns an idle one. What was decided without the
+store is settled when it answers again. A bucket in trouble is tried by itself. Pure: the store, the clock and the call
+at the end of a turn are arguments.
 """
 
 from collections import deque
@@ -14,16 +14,16 @@ import msgspec
 from limits.lease import SETTLE_US, Lease
 from limits.store import Answer, Ask, Batch, Outcome, Store, Taken, Trouble
 
-MAX_BUCKETS = 128  # in one call: Redis does nothing else for about a millisecond
-_BEAT_US = 250_000  # so often the store is asked about what is not settled
-_TRIED_AT_ONCE = 8  # buckets in trouble: who cannot be reached must not cost more than those who can
+MAX_BUCKETS = 128  # in one call: it blocks Redis for about a millisecond
+_BEAT_US = 250_000  # how often the store is asked about what is not settled
+_TRIED_AT_ONCE = 8  # buckets in trouble: these must not cost more calls than buckets that work
 _OLD_NUMBER = Trouble("old_number", "the store has a later number on record for this gateway", is_undone=True)
 
 
 class StrictDecision(msgspec.Struct, eq=False):
     """One strict decision: the store takes cost_milli from every bucket, or from none.
 
-    taken: the store's answer. is_done without one: the outcome is unknown, and whatever was paid is lost.
+    taken: the store's answer. is_done without one: the outcome is unknown, and any tokens taken are lost.
     """
 
     cost_milli: int
@@ -47,8 +47,8 @@ class LeaseBatcher:
         at_end_of_tick: Callable[[Callable[[], None]], object],
         on_ready: Callable[[], None],
     ) -> None:
-        """at_end_of_tick: calls what it is given once, when the running tick is over (`loop.call_soon`). on_ready:
-        called when answers came. on_trouble and on_pulled have no value before `SharedLimiter.connect`.
+        """at_end_of_tick: calls its argument once, at the end of the current turn (`loop.call_soon`). on_ready: called
+        after answers. on_trouble and on_pulled have no value before `SharedLimiter.connect`.
         """
         self._store = store
         self._node = node
@@ -57,23 +57,23 @@ class LeaseBatcher:
         self._wanted: dict[Lease, None] = {}
         self._returning: dict[Lease, None] = {}
         self._decisions: list[StrictDecision] = []
-        self._settle: deque[tuple[int, Lease, int]] = deque()  # (due, lease, its ask): due rises, for the ttl is one
+        self._settle: deque[tuple[int, Lease, int]] = deque()  # (due, lease, its ask); due rises: one ttl for all
         self._unsettled: dict[Lease, None] = {}
-        self._beat_us = 0  # when what is unsettled is looked at; 0 = nothing is
+        self._beat_us = 0  # when unsettled buckets are looked at next; 0 = there are none
         self._is_scheduled = False
         self.on_ready = on_ready
         self.calls = 0
         self.failures = 0
-        self.pulled = 0  # buckets whose times lay too far ahead
+        self.pulled = 0  # buckets whose times were too far ahead
 
     @property
     def is_away(self) -> bool:
-        """Whether the store is known not to answer: nothing is asked of it, so nobody waits."""
+        """Whether the store is known not to answer. Then it is sent nothing, and no request waits for it."""
         return self._store.is_away
 
     @property
     def troubled(self) -> int:
-        """Buckets that the store cannot decide although it is well."""
+        """Buckets that the store cannot decide although it works."""
         return sum(lease.is_troubled for lease in self._unsettled)
 
     @property
@@ -83,19 +83,19 @@ class LeaseBatcher:
         return min(dues) if dues else None
 
     def fetch(self, lease: Lease) -> None:
-        """Ask for more of one bucket when the tick is over, unless that is under way or no use."""
+        """Ask for more of one bucket at the end of the turn, unless an ask is in flight or of no use."""
         lease.low_milli = 0
         if not lease.in_flight and not lease.is_troubled and not self._store.is_away:
             self._wanted[lease] = None
             self._schedule()
 
     def decide(self, decision: StrictDecision) -> None:
-        """Have one strict decision made when the tick is over."""
+        """Have one strict decision made at the end of the turn."""
         self._decisions.append(decision)
         self._schedule()
 
     def refund(self, lease: Lease) -> None:
-        """Tell the store of tokens that were given back, when the tick is over."""
+        """Report returned tokens to the store at the end of the turn."""
         if lease.is_strict:
             self._returning[lease] = None
             self._schedule()
@@ -103,13 +103,13 @@ class LeaseBatcher:
             self.fetch(lease)
 
     def owes(self, lease: Lease, now_us: int) -> None:
-        """This bucket is decided without the store: settle it as soon as it answers."""
+        """Record that a bucket is decided without the store, to settle it when the store answers."""
         self._unsettled[lease] = None
         if not self._beat_us:
             self._beat_us = now_us + _BEAT_US
 
     def tick(self, now_us: int) -> None:
-        """Settle what is due: a lease in use is renewed, an idle one goes back. A lease lives 50 ms beyond that."""
+        """Settle due leases: renew one in use, return an idle one. A lease stays usable for another 50 ms."""
         settle = self._settle
         while settle and settle[0][0] <= now_us:
             _, lease, seq = settle.popleft()
@@ -123,7 +123,7 @@ class LeaseBatcher:
             self._beat(now_us)
 
     def hand_back(self, leases: Iterable[Lease]) -> None:
-        """Return everything unspent of these buckets to the store, at once, and settle what is owed."""
+        """Return all unspent tokens of these buckets to the store at once, and settle debts."""
         now_us = self._now_ns() // 1000
         chosen = [
             lease
@@ -139,7 +139,7 @@ class LeaseBatcher:
             self._at_end_of_tick(self._flush)
 
     def _beat(self, now_us: int) -> None:
-        """Settle what is not. Of the buckets in trouble a few are tried, each in its turn."""
+        """Settle the unsettled buckets. Of those in trouble, try a few in rotation."""
         for lease in [lease for lease in self._unsettled if lease.is_settled]:
             del self._unsettled[lease]
         self._beat_us = now_us + _BEAT_US if self._unsettled else 0
@@ -154,7 +154,7 @@ class LeaseBatcher:
         self._schedule()
 
     def _flush(self) -> None:
-        """Send what this tick wanted. Nothing waits for a store that is away."""
+        """Send what this turn wanted. Nothing waits for a store that is away."""
         self._is_scheduled = False
         wanted, self._wanted = self._wanted, {}
         returning, self._returning = self._returning, {}
@@ -177,9 +177,9 @@ class LeaseBatcher:
             self._send(buckets, [buckets[i].hand_back(i, self._node, now_us) for i in owing], batch)
 
     def _groups(self, leases: list[Lease]) -> Iterable[list[Lease]]:
-        """Cut into calls: no more than MAX_BUCKETS in one.
+        """Split into calls of up to MAX_BUCKETS buckets.
 
-        In a cluster one: while a slot moves, some of its keys lie on one node and some on another.
+        In a cluster, one bucket per call: while a slot moves, its keys are spread over two nodes.
         """
         most = 1 if self._store.is_cluster else MAX_BUCKETS
         return [leases[i : i + most] for i in range(0, len(leases), most)]
@@ -219,7 +219,7 @@ class LeaseBatcher:
             decision.is_done = True
         for ask in batch.asks:
             if buckets[ask.bucket].refund_milli:
-                self.refund(buckets[ask.bucket])  # given back while this call was under way
+                self.refund(buckets[ask.bucket])  # returned during this call
         self.on_ready()
 
     def _take_over(self, buckets: list[Lease], batch: Batch, decisions: list[StrictDecision], answer: Answer) -> None:
@@ -235,12 +235,12 @@ class LeaseBatcher:
             if not bucket.answered(ask, grant, now_us):
                 self._trouble(bucket, _OLD_NUMBER)
             elif was_troubled:
-                self._beat_us = now_us  # others may be well again too
+                self._beat_us = now_us  # others may work again too
         for decision, taken in zip(decisions, answer.taken, strict=True):
             decision.taken = taken
 
     def _send_one_by_one(self, buckets: list[Lease], asks: list[Ask], decisions: list[StrictDecision]) -> None:
-        """A call that was refused as a whole, and came to nothing: whose trouble it is shows when each goes alone."""
+        """Resend each part of a call that was refused as a whole and changed nothing, to find the bucket in trouble."""
         for ask in asks:
             bucket, ask.bucket = buckets[ask.bucket], 0
             self._send([bucket], [ask], [])
@@ -248,7 +248,7 @@ class LeaseBatcher:
             self._send(list(decision.buckets), [], [decision])
 
     def _trouble(self, bucket: Lease, trouble: Trouble) -> None:
-        """From now on it is decided as if the store were away, and tried again by and by."""
+        """Decide this bucket as if the store were away, and try it again later."""
         if not bucket.is_troubled:
             bucket.is_troubled = True
             self.on_trouble(bucket.key, trouble)

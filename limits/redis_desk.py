@@ -1,8 +1,8 @@
-"""The operator's side of the shared limits: overrides that every node picks up, the audit log, and a look at buckets.
+"""The operator's access to the shared limits: overrides for all nodes, the audit log, and the state of buckets.
 
-Overrides are one hash, read by every node once a second. A change is in the audit stream before it is in the hash, so
-no change is without a record. How long something lasts is reckoned by the store's clock, which is everybody's. Nothing
-here is on the path of a decision.
+Overrides are one hash, which every node reads twice a second. A change is written to the audit stream before the hash,
+so no change is without a record. Durations are measured by the store's clock, which all nodes share. No decision waits
+for anything here.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ AUDIT = "gw:{limits}:audit"
 ACCOUNTS = "gw:{limits}:accounts"
 LOADS = "gw:{limits}:loads"
 _AUDIT_KEPT = 100_000
-_TIME = "return redis.call('TIME')"  # a script with a key goes to the node that holds the overrides
+_TIME = "return redis.call('TIME')"  # a script with a key is run by the node that holds the overrides
 _NUMBER = """
 local last = redis.call('HGETALL', KEYS[1])[2] or 0
 local number = string.format('%.0f', math.max(last + 1, redis.call('TIME')[1]))
 redis.call('HSET', KEYS[1], 'last', number)
 return number
-"""  # not below the time, so that it rises although the store has forgotten the last one
+"""  # at least the time, so that it rises even after the store has lost the last one
 _encode = msgspec.json.encode
 _row = msgspec.json.Decoder(Override).decode
 
@@ -43,7 +43,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class BucketState(msgspec.Struct, frozen=True):
-    """One shared bucket as it lies in the store. load: whose terms it is under. leases: node -> tokens it holds."""
+    """One shared bucket as stored. load: the load that its terms come from. leases: node -> tokens it holds."""
 
     key: str
     level: float
@@ -53,7 +53,7 @@ class BucketState(msgspec.Struct, frozen=True):
 
 
 class Desk:
-    """A connection to the store for operators. Whatever does not answer raises one of `redis_link.FAILURES`."""
+    """A connection to the store for operators. A call that fails raises one of `redis_link.FAILURES`."""
 
     def __init__(self, url: str, timeout_s: float = 2.0) -> None:
         self._url, self._timeout_s = url, timeout_s
@@ -61,7 +61,7 @@ class Desk:
         self._finding_out = asyncio.Lock()
 
     async def _client(self) -> Any:
-        """The connection, to the whole cluster where there is one."""
+        """The connection; in a cluster, to all of it."""
         async with self._finding_out:
             if self._known is None:
                 client = connect(self._url, self._timeout_s, self._timeout_s)
@@ -82,16 +82,16 @@ class Desk:
             await self._known.aclose()
 
     async def now_s(self) -> int:
-        """UTC in seconds by the store's clock: it decides what lasts how long, however wrong anybody else's is."""
+        """UTC in seconds by the store's clock, which measures all durations, however wrong other clocks are."""
         seconds, _ = await (await self._client()).eval(_TIME, 1, OVERRIDES)
         return int(seconds)
 
     async def number_load(self) -> int:
-        """A number for limits that were just put in force, higher than that of every load before, on any node."""
+        """A number for limits that were just put in force, higher than that of every earlier load on any node."""
         return int(await (await self._client()).eval(_NUMBER, 1, LOADS))
 
     async def overrides(self) -> list[Override]:
-        """Every row, those that have ended included. A row that cannot be read is not there."""
+        """Every row, ended ones included. A row that cannot be read is left out."""
         rows = []
         for value in (await (await self._client()).hgetall(OVERRIDES)).values():
             with suppress(msgspec.MsgspecError):
@@ -99,16 +99,16 @@ class Desk:
         return rows
 
     async def name_accounts(self, names: Collection[str]) -> None:
-        """A gateway tells which accounts it has."""
+        """Record the accounts of a gateway in the store."""
         if names:
             await (await self._client()).hset(ACCOUNTS, mapping=dict.fromkeys(sorted(names), ""))
 
     async def accounts(self) -> frozenset[str]:
-        """The accounts of all gateways that use the store; empty when none has told yet."""
+        """The accounts of all gateways that use the store; empty before the first has recorded its own."""
         return frozenset(name.decode() for name in await (await self._client()).hgetall(ACCOUNTS))
 
     async def put(self, row: Override) -> None:
-        """Put a row in force, in place of an older one for the same bucket."""
+        """Put a row in force. It replaces an older one for the same bucket."""
         given = [(name, getattr(row, name)) for name in ("rate", "burst", "mode")]
         detail = " ".join(f"{name}={value}" for name, value in given if value is not None)
         await self.record("set", f"{row.target} {row.bucket}", row.by, row.reason, f"{detail} until={row.until_s}")
@@ -120,7 +120,7 @@ class Desk:
         return bool(await (await self._client()).hdel(OVERRIDES, f"{target} {bucket}"))
 
     async def sweep(self, now_s: int) -> int:
-        """Delete rows that have ended; how many there were. now_s: of the store's clock."""
+        """Delete rows that have ended, and return their number. now_s: by the store's clock."""
         ended = [row for row in await self.overrides() if row.until_s <= now_s]
         for row in ended:
             await (await self._client()).hdel(OVERRIDES, f"{row.target} {row.bucket}")
@@ -140,7 +140,7 @@ class Desk:
         ]
 
     async def buckets(self, account: str) -> list[BucketState]:
-        """The shared buckets of one account that are not full. It walks the key space: for people, not for loops."""
+        """The shared buckets of one account that are not full. It scans the key space: do not call it in a loop."""
         client, states = await self._client(), []
         async for key in client.scan_iter(match=f"gw:{{{account}}}:*", count=1_000):
             fields = {name.decode(): value.decode() for name, value in (await client.hgetall(key)).items()}

@@ -1,4 +1,4 @@
-"""How we connect to Redis: alone or a cluster, with time-outs of ours, and never a repeat that we did not ask for."""
+"""Connects to Redis, a single server or a cluster, with explicit time-outs and without automatic retries."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from redis.exceptions import RedisClusterException, RedisError
 _REDIRECTIONS = 5  # of one call
 
 FAILURES = (RedisError, RedisClusterException, OSError, TimeoutError)
-"""What a call may end with that is the store's doing, or the network's. A cluster's own errors are no RedisError."""
+"""Errors of a call that the store or the network may cause. The errors of a cluster are not RedisErrors."""
 
 
 def connect(url: str, connect_timeout_s: float, answer_timeout_s: float | None = None, cluster: bool = False) -> Any:
-    """A client that never repeats a call by itself: redis-py's own retries block one for 4.67 s (measured).
+    """A client that never repeats a call by itself: the retries of redis-py block a call for 4.67 s (measured).
 
-    Nothing is sent before the first call. answer_timeout_s: None = whoever calls bounds the call as a whole.
+    Nothing is sent before the first call. answer_timeout_s: None = the caller bounds the call as a whole.
     """
     options: dict[str, Any] = {
         "socket_timeout": answer_timeout_s,
@@ -27,7 +27,7 @@ def connect(url: str, connect_timeout_s: float, answer_timeout_s: float | None =
     }
     if not cluster:
         return redis.Redis.from_url(url, **options)
-    # While a slot moves its keys are sought here and there; that must not close the connections of everybody else.
+    # While a slot moves, its keys are looked up on several nodes. That must not close the connections of other calls.
     client: Any = RedisCluster.from_url(url, reinitialize_steps=0, **options)
     client.RedisClusterRequestTTL = _REDIRECTIONS
     return client

@@ -1,9 +1,9 @@
-"""The store of shared buckets in Redis or Valkey: one script call for each batch, and nobody ever waits for a dead one.
+"""The store of shared buckets in Redis or Valkey: one script call per batch, and no wait for a store that is away.
 
-The first call that fails or takes too long opens the breaker: everything under way is answered "unknown" at once, later
-calls without a wait, and one task probes until the store decides again. What is wrong with one bucket only, or in a
-cluster with the node that has it, is that bucket's trouble and opens nothing. A call is never repeated, for it may have
-been carried out; only NOSCRIPT, which says that nothing was, leads to a second try.
+The first call that fails or times out opens the breaker. Calls in flight and later ones are then answered "unknown" at
+once, and one task probes until the store decides again. An error of a single bucket, or in a cluster of the node that
+has it, is that bucket's trouble and does not open the breaker. A call is never repeated, because it may have been
+carried out. Only NOSCRIPT, which says that nothing was done, leads to a second try.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from limits.redis_trouble import REASONS, is_everybodys, trouble_of
 from limits.store import Answer, Batch, Outcome, StoreUnsuitable, Terms, Trouble
 
 _PROBE_S = 0.25
-_PROBE_KEY = "gw:{probe}:"  # a bucket like any other: what a decision needs, a probe needs
+_PROBE_KEY = "gw:{probe}:"  # a bucket like any other: a probe needs all that a decision needs
 _PROBE = Batch([Terms(0, 1, 1_000, 1)], [], [])
-_DEAF_AFTER = 16  # calls to a cluster that failed, with none in between that did not
+_DEAF_AFTER = 16  # failed calls in a row to a cluster
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Answer).decode
@@ -38,7 +38,7 @@ def script_text() -> str:
 class RedisStore:
     """The `limits.store.Store` in Redis >= 7.0 or Valkey >= 7.2, alone or as a cluster.
 
-    is_away: the breaker is open; why: what it was opened by, or what the last probe met. timeouts, outages (by reason):
+    is_away: the breaker is open. why: what opened it, or the error of the last probe. timeouts, outages (by reason):
     counted since the start.
     """
 
@@ -62,10 +62,10 @@ class RedisStore:
         self._on_change = on_change
 
     async def open(self) -> list[str]:
-        """Connect, and return what is worth a warning. A store that cannot be reached is away, and is probed for.
+        """Connect, and return warnings. A store that cannot be reached is away, and is probed.
 
         Raises:
-            StoreUnsuitable: it evicts keys, and so would forget who has spent what.
+            StoreUnsuitable: it evicts keys, and so would lose what clients have spent.
         """
         self._client = connect(self._url, self._timeout_s)
         try:
@@ -81,12 +81,12 @@ class RedisStore:
         return self.warnings
 
     async def close(self) -> None:
-        """Wait for what is under way, for no longer than one call may take, and disconnect."""
+        """Wait for the calls in flight, at most for the time-out of a call, and disconnect."""
         if self._under_way:
             await asyncio.wait(list(self._under_way))
         if self._prober is not None:
             self._prober.cancel()
-            await asyncio.wait([self._prober], timeout=1)  # or it leaves a socket behind
+            await asyncio.wait([self._prober], timeout=1)  # otherwise it leaks a socket
         with suppress(Exception):
             await self._client.aclose()
 
@@ -104,8 +104,8 @@ class RedisStore:
                 outcome = await self._evaluate(keys, batch)
             self._failed_in_a_row = 0
         except Exception as error:
-            # Whatever it is, somebody waits for a word. redis-py ends with AttributeError too, when a connection breaks
-            # while it is being written, and with errors of a cluster that are no RedisError.
+            # Every error must be answered, because a request waits. redis-py also raises AttributeError when a
+            # connection breaks during a write, and errors of a cluster that are not RedisErrors.
             outcome = self._failed(trouble_of(error))
         done = self._under_way.pop(asyncio.current_task(), None)  # type: ignore[arg-type]
         if done is not None:
@@ -124,7 +124,7 @@ class RedisStore:
         return answer
 
     def _failed(self, trouble: Trouble) -> Outcome:
-        """Open the breaker where this concerns everybody; else it is the trouble of the call's own buckets."""
+        """Open the breaker if every call would fail like this. Otherwise it is trouble of the call's own buckets."""
         self.timeouts += trouble.reason == "timeout"
         self._failed_in_a_row = self._failed_in_a_row + 1 if is_everybodys(trouble) else 0
         if self.is_away:
@@ -135,7 +135,7 @@ class RedisStore:
         return None
 
     def _lose(self, trouble: Trouble) -> None:
-        """From now on whatever is under way has an unknown outcome, and waits no longer."""
+        """Open the breaker. Calls in flight end now, with an unknown outcome."""
         self.is_away, self.why = True, trouble
         self.outages[trouble.reason] += 1
         running = asyncio.current_task()
@@ -148,7 +148,7 @@ class RedisStore:
         self._on_change(True)
 
     async def _probe(self) -> None:
-        """Try until the store decides as it should: a read-only or full one is as good as none."""
+        """Try until the store can decide again. A read-only or full store cannot."""
         while self.is_away:
             await asyncio.sleep(_PROBE_S)
             try:

@@ -1,6 +1,6 @@
-"""What an error of Redis means: its reason in one word, whether it concerns everybody, and whether anything was done.
+"""What an error of Redis means: its reason in one word, whether it affects all calls, and whether anything was done.
 
-Who is told an outage must be told why, and one bucket that cannot be used must not look like one.
+An outage is reported with its reason. A single bucket that cannot be used must not look like an outage.
 """
 
 import msgspec
@@ -33,20 +33,20 @@ _BY_WORDS = (
 )
 _KNOWN = {reason for _, reason in (*_BY_KIND, *_BY_CODE.items(), *_BY_WORDS)}
 REASONS = sorted(_KNOWN | _OF_A_BUCKET | {"connection"})
-"""Every reason there is, for a metric's label."""
+"""All reasons, for the label of a metric."""
 
 
 def trouble_of(error: BaseException) -> Trouble:
-    """The error as it is told. Nothing was done when the server itself says no: it decides before it writes."""
+    """The error as it is reported. If the server itself refuses, nothing was done: it decides before it writes."""
     reason, text = _reason(error), str(error) or repr(error)
     if isinstance(error, exceptions.RedisError) and (code := getattr(error, "status_code", "")) and code not in text:
-        text = f"{code} {text}"  # redis-py takes the code off
+        text = f"{code} {text}"  # redis-py removes the code
     is_undone = isinstance(error, exceptions.ResponseError)
     return Trouble(reason, text[:_MAX_TEXT], is_undone)
 
 
 def is_everybodys(trouble: Trouble) -> bool:
-    """Whether no call can be expected to fare better. A right that is missing for a key is that key's trouble."""
+    """Whether every call would fail like this. A permission that is missing for one key is that key's trouble."""
     if trouble.reason == "no_permission":
         return "key" not in trouble.text
     return trouble.reason not in _OF_A_BUCKET

@@ -1,6 +1,6 @@
-"""Whether a URL names a store of limits, judged before anything connects; what is said of it never holds a password.
+"""Checks the URL of a store of limits before anything connects. An error text never contains a password.
 
-The library would take a mistake for something else, or fail with the part of the URL that it could not read. Pure.
+The library would misread a mistake, or print the part of the URL that it could not read. Pure.
 """
 
 import re
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import parse_qsl, urlsplit
 
 REDIS_ENV = "PENSTOCK_LIMITS_REDIS"
-"""Goes before `limits.redis`, so that a password need not stand in a file."""
+"""Overrides `limits.redis`, so that no password has to be in a file."""
 
 _SCHEMES = ("redis", "rediss", "unix")
 _LIKE = "write it like redis://HOST:6379/0, rediss:// for TLS, unix://PATH for a socket"
@@ -19,7 +19,7 @@ _MUST_BE_CODED = {"/": "%2F", "?": "%3F", "#": "%23", "[": "%5B", "]": "%5D"}
 
 
 def why_not(url: str) -> str:
-    """What is wrong with it and what mends it, "" when it is sound."""
+    """What is wrong with the URL and how to correct it; "" when it is valid."""
     return next(_faults(url), "")
 
 
@@ -54,7 +54,7 @@ def _faults(url: str) -> Iterator[str]:
 
 
 def _of_credentials(rest: str) -> Iterator[str]:
-    """User name and password stand before the last @; a character of theirs may end the address too early."""
+    """User name and password come before the last @. A character in them may end the address too early."""
     before, at, _ = rest.rpartition("@")
     if not at:
         return

@@ -1,9 +1,9 @@
-"""The limiter of many nodes: buckets in a shared store, decided in process wherever a lease allows it.
+"""The limiter of several nodes: buckets in a shared store, decided in process wherever a lease allows it.
 
 A decision is one synchronous call over all levels. Buckets too small to lease are decided by the store (strict): the
-first `take` answers PENDING, and the same `take` asked again after `wake` has the result. A session's own buckets
-live in this node, where the session lives. Limits that only count are judged the same way, behind the action. Pure: the
-store, the clock and the end of a tick are given.
+first `take` answers PENDING, and the same `take` after `wake` returns the result. A session's own buckets are in the
+node of the session. Shadow limits are judged the same way, after the action. Pure: the store, the clock and the end of
+a turn are arguments.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,12 +19,12 @@ from limits.shadow import Shadows, Verdict
 from limits.shared_route import Route, SharedLevel, route_of
 from limits.store import Store, Trouble, key_of
 
-_STORE_RETRY_US = 250_000  # what a refusal names while the store is away: it is probed so often
-_DECISION_KEPT_US = 250_000  # a paid decision that nobody comes for is refunded
+_STORE_RETRY_US = 250_000  # the wait in a refusal while the store is away: the period of its probes
+_DECISION_KEPT_US = 250_000  # a paid decision that is not collected is refunded
 
 
 class SharedLimiter(RoutedLimiter[Lease | Bucket]):
-    """The limiter of one node among `nodes`. It asks nothing of the store before `connect`."""
+    """The limiter of one node among `nodes`. It sends nothing to the store before `connect`."""
 
     _wake: Callable[[], None]
 
@@ -37,7 +37,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         now_ns: Callable[[], int],
         at_end_of_tick: Callable[[Callable[[], None]], object],
     ) -> None:
-        """node: a name no other process has or had lately. nodes: how many there are, by which shares are cut."""
+        """node: a name that no other process has or had recently. nodes: their number, which sets each one's share."""
         super().__init__(policy)
         self._load = 0
         self._nodes = nodes
@@ -54,8 +54,8 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         on_trouble: Callable[[str, Trouble], None],
         on_pulled: Callable[[str, int], None],
     ) -> None:
-        """wake: called whenever answers came: what was PENDING may be asked again. on_trouble: the store cannot decide
-        the bucket of this key, and why. on_pulled: the time of this bucket lay so many microseconds too far ahead.
+        """wake: called after answers; a PENDING `take` may be asked again. on_trouble: the key of a bucket that the
+        store cannot decide, and why. on_pulled: a key, and how many microseconds its bucket was too far ahead.
         """
         self._wake = wake
         self.batcher.on_trouble, self.batcher.on_pulled = on_trouble, on_pulled
@@ -65,13 +65,13 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         self._wake()
 
     def loaded(self, number: int) -> None:
-        """The policy in force came by this load. The store keeps to the terms of the load with the highest number."""
+        """Set the number of the load in force. The store applies the terms of the load with the highest number."""
         self._load = max(self._load, number)
         self._generation += 1
 
     @property
     def next_deadline_ns(self) -> int | None:
-        """When `tick` is next wanted, None when nothing is out."""
+        """When `tick` is due next; None when nothing is outstanding."""
         due_us = self.batcher.next_due_us
         if self._open_decisions:
             oldest = next(iter(self._open_decisions))
@@ -79,7 +79,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         return None if due_us is None else due_us * 1000
 
     def tick(self, now_ns: int) -> None:
-        """Settle leases and forgotten decisions that are due."""
+        """Settle due leases, and refund decisions that were not collected."""
         now_us = now_ns // 1000
         self.batcher.tick(now_us)
         for decision in list(self._open_decisions):
@@ -89,7 +89,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
             self._refund(decision, now_us)
 
     def close(self) -> None:
-        """Return every lease: a graceful stop costs nobody a token."""
+        """Return every lease, so that a graceful stop loses no token."""
         self.batcher.hand_back(self._leases.values())
 
     def open(self, account: str, session: str) -> Path:
@@ -97,7 +97,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         route = path.routes["orders"]
         for lease in route.leases if route.shadow is None else (*route.leases, *route.shadow.leases):
             if not lease.left_milli:
-                self.batcher.fetch(lease)  # so that the first order need not wait
+                self.batcher.fetch(lease)  # so that the first order does not wait
         return path
 
     # -- decisions -----------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
     def is_low(self, path: Path, now_ns: int, names: tuple[str, ...]) -> bool:
         return any(view.remaining * 4 < view.capacity for view in self.view(path, now_ns, names))
 
-    # -- when it is not plain arithmetic -------------------------------------------------------------------------
+    # -- when arithmetic is not enough ---------------------------------------------------------------------------
 
     def _take_slowly(
         self, path: Path, route: Route, name: str, cost_milli: int, now_us: int, instrument: int
@@ -167,7 +167,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         return ALLOWED
 
     def _judge_shadow(self, path: Path, name: str, cost_milli: int, now_us: int, instrument: int) -> Verdict:
-        """What the levels that only count would have said."""
+        """The verdict of the shadow levels."""
         route = self._route(path, name, instrument).shadow
         return ALLOWED if route is None else self._judge(path, route, name, cost_milli, now_us)
 
@@ -175,7 +175,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         self.counts[name].shadow_refused += 1
 
     def _judge(self, path: Path, route: Route, name: str, cost_milli: int, now_us: int) -> Verdict:
-        """Decide over all levels of the route, and debit them: those first that only the store can decide."""
+        """Decide over all levels of the route, and debit them. Levels that only the store can decide come first."""
         if not route.strict:
             return self._weigh(route, path, name, cost_milli, now_us)
         decision = path.decisions.get(route)
@@ -191,7 +191,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
             return PENDING
         del path.decisions[route]
         if decision.cost_milli != cost_milli:
-            return self._weigh(route, path, name, cost_milli, now_us)  # `tick` refunds what it came to
+            return self._weigh(route, path, name, cost_milli, now_us)  # `tick` refunds what it took
         self._open_decisions.pop(decision, None)
         taken = decision.taken
         if taken is None or taken.wait_us:
@@ -206,13 +206,13 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         return verdict
 
     def _is_unheard(self, lease: Lease) -> bool:
-        """Whether it must be decided without the store."""
+        """Whether this bucket must be decided without the store."""
         return self.batcher.is_away or lease.is_troubled
 
     def _weigh(
         self, route: Route, path: Path, name: str, cost_milli: int, now_us: int, paid: tuple[Lease, ...] = ()
     ) -> Verdict:
-        """Refuse where a level says no, else wait for what is short, else debit. paid: they have, at the store."""
+        """Refuse if a level refuses, else wait for tokens that are short, else debit. paid: debited by the store."""
         waits: list[Wait] = []
         short: list[Lease] = []
         rest = [level for level in route.binding if level.bucket not in paid] if paid else route.binding
@@ -237,7 +237,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         return ALLOWED
 
     def _debit(self, bucket: Lease | Bucket, cost_milli: int, now_us: int) -> None:
-        """Debit what is checked: in this node where it fits, else on the share it has without the store."""
+        """Debit a checked cost: from the tokens in this node if it fits, else from the share without the store."""
         if isinstance(bucket, Bucket):
             bucket.debit(cost_milli)
         elif bucket.fits(cost_milli, now_us):
@@ -248,7 +248,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
             bucket.away_debit(cost_milli)
 
     def _wait_for(self, path: Path, route: Route, short: list[Lease], cost_milli: int, now_us: int) -> Decision:
-        """Have tokens fetched; the store is asked to decide only when nothing else is short, for that is final."""
+        """Have tokens fetched. The store decides only when nothing else is short, because its decision is final."""
         leases = [lease for lease in short if not lease.is_strict]
         for lease in leases:
             lease.need_milli = max(lease.need_milli, cost_milli)
@@ -264,7 +264,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         return PENDING
 
     def _refund(self, decision: StrictDecision, now_us: int) -> None:
-        """Nobody goes on with what the store has taken for this decision: from now on it is worth nothing."""
+        """Return what the store took for a decision that is not used. The decision is void from now on."""
         taken, decision.taken = decision.taken, None
         if taken is not None and not taken.wait_us:
             for bucket in decision.buckets:
@@ -279,7 +279,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
             self.batcher.refund(bucket)
 
     def _wait_away(self, lease: Lease, name: str, cost_milli: int, now_us: int) -> int:
-        """How long a level makes wait that the store cannot decide, by what its limit says. Cancels always pass."""
+        """The wait at a level that the store cannot decide, by its `on_store_loss`. Cancels always pass."""
         self.degraded += 1
         mode = "allow" if name == "cancels" else lease.limit.on_store_loss
         if mode == "safe":
@@ -292,7 +292,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         waits = verdict or [(0, level.scope, level.limit) for level in route.binding]
         return self._refused(path, route, name, waits, now_us)
 
-    # -- what a path walks through -------------------------------------------------------------------------------
+    # -- the buckets of a path -----------------------------------------------------------------------------------
 
     def _bucket_at(self, path: Path, scope: str, name: str, limit: Limit) -> Lease | Bucket:
         if scope == "session":
@@ -309,7 +309,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         return route_of(counts, levels)
 
     def _state_of(self, bucket: Lease | Bucket, now_us: int) -> tuple[int, int, bool]:
-        """Of a shared bucket: what the store last told, and what this node has left of its lease."""
+        """For a shared bucket: the last state from the store, and what is left of this node's lease."""
         if isinstance(bucket, Lease):
             return (*bucket.remaining(now_us), self._is_unheard(bucket))
         return super()._state_of(bucket, now_us)

@@ -1,4 +1,4 @@
-"""The levels that one kind of action walks through, sorted by how each is decided when buckets are shared. Pure."""
+"""The levels that one kind of action passes, sorted by how each is decided when buckets are shared. Pure."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,13 @@ from limits.paths import Counts
 from limits.policy import Limit
 
 SharedLevel = Level[Lease | Bucket]
-"""A Lease of a shared bucket, or a session's own one."""
+"""A lease of a shared bucket, or a session's own bucket."""
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
-    """What one bucket name means on one path. levels: all of them; binding: those that decide, and the same by kind.
+    """What one bucket name means on one path. levels: all of them; binding: those that decide, then these by kind.
 
-    most_milli: a cost above it never fits. shadow: the levels that only count, as a route that would be enforced.
+    most_milli: a cost above it never fits. shadow: the shadow levels, as a route of their own.
     """
 
     counts: Counts

@@ -1,7 +1,7 @@
-"""What a node asks of the store of shared buckets, and what it is told: the wire between `limits.shared` and Redis.
+"""What a node asks the store of shared buckets, and the answers: the wire between `limits.shared` and Redis.
 
 All structs are arrays on the wire: `bucket.lua` unpacks them by position, so a field may only be added at the end.
-Tokens are thousandths (`_milli`) unless named whole; times are the store's own clock, in microseconds. Pure.
+Tokens are thousandths (`_milli`) unless called whole. Times are microseconds of the store's clock. Pure.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,14 @@ import msgspec
 
 
 class StoreUnsuitable(Exception):
-    """This store must not hold limits; the text says why."""
+    """This store must not hold limits. The text gives the reason."""
 
 
 class Terms(msgspec.Struct, array_like=True, frozen=True):
     """The terms of one bucket, as this node knows them, and when it last saw it.
 
-    load: the number of the load that they come from; the store keeps to a later one. seen_us and what follows: from the
-    newest State that this node was told of. What the store has lost before expires_us counts as spent.
+    load: the number of the load that they come from; a later one in the store wins. seen_us and the fields after it:
+    from the newest State that this node received. What the store loses before expires_us counts as spent.
     """
 
     load: int
@@ -32,12 +32,12 @@ class Terms(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Ask(msgspec.Struct, array_like=True):
-    """One node's report on its lease of one bucket, and what it would like next.
+    """One node's report on its lease of one bucket, and what it wants next.
 
     bucket: position of the key. seq: rises with each ask of this node and bucket. left_milli: what it can still spend.
-    back_milli: unspent tokens it returns. refund_milli: spent ones that were given back. owed_milli: all that it has
-    ever admitted by itself; paid_milli: how much of it the store is known to have debited, whatever became of other
-    calls. want, need: whole tokens; with less than `need` it can do nothing.
+    back_milli: unspent tokens that it returns. refund_milli: spent tokens that were returned. owed_milli: all that it
+    has ever admitted by itself; paid_milli: how much of that the store is known to have debited, whatever the outcome
+    of other calls. want, need: whole tokens; less than `need` is of no use to it.
     """
 
     bucket: int
@@ -62,9 +62,9 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Grant(msgspec.Struct, array_like=True, frozen=True):
-    """The answer to one Ask. granted: whole tokens; -1 = an old number, nothing was done.
+    """The answer to one Ask. granted: whole tokens; -1 = the number was old and nothing was done.
 
-    wait_us: until `need` will be there when it is not; -1 = never. held_milli: what the store now has on record.
+    wait_us: time until `need` is available, if it is not; -1 = never. held_milli: what the store has on record now.
     """
 
     granted: int
@@ -73,18 +73,18 @@ class Grant(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Taken(msgspec.Struct, array_like=True, frozen=True):
-    """The answer to one take: wait_us 0 = every level has paid, -1 = can never fit. binds: position in its levels."""
+    """The answer to one take: wait_us 0 = every level has paid, -1 = it never fits. binds: position in its levels."""
 
     wait_us: int
     binds: int
 
 
 class State(msgspec.Struct, array_like=True, frozen=True):
-    """One bucket after the call; expires_us: when it may be forgotten; out_milli: on record as leased.
+    """One bucket after the call. expires_us: when the store may drop it. out_milli: on record as leased.
 
-    as_of_us lies ahead of the store's clock where that was set back. level_milli: below zero while debts are paid off.
-    spare_us: how much of all time brought nothing, for the bucket was full; only differences mean anything. pulled_us:
-    how far this call has pulled back as_of_us, which lay too far ahead.
+    as_of_us is ahead of the store's clock after that was set back. level_milli: below zero while debts are paid off.
+    spare_us: total time that added nothing because the bucket was full; only differences have a meaning. pulled_us: how
+    far this call has pulled back as_of_us because it was too far ahead.
     """
 
     as_of_us: int
@@ -96,7 +96,7 @@ class State(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True):
-    """The answers of one Batch, each in the order it was asked."""
+    """The answers to one Batch, in the order of its asks and takes."""
 
     clock_us: int
     granted: list[Grant]
@@ -105,9 +105,9 @@ class Answer(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """The store is well, and yet this call came to nothing: something is wrong with a bucket in it.
+    """The store works, but this call failed: something is wrong with a bucket in it.
 
-    reason: one word, for counting; text: in the store's own words. is_undone: nothing was done, else nobody knows.
+    reason: one word, for counting; text: the store's own. is_undone: nothing was done; otherwise that is unknown.
     """
 
     reason: str
@@ -116,11 +116,11 @@ class Trouble(msgspec.Struct, frozen=True):
 
 
 Outcome = Answer | Trouble | None
-"""What becomes of a call. None: unknown, and the store is away or soon will be."""
+"""The outcome of a call. None: unknown, and the store is away or soon will be."""
 
 
 class Store(Protocol):
-    """Where shared buckets are kept. Calls may be lost, late or unanswered; they are never made twice."""
+    """The store of shared buckets. Calls may be lost, late or unanswered; they are never repeated."""
 
     @property
     def is_away(self) -> bool:
@@ -131,9 +131,9 @@ class Store(Protocol):
         """Whether the keys of one call must share a hash tag."""
 
     def call(self, keys: list[str], batch: Batch, done: Callable[[Outcome], None]) -> None:
-        """Send one batch. `done` is called once, later, with what became of it."""
+        """Send one batch. `done` is called once, later, with its outcome."""
 
 
 def key_of(account: str, level: str, owner: str, name: str) -> str:
-    """The key of one bucket. The braces are its hash tag: all buckets of an account lie in one slot."""
+    """The key of one bucket. The braces are its hash tag: all buckets of an account are in one slot."""
     return f"gw:{{{account}}}:{level}:{owner}:{name}"

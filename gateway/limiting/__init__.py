@@ -1,5 +1,5 @@
 """The limits in force: the limits file and operators' overrides, for the limiter of this process or a shared one.
 
-Open `service.py` first. `redis_service.py` is imported only where a shared store is configured. How a bucket counts
-is in the package `limits`, which knows neither orders nor sessions.
+Open `service.py` first. `redis_service.py` is imported only when a shared store is configured. The buckets themselves
+are in the package `limits`, which does not know what an order is.
 """

@@ -1,8 +1,8 @@
 """The shared store of limits as one gateway uses it: its limiter, operators' overrides, and the audit log.
 
-Nothing here is on the path of a decision: the limiter batches its calls itself. If the store does not answer, the
-limits stay as they are; this is logged once, and the store is tried until it is back. Overrides end by the store's
-clock, also while it is away.
+No decision waits for anything here: the limiter batches its own calls. If the store does not answer, the limits stay
+as they are. This is logged once, and the store is tried until it is back. Overrides end by the store's clock, also
+while it is away.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from limits.store import Trouble
 from protocols.units import NS_PER_S
 
 _DESK_TIMEOUT_S = 1.0
-_PICK_UP_S = 0.5  # so that an override acts on every gateway within a second
-_MAX_TROUBLES_LOGGED = 20  # keys logged until all are well again; there may be as many as accounts
+_PICK_UP_S = 0.5  # so that an override takes effect on every gateway within a second
+_MAX_TROUBLES_LOGGED = 20  # keys logged until all buckets work again; there may be as many as accounts
 
 Overridden = Callable[[list[Override], int], None]
-"""Gets the operators' overrides, and the time by the store's clock, in seconds."""
+"""Receives the operators' overrides, and the time by the store's clock in seconds."""
 
 
 class SharedLimits:
@@ -49,7 +49,7 @@ class SharedLimits:
         self._log = log
         self._now_ns = now_ns
         self._rows: list[Override] = []
-        self._ahead_ns: int | None = None  # the store's clock minus ours, as last read
+        self._ahead_ns: int | None = None  # the store's clock minus own time, as last read
         self._closing = asyncio.Event()
         self._desk_fault = ""
         self._logged_troubles: set[str] = set()
@@ -90,7 +90,7 @@ class SharedLimits:
             await self._desk.close()
 
     def record_load(self, file: str, version: int) -> None:
-        """Record in the audit log that this gateway took over a file."""
+        """Record in the audit log that this gateway loaded a file."""
         self._begin(self._record_load(file, f"version {version}"))
 
     async def _record_load(self, file: str, detail: str) -> None:
@@ -99,7 +99,7 @@ class SharedLimits:
                 await self._desk.record("load", file, "gateway", "the limits file changed", detail)
 
     def renumber(self) -> None:
-        """Give the limits that are now in force here a new number, so that the store applies them, not older ones."""
+        """Give the limits in force here a new number, so that the store applies them instead of older ones."""
         self._begin(self._number_at_last())
 
     async def _number_at_last(self) -> None:
@@ -168,7 +168,7 @@ class SharedLimits:
             self._log("limits.bucket_trouble", key=key, reason=trouble.reason, text=trouble.text)
 
     def _pulled(self, key: str, pulled_us: int) -> None:
-        """Every bucket notices a corrected clock; one line per second is enough."""
+        """Log a corrected clock once per second at most: every bucket notices it."""
         now_ns = self._now_ns()
         if now_ns - self._pulled_logged_ns >= NS_PER_S:
             self._pulled_logged_ns = now_ns

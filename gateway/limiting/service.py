@@ -1,7 +1,7 @@
-"""The limits in force: the limits file, plus operators' overrides, for buckets here or in a shared store.
+"""The limits in force: the limits file plus operators' overrides, for buckets in this process or a shared store.
 
-One policy at a time, replaced as a whole. The file and the overrides are read once a second; a mistake in either is
-logged and changes nothing. Overrides end by the store's clock. Without a store every bucket is in this process.
+One policy is in force, and it is replaced as a whole. The file and the overrides are read twice a second. A mistake
+in either is logged and changes nothing. Overrides end by the store's clock. Without a store, buckets are in process.
 """
 
 import os
@@ -28,11 +28,11 @@ _LOOK_S = 0.5
 
 
 class LimitsUnsound(Exception):
-    """The limits file cannot be used at start; the text lists every mistake."""
+    """The limits file cannot be used at the start. The text lists every mistake."""
 
 
 class Limiting:
-    """The limiter of this process, and where its policy comes from."""
+    """The limiter of this process, and the source of its policy."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Limiting:
         now_ns: Callable[[], int],
         log: Callable[..., None],
     ) -> None:
-        """Read the file; nothing is connected yet. accounts: the names of all that are configured.
+        """Read the file, and connect to nothing yet. accounts: the names of all configured accounts.
 
         Raises:
             LimitsUnsound: the limits file cannot be used.
@@ -85,11 +85,11 @@ class Limiting:
         return () if self._shared is None else (self._shared.limiter,)
 
     async def open(self, wake: Callable[[], None], on_change: Callable[[], None]) -> None:
-        """Reach the store, if there is one. wake: called when what had to be fetched may be asked for again.
-        on_change: another policy is in force.
+        """Connect to the store, if there is one. wake: called when a pending decision may be asked for again.
+        on_change: called when another policy is in force.
 
         Raises:
-            limits.store.StoreUnsuitable: it evicts keys, and so must not hold limits.
+            limits.store.StoreUnsuitable: it evicts keys, so it must not hold limits.
         """
         self._on_change = on_change
         if self._warnings:
@@ -104,12 +104,12 @@ class Limiting:
 
     @property
     def next_look_s(self) -> float:
-        """Seconds until `look_at_file` is due: a completely written file acts within a second."""
+        """Seconds until `look_at_file` is due: a completely written file takes effect within a second."""
         is_changing = self._watcher is not None and self._watcher.is_waiting
         return STABLE_NS / 1e9 + 0.05 if is_changing else _LOOK_S
 
     def look_at_file(self) -> None:
-        """Take over a newer file. A bad one is logged and changes nothing."""
+        """Load a newer file. A bad one is logged and changes nothing."""
         outcome = self._watcher.poll(self._now_ns()) if self._watcher is not None else None
         if isinstance(outcome, Reloaded):
             self._by_file = outcome.policy
@@ -123,7 +123,7 @@ class Limiting:
             self._log("limits.refused", errors=[str(each) for each in outcome.errors])
 
     def _overridden(self, rows: list[Override], now_s: int) -> None:
-        """Take the operators' overrides. now_s: the time by the store's clock."""
+        """Receive the operators' overrides. now_s: the time by the store's clock."""
         self._rows, self._store_now_s = rows, now_s
         self._put_in_force()
 

@@ -1,5 +1,5 @@
-"""Who may do how much: policies from a file, token buckets, and the limiter of one process or of many.
+"""Who may do how much: policies from a file, token buckets, and the limiter of one process or of several.
 
-Open `limiter.py` for what the gateway asks, `bucket.py` for how a bucket counts, `shared.py` for the limiter over a
-store. It has no idea what an order is: a path of names, a bucket and a cost come in, a decision goes out.
+Open `limiter.py` for what the gateway asks, `bucket.py` for how a bucket counts, and `shared.py` for the limiter over
+a store. The package does not know what an order is: it maps a path of names, a bucket and a cost to a decision.
 """

@@ -1,8 +1,8 @@
-"""Token-bucket arithmetic on whole numbers: exact for 10/min as for 5000/s, and for costs in thousandths of a token.
+"""Token-bucket arithmetic on whole numbers: exact for 10/min, for 5000/s, and for costs in thousandths of a token.
 
-One token is `period_us` units and every microsecond brings `amount` units, so a refill needs no division and nothing is
-ever rounded. `period_us` is a multiple of 1000, so a thousandth of a token is a whole number of units too. A bucket
-holds less than 2^53 units: the same arithmetic must be exact in Lua's doubles. Pure; time is an argument.
+One token is `period_us` units and every microsecond adds `amount` units, so a refill needs no division or rounding.
+`period_us` is a multiple of 1000, so a thousandth of a token is a whole number of units too. A bucket holds less than
+2^53 units, because the same arithmetic must be exact in the doubles of Lua. Time is an argument. Pure.
 """
 
 import re
@@ -12,15 +12,15 @@ import msgspec
 
 US_PER_S = 1_000_000
 MILLI = 1000  # thousandths in one token
-MAX_UNITS = 1 << 53  # the first whole number that doubles, and so Lua, cannot tell from its neighbour
-NEVER = -1  # the wait for what costs more than a full bucket holds
+MAX_UNITS = 1 << 53  # the first whole number that a double, and so Lua, cannot tell from the next one
+NEVER = -1  # the wait for a cost above the capacity of the bucket
 
 _PERIODS_US = {"s": US_PER_S, "min": 60 * US_PER_S, "h": 3_600 * US_PER_S, "day": 86_400 * US_PER_S}
 _RATE = re.compile(r"([0-9]{1,9})/([0-9]{1,5})?(s|min|h|day)", re.ASCII)
 
 
 class Rate(msgspec.Struct, frozen=True, gc=False):
-    """How fast a bucket fills: `amount` tokens in `period_us` microseconds, in lowest terms; `text` as it was written.
+    """How fast a bucket fills: `amount` tokens in `period_us` microseconds, in lowest terms. text: as it was written.
 
     Lowest terms, but period_us stays a multiple of 1000.
     """
@@ -31,17 +31,17 @@ class Rate(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def per_second(self) -> float:
-        """Tokens per second, for people; no decision uses it."""
+        """Tokens per second, for display. No decision uses it."""
         return self.amount * US_PER_S / self.period_us
 
 
 def parse_rate(text: str) -> Rate:
-    """The rate that `50/s`, `10/min`, `1/day` or `1/2s` names: whole tokens in a whole number of `s min h day`.
+    """The rate written as `50/s`, `10/min`, `1/day` or `1/2s`: whole tokens in a whole number of `s min h day`.
 
     A fraction is written with a longer period: `1/2s` is 0.5 per second.
 
     Raises:
-        ValueError: not of this form, or not above zero.
+        ValueError: it is not of this form, or not above zero.
     """
     found = _RATE.fullmatch(text)
     if found is None:
@@ -55,10 +55,10 @@ def parse_rate(text: str) -> Rate:
 
 
 class Bucket:
-    """What is in one bucket. level and capacity are units, `period_us` to a token; as_of_us is when level was true.
+    """The state of one bucket. level, capacity: in units, `period_us` of them per token. as_of_us: the time of level.
 
-    as_of_us never goes back: while the clock stands before it the bucket is frozen, so a stretch of time that is lived
-    through twice refills once. A plain class: assigning to a field of a Struct costs three times as much.
+    as_of_us never moves back. While the clock is before it, the bucket is frozen, so a period that the clock repeats
+    refills once. A plain class, because assigning to a field of a Struct costs three times as much.
     """
 
     __slots__ = ("amount", "as_of_us", "capacity", "level", "milli", "period_us")
@@ -72,7 +72,7 @@ class Bucket:
         self.as_of_us = 0
 
     def fits(self, cost_milli: int, now_us: int) -> bool:
-        """Refill to `now_us`; whether `cost_milli` thousandths of a token are there. Debits nothing."""
+        """Refill to `now_us`, and return whether `cost_milli` thousandths of a token are available. Debits nothing."""
         elapsed = now_us - self.as_of_us
         if elapsed > 0:
             level = self.level + elapsed * self.amount
@@ -81,17 +81,17 @@ class Bucket:
         return cost_milli * self.milli <= self.level
 
     def debit(self, cost_milli: int) -> None:
-        """Take out what `fits` has just said is there."""
+        """Take out tokens that `fits` has just confirmed."""
         self.level -= cost_milli * self.milli
 
     def give_back(self, cost_milli: int) -> None:
-        """Return tokens; what does not fit in is lost. No refill is needed first: clamping twice is clamping once."""
+        """Return tokens, clamped at full. No refill is needed first: the result is the same in either order."""
         self.level = min(self.capacity, self.level + cost_milli * self.milli)
 
     def wait_us(self, cost_milli: int, now_us: int) -> int:
-        """Microseconds from `now_us` until `cost_milli` fits, exactly; 0 = now, NEVER = it cannot. Refills first.
+        """Microseconds from `now_us` until `cost_milli` fits, exactly. 0 = now; NEVER = it cannot. Refills first.
 
-        While the clock stands before as_of_us, the time until it is there again is part of the wait.
+        While the clock is before as_of_us, the time until then is part of the wait.
         """
         need = cost_milli * self.milli
         if self.fits(cost_milli, now_us):
@@ -101,16 +101,16 @@ class Bucket:
         return self.as_of_us - now_us - (self.level - need) // self.amount
 
     def full_in_us(self, now_us: int) -> int:
-        """Microseconds from `now_us` until nothing is missing any more. Refills first."""
+        """Microseconds from `now_us` until the bucket is full. Refills first."""
         self.fits(0, now_us)
         if self.level == self.capacity:
             return 0
         return self.as_of_us - now_us - (self.level - self.capacity) // self.amount
 
     def retune(self, rate: Rate, burst: int, at_us: int) -> None:
-        """Go on under another rate and burst from `at_us`: what had come by then came at the old rate.
+        """Continue under another rate and burst from `at_us`. The time before it refills at the old rate.
 
-        The tokens stay, rounded down to the new unit and clamped to the new capacity: no change ever makes a token.
+        The tokens stay, rounded down to the new unit and clamped to the new capacity. No change creates a token.
         """
         capacity = burst * rate.period_us
         if (self.amount, self.period_us, self.capacity) == (rate.amount, rate.period_us, capacity):

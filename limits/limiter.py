@@ -1,8 +1,8 @@
-"""What the road asks of a limiter, and what it gets back. Knows names and costs; has no idea what an order is.
+"""The interface of a limiter: what the order path asks, and the decision. It knows names and costs, not orders.
 
-One decision is one synchronous call: all levels of a path are checked, then all are debited, with nothing in between.
-Costs are whole thousandths of a token, so 1 + 0.2 per quote side stays exact. A path's routes are found once, when it
-is opened or the policy has changed; a decision reads them. Pure.
+A decision is one synchronous call: all levels of a path are checked, then all are debited, with nothing in between.
+Costs are whole thousandths of a token, so 1 + 0.2 per quote side stays exact. The routes of a path are found once,
+when it is opened or after the policy has changed. A decision only reads them. Pure.
 """
 
 from abc import ABC, abstractmethod
@@ -20,18 +20,18 @@ BucketT = TypeVar("BucketT")
 
 
 class ShadowDebit(msgspec.Struct, eq=False):
-    """What the limits that only count have taken for one action: it may be known only after the action has passed."""
+    """What the shadow limits have taken for one action. It may become known only after the action has passed."""
 
     state: Literal["waiting", "paid", "refused", "withdrawn"]
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The answer to one `take`. When not allowed: which bucket binds and when it will do.
+    """The answer to one `take`. When not allowed: which bucket binds, and how long.
 
-    wait_us: exact time until the same cost fits; -1 = never (dearer than the burst). name, scope: the binding bucket.
-    pending: tokens are being fetched: ask again when the limiter says so; nothing was debited. penalty: the refusal is,
-    or leads to, "cooling_down" (for wait_us only EXEMPT buckets are open) or "disconnect". shadow: allowed, and the
-    limits that only count have not, or not yet, taken their tokens: to be told to `give_back`.
+    wait_us: exact time until the same cost fits; -1 = never (it exceeds the burst). name, scope: the binding bucket.
+    pending: tokens are being fetched and nothing was debited; ask again when the limiter is ready. penalty: the refusal
+    is, or leads to, "cooling_down" (for wait_us only EXEMPT buckets are open) or "disconnect". shadow: it is allowed,
+    but the shadow limits have not, or not yet, taken their tokens; pass it to `give_back`.
     """
 
     allowed: bool
@@ -39,7 +39,7 @@ class Decision(msgspec.Struct, frozen=True):
     name: str = ""
     scope: str = ""
     burst: int = 0
-    rate: float = 0.0  # tokens per second, for people; decisions never use it
+    rate: float = 0.0  # tokens per second, for display; decisions never use it
     pending: bool = False
     penalty: str = ""
     shadow: ShadowDebit | None = None
@@ -51,7 +51,7 @@ UNPAID = Decision(True, shadow=ShadowDebit("refused"))
 
 
 class BucketView(msgspec.Struct, frozen=True):
-    """One bucket as people see it. remaining is rounded down; full_in_ms is the time until it is full again."""
+    """One bucket for display. remaining is rounded down; full_in_ms is the time until it is full again."""
 
     name: str
     scope: str
@@ -64,7 +64,7 @@ class BucketView(msgspec.Struct, frozen=True):
 
 
 class Level(msgspec.Struct, Generic[BucketT], frozen=True):
-    """One bucket on a path, and the terms it is under."""
+    """One bucket on a path, and its limit."""
 
     bucket: BucketT
     scope: str
@@ -72,13 +72,13 @@ class Level(msgspec.Struct, Generic[BucketT], frozen=True):
 
 
 Wait = tuple[int, str, Limit]
-"""Microseconds until a level allows it (0 = now, NEVER = it cannot), its scope, and its limit."""
+"""Microseconds until a level allows the cost (0 = now, NEVER = it cannot), its scope, and its limit."""
 
 
 class RoutedLimiter(ABC, Generic[BucketT]):
     """Token buckets for `orders cancels queries msgs logons`, over the levels venue, account, instrument, session.
 
-    Its heirs, the limiter of one process and that of many nodes, say what a bucket and a route are.
+    Its subclasses, the limiter of one process and that of several nodes, define what a bucket and a route are.
     """
 
     def __init__(self, policy: Policy, max_kept: int = MAX_KEPT) -> None:
@@ -90,22 +90,22 @@ class RoutedLimiter(ABC, Generic[BucketT]):
 
     @property
     def policy(self) -> Policy:
-        """The policy in force: one immutable snapshot, replaced whole."""
+        """The policy in force: one immutable snapshot, replaced as a whole."""
         return self._policy
 
     @property
     def remembered(self) -> int:
-        """Sessions whose buckets are known: those that are held, and those kept after they left."""
+        """Sessions whose buckets are known: those in use, and those kept after they left."""
         return len(self._paths)
 
     def apply(self, policy: Policy, now_ns: int) -> None:
-        """Put another policy in force from now on; each bucket follows when it is next used."""
+        """Put another policy in force from now on. Each bucket follows when it is next used."""
         self._policy = policy
         self._generation += 1
         self._since_us = now_ns // 1000
 
     def open(self, account: str, session: str) -> Path:
-        """The path of one session: the very same one while it is remembered, so that reconnecting refills nothing."""
+        """The path of one session: the same object while it is remembered, so that reconnecting refills nothing."""
         path = self._paths.open(account, session)
         if path.generation != self._generation:
             self._resolve(path)
@@ -115,8 +115,8 @@ class RoutedLimiter(ABC, Generic[BucketT]):
     def take(self, path: Path, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Decision:
         """Debit `cost_milli` (0 or more) from `name` on every level of `path`, or nothing. `allowed` when it fits.
 
-        instrument: of an order; 0 = of none. A refusal names the level that binds longest; its wait_us holds for all
-        of them. A `pending` answer: ask the same again when the limiter is ready.
+        instrument: of an order; 0 = none. A refusal names the level that binds longest; its wait_us covers all levels.
+        After a `pending` answer, ask the same again when the limiter is ready.
         """
 
     @abstractmethod
@@ -129,17 +129,17 @@ class RoutedLimiter(ABC, Generic[BucketT]):
         instrument: int = 0,
         shadow: ShadowDebit | None = None,
     ) -> None:
-        """Return what an earlier `take` debited (the action was not carried out because of us); clamped at full.
+        """Return, clamped at full, what a `take` debited for an action that the gateway did not carry out.
 
-        shadow: that of the decision. Levels that only count get back what they have paid, or pay no more.
+        shadow: that of the decision. Shadow levels get back what they have paid, or no longer pay.
         """
 
     @abstractmethod
     def is_low(self, path: Path, now_ns: int, names: tuple[str, ...]) -> bool:
-        """Whether one of these buckets has less than a quarter of its tokens at some level, as last seen."""
+        """Whether any of these buckets has less than a quarter of its tokens at any level, as last seen."""
 
     def view(self, path: Path, now_ns: int, names: tuple[str, ...] = ()) -> list[BucketView]:
-        """The buckets of `path` (all, or those named), widest scope first. What is off is not there."""
+        """The buckets of `path` (all, or those named), widest scope first. Limits that are off are left out."""
         levels = [(name, level) for name in names or SCOPES for level in self._route(path, name).levels]
         levels.sort(key=lambda pair: WIDTH.index(pair[1].scope))
         return [self._view(name, level, now_ns // 1000) for name, level in levels]
@@ -150,12 +150,12 @@ class RoutedLimiter(ABC, Generic[BucketT]):
         return BucketView(name, level.scope, remaining, limit.burst, rate, full_in_ms, degraded, limit.mode)
 
     def _state_of(self, bucket: Any, now_us: int) -> tuple[int, int, bool]:
-        """Whole tokens left, time until full, whether it is decided without the store: a bucket of this process."""
+        """Whole tokens left, time until full, and whether it is decided without the store; here, a local bucket."""
         full_in_us = bucket.full_in_us(now_us)  # refills it
         return bucket.level // bucket.period_us, full_in_us, False
 
     def _route(self, path: Path, name: str, instrument: int = 0) -> Any:
-        """What a bucket's name means on the path, under the policy in force."""
+        """The route for a bucket name on the path, under the policy in force."""
         if path.generation != self._generation:
             self._resolve(path)
         route = path.routes[name]
@@ -164,7 +164,7 @@ class RoutedLimiter(ABC, Generic[BucketT]):
         return route
 
     def _resolve(self, path: Path) -> None:
-        """Resolve the path under the policy in force. Buckets stay, even while they are off: nothing refills."""
+        """Resolve the path under the policy in force. Buckets stay even while they are off, so that none refills."""
         levels: dict[str, list[Level[BucketT]]] = {name: [] for name in SCOPES}
         for name, scope, limit in self._policy.levels(path.account, path.session):
             bucket = self._bucket_at(path, scope, name, limit)
@@ -178,7 +178,7 @@ class RoutedLimiter(ABC, Generic[BucketT]):
         path.generation = self._generation
 
     def _instrument_route(self, path: Path, route: Any, instrument: int) -> Any:
-        """The way of orders in one instrument: that of all orders, and the instrument's own bucket."""
+        """The route of orders in one instrument: that of all orders, and the instrument's own bucket."""
         limit = route.instrument_limit
         bucket = self._bucket_at(path, "instrument", f"{PER_INSTRUMENT}/{instrument}", limit)
         found = self._through(route.counts, [*route.levels, Level(bucket, "instrument", limit)])
@@ -186,7 +186,7 @@ class RoutedLimiter(ABC, Generic[BucketT]):
         return found
 
     def _bucket_in(self, home: dict[str, Bucket], name: str, limit: Limit) -> Bucket:
-        """A bucket of this process, under this limit from when the policy was put in force."""
+        """A bucket of this process, under this limit since the policy was put in force."""
         bucket = home.get(name)
         if bucket is None:
             bucket = home[name] = Bucket(limit.rate, limit.burst)
@@ -194,9 +194,9 @@ class RoutedLimiter(ABC, Generic[BucketT]):
         return bucket
 
     def _refused(self, path: Path, route: Any, name: str, waits: Sequence[Wait], now_us: int) -> Decision:
-        """The no of the level that binds longest, and what going on like this leads to; a cool-down is waited for.
+        """The refusal by the level that binds longest, with its penalty. The wait includes a cool-down.
 
-        A level that can never do binds for ever. Without any level that binds, the refusal is the penalty's alone.
+        A level that can never allow the cost binds for ever. If no level binds, the penalty alone refuses.
         """
         route.counts.refused += 1
         longest, binds = 0, waits[0] if waits else None
@@ -227,4 +227,4 @@ class RoutedLimiter(ABC, Generic[BucketT]):
 
 
 Limiter: TypeAlias = RoutedLimiter[Any]
-"""A limiter, whatever its buckets are."""
+"""A limiter with any kind of bucket."""

@@ -1,7 +1,7 @@
-"""The limiter of one process: every bucket lives here, and a decision is one synchronous call without allocation.
+"""The limiter of one process: every bucket is in memory, and a decision is one synchronous call without allocation.
 
-Buckets are found once, when a session's path is opened or the policy has changed; after that `take` is arithmetic.
-A decision of two levels costs about half a microsecond (tests/bench/limits_take.py); keep it free of lookups by text.
+Buckets are found once, when a session's path is opened or after the policy has changed. From then on `take` is plain
+arithmetic. A decision of two levels costs about 0.5 us (tests/bench/limits_take.py). Keep it free of lookups by text.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from limits.policy import Limit, Policy
 
 
 class Route(msgspec.Struct, frozen=True):
-    """What one bucket name means on one path: all its levels, the buckets that bind, and those that only count."""
+    """What one bucket name means on one path: all its levels, the enforced buckets, and the shadow buckets."""
 
     counts: Counts
     levels: tuple[Level[Bucket], ...]
@@ -28,7 +28,7 @@ class Route(msgspec.Struct, frozen=True):
 class LocalLimiter(RoutedLimiter[Bucket]):
     """The limiter of one process: buckets in memory, under a policy that may be swapped at any time.
 
-    An account's buckets stay for good, a session's as long as `Paths` remembers it.
+    An account's buckets are kept for good, a session's as long as `Paths` remembers it.
     """
 
     def __init__(self, policy: Policy, max_kept: int = MAX_KEPT) -> None:
@@ -100,7 +100,7 @@ class LocalLimiter(RoutedLimiter[Bucket]):
 
 
 def _take_shadow(route: Route, cost_milli: int, now_us: int) -> Decision:
-    """Debit the levels that only count, where they could have allowed it; one would-be refusal at most per action."""
+    """Debit the shadow levels if all would have allowed the cost. Counts at most one shadow refusal per action."""
     if all(bucket.fits(cost_milli, now_us) for bucket in route.shadow):
         for bucket in route.shadow:
             bucket.debit(cost_milli)

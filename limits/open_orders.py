@@ -1,7 +1,7 @@
-"""How many orders an account has open, in all and in each instrument: a gauge with a ceiling, not a bucket.
+"""How many orders an account has open, in all and in each instrument: a count with a ceiling, not a bucket.
 
-The road counts an order when it is accepted and again when it is done; asking is arithmetic. The ceilings are a plan's
-`open_orders`. Accounts and instruments are those of the configuration, so what is remembered is bounded. Pure.
+The order path counts an order when it is accepted and again when it is done. The ceilings are a plan's `open_orders`.
+Accounts and instruments are those of the configuration, so memory is bounded. Pure.
 """
 
 from collections import defaultdict
@@ -14,14 +14,14 @@ _ALL = 0  # instruments are numbered from 1
 class OpenOrders:
     """Open orders by account, and by account and instrument, both numbered from 1.
 
-    An end that is told twice takes nobody below zero.
+    An end that is reported twice takes no count below zero.
     """
 
     def __init__(self) -> None:
         self._counts: defaultdict[int, dict[int, int]] = defaultdict(lambda: {_ALL: 0})
 
     def binds(self, account: int, instrument: int, limit: OpenOrderLimit) -> str:
-        """Empty when one more fits, else the scope that is full: "account" or "instrument"."""
+        """The scope that is full, "account" or "instrument"; "" when one more fits."""
         counts = self._counts.get(account)
         if counts is None:
             return ""
@@ -30,18 +30,18 @@ class OpenOrders:
         return "instrument" if counts.get(instrument, 0) >= limit.instrument else ""
 
     def opened(self, account: int, instrument: int) -> None:
-        """One more is open."""
+        """Count one more open order."""
         counts = self._counts[account]
         counts[_ALL] += 1
         counts[instrument] = counts.get(instrument, 0) + 1
 
     def closed(self, account: int, instrument: int) -> None:
-        """One is done."""
+        """Count one open order less."""
         counts = self._counts.get(account)
         if counts is not None and counts.get(instrument):
             counts[_ALL] -= 1
             counts[instrument] -= 1
 
     def count(self, account: int, instrument: int = _ALL) -> int:
-        """Open orders of the account, or of it in one instrument."""
+        """Open orders of the account, in all or in one instrument."""
         return self._counts.get(account, {}).get(instrument, 0)

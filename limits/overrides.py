@@ -1,7 +1,7 @@
 """Limits that an operator sets at run time: one bucket of one account or session, until a time, for a reason.
 
-They lie over the policy from the file and are merged into a new snapshot, so a decision still reads one reference. What
-is wrong with a row is told and the row left out: a mistake of one operator never takes the others' rows along. Pure.
+They are merged over the policy from the file into a new snapshot, so a decision still reads one reference. A row with a
+mistake is reported and left out, so that the mistake of one operator does not affect other rows. Pure.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ _NEVER_OFF_OVER = 86_400 * 31  # seconds; a row without an end would be a second
 
 
 class Override(msgspec.Struct, frozen=True):
-    """One row. target: "ACCOUNT" or "ACCOUNT/SESSION". None = as the policy has it. until_s: UTC, in seconds."""
+    """One row. target: "ACCOUNT" or "ACCOUNT/SESSION". None = as in the policy. until_s: UTC, in seconds."""
 
     target: str
     bucket: str
@@ -28,14 +28,14 @@ class Override(msgspec.Struct, frozen=True):
 
 
 class Merged(msgspec.Struct, frozen=True):
-    """A policy with the rows that count now, and what is wrong with the others."""
+    """A policy with the rows in force, and the mistakes in the others."""
 
     policy: Policy
     faults: tuple[str, ...] = ()
 
 
 def merge(policy: Policy, rows: Iterable[Override], now_s: int) -> Merged:
-    """The policy with every row that is still in force at `now_s`. Accounts come before their sessions."""
+    """The policy with every row that is in force at `now_s`. Accounts come before their sessions."""
     overrides = {owner: dict(limits) for owner, limits in policy.overrides.items()}
     faults: list[str] = []
     for row in sorted(rows, key=lambda each: ("/" in each.target, each.target, each.bucket)):
@@ -54,10 +54,10 @@ def merge(policy: Policy, rows: Iterable[Override], now_s: int) -> Merged:
 
 
 def limit_of(policy: Policy, row: Override, now_s: int) -> Limit:
-    """The limit that a row comes to.
+    """The limit that results from a row.
 
     Raises:
-        ValueError: it cannot be used; nothing has changed.
+        ValueError: the row cannot be used.
     """
     account, _, session = row.target.partition("/")
     if row.bucket not in SCOPES and (session or row.bucket != PER_INSTRUMENT):

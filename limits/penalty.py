@@ -1,15 +1,15 @@
-"""The ladder for those who go on after a refusal: refused, then cooling down, then disconnected.
+"""The penalty ladder for a client that continues after a refusal: refused, then cooling down, then disconnected.
 
-`strikes` refusals in `window_s` earn a cool-down in which only cancels pass; refusals at more than `disconnect_over`
+`strikes` refusals in `window_s` start a cool-down in which only cancels pass. Refusals at more than `disconnect_over`
 times the rate of the limit end the connection. Both are counted with buckets, so memory is bounded and time is exact.
-Cancels and logons never add a strike. One account's standing is each node's own count. Pure.
+Cancels and logons never add a strike. Each node keeps its own count for an account. Pure.
 """
 
 from limits.bucket import MILLI, US_PER_S, Bucket, Rate
 from limits.policy import Limit, Penalty
 
 EXEMPT = frozenset(("cancels", "logons"))
-"""Buckets that are never cooled down and whose refusals are never punished."""
+"""Buckets that a cool-down leaves open, and whose refusals are never penalised."""
 
 
 class PenaltyState:
@@ -24,7 +24,7 @@ class PenaltyState:
         self._hard: dict[str, Bucket] = {}
 
     def refused(self, name: str, limit: Limit, penalty: Penalty, now_us: int) -> str:
-        """Count one refusal of `name` under `limit`; "", "cooling_down" or "disconnect" is what it leads to."""
+        """Count one refusal of `name` under `limit`. Returns its penalty: "", "cooling_down" or "disconnect"."""
         if name in EXEMPT:
             return ""
         if self._penalty != penalty or self._strikes is None:

@@ -1,7 +1,7 @@
-"""The policy in force: plans, who has which, what each message costs. One immutable snapshot, replaced whole.
+"""The policy: plans, which account has which, and what each message costs. One immutable snapshot.
 
-`limits.policy_parse` makes it from an operator's file; a decision reads the reference once and never sees half of one.
-Every plan has every bucket, so a lookup needs no fall-back. Pure: it knows names and numbers, not orders.
+`limits.policy_parse` builds it from an operator's file. It is replaced as a whole, so a decision never sees half of
+one. Every plan has every bucket, so a lookup needs no fall-back. It knows names and numbers, not orders. Pure.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,19 +17,19 @@ Mode = Literal["enforce", "shadow", "off"]
 OnStoreLoss = Literal["safe", "deny", "allow"]
 
 SCOPES = {"orders": "account", "cancels": "account", "queries": "account", "msgs": "session", "logons": "session"}
-"""The buckets, and whose each one is. An override of one session adds a bucket of its own below the account's."""
+"""The buckets, and the owner of each. An override of one session adds its own bucket below the account's."""
 
 PER_INSTRUMENT = "orders_per_instrument"
-"""An allowance that a plan may add: the account's orders in one instrument."""
+"""A limit that a plan may add: the account's orders in one instrument."""
 
 WIDTH = ("venue", "account", "instrument", "session")
-"""The levels, widest first. An instrument's is the account's own in that instrument."""
+"""The levels, widest first. That of an instrument covers the account's orders in it."""
 
 _FACTOR = pattern(r"([0-9]{1,4})x")
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """One allowance. burst: whole tokens in a full bucket. on_store_loss: what to do while the shared store is away."""
+    """One limit. burst: whole tokens in a full bucket. on_store_loss: what to do while the shared store is away."""
 
     rate: Rate
     burst: int
@@ -45,7 +45,7 @@ class OpenOrderLimit(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A named set of allowances: one for each bucket of SCOPES, and PER_INSTRUMENT where the plan asks for it."""
+    """A named set of limits: one for each bucket of SCOPES, and PER_INSTRUMENT where the plan has it."""
 
     name: str
     limits: Mapping[str, Limit]
@@ -56,7 +56,7 @@ def read_factor(value: object) -> int:
     """The whole number that `10x` means in the file.
 
     Raises:
-        ValueError: it is not of this form, or too small.
+        ValueError: it is not of this form, or it is too small.
     """
     found = _FACTOR.fullmatch(value) if isinstance(value, str) else None
     if found is None or int(found[1]) < 2:
@@ -65,9 +65,9 @@ def read_factor(value: object) -> int:
 
 
 class Penalty(msgspec.Struct, frozen=True):
-    """The ladder: `strikes` refusals in window_s seconds earn cooldown_s in which only cancels pass.
+    """The penalty ladder: `strikes` refusals in window_s seconds start cooldown_s in which only cancels pass.
 
-    disconnect_over: refused messages beyond so many times the rate end the connection.
+    disconnect_over: refused messages at more than this many times the rate end the connection.
     """
 
     strikes: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
@@ -80,7 +80,7 @@ class Policy(msgspec.Struct, frozen=True):
     """All limits of the venue. Two policies are equal when nothing in them differs, the version included.
 
     costs: message name -> (bucket, cost in thousandths). accounts: account -> plan name, default_plan for the others.
-    overrides: "ACCOUNT" or "ACCOUNT/SESSION" -> bucket -> the limit that counts there. venue: all accounts together.
+    overrides: "ACCOUNT" or "ACCOUNT/SESSION" -> bucket -> the limit in force. venue: all accounts together.
     """
 
     version: int
@@ -93,9 +93,9 @@ class Policy(msgspec.Struct, frozen=True):
     venue: Mapping[str, Limit] = {}
 
     def cost(self, message_name: str) -> tuple[str, int] | None:
-        """(bucket, cost in thousandths) that the message is charged; None = nothing but its place in `msgs`, if any.
+        """(bucket, cost in thousandths) that the message is charged; None = only its place in `msgs`, if any.
 
-        `msgs` counts every message but cancels and session messages, whatever its class; what is listed under `msgs`
+        `msgs` counts every message of any class, except cancels and session messages. A message listed under `msgs`
         costs that and nothing more.
         """
         return self.costs.get(message_name)
@@ -105,11 +105,11 @@ class Policy(msgspec.Struct, frozen=True):
         return self.plans[self.accounts.get(account, self.default_plan)]
 
     def account_limit(self, account: str, name: str) -> Limit | None:
-        """What the account (for `msgs` and `logons`: each session of it) is allowed; None = no such limit."""
+        """The limit of the account (for `msgs` and `logons`: of each session of it); None = no such limit."""
         return self.overrides.get(account, {}).get(name) or self.plan_of(account).limits.get(name)
 
     def levels(self, account: str, session: str) -> Iterator[tuple[str, str, Limit]]:
-        """(bucket, scope, limit) of each level that this session's actions walk through, the widest first.
+        """(bucket, scope, limit) of each level that this session's actions pass, the widest first.
 
         The level of an instrument is not among them: see `instrument_limit`.
         """
@@ -127,6 +127,6 @@ class Policy(msgspec.Struct, frozen=True):
             yield name, "session", narrowed[name]
 
     def instrument_limit(self, account: str) -> Limit | None:
-        """What the account is allowed of orders in each one instrument; None = no such limit."""
+        """The limit of the account's orders in any one instrument; None = no such limit."""
         limit = self.account_limit(account, PER_INSTRUMENT)
         return None if limit is None or limit.mode == "off" else limit

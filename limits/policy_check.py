@@ -1,6 +1,6 @@
-"""What is odd about a policy that is sound: worth telling the operator, no reason to refuse the file.
+"""Warnings about a valid policy: worth reporting to the operator, but no reason to refuse the file.
 
-Works on the finished policy, so inherited and merged values are judged as they will act. Pure.
+Works on the finished policy, so inherited and merged values are checked as they will act. Pure.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -12,7 +12,7 @@ from limits.toml_text import Finding, Place
 
 
 def oddities(policy: Policy) -> Iterator[Finding]:
-    """(place, what is odd there), for each oddity. A place that stands in no file names what was inherited."""
+    """(place, warning) for each oddity. A place that is not in the file is that of an inherited value."""
     dearest = _dearest(policy)
     for name, plan in policy.plans.items():
         for bucket, limit in plan.limits.items():
@@ -34,7 +34,7 @@ def oddities(policy: Policy) -> Iterator[Finding]:
 
 
 def strangers(policy: Policy, accounts: Collection[str]) -> Iterator[Finding]:
-    """Each account that is not configured: a limit for a mistyped account limits nobody, without a word."""
+    """Each account that is not configured: a limit for a mistyped account would silently have no effect."""
     owners = [("assign", "accounts", account) for account in policy.accounts]
     for place in (*owners, *(("override", owner) for owner in policy.overrides)):
         account = place[-1].partition("/")[0]
@@ -43,7 +43,7 @@ def strangers(policy: Policy, accounts: Collection[str]) -> Iterator[Finding]:
 
 
 def _dearest(policy: Policy) -> Mapping[str, tuple[int, str]]:
-    """Bucket -> (cost, name) of the message that costs most there."""
+    """Bucket -> (cost, name) of its most expensive message."""
     dearest: dict[str, tuple[int, str]] = {}
     for message, (bucket, cost_milli) in policy.costs.items():
         dearest[bucket] = max(dearest.get(bucket, (0, "")), (cost_milli, message))
@@ -61,7 +61,7 @@ def _of_limit(path: Place, bucket: str, limit: Limit, dearest: Mapping[str, tupl
 
 
 def _above(path: Place, child: Limit, parent: Limit) -> Iterator[Finding]:
-    """A level that allows more than the one above it never binds there."""
+    """Warns of a level that never binds, because it allows more than the level above it."""
     if child.rate.amount * parent.rate.period_us > parent.rate.amount * child.rate.period_us:
         yield path, f"the rate {child.rate.text} is above its parent's {parent.rate.text}, which binds first"
     if child.burst > parent.burst:

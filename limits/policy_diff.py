@@ -1,6 +1,6 @@
-"""What would change from one policy to another, value by value, in the words of the limits file.
+"""What changes from one policy to another, value by value, in the words of the limits file.
 
-Both sides are flattened to `place -> text` first, so an inherited value that changes is shown wherever it acts. Pure.
+Both sides are first flattened to `place -> text`, so an inherited value that changes is shown wherever it acts. Pure.
 """
 
 import msgspec
@@ -11,7 +11,7 @@ from limits.toml_text import dotted
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One value that differs. None = it is not there on that side."""
+    """One value that differs. None = it is missing on that side."""
 
     place: str
     before: str | None

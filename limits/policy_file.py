@@ -1,4 +1,4 @@
-"""The shape of a limits file: its tables, what each field may be, and what is left out. Pure."""
+"""The schema of a limits file: its tables, the values that each field may have, and its defaults. Pure."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -13,7 +13,7 @@ _MAX_COST = 1_000_000
 
 
 def exact(text: str) -> Decimal:
-    """A TOML float without rounding. What has too many digits for a cost becomes NaN and is refused where it stands."""
+    """A TOML float without rounding. One with too many digits for a cost becomes NaN, which is refused later."""
     return Decimal(text) if len(text) <= 20 else Decimal("NaN")
 
 
@@ -31,7 +31,7 @@ def _cost(value: object) -> int:
 
 
 class BucketTable(msgspec.Struct, frozen=True):
-    """One allowance. None = left out: it is the parent's."""
+    """One limit. None = left out: inherited from the parent."""
 
     rate: Annotated[Rate, Meta(extra={"read": _rate})] | None = None
     burst: Annotated[int, Meta(ge=1, le=MAX_UNITS // MILLI)] | None = None
@@ -44,7 +44,7 @@ _Costs = dict[str, Annotated[int, Meta(extra={"read": _cost})]]
 
 
 class ClassesTable(msgspec.Struct, frozen=True):
-    """What each message costs, by the bucket that it is charged to."""
+    """The cost of each message, by the bucket that it is charged to."""
 
     orders: _Costs = {}
     cancels: _Costs = {}
@@ -54,7 +54,7 @@ class ClassesTable(msgspec.Struct, frozen=True):
 
 
 class BucketTables(msgspec.Struct, frozen=True):
-    """An allowance for each bucket of `limits.policy.SCOPES`."""
+    """A limit for each bucket of `limits.policy.SCOPES`."""
 
     orders: _Bucket = None
     cancels: _Bucket = None
@@ -64,7 +64,7 @@ class BucketTables(msgspec.Struct, frozen=True):
 
 
 class AccountTables(BucketTables, frozen=True):
-    """What an account may have beside them."""
+    """The limits that an account may have."""
 
     orders_per_instrument: _Bucket = None
 
@@ -73,7 +73,7 @@ _OpenOrders = Annotated[int, Meta(ge=1, le=10_000_000)] | None
 
 
 class OpenOrdersTable(msgspec.Struct, frozen=True):
-    """None = left out: it is the parent's."""
+    """Ceilings of open orders. None = left out: inherited from the parent."""
 
     account: _OpenOrders = None
     instrument: _OpenOrders = None

@@ -1,7 +1,7 @@
-"""From an operator's TOML text to a checked `Policy`, or to every mistake in it with its place.
+"""Parses an operator's TOML text into a checked `Policy`, or reports every mistake in it with its place.
 
-Nothing stops at the first mistake, and no policy comes out when there was any. What a file leaves out comes from the
-built-in policy. Pure: text in, values out.
+Parsing continues after the first mistake; any mistake means that there is no policy. What a file leaves out comes from
+the built-in policy. Pure.
 """
 
 import re
@@ -31,7 +31,7 @@ _MISSING = "missing, and there is no parent to take it from"
 
 
 class Parsed(msgspec.Struct, frozen=True):
-    """What a text came to: a policy and what is odd about it, or every mistake and no policy."""
+    """The result of parsing a text: a policy and its warnings, or every mistake and no policy."""
 
     policy: Policy | None
     errors: tuple[Problem, ...] = ()
@@ -40,10 +40,10 @@ class Parsed(msgspec.Struct, frozen=True):
 
 
 def parse(text: str, built_in: Policy | None = None, accounts: Collection[str] | None = None) -> Parsed:
-    """The policy in `text`, checked whole. Plans, buckets, fields and messages it leaves out are those of `built_in`.
+    """The policy in `text`, fully checked. Plans, buckets, fields and messages that it leaves out are `built_in`'s.
 
-    Without `built_in` the text must define every bucket of every plan itself. For any text the answer is a `Parsed`.
-    accounts: those that are configured, to warn of names that nobody has; None = not known.
+    Without `built_in`, the text must define every bucket of every plan itself. Every text gives a `Parsed`, never an
+    exception. accounts: the configured ones, to warn of unknown names; None = not known.
     """
     try:
         tables = tables_in(text, exact)
@@ -61,10 +61,10 @@ def parse(text: str, built_in: Policy | None = None, accounts: Collection[str] |
 
 
 class _Merger:
-    """Makes the policy of a file that was read: each part on top of the one that it goes on from."""
+    """Builds the policy from a file that was read: each part on top of the one that it extends."""
 
     def __init__(self, file: PolicyFile, built_in: Policy | None, errors: list[Finding]) -> None:
-        """errors: what reading has found; what merging finds comes behind."""
+        """errors: the mistakes found by reading. Those found by merging are appended."""
         self._file = file
         self._built_in = built_in
         self._misread = {place for place, _ in errors}
@@ -72,7 +72,7 @@ class _Merger:
         self.warnings: list[Finding] = []
 
     def policy(self) -> Policy:
-        """The policy, which counts only where `errors` has none."""
+        """The policy, which is valid only if `errors` is empty."""
         costs = self._costs()
         plans = self._plans()
         default_plan = self._assign(plans)
@@ -105,11 +105,11 @@ class _Merger:
         self.errors.append((place, text))
 
     def _every(self, table: dict[str, _Value], place: Place, stand_in: _Value) -> dict[str, _Value]:
-        """What a table names, and a stand-in for each that could not be read: its name is known all the same."""
+        """The entries of a table, with a stand-in for each that could not be read, because its name is known."""
         return {str(each[-1]): stand_in for each in self._misread if each[:-1] == place} | table
 
     def _limit(self, place: Place, table: BucketTable, parent: Limit | None) -> Limit:
-        """A whole limit: what the table says, the rest from the parent."""
+        """A complete limit: the fields of the table, and the rest from the parent."""
         for name in ("rate", "burst"):
             if parent is None and getattr(table, name) is None and (*place, name) not in self._misread:
                 self._error((*place, name), _MISSING)
@@ -135,7 +135,7 @@ class _Merger:
         return done
 
     def _resolve(self, name: str, drafts: Mapping[str, PlanTable], done: dict[str, Plan]) -> None:
-        """Finish `name` and every plan above it, from the top down; a loop, so that no chain is too long."""
+        """Finish `name` and every plan above it, from the top down. A loop, so that a chain may have any length."""
         chain: list[str] = []
         while name not in done and name in drafts and name not in chain:
             chain.append(name)
@@ -187,7 +187,7 @@ class _Merger:
         return default or ""
 
     def _overrides(self, policy: Policy) -> dict[str, dict[str, Limit]]:
-        """Accounts first: what a session's override leaves out is its account's."""
+        """Accounts come first, because an override of a session inherits from its account."""
         done: dict[str, dict[str, Limit]] = {}
         for owner, tables in sorted(self._file.override.items(), key=lambda each: "/" in each[0]):
             account, slash, session = owner.partition("/")

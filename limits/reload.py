@@ -1,8 +1,8 @@
-"""Watches the limits file: a sound, newer one is handed out, anything else changes nothing and says why, once.
+"""Watches the limits file: returns a valid newer policy; anything else changes nothing and is reported once.
 
-`poll` is called often and on SIGHUP. It looks at the resolved path each time, because a Kubernetes ConfigMap is changed
-by swapping a symlink above the file, which watchers on the file itself miss. A file that is written in place may be
-seen half written: it is read when it stayed as it was between two looks, and for a while its version may come again.
+`poll` is called often and on SIGHUP. It resolves the path each time, because a Kubernetes ConfigMap is changed by
+swapping a symlink above the file, which a watcher of the file itself misses. A file that is written in place may be
+seen half written. So it is read once it has stopped changing, and for 10 s the same version is taken again.
 """
 
 from collections.abc import Collection
@@ -22,21 +22,21 @@ from limits.toml_text import NoToml, Problem, text_in
 MAX_BYTES = 1_048_576  # a larger file is refused unread
 
 STABLE_NS = 200_000_000
-"""A file that did not change for so long is taken to be whole."""
-_WRITTEN_NS = 10_000_000_000  # and yet it may go on being written so long after: then the same version is taken again
+"""A file that has not changed for this long is assumed to be complete."""
+_WRITTEN_NS = 10_000_000_000  # in this time it may still be written, so the same version is taken again
 
 _Stamp = tuple[str, int, int, int, int]
 
 
 class Reloaded(msgspec.Struct, frozen=True):
-    """A new policy to put in force, and what is odd about it."""
+    """A new policy to put in force, and its warnings."""
 
     policy: Policy
     warnings: tuple[Problem, ...]
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The file changed and cannot be used; the policy in force stays."""
+    """The file changed and cannot be used. The policy in force stays."""
 
     errors: tuple[Problem, ...]
 
@@ -49,7 +49,7 @@ def default_text() -> str:
 
 @cache
 def built_in() -> Policy:
-    """The policy that is in force where no file says otherwise."""
+    """The policy that is in force without a file."""
     policy = parse(default_text()).policy
     if policy is None:
         raise AssertionError("limits/default.toml is broken")
@@ -59,13 +59,13 @@ def built_in() -> Policy:
 def load(file: str | PathLike[str], accounts: Collection[str] | None = None) -> Parsed:
     """The policy in `file`, on top of the built-in one. A file that cannot be read is a `Parsed` with one error.
 
-    accounts: those that are configured, to warn of names that nobody has; None = not known.
+    accounts: the configured ones, to warn of unknown names; None = not known.
     """
     return _look_at(file, accounts)[1]
 
 
 class Watcher:
-    """Knows one file and the policy in force; `poll` says what became of the file since the last look."""
+    """Knows one file and the policy in force. `poll` returns what has changed since the last look."""
 
     def __init__(
         self, file: str | PathLike[str], current: Policy, now_ns: int, accounts: Collection[str] | None = None
@@ -77,28 +77,28 @@ class Watcher:
         self._accounts = accounts
         self._stamp: _Stamp | None = None
         self._since_ns = now_ns
-        self._reads = 0  # of the file as it is
+        self._reads = 0  # of the file in its present state
         self._told: tuple[bytes | None, Refused] | None = None
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the file has changed and is not read yet: another look is wanted after STABLE_NS."""
+        """Whether the file has changed and is not read yet. Look again after STABLE_NS."""
         return self._reads == 0
 
     def poll(self, now_ns: int) -> Reloaded | Refused | None:
-        """Look once. None = nothing new: untouched, of equal content, the same bad file as before, or it changed just
-        now and may still be written. Never raises.
+        """Look once. None = nothing new: the file is unchanged, of equal content, as bad as before, or changed just now
+        and may still be written. Never raises.
 
-        After a Reloaded its policy counts as the one in force.
+        After a Reloaded, its policy is taken as the one in force.
         """
         stamp = _stamp_of(self._file)
         if stamp != self._stamp:
             self._stamp, self._since_ns, self._reads = stamp, now_ns, 0
-        # A second write within one tick of the file system's clock leaves the same stamp: every change is read twice.
+        # A second write within the file system's clock resolution leaves the same stamp, so each change is read twice.
         if now_ns - self._since_ns < STABLE_NS or self._reads == 2:
             return None
         content, parsed = _look_at(self._file, self._accounts)
-        self._reads = 1 if content is None else self._reads + 1  # one: until it can be read
+        self._reads = 1 if content is None else self._reads + 1  # stays 1 while it cannot be read
         outcome = self._judge(parsed, now_ns)
         told, self._told = self._told, (content, outcome) if isinstance(outcome, Refused) else None
         return None if told is not None and told == self._told else outcome
@@ -125,7 +125,7 @@ class Watcher:
 
 
 def _look_at(file: str | PathLike[str], accounts: Collection[str] | None) -> tuple[bytes | None, Parsed]:
-    """What is in the file, None when it cannot be read; and what that comes to."""
+    """The content of the file (None when it cannot be read), and the result of parsing it."""
     try:
         content = read_bytes(file, MAX_BYTES)
     except OSError as error:
@@ -137,10 +137,10 @@ def _look_at(file: str | PathLike[str], accounts: Collection[str] | None) -> tup
 
 
 def read_bytes(file: str | PathLike[str], max_bytes: int) -> bytes:
-    """At most one more than max_bytes of the file. A pipe or device is refused: reading one could wait for ever.
+    """At most max_bytes + 1 of the file. A pipe or device is refused, because reading it could block for ever.
 
     Raises:
-        OSError: it is not there, may not be read, or is no file.
+        OSError: it does not exist, cannot be read, or is not a regular file.
     """
     if not S_ISREG(stat(file).st_mode):
         raise OSError(EINVAL, "not a regular file")
@@ -149,7 +149,7 @@ def read_bytes(file: str | PathLike[str], max_bytes: int) -> bytes:
 
 
 def _stamp_of(file: str | PathLike[str]) -> _Stamp | None:
-    """What changes when the file is written, replaced, or reached through other symlinks; None where there is none."""
+    """A value that changes when the file is written, replaced or reached by other symlinks; None without a file."""
     real = realpath(file)
     try:
         status = stat(real)

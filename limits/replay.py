@@ -1,7 +1,7 @@
-"""What a limits file would have done to recorded traffic: every message is decided at its own time, in process.
+"""Replays recorded traffic against a policy, to show which messages it would have refused.
 
-Recorded traffic is JSON lines {"at_ns", "account", "session", "message", "instrument"}, in order of time. Decisions are
-those of one node; many nodes admit no more than it does. Pure: lines in, counts out.
+Recorded traffic is JSON lines {"at_ns", "account", "session", "message", "instrument"}, in order of time. Each message
+is decided at its recorded time, as by one node. Several nodes admit no more than one. Pure.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from limits.policy import Policy
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """One message that came in. message: its wire name. instrument: 0 = of none."""
+    """One received message. message: its wire name. instrument: 0 = none."""
 
     at_ns: int
     account: str
@@ -24,7 +24,7 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct):
-    """What became of one account's messages in one bucket. longest_wait_us: the longest that a refusal asked for."""
+    """The outcome of one account's messages in one bucket. longest_wait_us: the longest wait in a refusal."""
 
     admitted: int = 0
     refused: int = 0
@@ -36,7 +36,7 @@ def replay(policy: Policy, lines: Iterable[bytes]) -> dict[tuple[str, str], Outc
     """(account, bucket) -> outcome, by name.
 
     Raises:
-        ValueError: a line is not recorded traffic; the text names it.
+        ValueError: a line is not recorded traffic; the text gives its number.
     """
     limiter, decode = LocalLimiter(policy), msgspec.json.Decoder(Recorded).decode
     outcomes: dict[tuple[str, str], Outcome] = {}
@@ -51,7 +51,7 @@ def replay(policy: Policy, lines: Iterable[bytes]) -> dict[tuple[str, str], Outc
 
 
 def _decide(limiter: LocalLimiter, recorded: Recorded, outcomes: dict[tuple[str, str], Outcome]) -> None:
-    """Charge one message as the road does: its place in `msgs` unless it is a cancel, then its own bucket."""
+    """Charge one message as the order path does: `msgs` unless it is a cancel, then its own bucket."""
     charged = limiter.policy.cost(recorded.message)
     charges = [] if charged is not None and charged[0] in ("cancels", "logons") else [("msgs", MILLI)]
     if charged is not None and charged[0] != "msgs":

@@ -1,7 +1,7 @@
-"""Limits that only count: each action is judged as enforcement would have judged it, and passes whatever comes out.
+"""Shadow limits: each action is judged as an enforced limit would judge it, and passes whatever the result.
 
-An action whose tokens must be fetched first would have made its session wait, with all that comes behind it. Here the
-action has passed, and its judgement waits in its place: when the answers are there, the same is asked again. Pure.
+If its tokens must be fetched first, enforcement would make the session wait, with all its later actions. Here the
+action passes, and its judgement waits in its place. When the answers arrive, it is judged again. Pure.
 """
 
 from collections import deque
@@ -12,14 +12,14 @@ import msgspec
 from limits.limiter import ALLOWED, PENDING, UNPAID, Decision, ShadowDebit, Wait
 from limits.paths import Path
 
-MAX_WAITING = 4_096  # judgements of one session; nobody sends so much while one call is under way
+MAX_WAITING = 4_096  # judgements of one session; far more than arrive during one call
 
 Verdict = Decision | Sequence[Wait]
-"""ALLOWED, PENDING, or how long which levels make wait."""
+"""ALLOWED, PENDING, or the waits at the levels that refuse."""
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """One action that has passed, and what is still to be said of it."""
+    """One action that has passed and is still to be judged."""
 
     name: str
     cost_milli: int
@@ -28,9 +28,9 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 class Shadows:
-    """Judges actions, each session's in its order, and counts those that enforcement would have refused.
+    """Judges actions, each session's in order, and counts those that enforcement would have refused.
 
-    judge: of (path, bucket, cost, time in us, instrument): takes the tokens of the levels that only count.
+    judge: called with (path, bucket, cost, time in us, instrument); takes the tokens of the shadow levels.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Shadows:
         return sum(len(row) for row in self._waiting.values())
 
     def take(self, path: Path, name: str, cost_milli: int, now_us: int, instrument: int) -> Decision:
-        """Judge one action that passes: ALLOWED when its tokens are taken, else with what `give_back` must be told."""
+        """Judge one action that passes: ALLOWED when its tokens are taken, else with the debit for `give_back`."""
         row = self._waiting.get(path)
         if row is None:
             verdict = self._judge(path, name, cost_milli, now_us, instrument)
@@ -62,7 +62,7 @@ class Shadows:
         return Decision(True, shadow=debit)
 
     def retry(self, now_us: int) -> None:
-        """Answers have come: judge what waits, as far as it goes."""
+        """Judge the waiting actions again after answers, each session's up to the first that is still pending."""
         for path, row in list(self._waiting.items()):
             while row and self._is_over(path, row[0], now_us):
                 row.popleft()

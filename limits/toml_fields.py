@@ -1,6 +1,6 @@
-"""What a file's Structs say about their fields, in words: for error messages, the reference and `config init`.
+"""Describes the fields of a file's Structs in words, for error messages, the reference and `config init`.
 
-Only types and their `Meta` are read here, so what an operator is told can never differ from what is checked. Pure.
+It reads only types and their `Meta`, so what an operator reads can never differ from what is checked. Pure.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,37 +20,37 @@ _PATTERNS = {
     r"^/[A-Za-z0-9._/-]{0,127}$": "a path that begins with a slash",
 }
 _PLAIN = {str: "text in quotes", int: "a whole number", bool: "true or false"}
-_MAX_NAMES, _MAX_COMPARED = 1_000, 200  # a hint is not worth more
+_MAX_NAMES, _MAX_COMPARED = 1_000, 200  # a hint is not worth more time
 _LISTED = 8  # names in a message
 _HUGE = 1 << 63
 
 
 def struct_of(kind: Any) -> type[msgspec.Struct] | None:
-    """The Struct that `kind` (or `kind | None`) is a table of; None when it is no table."""
+    """The Struct that `kind` (or `kind | None`) is a table of; None when it is not a table."""
     bare, _ = _peeled(kind)
     return bare if isinstance(bare, type) and issubclass(bare, msgspec.Struct) else None
 
 
 def rows_of(kind: Any) -> type[msgspec.Struct] | None:
-    """The Struct that `kind` is an array of tables of; None when it is none."""
+    """The Struct that `kind` is an array of tables of; None when it is not one."""
     bare, _ = _peeled(kind)
     return struct_of(get_args(bare)[0]) if get_origin(bare) is tuple else None
 
 
 def values_of(kind: Any) -> Any:
-    """What each value is in a table whose names are free; None when `kind` is no such table."""
+    """The type of the values in a table with free names; None when `kind` is not such a table."""
     bare, _ = _peeled(kind)
     return get_args(bare)[1] if get_origin(bare) is dict else None
 
 
 def reader_of(kind: Any) -> Callable[[object], object] | None:
-    """What makes the value of the one in the file, where the type does not say enough: `Meta(extra={"read": ...})`."""
+    """The function that reads the value from the file, where a type is not enough: `Meta(extra={"read": ...})`."""
     _, metas = _peeled(kind)
     return next((meta.extra["read"] for meta in metas if meta.extra), None)
 
 
 def meaning(kind: Any) -> str:
-    """What the field is for, as its Struct says; "" when its name says it all."""
+    """The purpose of the field, as its Struct gives it; "" when the name is enough."""
     _, metas = _peeled(kind)
     return next((meta.description for meta in reversed(metas) if meta.description), "")
 
@@ -75,23 +75,23 @@ def describe(kind: Any) -> str:
 
 
 def shown(value: object) -> str:
-    """A value of a file as a message quotes it: short, and never a control character."""
+    """A value from a file as a message quotes it: short, and without control characters."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         return repr(value if len(value) <= 60 else f"{value[:60]}...")
     if isinstance(value, Mapping | list):
         return "a table" if isinstance(value, Mapping) else "a list"
-    if isinstance(value, int) and abs(value) >= _HUGE:  # of thousands of digits, it may be
+    if isinstance(value, int) and abs(value) >= _HUGE:  # it may have thousands of digits
         return "a huge number"
     return str(value)[:60]
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """A hint at the known name that looks most like this one; "" when none does.
+    """A hint at the known name that is most similar to this one; "" when none is.
 
-    A file may have thousands of mistakes, and a gateway reads one while it serves: of many names only those are looked
-    at that begin alike.
+    A file may have thousands of mistakes, and a gateway reads it while it serves. So among many names, only those with
+    the same beginning are compared.
     """
     text, choices = str(name)[:100], list(islice(known, _MAX_NAMES))
     if len(choices) > _MAX_COMPARED:
@@ -101,7 +101,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 
 def none_called(what: str, name: str, known: Iterable[str]) -> str:
-    """That nothing of this name is there, and which was probably meant; where none looks like it, which there are."""
+    """An error text for an unknown name, with the most similar known name, or else a list of the known ones."""
     names = sorted(islice(known, _MAX_NAMES))
     hint = nearest(name, names)
     if not hint and names:
@@ -110,7 +110,7 @@ def none_called(what: str, name: str, known: Iterable[str]) -> str:
 
 
 def _peeled(kind: Any) -> tuple[Any, list[Meta]]:
-    """The type itself, without the `None` that a file cannot say; and all that is annotated to it."""
+    """The type itself, without the `None` that a file cannot express, and all its annotations."""
     metas: list[Meta] = []
     while True:
         if get_origin(kind) is Annotated:

@@ -1,7 +1,7 @@
-"""Reads the tables of a TOML file into Structs, or names every mistake in them with its place and what mends it.
+"""Reads the tables of a TOML file into Structs, or reports every mistake with its place and how to correct it.
 
-Nothing stops at the first mistake: a field that is wrong is found and left at its default, so that reading can go on.
-One that has no default gets a stand-in, which no later check may speak of: `settled` drops what it finds there. Pure.
+Reading continues after the first mistake: a wrong field is reported and keeps its default. A field without a default
+gets a stand-in, which later checks must not report: `settled` drops their findings about it. Pure.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,9 +14,9 @@ from limits.toml_fields import describe, nearest, reader_of, rows_of, shown, str
 from limits.toml_text import Finding, Place
 
 NO_NUMBER = -1
-"""Stands in for a number that is missing or wrong, while the rest is checked."""
+"""Replaces a number that is missing or wrong while the rest is checked."""
 
-_MOST_LISTED = 12  # more names than these are no help in a message
+_MOST_LISTED = 12  # a longer list of names does not help in a message
 _BAD: Any = object()
 _Table = TypeVar("_Table", bound=msgspec.Struct)
 
@@ -25,14 +25,14 @@ class TableReader:
     """Reads the tables of one file."""
 
     def __init__(self, directory: Path | None = None) -> None:
-        """directory: what the names of files (fields that end in `_file`) are relative to."""
+        """directory: the base of relative file names (fields that end in `_file`)."""
         self._directory = directory
         self.findings: list[Finding] = []
-        self.parts: dict[int, Place] = {}  # id of each Struct read -> where it stands
+        self.parts: dict[int, Place] = {}  # id of each Struct read -> its place
         self._stand_ins: set[Place] = set()
 
     def read(self, kind: type[_Table], table: Mapping[str, Any], place: Place = ()) -> _Table:
-        """A `kind` made of `table`, which stands at `place`."""
+        """A `kind` made from `table`, which is at `place`."""
         fields = {field.name: field for field in msgspec.structs.fields(kind)}
         for name in table:
             if name not in fields:
@@ -56,7 +56,7 @@ class TableReader:
         return [(place, why) for place, why in findings if place not in self._stand_ins]
 
     def _value(self, kind: Any, value: object, place: Place) -> object:
-        """What the field of type `kind` is; _BAD when the file has nothing for it that can be used."""
+        """The value of a field of type `kind`; _BAD when the value in the file cannot be used."""
         struct, row, each, read = struct_of(kind), rows_of(kind), values_of(kind), reader_of(kind)
         if read is not None:
             try:
@@ -85,7 +85,7 @@ class TableReader:
         return tuple(row for row in rows if row is not _BAD)
 
     def _table(self, kind: Any, value: object, place: Place) -> object:
-        """A table: a Struct's, or one with free names."""
+        """A table: that of a Struct, or one with free names."""
         if not isinstance(value, Mapping):
             self.findings.append((place, f"is {shown(value)}, must be {describe(kind)}"))
             return _BAD

@@ -1,8 +1,7 @@
-"""TOML as people write it: the text in a file's bytes, its tables, and the line on which each key stands.
+"""The text in a TOML file's bytes, its tables, and the line of each key.
 
-The standard parser gives values without lines. `TomlLines` walks the same text for headers and `key =` lines only; the
-text must already have parsed. A key it cannot see (inside an inline table) counts as standing on its parent's line.
-Pure.
+The standard parser gives values without lines. `TomlLines` scans the same text for headers and `key =` lines only. The
+text must already have parsed. A key that it cannot see (inside an inline table) gets the line of its parent. Pure.
 """
 
 import re
@@ -14,9 +13,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 Place: TypeAlias = tuple[str | int, ...]
-"""Where something stands: names of tables and keys, and numbers of `[[rows]]` from 1."""
+"""A place in the file: names of tables and keys, and numbers of `[[rows]]` from 1."""
 Finding: TypeAlias = tuple[Place, str]
-"""Where something is wrong or odd, and what."""
+"""A place, and what is wrong or odd there."""
 
 _KEY = re.compile(r"""[ \t]*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+))[ \t]*""")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -25,7 +24,7 @@ _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One mistake or warning: its line (0 = the file as a whole), the dotted place, what is wrong and what mends it."""
+    """One mistake or warning: its line (0 = the whole file), the dotted place, what is wrong and how to correct it."""
 
     line: int
     place: str
@@ -37,7 +36,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class NoToml(ValueError):
-    """A text that cannot be read at all."""
+    """The text cannot be read at all."""
 
     def __init__(self, line: int, text: str) -> None:
         super().__init__(text)
@@ -48,7 +47,7 @@ def text_in(content: bytes, max_bytes: int) -> str:
     """The text in a file's bytes.
 
     Raises:
-        NoToml: there are too many, or they are no UTF-8, or an editor has put a mark before them.
+        NoToml: there are too many bytes, they are not UTF-8, or they begin with a mark of an editor.
     """
     if len(content) > max_bytes:
         raise NoToml(0, f"larger than {max_bytes} bytes")
@@ -61,7 +60,7 @@ def text_in(content: bytes, max_bytes: int) -> str:
 
 
 def why_no_text(content: bytes) -> str:
-    """What an editor has put before the text of a file and does not show, "" when nothing."""
+    """An error text if an editor has put a hidden mark before the text, "" if not."""
     for mark, name in ((BOM_UTF8, "a byte order mark (BOM)"), (BOM_UTF16_LE, "UTF-16"), (BOM_UTF16_BE, "UTF-16")):
         if content.startswith(mark):
             return f"begins with {name}: save it as UTF-8 without a byte order mark"
@@ -72,13 +71,13 @@ def tables_in(text: str, parse_float: Callable[[str], Any] = float) -> dict[str,
     """The tables of a TOML text.
 
     Raises:
-        NoToml: it is none.
+        NoToml: it is not TOML.
     """
     try:
         return tomllib.loads(text, parse_float=parse_float)
     except RecursionError:
         raise NoToml(1, "nested too deeply") from None
-    except ValueError as error:  # a number of thousands of digits, too
+    except ValueError as error:  # also a number with thousands of digits
         message = str(error)
         line = len(text.splitlines()) if message.endswith("(at end of document)") else 1
         found = _AT_LINE.search(message)
@@ -92,7 +91,7 @@ class TomlLines:
         self._lines: dict[Place, int] = {}
         self._rows: dict[Place, int] = {}  # array of tables -> the number of its last row
         table: Place = ()
-        inside = ""  # the quotes of the multi-line string we are in
+        inside = ""  # the quotes of the current multi-line string
         for number, line in enumerate(text.split("\n"), 1):
             if inside:
                 inside = "" if inside in line else inside
@@ -115,7 +114,7 @@ class TomlLines:
         return (*rows, self._rows[rows])
 
     def _under_rows(self, keys: tuple[str, ...]) -> Place:
-        """Where a header's table stands: below the last row of each array that it names."""
+        """The place of a header's table: below the last row of each array that it names."""
         table: Place = ()
         for key in keys:
             table += (key,)
@@ -128,12 +127,12 @@ class TomlLines:
             self._lines.setdefault(place[:size], line)
 
     def line_of(self, place: Place) -> int:
-        """The line of `place`, or of the longest part of it that stands in the text; 1 when none does."""
+        """The line of `place`, or of the longest part of it that is in the text; 1 when none is."""
         parts = (place[:size] for size in range(len(place), 0, -1))
         return next((self._lines[part] for part in parts if part in self._lines), 1)
 
     def problems(self, findings: Iterable[Finding]) -> list[Problem]:
-        """The findings with their lines, each once, in the order of the text."""
+        """The findings with their lines, without duplicates, in the order of the text."""
         found = dict.fromkeys(Problem(self.line_of(place), dotted(place), text) for place, text in findings)
         return sorted(found, key=lambda problem: problem.line)
 
@@ -150,7 +149,7 @@ def dotted(place: Sequence[str | int]) -> str:
 
 
 def _keys(text: str, at: int) -> tuple[tuple[str, ...], int]:
-    """The dotted key at `at`, and where it ends; an empty one when there is none."""
+    """The dotted key at `at`, and its end; an empty key when there is none."""
     keys: list[str] = []
     while found := _KEY.match(text, at):
         keys.append(next(part for part in found.groups() if part is not None))

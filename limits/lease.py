@@ -8,7 +8,7 @@ time. A lease is used for 0.9 of its life, so a clock that drifts by 5 % still s
 
 from limits.bucket import MILLI, US_PER_S, Bucket, Rate
 from limits.policy import Limit
-from limits.store import Ask, Grant, State, Terms
+from limits.store import Ask, BucketState, Grant, Terms
 
 TTL_US = 500_000  # a crash loses at most one such lease; if it is shorter, idle accounts ask more often
 _USED_US = TTL_US * 9 // 10
@@ -53,7 +53,7 @@ class Lease:
         self._size = _FIRST_SIZE
         self._ask: Ask | None = None
         self.fallback: Bucket | None = None
-        self.state: State | None = None
+        self.state: BucketState | None = None
 
     @property
     def in_flight(self) -> bool:
@@ -181,14 +181,14 @@ class Lease:
             self._ask = None
             self.need_milli = 0
 
-    def saw(self, state: State, told_us: int, clock_us: int, now_us: int) -> None:
+    def saw(self, state: BucketState, asked_us: int, clock_us: int, now_us: int) -> None:
         """Remember the newest state that the store has sent, so that a loss in the store is noticed.
 
-        told_us: `seen_us` in the terms of the call. If the call carried the newest known state, its answer is newer
+        asked_us: `seen_us` in the terms of the call. If the call carried the newest known state, its answer is newer
         even where its time is earlier: the store's clock, clock_us, was corrected.
         """
         newest_us = 0 if self.state is None else self.state.as_of_us
-        if state.as_of_us >= newest_us or told_us == newest_us:
+        if state.as_of_us >= newest_us or asked_us == newest_us:
             self.state, self._saw_us = state, now_us
             self.is_astray = state.as_of_us > clock_us or state.level_milli < 0
 

@@ -44,16 +44,16 @@ class LeaseBatcher:
         store: Store,
         node: str,
         now_ns: Callable[[], int],
-        at_end_of_tick: Callable[[Callable[[], None]], object],
+        at_end_of_turn: Callable[[Callable[[], None]], object],
         on_ready: Callable[[], None],
     ) -> None:
-        """at_end_of_tick: calls its argument once, at the end of the current turn (`loop.call_soon`). on_ready: called
+        """at_end_of_turn: calls its argument once, at the end of the current turn (`loop.call_soon`). on_ready: called
         after answers. on_trouble and on_pulled have no value before `SharedLimiter.connect`.
         """
         self._store = store
         self._node = node
         self._now_ns = now_ns
-        self._at_end_of_tick = at_end_of_tick
+        self._at_end_of_turn = at_end_of_turn
         self._wanted: dict[Lease, None] = {}
         self._returning: dict[Lease, None] = {}
         self._decisions: list[StrictDecision] = []
@@ -136,7 +136,7 @@ class LeaseBatcher:
     def _schedule(self) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
-            self._at_end_of_tick(self._flush)
+            self._at_end_of_turn(self._flush)
 
     def _beat(self, now_us: int) -> None:
         """Settle the unsettled buckets. Of those in trouble, try a few in rotation."""

@@ -11,7 +11,7 @@ from limits.toml_fields import none_called
 from limits.toml_text import Finding, Place
 
 
-def oddities(policy: Policy) -> Iterator[Finding]:
+def warnings_of(policy: Policy) -> Iterator[Finding]:
     """(place, warning) for each oddity. A place that is not in the file is that of an inherited value."""
     dearest = _dearest(policy)
     for name, plan in policy.plans.items():
@@ -33,7 +33,7 @@ def oddities(policy: Policy) -> Iterator[Finding]:
         yield from _of_limit(("venue", bucket), bucket, limit, dearest)
 
 
-def strangers(policy: Policy, accounts: Collection[str]) -> Iterator[Finding]:
+def unknown_accounts(policy: Policy, accounts: Collection[str]) -> Iterator[Finding]:
     """Each account that is not configured: a limit for a mistyped account would silently have no effect."""
     owners = [("assign", "accounts", account) for account in policy.accounts]
     for place in (*owners, *(("override", owner) for owner in policy.overrides)):

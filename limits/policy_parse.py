@@ -12,7 +12,7 @@ import msgspec
 
 from limits.bucket import MAX_UNITS, MILLI, Rate
 from limits.policy import PER_INSTRUMENT, SCOPES, Limit, OpenOrderLimit, Plan, Policy
-from limits.policy_check import oddities, strangers
+from limits.policy_check import unknown_accounts, warnings_of
 from limits.policy_file import BucketTable, BucketTables, PlanTable, PolicyFile, exact
 from limits.toml_fields import nearest, shown
 from limits.toml_reader import TableReader
@@ -54,9 +54,9 @@ def parse(text: str, built_in: Policy | None = None, accounts: Collection[str] |
     policy = merger.policy()
     if merger.errors:
         return Parsed(None, tuple(lines.problems(merger.errors)))
-    warnings = [*merger.warnings, *oddities(policy)]
+    warnings = [*merger.warnings, *warnings_of(policy)]
     if accounts is not None:
-        warnings += strangers(policy, accounts)
+        warnings += unknown_accounts(policy, accounts)
     return Parsed(policy, (), tuple(lines.problems(warnings)), lines.line_of(("version",)))
 
 

@@ -31,7 +31,7 @@ _encode = msgspec.json.encode
 _row = msgspec.json.Decoder(Override).decode
 
 
-class Change(msgspec.Struct, frozen=True):
+class AuditEntry(msgspec.Struct, frozen=True):
     """One line of the audit log. action: set, reset or load (a limits file). id: of the stream, with its time."""
 
     id: str
@@ -131,11 +131,11 @@ class Desk:
         fields = {"action": action, "target": target, "by": by, "reason": reason, "detail": detail}
         await (await self._client()).xadd(AUDIT, fields, maxlen=_AUDIT_KEPT, approximate=True)
 
-    async def audit(self, count: int) -> list[Change]:
+    async def audit(self, count: int) -> list[AuditEntry]:
         """The newest lines of the audit log, newest first."""
-        names = [name.encode() for name in Change.__struct_fields__[1:]]
+        names = [name.encode() for name in AuditEntry.__struct_fields__[1:]]
         return [
-            Change(number.decode(), *(fields[name].decode() for name in names))
+            AuditEntry(number.decode(), *(fields[name].decode() for name in names))
             for number, fields in await (await self._client()).xrevrange(AUDIT, count=count)
         ]
 

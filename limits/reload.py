@@ -78,7 +78,7 @@ class Watcher:
         self._stamp: _Stamp | None = None
         self._since_ns = now_ns
         self._reads = 0  # of the file in its present state
-        self._told: tuple[bytes | None, Refused] | None = None
+        self._reported: tuple[bytes | None, Refused] | None = None
 
     @property
     def is_waiting(self) -> bool:
@@ -100,8 +100,8 @@ class Watcher:
         content, parsed = _look_at(self._file, self._accounts)
         self._reads = 1 if content is None else self._reads + 1  # stays 1 while it cannot be read
         outcome = self._judge(parsed, now_ns)
-        told, self._told = self._told, (content, outcome) if isinstance(outcome, Refused) else None
-        return None if told is not None and told == self._told else outcome
+        reported, self._reported = self._reported, (content, outcome) if isinstance(outcome, Refused) else None
+        return None if reported is not None and reported == self._reported else outcome
 
     def _judge(self, parsed: Parsed, now_ns: int) -> Reloaded | Refused | None:
         policy, current = parsed.policy, self._current

@@ -16,7 +16,7 @@ from limits.paths import Counts, Path
 from limits.penalty import EXEMPT
 from limits.policy import Limit, Policy
 from limits.shadow import Shadows, Verdict
-from limits.shared_route import Route, SharedLevel, route_of
+from limits.shared_route import SharedLevel, SharedRoute, route_of
 from limits.store import Store, Trouble, key_of
 
 _STORE_RETRY_US = 250_000  # the wait in a refusal while the store is away: the period of its probes
@@ -35,7 +35,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         node: str,
         nodes: int,
         now_ns: Callable[[], int],
-        at_end_of_tick: Callable[[Callable[[], None]], object],
+        at_end_of_turn: Callable[[Callable[[], None]], object],
     ) -> None:
         """node: a name that no other process has or had recently. nodes: their number, which sets each one's share."""
         super().__init__(policy)
@@ -45,7 +45,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         self._leases: dict[str, Lease] = {}
         self._open_decisions: dict[StrictDecision, None] = {}
         self._shadows = Shadows(self._judge_shadow, self._count_shadow)
-        self.batcher = LeaseBatcher(store, node, now_ns, at_end_of_tick, self._on_ready)
+        self.batcher = LeaseBatcher(store, node, now_ns, at_end_of_turn, self._on_ready)
         self.degraded = 0  # decisions taken without the store
 
     def connect(
@@ -154,7 +154,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
     # -- when arithmetic is not enough ---------------------------------------------------------------------------
 
     def _take_slowly(
-        self, path: Path, route: Route, name: str, cost_milli: int, now_us: int, instrument: int
+        self, path: Path, route: SharedRoute, name: str, cost_milli: int, now_us: int, instrument: int
     ) -> Decision:
         verdict = self._judge(path, route, name, cost_milli, now_us)
         if verdict is PENDING:
@@ -174,7 +174,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
     def _count_shadow(self, name: str) -> None:
         self.counts[name].shadow_refused += 1
 
-    def _judge(self, path: Path, route: Route, name: str, cost_milli: int, now_us: int) -> Verdict:
+    def _judge(self, path: Path, route: SharedRoute, name: str, cost_milli: int, now_us: int) -> Verdict:
         """Decide over all levels of the route, and debit them. Levels that only the store can decide come first."""
         if not route.strict:
             return self._weigh(route, path, name, cost_milli, now_us)
@@ -210,7 +210,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         return self.batcher.is_away or lease.is_troubled
 
     def _weigh(
-        self, route: Route, path: Path, name: str, cost_milli: int, now_us: int, paid: tuple[Lease, ...] = ()
+        self, route: SharedRoute, path: Path, name: str, cost_milli: int, now_us: int, paid: tuple[Lease, ...] = ()
     ) -> Verdict:
         """Refuse if a level refuses, else wait for tokens that are short, else debit. paid: debited by the store."""
         waits: list[Wait] = []
@@ -247,7 +247,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         else:
             bucket.away_debit(cost_milli)
 
-    def _wait_for(self, path: Path, route: Route, short: list[Lease], cost_milli: int, now_us: int) -> Decision:
+    def _wait_for(self, path: Path, route: SharedRoute, short: list[Lease], cost_milli: int, now_us: int) -> Decision:
         """Have tokens fetched. The store decides only when nothing else is short, because its decision is final."""
         leases = [lease for lease in short if not lease.is_strict]
         for lease in leases:
@@ -256,7 +256,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         return PENDING if leases else self._ask_store(path, route, tuple(short), cost_milli, now_us)
 
     def _ask_store(
-        self, path: Path, route: Route, buckets: tuple[Lease, ...], cost_milli: int, now_us: int
+        self, path: Path, route: SharedRoute, buckets: tuple[Lease, ...], cost_milli: int, now_us: int
     ) -> Decision:
         decision = path.decisions[route] = StrictDecision(cost_milli, buckets, now_us)
         self._open_decisions[decision] = None
@@ -288,7 +288,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         lease.fallback = None
         return _STORE_RETRY_US if mode == "deny" else 0
 
-    def _refuse(self, path: Path, route: Route, name: str, verdict: Sequence[Wait], now_us: int) -> Decision:
+    def _refuse(self, path: Path, route: SharedRoute, name: str, verdict: Sequence[Wait], now_us: int) -> Decision:
         waits = verdict or [(0, level.scope, level.limit) for level in route.binding]
         return self._refused(path, route, name, waits, now_us)
 
@@ -305,7 +305,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         lease.retune(limit, self._load, may_be_strict=scope != "venue")
         return lease
 
-    def _through(self, counts: Counts, levels: Sequence[SharedLevel]) -> Route:
+    def _through(self, counts: Counts, levels: Sequence[SharedLevel]) -> SharedRoute:
         return route_of(counts, levels)
 
     def _state_of(self, bucket: Lease | Bucket, now_us: int) -> tuple[int, int, bool]:

@@ -14,7 +14,7 @@ SharedLevel = Level[Lease | Bucket]
 """A lease of a shared bucket, or a session's own bucket."""
 
 
-class Route(msgspec.Struct, frozen=True, eq=False):
+class SharedRoute(msgspec.Struct, frozen=True, eq=False):
     """What one bucket name means on one path. levels: all of them; binding: those that decide, then these by kind.
 
     most_milli: a cost above it never fits. shadow: the shadow levels, as a route of their own.
@@ -27,7 +27,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     own: tuple[Bucket, ...]
     strict: tuple[Lease, ...]
     most_milli: int
-    shadow: "Route | None" = None
+    shadow: "SharedRoute | None" = None
     instrument_limit: Limit | None = None
 
     @property
@@ -36,16 +36,18 @@ class Route(msgspec.Struct, frozen=True, eq=False):
         return (*self.leases, *self.own, *self.strict)
 
 
-def route_of(counts: Counts, levels: Sequence[SharedLevel]) -> Route:
+def route_of(counts: Counts, levels: Sequence[SharedLevel]) -> SharedRoute:
     """The route through these levels."""
     shadow = [level for level in levels if level.limit.mode == "shadow"]
     enforced = [level for level in levels if level.limit.mode == "enforce"]
     return _route(counts, tuple(levels), enforced, _route(counts, (), shadow, None) if shadow else None)
 
 
-def _route(counts: Counts, levels: tuple[SharedLevel, ...], binding: list[SharedLevel], shadow: Route | None) -> Route:
+def _route(
+    counts: Counts, levels: tuple[SharedLevel, ...], binding: list[SharedLevel], shadow: SharedRoute | None
+) -> SharedRoute:
     leases = [level.bucket for level in binding if isinstance(level.bucket, Lease)]
-    return Route(
+    return SharedRoute(
         counts,
         levels,
         tuple(binding),

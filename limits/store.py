@@ -18,7 +18,7 @@ class Terms(msgspec.Struct, array_like=True, frozen=True):
     """The terms of one bucket, as this node knows them, and when it last saw it.
 
     load: the number of the load that they come from; a later one in the store wins. seen_us and the fields after it:
-    from the newest State that this node received. What the store loses before expires_us counts as spent.
+    from the newest BucketState that this node received. What the store loses before expires_us counts as spent.
     """
 
     load: int
@@ -79,7 +79,7 @@ class Taken(msgspec.Struct, array_like=True, frozen=True):
     binds: int
 
 
-class State(msgspec.Struct, array_like=True, frozen=True):
+class BucketState(msgspec.Struct, array_like=True, frozen=True):
     """One bucket after the call. expires_us: when the store may drop it. out_milli: on record as leased.
 
     as_of_us is ahead of the store's clock after that was set back. level_milli: below zero while debts are paid off.
@@ -101,7 +101,7 @@ class Answer(msgspec.Struct, array_like=True, frozen=True):
     clock_us: int
     granted: list[Grant]
     taken: list[Taken]
-    states: list[State]
+    states: list[BucketState]
 
 
 class Trouble(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from msgspec import Meta, structs
 
 from gateway.admin.modes_file import ModesFile
 from gateway.doors.services import Services
-from gateway.orders.trading_modes import STRICTNESS, Change, Mode, Modes, Scope, session_name
+from gateway.orders.trading_modes import STRICTNESS, Mode, ModeChange, Modes, Scope, session_name
 from gateway.safety.kill_switch import CancelScope, Sweep
 from gateway.sessions.session import Session
 from limits.toml_fields import none_called
@@ -44,7 +44,7 @@ class ModeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ModeResult(msgspec.Struct, frozen=True):
     """A change that is in force. trouble: why it could not be saved, "" if it was or need not be."""
 
-    change: Change
+    change: ModeChange
     was: Mode
     is_kept: bool
     sweep: Sweep | None = None
@@ -141,7 +141,7 @@ class ModeControl:
         async with self._saving:
             return await self._save(self._services.orders.venue.modes)
 
-    async def _keep_then_put(self, change: Change) -> None:
+    async def _keep_then_put(self, change: ModeChange) -> None:
         orders = self._services.orders
         async with self._saving:  # another change may come while the disk is busy, so the mode is compared afterwards
             seen = orders.venue.modes.in_force.get(change.place)
@@ -175,7 +175,7 @@ class ModeControl:
 
     # -- checks --------------------------------------------------------------------------------------------------
 
-    def _judge(self, asked: ModeRequest, by: str) -> Change:
+    def _judge(self, asked: ModeRequest, by: str) -> ModeChange:
         reason = asked.reason.strip()
         if asked.kill and asked.mode == "normal":
             raise ModeRefused(400, "a kill bars new orders: leave mode out, or make it halted", "mode")
@@ -187,7 +187,7 @@ class ModeControl:
             raise ModeRefused(400, "is for a mode that bars orders; to open for a time, set it again later", "ttl_s")
         name, instrument = self._resolve(asked.scope, asked.name)
         now_ns = self._services.now_ns()
-        change = Change(asked.scope, name, asked.mode, reason, by, now_ns, asked.ttl_s, instrument)
+        change = ModeChange(asked.scope, name, asked.mode, reason, by, now_ns, asked.ttl_s, instrument)
         standing = self._services.orders.venue.modes.mode_at(change.place)
         if asked.kill and STRICTNESS[standing] > STRICTNESS[change.mode]:
             return structs.replace(change, mode=standing)  # a kill never opens anything
@@ -227,7 +227,7 @@ class ModeControl:
             )
         raise _unknown("session", name, full)
 
-    def _targets(self, change: Change) -> list[CancelScope]:
+    def _targets(self, change: ModeChange) -> list[CancelScope]:
         """The scopes whose orders a kill cancels."""
         if change.scope == "account":
             if change.name not in self._accounts:
@@ -256,7 +256,7 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> ModeRefused:
     return ModeRefused(404, none_called(what, name, known), "name")
 
 
-def _fields_of(change: Change) -> dict[str, object]:
+def _fields_of(change: ModeChange) -> dict[str, object]:
     place = f"{change.scope} {change.name}".rstrip()
     return {"place": place, "mode": change.mode, "reason": change.reason, "by": change.by, "ttl_s": change.ttl_s}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.journal.segment import sync_directory
-from gateway.orders.trading_modes import Change, Modes
+from gateway.orders.trading_modes import ModeChange, Modes
 
 _FORMAT = 1
 
@@ -23,7 +23,7 @@ class ModesBroken(Exception):
 
 class _Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: int
-    modes: tuple[Change, ...]
+    modes: tuple[ModeChange, ...]
 
 
 class ModesFile:
@@ -79,7 +79,7 @@ class ModesFile:
         )
 
 
-def _why_unsound(changes: Iterable[Change]) -> str:
+def _why_unsound(changes: Iterable[ModeChange]) -> str:
     """Something that no gateway would have written, "" if there is nothing."""
     seen = set()
     for change in changes:

@@ -15,7 +15,7 @@ from gateway.admin.access import Access, AccessDenied, Role
 from gateway.admin.answer import json_answer
 from gateway.admin.mode_control import ModeControl, ModeRefused, ModeRequest, ModeResult
 from gateway.doors.services import Services
-from gateway.orders.trading_modes import Change
+from gateway.orders.trading_modes import ModeChange
 from protocols.units import NS_PER_S
 
 _decoder = msgspec.json.Decoder(ModeRequest)
@@ -91,7 +91,7 @@ def _answer(outcome: ModeResult) -> web.Response:
     return json_answer(body, 507 if outcome.trouble else 200)
 
 
-def _shown(change: Change) -> dict[str, object]:
+def _shown(change: ModeChange) -> dict[str, object]:
     what = {"scope": change.scope, "name": change.name, "mode": change.mode, "reason": change.reason, "by": change.by}
     until = _time_text(change.until_ns) if change.ttl_s else None
     return {**what, "at": _time_text(change.at_ns), "until": until}

@@ -17,7 +17,7 @@ from gateway.orders.queue import OrderQueue
 from gateway.orders.responses import Responses
 from gateway.orders.token_wait import Parked, TokenWait
 from gateway.orders.venue_state import VenueState
-from gateway.sessions.request import Class, Request, State, is_retry
+from gateway.sessions.request import Class, Request, RequestState, is_retry
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyCommand
@@ -85,7 +85,7 @@ class CoreLink:
             request.asks_with = refusal.code
         if request.asks_with:
             command = request.command = msgspec.structs.replace(command, deadline=-request.asks_with)
-        request.move_to(State.HANDED_OVER if request.state is State.QUEUED else State.UNKNOWN)
+        request.move_to(RequestState.HANDED_OVER if request.state is RequestState.QUEUED else RequestState.UNKNOWN)
         request.handed_ns = now_ns
         if request.trace is not None:
             request.trace.t_queued = request.trace.t_core_start = self._trace_clock()
@@ -147,7 +147,7 @@ class CoreLink:
         session = request.session
         command = msgspec.structs.replace(request.command, cmd_id=session.sender.next_order_id())
         again = msgspec.structs.replace(
-            request, command=command, asks_with=request.asks_with or code, state=State.ASKING
+            request, command=command, asks_with=request.asks_with or code, state=RequestState.ASKING
         )
         if session in self._token_wait:
             self._token_wait.park(session, Parked(lambda _: self._queue.put(again)), now_ns)
@@ -157,9 +157,11 @@ class CoreLink:
     def give_up(self, now_ns: int) -> None:
         """Report the outcome of requests as unknown that the core has not answered in its time."""
         handed = self._handed
-        while handed and (handed[0].state is State.ANSWERED or handed[0].handed_ns + self._answer_timeout_ns <= now_ns):
+        while handed and (
+            handed[0].state is RequestState.ANSWERED or handed[0].handed_ns + self._answer_timeout_ns <= now_ns
+        ):
             request = handed.popleft()
-            if request.state is State.HANDED_OVER:
+            if request.state is RequestState.HANDED_OVER:
                 waited_ms = self._answer_timeout_ns // NS_PER_MS
                 text = f"no answer from engine in {waited_ms} ms, outcome unknown"
                 self._responses.report_unknown(request, text, now_ns)
@@ -168,7 +170,7 @@ class CoreLink:
     def next_deadline_ns(self) -> int | None:
         """When an answer, or the hand-over of something that waits, is overdue."""
         handed = self._handed
-        while handed and handed[0].state is State.ANSWERED:
+        while handed and handed[0].state is RequestState.ANSWERED:
             handed.popleft()
         deadlines = [handed[0].handed_ns + self._answer_timeout_ns] if handed else []
         if self._queue.commands:

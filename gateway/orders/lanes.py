@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import chain
 
-from gateway.sessions.request import Class, Request, State
+from gateway.sessions.request import Class, Request, RequestState
 from protocols.messages import NewOrder, ReplaceOrder
 
 _QUANTUM_BYTES = 200  # about an order: a turn is short, so few wait long
@@ -58,7 +58,7 @@ class Lane:
 
     def drop(self, request: Request) -> None:
         """It is withdrawn. It must not stay in memory for long: a core may be away for hours."""
-        request.move_to(State.WITHDRAWN)
+        request.move_to(RequestState.WITHDRAWN)
         self._gone += 1
         if self._gone < _MANY or 2 * self._gone < self._size:
             return

@@ -6,7 +6,7 @@ from gateway.orders.backpressure import Backpressure
 from gateway.orders.charging import Charging
 from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.sessions.reply import answer_to, is_numbered
-from gateway.sessions.request import Request, State
+from gateway.sessions.request import Request, RequestState
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import OrderTracer
 from protocols import errors
@@ -36,7 +36,7 @@ class Responses:
 
     def refuse(self, request: Request, refusal: Refusal, now_ns: int) -> None:
         """The request's final answer is no. What it paid for and did not get is returned when that was our doing."""
-        request.move_to(State.ANSWERED)
+        request.move_to(RequestState.ANSWERED)
         self._charging.leave(request)
         self.give_back(request, refusal.code, now_ns)
         self._send_refusal(request, refusal, now_ns)
@@ -49,7 +49,7 @@ class Responses:
 
     def report_unknown(self, request: Request, text: str, now_ns: int) -> None:
         """No one knows yet what became of the request: its report follows when the core has answered."""
-        request.move_to(State.UNKNOWN)
+        request.move_to(RequestState.UNKNOWN)
         self._send_refusal(request, Refusal(errors.ENGINE_TIMEOUT, text), now_ns)
         for joined in request.joined:
             self.report_unknown(joined, text, now_ns)
@@ -69,10 +69,10 @@ class Responses:
 
     def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         """The core has answered: `event` is the last state that the command caused."""
-        if request.state is State.ANSWERED:
+        if request.state is RequestState.ANSWERED:
             return
-        was_reported = request.state is State.UNKNOWN
-        request.move_to(State.ANSWERED)
+        was_reported = request.state is RequestState.UNKNOWN
+        request.move_to(RequestState.ANSWERED)
         session = request.session
         if not isinstance(event, OrderEvent):
             answer = answer_to(request, event)

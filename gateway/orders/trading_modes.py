@@ -2,8 +2,8 @@
 
 A mode is set on the venue, an account, a session or an instrument; the strictest that applies counts. It bars New and
 Replace only: cancels and queries always pass, so a client that is barred can still cancel and look. `Modes` is an
-immutable snapshot, replaced whole. Before editing: `gateway.admin.modes_file` keeps it, so the fields of `Change` are a
-stored format.
+immutable snapshot, replaced whole. Before editing: `gateway.admin.modes_file` keeps it, so the fields of `ModeChange`
+are a stored format.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ _CODES = {"cancel_only": errors.CANCEL_ONLY, "halted": errors.MARKET_HALTED}
 _WORDS = {"normal": "takes orders again", "cancel_only": "takes cancels only", "halted": "is halted"}
 
 
-class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ModeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One mode as an operator set it. Clients read the reason: it is part of every refusal.
 
     name: "" for the venue, an account's name, `ACCOUNT/SESSION`, a symbol. at_ns: when, in own time while in force, so
@@ -71,13 +71,13 @@ def session_name(account: str, session: str) -> str:
     return f"{account}/{session}"
 
 
-_REOPENING = Change("venue", "", "cancel_only", "after a restart others get the time to come back", "penstock", 0)
+_REOPENING = ModeChange("venue", "", "cancel_only", "after a restart others get the time to come back", "penstock", 0)
 
 
 class Modes(msgspec.Struct, frozen=True):
     """Every mode in force that is not normal, by place."""
 
-    in_force: Mapping[Place, Change] = {}
+    in_force: Mapping[Place, ModeChange] = {}
 
     @property
     def next_expiry_ns(self) -> int | None:
@@ -90,7 +90,7 @@ class Modes(msgspec.Struct, frozen=True):
         standing = [change.mode for change in self.in_force.values()]
         return {mode: standing.count(mode) for mode in ("cancel_only", "halted")}
 
-    def apply(self, change: Change) -> "Modes":
+    def apply(self, change: ModeChange) -> "Modes":
         """These modes with the change made; normal takes away what was set there."""
         in_force = {place: each for place, each in self.in_force.items() if place != change.place}
         if change.mode != "normal":
@@ -155,7 +155,7 @@ class Modes(msgspec.Struct, frozen=True):
                 notices.append(_notice(subject, now, 0, now_ns))
         return notices
 
-    def _strictest(self, places: Iterable[Place]) -> Change | None:
+    def _strictest(self, places: Iterable[Place]) -> ModeChange | None:
         """The first of the strictest. A plain loop: while anything is in force, every order comes through here."""
         found, in_force = None, self.in_force
         for place in places:
@@ -169,7 +169,7 @@ def _general(account: str, session: str) -> tuple[Place, ...]:
     return ("venue", ""), ("account", account), ("session", session_name(account, session))
 
 
-def _notice(about: Change, now: Change | None, account_id: int, now_ns: int) -> EngineState:
+def _notice(about: ModeChange, now: ModeChange | None, account_id: int, now_ns: int) -> EngineState:
     if now is None:
         text = f"{about.subject} {_WORDS['normal']}"
         return EngineState(account_id, 0, 0, now_ns, "normal", about.instrument, text)

@@ -23,7 +23,7 @@ class Class(IntEnum):
     QUERY = 3
 
 
-class State(IntEnum):
+class RequestState(IntEnum):
     """Where a request is on its way; see `_NEXT`."""
 
     QUEUED = 0  # it waits: for tokens, or for its turn
@@ -43,15 +43,17 @@ class State(IntEnum):
 #     `--> ANSWERED                                refused
 #   ASKING --> UNKNOWN --> ANSWERED                a copy of a late retry, see `CoreLink.expire`
 _NEXT = {
-    State.QUEUED: frozenset((State.HANDED_OVER, State.UNKNOWN, State.WITHDRAWN, State.ANSWERED)),
-    State.HANDED_OVER: frozenset((State.UNKNOWN, State.ANSWERED)),
-    State.UNKNOWN: frozenset((State.ANSWERED,)),
-    State.ASKING: frozenset((State.UNKNOWN,)),
-    State.WITHDRAWN: frozenset((State.UNKNOWN, State.ANSWERED)),
-    State.ANSWERED: frozenset[State](),
+    RequestState.QUEUED: frozenset(
+        (RequestState.HANDED_OVER, RequestState.UNKNOWN, RequestState.WITHDRAWN, RequestState.ANSWERED)
+    ),
+    RequestState.HANDED_OVER: frozenset((RequestState.UNKNOWN, RequestState.ANSWERED)),
+    RequestState.UNKNOWN: frozenset((RequestState.ANSWERED,)),
+    RequestState.ASKING: frozenset((RequestState.UNKNOWN,)),
+    RequestState.WITHDRAWN: frozenset((RequestState.UNKNOWN, RequestState.ANSWERED)),
+    RequestState.ANSWERED: frozenset[RequestState](),
 }
-_WAITING = (State.QUEUED, State.ASKING)
-_REPORTED = (State.UNKNOWN, State.ASKING)
+_WAITING = (RequestState.QUEUED, RequestState.ASKING)
+_REPORTED = (RequestState.UNKNOWN, RequestState.ASKING)
 
 
 def is_retry(command: AnyCommand) -> bool:
@@ -79,7 +81,7 @@ class Request(msgspec.Struct, eq=False):
     endpoint: Endpoint | None = None
     arrived_ns: int = 0
     trace: OrderTrace | None = None
-    state: State = State.QUEUED
+    state: RequestState = RequestState.QUEUED
     bucket: str = ""
     cost_milli: int = 0
     shadow: ShadowDebit | None = None
@@ -91,7 +93,7 @@ class Request(msgspec.Struct, eq=False):
     is_followed: bool = False
     joined: "list[Request]" = []
 
-    def move_to(self, state: State) -> None:
+    def move_to(self, state: RequestState) -> None:
         """Its next state.
 
         Raises:
@@ -114,7 +116,7 @@ class Request(msgspec.Struct, eq=False):
     @property
     def is_settled(self) -> bool:
         """Whether its client has an answer, be it that the outcome is unknown."""
-        return self.state is State.ANSWERED or self.state in _REPORTED
+        return self.state is RequestState.ANSWERED or self.state in _REPORTED
 
     @property
     def expires_ns(self) -> int:

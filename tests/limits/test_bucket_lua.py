@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from limits.bucket import MILLI, parse_rate
 from limits.redis_store import script_text
-from limits.store import Answer, Ask, Batch, State, Terms
+from limits.store import Answer, Ask, Batch, BucketState, Terms
 from tests.support.ledger import Ledger, Ledgers
 from tests.support.redis_server import RedisServer, redis_server
 
@@ -271,7 +271,7 @@ def test_a_key_lives_as_long_as_under_the_widest_plan_it_has_had_and_no_longer_t
     client = script.client
     real, key = client.register_script(script_text()), "gw:{T}:account::lives"
 
-    def call(load: int, burst: int, *takes: list[int]) -> State:
+    def call(load: int, burst: int, *takes: list[int]) -> BucketState:
         batch = Batch([Terms(load, 1, 100_000, burst)], [], list(takes))
         return msgspec.msgpack.decode(real(keys=[key], args=[msgspec.msgpack.encode(batch)]), type=Answer).states[0]
 

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from limits.bucket import MILLI, parse_rate
 from limits.lease import SETTLE_US, TTL_US, Lease, is_too_small
 from limits.policy import Limit
-from limits.store import Answer, Ask, Batch, Grant, State, Terms
+from limits.store import Answer, Ask, Batch, BucketState, Grant, Terms
 from tests.support.ledger import Ledgers
 
 KEY = "gw:{A}:account::orders"
@@ -559,14 +559,14 @@ def test_who_remembers_the_clock_that_was_ahead_takes_nothing_out_of_the_bucket(
 def test_nor_does_it_forgive_what_others_have_paid_since():
     ledgers, rate = Ledgers(), limit().rate
 
-    def told(node: str, seq: int, clock_us: int, seen: State, owed_milli: int = 0) -> State:
+    def told(node: str, seq: int, clock_us: int, seen: BucketState, owed_milli: int = 0) -> BucketState:
         terms = Terms(
             1, rate.amount, rate.period_us, 20, seen.as_of_us, seen.expires_us, seen.spare_us, seen.level_milli
         )
         ask = Ask(0, node, seq, 0, 0, 0, owed_milli, 0, 0, 0, TTL_US)
         return ledgers.run([KEY], Batch([terms], [ask], []), clock_us).states[0]
 
-    before = told("b", 1, START_US, State(0, 0, 0, 0))
+    before = told("b", 1, START_US, BucketState(0, 0, 0, 0))
     paid = told("a", 1, START_US + 50_000, before, owed_milli=30_000)
     assert paid.level_milli == -9_500
     pulled = told("a", 2, START_US - 2_050_000, paid)
@@ -609,7 +609,7 @@ def test_a_bucket_whose_clock_was_set_back_is_astray_until_the_clock_is_there_ag
 
 def test_an_earlier_state_that_comes_late_is_not_believed():
     lease = lease_of()
-    newer, older = State(START_US + 5, START_US + 9, 0, 0), State(START_US + 3, START_US + 9, 7_000, 0)
+    newer, older = BucketState(START_US + 5, START_US + 9, 0, 0), BucketState(START_US + 3, START_US + 9, 7_000, 0)
     lease.saw(newer, 0, START_US + 5, START_US)
     lease.saw(older, 0, START_US + 3, START_US)
     assert lease.state is newer

@@ -320,7 +320,7 @@ def test_plans_that_extend_each_other_in_a_circle_are_refused_once(plans, circle
     assert error.endswith(f"plans extend each other in a circle: {circle}")
 
 
-# -- oddities --------------------------------------------------------------------------------------------------------
+# -- warnings ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

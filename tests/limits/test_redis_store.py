@@ -13,7 +13,7 @@ from limits.bucket import MILLI
 from limits.overrides import Override
 from limits.redis_desk import Desk
 from limits.redis_store import RedisStore, StoreUnsuitable
-from limits.store import Answer, Batch, Outcome, State, Terms, Trouble
+from limits.store import Answer, Batch, BucketState, Outcome, Terms, Trouble
 from tests.support.fault_proxy import fault_proxy
 from tests.support.hooks import ignore
 from tests.support.limit_trader import PLAN, Trader, until
@@ -449,7 +449,9 @@ async def test_whatever_a_call_ends_with_somebody_is_told():
     await store.close()
 
 
-@pytest.mark.parametrize("answer", [b"", b"\xc0", Answer(0, [], [], []), Answer(0, [], [], [State(0, 0, 0, 0)] * 2)])
+@pytest.mark.parametrize(
+    "answer", [b"", b"\xc0", Answer(0, [], [], []), Answer(0, [], [], [BucketState(0, 0, 0, 0)] * 2)]
+)
 async def test_an_answer_that_is_none_is_an_outage(answer):
     class Odd(DeafClient):
         async def evalsha(self, *_: object) -> bytes:
@@ -494,7 +496,7 @@ class DeafClient:
             self.calls += 1
         if not self.well:
             await self._hang()
-        return msgspec.msgpack.encode(Answer(0, [], [], [State(0, 0, 0, 0)]))
+        return msgspec.msgpack.encode(Answer(0, [], [], [BucketState(0, 0, 0, 0)]))
 
     async def aclose(self) -> None:
         raise RedisError("never mind")

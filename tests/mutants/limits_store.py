@@ -160,14 +160,14 @@ MUTANTS = (
     Mutant(
         "what was remembered of a clock that was ahead is remembered for ever",
         _LEASE,
-        "if state.as_of_us >= newest_us or told_us == newest_us:",
+        "if state.as_of_us >= newest_us or asked_us == newest_us:",
         "if state.as_of_us >= newest_us:",
         BOUND,
     ),
     Mutant(
         "an earlier state that comes late is believed",
         _LEASE,
-        "if state.as_of_us >= newest_us or told_us == newest_us:",
+        "if state.as_of_us >= newest_us or asked_us == newest_us:",
         "if True:",
         BOUND,
     ),

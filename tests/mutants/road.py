@@ -136,7 +136,7 @@ REPORTS = (
         _ROAD,
         (
             "an outcome that is unknown is never told",
-            "            if request.state is State.HANDED_OVER:\n",
+            "            if request.state is RequestState.HANDED_OVER:\n",
             "            if False:\n",
         ),
     ),
@@ -171,7 +171,7 @@ REPORTS = (
         ),
         (
             "a retry that was told unknown is answered before the core has spoken",
-            "        was_reported = request.state is State.UNKNOWN\n",
+            "        was_reported = request.state is RequestState.UNKNOWN\n",
             "        was_reported = False\n",
         ),
         (

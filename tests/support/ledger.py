@@ -7,7 +7,7 @@ state can be visited. Change both or neither. I1 to I5 are stated in docs/unders
 import msgspec
 
 from limits.bucket import MAX_UNITS, MILLI, NEVER
-from limits.store import Answer, Ask, Batch, Grant, State, Taken, Terms
+from limits.store import Answer, Ask, Batch, BucketState, Grant, Taken, Terms
 
 _SEQ_KEPT_US = 60_000_000  # a lease's number outlives the lease, so that a late duplicate still finds it
 
@@ -145,7 +145,7 @@ class Ledger:
         record.held_milli += granted * MILLI
         return Grant(granted, wait_us, record.held_milli)
 
-    def state(self, clock_us: int, pulled_us: int = 0) -> State:
+    def state(self, clock_us: int, pulled_us: int = 0) -> BucketState:
         """What is told of the bucket after a call. Numbers of leases that ended long ago are dropped."""
         now_us = max(clock_us, self.as_of_us)
         for node, record in list(self.nodes.items()):
@@ -155,7 +155,7 @@ class Ledger:
         full_us = -((self.level - self.capacity) // self.amount)
         ttl_ms = -(-(latest_us - clock_us + full_us) // 1000) + 1
         level_milli, out_milli = self.level // self.milli, self.out_milli
-        return State(self.as_of_us, clock_us + ttl_ms * 1000, level_milli, out_milli, self.spare_us, pulled_us)
+        return BucketState(self.as_of_us, clock_us + ttl_ms * 1000, level_milli, out_milli, self.spare_us, pulled_us)
 
 
 class Ledgers:

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.admin.modes_file import ModesBroken, ModesFile
-from gateway.orders.trading_modes import Change, Modes
+from gateway.orders.trading_modes import ModeChange, Modes
 
-ACME = Change("account", "ACME", "cancel_only", "runaway", "ops", 1_795_000_000_000_000_000)
-BTC = Change("instrument", "BTC-USDT", "halted", 'stale "index" | \\ é', "ops", 1, 60, 7)
+ACME = ModeChange("account", "ACME", "cancel_only", "runaway", "ops", 1_795_000_000_000_000_000)
+BTC = ModeChange("instrument", "BTC-USDT", "halted", 'stale "index" | \\ é', "ops", 1, 60, 7)
 BOTH = Modes().apply(ACME).apply(BTC)
 
 
@@ -33,7 +33,7 @@ def test_what_was_saved_is_loaded_and_before_the_first_save_there_is_nothing(fil
 def test_any_modes_survive_the_way_through_the_file(tmp_path_factory, rows):
     modes = Modes()
     for number, (mode, text, at_ns) in enumerate(rows):
-        modes = modes.apply(Change("account", f"A{number}", mode, text, text, at_ns, number))
+        modes = modes.apply(ModeChange("account", f"A{number}", mode, text, text, at_ns, number))
     file = ModesFile(tmp_path_factory.mktemp("modes") / "modes.json")
     file.save(modes)
     assert file.load() == modes

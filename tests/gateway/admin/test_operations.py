@@ -9,7 +9,7 @@ import pytest
 from gateway.admin.access import Access, AccessDenied
 from gateway.admin.modes_file import ModesBroken, ModesFile
 from gateway.auth.authenticator import Client
-from gateway.orders.trading_modes import Change, Modes
+from gateway.orders.trading_modes import ModeChange, Modes
 from protocols.messages import Origin
 from tests.support.operators import ACCOUNTS, OPERATOR, TOKENS, VIEWER, OperatedGateway, admin
 
@@ -320,7 +320,7 @@ async def test_a_session_without_a_name_cannot_be_barred_since_its_number_may_be
 
 
 async def test_a_mode_can_be_cleared_although_its_account_is_gone_from_the_configuration(gateway, file):
-    gone = Change("account", "OLD", "halted", "r", "ops", 1)
+    gone = ModeChange("account", "OLD", "halted", "r", "ops", 1)
     file.save(Modes().apply(gone))
     async with admin(gateway, file) as http:
         http.desk.restore(2)

@@ -5,7 +5,7 @@ Modules: orders.admission, orders.charging.
 
 from gateway.config import schema
 from gateway.orders.queue import Stage
-from gateway.orders.trading_modes import Change
+from gateway.orders.trading_modes import ModeChange
 from gateway.sessions.session import Pause
 from protocols import errors
 from protocols.errors import Refusal
@@ -141,7 +141,7 @@ def test_an_order_is_shed_unread_only_when_it_would_be_refused_as_busy_whatever_
     world.orders.venue.draining = True
     assert why() is None, "a drain is told as one"
     world.orders.venue.draining = False
-    halt = Change("account", "A1", "halted", "so it is", "ops", world.now_ns)
+    halt = ModeChange("account", "A1", "halted", "so it is", "ops", world.now_ns)
     world.orders.venue.change(world.orders.venue.modes.apply(halt), world.now_ns)
     assert why() is None, "and so is a mode"
 
@@ -164,7 +164,7 @@ def test_an_order_is_not_handed_over_when_its_window_is_over():
 def test_an_order_that_a_halt_refuses_has_cost_its_token():
     world = World(POOR.replace("burst = 2 }", "burst = 9 }").replace("burst = 100 }", "burst = 2 }"))
     mine = world.session()
-    halt = Change("venue", "", "halted", "why", "ops", world.now_ns)
+    halt = ModeChange("venue", "", "halted", "why", "ops", world.now_ns)
     world.orders.venue.change(world.orders.venue.modes.apply(halt), world.now_ns)
     for each in "abc":
         world.place(mine, each)

@@ -8,7 +8,7 @@ import pytest
 from gateway.config import schema
 from gateway.journal import JournalSettings
 from gateway.orders.token_wait import Parked
-from gateway.orders.trading_modes import Change, Modes
+from gateway.orders.trading_modes import ModeChange, Modes
 from gateway.server import Server
 from gateway.sessions.reply import Endpoint
 from gateway.sessions.request import Request
@@ -19,7 +19,7 @@ from protocols.messages import QueryOrders
 from tests.support import fix_room, ws_room
 from tests.support.fix_room import BTC, session
 
-HALT = Change("venue", "", "halted", "a test", "kim", 0)
+HALT = ModeChange("venue", "", "halted", "a test", "kim", 0)
 TIGHTER = ws_room.OPEN.replace('orders = { rate = "100000/s"', 'orders = { rate = "9/s"')
 
 

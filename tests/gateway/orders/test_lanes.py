@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import msgspec
 
 from gateway.orders.lanes import Lane, QueueDeadlines
-from gateway.sessions.request import Request, State
+from gateway.sessions.request import Request, RequestState
 from tests.support.queue_requests import cancel, new, query
 
 S = 1_000_000_000
@@ -117,7 +117,7 @@ def test_what_has_left_is_never_over_and_takes_no_memory() -> None:
 
 def test_what_was_told_already_is_not_told_again_and_may_leave_all_the_same() -> None:
     waits, row = QueueDeadlines(S), new("a")
-    row.move_to(State.UNKNOWN)
+    row.move_to(RequestState.UNKNOWN)
     waits.add(row)
     assert waits.over(2 * S) == []
     waits.discard(row)

@@ -8,7 +8,7 @@ import pytest
 from gateway.config import schema
 from gateway.orders.queue import KEPT_CREDIT, Stage
 from gateway.orders.token_wait import Parked
-from gateway.orders.trading_modes import Change
+from gateway.orders.trading_modes import ModeChange
 from gateway.safety.kill_switch import CancelScope, KillSwitch
 from protocols import errors
 from protocols.messages import POSS_RESEND, CancelOrder, MassCancel, OrderEvent, Origin, Side
@@ -482,7 +482,8 @@ UNKNOWN_AT_FIRST = [("refused", "a", errors.ENGINE_TIMEOUT), ("refused", "never-
         (lambda world, session: world.mass_cancel(session), [], errors.WITHDRAWN),
         (
             lambda world, _: world.orders.venue.change(
-                world.orders.venue.modes.apply(Change("venue", "", "halted", "why", "kim", world.now_ns)), world.now_ns
+                world.orders.venue.modes.apply(ModeChange("venue", "", "halted", "why", "kim", world.now_ns)),
+                world.now_ns,
             ),
             [],
             errors.MARKET_HALTED,

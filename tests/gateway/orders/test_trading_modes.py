@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.orders.trading_modes import STRICTNESS, Change, Modes, session_name
+from gateway.orders.trading_modes import STRICTNESS, ModeChange, Modes, session_name
 
 NOW = 1_795_000_000_000_000_000
 SECOND = 1_000_000_000
-VENUE = Change("venue", "", "cancel_only", "opening", "ops", NOW)
-ACME = Change("account", "ACME", "cancel_only", "runaway algorithm", "ops", NOW)
-DESK = Change("session", "ACME/MM1", "halted", "its own wish", "ops", NOW)
-BTC = Change("instrument", "BTC-USDT", "halted", "index is stale", "ops", NOW, instrument=7)
+VENUE = ModeChange("venue", "", "cancel_only", "opening", "ops", NOW)
+ACME = ModeChange("account", "ACME", "cancel_only", "runaway algorithm", "ops", NOW)
+DESK = ModeChange("session", "ACME/MM1", "halted", "its own wish", "ops", NOW)
+BTC = ModeChange("instrument", "BTC-USDT", "halted", "index is stale", "ops", NOW, instrument=7)
 
 
 def modes(*changes):
@@ -125,7 +125,7 @@ def _changes(draw):
         "instrument": st.just(_symbols.get(instrument)),
     }[scope]
     mode = draw(st.sampled_from(list(STRICTNESS)))
-    return Change(scope, draw(name), mode, "why", "ops", NOW, draw(st.integers(0, 3)), instrument)
+    return ModeChange(scope, draw(name), mode, "why", "ops", NOW, draw(st.integers(0, 3)), instrument)
 
 
 @given(st.lists(st.one_of(_changes(), st.integers(1, 2)), max_size=12))

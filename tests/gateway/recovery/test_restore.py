@@ -7,7 +7,7 @@ import pytest
 
 from gateway.config import schema
 from gateway.journal import JournalSettings
-from gateway.orders.trading_modes import Change
+from gateway.orders.trading_modes import ModeChange
 from gateway.server import Server
 from gateway.sessions.registry import MAX_NAMES_PER_KEY
 from protocols import errors
@@ -173,7 +173,7 @@ def test_no_one_is_informed_that_the_venue_opens_while_an_operator_bars_it_or_it
     halted again, and the time is over -> nothing; cleared -> normal
     """
     again = crash(crash.first())
-    halt = Change("venue", "", "halted", "stale prices", "kim", again.now_ns())
+    halt = ModeChange("venue", "", "halted", "stale prices", "kim", again.now_ns())
     opened = msgspec.structs.replace(halt, mode="normal")
     orders, desk = again.orders, Desk(again, "B")
     orders.venue.change(orders.venue.modes.apply(halt), desk.now)

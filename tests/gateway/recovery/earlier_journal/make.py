@@ -27,7 +27,7 @@ from pathlib import Path
 from gateway.admin.modes_file import ModesFile
 from gateway.config import schema
 from gateway.journal import JournalSettings
-from gateway.orders.trading_modes import Change, Modes
+from gateway.orders.trading_modes import ModeChange, Modes
 from gateway.server import Server
 from gateway.sessions.session import Session
 from protocols.fix.times import parse_ns
@@ -124,7 +124,7 @@ def second_process(home: Path) -> Server:
     b.send("5", "")
     bot.call("order.cancel_after", {"timeout_ms": 60_000}, 9)
     server.journal.commit(now_ns)
-    halt = Change("instrument", "ETH-USDT", "halted", "a fork", "olga", START_NS, instrument=2)
+    halt = ModeChange("instrument", "ETH-USDT", "halted", "a fork", "olga", START_NS, instrument=2)
     ModesFile(home / "journal" / "modes.json").save(Modes({halt.place: halt}))
     return server
 

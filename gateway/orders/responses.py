@@ -35,7 +35,10 @@ class Responses:
         self._calls = calls
 
     def refuse(self, request: Request, refusal: Refusal, now_ns: int) -> None:
-        """The request's final answer is no. What it paid for and did not get is returned when that was our doing."""
+        """The request's final answer is no. What it paid for and did not get is returned when that was our doing.
+
+        A mass cancel that others have joined is never refused: it waits for as long as it takes.
+        """
         request.move_to(RequestState.ANSWERED)
         self._charging.leave(request)
         self.give_back(request, refusal.code, now_ns)
@@ -44,8 +47,6 @@ class Responses:
             request.trace.attributes = {"error_code": refusal.code}
             request.trace.t_out = self.trace_clock()
             self._tracing.record(request.trace)
-        for joined in request.joined:
-            self.refuse(joined, refusal, now_ns)
 
     def report_unknown(self, request: Request, text: str, now_ns: int) -> None:
         """No one knows yet what became of the request: its report follows when the core has answered."""

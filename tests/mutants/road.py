@@ -155,8 +155,8 @@ REPORTS = (
             "        self.give_back(request, refusal.code, now_ns)\n",
         ),
         (
-            "the repeats of a refused mass cancel have no answer",
-            "        for joined in request.joined:\n            self.refuse(joined, refusal, now_ns)\n",
+            "the repeats of a mass cancel are not told that its outcome is unknown",
+            "        for joined in request.joined:\n            self.report_unknown(joined, text, now_ns)\n",
             "",
         ),
         (

@@ -172,7 +172,6 @@ class RoutedLimiter(ABC, Generic[BucketT]):
                 levels[name].append(Level(bucket, scope, limit))
         path.routes = {name: self._through(self.counts[name], found) for name, found in levels.items()}
         path.per_instrument.clear()
-        path.decisions.clear()
         each = self._policy.instrument_limit(path.account)
         path.routes["orders"] = msgspec.structs.replace(path.routes["orders"], instrument_limit=each)
         path.generation = self._generation

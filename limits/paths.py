@@ -32,7 +32,7 @@ class Path(msgspec.Struct, weakref=True, eq=False):
 
     penalty_state: that of its account. routes: the limiter's, by bucket name. per_instrument: the same for orders in
     one instrument, by its number. Both are resolved anew when generation is not the limiter's. decisions: what the
-    store was asked to decide, by route.
+    store was asked to decide, by question.
     """
 
     account: str

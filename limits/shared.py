@@ -7,6 +7,7 @@ a turn are arguments.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from limits.bucket import MILLI, NEVER, Bucket
 from limits.lease import Lease
@@ -21,6 +22,14 @@ from limits.store import Store, Trouble, key_of
 
 _STORE_RETRY_US = 250_000  # the wait in a refusal while the store is away: the period of its probes
 _DECISION_KEPT_US = 250_000  # a paid decision that is not collected is refunded
+
+
+class Question(NamedTuple):
+    """What a session asks: at most one decision of the store is open for each, and it outlives a change of policy."""
+
+    name: str
+    instrument: int
+    is_shadow: bool = False
 
 
 class SharedLimiter(RoutedLimiter[Lease | Bucket]):
@@ -156,7 +165,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
     def _take_slowly(
         self, path: Path, route: SharedRoute, name: str, cost_milli: int, now_us: int, instrument: int
     ) -> Decision:
-        verdict = self._judge(path, route, name, cost_milli, now_us)
+        verdict = self._judge(path, route, Question(name, instrument), cost_milli, now_us)
         if verdict is PENDING:
             return PENDING
         if not isinstance(verdict, Decision):
@@ -169,38 +178,42 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
     def _judge_shadow(self, path: Path, name: str, cost_milli: int, now_us: int, instrument: int) -> Verdict:
         """The verdict of the shadow levels."""
         route = self._route(path, name, instrument).shadow
-        return ALLOWED if route is None else self._judge(path, route, name, cost_milli, now_us)
+        question = Question(name, instrument, is_shadow=True)
+        return ALLOWED if route is None else self._judge(path, route, question, cost_milli, now_us)
 
     def _count_shadow(self, name: str) -> None:
         self.counts[name].shadow_refused += 1
 
-    def _judge(self, path: Path, route: SharedRoute, name: str, cost_milli: int, now_us: int) -> Verdict:
+    def _judge(self, path: Path, route: SharedRoute, question: Question, cost_milli: int, now_us: int) -> Verdict:
         """Decide over all levels of the route, and debit them. Levels that only the store can decide come first."""
         if not route.strict:
-            return self._weigh(route, path, name, cost_milli, now_us)
-        decision = path.decisions.get(route)
+            return self._weigh(route, path, question, cost_milli, now_us)
+        decision = path.decisions.get(question)
         if decision is None:
             if len(route.strict) == len(route.binding) and cost_milli <= route.most_milli and not self.batcher.is_away:
                 for lease in route.strict:
                     if now_us < lease.deny_until_us or lease.left_milli or lease.is_troubled:
                         break
                 else:
-                    return self._ask_store(path, route, route.strict, cost_milli, now_us)
-            return self._weigh(route, path, name, cost_milli, now_us)
+                    return self._ask_store(path, question, route.strict, cost_milli, now_us)
+            return self._weigh(route, path, question, cost_milli, now_us)
         if decision.cost_milli == cost_milli and not decision.is_done:
             return PENDING
-        del path.decisions[route]
+        del path.decisions[question]
         if decision.cost_milli != cost_milli:
-            return self._weigh(route, path, name, cost_milli, now_us)  # `tick` refunds what it took
+            return self._weigh(route, path, question, cost_milli, now_us)  # `tick` refunds what it took
         self._open_decisions.pop(decision, None)
+        if not set(route.buckets).issuperset(decision.buckets):  # another policy decides by other buckets
+            self._refund(decision, now_us)
+            return self._weigh(route, path, question, cost_milli, now_us)
         taken = decision.taken
         if taken is None or taken.wait_us:
             if taken is not None:
                 decision.buckets[taken.binds].denied(cost_milli, taken.wait_us, now_us)
-            return self._weigh(route, path, name, cost_milli, now_us)
+            return self._weigh(route, path, question, cost_milli, now_us)
         if len(decision.buckets) == len(route.binding):
             return ALLOWED
-        verdict = self._weigh(route, path, name, cost_milli, now_us, decision.buckets)
+        verdict = self._weigh(route, path, question, cost_milli, now_us, decision.buckets)
         if verdict is not ALLOWED:
             self._refund(decision, now_us)
         return verdict
@@ -210,7 +223,13 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         return self.batcher.is_away or lease.is_troubled
 
     def _weigh(
-        self, route: SharedRoute, path: Path, name: str, cost_milli: int, now_us: int, paid: tuple[Lease, ...] = ()
+        self,
+        route: SharedRoute,
+        path: Path,
+        question: Question,
+        cost_milli: int,
+        now_us: int,
+        paid: tuple[Lease, ...] = (),
     ) -> Verdict:
         """Refuse if a level refuses, else wait for tokens that are short, else debit. paid: debited by the store."""
         waits: list[Wait] = []
@@ -222,8 +241,8 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
             if isinstance(bucket, Lease) and not bucket.fits(cost_milli, now_us):
                 if cost_milli > level.limit.burst * MILLI:
                     wait_us = NEVER
-                elif self._is_unheard(bucket) or (wait_us and bucket.is_astray and name == "cancels"):
-                    wait_us = self._wait_away(bucket, name, cost_milli, now_us)
+                elif self._is_unheard(bucket) or (wait_us and bucket.is_astray and question.name == "cancels"):
+                    wait_us = self._wait_away(bucket, question.name, cost_milli, now_us)
                 elif not wait_us:
                     short.append(bucket)
             if wait_us:
@@ -231,7 +250,7 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         if waits:
             return waits
         if short:
-            return self._wait_for(path, route, short, cost_milli, now_us)
+            return self._wait_for(path, question, [*paid, *short], cost_milli, now_us)
         for level in rest:
             self._debit(level.bucket, cost_milli, now_us)
         return ALLOWED
@@ -247,18 +266,18 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         else:
             bucket.away_debit(cost_milli)
 
-    def _wait_for(self, path: Path, route: SharedRoute, short: list[Lease], cost_milli: int, now_us: int) -> Decision:
+    def _wait_for(self, path: Path, question: Question, short: list[Lease], cost_milli: int, now_us: int) -> Decision:
         """Have tokens fetched. The store decides only when nothing else is short, because its decision is final."""
         leases = [lease for lease in short if not lease.is_strict]
         for lease in leases:
             lease.need_milli = max(lease.need_milli, cost_milli)
             self.batcher.fetch(lease)
-        return PENDING if leases else self._ask_store(path, route, tuple(short), cost_milli, now_us)
+        return PENDING if leases else self._ask_store(path, question, tuple(short), cost_milli, now_us)
 
     def _ask_store(
-        self, path: Path, route: SharedRoute, buckets: tuple[Lease, ...], cost_milli: int, now_us: int
+        self, path: Path, question: Question, buckets: tuple[Lease, ...], cost_milli: int, now_us: int
     ) -> Decision:
-        decision = path.decisions[route] = StrictDecision(cost_milli, buckets, now_us)
+        decision = path.decisions[question] = StrictDecision(cost_milli, buckets, now_us)
         self._open_decisions[decision] = None
         self.batcher.decide(decision)
         return PENDING

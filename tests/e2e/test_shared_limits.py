@@ -52,6 +52,15 @@ async def gateway(store: RedisServer, limits: str, nodes: int = 1) -> AsyncItera
         yield server
 
 
+@asynccontextmanager
+async def operators_of(store: RedisServer) -> AsyncIterator[Desk]:
+    desk = Desk(store.unix_url)
+    try:
+        yield desk
+    finally:
+        await desk.close()
+
+
 def place_many(desk: FixDesk, ids: list[str]) -> None:
     for each in ids:
         desk.client.place(each, "BTC-USDT", "1", "1", "60000")
@@ -147,8 +156,11 @@ async def test_a_store_that_dies_delays_one_answer_and_no_more(store: RedisServe
 
 
 async def test_an_operators_override_acts_within_a_second_and_ends_by_itself(store: RedisServer) -> None:
-    async with gateway(store, plan("1/h", 5)) as server, fix_desk(server.ports["fix"], "ALPHA") as desk:
-        operators = Desk(store.unix_url)
+    async with (
+        gateway(store, plan("1/h", 5)) as server,
+        fix_desk(server.ports["fix"], "ALPHA") as desk,
+        operators_of(store) as operators,
+    ):
 
         async def put(seconds: int) -> None:
             until_s = await operators.now_s() + seconds
@@ -163,7 +175,6 @@ async def test_an_operators_override_acts_within_a_second_and_ends_by_itself(sto
         await until(lambda: not server.limiter.policy.overrides.get("ALPHA"), 6)
         changes = await operators.audit(10)
         assert [(each.action, each.target, each.by) for each in changes] == [("set", "ALPHA orders", "olga")] * 2
-        await operators.close()
 
 
 async def test_an_override_ends_by_the_stores_clock_whatever_ours_says_and_though_the_store_has_gone(
@@ -173,12 +184,10 @@ async def test_an_override_ends_by_the_stores_clock_whatever_ours_says_and_thoug
     monkeypatch.setattr(time, "time", lambda: real() + 3_600)
     monkeypatch.setattr(time, "time_ns", lambda: real_ns() + 3_600 * 1_000_000_000)
     async with gateway(store, plan("1/h", 5)) as server, fix_desk(server.ports["fix"], "BETA") as desk:
-        operators = Desk(store.unix_url)
-        await operators.put(
-            Override("ALPHA", "orders", await operators.now_s() + 3, "a flood", "olga", rate="1/h", burst=1)
-        )
-        await until(lambda: server.limiter.policy.overrides.get("ALPHA"), 2)
-        await operators.close()
+        async with operators_of(store) as operators:
+            until_s = await operators.now_s() + 3
+            await operators.put(Override("ALPHA", "orders", until_s, "a flood", "olga", rate="1/h", burst=1))
+            await until(lambda: server.limiter.policy.overrides.get("ALPHA"), 2)
         store.kill()
         place_many(desk, ["b"])
         await desk.ear.expect({35: "8", 11: "b"})
@@ -189,13 +198,11 @@ async def test_an_override_ends_by_the_stores_clock_whatever_ours_says_and_thoug
 async def test_an_override_for_nobody_is_told_by_every_gateway_and_the_store_knows_whom_there_is(
     store: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with gateway(store, plan()):
-        desk = Desk(store.unix_url)
+    async with gateway(store, plan()), operators_of(store) as desk:
         assert await desk.accounts() == {"ALPHA", "BETA"}
         row = Override("ALPA", "orders", await desk.now_s() + 60, "slip", "ops", rate="1/h", burst=1)
         await desk.put(row)
         await until(lambda: [each for each in caplog.records if each.message == "limits.override_refused"])
-        await desk.close()
     (told,) = [each for each in caplog.records if each.message == "limits.override_refused"]
     (error,) = told.__dict__["penstock_fields"]["errors"]
     assert error == "ALPA orders: no account is called ALPA (did you mean ALPHA?)"
@@ -211,15 +218,13 @@ def replace_file(server: Server, text: str) -> None:
 
 
 async def test_a_newer_file_is_noted_in_the_audit_log(store: RedisServer) -> None:
-    async with gateway(store, plan()) as server:
-        operators = Desk(store.unix_url)
+    async with gateway(store, plan()) as server, operators_of(store) as operators:
         replace_file(server, plan(burst=20).replace("version = 7", "version = 8"))
         for _ in range(100):
             if changes := await operators.audit(10):
                 break
             await asyncio.sleep(0.02)
         assert [change.detail for change in changes] == ["version 8"]
-        await operators.close()
 
 
 async def operators_view(server: Server) -> tuple[str, dict[str, object]]:

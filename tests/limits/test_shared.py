@@ -272,6 +272,61 @@ def test_what_the_store_took_is_paid_back_when_the_sessions_own_limit_refuses_me
     assert node.taken(opened(world, session="MM2")) == 2
 
 
+@pytest.mark.parametrize("change", ["its number in the store becomes known", "burst 3 -> 2", "a session's limit too"])
+def test_a_decision_under_way_outlives_a_change_of_policy(change: str):
+    """
+    MM1: order -> the store takes a token | the policy changes | answer
+    the order has its token, and nothing is taken twice
+    """
+    world = World(TINY)
+    node, path = world.nodes[0], opened(world)
+    assert node.limiter.take(path, "orders", MILLI, world.now_ns).pending
+    if change.startswith("its number"):
+        node.limiter.loaded(7)
+    else:
+        more = TINY.replace("burst = 3", "burst = 2") if "2" in change else TINY_LEVELS
+        node.limiter.apply(policy_of(more, 2), world.now_ns)
+    node.settle()
+    assert node.limiter.take(path, "orders", MILLI, world.now_ns) is ALLOWED
+    assert node.taken(opened(world, session="MM2")) == 2
+
+
+def test_what_a_decision_took_from_a_bucket_that_no_longer_decides_goes_back():
+    """
+    MM1: order -> the store takes a token of the account and of the instrument | the account's limit is off | answer
+    the order pays the instrument's bucket alone
+    """
+    each = 'orders_per_instrument = { rate = "1/s", burst = 1 }'
+    world = World(TINY + each)
+    node, path = world.nodes[0], opened(world)
+    assert node.limiter.take(path, "orders", MILLI, world.now_ns, 7).pending
+    node.limiter.apply(policy_of(TINY.replace("burst = 3", 'burst = 3, mode = "off"') + each, 2), world.now_ns)
+    node.settle()
+    assert node.take(path, instrument=7) is ALLOWED
+    assert node.take(path, instrument=7).scope == "instrument"
+    node.limiter.apply(policy_of(TINY, 3), world.now_ns)
+    assert node.taken(opened(world, session="MM2")) == 3
+
+
+def test_levels_that_the_store_decides_are_asked_together_when_one_decision_was_not_enough():
+    """
+    MM1: order -> the store decides the account's bucket | a policy adds a strict bucket for instruments | answer
+    then one question about both buckets, and an end of asking
+    """
+    world = World(TINY)
+    node, path = world.nodes[0], opened(world)
+    assert node.limiter.take(path, "orders", MILLI, world.now_ns, 7).pending
+    node.limiter.apply(policy_of(TINY + 'orders_per_instrument = { rate = "1/s", burst = 1 }', 2), world.now_ns)
+    node.settle()
+    assert node.limiter.take(path, "orders", MILLI, world.now_ns, 7).pending
+    node.settle()
+    assert node.limiter.take(path, "orders", MILLI, world.now_ns, 7) is ALLOWED
+    assert node.take(opened(world, session="MM2"), instrument=7).scope == "instrument"
+    assert node.take(opened(world, session="MM2"), instrument=8) is ALLOWED
+    assert node.take(opened(world, session="MM2"), instrument=9) is ALLOWED
+    assert node.take(opened(world, session="MM2"), instrument=10).scope == "account"
+
+
 def test_what_can_never_fit_is_refused_at_once_and_asks_nobody():
     for text in (ONE_PLAN, TINY):
         world = World(text)

@@ -54,6 +54,27 @@ MUTANTS = (
         "paid_milli = before.paid_milli",
         BOUND,
     ),
+    Mutant(
+        "a change of policy forgets what the store was asked to decide",
+        "limits/limiter.py",
+        "        path.per_instrument.clear()\n",
+        "        path.per_instrument.clear()\n        path.decisions.clear()\n",
+        ("tests/limits/test_shared.py",),
+    ),
+    Mutant(
+        "a decision's token is kept though its bucket no longer decides",
+        _SHARED,
+        "if not set(route.buckets).issuperset(decision.buckets):",
+        "if False:",
+        ("tests/limits/test_shared.py",),
+    ),
+    Mutant(
+        "what one decision has paid is not asked again with the rest",
+        _SHARED,
+        "[*paid, *short]",
+        "short",
+        ("tests/limits/test_shared.py",),
+    ),
     Mutant("debts are not told", _LEASE, "            self.owed_milli += cost_milli\n", "", BOUND),
     Mutant(
         "a debt that was told counts as paid before the answer",

@@ -195,7 +195,7 @@ MUTANTS = (
     Mutant(
         "cancels wait for a clock that was put right",
         _SHARED,
-        ' or (wait_us and bucket.is_astray and name == "cancels")',
+        ' or (wait_us and bucket.is_astray and question.name == "cancels")',
         "",
         BOUND,
     ),

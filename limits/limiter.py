@@ -71,6 +71,9 @@ class Level(msgspec.Struct, Generic[BucketT], frozen=True):
     limit: Limit
 
 
+RunCosts: TypeAlias = tuple[tuple[str, int, int], ...]
+"""What each action of a run costs: (bucket, cost in thousandths, instrument or 0), each bucket at most once."""
+
 Wait = tuple[int, str, Limit]
 """Microseconds until a level allows the cost (0 = now, NEVER = it cannot), its scope, and its limit."""
 
@@ -120,6 +123,15 @@ class RoutedLimiter(ABC, Generic[BucketT]):
         """
 
     @abstractmethod
+    def take_run(self, path: Path, costs: RunCosts, count: int, now_ns: int) -> bool:
+        """Debit `count` like actions at once, or nothing. costs: of each of them.
+
+        True: `count` single takes of every bucket in `costs` would all be allowed, and the state is what they would
+        leave. False: nothing was debited or counted, and at least one of them might be refused, have to wait, or be
+        noted by a shadow limit; take them one by one.
+        """
+
+    @abstractmethod
     def give_back(
         self,
         path: Path,
@@ -162,6 +174,13 @@ class RoutedLimiter(ABC, Generic[BucketT]):
         if instrument and route.instrument_limit is not None:
             return path.per_instrument.get(instrument) or self._instrument_route(path, route, instrument)
         return route
+
+    def _routes_of(self, path: Path, costs: RunCosts, now_us: int) -> list[tuple[Any, int]]:
+        """The routes of a run, each with the cost of one action; none if a cool-down is in its way."""
+        is_cooling = now_us < path.penalty_state.cooling_until_us
+        if is_cooling and any(name not in EXEMPT for name, _, _ in costs):
+            return []
+        return [(self._route(path, name, instrument), cost_milli) for name, cost_milli, instrument in costs]
 
     def _resolve(self, path: Path) -> None:
         """Resolve the path under the policy in force. Buckets stay even while they are off, so that none refills."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from limits.bucket import Bucket
-from limits.limiter import ALLOWED, UNPAID, Decision, Level, RoutedLimiter, ShadowDebit
+from limits.limiter import ALLOWED, UNPAID, Decision, Level, RoutedLimiter, RunCosts, ShadowDebit
 from limits.paths import MAX_KEPT, Counts, Path
 from limits.penalty import EXEMPT
 from limits.policy import Limit, Policy
@@ -52,6 +52,19 @@ class LocalLimiter(RoutedLimiter[Bucket]):
             bucket.level -= cost_milli * bucket.milli
         route.counts.admitted += 1
         return _take_shadow(route, cost_milli, now_us) if route.shadow else ALLOWED
+
+    def take_run(self, path: Path, costs: RunCosts, count: int, now_ns: int) -> bool:
+        now_us = now_ns // 1000
+        routes = self._routes_of(path, costs, now_us)
+        for route, cost_milli in routes:
+            for level in route.levels:
+                if not level.bucket.fits(cost_milli * count, now_us):
+                    return False
+        for route, cost_milli in routes:
+            for level in route.levels:  # those of shadow limits too: they have all of it
+                level.bucket.debit(cost_milli * count)
+            route.counts.admitted += count
+        return bool(routes)  # none in a cool-down
 
     def give_back(
         self,

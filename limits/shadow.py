@@ -43,6 +43,10 @@ class Shadows:
     def __len__(self) -> int:
         return sum(len(row) for row in self._waiting.values())
 
+    def is_waiting(self, path: Path) -> bool:
+        """Whether earlier actions of the session are still to be judged; later ones must not overtake them."""
+        return path in self._waiting
+
     def take(self, path: Path, name: str, cost_milli: int, now_us: int, instrument: int) -> Decision:
         """Judge one action that passes: ALLOWED when its tokens are taken, else with the debit for `give_back`."""
         row = self._waiting.get(path)

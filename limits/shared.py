@@ -12,7 +12,7 @@ from typing import NamedTuple
 from limits.bucket import MILLI, NEVER, Bucket
 from limits.lease import Lease
 from limits.lease_batcher import LeaseBatcher, StrictDecision
-from limits.limiter import ALLOWED, PENDING, Decision, RoutedLimiter, ShadowDebit, Wait
+from limits.limiter import ALLOWED, PENDING, Decision, RoutedLimiter, RunCosts, ShadowDebit, Wait
 from limits.paths import Counts, Path
 from limits.penalty import EXEMPT
 from limits.policy import Limit, Policy
@@ -138,6 +138,25 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         if route.shadow is not None:
             return self._shadows.take(path, name, cost_milli, now_us, instrument)
         return ALLOWED
+
+    def take_run(self, path: Path, costs: RunCosts, count: int, now_ns: int) -> bool:
+        now_us = now_ns // 1000
+        routes = self._routes_of(path, costs, now_us)
+        for route, cost_milli in routes:
+            if not _has(route, cost_milli, count, now_us):
+                return False
+            if route.shadow is not None and (
+                self._shadows.is_waiting(path) or not _has(route.shadow, cost_milli, count, now_us)
+            ):
+                return False
+        for route, cost_milli in routes:
+            for level in route.binding:
+                self._debit(level.bucket, cost_milli * count, now_us)
+            if route.shadow is not None:
+                for level in route.shadow.binding:
+                    self._debit(level.bucket, cost_milli * count, now_us)
+            route.counts.admitted += count
+        return bool(routes)  # none in a cool-down
 
     def give_back(
         self,
@@ -332,3 +351,9 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
         if isinstance(bucket, Lease):
             return (*bucket.remaining(now_us), self._is_unheard(bucket))
         return super()._state_of(bucket, now_us)
+
+
+def _has(route: SharedRoute, cost_milli: int, count: int, now_us: int) -> bool:
+    """Whether this node has the tokens for `count` actions on every level, with no word from the store."""
+    total_milli = cost_milli * count
+    return not route.strict and all(level.bucket.fits(total_milli, now_us) for level in route.binding)

@@ -10,6 +10,7 @@ BOUND = ("tests/limits/test_lease.py", "tests/limits/test_shared.py", "tests/lim
 TWIN = ("tests/limits/test_bucket_lua.py",)
 LOCAL = ("tests/limits/test_bucket.py", "tests/limits/test_local.py")
 STORE = ("tests/limits/test_redis_store.py",)
+RUNS = ("tests/limits/test_take_run.py",)
 
 
 _LEDGER, _LEASE, _SHARED, _SCRIPT = (
@@ -265,5 +266,24 @@ MUTANTS = (
         "                done(None)\n",
         "                pass\n",
         STORE,
+    ),
+    # -- a run of actions --------------------------------------------------------------------------------------------
+    Mutant("a run is debited as one action", "limits/local.py", "debit(cost_milli * count)", "debit(cost_milli)", RUNS),
+    Mutant(
+        "a run needs the tokens of one action",
+        _SHARED,
+        "total_milli = cost_milli * count",
+        "total_milli = cost_milli",
+        RUNS,
+    ),
+    Mutant("a cool-down does not stop a run", "limits/limiter.py", "if is_cooling and any(", "if False and any(", RUNS),
+    Mutant("a run passes actions still to be judged", _SHARED, "self._shadows.is_waiting(path) or ", "", RUNS),
+    Mutant("a run asks no store", _SHARED, "return not route.strict and all(", "return all(", RUNS),
+    Mutant(
+        "a run pays no shadow limit",
+        _SHARED,
+        "for level in route.shadow.binding:\n                    self._debit",
+        "for level in ():\n                    self._debit",
+        RUNS,
     ),
 )

@@ -13,6 +13,7 @@ import click
 _COMMANDS = {
     "run": ("gateway.cli.run:run", "Start the gateway and serve until SIGTERM or Ctrl-C."),
     "demo": ("gateway.cli.demo:demo", "Start everything on loopback and trade: FIX against WebSocket."),
+    "bench": ("gateway.cli.bench:bench", "Load a gateway, and measure what it carries."),
     "config": ("gateway.cli.config:config", "Write a configuration, or check one."),
     "keys": ("gateway.cli.keys:keys", "Make keys for clients."),
     "limits": ("gateway.cli.limits:limits", "Check and compare limits files, and tune running limits."),

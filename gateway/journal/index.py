@@ -1,5 +1,7 @@
 """Where the messages of one session are in the journal, by MsgSeqNum(34): four bytes each. Pure.
 
+Messages that are in one record, which holds consecutive numbers, have its offset in common.
+
 There is one range of numbers per segment, and another after a long jump. So dropping a segment drops whole ranges, and
 a jump of a billion numbers costs nothing. Inside a range, offset 0 means a number whose message was not kept (a session
 message).
@@ -59,6 +61,23 @@ class SessionIndex:
         run.size_bytes += size_bytes
         run.end = self.end = seq_num + 1
 
+    def add_run(self, first: int, count: int, segment: int, offset: int, size_bytes: int) -> None:
+        """The messages first, first + 1, ... are in one record at `offset` of `segment`; size_bytes: of all of them.
+
+        Raises:
+            LocalProtocolError: a number, or a higher one, is kept already; nothing is changed.
+        """
+        run = self._run
+        if first != run.end or segment != run.segment:
+            run = self._run_for(first, segment)
+        run.offsets.extend(array("I", (offset,)) * count)
+        run.size_bytes += size_bytes
+        run.end = self.end = first + count
+
+    def kept_already(self, seq_num: int) -> LocalProtocolError:
+        """The error to raise for a number that is below `end`."""
+        return LocalProtocolError(f"message {seq_num} after {self.end - 1}: a number keeps its content forever")
+
     def slices(self, begin: int, end: int) -> Iterator[tuple[int, int, "array[int]"]]:
         """The kept messages of begin..end as (segment, first number, offsets), each looked up when it is requested."""
         while begin <= end:  # ranges are searched again for each slice: the oldest may have been dropped meanwhile
@@ -102,7 +121,7 @@ class SessionIndex:
     def _run_for(self, seq_num: int, segment: int) -> _NumberRange:
         """The range that `seq_num` is appended to next."""
         if seq_num < self.end:
-            raise LocalProtocolError(f"message {seq_num} after {self.end - 1}: a number keeps its content forever")
+            raise self.kept_already(seq_num)
         run = self._run
         if segment == run.segment and seq_num - run.end <= _PAD_MAX_NUMBERS:
             run.offsets.extend([0] * (seq_num - run.end))

@@ -5,22 +5,27 @@
 The CRC is CRC-32 (`zlib` is C code in the standard library, which has no CRC-32C) over everything after it. It starts
 from the segment's random salt plus the record's offset, so a record is valid only where it was written: neither a block
 that landed elsewhere nor a client's text that looks like a record passes for one. Records count once a COMMIT follows;
-without it they never happened. Before editing: an older journal must stay readable, or `VERSION` must rise.
+without it they never happened. Before editing: what an older program has written must stay readable (`_READABLE`), and
+`VERSION` must rise when an older program could not read what this one writes.
 """
 
-from collections.abc import Iterator
-from struct import Struct
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
+from struct import Struct, pack, unpack_from
 from zlib import crc32
 
 import msgspec
 
-VERSION = 2
+VERSION = 3
+_READABLE = frozenset({2, 3})
+"""2: without OUT_RUN. An older program would skip it, and use numbers twice; so it must refuse the whole segment."""
 
 # Kinds. 0 is never written: a zeroed header is where the written part of a preallocated file ends.
 COMMIT = 1  # ends all records since the last one; body: the position known to be durable when it was written
 STATE = 2  # body: next_in, next_out, then the (first, end) of inbound numbers above next_in that were processed early
 OUT = 3  # body: seq_num, message
 RESET = 4  # no body
+OUT_RUN = 5  # body: the first seq_num, how many messages, the size of each, then the messages of consecutive numbers
 FIRST_OWNER_KIND = 16  # from here to 255: the owner's records, opaque here
 
 U64 = Struct("<Q")
@@ -28,6 +33,9 @@ TWO_U64 = Struct("<QQ")
 CRC = Struct("<I")
 HEAD_TAIL = Struct("<IBI")  # what the CRC covers besides the body: length, kind, session
 OUT_HEAD_TAIL = Struct("<IBIQ")  # the same, and the seq_num that begins the body of OUT
+OUT_RUN_HEAD_TAIL = Struct("<IBIQI")  # the same, and how many messages there are
+OUT_RUN_PREFIX = Struct("<QI")  # how the body of OUT_RUN begins
+_SIZE_BYTES = 4
 HEAD = Struct("<IIBI")
 HEAD_BYTES = HEAD.size
 MAX_BODY_BYTES = 1 << 30
@@ -84,9 +92,27 @@ class SegmentHeader(msgspec.Struct, frozen=True):
         _, version, flags, number, first_position, salt = _SEGMENT.unpack(packed)
         if CRC.unpack_from(data, _SEGMENT.size)[0] != crc32(packed):
             raise ValueError("damaged segment header")
-        if version != VERSION:
-            raise JournalCorrupt(f"journal version {version}, and this program reads {VERSION}. Nothing was changed.")
+        if version not in _READABLE:
+            readable = " and ".join(map(str, sorted(_READABLE)))
+            raise JournalCorrupt(f"journal version {version}, and this program reads {readable}. Nothing was changed.")
         return cls(number, first_position, salt, bool(flags & _FLAG_SYNCED))
+
+
+def pack_sizes(messages: Sequence[bytes]) -> bytes:
+    """What precedes the messages in the body of OUT_RUN."""
+    return pack(f"<{len(messages)}I", *map(len, messages))
+
+
+def run_bytes(count: int, size_bytes: int) -> int:
+    """Length of the body of OUT_RUN with so many messages, which have `size_bytes` together."""
+    return OUT_RUN_PREFIX.size + _SIZE_BYTES * count + size_bytes
+
+
+def unpack_run(body: bytes) -> tuple[int, list[bytes]]:
+    """The first number and the messages of an OUT_RUN, whose CRC was checked."""
+    first, count = OUT_RUN_PREFIX.unpack_from(body)
+    sizes = unpack_from(f"<{count}I", body, OUT_RUN_PREFIX.size)
+    return first, [body[at:end] for at, end in pairwise(accumulate(sizes, initial=run_bytes(count, 0)))]
 
 
 def scan(data: bytes, offset: int, salt: int) -> Iterator[tuple[int, int, int, int]]:

@@ -152,6 +152,13 @@ class SegmentScan:
                     indexes[session].add(seq_num_at(data, body)[0], number, offset, end - body - U64.size)
                 except LocalProtocolError as error:
                     raise damaged(segment.path, offset, str(error)) from None
+            elif kind == record.OUT_RUN:
+                first, count = record.OUT_RUN_PREFIX.unpack_from(data, body)
+                size_bytes = end - body - record.run_bytes(count, 0)
+                try:
+                    indexes[session].add_run(first, count, number, offset, size_bytes)
+                except LocalProtocolError as error:
+                    raise damaged(segment.path, offset, str(error)) from None
             elif kind == record.STATE:
                 self.numbers[session] = SeqNums.unpack(data[body:end])
             elif kind == record.RESET:

@@ -31,8 +31,8 @@ class Segment:
         self.size_bytes = size_bytes  # as allocated
         self.is_dropped = False  # by retention; it is closed soon
 
-    def read(self, offsets: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-        """The session and the body of the record at each offset, checked. Ends early if the segment is dropped.
+    def read(self, offsets: Iterable[int]) -> Iterator[tuple[int, int, bytes]]:
+        """Kind, session and body of the record at each offset, checked. Ends early if the segment is dropped.
 
         Raises:
             JournalCorrupt: a record is not as it was written.
@@ -48,11 +48,11 @@ class Segment:
                     window = os.pread(self.fd, HEAD_BYTES + HEAD.unpack_from(window)[1], offset)
             if not _holds_record(window, at):
                 raise damaged(self.path, offset, "the file ends inside a record")
-            crc, length, _, session = HEAD.unpack_from(window, at)
+            crc, length, kind, session = HEAD.unpack_from(window, at)
             end = at + HEAD_BYTES + length
             if crc32(window[at + 4 : end], self.salt + offset) != crc:
                 raise damaged(self.path, offset, "the record was changed since it was written")
-            yield session, window[at + HEAD_BYTES : end]
+            yield kind, session, window[at + HEAD_BYTES : end]
 
     def close(self) -> None:
         os.close(self.fd)

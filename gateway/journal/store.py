@@ -6,17 +6,33 @@ that waits in memory has no record, so no record may move NextIn past it, nor le
 twice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from gateway.journal.index import SessionIndex
-from gateway.journal.record import HEAD_TAIL, OUT, OUT_HEAD_TAIL, RESET, STATE, U64, JournalCorrupt
+from gateway.journal.record import (
+    HEAD_TAIL,
+    OUT,
+    OUT_HEAD_TAIL,
+    OUT_RUN,
+    OUT_RUN_HEAD_TAIL,
+    RESET,
+    STATE,
+    U64,
+    JournalCorrupt,
+    pack_sizes,
+    run_bytes,
+    unpack_run,
+)
 from gateway.journal.scan import SeqNums
 from gateway.journal.writer import Writer
-from protocols.errors import LocalProtocolError
 from protocols.fix.session.store import Intake
 
 _pack_head = OUT_HEAD_TAIL.pack
+_pack_run_head = OUT_RUN_HEAD_TAIL.pack
 _OUT_PREFIX_BYTES = OUT_HEAD_TAIL.size - HEAD_TAIL.size  # of the body: its seq_num
+_RUN_MAX_BYTES = 65_536
+"""Of the body of one OUT_RUN. To read one message back, the whole record is read and checked."""
 
 
 class JournalStore:
@@ -77,9 +93,34 @@ class JournalStore:
         """
         index, writer, size = self.index, self._writer, len(message)
         if seq_num < index.end:
-            raise LocalProtocolError(f"message {seq_num} after {index.end - 1}: a number keeps its content forever")
+            raise index.kept_already(seq_num)
         offset = writer.add(_pack_head(_OUT_PREFIX_BYTES + size, OUT, self.session, seq_num), message)
         index.add(seq_num, writer.segment.number, offset, size)
+
+    def put_run(self, first: int, messages: Sequence[bytes]) -> None:
+        """Keep the outbound messages first, first + 1, ... in one record, or in several if they are long.
+
+        Raises:
+            LocalProtocolError: a number, or a higher one, has a message already; nothing is changed.
+        """
+        count = len(messages)
+        if count < 2:
+            for message in messages:
+                self.put(first, message)
+            return
+        data = b"".join(messages)
+        size = run_bytes(count, len(data))
+        if size > _RUN_MAX_BYTES:
+            half = count // 2
+            self.put_run(first, messages[:half])
+            self.put_run(first + half, messages[half:])
+            return
+        index, writer = self.index, self._writer
+        if first < index.end:
+            raise index.kept_already(first)
+        head = _pack_run_head(size, OUT_RUN, self.session, first, count) + pack_sizes(messages)
+        offset = writer.add(head, data)
+        index.add_run(first, count, writer.segment.number, offset, len(data))
 
     def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
         """The kept messages with begin <= number <= end, rising, without those that retention has dropped.
@@ -91,12 +132,32 @@ class JournalStore:
             JournalFailed: the disk failed, or a message could not be written yet because there is no room.
         """
         for segment, first, offsets in self.index.slices(begin, end):
-            numbers = [number for number, offset in enumerate(offsets, first) if offset]
-            records = self._writer.read(segment, filter(None, offsets))
-            for seq_num, (session, body) in zip(numbers, records, strict=False):
-                if session != self.session or U64.unpack_from(body)[0] != seq_num:
-                    raise JournalCorrupt(f"segment {segment}: message {seq_num} of session {self.session} is not there")
-                yield seq_num, body[_OUT_PREFIX_BYTES:]
+            places = [(offset, len(list(same))) for offset, same in groupby(offsets)]
+            records = self._writer.read(segment, (offset for offset, _ in places if offset))
+            at = first
+            for offset, count in places:
+                if offset:
+                    found = next(records, None)
+                    if found is None:  # the segment was dropped
+                        break
+                    yield from enumerate(self._messages(segment, at, count, *found), at)
+                at += count
+
+    def _messages(self, segment: int, first: int, count: int, kind: int, session: int, body: bytes) -> list[bytes]:
+        """The messages of `count` numbers from `first` on, of one record.
+
+        Raises:
+            JournalCorrupt: they are not in it.
+        """
+        found: list[bytes] = []
+        if session == self.session and kind == OUT_RUN:
+            begin, messages = unpack_run(body)
+            found = messages[first - begin : first - begin + count] if first >= begin else []
+        elif session == self.session and kind == OUT and U64.unpack_from(body)[0] == first:
+            found = [body[_OUT_PREFIX_BYTES:]]
+        if len(found) != count:
+            raise JournalCorrupt(f"segment {segment}: message {first} of session {self.session} is not there")
+        return found
 
     def reset(self) -> None:
         self._writer.append(RESET, self.session, b"")

@@ -159,8 +159,8 @@ class Writer:
         self._is_stuck = done < len(data)
         self._buffer = [data[done:]] if self._is_stuck else []
 
-    def read(self, number: int, offsets: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-        """Session and body of the records at these offsets of a segment; nothing if it was dropped.
+    def read(self, number: int, offsets: Iterable[int]) -> Iterator[tuple[int, int, bytes]]:
+        """Kind, session and body of the records at these offsets of a segment; nothing if it was dropped.
 
         Raises:
             JournalFailed: a part could not be written yet because there is no room.

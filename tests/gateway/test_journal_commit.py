@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 
 from gateway.journal import Journal, JournalSettings
 from gateway.journal import scan as recovery
-from gateway.journal.record import COMMIT, HEAD_BYTES, OUT, SEGMENT_HEADER_BYTES, U64, SegmentHeader, scan
+from gateway.journal.record import (
+    COMMIT,
+    HEAD_BYTES,
+    OUT,
+    OUT_RUN,
+    OUT_RUN_PREFIX,
+    SEGMENT_HEADER_BYTES,
+    U64,
+    SegmentHeader,
+    scan,
+)
 from gateway.journal.store import JournalStore
 
 END = 13 + 8  # bytes of a COMMIT
@@ -29,6 +39,13 @@ GREEDY = JournalSettings(durability="process", segment_bytes=4_096, retain_messa
 def send(store: JournalStore, size: int) -> None:
     store.put(store.next_out, b"%d." % store.next_out * size)
     store.next_out += 1
+
+
+def send_run(store: JournalStore, size: int) -> None:
+    """Up to 31 messages of different sizes. Some runs are longer than a segment."""
+    count = size % 31 + 1
+    store.put_run(store.next_out, [b"%d." % (store.next_out + at) * (size * at // 31) for at in range(count)])
+    store.next_out += count
 
 
 def crashed(journal: Journal, live: Path, copy: Path) -> Path:
@@ -275,12 +292,15 @@ def _reopened(directory: Path) -> Contents:
 
 _STEPS: dict[str, Callable[[JournalStore, int], None]] = {
     "send": send,
+    "run": send_run,
     "take": lambda store, amount: setattr(store, "next_in", store.next_in + amount),
     "number": lambda store, amount: setattr(store, "next_out", store.next_out + amount),
     "reset": lambda store, _: store.reset(),
 }
 _HISTORY = st.lists(
-    st.tuples(st.sampled_from(["send", "send", "own", "take", "number", "reset", "commit"]), st.integers(0, 900)),
+    st.tuples(
+        st.sampled_from(["send", "run", "send", "own", "take", "number", "reset", "commit"]), st.integers(0, 900)
+    ),
     min_size=1,
     max_size=50,
 )
@@ -311,6 +331,9 @@ def _without_dropped(contents: Contents, directory: Path) -> Contents:
         for kind, session, offset, _ in scan(data, SEGMENT_HEADER_BYTES, SegmentHeader.unpack(data).salt):
             if kind == OUT:
                 coming.add((session, U64.unpack_from(data, offset + HEAD_BYTES)[0]))
+            elif kind == OUT_RUN:
+                first, count = OUT_RUN_PREFIX.unpack_from(data, offset + HEAD_BYTES)
+                coming |= {(session, number) for number in range(first, first + count)}
             elif kind == COMMIT:
                 left |= coming
                 coming.clear()

@@ -3,8 +3,12 @@
 Calls are synchronous and cheap: a durable store buffers them and writes once per turn, before the bytes leave.
 """
 
-from collections.abc import Iterator
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from typing import Protocol
+
+from protocols.errors import LocalProtocolError
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -41,6 +45,17 @@ class MessageStore(Protocol):
     def put(self, seq_num: int, message: bytes) -> None:
         """Store the outbound message `seq_num` as sent: an application message or a Reject(3). Other session messages
         have numbers but are not stored.
+
+        Raises:
+            LocalProtocolError: the number, or a higher one, has a message already; nothing is changed.
+        """
+        ...
+
+    def put_run(self, first: int, messages: Sequence[bytes]) -> None:
+        """Store the outbound messages first, first + 1, ... as `put` would, in one step.
+
+        Raises:
+            LocalProtocolError: as `put`.
         """
         ...
 
@@ -135,13 +150,24 @@ class Intake:
 
 
 class MemoryStore:
-    """A store in memory. Of more than `max_messages` the oldest are dropped, and gap-filled in a resend."""
+    """A store in memory. Of more than `max_messages` the oldest are dropped, and gap-filled in a resend.
+
+    What was stored together is dropped together, when all after it are `max_messages`: a dict of single numbers would
+    search longer for its oldest entry the more it has dropped.
+    """
 
     def __init__(self, max_messages: int = 100_000) -> None:
         self.intake = Intake()
         self.next_out = 1
         self._max_messages = max_messages
-        self._messages: dict[int, bytes] = {}
+        self._forget_messages()
+
+    def _forget_messages(self) -> None:
+        self._firsts = array("Q")  # by run: the number of its first message
+        self._runs: list[Sequence[bytes]] = []
+        self._oldest = 0  # index of the oldest run; those before it were dropped
+        self._count = 0
+        self._end = 0  # one past the highest number stored
 
     @property
     def next_in(self) -> int:
@@ -162,21 +188,42 @@ class MemoryStore:
         self.intake.record_done(seq_num)
 
     def put(self, seq_num: int, message: bytes) -> None:
-        self._messages[seq_num] = message
-        if len(self._messages) > self._max_messages:
-            del self._messages[next(iter(self._messages))]
+        self.put_run(seq_num, (message,))
 
-    def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
-        messages = self._messages
+    def put_run(self, first: int, messages: Sequence[bytes]) -> None:
         if not messages:
             return
-        first = max(begin, next(iter(messages)))
-        for seq_num in range(first, min(end, self.next_out - 1) + 1):
-            message = messages.get(seq_num)
-            if message is not None:
-                yield seq_num, message
+        if first < self._end:
+            raise LocalProtocolError(f"message {first} after {self._end - 1}: a number keeps its content forever")
+        self._firsts.append(first)
+        self._runs.append(tuple(messages))  # the garbage collector leaves a tuple of bytes alone
+        self._end = first + len(messages)
+        self._count += len(messages)
+        while self._count - len(self._runs[self._oldest]) >= self._max_messages:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        self._count -= len(self._runs[self._oldest])
+        self._runs[self._oldest] = ()
+        self._oldest += 1
+        if 8 * self._oldest > len(self._runs):  # rare enough to cost nothing a message
+            del self._firsts[: self._oldest], self._runs[: self._oldest]
+            self._oldest = 0
+
+    def read(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+        while begin <= end:  # runs are searched again for each: the oldest may have been dropped meanwhile
+            firsts = self._firsts
+            at = max(bisect_right(firsts, begin, self._oldest) - 1, self._oldest)
+            if at < len(firsts) and firsts[at] + len(self._runs[at]) <= begin:
+                at += 1
+            if at >= len(firsts):
+                return
+            first, run = firsts[at], self._runs[at]
+            begin = max(begin, first)
+            yield from enumerate(run[begin - first : max(end + 1 - first, 0)], begin)
+            begin = first + len(run)
 
     def reset(self) -> None:
         self.intake.reset()
         self.next_out = 1
-        self._messages.clear()
+        self._forget_messages()

@@ -6,13 +6,23 @@ Modules: journal, journal.store.
 import os
 import tracemalloc
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.journal import Journal, JournalSettings, MemoryJournal, open_journal
-from gateway.journal.record import FIRST_OWNER_KIND, JournalCorrupt, JournalInUse
+from gateway.journal.record import (
+    FIRST_OWNER_KIND,
+    OUT,
+    OUT_RUN,
+    SEGMENT_HEADER_BYTES,
+    JournalCorrupt,
+    JournalInUse,
+    SegmentHeader,
+    scan,
+)
 from gateway.journal.store import JournalStore
 from protocols.errors import LocalProtocolError
 from protocols.fix.session.store import MessageStore
@@ -341,6 +351,95 @@ def test_reading_a_hundred_thousand_messages_costs_a_slice_of_memory(tmp_path: P
     assert peak < 1 << 20
 
 
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_one_record_and_each_of_its_messages_can_be_read_alone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, PROCESS)
+    store = journal.store(1)
+    send(store, "one")
+    store.put_run(2, [b"two", b"", b"four"])
+    store.next_out = 6  # a heartbeat is between
+    store.put_run(6, [b"six", b"seven"])
+    store.next_out = 8
+    journal.commit(0)
+    every = {1: "one", 2: "two", 3: "", 4: "four", 6: "six", 7: "seven"}
+    for _ in range(2):
+        store = journal.store(1)
+        assert kept(store) == every
+        assert [kept(store, number, number) for number in range(1, 9)] == [
+            {number: every[number]} if number in every else {} for number in range(1, 9)
+        ]
+        assert (kept(store, 3, 6), store.next_out) == ({3: "", 4: "four", 6: "six"}, 8)
+        journal.close()
+        journal = Journal(tmp_path, PROCESS)
+    journal.close()
+
+
+@pytest.mark.parametrize("durability", ["process", "memory"])
+def test_a_number_is_not_kept_twice_by_runs_either(tmp_path: Path, durability: Literal["process", "memory"]) -> None:
+    journal = open_journal(tmp_path, JournalSettings(durability=durability), lambda _: None)
+    store = journal.store(1)
+    store.put_run(5, [b"five", b"six"])
+    for first in (4, 5, 6):
+        with pytest.raises(LocalProtocolError, match="after 6: a number keeps its content forever"):
+            store.put_run(first, [b"a", b"b", b"c"])
+    store.put_run(7, [])
+    store.put_run(7, [b"seven"])
+    store.next_out = 8
+    assert kept(store) == {5: "five", 6: "six", 7: "seven"}
+    journal.close()
+
+
+def test_a_long_run_is_several_records_of_64_kib_at_most(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, PROCESS)
+    run = [bytes([65 + at % 26]) * 1_000 for at in range(300)]
+    run[70] = b"x" * 100_000  # too long by itself: it gets a record of its own
+    journal.store(1).put_run(1, run)
+    journal.commit(0)
+    data = (tmp_path / "0000000001.seg").read_bytes()
+    salt = SegmentHeader.unpack(data).salt
+    sizes = [end - offset for kind, _, offset, end in scan(data, SEGMENT_HEADER_BYTES, salt) if kind in (OUT, OUT_RUN)]
+    assert len(sizes) < 20
+    assert sorted(sizes)[-2] < 65_600 < sorted(sizes)[-1]
+    assert [message for _, message in journal.store(1).read(1, 999)] == run
+    journal.close()
+
+
+def test_a_run_costs_some_four_bytes_of_memory_a_message(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, PROCESS)
+    store, run = journal.store(1), [b"x" * 100] * 64
+    store.put_run(1, run)
+    journal.commit(0)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for at in range(1, 1_000):
+        store.put_run(1 + 64 * at, run)
+        journal.commit(0)
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    journal.close()
+    assert held < 6 * 64 * 1_000, "an array has some room to grow"
+
+
+def test_retention_drops_segments_with_runs_by_number(tmp_path: Path) -> None:
+    few = JournalSettings(durability="process", segment_bytes=4_096, retain_messages=100)
+    journal = Journal(tmp_path, few)
+    store = journal.store(1)
+    for _ in range(60):
+        store.put_run(store.next_out, [b"%d" % (store.next_out + at) * 20 for at in range(20)])
+        store.next_out += 20
+        journal.commit(0)
+    for _ in range(2):
+        read = dict(journal.store(1).read(1, 1 << 40))
+        assert 100 <= len(read) < 300
+        assert list(read) == list(range(1_201 - len(read), 1_201))
+        assert all(message == b"%d" % number * 20 for number, message in read.items())
+        journal.close()
+        journal = Journal(tmp_path, few)
+    journal.close()
+
+
 # -- the directory -----------------------------------------------------------------------------------------------------
 
 
@@ -394,6 +493,7 @@ def test_a_message_changed_on_the_disk_is_not_resent(tmp_path: Path) -> None:
 _SESSIONS = st.integers(0, 2)
 _STEPS = st.one_of(
     st.tuples(st.just("send"), _SESSIONS, st.integers(0, 3_000)),
+    st.tuples(st.just("run"), _SESSIONS, st.integers(0, 400)),
     st.tuples(st.just("number"), _SESSIONS, st.integers(1, 3_000)),
     st.tuples(st.just("take"), _SESSIONS, st.integers(1, 50)),
     st.tuples(st.just("reset"), _SESSIONS, st.just(0)),
@@ -416,6 +516,11 @@ def _step(store: JournalStore, model: Model, name: str, amount: int) -> None:
         store.put(model.next_out, message)
         model.messages[model.next_out] = message
         model.next_out = store.next_out = model.next_out + 1
+    elif name == "run":
+        run = [bytes([at % 251]) * (at * amount % 499) for at in range(amount)]  # the longer ones are split
+        store.put_run(model.next_out, run)
+        model.messages.update(enumerate(run, model.next_out))
+        model.next_out = store.next_out = model.next_out + amount
     elif name == "number":
         model.next_out = store.next_out = model.next_out + amount
     elif name == "take":

@@ -20,6 +20,7 @@ from gateway.journal.record import (
     HEAD,
     HEAD_BYTES,
     OUT,
+    OUT_RUN,
     SEGMENT_HEADER_BYTES,
     STATE,
     JournalCorrupt,
@@ -103,6 +104,40 @@ def test_the_last_commit_torn_at_any_byte_is_cut_as_a_whole_and_all_before_it_st
         else:
             assert (next_in, next_out, cut) == (4, 4, 0), "only zeros were torn off"
         assert recovered(directory)[:3] == (next_in, next_out, messages), "the cut is for good"
+
+
+def test_a_run_torn_at_any_byte_is_there_to_its_last_message_or_not_at_all(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "whole", PROCESS)
+    send(journal.store(1), b"before")
+    journal.commit(0)
+    run = [b"first", b"", b"third"]
+    journal.store(1).put_run(2, run)
+    journal.store(1).next_in = 4
+    journal.commit(1)
+    whole = (tmp_path / "whole" / FIRST).read_bytes()
+    journal.close()
+    *_, (out, _, begin, _), (_, _, _, _), (_, _, _, end) = records(whole)
+    assert out == OUT_RUN
+    for torn_at in range(begin + 1, end + 1):
+        directory = tmp_path / f"{torn_at}"
+        directory.mkdir()
+        (directory / FIRST).write_bytes(whole[:torn_at] + bytes(len(whole) - torn_at))
+        next_in, next_out, messages, _ = recovered(directory)
+        if whole[torn_at:end].strip(b"\0"):
+            assert (next_in, next_out, messages) == (1, 2, {1: b"before"})
+        else:
+            assert (next_in, next_out, messages) == (4, 5, {1: b"before", **dict(enumerate(run, 2))})
+
+
+def test_a_journal_of_version_2_is_read_and_continued_with_runs(tmp_path: Path) -> None:
+    whole = written(tmp_path, 3)
+    packed = whole[:8] + (2).to_bytes(2, "little") + whole[10 : SEGMENT_HEADER_BYTES - 4]
+    (tmp_path / FIRST).write_bytes(packed + crc32(packed).to_bytes(4, "little") + whole[SEGMENT_HEADER_BYTES:])
+    journal = Journal(tmp_path, PROCESS)
+    journal.store(1).put_run(4, [b"message-3", b"message-4"])
+    journal.commit(0)
+    journal.close()
+    assert recovered(tmp_path)[:3] == (4, 6, {number: b"message-%d" % (number - 1) for number in range(1, 6)})
 
 
 def test_a_file_that_ends_inside_a_record_is_a_torn_tail_too(tmp_path: Path) -> None:
@@ -251,7 +286,7 @@ def test_the_journal_of_another_version_is_left_alone(tmp_path: Path) -> None:
     packed = whole[:8] + (1).to_bytes(2, "little") + whole[10 : SEGMENT_HEADER_BYTES - 4]
     old = packed + crc32(packed).to_bytes(4, "little") + whole[SEGMENT_HEADER_BYTES:]
     (tmp_path / FIRST).write_bytes(old)
-    with pytest.raises(JournalCorrupt, match=rf"{FIRST}: journal version 1, and this program reads 2\.") as raised:
+    with pytest.raises(JournalCorrupt, match=rf"{FIRST}: journal version 1, and this .* reads 2 and 3\.") as raised:
         Journal(tmp_path, PROCESS)
     assert "truncate" not in str(raised.value), "nothing is wrong with it"
     assert (tmp_path / FIRST).read_bytes() == old

@@ -1,8 +1,10 @@
 """The in-memory store: what it stores, how it reads, what it drops."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocols.errors import LocalProtocolError
 from protocols.fix.session.store import Intake, MemoryStore
 
 
@@ -39,6 +41,51 @@ def test_reset_forgets_everything() -> None:
     store.reset()
     assert (store.next_in, store.next_out) == (1, 1)
     assert list(store.read(1, 99)) == []
+
+
+def test_what_is_stored_together_is_dropped_together_when_enough_is_left() -> None:
+    store = MemoryStore(max_messages=3)
+    store.put_run(1, [b"1", b"2"])
+    store.put_run(5, [b"5", b"6"])
+    assert [n for n, _ in store.read(1, 99)] == [1, 2, 5, 6], "three are left only with the older run"
+    put(store, 7)
+    assert [n for n, _ in store.read(1, 99)] == [5, 6, 7]
+    assert list(store.read(6, 6)) == [(6, b"6")]
+
+
+def test_a_full_store_keeps_few_places_that_were_emptied() -> None:
+    store = MemoryStore(max_messages=1_000)
+    for number in range(1, 10_000):
+        store.put(number, b"")
+        assert len(store._runs) <= 1_000 * 8 // 7 + 2
+
+
+def test_a_number_is_stored_once() -> None:
+    store = MemoryStore()
+    put(store, 1, 2)
+    with pytest.raises(LocalProtocolError, match="message 2 after 2: a number keeps its content forever"):
+        store.put(2, b"another")
+    assert list(store.read(1, 9)) == [(1, b"1"), (2, b"2")]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 40)), max_size=30),
+    st.integers(0, 250),
+    st.integers(0, 250),
+    st.integers(1, 50),
+)
+def test_runs_agree_with_single_messages(runs: list[tuple[int, int]], begin: int, end: int, bound: int) -> None:
+    """Each run is a gap and so many messages. The last `bound` are there, and those stored with the first of them."""
+    store, made, kept = MemoryStore(bound), list[range](), list[int]()
+    for gap, count in runs:
+        first = store.next_out + gap
+        store.put_run(first, [b"%d" % n for n in range(first, first + count)])
+        store.next_out = first + count
+        made.append(range(first, first + count))
+    for run in reversed(made):
+        if len(kept) < bound:
+            kept[:0] = run
+    assert list(store.read(begin, end)) == [(n, b"%d" % n) for n in kept if begin <= n <= end]
 
 
 @given(st.sets(st.integers(1, 200)), st.integers(0, 250), st.integers(0, 250), st.integers(1, 50))

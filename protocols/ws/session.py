@@ -51,10 +51,17 @@ class WsSession:
         challenge: random text for the client to sign; never used twice.
         now_ns: own time of the upgrade; the logon time-out starts here.
         wall: UTC beside own time; None = they are the same.
+        mask: unmasks the payload of a frame.
     """
 
     def __init__(
-        self, settings: WsSettings, conn_id: str, challenge: str, now_ns: int, wall: WallClock | None = None
+        self,
+        settings: WsSettings,
+        conn_id: str,
+        challenge: str,
+        now_ns: int,
+        wall: WallClock | None = None,
+        mask: framing.Mask = framing.mask_in_place,
     ) -> None:
         self.settings = settings
         self._wall = wall or WallClock()
@@ -62,7 +69,7 @@ class WsSession:
         self.conn_id = conn_id
         self.challenge = challenge
         self.state = ConnectionState.NEW
-        self._reader = framing.FrameReader(settings.pre_logon_max_bytes)
+        self._reader = framing.FrameReader(settings.pre_logon_max_bytes, mask=mask)
         self.output = WsOutput(self.codec, self._wall, now_ns)
         self._deadline_ns = now_ns + settings.logon_timeout_ms * NS_PER_MS  # of the logon, later of the close
         self._heartbeat = Heartbeat(settings.heartbeat_ms * NS_PER_MS, now_ns)
@@ -289,7 +296,7 @@ class WsSession:
             self._fail(frame.close_code, _REASONS[frame.close_code], frame.text, now_ns, events)
 
     def _read_message(self, message: DataMessage, now_ns: int, events: list[Event]) -> None:
-        data = message.data
+        data = bytes(message.data)
         if message.binary != self.codec.binary:
             kind = "binary" if self.codec.binary else "text"
             self._fail(

@@ -19,6 +19,7 @@ from gateway.doors.services import Services
 from gateway.doors.ws import snapshot
 from gateway.doors.ws.answers import Answers, Source
 from gateway.doors.ws.logon import ConnectionInfo, WsLogon, find_session, logon_result, profile, start_of_stream
+from gateway.doors.ws.masking import mask_in_place
 from gateway.doors.ws.requests import WsRequests
 from gateway.doors.ws.snapshot import SnapshotQuery
 from gateway.doors.ws.stream_cursor import EncodedEvents, ListCursor, StreamCursor
@@ -56,7 +57,7 @@ class WsEndpoint(Endpoint, Peer):
             codec="msgpack" if info.codec == "msgpack" else "json",
         )
         self.services = services
-        self.machine = WsSession(settings, info.conn_id, info.challenge, info.accepted_ns, services.wall)
+        self.machine = WsSession(settings, info.conn_id, info.challenge, info.accepted_ns, services.wall, mask_in_place)
         self.link = link
         self.session: Session | None = None
         self.writer: StreamWriter  # from the logon on

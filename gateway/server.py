@@ -137,7 +137,9 @@ class Server:
         )
         self.kill_switch = KillSwitch(self.orders, self.now_ns())
         gone = partial(cancel_for_gone, self.kill_switch, self.recorder)
-        self.cancel_on_disconnect = CancelOnDisconnect(self.orders, self.sessions, self.recorder.record_link, gone)
+        self.cancel_on_disconnect = CancelOnDisconnect(
+            self.orders, self.sessions, self.recorder.record_link, gone, self.wake
+        )
 
     def _build_services(self, config_dir: Path) -> None:
         """What endpoints and operators share, and the operators' modes."""
@@ -224,8 +226,9 @@ class Server:
         """Create the turn of the event loop; nothing in it needs a socket."""
         self._loop = loop
         orders, safety, failures = self.orders, self.cancel_on_disconnect, self.failures
-        timed: tuple[Timed, ...] = (self.mode_control, safety, self.fix, *self.limits.timed, orders, self.recorder)
-        parts = Parts(timed, (safety, orders), orders.work, lambda: orders.queue.is_filling)
+        timed: tuple[Timed, ...] = (self.mode_control, safety, self.fix, self.recorder)
+        every_turn: tuple[Timed, ...] = (*self.limits.timed, orders)
+        parts = Parts(timed, every_turn, (safety, orders), orders.work, lambda: orders.queue.is_filling)
         turn = self._turn = EventLoopTurn(
             loop, self.clock, parts, self.journal, self._delay, failures.session_failed, failures.gateway_failed
         )

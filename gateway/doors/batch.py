@@ -3,7 +3,8 @@
 A connection that has read, or has something to write, calls `mark_dirty`, which schedules one turn with `call_soon`.
 There is no task, future or await per message. A turn runs in this order:
 
-1. Parts whose time has come act; the order path hands commands to the core.
+1. Parts whose time has come act; the order path hands commands to the core. What becomes ready here is flushed in this
+   very turn, so it asks for no other.
 2. The journal writes the records of the turn with one call: journal first, wire second.
 3. Each dirty connection is flushed: one write, however many answers it has.
 4. Replays, snapshots and lists continue: 64 events in all.
@@ -62,11 +63,15 @@ class TurnMember(Stranger, Protocol):
 class Parts(NamedTuple):
     """The parts that a turn runs.
 
-    timed: those with a deadline. judges: those of `timed` that act on a client's silence; after the process stood still
-    they wait until the input that arrived meanwhile is read. work: runs even then. is_queue_filling: makes turns short.
+    timed: those whose deadline is seldom moved. They are asked when the first deadline has come, or someone called
+    `wake`; so a part that moves its own nearer, outside of `tick`, has `wake` called. every_turn: those that orders
+    touch, which run after the others in each turn. judges: those that act on a client's silence; after the process
+    stood still they wait until the input that arrived meanwhile is read. work: runs even then. is_queue_filling: makes
+    turns short.
     """
 
     timed: tuple[Timed, ...]
+    every_turn: tuple[Timed, ...]
     judges: tuple[Timed, ...]
     work: Callable[[int], None]
     is_queue_filling: Callable[[], bool]
@@ -92,7 +97,9 @@ class EventLoopTurn:
         self._loop = loop
         self._clock = clock
         self._parts = parts
-        self._judge_due_ns = 0  # the first of the judges' deadlines, 0 = none
+        self._timed_due_ns = (0, 0)  # the first deadline of `timed`, and of those of them that judge; 0 = none
+        self._judge_due_ns = 0  # the first of all the judges' deadlines, 0 = none
+        self._is_look_asked = True  # ask all of `timed` in the coming turn
         self._records = records
         self._delay = delay
         self._fail = fail
@@ -105,7 +112,7 @@ class EventLoopTurn:
         self._reading: dict[TurnMember, None] = {}  # the next one first
         self._turns: dict[TurnMember, None] = {}
         self._strangers: dict[Stranger, None] = {}
-        self._scheduled = False
+        self._scheduled = False  # a turn will come that flushes what is marked now
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self.now_ns = clock.now_ns
@@ -115,10 +122,14 @@ class EventLoopTurn:
     def mark_dirty(self, connection: TurnMember) -> None:
         """Flush this connection in the coming turn."""
         self._dirty[connection] = None
-        self.wake()
+        self._schedule()
 
     def wake(self) -> None:
-        """Run a turn soon, even when no connection is dirty."""
+        """Run a turn soon, even when no connection is dirty, in which all parts are asked whether they are due."""
+        self._is_look_asked = True
+        self._schedule()
+
+    def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._run)
@@ -131,21 +142,24 @@ class EventLoopTurn:
     def queue_stranger(self, stranger: Stranger) -> None:
         """Serve this one in the coming turn, after the strangers that wait already and all other input."""
         self._strangers[stranger] = None
-        self.wake()
+        self._schedule()
 
     def queue_reading(self, connection: TurnMember) -> None:
         """Let this connection read on in the coming turn, after those that wait already."""
         self._reading[connection] = None
-        self.wake()
+        self._schedule()
 
     def _run(self) -> None:
-        self._scheduled = False
         if self._has_failed:
             return
+        self._scheduled = True  # what is marked from here to the flush needs no other turn
         now_ns = self._clock.now_ns()
-        self._let_time_act(now_ns)
+        has_looked = self._let_time_act(now_ns)
         if not self._commit(now_ns):
             return
+        self._scheduled = False
+        if self._is_look_asked:
+            self._schedule()
         dirty, self._dirty = self._dirty, {}
         for connection in dirty:
             try:
@@ -155,19 +169,28 @@ class EventLoopTurn:
                 connection.abort()
         if self._reading:
             self._read_on(now_ns)
-        self._arm(now_ns)
+        self._arm(now_ns, has_looked)
         if self._turns:
             self._take_turns(self._clock.now_ns())
         if self._strangers:
             self._serve_strangers(self._clock.now_ns())
 
-    def _let_time_act(self, now_ns: int) -> None:
-        timed, judges, work, _ = self._parts
-        if self._judge_due_ns and self.must_read_first(self._judge_due_ns, self.wake):
-            self._try(work, now_ns)
-            timed = tuple(part for part in timed if part not in judges)
+    def _let_time_act(self, now_ns: int) -> bool:
+        """Let the parts act whose time has come; whether all were asked."""
+        parts, due_ns, judge_ns = self._parts, self._timed_due_ns[0], self._judge_due_ns
+        is_due = self._is_look_asked or 0 < due_ns <= now_ns
+        self._is_look_asked = False
+        timed, every_turn = parts.timed if is_due else (), parts.every_turn
+        if judge_ns and now_ns - judge_ns >= LATE_NS and self.must_read_first(judge_ns, self.wake):
+            self._try(parts.work, now_ns)
+            timed, every_turn = (
+                tuple(part for part in each if part not in parts.judges) for each in (timed, every_turn)
+            )
         for part in timed:
             self._try(part.tick, now_ns)
+        for part in every_turn:
+            self._try(part.tick, now_ns)
+        return is_due
 
     def _try(self, act: Callable[[int], None], now_ns: int) -> None:
         try:
@@ -187,7 +210,7 @@ class EventLoopTurn:
                 self.report_bug(error)
                 connection.abort()
         if reading:
-            self.wake()
+            self._schedule()
 
     def _take_turns(self, now_ns: int) -> None:
         """One slice for each connection that sent much at once, for a bounded time: quiet ones wait no longer."""
@@ -201,7 +224,7 @@ class EventLoopTurn:
                 break
         self._turns = turns | self._turns
         if self._turns:
-            self.wake()
+            self._schedule()
             for connection in self._turns:
                 connection.wait_turn()
 
@@ -212,7 +235,7 @@ class EventLoopTurn:
             del strangers[stranger]
             stranger.take_turn(now_ns)
         if strangers:
-            self.wake()
+            self._schedule()
 
     def stop(self) -> None:
         """Run no further turn: the journal is about to be closed."""
@@ -249,10 +272,11 @@ class EventLoopTurn:
             if is_late:
                 connection.excuse(since_ns, now_ns)
 
-    def _arm(self, now_ns: int) -> None:
-        deadlines = [(part.next_deadline_ns or 0, part in self._parts.judges) for part in self._parts.timed]
-        self._judge_due_ns = min((due_ns for due_ns, is_judge in deadlines if due_ns and is_judge), default=0)
-        wanted = min((due_ns for due_ns, _ in deadlines if due_ns), default=0)
+    def _arm(self, now_ns: int, has_looked: bool) -> None:
+        """One timer, moved only to an earlier deadline: when it is early, the turn that it runs arms it again."""
+        if has_looked:
+            self._timed_due_ns = self._first_due(self._parts.timed, 0, 0)
+        wanted, self._judge_due_ns = self._first_due(self._parts.every_turn, *self._timed_due_ns)
         if not wanted or (self._timer is not None and self._timer_ns <= wanted):
             return
         if self._timer is not None:
@@ -260,7 +284,18 @@ class EventLoopTurn:
         self._timer_ns = wanted
         self._timer = self._loop.call_later(max(wanted - now_ns, 0) / 1e9, self._on_timer)
 
+    def _first_due(self, parts: tuple[Timed, ...], first_ns: int, judge_ns: int) -> tuple[int, int]:
+        """The first of these parts' deadlines and first_ns, and of the judges' among them and judge_ns; 0 = none."""
+        for part in parts:
+            due_ns = part.next_deadline_ns
+            if due_ns:
+                first_ns = min(first_ns, due_ns) if first_ns else due_ns
+                if part in self._parts.judges:
+                    judge_ns = min(judge_ns, due_ns) if judge_ns else due_ns
+        return first_ns, judge_ns
+
     def _on_timer(self) -> None:
         self._timer = None
+        self._is_look_asked = True
         if not self._scheduled:
             self._run()

@@ -36,6 +36,8 @@ class Backpressure:
     @property
     def next_deadline_ns(self) -> int | None:
         """When pauses end by time; at the brim only room ends them."""
+        if not (self._slowed or self._paused):
+            return None
         ends = [session.flood_since_ns + NS_PER_S for session in self._slowed]
         if self._paused and not self.is_brim:
             ends.append(self._until_ns)

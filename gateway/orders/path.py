@@ -88,10 +88,13 @@ class OrderPath:
 
     def tick(self, now_ns: int) -> None:
         """What is due now: outcomes to report as unknown, sessions to read again, requests to hand over or refuse."""
-        self.venue.open_when_due(now_ns)
-        self.core_link.give_up(now_ns)
+        if self.venue.reopen_at_ns:
+            self.venue.open_when_due(now_ns)
+        if self.core_link.unanswered:
+            self.core_link.give_up(now_ns)
         self.work(now_ns)
-        self.core_link.expire_when_due(now_ns)
+        if self.queue.commands:
+            self.core_link.expire_when_due(now_ns)
 
     def work(self, now_ns: int) -> None:
         """The part of `tick` that judges no one's silence."""
@@ -108,12 +111,10 @@ class OrderPath:
     @property
     def next_deadline_ns(self) -> int | None:
         """When `tick` is next wanted, None when nothing waits."""
-        deadlines = (
-            self._now_ns if self._later else None,
-            self.venue.reopen_at_ns or None,
-            self.core_link.next_deadline_ns,
-            self._backpressure.next_deadline_ns,
-        )
+        core_ns, pause_ns = self.core_link.next_deadline_ns, self._backpressure.next_deadline_ns
+        if core_ns is None and pause_ns is None and not (self._later or self.venue.reopen_at_ns):
+            return None  # as after most turns
+        deadlines = (self._now_ns if self._later else None, self.venue.reopen_at_ns or None, core_ns, pause_ns)
         return min((due_ns for due_ns in deadlines if due_ns is not None), default=None)
 
     @property

@@ -50,14 +50,17 @@ class CancelOnDisconnect:
         sessions: Sessions,
         record: Callable[[Session, int], None],
         fire_for_gone: Callable[[int, int, str, int], None],
+        wake: Callable[[], None],
     ) -> None:
         """record: makes each change durable, with the time at which the dead-man's switch fires (UTC, 0 = not armed).
         fire_for_gone: cancels for a session that is no longer configured: its id, its account, scope and the time.
+        wake: asks for `tick` or `next_deadline_ns` soon, because a timer was set.
         """
         self._orders = orders
         self._sessions = sessions
         self._record = record
         self._fire_for_gone = fire_for_gone
+        self._wake = wake
         self._gone: dict[int, tuple[int, int, str]] = {}  # such sessions: when, the account, the scope
         self._cod: dict[int, tuple[int, str]] = {}  # when, and the scope it was armed with
         self._dead_man: dict[int, int] = {}
@@ -114,6 +117,7 @@ class CancelOnDisconnect:
         self._dead_man.pop(session.id, None)
         if due_ns:
             self._dead_man[session.id] = due_ns
+            self._wake()
         self._keep(session)
 
     def connected(self, session: Session) -> None:
@@ -160,6 +164,7 @@ class CancelOnDisconnect:
         if scope != "off" and not keep_orders:
             due_ns = max(now_ns + session.cod_grace_ms * NS_PER_MS, back_by_ns)
             self._cod[session.id] = due_ns, scope
+            self._wake()
             return  # until it has fired, a start after a crash finds the session as connected
         self._keep(session)
         self._forget_if_idle(session)

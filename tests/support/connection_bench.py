@@ -148,7 +148,7 @@ class Bench:
         self.loop, self.clock, self.journal = Loop(), Clock(), Journal()
         self.bugs, self.failures, self.traffic = [], [], Traffic(UnreadOutput(1 << 62))
         self.delay, self.is_queue_filling = RecordDelay(self.journal), False
-        parts = Parts((), (), lambda _: None, lambda: self.is_queue_filling)
+        parts = Parts((), (), (), lambda _: None, lambda: self.is_queue_filling)
         self.turn = EventLoopTurn(
             self.loop, self.clock, parts, self.journal, self.delay, self.bugs.append, self.failures.append
         )

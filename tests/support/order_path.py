@@ -25,6 +25,7 @@ from protocols.messages import (
     Tif,
 )
 from protocols.wall import WallClock
+from tests.support.hooks import ignore
 
 BTC = Instrument(
     1,
@@ -197,7 +198,11 @@ class World:
             self.wall,
         )
         self.cancel_on_disconnect = CancelOnDisconnect(
-            self.orders, self.sessions, lambda session, due_ns: None, lambda session_id, account, scope, now_ns: None
+            self.orders,
+            self.sessions,
+            lambda session, due_ns: None,
+            lambda session_id, account, scope, now_ns: None,
+            ignore,
         )
         self._next_session = 1
 

@@ -163,7 +163,7 @@ class Part:
 
 def test_the_turn_lets_work_go_on_while_judges_wait(bench):
     clockwork, judge, worked = Part(2_000 * MS), Part(1_000 * MS), []
-    parts = Parts((clockwork, judge), (judge,), worked.append, lambda: False)
+    parts = Parts((clockwork, judge), (), (judge,), worked.append, lambda: False)
     tick = EventLoopTurn(
         bench.loop, bench.clock, parts, bench.journal, bench.delay, bench.bugs.append, bench.failures.append
     )

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.safety.cancel_on_disconnect import CancelOnDisconnect, LinkState
 from protocols.messages import COD_EXEMPT
+from tests.support.hooks import ignore
 from tests.support.order_path import MS, World
 
 
@@ -183,7 +184,7 @@ def test_a_switch_of_before_a_crash_fires_when_it_said_but_not_before_the_venue_
 def test_sessions_that_are_not_configured_any_more_are_cancelled_for_once_as_they_were_guarded():
     world, fired = World(), []
     guard = CancelOnDisconnect(
-        world.orders, world.sessions, lambda session, due_ns: None, lambda *told: fired.append(told)
+        world.orders, world.sessions, lambda session, due_ns: None, lambda *told: fired.append(told), ignore
     )
     due_ns = world.now_ns + 5_000 * MS
     for number, connected, scope, dead_man_ns in (
@@ -289,3 +290,17 @@ def test_an_unnamed_session_that_has_ended_is_forgotten_unless_something_guards_
             world.cancel_on_disconnect.arm_dead_man(mine, world.now_ns + 1_000 * MS)
         gone(world, mine)
         assert (number in world.sessions.by_id) is arms
+
+
+def test_a_timer_that_is_set_wakes_the_turn_which_does_not_ask_for_it_by_itself():
+    world, woken = World(), []
+    guard = CancelOnDisconnect(world.orders, world.sessions, ignore, ignore, lambda: woken.append(world.now_ns))
+    mine = world.session()
+    mine.cancel_on_disconnect = "session"
+    guard.arm_dead_man(mine, world.now_ns + 1_000 * MS)
+    assert len(woken) == 1
+    guard.arm_dead_man(mine, 0)
+    assert len(woken) == 1
+    mine.connected = False
+    guard.disconnected(mine, world.now_ns)
+    assert len(woken) == 2

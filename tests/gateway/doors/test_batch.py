@@ -1,0 +1,133 @@
+"""When a turn of the event loop runs, and which parts it asks: no lone order pays for two turns, or for idle parts."""
+
+import pytest
+
+from gateway.doors.batch import EventLoopTurn, Parts
+from tests.support.connection_bench import MS, Bench
+
+
+class Part:
+    """due_ns: its deadline; when it has come, the next one is none. does: what else a tick of it does."""
+
+    def __init__(self, due_ns=None, does=lambda: None):
+        self.next_deadline_ns, self.ticks, self.does = due_ns, 0, does
+
+    def tick(self, now_ns):
+        self.ticks += 1
+        self.does()
+        if self.next_deadline_ns is not None and self.next_deadline_ns <= now_ns:
+            self.next_deadline_ns = None
+
+
+class PartsBench(Bench):
+    """A turn with a part of each kind."""
+
+    def __init__(self):
+        super().__init__()
+        self.quiet, self.busy = Part(), Part()
+        self.turn = EventLoopTurn(
+            self.loop,
+            self.clock,
+            Parts((self.quiet,), (self.busy,), (), lambda _: None, lambda: self.is_queue_filling),
+            self.journal,
+            self.delay,
+            self.bugs.append,
+            self.failures.append,
+        )
+
+
+@pytest.fixture
+def bench():
+    return PartsBench()
+
+
+def answered(bench, connection):
+    """One message is read and answered, in as many turns as it takes; how many callbacks of the loop that were."""
+    connection.data_received(b"x")
+    callbacks = 0
+    while bench.loop.soon:
+        callbacks += len(bench.loop.soon)
+        bench.loop.turn()
+    return callbacks
+
+
+def test_what_becomes_ready_while_parts_act_is_flushed_in_the_same_turn_and_asks_for_no_other(bench):
+    connection, transport = bench.connect()
+
+    def report():
+        connection.peer.out += b" report"
+        connection.wake()
+
+    bench.busy.does = report
+    assert answered(bench, connection) <= 1
+    assert transport.written == [b"x report"]
+
+
+def test_what_becomes_ready_in_a_flush_has_a_turn_of_its_own(bench):
+    first, _ = bench.connect()
+    second, transport = bench.connect()
+    real = first.peer.take_output
+
+    def take(limit_bytes):
+        second.peer.out += b"by the way"
+        second.wake()
+        return real(limit_bytes)
+
+    second.data_received(b"s")
+    first.data_received(b"f")
+    first.peer.take_output = take
+    bench.loop.turn()
+    bench.loop.turn()
+    assert transport.written == [b"s", b"by the way"]
+
+
+def test_a_part_with_a_seldom_deadline_is_asked_when_it_has_come_and_not_for_each_message(bench):
+    connection, _ = bench.connect()
+    bench.quiet.next_deadline_ns = bench.clock.now + 5 * MS
+    bench.turn.wake()
+    bench.loop.turn()
+    quiet, busy = bench.quiet.ticks, bench.busy.ticks
+    answered(bench, connection)
+    assert (bench.quiet.ticks, bench.busy.ticks) == (quiet, busy + 1)
+    bench.clock.now += 5 * MS
+    answered(bench, connection)
+    assert bench.quiet.ticks == quiet + 1
+
+
+def test_a_part_that_moves_its_deadline_nearer_and_wakes_the_turn_gets_a_timer_for_it(bench):
+    bench.connect()
+    assert [timer for timer in bench.loop.later if not timer.is_cancelled] == []
+    bench.quiet.next_deadline_ns = bench.clock.now + 5 * MS
+    bench.turn.wake()
+    bench.loop.turn()
+    (timer,) = bench.loop.later
+    assert timer.delay_s == pytest.approx(0.005)
+    ticks = bench.quiet.ticks
+    bench.clock.now += 5 * MS
+    timer.call()
+    assert bench.quiet.ticks == ticks + 1
+
+
+def test_who_wakes_the_turn_while_parts_act_gets_another_turn_that_asks_all_of_them(bench):
+    connection, _ = bench.connect()
+    bench.busy.does = bench.turn.wake
+    quiet = bench.quiet.ticks
+    connection.data_received(b"x")
+    if bench.loop.soon:
+        bench.loop.turn()
+    bench.busy.does = lambda: None
+    bench.loop.turn()
+    assert bench.quiet.ticks == quiet + 1
+    assert bench.loop.soon == []
+
+
+def test_a_bug_in_a_part_keeps_no_one_from_being_answered(bench):
+    connection, transport = bench.connect()
+
+    def fail():
+        raise ZeroDivisionError
+
+    bench.busy.does = fail
+    answered(bench, connection)
+    assert transport.written == [b"x"]
+    assert [type(bug) for bug in bench.bugs] == [ZeroDivisionError]

@@ -5,6 +5,7 @@ Accounts and instruments are those of the configuration, so memory is bounded. P
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from limits.policy import OpenOrderLimit
 
@@ -29,11 +30,18 @@ class OpenOrders:
             return "account"
         return "instrument" if counts.get(instrument, 0) >= limit.instrument else ""
 
-    def opened(self, account: int, instrument: int) -> None:
-        """Count one more open order."""
+    def has_room(self, account: int, wanted: Mapping[int, int], total: int, limit: OpenOrderLimit) -> bool:
+        """Whether `total` more fit, so many of them in each instrument."""
+        counts = self._counts.get(account) or {_ALL: 0}
+        if counts[_ALL] + total > limit.account:
+            return False
+        return all(counts.get(instrument, 0) + more <= limit.instrument for instrument, more in wanted.items())
+
+    def opened(self, account: int, instrument: int, more: int = 1) -> None:
+        """Count more open orders."""
         counts = self._counts[account]
-        counts[_ALL] += 1
-        counts[instrument] = counts.get(instrument, 0) + 1
+        counts[_ALL] += more
+        counts[instrument] = counts.get(instrument, 0) + more
 
     def closed(self, account: int, instrument: int) -> None:
         """Count one open order less."""

@@ -15,6 +15,7 @@ from protocols.errors import BAD_FIELD, BAD_NOTIONAL, BAD_QUANTITY, BAD_TICK, PR
 
 MAX_DIGITS = 18
 _CACHE = 65_536
+_RENDERED = 32_768
 
 
 class Inexact(ValueError):
@@ -52,6 +53,26 @@ def render(value: int, exp: int) -> str:
     sign, digits = ("-", str(-value)) if value < 0 else ("", str(value))
     digits = digits.rjust(exp + 1, "0")
     return f"{sign}{digits[:-exp]}.{digits[-exp:]}"
+
+
+class Rendered(dict[int, str]):
+    """Values as `render` writes them with one exponent, known after the first look-up; bounded."""
+
+    def __init__(self, exp: int) -> None:
+        super().__init__()
+        self._exp = exp
+
+    def __missing__(self, value: int) -> str:
+        if len(self) >= _RENDERED:
+            self.clear()
+        text = self[value] = render(value, self._exp)
+        return text
+
+
+@lru_cache(maxsize=64)
+def rendered(exp: int) -> Rendered:
+    """Shared by all instruments with this exponent."""
+    return Rendered(exp)
 
 
 class Instrument(msgspec.Struct, frozen=True):

@@ -137,6 +137,12 @@ class Sender(msgspec.Struct):
         self.order_n += 1
         return self.session << _SESSION_SHIFT | self.order_n
 
+    def next_order_ids(self, count: int) -> int:
+        """The first of `count` consecutive cmd_ids for News."""
+        first = self.order_n + 1
+        self.order_n += count
+        return self.session << _SESSION_SHIFT | first
+
     def next_cancel_id(self) -> int:
         """The cmd_id for the next single cancel."""
         self.cancel_n += 1

@@ -19,7 +19,7 @@ from gateway.orders.responses import Responses
 from gateway.orders.standing import Standing
 from gateway.orders.token_wait import Parked, TokenWait
 from gateway.orders.venue_state import VenueState
-from gateway.sessions.request import Class, Request, is_retry
+from gateway.sessions.request import Class, Request, RequestRun, is_retry
 from gateway.sessions.session import Session
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import OrderTrace
@@ -80,6 +80,7 @@ class Admission:
         self._core_link = core_link
         self._responses = responses
         self._calls = calls
+        self.trace_clock = responses.trace_clock
         # An order that will wait for longer is not let in: it would only be refused later, and dearer.
         self._patience_ns = settings.core.cancel_hold_ms * NS_PER_MS * 3 // 4
 
@@ -103,6 +104,32 @@ class Admission:
         if has_to_wait or not self._admit(request, now_ns):
             # Its session waits as a whole: nothing that it sent later goes before this.
             self._token_wait.park(session, Parked(partial(self._admit, request), request), now_ns)
+
+    def may_enter(self, run: RequestRun, now_ns: int) -> bool:
+        """Whether all orders of the run are accepted alike, by the eight questions of `_decide`; then it is charged.
+
+        False: nothing has happened, and each is to be submitted by itself.
+        """
+        session, queue, venue, count = run.session, self._queue, self._venue, len(run.commands)
+        if self._token_wait and session in self._token_wait:
+            return False
+        is_open = session.may_trade and not (venue.draining or venue.reopen_at_ns)
+        if not is_open or (session.instruments and not session.instruments.issuperset(run.counts)):
+            return False
+        if venue.modes.in_force and venue.bars_any(session, run.counts):
+            return False
+        if not queue.has_room(count, run.size_bytes):
+            return False
+        if not self._recording.may_accept_orders or self._recording.is_late(now_ns):
+            return False
+        return self._charging.charge_run(run, now_ns)
+
+    def enter(self, run: RequestRun, now_ns: int) -> None:
+        """Into the queue, right after `may_enter` said so."""
+        self._charging.enter_run(run)
+        self._queue.put_run(run)
+        if self._queue.commands >= _PUMP_AT and self._core.credit > KEPT_CREDIT:
+            self._core_link.pump(now_ns)
 
     def _admit(self, request: Request, now_ns: int) -> bool:
         """Into the queue, or refused. False: its tokens have to be fetched, and nothing has been decided."""

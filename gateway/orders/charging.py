@@ -6,7 +6,7 @@ debited, and the same request is charged again when the tokens have come.
 
 from collections.abc import Sequence
 
-from gateway.sessions.request import Request
+from gateway.sessions.request import Request, RequestRun
 from gateway.sessions.session import Session
 from limits.bucket import MILLI
 from limits.limiter import BucketView, Decision, Limiter
@@ -25,6 +25,7 @@ _LIMIT_CODES = {
     "queries": errors.QUERY_RATE_LIMITED,
 }
 _PENALTY_CODES = {"cooling_down": errors.COOLING_DOWN, "disconnect": errors.LIMIT_ABUSE}
+_A_MESSAGE = (("msgs", MILLI, 0),)
 _DONE = frozenset((OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED))
 
 
@@ -59,6 +60,25 @@ class Charging:
         request.bucket, request.cost_milli, request.shadow = name, cost_milli, decision.shadow
         return None
 
+    def charge_run(self, run: RequestRun, now_ns: int) -> bool:
+        """Take what all orders of the run cost, and see that all have a place; False: nothing was taken."""
+        session, policy, count = run.session, self._limiter.policy, len(run.commands)
+        account = session.client
+        limit = policy.plan_of(account.account).open_orders
+        if not self._open.has_room(account.account_id, run.counts, count, limit):
+            return False
+        charged = policy.cost(run.kind)
+        if charged is None or charged[0] == "msgs":
+            return self._limiter.take_run(session.path, _A_MESSAGE, count, now_ns)
+        name, cost_milli = charged
+        instrument = next(iter(run.counts))
+        if len(run.counts) > 1 and policy.instrument_limit(account.account) is not None:
+            return False
+        if not self._limiter.take_run(session.path, (*_A_MESSAGE, (name, cost_milli, instrument)), count, now_ns):
+            return False
+        run.bucket, run.cost_milli = name, cost_milli
+        return True
+
     def take(self, session: Session, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Refusal | None:
         """Charge one bucket; also for what is not a command, such as a query that the gateway answers itself."""
         decision = self._limiter.take(session.path, name, cost_milli, now_ns, instrument)
@@ -70,6 +90,11 @@ class Charging:
             paid = (request.session.path, request.bucket, request.cost_milli)
             self._limiter.give_back(*paid, now_ns, request.command.instrument, request.shadow)
 
+    def refund_one(self, run: RequestRun, instrument: int, now_ns: int) -> None:
+        """The same for one order of a run; its shadow levels have all paid."""
+        if run.bucket:
+            self._limiter.give_back(run.session.path, run.bucket, run.cost_milli, now_ns, instrument)
+
     # -- open orders ---------------------------------------------------------------------------------------------
 
     def enter(self, request: Request) -> None:
@@ -78,6 +103,13 @@ class Charging:
         if type(command) is NewOrder:
             request.has_place = True
             self._opened(command.session, command.account, command.instrument)
+
+    def enter_run(self, run: RequestRun) -> None:
+        """The same for all orders of a run."""
+        session, account = run.session.id, run.session.client.account_id
+        for instrument, count in run.counts.items():
+            self._open.opened(account, instrument, count)
+        self._owned[session] = self._owned.get(session, 0) + len(run.commands)
 
     def leave(self, request: Request) -> None:
         """The gateway has refused it after all: its place is free."""

@@ -17,7 +17,7 @@ from gateway.orders.queue import OrderQueue
 from gateway.orders.responses import Responses
 from gateway.orders.token_wait import Parked, TokenWait
 from gateway.orders.venue_state import VenueState
-from gateway.sessions.request import Class, Request, RequestState, is_retry
+from gateway.sessions.request import Class, Request, RequestRun, RequestState, is_retry
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyCommand
@@ -57,6 +57,7 @@ class CoreLink:
         self._answer_timeout_ns = settings.answer_timeout_ms * NS_PER_MS
         self._hold_ns = settings.cancel_hold_ms * NS_PER_MS
         self.unanswered: dict[int, Request] = {}  # handed over, by cmd_id
+        self.runs: dict[int, RequestRun] = {}  # while the core has them in hand, by their first cmd_id
         self._handed: deque[Request] = deque()  # the same in order of hand-over; answered ones are dropped in passing
         self._expire_at_ns = 0
         self._took_ns = 0  # when the core took something last
@@ -67,14 +68,44 @@ class CoreLink:
         """Hand over what the core has credit for, in order, until the queue or the credit is used up."""
         while self._queue.commands and self._core.credit > 0:
             taken, withdrawn = self._queue.take(self._core.credit, now_ns)
-            for request in withdrawn:
-                self.withdraw(request, now_ns)
-            commands = [command for command in (self._hand_over(request, now_ns) for request in taken) if command]
+            for gone in withdrawn:
+                self.withdraw(gone, now_ns)
+            commands: list[AnyCommand] = []
+            for each in taken:
+                if isinstance(each, RequestRun) and self._may_stay_together(each, now_ns):
+                    self.runs[each.commands[0].cmd_id] = each
+                    commands += each.commands
+                    continue
+                requests = each.split() if isinstance(each, RequestRun) else [each]
+                handed = (self._hand_over(request, now_ns) for request in requests)
+                commands += [command for command in handed if command is not None]
             if commands:
                 self._took_ns = now_ns
                 self._core.submit(commands, now_ns)
+                self._await_each(now_ns)
             elif not taken and not withdrawn:
                 break
+
+    def _may_stay_together(self, run: RequestRun, now_ns: int) -> bool:
+        """Whether nothing keeps any order of the run from the core; see `_why_no_more`."""
+        deadline, offset_ns = run.first_deadline, self._wall.offset_ns
+        if deadline and deadline - now_ns < max(offset_ns, run.commands[0].t_recv - run.arrived_ns):
+            return False
+        if self._venue.modes.in_force and self._venue.bars_any(run.session, run.counts):
+            return False
+        if run.trace is not None:
+            run.trace.t_queued = run.trace.t_core_start = self._trace_clock()
+        return True
+
+    def _await_each(self, now_ns: int) -> None:
+        """What the core did not answer at once waits as single requests."""
+        runs, self.runs = self.runs, {}
+        for run in runs.values():
+            for request in run.split():
+                request.move_to(RequestState.HANDED_OVER)
+                request.handed_ns = now_ns
+                self.unanswered[request.command.cmd_id] = request
+                self._handed.append(request)
 
     def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
         command = request.command

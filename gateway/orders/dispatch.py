@@ -10,10 +10,10 @@ from gateway.orders.queue import OrderQueue
 from gateway.orders.responses import Responses
 from gateway.sessions.registry import Sessions
 from gateway.sessions.reply import is_numbered
-from gateway.sessions.request import Request
+from gateway.sessions.request import Request, RequestRun
 from gateway.sessions.session import AccountStream, Session
 from gateway.telemetry.metrics import Metrics
-from protocols.messages import AnyEvent, EngineState, MassCancel
+from protocols.messages import AnyEvent, EngineState, MassCancel, OrderEvent
 
 
 class EventDispatch:
@@ -55,6 +55,58 @@ class EventDispatch:
         A batch may hold several events of one command, such as an order and its three fills. The request is answered
         with the last of them before the first is reported.
         """
+        if self._core_link.runs:
+            events = self._deliver_runs(events, now_ns)
+        self._deliver(events, now_ns)
+
+    def _deliver_runs(self, events: Sequence[AnyEvent], now_ns: int) -> Sequence[AnyEvent]:
+        """Deliver all up to the last run that the core has answered as a whole; what is left of the events."""
+        runs, done = self._core_link.runs, 0
+        index, count = 0, len(events)
+        while index < count and runs:
+            run = runs.get(events[index].cmd_id)
+            end = _end_of(run, events, index) if run is not None else 0
+            if run is None or not end:
+                index += 1
+                continue
+            if done < index:
+                self._deliver(events[done:index], now_ns)
+            del runs[run.commands[0].cmd_id]
+            self._deliver_run(run, events[index:end], now_ns)  # type: ignore[arg-type]  # `_end_of` has looked
+            index = done = end
+        return events[done:] if done else events
+
+    def _deliver_run(self, run: RequestRun, events: Sequence[OrderEvent], now_ns: int) -> None:
+        """All events of a run: those of its account that its session receives go to it together."""
+        session, charging = run.session, self._charging
+        stream = session.account
+        assert stream is not None
+        account, own, everything = stream.id, session.id, session.hears_all
+        told: list[OrderEvent] = []
+        others = stream.listeners != ((session,) if everything else ())
+        for event in events:
+            if not event.leaves_qty:
+                charging.received(event)
+            if event.account != account:
+                self._sessions.account(event.account).record(event)
+                others = True
+            else:
+                stream.record(event)
+                if everything or event.cmd_id or event.session == own:
+                    told.append(event)
+                else:
+                    others = True
+        self._responses.answered(run, events, now_ns)
+        stream.reported_seq = told[-1].seq
+        if session.endpoint is not None:
+            self._calls.call(session.endpoint, session.endpoint.report_run, told, run.commands[0].t_recv, now_ns)
+        self._responses.told(run)
+        if others:
+            for event in events:
+                self._report(event, None, self._sessions.account(event.account), now_ns, but=session)
+        self._metrics.count_events(events)
+
+    def _deliver(self, events: Sequence[AnyEvent], now_ns: int) -> None:
         unanswered = self._core_link.unanswered
         accounts: list[AccountStream | None] = []
         last: dict[int, AnyEvent] = {}
@@ -81,8 +133,18 @@ class EventDispatch:
                 self._announce(event, now_ns)
         self._metrics.count_events(events)
 
-    def _report(self, event: AnyEvent, request: Request | None, account: AccountStream, now_ns: int) -> None:
-        """To sessions that receive everything, the one that asked, and the order's own. It costs no other session."""
+    def _report(
+        self,
+        event: AnyEvent,
+        request: Request | None,
+        account: AccountStream,
+        now_ns: int,
+        but: Session | None = None,
+    ) -> None:
+        """To sessions that receive everything, the one that asked, and the order's own. It costs no other session.
+
+        but: it has been told.
+        """
         account.reported_seq = event.seq
         asker = request.session if request is not None else None
         receivers = account.listeners
@@ -93,10 +155,24 @@ class EventDispatch:
             receivers = (*receivers, owner)
         for session in receivers:
             endpoint = session.endpoint
-            if endpoint is not None:
+            if endpoint is not None and session is not but:
                 self._calls.call(endpoint, endpoint.report, event, request if session is asker else None, now_ns)
 
     def _announce(self, state: EngineState, now_ns: int) -> None:
         for session in list(self._sessions.by_id.values()):
             if session.endpoint is not None and session.connected:
                 self._calls.call(session.endpoint, session.endpoint.notice, state, now_ns)
+
+
+def _end_of(run: RequestRun, events: Sequence[AnyEvent], index: int) -> int:
+    """Where the run's events, which begin at `index`, end; 0 when those of its last order are not there."""
+    first, last = run.commands[0].cmd_id, run.commands[-1].cmd_id
+    end, latest = index, 0
+    while end < len(events) and type(event := events[end]) is OrderEvent:
+        cmd_id = event.cmd_id
+        if cmd_id:
+            if not first <= cmd_id <= last:
+                break
+            latest = cmd_id
+        end += 1
+    return end if latest == last else 0

@@ -12,7 +12,7 @@ Pure: the simulation runs it on a virtual clock.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import chain
 
@@ -21,7 +21,7 @@ import msgspec
 from gateway.config import schema
 from gateway.orders.lanes import Lane, QueueDeadlines
 from gateway.orders.pace import Pace
-from gateway.sessions.request import Class, Request, is_retry
+from gateway.sessions.request import Class, Request, RequestRun, is_retry
 from protocols.errors import WITHDRAWN
 from protocols.messages import COD_EXEMPT, CancelOrder, MassCancel, NewOrder, ReplaceOrder
 
@@ -52,7 +52,8 @@ class OrderQueue:
     def __init__(self, settings: schema.Ingress, hold_ns: int) -> None:
         """hold_ns: how long anything but control may wait."""
         self._settings = settings
-        self._arrived: deque[Request] = deque()  # in order of arrival, while nothing has to wait
+        self._arrived: deque[Request | RequestRun] = deque()  # in order of arrival, while nothing has to wait
+        self._arriving = 0  # commands of these
         self._lanes = tuple(Lane() for _ in Class)
         self._by_id: dict[tuple[int, str], dict[int, Request]] = {}  # waiting New, Replace by every name
         self._sweeps: dict[int, dict[_Scope, Request]] = {}  # each scope's mass cancel without an answer, by account
@@ -106,23 +107,42 @@ class OrderQueue:
             self.since_ns = request.arrived_ns
             self._pace.rest(self.since_ns)
         self._arrived.append(request)
+        self._arriving += 1
         self.commands += 1
         self.size_bytes += request.size_bytes
         if self.commands >= self._calm_commands or self.size_bytes >= self._calm_bytes:
             self._restage()
         return True
 
-    def take(self, credit: int, now_ns: int) -> tuple[list[Request], list[Request]]:
+    def has_room(self, count: int, size_bytes: int) -> bool:
+        """Whether so much more leaves everything as calm as it is."""
+        commands, size = self.commands + count, self.size_bytes + size_bytes
+        return self.is_calm and commands < self._calm_commands and size < self._calm_bytes
+
+    def put_run(self, run: RequestRun) -> None:
+        """Take a run, for which there is room."""
+        if self._sweeps:
+            for sweep in self._sweeps.get(run.session.client.account_id, {}).values():
+                sweep.is_followed = True
+        if not self.commands:
+            self.since_ns = run.arrived_ns
+            self._pace.rest(self.since_ns)
+        self._arrived.append(run)
+        self._arriving += len(run.commands)
+        self.commands += len(run.commands)
+        self.size_bytes += run.size_bytes
+
+    def take(self, credit: int, now_ns: int) -> tuple[Sequence[Request | RequestRun], list[Request]]:
         """What may be handed over now, in order, and the requests withdrawn because a cancel overtook them."""
         orders = credit - KEPT_CREDIT
-        if not self._waiting and len(self._arrived) <= orders:
-            taken = list(self._arrived)
+        if not self._waiting and self._arriving <= orders:
+            arrived = list(self._arrived)
             self._arrived.clear()
             if self._sweeps:
-                self._sweeping += sum(row.queue_class is Class.CONTROL for row in taken)
-            self.commands = self.size_bytes = 0
+                self._sweeping += sum(type(row) is Request and row.queue_class is Class.CONTROL for row in arrived)
+            self.commands = self.size_bytes = self._arriving = 0
             self.stage = Stage.OPEN
-            return taken, []
+            return arrived, []
         withdrawn = self._sort_arrivals()
         kept = max(CONTROL_CREDIT - self._sweeping, 0)  # beyond its own part, control does not use up that of cancels
         taken = self._lanes[Class.CONTROL].take(min(max(orders, 0) + kept, credit))
@@ -147,7 +167,7 @@ class OrderQueue:
 
     def __iter__(self) -> Iterator[Request]:
         """Whatever waits, but for mass cancels that joined another."""
-        return chain(self._arrived, *self._lanes)
+        return chain(self._arrivals(), *self._lanes)
 
     def heavy_sessions(self) -> set[int]:
         """Sessions with at least their even share of what waits: those whose reading pauses first."""
@@ -163,7 +183,15 @@ class OrderQueue:
     def waiting(self, account: int, name: str) -> Iterator[Request]:
         """The News and Replaces of the account that wait under this client order id, and others that have just come."""
         yield from self._by_id.get((account, name), {}).values()
-        yield from self._arrived
+        yield from self._arrivals()
+
+    def _arrivals(self) -> Iterator[Request]:
+        """What has just come, one by one: whoever looks at single requests ends the runs among them."""
+        if any(type(each) is RequestRun for each in self._arrived):
+            self._arrived = deque(
+                chain.from_iterable(each.split() if type(each) is RequestRun else (each,) for each in self._arrived)
+            )
+        return iter(self._arrived)  # type: ignore[arg-type]
 
     def _join(self, request: Request, command: MassCancel) -> bool:
         """Join a mass cancel of the same scope, unless an order of the account arrived in between."""
@@ -214,8 +242,10 @@ class OrderQueue:
     def _sort_arrivals(self) -> list[Request]:
         """Move arrivals into their lanes, in order; returns what cancels withdrew on the way."""
         withdrawn: list[Request] = []
-        while self._arrived:
-            request = self._arrived.popleft()
+        arrived = list(self._arrivals())
+        self._arrived.clear()
+        self._arriving = 0
+        for request in arrived:
             command = request.command
             if isinstance(command, CancelOrder):
                 overtaken = self._withdraw_target(command)

@@ -1,12 +1,12 @@
 """How a request is answered: once and finally, and before that perhaps with "outcome unknown". Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.orders.backpressure import Backpressure
 from gateway.orders.charging import Charging
 from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.sessions.reply import answer_to, is_numbered
-from gateway.sessions.request import Request, RequestState
+from gateway.sessions.request import Request, RequestRun, RequestState
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import OrderTracer
 from protocols import errors
@@ -67,6 +67,21 @@ class Responses:
         """Return its tokens, when the code says that the gateway or the core kept it from being carried out."""
         if 5001 <= code <= 5006:
             self._charging.refund(request, now_ns)
+
+    def answered(self, run: RequestRun, events: Sequence[AnyEvent], now_ns: int) -> None:
+        """The core has answered every order of a run with these events, which are only reported."""
+        for event in events:
+            if type(event) is OrderEvent and event.code == errors.DUPLICATE_ID and event.cmd_id:
+                self._charging.refund_one(run, event.instrument, now_ns)
+        self._metrics.observe_answers(run.session.sender.origin, now_ns - run.arrived_ns, len(run.commands))
+        if run.trace is not None:
+            run.trace.t_core_end = self.trace_clock()
+
+    def told(self, run: RequestRun) -> None:
+        """Its endpoint has reported the events."""
+        if run.trace is not None:
+            run.trace.t_out = self.trace_clock()
+            self._tracing.record(run.trace)
 
     def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         """The core has answered: `event` is the last state that the command caused."""

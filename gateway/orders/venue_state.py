@@ -3,6 +3,8 @@
 Each session is notified of what changes for it.
 """
 
+from collections.abc import Iterable
+
 from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.orders.trading_modes import Modes
 from gateway.sessions.registry import Sessions
@@ -34,6 +36,11 @@ class VenueState:
             return None
         session = request.session
         return self.modes.refusal(session.client.account, session.name, request.command.instrument)
+
+    def bars_any(self, session: Session, instruments: Iterable[int]) -> bool:
+        """Whether the modes in force bar a New of this session in any of these instruments."""
+        account, name = session.client.account, session.name
+        return any(self.modes.refusal(account, name, instrument) is not None for instrument in instruments)
 
     def change(self, modes: Modes, now_ns: int) -> None:
         """Put these modes in force, for what waits in the queue too, and notify each session of what changed for it."""

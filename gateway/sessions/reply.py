@@ -3,6 +3,7 @@
 `Reply` is the part of a request that its answer needs; the rest of it (`request.py`) belongs to the order path.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -60,6 +61,12 @@ class Endpoint:
         """An event of the account's stream; `reply` when this session's request caused it.
 
         Sent to the session that asked for it, to the owner of the order, and to those that receive everything.
+        """
+
+    def report_run(self, events: Sequence[OrderEvent], t_recv: int, now_ns: int) -> None:
+        """The events of a run that this session sent, received at t_recv (ns UTC), in order.
+
+        Those with a cmd_id answer its orders; others are of orders that it has, changed by the run.
         """
 
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None:

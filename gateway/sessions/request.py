@@ -4,6 +4,7 @@ A request lives from the moment its command was decoded until its one final answ
 """
 
 from enum import IntEnum
+from typing import Protocol
 
 import msgspec
 
@@ -132,3 +133,60 @@ class Request(msgspec.Struct, eq=False):
         if kind is CancelOrder:
             return Class.CANCEL
         return Class.QUERY if kind is QueryOrders else Class.ORDER
+
+
+class RunSources(Protocol):
+    """What the endpoint needs to answer each order of a run, made only when it is needed."""
+
+    def source(self, index: int) -> object:
+        """See `Request.source`."""
+
+    def size_bytes(self, index: int) -> int:
+        """See `Request.size_bytes`."""
+
+
+class RequestRun(msgspec.Struct, eq=False):
+    """News of one session that came in one read: admitted, handed over and reported together.
+
+    Only as long as nothing tells them apart. Then `split` makes requests of them, and each goes its own way. sources,
+    kind, endpoint, arrived_ns: as of a `Request`. bucket, cost_milli: what each was charged beside a message. counts:
+    by instrument. size_bytes: of all. trace: of the one order among them that is traced, if any.
+    """
+
+    commands: list[NewOrder]
+    session: Session
+    sources: RunSources
+    size_bytes: int
+    kind: str
+    endpoint: Endpoint | None
+    arrived_ns: int
+    counts: dict[int, int]
+    bucket: str = ""
+    cost_milli: int = 0
+    trace: OrderTrace | None = None
+    traced: int = 0
+
+    @property
+    def first_deadline(self) -> int:
+        """The first validity window that ends, ns UTC; 0 = none does."""
+        return min([command.deadline for command in self.commands if command.deadline], default=0)
+
+    def split(self) -> list[Request]:
+        """The same as single requests: charged, counted, and with places among the open orders."""
+        return [
+            Request(
+                command,
+                self.session,
+                self.sources.source(index),
+                self.sources.size_bytes(index),
+                self.kind,
+                self.endpoint,
+                self.arrived_ns,
+                self.trace if index == self.traced else None,
+                bucket=self.bucket,
+                cost_milli=self.cost_milli,
+                is_counted=True,
+                has_place=True,
+            )
+            for index, command in enumerate(self.commands)
+        ]

@@ -109,13 +109,13 @@ class Histogram:
         self.counts = [0] * _BUCKETS
         self.sum_ns = 0
 
-    def observe(self, ns: int) -> None:
-        """Count one duration; a negative one counts as 0, one beyond 17 s as 17 s."""
+    def observe(self, ns: int, count: int = 1) -> None:
+        """Count a duration, once or more often; a negative one counts as 0, one beyond 17 s as 17 s."""
         if not 0 <= ns <= _TOP_NS:
             ns = 0 if ns < 0 else _TOP_NS
         octave = (ns >> 10).bit_length()
-        self.counts[(octave << 3) + (ns >> octave + 6)] += 1
-        self.sum_ns += ns
+        self.counts[(octave << 3) + (ns >> octave + 6)] += count
+        self.sum_ns += ns * count
 
     @property
     def count(self) -> int:
@@ -215,6 +215,10 @@ class Metrics:
     def observe_answer(self, origin: Origin, ns: int) -> None:
         """Count the first answer to a command, `ns` after its bytes were received."""
         self._by_origin[origin].answer_ns.observe(ns)
+
+    def observe_answers(self, origin: Origin, ns: int, count: int) -> None:
+        """The same for `count` commands that were received and answered together."""
+        self._by_origin[origin].answer_ns.observe(ns, count)
 
     def count_events(self, events: Sequence[AnyEvent]) -> None:
         """Count the core's events: acceptances by door, fills, rejections by code."""

@@ -49,7 +49,7 @@ class OrderTracer:
     """Samples one order in `sample_one_in`, and those that a client requests; gives finished traces to `sink`."""
 
     def __init__(self, settings: schema.Tracing, sink: Callable[[OrderTrace], None] | None = None) -> None:
-        self._one_in = settings.sample_one_in
+        self.one_in = settings.sample_one_in  # 0 = none
         self._left = settings.sample_one_in
         self._sink = sink
         self._forced_second = 0
@@ -58,17 +58,31 @@ class OrderTracer:
 
     def sample(self) -> bool:
         """Whether to trace this order."""
-        if not self._one_in:
+        if not self.one_in:
             return False
         self._left -= 1
         if self._left:
             return False
-        self._left = self._one_in
+        self._left = self.one_in
         return True
+
+    def sample_run(self, count: int) -> int | None:
+        """The index of the order to trace among `count`, which are fewer than `one_in`; None = none of them.
+
+        As `sample` would choose, asked for one after the other.
+        """
+        if not self.one_in:
+            return None
+        self._left -= count
+        if self._left > 0:
+            return None
+        index = count - 1 + self._left
+        self._left += self.one_in
+        return index
 
     def asked_for(self, traceparent: str, now_ns: int) -> bool:
         """Whether the client's `traceparent` requests a trace: sampled, well formed, and not too often."""
-        parent = parse_traceparent(traceparent) if self._one_in and traceparent else None
+        parent = parse_traceparent(traceparent) if self.one_in and traceparent else None
         if parent is None or not parent.sampled:
             return False
         second = now_ns // NS_PER_S

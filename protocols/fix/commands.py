@@ -10,6 +10,7 @@ from collections.abc import Callable
 from protocols.errors import EXPIRED_ON_ARRIVAL, UNKNOWN_METHOD, UNKNOWN_SYMBOL, Refusal
 from protocols.fix.decoder import Fault
 from protocols.fix.events import AppMessage, Fields
+from protocols.fix.order_run import OrderRun
 from protocols.fix.tags import (
     ACCOUNT,
     CANCEL_SCOPE,
@@ -81,6 +82,21 @@ from protocols.wall import MAX_AHEAD_NS
 
 _NOTHING_RARE = Rare()
 _Make = Callable[[AppMessage, Sender, int, int], AnyCommand]
+
+
+def commands_of(run: OrderRun, sender: Sender) -> list[NewOrder]:
+    """The commands of plain orders, which use as many numbers of the sender."""
+    account, session, origin, t_recv = sender.account, sender.session, sender.origin, run.t_recv
+    return [
+        NewOrder(
+            cmd_id, account, session, origin, t_recv, deadline,
+            cl_ord_id, kind.instrument_id, kind.side, kind.ord_type, kind.tif, quantity, price,
+            0, 0, 0, 0, 0, kind.flags, kind.stp, kind.stp_group, kind.tag, sent_at,
+        )
+        for cmd_id, (cl_ord_id, kind, quantity, price, deadline, sent_at) in enumerate(
+            run.orders, sender.next_order_ids(len(run.orders))
+        )
+    ]  # fmt: skip
 
 
 class Commands:

@@ -6,6 +6,8 @@ others are in the order in which the peer sent the messages.
 
 import msgspec
 
+from protocols.fix.order_run import OrderRun
+
 Fields = dict[int, str]
 """Fields of one message outside of groups: tag -> text."""
 
@@ -127,5 +129,5 @@ class Warned(msgspec.Struct, frozen=True, gc=False):
 
 Event = (
     LoggedOn | AppMessage | HeldBack | Leaving | LoggedOut | Disconnect | SequenceGap | SequenceReset | ResendServed
-    | Rejected | PeerReject | Garbled | Warned
+    | Rejected | PeerReject | Garbled | Warned | OrderRun
 )  # fmt: skip

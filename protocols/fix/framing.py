@@ -27,6 +27,8 @@ _TRAILER = b"\x0110="
 _TRAILER_BYTES = 7
 _CHECK_SUM_BYTES = 16
 """A CheckSum(10) without an end after this many bytes is cut off: to scan on would cost quadratic time."""
+_LIFTED_BYTES = 1_024
+"""More is not lifted: to copy a long message for each byte of slow input would be quadratic."""
 _CLOSINGS = tuple(b"\x01" + trailer for trailer in TRAILERS)
 
 _adler32 = zlib.adler32
@@ -69,10 +71,40 @@ class Framer:
                 return found
             data = bytes(rest)
             rest.clear()
-        end = self._cut(data, found)
+        end = self._cut(data, 0, found, len(data))
         if end < len(data):
             rest += data[end:]
         return found
+
+    @property
+    def is_in_step(self) -> bool:
+        """Whether a message is expected to begin where the next one is cut."""
+        return not self._hunting
+
+    def lift(self, data: bytes) -> bytes | None:
+        """All bytes that are not decided yet, `data` at their end, for a caller that cuts them itself with `cut_first`.
+
+        None: use `feed`, because much is held, or `data` can decide nothing.
+        """
+        rest = self._rest
+        if not rest:
+            return data
+        if len(rest) > _LIFTED_BYTES or len(rest) + len(data) < self._needed:
+            return None
+        data = bytes(rest) + data
+        rest.clear()
+        return data
+
+    def cut_first(self, data: bytes, begin: int) -> tuple[list[bytes | Garbled], int]:
+        """The first piece of data[begin:] as by `feed`, and where it ends. None is whole: the rest is held, for `feed`
+        or `lift`, and the end is that of `data`.
+        """
+        found: list[bytes | Garbled] = []
+        end = self._cut(data, begin, found, 1)
+        if not found:
+            self._rest += data[end:]
+            end = len(data)
+        return found, end
 
     def _is_open(self) -> bool:
         """Whether the first message of `_rest` is longer than its BodyLength(9) and has no CheckSum(10) yet.
@@ -85,11 +117,11 @@ class Framer:
         self._scanned = max(self._scanned, len(rest) - len(_TRAILER) + 1)
         return True
 
-    def _cut(self, buf: bytes, found: list[bytes | Garbled]) -> int:
-        """Cut all decided pieces off the front of `buf`; returns the offset of the rest."""
+    def _cut(self, buf: bytes, start: int, found: list[bytes | Garbled], most: int) -> int:
+        """Cut decided pieces off buf[start:], `most` or a few more; returns the offset of the rest."""
         closings, heads, max_bytes, size = _CLOSINGS, _HEADS, self._max_bytes, len(buf)
-        start = self._needed = self._scanned = 0
-        while start < size:
+        self._needed = self._scanned = 0
+        while start < size and len(found) < most:
             length = 0
             if not self._hunting:
                 soh = buf.find(b"\x01", start + _HEAD_FIND, start + _HEAD_END)

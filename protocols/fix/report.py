@@ -31,9 +31,9 @@ from protocols.messages import (
     OrdStatus,
 )
 
-_SIDES = ("54=7\x01", "54=1\x01", "54=2\x01")
-_ORD_TYPES = ("", "40=1\x01", "40=2\x01", "40=3\x01", "40=4\x01")
-_TIFS = ("59=0\x01", "59=1\x01", "", "59=3\x01", "59=4\x01", "", "59=6\x01")
+SIDES = ("54=7\x01", "54=1\x01", "54=2\x01")
+ORD_TYPES = ("", "40=1\x01", "40=2\x01", "40=3\x01", "40=4\x01")
+TIFS = ("59=0\x01", "59=1\x01", "", "59=3\x01", "59=4\x01", "", "59=6\x01")
 _CANCEL_ALL = "7"
 _EXCHANGE_FEES = 4
 _UNKNOWN_INSTRUMENT = Instrument(id=0, symbol="[N/A]", base="", quote="", px_exp=0, qty_exp=0)
@@ -54,8 +54,12 @@ class ReportWriter:
 
     def execution(self, event: OrderEvent, request: AppMessage | None, t_recv: int) -> str:
         """The ExecutionReport(8) of one event of the account's stream."""
+        return self.in_run(event, self._received(request, t_recv))
+
+    def in_run(self, event: OrderEvent, received: str) -> str:
+        """The same in a run. received: the text of the field that says when; empty in what is no answer."""
         exec_id = str(event.exec_id) if event.exec_id else f"I-{event.cmd_id:x}-{event.seq}"
-        return self._execution(event, exec_id, "", self._received(request, t_recv), self._tail(event, event.seq))
+        return self._execution(event, exec_id, "", received, self._tail(event, event.seq))
 
     def state(self, order: OrderEvent, exec_id: str, request: AppMessage, tail: str) -> str:
         """The ExecutionReport(8) 150=I of an order's state. tail: the fields at its end."""
@@ -139,8 +143,8 @@ class ReportWriter:
         tag = f"526={tag}\x01" if tag and dialect.has_fix43_fields else ""
         return (
             f"37={order_id or 'NONE'}\x0111={cl_ord_id or 'NONE'}\x01{orig}{lead}17={exec_id}\x01{trans}"
-            f"150={exec_type}\x0139={status}\x01{reason}55={instrument.symbol}\x01{_SIDES[event.side]}"
-            f"{order_qty}{_ORD_TYPES[event.ord_type]}{price}{stop_px}{_TIFS[event.tif]}{exec_inst}{trade}"
+            f"150={exec_type}\x0139={status}\x01{reason}55={instrument.symbol}\x01{SIDES[event.side]}"
+            f"{order_qty}{ORD_TYPES[event.ord_type]}{price}{stop_px}{TIFS[event.tif]}{exec_inst}{trade}"
             f"14={render(event.cum_qty, qty_exp)}\x01151={render(event.leaves_qty, qty_exp)}\x016={average}\x01"
             f"{cum_quote}60={dialect.time(event.t_core)}\x01{tag}{account}{received}{tail}"
         )

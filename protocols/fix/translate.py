@@ -5,6 +5,8 @@ pairs; a body is the fields after the header. There is no state between calls, s
 sessions of the same version, dialect, account and options.
 """
 
+from collections.abc import Sequence
+
 from protocols.fix import notice
 from protocols.fix.commands import Commands
 from protocols.fix.dialect import dialect_of
@@ -12,6 +14,7 @@ from protocols.fix.events import AppMessage
 from protocols.fix.notice import LimitLine
 from protocols.fix.refusal import Answer, RefusalWriter
 from protocols.fix.report import ReportWriter
+from protocols.fix.run_report import RunReports
 from protocols.fix.tags import MsgType
 from protocols.fix.terms import named_in
 from protocols.instruments import Instruments
@@ -50,6 +53,7 @@ class Translator:
         self._instruments = instruments
         self.command = Commands(instruments, order_deadline_ms).make
         self._reports = ReportWriter(self._dialect, instruments, account)
+        self._run_reports = RunReports(self._dialect, instruments, account, self._reports)
         refusals = RefusalWriter(self._dialect, instruments, self._reports, throttle_reject)
         self.refusal, self.pending_new = refusals.answer, refusals.pending_new
         not_in_plain = {MsgType.LIMIT_QUERY} if self._dialect.is_plain else set()
@@ -77,6 +81,10 @@ class Translator:
             bodies = self._reports.statuses(event, request, t_recv)
             return [(MsgType.EXECUTION_REPORT, body) for body in bodies]
         return [self._engine_state(event)]
+
+    def reports(self, events: Sequence[OrderEvent], t_recv: int) -> list[str]:
+        """The bodies of the ExecutionReport(8)s of a run: answers where there is a cmd_id. t_recv: as for `event`."""
+        return self._run_reports.write(events, t_recv)
 
     def states(self, part: OrderList, request: AppMessage, t_recv: int, first: int, total: int) -> list[Answer]:
         """The messages for a part of a long list, whose first order is number `first` of `total`."""

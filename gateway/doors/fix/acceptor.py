@@ -18,6 +18,7 @@ from gateway.doors.fix.pre_logon import PreLogonPeer
 from gateway.doors.listening import Arrival, Door, Listener, ListenSettings
 from gateway.doors.services import Services
 from gateway.doors.slowness import UnreadOutput
+from protocols.fix.order_reader import KnownNumbers
 from protocols.fix.session.machine import FixSession
 from protocols.fix.session.settings import SessionSettings
 from protocols.fix.session.store import MessageStore
@@ -75,7 +76,7 @@ class FixAcceptor:
         self.endpoints: dict[tuple[str, str], FixEndpoint] = {}
         self.configured: dict[tuple[str, str], schema.FixSessionRow] = {}
         self._logon = FixLogon(services, self.endpoints, self.configured)
-        lists = Lists(services.orders)
+        lists, known = Lists(services.orders), KnownNumbers()
         for row in settings.fix.sessions:
             client = clients.for_fix_session(row)
             session = sessions.add(row.id, row.comp_id, client, Origin.FIX)
@@ -87,7 +88,9 @@ class FixAcceptor:
                 row.version, dialect, services.instruments, row.throttle_reject, deadline_ms, client.account
             )
             key = (row.comp_id, row.target_comp_id or settings.venue.comp_id)
-            self.endpoints[key] = session.endpoint = FixEndpoint(session, machine, translator, row, services, lists)
+            self.endpoints[key] = session.endpoint = FixEndpoint(
+                session, machine, translator, row, services, lists, known
+            )
             self.configured[key] = row
             self._resets.add(key, row.reset_schedule, services.now_ns())
 

@@ -8,6 +8,7 @@ More than 400 lines, because its three sides (the connection, the session machin
 """
 
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 
@@ -28,13 +29,15 @@ from protocols import errors
 from protocols.errors import Refusal
 from protocols.fix import events, tags
 from protocols.fix.decoder import DecodedMessage
+from protocols.fix.order_reader import KnownNumbers, OrderReader
+from protocols.fix.order_run import OrderRun
 from protocols.fix.session.logon import LogonRefusal
 from protocols.fix.session.machine import FixSession
 from protocols.fix.session.settings import SessionState
-from protocols.fix.tags import SessionStatus
+from protocols.fix.tags import MsgType, SessionStatus
 from protocols.fix.translate import Translator, named_in
 from protocols.messages import AnyEvent, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList, OrdStatus
-from protocols.units import NS_PER_MS
+from protocols.units import NS_PER_MS, NS_PER_S
 
 _USUAL_BURST = 400  # of `msgs`, where a cool-down refuses what no limit of its own does
 _ABUSE = "far too many messages: disconnecting"
@@ -51,8 +54,9 @@ class FixEndpoint(Endpoint, Peer):
         settings: schema.FixSessionRow,
         services: Services,
         lists: Lists,
+        known: KnownNumbers,
     ) -> None:
-        """lists: the long answers of all sessions."""
+        """lists: the long answers of all sessions. known: their prices and quantities."""
         self.session = session
         self.machine = machine
         self.link: Link | None = None
@@ -73,6 +77,10 @@ class FixEndpoint(Endpoint, Peer):
         self._exec_stamp = f"{session.id}-{services.now_ns() // NS_PER_MS:x}"
         self._exec_numbers = count(1)
         session.may_trade = settings.kind == "order_entry"
+        if not (settings.pending_new or settings.last_msg_seq_num_processed):  # these tell orders apart one by one
+            tolerance_ns = machine.settings.sending_time_tolerance_s * NS_PER_S
+            windows = (settings.recv_window_ms, services.settings.core.order_deadline_ms)
+            machine.order_reader = OrderReader(settings.version, services.instruments, known, tolerance_ns, *windows)
 
     # -- the connection's side (gateway.doors.peer.Peer) ---------------------------------------------------------------
 
@@ -145,6 +153,8 @@ class FixEndpoint(Endpoint, Peer):
                 return refusal
             self._detach_link(now_ns, "superseded", "superseded", errors.SESSION_IN_USE)
         self.link, self._is_end_counted = link, False
+        if self.machine.order_reader is not None:
+            self.machine.order_reader.forget()
         self._proven, self._has_begun = client, False
         self.machine.connected(now_ns)
         return None
@@ -214,6 +224,8 @@ class FixEndpoint(Endpoint, Peer):
     def _on_event(self, event: events.Event, now_ns: int) -> None:
         if isinstance(event, events.AppMessage):
             self._requests.serve(event, now_ns)
+        elif isinstance(event, OrderRun):
+            self._requests.serve_run(event, now_ns)
         elif isinstance(event, events.HeldBack):
             self._requests.put_off(event.message, now_ns)
         elif isinstance(event, events.LoggedOn):
@@ -413,6 +425,13 @@ class FixEndpoint(Endpoint, Peer):
             if reply is not None and not isinstance(event, OrderEvent):
                 event = answer_to(reply, event)
             self._report(event, reply, now_ns)
+
+    def report_run(self, events: Sequence[OrderEvent], t_recv: int, now_ns: int) -> None:
+        bodies = self._translator.reports(events, t_recv)
+        self.machine.send_run(MsgType.EXECUTION_REPORT, bodies, now_ns)
+        self._services.metrics.fix.messages_out += len(bodies)
+        if self.link is not None:
+            self.link.wake()
 
     def _concerns(self, event: AnyEvent) -> bool:
         """Whether the session is sent an event that no open request of its own caused."""

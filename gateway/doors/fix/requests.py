@@ -4,13 +4,16 @@ from typing import Protocol
 
 from gateway.config import schema
 from gateway.doors.services import Services
+from gateway.sessions.request import RequestRun
 from gateway.sessions.session import Session
 from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.fix import tags
+from protocols.fix.commands import commands_of
 from protocols.fix.decoder import Fault
 from protocols.fix.events import AppMessage
+from protocols.fix.order_run import OrderRun
 from protocols.fix.session.machine import FixSession
 from protocols.fix.tags import MsgType
 from protocols.fix.translate import LimitLine, Translator, named_in
@@ -82,7 +85,34 @@ class FixRequests:
             stale = Refusal(errors.EXPIRED_ON_ARRIVAL, "resent, and too old to act on")
             services.orders.admission.decline(session, kind, message, stale, now_ns)
         else:
+            if kind == "D" and self._machine.order_reader is not None:
+                self._machine.order_reader.learn(message, command)  # type: ignore[arg-type]
             orders.admission.submit(session, command, kind, message, message.size_bytes, now_ns, trace)
+
+    def serve_run(self, run: OrderRun, now_ns: int) -> None:
+        """Submit a run of plain orders; one after the other where something tells them apart."""
+        services, session, count = self._services, self._session, len(run.orders)
+        admission, tracing = services.orders.admission, services.tracing
+        counts: dict[int, int] = {}
+        for order in run.orders:
+            instrument = order[1].instrument_id
+            counts[instrument] = counts.get(instrument, 0) + 1
+        numbers_before = session.sender.order_n
+        commands = commands_of(run, session.sender)
+        size_bytes = run.end - run.begin
+        sources = _Sources(run, self._machine)
+        request = RequestRun(commands, session, sources, size_bytes, "D", session.endpoint, now_ns, counts)
+        if 0 < tracing.one_in <= count or not admission.may_enter(request, now_ns):
+            session.sender.order_n = numbers_before
+            for index in range(count):
+                self.serve(self._machine.message_in(run, index), now_ns)
+            return
+        services.metrics.fix.messages_in += count
+        traced = tracing.sample_run(count)
+        if traced is not None:
+            request.traced, request.trace = traced, tracing.begin(now_ns, "fix", session.name)
+            request.trace.t_limited = admission.trace_clock()
+        admission.enter(request, now_ns)
 
     def put_off(self, message: AppMessage, now_ns: int) -> None:
         """Put off a question about an order until the inbound gap is filled, and answer it then. If the order is not
@@ -145,6 +175,18 @@ class FixRequests:
             self._limits_sent_ns = now_ns
         lines = [limit_line(view) for view in self._services.orders.limit_notices.show(self._session, now_ns)]
         self._endpoint.send(*self._translator.limits(message.fields[tags.REQ_ID], lines), now_ns)
+
+
+class _Sources:
+    """The messages of a run, decoded when one of them is refused or has to wait."""
+
+    def __init__(self, run: OrderRun, machine: FixSession) -> None:
+        self._run = run
+        self._machine = machine
+        self.size_bytes = run.size_bytes
+
+    def source(self, index: int) -> AppMessage:
+        return self._machine.message_in(self._run, index)
 
 
 def limit_line(view: BucketView) -> LimitLine:

@@ -7,17 +7,22 @@ built, so that LastMsgSeqNumProcessed(369) counts that message; it does not move
 Source: the FIX session layer and its test cases v1.0 (ISO 3531), by whose scenario numbers the tests are named.
 """
 
+from collections.abc import Sequence
+
 from protocols.errors import DISCONNECTED, LocalProtocolError, RemoteProtocolError
 from protocols.fix.decoder import DecodedMessage, Decoder, Fault
-from protocols.fix.events import Event, Garbled
+from protocols.fix.events import AppMessage, Event, Garbled
 from protocols.fix.framing import Framer
+from protocols.fix.order_reader import OrderReader
+from protocols.fix.order_run import OrderRun
 from protocols.fix.session.core import SENDING, SessionCore
 from protocols.fix.session.handshake import Handshake
 from protocols.fix.session.inbound import READING, Inbound
 from protocols.fix.session.logon import LogonPolicy, LogonRefusal
 from protocols.fix.session.settings import CLIENT_MSG_TYPES, TRANSITIONS, Call, SessionSettings, SessionState
 from protocols.fix.session.store import MessageStore
-from protocols.fix.tags import SESSION_MSG_TYPES, SOH, MsgType
+from protocols.fix.tags import SENDING_TIME, SESSION_MSG_TYPES, SOH, MsgType
+from protocols.fix.times import parse_ns
 from protocols.units import NS_PER_S
 from protocols.wall import WallClock
 
@@ -45,6 +50,8 @@ class FixSession:
         self._framer = Framer(settings.max_message_bytes)
         self._decoder = Decoder(settings.begin_string, CLIENT_MSG_TYPES if settings.role == "acceptor" else None)
         self._garbled_in_row = 0
+        self.order_reader: OrderReader | None = None
+        """Reads plain orders by the run; None = every message is an event of its own."""
 
     # -- what the owner reads ------------------------------------------------------------------------------------
 
@@ -122,15 +129,13 @@ class FixSession:
 
     def receive(self, data: bytes, now_ns: int) -> list[Event]:
         """The events of these bytes, in order. Any input is accepted; while the session is leaving it is ignored."""
-        core = self._require(Call.RECEIVE, now_ns)
-        if core.state not in _NOT_READING:
-            for found in self._framer.feed(data):
-                if isinstance(found, Garbled):
-                    self._skip(found)
-                else:
-                    self._read(found)
-                if core.state in _NOT_READING:
-                    break
+        core, reader = self._require(Call.RECEIVE, now_ns), self.order_reader
+        if core.state in _NOT_READING:
+            return self._take_events()
+        if reader is not None and reader.is_ready and (lifted := self._framer.lift(data)) is not None:
+            self._read_runs(reader, lifted)
+        else:
+            self._read_all(self._framer.feed(data))
         return self._take_events()
 
     def tick(self, now_ns: int) -> list[Event]:
@@ -190,6 +195,12 @@ class FixSession:
         core = self._core
         core.now_ns = now_ns
         return self._output.send_stored(msg_type, body, now_ns, core.state in SENDING)
+
+    def send_run(self, msg_type: str, bodies: Sequence[str], now_ns: int) -> None:
+        """The same for messages of one type that follow each other, as one write and one record."""
+        core = self._core
+        core.now_ns = now_ns
+        self._output.send_run(msg_type, bodies, now_ns, core.state in SENDING)
 
     def reject(self, seq_num: int, msg_type: str, fault: Fault, now_ns: int) -> None:
         """Reject an `AppMessage` that was handed out, for a fault found in its translation. Stored like by `send`."""
@@ -259,6 +270,49 @@ class FixSession:
         self._core.gap.clear()
         self._core.pending_logout = None
         self._core.events.clear()
+
+    def _read_runs(self, reader: OrderReader, data: bytes) -> None:
+        """Runs of plain orders, and what stands between them on the general road."""
+        core, framer, store = self._core, self._framer, self.store
+        text = data.decode("latin-1") if data.isascii() else ""
+        begin = 0
+        while begin < len(data):
+            is_plain = core.state is SessionState.LOGGED_ON and framer.is_in_step and not core.gap.highest
+            if is_plain and text and not store.intake.done:
+                run = reader.read(data, text, begin, store.next_in, core.wall.utc_ns(core.now_ns))
+                if run is not None:
+                    self._take_run(run)
+                    begin = run.end
+                    continue
+            found, begin = framer.cut_first(data, begin)
+            self._read_all(found)
+            if core.state in _NOT_READING:
+                return
+
+    def _take_run(self, run: OrderRun) -> None:
+        core = self._core
+        self._garbled_in_row = 0
+        core.timers.received(core.now_ns)
+        self.store.next_in = run.seq_num + len(run.orders)
+        core.events.append(run)
+
+    def message_in(self, run: OrderRun, index: int) -> AppMessage:
+        """One message of a run, as the general road would have handed it out."""
+        frame = run.frame(index)
+        message = self._decoder.decode(frame)
+        sent_ns = parse_ns(message.fields[SENDING_TIME])
+        seq_num = run.seq_num + index
+        return AppMessage(message.msg_type, seq_num, message.fields, message.groups, False, False, sent_ns, len(frame))
+
+    def _read_all(self, found: list[bytes | Garbled]) -> None:
+        core = self._core
+        for each in found:
+            if isinstance(each, Garbled):
+                self._skip(each)
+            else:
+                self._read(each)
+            if core.state in _NOT_READING:
+                return
 
     def _skip(self, garbled: Garbled) -> None:
         """Row 2.d: no number was used, so nothing changes; the next good message shows the gap.

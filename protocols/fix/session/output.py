@@ -9,9 +9,12 @@ messages are stored and queued by number only: neither a burst nor a slow reader
 Replay in the queue, whatever the peer requests.
 """
 
+import zlib
 from collections import deque
+from collections.abc import Sequence
+from functools import lru_cache
 
-from protocols.fix.message import encode
+from protocols.fix.message import TRAILERS, encode
 from protocols.fix.session.ranges import Replay, Unsent
 from protocols.fix.session.settings import SessionSettings
 from protocols.fix.session.store import MessageStore
@@ -30,12 +33,23 @@ _RESERVE_EVERY = 64
 _SLICE_BYTES = 16_384
 """Read from the store at a time: about 1 ms of work."""
 
+_EXACT_BYTES = 480
+"""Up to here adler32 from 0 is the plain sum of an ASCII message with its head: it stays below 65,521."""
+_TRAILERS = TRAILERS
+_adler32 = zlib.adler32
+
+
+@lru_cache(maxsize=8)
+def _heads_of(begin_string: str) -> tuple[str, ...]:
+    """BodyLength(9) -> the fields before MsgType(35)."""
+    return tuple(f"8={begin_string}{SOH}9={size}{SOH}" for size in range(_EXACT_BYTES))
+
 
 class Output:
     """The outbound half of one session: gives each message its number and keeps the order on the wire."""
 
     __slots__ = (
-        "_begin_string", "_digits", "_middle", "_middle_ns", "_pending_bytes", "_queue", "_ranges", "_replay",
+        "_begin_string", "_digits", "_heads", "_middle", "_middle_ns", "_pending_bytes", "_queue", "_ranges", "_replay",
         "_reserved", "_sender", "_sends_processed", "_store", "_target", "_wall", "handed_out", "last_sent_ns",
     )  # fmt: skip
 
@@ -43,6 +57,7 @@ class Output:
         self._store = store
         self._wall = wall
         self._begin_string = settings.begin_string
+        self._heads = _heads_of(settings.begin_string)
         self._digits = settings.time_digits
         self._sender = f"{SOH}49={settings.sender_comp_id}{SOH}52="
         self._target = f"{SOH}56={settings.target_comp_id}{SOH}"
@@ -141,6 +156,30 @@ class Output:
                 self._append(seq_num, message)
         return seq_num
 
+    def send_run(self, msg_type: str, bodies: Sequence[str], now_ns: int, live: bool) -> None:
+        """The same as `send_stored` for each of these bodies, with one record and one piece of output for all."""
+        if not live or self._ranges or self._pending_bytes >= _READY_BYTES or self._sends_processed:
+            for body in bodies:
+                self.send_stored(msg_type, body, now_ns, live)
+            return
+        first = seq_num = self._store.next_out
+        heads, middle = self._heads, self._middle_of(now_ns)
+        messages: list[bytes] = []
+        add = messages.append
+        for body in bodies:
+            text = f"35={msg_type}{SOH}34={seq_num}{middle}{body}"
+            size = len(text)
+            if size < _EXACT_BYTES and text.isascii():
+                data = f"{heads[size]}{text}".encode("ascii")
+                add(data + _TRAILERS[_adler32(data, 0) & 255])
+            else:
+                add(encode(self._begin_string, text))
+            seq_num += 1
+        self._store.put_run(first, messages)
+        self._store.next_out = seq_num
+        self.last_sent_ns = now_ns
+        self._append(first, b"".join(messages))
+
     def first_sending(self, begin: int, end: int) -> Unsent:
         """Queue begin..end, which were stored while they could not be sent."""
         item = Unsent(begin, end)
@@ -227,12 +266,16 @@ class Output:
             self._store.next_out = last.end + 1
 
     def _build(self, msg_type: str, seq_num: int, body: str, now_ns: int) -> bytes:
+        processed = self._processed() if self._sends_processed else ""
+        text = f"35={msg_type}{SOH}34={seq_num}{self._middle_of(now_ns)}{processed}{body}"
+        return encode(self._begin_string, text)
+
+    def _middle_of(self, now_ns: int) -> str:
         utc_ns = now_ns + self._wall.offset_ns
         if utc_ns != self._middle_ns:  # all messages of one turn of the event loop share it
             self._middle = f"{self._sender}{format_ns(utc_ns, self._digits)}{self._target}"
             self._middle_ns = utc_ns
-        processed = self._processed() if self._sends_processed else ""
-        return encode(self._begin_string, f"35={msg_type}{SOH}34={seq_num}{self._middle}{processed}{body}")
+        return self._middle
 
     def _processed(self) -> str:
         """LastMsgSeqNumProcessed(369) as of now, without messages that the owner has yet to receive from this call."""

@@ -122,6 +122,16 @@ def place(three):
     assert three.hear("report")
 
 
+def place_run(three):
+    """Three orders that teach the gateway what is plain, then two in one read."""
+    for name in "abc":
+        three.broken.place(name)
+    first, second = (three.broken.frame("D", f"11={name}|55=BTC-USDT|54=1|38=1|40=2|44=100.00|") for name in "de")
+    three.broken.endpoint.receive(first + second, three.broken.now)
+    three.tick()
+    assert three.hear("report")
+
+
 def place_by_another(three):
     three.others[0].place("a")
     assert three.others[1].hears("report")
@@ -156,6 +166,7 @@ ACTS = {
     "handed_over": place,
     "answer": place,
     "report": place_by_another,
+    "report_run": place_run,
     "refuse": place_nowhere,
     "notice": then_hear("notice", Three.halt),
     "limits_changed": then_hear("limits", Three.tighten),
@@ -182,6 +193,8 @@ def test_every_method_of_an_endpoint_is_tried_here():
 @pytest.mark.parametrize("method", ACTS)
 def test_a_mistake_in_one_sessions_code_costs_that_session_alone(tmp_path, monkeypatch, door, method):
     three = Three(tmp_path, door, monkeypatch)
+    if method == "report_run" and door == "ws":
+        pytest.skip("this door has no runs")
     setattr(three.broken.endpoint, method, mistaken)
     ACTS[method](three)
     assert three.bugs == ["ZeroDivisionError"]

@@ -1,0 +1,108 @@
+"""The ExecutionReport(8)s of a run, one template for the usual ones: acceptances and trades.
+
+What all orders of a kind share is written once. Any other event goes to `ReportWriter`, whose text is the reference:
+with the same event both give the same bytes. `run` is the hottest outbound code: everything is in locals.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from protocols.fix.dialect import Dialect, safe_text
+from protocols.fix.report import ORD_TYPES, SIDES, TIFS, ReportWriter
+from protocols.instruments import Instruments, Rendered, rendered
+from protocols.messages import ACCOUNT_GIVEN, POST_ONLY, ExecType, OrderEvent, OrdStatus
+
+_NEW, _TRADE, _FILLED = ExecType.NEW, ExecType.TRADE, OrdStatus.FILLED
+_MAX_WORDINGS = 4_096
+
+
+class _Wording(NamedTuple):
+    """What the reports of one kind of order have in common, as text in the order of the fields."""
+
+    new: str  # 20 on FIX.4.2, 150, 39, 55, 54
+    partly: str
+    filled: str
+    ord_type: str
+    behind: str  # 59, 18
+    nothing: str  # CumQty(14) of a new order
+    account: str
+    prices: Rendered
+    quantities: Rendered
+    quotes: Rendered
+
+
+class RunReports:
+    """Writes the runs of one session."""
+
+    def __init__(self, dialect: Dialect, instruments: Instruments, account: str, writer: ReportWriter) -> None:
+        """account, writer: of the session; see `ReportWriter`."""
+        self._dialect = dialect
+        self._instruments = instruments
+        self._account = f"1={safe_text(account)}\x01"
+        self._writer = writer
+        self._wordings: dict[int, _Wording] = {}
+
+    def write(self, events: Sequence[OrderEvent], t_recv: int) -> list[str]:
+        """The body of each report. t_recv: when the run was received, ns UTC; told where an event answers an order."""
+        dialect, wordings, slow = self._dialect, self._wordings, self._writer.in_run
+        is_plain, has_tags, trade_id_tag = dialect.is_plain, dialect.has_fix43_fields, dialect.trade_id_tag
+        received = "" if is_plain else f"20104={dialect.time(t_recv)}\x01"
+        at_ns, at = 0, ""
+        bodies: list[str] = []
+        add = bodies.append
+        for event in events:
+            exec_type, tag = event.exec_type, event.tag
+            is_usual = (exec_type is _NEW or (exec_type is _TRADE and not event.fee_asset)) and not event.stop_px
+            if not is_usual or event.code or event.text or (tag and not (tag.isascii() and tag.isprintable())):
+                add(slow(event, received if event.cmd_id else ""))
+                continue
+            kind = ((event.instrument * 4 + event.side) * 8 + event.ord_type) * 8 + event.tif
+            kind = kind << 32 | event.flags
+            wording = wordings.get(kind) or self._word(kind, event)
+            new, partly, filled, ord_type, behind, nothing, account, prices, quantities, quotes = wording
+            if event.t_core != at_ns:
+                at_ns, at = event.t_core, dialect.time(event.t_core)
+            price = f"44={prices[event.price]}\x01" if event.price else ""
+            tag = f"526={tag}\x01" if tag and has_tags else ""
+            answers = received if event.cmd_id else ""
+            seq = "" if is_plain else f"20105={event.seq}\x01"
+            qty = quantities[event.qty]
+            if exec_type is _NEW:
+                add(
+                    f"37={event.order_id}\x0111={event.cl_ord_id}\x0117={event.exec_id}\x01{new}38={qty}\x01"
+                    f"{ord_type}{price}{behind}{nothing}151={qty}\x016=0\x0160={at}\x01{tag}{account}{answers}{seq}"
+                )
+                continue
+            trade_id = f"{trade_id_tag}={event.trade_id}\x01" if trade_id_tag else ""
+            role = ("851=1\x01" if event.maker else "851=2\x01") if has_tags else ""
+            quote = "" if is_plain else f"25017={quotes[event.cum_quote]}\x01"
+            average = self._instruments.by_id[event.instrument].avg_px_text(event.cum_quote, event.cum_qty)
+            add(
+                f"37={event.order_id}\x0111={event.cl_ord_id}\x0117={event.exec_id}\x01"
+                f"{filled if event.status is _FILLED else partly}38={qty}\x01{ord_type}{price}{behind}"
+                f"31={prices[event.last_px]}\x0132={quantities[event.last_qty]}\x01{trade_id}{role}"
+                f"14={quantities[event.cum_qty]}\x01151={quantities[event.leaves_qty]}\x016={average}\x01{quote}"
+                f"60={at}\x01{tag}{account}{answers}{seq}"
+            )
+        return bodies
+
+    def _word(self, kind: int, event: OrderEvent) -> _Wording:
+        if len(self._wordings) >= _MAX_WORDINGS:
+            self._wordings.clear()
+        instrument, is_fix42 = self._instruments.by_id[event.instrument], self._dialect.is_fix42
+        subject = f"55={instrument.symbol}\x01{SIDES[event.side]}"
+        partly, filled = ("20=0\x01150=1", "20=0\x01150=2") if is_fix42 else ("150=F", "150=F")
+        flags = event.flags
+        wording = self._wordings[kind] = _Wording(
+            f"{'20=0' + chr(1) if is_fix42 else ''}150=0\x0139=0\x01{subject}",
+            f"{partly}\x0139=1\x01{subject}",
+            f"{filled}\x0139=2\x01{subject}",
+            ORD_TYPES[event.ord_type],
+            TIFS[event.tif] + ("18=6\x01" if flags & POST_ONLY else ""),
+            f"14={instrument.qty_text(0)}\x01",
+            self._account if flags & ACCOUNT_GIVEN else "",
+            rendered(instrument.px_exp),
+            rendered(instrument.qty_exp),
+            rendered(instrument.px_exp + instrument.qty_exp),
+        )
+        return wording

@@ -13,12 +13,13 @@ from gateway.journal.index import SessionIndex
 from gateway.journal.record import (
     HEAD_TAIL,
     OUT,
-    OUT_HEAD_TAIL,
     OUT_RUN,
     OUT_RUN_HEAD_TAIL,
     RESET,
     STATE,
+    STATE_HEAD_TAIL,
     U64,
+    U64_HEAD_TAIL,
     JournalCorrupt,
     pack_sizes,
     run_bytes,
@@ -28,9 +29,11 @@ from gateway.journal.scan import SeqNums
 from gateway.journal.writer import Writer
 from protocols.fix.session.store import Intake
 
-_pack_head = OUT_HEAD_TAIL.pack
+_pack_head = U64_HEAD_TAIL.pack
 _pack_run_head = OUT_RUN_HEAD_TAIL.pack
-_OUT_PREFIX_BYTES = OUT_HEAD_TAIL.size - HEAD_TAIL.size  # of the body: its seq_num
+_pack_state_head = STATE_HEAD_TAIL.pack
+_STATE_BYTES = STATE_HEAD_TAIL.size - HEAD_TAIL.size  # of the body: both numbers
+_OUT_PREFIX_BYTES = U64_HEAD_TAIL.size - HEAD_TAIL.size  # of the body: its seq_num
 _RUN_MAX_BYTES = 65_536
 """Of the body of one OUT_RUN. To read one message back, the whole record is read and checked."""
 
@@ -170,10 +173,14 @@ class JournalStore:
         """Record both numbers, unless they follow from earlier records."""
         self._is_dirty = False
         next_in, done = self.intake.without_memory()
-        numbers = SeqNums(next_in, self._next_out, done)
-        if numbers != self._recorded():
-            self._writer.append(STATE, self.session, numbers.pack())
-            self._last = numbers
+        last, next_out = self._last, self._next_out
+        if next_in == last.next_in and done == last.done and next_out == max(last.next_out, self.index.end):
+            return
+        if done:
+            self._writer.append(STATE, self.session, SeqNums(next_in, next_out, done).pack())
+        else:  # as in nearly every commit
+            self._writer.add(_pack_state_head(_STATE_BYTES, STATE, self.session, next_in, next_out), b"")
+        last.next_in, last.next_out, last.done = next_in, next_out, done
 
     def checkpoint(self) -> tuple[int, int, bytes]:
         """A STATE that repeats what the records so far say, without the numbers of a turn that is not committed."""

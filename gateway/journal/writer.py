@@ -22,7 +22,7 @@ from zlib import crc32
 import msgspec
 
 from gateway.journal.end import EndFile
-from gateway.journal.record import COMMIT, CRC, HEAD_BYTES, HEAD_TAIL, U64, JournalFailed, SegmentHeader
+from gateway.journal.record import COMMIT, CRC, HEAD_BYTES, HEAD_TAIL, U64, U64_HEAD_TAIL, JournalFailed, SegmentHeader
 from gateway.journal.segment import NO_SPACE, Segment, allocate, segment_path, spare_path, sync_directory, write_at
 from gateway.journal.sync import Syncer
 from protocols.units import NS_PER_S
@@ -30,7 +30,9 @@ from protocols.units import NS_PER_S
 JournalState = Literal["ok", "full", "failed"]
 _pack_crc = CRC.pack
 _RETRY_NS = NS_PER_S
-_COMMIT_BYTES = 2 * (HEAD_BYTES + U64.size)
+_pack_commit = U64_HEAD_TAIL.pack
+_COMMIT_BYTES = HEAD_BYTES + U64.size
+_FREE_BYTES = 2 * _COMMIT_BYTES
 """Kept free in each segment: for the COMMIT of its records, and for the one of `close`."""
 
 
@@ -60,7 +62,7 @@ class Writer:
         self._syncer: Syncer | None = None
         self._buffer: list[bytes] = []
         self._written = 0  # bytes of the current segment
-        self._capacity = 0  # where a record must end, so that `_COMMIT_BYTES` are free after it
+        self._capacity = 0  # where a record must end, so that `_FREE_BYTES` are free after it
         self._salt = 0
         self._next_number = 1
         self._spare: int | None = None  # descriptor of the next segment
@@ -125,16 +127,17 @@ class Writer:
         return offset
 
     def commit(self, now_ns: int) -> int:
-        if self.state == "failed":
+        syncer = self._syncer
+        if self._failure is not None or (syncer is not None and syncer.failure is not None):
             self._raise_failure()
-        if self.position != self._committed:
+        if self.segment.first_position + self.offset != self._committed:
             self._end_commit()
         if self._spare is None or self._is_stuck:
             self._look_for_room(now_ns)
         if not self._is_stuck:
             self.flush()
         self._settle()
-        if self._syncer is None and now_ns >= self._end_ns and self._written_whole > self._unsettled:
+        if syncer is None and now_ns >= self._end_ns and self._written_whole > self._unsettled:
             self._end_ns = now_ns + _RETRY_NS
             self._in_order(partial(self._write_end, self._written_whole))
         return self._committed
@@ -257,7 +260,7 @@ class Writer:
         header = SegmentHeader(number, position, int.from_bytes(os.urandom(4)), self._synced)
         packed = header.pack()
         needed = len(packed) + sum(HEAD_BYTES + len(body) for _, _, body in checkpoint) + size_bytes
-        capacity = max(needed + _COMMIT_BYTES, self._segment_bytes)
+        capacity = max(needed + _FREE_BYTES, self._segment_bytes)
         old = self.segments.get(number - 1)
         new = Segment(fd, segment_path(self._directory, number), header, capacity)
         self.segments[number] = self.segment = new
@@ -266,7 +269,7 @@ class Writer:
                 os.posix_fallocate(fd, 0, capacity)
             except OSError as error:
                 self._fail(f"no room for a record of {size_bytes} bytes", error)
-        self._salt, self._capacity, self._written = header.salt, capacity - _COMMIT_BYTES, 0
+        self._salt, self._capacity, self._written = header.salt, capacity - _FREE_BYTES, 0
         self._buffer, self.offset = [packed], len(packed)
         for kind, session, body in checkpoint:
             self.append(kind, session, body)
@@ -295,9 +298,9 @@ class Writer:
     # -- the end of a commit, and what follows it ------------------------------------------------------------------
 
     def _end_commit(self) -> None:
-        capacity, self._capacity = self._capacity, sys.maxsize  # its room was kept free
-        self.append(COMMIT, 0, U64.pack(self.durable))
-        self._capacity = capacity
+        head, offset = _pack_commit(U64.size, COMMIT, 0, self.durable), self.offset
+        self._buffer += (_pack_crc(crc32(head, self._salt + offset)), head)
+        self.offset = offset + _COMMIT_BYTES  # its room was kept free
         self._committed = self.position
 
     def _settle(self) -> None:

@@ -74,8 +74,8 @@ decode_chunk = msgspec.msgpack.Decoder(SnapshotChunk).decode
 
 def commands_body(commands: Sequence[AnyCommand], now_ns: int) -> bytes:
     """The record of one hand-over, without queries, which change nothing. Empty if nothing is left."""
-    kept = tuple(command for command in commands if not isinstance(command, QueryOrders))
-    return _encode(CommandBatch(now_ns, kept)) if kept else b""
+    kept = [command for command in commands if type(command) is not QueryOrders]
+    return _encode(CommandBatch(now_ns, tuple(kept))) if kept else b""
 
 
 def body(record: WsSessionRecord | LinkState | Reset | SnapshotChunk | Snapshot) -> bytes:

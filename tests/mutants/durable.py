@@ -53,8 +53,8 @@ WRITING = mutants(
     ),
     (
         "a commit after a failure goes through",
-        '        if self.state == "failed":\n            self._raise_failure()\n        if self.position',
-        "        if self.position",
+        "            self._raise_failure()\n        if self.segment",
+        "            pass\n        if self.segment",
     ),
     (
         "room that came back is not noticed",
@@ -157,8 +157,8 @@ READING = (
         ),
         (
             "what went past a message that waits is taken twice",
-            "SeqNums(next_in, self._next_out, done)",
-            "SeqNums(next_in, self._next_out, self.intake.done)",
+            "SeqNums(next_in, next_out, done).pack()",
+            "SeqNums(next_in, next_out, self.intake.done).pack()",
         ),
         (
             "a checkpoint has numbers of a tick that is not committed",

@@ -131,6 +131,8 @@ class Intake:
 
         With `next_in` 9 and 6 waiting: (6, ((7, 9),)). Number 6 is expected again, 7 and 8 are not.
         """
+        if not self.done and not self._waiting:  # as for nearly every message
+            return self.next_in, ()
         done = tuple(each for each in self.done if each[1] > self.next_in)
         waiting = sorted(self._waiting.values())
         if not waiting:

@@ -12,6 +12,8 @@ SECONDS ?=
 ROUNDS ?=
 SEED ?=
 RENEW ?=
+SHORT ?=
+BASE ?=
 
 # One locked environment in .venv, without root and on an externally managed Python.
 # uv makes it in seconds; where uv cannot be had, venv and pip do the same.
@@ -62,8 +64,8 @@ docs: $(STAMP) ## Regenerate the reference pages, the FIX dictionaries and the s
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m docs.generate_fix
 
-bench: $(STAMP) ## Measure orders per server-CPU-second and the hot path's parts
-	$(BIN)/python -m tests.bench.order_flow
+bench: $(STAMP) ## Measure Penstock beside other servers, and write docs/benchmarks.md (SHORT=1: only print; BASE=checkout of an earlier commit)
+	$(BIN)/python -m tests.bench.beside $(if $(SHORT),--short) $(if $(BASE),--before $(BASE))
 
 bench-cost: $(STAMP) ## Count the instructions of an order by stage, and hold them to their budget (RENEW=1: renew it)
 	$(BIN)/python -m tests.bench.cost $(if $(RENEW),--renew)

@@ -21,6 +21,7 @@ from gateway.bench.session import LoadSession, Tally
 from gateway.bench.wires import Wire
 
 _CONNECT_S = 15.0
+_CONNECT_EACH_S = 0.02
 _CONNECTS_AT_ONCE = 32
 _LAST_ANSWERS_S = 5.0
 _NS_PER_S = 1_000_000_000
@@ -82,7 +83,7 @@ async def run_load(door: Door, load: Load) -> Measured:
     sessions = [LoadSession(door.wire, n, flow, tally, f"{door.host}:{door.port}") for n in range(1, load.sessions + 1)]
     try:
         with _quiet_collector():
-            await _connect(door, sessions)
+            await connect(door, sessions)
             sender = _OpenLoop(sessions, load.rate, tally) if load.rate else _ClosedLoop(sessions, load.in_flight)
             sender.start()
             await _wait(tally, load.warm_up)
@@ -185,21 +186,26 @@ def _quiet_collector() -> Iterator[None]:
         gc.enable()
 
 
-async def _connect(door: Door, sessions: list[LoadSession]) -> None:
+async def connect(door: Door, sessions: list[LoadSession]) -> None:
+    """Log all of them on.
+
+    Raises:
+        BenchFailed: nobody listens there, or one was not logged on.
+    """
     loop = asyncio.get_running_loop()
 
     async def log_on(session: LoadSession) -> None:
         await loop.create_connection(lambda: session, door.host, door.port)
         await session.ready
 
-    where = f"{door.host}:{door.port}"
+    where, limit_s = f"{door.host}:{door.port}", _CONNECT_S + _CONNECT_EACH_S * len(sessions)
     try:
-        async with asyncio.timeout(_CONNECT_S):
+        async with asyncio.timeout(limit_s):
             for first in range(0, len(sessions), _CONNECTS_AT_ONCE):
                 await asyncio.gather(*map(log_on, sessions[first : first + _CONNECTS_AT_ONCE]))
     except TimeoutError:
         raise BenchFailed(
-            f"{where}: not logged on after {_CONNECT_S:g} s. Is a gateway's {door.wire.name} door there?"
+            f"{where}: not logged on after {limit_s:g} s. Is a gateway's {door.wire.name} door there?"
         ) from None
     except OSError as error:
         raise BenchFailed(

@@ -11,11 +11,21 @@ _LISTENS = "0A"
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds that all threads of a process have used so far.
+    """CPU seconds that the threads of a process have used so far.
+
+    In ns where the kernel counts them so (schedstat), else in ticks of 10 ms.
 
     Raises:
         OSError: there is no such process, or no /proc.
     """
+    process = _PROC / str(pid)
+    try:
+        return sum(int(path.read_text().split()[0]) for path in process.glob("task/*/schedstat")) / 1e9 or _ticks_s(pid)
+    except OSError:  # a thread has just ended
+        return _ticks_s(pid)
+
+
+def _ticks_s(pid: int) -> float:
     fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 

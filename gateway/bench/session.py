@@ -97,7 +97,8 @@ class LoadSession(asyncio.Protocol):
                 self._last = head
                 self._transport.abort()
                 return
-            data = head[:15] + data if self._wire.welcome in head else data
+            if self._wire.welcome in head:
+                self.ready.set_result(None)
         cut = self._wire.whole(data)
         self._tail, messages = (data[cut:], data[:cut]) if cut < len(data) else (b"", data)
         if messages:

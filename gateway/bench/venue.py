@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from gateway.bench.failed import BenchFailed
 
 Durability = Literal["memory", "process", "disk"]
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+_LOOK_EVERY_S = 0.005
 CODE = Path(__file__).parents[2]
 
 LIMITS = """\
@@ -129,7 +131,4 @@ def _started(process: "subprocess.Popen[bytes]", log: Path) -> dict[str, int]:
         if ended:
             told = b"\n".join(lines[-5:]).decode("utf-8", "replace")
             raise BenchFailed(f"the gateway did not start (exit status {process.returncode}): {told}")
-        try:
-            process.wait(0.02)
-        except subprocess.TimeoutExpired:
-            continue
+        time.sleep(_LOOK_EVERY_S)

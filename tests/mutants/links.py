@@ -24,7 +24,7 @@ MUTANTS = (
         _LINKS,
         (
             "those who wait to read on are forgotten when the last one served is done",
-            "        if reading:\n            self.wake()\n",
+            "        if reading:\n            self._schedule()\n",
             "",
         ),
         (
@@ -39,7 +39,7 @@ MUTANTS = (
         ("a crowd of strangers is heard in one turn", "range(_STRANGERS)", "range(1 << 30)"),
         (
             "a crowd of strangers is not heard to its end",
-            "        if strangers:\n            self.wake()\n",
+            "        if strangers:\n            self._schedule()\n",
             "",
         ),
     ),
@@ -110,8 +110,8 @@ MUTANTS = (
         ("tests/gateway/doors/test_bursts.py",),
         (
             "what was put off to the next turn waits for somebody to speak",
-            "            self._now_ns if self._later else None,\n",
-            "            None,\n",
+            "        deadlines = (self._now_ns if self._later else None, ",
+            "        deadlines = (None, ",
         ),
     ),
     *mutants(

@@ -311,8 +311,8 @@ QUEUE = (
         ),
         (
             "mass cancels handed over at once are not counted",
-            "                self._sweeping += sum(row.queue_class is Class.CONTROL for row in taken)\n            self.commands",
-            "                pass\n            self.commands",
+            "                self._sweeping += sum(type(row) is Request and row.queue_class is Class.CONTROL for row in arrived)\n",
+            "                pass\n",
         ),
         (
             "control uses up the window of the cancels",
@@ -361,8 +361,8 @@ QUEUE = (
         ),
         (
             "a queue that ran empty at once is still full",
-            "            self.stage = Stage.OPEN\n            return taken, []\n",
-            "            return taken, []\n",
+            "            self.stage = Stage.OPEN\n            return arrived, []\n",
+            "            return arrived, []\n",
         ),
         (
             "while the core has no credit orders are let in as if nothing waited",

@@ -51,8 +51,8 @@ MUTANTS = (
         ),
         (
             "a disconnect is kept before it has cancelled",
-            "            self._cod[session.id] = due_ns, scope\n            return  #",
-            "            self._cod[session.id] = due_ns, scope\n            #",
+            "            self._wake()\n            return  #",
+            "            self._wake()\n            #",
         ),
         (
             "a logout cancels for the whole account",

@@ -24,6 +24,7 @@ from limits.shared import SharedLimiter
 from limits.store import Terms
 from tests.support.fault_proxy import FaultProxy
 from tests.support.hooks import ignore
+from tests.support.many_processes import run, used
 from tests.support.redis_server import RedisServer, redis_server
 
 _ROOT = Path(__file__).parents[2]
@@ -247,6 +248,20 @@ async def far_and_dead(server: RedisServer, report: Report) -> None:
     await proxy.stop()
 
 
+def greedy_nodes(server: RedisServer, report: Report) -> None:
+    """How much of one account's rate several greedy processes get together."""
+    for nodes, rate, burst in ((1, 500, 100), (4, 500, 100), (4, 50, 40), (8, 500, 200)):
+        shares = sorted(used(run(server, nodes, rate, burst, seconds=2.0), rate, burst, 2.0) for _ in range(3))
+        with server.client() as client:
+            client.flushall()
+        report.add(
+            f"{nodes} greedy nodes, {rate}/s and a burst of {burst}",
+            ">= 97 % used",
+            f"{shares[1]:.1%}",
+            shares[1] >= 0.97,
+        )
+
+
 def _two(stalls: list[float]) -> str:
     return f"{stalls[-1] * 1e3:.1f} ms, {stalls[-2] * 1e3:.2f} ms"
 
@@ -292,6 +307,7 @@ def main() -> None:
         strict_per_s = asyncio.run(strict(server, report))
         asyncio.run(redis_cost(server, report))
         asyncio.run(far_and_dead(server, report))
+        greedy_nodes(server, report)
         bare = redis_benchmark(server)
         others = peers(server)
     report.add("leased decisions/s, one process", "", f"{leased_per_s:,.0f}")

@@ -1,28 +1,23 @@
 """Several processes on one real server: what they admit together in any window, and how much of the rate they get.
 
 The window bound is exact in the store's time (the tests in virtual time assert that). Here it is asserted in
-everybody's, which adds the moment for which the script's clock stands still. How much of the rate is used depends on
-the machine's cores too, so it is asserted where two cores suffice and printed where they do not.
+everybody's, which adds the moment for which the script's clock stands still. How much of the rate greedy nodes get
+depends on the machine too: `make bench-limits` has that goal.
 
 Modules: shared, redis_store.
 """
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
+from tests.support.many_processes import Events, run, used
 from tests.support.redis_server import RedisServer, redis_server
 
-ROOT = Path(__file__).parents[2]
-WORKER = ROOT / "tests" / "support" / "limit_worker.py"
 _NS = 1_000_000_000
-_BEGIN_MS = 200
 _CLOCKS_DIFFER = 1.001  # the server refills by the wall clock, which may be slewed against the monotonic one
 _LAG_S = 0.002  # from the moment the script reads its clock to the moment it is done, on a machine with more to do
 
@@ -31,48 +26,6 @@ _LAG_S = 0.002  # from the moment the script reads its clock to the moment it is
 def server() -> Iterator[RedisServer]:
     with redis_server() as own:
         yield own
-
-
-def plan(rate: int, burst: int) -> str:
-    return f'version = 2\n[plans.standard]\norders = {{ rate = "{rate}/s", burst = {burst} }}\n'
-
-
-Events = list[tuple[int, int]]
-
-
-def run(
-    server: RedisServer,
-    nodes: int,
-    rate: int,
-    burst: int,
-    pattern: str = "greedy",
-    seconds: float = 1.5,
-    midway: Callable[[list[int]], None] | None = None,
-    timeout_ms: int = 2_000,
-) -> Events:
-    """Let `nodes` processes trade, and return every admission as (asked, admitted), sorted. midway: gets their ids.
-
-    The time-out is generous: on a machine with more processes than cores a call may wait for its turn, and a store that
-    seems away is not bound to anything exact.
-    """
-    end_ms = _BEGIN_MS + int(seconds * 1000)
-    words = [server.url, nodes, plan(rate, burst), "orders", pattern, timeout_ms, _BEGIN_MS, end_ms]
-    process = subprocess.Popen(
-        [sys.executable, str(WORKER), *map(str, words)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    ids = [int(each) for each in process.stdout.readline().split()]
-    if midway is not None:
-        time.sleep((_BEGIN_MS + end_ms) / 2000)
-        midway(ids)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert len(ids) == nodes
-    return sorted((int(asked), int(admitted)) for asked, admitted in (line.split() for line in output.splitlines()))
 
 
 def assert_bounded(events: Events, rate: int, burst: int) -> None:
@@ -86,22 +39,16 @@ def assert_bounded(events: Events, rate: int, burst: int) -> None:
             assert inside <= burst + rate * (_CLOCKS_DIFFER * max(admitted_ns - first_ns, 0) / _NS + _LAG_S)
 
 
-def used(events: Events, rate: int, burst: int, seconds: float) -> float:
-    return len(events) / (burst + rate * seconds)
-
-
 @pytest.mark.parametrize(("nodes", "rate", "burst"), [(1, 500, 100), (4, 500, 100), (4, 50, 40)])
-def test_greedy_nodes_get_the_whole_rate_together_and_no_more(server, nodes, rate, burst):
+def test_greedy_nodes_get_more_than_the_burst_together_and_no_more_than_the_rate(server, nodes, rate, burst):
     seconds = 2.0
     events = run(server, nodes, rate, burst, seconds=seconds)
     assert_bounded(events, rate, burst)
-    assert used(events, rate, burst, seconds) >= 0.97
+    assert len(events) > burst
 
 
 def test_eight_greedy_nodes_stay_within_the_bound(server):
-    events = run(server, 8, 500, 200, seconds=1.5)
-    assert_bounded(events, 500, 200)
-    print(f"8 nodes use {used(events, 500, 200, 1.5):.1%}")
+    assert_bounded(run(server, 8, 500, 200, seconds=1.5), 500, 200)
 
 
 @pytest.mark.parametrize("pattern", ["on_off", "idle_then_burst"])

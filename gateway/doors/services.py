@@ -13,6 +13,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import OrderTracer
 from limits.limiter import Limiter
 from protocols.instruments import Instruments
+from protocols.known_numbers import KnownNumbers
 from protocols.wall import WallClock
 
 
@@ -26,6 +27,7 @@ class Services:
 
     settings: schema.Config
     instruments: Instruments
+    known_numbers: KnownNumbers
     authenticator: Authenticator
     sessions: Sessions
     limiter: Limiter

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from zlib import adler32
 
 from protocols.fix.events import AppMessage
-from protocols.fix.order_run import Numbers, OrderKind, OrderRun, PlainOrder
+from protocols.fix.order_run import OrderKind, OrderRun, PlainOrder
 from protocols.fix.order_shape import OrderShape, order_shape, plain_tags
 from protocols.fix.tags import RECV_WINDOW
 from protocols.fix.times import parse_ns
-from protocols.instruments import Instrument, Instruments
+from protocols.instruments import Instruments
+from protocols.known_numbers import KnownNumbers
 from protocols.messages import NewOrder
 from protocols.units import NS_PER_MS
 from protocols.wall import MAX_AHEAD_NS
@@ -23,55 +24,13 @@ from protocols.wall import MAX_AHEAD_NS
 SIGHTS_TO_LEARN = 3  # accepted orders of one shape before it is compiled
 MAX_SHAPES = 4  # per session
 MAX_KINDS = 256  # per session; then all are learned anew
-MAX_NUMBERS = 131_072  # prices and quantities that are known, all instruments together; then all are learned anew
 _MAX_SIGHTS = 64
-_MAX_NUMBER_BYTES = 24
 _MAX_BYTES = 500  # adler32 from 0 is the sum of the bytes while that is below 65,521: 515 bytes of ASCII
 _TRAILER_BYTES = len("10=000\x01")
 _NO_BOUND = 1 << 127
 _CHECK_SUMS = tuple(f"{n:03d}" for n in range(256))
 _HEAD_BYTES = {f"{n}": len(f"9={n}\x01") + n for n in range(_MAX_BYTES)}
 """BodyLength(9) as text -> bytes from `9=` to `10=`."""
-
-
-class KnownNumbers:
-    """Prices and quantities as clients wrote them, which their instruments allow: shared by all sessions."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._prices: dict[int, Numbers] = {}
-        self._quantities: dict[int, Numbers] = {}
-
-    def of(self, instrument: Instrument) -> tuple[Numbers, Numbers]:
-        """The known prices and quantities of this instrument."""
-        return self._prices.setdefault(instrument.id, {}), self._quantities.setdefault(instrument.id, {})
-
-    def learn_price(self, instrument: Instrument, text: str) -> int:
-        """The price, 0 when the instrument does not allow it."""
-        price = instrument.parse_price(text)
-        if not isinstance(price, int) or instrument.check_price(price) is not None:
-            return 0
-        self._keep(self._prices[instrument.id], text, price)
-        return price
-
-    def learn_quantity(self, instrument: Instrument, text: str) -> int:
-        """The quantity, 0 when the instrument does not allow it."""
-        quantity = instrument.parse_qty(text)
-        if not isinstance(quantity, int) or instrument.check_qty(quantity) is not None:
-            return 0
-        self._keep(self._quantities[instrument.id], text, quantity)
-        return quantity
-
-    def _keep(self, numbers: Numbers, text: str, value: int) -> None:
-        """Bounded in number and in bytes."""
-        if len(text) > _MAX_NUMBER_BYTES:
-            return
-        self._count += 1
-        if self._count > MAX_NUMBERS:
-            self._count = 1
-            for known in (*self._prices.values(), *self._quantities.values()):
-                known.clear()
-        numbers[text] = value
 
 
 class OrderReader:

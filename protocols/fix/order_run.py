@@ -3,9 +3,8 @@
 import msgspec
 
 from protocols.instruments import Instrument
+from protocols.known_numbers import Numbers
 from protocols.messages import OrdType, Side, Stp, Tif
-
-Numbers = dict[str, int]
 
 
 class OrderKind(msgspec.Struct, frozen=True, eq=False):

@@ -18,7 +18,6 @@ from gateway.doors.fix.pre_logon import PreLogonPeer
 from gateway.doors.listening import Arrival, Door, Listener, ListenSettings
 from gateway.doors.services import Services
 from gateway.doors.slowness import UnreadOutput
-from protocols.fix.order_reader import KnownNumbers
 from protocols.fix.session.machine import FixSession
 from protocols.fix.session.settings import SessionSettings
 from protocols.fix.session.store import MessageStore
@@ -76,7 +75,7 @@ class FixAcceptor:
         self.endpoints: dict[tuple[str, str], FixEndpoint] = {}
         self.configured: dict[tuple[str, str], schema.FixSessionRow] = {}
         self._logon = FixLogon(services, self.endpoints, self.configured)
-        lists, known = Lists(services.orders), KnownNumbers()
+        lists = Lists(services.orders)
         for row in settings.fix.sessions:
             client = clients.for_fix_session(row)
             session = sessions.add(row.id, row.comp_id, client, Origin.FIX)
@@ -88,9 +87,7 @@ class FixAcceptor:
                 row.version, dialect, services.instruments, row.throttle_reject, deadline_ms, client.account
             )
             key = (row.comp_id, row.target_comp_id or settings.venue.comp_id)
-            self.endpoints[key] = session.endpoint = FixEndpoint(
-                session, machine, translator, row, services, lists, known
-            )
+            self.endpoints[key] = session.endpoint = FixEndpoint(session, machine, translator, row, services, lists)
             self.configured[key] = row
             self._resets.add(key, row.reset_schedule, services.now_ns())
 

@@ -29,7 +29,7 @@ from protocols import errors
 from protocols.errors import Refusal
 from protocols.fix import events, tags
 from protocols.fix.decoder import DecodedMessage
-from protocols.fix.order_reader import KnownNumbers, OrderReader
+from protocols.fix.order_reader import OrderReader
 from protocols.fix.order_run import OrderRun
 from protocols.fix.session.logon import LogonRefusal
 from protocols.fix.session.machine import FixSession
@@ -54,9 +54,8 @@ class FixEndpoint(Endpoint, Peer):
         settings: schema.FixSessionRow,
         services: Services,
         lists: Lists,
-        known: KnownNumbers,
     ) -> None:
-        """lists: the long answers of all sessions. known: their prices and quantities."""
+        """lists: the long answers of all sessions."""
         self.session = session
         self.machine = machine
         self.link: Link | None = None
@@ -80,7 +79,9 @@ class FixEndpoint(Endpoint, Peer):
         if not (settings.pending_new or settings.last_msg_seq_num_processed):  # these tell orders apart one by one
             tolerance_ns = machine.settings.sending_time_tolerance_s * NS_PER_S
             windows = (settings.recv_window_ms, services.settings.core.order_deadline_ms)
-            machine.order_reader = OrderReader(settings.version, services.instruments, known, tolerance_ns, *windows)
+            machine.order_reader = OrderReader(
+                settings.version, services.instruments, services.known_numbers, tolerance_ns, *windows
+            )
 
     # -- the connection's side (gateway.doors.peer.Peer) ---------------------------------------------------------------
 

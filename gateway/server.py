@@ -48,7 +48,6 @@ from gateway.telemetry.logs import EVENTS, dropped_lines, log_event
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import OrderTracer
 from gateway.version import VERSION
-from protocols.known_numbers import KnownNumbers
 from protocols.messages import Origin
 from protocols.units import NS_PER_MS
 
@@ -148,7 +147,6 @@ class Server:
         self.services = Services(
             settings,
             self.instruments,
-            KnownNumbers(),
             Authenticator(settings, self.instruments, read_secrets(settings), self.wall),
             self.sessions,
             self.limiter,

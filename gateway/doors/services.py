@@ -1,7 +1,7 @@
 """The parts of the gateway that every endpoint and every operator's command uses."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.auth.authenticator import Authenticator
 from gateway.config import schema
@@ -27,7 +27,6 @@ class Services:
 
     settings: schema.Config
     instruments: Instruments
-    known_numbers: KnownNumbers
     authenticator: Authenticator
     sessions: Sessions
     limiter: Limiter
@@ -40,3 +39,4 @@ class Services:
     now_ns: Callable[[], int]
     log: Callable[..., None]
     wake: Callable[[], None]
+    known_numbers: KnownNumbers = field(default_factory=KnownNumbers)

@@ -18,7 +18,6 @@ from gateway.orders.trading_modes import Modes
 from gateway.safety.kill_switch import KillSwitch
 from gateway.telemetry.metrics import Metrics
 from protocols.instruments import Instruments
-from protocols.known_numbers import KnownNumbers
 from tests.support.order_path import BTC, World
 
 VIEWER, OPERATOR = "v" * 20, "o" * 20
@@ -44,7 +43,6 @@ class OperatedGateway:
         self.services = Services(
             settings=world.settings,
             instruments=instruments,
-            known_numbers=KnownNumbers(),
             authenticator=Authenticator(world.settings, instruments, {}, world.wall),
             sessions=world.sessions,
             limiter=world.limiter,

@@ -137,7 +137,7 @@ class OrderReader:
         earliest_ns, latest_ns = utc_ns - self._tolerance_ns, utc_ns + self._tolerance_ns
         session_window_ns, deadline_ns = self._recv_window_ns, self._deadline_ns and utc_ns + self._deadline_ns
         head_bytes = len(self._begin_string) + len("8=\x01")
-        last_sent, sent_ns = "", 0
+        last_sent, sent_ns = "\x01", 0  # no value has that
         match = shape.pattern.scanner(text, begin).match  # type: ignore[attr-defined]
         while (found := match()) is not None:
             length, seq, sent, cl_ord_id, qty_text, price_text, done, check_sum = found.group(*values)

@@ -287,6 +287,7 @@ class FixSession:
             found, begin = framer.cut_first(data, begin)
             self._read_all(found)
             if core.state in _NOT_READING:
+                framer.feed(data[begin:])  # not read; of an incomplete message the rest may come later
                 return
 
     def _take_run(self, run: OrderRun) -> None:

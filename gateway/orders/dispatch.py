@@ -92,10 +92,9 @@ class EventDispatch:
                 others = True
             else:
                 stream.record(event)
+                others = others or event.session != own
                 if everything or event.cmd_id or event.session == own:
                     told.append(event)
-                else:
-                    others = True
         self._responses.answered(run, events, now_ns)
         stream.reported_seq = told[-1].seq
         if session.endpoint is not None:

@@ -238,8 +238,9 @@ OTHERS = (
 class WsClient:
     """A WebSocket client. Its messages say the same as a FIX client's, as far as they can."""
 
-    def __init__(self, roads: TwoRoads, name: str, account: str) -> None:
+    def __init__(self, roads: TwoRoads, name: str, account: str, hears_all: bool) -> None:
         self.roads, self.name, self.account = roads, name, account
+        self.streams = ["orders", "system", "limits"] if hears_all else []
         self.ids = 0
 
     def log_on(self, resets: bool, body: str = "") -> None:
@@ -249,7 +250,7 @@ class WsClient:
         ts = self.roads.quick.now_ns // 1_000
         identity = ws.WsIdentity(f"key-{self.account}", seed_of(self.account))
         params = {"api_key": identity.key_id, "challenge": "challenge", "ts": ts}
-        params |= {"sig": ws.signature(identity, "challenge", ts), "streams": ["orders", "system", "limits"]}
+        params |= {"sig": ws.signature(identity, "challenge", ts), "streams": self.streams}
         params |= {} if resets else {"name": self.name}
         self.roads.feed(self.name, request("session.logon", params, "logon"))
 

@@ -77,9 +77,10 @@ MODES = (
 class Traffic:
     """Both gateways with their clients, all logged on, and plain orders of each kind accepted of each."""
 
-    def __init__(self, directory: Path, window: int = 256, most: int = 8_192, plan: int = 0) -> None:
-        for name in ("runs", "singles"):
-            (directory / f"{name}.toml").write_text("")
+    def __init__(
+        self, directory: Path, window: int = 256, most: int = 8_192, plan: int = 0, is_heard: bool = True
+    ) -> None:
+        """window: of the core. most: commands in the queue. is_heard: WebSocket clients read all of their account."""
         rows = tuple(
             session(number, name, **{"account": account, "version": version, **more})
             for number, (name, version, account, more) in enumerate(FIX, 1)
@@ -98,7 +99,7 @@ class Traffic:
         self.roads = TwoRoads(config, directory)
         self.clients: list[FixClient | WsClient] = [
             *(FixClient(self.roads, name, version) for name, version, _, _ in FIX),
-            *(WsClient(self.roads, name, account) for name, account in WS),
+            *(WsClient(self.roads, name, account, is_heard) for name, account in WS),
         ]
         self._version = 10
         self.limit(0)

@@ -140,7 +140,8 @@ class OrderReader:
         last_sent, sent_ns = "\x01", 0  # no value has that
         match = shape.pattern.scanner(text, begin).match  # type: ignore[attr-defined]
         while (found := match()) is not None:
-            length, seq, sent, cl_ord_id, qty_text, price_text, done, check_sum = found.group(*values)
+            groups = found.groups()
+            length, seq, sent, cl_ord_id, qty_text, price_text, done, check_sum = values(groups)
             end = found.end()
             body_end = end - _TRAILER_BYTES
             if (
@@ -153,7 +154,7 @@ class OrderReader:
                 sent_ns, last_sent = _time(sent), sent
                 if not earliest_ns <= sent_ns <= latest_ns:
                     return
-            kind = kinds.get(found.group(*blocks))
+            kind = kinds.get(blocks(groups))
             if kind is None:
                 return
             price = kind.prices.get(price_text) or self._known.learn_price(kind.instrument, price_text)

@@ -9,6 +9,7 @@ orders of a session (CompIDs, account, symbol, side) are one group, a *block*, w
 
 import re
 from functools import lru_cache
+from operator import itemgetter
 
 from protocols.fix.message import DATA_OF_LENGTH
 from protocols.fix.tags import (
@@ -44,9 +45,9 @@ Fields = dict[int, str]
 class OrderShape:
     """One compiled order of tags.
 
-    pattern: matches a whole message, which begins where the match begins. values: its groups with BodyLength(9), the
-    varying fields in the order of `_VARYING`, and CheckSum(10). blocks: its groups with the blocks. is_timed: it has a
-    TransactTime(60); if not, SendingTime(52) stands in its place.
+    pattern: matches a whole message, which begins where the match begins. values: of its groups BodyLength(9), the
+    varying fields in the order of `_VARYING`, and CheckSum(10). blocks: of its groups those with the blocks. is_timed:
+    it has a TransactTime(60); if not, SendingTime(52) stands in its place.
     """
 
     __slots__ = ("_blocks", "blocks", "is_timed", "pattern", "values")
@@ -73,8 +74,8 @@ class OrderShape:
         self.pattern = re.compile(f"{text}10=([0-9]{{3}})\x01")
         self.is_timed = TRANSACT_TIME in group_of
         group_of.setdefault(TRANSACT_TIME, group_of[SENDING_TIME])
-        self.values = (1, *(group_of[tag] for tag in _VARYING), groups + 1)
-        self.blocks = tuple(block_groups)
+        self.values = itemgetter(0, *(group_of[tag] - 1 for tag in _VARYING), groups)
+        self.blocks = itemgetter(*(group - 1 for group in block_groups))
 
     def blocks_of(self, fields: Fields) -> tuple[str, ...]:
         """The texts of the blocks in a message of this shape, as its match has them."""

@@ -13,9 +13,9 @@ from protocols.units import NS_PER_S
 _MAX_NS = (1 << 63) - 1
 _SECONDS_CACHED = 4_096
 _EPOCH_DAY = datetime(1970, 1, 1, tzinfo=UTC).toordinal()
-_SECOND_TEXT = re.compile(r"[0-9]{8}-[0-9]{2}:[0-9]{2}:[0-9]{2}")
-_SCALE = {4: 1_000_000, 7: 1_000, 10: 1}  # length of ".sss", ".ssssss", ".sssssssss" -> ns of its last digit
-_UNIT = {3: 1_000_000, 6: 1_000, 9: 1}
+_SECOND_TEXT = re.compile(r"[0-9]{8}-[0-9]{2}:[0-9]{2}:[0-9]{2}\.")
+_SECOND_CHARS = len("YYYYMMDD-HH:MM:SS.")
+_SCALE = {3: 1_000_000, 6: 1_000, 9: 1}  # decimals -> ns of the last one
 
 
 @lru_cache(maxsize=_SECONDS_CACHED)
@@ -28,13 +28,13 @@ def _second_text(second: int) -> str:
 def format_ns(now_ns: int, digits: int = 6) -> str:
     """`now_ns` (ns UTC, from 1970 on) as `YYYYMMDD-HH:MM:SS.` and 3, 6 or 9 decimals; cut, not rounded."""
     second, rest = divmod(now_ns, NS_PER_S)
-    return f"{_second_text(second)}{rest // _UNIT[digits]:0{digits}d}"
+    return f"{_second_text(second)}{rest // _SCALE[digits]:0{digits}d}"
 
 
 @lru_cache(maxsize=_SECONDS_CACHED)
 def _second_start_ns(text: str) -> int:
     if not _SECOND_TEXT.fullmatch(text):
-        raise ValueError("not YYYYMMDD-HH:MM:SS")
+        raise ValueError("not YYYYMMDD-HH:MM:SS.")
     year, month, day = int(text[:4]), int(text[4:6]), int(text[6:8])
     hour, minute, second = int(text[9:11]), int(text[12:14]), int(text[15:17])
     if year < 1970 or hour > 23 or minute > 59 or second > 60:
@@ -50,16 +50,14 @@ def parse_ns(text: str) -> int:
     Raises:
         ValueError: anything else, a day that is not in the calendar, or a year outside 1970-2261.
     """
-    start_ns = _second_start_ns(text[:17])
-    fraction = text[17:]
-    if not fraction:
-        result = start_ns
+    digits = text[_SECOND_CHARS:]
+    scale = _SCALE.get(len(digits))
+    if scale is not None and digits.isascii() and digits.isdigit():
+        result = _second_start_ns(text[:_SECOND_CHARS]) + int(digits) * scale
+    elif len(text) == _SECOND_CHARS - 1:
+        result = _second_start_ns(f"{text}.")
     else:
-        scale = _SCALE.get(len(fraction))
-        digits = fraction[1:]
-        if scale is None or fraction[0] != "." or not (digits.isascii() and digits.isdigit()):
-            raise ValueError("decimals must be .sss, .ssssss or .sssssssss")
-        result = start_ns + int(digits) * scale
+        raise ValueError("not YYYYMMDD-HH:MM:SS with no decimals, .sss, .ssssss or .sssssssss")
     if result > _MAX_NS:
         raise ValueError("year after 2261")
     return result

@@ -6,6 +6,9 @@ its length field decides where it ends. Text is Latin-1, which maps bytes to cha
 
 import re
 import zlib
+from collections.abc import Iterator
+from itertools import repeat
+from typing import NamedTuple
 
 from protocols.errors import RemoteProtocolError
 from protocols.fix.tags import BEGIN_STRING, BODY_LENGTH, CHECK_SUM, MSG_TYPE, SOH
@@ -25,6 +28,20 @@ _adler32 = zlib.adler32
 _TAGS: dict[str, int] = {str(n): n for n in range(1, 3000)}  # tags that need no further check
 _TAG = re.compile(r"0|-?[1-9][0-9]{0,8}")
 _LENGTH = re.compile(r"[0-9]{1,9}")
+
+
+class Headers(NamedTuple):
+    """The headers of messages that follow each other, from MsgType(35) on: what stands before the number, the numbers,
+    and what stands behind it.
+    """
+
+    before: str
+    numbers: Iterator[object]
+    behind: str
+
+
+NO_HEADERS = Headers("", repeat(""), "")
+"""Bodies alone."""
 
 
 def byte_sum(data: bytes | bytearray) -> int:

@@ -1,13 +1,14 @@
 """The ExecutionReport(8)s of a run, one template for the usual ones: acceptances and trades.
 
 What all orders of a kind share is written once. Any other event goes to `ReportWriter`, whose text is the reference:
-with the same event both give the same bytes. `run` is the hottest outbound code: everything is in locals.
+with the same event both give the same bytes. `write` is the hottest outbound code: everything is in locals.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from protocols.fix.dialect import Dialect, safe_text
+from protocols.fix.message import Headers
 from protocols.fix.report import ORD_TYPES, SIDES, TIFS, ReportWriter
 from protocols.instruments import Instruments, Rendered, rendered
 from protocols.messages import ACCOUNT_GIVEN, POST_ONLY, ExecType, OrderEvent, OrdStatus
@@ -41,36 +42,37 @@ class RunReports:
         self._account = f"1={safe_text(account)}\x01"
         self._writer = writer
         self._wordings: dict[int, _Wording] = {}
+        self._tags: dict[str, str] = {}  # as the client gave them -> SecondaryClOrdID(526)
 
-    def write(self, events: Sequence[OrderEvent], t_recv: int) -> list[str]:
-        """The body of each report. t_recv: when the run was received, ns UTC; told where an event answers an order."""
-        dialect, wordings, slow = self._dialect, self._wordings, self._writer.in_run
+    def write(self, events: Sequence[OrderEvent], t_recv: int, headers: Headers) -> list[str]:
+        """The reports. t_recv: when the run was received, ns UTC; told where an event answers an order."""
+        dialect, wordings, tags, slow = self._dialect, self._wordings, self._tags, self._writer.in_run
         is_plain, has_tags, trade_id_tag = dialect.is_plain, dialect.has_fix43_fields, dialect.trade_id_tag
+        before, numbers, behind_number = headers
         received = "" if is_plain else f"20104={dialect.time(t_recv)}\x01"
         at_ns, at = 0, ""
-        bodies: list[str] = []
-        add = bodies.append
-        for event in events:
+        texts: list[str] = []
+        add = texts.append
+        for event, number in zip(events, numbers, strict=False):
             exec_type, tag = event.exec_type, event.tag
             is_usual = (exec_type is _NEW or (exec_type is _TRADE and not event.fee_asset)) and not event.stop_px
-            if not is_usual or event.code or event.text or (tag and not (tag.isascii() and tag.isprintable())):
-                add(slow(event, received if event.cmd_id else ""))
+            if not is_usual or event.code or event.text or not event.price:
+                add(f"{before}{number}{behind_number}{slow(event, received if event.cmd_id else '')}")
                 continue
-            kind = ((event.instrument * 4 + event.side) * 8 + event.ord_type) * 8 + event.tif
-            kind = kind << 32 | event.flags
+            # A state alone has more flags than six, and is not usual.
+            kind = (((event.instrument * 4 + event.side) * 8 + event.ord_type) * 8 + event.tif) * 64 + event.flags
             wording = wordings.get(kind) or self._word(kind, event)
             new, partly, filled, ord_type, behind, nothing, account, prices, quantities, quotes = wording
             if event.t_core != at_ns:
                 at_ns, at = event.t_core, dialect.time(event.t_core)
-            price = f"44={prices[event.price]}\x01" if event.price else ""
-            tag = f"526={tag}\x01" if tag and has_tags else ""
+            tag = (tags.get(tag) or self._tell(tag)) if tag and has_tags else ""
             answers = received if event.cmd_id else ""
             seq = "" if is_plain else f"20105={event.seq}\x01"
             qty = quantities[event.qty]
             if exec_type is _NEW:
                 add(
-                    f"37={event.order_id}\x0111={event.cl_ord_id}\x0117={event.exec_id}\x01{new}38={qty}\x01"
-                    f"{ord_type}{price}{behind}{nothing}151={qty}\x016=0\x0160={at}\x01{tag}{account}{answers}{seq}"
+                    f"{before}{number}{behind_number}37={event.order_id}\x0111={event.cl_ord_id}\x01"
+                    f"17={event.exec_id}\x01{new}38={qty}\x01{ord_type}44={prices[event.price]}\x01{behind}{nothing}151={qty}\x016=0\x0160={at}\x01{tag}{account}{answers}{seq}"
                 )
                 continue
             trade_id = f"{trade_id_tag}={event.trade_id}\x01" if trade_id_tag else ""
@@ -78,13 +80,19 @@ class RunReports:
             quote = "" if is_plain else f"25017={quotes[event.cum_quote]}\x01"
             average = self._instruments.by_id[event.instrument].avg_px_text(event.cum_quote, event.cum_qty)
             add(
-                f"37={event.order_id}\x0111={event.cl_ord_id}\x0117={event.exec_id}\x01"
-                f"{filled if event.status is _FILLED else partly}38={qty}\x01{ord_type}{price}{behind}"
-                f"31={prices[event.last_px]}\x0132={quantities[event.last_qty]}\x01{trade_id}{role}"
+                f"{before}{number}{behind_number}37={event.order_id}\x0111={event.cl_ord_id}\x01"
+                f"17={event.exec_id}\x01{filled if event.status is _FILLED else partly}38={qty}\x01"
+                f"{ord_type}44={prices[event.price]}\x01{behind}31={prices[event.last_px]}\x0132={quantities[event.last_qty]}\x01{trade_id}{role}"
                 f"14={quantities[event.cum_qty]}\x01151={quantities[event.leaves_qty]}\x016={average}\x01{quote}"
                 f"60={at}\x01{tag}{account}{answers}{seq}"
             )
-        return bodies
+        return texts
+
+    def _tell(self, tag: str) -> str:
+        if len(self._tags) >= _MAX_WORDINGS:
+            self._tags.clear()
+        text = self._tags[tag] = f"526={safe_text(tag)}\x01"
+        return text
 
     def _word(self, kind: int, event: OrderEvent) -> _Wording:
         if len(self._wordings) >= _MAX_WORDINGS:

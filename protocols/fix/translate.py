@@ -11,6 +11,7 @@ from protocols.fix import notice
 from protocols.fix.commands import Commands
 from protocols.fix.dialect import dialect_of
 from protocols.fix.events import AppMessage
+from protocols.fix.message import Headers
 from protocols.fix.notice import LimitLine
 from protocols.fix.refusal import Answer, RefusalWriter
 from protocols.fix.report import ReportWriter
@@ -82,9 +83,9 @@ class Translator:
             return [(MsgType.EXECUTION_REPORT, body) for body in bodies]
         return [self._engine_state(event)]
 
-    def reports(self, events: Sequence[OrderEvent], t_recv: int) -> list[str]:
-        """The bodies of the ExecutionReport(8)s of a run: answers where there is a cmd_id. t_recv: as for `event`."""
-        return self._run_reports.write(events, t_recv)
+    def reports(self, events: Sequence[OrderEvent], t_recv: int, headers: Headers) -> list[str]:
+        """The ExecutionReport(8)s of a run: answers where there is a cmd_id. t_recv: as for `event`."""
+        return self._run_reports.write(events, t_recv, headers)
 
     def states(self, part: OrderList, request: AppMessage, t_recv: int, first: int, total: int) -> list[Answer]:
         """The messages for a part of a long list, whose first order is number `first` of `total`."""

@@ -29,6 +29,7 @@ from protocols import errors
 from protocols.errors import Refusal
 from protocols.fix import events, tags
 from protocols.fix.decoder import DecodedMessage
+from protocols.fix.message import NO_HEADERS
 from protocols.fix.order_reader import OrderReader
 from protocols.fix.order_run import OrderRun
 from protocols.fix.session.logon import LogonRefusal
@@ -428,9 +429,14 @@ class FixEndpoint(Endpoint, Peer):
             self._report(event, reply, now_ns)
 
     def report_run(self, events: Sequence[OrderEvent], t_recv: int, now_ns: int) -> None:
-        bodies = self._translator.reports(events, t_recv)
-        self.machine.send_run(MsgType.EXECUTION_REPORT, bodies, now_ns)
-        self._services.metrics.fix.messages_out += len(bodies)
+        headers = self.machine.headers(MsgType.EXECUTION_REPORT, now_ns)
+        texts = self._translator.reports(events, t_recv, headers or NO_HEADERS)
+        if headers is not None:
+            self.machine.send_run(texts, now_ns)
+        else:
+            for body in texts:
+                self.machine.send(MsgType.EXECUTION_REPORT, body, now_ns)
+        self._services.metrics.fix.messages_out += len(texts)
         if self.link is not None:
             self.link.wake()
 

@@ -13,6 +13,7 @@ from protocols.errors import DISCONNECTED, LocalProtocolError, RemoteProtocolErr
 from protocols.fix.decoder import DecodedMessage, Decoder, Fault
 from protocols.fix.events import AppMessage, Event, Garbled
 from protocols.fix.framing import Framer
+from protocols.fix.message import Headers
 from protocols.fix.order_reader import OrderReader
 from protocols.fix.order_run import OrderRun
 from protocols.fix.session.core import SENDING, SessionCore
@@ -196,11 +197,14 @@ class FixSession:
         core.now_ns = now_ns
         return self._output.send_stored(msg_type, body, now_ns, core.state in SENDING)
 
-    def send_run(self, msg_type: str, bodies: Sequence[str], now_ns: int) -> None:
-        """The same for messages of one type that follow each other, as one write and one record."""
-        core = self._core
-        core.now_ns = now_ns
-        self._output.send_run(msg_type, bodies, now_ns, core.state in SENDING)
+    def headers(self, msg_type: str, now_ns: int) -> Headers | None:
+        """Of a run of messages of this type, for `send_run`; None: `send` them one by one."""
+        return self._output.headers(msg_type, now_ns) if self._core.state in SENDING else None
+
+    def send_run(self, texts: Sequence[str], now_ns: int) -> None:
+        """The same as `send` for messages that follow each other, as one write and one record: `headers` and bodies."""
+        self._core.now_ns = now_ns
+        self._output.send_run(texts, now_ns)
 
     def reject(self, seq_num: int, msg_type: str, fault: Fault, now_ns: int) -> None:
         """Reject an `AppMessage` that was handed out, for a fault found in its translation. Stored like by `send`."""

@@ -13,8 +13,9 @@ import zlib
 from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import count
 
-from protocols.fix.message import TRAILERS, encode
+from protocols.fix.message import TRAILERS, Headers, encode
 from protocols.fix.session.ranges import Replay, Unsent
 from protocols.fix.session.settings import SessionSettings
 from protocols.fix.session.store import MessageStore
@@ -156,27 +157,29 @@ class Output:
                 self._append(seq_num, message)
         return seq_num
 
-    def send_run(self, msg_type: str, bodies: Sequence[str], now_ns: int, live: bool) -> None:
-        """The same as `send_stored` for each of these bodies, with one record and one piece of output for all."""
-        if not live or self._ranges or self._pending_bytes >= _READY_BYTES or self._sends_processed:
-            for body in bodies:
-                self.send_stored(msg_type, body, now_ns, live)
-            return
-        first = seq_num = self._store.next_out
-        heads, middle = self._heads, self._middle_of(now_ns)
+    def headers(self, msg_type: str, now_ns: int) -> Headers | None:
+        """Of messages that go out as a run. None: one by one, as they wait for others, or each header has its own."""
+        if self._ranges or self._pending_bytes >= _READY_BYTES or self._sends_processed:
+            return None
+        return Headers(f"35={msg_type}{SOH}34=", count(self._store.next_out), self._middle_of(now_ns))
+
+    def send_run(self, texts: Sequence[str], now_ns: int) -> None:
+        """The same as `send_stored` and live for messages with such `headers`: one record, one piece of output for all.
+
+        texts: from MsgType(35) up to CheckSum(10).
+        """
+        first, heads = self._store.next_out, self._heads
         messages: list[bytes] = []
         add = messages.append
-        for body in bodies:
-            text = f"35={msg_type}{SOH}34={seq_num}{middle}{body}"
+        for text in texts:
             size = len(text)
             if size < _EXACT_BYTES and text.isascii():
-                data = f"{heads[size]}{text}".encode("ascii")
+                data = f"{heads[size]}{text}".encode()
                 add(data + _TRAILERS[_adler32(data, 0) & 255])
             else:
                 add(encode(self._begin_string, text))
-            seq_num += 1
         self._store.put_run(first, messages)
-        self._store.next_out = seq_num
+        self._store.next_out = first + len(messages)
         self.last_sent_ns = now_ns
         self._append(first, b"".join(messages))
 

@@ -82,7 +82,8 @@ class CoreLink:
             if commands:
                 self._took_ns = now_ns
                 self._core.submit(commands, now_ns)
-                self._await_each(now_ns)
+                if self.runs:
+                    self._await_each(now_ns)
             elif not taken and not withdrawn:
                 break
 
@@ -99,13 +100,17 @@ class CoreLink:
 
     def _await_each(self, now_ns: int) -> None:
         """What the core did not answer at once waits as single requests."""
-        runs, self.runs = self.runs, {}
-        for run in runs.values():
-            for request in run.split():
-                request.move_to(RequestState.HANDED_OVER)
-                request.handed_ns = now_ns
-                self.unanswered[request.command.cmd_id] = request
-                self._handed.append(request)
+        for run in list(self.runs.values()):
+            self.await_run(run, now_ns)
+
+    def await_run(self, run: RequestRun, now_ns: int) -> None:
+        """The core does not answer this run as a whole: each of its orders waits for its own answer."""
+        del self.runs[run.commands[0].cmd_id]
+        for request in run.split():
+            request.move_to(RequestState.HANDED_OVER)
+            request.handed_ns = now_ns
+            self.unanswered[request.command.cmd_id] = request
+            self._handed.append(request)
 
     def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
         command = request.command

@@ -65,9 +65,12 @@ class EventDispatch:
         index, count = 0, len(events)
         while index < count and runs:
             run = runs.get(events[index].cmd_id)
-            end = _end_of(run, events, index) if run is not None else 0
-            if run is None or not end:
+            if run is None:
                 index += 1
+                continue
+            end = _end_of(run, events, index)
+            if not end:  # a part of it: these events find single requests, and so do those to come
+                self._core_link.await_run(run, now_ns)
                 continue
             if done < index:
                 self._deliver(events[done:index], now_ns)

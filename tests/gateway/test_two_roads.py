@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.road_clients import Say
 from tests.support.road_steps import PLANS, Traffic, scripts
+from tests.support.two_roads import ALL
 
 EVERY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -62,3 +63,13 @@ def test_what_was_found_once(tmp_path, bursts):
     traffic = Traffic(tmp_path)
     traffic.play(("bursts", [(client, says, []) for client, says in bursts]))
     traffic.roads.check()
+
+
+@pytest.mark.parametrize("step", [("piece", 1), ("piece", 3), ("hold", 3), ("hold", 0)], ids=str)
+def test_a_core_may_answer_a_part_of_a_run_in_a_batch(tmp_path, step):
+    traffic = Traffic(tmp_path)
+    traffic.play(step)
+    traffic.play(("bursts", [(A1, [Say()] * 8, []), (B1, [Say(kind=1)] * 9, []), (A2, [Say()] * 2, [])]))
+    traffic.play(("hold", ALL))
+    traffic.roads.check()
+    assert traffic.roads.quick.longest_run >= 8

@@ -13,7 +13,7 @@ from gateway.journal import JournalSettings
 from gateway.orders.trading_modes import ModeChange, Modes
 from tests.support.fix_room import BTC, session
 from tests.support.road_clients import OTHERS, TWISTS, FixClient, Say, WsClient
-from tests.support.two_roads import TwoRoads
+from tests.support.two_roads import ALL, TwoRoads
 from tests.support.ws_room import key
 
 ETH = schema.InstrumentRow(
@@ -145,10 +145,15 @@ class Traffic:
     def _limit(self, plan) -> None:
         self.limit(plan)
 
-    def _hold(self, is_held) -> None:
-        self.roads.do(lambda gateway: setattr(gateway.core, "is_held", is_held))
-        if not is_held:
-            self._answer(1 << 20)
+    def _hold(self, at_once) -> None:
+        """How many orders the core answers while it takes them."""
+        self.roads.do(lambda gateway: setattr(gateway.core, "at_once", at_once))
+        if at_once == ALL:
+            self._answer(ALL)
+
+    def _piece(self, piece) -> None:
+        """How many orders the core reports together."""
+        self.roads.do(lambda gateway: setattr(gateway.core, "piece", piece))
 
     def _answer(self, most) -> None:
         self.roads.do(lambda gateway: gateway.core.answer(most, gateway.now_ns))
@@ -214,7 +219,8 @@ events = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from((1, 20, 160, 500, 2_100, 31_000))),
     st.tuples(st.just("mode"), st.integers(0, len(MODES) - 1)),
     st.tuples(st.just("limit"), st.integers(0, len(PLANS) - 1)),
-    st.tuples(st.just("hold"), st.booleans()),
+    st.tuples(st.just("hold"), st.sampled_from((ALL, 0, 1, 3, 8))),
+    st.tuples(st.just("piece"), st.sampled_from((ALL, 1, 2, 7))),
     st.tuples(st.just("answer"), st.integers(1, 20)),
     st.tuples(st.just("leave"), client),
     st.tuples(st.just("return"), client, st.booleans()),

@@ -31,6 +31,7 @@ from tests.support.hooks import ignore
 _NOT_COMPARED = {"log_lines_dropped", "journal_bytes"}  # of the test process, and of how records are packed
 _HIGH_BYTES, _LOW_BYTES = 65_536, 16_384
 _ONE_IN = 60  # traced orders
+ALL = 1 << 20
 
 
 class Socket:
@@ -130,12 +131,14 @@ class Clock(HandClock):
 
 
 class HeldCore:
-    """The embedded core, whose answers can be held back; then its credit shrinks."""
+    """The embedded core behind a link. at_once: how many commands it answers while they are handed over; others wait,
+    and its credit shrinks. piece: so many commands, at most, are reported in one batch of events.
+    """
 
     def __init__(self, inner: MatchingCore) -> None:
         assert isinstance(inner, EmbeddedCore)
         self.inner = inner
-        self.is_held = False
+        self.at_once = self.piece = ALL
         self._handed: list[AnyCommand] = []
 
     @property
@@ -147,16 +150,14 @@ class HeldCore:
         return max(self.inner.credit - len(self._handed), 0)
 
     def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
-        if self.is_held:
-            self._handed += commands
-        else:
-            self.inner.submit(commands, now_ns)
+        self._handed += commands
+        self.answer(self.at_once, now_ns)
 
     def answer(self, most: int, now_ns: int) -> None:
         """Execute so many of those that were handed over, oldest first."""
         batch, self._handed = self._handed[:most], self._handed[most:]
-        if batch:
-            self.inner.submit(batch, now_ns)
+        for begin in range(0, len(batch), self.piece):
+            self.inner.submit(batch[begin : begin + self.piece], now_ns)
 
     def subscribe(self, sink: EventSink) -> None:
         self.inner.subscribe(sink)

@@ -65,6 +65,13 @@ def test_what_was_found_once(tmp_path, bursts):
     traffic.roads.check()
 
 
+def test_a_run_is_received_at_the_time_that_the_clock_shows_when_all_of_the_read_is_parsed(tmp_path):
+    traffic = Traffic(tmp_path)
+    traffic.play(("clock", -3_000))
+    traffic.play(("bursts", [(A1, [Say(), Say(), Say(twist="sent", at=1)], [])]))
+    traffic.roads.check()
+
+
 @pytest.mark.parametrize("step", [("piece", 1), ("piece", 3), ("hold", 3), ("hold", 0)], ids=str)
 def test_a_core_may_answer_a_part_of_a_run_in_a_batch(tmp_path, step):
     traffic = Traffic(tmp_path)
@@ -73,3 +80,16 @@ def test_a_core_may_answer_a_part_of_a_run_in_a_batch(tmp_path, step):
     traffic.play(("hold", ALL))
     traffic.roads.check()
     assert traffic.roads.quick.longest_run >= 8
+
+
+def test_a_burst_is_the_same_wherever_it_is_cut(tmp_path):
+    """A broken message and a question among orders, cut in each place once; each time with new ids and numbers."""
+    traffic = Traffic(tmp_path)
+    client = traffic.clients[A1]
+    says = [Say(), Say(twist="sum"), Say(kind=1), Say("test"), Say(kind=3, qty=2)]
+    size = sum(len(client.bytes_of(say)) for say in says)
+    client.seq -= 4  # those were not sent
+    for cut in range(size):
+        traffic.play(("bursts", [(A1, says, [cut])]))
+    traffic.roads.check()
+    assert traffic.roads.quick.runs > size

@@ -1,6 +1,19 @@
 """Every listed mistake, room by room, and the few that stand for the rest in `make test`."""
 
-from tests.mutants import doors, durable, formats, isolation, limits, limits_store, links, road, toml, waits, wires
+from tests.mutants import (
+    core,
+    doors,
+    durable,
+    formats,
+    isolation,
+    limits,
+    limits_store,
+    links,
+    road,
+    toml,
+    waits,
+    wires,
+)
 from tests.mutants.plant import Mutant
 
 _LIMITS = (*limits.MUTANTS, *limits_store.MUTANTS, *toml.MUTANTS)
@@ -8,6 +21,7 @@ _CARRIED = (*wires.MUTANTS, *doors.MUTANTS, *links.MUTANTS)
 MUTANTS: tuple[Mutant, ...] = (
     *_LIMITS,
     *road.MUTANTS,
+    *core.MUTANTS,
     *isolation.MUTANTS,
     *waits.MUTANTS,
     *durable.MUTANTS,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.support.road_clients import Say
 from tests.support.road_steps import PLANS, Traffic, scripts
-from tests.support.two_roads import ALL
+from tests.support.two_roads import ALL, Gateway
+
 
 EVERY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -41,6 +42,24 @@ def test_runs_are_what_their_orders_would_be_one_by_one():
 
     compare()
     assert max(taken) > 8, "the examples have runs"
+
+
+def test_a_restart_continues_from_the_records_of_runs_as_from_single_ones():
+    """Numbers, stored messages, books, streams and counters: whatever a process that was killed leaves to the next."""
+
+    @settings(EVERY, max_examples=15)
+    @given(script=scripts)
+    def compare(script):
+        with tempfile.TemporaryDirectory() as name:
+            traffic = Traffic(Path(name), durability="process")
+            for burst, event in script:
+                traffic.play(burst)
+                traffic.play(event)
+            traffic.roads.restart()
+            traffic.roads.check()
+            traffic.roads.do(Gateway.kill)
+
+    compare()
 
 
 A1, A2, B1, B2, B3, W1 = 0, 1, 2, 3, 4, 7

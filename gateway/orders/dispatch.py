@@ -167,14 +167,15 @@ class EventDispatch:
 
 
 def _end_of(run: RequestRun, events: Sequence[AnyEvent], index: int) -> int:
-    """Where the run's events, which begin at `index`, end; 0 when those of its last order are not there."""
+    """Where the run's events, which begin at `index`, end; 0 when not each of its orders has one there."""
     first, last = run.commands[0].cmd_id, run.commands[-1].cmd_id
-    end, latest = index, 0
+    end, latest, answered = index, 0, 0
     while end < len(events) and type(event := events[end]) is OrderEvent:
         cmd_id = event.cmd_id
-        if cmd_id:
+        if cmd_id and cmd_id != latest:
             if not first <= cmd_id <= last:
                 break
             latest = cmd_id
+            answered += 1
         end += 1
-    return end if latest == last else 0
+    return end if answered == len(run.commands) else 0

@@ -13,6 +13,7 @@ from gateway.sessions.reply import is_numbered
 from gateway.sessions.request import Request, RequestRun
 from gateway.sessions.session import AccountStream, Session
 from gateway.telemetry.metrics import Metrics
+from protocols.errors import DUPLICATE_ID
 from protocols.messages import AnyEvent, EngineState, MassCancel, OrderEvent
 
 
@@ -100,12 +101,15 @@ class EventDispatch:
                     told.append(event)
         self._responses.answered(run, events, now_ns)
         stream.reported_seq = told[-1].seq
-        if session.endpoint is not None:
-            self._calls.call(session.endpoint, session.endpoint.report_run, told, run.commands[0].t_recv, now_ns)
+        endpoint = run.endpoint
+        but: Session | None = None
+        if endpoint is not None and endpoint is session.endpoint:  # a new connection is only sent the events
+            self._calls.call(endpoint, endpoint.report_run, run, told, now_ns)
+            but = session
         self._responses.told(run)
-        if others:
+        if others or but is None:
             for event in events:
-                self._report(event, None, self._sessions.account(event.account), now_ns, but=session)
+                self._report(event, None, self._sessions.account(event.account), now_ns, but)
         self._metrics.count_events(events)
 
     def _deliver(self, events: Sequence[AnyEvent], now_ns: int) -> None:
@@ -167,15 +171,16 @@ class EventDispatch:
 
 
 def _end_of(run: RequestRun, events: Sequence[AnyEvent], index: int) -> int:
-    """Where the run's events, which begin at `index`, end; 0 when not each of its orders has one there."""
+    """Where the run's events, which begin at `index`, end; 0 when its orders have to be answered one by one."""
     first, last = run.commands[0].cmd_id, run.commands[-1].cmd_id
-    end, latest, answered = index, 0, 0
+    end, latest = index, 0
     while end < len(events) and type(event := events[end]) is OrderEvent:
         cmd_id = event.cmd_id
-        if cmd_id and cmd_id != latest:
+        if cmd_id:
             if not first <= cmd_id <= last:
                 break
             latest = cmd_id
-            answered += 1
+        if run.shows_limits and event.code == DUPLICATE_ID:
+            return 0
         end += 1
-    return end if answered == len(run.commands) else 0
+    return end if latest == last else 0

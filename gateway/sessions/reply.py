@@ -19,6 +19,7 @@ from protocols.messages import (
     ExecType,
     MassCancel,
     MassCancelDone,
+    NewOrder,
     OrderEvent,
     OrderList,
 )
@@ -43,6 +44,17 @@ class Reply(Protocol):
     def has_overtaken(self) -> bool: ...
 
 
+class RunReply(Protocol):
+    """A run of orders, as the endpoint that answers them sees it. sources: what the endpoint gave with it."""
+
+    @property
+    def commands(self) -> Sequence[NewOrder]: ...
+    @property
+    def sources(self) -> object: ...
+    @property
+    def bucket(self) -> str: ...
+
+
 class Endpoint:
     """One session, as the order path calls it: the pure half of a door. What a door does not care for does nothing."""
 
@@ -63,8 +75,8 @@ class Endpoint:
         Sent to the session that asked for it, to the owner of the order, and to those that receive everything.
         """
 
-    def report_run(self, events: Sequence[OrderEvent], t_recv: int, now_ns: int) -> None:
-        """The events of a run that this session sent, received at t_recv (ns UTC), in order.
+    def report_run(self, run: RunReply, events: Sequence[OrderEvent], now_ns: int) -> None:
+        """The events of a run that this session sent, in order: the final answer to each of its orders.
 
         Those with a cmd_id answer its orders; others are of orders that it has, changed by the run.
         """

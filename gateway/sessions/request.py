@@ -150,7 +150,8 @@ class RequestRun(msgspec.Struct, eq=False):
 
     Only as long as nothing tells them apart. Then `split` makes requests of them, and each goes its own way. sources,
     kind, endpoint, arrived_ns: as of a `Request`. bucket, cost_milli: what each was charged beside a message. counts:
-    by instrument. size_bytes: of all. trace: of the one order among them that is traced, if any.
+    by instrument. size_bytes: of all. trace: of the one order among them that is traced, if any. shows_limits: the
+    answers show what is left of them, so what an answer gives back must be given back right before it.
     """
 
     commands: list[NewOrder]
@@ -161,6 +162,7 @@ class RequestRun(msgspec.Struct, eq=False):
     endpoint: Endpoint | None
     arrived_ns: int
     counts: dict[int, int]
+    shows_limits: bool = False
     bucket: str = ""
     cost_milli: int = 0
     trace: OrderTrace | None = None

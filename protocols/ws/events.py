@@ -7,6 +7,7 @@ session), then `CloseTransport` when the transport may be closed. After `WsSessi
 import msgspec
 
 from protocols.errors import Refusal
+from protocols.ws.order_run import PlaceRun
 from protocols.ws.schema import BatchParams, LogonParams, Params
 
 RequestKey = str | int | None
@@ -68,4 +69,4 @@ class CloseTransport(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-Event = LogonRequested | Requested | UnknownMethod | Answered | Closed | CloseTransport
+Event = LogonRequested | Requested | PlaceRun | UnknownMethod | Answered | Closed | CloseTransport

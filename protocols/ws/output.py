@@ -4,6 +4,8 @@ Each answer and each event is one whole frame, so the owner may drop what is unw
 After a Close frame nothing more is written: later answers and events are dropped without an error.
 """
 
+from collections.abc import Sequence
+
 from msgspec import UNSET
 
 from protocols.errors import CODES, LocalProtocolError, Refusal
@@ -71,6 +73,12 @@ class WsOutput:
                 return
             raise LocalProtocolError("event for a connection that is not logged on")
         self.write(event if isinstance(event, bytes) else self._codec.encode(event), now_ns)
+
+    def write_frames(self, frames: Sequence[bytes], now_ns: int) -> None:
+        """Send whole data frames of one run."""
+        if frames and not self.is_over:
+            self.unwritten += b"".join(frames)
+            self.last_sent_ns = now_ns
 
     def write(self, payload: bytes, now_ns: int) -> None:
         """Queue one data frame."""

@@ -23,11 +23,8 @@ from protocols.messages import (
 )
 from protocols.units import NS_PER_US
 from protocols.ws import results
-from protocols.ws.enums import EXEC, LIQUIDITY, ORD_TYPE, ORIGIN, RESPONSE_TO, SIDE, STATUS, TIF
+from protocols.ws.enums import EXEC_WORDS, LIQUIDITY, ORD_TYPE, ORIGIN, RESPONSE_TO, SIDE, STATUS_WORDS, TIF
 
-# By value, for the hot path: hashing an Enum member calls Python code, four times the cost of the look-up.
-_EXEC = {member.value: word for member, word in EXEC.items()}
-_STATUS = {member.value: word for member, word in STATUS.items()}
 _TRADE = ExecType.TRADE
 
 # Events.
@@ -73,10 +70,10 @@ def order_event(event: OrderEvent, instrument: Instrument, session: str = "") ->
         cl_ord_id = orig_cl_ord_id  # over FIX a cancel has its own id; a WebSocket client knows the order's
     has_fee = is_trade and event.fee_asset != ""
     return results.OrderData(
-        _EXEC[event.exec_type._value_], str(event.exec_id), cl_ord_id, instrument.symbol,
+        EXEC_WORDS[event.exec_type._value_], str(event.exec_id), cl_ord_id, instrument.symbol,
         SIDE[event.side], ORD_TYPE[event.ord_type], TIF[event.tif],
         qty_text(event.qty), qty_text(event.cum_qty), qty_text(event.leaves_qty),
-        _STATUS[event.status._value_],
+        STATUS_WORDS[event.status._value_],
         str(event.order_id) if event.order_id and code != DUPLICATE_ID else "",
         price_text(event.price) if event.price else "",
         price_text(event.stop_px) if event.stop_px else "",
@@ -102,7 +99,7 @@ def cancel_rejected(event: CancelRejected) -> results.CancelRejectedData:
     """The data of a `cancel_rejected` event."""
     return results.CancelRejectedData(
         response_to=RESPONSE_TO.get(event.response_to, "cancel"),
-        status=_STATUS[event.status._value_],
+        status=STATUS_WORDS[event.status._value_],
         code=event.code,
         reason=_name(event.code),
         order_id=str(event.order_id) if event.order_id else "",
@@ -128,7 +125,7 @@ def order_row(event: OrderEvent, instrument: Instrument) -> results.OrderRow:
         cum_qty=qty_text(event.cum_qty),
         leaves_qty=qty_text(event.leaves_qty),
         cum_quote=instrument.quote_text(event.cum_quote) if event.cum_quote else "",
-        status=_STATUS[event.status._value_],
+        status=STATUS_WORDS[event.status._value_],
         post_only=bool(event.flags & POST_ONLY),
         tag=event.tag,
         code=event.code,
@@ -168,7 +165,7 @@ def placed(event: OrderEvent, instrument: Instrument) -> results.PlaceResult:
     qty_text = instrument.qty_text
     code, is_duplicate = event.code, bool(event.flags & DUPLICATE)
     return results.PlaceResult(
-        str(event.order_id), event.cl_ord_id, _STATUS[event.status._value_],
+        str(event.order_id), event.cl_ord_id, STATUS_WORDS[event.status._value_],
         qty_text(event.qty), qty_text(event.cum_qty), qty_text(event.leaves_qty),
         event.t_core // NS_PER_US, event.seq, is_duplicate, code, _name(code) if code else "",
         event.orig_cl_ord_id if is_duplicate else "",
@@ -177,7 +174,7 @@ def placed(event: OrderEvent, instrument: Instrument) -> results.PlaceResult:
 
 def canceled(event: OrderEvent) -> results.CancelResult:
     """Result of `order.cancel`."""
-    return results.CancelResult(str(event.order_id), _STATUS[event.status._value_], event.seq)
+    return results.CancelResult(str(event.order_id), STATUS_WORDS[event.status._value_], event.seq)
 
 
 def mass_canceled(event: MassCancelDone, coalesced: bool = False) -> results.CancelAllResult:
@@ -216,7 +213,7 @@ def cancel_refused(event: CancelRejected) -> Refusal:
     """The core's refusal of a cancel or replace, with the order's state if there is an order."""
     data: dict[str, object] | None = None
     if event.order_id:
-        data = {"order": {"order_id": str(event.order_id), "status": _STATUS[event.status._value_]}}
+        data = {"order": {"order_id": str(event.order_id), "status": STATUS_WORDS[event.status._value_]}}
     return Refusal(_known_code(event.code), event.text or _name(event.code), data=data)
 
 

@@ -24,6 +24,7 @@ from protocols.ws.events import (
 )
 from protocols.ws.framing import CLOSE, PING, PONG, Broken, Close, DataMessage, Frame, Ping
 from protocols.ws.heartbeat import Heartbeat
+from protocols.ws.order_reader import PlaceReader
 from protocols.ws.output import WsOutput
 from protocols.ws.results import BIG_METHODS, EventWire, HelloData, LimitBlock, LogonResult, TimeResult
 from protocols.ws.schema import LogonParams, RequestEnvelope
@@ -69,6 +70,8 @@ class WsSession:
         self.conn_id = conn_id
         self.challenge = challenge
         self.state = ConnectionState.NEW
+        self.order_reader: PlaceReader | None = None
+        """Reads plain orders by the run; None = every message is an event of its own."""
         self._reader = framing.FrameReader(settings.pre_logon_max_bytes, mask=mask)
         self.output = WsOutput(self.codec, self._wall, now_ns)
         self._deadline_ns = now_ns + settings.logon_timeout_ms * NS_PER_MS  # of the logon, later of the close
@@ -262,10 +265,18 @@ class WsSession:
 
     def _read(self, frames: list[Frame], now_ns: int) -> list[Event]:
         events: list[Event] = []
-        for at, frame in enumerate(frames):
+        at, reader, utc_ns = 0, self.order_reader, self._wall.utc_ns(now_ns)
+        while at < len(frames):
+            if reader and self.state is _LOGGED_ON and (run := reader.read(frames, at, utc_ns)) is not None:
+                self._undecodable = 0
+                events.append(run)
+                at += len(run.orders)
+                continue
             if self.state is _DECIDING:
                 self._hold(frames[at:], now_ns, events)
                 break
+            frame = frames[at]
+            at += 1
             if self.state is _CLOSING:
                 continue  # the reader knows whether the peer has closed: see below
             if isinstance(frame, DataMessage):

@@ -30,6 +30,7 @@ from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.wall import MAX_AHEAD_NS
 from protocols.ws import schema
 from protocols.ws.enums import ORD_TYPES, SIDES, STPS, TIF, TIFS
+from protocols.ws.order_run import PlaceRun
 from protocols.ws.results import METHODS
 
 _MIN_DEAD_MAN_MS = 1_000
@@ -72,6 +73,21 @@ def command(
     if method not in COMMANDS:
         raise LocalProtocolError(f"{method} makes no command")
     return _one(params, sender, t_recv, instruments, order_deadline_ms)
+
+
+def places_of(run: PlaceRun, sender: Sender) -> list[NewOrder]:
+    """The commands of plain orders, which use as many numbers of the sender."""
+    account, session, origin, t_recv = sender.account, sender.session, sender.origin, run.t_in_ns
+    return [
+        NewOrder(
+            cmd_id, account, session, origin, t_recv, deadline,
+            cl_ord_id, kind.instrument.id, kind.side, kind.ord_type, kind.tif, quantity, price,
+            0, 0, 0, 0, 0, kind.flags, kind.stp, "", tag, sent_at,
+        )
+        for cmd_id, (_, cl_ord_id, kind, quantity, price, deadline, tag, sent_at) in enumerate(
+            run.orders, sender.next_order_ids(len(run.orders))
+        )
+    ]  # fmt: skip
 
 
 def dead_man_ms(params: schema.CancelAfterParams) -> int | Refusal:

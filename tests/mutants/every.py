@@ -1,7 +1,6 @@
 """Every listed mistake, room by room, and the few that stand for the rest in `make test`."""
 
 from tests.mutants import (
-    core,
     doors,
     durable,
     formats,
@@ -13,6 +12,7 @@ from tests.mutants import (
     toml,
     waits,
     wires,
+    ws_runs,
 )
 from tests.mutants.plant import Mutant
 
@@ -21,11 +21,11 @@ _CARRIED = (*wires.MUTANTS, *doors.MUTANTS, *links.MUTANTS)
 MUTANTS: tuple[Mutant, ...] = (
     *_LIMITS,
     *road.MUTANTS,
-    *core.MUTANTS,
     *isolation.MUTANTS,
     *waits.MUTANTS,
     *durable.MUTANTS,
     *formats.MUTANTS,
+    *ws_runs.MUTANTS,
     *_CARRIED,
 )
 

@@ -210,7 +210,7 @@ MUTANTS = (
         _STREAM,
         (
             "a burst of events is ready all at once",
-            "        if self.machine.pending_bytes < _READY_BYTES:\n",
+            "        if self.machine.pending_bytes < READY_BYTES:\n",
             "        if True:\n",
         ),
         (
@@ -224,8 +224,8 @@ MUTANTS = (
         _STREAM,
         (
             "the event at which a connection falls behind is lost",
-            "        self._next = self._account.reported_seq\n",
-            "        self._next = self._account.reported_seq + 1\n",
+            "        self._next = seq\n",
+            "        self._next = seq + 1\n",
         ),
         (
             "each reader of a burst has it encoded anew",

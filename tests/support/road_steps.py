@@ -5,7 +5,6 @@ A step is a tuple of a word and small numbers, so that a failing script shrinks 
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 from hypothesis import strategies as st
 
@@ -79,13 +78,7 @@ class Traffic:
     """Both gateways with their clients, all logged on, and plain orders of each kind accepted of each."""
 
     def __init__(
-        self,
-        directory: Path,
-        window: int = 256,
-        most: int = 8_192,
-        plan: int = 0,
-        is_heard: bool = True,
-        durability: Literal["memory", "process"] = "memory",
+        self, directory: Path, window: int = 256, most: int = 8_192, plan: int = 0, is_heard: bool = True
     ) -> None:
         """window: of the core. most: commands in the queue. is_heard: WebSocket clients read all of their account."""
         rows = tuple(
@@ -101,7 +94,7 @@ class Traffic:
             limits=schema.Limits(file=""),
             core=schema.Core(window=window),
             ingress=schema.Ingress(max_commands=most),
-            journal=JournalSettings(durability=durability, segment_bytes=1 << 20),
+            journal=JournalSettings(durability="memory"),
         )
         self.roads = TwoRoads(config, directory)
         self.clients: list[FixClient | WsClient] = [

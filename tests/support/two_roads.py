@@ -2,7 +2,7 @@
 
 Both are the product's own wiring: doors, connections, turns, order path, limits, core. The general road is the oracle:
 whatever a client, an operator or the next process could see must be equal. Runs are switched off in the second gateway
-by what the product has anyway: a FIX session without an `order_reader` hands out every message by itself.
+by what the product has anyway: a session machine without an `order_reader` hands out every message by itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,6 @@ from gateway.doors.listening import Arrival
 from gateway.doors.ws.endpoint import WsEndpoint
 from gateway.doors.ws.logon import ConnectionInfo
 from gateway.doors.ws.stream_cursor import EncodedEvents
-from gateway.journal import Journal
 from gateway.orders.trading_modes import Modes
 from gateway.server import Server
 from gateway.telemetry.metrics import Histogram
@@ -25,7 +24,7 @@ from gateway.telemetry.tracing import OrderTrace
 from limits.policy_parse import parse
 from limits.reload import built_in
 from protocols.messages import AnyCommand, OrderEvent, OrdStatus
-from tests.simulate.world import MS, START_NS, Loop, World
+from tests.simulate.world import MS, Loop, World
 from tests.support.hand_clock import HandClock
 from tests.support.hooks import ignore
 
@@ -180,10 +179,8 @@ class _Server(Server):
 class Gateway:
     """One of the two. With `takes_runs` False, every message takes the general road."""
 
-    def __init__(self, settings: schema.Config, directory: Path, takes_runs: bool, now_ns: int = START_NS) -> None:
-        self._made_of = (settings, directory, takes_runs)
+    def __init__(self, settings: schema.Config, directory: Path, takes_runs: bool) -> None:
         self.world = World(0)
-        self.world.now_ns = now_ns
         self.loop = Loop(self.world)
         self.clock = Clock(self.world)
         self.server = _Server(settings, directory, wrap_core=self._hold, clock=self.clock)
@@ -195,23 +192,11 @@ class Gateway:
         tracing._sink = self.traces.append
         self._events = EncodedEvents(self.server.instruments, self.server.sessions)
         self.runs = self.longest_run = 0
+        self._takes_runs = takes_runs
         for endpoint in self.server.fix.endpoints.values():
             if not takes_runs:
                 endpoint.machine.order_reader = None
         self._count_runs()
-
-    def kill(self) -> None:
-        """The process is gone."""
-        journal = self.server.journal
-        assert isinstance(journal, Journal)
-        self.loop.is_dead = True
-        journal._writer.release()
-        journal._lock.release()
-
-    def next_life(self) -> "Gateway":
-        """The process is killed; another one begins with what its journal has."""
-        self.kill()
-        return Gateway(*self._made_of, self.now_ns)
 
     def _hold(self, core: MatchingCore) -> MatchingCore:
         self.core = HeldCore(core)
@@ -247,6 +232,8 @@ class Gateway:
         connection = Connection(self.turn, self.loop, settings, server.ws.traffic)  # type: ignore[arg-type]
         caller = ConnectionInfo(f"c-{name}", "challenge", "127.0.0.1", self.now_ns, ignore, ignore)
         endpoint = WsEndpoint(server.services, settings.ws, self._events, connection, caller)
+        if not self._takes_runs:
+            endpoint.machine.order_reader = None
         connection.peer = endpoint
         self._connected(name).connect(connection)
         endpoint.opened(None, self.now_ns)
@@ -315,20 +302,13 @@ class TwoRoads:
         homes = [directory / name for name in ("runs", "singles")]
         for home in homes:
             home.mkdir()
-        self.quick, self.general = (Gateway(settings, home, home.name == "runs") for home in homes)
-
-    @property
-    def both(self) -> tuple[Gateway, Gateway]:
-        return self.quick, self.general
+        self.both = tuple(Gateway(settings, home, home.name == "runs") for home in homes)
+        self.quick, self.general = self.both
 
     def do(self, act: Callable[[Gateway], object]) -> None:
         """The same to both."""
         for gateway in self.both:
             act(gateway)
-
-    def restart(self) -> None:
-        """Both processes are killed, and others begin with what was recorded."""
-        self.quick, self.general = (gateway.next_life() for gateway in self.both)
 
     def feed(self, name: str, data: bytes) -> None:
         """One read of this client's connection."""

@@ -21,7 +21,7 @@ from gateway.doors.fix.requests import FixRequests, limit_line
 from gateway.doors.peer import Peer
 from gateway.doors.services import Services
 from gateway.orders.rules import TOO_MANY_LISTS
-from gateway.sessions.reply import Endpoint, Reply, answer_to
+from gateway.sessions.reply import Endpoint, Reply, RunReply, answer_to
 from gateway.sessions.request import Request
 from gateway.sessions.session import Session
 from limits.limiter import BucketView
@@ -428,9 +428,9 @@ class FixEndpoint(Endpoint, Peer):
                 event = answer_to(reply, event)
             self._report(event, reply, now_ns)
 
-    def report_run(self, events: Sequence[OrderEvent], t_recv: int, now_ns: int) -> None:
+    def report_run(self, run: RunReply, events: Sequence[OrderEvent], now_ns: int) -> None:
         headers = self.machine.headers(MsgType.EXECUTION_REPORT, now_ns)
-        texts = self._translator.reports(events, t_recv, headers or NO_HEADERS)
+        texts = self._translator.reports(events, run.commands[0].t_recv, headers or NO_HEADERS)
         if headers is not None:
             self.machine.send_run(texts, now_ns)
         else:

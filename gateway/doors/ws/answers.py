@@ -17,8 +17,10 @@ from protocols.errors import CODES, DUPLICATE_ID, Refusal
 from protocols.messages import AnyEvent, ExecType, OrderEvent
 from protocols.ws import report, results
 from protocols.ws.events import RequestKey
+from protocols.ws.order_run import PlaceRun
 from protocols.ws.session import WsSession
 
+PLACE = "order.place"
 _HANDED_OVER = 202
 _QUERIES = frozenset({"order.status", "order.list"})
 # By the bucket that refused: the buckets to show. A client whose order is refused sees what is left for cancels.
@@ -70,19 +72,57 @@ class Source(msgspec.Struct, frozen=True, eq=False):
     is_retry: bool = False
 
 
+class RunSources:
+    """The requests of a run, as long as they are answered together; each a `Source` when it has to go its own way."""
+
+    def __init__(self, run: PlaceRun, open_requests: "OpenRequests") -> None:
+        self.run = run
+        self._open = open_requests
+        self._apart: list[Source] = []
+
+    def source(self, index: int) -> Source:
+        """The request of one order. From the first call on the run's requests are open one by one."""
+        if not self._apart:
+            self._apart = [self.make(each) for each in range(len(self.run.orders))]
+            if self._open.close_run(self):
+                for source in self._apart:
+                    self._open.add(source)
+        return self._apart[index]
+
+    def make(self, index: int) -> Source:
+        """The same, of a run that has been answered."""
+        return Source(self.run.orders[index][0], PLACE, self.run.t_in_ns, self.run.resp)
+
+    def size_bytes(self, index: int) -> int:
+        """Of one message."""
+        return len(self.run.messages[index])
+
+
 class OpenRequests:
     """The requests of one connection that the order path has not answered yet."""
 
     def __init__(self) -> None:
         self._open: set[Source] = set()
+        self._runs: set[RunSources] = set()
         self._unknown: set[Source] = set()  # queries sent "outcome unknown", which is not final
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._open) + len(self._runs)
 
     def add(self, source: Source) -> None:
         """The order path has it."""
         self._open.add(source)
+
+    def add_run(self, sources: RunSources) -> None:
+        """The order path has all of them."""
+        self._runs.add(sources)
+
+    def close_run(self, sources: RunSources) -> bool:
+        """It is answered now, or goes on as single requests: True when its answers are still wanted."""
+        if sources not in self._runs:
+            return False
+        self._runs.remove(sources)
+        return True
 
     def close(self, source: Source, is_unknown: bool = False) -> bool:
         """It is answered now: True when the answer is still wanted, False when the client already had it.
@@ -100,6 +140,7 @@ class OpenRequests:
 
     def clear(self) -> None:
         self._open.clear()
+        self._runs.clear()
 
 
 class Answers:
@@ -118,7 +159,7 @@ class Answers:
         if source.resp != "queued" or not self.open.close(source):
             return False
         result = results.QueuedResult(getattr(reply.command, "cl_ord_id", ""))
-        self.conclude(source, result, now_ns, _touched(reply))
+        self.conclude(source, result, now_ns, touched(reply))
         if source.batch is not None:
             self._keep_back(source.batch)
         return True
@@ -130,7 +171,7 @@ class Answers:
                 outcome = report.answer(source.method, event, self._services.instruments)
             else:
                 outcome = self._outcome(source, reply, event)
-            self.conclude(source, outcome, now_ns, _touched(reply))
+            self.conclude(source, outcome, now_ns, touched(reply))
             if source.batch is not None:
                 self._keep_back(source.batch)
         elif source.resp == "queued" and isinstance(event, OrderEvent) and event.exec_type is ExecType.ORDER_STATUS:
@@ -158,7 +199,7 @@ class Answers:
         outcome = report.answer(source.method, event, self._services.instruments)
         if source.batch is None or not source.batch.revise(source.leg, outcome):
             alone = msgspec.structs.replace(source, resp="accepted", batch=None)
-            self.conclude(alone, outcome, now_ns, _touched(reply))
+            self.conclude(alone, outcome, now_ns, touched(reply))
 
     def refuse(self, source: Source, refusal: Refusal, now_ns: int) -> bool:
         """Send the gateway's refusal, unless it was answered before; whether it was sent."""
@@ -205,7 +246,7 @@ class Answers:
         return limit_blocks(self._services.orders.limit_notices.look(self.session, now_ns))
 
 
-def _touched(reply: Reply) -> tuple[str, ...]:
+def touched(reply: Reply) -> tuple[str, ...]:
     """The buckets that were charged for it, its class before `msgs`."""
     if not reply.is_counted:
         return (reply.bucket,) if reply.bucket else ()

@@ -7,6 +7,7 @@ logout goes last.
 More than 400 lines, because its three sides (the connection, the session machine, the order path) act on one state.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -21,24 +22,26 @@ from gateway.doors.ws.answers import Answers, Source
 from gateway.doors.ws.logon import ConnectionInfo, WsLogon, find_session, logon_result, profile, start_of_stream
 from gateway.doors.ws.masking import mask_in_place
 from gateway.doors.ws.requests import WsRequests
+from gateway.doors.ws.run_answers import RunAnswers
 from gateway.doors.ws.snapshot import SnapshotQuery
-from gateway.doors.ws.stream_cursor import EncodedEvents, ListCursor, StreamCursor
+from gateway.doors.ws.stream_cursor import READY_BYTES, EncodedEvents, ListCursor, StreamCursor
 from gateway.doors.ws.stream_writer import StreamWriter
 from gateway.orders.rules import TOO_MANY_LISTS
-from gateway.sessions.reply import Endpoint, Reply
+from gateway.sessions.reply import Endpoint, Reply, RunReply
 from gateway.sessions.session import AccountStream, Session
 from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
-from protocols.messages import AnyEvent, EngineState, OrderList
+from protocols.messages import AnyEvent, EngineState, OrderEvent, OrderList
 from protocols.units import NS_PER_MS
 from protocols.ws import close_codes, events, results, schema
+from protocols.ws.order_reader import PlaceReader, request_in
+from protocols.ws.order_run import PlaceRun
 from protocols.ws.schema import LogonParams, StreamName
 from protocols.ws.session import WsSession
 from protocols.ws.settings import WsSettings
 
 _SERVER = "penstock/1"
-_READY_BYTES = 65_536  # with this much ready, further events wait in the stream
 
 
 class WsEndpoint(Endpoint, Peer):
@@ -58,6 +61,9 @@ class WsEndpoint(Endpoint, Peer):
         )
         self.services = services
         self.machine = WsSession(settings, info.conn_id, info.challenge, info.accepted_ns, services.wall, mask_in_place)
+        if settings.codec == "json":
+            deadline_ms = services.settings.core.order_deadline_ms
+            self.machine.order_reader = PlaceReader(services.instruments, services.known_numbers, deadline_ms)
         self.link = link
         self.session: Session | None = None
         self.writer: StreamWriter  # from the logon on
@@ -70,6 +76,7 @@ class WsEndpoint(Endpoint, Peer):
         self._info = info
         self._logon = WsLogon(services, self.machine, info, ws.recv_window_ms)
         self._requests: WsRequests  # from the logon on
+        self._run_answers: RunAnswers
         self._flood = FloodCount()
         self._account: AccountStream
         self._snapshot = SnapshotQuery(services)
@@ -166,6 +173,10 @@ class WsEndpoint(Endpoint, Peer):
             if self.session is not None:
                 self.services.metrics.ws.messages_in += 1
                 self._requests.serve(event, self.session, now_ns)
+        elif isinstance(event, PlaceRun):
+            if self.session is not None and not self._requests.serve_run(event, self.session, now_ns):
+                for index in range(len(event.orders)):
+                    self._on_event(request_in(event, index, self.machine.codec), now_ns)
         elif isinstance(event, events.UnknownMethod):
             if self.session is not None:
                 self.services.metrics.ws.messages_in += 1
@@ -227,6 +238,7 @@ class WsEndpoint(Endpoint, Peer):
         )  # after a restart the stream may not have it
         cursor = self.answers.cursor = StreamCursor(self._account)
         self._requests = WsRequests(self)
+        self._run_answers = RunAnswers(self.services, self.machine, self.answers, cursor, self._event_bytes)
         self.writer = StreamWriter(self.services, self.machine, cursor, self._event_bytes)
         streams = schema.STREAMS
         if params is not None:
@@ -386,10 +398,15 @@ class WsEndpoint(Endpoint, Peer):
         cursor = self.writer.cursor
         if not cursor.is_live:
             return
-        if self.machine.pending_bytes < _READY_BYTES:
+        if self.machine.pending_bytes < READY_BYTES:
             self.writer.push(event, now_ns)
         else:
-            cursor.fall_behind()
+            cursor.fall_behind(event.seq)
+        self.link.wake()
+
+    def report_run(self, run: RunReply, events: Sequence[OrderEvent], now_ns: int) -> None:
+        """The answer to each order of a run, and after it the events that it caused."""
+        self._run_answers.write(run, events, now_ns)
         self.link.wake()
 
     def notice(self, state: EngineState, now_ns: int) -> None:

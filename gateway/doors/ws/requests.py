@@ -10,9 +10,10 @@ import msgspec
 
 from gateway.doors.endpoint import Link
 from gateway.doors.services import Services
-from gateway.doors.ws.answers import Answers, BatchAnswer, Source
+from gateway.doors.ws.answers import PLACE, Answers, BatchAnswer, RunSources, Source
 from gateway.doors.ws.logon import profile
 from gateway.doors.ws.stream_writer import StreamWriter
+from gateway.sessions.request import RequestRun
 from gateway.sessions.session import Session
 from protocols import errors
 from protocols.errors import Refusal
@@ -20,11 +21,12 @@ from protocols.messages import AnyCommand, CancelOrder, NewOrder, ReplaceOrder
 from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.ws import report, results, schema
 from protocols.ws.events import Requested, UnknownMethod
+from protocols.ws.order_run import PlaceRun
 from protocols.ws.session import WsSession
-from protocols.ws.translate import COMMANDS, command, dead_man_ms
+from protocols.ws.translate import COMMANDS, command, dead_man_ms, places_of
 
-_ORDERS = ("order.place", "order.replace")
-_LEG_METHODS = {NewOrder: "order.place", CancelOrder: "order.cancel", ReplaceOrder: "order.replace"}
+_ORDERS = (PLACE, "order.replace")
+_LEG_METHODS = {NewOrder: PLACE, CancelOrder: "order.cancel", ReplaceOrder: "order.replace"}
 
 
 class WsResponder(Protocol):
@@ -82,6 +84,32 @@ class WsRequests:
             services.orders.admission.charge_question(
                 session, asked.method, partial(self._answer, asked, session), now_ns
             )
+
+    def serve_run(self, run: PlaceRun, session: Session, now_ns: int) -> bool:
+        """Submit a run of plain orders. False: nothing has happened, and each is to be served by itself."""
+        endpoint, services, count = self._endpoint, self._endpoint.services, len(run.orders)
+        admission, tracing, open_requests = services.orders.admission, services.tracing, endpoint.answers.open
+        if endpoint.is_leaving or 0 < tracing.one_in <= count or services.wall.utc_ns(now_ns) != run.t_in_ns:
+            return False
+        counts: dict[int, int] = {}
+        for order in run.orders:
+            instrument = order[2].instrument.id
+            counts[instrument] = counts.get(instrument, 0) + 1
+        numbers_before = session.sender.order_n
+        commands, sources = places_of(run, session.sender), RunSources(run, open_requests)
+        size_bytes, asked_by = run.size_bytes, session.endpoint
+        request = RequestRun(commands, session, sources, size_bytes, PLACE, asked_by, now_ns, counts, shows_limits=True)
+        if not admission.may_enter(request, now_ns):
+            session.sender.order_n = numbers_before
+            return False
+        open_requests.add_run(sources)
+        services.metrics.ws.messages_in += count
+        traced = tracing.sample_run(count)
+        if traced is not None:
+            request.traced, request.trace = traced, tracing.begin(now_ns, "ws", session.name)
+            request.trace.t_limited = admission.trace_clock()
+        admission.enter(request, now_ns)
+        return True
 
     def refuse_unknown(self, asked: UnknownMethod, session: Session, now_ns: int) -> None:
         """Refuse an unknown method, charged as a message."""
@@ -147,7 +175,7 @@ class WsRequests:
         """Submit the legs in order, also after a refused one. Each takes its share of the queue's bytes."""
         batch, size_bytes = BatchAnswer(len(legs)), asked.size_bytes // len(legs)
         for index, made in enumerate(legs):
-            method = "order.place" if isinstance(made, Refusal) else _LEG_METHODS[type(made)]
+            method = PLACE if isinstance(made, Refusal) else _LEG_METHODS[type(made)]
             if self._endpoint.session is None:
                 return  # disconnected for a flood of refused legs: the rest is not submitted
             source = Source(asked.request_id, method, asked.t_in_ns, resp, batch, index)

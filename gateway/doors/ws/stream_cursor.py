@@ -27,10 +27,13 @@ from gateway.sessions.session import AccountStream
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.instruments import Instruments
-from protocols.messages import AnyEvent, EngineState, OrderList
+from protocols.messages import AnyEvent, EngineState, OrderEvent, OrderList
 from protocols.ws import report
-from protocols.ws.codec import Codec
+from protocols.ws.codec import JSON, Codec
+from protocols.ws.event_text import OrderEventText
 
+READY_BYTES = 65_536
+"""With this much output ready, further events wait in the stream."""
 _EVENTS = 32  # per slice: half a millisecond
 _SNAPSHOT_ROWS = 100  # orders per slice
 _LIST_ROWS = 100  # per slice, so that a long list delays no other connection
@@ -108,9 +111,11 @@ class StreamCursor:
         """How many live events wait although no task goes before them."""
         return self._account.latest_seq - self._next + 1 if self._task is _NONE and self._next else 0
 
-    def fall_behind(self) -> None:
-        """Leave the event reported now in the stream, and those after it, until they are written."""
-        self._next = self._account.reported_seq
+    def fall_behind(self, seq: int) -> None:
+        """Leave the event with this number, which is reported now, in the stream, and those after it, until they are
+        written.
+        """
+        self._next = seq
 
     # -- requests of the client ----------------------------------------------------------------------------------
 
@@ -223,11 +228,21 @@ class EncodedEvents:
     def __init__(self, instruments: Instruments, sessions: Sessions) -> None:
         self._instruments = instruments
         self._sessions = sessions
+        self._text = OrderEventText(instruments, sessions.name_of, self._general_text)
         self._latest: dict[Codec, tuple[AnyEvent, bytes]] = {}
+        self._run: dict[tuple[int, int], bytes] = {}  # events of the latest run, in JSON
         self._late: dict[tuple[Codec, int, int], bytes] = {}
+
+    def live_run(self, events: Sequence[OrderEvent]) -> list[bytes]:
+        """The events of a run, in JSON. Kept for the connections that are sent them after this one."""
+        made = self._text.write(events)
+        self._run = {(event.account, event.seq): text for event, text in zip(events, made, strict=True)}
+        return made
 
     def live(self, event: AnyEvent, codec: Codec) -> bytes:
         """The event as every connection with this encoding is sent it."""
+        if type(event) is OrderEvent and not codec.binary and (event.account, event.seq) in self._run:
+            return self._run[event.account, event.seq]
         latest = self._latest.get(codec)
         if latest is not None and latest[0] is event:
             return latest[1]
@@ -247,8 +262,14 @@ class EncodedEvents:
 
     def encode(self, event: AnyEvent, codec: Codec, is_replay: bool) -> bytes:
         """The event, with the name of the session that owns the order."""
+        if not (codec.binary or is_replay) and type(event) is OrderEvent:
+            return self._text.write((event,))[0]
         name = self._sessions.name_of(event.session) if not isinstance(event, EngineState) else ""
         return codec.encode(report.event_wire(event, self._instruments, name, is_replay))
+
+    def _general_text(self, event: OrderEvent) -> bytes:
+        name = self._sessions.name_of(event.session)
+        return JSON.encode(report.event_wire(event, self._instruments, name))
 
 
 class _Orders(msgspec.Struct, frozen=True):

@@ -1,0 +1,47 @@
+"""A run: consecutive plain `order.place`s that one read of one connection brought. It is the unit of work."""
+
+import msgspec
+
+from protocols.instruments import Instrument
+from protocols.known_numbers import Numbers
+from protocols.messages import OrdType, Side, Stp, Tif
+
+
+class PlaceKind(msgspec.Struct, frozen=True, eq=False):
+    """What orders of the same words have in common. members: how many fields of params these words are.
+
+    low, high: bounds of price x quantity.
+    """
+
+    instrument: Instrument
+    side: Side
+    ord_type: OrdType
+    tif: Tif
+    flags: int
+    stp: Stp
+    members: int
+    prices: Numbers
+    quantities: Numbers
+    low: int
+    high: int
+
+
+PlainPlace = tuple[str | int, str, PlaceKind, int, int, int, str, int]
+"""id of the request, cl_ord_id, kind, quantity, price, deadline, tag, ts in ns: all but the number of its command."""
+
+
+class PlaceRun(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """Consecutive plain orders, and the messages that they came in. All want the same answer.
+
+    resp: "accepted" or "none". t_in_ns: when they were read, UTC.
+    """
+
+    orders: list[PlainPlace]
+    messages: list[bytes | bytearray]
+    resp: str
+    t_in_ns: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all messages."""
+        return sum(map(len, self.messages))

@@ -8,6 +8,10 @@ from gateway.config import schema
 from gateway.core.orders import MAX_RETIRED
 from gateway.sessions.former_names import MAX_PER_KEY
 from limits.paths import MAX_KEPT
+from protocols.fix.order_reader import MAX_KINDS
+from protocols.fix.run_report import MAX_WORDINGS
+from protocols.instruments import MAX_RENDERED
+from protocols.known_numbers import MAX_NUMBERS
 
 _MIB = 1 << 20
 _PROCESS_BYTES = 160 * _MIB  # the interpreter, libraries, FIX dictionaries, and what their allocators keep
@@ -18,6 +22,9 @@ _EVENT_BYTES = 768
 _ORDER_BYTES = 1_024  # a remembered order with its ids
 _SESSION_BYTES = 2_048  # the buckets of a session
 _NAME_BYTES = 384  # the name of a WebSocket session that ended
+_KIND_BYTES = 1_536  # what a FIX session has learned of one kind of order
+_WORDING_BYTES = 2_048  # what its reports of one kind have in common, and of one tag
+_NUMBER_BYTES = 192  # a price, quantity or amount beside its text
 
 
 def memory_bounds(settings: schema.Config) -> dict[str, int]:
@@ -26,6 +33,7 @@ def memory_bounds(settings: schema.Config) -> dict[str, int]:
     connections = settings.fix.max_connections + (ws.max_connections if ws is not None else 0)
     message_bytes = max(settings.fix.max_message_bytes, ws.max_frame_bytes * 4 if ws is not None else 0)
     accounts = len(settings.accounts)
+    exponents = {exp for row in settings.instruments for exp in (row.px_exp, row.qty_exp, row.px_exp + row.qty_exp)}
     remembered = min(accounts * settings.core.dedupe_ids, MAX_RETIRED)
     return {
         "process": _PROCESS_BYTES,
@@ -37,4 +45,6 @@ def memory_bounds(settings: schema.Config) -> dict[str, int]:
         "core": remembered * _ORDER_BYTES,
         "limits": MAX_KEPT * _SESSION_BYTES,
         "names": len(settings.keys) * MAX_PER_KEY * _NAME_BYTES,
+        "kinds": len(settings.fix.sessions) * (MAX_KINDS * _KIND_BYTES + MAX_WORDINGS * _WORDING_BYTES),
+        "numbers": (MAX_NUMBERS + len(exponents) * MAX_RENDERED) * _NUMBER_BYTES,
     }

@@ -175,13 +175,6 @@ class RoutedLimiter(ABC, Generic[BucketT]):
             return path.per_instrument.get(instrument) or self._instrument_route(path, route, instrument)
         return route
 
-    def _routes_of(self, path: Path, costs: RunCosts, now_us: int) -> list[tuple[Any, int]]:
-        """The routes of a run, each with the cost of one action; none if a cool-down is in its way."""
-        is_cooling = now_us < path.penalty_state.cooling_until_us
-        if is_cooling and any(name not in EXEMPT for name, _, _ in costs):
-            return []
-        return [(self._route(path, name, instrument), cost_milli) for name, cost_milli, instrument in costs]
-
     def _resolve(self, path: Path) -> None:
         """Resolve the path under the policy in force. Buckets stay even while they are off, so that none refills."""
         levels: dict[str, list[Level[BucketT]]] = {name: [] for name in SCOPES}

@@ -16,10 +16,11 @@ from limits.policy import Limit, Policy
 
 
 class Route(msgspec.Struct, frozen=True):
-    """What one bucket name means on one path: all its levels, the enforced buckets, and the shadow buckets."""
+    """What one bucket name means on one path: its levels and their buckets, and which are enforced and which shadow."""
 
     counts: Counts
     levels: tuple[Level[Bucket], ...]
+    buckets: tuple[Bucket, ...]
     binding: tuple[Bucket, ...]
     shadow: tuple[Bucket, ...]
     instrument_limit: Limit | None = None
@@ -54,17 +55,26 @@ class LocalLimiter(RoutedLimiter[Bucket]):
         return _take_shadow(route, cost_milli, now_us) if route.shadow else ALLOWED
 
     def take_run(self, path: Path, costs: RunCosts, count: int, now_ns: int) -> bool:
+        if path.generation != self._generation:
+            self._resolve(path)
         now_us = now_ns // 1000
-        routes = self._routes_of(path, costs, now_us)
-        for route, cost_milli in routes:
-            for level in route.levels:
-                if not level.bucket.fits(cost_milli * count, now_us):
+        is_cooling = now_us < path.penalty_state.cooling_until_us
+        routes = []
+        for name, cost_milli, instrument in costs:
+            if is_cooling and name not in EXEMPT:
+                return False
+            route = path.routes[name]
+            if instrument and route.instrument_limit is not None:
+                route = path.per_instrument.get(instrument) or self._instrument_route(path, route, instrument)
+            for bucket in route.buckets:
+                if not bucket.fits(cost_milli * count, now_us):
                     return False
+            routes.append((route, cost_milli * count))
         for route, cost_milli in routes:
-            for level in route.levels:  # those of shadow limits too: they have all of it
-                level.bucket.debit(cost_milli * count)
+            for bucket in route.buckets:  # those of shadow limits too: they have all of it
+                bucket.level -= cost_milli * bucket.milli
             route.counts.admitted += count
-        return bool(routes)  # none in a cool-down
+        return True
 
     def give_back(
         self,
@@ -107,6 +117,7 @@ class LocalLimiter(RoutedLimiter[Bucket]):
         return Route(
             counts,
             tuple(levels),
+            tuple(level.bucket for level in levels),
             tuple(level.bucket for level in levels if level.limit.mode == "enforce"),
             tuple(level.bucket for level in levels if level.limit.mode == "shadow"),
         )

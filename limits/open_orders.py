@@ -33,9 +33,10 @@ class OpenOrders:
     def has_room(self, account: int, wanted: Mapping[int, int], total: int, limit: OpenOrderLimit) -> bool:
         """Whether `total` more fit, so many of them in each instrument."""
         counts = self._counts.get(account) or {_ALL: 0}
-        if counts[_ALL] + total > limit.account:
-            return False
-        return all(counts.get(instrument, 0) + more <= limit.instrument for instrument, more in wanted.items())
+        for instrument, more in wanted.items():
+            if counts.get(instrument, 0) + more > limit.instrument:
+                return False
+        return counts[_ALL] + total <= limit.account
 
     def opened(self, account: int, instrument: int, more: int = 1) -> None:
         """Count more open orders."""

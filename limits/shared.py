@@ -158,6 +158,13 @@ class SharedLimiter(RoutedLimiter[Lease | Bucket]):
             route.counts.admitted += count
         return bool(routes)  # none in a cool-down
 
+    def _routes_of(self, path: Path, costs: RunCosts, now_us: int) -> list[tuple[SharedRoute, int]]:
+        """The routes of a run, each with the cost of one action; none if a cool-down is in its way."""
+        is_cooling = now_us < path.penalty_state.cooling_until_us
+        if is_cooling and any(name not in EXEMPT for name, _, _ in costs):
+            return []
+        return [(self._route(path, name, instrument), cost_milli) for name, cost_milli, instrument in costs]
+
     def give_back(
         self,
         path: Path,

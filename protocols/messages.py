@@ -2,7 +2,7 @@
 
 FIX and WebSocket differ at the door only; behind it both are these Structs, in FIX's words. Enum values are FIX's own.
 Prices and quantities are whole numbers in the instrument's exponents (`protocols.instruments`), times are nanoseconds
-UTC. The Structs are also what the journal holds, as msgpack arrays with a tag: a field may only be added at the end.
+UTC. Commands are also what the journal holds, as msgpack arrays with a tag: a field may only be added at the end.
 """
 
 from enum import Enum, IntEnum
@@ -108,17 +108,18 @@ ACCOUNT_GIVEN = 32  # the order came with Account(1): each of its reports repeat
 # Bits of OrderEvent.flags only.
 DUPLICATE = 1 << 16  # the state of an order that was known before the request
 
-_N_BITS = 39
-_SESSION_SHIFT = _N_BITS + 2
-_CANCEL_LANE = Lane.CANCEL << _N_BITS
-_CONTROL_LANE = Lane.CONTROL << _N_BITS
-_QUERY_LANE = Lane.QUERY << _N_BITS
+N_BITS = 39
+"""The lower bits of a cmd_id: its number within its session and lane, which are above."""
+_SESSION_SHIFT = N_BITS + 2
+_CANCEL_LANE = Lane.CANCEL << N_BITS
+_CONTROL_LANE = Lane.CONTROL << N_BITS
+_QUERY_LANE = Lane.QUERY << N_BITS
 MAX_SESSION = (1 << 22) - 1
 
 
 def pack_cmd_id(session: int, lane: Lane, n: int) -> int:
     """Pack (session, lane, n) into one int under 2^63; n starts at 1 and rises by one per lane."""
-    return session << _SESSION_SHIFT | lane << _N_BITS | n
+    return session << _SESSION_SHIFT | lane << N_BITS | n
 
 
 class Sender(msgspec.Struct):
@@ -260,7 +261,11 @@ class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class OrderEvent(Event, frozen=True, gc=False, array_like=True, tag="8"):
-    """A change, refusal or state of one order. session: the order's. last_*: only on a trade. code 0 = none."""
+    """A change, refusal or state of one order. session: the order's. last_*: only on a trade. code 0 = none.
+
+    What every acceptance and every trade has comes first: by position and with 30 arguments at most, the constructor
+    costs half.
+    """
 
     exec_id: int
     exec_type: ExecType
@@ -276,21 +281,21 @@ class OrderEvent(Event, frozen=True, gc=False, array_like=True, tag="8"):
     leaves_qty: int
     cum_quote: int = 0  # price x qty traded so far, in 10^-(px_exp+qty_exp)
     price: int = 0
-    stop_px: int = 0
-    orig_cl_ord_id: str = ""  # on cancel and replace: the id before; on a state: the id queried, if it was another
-    last_qty: int = 0
-    last_px: int = 0
-    trade_id: int = 0
-    maker: bool = False
-    fee: int = 0  # negative = rebate, in 10^-(px_exp+qty_exp) of fee_asset
-    fee_asset: str = ""
-    code: int = 0
-    text: str = ""
     tag: str = ""
     flags: int = 0
     session: int = 0
     origin: Origin = Origin.FIX
     created_at: int = 0  # ns UTC, when the order entered the core
+    last_qty: int = 0
+    last_px: int = 0
+    trade_id: int = 0
+    maker: bool = False
+    orig_cl_ord_id: str = ""  # on cancel and replace: the id before; on a state: the id queried, if it was another
+    code: int = 0
+    text: str = ""
+    stop_px: int = 0
+    fee: int = 0  # negative = rebate, in 10^-(px_exp+qty_exp) of fee_asset
+    fee_asset: str = ""
 
 
 class CancelRejected(Event, frozen=True, gc=False, array_like=True, tag="9"):

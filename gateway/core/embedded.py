@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from gateway.core.engine import Engine
 from gateway.core.matching import EventSink
 from protocols.errors import LocalProtocolError
-from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
+from protocols.messages import AnyCommand, OrderEvent, OrdStatus
 from protocols.wall import WallClock
 
 
@@ -61,10 +61,7 @@ class EmbeddedCore:
         at_ns = self._wall.utc_ns(now_ns)
         try:
             self._record(commands, at_ns)
-            execute = self.engine.execute
-            events: list[AnyEvent] = []
-            for command in commands:
-                events += execute(command, at_ns)
+            events = self.engine.execute_all(commands, at_ns)
             if events:
                 self._is_reporting = True
                 self._sink(events, now_ns)

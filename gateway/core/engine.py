@@ -15,14 +15,16 @@ prevention unless it is requested: Stp.DEFAULT is NONE.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.core import snapshots
 from gateway.core.acceptance import MAX_AMOUNT, Rejection, check_new, check_replace
 from gateway.core.book import Book
+from gateway.core.counters import Counters
 from gateway.core.events import EventBuilder, status_of
 from gateway.core.matcher import Matcher
 from gateway.core.orders import AccountOrders, AccountState, Order, order_of
+from gateway.core.plain_orders import PlainOrders
 from protocols import errors
 from protocols.instruments import Instrument
 from protocols.messages import (
@@ -75,11 +77,10 @@ class Engine:
         self.epoch = epoch
         self._books = {instrument.id: Book() for instrument in instruments}
         self._highest: dict[int, int] = {}  # by session and lane: the last n that was executed
-        self._order_id = 0
         self._at_ns = 0
+        self._counters = Counters()
         self._ledger = AccountOrders(dedupe_ids)
-        self._events = EventBuilder(self._ledger, exec_id=0, now_ns=0)
-        self._matcher = Matcher(self._ledger, self._events, trade_id=0)
+        self._connect()
 
     def highest(self, session: int, lane: Lane) -> int:
         """The last n of this session's lane that was executed, 0 = none: where its counter continues after a start."""
@@ -116,6 +117,15 @@ class Engine:
             self._mass_cancel(command, account)
         return events.take()
 
+    def execute_all(self, commands: Sequence[AnyCommand], now_ns: int) -> list[AnyEvent]:
+        """The events of all these commands, in order: the same as `execute` gives for one after the other."""
+        events: list[AnyEvent] = []
+        at = self._plain.execute(commands, 0, now_ns, events)
+        while at < len(commands):
+            events += self.execute(commands[at], now_ns)
+            at = self._plain.execute(commands, at + 1, now_ns, events)
+        return events
+
     def latest_seq(self, account: int) -> int:
         found = self._ledger.accounts.get(account)
         return found.seq if found else 0
@@ -124,12 +134,12 @@ class Engine:
         """The order of that name as an ORDER_STATUS event; None = no such order is remembered."""
         found = self._ledger.accounts.get(account)
         order = found.find(order_id, cl_ord_id) if found else None
-        return status_of(order, found.seq, 0, self._events.now_ns, cl_ord_id) if found and order else None
+        return status_of(order, found.seq, 0, self._counters.now_ns, cl_ord_id) if found and order else None
 
     def open_orders(self, account: int) -> list[OrderEvent]:
         """The account's open orders in order of entry, as ORDER_STATUS events with seq 0."""
         found = self._ledger.accounts.get(account)
-        return [status_of(order, 0, 0, self._events.now_ns) for order in found.open.values()] if found else []
+        return [status_of(order, 0, 0, self._counters.now_ns) for order in found.open.values()] if found else []
 
     # -- the whole state -----------------------------------------------------------------------------------------
 
@@ -153,14 +163,21 @@ class Engine:
         ledger = snapshots.rebuild(image, AccountOrders(image.dedupe_ids or self._ledger.dedupe_ids), books)
         self.epoch = image.epoch
         self._books, self._ledger, self._highest = books, ledger, image.highest
-        self._order_id = image.counters.order_id
-        self._events = EventBuilder(ledger, image.counters.exec_id, image.counters.now_ns)
-        self._matcher = Matcher(ledger, self._events, image.counters.trade_id)
+        counters = image.counters
+        self._counters = Counters(counters.now_ns, counters.order_id, counters.exec_id, counters.trade_id)
+        self._connect()
+
+    def _connect(self) -> None:
+        """Make the parts that work on the state; again when any of it was replaced."""
+        ledger, counters = self._ledger, self._counters
+        self._events = EventBuilder(ledger, counters)
+        self._matcher = Matcher(ledger, self._events, counters)
+        self._plain = PlainOrders(self._books, self._highest, ledger, counters, self._events, self._matcher)
 
     @property
     def _whole(self) -> snapshots.EngineParts:
-        events = self._events
-        counters = snapshots.Counters(events.now_ns, self._order_id, events.exec_id, self._matcher.trade_id)
+        used = self._counters
+        counters = snapshots.Counters(used.now_ns, used.order_id, used.exec_id, used.trade_id)
         head = (self.epoch, counters, self._highest, self._ledger.dedupe_ids)
         return snapshots.EngineParts(*head, self._ledger, self._books)
 
@@ -180,6 +197,7 @@ class Engine:
             if instrument not in books and not book.is_empty:
                 raise ValueError(f"open orders in instrument {instrument}, which is not configured")
         self._books, self._ledger.dedupe_ids = books, dedupe_ids
+        self._connect()
 
     def begin_epoch(self, epoch: str, accounts: Iterable[int], now_ns: int) -> None:
         """Continue under another name after the latest history was lost: streams begin again at 1, no id that a client
@@ -187,9 +205,9 @@ class Engine:
         traded.
         """
         self.epoch = epoch
-        self._order_id += _LOST_IDS
-        self._events.exec_id += _LOST_IDS
-        self._matcher.trade_id += _LOST_IDS
+        self._counters.order_id += _LOST_IDS
+        self._counters.exec_id += _LOST_IDS
+        self._counters.trade_id += _LOST_IDS
         for account_id in accounts:
             account = self._ledger.account(account_id)
             account.seq = 0
@@ -213,8 +231,8 @@ class Engine:
         if rejection is not None:
             self._events.reject(command, rejection, 0)
             return
-        self._order_id += 1
-        order = order_of(command, self._order_id, self._events.now_ns)
+        self._counters.order_id += 1
+        order = order_of(command, self._counters.order_id, self._counters.now_ns)
         account.admit(order)
         self._events.change(order, ExecType.NEW)
         self._matcher.match(order, self._books[order.instrument])
@@ -259,7 +277,7 @@ class Engine:
         order.qty = command.qty
         # Post-only can be added but does not lapse: no one must become a taker by leaving a field out.
         order.flags |= command.flags & (POST_ONLY | ACCOUNT_GIVEN)
-        self._ledger.rename(order, command.cl_ord_id, command.sent_at, self._events.now_ns)
+        self._ledger.rename(order, command.cl_ord_id, command.sent_at, self._counters.now_ns)
         self._events.change(order, ExecType.REPLACED, orig_cl_ord_id=previous)
         if not keeps_turn:
             self._matcher.match(order, book)
@@ -274,7 +292,7 @@ class Engine:
 
     def _take_out(self, order: Order) -> None:
         self._books[order.instrument].own(order.side).remove(order)
-        self._ledger.finish(order, OrdStatus.CANCELED, self._events.now_ns)
+        self._ledger.finish(order, OrdStatus.CANCELED, self._counters.now_ns)
 
     # -- the refusals --------------------------------------------------------------------------------------------
 

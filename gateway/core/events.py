@@ -7,6 +7,7 @@ position (tests/bench/engine_execute.py): its arguments are in the order of `pro
 """
 
 from gateway.core.acceptance import Rejection
+from gateway.core.counters import Counters
 from gateway.core.orders import AccountOrders, AccountState, Order
 from protocols.messages import (
     DUPLICATE,
@@ -31,14 +32,13 @@ NO_FILL = (0, 0, 0)
 
 
 class EventBuilder:
-    """The events of the current command. `exec_id` is the last one used, `now_ns` the core's time."""
+    """The events of the current command."""
 
-    __slots__ = ("_account", "_cmd_id", "_events", "_ledger", "_origin", "exec_id", "now_ns")
+    __slots__ = ("_account", "_cmd_id", "_counters", "_events", "_ledger", "_origin")
 
-    def __init__(self, ledger: AccountOrders, exec_id: int, now_ns: int) -> None:
-        self.exec_id = exec_id
-        self.now_ns = now_ns
+    def __init__(self, ledger: AccountOrders, counters: Counters) -> None:
         self._ledger = ledger
+        self._counters = counters
         self._events: list[AnyEvent] = []
         self._account = AccountState(0)
         self._cmd_id = 0
@@ -46,7 +46,8 @@ class EventBuilder:
 
     def begin(self, command: AnyCommand, now_ns: int) -> AccountState:
         """Open a command, which causes all events that follow; its account. Time never goes back."""
-        self.now_ns = max(self.now_ns, now_ns)
+        counters = self._counters
+        counters.now_ns = max(counters.now_ns, now_ns)
         self._events = []
         self._account = self._ledger.account(command.account)
         self._ledger.before_change(command.account)
@@ -77,15 +78,16 @@ class EventBuilder:
             account, cmd_id, origin = self._ledger.accounts[order.account], 0, order.origin
         else:
             account, cmd_id, origin = self._account, self._cmd_id, self._origin
+        counters = self._counters
         account.seq += 1
-        self.exec_id += 1
+        counters.exec_id += 1
         last_qty, last_px, trade_id = fill
         event = OrderEvent(
             account.id,
             account.seq,
             cmd_id,
-            self.now_ns,
-            self.exec_id,
+            counters.now_ns,
+            counters.exec_id,
             exec_type,
             order.status,
             order.order_id,
@@ -99,30 +101,27 @@ class EventBuilder:
             order.leaves_qty,
             order.cum_quote,
             order.price,
-            0,  # stop_px: no stop orders here
-            orig_cl_ord_id,
-            last_qty,
-            last_px,
-            trade_id,
-            is_maker and trade_id > 0,
-            0,  # fee: this engine has no fee schedule
-            "",
-            code,
-            text,
             order.tag,
             order.flags,
             order.session,
             origin,
             order.created_at,
+            last_qty,
+            last_px,
+            trade_id,
+            is_maker and trade_id > 0,
+            orig_cl_ord_id,
+            code,
+            text,
         )
         self._events.append(event)
 
     def reject(self, command: NewOrder, rejection: Rejection, first_order_id: int) -> None:
         """The rejection of a new order. first_order_id: the order that already has its id, 0 = none."""
-        account = self._account
+        account, counters = self._account, self._counters
         account.seq += 1
-        self.exec_id += 1
-        head = (account.id, account.seq, command.cmd_id, self.now_ns, self.exec_id)
+        counters.exec_id += 1
+        head = (account.id, account.seq, command.cmd_id, counters.now_ns, counters.exec_id)
         terms = (command.cl_ord_id, command.instrument, command.side, command.ord_type, command.tif, command.qty)
         event = OrderEvent(
             *(*head, ExecType.REJECTED, OrdStatus.REJECTED, first_order_id, *terms, 0, 0),
@@ -146,21 +145,22 @@ class EventBuilder:
         name, order_id, status = "", 0, OrdStatus.REJECTED
         if order is not None:
             name, order_id, status = order.cl_ord_id, order.order_id, order.status
-        head = (account.id, account.seq, command.cmd_id, self.now_ns, command.cl_ord_id, command.orig_cl_ord_id or name)
-        self._events.append(CancelRejected(*head, order_id, status, response_to, *rejection, command.session))
+        head = (account.id, account.seq, command.cmd_id, self._counters.now_ns)
+        names = (command.cl_ord_id, command.orig_cl_ord_id or name)
+        self._events.append(CancelRejected(*head, *names, order_id, status, response_to, *rejection, command.session))
 
     def mass_cancel_done(self, command: MassCancel, affected: int) -> None:
         account = self._account
         account.seq += 1
-        head = (account.id, account.seq, command.cmd_id, self.now_ns)
+        head = (account.id, account.seq, command.cmd_id, self._counters.now_ns)
         self._events.append(MassCancelDone(*head, command.cl_ord_id, affected, 0, command.session))
 
     def duplicate(self, order: Order, asked: str) -> None:
         """The answer to a retry of a known id: the order as it is now. It takes no number; seq is the latest one."""
-        self._events.append(status_of(order, self._account.seq, self._cmd_id, self.now_ns, asked, DUPLICATE))
+        self._events.append(status_of(order, self._account.seq, self._cmd_id, self._counters.now_ns, asked, DUPLICATE))
 
     def listing(self, command: QueryOrders, account: AccountState, orders: list[Order], now_ns: int) -> OrderList:
-        cmd_id, now_ns = command.cmd_id, max(self.now_ns, now_ns)
+        cmd_id, now_ns = command.cmd_id, max(self._counters.now_ns, now_ns)
         rows = tuple([status_of(order, 0, cmd_id, now_ns, command.cl_ord_id) for order in orders])
         return OrderList(account.id, account.seq, cmd_id, now_ns, command.req_id, rows, command.session)
 

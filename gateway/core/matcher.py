@@ -7,6 +7,7 @@ account: the client chooses its name, and a guessed name must not cancel another
 
 from gateway.core.acceptance import MAX_AMOUNT
 from gateway.core.book import ANY_PRICE, Book, BookSide
+from gateway.core.counters import Counters
 from gateway.core.events import EventBuilder
 from gateway.core.orders import AccountOrders, Order
 from protocols.errors import BAD_NOTIONAL, NO_LIQUIDITY, SELF_MATCH
@@ -21,12 +22,12 @@ _EXPIRES_MAKER = frozenset((Stp.EXPIRE_MAKER, Stp.EXPIRE_BOTH))
 
 
 class Matcher:
-    """Matches orders against books. `trade_id` is the last one used."""
+    """Matches orders against books."""
 
-    __slots__ = ("_events", "_ledger", "trade_id")
+    __slots__ = ("_counters", "_events", "_ledger")
 
-    def __init__(self, ledger: AccountOrders, events: EventBuilder, trade_id: int) -> None:
-        self.trade_id = trade_id
+    def __init__(self, ledger: AccountOrders, events: EventBuilder, counters: Counters) -> None:
+        self._counters = counters
         self._ledger = ledger
         self._events = events
 
@@ -45,7 +46,7 @@ class Matcher:
             book.own(order.side).add(order)
         else:
             code = code or NO_LIQUIDITY
-            self._ledger.finish(order, OrdStatus.CANCELED, self._events.now_ns)
+            self._ledger.finish(order, OrdStatus.CANCELED, self._counters.now_ns)
             self._events.change(order, ExecType.CANCELED, code=code, text=_TEXTS[code])
 
     def _take(self, taker: Order, side: BookSide, reach: int) -> int:
@@ -71,8 +72,8 @@ class Matcher:
     def _trade(self, taker: Order, maker: Order, side: BookSide, qty: int) -> None:
         self._ledger.before_change(maker.account)
         price = maker.price
-        self.trade_id += 1
-        fill = (qty, price, self.trade_id)
+        self._counters.trade_id += 1
+        fill = (qty, price, self._counters.trade_id)
         taker.leaves_qty -= qty
         self._book_fill(taker, qty, price)
         self._events.change(taker, ExecType.TRADE, fill=fill)
@@ -90,11 +91,11 @@ class Matcher:
         if order.leaves_qty:
             order.status = OrdStatus.PARTIALLY_FILLED
         else:
-            self._ledger.finish(order, OrdStatus.FILLED, self._events.now_ns)
+            self._ledger.finish(order, OrdStatus.FILLED, self._counters.now_ns)
 
     def _expire(self, maker: Order, side: BookSide) -> None:
         side.remove(maker)
-        self._ledger.finish(maker, OrdStatus.CANCELED, self._events.now_ns)
+        self._ledger.finish(maker, OrdStatus.CANCELED, self._counters.now_ns)
         text = _TEXTS[SELF_MATCH]
         self._events.change(maker, ExecType.CANCELED, code=SELF_MATCH, text=text, is_maker=True)
 

@@ -23,6 +23,9 @@ from protocols.fix.session.store import MemoryStore
 class Journal:
     """A journal on disk. Opening it reads it back: see `recovery`. One thread uses it; `notify` runs in another."""
 
+    keeps_records = True
+    """Whether anything will read what is appended: if not, no one need encode it."""
+
     def __init__(
         self,
         directory: Path,
@@ -198,6 +201,7 @@ class MemoryJournal:
     Most methods do nothing. After `give_up` every commit fails.
     """
 
+    keeps_records = False
     state: JournalState = "ok"
     trouble = ""
     may_accept_orders = True

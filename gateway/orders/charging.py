@@ -25,7 +25,7 @@ _LIMIT_CODES = {
     "queries": errors.QUERY_RATE_LIMITED,
 }
 _PENALTY_CODES = {"cooling_down": errors.COOLING_DOWN, "disconnect": errors.LIMIT_ABUSE}
-_A_MESSAGE = (("msgs", MILLI, 0),)
+_A_MESSAGE = ("msgs", MILLI, 0)
 _DONE = frozenset((OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED))
 
 
@@ -69,12 +69,12 @@ class Charging:
             return False
         charged = policy.cost(run.kind)
         if charged is None or charged[0] == "msgs":
-            return self._limiter.take_run(session.path, _A_MESSAGE, count, now_ns)
+            return self._limiter.take_run(session.path, (_A_MESSAGE,), count, now_ns)
         name, cost_milli = charged
-        instrument = next(iter(run.counts))
+        [instrument, *_] = run.counts
         if len(run.counts) > 1 and policy.instrument_limit(account.account) is not None:
             return False
-        if not self._limiter.take_run(session.path, (*_A_MESSAGE, (name, cost_milli, instrument)), count, now_ns):
+        if not self._limiter.take_run(session.path, (_A_MESSAGE, (name, cost_milli, instrument)), count, now_ns):
             return False
         run.bucket, run.cost_milli = name, cost_milli
         return True

@@ -173,14 +173,15 @@ class EventDispatch:
 def _end_of(run: RequestRun, events: Sequence[AnyEvent], index: int) -> int:
     """Where the run's events, which begin at `index`, end; 0 when its orders have to be answered one by one."""
     first, last = run.commands[0].cmd_id, run.commands[-1].cmd_id
-    end, latest = index, 0
+    end, latest, answered = index, 0, 0
     while end < len(events) and type(event := events[end]) is OrderEvent:
         cmd_id = event.cmd_id
-        if cmd_id:
+        if cmd_id and cmd_id != latest:
             if not first <= cmd_id <= last:
                 break
             latest = cmd_id
+            answered += 1
         if run.shows_limits and event.code == DUPLICATE_ID:
             return 0
         end += 1
-    return end if latest == last else 0
+    return end if answered == len(run.commands) else 0

@@ -44,6 +44,8 @@ class Recorder:
 
     def record(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
         """Record commands that the core is about to execute."""
+        if not self.journal.keeps_records:
+            return
         data = commands_body(commands, now_ns)
         if data:
             self.snapshotter.recorded(len(commands))

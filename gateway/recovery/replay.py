@@ -199,10 +199,9 @@ class JournalReplay:
             if isinstance(batch, int):
                 self.engine.forget(batch)
                 continue
-            for command in batch.commands:
-                for event in self.engine.execute(command, batch.now_ns):
-                    if is_numbered(event):
-                        self.events[event.account].append(event)
+            for event in self.engine.execute_all(batch.commands, batch.now_ns):
+                if is_numbered(event):
+                    self.events[event.account].append(event)
         self.count += span.count
 
     def _current(self) -> list[_Span]:

@@ -30,9 +30,6 @@ _MASS_CANCEL_OTHER = 99
 _MASS_CANCEL_NOT_SUPPORTED, _UNKNOWN_SECURITY = 0, 1  # of 532, a single character in FIX.4.4
 _UNSOLICITED_CANCELS = frozenset((errors.DISCONNECTED, errors.DEAD_MAN, errors.OPERATOR, errors.SELF_MATCH))
 
-# All messages of one read share a time, and so do both sides of a fill.
-_time_text = lru_cache(maxsize=1_024)(format_ns)
-
 
 class Dialect:
     """The choices that a (version, dialect) pair makes."""
@@ -99,7 +96,7 @@ class Dialect:
 
     def time(self, at_ns: int) -> str:
         """A UTCTimestamp with the session's digits."""
-        return _time_text(at_ns, self.time_digits)
+        return format_ns(at_ns, self.time_digits)
 
     def refusal_tail(self, code: int, text: str, retry_after_ms: int = 0, seq: int | None = None) -> str:
         """The end of every refusal: ErrorCode, RetryAfterMs, Outcome and AccountSeq if the dialect has them, then Text.

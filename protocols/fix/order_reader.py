@@ -26,6 +26,7 @@ MAX_SHAPES = 4  # per session
 MAX_KINDS = 256  # per session; then all are learned anew
 _MAX_SIGHTS = 64
 _MAX_BYTES = 500  # adler32 from 0 is the sum of the bytes while that is below 65,521: 515 bytes of ASCII
+_MAX_FRAME_BYTES = _MAX_BYTES + 32  # with head and trailer
 _TRAILER_BYTES = len("10=000\x01")
 _NO_BOUND = 1 << 127
 _CHECK_SUMS = tuple(f"{n:03d}" for n in range(256))
@@ -53,12 +54,14 @@ class OrderReader:
         self._recv_window_ns = recv_window_ms * NS_PER_MS
         self._deadline_ns = order_deadline_ms * NS_PER_MS
         self._shapes: list[OrderShape] = []  # the last one used first
+        self._shape_by_tags: dict[tuple[int, ...], OrderShape] = {}  # the same
         self._kinds: dict[tuple[str, ...], OrderKind] = {}
         self._sights: dict[tuple[int, ...], int] = {}
 
     def forget(self) -> None:
         """A new connection, perhaps of another client: what the session may say is learned anew."""
-        self._kinds.clear()
+        for memo in (self._kinds, self._shapes, self._shape_by_tags, self._sights):
+            memo.clear()
 
     # -- learning --------------------------------------------------------------------------------------------------
 
@@ -67,6 +70,8 @@ class OrderReader:
         rare = (command.stop_px, command.quote_qty, command.display_qty, command.min_qty, command.expire_at)
         window_ns = command.deadline - message.sending_time_ns if RECV_WINDOW in message.fields else -1
         if message.poss_dup or message.poss_resend or message.groups or any(rare) or not window_ns:
+            return
+        if message.size_bytes > _MAX_FRAME_BYTES:  # no such message is read here: what is kept of one is bounded
             return
         tags = plain_tags(message.fields)
         shape = self._shape_of(tags) if tags is not None else None
@@ -84,18 +89,18 @@ class OrderReader:
 
     def _shape_of(self, tags: tuple[int, ...]) -> OrderShape | None:
         """The shape of these tags, when it is known or has been seen often enough."""
-        sights = self._sights.get(tags, 0) + 1
+        shape = self._shape_by_tags.get(tags)
+        if shape is not None or len(self._shapes) >= MAX_SHAPES:
+            return shape
+        if len(self._sights) >= _MAX_SIGHTS:
+            self._sights.clear()
+        sights = self._sights[tags] = self._sights.get(tags, 0) + 1
         if sights < SIGHTS_TO_LEARN:
-            if len(self._sights) >= _MAX_SIGHTS:
-                self._sights.clear()
-            self._sights[tags] = sights
             return None
-        if sights == SIGHTS_TO_LEARN:
-            if len(self._shapes) >= MAX_SHAPES:
-                return None
-            self._sights[tags] = sights + 1
-            self._shapes.insert(0, order_shape(self._begin_string, tags))
-        return order_shape(self._begin_string, tags)
+        del self._sights[tags]
+        shape = self._shape_by_tags[tags] = order_shape(self._begin_string, tags)
+        self._shapes.insert(0, shape)
+        return shape
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from protocols.instruments import Instruments, Rendered, rendered
 from protocols.messages import ACCOUNT_GIVEN, POST_ONLY, ExecType, OrderEvent, OrdStatus
 
 _NEW, _TRADE, _FILLED = ExecType.NEW, ExecType.TRADE, OrdStatus.FILLED
-_MAX_WORDINGS = 4_096
+MAX_WORDINGS = 256  # per session, of kinds of orders and of tags; then all are worded anew
 
 
 class _Wording(NamedTuple):
@@ -89,13 +89,13 @@ class RunReports:
         return texts
 
     def _tell(self, tag: str) -> str:
-        if len(self._tags) >= _MAX_WORDINGS:
+        if len(self._tags) >= MAX_WORDINGS:
             self._tags.clear()
         text = self._tags[tag] = f"526={safe_text(tag)}\x01"
         return text
 
     def _word(self, kind: int, event: OrderEvent) -> _Wording:
-        if len(self._wordings) >= _MAX_WORDINGS:
+        if len(self._wordings) >= MAX_WORDINGS:
             self._wordings.clear()
         instrument, is_fix42 = self._instruments.by_id[event.instrument], self._dialect.is_fix42
         subject = f"55={instrument.symbol}\x01{SIDES[event.side]}"

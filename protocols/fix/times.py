@@ -1,7 +1,7 @@
 """UTCTimestamp text <-> nanoseconds UTC, exactly: whole numbers only, no time zone tables, no clock.
 
-Messages of one read share their second and mostly their day, so both directions cache recent prefixes, a bounded number
-of them. Years 1970 to 2261: later ones do not fit 63 bits of nanoseconds.
+Messages of one read share their second and mostly their millisecond, so both directions cache recent prefixes, a
+bounded number of them. Years 1970 to 2261: later ones do not fit 63 bits of nanoseconds.
 """
 
 import re
@@ -12,10 +12,12 @@ from protocols.units import NS_PER_S
 
 _MAX_NS = (1 << 63) - 1
 _SECONDS_CACHED = 4_096
+_MILLISECONDS_CACHED = 4_096
 _EPOCH_DAY = datetime(1970, 1, 1, tzinfo=UTC).toordinal()
 _SECOND_TEXT = re.compile(r"[0-9]{8}-[0-9]{2}:[0-9]{2}:[0-9]{2}\.")
 _SECOND_CHARS = len("YYYYMMDD-HH:MM:SS.")
 _SCALE = {3: 1_000_000, 6: 1_000, 9: 1}  # decimals -> ns of the last one
+_THREE = tuple(f"{n:03d}" for n in range(1_000))
 
 
 @lru_cache(maxsize=_SECONDS_CACHED)
@@ -25,10 +27,20 @@ def _second_text(second: int) -> str:
     return f"{date.year:04d}{date.month:02d}{date.day:02d}-{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}."
 
 
+@lru_cache(maxsize=_MILLISECONDS_CACHED)
+def _millisecond_text(ms: int) -> str:
+    return f"{_second_text(ms // 1_000)}{_THREE[ms % 1_000]}"
+
+
 def format_ns(now_ns: int, digits: int = 6) -> str:
     """`now_ns` (ns UTC, from 1970 on) as `YYYYMMDD-HH:MM:SS.` and 3, 6 or 9 decimals; cut, not rounded."""
-    second, rest = divmod(now_ns, NS_PER_S)
-    return f"{_second_text(second)}{rest // _SCALE[digits]:0{digits}d}"
+    us = now_ns // 1_000
+    ms = us // 1_000
+    text = _millisecond_text(ms)
+    if digits == 3:
+        return text
+    text += _THREE[us - ms * 1_000]
+    return text if digits == 6 else text + _THREE[now_ns - us * 1_000]
 
 
 @lru_cache(maxsize=_SECONDS_CACHED)

@@ -56,7 +56,7 @@ def fail(*_):
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(Engine, "execute"), (Recorder, "record"), (_CopyOnChange, "_put"), (Server, "sessions")]
+    ("owner", "name"), [(Engine, "execute_all"), (Recorder, "record"), (_CopyOnChange, "_put"), (Server, "sessions")]
 )
 async def test_what_goes_wrong_while_orders_are_executed_never_happened(start, said, monkeypatch, owner, name):
     """
@@ -156,7 +156,7 @@ async def test_the_process_cuts_every_connection_without_another_byte_and_says_w
             desk = FixDesk("ALPHA")
             await desk.logon(server.ports["fix"])
             received = healthy.client.counts.received
-            monkeypatch.setattr(server.core.engine, "execute", fail)
+            monkeypatch.setattr(server.core.engine, "execute_all", fail)
             desk.client.place("a-1", "BTC-USDT", "1", "1", "50000")
             async with asyncio.timeout(5):
                 assert server.failures.failure is not None

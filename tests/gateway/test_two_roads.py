@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.road_clients import Say
-from tests.support.road_steps import PLANS, Traffic, scripts
-from tests.support.two_roads import ALL
+from tests.support.road_clients import TWISTS, Say
+from tests.support.road_steps import MODES, PLANS, Traffic, scripts
+from tests.support.two_roads import ALL, Gateway
 
 EVERY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -43,6 +43,25 @@ def test_runs_are_what_their_orders_would_be_one_by_one():
     assert max(taken) > 8, "the examples have runs"
 
 
+def test_a_restart_continues_from_the_records_of_runs_as_from_single_ones():
+    """Numbers, stored messages, books, streams and counters: whatever a process that was killed leaves to the next."""
+
+    @settings(EVERY, max_examples=15)
+    @given(script=scripts)
+    def compare(script):
+        with tempfile.TemporaryDirectory() as name:
+            traffic = Traffic(Path(name), durability="process")
+            for burst, event in script:
+                traffic.play(burst)
+                traffic.play(event)
+            traffic.roads.restart()
+            traffic.roads.check()
+            traffic.roads.do(Gateway.kill)
+
+    compare()
+
+
+AT_MOST = 61  # variants of a twist: as many as scripts have
 A1, A2, B1, B2, B3, W1 = 0, 1, 2, 3, 4, 7
 FOUND = {
     "an order without a SendingTime": [(A1, [Say(twist="sent", at=0)])],
@@ -65,6 +84,13 @@ def test_what_was_found_once(tmp_path, bursts):
     traffic.roads.check()
 
 
+def test_a_run_is_received_at_the_time_that_the_clock_shows_when_all_of_the_read_is_parsed(tmp_path):
+    traffic = Traffic(tmp_path)
+    traffic.play(("clock", -3_000))
+    traffic.play(("bursts", [(A1, [Say(), Say(), Say(twist="sent", at=1)], [])]))
+    traffic.roads.check()
+
+
 @pytest.mark.parametrize("step", [("piece", 1), ("piece", 3), ("hold", 3), ("hold", 0)], ids=str)
 def test_a_core_may_answer_a_part_of_a_run_in_a_batch(tmp_path, step):
     traffic = Traffic(tmp_path)
@@ -73,3 +99,97 @@ def test_a_core_may_answer_a_part_of_a_run_in_a_batch(tmp_path, step):
     traffic.play(("hold", ALL))
     traffic.roads.check()
     assert traffic.roads.quick.longest_run >= 8
+
+
+@pytest.mark.parametrize("twist", TWISTS)
+def test_each_broken_message_between_plain_ones(tmp_path, twist):
+    """All that it can be, from sessions of every dialect; whoever is logged out for it comes back."""
+    traffic = Traffic(tmp_path)
+    for at in range(AT_MOST):
+        for client in (A1, (A2, B1, B2, B3)[at % 4]):
+            kind = at // 4 % 4
+            says = [Say(kind=kind, qty=2), Say(kind=kind, qty=2, twist=twist, at=at), Say(kind=kind, qty=2), Say()]
+            traffic.play(("bursts", [(client, says, [])]))
+            traffic.play(("wait", 1))
+            traffic.play(("return", client, True))
+        traffic.roads.check_output()
+    traffic.roads.check()
+
+
+@pytest.mark.parametrize("plan", range(len(PLANS)))
+def test_limits_bind_in_the_middle_of_a_run(tmp_path, plan):
+    """Whichever limit it is, and refunds of orders with a known id come back to it."""
+    traffic = Traffic(tmp_path, plan=plan)
+    for count in (10, 30, 7, 1, 12):
+        says = [Say(), Say(kind=2), *[Say(qty=2, kind=3)] * count, Say(twist="same id"), Say(kind=1)]
+        traffic.play(("bursts", [(A1, says, []), (B1, says, []), (A2, says[1:], [])]))
+        traffic.play(("wait", 130))
+    traffic.roads.check()
+
+
+@pytest.mark.parametrize("mode", range(len(MODES)))
+@pytest.mark.parametrize("at_once", [0, 4, ALL])
+def test_modes_change_while_runs_come_and_wait(tmp_path, mode, at_once):
+    traffic = Traffic(tmp_path, window=48)
+    traffic.play(("hold", at_once))
+    says = [Say(kind=kind, qty=2) for kind in (0, 1, 3, 0, 1, 3, 0, 0, 1)]
+    for which in (0, mode, 0):
+        traffic.play(("bursts", [(client, says, []) for client in (A1, B1, B2, B3)]))
+        traffic.play(("mode", which))
+        traffic.play(("bursts", [(client, says, []) for client in (A1, B1)]))
+        traffic.play(("answer", 9))
+    traffic.play(("hold", ALL))
+    traffic.roads.check()
+
+
+@pytest.mark.parametrize("most", [64, 200])
+def test_the_queue_fills_with_runs(tmp_path, most):
+    """Some of them are shed, some expire in it, and a cancel and a mass cancel take some out again."""
+    traffic = Traffic(tmp_path, window=48, most=most)
+    traffic.play(("hold", 0))
+    for which, more in ((A1, "cancel"), (B1, "sweep"), (A2, "list"), (B2, "replace")):
+        says = [*[Say(qty=2)] * 12, Say(more), *[Say(kind=1)] * 6]
+        traffic.play(("bursts", [(which, says, []), (B3, [Say()] * 5, [])]))
+        traffic.play(("answer", 5))
+        traffic.play(("wait", 60))
+    traffic.play(("wait", 2_100))
+    traffic.play(("hold", ALL))
+    traffic.roads.check()
+
+
+def test_a_client_that_reads_nothing_finds_the_reports_of_runs_in_its_store(tmp_path):
+    traffic = Traffic(tmp_path)
+    for client in (A1, A2):
+        traffic.play(("stick", client, True))
+    for _ in range(22):
+        traffic.play(("bursts", [(A1, [Say()] * 15, []), (A2, [Say(kind=1)] * 12, [])]))
+    for client in (A1, A2):
+        traffic.play(("stick", client, False))
+    traffic.play(("wait", 50))
+    traffic.play(("bursts", [(A1, [Say(), Say("resend", at=20), Say(), Say()], [])]))
+    traffic.play(("leave", A1))
+    traffic.play(("bursts", [(A2, [Say(kind=1)] * 9, [])]))
+    traffic.play(("return", A1, False))
+    traffic.play(("bursts", [(A1, [Say("resend", at=1), Say()], [])]))
+    traffic.roads.check()
+
+
+def test_numbers_of_commands_go_on_to_their_end(tmp_path):
+    """Where 39 bits end, the counter runs into the next lane: by the run as one by one."""
+    traffic = Traffic(tmp_path)
+    traffic.roads.do(lambda gateway: setattr(gateway.server.sessions.by_id[1].sender, "order_n", (1 << 39) - 4))
+    traffic.play(("bursts", [(A1, [Say()] * 9, [])]))
+    traffic.roads.check()
+
+
+def test_a_burst_is_the_same_wherever_it_is_cut(tmp_path):
+    """A broken message and a question among orders, cut in each place once; each time with new ids and numbers."""
+    traffic = Traffic(tmp_path)
+    client = traffic.clients[A1]
+    says = [Say(), Say(twist="sum"), Say(kind=1), Say("test"), Say(kind=3, qty=2)]
+    size = sum(len(client.bytes_of(say)) for say in says)
+    client.seq -= 4  # those were not sent
+    for cut in range(size):
+        traffic.play(("bursts", [(A1, says, [cut])]))
+    traffic.roads.check()
+    assert traffic.roads.quick.runs > size

@@ -302,8 +302,8 @@ ENDS = (
     *mutants(
         "gateway/core/engine.py",
         _END,
-        ("ExecID(17) is given twice after a loss", "        self._events.exec_id += _LOST_IDS\n", ""),
-        ("OrderID(37) is given twice after a loss", "        self._order_id += _LOST_IDS\n", ""),
+        ("ExecID(17) is given twice after a loss", "        self._counters.exec_id += _LOST_IDS\n", ""),
+        ("OrderID(37) is given twice after a loss", "        self._counters.order_id += _LOST_IDS\n", ""),
         (
             "a retry from before a loss is taken for a first attempt",
             "            account.forgotten_until = max(account.forgotten_until, now_ns)\n",

@@ -1,6 +1,7 @@
 """Every listed mistake, room by room, and the few that stand for the rest in `make test`."""
 
 from tests.mutants import (
+    core,
     doors,
     durable,
     formats,
@@ -21,6 +22,7 @@ _CARRIED = (*wires.MUTANTS, *doors.MUTANTS, *links.MUTANTS)
 MUTANTS: tuple[Mutant, ...] = (
     *_LIMITS,
     *road.MUTANTS,
+    *core.MUTANTS,
     *isolation.MUTANTS,
     *waits.MUTANTS,
     *durable.MUTANTS,

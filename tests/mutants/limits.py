@@ -268,7 +268,7 @@ MUTANTS = (
         STORE,
     ),
     # -- a run of actions --------------------------------------------------------------------------------------------
-    Mutant("a run is debited as one action", "limits/local.py", "debit(cost_milli * count)", "debit(cost_milli)", RUNS),
+    Mutant("a run is debited as one action", "limits/local.py", "(route, cost_milli * count)", "(route, cost_milli)", RUNS),
     Mutant(
         "a run needs the tokens of one action",
         _SHARED,
@@ -276,7 +276,8 @@ MUTANTS = (
         "total_milli = cost_milli",
         RUNS,
     ),
-    Mutant("a cool-down does not stop a run", "limits/limiter.py", "if is_cooling and any(", "if False and any(", RUNS),
+    Mutant("a cool-down does not stop a run", "limits/local.py", "if is_cooling and", "if False and", RUNS),
+    Mutant("a cool-down stops no run of shared limits", _SHARED, "if is_cooling and any(", "if False and any(", RUNS),
     Mutant("a run passes actions still to be judged", _SHARED, "self._shadows.is_waiting(path) or ", "", RUNS),
     Mutant("a run asks no store", _SHARED, "return not route.strict and all(", "return all(", RUNS),
     Mutant(

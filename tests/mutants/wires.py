@@ -11,6 +11,12 @@ _WS = ("tests/protocols/ws",)
 
 FIX = (
     *mutants(
+        "protocols/fix/times.py",
+        ("tests/protocols/fix/test_times.py",),
+        ("a time may be later than 63 bits of nanoseconds", "    if result > _MAX_NS:\n", "    if False:\n"),
+        ("what is known of a millisecond is told of its second", "{_THREE[ms % 1_000]}", "{_THREE[0]}"),
+    ),
+    *mutants(
         "protocols/fix/framing.py",
         _FRAMING,
         (

@@ -60,13 +60,13 @@ def _two_records() -> Change:
 
 def _no_dedupe() -> Change:
     """The core carries out every command that it is given."""
-    real = Engine.execute
+    real = Engine.execute_all
 
-    def execute(self: Engine, command: Any, now_ns: int) -> Any:
+    def execute_all(self: Engine, commands: Any, now_ns: int) -> Any:
         self._highest.clear()
-        return real(self, command, now_ns)
+        return real(self, commands, now_ns)
 
-    return Engine, "execute", execute
+    return Engine, "execute_all", execute_all
 
 
 def _outbound_number_not_stored() -> Change:

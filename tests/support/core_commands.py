@@ -120,3 +120,38 @@ def streams(length: int = 150) -> st.SearchStrategy[list[tuple[int, AnyCommand]]
     """Streams of up to `length` commands, most of them that long."""
     lengths = st.one_of(st.just(length), st.integers(0, length))
     return st.builds(make_stream, st.integers(0, (1 << 32) - 1), lengths)
+
+
+any_int = st.one_of(st.integers(-2, 2), st.integers(-(1 << 63), (1 << 63) - 1), st.just((1 << 64) - 1))
+_short = st.sampled_from(["", "a", "b", "é\x01"])
+_sessions = st.integers(0, 3)
+
+
+@st.composite
+def any_command(draw: st.DrawFn) -> AnyCommand:
+    """A command of any values, which need not make sense together."""
+    head = (
+        0,
+        draw(st.integers(1, 2)),
+        draw(_sessions),
+        draw(st.sampled_from(list(Origin))),
+        draw(any_int),
+        draw(any_int),
+    )
+    i, s = (lambda: draw(any_int)), (lambda: draw(_short))
+    kind = draw(st.sampled_from([NewOrder, NewOrder, NewOrder, CancelOrder, ReplaceOrder, MassCancel, QueryOrders]))
+    if kind is NewOrder:
+        words = (draw(st.sampled_from(list(enum))) for enum in (Side, OrdType, Tif))
+        return NewOrder(
+            *head, s(), draw(st.integers(0, 3)), *words, i(), i(), *(draw(st.sampled_from([0, i()])) for _ in range(5)),
+            draw(st.integers(0, 31)), draw(st.sampled_from(list(Stp))), s(), s(), i(),
+        )  # fmt: skip
+    if kind is CancelOrder:
+        return CancelOrder(*head, s(), draw(st.integers(0, 3)), i(), s())
+    if kind is ReplaceOrder:
+        return ReplaceOrder(
+            *head, s(), draw(st.integers(0, 3)), i(), i(), i(), s(), i(), i(), draw(st.integers(0, 31)), i(), i(), i()
+        )
+    if kind is MassCancel:
+        return MassCancel(*head, s(), i(), i(), s(), draw(st.booleans()), draw(st.booleans()))
+    return QueryOrders(*head, s(), i(), s(), i(), draw(st.booleans()))

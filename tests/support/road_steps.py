@@ -5,6 +5,7 @@ A step is a tuple of a word and small numbers, so that a failing script shrinks 
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 from hypothesis import strategies as st
 
@@ -78,7 +79,13 @@ class Traffic:
     """Both gateways with their clients, all logged on, and plain orders of each kind accepted of each."""
 
     def __init__(
-        self, directory: Path, window: int = 256, most: int = 8_192, plan: int = 0, is_heard: bool = True
+        self,
+        directory: Path,
+        window: int = 256,
+        most: int = 8_192,
+        plan: int = 0,
+        is_heard: bool = True,
+        durability: Literal["memory", "process"] = "memory",
     ) -> None:
         """window: of the core. most: commands in the queue. is_heard: WebSocket clients read all of their account."""
         rows = tuple(
@@ -94,7 +101,7 @@ class Traffic:
             limits=schema.Limits(file=""),
             core=schema.Core(window=window),
             ingress=schema.Ingress(max_commands=most),
-            journal=JournalSettings(durability="memory"),
+            journal=JournalSettings(durability=durability, segment_bytes=1 << 20),
         )
         self.roads = TwoRoads(config, directory)
         self.clients: list[FixClient | WsClient] = [

@@ -17,6 +17,7 @@ from gateway.doors.listening import Arrival
 from gateway.doors.ws.endpoint import WsEndpoint
 from gateway.doors.ws.logon import ConnectionInfo
 from gateway.doors.ws.stream_cursor import EncodedEvents
+from gateway.journal import Journal
 from gateway.orders.trading_modes import Modes
 from gateway.server import Server
 from gateway.telemetry.metrics import Histogram
@@ -24,7 +25,7 @@ from gateway.telemetry.tracing import OrderTrace
 from limits.policy_parse import parse
 from limits.reload import built_in
 from protocols.messages import AnyCommand, OrderEvent, OrdStatus
-from tests.simulate.world import MS, Loop, World
+from tests.simulate.world import MS, START_NS, Loop, World
 from tests.support.hand_clock import HandClock
 from tests.support.hooks import ignore
 
@@ -179,8 +180,10 @@ class _Server(Server):
 class Gateway:
     """One of the two. With `takes_runs` False, every message takes the general road."""
 
-    def __init__(self, settings: schema.Config, directory: Path, takes_runs: bool) -> None:
+    def __init__(self, settings: schema.Config, directory: Path, takes_runs: bool, now_ns: int = START_NS) -> None:
+        self._made_of = (settings, directory, takes_runs)
         self.world = World(0)
+        self.world.now_ns = now_ns
         self.loop = Loop(self.world)
         self.clock = Clock(self.world)
         self.server = _Server(settings, directory, wrap_core=self._hold, clock=self.clock)
@@ -197,6 +200,19 @@ class Gateway:
             if not takes_runs:
                 endpoint.machine.order_reader = None
         self._count_runs()
+
+    def kill(self) -> None:
+        """The process is gone."""
+        journal = self.server.journal
+        assert isinstance(journal, Journal)
+        self.loop.is_dead = True
+        journal._writer.release()
+        journal._lock.release()
+
+    def next_life(self) -> "Gateway":
+        """The process is killed; another one begins with what its journal has."""
+        self.kill()
+        return Gateway(*self._made_of, self.now_ns)
 
     def _hold(self, core: MatchingCore) -> MatchingCore:
         self.core = HeldCore(core)
@@ -302,13 +318,20 @@ class TwoRoads:
         homes = [directory / name for name in ("runs", "singles")]
         for home in homes:
             home.mkdir()
-        self.both = tuple(Gateway(settings, home, home.name == "runs") for home in homes)
-        self.quick, self.general = self.both
+        self.quick, self.general = (Gateway(settings, home, home.name == "runs") for home in homes)
+
+    @property
+    def both(self) -> tuple[Gateway, Gateway]:
+        return self.quick, self.general
 
     def do(self, act: Callable[[Gateway], object]) -> None:
         """The same to both."""
         for gateway in self.both:
             act(gateway)
+
+    def restart(self) -> None:
+        """Both processes are killed, and others begin with what was recorded."""
+        self.quick, self.general = (gateway.next_life() for gateway in self.both)
 
     def feed(self, name: str, data: bytes) -> None:
         """One read of this client's connection."""

@@ -100,7 +100,7 @@ def test_whatever_fails_while_commands_are_executed_is_reported_and_no_more_are_
 
     core = EmbeddedCore(venue.engine, 4, fail if where == "the records" else lambda *_: None, failures.append)
     if where == "the engine":
-        venue.engine.execute = fail  # type: ignore[method-assign, assignment]
+        venue.engine.execute_all = fail  # type: ignore[method-assign, assignment]
     core.subscribe(fail if where == "the sink" else lambda *_: None)
     with pytest.raises(MemoryError):
         core.submit(commands(venue, "alice new a1 buy 1 @ 100"), now_ns=1)

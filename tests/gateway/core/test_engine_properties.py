@@ -41,7 +41,7 @@ from protocols.messages import (
     Tif,
     pack_cmd_id,
 )
-from tests.support.core_commands import streams
+from tests.support.core_commands import any_command, any_int, streams
 from tests.support.naive_venue import NaiveOrder, NaiveVenue
 from tests.support.venue import INSTRUMENTS, depth, new_engine
 
@@ -224,7 +224,7 @@ def test_a_snapshot_in_pieces_has_the_state_of_its_beginning_whatever_happens_me
 
 _SCRIPT = """
 from hypothesis import given, seed, settings
-from tests.support.core_commands import streams
+from tests.support.core_commands import any_command, any_int, streams
 from tests.support.venue import new_engine
 
 digests = []
@@ -371,42 +371,8 @@ def test_book_and_matcher_trade_exactly_as_the_naive_venue_does(seed: int, lengt
 
 # -- any input -----------------------------------------------------------------------------------------------------
 
-_any_int = st.one_of(st.integers(-2, 2), st.integers(-(1 << 63), (1 << 63) - 1), st.just((1 << 64) - 1))
-_short = st.sampled_from(["", "a", "b", "é\x01"])
-_sessions = st.integers(0, 3)
-
-
-@st.composite
-def _any_command(draw: st.DrawFn) -> AnyCommand:
-    head = (
-        0,
-        draw(st.integers(1, 2)),
-        draw(_sessions),
-        draw(st.sampled_from(list(Origin))),
-        draw(_any_int),
-        draw(_any_int),
-    )
-    i, s = (lambda: draw(_any_int)), (lambda: draw(_short))
-    kind = draw(st.sampled_from([NewOrder, NewOrder, NewOrder, CancelOrder, ReplaceOrder, MassCancel, QueryOrders]))
-    if kind is NewOrder:
-        words = (draw(st.sampled_from(list(enum))) for enum in (Side, OrdType, Tif))
-        return NewOrder(
-            *head, s(), draw(st.integers(0, 3)), *words, i(), i(), *(draw(st.sampled_from([0, i()])) for _ in range(5)),
-            draw(st.integers(0, 31)), draw(st.sampled_from(list(Stp))), s(), s(), i(),
-        )  # fmt: skip
-    if kind is CancelOrder:
-        return CancelOrder(*head, s(), draw(st.integers(0, 3)), i(), s())
-    if kind is ReplaceOrder:
-        return ReplaceOrder(
-            *head, s(), draw(st.integers(0, 3)), i(), i(), i(), s(), i(), i(), draw(st.integers(0, 31)), i(), i(), i()
-        )
-    if kind is MassCancel:
-        return MassCancel(*head, s(), i(), i(), s(), draw(st.booleans()), draw(st.booleans()))
-    return QueryOrders(*head, s(), i(), s(), i(), draw(st.booleans()))
-
-
 @_QUICK
-@given(st.lists(st.tuples(_any_command(), _any_int), min_size=5, max_size=20))
+@given(st.lists(st.tuples(any_command(), any_int), min_size=5, max_size=20))
 def test_any_values_whatever_get_one_answer_that_can_be_encoded(rows: list[tuple[AnyCommand, int]]) -> None:
     engine = new_engine(2)
     for n, (command, now_ns) in enumerate(rows, 1):

@@ -89,9 +89,10 @@ class CoreLink:
 
     def _may_stay_together(self, run: RequestRun, now_ns: int) -> bool:
         """Whether nothing keeps any order of the run from the core; see `_why_no_more`."""
-        deadline, offset_ns = run.first_deadline, self._wall.offset_ns
-        if deadline and deadline - now_ns < max(offset_ns, run.commands[0].t_recv - run.arrived_ns):
-            return False
+        if deadline := run.first_deadline:
+            left_ns = deadline - now_ns
+            if left_ns < self._wall.offset_ns or left_ns < run.commands[0].t_recv - run.arrived_ns:
+                return False
         if self._venue.modes.in_force and self._venue.bars_any(run.session, run.counts):
             return False
         if run.trace is not None:

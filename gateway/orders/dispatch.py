@@ -58,7 +58,8 @@ class EventDispatch:
         """
         if self._core_link.runs:
             events = self._deliver_runs(events, now_ns)
-        self._deliver(events, now_ns)
+        if events:
+            self._deliver(events, now_ns)
 
     def _deliver_runs(self, events: Sequence[AnyEvent], now_ns: int) -> Sequence[AnyEvent]:
         """Deliver all up to the last run that the core has answered as a whole; what is left of the events."""

@@ -68,10 +68,10 @@ class Responses:
         if 5001 <= code <= 5006:
             self._charging.refund(request, now_ns)
 
-    def answered(self, run: RequestRun, events: Sequence[AnyEvent], now_ns: int) -> None:
+    def answered(self, run: RequestRun, events: Sequence[OrderEvent], now_ns: int) -> None:
         """The core has answered every order of a run with these events, which are only reported."""
         for event in events:
-            if type(event) is OrderEvent and event.code == errors.DUPLICATE_ID and event.cmd_id:
+            if event.code and event.code == errors.DUPLICATE_ID and event.cmd_id:
                 self._charging.refund_one(run, event.instrument, now_ns)
         self._metrics.observe_answers(run.session.sender.origin, now_ns - run.arrived_ns, len(run.commands))
         if run.trace is not None:

@@ -77,7 +77,13 @@ class CancelOnDisconnect:
 
     def tick(self, now_ns: int) -> None:
         """Fire what is due. In a drain no client can reconnect: cancel-on-disconnect is left to the next process."""
-        if self._dead_man and abs(self._orders.wall.offset_ns - self._recorded_offset_ns) >= STEP_NS:
+        if self._dead_man:
+            self._fire_dead_man(now_ns)
+        if (self._cod or self._gone) and not self._orders.venue.draining:
+            self._cancel_due(now_ns)
+
+    def _fire_dead_man(self, now_ns: int) -> None:
+        if abs(self._orders.wall.offset_ns - self._recorded_offset_ns) >= STEP_NS:
             self._record_again()
         for session_id, due_ns in list(self._dead_man.items()):
             if due_ns > now_ns:
@@ -88,8 +94,6 @@ class CancelOnDisconnect:
             else:
                 del self._dead_man[session_id]
                 self._fire(session_id, Origin.DEAD_MAN, True, now_ns)
-        if not self._orders.venue.draining:
-            self._cancel_due(now_ns)
 
     def _cancel_due(self, now_ns: int) -> None:
         for session_id, (due_ns, scope) in list(self._cod.items()):

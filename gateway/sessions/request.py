@@ -171,7 +171,12 @@ class RequestRun(msgspec.Struct, eq=False):
     @property
     def first_deadline(self) -> int:
         """The first validity window that ends, ns UTC; 0 = none does."""
-        return min([command.deadline for command in self.commands if command.deadline], default=0)
+        first = 0
+        for command in self.commands:
+            deadline = command.deadline
+            if deadline and (not first or deadline < first):
+                first = deadline
+        return first
 
     def split(self) -> list[Request]:
         """The same as single requests: charged, counted, and with places among the open orders."""

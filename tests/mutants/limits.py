@@ -268,7 +268,9 @@ MUTANTS = (
         STORE,
     ),
     # -- a run of actions --------------------------------------------------------------------------------------------
-    Mutant("a run is debited as one action", "limits/local.py", "(route, cost_milli * count)", "(route, cost_milli)", RUNS),
+    Mutant(
+        "a run is debited as one action", "limits/local.py", "(route, cost_milli * count)", "(route, cost_milli)", RUNS
+    ),
     Mutant(
         "a run needs the tokens of one action",
         _SHARED,

@@ -494,8 +494,8 @@ GUARDS = mutants(
     ("who is back in time is cancelled for", "        self._cod.pop(session.id, None)\n", ""),
     (
         "a drain cancels for those whom it sent away",
-        "        if not self._orders.venue.draining:\n            self._cancel_due(now_ns)\n",
-        "        self._cancel_due(now_ns)\n",
+        "        if (self._cod or self._gone) and not self._orders.venue.draining:\n",
+        "        if self._cod or self._gone:\n",
     ),
     (
         "the time to come back is not waited for",

@@ -143,13 +143,13 @@ FIX = (
         ),
         (
             "a replay dropped at a Logout is still taken for one",
-            "        queue, self._queue = self._queue, deque()\n        self._replay = None\n",
-            "        queue, self._queue = self._queue, deque()\n",
+            "        queue, self.queue = self.queue, deque()\n        self._replay = None\n",
+            "        queue, self.queue = self.queue, deque()\n",
         ),
         (
             "a replay is left in the queue when the link is gone",
-            "        self._queue.clear()\n        self._replay = None\n",
-            "        self._queue.clear()\n",
+            "        self.queue.clear()\n        self._replay = None\n",
+            "        self.queue.clear()\n",
         ),
         (
             "a gap fill goes beyond the requested range",

@@ -167,7 +167,10 @@ class FixEndpoint(Endpoint, Peer):
             self._serve_counted(received, now_ns)
             return
         for event in received:
-            self._on_event(event, now_ns)
+            if type(event) is OrderRun:
+                self._requests.serve_run(event, now_ns)
+            else:
+                self._on_event(event, now_ns)
 
     def _serve_counted(self, received: list[events.Event], now_ns: int) -> None:
         """Serve one message after the other, so that LastMsgSeqNumProcessed(369) never counts one not yet served."""
@@ -226,8 +229,6 @@ class FixEndpoint(Endpoint, Peer):
     def _on_event(self, event: events.Event, now_ns: int) -> None:
         if isinstance(event, events.AppMessage):
             self._requests.serve(event, now_ns)
-        elif isinstance(event, OrderRun):
-            self._requests.serve_run(event, now_ns)
         elif isinstance(event, events.HeldBack):
             self._requests.put_off(event.message, now_ns)
         elif isinstance(event, events.LoggedOn):

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+import msgspec
+
 from gateway.config import schema
 from gateway.doors.services import Services
 from gateway.sessions.request import RequestRun
@@ -99,7 +101,7 @@ class FixRequests:
             counts[instrument] = counts.get(instrument, 0) + 1
         numbers_before = session.sender.order_n
         commands = commands_of(run, session.sender)
-        size_bytes = run.end - run.begin
+        size_bytes = run.ends[-1] - run.begin
         sources = _Sources(run, self._machine)
         request = RequestRun(commands, session, sources, size_bytes, "D", session.endpoint, now_ns, counts)
         is_of_this_time = run.t_recv == services.wall.utc_ns(now_ns)  # what came after it may have had the clock read
@@ -178,16 +180,17 @@ class FixRequests:
         self._endpoint.send(*self._translator.limits(message.fields[tags.REQ_ID], lines), now_ns)
 
 
-class _Sources:
+class _Sources(msgspec.Struct, frozen=True, eq=False):
     """The messages of a run, decoded when one of them is refused or has to wait."""
 
-    def __init__(self, run: OrderRun, machine: FixSession) -> None:
-        self._run = run
-        self._machine = machine
-        self.size_bytes = run.size_bytes
+    run: OrderRun
+    machine: FixSession
 
     def source(self, index: int) -> AppMessage:
-        return self._machine.message_in(self._run, index)
+        return self.machine.message_in(self.run, index)
+
+    def size_bytes(self, index: int) -> int:
+        return self.run.size_bytes(index)
 
 
 def limit_line(view: BucketView) -> LimitLine:

@@ -78,7 +78,7 @@ class FixSession:
     @property
     def has_output(self) -> bool:
         """Whether `take_output` has something to give."""
-        return bool(self._output)
+        return bool(self._output.queue)
 
     @property
     def pending_bytes(self) -> int:
@@ -130,9 +130,12 @@ class FixSession:
 
     def receive(self, data: bytes, now_ns: int) -> list[Event]:
         """The events of these bytes, in order. Any input is accepted; while the session is leaving it is ignored."""
-        core, reader = self._require(Call.RECEIVE, now_ns), self.order_reader
-        if core.state in _NOT_READING:
-            return self._take_events()
+        core, reader = self._core, self.order_reader
+        if core.state is not SessionState.LOGGED_ON:
+            self._require(Call.RECEIVE, now_ns)
+            if core.state in _NOT_READING:
+                return self._take_events()
+        core.now_ns = now_ns
         if reader is not None and reader.is_ready and (lifted := self._framer.lift(data)) is not None:
             self._read_runs(reader, lifted)
         else:
@@ -283,10 +286,10 @@ class FixSession:
         while begin < len(data):
             is_plain = core.state is SessionState.LOGGED_ON and framer.is_in_step and not core.gap.highest
             if is_plain and text and not store.intake.done:
-                run = reader.read(data, text, begin, store.next_in, core.wall.utc_ns(core.now_ns))
+                run = reader.read(data, text, begin, store.intake.next_in, core.now_ns + core.wall.offset_ns)
                 if run is not None:
                     self._take_run(run)
-                    begin = run.end
+                    begin = run.ends[-1]
                     continue
             found, begin = framer.cut_first(data, begin)
             self._read_all(found)
@@ -365,7 +368,7 @@ class FixSession:
         if core.state is SessionState.LEAVING:
             core.send_pending_logout()
         elif core.state in (SessionState.LOGOUT_SENT, SessionState.AWAITING_LOGOUT):
-            if self._output:  # our Logout is not written yet, so no answer is due; the owner cuts a slow reader
+            if self._output.queue:  # our Logout is not written yet, so no answer is due; the owner cuts a slow reader
                 core.timers.deadline_ns = core.now_ns + self.settings.logout_timeout_s * NS_PER_S
             else:
                 core.disconnect(core.end_reason, core.end_text)

@@ -50,8 +50,8 @@ class Output:
     """The outbound half of one session: gives each message its number and keeps the order on the wire."""
 
     __slots__ = (
-        "_begin_string", "_digits", "_heads", "_middle", "_middle_ns", "_pending_bytes", "_queue", "_ranges", "_replay",
-        "_reserved", "_sender", "_sends_processed", "_store", "_target", "_wall", "handed_out", "last_sent_ns",
+        "_begin_string", "_digits", "_heads", "_middle", "_middle_ns", "_pending_bytes", "_ranges", "_replay",
+        "_reserved", "_sender", "_sends_processed", "_store", "_target", "_wall", "handed_out", "last_sent_ns", "queue",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, store: MessageStore, wall: WallClock) -> None:
@@ -66,16 +66,12 @@ class Output:
         self.handed_out = 0  # the first message handed out by this call of the machine; 0 = none yet
         self._middle = ""  # what follows MsgSeqNum(34) in every header, with the SendingTime(52) of `_middle_ns`
         self._middle_ns = -1  # UTC
-        self._queue: deque[bytes | Unsent | Replay] = deque()
+        self.queue: deque[bytes | Unsent | Replay] = deque()  # what is left to write
         self._ranges = 0  # ranges in the queue
         self._replay: Replay | None = None  # the one range that is sent again
         self._pending_bytes = 0
         self._reserved = 0  # number for the Logout(5) to come, 0 = the next one
         self.last_sent_ns = 0
-
-    def __bool__(self) -> bool:
-        """Whether anything is left to write."""
-        return bool(self._queue)
 
     @property
     def pending_bytes(self) -> int:
@@ -85,25 +81,25 @@ class Output:
     @property
     def must_read(self) -> bool:
         """Whether the next message must be read from the store."""
-        return self._ranges > 0 and not isinstance(self._queue[0], bytes)
+        return self._ranges > 0 and not isinstance(self.queue[0], bytes)
 
     @property
     def behind(self) -> int:
         """Messages that wait for their first sending, while no replay is queued."""
         if self._replay is not None or not self._ranges:
             return 0
-        return sum(item.end - item.next + 1 for item in self._queue if isinstance(item, Unsent))
+        return sum(item.end - item.next + 1 for item in self.queue if isinstance(item, Unsent))
 
     def clear(self) -> None:
         """Drop all that is queued: the connection is gone. Stored messages can be requested later."""
-        self._queue.clear()
+        self.queue.clear()
         self._replay = None
         self._ranges = self._pending_bytes = self._reserved = 0
 
     def forget_ranges(self) -> None:
         """Drop all ranges: the numbers start again at 1."""
         if self._ranges:
-            self._queue = deque(item for item in self._queue if isinstance(item, bytes))
+            self.queue = deque(item for item in self.queue if isinstance(item, bytes))
             self._replay = None
             self._ranges = 0
 
@@ -113,21 +109,21 @@ class Output:
 
         Returns whether the end of the queue was dropped, which may include an earlier Logout.
         """
-        queue, self._queue = self._queue, deque()
+        queue, self.queue = self.queue, deque()
         self._replay = None
         self._ranges = 0
         for item in queue:
             if isinstance(item, bytes):
-                self._queue.append(item)
+                self.queue.append(item)
             elif isinstance(item, Unsent):
                 self._reserved = item.next_reserved()
                 item.end = self._reserved - 1 if self._reserved else item.end
                 if item.next <= item.end:
-                    self._queue.append(item)
+                    self.queue.append(item)
                     self._ranges += 1
                 if self._reserved:
                     break
-        self._pending_bytes = sum(len(item) for item in self._queue if isinstance(item, bytes))
+        self._pending_bytes = sum(len(item) for item in self.queue if isinstance(item, bytes))
         return self._reserved > 0
 
     def send_session(self, msg_type: str, body: str, now_ns: int) -> int:
@@ -186,7 +182,7 @@ class Output:
     def first_sending(self, begin: int, end: int) -> Unsent:
         """Queue begin..end, which were stored while they could not be sent."""
         item = Unsent(begin, end)
-        self._queue.append(item)
+        self.queue.append(item)
         self._ranges += 1
         if self._replay is not None:
             self._mark_waiting(self._replay, begin)
@@ -198,7 +194,7 @@ class Output:
             self._replay.add(begin, end)
             return
         self._replay = Replay(begin, end)
-        self._queue.append(self._replay)
+        self.queue.append(self._replay)
         self._ranges += 1
 
     def take(self, limit_bytes: int, now_ns: int, may_read: bool = True) -> bytes:
@@ -206,7 +202,10 @@ class Output:
 
         may_read False: only what is ready; also empty when the next message must be read from the store.
         """
-        queue = self._queue
+        queue = self.queue
+        if len(queue) == 1 and isinstance(queue[0], bytes):  # as after most turns
+            self._pending_bytes = 0
+            return queue.popleft()  # type: ignore[return-value]
         chunks: list[bytes] = []
         left = limit_bytes
         while queue and (left > 0 or not chunks):
@@ -226,11 +225,11 @@ class Output:
 
     def read_on(self, now_ns: int) -> int:
         """Read the next slice from the store, so that it is ready. Returns how many messages it has."""
-        item, chunks = self._queue[0], list[bytes]()
+        item, chunks = self.queue[0], list[bytes]()
         if not isinstance(item, bytes):
             self._pull(item, _SLICE_BYTES, now_ns, chunks)
             data = b"".join(chunks)
-            self._queue.appendleft(data)
+            self.queue.appendleft(data)
             self._pending_bytes += len(data)
         return len(chunks)
 
@@ -240,11 +239,11 @@ class Output:
             if item.next_range():
                 return
             self._replay = None
-        self._queue.popleft()
+        self.queue.popleft()
         self._ranges -= 1
 
     def _append(self, seq_num: int, message: bytes) -> None:
-        self._queue.append(message)
+        self.queue.append(message)
         self._pending_bytes += len(message)
         if self._replay is not None:
             self._mark_waiting(self._replay, seq_num)
@@ -259,7 +258,7 @@ class Output:
         """Queue a stored message by its number only, joined to the range before it. In a long range a number is
         reserved for a Logout(5) now and then.
         """
-        last = self._queue[-1]
+        last = self.queue[-1]
         if not isinstance(last, Unsent) or last.end != seq_num - 1:
             last = self.first_sending(seq_num, seq_num)
         last.end = seq_num

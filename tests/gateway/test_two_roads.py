@@ -17,52 +17,8 @@ from tests.support.two_roads import ALL, Gateway
 EVERY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def test_runs_are_what_their_orders_would_be_one_by_one():
-    """Whatever comes, cut anywhere, between orders and beside them, all that can be seen of both gateways is equal."""
-    taken = []
-
-    @EVERY
-    @given(
-        window=st.sampled_from((48, 256, 1_024)),
-        most=st.sampled_from((64, 8_192)),
-        plan=st.integers(0, len(PLANS) - 1),
-        is_heard=st.booleans(),
-        script=scripts,
-    )
-    def compare(window, most, plan, is_heard, script):
-        with tempfile.TemporaryDirectory() as name:
-            traffic = Traffic(Path(name), window, most, plan, is_heard)
-            for burst, event in script:
-                traffic.play(burst)
-                traffic.play(event)
-            traffic.roads.check()
-            assert not traffic.roads.general.runs
-            taken.append(traffic.roads.quick.longest_run)
-
-    compare()
-    assert max(taken) > 8, "the examples have runs"
-
-
-def test_a_restart_continues_from_the_records_of_runs_as_from_single_ones():
-    """Numbers, stored messages, books, streams and counters: whatever a process that was killed leaves to the next."""
-
-    @settings(EVERY, max_examples=15)
-    @given(script=scripts)
-    def compare(script):
-        with tempfile.TemporaryDirectory() as name:
-            traffic = Traffic(Path(name), durability="process")
-            for burst, event in script:
-                traffic.play(burst)
-                traffic.play(event)
-            traffic.roads.restart()
-            traffic.roads.check()
-            traffic.roads.do(Gateway.kill)
-
-    compare()
-
-
 AT_MOST = 61  # variants of a twist: as many as scripts have
-A1, A2, B1, B2, B3, W1 = 0, 1, 2, 3, 4, 7
+A1, A2, B1, B2, B3, W1, W2 = 0, 1, 2, 3, 4, 7, 8
 FOUND = {
     "an order without a SendingTime": [(A1, [Say(twist="sent", at=0)])],
     "half a message follows the end of a session": [
@@ -106,8 +62,9 @@ def test_each_broken_message_between_plain_ones(tmp_path, twist):
     """All that it can be, from sessions of every dialect; whoever is logged out for it comes back."""
     traffic = Traffic(tmp_path)
     for at in range(AT_MOST):
-        for client in (A1, (A2, B1, B2, B3)[at % 4]):
+        for client in (A1, (A2, B1, B2, B3)[at % 4], (W1, W2)[at % 2]):
             kind = at // 4 % 4
+            traffic.play(("bursts", [(client, [Say(kind=kind, qty=2)] * 4, [])]))  # after a logon all is learned anew
             says = [Say(kind=kind, qty=2), Say(kind=kind, qty=2, twist=twist, at=at), Say(kind=kind, qty=2), Say()]
             traffic.play(("bursts", [(client, says, [])]))
             traffic.play(("wait", 1))
@@ -157,6 +114,17 @@ def test_the_queue_fills_with_runs(tmp_path, most):
     traffic.roads.check()
 
 
+def test_an_order_of_a_run_that_waits_ends_with_its_own_window(tmp_path):
+    """The window of B1 is 150 ms from SendingTime(52), which is 120 ms ago."""
+    traffic = Traffic(tmp_path, window=48)
+    traffic.play(("hold", 0))
+    traffic.play(("bursts", [(A1, [Say()] * 8, []), (B1, [Say(twist="sent", at=15)] * 3, []), (W1, [Say()] * 3, [])]))
+    for _ in range(4):
+        traffic.play(("wait", 20))
+    traffic.play(("hold", ALL))
+    traffic.roads.check()
+
+
 def test_a_client_that_reads_nothing_finds_the_reports_of_runs_in_its_store(tmp_path):
     traffic = Traffic(tmp_path)
     for client in (A1, A2):
@@ -193,3 +161,47 @@ def test_a_burst_is_the_same_wherever_it_is_cut(tmp_path):
         traffic.play(("bursts", [(A1, says, [cut])]))
     traffic.roads.check()
     assert traffic.roads.quick.runs > size
+
+
+def test_runs_are_what_their_orders_would_be_one_by_one():
+    """Whatever comes, cut anywhere, between orders and beside them, all that can be seen of both gateways is equal."""
+    taken = []
+
+    @EVERY
+    @given(
+        window=st.sampled_from((48, 256, 1_024)),
+        most=st.sampled_from((64, 8_192)),
+        plan=st.integers(0, len(PLANS) - 1),
+        is_heard=st.booleans(),
+        script=scripts,
+    )
+    def compare(window, most, plan, is_heard, script):
+        with tempfile.TemporaryDirectory() as name:
+            traffic = Traffic(Path(name), window, most, plan, is_heard)
+            for burst, event in script:
+                traffic.play(burst)
+                traffic.play(event)
+            traffic.roads.check()
+            assert not traffic.roads.general.runs
+            taken.append(traffic.roads.quick.longest_run)
+
+    compare()
+    assert max(taken) > 8, "the examples have runs"
+
+
+def test_a_restart_continues_from_the_records_of_runs_as_from_single_ones():
+    """Numbers, stored messages, books, streams and counters: whatever a process that was killed leaves to the next."""
+
+    @settings(EVERY, max_examples=15)
+    @given(script=scripts)
+    def compare(script):
+        with tempfile.TemporaryDirectory() as name:
+            traffic = Traffic(Path(name), durability="process")
+            for burst, event in script:
+                traffic.play(burst)
+                traffic.play(event)
+            traffic.roads.restart()
+            traffic.roads.check()
+            traffic.roads.do(Gateway.kill)
+
+    compare()

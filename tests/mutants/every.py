@@ -10,6 +10,7 @@ from tests.mutants import (
     limits_store,
     links,
     road,
+    runs,
     toml,
     waits,
     wires,
@@ -22,6 +23,7 @@ _CARRIED = (*wires.MUTANTS, *doors.MUTANTS, *links.MUTANTS)
 MUTANTS: tuple[Mutant, ...] = (
     *_LIMITS,
     *road.MUTANTS,
+    *runs.MUTANTS,
     *core.MUTANTS,
     *isolation.MUTANTS,
     *waits.MUTANTS,

@@ -151,7 +151,13 @@ def _number(tag: int) -> Callable[[FixClient, _Fields, int], bytes]:
 def _time(tag: int) -> Callable[[FixClient, _Fields, int], bytes]:
     def twist(client: FixClient, fields: _Fields, at: int) -> bytes:
         choices = (*TIMES, client.now(digits=3), client.now()[:17], client.now(digits=9), client.now(-3 * SECOND))
-        more = (client.now(1_500 * MS), client.now(200 * SECOND), client.now(-200 * SECOND), client.now(-160 * MS))
+        more = (
+            client.now(1_500 * MS),
+            client.now(200 * SECOND),
+            client.now(-200 * SECOND),
+            client.now(-160 * MS),
+            client.now(-120 * MS),
+        )
         every = choices + more
         return client.frame(_with(fields, tag, every[at % len(every)]))
 

@@ -371,6 +371,7 @@ def test_book_and_matcher_trade_exactly_as_the_naive_venue_does(seed: int, lengt
 
 # -- any input -----------------------------------------------------------------------------------------------------
 
+
 @_QUICK
 @given(st.lists(st.tuples(any_command(), any_int), min_size=5, max_size=20))
 def test_any_values_whatever_get_one_answer_that_can_be_encoded(rows: list[tuple[AnyCommand, int]]) -> None:

@@ -38,11 +38,16 @@ class OpenOrders:
                 return False
         return counts[_ALL] + total <= limit.account
 
-    def opened(self, account: int, instrument: int, more: int = 1) -> None:
-        """Count more open orders."""
+    def opened(self, account: int, instrument: int) -> None:
+        """Count one more open order."""
+        self.opened_run(account, {instrument: 1}, 1)
+
+    def opened_run(self, account: int, opened: Mapping[int, int], total: int) -> None:
+        """Count `total` more, so many of them in each instrument."""
         counts = self._counts[account]
-        counts[_ALL] += more
-        counts[instrument] = counts.get(instrument, 0) + more
+        counts[_ALL] += total
+        for instrument, more in opened.items():
+            counts[instrument] = counts.get(instrument, 0) + more
 
     def closed(self, account: int, instrument: int) -> None:
         """Count one open order less."""

@@ -58,7 +58,7 @@ class EmbeddedCore:
             raise LocalProtocolError(f"{len(commands)} commands with a credit of {self.credit}")
         if self._sink is None:
             raise LocalProtocolError("no one subscribed to the events")
-        at_ns = self._wall.utc_ns(now_ns)
+        at_ns = now_ns + self._wall.offset_ns
         try:
             self._record(commands, at_ns)
             events = self.engine.execute_all(commands, at_ns)

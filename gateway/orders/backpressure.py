@@ -16,6 +16,7 @@ from gateway.sessions.registry import Sessions
 from gateway.sessions.session import Pause, Session
 from protocols.units import NS_PER_S
 
+_OPEN = Stage.OPEN  # a member of an Enum is looked up dearly
 _FLOOD = 1_000  # in a second: four times what the built-in limits allow of single cancels
 
 
@@ -48,7 +49,7 @@ class Backpressure:
         if self._slowed:
             self._resume_slowed(now_ns)
         stage = self._queue.stage
-        if stage == Stage.OPEN:
+        if stage is _OPEN:
             if self._paused or self._had_pause:
                 self._resume_all(now_ns)
                 self._had_pause.clear()

@@ -106,10 +106,9 @@ class Charging:
 
     def enter_run(self, run: RequestRun) -> None:
         """The same for all orders of a run."""
-        session, account = run.session.id, run.session.client.account_id
-        for instrument, count in run.counts.items():
-            self._open.opened(account, instrument, count)
-        self._owned[session] = self._owned.get(session, 0) + len(run.commands)
+        session, count = run.session, len(run.commands)
+        self._open.opened_run(session.client.account_id, run.counts, count)
+        self._owned[session.id] = self._owned.get(session.id, 0) + count
 
     def leave(self, request: Request) -> None:
         """The gateway has refused it after all: its place is free."""

@@ -107,7 +107,8 @@ class EventDispatch:
         if endpoint is not None and endpoint is session.endpoint:  # a new connection is only sent the events
             self._calls.call(endpoint, endpoint.report_run, run, told, now_ns)
             but = session
-        self._responses.told(run)
+        if run.trace is not None:
+            self._responses.told(run.trace)
         if others or but is None:
             for event in events:
                 self._report(event, None, self._sessions.account(event.account), now_ns, but)

@@ -103,7 +103,7 @@ class OrderPath:
             later, self._later = self._later, []
             for act in later:
                 act(now_ns)
-        if self.token_wait:
+        if self.token_wait.rows:
             self.token_wait.retry(now_ns)
         self.core_link.pump(now_ns)
         self._backpressure.tick(now_ns)

@@ -117,7 +117,7 @@ class OrderQueue:
     def has_room(self, count: int, size_bytes: int) -> bool:
         """Whether so much more leaves everything as calm as it is."""
         commands, size = self.commands + count, self.size_bytes + size_bytes
-        return self.is_calm and commands < self._calm_commands and size < self._calm_bytes
+        return not (self._waiting or self.stage) and commands < self._calm_commands and size < self._calm_bytes
 
     def put_run(self, run: RequestRun) -> None:
         """Take a run, for which there is room."""
@@ -127,9 +127,10 @@ class OrderQueue:
         if not self.commands:
             self.since_ns = run.arrived_ns
             self._pace.rest(self.since_ns)
+        count = len(run.commands)
         self._arrived.append(run)
-        self._arriving += len(run.commands)
-        self.commands += len(run.commands)
+        self._arriving += count
+        self.commands += count
         self.size_bytes += run.size_bytes
 
     def take(self, credit: int, now_ns: int) -> tuple[Sequence[Request | RequestRun], list[Request]]:
@@ -141,7 +142,8 @@ class OrderQueue:
             if self._sweeps:
                 self._sweeping += sum(type(row) is Request and row.queue_class is Class.CONTROL for row in arrived)
             self.commands = self.size_bytes = self._arriving = 0
-            self.stage = Stage.OPEN
+            if self.stage:
+                self.stage = Stage.OPEN
             return arrived, []
         withdrawn = self._sort_arrivals()
         kept = max(CONTROL_CREDIT - self._sweeping, 0)  # beyond its own part, control does not use up that of cancels

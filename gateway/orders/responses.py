@@ -8,7 +8,7 @@ from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.sessions.reply import answer_to, is_numbered
 from gateway.sessions.request import Request, RequestRun, RequestState
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.tracing import OrderTracer
+from gateway.telemetry.tracing import OrderTrace, OrderTracer
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyEvent, ExecType, MassCancelDone, OrderEvent
@@ -77,11 +77,10 @@ class Responses:
         if run.trace is not None:
             run.trace.t_core_end = self.trace_clock()
 
-    def told(self, run: RequestRun) -> None:
-        """Its endpoint has reported the events."""
-        if run.trace is not None:
-            run.trace.t_out = self.trace_clock()
-            self._tracing.record(run.trace)
+    def told(self, trace: OrderTrace) -> None:
+        """The endpoint has reported the events of a run, one order of which is traced."""
+        trace.t_out = self.trace_clock()
+        self._tracing.record(trace)
 
     def answer(self, request: Request, event: AnyEvent, now_ns: int) -> None:
         """The core has answered: `event` is the last state that the command caused."""

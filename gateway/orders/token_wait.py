@@ -27,35 +27,35 @@ class TokenWait:
 
     def __init__(self, calls: EndpointCalls) -> None:
         self._calls = calls
-        self._rows: dict[Session, deque[Parked]] = {}
+        self.rows: dict[Session, deque[Parked]] = {}  # nearly always empty
 
     def __len__(self) -> int:
-        return sum(len(row) for row in self._rows.values())
+        return sum(len(row) for row in self.rows.values())
 
     def __bool__(self) -> bool:
-        return bool(self._rows)
+        return bool(self.rows)
 
     def __contains__(self, session: Session) -> bool:
-        return session in self._rows
+        return session in self.rows
 
     def park(self, session: Session, parked: Parked, now_ns: int) -> None:
         """Wait with this step, after those of the session that wait already. The session is not read meanwhile."""
-        self._rows.setdefault(session, deque()).append(parked)
+        self.rows.setdefault(session, deque()).append(parked)
         request = parked.request
         if request is not None and (endpoint := request.endpoint) is not None:
             self._calls.call(endpoint, endpoint.waits, request.source, now_ns)
         self._calls.pause(session, Pause.TOKENS, now_ns)
 
     def requests(self) -> Iterator[Request]:
-        return (each.request for row in self._rows.values() for each in row if each.request is not None)
+        return (each.request for row in self.rows.values() for each in row if each.request is not None)
 
     def retry(self, now_ns: int) -> None:
         """Try every session's steps again, as far as they go."""
-        for session, row in list(self._rows.items()):
+        for session, row in list(self.rows.items()):
             while row and row[0].attempt(now_ns):
                 self._go_on(row.popleft().request, now_ns)
             if not row:
-                del self._rows[session]
+                del self.rows[session]
                 self._calls.resume(session, Pause.TOKENS, now_ns)
 
     def withdraw(
@@ -67,7 +67,7 @@ class TokenWait:
         queue.
         """
         gone = []
-        for session, row in self._rows.items():
+        for session, row in self.rows.items():
             left = deque[Parked]()
             for each in row:
                 request = each.request
@@ -77,7 +77,7 @@ class TokenWait:
                     left.append(Parked(partial(ask, request), request))
                 else:
                     gone.append(request)
-            self._rows[session] = left
+            self.rows[session] = left
         for request in gone:
             self._go_on(request, now_ns)
         return gone

@@ -15,6 +15,7 @@ from protocols.messages import AnyEvent, CancelRejected, ExecType, OrderEvent, O
 
 Number = int | float
 Reading: TypeAlias = "Number | Mapping[str, Number] | Mapping[int, Number] | Histogram"
+_NEW, _TRADE, _REJECTED = ExecType.NEW, ExecType.TRADE, ExecType.REJECTED  # a member of an Enum is looked up dearly
 MAX_WORDS = 256  # label values per metric and door; further ones count as "other"
 
 _HALF = 1_024  # ns; below it buckets are 64 ns wide, above it each octave has eight
@@ -225,11 +226,11 @@ class Metrics:
         for event in events:
             if type(event) is OrderEvent:
                 kind = event.exec_type
-                if kind is ExecType.TRADE:
-                    self.fills += 1
-                elif kind is ExecType.NEW:
+                if kind is _NEW:
                     self._by_origin[event.origin].orders_accepted += 1
-                elif kind is ExecType.REJECTED:
+                elif kind is _TRADE:
+                    self.fills += 1
+                elif kind is _REJECTED:
                     self.core_refusals[event.code] = self.core_refusals.get(event.code, 0) + 1
             elif type(event) is CancelRejected:
                 self.core_refusals[event.code] = self.core_refusals.get(event.code, 0) + 1

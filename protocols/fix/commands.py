@@ -87,16 +87,16 @@ _Make = Callable[[AppMessage, Sender, int, int], AnyCommand]
 def commands_of(run: OrderRun, sender: Sender) -> list[NewOrder]:
     """The commands of plain orders, which use as many numbers of the sender."""
     account, session, origin, t_recv = sender.account, sender.session, sender.origin, run.t_recv
-    return [
-        NewOrder(
+    cmd_id = sender.next_order_ids(len(run.orders))
+    commands = []
+    for cl_ord_id, kind, quantity, price, deadline, sent_at in run.orders:
+        commands.append(NewOrder(
             cmd_id, account, session, origin, t_recv, deadline,
             cl_ord_id, kind.instrument_id, kind.side, kind.ord_type, kind.tif, quantity, price,
             0, 0, 0, 0, 0, kind.flags, kind.stp, kind.stp_group, kind.tag, sent_at,
-        )
-        for cmd_id, (cl_ord_id, kind, quantity, price, deadline, sent_at) in enumerate(
-            run.orders, sender.next_order_ids(len(run.orders))
-        )
-    ]  # fmt: skip
+        ))  # fmt: skip
+        cmd_id += 1
+    return commands
 
 
 class Commands:

@@ -8,7 +8,6 @@ import re
 import zlib
 from collections.abc import Iterator
 from itertools import repeat
-from typing import NamedTuple
 
 from protocols.errors import RemoteProtocolError
 from protocols.fix.tags import BEGIN_STRING, BODY_LENGTH, CHECK_SUM, MSG_TYPE, SOH
@@ -30,17 +29,10 @@ _TAG = re.compile(r"0|-?[1-9][0-9]{0,8}")
 _LENGTH = re.compile(r"[0-9]{1,9}")
 
 
-class Headers(NamedTuple):
-    """The headers of messages that follow each other, from MsgType(35) on: what stands before the number, the numbers,
-    and what stands behind it.
-    """
-
-    before: str
-    numbers: Iterator[object]
-    behind: str
-
-
-NO_HEADERS = Headers("", repeat(""), "")
+Headers = tuple[str, Iterator[object], str]
+"""The headers of messages that follow each other, from MsgType(35) on: what stands before the number, the numbers, and
+what stands behind it."""
+NO_HEADERS: Headers = ("", repeat(""), "")
 """Bodies alone."""
 
 

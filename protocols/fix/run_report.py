@@ -10,6 +10,7 @@ from typing import NamedTuple
 from protocols.fix.dialect import Dialect, safe_text
 from protocols.fix.message import Headers
 from protocols.fix.report import ORD_TYPES, SIDES, TIFS, ReportWriter
+from protocols.fix.times import format_ns
 from protocols.instruments import Instruments, Rendered, rendered
 from protocols.messages import ACCOUNT_GIVEN, POST_ONLY, ExecType, OrderEvent, OrdStatus
 
@@ -49,7 +50,7 @@ class RunReports:
         dialect, wordings, tags, slow = self._dialect, self._wordings, self._tags, self._writer.in_run
         is_plain, has_tags, trade_id_tag = dialect.is_plain, dialect.has_fix43_fields, dialect.trade_id_tag
         before, numbers, behind_number = headers
-        received = "" if is_plain else f"20104={dialect.time(t_recv)}\x01"
+        received = "" if is_plain else f"20104={format_ns(t_recv, dialect.time_digits)}\x01"
         at_ns, at = 0, ""
         texts: list[str] = []
         add = texts.append
@@ -64,7 +65,8 @@ class RunReports:
             wording = wordings.get(kind) or self._word(kind, event)
             new, partly, filled, ord_type, behind, nothing, account, prices, quantities, quotes = wording
             if event.t_core != at_ns:
-                at_ns, at = event.t_core, dialect.time(event.t_core)
+                at_ns = event.t_core
+                at = format_ns(at_ns, dialect.time_digits)
             tag = (tags.get(tag) or self._tell(tag)) if tag and has_tags else ""
             answers = received if event.cmd_id else ""
             seq = "" if is_plain else f"20105={event.seq}\x01"

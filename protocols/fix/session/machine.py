@@ -29,6 +29,7 @@ from protocols.wall import WallClock
 
 GARBLED_MAX = 3
 """After this many garbled messages in a row the connection is closed: the peer does not speak FIX."""
+_LOGGED_ON = SessionState.LOGGED_ON  # a member of an Enum is looked up dearly
 _NOT_READING = frozenset({SessionState.LEAVING, SessionState.ENDED})
 _TEST_REQ_ID = "TEST"  # any message answers a TestRequest(1), so the id need not be unique
 
@@ -64,7 +65,7 @@ class FixSession:
     @property
     def is_logged_on(self) -> bool:
         """Whether a message that is sent now leaves at once."""
-        return self._core.state is SessionState.LOGGED_ON
+        return self._core.state is _LOGGED_ON
 
     @property
     def logon_policy(self) -> LogonPolicy:
@@ -99,7 +100,7 @@ class FixSession:
     def next_deadline_ns(self) -> int | None:
         """When to call `tick` next; None = never, in this state."""
         core = self._core
-        if core.state is SessionState.LOGGED_ON:
+        if core.state is _LOGGED_ON:
             next_ns, gap_ns = core.timers.next_ns(self._output.last_sent_ns), core.gap.deadline_ns
             if gap_ns and not core.timers.is_paused:
                 return gap_ns if next_ns is None else min(next_ns, gap_ns)
@@ -131,7 +132,7 @@ class FixSession:
     def receive(self, data: bytes, now_ns: int) -> list[Event]:
         """The events of these bytes, in order. Any input is accepted; while the session is leaving it is ignored."""
         core, reader = self._core, self.order_reader
-        if core.state is not SessionState.LOGGED_ON:
+        if core.state is not _LOGGED_ON:
             self._require(Call.RECEIVE, now_ns)
             if core.state in _NOT_READING:
                 return self._take_events()
@@ -145,10 +146,10 @@ class FixSession:
     def tick(self, now_ns: int) -> list[Event]:
         """Do what is due: heartbeats, tests, requests, time-outs. Harmless when called early."""
         core = self._require(Call.TICK, now_ns)
-        if core.state is SessionState.LOGGED_ON:
+        if core.state is _LOGGED_ON:
             self._keep_alive()
             is_gap_due = 0 < core.gap.deadline_ns <= now_ns and not core.timers.is_paused
-            if is_gap_due and core.state is SessionState.LOGGED_ON:
+            if is_gap_due and core.state is _LOGGED_ON:
                 self._inbound.retry_gap()
         elif core.state not in (SessionState.DISCONNECTED, SessionState.ENDED) and now_ns >= core.timers.deadline_ns:
             self._give_up_waiting()
@@ -202,7 +203,8 @@ class FixSession:
 
     def headers(self, msg_type: str, now_ns: int) -> Headers | None:
         """Of a run of messages of this type, for `send_run`; None: `send` them one by one."""
-        return self._output.headers(msg_type, now_ns) if self._core.state in SENDING else None
+        is_sent = self._core.state is _LOGGED_ON or self._core.state in SENDING
+        return self._output.headers(msg_type, now_ns) if is_sent else None
 
     def send_run(self, texts: Sequence[str], now_ns: int) -> None:
         """The same as `send` for messages that follow each other, as one write and one record: `headers` and bodies."""
@@ -284,7 +286,7 @@ class FixSession:
         text = data.decode("latin-1") if data.isascii() else ""
         begin = 0
         while begin < len(data):
-            is_plain = core.state is SessionState.LOGGED_ON and framer.is_in_step and not core.gap.highest
+            is_plain = core.state is _LOGGED_ON and framer.is_in_step and not core.gap.highest
             if is_plain and text and not store.intake.done:
                 run = reader.read(data, text, begin, store.intake.next_in, core.now_ns + core.wall.offset_ns)
                 if run is not None:

@@ -157,7 +157,7 @@ class Output:
         """Of messages that go out as a run. None: one by one, as they wait for others, or each header has its own."""
         if self._ranges or self._pending_bytes >= _READY_BYTES or self._sends_processed:
             return None
-        return Headers(f"35={msg_type}{SOH}34=", count(self._store.next_out), self._middle_of(now_ns))
+        return f"35={msg_type}{SOH}34=", count(self._store.next_out), self._middle_of(now_ns)
 
     def send_run(self, texts: Sequence[str], now_ns: int) -> None:
         """The same as `send_stored` and live for messages with such `headers`: one record, one piece of output for all.

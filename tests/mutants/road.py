@@ -265,8 +265,8 @@ PARKING = mutants(
     ),
     (
         "a question that waits is taken for a command",
-        "for row in self._rows.values() for each in row if each.request is not None)",
-        "for row in self._rows.values() for each in row)",
+        "for row in self.rows.values() for each in row if each.request is not None)",
+        "for row in self.rows.values() for each in row)",
     ),
 )
 

@@ -90,12 +90,12 @@ READ = (
         _ROADS,
         (
             "a run passes a gap",
-            "is_plain = core.state is SessionState.LOGGED_ON and framer.is_in_step and not core.gap.highest",
-            "is_plain = core.state is SessionState.LOGGED_ON and framer.is_in_step",
+            "is_plain = core.state is _LOGGED_ON and framer.is_in_step and not core.gap.highest",
+            "is_plain = core.state is _LOGGED_ON and framer.is_in_step",
         ),
         (
             "a run is read after the session has ended",
-            "is_plain = core.state is SessionState.LOGGED_ON and framer.is_in_step and not",
+            "is_plain = core.state is _LOGGED_ON and framer.is_in_step and not",
             "is_plain = framer.is_in_step and not",
         ),
         (
@@ -162,12 +162,12 @@ ADMIT = (
         ),
         (
             "a run's orders are not counted as open",
-            "            self._open.opened(account, instrument, count)\n",
-            "            self._open.opened(account, instrument)\n",
+            "        self._open.opened_run(session.client.account_id, run.counts, count)\n",
+            "        self._open.opened_run(session.client.account_id, run.counts, 1)\n",
         ),
         (
             "a session whose runs are open owns nothing",
-            "        self._owned[session] = self._owned.get(session, 0) + len(run.commands)\n",
+            "        self._owned[session.id] = self._owned.get(session.id, 0) + count\n",
             "",
         ),
         (

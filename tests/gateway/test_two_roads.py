@@ -99,6 +99,20 @@ def test_modes_change_while_runs_come_and_wait(tmp_path, mode, at_once):
     traffic.roads.check()
 
 
+@pytest.mark.parametrize(
+    "step",
+    [("journal", False, False), ("journal", True, True), ("reopen",), ("drain",), ("trace", 1), ("trace", 5)],
+    ids=str,
+)
+def test_a_run_comes_while_the_gateway_is_not_as_usual(tmp_path, step):
+    traffic = Traffic(tmp_path)
+    traffic.play(step)
+    for _ in range(4):
+        traffic.play(("bursts", [(client, [Say(), Say(kind=1), Say()], []) for client in (A1, A2, B1, B2, W1)]))
+        traffic.play(("wait", 20))
+    traffic.roads.check()
+
+
 @pytest.mark.parametrize("most", [64, 200])
 def test_the_queue_fills_with_runs(tmp_path, most):
     """Some of them are shed, some expire in it, and a cancel and a mass cancel take some out again."""

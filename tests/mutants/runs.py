@@ -147,6 +147,11 @@ ADMIT = (
             "        if False:\n",
         ),
         (
+            "a run passes a journal without room",
+            "        if not self._recording.may_accept_orders or self._recording.is_late(now_ns):\n            return False\n        return self._charging",
+            "        return self._charging",
+        ),
+        (
             "a run enters a queue that sheds",
             "        if not queue.has_room(count, run.size_bytes):\n",
             "        if False:\n",

@@ -13,7 +13,8 @@ from gateway.config import schema
 from gateway.journal import JournalSettings
 from gateway.orders.trading_modes import ModeChange, Modes
 from tests.support.fix_room import BTC, session
-from tests.support.road_clients import OTHERS, TWISTS, FixClient, Say, WsClient
+from tests.support.order_path import Recording
+from tests.support.road_clients import MS, OTHERS, TWISTS, FixClient, Say, WsClient
 from tests.support.two_roads import ALL, TwoRoads
 from tests.support.ws_room import key
 
@@ -195,6 +196,20 @@ class Traffic:
     def _look(self) -> None:
         self.roads.do(lambda gateway: gateway.clock.look())
 
+    def _journal(self, has_room, is_late) -> None:
+        """Whether it has room for orders, and whether answers wait for it for too long."""
+        recording = Recording()
+        recording.may_accept_orders, recording.late = has_room, is_late
+        self.roads.do(lambda gateway: setattr(gateway.server.orders.admission, "_recording", recording))
+
+    def _reopen(self) -> None:
+        """As after a crash: for a while there are only cancels."""
+        self.roads.do(lambda gateway: setattr(gateway.server.orders.venue, "reopen_at_ns", gateway.now_ns + 50 * MS))
+
+    def _trace(self, one_in) -> None:
+        """One in so many orders."""
+        self.roads.do(lambda gateway: gateway.trace_one_in(one_in))
+
     def _drain(self) -> None:
         self.roads.do(lambda gateway: gateway.server.begin_drain())
 
@@ -235,6 +250,9 @@ events = st.one_of(
     st.tuples(st.just("stick"), client, st.booleans()),
     st.tuples(st.just("clock"), st.sampled_from((-3_000, -200, 200, 3_000, 300_000))),
     st.tuples(st.just("look")),
+    st.tuples(st.just("journal"), st.booleans(), st.booleans()),
+    st.tuples(st.just("reopen")),
+    st.tuples(st.just("trace"), st.sampled_from((0, 1, 5, 60))),
     st.tuples(st.just("drain")),
 )
 scripts = st.lists(st.tuples(bursts, st.one_of(st.just(("wait", 0)), *often(events, 2))), min_size=1, max_size=9)

@@ -190,9 +190,8 @@ class Gateway:
         self.turn = self.server.wire(self.loop)  # type: ignore[arg-type]
         self.sockets: dict[str, Socket] = {}
         self.traces: list[OrderTrace] = []
-        tracing = self.server.tracing
-        tracing.one_in = tracing._left = _ONE_IN
-        tracing._sink = self.traces.append
+        self.server.tracing._sink = self.traces.append
+        self.trace_one_in(_ONE_IN)
         self._events = EncodedEvents(self.server.instruments, self.server.sessions)
         self.runs = self.longest_run = 0
         self._takes_runs = takes_runs
@@ -200,6 +199,11 @@ class Gateway:
             if not takes_runs:
                 endpoint.machine.order_reader = None
         self._count_runs()
+
+    def trace_one_in(self, orders: int) -> None:
+        """One in so many is traced from now on, 0 = none."""
+        tracing = self.server.tracing
+        tracing.one_in = tracing._left = orders
 
     def kill(self) -> None:
         """The process is gone."""

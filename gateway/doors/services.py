@@ -15,6 +15,7 @@ from limits.limiter import Limiter
 from protocols.instruments import Instruments
 from protocols.known_numbers import KnownNumbers
 from protocols.wall import WallClock
+from protocols.ws.order_reader import PlaceReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,9 @@ class Services:
     log: Callable[..., None]
     wake: Callable[[], None]
     known_numbers: KnownNumbers = field(default_factory=KnownNumbers)
+    place_reader: PlaceReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        deadline_ms = self.settings.core.order_deadline_ms
+        reader = PlaceReader(self.instruments, self.known_numbers, deadline_ms)
+        object.__setattr__(self, "place_reader", reader)  # frozen for everybody else

@@ -27,7 +27,7 @@ from protocols.ws.order_run import PlaceKind, PlaceRun, PlainPlace
 from protocols.ws.schema import PlaceParams, SentAt, Text
 from protocols.ws.translate import command
 
-MAX_KINDS = 1_024  # per connection; then all are learned anew
+MAX_KINDS = 1_024  # of all connections; then all are learned anew, each with its next order
 MAX_BYTES = 1_024  # of a plain message
 _ENVELOPE_MEMBERS = 3
 _NUMBERS_AND_TYPE = 4  # params that each plain order has beside its words
@@ -66,7 +66,7 @@ _Words = tuple[str, str, str | None, bool | None, str | None, str | None]
 
 
 class PlaceReader:
-    """Reads one connection's runs, in JSON."""
+    """Reads the runs of all connections, in JSON. What orders of a kind are depends on none of them."""
 
     __slots__ = ("_deadline_ns", "_instruments", "_kinds", "_known")
 

@@ -35,7 +35,7 @@ from protocols.errors import Refusal
 from protocols.messages import AnyEvent, EngineState, OrderEvent, OrderList
 from protocols.units import NS_PER_MS
 from protocols.ws import close_codes, events, results, schema
-from protocols.ws.order_reader import PlaceReader, request_in
+from protocols.ws.order_reader import request_in
 from protocols.ws.order_run import PlaceRun
 from protocols.ws.schema import LogonParams, StreamName
 from protocols.ws.session import WsSession
@@ -62,8 +62,7 @@ class WsEndpoint(Endpoint, Peer):
         self.services = services
         self.machine = WsSession(settings, info.conn_id, info.challenge, info.accepted_ns, services.wall, mask_in_place)
         if settings.codec == "json":
-            deadline_ms = services.settings.core.order_deadline_ms
-            self.machine.order_reader = PlaceReader(services.instruments, services.known_numbers, deadline_ms)
+            self.machine.order_reader = services.place_reader
         self.link = link
         self.session: Session | None = None
         self.writer: StreamWriter  # from the logon on

@@ -214,3 +214,18 @@ def test_the_general_road_would_have_made_the_same_command(changes, envelope, ma
         assert again.request_id == run.orders[0][0]
         assert (again.params.resp or "accepted") == run.resp
         assert again.traceparent == ""
+
+
+def test_what_is_remembered_of_kinds_is_bounded_and_learned_again(monkeypatch):
+    """Whoever uses all the words there are costs others one look at the general road, and no memory."""
+    monkeypatch.setattr(order_reader, "MAX_KINDS", 5)
+    using = reader()
+    words = [
+        {"side": side, "tif": tif, "stp": stp}
+        for side in ("buy", "sell")
+        for tif in ("gtc", "ioc")
+        for stp in ("none", "expire_taker")
+    ]
+    for params in words * 3:
+        assert read(message(params), using=using)
+        assert len(using._kinds) <= 5

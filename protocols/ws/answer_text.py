@@ -6,7 +6,6 @@ What all answers of a run share is written once. With the same event, the text i
 
 from collections.abc import Mapping
 
-from protocols.instruments import rendered
 from protocols.messages import DUPLICATE, ExecType, OrderEvent
 from protocols.units import NS_PER_US
 from protocols.ws.codec import JSON
@@ -36,6 +35,7 @@ def place_answers(
     head = f',"status":200,"t":{{"in":{run.t_in_ns // NS_PER_US},"out":{out_ns // NS_PER_US}}},"result":{{"order_id":"'
     tail = f'}},"limits":{JSON.encode(limits).decode()}}}' if limits else "}}"
     answers: dict[int, bytes | None] = {}
+    at_ns, at = -1, ""
     for cmd_id, event in finals.items():
         if event.exec_type is _REJECTED or event.code or event.flags & DUPLICATE:
             answers[cmd_id] = None
@@ -43,14 +43,17 @@ def place_answers(
         if run.resp == "none":
             answers[cmd_id] = b""
             continue
-        request_id, _, kind, *_ = orders[cmd_id - first_cmd_id]
-        quantities = rendered(kind.instrument.qty_exp)
-        name = request_id if type(request_id) is int else JSON.encode(request_id).decode()
+        order = orders[cmd_id - first_cmd_id]
+        request_id, quantities = order[0], order[2].quantity_texts
+        if type(request_id) is not int:
+            request_id = JSON.encode(request_id).decode()
+        if event.t_core != at_ns:
+            at_ns, at = event.t_core, f'"engine_ts":{event.t_core // NS_PER_US},"seq":'
         text = (
-            f'{{"id":{name}{head}{event.order_id}","cl_ord_id":"{event.cl_ord_id}",'
+            f'{{"id":{request_id}{head}{event.order_id}","cl_ord_id":"{event.cl_ord_id}",'
             f'"status":"{STATUS_WORDS[event.status._value_]}","qty":"{quantities[event.qty]}",'
             f'"cum_qty":"{quantities[event.cum_qty]}","leaves_qty":"{quantities[event.leaves_qty]}",'
-            f'"engine_ts":{event.t_core // NS_PER_US},"seq":{event.seq}{tail}'
+            f"{at}{event.seq}{tail}"
         )
         answers[cmd_id] = text.encode()
     return answers

@@ -45,6 +45,7 @@ class OrderEventText:
         wordings, slow = self._wordings, self._slow
         session, origin, owner = -1, -1, ""
         tag, label = "", ""
+        at_ns, at = -1, ""
         texts: list[bytes] = []
         add = texts.append
         for event in events:
@@ -55,6 +56,8 @@ class OrderEventText:
                 continue
             kind = ((event.instrument * 4 + event.side) * 8 + event.ord_type) * 8 + event.tif
             subject, prices, quantities, quotes = wordings.get(kind) or self._word(kind, event)
+            if event.t_core != at_ns:
+                at_ns, at = event.t_core, f',"ts":{event.t_core // NS_PER_US},"data":{{"exec":"'
             if event.tag != tag:
                 tag = event.tag
                 label = f',"tag":{_quoted(tag)}' if tag else ""
@@ -75,7 +78,7 @@ class OrderEventText:
                     f',"trade_id":"{event.trade_id}","liquidity":"{LIQUIDITY[event.maker]}"{label}'
                 )
             text = (
-                f'{{"ev":"order","seq":{event.seq},"ts":{event.t_core // NS_PER_US},"data":{{"exec":"{word}",'
+                f'{{"ev":"order","seq":{event.seq}{at}{word}",'
                 f'"exec_id":"{event.exec_id}","cl_ord_id":"{event.cl_ord_id}",{subject},"qty":"{quantities[event.qty]}",'
                 f'"cum_qty":"{quantities[event.cum_qty]}","leaves_qty":"{quantities[event.leaves_qty]}",'
                 f'"status":"{STATUS_WORDS[event.status._value_]}","order_id":"{event.order_id}"{price}{cum_quote}{rest}}}}}'

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from protocols.instruments import Instruments
+from protocols.instruments import Instruments, rendered
 from protocols.known_numbers import KnownNumbers
 from protocols.messages import NewOrder, Origin, Sender
 from protocols.order_terms import is_cl_ord_id, is_label
@@ -81,7 +81,7 @@ class PlaceReader:
         """The plain orders from frames[begin] on; None when that is none. utc_ns: the time of the read."""
         orders: list[PlainPlace] = []
         messages: list[bytes | bytearray] = []
-        resp = ""
+        resp = label = ""
         kinds, default_deadline = self._kinds, self._deadline_ns and utc_ns + self._deadline_ns
         for frame in islice(frames, begin, None):
             if type(frame) is not DataMessage or frame.binary or len(frame.data) > MAX_BYTES:
@@ -101,8 +101,12 @@ class PlaceReader:
             if not kind.low <= price * quantity <= kind.high or not price or not quantity:
                 break
             tag, ts, valid_for_ms, wanted = params.tag, params.ts, params.valid_for_ms, params.resp or "accepted"
-            if not is_cl_ord_id(params.cl_ord_id) or (tag is not None and not is_label(tag)):
+            if not is_cl_ord_id(params.cl_ord_id):
                 break
+            if tag is not None and tag != label:
+                if not is_label(tag):
+                    break
+                label = tag
             if wanted != resp:
                 if resp:
                     break
@@ -141,7 +145,7 @@ class PlaceReader:
             self._kinds.clear()
         kind = self._kinds[words] = PlaceKind(
             instrument, made.side, made.ord_type, made.tif, made.flags, made.stp,
-            len(words) + _NUMBERS_AND_TYPE - words.count(None), prices, quantities,
+            len(words) + _NUMBERS_AND_TYPE - words.count(None), prices, quantities, rendered(instrument.qty_exp),
             instrument.min_notional, instrument.max_notional or _NO_BOUND,
         )  # fmt: skip
         return kind

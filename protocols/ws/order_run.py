@@ -2,7 +2,7 @@
 
 import msgspec
 
-from protocols.instruments import Instrument
+from protocols.instruments import Instrument, Rendered
 from protocols.known_numbers import Numbers
 from protocols.messages import OrdType, Side, Stp, Tif
 
@@ -22,6 +22,7 @@ class PlaceKind(msgspec.Struct, frozen=True, eq=False):
     members: int
     prices: Numbers
     quantities: Numbers
+    quantity_texts: Rendered
     low: int
     high: int
 

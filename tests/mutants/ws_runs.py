@@ -111,6 +111,11 @@ MUTANTS = (
             "return len(self._open)",
         ),
         (
+            "answers of a run go to whoever took the session over",
+            "        if sources not in self._runs:\n            return False\n        self._runs.remove(sources)\n",
+            "        self._runs.discard(sources)\n",
+        ),
+        (
             "a run that is split is open no more",
             "                for source in self._apart:\n                    self._open.add(source)\n",
             "                pass\n",
@@ -132,11 +137,6 @@ MUTANTS = (
             "tokens that a used id gave back are shown too early",
             "if run.shows_limits and event.code == DUPLICATE_ID:",
             "if False:",
-        ),
-        (
-            "answers of a run go to whoever took the session over",
-            "if endpoint is not None and endpoint is session.endpoint:  # a new",
-            "if (endpoint := session.endpoint) is not None:  # a new",
         ),
     ),
 )

@@ -31,10 +31,10 @@ class RunAnswers:
         output, first = self._machine.output, run.commands[0].cmd_id
         answers = self._texts(run, events, now_ns)
         is_live = self._cursor.is_live
-        texts = iter(self._shared.live_run(events) if is_live else ())
+        texts = self._shared.live_run(events) if is_live else [b""] * len(events)
         ready_bytes, last, sent = len(output.unwritten), 0, 0
         frames: list[bytes] = []
-        for event in events:
+        for event, text in zip(events, texts, strict=True):
             cmd_id = event.cmd_id
             if cmd_id != last and cmd_id in answers:
                 last = cmd_id
@@ -52,14 +52,15 @@ class RunAnswers:
                     self._cursor.fall_behind(event.seq)
                     is_live = False
                     continue
-                frames.append(frame := text_frame(next(texts)))
+                frames.append(frame := text_frame(text))
                 ready_bytes += len(frame)
                 sent += 1
         output.write_frames(frames, now_ns)
         self._services.metrics.ws.messages_out += sent
 
     def _texts(self, run: RunReply, events: Sequence[OrderEvent], now_ns: int) -> dict[int, bytes | None]:
-        """The answer to each order, by cmd_id, as of `place_answers`; empty when the client has left."""
+        """The answer to each order, by cmd_id, as of `place_answers`; empty when they are no longer wanted, or another
+        connection asked."""
         sources = run.sources
         assert isinstance(sources, RunSources)
         if not self._answers.open.close_run(sources):

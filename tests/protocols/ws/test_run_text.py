@@ -6,7 +6,7 @@ Modules: protocols.ws.event_text, protocols.ws.answer_text.
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.instruments import Instrument, Instruments
+from protocols.instruments import Instrument, Instruments, rendered
 from protocols.messages import (
     COD_EXEMPT,
     DUPLICATE,
@@ -84,7 +84,9 @@ def test_an_event_is_written_as_the_general_encoder_writes_it(events):
 
 
 def kind_of(instrument):
-    return PlaceKind(instrument, Side.BUY, OrdType.LIMIT, Tif.GTC, 0, Stp.DEFAULT, 6, {}, {}, 0, 1)
+    return PlaceKind(
+        instrument, Side.BUY, OrdType.LIMIT, Tif.GTC, 0, Stp.DEFAULT, 6, {}, {}, rendered(instrument.qty_exp), 0, 1
+    )
 
 
 _IDS = st.integers(-(1 << 53), 1 << 53) | st.text(max_size=64)

@@ -320,13 +320,15 @@ def frame_header(opcode: int, length: int) -> bytes:
     return bytes((_FIN | opcode, 127)) + length.to_bytes(8, "big")
 
 
-_TEXT_HEADERS = tuple(frame_header(TEXT, length) for length in range(1_024))
+class _Headers(dict[int, bytes]):
+    """Those of short frames are known."""
+
+    def __missing__(self, length: int) -> bytes:
+        return frame_header(TEXT, length)
 
 
-def text_frame(payload: bytes) -> bytes:
-    """A server's frame of one text message."""
-    length = len(payload)
-    return (_TEXT_HEADERS[length] if length < 1_024 else frame_header(TEXT, length)) + payload
+TEXT_HEADERS = _Headers({length: frame_header(TEXT, length) for length in range(1_024)})
+"""Length of the payload -> header of a server's frame of one text message."""
 
 
 def encode_frame(opcode: int, payload: bytes, mask: bytes | None = None) -> bytes:

@@ -79,7 +79,7 @@ MUTANTS = (
         ),
         (
             "an answer of its own overtakes those before it",
-            "                    output.write_frames(frames, now_ns)\n                    frames.clear()\n",
+            "                output.write_frames(frames, now_ns)\n                frames.clear()\n",
             "",
         ),
     ),

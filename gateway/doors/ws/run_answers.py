@@ -9,7 +9,7 @@ from gateway.sessions.reply import RunReply
 from protocols.messages import OrderEvent
 from protocols.ws import report
 from protocols.ws.answer_text import place_answers
-from protocols.ws.framing import text_frame
+from protocols.ws.framing import TEXT_HEADERS
 from protocols.ws.session import WsSession
 
 
@@ -32,27 +32,24 @@ class RunAnswers:
         answers = self._texts(run, events, now_ns)
         is_live = self._cursor.is_live
         texts = self._shared.live_run(events) if is_live else [b""] * len(events)
-        ready_bytes, last, sent = len(output.unwritten), 0, 0
+        headers, ready_bytes, sent = TEXT_HEADERS, len(output.unwritten), 0
         frames: list[bytes] = []
         for event, text in zip(events, texts, strict=True):
-            cmd_id = event.cmd_id
-            if cmd_id != last and cmd_id in answers:
-                last = cmd_id
-                answer = answers[cmd_id]
-                if answer:
-                    frames.append(frame := text_frame(answer))
-                    ready_bytes += len(frame)
-                elif answer is None:
-                    output.write_frames(frames, now_ns)
-                    frames.clear()
-                    self._answer_alone(run, cmd_id - first, events, now_ns)
-                    ready_bytes = len(output.unwritten)
+            answer = answers.pop(event.cmd_id, b"")
+            if answer:
+                frames.append(frame := headers[len(answer)] + answer)
+                ready_bytes += len(frame)
+            elif answer is None:
+                output.write_frames(frames, now_ns)
+                frames.clear()
+                self._answer_alone(run, event.cmd_id - first, events, now_ns)
+                ready_bytes = len(output.unwritten)
             if is_live:
                 if ready_bytes >= READY_BYTES:
                     self._cursor.fall_behind(event.seq)
                     is_live = False
                     continue
-                frames.append(frame := text_frame(text))
+                frames.append(frame := headers[len(text)] + text)
                 ready_bytes += len(frame)
                 sent += 1
         output.write_frames(frames, now_ns)
@@ -69,7 +66,7 @@ class RunAnswers:
         blocks = self._answers.limits(_charged(run), None, now_ns)
         out_ns, first = self._services.wall.utc_ns(now_ns), run.commands[0].cmd_id
         answers = place_answers(sources.run, first, finals, out_ns, blocks)
-        self._services.metrics.ws.messages_out += sum(answer is not None for answer in answers.values())
+        self._services.metrics.ws.messages_out += len(answers) - list(answers.values()).count(None)
         return answers
 
     def _answer_alone(self, run: RunReply, index: int, events: Sequence[OrderEvent], now_ns: int) -> None:

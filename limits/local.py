@@ -66,13 +66,14 @@ class LocalLimiter(RoutedLimiter[Bucket]):
             route = path.routes[name]
             if instrument and route.instrument_limit is not None:
                 route = path.per_instrument.get(instrument) or self._instrument_route(path, route, instrument)
+            total_milli = cost_milli * count
             for bucket in route.buckets:
-                if not bucket.fits(cost_milli * count, now_us):
+                if not bucket.fits(total_milli, now_us):
                     return False
-            routes.append((route, cost_milli * count))
-        for route, cost_milli in routes:
+            routes.append((route, total_milli))
+        for route, total_milli in routes:
             for bucket in route.buckets:  # those of shadow limits too: they have all of it
-                bucket.level -= cost_milli * bucket.milli
+                bucket.level -= total_milli * bucket.milli
             route.counts.admitted += count
         return True
 

@@ -122,7 +122,8 @@ class EventLoopTurn:
     def mark_dirty(self, connection: TurnMember) -> None:
         """Flush this connection in the coming turn."""
         self._dirty[connection] = None
-        self._schedule()
+        if not self._scheduled:
+            self._schedule()
 
     def wake(self) -> None:
         """Run a turn soon, even when no connection is dirty, in which all parts are asked whether they are due."""

@@ -6,11 +6,14 @@ debited, and the same request is charged again when the tokens have come.
 
 from collections.abc import Sequence
 
+import msgspec
+
 from gateway.sessions.request import Request, RequestRun
 from gateway.sessions.session import Session
 from limits.bucket import MILLI
-from limits.limiter import BucketView, Decision, Limiter
+from limits.limiter import BucketView, Decision, Limiter, RunCosts
 from limits.open_orders import OpenOrders
+from limits.policy import OpenOrderLimit
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyCommand, AnyEvent, CancelOrder, ExecType, MassCancel, NewOrder, OrderEvent, OrdStatus
@@ -29,12 +32,27 @@ _A_MESSAGE = ("msgs", MILLI, 0)
 _DONE = frozenset((OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED))
 
 
+class _RunTerms(msgspec.Struct, frozen=True):
+    """What the policy in force says of one kind of message from one account.
+
+    costs: of each message of a run, by bucket. is_by_instrument: each instrument has a bucket of its own, too.
+    """
+
+    open_orders: OpenOrderLimit
+    bucket: str
+    cost_milli: int
+    costs: RunCosts
+    is_by_instrument: bool
+
+
 class Charging:
     """Takes tokens for requests and gives them back, and counts who has how many orders open."""
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
         self._open = OpenOrders()
+        self._policy = limiter.policy  # of `_terms`
+        self._terms: dict[tuple[str, str], _RunTerms] = {}
         self._owned: dict[int, int] = {}  # the same by session that placed them, without zeros
 
     def charge(self, request: Request, now_ns: int) -> Refusal | None:
@@ -62,22 +80,36 @@ class Charging:
 
     def charge_run(self, run: RequestRun, now_ns: int) -> bool:
         """Take what all orders of the run cost, and see that all have a place; False: nothing was taken."""
-        session, policy, count = run.session, self._limiter.policy, len(run.commands)
-        account = session.client
-        limit = policy.plan_of(account.account).open_orders
-        if not self._open.has_room(account.account_id, run.counts, count, limit):
+        client, limiter, count = run.session.client, self._limiter, len(run.commands)
+        if limiter.policy is not self._policy:
+            self._policy = limiter.policy
+            self._terms.clear()
+        terms = self._terms.get((client.account, run.kind)) or self._learn_terms(client.account, run.kind)
+        if not self._open.has_room(client.account_id, run.counts, count, terms.open_orders):
             return False
-        charged = policy.cost(run.kind)
-        if charged is None or charged[0] == "msgs":
-            return self._limiter.take_run(session.path, (_A_MESSAGE,), count, now_ns)
-        name, cost_milli = charged
-        [instrument, *_] = run.counts
-        if len(run.counts) > 1 and policy.instrument_limit(account.account) is not None:
+        costs = terms.costs
+        if terms.is_by_instrument:
+            if len(run.counts) > 1:
+                return False
+            costs = (_A_MESSAGE, (terms.bucket, terms.cost_milli, next(iter(run.counts))))
+        if not limiter.take_run(run.session.path, costs, count, now_ns):
             return False
-        if not self._limiter.take_run(session.path, (_A_MESSAGE, (name, cost_milli, instrument)), count, now_ns):
-            return False
-        run.bucket, run.cost_milli = name, cost_milli
+        if terms.bucket:
+            run.bucket, run.cost_milli = terms.bucket, terms.cost_milli
         return True
+
+    def _learn_terms(self, account: str, kind: str) -> "_RunTerms":
+        policy = self._policy
+        name, cost_milli = policy.cost(kind) or ("msgs", 0)
+        has_bucket = name != "msgs"
+        terms = self._terms[account, kind] = _RunTerms(
+            policy.plan_of(account).open_orders,
+            name if has_bucket else "",
+            cost_milli if has_bucket else 0,
+            (_A_MESSAGE, (name, cost_milli, 0)) if has_bucket else (_A_MESSAGE,),
+            has_bucket and policy.instrument_limit(account) is not None,
+        )
+        return terms
 
     def take(self, session: Session, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Refusal | None:
         """Charge one bucket; also for what is not a command, such as a query that the gateway answers itself."""

@@ -58,7 +58,7 @@ class CoreLink:
         self._hold_ns = settings.cancel_hold_ms * NS_PER_MS
         self.unanswered: dict[int, Request] = {}  # handed over, by cmd_id
         self.runs: dict[int, RequestRun] = {}  # while the core has them in hand, by their first cmd_id
-        self._handed: deque[Request] = deque()  # the same in order of hand-over; answered ones are dropped in passing
+        self.handed: deque[Request] = deque()  # the same in order of hand-over; answered ones are dropped in passing
         self._expire_at_ns = 0
         self._took_ns = 0  # when the core took something last
 
@@ -111,7 +111,7 @@ class CoreLink:
             request.move_to(RequestState.HANDED_OVER)
             request.handed_ns = now_ns
             self.unanswered[request.command.cmd_id] = request
-            self._handed.append(request)
+            self.handed.append(request)
 
     def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
         command = request.command
@@ -127,7 +127,7 @@ class CoreLink:
         if request.trace is not None:
             request.trace.t_queued = request.trace.t_core_start = self._trace_clock()
         self.unanswered[command.cmd_id] = request
-        self._handed.append(request)
+        self.handed.append(request)
         endpoint = request.endpoint
         if endpoint is not None and endpoint is request.session.endpoint and request.source is not None:
             self._calls.call(endpoint, endpoint.handed_over, request, now_ns)
@@ -193,7 +193,7 @@ class CoreLink:
 
     def give_up(self, now_ns: int) -> None:
         """Report the outcome of requests as unknown that the core has not answered in its time."""
-        handed = self._handed
+        handed = self.handed
         while handed and (
             handed[0].state is RequestState.ANSWERED or handed[0].handed_ns + self._answer_timeout_ns <= now_ns
         ):
@@ -206,7 +206,7 @@ class CoreLink:
     @property
     def next_deadline_ns(self) -> int | None:
         """When an answer, or the hand-over of something that waits, is overdue."""
-        handed = self._handed
+        handed = self.handed
         while handed and handed[0].state is RequestState.ANSWERED:
             handed.popleft()
         deadlines = [handed[0].handed_ns + self._answer_timeout_ns] if handed else []

@@ -111,7 +111,9 @@ class OrderPath:
     @property
     def next_deadline_ns(self) -> int | None:
         """When `tick` is next wanted, None when nothing waits."""
-        core_ns, pause_ns = self.core_link.next_deadline_ns, self._backpressure.next_deadline_ns
+        link = self.core_link
+        core_ns = link.next_deadline_ns if link.handed or self.queue.commands else None
+        pause_ns = self._backpressure.next_deadline_ns
         if core_ns is None and pause_ns is None and not (self._later or self.venue.reopen_at_ns):
             return None  # as after most turns
         deadlines = (self._now_ns if self._later else None, self.venue.reopen_at_ns or None, core_ns, pause_ns)

@@ -269,7 +269,11 @@ MUTANTS = (
     ),
     # -- a run of actions --------------------------------------------------------------------------------------------
     Mutant(
-        "a run is debited as one action", "limits/local.py", "(route, cost_milli * count)", "(route, cost_milli)", RUNS
+        "a run is debited as one action",
+        "limits/local.py",
+        "append((route, total_milli))",
+        "append((route, cost_milli))",
+        RUNS,
     ),
     Mutant(
         "a run needs the tokens of one action",

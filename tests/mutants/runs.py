@@ -162,7 +162,7 @@ ADMIT = (
         _ROADS,
         (
             "a run passes the ceiling of open orders",
-            "        if not self._open.has_room(account.account_id, run.counts, count, limit):\n",
+            "        if not self._open.has_room(client.account_id, run.counts, count, terms.open_orders):\n",
             "        if False:\n",
         ),
         (
@@ -177,15 +177,24 @@ ADMIT = (
         ),
         (
             "a run in two symbols is charged to the first",
-            "        if len(run.counts) > 1 and policy.instrument_limit(account.account) is not None:\n",
-            "        if False:\n",
+            "            if len(run.counts) > 1:\n",
+            "            if False:\n",
         ),
         (
             "a run is charged as one message",
-            "(name, cost_milli, instrument)), count, now_ns)",
-            "(name, cost_milli, instrument)), 1, now_ns)",
+            "        if not limiter.take_run(run.session.path, costs, count, now_ns):\n",
+            "        if not limiter.take_run(run.session.path, costs, 1, now_ns):\n",
         ),
-        ("a run that is split is not refunded", "        run.bucket, run.cost_milli = name, cost_milli\n", ""),
+        (
+            "a run is charged by a policy that is no longer in force",
+            "        if limiter.policy is not self._policy:\n",
+            "        if False:\n",
+        ),
+        (
+            "a run that is split is not refunded",
+            "            run.bucket, run.cost_milli = terms.bucket, terms.cost_milli\n",
+            "            pass\n",
+        ),
     ),
 )
 EXECUTE = (

@@ -104,7 +104,9 @@ class FixRequests:
         size_bytes = run.ends[-1] - run.begin
         sources = _Sources(run, self._machine)
         request = RequestRun(commands, session, sources, size_bytes, "D", session.endpoint, now_ns, counts)
-        is_of_this_time = run.t_recv == services.wall.utc_ns(now_ns)  # what came after it may have had the clock read
+        is_of_this_time = (
+            run.t_recv == now_ns + services.wall.offset_ns
+        )  # what came after it may have had the clock read
         if not is_of_this_time or 0 < tracing.one_in <= count or not admission.may_enter(request, now_ns):
             session.sender.order_n = numbers_before
             for index in range(count):

@@ -79,10 +79,13 @@ class Timers:
         """When a heartbeat, a test or the end is due, while logged on."""
         if not self.heart_bt_ns:
             return None
-        if self._awaits_answer():
-            return self._silence_ends_ns()
         heartbeat_ns = last_sent_ns + self.heart_bt_ns
-        return heartbeat_ns if self._paused_at_ns is not None else min(heartbeat_ns, self._silence_ends_ns())
+        if self._paused_at_ns is not None:
+            return heartbeat_ns
+        silence_ends_ns = self._silence_ends_ns()
+        if self._test_sent_at_ns is not None or silence_ends_ns < heartbeat_ns:  # no heartbeat while it is tested
+            return silence_ends_ns
+        return heartbeat_ns
 
     def _awaits_answer(self) -> bool:
         """Whether a TestRequest(1) is unanswered while we read.

@@ -268,6 +268,17 @@ class Admission:
         if (endpoint := session.endpoint) is not None:
             self._calls.call(endpoint, endpoint.refuse, source, refusal, now_ns)
 
+    def decline_orders(self, session: Session, count: int, refusal: Refusal, now_ns: int) -> Refusal | None:
+        """What so many orders of one read are refused with, as by `decline`, now charged and counted; the caller tells
+        the client. None: nothing has happened, and each is to be declined by itself.
+        """
+        if not self._charging.take_messages(session, count, now_ns):
+            return None
+        if not session.may_trade:
+            refusal = rules.MAY_NOT_TRADE
+        self._metrics.count_refusal(session.sender.origin, refusal.code, count)
+        return refusal
+
     def charge_message(self, session: Session, now_ns: int) -> Refusal | None:
         """Charge a message that is no command: None when it may go on."""
         return self._charge(session, "msgs", MILLI, now_ns)

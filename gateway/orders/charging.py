@@ -111,6 +111,10 @@ class Charging:
         )
         return terms
 
+    def take_messages(self, session: Session, count: int, now_ns: int) -> bool:
+        """Charge so many messages alike; False: not all have tokens, and nothing was taken."""
+        return self._limiter.take_run(session.path, (_A_MESSAGE,), count, now_ns)
+
     def take(self, session: Session, name: str, cost_milli: int, now_ns: int, instrument: int = 0) -> Refusal | None:
         """Charge one bucket; also for what is not a command, such as a query that the gateway answers itself."""
         decision = self._limiter.take(session.path, name, cost_milli, now_ns, instrument)

@@ -202,10 +202,10 @@ class Metrics:
 
     # -- what the doors and the order path count ------------------------------------------------------------------
 
-    def count_refusal(self, origin: Origin, code: int) -> None:
-        """Count a refusal by the gateway itself."""
+    def count_refusal(self, origin: Origin, code: int, count: int = 1) -> None:
+        """Count a refusal by the gateway itself, or several alike."""
         refusals = self._by_origin[origin].refusals
-        refusals[code] = refusals.get(code, 0) + 1
+        refusals[code] = refusals.get(code, 0) + count
 
     def count_failed_logon(self, door: str, cause: str) -> None:
         _add(self.doors[door].failed_logons, cause)

@@ -5,12 +5,12 @@ checked by admission. A number of the sender's lane is taken last, when nothing 
 use one. F and q need as few fields as possible, because a cancel must get through.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from protocols.errors import EXPIRED_ON_ARRIVAL, UNKNOWN_METHOD, UNKNOWN_SYMBOL, Refusal
 from protocols.fix.decoder import Fault
 from protocols.fix.events import AppMessage, Fields
-from protocols.fix.order_run import OrderRun
+from protocols.fix.order_run import OrderRun, PlainOrder
 from protocols.fix.tags import (
     ACCOUNT,
     CANCEL_SCOPE,
@@ -81,15 +81,28 @@ from protocols.units import NS_PER_MS
 from protocols.wall import MAX_AHEAD_NS
 
 _NOTHING_RARE = Rare()
+_SIDES = ("", "1", "2")
 _Make = Callable[[AppMessage, Sender, int, int], AnyCommand]
 
 
-def commands_of(run: OrderRun, sender: Sender) -> list[NewOrder]:
-    """The commands of plain orders, which use as many numbers of the sender."""
-    account, session, origin, t_recv = sender.account, sender.session, sender.origin, run.t_recv
-    cmd_id = sender.next_order_ids(len(run.orders))
+def request_of(run: OrderRun, index: int, account: str) -> AppMessage:
+    """The message of one order, as far as the gateway's answers to it need it. account: of the session."""
+    cl_ord_id, kind, quantity, _, _, _ = run.orders[index]
+    fields = {CL_ORD_ID: cl_ord_id, SYMBOL: kind.instrument.symbol, SIDE: _SIDES[kind.side]}
+    fields[ORDER_QTY] = kind.instrument.qty_text(quantity)
+    if kind.tag:
+        fields[SECONDARY_CL_ORD_ID] = kind.tag
+    if kind.flags & ACCOUNT_GIVEN:
+        fields[ACCOUNT] = account
+    return AppMessage("D", run.seq_num + index, fields, None, False, False, run.t_recv, run.size_bytes(index))
+
+
+def commands_of(orders: Sequence[PlainOrder], sender: Sender, t_recv: int) -> list[NewOrder]:
+    """The commands of plain orders, which use as many numbers of the sender. t_recv: of their run."""
+    account, session, origin = sender.account, sender.session, sender.origin
+    cmd_id = sender.next_order_ids(len(orders))
     commands = []
-    for cl_ord_id, kind, quantity, price, deadline, sent_at in run.orders:
+    for cl_ord_id, kind, quantity, price, deadline, sent_at in orders:
         commands.append(NewOrder(
             cmd_id, account, session, origin, t_recv, deadline,
             cl_ord_id, kind.instrument_id, kind.side, kind.ord_type, kind.tif, quantity, price,

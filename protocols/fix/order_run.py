@@ -51,7 +51,7 @@ class OrderRun(msgspec.Struct, frozen=True, eq=False, gc=False):
         return self.ends[-1]
 
     def frame(self, index: int) -> bytes:
-        """One message."""
+        """One message as it came."""
         return self.data[self.ends[index - 1] if index else self.begin : self.ends[index]]
 
     def size_bytes(self, index: int) -> int:

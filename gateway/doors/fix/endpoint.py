@@ -29,7 +29,7 @@ from protocols import errors
 from protocols.errors import Refusal
 from protocols.fix import events, tags
 from protocols.fix.decoder import DecodedMessage
-from protocols.fix.message import NO_HEADERS
+from protocols.fix.message import NO_HEADERS, Headers
 from protocols.fix.order_reader import OrderReader
 from protocols.fix.order_run import OrderRun
 from protocols.fix.session.logon import LogonRefusal
@@ -432,6 +432,10 @@ class FixEndpoint(Endpoint, Peer):
     def report_run(self, run: RunReply, events: Sequence[OrderEvent], now_ns: int) -> None:
         headers = self.machine.headers(MsgType.EXECUTION_REPORT, now_ns)
         texts = self._translator.reports(events, run.commands[0].t_recv, headers or NO_HEADERS)
+        self._send_reports(headers, texts, now_ns)
+
+    def _send_reports(self, headers: Headers | None, texts: list[str], now_ns: int) -> None:
+        """ExecutionReport(8)s with these headers, None = bodies alone."""
         if headers is not None:
             self.machine.send_run(texts, now_ns)
         else:
@@ -461,6 +465,15 @@ class FixEndpoint(Endpoint, Peer):
         self.send(*self._translator.refusal(source, refusal, at_ns, exec_id, known), now_ns)
         if refusal.code == errors.LIMIT_ABUSE:
             self._end_for_abuse(now_ns)
+
+    def refuse_orders(self, messages: Sequence[events.AppMessage], refusal: Refusal, now_ns: int) -> None:
+        """Refuse orders alike that came in one read, for no limit of the session."""
+        headers = self.machine.headers(MsgType.EXECUTION_REPORT, now_ns)
+        before, numbers, behind = headers or NO_HEADERS
+        at_ns, kind = self._services.wall.utc_ns(now_ns), "P" if refusal.outcome == "unknown" else "R"
+        refused = [self._translator.refusal(each, refusal, at_ns, self._exec_id(kind)) for each in messages]
+        texts = [f"{before}{number}{behind}{body}" for (_, body), number in zip(refused, numbers, strict=False)]
+        self._send_reports(headers, texts, now_ns)
 
     def notice(self, state: EngineState, now_ns: int) -> None:
         for msg_type, body in self._translator.event(state, None):

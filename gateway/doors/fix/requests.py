@@ -1,5 +1,6 @@
 """Serves a FIX client's requests: commands go to the order path, and everything else is answered here."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -8,11 +9,12 @@ from gateway.config import schema
 from gateway.doors.services import Services
 from gateway.sessions.request import RequestRun
 from gateway.sessions.session import Session
+from gateway.telemetry.tracing import OrderTrace
 from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.fix import tags
-from protocols.fix.commands import commands_of
+from protocols.fix.commands import commands_of, request_of
 from protocols.fix.decoder import Fault
 from protocols.fix.events import AppMessage
 from protocols.fix.order_run import OrderRun
@@ -35,6 +37,7 @@ class FixResponder(Protocol):
     @property
     def session(self) -> Session: ...
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None: ...
+    def refuse_orders(self, messages: Sequence[AppMessage], refusal: Refusal, now_ns: int) -> None: ...
     def charge_faulty(self, now_ns: int) -> None: ...
     def send(self, msg_type: str, body: str, now_ns: int) -> None: ...
 
@@ -65,15 +68,9 @@ class FixRequests:
             if barred is not None:
                 services.orders.admission.decline(session, kind, message, barred, now_ns)
                 return
-        orders = services.orders
-        if not orders.queue.is_calm and kind in _ORDERS and not message.poss_resend:
-            shed = orders.admission.why_shed(session, now_ns)
-            if shed is not None:
-                orders.admission.decline(session, kind, message, shed, now_ns)
-                return
-        trace = None
-        if kind == "D" and services.tracing.sample():
-            trace = services.tracing.begin(now_ns, "fix", session.name)
+        if kind in _ORDERS and self._is_shed(message, now_ns):
+            return
+        trace = self._trace_of_new(now_ns) if kind == "D" else None
         if tags.RECV_WINDOW in message.fields or self._settings.recv_window_ms:
             services.wall.ahead_ns(message.sending_time_ns, now_ns)  # may read the clock again
         t_recv = now_ns + services.wall.offset_ns
@@ -89,35 +86,79 @@ class FixRequests:
         else:
             if kind == "D" and self._machine.order_reader is not None:
                 self._machine.order_reader.learn(message, command)  # type: ignore[arg-type]
-            orders.admission.submit(session, command, kind, message, message.size_bytes, now_ns, trace)
+            services.orders.admission.submit(session, command, kind, message, message.size_bytes, now_ns, trace)
+
+    def _is_shed(self, message: AppMessage, now_ns: int) -> bool:
+        """Refuse a New or Replace whatever is in it, while the order path has no room for it."""
+        orders = self._services.orders
+        if orders.queue.is_calm or message.poss_resend:
+            return False
+        shed = orders.admission.why_shed(self._session, now_ns)
+        if shed is not None:
+            orders.admission.decline(self._session, message.msg_type, message, shed, now_ns)
+        return shed is not None
+
+    def _trace_of_new(self, now_ns: int) -> OrderTrace | None:
+        tracing = self._services.tracing
+        return tracing.begin(now_ns, "fix", self._session.name) if tracing.sample() else None
 
     def serve_run(self, run: OrderRun, now_ns: int) -> None:
-        """Submit a run of plain orders; one after the other where something tells them apart."""
+        """Submit a run of plain orders, or refuse it; one after the other where something tells them apart."""
+        if not self._is_run_shed(run, now_ns) and not self._enters(run, now_ns):
+            self._serve_each(run, now_ns)
+
+    def _is_run_shed(self, run: OrderRun, now_ns: int) -> bool:
+        """See `_is_shed`."""
+        orders, session, count = self._services.orders, self._session, len(run.orders)
+        shed = None if orders.queue.is_calm else orders.admission.why_shed(session, now_ns)
+        refusal = shed and orders.admission.decline_orders(session, count, shed, now_ns)
+        if refusal is None:
+            return False
+        self._services.metrics.fix.messages_in += count
+        messages = [request_of(run, index, session.client.account) for index in range(count)]
+        self._endpoint.refuse_orders(messages, refusal, now_ns)
+        return True
+
+    def _serve_each(self, run: OrderRun, now_ns: int) -> None:
+        services, session = self._services, self._session
+        # The clock may be read anew for an order with a window; and what came after the run may have had it read.
+        is_general = self._settings.recv_window_ms or run.t_recv != now_ns + services.wall.offset_ns
+        for index, order in enumerate(run.orders):
+            if is_general or order[1].window_ns:
+                self.serve(self._machine.message_in(run, index), now_ns)
+                continue
+            message = request_of(run, index, session.client.account)
+            services.metrics.fix.messages_in += 1
+            if not self._is_shed(message, now_ns):
+                trace = self._trace_of_new(now_ns)
+                (command,) = commands_of((order,), session.sender, run.t_recv)
+                services.orders.admission.submit(session, command, "D", message, message.size_bytes, now_ns, trace)
+
+    def _enters(self, run: OrderRun, now_ns: int) -> bool:
+        """Submit it as one. False: nothing has happened."""
         services, session, count = self._services, self._session, len(run.orders)
         admission, tracing = services.orders.admission, services.tracing
+        if 0 < tracing.one_in <= count or run.t_recv != now_ns + services.wall.offset_ns:
+            return False
         counts: dict[int, int] = {}
         for order in run.orders:
             instrument = order[1].instrument_id
             counts[instrument] = counts.get(instrument, 0) + 1
         numbers_before = session.sender.order_n
-        commands = commands_of(run, session.sender)
+        commands = commands_of(run.orders, session.sender, run.t_recv)
         size_bytes = run.ends[-1] - run.begin
-        sources = _Sources(run, self._machine)
+        sources = _Sources(run, session.client.account)
         request = RequestRun(commands, session, sources, size_bytes, "D", session.endpoint, now_ns, counts)
-        is_of_this_time = (
-            run.t_recv == now_ns + services.wall.offset_ns
-        )  # what came after it may have had the clock read
-        if not is_of_this_time or 0 < tracing.one_in <= count or not admission.may_enter(request, now_ns):
+        if not admission.may_enter(request, now_ns):
             session.sender.order_n = numbers_before
-            for index in range(count):
-                self.serve(self._machine.message_in(run, index), now_ns)
-            return
+            return False
         services.metrics.fix.messages_in += count
         traced = tracing.sample_run(count)
         if traced is not None:
             request.traced, request.trace = traced, tracing.begin(now_ns, "fix", session.name)
             request.trace.t_limited = admission.trace_clock()
         admission.enter(request, now_ns)
+        return True
 
     def put_off(self, message: AppMessage, now_ns: int) -> None:
         """Put off a question about an order until the inbound gap is filled, and answer it then. If the order is not
@@ -183,13 +224,13 @@ class FixRequests:
 
 
 class _Sources(msgspec.Struct, frozen=True, eq=False):
-    """The messages of a run, decoded when one of them is refused or has to wait."""
+    """The messages of a run, for when one of them is refused or has to wait."""
 
     run: OrderRun
-    machine: FixSession
+    account: str
 
     def source(self, index: int) -> AppMessage:
-        return self.machine.message_in(self.run, index)
+        return request_of(self.run, index, self.account)
 
     def size_bytes(self, index: int) -> int:
         return self.run.size_bytes(index)

@@ -59,8 +59,8 @@ ADMISSION = (
         ),
         (
             "who may not trade learns what is wrong with the order",
-            "        if not session.may_trade:\n",
-            "        if False:\n",
+            "refusal = limited\n        if not session.may_trade:\n",
+            "refusal = limited\n        if False:\n",
         ),
         (
             "questions pass while the queue sheds",

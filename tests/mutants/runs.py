@@ -120,7 +120,11 @@ ADMIT = (
         "gateway/doors/fix/requests.py",
         _ROADS,
         ("a run that is split uses its numbers twice", "            session.sender.order_n = numbers_before\n", ""),
-        ("a run is received at another time than its read", "if not is_of_this_time or 0 < tracing", "if 0 < tracing"),
+        (
+            "a run is received at another time than its read",
+            " or run.t_recv != services.wall.utc_ns(now_ns):\n            return False",
+            ":\n            return False",
+        ),
         (
             "the message of a run has the number of its neighbour",
             "                self.serve(self._machine.message_in(run, index), now_ns)\n",
@@ -288,6 +292,55 @@ EXECUTE = (
         ),
     ),
 )
+REFUSE = (
+    *mutants(
+        "gateway/orders/admission.py",
+        _ROADS,
+        (
+            "orders that are shed together count as one",
+            "self._metrics.count_refusal(session.sender.origin, refusal.code, count)",
+            "self._metrics.count_refusal(session.sender.origin, refusal.code)",
+        ),
+        (
+            "orders that are shed together cost no messages",
+            "        if not self._charging.take_messages(session, count, now_ns):\n",
+            "        if False:\n",
+        ),
+    ),
+    *mutants(
+        "gateway/doors/fix/requests.py",
+        _ROADS,
+        (
+            "an order of a run that is taken apart is not shed",
+            "            if not self._is_shed(message, now_ns):\n",
+            "            if True:\n",
+        ),
+    ),
+    *mutants(
+        "gateway/doors/fix/endpoint.py",
+        _ROADS,
+        (
+            "what becomes of shed orders is unknown",
+            'kind = self._services.wall.utc_ns(now_ns), "P" if refusal.outcome == "unknown" else "R"',
+            'kind = self._services.wall.utc_ns(now_ns), "P"',
+        ),
+    ),
+    *mutants(
+        "protocols/fix/commands.py",
+        ("tests/protocols/fix/test_order_reader.py",),
+        (
+            "a refused order of a run has the number of the first",
+            '"D", run.seq_num + index, fields',
+            '"D", run.seq_num, fields',
+        ),
+        ("a refused order of a run loses its second id", "    if kind.tag:\n", "    if False:\n"),
+        (
+            "a refused order of a run loses its account",
+            "    if kind.flags & ACCOUNT_GIVEN:\n        fields",
+            "    if False:\n        fields",
+        ),
+    ),
+)
 REPORT = (
     *mutants(
         "protocols/fix/run_report.py",
@@ -319,4 +372,4 @@ REPORT = (
         ),
     ),
 )
-MUTANTS: tuple[Mutant, ...] = (*READ, *ADMIT, *EXECUTE, *REPORT)
+MUTANTS: tuple[Mutant, ...] = (*READ, *ADMIT, *EXECUTE, *REFUSE, *REPORT)

@@ -10,8 +10,9 @@ from itertools import permutations
 import pytest
 
 from gateway.memory_bounds import _KIND_BYTES, _WORDING_BYTES
+from protocols.errors import ENGINE_BUSY, ENGINE_TIMEOUT, RATE_LIMITED, Refusal
 from protocols.fix import order_shape
-from protocols.fix.commands import Commands
+from protocols.fix.commands import Commands, request_of
 from protocols.fix.decoder import Decoder
 from protocols.fix.events import AppMessage
 from protocols.fix.message import encode
@@ -164,3 +165,21 @@ def test_what_reports_have_in_common_is_bounded_as_the_bound_of_memory_says():
     assert len(reports._run_reports._wordings) <= MAX_WORDINGS
     assert len(reports._run_reports._tags) <= MAX_WORDINGS
     assert after - before < MAX_WORDINGS * _WORDING_BYTES
+
+
+@pytest.mark.parametrize("code", [RATE_LIMITED, ENGINE_BUSY, ENGINE_TIMEOUT])
+@pytest.mark.parametrize("throttle_reject", ["order", "business"])
+@pytest.mark.parametrize("more", ["", "1=ACC|", "526=grid-7|"])
+def test_an_order_of_a_run_is_refused_as_the_message_that_it_came_in(room, code, throttle_reject, more):
+    body = ORDER.replace("55=I1|", f"55=I1|{more}")
+    room.teach(body)
+    frames = [room.frame(body, 1), room.frame(body.replace("11=o-1", "11=o-2").replace("38=1|", "38=1.50|"), 2)]
+    data = b"".join(frames)
+    run = room.reader.read(data, data.decode(), 0, 1, NOW_NS)
+    fields = Decoder("FIX.4.4").decode(frames[1]).fields
+    decoded = AppMessage("D", 2, fields, None, False, False, NOW_NS, len(frames[1]))
+    translator = Translator("FIX.4.4", "penstock", INSTRUMENTS, account="ACC", throttle_reject=throttle_reject)
+    refusal = Refusal(code, "why", 5)
+    made = request_of(run, 1, "ACC")
+    assert translator.refusal(made, refusal, NOW_NS, "R-1") == translator.refusal(decoded, refusal, NOW_NS, "R-1")
+    assert (made.seq_num, made.size_bytes) == (decoded.seq_num, decoded.size_bytes)

@@ -7,7 +7,7 @@ better price and the same code serves both:
     bids 99, 100   keys 99, 100, best 100        asks 101, 102   keys -102, -101, best -101
 
 Before editing: `PriceLevel.qty` must follow every change of an order's `leaves_qty`, so change that only through `add`,
-`remove` and `reduce`.
+`remove` and `reduce`; `plain_orders` does what `add` does.
 """
 
 from bisect import bisect_left
@@ -34,22 +34,25 @@ class PriceLevel:
 
 
 class BookSide:
-    """The resting orders of one side. Best price and cancel are O(1), a new price O(log n) and a short memory move."""
+    """The resting orders of one side. Best price and cancel are O(1), a new price O(log n) and a short memory move.
 
-    __slots__ = ("_keys", "_levels", "_sign")
+    keys: of all levels, rising: the best is the last. levels: by key. Others only look at them, and add to a level.
+    """
+
+    __slots__ = ("_sign", "keys", "levels")
 
     def __init__(self, side: Side) -> None:
         self._sign = 1 if side == Side.BUY else -1
-        self._keys: list[int] = []  # rising: the best is the last
-        self._levels: dict[int, PriceLevel] = {}
+        self.keys: list[int] = []
+        self.levels: dict[int, PriceLevel] = {}
 
     def add(self, order: Order) -> None:
         """Put an order after all others of its price."""
         key = order.price * self._sign
-        level = self._levels.get(key)
+        level = self.levels.get(key)
         if level is None:
-            level = self._levels[key] = PriceLevel()
-            keys = self._keys
+            level = self.levels[key] = PriceLevel()
+            keys = self.keys
             if keys and key < keys[-1]:
                 keys.insert(bisect_left(keys, key), key)
             else:
@@ -64,12 +67,12 @@ class BookSide:
             KeyError: it does not rest here, which is a bug of the caller; nothing is changed.
         """
         key = order.price * self._sign
-        level = self._levels[key]
+        level = self.levels[key]
         del level.orders[order.order_id]
         level.qty -= order.leaves_qty
         if not level.orders:
-            del self._levels[key]
-            keys = self._keys
+            del self.levels[key]
+            keys = self.keys
             if keys[-1] == key:
                 keys.pop()
             else:
@@ -78,17 +81,17 @@ class BookSide:
     def reduce(self, order: Order, qty: int) -> None:
         """Lower a resting order's leaves by `qty`, less than all of it; it keeps its time priority."""
         order.leaves_qty -= qty
-        self._levels[order.price * self._sign].qty -= qty
+        self.levels[order.price * self._sign].qty -= qty
 
     def best(self, reach: int = ANY_PRICE) -> Order | None:
         """The order that trades next, the oldest at the best price; None if nothing is within `reach`."""
-        keys = self._keys
+        keys = self.keys
         if not keys or keys[-1] < reach:
             return None
-        return next(iter(self._levels[keys[-1]].orders.values()))
+        return next(iter(self.levels[keys[-1]].orders.values()))
 
     def best_price(self) -> int | None:
-        return self._keys[-1] * self._sign if self._keys else None
+        return self.keys[-1] * self._sign if self.keys else None
 
     def reach(self, price: int) -> int:
         """The lowest key here that an order of the other side, limited at `price`, may trade with."""
@@ -96,29 +99,29 @@ class BookSide:
 
     def is_reached(self, reach: int) -> bool:
         """Whether the best order here is within `reach`, so that an order with this reach would trade."""
-        keys = self._keys
+        keys = self.keys
         return bool(keys) and keys[-1] >= reach
 
     def quote(self, reach: int, qty: int) -> tuple[int, int]:
         """What trading up to `qty` within `reach` would give: (quantity, price x quantity). Looks at levels only."""
         left, amount = qty, 0
-        for key in reversed(self._keys):
+        for key in reversed(self.keys):
             if not left or key < reach:
                 break
-            taken = min(left, self._levels[key].qty)
+            taken = min(left, self.levels[key].qty)
             amount += taken * key * self._sign
             left -= taken
         return qty - left, amount
 
     def orders(self, reach: int = ANY_PRICE) -> Iterator[Order]:
         """The resting orders within `reach`, in the order in which they would trade. Do not change them meanwhile."""
-        for key in reversed(self._keys):
+        for key in reversed(self.keys):
             if key < reach:
                 return
-            yield from self._levels[key].orders.values()
+            yield from self.levels[key].orders.values()
 
     def order_ids(self) -> list[int]:
-        return list(chain.from_iterable(self._levels[key].orders for key in reversed(self._keys)))
+        return list(chain.from_iterable(self.levels[key].orders for key in reversed(self.keys)))
 
 
 class Book:

@@ -23,13 +23,12 @@ from gateway.core.book import Book
 from gateway.core.counters import Counters
 from gateway.core.events import EventBuilder, status_of
 from gateway.core.matcher import Matcher
-from gateway.core.orders import AccountOrders, AccountState, Order, order_of
+from gateway.core.orders import AccountOrders, AccountState, Order, asked_for, is_in_scope, order_of
 from gateway.core.plain_orders import PlainOrders
 from protocols import errors
 from protocols.instruments import Instrument
 from protocols.messages import (
     ACCOUNT_GIVEN,
-    COD_EXEMPT,
     POSS_RESEND,
     POST_ONLY,
     AnyCommand,
@@ -46,6 +45,7 @@ from protocols.messages import (
     ReplaceOrder,
     pack_cmd_id,
 )
+from protocols.runs import HandOver, HandOverEvents, NewOrders, RunEvents
 
 _LANE_SPAN = pack_cmd_id(0, Lane.CANCEL, 0)  # in a cmd_id, n is below it, session and lane are above
 
@@ -105,7 +105,7 @@ class Engine:
         events = self._events
         if isinstance(command, QueryOrders):  # it is not recorded, so it must leave no trace, not even in the time
             asking = self._ledger.accounts.get(command.account) or AccountState(command.account)
-            return [events.listing(command, asking, _asked_for(command, asking), now_ns)]
+            return [events.listing(command, asking, asked_for(command, asking), now_ns)]
         account = events.begin(command, now_ns)
         if isinstance(command, NewOrder):
             self._place(command, account)
@@ -117,13 +117,21 @@ class Engine:
             self._mass_cancel(command, account)
         return events.take()
 
-    def execute_all(self, commands: Sequence[AnyCommand], now_ns: int) -> list[AnyEvent]:
-        """The events of all these commands, in order: the same as `execute` gives for one after the other."""
+    def execute_all(self, commands: Sequence[AnyCommand], now_ns: int) -> Sequence[AnyEvent]:
+        """The events of all these commands, in order: the same as `execute` gives for one after the other.
+
+        Those of a `HandOver` are `HandOverEvents`; those of `NewOrders`, if none was executed before, are `RunEvents`.
+        """
+        if type(commands) is HandOver:
+            return HandOverEvents([self._execute_part(part, now_ns) for part in commands.parts])
+        return self._execute_part(commands, now_ns)
+
+    def _execute_part(self, commands: Sequence[AnyCommand], now_ns: int) -> RunEvents | list[AnyEvent]:
+        if type(commands) is NewOrders and self._plain.may_execute(commands):
+            return self._plain.execute(commands, now_ns, self.execute)
         events: list[AnyEvent] = []
-        at = self._plain.execute(commands, 0, now_ns, events)
-        while at < len(commands):
-            events += self.execute(commands[at], now_ns)
-            at = self._plain.execute(commands, at + 1, now_ns, events)
+        for command in commands:
+            events += self.execute(command, now_ns)
         return events
 
     def latest_seq(self, account: int) -> int:
@@ -284,7 +292,7 @@ class Engine:
 
     def _mass_cancel(self, command: MassCancel, account: AccountState) -> None:
         code, text = _UNASKED.get(command.origin, (0, ""))
-        chosen = [order for order in account.open.values() if _is_in_scope(order, command)]
+        chosen = [order for order in account.open.values() if is_in_scope(order, command)]
         for order in chosen:
             self._take_out(order)
             self._events.change(order, ExecType.CANCELED, code=code, text=text)
@@ -369,24 +377,3 @@ def _why_gone(order: Order | None) -> Rejection | None:
     if order is None:
         return _UNKNOWN
     return None if order.is_open else _FINISHED
-
-
-def _is_in_scope(order: Order, command: MassCancel) -> bool:
-    return not (
-        (command.instrument and order.instrument != command.instrument)
-        or (command.side and order.side != command.side)
-        or (command.tag and order.tag != command.tag)
-        or (command.only_session and order.session != command.session)
-        or (command.keep_exempt and order.flags & COD_EXEMPT)
-    )
-
-
-def _asked_for(query: QueryOrders, account: AccountState) -> list[Order]:
-    """The order that is named, in whatever state; else the open ones or, with open_only False, all remembered."""
-    if query.order_id or query.cl_ord_id:
-        named = account.find(query.order_id, query.cl_ord_id)
-        return [named] if named is not None else []
-    orders = list((account.open if query.open_only else account.by_order_id).values())
-    if query.instrument:
-        return [order for order in orders if order.instrument == query.instrument]
-    return orders

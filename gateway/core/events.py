@@ -48,12 +48,17 @@ class EventBuilder:
         """Open a command, which causes all events that follow; its account. Time never goes back."""
         counters = self._counters
         counters.now_ns = max(counters.now_ns, now_ns)
-        self._events = []
-        self._account = self._ledger.account(command.account)
+        account = self._ledger.account(command.account)
         self._ledger.before_change(command.account)
-        self._cmd_id = command.cmd_id
-        self._origin = command.origin
-        return self._account
+        self.open(account, command.cmd_id, command.origin, [])
+        return account
+
+    def open(self, account: AccountState, cmd_id: int, origin: Origin, events: list[AnyEvent]) -> None:
+        """The same for a command that has begun: what follows is added to these events."""
+        self._account = account
+        self._cmd_id = cmd_id
+        self._origin = origin
+        self._events = events
 
     def take(self) -> list[AnyEvent]:
         """The events of the command, in order; the list is the caller's."""

@@ -10,6 +10,9 @@ What any core must keep to (`tests/gateway/core/test_embedded.py`):
 - Each command causes at least one event with its cmd_id; the last of them is its answer.
 - Events of an account are numbered 1, 2, 3, ... and reported in that order.
 - More commands than credit are refused whole, and inside the sink there is no credit: no event overtakes another.
+- What it is handed may have runs in it (`NewOrders`, `HandOver` in `protocols/runs.py`). It may answer them as such
+  while they are handed over (`RunEvents`, `HandOverEvents`). To one that sees only commands, and reports only events,
+  each order of a run is a command of its own.
 - It keeps its own record. The gateway records and restores the embedded core only.
 """
 

@@ -12,7 +12,19 @@ from collections.abc import Callable
 
 import msgspec
 
-from protocols.messages import POSS_RESEND, NewOrder, OrdStatus, OrdType, Origin, Side, Stp, Tif
+from protocols.messages import (
+    COD_EXEMPT,
+    POSS_RESEND,
+    MassCancel,
+    NewOrder,
+    OrdStatus,
+    OrdType,
+    Origin,
+    QueryOrders,
+    Side,
+    Stp,
+    Tif,
+)
 
 MAX_RETIRED = 4_000_000  # retired ids of all accounts together
 _SHED = 1_024  # forgotten at a time when that is exceeded: the largest account is searched for once per 1,024
@@ -190,3 +202,25 @@ class AccountOrders:
         for _ in range(min(_SHED, len(largest.retired))):
             largest.forget_oldest()
             self._retired -= 1
+
+
+def is_in_scope(order: Order, command: MassCancel) -> bool:
+    """Whether the mass cancel means this open order of its account."""
+    return not (
+        (command.instrument and order.instrument != command.instrument)
+        or (command.side and order.side != command.side)
+        or (command.tag and order.tag != command.tag)
+        or (command.only_session and order.session != command.session)
+        or (command.keep_exempt and order.flags & COD_EXEMPT)
+    )
+
+
+def asked_for(query: QueryOrders, account: AccountState) -> list[Order]:
+    """The order that is named, in whatever state; else the open ones or, with open_only False, all remembered."""
+    if query.order_id or query.cl_ord_id:
+        named = account.find(query.order_id, query.cl_ord_id)
+        return [named] if named is not None else []
+    orders = list((account.open if query.open_only else account.by_order_id).values())
+    if query.instrument:
+        return [order for order in orders if order.instrument == query.instrument]
+    return orders

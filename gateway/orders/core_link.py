@@ -5,7 +5,7 @@ removes it with the last event of its command.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -21,6 +21,7 @@ from gateway.sessions.request import Class, Request, RequestRun, RequestState, i
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyCommand
+from protocols.runs import HandOver, NewOrders
 from protocols.units import NS_PER_MS
 from protocols.wall import WallClock
 
@@ -70,28 +71,38 @@ class CoreLink:
             taken, withdrawn = self._queue.take(self._core.credit, now_ns)
             for gone in withdrawn:
                 self.withdraw(gone, now_ns)
-            commands: list[AnyCommand] = []
-            for each in taken:
-                if isinstance(each, RequestRun) and self._may_stay_together(each, now_ns):
-                    self.runs[each.commands[0].cmd_id] = each
-                    commands += each.commands
-                    continue
-                requests = each.split() if isinstance(each, RequestRun) else [each]
-                handed = (self._hand_over(request, now_ns) for request in requests)
-                commands += [command for command in handed if command is not None]
-            if commands:
+            parts = self._parts(taken, now_ns)
+            if parts:
                 self._took_ns = now_ns
-                self._core.submit(commands, now_ns)
-                if self.runs:
-                    self._await_each(now_ns)
+                self._core.submit(parts[0] if len(parts) == 1 else HandOver(parts), now_ns)
+                for run in list(self.runs.values()):
+                    self.await_run(run, now_ns)
             elif not taken and not withdrawn:
                 break
 
+    def _parts(self, taken: Sequence[Request | RequestRun], now_ns: int) -> list[NewOrders | list[AnyCommand]]:
+        """What of it is handed over, in order: runs that stay together, and between them single commands."""
+        parts: list[NewOrders | list[AnyCommand]] = []
+        for each in taken:
+            if isinstance(each, RequestRun) and self._may_stay_together(each, now_ns):
+                self.runs[each.commands.cmd_id] = each
+                parts.append(each.commands)
+                continue
+            for request in each.split() if isinstance(each, RequestRun) else (each,):
+                command = self._hand_over(request, now_ns)
+                if command is None:
+                    continue
+                if parts and isinstance(parts[-1], list):
+                    parts[-1].append(command)
+                else:
+                    parts.append([command])
+        return parts
+
     def _may_stay_together(self, run: RequestRun, now_ns: int) -> bool:
         """Whether nothing keeps any order of the run from the core; see `_why_no_more`."""
-        if deadline := run.first_deadline:
+        if deadline := run.commands.first_deadline:
             left_ns = deadline - now_ns
-            if left_ns < self._wall.offset_ns or left_ns < run.commands[0].t_recv - run.arrived_ns:
+            if left_ns < self._wall.offset_ns or left_ns < run.commands.t_recv - run.arrived_ns:
                 return False
         if self._venue.modes.in_force and self._venue.bars_any(run.session, run.counts):
             return False
@@ -99,14 +110,9 @@ class CoreLink:
             run.trace.t_queued = run.trace.t_core_start = self._trace_clock()
         return True
 
-    def _await_each(self, now_ns: int) -> None:
-        """What the core did not answer at once waits as single requests."""
-        for run in list(self.runs.values()):
-            self.await_run(run, now_ns)
-
     def await_run(self, run: RequestRun, now_ns: int) -> None:
-        """The core does not answer this run as a whole: each of its orders waits for its own answer."""
-        del self.runs[run.commands[0].cmd_id]
+        """The core has not answered this run as a whole: each of its orders waits for its own answer."""
+        del self.runs[run.commands.cmd_id]
         for request in run.split():
             request.move_to(RequestState.HANDED_OVER)
             request.handed_ns = now_ns

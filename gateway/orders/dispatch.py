@@ -15,6 +15,7 @@ from gateway.sessions.session import AccountStream, Session
 from gateway.telemetry.metrics import Metrics
 from protocols.errors import DUPLICATE_ID
 from protocols.messages import AnyEvent, EngineState, MassCancel, OrderEvent
+from protocols.runs import HandOverEvents, RunEvents
 
 
 class EventDispatch:
@@ -57,49 +58,41 @@ class EventDispatch:
         with the last of them before the first is reported.
         """
         if self._core_link.runs:
-            events = self._deliver_runs(events, now_ns)
-        if events:
+            self._deliver_parts(events.parts if isinstance(events, HandOverEvents) else (events,), now_ns)
+        elif events:
             self._deliver(events, now_ns)
 
-    def _deliver_runs(self, events: Sequence[AnyEvent], now_ns: int) -> Sequence[AnyEvent]:
-        """Deliver all up to the last run that the core has answered as a whole; what is left of the events."""
-        runs, done = self._core_link.runs, 0
-        index, count = 0, len(events)
-        while index < count and runs:
-            run = runs.get(events[index].cmd_id)
-            if run is None:
-                index += 1
-                continue
-            end = _end_of(run, events, index)
-            if not end:  # a part of it: these events find single requests, and so do those to come
-                self._core_link.await_run(run, now_ns)
-                continue
-            if done < index:
-                self._deliver(events[done:index], now_ns)
-            del runs[run.commands[0].cmd_id]
-            self._deliver_run(run, events[index:end], now_ns)  # type: ignore[arg-type]  # `_end_of` has looked
-            index = done = end
-        return events[done:] if done else events
+    def _deliver_parts(self, parts: Sequence[Sequence[AnyEvent]], now_ns: int) -> None:
+        """Deliver what the core answers while runs are handed over: as runs, or order by order."""
+        core_link, runs = self._core_link, self._core_link.runs
+        answers = {part.cmd_id: part for part in parts if isinstance(part, RunEvents)}
+        for cmd_id, run in list(runs.items()):
+            if cmd_id not in answers or not _is_told_together(run, answers[cmd_id]):
+                core_link.await_run(run, now_ns)
+        between: list[AnyEvent] = []
+        for part in parts:
+            if isinstance(part, RunEvents) and part.cmd_id in runs:
+                if between:
+                    self._deliver(between, now_ns)
+                    between = []
+                self._deliver_run(runs.pop(part.cmd_id), part, now_ns)
+            else:
+                between += part
+        if between:
+            self._deliver(between, now_ns)
 
-    def _deliver_run(self, run: RequestRun, events: Sequence[OrderEvent], now_ns: int) -> None:
+    def _deliver_run(self, run: RequestRun, events: RunEvents, now_ns: int) -> None:
         """All events of a run: those of its account that its session receives go to it together."""
-        session, charging = run.session, self._charging
+        session = run.session
         stream = session.account
         assert stream is not None
-        account, own, everything = stream.id, session.id, session.hears_all
-        told: list[OrderEvent] = []
-        others = stream.listeners != ((session,) if everything else ())
-        for event in events:
-            if not event.leaves_qty:
-                charging.received(event)
-            if event.account != account:
-                self._sessions.account(event.account).record(event)
-                others = True
-            else:
-                stream.record(event)
-                others = others or event.session != own
-                if everything or event.cmd_id or event.session == own:
-                    told.append(event)
+        others = stream.listeners != ((session,) if session.hears_all else ())
+        told: Sequence[OrderEvent] = events
+        if events.all_rest:
+            stream.record_all(events)
+        else:
+            told = [event for event in events if self._take(event, stream, session)]
+            others = others or len(told) < len(events) or any(event.session != session.id for event in told)
         self._responses.answered(run, events, now_ns)
         stream.reported_seq = told[-1].seq
         endpoint = run.endpoint
@@ -112,7 +105,19 @@ class EventDispatch:
         if others or but is None:
             for event in events:
                 self._report(event, None, self._sessions.account(event.account), now_ns, but)
-        self._metrics.count_events(events)
+        if events.all_rest:
+            self._metrics.count_accepted(session.sender.origin, len(events))
+        else:
+            self._metrics.count_events(events)
+
+    def _take(self, event: OrderEvent, stream: AccountStream, session: Session) -> bool:
+        """Keep an event that the session's run has caused; whether the session receives it."""
+        self._charging.received(event)
+        if event.account != stream.id:
+            self._sessions.account(event.account).record(event)
+            return False
+        stream.record(event)
+        return session.hears_all or event.cmd_id > 0 or event.session == session.id
 
     def _deliver(self, events: Sequence[AnyEvent], now_ns: int) -> None:
         unanswered = self._core_link.unanswered
@@ -172,18 +177,6 @@ class EventDispatch:
                 self._calls.call(session.endpoint, session.endpoint.notice, state, now_ns)
 
 
-def _end_of(run: RequestRun, events: Sequence[AnyEvent], index: int) -> int:
-    """Where the run's events, which begin at `index`, end; 0 when its orders have to be answered one by one."""
-    first, last = run.commands[0].cmd_id, run.commands[-1].cmd_id
-    end, latest, answered = index, 0, 0
-    while end < len(events) and type(event := events[end]) is OrderEvent:
-        cmd_id = event.cmd_id
-        if cmd_id and cmd_id != latest:
-            if not first <= cmd_id <= last:
-                break
-            latest = cmd_id
-            answered += 1
-        if run.shows_limits and event.code == DUPLICATE_ID:
-            return 0
-        end += 1
-    return end if answered == len(run.commands) else 0
+def _is_told_together(run: RequestRun, events: RunEvents) -> bool:
+    """Whether these answers to a run may be told together: not those that show what others before them gave back."""
+    return events.all_rest or not run.shows_limits or all(event.code != DUPLICATE_ID for event in events)

@@ -1,6 +1,6 @@
 """How a request is answered: once and finally, and before that perhaps with "outcome unknown". Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from gateway.orders.backpressure import Backpressure
 from gateway.orders.charging import Charging
@@ -12,6 +12,7 @@ from gateway.telemetry.tracing import OrderTrace, OrderTracer
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyEvent, ExecType, MassCancelDone, OrderEvent
+from protocols.runs import RunEvents
 
 
 class Responses:
@@ -68,11 +69,12 @@ class Responses:
         if 5001 <= code <= 5006:
             self._charging.refund(request, now_ns)
 
-    def answered(self, run: RequestRun, events: Sequence[OrderEvent], now_ns: int) -> None:
+    def answered(self, run: RequestRun, events: RunEvents, now_ns: int) -> None:
         """The core has answered every order of a run with these events, which are only reported."""
-        for event in events:
-            if event.code and event.code == errors.DUPLICATE_ID and event.cmd_id:
-                self._charging.refund_one(run, event.instrument, now_ns)
+        if not events.all_rest:
+            for event in events:
+                if event.code == errors.DUPLICATE_ID and event.cmd_id:
+                    self._charging.refund_one(run, event.instrument, now_ns)
         self._metrics.observe_answers(run.session.sender.origin, now_ns - run.arrived_ns, len(run.commands))
         if run.trace is not None:
             run.trace.t_core_end = self.trace_clock()

@@ -19,10 +19,10 @@ from protocols.messages import (
     ExecType,
     MassCancel,
     MassCancelDone,
-    NewOrder,
     OrderEvent,
     OrderList,
 )
+from protocols.runs import NewOrders
 
 
 class Reply(Protocol):
@@ -48,7 +48,7 @@ class RunReply(Protocol):
     """A run of orders, as the endpoint that answers them sees it. sources: what the endpoint gave with it."""
 
     @property
-    def commands(self) -> Sequence[NewOrder]: ...
+    def commands(self) -> NewOrders: ...
     @property
     def sources(self) -> object: ...
     @property

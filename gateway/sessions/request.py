@@ -13,6 +13,7 @@ from gateway.sessions.session import Session
 from gateway.telemetry.tracing import OrderTrace
 from limits.limiter import ShadowDebit
 from protocols.messages import POSS_RESEND, AnyCommand, CancelOrder, MassCancel, NewOrder, QueryOrders, ReplaceOrder
+from protocols.runs import NewOrders
 
 
 class Class(IntEnum):
@@ -154,7 +155,7 @@ class RequestRun(msgspec.Struct, eq=False):
     answers show what is left of them, so what an answer gives back must be given back right before it.
     """
 
-    commands: list[NewOrder]
+    commands: NewOrders
     session: Session
     sources: RunSources
     size_bytes: int
@@ -167,16 +168,6 @@ class RequestRun(msgspec.Struct, eq=False):
     cost_milli: int = 0
     trace: OrderTrace | None = None
     traced: int = 0
-
-    @property
-    def first_deadline(self) -> int:
-        """The first validity window that ends, ns UTC; 0 = none does."""
-        first = 0
-        for command in self.commands:
-            deadline = command.deadline
-            if deadline and (not first or deadline < first):
-                first = deadline
-        return first
 
     def split(self) -> list[Request]:
         """The same as single requests: charged, counted, and with places among the open orders."""

@@ -6,6 +6,7 @@ that receive everything: an event costs nothing for the others.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from enum import IntFlag
 from itertools import islice
 
@@ -100,6 +101,10 @@ class AccountStream:
     def record(self, event: AnyEvent) -> None:
         """Keep one numbered event; the oldest goes when the bound is reached."""
         self._stream.append(event)
+
+    def record_all(self, events: Sequence[AnyEvent]) -> None:
+        """The same for several, in order."""
+        self._stream.extend(events)
 
     @property
     def oldest_seq(self) -> int:

@@ -221,6 +221,10 @@ class Metrics:
         """The same for `count` commands that were received and answered together."""
         self._by_origin[origin].answer_ns.observe(ns, count)
 
+    def count_accepted(self, origin: Origin, count: int) -> None:
+        """So many orders were accepted, and nothing else has happened."""
+        self._by_origin[origin].orders_accepted += count
+
     def count_events(self, events: Sequence[AnyEvent]) -> None:
         """Count the core's events: acceptances by door, fills, rejections by code."""
         for event in events:

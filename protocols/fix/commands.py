@@ -5,12 +5,12 @@ checked by admission. A number of the sender's lane is taken last, when nothing 
 use one. F and q need as few fields as possible, because a cancel must get through.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from protocols.errors import EXPIRED_ON_ARRIVAL, UNKNOWN_METHOD, UNKNOWN_SYMBOL, Refusal
 from protocols.fix.decoder import Fault
 from protocols.fix.events import AppMessage, Fields
-from protocols.fix.order_run import OrderRun, PlainOrder
+from protocols.fix.order_run import OrderRun
 from protocols.fix.tags import (
     ACCOUNT,
     CANCEL_SCOPE,
@@ -95,21 +95,6 @@ def request_of(run: OrderRun, index: int, account: str) -> AppMessage:
     if kind.flags & ACCOUNT_GIVEN:
         fields[ACCOUNT] = account
     return AppMessage("D", run.seq_num + index, fields, None, False, False, run.t_recv, run.size_bytes(index))
-
-
-def commands_of(orders: Sequence[PlainOrder], sender: Sender, t_recv: int) -> list[NewOrder]:
-    """The commands of plain orders, which use as many numbers of the sender. t_recv: of their run."""
-    account, session, origin = sender.account, sender.session, sender.origin
-    cmd_id = sender.next_order_ids(len(orders))
-    commands = []
-    for cl_ord_id, kind, quantity, price, deadline, sent_at in orders:
-        commands.append(NewOrder(
-            cmd_id, account, session, origin, t_recv, deadline,
-            cl_ord_id, kind.instrument_id, kind.side, kind.ord_type, kind.tif, quantity, price,
-            0, 0, 0, 0, 0, kind.flags, kind.stp, kind.stp_group, kind.tag, sent_at,
-        ))  # fmt: skip
-        cmd_id += 1
-    return commands
 
 
 class Commands:

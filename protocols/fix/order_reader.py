@@ -82,8 +82,8 @@ class OrderReader:
         if len(self._kinds) >= MAX_KINDS:
             self._kinds.clear()
         self._kinds[shape.blocks_of(message.fields)] = OrderKind(
-            instrument, instrument.id, command.side, command.ord_type, command.tif, command.flags, command.stp,
-            command.stp_group, command.tag, max(window_ns, 0), prices, quantities,
+            instrument.id, command.side, command.ord_type, command.tif, command.flags, command.stp, command.stp_group,
+            command.tag, instrument, max(window_ns, 0), prices, quantities,
             instrument.min_notional, instrument.max_notional or _NO_BOUND,
         )  # fmt: skip
 

@@ -4,24 +4,16 @@ import msgspec
 
 from protocols.instruments import Instrument
 from protocols.known_numbers import Numbers
-from protocols.messages import OrdType, Side, Stp, Tif
+from protocols.runs import OrderTerms
 
 
-class OrderKind(msgspec.Struct, frozen=True, eq=False):
+class OrderKind(OrderTerms, frozen=True, eq=False):
     """What the blocks of an order say, as the general road understood them once. Orders of one kind share it.
 
     window_ns: the validity that the order gave itself with RecvWindow, 0 = none. low, high: of price x quantity.
     """
 
     instrument: Instrument
-    instrument_id: int
-    side: Side
-    ord_type: OrdType
-    tif: Tif
-    flags: int
-    stp: Stp
-    stp_group: str
-    tag: str
     window_ns: int
     prices: Numbers
     quantities: Numbers

@@ -5,12 +5,15 @@ import msgspec
 from protocols.instruments import Instrument, Rendered
 from protocols.known_numbers import Numbers
 from protocols.messages import OrdType, Side, Stp, Tif
+from protocols.runs import OrderTerms
+
+_MAX_TAGS = 64
 
 
 class PlaceKind(msgspec.Struct, frozen=True, eq=False):
     """What orders of the same words have in common. members: how many fields of params these words are.
 
-    low, high: bounds of price x quantity.
+    low, high: bounds of price x quantity. by_tag: the terms with each tag, see `terms`.
     """
 
     instrument: Instrument
@@ -25,6 +28,18 @@ class PlaceKind(msgspec.Struct, frozen=True, eq=False):
     quantity_texts: Rendered
     low: int
     high: int
+    by_tag: dict[str, OrderTerms] = {}
+
+    def terms(self, tag: str) -> OrderTerms:
+        """What an order with this tag has in common with others."""
+        known = self.by_tag.get(tag)
+        if known is None:
+            if len(self.by_tag) >= _MAX_TAGS:
+                self.by_tag.clear()
+            known = self.by_tag[tag] = OrderTerms(
+                self.instrument.id, self.side, self.ord_type, self.tif, self.flags, self.stp, "", tag
+            )
+        return known
 
 
 PlainPlace = tuple[str | int, str, PlaceKind, int, int, int, str, int]

@@ -26,6 +26,7 @@ from protocols.messages import (
     Tif,
 )
 from protocols.order_terms import MAX_LABEL, default_tif, is_cl_ord_id, is_label, order_id_of
+from protocols.runs import NewOrders
 from protocols.units import NS_PER_MS, NS_PER_US
 from protocols.wall import MAX_AHEAD_NS
 from protocols.ws import schema
@@ -75,19 +76,13 @@ def command(
     return _one(params, sender, t_recv, instruments, order_deadline_ms)
 
 
-def places_of(run: PlaceRun, sender: Sender) -> list[NewOrder]:
+def places_of(run: PlaceRun, sender: Sender) -> NewOrders:
     """The commands of plain orders, which use as many numbers of the sender."""
-    account, session, origin, t_recv = sender.account, sender.session, sender.origin, run.t_in_ns
-    return [
-        NewOrder(
-            cmd_id, account, session, origin, t_recv, deadline,
-            cl_ord_id, kind.instrument.id, kind.side, kind.ord_type, kind.tif, quantity, price,
-            0, 0, 0, 0, 0, kind.flags, kind.stp, "", tag, sent_at,
-        )
-        for cmd_id, (_, cl_ord_id, kind, quantity, price, deadline, tag, sent_at) in enumerate(
-            run.orders, sender.next_order_ids(len(run.orders))
-        )
-    ]  # fmt: skip
+    rows = [
+        (cl_ord_id, kind.by_tag.get(tag) or kind.terms(tag), quantity, price, deadline, sent_at)
+        for _, cl_ord_id, kind, quantity, price, deadline, tag, sent_at in run.orders
+    ]
+    return NewOrders(sender, rows, run.t_in_ns)
 
 
 def dead_man_ms(params: schema.CancelAfterParams) -> int | Refusal:

@@ -227,13 +227,18 @@ EXECUTE = (
         ),
         (
             "a run that waited is handed over after its window",
-            "        if deadline := run.first_deadline:\n",
-            "        if (deadline := run.first_deadline) and False:\n",
+            "        if deadline := run.commands.first_deadline:\n",
+            "        if (deadline := run.commands.first_deadline) and False:\n",
         ),
         (
             "a run that the core has not answered is forgotten",
-            "        for run in list(self.runs.values()):\n            self.await_run(run, now_ns)\n",
-            "        self.runs.clear()\n",
+            "                for run in list(self.runs.values()):\n                    self.await_run(run, now_ns)\n",
+            "                self.runs.clear()\n",
+        ),
+        (
+            "commands after a run go before it",
+            "if parts and isinstance(parts[-1], list):\n                    parts[-1].append(command)\n",
+            "if parts and isinstance(parts[0], list):\n                    parts[0].append(command)\n",
         ),
     ),
     *mutants(
@@ -241,18 +246,18 @@ EXECUTE = (
         _ROADS,
         (
             "a part of a run finds no request",
-            "                self._core_link.await_run(run, now_ns)\n                continue\n",
-            "                index += 1\n                continue\n",
+            "                core_link.await_run(run, now_ns)\n",
+            "                pass\n",
         ),
         (
-            "a run whose last order is answered is answered",
-            "    return end if answered == len(run.commands) else 0\n",
-            "    return end\n",
+            "events before a run come after it",
+            "                if between:\n                    self._deliver(",
+            "                if False:\n                    self._deliver(",
         ),
         (
             "orders that a run has filled stay open",
-            "            if not event.leaves_qty:\n                charging.received(event)\n",
-            "",
+            "        self._charging.received(event)\n        if event.account != stream.id:\n",
+            "        if event.account != stream.id:\n",
         ),
         (
             "a run that a former connection sent is answered to the new one",
@@ -266,24 +271,23 @@ EXECUTE = (
         ),
         (
             "a maker of the same account does not read of a run",
-            "                others = others or event.session != own\n",
-            "",
+            " or any(event.session != session.id for event in told)\n",
+            "\n",
         ),
         ("a session reads of a run's makers twice", "now_ns, but)\n", "now_ns)\n"),
         (
             "events of runs are not counted",
-            "        self._metrics.count_events(events)\n\n    def _deliver(",
-            "\n    def _deliver(",
+            "            self._metrics.count_accepted(session.sender.origin, len(events))\n",
+            "            pass\n",
         ),
-        ("events before a run come after it", "            if done < index:\n", "            if False:\n"),
     ),
     *mutants(
         "gateway/orders/responses.py",
         _ROADS,
         (
             "a known id in a run costs a token",
-            "            if event.code and event.code == errors.DUPLICATE_ID and event.cmd_id:\n",
-            "            if False:\n",
+            "                if event.code == errors.DUPLICATE_ID and event.cmd_id:\n",
+            "                if False:\n",
         ),
         (
             "the answers of a run are counted as one",

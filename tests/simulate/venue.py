@@ -70,7 +70,7 @@ class FarCore:
             raise Broken(f"{len(commands)} commands handed over with a credit of {self.credit}")
         self._under_way += len(commands)
         self._free_ns = max(self._free_ns, now_ns + self._venue.core_delay_ns())
-        self._world.at(self._free_ns - now_ns, self._loop.hear, self._deliver, list(commands))
+        self._world.at(self._free_ns - now_ns, self._loop.hear, self._deliver, commands)
 
     def _deliver(self, commands: Sequence[AnyCommand]) -> None:
         if self._loop.is_dead:

@@ -9,6 +9,7 @@ from random import Random
 from hypothesis import strategies as st
 
 from protocols.messages import (
+    ACCOUNT_GIVEN,
     COD_EXEMPT,
     POSS_RESEND,
     POST_ONLY,
@@ -21,11 +22,13 @@ from protocols.messages import (
     Origin,
     QueryOrders,
     ReplaceOrder,
+    Sender,
     Side,
     Stp,
     Tif,
     pack_cmd_id,
 )
+from protocols.runs import NewOrders, OrderTerms
 
 _KINDS = ["new"] * 11 + ["market"] * 2 + ["replace"] * 5 + ["cancel"] * 4 + ["query"]
 _CHANCES = {"retry": 0.08, "late": 0.03, "old id": 0.05, "by order id": 0.3, "mass cancel": 0.02}
@@ -155,3 +158,41 @@ def any_command(draw: st.DrawFn) -> AnyCommand:
     if kind is MassCancel:
         return MassCancel(*head, s(), i(), i(), s(), draw(st.booleans()), draw(st.booleans()))
     return QueryOrders(*head, s(), i(), s(), i(), draw(st.booleans()))
+
+
+# -- runs ----------------------------------------------------------------------------------------------------------
+
+_PLAIN_TERMS = [
+    OrderTerms(instrument, side, OrdType.LIMIT, Tif.GTC, flags, stp, "", tag)
+    for instrument in (1, 2)
+    for side in Side
+    for flags in (0, COD_EXEMPT | ACCOUNT_GIVEN)
+    for stp, tag in ((Stp.DEFAULT, ""), (Stp.EXPIRE_MAKER, "grid"), (Stp.EXPIRE_TAKER, ""))
+]
+_ODD_TERMS = [
+    OrderTerms(1, Side.BUY, OrdType.LIMIT, Tif.IOC, 0, Stp.DEFAULT, "", ""),
+    OrderTerms(1, Side.SELL, OrdType.LIMIT, Tif.FOK, 0, Stp.EXPIRE_BOTH, "", "grid"),
+    OrderTerms(1, Side.BUY, OrdType.LIMIT, Tif.DAY, 0, Stp.DEFAULT, "", ""),
+    OrderTerms(1, Side.SELL, OrdType.MARKET, Tif.IOC, 0, Stp.DEFAULT, "", ""),
+    OrderTerms(1, Side.BUY, OrdType.STOP, Tif.GTC, 0, Stp.DEFAULT, "", ""),
+    OrderTerms(1, Side.BUY, OrdType.LIMIT, Tif.GTC, POST_ONLY, Stp.DEFAULT, "", ""),
+    OrderTerms(2, Side.SELL, OrdType.LIMIT, Tif.GTC, 0, Stp.DECREMENT, "", ""),
+    OrderTerms(3, Side.BUY, OrdType.LIMIT, Tif.GTC, 0, Stp.DEFAULT, "", ""),
+]
+_ODD_NUMBERS = [0, -1, 1 << 62, (1 << 63) - 1, 1 << 63]
+
+
+def random_run(random: Random, sender: Sender, now_ns: int) -> NewOrders:
+    """A run of up to 20 orders, most of them plain; ids are those of `make_stream`, so some were used before."""
+
+    def number(low: int, high: int) -> int:
+        return random.choice(_ODD_NUMBERS) if random.random() < 0.02 else random.randint(low, high)
+
+    rows = []
+    for _ in range(random.choice((1, 2, 5, 20))):
+        terms = random.choice(_ODD_TERMS if random.random() < 0.1 else _PLAIN_TERMS)
+        cl_ord_id = random.choice(("", "o1", "o2", "o9")) if random.random() < 0.05 else f"r{random.randint(1, 500)}"
+        price = number(96, 101) if terms.side == Side.BUY else number(99, 104)
+        deadline = random.choice((0, 0, 0, now_ns, now_ns + 5, now_ns - 1, -3001) if random.random() < 0.2 else (0,))
+        rows.append((cl_ord_id, terms, number(1, 9), price, deadline, random.choice((0, now_ns - 1, now_ns + 20))))
+    return NewOrders(sender, rows, now_ns - 1)

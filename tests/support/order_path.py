@@ -65,6 +65,9 @@ class SlowCore:
 
     def submit(self, commands, now_ns):
         assert len(commands) <= self.credit
+        if self.is_quick and not self.handed:
+            self.inner.submit(commands, now_ns)
+            return
         self.handed += commands
         if self.is_quick:
             self.answer(now_ns)

@@ -151,6 +151,9 @@ class HeldCore:
         return max(self.inner.credit - len(self._handed), 0)
 
     def submit(self, commands: Sequence[AnyCommand], now_ns: int) -> None:
+        if not self._handed and self.at_once == self.piece == ALL:
+            self.inner.submit(commands, now_ns)
+            return
         self._handed += commands
         self.answer(self.at_once, now_ns)
 

@@ -60,8 +60,8 @@ _ORIGINS = {"cod": Origin.COD, "dead": Origin.DEAD_MAN, "operator": Origin.OPERA
 
 def levels(side: BookSide, most: int) -> list[tuple[int, int, int]]:
     """The best `most` levels as (price, quantity, number of orders), best first."""
-    chosen = side._keys[: -most - 1 : -1]
-    return [(key * side._sign, side._levels[key].qty, len(side._levels[key].orders)) for key in chosen]
+    chosen = side.keys[: -most - 1 : -1]
+    return [(key * side._sign, side.levels[key].qty, len(side.levels[key].orders)) for key in chosen]
 
 
 def depth(engine: Engine, instrument: int, most: int = 10) -> tuple[list[tuple[int, int, int]], ...]:

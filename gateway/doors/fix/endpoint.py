@@ -431,7 +431,7 @@ class FixEndpoint(Endpoint, Peer):
 
     def report_run(self, run: RunReply, events: Sequence[OrderEvent], now_ns: int) -> None:
         headers = self.machine.headers(MsgType.EXECUTION_REPORT, now_ns)
-        texts = self._translator.reports(events, run.commands[0].t_recv, headers or NO_HEADERS)
+        texts = self._translator.reports(events, run.commands.t_recv, headers or NO_HEADERS)
         self._send_reports(headers, texts, now_ns)
 
     def _send_reports(self, headers: Headers | None, texts: list[str], now_ns: int) -> None:

@@ -14,7 +14,7 @@ from limits.limiter import BucketView
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.fix import tags
-from protocols.fix.commands import commands_of, request_of
+from protocols.fix.commands import request_of
 from protocols.fix.decoder import Fault
 from protocols.fix.events import AppMessage
 from protocols.fix.order_run import OrderRun
@@ -22,6 +22,7 @@ from protocols.fix.session.machine import FixSession
 from protocols.fix.tags import MsgType
 from protocols.fix.translate import LimitLine, Translator, named_in
 from protocols.messages import OrdStatus
+from protocols.runs import NewOrders
 from protocols.units import NS_PER_S
 
 RESENT_MAX_AGE_NS = 60_000_000_000  # a PossDup D or G without a window that is older than this is not acted on
@@ -131,7 +132,7 @@ class FixRequests:
             services.metrics.fix.messages_in += 1
             if not self._is_shed(message, now_ns):
                 trace = self._trace_of_new(now_ns)
-                (command,) = commands_of((order,), session.sender, run.t_recv)
+                (command,) = NewOrders(session.sender, (order,), run.t_recv)
                 services.orders.admission.submit(session, command, "D", message, message.size_bytes, now_ns, trace)
 
     def _enters(self, run: OrderRun, now_ns: int) -> bool:
@@ -140,15 +141,11 @@ class FixRequests:
         admission, tracing = services.orders.admission, services.tracing
         if 0 < tracing.one_in <= count or run.t_recv != now_ns + services.wall.offset_ns:
             return False
-        counts: dict[int, int] = {}
-        for order in run.orders:
-            instrument = order[1].instrument_id
-            counts[instrument] = counts.get(instrument, 0) + 1
         numbers_before = session.sender.order_n
-        commands = commands_of(run.orders, session.sender, run.t_recv)
+        commands = NewOrders(session.sender, run.orders, run.t_recv)
         size_bytes = run.ends[-1] - run.begin
         sources = _Sources(run, session.client.account)
-        request = RequestRun(commands, session, sources, size_bytes, "D", session.endpoint, now_ns, counts)
+        request = RequestRun(commands, session, sources, size_bytes, "D", session.endpoint, now_ns, commands.counts)
         if not admission.may_enter(request, now_ns):
             session.sender.order_n = numbers_before
             return False

@@ -91,13 +91,9 @@ class WsRequests:
         admission, tracing, open_requests = services.orders.admission, services.tracing, endpoint.answers.open
         if endpoint.is_leaving or 0 < tracing.one_in <= count or services.wall.utc_ns(now_ns) != run.t_in_ns:
             return False
-        counts: dict[int, int] = {}
-        for order in run.orders:
-            instrument = order[2].instrument.id
-            counts[instrument] = counts.get(instrument, 0) + 1
         numbers_before = session.sender.order_n
         commands, sources = places_of(run, session.sender), RunSources(run, open_requests)
-        size_bytes, asked_by = run.size_bytes, session.endpoint
+        size_bytes, asked_by, counts = run.size_bytes, session.endpoint, commands.counts
         request = RequestRun(commands, session, sources, size_bytes, PLACE, asked_by, now_ns, counts, shows_limits=True)
         if not admission.may_enter(request, now_ns):
             session.sender.order_n = numbers_before

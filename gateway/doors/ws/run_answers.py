@@ -28,7 +28,7 @@ class RunAnswers:
 
     def write(self, run: RunReply, events: Sequence[OrderEvent], now_ns: int) -> None:
         """events: those of the run that the session may be sent, in order."""
-        output, first = self._machine.output, run.commands[0].cmd_id
+        output, first = self._machine.output, run.commands.cmd_id
         answers = self._texts(run, events, now_ns)
         is_live = self._cursor.is_live
         texts = self._shared.live_run(events) if is_live else [b""] * len(events)
@@ -64,13 +64,13 @@ class RunAnswers:
             return {}
         finals = {event.cmd_id: event for event in events if event.cmd_id}
         blocks = self._answers.limits(_charged(run), None, now_ns)
-        out_ns, first = self._services.wall.utc_ns(now_ns), run.commands[0].cmd_id
+        out_ns, first = self._services.wall.utc_ns(now_ns), run.commands.cmd_id
         answers = place_answers(sources.run, first, finals, out_ns, blocks)
         self._services.metrics.ws.messages_out += len(answers) - list(answers.values()).count(None)
         return answers
 
     def _answer_alone(self, run: RunReply, index: int, events: Sequence[OrderEvent], now_ns: int) -> None:
-        sources, cmd_id = run.sources, run.commands[index].cmd_id
+        sources, cmd_id = run.sources, run.commands.cmd_id + index
         assert isinstance(sources, RunSources)
         final = [event for event in events if event.cmd_id == cmd_id][-1]
         outcome = report.answer(PLACE, final, self._services.instruments)

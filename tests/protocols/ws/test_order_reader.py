@@ -104,7 +104,7 @@ PLAIN = {
 @pytest.mark.parametrize("deadline_ms", [0, 700])
 def test_a_plain_order_becomes_the_command_of_the_general_road(params, deadline_ms):
     run = read(message(params), using=reader(deadline_ms))
-    assert places_of(run, sender()) == [general(message(params), deadline_ms)]
+    assert list(places_of(run, sender())) == [general(message(params), deadline_ms)]
 
 
 NOT_PLAIN = {
@@ -209,7 +209,7 @@ def test_the_general_road_would_have_made_the_same_command(changes, envelope, ma
         return  # no text frame
     run = read(data, using=reader(700))
     if run is not None:
-        assert places_of(run, sender()) == [general(data, 700)]
+        assert list(places_of(run, sender())) == [general(data, 700)]
         again = request_in(run, 0, JSON)
         assert again.request_id == run.orders[0][0]
         assert (again.params.resp or "accepted") == run.resp

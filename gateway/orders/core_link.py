@@ -60,6 +60,7 @@ class CoreLink:
         self.unanswered: dict[int, Request] = {}  # handed over, by cmd_id
         self.runs: dict[int, RequestRun] = {}  # while the core has them in hand, by their first cmd_id
         self.handed: deque[Request] = deque()  # the same in order of hand-over; answered ones are dropped in passing
+        self._given: list[Request | RequestRun] = []  # being handed over, in order
         self._expire_at_ns = 0
         self._took_ns = 0  # when the core took something last
 
@@ -75,8 +76,7 @@ class CoreLink:
             if parts:
                 self._took_ns = now_ns
                 self._core.submit(parts[0] if len(parts) == 1 else HandOver(parts), now_ns)
-                for run in list(self.runs.values()):
-                    self.await_run(run, now_ns)
+                self._await_given(now_ns)
             elif not taken and not withdrawn:
                 break
 
@@ -86,6 +86,7 @@ class CoreLink:
         for each in taken:
             if isinstance(each, RequestRun) and self._may_stay_together(each, now_ns):
                 self.runs[each.commands.cmd_id] = each
+                self._given.append(each)
                 parts.append(each.commands)
                 continue
             for request in each.split() if isinstance(each, RequestRun) else (each,):
@@ -110,14 +111,25 @@ class CoreLink:
             run.trace.t_queued = run.trace.t_core_start = self._trace_clock()
         return True
 
+    def _await_given(self, now_ns: int) -> None:
+        """What the core did not answer at once waits, a run as single requests, in the order of the hand-over."""
+        given, self._given = self._given, []
+        for each in given:
+            if isinstance(each, RequestRun):
+                if each.commands.cmd_id in self.runs:
+                    self.await_run(each, now_ns)
+                self.handed += each.waiting
+            elif each.state is not RequestState.ANSWERED:
+                self.handed.append(each)
+
     def await_run(self, run: RequestRun, now_ns: int) -> None:
         """The core has not answered this run as a whole: each of its orders waits for its own answer."""
         del self.runs[run.commands.cmd_id]
-        for request in run.split():
+        run.waiting = run.split()
+        for request in run.waiting:
             request.move_to(RequestState.HANDED_OVER)
             request.handed_ns = now_ns
             self.unanswered[request.command.cmd_id] = request
-            self.handed.append(request)
 
     def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
         command = request.command
@@ -133,7 +145,7 @@ class CoreLink:
         if request.trace is not None:
             request.trace.t_queued = request.trace.t_core_start = self._trace_clock()
         self.unanswered[command.cmd_id] = request
-        self.handed.append(request)
+        self._given.append(request)
         endpoint = request.endpoint
         if endpoint is not None and endpoint is request.session.endpoint and request.source is not None:
             self._calls.call(endpoint, endpoint.handed_over, request, now_ns)

@@ -152,7 +152,8 @@ class RequestRun(msgspec.Struct, eq=False):
     Only as long as nothing tells them apart. Then `split` makes requests of them, and each goes its own way. sources,
     kind, endpoint, arrived_ns: as of a `Request`. bucket, cost_milli: what each was charged beside a message. counts:
     by instrument. size_bytes: of all. trace: of the one order among them that is traced, if any. shows_limits: the
-    answers show what is left of them, so what an answer gives back must be given back right before it.
+    answers show what is left of them, so what an answer gives back must be given back right before it. waiting: its
+    orders, once each of them waits for its own answer of the core.
     """
 
     commands: NewOrders
@@ -168,6 +169,7 @@ class RequestRun(msgspec.Struct, eq=False):
     cost_milli: int = 0
     trace: OrderTrace | None = None
     traced: int = 0
+    waiting: list[Request] = []
 
     def split(self) -> list[Request]:
         """The same as single requests: charged, counted, and with places among the open orders."""

@@ -232,8 +232,13 @@ EXECUTE = (
         ),
         (
             "a run that the core has not answered is forgotten",
-            "                for run in list(self.runs.values()):\n                    self.await_run(run, now_ns)\n",
-            "                self.runs.clear()\n",
+            "                if each.commands.cmd_id in self.runs:\n                    self.await_run(each, now_ns)\n",
+            "                self.runs.pop(each.commands.cmd_id, None)\n",
+        ),
+        (
+            "the outcomes of runs are told after those of others",
+            "                self.handed += each.waiting\n",
+            "                self.handed.extendleft(each.waiting)\n",
         ),
         (
             "commands after a run go before it",

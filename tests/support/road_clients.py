@@ -56,19 +56,20 @@ class Say(NamedTuple):
 class FixClient:
     """A FIX session's client, who numbers what it sends."""
 
-    def __init__(self, roads: TwoRoads, name: str, version: str, more: str = "") -> None:
-        self.roads, self.name, self.version, self.more = roads, name, version, more
+    def __init__(self, roads: TwoRoads, name: str, version: str, wishes: str = "") -> None:
+        """wishes: more fields of its Logons."""
+        self.roads, self.name, self.version, self.wishes = roads, name, version, wishes
         self.seq = 0
         self.ids = 0
         self.ahead_ns = 0
 
-    def log_on(self, resets: bool, body: str = "") -> None:
+    def log_on(self, resets: bool) -> None:
         """A new connection, and a Logon."""
         self.roads.do(lambda gateway: gateway.connect_fix(self.name))
         self.seq = 1 if resets else self.seq + 1
         appl = "|1137=9" if self.version == "FIXT.1.1" else ""
         reset = "|141=Y" if resets else ""
-        self.roads.feed(self.name, self.frame(self.header("A") + self.fields(f"98=0|108=30{reset}{appl}{body}")))
+        self.roads.feed(self.name, self.frame(self.header("A") + self.fields(f"98=0|108=30{reset}{appl}{self.wishes}")))
 
     def now(self, by_ns: int = 0, digits: int = 6) -> str:
         gateway = self.roads.quick
@@ -98,13 +99,11 @@ class FixClient:
         return twist(self, fields, say.at)
 
     def order(self, say: Say) -> list[tuple[str, str]]:
-        side, symbol, more = _KINDS[say.kind % len(_KINDS)]
+        side, symbol, more = KINDS[say.kind % len(KINDS)]
         self.ids += 1
         price = f"{100 + say.price / 100 * _TICKS[symbol]:.2f}"
         transact = f"|60={self.now()}" if say.kind != _UNTIMED else ""
-        body = (
-            f"11={self.name}-{self.ids}|38={say.qty}|40=2|44={price}|54={side}|55={symbol}{more}{transact}{self.more}"
-        )
+        body = f"11={self.name}-{self.ids}|38={say.qty}|40=2|44={price}|54={side}|55={symbol}{more}{transact}"
         return self.fields(body)
 
     def other(self, say: Say) -> list[tuple[str, str]]:
@@ -133,9 +132,10 @@ class FixClient:
 
 _Fields = list[tuple[str, str]]
 _UNTIMED = 6
-_KINDS = (
+KINDS = (
     ("1", "BTC-USDT", "|59=1"), ("2", "BTC-USDT", "|59=1"), ("1", "BTC-USDT", "|59=3"), ("2", "ETH-USDT", "|59=1"),
     ("1", "ETH-USDT", ""), ("2", "DAY-USD", "|59=4"), ("1", "BTC-USDT", "|59=1"), ("2", "BTC-USDT", "|526=grid|59=1"),
+    ("2", "BTC-USDT", "|59=1|25001=1"), ("1", "BTC-USDT", "|18=6|59=1"), ("2", "BTC-USDT", "|59=1|1=ACME"),
 )  # fmt: skip
 _TICKS = {"BTC-USDT": 1, "ETH-USDT": 5, "DAY-USD": 1}
 
@@ -249,7 +249,7 @@ class WsClient:
         self.streams = ["orders", "system", "limits"] if hears_all else []
         self.ids = 0
 
-    def log_on(self, resets: bool, body: str = "") -> None:
+    def log_on(self, resets: bool) -> None:
         """A new connection; without `resets` it goes on with its session."""
         self.roads.do(lambda gateway: gateway.connect_ws(self.name))
         self.roads.pass_time()
@@ -263,7 +263,7 @@ class WsClient:
     def bytes_of(self, say: Say) -> bytes:
         """The next message."""
         self.ids += 1
-        side, symbol, more = _KINDS[say.kind % len(_KINDS)]
+        side, symbol, more = KINDS[say.kind % len(KINDS)]
         order: dict[str, object] = {
             "symbol": symbol,
             "side": {"1": "buy", "2": "sell"}[side],
@@ -273,6 +273,7 @@ class WsClient:
             "cl_ord_id": f"{self.name}-{self.ids}",
         }
         order |= {"tif": "ioc"} if "59=3" in more else {"tag": "grid"} if "526" in more else {}
+        order |= {"stp": "expire_taker"} if "25001" in more else {"post_only": True} if "18=6" in more else {}
         named = {"symbol": symbol, "orig_cl_ord_id": f"{self.name}-{max(self.ids - 1 - say.at % 9, 1)}"}
         replace = {**named, "cl_ord_id": f"{self.name}-{self.ids}", "qty": f"{say.qty}", "price": order["price"]}
         if say.what == "order":

@@ -3,6 +3,7 @@
 A step is a tuple of a word and small numbers, so that a failing script shrinks to a few of them.
 """
 
+from collections import deque
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,7 @@ from gateway.journal import JournalSettings
 from gateway.orders.trading_modes import ModeChange, Modes
 from tests.support.fix_room import BTC, session
 from tests.support.order_path import Recording
-from tests.support.road_clients import MS, OTHERS, TWISTS, FixClient, Say, WsClient
+from tests.support.road_clients import KINDS, MS, OTHERS, TWISTS, FixClient, Say, WsClient
 from tests.support.two_roads import ALL, TwoRoads
 from tests.support.ws_room import key
 
@@ -33,6 +34,7 @@ FIX = (
     ("B3", "FIX.4.4", "OTHER", {"instruments": ("BTC-USDT", "DAY-USD"), "pending_new": False}),
     ("P1", "FIX.4.4", "ACME", {"pending_new": True}),
     ("P2", "FIX.4.4", "OTHER", {"last_msg_seq_num_processed": True}),
+    ("D1", "FIX.4.4", "ACME", {"kind": "drop_copy"}),
 )
 WS = (("W1", "ACME"), ("W2", "OTHER"))
 PLAN = """
@@ -66,7 +68,7 @@ PLANS = tuple(
         },
     )
 )
-SELLS = (1, 3, 5, 7)
+SELLS = frozenset(number for number, (side, _, _) in enumerate(KINDS) if side == "2")
 MODES = (
     Modes(),
     Modes().apply(ModeChange("venue", "", "halted", "why", "kim", 0)),
@@ -106,7 +108,10 @@ class Traffic:
         )
         self.roads = TwoRoads(config, directory)
         self.clients: list[FixClient | WsClient] = [
-            *(FixClient(self.roads, name, version) for name, version, _, _ in FIX),
+            *(
+                FixClient(self.roads, name, version, "|9406=Y" if "kind" in more else "")
+                for name, version, _, more in FIX
+            ),
             *(WsClient(self.roads, name, account, is_heard) for name, account in WS),
         ]
         self._version = 10
@@ -114,8 +119,11 @@ class Traffic:
         for client in self.clients:
             client.log_on(True)
         self.roads.pass_time(1)
-        for client in self.clients:
-            for kind in (0, 1, 2, 3, 4, 5, 6, 7) * 3:
+        for number, client in enumerate(self.clients):
+            # Each session has other shapes, as there are more of them than it may have.
+            rest = deque(range(1, len(KINDS)))
+            rest.rotate(-3 * number)
+            for kind in (0, *rest) * 3:
                 self.roads.feed(client.name, client.bytes_of(Say(kind=kind, price=9 if kind in SELLS else -9, qty=2)))
             self.roads.pass_time(1)
         self.limit(plan)
@@ -125,8 +133,10 @@ class Traffic:
         text = PLAN.format(version=self._version, **PLANS[plan])
         self.roads.do(lambda gateway: gateway.apply_limits(text))
 
-    def play(self, step: tuple) -> None:
-        getattr(self, f"_{step[0]}")(*step[1:])
+    def play(self, *steps: tuple) -> None:
+        """These steps in one moment: before the turn in which the gateways act on them."""
+        for step in steps:
+            getattr(self, f"_{step[0]}")(*step[1:])
         self.roads.pass_time(0.01)
 
     def _client(self, which: int):
@@ -220,14 +230,11 @@ def often(strategy, times):
 
 
 small = st.integers(0, 60)
-plain = st.builds(
-    Say, st.just("order"), st.integers(0, 7), st.integers(-3, 3), st.integers(1, 4), st.just(""), st.just(0)
-)
-twisted = st.builds(
-    Say, st.just("order"), st.integers(0, 7), st.integers(-3, 3), st.integers(1, 4), st.sampled_from(TWISTS), small
-)
+kinds = st.integers(0, len(KINDS) - 1)
+plain = st.builds(Say, st.just("order"), kinds, st.integers(-3, 3), st.integers(1, 4), st.just(""), st.just(0))
+twisted = st.builds(Say, st.just("order"), kinds, st.integers(-3, 3), st.integers(1, 4), st.sampled_from(TWISTS), small)
 maybe_twist = st.one_of(st.just(""), st.just(""), st.sampled_from(TWISTS))
-others = st.builds(Say, st.sampled_from(OTHERS), st.integers(0, 7), st.just(0), st.just(1), maybe_twist, small)
+others = st.builds(Say, st.sampled_from(OTHERS), kinds, st.just(0), st.just(1), maybe_twist, small)
 said = st.one_of(*often(plain, 6), *often(twisted, 2), others)
 flood = st.builds(lambda say, count: [say] * count, plain, st.integers(5, 20))
 messages = st.one_of(
@@ -255,4 +262,7 @@ events = st.one_of(
     st.tuples(st.just("trace"), st.sampled_from((0, 1, 5, 60))),
     st.tuples(st.just("drain")),
 )
-scripts = st.lists(st.tuples(bursts, st.one_of(st.just(("wait", 0)), *often(events, 2))), min_size=1, max_size=9)
+moments = st.one_of(
+    st.tuples(bursts), *often(st.tuples(bursts, events), 2), st.tuples(events), st.tuples(events, bursts)
+)
+scripts = st.lists(moments, min_size=1, max_size=9)

@@ -86,9 +86,10 @@ class BookSide:
     def best(self, reach: int = ANY_PRICE) -> Order | None:
         """The order that trades next, the oldest at the best price; None if nothing is within `reach`."""
         keys = self.keys
-        if not keys or keys[-1] < reach:
-            return None
-        return next(iter(self.levels[keys[-1]].orders.values()))
+        if keys and keys[-1] >= reach:
+            for order in self.levels[keys[-1]].orders.values():
+                return order
+        return None
 
     def best_price(self) -> int | None:
         return self.keys[-1] * self._sign if self.keys else None

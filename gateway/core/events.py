@@ -2,8 +2,8 @@
 
 `begin` opens a command, `take` gives its events. OrderEvent, CancelRejected and MassCancelDone take the next number of
 their account's stream. Answers to queries (ORDER_STATUS, OrderList) take none and have exec_id 0, as FIX 4.4 wants for
-ExecID(17) with ExecType(150)=I. Before editing: `change` is the hottest code of the core, so it builds its Struct by
-position (tests/bench/engine_execute.py): its arguments are in the order of `protocols.messages`.
+ExecID(17) with ExecType(150)=I. Before editing: `change` and `trade` are hot, so they build their Struct by position
+(tests/bench/engine_execute.py): its arguments are in the order of `protocols.messages`.
 """
 
 from gateway.core.acceptance import Rejection
@@ -28,7 +28,7 @@ from protocols.messages import (
     ReplaceOrder,
 )
 
-NO_FILL = (0, 0, 0)
+_TRADE = ExecType.TRADE
 
 
 class EventBuilder:
@@ -70,55 +70,40 @@ class EventBuilder:
         exec_type: ExecType,
         cl_ord_id: str = "",
         orig_cl_ord_id: str = "",
-        fill: tuple[int, int, int] = NO_FILL,
         code: int = 0,
         text: str = "",
         is_maker: bool = False,
     ) -> None:
-        """A change of an order. fill: (quantity, price, trade_id).
+        """A change of an order that is not a trade.
 
         is_maker: it rests, and another command changed it: cmd_id 0, its own account and origin.
         """
+        account, cmd_id, origin, counters = self._account, self._cmd_id, self._origin, self._counters
         if is_maker:
             account, cmd_id, origin = self._ledger.accounts[order.account], 0, order.origin
-        else:
-            account, cmd_id, origin = self._account, self._cmd_id, self._origin
-        counters = self._counters
         account.seq += 1
         counters.exec_id += 1
-        last_qty, last_px, trade_id = fill
         event = OrderEvent(
-            account.id,
-            account.seq,
-            cmd_id,
-            counters.now_ns,
-            counters.exec_id,
-            exec_type,
-            order.status,
-            order.order_id,
-            cl_ord_id or order.cl_ord_id,
-            order.instrument,
-            order.side,
-            order.ord_type,
-            order.tif,
-            order.qty,
-            order.cum_qty,
-            order.leaves_qty,
-            order.cum_quote,
-            order.price,
-            order.tag,
-            order.flags,
-            order.session,
-            origin,
-            order.created_at,
-            last_qty,
-            last_px,
-            trade_id,
-            is_maker and trade_id > 0,
-            orig_cl_ord_id,
-            code,
-            text,
-        )
+            account.id, account.seq, cmd_id, counters.now_ns, counters.exec_id, exec_type, order.status,
+            order.order_id, cl_ord_id or order.cl_ord_id, order.instrument, order.side, order.ord_type, order.tif,
+            order.qty, order.cum_qty, order.leaves_qty, order.cum_quote, order.price, order.tag, order.flags,
+            order.session, origin, order.created_at, 0, 0, 0, False, orig_cl_ord_id, code, text,
+        )  # fmt: skip
+        self._events.append(event)
+
+    def trade(self, order: Order, qty: int, price: int, is_maker: bool) -> None:
+        """The latest trade, as one of its two orders has it. is_maker: see `change`."""
+        account, cmd_id, origin, counters = self._account, self._cmd_id, self._origin, self._counters
+        if is_maker:
+            account, cmd_id, origin = self._ledger.accounts[order.account], 0, order.origin
+        account.seq = seq = account.seq + 1
+        counters.exec_id = exec_id = counters.exec_id + 1
+        event = OrderEvent(
+            account.id, seq, cmd_id, counters.now_ns, exec_id, _TRADE, order.status,
+            order.order_id, order.cl_ord_id, order.instrument, order.side, order.ord_type, order.tif,
+            order.qty, order.cum_qty, order.leaves_qty, order.cum_quote, order.price, order.tag, order.flags,
+            order.session, origin, order.created_at, qty, price, counters.trade_id, is_maker,
+        )  # fmt: skip
         self._events.append(event)
 
     def reject(self, command: NewOrder, rejection: Rejection, first_order_id: int) -> None:

@@ -20,6 +20,10 @@ _TEXTS = {
 }
 _EXPIRES_MAKER = frozenset((Stp.EXPIRE_MAKER, Stp.EXPIRE_BOTH))
 
+# Constants, because an enum's class finds its members by a call.
+_LIMIT, _GTC, _FOK, _NO_STP = OrdType.LIMIT, Tif.GTC, Tif.FOK, Stp.NONE
+_PARTIALLY_FILLED, _FILLED = OrdStatus.PARTIALLY_FILLED, OrdStatus.FILLED
+
 
 class Matcher:
     """Matches orders against books."""
@@ -34,64 +38,62 @@ class Matcher:
     def match(self, order: Order, book: Book) -> None:
         """Trade an open order that does not rest with the other side; let the remainder rest, or cancel it."""
         side = book.opposite(order.side)
-        is_limit = order.ord_type == OrdType.LIMIT
+        is_limit = order.ord_type == _LIMIT
         reach = side.reach(order.price) if is_limit else ANY_PRICE
         code = 0
         # A fill-or-kill order is checked before its first trade, because a trade cannot be undone.
-        if side.is_reached(reach) and (order.tif != Tif.FOK or _fills_whole(order, side, reach)):
-            code = self._take(order, side, reach)
+        if side.is_reached(reach) and (order.tif != _FOK or _fills_whole(order, side, reach)):
+            code = self.take(order, side, reach)
         if not order.leaves_qty:
             return
-        if code == 0 and is_limit and order.tif == Tif.GTC:
+        if code == 0 and is_limit and order.tif == _GTC:
             book.own(order.side).add(order)
         else:
-            code = code or NO_LIQUIDITY
-            self._ledger.finish(order, OrdStatus.CANCELED, self._counters.now_ns)
-            self._events.change(order, ExecType.CANCELED, code=code, text=_TEXTS[code])
+            self.stop(order, code or NO_LIQUIDITY)
 
-    def _take(self, taker: Order, side: BookSide, reach: int) -> int:
+    def take(self, taker: Order, side: BookSide, reach: int) -> int:
         """Trade with `side` down to `reach`; 0, or the code of the reason why the taker must stop."""
-        prevents = taker.stp > Stp.NONE
-        while taker.leaves_qty:
-            maker = side.best(reach)
-            if maker is None:
-                break
+        ledger, counters, events = self._ledger, self._counters, self._events
+        prevents = taker.stp > _NO_STP
+        left = taker.leaves_qty
+        while left and (maker := side.best(reach)) is not None:
             if prevents and _is_self(taker, maker):
                 if taker.stp in _EXPIRES_MAKER:
                     self._expire(maker, side)
                 if taker.stp != Stp.EXPIRE_MAKER:
                     return SELF_MATCH
                 continue
-            qty = min(taker.leaves_qty, maker.leaves_qty)
+            price, resting = maker.price, maker.leaves_qty
+            qty = left if left < resting else resting
+            amount = qty * price
             # Checked per trade, too: a market order has no price, and a seller may get a better one than its limit.
-            if taker.cum_quote + qty * maker.price > MAX_AMOUNT:
+            if taker.cum_quote + amount > MAX_AMOUNT:
                 return BAD_NOTIONAL
-            self._trade(taker, maker, side, qty)
+            ledger.before_change(maker.account)
+            counters.trade_id += 1
+            taker.cum_qty += qty
+            taker.cum_quote += amount
+            left -= qty
+            if left:
+                taker.leaves_qty, taker.status = left, _PARTIALLY_FILLED
+            else:
+                ledger.finish(taker, _FILLED, counters.now_ns)
+            events.trade(taker, qty, price, False)
+            maker.cum_qty += qty
+            maker.cum_quote += amount
+            if qty == resting:
+                side.remove(maker)
+                ledger.finish(maker, _FILLED, counters.now_ns)
+            else:
+                side.reduce(maker, qty)
+                maker.status = _PARTIALLY_FILLED
+            events.trade(maker, qty, price, True)
         return 0
 
-    def _trade(self, taker: Order, maker: Order, side: BookSide, qty: int) -> None:
-        self._ledger.before_change(maker.account)
-        price = maker.price
-        self._counters.trade_id += 1
-        fill = (qty, price, self._counters.trade_id)
-        taker.leaves_qty -= qty
-        self._book_fill(taker, qty, price)
-        self._events.change(taker, ExecType.TRADE, fill=fill)
-        if qty == maker.leaves_qty:
-            side.remove(maker)
-            maker.leaves_qty = 0
-        else:
-            side.reduce(maker, qty)
-        self._book_fill(maker, qty, price)
-        self._events.change(maker, ExecType.TRADE, fill=fill, is_maker=True)
-
-    def _book_fill(self, order: Order, qty: int, price: int) -> None:
-        order.cum_qty += qty
-        order.cum_quote += qty * price
-        if order.leaves_qty:
-            order.status = OrdStatus.PARTIALLY_FILLED
-        else:
-            self._ledger.finish(order, OrdStatus.FILLED, self._counters.now_ns)
+    def stop(self, order: Order, code: int) -> None:
+        """Cancel what is left of an order that does not rest."""
+        self._ledger.finish(order, OrdStatus.CANCELED, self._counters.now_ns)
+        self._events.change(order, ExecType.CANCELED, code=code, text=_TEXTS[code])
 
     def _expire(self, maker: Order, side: BookSide) -> None:
         side.remove(maker)

@@ -171,7 +171,8 @@ class AccountOrders:
         order.leaves_qty = 0
         account = self.accounts[order.account]
         del account.open[order.order_id]
-        self._retire(account, order, order.cl_ord_id, max(now_ns, order.sent_at))
+        sent_at = order.sent_at
+        self._retire(account, order, order.cl_ord_id, now_ns if now_ns > sent_at else sent_at)
 
     def rename(self, order: Order, cl_ord_id: str, sent_at: int, now_ns: int) -> None:
         """Give an open order its next id, which must be unused; the one it had retires."""
@@ -187,9 +188,10 @@ class AccountOrders:
         self._retired += len(account.retired)
 
     def _retire(self, account: AccountState, order: Order, cl_ord_id: str, used_until: int) -> None:
-        account.retired.append(Retired(cl_ord_id, used_until, order.order_id))
+        retired = account.retired
+        retired.append(Retired(cl_ord_id, used_until, order.order_id))
         self._retired += 1
-        while len(account.retired) > self.dedupe_ids:
+        while len(retired) > self.dedupe_ids:
             account.forget_oldest()
             self._retired -= 1
         # The bound of all accounts: e.g. 100 accounts with 65,536 ids each would exceed 4 million.

@@ -43,7 +43,6 @@ class _Terms(NamedTuple):
     """What an order of certain terms meets. sign: of its own side's keys."""
 
     is_plain: bool
-    book: Book
     own: BookSide
     other: BookSide
     sign: int
@@ -89,7 +88,7 @@ class PlainOrders:
 
         now_ns: see `Engine.execute`. by_itself: executes what is not plain, and is `Engine.execute`.
         """
-        ledger, counters, known = self._ledger, self._counters, self._known
+        ledger, counters, matcher, known = self._ledger, self._counters, self._matcher, self._known
         account_id, session, origin, first = run.account, run.session, run.origin, run.cmd_id
         account = ledger.account(account_id)
         ledger.before_change(account_id)
@@ -100,7 +99,7 @@ class PlainOrders:
         for cmd_id, (cl_ord_id, terms, qty, price, deadline, sent_at) in enumerate(run.rows, first):
             if terms is not latest:
                 latest = terms
-                is_plain, book, own, other, sign, instrument, side, flags, stp, stp_group, tag = known.get(
+                is_plain, own, other, sign, instrument, side, flags, stp, stp_group, tag = known.get(
                     terms
                 ) or self._learn(terms)
             if (
@@ -128,7 +127,10 @@ class PlainOrders:
             if keys and keys[-1] >= -key:
                 report.all_rest = False
                 self._events.open(account, cmd_id, origin, report)  # type: ignore[arg-type]
-                self._matcher.match(order, book)
+                if code := matcher.take(order, other, -key):
+                    matcher.stop(order, code)
+                elif order.leaves_qty:
+                    own.add(order)
             elif (level := own.levels.get(key)) is not None:
                 level.orders[order_id] = order
                 level.qty += qty
@@ -146,7 +148,7 @@ class PlainOrders:
         book = book or Book()
         own, other = (book.bids, book.asks) if is_buy else (book.asks, book.bids)
         met = _Terms(
-            is_plain, book, own, other, 1 if is_buy else -1, terms.instrument_id, terms.side, terms.flags, terms.stp,
+            is_plain, own, other, 1 if is_buy else -1, terms.instrument_id, terms.side, terms.flags, terms.stp,
             terms.stp_group, terms.tag,
         )  # fmt: skip
         self._known[terms] = met

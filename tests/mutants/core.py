@@ -4,7 +4,7 @@ from tests.mutants.plant import mutants
 
 _PLAIN = ("tests/gateway/core/test_plain_orders.py",)
 
-MUTANTS = mutants(
+_RUNS = mutants(
     "gateway/core/plain_orders.py",
     _PLAIN,
     ("in a run a late order is placed", " or now_ns > deadline))\n", "))\n"),
@@ -29,3 +29,22 @@ MUTANTS = mutants(
         "                self._events.open(",
     ),
 )
+
+_TRADES = mutants(
+    "gateway/core/matcher.py",
+    (*_PLAIN, "tests/gateway/core/test_engine_properties.py"),
+    ("what a taker has left grows with each trade", "            left -= qty\n", "            left += 0\n"),
+    ("an order that was filled in part is told as new", "left, _PARTIALLY_FILLED\n", "left, taker.status\n"),
+    (
+        "a maker that was filled stays in the book",
+        "                side.remove(maker)\n                ledger",
+        "                ledger",
+    ),
+    (
+        "a taker's amount is the price of its limit",
+        "            amount = qty * price\n",
+        "            amount = qty * taker.price\n",
+    ),
+)
+
+MUTANTS = (*_RUNS, *_TRADES)

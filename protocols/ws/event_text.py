@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from protocols.instruments import Instruments, Rendered, rendered
-from protocols.messages import POST_ONLY, ExecType, OrderEvent
+from protocols.messages import POST_ONLY, ExecType, OrderEvent, OrdType, Side, Tif
 from protocols.units import NS_PER_US
 from protocols.ws.codec import JSON
 from protocols.ws.enums import LIQUIDITY, ORD_TYPE, ORIGIN, SIDE, STATUS_WORDS, TIF
@@ -16,6 +16,9 @@ from protocols.ws.enums import LIQUIDITY, ORD_TYPE, ORIGIN, SIDE, STATUS_WORDS, 
 _NEW, _TRADE = ExecType.NEW, ExecType.TRADE
 _POST_ONLY = ',"post_only":true'
 _MAX_WORDINGS = 4_096
+
+
+_Words = tuple[int, Side, OrdType, Tif]
 
 
 class _Wording(NamedTuple):
@@ -38,11 +41,12 @@ class OrderEventText:
         self._instruments = instruments
         self._name_of = name_of
         self._slow = slow
-        self._wordings: dict[int, _Wording] = {}
+        self._wordings: dict[_Words, _Wording] = {}
 
     def write(self, events: Sequence[OrderEvent]) -> list[bytes]:
         """The bytes of each event. The ids of orders are of characters that need no escape, at both doors."""
         wordings, slow = self._wordings, self._slow
+        last: _Words | None = None
         session, origin, owner = -1, -1, ""
         tag, label = "", ""
         at_ns, at = -1, ""
@@ -54,8 +58,10 @@ class OrderEventText:
             if not is_usual or event.stop_px or event.orig_cl_ord_id or event.code or event.text or not event.order_id:
                 add(slow(event))
                 continue
-            kind = ((event.instrument * 4 + event.side) * 8 + event.ord_type) * 8 + event.tif
-            subject, prices, quantities, quotes = wordings.get(kind) or self._word(kind, event)
+            words = (event.instrument, event.side, event.ord_type, event.tif)
+            if words != last:
+                last = words
+                subject, prices, quantities, quotes = wordings.get(words) or self._word(words)
             if event.t_core != at_ns:
                 at_ns, at = event.t_core, f',"ts":{event.t_core // NS_PER_US},"data":{{"exec":"'
             if event.tag != tag:
@@ -86,13 +92,14 @@ class OrderEventText:
             add(text.encode())
         return texts
 
-    def _word(self, kind: int, event: OrderEvent) -> _Wording:
+    def _word(self, words: _Words) -> _Wording:
         if len(self._wordings) >= _MAX_WORDINGS:
             self._wordings.clear()
-        instrument = self._instruments.by_id[event.instrument]
-        wording = self._wordings[kind] = _Wording(
-            f'"symbol":{_quoted(instrument.symbol)},"side":"{SIDE[event.side]}","type":"{ORD_TYPE[event.ord_type]}",'
-            f'"tif":"{TIF[event.tif]}"',
+        number, side, ord_type, tif = words
+        instrument = self._instruments.by_id[number]
+        wording = self._wordings[words] = _Wording(
+            f'"symbol":{_quoted(instrument.symbol)},"side":"{SIDE[side]}","type":"{ORD_TYPE[ord_type]}",'
+            f'"tif":"{TIF[tif]}"',
             rendered(instrument.px_exp),
             rendered(instrument.qty_exp),
             rendered(instrument.px_exp + instrument.qty_exp),

@@ -1,8 +1,9 @@
 """What a WebSocket client reads: responses, error bodies, and the data of every event.
 
-Plain Structs of words, texts and whole microseconds, made by `protocols.ws.report` and encoded in one call. JSON by
-f-string would save 0.4 µs per event (tests/bench/ws_wire.py) but is wrong for text that needs escaping. A field with
-its default value is not sent: so a field that may be 0 or false, and must be visible, has no default.
+Plain Structs of words, texts and whole microseconds, made by `protocols.ws.report` and encoded in one call. The
+usual answers and events of orders are written by templates, which give the same bytes (`answer_text`, `event_text`): a
+new field has to be added there too. A field with its default value is not sent: so a field that may be 0 or false, and
+must be visible, has no default.
 
 More than 400 lines: a Struct for each result and event, which is easier to find in one table.
 """

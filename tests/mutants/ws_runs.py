@@ -50,6 +50,16 @@ MUTANTS = (
             "if session < 0:",
         ),
         (
+            "kinds of events are remembered without end",
+            "if len(self._wordings) >= _MAX_WORDINGS:",
+            "if False:",
+        ),
+        (
+            "an event has the words of the one before it",
+            "            if words != last:\n",
+            "            if not last:\n",
+        ),
+        (
             "a tag goes out as it is",
             '''label = f',"tag":{_quoted(tag)}' if tag else ""''',
             '''label = f',"tag":"{tag}"' if tag else ""''',

@@ -86,11 +86,11 @@ class WsEndpoint(Endpoint, Peer):
 
     @property
     def has_output(self) -> bool:
-        if self.machine.pending_bytes:
+        if self.machine.output.unwritten:
             return True
         if self.session is None:
             return False
-        return self.writer.has_more or (self.is_leaving and not self.answers.open)
+        return self.writer.has_more or (self._logout is not None and not self.answers.open)
 
     @property
     def must_read(self) -> bool:

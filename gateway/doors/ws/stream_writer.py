@@ -33,7 +33,7 @@ class StreamWriter:
     @property
     def has_more(self) -> bool:
         """Whether `write_slice` or `continue_list` has something to do."""
-        return self.cursor.has_slice or self.is_listing
+        return self.cursor.has_slice or bool(self._listings)
 
     def push(self, event: AnyEvent, now_ns: int) -> None:
         """Write an event of the core now."""

@@ -20,12 +20,13 @@ from protocols.messages import (
     Stp,
     Tif,
 )
-from protocols.ws import report
+from protocols.ws import event_text, report
 from protocols.ws.answer_text import place_answers
 from protocols.ws.codec import JSON
 from protocols.ws.event_text import OrderEventText
 from protocols.ws.order_run import PlaceKind, PlaceRun
 from protocols.ws.results import LimitBlock, Response, Times
+from tests.support.hooks import ignore
 
 BTC = Instrument(1, "BTC-USDT", "BTC", "USDT", 2, 8)
 ODD = Instrument(2, 'O"DD\\/é', "ODD", "X", 0, 0)
@@ -81,6 +82,15 @@ def test_an_event_is_written_as_the_general_encoder_writes_it(events):
     usual = [event for event in events if event.exec_type is ExecType.NEW and event.order_id]
     plain = [each for each in usual if not (each.stop_px or each.orig_cl_ord_id or each.code or each.text)]
     assert not [event for event in plain if event in slow], "an acceptance is what the template is for"
+
+
+def test_what_is_remembered_of_kinds_of_events_is_bounded(monkeypatch):
+    monkeypatch.setattr(event_text, "_MAX_WORDINGS", 3)
+    text = OrderEventText(INSTRUMENTS, NAMES.__getitem__, ignore)
+    for tif in Tif:
+        new = (1, tif, 0, 0, 1, ExecType.NEW, OrdStatus.NEW, 1, "a", 1, Side.BUY, OrdType.LIMIT, tif, 5, 0, 5)
+        assert b'"tif":"%b"' % tif.name.lower().encode() in text.write([OrderEvent(*new)])[0]
+        assert len(text._wordings) <= 3
 
 
 def kind_of(instrument):

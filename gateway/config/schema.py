@@ -262,7 +262,7 @@ class Ingress(_Table, frozen=True, kw_only=True):
     max_bytes: Annotated[int, _within(65_536, 1 << 30, "their bytes on the wire, of all sessions")] = 4_194_304
     turn_bytes: Annotated[
         int, _within(1_024, 262_144, "bytes of one session parsed per wake-up, before the next session's")
-    ] = 8_192
+    ] = 16_384
     max_wait_ms: Annotated[
         int, _within(1, 10_000, "at the first stage, a session's reading is paused for at most this long")
     ] = 50

@@ -36,6 +36,8 @@ FLOWS = {
     "fix/rest 50x8": Counted("fix", "rest", 50, 8),
     "fix/trade 50x8": Counted("fix", "trade", 50, 8),
     "fix/rest 50x8 journal": Counted("fix", "rest", 50, 8, "process"),
+    "fix/rest 1x64 journal": Counted("fix", "rest", 1, 64, "process"),
+    "fix/rest 1x64 disk": Counted("fix", "rest", 1, 64, "disk"),
     "ws/rest 1x1": Counted("ws", "rest", 1, 1),
     "ws/rest 1x64": Counted("ws", "rest", 1, 64),
     "ws/rest 50x8": Counted("ws", "rest", 50, 8),

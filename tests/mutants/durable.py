@@ -144,6 +144,16 @@ READING = (
     ),
     *mutants(
         "gateway/journal/store.py",
+        ("tests/gateway/recovery/test_crash_in_a_run.py",),
+        ("the reports of a run are recorded one by one", "        if count < 2:\n", "        if True:\n"),
+        (
+            "numbers are not recorded in the commit of their run",
+            "        if not self._is_dirty:\n            self._is_dirty = True\n            self._dirty.append(self)\n",
+            "        if not self._is_dirty:\n            self._is_dirty = True\n",
+        ),
+    ),
+    *mutants(
+        "gateway/journal/store.py",
         _STORE,
         (
             "a number may have two contents",

@@ -25,18 +25,18 @@ def test_what_one_read_brought_is_answered_with_one_write_at_the_end_of_the_turn
     assert bench.loop.soon == []
 
 
-def test_a_large_read_is_parsed_in_turns_of_8_kib_and_others_come_in_between(bench):
+def test_a_large_read_is_parsed_in_turns_of_16_kib_and_others_come_in_between(bench):
     greedy, transport = bench.connect()
     polite, _ = bench.connect()
-    greedy.data_received(b"x" * 20_000)
+    greedy.data_received(b"x" * 40_000)
     polite.data_received(b"p")
     assert (greedy.peer.heard, polite.peer.heard) == ([], [b"p"])  # a quiet client waits for no one
     bench.loop.turn()
-    assert list(map(len, greedy.peer.heard)) == [8_192]
+    assert list(map(len, greedy.peer.heard)) == [16_384]
     assert transport.is_paused
     bench.loop.turn()
     bench.loop.turn()
-    assert list(map(len, greedy.peer.heard)) == [8_192, 8_192, 3_616]
+    assert list(map(len, greedy.peer.heard)) == [16_384, 16_384, 7_232]
     assert not transport.is_paused
 
 
@@ -609,16 +609,16 @@ def test_a_goodbye_behind_what_lies_in_a_store_is_read_on_to(bench):
 
 def test_who_does_not_take_its_answers_is_not_parsed_either_until_it_does(bench):
     connection, transport = bench.connect()
-    connection.data_received(b"x" * 20_000)
+    connection.data_received(b"x" * 40_000)
     bench.loop.turn()
     connection.pause_writing()
     bench.loop.turn()
     bench.loop.turn()
-    assert list(map(len, connection.peer.heard)) == [8_192]
+    assert list(map(len, connection.peer.heard)) == [16_384]
     connection.resume_writing()
     for _ in range(3):
         bench.loop.turn()
-    assert list(map(len, connection.peer.heard)) == [8_192, 8_192, 3_616]
+    assert list(map(len, connection.peer.heard)) == [16_384, 16_384, 7_232]
     assert not transport.is_paused
 
 

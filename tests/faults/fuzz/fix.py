@@ -255,6 +255,23 @@ def order_flood(caller: Caller) -> Plan:
     return Plan(chunks(), stay_s=0.3, ending=_ending(rng))
 
 
+def broken_runs(caller: Caller) -> Plan:
+    """Runs of orders in one write, with one message in their midst that is spoilt or of another kind."""
+    rng = caller.rng
+
+    def chunks() -> Iterator[bytes]:
+        yield caller.logon((8_013, rng.choice("NSY")))
+        for _ in range(40):
+            run = [caller.order() for _ in range(rng.randrange(1, 20))]
+            kind, odd = _mutated(caller)
+            if kind == "garbled":
+                caller.number -= 1
+            run += [odd, *(caller.order() for _ in range(rng.randrange(1, 20)))]
+            yield from cut_up(b"".join(run), rng, rng.choice((1, 1, 4)))
+
+    return Plan(chunks(), stay_s=0.1, ending=_ending(rng))
+
+
 def numbers(caller: Caller) -> Plan:
     """SequenceReset(4), PossDupFlag(43) and MsgSeqNum(34) as nobody should use them."""
     rng = caller.rng
@@ -442,6 +459,7 @@ KINDS: dict[str, Callable[[Caller], Plan]] = {
         resend_storm,
         question_flood,
         order_flood,
+        broken_runs,
         numbers,
         huge,
         never_reads,

@@ -339,6 +339,21 @@ def order_flood(caller: Caller) -> Plan:
     return Plan(chunks(), stay_s=0.3, ending=_ending(rng))
 
 
+def broken_runs(caller: Caller) -> Plan:
+    """Runs of orders in one write, with one request in their midst that is spoilt or of another method."""
+    rng = caller.rng
+
+    def chunks() -> Iterator[bytes]:
+        yield caller.upgrade()
+        for _ in range(40):
+            odd = caller.order() if rng.random() < 0.5 else json.loads(json.dumps(rng.choice(_REQUESTS)))
+            run = [quick(caller.order()) for _ in range(rng.randrange(1, 20))]
+            run += [_mutated(odd, rng, "json"), *(quick(caller.order()) for _ in range(rng.randrange(1, 20)))]
+            yield from cut_up(b"".join(run), rng, rng.choice((1, 1, 4)))
+
+    return Plan(chunks(), stay_s=0.1, ending=_ending(rng))
+
+
 def replay_storm(caller: Caller) -> Plan:
     """Makes events, and asks for them, for lists and for snapshots again and again."""
     rng = caller.rng
@@ -479,6 +494,7 @@ KINDS: dict[str, Callable[[Caller], Plan]] = {
         logon_flood,
         takeover,
         order_flood,
+        broken_runs,
         replay_storm,
         never_reads,
         cut,

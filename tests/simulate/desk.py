@@ -9,6 +9,7 @@ from tests.simulate.world import SECOND, World
 
 _RETRY_NS = 4 * SECOND
 _MID = 60_000_00
+_BURST_CHANCE = 0.1  # of many orders in one piece
 
 
 class Desk:
@@ -71,6 +72,9 @@ class Desk:
         if not self.is_quiet:
             for _ in range(self.world.random.choice((1, 1, 1, 2, 8))):
                 self.ask()
+            if self.world.happens(_BURST_CHANCE):
+                for _ in range(self.world.random.randint(3, 16)):
+                    self.ask("new")
 
     def _retry(self) -> None:
         """An order without an answer is sent again as a possible repeat; anything else is given up with its process."""
@@ -92,7 +96,7 @@ class Desk:
         chance, ledger = self.world.random, self.ledger
         kinds = ("new", "cancel", "replace", "sweep", "status", "odd", *self.own_kinds)
         mine = [id for id, _ in ledger.book.values() if id.startswith(ledger.name)]
-        if kind and not mine:
+        if kind and kind != "new" and not mine:
             mine = [f"{ledger.name}-1"]
         kind = kind or chance.choices(kinds, self.weights)[0]
         if kind in ("cancel", "replace") and not mine:

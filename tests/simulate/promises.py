@@ -157,7 +157,7 @@ def check_recovered(ledgers: Iterable[Ledger], server: Server) -> None:
 
 def parked(server: Server) -> list[tuple[int, int]]:
     """Session and MsgSeqNum(34) of each message over FIX that waits for its tokens."""
-    rows = server.orders.token_wait._rows.items()
+    rows = server.orders.token_wait.rows.items()
     sources = [(session.id, each.request.source) for session, row in rows for each in row if each.request is not None]
     return [(session_id, source.seq_num) for session_id, source in sources if isinstance(source, AppMessage)]
 

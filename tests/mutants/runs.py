@@ -373,7 +373,7 @@ REPORT = (
     ),
     *mutants(
         "gateway/telemetry/tracing.py",
-        _ROADS,
+        ("tests/gateway/telemetry/test_tracing.py",),
         (
             "the order after the sampled one is traced",
             "        index = count - 1 + self._left\n",

@@ -34,6 +34,15 @@ def test_one_order_in_so_many_is_chosen() -> None:
     assert all(tracing(1).sample() for _ in range(3))
 
 
+@given(st.integers(2, 12), st.lists(st.integers(1, 11), max_size=20))
+def test_of_a_run_the_order_is_chosen_that_would_be_chosen_one_by_one(one_in: int, counts: list[int]) -> None:
+    by_run, one_by_one = tracing(one_in), tracing(one_in)
+    for count in counts:
+        if count < one_in:  # a longer run is not traced as one
+            chosen = [at for at in range(count) if one_by_one.sample()]
+            assert by_run.sample_run(count) == (chosen[0] if chosen else None)
+
+
 def test_zero_chooses_none_not_even_when_a_client_asks() -> None:
     chooser = tracing(0)
     assert not any(chooser.sample() for _ in range(5))

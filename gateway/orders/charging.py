@@ -29,7 +29,8 @@ _LIMIT_CODES = {
 }
 _PENALTY_CODES = {"cooling_down": errors.COOLING_DOWN, "disconnect": errors.LIMIT_ABUSE}
 _A_MESSAGE = ("msgs", MILLI, 0)
-_DONE = frozenset((OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED))
+_DONE = (OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED)  # no set: a hash is a call
+_ORDER_STATUS = ExecType.ORDER_STATUS
 
 
 class _RunTerms(msgspec.Struct, frozen=True):
@@ -157,7 +158,7 @@ class Charging:
         """An event of the core: an order that is finished frees its place."""
         if type(event) is not OrderEvent or event.leaves_qty:
             return
-        if event.status in _DONE and event.exec_type is not ExecType.ORDER_STATUS:
+        if event.status in _DONE and event.exec_type is not _ORDER_STATUS:
             self._closed(event.session, event.account, event.instrument)
 
     def restore(self, open_orders: Sequence[OrderEvent]) -> None:

@@ -86,13 +86,13 @@ class EventDispatch:
         session = run.session
         stream = session.account
         assert stream is not None
-        others = stream.listeners != ((session,) if session.hears_all else ())
+        has_others = stream.listeners != ((session,) if session.hears_all else ())
         told: Sequence[OrderEvent] = events
         if events.all_rest:
             stream.record_all(events)
         else:
-            told = [event for event in events if self._take(event, stream, session)]
-            others = others or len(told) < len(events) or any(event.session != session.id for event in told)
+            told = self._keep(events, stream, session)
+            has_others = has_others or len(told) < len(events) or any(event.session != session.id for event in told)
         self._responses.answered(run, events, now_ns)
         stream.reported_seq = told[-1].seq
         endpoint = run.endpoint
@@ -102,22 +102,41 @@ class EventDispatch:
             but = session
         if run.trace is not None:
             self._responses.told(run.trace)
-        if others or but is None:
-            for event in events:
-                self._report(event, None, self._sessions.account(event.account), now_ns, but)
+        if has_others or but is None:
+            self._tell_others(events, but, now_ns)
         if events.all_rest:
             self._metrics.count_accepted(session.sender.origin, len(events))
         else:
             self._metrics.count_events(events)
 
-    def _take(self, event: OrderEvent, stream: AccountStream, session: Session) -> bool:
-        """Keep an event that the session's run has caused; whether the session receives it."""
-        self._charging.received(event)
-        if event.account != stream.id:
-            self._sessions.account(event.account).record(event)
-            return False
-        stream.record(event)
-        return session.hears_all or event.cmd_id > 0 or event.session == session.id
+    def _keep(self, events: RunEvents, stream: AccountStream, session: Session) -> list[OrderEvent]:
+        """Keep what the session's run has caused, and free the places of what is done; what the session receives."""
+        for event in events:
+            if not event.leaves_qty:
+                self._charging.received(event)
+            if event.account != stream.id:
+                self._sessions.account(event.account).record(event)
+        own = [event for event in events if event.account == stream.id]
+        stream.record_all(own)
+        if session.hears_all:
+            return own
+        return [event for event in own if event.cmd_id or event.session == session.id]
+
+    def _tell_others(self, events: RunEvents, but: Session | None, now_ns: int) -> None:
+        """A run's events to those that receive them beside `but`, which has been told: to each session in one call."""
+        by_session: dict[Session, list[OrderEvent]] = {}
+        for event in events:
+            account = self._sessions.account(event.account)
+            account.reported_seq = event.seq
+            for session in account.listeners:
+                by_session.setdefault(session, []).append(event)
+            owner = self._sessions.by_id.get(event.session)
+            if owner is not None and not owner.hears_all:
+                by_session.setdefault(owner, []).append(event)
+        for session, told in by_session.items():
+            endpoint = session.endpoint
+            if endpoint is not None and session is not but:
+                self._calls.call(endpoint, endpoint.report_all, told, now_ns)
 
     def _deliver(self, events: Sequence[AnyEvent], now_ns: int) -> None:
         unanswered = self._core_link.unanswered
@@ -146,18 +165,8 @@ class EventDispatch:
                 self._announce(event, now_ns)
         self._metrics.count_events(events)
 
-    def _report(
-        self,
-        event: AnyEvent,
-        request: Request | None,
-        account: AccountStream,
-        now_ns: int,
-        but: Session | None = None,
-    ) -> None:
-        """To sessions that receive everything, the one that asked, and the order's own. It costs no other session.
-
-        but: it has been told.
-        """
+    def _report(self, event: AnyEvent, request: Request | None, account: AccountStream, now_ns: int) -> None:
+        """To sessions that receive everything, the one that asked, and the order's own. It costs no other session."""
         account.reported_seq = event.seq
         asker = request.session if request is not None else None
         receivers = account.listeners
@@ -168,7 +177,7 @@ class EventDispatch:
             receivers = (*receivers, owner)
         for session in receivers:
             endpoint = session.endpoint
-            if endpoint is not None and session is not but:
+            if endpoint is not None:
                 self._calls.call(endpoint, endpoint.report, event, request if session is asker else None, now_ns)
 
     def _announce(self, state: EngineState, now_ns: int) -> None:

@@ -75,6 +75,11 @@ class Endpoint:
         Sent to the session that asked for it, to the owner of the order, and to those that receive everything.
         """
 
+    def report_all(self, events: Sequence[OrderEvent], now_ns: int) -> None:
+        """Several events of the account's stream, in order, that no request of this session caused."""
+        for event in events:
+            self.report(event, None, now_ns)
+
     def report_run(self, run: RunReply, events: Sequence[OrderEvent], now_ns: int) -> None:
         """The events of a run that this session sent, in order: the final answer to each of its orders.
 

@@ -261,8 +261,8 @@ EXECUTE = (
         ),
         (
             "orders that a run has filled stay open",
-            "        self._charging.received(event)\n        if event.account != stream.id:\n",
-            "        if event.account != stream.id:\n",
+            "            if not event.leaves_qty:\n                self._charging.received(event)\n",
+            "",
         ),
         (
             "a run that a former connection sent is answered to the new one",
@@ -271,15 +271,15 @@ EXECUTE = (
         ),
         (
             "nobody but its session reads of a run",
-            "        if others or but is None:\n            for event in events:\n",
-            "        if False:\n            for event in events:\n",
+            "        if has_others or but is None:\n",
+            "        if False:\n",
         ),
         (
             "a maker of the same account does not read of a run",
             " or any(event.session != session.id for event in told)\n",
             "\n",
         ),
-        ("a session reads of a run's makers twice", "now_ns, but)\n", "now_ns)\n"),
+        ("a session reads of a run's makers twice", " and session is not but:\n", ":\n"),
         (
             "events of runs are not counted",
             "            self._metrics.count_accepted(session.sender.origin, len(events))\n",

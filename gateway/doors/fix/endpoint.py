@@ -429,9 +429,17 @@ class FixEndpoint(Endpoint, Peer):
                 event = answer_to(reply, event)
             self._report(event, reply, now_ns)
 
+    def report_all(self, events: Sequence[OrderEvent], now_ns: int) -> None:
+        concerned = [event for event in events if self._concerns(event)]
+        if concerned:
+            self._report_run(concerned, 0, now_ns)
+
     def report_run(self, run: RunReply, events: Sequence[OrderEvent], now_ns: int) -> None:
+        self._report_run(events, run.commands.t_recv, now_ns)
+
+    def _report_run(self, events: Sequence[OrderEvent], t_recv: int, now_ns: int) -> None:
         headers = self.machine.headers(MsgType.EXECUTION_REPORT, now_ns)
-        texts = self._translator.reports(events, run.commands.t_recv, headers or NO_HEADERS)
+        texts = self._translator.reports(events, t_recv, headers or NO_HEADERS)
         self._send_reports(headers, texts, now_ns)
 
     def _send_reports(self, headers: Headers | None, texts: list[str], now_ns: int) -> None:

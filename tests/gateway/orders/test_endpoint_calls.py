@@ -144,6 +144,12 @@ def place_run(three):
     assert three.hear("report")
 
 
+def place_run_by_another(three):
+    three.others[0].place_run()
+    three.tick()
+    assert three.others[1].hears("report")
+
+
 def place_by_another(three):
     three.others[0].place("a")
     assert three.others[1].hears("report")
@@ -178,6 +184,7 @@ ACTS = {
     "handed_over": place,
     "answer": place,
     "report": place_by_another,
+    "report_all": place_run_by_another,
     "report_run": place_run,
     "refuse": place_nowhere,
     "notice": then_hear("notice", Three.halt),

@@ -12,6 +12,8 @@ from protocols.fix.order_reader import MAX_KINDS
 from protocols.fix.run_report import MAX_WORDINGS
 from protocols.instruments import MAX_RENDERED
 from protocols.known_numbers import MAX_NUMBERS
+from protocols.ws import order_reader as ws_orders
+from protocols.ws.order_run import MAX_TAGS
 
 _MIB = 1 << 20
 _PROCESS_BYTES = 160 * _MIB  # the interpreter, libraries, FIX dictionaries, and what their allocators keep
@@ -24,6 +26,7 @@ _SESSION_BYTES = 2_048  # the buckets of a session
 _NAME_BYTES = 384  # the name of a WebSocket session that ended
 _KIND_BYTES = 1_536  # what a FIX session has learned of one kind of order
 _WORDING_BYTES = 2_048  # what its reports of one kind have in common, and of one tag
+_TERMS_BYTES = 512  # what orders of a WebSocket kind with one tag have in common
 _NUMBER_BYTES = 192  # a price, quantity or amount beside its text
 
 
@@ -34,6 +37,7 @@ def memory_bounds(settings: schema.Config) -> dict[str, int]:
     message_bytes = max(settings.fix.max_message_bytes, ws.max_frame_bytes * 4 if ws is not None else 0)
     accounts = len(settings.accounts)
     exponents = {exp for row in settings.instruments for exp in (row.px_exp, row.qty_exp, row.px_exp + row.qty_exp)}
+    ws_kinds = ws_orders.MAX_KINDS * MAX_TAGS * _TERMS_BYTES if ws is not None else 0
     remembered = min(accounts * settings.core.dedupe_ids, MAX_RETIRED)
     return {
         "process": _PROCESS_BYTES,
@@ -45,6 +49,6 @@ def memory_bounds(settings: schema.Config) -> dict[str, int]:
         "core": remembered * _ORDER_BYTES,
         "limits": MAX_KEPT * _SESSION_BYTES,
         "names": len(settings.keys) * MAX_PER_KEY * _NAME_BYTES,
-        "kinds": len(settings.fix.sessions) * (MAX_KINDS * _KIND_BYTES + MAX_WORDINGS * _WORDING_BYTES),
+        "kinds": len(settings.fix.sessions) * (MAX_KINDS * _KIND_BYTES + MAX_WORDINGS * _WORDING_BYTES) + ws_kinds,
         "numbers": (MAX_NUMBERS + len(exponents) * MAX_RENDERED) * _NUMBER_BYTES,
     }

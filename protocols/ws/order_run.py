@@ -7,7 +7,7 @@ from protocols.known_numbers import Numbers
 from protocols.messages import OrdType, Side, Stp, Tif
 from protocols.runs import OrderTerms
 
-_MAX_TAGS = 64
+MAX_TAGS = 64  # whose terms a kind remembers; then all are made anew
 
 
 class PlaceKind(msgspec.Struct, frozen=True, eq=False):
@@ -34,7 +34,7 @@ class PlaceKind(msgspec.Struct, frozen=True, eq=False):
         """What an order with this tag has in common with others."""
         known = self.by_tag.get(tag)
         if known is None:
-            if len(self.by_tag) >= _MAX_TAGS:
+            if len(self.by_tag) >= MAX_TAGS:
                 self.by_tag.clear()
             known = self.by_tag[tag] = OrderTerms(
                 self.instrument.id, self.side, self.ord_type, self.tif, self.flags, self.stp, "", tag

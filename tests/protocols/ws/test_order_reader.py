@@ -1,6 +1,7 @@
 """Runs of plain orders against the general road, which would have made the same commands of what the reader takes."""
 
 import json
+import tracemalloc
 import typing
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.memory_bounds import _TERMS_BYTES
 from protocols.errors import Refusal
 from protocols.instruments import Instrument, Instruments
 from protocols.known_numbers import KnownNumbers
@@ -16,6 +18,7 @@ from protocols.ws import order_reader
 from protocols.ws.codec import JSON, Malformed
 from protocols.ws.framing import DataMessage, Ping
 from protocols.ws.order_reader import PlaceReader, request_in
+from protocols.ws.order_run import MAX_TAGS
 from protocols.ws.schema import PlaceParams, RequestEnvelope
 from protocols.ws.translate import command, places_of
 
@@ -229,3 +232,17 @@ def test_what_is_remembered_of_kinds_is_bounded_and_learned_again(monkeypatch):
     for params in words * 3:
         assert read(message(params), using=using)
         assert len(using._kinds) <= 5
+
+
+def test_what_a_kind_remembers_of_tags_is_what_the_bound_of_memory_says():
+    using = reader()
+    assert read(message(), using=using)
+    (kind,) = using._kinds.values()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(MAX_TAGS * 3):
+        kind.terms(f"{number:064}")
+        assert len(kind.by_tag) <= MAX_TAGS
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < MAX_TAGS * _TERMS_BYTES

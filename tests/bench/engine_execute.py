@@ -1,6 +1,6 @@
 """What one command costs the reference engine: `python tests/bench/engine_execute.py`. CPU time, best of five runs.
 
-Commands are made beforehand, so only `Engine.execute` is measured, its events included. The last rows are the two traps
+Commands are made beforehand, so only the engine is measured, its events included. The last rows are the two traps
 the book was built around: eating one long level from the front, and a fill-or-kill that finds a deep book too thin.
 """
 
@@ -17,10 +17,13 @@ from protocols.messages import (
     OrdType,
     Origin,
     ReplaceOrder,
+    Sender,
     Side,
+    Stp,
     Tif,
     pack_cmd_id,
 )
+from protocols.runs import NewOrders, OrderTerms
 
 _COUNT = 50_000
 _INSTRUMENTS = (Instrument(1, "BTC-USDT", "BTC", "USDT", px_exp=2, qty_exp=8),)
@@ -55,6 +58,23 @@ def _measure(name: str, before: list[AnyCommand], commands: list[AnyCommand], pe
     print(f"{name:<44} {best / 1000:6.2f} us  {1e6 / best:6.0f} k/s")
 
 
+def _measure_runs(name: str, *orders: tuple[Side, int]) -> None:
+    """Print the cost of an order of runs of 64, which repeat these sides and prices."""
+    best = float("inf")
+    terms = {side: OrderTerms(1, side, OrdType.LIMIT, Tif.GTC, 0, Stp.DEFAULT, "", "") for side in Side}
+    for _ in range(5):
+        engine, sender, runs = Engine(_INSTRUMENTS, 65_536, "bench"), Sender(1, 1, Origin.FIX), []
+        for begin in range(0, _COUNT, 64):
+            chosen = [(n, *orders[n % len(orders)]) for n in range(begin, begin + 64)]
+            rows = [(f"mm-7f3a-{n}", terms[side], 10, price, 0, 0) for n, side, price in chosen]
+            runs.append(NewOrders(sender, rows, 0))
+        began = process_time_ns()
+        for now_ns, run in enumerate(runs):
+            engine.execute_all(run, now_ns)
+        best = min(best, (process_time_ns() - began) / (64 * len(runs)))
+    print(f"{name:<44} {best / 1000:6.2f} us  {1e6 / best:6.0f} k/s")
+
+
 def main() -> None:
     """Print one line per kind of command."""
     random = Random(20261122)
@@ -66,6 +86,8 @@ def main() -> None:
         pairs += (spread[n - 1], _cancel(n))
     _measure("limit order rests, 1,000 levels", [], spread)
     _measure("limit order rests, one level", [], level)
+    _measure_runs("limit order of a run rests", (Side.BUY, 5_000))
+    _measure_runs("limit orders of a run, each second trades", (Side.BUY, 5_000), (Side.SELL, 5_000))
     _measure("limit order rests, then is cancelled (both)", [], pairs, per=2)
     _measure(
         "replace with another price", [_new(1, Side.BUY, 5_000)], [_replace(n, 5_000 + n % 100) for n in numbers[1:]]

@@ -149,6 +149,13 @@ def test_orders_of_a_run_rest_and_trade(venue: Venue, alice: Sender) -> None:
     assert venue.book() == "bids 1@100x1 | asks 3@102x1 2@103x1"
 
 
+def test_what_an_order_has_paid_is_of_the_prices_at_which_it_traded(venue: Venue, alice: Sender) -> None:
+    venue.do("bob new b1 sell 5 @ 101")
+    run(venue, alice, row("a1", BUY, 7, 102))
+    (open_order,) = venue.engine.open_orders(1)
+    assert (open_order.cum_qty, open_order.cum_quote, open_order.leaves_qty) == (5, 505, 2)
+
+
 def test_only_of_a_run_in_which_nothing_else_happens_is_it_told_that_all_rest(venue: Venue, alice: Sender) -> None:
     def all_rest(*rows: OrderRow) -> bool:
         events = venue.engine.execute_all(NewOrders(alice, rows, 0), 50)

@@ -120,7 +120,7 @@ def test_the_queue_fills_with_runs(tmp_path, most):
     traffic.play(("hold", 0))
     for which, more in ((A1, "cancel"), (B1, "sweep"), (A2, "list"), (B2, "replace")):
         says = [*[Say(qty=2)] * 12, Say(more), *[Say(kind=1)] * 6]
-        traffic.play(("bursts", [(which, says, []), (B3, [Say()] * 5, [])]))
+        traffic.play(("bursts", [(which, says, []), (B3, [Say()] * 5, []), (W1, [Say()] * 4, [])]))
         traffic.play(("answer", 5))
         traffic.play(("wait", 60))
     traffic.play(("wait", 2_100))

@@ -8,6 +8,20 @@ _RUNS = ("tests/gateway/doors/ws/test_runs.py",)
 
 MUTANTS = (
     *mutants(
+        "gateway/doors/ws/requests.py",
+        ("tests/gateway/test_two_roads.py",),
+        (
+            "orders that are shed by the run were never received",
+            "            endpoint.services.metrics.ws.messages_in += 1\n            source = Source(request_id",
+            "            source = Source(request_id",
+        ),
+        (
+            "a run that is shed enters all the same",
+            "                self._shed(run, shed, session, now_ns)\n                return True\n",
+            "                self._shed(run, shed, session, now_ns)\n",
+        ),
+    ),
+    *mutants(
         "protocols/ws/order_reader.py",
         _READER,
         (

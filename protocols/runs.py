@@ -72,6 +72,8 @@ class NewOrders(Sequence[NewOrder]):
     @property
     def counts(self) -> dict[int, int]:
         """How many of them are for each instrument."""
+        if len(self.rows) == 1:
+            return {self.rows[0][1].instrument_id: 1}
         instruments = {row[1].instrument_id for row in self.rows}
         if len(instruments) == 1:
             return dict.fromkeys(instruments, len(self.rows))

@@ -110,7 +110,7 @@ class Admission:
 
         False: nothing has happened, and each is to be submitted by itself.
         """
-        session, queue, venue, count = run.session, self._queue, self._venue, len(run.commands)
+        session, queue, venue, count = run.session, self._queue, self._venue, len(run.commands.rows)
         if self._token_wait.rows and session in self._token_wait:
             return False
         is_open = session.may_trade and not (venue.draining or venue.reopen_at_ns)

@@ -81,7 +81,7 @@ class Charging:
 
     def charge_run(self, run: RequestRun, now_ns: int) -> bool:
         """Take what all orders of the run cost, and see that all have a place; False: nothing was taken."""
-        client, limiter, count = run.session.client, self._limiter, len(run.commands)
+        client, limiter, count = run.session.client, self._limiter, len(run.commands.rows)
         if limiter.policy is not self._policy:
             self._policy = limiter.policy
             self._terms.clear()
@@ -143,7 +143,7 @@ class Charging:
 
     def enter_run(self, run: RequestRun) -> None:
         """The same for all orders of a run."""
-        session, count = run.session, len(run.commands)
+        session, count = run.session, len(run.commands.rows)
         self._open.opened_run(session.client.account_id, run.counts, count)
         self._owned[session.id] = self._owned.get(session.id, 0) + count
 

@@ -57,9 +57,22 @@ class EventDispatch:
         A batch may hold several events of one command, such as an order and its three fills. The request is answered
         with the last of them before the first is reported.
         """
-        if self._core_link.runs:
+        runs = self._core_link.runs
+        if len(runs) == 1 and type(events) is RunEvents and events.cmd_id in runs:  # as in most turns
+            self._deliver_alone(events, now_ns)
+        elif runs:
             self._deliver_parts(events.parts if isinstance(events, HandOverEvents) else (events,), now_ns)
         elif events:
+            self._deliver(events, now_ns)
+
+    def _deliver_alone(self, events: RunEvents, now_ns: int) -> None:
+        """Deliver the answer to the only run that is handed over, with which nothing else was."""
+        [run] = self._core_link.runs.values()
+        if _is_told_together(run, events):
+            del self._core_link.runs[events.cmd_id]
+            self._deliver_run(run, events, now_ns)
+        else:
+            self._core_link.await_run(run, now_ns)
             self._deliver(events, now_ns)
 
     def _deliver_parts(self, parts: Sequence[Sequence[AnyEvent]], now_ns: int) -> None:

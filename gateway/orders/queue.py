@@ -127,7 +127,7 @@ class OrderQueue:
         if not self.commands:
             self.since_ns = run.arrived_ns
             self._pace.rest(self.since_ns)
-        count = len(run.commands)
+        count = len(run.commands.rows)
         self._arrived.append(run)
         self._arriving += count
         self.commands += count

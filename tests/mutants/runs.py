@@ -279,6 +279,11 @@ EXECUTE = (
             " or any(event.session != session.id for event in told)\n",
             "\n",
         ),
+        (
+            "a run alone tells what it gave back too early",
+            "        if _is_told_together(run, events):\n",
+            "        if True:\n",
+        ),
         ("a session reads of a run's makers twice", " and session is not but:\n", ":\n"),
         (
             "events of runs are not counted",

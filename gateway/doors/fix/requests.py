@@ -105,13 +105,14 @@ class FixRequests:
 
     def serve_run(self, run: OrderRun, now_ns: int) -> None:
         """Submit a run of plain orders, or refuse it; one after the other where something tells them apart."""
-        if not self._is_run_shed(run, now_ns) and not self._enters(run, now_ns):
+        is_shed = not self._services.orders.queue.is_calm and self._is_run_shed(run, now_ns)
+        if not is_shed and not self._enters(run, now_ns):
             self._serve_each(run, now_ns)
 
     def _is_run_shed(self, run: OrderRun, now_ns: int) -> bool:
-        """See `_is_shed`."""
+        """See `_is_shed`; of a queue that is not calm."""
         orders, session, count = self._services.orders, self._session, len(run.orders)
-        shed = None if orders.queue.is_calm else orders.admission.why_shed(session, now_ns)
+        shed = orders.admission.why_shed(session, now_ns)
         refusal = shed and orders.admission.decline_orders(session, count, shed, now_ns)
         if refusal is None:
             return False

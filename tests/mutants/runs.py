@@ -265,11 +265,6 @@ EXECUTE = (
             "",
         ),
         (
-            "a run that a former connection sent is answered to the new one",
-            "endpoint is not None and endpoint is session.endpoint:  #",
-            "endpoint is not None:  #",
-        ),
-        (
             "nobody but its session reads of a run",
             "        if has_others or but is None:\n",
             "        if False:\n",

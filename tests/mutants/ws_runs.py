@@ -158,6 +158,11 @@ MUTANTS = (
         "gateway/orders/dispatch.py",
         _RUNS,
         (
+            "a run that a former connection sent is not told to the new one",
+            "endpoint is not None and endpoint is session.endpoint:  #",
+            "endpoint is not None:  #",
+        ),
+        (
             "tokens that a used id gave back are shown too early",
             "not run.shows_limits or ",
             "True or ",

@@ -86,9 +86,14 @@ class WsRequests:
             )
 
     def serve_run(self, run: PlaceRun, session: Session, now_ns: int) -> bool:
-        """Submit a run of plain orders. False: nothing has happened, and each is to be served by itself."""
+        """Submit a run of plain orders, or shed it. False: nothing has happened, each is to be served by itself."""
         endpoint, services, count = self._endpoint, self._endpoint.services, len(run.orders)
         admission, tracing, open_requests = services.orders.admission, services.tracing, endpoint.answers.open
+        if not (services.orders.queue.is_calm or endpoint.is_leaving):
+            shed = admission.why_shed(session, now_ns)
+            if shed is not None:
+                self._shed(run, shed, session, now_ns)
+                return True
         if endpoint.is_leaving or 0 < tracing.one_in <= count or services.wall.utc_ns(now_ns) != run.t_in_ns:
             return False
         numbers_before = session.sender.order_n
@@ -106,6 +111,17 @@ class WsRequests:
             request.trace.t_limited = admission.trace_clock()
         admission.enter(request, now_ns)
         return True
+
+    def _shed(self, run: PlaceRun, refusal: Refusal, session: Session, now_ns: int) -> None:
+        """Refuse orders for which there is no room, whatever is in them."""
+        endpoint = self._endpoint
+        for request_id, *_ in run.orders:
+            if endpoint.session is None:
+                return  # disconnected for a flood of them
+            endpoint.services.metrics.ws.messages_in += 1
+            source = Source(request_id, PLACE, run.t_in_ns)
+            endpoint.answers.open.add(source)
+            endpoint.services.orders.admission.decline(session, PLACE, source, refusal, now_ns)
 
     def refuse_unknown(self, asked: UnknownMethod, session: Session, now_ns: int) -> None:
         """Refuse an unknown method, charged as a message."""

@@ -135,11 +135,6 @@ MUTANTS = (
             "return len(self._open)",
         ),
         (
-            "answers of a run go to whoever took the session over",
-            "        if sources not in self._runs:\n            return False\n        self._runs.remove(sources)\n",
-            "        self._runs.discard(sources)\n",
-        ),
-        (
             "a run that is split is open no more",
             "                for source in self._apart:\n                    self._open.add(source)\n",
             "                pass\n",

@@ -6,6 +6,7 @@ process. Pure arithmetic over the configuration.
 
 from gateway.config import schema
 from gateway.core.orders import MAX_RETIRED
+from gateway.core.plain_orders import MAX_TERMS
 from gateway.sessions.former_names import MAX_PER_KEY
 from limits.paths import MAX_KEPT
 from protocols.fix.order_reader import MAX_KINDS
@@ -24,7 +25,7 @@ _EVENT_BYTES = 768
 _ORDER_BYTES = 1_024  # a remembered order with its ids
 _SESSION_BYTES = 2_048  # the buckets of a session
 _NAME_BYTES = 384  # the name of a WebSocket session that ended
-_KIND_BYTES = 1_536  # what a FIX session has learned of one kind of order
+_KIND_BYTES = 1_536  # what a FIX session has learned of one kind of order; the core keeps some as well
 _WORDING_BYTES = 2_048  # what its reports of one kind have in common, and of one tag
 _TERMS_BYTES = 512  # what orders of a WebSocket kind with one tag have in common
 _NUMBER_BYTES = 192  # a price, quantity or amount beside its text
@@ -46,7 +47,7 @@ def memory_bounds(settings: schema.Config) -> dict[str, int]:
         "queue": settings.ingress.max_bytes + settings.ingress.max_commands * _REQUEST_BYTES,
         "streams": accounts * settings.stream.retain_events * _EVENT_BYTES,
         "resends": len(settings.fix.sessions) * settings.journal.retain_messages * 4,
-        "core": remembered * _ORDER_BYTES,
+        "core": remembered * _ORDER_BYTES + MAX_TERMS * _KIND_BYTES,
         "limits": MAX_KEPT * _SESSION_BYTES,
         "names": len(settings.keys) * MAX_PER_KEY * _NAME_BYTES,
         "kinds": len(settings.fix.sessions) * (MAX_KINDS * _KIND_BYTES + MAX_WORDINGS * _WORDING_BYTES) + ws_kinds,

@@ -32,7 +32,7 @@ from protocols.runs import NewOrders, OrderTerms, RunEvents
 
 _N_MASK = (1 << N_BITS) - 1
 _SPECIAL_FLAGS = ~(COD_EXEMPT | ACCOUNT_GIVEN)
-_MAX_TERMS = 4_096
+MAX_TERMS = 4_096  # that are known; then all are looked at anew, each with its next order
 
 # Constants, because an enum's class finds its members by a call.
 _LIMIT, _GTC = OrdType.LIMIT, Tif.GTC
@@ -140,7 +140,7 @@ class PlainOrders:
         return report
 
     def _learn(self, terms: OrderTerms) -> _Terms:
-        if len(self._known) >= _MAX_TERMS:
+        if len(self._known) >= MAX_TERMS:
             self._known.clear()
         book, is_buy = self._books.get(terms.instrument_id), terms.side == Side.BUY
         is_plain = terms.ord_type == OrdType.LIMIT and terms.tif == Tif.GTC and terms.stp != Stp.DECREMENT

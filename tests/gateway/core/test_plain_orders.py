@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.core import snapshots
+from gateway.core import plain_orders, snapshots
 from gateway.core.engine import Engine
 from protocols.messages import (
     COD_EXEMPT,
@@ -228,6 +228,14 @@ def test_the_books_of_another_configuration_are_the_ones_used(venue: Venue, alic
     venue.engine.restore(other.snapshot())
     run(venue, alice, row("a2", BUY, 2, 90))
     assert venue.book() == "bids 3@90x2 | asks -"
+
+
+def test_what_is_known_of_terms_is_bounded(venue: Venue, alice: Sender) -> None:
+    each = [OrderTerms(1, Side.BUY, OrdType.LIMIT, Tif.GTC, 0, Stp.DEFAULT, "", f"tag-{n}") for n in range(10)]
+    with patch.object(plain_orders, "MAX_TERMS", 3):
+        events = run(venue, alice, *(row(f"a{n}", terms, 1, 90) for n, terms in enumerate(each)))
+    assert len(events) == 10
+    assert len(venue.engine._plain._known) <= 3
 
 
 def test_a_run_is_the_sequence_of_its_commands(alice: Sender) -> None:

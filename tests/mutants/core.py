@@ -7,6 +7,7 @@ _PLAIN = ("tests/gateway/core/test_plain_orders.py",)
 _RUNS = mutants(
     "gateway/core/plain_orders.py",
     _PLAIN,
+    ("the terms that the core knows are never forgotten", "            self._known.clear()\n", "            pass\n"),
     ("in a run a late order is placed", " or now_ns > deadline))\n", "))\n"),
     ("in a run a retry that may only ask is placed", "(deadline < 0 or now_ns > deadline)", "0 < deadline < now_ns"),
     ("in a run a used id is placed again", "                or cl_ord_id in by_cl_ord_id\n", ""),

@@ -13,7 +13,8 @@ import msgspec
 from gateway.recovery.known_ids import KnownIds
 from gateway.safety.cancel_on_disconnect import LinkState
 from gateway.sessions.former_names import WsSessionRecord
-from protocols.messages import AnyCommand, QueryOrders
+from protocols.messages import AnyCommand, NewOrder, QueryOrders
+from protocols.runs import HandOver, NewOrders, OrderTerms
 
 COMMANDS = 16  # one hand-over to the core
 SNAPSHOT = 17  # the engine and everything below, as of this position
@@ -63,6 +64,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     former: tuple[WsSessionRecord, ...] = ()
 
 
+_NEW_ORDER = NewOrder.__struct_config__.tag
 _encode = msgspec.msgpack.Encoder().encode
 decode_commands = msgspec.msgpack.Decoder(CommandBatch).decode
 decode_session = msgspec.msgpack.Decoder(WsSessionRecord).decode
@@ -74,8 +76,31 @@ decode_chunk = msgspec.msgpack.Decoder(SnapshotChunk).decode
 
 def commands_body(commands: Sequence[AnyCommand], now_ns: int) -> bytes:
     """The record of one hand-over, without queries, which change nothing. Empty if nothing is left."""
-    kept = [command for command in commands if type(command) is not QueryOrders]
-    return _encode(CommandBatch(now_ns, tuple(kept))) if kept else b""
+    kept: list[object] = []
+    for part in commands.parts if isinstance(commands, HandOver) else (commands,):
+        if isinstance(part, NewOrders):
+            kept += _rows_of(part)
+        else:
+            kept += [command for command in part if type(command) is not QueryOrders]
+    return _encode((now_ns, kept)) if kept else b""  # as a `CommandBatch`
+
+
+def _rows_of(orders: NewOrders) -> list[tuple[object, ...]]:
+    """What a `NewOrder` of each would be encoded as: its tag and its fields, a member of an Enum as its value."""
+    account, session, origin, t_recv = orders.account, orders.session, orders.origin._value_, orders.t_recv
+    rows: list[tuple[object, ...]] = []
+    add = rows.append
+    last: OrderTerms | None = None
+    for cmd_id, (cl_ord_id, terms, qty, price, deadline, sent_at) in enumerate(orders.rows, orders.cmd_id):
+        if terms is not last:
+            last = terms
+            side, ord_type, tif, stp = terms.side._value_, terms.ord_type._value_, terms.tif._value_, terms.stp._value_
+            instrument, flags, stp_group, tag = terms.instrument_id, terms.flags, terms.stp_group, terms.tag
+        add((
+            _NEW_ORDER, cmd_id, account, session, origin, t_recv, deadline, cl_ord_id, instrument, side, ord_type, tif,
+            qty, price, 0, 0, 0, 0, 0, flags, stp, stp_group, tag, sent_at,
+        ))  # fmt: skip
+    return rows
 
 
 def body(record: WsSessionRecord | LinkState | Reset | SnapshotChunk | Snapshot) -> bytes:

@@ -143,6 +143,20 @@ READING = (
         ),
     ),
     *mutants(
+        "gateway/recovery/records.py",
+        ("tests/gateway/recovery/test_records.py",),
+        (
+            "all orders of a run are recorded with the terms of the first",
+            "        if terms is not last:\n",
+            "        if last is None:\n",
+        ),
+        (
+            "queries are recorded",
+            "[command for command in part if type(command) is not QueryOrders]",
+            "list(part)",
+        ),
+    ),
+    *mutants(
         "gateway/journal/store.py",
         ("tests/gateway/recovery/test_crash_in_a_run.py",),
         ("the reports of a run are recorded one by one", "        if count < 2:\n", "        if True:\n"),

@@ -30,7 +30,7 @@ FIX = (
     ("A1", "FIX.4.4", "ACME", {"cancel_on_disconnect": "S"}),
     ("A2", "FIX.4.2", "ACME", {"dialect": "plain", "response_mode": 1}),
     ("B1", "FIX.4.4", "OTHER", {"dialect": "plain", "recv_window_ms": 150}),
-    ("B2", "FIXT.1.1", "OTHER", {"throttle_reject": "business"}),
+    ("B2", "FIXT.1.1", "OTHER", {"throttle_reject": "business", "response_mode": 1}),
     ("B3", "FIX.4.4", "OTHER", {"instruments": ("BTC-USDT", "DAY-USD"), "pending_new": False}),
     ("P1", "FIX.4.4", "ACME", {"pending_new": True}),
     ("P2", "FIX.4.4", "OTHER", {"last_msg_seq_num_processed": True}),
@@ -187,6 +187,17 @@ class Traffic:
         if not self.roads.is_open(client.name):
             client.log_on(resets)
 
+    def _revive(self, which) -> None:
+        """Whoever was logged out, or has lost count, comes back with new numbers."""
+        client = self._client(which)
+        is_well = self.roads.is_open(client.name)
+        if is_well and isinstance(client, FixClient):
+            machine = self.roads.quick.server.fix.endpoints[client.name, "GATE"].machine
+            is_well = machine.is_logged_on and machine.store.next_in == client.seq + 1
+        if not is_well:
+            self.play(("leave", which))
+            self.play(("return", which, True))
+
     def _again(self, which) -> None:
         """Another connection beside the one that it has: a takeover, or refused."""
         self._client(which).log_on(False)
@@ -253,6 +264,7 @@ events = st.one_of(
     st.tuples(st.just("answer"), st.integers(1, 20)),
     st.tuples(st.just("leave"), client),
     st.tuples(st.just("return"), client, st.booleans()),
+    st.tuples(st.just("revive"), client),
     st.tuples(st.just("again"), client),
     st.tuples(st.just("stick"), client, st.booleans()),
     st.tuples(st.just("clock"), st.sampled_from((-3_000, -200, 200, 3_000, 300_000))),

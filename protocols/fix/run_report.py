@@ -46,7 +46,7 @@ class RunReports:
         self._tags: dict[str, str] = {}  # as the client gave them -> SecondaryClOrdID(526)
 
     def write(self, events: Sequence[OrderEvent], t_recv: int, headers: Headers) -> list[str]:
-        """The reports. t_recv: when the run was received, ns UTC; told where an event answers an order. 0 = none does."""
+        """The reports. t_recv: when the run was received, ns UTC; told where an event answers an order. 0 = none."""
         dialect, wordings, tags, slow = self._dialect, self._wordings, self._tags, self._writer.in_run
         is_plain, has_tags, trade_id_tag = dialect.is_plain, dialect.has_fix43_fields, dialect.trade_id_tag
         before, numbers, behind_number = headers

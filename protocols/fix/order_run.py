@@ -26,7 +26,7 @@ PlainOrder = tuple[str, OrderKind, int, int, int, int]
 
 
 class OrderRun(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """Consecutive plain orders of one read: data[begin:end], whose messages end at `ends`.
+    """Consecutive plain orders of one read: the messages of `data` from `begin` on, which end at `ends`.
 
     seq_num: MsgSeqNum(34) of the first. t_recv: when they were read, ns UTC.
     """
@@ -37,10 +37,6 @@ class OrderRun(msgspec.Struct, frozen=True, eq=False, gc=False):
     data: bytes
     begin: int
     ends: list[int]
-
-    @property
-    def end(self) -> int:
-        return self.ends[-1]
 
     def frame(self, index: int) -> bytes:
         """One message as it came."""

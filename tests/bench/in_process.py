@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.auth.authenticator import Client
+from gateway.bench.venue import LIMITS
 from gateway.clock import Clock
 from gateway.config.load import load
 from gateway.doors.fix.endpoint import FixEndpoint
@@ -17,7 +18,7 @@ from gateway.doors.ws.stream_cursor import EncodedEvents
 from gateway.server import Server
 from protocols.fix.decoder import Decoder
 from tests.support.hooks import ignore
-from tests.support.order_load import UNLIMITED, Door, Flow, fix_logon, fix_orders, load_toml, ws_orders
+from tests.support.order_load import Door, Flow, fix_logon, fix_orders, load_toml, ws_orders
 from tests.support.server import write_venue
 
 
@@ -41,7 +42,7 @@ class InProcessGateway:
         clock: Clock | None = None,
     ) -> None:
         self.server = Server(
-            load(write_venue(directory, load_toml(sessions, durability), UNLIMITED)), directory, clock=clock
+            load(write_venue(directory, load_toml(sessions, durability), LIMITS)), directory, clock=clock
         )
         self.turns = orders // (sessions * in_flight)
         self._door: Door = door

@@ -20,8 +20,9 @@ from statistics import quantiles
 from time import perf_counter_ns, time_ns
 from typing import NamedTuple
 
+from gateway.bench.venue import LIMITS
 from tests.bench.in_process import ready_orders
-from tests.support.order_load import UNLIMITED, Door, fix_logon, load_toml, wait_started, ws_upgrade
+from tests.support.order_load import Door, fix_logon, load_toml, wait_started, ws_upgrade
 from tests.support.server import write_venue
 
 _ROUNDS = 32
@@ -91,7 +92,7 @@ class Line:
 @contextmanager
 def _gateway(tree: Path, directory: Path) -> Iterator[tuple[int, dict[str, int]]]:
     """`penstock run` of that checkout: its pid and ports."""
-    path = write_venue(directory, load_toml(2), UNLIMITED)
+    path = write_venue(directory, load_toml(2), LIMITS)
     command = [tree / ".venv/bin/python", "-c", "from gateway.cli import main; main()", "run", "-c", path]
     with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tree) as process:
         try:

@@ -23,11 +23,11 @@ import msgspec
 import uvloop
 
 from docs.guarantees import Figure
+from gateway.bench.venue import LIMITS
 from gateway.config.load import load
 from gateway.memory_bounds import memory_bounds
 from protocols.fix.times import format_ns
 from tests.support.order_load import (
-    UNLIMITED,
     fix_logon,
     fix_message,
     fix_orders,
@@ -129,7 +129,7 @@ def gateway(sessions: int, rate: float) -> Iterator[tuple[subprocess.Popen[bytes
     """A gateway over a core of so many commands a second: its process, its ports, and its computed bound of memory."""
     with tempfile.TemporaryDirectory() as name:
         text = load_toml(sessions, "process").replace("[fix]\n", "[fix]\nmax_connections = 200\n")
-        path = write_venue(Path(name), text.replace("[ws]\n", "[ws]\nmax_connections = 200\n"), UNLIMITED)
+        path = write_venue(Path(name), text.replace("[ws]\n", "[ws]\nmax_connections = 200\n"), LIMITS)
         command = [sys.executable, "-m", "tests.faults.slow_core", str(path), str(rate)]
         with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
             try:

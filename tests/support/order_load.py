@@ -9,8 +9,7 @@ import json
 import subprocess
 from typing import Literal
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from gateway.bench.venue import KEY
 from protocols.fix.times import format_ns
 from protocols.signing import ws_header_text
 from tests.support.venue_rows import BTC, account_row, key_row, session_row
@@ -19,18 +18,6 @@ from tests.support.ws_frames import request
 Flow = Literal["rest", "trade"]
 Door = Literal["fix", "ws"]
 
-UNLIMITED = """
-version = 1
-[plans.load]
-orders = { rate = "10000000/s", burst = 10000000 }
-cancels = { rate = "10000000/s", burst = 10000000 }
-queries = { rate = "10000000/s", burst = 10000000 }
-msgs = { rate = "10000000/s", burst = 10000000 }
-logons = { rate = "10000000/s", burst = 10000000 }
-open_orders = { account = 1000000, instrument = 1000000 }
-[assign]
-default = "load"
-"""
 _HEAD = """
 [fix]
 [[fix.listeners]]
@@ -45,8 +32,7 @@ retain_events = 1000
 [journal]
 durability = "{durability}"
 """
-_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-_PUBLIC = base64.b64encode(_KEY.public_key().public_bytes_raw()).decode()
+_PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
 
 
 def load_toml(sessions: int, durability: str = "memory") -> str:
@@ -111,7 +97,7 @@ def fix_orders(n: int, count: int, flow: Flow, now_ns: int) -> list[bytes]:
 def ws_upgrade(n: int, now_ns: int) -> bytes:
     """The HTTP request of session n, with its logon in the headers."""
     ts = now_ns // 1_000
-    signature = base64.b64encode(_KEY.sign(ws_header_text(f"K{n}", ts))).decode()
+    signature = base64.b64encode(KEY.sign(ws_header_text(f"K{n}", ts))).decode()
     return (
         "GET /v1/ws HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
         f"\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nX-API-Key: K{n}\r\nX-Timestamp: {ts}"

@@ -120,19 +120,27 @@ class Connection(asyncio.Protocol):
             self.arrival.opened()
 
     def data_received(self, data: bytes) -> None:
-        """Parse a small read at once; more waits for its turn, so that a quiet client never waits for floods."""
-        self._traffic.bytes_in += len(data)
+        """Parse a small read at once, and what is read alone; other input waits for its turn, so that a quiet client
+        never waits for floods.
+        """
+        size = len(data)
+        self._traffic.bytes_in += size
         if self._closing:
             return
         if self._unparsed or self._paused & _PARSING_PAUSED:
             self._unparsed += data
             self._pause(_BY_TURN)
-        elif len(data) > self._at_once_bytes:
+            return
+        turn, is_long = self._turn, size > self._at_once_bytes
+        may_parse = self._at_once_bytes and size <= self._turn_bytes
+        is_alone = may_parse and turn.begin_read(self, is_long)
+        if is_long and not is_alone:
             self._unparsed = data
             self._queue_turn()
-        else:
-            self._turn.mark_dirty(self)
-            self._guard(self.peer.receive, data, self._turn.now_ns())
+            return
+        self._guard(self.peer.receive, data, turn.now_ns())
+        if is_alone:
+            turn.end_read()
 
     def _queue_turn(self) -> None:
         if self._at_once_bytes:

@@ -35,6 +35,30 @@ MUTANTS = (
     ),
     *mutants(
         "gateway/doors/batch.py",
+        ("tests/gateway/doors/test_batch.py",),
+        (
+            "who read alone once is taken to be alone for ever",
+            "            self._alone_left -= 1\n",
+            "",
+        ),
+        (
+            "one of several readers is taken to be alone",
+            "_ALONE if self._readers == 1 else 0",
+            "_ALONE",
+        ),
+        (
+            "long input of another connection goes before short reads",
+            "self._alone_left and (was_same or not is_long)",
+            "self._alone_left",
+        ),
+        (
+            "a read has a turn of its own though one will come for all",
+            "        if self._scheduled:\n            return False\n        self._scheduled = True\n",
+            "        self._scheduled = True\n",
+        ),
+    ),
+    *mutants(
+        "gateway/doors/batch.py",
         ("tests/gateway/doors/test_connection.py",),
         ("a crowd of strangers is heard in one turn", "range(_STRANGERS)", "range(1 << 30)"),
         (

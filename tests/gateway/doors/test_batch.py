@@ -1,4 +1,7 @@
-"""When a turn of the event loop runs, and which parts it asks: no lone order pays for two turns, or for idle parts."""
+"""When a turn of the event loop runs, and which parts it asks: no lone order pays for two turns, or for idle parts.
+
+Who reads alone has its turn in the read itself, `A!`; where others may read too, a turn comes through the loop, `A`.
+"""
 
 import pytest
 
@@ -131,3 +134,60 @@ def test_a_bug_in_a_part_keeps_no_one_from_being_answered(bench):
     answered(bench, connection)
     assert transport.written == [b"x"]
     assert [type(bug) for bug in bench.bugs] == [ZeroDivisionError]
+
+
+def reads(bench, script, size=1):
+    """Reads of the connections A, B, ... of a script: those of a word come in one pass of the loop. What each read
+    became: `A!` = answered before `data_received` returned. `a` is a long read, of `size` bytes.
+    """
+    connections = {name: bench.connect() for name in sorted(set(script.upper()) - {" "})}
+    words = []
+    for word in script.split():
+        told = ""
+        for letter in word:
+            connection, transport = connections[letter.upper()]
+            before = len(transport.written)
+            connection.data_received(b"x" * (size if letter.islower() else 1))
+            told += letter + "!" * (len(transport.written) - before)
+        while bench.loop.soon:
+            bench.loop.turn()
+        words.append(told)
+    return " ".join(words)
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        # The first read shows that no other reads; then a few are taken to be alone, until one shows it again.
+        (1, "A A! A! A! A! A! A! A! A! A A! A!"),
+        # Short reads, one in each pass, are alone whoever reads.
+        (1, "A B! A! C! B!"),
+        # Several in one pass share a turn; the next shows whether that was chance.
+        (1, "AB AB A B! A! B!"),
+        # Long input of the only reader is parsed at once; that of others takes its turn behind short reads.
+        (600, "a a! a! a!"),
+        (600, "a b a b"),
+        (600, "a A! a! B! a a!"),
+        # More than a turn parses of one connection takes its turn always.
+        (20_000, "a a a"),
+    ],
+)
+def test_who_reads_alone_is_answered_in_the_read_itself(bench, size, told):
+    assert reads(bench, told.replace("!", ""), size) == told
+
+
+def test_a_read_that_was_taken_to_be_alone_delays_others_by_no_more_than_a_few_turns(bench):
+    """All of a pass read alone, as they think, until the first that has to show it: the rest share one turn."""
+    told = reads(bench, "A " + "BCDEFGHIJKLMN " * 2)
+    assert told.split()[1:] == ["B!C!D!E!F!G!H!I!JKLMN", "BCDEFGHIJKLMN"]
+
+
+def test_who_reads_while_a_turn_is_coming_has_its_part_in_that_one(bench):
+    connection, transport = bench.connect()
+    connection.data_received(b"a")
+    bench.loop.turn()
+    bench.turn.wake()
+    connection.data_received(b"b")
+    assert transport.written == [b"a"]
+    bench.loop.turn()
+    assert (transport.written, bench.loop.soon) == ([b"a", b"b"], [])

@@ -115,13 +115,12 @@ class LocalLimiter(RoutedLimiter[Bucket]):
         return self._bucket_in(home, name, limit)
 
     def _through(self, counts: Counts, levels: Sequence[Level[Bucket]]) -> Route:
-        return Route(
-            counts,
-            tuple(levels),
-            tuple(level.bucket for level in levels),
-            tuple(level.bucket for level in levels if level.limit.mode == "enforce"),
-            tuple(level.bucket for level in levels if level.limit.mode == "shadow"),
-        )
+        buckets = tuple(level.bucket for level in levels)
+        binding = tuple(level.bucket for level in levels if level.limit.mode == "enforce")
+        shadow = tuple(level.bucket for level in levels if level.limit.mode == "shadow")
+        if binding == buckets:
+            binding = buckets  # the usual case: each session has a route for each name, so one tuple is enough
+        return Route(counts, tuple(levels), buckets, binding, shadow)
 
 
 def _take_shadow(route: Route, cost_milli: int, now_us: int) -> Decision:

@@ -51,8 +51,9 @@ class Sessions:
         session = self.by_id.get(session_id)
         return session.name if session is not None else self._record.former_name(session_id)
 
-    def add(self, session_id: int, name: str, client: Client, origin: Origin) -> Session:
-        path = self._limiter.open(client.account, name)
+    def add(self, session_id: int, name: str, client: Client, origin: Origin, is_unnamed: bool = False) -> Session:
+        """is_unnamed: its client gave it no name. All such sessions of a key share the limits of one session."""
+        path = self._limiter.open(client.account, _shared_limits(client) if is_unnamed else name)
         session = Session(session_id, name, client, origin, path)
         self.by_id[session_id] = session
         session.account = self.account(client.account_id)
@@ -74,7 +75,7 @@ class Sessions:
         if name and len(names) >= MAX_NAMES_PER_KEY and not self._forget_one(names, may_go):
             return None
         session_id = self._next_id()
-        session = self.add(session_id, name or name_of_unnamed(session_id), client, Origin.WS)
+        session = self.add(session_id, name or name_of_unnamed(session_id), client, Origin.WS, is_unnamed=not name)
         if name:
             names[name] = session
         self._record.record_session(session)
@@ -96,13 +97,14 @@ class Sessions:
 
     def restore_ws(self, session_id: int, name: str, client: Client) -> None:
         """A session of the last process, under the id that its orders have."""
-        session = self.add(session_id, name, client, Origin.WS)
-        if name != name_of_unnamed(session_id):
+        is_unnamed = name == name_of_unnamed(session_id)
+        session = self.add(session_id, name, client, Origin.WS, is_unnamed)
+        if not is_unnamed:
             self._named.setdefault(client.key_id, {})[name] = session
 
     def charge_logon(self, client: Client, now_ns: int) -> Decision:
         """Charge one logon to the client's key, whatever session it is for; reconnecting does not refill it."""
-        path = self._limiter.open(client.account, f"key {client.key_id}")  # a blank is in no session's name
+        path = self._limiter.open(client.account, _shared_limits(client))
         decision = self._limiter.take(path, "logons", MILLI, now_ns)
         return ALLOWED if decision.allowed else decision
 
@@ -122,3 +124,8 @@ class Sessions:
     def logged_on(self, origin: Origin) -> int:
         """How many sessions of one door have a connection."""
         return sum(session.connected and session.sender.origin is origin for session in self.by_id.values())
+
+
+def _shared_limits(client: Client) -> str:
+    """What the limiter calls all unnamed sessions of the client's key; a blank is in no session's name."""
+    return f"key {client.key_id}"

@@ -49,6 +49,8 @@ class TurnedAway(msgspec.Struct, frozen=True):
 class WsLogon:
     """The logon of one connection, from its request to a session or a refusal."""
 
+    __slots__ = ("_denied", "_info", "_machine", "_recv_window_ns", "_services", "deny_at_ns", "has_refused")
+
     def __init__(self, services: Services, machine: WsSession, info: ConnectionInfo, recv_window_ms: int) -> None:
         self._services = services
         self._machine = machine
@@ -136,10 +138,7 @@ def _too_many_logons(wait_us: int) -> Refusal:
 
 
 def find_session(services: Services, client: Client, name: str) -> Session | TurnedAway:
-    """The session that a logon names. When a key has too many names, one that owns nothing is dropped.
-
-    Sessions without a name share the message bucket of their key: more sessions allow no more messages.
-    """
+    """The session that a logon names. When a key has too many names, one that owns nothing is dropped."""
     found = services.sessions.for_ws(client, name, lambda other: _owns_nothing(services, other))
     if found is None:
         text = (
@@ -147,8 +146,6 @@ def find_session(services: Services, client: Client, name: str) -> Session | Tur
             " dead-man's switch to come: use one of them"
         )
         return TurnedAway("too_many_sessions", Refusal(errors.TOO_MANY_CONNECTIONS, text, 60_000))
-    if not name:
-        found.path = services.limiter.open(client.account, f"key {client.key_id}")  # session names have no blank
     return found
 
 

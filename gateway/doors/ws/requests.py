@@ -3,6 +3,7 @@
 Each request is answered exactly once: here, or through its `Source` after the order path (`answers.py`).
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -52,21 +53,10 @@ class WsResponder(Protocol):
 class WsRequests:
     """Serves one connection's requests."""
 
+    __slots__ = ("_endpoint",)
+
     def __init__(self, endpoint: WsResponder) -> None:
         self._endpoint = endpoint
-        self._own = {
-            "ping": self._ping,
-            "time": self._time,
-            "session.logout": self._logout,
-            "session.status": self._status,
-            "session.configure": self._configure,
-            "order.cancel_after": self._cancel_after,
-            "limits.get": self._limits,
-            "instruments.list": self._instruments,
-            "subscribe": self._subscribe,
-            "unsubscribe": self._subscribe,
-            "stream.replay": self._replay,
-        }
 
     def serve(self, asked: Requested, session: Session, now_ns: int) -> None:
         """Answer it, or submit it to the order path."""
@@ -136,7 +126,7 @@ class WsRequests:
         endpoint = self._endpoint
         if endpoint.session is not session:
             return  # it logged out while tokens were fetched
-        outcome: object = limited if limited is not None else self._own[asked.method](asked, session, now_ns)
+        outcome: object = limited if limited is not None else OWN[asked.method](self, asked, session, now_ns)
         if isinstance(outcome, Refusal):
             blocks = endpoint.answers.limits(self._charged(asked), outcome, now_ns)
             endpoint.machine.output.fail(asked.request_id, outcome, now_ns, asked.t_in_ns, blocks)
@@ -297,3 +287,19 @@ class WsRequests:
         self._respond(asked, results.ReplayResult(params.begin, end), now_ns)
         endpoint.writer.cursor.replay(params.begin, end)
         return None
+
+
+OWN: dict[str, Callable[[WsRequests, Requested, Session, int], object]] = {
+    "ping": WsRequests._ping,
+    "time": WsRequests._time,
+    "session.logout": WsRequests._logout,
+    "session.status": WsRequests._status,
+    "session.configure": WsRequests._configure,
+    "order.cancel_after": WsRequests._cancel_after,
+    "limits.get": WsRequests._limits,
+    "instruments.list": WsRequests._instruments,
+    "subscribe": WsRequests._subscribe,
+    "unsubscribe": WsRequests._subscribe,
+    "stream.replay": WsRequests._replay,
+}
+"""How each request is answered that needs no core. One table for all connections."""

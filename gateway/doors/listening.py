@@ -70,6 +70,11 @@ class Arrival:
     unmade: called when the connection ended before the door's protocol took it over.
     """
 
+    __slots__ = (
+        "__weakref__", "_door", "_ending", "accepted_ns", "cut", "is_counted", "is_open", "known", "peer_ip", "sock",
+        "unmade",
+    )  # fmt: skip
+
     def __init__(self, door: Door, sock: socket.socket, peer_ip: str, accepted_ns: int) -> None:
         self.peer_ip = peer_ip
         self.accepted_ns = accepted_ns
@@ -98,13 +103,18 @@ class Arrival:
         self._door.crowd.fail(self)
 
     def proved(self) -> None:
-        """It has logged on."""
+        """It has logged on, and will never have to go for others."""
         self._door.crowd.prove(self)
         self.known()
+        self._release()
 
     def left(self) -> None:
-        """It has ended: release everything that refers to it."""
+        """It has ended."""
         self._door.crowd.leave(self)
+        self._release()
+
+    def _release(self) -> None:
+        """Let go of what would have ended it: a connection's former peer, or the connection itself."""
         self.cut, self.known, self.unmade = _no_link, _no_callback, _no_callback
 
     def crowd_out(self) -> None:

@@ -3,7 +3,7 @@
 from gateway.orders.charging import Charging
 from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.sessions.registry import Sessions
-from gateway.sessions.session import Session
+from gateway.sessions.session import Session, Shown
 from limits.limiter import BucketView, Limiter
 
 
@@ -15,6 +15,7 @@ class LimitNotices:
         self._sessions = sessions
         self._charging = charging
         self._calls = calls
+        self._latest: Shown = {}  # to any session: most have the same limits, and then share one record of them
 
     def look(self, session: Session, now_ns: int) -> list[BucketView]:
         """Every bucket of the session, and the ceiling of its account's open orders."""
@@ -23,7 +24,10 @@ class LimitNotices:
     def show(self, session: Session, now_ns: int) -> list[BucketView]:
         """The same; from now on the session is notified of changes to these."""
         views = self.look(session, now_ns)
-        session.shown_limits = {(view.name, view.scope): _shown(view) for view in views}
+        shown = {(view.name, view.scope): _shown(view) for view in views}
+        if shown != self._latest:
+            self._latest = shown
+        session.shown_limits = self._latest
         return views
 
     def changed(self, now_ns: int) -> None:

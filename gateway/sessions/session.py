@@ -6,7 +6,7 @@ that receive everything: an event costs nothing for the others.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntFlag
 from itertools import islice
 
@@ -14,6 +14,13 @@ from gateway.auth.authenticator import Client
 from gateway.sessions.reply import Endpoint
 from limits.paths import Path
 from protocols.messages import AnyEvent, Origin, Sender
+
+Shown = Mapping[tuple[str, str], tuple[int, float, str]]
+"""Limits that a client was shown, by name and scope: capacity, rate, mode."""
+
+# Shared by all sessions: an empty dict or set of its own would cost each of them memory.
+_NONE_SHOWN: Shown = {}
+_ALL_INSTRUMENTS = frozenset[int]()
 
 
 class Pause(IntFlag):
@@ -28,6 +35,12 @@ class Pause(IntFlag):
 class Session:
     """One numbered conversation: its client, its command counters, its limits path, and what it still waits for."""
 
+    __slots__ = (
+        "_paused", "account", "acts_from_ns", "cancel_on_disconnect", "client", "cod_grace_ms", "connected", "endpoint",
+        "flood_count", "flood_since_ns", "has_logged_out", "hears_all", "id", "instruments", "is_leaving", "may_trade",
+        "name", "path", "response_mode", "sender", "shown_limits",
+    )  # fmt: skip
+
     def __init__(self, session_id: int, name: str, client: Client, origin: Origin, path: Path) -> None:
         self.id = session_id
         self.name = name
@@ -39,14 +52,14 @@ class Session:
         self.is_leaving = False  # its logout was received and leaves its orders; the answer is on its way
         self.has_logged_out = False  # and did not leave its orders: the link was not lost
         self.may_trade = True  # else only queries
-        self.instruments: frozenset[int] = frozenset()  # it may trade only these; empty = all
+        self.instruments = _ALL_INSTRUMENTS  # it may trade only these; empty = all
         self.cancel_on_disconnect = "off"  # off | session | account
         self.cod_grace_ms = 0
         self.account: AccountStream | None = None  # from when it was added to `Sessions`
         self.hears_all = False  # events of its account that others caused too; see `hear_all`
         self.response_mode = 0  # FIX: 1 receives everything of its account, away or not; 2 what concerns itself
         self.acts_from_ns = 0  # FIX: a possible duplicate of an order sent before may have been carried out, and lost
-        self.shown_limits: dict[tuple[str, str], tuple[int, float, str]] = {}  # as it was last shown
+        self.shown_limits: Shown = _NONE_SHOWN  # as it was last shown
         self.flood_since_ns = self.flood_count = 0  # cancels beyond their limit, and mass cancels, of late
         self._paused = Pause.NONE
 

@@ -17,7 +17,6 @@ More than 400 lines, because reading, writing and pausing of one transport share
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import ParamSpec, cast
@@ -63,6 +62,12 @@ class Traffic:
 class Connection(asyncio.Protocol):
     """Carries bytes for `peer`, which may be replaced: a `PreLogonPeer` becomes a session's endpoint."""
 
+    __slots__ = (
+        "__weakref__", "_at_once_bytes", "_closing", "_end_timer", "_has_ended", "_is_finished", "_is_tls", "_loop",
+        "_out", "_paused", "_slowness", "_staged", "_staged_bytes", "_timer", "_timer_ns", "_traffic", "_transport",
+        "_turn", "_turn_bytes", "_unparsed", "arrival", "peer", "peer_ip",
+    )  # fmt: skip
+
     def __init__(
         self, turn: EventLoopTurn, loop: asyncio.AbstractEventLoop, settings: schema.Config, traffic: Traffic
     ) -> None:
@@ -77,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._at_once_bytes = _SMALL_READ_BYTES
         self._unparsed = b""
-        self._staged: deque[tuple[int, bytes]] = deque()  # ready, and waits for its records to be durable
+        self._staged: list[tuple[int, bytes]] = []  # ready, and waits for its records to be durable
         self._staged_bytes = 0
         self._is_tls = False
         self._has_ended = False  # the peer sends no more
@@ -291,7 +296,7 @@ class Connection(asyncio.Protocol):
     def release(self, durable: int) -> bool:
         staged = self._staged
         while staged and staged[0][0] <= durable:
-            data = staged.popleft()[1]
+            data = staged.pop(0)[1]
             self._staged_bytes -= len(data)
             self._write(data)
         if not staged and (self._closing or self.peer.has_output):

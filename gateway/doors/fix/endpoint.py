@@ -7,7 +7,6 @@ changes nothing, neither for a living link nor for the options it requested (`lo
 More than 400 lines, because its three sides (the connection, the session machine, the order path) act on one state.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
@@ -70,7 +69,7 @@ class FixEndpoint(Endpoint, Peer):
         self._open: list[Request] | None = None  # while leaving: requests to answer before the Logout(5)
         self._is_over = False  # the session has ended, and its last output is being written
         self._lists = lists
-        self._listings: deque[ListReply] = deque()  # long answers in progress
+        self._listings: list[ListReply] = []  # long answers in progress
         self._flood = FloodCount()
         self._requests = FixRequests(self, translator, settings, services)
         # ExecID(17) for reports without a number of the core: unique across resets and restarts.
@@ -416,7 +415,7 @@ class FixEndpoint(Endpoint, Peer):
         listing, orders = self._listings[0], self._services.orders
         reports = listing.advance(most, self._translator, orders.standing, orders.dispatch.latest_seq(self.session))
         if listing.is_done:
-            self._listings.popleft()
+            del self._listings[0]
             self.goes_on(listing.source, now_ns)
         for msg_type, body in reports:
             self.send(msg_type, body, now_ns)

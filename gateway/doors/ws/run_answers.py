@@ -16,6 +16,8 @@ from protocols.ws.session import WsSession
 class RunAnswers:
     """Writes one connection's answers to runs. What is not usual, `Answers` writes."""
 
+    __slots__ = ("_answers", "_cursor", "_machine", "_services", "_shared")
+
     def __init__(
         self, services: Services, machine: WsSession, answers: Answers, cursor: StreamCursor, shared: EncodedEvents
     ) -> None:

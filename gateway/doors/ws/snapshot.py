@@ -19,6 +19,8 @@ _RETRY_MS = 1_000
 class SnapshotQuery:
     """Requests a snapshot until it is answered, or no longer needed."""
 
+    __slots__ = ("_services", "ask_at_ns")
+
     def __init__(self, services: Services) -> None:
         self._services = services
         self.ask_at_ns = 0  # when to ask again after a refusal; 0 = not refused

@@ -75,6 +75,8 @@ class StreamCursor:
     what is written live and never touch a task.
     """
 
+    __slots__ = ("_account", "_at", "_begin", "_end", "_is_subscribed", "_kept_back", "_next", "_snapshot", "_task")
+
     def __init__(self, account: AccountStream) -> None:
         self._account = account
         self._is_subscribed = False

@@ -4,8 +4,6 @@ Short output is written at once. Long output is made slice by slice as the socke
 memory nor delays other connections. Pure: the machine frames it, the connection sends it.
 """
 
-from collections import deque
-
 import msgspec
 
 from gateway.doors.services import Services
@@ -22,12 +20,14 @@ _MAX_LISTINGS = 4  # long lists in progress that one connection may have
 class StreamWriter:
     """One connection's events and long answers. `cursor` is its position in the account's stream."""
 
+    __slots__ = ("_listings", "_machine", "_services", "_shared", "cursor")
+
     def __init__(self, services: Services, machine: WsSession, cursor: StreamCursor, shared: EncodedEvents) -> None:
         """shared: encodes live events once for all connections of the door."""
         self._services = services
         self._machine = machine
         self._shared = shared
-        self._listings: deque[tuple[object, ListCursor]] = deque()
+        self._listings: list[tuple[object, ListCursor]] = []
         self.cursor = cursor
 
     @property
@@ -115,7 +115,7 @@ class StreamWriter:
         key, listing = self._listings[0]
         rows, whole = listing.advance(self._machine.codec, self._services.instruments)
         if whole is not None:
-            self._listings.popleft()
+            del self._listings[0]
             if not self._listings:
                 self.cursor.release()
         return rows, key, whole

@@ -32,14 +32,18 @@ def parse(text: str, exp: int) -> int:
     """
     whole, _, fraction = text.partition(".")
     digits = whole + fraction
-    if not (digits.isascii() and whole.isdigit() and digits.isdigit()):
+    if not (whole and digits.isascii() and digits.isdigit()):
         raise ValueError("not a plain decimal")
-    if len(digits) > 64 or len(digits.strip("0")) > MAX_DIGITS:
-        raise ValueError("over 18 significant digits")
-    fraction = fraction.rstrip("0")
-    if len(fraction) > exp:
-        raise Inexact("too many decimals")
-    value: int = int(whole + fraction) * 10 ** (exp - len(fraction))
+    if len(digits) > MAX_DIGITS or len(fraction) > exp:  # only with zeros around may it be that long
+        if len(digits) > 64 or len(digits.strip("0")) > MAX_DIGITS:
+            raise ValueError("over 18 significant digits")
+        fraction = fraction.rstrip("0")
+        if len(fraction) > exp:
+            raise Inexact("too many decimals")
+        digits = whole + fraction
+    value = int(digits)
+    if decimals := exp - len(fraction):
+        value *= 10**decimals
     if value >= 1 << 63:
         raise ValueError("too large")
     return value
@@ -48,11 +52,14 @@ def parse(text: str, exp: int) -> int:
 @lru_cache(maxsize=_CACHE)
 def render(value: int, exp: int) -> str:
     """`value` x 10^-exp as text with exactly `exp` decimals."""
+    digits = str(value)
     if not exp:
-        return str(value)
-    sign, digits = ("-", str(-value)) if value < 0 else ("", str(value))
-    digits = digits.rjust(exp + 1, "0")
-    return f"{sign}{digits[:-exp]}.{digits[-exp:]}"
+        return digits
+    if value < 0:
+        return f"-{render(-value, exp)}"
+    if len(digits) <= exp:
+        digits = digits.rjust(exp + 1, "0")
+    return f"{digits[:-exp]}.{digits[-exp:]}"
 
 
 class Rendered(dict[int, str]):
@@ -61,11 +68,27 @@ class Rendered(dict[int, str]):
     def __init__(self, exp: int) -> None:
         super().__init__()
         self._exp = exp
+        self._unit = 10**exp
+        self._form = f"%d.%0{exp}d"
 
     def __missing__(self, value: int) -> str:
         if len(self) >= MAX_RENDERED:
             self.clear()
-        text = self[value] = render(value, self._exp)
+        if value < 0 or not self._exp:
+            text = self[value] = render(value, self._exp)
+        else:
+            text = self[value] = self._form % divmod(value, self._unit)
+        return text
+
+
+class Averages(Rendered):
+    """Prices as `Instrument.avg_px_text` writes the average of an order that traded at this price alone."""
+
+    def __missing__(self, value: int) -> str:
+        if len(self) >= MAX_RENDERED:
+            self.clear()
+        text = render(value, self._exp)
+        text = self[value] = text.rstrip("0").rstrip(".") if self._exp else text
         return text
 
 
@@ -73,6 +96,12 @@ class Rendered(dict[int, str]):
 def rendered(exp: int) -> Rendered:
     """Shared by all instruments with this exponent."""
     return Rendered(exp)
+
+
+@lru_cache(maxsize=64)
+def averages(px_exp: int) -> Averages:
+    """Shared by all instruments with this exponent of prices."""
+    return Averages(px_exp)
 
 
 class Instrument(msgspec.Struct, frozen=True):

@@ -162,8 +162,7 @@ class OrderReader:
             kind = kinds.get(blocks(groups))
             if kind is None:
                 return
-            price = kind.prices.get(price_text) or self._known.learn_price(kind.instrument, price_text)
-            quantity = kind.quantities.get(qty_text) or self._known.learn_quantity(kind.instrument, qty_text)
+            price, quantity = kind.prices[price_text], kind.quantities[qty_text]
             if not kind.low <= price * quantity <= kind.high or not price or not quantity:
                 return
             done_ns = sent_ns if done == sent else _time(done)

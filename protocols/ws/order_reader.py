@@ -96,8 +96,7 @@ class PlaceReader:
             kind = kinds.get(words) or self._learn(words, params)
             if kind is None:
                 break
-            price = kind.prices.get(params.price) or self._known.learn_price(kind.instrument, params.price)
-            quantity = kind.quantities.get(params.qty) or self._known.learn_quantity(kind.instrument, params.qty)
+            price, quantity = kind.prices[params.price], kind.quantities[params.qty]
             if not kind.low <= price * quantity <= kind.high or not price or not quantity:
                 break
             tag, ts, valid_for_ms, wanted = params.tag, params.ts, params.valid_for_ms, params.resp or "accepted"

@@ -75,15 +75,15 @@ READ = (
         (*_BOUNDS, *_ROADS),
         (
             "a run holds prices that the instrument does not allow",
-            "        if not isinstance(price, int) or instrument.check_price(price) is not None:\n",
-            "        if not isinstance(price, int):\n",
+            "        if self._check(value) is not None:\n",
+            "        if False:\n",
         ),
         (
             "all known numbers are forgotten for one instrument's",
-            "            self._forget(numbers)\n",
-            "            for each in (*self._prices.values(), *self._quantities.values()):\n                self._forget(each)\n",
+            "        self.count -= len(numbers)\n        numbers.clear()\n",
+            "        self.count = 0\n        for pair in self._of.values():\n            for each in pair:\n                each.clear()\n",
         ),
-        ("numbers are kept without end", "        elif self.count >= MAX_NUMBERS:\n", "        elif False:\n"),
+        ("numbers are kept without end", " or known.count >= MAX_NUMBERS:\n", ":\n"),
     ),
     *mutants(
         "protocols/fix/session/machine.py",
@@ -358,6 +358,16 @@ REPORT = (
             "a maker's report in a run says when the taker came",
             '            answers = received if event.cmd_id else ""\n',
             "            answers = received\n",
+        ),
+        (
+            "a report of a run has the words of the one before it",
+            "            if kind != latest:\n",
+            "            if latest < 0:\n",
+        ),
+        (
+            "the average of trades at two prices is the last one",
+            "            if cum_quote == cum_qty * last_px:\n",
+            "            if True:\n",
         ),
         ("a trade in a run is always whole", "filled if event.status is _FILLED else partly", "filled"),
         ("a trade in a run is always the taker's", '("851=1\\x01" if event.maker else "851=2\\x01")', '"851=2\\x01"'),

@@ -20,34 +20,32 @@ def known(monkeypatch):
 
 
 def learn_prices(known, instrument, count, begin=1):
-    """As a reader does: only those that are not known."""
     prices, _ = known.of(instrument)
     for cents in range(begin, begin + count):
-        text = f"{cents * 5 / 100:.2f}"
-        assert prices.get(text) or known.learn_price(instrument, text)
+        assert prices[f"{cents * 5 / 100:.2f}"] == cents * 5
 
 
 def test_what_an_instrument_does_not_allow_is_nothing_and_not_kept(known):
     prices, quantities = known.of(BTC)
     for text in ("0.01", "1000", "0", "-5", "x", "", "5.001"):
-        assert known.learn_price(BTC, text) == 0
+        assert prices[text] == 0
     for text in ("0.001", "101", "0", "1e2"):
-        assert known.learn_quantity(BTC, text) == 0
+        assert quantities[text] == 0
     assert not prices
     assert not quantities
 
 
 def test_a_number_is_known_by_its_text(known):
     prices, quantities = known.of(BTC)
-    assert known.learn_price(BTC, "0.50") == known.learn_price(BTC, "00.5") == 50
-    assert known.learn_quantity(BTC, "1.5") == 15_000
+    assert prices["0.50"] == prices["00.5"] == 50
+    assert quantities["1.5"] == 15_000
     assert prices == {"0.50": 50, "00.5": 50}
     assert quantities == {"1.5": 15_000}
 
 
 def test_a_long_text_is_read_and_not_kept(known):
     prices, _ = known.of(BTC)
-    assert known.learn_price(BTC, "0" * 30 + "0.50") == 50
+    assert prices["0" * 30 + "0.50"] == 50
     assert not prices
 
 
@@ -64,7 +62,7 @@ def test_when_all_is_full_the_most_numbers_of_one_kind_go(known):
         known.of(instrument)
     learn_prices(known, BTC, 9)
     for lots in range(1, 9):
-        known.learn_quantity(BTC, f"{lots}")
+        assert known.of(BTC)[1][f"{lots}"]
     learn_prices(known, ETH, 8)
     assert known.count == 25
     learn_prices(known, ETH, 1, begin=100)
@@ -76,6 +74,6 @@ def test_never_more_are_known_than_the_bound(known):
     for instrument in rows * 3:
         known.of(instrument)
         learn_prices(known, instrument, 7, begin=instrument.id)
-        assert known.of(instrument)[1].get("1") or known.learn_quantity(instrument, "1")
+        assert known.of(instrument)[1]["1"] == 10_000
         held = sum(len(numbers) for row in rows for numbers in known.of(row))
         assert held == known.count <= 25

@@ -11,7 +11,7 @@ from protocols.fix.dialect import Dialect, safe_text
 from protocols.fix.message import Headers
 from protocols.fix.report import ORD_TYPES, SIDES, TIFS, ReportWriter
 from protocols.fix.times import format_ns
-from protocols.instruments import Instruments, Rendered, rendered
+from protocols.instruments import Averages, Instruments, Rendered, averages, rendered
 from protocols.messages import ACCOUNT_GIVEN, POST_ONLY, ExecType, OrderEvent, OrdStatus
 
 _NEW, _TRADE, _FILLED = ExecType.NEW, ExecType.TRADE, OrdStatus.FILLED
@@ -31,6 +31,7 @@ class _Wording(NamedTuple):
     prices: Rendered
     quantities: Rendered
     quotes: Rendered
+    averages: Averages
 
 
 class RunReports:
@@ -52,6 +53,7 @@ class RunReports:
         before, numbers, behind_number = headers
         received = "" if is_plain or not t_recv else f"20104={format_ns(t_recv, dialect.time_digits)}\x01"
         at_ns, at = 0, ""
+        latest = -1
         texts: list[str] = []
         add = texts.append
         for event, number in zip(events, numbers, strict=False):
@@ -62,8 +64,10 @@ class RunReports:
                 continue
             # A state alone has more flags than six, and is not usual.
             kind = (((event.instrument * 4 + event.side) * 8 + event.ord_type) * 8 + event.tif) * 64 + event.flags
-            wording = wordings.get(kind) or self._word(kind, event)
-            new, partly, filled, ord_type, behind, nothing, account, prices, quantities, quotes = wording
+            if kind != latest:
+                latest = kind
+                wording = wordings.get(kind) or self._word(kind, event)
+                new, partly, filled, ord_type, behind, nothing, account, prices, quantities, quotes, averaged = wording
             if event.t_core != at_ns:
                 at_ns = event.t_core
                 at = format_ns(at_ns, dialect.time_digits)
@@ -77,15 +81,19 @@ class RunReports:
                     f"17={event.exec_id}\x01{new}38={qty}\x01{ord_type}44={prices[event.price]}\x01{behind}{nothing}151={qty}\x016=0\x0160={at}\x01{tag}{account}{answers}{seq}"
                 )
                 continue
+            last_px, cum_qty, cum_quote = event.last_px, event.cum_qty, event.cum_quote
             trade_id = f"{trade_id_tag}={event.trade_id}\x01" if trade_id_tag else ""
             role = ("851=1\x01" if event.maker else "851=2\x01") if has_tags else ""
-            quote = "" if is_plain else f"25017={quotes[event.cum_quote]}\x01"
-            average = self._instruments.by_id[event.instrument].avg_px_text(event.cum_quote, event.cum_qty)
+            quote = "" if is_plain else f"25017={quotes[cum_quote]}\x01"
+            if cum_quote == cum_qty * last_px:
+                average = averaged[last_px]
+            else:
+                average = self._instruments.by_id[event.instrument].avg_px_text(cum_quote, cum_qty)
             add(
                 f"{before}{number}{behind_number}37={event.order_id}\x0111={event.cl_ord_id}\x01"
                 f"17={event.exec_id}\x01{filled if event.status is _FILLED else partly}38={qty}\x01"
-                f"{ord_type}44={prices[event.price]}\x01{behind}31={prices[event.last_px]}\x0132={quantities[event.last_qty]}\x01{trade_id}{role}"
-                f"14={quantities[event.cum_qty]}\x01151={quantities[event.leaves_qty]}\x016={average}\x01{quote}"
+                f"{ord_type}44={prices[event.price]}\x01{behind}31={prices[last_px]}\x0132={quantities[event.last_qty]}\x01{trade_id}{role}"
+                f"14={quantities[cum_qty]}\x01151={quantities[event.leaves_qty]}\x016={average}\x01{quote}"
                 f"60={at}\x01{tag}{account}{answers}{seq}"
             )
         return texts
@@ -114,5 +122,6 @@ class RunReports:
             rendered(instrument.px_exp),
             rendered(instrument.qty_exp),
             rendered(instrument.px_exp + instrument.qty_exp),
+            averages(instrument.px_exp),
         )
         return wording

@@ -33,6 +33,7 @@ class Counted(NamedTuple):
 FLOWS = {
     "fix/rest 1x1": Counted("fix", "rest", 1, 1),
     "fix/rest 1x64": Counted("fix", "rest", 1, 64),
+    "fix/vary 1x64": Counted("fix", "vary", 1, 64),
     "fix/rest 50x8": Counted("fix", "rest", 50, 8),
     "fix/trade 50x8": Counted("fix", "trade", 50, 8),
     "fix/rest 50x8 journal": Counted("fix", "rest", 50, 8, "process"),
@@ -40,7 +41,9 @@ FLOWS = {
     "fix/rest 1x64 disk": Counted("fix", "rest", 1, 64, "disk"),
     "ws/rest 1x1": Counted("ws", "rest", 1, 1),
     "ws/rest 1x64": Counted("ws", "rest", 1, 64),
+    "ws/vary 1x64": Counted("ws", "vary", 1, 64),
     "ws/rest 50x8": Counted("ws", "rest", 50, 8),
+    "ws/trade 50x8": Counted("ws", "trade", 50, 8),
 }
 
 

@@ -15,7 +15,7 @@ from protocols.signing import ws_header_text
 from tests.support.venue_rows import BTC, account_row, key_row, session_row
 from tests.support.ws_frames import request
 
-Flow = Literal["rest", "trade"]
+Flow = Literal["rest", "trade", "vary"]
 Door = Literal["fix", "ws"]
 
 _HEAD = """
@@ -56,11 +56,18 @@ def wait_started(process: subprocess.Popen[bytes]) -> dict[str, int]:
     raise AssertionError(f"exit status {process.wait()}: {told.decode()}")
 
 
-def _side_and_price(n: int, flow: Flow) -> tuple[int, str]:
-    """Buyers are the odd sessions. Resting sellers stay far above resting buyers; trading ones meet at one price."""
+def _terms(n: int, number: int, flow: Flow) -> tuple[int, str, str]:
+    """Side, quantity and price of one order of session n.
+
+    Buyers are the odd sessions. Resting sellers stay far above resting buyers; trading ones meet at one price.
+    """
     if flow == "trade":
-        return 2 - n % 2, "64250.50"
-    return (1, "64250.50") if n % 2 else (2, "64260.50")
+        return 2 - n % 2, "0.01250000", "64250.50"
+    side = 2 - n % 2
+    if flow == "rest":
+        return side, "0.01250000", ("64250.50", "64260.50")[side - 1]
+    cents = 1_000_000 + 50 * number if side == 1 else 9_000_000 - 50 * number
+    return side, f"0.{1_250_000 + number:08d}", f"{cents // 100}.{cents % 100:02d}"
 
 
 # -- FIX -------------------------------------------------------------------------------------------------------------
@@ -80,14 +87,14 @@ def fix_logon(n: int, now_ns: int) -> bytes:
 
 def fix_orders(n: int, count: int, flow: Flow, now_ns: int) -> list[bytes]:
     """`count` NewOrderSingle(D) of 17 fields each, numbered from 2."""
-    side, price = _side_and_price(n, flow)
     stamp = format_ns(now_ns, 6)
     return [
         fix_message(
-            f"35=D|34={number}|49=S{n}|52={stamp}|56=GATE|11=mm-7f3a-{number:06d}|38=0.01250000|40=2|44={price}"
+            f"35=D|34={number}|49=S{n}|52={stamp}|56=GATE|11=mm-7f3a-{number:06d}|38={qty}|40=2|44={price}"
             f"|54={side}|55=BTC-USDT|59=1|60={stamp}|526=grid-1|"
         )
         for number in range(2, count + 2)
+        for side, qty, price in (_terms(n, number, flow),)
     ]
 
 
@@ -107,10 +114,10 @@ def ws_upgrade(n: int, now_ns: int) -> bytes:
 
 def ws_orders(n: int, count: int, flow: Flow) -> list[bytes]:
     """`count` `order.place` in masked text frames."""
-    side, price = _side_and_price(n, flow)
-    order = {"symbol": "BTC-USDT", "side": ("buy", "sell")[side - 1], "type": "limit", "price": price}
-    order |= {"qty": "0.01250000", "tif": "gtc", "tag": "grid-1"}
-    return [
-        request("order.place", {**order, "cl_ord_id": f"mm-7f3a-{number:06d}"}, id=number)
-        for number in range(1, count + 1)
-    ]
+    orders = []
+    for number in range(1, count + 1):
+        side, qty, price = _terms(n, number, flow)
+        order = {"symbol": "BTC-USDT", "side": ("buy", "sell")[side - 1], "type": "limit", "price": price}
+        order |= {"qty": qty, "tif": "gtc", "tag": "grid-1", "cl_ord_id": f"mm-7f3a-{number:06d}"}
+        orders.append(request("order.place", order, id=number))
+    return orders

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.road_clients import TWISTS, Say
@@ -225,6 +225,7 @@ def test_runs_are_what_their_orders_would_be_one_by_one():
         is_heard=st.booleans(),
         script=scripts,
     )
+    @example(256, 8_192, 0, False, [(("bursts", [(A1, [Say()] * 24, [])]),)])  # a long run, whatever chance brings
     def compare(window, most, plan, is_heard, script):
         with tempfile.TemporaryDirectory() as name:
             traffic = Traffic(Path(name), window, most, plan, is_heard)

@@ -375,7 +375,7 @@ async def test_when_the_reserve_is_used_up_too_it_stops_and_says_what_to_do(smal
     assert count * 200 > SEGMENT_BYTES // 2, "a segment's worth of refusals was recorded"
     failed = [line for line in log if line["event"] == "gateway.failed"]
     assert "reserve" in str(failed[0])
-    assert "free some room" in str(failed[0])
+    assert "free disk space" in str(failed[0])
     known = {m.number: m.content for m in first.messages if m.msg_type == "8"}
     enlarge(small_disk)
     with started(small_disk, **VENUE) as (_, ports):

@@ -138,7 +138,11 @@ class Loop:
         return self._later(max(int(delay_s * SECOND), 0), Timer(call, args))
 
     def hear(self, call: Callable[..., object], *args: Any) -> None:
-        """Something comes from outside: it is heard now, or when the process goes on."""
+        """Something comes from outside: it is heard now, or when the process goes on; never by a process that is gone,
+        which could answer in the same moment.
+        """
+        if self.is_dead:
+            return
         if self.is_still:
             self._heard.append(Timer(call, args))
         else:

@@ -1,6 +1,8 @@
 """Builds the parts, starts them in order, and stops them in reverse: the only module that knows them all.
 
 Endpoints and operators' commands share one `Services` value. Nothing else is global.
+
+More than 400 lines, because the order in which parts are built, opened and closed is read in one piece.
 """
 
 import asyncio
@@ -39,6 +41,8 @@ from gateway.memory_bounds import memory_bounds
 from gateway.orders.path import OrderPath
 from gateway.recovery.recorder import Recorder
 from gateway.recovery.restore import Restore, cancel_for_gone, read_back
+from gateway.remote.core import RemoteCore
+from gateway.remote.link import CoreConnection, link_of
 from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
 from gateway.safety.kill_switch import KillSwitch
 from gateway.sessions.registry import Sessions
@@ -95,7 +99,7 @@ class Server:
         self._build_doors()
         self._register_gauges()
         self.restore = Restore(self.services, self.fix, self.recorder)
-        if core is None:
+        if core is None and self.link is None:
             self.restore.run()
 
     # -- the parts, in the order in which they need each other ---------------------------------------------------
@@ -112,9 +116,29 @@ class Server:
         self._delay = RecordDelay(self.journal)
         self.failures = Failures(self.log, self.journal.give_up, self._open_connections)
         self.recorder = Recorder(self.journal, self.replay, known_ids, settings, self.log, self.failures.gateway_failed)
+        self.link: CoreConnection | None = None
+        if core is None and settings.core.link == "redis":
+            core = self._build_link()
         self.core = core or wrap_core(
             EmbeddedCore(engine, settings.core.window, self.recorder.record, self.failures.gateway_failed, self.wall)
         )
+
+    def _build_link(self) -> RemoteCore:
+        """The core in another process."""
+        self.recorder.take_waiting()
+        standing = self.replay.link
+        self.link = link_of(
+            self.settings,
+            self.instruments,
+            self.replay.names,
+            self.recorder,
+            self.now_ns,
+            self.log,
+            self.failures.gateway_failed,
+        )
+        core = self.replay.state = self.link.core
+        core.restore(standing.delivered, standing.reported, tuple(standing.handed.items()))
+        return core
 
     def _build_order_path(self) -> None:
         """Sessions, traces, the order path, and what cancels orders for a client."""
@@ -134,6 +158,7 @@ class Server:
             self.now_ns,
             self.failures.session_failed,
             self.wall,
+            self.recorder if self.link is not None else None,
         )
         self.kill_switch = KillSwitch(self.orders, self.now_ns())
         gone = partial(cancel_for_gone, self.kill_switch, self.recorder)
@@ -210,6 +235,8 @@ class Server:
         turn = self.wire(loop)
         self.log("gateway.bounds", memory_bytes=sum(self.bounds.values()), parts=self.bounds)
         await self.limits.open(self.wake, self._on_limits)
+        if self.link is not None:
+            await self._join_core(self.link, turn)
         self.ports.update(await self.fix.start(loop, turn))
         if self.ws is not None:
             self.ports["ws"] = await self.ws.start(loop, turn)
@@ -220,7 +247,16 @@ class Server:
         self._regular = [loop.create_task(self._housekeeping()), loop.create_task(self._watch_limits())]
         self.health.add("draining", lambda: "draining" if self.orders.venue.draining else "")
         self.health.add("journal", lambda: self.journal.trouble)
+        if (link := self.link) is not None:
+            self.health.add("core", lambda: link.why_away)
         self.log("gateway.started", ports=self.ports, epoch=self.core.epoch, policy=self.limiter.policy.version)
+
+    async def _join_core(self, link: CoreConnection, turn: EventLoopTurn) -> None:
+        """Wait for the core, and go on from where it is."""
+        found = await link.open()
+        self.restore.run_beside(found.tails, partial(link.deliver, found.rows))
+        self.sessions.next_ws_id = max(self.sessions.next_ws_id, link.next_session)
+        link.begin(turn)
 
     def wire(self, loop: asyncio.AbstractEventLoop) -> EventLoopTurn:
         """Create the turn of the event loop; nothing in it needs a socket."""
@@ -249,7 +285,7 @@ class Server:
         """Refuse new connections and orders from now on; returns the time by which the drain must end."""
         now_ns = self.now_ns()
         self.orders.venue.draining = True
-        self.log("gateway.draining", unanswered=len(self.orders.core_link.unanswered))
+        self.log("gateway.draining", unanswered=self.orders.core_link.unanswered_count)
         for door in self._doors.values():
             door.stop_listening()
         limit_ns = now_ns + self.settings.venue.drain_ms * NS_PER_MS
@@ -280,6 +316,8 @@ class Server:
             if self._admin is not None:
                 await self._admin.stop()
             await self.limits.close()
+            if self.link is not None:
+                await self.link.close()
             if self._spans is not None:
                 self._spans.close()
         finally:
@@ -297,7 +335,7 @@ class Server:
             "ports": self.ports,
             "sessions": {"fix": self.sessions.logged_on(Origin.FIX), "ws": self.sessions.logged_on(Origin.WS)},
             "queue": {"commands": queue.commands, "bytes": queue.size_bytes, "stage": queue.stage.name.lower()},
-            "unanswered": len(self.orders.core_link.unanswered),
+            "unanswered": self.orders.core_link.unanswered_count,
             "draining": self.orders.venue.draining,
             "modes": len(self.orders.venue.modes.in_force),
             "clock": {"steps": self.clock.steps, "since_start_ms": self.clock.offset_ns // NS_PER_MS},
@@ -384,7 +422,8 @@ class Server:
         gauge("queue_bytes", lambda: queue.size_bytes)
         gauge("queue_fill", lambda: queue.fill_percent / 100)
         gauge("queue_stage", lambda: int(queue.stage))
-        gauge("core_unanswered", lambda: len(self.orders.core_link.unanswered))
+        gauge("core_unanswered", lambda: self.orders.core_link.unanswered_count)
+        gauge("core_away", lambda: int(self.link is not None and bool(self.link.why_away)))
         gauge("modes", lambda: self.orders.venue.modes.counts)
         gauge("output_behind_bytes", lambda: self.unread_output.total_bytes)
         gauge("memory_bound_bytes", lambda: sum(self.bounds.values()))

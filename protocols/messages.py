@@ -110,6 +110,7 @@ DUPLICATE = 1 << 16  # the state of an order that was known before the request
 
 N_BITS = 39
 """The lower bits of a cmd_id: its number within its session and lane, which are above."""
+N_MASK = (1 << N_BITS) - 1
 _SESSION_SHIFT = N_BITS + 2
 _CANCEL_LANE = Lane.CANCEL << N_BITS
 _CONTROL_LANE = Lane.CONTROL << N_BITS
@@ -338,3 +339,10 @@ class EngineState(Event, frozen=True, gc=False, array_like=True, tag="B"):
 
 AnyCommand = NewOrder | CancelOrder | ReplaceOrder | MassCancel | QueryOrders
 AnyEvent = OrderEvent | CancelRejected | MassCancelDone | OrderList | EngineState
+
+
+def is_numbered(event: AnyEvent) -> bool:
+    """Whether the event took a number of its account's stream: states that were only asked for did not."""
+    if type(event) is OrderEvent:
+        return event.exec_type is not ExecType.ORDER_STATUS
+    return not isinstance(event, OrderList | EngineState)

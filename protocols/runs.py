@@ -11,7 +11,18 @@ from typing import overload
 
 import msgspec
 
-from protocols.messages import AnyCommand, AnyEvent, NewOrder, OrderEvent, OrdType, Origin, Sender, Side, Stp, Tif
+from protocols.messages import (
+    AnyCommand,
+    AnyEvent,
+    NewOrder,
+    OrderEvent,
+    OrdType,
+    Origin,
+    Sender,
+    Side,
+    Stp,
+    Tif,
+)
 
 
 class OrderTerms(msgspec.Struct, frozen=True, eq=False):
@@ -27,6 +38,7 @@ class OrderTerms(msgspec.Struct, frozen=True, eq=False):
     tag: str
 
 
+_NEW_ORDER = NewOrder.__struct_config__.tag
 OrderRow = tuple[str, OrderTerms, int, int, int, int]
 """cl_ord_id, terms, qty, price, deadline, sent_at: all but the number of a new order. None is a retry, or names a stop
 price, quote quantity, display, minimum or expiry."""
@@ -45,6 +57,13 @@ class NewOrders(Sequence[NewOrder]):
         self.origin: Origin = sender.origin
         self.t_recv = t_recv
         self.rows = rows
+
+    @classmethod
+    def numbered(cls, first: NewOrder, rows: Sequence[OrderRow]) -> "NewOrders":
+        """Orders that were numbered before, from this one on."""
+        run = cls(Sender(first.session, first.account, first.origin), rows, first.t_recv)
+        run.cmd_id = first.cmd_id
+        return run
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -132,3 +151,21 @@ class HandOverEvents(list[AnyEvent]):
     def __init__(self, parts: Sequence[RunEvents | list[AnyEvent]]) -> None:
         super().__init__(chain.from_iterable(parts))
         self.parts = parts
+
+
+def encoded_rows(orders: NewOrders) -> list[tuple[object, ...]]:
+    """What a `NewOrder` of each would be encoded as: its tag and its fields, a member of an Enum as its value."""
+    account, session, origin, t_recv = orders.account, orders.session, orders.origin._value_, orders.t_recv
+    rows: list[tuple[object, ...]] = []
+    add = rows.append
+    last: OrderTerms | None = None
+    for cmd_id, (cl_ord_id, terms, qty, price, deadline, sent_at) in enumerate(orders.rows, orders.cmd_id):
+        if terms is not last:
+            last = terms
+            side, ord_type, tif, stp = terms.side._value_, terms.ord_type._value_, terms.tif._value_, terms.stp._value_
+            instrument, flags, stp_group, tag = terms.instrument_id, terms.flags, terms.stp_group, terms.tag
+        add((
+            _NEW_ORDER, cmd_id, account, session, origin, t_recv, deadline, cl_ord_id, instrument, side, ord_type, tif,
+            qty, price, 0, 0, 0, 0, 0, flags, stp, stp_group, tag, sent_at,
+        ))  # fmt: skip
+    return rows

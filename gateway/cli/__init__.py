@@ -12,6 +12,7 @@ import click
 # name -> where its click object is, and its line in `penstock --help`
 _COMMANDS = {
     "run": ("gateway.cli.run:run", "Start the gateway and serve until SIGTERM or Ctrl-C."),
+    "core": ("gateway.cli.core:core", "Run the matching core as a process of its own."),
     "demo": ("gateway.cli.demo:demo", "Start everything on loopback and trade: FIX against WebSocket."),
     "bench": ("gateway.cli.bench:bench", "Load a gateway, and measure what it carries."),
     "config": ("gateway.cli.config:config", "Write a configuration, or check one."),

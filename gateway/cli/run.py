@@ -35,6 +35,7 @@ def run(path: Path) -> None:
     from gateway.journal.record import JournalCorrupt, JournalFailed, JournalInUse
     from gateway.limiting.service import LimitsUnsound
     from gateway.recovery.known_ids import ConfigMismatch
+    from gateway.remote.link import LinkRefused
     from gateway.serving import serve
     from gateway.telemetry import logs
     from gateway.telemetry.spans import OtlpMissing
@@ -43,7 +44,7 @@ def run(path: Path) -> None:
     writer = logs.setup(settings.logs.level)
     try:
         uvloop.run(serve(settings, path.parent.absolute(), signals))
-    except (LimitsUnsound, ModesBroken, StoreUnsuitable, TooFewDescriptors, ConfigMismatch) as error:
+    except (LimitsUnsound, ModesBroken, StoreUnsuitable, TooFewDescriptors, ConfigMismatch, LinkRefused) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
     except (OSError, OtlpMissing, GatewayFailed, JournalCorrupt, JournalFailed, JournalInUse) as error:

@@ -18,6 +18,7 @@ from limits.toml_reader import TableReader
 from limits.toml_text import Finding, NoToml, Place, Problem, TomlLines, tables_in, text_in, why_no_text
 from protocols.instruments import Instrument, Instruments, parse
 
+CORE_REDIS_ENV = "PENSTOCK_CORE_REDIS"
 MAX_BYTES = 4_194_304
 MIN_SECRET_BYTES = 16
 MAX_SECRET_FILE_BYTES = 65_536
@@ -54,6 +55,7 @@ def load(path: Path) -> schema.Config:
         *_check_secrets(settings, reader.parts),
         *_check_limits(settings, path.parent),
         *_check_store(settings),
+        *_check_link(settings),
     ]
     if findings:
         raise ConfigErrors(path, TomlLines(text).problems(findings))
@@ -108,6 +110,20 @@ def _check_limits(settings: schema.Config, directory: Path) -> list[Finding]:
     if not (directory / name).exists():
         return [(("limits", "file"), f'no file {name} beside this one; file = "" takes the built-in limits')]
     return [(("limits", "file"), f"{name}: {fault}") for fault in reload.load(directory / name).errors]
+
+
+def core_url(settings: schema.Config) -> str:
+    """Where the link to the core is: the environment wins, so that no password has to be in a file."""
+    return os.environ.get(CORE_REDIS_ENV) or settings.core.redis
+
+
+def _check_link(settings: schema.Config) -> list[Finding]:
+    """Mistakes in the URL of the link to the core, from the environment or the file."""
+    if settings.core.link == "embedded":
+        return []
+    url, source = core_url(settings), f"{CORE_REDIS_ENV} in the environment " if CORE_REDIS_ENV in os.environ else ""
+    why = redis_url.why_not(url) if url else f'link = "redis" needs its URL here, or in {CORE_REDIS_ENV}'
+    return [(("core", "redis"), f"{source}{why}")] if why else []
 
 
 def _check_store(settings: schema.Config) -> list[Finding]:

@@ -271,7 +271,23 @@ class Ingress(_Table, frozen=True, kw_only=True):
 class Core(_Table, frozen=True, kw_only=True):
     """The matching core and the link to it."""
 
-    kind: Literal["embedded"] = "embedded"
+    link: Annotated[
+        Literal["embedded", "redis"],
+        _about("the core is in this process, or another process behind Redis Streams (`penstock core`, or your own)"),
+    ] = "embedded"
+    redis: Annotated[
+        str,
+        _about(
+            "URL of the Redis (7.0 or later) or Valkey that carries the link; it must keep an append-only file. The"
+            " environment variable PENSTOCK_CORE_REDIS wins over it"
+        ),
+    ] = ""
+    prefix: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="of the venue's keys there: one venue, one prefix")
+    ] = "penstock"
+    node: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="this gateway's name on the link, no other's")
+    ] = "gateway"
     window: Annotated[
         int, _within(48, 65_536, "unanswered commands at once; 32 are reserved for cancels, 8 for control")
     ] = 256

@@ -19,10 +19,23 @@ What any core must keep to (`tests/gateway/core/test_embedded.py`):
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
+from protocols.messages import AnyCommand, AnyEvent, Lane, OrderEvent, OrdStatus
 
 EventSink = Callable[[Sequence[AnyEvent], int], None]
 """Takes a batch of events, and the own time at which they are reported."""
+
+
+class CoreState(Protocol):
+    """What a start of the gateway asks of a core."""
+
+    def highest(self, session: int, lane: Lane) -> int:
+        """The last n of this session's lane that was executed, 0 = none: where its counter continues."""
+
+    def open_orders(self, account: int) -> list[OrderEvent]:
+        """The account's open orders in order of entry, as ORDER_STATUS events or as they were last reported."""
+
+    def forget(self, session: int) -> None:
+        """A session has ended for good: its counters begin at 1 if its id is ever used again."""
 
 
 class MatchingCore(Protocol):

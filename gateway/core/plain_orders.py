@@ -18,6 +18,7 @@ from protocols.messages import (
     ACCOUNT_GIVEN,
     COD_EXEMPT,
     N_BITS,
+    N_MASK,
     AnyEvent,
     ExecType,
     NewOrder,
@@ -30,7 +31,6 @@ from protocols.messages import (
 )
 from protocols.runs import NewOrders, OrderTerms, RunEvents
 
-_N_MASK = (1 << N_BITS) - 1
 _SPECIAL_FLAGS = ~(COD_EXEMPT | ACCOUNT_GIVEN)
 MAX_TERMS = 4_096  # that are known; then all are looked at anew, each with its next order
 
@@ -80,8 +80,8 @@ class PlainOrders:
     def may_execute(self, run: NewOrders) -> bool:
         """Whether none of the orders was executed before, and all are numbered in one lane."""
         cmd_id = run.cmd_id
-        n = cmd_id & _N_MASK
-        return n > self._highest.get(cmd_id >> N_BITS, 0) and n + len(run.rows) - 1 <= _N_MASK
+        n = cmd_id & N_MASK
+        return n > self._highest.get(cmd_id >> N_BITS, 0) and n + len(run.rows) - 1 <= N_MASK
 
     def execute(self, run: NewOrders, now_ns: int, by_itself: Callable[[NewOrder, int], list[AnyEvent]]) -> RunEvents:
         """Execute a run that `may_execute`; its events.
@@ -136,7 +136,7 @@ class PlainOrders:
                 level.qty += qty
             else:
                 own.add(order)
-        self._highest[first >> N_BITS] = (first & _N_MASK) + len(run.rows) - 1
+        self._highest[first >> N_BITS] = (first & N_MASK) + len(run.rows) - 1
         return report
 
     def _learn(self, terms: OrderTerms) -> _Terms:

@@ -5,7 +5,7 @@ removes it with the last event of its command.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -58,8 +58,9 @@ class CoreLink:
         self._answer_timeout_ns = settings.answer_timeout_ms * NS_PER_MS
         self._hold_ns = settings.cancel_hold_ms * NS_PER_MS
         self.unanswered: dict[int, Request] = {}  # handed over, by cmd_id
-        self.runs: dict[int, RequestRun] = {}  # while the core has them in hand, by their first cmd_id
-        self.handed: deque[Request] = deque()  # the same in order of hand-over; answered ones are dropped in passing
+        self.runs: dict[int, RequestRun] = {}  # handed over, and not answered or told apart yet, by first cmd_id
+        # The same in order of hand-over; answered ones are dropped in passing.
+        self.handed: deque[Request | RequestRun] = deque()
         self._given: list[Request | RequestRun] = []  # being handed over, in order
         self._expire_at_ns = 0
         self._took_ns = 0  # when the core took something last
@@ -79,6 +80,9 @@ class CoreLink:
                 self._await_given(now_ns)
             elif not taken and not withdrawn:
                 break
+        if self._queue.commands:
+            for gone in self._queue.keep_waiting():
+                self.withdraw(gone, now_ns)
 
     def _parts(self, taken: Sequence[Request | RequestRun], now_ns: int) -> list[NewOrders | list[AnyCommand]]:
         """What of it is handed over, in order: runs that stay together, and between them single commands."""
@@ -112,24 +116,46 @@ class CoreLink:
         return True
 
     def _await_given(self, now_ns: int) -> None:
-        """What the core did not answer at once waits, a run as single requests, in the order of the hand-over."""
+        """What the core did not answer at once waits, in the order of the hand-over."""
         given, self._given = self._given, []
         for each in given:
-            if isinstance(each, RequestRun):
-                if each.commands.cmd_id in self.runs:
-                    self.await_run(each, now_ns)
-                self.handed += each.waiting
-            elif each.state is not RequestState.ANSWERED:
+            if not self._is_answered(each):
+                each.handed_ns = now_ns
                 self.handed.append(each)
 
-    def await_run(self, run: RequestRun, now_ns: int) -> None:
-        """The core has not answered this run as a whole: each of its orders waits for its own answer."""
+    def _is_answered(self, each: Request | RequestRun) -> bool:
+        if isinstance(each, Request):
+            return each.state is RequestState.ANSWERED
+        if each.commands.cmd_id in self.runs:
+            return False
+        return all(request.state is RequestState.ANSWERED for request in each.waiting)
+
+    def await_each(self, run: RequestRun, now_ns: int) -> None:
+        """This run is not answered as a whole: each of its orders waits for its own answer."""
         del self.runs[run.commands.cmd_id]
         run.waiting = run.split()
         for request in run.waiting:
             request.move_to(RequestState.HANDED_OVER)
-            request.handed_ns = now_ns
+            request.handed_ns = run.handed_ns or now_ns
             self.unanswered[request.command.cmd_id] = request
+
+    def run_of(self, cmd_id: int) -> RequestRun | None:
+        """The run in hand that this command is of."""
+        for first, run in self.runs.items():
+            if first <= cmd_id < first + len(run.commands.rows):
+                return run
+        return None
+
+    def requests(self, now_ns: int = 0) -> Iterable[Request]:
+        """All that the core has not answered: whoever looks at single requests ends the runs among them."""
+        for run in list(self.runs.values()):
+            self.await_each(run, now_ns)
+        return self.unanswered.values()
+
+    @property
+    def unanswered_count(self) -> int:
+        """How many commands the core has not answered."""
+        return len(self.unanswered) + sum(len(run.commands.rows) for run in self.runs.values())
 
     def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
         command = request.command
@@ -212,20 +238,21 @@ class CoreLink:
     def give_up(self, now_ns: int) -> None:
         """Report the outcome of requests as unknown that the core has not answered in its time."""
         handed = self.handed
-        while handed and (
-            handed[0].state is RequestState.ANSWERED or handed[0].handed_ns + self._answer_timeout_ns <= now_ns
-        ):
-            request = handed.popleft()
-            if request.state is RequestState.HANDED_OVER:
-                waited_ms = self._answer_timeout_ns // NS_PER_MS
-                text = f"no answer from engine in {waited_ms} ms, outcome unknown"
-                self._responses.report_unknown(request, text, now_ns)
+        while handed and (self._is_answered(handed[0]) or handed[0].handed_ns + self._answer_timeout_ns <= now_ns):
+            late = handed.popleft()
+            if isinstance(late, RequestRun) and late.commands.cmd_id in self.runs:
+                self.await_each(late, now_ns)
+            for request in late.waiting if isinstance(late, RequestRun) else (late,):
+                if request.state is RequestState.HANDED_OVER:
+                    waited_ms = self._answer_timeout_ns // NS_PER_MS
+                    text = f"no answer from engine in {waited_ms} ms, outcome unknown"
+                    self._responses.report_unknown(request, text, now_ns)
 
     @property
     def next_deadline_ns(self) -> int | None:
         """When an answer, or the hand-over of something that waits, is overdue."""
         handed = self.handed
-        while handed and handed[0].state is RequestState.ANSWERED:
+        while handed and self._is_answered(handed[0]):
             handed.popleft()
         deadlines = [handed[0].handed_ns + self._answer_timeout_ns] if handed else []
         if self._queue.commands:

@@ -9,12 +9,11 @@ from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.orders.queue import OrderQueue
 from gateway.orders.responses import Responses
 from gateway.sessions.registry import Sessions
-from gateway.sessions.reply import is_numbered
 from gateway.sessions.request import Request, RequestRun
 from gateway.sessions.session import AccountStream, Session
 from gateway.telemetry.metrics import Metrics
 from protocols.errors import DUPLICATE_ID
-from protocols.messages import AnyEvent, EngineState, MassCancel, OrderEvent
+from protocols.messages import AnyEvent, EngineState, MassCancel, OrderEvent, is_numbered
 from protocols.runs import HandOverEvents, RunEvents
 
 
@@ -72,16 +71,20 @@ class EventDispatch:
             del self._core_link.runs[events.cmd_id]
             self._deliver_run(run, events, now_ns)
         else:
-            self._core_link.await_run(run, now_ns)
+            self._core_link.await_each(run, now_ns)
             self._deliver(events, now_ns)
 
     def _deliver_parts(self, parts: Sequence[Sequence[AnyEvent]], now_ns: int) -> None:
         """Deliver what the core answers while runs are handed over: as runs, or order by order."""
         core_link, runs = self._core_link, self._core_link.runs
-        answers = {part.cmd_id: part for part in parts if isinstance(part, RunEvents)}
-        for cmd_id, run in list(runs.items()):
-            if cmd_id not in answers or not _is_told_together(run, answers[cmd_id]):
-                core_link.await_run(run, now_ns)
+        for part in parts:
+            if isinstance(part, RunEvents) and part.cmd_id in runs:
+                if not _is_told_together(runs[part.cmd_id], part):
+                    core_link.await_each(runs[part.cmd_id], now_ns)
+                continue
+            for event in part:
+                if event.cmd_id and (run := core_link.run_of(event.cmd_id)) is not None:
+                    core_link.await_each(run, now_ns)
         between: list[AnyEvent] = []
         for part in parts:
             if isinstance(part, RunEvents) and part.cmd_id in runs:

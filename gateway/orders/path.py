@@ -15,7 +15,7 @@ from gateway.orders.core_link import CoreLink
 from gateway.orders.dispatch import EventDispatch
 from gateway.orders.endpoint_calls import EndpointCalls
 from gateway.orders.limit_notices import LimitNotices
-from gateway.orders.queue import OrderQueue
+from gateway.orders.queue import OrderQueue, WaitRecord
 from gateway.orders.responses import Responses
 from gateway.orders.standing import Standing
 from gateway.orders.token_wait import TokenWait
@@ -45,17 +45,20 @@ class OrderPath:
         trace_clock: Callable[[], int],
         report_bug: Callable[[Exception], None],
         wall: WallClock,
+        waiting: WaitRecord | None = None,
     ) -> None:
-        """trace_clock, report_bug: see `Responses`, `EndpointCalls`. wall: what own time, each now_ns, lacks to UTC."""
+        """trace_clock, report_bug: see `Responses`, `EndpointCalls`. wall: what own time, each now_ns, lacks to UTC.
+        waiting: see `OrderQueue`.
+        """
         self.calls = calls = EndpointCalls(report_bug)
-        self.queue = queue = OrderQueue(settings.ingress, settings.core.cancel_hold_ms * NS_PER_MS)
+        self.queue = queue = OrderQueue(settings.ingress, settings.core.cancel_hold_ms * NS_PER_MS, waiting)
         self.charging = charging = Charging(limiter)
         self.token_wait = token_wait = TokenWait(calls)
         self._backpressure = Backpressure(queue, sessions, calls, settings.ingress.max_wait_ms * NS_PER_MS)
         responses = Responses(charging, self._backpressure, metrics, tracing, trace_clock, calls)
         self.venue = venue = VenueState(sessions, instruments, calls, wall)
         self.core_link = CoreLink(settings.core, core, queue, token_wait, venue, responses, calls, trace_clock, wall)
-        self.standing = Standing(core, queue, token_wait, self.core_link.unanswered)
+        self.standing = Standing(core, queue, token_wait, self.core_link.requests)
         self.dispatch = EventDispatch(core, queue, self.core_link, charging, sessions, responses, calls, metrics)
         self.limit_notices = LimitNotices(limiter, sessions, charging, calls)
         self.admission = Admission(
@@ -90,7 +93,7 @@ class OrderPath:
         """What is due now: outcomes to report as unknown, sessions to read again, requests to hand over or refuse."""
         if self.venue.reopen_at_ns:
             self.venue.open_when_due(now_ns)
-        if self.core_link.unanswered:
+        if self.core_link.handed:
             self.core_link.give_up(now_ns)
         self.work(now_ns)
         if self.queue.commands:
@@ -122,4 +125,4 @@ class OrderPath:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way."""
-        return not (self.core_link.unanswered or self.queue.commands or self.token_wait)
+        return not (self.core_link.unanswered_count or self.queue.commands or self.token_wait)

@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import chain
+from typing import Protocol
 
 import msgspec
 
@@ -46,12 +47,25 @@ KEPT_CREDIT = CANCEL_CREDIT + CONTROL_CREDIT
 _Scope = tuple[object, ...]
 
 
+class WaitRecord(Protocol):
+    """What remembers requests that wait for the core after the process has ended."""
+
+    def begins_wait(self, request: Request) -> None:
+        """This one is still in the queue when its turn ends."""
+
+    def ends_wait(self, request: Request) -> None:
+        """It has left the queue: it is handed over, or has another answer."""
+
+
 class OrderQueue:
     """What waits for the core. `commands` and `size_bytes` count it; `stage` is how it is felt."""
 
-    def __init__(self, settings: schema.Ingress, hold_ns: int) -> None:
-        """hold_ns: how long anything but control may wait."""
+    def __init__(self, settings: schema.Ingress, hold_ns: int, record: WaitRecord | None = None) -> None:
+        """hold_ns: how long anything but control may wait. record: of what waits beyond its turn; None = nothing does
+        that a crash could lose, as with a core in this process.
+        """
         self._settings = settings
+        self._record = record
         self._arrived: deque[Request | RequestRun] = deque()  # in order of arrival, while nothing has to wait
         self._arriving = 0  # commands of these
         self._lanes = tuple(Lane() for _ in Class)
@@ -158,6 +172,10 @@ class OrderQueue:
             self._leave(request)
         return taken, withdrawn
 
+    def keep_waiting(self) -> list[Request]:
+        """The turn ends: what is left in the queue is put on record. Returns what cancels withdrew."""
+        return self._sort_arrivals() if self._record is not None and self._arriving else []
+
     def expire(self, now_ns: int, is_away: bool) -> tuple[list[Request], list[Request]]:
         """Take out what has waited too long, and what was withdrawn: orders when their window is over, all but control
         after hold_ns. Cancels only when the core is away: one that is slow will take them."""
@@ -222,6 +240,8 @@ class OrderQueue:
 
     def _leave(self, request: Request) -> None:
         self._waiting -= 1
+        if self._record is not None:
+            self._record.ends_wait(request)
         command = request.command
         self._waits.discard(request)
         for name in _names(command):
@@ -259,6 +279,8 @@ class OrderQueue:
             self._waiting += 1
             self._lanes[request.queue_class].put(request)
             self._waits.add(request)
+            if self._record is not None:
+                self._record.begins_wait(request)
             for name in _names(command):
                 self._by_id.setdefault((command.account, name), {})[id(request)] = request
         return withdrawn

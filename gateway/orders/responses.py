@@ -5,13 +5,13 @@ from collections.abc import Callable
 from gateway.orders.backpressure import Backpressure
 from gateway.orders.charging import Charging
 from gateway.orders.endpoint_calls import EndpointCalls
-from gateway.sessions.reply import answer_to, is_numbered
+from gateway.sessions.reply import answer_to
 from gateway.sessions.request import Request, RequestRun, RequestState
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import OrderTrace, OrderTracer
 from protocols import errors
 from protocols.errors import Refusal
-from protocols.messages import AnyEvent, ExecType, MassCancelDone, OrderEvent
+from protocols.messages import AnyEvent, ExecType, MassCancelDone, OrderEvent, is_numbered
 from protocols.runs import RunEvents
 
 

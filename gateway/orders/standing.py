@@ -4,7 +4,7 @@ The core is asked first. An order that the core does not know may be on its way 
 unknown. Used on refusals and logouts only; no order that is accepted comes through here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from itertools import chain
 
 import msgspec
@@ -32,9 +32,9 @@ class Standing:
     """Looks at the core, and at what waits before it or was not answered by it yet."""
 
     def __init__(
-        self, core: MatchingCore, queue: OrderQueue, token_wait: TokenWait, unanswered: Mapping[int, Request]
+        self, core: MatchingCore, queue: OrderQueue, token_wait: TokenWait, unanswered: Callable[[], Iterable[Request]]
     ) -> None:
-        """unanswered: handed over, by cmd_id."""
+        """unanswered: what was handed over."""
         self._core = core
         self._queue = queue
         self._token_wait = token_wait
@@ -86,7 +86,7 @@ class Standing:
 
     def unanswered_of(self, session: Session) -> list[Request]:
         """The requests of the session that are not settled, wherever they wait."""
-        waiting = chain(self._unanswered.values(), self._queue, self._token_wait.requests())
+        waiting = chain(self._unanswered(), self._queue, self._token_wait.requests())
         found = chain.from_iterable((each, *each.joined) for each in waiting)
         return [each for each in found if each.session is session and each.source is not None and not each.is_settled]
 
@@ -94,7 +94,7 @@ class Standing:
         self, account: int, cl_ord_id: str, but: AnyCommand | None = None
     ) -> NewOrder | ReplaceOrder | None:
         """The command, another than `but`, that would give an order this name."""
-        waiting = chain(self._unanswered.values(), self._queue.waiting(account, cl_ord_id), self._token_wait.requests())
+        waiting = chain(self._unanswered(), self._queue.waiting(account, cl_ord_id), self._token_wait.requests())
         for request in waiting:
             command = request.command
             if command is but or not isinstance(command, NewOrder | ReplaceOrder):

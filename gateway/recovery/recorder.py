@@ -4,19 +4,37 @@ Before editing: what is recorded here is part of the commit of its turn, so noth
 is safe. `JournalReplay` holds what the next snapshot will hold, so each record goes to both.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gateway.config import schema
 from gateway.journal import Journal, MemoryJournal
 from gateway.recovery.known_ids import KnownIds
-from gateway.recovery.records import CLEAN, COMMANDS, LINK, RESET, WS_ENDED, WS_SESSION, Reset, body, commands_body
+from gateway.recovery.link_state import delivered_record
+from gateway.recovery.records import (
+    CLEAN,
+    COMMANDS,
+    DELIVERED,
+    HANDED,
+    LEFT,
+    LINK,
+    RESET,
+    WAITS,
+    WS_ENDED,
+    WS_SESSION,
+    HandOverRecord,
+    Reset,
+    body,
+    commands_body,
+    encode,
+)
 from gateway.recovery.replay import JournalReplay
 from gateway.recovery.snapshots import Snapshotter
 from gateway.safety.cancel_on_disconnect import LinkState
 from gateway.sessions.former_names import WsSessionRecord
 from gateway.sessions.registry import FIRST_WS_SESSION
+from gateway.sessions.request import Request
 from gateway.sessions.session import Session
-from protocols.messages import AnyCommand, Lane
+from protocols.messages import AnyCommand, Lane, QueryOrders
 
 
 class Recorder:
@@ -51,6 +69,38 @@ class Recorder:
             self.snapshotter.recorded(len(commands))
             self.journal.append(COMMANDS, 0, data)
 
+    def record_handed(self, number: int, data: bytes) -> None:
+        """Record commands that are about to be handed over to a core in another process."""
+        self._take_link(HANDED, body(HandOverRecord(number, data)))
+
+    def record_delivered(self, entry: tuple[int, int], answered: int, reported: Mapping[int, int]) -> None:
+        """Record how far that core's answers are delivered; see `DeliveredRecord`."""
+        self._take_link(DELIVERED, body(delivered_record(entry, answered, reported)))
+
+    def begins_wait(self, request: Request) -> None:
+        """Record a command that is still in the queue when its turn ends: its session has no other record of it."""
+        if not isinstance(request.command, QueryOrders):  # a FIX session asks for these again
+            self._take_link(WAITS, body(request.command))
+
+    def ends_wait(self, request: Request) -> None:
+        """Record that it has left the queue."""
+        if not isinstance(request.command, QueryOrders):
+            self._take_link(LEFT, request.command.cmd_id.to_bytes(8, "big"))
+
+    def take_waiting(self) -> None:
+        """What waited when the last process ended is handed over from now on, after what it had handed over."""
+        link = self.replay.link
+        if waiting := list(link.waiting.values()):
+            self.record_handed(max(link.handed, default=0) + 1, encode(waiting))
+            for command in waiting:
+                self._take_link(LEFT, command.cmd_id.to_bytes(8, "big"))
+
+    def _take_link(self, kind: int, data: bytes) -> None:
+        if self.journal.keeps_records:
+            self.replay.take(kind, 0, 0, data)
+            self.snapshotter.recorded(1)
+            self.journal.append(kind, 0, data)
+
     def record_session(self, session: Session) -> None:
         """A WebSocket session is new.
 
@@ -61,7 +111,7 @@ class Recorder:
 
     def set_counters(self, session: Session) -> None:
         """Number the session's commands after the highest that the core has seen of it: a lower one is a repeat."""
-        sender, highest = session.sender, self.replay.engine.highest
+        sender, highest = session.sender, self.replay.state.highest
         sender.order_n, sender.cancel_n = highest(session.id, Lane.ORDER), highest(session.id, Lane.CANCEL)
         sender.control_n, sender.query_n = highest(session.id, Lane.CONTROL), highest(session.id, Lane.QUERY)
 

@@ -13,8 +13,8 @@ import msgspec
 from gateway.recovery.known_ids import KnownIds
 from gateway.safety.cancel_on_disconnect import LinkState
 from gateway.sessions.former_names import WsSessionRecord
-from protocols.messages import AnyCommand, NewOrder, QueryOrders
-from protocols.runs import HandOver, NewOrders, OrderTerms
+from protocols.messages import AnyCommand, QueryOrders
+from protocols.runs import HandOver, NewOrders, encoded_rows
 
 COMMANDS = 16  # one hand-over to the core
 SNAPSHOT = 17  # the engine and everything below, as of this position
@@ -23,6 +23,10 @@ LINK = 19  # the protection of a session's orders changed
 CLEAN = 20  # the process ended in good order
 CHUNK = 21  # a part of the engine's snapshot; the SNAPSHOT that completes it follows
 WS_ENDED = 23  # a WebSocket session that cannot be resumed: it had no name, or the name was forgotten
+HANDED = 24  # a hand-over to a core in another process
+WAITS = 26  # a command that is in the queue beyond its turn
+LEFT = 27  # it has left the queue; the session of the record is not used, its cmd_id is the body
+DELIVERED = 25  # how far that core's answers are delivered
 RESET = 22  # a FIX session's numbers went back to 1 by schedule, or its schedule was seen for the first time
 
 
@@ -47,11 +51,34 @@ class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True):
     engine: bytes
 
 
+class HandOverRecord(msgspec.Struct, frozen=True, array_like=True):
+    """Commands, as they are on the link; numbered one after the other."""
+
+    number: int
+    data: bytes
+
+
+class DeliveredRecord(msgspec.Struct, frozen=True, array_like=True):
+    """The latest entry that was delivered, hand-overs answered up to a number, and events reported, by account."""
+
+    entry: tuple[int, int]
+    answered: int
+    reported: dict[int, int]
+
+
+class LinkImage(msgspec.Struct, frozen=True, array_like=True):
+    """Both, as of a snapshot. handed: what is not answered, in order. waiting: what is in the queue, in order."""
+
+    delivered: DeliveredRecord
+    handed: tuple[HandOverRecord, ...]
+    waiting: tuple[AnyCommand, ...] = ()
+
+
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     """The whole gateway except its FIX sessions, which the journal keeps itself.
 
     chunks: how many chunks of the engine's snapshot precede this record; 0 = `engine` is the whole of it.
-    former: sessions that have ended, whose events may still be replayed.
+    former: sessions that have ended, whose events may still be replayed. link: where a core in another process stands.
     """
 
     engine: bytes
@@ -62,15 +89,18 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     known_ids: KnownIds | None = None
     resets: dict[int, int] = {}
     former: tuple[WsSessionRecord, ...] = ()
+    link: LinkImage | None = None
 
 
-_NEW_ORDER = NewOrder.__struct_config__.tag
-_encode = msgspec.msgpack.Encoder().encode
+encode = msgspec.msgpack.Encoder().encode
 decode_commands = msgspec.msgpack.Decoder(CommandBatch).decode
 decode_session = msgspec.msgpack.Decoder(WsSessionRecord).decode
 decode_link = msgspec.msgpack.Decoder(LinkState).decode
 decode_snapshot = msgspec.msgpack.Decoder(Snapshot).decode
 decode_reset = msgspec.msgpack.Decoder(Reset).decode
+decode_handed = msgspec.msgpack.Decoder(HandOverRecord).decode
+decode_waiting = msgspec.msgpack.Decoder(AnyCommand).decode
+decode_delivered = msgspec.msgpack.Decoder(DeliveredRecord).decode
 decode_chunk = msgspec.msgpack.Decoder(SnapshotChunk).decode
 
 
@@ -79,30 +109,21 @@ def commands_body(commands: Sequence[AnyCommand], now_ns: int) -> bytes:
     kept: list[object] = []
     for part in commands.parts if isinstance(commands, HandOver) else (commands,):
         if isinstance(part, NewOrders):
-            kept += _rows_of(part)
+            kept += encoded_rows(part)
         else:
             kept += [command for command in part if type(command) is not QueryOrders]
-    return _encode((now_ns, kept)) if kept else b""  # as a `CommandBatch`
+    return encode((now_ns, kept)) if kept else b""  # as a `CommandBatch`
 
 
-def _rows_of(orders: NewOrders) -> list[tuple[object, ...]]:
-    """What a `NewOrder` of each would be encoded as: its tag and its fields, a member of an Enum as its value."""
-    account, session, origin, t_recv = orders.account, orders.session, orders.origin._value_, orders.t_recv
-    rows: list[tuple[object, ...]] = []
-    add = rows.append
-    last: OrderTerms | None = None
-    for cmd_id, (cl_ord_id, terms, qty, price, deadline, sent_at) in enumerate(orders.rows, orders.cmd_id):
-        if terms is not last:
-            last = terms
-            side, ord_type, tif, stp = terms.side._value_, terms.ord_type._value_, terms.tif._value_, terms.stp._value_
-            instrument, flags, stp_group, tag = terms.instrument_id, terms.flags, terms.stp_group, terms.tag
-        add((
-            _NEW_ORDER, cmd_id, account, session, origin, t_recv, deadline, cl_ord_id, instrument, side, ord_type, tif,
-            qty, price, 0, 0, 0, 0, 0, flags, stp, stp_group, tag, sent_at,
-        ))  # fmt: skip
-    return rows
-
-
-def body(record: WsSessionRecord | LinkState | Reset | SnapshotChunk | Snapshot) -> bytes:
+def body(
+    record: WsSessionRecord
+    | LinkState
+    | Reset
+    | SnapshotChunk
+    | Snapshot
+    | HandOverRecord
+    | DeliveredRecord
+    | AnyCommand,
+) -> bytes:
     """The bytes of any other record."""
-    return _encode(record)
+    return encode(record)

@@ -16,15 +16,16 @@ from functools import partial
 import msgspec
 
 from gateway.core.engine import Engine
+from gateway.core.matching import CoreState
 from gateway.journal.record import JournalCorrupt
 from gateway.recovery import records
 from gateway.recovery.known_ids import KnownIds
+from gateway.recovery.link_state import LinkStanding
 from gateway.recovery.records import CommandBatch, Snapshot, SnapshotChunk
 from gateway.safety.cancel_on_disconnect import LinkState
 from gateway.sessions.former_names import FormerNames, WsSessionRecord, name_of_unnamed
 from gateway.sessions.registry import FIRST_WS_SESSION
-from gateway.sessions.reply import is_numbered
-from protocols.messages import AnyEvent, Lane
+from protocols.messages import AnyEvent, Lane, is_numbered
 
 _MAX_SPANS = 1_000  # snapshots held while a journal is read: each start makes one
 _MAX_SPAN_BYTES = 256 << 20  # and they may be large
@@ -74,6 +75,8 @@ class JournalReplay:
 
     def __init__(self, engine: Engine, max_events: int) -> None:
         self.engine = engine
+        self.state: CoreState = engine  # of the core that the gateway has
+        self.link = LinkStanding()
         self.events: defaultdict[int, deque[AnyEvent]] = defaultdict(partial(deque, maxlen=max_events))
         self.known_ids: KnownIds | None = None
         self._max_events = max_events
@@ -110,6 +113,15 @@ class JournalReplay:
             self._name(records.decode_session(data))
         elif kind == records.LINK:
             self._link(records.decode_link(data))
+        elif kind == records.HANDED:
+            self.link.handed_over(records.decode_handed(data))
+        elif kind == records.WAITS:
+            command = records.decode_waiting(data)
+            self.link.waiting[command.cmd_id] = command
+        elif kind == records.LEFT:
+            self.link.waiting.pop(int.from_bytes(data, "big"), None)
+        elif kind == records.DELIVERED:
+            self.link.was_delivered(records.decode_delivered(data))
         elif kind == records.WS_ENDED:
             for span in self._current():
                 span.add(session)
@@ -120,9 +132,9 @@ class JournalReplay:
 
     def forget(self, session: int) -> None:
         """Forget a session that ended and cannot be resumed, unless it still protects orders."""
-        has_events = any(self.engine.highest(session, lane) for lane in Lane if lane is not Lane.QUERY)
+        has_events = any(self.state.highest(session, lane) for lane in Lane if lane is not Lane.QUERY)
         if self._drop(session, has_events):
-            self.engine.forget(session)
+            self.state.forget(session)
 
     def _drop(self, session: int, has_events: bool = True) -> bool:
         """Whether it could go. has_events: they may be replayed, so its name is kept."""
@@ -237,6 +249,7 @@ class JournalReplay:
         self.next_ws_session = snapshot.next_ws_session or FIRST_WS_SESSION
         self.known_ids = snapshot.known_ids or self.known_ids
         self.resets = snapshot.resets
+        self.link.restore(snapshot.link)
 
     def _begin(self, coming: _Span) -> None:
         """A snapshot is complete: its span is the latest one; drop spans at the front that are not needed any more."""

@@ -4,7 +4,7 @@
 parts are built and no door is open yet.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from gateway.config import schema
@@ -18,7 +18,7 @@ from gateway.recovery.recorder import Recorder
 from gateway.recovery.replay import JournalReplay, NoSoundSnapshot
 from gateway.safety.kill_switch import HOUSE_SESSION, CancelScope, KillSwitch
 from protocols.instruments import Instruments
-from protocols.messages import Lane
+from protocols.messages import AnyEvent, Lane
 from protocols.units import NS_PER_MS
 
 _LOST_NUMBERS = 1_000_000
@@ -64,14 +64,13 @@ class Restore:
         self._was_clean: bool | None = None  # how the last process ended; None: nothing was restored
 
     def run(self) -> None:
-        """Put every part where the last process had it.
+        """Put every part where the last process had it, the embedded core first.
 
         Raises:
             ConfigMismatch: there are open orders in an instrument that is not configured.
             JournalCorrupt: there is no usable snapshot.
         """
-        services, replay, engine = self._services, self._replay, self._replay.engine
-        self._was_clean = replay.was_clean
+        services, replay = self._services, self._replay
         try:
             replay.restore_engine()
         except ValueError as error:
@@ -82,14 +81,24 @@ class Restore:
             services.log("journal.unsound_snapshot", place=self._journal.place_of(position), error=text)
         if not self._journal.recovery.is_proven:
             self._begin_epoch()
-        for account_id, events in replay.events.items():
-            for event in events:
-                services.sessions.account(account_id).record(event)
+        self.run_beside(replay.events, lambda: None)
         replay.events.clear()
+
+    def run_beside(self, events: Mapping[int, Iterable[AnyEvent]], deliver: Callable[[], None]) -> None:
+        """The same for all but the core, which is where it was. events: reported earlier, by account. deliver: reports
+        what the core has caused since.
+        """
+        services, replay, state = self._services, self._replay, self._replay.state
+        self._was_clean = replay.was_clean
+        if not self._journal.recovery.is_proven:
+            self._skip_numbers()
+        for account_id, told in events.items():
+            services.sessions.account(account_id).record_all(list(told))
         self._restore_sessions()
+        deliver()
         for row in services.settings.accounts:
-            services.orders.charging.restore(engine.open_orders(row.id))
-        services.kill_switch.resume(engine.highest(HOUSE_SESSION, Lane.CONTROL))
+            services.orders.charging.restore(state.open_orders(row.id))
+        services.kill_switch.resume(state.highest(HOUSE_SESSION, Lane.CONTROL))
         self._fix.catch_up(replay.resets, services.now_ns())
         self._recorder.snapshotter.start()
         self.await_return()
@@ -117,13 +126,17 @@ class Restore:
 
     def _begin_epoch(self) -> None:
         """What followed the end of the journal is unknown, so none of it may be used again: begin new streams."""
-        services, now_ns, settings = self._services, self._services.now_ns(), self._services.settings
+        now_ns = self._services.now_ns()
         self._replay.events.clear()  # of streams that have ended
         self._replay.engine.begin_epoch(f"e-{now_ns // NS_PER_MS}", sorted(self._recorder.known_ids.accounts), now_ns)
-        for row in settings.fix.sessions:
+
+    def _skip_numbers(self) -> None:
+        """No number of a message that is lost may be used again."""
+        services, now_ns = self._services, self._services.now_ns()
+        for row in services.settings.fix.sessions:
             self._journal.store(row.id).next_out += _LOST_NUMBERS
             services.sessions.by_id[row.id].acts_from_ns = now_ns
-        services.log("journal.end_unknown", epoch=self._replay.engine.epoch, numbers=_LOST_NUMBERS)
+        services.log("journal.end_unknown", epoch=services.orders.dispatch.epoch, numbers=_LOST_NUMBERS)
 
     def _no_sound_snapshot(self, error: NoSoundSnapshot) -> JournalCorrupt:
         places = "\n".join(f"  {self._journal.place_of(position)}: {text}" for position, text in error.places)

@@ -123,7 +123,7 @@ class Snapshotter:
         replay = self._replay
         names, links = tuple(replay.names.values()), tuple(replay.links.values())
         next_id, resets, former = replay.next_ws_session, dict(replay.resets), replay.former.rows()
-        return Snapshot(engine, names, links, next_id, chunks, self._known_ids, resets, former)
+        return Snapshot(engine, names, links, next_id, chunks, self._known_ids, resets, former, replay.link.image())
 
     def _end(self, mark: _Mark) -> None:
         self._ended = mark

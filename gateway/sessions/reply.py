@@ -16,11 +16,9 @@ from protocols.messages import (
     AnyEvent,
     CancelRejected,
     EngineState,
-    ExecType,
     MassCancel,
     MassCancelDone,
     OrderEvent,
-    OrderList,
 )
 from protocols.runs import NewOrders
 
@@ -129,10 +127,3 @@ def answer_to(reply: Reply, event: AnyEvent) -> AnyEvent:
     if isinstance(event, MassCancelDone) and isinstance(command, MassCancel) and event.cmd_id != command.cmd_id:
         return msgspec.structs.replace(event, cmd_id=command.cmd_id, cl_ord_id=command.cl_ord_id, seq=0)
     return event
-
-
-def is_numbered(event: AnyEvent) -> bool:
-    """Whether the event took a number of its account's stream: states that were only asked for did not."""
-    if type(event) is OrderEvent:
-        return event.exec_type is not ExecType.ORDER_STATUS
-    return not isinstance(event, OrderList | EngineState)

@@ -25,7 +25,9 @@ def _kill9(rounds: int, *words: str, what: str = "journal on disk") -> guarantee
     requests, broken = told.get("orders and other requests", 0), told.get("violations", -1)
     text = f"{requests:,} requests, {told.get('messages of the gateway', 0):,} messages"
     caught = told.get("kills that caught orders waiting for tokens", 0)
-    text += f"; {caught} of the kills caught orders that waited for tokens" if words else ""
+    text += f"; {caught} of the kills caught orders that waited for tokens" if "--store" in words else ""
+    if "--cores" in words:
+        text += f"; {told.get('kills of core', 0)} kills of a core and {told.get('kills of redis', 0)} of Redis too"
     return guarantees.Row(f"kill -9, both doors, {what}", f"{rounds} rounds", text, broken, took_s)
 
 
@@ -77,6 +79,7 @@ def main() -> int:
     rows = [
         _kill9(args.rounds),
         _kill9(args.rounds, "--store", what="limits in a slow store"),
+        _kill9(4 * args.rounds, "--cores", "2", "--durability", "process", what="gateway, two cores, Redis"),
         _pytest("disk: full, EIO, syncs of 200 ms", "tests/faults/journal_faults.py", "tests/faults/disk.py"),
         _pytest(
             "limits store: dead, slow, cut off, full",

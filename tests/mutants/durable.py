@@ -143,13 +143,17 @@ READING = (
         ),
     ),
     *mutants(
-        "gateway/recovery/records.py",
+        "protocols/runs.py",
         ("tests/gateway/recovery/test_records.py",),
         (
             "all orders of a run are recorded with the terms of the first",
             "        if terms is not last:\n",
             "        if last is None:\n",
         ),
+    ),
+    *mutants(
+        "gateway/recovery/records.py",
+        ("tests/gateway/recovery/test_records.py",),
         (
             "queries are recorded",
             "[command for command in part if type(command) is not QueryOrders]",

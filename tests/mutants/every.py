@@ -9,6 +9,7 @@ from tests.mutants import (
     limits,
     limits_store,
     links,
+    remote,
     road,
     runs,
     toml,
@@ -30,6 +31,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *durable.MUTANTS,
     *formats.MUTANTS,
     *ws_runs.MUTANTS,
+    *remote.MUTANTS,
     *_CARRIED,
 )
 

@@ -232,13 +232,13 @@ EXECUTE = (
         ),
         (
             "a run that the core has not answered is forgotten",
-            "                if each.commands.cmd_id in self.runs:\n                    self.await_run(each, now_ns)\n",
-            "                self.runs.pop(each.commands.cmd_id, None)\n",
+            "        if each.commands.cmd_id in self.runs:\n            return False\n",
+            "        self.runs.pop(each.commands.cmd_id, None)\n",
         ),
         (
             "the outcomes of runs are told after those of others",
-            "                self.handed += each.waiting\n",
-            "                self.handed.extendleft(each.waiting)\n",
+            "                self.handed.append(each)\n",
+            "                self.handed.appendleft(each)\n",
         ),
         (
             "commands after a run go before it",
@@ -251,8 +251,8 @@ EXECUTE = (
         _ROADS,
         (
             "a part of a run finds no request",
-            "                core_link.await_run(run, now_ns)\n",
-            "                pass\n",
+            "and (run := core_link.run_of(event.cmd_id)) is not None:",
+            "and (run := core_link.run_of(event.cmd_id)) is not None and False:",
         ),
         (
             "events before a run come after it",

@@ -195,7 +195,7 @@ def check_quiet(ledgers: Iterable[Ledger], server: Server) -> None:
     if not orders.is_idle or orders.queue.size_bytes:
         rows = sorted(
             (type(each.command).__name__, each.session.name, each.command.cmd_id)
-            for each in orders.core_link.unanswered.values()
+            for each in orders.core_link.requests()
         )
         raise Broken(
             f"7: left over: {rows} unanswered, {orders.queue.commands} waiting, {len(orders.token_wait)} parked"

@@ -293,7 +293,7 @@ class Gateway:
             "open orders": {account: dict(counts) for account, counts in charging._open._counts.items()},
             "owned": charging._owned,
             "queue": (orders.queue.commands, orders.queue.size_bytes, orders.queue.stage, orders.queue.since_ns),
-            "unanswered": {number: request.state for number, request in orders.core_link.unanswered.items()},
+            "unanswered": {each.command.cmd_id: each.state for each in orders.core_link.requests()},
             "runs left": len(orders.core_link.runs),
             "book": self.core.inner.engine.snapshot(),
             "streams": {number: stream.replay(1, 1 << 40) for number, stream in streams.items()},

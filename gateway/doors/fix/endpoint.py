@@ -36,7 +36,15 @@ from protocols.fix.session.machine import FixSession
 from protocols.fix.session.settings import SessionState
 from protocols.fix.tags import MsgType, SessionStatus
 from protocols.fix.translate import Translator, named_in
-from protocols.messages import AnyEvent, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList, OrdStatus
+from protocols.messages import (
+    AnyEvent,
+    EngineState,
+    MassCancelDone,
+    NewOrder,
+    OrderEvent,
+    OrderList,
+    OrdStatus,
+)
 from protocols.units import NS_PER_MS, NS_PER_S
 
 _USUAL_BURST = 400  # of `msgs`, where a cool-down refuses what no limit of its own does
@@ -387,6 +395,7 @@ class FixEndpoint(Endpoint, Peer):
         if isinstance(event, OrderEvent):
             if event.exec_type._value_ == "I":
                 self._report(event, reply, now_ns)
+                self._end_question(reply.source)
         elif isinstance(event, OrderList):
             pending = self._services.orders.standing.pending(reply.command, event)
             if pending is not None:
@@ -395,6 +404,7 @@ class FixEndpoint(Endpoint, Peer):
                 self._list(reply, event, now_ns)
             else:
                 self._report(event, reply, now_ns)
+            self._end_question(reply.source)
         elif isinstance(event, MassCancelDone) and not event.seq:
             self._report(event, reply, now_ns)
 
@@ -470,6 +480,7 @@ class FixEndpoint(Endpoint, Peer):
         known = standing.find(account_id, *named) if named is not None else OrdStatus.REJECTED
         at_ns = self._services.wall.utc_ns(now_ns)
         self.send(*self._translator.refusal(source, refusal, at_ns, exec_id, known), now_ns)
+        self._end_question(source)
         if refusal.code == errors.LIMIT_ABUSE:
             self._end_for_abuse(now_ns)
 
@@ -506,6 +517,16 @@ class FixEndpoint(Endpoint, Peer):
     def goes_on(self, source: object, now_ns: int) -> None:
         """Its outcome is recorded together with the NextIn after it."""
         self.machine.store.end_wait(id(source))
+
+    def begin_question(self, message: events.AppMessage) -> None:
+        """A question goes to the core. No event of its account will tell a later process the answer, so no NextIn
+        beyond it is recorded until then: after a crash it is asked for again.
+        """
+        self.machine.store.begin_wait(~id(message), message.seq_num)
+
+    def _end_question(self, source: object) -> None:
+        """It has its answer; any other message never waited for one."""
+        self.machine.store.end_wait(~id(source))
 
     def pause_reading(self, now_ns: int) -> None:
         if self.link is not None:

@@ -21,7 +21,7 @@ from protocols.fix.order_run import OrderRun
 from protocols.fix.session.machine import FixSession
 from protocols.fix.tags import MsgType
 from protocols.fix.translate import LimitLine, Translator, named_in
-from protocols.messages import OrdStatus
+from protocols.messages import OrdStatus, QueryOrders
 from protocols.runs import NewOrders
 from protocols.units import NS_PER_S
 
@@ -39,6 +39,7 @@ class FixResponder(Protocol):
     def session(self) -> Session: ...
     def refuse(self, source: object, refusal: Refusal, now_ns: int) -> None: ...
     def refuse_orders(self, messages: Sequence[AppMessage], refusal: Refusal, now_ns: int) -> None: ...
+    def begin_question(self, message: AppMessage) -> None: ...
     def charge_faulty(self, now_ns: int) -> None: ...
     def send(self, msg_type: str, body: str, now_ns: int) -> None: ...
 
@@ -87,6 +88,8 @@ class FixRequests:
         else:
             if kind == "D" and self._machine.order_reader is not None:
                 self._machine.order_reader.learn(message, command)  # type: ignore[arg-type]
+            elif isinstance(command, QueryOrders):
+                self._endpoint.begin_question(message)
             services.orders.admission.submit(session, command, kind, message, message.size_bytes, now_ns, trace)
 
     def _is_shed(self, message: AppMessage, now_ns: int) -> bool:

@@ -221,7 +221,10 @@ class Desk(asyncio.Protocol):
         request = self.dealings.requests.get(cl_ord_id)
         if answered is not None and request is not None:
             self._waiting.discard(cl_ord_id)
-            self.progress.shows(request.number)
+            if self._may_wait:  # a question that came before may still be open
+                self.progress.sees(request.number)
+            else:
+                self.progress.shows(request.number)
 
     def _take_status(self, fields: dict[int, str]) -> None:
         if 584 not in fields:

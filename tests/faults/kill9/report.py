@@ -16,7 +16,7 @@ Durability = Literal["disk", "process", "memory"]
 
 class Settings(msgspec.Struct, frozen=True):
     """One run. cut_bytes: taken off the journal's end between two rounds, which no healthy disk does.
-    has_store: of limits, a slow one, so that orders wait for their tokens.
+    has_store: of limits, a slow one, so that orders wait for their tokens. cores: processes, 0 = embedded.
     """
 
     rounds: int
@@ -25,6 +25,12 @@ class Settings(msgspec.Struct, frozen=True):
     has_ws: bool = False
     cut_bytes: int = 0
     has_store: bool = False
+    cores: int = 0
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether a request may wait, for its tokens or for an answer of the core, while later ones are dealt with."""
+        return self.has_store or self.cores > 0
 
     @property
     def command(self) -> str:
@@ -32,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True):
         words = f"--rounds {self.rounds} --seed {self.seed} --durability {self.durability}"
         words += " --door both" if self.has_ws else " --door fix"
         words += " --store" if self.has_store else ""
+        words += f" --cores {self.cores}" if self.cores else ""
         return f"python -m tests.faults.kill9 {words}" + (f" --cut-bytes {self.cut_bytes}" if self.cut_bytes else "")
 
 

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from tests.faults.kill9.check import Violations, judge_trades
 from tests.faults.kill9.client import Desk, Style
+from tests.faults.kill9.link import RemoteCores, Victim, remote_cores
 from tests.faults.kill9.report import Result, Settings, Start, cpu_ms, journal_bytes, show
 from tests.faults.kill9.store import LIMITS, SlowStore, judge_spending, slow_store
 from tests.faults.kill9.ws import WsDesk
@@ -39,6 +40,7 @@ WS_ACCOUNTS = ("ALPHA", "BETA")
 _KILL_MS = (50, 500)
 _LOSES_LINK = 0.3  # share of the clients, each round
 _PATIENCE_S = 20.0
+_RECOVERS_S = 3.0
 _LOOK_S = 0.05
 _SEGMENT_BYTES = 1 << 20  # the smallest: a run of any length sees segments begin and end
 # Orders are taken at once after a crash, or nothing would trade between two kills. Little is retained, so that in a run
@@ -48,6 +50,8 @@ _MORE = """
 durability = "{durability}"
 segment_bytes = {segment_bytes}
 retain_messages = 5000
+"""
+_EMBEDDED = """
 [core]
 reopen_after_ms = 0
 dedupe_ids = 4096
@@ -74,15 +78,22 @@ class Killer(threading.Thread):
 class Run:
     """The clients of one run, over all lives of the gateway."""
 
-    def __init__(self, settings: Settings, directory: Path, store: SlowStore | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Path,
+        store: SlowStore | None = None,
+        cores: RemoteCores | None = None,
+    ) -> None:
         self.result = Result(settings, Violations())
         self._settings = settings
         self._directory = directory
         self._store = store
+        self._cores = cores
         self._rng = random.Random(settings.seed)
         violations = self.result.violations
         self.desks = [
-            Desk(f"K{n}", style, random.Random(f"{settings.seed} K{n}"), violations, settings.has_store)
+            Desk(f"K{n}", style, random.Random(f"{settings.seed} K{n}"), violations, settings.may_wait)
             for n, style in enumerate(STYLES, 11)
         ]
         self.makers = [
@@ -118,6 +129,7 @@ class Run:
         )
         more = "".join(account_row(n, f"K{n}") for n, _ in enumerate(self.desks, 11))
         more += _MORE.format(durability=self._settings.durability, segment_bytes=_SEGMENT_BYTES)
+        more += _EMBEDDED if self._cores is None else self._cores.knobs
         knobs, limits = {"sessions": sessions, "more": more}, GENEROUS
         if self._store is not None:
             knobs["store"], limits = self._store.knobs, LIMITS
@@ -134,6 +146,7 @@ class Run:
                     await self._die_quietly(process, ports)
                 else:
                     delay_s = self._rng.uniform(*_KILL_MS) / 1e3
+                    delay_s += self._sabotage(delay_s)
                     Killer(process, delay_s, self.clients).start()
                     await self._come_back(ports)
                     self._lose_links(delay_s)
@@ -151,6 +164,18 @@ class Run:
     async def _come_back(self, ports: dict[str, int]) -> None:
         self._lives = [asyncio.create_task(maker.run(ports["ws"])) for maker in self.makers]
         await asyncio.gather(*(desk.connect(ports["fix"]) for desk in self.desks))
+
+    def _sabotage(self, delay_s: float) -> float:
+        """Kill a core or Redis too, before the gateway; how much longer it then lives, so that trading goes on."""
+        if self._cores is None:
+            return 0.0
+        victim: Victim = self._rng.choice(("gateway", "core", "redis"))
+        if victim == "gateway":
+            return 0.0
+        self.result.facts[f"kills of {victim}"] = self.result.facts.get(f"kills of {victim}", 0) + 1
+        # In this thread: Redis dies with the thread that has started it.
+        self._losses.append(asyncio.get_running_loop().call_later(delay_s, self._cores.kill, victim, self._rng))
+        return self._rng.uniform(0, _RECOVERS_S)
 
     def _lose_links(self, within_s: float) -> None:
         """Some clients die before the gateway does: what comes for them meanwhile they never saw."""
@@ -220,6 +245,8 @@ class Run:
             maker.judge_answers()
         if self._store is not None:
             judge_spending({each.account: each.dealings for each in self.clients}, self._store, violations)
+        for text in self._cores.errors() if self._cores is not None else ():
+            violations.add(text)
         trades = judge_trades([each.dealings for each in self.clients], violations)
         self.result.facts["trades, each told to both sides"] = trades
 
@@ -234,6 +261,8 @@ class Run:
         """What the gateway logged as an error is our own bug, whatever the clients noticed."""
         assert process.stderr is not None
         for line in process.stderr.read().splitlines():
+            if self._cores is not None and b'"core.away"' in line:
+                continue
             if self._store is not None and b'"limits.store_away"' in line:
                 self._store.outages += 1
             elif not line.startswith(b"{") or b'"level":"error"' in line:
@@ -267,11 +296,12 @@ def kill9(settings: Settings) -> Result:
     """One whole run in a temporary directory."""
 
     async def run() -> Result:
-        return await Run(settings, Path(name), store).run()
+        return await Run(settings, Path(name), store, cores).run()
 
     with ExitStack() as stack:
         name = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-kill9-"))
         store = stack.enter_context(slow_store()) if settings.has_store else None
+        cores = stack.enter_context(remote_cores(settings.cores)) if settings.cores else None
         return uvloop.run(run())
 
 
@@ -284,9 +314,10 @@ def main() -> int:
     parser.add_argument("--door", choices=("fix", "both"), default="both")
     parser.add_argument("--cut-bytes", type=int, default=0, help="cut so much off the journal in each round")
     parser.add_argument("--store", action="store_true", help="limits in a store that answers late")
+    parser.add_argument("--cores", type=int, default=0, help="processes of a core behind Redis, which are killed too")
     asked = parser.parse_args()
     has_ws = asked.door == "both"
-    settings = Settings(asked.rounds, asked.seed, asked.durability, has_ws, asked.cut_bytes, asked.store)
+    settings = Settings(asked.rounds, asked.seed, asked.durability, has_ws, asked.cut_bytes, asked.store, asked.cores)
     result = kill9(settings)
     show(result, Console(width=None if sys.stdout.isatty() else 120))
     return 1 if result.violations.count else 0

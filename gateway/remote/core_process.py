@@ -1,0 +1,397 @@
+"""`penstock core`: our engine as a process of its own: it reads the command stream, executes, and writes its events.
+
+It may be killed at any instant: it goes on from its last snapshot and writes again what was written since, which Redis
+refuses. Two of them on one prefix both execute everything, and whoever is first writes. Two that differ stop.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha1
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hiredis
+import msgspec
+
+from gateway.core.engine import Engine
+from gateway.remote import snapshot_file
+from gateway.remote.host import Configure, CoreHost, Row
+from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, entry_id, id_text
+from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, last_entry, open_pipe
+from gateway.remote.snapshot import (
+    Snapshot,
+    SnapshotInProgress,
+    SnapshotUnusable,
+    checked,
+    decode_head,
+    encode,
+)
+from gateway.remote.store_check import info_of, is_passing, why_unfit
+from protocols.instruments import Instrument
+
+VERSION = 1
+_READ_ENTRIES = 256  # at once
+_BLOCK_MS = 500
+_MAX_UNWRITTEN = 512  # entries executed whose writes Redis has not confirmed: then it waits with reading
+_RETRY_S = (0.02, 0.05, 0.1, 0.25, 0.5)
+_CONNECT_S = 2.0
+_SNAPSHOT_ENTRIES = 20_000  # between two snapshots
+_CHUNK_S = 0.01
+
+
+class CoreFailed(Exception):
+    """The core cannot go on; the text says why and what to do."""
+
+
+class CoresDiffer(CoreFailed):
+    """Another core has written something else; the text names the first entry."""
+
+
+class CoreTerms(NamedTuple):
+    """What a core is started with."""
+
+    keys: Keys
+    address: Address
+    instruments: tuple[Instrument, ...]
+    dedupe_ids: int
+    retain_events: int
+    directory: Path
+
+
+class CoreProcess:
+    """One core. `run` returns after `stop`."""
+
+    def __init__(self, terms: CoreTerms, log: Callable[..., None]) -> None:
+        self._terms = terms
+        self._log = log
+        self._host = self._new_host()
+        self._script = files("gateway.remote").joinpath("put.lua").read_text(encoding="utf-8")
+        self._sha = sha1(self._script.encode(), usedforsecurity=False).hexdigest()
+        self._reader: RedisPipe | None = None
+        self._writer: RedisPipe | None = None
+        self._run_id = b""
+        self._unwritten: deque[tuple[Argument, ...]] = deque()
+        self._lost = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._failure: CoreFailed | None = None
+        self._since_snapshot = 0
+        self._snapshotting: asyncio.Task[None] | None = None
+
+    @property
+    def host(self) -> CoreHost:
+        """The engine and what it knows."""
+        return self._host
+
+    def stop(self) -> None:
+        """End when what was executed is written."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until `stop`.
+
+        Raises:
+            CoreFailed: two cores differ, or the store or this core's configuration is unfit.
+        """
+        tries = 0
+        while not self._stopping.is_set():
+            try:
+                await self._connect()
+                tries = 0
+                await self._serve()
+            except (OSError, TimeoutError, _Lost) as error:
+                self._log("core.store_away", text=str(error) or type(error).__name__)
+                await self._wait(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
+                tries += 1
+            except CoresDiffer as error:
+                await self._stop_all(str(error))
+                raise
+            except hiredis.ReplyError as error:
+                if not is_passing(str(error)):
+                    raise CoreFailed(f"Redis refuses a command of the core: {error}") from error
+                self._log("core.store_away", text=str(error))
+                await self._wait(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
+                tries += 1
+            finally:
+                self._disconnect()
+        self._log("core.stopped", position=id_text(self._host.position))
+
+    # -- begin -------------------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        self._lost.clear()
+        self._writer = await open_pipe(self._terms.address, _CONNECT_S, self._on_lost)
+        self._reader = await open_pipe(self._terms.address, _CONNECT_S, self._on_lost)
+        info = info_of(await ask(self._writer, "INFO"))
+        if why := why_unfit(info):
+            raise CoreFailed(why)
+        await ask(self._writer, "SCRIPT", "LOAD", self._script)
+        await self._check_history(self._host.position)
+        run_id = info["run_id"].encode()
+        if run_id != self._run_id:  # the first time; or another server, which may lack what was written last
+            self._run_id = run_id
+            await self._begin_anew()
+        for command in list(self._unwritten):
+            self._send(command)
+        await self._announce()
+
+    async def _begin_anew(self) -> None:
+        """Go on from the latest snapshot that can be read, in Redis or on disk."""
+        self._unwritten.clear()
+        self._host = self._new_host()
+        self._since_snapshot = 0
+        found = [each for each in (self._on_disk(), await self._in_redis()) if each is not None]
+        for snapshot in sorted(found, key=lambda each: each.head.position, reverse=True):
+            try:
+                self._host.restore(snapshot)
+                await self._check_history(self._host.position)
+                break
+            except ValueError as error:
+                self._log("core.snapshot_unusable", text=str(error))
+        await self._catch_up()
+        await self._configure()
+        self._host.stopped_by = ""  # it was started again after that
+        self._log("core.started", position=id_text(self._host.position), epoch=self._host.engine.epoch)
+
+    async def _check_history(self, position: EntryId) -> None:
+        """See that Redis still has what was executed: nothing that a client was told may be taken back in silence."""
+        assert self._writer is not None
+        key = self._terms.keys.commands
+        last = await last_entry(self._writer, key)
+        if last < position:
+            raise CoreFailed(
+                f"Redis has lost what it had: {key} ends at {id_text(last)}, and {id_text(position)} was executed."
+                " Restore its file; or begin a new venue, with another core.prefix and empty directories"
+            )
+
+    def _on_disk(self) -> Snapshot | None:
+        try:
+            return snapshot_file.load(self._terms.directory)
+        except SnapshotUnusable as error:
+            self._log("core.snapshot_unusable", text=str(error))
+            return None
+
+    async def _in_redis(self) -> Snapshot | None:
+        assert self._writer is not None
+        rows = await ask(self._writer, "HGETALL", self._terms.keys.snapshot)
+        found = dict(zip(rows[::2], rows[1::2], strict=True))
+        if not found:
+            return None
+        try:
+            chunks = [found[str(number).encode()] for number in range(int(found[b"chunks"]))]
+            return checked(Snapshot(decode_head(found[b"head"]), chunks, int(found[b"check"])))
+        except (KeyError, ValueError, msgspec.DecodeError, SnapshotUnusable) as error:
+            self._log("core.snapshot_unusable", text=f"in Redis: {error}")
+            return None
+
+    async def _catch_up(self) -> None:
+        """Execute what is in the stream already."""
+        assert self._reader is not None
+        stream = await ask(self._reader, "XRANGE", self._terms.keys.commands, "-", "+", "COUNT", 1)
+        if stream and self._host.position == BEFORE_ALL and entry_id(stream[0][0]) != await self._first_ever():
+            raise CoreFailed(
+                f"{self._terms.keys.commands} no longer has its first commands, and there is no snapshot to start from:"
+                " restore Redis or this core's directory from a copy"
+            )
+        while entries := await ask(
+            self._reader, "XRANGE", self._terms.keys.commands, f"({id_text(self._host.position)}", "+", "COUNT",
+            _READ_ENTRIES,
+        ):  # fmt: skip
+            await self._take_all(entries)
+
+    async def _first_ever(self) -> EntryId | None:
+        """The first entry of the stream if nothing was ever trimmed from it."""
+        assert self._reader is not None
+        told = await ask(self._reader, "XINFO", "STREAM", self._terms.keys.commands)
+        info = dict(zip(told[::2], told[1::2], strict=True))
+        is_whole = info.get(b"max-deleted-entry-id") == b"0-0" and info.get(b"entries-added") == info[b"length"]
+        return entry_id(info[b"first-entry"][0]) if is_whole and info.get(b"first-entry") else None
+
+    async def _configure(self) -> None:
+        """See that the venue trades what this core's configuration says: more may be added, nothing is dropped."""
+        assert self._writer is not None
+        terms, engine = self._terms, self._host.engine
+        mine = tuple(sorted(instrument.id for instrument in terms.instruments))
+        known, dedupe_ids = engine.configuration
+        if missing := sorted(set(known) - set(mine)) if engine.epoch else []:
+            raise CoreFailed(
+                f"the venue trades instruments {', '.join(map(str, missing))}, which this core's configuration does not"
+                " have: add them, or give this core another prefix"
+            )
+        if engine.epoch and (sorted(known), dedupe_ids) == (list(mine), terms.dedupe_ids):
+            return
+        wanted = msgspec.json.encode(Configure(mine, terms.dedupe_ids))
+        await ask(self._writer, "XADD", terms.keys.commands, "*", "configure", wanted)
+        await self._catch_up()
+
+    async def _announce(self) -> None:
+        assert self._writer is not None
+        instruments = msgspec.json.encode(
+            {str(each.id): [each.symbol, each.px_exp, each.qty_exp] for each in self._terms.instruments}
+        )
+        told = ("version", VERSION, "epoch", self._host.engine.epoch, "encoding", "msgpack", "instruments", instruments)
+        await ask(self._writer, "HSET", self._terms.keys.core, *told)
+
+    # -- serve -------------------------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        """Until the connection is lost, or `stop`."""
+        while not self._stopping.is_set():
+            await self._take_all(await self._read())
+            if self._host.stopped_by:
+                raise CoreFailed(self._host.stopped_by)
+        while self._unwritten and not self._lost.is_set():
+            await self._wait_for(self._has_room)
+
+    async def _read(self) -> list[Any]:
+        assert self._reader is not None
+        asking = asyncio.ensure_future(
+            ask(
+                self._reader, "XREAD", "COUNT", _READ_ENTRIES, "BLOCK", _BLOCK_MS, "STREAMS",
+                self._terms.keys.commands, id_text(self._host.position),
+            )
+        )  # fmt: skip
+        try:
+            await self._wait_for(asking)
+            return asking.result()[0][1] if asking.result() else []
+        finally:
+            asking.cancel()
+
+    async def _take_all(self, entries: list[Any]) -> None:
+        for entry, fields in entries:
+            rows = self._host.take(entry_id(entry), dict(zip(fields[::2], fields[1::2], strict=True)))
+            if rows:
+                command = self._put(rows)
+                self._unwritten.append(command)
+                self._send(command)
+        self._since_snapshot += len(entries)
+        if self._since_snapshot >= _SNAPSHOT_ENTRIES and self._snapshotting is None:
+            self._since_snapshot = 0
+            self._snapshotting = asyncio.ensure_future(self._make_snapshot())
+        while len(self._unwritten) > _MAX_UNWRITTEN:
+            await self._wait_for(self._has_room)
+
+    def _put(self, rows: list[Row]) -> tuple[Argument, ...]:
+        """One call of `put.lua`."""
+        arguments: list[Argument] = []
+        for row in rows:
+            arguments += (row.id, row.keeps, len(row.fields), *(part for field in row.fields for part in field))
+        return ("EVALSHA", self._sha, len(rows), *(row.key for row in rows), *arguments)
+
+    def _send(self, command: tuple[Argument, ...]) -> None:
+        assert self._writer is not None
+        self._writer.send(partial(self._written, command), *command)
+
+    def _written(self, command: tuple[Argument, ...], reply: Any) -> None:
+        if isinstance(reply, PipeLost):
+            return  # it is written again
+        if isinstance(reply, hiredis.ReplyError):
+            if is_passing(str(reply)):
+                self._lost.set()
+            else:
+                self._fail(CoreFailed(f"Redis refuses what the core writes: {reply}"))
+        elif reply:
+            key, entry = self._named(command, int(reply))
+            text = f"two cores differ: {key} has something else where this one writes entry {entry}"
+            self._fail(CoresDiffer(f"{text}. All cores stop: keep Redis and their directories, compare their versions"))
+        elif self._unwritten:
+            self._unwritten.popleft()
+            self._has_room.set()
+
+    @staticmethod
+    def _named(command: tuple[Argument, ...], number: int) -> tuple[str, str]:
+        """The key and the id of one row of a command, from 1."""
+        streams = int(command[2])
+        at = 3 + streams
+        for _ in range(number - 1):
+            at += 3 + 2 * int(command[at + 2])
+        return str(command[2 + number]), str(command[at])
+
+    async def _stop_all(self, text: str) -> None:
+        """Have the others stop as well: no one knows which of them is right."""
+        try:
+            pipe = await open_pipe(self._terms.address, _CONNECT_S, lambda _: None)
+            await ask(pipe, "XADD", self._terms.keys.commands, "*", "stop", text)
+            pipe.close()
+        except (OSError, TimeoutError, hiredis.ReplyError) as error:
+            self._log("core.store_away", text=str(error) or type(error).__name__)
+
+    def _fail(self, failure: CoreFailed) -> None:
+        self._failure = self._failure or failure
+        self._lost.set()
+
+    # -- snapshots ---------------------------------------------------------------------------------------------------
+
+    async def _make_snapshot(self) -> None:
+        try:
+            coming = self._host.begin_snapshot()
+            while coming.advance():
+                await asyncio.sleep(_CHUNK_S)
+            await self._keep(coming)
+        except (OSError, TimeoutError, _Lost, hiredis.ReplyError) as error:
+            self._log("core.snapshot_failed", text=str(error) or type(error).__name__)
+        finally:
+            self._snapshotting = None
+
+    async def _keep(self, coming: SnapshotInProgress) -> None:
+        """On disk and in Redis; only then the commands before it may go."""
+        snapshot, keys = coming.whole(), self._terms.keys
+        await asyncio.to_thread(snapshot_file.save, self._terms.directory, snapshot)
+        writer = self._writer
+        if writer is None:
+            raise _Lost("the connection is lost")
+        fresh = f"{keys.snapshot}:{id_text(snapshot.head.position)}"
+        await ask(writer, "DEL", fresh)
+        for number, chunk in enumerate(snapshot.chunks):
+            await ask(writer, "HSET", fresh, number, chunk)
+        head = encode(snapshot.head)
+        await ask(writer, "HSET", fresh, "head", head, "chunks", len(snapshot.chunks), "check", snapshot.check)
+        await ask(writer, "RENAME", fresh, keys.snapshot)
+        await ask(writer, "XTRIM", keys.commands, "MINID", "~", id_text(snapshot.head.position))
+        self._log("core.snapshot", position=id_text(snapshot.head.position), chunks=len(snapshot.chunks))
+
+    # -- the connection ----------------------------------------------------------------------------------------------
+
+    def _on_lost(self, why: str) -> None:
+        self._lost.set()
+
+    def _disconnect(self) -> None:
+        for pipe in (self._reader, self._writer):
+            if pipe is not None:
+                pipe.close()
+        self._reader = self._writer = None
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+    async def _wait_for(self, what: "asyncio.Event | asyncio.Future[Any]") -> None:
+        """Wait for it, or for the end of the connection.
+
+        Raises:
+            _Lost: the connection is lost. CoreFailed: the core cannot go on.
+        """
+        if isinstance(what, asyncio.Event):
+            what.clear()
+        waiting = asyncio.ensure_future(what.wait()) if isinstance(what, asyncio.Event) else what
+        lost = asyncio.ensure_future(self._lost.wait())
+        await asyncio.wait((waiting, lost), return_when=asyncio.FIRST_COMPLETED)
+        lost.cancel()
+        if self._failure is not None:
+            raise self._failure
+        if self._lost.is_set():
+            raise _Lost("the connection is lost")
+
+    def _new_host(self) -> CoreHost:
+        terms = self._terms
+        return CoreHost(Engine((), terms.dedupe_ids, ""), terms.keys, terms.retain_events)
+
+
+class _Lost(Exception):
+    """The connection to Redis is lost."""

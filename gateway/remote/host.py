@@ -1,0 +1,188 @@
+"""Our engine as the core of a venue: entries of the command stream in, what is to be written out. Pure.
+
+Everything that can change a result is in the stream, and time is that of its entries. So two hosts that read the same
+stream write the same, and a host that starts from a snapshot writes again what was written before: Redis refuses what
+it has. Before editing: nothing here may depend on which process runs it, or when.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from gateway.core.engine import Engine
+from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, id_text
+from gateway.remote.snapshot import Head, Snapshot, SnapshotInProgress
+from gateway.remote.together import Together
+from gateway.remote.wire import Encoding, NotUnderstood, decode_commands, encode_events
+from protocols.messages import AnyCommand, AnyEvent, Lane, is_numbered
+from protocols.units import NS_PER_MS
+
+_NODE_ENTRIES = 100_000
+"""What a node that is away may miss before it has to read its accounts' streams again."""
+_FORMS: tuple[tuple[bytes, Encoding], ...] = ((b"m", "msgpack"), (b"j", "json"))
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """A gateway begins: it hosts these accounts, and will number commands of these sessions."""
+
+    accounts: tuple[int, ...]
+    sessions: tuple[int, ...]
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """The answer; the open orders of the accounts are the events of the same entry.
+
+    highest: by session the last number executed of orders, cancels, mass cancels and queries, without zeros. latest: by
+    account the number of its latest event, without zeros. last_session: the highest id of a session that was ever seen.
+    """
+
+    epoch: str
+    last_session: int
+    highest: dict[str, tuple[int, int, int, int]]
+    latest: dict[str, int]
+
+
+class Configure(msgspec.Struct, frozen=True):
+    """What trades from here on, and how many used ids are remembered of an account."""
+
+    instruments: tuple[int, ...]
+    dedupe_ids: int
+
+
+class Row(NamedTuple):
+    """An entry to be written. keeps: how many entries its stream keeps, about."""
+
+    key: str
+    id: str
+    keeps: int
+    fields: tuple[tuple[str, bytes], ...]
+
+
+class NodeState(msgspec.Struct, array_like=True):
+    """A gateway, as the core knows it. latest: the last entry that was written for it."""
+
+    accounts: set[int]
+    latest: EntryId = BEFORE_ALL
+
+
+class CoreHost:
+    """Executes a venue's command stream.
+
+    position: the last entry that was executed. stopped_by: why all cores shall stop, as one of them said.
+    """
+
+    def __init__(self, engine: Engine, keys: Keys, retain_events: int) -> None:
+        self.engine = engine
+        self.position = BEFORE_ALL
+        self.stopped_by = ""
+        self.nodes: dict[str, NodeState] = {}
+        self._last_session = 0
+        self._together = Together()
+        self._keys = keys
+        self._retain_events = retain_events
+
+    def begin_snapshot(self) -> SnapshotInProgress:
+        """The whole state as of now, to be made while entries are taken."""
+        nodes = {name: (tuple(sorted(node.accounts)), node.latest) for name, node in self.nodes.items()}
+        return SnapshotInProgress(Head(self.position, nodes, self._last_session), self.engine.begin_snapshot())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become the host that made this snapshot.
+
+        Raises:
+            ValueError: it is unusable; nothing is changed.
+        """
+        self.engine.restore(*snapshot.chunks)
+        self.position, self._last_session = snapshot.head.position, snapshot.head.last_session
+        self.nodes = {
+            name: NodeState(set(accounts), latest) for name, (accounts, latest) in snapshot.head.nodes.items()
+        }
+
+    def take(self, entry: EntryId, fields: Mapping[bytes, bytes]) -> list[Row]:
+        """Execute one entry; what is to be written of it, together."""
+        self.position = entry
+        name = fields.get(b"node", b"").decode("utf-8", "replace")
+        try:
+            if b"hello" in fields:
+                return [self._welcome(entry, name, msgspec.json.decode(fields[b"hello"], type=Hello))]
+            if b"configure" in fields:
+                self._configure(entry, msgspec.json.decode(fields[b"configure"], type=Configure))
+                return []
+            if b"stop" in fields:
+                self.stopped_by = fields[b"stop"].decode("utf-8", "replace")
+                return []
+            if b"bye" in fields:
+                self.nodes.pop(name, None)
+                return []
+            for field, encoding in _FORMS:
+                if field in fields:
+                    events = self._execute(entry, decode_commands(fields[field], encoding))
+                    return self._rows(entry, name, events, encoding)
+            raise NotUnderstood("an entry without commands")
+        except (NotUnderstood, msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
+            return [self._told(entry, name, ("error", str(error).encode()))] if name in self.nodes else []
+
+    def _execute(self, entry: EntryId, commands: Sequence[AnyCommand]) -> list[AnyEvent]:
+        for command in commands:
+            self._last_session = max(self._last_session, command.session)
+        return list(self.engine.execute_all(self._together.of(commands), entry[0] * NS_PER_MS))
+
+    def _configure(self, entry: EntryId, wanted: Configure) -> None:
+        """An instrument with open orders stays, whoever wants it gone."""
+        self.engine.configure(wanted.instruments, wanted.dedupe_ids)
+        if not self.engine.epoch:
+            self.engine.epoch = f"e-{entry[0]}"
+
+    def _welcome(self, entry: EntryId, name: str, hello: Hello) -> Row:
+        known = self.nodes.setdefault(name, NodeState(set()))
+        known.accounts = set(hello.accounts)
+        highest: dict[str, tuple[int, int, int, int]] = {}
+        for session in hello.sessions:
+            order, cancel, control, query = (self.engine.highest(session, lane) for lane in Lane)
+            if order or cancel or control or query:
+                highest[str(session)] = order, cancel, control, query
+        latest = {str(account): seq for account in hello.accounts if (seq := self.engine.latest_seq(account))}
+        orders = [order for account in hello.accounts for order in self.engine.open_orders(account)]
+        told = msgspec.json.encode(Welcome(self.engine.epoch, self._last_session, highest, latest))
+        return self._told(entry, name, ("welcome", told), ("m", encode_events(orders, "msgpack")))
+
+    def _rows(self, entry: EntryId, name: str, events: list[AnyEvent], encoding: Encoding) -> list[Row]:
+        """Each account's numbered events go to its stream, and to all gateways that host it; answers to whoever asked.
+
+        The gateway that gave the commands always gets an entry: it is the acknowledgement.
+        """
+        field = _field_of(encoding)
+        by_account: dict[int, list[AnyEvent]] = {}
+        for event in events:
+            if is_numbered(event):
+                by_account.setdefault(event.account, []).append(event)
+        rows = [
+            Row(
+                self._keys.events(account),
+                f"{own[-1].seq}-0",
+                self._retain_events,
+                ((field, encode_events(own, encoding)),),
+            )
+            for account, own in by_account.items()
+        ]
+        for node, known in self.nodes.items():
+            if node == name:
+                told = [each for each in events if not is_numbered(each) or each.account in known.accounts]
+            elif known.accounts.isdisjoint(by_account):
+                continue
+            else:
+                told = [each for each in events if is_numbered(each) and each.account in known.accounts]
+            rows.append(self._told(entry, node, (field, encode_events(told, encoding))))
+        return rows
+
+    def _told(self, entry: EntryId, name: str, *fields: tuple[str, bytes]) -> Row:
+        """An entry for a gateway. It names the one before, so that what was trimmed is missed."""
+        known = self.nodes[name]
+        before, known.latest = known.latest, entry
+        chained = (*fields, ("prev", id_text(before).encode()))
+        return Row(self._keys.node(name), id_text(entry), _NODE_ENTRIES, chained)
+
+
+def _field_of(encoding: Encoding) -> str:
+    return "m" if encoding == "msgpack" else "j"

@@ -1,0 +1,29 @@
+"""Whether a Redis may hold a venue: it must keep what it was given. Pure."""
+
+from collections.abc import Mapping
+
+_POLICIES = ("noeviction",)
+_PASSING = ("LOADING", "BUSY", "MASTERDOWN", "READONLY", "NOREPLICAS", "OOM", "MISCONF", "TRYAGAIN", "CLUSTERDOWN")
+
+
+def why_unfit(info: Mapping[str, str]) -> str:
+    """Why this Redis may not hold commands and events, and what to change; "" when it may. info: what INFO says."""
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy not in _POLICIES and info.get("maxmemory", "0") != "0":
+        return f"this Redis evicts keys (maxmemory-policy {policy}), and so would lose orders: set it to noeviction"
+    if info.get("aof_enabled") == "0":
+        return "this Redis keeps no append-only file, and so would lose orders when it stops: set appendonly yes"
+    if info.get("role") == "slave":
+        return "this Redis is a replica: name the primary"
+    return ""
+
+
+def is_passing(error: str) -> bool:
+    """Whether a Redis that answers so took nothing, and may be itself again: it starts, or it has no room."""
+    return error.startswith(_PASSING)
+
+
+def info_of(text: bytes) -> dict[str, str]:
+    """What INFO says, by name."""
+    lines = (line.partition(":") for line in text.decode("utf-8", "replace").splitlines() if ":" in line)
+    return {name: value for name, _, value in lines}

@@ -1,0 +1,80 @@
+"""Mistakes in the link to a core in another process: what is handed over, answered, reported and recorded."""
+
+from tests.mutants.plant import mutants
+
+_LINK = ("tests/gateway/remote/test_core.py",)
+_PROCESSES = ("tests/e2e/test_remote_core.py",)
+
+MUTANTS = (
+    *mutants(
+        "gateway/remote/core.py",
+        _LINK,
+        ("credit comes back when Redis has it", "is not None and entry <= self.delivered:", "is not None:"),
+        ("the refusal of a used id closes the order that has it", "event.exec_type is ExecType.REJECTED", "False"),
+        (
+            "what caused the first events is forgotten in a crash",
+            "            self._record.record_delivered(entry, 0, self._latest)\n",
+            "",
+        ),
+        ("an event is reported again after a crash", "event.seq <= self._latest.get(event.account, 0)", "False"),
+        ("a trimmed entry is not missed", "if before > self.delivered:", "if False:"),
+        (
+            "a run is told as accepted though it is not all",
+            "are_new and len(part) == counts[part.cmd_id]",
+            "True",
+        ),
+        (
+            "counters begin below what is handed over again",
+            "            for command in commands:\n                self._note(command.cmd_id)\n",
+            "",
+        ),
+        ("what has no id is not sent again", "each.is_sent = False\n\n    def send_all", "pass\n\n    def send_all"),
+    ),
+    *mutants(
+        "gateway/remote/host.py",
+        _LINK,
+        ("a gateway is not acknowledged when nothing was caused", "if node == name:", "if node == name and events:"),
+        ("an entry does not name the one before", "before, known.latest = known.latest, entry", "before = entry"),
+        ("a snapshot forgets who hosts what", "set(accounts), latest", "set(), latest"),
+    ),
+    *mutants(
+        "gateway/remote/together.py",
+        _LINK,
+        ("orders with a gap in their numbers are one run", "command.cmd_id != last + 1 or ", ""),
+        ("orders of several sessions are one run", "not _is_of_one(first, command)", "False"),
+    ),
+    *mutants(
+        "gateway/recovery/link_state.py",
+        _LINK,
+        ("the last answered hand-over is kept", "if number <= record.answered]", "if number < record.answered]"),
+    ),
+    *mutants(
+        "gateway/remote/put.lua",
+        _PROCESSES,
+        ("cores that differ are not noticed", "      return stream\n", "      return 0\n"),
+    ),
+    *mutants(
+        "gateway/remote/pipe.py",
+        _PROCESSES,
+        (
+            "who waits when the connection is lost waits for ever",
+            "            for then in waiting:\n",
+            "            for then in ():\n",
+        ),
+    ),
+    *mutants(
+        "gateway/remote/link.py",
+        _PROCESSES,
+        (
+            "a core with another instrument is not noticed",
+            "theirs.get(str(mine.id)) != [",
+            "theirs.get(str(mine.id)) == [",
+        ),
+        ("a Redis that has lost its end is not noticed", "if last < self._core.delivered:", "if False:"),
+        (
+            "what was trimmed is not read elsewhere",
+            "> core.delivered:\n            rows.insert",
+            "> core.delivered and False:\n            rows.insert",
+        ),
+    ),
+)

@@ -47,6 +47,16 @@ def test_a_run_is_received_at_the_time_that_the_clock_shows_when_all_of_the_read
     traffic.roads.check()
 
 
+def test_a_client_that_sends_nothing_but_runs_is_not_taken_for_silent(tmp_path):
+    """Four minutes of orders: without the time of each run it would be sent a TestRequest(1) after the first."""
+    traffic = Traffic(tmp_path)
+    for _ in range(12):
+        traffic.play(("bursts", [(A1, [Say()] * 2, [])]))
+        traffic.play(("wait", 20_000))
+    traffic.roads.check()
+    assert traffic.roads.quick.runs > 8
+
+
 @pytest.mark.parametrize("step", [("piece", 1), ("piece", 3), ("hold", 3), ("hold", 0)], ids=str)
 def test_a_core_may_answer_a_part_of_a_run_in_a_batch(tmp_path, step):
     traffic = Traffic(tmp_path)

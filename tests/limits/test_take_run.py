@@ -208,6 +208,18 @@ def test_during_a_cool_down_a_run_of_cancels_passes_and_a_run_of_orders_does_not
     assert limiter.take_run(path, (("orders", MILLI, 0),), 5, START_NS + 1_000_000_000)
 
 
+def test_a_cool_down_stops_a_run_though_the_node_has_leased_tokens_for_it():
+    world = World('[plans.standard]\norders = { rate = "1000/s", burst = 2000 }')
+    node = world.nodes[0]
+    path = node.limiter.open("ACME", "MM1")
+    node.settle()
+    assert node.limiter.take_run(path, (("orders", MILLI, 0),), 5, world.now_ns)
+    node.settle()
+    path.penalty_state.cooling_until_us = world.now_ns // 1_000 + 1_000
+    assert not node.limiter.take_run(path, (("orders", MILLI, 0),), 5, world.now_ns)
+    assert node.limiter.take_run(path, (("orders", MILLI, 0),), 5, world.now_ns + 1_000_000)
+
+
 def test_a_run_that_leaves_little_of_a_lease_has_more_fetched():
     world = World('[plans.standard]\norders = { rate = "1000/s", burst = 2000 }')
     node = world.nodes[0]

@@ -47,6 +47,18 @@ def test_a_run_is_received_at_the_time_that_the_clock_shows_when_all_of_the_read
     traffic.roads.check()
 
 
+def test_a_run_with_too_few_message_tokens_for_all_of_it_is_shed_order_by_order(tmp_path):
+    traffic = Traffic(tmp_path, window=48, most=64, plan=2)
+    for client in (A1, B1, B2, B3):
+        traffic.play(("bursts", [(client, [Say()] * 5, [])]))
+    traffic.play(("hold", 0))
+    traffic.play(("bursts", [(client, [Say()] * 20, []) for client in (A1, B1, B2, B3)]))
+    traffic.play(("wait", 60))  # its reading was paused for as long as it may be
+    traffic.play(("bursts", [(A1, [Say()] * 26, [])]))
+    traffic.play(("hold", ALL))
+    traffic.roads.check()
+
+
 def test_a_client_that_sends_nothing_but_runs_is_not_taken_for_silent(tmp_path):
     """Four minutes of orders: without the time of each run it would be sent a TestRequest(1) after the first."""
     traffic = Traffic(tmp_path)

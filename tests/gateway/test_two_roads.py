@@ -47,6 +47,18 @@ def test_a_run_is_received_at_the_time_that_the_clock_shows_when_all_of_the_read
     traffic.roads.check()
 
 
+def test_orders_that_come_while_the_end_of_their_session_is_awaited_are_not_read(tmp_path):
+    traffic = Traffic(tmp_path)
+    client = traffic.clients[A1]
+    traffic.play(("bursts", [(A1, [Say()] * 5, [])]))
+    late = client.bytes_of(Say())
+    traffic.play(("clock", 200_000), ("look",))
+    traffic.roads.feed(client.name, late)  # it is rejected, and the session logged out
+    traffic.play(("wait", 1))
+    traffic.play(("bursts", [(A1, [Say()] * 3, [])]))
+    traffic.roads.check()
+
+
 def test_a_run_with_too_few_message_tokens_for_all_of_it_is_shed_order_by_order(tmp_path):
     traffic = Traffic(tmp_path, window=48, most=64, plan=2)
     for client in (A1, B1, B2, B3):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.remote.core import Missed
 from protocols.errors import LocalProtocolError
-from protocols.messages import Lane, OrderEvent, OrdStatus, Origin, Sender, is_numbered
-from protocols.runs import HandOver, HandOverEvents, NewOrders, RunEvents
+from protocols.messages import Lane, OrderEvent, OrdStatus, OrdType, Origin, Sender, Side, Stp, Tif, is_numbered
+from protocols.runs import HandOver, HandOverEvents, NewOrders, OrderTerms, RunEvents
 from protocols.units import NS_PER_MS
 from tests.support.core_commands import make_stream, random_run
 from tests.support.link_world import KEYS, NODE, Differs, LinkWorld, engine_of
@@ -105,6 +105,52 @@ def test_a_run_stays_one_on_its_way_there_and_back():
     assert [type(part) for part in batch.parts] == [RunEvents, list]
     assert batch.parts[0].cmd_id == run.cmd_id
     assert {event.cl_ord_id for event in batch.parts[0]} == {row[0] for row in run.rows}
+
+
+def test_a_run_of_which_one_is_refused_is_not_told_as_accepted():
+    world, batches = LinkWorld(), []
+    world.gateway.subscribe(lambda events, now_ns: batches.append(events))
+    terms = OrderTerms(1, Side.BUY, OrdType.LIMIT, Tif.GTC, 0, Stp.DEFAULT, "", "")
+    rows = [("a", terms, 5, 90, 0, 0), ("b", terms, 5, 90, 0, 0)]
+    sender = Sender(10, 1, Origin.FIX)
+    for run in (NewOrders(sender, rows, 1), NewOrders(sender, [("c", terms, 5, 90, 0, 0), rows[0]], 1)):
+        world.submit(run)
+        world.hand_over()
+        world.execute()
+        world.deliver()
+    assert [(type(batch), batch.all_rest) for batch in batches] == [(RunEvents, True), (RunEvents, False)]
+
+
+def test_what_was_lost_on_its_way_to_redis_is_sent_again_in_order():
+    world, venue = LinkWorld(), Venue()
+    for number in range(3):
+        world.submit([venue.command(f"alice new a{number} buy 10 @ 90")])
+    for handed in world.gateway.unsent:
+        handed.is_sent = True
+    world.gateway.appended(next(iter(world.gateway._handed)), (50, 0))
+    world.gateway.lost()
+    assert [handed.number for handed in world.gateway.unsent] == [2, 3]
+
+
+def test_an_event_that_comes_by_two_ways_is_reported_once():
+    world = LinkWorld()
+    world.submit([Venue().command("alice new a1 buy 10 @ 90")])
+    world.hand_over()
+    world.execute()
+    world.deliver()
+    (entry, fields) = world.streams[KEYS.node(NODE)][-1]
+    world.gateway.deliver([((entry[0] + 1, 0), fields)], 0)
+    assert len(world.told) == 1
+
+
+def test_orders_with_a_gap_in_their_numbers_keep_them():
+    world, venue = LinkWorld(), Venue()
+    first, _, third = (venue.command(f"alice new a{number} buy 10 @ 90 via=10") for number in range(3))
+    world.submit([first, third])
+    world.hand_over()
+    world.execute()
+    world.deliver()
+    assert [event.cmd_id for event in world.told] == [first.cmd_id, third.cmd_id]
 
 
 def test_credit_comes_back_with_the_cores_acknowledgement_and_not_with_redis():

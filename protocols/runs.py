@@ -11,18 +11,7 @@ from typing import overload
 
 import msgspec
 
-from protocols.messages import (
-    AnyCommand,
-    AnyEvent,
-    NewOrder,
-    OrderEvent,
-    OrdType,
-    Origin,
-    Sender,
-    Side,
-    Stp,
-    Tif,
-)
+from protocols.messages import AnyCommand, AnyEvent, NewOrder, OrderEvent, OrdType, Origin, Sender, Side, Stp, Tif
 
 
 class OrderTerms(msgspec.Struct, frozen=True, eq=False):

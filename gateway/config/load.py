@@ -114,25 +114,29 @@ def _check_limits(settings: schema.Config, directory: Path) -> list[Finding]:
 
 def core_url(settings: schema.Config) -> str:
     """Where the link to the core is: the environment wins, so that no password has to be in a file."""
-    return os.environ.get(CORE_REDIS_ENV) or settings.core.redis
+    return _url_of(CORE_REDIS_ENV, settings.core.redis)[0]
 
 
 def _check_link(settings: schema.Config) -> list[Finding]:
     """Mistakes in the URL of the link to the core, from the environment or the file."""
     if settings.core.link == "embedded":
         return []
-    url, source = core_url(settings), f"{CORE_REDIS_ENV} in the environment " if CORE_REDIS_ENV in os.environ else ""
+    url, source = _url_of(CORE_REDIS_ENV, settings.core.redis)
     why = redis_url.why_not(url) if url else f'link = "redis" needs its URL here, or in {CORE_REDIS_ENV}'
     return [(("core", "redis"), f"{source}{why}")] if why else []
 
 
 def _check_store(settings: schema.Config) -> list[Finding]:
     """Mistakes in the URL of the store of limits, from the environment or the file."""
-    url, source = os.environ.get(redis_url.REDIS_ENV), f"{redis_url.REDIS_ENV} in the environment "
-    if not url:
-        url, source = settings.limits.redis, ""
+    url, source = _url_of(redis_url.REDIS_ENV, settings.limits.redis)
     why = redis_url.why_not(url) if url else ""
     return [(("limits", "redis"), f"{source}{why}")] if why else []
+
+
+def _url_of(variable: str, setting: str) -> tuple[str, str]:
+    """The URL, from this environment variable or else as it is set, and how a mistake in it begins."""
+    url = os.environ.get(variable)
+    return (url, f"{variable} in the environment ") if url else (setting, "")
 
 
 def _from_outside(variable: str, path: str) -> tuple[str, str]:

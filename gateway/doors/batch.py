@@ -2,7 +2,7 @@
 
 A connection that has read, or has something to write, calls `mark_dirty`, which schedules one turn with `call_soon`.
 There is no task, future or await per message. A connection that reads alone, as long as no other does, has its turn in
-the read itself: a way through the loop costs as much as half an order. A turn runs in this order:
+the read itself, without a way through the loop. A turn runs in this order:
 
 1. Parts whose time has come act; the order path hands commands to the core. What becomes ready here is flushed in this
    very turn, so it asks for no other.

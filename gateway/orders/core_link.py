@@ -77,7 +77,7 @@ class CoreLink:
             if parts:
                 self._took_ns = now_ns
                 self._core.submit(parts[0] if len(parts) == 1 else HandOver(parts), now_ns)
-                self._await_given(now_ns)
+                self._await_given()
             elif not taken and not withdrawn:
                 break
         if self._queue.commands:
@@ -90,6 +90,7 @@ class CoreLink:
         for each in taken:
             if isinstance(each, RequestRun) and self._may_stay_together(each, now_ns):
                 self.runs[each.commands.cmd_id] = each
+                each.handed_ns = now_ns
                 self._given.append(each)
                 parts.append(each.commands)
                 continue
@@ -115,12 +116,11 @@ class CoreLink:
             run.trace.t_queued = run.trace.t_core_start = self._trace_clock()
         return True
 
-    def _await_given(self, now_ns: int) -> None:
+    def _await_given(self) -> None:
         """What the core did not answer at once waits, in the order of the hand-over."""
         given, self._given = self._given, []
         for each in given:
             if not self._is_answered(each):
-                each.handed_ns = now_ns
                 self.handed.append(each)
 
     def _is_answered(self, each: Request | RequestRun) -> bool:
@@ -130,13 +130,13 @@ class CoreLink:
             return False
         return all(request.state is RequestState.ANSWERED for request in each.waiting)
 
-    def await_each(self, run: RequestRun, now_ns: int) -> None:
+    def await_each(self, run: RequestRun) -> None:
         """This run is not answered as a whole: each of its orders waits for its own answer."""
         del self.runs[run.commands.cmd_id]
         run.waiting = run.split()
         for request in run.waiting:
             request.move_to(RequestState.HANDED_OVER)
-            request.handed_ns = run.handed_ns or now_ns
+            request.handed_ns = run.handed_ns
             self.unanswered[request.command.cmd_id] = request
 
     def run_of(self, cmd_id: int) -> RequestRun | None:
@@ -146,10 +146,10 @@ class CoreLink:
                 return run
         return None
 
-    def requests(self, now_ns: int = 0) -> Iterable[Request]:
+    def requests(self) -> Iterable[Request]:
         """All that the core has not answered: whoever looks at single requests ends the runs among them."""
         for run in list(self.runs.values()):
-            self.await_each(run, now_ns)
+            self.await_each(run)
         return self.unanswered.values()
 
     @property
@@ -241,7 +241,7 @@ class CoreLink:
         while handed and (self._is_answered(handed[0]) or handed[0].handed_ns + self._answer_timeout_ns <= now_ns):
             late = handed.popleft()
             if isinstance(late, RequestRun) and late.commands.cmd_id in self.runs:
-                self.await_each(late, now_ns)
+                self.await_each(late)
             for request in late.waiting if isinstance(late, RequestRun) else (late,):
                 if request.state is RequestState.HANDED_OVER:
                     waited_ms = self._answer_timeout_ns // NS_PER_MS

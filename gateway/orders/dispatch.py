@@ -71,7 +71,7 @@ class EventDispatch:
             del self._core_link.runs[events.cmd_id]
             self._deliver_run(run, events, now_ns)
         else:
-            self._core_link.await_each(run, now_ns)
+            self._core_link.await_each(run)
             self._deliver(events, now_ns)
 
     def _deliver_parts(self, parts: Sequence[Sequence[AnyEvent]], now_ns: int) -> None:
@@ -80,11 +80,11 @@ class EventDispatch:
         for part in parts:
             if isinstance(part, RunEvents) and part.cmd_id in runs:
                 if not _is_told_together(runs[part.cmd_id], part):
-                    core_link.await_each(runs[part.cmd_id], now_ns)
+                    core_link.await_each(runs[part.cmd_id])
                 continue
             for event in part:
                 if event.cmd_id and (run := core_link.run_of(event.cmd_id)) is not None:
-                    core_link.await_each(run, now_ns)
+                    core_link.await_each(run)
         between: list[AnyEvent] = []
         for part in parts:
             if isinstance(part, RunEvents) and part.cmd_id in runs:

@@ -4,8 +4,6 @@ A record of either kind is part of the commit of its turn. So what a crash leave
 session's numbers and handed over, or neither; an event is in its report and counted as reported, or neither.
 """
 
-from collections.abc import Mapping
-
 from gateway.recovery.records import DeliveredRecord, HandOverRecord, LinkImage
 from protocols.messages import AnyCommand
 
@@ -51,8 +49,3 @@ class LinkStanding:
             for record in image.handed:
                 self.handed_over(record)
             self.waiting = {command.cmd_id: command for command in image.waiting}
-
-
-def delivered_record(entry: tuple[int, int], answered: int, reported: Mapping[int, int]) -> DeliveredRecord:
-    """The record of one batch of answers."""
-    return DeliveredRecord(entry, answered, dict(reported))

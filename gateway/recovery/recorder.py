@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from gateway.config import schema
 from gateway.journal import Journal, MemoryJournal
 from gateway.recovery.known_ids import KnownIds
-from gateway.recovery.link_state import delivered_record
 from gateway.recovery.records import (
     CLEAN,
     COMMANDS,
@@ -21,6 +20,7 @@ from gateway.recovery.records import (
     WAITS,
     WS_ENDED,
     WS_SESSION,
+    DeliveredRecord,
     HandOverRecord,
     Reset,
     body,
@@ -71,21 +71,24 @@ class Recorder:
 
     def record_handed(self, number: int, data: bytes) -> None:
         """Record commands that are about to be handed over to a core in another process."""
-        self._take_link(HANDED, body(HandOverRecord(number, data)))
+        self._take_link(HANDED, HandOverRecord(number, data))
 
     def record_delivered(self, entry: tuple[int, int], answered: int, reported: Mapping[int, int]) -> None:
         """Record how far that core's answers are delivered; see `DeliveredRecord`."""
-        self._take_link(DELIVERED, body(delivered_record(entry, answered, reported)))
+        self._take_link(DELIVERED, DeliveredRecord(entry, answered, dict(reported)))
 
     def begins_wait(self, request: Request) -> None:
         """Record a command that is still in the queue when its turn ends: its session has no other record of it."""
         if not isinstance(request.command, QueryOrders):  # a FIX session asks for these again
-            self._take_link(WAITS, body(request.command))
+            self._take_link(WAITS, request.command)
 
     def ends_wait(self, request: Request) -> None:
         """Record that it has left the queue."""
         if not isinstance(request.command, QueryOrders):
-            self._take_link(LEFT, request.command.cmd_id.to_bytes(8, "big"))
+            self._leave(request.command)
+
+    def _leave(self, command: AnyCommand) -> None:
+        self._take_link(LEFT, command.cmd_id.to_bytes(8, "big"))
 
     def take_waiting(self) -> None:
         """What waited when the last process ended is handed over from now on, after what it had handed over."""
@@ -93,10 +96,11 @@ class Recorder:
         if waiting := list(link.waiting.values()):
             self.record_handed(max(link.handed, default=0) + 1, encode(waiting))
             for command in waiting:
-                self._take_link(LEFT, command.cmd_id.to_bytes(8, "big"))
+                self._leave(command)
 
-    def _take_link(self, kind: int, data: bytes) -> None:
+    def _take_link(self, kind: int, row: HandOverRecord | DeliveredRecord | AnyCommand | bytes) -> None:
         if self.journal.keeps_records:
+            data = row if isinstance(row, bytes) else body(row)
             self.replay.take(kind, 0, 0, data)
             self.snapshotter.recorded(1)
             self.journal.append(kind, 0, data)

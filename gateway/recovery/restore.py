@@ -4,7 +4,7 @@
 parts are built and no door is open yet.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gateway.config import schema
@@ -84,7 +84,7 @@ class Restore:
         self.run_beside(replay.events, lambda: None)
         replay.events.clear()
 
-    def run_beside(self, events: Mapping[int, Iterable[AnyEvent]], deliver: Callable[[], None]) -> None:
+    def run_beside(self, events: Mapping[int, Sequence[AnyEvent]], deliver: Callable[[], None]) -> None:
         """The same for all but the core, which is where it was. events: reported earlier, by account. deliver: reports
         what the core has caused since.
         """
@@ -93,7 +93,7 @@ class Restore:
         if not self._journal.recovery.is_proven:
             self._skip_numbers()
         for account_id, told in events.items():
-            services.sessions.account(account_id).record_all(list(told))
+            services.sessions.account(account_id).record_all(told)
         self._restore_sessions()
         deliver()
         for row in services.settings.accounts:

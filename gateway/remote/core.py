@@ -20,7 +20,7 @@ import msgspec
 from gateway.core.matching import EventSink
 from gateway.remote.host import Welcome
 from gateway.remote.keys import BEFORE_ALL, EntryId, entry_id, id_text
-from gateway.remote.wire import Encoding, NotUnderstood, decode_commands, decode_events, encode_commands
+from gateway.remote.wire import Encoding, NotUnderstood, decode_commands, decode_events, encode_commands, payload
 from protocols.errors import LocalProtocolError
 from protocols.messages import (
     AnyCommand,
@@ -311,6 +311,5 @@ def events_of(fields: Mapping[bytes, bytes]) -> list[AnyEvent]:
     Raises:
         NotUnderstood: they cannot be read.
     """
-    if b"m" in fields:
-        return decode_events(fields[b"m"], "msgpack")
-    return decode_events(fields[b"j"], "json") if b"j" in fields else []
+    found = payload(fields)
+    return decode_events(*found) if found is not None else []

@@ -20,7 +20,7 @@ from gateway.core.engine import Engine
 from gateway.remote import snapshot_file
 from gateway.remote.host import Configure, CoreHost, Row
 from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, entry_id, id_text
-from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, last_entry, open_pipe
+from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, last_entry, open_pipe, pairs, rows_of
 from gateway.remote.snapshot import (
     Snapshot,
     SnapshotInProgress,
@@ -30,9 +30,9 @@ from gateway.remote.snapshot import (
     encode,
 )
 from gateway.remote.store_check import info_of, is_passing, why_unfit
+from gateway.remote.wire import CONTRACT
 from protocols.instruments import Instrument
 
-VERSION = 1
 _READ_ENTRIES = 256  # at once
 _BLOCK_MS = 500
 _MAX_UNWRITTEN = 512  # entries executed whose writes Redis has not confirmed: then it waits with reading
@@ -72,8 +72,8 @@ class CoreProcess:
         self._sha = sha1(self._script.encode(), usedforsecurity=False).hexdigest()
         self._reader: RedisPipe | None = None
         self._writer: RedisPipe | None = None
-        self._run_id = b""
-        self._unwritten: deque[tuple[Argument, ...]] = deque()
+        self._run_id = ""
+        self._unwritten: deque[list[Row]] = deque()  # what each entry has caused
         self._lost = asyncio.Event()
         self._stopping = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -102,17 +102,13 @@ class CoreProcess:
                 await self._connect()
                 tries = 0
                 await self._serve()
-            except (OSError, TimeoutError, _Lost) as error:
-                self._log("core.store_away", text=str(error) or type(error).__name__)
-                await self._wait(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
-                tries += 1
             except CoresDiffer as error:
                 await self._stop_all(str(error))
                 raise
-            except hiredis.ReplyError as error:
-                if not is_passing(str(error)):
+            except (OSError, TimeoutError, _Lost, hiredis.ReplyError) as error:
+                if isinstance(error, hiredis.ReplyError) and not is_passing(str(error)):
                     raise CoreFailed(f"Redis refuses a command of the core: {error}") from error
-                self._log("core.store_away", text=str(error))
+                self._log("core.store_away", text=str(error) or type(error).__name__)
                 await self._wait(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
                 tries += 1
             finally:
@@ -130,12 +126,11 @@ class CoreProcess:
             raise CoreFailed(why)
         await ask(self._writer, "SCRIPT", "LOAD", self._script)
         await self._check_history(self._host.position)
-        run_id = info["run_id"].encode()
-        if run_id != self._run_id:  # the first time; or another server, which may lack what was written last
-            self._run_id = run_id
+        if info["run_id"] != self._run_id:  # the first time; or another server, which may lack what was written last
+            self._run_id = info["run_id"]
             await self._begin_anew()
-        for command in list(self._unwritten):
-            self._send(command)
+        for rows in list(self._unwritten):
+            self._put(rows)
         await self._announce()
 
     async def _begin_anew(self) -> None:
@@ -177,7 +172,7 @@ class CoreProcess:
     async def _in_redis(self) -> Snapshot | None:
         assert self._writer is not None
         rows = await ask(self._writer, "HGETALL", self._terms.keys.snapshot)
-        found = dict(zip(rows[::2], rows[1::2], strict=True))
+        found = pairs(rows)
         if not found:
             return None
         try:
@@ -205,8 +200,7 @@ class CoreProcess:
     async def _first_ever(self) -> EntryId | None:
         """The first entry of the stream if nothing was ever trimmed from it."""
         assert self._reader is not None
-        told = await ask(self._reader, "XINFO", "STREAM", self._terms.keys.commands)
-        info = dict(zip(told[::2], told[1::2], strict=True))
+        info = pairs(await ask(self._reader, "XINFO", "STREAM", self._terms.keys.commands))
         is_whole = info.get(b"max-deleted-entry-id") == b"0-0" and info.get(b"entries-added") == info[b"length"]
         return entry_id(info[b"first-entry"][0]) if is_whole and info.get(b"first-entry") else None
 
@@ -232,7 +226,16 @@ class CoreProcess:
         instruments = msgspec.json.encode(
             {str(each.id): [each.symbol, each.px_exp, each.qty_exp] for each in self._terms.instruments}
         )
-        told = ("version", VERSION, "epoch", self._host.engine.epoch, "encoding", "msgpack", "instruments", instruments)
+        told = (
+            "version",
+            CONTRACT,
+            "epoch",
+            self._host.engine.epoch,
+            "encoding",
+            "msgpack",
+            "instruments",
+            instruments,
+        )
         await ask(self._writer, "HSET", self._terms.keys.core, *told)
 
     # -- serve -------------------------------------------------------------------------------------------------------
@@ -261,12 +264,11 @@ class CoreProcess:
             asking.cancel()
 
     async def _take_all(self, entries: list[Any]) -> None:
-        for entry, fields in entries:
-            rows = self._host.take(entry_id(entry), dict(zip(fields[::2], fields[1::2], strict=True)))
+        for entry, fields in rows_of(entries):
+            rows = self._host.take(entry, fields)
             if rows:
-                command = self._put(rows)
-                self._unwritten.append(command)
-                self._send(command)
+                self._unwritten.append(rows)
+                self._put(rows)
         self._since_snapshot += len(entries)
         if self._since_snapshot >= _SNAPSHOT_ENTRIES and self._snapshotting is None:
             self._since_snapshot = 0
@@ -274,18 +276,16 @@ class CoreProcess:
         while len(self._unwritten) > _MAX_UNWRITTEN:
             await self._wait_for(self._has_room)
 
-    def _put(self, rows: list[Row]) -> tuple[Argument, ...]:
+    def _put(self, rows: list[Row]) -> None:
         """One call of `put.lua`."""
+        assert self._writer is not None
         arguments: list[Argument] = []
         for row in rows:
             arguments += (row.id, row.keeps, len(row.fields), *(part for field in row.fields for part in field))
-        return ("EVALSHA", self._sha, len(rows), *(row.key for row in rows), *arguments)
+        keys = [row.key for row in rows]
+        self._writer.send(partial(self._written, rows), "EVALSHA", self._sha, len(rows), *keys, *arguments)
 
-    def _send(self, command: tuple[Argument, ...]) -> None:
-        assert self._writer is not None
-        self._writer.send(partial(self._written, command), *command)
-
-    def _written(self, command: tuple[Argument, ...], reply: Any) -> None:
+    def _written(self, rows: list[Row], reply: Any) -> None:
         if isinstance(reply, PipeLost):
             return  # it is written again
         if isinstance(reply, hiredis.ReplyError):
@@ -294,21 +294,12 @@ class CoreProcess:
             else:
                 self._fail(CoreFailed(f"Redis refuses what the core writes: {reply}"))
         elif reply:
-            key, entry = self._named(command, int(reply))
-            text = f"two cores differ: {key} has something else where this one writes entry {entry}"
+            row = rows[reply - 1]
+            text = f"two cores differ: {row.key} has something else where this one writes entry {row.id}"
             self._fail(CoresDiffer(f"{text}. All cores stop: keep Redis and their directories, compare their versions"))
         elif self._unwritten:
             self._unwritten.popleft()
             self._has_room.set()
-
-    @staticmethod
-    def _named(command: tuple[Argument, ...], number: int) -> tuple[str, str]:
-        """The key and the id of one row of a command, from 1."""
-        streams = int(command[2])
-        at = 3 + streams
-        for _ in range(number - 1):
-            at += 3 + 2 * int(command[at + 2])
-        return str(command[2 + number]), str(command[at])
 
     async def _stop_all(self, text: str) -> None:
         """Have the others stop as well: no one knows which of them is right."""

@@ -14,13 +14,12 @@ from gateway.core.engine import Engine
 from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, id_text
 from gateway.remote.snapshot import Head, Snapshot, SnapshotInProgress
 from gateway.remote.together import Together
-from gateway.remote.wire import Encoding, NotUnderstood, decode_commands, encode_events
+from gateway.remote.wire import FIELDS, Encoding, NotUnderstood, decode_commands, encode_events, payload
 from protocols.messages import AnyCommand, AnyEvent, Lane, is_numbered
 from protocols.units import NS_PER_MS
 
 _NODE_ENTRIES = 100_000
 """What a node that is away may miss before it has to read its accounts' streams again."""
-_FORMS: tuple[tuple[bytes, Encoding], ...] = ((b"m", "msgpack"), (b"j", "json"))
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -115,18 +114,16 @@ class CoreHost:
             if b"bye" in fields:
                 self.nodes.pop(name, None)
                 return []
-            for field, encoding in _FORMS:
-                if field in fields:
-                    events = self._execute(entry, decode_commands(fields[field], encoding))
-                    return self._rows(entry, name, events, encoding)
-            raise NotUnderstood("an entry without commands")
+            if (found := payload(fields)) is None:
+                raise NotUnderstood("an entry without commands")
+            return self._rows(entry, name, self._execute(entry, decode_commands(*found)), found[1])
         except (NotUnderstood, msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
             return [self._told(entry, name, ("error", str(error).encode()))] if name in self.nodes else []
 
-    def _execute(self, entry: EntryId, commands: Sequence[AnyCommand]) -> list[AnyEvent]:
+    def _execute(self, entry: EntryId, commands: Sequence[AnyCommand]) -> Sequence[AnyEvent]:
         for command in commands:
             self._last_session = max(self._last_session, command.session)
-        return list(self.engine.execute_all(self._together.of(commands), entry[0] * NS_PER_MS))
+        return self.engine.execute_all(self._together.of(commands), entry[0] * NS_PER_MS)
 
     def _configure(self, entry: EntryId, wanted: Configure) -> None:
         """An instrument with open orders stays, whoever wants it gone."""
@@ -147,12 +144,12 @@ class CoreHost:
         told = msgspec.json.encode(Welcome(self.engine.epoch, self._last_session, highest, latest))
         return self._told(entry, name, ("welcome", told), ("m", encode_events(orders, "msgpack")))
 
-    def _rows(self, entry: EntryId, name: str, events: list[AnyEvent], encoding: Encoding) -> list[Row]:
+    def _rows(self, entry: EntryId, name: str, events: Sequence[AnyEvent], encoding: Encoding) -> list[Row]:
         """Each account's numbered events go to its stream, and to all gateways that host it; answers to whoever asked.
 
         The gateway that gave the commands always gets an entry: it is the acknowledgement.
         """
-        field = _field_of(encoding)
+        field = FIELDS[encoding]
         by_account: dict[int, list[AnyEvent]] = {}
         for event in events:
             if is_numbered(event):
@@ -182,7 +179,3 @@ class CoreHost:
         before, known.latest = known.latest, entry
         chained = (*fields, ("prev", id_text(before).encode()))
         return Row(self._keys.node(name), id_text(entry), _NODE_ENTRIES, chained)
-
-
-def _field_of(encoding: Encoding) -> str:
-    return "m" if encoding == "msgpack" else "j"

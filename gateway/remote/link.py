@@ -18,14 +18,13 @@ from gateway.doors.batch import EventLoopTurn
 from gateway.remote.core import Handed, LinkRecord, Missed, RemoteCore, events_of
 from gateway.remote.host import Hello
 from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, entry_id, id_text
-from gateway.remote.pipe import Address, PipeLost, RedisPipe, address_of, ask, last_entry, open_pipe
+from gateway.remote.pipe import Address, PipeLost, RedisPipe, address_of, ask, last_entry, open_pipe, pairs, rows_of
 from gateway.remote.store_check import info_of, why_unfit
-from gateway.remote.wire import NotUnderstood, encode_events
+from gateway.remote.wire import CONTRACT, FIELDS, NotUnderstood, encode_events
 from gateway.safety.kill_switch import HOUSE_SESSION
 from protocols.instruments import Instrument, Instruments
 from protocols.messages import AnyEvent, is_numbered
 
-CONTRACT = "1"
 _CONNECT_S = 2.0
 _RETRY_S = 0.1
 _BLOCK_MS = 500
@@ -73,7 +72,7 @@ class CoreConnection:
         fail: Callable[[Exception], None],
     ) -> None:
         """window, record: see `RemoteCore`. fail: gets what the process cannot go on after."""
-        self.core = self._core = RemoteCore(window, record, self.wake)
+        self.core = RemoteCore(window, record, self.wake)
         self._terms = terms
         self._now_ns = now_ns
         self._log = log
@@ -110,7 +109,7 @@ class CoreConnection:
     def begin(self, turn: EventLoopTurn) -> None:
         """From now on, deliver and hand over."""
         self._turn = turn
-        self._core.is_open = True
+        self.core.is_open = True
         self._read()
         self._spawn(self._watch())
         self.wake()
@@ -118,7 +117,7 @@ class CoreConnection:
     @property
     def next_session(self) -> int:
         """An id that no session has had yet."""
-        return self._core.last_session + 1
+        return self.core.last_session + 1
 
     def deliver(self, rows: Sequence[Row]) -> None:
         """Report what a start has found.
@@ -126,7 +125,7 @@ class CoreConnection:
         Raises:
             Missed: some of it is gone. NotUnderstood: the core does not keep to the contract.
         """
-        self._core.deliver(rows, self._now_ns())
+        self.core.deliver(rows, self._now_ns())
 
     def wake(self) -> None:
         """There is something to hand over."""
@@ -149,21 +148,21 @@ class CoreConnection:
         if why := why_unfit(info):
             raise LinkRefused(why)
         last = await last_entry(writer, terms.keys.node(terms.node))
-        if last < self._core.delivered:
+        if last < self.core.delivered:
             raise LinkRefused(
                 f"Redis has lost what it had: {terms.keys.node(terms.node)} ends at {id_text(last)}, and"
-                f" {id_text(self._core.delivered)} was delivered. Restore its file; or begin a new venue, with another"
+                f" {id_text(self.core.delivered)} was delivered. Restore its file; or begin a new venue, with another"
                 " core.prefix and an empty journal"
             )
         await self._check_core(writer)
         if info["run_id"] != self._run_id:
-            self._core.send_all_again()
+            self.core.send_all_again()
         self._run_id = info["run_id"]
         self.why_away = ""
 
     async def _greet(self) -> "Found":
         """Say who we are, and read all that was written for us until the core has answered."""
-        terms, core, reader, writer = self._terms, self._core, self._reader, self._writer
+        terms, core, reader, writer = self._terms, self.core, self._reader, self._writer
         assert reader is not None
         assert writer is not None
         hello = msgspec.json.encode(Hello(terms.accounts, terms.sessions))
@@ -177,7 +176,7 @@ class CoreConnection:
             )  # fmt: skip
             if not told:
                 raise TimeoutError("the core does not answer")
-            rows += _rows_of(told[0][1])
+            rows += rows_of(told[0][1])
         core.welcome(*next(row for row in rows if row[0] == entry))
         if (before := entry_id(rows[0][1][b"prev"])) > core.delivered:
             rows.insert(0, await self._missed(before))
@@ -188,23 +187,23 @@ class CoreConnection:
         assert self._writer is not None
         events: list[AnyEvent] = []
         for account in self._terms.accounts:
-            key, latest = self._terms.keys.events(account), self._core.latest_seq(account)
-            for _, fields in _rows_of(await ask(self._writer, "XRANGE", key, f"{latest + 1}-0", "+")):
+            key, latest = self._terms.keys.events(account), self.core.latest_seq(account)
+            for _, fields in rows_of(await ask(self._writer, "XRANGE", key, f"{latest + 1}-0", "+")):
                 events += events_of(fields)
-        return entry, {b"m": encode_events(events, "msgpack"), b"prev": id_text(self._core.delivered).encode()}
+        return entry, {b"m": encode_events(events, "msgpack"), b"prev": id_text(self.core.delivered).encode()}
 
     async def _check_core(self, writer: RedisPipe) -> None:
         """See that the core speaks as we do, and trades what we do."""
         told = await ask(writer, "HGETALL", self._terms.keys.core)
-        said = dict(zip(told[::2], told[1::2], strict=True))
+        said = pairs(told)
         if not said:
             raise TimeoutError(f"no core has run on the prefix {self._terms.keys.prefix} yet")
-        if said.get(b"version") != CONTRACT.encode():
-            raise LinkRefused(f"the core speaks version {said.get(b'version', b'?').decode()}, not {CONTRACT}")
+        if said.get(b"version") != CONTRACT:
+            raise LinkRefused(f"the core speaks version {said.get(b'version', b'?').decode()}, not {CONTRACT.decode()}")
         encoding = said.get(b"encoding", b"").decode()
         if encoding not in ("msgpack", "json"):
             raise LinkRefused(f'the core speaks "{encoding}": msgpack and json are understood')
-        self._core.encoding = "json" if encoding == "json" else "msgpack"
+        self.core.encoding = "json" if encoding == "json" else "msgpack"
         theirs = msgspec.json.decode(said[b"instruments"])
         for mine in self._terms.instruments:
             if theirs.get(str(mine.id)) != [mine.symbol, mine.px_exp, mine.qty_exp]:
@@ -220,17 +219,17 @@ class CoreConnection:
         for account in self._terms.accounts:
             key = self._terms.keys.events(account)
             rows = await ask(self._writer, "XREVRANGE", key, "+", "-", "COUNT", _TAIL_ENTRIES)
-            told = (event for _, fields in reversed(_rows_of(rows)) for event in events_of(fields))
-            reported = self._core.latest_seq(account)
+            told = (event for _, fields in reversed(rows_of(rows)) for event in events_of(fields))
+            reported = self.core.latest_seq(account)
             tails[account] = [event for event in told if is_numbered(event) and event.seq <= reported]
         return tails
 
     def _on_lost(self, why: str) -> None:
-        if self._core.is_open:
+        if self.core.is_open:
             self._away(why)
 
     def _away(self, why: str) -> None:
-        self._core.lost()
+        self.core.lost()
         if why != self.why_away:
             self.why_away = why
             self._log("core.away", text=why)
@@ -241,7 +240,7 @@ class CoreConnection:
         while True:
             await asyncio.sleep(_LOOK_S)
             now_s = loop.time()
-            if self._core.is_open:
+            if self.core.is_open:
                 is_silent = self._writer is not None and self._writer.unanswered and now_s - self._sent_s > _SILENCE_S
                 if is_silent or now_s - self._asked_s > _SILENCE_S + _BLOCK_MS / 1_000:
                     self._away("no answer")
@@ -261,7 +260,7 @@ class CoreConnection:
         except (OSError, TimeoutError, hiredis.ReplyError) as error:
             self._away(str(error) or type(error).__name__)
             return
-        self._core.is_open = True
+        self.core.is_open = True
         self._log("core.back")
         self._read()
         self.wake()
@@ -275,16 +274,16 @@ class CoreConnection:
 
     def _send(self) -> None:
         writer, terms = self._writer, self._terms
-        if writer is None or not self._core.is_open:
+        if writer is None or not self.core.is_open:
             return
-        field = "m" if self._core.encoding == "msgpack" else "j"
-        for handed in self._core.unsent:
+        field = FIELDS[self.core.encoding]
+        for handed in self.core.unsent:
             handed.is_sent = True
             if not writer.unanswered:
                 self._sent_s = asyncio.get_running_loop().time()
             writer.send(
                 partial(self._appended, handed), "XADD", terms.keys.commands, "*", "node", terms.node, field,
-                self._core.wire(handed),
+                self.core.wire(handed),
             )  # fmt: skip
 
     def _appended(self, handed: Handed, reply: Any) -> None:
@@ -293,14 +292,14 @@ class CoreConnection:
         if isinstance(reply, hiredis.ReplyError):  # no memory left, or no longer the primary: nothing was taken
             self._away(str(reply))
         else:
-            self._core.appended(handed, entry_id(reply))
+            self.core.appended(handed, entry_id(reply))
 
     def _read(self) -> None:
-        if self._reader is not None and self._core.is_open:
+        if self._reader is not None and self.core.is_open:
             self._asked_s = asyncio.get_running_loop().time()
             self._reader.send(
                 self._came, "XREAD", "COUNT", _READ_ENTRIES, "BLOCK", _BLOCK_MS, "STREAMS",
-                self._terms.keys.node(self._terms.node), id_text(self._core.delivered),
+                self._terms.keys.node(self._terms.node), id_text(self.core.delivered),
             )  # fmt: skip
 
     def _came(self, reply: Any) -> None:
@@ -311,7 +310,7 @@ class CoreConnection:
             return
         try:
             if reply:
-                self._core.deliver(_rows_of(reply[0][1]), self._now_ns())
+                self.core.deliver(rows_of(reply[0][1]), self._now_ns())
         except (Missed, NotUnderstood) as error:  # the next start reads the accounts' streams
             self._fail(error)
             return
@@ -319,7 +318,7 @@ class CoreConnection:
 
     def _trim(self) -> None:
         """Let go of what was delivered."""
-        delivered = self._core.delivered
+        delivered = self.core.delivered
         if delivered != self._trimmed and self._writer is not None:
             self._trimmed = delivered
             self._writer.send(
@@ -390,10 +389,6 @@ def just_before(entry: EntryId) -> EntryId:
     """An id below this one, and not below any that is."""
     ms, number = entry
     return (ms, number - 1) if number else (ms - 1, (1 << 64) - 1)
-
-
-def _rows_of(entries: Sequence[Any]) -> list[Row]:
-    return [(entry_id(found), dict(zip(fields[::2], fields[1::2], strict=True))) for found, fields in entries]
 
 
 def _ignore(_reply: object) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import hiredis
@@ -25,16 +25,6 @@ _DEFAULT_PORT = 6379
 
 class PipeLost(OSError):
     """The connection was lost before the answer came: the command may have been carried out."""
-
-
-class Pipe(Protocol):
-    """A connection that is open."""
-
-    def send(self, then: Then, *command: Argument) -> None:
-        """Send one command."""
-
-    def close(self) -> None:
-        """Drop the connection."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -73,7 +63,7 @@ def address_of(url: str) -> Address:
 
 
 class RedisPipe(asyncio.Protocol):
-    """A `Pipe` over a socket."""
+    """The connection."""
 
     def __init__(self, on_lost: Callable[[str], None]) -> None:
         """on_lost: called once, with why, after all that waits for a reply was told."""
@@ -91,6 +81,7 @@ class RedisPipe(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def send(self, then: Then, *command: Argument) -> None:
+        """Send one command."""
         if self._transport is None:
             then(PipeLost("the connection is lost"))
         else:
@@ -110,6 +101,7 @@ class RedisPipe(asyncio.Protocol):
         self._lose(str(exc) if exc is not None else "closed by Redis")
 
     def close(self) -> None:
+        """Drop the connection; nobody is told."""
         self._on_lost = _ignore
         self._lose("")
 
@@ -149,7 +141,7 @@ async def open_pipe(address: Address, timeout_s: float, on_lost: Callable[[str],
     return pipe
 
 
-async def ask(pipe: Pipe, *command: Argument) -> Any:
+async def ask(pipe: RedisPipe, *command: Argument) -> Any:
     """One command and its reply.
 
     Raises:
@@ -163,7 +155,7 @@ async def ask(pipe: Pipe, *command: Argument) -> Any:
     return told
 
 
-async def last_entry(pipe: Pipe, stream: str) -> EntryId:
+async def last_entry(pipe: RedisPipe, stream: str) -> EntryId:
     """The highest id that a stream has ever had in this Redis, also if the entry was trimmed."""
     try:
         told = await ask(pipe, "XINFO", "STREAM", stream)
@@ -171,7 +163,17 @@ async def last_entry(pipe: Pipe, stream: str) -> EntryId:
         if "no such key" in str(error):
             return BEFORE_ALL
         raise
-    return entry_id(dict(zip(told[::2], told[1::2], strict=True))[b"last-generated-id"])
+    return entry_id(pairs(told)[b"last-generated-id"])
+
+
+def pairs(reply: list[Any]) -> dict[bytes, Any]:
+    """A reply in which names and values take turns."""
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def rows_of(entries: list[Any]) -> list[tuple[EntryId, dict[bytes, bytes]]]:
+    """Entries of a stream, each with its fields."""
+    return [(entry_id(found), pairs(fields)) for found, fields in entries]
 
 
 def _tls_of(address: Address) -> ssl.SSLContext | None:

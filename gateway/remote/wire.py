@@ -6,7 +6,7 @@ bits is a string of digits, as in the JSON form of protobuf: a reader that has o
 are read with numbers too. Pure.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -27,7 +27,11 @@ from protocols.messages import (
 )
 from protocols.runs import HandOver, NewOrders, encoded_rows
 
+CONTRACT = b"1"
+"""The version of what is on the link."""
 Encoding = Literal["msgpack", "json"]
+FIELDS: dict[Encoding, str] = {"msgpack": "m", "json": "j"}
+"""The field of an entry that has the messages."""
 
 LONG = frozenset(
     (
@@ -87,6 +91,14 @@ def decode_events(data: bytes, encoding: Encoding) -> list[AnyEvent]:
     """
     events: list[AnyEvent] = _decode(data, encoding, _unpack_events, list[AnyEvent])
     return events
+
+
+def payload(fields: Mapping[bytes, bytes]) -> tuple[bytes, Encoding] | None:
+    """The messages in an entry, and their form; None = it has none."""
+    for encoding, field in FIELDS.items():
+        if (data := fields.get(field.encode())) is not None:
+            return data, encoding
+    return None
 
 
 def _decode(data: bytes, encoding: Encoding, unpack: Callable[[bytes], Any], kind: Any) -> Any:

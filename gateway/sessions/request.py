@@ -153,7 +153,7 @@ class RequestRun(msgspec.Struct, eq=False):
     kind, endpoint, arrived_ns: as of a `Request`. bucket, cost_milli: what each was charged beside a message. counts:
     by instrument. size_bytes: of all. trace: of the one order among them that is traced, if any. shows_limits: the
     answers show what is left of them, so what an answer gives back must be given back right before it. waiting: its
-    orders, once each of them waits for its own answer of the core. handed_ns: 0 = answered when it was handed over.
+    orders, once each of them waits for its own answer of the core. handed_ns: as of a `Request`.
     """
 
     commands: NewOrders

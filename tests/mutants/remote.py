@@ -70,7 +70,7 @@ MUTANTS = (
             "theirs.get(str(mine.id)) != [",
             "theirs.get(str(mine.id)) == [",
         ),
-        ("a Redis that has lost its end is not noticed", "if last < self._core.delivered:", "if False:"),
+        ("a Redis that has lost its end is not noticed", "if last < self.core.delivered:", "if False:"),
         (
             "what was trimmed is not read elsewhere",
             "> core.delivered:\n            rows.insert",

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from gateway.core.engine import Engine
-from gateway.recovery.link_state import LinkStanding, delivered_record
-from gateway.recovery.records import HandOverRecord
+from gateway.recovery.link_state import LinkStanding
+from gateway.recovery.records import DeliveredRecord, HandOverRecord
 from gateway.remote.core import RemoteCore
 from gateway.remote.host import CoreHost, Row
 from gateway.remote.keys import EntryId, Keys, entry_id
@@ -36,7 +36,7 @@ class Record:
         self.standing.handed_over(HandOverRecord(number, data))
 
     def record_delivered(self, entry: EntryId, answered: int, reported: dict[int, int]) -> None:
-        self.standing.was_delivered(delivered_record(entry, answered, reported))
+        self.standing.was_delivered(DeliveredRecord(entry, answered, reported))
 
 
 class LinkWorld:

@@ -36,15 +36,7 @@ from protocols.fix.session.machine import FixSession
 from protocols.fix.session.settings import SessionState
 from protocols.fix.tags import MsgType, SessionStatus
 from protocols.fix.translate import Translator, named_in
-from protocols.messages import (
-    AnyEvent,
-    EngineState,
-    MassCancelDone,
-    NewOrder,
-    OrderEvent,
-    OrderList,
-    OrdStatus,
-)
+from protocols.messages import AnyEvent, EngineState, MassCancelDone, NewOrder, OrderEvent, OrderList, OrdStatus
 from protocols.units import NS_PER_MS, NS_PER_S
 
 _USUAL_BURST = 400  # of `msgs`, where a cool-down refuses what no limit of its own does

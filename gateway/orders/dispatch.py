@@ -87,10 +87,11 @@ class EventDispatch:
                     core_link.await_each(run)
         between: list[AnyEvent] = []
         for part in parts:
+            if between and isinstance(part, RunEvents) and part.cmd_id in runs:
+                self._deliver(between, now_ns)
+                between = []
+            # Asked again: what was just told may have had someone look at single requests, which ends a run.
             if isinstance(part, RunEvents) and part.cmd_id in runs:
-                if between:
-                    self._deliver(between, now_ns)
-                    between = []
                 self._deliver_run(runs.pop(part.cmd_id), part, now_ns)
             else:
                 between += part

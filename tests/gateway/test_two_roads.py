@@ -59,6 +59,17 @@ def test_orders_that_come_while_the_end_of_their_session_is_awaited_are_not_read
     traffic.roads.check()
 
 
+def test_a_question_among_runs_of_one_hand_over_may_look_at_their_orders(tmp_path):
+    """Its answer may need what is on its way to the core: the run behind it is then told order by order."""
+    traffic = Traffic(tmp_path)
+    for client in (A1, A2, W1):
+        traffic.play(("bursts", [(client, [Say()] * 5, [])]))
+        for at in range(AT_MOST):
+            traffic.play(("bursts", [(client, [*[Say()] * 3, Say("status", at=at), *[Say()] * 3], [])]))
+    traffic.roads.check()
+    assert traffic.roads.quick.longest_run >= 3
+
+
 def test_a_run_with_too_few_message_tokens_for_all_of_it_is_shed_order_by_order(tmp_path):
     traffic = Traffic(tmp_path, window=48, most=64, plan=2)
     for client in (A1, B1, B2, B3):

@@ -256,8 +256,13 @@ EXECUTE = (
         ),
         (
             "events before a run come after it",
-            "                if between:\n                    self._deliver(",
-            "                if False:\n                    self._deliver(",
+            "            if between and isinstance(part, RunEvents) and part.cmd_id in runs:\n",
+            "            if False:\n",
+        ),
+        (
+            "a run that somebody looked into is told as one",
+            "            if isinstance(part, RunEvents) and part.cmd_id in runs:\n                self._deliver_run(",
+            "            if isinstance(part, RunEvents):\n                self._deliver_run(",
         ),
         (
             "orders that a run has filled stay open",

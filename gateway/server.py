@@ -264,7 +264,7 @@ class Server:
         orders, safety, failures = self.orders, self.cancel_on_disconnect, self.failures
         timed: tuple[Timed, ...] = (self.mode_control, safety, self.fix, self.recorder)
         every_turn: tuple[Timed, ...] = (*self.limits.timed, orders)
-        parts = Parts(timed, every_turn, (safety, orders), orders.work, lambda: orders.queue.is_filling)
+        parts = Parts(timed, every_turn, (safety, orders), orders.work, lambda: not orders.queue.is_calm)
         turn = self._turn = EventLoopTurn(
             loop, self.clock, parts, self.journal, self._delay, failures.session_failed, failures.gateway_failed
         )

@@ -25,11 +25,12 @@ from gateway.journal import Journal, MemoryJournal
 from gateway.journal.delay import RecordDelay
 from protocols.units import NS_PER_MS
 
-_SHORT_TURNS_NS = 400_000  # _TURNS_NS while the queue is filling: more turns of the loop, fewer orders in each
+_SHORT_TURNS_NS = 400_000  # _TURNS_NS while orders wait for the core: more turns of the loop, fewer orders in each
 _READ_EVENTS = 64  # per turn, all connections: replays, snapshots, lists; about a millisecond
-_SHORT_READ_EVENTS = 16  # _READ_EVENTS while the queue is filling
+_SHORT_READ_EVENTS = 16  # _READ_EVENTS while orders wait for the core
 _TURNS_NS = NS_PER_MS  # per turn, all connections: many floods delay a quiet session no more than one flood
 _ALONE = 8  # reads that are taken to be alone, until one shows again whether they are
+_SHORT_SLICE_BYTES = 1_024  # of one connection, while orders wait for the core: what _SHORT_TURNS_NS has time for
 _STRANGERS = 4  # served per turn: a logon costs a signature check, and thousands may come at once
 
 
@@ -68,15 +69,15 @@ class Parts(NamedTuple):
     timed: those whose deadline is seldom moved. They are asked when the first deadline has come, or someone called
     `wake`; so a part that moves its own nearer, outside of `tick`, has `wake` called. every_turn: those that orders
     touch, which run after the others in each turn. judges: those that act on a client's silence; after the process
-    stood still they wait until the input that arrived meanwhile is read. work: runs even then. is_queue_filling: makes
-    turns short.
+    stood still they wait until the input that arrived meanwhile is read. work: runs even then. is_core_behind: orders
+    wait for the core; turns are short then, for nothing is won by reading more of them, and cancels wait for less.
     """
 
     timed: tuple[Timed, ...]
     every_turn: tuple[Timed, ...]
     judges: tuple[Timed, ...]
     work: Callable[[int], None]
-    is_queue_filling: Callable[[], bool]
+    is_core_behind: Callable[[], bool]
 
 
 class EventLoopTurn:
@@ -143,7 +144,7 @@ class EventLoopTurn:
         if self._scheduled:
             return False
         self._scheduled = True
-        if self._alone_left and (was_same or not is_long):
+        if self._alone_left and (not is_long or (was_same and not self._parts.is_core_behind())):
             self._alone_left -= 1
             return True
         self._loop.call_soon(self._run_soon)
@@ -162,6 +163,10 @@ class EventLoopTurn:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._run_soon)
+
+    def slice_bytes(self, most: int) -> int:
+        """How much of its input a connection may parse in one go, of `most`."""
+        return min(most, _SHORT_SLICE_BYTES) if self._parts.is_core_behind() else most
 
     def queue_turn(self, connection: TurnMember) -> None:
         """Let this connection parse its next slice in the coming turn, after those that wait already."""
@@ -236,7 +241,7 @@ class EventLoopTurn:
 
     def _read_on(self, now_ns: int) -> None:
         """One slice for each connection whose output is in a stream or a store, up to the bound of one turn."""
-        left, reading = _SHORT_READ_EVENTS if self._parts.is_queue_filling() else _READ_EVENTS, self._reading
+        left, reading = _SHORT_READ_EVENTS if self._parts.is_core_behind() else _READ_EVENTS, self._reading
         while reading and left > 0:
             connection = next(iter(reading))
             del reading[connection]
@@ -251,7 +256,7 @@ class EventLoopTurn:
     def _take_turns(self, now_ns: int) -> None:
         """One slice for each connection that sent much at once, for a bounded time: quiet ones wait no longer."""
         turns, self._turns = self._turns, {}
-        until_ns = now_ns + (_SHORT_TURNS_NS if self._parts.is_queue_filling() else _TURNS_NS)
+        until_ns = now_ns + (_SHORT_TURNS_NS if self._parts.is_core_behind() else _TURNS_NS)
         while turns:
             connection = next(iter(turns))
             del turns[connection]

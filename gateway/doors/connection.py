@@ -219,7 +219,8 @@ class Connection(asyncio.Protocol):
         """Parse the next slice of input, unless the order path or the peer's slow reading pauses it."""
         if self._paused & _PARSING_PAUSED or not self._unparsed or self._closing:
             return
-        data, self._unparsed = self._unparsed[: self._turn_bytes], self._unparsed[self._turn_bytes :]
+        size = self._turn.slice_bytes(self._turn_bytes)
+        data, self._unparsed = self._unparsed[:size], self._unparsed[size:]
         if not self._unparsed:
             self._resume(_BY_TURN)
             self._turn.mark_dirty(self)

@@ -89,11 +89,6 @@ class OrderQueue:
         return not (self._waiting or self.stage)
 
     @property
-    def is_filling(self) -> bool:
-        """Whether turns of the event loop should be short: there is more than the core takes at once."""
-        return self.stage > Stage.OPEN
-
-    @property
     def accepts_connections(self) -> bool:
         """Whether new connections are accepted: at 95 % clients with work in progress come first."""
         return self.stage < Stage.FULL

@@ -48,8 +48,13 @@ MUTANTS = (
         ),
         (
             "long input of another connection goes before short reads",
-            "self._alone_left and (was_same or not is_long)",
-            "self._alone_left",
+            "(was_same and not self._parts.is_core_behind())",
+            "not self._parts.is_core_behind()",
+        ),
+        (
+            "long input is parsed at once though the core is behind",
+            "(was_same and not self._parts.is_core_behind())",
+            "was_same",
         ),
         (
             "a read has a turn of its own though one will come for all",
@@ -60,6 +65,11 @@ MUTANTS = (
     *mutants(
         "gateway/doors/batch.py",
         ("tests/gateway/doors/test_connection.py",),
+        (
+            "a flood's slice is long though the core is behind",
+            "min(most, _SHORT_SLICE_BYTES) if self._parts.is_core_behind() else most",
+            "most",
+        ),
         ("a crowd of strangers is heard in one turn", "range(_STRANGERS)", "range(1 << 30)"),
         (
             "a crowd of strangers is not heard to its end",

@@ -147,8 +147,8 @@ class Bench:
     def __init__(self):
         self.loop, self.clock, self.journal = Loop(), Clock(), Journal()
         self.bugs, self.failures, self.traffic = [], [], Traffic(UnreadOutput(1 << 62))
-        self.delay, self.is_queue_filling = RecordDelay(self.journal), False
-        parts = Parts((), (), (), lambda _: None, lambda: self.is_queue_filling)
+        self.delay, self.is_core_behind = RecordDelay(self.journal), False
+        parts = Parts((), (), (), lambda _: None, lambda: self.is_core_behind)
         self.turn = EventLoopTurn(
             self.loop, self.clock, parts, self.journal, self.delay, self.bugs.append, self.failures.append
         )

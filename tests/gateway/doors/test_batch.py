@@ -31,7 +31,7 @@ class PartsBench(Bench):
         self.turn = EventLoopTurn(
             self.loop,
             self.clock,
-            Parts((self.quiet,), (self.busy,), (), lambda _: None, lambda: self.is_queue_filling),
+            Parts((self.quiet,), (self.busy,), (), lambda _: None, lambda: self.is_core_behind),
             self.journal,
             self.delay,
             self.bugs.append,
@@ -174,6 +174,11 @@ def reads(bench, script, size=1):
 )
 def test_who_reads_alone_is_answered_in_the_read_itself(bench, size, told):
     assert reads(bench, told.replace("!", ""), size) == told
+
+
+def test_while_orders_wait_for_the_core_long_input_is_never_parsed_in_the_read(bench):
+    bench.is_core_behind = True
+    assert reads(bench, "A a A a", 600) == "A a A! a"
 
 
 def test_a_read_that_was_taken_to_be_alone_delays_others_by_no_more_than_a_few_turns(bench):

@@ -439,9 +439,9 @@ def test_what_lies_in_a_store_is_read_on_in_turn_a_bounded_number_of_events_a_tu
     assert bench.loop.soon == []
 
 
-def test_while_the_queue_fills_less_is_read_on(bench):
+def test_while_orders_wait_for_the_core_less_is_read_on(bench):
     crowd = [connection for connection, _ in readers(bench, 2)]
-    bench.is_queue_filling = True
+    bench.is_core_behind = True
     bench.loop.turn()
     assert [each.peer.reads for each in crowd] == [1, 0]
 
@@ -751,18 +751,28 @@ def test_a_slow_reader_that_is_gone_gives_its_share_of_the_bound_back(bench):
         assert bench.traffic.unread.total_bytes == 0
 
 
-def test_while_the_queue_fills_floods_get_shorter_turns_so_that_the_loop_turns_more_often(bench):
+def test_while_orders_wait_for_the_core_floods_get_shorter_turns_so_that_the_loop_turns_more_often(bench):
     crowd = floods(bench, 2)
     for heard in crowd:
         assert heard == []
     for connection in list(bench.traffic.connections):
         connection.peer.receive = lambda data, now_ns, peer=connection.peer: _take_half_a_ms(bench, peer, data)
-    bench.is_queue_filling = True
+    bench.is_core_behind = True
     bench.loop.turn()
     assert sum(map(len, crowd)) == 1
-    bench.is_queue_filling = False
+    bench.is_core_behind = False
     bench.loop.turn()
     assert sum(map(len, crowd)) == 3
+
+
+def test_while_orders_wait_for_the_core_a_slice_is_short_too(bench):
+    # A slice of 16 KiB is some 80 orders, 5 ms: the core would have nothing to do meanwhile, and no one an answer.
+    (heard,) = floods(bench, 1)
+    bench.is_core_behind = True
+    bench.loop.turn()
+    bench.is_core_behind = False
+    bench.loop.turn()
+    assert [len(data) for data in heard] == [1_024, 16_384]
 
 
 def _take_half_a_ms(bench, peer, data):

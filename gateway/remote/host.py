@@ -29,8 +29,15 @@ class Hello(msgspec.Struct, frozen=True):
     sessions: tuple[int, ...]
 
 
+class Join(msgspec.Struct, frozen=True):
+    """A gateway hosts these accounts, too, and will number commands of these sessions."""
+
+    accounts: tuple[int, ...] = ()
+    sessions: tuple[int, ...] = ()
+
+
 class Welcome(msgspec.Struct, frozen=True):
-    """The answer; the open orders of the accounts are the events of the same entry.
+    """The answer to `Hello` and `Join`; the open orders of the accounts are the events of the same entry.
 
     highest: by session the last number executed of orders, cancels, mass cancels and queries, without zeros. latest: by
     account the number of its latest event, without zeros. last_session: the highest id of a session that was ever seen.
@@ -104,7 +111,16 @@ class CoreHost:
         name = fields.get(b"node", b"").decode("utf-8", "replace")
         try:
             if b"hello" in fields:
-                return [self._welcome(entry, name, msgspec.json.decode(fields[b"hello"], type=Hello))]
+                hello = msgspec.json.decode(fields[b"hello"], type=Hello)
+                self.nodes.setdefault(name, NodeState(set())).accounts = set(hello.accounts)
+                return [self._welcome(entry, name, hello)]
+            if b"join" in fields:
+                join = msgspec.json.decode(fields[b"join"], type=Join)
+                self.nodes.setdefault(name, NodeState(set())).accounts.update(join.accounts)
+                return [self._welcome(entry, name, join)]
+            if b"leave" in fields:
+                self._leave(name, msgspec.json.decode(fields[b"leave"], type=tuple[int, ...]))
+                return []
             if b"configure" in fields:
                 self._configure(entry, msgspec.json.decode(fields[b"configure"], type=Configure))
                 return []
@@ -131,9 +147,12 @@ class CoreHost:
         if not self.engine.epoch:
             self.engine.epoch = f"e-{entry[0]}"
 
-    def _welcome(self, entry: EntryId, name: str, hello: Hello) -> Row:
-        known = self.nodes.setdefault(name, NodeState(set()))
-        known.accounts = set(hello.accounts)
+    def _leave(self, name: str, accounts: tuple[int, ...]) -> None:
+        """A gateway hosts these accounts no longer."""
+        if (known := self.nodes.get(name)) is not None:
+            known.accounts.difference_update(accounts)
+
+    def _welcome(self, entry: EntryId, name: str, hello: Hello | Join) -> Row:
         highest: dict[str, tuple[int, int, int, int]] = {}
         for session in hello.sessions:
             order, cancel, control, query = (self.engine.highest(session, lane) for lane in Lane)
@@ -142,7 +161,8 @@ class CoreHost:
         latest = {str(account): seq for account in hello.accounts if (seq := self.engine.latest_seq(account))}
         orders = [order for account in hello.accounts for order in self.engine.open_orders(account)]
         told = msgspec.json.encode(Welcome(self.engine.epoch, self._last_session, highest, latest))
-        return self._told(entry, name, ("welcome", told), ("m", encode_events(orders, "msgpack")))
+        field = "welcome" if isinstance(hello, Hello) else "joined"
+        return self._told(entry, name, (field, told), ("m", encode_events(orders, "msgpack")))
 
     def _rows(self, entry: EntryId, name: str, events: Sequence[AnyEvent], encoding: Encoding) -> list[Row]:
         """Each account's numbered events go to its stream, and to all gateways that host it; answers to whoever asked.

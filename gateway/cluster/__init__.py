@@ -6,3 +6,7 @@ gateway that has lost a session, and does not know it yet, can neither number a 
 
 `journal.py` is what a gateway writes, `commit.lua` how it is judged, `ownership.py` how a session moves.
 """
+
+from gateway.cluster.node import Cluster, Unrecorded
+
+__all__ = ["Cluster", "Unrecorded"]

@@ -19,7 +19,6 @@ import msgspec
 from gateway.cluster.store import Changes, SharedStore
 from gateway.journal import JournalState
 from gateway.journal.scan import ScanReport
-from gateway.journal.settings import JournalSettings
 from gateway.recovery import records
 from gateway.remote.core import Handed
 from gateway.remote.keys import EntryId, Keys, entry_id
@@ -105,12 +104,13 @@ class SharedJournal:
     size_bytes = 0
     keep_from: int | None = None
 
-    def __init__(self, gateway: Gateway, settings: JournalSettings) -> None:
+    def __init__(self, gateway: Gateway, retain_messages: int) -> None:
+        """retain_messages: of each FIX session, for its resends."""
         self.recovery = ScanReport({})
         self.durable = self.position = 0
         self.state: JournalState = "ok"
         self._gateway = gateway
-        self._kept = settings.retain_messages
+        self._kept = retain_messages
         self._core: HandOvers
         self._send: Callable[[Commit], None]
         self._lost: Callable[[frozenset[int], list[int]], None]
@@ -119,6 +119,7 @@ class SharedJournal:
         self._tokens: dict[int, int] = {}  # of the sessions that this gateway owns
         self._accounts: dict[int, int] = {}  # of those that number what they report
         self._parts: dict[int, SessionPart] = {}  # of this turn
+        self._ended: list[tuple[int, int]] = []
         self._unanswered: deque[Commit] = deque()
         self._is_final = False
 
@@ -137,10 +138,15 @@ class SharedJournal:
         self._tokens[session] = token
         if account:
             self._accounts[session] = account
+            self._part(session)  # the commit of this turn says up to which event it has reported
 
     def owns(self, session: int) -> bool:
         """Whether this gateway owns the session, as far as it knows."""
         return session in self._tokens
+
+    def token_of(self, session: int) -> int:
+        """The token under which it does, 0 = it does not."""
+        return self._tokens.get(session, 0)
 
     def disown(self, session: int) -> None:
         """Another gateway owns it, or it has ended: nothing of it is written any more."""
@@ -148,6 +154,11 @@ class SharedJournal:
         self._accounts.pop(session, None)
         self._parts.pop(session, None)
         self._stores.pop(session, None)
+
+    def take_ended(self) -> list[tuple[int, int]]:
+        """Sessions that have ended for good since the last call, and the token of each."""
+        ended, self._ended = self._ended, []
+        return ended
 
     def store(self, session: int) -> SharedStore:
         """The numbers and messages of a session."""
@@ -163,12 +174,17 @@ class SharedJournal:
         if kind == records.LINK:
             self._set(session, "link", body)
         elif kind == records.WS_SESSION:
+            self._tokens.setdefault(session, 1)  # a new one
             self._set(session, "ws", body)
         elif kind == records.RESET:
             self._set(session, "reset", body)
         elif kind == records.WAITS:
             cmd_id = records.decode_waiting(body).cmd_id
             self._set(session_of(cmd_id), f"w{cmd_id}", body)
+        elif kind == records.WS_ENDED:
+            if (token := self._tokens.get(session)) is not None:
+                self._ended.append((session, token))
+                self.disown(session)
         elif kind == records.LEFT:
             cmd_id = int.from_bytes(body, "big")
             if (part := self._part(session_of(cmd_id))) is not None and not part.changes.fields.pop(f"w{cmd_id}", None):
@@ -215,7 +231,9 @@ class SharedJournal:
         self.position += 1
         commit = Commit(self.position, self._parts, handed)
         self._parts = {}
-        if strange := frozenset(session for each in handed for session in each.sessions if session not in commit.sessions):
+        if strange := frozenset(
+            session for each in handed for session in each.sessions if session not in commit.sessions
+        ):
             self._lost(strange, commit.without(strange))
         self._unanswered.append(commit)
         self._send(commit)

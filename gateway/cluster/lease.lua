@@ -1,6 +1,6 @@
 -- Begins or renews a gateway's lease of its name, and tells which gateways are dead.
 --
--- KEYS: the gateway's row, the set of all gateways. ARGV: the prefix of all keys, the gateway's name, its boot, how long
+-- KEYS: the gateway's row, the set of all gateways, the command stream. ARGV: the prefix of all keys, the gateway's name, its boot, how long
 -- the lease is in ms, and 1 to begin: then the name may be taken from a process whose lease is over.
 --
 -- Returns {"ok", name of each dead gateway that owns sessions ...}, to begin also the name itself if a process before
@@ -38,6 +38,7 @@ for _, other in ipairs(redis.call('SMEMBERS', KEYS[2])) do
       else
         redis.call('SREM', KEYS[2], other)
         redis.call('DEL', base .. 'gateway:' .. other)
+        redis.call('XADD', KEYS[3], '*', 'node', other, 'bye', '1')
       end
     end
   end

@@ -21,4 +21,7 @@ def _read(name: str) -> Script:
 COMMIT = _read("commit.lua")
 CLAIM = _read("claim.lua")
 LEASE = _read("lease.lua")
-ALL = (COMMIT, CLAIM, LEASE)
+IDS = _read("ids.lua")
+NAME = _read("name.lua")
+END = _read("end.lua")
+ALL = (COMMIT, CLAIM, LEASE, IDS, NAME, END)

@@ -127,6 +127,15 @@ class RemoteCore:
         self._add(handed)
         self._wake()
 
+    def hand_over_again(self, commands: Sequence[AnyCommand]) -> None:
+        """What an earlier owner of a session had accepted, and had not handed over; whatever the credit is."""
+        self._numbers += 1
+        data = encode_commands(commands, "msgpack")
+        sessions = frozenset(session_of(command.cmd_id) for command in commands)
+        self._record.record_handed(self._numbers, data)
+        self._add(Handed(self._numbers, data, len(commands), sessions=sessions))
+        self._wake()
+
     def subscribe(self, sink: EventSink) -> None:
         self._sink = sink
 

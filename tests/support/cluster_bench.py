@@ -3,7 +3,6 @@
 from gateway.cluster import scripts
 from gateway.cluster.journal import Gateway, SharedJournal
 from gateway.cluster.scripts import Script
-from gateway.journal.settings import JournalSettings
 from gateway.remote.core import Handed
 from gateway.remote.keys import Keys
 from gateway.remote.wire import encode_commands
@@ -41,7 +40,7 @@ class Writer:
     def __init__(self, redis, name, boot="b1"):
         self.redis, self.name, self.boot = redis, name, boot
         self.core, self.lost, self.dropped, self.holds = Core(), set(), [], False
-        self.journal = SharedJournal(Gateway(KEYS, name, boot), JournalSettings())
+        self.journal = SharedJournal(Gateway(KEYS, name, boot), 10_000)
         self.journal.connect(self.core, self._send, self._on_lost)
 
     def _on_lost(self, sessions, cmd_ids):
@@ -71,12 +70,14 @@ class Writer:
         return position
 
     def begin(self, lease_ms=LEASE_MS):
-        keys = (KEYS.gateway(self.name), KEYS.gateways)
-        return self.run(scripts.LEASE, keys, ("{t}:", self.name, self.boot, lease_ms, 1))
+        return self._lease(lease_ms, 1)
 
     def renew(self, lease_ms=LEASE_MS):
-        keys = (KEYS.gateway(self.name), KEYS.gateways)
-        return self.run(scripts.LEASE, keys, ("{t}:", self.name, self.boot, lease_ms, 0))
+        return self._lease(lease_ms, 0)
+
+    def _lease(self, lease_ms, begins):
+        keys = (KEYS.gateway(self.name), KEYS.gateways, KEYS.commands)
+        return self.run(scripts.LEASE, keys, ("{t}:", self.name, self.boot, lease_ms, begins))
 
     def claim(self, session, when="any", account=0):
         """Returns what the script says; on "ok" the session is owned."""

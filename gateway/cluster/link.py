@@ -1,0 +1,356 @@
+"""Keeps a gateway connected to the Redis where the sessions of all gateways are: what it writes, asks and hears.
+
+Nothing is awaited per order: commits are written one after the other, and their answers come through callbacks. When
+the connection is lost, commits that are not answered are sent again under their numbers; a question is not, and whoever
+asked is told so.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+import hiredis
+import msgspec
+
+from gateway.cluster import scripts
+from gateway.cluster.journal import Commit, Gateway, NameTaken, SharedJournal, run_of
+from gateway.cluster.ownership import ANY, Ownership, Run
+from gateway.cluster.scripts import Script
+from gateway.remote.core import RemoteCore, events_of
+from gateway.remote.keys import BEFORE_ALL, EntryId, entry_id, id_text
+from gateway.remote.link import LinkRefused
+from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, last_entry, open_pipe, rows_of
+from gateway.sessions.registry import FIRST_WS_SESSION, MAX_NAMES_PER_KEY
+from protocols.messages import MAX_SESSION, AnyEvent
+
+_CONNECT_S = 2.0
+_RETRY_S = 0.1
+_BLOCK_MS = 500
+_SILENCE_S = 2.0
+_IDS = 512  # ids of WebSocket sessions that are asked for at once
+_CONTROL_ENTRIES = 10_000
+_TAIL_ENTRIES = 1_000  # of an account's stream, for clients that resume
+
+
+class Gate(Protocol):
+    """What the answers set in motion."""
+
+    def on_durable(self, durable: int) -> None:
+        """The journal is durable up to here."""
+
+
+class ClusterLink:
+    """One gateway's connection to the others."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        address: Address,
+        journal: SharedJournal,
+        core: RemoteCore,
+        lease_ms: int,
+        now_ns: Callable[[], int],
+        log: Callable[..., None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        """fail: gets what the process cannot go on after."""
+        self._gateway = gateway
+        self._keys = gateway.keys
+        self._base = gateway.keys.commands.removesuffix("commands")
+        self._address = address
+        self._journal = journal
+        self._core = core
+        self._lease_ms = lease_ms
+        self._now_ns = now_ns
+        self._log = log
+        self._fail = fail
+        self._turn: Gate
+        self._ownership: Ownership
+        self._lost: Callable[[int, int], None]
+        self._give_ids: Callable[[list[int]], None]
+        self._writer: RedisPipe | None = None
+        self._reader: RedisPipe | None = None
+        self._heard = BEFORE_ALL  # of the control stream
+        self._run_id = b""
+        self._heard_s = 0.0  # when the control stream was last read
+        self._is_asking_for_ids = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.why_away = "not connected yet"
+
+    def connect(
+        self, turn: Gate, ownership: Ownership, lost: Callable[[int, int], None], give_ids: Callable[[list[int]], None]
+    ) -> None:
+        """lost: another gateway says that it has this session, under this token. give_ids: ids of sessions to come."""
+        self._turn, self._ownership, self._lost, self._give_ids = turn, ownership, lost, give_ids
+
+    # -- start and stop ------------------------------------------------------------------------------------------------
+
+    async def open(self) -> int:
+        """Connect, take the gateway's name, and adopt what the last process under it left. Returns the house's session.
+
+        Raises:
+            LinkRefused: another process has the name.
+        """
+        while True:
+            try:
+                await self._connect()
+                break
+            except (OSError, TimeoutError, hiredis.ReplyError) as error:
+                self._away(str(error) or type(error).__name__)
+                await asyncio.sleep(_RETRY_S)
+        assert self._writer is not None
+        told = await self._begin_lease(self._writer)
+        self._heard = await last_entry(self._writer, self._keys.control)
+        self._read()
+        ids = await self._ids()
+        self._spawn(self._watch())
+        self._adopt_all(told)
+        self._give_ids(ids[1:])
+        return ids[0]
+
+    async def _begin_lease(self, writer: RedisPipe) -> list[bytes]:
+        """Take the name. A process before this one may have died just now: its lease is waited for, not longer."""
+        waited_ms = 0
+        while True:
+            told: list[Any] = await ask(writer, *self._lease_command(begins=True))
+            if told[0] == b"ok":
+                return told[1:]
+            if waited_ms > 2 * self._lease_ms:
+                raise LinkRefused(
+                    f'a living gateway has the name "{self._gateway.name}": stop it, or give each its own core.node'
+                )
+            wait_ms = min(int(told[1]) + 10, self._lease_ms)
+            waited_ms += wait_ms
+            await asyncio.sleep(wait_ms / 1_000)
+
+    async def close(self) -> None:
+        """Write nothing any more. The lease ends by itself, unless all sessions were given up before."""
+        for task in list(self._tasks):
+            task.cancel()
+        for pipe in (self._writer, self._reader):
+            if pipe is not None:
+                pipe.close()
+        self._writer = self._reader = None
+
+    # -- connect -------------------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        for pipe in (self._writer, self._reader):
+            if pipe is not None:
+                pipe.close()
+        self._writer = None
+        writer = await open_pipe(self._address, _CONNECT_S, self._on_lost)
+        self._reader = await open_pipe(self._address, _CONNECT_S, self._on_lost)
+        for script in scripts.ALL:
+            await ask(writer, "SCRIPT", "LOAD", script.text)
+        self._writer, self.why_away = writer, ""
+        for commit in list(self._journal.unanswered):
+            self.send(commit)
+
+    def _on_lost(self, why: str) -> None:
+        self._writer = None
+        self._away(why)
+
+    def _away(self, why: str) -> None:
+        if why != self.why_away:
+            self.why_away = why
+            self._log("cluster.away", text=why)
+
+    async def _watch(self) -> None:
+        """Renew the lease, notice a connection that is silent, and connect again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(self._lease_ms / 3_000, 1.0))
+            writer = self._writer
+            try:
+                if writer is None:
+                    await self._connect()
+                    self._log("cluster.back")
+                    self._read()
+                    continue
+                async with asyncio.timeout(_SILENCE_S):
+                    told = await ask(writer, *self._lease_command(begins=False))
+                if loop.time() - self._heard_s > _SILENCE_S + _BLOCK_MS / 1_000:
+                    raise TimeoutError("no answer")
+            except (OSError, TimeoutError, hiredis.ReplyError) as error:
+                if writer is not None:
+                    writer.close()
+                self._on_lost(str(error) or "no answer")
+                continue
+            if told[0] != b"ok":
+                self._gone()
+                return
+            self._adopt_all(told[1:])
+            for session, token in self._journal.take_ended():
+                keys = (self._keys.session(session), self._keys.sent(session), self._keys.owned(self._gateway.name))
+                writer.send(_ignore, *_call(scripts.END, keys, (session, token)))
+
+    def _lease_command(self, begins: bool) -> tuple[Argument, ...]:
+        keys = (self._keys.gateway(self._gateway.name), self._keys.gateways, self._keys.commands)
+        args = (self._base, self._gateway.name, self._gateway.boot, self._lease_ms, int(begins))
+        return _call(scripts.LEASE, keys, args)
+
+    def _gone(self) -> None:
+        self._fail(NameTaken(f'another process has taken the name "{self._gateway.name}": give each its own core.node'))
+
+    # -- commits -------------------------------------------------------------------------------------------------------
+
+    def send(self, commit: Commit) -> None:
+        """Write a commit, if Redis can be reached; else it is written when it can."""
+        if self._writer is not None:
+            keys, args = self._journal.command_of(commit)
+            self._writer.send(lambda reply: self._committed(commit, reply), *_call(scripts.COMMIT, keys, args))
+
+    def _committed(self, commit: Commit, reply: Any) -> None:
+        if isinstance(reply, PipeLost):
+            return
+        if isinstance(reply, hiredis.ReplyError):  # no memory left, or no longer the primary: nothing was written
+            if self._writer is not None:
+                self._writer.close()
+            self._on_lost(str(reply))
+            return
+        if self._journal.answered(commit, reply):
+            for each in list(self._journal.unanswered):
+                self.send(each)
+        self._turn.on_durable(self._journal.durable)
+
+    # -- what is asked (gateway.cluster.ownership.Desk) ----------------------------------------------------------------
+
+    def claim(self, session: int, when: str, then: Callable[[list[bytes] | None, int], None]) -> None:
+        keys = (
+            self._keys.session(session),
+            self._keys.gateway(self._gateway.name),
+            self._keys.commands,
+            self._keys.control,
+        )
+        join = b'{"sessions":[%d]}' % session
+        args = (self._base, self._gateway.name, self._gateway.boot, session, when, _CONTROL_ENTRIES, join)
+        self._ask(then, *_call(scripts.CLAIM, keys, args))
+
+    def join(self, account: int, then: Callable[[EntryId | None, int], None]) -> None:
+        told = b'{"accounts":[%d]}' % account
+        command = ("XADD", self._keys.commands, "*", "node", self._gateway.name, "join", told)
+        self._ask(lambda reply, at_ns: then(None if reply is None else entry_id(reply), at_ns), *command)
+
+    def sent(self, session: int, then: Callable[[list[Run] | None, int], None]) -> None:
+        def came(reply: Any, at_ns: int) -> None:
+            then(None if reply is None else [run_of(*row) for row in rows_of(reply)], at_ns)
+
+        self._ask(came, "XRANGE", self._keys.sent(session), "-", "+")
+
+    def events(self, account: int, after: int, then: Callable[[list[AnyEvent] | None, int], None]) -> None:
+        def came(reply: Any, at_ns: int) -> None:
+            then(None if reply is None else [each for _, row in rows_of(reply) for each in events_of(row)], at_ns)
+
+        self._ask(came, "XRANGE", self._keys.events(account), f"{after + 1}-0", "+")
+
+    def tail(self, account: int, then: Callable[[list[AnyEvent] | None, int], None]) -> None:
+        def came(reply: Any, at_ns: int) -> None:
+            rows = None if reply is None else rows_of(reply)[::-1]
+            then(None if rows is None else [each for _, row in rows for each in events_of(row)], at_ns)
+
+        self._ask(came, "XREVRANGE", self._keys.events(account), "+", "-", "COUNT", _TAIL_ENTRIES)
+
+    def name(self, key_id: str, name: str, fresh: int, then: Callable[[list[int] | None, int], None]) -> None:
+        """The session of this name; see `name.lua`."""
+        self._ask(then, *_call(scripts.NAME, (self._keys.names(key_id),), (name, fresh, MAX_NAMES_PER_KEY)))
+
+    def _ask(self, then: Callable[[Any, int], None], *command: Argument) -> None:
+        def came(reply: Any) -> None:
+            then(None if isinstance(reply, hiredis.ReplyError | PipeLost) else reply, self._now_ns())
+
+        if self._writer is None:
+            then(None, self._now_ns())
+        else:
+            self._writer.send(came, *command)
+
+    # -- ids -----------------------------------------------------------------------------------------------------------
+
+    async def _ids(self) -> list[int]:
+        """Ids that no session has; the core has said how far it has counted each, should one have been used before."""
+        found: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        while not found.done():
+            self._ask_for_ids(lambda ids: None if found.done() else found.set_result(ids))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SILENCE_S):
+                    await asyncio.shield(found)
+        return found.result()
+
+    def ask_for_ids(self) -> None:
+        """Few are left."""
+        if not self._is_asking_for_ids:
+            self._is_asking_for_ids = True
+            self._ask_for_ids(self._ids_came)
+
+    def _ids_came(self, ids: list[int]) -> None:
+        self._is_asking_for_ids = False
+        self._give_ids(ids)
+
+    def _ask_for_ids(self, then: Callable[[list[int]], None]) -> None:
+        def found(ids: list[int] | None, at_ns: int) -> None:
+            if ids is None:
+                then([])
+                return
+            told = msgspec.json.encode({"sessions": ids})
+            command = ("XADD", self._keys.commands, "*", "node", self._gateway.name, "join", told)
+            self._ask(lambda reply, at_ns: joined(ids, reply, at_ns), *command)
+
+        def joined(ids: list[int], reply: bytes | None, at_ns: int) -> None:
+            if reply is None:
+                then([])
+            else:
+                self._core.when_joined(entry_id(reply), lambda _: then(ids), at_ns)
+
+        args = (self._base, _IDS, FIRST_WS_SESSION, MAX_SESSION - FIRST_WS_SESSION + 1)
+        self._ask(found, *_call(scripts.IDS, (self._keys.ids,), args))
+
+    # -- what others say -----------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        if self._reader is not None:
+            self._heard_s = asyncio.get_running_loop().time()
+            command = ("XREAD", "COUNT", 256, "BLOCK", _BLOCK_MS, "STREAMS", self._keys.control, id_text(self._heard))
+            self._reader.send(self._came, *command)
+
+    def _came(self, reply: Any) -> None:
+        if isinstance(reply, PipeLost | hiredis.ReplyError):
+            return
+        for entry, fields in rows_of(reply[0][1]) if reply else ():
+            self._heard = entry
+            if fields.get(b"from") == self._gateway.name.encode():
+                self._lost(int(fields[b"moved"]), int(fields[b"token"]))
+        self._read()
+
+    def _adopt_all(self, dead: list[bytes]) -> None:
+        """Take over what a dead gateway had; other survivors do the same, and each session comes to one of us."""
+        for name in dead:
+            if name != self._gateway.name.encode():
+                self._log("cluster.gateway_dead", gateway=name.decode())
+            self._ask(
+                lambda sessions, _, name=name: self._adopt_of(name, sessions),
+                "SMEMBERS",
+                self._keys.owned(name.decode()),
+            )  # type: ignore[misc]
+
+    def _adopt_of(self, name: bytes, sessions: list[bytes] | None) -> None:
+        when = ANY if name == self._gateway.name.encode() else name.decode()
+        for session in sorted(map(int, sessions or ())):
+            self._ownership.claim(session, when, _no_matter, self._now_ns())
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _call(script: Script, keys: Any, args: Any) -> tuple[Argument, ...]:
+    return ("EVALSHA", script.sha, len(keys), *keys, *args)
+
+
+def _no_matter(_why: str, _now_ns: int) -> None:
+    """Another survivor may have been faster."""
+
+
+def _ignore(_reply: object) -> None:
+    """It is tried once."""

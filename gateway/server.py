@@ -41,6 +41,7 @@ from gateway.journal.delay import RecordDelay
 from gateway.limiting.service import Limiting
 from gateway.memory_bounds import memory_bounds
 from gateway.orders.path import OrderPath
+from gateway.orders.trading_modes import ModeChange
 from gateway.recovery.known_ids import configured_ids
 from gateway.recovery.recorder import Recorder
 from gateway.recovery.replay import JournalReplay
@@ -201,7 +202,10 @@ class Server:
         accounts, known = {row.name: row.id for row in settings.accounts}, tuple(self.recorder.known_ids.accounts)
         file = ModesFile(config_dir / settings.journal.directory / "modes.json")
         is_kept = settings.journal.durability != "memory"
-        self.mode_control = ModeControl(self.services, accounts, known, file if is_kept else None)
+        is_alone = self.cluster is None
+        self.mode_control = ModeControl(
+            self.services, accounts, known, file if is_kept and is_alone else None, self.cluster
+        )
         self.mode_control.restore(self.now_ns())
 
     def _build_doors(self) -> None:
@@ -279,8 +283,12 @@ class Server:
         self.sessions.next_ws_id = max(self.sessions.next_ws_id, link.next_session)
         link.begin(turn)
         if (cluster := self.cluster) is not None:
-            cluster.connect(self.services, self.fix, self.recorder, link.core, turn, self.failures.gateway_failed)
+            failed = self.failures.gateway_failed
+            cluster.connect(self.services, self.fix, self.recorder, link.core, turn, self._hear, failed)
             await cluster.open()
+
+    def _hear(self, change: ModeChange, kill: bool) -> None:
+        self.mode_control.hear(change, kill, self.now_ns())
 
     def wire(self, loop: asyncio.AbstractEventLoop) -> EventLoopTurn:
         """Create the turn of the event loop; nothing in it needs a socket."""

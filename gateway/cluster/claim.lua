@@ -8,8 +8,8 @@
 -- The command stream gets the `join` in the same moment: the core answers it when it has executed all that the last owner
 -- handed over, and no more can come.
 --
--- Returns {"ok", token, id of the join, the last owner or "", the fields of the row ...}; {"busy", owner}; {"gone"} as
--- commit.lua.
+-- Returns {"ok", token, id of the join, the last owner or "", the fields of the row ...}; {"busy", owner, ms until it is
+-- dead unless it is heard of}; {"gone"} as commit.lua.
 
 local base, name, session, condition = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 if redis.call('HGET', KEYS[2], 'boot') ~= ARGV[3] then
@@ -19,19 +19,20 @@ end
 local found = redis.call('HMGET', KEYS[1], 'owner', 'token', 'link')
 local owner = found[1] or ''
 if condition ~= 'any' and owner ~= name then
-  local lives = false
+  local left = 0
   if owner ~= '' then
     local time = redis.call('TIME')
-    local until_ms = redis.call('HGET', base .. 'gateway:' .. owner, 'until')
-    lives = until_ms and tonumber(until_ms) > time[1] * 1000 + math.floor(time[2] / 1000)
+    local until_ms = tonumber(redis.call('HGET', base .. 'gateway:' .. owner, 'until') or '0')
+    left = math.max(until_ms - time[1] * 1000 - math.floor(time[2] / 1000), 0)
   end
+  local told = {'busy', owner, string.format('%d', left)}
   if condition == 'idle' then
     local is_connected = found[3] and cmsgpack.unpack(found[3])[3]
-    if lives and is_connected then
-      return {'busy', owner}
+    if left > 0 and is_connected then
+      return told
     end
-  elseif lives or owner ~= condition then
-    return {'busy', owner}
+  elseif left > 0 or owner ~= condition then
+    return told
   end
 end
 

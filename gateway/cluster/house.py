@@ -14,10 +14,8 @@ from gateway.recovery import records
 from gateway.recovery.recorder import Recorder
 from gateway.remote.core import RemoteCore
 from gateway.sessions.session import Session
-from protocols.messages import AnyEvent, Lane, is_numbered
+from protocols.messages import N_BITS, N_MASK, AnyCommand, AnyEvent, Lane, is_numbered
 from protocols.units import NS_PER_MS
-
-_N_MASK = (1 << 39) - 1
 
 
 class House:
@@ -79,13 +77,16 @@ class House:
         """What the last owner had not reported, as far as the core has delivered it here."""
         latest = self._core.latest_seq(adopted.account)
         events = [event for event in adopted.events if is_numbered(event) and adopted.row.at < event.seq <= latest]
-        known = events[-1].seq if events else adopted.row.at  # type: ignore[union-attr]  # numbered
+        known = events[-1].seq if events else adopted.row.at
         return events + self._services.sessions.account(adopted.account).replay(known + 1, latest)
 
     def _adopt_ws(self, adopted: Adopted, now_ns: int) -> None:
         services, row = self._services, adopted.row
         self._journal.own(adopted.session, row.token)
-        if row.ws is None or (client := services.authenticator.by_key(row.ws.key_id)) is None:
+        client = services.authenticator.by_key(row.ws.key_id) if row.ws is not None else None
+        if row.ws is None or client is None:  # a gateway's own, or of a key that is no longer configured
+            self._hand_over(row.waiting)
+            self._journal.append(records.WS_ENDED, adopted.session, b"")
             return
         session = services.sessions.by_id.get(adopted.session)
         if session is None:
@@ -93,20 +94,26 @@ class House:
             session = services.sessions.by_id[adopted.session]
         self._count_on(session, adopted)
         self._guard(session, adopted, now_ns)
+        if not (row.ws.is_given or services.cancel_on_disconnect.is_guarding(session)):
+            services.sessions.forget(session)  # no one can resume it
 
     def _count_on(self, session: Session, adopted: Adopted) -> None:
         """Number its commands after all that the core has executed, and all that waited, which are handed over now."""
         self._recorder.set_counters(session)
-        waiting = adopted.row.waiting
         sender = session.sender
-        for command in waiting:
-            n, lane = command.cmd_id & _N_MASK, Lane(command.cmd_id >> 39 & 3)
+        for command in adopted.row.waiting:
+            n, lane = command.cmd_id & N_MASK, Lane(command.cmd_id >> N_BITS & 3)
             if lane is Lane.ORDER:
                 sender.order_n = max(sender.order_n, n)
             elif lane is Lane.CANCEL:
                 sender.cancel_n = max(sender.cancel_n, n)
             elif lane is Lane.CONTROL:
                 sender.control_n = max(sender.control_n, n)
+        self._hand_over(adopted.row.waiting)
+
+    def _hand_over(self, waiting: Sequence[AnyCommand]) -> None:
+        """What the last owner had accepted and not handed over."""
+        for command in waiting:
             self._journal.append(records.LEFT, 0, command.cmd_id.to_bytes(8, "big"))
         if waiting:
             self._core.hand_over_again(waiting)
@@ -117,7 +124,8 @@ class House:
         if link is None:
             return
         session.cod_grace_ms = link.grace_ms
-        services.cancel_on_disconnect.restore(link, now_ns, 0, now_ns + link.grace_ms * NS_PER_MS)
+        grace_ms = max(link.grace_ms, services.settings.venue.drain_ms) if adopted.was_asked else link.grace_ms
+        services.cancel_on_disconnect.restore(link, now_ns, 0, now_ns + grace_ms * NS_PER_MS)
         if session.may_trade and link.response_mode:
             session.set_response_mode(link.response_mode)
 

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import msgspec
 
 from gateway.cluster.store import Changes, SharedStore
-from gateway.journal import JournalState
 from gateway.journal.scan import ScanReport
+from gateway.journal.writer import JournalState
 from gateway.recovery import records
 from gateway.remote.core import Handed
 from gateway.remote.keys import EntryId, Keys, entry_id
@@ -27,6 +27,7 @@ from protocols.errors import LocalProtocolError
 from protocols.messages import session_of
 
 Argument = bytes | str | int
+_FAR_BEHIND = 1_000  # events
 _pack = msgspec.msgpack.Encoder().encode
 _unpack_run = msgspec.msgpack.Decoder(list[bytes]).decode
 
@@ -118,6 +119,7 @@ class SharedJournal:
         self._stores: dict[int, SharedStore] = {}
         self._tokens: dict[int, int] = {}  # of the sessions that this gateway owns
         self._accounts: dict[int, int] = {}  # of those that number what they report
+        self._noted: dict[int, int] = {}  # up to which event each has reported, as its row has it
         self._parts: dict[int, SessionPart] = {}  # of this turn
         self._ended: list[tuple[int, int]] = []
         self._unanswered: deque[Commit] = deque()
@@ -148,8 +150,22 @@ class SharedJournal:
         """The token under which it does, 0 = it does not."""
         return self._tokens.get(session, 0)
 
+    def note_progress(self) -> bool:
+        """Have the next commit say how far the sessions have reported that have had nothing to report for long: who
+        takes one over reads all events since then. Returns whether there are any.
+        """
+        behind = [
+            session
+            for session, account in self._accounts.items()
+            if self._core.latest_seq(account) - self._noted.get(session, 0) > _FAR_BEHIND
+        ]
+        for session in behind:
+            self._part(session)
+        return bool(behind)
+
     def disown(self, session: int) -> None:
         """Another gateway owns it, or it has ended: nothing of it is written any more."""
+        self._noted.pop(session, None)
         self._tokens.pop(session, None)
         self._accounts.pop(session, None)
         self._parts.pop(session, None)
@@ -227,7 +243,8 @@ class SharedJournal:
                 self._part(session)
         for session, part in self._parts.items():
             if account := self._accounts.get(session):
-                part.changes.fields["at"] = b"%d" % self._core.latest_seq(account)
+                self._noted[session] = at = self._core.latest_seq(account)
+                part.changes.fields["at"] = b"%d" % at
         self.position += 1
         commit = Commit(self.position, self._parts, handed)
         self._parts = {}

@@ -8,6 +8,7 @@ asked is told so.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 import hiredis
@@ -17,10 +18,11 @@ from gateway.cluster import scripts
 from gateway.cluster.journal import Commit, Gateway, NameTaken, SharedJournal, run_of
 from gateway.cluster.ownership import ANY, Ownership, Run
 from gateway.cluster.scripts import Script
+from gateway.orders.trading_modes import ModeChange
 from gateway.remote.core import RemoteCore, events_of
 from gateway.remote.keys import BEFORE_ALL, EntryId, entry_id, id_text
 from gateway.remote.link import LinkRefused
-from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, last_entry, open_pipe, rows_of
+from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, last_entry, open_pipe, pairs, rows_of
 from gateway.sessions.registry import FIRST_WS_SESSION, MAX_NAMES_PER_KEY
 from protocols.messages import MAX_SESSION, AnyEvent
 
@@ -52,9 +54,10 @@ class ClusterLink:
         lease_ms: int,
         now_ns: Callable[[], int],
         log: Callable[..., None],
+        wake: Callable[[], None],
         fail: Callable[[Exception], None],
     ) -> None:
-        """fail: gets what the process cannot go on after."""
+        """wake: asks for a turn. fail: gets what the process cannot go on after."""
         self._gateway = gateway
         self._keys = gateway.keys
         self._base = gateway.keys.commands.removesuffix("commands")
@@ -64,10 +67,12 @@ class ClusterLink:
         self._lease_ms = lease_ms
         self._now_ns = now_ns
         self._log = log
+        self._wake = wake
         self._fail = fail
         self._turn: Gate
         self._ownership: Ownership
         self._lost: Callable[[int, int], None]
+        self._hear: Callable[[ModeChange, bool], None]
         self._give_ids: Callable[[list[int]], None]
         self._writer: RedisPipe | None = None
         self._reader: RedisPipe | None = None
@@ -79,15 +84,24 @@ class ClusterLink:
         self.why_away = "not connected yet"
 
     def connect(
-        self, turn: Gate, ownership: Ownership, lost: Callable[[int, int], None], give_ids: Callable[[list[int]], None]
+        self,
+        turn: Gate,
+        ownership: Ownership,
+        lost: Callable[[int, int], None],
+        give_ids: Callable[[list[int]], None],
+        hear: Callable[[ModeChange, bool], None],
     ) -> None:
-        """lost: another gateway says that it has this session, under this token. give_ids: ids of sessions to come."""
+        """lost: another gateway says that it has this session, under this token. give_ids: ids of sessions to come.
+        hear: an operator of another gateway changed a mode, with a kill or without; also what is in force at the start.
+        """
         self._turn, self._ownership, self._lost, self._give_ids = turn, ownership, lost, give_ids
+        self._hear = hear
 
     # -- start and stop ------------------------------------------------------------------------------------------------
 
-    async def open(self) -> int:
-        """Connect, take the gateway's name, and adopt what the last process under it left. Returns the house's session.
+    async def open(self) -> tuple[int, int]:
+        """Connect, take the gateway's name, and adopt what the last process under it left. Returns the session of the
+        gateway's own commands, and its token.
 
         Raises:
             LinkRefused: another process has the name.
@@ -100,20 +114,30 @@ class ClusterLink:
                 self._away(str(error) or type(error).__name__)
                 await asyncio.sleep(_RETRY_S)
         assert self._writer is not None
-        told = await self._begin_lease(self._writer)
+        left = await self._begin_lease(self._writer)
         self._heard = await last_entry(self._writer, self._keys.control)
+        for told in pairs(await ask(self._writer, "HGETALL", self._keys.modes)).values():
+            self._hear(msgspec.json.decode(told, type=ModeChange), False)
         self._read()
         ids = await self._ids()
         self._spawn(self._watch())
-        self._adopt_all(told)
+        self._adopt_all(left)
         self._give_ids(ids[1:])
-        return ids[0]
+        return ids[0], await self._own_house(ids[0])
+
+    async def _own_house(self, house: int) -> int:
+        """Have the session of the gateway's own commands, as any other; its token."""
+        assert self._writer is not None
+        told = await ask(self._writer, *self._claim_command(house, ANY))
+        if told[0] != b"ok":
+            raise LinkRefused(f'another process has taken the name "{self._gateway.name}"')
+        return int(told[1])
 
     async def _begin_lease(self, writer: RedisPipe) -> list[bytes]:
         """Take the name. A process before this one may have died just now: its lease is waited for, not longer."""
         waited_ms = 0
         while True:
-            told: list[Any] = await ask(writer, *self._lease_command(begins=True))
+            told: list[Any] = await ask(writer, *self._lease_command("begin"))
             if told[0] == b"ok":
                 return told[1:]
             if waited_ms > 2 * self._lease_ms:
@@ -125,9 +149,13 @@ class ClusterLink:
             await asyncio.sleep(wait_ms / 1_000)
 
     async def close(self) -> None:
-        """Write nothing any more. The lease ends by itself, unless all sessions were given up before."""
+        """Write nothing any more, and let the others have the sessions."""
         for task in list(self._tasks):
             task.cancel()
+        if self._writer is not None:
+            with suppress(OSError, TimeoutError, hiredis.ReplyError):
+                async with asyncio.timeout(_SILENCE_S):
+                    await ask(self._writer, *self._lease_command("end"))
         for pipe in (self._writer, self._reader):
             if pipe is not None:
                 pipe.close()
@@ -170,7 +198,7 @@ class ClusterLink:
                     self._read()
                     continue
                 async with asyncio.timeout(_SILENCE_S):
-                    told = await ask(writer, *self._lease_command(begins=False))
+                    told = await ask(writer, *self._lease_command("renew"))
                 if loop.time() - self._heard_s > _SILENCE_S + _BLOCK_MS / 1_000:
                     raise TimeoutError("no answer")
             except (OSError, TimeoutError, hiredis.ReplyError) as error:
@@ -182,13 +210,15 @@ class ClusterLink:
                 self._gone()
                 return
             self._adopt_all(told[1:])
+            if self._journal.note_progress():
+                self._wake()
             for session, token in self._journal.take_ended():
                 keys = (self._keys.session(session), self._keys.sent(session), self._keys.owned(self._gateway.name))
                 writer.send(_ignore, *_call(scripts.END, keys, (session, token)))
 
-    def _lease_command(self, begins: bool) -> tuple[Argument, ...]:
+    def _lease_command(self, wish: str) -> tuple[Argument, ...]:
         keys = (self._keys.gateway(self._gateway.name), self._keys.gateways, self._keys.commands)
-        args = (self._base, self._gateway.name, self._gateway.boot, self._lease_ms, int(begins))
+        args = (self._base, self._gateway.name, self._gateway.boot, self._lease_ms, wish)
         return _call(scripts.LEASE, keys, args)
 
     def _gone(self) -> None:
@@ -218,6 +248,9 @@ class ClusterLink:
     # -- what is asked (gateway.cluster.ownership.Desk) ----------------------------------------------------------------
 
     def claim(self, session: int, when: str, then: Callable[[list[bytes] | None, int], None]) -> None:
+        self._ask(then, *self._claim_command(session, when))
+
+    def _claim_command(self, session: int, when: str) -> tuple[Argument, ...]:
         keys = (
             self._keys.session(session),
             self._keys.gateway(self._gateway.name),
@@ -226,7 +259,7 @@ class ClusterLink:
         )
         join = b'{"sessions":[%d]}' % session
         args = (self._base, self._gateway.name, self._gateway.boot, session, when, _CONTROL_ENTRIES, join)
-        self._ask(then, *_call(scripts.CLAIM, keys, args))
+        return _call(scripts.CLAIM, keys, args)
 
     def join(self, account: int, then: Callable[[EntryId | None, int], None]) -> None:
         told = b'{"accounts":[%d]}' % account
@@ -251,6 +284,9 @@ class ClusterLink:
             then(None if rows is None else [each for _, row in rows for each in events_of(row)], at_ns)
 
         self._ask(came, "XREVRANGE", self._keys.events(account), "+", "-", "COUNT", _TAIL_ENTRIES)
+
+    def wait(self, ms: int, then: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_later(ms / 1_000, then)
 
     def name(self, key_id: str, name: str, fresh: int, then: Callable[[list[int] | None, int], None]) -> None:
         """The session of this name; see `name.lua`."""
@@ -305,6 +341,22 @@ class ClusterLink:
         args = (self._base, _IDS, FIRST_WS_SESSION, MAX_SESSION - FIRST_WS_SESSION + 1)
         self._ask(found, *_call(scripts.IDS, (self._keys.ids,), args))
 
+    async def tell(self, change: ModeChange, kill: bool) -> None:
+        """See `OtherGateways`."""
+        if self._writer is None:
+            raise OSError("Redis cannot be reached")
+        place, told = "/".join(map(str, change.place)), msgspec.json.encode(change)
+        keys, args = (
+            (self._keys.modes, self._keys.control),
+            (self._gateway.name, place, told, int(kill), _CONTROL_ENTRIES),
+        )
+        is_over = change.mode == "normal"
+        try:
+            async with asyncio.timeout(_SILENCE_S):
+                await ask(self._writer, *_call(scripts.MODE, keys, (*args, int(is_over))))
+        except (hiredis.ReplyError, TimeoutError) as error:
+            raise OSError(str(error) or "no answer") from error
+
     # -- what others say -----------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
@@ -320,23 +372,24 @@ class ClusterLink:
             self._heard = entry
             if fields.get(b"from") == self._gateway.name.encode():
                 self._lost(int(fields[b"moved"]), int(fields[b"token"]))
+            elif b"mode" in fields and fields[b"by"] != self._gateway.name.encode():
+                self._hear(msgspec.json.decode(fields[b"mode"], type=ModeChange), fields[b"kill"] == b"1")
         self._read()
 
     def _adopt_all(self, dead: list[bytes]) -> None:
-        """Take over what a dead gateway had; other survivors do the same, and each session comes to one of us."""
-        for name in dead:
+        """Take over what dead gateways had; other survivors do the same, and each session comes to one of us. dead: as
+        `lease.lua` tells them.
+        """
+        for name, is_planned in zip(dead[::2], dead[1::2], strict=True):
             if name != self._gateway.name.encode():
-                self._log("cluster.gateway_dead", gateway=name.decode())
-            self._ask(
-                lambda sessions, _, name=name: self._adopt_of(name, sessions),
-                "SMEMBERS",
-                self._keys.owned(name.decode()),
-            )  # type: ignore[misc]
+                self._log("cluster.gateway_dead", gateway=name.decode(), planned=is_planned == b"1")
+            adopt = partial(self._adopt_of, name.decode(), is_planned == b"1")
+            self._ask(adopt, "SMEMBERS", self._keys.owned(name.decode()))
 
-    def _adopt_of(self, name: bytes, sessions: list[bytes] | None) -> None:
-        when = ANY if name == self._gateway.name.encode() else name.decode()
+    def _adopt_of(self, name: str, is_planned: bool, sessions: list[bytes] | None, now_ns: int) -> None:
+        when = ANY if name == self._gateway.name else name
         for session in sorted(map(int, sessions or ())):
-            self._ownership.claim(session, when, _no_matter, self._now_ns())
+            self._ownership.claim(session, when, _no_matter, now_ns, is_planned)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

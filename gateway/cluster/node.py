@@ -14,6 +14,7 @@ from gateway.config.load import core_url, node_of
 from gateway.doors.batch import EventLoopTurn
 from gateway.doors.fix.acceptor import FixAcceptor
 from gateway.doors.services import Services
+from gateway.orders.trading_modes import ModeChange
 from gateway.recovery.recorder import Recorder
 from gateway.remote.core import RemoteCore
 from gateway.remote.keys import EntryId, Keys
@@ -50,9 +51,10 @@ class Cluster:
         recorder: Recorder,
         core: RemoteCore,
         turn: EventLoopTurn,
+        hear: Callable[[ModeChange, bool], None],
         fail: Callable[[Exception], None],
     ) -> None:
-        """Before `open`."""
+        """Before `open`. hear: see `ClusterLink.connect`."""
         self._services = services
         house = self._house = House(services, fix, self.journal, recorder, core)
         link = self._link = ClusterLink(
@@ -63,10 +65,11 @@ class Cluster:
             self._terms.lease_ms,
             services.now_ns,
             services.log,
+            services.wake,
             fail,
         )
         ownership = Ownership(link, core, house)
-        link.connect(turn, ownership, self._moved, self._give_ids)
+        link.connect(turn, ownership, self._moved, self._give_ids, hear)
         self.journal.connect(core, link.send, house.lose)
         self.moves.connect(ownership, link, services.sessions)
 
@@ -77,9 +80,13 @@ class Cluster:
             LinkRefused: a living process has the name.
         """
         self._services.sessions.given_ids = deque()
-        house = await self._link.open()
-        self.journal.own(house, 1)
+        house, token = await self._link.open()
+        self.journal.own(house, token)
         self._services.kill_switch.use(house)
+
+    async def tell(self, change: ModeChange, kill: bool) -> None:
+        """See `OtherGateways`."""
+        await self._link.tell(change, kill)
 
     def _moved(self, session: int, token: int) -> None:
         """Another gateway says that it has the session."""

@@ -10,6 +10,7 @@ asked, or a client hangs until its logon times out.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -24,6 +25,7 @@ Asked = Callable[[str, int], None]
 
 ANY = "any"
 IDLE = "idle"
+_AFTER_MS = 20  # the end of a lease
 
 
 class Desk(Protocol):
@@ -41,6 +43,9 @@ class Desk(Protocol):
     def events(self, account: int, after: int, then: Callable[[list[AnyEvent] | None, int], None]) -> None:
         """The account's events after this number."""
 
+    def wait(self, ms: int, then: Callable[[], None]) -> None:
+        """Call `then` after this time, whatever becomes of the connection."""
+
     def tail(self, account: int, then: Callable[[list[AnyEvent] | None, int], None]) -> None:
         """The latest events of the account, as many as a client may ask for."""
 
@@ -53,13 +58,16 @@ class Core(Protocol):
 
 
 class Adopted(msgspec.Struct, frozen=True):
-    """A session that is ours now. runs, events: of a FIX session; events has some that were reported, too."""
+    """A session that is ours now. runs, events: of a FIX session; events has some that were reported, too. was_asked:
+    its client was asked to go elsewhere.
+    """
 
     session: int
     row: SessionRow
     account: int
     runs: Sequence[Run] = ()
     events: Sequence[AnyEvent] = ()
+    was_asked: bool = False
 
 
 class House(Protocol):
@@ -82,10 +90,12 @@ class House(Protocol):
 
 
 class _Claim(msgspec.Struct, eq=False):
-    """A session on its way to us. asked: who waits for it. left: answers that are still to come."""
+    """A session on its way to us. asked: who waits for it."""
 
     session: int
     asked: list[Asked]
+    was_asked: bool
+    has_waited: bool = False
     row: SessionRow | None = None
     account: int = 0
     runs: list[Run] = []
@@ -136,17 +146,25 @@ class Ownership:
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 
-    def claim(self, session: int, when: str, asked: Asked, now_ns: int) -> None:
-        """Make a session ours. when: see `claim.lua`."""
+    def claim(self, session: int, when: str, asked: Asked, now_ns: int, was_asked: bool = False) -> None:
+        """Make a session ours. when: see `claim.lua`. was_asked: see `Adopted`."""
         if self._house.owns(session):
             asked("", now_ns)
         elif session in self._claims:
             self._claims[session].asked.append(asked)
         else:
-            claim = self._claims[session] = _Claim(session, [asked])
-            self._desk.claim(session, when, lambda told, at_ns: self._claimed(claim, told, at_ns))
+            claim = self._claims[session] = _Claim(session, [asked], was_asked)
+            self._ask_for(claim, when)
 
-    def _claimed(self, claim: _Claim, told: list[bytes] | None, now_ns: int) -> None:
+    def _ask_for(self, claim: _Claim, when: str) -> None:
+        self._desk.claim(claim.session, when, lambda told, at_ns: self._claimed(claim, when, told, at_ns))
+
+    def _claimed(self, claim: _Claim, when: str, told: list[bytes] | None, now_ns: int) -> None:
+        if told is not None and told[0] == b"busy" and when == IDLE and not claim.has_waited:
+            claim.has_waited = True  # its owner may have died just now: then it is not heard of again
+            again = partial(self._ask_for, claim, when)
+            self._desk.wait(int(told[2]) + _AFTER_MS, again)
+            return
         if told is None or told[0] != b"ok":
             busy = told is not None and told[0] == b"busy"
             self._end(claim, f"its owner is {told[1].decode()}" if busy and told else "Redis cannot be reached", now_ns)
@@ -196,7 +214,8 @@ class Ownership:
 
     def _adopt(self, claim: _Claim, now_ns: int) -> None:
         assert claim.row is not None
-        self._house.adopt(Adopted(claim.session, claim.row, claim.account, claim.runs, claim.events), now_ns)
+        found = Adopted(claim.session, claim.row, claim.account, claim.runs, claim.events, claim.was_asked)
+        self._house.adopt(found, now_ns)
         self._end(claim, "", now_ns)
 
     def _end(self, claim: _Claim, why: str, now_ns: int) -> None:

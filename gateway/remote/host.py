@@ -13,6 +13,7 @@ import msgspec
 from gateway.core.engine import Engine
 from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, id_text
 from gateway.remote.snapshot import Head, Snapshot, SnapshotInProgress
+from gateway.remote.sweeps import Sweeps
 from gateway.remote.together import Together
 from gateway.remote.wire import FIELDS, Encoding, NotUnderstood, decode_commands, encode_events, payload
 from protocols.messages import AnyCommand, AnyEvent, Lane, is_numbered
@@ -84,6 +85,7 @@ class CoreHost:
         self.stopped_by = ""
         self.nodes: dict[str, NodeState] = {}
         self._last_session = 0
+        self._sweeps = Sweeps()
         self._together = Together()
         self._keys = keys
         self._retain_events = retain_events
@@ -91,7 +93,8 @@ class CoreHost:
     def begin_snapshot(self) -> SnapshotInProgress:
         """The whole state as of now, to be made while entries are taken."""
         nodes = {name: (tuple(sorted(node.accounts)), node.latest) for name, node in self.nodes.items()}
-        return SnapshotInProgress(Head(self.position, nodes, self._last_session), self.engine.begin_snapshot())
+        head = Head(self.position, nodes, self._last_session, sweeps=self._sweeps.rows())
+        return SnapshotInProgress(head, self.engine.begin_snapshot())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Become the host that made this snapshot.
@@ -101,6 +104,7 @@ class CoreHost:
         """
         self.engine.restore(*snapshot.chunks)
         self.position, self._last_session = snapshot.head.position, snapshot.head.last_session
+        self._sweeps = Sweeps(snapshot.head.sweeps)
         self.nodes = {
             name: NodeState(set(accounts), latest) for name, (accounts, latest) in snapshot.head.nodes.items()
         }
@@ -132,13 +136,14 @@ class CoreHost:
                 return []
             if (found := payload(fields)) is None:
                 raise NotUnderstood("an entry without commands")
-            return self._rows(entry, name, self._execute(entry, decode_commands(*found)), found[1])
+            return self._rows(entry, name, self._execute(entry, name, decode_commands(*found)), found[1])
         except (NotUnderstood, msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
             return [self._told(entry, name, ("error", str(error).encode()))] if name in self.nodes else []
 
-    def _execute(self, entry: EntryId, commands: Sequence[AnyCommand]) -> Sequence[AnyEvent]:
+    def _execute(self, entry: EntryId, node: str, commands: Sequence[AnyCommand]) -> Sequence[AnyEvent]:
         for command in commands:
             self._last_session = max(self._last_session, command.session)
+        commands = self._sweeps.judge(node, commands, entry[0])
         return self.engine.execute_all(self._together.of(commands), entry[0] * NS_PER_MS)
 
     def _configure(self, entry: EntryId, wanted: Configure) -> None:

@@ -65,6 +65,11 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{{{self.prefix}}}:ids"
 
     @property
+    def modes(self) -> str:
+        """A hash: the operators' modes in force, by place."""
+        return f"{{{self.prefix}}}:modes"
+
+    @property
     def control(self) -> str:
         """A stream that all gateways read: sessions that moved, operators' modes."""
         return f"{{{self.prefix}}}:control"

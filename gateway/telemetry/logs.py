@@ -44,6 +44,7 @@ EVENTS: dict[str, LogEvent] = {
     "gateway.started": _info("all doors are open; `ports` names them"),
     "gateway.recovered": _info("the journal was read back; the gateway continues from the state of the last process"),
     "core.away": _error("the core, or the Redis between, cannot be reached; `text` says why; orders wait, then 5002"),
+    "mode.heard": _warning("an operator of another gateway changed a mode; it is in force here, too"),
     "session.moved_here": _info("this gateway has taken a session over; `owner` had it before, if any had"),
     "session.moved_away": _info("another gateway has taken this session over; its client was sent away"),
     "cluster.away": _error("the Redis where sessions are kept cannot be reached; `text` says why; output waits"),

@@ -70,14 +70,17 @@ class Writer:
         return position
 
     def begin(self, lease_ms=LEASE_MS):
-        return self._lease(lease_ms, 1)
+        return self._lease(lease_ms, "begin")
 
     def renew(self, lease_ms=LEASE_MS):
-        return self._lease(lease_ms, 0)
+        return self._lease(lease_ms, "renew")
 
-    def _lease(self, lease_ms, begins):
+    def end(self):
+        return self._lease(0, "end")
+
+    def _lease(self, lease_ms, wish):
         keys = (KEYS.gateway(self.name), KEYS.gateways, KEYS.commands)
-        return self.run(scripts.LEASE, keys, ("{t}:", self.name, self.boot, lease_ms, begins))
+        return self.run(scripts.LEASE, keys, ("{t}:", self.name, self.boot, lease_ms, wish))
 
     def claim(self, session, when="any", account=0):
         """Returns what the script says; on "ok" the session is owned."""

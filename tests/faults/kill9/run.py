@@ -40,6 +40,7 @@ WS_ACCOUNTS = ("ALPHA", "BETA")
 _KILL_MS = (50, 500)
 _LOSES_LINK = 0.3  # share of the clients, each round
 _PATIENCE_S = 20.0
+_WHEN_REDIS_DIES = (b'"core.away"', b'"cluster.away"', b'"limits.store_away"')
 _RECOVERS_S = 3.0
 _LOOK_S = 0.05
 _SEGMENT_BYTES = 1 << 20  # the smallest: a run of any length sees segments begin and end
@@ -105,6 +106,7 @@ class Run:
         self._losses: list[asyncio.TimerHandle] = []
         self._waited = 0, 0  # on either door: orders that waited for tokens when the gateway was killed
         self._catches = 0
+        self._life = 0
 
     async def run(self) -> Result:
         """All rounds, or as many as there are until something is wrong; then the last life, and the verdict."""
@@ -129,8 +131,15 @@ class Run:
         )
         more = "".join(account_row(n, f"K{n}") for n, _ in enumerate(self.desks, 11))
         more += _MORE.format(durability=self._settings.durability, segment_bytes=_SEGMENT_BYTES)
-        more += _EMBEDDED if self._cores is None else self._cores.knobs
         knobs, limits = {"sessions": sessions, "more": more}, GENEROUS
+        if self._cores is None:
+            knobs["more"] += _EMBEDDED
+        elif self._settings.is_cluster:
+            self._life += 1
+            own = self._cores.cluster_knobs(self._life)
+            knobs |= {"more": more + own["more"], "store": own["store"]}
+        else:
+            knobs["more"] += self._cores.knobs
         if self._store is not None:
             knobs["store"], limits = self._store.knobs, LIMITS
             self._store.change_pace(self._rng)
@@ -261,7 +270,7 @@ class Run:
         """What the gateway logged as an error is our own bug, whatever the clients noticed."""
         assert process.stderr is not None
         for line in process.stderr.read().splitlines():
-            if self._cores is not None and b'"core.away"' in line:
+            if self._cores is not None and any(event in line for event in _WHEN_REDIS_DIES):
                 continue
             if self._store is not None and b'"limits.store_away"' in line:
                 self._store.outages += 1
@@ -315,9 +324,12 @@ def main() -> int:
     parser.add_argument("--cut-bytes", type=int, default=0, help="cut so much off the journal in each round")
     parser.add_argument("--store", action="store_true", help="limits in a store that answers late")
     parser.add_argument("--cores", type=int, default=0, help="processes of a core behind Redis, which are killed too")
+    parser.add_argument("--cluster", action="store_true", help="each life is another gateway, with nothing on its disk")
     asked = parser.parse_args()
     has_ws = asked.door == "both"
-    settings = Settings(asked.rounds, asked.seed, asked.durability, has_ws, asked.cut_bytes, asked.store, asked.cores)
+    settings = Settings(
+        asked.rounds, asked.seed, asked.durability, has_ws, asked.cut_bytes, asked.store, asked.cores, asked.cluster
+    )
     result = kill9(settings)
     show(result, Console(width=None if sys.stdout.isatty() else 120))
     return 1 if result.violations.count else 0

@@ -13,7 +13,7 @@ from gateway.recovery import records
 from gateway.remote.keys import entry_id
 from gateway.safety.cancel_on_disconnect import LinkState
 from protocols.messages import Lane, NewOrder, OrdType, Origin, Side, Tif, pack_cmd_id
-from tests.support.cluster_bench import KEYS, Writer
+from tests.support.cluster_bench import KEYS, LEASE_MS, Writer
 from tests.support.redis_server import RedisServer
 
 S, ACCOUNT = 7, 1
@@ -73,6 +73,18 @@ def test_a_turn_writes_numbers_messages_and_commands_at_once(redis, a):
     assert sent(redis, S) == [(1, b"one"), (2, b"two"), (3, b"three")]
     assert len(a.core.entries) == 1
     assert redis.xrange(KEYS.commands)[-1][1].keys() == {b"node", b"m"}
+
+
+def test_a_session_with_nothing_to_report_for_long_says_so_before_its_successor_has_too_much_to_read(a):
+    a.claim(S, account=ACCOUNT)
+    a.commit()
+    a.core.latest[ACCOUNT] = 1_000
+    assert not a.journal.note_progress()
+    a.core.latest[ACCOUNT] = 1_001
+    assert a.journal.note_progress()
+    a.commit()
+    assert a.row(S)[b"at"] == b"1001"
+    assert not a.journal.note_progress()
 
 
 def test_a_turn_without_changes_writes_nothing(a):
@@ -196,7 +208,7 @@ def test_two_processes_under_one_name_the_older_one_ends(redis, a):
     second = Writer(redis, "a", "b2")
     assert second.begin()[0] == b"taken"
     a.renew(lease_ms=0)
-    assert second.begin() == [b"ok", b"a"], "with the sessions that the first has left"
+    assert second.begin() == [b"ok", b"a", b"0"], "with the sessions that the first has left"
     a.journal.store(S).next_in = 2
     a.commit()
     assert a.renew() == [b"gone"]
@@ -210,7 +222,8 @@ class TestClaim:
         assert b.claim(S, "idle")[0] == b"ok", "its client is not connected"
         b.journal.append(records.LINK, S, records.body(LinkState(S, ACCOUNT, True, "off", 0, 0)))
         b.commit()
-        assert a.claim(S, "idle") == [b"busy", b"b"]
+        told = a.claim(S, "idle")
+        assert (told[:2], 0 < int(told[2]) <= LEASE_MS) == ([b"busy", b"b"], True)
         b.renew(lease_ms=0)
         assert a.claim(S, "idle")[0] == b"ok", "its gateway is dead"
 
@@ -218,11 +231,25 @@ class TestClaim:
         c = Writer(redis, "c")
         c.begin()
         a.claim(S)
-        assert b.claim(S, "a") == [b"busy", b"a"]
+        assert b.claim(S, "a")[:2] == [b"busy", b"a"]
         a.renew(lease_ms=0)
-        assert b.renew() == [b"ok", b"a"]
+        assert b.renew() == [b"ok", b"a", b"0"]
         assert b.claim(S, "a")[0] == b"ok"
-        assert c.claim(S, "a") == [b"busy", b"b"]
+        assert c.claim(S, "a")[:2] == [b"busy", b"b"]
+
+    def test_who_ends_in_good_order_is_known_to_have_and_its_name_is_free_at_once(self, redis, a, b):
+        a.claim(S)
+        assert a.end() == [b"ok"]
+        assert b.renew() == [b"ok", b"a", b"1"]
+        again = Writer(redis, "a", "b2")
+        assert again.begin() == [b"ok", b"a", b"1"]
+        assert b.renew() == [b"ok"], "it lives again"
+
+    def test_a_dead_gateway_without_sessions_is_forgotten_by_all_and_by_the_core(self, redis, a, b):
+        a.renew(lease_ms=0)
+        assert b.renew() == [b"ok"]
+        assert redis.smembers(KEYS.gateways) == {b"b"}
+        assert redis.xrevrange(KEYS.commands)[0][1] == {b"node": b"a", b"bye": b"1"}
 
     def test_what_the_last_owner_wrote_comes_with_it_and_all_are_told(self, redis, a, b):
         a.claim(S)

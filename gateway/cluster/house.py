@@ -1,4 +1,4 @@
-"""What a gateway does when a session comes to it from another one, and when it leaves. Pure.
+"""What a gateway does when a session comes to it from another one, and when it leaves.
 
 It is what a start does with the sessions of the last process, for one session, while all others go on.
 """

@@ -1,4 +1,4 @@
-"""What the doors ask of a gateway that is one of several: sessions and accounts that are not here yet. Pure."""
+"""What the doors ask of a gateway that is one of several: sessions and accounts that are not here yet."""
 
 from collections.abc import Callable
 from typing import Protocol

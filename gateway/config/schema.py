@@ -365,6 +365,13 @@ class Cluster(_Table, frozen=True, kw_only=True):
     lease_ms: Annotated[
         int, _within(1_000, 60_000, "a gateway that is not heard of for this long is dead: others take its sessions")
     ] = 3_000
+    shares_ports: Annotated[
+        bool,
+        _about(
+            "other processes of this machine listen at the same ports, and the kernel deals out connections; each"
+            " needs an admin port of its own. `penstock run --workers` sets both"
+        ),
+    ] = False
     retain_messages: Annotated[
         int, _within(100, 1_000_000, "messages of a FIX session that are kept, in Redis and in memory, for its resends")
     ] = 10_000

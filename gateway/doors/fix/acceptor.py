@@ -118,9 +118,13 @@ class FixAcceptor:
     async def start(self, loop: asyncio.AbstractEventLoop, turn: EventLoopTurn) -> dict[str, int]:
         """Listen; returns the port of each listener by name."""
         ports: dict[str, int] = {}
+        cluster = self._settings.cluster
+        is_shared = cluster is not None and cluster.shares_ports
         for listener in self._settings.fix.listeners:
             context, balancers = tls.server_context(listener.tls), networks(listener.proxy_protocol_from)
-            address = ListenSettings(listener.name, listener.host, listener.port, listener.backlog, context, balancers)
+            address = ListenSettings(
+                listener.name, listener.host, listener.port, listener.backlog, context, balancers, is_shared
+            )
             self._listeners.append(Listener(address, self.door_of(listener, loop, turn)))
             ports[listener.name] = await self._listeners[-1].open()
         return ports

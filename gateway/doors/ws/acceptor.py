@@ -108,9 +108,10 @@ class WsAcceptor:
             accepting=lambda: True,  # while the queue is full, it is the upgrade that is refused, with a 503
             shared=balancers + self._proxies,
         )
-        context = tls.server_context(self._ws.tls)
+        context, cluster = tls.server_context(self._ws.tls), self._services.settings.cluster
+        is_shared = cluster is not None and cluster.shares_ports
         self._listener = Listener(
-            ListenSettings("ws", self._ws.host, self._ws.port, _BACKLOG, context, balancers), door
+            ListenSettings("ws", self._ws.host, self._ws.port, _BACKLOG, context, balancers, is_shared), door
         )
         return await self._listener.open()
 

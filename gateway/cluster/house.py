@@ -138,7 +138,7 @@ class House:
             if session is None:
                 continue
             services.cancel_on_disconnect.forget(session)
-            for request in services.orders.core_link.forget(session, cmd_ids):
+            for request in services.orders.core_link.forget(session, cmd_ids, now_ns):
                 services.orders.charging.leave(request)
             if self._fix.has_session(session_id):
                 self._fix.close_session(session_id)

@@ -181,13 +181,13 @@ class OrderQueue:
             self._withdraw(request)
         return late, withdrawn
 
-    def forget(self, session: Session) -> list[Request]:
-        """Take out what waits of a session that another gateway has."""
-        self._sort_arrivals()
+    def forget(self, session: Session) -> tuple[list[Request], list[Request]]:
+        """Take out what waits of a session that another gateway has; and what cancels withdrew, of any session."""
+        withdrawn = self._sort_arrivals()
         gone = [request for lane in self._lanes for request in lane if request.session is session]
         for request in gone:
             self._withdraw(request)
-        return gone
+        return gone, withdrawn
 
     def __iter__(self) -> Iterator[Request]:
         """Whatever waits, but for mass cancels that joined another."""

@@ -2,8 +2,8 @@
 --
 -- KEYS: the session's row, the gateway's row, the command stream, the control stream.
 -- ARGV: the prefix of all keys, the gateway's name, its boot, the session, when it may be taken, how many entries the
--- control stream keeps, and a `join` for the core. When: "any"; "idle" = not from a living gateway where its client is connected; or the name
--- of a gateway = only from that one, and only if it is dead.
+-- control stream keeps, and a `join` for the core. When: "any"; "idle" = not from a living gateway where its client is
+-- connected; "dead" = not from a living gateway.
 --
 -- The command stream gets the `join` in the same moment: the core answers it when it has executed all that the last owner
 -- handed over, and no more can come.
@@ -26,12 +26,8 @@ if condition ~= 'any' and owner ~= name then
     left = math.max(until_ms - time[1] * 1000 - math.floor(time[2] / 1000), 0)
   end
   local told = {'busy', owner, string.format('%d', left)}
-  if condition == 'idle' then
-    local is_connected = found[3] and cmsgpack.unpack(found[3])[3]
-    if left > 0 and is_connected then
-      return told
-    end
-  elseif left > 0 or owner ~= condition then
+  local is_connected = found[3] and cmsgpack.unpack(found[3])[3]
+  if left > 0 and (condition == 'dead' or is_connected) then
     return told
   end
 end

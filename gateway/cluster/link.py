@@ -6,6 +6,7 @@ asked is told so.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -15,24 +16,18 @@ import hiredis
 import msgspec
 
 from gateway.cluster import scripts
-from gateway.cluster.journal import Commit, Gateway, NameTaken, SharedJournal, run_of
-from gateway.cluster.ownership import ANY, Ownership, Run
-from gateway.cluster.scripts import Script
+from gateway.cluster.desk import CONTROL_ENTRIES, ClusterDesk, call_of
+from gateway.cluster.journal import Commit, Gateway, NameTaken, SharedJournal
+from gateway.cluster.ownership import ANY, DEAD, Ownership
 from gateway.orders.trading_modes import ModeChange
-from gateway.remote.core import RemoteCore, events_of
-from gateway.remote.keys import BEFORE_ALL, EntryId, entry_id, id_text
+from gateway.remote.keys import BEFORE_ALL, id_text
 from gateway.remote.link import LinkRefused
 from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, last_entry, open_pipe, pairs, rows_of
-from gateway.sessions.registry import FIRST_WS_SESSION, MAX_NAMES_PER_KEY
-from protocols.messages import MAX_SESSION, AnyEvent
 
 _CONNECT_S = 2.0
 _RETRY_S = 0.1
 _BLOCK_MS = 500
 _SILENCE_S = 2.0
-_IDS = 512  # ids of WebSocket sessions that are asked for at once
-_CONTROL_ENTRIES = 10_000
-_TAIL_ENTRIES = 1_000  # of an account's stream, for clients that resume
 
 
 class Gate(Protocol):
@@ -50,7 +45,8 @@ class ClusterLink:
         gateway: Gateway,
         address: Address,
         journal: SharedJournal,
-        core: RemoteCore,
+        desk: ClusterDesk,
+        ids: deque[int],
         lease_ms: int,
         now_ns: Callable[[], int],
         log: Callable[..., None],
@@ -60,10 +56,10 @@ class ClusterLink:
         """wake: asks for a turn. fail: gets what the process cannot go on after."""
         self._gateway = gateway
         self._keys = gateway.keys
-        self._base = gateway.keys.commands.removesuffix("commands")
         self._address = address
         self._journal = journal
-        self._core = core
+        self._desk = desk
+        self._ids = ids
         self._lease_ms = lease_ms
         self._now_ns = now_ns
         self._log = log
@@ -73,13 +69,10 @@ class ClusterLink:
         self._ownership: Ownership
         self._lost: Callable[[int, int], None]
         self._hear: Callable[[ModeChange, bool], None]
-        self._give_ids: Callable[[list[int]], None]
         self._writer: RedisPipe | None = None
         self._reader: RedisPipe | None = None
         self._heard = BEFORE_ALL  # of the control stream
-        self._run_id = b""
         self._heard_s = 0.0  # when the control stream was last read
-        self._is_asking_for_ids = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.why_away = "not connected yet"
 
@@ -88,14 +81,12 @@ class ClusterLink:
         turn: Gate,
         ownership: Ownership,
         lost: Callable[[int, int], None],
-        give_ids: Callable[[list[int]], None],
         hear: Callable[[ModeChange, bool], None],
     ) -> None:
-        """lost: another gateway says that it has this session, under this token. give_ids: ids of sessions to come.
-        hear: an operator of another gateway changed a mode, with a kill or without; also what is in force at the start.
+        """lost: another gateway says that it has this session, under this token. hear: an operator of another gateway
+        changed a mode, with a kill or without; also what is in force at the start.
         """
-        self._turn, self._ownership, self._lost, self._give_ids = turn, ownership, lost, give_ids
-        self._hear = hear
+        self._turn, self._ownership, self._lost, self._hear = turn, ownership, lost, hear
 
     # -- start and stop ------------------------------------------------------------------------------------------------
 
@@ -109,26 +100,27 @@ class ClusterLink:
         while True:
             try:
                 await self._connect()
+                assert self._writer is not None
+                left = await self._begin_lease(self._writer)
+                self._heard = await last_entry(self._writer, self._keys.control)
+                modes = pairs(await ask(self._writer, "HGETALL", self._keys.modes))
                 break
             except (OSError, TimeoutError, hiredis.ReplyError) as error:
                 self._away(str(error) or type(error).__name__)
                 await asyncio.sleep(_RETRY_S)
-        assert self._writer is not None
-        left = await self._begin_lease(self._writer)
-        self._heard = await last_entry(self._writer, self._keys.control)
-        for told in pairs(await ask(self._writer, "HGETALL", self._keys.modes)).values():
+        for told in modes.values():
             self._hear(msgspec.json.decode(told, type=ModeChange), False)
         self._read()
-        ids = await self._ids()
         self._spawn(self._watch())
+        ids = await self._desk.ids()
         self._adopt_all(left)
-        self._give_ids(ids[1:])
+        self._ids.extend(ids[1:])
         return ids[0], await self._own_house(ids[0])
 
     async def _own_house(self, house: int) -> int:
         """Have the session of the gateway's own commands, as any other; its token."""
         assert self._writer is not None
-        told = await ask(self._writer, *self._claim_command(house, ANY))
+        told = await ask(self._writer, *self._desk.claim_command(house, ANY))
         if told[0] != b"ok":
             raise LinkRefused(f'another process has taken the name "{self._gateway.name}"')
         return int(told[1])
@@ -173,11 +165,13 @@ class ClusterLink:
         for script in scripts.ALL:
             await ask(writer, "SCRIPT", "LOAD", script.text)
         self._writer, self.why_away = writer, ""
+        self._desk.use(writer)
         for commit in list(self._journal.unanswered):
             self.send(commit)
 
     def _on_lost(self, why: str) -> None:
         self._writer = None
+        self._desk.use(None)
         self._away(why)
 
     def _away(self, why: str) -> None:
@@ -214,12 +208,12 @@ class ClusterLink:
                 self._wake()
             for session, token in self._journal.take_ended():
                 keys = (self._keys.session(session), self._keys.sent(session), self._keys.owned(self._gateway.name))
-                writer.send(_ignore, *_call(scripts.END, keys, (session, token)))
+                writer.send(_ignore, *call_of(scripts.END, keys, (session, token)))
 
     def _lease_command(self, wish: str) -> tuple[Argument, ...]:
         keys = (self._keys.gateway(self._gateway.name), self._keys.gateways, self._keys.commands)
-        args = (self._base, self._gateway.name, self._gateway.boot, self._lease_ms, wish)
-        return _call(scripts.LEASE, keys, args)
+        args = (self._keys.base, self._gateway.name, self._gateway.boot, self._lease_ms, wish)
+        return call_of(scripts.LEASE, keys, args)
 
     def _gone(self) -> None:
         self._fail(NameTaken(f'another process has taken the name "{self._gateway.name}": give each its own core.node'))
@@ -230,7 +224,7 @@ class ClusterLink:
         """Write a commit, if Redis can be reached; else it is written when it can."""
         if self._writer is not None:
             keys, args = self._journal.command_of(commit)
-            self._writer.send(lambda reply: self._committed(commit, reply), *_call(scripts.COMMIT, keys, args))
+            self._writer.send(lambda reply: self._committed(commit, reply), *call_of(scripts.COMMIT, keys, args))
 
     def _committed(self, commit: Commit, reply: Any) -> None:
         if isinstance(reply, PipeLost):
@@ -245,101 +239,7 @@ class ClusterLink:
                 self.send(each)
         self._turn.on_durable(self._journal.durable)
 
-    # -- what is asked (gateway.cluster.ownership.Desk) ----------------------------------------------------------------
-
-    def claim(self, session: int, when: str, then: Callable[[list[bytes] | None, int], None]) -> None:
-        self._ask(then, *self._claim_command(session, when))
-
-    def _claim_command(self, session: int, when: str) -> tuple[Argument, ...]:
-        keys = (
-            self._keys.session(session),
-            self._keys.gateway(self._gateway.name),
-            self._keys.commands,
-            self._keys.control,
-        )
-        join = b'{"sessions":[%d]}' % session
-        args = (self._base, self._gateway.name, self._gateway.boot, session, when, _CONTROL_ENTRIES, join)
-        return _call(scripts.CLAIM, keys, args)
-
-    def join(self, account: int, then: Callable[[EntryId | None, int], None]) -> None:
-        told = b'{"accounts":[%d]}' % account
-        command = ("XADD", self._keys.commands, "*", "node", self._gateway.name, "join", told)
-        self._ask(lambda reply, at_ns: then(None if reply is None else entry_id(reply), at_ns), *command)
-
-    def sent(self, session: int, then: Callable[[list[Run] | None, int], None]) -> None:
-        def came(reply: Any, at_ns: int) -> None:
-            then(None if reply is None else [run_of(*row) for row in rows_of(reply)], at_ns)
-
-        self._ask(came, "XRANGE", self._keys.sent(session), "-", "+")
-
-    def events(self, account: int, after: int, then: Callable[[list[AnyEvent] | None, int], None]) -> None:
-        def came(reply: Any, at_ns: int) -> None:
-            then(None if reply is None else [each for _, row in rows_of(reply) for each in events_of(row)], at_ns)
-
-        self._ask(came, "XRANGE", self._keys.events(account), f"{after + 1}-0", "+")
-
-    def tail(self, account: int, then: Callable[[list[AnyEvent] | None, int], None]) -> None:
-        def came(reply: Any, at_ns: int) -> None:
-            rows = None if reply is None else rows_of(reply)[::-1]
-            then(None if rows is None else [each for _, row in rows for each in events_of(row)], at_ns)
-
-        self._ask(came, "XREVRANGE", self._keys.events(account), "+", "-", "COUNT", _TAIL_ENTRIES)
-
-    def wait(self, ms: int, then: Callable[[], None]) -> None:
-        asyncio.get_running_loop().call_later(ms / 1_000, then)
-
-    def name(self, key_id: str, name: str, fresh: int, then: Callable[[list[int] | None, int], None]) -> None:
-        """The session of this name; see `name.lua`."""
-        self._ask(then, *_call(scripts.NAME, (self._keys.names(key_id),), (name, fresh, MAX_NAMES_PER_KEY)))
-
-    def _ask(self, then: Callable[[Any, int], None], *command: Argument) -> None:
-        def came(reply: Any) -> None:
-            then(None if isinstance(reply, hiredis.ReplyError | PipeLost) else reply, self._now_ns())
-
-        if self._writer is None:
-            then(None, self._now_ns())
-        else:
-            self._writer.send(came, *command)
-
-    # -- ids -----------------------------------------------------------------------------------------------------------
-
-    async def _ids(self) -> list[int]:
-        """Ids that no session has; the core has said how far it has counted each, should one have been used before."""
-        found: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
-        while not found.done():
-            self._ask_for_ids(lambda ids: None if found.done() else found.set_result(ids))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_SILENCE_S):
-                    await asyncio.shield(found)
-        return found.result()
-
-    def ask_for_ids(self) -> None:
-        """Few are left."""
-        if not self._is_asking_for_ids:
-            self._is_asking_for_ids = True
-            self._ask_for_ids(self._ids_came)
-
-    def _ids_came(self, ids: list[int]) -> None:
-        self._is_asking_for_ids = False
-        self._give_ids(ids)
-
-    def _ask_for_ids(self, then: Callable[[list[int]], None]) -> None:
-        def found(ids: list[int] | None, at_ns: int) -> None:
-            if ids is None:
-                then([])
-                return
-            told = msgspec.json.encode({"sessions": ids})
-            command = ("XADD", self._keys.commands, "*", "node", self._gateway.name, "join", told)
-            self._ask(lambda reply, at_ns: joined(ids, reply, at_ns), *command)
-
-        def joined(ids: list[int], reply: bytes | None, at_ns: int) -> None:
-            if reply is None:
-                then([])
-            else:
-                self._core.when_joined(entry_id(reply), lambda _: then(ids), at_ns)
-
-        args = (self._base, _IDS, FIRST_WS_SESSION, MAX_SESSION - FIRST_WS_SESSION + 1)
-        self._ask(found, *_call(scripts.IDS, (self._keys.ids,), args))
+    # -- what operators change -----------------------------------------------------------------------------------------
 
     async def tell(self, change: ModeChange, kill: bool) -> None:
         """See `OtherGateways`."""
@@ -348,12 +248,12 @@ class ClusterLink:
         place, told = "/".join(map(str, change.place)), msgspec.json.encode(change)
         keys, args = (
             (self._keys.modes, self._keys.control),
-            (self._gateway.name, place, told, int(kill), _CONTROL_ENTRIES),
+            (self._gateway.name, place, told, int(kill), CONTROL_ENTRIES),
         )
         is_over = change.mode == "normal"
         try:
             async with asyncio.timeout(_SILENCE_S):
-                await ask(self._writer, *_call(scripts.MODE, keys, (*args, int(is_over))))
+                await ask(self._writer, *call_of(scripts.MODE, keys, (*args, int(is_over))))
         except (hiredis.ReplyError, TimeoutError) as error:
             raise OSError(str(error) or "no answer") from error
 
@@ -384,10 +284,10 @@ class ClusterLink:
             if name != self._gateway.name.encode():
                 self._log("cluster.gateway_dead", gateway=name.decode(), planned=is_planned == b"1")
             adopt = partial(self._adopt_of, name.decode(), is_planned == b"1")
-            self._ask(adopt, "SMEMBERS", self._keys.owned(name.decode()))
+            self._desk.ask(adopt, "SMEMBERS", self._keys.owned(name.decode()))
 
     def _adopt_of(self, name: str, is_planned: bool, sessions: list[bytes] | None, now_ns: int) -> None:
-        when = ANY if name == self._gateway.name else name
+        when = ANY if name == self._gateway.name else DEAD
         for session in sorted(map(int, sessions or ())):
             self._ownership.claim(session, when, _no_matter, now_ns, is_planned)
 
@@ -395,10 +295,6 @@ class ClusterLink:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _call(script: Script, keys: Any, args: Any) -> tuple[Argument, ...]:
-    return ("EVALSHA", script.sha, len(keys), *keys, *args)
 
 
 def _no_matter(_why: str, _now_ns: int) -> None:

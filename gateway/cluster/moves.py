@@ -13,7 +13,7 @@ _FEW_IDS = 128
 
 
 class NameDesk(Protocol):
-    """Asks Redis; see `ClusterLink`."""
+    """Asks Redis; see `ClusterDesk`."""
 
     def name(self, key_id: str, name: str, fresh: int, then: Callable[[list[int] | None, int], None]) -> None:
         """The session of this name, or a new one under the id `fresh`."""

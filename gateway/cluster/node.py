@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from gateway.cluster.desk import ClusterDesk
 from gateway.cluster.house import House
 from gateway.cluster.journal import Gateway, SharedJournal
 from gateway.cluster.link import ClusterLink
@@ -56,22 +57,25 @@ class Cluster:
     ) -> None:
         """Before `open`. hear: see `ClusterLink.connect`."""
         self._services = services
+        ids = services.sessions.given_ids = deque[int]()
+        desk = ClusterDesk(self._gateway, core, ids, services.now_ns)
         house = self._house = House(services, fix, self.journal, recorder, core)
         link = self._link = ClusterLink(
             self._gateway,
             address_of(core_url(self._settings)),
             self.journal,
-            core,
+            desk,
+            ids,
             self._terms.lease_ms,
             services.now_ns,
             services.log,
             services.wake,
             fail,
         )
-        ownership = Ownership(link, core, house)
-        link.connect(turn, ownership, self._moved, self._give_ids, hear)
+        ownership = Ownership(desk, core, house)
+        link.connect(turn, ownership, self._moved, hear)
         self.journal.connect(core, link.send, house.lose)
-        self.moves.connect(ownership, link, services.sessions)
+        self.moves.connect(ownership, desk, services.sessions)
 
     async def open(self) -> None:
         """Take the gateway's name, and what the last process under it left.
@@ -79,7 +83,6 @@ class Cluster:
         Raises:
             LinkRefused: a living process has the name.
         """
-        self._services.sessions.given_ids = deque()
         house, token = await self._link.open()
         self.journal.own(house, token)
         self._services.kill_switch.use(house)
@@ -92,11 +95,6 @@ class Cluster:
         """Another gateway says that it has the session."""
         if self.journal.token_of(session) < token:
             self._house.lose(frozenset((session,)), ())
-
-    def _give_ids(self, ids: list[int]) -> None:
-        given = self._services.sessions.given_ids
-        assert given is not None
-        given.extend(ids)
 
     async def close(self) -> None:
         """Write nothing any more."""

@@ -25,6 +25,7 @@ Asked = Callable[[str, int], None]
 
 ANY = "any"
 IDLE = "idle"
+DEAD = "dead"
 _AFTER_MS = 20  # the end of a lease
 
 

@@ -12,6 +12,11 @@ class Keys(msgspec.Struct, frozen=True):
     prefix: str
 
     @property
+    def base(self) -> str:
+        """What all keys of the venue begin with."""
+        return f"{{{self.prefix}}}:"
+
+    @property
     def commands(self) -> str:
         """The stream of all that the core takes in, in order."""
         return f"{{{self.prefix}}}:commands"

@@ -167,7 +167,8 @@ async def test_the_orders_of_a_client_that_does_not_come_back_from_a_dead_gatewa
         await alpha.expect("8", {150: "0", 11: "a-1"})
         await beta.logon(found.gateways["b"].ports["fix"])
         await found.freeze("a")
-        await until(lambda: owner(store) == b"b")  # after its lease of a second
+        b = found.gateways["b"]
+        await until(lambda: b.cluster.journal.owns(1) and not b.core.open_orders(1))  # after its lease of a second
         await cut(alpha)
         await alpha.logon(found.gateways["b"].ports["fix"], reset=False)
         await alpha.expect("8", {150: "4", 11: "a-1"})
@@ -255,7 +256,8 @@ async def test_a_gateway_that_ends_in_good_order_leaves_its_clients_the_time_to_
         await asyncio.wait_for(alpha.client.closed.wait(), 10)
         await draining
         await ending.stop()
-        await until(lambda: owner(store) == b"b")
+        b = found.gateways["b"]
+        await until(lambda: b.cancel_on_disconnect.is_guarding(b.sessions.by_id[1]))
         await alpha.logon(found.gateways["b"].ports["fix"], reset=False)
         alpha.client.cancel("a-2", "a-1", BTC, "1")
         await alpha.expect("8", {150: "4", 11: "a-2"})

@@ -136,6 +136,17 @@ def handed(redis, before):
     return found
 
 
+def test_what_waited_for_a_turn_is_handed_over_though_nothing_else_of_its_session_changes(redis, a, b):
+    a.claim(S)
+    a.core.hand_over(order(S, 1))
+    a.commit()
+    assert len(handed(redis, 0)) == 1
+    b.claim(S)
+    a.core.hand_over(order(S, 2))
+    a.commit()
+    assert (len(handed(redis, 0)), a.lost) == (1, {S})
+
+
 def test_commits_in_flight_behind_a_refused_one_are_written_after_all(redis, a, b):
     """Several turns are under way when the first is refused: the others must wait for it, or numbers were lost."""
     a.claim(S)
@@ -231,11 +242,11 @@ class TestClaim:
         c = Writer(redis, "c")
         c.begin()
         a.claim(S)
-        assert b.claim(S, "a")[:2] == [b"busy", b"a"]
+        assert b.claim(S, "dead")[:2] == [b"busy", b"a"]
         a.renew(lease_ms=0)
         assert b.renew() == [b"ok", b"a", b"0"]
-        assert b.claim(S, "a")[0] == b"ok"
-        assert c.claim(S, "a")[:2] == [b"busy", b"b"]
+        assert b.claim(S, "dead")[0] == b"ok"
+        assert c.claim(S, "dead")[:2] == [b"busy", b"b"]
 
     def test_who_ends_in_good_order_is_known_to_have_and_its_name_is_free_at_once(self, redis, a, b):
         a.claim(S)

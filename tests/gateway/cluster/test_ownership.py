@@ -204,7 +204,7 @@ def test_a_row_that_cannot_be_read_is_told_and_left_alone(bench):
 
 def test_a_websocket_session_has_no_numbers_and_its_account_is_that_of_its_link(bench):
     link = encode(LinkState(WS, ACCOUNT, False, "off", 0, 0))
-    bench.want(WS, "b")
+    bench.want(WS, "dead")
     bench.answer("claim", [b"ok", b"2", b"9-0", b"b", b"link", link])
     bench.core_answers((9, 0))
     bench.answer("join", (10, 0))

@@ -90,11 +90,6 @@ async def until(condition):
             await asyncio.sleep(0.02)
 
 
-def owner(store):
-    """Who has the session of ALPHA."""
-    return store.client().hget("{penstock}:session:1", "owner")
-
-
 async def cut(desk):
     """Its link ends without a word."""
     desk.client.abort()

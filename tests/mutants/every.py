@@ -1,6 +1,7 @@
 """Every listed mistake, room by room, and the few that stand for the rest in `make test`."""
 
 from tests.mutants import (
+    cluster,
     core,
     doors,
     durable,
@@ -31,6 +32,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *durable.MUTANTS,
     *formats.MUTANTS,
     *ws_runs.MUTANTS,
+    *cluster.MUTANTS,
     *remote.MUTANTS,
     *_CARRIED,
 )

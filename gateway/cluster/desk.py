@@ -90,7 +90,8 @@ class ClusterDesk:
 
     def name(self, key_id: str, name: str, fresh: int, then: Callable[[list[int] | None, int], None]) -> None:
         """The session of this name; see `name.lua`."""
-        self.ask(then, *call_of(scripts.NAME, (self._keys.names(key_id),), (name, fresh, MAX_NAMES_PER_KEY)))
+        keys, args = (self._keys.names(key_id), self._keys.control), (name, fresh, MAX_NAMES_PER_KEY, key_id)
+        self.ask(then, *call_of(scripts.NAME, keys, (*args, CONTROL_ENTRIES)))
 
     def ask(self, then: Callable[[Any, int], None], *command: Argument) -> None:
         """Ask anything; `then` gets the reply and the time, or None."""

@@ -66,6 +66,10 @@ class ClusterDesk:
         command = ("XADD", self._keys.commands, "*", "node", self._gateway.name, "join", told)
         self.ask(lambda reply, at_ns: then(None if reply is None else entry_id(reply), at_ns), *command)
 
+    def leave(self, account: int) -> None:
+        command = ("XADD", self._keys.commands, "*", "node", self._gateway.name, "leave", b"[%d]" % account)
+        self.ask(lambda reply, at_ns: None, *command)
+
     def sent(self, session: int, then: Callable[[list[Run] | None, int], None]) -> None:
         def came(reply: Any, at_ns: int) -> None:
             then(None if reply is None else [run_of(*row) for row in rows_of(reply)], at_ns)

@@ -29,6 +29,7 @@ _CONNECT_S = 2.0
 _RETRY_S = 0.1
 _BLOCK_MS = 500
 _SILENCE_S = 2.0
+_LEAVE_S = 30.0  # an account without a session here is given up after one to two of these
 
 
 class Gate(Protocol):
@@ -195,7 +196,7 @@ class ClusterLink:
 
     async def _watch(self) -> None:
         """Renew the lease, notice a connection that is silent, and connect again."""
-        loop = asyncio.get_running_loop()
+        loop, leave_s = asyncio.get_running_loop(), 0.0
         while True:
             await asyncio.sleep(min(self._lease_ms / 3_000, 1.0))
             writer = self._writer
@@ -222,6 +223,9 @@ class ClusterLink:
                 self._adopt_all(told[1:])
             if self._journal.note_progress():
                 self._wake()
+            if loop.time() > leave_s:
+                leave_s = loop.time() + _LEAVE_S
+                self._ownership.leave_idle()
             for session, token in self._journal.take_ended():
                 keys = (self._keys.session(session), self._keys.sent(session), self._keys.owned(self._gateway.name))
                 writer.send(_ignore, *call_of(scripts.END, keys, (session, token)))

@@ -56,6 +56,10 @@ class OpenOrders:
             counts[_ALL] -= 1
             counts[instrument] -= 1
 
+    def forget(self, account: int) -> None:
+        """The account is counted elsewhere from now on."""
+        self._counts.pop(account, None)
+
     def count(self, account: int, instrument: int = _ALL) -> int:
         """Open orders of the account, in all or in one instrument."""
         return self._counts.get(account, {}).get(instrument, 0)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -94,9 +94,14 @@ def venue_toml(sessions: int, durability: Durability, accounts: int = 0) -> str:
 
 @contextmanager
 def own_gateway(
-    sessions: int, durability: Durability = "memory", accounts: int = 0, code: Path = CODE
+    sessions: int,
+    durability: Durability = "memory",
+    accounts: int = 0,
+    code: Path = CODE,
+    amend: Callable[[str], str] = str,
 ) -> Iterator[Gateway]:
-    """A gateway whose doors are open, killed at the end. code: the checkout that it is started from.
+    """A gateway whose doors are open, killed at the end. code: the checkout that it is started from. amend: changes its
+    configuration.
 
     Raises:
         BenchFailed: it ended instead; the text has what it said.
@@ -105,7 +110,7 @@ def own_gateway(
         directory = Path(name)
         (directory / "limits.toml").write_text(LIMITS, encoding="utf-8")
         path = directory / "gateway.toml"
-        path.write_text(venue_toml(sessions, durability, accounts), encoding="utf-8")
+        path.write_text(amend(venue_toml(sessions, durability, accounts)), encoding="utf-8")
         command = [sys.executable, "-P", "-c", "from gateway.cli import main; main()", "run", "-c", str(path)]
         environment = {**os.environ, "PYTHONPATH": str(code)}
         log = directory / "log"

@@ -66,6 +66,10 @@ class ClusterDesk:
         command = ("XADD", self._keys.commands, "*", "node", self._gateway.name, "join", told)
         self.ask(lambda reply, at_ns: then(None if reply is None else entry_id(reply), at_ns), *command)
 
+    def leave(self, account: int) -> None:
+        command = ("XADD", self._keys.commands, "*", "node", self._gateway.name, "leave", b"[%d]" % account)
+        self.ask(lambda reply, at_ns: None, *command)
+
     def sent(self, session: int, then: Callable[[list[Run] | None, int], None]) -> None:
         def came(reply: Any, at_ns: int) -> None:
             then(None if reply is None else [run_of(*row) for row in rows_of(reply)], at_ns)
@@ -90,7 +94,8 @@ class ClusterDesk:
 
     def name(self, key_id: str, name: str, fresh: int, then: Callable[[list[int] | None, int], None]) -> None:
         """The session of this name; see `name.lua`."""
-        self.ask(then, *call_of(scripts.NAME, (self._keys.names(key_id),), (name, fresh, MAX_NAMES_PER_KEY)))
+        keys, args = (self._keys.names(key_id), self._keys.control), (name, fresh, MAX_NAMES_PER_KEY, key_id)
+        self.ask(then, *call_of(scripts.NAME, keys, (*args, CONTROL_ENTRIES)))
 
     def ask(self, then: Callable[[Any, int], None], *command: Argument) -> None:
         """Ask anything; `then` gets the reply and the time, or None."""

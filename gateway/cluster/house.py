@@ -46,6 +46,16 @@ class House:
         stream.reported_seq = self._core.latest_seq(account)
         self._services.orders.charging.restore(self._core.open_orders(account))
 
+    def is_needed(self, account: int) -> bool:
+        """Whether a session of the account is here."""
+        return any(self._journal.owns(each.id) for each in self._services.sessions.account(account).sessions)
+
+    def closed(self, account: int) -> None:
+        """The account's events do not come here any more."""
+        self._core.left(account)
+        self._services.sessions.account(account).forget()
+        self._services.orders.charging.forget(account)
+
     def remember(self, account: int, events: Sequence[AnyEvent]) -> None:
         """The account's latest events from before it was here; those that have come since are kept already."""
         stream = self._services.sessions.account(account)

@@ -7,7 +7,7 @@ asked is told so.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -23,11 +23,13 @@ from gateway.orders.trading_modes import ModeChange
 from gateway.remote.keys import BEFORE_ALL, id_text
 from gateway.remote.link import LinkRefused
 from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, last_entry, open_pipe, pairs, rows_of
+from gateway.sessions.former_names import WsSessionRecord
 
 _CONNECT_S = 2.0
 _RETRY_S = 0.1
 _BLOCK_MS = 500
 _SILENCE_S = 2.0
+_LEAVE_S = 30.0  # an account without a session here is given up after one to two of these
 
 
 class Gate(Protocol):
@@ -47,6 +49,7 @@ class ClusterLink:
         journal: SharedJournal,
         desk: ClusterDesk,
         ids: deque[int],
+        key_ids: Sequence[str],
         lease_ms: int,
         now_ns: Callable[[], int],
         log: Callable[..., None],
@@ -60,6 +63,7 @@ class ClusterLink:
         self._journal = journal
         self._desk = desk
         self._ids = ids
+        self._key_ids = key_ids
         self._lease_ms = lease_ms
         self._now_ns = now_ns
         self._log = log
@@ -69,10 +73,12 @@ class ClusterLink:
         self._ownership: Ownership
         self._lost: Callable[[int, int], None]
         self._hear: Callable[[ModeChange, bool], None]
+        self._named: Callable[[WsSessionRecord], None]
         self._writer: RedisPipe | None = None
         self._reader: RedisPipe | None = None
         self._heard = BEFORE_ALL  # of the control stream
         self._heard_s = 0.0  # when the control stream was last read
+        self._connected_s = 0.0  # since when Redis can be reached
         self._tasks: set[asyncio.Task[None]] = set()
         self.why_away = "not connected yet"
 
@@ -82,11 +88,13 @@ class ClusterLink:
         ownership: Ownership,
         lost: Callable[[int, int], None],
         hear: Callable[[ModeChange, bool], None],
+        named: Callable[[WsSessionRecord], None],
     ) -> None:
         """lost: another gateway says that it has this session, under this token. hear: an operator of another gateway
-        changed a mode, with a kill or without; also what is in force at the start.
+        changed a mode, with a kill or without; also what is in force at the start. named: a WebSocket session has got
+        its name somewhere; also those that have one at the start.
         """
-        self._turn, self._ownership, self._lost, self._hear = turn, ownership, lost, hear
+        self._turn, self._ownership, self._lost, self._hear, self._named = turn, ownership, lost, hear, named
 
     # -- start and stop ------------------------------------------------------------------------------------------------
 
@@ -104,16 +112,22 @@ class ClusterLink:
                 left = await self._begin_lease(self._writer)
                 self._heard = await last_entry(self._writer, self._keys.control)
                 modes = pairs(await ask(self._writer, "HGETALL", self._keys.modes))
+                names = [await ask(self._writer, "HGETALL", self._keys.names(key_id)) for key_id in self._key_ids]
                 break
             except (OSError, TimeoutError, hiredis.ReplyError) as error:
                 self._away(str(error) or type(error).__name__)
                 await asyncio.sleep(_RETRY_S)
         for told in modes.values():
             self._hear(msgspec.json.decode(told, type=ModeChange), False)
+        for key_id, each in zip(self._key_ids, names, strict=True):
+            for name, session in pairs(each).items():
+                self._named(WsSessionRecord(int(session), key_id, name.decode()))
         self._read()
         self._spawn(self._watch())
         ids = await self._desk.ids()
-        self._adopt_all(left)
+        name = self._gateway.name.encode()
+        own = dict(zip(left[::2], left[1::2], strict=True)).get(name)
+        self._adopt_all([name, own] if own is not None else [])
         self._ids.extend(ids[1:])
         return ids[0], await self._own_house(ids[0])
 
@@ -165,6 +179,7 @@ class ClusterLink:
         for script in scripts.ALL:
             await ask(writer, "SCRIPT", "LOAD", script.text)
         self._writer, self.why_away = writer, ""
+        self._connected_s = asyncio.get_running_loop().time()
         self._desk.use(writer)
         for commit in list(self._journal.unanswered):
             self.send(commit)
@@ -181,7 +196,7 @@ class ClusterLink:
 
     async def _watch(self) -> None:
         """Renew the lease, notice a connection that is silent, and connect again."""
-        loop = asyncio.get_running_loop()
+        loop, leave_s = asyncio.get_running_loop(), 0.0
         while True:
             await asyncio.sleep(min(self._lease_ms / 3_000, 1.0))
             writer = self._writer
@@ -203,9 +218,14 @@ class ClusterLink:
             if told[0] != b"ok":
                 self._gone()
                 return
-            self._adopt_all(told[1:])
+            # After Redis was away for longer than a lease, all seem dead until they have renewed theirs.
+            if loop.time() - self._connected_s > self._lease_ms / 1_000:
+                self._adopt_all(told[1:])
             if self._journal.note_progress():
                 self._wake()
+            if loop.time() > leave_s:
+                leave_s = loop.time() + _LEAVE_S
+                self._ownership.leave_idle()
             for session, token in self._journal.take_ended():
                 keys = (self._keys.session(session), self._keys.sent(session), self._keys.owned(self._gateway.name))
                 writer.send(_ignore, *call_of(scripts.END, keys, (session, token)))
@@ -272,6 +292,9 @@ class ClusterLink:
             self._heard = entry
             if fields.get(b"from") == self._gateway.name.encode():
                 self._lost(int(fields[b"moved"]), int(fields[b"token"]))
+            elif b"named" in fields:
+                key_id, name = fields[b"key"].decode(), fields[b"name"].decode()
+                self._named(WsSessionRecord(int(fields[b"named"]), key_id, name))
             elif b"mode" in fields and fields[b"by"] != self._gateway.name.encode():
                 self._hear(msgspec.json.decode(fields[b"mode"], type=ModeChange), fields[b"kill"] == b"1")
         self._read()

@@ -66,6 +66,7 @@ class Cluster:
             self.journal,
             desk,
             ids,
+            tuple(row.id for row in self._settings.keys),
             self._terms.lease_ms,
             services.now_ns,
             services.log,
@@ -73,7 +74,7 @@ class Cluster:
             fail,
         )
         ownership = Ownership(desk, core, house)
-        link.connect(turn, ownership, self._moved, hear)
+        link.connect(turn, ownership, self._moved, hear, recorder.replay.former.add)
         self.journal.connect(core, link.send, house.lose)
         self.moves.connect(ownership, desk, services.sessions)
 

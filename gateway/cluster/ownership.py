@@ -35,6 +35,9 @@ class Desk(Protocol):
     def claim(self, session: int, when: str, then: Callable[[list[bytes] | None, int], None]) -> None:
         """See `claim.lua`."""
 
+    def leave(self, account: int) -> None:
+        """Host this account no longer."""
+
     def join(self, account: int, then: Callable[[EntryId | None, int], None]) -> None:
         """Host this account; the id of the `join`."""
 
@@ -83,6 +86,12 @@ class House(Protocol):
     def opened(self, account: int, now_ns: int) -> None:
         """From here on all events of the account come to this gateway."""
 
+    def is_needed(self, account: int) -> bool:
+        """Whether a session of the account is here."""
+
+    def closed(self, account: int) -> None:
+        """Its events do not come here any more."""
+
     def remember(self, account: int, events: Sequence[AnyEvent]) -> None:
         """Its latest events from before, for clients that resume."""
 
@@ -113,6 +122,7 @@ class Ownership:
         self._claims: dict[int, _Claim] = {}
         self._hosted: set[int] = set()
         self._hosting: dict[int, list[Asked]] = {}
+        self._idle: set[int] = set()  # hosted, and without a session at the last look
 
     # -- accounts ------------------------------------------------------------------------------------------------------
 
@@ -125,6 +135,15 @@ class Ownership:
         else:
             self._hosting[account] = [asked]
             self._desk.join(account, lambda entry, at_ns: self._join_sent(account, entry, at_ns))
+
+    def leave_idle(self) -> None:
+        """Give up the accounts that had no session here since the last call: their events cost the core and us."""
+        idle = {account for account in self._hosted if not self._house.is_needed(account)}
+        for account in idle & self._idle:
+            self._hosted.discard(account)
+            self._desk.leave(account)
+            self._house.closed(account)
+        self._idle = idle
 
     def _join_sent(self, account: int, entry: EntryId | None, now_ns: int) -> None:
         if entry is None:

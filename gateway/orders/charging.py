@@ -168,8 +168,17 @@ class Charging:
         if event.status in _DONE and kind is not _ORDER_STATUS:
             self._closed(event.session, event.account, event.instrument)
 
+    def forget_places(self) -> None:
+        """Nobody has an order open; `restore` says who has."""
+        self._open = OpenOrders()
+        self._owned.clear()
+
+    def forget(self, account: int) -> None:
+        """The events of this account are not delivered here any more."""
+        self._open.forget(account)
+
     def restore(self, open_orders: Sequence[OrderEvent]) -> None:
-        """Orders that were open before this process began."""
+        """Orders that were open before they were this gateway's to count."""
         for order in open_orders:
             self._opened(order.session, order.account, order.instrument)
 

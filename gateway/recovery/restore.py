@@ -96,6 +96,7 @@ class Restore:
             services.sessions.account(account_id).record_all(told)
         self._restore_sessions()
         deliver()
+        services.orders.charging.forget_places()  # what was just delivered is among what is open now
         for row in services.settings.accounts:
             services.orders.charging.restore(state.open_orders(row.id))
         services.kill_switch.resume(state.highest(HOUSE_SESSION, Lane.CONTROL))

@@ -91,6 +91,7 @@ class RemoteCore:
         self._names: dict[int, dict[str, int]] = {}  # order ids of these by account and client order id
         self._highest: dict[int, int] = {}  # by session and lane
         self._joining: dict[EntryId, Callable[[int], None]] = {}  # what waits for the answer to a `join`
+        self._left: set[int] = set()  # accounts whose last events may still be on their way here
         self._early: dict[EntryId, None] = {}  # answers that came before it was known who waits for them
         self.is_open = False  # the core has welcomed this gateway, and the store can be reached
         self.epoch = ""
@@ -201,12 +202,19 @@ class RemoteCore:
         welcome = self._told(entry, fields, b"joined")
         self._keep_all(fields)
         for account, seq in welcome.latest.items():
-            self._latest.setdefault(int(account), seq)
+            self._latest[int(account)] = seq
+            self._left.discard(int(account))
         self.delivered = entry
         if (then := self._joining.pop(entry, None)) is not None:
             then(now_ns)
         else:
             self._early[entry] = None
+
+    def left(self, account: int) -> None:
+        """Its events are not wanted here, until a `join` names it again."""
+        self._left.add(account)
+        for known in (self._latest, self._open, self._names):
+            known.pop(account, None)
 
     def when_joined(self, entry: EntryId, then: Callable[[int], None], now_ns: int) -> None:
         """Call `then`, with the time, when the `join` that has this entry is answered: perhaps now."""
@@ -309,7 +317,7 @@ class RemoteCore:
             fresh: list[AnyEvent] = []
             for event in batch:
                 if is_numbered(event):
-                    if event.seq <= self._latest.get(event.account, 0):
+                    if event.seq <= self._latest.get(event.account, 0) or event.account in self._left:
                         continue
                     self._latest[event.account] = reported[event.account] = event.seq
                     if isinstance(event, OrderEvent):

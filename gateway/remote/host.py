@@ -41,7 +41,8 @@ class Welcome(msgspec.Struct, frozen=True):
     """The answer to `Hello` and `Join`; the open orders of the accounts are the events of the same entry.
 
     highest: by session the last number executed of orders, cancels, mass cancels and queries, without zeros. latest: by
-    account the number of its latest event, without zeros. last_session: the highest id of a session that was ever seen.
+    account the number of its latest event, in a `welcome` without zeros. last_session: the highest id of a session that
+    was ever seen.
     """
 
     epoch: str
@@ -163,10 +164,11 @@ class CoreHost:
             order, cancel, control, query = (self.engine.highest(session, lane) for lane in Lane)
             if order or cancel or control or query:
                 highest[str(session)] = order, cancel, control, query
-        latest = {str(account): seq for account in hello.accounts if (seq := self.engine.latest_seq(account))}
+        is_join = isinstance(hello, Join)
+        latest = {str(each): seq for each in hello.accounts if (seq := self.engine.latest_seq(each)) or is_join}
         orders = [order for account in hello.accounts for order in self.engine.open_orders(account)]
         told = msgspec.json.encode(Welcome(self.engine.epoch, self._last_session, highest, latest))
-        field = "welcome" if isinstance(hello, Hello) else "joined"
+        field = "joined" if is_join else "welcome"
         return self._told(entry, name, (field, told), ("m", encode_events(orders, "msgpack")))
 
     def _rows(self, entry: EntryId, name: str, events: Sequence[AnyEvent], encoding: Encoding) -> list[Row]:

@@ -123,6 +123,11 @@ class AccountStream:
         """These were before all that is kept."""
         self._stream = deque(chain(events, self._stream), maxlen=self._stream.maxlen)
 
+    def forget(self) -> None:
+        """Its events do not come here any more."""
+        self._stream.clear()
+        self.reported_seq = 0
+
     @property
     def oldest_seq(self) -> int:
         """Number of the oldest event kept, 0 when there is none."""

@@ -89,7 +89,8 @@ def _word(is_met: bool) -> str:
 def _title(name: str) -> str:
     if name in OURS:
         return f"Penstock, {name}"
-    return "Penstock before" if name == BEFORE else PEERS[name].title
+    known = {BEFORE: "Penstock before", "link": "Penstock, core behind Redis", "cluster": "Penstock, one of several"}
+    return known[name] if name in known else PEERS[name].title
 
 
 def _orders(store: Store, door: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import msgspec
 
 from gateway.bench.load import Load
-from tests.bench.contenders import BEFORE, OURS
+from tests.bench.contenders import BEFORE, LINKED, OURS
 
 _ALL = (*OURS, BEFORE)
 _FIX_PEERS = ("quickfix", "simplefix", "echo")
@@ -29,10 +29,10 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 SHAPES = (
-    Shape("1 x 64", "fix", 1, 64, (*_ALL, *_FIX_PEERS)),
+    Shape("1 x 64", "fix", 1, 64, (*_ALL, *LINKED, *_FIX_PEERS)),
     Shape("50 x 8", "fix", 50, 8, ("memory", BEFORE, *_FIX_PEERS)),
-    Shape("200 x 8", "fix", 200, 8, (*_ALL, *_FIX_PEERS)),
-    Shape("1 x 1", "fix", 1, 1, (*_ALL, *_FIX_PEERS)),
+    Shape("200 x 8", "fix", 200, 8, (*_ALL, *LINKED, *_FIX_PEERS)),
+    Shape("1 x 1", "fix", 1, 1, (*_ALL, *LINKED, *_FIX_PEERS)),
     Shape("1 x 64, each crosses", "fix", 1, 64, ("memory", BEFORE), crossing=100),
     Shape("1 x 64, 20,000 prices", "fix", 1, 64, ("memory", BEFORE), prices=10_000),
     Shape("1 x 8", "fix", 1, 8, ("memory", "echo")),

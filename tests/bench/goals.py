@@ -23,7 +23,15 @@ class Goal(msgspec.Struct, frozen=True):
 
 def goals(store: Store) -> list[Goal]:
     """Every goal that `make bench` can judge."""
-    return [*_ratios(store), *_scaling(store), *_lone(store), *_websocket(store), *_open(store), *_footprint(store)]
+    return [
+        *_ratios(store),
+        *_linked(store),
+        *_scaling(store),
+        *_lone(store),
+        *_websocket(store),
+        *_open(store),
+        *_footprint(store),
+    ]
 
 
 def _cost(store: Store, door: str, shape: str, name: str) -> float | None:
@@ -56,6 +64,18 @@ def _ratios(store: Store) -> Iterator[Goal]:
     yield _times(store, "FIX 1 x 64, each crosses, beside the commit before", 4, "fix", crossing, "memory", BEFORE)
     yield _times(store, "durability process, beside memory (FIX 1 x 64)", 0.9, "fix", "1 x 64", "process", "memory")
     yield _times(store, "durability disk, beside memory (FIX 1 x 64)", 0.7, "fix", "1 x 64", "disk", "memory")
+
+
+def _linked(store: Store) -> Iterator[Goal]:
+    """A core in another process: what a CPU-second of the gateway carries, and what the way there adds."""
+    base = store.middle("fix 1 x 1 memory")
+    for name, title in (("link", "core behind Redis"), ("cluster", "one of several")):
+        yield _times(
+            store, f"FIX 1 x 64, {title}, beside the core in the process", 0.6, "fix", "1 x 64", name, "memory"
+        )
+        found = store.middle(f"fix 1 x 1 {name}")
+        added = None if found is None or base is None else (found.p50_us - base.p50_us) / 1_000
+        yield _at_most(f"FIX 1 x 1, {title}, p50 added", 0.4, added, " ms", ",.2f")
 
 
 def _scaling(store: Store) -> Iterator[Goal]:

@@ -256,3 +256,34 @@ async def test_a_gateway_that_ends_in_good_order_leaves_its_clients_the_time_to_
         await alpha.logon(found.gateways["b"].ports["fix"], reset=False)
         alpha.client.cancel("a-2", "a-1", BTC, "1")
         await alpha.expect("8", {150: "4", 11: "a-2"})
+
+
+async def test_events_of_a_named_session_have_its_name_at_every_gateway(store, tmp_path):
+    async with venue(store, tmp_path, "a", "b") as found:
+        ports = {name: server.ports["ws"] for name, server in found.gateways.items()}
+        async with ws_desk(ports["a"], "ALPHA", "mm") as named, ws_desk(ports["b"], "ALPHA") as other:
+            await named.place("a-1", "buy", "1", "64000")
+            assert (await other.expect(exec="new", cl_ord_id="a-1"))["session"] == "mm"
+        late = await found.begin("c")
+        async with ws_desk(late.ports["ws"], "ALPHA") as other, ws_desk(ports["a"], "ALPHA", "mm") as named:
+            await named.place("a-2", "buy", "1", "64000")
+            assert (await other.expect(exec="new", cl_ord_id="a-2"))["session"] == "mm"
+
+
+async def test_after_redis_was_away_for_longer_than_a_lease_everybody_goes_on_where_he_is(store, tmp_path):
+    async with venue(store, tmp_path, "a", "b") as found:
+        alpha, beta = FixDesk("ALPHA"), FixDesk("BETA")
+        await alpha.logon(found.gateways["a"].ports["fix"])
+        await beta.logon(found.gateways["b"].ports["fix"])
+        alpha.client.place("a-1", BTC, "1", "1", "64000")
+        await alpha.expect("8", {150: "0", 11: "a-1"})
+        store.kill()
+        await asyncio.sleep(2)  # the lease is one second
+        assert {"cluster", "core"} <= found.gateways["a"].health.reasons().keys()
+        store.start()
+        await until(lambda: not any(server.health.reasons() for server in found.gateways.values()))
+        beta.client.place("b-1", BTC, "2", "1", "64000")
+        await beta.expect("8", {150: "F", 11: "b-1"})
+        await alpha.expect("8", {150: "F", 11: "a-1"})
+        await asyncio.sleep(1.5)  # longer than a lease: nobody takes anything over
+        assert not any(desk.client.closed.is_set() for desk in (alpha, beta))

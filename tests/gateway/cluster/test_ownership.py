@@ -30,6 +30,15 @@ class Bench:
     def join(self, account, then):
         self._ask(f"join {account}", then)
 
+    def leave(self, account):
+        self.told.append(f"> leave {account}")
+
+    def is_needed(self, account):
+        return bool(self.owned)
+
+    def closed(self, account):
+        self.told.append(f"= account {account} is not delivered here")
+
     def sent(self, session, then):
         self._ask(f"sent {session}", then)
 
@@ -137,6 +146,21 @@ def test_the_second_session_of_an_account_does_not_ask_for_the_account_again(ben
     bench.answer("claim", CLAIMED)
     bench.core_answers((9, 0))
     assert bench.take()[-1] == "> sent 7"
+
+
+def test_an_account_without_a_session_here_is_given_up_after_a_while_and_asked_for_again(bench):
+    come(bench)
+    bench.take()
+    bench.ownership.leave_idle()
+    bench.owned.clear()
+    bench.ownership.leave_idle()
+    assert bench.take() == [], "its client may be back soon"
+    bench.ownership.leave_idle()
+    assert bench.take() == ["> leave 3", "= account 3 is not delivered here"]
+    bench.want()
+    bench.answer("claim", CLAIMED)
+    bench.core_answers((9, 0))
+    assert bench.take()[-1] == "> join 3"
 
 
 def test_who_asks_while_it_is_on_its_way_waits_for_the_same_answer(bench):

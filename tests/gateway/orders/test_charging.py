@@ -72,3 +72,34 @@ def test_a_session_owns_orders_of_before_until_the_last_of_them_is_done():
         done = msgspec.structs.replace(each, status=OrdStatus.CANCELED, exec_type=ExecType.CANCELED, leaves_qty=0)
         next_life.received(done)
     assert [*owns, next_life.owns(mine.id)] == [True, True, False]
+
+
+def test_an_order_of_another_process_takes_a_place_until_it_is_done():
+    """Several gateways host one account, or an earlier process placed it: no request here has taken the place."""
+    world = World(FEW.format(account=3, instrument=9))
+    mine = world.session()
+    world.place(mine, "a")
+    world.tick()
+    shown, theirs = world.orders.charging.open_orders, order(world, "a")
+    received = world.orders.charging.received
+
+    def event(kind, status, leaves, is_answer=False):
+        received(msgspec.structs.replace(theirs, exec_type=kind, status=status, leaves_qty=leaves), is_answer)
+        return shown(mine).remaining
+
+    assert event(ExecType.NEW, OrdStatus.NEW, 1) == 1
+    assert event(ExecType.TRADE, OrdStatus.FILLED, 0) == 2
+    assert event(ExecType.REJECTED, OrdStatus.REJECTED, 0) == 2, "it never had one"
+    assert event(ExecType.NEW, OrdStatus.NEW, 1, is_answer=True) == 2, "its request took the place"
+
+
+def test_what_is_open_at_a_start_is_counted_once_though_it_was_also_delivered():
+    world = World(FEW.format(account=3, instrument=9))
+    mine = world.session()
+    world.place(mine, "a")
+    world.tick()
+    charging = world.orders.charging
+    charging.forget_places()
+    charging.restore([order(world, "a")])
+    assert charging.open_orders(mine).remaining == 2
+    assert charging.owns(mine.id)

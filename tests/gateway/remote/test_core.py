@@ -248,3 +248,29 @@ def test_orders_that_were_no_run_are_not_made_one():
         expected += engine.execute(command, world.streams[KEYS.commands][-1][0][0] * NS_PER_MS)
     assert world.told == expected
     assert isinstance(runs[0], NewOrders)
+
+
+@pytest.mark.parametrize("has_traded", [True, False])
+def test_an_account_that_was_left_is_silent_until_a_join_names_it_again(has_traded):
+    """Its last events may be on their way when it is left; they must not be taken for those after a later `join`."""
+    world, venue, joined = LinkWorld(), Venue(), []
+    world.submit([venue.command("alice new a1 buy 10 @ 90" if has_traded else "bob new b1 buy 10 @ 90")])
+    world.hand_over()
+    world.execute()
+    world.gateway.left(1)
+    world._write("leave", b"[1]")
+    world.submit([venue.command("bob new b2 buy 10 @ 90")])
+    world.hand_over()
+    world.execute()
+    world.deliver()
+    assert [event.account for event in world.told if is_numbered(event)] == ([2] if has_traded else [2, 2])
+    entry = world._write("join", b'{"accounts":[1]}')
+    world.gateway.when_joined(entry, joined.append, 0)
+    world.submit([venue.command("alice new a2 buy 10 @ 90")])
+    world.hand_over()
+    world.execute()
+    world.deliver()
+    assert len(joined) == 1
+    assert world.told[-1].cl_ord_id == "a2"
+    assert [order.cl_ord_id for order in world.gateway.open_orders(1)] == (["a1", "a2"] if has_traded else ["a2"])
+    assert world.gateway.latest_seq(1) == (2 if has_traded else 1)

@@ -16,6 +16,7 @@ from gateway.doors.batch import EventLoopTurn
 from gateway.doors.fix.acceptor import FixAcceptor
 from gateway.doors.services import Services
 from gateway.orders.trading_modes import ModeChange
+from gateway.recovery.known_ids import KnownIds
 from gateway.recovery.recorder import Recorder
 from gateway.remote.core import RemoteCore
 from gateway.remote.keys import EntryId, Keys
@@ -30,6 +31,18 @@ class Unrecorded:
 
     def record_delivered(self, delivered: EntryId, answered: int, reported: Mapping[int, int]) -> None:
         """See `LinkRecord`."""
+
+
+def meanings(known: KnownIds) -> dict[str, str]:
+    """What each id of a configuration means, by a name that people understand."""
+    accounts = {f"account {number}": name for number, name in known.accounts.items()}
+    names = {f"the account called {name}": str(number) for number, name in known.accounts.items()}
+    sessions = {
+        f"FIX session {number}": f"{comp_id} of account {account}"
+        for number, (comp_id, account) in known.sessions.items()
+    }
+    keys = {f"key {key_id}": f"of account {account}" for key_id, account in known.keys.items()}
+    return accounts | names | sessions | keys
 
 
 class Cluster:
@@ -66,6 +79,7 @@ class Cluster:
             self.journal,
             desk,
             ids,
+            meanings(recorder.known_ids),
             tuple(row.id for row in self._settings.keys),
             self._terms.lease_ms,
             services.now_ns,

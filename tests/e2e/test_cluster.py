@@ -287,3 +287,12 @@ async def test_after_redis_was_away_for_longer_than_a_lease_everybody_goes_on_wh
         await alpha.expect("8", {150: "F", 11: "a-1"})
         await asyncio.sleep(1.5)  # longer than a lease: nobody takes anything over
         assert not any(desk.client.closed.is_set() for desk in (alpha, beta))
+
+
+async def test_a_gateway_that_means_another_account_by_an_id_does_not_start(store, tmp_path):
+    async with venue(store, tmp_path, "a") as found:
+        found.knobs["sessions"] = session_row(1, "ALPHA") + session_row(2, "BETA", account="ALPHA")
+        with pytest.raises(
+            LinkRefused, match=r"FIX session 2 is BETA of account 1 here, and BETA of account 2 at the o"
+        ):
+            await found.begin("b")

@@ -29,6 +29,7 @@ class House:
         self._journal = journal
         self._recorder = recorder
         self._core = core
+        self.came = self.lost = 0  # sessions
 
     def owns(self, session: int) -> bool:
         """Whether the session is ours, as far as we know."""
@@ -68,6 +69,7 @@ class House:
             self._adopt_fix(adopted, now_ns)
         else:
             self._adopt_ws(adopted, now_ns)
+        self.came += 1
         self._services.log("session.moved_here", session=adopted.session, owner=adopted.row.owner)
         self._services.wake()
 
@@ -157,5 +159,6 @@ class House:
                 endpoint, session.endpoint, session.connected = session.endpoint, None, False
                 if isinstance(endpoint, WsEndpoint):
                     endpoint.supersede(now_ns)
+            self.lost += 1
             services.log("session.moved_away", session=session.name)
         services.wake()

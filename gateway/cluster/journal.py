@@ -146,6 +146,11 @@ class SharedJournal:
         """Whether this gateway owns the session, as far as it knows."""
         return session in self._tokens
 
+    @property
+    def owned(self) -> int:
+        """How many sessions this gateway owns."""
+        return len(self._tokens)
+
     def token_of(self, session: int) -> int:
         """The token under which it does, 0 = it does not."""
         return self._tokens.get(session, 0)

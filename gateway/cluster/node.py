@@ -54,9 +54,9 @@ class Cluster:
         self._gateway = Gateway(Keys(settings.core.prefix), node_of(settings), os.urandom(8).hex())
         self.journal = SharedJournal(self._gateway, terms.retain_messages)
         self.moves = ClusterMoves(self.journal)
-        self._link: ClusterLink
+        self._link: ClusterLink | None = None
         self._services: Services
-        self._house: House
+        self._house: House | None = None
 
     def connect(
         self,
@@ -98,24 +98,50 @@ class Cluster:
         Raises:
             LinkRefused: a living process has the name.
         """
+        assert self._link is not None
         house, token = await self._link.open()
         self.journal.own(house, token)
         self._services.kill_switch.use(house)
 
     async def tell(self, change: ModeChange, kill: bool) -> None:
         """See `OtherGateways`."""
+        if self._link is None:
+            raise OSError("not connected yet")
         await self._link.tell(change, kill)
 
     def _moved(self, session: int, token: int) -> None:
         """Another gateway says that it has the session."""
-        if self.journal.token_of(session) < token:
+        if self._house is not None and 0 < self.journal.token_of(session) < token:
             self._house.lose(frozenset((session,)), ())
 
     async def close(self) -> None:
         """Write nothing any more."""
-        await self._link.close()
+        if self._link is not None:
+            await self._link.close()
 
     @property
     def why_away(self) -> str:
         """Why sessions cannot be written, "" if they can."""
-        return self._link.why_away
+        return "not connected yet" if self._link is None else self._link.why_away
+
+    @property
+    def came(self) -> int:
+        """Sessions that came here."""
+        return 0 if self._house is None else self._house.came
+
+    @property
+    def lost(self) -> int:
+        """Sessions that another gateway has taken over."""
+        return 0 if self._house is None else self._house.lost
+
+    def status(self) -> dict[str, object]:
+        """A summary for operators."""
+        journal = self.journal
+        return {
+            "node": self._gateway.name,
+            "away": self.why_away,
+            "sessions": journal.owned,
+            "came": self.came,
+            "lost": self.lost,
+            "commits_waiting": len(journal.unanswered),
+        }

@@ -137,6 +137,8 @@ async def test_who_has_lost_a_session_to_another_gateway_has_no_say_in_it(store,
         refused = await fresh.expect("9", {11: "f-2"})
         assert refused[102] == "1", "the order of the gateway that had lost the session is unknown"
         assert not fresh.client.counts.gaps
+        a, b = (found.gateways[name].status()["cluster"] for name in "ab")
+        assert (a["lost"], b["came"], a["commits_waiting"]) == (1, 1, 0)
 
 
 async def test_a_client_of_a_dead_gateway_finds_its_session_at_another_and_its_orders_live(store, tmp_path):

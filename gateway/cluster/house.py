@@ -158,6 +158,7 @@ class House:
                 services.sessions.let_go(session)
                 endpoint, session.endpoint, session.connected = session.endpoint, None, False
                 if isinstance(endpoint, WsEndpoint):
+                    endpoint.link.forget_unrecorded()
                     endpoint.supersede(now_ns)
             self.lost += 1
             services.log("session.moved_away", session=session.name)

@@ -129,6 +129,7 @@ async def test_who_has_lost_a_session_to_another_gateway_has_no_say_in_it(store,
         await found.freeze("a")  # it does not hear that the session has moved
         fresh.client.next_out, fresh.client.next_in = stale.client.next_out, stale.client.next_in
         await fresh.logon(found.gateways["b"].ports["fix"], reset=False)
+        stale.client.place("s-0", BTC, "1", "1", "64000.001")  # refused by the gateway itself, under a number
         stale.client.place("s-2", BTC, "1", "1", "64000")
         await asyncio.wait_for(stale.client.closed.wait(), 10)
         fresh.client.place("f-1", BTC, "1", "1", "64000")
@@ -136,6 +137,7 @@ async def test_who_has_lost_a_session_to_another_gateway_has_no_say_in_it(store,
         fresh.client.cancel("f-2", "s-2", BTC, "1")
         refused = await fresh.expect("9", {11: "f-2"})
         assert refused[102] == "1", "the order of the gateway that had lost the session is unknown"
+        assert not [each for each in stale.ear.heard if each.get(11) in ("s-0", "s-2")], "it was told nothing"
         assert not fresh.client.counts.gaps
         a, b = (found.gateways[name].status()["cluster"] for name in "ab")
         assert (a["lost"], b["came"], a["commits_waiting"]) == (1, 1, 0)
@@ -187,6 +189,23 @@ async def test_a_named_websocket_session_is_resumed_at_another_gateway(store, tm
             assert filled["seq"] == first["seq"] + 1
             await desk.place("a-2", "buy", "1", "64000")
             await desk.client.logout()
+
+
+async def test_a_websocket_client_whose_session_has_moved_is_told_nothing_of_what_it_asks(store, tmp_path):
+    async with venue(store, tmp_path, "a", "b") as found:
+        stale, fresh = WsDesk("ALPHA", "mm"), WsDesk("ALPHA", "mm")
+        await stale.logon(found.gateways["a"].ports["ws"])
+        await found.freeze("a")
+        await fresh.logon(found.gateways["b"].ports["ws"])
+        answers = []
+        await stale.client.post("order.place", {"symbol": BTC, "side": "buy"}, answers.append)  # refused at once
+        params = {"symbol": BTC, "side": "buy", "type": "limit", "price": "64000", "qty": "1", "cl_ord_id": "s-1"}
+        await stale.client.post("order.place", params, answers.append)
+        closed = await stale.client.wait_closed()
+        await stale.client.abort()
+        assert (closed.code, answers) == (4001, [])
+        assert (await fresh.refusal("order.cancel", {"symbol": BTC, "orig_cl_ord_id": "s-1"}))["code"] == 4002
+        await fresh.client.logout()
 
 
 async def test_an_unnamed_websocket_session_at_each_gateway_has_an_id_of_its_own(store, tmp_path):

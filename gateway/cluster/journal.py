@@ -183,7 +183,7 @@ class SharedJournal:
         """Sessions that have ended for good, and the token of each; not while a command of theirs waits."""
         busy = {session for commit in self._unanswered for session in commit.sessions}
         ended = [
-            (session, self.token_of(session)) for session in sorted(self._ended - busy) if not self._waits[session]
+            (session, self.token_of(session)) for session in sorted(self._ended - busy) if self._waits[session] <= 0
         ]
         for session, _ in ended:
             self.disown(session)

@@ -244,7 +244,7 @@ class ClusterLink:
                 self._ownership.leave_idle()
             for session, token in self._journal.take_ended():
                 keys = (self._keys.session(session), self._keys.sent(session), self._keys.owned(self._gateway.name))
-                writer.send(_ignore, *call_of(scripts.END, keys, (session, token)))
+                writer.send(_ignore, *call_of(scripts.END, keys, (self._keys.base, session, token)))
 
     def _lease_command(self, wish: str) -> tuple[Argument, ...]:
         keys = (self._keys.gateway(self._gateway.name), self._keys.gateways, self._keys.commands)

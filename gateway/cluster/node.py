@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from gateway.cluster.desk import ClusterDesk
 from gateway.cluster.house import House
@@ -15,6 +16,7 @@ from gateway.config.load import core_url, node_of
 from gateway.doors.batch import EventLoopTurn
 from gateway.doors.fix.acceptor import FixAcceptor
 from gateway.doors.services import Services
+from gateway.doors.ws.logon import owns_nothing
 from gateway.orders.trading_modes import ModeChange
 from gateway.recovery.known_ids import KnownIds
 from gateway.recovery.recorder import Recorder
@@ -90,7 +92,7 @@ class Cluster:
         ownership = Ownership(desk, core, house)
         link.connect(turn, ownership, self._moved, hear, recorder.replay.former.add)
         self.journal.connect(core, link.send, house.lose)
-        self.moves.connect(ownership, desk, services.sessions)
+        self.moves.connect(ownership, desk, services.sessions, partial(owns_nothing, services))
 
     async def open(self) -> None:
         """Take the gateway's name, and what the last process under it left.

@@ -11,15 +11,17 @@ import pytest
 
 from gateway.admin.mode_control import ModeRequest
 from gateway.client.fix import LogonRefused
+from gateway.client.ws import ConnectionClosed, RequestRefused
 from gateway.config.load import build_instruments, load
 from gateway.remote.core_process import CoreProcess, CoreTerms
 from gateway.remote.keys import Keys
 from gateway.remote.link import LinkRefused
 from gateway.remote.pipe import address_of
 from gateway.server import Server
+from gateway.sessions.registry import MAX_NAMES_PER_KEY
 from tests.support.desks import FixDesk, WsDesk, fix_desk, ws_desk
 from tests.support.redis_server import redis_server
-from tests.support.server import venue_toml, write_venue
+from tests.support.server import GENEROUS, venue_toml, write_venue
 from tests.support.venue_rows import session_row
 
 pytestmark = pytest.mark.timeout(120)
@@ -38,13 +40,14 @@ class Venue:
 
     def __init__(self, store, directory, **knobs):
         store.client().flushall()
+        self.limits = knobs.pop("limits", GENEROUS)
         self.store, self.directory, self.knobs, self.gateways = store, directory, knobs, {}
 
     def config(self, name):
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
         more, limits = _CLUSTER.format(url=self.store.unix_url, node=name), f'redis = "{self.store.unix_url}"'
-        return load(write_venue(directory, venue_toml(store=limits, more=more, **self.knobs))), directory
+        return load(write_venue(directory, venue_toml(store=limits, more=more, **self.knobs), self.limits)), directory
 
     async def begin(self, name):
         config, directory = self.config(name)
@@ -317,3 +320,42 @@ async def test_a_gateway_that_means_another_account_by_an_id_does_not_start(stor
             LinkRefused, match=r"FIX session 2 is BETA of account 1 here, and BETA of account 2 at the o"
         ):
             await found.begin("b")
+
+
+async def moves_until_refused(found, door, desk, refused):
+    """How often a session goes from one gateway to the other before it has to wait."""
+    for moves, name in enumerate("ababababab"):
+        try:
+            await desk.logon(found.gateways[name].ports[door])
+        except refused:
+            return moves
+        await (cut(desk) if door == "fix" else desk.client.abort())
+    return 10
+
+
+async def test_a_session_that_is_moved_without_end_waits_for_the_logon_limit(store, tmp_path):
+    few = GENEROUS.replace('logons = { rate = "1000/s", burst = 1000 }', 'logons = { rate = "1/10s", burst = 4 }')
+    async with venue(store, tmp_path, "a", "b", limits=few) as found:
+        assert 3 <= await moves_until_refused(found, "fix", FixDesk("ALPHA"), LogonRefused) <= 8
+        desk = WsDesk("BETA", "mm")
+        assert 3 <= await moves_until_refused(found, "ws", desk, RequestRefused) <= 8
+        await desk.client.abort()
+
+
+async def test_a_name_that_owns_nothing_is_forgotten_for_a_new_one(store, tmp_path):
+    async with venue(store, tmp_path, "a") as found:
+        port = found.gateways["a"].ports["ws"]
+        for number in range(MAX_NAMES_PER_KEY):
+            async with ws_desk(port, "ALPHA", f"n{number}"):
+                pass
+        desk = WsDesk("ALPHA", "one more")
+        async with asyncio.timeout(10):
+            while True:
+                with suppress(RequestRefused, ConnectionClosed):
+                    await desk.logon(port)
+                    break
+                await desk.client.abort()
+                await asyncio.sleep(0.1)
+        names = store.client().hkeys("{penstock}:names:key-ALPHA")
+        assert (len(names), b"one more" in names, b"n0" in names) == (MAX_NAMES_PER_KEY, True, False)
+        await desk.client.logout()

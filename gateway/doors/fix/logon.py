@@ -81,6 +81,9 @@ class FixLogon:
         if isinstance(client, Denied):
             return client
         if moves is not None and not moves.owns(row.id):
+            # One move after the other is limited: each reads all that the session has sent.
+            if self._services.sessions.charge_logon(client, now_ns) is not ALLOWED:
+                return Denied("rate")
             return Elsewhere(row, client)
         return self._attach(claim, row, client, connection, now_ns)
 

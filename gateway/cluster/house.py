@@ -31,9 +31,9 @@ class House:
         self._core = core
         self.came = self.lost = 0  # sessions
 
-    def owns(self, session: int) -> bool:
-        """Whether the session is ours, as far as we know."""
-        return self._journal.owns(session)
+    def token_of(self, session: int) -> int:
+        """Under which token the session is ours, as far as we know; 0 = it is not."""
+        return self._journal.token_of(session)
 
     def account_of(self, session: int) -> int:
         """The account of a configured FIX session, 0 = it is none."""

@@ -55,8 +55,10 @@ class ClusterMoves:
         if len(ids) < _FEW_IDS:
             self._desk.ask_for_ids()
         known = self._sessions.named(client.key_id, name) if name else None
-        if why or (known is not None and self.owns(known.id)):
+        if why:
             asked(why, now_ns)
+        elif known is not None:
+            self._ownership.claim(known.id, ANY, asked, now_ns)
         elif not ids:
             asked("ids of sessions are being fetched", now_ns)
         elif not name:

@@ -375,6 +375,7 @@ class Server:
             "clock": {"steps": self.clock.steps, "since_start_ms": self.clock.offset_ns // NS_PER_MS},
             "policy_version": policy.version,
             "limits": self.limits.status,
+            **({} if self.cluster is None else {"cluster": self.cluster.status()}),
         }
 
     def _on_limits(self) -> None:
@@ -458,6 +459,12 @@ class Server:
         gauge("queue_stage", lambda: int(queue.stage))
         gauge("core_unanswered", lambda: self.orders.core_link.unanswered_count)
         gauge("core_away", lambda: int(self.link is not None and bool(self.link.why_away)))
+        if (cluster := self.cluster) is not None:
+            gauge("cluster_away", lambda: int(bool(cluster.why_away)))
+            gauge("cluster_sessions", lambda: cluster.journal.owned)
+            gauge("cluster_commits_waiting", lambda: len(cluster.journal.unanswered))
+            counter("cluster_sessions_came", lambda: cluster.came)
+            counter("cluster_sessions_lost", lambda: cluster.lost)
         gauge("modes", lambda: self.orders.venue.modes.counts)
         gauge("output_behind_bytes", lambda: self.unread_output.total_bytes)
         gauge("memory_bound_bytes", lambda: sum(self.bounds.values()))

@@ -2,7 +2,7 @@
 -- that it hands over. All of it, or nothing.
 --
 -- KEYS: the gateway's row, the command stream, then for each session its row and its stream of sent messages.
--- ARGV: the gateway's name, its boot, the number of the commit; how many entries a stream of sent messages keeps; how
+-- ARGV: the gateway's name, its boot, the number of the commit; how many messages of a session are kept; how
 -- many hand-overs, and for each its field and its value; then for each session: its token, 1 if its numbers begin anew,
 -- how many fields are set, and these; how many are deleted, and these; how many runs of messages, and for each the
 -- first number, how many, and the messages.
@@ -10,7 +10,7 @@
 -- Returns {"ok", id of each hand-over ...}; {"gone"} if another process has the gateway's name now; {"early"} if a
 -- commit before this one is missing; {"fenced", index of each session that has another owner, from 1 ...}.
 
-local boot, number, kept = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local boot, number, kept = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local row = redis.call('HMGET', KEYS[1], 'boot', 'commit')
 if row[1] ~= boot then
   return {'gone'}
@@ -69,7 +69,8 @@ if number == last + 1 then
     end
     for index = 0, session.runs - 1 do
       local run = session.run + 3 * index
-      redis.call('XADD', session.sent, 'MAXLEN', '~', kept, ARGV[run] .. '-' .. ARGV[run + 1], 'm', ARGV[run + 2])
+      local id = ARGV[run] .. '-' .. ARGV[run + 1]
+      redis.call('XADD', session.sent, 'MINID', '~', math.max(ARGV[run] - kept, 0), id, 'm', ARGV[run + 2])
     end
   end
   redis.call('HSET', KEYS[1], 'commit', number)

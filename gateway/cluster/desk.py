@@ -49,6 +49,12 @@ class ClusterDesk:
     def claim(self, session: int, when: str, then: Callable[[list[bytes] | None, int], None]) -> None:
         self.ask(then, *self.claim_command(session, when))
 
+    def token(self, session: int, then: Callable[[int | None, int], None]) -> None:
+        def came(reply: Any, at_ns: int) -> None:
+            then(None if reply is None else int(reply[0] or 0), at_ns)
+
+        self.ask(came, "HMGET", self._keys.session(session), "token")
+
     def claim_command(self, session: int, when: str) -> tuple[Argument, ...]:
         """What asks for a session."""
         keys = (

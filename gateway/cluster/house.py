@@ -29,10 +29,11 @@ class House:
         self._journal = journal
         self._recorder = recorder
         self._core = core
+        self.came = self.lost = 0  # sessions
 
-    def owns(self, session: int) -> bool:
-        """Whether the session is ours, as far as we know."""
-        return self._journal.owns(session)
+    def token_of(self, session: int) -> int:
+        """Under which token the session is ours, as far as we know; 0 = it is not."""
+        return self._journal.token_of(session)
 
     def account_of(self, session: int) -> int:
         """The account of a configured FIX session, 0 = it is none."""
@@ -68,6 +69,7 @@ class House:
             self._adopt_fix(adopted, now_ns)
         else:
             self._adopt_ws(adopted, now_ns)
+        self.came += 1
         self._services.log("session.moved_here", session=adopted.session, owner=adopted.row.owner)
         self._services.wake()
 
@@ -156,6 +158,8 @@ class House:
                 services.sessions.let_go(session)
                 endpoint, session.endpoint, session.connected = session.endpoint, None, False
                 if isinstance(endpoint, WsEndpoint):
+                    endpoint.link.forget_unrecorded()
                     endpoint.supersede(now_ns)
+            self.lost += 1
             services.log("session.moved_away", session=session.name)
         services.wake()

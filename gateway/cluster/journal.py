@@ -10,7 +10,7 @@ Before editing: a commit that is not answered is sent again after a lost connect
 whether it has it. When one is refused, all after it are refused too, and are sent again without the lost session.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -121,7 +121,8 @@ class SharedJournal:
         self._accounts: dict[int, int] = {}  # of those that number what they report
         self._noted: dict[int, int] = {}  # up to which event each has reported, as its row has it
         self._parts: dict[int, SessionPart] = {}  # of this turn
-        self._ended: list[tuple[int, int]] = []
+        self._ended: set[int] = set()
+        self._waits: Counter[int] = Counter()  # commands in the queue, by the session that numbered them
         self._unanswered: deque[Commit] = deque()
         self._is_final = False
 
@@ -146,6 +147,11 @@ class SharedJournal:
         """Whether this gateway owns the session, as far as it knows."""
         return session in self._tokens
 
+    @property
+    def owned(self) -> int:
+        """How many sessions this gateway owns."""
+        return len(self._tokens)
+
     def token_of(self, session: int) -> int:
         """The token under which it does, 0 = it does not."""
         return self._tokens.get(session, 0)
@@ -165,16 +171,23 @@ class SharedJournal:
 
     def disown(self, session: int) -> None:
         """Another gateway owns it, or it has ended: nothing of it is written any more."""
-        self._noted.pop(session, None)
+        self._ended.discard(session)
+        for known in (self._noted, self._waits):
+            known.pop(session, None)
         self._tokens.pop(session, None)
         self._accounts.pop(session, None)
         self._parts.pop(session, None)
         self._stores.pop(session, None)
 
     def take_ended(self) -> list[tuple[int, int]]:
-        """Sessions that have ended for good since the last call, and the token of each."""
-        ended, self._ended = self._ended, []
-        return ended
+        """Sessions that have ended for good, and the token of each; not while a command of theirs waits."""
+        busy = {session for commit in self._unanswered for session in commit.sessions}
+        ended = [
+            (session, self.token_of(session)) for session in sorted(self._ended - busy) if self._waits[session] <= 0
+        ]
+        for session, _ in ended:
+            self.disown(session)
+        return [each for each in ended if each[1]]
 
     def store(self, session: int) -> SharedStore:
         """The numbers and messages of a session."""
@@ -196,13 +209,13 @@ class SharedJournal:
             self._set(session, "reset", body)
         elif kind == records.WAITS:
             cmd_id = records.decode_waiting(body).cmd_id
+            self._waits[session_of(cmd_id)] += 1
             self._set(session_of(cmd_id), f"w{cmd_id}", body)
         elif kind == records.WS_ENDED:
-            if (token := self._tokens.get(session)) is not None:
-                self._ended.append((session, token))
-                self.disown(session)
+            self._ended.add(session)
         elif kind == records.LEFT:
             cmd_id = int.from_bytes(body, "big")
+            self._waits[session_of(cmd_id)] -= 1
             if (part := self._part(session_of(cmd_id))) is not None and not part.changes.fields.pop(f"w{cmd_id}", None):
                 part.gone.append(f"w{cmd_id}")
         return self.position

@@ -7,7 +7,7 @@ asked is told so.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -49,6 +49,7 @@ class ClusterLink:
         journal: SharedJournal,
         desk: ClusterDesk,
         ids: deque[int],
+        ids_known: Mapping[str, str],
         key_ids: Sequence[str],
         lease_ms: int,
         now_ns: Callable[[], int],
@@ -56,13 +57,16 @@ class ClusterLink:
         wake: Callable[[], None],
         fail: Callable[[Exception], None],
     ) -> None:
-        """wake: asks for a turn. fail: gets what the process cannot go on after."""
+        """ids_known: what the ids in the configuration mean, by name. wake: asks for a turn. fail: gets what the
+        process cannot go on after.
+        """
         self._gateway = gateway
         self._keys = gateway.keys
         self._address = address
         self._journal = journal
         self._desk = desk
         self._ids = ids
+        self._ids_known = ids_known
         self._key_ids = key_ids
         self._lease_ms = lease_ms
         self._now_ns = now_ns
@@ -109,6 +113,7 @@ class ClusterLink:
             try:
                 await self._connect()
                 assert self._writer is not None
+                await self._agree(self._writer)
                 left = await self._begin_lease(self._writer)
                 self._heard = await last_entry(self._writer, self._keys.control)
                 modes = pairs(await ask(self._writer, "HGETALL", self._keys.modes))
@@ -130,6 +135,17 @@ class ClusterLink:
         self._adopt_all([name, own] if own is not None else [])
         self._ids.extend(ids[1:])
         return ids[0], await self._own_house(ids[0])
+
+    async def _agree(self, writer: RedisPipe) -> None:
+        """See that the other gateways mean the same by the ids of accounts, sessions and keys."""
+        told = [each for pair in self._ids_known.items() for each in pair]
+        differs = await ask(writer, *call_of(scripts.AGREE, (self._keys.known,), told))
+        if differs:
+            name, theirs = differs[0].decode(), differs[1].decode()
+            raise LinkRefused(
+                f"{name} is {self._ids_known[name]} here, and {theirs} at the other gateways of"
+                f' "{self._keys.prefix}": make their files agree, or take another core.prefix for another venue'
+            )
 
     async def _own_house(self, house: int) -> int:
         """Have the session of the gateway's own commands, as any other; its token."""
@@ -228,7 +244,7 @@ class ClusterLink:
                 self._ownership.leave_idle()
             for session, token in self._journal.take_ended():
                 keys = (self._keys.session(session), self._keys.sent(session), self._keys.owned(self._gateway.name))
-                writer.send(_ignore, *call_of(scripts.END, keys, (session, token)))
+                writer.send(_ignore, *call_of(scripts.END, keys, (self._keys.base, session, token)))
 
     def _lease_command(self, wish: str) -> tuple[Argument, ...]:
         keys = (self._keys.gateway(self._gateway.name), self._keys.gateways, self._keys.commands)

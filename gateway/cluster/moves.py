@@ -8,6 +8,7 @@ from gateway.cluster.journal import SharedJournal
 from gateway.cluster.ownership import ANY, IDLE, Ownership
 from gateway.doors.services import Asked
 from gateway.sessions.registry import Sessions
+from gateway.sessions.session import Session
 
 _FEW_IDS = 128
 
@@ -31,9 +32,11 @@ class ClusterMoves:
         self._desk: NameDesk
         self._sessions: Sessions
 
-    def connect(self, ownership: Ownership, desk: NameDesk, sessions: Sessions) -> None:
-        """Before any door opens."""
-        self._ownership, self._desk, self._sessions = ownership, desk, sessions
+    def connect(
+        self, ownership: Ownership, desk: NameDesk, sessions: Sessions, may_go: Callable[[Session], bool]
+    ) -> None:
+        """Before any door opens. may_go: whether forgetting this session's name loses nothing."""
+        self._ownership, self._desk, self._sessions, self._may_go = ownership, desk, sessions, may_go
 
     def owns(self, session: int) -> bool:
         return self._journal.owns(session)
@@ -52,8 +55,10 @@ class ClusterMoves:
         if len(ids) < _FEW_IDS:
             self._desk.ask_for_ids()
         known = self._sessions.named(client.key_id, name) if name else None
-        if why or (known is not None and self.owns(known.id)):
+        if why:
             asked(why, now_ns)
+        elif known is not None:
+            self._ownership.claim(known.id, ANY, asked, now_ns)
         elif not ids:
             asked("ids of sessions are being fetched", now_ns)
         elif not name:
@@ -71,7 +76,10 @@ class ClusterMoves:
             asked("Redis cannot be reached", now_ns)  # the id may have been given the name: it is not used for another
         elif not told[0]:
             ids.append(fresh)
-            asked("this key has too many names: use one of them", now_ns)
+            if self._sessions.forget_a_name(client.key_id, self._may_go):
+                asked("this key has too many names: one is being forgotten, try again", now_ns)
+            else:
+                asked("this key has too many names: use one of them", now_ns)
         elif told[1]:
             self._sessions.begin_ws(fresh, name, client)
             asked("", now_ns)

@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from gateway.cluster.desk import ClusterDesk
 from gateway.cluster.house import House
@@ -15,7 +16,9 @@ from gateway.config.load import core_url, node_of
 from gateway.doors.batch import EventLoopTurn
 from gateway.doors.fix.acceptor import FixAcceptor
 from gateway.doors.services import Services
+from gateway.doors.ws.logon import owns_nothing
 from gateway.orders.trading_modes import ModeChange
+from gateway.recovery.known_ids import KnownIds
 from gateway.recovery.recorder import Recorder
 from gateway.remote.core import RemoteCore
 from gateway.remote.keys import EntryId, Keys
@@ -32,6 +35,18 @@ class Unrecorded:
         """See `LinkRecord`."""
 
 
+def meanings(known: KnownIds) -> dict[str, str]:
+    """What each id of a configuration means, by a name that people understand."""
+    accounts = {f"account {number}": name for number, name in known.accounts.items()}
+    names = {f"the account called {name}": str(number) for number, name in known.accounts.items()}
+    sessions = {
+        f"FIX session {number}": f"{comp_id} of account {account}"
+        for number, (comp_id, account) in known.sessions.items()
+    }
+    keys = {f"key {key_id}": f"of account {account}" for key_id, account in known.keys.items()}
+    return accounts | names | sessions | keys
+
+
 class Cluster:
     """What a gateway has more than one that is alone."""
 
@@ -41,9 +56,9 @@ class Cluster:
         self._gateway = Gateway(Keys(settings.core.prefix), node_of(settings), os.urandom(8).hex())
         self.journal = SharedJournal(self._gateway, terms.retain_messages)
         self.moves = ClusterMoves(self.journal)
-        self._link: ClusterLink
+        self._link: ClusterLink | None = None
         self._services: Services
-        self._house: House
+        self._house: House | None = None
 
     def connect(
         self,
@@ -66,6 +81,7 @@ class Cluster:
             self.journal,
             desk,
             ids,
+            meanings(recorder.known_ids),
             tuple(row.id for row in self._settings.keys),
             self._terms.lease_ms,
             services.now_ns,
@@ -76,7 +92,7 @@ class Cluster:
         ownership = Ownership(desk, core, house)
         link.connect(turn, ownership, self._moved, hear, recorder.replay.former.add)
         self.journal.connect(core, link.send, house.lose)
-        self.moves.connect(ownership, desk, services.sessions)
+        self.moves.connect(ownership, desk, services.sessions, partial(owns_nothing, services))
 
     async def open(self) -> None:
         """Take the gateway's name, and what the last process under it left.
@@ -84,24 +100,50 @@ class Cluster:
         Raises:
             LinkRefused: a living process has the name.
         """
+        assert self._link is not None
         house, token = await self._link.open()
         self.journal.own(house, token)
         self._services.kill_switch.use(house)
 
     async def tell(self, change: ModeChange, kill: bool) -> None:
         """See `OtherGateways`."""
+        if self._link is None:
+            raise OSError("not connected yet")
         await self._link.tell(change, kill)
 
     def _moved(self, session: int, token: int) -> None:
         """Another gateway says that it has the session."""
-        if self.journal.token_of(session) < token:
+        if self._house is not None and 0 < self.journal.token_of(session) < token:
             self._house.lose(frozenset((session,)), ())
 
     async def close(self) -> None:
         """Write nothing any more."""
-        await self._link.close()
+        if self._link is not None:
+            await self._link.close()
 
     @property
     def why_away(self) -> str:
         """Why sessions cannot be written, "" if they can."""
-        return self._link.why_away
+        return "not connected yet" if self._link is None else self._link.why_away
+
+    @property
+    def came(self) -> int:
+        """Sessions that came here."""
+        return 0 if self._house is None else self._house.came
+
+    @property
+    def lost(self) -> int:
+        """Sessions that another gateway has taken over."""
+        return 0 if self._house is None else self._house.lost
+
+    def status(self) -> dict[str, object]:
+        """A summary for operators."""
+        journal = self.journal
+        return {
+            "node": self._gateway.name,
+            "away": self.why_away,
+            "sessions": journal.owned,
+            "came": self.came,
+            "lost": self.lost,
+            "commits_waiting": len(journal.unanswered),
+        }

@@ -35,6 +35,9 @@ class Desk(Protocol):
     def claim(self, session: int, when: str, then: Callable[[list[bytes] | None, int], None]) -> None:
         """See `claim.lua`."""
 
+    def token(self, session: int, then: Callable[[int | None, int], None]) -> None:
+        """The token of the session's row, 0 = it has none."""
+
     def leave(self, account: int) -> None:
         """Host this account no longer."""
 
@@ -77,8 +80,11 @@ class Adopted(msgspec.Struct, frozen=True):
 class House(Protocol):
     """The gateway's own parts."""
 
-    def owns(self, session: int) -> bool:
-        """Whether the session is ours, as far as we know."""
+    def token_of(self, session: int) -> int:
+        """Under which token the session is ours, as far as we know; 0 = it is not."""
+
+    def lose(self, sessions: frozenset[int], cmd_ids: Sequence[int]) -> None:
+        """These sessions are another gateway's. cmd_ids: commands that will never reach the core."""
 
     def account_of(self, session: int) -> int:
         """The account of a configured FIX session, 0 = it is none."""
@@ -167,13 +173,28 @@ class Ownership:
     # -- sessions ------------------------------------------------------------------------------------------------------
 
     def claim(self, session: int, when: str, asked: Asked, now_ns: int, was_asked: bool = False) -> None:
-        """Make a session ours. when: see `claim.lua`. was_asked: see `Adopted`."""
-        if self._house.owns(session):
-            asked("", now_ns)
-        elif session in self._claims:
+        """Make a session ours. when: see `claim.lua`. was_asked: see `Adopted`.
+
+        That it is ours is only believed until Redis has said so: its client may have been elsewhere just now.
+        """
+        if session in self._claims:
             self._claims[session].asked.append(asked)
+            return
+        claim = self._claims[session] = _Claim(session, [asked], was_asked)
+        if self._house.token_of(session):
+            self._desk.token(session, lambda token, at_ns: self._seen(claim, when, token, at_ns))
         else:
-            claim = self._claims[session] = _Claim(session, [asked], was_asked)
+            self._ask_for(claim, when)
+
+    def _seen(self, claim: _Claim, when: str, token: int | None, now_ns: int) -> None:
+        ours = self._house.token_of(claim.session)
+        if token is None:
+            self._end(claim, "Redis cannot be reached", now_ns)
+        elif token == ours:
+            self._end(claim, "", now_ns)
+        else:
+            if ours:
+                self._house.lose(frozenset((claim.session,)), ())
             self._ask_for(claim, when)
 
     def _ask_for(self, claim: _Claim, when: str) -> None:

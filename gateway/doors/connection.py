@@ -376,6 +376,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def forget_unrecorded(self) -> None:
+        """What waits for its records will never be recorded: it must not be sent."""
+        self._staged.clear()
+        self._staged_bytes = 0
+
     def pause_reading(self, now_ns: int) -> None:
         self._stop_reading(_BY_QUEUE, now_ns)
 

@@ -70,6 +70,11 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{{{self.prefix}}}:ids"
 
     @property
+    def known(self) -> str:
+        """A hash: what each id of the configuration means to all gateways."""
+        return f"{{{self.prefix}}}:known"
+
+    @property
     def modes(self) -> str:
         """A hash: the operators' modes in force, by place."""
         return f"{{{self.prefix}}}:modes"

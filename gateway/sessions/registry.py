@@ -115,6 +115,10 @@ class Sessions:
         if not is_unnamed:
             self._named.setdefault(client.key_id, {})[name] = session
 
+    def forget_a_name(self, key_id: str, may_go: Callable[[Session], bool]) -> bool:
+        """Forget a named session of the key of which `may_go` is true; whether there was one here."""
+        return self._forget_one(self._named.get(key_id, {}), may_go)
+
     def begin_ws(self, session_id: int, name: str, client: Client) -> None:
         """A new session under an id that was given to it."""
         self.restore_ws(session_id, name, client)

@@ -11,15 +11,17 @@ import pytest
 
 from gateway.admin.mode_control import ModeRequest
 from gateway.client.fix import LogonRefused
+from gateway.client.ws import ConnectionClosed, RequestRefused
 from gateway.config.load import build_instruments, load
 from gateway.remote.core_process import CoreProcess, CoreTerms
 from gateway.remote.keys import Keys
 from gateway.remote.link import LinkRefused
 from gateway.remote.pipe import address_of
 from gateway.server import Server
+from gateway.sessions.registry import MAX_NAMES_PER_KEY
 from tests.support.desks import FixDesk, WsDesk, fix_desk, ws_desk
 from tests.support.redis_server import redis_server
-from tests.support.server import venue_toml, write_venue
+from tests.support.server import GENEROUS, venue_toml, write_venue
 from tests.support.venue_rows import session_row
 
 pytestmark = pytest.mark.timeout(120)
@@ -38,13 +40,14 @@ class Venue:
 
     def __init__(self, store, directory, **knobs):
         store.client().flushall()
+        self.limits = knobs.pop("limits", GENEROUS)
         self.store, self.directory, self.knobs, self.gateways = store, directory, knobs, {}
 
     def config(self, name):
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
         more, limits = _CLUSTER.format(url=self.store.unix_url, node=name), f'redis = "{self.store.unix_url}"'
-        return load(write_venue(directory, venue_toml(store=limits, more=more, **self.knobs))), directory
+        return load(write_venue(directory, venue_toml(store=limits, more=more, **self.knobs), self.limits)), directory
 
     async def begin(self, name):
         config, directory = self.config(name)
@@ -129,6 +132,7 @@ async def test_who_has_lost_a_session_to_another_gateway_has_no_say_in_it(store,
         await found.freeze("a")  # it does not hear that the session has moved
         fresh.client.next_out, fresh.client.next_in = stale.client.next_out, stale.client.next_in
         await fresh.logon(found.gateways["b"].ports["fix"], reset=False)
+        stale.client.place("s-0", BTC, "1", "1", "64000.001")  # refused by the gateway itself, under a number
         stale.client.place("s-2", BTC, "1", "1", "64000")
         await asyncio.wait_for(stale.client.closed.wait(), 10)
         fresh.client.place("f-1", BTC, "1", "1", "64000")
@@ -136,7 +140,10 @@ async def test_who_has_lost_a_session_to_another_gateway_has_no_say_in_it(store,
         fresh.client.cancel("f-2", "s-2", BTC, "1")
         refused = await fresh.expect("9", {11: "f-2"})
         assert refused[102] == "1", "the order of the gateway that had lost the session is unknown"
+        assert not [each for each in stale.ear.heard if each.get(11) in ("s-0", "s-2")], "it was told nothing"
         assert not fresh.client.counts.gaps
+        a, b = (found.gateways[name].status()["cluster"] for name in "ab")
+        assert (a["lost"], b["came"], a["commits_waiting"]) == (1, 1, 0)
 
 
 async def test_a_client_of_a_dead_gateway_finds_its_session_at_another_and_its_orders_live(store, tmp_path):
@@ -185,6 +192,23 @@ async def test_a_named_websocket_session_is_resumed_at_another_gateway(store, tm
             assert filled["seq"] == first["seq"] + 1
             await desk.place("a-2", "buy", "1", "64000")
             await desk.client.logout()
+
+
+async def test_a_websocket_client_whose_session_has_moved_is_told_nothing_of_what_it_asks(store, tmp_path):
+    async with venue(store, tmp_path, "a", "b") as found:
+        stale, fresh = WsDesk("ALPHA", "mm"), WsDesk("ALPHA", "mm")
+        await stale.logon(found.gateways["a"].ports["ws"])
+        await found.freeze("a")
+        await fresh.logon(found.gateways["b"].ports["ws"])
+        answers = []
+        await stale.client.post("order.place", {"symbol": BTC, "side": "buy"}, answers.append)  # refused at once
+        params = {"symbol": BTC, "side": "buy", "type": "limit", "price": "64000", "qty": "1", "cl_ord_id": "s-1"}
+        await stale.client.post("order.place", params, answers.append)
+        closed = await stale.client.wait_closed()
+        await stale.client.abort()
+        assert (closed.code, answers) == (4001, [])
+        assert (await fresh.refusal("order.cancel", {"symbol": BTC, "orig_cl_ord_id": "s-1"}))["code"] == 4002
+        await fresh.client.logout()
 
 
 async def test_an_unnamed_websocket_session_at_each_gateway_has_an_id_of_its_own(store, tmp_path):
@@ -287,3 +311,51 @@ async def test_after_redis_was_away_for_longer_than_a_lease_everybody_goes_on_wh
         await alpha.expect("8", {150: "F", 11: "a-1"})
         await asyncio.sleep(1.5)  # longer than a lease: nobody takes anything over
         assert not any(desk.client.closed.is_set() for desk in (alpha, beta))
+
+
+async def test_a_gateway_that_means_another_account_by_an_id_does_not_start(store, tmp_path):
+    async with venue(store, tmp_path, "a") as found:
+        found.knobs["sessions"] = session_row(1, "ALPHA") + session_row(2, "BETA", account="ALPHA")
+        with pytest.raises(
+            LinkRefused, match=r"FIX session 2 is BETA of account 1 here, and BETA of account 2 at the o"
+        ):
+            await found.begin("b")
+
+
+async def moves_until_refused(found, door, desk, refused):
+    """How often a session goes from one gateway to the other before it has to wait."""
+    for moves, name in enumerate("ababababab"):
+        try:
+            await desk.logon(found.gateways[name].ports[door])
+        except refused:
+            return moves
+        await (cut(desk) if door == "fix" else desk.client.abort())
+    return 10
+
+
+async def test_a_session_that_is_moved_without_end_waits_for_the_logon_limit(store, tmp_path):
+    few = GENEROUS.replace('logons = { rate = "1000/s", burst = 1000 }', 'logons = { rate = "1/10s", burst = 4 }')
+    async with venue(store, tmp_path, "a", "b", limits=few) as found:
+        assert 3 <= await moves_until_refused(found, "fix", FixDesk("ALPHA"), LogonRefused) < 10
+        desk = WsDesk("BETA", "mm")
+        assert 3 <= await moves_until_refused(found, "ws", desk, RequestRefused) < 10
+        await desk.client.abort()
+
+
+async def test_a_name_that_owns_nothing_is_forgotten_for_a_new_one(store, tmp_path):
+    async with venue(store, tmp_path, "a") as found:
+        port = found.gateways["a"].ports["ws"]
+        for number in range(MAX_NAMES_PER_KEY):
+            async with ws_desk(port, "ALPHA", f"n{number}"):
+                pass
+        desk = WsDesk("ALPHA", "one more")
+        async with asyncio.timeout(10):
+            while True:
+                with suppress(RequestRefused, ConnectionClosed):
+                    await desk.logon(port)
+                    break
+                await desk.client.abort()
+                await asyncio.sleep(0.1)
+        names = store.client().hkeys("{penstock}:names:key-ALPHA")
+        assert (len(names), b"one more" in names, b"n0" in names) == (MAX_NAMES_PER_KEY, True, False)
+        await desk.client.logout()

@@ -111,6 +111,16 @@ MUTANTS = (
         ),
     ),
     *mutants(
+        "gateway/doors/fix/endpoint.py",
+        ("tests/e2e/test_cluster.py",),
+        ("a client is told what its lost session never recorded", "            link.forget_unrecorded()\n", ""),
+    ),
+    *mutants(
+        "gateway/cluster/house.py",
+        ("tests/e2e/test_cluster.py",),
+        ("the same over ws", "                    endpoint.link.forget_unrecorded()\n", ""),
+    ),
+    *mutants(
         "gateway/remote/sweeps.py",
         ("tests/gateway/remote/test_sweeps.py",),
         ("an order that waited elsewhere outlives a mass cancel", "command.t_recv < sweep.command.t_recv", "False"),

@@ -352,6 +352,7 @@ class FixEndpoint(Endpoint, Peer):
         link, self.link = self.link, None
         self._count_end("moved")
         if link is not None:
+            link.forget_unrecorded()
             link.peer = GONE
             link.close()
 

@@ -29,7 +29,7 @@ from protocols.units import NS_PER_MS
 
 
 class Elsewhere(msgspec.Struct, frozen=True):
-    """The client has proved itself, and its session is not here yet."""
+    """The client has proved itself; its session may have to come from another gateway."""
 
     row: schema.FixSessionRow
     client: Client
@@ -80,7 +80,11 @@ class FixLogon:
             )
         if isinstance(client, Denied):
             return client
-        if moves is not None and not moves.owns(row.id):
+        if moves is not None:
+            # One move after the other is limited: each reads all that the session has sent.
+            is_free = moves.owns(row.id)
+            if not is_free and self._services.sessions.charge_logon(client, now_ns) is not ALLOWED:
+                return Denied("rate")
             return Elsewhere(row, client)
         return self._attach(claim, row, client, connection, now_ns)
 

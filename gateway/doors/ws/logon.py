@@ -87,6 +87,9 @@ class WsLogon:
         if (refused := turned_away(self._services, proof, name, now_ns)) is not None:
             self._turn_away(asked, refused, now_ns)
         elif (moves := self._services.moves) is not None:
+            if (limited := _charge_move(self._services, proof, name, now_ns)) is not None:
+                self._turn_away(asked, limited, now_ns)
+                return
             moves.prepare(proof, name, partial(self._come, asked, proof, begin), now_ns)
         else:
             self._find(asked, proof, begin, now_ns)
@@ -161,6 +164,16 @@ def turned_away(services: Services, client: Client, name: str, now_ns: int) -> T
     return None
 
 
+def _charge_move(services: Services, client: Client, name: str, now_ns: int) -> TurnedAway | None:
+    """A session that may have to come from another gateway costs a logon: one move after the other is limited."""
+    assert services.moves is not None
+    known = services.sessions.named(client.key_id, name) if name else None
+    if not name or (known is not None and services.moves.owns(known.id)):
+        return None
+    limited = services.sessions.charge_logon(client, now_ns)
+    return TurnedAway("rate", _too_many_logons(limited.wait_us)) if limited is not ALLOWED else None
+
+
 def wait_of(denied: Denied) -> TurnedAway | None:
     """The refusal for a client that proved itself and may not log on yet; None without a valid proof."""
     return TurnedAway(denied.cause, _too_many_logons(denied.retry_ns // NS_PER_US)) if denied.retry_ns else None
@@ -172,7 +185,7 @@ def _too_many_logons(wait_us: int) -> Refusal:
 
 def find_session(services: Services, client: Client, name: str) -> Session | TurnedAway:
     """The session that a logon names. When a key has too many names, one that owns nothing is dropped."""
-    found = services.sessions.for_ws(client, name, lambda other: _owns_nothing(services, other))
+    found = services.sessions.for_ws(client, name, lambda other: owns_nothing(services, other))
     if found is None:
         text = (
             f"each of the {MAX_NAMES_PER_KEY} names of this key is connected, or has orders, cancel-on-disconnect or a"
@@ -182,7 +195,7 @@ def find_session(services: Services, client: Client, name: str) -> Session | Tur
     return found
 
 
-def _owns_nothing(services: Services, session: Session) -> bool:
+def owns_nothing(services: Services, session: Session) -> bool:
     """Whether dropping the session's name loses nothing."""
     is_busy = (
         session.connected

@@ -12,6 +12,7 @@ from gateway.cluster.store import done_of
 from gateway.recovery import records
 from gateway.remote.keys import entry_id
 from gateway.safety.cancel_on_disconnect import LinkState
+from gateway.sessions.former_names import WsSessionRecord
 from protocols.messages import Lane, NewOrder, OrdType, Origin, Side, Tif, pack_cmd_id
 from tests.support.cluster_bench import KEYS, LEASE_MS, Writer
 from tests.support.redis_server import RedisServer
@@ -212,6 +213,33 @@ def test_a_command_that_waits_is_in_the_row_until_it_leaves(a):
     a.journal.append(records.LEFT, 0, command.cmd_id.to_bytes(8, "big"))
     a.commit()
     assert field not in a.row(S)
+
+
+def test_a_session_that_has_ended_is_forgotten_when_its_last_command_has_left(a):
+    """Its cancel-on-disconnect may wait for a core that is away: it must not be dropped with the session."""
+    a.journal.append(records.WS_SESSION, S, records.body(WsSessionRecord(S, "key", "ws-7")))
+    command = order(S, 1)
+    a.journal.append(records.WAITS, 0, records.encode(command))
+    a.journal.append(records.WS_ENDED, S, b"")
+    a.commit()
+    assert a.journal.take_ended() == []
+    a.journal.append(records.LEFT, 0, command.cmd_id.to_bytes(8, "big"))
+    a.core.hand_over(command)
+    a.commit()
+    assert len(a.core.entries) == 1
+    assert a.journal.take_ended() == [(S, 1)]
+    assert (a.journal.owns(S), a.journal.take_ended()) == (False, [])
+
+
+def test_as_many_messages_are_kept_as_may_be_asked_for_again(redis, a):
+    a.claim(S)
+    store = a.journal.store(S)
+    for first in range(1, 20_001, 100):
+        store.put_run(first, [b"%d" % number for number in range(first, first + 100)])
+    a.commit()
+    kept = [number for number, _ in sent(redis, S)]
+    assert kept[-1] == 20_000
+    assert 10_000 <= len(kept) < 20_000, "Redis trims in steps of a hundred entries"
 
 
 def test_two_processes_under_one_name_the_older_one_ends(redis, a):

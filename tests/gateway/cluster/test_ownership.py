@@ -27,6 +27,9 @@ class Bench:
     def claim(self, session, when, then):
         self._ask(f"claim {session} {when}", then)
 
+    def token(self, session, then):
+        self._ask(f"token {session}", then)
+
     def join(self, account, then):
         self._ask(f"join {account}", then)
 
@@ -68,8 +71,12 @@ class Bench:
 
     # -- the gateway's parts
 
-    def owns(self, session):
-        return session in self.owned
+    def token_of(self, session):
+        return 4 if session in self.owned else 0
+
+    def lose(self, sessions, cmd_ids):
+        self.owned -= sessions
+        self.told.append(f"= {sorted(sessions)} lost")
 
     def account_of(self, session):
         return ACCOUNT if session == S else 0
@@ -131,11 +138,28 @@ def test_a_fix_session_comes_here(bench):
     ]
 
 
-def test_one_that_is_here_is_here(bench):
+def test_one_that_is_here_is_here_if_redis_says_so_too(bench):
     come(bench)
     bench.take()
     bench.want()
-    assert bench.take() == ["= asked: yes"]
+    bench.answer("token", 4)
+    assert bench.take() == ["> token 7", "< token", "= asked: yes"]
+
+
+def test_one_that_was_here_and_is_back_from_elsewhere_before_we_heard_of_it_is_claimed(bench):
+    come(bench)
+    bench.take()
+    bench.want()
+    bench.answer("token", 5)
+    assert bench.take() == ["> token 7", "< token", "= [7] lost", "> claim 7 any"]
+
+
+def test_one_that_was_here_is_not_served_while_redis_is_away(bench):
+    come(bench)
+    bench.take()
+    bench.want()
+    bench.answer("token", None)
+    assert bench.take()[-1] == "= asked: Redis cannot be reached"
 
 
 def test_the_second_session_of_an_account_does_not_ask_for_the_account_again(bench):

@@ -348,7 +348,7 @@ async def test_a_name_that_owns_nothing_is_forgotten_for_a_new_one(store, tmp_pa
         for number in range(MAX_NAMES_PER_KEY):
             async with ws_desk(port, "ALPHA", f"n{number}"):
                 pass
-        desk = WsDesk("ALPHA", "one more")
+        desk = WsDesk("ALPHA", "one-more")
         async with asyncio.timeout(10):
             while True:
                 with suppress(RequestRefused, ConnectionClosed):
@@ -357,5 +357,5 @@ async def test_a_name_that_owns_nothing_is_forgotten_for_a_new_one(store, tmp_pa
                 await desk.client.abort()
                 await asyncio.sleep(0.1)
         names = store.client().hkeys("{penstock}:names:key-ALPHA")
-        assert (len(names), b"one more" in names, b"n0" in names) == (MAX_NAMES_PER_KEY, True, False)
+        assert (len(names), b"one-more" in names, b"n0" in names) == (MAX_NAMES_PER_KEY, True, False)
         await desk.client.logout()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gateway.remote.conform.examine import CoreSays
     from gateway.remote.conform.verdict import Verdict
 
-_MAX_ACCOUNT = 2_000_000_000
+_FIRST_ACCOUNT, _MAX_ACCOUNT = 900_000_001, 2_000_000_000
 
 
 @click.command()
@@ -23,7 +23,7 @@ _MAX_ACCOUNT = 2_000_000_000
 @click.option(
     "--account",
     type=click.IntRange(1, _MAX_ACCOUNT),
-    default=900_000_001,
+    default=_FIRST_ACCOUNT,
     show_default=True,
     help="the first of the 32 accounts that it trades with",
 )

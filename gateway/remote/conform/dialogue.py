@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.remote.conform.party import Party, Traded, name_of
 from gateway.remote.conform.store import Silent, Store, Told
-from gateway.remote.conform.verdict import Broken, all_words, demand, of_command
+from gateway.remote.conform.verdict import Broken, NotRestarted, all_words, demand, of_command
 from gateway.remote.host import Hello, Welcome
 from gateway.remote.keys import BEFORE_ALL, EntryId, id_text
 from gateway.remote.wire import FIELDS, Encoding, encode_commands
@@ -46,6 +46,7 @@ class Dialogue:
         self.heard: list[Told] = []  # all that the core wrote for this node
         self.first: dict[int, int] = {}  # by account, the number of its latest event when the dialogue began
         self._restart = restart
+        self._clients: set[bytes] = set()  # connections to Redis before the restart
 
     # -- begin and end -------------------------------------------------------------------------------------------------
 
@@ -159,7 +160,17 @@ class Dialogue:
     async def restart(self) -> None:
         """Kill the core and start it again; it goes on with what this node writes."""
         assert self._restart is not None
+        self._clients = await self.store.clients()
         await self._restart()
+
+    async def see_that_it_was_killed(self) -> None:
+        """See that a restart has ended a connection, once the core has answered again: the process may die late.
+
+        Raises:
+            NotRestarted: none has ended.
+        """
+        if self._clients and self._clients <= await self.store.clients():
+            raise NotRestarted("the command of --restart ended no connection to this Redis: have it kill the core")
 
     # -- look ----------------------------------------------------------------------------------------------------------
 

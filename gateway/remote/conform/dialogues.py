@@ -181,9 +181,11 @@ async def once(talk: Dialogue) -> None:
     still_open = set(await talk.open_orders(buyer))
     for command in again:
         entries = [told for told in talk.heard if of_command(told.events, command)]
-        expected = f"{name_of(command)} (cmd_id {command.cmd_id}) causes events once, however often it is handed over"
-        seen = ", ".join(f"{id_text(told.entry)} {all_words(of_command(told.events, command))}" for told in entries)
-        demand(len(entries) == 1, expected, seen or "no event")
+        expected = f"{name_of(command)} causes events in one entry, although it is handed over again"
+        demand(bool(entries), expected, "in none")
+        later = entries[-1]
+        seen = f"in {id_text(entries[0].entry)}, and again in {id_text(later.entry)}: "
+        demand(len(entries) == 1, expected, seen + all_words(of_command(later.events, command)))
     demand(still_open == {first.cl_ord_id}, f"{first.cl_ord_id} is open, and no other", f"{', '.join(still_open)}")
 
 

@@ -121,6 +121,7 @@ async def _play(promise: Promise, talk: Dialogue) -> tuple[Verdict, str]:
         return Verdict(promise.name, promise.sentence, "broken", broken.expected, broken.seen), ""
     try:
         await promise.play(talk)
+        await talk.see_that_it_was_killed()
     except Broken as broken:
         return Verdict(promise.name, promise.sentence, "broken", broken.expected, broken.seen), ""
     except Silent as error:

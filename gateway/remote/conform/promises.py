@@ -20,7 +20,7 @@ PROMISES = (
     Promise("hello", "`hello` is answered with where the core stands, and with the open orders.", dialogues.hello),
     Promise(
         "acknowledged",
-        "Each entry with commands has an entry of its id in the node's stream, and each of these names the one before.",
+        "Each entry with commands is acknowledged under its id, with the id of the one before.",
         dialogues.acknowledged,
     ),
     Promise("order", "Entries are executed in their order, and the commands of an entry in theirs.", dialogues.order),
@@ -35,7 +35,7 @@ PROMISES = (
     Promise("lanes", "The numbers of the lanes of a session are independent, and may have gaps.", dialogues.lanes),
     Promise(
         "names",
-        "A cl_ord_id that was used before is refused with 4003; a retry of it is answered with the order's state.",
+        "A cl_ord_id that was used is refused with 4003; a retry is answered with the order's state.",
         dialogues.names,
     ),
     Promise("deadline", "An order whose deadline is over is refused with 5003.", dialogues.deadline),
@@ -50,7 +50,7 @@ PROMISES = (
     Promise("durable", "What a core has acknowledged it knows after it was killed.", restarts.durable, restarts=True),
     Promise(
         "second-life",
-        "A core that was killed goes on as if it had not been: the same orders, ids, turns and numbers.",
+        "A core that was killed goes on as if it had not been: the same orders, ids and turns.",
         restarts.second_life,
         restarts=True,
     ),

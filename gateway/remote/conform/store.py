@@ -5,6 +5,7 @@ Two connections: one waits for entries, the other does all else.
 
 import asyncio
 from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 
@@ -90,6 +91,11 @@ class Store:
         """
         rows = rows_of(await ask(self._writer, "XRANGE", key, f"({id_text(after)}", "+"))
         return [_told(key, *row) for row in rows]
+
+    async def clients(self) -> set[bytes]:
+        """The ids of all connections to this Redis."""
+        told = cast(bytes, await ask(self._writer, "CLIENT", "LIST"))
+        return {word for line in told.splitlines() for word in line.split() if word.startswith(b"id=")}
 
     async def let_go(self, node: str) -> None:
         """A node of ours is not used any more: its stream goes in an hour."""

@@ -53,7 +53,7 @@ def demand(is_so: bool, expected: str, seen: str) -> None:
 def words(event: AnyEvent) -> str:
     """An event as a verdict names it."""
     if isinstance(event, OrderEvent):
-        code = f" code {event.code}" if event.code else ""
+        code = f", code {event.code}" if event.code else ""
         state = f"exec_type {event.exec_type.value}, status {event.status.value}{code}"
         return f"`8` of {event.cl_ord_id} ({state}, seq {event.seq}, cmd_id {event.cmd_id})"
     if isinstance(event, CancelRejected):

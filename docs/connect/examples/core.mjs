@@ -1,7 +1,7 @@
 // A matching core for Penstock in Node 18 or later, without packages: limit orders by price, then time; cancel, mass
 // cancel, questions.
 //
-//     node core.mjs redis://127.0.0.1:6379/0 penstock '{"1": ["BTC-USDT", 2, 8]}'
+//     node core.mjs redis://127.0.0.1:6379/0 penstock '{"1": ["BTC-USDT", 2, 6], "2": ["ETH-USDT", 2, 5]}'
 //
 // It keeps nothing: each start executes the whole command stream again, so never trim that. What it wrote before it
 // writes again, and Redis refuses that. It reads no clock and draws no number: the same stream gives the same events. It

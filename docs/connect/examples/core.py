@@ -1,6 +1,6 @@
 """A matching core for Penstock in plain Python: limit orders by price, then time; cancel, mass cancel, questions.
 
-    python core.py redis://127.0.0.1:6379/0 penstock '{"1": ["BTC-USDT", 2, 8]}'
+    python core.py redis://127.0.0.1:6379/0 penstock '{"1": ["BTC-USDT", 2, 6], "2": ["ETH-USDT", 2, 5]}'
 
 It keeps nothing: each start executes the whole command stream again, so never trim that. What it wrote before it writes
 again, and Redis refuses that. It reads no clock and draws no number, so the same stream gives the same events. It ends

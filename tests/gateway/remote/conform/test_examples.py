@@ -19,16 +19,20 @@ from gateway.remote.conform.promises import PROMISES
 from gateway.remote.conform.restart_command import restart_by
 from gateway.remote.keys import Keys
 from gateway.remote.pipe import address_of
+from tests.support.desks import ws_desk
 from tests.support.redis_server import RedisServer
+from tests.support.server import running as gateway
+from tests.support.server import venue_toml
 
 EXAMPLES = Path(__file__).parents[4] / "docs" / "connect" / "examples"
-INSTRUMENTS = '{"1":["BTC-USDT",2,8]}'
+INSTRUMENTS = '{"1":["BTC-USDT",2,8],"2":["ETH-USDT",2,4]}'
+AGAIN = {"symbol": "BTC-USDT", "side": "buy", "type": "limit", "qty": "1", "price": "64000", "cl_ord_id": "a-1"}
 _START = "{{ kill -9 $(cat {pid}) || true; }} 2>>{log}; {command} 2>>{log} & echo $! > {pid}"
 
 
 @pytest.fixture(scope="module")
 def store():
-    with RedisServer() as server:
+    with RedisServer("--appendonly", "yes") as server:
         yield server
 
 
@@ -58,7 +62,7 @@ async def examined(store, restart):
     return verdicts
 
 
-@pytest.mark.parametrize(
+_EACH = pytest.mark.parametrize(
     "command",
     [
         pytest.param((sys.executable, "core.py"), id="python"),
@@ -69,11 +73,33 @@ async def examined(store, restart):
         ),
     ],
 )
+
+
+@_EACH
 async def test_an_example_core_keeps_every_promise(store, tmp_path, command):
     with running(store, tmp_path, command[0], EXAMPLES / command[1]) as restart:
         verdicts = await examined(store, restart)
     assert [verdict for verdict in verdicts if verdict.state != "kept"] == [], (tmp_path / "log").read_text()
     assert len(verdicts) == len(PROMISES)
+
+
+@_EACH
+async def test_clients_trade_through_a_gateway_with_an_example_core_that_is_killed_between(store, tmp_path, command):
+    link = f'\n[core]\nlink = "redis"\nredis = "{store.unix_url}"\nreopen_after_ms = 0\n'
+    with running(store, tmp_path, command[0], EXAMPLES / command[1]) as restart:
+        async with gateway(venue_toml(more=link)) as server:
+            port = server.ports["ws"]
+            async with ws_desk(port, "ALPHA") as alpha, ws_desk(port, "BETA") as beta:
+                await alpha.place("a-1", "sell", "0.5", "64250.50")
+                await restart_by(restart, 10)()
+                filled = await beta.place("b-1", "buy", "0.2", "64251.00", tif="ioc")
+                assert (filled["status"], filled["cum_qty"]) == ("filled", "0.20000000")
+                trade = await alpha.expect(exec="trade", cl_ord_id="a-1")
+                assert (trade["last_qty"], trade["last_px"], trade["leaves_qty"]) == (
+                    "0.20000000", "64250.50", "0.30000000",
+                )  # fmt: skip
+                again = await alpha.refusal("order.place", AGAIN)
+                assert again["name"] == "duplicate_id"
 
 
 @pytest.mark.parametrize("name", ["core.py", "core.mjs"])

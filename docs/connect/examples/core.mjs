@@ -14,7 +14,9 @@ import net from "node:net";
 const LONG = new Set(["cmd_id", "deadline", "t_recv", "sent_at", "expire_at", "order_id", "qty", "price", "stop_px",
   "quote_qty", "display_qty", "min_qty"]);
 const DEFAULTS = { price: 0n, flags: 0, order_id: 0n, cl_ord_id: "", orig_cl_ord_id: "", instrument: 0, side: 0,
-  tag: "", deadline: 0n, only_session: false, keep_exempt: false, open_only: true };
+  tag: "", only_session: false, keep_exempt: false, open_only: true };
+const HEAD = ["cmd_id", "account", "session", "origin", "deadline"];
+const NEEDS = { D: [...HEAD, "ord_type", "tif", "qty"], H: [...HEAD, "req_id"] };
 const RUN = { D: "place", F: "cancel", G: "cancel", q: "massCancel", H: "ask" };
 const [LIMIT, GTC, IOC, EXEMPT, RETRY, DUPLICATE] = [2, 1, 3, 4, 16, 1 << 16];
 const text = (value) => JSON.stringify(value, (_, part) => (typeof part === "bigint" ? part.toString() : part));
@@ -24,6 +26,8 @@ function read(json) { // the commands in an entry; an exception if one of them i
     const c = { ...DEFAULTS };
     for (const [name, value] of Object.entries(each)) c[name] = LONG.has(name) ? BigInt(value) : value;
     if (!RUN[c.type]) throw new Error(`type ${c.type}`);
+    const missing = (NEEDS[c.type] ?? HEAD).filter((name) => c[name] === undefined);
+    if (missing.length) throw new Error(`${c.type} without ${missing}`);
     return { ...c, lane: c.cmd_id >> 39n, n: c.cmd_id & ((1n << 39n) - 1n) };
   });
 }

@@ -18,6 +18,8 @@ import redis
 LONG = {"cmd_id", "deadline", "t_recv", "sent_at", "expire_at", "order_id"} | {  # strings on the wire
     "qty", "price", "stop_px", "quote_qty", "display_qty", "min_qty"}  # fmt: skip
 RUN = {"D": "place", "F": "cancel", "G": "cancel", "q": "mass_cancel", "H": "ask"}
+HEAD = {"cmd_id", "account", "session", "origin", "deadline"}
+NEEDS = {"D": HEAD | {"ord_type", "tif", "qty"}, "H": HEAD | {"req_id"}}
 DEFAULTS = {"price": 0, "flags": 0, "order_id": 0, "cl_ord_id": "", "orig_cl_ord_id": "", "instrument": 0, "side": 0,
             "tag": "", "only_session": False, "keep_exempt": False, "open_only": True}  # fmt: skip
 LIMIT, GTC, IOC, EXEMPT, RETRY, DUPLICATE = 2, 1, 3, 4, 16, 1 << 16
@@ -28,6 +30,8 @@ def read(text):
     """The commands in an entry; an exception if one of them is none."""
     commands = [{**DEFAULTS, **{k: int(v) if k in LONG else v for k, v in each.items()}} for each in json.loads(text)]
     for each in commands:
+        if missing := NEEDS.get(each["type"], HEAD) - each.keys():
+            raise ValueError(f"{each['type']} without {missing}")
         each["run"] = getattr(Core, RUN[each["type"]])
         each["lane"], each["n"] = divmod(each["cmd_id"], 1 << 39)
     return commands
@@ -64,8 +68,8 @@ class Core:
             rows.append((f"{self.key}events:{account}", f"{own[-1]['seq']}-0", {"j": json.dumps(own)}))
         for name, known in self.nodes.items():
             told = [each for each in self.events if each["account"] in known["accounts"]]
-            if told or name == node:
-                told += self.answers if name == node else []
+            told += self.answers if name == node else []
+            if told or name == node:  # for who wrote the entry it is the acknowledgement
                 rows.append(self.tell(entry, name, j=json.dumps(told)))
         return rows
 
@@ -173,8 +177,8 @@ class Core:
             *(c[name] in (DEFAULTS[name], each[name]) for name in ("instrument", "side", "tag"))))]  # fmt: skip
         for order in meant:
             self.take_out(order, c["cmd_id"], code={3: 6001, 6: 6001, 4: 6002, 5: 6003}.get(c["origin"], 0))
-        head = {"type": "r", "account": c["account"], "cl_ord_id": c["cl_ord_id"]}
-        self.event(c["cmd_id"], {**head, "affected": len(meant), "session": c["session"]})
+        head = {"type": "r", "account": c["account"], "cl_ord_id": c["cl_ord_id"], "session": c["session"]}
+        self.event(c["cmd_id"], {**head, "affected": len(meant)})
 
     def ask(self, c, account):
         found = account["open" if c["open_only"] else "orders"].values()
@@ -186,7 +190,8 @@ class Core:
 
 
 def serve(url, prefix, instruments):
-    store, key, position = redis.Redis.from_url(url, decode_responses=True), "{" + prefix + "}:", "0-0"
+    store = redis.Redis.from_url(url, decode_responses=True, encoding_errors="replace")
+    key, position = "{" + prefix + "}:", "0-0"
     store.hsetnx(key + "core", "epoch", f"e-{uuid.uuid4().hex[:8]}")  # one name for as long as Redis has the streams
     core = Core(prefix, json.loads(instruments), store.hget(key + "core", "epoch"))
     store.hset(key + "core", mapping={"version": "1", "encoding": "json", "instruments": instruments})

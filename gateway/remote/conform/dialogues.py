@@ -19,6 +19,8 @@ from protocols.units import NS_PER_S
 _WINDOW = 256  # what a gateway has unacknowledged at most, and so may hand over again
 _MINUTE_NS = 60 * NS_PER_S
 _NODE_2 = "-2"
+_UNKNOWN_TYPE = {"msgpack": b"\x92\xa1?\x01", "json": b'{"type":"?"}'}
+_TOO_SHORT = {"msgpack": b"\x92\xa1D\x01", "json": b'{"type":"D","cmd_id":"1"}'}
 
 
 async def hello(talk: Dialogue) -> None:
@@ -315,13 +317,18 @@ async def hosts(talk: Dialogue) -> None:
 
 
 async def error(talk: Dialogue) -> None:
-    """An entry of which the second message is none."""
-    buyer, encoding = talk.buyer, talk.cast.encoding
-    sound = buyer.buy("a")
+    """Entries of which the second message is none: of an unknown type, and without most of its fields."""
+    buyer = talk.buyer
+    for name, strange in (("a", _UNKNOWN_TYPE), ("b", _TOO_SHORT)):
+        await _demand_error(talk, buyer.buy(name), strange[talk.cast.encoding])
+
+
+async def _demand_error(talk: Dialogue, sound: NewOrder, strange: bytes) -> None:
+    encoding = talk.cast.encoding
     data = encode_commands([sound], encoding)
-    data = b"\x92" + data[1:] + b"\x92\xa1?\x01" if encoding == "msgpack" else data[:-1] + b',{"type":"?"}]'
+    data = b"\x92" + data[1:] + strange if encoding == "msgpack" else data[:-1] + b"," + strange + b"]"
     entry = await talk.store.write(talk.node, FIELDS[encoding], data)
-    still_open = await talk.open_orders(buyer)
+    still_open = await talk.open_orders(talk.buyer)
     told = next((each for each in talk.heard if each.entry == entry), None)
     expected = f"an entry {id_text(entry)} with `error`"
     demand(told is not None, expected, "no such entry")

@@ -21,6 +21,7 @@ from gateway.remote.wire import Encoding, decode_commands, encode_events, payloa
 from protocols.messages import (
     AnyCommand,
     AnyEvent,
+    CancelOrder,
     ExecType,
     Lane,
     MassCancel,
@@ -47,6 +48,7 @@ class PlainCore:
         self.host = self.new_host()
         self._running: asyncio.Task[None] | None = None
         self._pipes: list[RedisPipe] = []
+        self._unwritten: deque[Row] = deque()  # of entries that were executed; a life that keeps its state writes them
 
     # -- what a wrong core changes -----------------------------------------------------------------------------------
 
@@ -89,19 +91,23 @@ class PlainCore:
         await self.start()
 
     async def _serve(self, reader: RedisPipe, writer: RedisPipe) -> None:
+        await self._put_all(writer)
         while True:
             at = id_text(self.host.position)
             told = await ask(reader, "XREAD", "COUNT", 64, "BLOCK", 1_000, "STREAMS", KEYS.commands, at)
             for entry, fields in rows_of(told[0][1]) if told else ():
-                for row in self.take(entry, fields):
-                    await self._put(writer, row)
+                self._unwritten += self.take(entry, fields)
+                await self._put_all(writer)
 
-    async def _put(self, writer: RedisPipe, row: Row) -> None:
-        try:
-            await ask(writer, "XADD", row.key, row.id, *(part for field in row.fields for part in field))
-        except hiredis.ReplyError as error:
-            if "equal or smaller" not in str(error):
-                raise
+    async def _put_all(self, writer: RedisPipe) -> None:
+        while self._unwritten:
+            row = self._unwritten[0]
+            try:
+                await ask(writer, "XADD", row.key, row.id, *(part for field in row.fields for part in field))
+            except hiredis.ReplyError as error:
+                if "equal or smaller" not in str(error):
+                    raise
+            self._unwritten.popleft()
 
 
 class EngineOf(Engine):
@@ -128,6 +134,18 @@ class _AnswersTwice(EngineOf):
             account.seq += 1
             events.append(msgspec.structs.replace(own[-1], seq=account.seq))
         return events
+
+
+class AnswersCancelsTwice(PlainCore):
+    def new_engine(self) -> Engine:
+        return _AnswersCancelsTwice((), _DEDUPE_IDS, _EPOCH)
+
+
+class _AnswersCancelsTwice(_AnswersTwice):
+    def execute(self, command: AnyCommand, now_ns: int) -> list[AnyEvent]:
+        if isinstance(command, CancelOrder):
+            return super().execute(command, now_ns)
+        return Engine.execute(self, command, now_ns)
 
 
 class ForgetsIds(PlainCore):

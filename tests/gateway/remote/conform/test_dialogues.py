@@ -17,6 +17,7 @@ from tests.support.wrong_cores import KEYS, PlainCore
 ALL = [promise.name for promise in PROMISES]
 WRONG = {
     wrong_cores.AnswersTwice: "answers",
+    wrong_cores.AnswersCancelsTwice: "answers",
     wrong_cores.ForgetsIds: "once",
     wrong_cores.SkipsANumber: "numbers",
     wrong_cores.Reorders: "order",

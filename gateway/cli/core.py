@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from gateway.cli.conform import conform
 from gateway.cli.options import config_option
@@ -32,6 +33,11 @@ def core(context: click.Context, path: Path, directory: Path | None) -> None:
     Example: penstock core --config gateway.toml --directory /var/lib/penstock/core
     """
     if context.invoked_subcommand is not None:
+        given = [
+            name for name in ("path", "directory") if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        ]
+        if given:
+            raise click.UsageError(f"{context.invoked_subcommand} reads no configuration: give it --redis and --prefix")
         return
     signals = Signals()
     from gateway.config.load import ConfigErrors, build_instruments, core_url, load

@@ -90,7 +90,7 @@ async def second_life(talk: Dialogue) -> None:
     before = {**await talk.open_orders(seller), **await talk.open_orders(buyer)}
     demand(short.cl_ord_id in before, f"{short.cl_ord_id} is open: its deadline was not over", "it is not")
     exec_ids = {event.exec_id for event in talk.events if isinstance(event, OrderEvent) and event.exec_id}
-    latest = max(event.seq for event in talk.numbered(seller))
+    latest, written = max(event.seq for event in talk.numbered(seller)), await talk.stream_of(seller)
     while await talk.store.now_ns() <= short.deadline:
         await asyncio.sleep(_PACE_S)
     await talk.restart()
@@ -100,6 +100,8 @@ async def second_life(talk: Dialogue) -> None:
         if name in after:
             _demand_same(state, after[name])
     demand(short.cl_ord_id in after, f"{short.cl_ord_id} is open: time is that of the entry", "it is not open any more")
+    again = (await talk.stream_of(seller))[: len(written)]
+    demand(again == written, f"the stream of account {seller.account} begins as before the kill", "it is another one")
     second = await _hit(talk, "b", waiting, level)
     demand(first == second, f"the {first} of two equal orders trades first, as without a restart", f"the {second}")
     fresh = await talk.place(seller.sell("c", level + 1))

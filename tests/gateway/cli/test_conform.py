@@ -82,6 +82,11 @@ def test_a_mistake_of_the_caller_is_named(arguments, why, monkeypatch):
     assert (result.exit_code, why in result.output) == (2, True), result.output
 
 
+def test_a_configuration_file_is_not_ignored_in_silence(tmp_path):
+    result = CliRunner().invoke(main, ["core", "-c", str(tmp_path / "x.toml"), "conform", "--redis", "unix:///x"])
+    assert (result.exit_code, "conform reads no configuration: give it --redis" in result.output) == (2, True)
+
+
 def test_the_help_says_how_many_accounts_are_used():
     assert f"the first of the {ACCOUNTS} accounts" in " ".join(penstock("--help").output.split())
 

@@ -3,6 +3,7 @@
 Each dialogue has a node, accounts, sessions and prices of its own: what a core did wrong in one is not seen in another.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -14,6 +15,8 @@ from gateway.remote.host import Hello, Welcome
 from gateway.remote.keys import BEFORE_ALL, EntryId, id_text
 from gateway.remote.wire import FIELDS, Encoding, encode_commands
 from protocols.messages import AnyCommand, AnyEvent, ExecType, NewOrder, OrderEvent, OrderList, is_numbered
+
+_ASK_AGAIN_S = 1.0
 
 Restart = Callable[[], Awaitable[None]]
 
@@ -119,14 +122,14 @@ class Dialogue:
         demand(told.entry == entry, f"an entry {id_text(entry)} in {self._key}", f"none; {id_text(told.entry)} came")
         return told.events
 
-    async def hear(self, entry: EntryId, seconds: float = 0) -> None:
+    async def hear(self, entry: EntryId) -> None:
         """Wait until the core has written this entry, or a later one, for the node.
 
         Raises:
             Broken: it does not come.
         """
         try:
-            await self._hear(entry, seconds)
+            await self._hear(entry)
         except Silent as error:
             raise Broken(f"an entry {id_text(entry)} in {self._key}", str(error)) from error
 
@@ -162,6 +165,23 @@ class Dialogue:
         assert self._restart is not None
         self._clients = await self.store.clients()
         await self._restart()
+
+    async def wait_for_core(self) -> None:
+        """Ask until the core answers again: one that skips what was written while it was away answers the next time.
+
+        Raises:
+            Broken: it does not.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.cast.restart_s
+        while True:
+            entry = await self.write(self.buyer.query())
+            try:
+                await self._hear(entry, min(_ASK_AGAIN_S, self.cast.restart_s))
+                return
+            except Silent as error:
+                if loop.time() >= end:
+                    raise Broken(f"an answer within {self.cast.restart_s:g} s after the restart", str(error)) from error
 
     async def see_that_it_was_killed(self) -> None:
         """See that a restart has ended a connection, once the core has answered again: the process may die late.

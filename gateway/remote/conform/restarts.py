@@ -35,8 +35,7 @@ async def tail(talk: Dialogue) -> None:
             await asyncio.sleep(_PACE_S)
     finally:
         await restarting
-    last = buyer.query()
-    await talk.hear(await talk.write(last), talk.cast.restart_s)
+    await talk.wait_for_core()
     told = {each.entry: each for each in talk.heard}
     skipped = [each for each in zip(entries, said, strict=True) if each[0] not in told]
     demand(
@@ -61,7 +60,7 @@ async def durable(talk: Dialogue) -> None:
         await talk.place(orders[-1])
     acknowledged = talk.heard[-1].entry
     await talk.restart()
-    await _wait_for_core(talk)
+    await talk.wait_for_core()
     still_open = await talk.open_orders(buyer)
     for order in orders:
         demand(
@@ -94,7 +93,7 @@ async def second_life(talk: Dialogue) -> None:
     while await talk.store.now_ns() <= short.deadline:
         await asyncio.sleep(_PACE_S)
     await talk.restart()
-    await _wait_for_core(talk)
+    await talk.wait_for_core()
     after = {**await talk.open_orders(seller), **await talk.open_orders(buyer)}
     for name, state in before.items():
         if name in after:
@@ -143,10 +142,6 @@ async def _short_lived(talk: Dialogue) -> NewOrder:
         if ns_of(entry) <= order.deadline or lasts_ns > NS_PER_S:
             return order
         lasts_ns, number = 4 * lasts_ns, number + 1
-
-
-async def _wait_for_core(talk: Dialogue) -> None:
-    await talk.hear(await talk.write(talk.buyer.query()), talk.cast.restart_s)
 
 
 def _demand_same(before: OrderEvent, after: OrderEvent) -> None:

@@ -14,7 +14,7 @@ from gateway.remote.conform.verdict import WITHOUT_RESTART, NotRestarted
 from gateway.remote.pipe import address_of
 from protocols.messages import NewOrder, OrdType, Origin, Side, Tif
 from tests.support.redis_server import RedisServer
-from tests.support.wrong_cores import INSTRUMENTS, KEYS, PlainCore
+from tests.support.wrong_cores import INSTRUMENTS, KEYS, LosesTheTail, PlainCore
 
 _FIRST = 900_000_001
 
@@ -70,6 +70,27 @@ async def test_a_restart_that_fails_is_said_to_have_failed(store, core):
     assert [(each.state, each.why) for each in verdicts] == [
         ("not tested", "the command of --restart ended with 3")
     ] * 2
+
+
+async def test_a_core_that_starts_late_and_skips_what_came_before_breaks_the_promise_about_that_alone(store):
+    core = LosesTheTail(address_of(store.unix_url))
+    await core.start()
+    starting = []
+
+    async def restart():
+        await core.kill()
+        written = store.client().xinfo_stream(KEYS.commands)["entries-added"]
+
+        async def start_late():
+            while store.client().xinfo_stream(KEYS.commands)["entries-added"] < written + 1:
+                await asyncio.sleep(0.001)
+            await core.start()
+
+        starting.append(asyncio.ensure_future(start_late()))
+
+    verdicts = await verdicts_of(store, restart=restart, names=("tail", "durable"), timeout_s=2.0)
+    await core.kill()
+    assert [(each.promise, each.state) for each in verdicts] == [("tail", "broken"), ("durable", "kept")]
 
 
 async def test_a_restart_that_does_not_end_is_given_up():

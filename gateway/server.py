@@ -22,6 +22,7 @@ from gateway.admin.operations import Operations
 from gateway.admin.scrape import build_registry
 from gateway.auth.authenticator import Authenticator
 from gateway.clock import Clock, Timed
+from gateway.cluster import Cluster, Unrecorded
 from gateway.config import schema
 from gateway.config.load import build_instruments, read_secrets, read_tokens
 from gateway.core.embedded import EmbeddedCore
@@ -35,11 +36,15 @@ from gateway.doors.services import Services
 from gateway.doors.slowness import UnreadOutput
 from gateway.doors.ws.acceptor import WsAcceptor
 from gateway.failures import Failures
+from gateway.journal import AnyJournal
 from gateway.journal.delay import RecordDelay
 from gateway.limiting.service import Limiting
 from gateway.memory_bounds import memory_bounds
 from gateway.orders.path import OrderPath
+from gateway.orders.trading_modes import ModeChange
+from gateway.recovery.known_ids import configured_ids
 from gateway.recovery.recorder import Recorder
+from gateway.recovery.replay import JournalReplay
 from gateway.recovery.restore import Restore, cancel_for_gone, read_back
 from gateway.remote.core import RemoteCore
 from gateway.remote.link import CoreConnection, link_of
@@ -112,7 +117,15 @@ class Server:
         engine = Engine(
             tuple(self.instruments.by_id.values()), settings.core.dedupe_ids, f"e-{self.now_ns() // NS_PER_MS}"
         )
-        self.journal, self.replay, known_ids = read_back(settings, self.instruments, engine, config_dir, self._notify)
+        self.journal: AnyJournal
+        self.cluster = None if settings.cluster is None else Cluster(settings, settings.cluster)
+        if self.cluster is not None:
+            self.journal, self.replay = self.cluster.journal, JournalReplay(engine, settings.stream.retain_events)
+            known_ids = configured_ids(settings, self.instruments)
+        else:
+            self.journal, self.replay, known_ids = read_back(
+                settings, self.instruments, engine, config_dir, self._notify
+            )
         self._delay = RecordDelay(self.journal)
         self.failures = Failures(self.log, self.journal.give_up, self._open_connections)
         self.recorder = Recorder(self.journal, self.replay, known_ids, settings, self.log, self.failures.gateway_failed)
@@ -131,7 +144,7 @@ class Server:
             self.settings,
             self.instruments,
             self.replay.names,
-            self.recorder,
+            self.recorder if self.cluster is None else Unrecorded(),
             self.now_ns,
             self.log,
             self.failures.gateway_failed,
@@ -184,18 +197,28 @@ class Server:
             self.now_ns,
             self.log,
             self.wake,
+            self.cluster.moves if self.cluster is not None else None,
         )
         accounts, known = {row.name: row.id for row in settings.accounts}, tuple(self.recorder.known_ids.accounts)
         file = ModesFile(config_dir / settings.journal.directory / "modes.json")
         is_kept = settings.journal.durability != "memory"
-        self.mode_control = ModeControl(self.services, accounts, known, file if is_kept else None)
+        is_alone = self.cluster is None
+        self.mode_control = ModeControl(
+            self.services, accounts, known, file if is_kept and is_alone else None, self.cluster
+        )
         self.mode_control.restore(self.now_ns())
 
     def _build_doors(self) -> None:
         """The doors for clients, under one bound of unread output and one limit of open files."""
         settings = self.settings
         self.unread_output = UnreadOutput(settings.out.total_bytes)
-        self.fix = FixAcceptor(self.services, self.unread_output, self.journal.store, self.recorder.record_reset)
+        self.fix = FixAcceptor(
+            self.services,
+            self.unread_output,
+            self.journal.store,
+            self.recorder.record_reset,
+            are_here=self.cluster is None,
+        )
         self.ws = WsAcceptor(settings.ws, self.services, self.unread_output) if settings.ws is not None else None
         self._doors: dict[str, FixAcceptor | WsAcceptor] = {"fix": self.fix}
         if self.ws is not None:
@@ -249,6 +272,8 @@ class Server:
         self.health.add("journal", lambda: self.journal.trouble)
         if (link := self.link) is not None:
             self.health.add("core", lambda: link.why_away)
+        if (cluster := self.cluster) is not None:
+            self.health.add("cluster", lambda: cluster.why_away)
         self.log("gateway.started", ports=self.ports, epoch=self.core.epoch, policy=self.limiter.policy.version)
 
     async def _join_core(self, link: CoreConnection, turn: EventLoopTurn) -> None:
@@ -257,6 +282,13 @@ class Server:
         self.restore.run_beside(found.tails, partial(link.deliver, found.rows))
         self.sessions.next_ws_id = max(self.sessions.next_ws_id, link.next_session)
         link.begin(turn)
+        if (cluster := self.cluster) is not None:
+            failed = self.failures.gateway_failed
+            cluster.connect(self.services, self.fix, self.recorder, link.core, turn, self._hear, failed)
+            await cluster.open()
+
+    def _hear(self, change: ModeChange, kill: bool) -> None:
+        self.mode_control.hear(change, kill, self.now_ns())
 
     def wire(self, loop: asyncio.AbstractEventLoop) -> EventLoopTurn:
         """Create the turn of the event loop; nothing in it needs a socket."""
@@ -316,6 +348,8 @@ class Server:
             if self._admin is not None:
                 await self._admin.stop()
             await self.limits.close()
+            if self.cluster is not None:
+                await self.cluster.close()
             if self.link is not None:
                 await self.link.close()
             if self._spans is not None:

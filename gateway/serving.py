@@ -12,6 +12,7 @@ from gateway.config import schema
 from gateway.doors.descriptors import raise_limit
 from gateway.server import Server
 from gateway.signals import Signals
+from gateway.workers import tell_ready
 
 
 def spare_collector() -> None:
@@ -48,6 +49,7 @@ async def serve(settings: schema.Config, config_dir: Path, signals: Signals) -> 
             return  # no client is connected yet
         await starting
         spare_collector()
+        tell_ready()
         failure = server.failures.failure
         assert failure is not None
         await asyncio.wait((waiting, failure), return_when=asyncio.FIRST_COMPLETED)

@@ -123,6 +123,11 @@ def pack_cmd_id(session: int, lane: Lane, n: int) -> int:
     return session << _SESSION_SHIFT | lane << N_BITS | n
 
 
+def session_of(cmd_id: int) -> int:
+    """The session that numbered a command."""
+    return cmd_id >> _SESSION_SHIFT
+
+
 class Sender(msgspec.Struct):
     """The identity of a session, stamped onto each of its commands. Its counters outlive connections."""
 

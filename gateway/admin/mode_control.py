@@ -10,7 +10,8 @@ So the gateway is never more open than an operator was told, whatever fails.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta, structs
@@ -60,21 +61,38 @@ class ModeRefused(Exception):
         self.field = field
 
 
+class OtherGateways(Protocol):
+    """Those that share the venue with this one."""
+
+    async def tell(self, change: ModeChange, kill: bool) -> None:
+        """Keep a change (its time in UTC) for all gateways, and have all of them put it in force.
+
+        Raises:
+            OSError: it is not kept, and no one was told.
+        """
+
+
 class ModeControl:
     """One per process. accounts: name -> id, as configured. with_orders: ids of all accounts that may have orders,
-    including those that are no longer configured. file: None if modes are not saved.
+    including those that are no longer configured. file: None if modes are not saved. others: keep them instead.
     """
 
     def __init__(
-        self, services: Services, accounts: Mapping[str, int], with_orders: Iterable[int], file: ModesFile | None
+        self,
+        services: Services,
+        accounts: Mapping[str, int],
+        with_orders: Iterable[int],
+        file: ModesFile | None,
+        others: OtherGateways | None = None,
     ) -> None:
         self._services = services
         self._accounts = accounts
         self._with_orders = with_orders
         self._file = file
+        self._others = others
         self._saving = asyncio.Lock()
         self.next_deadline_ns: int | None = None
-        self.is_kept = file is not None
+        self.is_kept = file is not None or others is not None
 
     # -- start and time ------------------------------------------------------------------------------------------
 
@@ -126,7 +144,7 @@ class ModeControl:
         self._put(self._services.orders.venue.modes.apply(change), now_ns)
         sweep = self._services.kill_switch.start(targets, now_ns) if asked.kill else None
         self._services.wake()
-        trouble = await self._keep()
+        trouble = await self._keep(change, asked.kill)
         if sweep is not None:
             await _answered(sweep)
         return self._made(ModeResult(change, was, self.is_kept, sweep, trouble), asked)
@@ -136,16 +154,27 @@ class ModeControl:
         if self._services.orders.venue.modes.in_force:
             await self._keep()
 
-    async def _keep(self) -> str:
-        """Save the modes in force; why that failed, "" if it did not."""
+    def hear(self, change: ModeChange, kill: bool, now_ns: int) -> None:
+        """Another gateway's operator has made this change (its time in UTC): put it in force here, too."""
+        own_ns = min(self._services.wall.own_ns(change.at_ns), now_ns)
+        change = structs.replace(change, at_ns=own_ns)
+        self._services.log("mode.heard", **_fields_of(change))
+        self._put(self._services.orders.venue.modes.apply(change).expire(now_ns), now_ns)
+        if kill:  # orders that came here until now may be in the book already
+            with suppress(ModeRefused):  # a session that was never here has no orders from here
+                self._services.kill_switch.start(self._targets(change), now_ns)
+        self._services.wake()
+
+    async def _keep(self, change: ModeChange | None = None, kill: bool = False) -> str:
+        """Save the modes in force, of which the last change is this; why that failed, "" if it did not."""
         async with self._saving:
-            return await self._save(self._services.orders.venue.modes)
+            return await self._save(self._services.orders.venue.modes, change, kill)
 
     async def _keep_then_put(self, change: ModeChange) -> None:
         orders = self._services.orders
         async with self._saving:  # another change may come while the disk is busy, so the mode is compared afterwards
             seen = orders.venue.modes.in_force.get(change.place)
-            if trouble := await self._save(orders.venue.modes.apply(change)):
+            if trouble := await self._save(orders.venue.modes.apply(change), change):
                 raise ModeRefused(507, f"nothing was changed: {trouble}")
             if orders.venue.modes.in_force.get(change.place) is not seen:
                 # The other operator's request is waiting to save the modes that are in force now.
@@ -153,7 +182,9 @@ class ModeControl:
             self._put(orders.venue.modes.apply(change), self._services.now_ns())
         self._services.wake()
 
-    async def _save(self, modes: Modes) -> str:
+    async def _save(self, modes: Modes, change: ModeChange | None, kill: bool = False) -> str:
+        if self._others is not None:
+            return await self._tell(self._others, change, kill)
         if self._file is None:
             return ""
         try:
@@ -161,6 +192,19 @@ class ModeControl:
         except OSError as error:
             self.is_kept = False
             trouble = f"{self._file.path} could not be written: {error.strerror or error}"
+            self._services.log("mode.not_kept", error=trouble)
+            return trouble
+        self.is_kept = True
+        return ""
+
+    async def _tell(self, others: OtherGateways, change: ModeChange | None, kill: bool) -> str:
+        if change is None:
+            return ""
+        try:
+            await others.tell(structs.replace(change, at_ns=self._services.wall.utc_ns(change.at_ns)), kill)
+        except OSError as error:
+            self.is_kept = False
+            trouble = f"the other gateways could not be told: {error}"
             self._services.log("mode.not_kept", error=trouble)
             return trouble
         self.is_kept = True

@@ -16,16 +16,30 @@ from gateway.signals import Signals
 
 @click.command()
 @config_option("the configuration file")
-def run(path: Path) -> None:
-    """Start the gateway and serve until SIGTERM or Ctrl-C, which drain it."""
+@click.option("--workers", type=click.IntRange(1, 64), help="So many processes on the same ports; needs [cluster].")
+@click.option("--worker", type=click.IntRange(1, 64), hidden=True)
+def run(path: Path, workers: int | None, worker: int | None) -> None:
+    """Start the gateway and serve until SIGTERM or Ctrl-C, which drain it.
+
+    With --workers: SIGTERM drains all of them, SIGHUP has them read the limits file, SIGUSR1 replaces one after the
+    other. One that dies is started again.
+    """
     signals = Signals()  # before anything slow
     from gateway.config.load import ConfigErrors, load
+    from gateway.workers import supervise, why_not_several, worker_settings
 
     try:
         settings = load(path)
     except ConfigErrors as errors:
         click.echo(str(errors), err=True)
         sys.exit(2)
+    if workers is not None:
+        if why := why_not_several(settings):
+            click.echo(f"{path}: {why}", err=True)
+            sys.exit(2)
+        sys.exit(supervise(path, workers, signals))
+    if worker is not None:
+        settings = worker_settings(settings, worker)
     # Imported here, so that a refused file is reported without waiting for them.
     import uvloop
 

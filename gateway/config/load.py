@@ -6,6 +6,7 @@ checked in `gateway.config.check`. Paths in the configuration are relative to it
 
 import base64
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from limits.toml_text import Finding, NoToml, Place, Problem, TomlLines, tables_
 from protocols.instruments import Instrument, Instruments, parse
 
 CORE_REDIS_ENV = "PENSTOCK_CORE_REDIS"
+NODE_ENV = "PENSTOCK_NODE"
 MAX_BYTES = 4_194_304
 MIN_SECRET_BYTES = 16
 MAX_SECRET_FILE_BYTES = 65_536
@@ -56,6 +58,7 @@ def load(path: Path) -> schema.Config:
         *_check_limits(settings, path.parent),
         *_check_store(settings),
         *_check_link(settings),
+        *_check_cluster(settings),
     ]
     if findings:
         raise ConfigErrors(path, TomlLines(text).problems(findings))
@@ -115,6 +118,28 @@ def _check_limits(settings: schema.Config, directory: Path) -> list[Finding]:
 def core_url(settings: schema.Config) -> str:
     """Where the link to the core is: the environment wins, so that no password has to be in a file."""
     return _url_of(CORE_REDIS_ENV, settings.core.redis)[0]
+
+
+def node_of(settings: schema.Config) -> str:
+    """The gateway's name on the link: the environment wins, so that several gateways can have one file."""
+    return os.environ.get(NODE_ENV) or settings.core.node
+
+
+def _check_cluster(settings: schema.Config) -> list[Finding]:
+    """What several gateways need to be one venue, and to be told apart."""
+    found: list[Finding] = []
+    if not re.fullmatch(schema.NODE_NAME, node_of(settings)):
+        why = f"{NODE_ENV} in the environment is {node_of(settings)!r}: 1 to 64 letters, digits, dots, _ or -"
+        found.append((("core", "node"), why))
+    if settings.cluster is None:
+        return found
+    if settings.core.link == "embedded":
+        why = 'several gateways need one core beside them: set core.link = "redis", and run `penstock core`'
+        found.append((("cluster",), why))
+    if not _url_of(redis_url.REDIS_ENV, settings.limits.redis)[0]:
+        why = "each gateway would have the limits for itself: set limits.redis, where they share them"
+        found.append((("cluster",), why))
+    return found
 
 
 def _check_link(settings: schema.Config) -> list[Finding]:

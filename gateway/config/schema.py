@@ -268,6 +268,9 @@ class Ingress(_Table, frozen=True, kw_only=True):
     ] = 50
 
 
+NODE_NAME = r"^[A-Za-z0-9._-]{1,64}$"
+
+
 class Core(_Table, frozen=True, kw_only=True):
     """The matching core and the link to it."""
 
@@ -286,7 +289,11 @@ class Core(_Table, frozen=True, kw_only=True):
         str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="of the venue's keys there: one venue, one prefix")
     ] = "penstock"
     node: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="this gateway's name on the link, no other's")
+        str,
+        Meta(
+            pattern=NODE_NAME,
+            description="this gateway's name on the link, no other's; the environment variable PENSTOCK_NODE wins",
+        ),
     ] = "gateway"
     window: Annotated[
         int, _within(48, 65_536, "unanswered commands at once; 32 are reserved for cancels, 8 for control")
@@ -352,6 +359,24 @@ class Venue(_Table, frozen=True, kw_only=True):
     drain_ms: Annotated[int, _within(0, 600_000, "time to drain after SIGTERM before connections are cut")] = 10_000
 
 
+class Cluster(_Table, frozen=True, kw_only=True):
+    """Several gateways in front of one core: sessions are kept in the Redis of `core`, and any gateway serves any."""
+
+    lease_ms: Annotated[
+        int, _within(1_000, 60_000, "a gateway that is not heard of for this long is dead: others take its sessions")
+    ] = 3_000
+    shares_ports: Annotated[
+        bool,
+        _about(
+            "other processes of this machine listen at the same ports, and the kernel deals out connections; each"
+            " needs an admin port of its own. `penstock run --workers` sets both"
+        ),
+    ] = False
+    retain_messages: Annotated[
+        int, _within(100, 1_000_000, "messages of a FIX session that are kept, in Redis and in memory, for its resends")
+    ] = 10_000
+
+
 class Config(_Table, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -366,6 +391,7 @@ class Config(_Table, frozen=True, kw_only=True):
     ingress: Ingress = Ingress()
     journal: JournalSettings = JournalSettings()
     core: Core = Core()
+    cluster: Cluster | None = None
     out: Out = Out()
     stream: Stream = Stream()
     logs: Logs = Logs()

@@ -206,8 +206,8 @@ class AccountOrders:
             self._retired -= 1
 
 
-def is_in_scope(order: Order, command: MassCancel) -> bool:
-    """Whether the mass cancel means this open order of its account."""
+def is_in_scope(order: Order | NewOrder, command: MassCancel) -> bool:
+    """Whether the mass cancel means this order of its account."""
     return not (
         (command.instrument and order.instrument != command.instrument)
         or (command.side and order.side != command.side)

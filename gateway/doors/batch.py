@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 
 from gateway.clock import Clock, Timed
 from gateway.doors.stall import LATE_NS, ReadFirst
-from gateway.journal import Journal, MemoryJournal
+from gateway.journal import AnyJournal
 from gateway.journal.delay import RecordDelay
 from protocols.units import NS_PER_MS
 
@@ -92,7 +92,7 @@ class EventLoopTurn:
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
         parts: Parts,
-        records: Journal | MemoryJournal,
+        records: AnyJournal,
         delay: RecordDelay,
         report_bug: Callable[[Exception], None],
         fail: Callable[[Exception], None],

@@ -314,6 +314,11 @@ class Connection(asyncio.Protocol):
             self._traffic.bytes_out += len(data)
             self._transport.write(data)
 
+    def call(self, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call a peer's code outside of a read or a turn; see `_guard`."""
+        self._guard(act, *args, **kwargs)
+        self._turn.mark_dirty(self)
+
     def _guard(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Call a peer's code. An exception is a bug in the gateway, and costs this connection and no other."""
         try:

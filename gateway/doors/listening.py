@@ -53,7 +53,9 @@ class Door(msgspec.Struct, frozen=True, eq=False):
 
 
 class ListenSettings(msgspec.Struct, frozen=True):
-    """Where and how to listen. balancers: networks whose connections must begin with a PROXY header."""
+    """Where and how to listen. balancers: networks whose connections must begin with a PROXY header. is_shared: other
+    processes listen there, too.
+    """
 
     name: str
     host: str
@@ -61,6 +63,7 @@ class ListenSettings(msgspec.Struct, frozen=True):
     backlog: int
     context: ssl.SSLContext | None = None
     balancers: tuple[Network, ...] = ()
+    is_shared: bool = False
 
 
 class Arrival:
@@ -174,7 +177,7 @@ class Listener:
             found, failure = [], error
         for family, _, _, _, address in dict.fromkeys(found):
             try:
-                sock = _bound(family, (address[0], port, *address[2:]), settings.backlog)
+                sock = _bound(family, (address[0], port, *address[2:]), settings.backlog, settings.is_shared)
             except OSError as error:
                 failure = error
                 if error.errno in _NO_FAMILY:
@@ -343,10 +346,12 @@ def _wake(waiting: asyncio.Future[None]) -> None:
         waiting.set_result(None)
 
 
-def _bound(family: int, address: Any, backlog: int) -> socket.socket:
+def _bound(family: int, address: Any, backlog: int, is_shared: bool) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
         bound_accepted(sock)
         if family == socket.AF_INET6:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from gateway.auth.authenticator import Authenticator
+from gateway.auth.authenticator import Authenticator, Client
 from gateway.config import schema
 from gateway.orders.path import OrderPath
 from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
@@ -16,6 +17,22 @@ from protocols.instruments import Instruments
 from protocols.known_numbers import KnownNumbers
 from protocols.wall import WallClock
 from protocols.ws.order_reader import PlaceReader
+
+Asked = Callable[[str, int], None]
+"""Takes why something is not possible, "" if it is, and the time."""
+
+
+class Moves(Protocol):
+    """How sessions and accounts come to this gateway, where several share them. Each call is answered, perhaps now."""
+
+    def owns(self, session: int) -> bool:
+        """Whether the session is here."""
+
+    def claim(self, session: int, may_disturb: bool, asked: Asked, now_ns: int) -> None:
+        """Have a FIX session here. may_disturb: also if its client is connected elsewhere."""
+
+    def prepare(self, client: Client, name: str, asked: Asked, now_ns: int) -> None:
+        """Have here what a WebSocket logon needs: the client's account, and its session of that name, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +57,7 @@ class Services:
     now_ns: Callable[[], int]
     log: Callable[..., None]
     wake: Callable[[], None]
+    moves: Moves | None = None  # None = no other gateway has any of them
     known_numbers: KnownNumbers = field(default_factory=KnownNumbers)
     place_reader: PlaceReader = field(init=False)
 

@@ -8,6 +8,7 @@ journal knows no event loop: it reports through `notify`. Open `writer.py` for w
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 from gateway.journal.index import SessionIndex
 from gateway.journal.record import FIRST_OWNER_KIND, MAX_BODY_BYTES, MAX_SESSION, JournalFailed
@@ -17,7 +18,7 @@ from gateway.journal.settings import JournalSettings
 from gateway.journal.store import JournalStore
 from gateway.journal.writer import JournalHooks, JournalState, Writer
 from protocols.errors import LocalProtocolError
-from protocols.fix.session.store import MemoryStore
+from protocols.fix.session.store import MemoryStore, MessageStore
 
 
 class Journal:
@@ -239,6 +240,39 @@ class MemoryJournal:
 
     def close(self) -> None:
         pass
+
+
+class AnyJournal(Protocol):
+    """Where a gateway records what its turns change: a disk, memory, or the Redis that it shares with others."""
+
+    recovery: ScanReport
+    keep_from: int | None
+
+    @property
+    def keeps_records(self) -> bool: ...
+    @property
+    def state(self) -> JournalState: ...
+    @property
+    def trouble(self) -> str: ...
+    @property
+    def may_accept_orders(self) -> bool: ...
+    @property
+    def durable(self) -> int: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def open_files(self) -> int: ...
+    @property
+    def dropped_early(self) -> int: ...
+    def place_of(self, position: int, /) -> str: ...
+    def store(self, session: int) -> MessageStore: ...
+    def append(self, kind: int, session: int, body: bytes, /) -> int: ...
+    def commit(self, now_ns: int, /) -> int: ...
+    def give_up(self, error: Exception, /) -> None: ...
+    def drop_old_segments(self) -> None: ...
+    def close(self) -> None: ...
 
 
 def open_journal(

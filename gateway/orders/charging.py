@@ -30,7 +30,7 @@ _LIMIT_CODES = {
 _PENALTY_CODES = {"cooling_down": errors.COOLING_DOWN, "disconnect": errors.LIMIT_ABUSE}
 _A_MESSAGE = ("msgs", MILLI, 0)
 _DONE = (OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED)  # no set: a hash is a call
-_ORDER_STATUS = ExecType.ORDER_STATUS
+_ORDER_STATUS, _NEW, _REJECTED = ExecType.ORDER_STATUS, ExecType.NEW, ExecType.REJECTED
 
 
 class _RunTerms(msgspec.Struct, frozen=True):
@@ -154,11 +154,18 @@ class Charging:
             command = request.command
             self._closed(command.session, command.account, command.instrument)
 
-    def received(self, event: AnyEvent) -> None:
-        """An event of the core: an order that is finished frees its place."""
-        if type(event) is not OrderEvent or event.leaves_qty:
+    def received(self, event: AnyEvent, is_answer: bool = True) -> None:
+        """An event of the core: an order that is finished frees its place. One that no request here has placed takes
+        one first: another process did it. is_answer: to a request that is not answered.
+        """
+        if type(event) is not OrderEvent:
             return
-        if event.status in _DONE and event.exec_type is not _ORDER_STATUS:
+        kind = event.exec_type
+        if not is_answer and kind is _NEW:
+            self._opened(event.session, event.account, event.instrument)
+        if event.leaves_qty or (kind is _REJECTED and not is_answer):
+            return
+        if event.status in _DONE and kind is not _ORDER_STATUS:
             self._closed(event.session, event.account, event.instrument)
 
     def restore(self, open_orders: Sequence[OrderEvent]) -> None:

@@ -18,6 +18,7 @@ from gateway.orders.responses import Responses
 from gateway.orders.token_wait import Parked, TokenWait
 from gateway.orders.venue_state import VenueState
 from gateway.sessions.request import Class, Request, RequestRun, RequestState, is_retry
+from gateway.sessions.session import Session
 from protocols import errors
 from protocols.errors import Refusal
 from protocols.messages import AnyCommand
@@ -156,6 +157,23 @@ class CoreLink:
     def unanswered_count(self) -> int:
         """How many commands the core has not answered."""
         return len(self.unanswered) + sum(len(run.commands.rows) for run in self.runs.values())
+
+    def forget(self, session: Session, cmd_ids: Iterable[int], now_ns: int) -> list[Request]:
+        """The session is another gateway's: of what was handed over, these commands will never reach the core. What of
+        it was accepted here and is not on its way to the core any more.
+        """
+        self.requests()
+        gone = [self.unanswered.pop(cmd_id) for cmd_id in cmd_ids if cmd_id in self.unanswered]
+        waited, withdrawn = self._queue.forget(session)
+        gone += waited + self._token_wait.forget(session)
+        for request in withdrawn:
+            if request.session is session:
+                gone.append(request)
+            else:
+                self.withdraw(request, now_ns)
+        for request in gone:
+            request.move_to(RequestState.ANSWERED)
+        return gone
 
     def _hand_over(self, request: Request, now_ns: int) -> AnyCommand | None:
         command = request.command

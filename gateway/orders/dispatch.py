@@ -13,7 +13,7 @@ from gateway.sessions.request import Request, RequestRun
 from gateway.sessions.session import AccountStream, Session
 from gateway.telemetry.metrics import Metrics
 from protocols.errors import DUPLICATE_ID
-from protocols.messages import AnyEvent, EngineState, MassCancel, OrderEvent, is_numbered
+from protocols.messages import AnyEvent, EngineState, MassCancel, OrderEvent, is_numbered, session_of
 from protocols.runs import HandOverEvents, RunEvents
 
 
@@ -160,7 +160,7 @@ class EventDispatch:
         accounts: list[AccountStream | None] = []
         last: dict[int, AnyEvent] = {}
         for event in events:
-            self._charging.received(event)
+            self._charging.received(event, event.cmd_id in unanswered)
             account = self._sessions.account(event.account) if is_numbered(event) else None
             if account is not None:
                 account.record(event)
@@ -196,6 +196,15 @@ class EventDispatch:
             endpoint = session.endpoint
             if endpoint is not None:
                 self._calls.call(endpoint, endpoint.report, event, request if session is asker else None, now_ns)
+
+    def report_missed(self, session: Session, events: Sequence[AnyEvent], now_ns: int) -> None:
+        """Events of its account that this session was not told by whoever had it before, in order."""
+        endpoint = session.endpoint
+        assert endpoint is not None
+        for event in events:
+            is_own = session.id in (event.session, session_of(event.cmd_id))  # type: ignore[union-attr]  # numbered
+            if session.hears_all or is_own:
+                self._calls.call(endpoint, endpoint.report, event, None, now_ns)
 
     def _announce(self, state: EngineState, now_ns: int) -> None:
         for session in list(self._sessions.by_id.values()):

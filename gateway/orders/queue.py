@@ -23,6 +23,7 @@ from gateway.config import schema
 from gateway.orders.lanes import Lane, QueueDeadlines
 from gateway.orders.pace import Pace
 from gateway.sessions.request import Class, Request, RequestRun, is_retry
+from gateway.sessions.session import Session
 from protocols.errors import WITHDRAWN
 from protocols.messages import COD_EXEMPT, CancelOrder, MassCancel, NewOrder, ReplaceOrder
 
@@ -179,6 +180,14 @@ class OrderQueue:
         for request in late:
             self._withdraw(request)
         return late, withdrawn
+
+    def forget(self, session: Session) -> tuple[list[Request], list[Request]]:
+        """Take out what waits of a session that another gateway has; and what cancels withdrew, of any session."""
+        withdrawn = self._sort_arrivals()
+        gone = [request for lane in self._lanes for request in lane if request.session is session]
+        for request in gone:
+            self._withdraw(request)
+        return gone, withdrawn
 
     def __iter__(self) -> Iterator[Request]:
         """Whatever waits, but for mass cancels that joined another."""

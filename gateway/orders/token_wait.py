@@ -58,6 +58,11 @@ class TokenWait:
                 del self.rows[session]
                 self._calls.resume(session, Pause.TOKENS, now_ns)
 
+    def forget(self, session: Session) -> list[Request]:
+        """Take out what waits of a session that another gateway has."""
+        session.end_pause(Pause.TOKENS)
+        return [each.request for each in self.rows.pop(session, ()) if each.request is not None]
+
     def withdraw(
         self, is_meant: Callable[[Request], bool], ask: Callable[[Request, int], bool], now_ns: int
     ) -> list[Request]:

@@ -7,7 +7,7 @@ is safe. `JournalReplay` holds what the next snapshot will hold, so each record 
 from collections.abc import Callable, Mapping, Sequence
 
 from gateway.config import schema
-from gateway.journal import Journal, MemoryJournal
+from gateway.journal import AnyJournal
 from gateway.recovery.known_ids import KnownIds
 from gateway.recovery.records import (
     CLEAN,
@@ -42,7 +42,7 @@ class Recorder:
 
     def __init__(
         self,
-        journal: Journal | MemoryJournal,
+        journal: AnyJournal,
         replay: JournalReplay,
         known_ids: KnownIds,
         settings: schema.Config,
@@ -54,6 +54,7 @@ class Recorder:
         self.replay = replay
         self.known_ids = known_ids
         self.snapshotter = Snapshotter(replay, journal, settings, known_ids)
+        self._is_shared = settings.cluster is not None  # then another gateway must know whether a client is connected
         self._log = log
         self._fail = fail
         self._ending: list[int] = []  # sessions that ended since the last look
@@ -133,7 +134,7 @@ class Recorder:
     def record_link(self, session: Session, dead_man_ns: int) -> None:
         """What protects a session's orders, or what it receives, may have changed. dead_man_ns: UTC, 0 = not armed."""
         is_guarded = session.cancel_on_disconnect != "off" or dead_man_ns
-        if is_guarded or session.response_mode or session.id in self.replay.links:
+        if is_guarded or session.response_mode or session.id in self.replay.links or self._is_shared:
             is_connected = session.connected and not session.is_leaving
             guards = (session.cancel_on_disconnect, session.cod_grace_ms, dead_man_ns, session.response_mode)
             self._take(LINK, LinkState(session.id, session.client.account_id, is_connected, *guards))

@@ -11,7 +11,7 @@ from gateway.config import schema
 from gateway.core.engine import Engine
 from gateway.doors.fix.acceptor import FixAcceptor
 from gateway.doors.services import Services
-from gateway.journal import Journal, MemoryJournal, open_journal
+from gateway.journal import AnyJournal, open_journal
 from gateway.journal.record import JournalCorrupt
 from gateway.recovery.known_ids import ConfigMismatch, KnownIds, configured_ids, merge
 from gateway.recovery.recorder import Recorder
@@ -28,7 +28,7 @@ used twice. The client's gap is filled with one SequenceReset(4)."""
 
 def read_back(
     settings: schema.Config, instruments: Instruments, engine: Engine, config_dir: Path, notify: Callable[[int], None]
-) -> tuple[Journal | MemoryJournal, JournalReplay, KnownIds]:
+) -> tuple[AnyJournal, JournalReplay, KnownIds]:
     """Open the journal and read it; `instruments` learns those that are no longer configured. notify: see `Journal`.
 
     Raises:

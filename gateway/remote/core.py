@@ -20,7 +20,15 @@ import msgspec
 from gateway.core.matching import EventSink
 from gateway.remote.host import Welcome
 from gateway.remote.keys import BEFORE_ALL, EntryId, entry_id, id_text
-from gateway.remote.wire import Encoding, NotUnderstood, decode_commands, decode_events, encode_commands, payload
+from gateway.remote.wire import (
+    FIELDS,
+    Encoding,
+    NotUnderstood,
+    decode_commands,
+    decode_events,
+    encode_commands,
+    payload,
+)
 from protocols.errors import LocalProtocolError
 from protocols.messages import (
     AnyCommand,
@@ -31,6 +39,7 @@ from protocols.messages import (
     OrdStatus,
     is_numbered,
     pack_cmd_id,
+    session_of,
 )
 from protocols.runs import HandOver, HandOverEvents, NewOrders, RunEvents
 
@@ -38,13 +47,17 @@ _N_SPAN = pack_cmd_id(0, Lane.CANCEL, 0)
 
 
 class Handed(msgspec.Struct, eq=False):
-    """One hand-over that is not answered. number: of its record. entry: its id in the stream, None = not known yet."""
+    """One hand-over that is not answered. number: of its record. entry: its id in the stream, None = not known yet.
+
+    sessions: whose commands it has.
+    """
 
     number: int
     data: bytes
     count: int
     is_sent: bool = False
     entry: EntryId | None = None
+    sessions: frozenset[int] = frozenset()
 
 
 class LinkRecord(Protocol):
@@ -77,6 +90,8 @@ class RemoteCore:
         self._open: dict[int, dict[int, OrderEvent]] = {}  # by account and order id, as last reported
         self._names: dict[int, dict[str, int]] = {}  # order ids of these by account and client order id
         self._highest: dict[int, int] = {}  # by session and lane
+        self._joining: dict[EntryId, Callable[[int], None]] = {}  # what waits for the answer to a `join`
+        self._early: dict[EntryId, None] = {}  # answers that came before it was known who waits for them
         self.is_open = False  # the core has welcomed this gateway, and the store can be reached
         self.epoch = ""
         self.last_session = 0  # the highest id of a session that the core had seen when this gateway began
@@ -98,13 +113,27 @@ class RemoteCore:
         """
         if len(commands) > self.credit:
             raise LocalProtocolError(f"{len(commands)} commands with a credit of {self.credit}")
+        sessions: set[int] = set()
         for part in commands.parts if isinstance(commands, HandOver) else (commands,):
             if isinstance(part, NewOrders):
                 self._runs[part.cmd_id] = len(part)
+                sessions.add(session_of(part.cmd_id))
+            else:
+                sessions.update([session_of(command.cmd_id) for command in part])
         self._numbers += 1
-        handed = Handed(self._numbers, encode_commands(commands, "msgpack"), len(commands))
+        data = encode_commands(commands, "msgpack")
+        handed = Handed(self._numbers, data, len(commands), sessions=frozenset(sessions))
         self._record.record_handed(handed.number, handed.data)
         self._add(handed)
+        self._wake()
+
+    def hand_over_again(self, commands: Sequence[AnyCommand]) -> None:
+        """What an earlier owner of a session had accepted, and had not handed over; whatever the credit is."""
+        self._numbers += 1
+        data = encode_commands(commands, "msgpack")
+        sessions = frozenset(session_of(command.cmd_id) for command in commands)
+        self._record.record_handed(self._numbers, data)
+        self._add(Handed(self._numbers, data, len(commands), sessions=sessions))
         self._wake()
 
     def subscribe(self, sink: EventSink) -> None:
@@ -157,23 +186,52 @@ class RemoteCore:
         Raises:
             NotUnderstood: the core does not keep to the contract.
         """
-        try:
-            welcome = msgspec.json.decode(fields[b"welcome"], type=Welcome)
-        except (KeyError, msgspec.DecodeError) as error:
-            raise NotUnderstood(f"entry {entry} is no welcome: {error}") from error
-        self.epoch, self.last_session = welcome.epoch, welcome.last_session
-        for session, numbers in welcome.highest.items():
-            for lane in Lane:
-                self._note(pack_cmd_id(int(session), lane, numbers[lane]))
+        welcome = self._told(entry, fields, b"welcome")
+        self.last_session = welcome.last_session
         self._open.clear()
         self._names.clear()
-        for order in events_of(fields):
-            if isinstance(order, OrderEvent):
-                self._keep(order)
+        self._keep_all(fields)
         if self.delivered == BEFORE_ALL:  # nothing is recorded: what was before is no one's here
             self.delivered = entry
             self._latest.update({int(account): seq for account, seq in welcome.latest.items()})
             self._record.record_delivered(entry, 0, self._latest)
+
+    def _joined(self, entry: EntryId, fields: Mapping[bytes, bytes], now_ns: int) -> None:
+        """The core has taken a `join`: what it delivers from here on has the events of the accounts."""
+        welcome = self._told(entry, fields, b"joined")
+        self._keep_all(fields)
+        for account, seq in welcome.latest.items():
+            self._latest.setdefault(int(account), seq)
+        self.delivered = entry
+        if (then := self._joining.pop(entry, None)) is not None:
+            then(now_ns)
+        else:
+            self._early[entry] = None
+
+    def when_joined(self, entry: EntryId, then: Callable[[int], None], now_ns: int) -> None:
+        """Call `then`, with the time, when the `join` that has this entry is answered: perhaps now."""
+        if entry in self._early:
+            del self._early[entry]
+            then(now_ns)
+        else:
+            self._joining[entry] = then
+
+    def _told(self, entry: EntryId, fields: Mapping[bytes, bytes], field: bytes) -> Welcome:
+        """What the core answers to a `hello` or a `join`."""
+        try:
+            welcome = msgspec.json.decode(fields[field], type=Welcome)
+        except (KeyError, msgspec.DecodeError) as error:
+            raise NotUnderstood(f"entry {entry} is no {field.decode()}: {error}") from error
+        self.epoch = welcome.epoch
+        for session, numbers in welcome.highest.items():
+            for lane in Lane:
+                self._note(pack_cmd_id(int(session), lane, numbers[lane]))
+        return welcome
+
+    def _keep_all(self, fields: Mapping[bytes, bytes]) -> None:
+        for order in events_of(fields):
+            if isinstance(order, OrderEvent):
+                self._keep(order)
 
     def _note(self, cmd_id: int) -> None:
         lane, n = divmod(cmd_id, _N_SPAN)
@@ -185,6 +243,11 @@ class RemoteCore:
     def unsent(self) -> list[Handed]:
         """What is to be sent now, in order."""
         return [each for each in self._handed if not each.is_sent]
+
+    @property
+    def field(self) -> str:
+        """Which field of an entry has the commands."""
+        return FIELDS[self.encoding]
 
     def wire(self, handed: Handed) -> bytes:
         """A hand-over as the core reads it; the record of it is always msgpack."""
@@ -227,6 +290,11 @@ class RemoteCore:
             if b"welcome" in fields:
                 self.welcome(entry, fields)
                 self.delivered = entry
+                continue
+            if b"joined" in fields:
+                self._report(batches, now_ns)
+                batches = []
+                self._joined(entry, fields, now_ns)
                 continue
             if b"error" in fields:
                 raise NotUnderstood(f"the core does not understand: {fields[b'error'].decode('utf-8', 'replace')}")

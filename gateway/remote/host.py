@@ -13,6 +13,7 @@ import msgspec
 from gateway.core.engine import Engine
 from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, id_text
 from gateway.remote.snapshot import Head, Snapshot, SnapshotInProgress
+from gateway.remote.sweeps import Sweeps
 from gateway.remote.together import Together
 from gateway.remote.wire import FIELDS, Encoding, NotUnderstood, decode_commands, encode_events, payload
 from protocols.messages import AnyCommand, AnyEvent, Lane, is_numbered
@@ -29,8 +30,15 @@ class Hello(msgspec.Struct, frozen=True):
     sessions: tuple[int, ...]
 
 
+class Join(msgspec.Struct, frozen=True):
+    """A gateway hosts these accounts, too, and will number commands of these sessions."""
+
+    accounts: tuple[int, ...] = ()
+    sessions: tuple[int, ...] = ()
+
+
 class Welcome(msgspec.Struct, frozen=True):
-    """The answer; the open orders of the accounts are the events of the same entry.
+    """The answer to `Hello` and `Join`; the open orders of the accounts are the events of the same entry.
 
     highest: by session the last number executed of orders, cancels, mass cancels and queries, without zeros. latest: by
     account the number of its latest event, without zeros. last_session: the highest id of a session that was ever seen.
@@ -77,6 +85,7 @@ class CoreHost:
         self.stopped_by = ""
         self.nodes: dict[str, NodeState] = {}
         self._last_session = 0
+        self._sweeps = Sweeps()
         self._together = Together()
         self._keys = keys
         self._retain_events = retain_events
@@ -84,7 +93,8 @@ class CoreHost:
     def begin_snapshot(self) -> SnapshotInProgress:
         """The whole state as of now, to be made while entries are taken."""
         nodes = {name: (tuple(sorted(node.accounts)), node.latest) for name, node in self.nodes.items()}
-        return SnapshotInProgress(Head(self.position, nodes, self._last_session), self.engine.begin_snapshot())
+        head = Head(self.position, nodes, self._last_session, sweeps=self._sweeps.rows())
+        return SnapshotInProgress(head, self.engine.begin_snapshot())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Become the host that made this snapshot.
@@ -94,6 +104,7 @@ class CoreHost:
         """
         self.engine.restore(*snapshot.chunks)
         self.position, self._last_session = snapshot.head.position, snapshot.head.last_session
+        self._sweeps = Sweeps(snapshot.head.sweeps)
         self.nodes = {
             name: NodeState(set(accounts), latest) for name, (accounts, latest) in snapshot.head.nodes.items()
         }
@@ -104,7 +115,16 @@ class CoreHost:
         name = fields.get(b"node", b"").decode("utf-8", "replace")
         try:
             if b"hello" in fields:
-                return [self._welcome(entry, name, msgspec.json.decode(fields[b"hello"], type=Hello))]
+                hello = msgspec.json.decode(fields[b"hello"], type=Hello)
+                self.nodes.setdefault(name, NodeState(set())).accounts = set(hello.accounts)
+                return [self._welcome(entry, name, hello)]
+            if b"join" in fields:
+                join = msgspec.json.decode(fields[b"join"], type=Join)
+                self.nodes.setdefault(name, NodeState(set())).accounts.update(join.accounts)
+                return [self._welcome(entry, name, join)]
+            if b"leave" in fields:
+                self._leave(name, msgspec.json.decode(fields[b"leave"], type=tuple[int, ...]))
+                return []
             if b"configure" in fields:
                 self._configure(entry, msgspec.json.decode(fields[b"configure"], type=Configure))
                 return []
@@ -116,13 +136,14 @@ class CoreHost:
                 return []
             if (found := payload(fields)) is None:
                 raise NotUnderstood("an entry without commands")
-            return self._rows(entry, name, self._execute(entry, decode_commands(*found)), found[1])
+            return self._rows(entry, name, self._execute(entry, name, decode_commands(*found)), found[1])
         except (NotUnderstood, msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
             return [self._told(entry, name, ("error", str(error).encode()))] if name in self.nodes else []
 
-    def _execute(self, entry: EntryId, commands: Sequence[AnyCommand]) -> Sequence[AnyEvent]:
+    def _execute(self, entry: EntryId, node: str, commands: Sequence[AnyCommand]) -> Sequence[AnyEvent]:
         for command in commands:
             self._last_session = max(self._last_session, command.session)
+        commands = self._sweeps.judge(node, commands, entry[0])
         return self.engine.execute_all(self._together.of(commands), entry[0] * NS_PER_MS)
 
     def _configure(self, entry: EntryId, wanted: Configure) -> None:
@@ -131,9 +152,12 @@ class CoreHost:
         if not self.engine.epoch:
             self.engine.epoch = f"e-{entry[0]}"
 
-    def _welcome(self, entry: EntryId, name: str, hello: Hello) -> Row:
-        known = self.nodes.setdefault(name, NodeState(set()))
-        known.accounts = set(hello.accounts)
+    def _leave(self, name: str, accounts: tuple[int, ...]) -> None:
+        """A gateway hosts these accounts no longer."""
+        if (known := self.nodes.get(name)) is not None:
+            known.accounts.difference_update(accounts)
+
+    def _welcome(self, entry: EntryId, name: str, hello: Hello | Join) -> Row:
         highest: dict[str, tuple[int, int, int, int]] = {}
         for session in hello.sessions:
             order, cancel, control, query = (self.engine.highest(session, lane) for lane in Lane)
@@ -142,7 +166,8 @@ class CoreHost:
         latest = {str(account): seq for account in hello.accounts if (seq := self.engine.latest_seq(account))}
         orders = [order for account in hello.accounts for order in self.engine.open_orders(account)]
         told = msgspec.json.encode(Welcome(self.engine.epoch, self._last_session, highest, latest))
-        return self._told(entry, name, ("welcome", told), ("m", encode_events(orders, "msgpack")))
+        field = "welcome" if isinstance(hello, Hello) else "joined"
+        return self._told(entry, name, (field, told), ("m", encode_events(orders, "msgpack")))
 
     def _rows(self, entry: EntryId, name: str, events: Sequence[AnyEvent], encoding: Encoding) -> list[Row]:
         """Each account's numbered events go to its stream, and to all gateways that host it; answers to whoever asked.

@@ -12,6 +12,11 @@ class Keys(msgspec.Struct, frozen=True):
     prefix: str
 
     @property
+    def base(self) -> str:
+        """What all keys of the venue begin with."""
+        return f"{{{self.prefix}}}:"
+
+    @property
     def commands(self) -> str:
         """The stream of all that the core takes in, in order."""
         return f"{{{self.prefix}}}:commands"
@@ -33,6 +38,46 @@ class Keys(msgspec.Struct, frozen=True):
     def node(self, name: str) -> str:
         """The stream of what the core delivers to one gateway."""
         return f"{{{self.prefix}}}:node:{name}"
+
+    @property
+    def gateways(self) -> str:
+        """A set: the names of the gateways of the venue."""
+        return f"{{{self.prefix}}}:gateways"
+
+    def gateway(self, name: str) -> str:
+        """A hash: what keeps one gateway's name from being used twice, and its last commit."""
+        return f"{{{self.prefix}}}:gateway:{name}"
+
+    def owned(self, name: str) -> str:
+        """A set: the sessions that a gateway owns."""
+        return f"{{{self.prefix}}}:owned:{name}"
+
+    def session(self, session: int) -> str:
+        """A hash: the row of one session."""
+        return f"{{{self.prefix}}}:session:{session}"
+
+    def sent(self, session: int) -> str:
+        """A stream: the messages that a FIX session has sent; an entry has the number of its first one."""
+        return f"{{{self.prefix}}}:sent:{session}"
+
+    def names(self, key_id: str) -> str:
+        """A hash: the named WebSocket sessions of a key, name -> id."""
+        return f"{{{self.prefix}}}:names:{key_id}"
+
+    @property
+    def ids(self) -> str:
+        """A counter: ids of WebSocket sessions that were handed out."""
+        return f"{{{self.prefix}}}:ids"
+
+    @property
+    def modes(self) -> str:
+        """A hash: the operators' modes in force, by place."""
+        return f"{{{self.prefix}}}:modes"
+
+    @property
+    def control(self) -> str:
+        """A stream that all gateways read: sessions that moved, operators' modes."""
+        return f"{{{self.prefix}}}:control"
 
 
 EntryId = tuple[int, int]

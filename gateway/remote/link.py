@@ -13,7 +13,7 @@ import hiredis
 import msgspec
 
 from gateway.config import schema
-from gateway.config.load import core_url
+from gateway.config.load import core_url, node_of
 from gateway.doors.batch import EventLoopTurn
 from gateway.remote.core import Handed, LinkRecord, Missed, RemoteCore, events_of
 from gateway.remote.host import Hello
@@ -70,8 +70,12 @@ class CoreConnection:
         now_ns: Callable[[], int],
         log: Callable[..., None],
         fail: Callable[[Exception], None],
+        hands_over: bool = True,
     ) -> None:
-        """window, record: see `RemoteCore`. fail: gets what the process cannot go on after."""
+        """window, record: see `RemoteCore`. fail: gets what the process cannot go on after. hands_over: False =
+        commands go out with the commits of a `SharedJournal`.
+        """
+        self._hands_over = hands_over
         self.core = RemoteCore(window, record, self.wake)
         self._terms = terms
         self._now_ns = now_ns
@@ -274,7 +278,7 @@ class CoreConnection:
 
     def _send(self) -> None:
         writer, terms = self._writer, self._terms
-        if writer is None or not self.core.is_open:
+        if writer is None or not (self.core.is_open and self._hands_over):
             return
         field = FIELDS[self.core.encoding]
         for handed in self.core.unsent:
@@ -374,15 +378,16 @@ def link_of(
     fail: Callable[[Exception], None],
 ) -> CoreConnection:
     """The link that a configuration asks for. ws_sessions: those that may be resumed."""
+    is_alone = settings.cluster is None  # else accounts and sessions come one by one
     terms = LinkTerms(
         Keys(settings.core.prefix),
-        settings.core.node,
+        node_of(settings),
         address_of(core_url(settings)),
-        tuple(row.id for row in settings.accounts),
-        (HOUSE_SESSION, *(row.id for row in settings.fix.sessions), *ws_sessions),
+        tuple(row.id for row in settings.accounts) if is_alone else (),
+        (HOUSE_SESSION, *(row.id for row in settings.fix.sessions), *ws_sessions) if is_alone else (),
         tuple(instruments.by_id.values()),
     )
-    return CoreConnection(terms, settings.core.window, record, now_ns, log, fail)
+    return CoreConnection(terms, settings.core.window, record, now_ns, log, fail, hands_over=is_alone)
 
 
 def just_before(entry: EntryId) -> EntryId:

@@ -10,15 +10,17 @@ from collections.abc import Iterator
 import msgspec
 
 from gateway.remote.keys import EntryId
+from gateway.remote.sweeps import Sweep
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
-    """What comes before the engine's chunks. accounts: of each node; latest: the last entry written for it."""
+    """What comes before the engine's chunks. nodes: the accounts of each, and the last entry written for it."""
 
     position: EntryId
     nodes: dict[str, tuple[tuple[int, ...], EntryId]]
     last_session: int
     version: int = 1
+    sweeps: tuple[Sweep, ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):

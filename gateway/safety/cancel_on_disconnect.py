@@ -129,6 +129,11 @@ class CancelOnDisconnect:
         self._cod.pop(session.id, None)
         self._keep(session)
 
+    def forget(self, session: Session) -> None:
+        """Another gateway has the session, and guards it."""
+        for timers in (self._cod, self._dead_man):
+            timers.pop(session.id, None)
+
     def restore(self, link: LinkState, now_ns: int, reopen_at_ns: int, guard_at_ns: int) -> None:
         """A session of the last process: unless it is back by then, its orders are cancelled at guard_at_ns.
 

@@ -15,7 +15,7 @@ from gateway.sessions.reply import Endpoint, Reply
 from gateway.sessions.session import Session
 from limits.paths import Paths
 from protocols.errors import Refusal
-from protocols.messages import AnyEvent, MassCancel, MassCancelDone, Origin
+from protocols.messages import AnyEvent, MassCancel, MassCancelDone, Origin, Sender
 
 HOUSE_SESSION = 0
 """Sessions of clients start at 1."""
@@ -55,6 +55,10 @@ class KillSwitch:
         self._operator.endpoint = _OperatorEndpoint()
         # For a core that does not say: steps of 8 ms are above what an earlier process used, but for a kill just now.
         self.resume(now_ns >> 23)
+
+    def use(self, session: int) -> None:
+        """Number the gateway's own commands under a session that no other gateway has."""
+        self._operator.sender = Sender(session, 0, Origin.OPERATOR)
 
     def resume(self, highest: int) -> None:
         """The core has seen the gateway's own command numbers up to this one, on the control lane."""

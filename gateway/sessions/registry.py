@@ -1,5 +1,6 @@
 """Every session that exists, connected or not, and the names under which WebSocket sessions may be resumed. Pure."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -35,6 +36,7 @@ class Sessions:
         self._retain_events = retain_events
         self._named: dict[str, dict[str, Session]] = {}
         self.next_ws_id = FIRST_WS_SESSION
+        self.given_ids: deque[int] | None = None  # where several gateways share the ids: those that are this one's
         self._record = record
         self.by_id: dict[int, Session] = {}
         self.accounts: dict[int, AccountStream] = {}
@@ -88,7 +90,18 @@ class Sessions:
         self.forget(names.pop(found))
         return True
 
+    @property
+    def has_id(self) -> bool:
+        """Whether a new session can have an id."""
+        return self.given_ids is None or bool(self.given_ids)
+
+    def named(self, key_id: str, name: str) -> Session | None:
+        """The session of (key, name), if it is here."""
+        return self._named.get(key_id, {}).get(name)
+
     def _next_id(self) -> int:
+        if self.given_ids is not None:
+            return self.given_ids.popleft()
         session_id = self.next_ws_id
         while session_id in self.by_id or session_id > MAX_SESSION:
             session_id = session_id + 1 if session_id < MAX_SESSION else FIRST_WS_SESSION
@@ -101,6 +114,11 @@ class Sessions:
         session = self.add(session_id, name, client, Origin.WS, is_unnamed)
         if not is_unnamed:
             self._named.setdefault(client.key_id, {})[name] = session
+
+    def begin_ws(self, session_id: int, name: str, client: Client) -> None:
+        """A new session under an id that was given to it."""
+        self.restore_ws(session_id, name, client)
+        self._record.record_session(self.by_id[session_id])
 
     def charge_logon(self, client: Client, now_ns: int) -> Decision:
         """Charge one logon to the client's key, whatever session it is for; reconnecting does not refill it."""
@@ -120,6 +138,16 @@ class Sessions:
         if session in sessions:
             sessions.remove(session)
         self._record.record_ended(session)
+
+    def let_go(self, session: Session) -> None:
+        """Another process has this WebSocket session."""
+        session.hear_all(False)
+        self.by_id.pop(session.id, None)
+        if session.account is not None and session in session.account.sessions:
+            session.account.sessions.remove(session)
+        names = self._named.get(session.client.key_id, {})
+        if names.get(session.name) is session:
+            del names[session.name]
 
     def logged_on(self, origin: Origin) -> int:
         """How many sessions of one door have a connection."""

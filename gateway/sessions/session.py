@@ -8,7 +8,7 @@ that receive everything: an event costs nothing for the others.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import IntFlag
-from itertools import islice
+from itertools import chain, islice
 
 from gateway.auth.authenticator import Client
 from gateway.sessions.reply import Endpoint
@@ -118,6 +118,10 @@ class AccountStream:
     def record_all(self, events: Sequence[AnyEvent]) -> None:
         """The same for several, in order."""
         self._stream.extend(events)
+
+    def precede(self, events: Sequence[AnyEvent]) -> None:
+        """These were before all that is kept."""
+        self._stream = deque(chain(events, self._stream), maxlen=self._stream.maxlen)
 
     @property
     def oldest_seq(self) -> int:

@@ -80,6 +80,15 @@ def main() -> int:
         _kill9(args.rounds),
         _kill9(args.rounds, "--store", what="limits in a slow store"),
         _kill9(4 * args.rounds, "--cores", "2", "--durability", "process", what="gateway, two cores, Redis"),
+        _kill9(
+            4 * args.rounds,
+            "--cores",
+            "2",
+            "--pair",
+            "--durability",
+            "process",
+            what="one of two gateways, two cores, Redis",
+        ),
         _pytest("disk: full, EIO, syncs of 200 ms", "tests/faults/journal_faults.py", "tests/faults/disk.py"),
         _pytest(
             "limits store: dead, slow, cut off, full",

@@ -77,7 +77,7 @@ LOGON = (
         _LOGON,
         (
             "whoever comes back pays for it",
-            "if endpoint.session.is_taken and self._services.sessions.charge_logon",
+            "if session.is_taken and self._services.sessions.charge_logon",
             "if self._services.sessions.charge_logon",
         ),
     ),

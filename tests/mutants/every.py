@@ -1,6 +1,7 @@
 """Every listed mistake, room by room, and the few that stand for the rest in `make test`."""
 
 from tests.mutants import (
+    cluster,
     conform,
     core,
     doors,
@@ -32,6 +33,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *durable.MUTANTS,
     *formats.MUTANTS,
     *ws_runs.MUTANTS,
+    *cluster.MUTANTS,
     *remote.MUTANTS,
     *conform.MUTANTS,
     *_CARRIED,

@@ -209,12 +209,12 @@ CHARGING = mutants(
     ),
     (
         "asking for a finished order frees a place",
-        "        if event.status in _DONE and event.exec_type is not _ORDER_STATUS:\n",
+        "        if event.status in _DONE and kind is not _ORDER_STATUS:\n",
         "        if event.status in _DONE:\n",
     ),
     (
         "an order that fills keeps its place",
-        "        if event.status in _DONE and event.exec_type is not _ORDER_STATUS:\n",
+        "        if event.status in _DONE and kind is not _ORDER_STATUS:\n",
         "        if event.status is OrdStatus.CANCELED:\n",
     ),
     (

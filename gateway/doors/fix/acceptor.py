@@ -1,7 +1,7 @@
 """The FIX door: its listeners, the endpoint of every configured session, and scheduled resets of sequence numbers."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 
 from gateway.config import schema
@@ -63,7 +63,9 @@ class FixAcceptor:
         unread: UnreadOutput,
         open_store: Callable[[int], MessageStore],
         record_reset: Callable[[int, int], None],
+        are_here: bool = True,
     ) -> None:
+        """are_here: no other gateway can have one of the sessions; else each is opened when it is here."""
         settings, clients, sessions = services.settings, services.authenticator, services.sessions
         self._settings = settings
         self._record_reset = record_reset  # (session id, time in ns UTC)
@@ -75,28 +77,54 @@ class FixAcceptor:
         self.endpoints: dict[tuple[str, str], FixEndpoint] = {}
         self.configured: dict[tuple[str, str], schema.FixSessionRow] = {}
         self._logon = FixLogon(services, self.endpoints, self.configured)
-        lists = Lists(services.orders)
+        self._open_store = open_store
+        self._lists = Lists(services.orders)
+        self._keys: dict[int, tuple[str, str]] = {}
         for row in settings.fix.sessions:
-            client = clients.for_fix_session(row)
-            session = sessions.add(row.id, row.comp_id, client, Origin.FIX)
+            session = sessions.add(row.id, row.comp_id, clients.for_fix_session(row), Origin.FIX)
             session.instruments = clients.tradable(row)
-            chosen = machine_settings(settings, row)
-            machine = FixSession(chosen, open_store(row.id), services.wall)
-            dialect, deadline_ms = "plain" if chosen.plain else "penstock", settings.core.order_deadline_ms
-            translator = Translator(
-                row.version, dialect, services.instruments, row.throttle_reject, deadline_ms, client.account
-            )
-            key = (row.comp_id, row.target_comp_id or settings.venue.comp_id)
-            self.endpoints[key] = session.endpoint = FixEndpoint(session, machine, translator, row, services, lists)
+            key = self._keys[row.id] = (row.comp_id, row.target_comp_id or settings.venue.comp_id)
             self.configured[key] = row
+            if are_here:
+                self.open_session(row.id)
             self._resets.add(key, row.reset_schedule, services.now_ns())
+
+    def has_session(self, session_id: int) -> bool:
+        """Whether it is one of the configured sessions."""
+        return session_id in self._keys
+
+    def open_session(self, session_id: int) -> FixEndpoint:
+        """Build the endpoint of a session, on what its store has."""
+        key = self._keys[session_id]
+        row, services, settings = self.configured[key], self._services, self._settings
+        session, chosen = services.sessions.by_id[session_id], machine_settings(settings, row)
+        machine = FixSession(chosen, self._open_store(session_id), services.wall)
+        dialect, deadline_ms = "plain" if chosen.plain else "penstock", settings.core.order_deadline_ms
+        account = session.client.account
+        translator = Translator(row.version, dialect, services.instruments, row.throttle_reject, deadline_ms, account)
+        endpoint = FixEndpoint(session, machine, translator, row, services, self._lists)
+        self.endpoints[key] = session.endpoint = endpoint
+        return endpoint
+
+    def close_session(self, session_id: int) -> None:
+        """Another gateway has the session."""
+        endpoint = self.endpoints.pop(self._keys[session_id], None)
+        if endpoint is not None:
+            endpoint.abandon()
+        session = self._services.sessions.by_id[session_id]
+        session.endpoint, session.connected = None, False
+        session.set_response_mode(0)
 
     async def start(self, loop: asyncio.AbstractEventLoop, turn: EventLoopTurn) -> dict[str, int]:
         """Listen; returns the port of each listener by name."""
         ports: dict[str, int] = {}
+        cluster = self._settings.cluster
+        is_shared = cluster is not None and cluster.shares_ports
         for listener in self._settings.fix.listeners:
             context, balancers = tls.server_context(listener.tls), networks(listener.proxy_protocol_from)
-            address = ListenSettings(listener.name, listener.host, listener.port, listener.backlog, context, balancers)
+            address = ListenSettings(
+                listener.name, listener.host, listener.port, listener.backlog, context, balancers, is_shared
+            )
             self._listeners.append(Listener(address, self.door_of(listener, loop, turn)))
             ports[listener.name] = await self._listeners[-1].open()
         return ports
@@ -122,16 +150,22 @@ class FixAcceptor:
     def tick(self, now_ns: int) -> None:
         """Reset the sequence numbers of sessions whose scheduled time has come."""
         for key in self._resets.take_due(now_ns):
+            if key not in self.endpoints:  # whoever has it does it, or will find that it was missed
+                continue
             self._services.orders.calls.call(self.endpoints[key], self._reset, key, now_ns)
         for key, at_utc in self._resets.take_misdated(now_ns).items():
-            self._record_reset(self.configured[key].id, at_utc)
+            if key in self.endpoints:
+                self._record_reset(self.configured[key].id, at_utc)
 
-    def catch_up(self, done_utc: Mapping[int, int], now_ns: int) -> None:
-        """At start, do the resets that came due while no gateway ran. done_utc: the last reset of each session."""
+    def catch_up(self, done_utc: Mapping[int, int], now_ns: int, sessions: Container[int] | None = None) -> None:
+        """Do the resets that came due while no gateway had the session. done_utc: the last reset of each. sessions:
+        only of these, None = of all.
+        """
         utc_ns = self._services.wall.utc_ns(now_ns)
-        for key, row in self.configured.items():
+        for key in self.endpoints:
+            row = self.configured[key]
             last_ns = done_utc.get(row.id)
-            if not row.reset_schedule:
+            if not row.reset_schedule or row.id not in (sessions if sessions is not None else (row.id,)):
                 continue
             if last_ns is None or last_ns > utc_ns + SAME_MOMENT_NS:  # first seen, or dated by a clock that was ahead
                 self._record_reset(row.id, utc_ns)

@@ -17,7 +17,7 @@ from gateway.doors.endpoint import FinalOutput, FloodCount, Link
 from gateway.doors.fix.lists import MOST, ListReply, Lists, is_long
 from gateway.doors.fix.logon_options import LogonTerms
 from gateway.doors.fix.requests import FixRequests, limit_line
-from gateway.doors.peer import Peer
+from gateway.doors.peer import GONE, Peer
 from gateway.doors.services import Services
 from gateway.orders.rules import TOO_MANY_LISTS
 from gateway.sessions.reply import Endpoint, Reply, RunReply, answer_to
@@ -346,6 +346,14 @@ class FixEndpoint(Endpoint, Peer):
     def _disconnect(self, now_ns: int) -> None:
         self.machine.disconnected(now_ns)
         self._open, self._is_over = None, False
+
+    def abandon(self) -> None:
+        """Another gateway has the session: nothing of it is numbered or sent here any more."""
+        link, self.link = self.link, None
+        self._count_end("moved")
+        if link is not None:
+            link.peer = GONE
+            link.close()
 
     def log_out(self, text: str, now_ns: int) -> None:
         if not self.machine.is_logged_on:

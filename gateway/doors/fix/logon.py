@@ -16,7 +16,8 @@ from gateway.config.key_material import permission_for
 from gateway.doors.connection import Connection
 from gateway.doors.fix.endpoint import FixEndpoint
 from gateway.doors.fix.logon_options import window_ms
-from gateway.doors.services import Services
+from gateway.doors.services import Asked, Services
+from gateway.sessions.session import Session
 from limits.limiter import ALLOWED
 from protocols.fix import tags
 from protocols.fix.session.first_message import LogonClaim
@@ -25,6 +26,14 @@ from protocols.fix.session.settings import SessionSettings
 from protocols.fix.times import parse_ns
 from protocols.signing import fix_logon_text
 from protocols.units import NS_PER_MS
+
+
+class Elsewhere(msgspec.Struct, frozen=True):
+    """The client has proved itself, and its session is not here yet."""
+
+    row: schema.FixSessionRow
+    client: Client
+
 
 _UNSAID = {tags.SENDER_COMP_ID: "", tags.TARGET_COMP_ID: "", tags.MSG_SEQ_NUM: "", tags.SENDING_TIME: ""}
 
@@ -49,7 +58,7 @@ class FixLogon:
 
     def admit(
         self, claim: LogonClaim, listener: schema.FixListener, connection: Connection, now_ns: int
-    ) -> FixEndpoint | Denied | LogonRefusal:
+    ) -> FixEndpoint | Elsewhere | Denied | LogonRefusal:
         """The session that this Logon(A) proves to be, which owns the connection from now on; or why not, for the log.
 
         LogonRefusal: it has proved to be a session that has a living link, and what it requests is not possible.
@@ -63,14 +72,34 @@ class FixLogon:
             shown = _proof(fields, connection.peer_ip)
             unknown = self._services.authenticator.authenticate(("",), shown, "fix.order_entry", now_ns)
             return msgspec.structs.replace(unknown, cause=row) if isinstance(unknown, Denied) else Denied(row)
-        endpoint = self._endpoints[_key_of(claim)]
-        client: Client | Denied = endpoint.session.client
+        session, moves = self._services.sessions.by_id[row.id], self._services.moves
+        client: Client | Denied = session.client
         if row.auth == "key":
             client = self._prove(
-                row, endpoint, _proof(fields, connection.peer_ip), fields.get(tags.USERNAME, ""), now_ns
+                row, session, _proof(fields, connection.peer_ip), fields.get(tags.USERNAME, ""), now_ns
             )
         if isinstance(client, Denied):
             return client
+        if moves is not None and not moves.owns(row.id):
+            return Elsewhere(row, client)
+        return self._attach(claim, row, client, connection, now_ns)
+
+    def bring(self, elsewhere: Elsewhere, asked: Asked, now_ns: int) -> None:
+        """Have the session here, from another gateway if need be."""
+        moves, row = self._services.moves, elsewhere.row
+        assert moves is not None
+        moves.claim(row.id, row.auth != "none" and row.on_duplicate != "reject", asked, now_ns)
+
+    def attach(
+        self, claim: LogonClaim, elsewhere: Elsewhere, connection: Connection, now_ns: int
+    ) -> FixEndpoint | Denied | LogonRefusal:
+        """What `admit` says once the session is here."""
+        return self._attach(claim, elsewhere.row, elsewhere.client, connection, now_ns)
+
+    def _attach(
+        self, claim: LogonClaim, row: schema.FixSessionRow, client: Client, connection: Connection, now_ns: int
+    ) -> FixEndpoint | Denied | LogonRefusal:
+        endpoint = self._endpoints[_key_of(claim)]
         if endpoint.has_living_link:
             if self._services.orders.venue.draining:
                 return Denied("draining")  # the living link needs its numbers for its own Logout(5)
@@ -90,7 +119,7 @@ class FixLogon:
         return row
 
     def _prove(
-        self, row: schema.FixSessionRow, endpoint: FixEndpoint, proof: Proof, username: str, now_ns: int
+        self, row: schema.FixSessionRow, session: Session, proof: Proof, username: str, now_ns: int
     ) -> Client | Denied:
         """The client that the Logon's signature proves, or why it may not log on."""
         keys = self._services.authenticator.keys_for(row, username, now_ns)
@@ -100,7 +129,7 @@ class FixLogon:
         if not self._services.authenticator.may_use(client, row):
             return Denied("session_of_another_account")
         # A reconnect is free. A takeover is charged, so that one after the other is limited.
-        if endpoint.session.is_taken and self._services.sessions.charge_logon(client, now_ns) is not ALLOWED:
+        if session.is_taken and self._services.sessions.charge_logon(client, now_ns) is not ALLOWED:
             return Denied("rate")
         return client
 
@@ -113,7 +142,11 @@ class FixLogon:
         used up; to strangers, only when `refused_logon` is `logout`. proven: why it is refused despite its proof.
         """
         row, fields = self._row(claim, listener), claim.message.fields
-        if isinstance(row, str) or (proven is None and row.refused_logon != "logout"):
+        if (
+            isinstance(row, str)
+            or _key_of(claim) not in self._endpoints
+            or (proven is None and row.refused_logon != "logout")
+        ):
             return None
         is_reset = fields.get(tags.RESET_SEQ_NUM_FLAG) == "Y" and whole_number(fields.get(tags.MSG_SEQ_NUM)) == 1
         if not (row.reset_on_logon or (proven is not None and is_reset)):

@@ -5,11 +5,14 @@ the same: silence, and a close after a fixed delay; only the log and the metric 
 sequence number of the real session.
 """
 
+from functools import partial
+
 from gateway.auth.authenticator import Denied
 from gateway.config import schema
 from gateway.doors.connection import Connection
 from gateway.doors.endpoint import FinalOutput, RefusedPeer
-from gateway.doors.fix.logon import FixLogon
+from gateway.doors.fix.endpoint import FixEndpoint
+from gateway.doors.fix.logon import Elsewhere, FixLogon
 from gateway.doors.listening import Arrival
 from gateway.doors.peer import Peer
 from gateway.doors.services import Services
@@ -42,11 +45,18 @@ class PreLogonPeer(Peer):
         self._arrival = arrival
         self._first_message = FirstMessage(_FIRST_MESSAGE_BYTES)
         self._refused = False
+        self._is_gone = False
+        self._coming: bytes | None = None  # what came while the session was on its way here
         self._explanation: tuple[SessionSettings, LogonRefusal | None] | None = None
         self.next_deadline_ns = arrival.accepted_ns + services.settings.fix.logon_timeout_s * NS_PER_S
 
     def receive(self, data: bytes, now_ns: int) -> None:
         if self._refused:
+            return
+        if self._coming is not None:
+            self._coming += data
+            if len(self._coming) > _FIRST_MESSAGE_BYTES:
+                self._refuse(Denied("too_long"), "more than a Logon(A) while its session was on its way", now_ns)
             return
         outcome = self._first_message.receive(data)
         if isinstance(outcome, CloseSilently):
@@ -56,6 +66,23 @@ class PreLogonPeer(Peer):
 
     def _admit(self, claim: LogonClaim, now_ns: int) -> None:
         found = self._logon.admit(claim, self._listener, self._connection, now_ns)
+        if isinstance(found, Elsewhere):
+            self._coming = b""
+            come = partial(self._come, claim, found)
+            self._logon.bring(found, lambda why, at_ns: self._connection.call(come, why, at_ns), now_ns)
+        else:
+            self._judged(claim, found, now_ns)
+
+    def _come(self, claim: LogonClaim, elsewhere: Elsewhere, why: str, now_ns: int) -> None:
+        """The session is here, or cannot be."""
+        if self._refused or self._is_gone:
+            return
+        if why:
+            self._judged(claim, Denied("elsewhere", detail=why), now_ns)
+        else:
+            self._judged(claim, self._logon.attach(claim, elsewhere, self._connection, now_ns), now_ns)
+
+    def _judged(self, claim: LogonClaim, found: FixEndpoint | Denied | LogonRefusal, now_ns: int) -> None:
         if isinstance(found, Denied | LogonRefusal):
             proven = found if isinstance(found, LogonRefusal) else None
             self._explanation = self._logon.explanation_for(claim, self._listener, proven)
@@ -65,7 +92,7 @@ class PreLogonPeer(Peer):
             return
         self._arrival.proved()
         self._connection.peer = found
-        found.receive(claim.raw, now_ns)
+        found.receive(claim.raw + (self._coming or b""), now_ns)
 
     def _refuse(self, denied: Denied, detail: str, now_ns: int, key: str = "") -> None:
         self._refused = True
@@ -93,6 +120,7 @@ class PreLogonPeer(Peer):
             self._connection.close()
 
     def lost(self, now_ns: int) -> None:
+        self._is_gone = True
         if not self._refused:
             self._services.metrics.count_disconnect("fix", "before_logon")
 

@@ -21,7 +21,7 @@ from gateway.doors.batch import EventLoopTurn
 from gateway.doors.connection import Connection, Traffic
 from gateway.doors.crowd import Crowd
 from gateway.doors.listening import Door, Listener, ListenSettings
-from gateway.doors.services import Services
+from gateway.doors.services import Moves, Services
 from gateway.doors.slowness import UnreadOutput
 from gateway.doors.ws.endpoint import WsEndpoint
 from gateway.doors.ws.http_upgrade import HttpPhase, PendingUpgrades, http_log
@@ -108,9 +108,10 @@ class WsAcceptor:
             accepting=lambda: True,  # while the queue is full, it is the upgrade that is refused, with a 503
             shared=balancers + self._proxies,
         )
-        context = tls.server_context(self._ws.tls)
+        context, cluster = tls.server_context(self._ws.tls), self._services.settings.cluster
+        is_shared = cluster is not None and cluster.shares_ports
         self._listener = Listener(
-            ListenSettings("ws", self._ws.host, self._ws.port, _BACKLOG, context, balancers), door
+            ListenSettings("ws", self._ws.host, self._ws.port, _BACKLOG, context, balancers, is_shared), door
         )
         return await self._listener.open()
 
@@ -165,6 +166,8 @@ class WsAcceptor:
                     await asyncio.sleep(proof.hold_ns / 1e9)
                 return _no(401, Refusal(errors.LOGON_REFUSED, "logon refused"))
             client = proof
+            if (moves := self._services.moves) is not None and (why := await _prepared(moves, client, self._turn)):
+                return _no(503, Refusal(errors.TOO_MANY_CONNECTIONS, why, 1_000))
         return await self._take_over(request, client)
 
     async def _not_found(self, request: web.Request) -> web.StreamResponse:
@@ -313,3 +316,10 @@ def _phase_of(transport: asyncio.BaseTransport) -> HttpPhase:
 def _cut(endpoint: WsEndpoint, connection: Connection, reason: str) -> None:
     endpoint.count_end(reason)
     connection.abort()
+
+
+async def _prepared(moves: Moves, client: Client, turn: EventLoopTurn) -> str:
+    """Have the client's account here; why that is not possible, "" if it is."""
+    told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    moves.prepare(client, "", lambda why, _: None if told.done() else told.set_result(why), turn.now_ns())
+    return await told

@@ -9,6 +9,7 @@ More than 400 lines, because its three sides (the connection, the session machin
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 
@@ -199,10 +200,10 @@ class WsEndpoint(Endpoint, Peer):
     def _log_on(self, asked: events.LogonRequested, now_ns: int) -> None:
         if not self.machine.is_deciding:
             return  # later input has ended the connection: it must take over no session
-        accepted = self._logon.judge(asked, now_ns)
-        if accepted is None:
-            return
-        found, client = accepted
+        self._logon.judge(asked, partial(self._accept, asked), now_ns)
+
+    def _accept(self, asked: events.LogonRequested, found: Session, client: Client, now_ns: int) -> None:
+        """The session is here."""
         self._begin(found, client, asked.params, now_ns)
         orders = self.services.orders
         wanted = asked.params.resume if "orders" in self.streams else None
@@ -219,6 +220,7 @@ class WsEndpoint(Endpoint, Peer):
         self.services.orders.venue.show(found, now_ns)
         for event in held:
             self._on_event(event, now_ns)
+        self.link.wake()
 
     def _begin(self, found: Session, client: Client, params: LogonParams | None, now_ns: int) -> None:
         """Attach the session to this connection; the one that it had before is superseded."""

@@ -4,6 +4,7 @@ A client that proved its key is sent the reason and the wait when it may not log
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -60,14 +61,16 @@ class WsLogon:
         self.deny_at_ns = 0
         self.has_refused = False  # ends the connection, and is counted as the reason
 
-    def judge(self, asked: events.LogonRequested, now_ns: int) -> tuple[Session, Client] | None:
-        """The session that the logon begins, and its client; None: refused, now or after a delay."""
+    def judge(self, asked: events.LogonRequested, begin: Callable[[Session, Client, int], None], now_ns: int) -> None:
+        """Call `begin` with the session, its client and the time, now or once the session is here; or refuse the logon,
+        now or after a delay.
+        """
         params = asked.params
         if self._services.orders.venue.draining:
             self.count_refused("draining", params.api_key)
             refusal = Refusal(errors.DRAINING, "the gateway is draining, reconnect")
             self._machine.refuse_logon(asked.request_id, now_ns, refusal, close_codes.SERVICE_RESTART, refusal.text)
-            return None
+            return
         sent_at_ns = None if asked.challenged else params.ts * NS_PER_US
         shown = Proof(asked.signed, params.sig, self._info.peer_ip, sent_at_ns, self._recv_window_ns)
         proof = self._services.authenticator.authenticate((params.api_key,), shown, "trade_or_read", now_ns)
@@ -75,17 +78,47 @@ class WsLogon:
             away = wait_of(proof)
             if away is not None:
                 self._turn_away(asked, away, now_ns)
-                return None
+                return
             self.count_refused(proof.cause, params.api_key)
             self._denied, self.deny_at_ns = asked, now_ns + proof.hold_ns
             self.deny_when_due(now_ns)
-            return None
+            return
         name = params.name or ""
-        found = turned_away(self._services, proof, name, now_ns) or find_session(self._services, proof, name)
+        if (refused := turned_away(self._services, proof, name, now_ns)) is not None:
+            self._turn_away(asked, refused, now_ns)
+        elif (moves := self._services.moves) is not None:
+            moves.prepare(proof, name, partial(self._come, asked, proof, begin), now_ns)
+        else:
+            self._find(asked, proof, begin, now_ns)
+
+    def _come(
+        self,
+        asked: events.LogonRequested,
+        client: Client,
+        begin: Callable[[Session, Client, int], None],
+        why: str,
+        now_ns: int,
+    ) -> None:
+        """What the logon needs is here, or cannot be."""
+        if not self._machine.is_deciding:
+            return  # it has ended meanwhile
+        if why:
+            self._turn_away(asked, TurnedAway("elsewhere", Refusal(errors.TOO_MANY_CONNECTIONS, why, 1_000)), now_ns)
+        else:
+            self._find(asked, client, begin, now_ns)
+
+    def _find(
+        self,
+        asked: events.LogonRequested,
+        client: Client,
+        begin: Callable[[Session, Client, int], None],
+        now_ns: int,
+    ) -> None:
+        found = find_session(self._services, client, asked.params.name or "")
         if isinstance(found, TurnedAway):
             self._turn_away(asked, found, now_ns)
-            return None
-        return found, proof
+        else:
+            begin(found, client, now_ns)
 
     def _turn_away(self, asked: events.LogonRequested, away: TurnedAway, now_ns: int) -> None:
         """Refuse a client that proved its key, with the reason and the wait."""

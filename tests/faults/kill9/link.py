@@ -26,14 +26,21 @@ reopen_after_ms = 0
 answer_timeout_ms = 20000
 cancel_hold_ms = 20000
 """
+# Each life of the gateway is another one of the venue: all that it goes on from is in Redis.
+_CLUSTER = """node = "g{life}"
+[cluster]
+lease_ms = 1000
+"""
 Victim = Literal["gateway", "core", "redis"]
 
 
 class RemoteCores:
     """`penstock core` processes, and their Redis."""
 
-    def __init__(self, redis: RedisServer, directory: Path, count: int) -> None:
+    def __init__(self, redis: RedisServer, limits: RedisServer, directory: Path, count: int) -> None:
+        """limits: another Redis, which is not killed: here it is not asked what limits do then."""
         self.redis = redis
+        self._limits = limits
         self._directory = directory
         self._config = write_venue(directory, venue_toml(more=self.knobs))
         self._cores = [self._start(number) for number in range(count)]
@@ -42,6 +49,13 @@ class RemoteCores:
     def knobs(self) -> str:
         """Their part of a gateway's configuration."""
         return _KNOBS.format(url=self.redis.unix_url)
+
+    def cluster_knobs(self, life: int) -> dict[str, str]:
+        """The part of a gateway that is one of several, and its limits."""
+        return {
+            "more": self.knobs + _CLUSTER.format(life=life),
+            "store": f'redis = "{self._limits.unix_url}"\nstore_timeout_ms = 1000',
+        }
 
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         home = self._directory / f"core-{number}"
@@ -86,8 +100,9 @@ def remote_cores(count: int) -> Iterator[RemoteCores]:
     with (
         tempfile.TemporaryDirectory(prefix="penstock-cores-") as name,
         redis_server("--appendonly", "yes", "--appendfsync", "always") as redis,
+        redis_server() as limits,
     ):
-        cores = RemoteCores(redis, Path(name), count)
+        cores = RemoteCores(redis, limits, Path(name), count)
         try:
             yield cores
         finally:

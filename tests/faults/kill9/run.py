@@ -12,9 +12,7 @@ import random
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,7 +21,9 @@ from rich.console import Console
 
 from tests.faults.kill9.check import Violations, judge_trades
 from tests.faults.kill9.client import Desk, Style
+from tests.faults.kill9.killer import Killer
 from tests.faults.kill9.link import RemoteCores, Victim, remote_cores
+from tests.faults.kill9.pair import Pair
 from tests.faults.kill9.report import Result, Settings, Start, cpu_ms, journal_bytes, show
 from tests.faults.kill9.store import LIMITS, SlowStore, judge_spending, slow_store
 from tests.faults.kill9.ws import WsDesk
@@ -40,6 +40,7 @@ WS_ACCOUNTS = ("ALPHA", "BETA")
 _KILL_MS = (50, 500)
 _LOSES_LINK = 0.3  # share of the clients, each round
 _PATIENCE_S = 20.0
+_WHEN_REDIS_DIES = (b'"core.away"', b'"cluster.away"', b'"limits.store_away"')
 _RECOVERS_S = 3.0
 _LOOK_S = 0.05
 _SEGMENT_BYTES = 1 << 20  # the smallest: a run of any length sees segments begin and end
@@ -56,23 +57,6 @@ _EMBEDDED = """
 reopen_after_ms = 0
 dedupe_ids = 4096
 """
-
-
-class Killer(threading.Thread):
-    """SIGKILL after a delay, from a thread of its own: not at a moment that the clients' event loop has chosen."""
-
-    def __init__(self, process: subprocess.Popen[bytes], delay_s: float, desks: Iterable[Desk | WsDesk]) -> None:
-        super().__init__(daemon=True)
-        self._process = process
-        self._delay_s = delay_s
-        self._desks = tuple(desks)
-
-    def run(self) -> None:
-        """Wait and kill."""
-        time.sleep(self._delay_s)
-        for desk in self._desks:
-            desk.may_lose_link = True
-        self._process.kill()
 
 
 class Run:
@@ -105,10 +89,14 @@ class Run:
         self._losses: list[asyncio.TimerHandle] = []
         self._waited = 0, 0  # on either door: orders that waited for tokens when the gateway was killed
         self._catches = 0
+        self._life = 0
 
     async def run(self) -> Result:
         """All rounds, or as many as there are until something is wrong; then the last life, and the verdict."""
         violations, result = self.result.violations, self.result
+        if self._settings.is_pair:
+            await self._run_pair()
+            return result
         while result.rounds < self._settings.rounds and not violations.count:
             result.rounds += 1
             violations.where = f"round {result.rounds}"
@@ -120,20 +108,69 @@ class Run:
         self._count()
         return result
 
-    async def _live(self, is_last: bool) -> None:
-        """One life of the gateway, from its start on what is there to its death."""
-        size, began = journal_bytes(self._journal), time.perf_counter()
+    async def _run_pair(self) -> None:
+        """Rounds in which one of two gateways dies."""
+        violations, result = self.result.violations, self.result
+        pair = Pair(self._start_beside, self.desks, self.makers, self._rng, violations)
+        node = await pair.begin()
+        for client in self.clients:
+            await pair.come(client, node)
+        while result.rounds < self._settings.rounds and not violations.count:
+            result.rounds += 1
+            violations.where = f"round {result.rounds}"
+            older, delay_s = node, self._rng.uniform(*_KILL_MS) / 1e3
+            delay_s += self._sabotage(delay_s)
+            node = await pair.round(older, delay_s)
+            self._read_log(older.process)
+            older.stack.close()
+        if not violations.count:
+            violations.where = "the end"
+            await self._settle()
+            await self._judge()
+        result.facts |= {"clients that moved by their own wish": pair.moved, "ms until back, at most": pair.slowest_ms}
+        for client in self.clients:
+            await pair.go(client, node)
+        node.process.kill()
+        self._read_log(node.process)
+        node.stack.close()
+        self._count()
+
+    def _start_beside(self, life: int, stack: ExitStack) -> tuple[subprocess.Popen[bytes], dict[str, int]]:
+        self._life = life - 1
+        home = self._directory / f"gateway-{life}"
+        home.mkdir()
+        limits, knobs = self._knobs()
+        began = time.perf_counter()
+        process, ports = stack.enter_context(started(home, limits=limits, **knobs))
+        self.result.starts.append(Start(0, 1e3 * (time.perf_counter() - began), cpu_ms(process.pid)))
+        return process, ports
+
+    def _knobs(self) -> tuple[str, dict[str, str]]:
+        """The limits and the configuration of the next gateway."""
         sessions = "".join(
             session_row(n, f"K{n}", auth="none", dialect="penstock", last_msg_seq_num_processed=n % 2 == 1)
             for n, _ in enumerate(self.desks, 11)
         )
         more = "".join(account_row(n, f"K{n}") for n, _ in enumerate(self.desks, 11))
         more += _MORE.format(durability=self._settings.durability, segment_bytes=_SEGMENT_BYTES)
-        more += _EMBEDDED if self._cores is None else self._cores.knobs
         knobs, limits = {"sessions": sessions, "more": more}, GENEROUS
+        if self._cores is None:
+            knobs["more"] += _EMBEDDED
+        elif self._settings.is_cluster:
+            self._life += 1
+            own = self._cores.cluster_knobs(self._life)
+            knobs |= {"more": more + own["more"], "store": own["store"]}
+        else:
+            knobs["more"] += self._cores.knobs
         if self._store is not None:
             knobs["store"], limits = self._store.knobs, LIMITS
             self._store.change_pace(self._rng)
+        return limits, knobs
+
+    async def _live(self, is_last: bool) -> None:
+        """One life of the gateway, from its start on what is there to its death."""
+        size, began = journal_bytes(self._journal), time.perf_counter()
+        limits, knobs = self._knobs()
         try:
             with started(self._directory, limits=limits, **knobs) as (process, ports):
                 self.result.starts.append(Start(size, 1e3 * (time.perf_counter() - began), cpu_ms(process.pid)))
@@ -261,7 +298,7 @@ class Run:
         """What the gateway logged as an error is our own bug, whatever the clients noticed."""
         assert process.stderr is not None
         for line in process.stderr.read().splitlines():
-            if self._cores is not None and b'"core.away"' in line:
+            if self._cores is not None and any(event in line for event in _WHEN_REDIS_DIES):
                 continue
             if self._store is not None and b'"limits.store_away"' in line:
                 self._store.outages += 1
@@ -315,9 +352,21 @@ def main() -> int:
     parser.add_argument("--cut-bytes", type=int, default=0, help="cut so much off the journal in each round")
     parser.add_argument("--store", action="store_true", help="limits in a store that answers late")
     parser.add_argument("--cores", type=int, default=0, help="processes of a core behind Redis, which are killed too")
+    parser.add_argument("--cluster", action="store_true", help="each life is another gateway, with nothing on its disk")
+    parser.add_argument("--pair", action="store_true", help="the same, and another one lives: clients go there at once")
     asked = parser.parse_args()
     has_ws = asked.door == "both"
-    settings = Settings(asked.rounds, asked.seed, asked.durability, has_ws, asked.cut_bytes, asked.store, asked.cores)
+    settings = Settings(
+        asked.rounds,
+        asked.seed,
+        asked.durability,
+        has_ws,
+        asked.cut_bytes,
+        asked.store,
+        asked.cores,
+        asked.cluster or asked.pair,
+        asked.pair,
+    )
     result = kill9(settings)
     show(result, Console(width=None if sys.stdout.isatty() else 120))
     return 1 if result.violations.count else 0

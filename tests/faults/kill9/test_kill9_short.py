@@ -48,6 +48,20 @@ def test_whoever_dies_of_gateway_cores_and_redis_everything_is_recovered(cores: 
     assert result.facts["trades, each told to both sides"] > 100
 
 
+def test_another_gateway_goes_on_with_what_a_dead_one_left_in_redis() -> None:
+    result = kill9(Settings(rounds=3, seed=109, durability="process", has_ws=True, cores=1, is_cluster=True))
+    assert result.violations.texts == []
+    assert result.facts["recovered by resend"] > 0
+    assert result.facts["events replayed over WebSocket"] > 0
+
+
+def test_clients_of_a_gateway_that_dies_are_back_at_the_other_one_with_nothing_lost() -> None:
+    settings = Settings(rounds=2, seed=110, durability="process", has_ws=True, cores=2, is_cluster=True, is_pair=True)
+    result = kill9(settings)
+    assert result.violations.texts == []
+    assert result.facts["trades, each told to both sides"] > 100
+
+
 def test_a_gateway_whose_next_in_passes_what_waits_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ class WsDesk:
         self._next_seq: int | None = None  # on this connection
         self._next_id = 0
         self._is_on = False
+        self.on = asyncio.Event()  # its logon was accepted
         self._waiting: set[int] = set()
         self._placed: dict[int, Placed] = {}  # not answered yet, by id of the request
         self._pings: dict[int, list[int]] = {}  # by id, and which orders were sent before
@@ -85,6 +86,7 @@ class WsDesk:
             pass  # judged below
         self._ws = None
         self._is_on = False
+        self.on.clear()
         self._lost += [placed.again() for placed in self._placed.values()]
         self._placed.clear()
         self._pings.clear()
@@ -182,6 +184,7 @@ class WsDesk:
         if resume is None:
             return
         self._is_on = True
+        self.on.set()
         if resume["status"] == "replayed":
             self._resuming_to = resume["end"]
         elif self._next_seq is not None and (resume["status"] != "none" or self._next_seq <= max(self._events)):

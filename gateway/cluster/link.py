@@ -1,0 +1,305 @@
+"""Keeps a gateway connected to the Redis where the sessions of all gateways are: what it writes, asks and hears.
+
+Nothing is awaited per order: commits are written one after the other, and their answers come through callbacks. When
+the connection is lost, commits that are not answered are sent again under their numbers; a question is not, and whoever
+asked is told so.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol
+
+import hiredis
+import msgspec
+
+from gateway.cluster import scripts
+from gateway.cluster.desk import CONTROL_ENTRIES, ClusterDesk, call_of
+from gateway.cluster.journal import Commit, Gateway, NameTaken, SharedJournal
+from gateway.cluster.ownership import ANY, DEAD, Ownership
+from gateway.orders.trading_modes import ModeChange
+from gateway.remote.keys import BEFORE_ALL, id_text
+from gateway.remote.link import LinkRefused
+from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, last_entry, open_pipe, pairs, rows_of
+
+_CONNECT_S = 2.0
+_RETRY_S = 0.1
+_BLOCK_MS = 500
+_SILENCE_S = 2.0
+
+
+class Gate(Protocol):
+    """What the answers set in motion."""
+
+    def on_durable(self, durable: int) -> None:
+        """The journal is durable up to here."""
+
+
+class ClusterLink:
+    """One gateway's connection to the others."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        address: Address,
+        journal: SharedJournal,
+        desk: ClusterDesk,
+        ids: deque[int],
+        lease_ms: int,
+        now_ns: Callable[[], int],
+        log: Callable[..., None],
+        wake: Callable[[], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        """wake: asks for a turn. fail: gets what the process cannot go on after."""
+        self._gateway = gateway
+        self._keys = gateway.keys
+        self._address = address
+        self._journal = journal
+        self._desk = desk
+        self._ids = ids
+        self._lease_ms = lease_ms
+        self._now_ns = now_ns
+        self._log = log
+        self._wake = wake
+        self._fail = fail
+        self._turn: Gate
+        self._ownership: Ownership
+        self._lost: Callable[[int, int], None]
+        self._hear: Callable[[ModeChange, bool], None]
+        self._writer: RedisPipe | None = None
+        self._reader: RedisPipe | None = None
+        self._heard = BEFORE_ALL  # of the control stream
+        self._heard_s = 0.0  # when the control stream was last read
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.why_away = "not connected yet"
+
+    def connect(
+        self,
+        turn: Gate,
+        ownership: Ownership,
+        lost: Callable[[int, int], None],
+        hear: Callable[[ModeChange, bool], None],
+    ) -> None:
+        """lost: another gateway says that it has this session, under this token. hear: an operator of another gateway
+        changed a mode, with a kill or without; also what is in force at the start.
+        """
+        self._turn, self._ownership, self._lost, self._hear = turn, ownership, lost, hear
+
+    # -- start and stop ------------------------------------------------------------------------------------------------
+
+    async def open(self) -> tuple[int, int]:
+        """Connect, take the gateway's name, and adopt what the last process under it left. Returns the session of the
+        gateway's own commands, and its token.
+
+        Raises:
+            LinkRefused: another process has the name.
+        """
+        while True:
+            try:
+                await self._connect()
+                assert self._writer is not None
+                left = await self._begin_lease(self._writer)
+                self._heard = await last_entry(self._writer, self._keys.control)
+                modes = pairs(await ask(self._writer, "HGETALL", self._keys.modes))
+                break
+            except (OSError, TimeoutError, hiredis.ReplyError) as error:
+                self._away(str(error) or type(error).__name__)
+                await asyncio.sleep(_RETRY_S)
+        for told in modes.values():
+            self._hear(msgspec.json.decode(told, type=ModeChange), False)
+        self._read()
+        self._spawn(self._watch())
+        ids = await self._desk.ids()
+        self._adopt_all(left)
+        self._ids.extend(ids[1:])
+        return ids[0], await self._own_house(ids[0])
+
+    async def _own_house(self, house: int) -> int:
+        """Have the session of the gateway's own commands, as any other; its token."""
+        assert self._writer is not None
+        told = await ask(self._writer, *self._desk.claim_command(house, ANY))
+        if told[0] != b"ok":
+            raise LinkRefused(f'another process has taken the name "{self._gateway.name}"')
+        return int(told[1])
+
+    async def _begin_lease(self, writer: RedisPipe) -> list[bytes]:
+        """Take the name. A process before this one may have died just now: its lease is waited for, not longer."""
+        waited_ms = 0
+        while True:
+            told: list[Any] = await ask(writer, *self._lease_command("begin"))
+            if told[0] == b"ok":
+                return told[1:]
+            if waited_ms > 2 * self._lease_ms:
+                raise LinkRefused(
+                    f'a living gateway has the name "{self._gateway.name}": stop it, or give each its own core.node'
+                )
+            wait_ms = min(int(told[1]) + 10, self._lease_ms)
+            waited_ms += wait_ms
+            await asyncio.sleep(wait_ms / 1_000)
+
+    async def close(self) -> None:
+        """Write nothing any more, and let the others have the sessions."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._writer is not None:
+            with suppress(OSError, TimeoutError, hiredis.ReplyError):
+                async with asyncio.timeout(_SILENCE_S):
+                    await ask(self._writer, *self._lease_command("end"))
+        for pipe in (self._writer, self._reader):
+            if pipe is not None:
+                pipe.close()
+        self._writer = self._reader = None
+
+    # -- connect -------------------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        for pipe in (self._writer, self._reader):
+            if pipe is not None:
+                pipe.close()
+        self._writer = None
+        writer = await open_pipe(self._address, _CONNECT_S, self._on_lost)
+        self._reader = await open_pipe(self._address, _CONNECT_S, self._on_lost)
+        for script in scripts.ALL:
+            await ask(writer, "SCRIPT", "LOAD", script.text)
+        self._writer, self.why_away = writer, ""
+        self._desk.use(writer)
+        for commit in list(self._journal.unanswered):
+            self.send(commit)
+
+    def _on_lost(self, why: str) -> None:
+        self._writer = None
+        self._desk.use(None)
+        self._away(why)
+
+    def _away(self, why: str) -> None:
+        if why != self.why_away:
+            self.why_away = why
+            self._log("cluster.away", text=why)
+
+    async def _watch(self) -> None:
+        """Renew the lease, notice a connection that is silent, and connect again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(self._lease_ms / 3_000, 1.0))
+            writer = self._writer
+            try:
+                if writer is None:
+                    await self._connect()
+                    self._log("cluster.back")
+                    self._read()
+                    continue
+                async with asyncio.timeout(_SILENCE_S):
+                    told = await ask(writer, *self._lease_command("renew"))
+                if loop.time() - self._heard_s > _SILENCE_S + _BLOCK_MS / 1_000:
+                    raise TimeoutError("no answer")
+            except (OSError, TimeoutError, hiredis.ReplyError) as error:
+                if writer is not None:
+                    writer.close()
+                self._on_lost(str(error) or "no answer")
+                continue
+            if told[0] != b"ok":
+                self._gone()
+                return
+            self._adopt_all(told[1:])
+            if self._journal.note_progress():
+                self._wake()
+            for session, token in self._journal.take_ended():
+                keys = (self._keys.session(session), self._keys.sent(session), self._keys.owned(self._gateway.name))
+                writer.send(_ignore, *call_of(scripts.END, keys, (session, token)))
+
+    def _lease_command(self, wish: str) -> tuple[Argument, ...]:
+        keys = (self._keys.gateway(self._gateway.name), self._keys.gateways, self._keys.commands)
+        args = (self._keys.base, self._gateway.name, self._gateway.boot, self._lease_ms, wish)
+        return call_of(scripts.LEASE, keys, args)
+
+    def _gone(self) -> None:
+        self._fail(NameTaken(f'another process has taken the name "{self._gateway.name}": give each its own core.node'))
+
+    # -- commits -------------------------------------------------------------------------------------------------------
+
+    def send(self, commit: Commit) -> None:
+        """Write a commit, if Redis can be reached; else it is written when it can."""
+        if self._writer is not None:
+            keys, args = self._journal.command_of(commit)
+            self._writer.send(lambda reply: self._committed(commit, reply), *call_of(scripts.COMMIT, keys, args))
+
+    def _committed(self, commit: Commit, reply: Any) -> None:
+        if isinstance(reply, PipeLost):
+            return
+        if isinstance(reply, hiredis.ReplyError):  # no memory left, or no longer the primary: nothing was written
+            if self._writer is not None:
+                self._writer.close()
+            self._on_lost(str(reply))
+            return
+        if self._journal.answered(commit, reply):
+            for each in list(self._journal.unanswered):
+                self.send(each)
+        self._turn.on_durable(self._journal.durable)
+
+    # -- what operators change -----------------------------------------------------------------------------------------
+
+    async def tell(self, change: ModeChange, kill: bool) -> None:
+        """See `OtherGateways`."""
+        if self._writer is None:
+            raise OSError("Redis cannot be reached")
+        place, told = "/".join(map(str, change.place)), msgspec.json.encode(change)
+        keys, args = (
+            (self._keys.modes, self._keys.control),
+            (self._gateway.name, place, told, int(kill), CONTROL_ENTRIES),
+        )
+        is_over = change.mode == "normal"
+        try:
+            async with asyncio.timeout(_SILENCE_S):
+                await ask(self._writer, *call_of(scripts.MODE, keys, (*args, int(is_over))))
+        except (hiredis.ReplyError, TimeoutError) as error:
+            raise OSError(str(error) or "no answer") from error
+
+    # -- what others say -----------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        if self._reader is not None:
+            self._heard_s = asyncio.get_running_loop().time()
+            command = ("XREAD", "COUNT", 256, "BLOCK", _BLOCK_MS, "STREAMS", self._keys.control, id_text(self._heard))
+            self._reader.send(self._came, *command)
+
+    def _came(self, reply: Any) -> None:
+        if isinstance(reply, PipeLost | hiredis.ReplyError):
+            return
+        for entry, fields in rows_of(reply[0][1]) if reply else ():
+            self._heard = entry
+            if fields.get(b"from") == self._gateway.name.encode():
+                self._lost(int(fields[b"moved"]), int(fields[b"token"]))
+            elif b"mode" in fields and fields[b"by"] != self._gateway.name.encode():
+                self._hear(msgspec.json.decode(fields[b"mode"], type=ModeChange), fields[b"kill"] == b"1")
+        self._read()
+
+    def _adopt_all(self, dead: list[bytes]) -> None:
+        """Take over what dead gateways had; other survivors do the same, and each session comes to one of us. dead: as
+        `lease.lua` tells them.
+        """
+        for name, is_planned in zip(dead[::2], dead[1::2], strict=True):
+            if name != self._gateway.name.encode():
+                self._log("cluster.gateway_dead", gateway=name.decode(), planned=is_planned == b"1")
+            adopt = partial(self._adopt_of, name.decode(), is_planned == b"1")
+            self._desk.ask(adopt, "SMEMBERS", self._keys.owned(name.decode()))
+
+    def _adopt_of(self, name: str, is_planned: bool, sessions: list[bytes] | None, now_ns: int) -> None:
+        when = ANY if name == self._gateway.name else DEAD
+        for session in sorted(map(int, sessions or ())):
+            self._ownership.claim(session, when, _no_matter, now_ns, is_planned)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _no_matter(_why: str, _now_ns: int) -> None:
+    """Another survivor may have been faster."""
+
+
+def _ignore(_reply: object) -> None:
+    """It is tried once."""

@@ -1,0 +1,258 @@
+"""Two gateways, a core and a Valkey: sessions that move between the gateways, by wish, by death, and against the will
+of who had them.
+
+Modules: cluster.node, cluster.link, cluster.house, cluster.moves, cluster.ownership, cluster.row.
+"""
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from gateway.admin.mode_control import ModeRequest
+from gateway.client.fix import LogonRefused
+from gateway.config.load import build_instruments, load
+from gateway.remote.core_process import CoreProcess, CoreTerms
+from gateway.remote.keys import Keys
+from gateway.remote.link import LinkRefused
+from gateway.remote.pipe import address_of
+from gateway.server import Server
+from tests.support.desks import FixDesk, WsDesk, fix_desk, ws_desk
+from tests.support.redis_server import redis_server
+from tests.support.server import venue_toml, write_venue
+from tests.support.venue_rows import session_row
+
+pytestmark = pytest.mark.timeout(120)
+_CLUSTER = '\n[core]\nlink = "redis"\nredis = "{url}"\nnode = "{node}"\n[cluster]\nlease_ms = 1000\n'
+BTC = "BTC-USDT"
+
+
+@pytest.fixture(scope="module")
+def store():
+    with redis_server("--appendonly", "yes") as server:
+        yield server
+
+
+class Venue:
+    """A core, and gateways by name."""
+
+    def __init__(self, store, directory, **knobs):
+        store.client().flushall()
+        self.store, self.directory, self.knobs, self.gateways = store, directory, knobs, {}
+
+    def config(self, name):
+        directory = self.directory / name
+        directory.mkdir(exist_ok=True)
+        more, limits = _CLUSTER.format(url=self.store.unix_url, node=name), f'redis = "{self.store.unix_url}"'
+        return load(write_venue(directory, venue_toml(store=limits, more=more, **self.knobs))), directory
+
+    async def begin(self, name):
+        config, directory = self.config(name)
+        server = self.gateways[name] = Server(config, directory)
+        await server.start()
+        return server
+
+    async def run_core(self):
+        config, directory = self.config("core")
+        terms = CoreTerms(
+            Keys("penstock"), address_of(self.store.unix_url), tuple(build_instruments(config).by_id.values()), 1_024,
+            1_000, directory,
+        )  # fmt: skip
+        await CoreProcess(terms, lambda name, **fields: None).run()
+
+    async def freeze(self, name):
+        """It hears of nothing any more, and renews nothing; but it serves its clients, as it thinks."""
+        link = self.gateways[name].cluster._link
+        for task in list(link._tasks):
+            task.cancel()
+        link._reader.close()
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def venue(store, directory, *names, **knobs):
+    """A venue with these gateways; knobs: of `venue_toml`."""
+    found = Venue(store, directory, **knobs)
+    core = asyncio.ensure_future(found.run_core())
+    try:
+        for name in names:
+            await found.begin(name)
+        yield found
+    finally:
+        for server in found.gateways.values():
+            await server.stop()
+        core.cancel()
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def cut(desk):
+    """Its link ends without a word."""
+    desk.client.abort()
+    await desk.client.closed.wait()
+
+
+async def test_a_session_goes_on_at_another_gateway_with_its_numbers_and_what_was_not_reported(store, tmp_path):
+    async with venue(store, tmp_path, "a", "b") as found:
+        alpha, beta = FixDesk("ALPHA"), FixDesk("BETA")
+        await alpha.logon(found.gateways["a"].ports["fix"])
+        alpha.client.place("a-1", BTC, "1", "1", "64000")
+        placed = await alpha.expect("8", {150: "0", 11: "a-1"})
+        await cut(alpha)
+        await beta.logon(found.gateways["b"].ports["fix"])
+        beta.client.place("b-1", BTC, "2", "0.25", "64000")
+        await beta.expect("8", {150: "F", 11: "b-1"})
+        before = alpha.client.next_in
+        await alpha.logon(found.gateways["b"].ports["fix"], reset=False)
+        filled = await alpha.expect("8", {150: "F", 11: "a-1"})
+        assert (filled[37], filled[34]) == (placed[37], str(before)), "the number after the last one that it had seen"
+        alpha.client.place("a-2", BTC, "1", "1", "63999")
+        await alpha.expect("8", {150: "0", 11: "a-2"})
+        assert alpha.client.counts.duplicates == 0
+        await cut(alpha)
+        await alpha.logon(found.gateways["a"].ports["fix"], reset=False)
+        alpha.client.cancel("a-3", "a-1", BTC, "1")
+        await alpha.expect("8", {150: "4", 11: "a-3"})
+
+
+async def test_who_has_lost_a_session_to_another_gateway_has_no_say_in_it(store, tmp_path):
+    """Both believe that they own it: the one that was stopped has its client sent away, and places nothing."""
+    async with venue(store, tmp_path, "a", "b") as found:
+        stale, fresh = FixDesk("ALPHA"), FixDesk("ALPHA")
+        await stale.logon(found.gateways["a"].ports["fix"])
+        stale.client.place("s-1", BTC, "1", "1", "64000")
+        await stale.expect("8", {150: "0", 11: "s-1"})
+        await found.freeze("a")  # it does not hear that the session has moved
+        fresh.client.next_out, fresh.client.next_in = stale.client.next_out, stale.client.next_in
+        await fresh.logon(found.gateways["b"].ports["fix"], reset=False)
+        stale.client.place("s-2", BTC, "1", "1", "64000")
+        await asyncio.wait_for(stale.client.closed.wait(), 10)
+        fresh.client.place("f-1", BTC, "1", "1", "64000")
+        await fresh.expect("8", {150: "0", 11: "f-1"})
+        fresh.client.cancel("f-2", "s-2", BTC, "1")
+        refused = await fresh.expect("9", {11: "f-2"})
+        assert refused[102] == "1", "the order of the gateway that had lost the session is unknown"
+        assert not fresh.client.counts.gaps
+
+
+async def test_a_client_of_a_dead_gateway_finds_its_session_at_another_and_its_orders_live(store, tmp_path):
+    async with venue(store, tmp_path, "a", "b") as found:
+        alpha, beta = FixDesk("ALPHA"), FixDesk("BETA")
+        await alpha.logon(found.gateways["a"].ports["fix"], fields=[(8013, "S"), (20107, 60_000)])
+        alpha.client.place("a-1", BTC, "1", "1", "64000")
+        await alpha.expect("8", {150: "0", 11: "a-1"})
+        await beta.logon(found.gateways["b"].ports["fix"])
+        await found.freeze("a")
+        await cut(alpha)
+        await alpha.logon(found.gateways["b"].ports["fix"], reset=False)
+        beta.client.place("b-1", BTC, "2", "1", "64000")
+        await beta.expect("8", {150: "F", 11: "b-1"})
+        await alpha.expect("8", {150: "F", 11: "a-1"})
+
+
+async def test_the_orders_of_a_client_that_does_not_come_back_from_a_dead_gateway_are_cancelled(store, tmp_path):
+    async with venue(store, tmp_path, "a", "b") as found:
+        alpha, beta = FixDesk("ALPHA"), FixDesk("BETA")
+        await alpha.logon(found.gateways["a"].ports["fix"], fields=[(8013, "S"), (20107, 0)])
+        alpha.client.place("a-1", BTC, "1", "1", "64000")
+        await alpha.expect("8", {150: "0", 11: "a-1"})
+        await beta.logon(found.gateways["b"].ports["fix"])
+        await found.freeze("a")
+        b = found.gateways["b"]
+        await until(lambda: b.cluster.journal.owns(1) and not b.core.open_orders(1))  # after its lease of a second
+        await cut(alpha)
+        await alpha.logon(found.gateways["b"].ports["fix"], reset=False)
+        await alpha.expect("8", {150: "4", 11: "a-1"})
+
+
+async def test_a_named_websocket_session_is_resumed_at_another_gateway(store, tmp_path):
+    async with venue(store, tmp_path, "a", "b") as found:
+        desk = WsDesk("ALPHA", "mm")
+        await desk.logon(found.gateways["a"].ports["ws"])
+        await desk.place("a-1", "buy", "1", "64000")
+        first = await desk.expect(exec="new", cl_ord_id="a-1")
+        await desk.client.abort()
+        async with fix_desk(found.gateways["b"].ports["fix"], "BETA") as beta:
+            beta.client.place("b-1", BTC, "2", "1", "64000")
+            await beta.expect("8", {150: "F", 11: "b-1"})
+            said = await desk.logon(found.gateways["b"].ports["ws"], resume=True)
+            assert (said["session"], said["resume"]["status"]) == ("mm", "replayed")
+            filled = await desk.expect(exec="trade", cl_ord_id="a-1")
+            assert filled["seq"] == first["seq"] + 1
+            await desk.place("a-2", "buy", "1", "64000")
+            await desk.client.logout()
+
+
+async def test_an_unnamed_websocket_session_at_each_gateway_has_an_id_of_its_own(store, tmp_path):
+    async with venue(store, tmp_path, "a", "b") as found:
+        ports = [found.gateways[name].ports["ws"] for name in "ab"]
+        async with ws_desk(ports[0], "ALPHA") as one, ws_desk(ports[1], "ALPHA") as two:
+            await one.place("a-1", "buy", "1", "64000")
+            await two.place("a-2", "buy", "1", "63999")
+            for desk in (one, two):
+                ids = {(await desk.expect(exec="new", cl_ord_id=name))["session"] for name in ("a-1", "a-2")}
+                assert len(ids) == 2
+
+
+async def test_an_operators_mode_at_one_gateway_bars_at_all_and_a_kill_cancels(store, tmp_path):
+    async with venue(store, tmp_path, "a", "b") as found:
+        alpha, b = FixDesk("ALPHA"), found.gateways["b"]
+        await alpha.logon(b.ports["fix"])
+        alpha.client.place("a-1", BTC, "1", "1", "64000")
+        await alpha.expect("8", {150: "0", 11: "a-1"})
+        kill = ModeRequest("account", "ALPHA", reason="test", kill=True)
+        await found.gateways["a"].mode_control.change(kill, "ops")
+        await alpha.expect("8", {150: "4", 11: "a-1"})
+        await until(lambda: b.orders.venue.modes.in_force)
+        alpha.client.place("a-2", BTC, "1", "1", "64000")
+        await alpha.expect("8", {150: "8", 11: "a-2"})
+        late = await found.begin("c")
+        assert late.orders.venue.modes.in_force, "also at a gateway that begins later"
+        await late.mode_control.change(ModeRequest("account", "ALPHA", "normal"), "ops")
+        await until(lambda: not b.orders.venue.modes.in_force)
+
+
+async def test_a_session_that_keeps_its_connection_is_not_taken_from_another_gateway(store, tmp_path):
+    sessions = session_row(1, "ALPHA", on_duplicate="reject") + session_row(2, "BETA")
+    async with venue(store, tmp_path, "a", "b", sessions=sessions) as found:
+        first, second = FixDesk("ALPHA"), FixDesk("ALPHA")
+        await first.logon(found.gateways["a"].ports["fix"])
+        with pytest.raises(LogonRefused):
+            await second.logon(found.gateways["b"].ports["fix"])
+        await cut(first)
+        async with asyncio.timeout(5):
+            while True:
+                with suppress(LogonRefused):
+                    await second.logon(found.gateways["b"].ports["fix"])
+                    break
+
+
+async def test_two_gateways_of_one_name_the_second_does_not_start(store, tmp_path):
+    async with venue(store, tmp_path, "a") as found:
+        config, directory = found.config("a")
+        second = Server(config, directory)
+        with pytest.raises(LinkRefused, match=r'a living gateway has the name "a"'):
+            await second.start()
+        await second.stop()
+
+
+async def test_a_gateway_that_ends_in_good_order_leaves_its_clients_the_time_to_go_elsewhere(store, tmp_path):
+    async with venue(store, tmp_path, "a", "b") as found:
+        alpha = FixDesk("ALPHA")
+        await alpha.logon(found.gateways["a"].ports["fix"], fields=[(8013, "S"), (20107, 0)])
+        alpha.client.place("a-1", BTC, "1", "1", "64000")
+        await alpha.expect("8", {150: "0", 11: "a-1"})
+        ending = found.gateways.pop("a")
+        draining = asyncio.ensure_future(ending.drain())
+        await asyncio.wait_for(alpha.client.closed.wait(), 10)
+        await draining
+        await ending.stop()
+        b = found.gateways["b"]
+        await until(lambda: b.cancel_on_disconnect.is_guarding(b.sessions.by_id[1]))
+        await alpha.logon(found.gateways["b"].ports["fix"], reset=False)
+        alpha.client.cancel("a-2", "a-1", BTC, "1")
+        await alpha.expect("8", {150: "4", 11: "a-2"})

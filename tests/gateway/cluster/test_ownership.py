@@ -1,0 +1,213 @@
+"""How a session comes to a gateway, step by step: what is asked, in which order, and what whoever waits is told.
+
+`>` is what the gateway asks, `<` an answer, `=` what happens here.
+
+Modules: cluster.ownership, cluster.row.
+"""
+
+import pytest
+
+from gateway.cluster.ownership import Ownership
+from gateway.recovery.records import encode
+from gateway.safety.cancel_on_disconnect import LinkState
+
+S, WS, ACCOUNT = 7, 70_000, 3
+CLAIMED = [b"ok", b"4", b"9-0", b"b", b"in", b"5", b"out", b"8", b"at", b"20"]
+
+
+class Bench:
+    """Redis, the core and the gateway's parts, all of them the test."""
+
+    def __init__(self):
+        self.told, self.asked, self.joining, self.owned = [], {}, {}, set()
+        self.ownership = Ownership(self, self, self)
+
+    # -- Redis and the core
+
+    def claim(self, session, when, then):
+        self._ask(f"claim {session} {when}", then)
+
+    def join(self, account, then):
+        self._ask(f"join {account}", then)
+
+    def sent(self, session, then):
+        self._ask(f"sent {session}", then)
+
+    def events(self, account, after, then):
+        self._ask(f"events {account} after {after}", then)
+
+    def tail(self, account, then):
+        self._ask(f"tail {account}", then)
+
+    def when_joined(self, entry, then, now_ns):
+        self.joining[entry] = then
+
+    def wait(self, ms, then):
+        self._ask(f"wait {ms}", lambda *_: then())
+
+    def _ask(self, what, then):
+        self.told.append(f"> {what}")
+        self.asked[what.split()[0]] = then
+
+    def answer(self, what, value):
+        self.told.append(f"< {what}")
+        self.asked.pop(what)(value, 0)
+
+    def core_answers(self, entry):
+        self.told.append(f"< core {entry[0]}")
+        self.joining.pop(entry)(0)
+
+    # -- the gateway's parts
+
+    def owns(self, session):
+        return session in self.owned
+
+    def account_of(self, session):
+        return ACCOUNT if session == S else 0
+
+    def opened(self, account, now_ns):
+        self.told.append(f"= account {account} is delivered here")
+
+    def remember(self, account, events):
+        self.told.append(f"= {len(events)} events of before")
+
+    def adopt(self, adopted, now_ns):
+        self.owned.add(adopted.session)
+        row = adopted.row
+        self.told.append(f"= {adopted.session} is here: in {row.next_in} out {row.next_out}, {len(adopted.runs)} runs")
+
+    def want(self, session=S, when="any"):
+        self.ownership.claim(session, when, lambda why, _: self.told.append(f"= asked: {why or 'yes'}"), 0)
+
+    def take(self):
+        told, self.told = self.told, []
+        return told
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def come(bench):
+    bench.want()
+    bench.answer("claim", CLAIMED)
+    bench.core_answers((9, 0))
+    bench.answer("join", (10, 0))
+    bench.core_answers((10, 0))
+    bench.answer("tail", [])
+    bench.answer("sent", [(1, [b"x"])])
+    bench.answer("events", [])
+
+
+def test_a_fix_session_comes_here(bench):
+    come(bench)
+    assert bench.take() == [
+        "> claim 7 any",
+        "< claim",
+        "< core 9",  # all that its last owner handed over is executed
+        "> join 3",
+        "< join",
+        "< core 10",
+        "= account 3 is delivered here",
+        "> tail 3",
+        "< tail",
+        "= 0 events of before",
+        "> sent 7",
+        "< sent",
+        "> events 3 after 20",
+        "< events",
+        "= 7 is here: in 5 out 8, 1 runs",
+        "= asked: yes",
+    ]
+
+
+def test_one_that_is_here_is_here(bench):
+    come(bench)
+    bench.take()
+    bench.want()
+    assert bench.take() == ["= asked: yes"]
+
+
+def test_the_second_session_of_an_account_does_not_ask_for_the_account_again(bench):
+    come(bench)
+    bench.owned.clear()
+    bench.take()
+    bench.want()
+    bench.answer("claim", CLAIMED)
+    bench.core_answers((9, 0))
+    assert bench.take()[-1] == "> sent 7"
+
+
+def test_who_asks_while_it_is_on_its_way_waits_for_the_same_answer(bench):
+    bench.want()
+    bench.want()
+    bench.answer("claim", [b"busy", b"b", b"0"])
+    assert bench.take() == ["> claim 7 any", "< claim", *["= asked: its owner is b"] * 2]
+
+
+def test_an_owner_that_may_have_died_just_now_is_given_the_time_to_show_that_it_lives(bench):
+    bench.want(when="idle")
+    bench.answer("claim", [b"busy", b"b", b"700"])
+    assert bench.take()[-1] == "> wait 720"
+    bench.answer("wait", None)
+    assert bench.take()[-1] == "> claim 7 idle"
+    bench.answer("claim", [b"busy", b"b", b"900"])
+    assert bench.take()[-1] == "= asked: its owner is b"
+
+
+def test_a_session_that_nobody_has_had_has_missed_nothing(bench):
+    bench.want()
+    bench.answer("claim", [b"ok", b"1", b"9-0", b""])
+    bench.core_answers((9, 0))
+    bench.answer("join", (10, 0))
+    bench.core_answers((10, 0))
+    bench.answer("tail", [])
+    bench.answer("sent", [])
+    assert bench.take()[-2:] == ["= 7 is here: in 1 out 1, 0 runs", "= asked: yes"]
+
+
+@pytest.mark.parametrize("step", ["claim", "join", "sent", "events"])
+def test_when_redis_is_lost_on_the_way_whoever_waits_hears_it_and_may_ask_again(bench, step):
+    answers = {"claim": CLAIMED, "join": (10, 0), "tail": [], "sent": [], "events": []}
+    bench.want()
+    for each, answer in answers.items():
+        if each == step:
+            bench.answer(each, None)
+            break
+        bench.answer(each, answer)
+        if each in ("claim", "join"):
+            bench.core_answers((9, 0) if each == "claim" else (10, 0))
+    assert bench.take()[-1] in ("= asked: Redis cannot be reached", "= asked: the core cannot be reached")
+    assert bench.owned == set()
+    bench.want()
+    assert bench.take() == ["> claim 7 any"]
+
+
+def test_without_the_latest_events_a_client_that_resumes_gets_a_snapshot_and_nothing_fails(bench):
+    bench.want()
+    bench.answer("claim", CLAIMED)
+    bench.core_answers((9, 0))
+    bench.answer("join", (10, 0))
+    bench.core_answers((10, 0))
+    bench.answer("tail", None)
+    bench.answer("sent", [])
+    bench.answer("events", [])
+    assert bench.take()[-1] == "= asked: yes"
+
+
+def test_a_row_that_cannot_be_read_is_told_and_left_alone(bench):
+    bench.want()
+    bench.answer("claim", [b"ok", b"4", b"9-0", b"b", b"in", b"five"])
+    assert bench.take()[-1].startswith("= asked: its row cannot be read")
+
+
+def test_a_websocket_session_has_no_numbers_and_its_account_is_that_of_its_link(bench):
+    link = encode(LinkState(WS, ACCOUNT, False, "off", 0, 0))
+    bench.want(WS, "dead")
+    bench.answer("claim", [b"ok", b"2", b"9-0", b"b", b"link", link])
+    bench.core_answers((9, 0))
+    bench.answer("join", (10, 0))
+    bench.core_answers((10, 0))
+    bench.answer("tail", [])
+    assert bench.take()[-2:] == ["= 70000 is here: in 1 out 1, 0 runs", "= asked: yes"]

@@ -17,6 +17,7 @@ from gateway.core.engine import Engine
 from gateway.remote.host import CoreHost, Row
 from gateway.remote.keys import EntryId, Keys, id_text
 from gateway.remote.pipe import Address, RedisPipe, ask, last_entry, open_pipe, rows_of
+from gateway.remote.sweeps import Sweeps
 from gateway.remote.wire import Encoding, decode_commands, encode_events, payload
 from protocols.messages import (
     AnyCommand,
@@ -331,10 +332,40 @@ class WelcomesWithoutOrders(PlainCore):
 
 
 class TellsWhoAskedAlone(PlainCore):
+    """And who took its accounts with `join`."""
+
+    def __init__(self, address: Address, encoding: Encoding = "msgpack") -> None:
+        super().__init__(address, encoding)
+        self.joined: set[str] = set()
+
     def take(self, entry: EntryId, fields: Mapping[bytes, bytes]) -> list[Row]:
         asker = KEYS.node(fields.get(b"node", b"").decode())
-        rows = super().take(entry, fields)
-        return [row for row in rows if row.key == asker or not row.key.startswith(KEYS.node(""))]
+        if b"join" in fields:
+            self.joined.add(asker)
+        told = {asker, *self.joined}
+        return [row for row in super().take(entry, fields) if row.key in told or not row.key.startswith(KEYS.node(""))]
+
+
+class ForgetsToLeave(PlainCore):
+    def take(self, entry: EntryId, fields: Mapping[bytes, bytes]) -> list[Row]:
+        if b"leave" in fields:
+            self.host.position = entry
+            return []
+        return super().take(entry, fields)
+
+
+class PlacesLateOrders(PlainCore):
+    """Of another gateway, after a mass cancel."""
+
+    def new_host(self) -> CoreHost:
+        host = super().new_host()
+        host._sweeps = _NoSweeps()
+        return host
+
+
+class _NoSweeps(Sweeps):
+    def judge(self, node: str, commands: Sequence[AnyCommand], now_ms: int) -> Sequence[AnyCommand]:
+        return commands
 
 
 class ExecutesHalfAnEntry(PlainCore):

@@ -11,7 +11,7 @@ import msgspec
 from gateway.remote.conform.party import Party, Traded, name_of
 from gateway.remote.conform.store import Silent, Store, Told
 from gateway.remote.conform.verdict import Broken, NotRestarted, all_words, demand, of_command
-from gateway.remote.host import Hello, Welcome
+from gateway.remote.host import Hello, Join, Welcome
 from gateway.remote.keys import BEFORE_ALL, EntryId, id_text
 from gateway.remote.wire import FIELDS, Encoding, encode_commands
 from protocols.messages import AnyCommand, AnyEvent, ExecType, NewOrder, OrderEvent, OrderList, is_numbered
@@ -49,6 +49,7 @@ class Dialogue:
         self.heard: list[Told] = []  # all that the core wrote for this node
         self.first: dict[int, int] = {}  # by account, the number of its latest event when the dialogue began
         self._restart = restart
+        self._now_ns = now_ns
         self._clients: set[bytes] = set()  # connections to Redis before the restart
 
     # -- begin and end -------------------------------------------------------------------------------------------------
@@ -76,13 +77,15 @@ class Dialogue:
         await self.store.write(self.node, "bye", b"")
         await self.store.let_go(self.node)
 
-    async def hello(self, node: str = "", accounts: Sequence[int] = ()) -> tuple[Welcome, list[OrderEvent]]:
+    async def hello(self, node: str = "", accounts: Sequence[int] | None = None) -> tuple[Welcome, list[OrderEvent]]:
         """Begin as a gateway does; where the core stands, and the open orders. node: another one of ours.
 
         Raises:
             Silent: the core does not answer. Broken: not with a welcome.
         """
-        hello = msgspec.json.encode(Hello(tuple(accounts or self.cast.accounts), self.cast.sessions))
+        hello = msgspec.json.encode(
+            Hello(self.cast.accounts if accounts is None else tuple(accounts), self.cast.sessions)
+        )
         entry = await self.store.write(node or self.node, "hello", hello)
         if node:
             told = (await self.store.told_to(node, BEFORE_ALL, entry, self.cast.timeout_s))[-1]
@@ -90,13 +93,19 @@ class Dialogue:
             await self._hear(entry)
             told = self._answer(entry)
         demand(told.entry == entry and bool(told.welcome), f"`welcome` in the entry of {id_text(entry)}", _what(told))
-        try:
-            welcome = msgspec.json.decode(told.welcome, type=Welcome)
-        except msgspec.DecodeError as error:
-            raise Broken(
-                "`welcome` with epoch, highest, latest and last_session", f"{told.welcome}: {error}"
-            ) from error
-        return welcome, [event for event in told.events if isinstance(event, OrderEvent)]
+        return _standing(told.welcome, "welcome"), _orders(told)
+
+    async def join(self, node: str, party: Party) -> tuple[Welcome, list[OrderEvent]]:
+        """Another node of ours takes an account, and its session; the same as `hello` gives.
+
+        Raises:
+            Silent: the core does not answer. Broken: not with `joined`.
+        """
+        join = msgspec.json.encode(Join((party.account,), (party.session,)))
+        entry = await self.store.write(node, "join", join)
+        told = (await self.store.told_to(node, BEFORE_ALL, entry, self.cast.timeout_s))[-1]
+        demand(told.entry == entry and bool(told.joined), f"`joined` in the entry of {id_text(entry)}", _what(told))
+        return _standing(told.joined, "joined"), _orders(told)
 
     # -- talk ----------------------------------------------------------------------------------------------------------
 
@@ -159,6 +168,10 @@ class Dialogue:
             if isinstance(event, OrderList):
                 return {order.cl_ord_id: order for order in event.orders}
         raise Broken(f"`AF` answers {name_of(query)}", all_words(events))
+
+    def partner(self, party: Party, session: int) -> Party:
+        """The same account in another session."""
+        return Party(party.account, session, self.cast.traded, f"{self.cast.names}-p", self._now_ns)
 
     async def restart(self) -> None:
         """Kill the core and start it again; it goes on with what this node writes."""
@@ -228,6 +241,23 @@ class Dialogue:
     def _answer(self, entry: EntryId) -> Told:
         """The first entry that was heard of this one and the later ones."""
         return next(told for told in self.heard if told.entry >= entry)
+
+
+def _standing(text: str, field: str) -> Welcome:
+    """What `welcome` or `joined` says.
+
+    Raises:
+        Broken: it cannot be read.
+    """
+    try:
+        return msgspec.json.decode(text, type=Welcome)
+    except msgspec.DecodeError as error:
+        expected = f"`{field}` with epoch, highest, latest and last_session"
+        raise Broken(expected, f"{text}: {error}") from error
+
+
+def _orders(told: Told) -> list[OrderEvent]:
+    return [event for event in told.events if isinstance(event, OrderEvent)]
 
 
 def _what(told: Told) -> str:

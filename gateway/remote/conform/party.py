@@ -87,10 +87,10 @@ class Party:
             *self._head(number), self.named(f"x{self._sender.cancel_n}"), self._traded.id, 0, self.named(order)
         )
 
-    def mass_cancel(self) -> MassCancel:
-        """A cancel of all orders of the account."""
+    def mass_cancel(self, side: int = 0) -> MassCancel:
+        """A cancel of all orders of the account, or of those on one side."""
         number = self._sender.next_control_id()
-        return MassCancel(*self._head(number), self.named(f"m{self._sender.control_n}"))
+        return MassCancel(*self._head(number), self.named(f"m{self._sender.control_n}"), side=side)
 
     def query(self, order: str = "") -> QueryOrders:
         """The order of this name; "" = all open ones."""

@@ -45,6 +45,14 @@ PROMISES = (
         dialogues.mass_cancel,
     ),
     Promise("hosts", "Each gateway is told of the accounts that it hosts, until its `bye`.", dialogues.hosts),
+    Promise(
+        "join", "A gateway takes an account with `join`, which `joined` answers, until its `leave`.", dialogues.join
+    ),
+    Promise(
+        "late-order",
+        "An order that another gateway had before a mass cancel is refused with 5006 after it.",
+        dialogues.late_order,
+    ),
     Promise("error", "Of an entry that is not understood nothing is executed, and `error` says why.", dialogues.error),
     Promise("tail", "A core that was killed executes each entry that it had not.", restarts.tail, restarts=True),
     Promise("durable", "What a core has acknowledged it knows after it was killed.", restarts.durable, restarts=True),

@@ -22,13 +22,14 @@ _EXPIRE_S = 3_600
 
 
 class Told(msgspec.Struct, frozen=True):
-    """An entry that the core wrote. prev, error, welcome: its fields, "" = it has none."""
+    """An entry that the core wrote. prev, error, welcome, joined: its fields, "" = it has none."""
 
     entry: EntryId
     events: list[AnyEvent]
     prev: str = ""
     error: str = ""
     welcome: str = ""
+    joined: str = ""
 
 
 class Silent(Exception):
@@ -103,11 +104,10 @@ class Store:
 
 
 def _told(key: str, entry: EntryId, fields: dict[bytes, bytes]) -> Told:
-    prev, error, welcome = (
-        fields.get(name, b"").decode("utf-8", "replace") for name in (b"prev", b"error", b"welcome")
-    )
+    names = (b"prev", b"error", b"welcome", b"joined")
+    texts = (fields.get(name, b"").decode("utf-8", "replace") for name in names)
     try:
-        return Told(entry, events_of(fields), prev, error, welcome)
+        return Told(entry, events_of(fields), *texts)
     except NotUnderstood as problem:
         raise Broken("messages in the form that this page describes", f"{key} {id_text(entry)}: {problem}") from problem
 

@@ -34,6 +34,8 @@ WRONG = {
     wrong_cores.NamesTheMaker: "causes",
     wrong_cores.WelcomesWithoutOrders: "hello",
     wrong_cores.TellsWhoAskedAlone: "hosts",
+    wrong_cores.ForgetsToLeave: "join",
+    wrong_cores.PlacesLateOrders: "late-order",
     wrong_cores.ExecutesHalfAnEntry: "error",
 }
 

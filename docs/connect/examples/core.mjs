@@ -4,8 +4,8 @@
 //     node core.mjs redis://127.0.0.1:6379/0 penstock '{"1": ["BTC-USDT", 2, 6], "2": ["ETH-USDT", 2, 5]}'
 //
 // It keeps nothing: each start executes the whole command stream again, so never trim that. What it wrote before it
-// writes again, and Redis refuses that. It reads no clock and draws no number: the same stream gives the same events. It
-// ends when Redis is away: start it again. Other order types and replaces are refused with 2008, and no id is ever
+// writes again, and Redis refuses that. It reads no clock and draws no number: the same stream gives the same events.
+// It ends when Redis is away: start it again. Other order types and replaces are refused with 2008, and no id is ever
 // forgotten. What has 64 bits is a BigInt here, and a string on the wire. The last third of the file speaks to Redis.
 
 import { randomUUID } from "node:crypto";
@@ -15,10 +15,11 @@ const LONG = new Set(["cmd_id", "deadline", "t_recv", "sent_at", "expire_at", "o
   "quote_qty", "display_qty", "min_qty"]);
 const DEFAULTS = { price: 0n, flags: 0, order_id: 0n, cl_ord_id: "", orig_cl_ord_id: "", instrument: 0, side: 0,
   tag: "", only_session: false, keep_exempt: false, open_only: true };
-const HEAD = ["cmd_id", "account", "session", "origin", "deadline"];
+const HEAD = ["cmd_id", "account", "session", "origin", "t_recv", "deadline"];
 const NEEDS = { D: [...HEAD, "ord_type", "tif", "qty"], H: [...HEAD, "req_id"] };
 const RUN = { D: "place", F: "cancel", G: "cancel", q: "massCancel", H: "ask" };
 const [LIMIT, GTC, IOC, EXEMPT, RETRY, DUPLICATE] = [2, 1, 3, 4, 16, 1 << 16];
+const BARS = 10_000_000_000n; // ns that a mass cancel bars orders of other gateways that came before it
 const text = (value) => JSON.stringify(value, (_, part) => (typeof part === "bigint" ? part.toString() : part));
 
 function read(json) { // the commands in an entry; an exception if one of them is none
@@ -32,20 +33,30 @@ function read(json) { // the commands in an entry; an exception if one of them i
   });
 }
 
+function isMeant(order, c) { // whether a mass cancel of its account means this order
+  return ["instrument", "side", "tag"].every((name) => !c[name] || c[name] === order[name]) &&
+    (!c.only_session || order.session === c.session) && !(c.keep_exempt && order.flags & EXEMPT);
+}
+
 class Core {
   highest = new Map(); accounts = new Map(); books = new Map(); nodes = new Map();
-  lastSession = 0; orderId = 0n; execId = 0n; tradeId = 0n;
+  sweeps = []; lastSession = 0; orderId = 0n; execId = 0n; tradeId = 0n;
 
   constructor(prefix, instruments, epoch) {
     Object.assign(this, { key: `{${prefix}}:`, instruments, epoch });
   }
 
   take(entry, fields) { // what one entry of the command stream writes, in order: [stream, id, fields]
-    const node = fields.node;
+    const node = this.node = fields.node;
     [this.events, this.answers, this.now] = [[], [], BigInt(entry.split("-")[0]) * 1_000_000n]; // the only clock
-    if (fields.hello) return [this.welcome(entry, node, JSON.parse(fields.hello))];
+    if (fields.hello) return [this.welcome(entry, node, "welcome", JSON.parse(fields.hello))];
+    if (fields.join) return [this.welcome(entry, node, "joined", JSON.parse(fields.join))];
     if ("bye" in fields) this.nodes.delete(node);
     if (!this.nodes.has(node)) return [];
+    if (fields.leave) {
+      for (const account of JSON.parse(fields.leave)) this.nodes.get(node).accounts.delete(account);
+      return [];
+    }
     let commands;
     try {
       commands = read(fields.j);
@@ -76,20 +87,22 @@ class Core {
     return [`${this.key}node:${node}`, entry, { ...fields, prev }];
   }
 
-  welcome(entry, node, hello) {
-    this.nodes.set(node, { latest: this.nodes.get(node)?.latest ?? "0-0", accounts: new Set(hello.accounts) });
+  welcome(entry, node, answer, { accounts = [], sessions = [] }) {
+    const known = this.nodes.get(node) ?? { latest: "0-0", accounts: [] };
+    const hosted = new Set([...accounts, ...(answer === "joined" ? known.accounts : [])]);
+    this.nodes.set(node, { latest: known.latest, accounts: hosted });
     const highest = {}, latest = {}, orders = [];
-    for (const session of hello.sessions) {
+    for (const session of sessions) {
       const numbers = [0n, 1n, 2n, 3n].map((lane) => Number(this.highest.get(BigInt(session) * 4n + lane) ?? 0n));
       if (numbers.some(Boolean)) highest[session] = numbers;
     }
-    for (const number of hello.accounts) {
+    for (const number of accounts) {
       const account = this.account(number);
       if (account.seq) latest[number] = Number(account.seq);
       orders.push(...[...account.open.values()].map((order) => this.state(order, 0n, 0n)));
     }
     const told = { epoch: this.epoch, last_session: this.lastSession, highest, latest };
-    return this.tell(entry, node, { welcome: JSON.stringify(told), j: text(orders) });
+    return this.tell(entry, node, { [answer]: JSON.stringify(told), j: text(orders) });
   }
 
   account(number) {
@@ -138,9 +151,12 @@ class Core {
   whyNot(c, known) { // the code that an order is refused with, 0 = none
     const more = c.stop_px || c.quote_qty || c.display_qty || c.min_qty || c.expire_at || c.stp > 1;
     const isOther = more || c.ord_type !== LIMIT || ![GTC, IOC].includes(c.tif) || c.flags & 11;
+    const isLate = this.sweeps.some(({ sweep, node, at }) => sweep.account === c.account && node !== this.node &&
+      c.t_recv < sweep.t_recv && this.now - at < BARS && isMeant(c, sweep));
     const rules = [
-      [known, 4003], [c.deadline < 0n, Number(-c.deadline)], [0n < c.deadline && c.deadline < this.now, 5003],
-      [isOther, 2008], [!this.instruments[c.instrument], 2003], [c.price <= 0n, 2004], [c.qty <= 0n, 2005],
+      [known, 4003], [c.deadline < 0n, Number(-c.deadline)], [isLate, 5006],
+      [0n < c.deadline && c.deadline < this.now, 5003], [isOther, 2008],
+      [!this.instruments[c.instrument], 2003], [c.price <= 0n, 2004], [c.qty <= 0n, 2005],
     ];
     return rules.find(([isSo]) => isSo)?.[1] ?? 0;
   }
@@ -201,9 +217,9 @@ class Core {
   }
 
   massCancel(c, account) {
-    const isMeant = (order) => ["instrument", "side", "tag"].every((name) => !c[name] || c[name] === order[name]) &&
-      (!c.only_session || order.session === c.session) && !(c.keep_exempt && order.flags & EXEMPT);
-    const meant = [...account.open.values()].filter(isMeant);
+    this.sweeps = this.sweeps.filter(({ at }) => this.now - at < BARS);
+    this.sweeps.push({ sweep: c, node: this.node, at: this.now });
+    const meant = [...account.open.values()].filter((order) => isMeant(order, c));
     const code = { 3: 6001, 6: 6001, 4: 6002, 5: 6003 }[c.origin] ?? 0;
     for (const order of meant) this.takeOut(order, c.cmd_id, { code });
     const { account: number, cl_ord_id, session } = c;

@@ -18,11 +18,12 @@ import redis
 LONG = {"cmd_id", "deadline", "t_recv", "sent_at", "expire_at", "order_id"} | {  # strings on the wire
     "qty", "price", "stop_px", "quote_qty", "display_qty", "min_qty"}  # fmt: skip
 RUN = {"D": "place", "F": "cancel", "G": "cancel", "q": "mass_cancel", "H": "ask"}
-HEAD = {"cmd_id", "account", "session", "origin", "deadline"}
+HEAD = {"cmd_id", "account", "session", "origin", "t_recv", "deadline"}
 NEEDS = {"D": HEAD | {"ord_type", "tif", "qty"}, "H": HEAD | {"req_id"}}
 DEFAULTS = {"price": 0, "flags": 0, "order_id": 0, "cl_ord_id": "", "orig_cl_ord_id": "", "instrument": 0, "side": 0,
             "tag": "", "only_session": False, "keep_exempt": False, "open_only": True}  # fmt: skip
 LIMIT, GTC, IOC, EXEMPT, RETRY, DUPLICATE = 2, 1, 3, 4, 16, 1 << 16
+BARS_NS = 10_000_000_000  # a mass cancel bars orders of other gateways that came before it for this long
 OF_ORDER = ("account", "cl_ord_id", "instrument", "side", "ord_type", "tif", "qty", "price", "tag", "session", "origin")
 
 
@@ -37,21 +38,35 @@ def read(text):
     return commands
 
 
+def is_meant(order, c):
+    """Whether a mass cancel of its account means this order."""
+    return (
+        not (c["keep_exempt"] and order["flags"] & EXEMPT)
+        and (not c["only_session"] or order["session"] == c["session"])
+        and all(c[name] in (DEFAULTS[name], order[name]) for name in ("instrument", "side", "tag"))
+    )
+
+
 class Core:
     def __init__(self, prefix, instruments, epoch):
         self.key, self.instruments, self.epoch = "{" + prefix + "}:", instruments, epoch
-        self.highest, self.accounts, self.books, self.nodes = {}, {}, {}, {}
+        self.highest, self.accounts, self.books, self.nodes, self.sweeps = {}, {}, {}, {}, []
         self.last_session = self.order_id = self.exec_id = self.trade_id = 0
 
     def take(self, entry, fields):
         """What one entry of the command stream writes, in order: (stream, id, fields)."""
         node, self.events, self.answers = fields.get("node"), [], []
-        self.now = int(entry.split("-")[0]) * 1_000_000  # the only clock
+        self.node, self.now = node, int(entry.split("-")[0]) * 1_000_000  # the only clock
         if "hello" in fields:
-            return [self.welcome(entry, node, json.loads(fields["hello"]))]
+            return [self.welcome(entry, node, "welcome", **json.loads(fields["hello"]))]
+        if "join" in fields:
+            return [self.welcome(entry, node, "joined", **json.loads(fields["join"]))]
         if "bye" in fields:
             self.nodes.pop(node, None)
         if node not in self.nodes:
+            return []
+        if "leave" in fields:
+            self.nodes[node]["accounts"] -= set(json.loads(fields["leave"]))
             return []
         try:
             commands = read(fields["j"])
@@ -77,15 +92,16 @@ class Core:
         before, self.nodes[node]["latest"] = self.nodes[node]["latest"], entry
         return f"{self.key}node:{node}", entry, fields | {"prev": before}
 
-    def welcome(self, entry, node, hello):
-        self.nodes.setdefault(node, {"latest": "0-0"})["accounts"] = set(hello["accounts"])
-        highest = {s: [self.highest.get(s * 4 + lane, 0) for lane in range(4)] for s in hello["sessions"]}
-        latest = {number: self.account(number)["seq"] for number in hello["accounts"]}
+    def welcome(self, entry, node, answer, accounts=(), sessions=()):
+        known = self.nodes.setdefault(node, {"latest": "0-0", "accounts": set()})
+        known["accounts"] = set(accounts) | (known["accounts"] if answer == "joined" else set())
+        highest = {s: [self.highest.get(s * 4 + lane, 0) for lane in range(4)] for s in sessions}
+        latest = {number: self.account(number)["seq"] for number in accounts}
         orders = [self.state(each, 0, 0) for number in latest for each in self.account(number)["open"].values()]
         told = {"epoch": self.epoch, "last_session": self.last_session}
         told["highest"] = {session: numbers for session, numbers in highest.items() if any(numbers)}
         told["latest"] = {number: seq for number, seq in latest.items() if seq}
-        return self.tell(entry, node, welcome=json.dumps(told), j=json.dumps(orders))
+        return self.tell(entry, node, **{answer: json.dumps(told), "j": json.dumps(orders)})
 
     def account(self, number):
         return self.accounts.setdefault(number, {"seq": 0, "names": {}, "orders": {}, "open": {}})
@@ -124,8 +140,13 @@ class Core:
         """The code that an order is refused with, 0 = none."""
         is_other = c["ord_type"] != LIMIT or c["tif"] not in (GTC, IOC) or c["flags"] & 11 or c.get("stp", 0) > 1
         is_other |= any(c.get(name) for name in ("stop_px", "quote_qty", "display_qty", "min_qty", "expire_at"))
+        is_late = any(
+            c["account"] == sweep["account"] and node != self.node and c["t_recv"] < sweep["t_recv"]
+            and self.now - at < BARS_NS and is_meant(c, sweep) for sweep, node, at in self.sweeps
+        )  # fmt: skip
         rules = (
-            (known, 4003), (c["deadline"] < 0, -c["deadline"]), (0 < c["deadline"] < self.now, 5003), (is_other, 2008),
+            (known, 4003), (c["deadline"] < 0, -c["deadline"]), (is_late, 5006),
+            (0 < c["deadline"] < self.now, 5003), (is_other, 2008),
             (str(c["instrument"]) not in self.instruments, 2003), (c["price"] <= 0, 2004), (c["qty"] <= 0, 2005),
         )  # fmt: skip
         return next((code for is_so, code in rules if is_so), 0)
@@ -172,9 +193,8 @@ class Core:
             "response_to": "1" if c["type"] == "F" else "2", "session": c["session"]})  # fmt: skip
 
     def mass_cancel(self, c, account):
-        meant = [each for each in account["open"].values() if all((
-            not (c["keep_exempt"] and each["flags"] & EXEMPT), not c["only_session"] or each["session"] == c["session"],
-            *(c[name] in (DEFAULTS[name], each[name]) for name in ("instrument", "side", "tag"))))]  # fmt: skip
+        self.sweeps = [each for each in self.sweeps if self.now - each[2] < BARS_NS] + [(c, self.node, self.now)]
+        meant = [each for each in account["open"].values() if is_meant(each, c)]
         for order in meant:
             self.take_out(order, c["cmd_id"], code={3: 6001, 6: 6001, 4: 6002, 5: 6003}.get(c["origin"], 0))
         head = {"type": "r", "account": c["account"], "cl_ord_id": c["cl_ord_id"], "session": c["session"]}

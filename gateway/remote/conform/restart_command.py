@@ -13,7 +13,10 @@ def restart_by(command: str, seconds: float) -> Restart:
     """
 
     async def restart() -> None:
-        process = await asyncio.create_subprocess_shell(command, stdin=asyncio.subprocess.DEVNULL)
+        nothing = (
+            asyncio.subprocess.DEVNULL
+        )  # the core would keep our output open, and who reads that would wait for it
+        process = await asyncio.create_subprocess_shell(command, stdin=nothing, stdout=nothing)
         try:
             async with asyncio.timeout(seconds):
                 status = await process.wait()

@@ -13,9 +13,7 @@ def restart_by(command: str, seconds: float) -> Restart:
     """
 
     async def restart() -> None:
-        nothing = (
-            asyncio.subprocess.DEVNULL
-        )  # the core would keep our output open, and who reads that would wait for it
+        nothing = asyncio.subprocess.DEVNULL  # a core would keep our output open, and its reader waiting
         process = await asyncio.create_subprocess_shell(command, stdin=nothing, stdout=nothing)
         try:
             async with asyncio.timeout(seconds):

@@ -13,7 +13,12 @@ MUTANTS = (
         ("a second answer is not counted", "demand(len(caused) == 1, f", "demand(bool(caused), f"),
         ("a number that is left out is not missed", "demand(found == wanted, f", "demand(bool(found), f"),
         ("a window of other commands is not waited for", "for _ in range(_WINDOW)))", "for _ in range(1)))"),
+    ),
+    *mutants(
+        "gateway/remote/conform/gateways.py",
+        _DIALOGUES,
         ("the other gateway's events are not compared", "events == wanted,", "bool(wanted),"),
+        ("an order that is late may be placed", "bool(caused) and caused[0].code == code,", "bool(caused),"),
     ),
     *mutants(
         "gateway/remote/conform/restarts.py",

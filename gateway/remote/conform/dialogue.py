@@ -264,3 +264,11 @@ def _what(told: Told) -> str:
     if told.error:
         return f"{id_text(told.entry)}: error {told.error}"
     return f"{id_text(told.entry)}: {all_words(told.events)}"
+
+
+def demand_chain(told: list[Told]) -> None:
+    """Each entry names the one before it in its stream."""
+    before = "0-0"
+    for each in told:
+        demand(each.prev == before, f"prev of {id_text(each.entry)} is {before}", each.prev or "no prev")
+        before = id_text(each.entry)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from gateway.remote.conform import dialogues, restarts
+from gateway.remote.conform import dialogues, gateways, restarts
 from gateway.remote.conform.dialogue import Dialogue
 
 
@@ -44,14 +44,14 @@ PROMISES = (
         "What came before a mass cancel is not live after it, also when it is handed over again.",
         dialogues.mass_cancel,
     ),
-    Promise("hosts", "Each gateway is told of the accounts that it hosts, until its `bye`.", dialogues.hosts),
+    Promise("hosts", "Each gateway is told of the accounts that it hosts, until its `bye`.", gateways.hosts),
     Promise(
-        "join", "A gateway takes an account with `join`, which `joined` answers, until its `leave`.", dialogues.join
+        "join", "A gateway takes an account with `join`, which `joined` answers, until its `leave`.", gateways.join
     ),
     Promise(
         "late-order",
         "An order that another gateway had before a mass cancel is refused with 5006 after it.",
-        dialogues.late_order,
+        gateways.late_order,
     ),
     Promise("error", "Of an entry that is not understood nothing is executed, and `error` says why.", dialogues.error),
     Promise("tail", "A core that was killed executes each entry that it had not.", restarts.tail, restarts=True),

@@ -1,6 +1,6 @@
 """A sound core keeps every promise, and each wrong core breaks its own and no other.
 
-Modules: remote.conform.dialogues, remote.conform.restarts, remote.conform.examine, remote.conform.store.
+Modules: remote.conform.dialogues, remote.conform.gateways, remote.conform.restarts, remote.conform.store.
 """
 
 from contextlib import asynccontextmanager

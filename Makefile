@@ -60,9 +60,10 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 
-docs: $(STAMP) ## Regenerate the reference pages, the FIX dictionaries and the scenario table from the code
+docs: $(STAMP) ## Regenerate the reference pages, the FIX dictionaries, the scenario table and the golden messages from the code
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m docs.generate_fix
+	$(BIN)/python -m docs.generate_core
 
 bench: $(STAMP) ## Measure Penstock beside other servers, and write docs/benchmarks.md (SHORT=1: only print; BASE=checkout of an earlier commit)
 	$(BIN)/python -m tests.bench.beside $(if $(SHORT),--short) $(if $(BASE),--before $(BASE))

@@ -1,4 +1,4 @@
-"""`penstock core`: the matching core as a process of its own.
+"""`penstock core`: the matching core as a process of its own; `penstock core conform` is in `conform.py`.
 
 It reads the same configuration as the gateways: instruments, `[core]` and `[stream]`. Exit code 0 after SIGTERM,
 1 after a failure, 2 if the configuration is refused.
@@ -10,25 +10,35 @@ from functools import partial
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
+from gateway.cli.conform import conform
 from gateway.cli.options import config_option
 from gateway.signals import Signals
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @config_option("the configuration file")
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where this core keeps its snapshots.  [default: core, beside the configuration]",
 )
-def core(path: Path, directory: Path | None) -> None:
+@click.pass_context
+def core(context: click.Context, path: Path, directory: Path | None) -> None:
     """Execute the orders of all gateways with this [core] prefix, until SIGTERM or Ctrl-C.
 
     Start a second one, with a directory of its own, as a hot standby.
 
     Example: penstock core --config gateway.toml --directory /var/lib/penstock/core
     """
+    if context.invoked_subcommand is not None:
+        given = [
+            name for name in ("path", "directory") if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        ]
+        if given:
+            raise click.UsageError(f"{context.invoked_subcommand} reads no configuration: give it --redis and --prefix")
+        return
     signals = Signals()
     from gateway.config.load import ConfigErrors, build_instruments, core_url, load
 
@@ -75,3 +85,6 @@ def core(path: Path, directory: Path | None) -> None:
     finally:
         signals.ended()
         writer.close()
+
+
+core.add_command(conform)

@@ -2,6 +2,7 @@
 
 from tests.mutants import (
     cluster,
+    conform,
     core,
     doors,
     durable,
@@ -34,6 +35,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *ws_runs.MUTANTS,
     *cluster.MUTANTS,
     *remote.MUTANTS,
+    *conform.MUTANTS,
     *_CARRIED,
 )
 

@@ -1,6 +1,6 @@
-"""docs/connect/core.md says what the code does: every field of every message, in its order, and an example that is one.
+"""docs/connect/core.md says what the code does: every field of every message in its order, examples, codes, promises.
 
-Modules: remote.wire, protocols.messages.
+Modules: remote.wire, protocols.messages, remote.conform.promises, cli.conform.
 """
 
 import re
@@ -9,8 +9,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.remote.wire import LONG, decode_commands
+from docs.generate_core import DIRECTORY, SAMPLES
+from gateway.cli.conform import _FIRST_ACCOUNT, _lines
+from gateway.remote.conform.promises import ACCOUNTS, PROMISES
+from gateway.remote.conform.verdict import Verdict
+from gateway.remote.wire import LONG, decode_commands, decode_events
+from protocols import errors
 from protocols.messages import (
+    DUPLICATE,
+    POSS_RESEND,
     CancelOrder,
     CancelRejected,
     Command,
@@ -22,7 +29,6 @@ from protocols.messages import (
     OrderList,
     QueryOrders,
     ReplaceOrder,
-    Side,
 )
 
 PAGE = (Path(__file__).parents[3] / "docs" / "connect" / "core.md").read_text()
@@ -51,8 +57,37 @@ def test_the_page_says_what_all_messages_begin_with(struct):
     assert f"All begin with {', '.join(told(names(struct)))}." in PAGE
 
 
-def test_the_example_is_an_order():
-    (example,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
-    (order,) = decode_commands(example.encode(), "json")
-    assert isinstance(order, NewOrder)
-    assert (order.side, order.qty, order.price) == (Side.BUY, 1_250_000, 6_425_050)
+def blocks(kind):
+    return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_examples_are_golden_messages_in_both_forms():
+    commands, events = (tuple(block) for block in zip(blocks("text"), blocks("hex"), strict=True))
+    golden = {sample.name: list(sample.messages) for sample in SAMPLES}
+    assert decode_commands(commands[0].encode(), "json") == golden["D-order"]
+    assert decode_events(events[0].encode(), "json") == golden["8-accepted"]
+    for text, name in ((commands[1], "D-order"), (events[1], "8-accepted")):
+        assert bytes.fromhex(text) == (DIRECTORY / f"{name}.msgpack").read_bytes()
+
+
+def test_the_codes_of_the_rules_are_those_of_the_list():
+    assert f"refused with {errors.DUPLICATE_ID} and `order_id`" in PAGE
+    assert f"`flags` & {POSS_RESEND} (a retry)" in PAGE
+    assert f"`flags` | {DUPLICATE}" in PAGE
+    assert f"is refused with {errors.EXPIRED_IN_QUEUE}." in PAGE
+
+
+def test_what_the_page_prints_of_the_examination_is_what_the_command_prints():
+    printed = blocks("console")[1].splitlines()[3:-2]
+    rows = [_lines(Verdict(promise.name, promise.sentence, "kept"))[0] for promise in PROMISES]
+    assert printed == rows
+    (once,) = (promise for promise in PROMISES if promise.name == "once")
+    verdict = Verdict(once.name, once.sentence, "broken", "", "")
+    for row in _lines(verdict):
+        assert row in blocks("console")[2]
+
+
+def test_the_page_has_a_row_for_each_promise():
+    rows = re.findall(r"^\| `([a-z-]+)` \| (yes)? ?\| [a-z]", PAGE, re.MULTILINE)
+    assert rows == [(promise.name, "yes" if promise.restarts else "") for promise in PROMISES]
+    assert f"Its orders are of {ACCOUNTS} accounts in a row, from {_FIRST_ACCOUNT} or" in PAGE

@@ -74,7 +74,7 @@ class WsEndpoint(Endpoint, Peer):
         self._event_bytes = event_bytes
         self._is_end_counted = False  # whether the metric counts why the connection ended
         self._info = info
-        self._logon = WsLogon(services, self.machine, info, ws.recv_window_ms)
+        self._logon = WsLogon(services, self.machine, info, ws.recv_window_ms, link.wake)
         self._requests: WsRequests  # from the logon on
         self._run_answers: RunAnswers
         self._flood = FloodCount()
@@ -220,7 +220,6 @@ class WsEndpoint(Endpoint, Peer):
         self.services.orders.venue.show(found, now_ns)
         for event in held:
             self._on_event(event, now_ns)
-        self.link.wake()
 
     def _begin(self, found: Session, client: Client, params: LogonParams | None, now_ns: int) -> None:
         """Attach the session to this connection; the one that it had before is superseded."""

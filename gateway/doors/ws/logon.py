@@ -50,9 +50,18 @@ class TurnedAway(msgspec.Struct, frozen=True):
 class WsLogon:
     """The logon of one connection, from its request to a session or a refusal."""
 
-    __slots__ = ("_denied", "_info", "_machine", "_recv_window_ns", "_services", "deny_at_ns", "has_refused")
+    __slots__ = ("_denied", "_info", "_machine", "_recv_window_ns", "_services", "_wake", "deny_at_ns", "has_refused")
 
-    def __init__(self, services: Services, machine: WsSession, info: ConnectionInfo, recv_window_ms: int) -> None:
+    def __init__(
+        self,
+        services: Services,
+        machine: WsSession,
+        info: ConnectionInfo,
+        recv_window_ms: int,
+        wake: Callable[[], None],
+    ) -> None:
+        """wake: has the connection write what a logon was answered that had to wait."""
+        self._wake = wake
         self._services = services
         self._machine = machine
         self._info = info
@@ -109,6 +118,7 @@ class WsLogon:
             self._turn_away(asked, TurnedAway("elsewhere", Refusal(errors.TOO_MANY_CONNECTIONS, why, 1_000)), now_ns)
         else:
             self._find(asked, client, begin, now_ns)
+        self._wake()
 
     def _find(
         self,

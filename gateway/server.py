@@ -248,7 +248,7 @@ class Server:
         self.health.add("draining", lambda: "draining" if self.orders.venue.draining else "")
         self.health.add("journal", lambda: self.journal.trouble)
         if (link := self.link) is not None:
-            self.health.add("core", lambda: link.why_away)
+            self.health.add("core", lambda: link.trouble)
         self.log("gateway.started", ports=self.ports, epoch=self.core.epoch, policy=self.limiter.policy.version)
 
     async def _join_core(self, link: CoreConnection, turn: EventLoopTurn) -> None:
@@ -424,6 +424,8 @@ class Server:
         gauge("queue_stage", lambda: int(queue.stage))
         gauge("core_unanswered", lambda: self.orders.core_link.unanswered_count)
         gauge("core_away", lambda: int(self.link is not None and bool(self.link.why_away)))
+        gauge("core_replicas_missing", lambda: int(self.link is not None and bool(self.link.why_held)))
+        gauge("core_held_entries", lambda: self.link.held if self.link is not None else 0)
         gauge("modes", lambda: self.orders.venue.modes.counts)
         gauge("output_behind_bytes", lambda: self.unread_output.total_bytes)
         gauge("memory_bound_bytes", lambda: sum(self.bounds.values()))

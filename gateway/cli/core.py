@@ -58,6 +58,7 @@ def core(path: Path, directory: Path | None) -> None:
         settings.core.dedupe_ids,
         settings.stream.retain_events,
         directory or path.parent.absolute() / "core",
+        settings.core.acked_by_replicas,
     )
 
     async def serve() -> None:

@@ -288,6 +288,15 @@ class Core(_Table, frozen=True, kw_only=True):
     node: Annotated[
         str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="this gateway's name on the link, no other's")
     ] = "gateway"
+    acked_by_replicas: Annotated[
+        int,
+        _within(
+            0,
+            16,
+            "nothing that the core answers is told to a client before this many replicas of its Redis have it (on disk"
+            " from Redis or Valkey 7.2 on); 0 = the one Redis is enough",
+        ),
+    ] = 0
     window: Annotated[
         int, _within(48, 65_536, "unanswered commands at once; 32 are reserved for cancels, 8 for control")
     ] = 256

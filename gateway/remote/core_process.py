@@ -20,7 +20,19 @@ from gateway.core.engine import Engine
 from gateway.remote import snapshot_file
 from gateway.remote.host import Configure, CoreHost, Row
 from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, entry_id, id_text
-from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, last_entry, open_pipe, pairs, rows_of
+from gateway.remote.pipe import (
+    Address,
+    Argument,
+    PipeLost,
+    RedisPipe,
+    ask,
+    info_of_one,
+    last_entry,
+    open_pipe,
+    pairs,
+    rows_of,
+)
+from gateway.remote.replicas import question, replicated
 from gateway.remote.snapshot import (
     Snapshot,
     SnapshotInProgress,
@@ -29,7 +41,7 @@ from gateway.remote.snapshot import (
     decode_head,
     encode,
 )
-from gateway.remote.store_check import info_of, is_passing, why_unfit
+from gateway.remote.store_check import history_of, is_passing, is_replica, why_unfit
 from gateway.remote.wire import CONTRACT
 from protocols.instruments import Instrument
 
@@ -59,6 +71,7 @@ class CoreTerms(NamedTuple):
     dedupe_ids: int
     retain_events: int
     directory: Path
+    acked_by_replicas: int = 0
 
 
 class CoreProcess:
@@ -72,7 +85,7 @@ class CoreProcess:
         self._sha = sha1(self._script.encode(), usedforsecurity=False).hexdigest()
         self._reader: RedisPipe | None = None
         self._writer: RedisPipe | None = None
-        self._run_id = ""
+        self._history = ""  # of the Redis that the host was made from
         self._unwritten: deque[list[Row]] = deque()  # what each entry has caused
         self._lost = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -121,13 +134,17 @@ class CoreProcess:
         self._lost.clear()
         self._writer = await open_pipe(self._terms.address, _CONNECT_S, self._on_lost)
         self._reader = await open_pipe(self._terms.address, _CONNECT_S, self._on_lost)
-        info = info_of(await ask(self._writer, "INFO"))
+        info = await info_of_one(self._writer, self._reader)
         if why := why_unfit(info):
+            if is_replica(info) and self._history:
+                raise _Lost(why)  # a failover is on its way
             raise CoreFailed(why)
         await ask(self._writer, "SCRIPT", "LOAD", self._script)
-        await self._check_history(self._host.position)
-        if info["run_id"] != self._run_id:  # the first time; or another server, which may lack what was written last
-            self._run_id = info["run_id"]
+        is_other = history_of(info) != self._history  # the first time; or it may lack what was written last
+        if not (is_other and self._terms.acked_by_replicas):  # what replicas lack, gateways have told to no one
+            await self._check_history(self._host.position)
+        if is_other:
+            self._history = history_of(info)
             await self._begin_anew()
         for rows in list(self._unwritten):
             self._put(rows)
@@ -136,6 +153,8 @@ class CoreProcess:
     async def _begin_anew(self) -> None:
         """Go on from the latest snapshot that can be read, in Redis or on disk."""
         self._unwritten.clear()
+        if self._snapshotting is not None:
+            self._snapshotting.cancel()  # of a host that may be ahead of this Redis
         self._host = self._new_host()
         self._since_snapshot = 0
         found = [each for each in (self._on_disk(), await self._in_redis()) if each is not None]
@@ -330,6 +349,8 @@ class CoreProcess:
     async def _keep(self, coming: SnapshotInProgress) -> None:
         """On disk and in Redis; only then the commands before it may go."""
         snapshot, keys = coming.whole(), self._terms.keys
+        if self._terms.acked_by_replicas:
+            await self._await_replicas()
         await asyncio.to_thread(snapshot_file.save, self._terms.directory, snapshot)
         writer = self._writer
         if writer is None:
@@ -343,6 +364,19 @@ class CoreProcess:
         await ask(writer, "RENAME", fresh, keys.snapshot)
         await ask(writer, "XTRIM", keys.commands, "MINID", "~", id_text(snapshot.head.position))
         self._log("core.snapshot", position=id_text(snapshot.head.position), chunks=len(snapshot.chunks))
+
+    async def _await_replicas(self) -> None:
+        """Until replicas have all that was executed: a snapshot must not be ahead of the Redis of tomorrow."""
+        terms, history = self._terms, self._history
+        pipe = await open_pipe(terms.address, _CONNECT_S, lambda _: None)
+        try:
+            info = await info_of_one(pipe)
+            if history_of(info) != history:
+                raise _Lost("Redis is another one")
+            asked = question(terms.acked_by_replicas, info)
+            await replicated(pipe, terms.keys.mark, asked, terms.acked_by_replicas)
+        finally:
+            pipe.close()
 
     # -- the connection ----------------------------------------------------------------------------------------------
 

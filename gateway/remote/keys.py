@@ -26,6 +26,11 @@ class Keys(msgspec.Struct, frozen=True):
         """A hash: the latest whole snapshot of our own core."""
         return f"{{{self.prefix}}}:snapshot"
 
+    @property
+    def mark(self) -> str:
+        """A string, written only to learn that replicas have all that was written before it."""
+        return f"{{{self.prefix}}}:mark"
+
     def events(self, account: int) -> str:
         """The stream of an account's events, for replay."""
         return f"{{{self.prefix}}}:events:{account}"

@@ -18,8 +18,20 @@ from gateway.doors.batch import EventLoopTurn
 from gateway.remote.core import Handed, LinkRecord, Missed, RemoteCore, events_of
 from gateway.remote.host import Hello
 from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, entry_id, id_text
-from gateway.remote.pipe import Address, PipeLost, RedisPipe, address_of, ask, last_entry, open_pipe, pairs, rows_of
-from gateway.remote.store_check import info_of, why_unfit
+from gateway.remote.pipe import (
+    Address,
+    PipeLost,
+    RedisPipe,
+    address_of,
+    ask,
+    info_of_one,
+    last_entry,
+    open_pipe,
+    pairs,
+    rows_of,
+)
+from gateway.remote.replicas import ReplicaWait, Row
+from gateway.remote.store_check import history_of, is_replica, why_unfit
 from gateway.remote.wire import CONTRACT, FIELDS, NotUnderstood, encode_events
 from gateway.safety.kill_switch import HOUSE_SESSION
 from protocols.instruments import Instrument, Instruments
@@ -47,9 +59,7 @@ class LinkTerms(NamedTuple):
     accounts: tuple[int, ...]
     sessions: tuple[int, ...]
     instruments: tuple[Instrument, ...]
-
-
-Row = tuple[EntryId, dict[bytes, bytes]]
+    acked_by_replicas: int = 0
 
 
 class Found(NamedTuple):
@@ -80,7 +90,10 @@ class CoreConnection:
         self._turn: EventLoopTurn | None = None
         self._writer: RedisPipe | None = None
         self._reader: RedisPipe | None = None
-        self._run_id = ""
+        self._waiter: RedisPipe | None = None
+        self._replicas = ReplicaWait(terms.acked_by_replicas, terms.keys.mark, self._tell, self._away, log)
+        self._window = window
+        self._history = ""
         self._asked_s = 0.0  # when the reader was asked last, by the loop's clock
         self._sent_s = 0.0  # when the oldest unanswered command was written; 0 = none
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,6 +128,21 @@ class CoreConnection:
         self.wake()
 
     @property
+    def trouble(self) -> str:
+        """Why nothing can be handed over, or nothing that is answered can be told; "" = both can."""
+        return self.why_away or self.why_held
+
+    @property
+    def why_held(self) -> str:
+        """Which replicas are missing, "" = none."""
+        return self._replicas.why
+
+    @property
+    def held(self) -> int:
+        """Entries that wait for replicas."""
+        return self._replicas.held
+
+    @property
     def next_session(self) -> int:
         """An id that no session has had yet."""
         return self.core.last_session + 1
@@ -143,9 +171,15 @@ class CoreConnection:
     async def _connect(self) -> None:
         terms = self._terms
         writer = self._writer = await open_pipe(terms.address, _CONNECT_S, self._on_lost)
-        self._reader = await open_pipe(terms.address, _CONNECT_S, self._on_lost)
-        info = info_of(await ask(writer, "INFO"))
+        reader = self._reader = await open_pipe(terms.address, _CONNECT_S, self._on_lost)
+        pipes = [writer, reader]
+        if self._replicas.is_needed:
+            self._waiter = await open_pipe(terms.address, _CONNECT_S, self._on_lost)
+            pipes.append(self._waiter)
+        info = await info_of_one(*pipes)
         if why := why_unfit(info):
+            if is_replica(info) and self._history:  # a failover is on its way
+                raise OSError(why)
             raise LinkRefused(why)
         last = await last_entry(writer, terms.keys.node(terms.node))
         if last < self.core.delivered:
@@ -155,9 +189,11 @@ class CoreConnection:
                 " core.prefix and an empty journal"
             )
         await self._check_core(writer)
-        if info["run_id"] != self._run_id:
+        if self._waiter is not None:
+            self._replicas.begin(self._waiter, info)
+        if history_of(info) != self._history:
             self.core.send_all_again()
-        self._run_id = info["run_id"]
+        self._history = history_of(info)
         self.why_away = ""
 
     async def _greet(self) -> "Found":
@@ -177,9 +213,11 @@ class CoreConnection:
             if not told:
                 raise TimeoutError("the core does not answer")
             rows += rows_of(told[0][1])
+        await self._replicas.await_now()
         core.welcome(*next(row for row in rows if row[0] == entry))
         if (before := entry_id(rows[0][1][b"prev"])) > core.delivered:
             rows.insert(0, await self._missed(before))
+            await self._replicas.await_now()
         return Found(await self._tails(), rows)
 
     async def _missed(self, entry: EntryId) -> Row:
@@ -241,13 +279,22 @@ class CoreConnection:
             await asyncio.sleep(_LOOK_S)
             now_s = loop.time()
             if self.core.is_open:
-                is_silent = self._writer is not None and self._writer.unanswered and now_s - self._sent_s > _SILENCE_S
-                if is_silent or now_s - self._asked_s > _SILENCE_S + _BLOCK_MS / 1_000:
+                if self._is_silent(now_s):
                     self._away("no answer")
                 else:
                     self._trim()
+                    self._replicas.look()
                     continue
             await self._connect_again()
+
+    def _is_silent(self, now_s: float) -> bool:
+        """Whether one of the connections leaves something unanswered for too long."""
+        writer, reader, replicas = self._writer, self._reader, self._replicas
+        return bool(
+            (writer is not None and writer.unanswered and now_s - self._sent_s > _SILENCE_S)
+            or (reader is not None and reader.unanswered and now_s - self._asked_s > _SILENCE_S + _BLOCK_MS / 1_000)
+            or (replicas.unanswered and now_s - replicas.asked_s > _SILENCE_S)
+        )
 
     async def _connect_again(self) -> None:
         """Go on where we were: what was written for us meanwhile is in our stream."""
@@ -266,7 +313,7 @@ class CoreConnection:
         self.wake()
 
     def _close_pipes(self) -> None:
-        for pipe in (self._writer, self._reader):
+        for pipe in (self._writer, self._reader, self._waiter):
             if pipe is not None:
                 pipe.close()
 
@@ -295,11 +342,13 @@ class CoreConnection:
             self.core.appended(handed, entry_id(reply))
 
     def _read(self) -> None:
-        if self._reader is not None and self.core.is_open:
+        """Ask for what comes next, unless that is asked, or too much waits for replicas."""
+        reader = self._reader
+        if reader is not None and self.core.is_open and not reader.unanswered and self._replicas.held < self._window:
             self._asked_s = asyncio.get_running_loop().time()
-            self._reader.send(
+            reader.send(
                 self._came, "XREAD", "COUNT", _READ_ENTRIES, "BLOCK", _BLOCK_MS, "STREAMS",
-                self._terms.keys.node(self._terms.node), id_text(self.core.delivered),
+                self._terms.keys.node(self._terms.node), id_text(self._replicas.latest or self.core.delivered),
             )  # fmt: skip
 
     def _came(self, reply: Any) -> None:
@@ -308,9 +357,17 @@ class CoreConnection:
         if isinstance(reply, hiredis.ReplyError):
             self._away(str(reply))
             return
+        rows = rows_of(reply[0][1]) if reply else []
+        if rows and self._replicas.is_needed:
+            self._replicas.take(rows)
+            self._read()
+        else:
+            self._tell(rows)
+
+    def _tell(self, rows: list[Row]) -> None:
+        """Report these, and go on."""
         try:
-            if reply:
-                self.core.deliver(rows_of(reply[0][1]), self._now_ns())
+            self.core.deliver(rows, self._now_ns())
         except (Missed, NotUnderstood) as error:  # the next start reads the accounts' streams
             self._fail(error)
             return
@@ -381,6 +438,7 @@ def link_of(
         tuple(row.id for row in settings.accounts),
         (HOUSE_SESSION, *(row.id for row in settings.fix.sessions), *ws_sessions),
         tuple(instruments.by_id.values()),
+        settings.core.acked_by_replicas,
     )
     return CoreConnection(terms, settings.core.window, record, now_ns, log, fail)
 

@@ -15,6 +15,7 @@ import hiredis
 import msgspec
 
 from gateway.remote.keys import BEFORE_ALL, EntryId, entry_id
+from gateway.remote.store_check import history_of, info_of
 
 Argument = bytes | str | int
 Then = Callable[[Any], None]
@@ -153,6 +154,18 @@ async def ask(pipe: RedisPipe, *command: Argument) -> Any:
     if isinstance(told, hiredis.ReplyError | PipeLost):
         raise told
     return told
+
+
+async def info_of_one(*pipes: RedisPipe) -> dict[str, str]:
+    """What INFO says of the Redis that all these connections lead to.
+
+    Raises:
+        OSError: they lead to different ones: its address was moved meanwhile.
+    """
+    found = [info_of(await ask(pipe, "INFO")) for pipe in pipes]
+    if len({history_of(info) for info in found}) > 1:
+        raise OSError("the address of Redis leads to several servers")
+    return found[0]
 
 
 async def last_entry(pipe: RedisPipe, stream: str) -> EntryId:

@@ -45,6 +45,10 @@ EVENTS: dict[str, LogEvent] = {
     "gateway.recovered": _info("the journal was read back; the gateway continues from the state of the last process"),
     "core.away": _error("the core, or the Redis between, cannot be reached; `text` says why; orders wait, then 5002"),
     "core.back": _info("the core can be reached again; what waited is handed over"),
+    "core.replicas_missing": _error(
+        "fewer replicas than `core.acked_by_replicas` have what the core wrote; nothing of it is told until they do"
+    ),
+    "core.replicas_back": _info("enough replicas have what the core wrote"),
     "core.started": _info("the core goes on from this position in the command stream"),
     "core.stopped": _info("the core has written what it executed"),
     "core.store_away": _error("the Redis of the core cannot be reached; `text` says why"),

@@ -65,6 +65,8 @@ _LIST = (
     _gauge("queue_stage", "0 open, 1 pausing readers, 2 shedding orders, 3 no new connections, 4 all paused"),
     _gauge("core_unanswered", "Commands handed to the core and not yet answered"),
     _gauge("core_away", "1 while the core behind a link cannot be reached"),
+    _gauge("core_replicas_missing", "1 while too few replicas of its Redis have what the core wrote: it is not told"),
+    _gauge("core_held_entries", "Entries that the core wrote and that wait for replicas"),
     _gauge("modes", "Modes in force that bar new orders (of the venue, accounts, sessions, instruments)", ("mode",)),
     _counter("limiter_admitted", "Requests admitted by the limiter", ("bucket",)),
     _counter("limiter_refused", "Requests refused by the limiter", ("bucket",)),

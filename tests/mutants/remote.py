@@ -4,6 +4,8 @@ from tests.mutants.plant import mutants
 
 _LINK = ("tests/gateway/remote/test_core.py",)
 _PROCESSES = ("tests/e2e/test_remote_core.py",)
+_REPLICAS = ("tests/gateway/remote/test_replicas.py",)
+_FAILOVER = ("tests/e2e/test_core_replicas.py",)
 
 MUTANTS = (
     *mutants(
@@ -42,6 +44,39 @@ MUTANTS = (
         _LINK,
         ("orders with a gap in their numbers are one run", "command.cmd_id != last + 1 or ", ""),
         ("orders of several sessions are one run", "not _is_of_one(first, command)", "False"),
+    ),
+    *mutants(
+        "gateway/remote/replicas.py",
+        _REPLICAS,
+        ("a refused write counts as one that replicas have", " or not self._is_marked:", ":"),
+        ("too few replicas are enough", "own >= 1 and found >= replicas", "True"),
+        ("the primary's own disk does not matter", "own >= 1 and ", ""),
+        (
+            "what came after the question is told with its answer",
+            "self._held[: self._asked], self._held[self._asked :]",
+            "self._held, []",
+        ),
+        (
+            "what waited on a lost connection is told by the next",
+            "self._held, self._is_asking, self.why = []",
+            "_, self._is_asking, self.why = []",
+        ),
+    ),
+    *mutants(
+        "gateway/remote/link.py",
+        _FAILOVER,
+        ("what was read is told before replicas have it", "if rows and self._replicas.is_needed:", "if False:"),
+        ("during a failover the gateway ends", "if is_replica(info) and self._history:", "if False:"),
+    ),
+    *mutants(
+        "gateway/remote/core_process.py",
+        _FAILOVER,
+        ("a snapshot is kept that replicas lack", "            await self._await_replicas()\n", "            pass\n"),
+        (
+            "a core that has executed what replicas lack does not go on",
+            "if not (is_other and self._terms.acked_by_replicas):",
+            "if True:",
+        ),
     ),
     *mutants(
         "gateway/recovery/link_state.py",

@@ -8,10 +8,13 @@ _SLICE_S = 0.0
 
 
 class FaultProxy:
-    """Carries bytes to one port of loopback. delay_s: each way. silent: swallow all. sliced: a byte at a time."""
+    """Carries bytes to one port of loopback. delay_s: each way. silent: swallow all. sliced: a byte at a time.
+
+    target_port: may be moved; connections that are there stay where they are.
+    """
 
     def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
+        self.target_port = target_port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -49,7 +52,7 @@ class FaultProxy:
             writer.transport.abort()
             return
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
         except OSError:
             writer.transport.abort()
             return

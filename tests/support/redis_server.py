@@ -78,6 +78,22 @@ class RedisServer:
                     raise
                 time.sleep(0.005)
 
+    def copy(self, port: int) -> None:
+        """Become a replica of the server that is reached at this port of loopback."""
+        with self.client() as client:
+            client.execute_command("REPLICAOF", "127.0.0.1", port)
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether it has copied all of its primary, and goes on."""
+        with self.client() as client:
+            return bool(client.info("replication").get("master_link_status") == "up")
+
+    def promote(self) -> None:
+        """Be a primary, with what it has."""
+        with self.client() as client:
+            client.execute_command("REPLICAOF", "NO", "ONE")
+
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()

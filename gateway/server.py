@@ -42,7 +42,7 @@ from gateway.orders.path import OrderPath
 from gateway.recovery.recorder import Recorder
 from gateway.recovery.restore import Restore, cancel_for_gone, read_back
 from gateway.remote.core import RemoteCore
-from gateway.remote.link import CoreConnection, link_of
+from gateway.remote.link import CoreConnection, LinkRefused, link_of
 from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
 from gateway.safety.kill_switch import KillSwitch
 from gateway.sessions.registry import Sessions
@@ -134,10 +134,10 @@ class Server:
             self.recorder,
             self.now_ns,
             self.log,
-            self.failures.gateway_failed,
+            lambda error: self.failures.gateway_failed(error, isinstance(error, LinkRefused)),
         )
         core = self.replay.state = self.link.core
-        core.restore(standing.delivered, standing.reported, tuple(standing.handed.items()))
+        core.restore(standing.delivered, standing.reported, tuple(standing.handed.items()), standing.epoch)
         return core
 
     def _build_order_path(self) -> None:

@@ -53,9 +53,11 @@ class LinkRecord(Protocol):
     def record_handed(self, number: int, data: bytes) -> None:
         """This is about to be handed over."""
 
-    def record_delivered(self, delivered: EntryId, answered: int, reported: Mapping[int, int]) -> None:
+    def record_delivered(
+        self, delivered: EntryId, answered: int, reported: Mapping[int, int], epoch: str = "", /
+    ) -> None:
         """Entries up to this one are delivered, and so are events up to these numbers, by account; hand-overs up to
-        `answered` are answered.
+        `answered` are answered. epoch: in which that is, "" = the same as before.
         """
 
 
@@ -138,11 +140,12 @@ class RemoteCore:
         delivered: EntryId,
         reported: Mapping[int, int],
         handed: Sequence[tuple[int, bytes]],
+        epoch: str = "",
     ) -> None:
         """What an earlier process recorded: how far it had read, and what it did not see answered, which is handed over
         again before anything else.
         """
-        self.delivered = delivered
+        self.delivered, self.epoch = delivered, epoch
         self._latest.update(reported)
         for number, data in handed:
             commands = decode_commands(data, "msgpack")
@@ -151,17 +154,24 @@ class RemoteCore:
             for command in commands:
                 self._note(command.cmd_id)
 
+    def begin_epoch(self) -> None:
+        """Streams have begun anew, without some of what was delivered; what is not answered is still handed over."""
+        self.delivered, self.epoch = BEFORE_ALL, ""
+        self._latest.clear()
+
     def welcome(self, entry: EntryId, fields: Mapping[bytes, bytes]) -> None:
         """The core knows this gateway from this entry on, and says where it stands.
 
         Raises:
-            NotUnderstood: the core does not keep to the contract.
+            NotUnderstood: the core does not keep to the contract. EpochBegan: it is not the epoch that was recorded.
         """
         try:
             welcome = msgspec.json.decode(fields[b"welcome"], type=Welcome)
         except (KeyError, msgspec.DecodeError) as error:
             raise NotUnderstood(f"entry {entry} is no welcome: {error}") from error
-        self.epoch, self.last_session = welcome.epoch, welcome.last_session
+        if self.epoch not in ("", welcome.epoch):
+            raise EpochBegan(welcome.epoch)
+        is_known, self.epoch, self.last_session = bool(self.epoch), welcome.epoch, welcome.last_session
         for session, numbers in welcome.highest.items():
             for lane in Lane:
                 self._note(pack_cmd_id(int(session), lane, numbers[lane]))
@@ -173,7 +183,9 @@ class RemoteCore:
         if self.delivered == BEFORE_ALL:  # nothing is recorded: what was before is no one's here
             self.delivered = entry
             self._latest.update({int(account): seq for account, seq in welcome.latest.items()})
-            self._record.record_delivered(entry, 0, self._latest)
+            self._record.record_delivered(entry, 0, self._latest, self.epoch)
+        elif not is_known:
+            self._record.record_delivered(self.delivered, 0, {}, self.epoch)
 
     def _note(self, cmd_id: int) -> None:
         lane, n = divmod(cmd_id, _N_SPAN)
@@ -216,6 +228,7 @@ class RemoteCore:
 
         Raises:
             NotUnderstood: the core does not keep to the contract. Missed: an entry is missing before these.
+            EpochBegan: what comes after them is of a new epoch.
         """
         batches: list[list[AnyEvent]] = []
         for entry, fields in entries:
@@ -228,6 +241,8 @@ class RemoteCore:
                 self.welcome(entry, fields)
                 self.delivered = entry
                 continue
+            if b"epoch" in fields:
+                raise EpochBegan(fields[b"epoch"].decode("utf-8", "replace"))
             if b"error" in fields:
                 raise NotUnderstood(f"the core does not understand: {fields[b'error'].decode('utf-8', 'replace')}")
             batches.append(events_of(fields))
@@ -299,6 +314,10 @@ class RemoteCore:
             self._unanswered -= handed[0].count
             answered = handed.popleft().number
         return answered
+
+
+class EpochBegan(Exception):
+    """History was lost, and streams begin anew: a gateway does so, too, when it is started again."""
 
 
 class Missed(Exception):

@@ -17,7 +17,7 @@ import hiredis
 import msgspec
 
 from gateway.core.engine import Engine
-from gateway.remote import snapshot_file
+from gateway.remote import snapshot_file, snapshot_store
 from gateway.remote.host import Configure, CoreHost, Row
 from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, entry_id, id_text
 from gateway.remote.pipe import (
@@ -27,19 +27,16 @@ from gateway.remote.pipe import (
     RedisPipe,
     ask,
     info_of_one,
-    last_entry,
     open_pipe,
     pairs,
     rows_of,
+    whereabouts,
 )
 from gateway.remote.replicas import question, replicated
 from gateway.remote.snapshot import (
     Snapshot,
     SnapshotInProgress,
     SnapshotUnusable,
-    checked,
-    decode_head,
-    encode,
 )
 from gateway.remote.store_check import history_of, is_passing, is_replica, why_unfit
 from gateway.remote.wire import CONTRACT
@@ -63,7 +60,7 @@ class CoresDiffer(CoreFailed):
 
 
 class CoreTerms(NamedTuple):
-    """What a core is started with."""
+    """What a core is started with. accepts_loss: begin a new epoch, without what Redis has lost, and end."""
 
     keys: Keys
     address: Address
@@ -72,6 +69,7 @@ class CoreTerms(NamedTuple):
     retain_events: int
     directory: Path
     acked_by_replicas: int = 0
+    accepts_loss: bool = False
 
 
 class CoreProcess:
@@ -113,6 +111,9 @@ class CoreProcess:
         while not self._stopping.is_set():
             try:
                 await self._connect()
+                if self._terms.accepts_loss:
+                    await self._begin_epoch()
+                    return
                 tries = 0
                 await self._serve()
             except CoresDiffer as error:
@@ -142,7 +143,7 @@ class CoreProcess:
         await ask(self._writer, "SCRIPT", "LOAD", self._script)
         is_other = history_of(info) != self._history  # the first time; or it may lack what was written last
         if not (is_other and self._terms.acked_by_replicas):  # what replicas lack, gateways have told to no one
-            await self._check_history(self._host.position)
+            is_other |= not await self._has_history(self._host.position, self._host.engine.epoch)
         if is_other:
             self._history = history_of(info)
             await self._begin_anew()
@@ -160,9 +161,10 @@ class CoreProcess:
         found = [each for each in (self._on_disk(), await self._in_redis()) if each is not None]
         for snapshot in sorted(found, key=lambda each: each.head.position, reverse=True):
             try:
-                self._host.restore(snapshot)
-                await self._check_history(self._host.position)
-                break
+                if await self._has_history(snapshot.head.position, snapshot.head.epoch):
+                    self._host.restore(snapshot)
+                    break
+                self._log("core.snapshot_unusable", text="it is of a history that was given up")
             except ValueError as error:
                 self._log("core.snapshot_unusable", text=str(error))
         await self._catch_up()
@@ -170,16 +172,25 @@ class CoreProcess:
         self._host.stopped_by = ""  # it was started again after that
         self._log("core.started", position=id_text(self._host.position), epoch=self._host.engine.epoch)
 
-    async def _check_history(self, position: EntryId) -> None:
-        """See that Redis still has what was executed: nothing that a client was told may be taken back in silence."""
+    async def _has_history(self, position: EntryId, epoch: str) -> bool:
+        """Whether Redis still has what was executed up to here, in this epoch; if not, an operator goes on without it.
+
+        Raises:
+            CoreFailed: no operator has said so: nothing that a client was told is taken back in silence.
+        """
         assert self._writer is not None
-        key = self._terms.keys.commands
-        last = await last_entry(self._writer, key)
-        if last < position:
-            raise CoreFailed(
-                f"Redis has lost what it had: {key} ends at {id_text(last)}, and {id_text(position)} was executed."
-                " Restore its file; or begin a new venue, with another core.prefix and empty directories"
-            )
+        keys = self._terms.keys
+        said = (await ask(self._writer, "HGET", keys.core, "epoch") or b"").decode()
+        is_earlier = bool(said and epoch and said != epoch)
+        found = await whereabouts(self._writer, keys.commands, position)
+        if found == "there" or (found == "trimmed" and not is_earlier):
+            return True
+        if is_earlier or self._terms.accepts_loss:
+            return False
+        raise CoreFailed(
+            f"Redis has lost what it had: {keys.commands} lacks {id_text(position)}, which was executed. Restore its"
+            " file; or go on without what is lost: run `penstock core --accept-loss` once, then start this core again"
+        )
 
     def _on_disk(self) -> Snapshot | None:
         try:
@@ -190,15 +201,10 @@ class CoreProcess:
 
     async def _in_redis(self) -> Snapshot | None:
         assert self._writer is not None
-        rows = await ask(self._writer, "HGETALL", self._terms.keys.snapshot)
-        found = pairs(rows)
-        if not found:
-            return None
         try:
-            chunks = [found[str(number).encode()] for number in range(int(found[b"chunks"]))]
-            return checked(Snapshot(decode_head(found[b"head"]), chunks, int(found[b"check"])))
-        except (KeyError, ValueError, msgspec.DecodeError, SnapshotUnusable) as error:
-            self._log("core.snapshot_unusable", text=f"in Redis: {error}")
+            return await snapshot_store.load(self._writer, self._terms.keys)
+        except SnapshotUnusable as error:
+            self._log("core.snapshot_unusable", text=str(error))
             return None
 
     async def _catch_up(self) -> None:
@@ -250,12 +256,27 @@ class CoreProcess:
             CONTRACT,
             "epoch",
             self._host.engine.epoch,
+            "epochs",
+            self._host.epochs,
             "encoding",
             "msgpack",
             "instruments",
             instruments,
         )
         await ask(self._writer, "HSET", self._terms.keys.core, *told)
+
+    async def _begin_epoch(self) -> None:
+        """Go on without what Redis has lost: from here on there is a snapshot that all cores can start from."""
+        assert self._writer is not None
+        await ask(self._writer, "XADD", self._terms.keys.commands, "*", "epoch", "")
+        await self._catch_up()
+        await self._write_all()
+        coming = self._host.begin_snapshot()
+        while coming.advance():
+            pass
+        await self._keep(coming)
+        await self._announce()
+        self._log("core.epoch_began", position=id_text(self._host.position), epoch=self._host.engine.epoch)
 
     # -- serve -------------------------------------------------------------------------------------------------------
 
@@ -265,6 +286,9 @@ class CoreProcess:
             await self._take_all(await self._read())
             if self._host.stopped_by:
                 raise CoreFailed(self._host.stopped_by)
+        await self._write_all()
+
+    async def _write_all(self) -> None:
         while self._unwritten and not self._lost.is_set():
             await self._wait_for(self._has_room)
 
@@ -355,14 +379,7 @@ class CoreProcess:
         writer = self._writer
         if writer is None:
             raise _Lost("the connection is lost")
-        fresh = f"{keys.snapshot}:{id_text(snapshot.head.position)}"
-        await ask(writer, "DEL", fresh)
-        for number, chunk in enumerate(snapshot.chunks):
-            await ask(writer, "HSET", fresh, number, chunk)
-        head = encode(snapshot.head)
-        await ask(writer, "HSET", fresh, "head", head, "chunks", len(snapshot.chunks), "check", snapshot.check)
-        await ask(writer, "RENAME", fresh, keys.snapshot)
-        await ask(writer, "XTRIM", keys.commands, "MINID", "~", id_text(snapshot.head.position))
+        await snapshot_store.save(writer, keys, snapshot)
         self._log("core.snapshot", position=id_text(snapshot.head.position), chunks=len(snapshot.chunks))
 
     async def _await_replicas(self) -> None:

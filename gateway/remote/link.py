@@ -15,7 +15,7 @@ import msgspec
 from gateway.config import schema
 from gateway.config.load import core_url
 from gateway.doors.batch import EventLoopTurn
-from gateway.remote.core import Handed, LinkRecord, Missed, RemoteCore, events_of
+from gateway.remote.core import EpochBegan, Handed, LinkRecord, Missed, RemoteCore, events_of
 from gateway.remote.host import Hello
 from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, entry_id, id_text
 from gateway.remote.pipe import (
@@ -25,10 +25,10 @@ from gateway.remote.pipe import (
     address_of,
     ask,
     info_of_one,
-    last_entry,
     open_pipe,
     pairs,
     rows_of,
+    whereabouts,
 )
 from gateway.remote.replicas import ReplicaWait, Row
 from gateway.remote.store_check import history_of, is_replica, why_unfit
@@ -44,6 +44,11 @@ _SILENCE_S = 2.0  # a connection that does not answer for this long counts as lo
 _LOOK_S = 0.25
 _READ_ENTRIES = 256
 _TAIL_ENTRIES = 1_000  # of each account's stream that a start reads, for clients that resume
+
+
+_EPOCH_BEGAN = (
+    "the venue goes on in epoch {}, without some of what clients were told: start this gateway again, and it tells them"
+)
 
 
 class LinkRefused(Exception):
@@ -94,6 +99,7 @@ class CoreConnection:
         self._replicas = ReplicaWait(terms.acked_by_replicas, terms.keys.mark, self._tell, self._away, log)
         self._window = window
         self._history = ""
+        self._epochs = 0  # that the venue had before this one
         self._asked_s = 0.0  # when the reader was asked last, by the loop's clock
         self._sent_s = 0.0  # when the oldest unanswered command was written; 0 = none
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,7 +120,7 @@ class CoreConnection:
             try:
                 await self._connect()
                 return await self._greet()
-            except (OSError, TimeoutError, hiredis.ReplyError) as error:
+            except (OSError, TimeoutError, hiredis.ReplyError, EpochBegan) as error:
                 self._away(str(error) or type(error).__name__)
                 self._close_pipes()
                 await asyncio.sleep(_RETRY_S)
@@ -181,13 +187,7 @@ class CoreConnection:
             if is_replica(info) and self._history:  # a failover is on its way
                 raise OSError(why)
             raise LinkRefused(why)
-        last = await last_entry(writer, terms.keys.node(terms.node))
-        if last < self.core.delivered:
-            raise LinkRefused(
-                f"Redis has lost what it had: {terms.keys.node(terms.node)} ends at {id_text(last)}, and"
-                f" {id_text(self.core.delivered)} was delivered. Restore its file; or begin a new venue, with another"
-                " core.prefix and an empty journal"
-            )
+        await self._check_history(writer)
         await self._check_core(writer)
         if self._waiter is not None:
             self._replicas.begin(self._waiter, info)
@@ -225,10 +225,29 @@ class CoreConnection:
         assert self._writer is not None
         events: list[AnyEvent] = []
         for account in self._terms.accounts:
-            key, latest = self._terms.keys.events(account), self.core.latest_seq(account)
+            key, latest = self._terms.keys.events(account, self._epochs), self.core.latest_seq(account)
             for _, fields in rows_of(await ask(self._writer, "XRANGE", key, f"{latest + 1}-0", "+")):
                 events += events_of(fields)
         return entry, {b"m": encode_events(events, "msgpack"), b"prev": id_text(self.core.delivered).encode()}
+
+    async def _check_history(self, writer: RedisPipe) -> None:
+        """See that Redis has what was delivered; or that an operator goes on without it, in a new epoch, which only a
+        start of the gateway can begin.
+        """
+        keys, core = self._terms.keys, self.core
+        epoch = (await ask(writer, "HGET", keys.core, "epoch") or b"").decode()
+        if epoch and core.epoch and epoch != core.epoch:
+            if self._turn is not None:
+                raise LinkRefused(_EPOCH_BEGAN.format(epoch))
+            self._log("core.epoch_changed", epoch=epoch, before=core.epoch)
+            core.begin_epoch()
+        key = keys.node(self._terms.node)
+        if await whereabouts(writer, key, core.delivered) == "lost":
+            raise LinkRefused(
+                f"Redis has lost what it had: {key} lacks {id_text(core.delivered)}, which was delivered. Restore its"
+                " file; or go on without what is lost: run `penstock core --accept-loss` once, then start this gateway"
+                " again"
+            )
 
     async def _check_core(self, writer: RedisPipe) -> None:
         """See that the core speaks as we do, and trades what we do."""
@@ -249,13 +268,14 @@ class CoreConnection:
                     f"instrument {mine.id} is {mine.symbol} with px_exp {mine.px_exp} and qty_exp {mine.qty_exp} here,"
                     f" and {theirs.get(str(mine.id))} at the core: make both configurations the same"
                 )
+        self._epochs = int(said.get(b"epochs", b"0"))
 
     async def _tails(self) -> dict[int, list[AnyEvent]]:
         """The latest events of each account that were reported; later ones are still to be delivered."""
         assert self._writer is not None
         tails: dict[int, list[AnyEvent]] = {}
         for account in self._terms.accounts:
-            key = self._terms.keys.events(account)
+            key = self._terms.keys.events(account, self._epochs)
             rows = await ask(self._writer, "XREVRANGE", key, "+", "-", "COUNT", _TAIL_ENTRIES)
             told = (event for _, fields in reversed(rows_of(rows)) for event in events_of(fields))
             reported = self.core.latest_seq(account)
@@ -370,6 +390,9 @@ class CoreConnection:
             self.core.deliver(rows, self._now_ns())
         except (Missed, NotUnderstood) as error:  # the next start reads the accounts' streams
             self._fail(error)
+            return
+        except EpochBegan as error:
+            self._fail(LinkRefused(_EPOCH_BEGAN.format(error)))
             return
         self._read()
 

@@ -8,13 +8,13 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import hiredis
 import msgspec
 
-from gateway.remote.keys import BEFORE_ALL, EntryId, entry_id
+from gateway.remote.keys import BEFORE_ALL, EntryId, entry_id, id_text
 from gateway.remote.store_check import history_of, info_of
 
 Argument = bytes | str | int
@@ -168,15 +168,19 @@ async def info_of_one(*pipes: RedisPipe) -> dict[str, str]:
     return found[0]
 
 
-async def last_entry(pipe: RedisPipe, stream: str) -> EntryId:
-    """The highest id that a stream has ever had in this Redis, also if the entry was trimmed."""
+async def whereabouts(pipe: RedisPipe, stream: str, entry: EntryId) -> Literal["there", "trimmed", "lost"]:
+    """What has become of an entry that a stream had once. trimmed: all that is left is later."""
     try:
-        told = await ask(pipe, "XINFO", "STREAM", stream)
+        told = pairs(await ask(pipe, "XINFO", "STREAM", stream))
     except hiredis.ReplyError as error:
         if "no such key" in str(error):
-            return BEFORE_ALL
+            return "lost" if entry > BEFORE_ALL else "trimmed"
         raise
-    return entry_id(pairs(told)[b"last-generated-id"])
+    if entry_id(told[b"last-generated-id"]) < entry:
+        return "lost"
+    if not told.get(b"first-entry") or entry < entry_id(told[b"first-entry"][0]):
+        return "trimmed"
+    return "there" if await ask(pipe, "XRANGE", stream, id_text(entry), id_text(entry)) else "lost"
 
 
 def pairs(reply: list[Any]) -> dict[bytes, Any]:

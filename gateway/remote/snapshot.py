@@ -13,12 +13,17 @@ from gateway.remote.keys import EntryId
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
-    """What comes before the engine's chunks. accounts: of each node; latest: the last entry written for it."""
+    """What comes before the engine's chunks. accounts: of each node; latest: the last entry written for it.
+
+    epochs: how many the venue had before this one.
+    """
 
     position: EntryId
     nodes: dict[str, tuple[tuple[int, ...], EntryId]]
     last_session: int
     version: int = 1
+    epoch: str = ""
+    epochs: int = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):

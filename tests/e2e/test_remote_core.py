@@ -189,7 +189,7 @@ class NoRecord:
     def record_handed(self, number, data):
         pass
 
-    def record_delivered(self, delivered, answered, reported):
+    def record_delivered(self, delivered, answered, reported, epoch=""):
         pass
 
 

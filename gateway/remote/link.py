@@ -40,7 +40,6 @@ from protocols.messages import AnyEvent, is_numbered
 _CONNECT_S = 2.0
 _RETRY_S = 0.1
 _BLOCK_MS = 500
-_SILENCE_S = 2.0  # a connection that does not answer for this long counts as lost
 _LOOK_S = 0.25
 _READ_ENTRIES = 256
 _TAIL_ENTRIES = 1_000  # of each account's stream that a start reads, for clients that resume
@@ -100,8 +99,6 @@ class CoreConnection:
         self._window = window
         self._history = ""
         self._epochs = 0  # that the venue had before this one
-        self._asked_s = 0.0  # when the reader was asked last, by the loop's clock
-        self._sent_s = 0.0  # when the oldest unanswered command was written; 0 = none
         self._tasks: set[asyncio.Task[None]] = set()
         self._position = 0  # of the journal, for which what is unsent waits
         self._trimmed = BEFORE_ALL
@@ -293,28 +290,14 @@ class CoreConnection:
             self._log("core.away", text=why)
 
     async def _watch(self) -> None:
-        """Notice connections that are silent, and connect again."""
-        loop = asyncio.get_running_loop()
+        """Connect again when the connection is lost."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            now_s = loop.time()
             if self.core.is_open:
-                if self._is_silent(now_s):
-                    self._away("no answer")
-                else:
-                    self._trim()
-                    self._replicas.look()
-                    continue
-            await self._connect_again()
-
-    def _is_silent(self, now_s: float) -> bool:
-        """Whether one of the connections leaves something unanswered for too long."""
-        writer, reader, replicas = self._writer, self._reader, self._replicas
-        return bool(
-            (writer is not None and writer.unanswered and now_s - self._sent_s > _SILENCE_S)
-            or (reader is not None and reader.unanswered and now_s - self._asked_s > _SILENCE_S + _BLOCK_MS / 1_000)
-            or (replicas.unanswered and now_s - replicas.asked_s > _SILENCE_S)
-        )
+                self._trim()
+                self._replicas.look()
+            else:
+                await self._connect_again()
 
     async def _connect_again(self) -> None:
         """Go on where we were: what was written for us meanwhile is in our stream."""
@@ -346,8 +329,6 @@ class CoreConnection:
         field = FIELDS[self.core.encoding]
         for handed in self.core.unsent:
             handed.is_sent = True
-            if not writer.unanswered:
-                self._sent_s = asyncio.get_running_loop().time()
             writer.send(
                 partial(self._appended, handed), "XADD", terms.keys.commands, "*", "node", terms.node, field,
                 self.core.wire(handed),
@@ -365,7 +346,6 @@ class CoreConnection:
         """Ask for what comes next, unless that is asked, or too much waits for replicas."""
         reader = self._reader
         if reader is not None and self.core.is_open and not reader.unanswered and self._replicas.held < self._window:
-            self._asked_s = asyncio.get_running_loop().time()
             reader.send(
                 self._came, "XREAD", "COUNT", _READ_ENTRIES, "BLOCK", _BLOCK_MS, "STREAMS",
                 self._terms.keys.node(self._terms.node), id_text(self._replicas.latest or self.core.delivered),

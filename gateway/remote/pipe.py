@@ -22,6 +22,8 @@ Then = Callable[[Any], None]
 """Takes a reply: what Redis answered, a `hiredis.ReplyError` when it refused it, `PipeLost` when none will come."""
 
 _DEFAULT_PORT = 6379
+_SILENCE_S = 2.5  # without any byte of what is awaited, a connection counts as lost: longer than reads block
+_LOOK_S = 0.25
 
 
 class PipeLost(OSError):
@@ -64,7 +66,7 @@ def address_of(url: str) -> Address:
 
 
 class RedisPipe(asyncio.Protocol):
-    """The connection."""
+    """The connection. It is lost, too, when nothing comes any more though replies are due."""
 
     def __init__(self, on_lost: Callable[[str], None]) -> None:
         """on_lost: called once, with why, after all that waits for a reply was told."""
@@ -72,6 +74,8 @@ class RedisPipe(asyncio.Protocol):
         self._waiting: deque[Then] = deque()
         self._reader = hiredis.Reader()
         self._transport: asyncio.Transport | None = None
+        self._look_again: asyncio.TimerHandle | None = None
+        self._since_s = 0.0  # since when nothing has come though it is due, by the loop's clock
 
     @property
     def unanswered(self) -> int:
@@ -80,17 +84,22 @@ class RedisPipe(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._loop = asyncio.get_running_loop()
+        self._look()
 
     def send(self, then: Then, *command: Argument) -> None:
         """Send one command."""
         if self._transport is None:
             then(PipeLost("the connection is lost"))
         else:
+            if not self._waiting:
+                self._since_s = self._loop.time()
             self._waiting.append(then)
             self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub names one argument
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
+        self._since_s = self._loop.time()
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not False:
@@ -106,8 +115,16 @@ class RedisPipe(asyncio.Protocol):
         self._on_lost = _ignore
         self._lose("")
 
+    def _look(self) -> None:
+        if self._waiting and self._loop.time() - self._since_s > _SILENCE_S:
+            self._lose("no answer")
+        else:
+            self._look_again = self._loop.call_later(_LOOK_S, self._look)
+
     def _lose(self, why: str) -> None:
         transport, self._transport = self._transport, None
+        if self._look_again is not None:
+            self._look_again.cancel()
         if transport is not None:
             transport.abort()
             waiting, self._waiting = self._waiting, deque()
@@ -129,16 +146,20 @@ async def open_pipe(address: Address, timeout_s: float, on_lost: Callable[[str],
     """
     loop = asyncio.get_running_loop()
     pipe = RedisPipe(on_lost)
-    async with asyncio.timeout(timeout_s):
-        if address.path:
-            await loop.create_unix_connection(lambda: pipe, address.path)
-        else:
-            await loop.create_connection(lambda: pipe, address.host, address.port, ssl=_tls_of(address))
-        if address.password:
-            await ask(pipe, "AUTH", *((address.user,) if address.user else ()), address.password)
-        if address.db:
-            await ask(pipe, "SELECT", address.db)
-        await ask(pipe, "PING")
+    try:
+        async with asyncio.timeout(timeout_s):
+            if address.path:
+                await loop.create_unix_connection(lambda: pipe, address.path)
+            else:
+                await loop.create_connection(lambda: pipe, address.host, address.port, ssl=_tls_of(address))
+            if address.password:
+                await ask(pipe, "AUTH", *((address.user,) if address.user else ()), address.password)
+            if address.db:
+                await ask(pipe, "SELECT", address.db)
+            await ask(pipe, "PING")
+    except BaseException:
+        pipe.close()
+        raise
     return pipe
 
 

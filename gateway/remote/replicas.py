@@ -7,7 +7,6 @@ One question covers all that has come meanwhile, never an order alone, and nobod
 Before editing: a write that was refused is covered by nothing, though `WAITAOF` says yes to the one before it.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,7 +25,7 @@ Row = tuple[EntryId, dict[bytes, bytes]]
 class ReplicaWait:
     """Entries that were read and are not told.
 
-    why: what is missing, "" = nothing. asked_s: when the connection was asked last, by the loop's clock.
+    why: what is missing, "" = nothing.
     """
 
     def __init__(
@@ -51,7 +50,6 @@ class ReplicaWait:
         self._is_marked = False
         self._tries = 0
         self.why = ""
-        self.asked_s = 0.0
 
     @property
     def is_needed(self) -> bool:
@@ -67,11 +65,6 @@ class ReplicaWait:
     def latest(self) -> EntryId | None:
         """The last of them."""
         return self._held[-1][0] if self._held else None
-
-    @property
-    def unanswered(self) -> int:
-        """Questions that Redis has not answered."""
-        return self._pipe.unanswered if self._pipe is not None else 0
 
     def begin(self, pipe: RedisPipe, info: Mapping[str, str]) -> None:
         """A new connection: what waited on the one before is read again."""
@@ -108,7 +101,6 @@ class ReplicaWait:
 
     def _send_question(self) -> None:
         assert self._pipe is not None
-        self.asked_s = asyncio.get_running_loop().time()
         self._pipe.send(self._on_answer, *self._question)
 
     def _on_mark(self, reply: Any) -> None:

@@ -5,6 +5,7 @@ from tests.mutants.plant import mutants
 _LINK = ("tests/gateway/remote/test_core.py",)
 _PROCESSES = ("tests/e2e/test_remote_core.py",)
 _REPLICAS = ("tests/gateway/remote/test_replicas.py",)
+_PIPE = ("tests/gateway/remote/test_pipe.py",)
 _LOSS = ("tests/e2e/test_core_loss.py",)
 _FAILOVER = ("tests/e2e/test_core_replicas.py",)
 
@@ -114,6 +115,21 @@ MUTANTS = (
             "who waits when the connection is lost waits for ever",
             "            for then in waiting:\n",
             "            for then in ():\n",
+        ),
+    ),
+    *mutants(
+        "gateway/remote/pipe.py",
+        _PIPE,
+        ("a connection that is silent is waited for for ever", "> _SILENCE_S:", "> 1_000_000:"),
+        (
+            "a busy connection is lost though replies come",
+            "        self._since_s = self._loop.time()\n        try:",
+            "        try:",
+        ),
+        (
+            "a connection that was asked nothing is lost",
+            "if self._waiting and self._loop.time()",
+            "if self._loop.time()",
         ),
     ),
     *mutants(

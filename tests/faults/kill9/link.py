@@ -1,18 +1,25 @@
 """A core in another process for kill9, and the Redis between: both are killed as well, and started again.
 
-Redis syncs each write, so what a core or a gateway was told is in its file.
+Redis syncs each write, so what a core or a gateway was told is in its file. Each of them reaches Redis through a
+network of its own, which may stand still, lose what it carries, reset its connections, or be slow.
 """
 
+import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from gateway.config.load import CORE_REDIS_ENV
+from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.server import venue_toml, write_venue
 
@@ -27,6 +34,72 @@ answer_timeout_ms = 20000
 cancel_hold_ms = 20000
 """
 Victim = Literal["gateway", "core", "redis"]
+_LASTS_S = (0.1, 3.5)  # a fault of the network: from one that nobody notices to one after which all connect again
+_SLOW_S = 0.05  # each way
+
+
+class Fault(NamedTuple):
+    """A fault of one network. begin, end: call them in its loop."""
+
+    name: str
+    lasts_s: float
+    begin: Callable[[], None]
+    end: Callable[[], None]
+
+
+class Networks:
+    """The way to Redis of the gateway, and of each core. In a thread: the clients' loop stands still at times."""
+
+    def __init__(self, port: int, count: int) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._proxies = [FaultProxy(port) for _ in range(1 + count)]
+        for proxy in self._proxies:
+            asyncio.run_coroutine_threadsafe(proxy.start(), self._loop).result()
+
+    @property
+    def of_gateway(self) -> str:
+        return self._proxies[0].url
+
+    def of_core(self, number: int) -> str:
+        return self._proxies[1 + number].url
+
+    def fault(self, rng: random.Random) -> Fault:
+        """Any fault of one of them."""
+        number = rng.randrange(len(self._proxies))
+        proxy, lasts_s = self._proxies[number], rng.uniform(*_LASTS_S)
+        kinds: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
+            "stands still": (proxy.hold, proxy.release),
+            "loses what it carries": (proxy.hold, lambda: _lose(proxy)),
+            "resets": (proxy.cut, proxy.cut),
+            "is slow": (lambda: _slow(proxy, _SLOW_S), lambda: _slow(proxy, 0)),
+        }
+        name = rng.choice(list(kinds))
+        begin, end = (partial(self._loop.call_soon_threadsafe, act) for act in kinds[name])
+        return Fault(f"{'a core' if number else 'the gateway'}'s network {name}", lasts_s, begin, end)
+
+    def mend(self) -> None:
+        """All of them carry, and at once."""
+        for proxy in self._proxies:
+            self._loop.call_soon_threadsafe(proxy.release)
+            self._loop.call_soon_threadsafe(_slow, proxy, 0)
+
+    def stop(self) -> None:
+        for proxy in self._proxies:
+            asyncio.run_coroutine_threadsafe(proxy.stop(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def _lose(proxy: FaultProxy) -> None:
+    proxy.cut()
+    proxy.release()
+
+
+def _slow(proxy: FaultProxy, delay_s: float) -> None:
+    proxy.delay_s = delay_s
 
 
 class RemoteCores:
@@ -34,6 +107,7 @@ class RemoteCores:
 
     def __init__(self, redis: RedisServer, directory: Path, count: int) -> None:
         self.redis = redis
+        self.networks = Networks(redis.port, count)
         self._directory = directory
         self._config = write_venue(directory, venue_toml(more=self.knobs))
         self._cores = [self._start(number) for number in range(count)]
@@ -41,13 +115,14 @@ class RemoteCores:
     @property
     def knobs(self) -> str:
         """Their part of a gateway's configuration."""
-        return _KNOBS.format(url=self.redis.unix_url)
+        return _KNOBS.format(url=self.networks.of_gateway)
 
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         home = self._directory / f"core-{number}"
         command = [sys.executable, "-c", "from gateway.cli import main; main()", "core", "-c", str(self._config)]
         with (self._directory / f"core-{number}.log").open("ab") as log:
-            return subprocess.Popen([*command, "--directory", str(home)], stderr=log)
+            url = {CORE_REDIS_ENV: self.networks.of_core(number)}
+            return subprocess.Popen([*command, "--directory", str(home)], stderr=log, env={**os.environ, **url})
 
     def kill(self, victim: Victim, rng: random.Random) -> None:
         """One of them dies, and is started again at once."""
@@ -78,6 +153,7 @@ class RemoteCores:
         for core in self._cores:
             core.kill()
             core.wait()
+        self.networks.stop()
 
 
 @contextmanager

@@ -41,6 +41,7 @@ _KILL_MS = (50, 500)
 _LOSES_LINK = 0.3  # share of the clients, each round
 _PATIENCE_S = 20.0
 _RECOVERS_S = 3.0
+_NETWORK_FAULTS = 0.5  # share of the rounds
 _LOOK_S = 0.05
 _SEGMENT_BYTES = 1 << 20  # the smallest: a run of any length sees segments begin and end
 # Orders are taken at once after a crash, or nothing would trade between two kills. Little is retained, so that in a run
@@ -134,6 +135,8 @@ class Run:
         if self._store is not None:
             knobs["store"], limits = self._store.knobs, LIMITS
             self._store.change_pace(self._rng)
+        if self._cores is not None:
+            self._cores.networks.mend()
         try:
             with started(self._directory, limits=limits, **knobs) as (process, ports):
                 self.result.starts.append(Start(size, 1e3 * (time.perf_counter() - began), cpu_ms(process.pid)))
@@ -166,16 +169,27 @@ class Run:
         await asyncio.gather(*(desk.connect(ports["fix"]) for desk in self.desks))
 
     def _sabotage(self, delay_s: float) -> float:
-        """Kill a core or Redis too, before the gateway; how much longer it then lives, so that trading goes on."""
+        """Disturb a network, or kill a core or Redis, before the gateway; how much longer that then lives, so that
+        trading goes on.
+        """
         if self._cores is None:
             return 0.0
-        victim: Victim = self._rng.choice(("gateway", "core", "redis"))
-        if victim == "gateway":
-            return 0.0
-        self.result.facts[f"kills of {victim}"] = self.result.facts.get(f"kills of {victim}", 0) + 1
-        # In this thread: Redis dies with the thread that has started it.
-        self._losses.append(asyncio.get_running_loop().call_later(delay_s, self._cores.kill, victim, self._rng))
-        return self._rng.uniform(0, _RECOVERS_S)
+        loop, rng, cores = asyncio.get_running_loop(), self._rng, self._cores
+        more_s = 0.0
+        if rng.random() < _NETWORK_FAULTS:
+            fault = cores.networks.fault(rng)
+            self._add_fact(f"times {fault.name}")
+            more_s = fault.lasts_s
+            self._losses += (loop.call_later(delay_s, fault.begin), loop.call_later(delay_s + more_s, fault.end))
+        victim: Victim = rng.choice(("gateway", "core", "redis"))
+        if victim != "gateway":
+            self._add_fact(f"kills of {victim}")
+            # In this thread: Redis dies with the thread that has started it.
+            self._losses.append(loop.call_later(delay_s, cores.kill, victim, rng))
+        return more_s + rng.uniform(0, _RECOVERS_S) if more_s or victim != "gateway" else 0.0
+
+    def _add_fact(self, name: str) -> None:
+        self.result.facts[name] = self.result.facts.get(name, 0) + 1
 
     def _lose_links(self, within_s: float) -> None:
         """Some clients die before the gateway does: what comes for them meanwhile they never saw."""
@@ -314,7 +328,9 @@ def main() -> int:
     parser.add_argument("--door", choices=("fix", "both"), default="both")
     parser.add_argument("--cut-bytes", type=int, default=0, help="cut so much off the journal in each round")
     parser.add_argument("--store", action="store_true", help="limits in a store that answers late")
-    parser.add_argument("--cores", type=int, default=0, help="processes of a core behind Redis, which are killed too")
+    parser.add_argument(
+        "--cores", type=int, default=0, help="processes of a core behind Redis; these die, too, and so do networks"
+    )
     asked = parser.parse_args()
     has_ws = asked.door == "both"
     settings = Settings(asked.rounds, asked.seed, asked.durability, has_ws, asked.cut_bytes, asked.store, asked.cores)

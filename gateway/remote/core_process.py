@@ -6,7 +6,7 @@ refuses. Two of them on one prefix both execute everything, and whoever is first
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from hashlib import sha1
 from importlib.resources import files
@@ -84,6 +84,8 @@ class CoreProcess:
         self._reader: RedisPipe | None = None
         self._writer: RedisPipe | None = None
         self._history = ""  # of the Redis that the host was made from
+        self._executed: tuple[EntryId, Mapping[bytes, bytes]] | None = None  # the last entry
+        self._confirmed: Row | None = None  # of what Redis has written last
         self._unwritten: deque[list[Row]] = deque()  # what each entry has caused
         self._lost = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -144,16 +146,32 @@ class CoreProcess:
         is_other = history_of(info) != self._history  # the first time; or it may lack what was written last
         if not (is_other and self._terms.acked_by_replicas):  # what replicas lack, gateways have told to no one
             is_other |= not await self._has_history(self._host.position, self._host.engine.epoch)
-        if is_other:
-            self._history = history_of(info)
+        self._history = history_of(info)
+        if is_other and not await self._is_as_it_was():
             await self._begin_anew()
-        for rows in list(self._unwritten):
-            self._put(rows)
+        else:
+            for rows in list(self._unwritten):
+                self._put(rows)
         await self._announce()
+
+    async def _is_as_it_was(self) -> bool:
+        """Whether this Redis has what was executed last, and what was written last: then it has all before, as its file
+        and its replicas never have gaps, and the host goes on as it is.
+        """
+        assert self._writer is not None
+        if self._executed is None or self._confirmed is None:
+            return False
+        (entry, fields), row = self._executed, self._confirmed
+        written = {name.encode(): value for name, value in row.fields}
+        for key, text, expected in ((self._terms.keys.commands, id_text(entry), fields), (row.key, row.id, written)):
+            if [found for _, found in rows_of(await ask(self._writer, "XRANGE", key, text, text))] != [expected]:
+                return False
+        return True
 
     async def _begin_anew(self) -> None:
         """Go on from the latest snapshot that can be read, in Redis or on disk."""
         self._unwritten.clear()
+        self._executed = self._confirmed = None
         if self._snapshotting is not None:
             self._snapshotting.cancel()  # of a host that may be ahead of this Redis
         self._host = self._new_host()
@@ -309,6 +327,7 @@ class CoreProcess:
     async def _take_all(self, entries: list[Any]) -> None:
         for entry, fields in rows_of(entries):
             rows = self._host.take(entry, fields)
+            self._executed = entry, fields
             if rows:
                 self._unwritten.append(rows)
                 self._put(rows)
@@ -341,7 +360,7 @@ class CoreProcess:
             text = f"two cores differ: {row.key} has something else where this one writes entry {row.id}"
             self._fail(CoresDiffer(f"{text}. All cores stop: keep Redis and their directories, compare their versions"))
         elif self._unwritten:
-            self._unwritten.popleft()
+            self._confirmed = self._unwritten.popleft()[0]
             self._has_room.set()
 
     async def _stop_all(self, text: str) -> None:

@@ -73,6 +73,51 @@ async def test_a_core_goes_on_where_another_was_killed_and_writes_nothing_twice(
     assert second.host.engine.epoch == first.host.engine.epoch
 
 
+async def test_a_core_that_begins_writes_each_entry_once_also_when_redis_is_slow_to_confirm(store, tmp_path):
+    """A second reply would stand for a later entry, which would not be written again if the connection were lost."""
+    core, _ = core_of(store, tmp_path)
+    hand_over(store, "alice new a1 buy 10 @ 90", "alice new a2 buy 10 @ 90", venue=Venue())
+    put, put_again, replies = core._put, [], []
+    core._written = lambda rows, reply: replies.append((rows, reply))
+    core._put = lambda rows: (put_again.append(rows), put(rows))
+    running = asyncio.ensure_future(core.run())
+    await until(lambda: store.client().exists(Keys("penstock").core))
+    assert [[row.id for row in rows] for rows in put_again] == [["2-0"]]
+    assert len(replies) == 1
+    running.cancel()
+
+
+async def test_a_core_goes_on_when_redis_comes_back_as_it_was_and_executes_nothing_again(store, tmp_path):
+    venue = Venue()
+    core, _ = core_of(store, tmp_path)
+    running = asyncio.ensure_future(core.run())
+    await until(lambda: core.host.engine.epoch)
+    hand_over(store, "alice new a1 buy 10 @ 90", venue=venue)
+    await until(lambda: store.client().exists(Keys("penstock").events(1)) and not core._unwritten)
+    host = core.host
+    await asyncio.to_thread(store.kill)
+    store.start()
+    hand_over(store, "alice new a2 buy 10 @ 90", venue=venue)
+    await until(lambda: core.host.engine.latest_seq(1) == 2)
+    assert core.host is host
+    running.cancel()
+
+
+async def test_a_core_writes_again_what_redis_lost_of_it_though_the_command_is_there(store, tmp_path):
+    venue, events = Venue(), Keys("penstock").events(1)
+    core, _ = core_of(store, tmp_path)
+    running = asyncio.ensure_future(core.run())
+    await until(lambda: core.host.engine.epoch)
+    hand_over(store, "alice new a1 buy 10 @ 90", venue=venue)
+    await until(lambda: store.client().exists(events) and not core._unwritten)
+    host = core.host
+    store.client().delete(events)
+    await asyncio.to_thread(store.kill)
+    store.start()
+    await until(lambda: core.host is not host and store.client().exists(events))
+    running.cancel()
+
+
 async def test_of_two_cores_that_differ_both_stop_and_the_entry_is_named(store, tmp_path):
     venue = Venue()
     cores = [core_of(store, tmp_path / name)[0] for name in ("a", "b")]

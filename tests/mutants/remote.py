@@ -84,6 +84,17 @@ MUTANTS = (
     ),
     *mutants(
         "gateway/remote/core_process.py",
+        _PROCESSES,
+        (
+            "what a core that begins has written is written twice",
+            "        else:\n            for rows in list(self._unwritten):",
+            "        if True:\n            for rows in list(self._unwritten):",
+        ),
+        ("a core goes on though Redis lacks what it wrote", "!= [expected]:", "is None:"),
+        ("a core begins anew whenever Redis does", "if self._executed is None or self._confirmed is None:", "if True:"),
+    ),
+    *mutants(
+        "gateway/remote/core_process.py",
         _LOSS,
         (
             "a snapshot of a history that was given up is used",

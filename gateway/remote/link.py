@@ -174,12 +174,10 @@ class CoreConnection:
     async def _connect(self) -> None:
         terms = self._terms
         writer = self._writer = await open_pipe(terms.address, _CONNECT_S, self._on_lost)
-        reader = self._reader = await open_pipe(terms.address, _CONNECT_S, self._on_lost)
-        pipes = [writer, reader]
+        self._reader = await open_pipe(terms.address, _CONNECT_S, self._on_lost)
         if self._replicas.is_needed:
             self._waiter = await open_pipe(terms.address, _CONNECT_S, self._on_lost)
-            pipes.append(self._waiter)
-        info = await info_of_one(*pipes)
+        info = await info_of_one(*self._pipes)
         if why := why_unfit(info):
             if is_replica(info) and self._history:  # a failover is on its way
                 raise OSError(why)
@@ -290,9 +288,11 @@ class CoreConnection:
             self._log("core.away", text=why)
 
     async def _watch(self) -> None:
-        """Connect again when the connection is lost."""
+        """Connect again when the connection is lost, also if that was just before anything was to go over it."""
         while True:
             await asyncio.sleep(_LOOK_S)
+            if self.core.is_open and not all(pipe.is_open for pipe in self._pipes):
+                self._away("the connection is lost")
             if self.core.is_open:
                 self._trim()
                 self._replicas.look()
@@ -316,9 +316,12 @@ class CoreConnection:
         self.wake()
 
     def _close_pipes(self) -> None:
-        for pipe in (self._writer, self._reader, self._waiter):
-            if pipe is not None:
-                pipe.close()
+        for pipe in self._pipes:
+            pipe.close()
+
+    @property
+    def _pipes(self) -> list[RedisPipe]:
+        return [pipe for pipe in (self._writer, self._reader, self._waiter) if pipe is not None]
 
     # -- hand over and deliver -----------------------------------------------------------------------------------------
 

@@ -78,6 +78,11 @@ class RedisPipe(asyncio.Protocol):
         self._since_s = 0.0  # since when nothing has come though it is due, by the loop's clock
 
     @property
+    def is_open(self) -> bool:
+        """Whether it can carry anything."""
+        return self._transport is not None
+
+    @property
     def unanswered(self) -> int:
         """Commands whose reply has not come."""
         return len(self._waiting)

@@ -4,8 +4,12 @@ Modules: remote.replicas, remote.link, remote.core_process.
 """
 
 import asyncio
+import subprocess
+import sys
 import time
-from contextlib import asynccontextmanager
+import urllib.error
+import urllib.request
+from contextlib import asynccontextmanager, contextmanager
 from typing import NamedTuple
 
 import pytest
@@ -17,15 +21,17 @@ from gateway.remote.core_process import CoreProcess, CoreTerms
 from gateway.remote.keys import Keys
 from gateway.remote.link import CoreConnection, LinkTerms
 from gateway.remote.pipe import address_of, info_of_one, open_pipe
+from tests.support.desks import WsDesk
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.link_world import Record
 from tests.support.redis_server import RedisServer, redis_server
-from tests.support.server import venue_toml, write_venue
+from tests.support.server import started, venue_toml, write_venue
 from tests.support.venue import Venue
 
 pytestmark = pytest.mark.timeout(120)
 _KEPT = ("--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0")
 _KEYS = Keys("penstock")
+_CORE = '\n[core]\nlink = "redis"\nredis = "{url}"\nacked_by_replicas = 1\nanswer_timeout_ms = 500\n'
 
 
 @pytest.fixture
@@ -71,8 +77,12 @@ class World(NamedTuple):
         return [event.cl_ord_id for event in self.told]
 
 
+async def _nothing(door, link):
+    pass
+
+
 @asynccontextmanager
-async def a_world(primary: RedisServer, directory, acked_by_replicas=1):
+async def a_world(primary: RedisServer, directory, acked_by_replicas=1, before=_nothing):
     async with fault_proxy(primary.port) as door:
         config = load(write_venue(directory, venue_toml()))
         instruments, told, logged = tuple(build_instruments(config).by_id.values()), [], []
@@ -87,6 +97,7 @@ async def a_world(primary: RedisServer, directory, acked_by_replicas=1):
         running = asyncio.ensure_future(core.run())
         found = await link.open()
         link.deliver(found.rows)
+        await before(door, link)
         link.begin(At())
         try:
             yield World(door, core, link, told, logged, Venue())
@@ -127,6 +138,43 @@ async def test_nothing_is_told_while_the_replica_stands_still(servers, tmp_path,
             "core.replicas_missing",
             "core.replicas_back",
         ]
+
+
+async def test_clients_notice_a_slow_core_and_are_never_told_that_nothing_was_executed(servers, tmp_path):
+    primary, replica, _ = servers
+    replica.copy(primary.port)
+    await until(lambda: replica.is_copy)
+    more = _CORE.format(url=primary.unix_url)
+    with a_core_process(write_venue(tmp_path, venue_toml(more=more))), started(tmp_path, more=more) as (_, ports):
+        client = WsDesk("ALPHA")
+        await client.logon(ports["ws"])
+        replica.freeze()
+        order = {"symbol": "BTC-USDT", "side": "buy", "type": "limit", "price": "64000", "qty": "1"}
+        error = await client.refusal("order.place", {**order, "cl_ord_id": "a1"})
+        assert (error["code"], error["outcome"]) == (5004, "unknown")
+        await until(lambda: "0 of 1 replicas" in readiness(ports["admin"]))
+        replica.thaw()
+        await client.expect(cl_ord_id="a1", exec="new")
+        await client.client.abort()
+
+
+@contextmanager
+def a_core_process(path):
+    process = subprocess.Popen([sys.executable, "-c", "from gateway.cli import main; main()", "core", "-c", path])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def readiness(port):
+    """What the operators' port says of it."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.read().decode()
 
 
 async def test_after_a_failover_all_that_was_told_is_there_and_the_rest_is_handed_over_again(servers, tmp_path):
@@ -186,6 +234,16 @@ async def test_a_snapshot_that_replicas_do_not_reach_is_not_kept(servers, tmp_pa
         replica.thaw()
         await world.core._make_snapshot()
         assert snapshot_file.load(tmp_path) is not None
+
+
+async def test_connections_that_are_lost_before_anything_went_over_them_are_made_again(servers, tmp_path):
+    async def cut(door, link):
+        door.cut()
+        await until(lambda: not any(pipe.is_open for pipe in link._pipes))
+
+    async with a_world(servers[0], tmp_path, 0, cut) as world:
+        world.order("alice new a1 buy 10 @ 90")
+        await until(lambda: world.names == ["a1"])
 
 
 async def test_connections_that_lead_to_different_servers_are_not_used(servers):

@@ -70,6 +70,11 @@ MUTANTS = (
         "gateway/remote/link.py",
         _FAILOVER,
         ("what was read is told before replicas have it", "if rows and self._replicas.is_needed:", "if False:"),
+        (
+            "connections that were lost at once are not noticed",
+            "not all(pipe.is_open for pipe in self._pipes)",
+            "False",
+        ),
         ("during a failover the gateway ends", "if is_replica(info) and self._history:", "if False:"),
     ),
     *mutants(
@@ -121,16 +126,12 @@ MUTANTS = (
     ),
     *mutants(
         "gateway/remote/pipe.py",
-        _PROCESSES,
+        _PIPE,
         (
             "who waits when the connection is lost waits for ever",
             "            for then in waiting:\n",
             "            for then in ():\n",
         ),
-    ),
-    *mutants(
-        "gateway/remote/pipe.py",
-        _PIPE,
         ("a connection that is silent is waited for for ever", "> _SILENCE_S:", "> 1_000_000:"),
         (
             "a busy connection is lost though replies come",

@@ -1,7 +1,8 @@
 """A core in another process for kill9, and the Redis between: both are killed as well, and started again.
 
-Redis syncs each write, so what a core or a gateway was told is in its file. Each of them reaches Redis through a
-network of its own, which may stand still, lose what it carries, reset its connections, or be slow.
+Redis syncs each write, so what a core or a gateway was told is in its file. A replica, when there is one, has it before
+it is told, and takes over at times. Each of them reaches Redis through a network of its own, which may stand still,
+lose what it carries, reset its connections, or be slow.
 """
 
 import asyncio
@@ -12,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -32,10 +34,14 @@ dedupe_ids = 4096
 reopen_after_ms = 0
 answer_timeout_ms = 20000
 cancel_hold_ms = 20000
+acked_by_replicas = {replicas}
 """
 Victim = Literal["gateway", "core", "redis"]
 _LASTS_S = (0.1, 3.5)  # a fault of the network: from one that nobody notices to one after which all connect again
 _SLOW_S = 0.05  # each way
+_FAILOVERS = 0.7  # share of the deaths of a Redis that has a replica
+_KEPT = ("--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0")
+_LOOK_S = 0.01
 
 
 class Fault(NamedTuple):
@@ -79,6 +85,11 @@ class Networks:
         begin, end = (partial(self._loop.call_soon_threadsafe, act) for act in kinds[name])
         return Fault(f"{'a core' if number else 'the gateway'}'s network {name}", lasts_s, begin, end)
 
+    def lead_to(self, port: int) -> None:
+        """From now on Redis is there."""
+        for proxy in self._proxies:
+            proxy.target_port = port
+
     def mend(self) -> None:
         """All of them carry, and at once."""
         for proxy in self._proxies:
@@ -105,8 +116,13 @@ def _slow(proxy: FaultProxy, delay_s: float) -> None:
 class RemoteCores:
     """`penstock core` processes, and their Redis."""
 
-    def __init__(self, redis: RedisServer, directory: Path, count: int) -> None:
+    def __init__(self, redis: RedisServer, replica: RedisServer | None, directory: Path, count: int) -> None:
         self.redis = redis
+        self._replica = replica
+        if replica is not None:
+            replica.copy(redis.port)
+            while not replica.is_copy:
+                time.sleep(_LOOK_S)
         self.networks = Networks(redis.port, count)
         self._directory = directory
         self._config = write_venue(directory, venue_toml(more=self.knobs))
@@ -115,7 +131,7 @@ class RemoteCores:
     @property
     def knobs(self) -> str:
         """Their part of a gateway's configuration."""
-        return _KNOBS.format(url=self.networks.of_gateway)
+        return _KNOBS.format(url=self.networks.of_gateway, replicas=int(self._replica is not None))
 
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         home = self._directory / f"core-{number}"
@@ -124,16 +140,25 @@ class RemoteCores:
             url = {CORE_REDIS_ENV: self.networks.of_core(number)}
             return subprocess.Popen([*command, "--directory", str(home)], stderr=log, env={**os.environ, **url})
 
-    def kill(self, victim: Victim, rng: random.Random) -> None:
-        """One of them dies, and is started again at once."""
+    def kill(self, victim: Victim, rng: random.Random) -> str:
+        """One of them dies, and is started again at once, or Redis' replica takes over; what was done."""
+        if victim == "redis" and self._replica is not None and self._replica.is_copy and rng.random() < _FAILOVERS:
+            self.redis.kill()
+            self._replica.promote()
+            self.networks.lead_to(self._replica.port)
+            self.redis.start()
+            self.redis.copy(self._replica.port)
+            self.redis, self._replica = self._replica, self.redis
+            return "failovers of redis"
         if victim == "redis":
             self.redis.kill()
             self.redis.start()
-            return
+            return "kills of redis"
         number = rng.randrange(len(self._cores))
         self._cores[number].kill()
         self._cores[number].wait()
         self._cores[number] = self._start(number)
+        return "kills of core"
 
     def errors(self) -> list[str]:
         """What the cores said that they should not have."""
@@ -157,13 +182,13 @@ class RemoteCores:
 
 
 @contextmanager
-def remote_cores(count: int) -> Iterator[RemoteCores]:
+def remote_cores(count: int, has_replica: bool = False) -> Iterator[RemoteCores]:
     """So many cores of one venue, dead at the end."""
-    with (
-        tempfile.TemporaryDirectory(prefix="penstock-cores-") as name,
-        redis_server("--appendonly", "yes", "--appendfsync", "always") as redis,
-    ):
-        cores = RemoteCores(redis, Path(name), count)
+    with ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-cores-"))
+        redis = stack.enter_context(redis_server(*_KEPT))
+        replica = stack.enter_context(redis_server(*_KEPT)) if has_replica else None
+        cores = RemoteCores(redis, replica, Path(name), count)
         try:
             yield cores
         finally:

@@ -183,10 +183,13 @@ class Run:
             self._losses += (loop.call_later(delay_s, fault.begin), loop.call_later(delay_s + more_s, fault.end))
         victim: Victim = rng.choice(("gateway", "core", "redis"))
         if victim != "gateway":
-            self._add_fact(f"kills of {victim}")
             # In this thread: Redis dies with the thread that has started it.
-            self._losses.append(loop.call_later(delay_s, cores.kill, victim, rng))
+            self._losses.append(loop.call_later(delay_s, self._kill, victim))
         return more_s + rng.uniform(0, _RECOVERS_S) if more_s or victim != "gateway" else 0.0
+
+    def _kill(self, victim: Victim) -> None:
+        assert self._cores is not None
+        self._add_fact(self._cores.kill(victim, self._rng))
 
     def _add_fact(self, name: str) -> None:
         self.result.facts[name] = self.result.facts.get(name, 0) + 1
@@ -275,7 +278,7 @@ class Run:
         """What the gateway logged as an error is our own bug, whatever the clients noticed."""
         assert process.stderr is not None
         for line in process.stderr.read().splitlines():
-            if self._cores is not None and b'"core.away"' in line:
+            if self._cores is not None and (b'"core.away"' in line or b'"core.replicas_missing"' in line):
                 continue
             if self._store is not None and b'"limits.store_away"' in line:
                 self._store.outages += 1
@@ -315,7 +318,7 @@ def kill9(settings: Settings) -> Result:
     with ExitStack() as stack:
         name = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-kill9-"))
         store = stack.enter_context(slow_store()) if settings.has_store else None
-        cores = stack.enter_context(remote_cores(settings.cores)) if settings.cores else None
+        cores = stack.enter_context(remote_cores(settings.cores, settings.has_replica)) if settings.cores else None
         return uvloop.run(run())
 
 
@@ -331,9 +334,21 @@ def main() -> int:
     parser.add_argument(
         "--cores", type=int, default=0, help="processes of a core behind Redis; these die, too, and so do networks"
     )
+    parser.add_argument(
+        "--replica", action="store_true", help="of the Redis of the cores: it takes over from time to time"
+    )
     asked = parser.parse_args()
     has_ws = asked.door == "both"
-    settings = Settings(asked.rounds, asked.seed, asked.durability, has_ws, asked.cut_bytes, asked.store, asked.cores)
+    settings = Settings(
+        asked.rounds,
+        asked.seed,
+        asked.durability,
+        has_ws,
+        asked.cut_bytes,
+        asked.store,
+        asked.cores,
+        asked.replica,
+    )
     result = kill9(settings)
     show(result, Console(width=None if sys.stdout.isatty() else 120))
     return 1 if result.violations.count else 0

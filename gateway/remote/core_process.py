@@ -2,6 +2,8 @@
 
 It may be killed at any instant: it goes on from its last snapshot and writes again what was written since, which Redis
 refuses. Two of them on one prefix both execute everything, and whoever is first writes. Two that differ stop.
+
+More than 400 lines, because beginning, serving and keeping snapshots act on one host and one connection.
 """
 
 import asyncio

@@ -2,6 +2,8 @@
 
 What is written waits for the commit of its turn, like all that leaves the gateway. Nothing is awaited per order:
 replies come through callbacks.
+
+More than 400 lines, because what connects, what begins and what carries share the state of one link.
 """
 
 import asyncio

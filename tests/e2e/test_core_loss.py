@@ -13,9 +13,9 @@ import pytest
 
 from gateway.remote.core_process import CoreFailed
 from gateway.remote.keys import Keys
-from tests.e2e.test_remote_core import core_of, hand_over
 from tests.support.desks import WsDesk
 from tests.support.redis_server import redis_server
+from tests.support.remote_core import core_of, hand_over
 from tests.support.server import started, until, venue_toml, write_venue
 from tests.support.venue import Venue as Trades
 

@@ -11,19 +11,17 @@ from contextlib import contextmanager
 
 import pytest
 
-from gateway.config.load import build_instruments, load
-from gateway.remote.core_process import CoreFailed, CoreProcess, CoresDiffer, CoreTerms
+from gateway.remote.core_process import CoreFailed, CoresDiffer
 from gateway.remote.keys import Keys
 from gateway.remote.link import CoreConnection, LinkTerms
 from gateway.remote.pipe import PipeLost, address_of, ask, open_pipe
-from gateway.remote.wire import encode_commands
 from tests.support.redis_server import redis_server
+from tests.support.remote_core import LINK, core_of, hand_over
 from tests.support.server import started, venue_toml, write_venue
 from tests.support.venue import Venue
 
 pytestmark = pytest.mark.timeout(120)
 _KEPT = ("--appendonly", "yes")
-_CORE = '\n[core]\nlink = "redis"\nredis = "{url}"\n'
 
 
 @pytest.fixture
@@ -32,27 +30,10 @@ def store():
         yield server
 
 
-def core_of(store, directory, toml=None):
-    """A core in this process, and what it logs."""
-    directory.mkdir(exist_ok=True)
-    config = load(write_venue(directory, toml or venue_toml(more=_CORE.format(url=store.unix_url))))
-    logged = []
-    terms = CoreTerms(
-        Keys("penstock"), address_of(store.unix_url), tuple(build_instruments(config).by_id.values()), 1_024, 1_000,
-        directory,
-    )  # fmt: skip
-    return CoreProcess(terms, lambda name, **fields: logged.append((name, fields))), logged
-
-
 async def until(condition):
     async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
-
-
-def hand_over(store, *lines, venue):
-    commands = encode_commands([venue.command(line) for line in lines], "msgpack")
-    return store.client().xadd(Keys("penstock").commands, {"node": "g1", "m": commands})
 
 
 async def test_a_core_goes_on_where_another_was_killed_and_writes_nothing_twice(store, tmp_path):
@@ -175,7 +156,7 @@ async def test_a_core_notices_that_redis_has_lost_its_latest_writes(store, tmp_p
 
 
 def test_a_gateway_notices_that_redis_has_lost_its_latest_writes(store, tmp_path):
-    more = _CORE.format(url=store.unix_url) + '[journal]\ndurability = "process"\n'
+    more = LINK.format(url=store.unix_url) + '[journal]\ndurability = "process"\n'
     path = write_venue(tmp_path, venue_toml(more=more))
     with command("core", "-c", path):
         wait_core(store)
@@ -307,7 +288,7 @@ def wait_core(store):
 
 
 def test_the_command_runs_a_core_and_a_gateway_waits_for_it(store, tmp_path):
-    more = _CORE.format(url=store.unix_url)
+    more = LINK.format(url=store.unix_url)
     path = write_venue(tmp_path, venue_toml(more=more))
     with command("core", "-c", path) as core:
         wait_core(store)
@@ -318,7 +299,7 @@ def test_the_command_runs_a_core_and_a_gateway_waits_for_it(store, tmp_path):
 
 
 def test_a_gateway_with_an_instrument_that_the_core_has_otherwise_is_refused(store, tmp_path):
-    text = venue_toml(more=_CORE.format(url=store.unix_url))
+    text = venue_toml(more=LINK.format(url=store.unix_url))
     path = write_venue(tmp_path, text)
     (tmp_path / "other").mkdir()
     other = write_venue(tmp_path / "other", text.replace('symbol = "ETH-USDT"', 'symbol = "ETH-USDC"'))

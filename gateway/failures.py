@@ -52,13 +52,15 @@ class Failures:
         elif not self._has_ended:  # otherwise this is a consequence
             self._log("session.failed", error=type(error).__name__, exc_info=True)
 
-    def gateway_failed(self, error: Exception) -> None:
-        """Record and send nothing more, cut every connection, and end the process through `failure`."""
+    def gateway_failed(self, error: Exception, is_refusal: bool = False) -> None:
+        """Record and send nothing more, cut every connection, and end the process through `failure`. is_refusal: it is
+        no bug, and its text says what to do.
+        """
         if self._has_ended:
             return
         self._has_ended = True
         self._give_up(error)
-        is_known = isinstance(error, JournalFailed)
+        is_known = is_refusal or isinstance(error, JournalFailed)
         with suppress(Exception):  # there may be no memory left for it
             self._log("gateway.failed", error=str(error) or repr(error), exc_info=not is_known)
         for connection in self._connections():

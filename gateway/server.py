@@ -47,7 +47,7 @@ from gateway.recovery.recorder import Recorder
 from gateway.recovery.replay import JournalReplay
 from gateway.recovery.restore import Restore, cancel_for_gone, read_back
 from gateway.remote.core import RemoteCore
-from gateway.remote.link import CoreConnection, link_of
+from gateway.remote.link import CoreConnection, LinkRefused, link_of
 from gateway.safety.cancel_on_disconnect import CancelOnDisconnect
 from gateway.safety.kill_switch import KillSwitch
 from gateway.sessions.registry import Sessions
@@ -147,10 +147,10 @@ class Server:
             self.recorder if self.cluster is None else Unrecorded(),
             self.now_ns,
             self.log,
-            self.failures.gateway_failed,
+            lambda error: self.failures.gateway_failed(error, isinstance(error, LinkRefused)),
         )
         core = self.replay.state = self.link.core
-        core.restore(standing.delivered, standing.reported, tuple(standing.handed.items()))
+        core.restore(standing.delivered, standing.reported, tuple(standing.handed.items()), standing.epoch)
         return core
 
     def _build_order_path(self) -> None:
@@ -271,7 +271,7 @@ class Server:
         self.health.add("draining", lambda: "draining" if self.orders.venue.draining else "")
         self.health.add("journal", lambda: self.journal.trouble)
         if (link := self.link) is not None:
-            self.health.add("core", lambda: link.why_away)
+            self.health.add("core", lambda: link.trouble)
         if (cluster := self.cluster) is not None:
             self.health.add("cluster", lambda: cluster.why_away)
         self.log("gateway.started", ports=self.ports, epoch=self.core.epoch, policy=self.limiter.policy.version)
@@ -284,7 +284,7 @@ class Server:
         link.begin(turn)
         if (cluster := self.cluster) is not None:
             failed = self.failures.gateway_failed
-            cluster.connect(self.services, self.fix, self.recorder, link.core, turn, self._hear, failed)
+            cluster.connect(self.services, self.fix, self.recorder, link, turn, self._hear, failed)
             await cluster.open()
 
     def _hear(self, change: ModeChange, kill: bool) -> None:
@@ -465,6 +465,8 @@ class Server:
             gauge("cluster_commits_waiting", lambda: len(cluster.journal.unanswered))
             counter("cluster_sessions_came", lambda: cluster.came)
             counter("cluster_sessions_lost", lambda: cluster.lost)
+        gauge("core_replicas_missing", lambda: int(self.link is not None and bool(self.link.why_held)))
+        gauge("core_held_entries", lambda: self.link.held if self.link is not None else 0)
         gauge("modes", lambda: self.orders.venue.modes.counts)
         gauge("output_behind_bytes", lambda: self.unread_output.total_bytes)
         gauge("memory_bound_bytes", lambda: sum(self.bounds.values()))

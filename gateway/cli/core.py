@@ -24,8 +24,14 @@ from gateway.signals import Signals
     type=click.Path(file_okay=False, path_type=Path),
     help="Where this core keeps its snapshots.  [default: core, beside the configuration]",
 )
+@click.option(
+    "--accept-loss",
+    "accepts_loss",
+    is_flag=True,
+    help="Redis came back without its latest writes: begin a new epoch without them, and end. Clients are told.",
+)
 @click.pass_context
-def core(context: click.Context, path: Path, directory: Path | None) -> None:
+def core(context: click.Context, path: Path, directory: Path | None, accepts_loss: bool) -> None:
     """Execute the orders of all gateways with this [core] prefix, until SIGTERM or Ctrl-C.
 
     Start a second one, with a directory of its own, as a hot standby.
@@ -68,6 +74,8 @@ def core(context: click.Context, path: Path, directory: Path | None) -> None:
         settings.core.dedupe_ids,
         settings.stream.retain_events,
         directory or path.parent.absolute() / "core",
+        settings.core.acked_by_replicas,
+        accepts_loss,
     )
 
     async def serve() -> None:

@@ -32,8 +32,18 @@ _TAIL_ENTRIES = 1_000  # of an account's stream, for clients that resume
 class ClusterDesk:
     """Asks through the connection of the moment."""
 
-    def __init__(self, gateway: Gateway, core: RemoteCore, ids: deque[int], now_ns: Callable[[], int]) -> None:
-        """ids: of WebSocket sessions that may begin here; more are put at its end."""
+    def __init__(
+        self,
+        gateway: Gateway,
+        core: RemoteCore,
+        ids: deque[int],
+        epochs: Callable[[], int],
+        now_ns: Callable[[], int],
+    ) -> None:
+        """ids: of WebSocket sessions that may begin here; more are put at its end. epochs: how many the venue had
+        before this one.
+        """
+        self._epochs = epochs
         self._gateway = gateway
         self._keys = gateway.keys
         self._core = core
@@ -86,14 +96,14 @@ class ClusterDesk:
         def came(reply: Any, at_ns: int) -> None:
             then(None if reply is None else [each for _, row in rows_of(reply) for each in events_of(row)], at_ns)
 
-        self.ask(came, "XRANGE", self._keys.events(account), f"{after + 1}-0", "+")
+        self.ask(came, "XRANGE", self._keys.events(account, self._epochs()), f"{after + 1}-0", "+")
 
     def tail(self, account: int, then: Callable[[list[AnyEvent] | None, int], None]) -> None:
         def came(reply: Any, at_ns: int) -> None:
             rows = None if reply is None else rows_of(reply)[::-1]
             then(None if rows is None else [each for _, row in rows for each in events_of(row)], at_ns)
 
-        self.ask(came, "XREVRANGE", self._keys.events(account), "+", "-", "COUNT", _TAIL_ENTRIES)
+        self.ask(came, "XREVRANGE", self._keys.events(account, self._epochs()), "+", "-", "COUNT", _TAIL_ENTRIES)
 
     def wait(self, ms: int, then: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(ms / 1_000, then)

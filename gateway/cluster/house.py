@@ -17,6 +17,9 @@ from gateway.sessions.session import Session
 from protocols.messages import N_BITS, N_MASK, AnyCommand, AnyEvent, Lane, is_numbered
 from protocols.units import NS_PER_MS
 
+_LOST_NUMBERS = 1_000_000
+"""How far MsgSeqNum(34) jumps when Redis has lost its latest writes: more than it can have lost."""
+
 
 class House:
     """The parts of one gateway, as sessions come and go."""
@@ -78,6 +81,9 @@ class House:
         session = services.sessions.by_id[adopted.session]
         store = self._journal.store(session.id)
         store.restore(row.next_in, row.next_out, row.done, adopted.runs)
+        if row.epoch and row.epoch != self._core.epoch:  # some of what was numbered is lost: no number is used twice
+            store.next_out += _LOST_NUMBERS
+            session.acts_from_ns = now_ns
         self._journal.own(session.id, row.token, adopted.account)
         self._fix.open_session(session.id)
         self._count_on(session, adopted)
@@ -87,9 +93,9 @@ class House:
 
     def _missed(self, adopted: Adopted) -> list[AnyEvent]:
         """What the last owner had not reported, as far as the core has delivered it here."""
-        latest = self._core.latest_seq(adopted.account)
-        events = [event for event in adopted.events if is_numbered(event) and adopted.row.at < event.seq <= latest]
-        known = events[-1].seq if events else adopted.row.at
+        latest, at = self._core.latest_seq(adopted.account), adopted.row.reported(self._core.epoch)
+        events = [event for event in adopted.events if is_numbered(event) and at < event.seq <= latest]
+        known = events[-1].seq if events else at
         return events + self._services.sessions.account(adopted.account).replay(known + 1, latest)
 
     def _adopt_ws(self, adopted: Adopted, now_ns: int) -> None:

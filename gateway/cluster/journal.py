@@ -36,6 +36,10 @@ class NameTaken(Exception):
     """Another process has this gateway's name; the text says what to do."""
 
 
+class CommitsLost(Exception):
+    """Redis no longer has commits that it had acknowledged; the text says what to do."""
+
+
 class Gateway(msgspec.Struct, frozen=True):
     """Who writes. boot: another one for each process, so that two under one name are told apart."""
 
@@ -91,6 +95,10 @@ class HandOvers(Protocol):
         """The account's latest event that was reported here."""
 
     @property
+    def epoch(self) -> str:
+        """The incarnation of its event streams."""
+
+    @property
     def field(self) -> str:
         """Which field of an entry has the commands."""
 
@@ -124,7 +132,8 @@ class SharedJournal:
         self._ended: set[int] = set()
         self._waits: Counter[int] = Counter()  # commands in the queue, by the session that numbered them
         self._unanswered: deque[Commit] = deque()
-        self._is_final = False
+        self.failure: Exception | None = None
+        """Why nothing is written any more."""
 
     def connect(
         self, core: HandOvers, send: Callable[[Commit], None], lost: Callable[[frozenset[int], list[int]], None]
@@ -151,6 +160,12 @@ class SharedJournal:
     def owned(self) -> int:
         """How many sessions this gateway owns."""
         return len(self._tokens)
+
+    def name_taken(self) -> NameTaken:
+        """What to say when another process has the name."""
+        return NameTaken(
+            f'another process has taken the name "{self._gateway.name}": give each gateway its own core.node'
+        )
 
     def token_of(self, session: int) -> int:
         """The token under which it does, 0 = it does not."""
@@ -235,12 +250,10 @@ class SharedJournal:
         """Send what changed since the last commit; its number, which `durable` must reach before output leaves.
 
         Raises:
-            NameTaken: another process has this gateway's name. This is final: send nothing more, and exit.
+            NameTaken, CommitsLost: this is final: send nothing more, and exit.
         """
-        if self._is_final:
-            raise NameTaken(
-                f'another process has taken the name "{self._gateway.name}": give each gateway its own core.node'
-            )
+        if self.failure is not None:
+            raise self.failure
         for store in self._dirty:
             changes = store.take()
             if changes is not None and (part := self._part(store.session)) is not None:
@@ -258,6 +271,7 @@ class SharedJournal:
             if account := self._accounts.get(session):
                 self._noted[session] = at = self._core.latest_seq(account)
                 part.changes.fields["at"] = b"%d" % at
+                part.changes.fields["epoch"] = self._core.epoch.encode()
         self.position += 1
         commit = Commit(self.position, self._parts, handed)
         self._parts = {}
@@ -305,9 +319,14 @@ class SharedJournal:
                 self._core.appended(handed, entry_id(entry))
             return False
         if word == b"gone":
-            self._is_final = True
+            self.failure = self.name_taken()
             return False
         if word == b"early":  # one before it was refused, and is sent again with this
+            if self._unanswered and commit is self._unanswered[0]:
+                self.failure = CommitsLost(
+                    "Redis has lost what it had acknowledged: restore its file and start again; or go on without it,"
+                    " with `penstock core --accept-loss`"
+                )
             return False
         sessions = list(commit.sessions)
         lost = frozenset(sessions[index - 1] for index in reply[1:])

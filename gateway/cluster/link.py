@@ -17,12 +17,12 @@ import msgspec
 
 from gateway.cluster import scripts
 from gateway.cluster.desk import CONTROL_ENTRIES, ClusterDesk, call_of
-from gateway.cluster.journal import Commit, Gateway, NameTaken, SharedJournal
+from gateway.cluster.journal import Commit, Gateway, SharedJournal
 from gateway.cluster.ownership import ANY, DEAD, Ownership
 from gateway.orders.trading_modes import ModeChange
 from gateway.remote.keys import BEFORE_ALL, id_text
 from gateway.remote.link import LinkRefused
-from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, last_entry, open_pipe, pairs, rows_of
+from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, latest_entry, open_pipe, pairs, rows_of
 from gateway.sessions.former_names import WsSessionRecord
 
 _CONNECT_S = 2.0
@@ -115,7 +115,7 @@ class ClusterLink:
                 assert self._writer is not None
                 await self._agree(self._writer)
                 left = await self._begin_lease(self._writer)
-                self._heard = await last_entry(self._writer, self._keys.control)
+                self._heard = await latest_entry(self._writer, self._keys.control)
                 modes = pairs(await ask(self._writer, "HGETALL", self._keys.modes))
                 names = [await ask(self._writer, "HGETALL", self._keys.names(key_id)) for key_id in self._key_ids]
                 break
@@ -232,7 +232,7 @@ class ClusterLink:
                 self._on_lost(str(error) or "no answer")
                 continue
             if told[0] != b"ok":
-                self._gone()
+                self._fail(self._journal.name_taken())
                 return
             # After Redis was away for longer than a lease, all seem dead until they have renewed theirs.
             if loop.time() - self._connected_s > self._lease_ms / 1_000:
@@ -250,9 +250,6 @@ class ClusterLink:
         keys = (self._keys.gateway(self._gateway.name), self._keys.gateways, self._keys.commands)
         args = (self._keys.base, self._gateway.name, self._gateway.boot, self._lease_ms, wish)
         return call_of(scripts.LEASE, keys, args)
-
-    def _gone(self) -> None:
-        self._fail(NameTaken(f'another process has taken the name "{self._gateway.name}": give each its own core.node'))
 
     # -- commits -------------------------------------------------------------------------------------------------------
 
@@ -273,6 +270,9 @@ class ClusterLink:
         if self._journal.answered(commit, reply):
             for each in list(self._journal.unanswered):
                 self.send(each)
+        if self._journal.failure is not None:
+            self._fail(self._journal.failure)
+            return
         self._turn.on_durable(self._journal.durable)
 
     # -- what operators change -----------------------------------------------------------------------------------------

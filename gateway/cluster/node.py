@@ -20,8 +20,8 @@ from gateway.doors.ws.logon import owns_nothing
 from gateway.orders.trading_modes import ModeChange
 from gateway.recovery.known_ids import KnownIds
 from gateway.recovery.recorder import Recorder
-from gateway.remote.core import RemoteCore
 from gateway.remote.keys import EntryId, Keys
+from gateway.remote.link import CoreConnection
 from gateway.remote.pipe import address_of
 
 
@@ -31,7 +31,9 @@ class Unrecorded:
     def record_handed(self, number: int, data: bytes) -> None:
         """See `LinkRecord`."""
 
-    def record_delivered(self, delivered: EntryId, answered: int, reported: Mapping[int, int]) -> None:
+    def record_delivered(
+        self, delivered: EntryId, answered: int, reported: Mapping[int, int], epoch: str = "", /
+    ) -> None:
         """See `LinkRecord`."""
 
 
@@ -65,15 +67,15 @@ class Cluster:
         services: Services,
         fix: FixAcceptor,
         recorder: Recorder,
-        core: RemoteCore,
+        link_to_core: CoreConnection,
         turn: EventLoopTurn,
         hear: Callable[[ModeChange, bool], None],
         fail: Callable[[Exception], None],
     ) -> None:
         """Before `open`. hear: see `ClusterLink.connect`."""
-        self._services = services
+        self._services, core = services, link_to_core.core
         ids = services.sessions.given_ids = deque[int]()
-        desk = ClusterDesk(self._gateway, core, ids, services.now_ns)
+        desk = ClusterDesk(self._gateway, core, ids, lambda: link_to_core.epochs, services.now_ns)
         house = self._house = House(services, fix, self.journal, recorder, core)
         link = self._link = ClusterLink(
             self._gateway,

@@ -60,6 +60,8 @@ class Desk(Protocol):
 class Core(Protocol):
     """The gateway's end of the link to the core."""
 
+    epoch: str
+
     def when_joined(self, entry: EntryId, then: Callable[[int], None], now_ns: int) -> None:
         """Call `then` when the `join` is answered."""
 
@@ -242,7 +244,8 @@ class Ownership:
         row = claim.row
         assert row is not None
         if row.at or row.owner:
-            self._desk.events(claim.account, row.at, lambda events, at_ns: self._events_came(claim, events, at_ns))
+            after = row.reported(self._core.epoch)
+            self._desk.events(claim.account, after, lambda events, at_ns: self._events_came(claim, events, at_ns))
         else:  # nobody has ever had it
             self._adopt(claim, now_ns)
 

@@ -13,7 +13,8 @@ from protocols.messages import AnyCommand
 
 
 class SessionRow(msgspec.Struct, frozen=True):
-    """next_in, next_out, done: numbers of a FIX session. at: the latest event of its account that it has reported.
+    """next_in, next_out, done: numbers of a FIX session. at, epoch: the latest event of its account that it has
+    reported, and of which streams.
 
     link: what guards its orders, None = nothing ever did. ws: its name, of a WebSocket session. reset_ns: when its
     numbers were last reset by schedule, UTC, 0 = never. waiting: commands that its owner had not handed over, in order.
@@ -25,10 +26,15 @@ class SessionRow(msgspec.Struct, frozen=True):
     next_out: int = 1
     done: Ranges = ()
     at: int = 0
+    epoch: str = ""
     link: LinkState | None = None
     ws: WsSessionRecord | None = None
     reset_ns: int = 0
     waiting: tuple[AnyCommand, ...] = ()
+
+    def reported(self, epoch: str) -> int:
+        """The latest event of these streams that it has reported."""
+        return self.at if self.epoch == epoch else 0
 
 
 def row_of(token: int, owner: str, fields: Sequence[bytes]) -> SessionRow:
@@ -46,6 +52,7 @@ def row_of(token: int, owner: str, fields: Sequence[bytes]) -> SessionRow:
         int(told.get(b"out", 1)),
         done_of(told.get(b"done", b"")),
         int(told.get(b"at", 0)),
+        told.get(b"epoch", b"").decode(),
         records.decode_link(told[b"link"]) if b"link" in told else None,
         records.decode_session(told[b"ws"]) if b"ws" in told else None,
         records.decode_reset(told[b"reset"]).at_ns if b"reset" in told else 0,

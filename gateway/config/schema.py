@@ -2,6 +2,8 @@
 
 A file is TOML of this shape. Loading lists every mistake with its line, and the gateway starts only without one.
 `penstock config init` writes a file with these descriptions.
+
+More than 400 lines, because the whole file is read in one piece.
 """
 
 from typing import Annotated, Literal
@@ -295,6 +297,15 @@ class Core(_Table, frozen=True, kw_only=True):
             description="this gateway's name on the link, no other's; the environment variable PENSTOCK_NODE wins",
         ),
     ] = "gateway"
+    acked_by_replicas: Annotated[
+        int,
+        _within(
+            0,
+            16,
+            "nothing that the core answers is told to a client before this many replicas of its Redis have it (on disk"
+            " from Redis or Valkey 7.2 on); 0 = the one Redis is enough",
+        ),
+    ] = 0
     window: Annotated[
         int, _within(48, 65_536, "unanswered commands at once; 32 are reserved for cancels, 8 for control")
     ] = 256

@@ -216,7 +216,7 @@ class Engine:
         self._counters.order_id += _LOST_IDS
         self._counters.exec_id += _LOST_IDS
         self._counters.trade_id += _LOST_IDS
-        for account_id in accounts:
+        for account_id in sorted({*accounts, *self._ledger.accounts}):
             account = self._ledger.account(account_id)
             account.seq = 0
             account.forgotten_until = max(account.forgotten_until, now_ns)

@@ -14,7 +14,7 @@ class LinkStanding:
     """The state, kept up with each record.
 
     handed: by number what is not answered, in order. waiting: by cmd_id what is in the queue, in order. delivered: the
-    latest entry. reported: by account.
+    latest entry. reported: by account, in this epoch.
     """
 
     def __init__(self) -> None:
@@ -22,6 +22,7 @@ class LinkStanding:
         self.waiting: dict[int, AnyCommand] = {}
         self.delivered = _BEFORE_ALL
         self.reported: dict[int, int] = {}
+        self.epoch = ""
 
     def handed_over(self, record: HandOverRecord) -> None:
         """One hand-over more is not answered."""
@@ -29,6 +30,10 @@ class LinkStanding:
 
     def was_delivered(self, record: DeliveredRecord) -> None:
         """Answers came."""
+        if record.epoch:
+            if self.epoch not in ("", record.epoch):
+                self.reported.clear()  # of streams that have ended
+            self.epoch = record.epoch
         self.delivered = record.entry
         self.reported.update(record.reported)
         for number in [number for number in self.handed if number <= record.answered]:
@@ -39,11 +44,13 @@ class LinkStanding:
         if not (self.handed or self.waiting) and self.delivered == _BEFORE_ALL:
             return None
         handed = tuple(HandOverRecord(number, data) for number, data in self.handed.items())
-        return LinkImage(DeliveredRecord(self.delivered, 0, dict(self.reported)), handed, tuple(self.waiting.values()))
+        return LinkImage(
+            DeliveredRecord(self.delivered, 0, dict(self.reported), self.epoch), handed, tuple(self.waiting.values())
+        )
 
     def restore(self, image: LinkImage | None) -> None:
         """As of a snapshot."""
-        self.handed, self.waiting, self.delivered, self.reported = {}, {}, _BEFORE_ALL, {}
+        self.handed, self.waiting, self.delivered, self.reported, self.epoch = {}, {}, _BEFORE_ALL, {}, ""
         if image is not None:
             self.was_delivered(image.delivered)
             for record in image.handed:

@@ -74,9 +74,11 @@ class Recorder:
         """Record commands that are about to be handed over to a core in another process."""
         self._take_link(HANDED, HandOverRecord(number, data))
 
-    def record_delivered(self, entry: tuple[int, int], answered: int, reported: Mapping[int, int]) -> None:
+    def record_delivered(
+        self, entry: tuple[int, int], answered: int, reported: Mapping[int, int], epoch: str = "", /
+    ) -> None:
         """Record how far that core's answers are delivered; see `DeliveredRecord`."""
-        self._take_link(DELIVERED, DeliveredRecord(entry, answered, dict(reported)))
+        self._take_link(DELIVERED, DeliveredRecord(entry, answered, dict(reported), epoch))
 
     def begins_wait(self, request: Request) -> None:
         """Record a command that is still in the queue when its turn ends: its session has no other record of it."""

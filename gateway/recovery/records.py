@@ -59,11 +59,15 @@ class HandOverRecord(msgspec.Struct, frozen=True, array_like=True):
 
 
 class DeliveredRecord(msgspec.Struct, frozen=True, array_like=True):
-    """The latest entry that was delivered, hand-overs answered up to a number, and events reported, by account."""
+    """The latest entry that was delivered, hand-overs answered up to a number, and events reported, by account.
+
+    epoch: from here on, "" = the same as before.
+    """
 
     entry: tuple[int, int]
     answered: int
     reported: dict[int, int]
+    epoch: str = ""
 
 
 class LinkImage(msgspec.Struct, frozen=True, array_like=True):

@@ -61,7 +61,8 @@ class Restore:
         self._recorder = recorder
         self._replay = recorder.replay
         self._journal = recorder.journal
-        self._was_clean: bool | None = None  # how the last process ended; None: nothing was restored
+        self._ended_clean = recorder.replay.was_clean  # the last process; a link records while it opens
+        self._was_clean: bool | None = None  # the same, once it is restored
 
     def run(self) -> None:
         """Put every part where the last process had it, the embedded core first.
@@ -89,7 +90,7 @@ class Restore:
         what the core has caused since.
         """
         services, replay, state = self._services, self._replay, self._replay.state
-        self._was_clean = replay.was_clean
+        self._was_clean = self._ended_clean
         if not self._journal.recovery.is_proven:
             self._skip_numbers()
         for account_id, told in events.items():

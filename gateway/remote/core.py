@@ -9,6 +9,8 @@ stream, whose entries have the ids of the hand-overs that caused them: what come
 
 Before editing: the ids of both streams rise together, so "the latest entry delivered is 17-0" says that everything up
 to 17-0 is answered, whether or not the reply to its XADD has come.
+
+More than 400 lines, because both sides, the order path's and the store's, act on one state.
 """
 
 from collections import deque
@@ -66,9 +68,11 @@ class LinkRecord(Protocol):
     def record_handed(self, number: int, data: bytes) -> None:
         """This is about to be handed over."""
 
-    def record_delivered(self, delivered: EntryId, answered: int, reported: Mapping[int, int]) -> None:
+    def record_delivered(
+        self, delivered: EntryId, answered: int, reported: Mapping[int, int], epoch: str = "", /
+    ) -> None:
         """Entries up to this one are delivered, and so are events up to these numbers, by account; hand-overs up to
-        `answered` are answered.
+        `answered` are answered. epoch: in which that is, "" = the same as before.
         """
 
 
@@ -168,11 +172,12 @@ class RemoteCore:
         delivered: EntryId,
         reported: Mapping[int, int],
         handed: Sequence[tuple[int, bytes]],
+        epoch: str = "",
     ) -> None:
         """What an earlier process recorded: how far it had read, and what it did not see answered, which is handed over
         again before anything else.
         """
-        self.delivered = delivered
+        self.delivered, self.epoch = delivered, epoch
         self._latest.update(reported)
         for number, data in handed:
             commands = decode_commands(data, "msgpack")
@@ -181,12 +186,18 @@ class RemoteCore:
             for command in commands:
                 self._note(command.cmd_id)
 
+    def begin_epoch(self) -> None:
+        """Streams have begun anew, without some of what was delivered; what is not answered is still handed over."""
+        self.delivered, self.epoch = BEFORE_ALL, ""
+        self._latest.clear()
+
     def welcome(self, entry: EntryId, fields: Mapping[bytes, bytes]) -> None:
         """The core knows this gateway from this entry on, and says where it stands.
 
         Raises:
-            NotUnderstood: the core does not keep to the contract.
+            NotUnderstood: the core does not keep to the contract. EpochBegan: it is not the epoch that was recorded.
         """
+        is_known = bool(self.epoch)
         welcome = self._told(entry, fields, b"welcome")
         self.last_session = welcome.last_session
         self._open.clear()
@@ -195,7 +206,9 @@ class RemoteCore:
         if self.delivered == BEFORE_ALL:  # nothing is recorded: what was before is no one's here
             self.delivered = entry
             self._latest.update({int(account): seq for account, seq in welcome.latest.items()})
-            self._record.record_delivered(entry, 0, self._latest)
+            self._record.record_delivered(entry, 0, self._latest, self.epoch)
+        elif not is_known:
+            self._record.record_delivered(self.delivered, 0, {}, self.epoch)
 
     def _joined(self, entry: EntryId, fields: Mapping[bytes, bytes], now_ns: int) -> None:
         """The core has taken a `join`: what it delivers from here on has the events of the accounts."""
@@ -225,11 +238,17 @@ class RemoteCore:
             self._joining[entry] = then
 
     def _told(self, entry: EntryId, fields: Mapping[bytes, bytes], field: bytes) -> Welcome:
-        """What the core answers to a `hello` or a `join`."""
+        """What the core answers to a `hello` or a `join`.
+
+        Raises:
+            NotUnderstood: the core does not keep to the contract. EpochBegan: it is not the epoch that was known.
+        """
         try:
             welcome = msgspec.json.decode(fields[field], type=Welcome)
         except (KeyError, msgspec.DecodeError) as error:
             raise NotUnderstood(f"entry {entry} is no {field.decode()}: {error}") from error
+        if self.epoch not in ("", welcome.epoch):
+            raise EpochBegan(welcome.epoch)
         self.epoch = welcome.epoch
         for session, numbers in welcome.highest.items():
             for lane in Lane:
@@ -287,6 +306,7 @@ class RemoteCore:
 
         Raises:
             NotUnderstood: the core does not keep to the contract. Missed: an entry is missing before these.
+            EpochBegan: what comes after them is of a new epoch.
         """
         batches: list[list[AnyEvent]] = []
         for entry, fields in entries:
@@ -304,6 +324,8 @@ class RemoteCore:
                 batches = []
                 self._joined(entry, fields, now_ns)
                 continue
+            if b"epoch" in fields:
+                raise EpochBegan(fields[b"epoch"].decode("utf-8", "replace"))
             if b"error" in fields:
                 raise NotUnderstood(f"the core does not understand: {fields[b'error'].decode('utf-8', 'replace')}")
             batches.append(events_of(fields))
@@ -375,6 +397,10 @@ class RemoteCore:
             self._unanswered -= handed[0].count
             answered = handed.popleft().number
         return answered
+
+
+class EpochBegan(Exception):
+    """History was lost, and streams begin anew: a gateway does so, too, when it is started again."""
 
 
 class Missed(Exception):

@@ -2,11 +2,13 @@
 
 It may be killed at any instant: it goes on from its last snapshot and writes again what was written since, which Redis
 refuses. Two of them on one prefix both execute everything, and whoever is first writes. Two that differ stop.
+
+More than 400 lines, because beginning, serving and keeping snapshots act on one host and one connection.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from hashlib import sha1
 from importlib.resources import files
@@ -17,19 +19,28 @@ import hiredis
 import msgspec
 
 from gateway.core.engine import Engine
-from gateway.remote import snapshot_file
+from gateway.remote import snapshot_file, snapshot_store
 from gateway.remote.host import Configure, CoreHost, Row
 from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, entry_id, id_text
-from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, last_entry, open_pipe, pairs, rows_of
+from gateway.remote.pipe import (
+    Address,
+    Argument,
+    PipeLost,
+    RedisPipe,
+    ask,
+    info_of_one,
+    open_pipe,
+    pairs,
+    rows_of,
+    whereabouts,
+)
+from gateway.remote.replicas import question, replicated
 from gateway.remote.snapshot import (
     Snapshot,
     SnapshotInProgress,
     SnapshotUnusable,
-    checked,
-    decode_head,
-    encode,
 )
-from gateway.remote.store_check import info_of, is_passing, why_unfit
+from gateway.remote.store_check import history_of, is_passing, is_replica, why_unfit
 from gateway.remote.wire import CONTRACT
 from protocols.instruments import Instrument
 
@@ -51,7 +62,7 @@ class CoresDiffer(CoreFailed):
 
 
 class CoreTerms(NamedTuple):
-    """What a core is started with."""
+    """What a core is started with. accepts_loss: begin a new epoch, without what Redis has lost, and end."""
 
     keys: Keys
     address: Address
@@ -59,6 +70,8 @@ class CoreTerms(NamedTuple):
     dedupe_ids: int
     retain_events: int
     directory: Path
+    acked_by_replicas: int = 0
+    accepts_loss: bool = False
 
 
 class CoreProcess:
@@ -72,7 +85,9 @@ class CoreProcess:
         self._sha = sha1(self._script.encode(), usedforsecurity=False).hexdigest()
         self._reader: RedisPipe | None = None
         self._writer: RedisPipe | None = None
-        self._run_id = ""
+        self._history = ""  # of the Redis that the host was made from
+        self._executed: tuple[EntryId, Mapping[bytes, bytes]] | None = None  # the last entry
+        self._confirmed: Row | None = None  # of what Redis has written last
         self._unwritten: deque[list[Row]] = deque()  # what each entry has caused
         self._lost = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -100,6 +115,9 @@ class CoreProcess:
         while not self._stopping.is_set():
             try:
                 await self._connect()
+                if self._terms.accepts_loss:
+                    await self._begin_epoch()
+                    return
                 tries = 0
                 await self._serve()
             except CoresDiffer as error:
@@ -121,29 +139,52 @@ class CoreProcess:
         self._lost.clear()
         self._writer = await open_pipe(self._terms.address, _CONNECT_S, self._on_lost)
         self._reader = await open_pipe(self._terms.address, _CONNECT_S, self._on_lost)
-        info = info_of(await ask(self._writer, "INFO"))
+        info = await info_of_one(self._writer, self._reader)
         if why := why_unfit(info):
+            if is_replica(info) and self._history:
+                raise _Lost(why)  # a failover is on its way
             raise CoreFailed(why)
         await ask(self._writer, "SCRIPT", "LOAD", self._script)
-        await self._check_history(self._host.position)
-        if info["run_id"] != self._run_id:  # the first time; or another server, which may lack what was written last
-            self._run_id = info["run_id"]
+        is_other = history_of(info) != self._history  # the first time; or it may lack what was written last
+        if not (is_other and self._terms.acked_by_replicas):  # what replicas lack, gateways have told to no one
+            is_other |= not await self._has_history(self._host.position, self._host.engine.epoch)
+        self._history = history_of(info)
+        if is_other and not await self._is_as_it_was():
             await self._begin_anew()
-        for rows in list(self._unwritten):
-            self._put(rows)
+        else:
+            for rows in list(self._unwritten):
+                self._put(rows)
         await self._announce()
+
+    async def _is_as_it_was(self) -> bool:
+        """Whether this Redis has what was executed last, and what was written last: then it has all before, as its file
+        and its replicas never have gaps, and the host goes on as it is.
+        """
+        assert self._writer is not None
+        if self._executed is None or self._confirmed is None:
+            return False
+        (entry, fields), row = self._executed, self._confirmed
+        written = {name.encode(): value for name, value in row.fields}
+        for key, text, expected in ((self._terms.keys.commands, id_text(entry), fields), (row.key, row.id, written)):
+            if [found for _, found in rows_of(await ask(self._writer, "XRANGE", key, text, text))] != [expected]:
+                return False
+        return True
 
     async def _begin_anew(self) -> None:
         """Go on from the latest snapshot that can be read, in Redis or on disk."""
         self._unwritten.clear()
+        self._executed = self._confirmed = None
+        if self._snapshotting is not None:
+            self._snapshotting.cancel()  # of a host that may be ahead of this Redis
         self._host = self._new_host()
         self._since_snapshot = 0
         found = [each for each in (self._on_disk(), await self._in_redis()) if each is not None]
         for snapshot in sorted(found, key=lambda each: each.head.position, reverse=True):
             try:
-                self._host.restore(snapshot)
-                await self._check_history(self._host.position)
-                break
+                if await self._has_history(snapshot.head.position, snapshot.head.epoch):
+                    self._host.restore(snapshot)
+                    break
+                self._log("core.snapshot_unusable", text="it is of a history that was given up")
             except ValueError as error:
                 self._log("core.snapshot_unusable", text=str(error))
         await self._catch_up()
@@ -151,16 +192,25 @@ class CoreProcess:
         self._host.stopped_by = ""  # it was started again after that
         self._log("core.started", position=id_text(self._host.position), epoch=self._host.engine.epoch)
 
-    async def _check_history(self, position: EntryId) -> None:
-        """See that Redis still has what was executed: nothing that a client was told may be taken back in silence."""
+    async def _has_history(self, position: EntryId, epoch: str) -> bool:
+        """Whether Redis still has what was executed up to here, in this epoch; if not, an operator goes on without it.
+
+        Raises:
+            CoreFailed: no operator has said so: nothing that a client was told is taken back in silence.
+        """
         assert self._writer is not None
-        key = self._terms.keys.commands
-        last = await last_entry(self._writer, key)
-        if last < position:
-            raise CoreFailed(
-                f"Redis has lost what it had: {key} ends at {id_text(last)}, and {id_text(position)} was executed."
-                " Restore its file; or begin a new venue, with another core.prefix and empty directories"
-            )
+        keys = self._terms.keys
+        said = (await ask(self._writer, "HGET", keys.core, "epoch") or b"").decode()
+        is_earlier = bool(said and epoch and said != epoch)
+        found = await whereabouts(self._writer, keys.commands, position)
+        if found == "there" or (found == "trimmed" and not is_earlier):
+            return True
+        if is_earlier or self._terms.accepts_loss:
+            return False
+        raise CoreFailed(
+            f"Redis has lost what it had: {keys.commands} lacks {id_text(position)}, which was executed. Restore its"
+            " file; or go on without what is lost: run `penstock core --accept-loss` once, then start this core again"
+        )
 
     def _on_disk(self) -> Snapshot | None:
         try:
@@ -171,15 +221,10 @@ class CoreProcess:
 
     async def _in_redis(self) -> Snapshot | None:
         assert self._writer is not None
-        rows = await ask(self._writer, "HGETALL", self._terms.keys.snapshot)
-        found = pairs(rows)
-        if not found:
-            return None
         try:
-            chunks = [found[str(number).encode()] for number in range(int(found[b"chunks"]))]
-            return checked(Snapshot(decode_head(found[b"head"]), chunks, int(found[b"check"])))
-        except (KeyError, ValueError, msgspec.DecodeError, SnapshotUnusable) as error:
-            self._log("core.snapshot_unusable", text=f"in Redis: {error}")
+            return await snapshot_store.load(self._writer, self._terms.keys)
+        except SnapshotUnusable as error:
+            self._log("core.snapshot_unusable", text=str(error))
             return None
 
     async def _catch_up(self) -> None:
@@ -231,12 +276,27 @@ class CoreProcess:
             CONTRACT,
             "epoch",
             self._host.engine.epoch,
+            "epochs",
+            self._host.epochs,
             "encoding",
             "msgpack",
             "instruments",
             instruments,
         )
         await ask(self._writer, "HSET", self._terms.keys.core, *told)
+
+    async def _begin_epoch(self) -> None:
+        """Go on without what Redis has lost: from here on there is a snapshot that all cores can start from."""
+        assert self._writer is not None
+        await ask(self._writer, "XADD", self._terms.keys.commands, "*", "epoch", "")
+        await self._catch_up()
+        await self._write_all()
+        coming = self._host.begin_snapshot()
+        while coming.advance():
+            pass
+        await self._keep(coming)
+        await self._announce()
+        self._log("core.epoch_began", position=id_text(self._host.position), epoch=self._host.engine.epoch)
 
     # -- serve -------------------------------------------------------------------------------------------------------
 
@@ -246,6 +306,9 @@ class CoreProcess:
             await self._take_all(await self._read())
             if self._host.stopped_by:
                 raise CoreFailed(self._host.stopped_by)
+        await self._write_all()
+
+    async def _write_all(self) -> None:
         while self._unwritten and not self._lost.is_set():
             await self._wait_for(self._has_room)
 
@@ -266,6 +329,7 @@ class CoreProcess:
     async def _take_all(self, entries: list[Any]) -> None:
         for entry, fields in rows_of(entries):
             rows = self._host.take(entry, fields)
+            self._executed = entry, fields
             if rows:
                 self._unwritten.append(rows)
                 self._put(rows)
@@ -298,7 +362,7 @@ class CoreProcess:
             text = f"two cores differ: {row.key} has something else where this one writes entry {row.id}"
             self._fail(CoresDiffer(f"{text}. All cores stop: keep Redis and their directories, compare their versions"))
         elif self._unwritten:
-            self._unwritten.popleft()
+            self._confirmed = self._unwritten.popleft()[0]
             self._has_room.set()
 
     async def _stop_all(self, text: str) -> None:
@@ -330,19 +394,27 @@ class CoreProcess:
     async def _keep(self, coming: SnapshotInProgress) -> None:
         """On disk and in Redis; only then the commands before it may go."""
         snapshot, keys = coming.whole(), self._terms.keys
+        if self._terms.acked_by_replicas:
+            await self._await_replicas()
         await asyncio.to_thread(snapshot_file.save, self._terms.directory, snapshot)
         writer = self._writer
         if writer is None:
             raise _Lost("the connection is lost")
-        fresh = f"{keys.snapshot}:{id_text(snapshot.head.position)}"
-        await ask(writer, "DEL", fresh)
-        for number, chunk in enumerate(snapshot.chunks):
-            await ask(writer, "HSET", fresh, number, chunk)
-        head = encode(snapshot.head)
-        await ask(writer, "HSET", fresh, "head", head, "chunks", len(snapshot.chunks), "check", snapshot.check)
-        await ask(writer, "RENAME", fresh, keys.snapshot)
-        await ask(writer, "XTRIM", keys.commands, "MINID", "~", id_text(snapshot.head.position))
+        await snapshot_store.save(writer, keys, snapshot)
         self._log("core.snapshot", position=id_text(snapshot.head.position), chunks=len(snapshot.chunks))
+
+    async def _await_replicas(self) -> None:
+        """Until replicas have all that was executed: a snapshot must not be ahead of the Redis of tomorrow."""
+        terms, history = self._terms, self._history
+        pipe = await open_pipe(terms.address, _CONNECT_S, lambda _: None)
+        try:
+            info = await info_of_one(pipe)
+            if history_of(info) != history:
+                raise _Lost("Redis is another one")
+            asked = question(terms.acked_by_replicas, info)
+            await replicated(pipe, terms.keys.mark, asked, terms.acked_by_replicas)
+        finally:
+            pipe.close()
 
     # -- the connection ----------------------------------------------------------------------------------------------
 

@@ -85,6 +85,7 @@ class CoreHost:
         self.position = BEFORE_ALL
         self.stopped_by = ""
         self.nodes: dict[str, NodeState] = {}
+        self.epochs = 0  # that the venue had before this one
         self._last_session = 0
         self._sweeps = Sweeps()
         self._together = Together()
@@ -94,7 +95,14 @@ class CoreHost:
     def begin_snapshot(self) -> SnapshotInProgress:
         """The whole state as of now, to be made while entries are taken."""
         nodes = {name: (tuple(sorted(node.accounts)), node.latest) for name, node in self.nodes.items()}
-        head = Head(self.position, nodes, self._last_session, sweeps=self._sweeps.rows())
+        head = Head(
+            self.position,
+            nodes,
+            self._last_session,
+            sweeps=self._sweeps.rows(),
+            epoch=self.engine.epoch,
+            epochs=self.epochs,
+        )
         return SnapshotInProgress(head, self.engine.begin_snapshot())
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -106,6 +114,7 @@ class CoreHost:
         self.engine.restore(*snapshot.chunks)
         self.position, self._last_session = snapshot.head.position, snapshot.head.last_session
         self._sweeps = Sweeps(snapshot.head.sweeps)
+        self.epochs = snapshot.head.epochs
         self.nodes = {
             name: NodeState(set(accounts), latest) for name, (accounts, latest) in snapshot.head.nodes.items()
         }
@@ -129,6 +138,8 @@ class CoreHost:
             if b"configure" in fields:
                 self._configure(entry, msgspec.json.decode(fields[b"configure"], type=Configure))
                 return []
+            if b"epoch" in fields:
+                return self._begin_epoch(entry)
             if b"stop" in fields:
                 self.stopped_by = fields[b"stop"].decode("utf-8", "replace")
                 return []
@@ -152,6 +163,13 @@ class CoreHost:
         self.engine.configure(wanted.instruments, wanted.dedupe_ids)
         if not self.engine.epoch:
             self.engine.epoch = f"e-{entry[0]}"
+
+    def _begin_epoch(self, entry: EntryId) -> list[Row]:
+        """The latest history was lost, and an operator goes on without it. All gateways are told, and end."""
+        accounts = {account for known in self.nodes.values() for account in known.accounts}
+        self.engine.begin_epoch(f"e-{entry[0]}", accounts, entry[0] * NS_PER_MS)
+        self.epochs += 1
+        return [self._told(entry, node, ("epoch", self.engine.epoch.encode())) for node in self.nodes]
 
     def _leave(self, name: str, accounts: tuple[int, ...]) -> None:
         """A gateway hosts these accounts no longer."""
@@ -183,7 +201,7 @@ class CoreHost:
                 by_account.setdefault(event.account, []).append(event)
         rows = [
             Row(
-                self._keys.events(account),
+                self._keys.events(account, self.epochs),
                 f"{own[-1].seq}-0",
                 self._retain_events,
                 ((field, encode_events(own, encoding)),),

@@ -31,9 +31,16 @@ class Keys(msgspec.Struct, frozen=True):
         """A hash: the latest whole snapshot of our own core."""
         return f"{{{self.prefix}}}:snapshot"
 
-    def events(self, account: int) -> str:
-        """The stream of an account's events, for replay."""
-        return f"{{{self.prefix}}}:events:{account}"
+    @property
+    def mark(self) -> str:
+        """A string, written only to learn that replicas have all that was written before it."""
+        return f"{{{self.prefix}}}:mark"
+
+    def events(self, account: int, epochs: int = 0) -> str:
+        """The stream of an account's events, for replay. epochs: how many the venue had before, as numbers begin anew
+        in each.
+        """
+        return f"{{{self.prefix}}}:events:{account}{f':{epochs}' if epochs else ''}"
 
     def node(self, name: str) -> str:
         """The stream of what the core delivers to one gateway."""

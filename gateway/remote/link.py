@@ -2,6 +2,8 @@
 
 What is written waits for the commit of its turn, like all that leaves the gateway. Nothing is awaited per order:
 replies come through callbacks.
+
+More than 400 lines, because what connects, what begins and what carries share the state of one link.
 """
 
 import asyncio
@@ -15,11 +17,23 @@ import msgspec
 from gateway.config import schema
 from gateway.config.load import core_url, node_of
 from gateway.doors.batch import EventLoopTurn
-from gateway.remote.core import Handed, LinkRecord, Missed, RemoteCore, events_of
+from gateway.remote.core import EpochBegan, Handed, LinkRecord, Missed, RemoteCore, events_of
 from gateway.remote.host import Hello
 from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, entry_id, id_text
-from gateway.remote.pipe import Address, PipeLost, RedisPipe, address_of, ask, last_entry, open_pipe, pairs, rows_of
-from gateway.remote.store_check import info_of, why_unfit
+from gateway.remote.pipe import (
+    Address,
+    PipeLost,
+    RedisPipe,
+    address_of,
+    ask,
+    info_of_one,
+    open_pipe,
+    pairs,
+    rows_of,
+    whereabouts,
+)
+from gateway.remote.replicas import ReplicaWait, Row
+from gateway.remote.store_check import history_of, is_replica, why_unfit
 from gateway.remote.wire import CONTRACT, FIELDS, NotUnderstood, encode_events
 from gateway.safety.kill_switch import HOUSE_SESSION
 from protocols.instruments import Instrument, Instruments
@@ -28,10 +42,14 @@ from protocols.messages import AnyEvent, is_numbered
 _CONNECT_S = 2.0
 _RETRY_S = 0.1
 _BLOCK_MS = 500
-_SILENCE_S = 2.0  # a connection that does not answer for this long counts as lost
 _LOOK_S = 0.25
 _READ_ENTRIES = 256
 _TAIL_ENTRIES = 1_000  # of each account's stream that a start reads, for clients that resume
+
+
+_EPOCH_BEGAN = (
+    "the venue goes on in epoch {}, without some of what clients were told: start this gateway again, and it tells them"
+)
 
 
 class LinkRefused(Exception):
@@ -47,9 +65,7 @@ class LinkTerms(NamedTuple):
     accounts: tuple[int, ...]
     sessions: tuple[int, ...]
     instruments: tuple[Instrument, ...]
-
-
-Row = tuple[EntryId, dict[bytes, bytes]]
+    acked_by_replicas: int = 0
 
 
 class Found(NamedTuple):
@@ -84,9 +100,11 @@ class CoreConnection:
         self._turn: EventLoopTurn | None = None
         self._writer: RedisPipe | None = None
         self._reader: RedisPipe | None = None
-        self._run_id = ""
-        self._asked_s = 0.0  # when the reader was asked last, by the loop's clock
-        self._sent_s = 0.0  # when the oldest unanswered command was written; 0 = none
+        self._waiter: RedisPipe | None = None
+        self._replicas = ReplicaWait(terms.acked_by_replicas, terms.keys.mark, self._tell, self._away, log)
+        self._window = window
+        self._history = ""
+        self._epochs = 0  # that the venue had before this one
         self._tasks: set[asyncio.Task[None]] = set()
         self._position = 0  # of the journal, for which what is unsent waits
         self._trimmed = BEFORE_ALL
@@ -105,7 +123,7 @@ class CoreConnection:
             try:
                 await self._connect()
                 return await self._greet()
-            except (OSError, TimeoutError, hiredis.ReplyError) as error:
+            except (OSError, TimeoutError, hiredis.ReplyError, EpochBegan) as error:
                 self._away(str(error) or type(error).__name__)
                 self._close_pipes()
                 await asyncio.sleep(_RETRY_S)
@@ -117,6 +135,26 @@ class CoreConnection:
         self._read()
         self._spawn(self._watch())
         self.wake()
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be handed over, or nothing that is answered can be told; "" = both can."""
+        return self.why_away or self.why_held
+
+    @property
+    def why_held(self) -> str:
+        """Which replicas are missing, "" = none."""
+        return self._replicas.why
+
+    @property
+    def held(self) -> int:
+        """Entries that wait for replicas."""
+        return self._replicas.held
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the venue had before this one."""
+        return self._epochs
 
     @property
     def next_session(self) -> int:
@@ -148,20 +186,20 @@ class CoreConnection:
         terms = self._terms
         writer = self._writer = await open_pipe(terms.address, _CONNECT_S, self._on_lost)
         self._reader = await open_pipe(terms.address, _CONNECT_S, self._on_lost)
-        info = info_of(await ask(writer, "INFO"))
+        if self._replicas.is_needed:
+            self._waiter = await open_pipe(terms.address, _CONNECT_S, self._on_lost)
+        info = await info_of_one(*self._pipes)
         if why := why_unfit(info):
+            if is_replica(info) and self._history:  # a failover is on its way
+                raise OSError(why)
             raise LinkRefused(why)
-        last = await last_entry(writer, terms.keys.node(terms.node))
-        if last < self.core.delivered:
-            raise LinkRefused(
-                f"Redis has lost what it had: {terms.keys.node(terms.node)} ends at {id_text(last)}, and"
-                f" {id_text(self.core.delivered)} was delivered. Restore its file; or begin a new venue, with another"
-                " core.prefix and an empty journal"
-            )
+        await self._check_history(writer)
         await self._check_core(writer)
-        if info["run_id"] != self._run_id:
+        if self._waiter is not None:
+            self._replicas.begin(self._waiter, info)
+        if history_of(info) != self._history:
             self.core.send_all_again()
-        self._run_id = info["run_id"]
+        self._history = history_of(info)
         self.why_away = ""
 
     async def _greet(self) -> "Found":
@@ -181,9 +219,11 @@ class CoreConnection:
             if not told:
                 raise TimeoutError("the core does not answer")
             rows += rows_of(told[0][1])
+        await self._replicas.await_now()
         core.welcome(*next(row for row in rows if row[0] == entry))
         if (before := entry_id(rows[0][1][b"prev"])) > core.delivered:
             rows.insert(0, await self._missed(before))
+            await self._replicas.await_now()
         return Found(await self._tails(), rows)
 
     async def _missed(self, entry: EntryId) -> Row:
@@ -191,10 +231,29 @@ class CoreConnection:
         assert self._writer is not None
         events: list[AnyEvent] = []
         for account in self._terms.accounts:
-            key, latest = self._terms.keys.events(account), self.core.latest_seq(account)
+            key, latest = self._terms.keys.events(account, self._epochs), self.core.latest_seq(account)
             for _, fields in rows_of(await ask(self._writer, "XRANGE", key, f"{latest + 1}-0", "+")):
                 events += events_of(fields)
         return entry, {b"m": encode_events(events, "msgpack"), b"prev": id_text(self.core.delivered).encode()}
+
+    async def _check_history(self, writer: RedisPipe) -> None:
+        """See that Redis has what was delivered; or that an operator goes on without it, in a new epoch, which only a
+        start of the gateway can begin.
+        """
+        keys, core = self._terms.keys, self.core
+        epoch = (await ask(writer, "HGET", keys.core, "epoch") or b"").decode()
+        if epoch and core.epoch and epoch != core.epoch:
+            if self._turn is not None:
+                raise LinkRefused(_EPOCH_BEGAN.format(epoch))
+            self._log("core.epoch_changed", epoch=epoch, before=core.epoch)
+            core.begin_epoch()
+        key = keys.node(self._terms.node)
+        if await whereabouts(writer, key, core.delivered) == "lost":
+            raise LinkRefused(
+                f"Redis has lost what it had: {key} lacks {id_text(core.delivered)}, which was delivered. Restore its"
+                " file; or go on without what is lost: run `penstock core --accept-loss` once, then start this gateway"
+                " again"
+            )
 
     async def _check_core(self, writer: RedisPipe) -> None:
         """See that the core speaks as we do, and trades what we do."""
@@ -215,13 +274,14 @@ class CoreConnection:
                     f"instrument {mine.id} is {mine.symbol} with px_exp {mine.px_exp} and qty_exp {mine.qty_exp} here,"
                     f" and {theirs.get(str(mine.id))} at the core: make both configurations the same"
                 )
+        self._epochs = int(said.get(b"epochs", b"0"))
 
     async def _tails(self) -> dict[int, list[AnyEvent]]:
         """The latest events of each account that were reported; later ones are still to be delivered."""
         assert self._writer is not None
         tails: dict[int, list[AnyEvent]] = {}
         for account in self._terms.accounts:
-            key = self._terms.keys.events(account)
+            key = self._terms.keys.events(account, self._epochs)
             rows = await ask(self._writer, "XREVRANGE", key, "+", "-", "COUNT", _TAIL_ENTRIES)
             told = (event for _, fields in reversed(rows_of(rows)) for event in events_of(fields))
             reported = self.core.latest_seq(account)
@@ -239,19 +299,16 @@ class CoreConnection:
             self._log("core.away", text=why)
 
     async def _watch(self) -> None:
-        """Notice connections that are silent, and connect again."""
-        loop = asyncio.get_running_loop()
+        """Connect again when the connection is lost, also if that was just before anything was to go over it."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            now_s = loop.time()
+            if self.core.is_open and not all(pipe.is_open for pipe in self._pipes):
+                self._away("the connection is lost")
             if self.core.is_open:
-                is_silent = self._writer is not None and self._writer.unanswered and now_s - self._sent_s > _SILENCE_S
-                if is_silent or now_s - self._asked_s > _SILENCE_S + _BLOCK_MS / 1_000:
-                    self._away("no answer")
-                else:
-                    self._trim()
-                    continue
-            await self._connect_again()
+                self._trim()
+                self._replicas.look()
+            else:
+                await self._connect_again()
 
     async def _connect_again(self) -> None:
         """Go on where we were: what was written for us meanwhile is in our stream."""
@@ -270,9 +327,12 @@ class CoreConnection:
         self.wake()
 
     def _close_pipes(self) -> None:
-        for pipe in (self._writer, self._reader):
-            if pipe is not None:
-                pipe.close()
+        for pipe in self._pipes:
+            pipe.close()
+
+    @property
+    def _pipes(self) -> list[RedisPipe]:
+        return [pipe for pipe in (self._writer, self._reader, self._waiter) if pipe is not None]
 
     # -- hand over and deliver -----------------------------------------------------------------------------------------
 
@@ -283,8 +343,6 @@ class CoreConnection:
         field = FIELDS[self.core.encoding]
         for handed in self.core.unsent:
             handed.is_sent = True
-            if not writer.unanswered:
-                self._sent_s = asyncio.get_running_loop().time()
             writer.send(
                 partial(self._appended, handed), "XADD", terms.keys.commands, "*", "node", terms.node, field,
                 self.core.wire(handed),
@@ -299,11 +357,12 @@ class CoreConnection:
             self.core.appended(handed, entry_id(reply))
 
     def _read(self) -> None:
-        if self._reader is not None and self.core.is_open:
-            self._asked_s = asyncio.get_running_loop().time()
-            self._reader.send(
+        """Ask for what comes next, unless that is asked, or too much waits for replicas."""
+        reader = self._reader
+        if reader is not None and self.core.is_open and not reader.unanswered and self._replicas.held < self._window:
+            reader.send(
                 self._came, "XREAD", "COUNT", _READ_ENTRIES, "BLOCK", _BLOCK_MS, "STREAMS",
-                self._terms.keys.node(self._terms.node), id_text(self.core.delivered),
+                self._terms.keys.node(self._terms.node), id_text(self._replicas.latest or self.core.delivered),
             )  # fmt: skip
 
     def _came(self, reply: Any) -> None:
@@ -312,11 +371,22 @@ class CoreConnection:
         if isinstance(reply, hiredis.ReplyError):
             self._away(str(reply))
             return
+        rows = rows_of(reply[0][1]) if reply else []
+        if rows and self._replicas.is_needed:
+            self._replicas.take(rows)
+            self._read()
+        else:
+            self._tell(rows)
+
+    def _tell(self, rows: list[Row]) -> None:
+        """Report these, and go on."""
         try:
-            if reply:
-                self.core.deliver(rows_of(reply[0][1]), self._now_ns())
+            self.core.deliver(rows, self._now_ns())
         except (Missed, NotUnderstood) as error:  # the next start reads the accounts' streams
             self._fail(error)
+            return
+        except EpochBegan as error:
+            self._fail(LinkRefused(_EPOCH_BEGAN.format(error)))
             return
         self._read()
 
@@ -386,6 +456,7 @@ def link_of(
         tuple(row.id for row in settings.accounts) if is_alone else (),
         (HOUSE_SESSION, *(row.id for row in settings.fix.sessions), *ws_sessions) if is_alone else (),
         tuple(instruments.by_id.values()),
+        settings.core.acked_by_replicas,
     )
     return CoreConnection(terms, settings.core.window, record, now_ns, log, fail, hands_over=is_alone)
 

@@ -8,19 +8,22 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import hiredis
 import msgspec
 
-from gateway.remote.keys import BEFORE_ALL, EntryId, entry_id
+from gateway.remote.keys import BEFORE_ALL, EntryId, entry_id, id_text
+from gateway.remote.store_check import history_of, info_of
 
 Argument = bytes | str | int
 Then = Callable[[Any], None]
 """Takes a reply: what Redis answered, a `hiredis.ReplyError` when it refused it, `PipeLost` when none will come."""
 
 _DEFAULT_PORT = 6379
+_SILENCE_S = 2.5  # without any byte of what is awaited, a connection counts as lost: longer than reads block
+_LOOK_S = 0.25
 
 
 class PipeLost(OSError):
@@ -63,7 +66,7 @@ def address_of(url: str) -> Address:
 
 
 class RedisPipe(asyncio.Protocol):
-    """The connection."""
+    """The connection. It is lost, too, when nothing comes any more though replies are due."""
 
     def __init__(self, on_lost: Callable[[str], None]) -> None:
         """on_lost: called once, with why, after all that waits for a reply was told."""
@@ -71,6 +74,13 @@ class RedisPipe(asyncio.Protocol):
         self._waiting: deque[Then] = deque()
         self._reader = hiredis.Reader()
         self._transport: asyncio.Transport | None = None
+        self._look_again: asyncio.TimerHandle | None = None
+        self._since_s = 0.0  # since when nothing has come though it is due, by the loop's clock
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can carry anything."""
+        return self._transport is not None
 
     @property
     def unanswered(self) -> int:
@@ -79,17 +89,22 @@ class RedisPipe(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._loop = asyncio.get_running_loop()
+        self._look()
 
     def send(self, then: Then, *command: Argument) -> None:
         """Send one command."""
         if self._transport is None:
             then(PipeLost("the connection is lost"))
         else:
+            if not self._waiting:
+                self._since_s = self._loop.time()
             self._waiting.append(then)
             self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub names one argument
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
+        self._since_s = self._loop.time()
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not False:
@@ -105,8 +120,16 @@ class RedisPipe(asyncio.Protocol):
         self._on_lost = _ignore
         self._lose("")
 
+    def _look(self) -> None:
+        if self._waiting and self._loop.time() - self._since_s > _SILENCE_S:
+            self._lose("no answer")
+        else:
+            self._look_again = self._loop.call_later(_LOOK_S, self._look)
+
     def _lose(self, why: str) -> None:
         transport, self._transport = self._transport, None
+        if self._look_again is not None:
+            self._look_again.cancel()
         if transport is not None:
             transport.abort()
             waiting, self._waiting = self._waiting, deque()
@@ -128,16 +151,20 @@ async def open_pipe(address: Address, timeout_s: float, on_lost: Callable[[str],
     """
     loop = asyncio.get_running_loop()
     pipe = RedisPipe(on_lost)
-    async with asyncio.timeout(timeout_s):
-        if address.path:
-            await loop.create_unix_connection(lambda: pipe, address.path)
-        else:
-            await loop.create_connection(lambda: pipe, address.host, address.port, ssl=_tls_of(address))
-        if address.password:
-            await ask(pipe, "AUTH", *((address.user,) if address.user else ()), address.password)
-        if address.db:
-            await ask(pipe, "SELECT", address.db)
-        await ask(pipe, "PING")
+    try:
+        async with asyncio.timeout(timeout_s):
+            if address.path:
+                await loop.create_unix_connection(lambda: pipe, address.path)
+            else:
+                await loop.create_connection(lambda: pipe, address.host, address.port, ssl=_tls_of(address))
+            if address.password:
+                await ask(pipe, "AUTH", *((address.user,) if address.user else ()), address.password)
+            if address.db:
+                await ask(pipe, "SELECT", address.db)
+            await ask(pipe, "PING")
+    except BaseException:
+        pipe.close()
+        raise
     return pipe
 
 
@@ -155,15 +182,37 @@ async def ask(pipe: RedisPipe, *command: Argument) -> Any:
     return told
 
 
-async def last_entry(pipe: RedisPipe, stream: str) -> EntryId:
-    """The highest id that a stream has ever had in this Redis, also if the entry was trimmed."""
+async def info_of_one(*pipes: RedisPipe) -> dict[str, str]:
+    """What INFO says of the Redis that all these connections lead to.
+
+    Raises:
+        OSError: they lead to different ones: its address was moved meanwhile.
+    """
+    found = [info_of(await ask(pipe, "INFO")) for pipe in pipes]
+    if len({history_of(info) for info in found}) > 1:
+        raise OSError("the address of Redis leads to several servers")
+    return found[0]
+
+
+async def latest_entry(pipe: RedisPipe, stream: str) -> EntryId:
+    """The id of the latest entry of a stream."""
+    rows = rows_of(await ask(pipe, "XREVRANGE", stream, "+", "-", "COUNT", 1))
+    return rows[0][0] if rows else BEFORE_ALL
+
+
+async def whereabouts(pipe: RedisPipe, stream: str, entry: EntryId) -> Literal["there", "trimmed", "lost"]:
+    """What has become of an entry that a stream had once. trimmed: all that is left is later."""
     try:
-        told = await ask(pipe, "XINFO", "STREAM", stream)
+        told = pairs(await ask(pipe, "XINFO", "STREAM", stream))
     except hiredis.ReplyError as error:
         if "no such key" in str(error):
-            return BEFORE_ALL
+            return "lost" if entry > BEFORE_ALL else "trimmed"
         raise
-    return entry_id(pairs(told)[b"last-generated-id"])
+    if entry_id(told[b"last-generated-id"]) < entry:
+        return "lost"
+    if not told.get(b"first-entry") or entry < entry_id(told[b"first-entry"][0]):
+        return "trimmed"
+    return "there" if await ask(pipe, "XRANGE", stream, id_text(entry), id_text(entry)) else "lost"
 
 
 def pairs(reply: list[Any]) -> dict[bytes, Any]:

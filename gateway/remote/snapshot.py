@@ -14,13 +14,18 @@ from gateway.remote.sweeps import Sweep
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
-    """What comes before the engine's chunks. nodes: the accounts of each, and the last entry written for it."""
+    """What comes before the engine's chunks. nodes: the accounts of each, and the last entry written for it.
+
+    epochs: how many the venue had before this one.
+    """
 
     position: EntryId
     nodes: dict[str, tuple[tuple[int, ...], EntryId]]
     last_session: int
     version: int = 1
     sweeps: tuple[Sweep, ...] = ()
+    epoch: str = ""
+    epochs: int = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 _POLICIES = ("noeviction",)
-_PASSING = ("LOADING", "BUSY", "MASTERDOWN", "READONLY", "NOREPLICAS", "OOM", "MISCONF", "TRYAGAIN", "CLUSTERDOWN")
+_PASSING = (
+    "LOADING", "BUSY", "MASTERDOWN", "READONLY", "NOREPLICAS", "OOM", "MISCONF", "TRYAGAIN", "CLUSTERDOWN",
+    "UNBLOCKED",
+)  # fmt: skip
 
 
 def why_unfit(info: Mapping[str, str]) -> str:
@@ -13,9 +16,21 @@ def why_unfit(info: Mapping[str, str]) -> str:
         return f"this Redis evicts keys (maxmemory-policy {policy}), and so would lose orders: set it to noeviction"
     if info.get("aof_enabled") == "0":
         return "this Redis keeps no append-only file, and so would lose orders when it stops: set appendonly yes"
-    if info.get("role") == "slave":
+    if is_replica(info):
         return "this Redis is a replica: name the primary"
     return ""
+
+
+def is_replica(info: Mapping[str, str]) -> bool:
+    """Whether it copies another one: during a failover that passes."""
+    return info.get("role") == "slave"
+
+
+def history_of(info: Mapping[str, str]) -> str:
+    """The name of this process' history: another process may lack what was written last, and so may one that was a
+    replica for a while.
+    """
+    return f"{info['run_id']} {info.get('master_replid', '')}"
 
 
 def is_passing(error: str) -> bool:

@@ -18,7 +18,7 @@ import msgspec
 
 from gateway.core.orders import is_in_scope
 from protocols.errors import WITHDRAWN
-from protocols.messages import POSS_RESEND, AnyCommand, MassCancel, NewOrder
+from protocols.messages import AnyCommand, MassCancel, NewOrder
 
 _BARS_MS = 10_000  # no order waits for longer at a gateway that can hand over
 _MOST = 16  # of an account: those before are covered by time, or a client sends them without end
@@ -62,8 +62,7 @@ class Sweeps:
             return command
         for sweep in self._by_account.get(command.account, ()):
             if sweep.node != node and command.t_recv < sweep.command.t_recv and is_in_scope(command, sweep.command):
-                # As a retry that may place nothing: if it was placed before, the answer says so.
-                return msgspec.structs.replace(command, deadline=-WITHDRAWN, flags=command.flags | POSS_RESEND)
+                return msgspec.structs.replace(command, deadline=-WITHDRAWN)  # it may place nothing
         return command
 
     def _forget(self, now_ms: int) -> None:

@@ -51,6 +51,12 @@ EVENTS: dict[str, LogEvent] = {
     "cluster.back": _info("it can be reached again; what waited is written"),
     "cluster.gateway_dead": _warning("a gateway is not heard of any more; its sessions are taken over"),
     "core.back": _info("the core can be reached again; what waited is handed over"),
+    "core.replicas_missing": _error(
+        "fewer replicas than `core.acked_by_replicas` have what the core wrote; nothing of it is told until they do"
+    ),
+    "core.replicas_back": _info("enough replicas have what the core wrote"),
+    "core.epoch_began": _warning("`--accept-loss`: the venue goes on from this position without what Redis has lost"),
+    "core.epoch_changed": _warning("the core has lost history, and begun a new epoch; clients that resume are told"),
     "core.started": _info("the core goes on from this position in the command stream"),
     "core.stopped": _info("the core has written what it executed"),
     "core.store_away": _error("the Redis of the core cannot be reached; `text` says why"),

@@ -70,6 +70,8 @@ _LIST = (
     _gauge("cluster_commits_waiting", "Commits that Redis has not answered: output waits for them"),
     _counter("cluster_sessions_came", "Sessions that came to this gateway, from another one or for the first time"),
     _counter("cluster_sessions_lost", "Sessions that another gateway has taken over"),
+    _gauge("core_replicas_missing", "1 while too few replicas of its Redis have what the core wrote: it is not told"),
+    _gauge("core_held_entries", "Entries that the core wrote and that wait for replicas"),
     _gauge("modes", "Modes in force that bar new orders (of the venue, accounts, sessions, instruments)", ("mode",)),
     _counter("limiter_admitted", "Requests admitted by the limiter", ("bucket",)),
     _counter("limiter_refused", "Requests refused by the limiter", ("bucket",)),

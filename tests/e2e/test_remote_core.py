@@ -11,19 +11,17 @@ from contextlib import contextmanager
 
 import pytest
 
-from gateway.config.load import build_instruments, load
-from gateway.remote.core_process import CoreFailed, CoreProcess, CoresDiffer, CoreTerms
+from gateway.remote.core_process import CoreFailed, CoresDiffer
 from gateway.remote.keys import Keys
 from gateway.remote.link import CoreConnection, LinkTerms
 from gateway.remote.pipe import PipeLost, address_of, ask, open_pipe
-from gateway.remote.wire import encode_commands
 from tests.support.redis_server import redis_server
+from tests.support.remote_core import LINK, core_of, hand_over
 from tests.support.server import started, venue_toml, write_venue
 from tests.support.venue import Venue
 
 pytestmark = pytest.mark.timeout(120)
 _KEPT = ("--appendonly", "yes")
-_CORE = '\n[core]\nlink = "redis"\nredis = "{url}"\n'
 
 
 @pytest.fixture
@@ -32,27 +30,10 @@ def store():
         yield server
 
 
-def core_of(store, directory, toml=None):
-    """A core in this process, and what it logs."""
-    directory.mkdir(exist_ok=True)
-    config = load(write_venue(directory, toml or venue_toml(more=_CORE.format(url=store.unix_url))))
-    logged = []
-    terms = CoreTerms(
-        Keys("penstock"), address_of(store.unix_url), tuple(build_instruments(config).by_id.values()), 1_024, 1_000,
-        directory,
-    )  # fmt: skip
-    return CoreProcess(terms, lambda name, **fields: logged.append((name, fields))), logged
-
-
 async def until(condition):
     async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
-
-
-def hand_over(store, *lines, venue):
-    commands = encode_commands([venue.command(line) for line in lines], "msgpack")
-    return store.client().xadd(Keys("penstock").commands, {"node": "g1", "m": commands})
 
 
 async def test_a_core_goes_on_where_another_was_killed_and_writes_nothing_twice(store, tmp_path):
@@ -71,6 +52,51 @@ async def test_a_core_goes_on_where_another_was_killed_and_writes_nothing_twice(
     await running
     assert [entry for entry, _ in store.client().xrange(Keys("penstock").events(1))] == [b"2-0", b"3-0"]
     assert second.host.engine.epoch == first.host.engine.epoch
+
+
+async def test_a_core_that_begins_writes_each_entry_once_also_when_redis_is_slow_to_confirm(store, tmp_path):
+    """A second reply would stand for a later entry, which would not be written again if the connection were lost."""
+    core, _ = core_of(store, tmp_path)
+    hand_over(store, "alice new a1 buy 10 @ 90", "alice new a2 buy 10 @ 90", venue=Venue())
+    put, put_again, replies = core._put, [], []
+    core._written = lambda rows, reply: replies.append((rows, reply))
+    core._put = lambda rows: (put_again.append(rows), put(rows))
+    running = asyncio.ensure_future(core.run())
+    await until(lambda: store.client().exists(Keys("penstock").core))
+    assert [[row.id for row in rows] for rows in put_again] == [["2-0"]]
+    assert len(replies) == 1
+    running.cancel()
+
+
+async def test_a_core_goes_on_when_redis_comes_back_as_it_was_and_executes_nothing_again(store, tmp_path):
+    venue = Venue()
+    core, _ = core_of(store, tmp_path)
+    running = asyncio.ensure_future(core.run())
+    await until(lambda: core.host.engine.epoch)
+    hand_over(store, "alice new a1 buy 10 @ 90", venue=venue)
+    await until(lambda: store.client().exists(Keys("penstock").events(1)) and not core._unwritten)
+    host = core.host
+    await asyncio.to_thread(store.kill)
+    store.start()
+    hand_over(store, "alice new a2 buy 10 @ 90", venue=venue)
+    await until(lambda: core.host.engine.latest_seq(1) == 2)
+    assert core.host is host
+    running.cancel()
+
+
+async def test_a_core_writes_again_what_redis_lost_of_it_though_the_command_is_there(store, tmp_path):
+    venue, events = Venue(), Keys("penstock").events(1)
+    core, _ = core_of(store, tmp_path)
+    running = asyncio.ensure_future(core.run())
+    await until(lambda: core.host.engine.epoch)
+    hand_over(store, "alice new a1 buy 10 @ 90", venue=venue)
+    await until(lambda: store.client().exists(events) and not core._unwritten)
+    host = core.host
+    store.client().delete(events)
+    await asyncio.to_thread(store.kill)
+    store.start()
+    await until(lambda: core.host is not host and store.client().exists(events))
+    running.cancel()
 
 
 async def test_of_two_cores_that_differ_both_stop_and_the_entry_is_named(store, tmp_path):
@@ -130,7 +156,7 @@ async def test_a_core_notices_that_redis_has_lost_its_latest_writes(store, tmp_p
 
 
 def test_a_gateway_notices_that_redis_has_lost_its_latest_writes(store, tmp_path):
-    more = _CORE.format(url=store.unix_url) + '[journal]\ndurability = "process"\n'
+    more = LINK.format(url=store.unix_url) + '[journal]\ndurability = "process"\n'
     path = write_venue(tmp_path, venue_toml(more=more))
     with command("core", "-c", path):
         wait_core(store)
@@ -189,7 +215,7 @@ class NoRecord:
     def record_handed(self, number, data):
         pass
 
-    def record_delivered(self, delivered, answered, reported):
+    def record_delivered(self, delivered, answered, reported, epoch=""):
         pass
 
 
@@ -262,7 +288,7 @@ def wait_core(store):
 
 
 def test_the_command_runs_a_core_and_a_gateway_waits_for_it(store, tmp_path):
-    more = _CORE.format(url=store.unix_url)
+    more = LINK.format(url=store.unix_url)
     path = write_venue(tmp_path, venue_toml(more=more))
     with command("core", "-c", path) as core:
         wait_core(store)
@@ -273,7 +299,7 @@ def test_the_command_runs_a_core_and_a_gateway_waits_for_it(store, tmp_path):
 
 
 def test_a_gateway_with_an_instrument_that_the_core_has_otherwise_is_refused(store, tmp_path):
-    text = venue_toml(more=_CORE.format(url=store.unix_url))
+    text = venue_toml(more=LINK.format(url=store.unix_url))
     path = write_venue(tmp_path, text)
     (tmp_path / "other").mkdir()
     other = write_venue(tmp_path / "other", text.replace('symbol = "ETH-USDT"', 'symbol = "ETH-USDC"'))

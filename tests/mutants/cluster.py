@@ -106,7 +106,7 @@ MUTANTS = (
         ),
         (
             "reports that were told by the last owner are told again",
-            "adopted.row.at < event.seq <= latest",
+            "at < event.seq <= latest",
             "event.seq <= latest",
         ),
     ),

@@ -4,6 +4,10 @@ from tests.mutants.plant import mutants
 
 _LINK = ("tests/gateway/remote/test_core.py",)
 _PROCESSES = ("tests/e2e/test_remote_core.py",)
+_REPLICAS = ("tests/gateway/remote/test_replicas.py",)
+_PIPE = ("tests/gateway/remote/test_pipe.py",)
+_LOSS = ("tests/e2e/test_core_loss.py",)
+_FAILOVER = ("tests/e2e/test_core_replicas.py",)
 
 MUTANTS = (
     *mutants(
@@ -13,8 +17,8 @@ MUTANTS = (
         ("the refusal of a used id closes the order that has it", "event.exec_type is ExecType.REJECTED", "False"),
         (
             "what caused the first events is forgotten in a crash",
-            "            self._record.record_delivered(entry, 0, self._latest)\n",
-            "",
+            "            self._record.record_delivered(entry, 0, self._latest, self.epoch)\n",
+            "            pass\n",
         ),
         ("an event is reported again after a crash", "event.seq <= self._latest.get(event.account, 0)", "False"),
         ("a trimmed entry is not missed", "if before > self.delivered:", "if False:"),
@@ -35,6 +39,8 @@ MUTANTS = (
         _LINK,
         ("a gateway is not acknowledged when nothing was caused", "if node == name:", "if node == name and events:"),
         ("an entry does not name the one before", "before, known.latest = known.latest, entry", "before = entry"),
+        ("gateways are not told of a new epoch", "for node in self.nodes]", "for node in ()]"),
+        ("events of a new epoch are written over the others", "events(account, self.epochs)", "events(account)"),
         ("a snapshot forgets who hosts what", "set(accounts), latest", "set(), latest"),
     ),
     *mutants(
@@ -44,8 +50,73 @@ MUTANTS = (
         ("orders of several sessions are one run", "not _is_of_one(first, command)", "False"),
     ),
     *mutants(
+        "gateway/remote/replicas.py",
+        _REPLICAS,
+        ("a refused write counts as one that replicas have", " or not self._is_marked:", ":"),
+        ("too few replicas are enough", "own >= 1 and found >= replicas", "True"),
+        ("the primary's own disk does not matter", "own >= 1 and ", ""),
+        (
+            "what came after the question is told with its answer",
+            "self._held[: self._asked], self._held[self._asked :]",
+            "self._held, []",
+        ),
+        (
+            "what waited on a lost connection is told by the next",
+            "self._held, self._is_asking, self.why = []",
+            "_, self._is_asking, self.why = []",
+        ),
+    ),
+    *mutants(
+        "gateway/remote/link.py",
+        _FAILOVER,
+        ("what was read is told before replicas have it", "if rows and self._replicas.is_needed:", "if False:"),
+        (
+            "connections that were lost at once are not noticed",
+            "not all(pipe.is_open for pipe in self._pipes)",
+            "False",
+        ),
+        ("during a failover the gateway ends", "if is_replica(info) and self._history:", "if False:"),
+    ),
+    *mutants(
+        "gateway/remote/core_process.py",
+        _FAILOVER,
+        ("a snapshot is kept that replicas lack", "            await self._await_replicas()\n", "            pass\n"),
+        (
+            "a core that has executed what replicas lack does not go on",
+            "if not (is_other and self._terms.acked_by_replicas):",
+            "if True:",
+        ),
+    ),
+    *mutants(
+        "gateway/remote/core_process.py",
+        _PROCESSES,
+        (
+            "what a core that begins has written is written twice",
+            "        else:\n            for rows in list(self._unwritten):",
+            "        if True:\n            for rows in list(self._unwritten):",
+        ),
+        ("a core goes on though Redis lacks what it wrote", "!= [expected]:", "is None:"),
+        ("a core begins anew whenever Redis does", "if self._executed is None or self._confirmed is None:", "if True:"),
+    ),
+    *mutants(
+        "gateway/remote/core_process.py",
+        _LOSS,
+        (
+            "a snapshot of a history that was given up is used",
+            "            return False\n        raise CoreFailed",
+            "            return True\n        raise CoreFailed",
+        ),
+        ("a loss is passed over in silence", "if is_earlier or self._terms.accepts_loss:", "if True:"),
+    ),
+    *mutants(
+        "gateway/remote/link.py",
+        _LOSS,
+        ("a gateway never begins the new epoch", "            core.begin_epoch()", "            pass"),
+    ),
+    *mutants(
         "gateway/recovery/link_state.py",
         _LINK,
+        ("numbers of the epoch before hide those of this one", "            self.reported.clear()", "            pass"),
         ("the last answered hand-over is kept", "if number <= record.answered]", "if number < record.answered]"),
     ),
     *mutants(
@@ -55,11 +126,22 @@ MUTANTS = (
     ),
     *mutants(
         "gateway/remote/pipe.py",
-        _PROCESSES,
+        _PIPE,
         (
             "who waits when the connection is lost waits for ever",
             "            for then in waiting:\n",
             "            for then in ():\n",
+        ),
+        ("a connection that is silent is waited for for ever", "> _SILENCE_S:", "> 1_000_000:"),
+        (
+            "a busy connection is lost though replies come",
+            "        self._since_s = self._loop.time()\n        try:",
+            "        try:",
+        ),
+        (
+            "a connection that was asked nothing is lost",
+            "if self._waiting and self._loop.time()",
+            "if self._loop.time()",
         ),
     ),
     *mutants(
@@ -70,7 +152,7 @@ MUTANTS = (
             "theirs.get(str(mine.id)) != [",
             "theirs.get(str(mine.id)) == [",
         ),
-        ("a Redis that has lost its end is not noticed", "if last < self.core.delivered:", "if False:"),
+        ("a Redis that has lost its end is not noticed", '"lost":', '"":'),
         (
             "what was trimmed is not read elsewhere",
             "> core.delivered:\n            rows.insert",

@@ -15,7 +15,7 @@ LEASE_MS = 60_000
 class Core:
     """The core, as a commit sees it."""
 
-    field = "m"
+    field, epoch = "m", "e-1"
 
     def __init__(self):
         self.unsent, self.entries, self.latest = [], [], {}

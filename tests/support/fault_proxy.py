@@ -1,6 +1,7 @@
 """A TCP proxy that can be slow, silent, cut, or deliver byte by byte: the network between a gateway and its store."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -8,10 +9,14 @@ _SLICE_S = 0.0
 
 
 class FaultProxy:
-    """Carries bytes to one port of loopback. delay_s: each way. silent: swallow all. sliced: a byte at a time."""
+    """Carries bytes to one port of loopback. delay_s: each way. silent: swallow all. sliced: a byte at a time.
+
+    target_port: may be moved; connections that are there stay where they are. What is held comes late, and whole, or is
+    lost with its connection.
+    """
 
     def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
+        self.target_port = target_port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -21,6 +26,8 @@ class FaultProxy:
         self.sliced = False
         self.refusing = False
         self.accepted = 0
+        self._flowing = asyncio.Event()
+        self._flowing.set()
 
     @property
     def url(self) -> str:
@@ -29,6 +36,14 @@ class FaultProxy:
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
+
+    def hold(self) -> None:
+        """Let nothing through until `release`; nobody is told."""
+        self._flowing.clear()
+
+    def release(self) -> None:
+        """Let through what was held."""
+        self._flowing.set()
 
     def cut(self) -> None:
         """Reset every connection."""
@@ -49,7 +64,7 @@ class FaultProxy:
             writer.transport.abort()
             return
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
         except OSError:
             writer.transport.abort()
             return
@@ -61,12 +76,15 @@ class FaultProxy:
 
     async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
+        late: deque[bytes] = deque()  # in its order, also when the delay changes
         with suppress(OSError):
             while data := await source.read(65_536):
+                await self._flowing.wait()
                 if self.silent:
                     continue
-                if self.delay_s:
-                    loop.call_later(self.delay_s, self._write, sink, data)
+                if self.delay_s or late:
+                    late.append(data)
+                    loop.call_later(self.delay_s, lambda: self._write(sink, late.popleft()))
                 elif self.sliced:
                     for byte in data:
                         self._write(sink, bytes((byte,)))

@@ -35,8 +35,8 @@ class Record:
     def record_handed(self, number: int, data: bytes) -> None:
         self.standing.handed_over(HandOverRecord(number, data))
 
-    def record_delivered(self, entry: EntryId, answered: int, reported: dict[int, int]) -> None:
-        self.standing.was_delivered(DeliveredRecord(entry, answered, reported))
+    def record_delivered(self, entry: EntryId, answered: int, reported: dict[int, int], epoch: str = "") -> None:
+        self.standing.was_delivered(DeliveredRecord(entry, answered, dict(reported), epoch))
 
 
 class LinkWorld:
@@ -47,18 +47,21 @@ class LinkWorld:
         self.told: list[AnyEvent] = []
         self.record = Record()
         self._dedupe_ids = dedupe_ids
+        self._written = 0
         self.host = self._new_host()
         self._write("configure", b'{"instruments":[1,2],"dedupe_ids":%d}' % dedupe_ids)
         self.gateway = self._new_gateway()
 
     # -- the gateway -------------------------------------------------------------------------------------------------
 
-    def _new_gateway(self) -> RemoteCore:
+    def _new_gateway(self, begins_epoch: bool = False) -> RemoteCore:
         """It begins: what was recorded, hello, and all that was written for it until the answer."""
         gateway = RemoteCore(_WINDOW, self.record, lambda: None)
         gateway.subscribe(lambda events, now_ns: self.told.extend(events))
         standing = self.record.standing
-        gateway.restore(standing.delivered, standing.reported, tuple(standing.handed.items()))
+        gateway.restore(standing.delivered, standing.reported, tuple(standing.handed.items()), standing.epoch)
+        if begins_epoch:
+            gateway.begin_epoch()
         accounts, sessions = (",".join(map(str, each)) for each in (ACCOUNTS, SESSIONS))
         entry = self._write("hello", f'{{"accounts":[{accounts}],"sessions":[{sessions}]}}'.encode())
         self.execute()
@@ -69,9 +72,9 @@ class LinkWorld:
         self.deliver()
         return gateway
 
-    def kill_gateway(self) -> None:
+    def kill_gateway(self, begins_epoch: bool = False) -> None:
         """Another process goes on from what is recorded, and hands over again what was not answered."""
-        self._new_gateway()
+        self._new_gateway(begins_epoch)
         self.hand_over()
 
     def submit(self, commands: Sequence[AnyCommand]) -> None:
@@ -104,6 +107,23 @@ class LinkWorld:
         if snapshot is not None:
             self.host.restore(snapshot)
 
+    def lose(self, count: int) -> None:
+        """Redis comes back without the latest entries of the command stream, and without what they caused."""
+        end = self.streams[KEYS.commands][-count][0]
+        for name, stream in self.streams.items():
+            if "events" not in name:
+                self.streams[name] = [each for each in stream if each[0] < end]
+        self.host = self._new_host()
+        events = [name for name in self.streams if "events" in name]
+        for name in events:
+            del self.streams[name]
+        self.execute()
+
+    def begin_epoch(self) -> None:
+        """An operator goes on without what is lost."""
+        self._write("epoch", b"")
+        self.execute()
+
     def execute(self, most: int = 1 << 30) -> None:
         """The core takes so many entries, and writes what they cause."""
         coming = [each for each in self.streams[KEYS.commands] if each[0] > self.host.position]
@@ -128,7 +148,8 @@ class LinkWorld:
 
     def _write(self, field: str, value: bytes) -> EntryId:
         stream = self.streams[KEYS.commands]
-        entry = len(stream) + 1, 0
+        self._written += 1  # a lost id is not given again: the clock goes on
+        entry = self._written, 0
         stream.append((entry, {b"node": NODE.encode(), field.encode(): value}))
         return entry
 

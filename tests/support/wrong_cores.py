@@ -16,7 +16,7 @@ import msgspec
 from gateway.core.engine import Engine
 from gateway.remote.host import CoreHost, Row
 from gateway.remote.keys import EntryId, Keys, id_text
-from gateway.remote.pipe import Address, RedisPipe, ask, last_entry, open_pipe, rows_of
+from gateway.remote.pipe import Address, RedisPipe, ask, latest_entry, open_pipe, rows_of
 from gateway.remote.sweeps import Sweeps
 from gateway.remote.wire import Encoding, decode_commands, encode_events, payload
 from protocols.messages import (
@@ -229,7 +229,7 @@ class LosesTheTail(PlainCore):
     """Its next life goes on at the end of the stream, with all that it has executed."""
 
     async def begin(self, pipe: RedisPipe) -> None:
-        self.host.position = await last_entry(pipe, KEYS.commands)
+        self.host.position = await latest_entry(pipe, KEYS.commands)
 
 
 class SaysYesTooEarly(PlainCore):

@@ -1,18 +1,27 @@
 """A core in another process for kill9, and the Redis between: both are killed as well, and started again.
 
-Redis syncs each write, so what a core or a gateway was told is in its file.
+Redis syncs each write, so what a core or a gateway was told is in its file. A replica, when there is one, has it before
+it is told, and takes over at times. Each of them reaches Redis through a network of its own, which may stand still,
+lose what it carries, reset its connections, or be slow.
 """
 
+import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from gateway.config.load import CORE_REDIS_ENV
+from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.server import venue_toml, write_venue
 
@@ -25,6 +34,7 @@ dedupe_ids = 4096
 reopen_after_ms = 0
 answer_timeout_ms = 20000
 cancel_hold_ms = 20000
+acked_by_replicas = {replicas}
 """
 # Each life of the gateway is another one of the venue: all that it goes on from is in Redis.
 _CLUSTER = """node = "g{life}"
@@ -32,15 +42,97 @@ _CLUSTER = """node = "g{life}"
 lease_ms = 1000
 """
 Victim = Literal["gateway", "core", "redis"]
+_LASTS_S = (0.1, 3.5)  # a fault of the network: from one that nobody notices to one after which all connect again
+_SLOW_S = 0.05  # each way
+_FAILOVERS = 0.7  # share of the deaths of a Redis that has a replica
+_KEPT = ("--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0")
+_LOOK_S = 0.01
+
+
+class Fault(NamedTuple):
+    """A fault of one network. begin, end: call them in its loop."""
+
+    name: str
+    lasts_s: float
+    begin: Callable[[], None]
+    end: Callable[[], None]
+
+
+class Networks:
+    """The way to Redis of the gateway, and of each core. In a thread: the clients' loop stands still at times."""
+
+    def __init__(self, port: int, count: int) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._proxies = [FaultProxy(port) for _ in range(1 + count)]
+        for proxy in self._proxies:
+            asyncio.run_coroutine_threadsafe(proxy.start(), self._loop).result()
+
+    @property
+    def of_gateway(self) -> str:
+        return self._proxies[0].url
+
+    def of_core(self, number: int) -> str:
+        return self._proxies[1 + number].url
+
+    def fault(self, rng: random.Random) -> Fault:
+        """Any fault of one of them."""
+        number = rng.randrange(len(self._proxies))
+        proxy, lasts_s = self._proxies[number], rng.uniform(*_LASTS_S)
+        kinds: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
+            "stands still": (proxy.hold, proxy.release),
+            "loses what it carries": (proxy.hold, lambda: _lose(proxy)),
+            "resets": (proxy.cut, proxy.cut),
+            "is slow": (lambda: _slow(proxy, _SLOW_S), lambda: _slow(proxy, 0)),
+        }
+        name = rng.choice(list(kinds))
+        begin, end = (partial(self._loop.call_soon_threadsafe, act) for act in kinds[name])
+        return Fault(f"{'a core' if number else 'the gateway'}'s network {name}", lasts_s, begin, end)
+
+    def lead_to(self, port: int) -> None:
+        """From now on Redis is there."""
+        for proxy in self._proxies:
+            proxy.target_port = port
+
+    def mend(self) -> None:
+        """All of them carry, and at once."""
+        for proxy in self._proxies:
+            self._loop.call_soon_threadsafe(proxy.release)
+            self._loop.call_soon_threadsafe(_slow, proxy, 0)
+
+    def stop(self) -> None:
+        for proxy in self._proxies:
+            asyncio.run_coroutine_threadsafe(proxy.stop(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def _lose(proxy: FaultProxy) -> None:
+    proxy.cut()
+    proxy.release()
+
+
+def _slow(proxy: FaultProxy, delay_s: float) -> None:
+    proxy.delay_s = delay_s
 
 
 class RemoteCores:
     """`penstock core` processes, and their Redis."""
 
-    def __init__(self, redis: RedisServer, limits: RedisServer, directory: Path, count: int) -> None:
+    def __init__(
+        self, redis: RedisServer, limits: RedisServer, replica: RedisServer | None, directory: Path, count: int
+    ) -> None:
         """limits: another Redis, which is not killed: here it is not asked what limits do then."""
         self.redis = redis
         self._limits = limits
+        self._replica = replica
+        if replica is not None:
+            replica.copy(redis.port)
+            while not replica.is_copy:
+                time.sleep(_LOOK_S)
+        self.networks = Networks(redis.port, count)
         self._directory = directory
         self._config = write_venue(directory, venue_toml(more=self.knobs))
         self._cores = [self._start(number) for number in range(count)]
@@ -48,12 +140,12 @@ class RemoteCores:
     @property
     def knobs(self) -> str:
         """Their part of a gateway's configuration."""
-        return _KNOBS.format(url=self.redis.unix_url)
+        return _KNOBS.format(url=self.networks.of_gateway, replicas=int(self._replica is not None))
 
     def cluster_knobs(self, life: int) -> dict[str, str]:
         """The part of a gateway that is one of several, and its limits."""
         return {
-            "more": self.knobs + _CLUSTER.format(life=life),
+            "more": _KNOBS.format(url=self.redis.unix_url, replicas=0) + _CLUSTER.format(life=life),
             "store": f'redis = "{self._limits.unix_url}"\nstore_timeout_ms = 1000',
         }
 
@@ -61,18 +153,28 @@ class RemoteCores:
         home = self._directory / f"core-{number}"
         command = [sys.executable, "-c", "from gateway.cli import main; main()", "core", "-c", str(self._config)]
         with (self._directory / f"core-{number}.log").open("ab") as log:
-            return subprocess.Popen([*command, "--directory", str(home)], stderr=log)
+            url = {CORE_REDIS_ENV: self.networks.of_core(number)}
+            return subprocess.Popen([*command, "--directory", str(home)], stderr=log, env={**os.environ, **url})
 
-    def kill(self, victim: Victim, rng: random.Random) -> None:
-        """One of them dies, and is started again at once."""
+    def kill(self, victim: Victim, rng: random.Random) -> str:
+        """One of them dies, and is started again at once, or Redis' replica takes over; what was done."""
+        if victim == "redis" and self._replica is not None and self._replica.is_copy and rng.random() < _FAILOVERS:
+            self.redis.kill()
+            self._replica.promote()
+            self.networks.lead_to(self._replica.port)
+            self.redis.start()
+            self.redis.copy(self._replica.port)
+            self.redis, self._replica = self._replica, self.redis
+            return "failovers of redis"
         if victim == "redis":
             self.redis.kill()
             self.redis.start()
-            return
+            return "kills of redis"
         number = rng.randrange(len(self._cores))
         self._cores[number].kill()
         self._cores[number].wait()
         self._cores[number] = self._start(number)
+        return "kills of core"
 
     def errors(self) -> list[str]:
         """What the cores said that they should not have."""
@@ -92,17 +194,18 @@ class RemoteCores:
         for core in self._cores:
             core.kill()
             core.wait()
+        self.networks.stop()
 
 
 @contextmanager
-def remote_cores(count: int) -> Iterator[RemoteCores]:
+def remote_cores(count: int, has_replica: bool = False) -> Iterator[RemoteCores]:
     """So many cores of one venue, dead at the end."""
-    with (
-        tempfile.TemporaryDirectory(prefix="penstock-cores-") as name,
-        redis_server("--appendonly", "yes", "--appendfsync", "always") as redis,
-        redis_server() as limits,
-    ):
-        cores = RemoteCores(redis, limits, Path(name), count)
+    with ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-cores-"))
+        redis = stack.enter_context(redis_server(*_KEPT))
+        limits = stack.enter_context(redis_server())
+        replica = stack.enter_context(redis_server(*_KEPT)) if has_replica else None
+        cores = RemoteCores(redis, limits, replica, Path(name), count)
         try:
             yield cores
         finally:

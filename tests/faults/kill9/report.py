@@ -15,9 +15,10 @@ Durability = Literal["disk", "process", "memory"]
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """One run. cut_bytes: taken off the journal's end between two rounds, which no healthy disk does.
-    has_store: of limits, a slow one, so that orders wait for their tokens. cores: processes, 0 = embedded.
-    is_cluster: each life is another gateway, which finds everything in Redis. is_pair: and another one lives.
+    """One run. cut_bytes: taken off the journal's end between two rounds, which no healthy disk does. has_store: of
+    limits, a slow one, so that orders wait for their tokens. cores: processes, 0 = embedded. has_replica: their Redis
+    has one, which takes over when it dies. is_cluster: each life is another gateway, which finds everything in Redis.
+    is_pair: and another one lives.
     """
 
     rounds: int
@@ -27,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True):
     cut_bytes: int = 0
     has_store: bool = False
     cores: int = 0
+    has_replica: bool = False
     is_cluster: bool = False
     is_pair: bool = False
 
@@ -42,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True):
         words += " --door both" if self.has_ws else " --door fix"
         words += " --store" if self.has_store else ""
         words += f" --cores {self.cores}" if self.cores else ""
+        words += " --replica" if self.has_replica else ""
         words += " --pair" if self.is_pair else " --cluster" if self.is_cluster else ""
         return f"python -m tests.faults.kill9 {words}" + (f" --cut-bytes {self.cut_bytes}" if self.cut_bytes else "")
 

@@ -40,8 +40,11 @@ WS_ACCOUNTS = ("ALPHA", "BETA")
 _KILL_MS = (50, 500)
 _LOSES_LINK = 0.3  # share of the clients, each round
 _PATIENCE_S = 20.0
-_WHEN_REDIS_DIES = (b'"core.away"', b'"cluster.away"', b'"limits.store_away"')
+_WHEN_REDIS_DIES = tuple(
+    b'"%s"' % word for word in (b"core.away", b"core.replicas_missing", b"cluster.away", b"limits.store_away")
+)
 _RECOVERS_S = 3.0
+_NETWORK_FAULTS = 0.5  # share of the rounds
 _LOOK_S = 0.05
 _SEGMENT_BYTES = 1 << 20  # the smallest: a run of any length sees segments begin and end
 # Orders are taken at once after a crash, or nothing would trade between two kills. Little is retained, so that in a run
@@ -171,6 +174,8 @@ class Run:
         """One life of the gateway, from its start on what is there to its death."""
         size, began = journal_bytes(self._journal), time.perf_counter()
         limits, knobs = self._knobs()
+        if self._cores is not None:
+            self._cores.networks.mend()
         try:
             with started(self._directory, limits=limits, **knobs) as (process, ports):
                 self.result.starts.append(Start(size, 1e3 * (time.perf_counter() - began), cpu_ms(process.pid)))
@@ -203,16 +208,30 @@ class Run:
         await asyncio.gather(*(desk.connect(ports["fix"]) for desk in self.desks))
 
     def _sabotage(self, delay_s: float) -> float:
-        """Kill a core or Redis too, before the gateway; how much longer it then lives, so that trading goes on."""
+        """Disturb a network, or kill a core or Redis, before the gateway; how much longer that then lives, so that
+        trading goes on.
+        """
         if self._cores is None:
             return 0.0
-        victim: Victim = self._rng.choice(("gateway", "core", "redis"))
-        if victim == "gateway":
-            return 0.0
-        self.result.facts[f"kills of {victim}"] = self.result.facts.get(f"kills of {victim}", 0) + 1
-        # In this thread: Redis dies with the thread that has started it.
-        self._losses.append(asyncio.get_running_loop().call_later(delay_s, self._cores.kill, victim, self._rng))
-        return self._rng.uniform(0, _RECOVERS_S)
+        loop, rng, cores = asyncio.get_running_loop(), self._rng, self._cores
+        more_s = 0.0
+        if rng.random() < _NETWORK_FAULTS and not self._settings.is_cluster:
+            fault = cores.networks.fault(rng)
+            self._add_fact(f"times {fault.name}")
+            more_s = fault.lasts_s
+            self._losses += (loop.call_later(delay_s, fault.begin), loop.call_later(delay_s + more_s, fault.end))
+        victim: Victim = rng.choice(("gateway", "core", "redis"))
+        if victim != "gateway":
+            # In this thread: Redis dies with the thread that has started it.
+            self._losses.append(loop.call_later(delay_s, self._kill, victim))
+        return more_s + rng.uniform(0, _RECOVERS_S) if more_s or victim != "gateway" else 0.0
+
+    def _kill(self, victim: Victim) -> None:
+        assert self._cores is not None
+        self._add_fact(self._cores.kill(victim, self._rng))
+
+    def _add_fact(self, name: str) -> None:
+        self.result.facts[name] = self.result.facts.get(name, 0) + 1
 
     def _lose_links(self, within_s: float) -> None:
         """Some clients die before the gateway does: what comes for them meanwhile they never saw."""
@@ -338,7 +357,7 @@ def kill9(settings: Settings) -> Result:
     with ExitStack() as stack:
         name = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-kill9-"))
         store = stack.enter_context(slow_store()) if settings.has_store else None
-        cores = stack.enter_context(remote_cores(settings.cores)) if settings.cores else None
+        cores = stack.enter_context(remote_cores(settings.cores, settings.has_replica)) if settings.cores else None
         return uvloop.run(run())
 
 
@@ -351,7 +370,12 @@ def main() -> int:
     parser.add_argument("--door", choices=("fix", "both"), default="both")
     parser.add_argument("--cut-bytes", type=int, default=0, help="cut so much off the journal in each round")
     parser.add_argument("--store", action="store_true", help="limits in a store that answers late")
-    parser.add_argument("--cores", type=int, default=0, help="processes of a core behind Redis, which are killed too")
+    parser.add_argument(
+        "--cores", type=int, default=0, help="processes of a core behind Redis; these die, too, and so do networks"
+    )
+    parser.add_argument(
+        "--replica", action="store_true", help="of the Redis of the cores: it takes over from time to time"
+    )
     parser.add_argument("--cluster", action="store_true", help="each life is another gateway, with nothing on its disk")
     parser.add_argument("--pair", action="store_true", help="the same, and another one lives: clients go there at once")
     asked = parser.parse_args()
@@ -364,6 +388,7 @@ def main() -> int:
         asked.cut_bytes,
         asked.store,
         asked.cores,
+        asked.replica,
         asked.cluster or asked.pair,
         asked.pair,
     )

@@ -38,6 +38,6 @@ def test_what_it_missed_is_told_once_and_in_order(at, read, delivered, missed):
     stream = AccountStream(ACCOUNT, 100)
     stream.record_all([event(seq) for seq in delivered])
     services = SimpleNamespace(sessions=SimpleNamespace(account=lambda _: stream))
-    house = House(services, None, None, None, SimpleNamespace(latest_seq=lambda _: 22))
-    adopted = Adopted(7, SessionRow(1, "b", at=at), ACCOUNT, (), [event(seq) for seq in read])
+    house = House(services, None, None, None, SimpleNamespace(latest_seq=lambda _: 22, epoch="e-1"))
+    adopted = Adopted(7, SessionRow(1, "b", at=at, epoch="e-1"), ACCOUNT, (), [event(seq) for seq in read])
     assert [each.seq for each in house._missed(adopted)] == missed

@@ -6,7 +6,7 @@ Modules: cluster.journal, cluster.store, cluster.scripts.
 import msgspec
 import pytest
 
-from gateway.cluster.journal import NameTaken, run_of
+from gateway.cluster.journal import CommitsLost, NameTaken, run_of
 from gateway.cluster.scripts import COMMIT
 from gateway.cluster.store import done_of
 from gateway.recovery import records
@@ -253,6 +253,20 @@ def test_two_processes_under_one_name_the_older_one_ends(redis, a):
     assert a.renew() == [b"gone"]
     with pytest.raises(NameTaken, match='"a"'):
         a.commit()
+
+
+def test_a_redis_that_has_lost_commits_is_noticed_and_nothing_more_is_written(redis, a):
+    a.claim(S)
+    for number in (2, 3):
+        a.journal.store(S).next_in = number
+        a.commit()
+    redis.hset(KEYS.gateway("a"), "commit", 1)  # as a replica would have it that lacks the last writes
+    a.journal.store(S).next_in = 4
+    a.commit()
+    a.journal.store(S).next_in = 5
+    with pytest.raises(CommitsLost, match="Redis has lost what it had acknowledged"):
+        a.commit()
+    assert a.row(S)[b"in"] == b"3"
 
 
 class TestClaim:

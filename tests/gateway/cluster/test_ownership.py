@@ -12,11 +12,13 @@ from gateway.recovery.records import encode
 from gateway.safety.cancel_on_disconnect import LinkState
 
 S, WS, ACCOUNT = 7, 70_000, 3
-CLAIMED = [b"ok", b"4", b"9-0", b"b", b"in", b"5", b"out", b"8", b"at", b"20"]
+CLAIMED = [b"ok", b"4", b"9-0", b"b", b"in", b"5", b"out", b"8", b"at", b"20", b"epoch", b"e-1"]
 
 
 class Bench:
     """Redis, the core and the gateway's parts, all of them the test."""
+
+    epoch = "e-1"
 
     def __init__(self):
         self.told, self.asked, self.joining, self.owned = [], {}, {}, set()
@@ -242,6 +244,12 @@ def test_without_the_latest_events_a_client_that_resumes_gets_a_snapshot_and_not
     bench.answer("sent", [])
     bench.answer("events", [])
     assert bench.take()[-1] == "= asked: yes"
+
+
+def test_in_a_new_epoch_nothing_of_its_events_has_been_reported(bench):
+    bench.epoch = "e-2"
+    come(bench)
+    assert "> events 3 after 0" in bench.take()
 
 
 def test_a_row_that_cannot_be_read_is_told_and_left_alone(bench):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.remote.core import Missed
+from gateway.remote.core import EpochBegan, Missed
 from protocols.errors import LocalProtocolError
 from protocols.messages import Lane, OrderEvent, OrdStatus, OrdType, Origin, Sender, Side, Stp, Tif, is_numbered
 from protocols.runs import HandOver, HandOverEvents, NewOrders, OrderTerms, RunEvents
@@ -222,6 +222,84 @@ def test_a_core_from_a_snapshot_writes_again_what_the_other_wrote(seed, at):
     world.kill_core(kept)
     world.execute()
     assert world.host.engine.digest() == digest
+
+
+def placed(world, venue, *names):
+    for name in names:
+        world.submit([venue.command(f"alice new {name} buy 10 @ 90 via=10")])
+        world.hand_over()
+        world.execute()
+        world.deliver()
+
+
+def test_after_a_loss_streams_begin_again_and_no_id_that_was_told_is_used_again():
+    world, venue = LinkWorld(), Venue()
+    placed(world, venue, "a1", "a2", "a3")
+    before, world.told, epoch = world.told, [], world.gateway.epoch
+    world.lose(2)
+    world.begin_epoch()
+    world.kill_gateway(begins_epoch=True)
+    assert world.gateway.epoch != epoch
+    assert [order.cl_ord_id for order in world.gateway.open_orders(1)] == ["a1"]
+    placed(world, venue, "a4")
+    assert [(event.seq, event.cl_ord_id) for event in world.told] == [(1, "a4")]
+    assert {event.order_id for event in before}.isdisjoint(event.order_id for event in world.told)
+    assert {event.exec_id for event in before}.isdisjoint(event.exec_id for event in world.told)
+    assert [entry for entry, _ in world.streams[KEYS.events(1, 1)]] == [(1, 0)]
+
+
+def test_what_was_reported_in_an_epoch_that_has_ended_says_nothing_of_the_next():
+    world, venue = LinkWorld(), Venue()
+    placed(world, venue, "a1", "a2", "a3")
+    world.lose(3)
+    world.begin_epoch()
+    world.kill_gateway(begins_epoch=True)
+    assert world.record.standing.reported == {}
+    world.kill_gateway()
+    world.told.clear()
+    placed(world, venue, "a4")
+    assert [event.seq for event in world.told] == [1]
+
+
+def test_what_was_handed_over_and_not_answered_is_answered_in_the_new_epoch():
+    world, venue = LinkWorld(), Venue()
+    placed(world, venue, "a1")
+    world.submit([venue.command("alice new a2 buy 10 @ 90 via=10")])
+    world.hand_over()
+    world.lose(1)
+    world.begin_epoch()
+    world.kill_gateway(begins_epoch=True)
+    world.told.clear()
+    world.execute()
+    world.deliver()
+    assert [event.cl_ord_id for event in world.told] == ["a2"]
+    assert world.record.standing.handed == {}
+
+
+def test_a_running_gateway_ends_when_a_new_epoch_begins_and_not_for_one_that_it_knows():
+    world, venue = LinkWorld(), Venue()
+    placed(world, venue, "a1")
+    world.begin_epoch()
+    with pytest.raises(EpochBegan):
+        world.deliver()
+    with pytest.raises(EpochBegan):
+        world.kill_gateway()  # its record is of the epoch before
+    world.kill_gateway(begins_epoch=True)
+    world.kill_gateway()
+
+
+def test_a_core_from_a_snapshot_of_the_epoch_before_goes_through_the_change():
+    world, venue = LinkWorld(), Venue()
+    placed(world, venue, "a1", "a2")
+    kept = world.snapshot()
+    world.begin_epoch()
+    world.kill_gateway(begins_epoch=True)
+    placed(world, venue, "a3")
+    digest, later = world.host.engine.digest(), world.snapshot()
+    for snapshot in (kept, later, None):
+        world.kill_core(snapshot)
+        world.execute()
+        assert (world.host.engine.digest(), world.host.epochs) == (digest, 1)
 
 
 def test_a_core_that_differs_is_found_by_what_it_writes():

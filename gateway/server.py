@@ -459,12 +459,12 @@ class Server:
         gauge("queue_stage", lambda: int(queue.stage))
         gauge("core_unanswered", lambda: self.orders.core_link.unanswered_count)
         gauge("core_away", lambda: int(self.link is not None and bool(self.link.why_away)))
-        if (cluster := self.cluster) is not None:
-            gauge("cluster_away", lambda: int(bool(cluster.why_away)))
-            gauge("cluster_sessions", lambda: cluster.journal.owned)
-            gauge("cluster_commits_waiting", lambda: len(cluster.journal.unanswered))
-            counter("cluster_sessions_came", lambda: cluster.came)
-            counter("cluster_sessions_lost", lambda: cluster.lost)
+        cluster = self.cluster
+        gauge("cluster_away", lambda: int(cluster is not None and bool(cluster.why_away)))
+        gauge("cluster_sessions", lambda: 0 if cluster is None else cluster.journal.owned)
+        gauge("cluster_commits_waiting", lambda: 0 if cluster is None else len(cluster.journal.unanswered))
+        counter("cluster_sessions_came", lambda: 0 if cluster is None else cluster.came)
+        counter("cluster_sessions_lost", lambda: 0 if cluster is None else cluster.lost)
         gauge("core_replicas_missing", lambda: int(self.link is not None and bool(self.link.why_held)))
         gauge("core_held_entries", lambda: self.link.held if self.link is not None else 0)
         gauge("modes", lambda: self.orders.venue.modes.counts)

@@ -360,3 +360,20 @@ async def test_a_name_that_owns_nothing_is_forgotten_for_a_new_one(store, tmp_pa
         assert len(names) <= MAX_NAMES_PER_KEY
         assert (b"one-more" in names, b"n0" in names) == (True, False)
         await desk.client.logout()
+
+
+async def test_in_a_new_epoch_a_session_goes_on_above_all_numbers_that_may_be_lost(store, tmp_path):
+    """Redis came back without its latest writes: what the client saw last may have had any number above the row's."""
+    async with venue(store, tmp_path, "a", "b") as found:
+        alpha = FixDesk("ALPHA")
+        await alpha.logon(found.gateways["a"].ports["fix"])
+        alpha.client.place("a-1", BTC, "1", "1", "64000")
+        await alpha.expect("8", {150: "0", 11: "a-1"})
+        await cut(alpha)
+        await found.gateways.pop("a").stop()
+        store.client().hset("{penstock}:session:1", "epoch", "e-0")  # it was written in the epoch before this one
+        logon = await alpha.logon(found.gateways["b"].ports["fix"], reset=False)
+        assert int(logon[34]) > 1_000_000
+        await until(lambda: alpha.client.next_in > 1_000_000)  # its gap is filled with one message
+        alpha.client.cancel("a-2", "a-1", BTC, "1")
+        await alpha.expect("8", {150: "4", 11: "a-2"})

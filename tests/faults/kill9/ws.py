@@ -165,8 +165,9 @@ class WsDesk:
         self._next_seq, self._resuming_to = None, 0
         if self._epoch and hello["epoch"] != self._epoch:
             self._add(f"the epoch changed from {self._epoch} to {hello['epoch']}")
-        if self._events:
-            after = max(self._events) - self._rng.randint(0, min(_OVERLAP, len(self._events) - 1))
+        if self._epoch:  # it was here before: orders of it may have been placed, though it has heard of nothing yet
+            seen = len(self._events)
+            after = max(self._events, default=0) - self._rng.randint(0, min(_OVERLAP, max(seen - 1, 0)))
             params["resume"] = {"epoch": self._epoch, "seq": after}
             self._next_seq = after + 1
         self._epoch = hello["epoch"]
@@ -187,8 +188,10 @@ class WsDesk:
         self.on.set()
         if resume["status"] == "replayed":
             self._resuming_to = resume["end"]
-        elif self._next_seq is not None and (resume["status"] != "none" or self._next_seq <= max(self._events)):
-            self._add(f"resume after {self._next_seq - 1} of {max(self._events)} events: {resume}")
+        elif self._next_seq is not None and (
+            resume["status"] != "none" or self._next_seq <= max(self._events, default=0)
+        ):
+            self._add(f"resume after {self._next_seq - 1} of {max(self._events, default=0)} events: {resume}")
 
     def _take_placed(self, placed: Placed, answer: Json) -> None:
         cl_ord_id, error = placed.params["cl_ord_id"], answer.get("error")

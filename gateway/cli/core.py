@@ -8,6 +8,7 @@ import asyncio
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -15,6 +16,9 @@ from click.core import ParameterSource
 from gateway.cli.conform import conform
 from gateway.cli.options import config_option
 from gateway.signals import Signals
+
+if TYPE_CHECKING:
+    from gateway.remote.core_process import CoreTerms
 
 
 @click.group(invoke_without_command=True)
@@ -56,17 +60,10 @@ def core(context: click.Context, path: Path, directory: Path | None, accepts_los
     if settings.core.link != "redis":
         click.echo(f'{path}: [core] link is "{settings.core.link}": the gateway has its core in itself', err=True)
         sys.exit(2)
-    import logging
-
-    import uvloop
-
-    from gateway.remote.core_process import CoreFailed, CoreProcess, CoreTerms
+    from gateway.remote.core_process import CoreTerms
     from gateway.remote.keys import Keys
     from gateway.remote.pipe import address_of
-    from gateway.serving import spare_collector
-    from gateway.telemetry import logs
 
-    writer = logs.setup(settings.logs.level)
     terms = CoreTerms(
         Keys(settings.core.prefix),
         address_of(core_url(settings)),
@@ -77,6 +74,20 @@ def core(context: click.Context, path: Path, directory: Path | None, accepts_los
         settings.core.acked_by_replicas,
         accepts_loss,
     )
+    sys.exit(_serve(terms, settings.logs.level, signals))
+
+
+def _serve(terms: "CoreTerms", level: str, signals: Signals) -> int:
+    """Run a core until it is asked to stop; the exit status."""
+    import logging
+
+    import uvloop
+
+    from gateway.remote.core_process import CoreFailed, CoreProcess
+    from gateway.serving import spare_collector
+    from gateway.telemetry import logs
+
+    writer = logs.setup(level)
 
     async def serve() -> None:
         process = CoreProcess(terms, partial(logs.log_event, logging.getLogger("penstock")))
@@ -89,10 +100,11 @@ def core(context: click.Context, path: Path, directory: Path | None, accepts_los
         uvloop.run(serve())
     except (CoreFailed, OSError) as error:
         click.echo(f"penstock: {error}", err=True)
-        sys.exit(1)
+        return 1
     finally:
         signals.ended()
         writer.close()
+    return 0
 
 
 core.add_command(conform)

@@ -14,7 +14,7 @@ from gateway.recovery import records
 from gateway.recovery.recorder import Recorder
 from gateway.remote.core import RemoteCore
 from gateway.sessions.session import Session
-from protocols.messages import N_BITS, N_MASK, AnyCommand, AnyEvent, Lane, is_numbered
+from protocols.messages import AnyCommand, AnyEvent, is_numbered
 from protocols.units import NS_PER_MS
 
 _LOST_NUMBERS = 1_000_000
@@ -117,17 +117,8 @@ class House:
 
     def _count_on(self, session: Session, adopted: Adopted) -> None:
         """Number its commands after all that the core has executed, and all that waited, which are handed over now."""
-        self._recorder.set_counters(session)
-        sender = session.sender
-        for command in adopted.row.waiting:
-            n, lane = command.cmd_id & N_MASK, Lane(command.cmd_id >> N_BITS & 3)
-            if lane is Lane.ORDER:
-                sender.order_n = max(sender.order_n, n)
-            elif lane is Lane.CANCEL:
-                sender.cancel_n = max(sender.cancel_n, n)
-            elif lane is Lane.CONTROL:
-                sender.control_n = max(sender.control_n, n)
         self._hand_over(adopted.row.waiting)
+        self._recorder.set_counters(session)
 
     def _hand_over(self, waiting: Sequence[AnyCommand]) -> None:
         """What the last owner had accepted and not handed over."""

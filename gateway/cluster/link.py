@@ -191,9 +191,13 @@ class ClusterLink:
                 pipe.close()
         self._writer = None
         writer = await open_pipe(self._address, _CONNECT_S, self._on_lost)
-        self._reader = await open_pipe(self._address, _CONNECT_S, self._on_lost)
-        for script in scripts.ALL:
-            await ask(writer, "SCRIPT", "LOAD", script.text)
+        try:
+            self._reader = await open_pipe(self._address, _CONNECT_S, self._on_lost)
+            for script in scripts.ALL:
+                await ask(writer, "SCRIPT", "LOAD", script.text)
+        except BaseException:
+            writer.close()
+            raise
         self._writer, self.why_away = writer, ""
         self._connected_s = asyncio.get_running_loop().time()
         self._desk.use(writer)

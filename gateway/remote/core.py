@@ -139,6 +139,8 @@ class RemoteCore:
         sessions = frozenset(session_of(command.cmd_id) for command in commands)
         self._record.record_handed(self._numbers, data)
         self._add(Handed(self._numbers, data, len(commands), sessions=sessions))
+        for command in commands:  # the session numbers its next ones above these
+            self._note(command.cmd_id)
         self._wake()
 
     def subscribe(self, sink: EventSink) -> None:

@@ -352,3 +352,11 @@ def test_an_account_that_was_left_is_silent_until_a_join_names_it_again(has_trad
     assert world.told[-1].cl_ord_id == "a2"
     assert [order.cl_ord_id for order in world.gateway.open_orders(1)] == (["a1", "a2"] if has_traded else ["a2"])
     assert world.gateway.latest_seq(1) == (2 if has_traded else 1)
+
+
+def test_a_session_is_numbered_above_what_its_last_owner_had_accepted_and_not_handed_over():
+    world = LinkWorld()
+    world.gateway.hand_over_again([Venue().command("alice new a1 buy 10 @ 90")])
+    (handed,) = world.gateway.unsent
+    (session,) = handed.sessions
+    assert world.gateway.highest(session, Lane.ORDER) == 1

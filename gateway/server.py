@@ -282,10 +282,8 @@ class Server:
         self.restore.run_beside(found.tails, partial(link.deliver, found.rows))
         self.sessions.next_ws_id = max(self.sessions.next_ws_id, link.next_session)
         link.begin(turn)
-        if (cluster := self.cluster) is not None:
-            failed = self.failures.gateway_failed
-            cluster.connect(self.services, self.fix, self.recorder, link, turn, self._hear, failed)
-            await cluster.open()
+        if self.cluster is not None:
+            await self.cluster.open()
 
     def _hear(self, change: ModeChange, kill: bool) -> None:
         self.mode_control.hear(change, kill, self.now_ns())
@@ -300,6 +298,10 @@ class Server:
         turn = self._turn = EventLoopTurn(
             loop, self.clock, parts, self.journal, self._delay, failures.session_failed, failures.gateway_failed
         )
+        if self.cluster is not None and self.link is not None:  # before the first commit of a turn
+            self.cluster.connect(
+                self.services, self.fix, self.recorder, self.link, turn, self._hear, failures.gateway_failed
+            )
         return turn
 
     async def drain(self) -> None:

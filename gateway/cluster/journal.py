@@ -164,7 +164,8 @@ class SharedJournal:
     def name_taken(self) -> NameTaken:
         """What to say when another process has the name."""
         return NameTaken(
-            f'another process has taken the name "{self._gateway.name}": give each gateway its own core.node'
+            f'another process has the name "{self._gateway.name}", or this one was not heard of for more than a minute:'
+            " give each gateway its own core.node, or start this one again"
         )
 
     def token_of(self, session: int) -> int:
@@ -308,13 +309,15 @@ class SharedJournal:
                 told += (first, len(messages), _pack(messages))
         return wanted, told
 
-    def answered(self, commit: Commit, reply: list[Any]) -> bool:
-        """Redis has judged a commit. Returns whether all that are unanswered must be sent again."""
+    def answered(self, commit: Commit, sessions: Sequence[int], reply: list[Any]) -> bool:
+        """Redis has judged a commit. sessions: those that it had when it was sent; an answer to the one before may have
+        taken some out since. Returns whether all that are unanswered must be sent again.
+        """
         word = reply[0]
         if word == b"ok":
             while self._unanswered and self._unanswered[0].number <= commit.number:
                 self._unanswered.popleft()
-            self.durable = commit.number
+            self.durable = max(self.durable, commit.number)
             for handed, entry in zip(commit.handed, reply[1:], strict=True):
                 self._core.appended(handed, entry_id(entry))
             return False
@@ -328,10 +331,10 @@ class SharedJournal:
                     " with `penstock core --accept-loss`"
                 )
             return False
-        sessions = list(commit.sessions)
-        lost = frozenset(sessions[index - 1] for index in reply[1:])
-        self._lost(lost, [cmd_id for each in self._unanswered for cmd_id in each.without(lost)])
-        return True
+        lost = frozenset(sessions[index - 1] for index in reply[1:]).intersection(commit.sessions)
+        if lost:
+            self._lost(lost, [cmd_id for each in self._unanswered for cmd_id in each.without(lost)])
+        return bool(lost)
 
     # -- what a journal on disk has, too -------------------------------------------------------------------------------
 

@@ -155,6 +155,23 @@ class ClusterLink:
             raise LinkRefused(f'another process has taken the name "{self._gateway.name}"')
         return int(told[1])
 
+    def find_house(self, then: Callable[[int, int], None]) -> None:
+        """Have another session for the gateway's own commands; `then` gets it and its token."""
+        self._spawn(self._find_house(then))
+
+    async def _find_house(self, then: Callable[[int, int], None]) -> None:
+        while True:
+            if self._ids and self._writer is not None:
+                house = self._ids.popleft()
+                try:
+                    then(house, await self._own_house(house))
+                except LinkRefused as error:
+                    self._fail(error)
+                except (OSError, TimeoutError, hiredis.ReplyError):
+                    continue
+                return
+            await asyncio.sleep(_RETRY_S)
+
     async def _begin_lease(self, writer: RedisPipe) -> list[bytes]:
         """Take the name. A process before this one may have died just now: its lease is waited for, not longer."""
         waited_ms = 0
@@ -261,9 +278,10 @@ class ClusterLink:
         """Write a commit, if Redis can be reached; else it is written when it can."""
         if self._writer is not None:
             keys, args = self._journal.command_of(commit)
-            self._writer.send(lambda reply: self._committed(commit, reply), *call_of(scripts.COMMIT, keys, args))
+            judged = partial(self._committed, commit, tuple(commit.sessions))
+            self._writer.send(judged, *call_of(scripts.COMMIT, keys, args))
 
-    def _committed(self, commit: Commit, reply: Any) -> None:
+    def _committed(self, commit: Commit, sessions: tuple[int, ...], reply: Any) -> None:
         if isinstance(reply, PipeLost):
             return
         if isinstance(reply, hiredis.ReplyError):  # no memory left, or no longer the primary: nothing was written
@@ -271,7 +289,7 @@ class ClusterLink:
                 self._writer.close()
             self._on_lost(str(reply))
             return
-        if self._journal.answered(commit, reply):
+        if self._journal.answered(commit, sessions, reply):
             for each in list(self._journal.unanswered):
                 self.send(each)
         if self._journal.failure is not None:

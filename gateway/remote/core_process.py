@@ -20,6 +20,7 @@ import msgspec
 
 from gateway.core.engine import Engine
 from gateway.remote import snapshot_file, snapshot_store
+from gateway.remote.command_stream import Behind, CommandStream
 from gateway.remote.host import Configure, CoreHost, Row
 from gateway.remote.keys import BEFORE_ALL, EntryId, Keys, entry_id, id_text
 from gateway.remote.pipe import (
@@ -44,7 +45,6 @@ from gateway.remote.store_check import history_of, is_passing, is_replica, why_u
 from gateway.remote.wire import CONTRACT
 from protocols.instruments import Instrument
 
-_READ_ENTRIES = 256  # at once
 _BLOCK_MS = 500
 _MAX_UNWRITTEN = 512  # entries executed whose writes Redis has not confirmed: then it waits with reading
 _RETRY_S = (0.02, 0.05, 0.1, 0.25, 0.5)
@@ -83,6 +83,7 @@ class CoreProcess:
         self._host = self._new_host()
         self._script = files("gateway.remote").joinpath("put.lua").read_text(encoding="utf-8")
         self._sha = sha1(self._script.encode(), usedforsecurity=False).hexdigest()
+        self._commands = CommandStream(terms.keys)
         self._reader: RedisPipe | None = None
         self._writer: RedisPipe | None = None
         self._history = ""  # of the Redis that the host was made from
@@ -123,7 +124,7 @@ class CoreProcess:
             except CoresDiffer as error:
                 await self._stop_all(str(error))
                 raise
-            except (OSError, TimeoutError, _Lost, hiredis.ReplyError) as error:
+            except (OSError, TimeoutError, _Lost, Behind, hiredis.ReplyError) as error:
                 if isinstance(error, hiredis.ReplyError) and not is_passing(str(error)):
                     raise CoreFailed(f"Redis refuses a command of the core: {error}") from error
                 self._log("core.store_away", text=str(error) or type(error).__name__)
@@ -145,6 +146,7 @@ class CoreProcess:
                 raise _Lost(why)  # a failover is on its way
             raise CoreFailed(why)
         await ask(self._writer, "SCRIPT", "LOAD", self._script)
+        await self._commands.begin(self._reader)
         is_other = history_of(info) != self._history  # the first time; or it may lack what was written last
         if not (is_other and self._terms.acked_by_replicas):  # what replicas lack, gateways have told to no one
             is_other |= not await self._has_history(self._host.position, self._host.engine.epoch)
@@ -184,7 +186,7 @@ class CoreProcess:
                 if await self._has_history(snapshot.head.position, snapshot.head.epoch):
                     self._host.restore(snapshot)
                     break
-                self._log("core.snapshot_unusable", text="it is of a history that was given up")
+                self._log("core.snapshot_unusable", text="what came after it is gone, or was given up")
             except ValueError as error:
                 self._log("core.snapshot_unusable", text=str(error))
         await self._catch_up()
@@ -193,7 +195,8 @@ class CoreProcess:
         self._log("core.started", position=id_text(self._host.position), epoch=self._host.engine.epoch)
 
     async def _has_history(self, position: EntryId, epoch: str) -> bool:
-        """Whether Redis still has what was executed up to here, in this epoch; if not, an operator goes on without it.
+        """Whether all that came after this entry is there, in this epoch. If not, another core has gone on from a later
+        snapshot, or an operator goes on without it.
 
         Raises:
             CoreFailed: no operator has said so: nothing that a client was told is taken back in silence.
@@ -203,9 +206,9 @@ class CoreProcess:
         said = (await ask(self._writer, "HGET", keys.core, "epoch") or b"").decode()
         is_earlier = bool(said and epoch and said != epoch)
         found = await whereabouts(self._writer, keys.commands, position)
-        if found == "there" or (found == "trimmed" and not is_earlier):
+        if found == "there":
             return True
-        if is_earlier or self._terms.accepts_loss:
+        if found == "trimmed" or is_earlier or self._terms.accepts_loss:
             return False
         raise CoreFailed(
             f"Redis has lost what it had: {keys.commands} lacks {id_text(position)}, which was executed. Restore its"
@@ -230,17 +233,16 @@ class CoreProcess:
     async def _catch_up(self) -> None:
         """Execute what is in the stream already."""
         assert self._reader is not None
-        stream = await ask(self._reader, "XRANGE", self._terms.keys.commands, "-", "+", "COUNT", 1)
-        if stream and self._host.position == BEFORE_ALL and entry_id(stream[0][0]) != await self._first_ever():
+        entries = await self._commands.after(self._reader, self._host.position)
+        if entries and self._host.position == BEFORE_ALL and entry_id(entries[0][0]) != await self._first_ever():
+            await self._commands.after(self._reader, self._host.position)  # another core may have trimmed it just now
             raise CoreFailed(
                 f"{self._terms.keys.commands} no longer has its first commands, and there is no snapshot to start from:"
                 " restore Redis or this core's directory from a copy"
             )
-        while entries := await ask(
-            self._reader, "XRANGE", self._terms.keys.commands, f"({id_text(self._host.position)}", "+", "COUNT",
-            _READ_ENTRIES,
-        ):  # fmt: skip
+        while entries:
             await self._take_all(entries)
+            entries = await self._commands.after(self._reader, self._host.position)
 
     async def _first_ever(self) -> EntryId | None:
         """The first entry of the stream if nothing was ever trimmed from it."""
@@ -314,15 +316,10 @@ class CoreProcess:
 
     async def _read(self) -> list[Any]:
         assert self._reader is not None
-        asking = asyncio.ensure_future(
-            ask(
-                self._reader, "XREAD", "COUNT", _READ_ENTRIES, "BLOCK", _BLOCK_MS, "STREAMS",
-                self._terms.keys.commands, id_text(self._host.position),
-            )
-        )  # fmt: skip
+        asking = asyncio.ensure_future(self._commands.after(self._reader, self._host.position, _BLOCK_MS))
         try:
             await self._wait_for(asking)
-            return asking.result()[0][1] if asking.result() else []
+            return asking.result()
         finally:
             asking.cancel()
 
@@ -386,7 +383,7 @@ class CoreProcess:
             while coming.advance():
                 await asyncio.sleep(_CHUNK_S)
             await self._keep(coming)
-        except (OSError, TimeoutError, _Lost, hiredis.ReplyError) as error:
+        except (OSError, TimeoutError, _Lost, Behind, hiredis.ReplyError) as error:
             self._log("core.snapshot_failed", text=str(error) or type(error).__name__)
         finally:
             self._snapshotting = None

@@ -22,6 +22,11 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{{{self.prefix}}}:commands"
 
     @property
+    def trims(self) -> str:
+        """A stream beside the commands: up to where our own cores have let go of them."""
+        return f"{{{self.prefix}}}:trims"
+
+    @property
     def core(self) -> str:
         """A hash: what the core says of itself."""
         return f"{{{self.prefix}}}:core"

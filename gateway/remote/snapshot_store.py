@@ -2,6 +2,7 @@
 
 import msgspec
 
+from gateway.remote.command_stream import trim
 from gateway.remote.keys import Keys, id_text
 from gateway.remote.pipe import RedisPipe, ask, pairs
 from gateway.remote.snapshot import Snapshot, SnapshotUnusable, checked, decode_head, encode
@@ -20,7 +21,7 @@ async def save(pipe: RedisPipe, keys: Keys, snapshot: Snapshot) -> None:
     head = encode(snapshot.head)
     await ask(pipe, "HSET", fresh, "head", head, "chunks", len(snapshot.chunks), "check", snapshot.check)
     await ask(pipe, "RENAME", fresh, keys.snapshot)
-    await ask(pipe, "XTRIM", keys.commands, "MINID", "~", id_text(snapshot.head.position))
+    await trim(pipe, keys, snapshot.head.position)
 
 
 async def load(pipe: RedisPipe, keys: Keys) -> Snapshot | None:

@@ -50,11 +50,15 @@ class Writer:
             self.journal.disown(session)
 
     def _send(self, commit):
-        if not self.holds and self.answer(commit, self.run(scripts.COMMIT, *self.journal.command_of(commit))):
+        if not self.holds and self.answer(*self.ask(commit)):
             self.send_again()
 
-    def answer(self, commit, reply):
-        return self.journal.answered(commit, reply)
+    def ask(self, commit):
+        """A commit, what it was about, and what Redis says to it."""
+        return commit, tuple(commit.sessions), self.run(scripts.COMMIT, *self.journal.command_of(commit))
+
+    def answer(self, commit, sessions, reply):
+        return self.journal.answered(commit, sessions, reply)
 
     def send_again(self):
         for commit in list(self.journal.unanswered):

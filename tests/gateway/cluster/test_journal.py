@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from gateway.cluster.journal import CommitsLost, NameTaken, run_of
-from gateway.cluster.scripts import COMMIT
 from gateway.cluster.store import done_of
 from gateway.recovery import records
 from gateway.remote.keys import entry_id
@@ -159,20 +158,32 @@ def test_commits_in_flight_behind_a_refused_one_are_written_after_all(redis, a, 
         a.journal.store(8).put(number, b"%d" % number)
         a.commit()
     b.claim(S)
-    flight = list(a.journal.unanswered)
-    replies = [a.redis.eval(*_call(a, commit)) for commit in flight]
-    assert [reply[0] for reply in replies] == [b"fenced", b"early", b"early"]
+    flight = [a.ask(commit) for commit in a.journal.unanswered]
+    assert [reply[0] for _, _, reply in flight] == [b"fenced", b"early", b"early"]
     a.holds = False
-    again = [a.answer(commit, reply) for commit, reply in zip(flight, replies, strict=True)]
-    assert again == [True, False, False]
+    assert [a.answer(*each) for each in flight] == [True, False, False]
     a.send_again()
     assert (a.row(8)[b"in"], a.journal.durable, list(a.journal.unanswered)) == (b"4", 3, [])
     assert [text for _, text in sent(redis, 8)] == [b"2", b"3", b"4"]
 
 
-def _call(writer, commit):
-    keys, args = writer.journal.command_of(commit)
-    return COMMIT.text, len(keys), *keys, *args
+def test_two_commits_that_are_refused_for_one_session_lose_no_other(redis, a, b):
+    """The first was written before, without an answer, so the second is no longer early: both are judged."""
+    a.claim(S)
+    a.claim(8)
+    a.holds = True
+    for number in (2, 3):
+        a.journal.store(S).next_in = number
+        a.journal.store(8).next_in = number
+        a.commit()
+    a.ask(a.journal.unanswered[0])
+    b.claim(S)
+    flight = [a.ask(commit) for commit in a.journal.unanswered]
+    assert [reply for _, _, reply in flight] == [[b"fenced", 1], [b"fenced", 1]]
+    a.holds = False
+    assert [a.answer(*each) for each in flight] == [True, False]
+    a.send_again()
+    assert (a.lost, a.row(8)[b"in"], a.journal.durable, list(a.journal.unanswered)) == ({S}, b"3", 2, [])
 
 
 def test_a_commit_whose_answer_was_lost_is_written_once(redis, a):
@@ -182,7 +193,7 @@ def test_a_commit_whose_answer_was_lost_is_written_once(redis, a):
     a.core.hand_over(order(S, 1))
     a.commit()
     (commit,) = a.journal.unanswered
-    a.redis.eval(*_call(a, commit))  # its answer never comes
+    a.ask(commit)  # its answer never comes
     a.holds = False
     a.send_again()
     assert (sent(redis, S), a.journal.durable) == ([(1, b"one")], 1)
@@ -298,9 +309,15 @@ class TestClaim:
         assert again.begin() == [b"ok", b"a", b"1"]
         assert b.renew() == [b"ok"], "it lives again"
 
-    def test_a_dead_gateway_without_sessions_is_forgotten_by_all_and_by_the_core(self, redis, a, b):
+    def test_a_gateway_that_stood_still_and_has_no_sessions_any_more_goes_on(self, redis, a, b):
         a.renew(lease_ms=0)
         assert b.renew() == [b"ok"]
+        assert a.renew() == [b"ok"]
+
+    def test_one_that_is_not_heard_of_for_a_minute_is_forgotten_by_all_and_by_the_core(self, redis, a, b):
+        a.renew(lease_ms=-60_001)
+        assert b.renew() == [b"ok"]
+        assert a.renew() == [b"gone"]
         assert redis.smembers(KEYS.gateways) == {b"b"}
         assert redis.xrevrange(KEYS.commands)[0][1] == {b"node": b"a", b"bye": b"1"}
 

@@ -33,11 +33,13 @@ if condition ~= 'any' and owner ~= name then
 end
 
 local token = string.format('%d', (tonumber(found[2]) or 0) + 1)
-redis.call('HSET', KEYS[1], 'owner', name, 'token', token)
+local for_client = condition == 'dead' and '0' or '1'
+redis.call('HSET', KEYS[1], 'owner', name, 'token', token, 'for_client', for_client)
 if owner ~= name then
   if owner ~= '' then
     redis.call('SREM', base .. 'owned:' .. owner, session)
-    redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[6], '*', 'moved', session, 'token', token, 'from', owner)
+    local moved = {'moved', session, 'token', token, 'from', owner, 'for_client', for_client}
+    redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[6], '*', unpack(moved))
   end
   redis.call('SADD', base .. 'owned:' .. name, session)
 end

@@ -8,7 +8,8 @@
 -- first number, how many, and the messages.
 --
 -- Returns {"ok", id of each hand-over ...}; {"gone"} if another process has the gateway's name now; {"early"} if a
--- commit before this one is missing; {"fenced", index of each session that has another owner, from 1 ...}.
+-- commit before this one is missing; {"fenced", for each session that has another owner its index, from 1, and "1" if its
+-- client has asked for it there ...}.
 
 local boot, number, kept = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local row = redis.call('HMGET', KEYS[1], 'boot', 'commit')
@@ -31,9 +32,11 @@ local sessions = {}
 local fenced = {'fenced'}
 for index = 1, (#KEYS - 2) / 2 do
   local key = KEYS[1 + 2 * index]
-  local token = redis.call('HGET', key, 'token')
+  local row = redis.call('HMGET', key, 'token', 'for_client')
+  local token = row[1]
   if token and token ~= ARGV[at] then
     table.insert(fenced, index)
+    table.insert(fenced, row[2] or '1')
   end
   local session = {row = key, sent = KEYS[2 + 2 * index], token = ARGV[at], is_new = not token}
   session.is_reset = ARGV[at + 1] == '1'

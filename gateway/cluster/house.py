@@ -5,7 +5,7 @@ It is what a start does with the sessions of the last process, for one session, 
 
 from collections.abc import Sequence
 
-from gateway.cluster.journal import SharedJournal
+from gateway.cluster.journal import Lost, SharedJournal
 from gateway.cluster.ownership import Adopted
 from gateway.doors.fix.acceptor import FixAcceptor
 from gateway.doors.services import Services
@@ -138,10 +138,10 @@ class House:
         if session.may_trade and link.response_mode:
             session.set_response_mode(link.response_mode)
 
-    def lose(self, sessions: frozenset[int], cmd_ids: Sequence[int]) -> None:
+    def lose(self, sessions: Lost, cmd_ids: Sequence[int]) -> None:
         """These sessions are another gateway's. cmd_ids: commands that will never reach the core."""
         services, now_ns = self._services, self._services.now_ns()
-        for session_id in sessions:
+        for session_id, for_client in sessions.items():
             session = services.sessions.by_id.get(session_id)
             self._journal.disown(session_id)
             if session is None:
@@ -156,7 +156,7 @@ class House:
                 endpoint, session.endpoint, session.connected = session.endpoint, None, False
                 if isinstance(endpoint, WsEndpoint):
                     endpoint.link.forget_unrecorded()
-                    endpoint.supersede(now_ns)
+                    endpoint.supersede(now_ns) if for_client else endpoint.send_away(now_ns)
             self.lost += 1
             services.log("session.moved_away", session=session.name)
         services.wake()

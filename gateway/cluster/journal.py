@@ -11,7 +11,7 @@ whether it has it. When one is refused, all after it are refused too, and are se
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -27,6 +27,8 @@ from protocols.errors import LocalProtocolError
 from protocols.messages import session_of
 
 Argument = bytes | str | int
+Lost = Mapping[int, bool]
+"""Sessions that another gateway has; True: because its client has logged on there, not because we seemed to be dead."""
 _FAR_BEHIND = 1_000  # events
 _pack = msgspec.msgpack.Encoder().encode
 _unpack_run = msgspec.msgpack.Decoder(list[bytes]).decode
@@ -63,7 +65,7 @@ class Commit(msgspec.Struct, eq=False):
     sessions: dict[int, SessionPart]
     handed: list[Handed]
 
-    def without(self, lost: frozenset[int]) -> list[int]:
+    def without(self, lost: Collection[int]) -> list[int]:
         """Take out what is of sessions that another gateway owns; the cmd_ids of the commands among it."""
         taken: list[int] = []
         for session in lost:
@@ -74,7 +76,7 @@ class Commit(msgspec.Struct, eq=False):
             commands = decode_commands(handed.data, "msgpack")
             taken += [command.cmd_id for command in commands if session_of(command.cmd_id) in lost]
             left = [command for command in commands if session_of(command.cmd_id) not in lost]
-            handed.data, handed.sessions = encode_commands(left, "msgpack"), handed.sessions - lost
+            handed.data, handed.sessions = encode_commands(left, "msgpack"), handed.sessions.difference(lost)
         return taken
 
 
@@ -122,7 +124,7 @@ class SharedJournal:
         self._kept = retain_messages
         self._core: HandOvers
         self._send: Callable[[Commit], None]
-        self._lost: Callable[[frozenset[int], list[int]], None]
+        self._lost: Callable[[Lost, list[int]], None]
         self._dirty: list[SharedStore] = []
         self._stores: dict[int, SharedStore] = {}
         self._tokens: dict[int, int] = {}  # of the sessions that this gateway owns
@@ -135,9 +137,7 @@ class SharedJournal:
         self.failure: Exception | None = None
         """Why nothing is written any more."""
 
-    def connect(
-        self, core: HandOvers, send: Callable[[Commit], None], lost: Callable[[frozenset[int], list[int]], None]
-    ) -> None:
+    def connect(self, core: HandOvers, send: Callable[[Commit], None], lost: Callable[[Lost, list[int]], None]) -> None:
         """send: writes a commit to Redis, if it can be reached. lost: these sessions turned out to be another
         gateway's, and these commands of theirs will never reach the core.
         """
@@ -276,9 +276,7 @@ class SharedJournal:
         self.position += 1
         commit = Commit(self.position, self._parts, handed)
         self._parts = {}
-        if strange := frozenset(
-            session for each in handed for session in each.sessions if session not in commit.sessions
-        ):
+        if strange := {session: True for each in handed for session in each.sessions if session not in commit.sessions}:
             self._lost(strange, commit.without(strange))
         self._unanswered.append(commit)
         self._send(commit)
@@ -331,7 +329,8 @@ class SharedJournal:
                     " with `penstock core --accept-loss`"
                 )
             return False
-        lost = frozenset(sessions[index - 1] for index in reply[1:]).intersection(commit.sessions)
+        told = ((sessions[index - 1], word == b"1") for index, word in zip(reply[1::2], reply[2::2], strict=True))
+        lost = {session: for_client for session, for_client in told if session in commit.sessions}
         if lost:
             self._lost(lost, [cmd_id for each in self._unanswered for cmd_id in each.without(lost)])
         return bool(lost)

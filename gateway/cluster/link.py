@@ -75,7 +75,7 @@ class ClusterLink:
         self._fail = fail
         self._turn: Gate
         self._ownership: Ownership
-        self._lost: Callable[[int, int], None]
+        self._lost: Callable[[int, int, bool], None]
         self._hear: Callable[[ModeChange, bool], None]
         self._named: Callable[[WsSessionRecord], None]
         self._writer: RedisPipe | None = None
@@ -90,11 +90,11 @@ class ClusterLink:
         self,
         turn: Gate,
         ownership: Ownership,
-        lost: Callable[[int, int], None],
+        lost: Callable[[int, int, bool], None],
         hear: Callable[[ModeChange, bool], None],
         named: Callable[[WsSessionRecord], None],
     ) -> None:
-        """lost: another gateway says that it has this session, under this token. hear: an operator of another gateway
+        """lost: another gateway says that it has this session, under this token; and whether its client asked. hear: an operator of another gateway
         changed a mode, with a kill or without; also what is in force at the start. named: a WebSocket session has got
         its name somewhere; also those that have one at the start.
         """
@@ -329,7 +329,7 @@ class ClusterLink:
         for entry, fields in rows_of(reply[0][1]) if reply else ():
             self._heard = entry
             if fields.get(b"from") == self._gateway.name.encode():
-                self._lost(int(fields[b"moved"]), int(fields[b"token"]))
+                self._lost(int(fields[b"moved"]), int(fields[b"token"]), fields.get(b"for_client") != b"0")
             elif b"named" in fields:
                 key_id, name = fields[b"key"].decode(), fields[b"name"].decode()
                 self._named(WsSessionRecord(int(fields[b"named"]), key_id, name))

@@ -7,7 +7,7 @@ from functools import partial
 
 from gateway.cluster.desk import ClusterDesk
 from gateway.cluster.house import House
-from gateway.cluster.journal import Gateway, SharedJournal
+from gateway.cluster.journal import Gateway, Lost, SharedJournal
 from gateway.cluster.link import ClusterLink
 from gateway.cluster.moves import ClusterMoves
 from gateway.cluster.ownership import Ownership
@@ -118,12 +118,12 @@ class Cluster:
         self.journal.own(session, token)
         self._services.kill_switch.use(session)
 
-    def _moved(self, session: int, token: int) -> None:
+    def _moved(self, session: int, token: int, for_client: bool) -> None:
         """Another gateway says that it has the session."""
         if 0 < self.journal.token_of(session) < token:
-            self._lose(frozenset((session,)), ())
+            self._lose({session: for_client}, ())
 
-    def _lose(self, sessions: frozenset[int], cmd_ids: Sequence[int]) -> None:
+    def _lose(self, sessions: Lost, cmd_ids: Sequence[int]) -> None:
         """These sessions are another gateway's; if that of our own commands is among them, because we were taken for
         dead, we need another one.
         """

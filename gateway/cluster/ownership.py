@@ -9,7 +9,7 @@ Before editing: between `claim` and `adopt` the session is nobody's. Whatever fa
 asked, or a client hangs until its logon times out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -85,8 +85,8 @@ class House(Protocol):
     def token_of(self, session: int) -> int:
         """Under which token the session is ours, as far as we know; 0 = it is not."""
 
-    def lose(self, sessions: frozenset[int], cmd_ids: Sequence[int]) -> None:
-        """These sessions are another gateway's. cmd_ids: commands that will never reach the core."""
+    def lose(self, sessions: Mapping[int, bool], cmd_ids: Sequence[int]) -> None:
+        """These sessions are another gateway's; True: its client is there. cmd_ids: commands that will never reach the core."""
 
     def account_of(self, session: int) -> int:
         """The account of a configured FIX session, 0 = it is none."""
@@ -196,7 +196,7 @@ class Ownership:
             self._end(claim, "", now_ns)
         else:
             if ours:
-                self._house.lose(frozenset((claim.session,)), ())
+                self._house.lose({claim.session: True}, ())
             self._ask_for(claim, when)
 
     def _ask_for(self, claim: _Claim, when: str) -> None:

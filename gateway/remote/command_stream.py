@@ -1,7 +1,7 @@
 """How a core reads the command stream, beside others that let go of what they have executed.
 
 A core that was away for long may be behind what another one has trimmed. Redis does not say so: the next read begins
-with what is left. So whoever trims notes it first in a stream beside, and each read reads both at once.
+with what is left. So whoever trims notes it in a stream beside (`keep.lua`), and each read reads both at once.
 """
 
 from typing import Any
@@ -46,13 +46,3 @@ class CommandStream:
                 if entry_id(fields[b"before"]) > position:
                     raise Behind("another core has let go of commands that were not executed here yet")
         return entries
-
-
-async def trim(pipe: RedisPipe, keys: Keys, before: EntryId) -> None:
-    """Let go of the commands before this one.
-
-    Raises:
-        hiredis.ReplyError, PipeLost: as `ask`.
-    """
-    await ask(pipe, "XADD", keys.trims, "MAXLEN", "~", 1, "*", "before", id_text(before))
-    await ask(pipe, "XTRIM", keys.commands, "MINID", "~", id_text(before))

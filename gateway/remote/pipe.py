@@ -107,7 +107,7 @@ class RedisPipe(asyncio.Protocol):
         self._since_s = self._loop.time()
         try:
             reader.feed(data)
-            while (reply := reader.gets()) is not False:
+            while self._transport is not None and (reply := reader.gets()) is not False:
                 self._waiting.popleft()(reply)
         except (hiredis.HiredisError, IndexError) as error:  # it is no Redis, or no longer
             self._lose(f"not understood: {error}")

@@ -88,7 +88,7 @@ class FixDesk(Desk):
     def _be_patient(self) -> None:
         """A gateway that is well lets us in by and by."""
         now_ns, lives = self.world.now_ns, self.venue.lives
-        if self._outside is None or self._outside[1] != lives or not self.venue.server.orders.queue.accepts_connections:
+        if self._outside is None or self._outside[1] != lives or not self.venue.lets_in:
             self._outside = (now_ns, lives)
         elif now_ns - self._outside[0] > _PATIENCE_NS:
             raise Broken(f"12: {self.ledger.name} is not let in for {_PATIENCE_NS // SECOND} s")

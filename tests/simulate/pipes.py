@@ -202,7 +202,7 @@ class Transport:
         self._end(at_once=True)
 
     def _end(self, at_once: bool) -> None:
-        if not self._is_closing:
+        if not (self._is_closing or self._loop.is_dead):
             self._is_closing = True
             self._pipe.hung_up(at_once)
             self._loop.call_soon(self.lost)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from gateway.core.engine import Engine
 from gateway.journal import Journal, JournalSettings
 from gateway.journal.end import read_end
 from gateway.journal.record import JournalCorrupt, SegmentHeader
@@ -141,9 +142,8 @@ class Ledger:
             self.book.pop(order_id, None)
 
 
-def check_recovered(ledgers: Iterable[Ledger], server: Server) -> None:
+def check_recovered(ledgers: Iterable[Ledger], engine: Engine) -> None:
     """After a crash: whatever a client saw accepted is known to the engine."""
-    engine = server.replay.engine
     for ledger in ledgers:
         account = engine._ledger.accounts.get(ledger.account)
         known = account.by_cl_ord_id if account is not None else {}
@@ -189,8 +189,8 @@ def check_end(copy: Path, world: World) -> None:
     raise Broken(f"14: a journal without what was before position {safe} is taken for whole")
 
 
-def check_quiet(ledgers: Iterable[Ledger], server: Server) -> None:
-    """Nothing is under way any more: everybody has answers, and all books are the same."""
+def check_idle(server: Server) -> None:
+    """Nothing is under way in this gateway any more."""
     orders = server.orders
     if not orders.is_idle or orders.queue.size_bytes:
         rows = sorted(
@@ -200,10 +200,14 @@ def check_quiet(ledgers: Iterable[Ledger], server: Server) -> None:
         raise Broken(
             f"7: left over: {rows} unanswered, {orders.queue.commands} waiting, {len(orders.token_wait)} parked"
         )
+
+
+def check_quiet(ledgers: Iterable[Ledger], engine: Engine) -> None:
+    """Everybody has answers, and all books are the same."""
     for ledger in ledgers:
         for id, asked in ledger.waiting.items():
             raise Broken(f"3: {asked.kind} {id} of {ledger.name} never had an answer (sent {asked.tries + 1} times)")
-        orders = server.replay.engine.open_orders(ledger.account)
+        orders = engine.open_orders(ledger.account)
         heard = [order for order in orders if order.session == ledger.session or not ledger.session]
         book = {str(order.order_id): (order.cl_ord_id, order.leaves_qty / 10**8) for order in heard}
         if book != ledger.book:

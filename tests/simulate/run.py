@@ -30,7 +30,7 @@ from tests.support.server import more_keys, venue_toml, write_venue
 _PIECE_ROWS = 10  # of a snapshot: so few that it is on its way for long, and cut off now and then
 _TROUBLE_NS = 12 * SECOND
 _CALM_NS = 22 * SECOND
-_SESSIONS = """
+SESSIONS = """
 [[fix.sessions]]
 id = 1
 comp_id = "S1"
@@ -62,6 +62,7 @@ max_commands = 64
 [journal]
 durability = "disk"
 """
+MORE_KEYS = more_keys("BETA", "BETA-2") + more_keys("ALPHA", "DROP") + 'permissions = ["fix.drop_copy"]\n'
 _ROOMY = 'orders = { rate = "2000/s", burst = 4000, on_store_loss = "deny" }'
 _TIGHT = 'orders = { rate = "20/s", burst = 12, on_store_loss = "deny" }'
 _STRICT = 'orders = { rate = "40/s", burst = 3, on_store_loss = "deny" }'
@@ -97,7 +98,7 @@ class Outcome(msgspec.Struct):
 def simulate(seed: int) -> Outcome:
     """Run one seed. Whatever is not a broken promise is raised as it is: a mistake of the simulation."""
     world = World(seed)
-    directory = Path(tempfile.mkdtemp(prefix="simulate-", dir=_memory()))
+    directory = Path(tempfile.mkdtemp(prefix="simulate-", dir=memory_directory()))
     broken, desks, venue = "", [], None
     try:
         memory = Memory()
@@ -107,7 +108,7 @@ def simulate(seed: int) -> Outcome:
             patch.object(snapshots, "_ROWS", _PIECE_ROWS),
             patch.object(clock, "time", world),
         ):
-            venue = Venue(world, _settings(directory), _policy(world), directory, memory)
+            venue = Venue(world, _settings(directory), policy_of(world), directory, memory)
             desks = [
                 FixDesk(world, venue, "S1", 1, 1),
                 FixDesk(world, venue, "S2", 2, 2, ("BETA", "BETA-2")),
@@ -134,7 +135,7 @@ def simulate(seed: int) -> Outcome:
 
 def _live(world: World, venue: Venue, desks: list[Desk]) -> None:
     ledgers = [desk.ledger for desk in desks]
-    venue.on_recovered = lambda server: promises.check_recovered(ledgers, server)
+    venue.on_recovered = lambda server: promises.check_recovered(ledgers, server.replay.engine)
     world.at(world.between(300, 2_000), trouble, world, venue, desks)
     world.run(_TROUBLE_NS)
     venue.is_calm = venue.neighbour.is_quiet = True
@@ -153,7 +154,8 @@ def _live(world: World, venue: Venue, desks: list[Desk]) -> None:
     for desk in desks:
         if not desk.is_logged_on:
             raise Broken(f"12: {desk.ledger.name} could not come back")
-    promises.check_quiet(ledgers, venue.server)
+    promises.check_idle(venue.server)
+    promises.check_quiet(ledgers, venue.server.replay.engine)
     venue.spending.check_full(venue.store.ledgers, venue.store.clock_us)
     guarded = next(desk for desk in desks if desk.ledger.name == "S2")
     guarded.stays_away = True
@@ -169,21 +171,20 @@ def _live(world: World, venue: Venue, desks: list[Desk]) -> None:
 def _settings(directory: Path) -> schema.Config:
     home = directory / "config"
     home.mkdir()
-    keys = more_keys("BETA", "BETA-2") + more_keys("ALPHA", "DROP") + 'permissions = ["fix.drop_copy"]\n'
-    text = venue_toml(sessions=_SESSIONS, ws="heartbeat_ms = 3000", more=_MORE + keys)
+    text = venue_toml(sessions=SESSIONS, ws="heartbeat_ms = 3000", more=_MORE + MORE_KEYS)
     settings = load(write_venue(home, text))
     # Far below what an operator may set: segments turn and snapshots are stood every second.
     return msgspec.structs.replace(settings, journal=msgspec.structs.replace(settings.journal, segment_bytes=32_768))
 
 
-def _policy(world: World) -> Policy:
+def policy_of(world: World) -> Policy:
     orders = world.random.choice((_ROOMY, _ROOMY, _TIGHT, _STRICT, _SAFE, _ROOMY_SAFE))
     policy = parse(_PLAN.format(orders=orders), built_in()).policy
     assert policy is not None
     return policy
 
 
-def _memory() -> str | None:
+def memory_directory() -> str | None:
     """Where files cost nothing."""
     shared = Path("/dev/shm")
     return str(shared) if shared.is_dir() else None

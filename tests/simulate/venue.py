@@ -12,6 +12,7 @@ from typing import Any
 from gateway.config import schema
 from gateway.core.embedded import EmbeddedCore
 from gateway.core.matching import EventSink, MatchingCore
+from gateway.doors.batch import EventLoopTurn
 from gateway.doors.connection import Connection
 from gateway.doors.listening import Arrival
 from gateway.doors.ws.endpoint import WsEndpoint
@@ -113,24 +114,83 @@ class FarCore:
 class Process(Server):
     """One life of the gateway. What is its own mistake breaks the promise that nothing does."""
 
-    venue: "Venue"
+    def __init__(self, home: Any, *parts: Any, **more: Any) -> None:
+        self.home = home
+        super().__init__(*parts, **more)
 
     def log(self, name: str, **fields: Any) -> None:
         """Into the trace; a process that ends by itself is followed by another one."""
+        note = self.home.world.note
         if name == "logon.refused":
-            self.venue.world.note(f"| {name} {fields}")
+            note(f"| {name} {fields}")
         if name == "session.failed":
             error = sys.exc_info()[1]
             raise error if isinstance(error, Broken) else Broken(f"a mistake of its own: {error!r}") from error
         if name == "gateway.failed":
-            self.venue.loop.call_soon(self.venue.die, "the gateway ended itself", True)
+            self.home.failed(fields)
         if name in ("journal.unsound_snapshot", "journal.end_unknown"):
             raise Broken(f"14: the start takes the journal for broken: {name} {fields}")
         if name in ("session.lost", "session.logged_on", "session.ended", "session.logged_out", "session.disconnect"):
-            self.venue.world.note(f"| {name} {fields.get('session', '')} {fields.get('reason', '')}")
+            note(f"| {name} {fields.get('session', '')} {fields.get('reason', '')}")
 
 
-class Venue:
+class Doors:
+    """Where clients connect, while the process is up."""
+
+    world: World
+    server: Server
+    loop: Loop
+    turn: EventLoopTurn
+    settings: schema.Config
+    pipes: list[Pipe]
+    is_up: bool
+
+    def open_doors(self) -> None:
+        """Those of a new process."""
+        self._events = EncodedEvents(self.server.instruments, self.server.sessions)
+
+    def connect_fix(self, client: End) -> Pipe | None:
+        """A connection to the FIX door."""
+        return self._connect(client, self._fix)
+
+    def connect_ws(self, client: End) -> Pipe | None:
+        """A connection to the WebSocket door, its upgrade answered."""
+        return self._connect(client, self._ws)
+
+    @property
+    def lets_in(self) -> bool:
+        """Whether nothing keeps a client out."""
+        return self.server.orders.queue.accepts_connections
+
+    def _connect(self, client: End, door: Callable[[Pipe], None]) -> Pipe | None:
+        if not self.is_up or self.server.orders.venue.draining:
+            return None
+        pipe = Pipe(self.world, self.loop, client)
+        self.pipes.append(pipe)
+        self.loop.hear(door, pipe)
+        return pipe
+
+    def _fix(self, pipe: Pipe) -> None:
+        door = self.server.fix.door_of(self.settings.fix.listeners[0], self.loop, self.turn)  # type: ignore[arg-type]
+        arrival = Arrival(door, None, "127.0.0.1", self.server.now_ns())  # type: ignore[arg-type]
+        door.crowd.enter(arrival, arrival.peer_ip)
+        pipe.transport.connect(door.make(arrival))
+
+    def _ws(self, pipe: Pipe) -> None:
+        server, settings = self.server, self.settings
+        assert server.ws is not None
+        assert settings.ws is not None
+        connection = Connection(self.turn, self.loop, settings, server.ws.traffic)  # type: ignore[arg-type]
+        challenge = f"challenge-{self.world.steps}"
+        caller = ConnectionInfo(f"c-{self.world.steps}", challenge, "127.0.0.1", server.now_ns(), ignore, ignore)
+        endpoint = WsEndpoint(server.services, settings.ws, self._events, connection, caller)
+        connection.peer = endpoint
+        pipe.transport.connect(connection)
+        endpoint.opened(None, server.now_ns())
+        connection.wake()
+
+
+class Venue(Doors):
     """Where clients connect: a gateway that is up, or is not, over what the last one left on its disk."""
 
     def __init__(self, world: World, settings: schema.Config, policy: Policy, directory: Path, memory: Memory) -> None:
@@ -161,16 +221,15 @@ class Venue:
         loop = self.loop = Loop(self.world)
         self.disk = Syncer.disk = Disk(self.world, self._home)
         Syncer.is_dead = staticmethod(lambda: loop.is_dead)
-        Process.venue = self
         try:
             self.server = Process(
-                self.settings, self._home, wrap_core=self._far, limiting=self._limiting  # type: ignore[arg-type]
+                self, self.settings, self._home, wrap_core=self._far, limiting=self._limiting
             )  # fmt: skip
         except (JournalCorrupt, JournalFailed) as error:
             raise Broken(f"14: the gateway does not start: {error}") from error
         self.turn = self.server.wire(loop)  # type: ignore[arg-type]
         self.limits.limiter.connect(self.server.wake, self.spending.in_trouble, ignore)
-        self._events = EncodedEvents(self.server.instruments, self.server.sessions)
+        self.open_doors()
         self.is_up = True
         self.world.note(f"| gateway {self.lives} is up")
         self.turn.wake()
@@ -222,6 +281,10 @@ class Venue:
             self.die("gone while orders wait for tokens", is_power_loss)
         elif patience:
             self.world.at(MS, self.die_while_orders_wait, is_power_loss, patience - 1)
+
+    def failed(self, fields: dict[str, Any]) -> None:
+        """The gateway ends itself."""
+        self.loop.call_soon(self.die, "the gateway ended itself", True)
 
     def end(self) -> None:
         """SIGTERM: nothing is lost, and the next process starts where this one ended."""
@@ -276,40 +339,3 @@ class Venue:
         self.loop.is_dead = True
         if self.is_up:
             self._let_go()
-
-    # -- its doors -----------------------------------------------------------------------------------------------
-
-    def connect_fix(self, client: End) -> Pipe | None:
-        """A connection to the FIX door."""
-        return self._connect(client, self._fix)
-
-    def connect_ws(self, client: End) -> Pipe | None:
-        """A connection to the WebSocket door, its upgrade answered."""
-        return self._connect(client, self._ws)
-
-    def _connect(self, client: End, door: Callable[[Pipe], None]) -> Pipe | None:
-        if not self.is_up or self.server.orders.venue.draining:
-            return None
-        pipe = Pipe(self.world, self.loop, client)
-        self.pipes.append(pipe)
-        self.loop.hear(door, pipe)
-        return pipe
-
-    def _fix(self, pipe: Pipe) -> None:
-        door = self.server.fix.door_of(self.settings.fix.listeners[0], self.loop, self.turn)  # type: ignore[arg-type]
-        arrival = Arrival(door, None, "127.0.0.1", self.server.now_ns())  # type: ignore[arg-type]
-        door.crowd.enter(arrival, arrival.peer_ip)
-        pipe.transport.connect(door.make(arrival))
-
-    def _ws(self, pipe: Pipe) -> None:
-        server, settings = self.server, self.settings
-        assert server.ws is not None
-        assert settings.ws is not None
-        connection = Connection(self.turn, self.loop, settings, server.ws.traffic)  # type: ignore[arg-type]
-        challenge = f"challenge-{self.world.steps}"
-        caller = ConnectionInfo(f"c-{self.world.steps}", challenge, "127.0.0.1", server.now_ns(), ignore, ignore)
-        endpoint = WsEndpoint(server.services, settings.ws, self._events, connection, caller)
-        connection.peer = endpoint
-        pipe.transport.connect(connection)
-        endpoint.opened(None, server.now_ns())
-        connection.wake()

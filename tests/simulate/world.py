@@ -127,13 +127,13 @@ class Loop:
         """Whether the process is gone."""
         return self.is_dead
 
-    def call_soon(self, call: Callable[..., object], *args: Any) -> Timer:
+    def call_soon(self, call: Callable[..., object], *args: Any, context: Any = None) -> Timer:
         """In this loop's next turn."""
         return self._later(0, Timer(call, args))
 
     call_soon_threadsafe = call_soon
 
-    def call_later(self, delay_s: float, call: Callable[..., object], *args: Any) -> Timer:
+    def call_later(self, delay_s: float, call: Callable[..., object], *args: Any, context: Any = None) -> Timer:
         """In so many seconds."""
         return self._later(max(int(delay_s * SECOND), 0), Timer(call, args))
 
@@ -146,7 +146,7 @@ class Loop:
         if self.is_still:
             self._heard.append(Timer(call, args))
         else:
-            call(*args)
+            self.run(Timer(call, args))
 
     def stand_still(self, duration_ns: int) -> None:
         """The process is stopped, and goes on after so long."""
@@ -161,7 +161,8 @@ class Loop:
             self._live(timer)
 
     def _later(self, delay_ns: int, timer: Timer) -> Timer:
-        self._world.at(delay_ns, self._live, timer)
+        if not self.is_dead:  # what is left of a process is swept away at some time, and asks for more
+            self._world.at(delay_ns, self._live, timer)
         return timer
 
     def _live(self, timer: Timer) -> None:
@@ -170,4 +171,8 @@ class Loop:
         if self.is_still:
             self._due.append(timer)
         else:
-            timer.call(*timer.args)
+            self.run(timer)
+
+    def run(self, timer: Timer) -> None:
+        """It happens now, in this process."""
+        timer.call(*timer.args)

@@ -44,7 +44,7 @@ class Writer:
         self.journal.connect(self.core, self._send, self._on_lost)
 
     def _on_lost(self, sessions, cmd_ids):
-        self.lost |= sessions
+        self.lost |= set(sessions)
         self.dropped += cmd_ids
         for session in sessions:
             self.journal.disown(session)

@@ -271,6 +271,13 @@ class WsEndpoint(Endpoint, Peer):
         self.count_end("superseded")
         self.link.wake()
 
+    def send_away(self, now_ns: int) -> None:
+        """Another gateway has taken the session over, as this one was not heard of: its client is to go there."""
+        self.session = None
+        self.machine.close(close_codes.SERVICE_RESTART, "the session is at another gateway, connect again", now_ns)
+        self.count_end("moved")
+        self.link.wake()
+
     def end_session(self, reason: str, now_ns: int) -> None:
         """The session is disconnected: cancel-on-disconnect decides about its orders."""
         ended, self.session = self.session, None

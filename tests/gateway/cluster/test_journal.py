@@ -179,7 +179,7 @@ def test_two_commits_that_are_refused_for_one_session_lose_no_other(redis, a, b)
     a.ask(a.journal.unanswered[0])
     b.claim(S)
     flight = [a.ask(commit) for commit in a.journal.unanswered]
-    assert [reply for _, _, reply in flight] == [[b"fenced", 1], [b"fenced", 1]]
+    assert [reply for _, _, reply in flight] == [[b"fenced", 1, b"1"], [b"fenced", 1, b"1"]]
     a.holds = False
     assert [a.answer(*each) for each in flight] == [True, False]
     a.send_again()
@@ -330,5 +330,6 @@ class TestClaim:
         assert told[3] == b"a"
         row = dict(zip(told[4::2], told[5::2], strict=True))
         assert (row[b"in"], row[b"owner"]) == (b"4", b"b")
-        assert redis.xrange(KEYS.control)[-1][1] == {b"moved": b"7", b"token": b"2", b"from": b"a"}
+        told = {b"moved": b"7", b"token": b"2", b"from": b"a", b"for_client": b"1"}
+        assert redis.xrange(KEYS.control)[-1][1] == told
         assert entry_id(told[2]) == entry_id(redis.xrevrange(KEYS.commands)[0][0])

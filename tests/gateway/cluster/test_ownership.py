@@ -77,7 +77,7 @@ class Bench:
         return 4 if session in self.owned else 0
 
     def lose(self, sessions, cmd_ids):
-        self.owned -= sessions
+        self.owned -= set(sessions)
         self.told.append(f"= {sorted(sessions)} lost")
 
     def account_of(self, session):

@@ -86,7 +86,9 @@ class House(Protocol):
         """Under which token the session is ours, as far as we know; 0 = it is not."""
 
     def lose(self, sessions: Mapping[int, bool], cmd_ids: Sequence[int]) -> None:
-        """These sessions are another gateway's; True: its client is there. cmd_ids: commands that will never reach the core."""
+        """These sessions are another gateway's; True: its client is there. cmd_ids: commands that will never reach the
+        core.
+        """
 
     def account_of(self, session: int) -> int:
         """The account of a configured FIX session, 0 = it is none."""

@@ -330,6 +330,6 @@ class TestClaim:
         assert told[3] == b"a"
         row = dict(zip(told[4::2], told[5::2], strict=True))
         assert (row[b"in"], row[b"owner"]) == (b"4", b"b")
-        told = {b"moved": b"7", b"token": b"2", b"from": b"a", b"for_client": b"1"}
-        assert redis.xrange(KEYS.control)[-1][1] == told
+        moved = {b"moved": b"7", b"token": b"2", b"from": b"a", b"for_client": b"1"}
+        assert redis.xrange(KEYS.control)[-1][1] == moved
         assert entry_id(told[2]) == entry_id(redis.xrevrange(KEYS.commands)[0][0])

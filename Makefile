@@ -90,8 +90,9 @@ test-redis7: $(STAMP) ## Run the tests of the shared limits against Debian's red
 	@command -v redis-server >/dev/null || { echo "redis-server is missing: install Debian's package redis-server"; exit 1; }
 	PENSTOCK_REDIS_SERVER=$$(command -v redis-server) $(BIN)/python -m pytest -q tests/limits
 
-simulate: $(STAMP) ## Run the gateway in a world of faults, and plant bugs in it (SEEDS=1000)
+simulate: $(STAMP) ## Run the gateway, and several, in a world of faults, and plant bugs in them (SEEDS=1000)
 	$(BIN)/python -m tests.simulate --seeds $(or $(SEEDS),1000)
+	$(BIN)/python -m tests.simulate --seeds $$(($(or $(SEEDS),1000) / 5)) --several
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .

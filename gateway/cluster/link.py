@@ -95,8 +95,8 @@ class ClusterLink:
         named: Callable[[WsSessionRecord], None],
     ) -> None:
         """lost: another gateway says that it has this session, under this token; and whether its client has asked for
-        it. hear: an operator of another gateway changed a mode, with a kill or without; also what is in force at the start. named: a WebSocket session has got
-        its name somewhere; also those that have one at the start.
+        it. hear: an operator of another gateway changed a mode, with a kill or without; also what is in force at the
+        start. named: a WebSocket session has got its name somewhere; also those that have one at the start.
         """
         self._turn, self._ownership, self._lost, self._hear, self._named = turn, ownership, lost, hear, named
 

@@ -44,15 +44,15 @@ def _fuzz(seconds: int) -> guarantees.Row:
     return guarantees.Row("hostile peers on both doors", f"{seconds} s", "", run.returncode, took_s)
 
 
-def _simulation(seeds: int) -> guarantees.Row:
+def _simulation(what: str, seeds: int, *words: str) -> guarantees.Row:
     with tempfile.TemporaryDirectory() as name:
         result = Path(name) / "result.json"
-        _, took_s = _run("tests.simulate", "--seeds", str(seeds), "--result", str(result))
+        _, took_s = _run("tests.simulate", "--seeds", str(seeds), "--result", str(result), *words)
         told = json.loads(result.read_bytes())
     found = sum(bool(seed) for seed in told["planted"].values())
     text = f"{told['steps']:,} steps, {told['accepted']:,} orders, {sum(told['faults'].values()):,} faults"
     text += f"; planted bugs found: {found} of {len(told['planted'])}"
-    return guarantees.Row("simulation", f"{seeds} seeds", text, told["broken"], took_s)
+    return guarantees.Row(what, f"{seeds} seeds", text, told["broken"], took_s)
 
 
 def _overload() -> list[guarantees.Figure]:
@@ -97,7 +97,8 @@ def main() -> int:
             "tests/e2e/test_shared_limits.py",
         ),
         _fuzz(30),
-        _simulation(args.seeds),
+        _simulation("simulation", args.seeds),
+        _simulation("simulation, two gateways, two cores, Redis", args.seeds // 4, "--several"),
     ]
     date = datetime.now(UTC).date().isoformat()
     guarantees.write(guarantees.Result(date, rows, figures, "median of three, and range"))

@@ -3,7 +3,8 @@
 Acceptance before the sync, number and command in two records, no dedupe in the core, an outbound number that is not
 stored, what was unanswered forgotten, duplicates answered; a number recorded over an order that waits for its tokens,
 and what passed it taken twice; a process that goes on without memory; a lost end of the journal cut without a word;
-logons that take over, use no number or are told to others; and what is planted in the limits.
+logons that take over, use no number or are told to others; and what is planted in the limits. Those for several
+gateways are in `planted_cluster`.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from protocols.fix.session.inbound import Inbound
 from protocols.fix.session.output import Output
 from protocols.fix.session.settings import SessionState
 from protocols.fix.session.store import Intake
+from tests.simulate.planted_cluster import PLANTED_IN_CLUSTER
 from tests.simulate.planted_limits import PLANTED_IN_LIMITS, Change
 
 
@@ -282,7 +284,7 @@ def planted(name: str) -> Iterator[None]:
     if not name:
         yield
         return
-    owner, attribute, changed = PLANTED[name]()
+    owner, attribute, changed = (PLANTED | PLANTED_IN_CLUSTER)[name]()
     real = getattr(owner, attribute)
     setattr(owner, attribute, changed)
     try:

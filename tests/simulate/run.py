@@ -64,10 +64,10 @@ durability = "disk"
 """
 MORE_KEYS = more_keys("BETA", "BETA-2") + more_keys("ALPHA", "DROP") + 'permissions = ["fix.drop_copy"]\n'
 _ROOMY = 'orders = { rate = "2000/s", burst = 4000, on_store_loss = "deny" }'
-_TIGHT = 'orders = { rate = "20/s", burst = 12, on_store_loss = "deny" }'
-_STRICT = 'orders = { rate = "40/s", burst = 3, on_store_loss = "deny" }'
-_SAFE = 'orders = { rate = "20/s", burst = 12, on_store_loss = "safe" }'
-_ROOMY_SAFE = 'orders = { rate = "100/s", burst = 60, on_store_loss = "safe" }'
+TIGHT = 'orders = { rate = "20/s", burst = 12, on_store_loss = "deny" }'
+STRICT = 'orders = { rate = "40/s", burst = 3, on_store_loss = "deny" }'
+SAFE = 'orders = { rate = "20/s", burst = 12, on_store_loss = "safe" }'
+ROOMY_SAFE = 'orders = { rate = "100/s", burst = 60, on_store_loss = "safe" }'
 _PLAN = """
 version = 2
 [plans.open]
@@ -177,9 +177,9 @@ def _settings(directory: Path) -> schema.Config:
     return msgspec.structs.replace(settings, journal=msgspec.structs.replace(settings.journal, segment_bytes=32_768))
 
 
-def policy_of(world: World) -> Policy:
-    orders = world.random.choice((_ROOMY, _ROOMY, _TIGHT, _STRICT, _SAFE, _ROOMY_SAFE))
-    policy = parse(_PLAN.format(orders=orders), built_in()).policy
+def policy_of(world: World, orders: tuple[str, ...] = (_ROOMY, _ROOMY, TIGHT, STRICT, SAFE, ROOMY_SAFE)) -> Policy:
+    """Limits of this world. orders: what those of orders may be."""
+    policy = parse(_PLAN.format(orders=world.random.choice(orders)), built_in()).policy
     assert policy is not None
     return policy
 

@@ -58,7 +58,7 @@ class Redis:
         self.on_added: Callable[[bytes], None] = lambda _: None
         self.history = 1  # processes that there were
         self._scripts: dict[bytes, Any] = {}
-        self._lua = _Lua(self.run)
+        self._lua = Lua(self.run)
         self._commands: dict[bytes, Callable[..., Reply]] = {
             name[1:].upper().encode(): getattr(self, name)
             for name in dir(type(self))
@@ -274,7 +274,7 @@ class Redis:
         return self._lua.call(self._scripts[sha], words[: int(count)], words[int(count) :])
 
 
-class _Lua:
+class Lua:
     """Runs scripts as Redis does: `redis.call`, `redis.pcall`, `cmsgpack.unpack`."""
 
     def __init__(self, run: Callable[[list[bytes]], Reply]) -> None:

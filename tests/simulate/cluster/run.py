@@ -16,7 +16,17 @@ from tests.simulate.cluster.venue import ClusterVenue
 from tests.simulate.desk import Desk
 from tests.simulate.drop_desk import DropDesk
 from tests.simulate.fix_desk import FixDesk
-from tests.simulate.run import MORE_KEYS, SESSIONS, Outcome, memory_directory, policy_of
+from tests.simulate.run import (
+    MORE_KEYS,
+    ROOMY_SAFE,
+    SAFE,
+    SESSIONS,
+    STRICT,
+    TIGHT,
+    Outcome,
+    memory_directory,
+    policy_of,
+)
 from tests.simulate.world import SECOND, Broken, World
 from tests.simulate.ws_desk import WsDesk
 from tests.support.server import venue_toml, write_venue
@@ -43,7 +53,9 @@ def simulate(seed: int) -> Outcome:
     broken, desks, venue = "", [], None
     try:
         with patch.object(clock, "time", world), patch.object(core_process, "_SNAPSHOT_ENTRIES", _SNAPSHOT_ENTRIES):
-            venue = ClusterVenue(world, _settings(directory), policy_of(world), directory)
+            venue = ClusterVenue(
+                world, _settings(directory), policy_of(world, (TIGHT, STRICT, SAFE, ROOMY_SAFE)), directory
+            )
             desks = [
                 FixDesk(world, venue, "S1", 1, 1),
                 FixDesk(world, venue, "S2", 2, 2, ("BETA", "BETA-2")),

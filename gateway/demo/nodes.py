@@ -1,7 +1,7 @@
 """The demo's venue as several processes: gateways that share all sessions, two cores, and a Valkey of their own.
 
-While the traders trade, one gateway or core after the other is killed with SIGKILL and started again. No two are down
-at once: the next one waits until the last one is back.
+While the traders trade, a gateway and a core in turn are killed with SIGKILL and started again. Of each kind one is
+down at a time: the next one waits until the last one is back.
 
     traders   gateway-1  gateway-2        (penstock run)
                     \\    /
@@ -34,7 +34,7 @@ from gateway.remote.pipe import address_of, open_pipe
 _CORES = 2
 _EVERY_S = 5.0  # between two kills; in a short run they come sooner
 _SHARE = 0.3  # of a short run
-_PAUSE_S = 1.0  # before what was killed is started again, as `penstock run --workers` waits
+_PAUSE_S = 0.5  # before what was killed is started again: long enough to be seen
 _START_S = 30.0
 _LOOK_S = 0.25
 _ASK = aiohttp.ClientTimeout(total=2.0)
@@ -44,12 +44,13 @@ class _Node:
     """One process, and what is shown of it."""
 
     def __init__(self, child: Child, admin_port: int = 0) -> None:
+        """admin_port: of a gateway; a core has none."""
         self.child = child
         self.admin_port = admin_port
         self.state = NodeState(child.name, "starting", sessions=0 if admin_port else None)
 
     def show(self, **changes: object) -> None:
-        self.state = msgspec.structs.replace(self.state, **changes)  # type: ignore[arg-type]
+        self.state = msgspec.structs.replace(self.state, **changes)
 
 
 class NodesHouse:
@@ -74,9 +75,7 @@ class NodesHouse:
         self._nodes = [*self._gateways, *self._cores]
         accounts = [row.id for row in self._venue.config.accounts]
         self._streams = AccountStreams(self._url, Keys(self._venue.config.core.prefix), accounts, self.record)
-        self._is_whole = asyncio.Event()
-        self._is_whole.set()
-        self._restarting: asyncio.Task[None] | None = None
+        self._returns: dict[bool, asyncio.Task[None]] = {}  # of the last gateway (True) and core that was killed
         self._watching: asyncio.Task[None] | None = None
 
     def _gateway(self, directory: Path, name: str, ports: dict[str, int]) -> Child:
@@ -132,21 +131,22 @@ class NodesHouse:
             if due_s + every_s > end_s + 1e-6:
                 return
             await asyncio.sleep(due_s - loop.time())
-            await self._is_whole.wait()
-            self._is_whole.clear()
-            self._restarting = asyncio.create_task(self._lose(node))  # it goes on when trading has ended
+            kind = node in self._gateways
+            if kind in self._returns:
+                await asyncio.wait((self._returns[kind],))
+            self._returns[kind] = asyncio.create_task(self._lose(node))  # it goes on when trading has ended
 
     def check(self) -> None:
         self._streams.check()
-        if self._restarting is not None and self._restarting.done():
-            self._restarting.result()
+        for task in self._returns.values():
+            if task.done():
+                task.result()
         for node in self._nodes:
             if node.state.state == "ready" and not node.child.runs:
                 raise node.child.failed("ended by itself")
 
     async def calm(self) -> None:
-        if self._restarting is not None:
-            await self._restarting
+        await asyncio.gather(*self._returns.values())
 
     async def close(self) -> None:
         if self._watching is not None:
@@ -156,7 +156,7 @@ class NodesHouse:
         await self._streams.finish()
 
     async def stop(self) -> None:
-        for task in (self._watching, self._restarting):
+        for task in (self._watching, *self._returns.values()):
             if task is not None:
                 task.cancel()
         self._streams.stop()
@@ -176,7 +176,6 @@ class NodesHouse:
         node.show(state="starting")
         await self._until_ready(node)
         node.show(back_s=loop.time() - began_s)
-        self._is_whole.set()
 
     async def _until_valkey_answers(self) -> None:
         async def answers() -> bool:

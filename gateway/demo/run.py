@@ -191,15 +191,16 @@ class DemoRun:
         if self._seconds is not None:
             loop.call_later(self._seconds, self._stop.set)
         self._disturbing = loop.create_task(self._house.disturb(self._seconds))
+        self._moment = structs.replace(self._moment, nodes=self._house.nodes())
         self._view.started(self._house.urls(), self._seconds)
         self._view.show(self._moment)
 
     async def _stop_in_time(self, traders: Traders) -> None:
         await self._stop.wait()
-        self._view.draining()
         if self._disturbing is not None:
             self._disturbing.cancel()
         await self._house.calm()
+        self._view.draining()
         traders.stop()
 
     def _note(self, stats: simulate.Stats) -> None:

@@ -22,7 +22,7 @@ from gateway.demo.simulate import FixTrader, Spec, WsTrader
 from protocols.instruments import render
 from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
 
-_Door = TypeVar("_Door", int, str)
+_Door = TypeVar("_Door")
 
 INSTITUTION = "ACME"
 MAKERS = ("MAKER1", "MAKER2")

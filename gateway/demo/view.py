@@ -147,10 +147,10 @@ class Screen(View):
     def render(self, moment: Moment, verdict: Verdict | None = None) -> RenderableType:
         """Everything at one moment; with a verdict it is the summary."""
         parts: list[RenderableType] = [_urls_table(self._urls), "", _doors_table(moment)]
+        if moment.nodes:  # above the refusals: a small terminal shows the top
+            parts += ["", _nodes_table(moment.nodes)]
         if any(door.refusals for door in moment.doors.values()):
             parts += ["", _refusals_table(moment.doors)]
-        if moment.nodes:
-            parts += ["", _nodes_table(moment.nodes)]
         if verdict is not None:
             parts += ["", _verdict_line(verdict)]
         elif moment.queue is not None:

@@ -37,7 +37,7 @@ class Operations:
         services: Services,
         desk: ModeControl,
         access: Access,
-        drain: Callable[[], Mapping[str, object]] = dict,
+        drain: Callable[[], Mapping[str, object]],
     ) -> None:
         """drain: has the process drain and end, as SIGTERM does; returns what is open at that moment."""
         self._drain = drain

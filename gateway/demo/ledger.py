@@ -53,6 +53,7 @@ class Ledger:
         self.accepted = 0  # orders placed, as reported by the gateway
         self.fills = 0
         self.voided = 0
+        self.retried = 0  # orders that were sent again, because their answer was lost
         self.refusals: Counter[int] = Counter()
         self.latency = Histogram()  # of orders and replaces, sending to first answer
 

@@ -129,6 +129,7 @@ class Maker:
         if self._again:
             n = self._again.popleft()
             asked = self._asked[n]
+            self.ledger.retried += not asked.is_retry
             asked.is_retry = True
             params = {**asked.params, "retry": True, "ts": asked.ts}
             await self.client.post("order.place", params, partial(self._answered, n))

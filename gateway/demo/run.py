@@ -107,9 +107,13 @@ class RunResult(msgspec.Struct, frozen=True):
 
     def json(self) -> bytes:
         """The result as one JSON object."""
-        result: dict[str, object] = {name: _door_json(door) for name, door in self.moment.doors.items()}
+        doors = {name: _door_json(door) for name, door in self.moment.doors.items()}
+        result: dict[str, object] = {**doors}
         result["seconds"] = round(self.moment.elapsed_s, 1)
-        if self.moment.nodes:
+        if not self.moment.nodes:  # no gateway died
+            for door in doors.values():
+                del door["voided"], door["retried"]
+        else:
             result["nodes"] = [_node_json(node) for node in self.moment.nodes]
         result["lost"], result["doubled"] = self.verdict.lost, self.verdict.doubled
         return orjson.dumps(result)

@@ -74,7 +74,9 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class DoorStats(msgspec.Struct, frozen=True):
-    """Figures of one door's clients so far. Latency: orders and replaces, from sending to the first answer."""
+    """Figures of one door's clients so far. Latency: orders and replaces, from sending to the first answer. voided: did
+    not get there when a gateway died; retried: orders sent again then.
+    """
 
     orders: int = 0  # new orders sent
     accepted: int = 0
@@ -85,6 +87,8 @@ class DoorStats(msgspec.Struct, frozen=True):
     waiting: int = 0
     p50_us: float = 0.0
     p99_us: float = 0.0
+    voided: int = 0
+    retried: int = 0
 
 
 class Stats(msgspec.Struct, frozen=True, tag="stats"):
@@ -149,6 +153,8 @@ def _add_up(rows: Sequence[Ledger]) -> DoorStats:
         waiting=sum(len(row.waiting) for row in rows),
         p50_us=latency.quantile(0.5) / 1000,
         p99_us=latency.quantile(0.99) / 1000,
+        voided=sum(row.voided for row in rows),
+        retried=sum(row.retried for row in rows),
     )
 
 

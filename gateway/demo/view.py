@@ -110,6 +110,8 @@ class Lines(View):
             )
         for node in moment.nodes:
             _say(f"{node.name:9} {node.state}{', ' if node.kills else ''}{_kills_text(node)}")
+        if moment.nodes:
+            _say(_unanswered_text(moment))
         _say(f"lost {verdict.lost}, doubled {verdict.doubled}")
 
 
@@ -148,7 +150,7 @@ class Screen(View):
         """Everything at one moment; with a verdict it is the summary."""
         parts: list[RenderableType] = [_urls_table(self._urls), "", _doors_table(moment)]
         if moment.nodes:  # above the refusals: a small terminal shows the top
-            parts += ["", _nodes_table(moment.nodes)]
+            parts += ["", _nodes_table(moment.nodes), Text(_unanswered_text(moment), style="dim")]
         if any(door.refusals for door in moment.doors.values()):
             parts += ["", _refusals_table(moment.doors)]
         if verdict is not None:
@@ -219,6 +221,13 @@ def _kills_text(node: NodeState) -> str:
     times = "once" if node.kills == 1 else f"{node.kills} times"
     back = f", back after {node.back_s:.1f} s" if node.state == "ready" else ""
     return f"killed {times}{back}"
+
+
+def _unanswered_text(moment: Moment) -> str:
+    voided, retried = (
+        sum(counts) for counts in zip(*((d.voided, d.retried) for d in moment.doors.values()), strict=True)
+    )
+    return f"not answered when a gateway died: {voided:,} void, {retried:,} sent again"
 
 
 def _queue_line(queue: Queue) -> RenderableType:

@@ -122,14 +122,17 @@ def test_each_process_has_a_line_with_its_state_and_how_often_it_was_killed() ->
 
 
 def test_plain_lines_name_each_process(capsys: pytest.CaptureFixture[str]) -> None:
-    moment, view = structs.replace(MOMENT, queue=None, nodes=NODES), Lines()
+    fix = structs.replace(MOMENT.doors["fix"], voided=4)
+    ws = structs.replace(MOMENT.doors["ws"], voided=1, retried=2)
+    moment, view = structs.replace(MOMENT, doors={"fix": fix, "ws": ws}, queue=None, nodes=NODES), Lines()
     view.show(moment)
     view.ended(moment, Verdict())
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("| gateway-1 ready | core-1 killed")
-    assert lines[-3:] == [
+    assert lines[-4:] == [
         "gateway-1 ready, killed once, back after 1.8 s",
         "core-1    killed, killed 2 times",
+        "not answered when a gateway died: 5 void, 2 sent again",
         "lost 0, doubled 0",
     ]
 

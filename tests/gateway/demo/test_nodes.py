@@ -78,7 +78,9 @@ async def test_settings_for_another_venue_do_not_reach_the_demos(
     monkeypatch.setenv("PENSTOCK_CORE_REDIS", "redis://elsewhere")
     child = Child("gateway-1", tmp_path, "/usr/bin/env", env={"PENSTOCK_NODE": "gateway-1"})
     await child.start()
-    await child.end()
+    async with asyncio.timeout(20):
+        while child.runs:
+            await asyncio.sleep(0.01)
     said = (tmp_path / "gateway-1.log").read_text()
     assert "PENSTOCK_NODE=gateway-1" in said
     assert "elsewhere" not in said

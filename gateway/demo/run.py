@@ -153,7 +153,9 @@ class DemoRun:
             TradersFailed: the clients could not trade; ChildFailed, StreamBroken: a process of the venue failed. All
                 has been stopped.
         """
-        house = self._house
+        house, loop = self._house, asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):  # before the start, which takes seconds with several nodes
+            loop.add_signal_handler(number, self._stop.set)
         try:
             await house.start()
             ledgers = await self._let_them_trade(seed)
@@ -167,8 +169,6 @@ class DemoRun:
 
     async def _let_them_trade(self, seed: int) -> simulate.FinishedLedgers:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop.set)
         traders = await Traders.start(self._house.spec(seed))
         stopper = asyncio.create_task(self._stop_in_time(traders))
         try:

@@ -92,6 +92,7 @@ class Server:
         self._regular: list[asyncio.Task[None]] = []
         self._redating: asyncio.Future[None] | None = None  # a task without a reference may be collected
         self.ports: dict[str, int] = {}
+        self.asked_to_end = asyncio.Event()  # by an operator: whoever runs the server drains and stops it
         self.health = Health()
         self.bounds = memory_bounds(settings)
         self.instruments = build_instruments(settings)
@@ -347,13 +348,13 @@ class Server:
             if self.ws is not None:
                 self.ws.stop_listening()
                 await self.ws.stop()
-            if self._admin is not None:
-                await self._admin.stop()
             await self.limits.close()
             if self.cluster is not None:
                 await self.cluster.close()
             if self.link is not None:
                 await self.link.close()
+            if self._admin is not None:  # late: `penstock drain --wait` takes its end for the end of all before it
+                await self._admin.stop()
             if self._spans is not None:
                 self._spans.close()
         finally:
@@ -372,7 +373,7 @@ class Server:
             "sessions": {"fix": self.sessions.logged_on(Origin.FIX), "ws": self.sessions.logged_on(Origin.WS)},
             "queue": {"commands": queue.commands, "bytes": queue.size_bytes, "stage": queue.stage.name.lower()},
             "unanswered": self.orders.core_link.unanswered_count,
-            "draining": self.orders.venue.draining,
+            "draining": self.orders.venue.draining or self.asked_to_end.is_set(),
             "modes": len(self.orders.venue.modes.in_force),
             "clock": {"steps": self.clock.steps, "since_start_ms": self.clock.offset_ns // NS_PER_MS},
             "policy_version": policy.version,
@@ -400,10 +401,14 @@ class Server:
     async def _start_admin(self, settings: schema.Admin, turn: EventLoopTurn) -> int:
         secrets = read_tokens(self.settings)
         tokens = [Token(row.name, row.role, digest_of(secrets[row.name])) for row in settings.tokens]
-        operations = Operations(self.services, self.mode_control, Access(tokens, settings.host))
+        operations = Operations(self.services, self.mode_control, Access(tokens, settings.host), self._end)
         app = build_admin(self.health, build_registry(self.metrics), self.status, operations)
         self._admin = AdminDoor(settings, app, self.metrics, self.log)
         return await self._admin.start(turn)
+
+    def _end(self) -> dict[str, object]:
+        self.asked_to_end.set()
+        return self.status()
 
     async def _housekeeping(self) -> None:
         """Once a second: the clock, the journal, how late the loop is."""

@@ -28,7 +28,7 @@ def spare_collector() -> None:
 
 
 async def serve(settings: schema.Config, config_dir: Path, signals: Signals) -> None:
-    """Run a gateway until SIGTERM or SIGINT, then drain it; SIGHUP reads the limits file at once.
+    """Run a gateway until SIGTERM, SIGINT or an operator ends it, then drain it; SIGHUP reads the limits file at once.
 
     Raises:
         OSError: a port cannot be opened, or a file cannot be read. LimitsUnsound: the limits file has mistakes.
@@ -39,7 +39,7 @@ async def serve(settings: schema.Config, config_dir: Path, signals: Signals) -> 
     raise_limit()  # the journal opens its files at once
     server = Server(settings, config_dir)
     loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
+    asked = server.asked_to_end
     signals.serving(loop, asked.set, server.limits.look_at_file)
     waiting = loop.create_task(asked.wait())
     starting = loop.create_task(server.start())

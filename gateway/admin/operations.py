@@ -1,10 +1,10 @@
-"""Operators' commands over HTTP: GET /modes shows what is barred, POST /modes changes it.
+"""Operators' commands over HTTP: GET /modes shows what is barred, POST /modes changes it, POST /drain ends the process.
 
 A POST must be `application/json`, which a page in an operator's browser cannot send to another origin without a
 preflight. Before editing: every path of a handler ends in a JSON answer that says what is wrong and what to do.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -32,7 +32,15 @@ _EXAMPLE = {
 class Operations:
     """The routes, and who may use them."""
 
-    def __init__(self, services: Services, desk: ModeControl, access: Access) -> None:
+    def __init__(
+        self,
+        services: Services,
+        desk: ModeControl,
+        access: Access,
+        drain: Callable[[], Mapping[str, object]],
+    ) -> None:
+        """drain: has the process drain and end, as SIGTERM does; returns what is open at that moment."""
+        self._drain = drain
         self._services = services
         self._desk = desk
         self._access = access
@@ -41,6 +49,7 @@ class Operations:
         return [
             web.get("/modes", self._guarded("viewer", self._show)),
             web.post("/modes", self._guarded("operator", self._change)),
+            web.post("/drain", self._guarded("operator", self._begin_drain)),
         ]
 
     def _guarded(
@@ -65,9 +74,15 @@ class Operations:
         modes = self._services.orders.venue.modes.shifted(self._services.wall.offset_ns)
         return json_answer({"modes": list(map(_shown, modes.in_force.values())), "kept": self._desk.is_kept})
 
+    async def _begin_drain(self, request: web.Request, who: str) -> web.Response:
+        if request.content_type != "application/json":
+            return _no_json()
+        self._services.log("operations.drain", by=who)
+        return json_answer({**self._drain(), "drain_ms": self._services.settings.venue.drain_ms}, 202)
+
     async def _change(self, request: web.Request, who: str) -> web.Response:
         if request.content_type != "application/json":
-            return _wrong(415, "send JSON, with Content-Type: application/json")
+            return _no_json()
         try:
             asked = _decoder.decode(await request.read())
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -78,6 +93,10 @@ class Operations:
             return _wrong(declined.status, str(declined), declined.field)
         at_ns = self._services.wall.utc_ns(outcome.change.at_ns)
         return _answer(structs.replace(outcome, change=structs.replace(outcome.change, at_ns=at_ns)))
+
+
+def _no_json() -> web.Response:
+    return _wrong(415, "send JSON, with Content-Type: application/json")
 
 
 def _answer(outcome: ModeResult) -> web.Response:

@@ -18,6 +18,7 @@ _COMMANDS = {
     "config": ("gateway.cli.config:config", "Write a configuration, or check one."),
     "keys": ("gateway.cli.keys:keys", "Make keys for clients."),
     "limits": ("gateway.cli.limits:limits", "Check and compare limits files, and tune running limits."),
+    "drain": ("gateway.cli.drain:drain", "Take a running gateway out of service: as SIGTERM, from anywhere."),
     "mode": ("gateway.cli.mode:mode", "Bar new orders, cancel open ones, and accept orders again."),
 }
 

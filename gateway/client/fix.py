@@ -68,11 +68,14 @@ class FixClient(asyncio.Protocol):
 
     on_message is called with MsgType(35) and the fields of each application message and Reject(3), in sequence and
     once each; of a repeating group, each field keeps its first value. `closed` is set while there is no connection.
+    on_asked_again is called with the first and the last of the numbers that the gateway asks for again, before they are
+    gap-filled: what was sent under them did not get there, and never will.
     """
 
     def __init__(self, identity: FixIdentity, on_message: OnMessage | None = None) -> None:
         self.identity = identity
         self.on_message = on_message
+        self.on_asked_again: Callable[[int, int], None] | None = None
         self.next_out = 1
         self.next_in = 1
         self.counts = FixCounts()
@@ -328,6 +331,8 @@ class FixClient(asyncio.Protocol):
         begin, end = int(fields[7]), int(fields[16])
         upto = self.next_out if end in {0, 999_999} else min(end + 1, self.next_out)
         if begin < upto:
+            if self.on_asked_again is not None:
+                self.on_asked_again(begin, upto - 1)
             origin = sending_time(time.time_ns())
             self.send("4", [(43, "Y"), (122, origin), (123, "Y"), (36, upto)], seq_num=begin, at=origin)
 

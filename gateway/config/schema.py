@@ -180,7 +180,7 @@ class AdminToken(_Table, frozen=True, kw_only=True):
     """One operator who may use the admin port: the token is sent as `Authorization: Bearer TOKEN`."""
 
     name: Annotated[Name, _about("name of the operator in the log")]
-    role: Annotated[Role, _about("viewer = see modes; operator = change them, too")]
+    role: Annotated[Role, _about("viewer = see modes; operator = change them and drain, too")]
     token_env: Annotated[str, _about("name of the environment variable with the token")] = ""
     token_file: Annotated[str, _about("file with the token, at least 20 printable characters")] = ""
 

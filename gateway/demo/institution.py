@@ -44,6 +44,7 @@ class Institution:
         ]  # fmt: skip
         self._weights, self._actions = [weight for weight, _ in actions], [action for _, action in actions]
         client.on_message = self._receive
+        client.on_asked_again = self._void
 
     async def step(self) -> None:
         """Make one request, unless too many are unanswered."""
@@ -54,6 +55,29 @@ class Institution:
         """Send far more at once than the plan allows: the excess is refused with 3001."""
         for _ in range(_BURST):
             self._take()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it has no connection."""
+        return self.client.closed.is_set()
+
+    async def come_back(self, host: str, port: int) -> None:
+        """Log on with the numbers where they stand. The gateway sends again what was missed, and asks for what it did
+        not get: that is void then, and everything else will be answered.
+
+        Raises:
+            OSError, TimeoutError: not there, or not now.
+        """
+        self._void(0, 0)  # it was to be sent when there was no connection any more
+        await self.client.logon(host, port)
+
+    async def mend(self) -> None:
+        """The session has nothing to ask again."""
+
+    def _void(self, begin: int, end: int) -> None:
+        for n in [n for n, (_, _, sent) in self.ledger.waiting.items() if begin <= sent <= end]:
+            self._sent.pop(self.ledger.id_of(n), None)
+            self.ledger.void(n)
 
     async def withdraw(self) -> None:
         """Ask for the cancellation of everything that rests."""

@@ -33,9 +33,11 @@ class Status(IntEnum):
     CANCELED = 4
     REFUSED = 5
     PLACED_TWICE = 6  # two acceptances were received for one id
+    VOID = 7  # no gateway got it: its connection was cut before
 
 
 _MAX_DIGITS = 8  # a number is an index: an id from elsewhere must not size an array
+_NOT_IN_CORE = frozenset({Status.REFUSED, Status.CANCELED, Status.UNUSED, Status.VOID})
 _CARRIED_OUT = {Kind.PLACE: Status.PLACED, Kind.REPLACE: Status.REPLACED, Kind.CANCEL: Status.CANCELED}
 
 
@@ -50,6 +52,8 @@ class Ledger:
         self.asked: Counter[Kind] = Counter()
         self.accepted = 0  # orders placed, as reported by the gateway
         self.fills = 0
+        self.voided = 0
+        self.retried = 0  # orders that were sent again, because their answer was lost
         self.refusals: Counter[int] = Counter()
         self.latency = Histogram()  # of orders and replaces, sending to first answer
 
@@ -94,6 +98,12 @@ class Ledger:
         self.refusals[code] += 1
         if self._answered(n, now_ns) is not None:
             self.states[n] = Status.REFUSED
+
+    def void(self, n: int) -> None:
+        """Request `n` did not get there, and will not: no answer follows, and the core must not have it."""
+        if self.waiting.pop(n, None) is not None:
+            self.states[n] = Status.VOID
+            self.voided += 1
 
     def _answered(self, n: int, now_ns: int) -> Kind | None:
         ask, sent_ns, _ = self.waiting.pop(n, (None, 0, 0))
@@ -152,7 +162,7 @@ class Verdict(msgspec.Struct):
 
     unanswered: int = 0  # requests without a terminal answer
     missing: int = 0  # confirmed, but the core has no such order
-    disowned: int = 0  # refused, but the core has the order
+    disowned: int = 0  # refused or void, but the core has the order
     unheard_fills: int = 0  # fills of the core that no client received, or the other way round
     still_open: int = 0  # orders left in the core after all were withdrawn
     doubled: int = 0  # one id, two orders
@@ -176,7 +186,7 @@ def compare(accounts: Iterable[FinishedLedger], core: CoreRecord) -> Verdict:
             verdict.unanswered += state == Status.WAITING
             verdict.missing += state in {Status.PLACED, Status.PLACED_TWICE} and not news
             verdict.missing += state == Status.REPLACED and not changes
-            verdict.disowned += state in {Status.REFUSED, Status.CANCELED, Status.UNUSED} and bool(news or changes)
+            verdict.disowned += state in _NOT_IN_CORE and bool(news or changes)
             verdict.doubled += state == Status.PLACED_TWICE or news > 1 or changes > 1
         verdict.unheard_fills += abs(core.fills[account.prefix] - account.fills)
         live = sum(1 for news in placed if news) - core.ended[account.prefix]

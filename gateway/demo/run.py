@@ -1,6 +1,8 @@
-"""One run of the demo: the gateway in this process, the traders in a child process, and a comparison of both records.
+"""One run of the demo: the venue, the traders in a child process, and a comparison of both records.
 
-A run ends after its time, with Ctrl-C or with SIGTERM, always in the same way: the traders finish and leave, the server
+The venue is a `SingleHouse` in this process, or a `NodesHouse` of several.
+
+A run ends after its time, with Ctrl-C or with SIGTERM, always in the same way: the traders finish and leave, the venue
 drains, the records are compared. Figures of the traders are only shown; the verdict is made here.
 """
 
@@ -10,17 +12,18 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
 
 import msgspec
 import orjson
 import uvloop
+from msgspec import structs
 
 from gateway.demo import simulate
-from gateway.demo.ledger import CoreRecord, Verdict, compare
-from gateway.demo.venue import RecordingCore, make_venue, ws_url
-from gateway.demo.view import Lines, Moment, Queue, Screen, View
-from gateway.server import Server
+from gateway.demo.house import House
+from gateway.demo.ledger import Verdict, compare
+from gateway.demo.nodes import NodesHouse
+from gateway.demo.single import SingleHouse
+from gateway.demo.view import Lines, Moment, NodeState, Screen, View
 
 _START_S = 15.0  # a cold interpreter on a busy machine takes a few seconds
 _SILENCE_S = 30.0  # for a child that hangs: traders report twice a second, and each step of their leaving is bounded
@@ -97,14 +100,21 @@ class RunResult(msgspec.Struct, frozen=True):
 
     @property
     def sound(self) -> bool:
-        """Both doors traded, and every record agrees."""
+        """Both doors traded, every process is back that was killed, and every record agrees."""
         traded = all(door.accepted and door.fills for door in self.moment.doors.values())
-        return traded and not self.verdict.lost and not self.verdict.doubled
+        whole = all(node.state == "ready" for node in self.moment.nodes)
+        return traded and whole and not self.verdict.lost and not self.verdict.doubled
 
     def json(self) -> bytes:
         """The result as one JSON object."""
-        result: dict[str, object] = {name: _door_json(door) for name, door in self.moment.doors.items()}
+        doors = {name: _door_json(door) for name, door in self.moment.doors.items()}
+        result: dict[str, object] = {**doors}
         result["seconds"] = round(self.moment.elapsed_s, 1)
+        if not self.moment.nodes:  # no gateway died
+            for door in doors.values():
+                del door["voided"], door["retried"]
+        else:
+            result["nodes"] = [_node_json(node) for node in self.moment.nodes]
         result["lost"], result["doubled"] = self.verdict.lost, self.verdict.doubled
         return orjson.dumps(result)
 
@@ -117,41 +127,49 @@ def _door_json(door: simulate.DoorStats) -> dict[str, object]:
     return {**figures, "refusals": sum(door.refusals.values()), "refusals_by_code": by_code, **times}
 
 
+def _node_json(node: NodeState) -> dict[str, object]:
+    return {"name": node.name, "state": node.state, "kills": node.kills, "back_s": round(node.back_s, 1)}
+
+
 class DemoRun:
     """One run of the demo, from opening the ports to the verdict. Create it inside the running loop."""
 
-    def __init__(self, directory: Path, view: View, seconds: float | None) -> None:
+    def __init__(self, directory: Path, view: View, seconds: float | None, nodes: int = 1) -> None:
+        """Raises:
+        NoValkey: several nodes need one, and there is none.
+        """
         self._view = view
         self._seconds = seconds
-        self._venue = make_venue(directory)
-        self._record = CoreRecord()
-        self._server = Server(self._venue.config, directory, wrap_core=lambda core: RecordingCore(core, self._record))
-        self._core = cast(RecordingCore, self._server.core)
+        self._house: House = SingleHouse(directory) if nodes == 1 else NodesHouse(directory, nodes)
         self._stop = asyncio.Event()
-        self._moment = Moment(0.0, _NOBODY, dict.fromkeys(_NOBODY, 0.0), Queue(0, 0, 1))
+        self._moment = Moment(0.0, _NOBODY, dict.fromkeys(_NOBODY, 0.0), self._house.queue(), self._house.nodes())
         self._started_s = 0.0
+        self._disturbing: asyncio.Task[None] | None = None
 
     async def trade(self, seed: int) -> RunResult:
         """Run everything; how it went.
 
         Raises:
-            TradersFailed: the clients could not trade; the server has been stopped.
+            TradersFailed: the clients could not trade; ChildFailed, StreamBroken: a process of the venue failed. All
+                has been stopped.
         """
-        await self._server.start()
+        house, loop = self._house, asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):  # before the start, which takes seconds with several nodes
+            loop.add_signal_handler(number, self._stop.set)
         try:
+            await house.start()
             ledgers = await self._let_them_trade(seed)
-            await self._server.drain()
+            self._moment = structs.replace(self._moment, nodes=house.nodes())
+            await house.close()
         finally:
-            await self._server.stop()
-        verdict = compare(ledgers.accounts.values(), self._record)
+            await house.stop()
+        verdict = compare(ledgers.accounts.values(), house.record)
         self._view.ended(self._moment, verdict)
         return RunResult(self._moment, verdict)
 
     async def _let_them_trade(self, seed: int) -> simulate.FinishedLedgers:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop.set)
-        traders = await Traders.start(self._venue.spec(self._server.ports, seed))
+        traders = await Traders.start(self._house.spec(seed))
         stopper = asyncio.create_task(self._stop_in_time(traders))
         try:
             async with asyncio.timeout(_START_S) as limit:
@@ -161,27 +179,31 @@ class DemoRun:
                         self._begin()
                     elif isinstance(report, simulate.Stats):
                         self._note(report)
+                        self._house.check()
         except TimeoutError:
             raise TradersFailed("the traders' process does not answer") from None
         finally:
-            stopper.cancel()
+            for task in (stopper, self._disturbing):
+                if task is not None:
+                    task.cancel()
             await traders.end()
         return traders.ledgers
 
     def _begin(self) -> None:
-        ports = self._server.ports
-        admin = f"http://127.0.0.1:{ports['admin']}"
-        urls = {"FIX": f"tcp://127.0.0.1:{ports['fix']}", "WS": ws_url(ports["ws"])}
-        urls |= {"metrics": f"{admin}/metrics", "ready": f"{admin}/readyz"}
         loop = asyncio.get_running_loop()
         self._started_s = loop.time()
         if self._seconds is not None:
             loop.call_later(self._seconds, self._stop.set)
-        self._view.started(urls, self._seconds)
+        self._disturbing = loop.create_task(self._house.disturb(self._seconds))
+        self._moment = structs.replace(self._moment, nodes=self._house.nodes())
+        self._view.started(self._house.urls(), self._seconds)
         self._view.show(self._moment)
 
     async def _stop_in_time(self, traders: Traders) -> None:
         await self._stop.wait()
+        if self._disturbing is not None:
+            self._disturbing.cancel()
+        await self._house.calm()
         self._view.draining()
         traders.stop()
 
@@ -191,22 +213,21 @@ class DemoRun:
         rates = {name: (door.orders - before.doors[name].orders) / passed_s for name, door in stats.doors.items()}
         if self._stop.is_set():  # the last figures are of the whole run
             rates = {name: door.orders / max(elapsed_s, 1e-3) for name, door in stats.doors.items()}
-        waiting, limit = self._server.orders.queue.commands, self._server.settings.ingress.max_commands
-        self._moment = Moment(elapsed_s, stats.doors, rates, Queue(waiting, self._core.take_largest(), limit))
+        self._moment = Moment(elapsed_s, stats.doors, rates, self._house.queue(), self._house.nodes())
         self._view.show(self._moment)
 
 
-def run(*, seconds: float | None, as_json: bool, seed: int) -> int:
+def run(*, seconds: float | None, as_json: bool, seed: int, nodes: int = 1) -> int:
     """Run the demo and print its result; the exit status.
 
     Raises:
-        TradersFailed: there is no result.
+        TradersFailed, ChildFailed, StreamBroken: there is no result. NoValkey: several nodes need one.
     """
     view = View() if as_json else Screen() if sys.stdout.isatty() else Lines()
 
     async def trade() -> RunResult:
         with tempfile.TemporaryDirectory(prefix="penstock-demo-") as directory:
-            return await DemoRun(Path(directory), view, seconds).trade(seed)
+            return await DemoRun(Path(directory), view, seconds, nodes).trade(seed)
 
     outcome = uvloop.run(trade())
     if as_json:

@@ -1,6 +1,7 @@
 """The traders in a process of their own: `python -m gateway.demo.simulate` reads a Spec and reports in JSON lines.
 
 Standard input: one line with the Spec; another line, or the end, means stop. Standard output: one `Report` per line.
+A trader whose gateway dies goes on at another one, if there are several.
 After the stop every trader waits for its answers, cancels its orders and logs out. Then the ledgers are sent in slices,
 so that a long run needs no long line. The traders share one event loop, so their latencies include it.
 """
@@ -11,9 +12,11 @@ import contextlib
 import random
 import sys
 import traceback
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
+import aiohttp
 import msgspec
 import uvloop
 
@@ -30,10 +33,13 @@ _STATS_S = 0.5
 _BURST_S = 4.0
 _ANSWERS_S = 5.0
 _SLICE_BYTES = 32_768
+_BACK_S = 20.0
+_TRY_S = 5.0
+_AGAIN_S = 0.05
 
 
 class FixTrader(msgspec.Struct, frozen=True):
-    """The institution's session. seed: base64 of its Ed25519 private key."""
+    """The institution's session. seed: base64 of its Ed25519 private key. others: ports of the other gateways."""
 
     host: str
     port: int
@@ -41,16 +47,18 @@ class FixTrader(msgspec.Struct, frozen=True):
     key_id: str
     seed: str
     steps_per_s: int = 260
+    others: tuple[int, ...] = ()
 
 
 class WsTrader(msgspec.Struct, frozen=True):
-    """One market maker. seed: base64 of its Ed25519 private key."""
+    """One market maker. seed: base64 of its Ed25519 private key. others: the same door of the other gateways."""
 
     url: str
     name: str
     key_id: str
     seed: str
     steps_per_s: int = 180
+    others: tuple[str, ...] = ()
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -66,7 +74,9 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class DoorStats(msgspec.Struct, frozen=True):
-    """Figures of one door's clients so far. Latency: orders and replaces, from sending to the first answer."""
+    """Figures of one door's clients so far. Latency: orders and replaces, from sending to the first answer. voided: did
+    not get there when a gateway died; retried: orders sent again then.
+    """
 
     orders: int = 0  # new orders sent
     accepted: int = 0
@@ -77,6 +87,8 @@ class DoorStats(msgspec.Struct, frozen=True):
     waiting: int = 0
     p50_us: float = 0.0
     p99_us: float = 0.0
+    voided: int = 0
+    retried: int = 0
 
 
 class Stats(msgspec.Struct, frozen=True, tag="stats"):
@@ -141,10 +153,46 @@ def _add_up(rows: Sequence[Ledger]) -> DoorStats:
         waiting=sum(len(row.waiting) for row in rows),
         p50_us=latency.quantile(0.5) / 1000,
         p99_us=latency.quantile(0.99) / 1000,
+        voided=sum(row.voided for row in rows),
+        retried=sum(row.retried for row in rows),
     )
 
 
 Trader = Institution | Maker
+
+
+class Road:
+    """A trader, and the doors where it may log on: the first is where it was last."""
+
+    def __init__(self, trader: Trader, doors: deque[Any], come_back: Callable[[Any], Awaitable[None]]) -> None:
+        self.trader = trader
+        self.has_several = len(doors) > 1
+        self._doors = doors
+        self._come_back = come_back
+
+    async def come_back(self) -> None:
+        """Log on at another gateway, in turn, until one lets the trader in.
+
+        Raises:
+            ConnectionError: none does.
+        """
+        if not self.has_several:
+            raise ConnectionError("the gateway closed the connection")
+        try:
+            async with asyncio.timeout(_BACK_S):
+                while not await self._tries():
+                    await asyncio.sleep(_AGAIN_S)
+        except TimeoutError:
+            raise ConnectionError(f"{self.trader.ledger.prefix} is not back after {_BACK_S:g} s") from None
+
+    async def _tries(self) -> bool:
+        self._doors.rotate(-1)
+        try:
+            async with asyncio.timeout(_TRY_S):
+                await self._come_back(self._doors[0])
+        except (aiohttp.ClientError, OSError, TimeoutError, ws.RequestRefused):
+            return False
+        return True
 
 
 class Simulation:
@@ -163,7 +211,17 @@ class Simulation:
         ]
         self._traders: list[Trader] = [self._institution, *self._makers]
         self._ledgers = [trader.ledger for trader in self._traders]
+        self._roads = [
+            Road(self._institution, deque((spec.fix.port, *spec.fix.others)), self._come_back_over_fix),
+            *(
+                Road(maker, deque((row.url, *row.others)), maker.come_back)
+                for maker, row in zip(self._makers, spec.ws, strict=True)
+            ),
+        ]
         self._stop = asyncio.Event()
+
+    async def _come_back_over_fix(self, port: int) -> None:
+        await self._institution.come_back(self._spec.fix.host, port)
 
     def stop(self) -> None:
         """Let all traders finish."""
@@ -182,8 +240,8 @@ class Simulation:
         rates = [self._spec.fix.steps_per_s, *(row.steps_per_s for row in self._spec.ws)]
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch())
-            for n, (trader, rate) in enumerate(zip(self._traders, rates, strict=True)):
-                tasks.create_task(self._trade(trader, rate, first_burst_s=0.7 + 0.6 * n))
+            for n, (road, rate) in enumerate(zip(self._roads, rates, strict=True)):
+                tasks.create_task(self._trade(road, rate, first_burst_s=0.7 + 0.6 * n))
         await self._leave()
         self._report(Stats(summarize(self._ledgers)))
         for ledger in self._ledgers:
@@ -192,7 +250,8 @@ class Simulation:
                 self._report(LedgerSlice(ledger.prefix, ledger.door, ledger.fills, states))
         self._report(Done())
 
-    async def _trade(self, trader: Trader, steps_per_s: int, first_burst_s: float) -> None:
+    async def _trade(self, road: Road, steps_per_s: int, first_burst_s: float) -> None:
+        trader = road.trader
         clock = asyncio.get_running_loop().time
         due, last = 0.0, clock()
         next_burst = last + first_burst_s
@@ -200,12 +259,18 @@ class Simulation:
             await asyncio.sleep(_TURN_S)
             now = clock()
             due, last = min(due + (now - last) * steps_per_s, _CATCH_UP), now
-            while due >= 1.0:
-                due -= 1.0
-                await trader.step()
-            if now >= next_burst:
-                next_burst = now + _BURST_S
-                await trader.burst()
+            try:
+                while due >= 1.0:
+                    due -= 1.0
+                    await trader.step()
+                if now >= next_burst:
+                    next_burst = now + _BURST_S
+                    await trader.burst()
+            except ConnectionError:
+                if not road.has_several:
+                    raise
+            if road.has_several and trader.is_cut:
+                await road.come_back()
 
     async def _watch(self) -> None:
         """Move the market, and report the figures."""
@@ -219,6 +284,9 @@ class Simulation:
                 self._report(Stats(summarize(self._ledgers)))
 
     async def _leave(self) -> None:
+        for road in self._roads:
+            if road.has_several and road.trader.is_cut:
+                await road.come_back()
         await self._settle(lambda trader: not trader.ledger.waiting)
         for trader in self._traders:
             await trader.withdraw()
@@ -233,6 +301,8 @@ class Simulation:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ANSWERS_S):
                 while not all(is_done(trader) for trader in self._traders):
+                    for trader in self._traders:
+                        await trader.mend()
                     await asyncio.sleep(_TURN_S)
 
 

@@ -8,9 +8,11 @@ import base64
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import structs
 
 from gateway.config import schema
 from gateway.core.matching import EventSink, MatchingCore
@@ -20,8 +22,12 @@ from gateway.demo.simulate import FixTrader, Spec, WsTrader
 from protocols.instruments import render
 from protocols.messages import AnyCommand, AnyEvent, OrderEvent, OrdStatus
 
+_Door = TypeVar("_Door")
+
 INSTITUTION = "ACME"
 MAKERS = ("MAKER1", "MAKER2")
+
+_LEASE_MS = 1_000
 
 # Generous for the steady flow; bursts are larger, so that their excess is refused with 3001.
 LIMITS_TOML = """\
@@ -45,15 +51,23 @@ class DemoVenue(msgspec.Struct, frozen=True):
     config: schema.Config
     seeds: dict[str, bytes]
 
-    def spec(self, ports: dict[str, int], seed: int) -> Spec:
-        """What the traders' process needs, once the ports are open."""
+    def spec(self, ports: Sequence[dict[str, int]], seed: int) -> Spec:
+        """What the traders' process needs, once the ports are open. ports: of each gateway; the traders are spread."""
         secret = {name: base64.b64encode(value).decode() for name, value in self.seeds.items()}
-        url = ws_url(ports["ws"])
+        fix, ws = [row["fix"] for row in ports], [ws_url(row["ws"]) for row in ports]
+        me = FixTrader("127.0.0.1", fix[0], INSTITUTION, f"key-{INSTITUTION}", secret[INSTITUTION])
+        makers = [WsTrader(ws[n % len(ws)], name, f"key-{name}", secret[name]) for n, name in enumerate(MAKERS, 1)]
         return Spec(
-            fix=FixTrader("127.0.0.1", ports["fix"], INSTITUTION, f"key-{INSTITUTION}", secret[INSTITUTION]),
-            ws=tuple(WsTrader(url, name, f"key-{name}", secret[name]) for name in MAKERS),
+            fix=structs.replace(me, others=_others(fix, 0)),
+            ws=tuple(structs.replace(row, others=_others(ws, n)) for n, row in enumerate(makers, 1)),
             seed=seed,
         )
+
+
+def _others(doors: Sequence[_Door], own: int) -> tuple[_Door, ...]:
+    """All but the trader's own, in the order in which they are tried."""
+    own %= len(doors)
+    return (*doors[own + 1 :], *doors[:own])
 
 
 def ws_url(port: int) -> str:
@@ -81,6 +95,23 @@ def make_venue(directory: Path) -> DemoVenue:
         tracing=schema.Tracing(sample_one_in=0),
     )
     return DemoVenue(config, seeds)
+
+
+def node_config(config: schema.Config, redis: str, ports: dict[str, int], count: int) -> schema.Config:
+    """The same venue for one of so many gateways, at these ports, and for its cores."""
+    assert config.ws is not None
+    assert config.admin is not None
+    listener = structs.replace(config.fix.listeners[0], port=ports["fix"])
+    return structs.replace(
+        config,
+        fix=structs.replace(config.fix, listeners=(listener,)),
+        ws=structs.replace(config.ws, port=ports["ws"]),
+        admin=structs.replace(config.admin, port=ports["admin"]),
+        core=structs.replace(config.core, link="redis", redis=redis),
+        cluster=schema.Cluster(lease_ms=_LEASE_MS),
+        # The store is waited for longer than usual: a demo shares two cores with everything else.
+        limits=structs.replace(config.limits, redis=redis, nodes=count, store_timeout_ms=1_000),
+    )
 
 
 def _public(seed: bytes) -> str:

@@ -31,13 +31,28 @@ class Queue(msgspec.Struct, frozen=True):
     max_commands: int
 
 
+class NodeState(msgspec.Struct, frozen=True):
+    """One process of a venue with several. state: "ready", "starting" or "killed". back_s: from its last kill until it
+    was ready again.
+    """
+
+    name: str
+    state: str
+    sessions: int | None = None  # of a gateway; a core has none
+    kills: int = 0
+    back_s: float = 0.0
+
+
 class Moment(msgspec.Struct, frozen=True):
-    """The figures at one time. orders_per_s: new orders per door since the moment before."""
+    """The figures at one time. orders_per_s: new orders per door since the moment before. queue: None if there are
+    several nodes, each of which has its own.
+    """
 
     elapsed_s: float
     doors: dict[str, DoorStats]
     orders_per_s: dict[str, float]
-    queue: Queue
+    queue: Queue | None
+    nodes: tuple[NodeState, ...] = ()
 
 
 class View:
@@ -77,7 +92,9 @@ class Lines(View):
                 f"{name} {moment.orders_per_s[name]:.0f} orders/s {door.fills} fills {refused} refused"
                 f" p50 {door.p50_us:.0f} us p99 {door.p99_us:.0f} us"
             )
-        parts.append(f"queue {moment.queue.waiting}, largest tick {moment.queue.burst}")
+        if moment.queue is not None:
+            parts.append(f"queue {moment.queue.waiting}, largest tick {moment.queue.burst}")
+        parts += [f"{node.name} {node.state}" for node in moment.nodes]
         _say(" | ".join(parts))
 
     def draining(self) -> None:
@@ -91,6 +108,10 @@ class Lines(View):
                 f" {door.cancels} cancels, {door.fills} fills, refused {codes or 'none'},"
                 f" p50 {door.p50_us:.0f} us, p99 {door.p99_us:.0f} us"
             )
+        for node in moment.nodes:
+            _say(f"{node.name:9} {node.state}{', ' if node.kills else ''}{_kills_text(node)}")
+        if moment.nodes:
+            _say(_unanswered_text(moment))
         _say(f"lost {verdict.lost}, doubled {verdict.doubled}")
 
 
@@ -128,9 +149,14 @@ class Screen(View):
     def render(self, moment: Moment, verdict: Verdict | None = None) -> RenderableType:
         """Everything at one moment; with a verdict it is the summary."""
         parts: list[RenderableType] = [_urls_table(self._urls), "", _doors_table(moment)]
+        if moment.nodes:  # above the refusals: a small terminal shows the top
+            parts += ["", _nodes_table(moment.nodes), Text(_unanswered_text(moment), style="dim")]
         if any(door.refusals for door in moment.doors.values()):
             parts += ["", _refusals_table(moment.doors)]
-        parts += ["", _queue_line(moment.queue) if verdict is None else _verdict_line(verdict)]
+        if verdict is not None:
+            parts += ["", _verdict_line(verdict)]
+        elif moment.queue is not None:
+            parts += ["", _queue_line(moment.queue)]
         clock = f"{moment.elapsed_s:.0f} s" + (f" of {self._seconds:g} s" if self._seconds else "")
         title = f"[bold]Penstock[/]  {self._state}  [cyan]{clock}[/]"
         hint = None if verdict is not None else "Ctrl-C drains and ends"
@@ -178,6 +204,30 @@ def _refusals_table(doors: dict[str, DoorStats]) -> RenderableType:
         cells = (f"{count:,}" if count else "" for count in counts)
         table.add_row(Text.assemble((str(code), "yellow"), f"  {name}"), *cells)
     return table
+
+
+def _nodes_table(nodes: tuple[NodeState, ...]) -> RenderableType:
+    grid = Table.grid(padding=(0, 3))
+    for node in nodes:
+        state = Text(node.state, style="green" if node.state == "ready" else "bold red")
+        sessions = "" if node.sessions is None else f"{node.sessions} session{'s' * (node.sessions != 1)}"
+        grid.add_row(Text(node.name, style="bold"), state, sessions, Text(_kills_text(node), style="dim"))
+    return grid
+
+
+def _kills_text(node: NodeState) -> str:
+    if not node.kills:
+        return ""
+    times = "once" if node.kills == 1 else f"{node.kills} times"
+    back = f", back after {node.back_s:.1f} s" if node.state == "ready" else ""
+    return f"killed {times}{back}"
+
+
+def _unanswered_text(moment: Moment) -> str:
+    voided, retried = (
+        sum(counts) for counts in zip(*((d.voided, d.retried) for d in moment.doors.values()), strict=True)
+    )
+    return f"not answered when a gateway died: {voided:,} void, {retried:,} sent again"
 
 
 def _queue_line(queue: Queue) -> RenderableType:

@@ -101,6 +101,7 @@ EVENTS: dict[str, LogEvent] = {
     "mode.expired": _info("a mode that was set for a time has ended"),
     "mode.kept": _warning("a mode that was in force before the start still is"),
     "mode.not_kept": _error("modes could not be saved; what is in force will not survive a restart"),
+    "operations.drain": _warning("an operator asked the gateway to drain and end; `by` says who"),
     "operations.refused": _warning("an operator's command had no valid token, or not the role"),
     "limits.reloaded": _info("new limits are in force"),
     "limits.refused": _error("a limits file has mistakes; the old limits stay in force"),

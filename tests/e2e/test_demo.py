@@ -79,7 +79,7 @@ class Forgetful(RecordingCore):
 
 
 async def test_a_fill_that_nobody_is_told_of_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(demo_run, "RecordingCore", Forgetful)
+    monkeypatch.setattr("gateway.demo.single.RecordingCore", Forgetful)
     outcome = await demo_run.DemoRun(tmp_path, View(), 1.0).trade(seed=1)
     assert outcome.verdict.unheard_fills == 1
     assert outcome.verdict.lost == 1

@@ -28,7 +28,8 @@ ACCOUNTS = {"A1": 1, "A2": 2}
 class OperatedGateway:
     """The gateway as operators' commands find it: the order path and the services that the server would give them.
 
-    put: every snapshot of the modes that was put in force. logged: (event, fields) in order.
+    put: every snapshot of the modes that was put in force. logged: (event, fields) in order. drained: how often it was
+    asked to.
     """
 
     def __init__(self, window: int = 256) -> None:
@@ -37,6 +38,7 @@ class OperatedGateway:
         self.wall = world.wall
         self.logged: list[tuple[str, dict[str, object]]] = []
         self.put: list[Modes] = []
+        self.drained = 0
         self._change = world.orders.venue.change
         world.orders.venue.change = self._put  # type: ignore[method-assign]
         instruments = Instruments((BTC,))
@@ -62,6 +64,11 @@ class OperatedGateway:
         """Those in force."""
         return self.world.orders.venue.modes
 
+    def drain(self) -> dict[str, object]:
+        """Only count it."""
+        self.drained += 1
+        return {}
+
     def now_ns(self) -> int:
         """The world's time."""
         return self.world.now_ns
@@ -80,7 +87,7 @@ async def admin(
 ) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
     """The whole admin application over real HTTP; `host` is where it believes to listen. Its `.desk` is the desk."""
     desk = ModeControl(gateway.services, ACCOUNTS, ACCOUNTS.values(), file)
-    operations = Operations(gateway.services, desk, Access(tokens, host))
+    operations = Operations(gateway.services, desk, Access(tokens, host), gateway.drain)
     app = build_admin(Health(), build_registry(Metrics()), dict, operations)
     async with TestClient(TestServer(app)) as client:
         client.desk = desk  # type: ignore[attr-defined]

@@ -390,6 +390,16 @@ async def test_with_tokens_looking_needs_one_and_changing_needs_the_role(gateway
     assert not any(VIEWER in str(told) or OPERATOR in str(told) for told in refused)
 
 
+async def test_a_drain_needs_the_role_of_an_operator_and_is_no_form_of_a_page(gateway):
+    async with admin(gateway, tokens=TOKENS) as http:
+        for headers, status in (({}, 401), (as_token(VIEWER), 403), (as_token(OPERATOR), 202)):
+            assert (await http.post("/drain", json={}, headers=headers)).status == status
+        form = {**as_token(OPERATOR), "Content-Type": "text/plain"}
+        assert (await http.post("/drain", data=b"{}", headers=form)).status == 415
+        assert gateway.drained == 1
+    assert [told for name, told in gateway.logged if name == "operations.drain"] == [{"by": "kim"}]
+
+
 async def test_health_and_metrics_need_no_token(gateway):
     async with admin(gateway, tokens=TOKENS) as http:
         for path in ("/livez", "/readyz", "/metrics", "/status"):

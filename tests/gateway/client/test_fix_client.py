@@ -255,11 +255,14 @@ async def test_a_resend_request_is_answered_with_a_gap_fill_never_with_an_old_or
         assert 122 in fill
 
     heard: list[str] = []
+    asked: list[tuple[int, int]] = []
     async with gateway(script) as port:
         client = FixClient(ME, lambda kind, _: heard.append(kind))
+        client.on_asked_again = lambda begin, end: asked.append((begin, end))
         await client.logon("127.0.0.1", port)
         client.place("a-1", "BTC-USDT", "1", "1")
         await asyncio.wait_for(client.closed.wait(), 5)
+    assert asked == [(1, 2)]  # the owner of the client learns which orders did not get there
     assert client.next_out == 3  # a gap fill stands in for numbers, it uses none
     assert client.counts.gap_fills == 1
     assert heard == []

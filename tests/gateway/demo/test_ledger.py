@@ -56,6 +56,7 @@ def test_a_run_in_which_every_record_agrees_is_clean() -> None:
         ),
         (account(Status.REPLACED), core(), "missing", 1),
         (account(Status.REFUSED), core(event("t-1", NEW), event("t-1", CANCELED, 0)), "disowned", 1),
+        (account(Status.VOID), core(event("t-1", NEW), event("t-1", CANCELED, 0)), "disowned", 1),
         (account(), core(event("t-1", NEW), event("t-1", CANCELED, 0)), "disowned", 1),
         (account(Status.PLACED), core(event("t-1", NEW), event("t-1", TRADE, 0)), "unheard_fills", 1),
         (account(Status.PLACED, fills=1), core(event("t-1", NEW), event("t-1", CANCELED, 0)), "unheard_fills", 1),

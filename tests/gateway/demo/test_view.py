@@ -3,11 +3,12 @@
 import io
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from gateway.demo.ledger import Verdict
 from gateway.demo.simulate import DoorStats
-from gateway.demo.view import Lines, Moment, Queue, Screen, View
+from gateway.demo.view import Lines, Moment, NodeState, Queue, Screen, View
 
 URLS = {
     "FIX": "tcp://127.0.0.1:1",
@@ -104,6 +105,36 @@ def test_plain_lines_come_once_a_second_and_end_with_the_verdict(capsys: pytest.
     ]
     assert "fix 233 orders/s 1790 fills 252 refused p50 310 us p99 2890 us" in lines[4]
     assert lines[-1] == "lost 1, doubled 0"
+
+
+NODES = (NodeState("gateway-1", "ready", 2, 1, 1.84), NodeState("core-1", "killed", None, 2))
+
+
+def test_each_process_has_a_line_with_its_state_and_how_often_it_was_killed() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    console.print(Screen(console).render(structs.replace(MOMENT, queue=None, nodes=NODES)))
+    out = console.file
+    assert isinstance(out, io.StringIO)
+    gateway = row(out.getvalue(), "gateway-1")[1:-1]
+    assert " ".join(gateway) == "gateway-1 ready 2 sessions killed once, back after 1.8 s"
+    assert row(out.getvalue(), "core-1")[1:-1] == ["core-1", "killed", "killed", "2", "times"]
+    assert "largest tick" not in out.getvalue(), "each gateway has a queue of its own"
+
+
+def test_plain_lines_name_each_process(capsys: pytest.CaptureFixture[str]) -> None:
+    fix = structs.replace(MOMENT.doors["fix"], voided=4)
+    ws = structs.replace(MOMENT.doors["ws"], voided=1, retried=2)
+    moment, view = structs.replace(MOMENT, doors={"fix": fix, "ws": ws}, queue=None, nodes=NODES), Lines()
+    view.show(moment)
+    view.ended(moment, Verdict())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("| gateway-1 ready | core-1 killed")
+    assert lines[-4:] == [
+        "gateway-1 ready, killed once, back after 1.8 s",
+        "core-1    killed, killed 2 times",
+        "not answered when a gateway died: 5 void, 2 sent again",
+        "lost 0, doubled 0",
+    ]
 
 
 def test_silence_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:

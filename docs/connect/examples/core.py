@@ -21,9 +21,9 @@ OTHER = ["stop_px", "quote_qty", "display_qty", "min_qty", "expire_at"]  # of or
 LONG = {"cmd_id", "deadline", "t_recv", "sent_at", "order_id", "qty", "price", *OTHER}  # strings on the wire
 DEFAULTS = dict.fromkeys(["price", "qty", "order_id", "instrument", "side", "ord_type", "flags", "stp", *OTHER], 0) | {
     "cl_ord_id": "", "orig_cl_ord_id": "", "req_id": "", "tag": "", "tif": -1, "only_session": False,
-    "keep_exempt": False, "open_only": True}  # fmt: skip
+    "keep_exempt": False}  # fmt: skip
 HEAD = {"cmd_id", "account", "session", "origin", "t_recv", "deadline"}
-RUN = {"D": "place", "F": "cancel", "G": "replace", "q": "mass_cancel", "H": "ask"}
+RUN = {"D": "place", "F": "change", "G": "change", "q": "mass_cancel", "H": "ask"}
 OF_ORDER = ("account", "cl_ord_id", "instrument", "side", "ord_type", "tif", "qty", "price", "tag", "session", "origin")
 LIMIT, GTC, IOC, EXEMPT, RETRY, DUPLICATE = 2, 1, 3, 4, 16, 1 << 16
 BARS_NS = 10_000_000_000  # a mass cancel bars orders of other gateways that came before it for this long
@@ -33,8 +33,8 @@ def read(text):
     """The commands in an entry; an exception if one of them is none."""
     for each in json.loads(text):
         c = SimpleNamespace(**DEFAULTS | {name: int(it) if name in LONG else it for name, it in each.items()})
-        if c.type not in RUN or HEAD - each.keys():
-            raise ValueError(f"{c.type} without {HEAD - each.keys()}" if c.type in RUN else f"type {c.type}")
+        if c.type not in RUN or not each.keys() >= HEAD:
+            raise ValueError(f"no command: {each}")
         c.lane, c.n = divmod(c.cmd_id, 1 << 39)
         yield c
 
@@ -61,9 +61,10 @@ class Core:
         """What one entry of the command stream writes, in order: (stream, id, fields)."""
         self.node, self.events, self.answers = fields.get("node"), [], []
         self.now = int(entry.split("-")[0]) * 1_000_000  # the only clock
-        for asked, answer in (("hello", "welcome"), ("join", "joined")):
-            if asked in fields:
-                return [self.welcome(entry, answer, **json.loads(fields[asked]))]
+        if "hello" in fields:
+            return [self.welcome(entry, "welcome", **json.loads(fields["hello"]))]
+        if "join" in fields:
+            return [self.welcome(entry, "joined", **json.loads(fields["join"]))]
         if "bye" in fields:
             self.nodes.pop(self.node, None)
         if self.node not in self.nodes:
@@ -99,10 +100,10 @@ class Core:
     def welcome(self, entry, answer, accounts=(), sessions=()):
         known = self.nodes.setdefault(self.node, SimpleNamespace(latest="0-0", accounts=set()))
         known.accounts = set(accounts) | (known.accounts if answer == "joined" else set())
-        highest = {session: [self.highest[session * 4 + lane] for lane in range(4)] for session in sessions}
-        told = {"epoch": self.epoch, "last_session": self.last_session,
-                "highest": {session: numbers for session, numbers in highest.items() if any(numbers)},
-                "latest": {account: self.seq[account] for account in accounts}}  # fmt: skip
+        numbers = {session: [self.highest[session * 4 + lane] for lane in range(4)] for session in sessions}
+        highest = {session: each for session, each in numbers.items() if any(each)}
+        latest = {account: self.seq[account] for account in accounts}
+        told = {"epoch": self.epoch, "last_session": self.last_session, "highest": highest, "latest": latest}
         orders = [self.state(order) for order in self.open.values() if order.account in accounts]
         return self.tell(entry, self.node, **{answer: json.dumps(told), "j": json.dumps(orders)})
 
@@ -120,12 +121,6 @@ class Core:
     def state(self, order, cmd_id=0, seq=0):
         return self.head(order.account, seq, cmd_id) | {"type": "8", "exec_id": 0, "exec_type": "I"} | vars(order)
 
-    def state_again(self, order, c):
-        """The answer to a retry."""
-        asked = {"orig_cl_ord_id": c.cl_ord_id} if c.cl_ord_id != order.cl_ord_id else {}
-        told = self.state(order, c.cmd_id, self.seq[c.account])
-        self.answers.append(told | {"flags": order.flags | DUPLICATE} | asked)
-
     def why_not(self, c):
         """The code that an order or a replace is refused with, 0 = none."""
         if c.deadline < 0:
@@ -141,7 +136,7 @@ class Core:
     def place(self, c):
         known = self.known.get((c.account, c.cl_ord_id))
         if known and c.flags & RETRY:
-            self.state_again(known, c)
+            self.answers.append(self.state(known, c.cmd_id, self.seq[c.account]) | {"flags": known.flags | DUPLICATE})
             return
         order = SimpleNamespace(**{name: getattr(c, name) for name in OF_ORDER}, flags=c.flags & ~RETRY, status="0",
                                 order_id=0, cum_qty=0, leaves_qty=c.qty, cum_quote=0, created_at=self.now)  # fmt: skip
@@ -183,42 +178,29 @@ class Core:
         order.leaves_qty, order.status = 0, "4"
         self.report(order, "4", cmd_id, **more)
 
-    def named(self, c, name):
-        """The order that a command is about, None = unknown."""
-        order = self.known.get((c.account, name)) or self.known.get((c.account, c.order_id))
-        return order if order and fits(order, c, "instrument") else None
+    def find(self, c, cl_ord_id):
+        return self.known.get((c.account, cl_ord_id)) or self.known.get((c.account, c.order_id))
 
-    def cancel(self, c):
-        order = self.named(c, c.orig_cl_ord_id)
-        if order and order.leaves_qty:
+    def change(self, c):
+        """A cancel, or a replace: that puts an order behind all others of its price."""
+        order, used_by = self.find(c, c.orig_cl_ord_id), self.known.get((c.account, c.cl_ord_id))
+        code = 4002 if not order else 4004 if not order.leaves_qty else 0
+        if c.type == "G" and not code:
+            is_same = fits(order, c, "side", "ord_type", "tif")
+            code = 4003 if used_by else self.why_not(c) or (4004 if c.qty <= order.cum_qty else 2008 * (not is_same))
+        if code:
+            order = order or SimpleNamespace(cl_ord_id="", order_id=0, status="8")
+            names = {"cl_ord_id": c.cl_ord_id, "orig_cl_ord_id": c.orig_cl_ord_id or order.cl_ord_id}
+            told = {"order_id": order.order_id, "status": order.status, "response_to": "1" if c.type == "F" else "2"}
+            self.event(c.cmd_id, c.account, type="9", **names, **told, code=code, session=c.session)
+        elif c.type == "F":
             self.end(order, c.cmd_id, cl_ord_id=c.cl_ord_id, orig_cl_ord_id=order.cl_ord_id)
-        else:
-            self.refuse(c, order, 4004 if order else 4002, "1")
-
-    def replace(self, c):
-        """Another id, quantity and price for an order, which goes behind all others of its price."""
-        order, used_by = self.named(c, c.orig_cl_ord_id), self.known.get((c.account, c.cl_ord_id))
-        if used_by and c.flags & RETRY and (order is None or order is used_by):
-            self.state_again(used_by, c)
-        elif order is None or used_by:
-            self.refuse(c, order, 4003 if order else 4002, "2")
-        elif not order.leaves_qty or 0 < c.qty <= order.cum_qty:
-            self.refuse(c, order, 4004, "2")
-        elif code := self.why_not(c) or 2008 * (not fits(order, c, "side", "ord_type", "tif")):
-            self.refuse(c, order, code, "2")
         else:
             before, order.cl_ord_id, order.qty, order.price = order.cl_ord_id, c.cl_ord_id, c.qty, c.price
             order.leaves_qty = c.qty - order.cum_qty
             self.known[c.account, c.cl_ord_id] = self.open.pop(order.order_id)
             self.report(order, "5", c.cmd_id, orig_cl_ord_id=before)
             self.match(order, c.cmd_id)
-
-    def refuse(self, c, order, code, response_to):
-        """The answer to a cancel or replace."""
-        order = order or SimpleNamespace(cl_ord_id="", order_id=0, status="8")
-        self.event(c.cmd_id, c.account, type="9", cl_ord_id=c.cl_ord_id, order_id=order.order_id, status=order.status,
-                   orig_cl_ord_id=c.orig_cl_ord_id or order.cl_ord_id, code=code, response_to=response_to,
-                   session=c.session)  # fmt: skip
 
     def mass_cancel(self, c):
         self.sweeps.append((c, self.node, self.now))
@@ -228,14 +210,10 @@ class Core:
         self.event(c.cmd_id, c.account, type="r", cl_ord_id=c.cl_ord_id, session=c.session, affected=len(meant))
 
     def ask(self, c):
-        if c.cl_ord_id or c.order_id:
-            found = filter(None, [self.named(c, c.cl_ord_id)])
-        else:  # those that have finished, too, under their OrderID
-            every = self.open if c.open_only else {key: o for (_, key), o in self.known.items() if key == o.order_id}
-            found = [order for order in every.values() if order.account == c.account and fits(order, c, "instrument")]
-        orders = [self.state(order, c.cmd_id) for order in found]
-        head = self.head(c.account, self.seq[c.account], c.cmd_id)
-        self.answers.append(head | {"type": "AF", "req_id": c.req_id, "session": c.session, "orders": orders})
+        found = [self.find(c, c.cl_ord_id)] if c.cl_ord_id or c.order_id else self.open.values()
+        meant = [order for order in found if order and order.account == c.account and fits(order, c, "instrument")]
+        told = {"req_id": c.req_id, "session": c.session, "orders": [self.state(order, c.cmd_id) for order in meant]}
+        self.answers.append(self.head(c.account, self.seq[c.account], c.cmd_id) | {"type": "AF"} | told)
 
 
 def serve(url, prefix, instruments):

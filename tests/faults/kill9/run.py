@@ -37,6 +37,7 @@ WS_ACCOUNTS = ("ALPHA", "BETA")
 _KILL_MS = (50, 500)
 _LOSES_LINK = 0.3  # share of the clients, each round
 _PATIENCE_S = 20.0
+_READY_S = 60.0  # beside a gateway whose clients take all that the machine has, and with a network that is disturbed
 _WHEN_REDIS_DIES = tuple(
     b'"%s"' % word for word in (b"core.away", b"core.replicas_missing", b"cluster.away", b"limits.store_away")
 )
@@ -158,7 +159,7 @@ class Run:
         home.mkdir()
         limits, knobs = self._knobs()
         began = time.perf_counter()
-        process, ports = stack.enter_context(started(home, limits=limits, **knobs))
+        process, ports = stack.enter_context(started(home, limits=limits, ready_s=_READY_S, **knobs))
         self.result.starts.append(Start(0, 1e3 * (time.perf_counter() - began), cpu_ms(process.pid)))
         return process, ports
 

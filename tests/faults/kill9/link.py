@@ -80,11 +80,24 @@ class Networks:
     def of_core(self, number: int) -> str:
         return self._cores[number].url
 
-    def fault(self, rng: random.Random, gateways: int = 1) -> Fault:
-        """Any fault of one of them, of so many gateways; with several also of all: then it is Redis that is cut off."""
-        proxies = [*self._gateways[:gateways], *self._cores]
-        number, lasts_s = rng.randrange(len(proxies) + (gateways > 1)), rng.uniform(*_LASTS_S)
-        chosen = proxies[number : number + 1] or proxies
+    def fault(self, rng: random.Random) -> Fault:
+        """Any fault of the one gateway's network, or of a core's."""
+        number = rng.randrange(1 + len(self._cores))
+        if number:
+            return self._fault_of(rng, "a core", self._cores[number - 1])
+        return self._fault_of(rng, "the gateway", self._gateways[0])
+
+    def fault_of_pair(self, rng: random.Random) -> Fault:
+        """Any fault of the network of either gateway, of a core, or of Redis, which nobody reaches then."""
+        whose = rng.randrange(4)
+        if whose == 0:
+            return self._fault_of(rng, "a core", rng.choice(self._cores))
+        if whose == 1:
+            return self._fault_of(rng, "Redis", *self._proxies)
+        return self._fault_of(rng, "a gateway", self._gateways[whose - 2])
+
+    def _fault_of(self, rng: random.Random, whose: str, *chosen: FaultProxy) -> Fault:
+        lasts_s = rng.uniform(*_LASTS_S)
         kinds: dict[str, tuple[_Act, _Act]] = {
             "stands still": (FaultProxy.hold, FaultProxy.release),
             "loses what it carries": (FaultProxy.hold, _lose),
@@ -93,7 +106,6 @@ class Networks:
         }
         name = rng.choice(list(kinds))
         begin, end = (partial(self._loop.call_soon_threadsafe, _do, act, chosen) for act in kinds[name])
-        whose = "the gateway" if number < gateways else "a core" if number < len(proxies) else "Redis"
         hit = tuple(at for at, proxy in enumerate(self._gateways) if proxy in chosen)
         return Fault(f"{whose}'s network {name}", lasts_s, begin, end, hit)
 

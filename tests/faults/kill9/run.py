@@ -43,7 +43,7 @@ _WHEN_REDIS_DIES = tuple(
 )
 _RECOVERS_S = 3.0
 _NETWORK_FAULTS = 0.5  # share of the rounds
-_NETWORK_FAULTS_OF_PAIR = 0.75
+_NETWORK_FAULTS_OF_PAIR = 0.85
 _LOOK_S = 0.05
 _SEGMENT_BYTES = 1 << 20  # the smallest: a run of any length sees segments begin and end
 # Orders are taken at once after a crash, or nothing would trade between two kills. Little is retained, so that in a run
@@ -149,7 +149,7 @@ class Run:
         """A network that will be disturbed in this round, or none."""
         if self._cores is None or self._rng.random() >= _NETWORK_FAULTS_OF_PAIR:
             return None
-        fault = self._cores.networks.fault(self._rng, gateways=2)
+        fault = self._cores.networks.fault_of_pair(self._rng)
         self._add_fact(f"times {fault.name}")
         return fault
 

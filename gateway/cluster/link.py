@@ -155,6 +155,24 @@ class ClusterLink:
             raise LinkRefused(f'another process has taken the name "{self._gateway.name}"')
         return int(told[1])
 
+    def own_another(self, then: Callable[[int, int], None]) -> None:
+        """Have another session of our own, as soon as can be; `then` gets it and its token."""
+        self._spawn(self._own_another(then))
+
+    async def _own_another(self, then: Callable[[int, int], None]) -> None:
+        house = self._ids.popleft() if self._ids else (await self._desk.ids())[0]
+        while True:
+            try:
+                if self._writer is not None:
+                    then(house, await self._own_house(house))
+                    return
+            except LinkRefused:
+                self._fail(self._journal.name_taken())
+                return
+            except (OSError, TimeoutError, hiredis.ReplyError):
+                pass  # the connection is lost: again
+            await asyncio.sleep(_RETRY_S)
+
     async def _begin_lease(self, writer: RedisPipe) -> list[bytes]:
         """Take the name. A process before this one may have died just now: its lease is waited for, not longer."""
         waited_ms = 0

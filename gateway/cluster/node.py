@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from gateway.cluster.desk import ClusterDesk
@@ -61,6 +61,7 @@ class Cluster:
         self._link: ClusterLink | None = None
         self._services: Services
         self._house: House | None = None
+        self._own = 0  # the session of the gateway's own commands
 
     def connect(
         self,
@@ -93,7 +94,7 @@ class Cluster:
         )
         ownership = Ownership(desk, core, house)
         link.connect(turn, ownership, self._moved, hear, recorder.replay.former.add)
-        self.journal.connect(core, link.send, house.lose)
+        self.journal.connect(core, link.send, self._lose)
         self.moves.connect(ownership, desk, services.sessions, partial(owns_nothing, services))
 
     async def open(self) -> None:
@@ -103,9 +104,7 @@ class Cluster:
             LinkRefused: a living process has the name.
         """
         assert self._link is not None
-        house, token = await self._link.open()
-        self.journal.own(house, token)
-        self._services.kill_switch.use(house)
+        self._use(*await self._link.open())
 
     async def tell(self, change: ModeChange, kill: bool) -> None:
         """See `OtherGateways`."""
@@ -116,7 +115,22 @@ class Cluster:
     def _moved(self, session: int, token: int) -> None:
         """Another gateway says that it has the session."""
         if self._house is not None and 0 < self.journal.token_of(session) < token:
-            self._house.lose(frozenset((session,)), ())
+            self._lose(frozenset((session,)), ())
+
+    def _lose(self, sessions: frozenset[int], cmd_ids: Sequence[int]) -> None:
+        """Sessions are another gateway's. It has taken us for dead if our own is among them: we need another one."""
+        assert self._house is not None
+        assert self._link is not None
+        self._house.lose(sessions, cmd_ids)
+        if self._own in sessions:
+            self._own = 0
+            self._link.own_another(self._use)
+
+    def _use(self, session: int, token: int) -> None:
+        """Give the gateway's own commands under this session from now on."""
+        self._own = session
+        self.journal.own(session, token)
+        self._services.kill_switch.use(session)
 
     async def close(self) -> None:
         """Write nothing any more."""

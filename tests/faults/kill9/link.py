@@ -52,7 +52,7 @@ _LOOK_S = 0.01
 
 
 class Fault(NamedTuple):
-    """A fault of a network, or of all. gateways: whose. begin, end: call them in its loop."""
+    """A fault of one network, or of all. gateways: the numbers of those that it hits."""
 
     name: str
     lasts_s: float

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.remote.host import Hello, Welcome
+from gateway.remote.host import Hello, Join, Welcome
 from gateway.remote.wire import encode_commands, encode_events
 from protocols.errors import DUPLICATE_ID, UNKNOWN_ORDER
 from protocols.messages import (
@@ -127,11 +127,45 @@ SAMPLES = (
         OrderList(_ACCOUNT, 2, pack_cmd_id(_SESSION, Lane.QUERY, 1), _AT, "mm-q1", (_LISTED,), _SESSION)
     ]),
 )  # fmt: skip
+
+
+class Plain(NamedTuple):
+    """One that is JSON in either encoding."""
+
+    purpose: str
+    data: bytes
+
+
 PLAIN = {
-    "hello.json": msgspec.json.encode(Hello((_ACCOUNT, _OTHER), (_SESSION, 6))),
-    "welcome.json": msgspec.json.encode(Welcome("e-1796000000000", 6, {str(_SESSION): (5, 2, 1, 1)}, {"1": 6})),
+    "hello.json": Plain(
+        "what a gateway begins with, in the field `hello`",
+        msgspec.json.encode(Hello((_ACCOUNT, _OTHER), (_SESSION, 6))),
+    ),
+    "welcome.json": Plain(
+        "what the core answers, in the field `welcome`",
+        msgspec.json.encode(Welcome("e-1796000000000", 6, {str(_SESSION): (5, 2, 1, 1)}, {"1": 6})),
+    ),
+    "join-account.json": Plain(
+        "an account has come to a gateway of a cluster, in the field `join`", msgspec.json.encode(Join((_OTHER,)))
+    ),
+    "joined-account.json": Plain(
+        "what the core answers, in the field `joined`: no event of it has a number yet",
+        msgspec.json.encode(Welcome("e-1796000000000", 6, {}, {str(_OTHER): 0})),
+    ),
+    "join-session.json": Plain(
+        "a session has come to a gateway of a cluster, in the field `join`",
+        msgspec.json.encode(Join(sessions=(_SESSION,))),
+    ),
+    "joined-session.json": Plain(
+        "what the core answers, in the field `joined`",
+        msgspec.json.encode(Welcome("e-1796000000000", 6, {str(_SESSION): (5, 2, 1, 1)}, {})),
+    ),
+    "leave.json": Plain(
+        "the last session of an account has left a gateway, in the field `leave`", msgspec.json.encode((_OTHER,))
+    ),
+    "bye.json": Plain("a gateway is gone, in the field `bye`, whose value says nothing", b"1"),
 }
-"""What is JSON in either encoding."""
+"""File name -> what is in it."""
 
 
 def page() -> str:
@@ -142,9 +176,8 @@ def page() -> str:
         " reads from both must be the same. What it writes need not have the same bytes: a gateway reads defaults that"
         " are left out and defaults that are there. The contract is [Connect a core](../../connect/core.md).", "",
         "| File | What it is |", "| --- | --- |",
-        "| [hello.json](hello.json) | what a gateway begins with, in the field `hello` |",
-        "| [welcome.json](welcome.json) | what the core answers, in the field `welcome` |",
     ]  # fmt: skip
+    lines += [f"| [{name}]({name}) | {plain.purpose} |" for name, plain in PLAIN.items()]
     for sample in SAMPLES:
         names = ", ".join(f"[.{name.rpartition('.')[2]}]({name})" for name in sample.forms)
         lines.append(f"| {sample.name} {names} | {sample.purpose} |")
@@ -162,7 +195,7 @@ def _hex(data: bytes) -> list[str]:
 def render() -> dict[Path, bytes]:
     """Every file as it should be."""
     files = {DIRECTORY / "README.md": page().encode()}
-    files |= {DIRECTORY / name: data for name, data in PLAIN.items()}
+    files |= {DIRECTORY / name: plain.data for name, plain in PLAIN.items()}
     for sample in SAMPLES:
         files |= {DIRECTORY / name: data for name, data in sample.forms.items()}
     return files

@@ -25,7 +25,7 @@ _FIRST_ACCOUNT, _MAX_ACCOUNT = 900_000_001, 2_000_000_000
     type=click.IntRange(1, _MAX_ACCOUNT),
     default=_FIRST_ACCOUNT,
     show_default=True,
-    help="the first of the 36 accounts that it trades with",
+    help="the first of the 38 accounts that it trades with",
 )
 @click.option(
     "--instrument", type=click.IntRange(0), default=0, help="the id of what it trades  [default: the first of the core]"

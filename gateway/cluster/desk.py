@@ -18,6 +18,7 @@ from gateway.cluster.journal import Gateway, run_of
 from gateway.cluster.ownership import Run
 from gateway.cluster.scripts import Script
 from gateway.remote.core import RemoteCore, events_of
+from gateway.remote.host import Join
 from gateway.remote.keys import EntryId, entry_id
 from gateway.remote.pipe import Argument, PipeLost, RedisPipe, rows_of
 from gateway.sessions.registry import FIRST_WS_SESSION, MAX_NAMES_PER_KEY
@@ -73,17 +74,25 @@ class ClusterDesk:
             self._keys.commands,
             self._keys.control,
         )
-        join = b'{"sessions":[%d]}' % session
+        join = msgspec.json.encode(Join(sessions=(session,)))
         args = (self._keys.base, self._gateway.name, self._gateway.boot, session, when, CONTROL_ENTRIES, join)
         return call_of(scripts.CLAIM, keys, args)
 
     def join(self, account: int, then: Callable[[EntryId | None, int], None]) -> None:
-        told = b'{"accounts":[%d]}' % account
+        told = msgspec.json.encode(Join((account,)))
         command = ("XADD", self._keys.commands, "*", "node", self._gateway.name, "join", told)
         self.ask(lambda reply, at_ns: then(None if reply is None else entry_id(reply), at_ns), *command)
 
     def leave(self, account: int) -> None:
-        command = ("XADD", self._keys.commands, "*", "node", self._gateway.name, "leave", b"[%d]" % account)
+        command = (
+            "XADD",
+            self._keys.commands,
+            "*",
+            "node",
+            self._gateway.name,
+            "leave",
+            msgspec.json.encode((account,)),
+        )
         self.ask(lambda reply, at_ns: None, *command)
 
     def sent(self, session: int, then: Callable[[list[Run] | None, int], None]) -> None:
@@ -151,7 +160,7 @@ class ClusterDesk:
             if ids is None:
                 then([])
                 return
-            told = msgspec.json.encode({"sessions": ids})
+            told = msgspec.json.encode(Join(sessions=tuple(ids)))
             command = ("XADD", self._keys.commands, "*", "node", self._gateway.name, "join", told)
             self.ask(lambda reply, at_ns: joined(ids, reply, at_ns), *command)
 

@@ -141,14 +141,17 @@ class House:
     def lose(self, sessions: Lost, cmd_ids: Sequence[int]) -> None:
         """These sessions are another gateway's. cmd_ids: commands that will never reach the core."""
         services, now_ns = self._services, self._services.now_ns()
+        orders = services.orders
+        for request in orders.core_link.drop(cmd_ids):  # perhaps of a session that went a moment before
+            orders.charging.leave(request)
         for session_id, for_client in sessions.items():
             session = services.sessions.by_id.get(session_id)
             self._journal.disown(session_id)
             if session is None:
                 continue
             services.cancel_on_disconnect.forget(session)
-            for request in services.orders.core_link.forget(session, cmd_ids, now_ns):
-                services.orders.charging.leave(request)
+            for request in orders.core_link.forget(session, now_ns):
+                orders.charging.leave(request)
             if self._fix.has_session(session_id):
                 self._fix.close_session(session_id)
             else:

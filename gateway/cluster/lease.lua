@@ -4,8 +4,8 @@
 -- name, its boot, how long the lease is in ms, and what to do: "begin" takes the name, also from a process whose lease is
 -- over; "renew"; "end" = the process ends in good order, and its clients were asked to go elsewhere.
 --
--- A dead gateway without sessions is forgotten if it ended in good order, or was not heard of for a minute: one that only
--- stood still goes on, without its sessions.
+-- A dead gateway without sessions is forgotten: at once if it ended in good order, else after a minute. It may only have
+-- been cut off, and goes on.
 --
 -- Returns {"ok", for each dead gateway that owns sessions its name and 1 if it ended in good order ...}, to begin also
 -- the gateway itself if a process before this one left sessions; {"taken", ms until the lease is over}; {"gone"} as
@@ -33,18 +33,19 @@ end
 redis.call('HSET', KEYS[1], 'until', string.format('%d', now + ARGV[4]))
 
 local told = {'ok'}
+local forgotten = now - 60000
 if wish == 'begin' and redis.call('EXISTS', base .. 'owned:' .. name) == 1 then
   table.insert(told, name)
   table.insert(told, row[3] or '0')
 end
 for _, other in ipairs(redis.call('SMEMBERS', KEYS[2])) do
   local known = redis.call('HMGET', base .. 'gateway:' .. other, 'until', 'is_planned')
-  local over = now - tonumber(known[1] or '0')
-  if other ~= name and over >= 0 then
+  local until_ms = tonumber(known[1] or '0')
+  if other ~= name and until_ms <= now then
     if redis.call('EXISTS', base .. 'owned:' .. other) == 1 then
       table.insert(told, other)
       table.insert(told, known[2] or '0')
-    elseif known[2] == '1' or over > 60000 then
+    elseif until_ms <= forgotten then
       redis.call('SREM', KEYS[2], other)
       redis.call('DEL', base .. 'gateway:' .. other)
       redis.call('XADD', KEYS[3], '*', 'node', other, 'bye', '1')

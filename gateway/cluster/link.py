@@ -155,21 +155,22 @@ class ClusterLink:
             raise LinkRefused(f'another process has taken the name "{self._gateway.name}"')
         return int(told[1])
 
-    def find_house(self, then: Callable[[int, int], None]) -> None:
-        """Have another session for the gateway's own commands; `then` gets it and its token."""
-        self._spawn(self._find_house(then))
+    def own_another(self, then: Callable[[int, int], None]) -> None:
+        """Have another session of our own, as soon as can be; `then` gets it and its token."""
+        self._spawn(self._own_another(then))
 
-    async def _find_house(self, then: Callable[[int, int], None]) -> None:
+    async def _own_another(self, then: Callable[[int, int], None]) -> None:
+        house = self._ids.popleft() if self._ids else (await self._desk.ids())[0]
         while True:
-            if self._ids and self._writer is not None:
-                house = self._ids.popleft()
-                try:
+            try:
+                if self._writer is not None:
                     then(house, await self._own_house(house))
-                except LinkRefused as error:
-                    self._fail(error)
-                except (OSError, TimeoutError, hiredis.ReplyError):
-                    continue
+                    return
+            except LinkRefused:
+                self._fail(self._journal.name_taken())
                 return
+            except (OSError, TimeoutError, hiredis.ReplyError):
+                pass  # the connection is lost: again
             await asyncio.sleep(_RETRY_S)
 
     async def _begin_lease(self, writer: RedisPipe) -> list[bytes]:

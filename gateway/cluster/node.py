@@ -104,7 +104,7 @@ class Cluster:
             LinkRefused: a living process has the name.
         """
         assert self._link is not None
-        self._own_house(*await self._link.open())
+        self._use(*await self._link.open())
 
     async def tell(self, change: ModeChange, kill: bool) -> None:
         """See `OtherGateways`."""
@@ -112,26 +112,25 @@ class Cluster:
             raise OSError("not connected yet")
         await self._link.tell(change, kill)
 
-    def _own_house(self, session: int, token: int) -> None:
-        """The gateway's own commands are this session's from here on."""
-        self._own = session
-        self.journal.own(session, token)
-        self._services.kill_switch.use(session)
-
     def _moved(self, session: int, token: int, for_client: bool) -> None:
         """Another gateway says that it has the session."""
         if 0 < self.journal.token_of(session) < token:
             self._lose({session: for_client}, ())
 
     def _lose(self, sessions: Lost, cmd_ids: Sequence[int]) -> None:
-        """These sessions are another gateway's; if that of our own commands is among them, because we were taken for
-        dead, we need another one.
-        """
+        """Sessions are another gateway's. It has taken us for dead if our own is among them: we need another one."""
         assert self._house is not None
         assert self._link is not None
         self._house.lose(sessions, cmd_ids)
         if self._own in sessions:
-            self._link.find_house(self._own_house)
+            self._own = 0
+            self._link.own_another(self._use)
+
+    def _use(self, session: int, token: int) -> None:
+        """Give the gateway's own commands under this session from now on."""
+        self._own = session
+        self.journal.own(session, token)
+        self._services.kill_switch.use(session)
 
     async def close(self) -> None:
         """Write nothing any more."""

@@ -158,14 +158,18 @@ class CoreLink:
         """How many commands the core has not answered."""
         return len(self.unanswered) + sum(len(run.commands.rows) for run in self.runs.values())
 
-    def forget(self, session: Session, cmd_ids: Iterable[int], now_ns: int) -> list[Request]:
-        """The session is another gateway's: of what was handed over, these commands will never reach the core. What of
-        it was accepted here and is not on its way to the core any more.
-        """
+    def drop(self, cmd_ids: Iterable[int]) -> list[Request]:
+        """Of what was handed over, these commands will never reach the core: their requests, which nobody waits for."""
         self.requests()
         gone = [self.unanswered.pop(cmd_id) for cmd_id in cmd_ids if cmd_id in self.unanswered]
+        for request in gone:
+            request.move_to(RequestState.ANSWERED)
+        return gone
+
+    def forget(self, session: Session, now_ns: int) -> list[Request]:
+        """The session is another gateway's: what of it waits here and will not be handed over."""
         waited, withdrawn = self._queue.forget(session)
-        gone += waited + self._token_wait.forget(session)
+        gone = waited + self._token_wait.forget(session)
         for request in withdrawn:
             if request.session is session:
                 gone.append(request)

@@ -30,7 +30,7 @@ class Hello(msgspec.Struct, frozen=True):
     sessions: tuple[int, ...]
 
 
-class Join(msgspec.Struct, frozen=True):
+class Join(msgspec.Struct, frozen=True, omit_defaults=True):
     """A gateway hosts these accounts, too, and will number commands of these sessions."""
 
     accounts: tuple[int, ...] = ()

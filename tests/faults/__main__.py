@@ -88,7 +88,7 @@ def main() -> int:
             "--pair",
             "--durability",
             "process",
-            what="one of two gateways, two cores, Redis",
+            what="one of two gateways, two cores, Redis, networks",
         ),
         _pytest("disk: full, EIO, syncs of 200 ms", "tests/faults/journal_faults.py", "tests/faults/disk.py"),
         _pytest(

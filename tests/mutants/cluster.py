@@ -5,8 +5,14 @@ from tests.mutants.plant import mutants
 _JOURNAL = ("tests/gateway/cluster/test_journal.py",)
 _OWNERSHIP = ("tests/gateway/cluster/test_ownership.py",)
 _TOGETHER = ("tests/gateway/cluster/test_house.py", "tests/e2e/test_cluster.py")
+_CUT_OFF = ("tests/e2e/test_cluster_cut_off.py",)
 
 MUTANTS = (
+    *mutants(
+        "gateway/cluster/node.py",
+        _CUT_OFF,
+        ("who was taken for dead has no session for its own commands", "if self._own in sessions:", "if False:"),
+    ),
     *mutants(
         "gateway/cluster/commit.lua",
         _JOURNAL,
@@ -26,6 +32,7 @@ MUTANTS = (
     *mutants(
         "gateway/cluster/lease.lua",
         _JOURNAL,
+        ("a gateway that was cut off is forgotten at once", "elseif until_ms <= forgotten then", "else"),
         ("a living gateway's name is taken", "  if left > 0 then\n", "  if false then\n"),
         (
             "the core writes for a dead gateway for ever",

@@ -21,6 +21,12 @@ MUTANTS = (
         ("an order that is late may be placed", "bool(caused) and caused[0].code == code,", "bool(caused),"),
     ),
     *mutants(
+        "gateway/remote/conform/replaces.py",
+        _DIALOGUES,
+        ("the terms of a replaced order are not compared", "demand(seen == wanted, f", "demand(True, f"),
+        ("a replace at a price that is reached need not trade", "demand(bool(mine and theirs), ", "demand(True, "),
+    ),
+    *mutants(
         "gateway/remote/conform/restarts.py",
         _DIALOGUES,
         ("an entry that was skipped is not missed", "not skipped,", "True,"),

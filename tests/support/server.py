@@ -133,7 +133,7 @@ def free_ports(*names: str) -> dict[str, int]:
 
 @contextmanager
 def started(
-    directory: Path, *, limits: str = GENEROUS, open_files: int = 0, **knobs: str
+    directory: Path, *, limits: str = GENEROUS, open_files: int = 0, ready_s: float = 15.0, **knobs: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, int]]]:
     """`penstock run` as a process of its own, ready when this yields it and its ports; killed at the end.
 
@@ -147,7 +147,7 @@ def started(
         command = ["sh", "-c", f'ulimit {kind} {abs(open_files)}; exec "$@"', "sh", *command]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     try:
-        wait_ready(f"http://127.0.0.1:{ports['admin']}/readyz", process)
+        wait_ready(f"http://127.0.0.1:{ports['admin']}/readyz", process, ready_s)
         yield process, ports
     finally:
         if process.poll() is None:

@@ -13,8 +13,10 @@ from contextlib import suppress
 import hiredis
 import msgspec
 
+from gateway.core.book import Book
 from gateway.core.engine import Engine
-from gateway.remote.host import CoreHost, Row
+from gateway.core.orders import Order
+from gateway.remote.host import CoreHost, Row, Welcome
 from gateway.remote.keys import EntryId, Keys, id_text
 from gateway.remote.pipe import Address, RedisPipe, ask, latest_entry, open_pipe, rows_of
 from gateway.remote.sweeps import Sweeps
@@ -28,6 +30,7 @@ from protocols.messages import (
     MassCancel,
     NewOrder,
     OrderEvent,
+    ReplaceOrder,
     is_numbered,
     pack_cmd_id,
 )
@@ -352,6 +355,59 @@ class ForgetsToLeave(PlainCore):
             self.host.position = entry
             return []
         return super().take(entry, fields)
+
+
+class JoinsAccountsWithEventsOnly(PlainCore):
+    """An account without an event is missing in `joined`."""
+
+    def take(self, entry: EntryId, fields: Mapping[bytes, bytes]) -> list[Row]:
+        rows = super().take(entry, fields)
+        if b"join" in fields:
+            told = dict(rows[0].fields)
+            joined = msgspec.json.decode(told["joined"], type=Welcome)
+            latest = {account: seq for account, seq in joined.latest.items() if seq}
+            told["joined"] = msgspec.json.encode(msgspec.structs.replace(joined, latest=latest))
+            rows[0] = rows[0]._replace(fields=tuple(told.items()))
+        return rows
+
+
+class ReplacesWhatIsLeft(PlainCore):
+    """It takes the quantity of a replace for what is still to be traded."""
+
+    def new_engine(self) -> Engine:
+        return _ReplacesWhatIsLeft((), _DEDUPE_IDS, _EPOCH)
+
+
+class _ReplacesWhatIsLeft(EngineOf):
+    def execute(self, command: AnyCommand, now_ns: int) -> list[AnyEvent]:
+        if isinstance(command, ReplaceOrder):
+            account = self._ledger.account(command.account)
+            if (order := account.find(command.order_id, command.orig_cl_ord_id)) is not None:
+                command = msgspec.structs.replace(command, qty=command.qty + order.cum_qty)
+        return super().execute(command, now_ns)
+
+
+class ReplacesWithoutTrading(PlainCore):
+    """An order whose new price reaches others rests beside them."""
+
+    def new_engine(self) -> Engine:
+        return _ReplacesWithoutTrading((), _DEDUPE_IDS, _EPOCH)
+
+
+class _ReplacesWithoutTrading(EngineOf):
+    def execute(self, command: AnyCommand, now_ns: int) -> list[AnyEvent]:
+        matcher = self._matcher
+        if isinstance(command, ReplaceOrder):
+            self._matcher = _RestsOnly()  # type: ignore[assignment]
+        try:
+            return super().execute(command, now_ns)
+        finally:
+            self._matcher = matcher
+
+
+class _RestsOnly:
+    def match(self, order: Order, book: Book) -> None:
+        book.own(order.side).add(order)
 
 
 class PlacesLateOrders(PlainCore):

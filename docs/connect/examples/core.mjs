@@ -1,46 +1,47 @@
-// A matching core for Penstock in Node 18 or later, without packages: limit orders by price, then time; cancel, mass
-// cancel, questions.
+// A matching core for Penstock in Node 18 or later, without packages: limit orders by price, then time; all commands.
 //
 //     node core.mjs redis://127.0.0.1:6379/0 penstock '{"1": ["BTC-USDT", 2, 6], "2": ["ETH-USDT", 2, 5]}'
 //
 // It keeps nothing: each start executes the whole command stream again, so never trim that. What it wrote before it
 // writes again, and Redis refuses that. It reads no clock and draws no number: the same stream gives the same events.
-// It ends when Redis is away: start it again. Other order types and replaces are refused with 2008, and no id is ever
-// forgotten. What has 64 bits is a BigInt here, and a string on the wire. The last third of the file speaks to Redis.
+// It ends when Redis is away: start it again. Other order types are refused with 2008, and no id is ever forgotten.
+// Each order looks through all that are open: a core for many of them keeps books. What has 64 bits is a BigInt here,
+// and a string on the wire. The last third of the file speaks to Redis.
 
 import { randomUUID } from "node:crypto";
 import net from "node:net";
 
-const LONG = new Set(["cmd_id", "deadline", "t_recv", "sent_at", "expire_at", "order_id", "qty", "price", "stop_px",
-  "quote_qty", "display_qty", "min_qty"]);
-const DEFAULTS = { price: 0n, flags: 0, order_id: 0n, cl_ord_id: "", orig_cl_ord_id: "", instrument: 0, side: 0,
-  tag: "", only_session: false, keep_exempt: false, open_only: true };
+const OTHER = ["stop_px", "quote_qty", "display_qty", "min_qty", "expire_at"]; // of order types that this core has not
+const LONG = new Set(["cmd_id", "deadline", "t_recv", "sent_at", "order_id", "qty", "price", ...OTHER]);
+const DEFAULTS = { price: 0n, qty: 0n, order_id: 0n, instrument: 0, side: 0, ord_type: 0, tif: -1, flags: 0, stp: 0,
+  cl_ord_id: "", orig_cl_ord_id: "", req_id: "", tag: "", only_session: false, keep_exempt: false };
 const HEAD = ["cmd_id", "account", "session", "origin", "t_recv", "deadline"];
-const NEEDS = { D: [...HEAD, "ord_type", "tif", "qty"], H: [...HEAD, "req_id"] };
-const RUN = { D: "place", F: "cancel", G: "cancel", q: "massCancel", H: "ask" };
+const RUN = { D: "place", F: "change", G: "change", q: "massCancel", H: "ask" };
 const [LIMIT, GTC, IOC, EXEMPT, RETRY, DUPLICATE] = [2, 1, 3, 4, 16, 1 << 16];
 const BARS = 10_000_000_000n; // ns that a mass cancel bars orders of other gateways that came before it
 const text = (value) => JSON.stringify(value, (_, part) => (typeof part === "bigint" ? part.toString() : part));
+const lowest = (one, other) => (one < other ? one : other);
 
 function read(json) { // the commands in an entry; an exception if one of them is none
   return JSON.parse(json).map((each) => {
+    if (!RUN[each.type] || HEAD.some((name) => each[name] === undefined)) throw new Error(`no command: ${text(each)}`);
     const c = { ...DEFAULTS };
     for (const [name, value] of Object.entries(each)) c[name] = LONG.has(name) ? BigInt(value) : value;
-    if (!RUN[c.type]) throw new Error(`type ${c.type}`);
-    const missing = (NEEDS[c.type] ?? HEAD).filter((name) => c[name] === undefined);
-    if (missing.length) throw new Error(`${c.type} without ${missing}`);
     return { ...c, lane: c.cmd_id >> 39n, n: c.cmd_id & ((1n << 39n) - 1n) };
   });
 }
 
-function isMeant(order, c) { // whether a mass cancel of its account means this order
-  return ["instrument", "side", "tag"].every((name) => !c[name] || c[name] === order[name]) &&
-    (!c.only_session || order.session === c.session) && !(c.keep_exempt && order.flags & EXEMPT);
-}
+// Whether the command says of each name what the order has, or nothing.
+const fits = (order, c, ...names) => names.every((name) => c[name] === DEFAULTS[name] || c[name] === order[name]);
+
+// Whether a mass cancel means this order.
+const isMeant = (order, c) => order.account === c.account && fits(order, c, "instrument", "side", "tag") &&
+  !(c.only_session && order.session !== c.session) && !(c.keep_exempt && order.flags & EXEMPT);
 
 class Core {
-  highest = new Map(); accounts = new Map(); books = new Map(); nodes = new Map();
-  sweeps = []; lastSession = 0; orderId = 0n; execId = 0n; tradeId = 0n;
+  nodes = new Map(); highest = new Map(); seq = new Map(); sweeps = [];
+  known = new Map(); open = new Map(); // account and one of its ids -> order; order_id -> order, the oldest first
+  lastSession = 0; orderId = 0n; execId = 0n; tradeId = 0n;
 
   constructor(prefix, instruments, epoch) {
     Object.assign(this, { key: `{${prefix}}:`, instruments, epoch });
@@ -49,8 +50,8 @@ class Core {
   take(entry, fields) { // what one entry of the command stream writes, in order: [stream, id, fields]
     const node = this.node = fields.node;
     [this.events, this.answers, this.now] = [[], [], BigInt(entry.split("-")[0]) * 1_000_000n]; // the only clock
-    if (fields.hello) return [this.welcome(entry, node, "welcome", JSON.parse(fields.hello))];
-    if (fields.join) return [this.welcome(entry, node, "joined", JSON.parse(fields.join))];
+    if (fields.hello) return [this.welcome(entry, "welcome", JSON.parse(fields.hello))];
+    if (fields.join) return [this.welcome(entry, "joined", JSON.parse(fields.join))];
     if ("bye" in fields) this.nodes.delete(node);
     if (!this.nodes.has(node)) return [];
     if (fields.leave) {
@@ -63,11 +64,12 @@ class Core {
     } catch (error) {
       return [this.tell(entry, node, { error: `not understood: ${error.message}` })];
     }
+    this.sweeps = this.sweeps.filter(({ at }) => this.now - at < BARS);
     for (const c of commands) {
       if (c.n <= (this.highest.get(c.lane) ?? 0n)) continue; // it was executed before
       this.highest.set(c.lane, c.n);
       this.lastSession = Math.max(this.lastSession, c.session);
-      this[RUN[c.type]](c, this.account(c.account));
+      this[RUN[c.type]](c);
     }
     const rows = [...new Set(this.events.map((each) => each.account))].map((account) => {
       const own = this.events.filter((each) => each.account === account);
@@ -76,7 +78,7 @@ class Core {
     for (const [name, known] of this.nodes) {
       const told = this.events.filter((each) => known.accounts.has(each.account));
       if (name === node) told.push(...this.answers);
-      if (told.length || name === node) rows.push(this.tell(entry, name, { j: text(told) }));
+      if (told.length || name === node) rows.push(this.tell(entry, name, { j: text(told) })); // its acknowledgement
     }
     return rows;
   }
@@ -87,32 +89,23 @@ class Core {
     return [`${this.key}node:${node}`, entry, { ...fields, prev }];
   }
 
-  welcome(entry, node, answer, { accounts = [], sessions = [] }) {
-    const known = this.nodes.get(node) ?? { latest: "0-0", accounts: [] };
+  welcome(entry, answer, { accounts = [], sessions = [] }) {
+    const known = this.nodes.get(this.node) ?? { latest: "0-0", accounts: [] };
     const hosted = new Set([...accounts, ...(answer === "joined" ? known.accounts : [])]);
-    this.nodes.set(node, { latest: known.latest, accounts: hosted });
-    const highest = {}, latest = {}, orders = [];
-    for (const session of sessions) {
-      const numbers = [0n, 1n, 2n, 3n].map((lane) => Number(this.highest.get(BigInt(session) * 4n + lane) ?? 0n));
-      if (numbers.some(Boolean)) highest[session] = numbers;
-    }
-    for (const number of accounts) {
-      const account = this.account(number);
-      if (account.seq) latest[number] = Number(account.seq);
-      orders.push(...[...account.open.values()].map((order) => this.state(order, 0n, 0n)));
-    }
-    const told = { epoch: this.epoch, last_session: this.lastSession, highest, latest };
-    return this.tell(entry, node, { [answer]: JSON.stringify(told), j: text(orders) });
-  }
-
-  account(number) {
-    if (!this.accounts.has(number))
-      this.accounts.set(number, { seq: 0n, names: new Map(), orders: new Map(), open: new Map() });
-    return this.accounts.get(number);
+    this.nodes.set(this.node, { latest: known.latest, accounts: hosted });
+    const numbers = (session) => [0n, 1n, 2n, 3n].map((lane) =>
+      Number(this.highest.get(BigInt(session) * 4n + lane) ?? 0n));
+    const highest = sessions.map((session) => [session, numbers(session)]).filter(([, all]) => all.some(Boolean));
+    const latest = accounts.map((account) => [account, Number(this.seq.get(account) ?? 0n)]);
+    const told = { epoch: this.epoch, last_session: this.lastSession, highest: Object.fromEntries(highest),
+      latest: Object.fromEntries(latest) };
+    const orders = [...this.open.values()].filter((order) => accounts.includes(order.account));
+    return this.tell(entry, this.node, { [answer]: JSON.stringify(told), j: text(orders.map((o) => this.state(o))) });
   }
 
   event(cmd_id, fields) {
-    const seq = ++this.account(fields.account).seq;
+    const seq = (this.seq.get(fields.account) ?? 0n) + 1n;
+    this.seq.set(fields.account, seq);
     this.events.push({ ...fields, seq, cmd_id, t_core: this.now });
   }
 
@@ -120,120 +113,108 @@ class Core {
     this.event(cmd_id, { type: "8", ...order, exec_id: ++this.execId, exec_type, ...more });
   }
 
-  state(order, seq, cmd_id) {
+  state(order, cmd_id = 0n, seq = 0n) {
     return { type: "8", seq, cmd_id, t_core: this.now, exec_id: 0n, exec_type: "I", ...order };
   }
 
-  place(c, account) {
-    const known = account.names.get(c.cl_ord_id);
+  whyNot(c) { // the code that an order or a replace is refused with, 0 = none
+    const isLate = ({ sweep, node }) => node !== this.node && c.t_recv < sweep.t_recv && isMeant(c, sweep);
+    if (c.deadline < 0n) return Number(-c.deadline);
+    if (0n < c.deadline && c.deadline < this.now) return 5003;
+    if (c.type === "D" && this.sweeps.some(isLate)) return 5006;
+    if (c.flags & 11 || c.stp > 1 || OTHER.some((name) => c[name])) return 2008;
+    return c.price <= 0n ? 2004 : c.qty <= 0n ? 2005 : 0;
+  }
+
+  place(c) {
+    const known = this.known.get(`${c.account} ${c.cl_ord_id}`);
     if (known && c.flags & RETRY) {
-      const found = this.state(known, account.seq, c.cmd_id);
-      this.answers.push({ ...found, flags: known.flags | DUPLICATE });
+      const state = this.state(known, c.cmd_id, this.seq.get(c.account));
+      this.answers.push({ ...state, flags: known.flags | DUPLICATE });
       return;
     }
-    const { cl_ord_id, instrument, side, ord_type, tif, qty, price, tag, session, origin } = c;
-    const order = { account: c.account, cl_ord_id, instrument, side, ord_type, tif, qty, price, tag, session, origin,
-      flags: c.flags & ~RETRY, cum_qty: 0n, cum_quote: 0n };
-    const code = this.whyNot(c, known);
+    const { account, cl_ord_id, instrument, side, ord_type, tif, qty, price, tag, session, origin } = c;
+    const order = { account, cl_ord_id, instrument, side, ord_type, tif, qty, price, tag, session, origin, status: "0",
+      flags: c.flags & ~RETRY, order_id: 0n, cum_qty: 0n, leaves_qty: qty, cum_quote: 0n, created_at: this.now };
+    const isOther = ord_type !== LIMIT || ![GTC, IOC].includes(tif) || !this.instruments[instrument];
+    const code = known ? 4003 : this.whyNot(c) || (isOther ? 2008 : 0);
     if (code) {
-      const refused = { order_id: known?.order_id ?? 0n, status: "8", leaves_qty: 0n, code };
-      this.report({ ...order, ...refused }, "8", c.cmd_id);
+      const refused = { ...order, order_id: known?.order_id ?? 0n, status: "8", leaves_qty: 0n };
+      this.report(refused, "8", c.cmd_id, { code });
       return;
     }
-    Object.assign(order, { order_id: ++this.orderId, status: "0", leaves_qty: qty, created_at: this.now });
-    account.names.set(cl_ord_id, order);
-    account.orders.set(order.order_id, order);
-    account.open.set(order.order_id, order);
+    order.order_id = ++this.orderId;
+    for (const key of [`${account} ${cl_ord_id}`, `${account}#${order.order_id}`]) this.known.set(key, order);
     this.report(order, "0", c.cmd_id);
     this.match(order, c.cmd_id);
   }
 
-  whyNot(c, known) { // the code that an order is refused with, 0 = none
-    const more = c.stop_px || c.quote_qty || c.display_qty || c.min_qty || c.expire_at || c.stp > 1;
-    const isOther = more || c.ord_type !== LIMIT || ![GTC, IOC].includes(c.tif) || c.flags & 11;
-    const isLate = this.sweeps.some(({ sweep, node, at }) => sweep.account === c.account && node !== this.node &&
-      c.t_recv < sweep.t_recv && this.now - at < BARS && isMeant(c, sweep));
-    const rules = [
-      [known, 4003], [c.deadline < 0n, Number(-c.deadline)], [isLate, 5006],
-      [0n < c.deadline && c.deadline < this.now, 5003], [isOther, 2008],
-      [!this.instruments[c.instrument], 2003], [c.price <= 0n, 2004], [c.qty <= 0n, 2005],
-    ];
-    return rules.find(([isSo]) => isSo)?.[1] ?? 0;
-  }
-
-  book(instrument, side) {
-    const key = `${instrument} ${side}`;
-    if (!this.books.has(key)) this.books.set(key, []);
-    return this.books.get(key);
-  }
-
-  match(taker, cmd_id) {
-    const own = this.book(taker.instrument, taker.side), other = this.book(taker.instrument, 3 - taker.side);
-    const isWorse = (price, than) => (taker.side === 1 ? price < than : price > than);
-    while (taker.leaves_qty && other.length && !isWorse(taker.price, other[0].price)) {
-      const maker = other[0], last_px = maker.price, trade_id = ++this.tradeId;
-      const last_qty = taker.leaves_qty < maker.leaves_qty ? taker.leaves_qty : maker.leaves_qty;
+  match(taker, cmd_id) { // trade with whoever is best, then first; what is left rests, or is cancelled
+    const sign = taker.side === 1 ? 1n : -1n;
+    const makers = [...this.open.values()].filter((each) => each.instrument === taker.instrument &&
+      each.side !== taker.side && sign * (taker.price - each.price) >= 0n);
+    for (const maker of makers.sort((one, other) => Number(sign * (one.price - other.price)))) {
+      if (!taker.leaves_qty) break;
+      const last_qty = lowest(taker.leaves_qty, maker.leaves_qty), last_px = maker.price, trade_id = ++this.tradeId;
       for (const [order, cause] of [[taker, cmd_id], [maker, 0n]]) {
         order.cum_qty += last_qty;
+        order.leaves_qty -= last_qty;
         order.cum_quote += last_qty * last_px;
-        this.change(order, order.leaves_qty - last_qty, order.leaves_qty > last_qty ? "1" : "2");
+        order.status = order.leaves_qty ? "1" : "2";
         this.report(order, "F", cause, { last_qty, last_px, trade_id, maker: order === maker });
       }
-      if (!maker.leaves_qty) other.shift();
+      if (!maker.leaves_qty) this.open.delete(maker.order_id);
     }
-    if (!taker.leaves_qty) return;
-    if (taker.tif === GTC) {
-      const at = own.findIndex((order) => isWorse(order.price, taker.price)); // after all others of its price
-      own.splice(at < 0 ? own.length : at, 0, taker);
-    } else {
-      this.change(taker, 0n, "4");
-      this.report(taker, "4", cmd_id, { code: 4008 });
-    }
+    if (taker.leaves_qty && taker.tif === GTC) this.open.set(taker.order_id, taker);
+    else if (taker.leaves_qty) this.end(taker, cmd_id, { code: 4008 });
   }
 
-  change(order, leaves_qty, status) {
-    Object.assign(order, { leaves_qty, status });
-    if (!leaves_qty) this.account(order.account).open.delete(order.order_id);
-  }
-
-  takeOut(order, cmd_id, more) {
-    const book = this.book(order.instrument, order.side);
-    book.splice(book.indexOf(order), 1);
-    this.change(order, 0n, "4");
+  end(order, cmd_id, more) {
+    this.open.delete(order.order_id);
+    Object.assign(order, { leaves_qty: 0n, status: "4" });
     this.report(order, "4", cmd_id, more);
   }
 
-  cancel(c, account) { // a cancel; a replace is refused
-    const order = account.names.get(c.orig_cl_ord_id) ?? account.orders.get(c.order_id);
-    const code = !order ? 4002 : c.type === "G" ? 2008 : order.leaves_qty ? 0 : 4004;
-    if (!code) {
-      this.takeOut(order, c.cmd_id, { cl_ord_id: c.cl_ord_id, orig_cl_ord_id: order.cl_ord_id });
-      return;
+  find(c, cl_ord_id) {
+    return this.known.get(`${c.account} ${cl_ord_id}`) ?? this.known.get(`${c.account}#${c.order_id}`);
+  }
+
+  change(c) { // a cancel, or a replace: that puts an order behind all others of its price
+    const order = this.find(c, c.orig_cl_ord_id), isReplace = c.type === "G";
+    let code = !order ? 4002 : order.leaves_qty ? 0 : 4004;
+    if (isReplace && !code) {
+      code = this.known.has(`${c.account} ${c.cl_ord_id}`) ? 4003 : this.whyNot(c);
+      code ||= c.qty <= order.cum_qty ? 4004 : fits(order, c, "side", "ord_type", "tif") ? 0 : 2008;
     }
-    const { cl_ord_id: name, order_id, status } = order ?? { cl_ord_id: "", order_id: 0n, status: "8" };
-    const names = { cl_ord_id: c.cl_ord_id, orig_cl_ord_id: c.orig_cl_ord_id || name, order_id };
-    const response_to = c.type === "F" ? "1" : "2";
-    this.event(c.cmd_id, { type: "9", account: c.account, ...names, status, response_to, code, session: c.session });
+    const { account, cl_ord_id, session, qty, price } = c, orig_cl_ord_id = order?.cl_ord_id ?? "";
+    if (code) {
+      const { order_id, status } = order ?? { order_id: 0n, status: "8" };
+      this.event(c.cmd_id, { type: "9", account, cl_ord_id, orig_cl_ord_id: c.orig_cl_ord_id || orig_cl_ord_id,
+        order_id, status, response_to: isReplace ? "2" : "1", code, session });
+    } else if (isReplace) {
+      this.open.delete(order.order_id);
+      this.known.set(`${account} ${cl_ord_id}`, order);
+      Object.assign(order, { cl_ord_id, qty, price, leaves_qty: qty - order.cum_qty });
+      this.report(order, "5", c.cmd_id, { orig_cl_ord_id });
+      this.match(order, c.cmd_id);
+    } else this.end(order, c.cmd_id, { cl_ord_id, orig_cl_ord_id });
   }
 
-  massCancel(c, account) {
-    this.sweeps = this.sweeps.filter(({ at }) => this.now - at < BARS);
+  massCancel(c) {
     this.sweeps.push({ sweep: c, node: this.node, at: this.now });
-    const meant = [...account.open.values()].filter((order) => isMeant(order, c));
+    const meant = [...this.open.values()].filter((order) => isMeant(order, c));
     const code = { 3: 6001, 6: 6001, 4: 6002, 5: 6003 }[c.origin] ?? 0;
-    for (const order of meant) this.takeOut(order, c.cmd_id, { code });
-    const { account: number, cl_ord_id, session } = c;
-    this.event(c.cmd_id, { type: "r", account: number, cl_ord_id, affected: meant.length, session });
+    for (const order of meant) this.end(order, c.cmd_id, { code });
+    const { account, cl_ord_id, session } = c;
+    this.event(c.cmd_id, { type: "r", account, cl_ord_id, affected: meant.length, session });
   }
 
-  ask(c, account) {
-    let found = [...(c.open_only ? account.open : account.orders).values()];
-    if (c.cl_ord_id || c.order_id)
-      found = [account.names.get(c.cl_ord_id) ?? account.orders.get(c.order_id)].filter(Boolean);
-    const orders = found.filter((order) => !c.instrument || order.instrument === c.instrument);
-    const { cmd_id, req_id, session } = c;
-    this.answers.push({ type: "AF", account: c.account, seq: account.seq, cmd_id, t_core: this.now, req_id, session,
-      orders: orders.map((order) => this.state(order, 0n, cmd_id)) });
+  ask(c) {
+    const found = c.cl_ord_id || c.order_id ? [this.find(c, c.cl_ord_id)] : [...this.open.values()];
+    const meant = found.filter((order) => order?.account === c.account && fits(order, c, "instrument"));
+    const { cmd_id, account, req_id, session } = c, orders = meant.map((order) => this.state(order, cmd_id));
+    const seq = this.seq.get(account) ?? 0n;
+    this.answers.push({ type: "AF", account, seq, cmd_id, t_core: this.now, req_id, session, orders });
   }
 }
 

@@ -41,10 +41,17 @@ async def hosts(talk: Dialogue) -> None:
 
 
 async def join(talk: Dialogue) -> None:
-    """Another gateway begins without accounts, takes one, and gives it back."""
+    """Another gateway begins without accounts, takes one that has no event yet, then another, and gives both back."""
     buyer, seller, level, other = talk.buyer, talk.seller, talk.cast.level, talk.node + _NODE_2
     key = talk.store.keys.node(other)
     await talk.hello(other, [])
+    fresh, _ = await talk.join(other, buyer)
+    demand(
+        str(buyer.account) in fresh.latest,
+        f"`joined`: latest has account {buyer.account}, with the number of its latest event, 0 = none",
+        f"latest {fresh.latest}",
+    )
+    await talk.store.write(other, "leave", f"[{buyer.account}]".encode())
     accepted = await talk.place(seller.sell("a", level))
     joined, orders = await talk.join(other, seller)
     highest, latest = joined.highest.get(str(seller.session)), joined.latest.get(str(seller.account))

@@ -17,6 +17,7 @@ from protocols.messages import (
     OrdType,
     Origin,
     QueryOrders,
+    ReplaceOrder,
     Sender,
     Side,
     Tif,
@@ -86,6 +87,12 @@ class Party:
         return CancelOrder(
             *self._head(number), self.named(f"x{self._sender.cancel_n}"), self._traded.id, 0, self.named(order)
         )
+
+    def replace(self, order: str, name: str, level: int, qty: int) -> ReplaceOrder:
+        """Another id, price and quantity for the order of this name."""
+        number, traded = self._sender.next_order_id(), self._traded
+        terms = (traded.id, qty * traded.qty, level * traded.price, 0, self.named(order))
+        return ReplaceOrder(*self._head(number), self.named(name), *terms, sent_at=self._now_ns())
 
     def mass_cancel(self, side: int = 0) -> MassCancel:
         """A cancel of all orders of the account, or of those on one side."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from gateway.remote.conform import dialogues, gateways, restarts
+from gateway.remote.conform import dialogues, gateways, replaces, restarts
 from gateway.remote.conform.dialogue import Dialogue
 
 
@@ -37,6 +37,11 @@ PROMISES = (
         "names",
         "A cl_ord_id that was used is refused with 4003; a retry is answered with the order's state.",
         dialogues.names,
+    ),
+    Promise(
+        "replace",
+        "A replace gives an order another id, price and quantity; what is filled stays, and so does its order_id.",
+        replaces.replace,
     ),
     Promise("deadline", "An order whose deadline is over is refused with 5003.", dialogues.deadline),
     Promise(

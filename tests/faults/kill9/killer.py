@@ -16,11 +16,11 @@ class Killer(threading.Thread):
         super().__init__(daemon=True)
         self._process = process
         self._delay_s = delay_s
-        self._desks = tuple(desks)
+        self._desks = desks
 
     def run(self) -> None:
         """Wait and kill."""
         time.sleep(self._delay_s)
-        for desk in self._desks:
+        for desk in tuple(self._desks):  # those that are there now
             desk.may_lose_link = True
         self._process.kill()

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,8 @@ _CLUSTER = """node = "g{life}"
 [cluster]
 lease_ms = 1000
 """
+_GATEWAYS = 2  # that live at a time, at most
+_Act = Callable[[FaultProxy], None]
 Victim = Literal["gateway", "core", "redis"]
 _LASTS_S = (0.1, 3.5)  # a fault of the network: from one that nobody notices to one after which all connect again
 _SLOW_S = 0.05  # each way
@@ -50,45 +52,62 @@ _LOOK_S = 0.01
 
 
 class Fault(NamedTuple):
-    """A fault of one network. begin, end: call them in its loop."""
+    """A fault of one network, or of all. gateways: the numbers of those that it hits."""
 
     name: str
     lasts_s: float
     begin: Callable[[], None]
     end: Callable[[], None]
+    gateways: tuple[int, ...] = ()
 
 
 class Networks:
-    """The way to Redis of the gateway, and of each core. In a thread: the clients' loop stands still at times."""
+    """The way to Redis of each gateway, and of each core. In a thread: the clients' loop stands still at times."""
 
     def __init__(self, port: int, count: int) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._proxies = [FaultProxy(port) for _ in range(1 + count)]
+        self._gateways = [FaultProxy(port) for _ in range(_GATEWAYS)]
+        self._cores = [FaultProxy(port) for _ in range(count)]
+        self._proxies = [*self._gateways, *self._cores]
         for proxy in self._proxies:
             asyncio.run_coroutine_threadsafe(proxy.start(), self._loop).result()
 
-    @property
-    def of_gateway(self) -> str:
-        return self._proxies[0].url
+    def of_gateway(self, number: int = 0) -> str:
+        return self._gateways[number % _GATEWAYS].url
 
     def of_core(self, number: int) -> str:
-        return self._proxies[1 + number].url
+        return self._cores[number].url
 
     def fault(self, rng: random.Random) -> Fault:
-        """Any fault of one of them."""
-        number = rng.randrange(len(self._proxies))
-        proxy, lasts_s = self._proxies[number], rng.uniform(*_LASTS_S)
-        kinds: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
-            "stands still": (proxy.hold, proxy.release),
-            "loses what it carries": (proxy.hold, lambda: _lose(proxy)),
-            "resets": (proxy.cut, proxy.cut),
-            "is slow": (lambda: _slow(proxy, _SLOW_S), lambda: _slow(proxy, 0)),
+        """Any fault of the one gateway's network, or of a core's."""
+        number = rng.randrange(1 + len(self._cores))
+        if number:
+            return self._fault_of(rng, "a core", self._cores[number - 1])
+        return self._fault_of(rng, "the gateway", self._gateways[0])
+
+    def fault_of_pair(self, rng: random.Random) -> Fault:
+        """Any fault of the network of either gateway, of a core, or of Redis, which nobody reaches then."""
+        whose = rng.randrange(4)
+        if whose == 0:
+            return self._fault_of(rng, "a core", rng.choice(self._cores))
+        if whose == 1:
+            return self._fault_of(rng, "Redis", *self._proxies)
+        return self._fault_of(rng, "a gateway", self._gateways[whose - 2])
+
+    def _fault_of(self, rng: random.Random, whose: str, *chosen: FaultProxy) -> Fault:
+        lasts_s = rng.uniform(*_LASTS_S)
+        kinds: dict[str, tuple[_Act, _Act]] = {
+            "stands still": (FaultProxy.hold, FaultProxy.release),
+            "loses what it carries": (FaultProxy.hold, _lose),
+            "resets": (FaultProxy.cut, FaultProxy.cut),
+            "is slow": (partial(_slow, delay_s=_SLOW_S), partial(_slow, delay_s=0)),
         }
         name = rng.choice(list(kinds))
-        begin, end = (partial(self._loop.call_soon_threadsafe, act) for act in kinds[name])
-        return Fault(f"{'a core' if number else 'the gateway'}'s network {name}", lasts_s, begin, end)
+        begin, end = (partial(self._loop.call_soon_threadsafe, _do, act, chosen) for act in kinds[name])
+        hit = tuple(at for at, proxy in enumerate(self._gateways) if proxy in chosen)
+        return Fault(f"{whose}'s network {name}", lasts_s, begin, end, hit)
 
     def lead_to(self, port: int) -> None:
         """From now on Redis is there."""
@@ -107,6 +126,11 @@ class Networks:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _do(act: _Act, proxies: Iterable[FaultProxy]) -> None:
+    for proxy in proxies:
+        act(proxy)
 
 
 def _lose(proxy: FaultProxy) -> None:
@@ -140,12 +164,12 @@ class RemoteCores:
     @property
     def knobs(self) -> str:
         """Their part of a gateway's configuration."""
-        return _KNOBS.format(url=self.networks.of_gateway, replicas=int(self._replica is not None))
+        return _KNOBS.format(url=self.networks.of_gateway(), replicas=int(self._replica is not None))
 
     def cluster_knobs(self, life: int) -> dict[str, str]:
         """The part of a gateway that is one of several, and its limits."""
         return {
-            "more": _KNOBS.format(url=self.redis.unix_url, replicas=0) + _CLUSTER.format(life=life),
+            "more": _KNOBS.format(url=self.networks.of_gateway(life), replicas=0) + _CLUSTER.format(life=life),
             "store": f'redis = "{self._limits.unix_url}"\nstore_timeout_ms = 1000',
         }
 

@@ -6,25 +6,22 @@ With `--store` the limits are in a store that answers late: most kills catch ord
 A run that fails names the command that repeats it; `--durability memory` and `--cut-bytes 200` must fail.
 """
 
-import argparse
 import asyncio
 import random
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
-from rich.console import Console
 
 from tests.faults.kill9.check import Violations, judge_trades
 from tests.faults.kill9.client import Desk, Style
 from tests.faults.kill9.killer import Killer
-from tests.faults.kill9.link import RemoteCores, Victim, remote_cores
+from tests.faults.kill9.link import Fault, RemoteCores, Victim, remote_cores
 from tests.faults.kill9.pair import Pair
-from tests.faults.kill9.report import Result, Settings, Start, cpu_ms, journal_bytes, show
+from tests.faults.kill9.report import Result, Settings, Start, cpu_ms, journal_bytes
 from tests.faults.kill9.store import LIMITS, SlowStore, judge_spending, slow_store
 from tests.faults.kill9.ws import WsDesk
 from tests.support.server import GENEROUS, started
@@ -40,11 +37,13 @@ WS_ACCOUNTS = ("ALPHA", "BETA")
 _KILL_MS = (50, 500)
 _LOSES_LINK = 0.3  # share of the clients, each round
 _PATIENCE_S = 20.0
+_READY_S = 60.0  # beside a gateway whose clients take all that the machine has, and with a network that is disturbed
 _WHEN_REDIS_DIES = tuple(
     b'"%s"' % word for word in (b"core.away", b"core.replicas_missing", b"cluster.away", b"limits.store_away")
 )
 _RECOVERS_S = 3.0
 _NETWORK_FAULTS = 0.5  # share of the rounds
+_NETWORK_FAULTS_OF_PAIR = 0.85
 _LOOK_S = 0.05
 _SEGMENT_BYTES = 1 << 20  # the smallest: a run of any length sees segments begin and end
 # Orders are taken at once after a crash, or nothing would trade between two kills. Little is retained, so that in a run
@@ -123,14 +122,22 @@ class Run:
             violations.where = f"round {result.rounds}"
             older, delay_s = node, self._rng.uniform(*_KILL_MS) / 1e3
             delay_s += self._sabotage(delay_s)
-            node = await pair.round(older, delay_s)
+            fault = self._network_fault()
+            if fault is not None:
+                delay_s += self._rng.uniform(0, _RECOVERS_S)
+            node = await pair.round(older, delay_s, fault)
             self._read_log(older.process)
             older.stack.close()
         if not violations.count:
             violations.where = "the end"
             await self._settle()
             await self._judge()
-        result.facts |= {"clients that moved by their own wish": pair.moved, "ms until back, at most": pair.slowest_ms}
+        result.facts |= {
+            "clients that moved by their own wish": pair.moved,
+            "ms until back, at most": pair.slowest_ms,
+            "clients that left a gateway without Redis": pair.fled,
+            "links lost with a network": pair.strayed,
+        }
         for client in self.clients:
             await pair.go(client, node)
         node.process.kill()
@@ -138,13 +145,21 @@ class Run:
         node.stack.close()
         self._count()
 
+    def _network_fault(self) -> Fault | None:
+        """A network that will be disturbed in this round, or none."""
+        if self._cores is None or self._rng.random() >= _NETWORK_FAULTS_OF_PAIR:
+            return None
+        fault = self._cores.networks.fault_of_pair(self._rng)
+        self._add_fact(f"times {fault.name}")
+        return fault
+
     def _start_beside(self, life: int, stack: ExitStack) -> tuple[subprocess.Popen[bytes], dict[str, int]]:
         self._life = life - 1
         home = self._directory / f"gateway-{life}"
         home.mkdir()
         limits, knobs = self._knobs()
         began = time.perf_counter()
-        process, ports = stack.enter_context(started(home, limits=limits, **knobs))
+        process, ports = stack.enter_context(started(home, limits=limits, ready_s=_READY_S, **knobs))
         self.result.starts.append(Start(0, 1e3 * (time.perf_counter() - began), cpu_ms(process.pid)))
         return process, ports
 
@@ -359,39 +374,3 @@ def kill9(settings: Settings) -> Result:
         store = stack.enter_context(slow_store()) if settings.has_store else None
         cores = stack.enter_context(remote_cores(settings.cores, settings.has_replica)) if settings.cores else None
         return uvloop.run(run())
-
-
-def main() -> int:
-    """Parse, run, show. 0 = no violation."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31), help="default: any")
-    parser.add_argument("--durability", choices=("disk", "process", "memory"), default="disk")
-    parser.add_argument("--door", choices=("fix", "both"), default="both")
-    parser.add_argument("--cut-bytes", type=int, default=0, help="cut so much off the journal in each round")
-    parser.add_argument("--store", action="store_true", help="limits in a store that answers late")
-    parser.add_argument(
-        "--cores", type=int, default=0, help="processes of a core behind Redis; these die, too, and so do networks"
-    )
-    parser.add_argument(
-        "--replica", action="store_true", help="of the Redis of the cores: it takes over from time to time"
-    )
-    parser.add_argument("--cluster", action="store_true", help="each life is another gateway, with nothing on its disk")
-    parser.add_argument("--pair", action="store_true", help="the same, and another one lives: clients go there at once")
-    asked = parser.parse_args()
-    has_ws = asked.door == "both"
-    settings = Settings(
-        asked.rounds,
-        asked.seed,
-        asked.durability,
-        has_ws,
-        asked.cut_bytes,
-        asked.store,
-        asked.cores,
-        asked.replica,
-        asked.cluster or asked.pair,
-        asked.pair,
-    )
-    result = kill9(settings)
-    show(result, Console(width=None if sys.stdout.isatty() else 120))
-    return 1 if result.violations.count else 0

@@ -68,6 +68,7 @@ class WsDesk:
         self._pings: dict[int, list[int]] = {}  # by id, and which orders were sent before
         self._lost: list[Placed] = []
         self._told: dict[str, bool] = {}  # by client order id: whether its answer says that there is such an order
+        self._answers: dict[str, str] = {}  # what it said, for people
         self._resuming_to = 0
         self._ws: aiohttp.ClientWebSocketResponse | None = None
 
@@ -122,7 +123,8 @@ class WsDesk:
             request = self.dealings.requests[cl_ord_id]
             if is_told != bool(request.accepted):
                 self._add(
-                    f"{cl_ord_id}: its answer says {'placed' if is_told else 'not executed'}, its events {request}"
+                    f"{cl_ord_id}: its answer says {'placed' if is_told else 'not executed'}, its events {request}:"
+                    f" {self._answers[cl_ord_id]}"
                 )
 
     @property
@@ -202,6 +204,7 @@ class WsDesk:
         if is_known and "retry" not in placed.params:
             self._add(f"{cl_ord_id} was sent once, and is a duplicate")
         self._told[cl_ord_id] = error is None
+        self._answers[cl_ord_id] = f"{error or answer['result']}{' to a retry' if 'retry' in placed.params else ''}"
         self.waited += placed.was_read and error is None and not is_known
 
     def _take_event(self, event: Json) -> None:

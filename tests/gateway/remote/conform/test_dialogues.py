@@ -1,6 +1,7 @@
 """A sound core keeps every promise, and each wrong core breaks its own and no other.
 
-Modules: remote.conform.dialogues, remote.conform.gateways, remote.conform.restarts, remote.conform.store.
+Modules: remote.conform.dialogues, remote.conform.gateways, remote.conform.replaces,
+remote.conform.restarts, remote.conform.store.
 """
 
 from contextlib import asynccontextmanager
@@ -35,6 +36,9 @@ WRONG = {
     wrong_cores.WelcomesWithoutOrders: "hello",
     wrong_cores.TellsWhoAskedAlone: "hosts",
     wrong_cores.ForgetsToLeave: "join",
+    wrong_cores.JoinsAccountsWithEventsOnly: "join",
+    wrong_cores.ReplacesWhatIsLeft: "replace",
+    wrong_cores.ReplacesWithoutTrading: "replace",
     wrong_cores.PlacesLateOrders: "late-order",
     wrong_cores.ExecutesHalfAnEntry: "error",
 }

@@ -3,6 +3,7 @@
     claim.lua   the row is ours, under a higher token: the last owner writes nothing from here on
     join        the core has executed all that the last owner handed over, and says how far it has counted the session
     sent, events    what the session had sent; what its account's stream has beyond what it had reported
+    token       nobody else has claimed it meanwhile, so all that was read belongs together
     adopt       it is as it was there, reports what was not reported, and its client may log on
 
 Before editing: between `claim` and `adopt` the session is nobody's. Whatever fails there must end the wait of those who
@@ -228,7 +229,7 @@ class Ownership:
         if claim.account:
             self.host(claim.account, lambda why, at_ns: self._hosts(claim, why, at_ns), now_ns)
         else:
-            self._adopt(claim, now_ns)
+            self._confirm(claim, now_ns)
 
     def _hosts(self, claim: _Claim, why: str, now_ns: int) -> None:
         if why:
@@ -236,7 +237,7 @@ class Ownership:
         elif self._house.account_of(claim.session):
             self._desk.sent(claim.session, lambda runs, at_ns: self._sent_came(claim, runs, at_ns))
         else:
-            self._adopt(claim, now_ns)
+            self._confirm(claim, now_ns)
 
     def _sent_came(self, claim: _Claim, runs: list[Run] | None, now_ns: int) -> None:
         if runs is None:
@@ -249,17 +250,25 @@ class Ownership:
             after = row.reported(self._core.epoch)
             self._desk.events(claim.account, after, lambda events, at_ns: self._events_came(claim, events, at_ns))
         else:  # nobody has ever had it
-            self._adopt(claim, now_ns)
+            self._confirm(claim, now_ns)
 
     def _events_came(self, claim: _Claim, events: list[AnyEvent] | None, now_ns: int) -> None:
         if events is None:
             self._end(claim, "Redis cannot be reached", now_ns)
             return
         claim.events = events
-        self._adopt(claim, now_ns)
+        self._confirm(claim, now_ns)
 
-    def _adopt(self, claim: _Claim, now_ns: int) -> None:
+    def _confirm(self, claim: _Claim, now_ns: int) -> None:
+        """All that was read is of one piece if nobody has claimed the session since: its row was read first."""
+        self._desk.token(claim.session, lambda token, at_ns: self._confirmed(claim, token, at_ns))
+
+    def _confirmed(self, claim: _Claim, token: int | None, now_ns: int) -> None:
         assert claim.row is not None
+        if token != claim.row.token:
+            why = "Redis cannot be reached" if token is None else "another gateway has it by now"
+            self._end(claim, why, now_ns)
+            return
         found = Adopted(claim.session, claim.row, claim.account, claim.runs, claim.events, claim.was_asked)
         self._house.adopt(found, now_ns)
         self._end(claim, "", now_ns)

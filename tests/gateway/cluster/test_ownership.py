@@ -107,7 +107,7 @@ def bench():
     return Bench()
 
 
-def come(bench):
+def come(bench, token=4):
     bench.want()
     bench.answer("claim", CLAIMED)
     bench.core_answers((9, 0))
@@ -116,6 +116,7 @@ def come(bench):
     bench.answer("tail", [])
     bench.answer("sent", [(1, [b"x"])])
     bench.answer("events", [])
+    bench.answer("token", token)
 
 
 def test_a_fix_session_comes_here(bench):
@@ -135,6 +136,8 @@ def test_a_fix_session_comes_here(bench):
         "< sent",
         "> events 3 after 20",
         "< events",
+        "> token 7",  # nobody has claimed it since its row was read: row and messages are of one time
+        "< token",
         "= 7 is here: in 5 out 8, 1 runs",
         "= asked: yes",
     ]
@@ -214,12 +217,19 @@ def test_a_session_that_nobody_has_had_has_missed_nothing(bench):
     bench.core_answers((10, 0))
     bench.answer("tail", [])
     bench.answer("sent", [])
+    bench.answer("token", 1)
     assert bench.take()[-2:] == ["= 7 is here: in 1 out 1, 0 runs", "= asked: yes"]
 
 
-@pytest.mark.parametrize("step", ["claim", "join", "sent", "events"])
+def test_one_that_was_claimed_by_another_gateway_while_it_was_on_its_way_stays_there(bench):
+    """We stood still: its row is of before, and its messages are of now."""
+    come(bench, token=5)
+    assert (bench.take()[-1], bench.owned) == ("= asked: another gateway has it by now", set())
+
+
+@pytest.mark.parametrize("step", ["claim", "join", "sent", "events", "token"])
 def test_when_redis_is_lost_on_the_way_whoever_waits_hears_it_and_may_ask_again(bench, step):
-    answers = {"claim": CLAIMED, "join": (10, 0), "tail": [], "sent": [], "events": []}
+    answers = {"claim": CLAIMED, "join": (10, 0), "tail": [], "sent": [], "events": [], "token": 4}
     bench.want()
     for each, answer in answers.items():
         if each == step:
@@ -243,6 +253,7 @@ def test_without_the_latest_events_a_client_that_resumes_gets_a_snapshot_and_not
     bench.answer("tail", None)
     bench.answer("sent", [])
     bench.answer("events", [])
+    bench.answer("token", 4)
     assert bench.take()[-1] == "= asked: yes"
 
 
@@ -266,4 +277,5 @@ def test_a_websocket_session_has_no_numbers_and_its_account_is_that_of_its_link(
     bench.answer("join", (10, 0))
     bench.core_answers((10, 0))
     bench.answer("tail", [])
+    bench.answer("token", 2)
     assert bench.take()[-2:] == ["= 70000 is here: in 1 out 1, 0 runs", "= asked: yes"]

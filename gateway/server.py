@@ -463,6 +463,8 @@ class Server:
         gauge("cluster_away", lambda: int(cluster is not None and bool(cluster.why_away)))
         gauge("cluster_sessions", lambda: 0 if cluster is None else cluster.journal.owned)
         gauge("cluster_commits_waiting", lambda: 0 if cluster is None else len(cluster.journal.unanswered))
+        gauge("cluster_clock_skew_seconds", lambda: 0 if cluster is None else cluster.clock_skew_s)
+        gauge("cluster_clock_error_seconds", lambda: 0 if cluster is None else cluster.clock_error_s)
         counter("cluster_sessions_came", lambda: 0 if cluster is None else cluster.came)
         counter("cluster_sessions_lost", lambda: 0 if cluster is None else cluster.lost)
         gauge("core_replicas_missing", lambda: int(self.link is not None and bool(self.link.why_held)))

@@ -16,6 +16,7 @@ import hiredis
 import msgspec
 
 from gateway.cluster import scripts
+from gateway.cluster.clock_watch import ClockWatch
 from gateway.cluster.desk import CONTROL_ENTRIES, ClusterDesk, call_of
 from gateway.cluster.journal import Commit, Gateway, SharedJournal
 from gateway.cluster.ownership import ANY, DEAD, Ownership
@@ -52,6 +53,7 @@ class ClusterLink:
         ids_known: Mapping[str, str],
         key_ids: Sequence[str],
         lease_ms: int,
+        clock: ClockWatch,
         now_ns: Callable[[], int],
         log: Callable[..., None],
         wake: Callable[[], None],
@@ -69,6 +71,7 @@ class ClusterLink:
         self._ids_known = ids_known
         self._key_ids = key_ids
         self._lease_ms = lease_ms
+        self._clock = clock
         self._now_ns = now_ns
         self._log = log
         self._wake = wake
@@ -201,6 +204,8 @@ class ClusterLink:
         self._writer, self.why_away = writer, ""
         self._connected_s = asyncio.get_running_loop().time()
         self._desk.use(writer)
+        self._clock.forget()
+        self._ask_time(writer)
         for commit in list(self._journal.unanswered):
             self.send(commit)
 
@@ -226,6 +231,7 @@ class ClusterLink:
                     self._log("cluster.back")
                     self._read()
                     continue
+                self._ask_time(writer)
                 async with asyncio.timeout(_SILENCE_S):
                     told = await ask(writer, *self._lease_command("renew"))
                 if loop.time() - self._heard_s > _SILENCE_S + _BLOCK_MS / 1_000:
@@ -254,6 +260,14 @@ class ClusterLink:
         keys = (self._keys.gateway(self._gateway.name), self._keys.gateways, self._keys.commands)
         args = (self._keys.base, self._gateway.name, self._gateway.boot, self._lease_ms, wish)
         return call_of(scripts.LEASE, keys, args)
+
+    def _ask_time(self, writer: RedisPipe) -> None:
+        asked_ns = self._now_ns()
+        writer.send(lambda reply: self._time_came(asked_ns, reply), "TIME")
+
+    def _time_came(self, asked_ns: int, reply: Any) -> None:
+        if not isinstance(reply, PipeLost | hiredis.ReplyError):
+            self._clock.heard(asked_ns, self._now_ns(), int(reply[0]) * 1_000_000 + int(reply[1]))
 
     # -- commits -------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from gateway.cluster.clock_watch import ClockWatch
 from gateway.cluster.desk import ClusterDesk
 from gateway.cluster.house import House
 from gateway.cluster.journal import Gateway, SharedJournal
@@ -23,6 +24,7 @@ from gateway.recovery.recorder import Recorder
 from gateway.remote.keys import EntryId, Keys
 from gateway.remote.link import CoreConnection
 from gateway.remote.pipe import address_of
+from protocols.units import NS_PER_S
 
 
 class Unrecorded:
@@ -61,6 +63,7 @@ class Cluster:
         self._link: ClusterLink | None = None
         self._services: Services
         self._house: House | None = None
+        self._clock: ClockWatch | None = None
 
     def connect(
         self,
@@ -77,6 +80,7 @@ class Cluster:
         ids = services.sessions.given_ids = deque[int]()
         desk = ClusterDesk(self._gateway, core, ids, lambda: link_to_core.epochs, services.now_ns)
         house = self._house = House(services, fix, self.journal, recorder, core)
+        clock = self._clock = ClockWatch(self._terms.max_clock_skew_ms, services.wall.utc_ns, services.log)
         link = self._link = ClusterLink(
             self._gateway,
             address_of(core_url(self._settings)),
@@ -86,6 +90,7 @@ class Cluster:
             meanings(recorder.known_ids),
             tuple(row.id for row in self._settings.keys),
             self._terms.lease_ms,
+            clock,
             services.now_ns,
             services.log,
             services.wake,
@@ -138,6 +143,16 @@ class Cluster:
         """Sessions that another gateway has taken over."""
         return 0 if self._house is None else self._house.lost
 
+    @property
+    def clock_skew_s(self) -> float:
+        """By how much this gateway's clock is ahead of Redis', below 0 = behind."""
+        return 0.0 if self._clock is None else self._clock.ahead_ns / NS_PER_S
+
+    @property
+    def clock_error_s(self) -> float:
+        """How far the truth may be from that."""
+        return 0.0 if self._clock is None else self._clock.error_ns / NS_PER_S
+
     def status(self) -> dict[str, object]:
         """A summary for operators."""
         journal = self.journal
@@ -148,4 +163,5 @@ class Cluster:
             "came": self.came,
             "lost": self.lost,
             "commits_waiting": len(journal.unanswered),
+            "clock": {} if self._clock is None else {"is_beyond": self._clock.is_beyond, **self._clock.status()},
         }

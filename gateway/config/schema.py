@@ -386,6 +386,14 @@ class Cluster(_Table, frozen=True, kw_only=True):
     retain_messages: Annotated[
         int, _within(100, 1_000_000, "messages of a FIX session that are kept, in Redis and in memory, for its resends")
     ] = 10_000
+    max_clock_skew_ms: Annotated[
+        int,
+        _within(
+            1,
+            60_000,
+            "an alarm is given when this gateway's clock is further from Redis'; two may differ by twice that",
+        ),
+    ] = 25
 
 
 class Config(_Table, frozen=True, kw_only=True):

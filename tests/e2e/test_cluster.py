@@ -322,6 +322,15 @@ async def test_a_gateway_that_means_another_account_by_an_id_does_not_start(stor
             await found.begin("b")
 
 
+async def test_a_gateway_whose_clock_is_wrong_says_so(store, tmp_path):
+    async with venue(store, tmp_path, "a") as found:
+        a = found.gateways["a"]
+        assert not a.status()["cluster"]["clock"]["is_beyond"], "both clocks are this machine's"
+        a.clock.offset_ns += 80_000_000
+        await until(lambda: a.status()["cluster"]["clock"]["is_beyond"])
+        assert 0.05 < a.cluster.clock_skew_s < 0.1
+
+
 async def moves_until_refused(found, door, desk, refused):
     """How often a session goes from one gateway to the other before it has to wait."""
     for moves, name in enumerate("ababababab"):

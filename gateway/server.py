@@ -463,6 +463,8 @@ class Server:
         gauge("cluster_away", lambda: int(cluster is not None and bool(cluster.why_away)))
         gauge("cluster_sessions", lambda: 0 if cluster is None else cluster.journal.owned)
         gauge("cluster_commits_waiting", lambda: 0 if cluster is None else len(cluster.journal.unanswered))
+        gauge("cluster_waiting_bytes", lambda: 0 if cluster is None else cluster.journal.waiting_bytes)
+        counter("cluster_clients_cut", lambda: 0 if cluster is None else cluster.cut)
         gauge("cluster_clock_skew_seconds", lambda: 0 if cluster is None else cluster.clock_skew_s)
         gauge("cluster_clock_error_seconds", lambda: 0 if cluster is None else cluster.clock_error_s)
         counter("cluster_sessions_came", lambda: 0 if cluster is None else cluster.came)

@@ -19,11 +19,23 @@ from gateway.cluster import scripts
 from gateway.cluster.clock_watch import ClockWatch
 from gateway.cluster.desk import CONTROL_ENTRIES, ClusterDesk, call_of
 from gateway.cluster.journal import Commit, Gateway, SharedJournal
+from gateway.cluster.outage import Outage
 from gateway.cluster.ownership import ANY, DEAD, Ownership
 from gateway.orders.trading_modes import ModeChange
 from gateway.remote.keys import BEFORE_ALL, id_text
 from gateway.remote.link import LinkRefused
-from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, latest_entry, open_pipe, pairs, rows_of
+from gateway.remote.pipe import (
+    Address,
+    Argument,
+    PipeLost,
+    RedisPipe,
+    Unreachable,
+    ask,
+    latest_entry,
+    open_pipe,
+    pairs,
+    rows_of,
+)
 from gateway.sessions.former_names import WsSessionRecord
 
 _CONNECT_S = 2.0
@@ -54,6 +66,7 @@ class ClusterLink:
         key_ids: Sequence[str],
         lease_ms: int,
         clock: ClockWatch,
+        outage: Outage,
         now_ns: Callable[[], int],
         log: Callable[..., None],
         wake: Callable[[], None],
@@ -72,6 +85,7 @@ class ClusterLink:
         self._key_ids = key_ids
         self._lease_ms = lease_ms
         self._clock = clock
+        self._outage = outage
         self._now_ns = now_ns
         self._log = log
         self._wake = wake
@@ -87,6 +101,8 @@ class ClusterLink:
         self._heard_s = 0.0  # when the control stream was last read
         self._connected_s = 0.0  # since when Redis can be reached
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answered_ns = now_ns()  # when Redis has last renewed the lease, or taken a commit
+        self._is_cut_off = False  # the machine of Redis was not reached when it was tried last
         self.why_away = "not connected yet"
 
     def connect(
@@ -215,6 +231,7 @@ class ClusterLink:
         self._away(why)
 
     def _away(self, why: str) -> None:
+        self._outage.begin(self._answered_ns)
         if why != self.why_away:
             self.why_away = why
             self._log("cluster.away", text=why)
@@ -224,6 +241,7 @@ class ClusterLink:
         loop, leave_s = asyncio.get_running_loop(), 0.0
         while True:
             await asyncio.sleep(min(self._lease_ms / 3_000, 1.0))
+            self._outage.look(self._is_cut_off, self._now_ns())
             writer = self._writer
             try:
                 if writer is None:
@@ -239,8 +257,10 @@ class ClusterLink:
             except (OSError, TimeoutError, hiredis.ReplyError) as error:
                 if writer is not None:
                     writer.close()
+                self._is_cut_off = isinstance(error, Unreachable)
                 self._on_lost(str(error) or "no answer")
                 continue
+            self._answers()
             if told[0] != b"ok":
                 self._fail(self._journal.name_taken())
                 return
@@ -261,6 +281,12 @@ class ClusterLink:
         args = (self._keys.base, self._gateway.name, self._gateway.boot, self._lease_ms, wish)
         return call_of(scripts.LEASE, keys, args)
 
+    def _answers(self) -> None:
+        """Redis takes what it is given."""
+        self._answered_ns = self._now_ns()
+        self._is_cut_off = False
+        self._outage.end(self._answered_ns)
+
     def _ask_time(self, writer: RedisPipe) -> None:
         asked_ns = self._now_ns()
         writer.send(lambda reply: self._time_came(asked_ns, reply), "TIME")
@@ -276,6 +302,7 @@ class ClusterLink:
         if self._writer is not None:
             keys, args = self._journal.command_of(commit)
             self._writer.send(lambda reply: self._committed(commit, reply), *call_of(scripts.COMMIT, keys, args))
+        self._outage.weigh(self._journal.waiting_bytes, self._now_ns())
 
     def _committed(self, commit: Commit, reply: Any) -> None:
         if isinstance(reply, PipeLost):
@@ -291,6 +318,8 @@ class ClusterLink:
         if self._journal.failure is not None:
             self._fail(self._journal.failure)
             return
+        self._answers()
+        self._outage.weigh(self._journal.waiting_bytes, self._answered_ns)
         self._turn.on_durable(self._journal.durable)
 
     # -- what operators change -----------------------------------------------------------------------------------------

@@ -68,6 +68,8 @@ _LIST = (
     _gauge("cluster_away", "1 while the Redis where several gateways keep their sessions cannot be reached"),
     _gauge("cluster_sessions", "Sessions that this one of several gateways owns"),
     _gauge("cluster_commits_waiting", "Commits that Redis has not answered: output waits for them"),
+    _gauge("cluster_waiting_bytes", "Their size: above cluster.max_waiting_bytes no client is read"),
+    _counter("cluster_clients_cut", "Clients that were sent away because Redis could not be reached"),
     _gauge("cluster_clock_skew_seconds", "How far this gateway's clock is ahead of Redis', below 0 = behind"),
     _gauge("cluster_clock_error_seconds", "How far the truth may be from that: half of the way to Redis and back"),
     _counter("cluster_sessions_came", "Sessions that came to this gateway, from another one or for the first time"),

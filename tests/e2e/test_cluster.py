@@ -41,12 +41,14 @@ class Venue:
     def __init__(self, store, directory, **knobs):
         store.client().flushall()
         self.limits = knobs.pop("limits", GENEROUS)
+        self.limits_url = knobs.pop("limits_url", store.unix_url)
+        self.terms = knobs.pop("terms", "")  # of [cluster]
         self.store, self.directory, self.knobs, self.gateways = store, directory, knobs, {}
 
     def config(self, name):
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
-        more, limits = _CLUSTER.format(url=self.store.unix_url, node=name), f'redis = "{self.store.unix_url}"'
+        more, limits = _CLUSTER.format(url=self.store.unix_url, node=name) + self.terms, f'redis = "{self.limits_url}"'
         return load(write_venue(directory, venue_toml(store=limits, more=more, **self.knobs), self.limits)), directory
 
     async def begin(self, name):
@@ -74,7 +76,7 @@ class Venue:
 
 @asynccontextmanager
 async def venue(store, directory, *names, **knobs):
-    """A venue with these gateways; knobs: of `venue_toml`."""
+    """A venue with these gateways; knobs: of `Venue` and of `venue_toml`."""
     found = Venue(store, directory, **knobs)
     core = asyncio.ensure_future(found.run_core())
     try:

@@ -70,6 +70,22 @@ MUTANTS = (
         ("an alarm is told every second", "now_ns + _SAY_AGAIN_NS", "now_ns"),
     ),
     *mutants(
+        "gateway/cluster/outage.py",
+        ("tests/gateway/cluster/test_outage.py",),
+        ("whoever is cut off waits as long as all", "self._lease_ns if is_cut_off else self._hold_ns", "self._hold_ns"),
+        ("clients are read again too early", "waiting_bytes <= self._most_bytes // 2", "True"),
+        (
+            "a grace begins anew with each look",
+            "        if not self._since_ns:\n            self._since_ns = since_ns",
+            "        if True:\n            self._since_ns = since_ns",
+        ),
+    ),
+    *mutants(
+        "gateway/cluster/clients.py",
+        ("tests/e2e/test_cluster_away.py",),
+        ("who is cut off has no time to come back", "now_ns + services.settings.venue.drain_ms * NS_PER_MS", "now_ns"),
+    ),
+    *mutants(
         "gateway/cluster/store.py",
         _JOURNAL,
         (

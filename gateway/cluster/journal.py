@@ -164,6 +164,10 @@ class SharedJournal:
         """How many sessions this gateway owns."""
         return len(self._tokens)
 
+    def owned_sessions(self) -> list[int]:
+        """The sessions that this gateway owns, as far as it knows."""
+        return list(self._tokens)
+
     def name_taken(self) -> NameTaken:
         """What to say when another process has the name."""
         return NameTaken(

@@ -17,12 +17,12 @@ import msgspec
 
 from gateway.cluster import scripts
 from gateway.cluster.clock_watch import ClockWatch
+from gateway.cluster.control import BLOCK_MS, Control, place_of
 from gateway.cluster.desk import CONTROL_ENTRIES, ClusterDesk, call_of
 from gateway.cluster.journal import Commit, Gateway, SharedJournal
 from gateway.cluster.outage import Outage
 from gateway.cluster.ownership import ANY, DEAD, Ownership
 from gateway.orders.trading_modes import ModeChange
-from gateway.remote.keys import BEFORE_ALL, id_text
 from gateway.remote.link import LinkRefused
 from gateway.remote.pipe import (
     Address,
@@ -31,16 +31,12 @@ from gateway.remote.pipe import (
     RedisPipe,
     Unreachable,
     ask,
-    latest_entry,
     open_pipe,
-    pairs,
-    rows_of,
 )
 from gateway.sessions.former_names import WsSessionRecord
 
 _CONNECT_S = 2.0
 _RETRY_S = 0.1
-_BLOCK_MS = 500
 _SILENCE_S = 2.0
 _LEAVE_S = 30.0  # an account without a session here is given up after one to two of these
 
@@ -82,7 +78,7 @@ class ClusterLink:
         self._desk = desk
         self._ids = ids
         self._ids_known = ids_known
-        self._key_ids = key_ids
+        self._control = Control(gateway, key_ids, desk, journal.owned_sessions, log)
         self._lease_ms = lease_ms
         self._clock = clock
         self._outage = outage
@@ -92,13 +88,8 @@ class ClusterLink:
         self._fail = fail
         self._turn: Gate
         self._ownership: Ownership
-        self._lost: Callable[[int, int], None]
-        self._hear: Callable[[ModeChange, bool], None]
-        self._named: Callable[[WsSessionRecord], None]
         self._writer: RedisPipe | None = None
         self._reader: RedisPipe | None = None
-        self._heard = BEFORE_ALL  # of the control stream
-        self._heard_s = 0.0  # when the control stream was last read
         self._connected_s = 0.0  # since when Redis can be reached
         self._tasks: set[asyncio.Task[None]] = set()
         self._answered_ns = now_ns()  # when Redis has last renewed the lease, or taken a commit
@@ -117,7 +108,8 @@ class ClusterLink:
         changed a mode, with a kill or without; also what is in force at the start. named: a WebSocket session has got
         its name somewhere; also those that have one at the start.
         """
-        self._turn, self._ownership, self._lost, self._hear, self._named = turn, ownership, lost, hear, named
+        self._turn, self._ownership = turn, ownership
+        self._control.connect(lost, hear, named)
 
     # -- start and stop ------------------------------------------------------------------------------------------------
 
@@ -134,18 +126,11 @@ class ClusterLink:
                 assert self._writer is not None
                 await self._agree(self._writer)
                 left = await self._begin_lease(self._writer)
-                self._heard = await latest_entry(self._writer, self._keys.control)
-                modes = pairs(await ask(self._writer, "HGETALL", self._keys.modes))
-                names = [await ask(self._writer, "HGETALL", self._keys.names(key_id)) for key_id in self._key_ids]
+                await self._control.begin(self._writer)
                 break
             except (OSError, TimeoutError, hiredis.ReplyError) as error:
                 self._away(str(error) or type(error).__name__)
                 await asyncio.sleep(_RETRY_S)
-        for told in modes.values():
-            self._hear(msgspec.json.decode(told, type=ModeChange), False)
-        for key_id, each in zip(self._key_ids, names, strict=True):
-            for name, session in pairs(each).items():
-                self._named(WsSessionRecord(int(session), key_id, name.decode()))
         self._read()
         self._spawn(self._watch())
         ids = await self._desk.ids()
@@ -252,7 +237,7 @@ class ClusterLink:
                 self._ask_time(writer)
                 async with asyncio.timeout(_SILENCE_S):
                     told = await ask(writer, *self._lease_command("renew"))
-                if loop.time() - self._heard_s > _SILENCE_S + _BLOCK_MS / 1_000:
+                if loop.time() - self._control.heard_s > _SILENCE_S + BLOCK_MS / 1_000:
                     raise TimeoutError("no answer")
             except (OSError, TimeoutError, hiredis.ReplyError) as error:
                 if writer is not None:
@@ -328,7 +313,7 @@ class ClusterLink:
         """See `OtherGateways`."""
         if self._writer is None:
             raise OSError("Redis cannot be reached")
-        place, told = "/".join(map(str, change.place)), msgspec.json.encode(change)
+        place, told = place_of(change), msgspec.json.encode(change)
         keys, args = (
             (self._keys.modes, self._keys.control),
             (self._gateway.name, place, told, int(kill), CONTROL_ENTRIES),
@@ -344,23 +329,7 @@ class ClusterLink:
 
     def _read(self) -> None:
         if self._reader is not None:
-            self._heard_s = asyncio.get_running_loop().time()
-            command = ("XREAD", "COUNT", 256, "BLOCK", _BLOCK_MS, "STREAMS", self._keys.control, id_text(self._heard))
-            self._reader.send(self._came, *command)
-
-    def _came(self, reply: Any) -> None:
-        if isinstance(reply, PipeLost | hiredis.ReplyError):
-            return
-        for entry, fields in rows_of(reply[0][1]) if reply else ():
-            self._heard = entry
-            if fields.get(b"from") == self._gateway.name.encode():
-                self._lost(int(fields[b"moved"]), int(fields[b"token"]))
-            elif b"named" in fields:
-                key_id, name = fields[b"key"].decode(), fields[b"name"].decode()
-                self._named(WsSessionRecord(int(fields[b"named"]), key_id, name))
-            elif b"mode" in fields and fields[b"by"] != self._gateway.name.encode():
-                self._hear(msgspec.json.decode(fields[b"mode"], type=ModeChange), fields[b"kill"] == b"1")
-        self._read()
+            self._control.read(self._reader)
 
     def _adopt_all(self, dead: list[bytes]) -> None:
         """Take over what dead gateways had; other survivors do the same, and each session comes to one of us. dead: as

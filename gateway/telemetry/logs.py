@@ -56,6 +56,9 @@ EVENTS: dict[str, LogEvent] = {
     "cluster.clients_cut": _error(
         "Redis has taken nothing for `away_ms`, so clients were sent away; `is_cut_off`: nor does its machine answer"
     ),
+    "cluster.control_missed": _warning(
+        "this gateway stood still, or was cut off, while so much was told that some is gone; it looks at what is kept"
+    ),
     "cluster.clock_skewed": _warning(
         "this gateway's clock is ahead of Redis' by `ahead_ms`, give or take `error_ms`: more than"
         " `cluster.max_clock_skew_ms`; once a minute; mass cancels at other gateways mean other orders than they should"

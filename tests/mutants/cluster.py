@@ -70,6 +70,22 @@ MUTANTS = (
         ("an alarm is told every second", "now_ns + _SAY_AGAIN_NS", "now_ns"),
     ),
     *mutants(
+        "gateway/cluster/control.py",
+        ("tests/gateway/cluster/test_control.py",),
+        ("what is gone from the control stream is never noticed", "if is_gone and not", "if False and not"),
+        ("all that is told first counts as missed", '> told[b"length"] if before', "> 0 if before"),
+        (
+            "a mode that was ended meanwhile bars for ever",
+            "            if place not in modes:\n",
+            "            if False:\n",
+        ),
+        (
+            "what was missed is asked for once",
+            "        if self._has_missed and not self._unanswered:\n",
+            "        if False:\n",
+        ),
+    ),
+    *mutants(
         "gateway/cluster/outage.py",
         ("tests/gateway/cluster/test_outage.py",),
         ("whoever is cut off waits as long as all", "self._lease_ns if is_cut_off else self._hold_ns", "self._hold_ns"),

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import hiredis
 import msgspec
 
+from gateway.cluster import scripts
+from gateway.cluster.desk import CONTROL_ENTRIES, call_of
 from gateway.cluster.journal import Gateway
 from gateway.orders.trading_modes import ModeChange
 from gateway.remote.keys import BEFORE_ALL, EntryId, entry_id, id_text
@@ -81,6 +83,16 @@ class Control:
         self._take_modes(pairs(await ask(pipe, "HGETALL", self._keys.modes)))
         for key_id in self._key_ids:
             self._take_names(key_id, await ask(pipe, "HGETALL", self._keys.names(key_id)))
+
+    async def tell(self, pipe: RedisPipe, change: ModeChange, kill: bool) -> None:
+        """Keep an operator's change, and tell the others.
+
+        Raises:
+            OSError, hiredis.ReplyError: Redis did not take it, or did not say so.
+        """
+        keys, told = (self._keys.modes, self._keys.control), msgspec.json.encode(change)
+        args = (self._name, place_of(change), told, int(kill), CONTROL_ENTRIES, int(change.mode == "normal"))
+        await ask(pipe, *call_of(scripts.MODE, keys, args))
 
     def read(self, reader: RedisPipe) -> None:
         """Read on, for as long as this connection lasts."""

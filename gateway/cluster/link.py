@@ -13,12 +13,11 @@ from functools import partial
 from typing import Any, Protocol
 
 import hiredis
-import msgspec
 
 from gateway.cluster import scripts
 from gateway.cluster.clock_watch import ClockWatch
-from gateway.cluster.control import BLOCK_MS, Control, place_of
-from gateway.cluster.desk import CONTROL_ENTRIES, ClusterDesk, call_of
+from gateway.cluster.control import BLOCK_MS, Control
+from gateway.cluster.desk import ClusterDesk, call_of
 from gateway.cluster.journal import Commit, Gateway, SharedJournal
 from gateway.cluster.outage import Outage
 from gateway.cluster.ownership import ANY, DEAD, Ownership
@@ -31,14 +30,21 @@ from gateway.remote.pipe import (
     RedisPipe,
     Unreachable,
     ask,
+    info_of_one,
     open_pipe,
 )
+from gateway.remote.replicas import ReplicaWait
+from gateway.remote.store_check import history_of, is_replica
 from gateway.sessions.former_names import WsSessionRecord
 
 _CONNECT_S = 2.0
 _RETRY_S = 0.1
 _SILENCE_S = 2.0
 _LEAVE_S = 30.0  # an account without a session here is given up after one to two of these
+
+
+Judged = tuple[Commit, Any]
+"""A commit, and what `commit.lua` says of it."""
 
 
 class Gate(Protocol):
@@ -61,6 +67,7 @@ class ClusterLink:
         ids_known: Mapping[str, str],
         key_ids: Sequence[str],
         lease_ms: int,
+        acked_by_replicas: int,
         clock: ClockWatch,
         outage: Outage,
         now_ns: Callable[[], int],
@@ -90,6 +97,11 @@ class ClusterLink:
         self._ownership: Ownership
         self._writer: RedisPipe | None = None
         self._reader: RedisPipe | None = None
+        self._waiter: RedisPipe | None = None  # asks replicas
+        self._replicas = ReplicaWait[Judged](
+            acked_by_replicas, gateway.keys.mark, self._judged, self._refused, _unlogged
+        )
+        self._history = ""  # of the Redis that was reached last
         self._connected_s = 0.0  # since when Redis can be reached
         self._tasks: set[asyncio.Task[None]] = set()
         self._answered_ns = now_ns()  # when Redis has last renewed the lease, or taken a commit
@@ -126,6 +138,7 @@ class ClusterLink:
                 assert self._writer is not None
                 await self._agree(self._writer)
                 left = await self._begin_lease(self._writer)
+                await self._replicas.await_now()
                 await self._control.begin(self._writer)
                 break
             except (OSError, TimeoutError, hiredis.ReplyError) as error:
@@ -182,21 +195,26 @@ class ClusterLink:
             with suppress(OSError, TimeoutError, hiredis.ReplyError):
                 async with asyncio.timeout(_SILENCE_S):
                     await ask(self._writer, *self._lease_command("end"))
-        for pipe in (self._writer, self._reader):
-            if pipe is not None:
-                pipe.close()
+        self._close_pipes()
         self._writer = self._reader = None
 
     # -- connect -------------------------------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        for pipe in (self._writer, self._reader):
-            if pipe is not None:
-                pipe.close()
+        self._close_pipes()
         self._writer = None
         writer = await open_pipe(self._address, _CONNECT_S, self._on_lost)
         try:
-            self._reader = await open_pipe(self._address, _CONNECT_S, self._on_lost)
+            reader = self._reader = await open_pipe(self._address, _CONNECT_S, self._on_lost)
+            pipes = [writer, reader]
+            if self._replicas.is_needed:
+                self._waiter = await open_pipe(self._address, _CONNECT_S, self._on_lost)
+                pipes.append(self._waiter)
+            info = await info_of_one(*pipes)
+            if is_replica(info):
+                raise OSError("this Redis is a replica: name the primary")
+            if self._waiter is not None:
+                self._replicas.begin(self._waiter, info)
             for script in scripts.ALL:
                 await ask(writer, "SCRIPT", "LOAD", script.text)
         except BaseException:
@@ -205,10 +223,19 @@ class ClusterLink:
         self._writer, self.why_away = writer, ""
         self._connected_s = asyncio.get_running_loop().time()
         self._desk.use(writer)
+        if self._history not in ("", history_of(info)):
+            self._ownership.ask_again()
+            self._desk.ask_again()
+        self._history = history_of(info)
         self._clock.forget()
         self._ask_time(writer)
         for commit in list(self._journal.unanswered):
             self.send(commit)
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._writer, self._reader, self._waiter):
+            if pipe is not None:
+                pipe.close()
 
     def _on_lost(self, why: str) -> None:
         self._writer = None
@@ -267,7 +294,10 @@ class ClusterLink:
         return call_of(scripts.LEASE, keys, args)
 
     def _answers(self) -> None:
-        """Redis takes what it is given."""
+        """Redis takes what it is given, and so do its replicas, if they have to."""
+        if self._replicas.why:
+            self._outage.begin(self._answered_ns)
+            return
         self._answered_ns = self._now_ns()
         self._is_cut_off = False
         self._outage.end(self._answered_ns)
@@ -293,16 +323,26 @@ class ClusterLink:
         if isinstance(reply, PipeLost):
             return
         if isinstance(reply, hiredis.ReplyError):  # no memory left, or no longer the primary: nothing was written
-            if self._writer is not None:
-                self._writer.close()
-            self._on_lost(str(reply))
-            return
-        if self._journal.answered(commit, reply):
-            for each in list(self._journal.unanswered):
-                self.send(each)
-        if self._journal.failure is not None:
-            self._fail(self._journal.failure)
-            return
+            self._refused(str(reply))
+        elif self._replicas.is_needed:
+            self._replicas.take([(commit, reply)])
+        else:
+            self._judged([(commit, reply)])
+
+    def _refused(self, why: str) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._on_lost(why)
+
+    def _judged(self, judged: list[Judged]) -> None:
+        """What Redis has said of these commits counts."""
+        for commit, reply in judged:
+            if self._journal.answered(commit, reply):
+                for each in list(self._journal.unanswered):
+                    self.send(each)
+            if self._journal.failure is not None:
+                self._fail(self._journal.failure)
+                return
         self._answers()
         self._outage.weigh(self._journal.waiting_bytes, self._answered_ns)
         self._turn.on_durable(self._journal.durable)
@@ -313,15 +353,10 @@ class ClusterLink:
         """See `OtherGateways`."""
         if self._writer is None:
             raise OSError("Redis cannot be reached")
-        place, told = place_of(change), msgspec.json.encode(change)
-        keys, args = (
-            (self._keys.modes, self._keys.control),
-            (self._gateway.name, place, told, int(kill), CONTROL_ENTRIES),
-        )
-        is_over = change.mode == "normal"
         try:
             async with asyncio.timeout(_SILENCE_S):
-                await ask(self._writer, *call_of(scripts.MODE, keys, (*args, int(is_over))))
+                await self._control.tell(self._writer, change, kill)
+                await self._replicas.await_now()
         except (hiredis.ReplyError, TimeoutError) as error:
             raise OSError(str(error) or "no answer") from error
 
@@ -354,6 +389,10 @@ class ClusterLink:
 
 def _no_matter(_why: str, _now_ns: int) -> None:
     """Another survivor may have been faster."""
+
+
+def _unlogged(_name: str, **_fields: object) -> None:
+    """The link to the core logs which replicas are missing."""
 
 
 def _ignore(_reply: object) -> None:

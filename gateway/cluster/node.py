@@ -97,6 +97,7 @@ class Cluster:
             meanings(recorder.known_ids),
             tuple(row.id for row in self._settings.keys),
             self._terms.lease_ms,
+            self._settings.core.acked_by_replicas,
             clock,
             outage,
             services.now_ns,

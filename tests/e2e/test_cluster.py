@@ -25,7 +25,7 @@ from tests.support.server import GENEROUS, venue_toml, write_venue
 from tests.support.venue_rows import session_row
 
 pytestmark = pytest.mark.timeout(120)
-_CLUSTER = '\n[core]\nlink = "redis"\nredis = "{url}"\nnode = "{node}"\n[cluster]\nlease_ms = 1000\n'
+_CLUSTER = '\n[core]\nlink = "redis"\nredis = "{url}"\nnode = "{node}"\n{core}[cluster]\nlease_ms = 1000\n'
 BTC = "BTC-USDT"
 
 
@@ -42,13 +42,17 @@ class Venue:
         store.client().flushall()
         self.limits = knobs.pop("limits", GENEROUS)
         self.limits_url = knobs.pop("limits_url", store.unix_url)
+        self.url = knobs.pop("url", store.unix_url)
         self.terms = knobs.pop("terms", "")  # of [cluster]
+        self.acked_by_replicas = knobs.pop("acked_by_replicas", 0)
         self.store, self.directory, self.knobs, self.gateways = store, directory, knobs, {}
 
     def config(self, name):
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
-        more, limits = _CLUSTER.format(url=self.store.unix_url, node=name) + self.terms, f'redis = "{self.limits_url}"'
+        core = f"acked_by_replicas = {self.acked_by_replicas}\n"
+        more = _CLUSTER.format(url=self.url, node=name, core=core) + self.terms
+        limits = f'redis = "{self.limits_url}"'
         return load(write_venue(directory, venue_toml(store=limits, more=more, **self.knobs), self.limits)), directory
 
     async def begin(self, name):
@@ -60,8 +64,8 @@ class Venue:
     async def run_core(self):
         config, directory = self.config("core")
         terms = CoreTerms(
-            Keys("penstock"), address_of(self.store.unix_url), tuple(build_instruments(config).by_id.values()), 1_024,
-            1_000, directory,
+            Keys("penstock"), address_of(self.url), tuple(build_instruments(config).by_id.values()), 1_024, 1_000,
+            directory, self.acked_by_replicas,
         )  # fmt: skip
         await CoreProcess(terms, lambda name, **fields: None).run()
 

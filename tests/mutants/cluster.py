@@ -86,6 +86,15 @@ MUTANTS = (
         ),
     ),
     *mutants(
+        "gateway/cluster/link.py",
+        ("tests/e2e/test_cluster_replicas.py",),
+        (
+            "a commit counts before replicas have it",
+            "        elif self._replicas.is_needed:\n",
+            "        elif False:\n",
+        ),
+    ),
+    *mutants(
         "gateway/cluster/outage.py",
         ("tests/gateway/cluster/test_outage.py",),
         ("whoever is cut off waits as long as all", "self._lease_ns if is_cut_off else self._hold_ns", "self._hold_ns"),
@@ -118,6 +127,12 @@ MUTANTS = (
             "        for asked in claim.asked:\n            asked(why, now_ns)\n",
             "",
         ),
+        (
+            "a late answer adopts a session that was asked for again",
+            "        return self._claims.get(claim.session) is claim\n",
+            "        return True\n",
+        ),
+        ("an account is opened twice", " or account in self._opened:", ":"),
         (
             "what the last owner did not report is never reported",
             "        if row.at or row.owner:\n",

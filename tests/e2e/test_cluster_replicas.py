@@ -92,3 +92,34 @@ async def test_after_a_failover_all_that_was_told_is_there_and_sessions_go_on(se
             await alpha.expect("8", {150: "0", 11: "a-6"})
             assert (alpha.client.counts.duplicates, alpha.client.counts.gaps) == (0, 0)
             await beta.client.logout()
+
+
+async def test_a_logon_whose_move_no_replica_has_is_carried_out_again_after_the_failover(servers, tmp_path):
+    """The core would never answer the `join` that went with it: the Redis that had it is gone."""
+    primary, replica, other, limits = servers
+    async with fault_proxy(primary.port) as between, fault_proxy(primary.port) as door:
+        replica.copy(between.port)
+        await until(lambda: replica.is_copy)
+        knobs = {"url": door.url, "limits_url": limits.unix_url, "acked_by_replicas": 1}
+        async with venue(primary, tmp_path, "a", "b", **knobs) as found:
+            alpha = FixDesk("ALPHA")
+            await alpha.logon(found.gateways["a"].ports["fix"])
+            alpha.client.place("a-1", BTC, "1", "1", "64000")
+            await alpha.expect("8", {150: "0", 11: "a-1"})
+            await cut(alpha)
+            await asyncio.sleep(0.2)
+            between.silent = True
+            logon = asyncio.ensure_future(alpha.logon(found.gateways["b"].ports["fix"], reset=False))
+            row = "{penstock}:session:1"
+            await until(lambda: primary.client().hget(row, "owner") == b"b")
+            primary.kill()
+            between.cut()
+            replica.promote()
+            other.copy(replica.port)
+            assert replica.client().hget(row, "owner") == b"a"
+            door.target_port = replica.port
+            await logon
+            assert replica.client().hget(row, "owner") == b"b"
+            alpha.client.cancel("a-2", "a-1", BTC, "1")
+            await alpha.expect("8", {150: "4", 11: "a-2"})
+            assert not alpha.client.counts.gaps

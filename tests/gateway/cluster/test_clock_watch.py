@@ -93,9 +93,10 @@ def test_a_clock_beyond_the_bound_is_told_and_told_again_each_minute(ahead_ms):
     assert world.logged[2:] == ["cluster.clock_well"]
 
 
-def test_a_slow_answer_is_no_alarm_and_does_not_end_one():
+@pytest.mark.parametrize("ways_ms", [(40, 0), (0, 40)])
+def test_a_slow_answer_is_no_alarm_and_does_not_end_one(ways_ms):
     world = World(0)
-    world.ask(40, 0)
+    world.ask(*ways_ms)
     assert (world.watch.is_beyond, world.logged) == (False, [])
     world = World(30)
     world.ask()

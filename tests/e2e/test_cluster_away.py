@@ -21,7 +21,7 @@ _NOWHERE = Address("nowhere.invalid")  # no machine has this name
 
 @pytest.fixture
 def store():
-    with redis_server("--appendonly", "yes") as server:
+    with redis_server("--appendonly", "yes", "--appendfsync", "always") as server:
         yield server
 
 

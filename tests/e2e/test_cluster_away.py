@@ -11,7 +11,7 @@ import pytest
 from gateway.client.fix import LogonRefused
 from gateway.remote.pipe import Address
 from gateway.sessions.session import Pause
-from tests.e2e.test_cluster import BTC, cut, until, venue
+from tests.support.cluster_venue import BTC, cut, until, venue
 from tests.support.desks import FixDesk, WsDesk
 from tests.support.redis_server import redis_server
 

@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from tests.e2e.test_cluster import BTC, cut, until, venue
+from tests.support.cluster_venue import BTC, cut, until, venue
 from tests.support.desks import FixDesk, WsDesk
 from tests.support.fault_proxy import fault_proxy
 from tests.support.redis_server import redis_server

@@ -22,6 +22,7 @@ _READ_BYTES = 262_144  # one read of a connection, parsed turn by turn
 _WRITE_BYTES = 131_072  # output of one connection: in the transport and waiting for the journal
 _REQUEST_BYTES = 3_072  # a waiting command with its message and its names
 _EVENT_BYTES = 768
+_MESSAGE_BYTES = 512  # a message that a FIX session of several gateways has sent
 _ORDER_BYTES = 1_024  # a remembered order with its ids
 _SESSION_BYTES = 2_048  # the buckets of a session
 _NAME_BYTES = 384  # the name of a WebSocket session that ended
@@ -40,6 +41,8 @@ def memory_bounds(settings: schema.Config) -> dict[str, int]:
     exponents = {exp for row in settings.instruments for exp in (row.px_exp, row.qty_exp, row.px_exp + row.qty_exp)}
     ws_kinds = ws_orders.MAX_KINDS * MAX_TAGS * _TERMS_BYTES if ws is not None else 0
     remembered = min(accounts * settings.core.dedupe_ids, MAX_RETIRED)
+    cluster = settings.cluster
+    messages = len(settings.fix.sessions) * cluster.retain_messages * _MESSAGE_BYTES if cluster is not None else 0
     return {
         "process": _PROCESS_BYTES,
         "input": connections * (_READ_BYTES + message_bytes),
@@ -47,6 +50,8 @@ def memory_bounds(settings: schema.Config) -> dict[str, int]:
         "queue": settings.ingress.max_bytes + settings.ingress.max_commands * _REQUEST_BYTES,
         "streams": accounts * settings.stream.retain_events * _EVENT_BYTES,
         "resends": len(settings.fix.sessions) * settings.journal.retain_messages * 4,
+        "commits": 2 * cluster.max_waiting_bytes if cluster is not None else 0,  # and as Redis is sent them
+        "messages": messages,
         "core": remembered * _ORDER_BYTES + MAX_TERMS * _KIND_BYTES,
         "limits": MAX_KEPT * _SESSION_BYTES,
         "names": len(settings.keys) * MAX_PER_KEY * _NAME_BYTES,

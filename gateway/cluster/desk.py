@@ -151,6 +151,11 @@ class ClusterDesk:
             self._is_asking_for_ids = True
             self._ask_for_ids(self._ids_came)
 
+    def ask_again(self) -> None:
+        """It is another Redis, which may lack what was asked last: then its answer would never come."""
+        if self._is_asking_for_ids:
+            self._ask_for_ids(self._ids_came)
+
     def _ids_came(self, ids: list[int]) -> None:
         self._is_asking_for_ids = False
         self._ids.extend(ids)

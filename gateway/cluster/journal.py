@@ -30,6 +30,7 @@ Argument = bytes | str | int
 Lost = Mapping[int, bool]
 """Sessions that another gateway has; True: because its client has logged on there, not because we seemed to be dead."""
 _FAR_BEHIND = 1_000  # events
+_COMMIT_BYTES, _PART_BYTES, _HANDED_BYTES, _MESSAGE_BYTES = 512, 1_024, 512, 64  # what objects take beside their bytes
 _pack = msgspec.msgpack.Encoder().encode
 _unpack_run = msgspec.msgpack.Decoder(list[bytes]).decode
 
@@ -64,6 +65,7 @@ class Commit(msgspec.Struct, eq=False):
     number: int
     sessions: dict[int, SessionPart]
     handed: list[Handed]
+    size_bytes: int = 0
 
     def without(self, lost: Collection[int]) -> list[int]:
         """Take out what is of sessions that another gateway owns; the cmd_ids of the commands among it."""
@@ -134,6 +136,7 @@ class SharedJournal:
         self._ended: set[int] = set()
         self._waits: Counter[int] = Counter()  # commands in the queue, by the session that numbered them
         self._unanswered: deque[Commit] = deque()
+        self.waiting_bytes = 0  # of these
         self.failure: Exception | None = None
         """Why nothing is written any more."""
 
@@ -161,11 +164,15 @@ class SharedJournal:
         """How many sessions this gateway owns."""
         return len(self._tokens)
 
+    def owned_sessions(self) -> list[int]:
+        """The sessions that this gateway owns, as far as it knows."""
+        return list(self._tokens)
+
     def name_taken(self) -> NameTaken:
         """What to say when another process has the name."""
         return NameTaken(
-            f'another process has the name "{self._gateway.name}", or this one was not heard of for more than a minute:'
-            " give each gateway its own core.node, or start this one again"
+            f'the name "{self._gateway.name}" is no longer this process\': it was not heard of for so long that it'
+            " counts as dead, so start it again; or another process has the name, so give each its own core.node"
         )
 
     def token_of(self, session: int) -> int:
@@ -278,6 +285,8 @@ class SharedJournal:
         self._parts = {}
         if strange := {session: True for each in handed for session in each.sessions if session not in commit.sessions}:
             self._lost(strange, commit.without(strange))
+        commit.size_bytes = _size_of(commit)
+        self.waiting_bytes += commit.size_bytes
         self._unanswered.append(commit)
         self._send(commit)
         return self.position
@@ -314,7 +323,7 @@ class SharedJournal:
         word = reply[0]
         if word == b"ok":
             while self._unanswered and self._unanswered[0].number <= commit.number:
-                self._unanswered.popleft()
+                self.waiting_bytes -= self._unanswered.popleft().size_bytes
             self.durable = max(self.durable, commit.number)
             for handed, entry in zip(commit.handed, reply[1:], strict=True):
                 self._core.appended(handed, entry_id(entry))
@@ -354,6 +363,17 @@ class SharedJournal:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _size_of(commit: Commit) -> int:
+    """About how much memory it takes, rounded up."""
+    size = _COMMIT_BYTES + sum(_HANDED_BYTES + len(handed.data) for handed in commit.handed)
+    for part in commit.sessions.values():
+        changes = part.changes
+        size += _PART_BYTES + sum(map(len, changes.fields.values()))
+        for _, messages in changes.runs:
+            size += sum(map(len, messages)) + _MESSAGE_BYTES * len(messages)
+    return size
 
 
 def run_of(entry: EntryId, fields: dict[bytes, bytes]) -> tuple[int, list[bytes]]:

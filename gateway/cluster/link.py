@@ -3,6 +3,8 @@
 Nothing is awaited per order: commits are written one after the other, and their answers come through callbacks. When
 the connection is lost, commits that are not answered are sent again under their numbers; a question is not, and whoever
 asked is told so.
+
+More than 400 lines, because what connects, what keeps the lease and what sends commits share the state of one link.
 """
 
 import asyncio
@@ -13,23 +15,38 @@ from functools import partial
 from typing import Any, Protocol
 
 import hiredis
-import msgspec
 
 from gateway.cluster import scripts
-from gateway.cluster.desk import CONTROL_ENTRIES, ClusterDesk, call_of
+from gateway.cluster.clock_watch import ClockWatch
+from gateway.cluster.control import BLOCK_MS, Control
+from gateway.cluster.desk import ClusterDesk, call_of
 from gateway.cluster.journal import Commit, Gateway, SharedJournal
+from gateway.cluster.outage import Outage
 from gateway.cluster.ownership import ANY, DEAD, Ownership
 from gateway.orders.trading_modes import ModeChange
-from gateway.remote.keys import BEFORE_ALL, id_text
 from gateway.remote.link import LinkRefused
-from gateway.remote.pipe import Address, Argument, PipeLost, RedisPipe, ask, latest_entry, open_pipe, pairs, rows_of
+from gateway.remote.pipe import (
+    Address,
+    Argument,
+    PipeLost,
+    RedisPipe,
+    Unreachable,
+    ask,
+    info_of_one,
+    open_pipe,
+)
+from gateway.remote.replicas import ReplicaWait
+from gateway.remote.store_check import history_of, is_replica
 from gateway.sessions.former_names import WsSessionRecord
 
 _CONNECT_S = 2.0
 _RETRY_S = 0.1
-_BLOCK_MS = 500
 _SILENCE_S = 2.0
 _LEAVE_S = 30.0  # an account without a session here is given up after one to two of these
+
+
+Judged = tuple[Commit, tuple[int, ...], Any]
+"""A commit, the sessions that it had when it was sent, and what `commit.lua` says of it."""
 
 
 class Gate(Protocol):
@@ -52,6 +69,9 @@ class ClusterLink:
         ids_known: Mapping[str, str],
         key_ids: Sequence[str],
         lease_ms: int,
+        acked_by_replicas: int,
+        clock: ClockWatch,
+        outage: Outage,
         now_ns: Callable[[], int],
         log: Callable[..., None],
         wake: Callable[[], None],
@@ -67,23 +87,27 @@ class ClusterLink:
         self._desk = desk
         self._ids = ids
         self._ids_known = ids_known
-        self._key_ids = key_ids
+        self._control = Control(gateway, key_ids, desk, journal.owned_sessions, log)
         self._lease_ms = lease_ms
+        self._clock = clock
+        self._outage = outage
         self._now_ns = now_ns
         self._log = log
         self._wake = wake
         self._fail = fail
         self._turn: Gate
         self._ownership: Ownership
-        self._lost: Callable[[int, int, bool], None]
-        self._hear: Callable[[ModeChange, bool], None]
-        self._named: Callable[[WsSessionRecord], None]
         self._writer: RedisPipe | None = None
         self._reader: RedisPipe | None = None
-        self._heard = BEFORE_ALL  # of the control stream
-        self._heard_s = 0.0  # when the control stream was last read
+        self._waiter: RedisPipe | None = None  # asks replicas
+        self._replicas = ReplicaWait[Judged](
+            acked_by_replicas, gateway.keys.mark, self._judged, self._refused, _unlogged
+        )
+        self._history = ""  # of the Redis that was reached last
         self._connected_s = 0.0  # since when Redis can be reached
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answered_ns = now_ns()  # when Redis has last renewed the lease, or taken a commit
+        self._is_cut_off = False  # the machine of Redis was not reached when it was tried last
         self.why_away = "not connected yet"
 
     def connect(
@@ -98,7 +122,8 @@ class ClusterLink:
         it. hear: an operator of another gateway changed a mode, with a kill or without; also what is in force at the
         start. named: a WebSocket session has got its name somewhere; also those that have one at the start.
         """
-        self._turn, self._ownership, self._lost, self._hear, self._named = turn, ownership, lost, hear, named
+        self._turn, self._ownership = turn, ownership
+        self._control.connect(lost, hear, named)
 
     # -- start and stop ------------------------------------------------------------------------------------------------
 
@@ -115,18 +140,12 @@ class ClusterLink:
                 assert self._writer is not None
                 await self._agree(self._writer)
                 left = await self._begin_lease(self._writer)
-                self._heard = await latest_entry(self._writer, self._keys.control)
-                modes = pairs(await ask(self._writer, "HGETALL", self._keys.modes))
-                names = [await ask(self._writer, "HGETALL", self._keys.names(key_id)) for key_id in self._key_ids]
+                await self._replicas.await_now()
+                await self._control.begin(self._writer)
                 break
             except (OSError, TimeoutError, hiredis.ReplyError) as error:
                 self._away(str(error) or type(error).__name__)
                 await asyncio.sleep(_RETRY_S)
-        for told in modes.values():
-            self._hear(msgspec.json.decode(told, type=ModeChange), False)
-        for key_id, each in zip(self._key_ids, names, strict=True):
-            for name, session in pairs(each).items():
-                self._named(WsSessionRecord(int(session), key_id, name.decode()))
         self._read()
         self._spawn(self._watch())
         ids = await self._desk.ids()
@@ -196,21 +215,26 @@ class ClusterLink:
             with suppress(OSError, TimeoutError, hiredis.ReplyError):
                 async with asyncio.timeout(_SILENCE_S):
                     await ask(self._writer, *self._lease_command("end"))
-        for pipe in (self._writer, self._reader):
-            if pipe is not None:
-                pipe.close()
+        self._close_pipes()
         self._writer = self._reader = None
 
     # -- connect -------------------------------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        for pipe in (self._writer, self._reader):
-            if pipe is not None:
-                pipe.close()
+        self._close_pipes()
         self._writer = None
         writer = await open_pipe(self._address, _CONNECT_S, self._on_lost)
         try:
-            self._reader = await open_pipe(self._address, _CONNECT_S, self._on_lost)
+            reader = self._reader = await open_pipe(self._address, _CONNECT_S, self._on_lost)
+            pipes = [writer, reader]
+            if self._replicas.is_needed:
+                self._waiter = await open_pipe(self._address, _CONNECT_S, self._on_lost)
+                pipes.append(self._waiter)
+            info = await info_of_one(*pipes)
+            if is_replica(info):
+                raise OSError("this Redis is a replica: name the primary")
+            if self._waiter is not None:
+                self._replicas.begin(self._waiter, info)
             for script in scripts.ALL:
                 await ask(writer, "SCRIPT", "LOAD", script.text)
         except BaseException:
@@ -219,8 +243,19 @@ class ClusterLink:
         self._writer, self.why_away = writer, ""
         self._connected_s = asyncio.get_running_loop().time()
         self._desk.use(writer)
+        if self._history not in ("", history_of(info)):
+            self._ownership.ask_again()
+            self._desk.ask_again()
+        self._history = history_of(info)
+        self._clock.forget()
+        self._ask_time(writer)
         for commit in list(self._journal.unanswered):
             self.send(commit)
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._writer, self._reader, self._waiter):
+            if pipe is not None:
+                pipe.close()
 
     def _on_lost(self, why: str) -> None:
         self._writer = None
@@ -228,6 +263,7 @@ class ClusterLink:
         self._away(why)
 
     def _away(self, why: str) -> None:
+        self._outage.begin(self._answered_ns)
         if why != self.why_away:
             self.why_away = why
             self._log("cluster.away", text=why)
@@ -237,6 +273,7 @@ class ClusterLink:
         loop, leave_s = asyncio.get_running_loop(), 0.0
         while True:
             await asyncio.sleep(min(self._lease_ms / 3_000, 1.0))
+            self._outage.look(self._is_cut_off, self._now_ns())
             writer = self._writer
             try:
                 if writer is None:
@@ -244,15 +281,18 @@ class ClusterLink:
                     self._log("cluster.back")
                     self._read()
                     continue
+                self._ask_time(writer)
                 async with asyncio.timeout(_SILENCE_S):
                     told = await ask(writer, *self._lease_command("renew"))
-                if loop.time() - self._heard_s > _SILENCE_S + _BLOCK_MS / 1_000:
+                if loop.time() - self._control.heard_s > _SILENCE_S + BLOCK_MS / 1_000:
                     raise TimeoutError("no answer")
             except (OSError, TimeoutError, hiredis.ReplyError) as error:
                 if writer is not None:
                     writer.close()
+                self._is_cut_off = isinstance(error, Unreachable)
                 self._on_lost(str(error) or "no answer")
                 continue
+            self._answers()
             if told[0] != b"ok":
                 self._fail(self._journal.name_taken())
                 return
@@ -273,6 +313,23 @@ class ClusterLink:
         args = (self._keys.base, self._gateway.name, self._gateway.boot, self._lease_ms, wish)
         return call_of(scripts.LEASE, keys, args)
 
+    def _answers(self) -> None:
+        """Redis takes what it is given, and so do its replicas, if they have to."""
+        if self._replicas.why:
+            self._outage.begin(self._answered_ns)
+            return
+        self._answered_ns = self._now_ns()
+        self._is_cut_off = False
+        self._outage.end(self._answered_ns)
+
+    def _ask_time(self, writer: RedisPipe) -> None:
+        asked_ns = self._now_ns()
+        writer.send(lambda reply: self._time_came(asked_ns, reply), "TIME")
+
+    def _time_came(self, asked_ns: int, reply: Any) -> None:
+        if not isinstance(reply, PipeLost | hiredis.ReplyError):
+            self._clock.heard(asked_ns, self._now_ns(), int(reply[0]) * 1_000_000 + int(reply[1]))
+
     # -- commits -------------------------------------------------------------------------------------------------------
 
     def send(self, commit: Commit) -> None:
@@ -281,21 +338,34 @@ class ClusterLink:
             keys, args = self._journal.command_of(commit)
             judged = partial(self._committed, commit, tuple(commit.sessions))
             self._writer.send(judged, *call_of(scripts.COMMIT, keys, args))
+        self._outage.weigh(self._journal.waiting_bytes, self._now_ns())
 
     def _committed(self, commit: Commit, sessions: tuple[int, ...], reply: Any) -> None:
         if isinstance(reply, PipeLost):
             return
         if isinstance(reply, hiredis.ReplyError):  # no memory left, or no longer the primary: nothing was written
-            if self._writer is not None:
-                self._writer.close()
-            self._on_lost(str(reply))
-            return
-        if self._journal.answered(commit, sessions, reply):
-            for each in list(self._journal.unanswered):
-                self.send(each)
-        if self._journal.failure is not None:
-            self._fail(self._journal.failure)
-            return
+            self._refused(str(reply))
+        elif self._replicas.is_needed:
+            self._replicas.take([(commit, sessions, reply)])
+        else:
+            self._judged([(commit, sessions, reply)])
+
+    def _refused(self, why: str) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._on_lost(why)
+
+    def _judged(self, judged: list[Judged]) -> None:
+        """What Redis has said of these commits counts."""
+        for commit, sessions, reply in judged:
+            if self._journal.answered(commit, sessions, reply):
+                for each in list(self._journal.unanswered):
+                    self.send(each)
+            if self._journal.failure is not None:
+                self._fail(self._journal.failure)
+                return
+        self._answers()
+        self._outage.weigh(self._journal.waiting_bytes, self._answered_ns)
         self._turn.on_durable(self._journal.durable)
 
     # -- what operators change -----------------------------------------------------------------------------------------
@@ -304,15 +374,10 @@ class ClusterLink:
         """See `OtherGateways`."""
         if self._writer is None:
             raise OSError("Redis cannot be reached")
-        place, told = "/".join(map(str, change.place)), msgspec.json.encode(change)
-        keys, args = (
-            (self._keys.modes, self._keys.control),
-            (self._gateway.name, place, told, int(kill), CONTROL_ENTRIES),
-        )
-        is_over = change.mode == "normal"
         try:
             async with asyncio.timeout(_SILENCE_S):
-                await ask(self._writer, *call_of(scripts.MODE, keys, (*args, int(is_over))))
+                await self._control.tell(self._writer, change, kill)
+                await self._replicas.await_now()
         except (hiredis.ReplyError, TimeoutError) as error:
             raise OSError(str(error) or "no answer") from error
 
@@ -320,23 +385,7 @@ class ClusterLink:
 
     def _read(self) -> None:
         if self._reader is not None:
-            self._heard_s = asyncio.get_running_loop().time()
-            command = ("XREAD", "COUNT", 256, "BLOCK", _BLOCK_MS, "STREAMS", self._keys.control, id_text(self._heard))
-            self._reader.send(self._came, *command)
-
-    def _came(self, reply: Any) -> None:
-        if isinstance(reply, PipeLost | hiredis.ReplyError):
-            return
-        for entry, fields in rows_of(reply[0][1]) if reply else ():
-            self._heard = entry
-            if fields.get(b"from") == self._gateway.name.encode():
-                self._lost(int(fields[b"moved"]), int(fields[b"token"]), fields.get(b"for_client") != b"0")
-            elif b"named" in fields:
-                key_id, name = fields[b"key"].decode(), fields[b"name"].decode()
-                self._named(WsSessionRecord(int(fields[b"named"]), key_id, name))
-            elif b"mode" in fields and fields[b"by"] != self._gateway.name.encode():
-                self._hear(msgspec.json.decode(fields[b"mode"], type=ModeChange), fields[b"kill"] == b"1")
-        self._read()
+            self._control.read(self._reader)
 
     def _adopt_all(self, dead: list[bytes]) -> None:
         """Take over what dead gateways had; other survivors do the same, and each session comes to one of us. dead: as
@@ -361,6 +410,10 @@ class ClusterLink:
 
 def _no_matter(_why: str, _now_ns: int) -> None:
     """Another survivor may have been faster."""
+
+
+def _unlogged(_name: str, **_fields: object) -> None:
+    """The link to the core logs which replicas are missing."""
 
 
 def _ignore(_reply: object) -> None:

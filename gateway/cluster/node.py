@@ -5,11 +5,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from gateway.cluster.clients import ClientsHere
+from gateway.cluster.clock_watch import ClockWatch
 from gateway.cluster.desk import ClusterDesk
 from gateway.cluster.house import House
 from gateway.cluster.journal import Gateway, Lost, SharedJournal
 from gateway.cluster.link import ClusterLink
 from gateway.cluster.moves import ClusterMoves
+from gateway.cluster.outage import Outage
 from gateway.cluster.ownership import Ownership
 from gateway.config import schema
 from gateway.config.load import core_url, node_of
@@ -23,6 +26,7 @@ from gateway.recovery.recorder import Recorder
 from gateway.remote.keys import EntryId, Keys
 from gateway.remote.link import CoreConnection
 from gateway.remote.pipe import address_of
+from protocols.units import NS_PER_S
 
 
 class Unrecorded:
@@ -62,6 +66,8 @@ class Cluster:
         self._services: Services
         self._house: House | None = None
         self._own = 0  # the session of the gateway's own commands
+        self._clock: ClockWatch | None = None
+        self._outage: Outage | None = None
 
     def connect(
         self,
@@ -78,6 +84,11 @@ class Cluster:
         ids = services.sessions.given_ids = deque[int]()
         desk = ClusterDesk(self._gateway, core, ids, lambda: link_to_core.epochs, services.now_ns)
         house = self._house = House(services, fix, self.journal, recorder, core)
+        terms = self._terms
+        clock = self._clock = ClockWatch(terms.max_clock_skew_ms, services.wall.utc_ns, services.log)
+        outage = self._outage = Outage(
+            ClientsHere(services), terms.max_waiting_bytes, terms.lease_ms, terms.hold_ms, services.log
+        )
         link = self._link = ClusterLink(
             self._gateway,
             address_of(core_url(self._settings)),
@@ -87,6 +98,9 @@ class Cluster:
             meanings(recorder.known_ids),
             tuple(row.id for row in self._settings.keys),
             self._terms.lease_ms,
+            self._settings.core.acked_by_replicas,
+            clock,
+            outage,
             services.now_ns,
             services.log,
             services.wake,
@@ -152,6 +166,21 @@ class Cluster:
         """Sessions that another gateway has taken over."""
         return 0 if self._house is None else self._house.lost
 
+    @property
+    def cut(self) -> int:
+        """Clients that were sent away because Redis could not be reached."""
+        return 0 if self._outage is None else self._outage.cut
+
+    @property
+    def clock_skew_s(self) -> float:
+        """By how much this gateway's clock is ahead of Redis', below 0 = behind."""
+        return 0.0 if self._clock is None else self._clock.ahead_ns / NS_PER_S
+
+    @property
+    def clock_error_s(self) -> float:
+        """How far the truth may be from that."""
+        return 0.0 if self._clock is None else self._clock.error_ns / NS_PER_S
+
     def status(self) -> dict[str, object]:
         """A summary for operators."""
         journal = self.journal
@@ -162,4 +191,7 @@ class Cluster:
             "came": self.came,
             "lost": self.lost,
             "commits_waiting": len(journal.unanswered),
+            "waiting_bytes": journal.waiting_bytes,
+            "clients_are_read": self._outage is None or not self._outage.is_full,
+            "clock": {} if self._clock is None else {"is_beyond": self._clock.is_beyond, **self._clock.status()},
         }

@@ -111,11 +111,12 @@ class House(Protocol):
 
 
 class _Claim(msgspec.Struct, eq=False):
-    """A session on its way to us. asked: who waits for it."""
+    """A session on its way to us. asked: who waits for it. when: see `claim.lua`."""
 
     session: int
     asked: list[Asked]
     was_asked: bool
+    when: str
     has_waited: bool = False
     row: SessionRow | None = None
     account: int = 0
@@ -133,6 +134,7 @@ class Ownership:
         self._claims: dict[int, _Claim] = {}
         self._hosted: set[int] = set()
         self._hosting: dict[int, list[Asked]] = {}
+        self._opened: set[int] = set()  # of these, accounts that are delivered here already
         self._idle: set[int] = set()  # hosted, and without a session at the last look
 
     # -- accounts ------------------------------------------------------------------------------------------------------
@@ -145,7 +147,10 @@ class Ownership:
             self._hosting[account].append(asked)
         else:
             self._hosting[account] = [asked]
-            self._desk.join(account, lambda entry, at_ns: self._join_sent(account, entry, at_ns))
+            self._ask_to_host(account)
+
+    def _ask_to_host(self, account: int) -> None:
+        self._desk.join(account, lambda entry, at_ns: self._join_sent(account, entry, at_ns))
 
     def leave_idle(self) -> None:
         """Give up the accounts that had no session here since the last call: their events cost the core and us."""
@@ -163,6 +168,9 @@ class Ownership:
             self._core.when_joined(entry, lambda at_ns: self._joined(account, at_ns), now_ns)
 
     def _joined(self, account: int, now_ns: int) -> None:
+        if account not in self._hosting or account in self._opened:
+            return  # it was asked twice
+        self._opened.add(account)
         self._house.opened(account, now_ns)
         self._desk.tail(account, lambda events, at_ns: self._tail_came(account, events, at_ns))
 
@@ -172,8 +180,17 @@ class Ownership:
         self._end_hosting(account, "", now_ns)
 
     def _end_hosting(self, account: int, why: str, now_ns: int) -> None:
-        for asked in self._hosting.pop(account):
+        self._opened.discard(account)
+        for asked in self._hosting.pop(account, ()):
             asked(why, now_ns)
+
+    def ask_again(self) -> None:
+        """It is another Redis, which may lack what was asked last: then its answer would never come."""
+        for account in list(self._hosting):
+            self._ask_to_host(account)
+        for claim in list(self._claims.values()):
+            again = self._claims[claim.session] = _Claim(claim.session, claim.asked, claim.was_asked, claim.when)
+            self._ask_for(again)
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 
@@ -185,13 +202,13 @@ class Ownership:
         if session in self._claims:
             self._claims[session].asked.append(asked)
             return
-        claim = self._claims[session] = _Claim(session, [asked], was_asked)
+        claim = self._claims[session] = _Claim(session, [asked], was_asked, when)
         if self._house.token_of(session):
-            self._desk.token(session, lambda token, at_ns: self._seen(claim, when, token, at_ns))
+            self._desk.token(session, lambda token, at_ns: self._seen(claim, token, at_ns))
         else:
-            self._ask_for(claim, when)
+            self._ask_for(claim)
 
-    def _seen(self, claim: _Claim, when: str, token: int | None, now_ns: int) -> None:
+    def _seen(self, claim: _Claim, token: int | None, now_ns: int) -> None:
         ours = self._house.token_of(claim.session)
         if token is None:
             self._end(claim, "Redis cannot be reached", now_ns)
@@ -200,16 +217,20 @@ class Ownership:
         else:
             if ours:
                 self._house.lose({claim.session: True}, ())
-            self._ask_for(claim, when)
+            self._ask_for(claim)
 
-    def _ask_for(self, claim: _Claim, when: str) -> None:
-        self._desk.claim(claim.session, when, lambda told, at_ns: self._claimed(claim, when, told, at_ns))
+    def _ask_for(self, claim: _Claim) -> None:
+        if self._is_on_its_way(claim):
+            self._desk.claim(claim.session, claim.when, lambda told, at_ns: self._claimed(claim, told, at_ns))
 
-    def _claimed(self, claim: _Claim, when: str, told: list[bytes] | None, now_ns: int) -> None:
-        if told is not None and told[0] == b"busy" and when == IDLE and not claim.has_waited:
+    def _is_on_its_way(self, claim: _Claim) -> bool:
+        """Whether it has not ended, and was not asked for again."""
+        return self._claims.get(claim.session) is claim
+
+    def _claimed(self, claim: _Claim, told: list[bytes] | None, now_ns: int) -> None:
+        if told is not None and told[0] == b"busy" and claim.when == IDLE and not claim.has_waited:
             claim.has_waited = True  # its owner may have died just now: then it is not heard of again
-            again = partial(self._ask_for, claim, when)
-            self._desk.wait(int(told[2]) + _AFTER_MS, again)
+            self._desk.wait(int(told[2]) + _AFTER_MS, partial(self._ask_for, claim))
             return
         if told is None or told[0] != b"ok":
             busy = told is not None and told[0] == b"busy"
@@ -226,13 +247,15 @@ class Ownership:
 
     def _counted(self, claim: _Claim, now_ns: int) -> None:
         """All that the last owner handed over is executed."""
+        if not self._is_on_its_way(claim):
+            return
         if claim.account:
             self.host(claim.account, lambda why, at_ns: self._hosts(claim, why, at_ns), now_ns)
         else:
             self._confirm(claim, now_ns)
 
     def _hosts(self, claim: _Claim, why: str, now_ns: int) -> None:
-        if why:
+        if why or not self._is_on_its_way(claim):
             self._end(claim, why, now_ns)
         elif self._house.account_of(claim.session):
             self._desk.sent(claim.session, lambda runs, at_ns: self._sent_came(claim, runs, at_ns))
@@ -264,6 +287,8 @@ class Ownership:
         self._desk.token(claim.session, lambda token, at_ns: self._confirmed(claim, token, at_ns))
 
     def _confirmed(self, claim: _Claim, token: int | None, now_ns: int) -> None:
+        if not self._is_on_its_way(claim):
+            return
         assert claim.row is not None
         if token != claim.row.token:
             why = "Redis cannot be reached" if token is None else "another gateway has it by now"
@@ -274,6 +299,8 @@ class Ownership:
         self._end(claim, "", now_ns)
 
     def _end(self, claim: _Claim, why: str, now_ns: int) -> None:
+        if not self._is_on_its_way(claim):
+            return
         del self._claims[claim.session]
         for asked in claim.asked:
             asked(why, now_ns)

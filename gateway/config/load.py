@@ -136,9 +136,6 @@ def _check_cluster(settings: schema.Config) -> list[Finding]:
     if settings.core.link == "embedded":
         why = 'several gateways need one core beside them: set core.link = "redis", and run `penstock core`'
         found.append((("cluster",), why))
-    if settings.core.acked_by_replicas:
-        why = "several gateways cannot wait for replicas yet: leave it out, and use appendfsync always"
-        found.append((("core", "acked_by_replicas"), why))
     if not _url_of(redis_url.REDIS_ENV, settings.limits.redis)[0]:
         why = "each gateway would have the limits for itself: set limits.redis, where they share them"
         found.append((("cluster",), why))

@@ -386,6 +386,29 @@ class Cluster(_Table, frozen=True, kw_only=True):
     retain_messages: Annotated[
         int, _within(100, 1_000_000, "messages of a FIX session that are kept, in Redis and in memory, for its resends")
     ] = 10_000
+    max_waiting_bytes: Annotated[
+        int,
+        _within(
+            1_048_576, 1 << 34, "of changes may wait for Redis; above it no client is read until Redis has taken half"
+        ),
+    ] = 67_108_864
+    hold_ms: Annotated[
+        int,
+        _within(
+            1_000,
+            600_000,
+            "clients are sent away when Redis has not answered for this long; at the end of the lease, if not even its"
+            " machine can be reached",
+        ),
+    ] = 60_000
+    max_clock_skew_ms: Annotated[
+        int,
+        _within(
+            1,
+            60_000,
+            "an alarm is given when this gateway's clock is further from Redis'; two may differ by twice that",
+        ),
+    ] = 25
 
 
 class Config(_Table, frozen=True, kw_only=True):

@@ -381,6 +381,12 @@ class Connection(asyncio.Protocol):
         self._staged.clear()
         self._staged_bytes = 0
 
+    def close_unrecorded(self) -> None:
+        """Close with the peer's last words, which depend on no record, though others wait for theirs."""
+        if self.peer.has_output and not self._staged:
+            self._write(self.peer.take_output(_WRITE_BYTES))
+        self.close()
+
     def pause_reading(self, now_ns: int) -> None:
         self._stop_reading(_BY_QUEUE, now_ns)
 

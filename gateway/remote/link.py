@@ -101,7 +101,7 @@ class CoreConnection:
         self._writer: RedisPipe | None = None
         self._reader: RedisPipe | None = None
         self._waiter: RedisPipe | None = None
-        self._replicas = ReplicaWait(terms.acked_by_replicas, terms.keys.mark, self._tell, self._away, log)
+        self._replicas = ReplicaWait[Row](terms.acked_by_replicas, terms.keys.mark, self._tell, self._away, log)
         self._window = window
         self._history = ""
         self._epochs = 0  # that the venue had before this one
@@ -358,11 +358,11 @@ class CoreConnection:
 
     def _read(self) -> None:
         """Ask for what comes next, unless that is asked, or too much waits for replicas."""
-        reader = self._reader
+        reader, latest = self._reader, self._replicas.latest
         if reader is not None and self.core.is_open and not reader.unanswered and self._replicas.held < self._window:
             reader.send(
                 self._came, "XREAD", "COUNT", _READ_ENTRIES, "BLOCK", _BLOCK_MS, "STREAMS",
-                self._terms.keys.node(self._terms.node), id_text(self._replicas.latest or self.core.delivered),
+                self._terms.keys.node(self._terms.node), id_text(latest[0] if latest else self.core.delivered),
             )  # fmt: skip
 
     def _came(self, reply: Any) -> None:

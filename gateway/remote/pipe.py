@@ -5,6 +5,8 @@ whether it may be sent twice. When the connection is lost, what was sent and not
 """
 
 import asyncio
+import errno
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -22,12 +24,17 @@ Then = Callable[[Any], None]
 """Takes a reply: what Redis answered, a `hiredis.ReplyError` when it refused it, `PipeLost` when none will come."""
 
 _DEFAULT_PORT = 6379
+_OUT_OF_REACH = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.ETIMEDOUT)
 _SILENCE_S = 2.5  # without any byte of what is awaited, a connection counts as lost: longer than reads block
 _LOOK_S = 0.25
 
 
 class PipeLost(OSError):
     """The connection was lost before the answer came: the command may have been carried out."""
+
+
+class Unreachable(OSError):
+    """The machine cannot be reached: not even a refusal comes from it."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -146,26 +153,34 @@ async def open_pipe(address: Address, timeout_s: float, on_lost: Callable[[str],
     """Connect and log in.
 
     Raises:
-        OSError, TimeoutError: it cannot be reached.
+        Unreachable: no machine answers there. OSError, TimeoutError: one does, and its Redis cannot be used.
         hiredis.ReplyError: it does not let us in.
     """
     loop = asyncio.get_running_loop()
-    pipe = RedisPipe(on_lost)
+    pipe, is_reached = RedisPipe(on_lost), False
     try:
         async with asyncio.timeout(timeout_s):
             if address.path:
                 await loop.create_unix_connection(lambda: pipe, address.path)
             else:
                 await loop.create_connection(lambda: pipe, address.host, address.port, ssl=_tls_of(address))
+            is_reached = True
             if address.password:
                 await ask(pipe, "AUTH", *((address.user,) if address.user else ()), address.password)
             if address.db:
                 await ask(pipe, "SELECT", address.db)
             await ask(pipe, "PING")
-    except BaseException:
+    except BaseException as error:
         pipe.close()
+        if not is_reached and isinstance(error, OSError) and _is_out_of_reach(error):
+            raise Unreachable(str(error) or "nothing comes from its machine") from error
         raise
     return pipe
+
+
+def _is_out_of_reach(error: OSError) -> bool:
+    """Whether no machine has answered. An address without a name has no errno of its own."""
+    return isinstance(error, TimeoutError | socket.gaierror) or error.errno in _OUT_OF_REACH
 
 
 async def ask(pipe: RedisPipe, *command: Argument) -> Any:

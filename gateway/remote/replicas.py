@@ -1,4 +1,4 @@
-"""What was read from Redis waits here until so many of its replicas have it: only then is it told.
+"""What Redis has told waits here until so many of its replicas have it: only then is it told.
 
 `WAITAOF` and `WAIT` answer for the writes of their own connection alone. So a batch that was read is followed by a
 small write, on a connection that does nothing else: when replicas have that write, they have all before it.
@@ -8,7 +8,7 @@ Before editing: a write that was refused is covered by nothing, though `WAITAOF`
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import hiredis
 
@@ -20,10 +20,11 @@ _TRIES = 10  # then replicas count as missing
 _WAITAOF_SINCE = (7, 2)
 
 Row = tuple[EntryId, dict[bytes, bytes]]
+Told = TypeVar("Told")
 
 
-class ReplicaWait:
-    """Entries that were read and are not told.
+class ReplicaWait(Generic[Told]):
+    """What Redis has told, and is not passed on: entries that were read, answers to commits.
 
     why: what is missing, "" = nothing.
     """
@@ -32,7 +33,7 @@ class ReplicaWait:
         self,
         replicas: int,
         mark: str,
-        deliver: Callable[[list[Row]], None],
+        deliver: Callable[[list[Told]], None],
         away: Callable[[str], None],
         log: Callable[..., None],
     ) -> None:
@@ -44,7 +45,7 @@ class ReplicaWait:
         self._log = log
         self._pipe: RedisPipe | None = None
         self._question: tuple[Argument, ...] = ()
-        self._held: list[Row] = []
+        self._held: list[Told] = []
         self._is_asking = False
         self._asked = 0  # for the first so many of these
         self._is_marked = False
@@ -58,20 +59,20 @@ class ReplicaWait:
 
     @property
     def held(self) -> int:
-        """Entries that wait."""
+        """How much waits."""
         return len(self._held)
 
     @property
-    def latest(self) -> EntryId | None:
-        """The last of them."""
-        return self._held[-1][0] if self._held else None
+    def latest(self) -> Told | None:
+        """The last of it."""
+        return self._held[-1] if self._held else None
 
     def begin(self, pipe: RedisPipe, info: Mapping[str, str]) -> None:
         """A new connection: what waited on the one before is read again."""
         self._pipe, self._question = pipe, question(self._replicas, info)
         self._held, self._is_asking, self.why = [], False, ""
 
-    def take(self, rows: list[Row]) -> None:
+    def take(self, rows: list[Told]) -> None:
         """These are told when replicas have them, and in their order."""
         self._held += rows
         self.look()

@@ -2,6 +2,8 @@
 
 Both send a MassCancel on the control lane, which is never limited and never shed. The doors say which session has
 disconnected and which is back; deadlines do the rest.
+
+A grace runs in counted time: it stands still from `stop_counting` to `count_on`, while no client could come back.
 """
 
 from collections.abc import Callable
@@ -61,8 +63,10 @@ class CancelOnDisconnect:
         self._record = record
         self._fire_for_gone = fire_for_gone
         self._wake = wake
-        self._gone: dict[int, tuple[int, int, str]] = {}  # such sessions: when, the account, the scope
-        self._cod: dict[int, tuple[int, str]] = {}  # when, and the scope it was armed with
+        self._uncounted_ns = 0  # until now, or until `_stopped_ns`
+        self._stopped_ns = 0  # since when no time counts, 0 = it does
+        self._gone: dict[int, tuple[int, int, str]] = {}  # such sessions: when (counted), the account, the scope
+        self._cod: dict[int, tuple[int, str]] = {}  # when (counted), and the scope it was armed with
         self._dead_man: dict[int, int] = {}
         self._recorded_offset_ns = orders.wall.offset_ns  # under which clock the times on disk were recorded
 
@@ -70,17 +74,32 @@ class CancelOnDisconnect:
     def next_deadline_ns(self) -> int | None:
         """When the next timer fires."""
         due = list(self._dead_man.values())
-        if not self._orders.venue.draining:
-            due += [due_ns for due_ns, _ in self._cod.values()]
-            due += [due_ns for due_ns, _, _ in self._gone.values()]
+        if not (self._orders.venue.draining or self._stopped_ns):
+            due += [due_ns + self._uncounted_ns for due_ns, _ in self._cod.values()]
+            due += [due_ns + self._uncounted_ns for due_ns, _, _ in self._gone.values()]
         return min(due, default=None)
 
     def tick(self, now_ns: int) -> None:
         """Fire what is due. In a drain no client can reconnect: cancel-on-disconnect is left to the next process."""
         if self._dead_man:
             self._fire_dead_man(now_ns)
-        if (self._cod or self._gone) and not self._orders.venue.draining:
-            self._cancel_due(now_ns)
+        if (self._cod or self._gone) and not (self._orders.venue.draining or self._stopped_ns):
+            self._cancel_due(self._counted(now_ns), now_ns)
+
+    def stop_counting(self, since_ns: int) -> None:
+        """No client can come back, since then: no grace runs out."""
+        if not self._stopped_ns:
+            self._stopped_ns = since_ns
+
+    def count_on(self, now_ns: int) -> None:
+        """They can come back again: what is left of each grace runs on."""
+        if self._stopped_ns:
+            self._uncounted_ns += max(now_ns - self._stopped_ns, 0)
+            self._stopped_ns = 0
+            self._wake()
+
+    def _counted(self, now_ns: int) -> int:
+        return min(now_ns, self._stopped_ns or now_ns) - self._uncounted_ns
 
     def _fire_dead_man(self, now_ns: int) -> None:
         if abs(self._orders.wall.offset_ns - self._recorded_offset_ns) >= STEP_NS:
@@ -95,20 +114,20 @@ class CancelOnDisconnect:
                 del self._dead_man[session_id]
                 self._fire(session_id, Origin.DEAD_MAN, True, now_ns)
 
-    def _cancel_due(self, now_ns: int) -> None:
+    def _cancel_due(self, counted_ns: int, now_ns: int) -> None:
         for session_id, (due_ns, scope) in list(self._cod.items()):
-            if due_ns > now_ns:
+            if due_ns > counted_ns:
                 continue
             grace_ns = min(self._sessions.by_id[session_id].cod_grace_ms * NS_PER_MS, NS_PER_S)
-            if grace_ns and now_ns - due_ns >= NS_PER_S:
+            if grace_ns and counted_ns - due_ns >= NS_PER_S:
                 # It ran out while the process stood still, and no client could reconnect.
-                self._cod[session_id] = now_ns + grace_ns, scope
+                self._cod[session_id] = counted_ns + grace_ns, scope
             else:
                 del self._cod[session_id]
                 origin = Origin.LOGOUT if self._sessions.by_id[session_id].has_logged_out else Origin.COD
                 self._fire(session_id, origin, scope == "session", now_ns)
         for session_id, (due_ns, account, scope) in list(self._gone.items()):
-            if due_ns <= now_ns:
+            if due_ns <= counted_ns:
                 del self._gone[session_id]
                 self._fire_for_gone(session_id, account, scope, now_ns)
 
@@ -145,14 +164,15 @@ class CancelOnDisconnect:
         is_lost = link.connected and link.scope != "off"
         if session is None:
             if link.is_guarding:
-                self._gone[link.session] = guard_at_ns, link.account, link.scope if is_lost else "session"
+                scope = link.scope if is_lost else "session"
+                self._gone[link.session] = guard_at_ns - now_ns + self._counted(now_ns), link.account, scope
         elif not session.connected:
             session.cancel_on_disconnect = link.scope
             if link.dead_man_ns:
                 due_ns = min(self._orders.wall.own_ns(link.dead_man_ns), now_ns + _MAX_DEAD_MAN_NS)
                 self._dead_man[link.session] = max(due_ns, reopen_at_ns)
             if is_lost:
-                self._cod[link.session] = guard_at_ns, link.scope
+                self._cod[link.session] = guard_at_ns - now_ns + self._counted(now_ns), link.scope
 
     def leaving(self, session: Session) -> None:
         """A logout that leaves the orders was received: from now on the end of the link is not a disconnect."""
@@ -171,8 +191,8 @@ class CancelOnDisconnect:
         if scope != "off" and self._orders.venue.draining and is_planned:
             return  # the next start finds it as connected
         if scope != "off" and not keep_orders:
-            due_ns = max(now_ns + session.cod_grace_ms * NS_PER_MS, back_by_ns)
-            self._cod[session.id] = due_ns, scope
+            left_ns = max(session.cod_grace_ms * NS_PER_MS, back_by_ns - now_ns)
+            self._cod[session.id] = self._counted(now_ns) + left_ns, scope
             self._wake()
             return  # until it has fired, a start after a crash finds the session as connected
         self._keep(session)

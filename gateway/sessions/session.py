@@ -30,6 +30,7 @@ class Pause(IntFlag):
     QUEUE = 1  # what waits for the core is too much
     TOKENS = 2  # its limits are being asked for
     FLOOD = 4  # cancels by the thousand
+    RECORDS = 8  # what waits for Redis is too much
 
 
 class Session:

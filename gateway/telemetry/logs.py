@@ -50,6 +50,20 @@ EVENTS: dict[str, LogEvent] = {
     "cluster.away": _error("the Redis where sessions are kept cannot be reached; `text` says why; output waits"),
     "cluster.back": _info("it can be reached again; what waited is written"),
     "cluster.gateway_dead": _warning("a gateway is not heard of any more; its sessions are taken over"),
+    "cluster.commits_full": _error(
+        "more than `cluster.max_waiting_bytes` waits for Redis; no client is read until it has taken half of it"
+    ),
+    "cluster.clients_cut": _error(
+        "Redis has taken nothing for `away_ms`, so clients were sent away; `is_cut_off`: nor does its machine answer"
+    ),
+    "cluster.control_missed": _warning(
+        "this gateway stood still, or was cut off, while so much was told that some is gone; it looks at what is kept"
+    ),
+    "cluster.clock_skewed": _warning(
+        "this gateway's clock is ahead of Redis' by `ahead_ms`, give or take `error_ms`: more than"
+        " `cluster.max_clock_skew_ms`; once a minute; mass cancels at other gateways mean other orders than they should"
+    ),
+    "cluster.clock_well": _info("this gateway's clock and Redis' agree again"),
     "core.back": _info("the core can be reached again; what waited is handed over"),
     "core.replicas_missing": _error(
         "fewer replicas than `core.acked_by_replicas` have what the core wrote; nothing of it is told until they do"

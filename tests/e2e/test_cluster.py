@@ -15,32 +15,19 @@ from gateway.client.ws import ConnectionClosed, RequestRefused
 from gateway.remote.link import LinkRefused
 from gateway.server import Server
 from gateway.sessions.registry import MAX_NAMES_PER_KEY
-from tests.support.cluster_venue import venue
+from tests.support.cluster_venue import BTC, cut, until, venue
 from tests.support.desks import FixDesk, WsDesk, fix_desk, ws_desk
 from tests.support.redis_server import redis_server
 from tests.support.server import GENEROUS
 from tests.support.venue_rows import session_row
 
 pytestmark = pytest.mark.timeout(120)
-BTC = "BTC-USDT"
 
 
 @pytest.fixture(scope="module")
 def store():
     with redis_server("--appendonly", "yes") as server:
         yield server
-
-
-async def until(condition):
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
-async def cut(desk):
-    """Its link ends without a word."""
-    desk.client.abort()
-    await desk.client.closed.wait()
 
 
 async def test_a_session_goes_on_at_another_gateway_with_its_numbers_and_what_was_not_reported(store, tmp_path):
@@ -264,6 +251,15 @@ async def test_a_gateway_that_means_another_account_by_an_id_does_not_start(stor
             LinkRefused, match=r"FIX session 2 is BETA of account 1 here, and BETA of account 2 at the o"
         ):
             await found.begin("b")
+
+
+async def test_a_gateway_whose_clock_is_wrong_says_so(store, tmp_path):
+    async with venue(store, tmp_path, "a") as found:
+        a = found.gateways["a"]
+        assert not a.status()["cluster"]["clock"]["is_beyond"], "both clocks are this machine's"
+        a.clock.offset_ns += 80_000_000
+        await until(lambda: a.status()["cluster"]["clock"]["is_beyond"])
+        assert 0.05 < a.cluster.clock_skew_s < 0.1
 
 
 async def moves_until_refused(found, door, desk, refused):

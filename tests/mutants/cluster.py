@@ -66,6 +66,58 @@ MUTANTS = (
         ),
     ),
     *mutants(
+        "gateway/cluster/clock_watch.py",
+        ("tests/gateway/cluster/test_clock_watch.py",),
+        ("a slow answer is taken for a wrong clock", "self._low_ns > self._bound_ns", "self._high_ns > self._bound_ns"),
+        (
+            "a clock that was set is averaged with what it was",
+            "            self._low_ns, self._high_ns = found\n",
+            "",
+        ),
+        ("an alarm is told every second", "now_ns + _SAY_AGAIN_NS", "now_ns"),
+    ),
+    *mutants(
+        "gateway/cluster/control.py",
+        ("tests/gateway/cluster/test_control.py",),
+        ("what is gone from the control stream is never noticed", "if is_gone and not", "if False and not"),
+        ("all that is told first counts as missed", '> told[b"length"] if before', "> 0 if before"),
+        (
+            "a mode that was ended meanwhile bars for ever",
+            "            if place not in modes:\n",
+            "            if False:\n",
+        ),
+        (
+            "what was missed is asked for once",
+            "        if self._has_missed and not self._unanswered:\n",
+            "        if False:\n",
+        ),
+    ),
+    *mutants(
+        "gateway/cluster/link.py",
+        ("tests/e2e/test_cluster_replicas.py",),
+        (
+            "a commit counts before replicas have it",
+            "        elif self._replicas.is_needed:\n",
+            "        elif False:\n",
+        ),
+    ),
+    *mutants(
+        "gateway/cluster/outage.py",
+        ("tests/gateway/cluster/test_outage.py",),
+        ("whoever is cut off waits as long as all", "self._lease_ns if is_cut_off else self._hold_ns", "self._hold_ns"),
+        ("clients are read again too early", "waiting_bytes <= self._most_bytes // 2", "True"),
+        (
+            "a grace begins anew with each look",
+            "        if not self._since_ns:\n            self._since_ns = since_ns",
+            "        if True:\n            self._since_ns = since_ns",
+        ),
+    ),
+    *mutants(
+        "gateway/cluster/clients.py",
+        ("tests/e2e/test_cluster_away.py",),
+        ("who is cut off has no time to come back", "now_ns + services.settings.venue.drain_ms * NS_PER_MS", "now_ns"),
+    ),
+    *mutants(
         "gateway/cluster/store.py",
         _JOURNAL,
         (
@@ -82,6 +134,12 @@ MUTANTS = (
             "        for asked in claim.asked:\n            asked(why, now_ns)\n",
             "",
         ),
+        (
+            "a late answer adopts a session that was asked for again",
+            "        return self._claims.get(claim.session) is claim\n",
+            "        return True\n",
+        ),
+        ("an account is opened twice", " or account in self._opened:", ":"),
         (
             "what the last owner did not report is never reported",
             "        if row.at or row.owner:\n",

@@ -494,13 +494,13 @@ GUARDS = mutants(
     ("who is back in time is cancelled for", "        self._cod.pop(session.id, None)\n", ""),
     (
         "a drain cancels for those whom it sent away",
-        "        if (self._cod or self._gone) and not self._orders.venue.draining:\n",
-        "        if self._cod or self._gone:\n",
+        "        if (self._cod or self._gone) and not (self._orders.venue.draining or self._stopped_ns):\n",
+        "        if (self._cod or self._gone) and not self._stopped_ns:\n",
     ),
     (
         "the time to come back is not waited for",
-        "max(now_ns + session.cod_grace_ms * NS_PER_MS, back_by_ns)",
-        "now_ns, scope",
+        "max(session.cod_grace_ms * NS_PER_MS, back_by_ns - now_ns)",
+        "0",
     ),
     (
         "a logout that leaves its orders is a disconnect",

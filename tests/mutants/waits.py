@@ -26,12 +26,12 @@ MUTANTS = (
         ),
         (
             "nobody wakes up for a session that is not configured any more",
-            "            due += [due_ns for due_ns, _, _ in self._gone.values()]\n",
+            "            due += [due_ns + self._uncounted_ns for due_ns, _, _ in self._gone.values()]\n",
             "",
         ),
         (
             "who was connected before a crash keeps its orders",
-            "                self._cod[link.session] = guard_at_ns, link.scope\n",
+            "                self._cod[link.session] = guard_at_ns - now_ns + self._counted(now_ns), link.scope\n",
             "                pass\n",
         ),
         (

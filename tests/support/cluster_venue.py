@@ -1,4 +1,4 @@
-"""Several gateways in the test's loop, with their core, in front of one Redis."""
+"""A venue with several gateways in this process, one core, and a Valkey."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -10,7 +10,8 @@ from gateway.remote.pipe import address_of
 from gateway.server import Server
 from tests.support.server import GENEROUS, venue_toml, write_venue
 
-_CLUSTER = '\n[core]\nlink = "redis"\nredis = "{url}"\nnode = "{node}"\n[cluster]\nlease_ms = 1000\n'
+_CLUSTER = '\n[core]\nlink = "redis"\nredis = "{url}"\nnode = "{node}"\n{core}[cluster]\nlease_ms = 1000\n'
+BTC = "BTC-USDT"
 
 
 class Venue:
@@ -19,16 +20,19 @@ class Venue:
     def __init__(self, store, directory, **knobs):
         store.client().flushall()
         self.limits = knobs.pop("limits", GENEROUS)
+        self.limits_url = knobs.pop("limits_url", store.unix_url)
+        self.url = knobs.pop("url", store.unix_url)
+        self.terms = knobs.pop("terms", "")  # of [cluster]
+        self.acked_by_replicas = knobs.pop("acked_by_replicas", 0)
         self.store, self.directory, self.knobs, self.gateways = store, directory, knobs, {}
-        self.urls = {}  # of Redis, by gateway, where it is not the direct one
+        self.urls = {}  # of Redis, by gateway, where it is not that of all
 
     def config(self, name):
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
-        more, limits = (
-            _CLUSTER.format(url=self.urls.get(name, self.store.unix_url), node=name),
-            f'redis = "{self.store.unix_url}"',
-        )
+        core = f"acked_by_replicas = {self.acked_by_replicas}\n"
+        more = _CLUSTER.format(url=self.urls.get(name, self.url), node=name, core=core) + self.terms
+        limits = f'redis = "{self.limits_url}"'
         return load(write_venue(directory, venue_toml(store=limits, more=more, **self.knobs), self.limits)), directory
 
     async def begin(self, name):
@@ -40,8 +44,8 @@ class Venue:
     async def run_core(self):
         config, directory = self.config("core")
         terms = CoreTerms(
-            Keys("penstock"), address_of(self.store.unix_url), tuple(build_instruments(config).by_id.values()), 1_024,
-            1_000, directory,
+            Keys("penstock"), address_of(self.url), tuple(build_instruments(config).by_id.values()), 1_024, 1_000,
+            directory, self.acked_by_replicas,
         )  # fmt: skip
         await CoreProcess(terms, lambda name, **fields: None).run()
 
@@ -56,7 +60,7 @@ class Venue:
 
 @asynccontextmanager
 async def venue(store, directory, *names, **knobs):
-    """A venue with these gateways; knobs: of `venue_toml`."""
+    """A venue with these gateways; knobs: of `Venue` and of `venue_toml`."""
     found = Venue(store, directory, **knobs)
     core = asyncio.ensure_future(found.run_core())
     try:
@@ -67,3 +71,15 @@ async def venue(store, directory, *names, **knobs):
         for server in found.gateways.values():
             await server.stop()
         core.cancel()
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def cut(desk):
+    """Its link ends without a word."""
+    desk.client.abort()
+    await desk.client.closed.wait()

@@ -201,11 +201,13 @@ class FixEndpoint(Endpoint, Peer):
         self._services.log("session.too_slow", session=self.session.name)
         self._guard_orders(now_ns)
 
-    def _guard_orders(self, now_ns: int) -> None:
+    def _guard_orders(self, now_ns: int, back_by_ns: int = 0) -> None:
         """Start cancel-on-disconnect at once, without waiting for the last byte of the link."""
         if self.session.connected:
             self.session.connected = False
-            self._services.cancel_on_disconnect.disconnected(self.session, now_ns, keep_orders=self.session.is_leaving)
+            self._services.cancel_on_disconnect.disconnected(
+                self.session, now_ns, keep_orders=self.session.is_leaving, back_by_ns=back_by_ns
+            )
 
     def failed(self, now_ns: int) -> None:
         """A bug in the gateway: a Logout(5) without details, and the end of the link; cancel-on-disconnect starts."""
@@ -349,8 +351,23 @@ class FixEndpoint(Endpoint, Peer):
 
     def abandon(self) -> None:
         """Another gateway has the session: nothing of it is numbered or sent here any more."""
-        link, self.link = self.link, None
         self._count_end("moved")
+        self._drop_link()
+
+    def cut_off(self, text: str, back_by_ns: int, now_ns: int) -> None:
+        """Nothing can be recorded: end the link without a word, for a Logout(5) needs a number, and that a record.
+
+        Cancel-on-disconnect waits until `back_by_ns` at least.
+        """
+        self._count_end("no_records")
+        self._services.log("session.disconnect", session=self.session.name, reason="no_records", text=text)
+        self._guard_orders(now_ns, back_by_ns)
+        if self.link is not None:
+            self._drop_link()
+            self._disconnect(now_ns)
+
+    def _drop_link(self) -> None:
+        link, self.link = self.link, None
         if link is not None:
             link.forget_unrecorded()
             link.peer = GONE

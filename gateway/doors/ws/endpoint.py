@@ -278,7 +278,17 @@ class WsEndpoint(Endpoint, Peer):
         self.count_end("moved")
         self.link.wake()
 
-    def end_session(self, reason: str, now_ns: int) -> None:
+    def cut_off(self, text: str, back_by_ns: int, now_ns: int) -> None:
+        """Nothing can be recorded: say so, and end the connection. What waits for its records is not sent.
+
+        Cancel-on-disconnect waits until `back_by_ns` at least.
+        """
+        self.machine.close(close_codes.SERVICE_RESTART, text, now_ns, drops_unwritten=True)
+        self.end_session("no_records", now_ns, back_by_ns)
+        self.link.forget_unrecorded()
+        self.link.close_unrecorded()
+
+    def end_session(self, reason: str, now_ns: int, back_by_ns: int = 0) -> None:
         """The session is disconnected: cancel-on-disconnect decides about its orders."""
         ended, self.session = self.session, None
         if ended is None:
@@ -288,7 +298,7 @@ class WsEndpoint(Endpoint, Peer):
         self.count_end(reason)
         self.services.log("session.ended", session=ended.name, door="ws", reason=reason)
         self.services.cancel_on_disconnect.disconnected(
-            ended, now_ns, self.keep_orders, is_planned=reason == "going_away"
+            ended, now_ns, self.keep_orders, is_planned=reason == "going_away", back_by_ns=back_by_ns
         )
 
     def count_end(self, reason: str) -> None:

@@ -279,3 +279,46 @@ def test_a_websocket_session_has_no_numbers_and_its_account_is_that_of_its_link(
     bench.answer("tail", [])
     bench.answer("token", 2)
     assert bench.take()[-2:] == ["= 70000 is here: in 1 out 1, 0 runs", "= asked: yes"]
+
+
+def test_what_another_redis_may_have_lost_is_asked_again_and_who_waits_goes_on_waiting(bench):
+    """Its `join` was written to the Redis before, and no replica had it: the core would never answer it."""
+    bench.want()
+    bench.answer("claim", CLAIMED)
+    bench.take()
+    bench.ownership.ask_again()
+    assert bench.take() == ["> claim 7 any"]
+    bench.answer("claim", [b"ok", b"5", b"11-0", *CLAIMED[3:]])
+    bench.core_answers((11, 0))
+    bench.answer("join", (12, 0))
+    bench.core_answers((12, 0))
+    bench.answer("tail", [])
+    bench.answer("sent", [])
+    bench.answer("events", [])
+    bench.answer("token", 5)
+    assert bench.take()[-1] == "= asked: yes"
+    bench.core_answers((9, 0))  # it was not lost
+    assert bench.take() == ["< core 9"]
+
+
+def test_an_account_that_is_asked_for_again_comes_once(bench):
+    bench.want()
+    bench.answer("claim", CLAIMED)
+    bench.core_answers((9, 0))
+    bench.answer("join", (10, 0))
+    bench.take()
+    bench.ownership.ask_again()
+    assert bench.take() == ["> join 3", "> claim 7 any"]
+    bench.answer("join", (12, 0))
+    for entry in (10, 12):
+        bench.core_answers((entry, 0))
+    bench.answer("tail", [])
+    assert bench.take() == [
+        "< join",
+        "< core 10",
+        "= account 3 is delivered here",
+        "> tail 3",
+        "< core 12",
+        "< tail",
+        "= 0 events of before",
+    ]

@@ -304,3 +304,50 @@ def test_a_timer_that_is_set_wakes_the_turn_which_does_not_ask_for_it_by_itself(
     mine.connected = False
     guard.disconnected(mine, world.now_ns)
     assert len(woken) == 2
+
+
+def test_a_grace_stands_still_while_no_client_can_come_back():
+    world = World()
+    before, meanwhile, at_once = world.session(), world.session(), world.session()
+    for session, name in ((before, "before"), (meanwhile, "meanwhile"), (at_once, "at-once")):
+        session.cancel_on_disconnect, session.cod_grace_ms = "session", 0 if session is at_once else 3_000
+        world.place(session, name)
+    world.tick()
+    gone(world, before)
+    world.tick(ms=1_000)
+    world.cancel_on_disconnect.stop_counting(world.now_ns)
+    world.tick(ms=60_000)
+    gone(world, meanwhile)
+    gone(world, at_once)
+    world.tick(ms=60_000)
+    assert world.cancel_on_disconnect.next_deadline_ns is None
+    assert open_orders(world) == ["at-once", "before", "meanwhile"]
+    world.cancel_on_disconnect.count_on(world.now_ns)
+    assert open_orders(world) == ["before", "meanwhile"], "without a grace there is nothing to wait for"
+    assert world.cancel_on_disconnect.next_deadline_ns == world.now_ns + 2_000 * MS
+    world.tick(ms=1_999)
+    assert open_orders(world) == ["before", "meanwhile"]
+    world.tick(ms=1)
+    assert open_orders(world) == ["meanwhile"]
+    world.tick(ms=1_000)
+    assert open_orders(world) == []
+
+
+def test_time_that_did_not_count_is_found_out_later():
+    """The connection was silent for a while before it was taken for lost."""
+    world = World()
+    mine = world.session()
+    mine.cancel_on_disconnect, mine.cod_grace_ms = "session", 3_000
+    world.place(mine, "mine")
+    world.tick()
+    gone(world, mine)
+    lost_ns = world.now_ns
+    world.tick(ms=2_500)
+    world.cancel_on_disconnect.stop_counting(lost_ns)
+    world.tick(ms=5_000)
+    world.cancel_on_disconnect.stop_counting(world.now_ns)  # it is known already
+    world.cancel_on_disconnect.count_on(world.now_ns)
+    world.tick(ms=2_999)
+    assert open_orders(world) == ["mine"]
+    world.tick(ms=1)
+    assert open_orders(world) == []

@@ -90,6 +90,7 @@ class CoreProcess:
         self._executed: tuple[EntryId, Mapping[bytes, bytes]] | None = None  # the last entry
         self._confirmed: Row | None = None  # of what Redis has written last
         self._unwritten: deque[list[Row]] = deque()  # what each entry has caused
+        self._caused = self._written_count = 0  # entries that have caused something, and those of which it is written
         self._lost = asyncio.Event()
         self._stopping = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -175,6 +176,7 @@ class CoreProcess:
     async def _begin_anew(self) -> None:
         """Go on from the latest snapshot that can be read, in Redis or on disk."""
         self._unwritten.clear()
+        self._caused = self._written_count = 0
         self._executed = self._confirmed = None
         if self._snapshotting is not None:
             self._snapshotting.cancel()  # of a host that may be ahead of this Redis
@@ -328,6 +330,7 @@ class CoreProcess:
             rows = self._host.take(entry, fields)
             self._executed = entry, fields
             if rows:
+                self._caused += 1
                 self._unwritten.append(rows)
                 self._put(rows)
         self._since_snapshot += len(entries)
@@ -360,6 +363,7 @@ class CoreProcess:
             self._fail(CoresDiffer(f"{text}. All cores stop: keep Redis and their directories, compare their versions"))
         elif self._unwritten:
             self._confirmed = self._unwritten.popleft()[0]
+            self._written_count += 1
             self._has_room.set()
 
     async def _stop_all(self, text: str) -> None:
@@ -379,8 +383,8 @@ class CoreProcess:
 
     async def _make_snapshot(self) -> None:
         try:
-            coming = self._host.begin_snapshot()
-            while coming.advance():
+            coming, caused = self._host.begin_snapshot(), self._caused
+            while coming.advance() or self._written_count < caused:  # who starts from it writes nothing from before it
                 await asyncio.sleep(_CHUNK_S)
             await self._keep(coming)
         except (OSError, TimeoutError, _Lost, Behind, hiredis.ReplyError) as error:

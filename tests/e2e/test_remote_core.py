@@ -131,6 +131,46 @@ async def test_a_core_on_another_machine_starts_from_the_snapshot_in_redis_alone
     running.cancel()
 
 
+async def test_a_snapshot_is_kept_when_what_came_before_it_is_written(store, tmp_path):
+    """Whoever starts from it writes nothing of that again."""
+    core, logged = core_of(store, tmp_path)
+    put, core._put = core._put, lambda rows: None
+    running = asyncio.ensure_future(core.run())
+    await until(lambda: core.host.engine.epoch)
+    hand_over(store, "alice new a1 buy 10 @ 90", venue=Venue())
+    await until(lambda: core._unwritten)
+    keeping = asyncio.ensure_future(core._make_snapshot())
+    await until(lambda: not keeping.done() and core._unwritten)
+    await asyncio.sleep(0.05)  # it would be made by now
+    assert not (tmp_path / "core.snapshot").exists()
+    core._put = put
+    for rows in core._unwritten:
+        put(rows)
+    await keeping
+    assert (tmp_path / "core.snapshot").exists()
+    assert [name for name, _ in logged] == ["core.started", "core.snapshot"]
+    running.cancel()
+
+
+async def test_a_core_that_was_away_while_another_let_go_of_commands_goes_on_from_its_snapshot(store, tmp_path):
+    venue = Venue()
+    (first, _), (second, logged) = (core_of(store, tmp_path / name) for name in ("a", "b"))
+    running = [asyncio.ensure_future(core.run()) for core in (first, second)]
+    await until(lambda: first.host.engine.epoch and second.host.engine.epoch)
+    running[1].cancel()
+    hand_over(store, "alice new a1 buy 10 @ 90", venue=venue)
+    hand_over(store, "alice new a2 buy 10 @ 90", venue=venue)
+    await until(lambda: first.host.engine.latest_seq(1) == 2)
+    await first._make_snapshot()
+    store.client().xtrim(Keys("penstock").commands, maxlen=1, approximate=False)
+    running[1] = asyncio.ensure_future(second.run())
+    await until(lambda: second.host.engine.latest_seq(1) == 2)
+    assert second.host.engine.digest() == first.host.engine.digest()
+    assert [name for name, _ in logged].count("core.started") == 2
+    for each in running:
+        each.cancel()
+
+
 async def test_a_core_whose_first_commands_are_gone_and_that_has_no_snapshot_does_not_start(store, tmp_path):
     first, _ = core_of(store, tmp_path / "a")
     running = asyncio.ensure_future(first.run())

@@ -39,14 +39,10 @@ class Stream:
 
     def trim(self, is_old: Callable[[EntryId], bool]) -> int:
         """Let go of entries from the beginning."""
-        gone = []
-        for entry in self.rows:
-            if not is_old(entry):
-                break
-            gone.append(entry)
-        for entry in gone:
-            del self.rows[entry]
-        return len(gone)
+        before = len(self.rows)
+        while self.rows and is_old(first := next(iter(self.rows))):
+            del self.rows[first]
+        return before - len(self.rows)
 
 
 class Redis:
@@ -185,7 +181,7 @@ class Redis:
         stream, at, old = self._of(key, Stream), 0, None
         if words[0].upper() in (b"MAXLEN", b"MINID"):
             at = 3 if words[1] in (b"~", b"=") else 2
-            old = words[0].upper(), words[at - 1]
+            old = words[0].upper(), words[at - 1], words[1] != b"~"
         entry = self._next_id(stream, words[at])
         stream.rows[entry] = list(words[at + 1 :])
         stream.latest, stream.added = entry, stream.added + 1
@@ -203,15 +199,16 @@ class Redis:
             raise Refusal("ERR The ID specified in XADD is equal or smaller than the target stream top item")
         return entry
 
-    def _trim(self, stream: Stream, how: bytes, bound: bytes) -> int:
-        """Exactly, where a server keeps a little more: nobody may count on that."""
+    def _trim(self, stream: Stream, how: bytes, bound: bytes, is_exact: bool) -> int:
+        """By number exactly in any case, where a server keeps a little more: nobody may count on that."""
         if how == b"MINID":
             lowest = _id_of(bound, 0)
             return stream.trim(lambda entry: entry < lowest)
-        return stream.trim(lambda _: len(stream.rows) > int(bound)) if len(stream.rows) > 2 * int(bound) else 0
+        most = int(bound)
+        return stream.trim(lambda _: len(stream.rows) > most) if is_exact or len(stream.rows) > 2 * most else 0
 
     def _xtrim(self, key: bytes, *words: bytes) -> Reply:
-        return self._trim(self._seen(key, Stream), words[0].upper(), words[-1])
+        return self._trim(self._seen(key, Stream), words[0].upper(), words[-1], words[1] != b"~")
 
     def _xrange(self, key: bytes, low: bytes, high: bytes, *count: bytes) -> Reply:
         rows = self._seen(key, Stream).rows

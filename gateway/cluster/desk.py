@@ -139,7 +139,7 @@ class ClusterDesk:
         """Ids that no session has; the core has said how far it has counted each, should one have been used before."""
         found: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         while not found.done():
-            self._ask_for_ids(lambda ids: None if found.done() else found.set_result(ids))
+            self._ask_for_ids(lambda ids: found.set_result(ids) if ids and not found.done() else None)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_ANSWERS_S):
                     await asyncio.shield(found)

@@ -158,8 +158,7 @@ class House:
                 services.sessions.let_go(session)
                 endpoint, session.endpoint, session.connected = session.endpoint, None, False
                 if isinstance(endpoint, WsEndpoint):
-                    endpoint.link.forget_unrecorded()
-                    endpoint.supersede(now_ns) if for_client else endpoint.send_away(now_ns)
+                    endpoint.abandon(for_client, now_ns)
             self.lost += 1
             services.log("session.moved_away", session=session.name)
         services.wake()

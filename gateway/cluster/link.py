@@ -168,11 +168,14 @@ class ClusterLink:
 
     async def _own_house(self, house: int) -> int:
         """Have the session of the gateway's own commands, as any other; its token."""
-        assert self._writer is not None
-        told = await ask(self._writer, *self._desk.claim_command(house, ANY))
-        if told[0] != b"ok":
-            raise LinkRefused(f'another process has taken the name "{self._gateway.name}"')
-        return int(told[1])
+        while True:
+            if self._writer is not None:
+                with suppress(OSError, TimeoutError, hiredis.ReplyError):  # the connection is lost: again
+                    told = await ask(self._writer, *self._desk.claim_command(house, ANY))
+                    if told[0] != b"ok":
+                        raise LinkRefused(str(self._journal.name_taken()))
+                    return int(told[1])
+            await asyncio.sleep(_RETRY_S)
 
     def own_another(self, then: Callable[[int, int], None]) -> None:
         """Have another session of our own, as soon as can be; `then` gets it and its token."""
@@ -180,17 +183,10 @@ class ClusterLink:
 
     async def _own_another(self, then: Callable[[int, int], None]) -> None:
         house = self._ids.popleft() if self._ids else (await self._desk.ids())[0]
-        while True:
-            try:
-                if self._writer is not None:
-                    then(house, await self._own_house(house))
-                    return
-            except LinkRefused:
-                self._fail(self._journal.name_taken())
-                return
-            except (OSError, TimeoutError, hiredis.ReplyError):
-                pass  # the connection is lost: again
-            await asyncio.sleep(_RETRY_S)
+        try:
+            then(house, await self._own_house(house))
+        except LinkRefused:
+            self._fail(self._journal.name_taken())
 
     async def _begin_lease(self, writer: RedisPipe) -> list[bytes]:
         """Take the name. A process before this one may have died just now: its lease is waited for, not longer."""

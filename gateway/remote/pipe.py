@@ -218,16 +218,17 @@ async def latest_entry(pipe: RedisPipe, stream: str) -> EntryId:
 async def whereabouts(pipe: RedisPipe, stream: str, entry: EntryId) -> Literal["there", "trimmed", "lost"]:
     """What has become of an entry that a stream had once. trimmed: all that is left is later."""
     try:
-        told = pairs(await ask(pipe, "XINFO", "STREAM", stream))
+        if await ask(pipe, "XRANGE", stream, id_text(entry), id_text(entry)):
+            return "there"
+        told = pairs(await ask(pipe, "XINFO", "STREAM", stream))  # after that, or it could be trimmed between the two
     except hiredis.ReplyError as error:
         if "no such key" in str(error):
             return "lost" if entry > BEFORE_ALL else "trimmed"
         raise
     if entry_id(told[b"last-generated-id"]) < entry:
         return "lost"
-    if not told.get(b"first-entry") or entry < entry_id(told[b"first-entry"][0]):
-        return "trimmed"
-    return "there" if await ask(pipe, "XRANGE", stream, id_text(entry), id_text(entry)) else "lost"
+    first = told.get(b"first-entry")
+    return "lost" if first and entry_id(first[0]) < entry else "trimmed"
 
 
 def pairs(reply: list[Any]) -> dict[bytes, Any]:

@@ -100,13 +100,56 @@ MUTANTS = (
     ),
     *mutants(
         "gateway/remote/core_process.py",
+        ("tests/e2e/test_remote_core.py",),
+        (
+            "a snapshot is kept before what came before it is written",
+            "while coming.advance() or self._written_count < caused:",
+            "while coming.advance():",
+        ),
+        (
+            "a core goes on from where it was though what came after is gone",
+            'if found == "there":',
+            'if found in ("there", "trimmed"):',
+        ),
+    ),
+    *mutants(
+        "gateway/remote/command_stream.py",
+        ("tests/gateway/remote/test_command_stream.py",),
+        ("a core passes over what another has let go of", 'if entry_id(fields[b"before"]) > position:', "if False:"),
+        (
+            "a trim of before the start is taken for one of now",
+            "await latest_entry(pipe, self._keys.trims)",
+            "BEFORE_ALL",
+        ),
+    ),
+    *mutants(
+        "gateway/remote/keep.lua",
+        ("tests/gateway/remote/test_command_stream.py",),
+        ("an older snapshot takes the place of a later one", "if known then", "if false then"),
+        ("a snapshot ends after an hour", "redis.call('PERSIST', KEYS[2])\n", ""),
+    ),
+    *mutants(
+        "gateway/cluster/ownership.py",
+        ("tests/gateway/cluster/test_ownership.py",),
+        (
+            "a session that was claimed elsewhere on its way is adopted",
+            "if token != claim.row.token:",
+            "if token is None:",
+        ),
+    ),
+    *mutants(
+        "gateway/remote/core_process.py",
         _LOSS,
         (
             "a snapshot of a history that was given up is used",
             "            return False\n        raise CoreFailed",
             "            return True\n        raise CoreFailed",
         ),
-        ("a loss is passed over in silence", "if is_earlier or self._terms.accepts_loss:", "if True:"),
+        (
+            "a loss is passed over in silence",
+            'if found == "trimmed" or is_earlier or self._terms.accepts_loss:',
+            "if True:",
+        ),
     ),
     *mutants(
         "gateway/remote/link.py",

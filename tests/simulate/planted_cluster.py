@@ -59,8 +59,8 @@ def _believes_it_is_ours() -> Change:
     """A session that was ours is taken for ours, though its client has been elsewhere."""
     real = Ownership._seen
 
-    def seen(self: Ownership, claim: Any, when: str, token: int | None, now_ns: int) -> None:
-        real(self, claim, when, token and self._house.token_of(claim.session), now_ns)
+    def seen(self: Ownership, claim: Any, token: int | None, now_ns: int) -> None:
+        real(self, claim, token and self._house.token_of(claim.session), now_ns)
 
     return Ownership, "_seen", seen
 
@@ -68,10 +68,10 @@ def _believes_it_is_ours() -> Change:
 def _does_not_wait_for_the_last_owner() -> Change:
     """A session goes on before the core has executed what its last owner had handed over."""
 
-    def claimed(self: Ownership, claim: Any, when: str, told: Any, now_ns: int) -> None:
+    def claimed(self: Ownership, claim: Any, told: Any, now_ns: int) -> None:
         real_core, self._core = self._core, _Hasty(self._core)
         try:
-            real(self, claim, when, told, now_ns)
+            real(self, claim, told, now_ns)
         finally:
             self._core = real_core
 
@@ -145,7 +145,8 @@ def _forgotten_at_once() -> Change:
 
 def _told_that_it_is_superseded() -> Change:
     """A client whose gateway stood still is told that somebody else uses its name."""
-    return WsEndpoint, "send_away", WsEndpoint.supersede
+    real = WsEndpoint.abandon
+    return WsEndpoint, "abandon", lambda self, _for_client, now_ns: real(self, True, now_ns)
 
 
 def _lost_output_leaves() -> Change:

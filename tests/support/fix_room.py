@@ -35,6 +35,11 @@ class Link:
     def close(self):
         self.has_ended = self.is_closing = True
 
+    close_unrecorded = close
+
+    def forget_unrecorded(self):
+        """It waits for no records."""
+
     def pause_reading(self, now_ns):
         self.is_paused = True
 

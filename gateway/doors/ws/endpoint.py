@@ -271,12 +271,18 @@ class WsEndpoint(Endpoint, Peer):
         self.count_end("superseded")
         self.link.wake()
 
-    def send_away(self, now_ns: int) -> None:
-        """Another gateway has taken the session over, as this one was not heard of: its client is to go there."""
+    def abandon(self, for_client: bool, now_ns: int) -> None:
+        """Another gateway has the session: nothing of it that waits here is sent. for_client: its client is there; else
+        it is to go there, as we were taken for dead.
+        """
         self.session = None
-        self.machine.close(close_codes.SERVICE_RESTART, "the session is at another gateway, connect again", now_ns)
-        self.count_end("moved")
-        self.link.wake()
+        code, text = close_codes.SERVICE_RESTART, "the session is at another gateway, connect again"
+        if for_client:
+            code, text = close_codes.SUPERSEDED, "superseded"
+        self.machine.close(code, text, now_ns, drops_unwritten=True)
+        self.count_end("superseded" if for_client else "moved")
+        self.link.forget_unrecorded()
+        self.link.close_unrecorded()
 
     def cut_off(self, text: str, back_by_ns: int, now_ns: int) -> None:
         """Nothing can be recorded: say so, and end the connection. What waits for its records is not sent.

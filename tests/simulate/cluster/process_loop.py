@@ -16,11 +16,15 @@ class ProcessLoop(Loop):
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def run(self, timer: Timer) -> None:
-        """What runs here finds this loop to be the running one."""
+        """What runs here finds this loop to be the running one. What it raises is a mistake of the process."""
         before = asyncio._get_running_loop()
         asyncio._set_running_loop(self)  # type: ignore[arg-type]
         try:
             timer.call(*timer.args)
+        except Broken:
+            raise
+        except Exception as error:
+            raise Broken(f"a mistake of its own: {error!r}") from error
         finally:
             asyncio._set_running_loop(before)
 

@@ -342,6 +342,20 @@ def test_a_snapshot_asked_for_on_one_connection_never_comes_on_the_next(new_gate
     assert second.tick() == []
 
 
+@pytest.mark.parametrize(("for_client", "word"), [(False, "1012 the session is at another"), (True, "4001 superseded")])
+def test_once_another_gateway_has_the_session_nothing_that_waits_is_sent(new_gateway, for_client, word):
+    """What waits for its record will not be recorded; what waits behind that would come after a gap."""
+    desk = Desk(new_gateway())
+    desk.logon(name="bot")
+    desk.endpoint.receive(request("order.place", {**ORDER, "cl_ord_id": "o1"}, 7), desk.now)
+    desk.server.orders.tick(desk.now)
+    desk.endpoint.abandon(for_client, desk.now)
+    (told,) = desk.read()
+    assert told.startswith(f"close {word}")
+    desk.place("o2")
+    assert desk.read() == []
+
+
 def test_a_snapshot_that_the_core_does_not_give_is_asked_for_again_and_the_connection_lives(new_gateway):
     core = Stuck()
     desk = Desk(new_gateway(core=core))

@@ -14,7 +14,8 @@ from gateway.core.engine import Engine
 from gateway.doors.batch import EventLoopTurn
 from gateway.doors.connection import Connection
 from gateway.doors.ws.endpoint import WsEndpoint
-from gateway.remote.command_stream import CommandStream
+from gateway.remote import core_process
+from gateway.remote.keys import BEFORE_ALL
 from tests.simulate.cluster.redis import Lua
 from tests.simulate.planted_limits import Change
 
@@ -123,14 +124,14 @@ def _no_dedupe() -> Change:
 
 
 def _behind_and_unaware() -> Change:
-    """A core that was away goes on behind what another one has trimmed."""
-    real = CommandStream.after
+    """A core that comes back to what another one has trimmed goes on from there."""
+    real = core_process.whereabouts
 
-    async def after(self: CommandStream, *args: Any) -> Any:
-        self._seen = (1 << 60, 0)
-        return await real(self, *args)
+    async def whereabouts(*args: Any) -> Any:
+        found = await real(*args)
+        return "there" if found == "trimmed" and args[2] != BEFORE_ALL else found
 
-    return CommandStream, "after", after
+    return core_process, "whereabouts", whereabouts
 
 
 def _older_snapshot_wins() -> Change:

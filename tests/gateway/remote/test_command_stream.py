@@ -57,6 +57,9 @@ async def test_a_core_that_is_behind_what_another_has_let_go_of_is_told(store, r
     for stream in (ahead, behind):
         await stream.begin(pipe)
     await snapshot_store.save(pipe, KEYS, snapshot(4))
+    late = CommandStream(KEYS)
+    await late.begin(pipe)
+    assert await ids(late, pipe, (3, 0)) == ["4-0", "5-0"], "Redis has kept a little more, and the note is of before"
     redis.xtrim(KEYS.commands, minid="4-0", approximate=False)
     assert await ids(ahead, pipe, (4, 0)) == ["5-0"]
     with pytest.raises(Behind):

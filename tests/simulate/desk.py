@@ -1,15 +1,34 @@
 """What both kinds of client do: trade by chance, retry what has no answer, come back when the connection is gone."""
 
 from collections.abc import Callable
+from typing import Protocol
 
-from tests.simulate.pipes import Pipe
+from tests.simulate.pipes import End, Pipe
 from tests.simulate.promises import Asked, Ledger
-from tests.simulate.venue import Venue
-from tests.simulate.world import SECOND, World
+from tests.simulate.world import SECOND, Broken, World
 
 _RETRY_NS = 4 * SECOND
+_PATIENCE_NS = 12 * SECOND  # without credentials a silent link is found dead first, of which pauses are no part
 _MID = 60_000_00
 _BURST_CHANCE = 0.1  # of many orders in one piece
+
+
+class Entrance(Protocol):
+    """Where clients connect: one gateway, or one of several."""
+
+    @property
+    def lives(self) -> int:
+        """How many processes there were."""
+
+    @property
+    def lets_in(self) -> bool:
+        """Whether nothing keeps a client out."""
+
+    def connect_fix(self, client: End) -> Pipe | None:
+        """A connection to the FIX door; None: there is nobody."""
+
+    def connect_ws(self, client: End) -> Pipe | None:
+        """A connection to the WebSocket door, its upgrade answered."""
 
 
 class Desk:
@@ -18,12 +37,13 @@ class Desk:
     own_kinds: tuple[str, ...] = ()
     weights: tuple[int, ...] = (60, 25, 10, 1, 2, 3)
 
-    def __init__(self, world: World, venue: Venue, name: str, account: int, session: int = 0) -> None:
+    def __init__(self, world: World, venue: Entrance, name: str, account: int, session: int = 0) -> None:
         self.world = world
         self.venue = venue
         self.ledger = Ledger(world, name, account, session)
         self.pipe: Pipe | None = None
         self.is_logged_on = False
+        self._outside: tuple[int, int] | None = None  # since when it has tried in vain, and among which processes
         self.is_quiet = False  # asks for nothing new any more
         self.stays_away = False
         self.before_logon: Callable[[], None] | None = None  # happens between its next connection and its logon
@@ -42,6 +62,20 @@ class Desk:
             self._open()
             if self.pipe is None:
                 self.world.at(self.world.between(20, 400), self._connect)
+            else:
+                self._be_patient()
+
+    def _be_patient(self) -> None:
+        """A venue that is well lets us in by and by."""
+        now_ns, lives = self.world.now_ns, self.venue.lives
+        if self._outside is None or self._outside[1] != lives or not self.venue.lets_in:
+            self._outside = (now_ns, lives)
+        elif now_ns - self._outside[0] > _PATIENCE_NS:
+            raise Broken(f"12: {self.ledger.name} is not let in for {_PATIENCE_NS // SECOND} s")
+
+    def let_in(self) -> None:
+        """The logon is answered."""
+        self.is_logged_on, self._outside = True, None
 
     def is_connected(self) -> None:
         """There is a connection, and the logon is next."""

@@ -14,14 +14,12 @@ from protocols.fix.session.settings import SessionSettings, SessionState
 from protocols.fix.session.store import MemoryStore
 from protocols.fix.times import format_ns
 from protocols.signing import fix_logon_text
-from tests.simulate.desk import Desk
+from tests.simulate.desk import Desk, Entrance
 from tests.simulate.promises import UNKNOWN_OUTCOME, Asked
-from tests.simulate.venue import Venue
-from tests.simulate.world import MS, SECOND, Broken, World
+from tests.simulate.world import MS, Broken, World
 from tests.support.venue_rows import seed_of
 
 _TICK_NS = 100 * MS
-_PATIENCE_NS = 12 * SECOND  # without credentials a silent link is found dead first, of which pauses are no part
 _LOGOUT_CHANCE = 0.004
 _ANSWER_TIMEOUT_NS = 1_400 * MS  # a little less than the venue's
 _NOT_CONTENT = frozenset(("8", "9", "10", "43", "52", "122", "369", "97"))
@@ -36,7 +34,7 @@ class FixDesk(Desk):
     weights = (60, 25, 10, 1, 2, 3, 2)
 
     def __init__(
-        self, world: World, venue: Venue, name: str, account: int, session: int, keys: tuple[str, ...] = ()
+        self, world: World, venue: Entrance, name: str, account: int, session: int, keys: tuple[str, ...] = ()
     ) -> None:
         settings = SessionSettings(
             begin_string="FIX.4.4",
@@ -50,7 +48,6 @@ class FixDesk(Desk):
         self._framer = Framer(65_536)
         self._contents: dict[int, str] = {}
         self._keys = [Ed25519PrivateKey.from_private_bytes(seed_of(key)) for key in keys]
-        self._outside: tuple[int, int] | None = None  # since when it has tried in vain, and with which gateway
         self._deaf_to = 0  # ResendRequests that this connection will not hear
         self._began_ns = self._left_ns = 0  # when this connection was logged on, and when we asked to end it
         self._left_open: list[str] = []  # what had no answer then
@@ -74,7 +71,6 @@ class FixDesk(Desk):
     def _open(self) -> None:
         self.pipe = self.venue.connect_fix(self)
         if self.pipe is not None:
-            self._be_patient()
             self.is_connected()
             self._framer = Framer(65_536)
             self.machine.connected(self.world.now_ns)
@@ -84,14 +80,6 @@ class FixDesk(Desk):
 
     def _wishes(self) -> str:
         return "8013=S\x0120107=300\x01" if self.ledger.name == "S2" else ""
-
-    def _be_patient(self) -> None:
-        """A gateway that is well lets us in by and by."""
-        now_ns, lives = self.world.now_ns, self.venue.lives
-        if self._outside is None or self._outside[1] != lives or not self.venue.lets_in:
-            self._outside = (now_ns, lives)
-        elif now_ns - self._outside[0] > _PATIENCE_NS:
-            raise Broken(f"12: {self.ledger.name} is not let in for {_PATIENCE_NS // SECOND} s")
 
     def lose(self, requests: int) -> None:
         """Our next message is lost, and so many requests for it: the last connection can say what is to be done."""
@@ -162,8 +150,7 @@ class FixDesk(Desk):
             if isinstance(event, AppMessage):
                 self._on_message(event)
             elif isinstance(event, LoggedOn):
-                self.is_logged_on = True
-                self._outside: tuple[int, int] | None = None  # since when it has tried in vain, and with which gateway
+                self.let_in()
                 self._began_ns = self.world.now_ns
                 self.world.note(f"{self.ledger.name} is logged on")
                 if self.world.happens(0.3):

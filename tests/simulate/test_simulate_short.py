@@ -11,11 +11,20 @@ import pytest
 
 from tests.simulate.__main__ import hunt, one
 from tests.simulate.planted import PLANTED
+from tests.simulate.planted_cluster import PLANTED_IN_CLUSTER
 
 
 @pytest.mark.parametrize("seed", range(1, 13))
 def test_every_promise_is_kept_by_seed(seed: int) -> None:
     outcome = one(seed)
+    assert outcome.broken == "", "\n".join([*outcome.lines[-40:], outcome.broken])
+    assert outcome.counts["accepted"]
+    assert outcome.faults
+
+
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_every_promise_is_kept_by_several_gateways_by_seed(seed: int) -> None:
+    outcome = one(seed, is_several=True)
     assert outcome.broken == "", "\n".join([*outcome.lines[-40:], outcome.broken])
     assert outcome.counts["accepted"]
     assert outcome.faults
@@ -39,15 +48,16 @@ _FOUND_BY = {
 """The first seed that found it, where that is not 1: to begin with it costs less. `make simulate` begins with 1."""
 
 
-@pytest.mark.parametrize("name", sorted(PLANTED))
+@pytest.mark.parametrize("name", sorted(PLANTED | PLANTED_IN_CLUSTER))
 def test_a_planted_mistake_is_found(name: str) -> None:
     assert hunt(name, first=_FOUND_BY.get(name, 1)) is not None
 
 
-def test_a_seed_is_the_same_run_under_any_order_of_sets() -> None:
+@pytest.mark.parametrize("words", [(), ("--several",)])
+def test_a_seed_is_the_same_run_under_any_order_of_sets(words: tuple[str, ...]) -> None:
     told = set()
     for hash_seed in ("1", "2"):
-        command = [sys.executable, "-m", "tests.simulate", "--seed", "4"]
+        command = [sys.executable, "-m", "tests.simulate", "--seed", "4", *words]
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         told.add(run.stdout.splitlines()[-2])

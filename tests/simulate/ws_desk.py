@@ -4,10 +4,9 @@ import json
 
 from gateway.client import ws
 from protocols.ws.close_codes import LOGON_TIMEOUT, SILENCE, SUPERSEDED
-from tests.simulate.desk import Desk
+from tests.simulate.desk import Desk, Entrance
 from tests.simulate.pipes import Pipe
 from tests.simulate.promises import UNKNOWN_OUTCOME, Asked
-from tests.simulate.venue import Venue
 from tests.simulate.world import SECOND, Broken, World
 from tests.support.venue_rows import seed_of
 from tests.support.ws_frames import frame, request
@@ -27,7 +26,7 @@ _PING, _PONG, _CLOSE = 0x9, 0xA, 0x8
 class WsDesk(Desk):
     """One named session."""
 
-    def __init__(self, world: World, venue: Venue, name: str, key: str, account: int) -> None:
+    def __init__(self, world: World, venue: Entrance, name: str, key: str, account: int) -> None:
         self._identity = ws.WsIdentity(f"key-{key}", seed_of(key), name)
         self._buffer = bytearray()
         self._ids: dict[int, str] = {}
@@ -160,7 +159,7 @@ class WsDesk(Desk):
         if self._epoch and result["epoch"] != self._epoch:
             raise Broken(f"b: {self.ledger.name} found another epoch: {result['epoch']} after {self._epoch}")
         self._epoch = result["epoch"]
-        self.is_logged_on = True
+        self.let_in()
         self.world.note(f"{self.ledger.name} is logged on, resume {result.get('resume', {}).get('status')}")
 
     def _on_snapshot(self, message: dict) -> None:  # type: ignore[type-arg]

@@ -39,6 +39,7 @@ _MORE = """
 link = "redis"
 redis = "redis://127.0.0.1:1/0"
 answer_timeout_ms = 1500
+window = 48
 [cluster]
 lease_ms = 1000
 [ingress]

@@ -131,6 +131,9 @@ def free_ports(*names: str) -> dict[str, int]:
     return ports
 
 
+_SAID = 4_000  # characters of the end of what a process said
+
+
 @contextmanager
 def started(
     directory: Path, *, limits: str = GENEROUS, open_files: int = 0, ready_s: float = 15.0, **knobs: str
@@ -167,7 +170,8 @@ def wait_ready(url: str, process: subprocess.Popen[bytes], timeout_s: float = 15
                 return
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.02)
-    raise AssertionError(f"{url} is not ready after {timeout_s} s")
+    process.kill()
+    raise AssertionError(f"{url} is not ready after {timeout_s} s: {process.communicate()[1].decode()[-_SAID:]}")
 
 
 async def until(condition: object, timeout_s: float = 5.0) -> None:

@@ -200,6 +200,12 @@ class RemoteCores:
         self._cores[number] = self._start(number)
         return "kills of core"
 
+    @property
+    def said(self) -> str:
+        """The end of what each core has logged."""
+        logs = (self._directory / f"core-{number}.log" for number in range(len(self._cores)))
+        return "".join(f"\n{path.name}: {path.read_text(errors='replace')[-2_000:]}" for path in logs)
+
     def errors(self) -> list[str]:
         """What the cores said that they should not have."""
         found = []

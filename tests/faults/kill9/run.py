@@ -212,7 +212,8 @@ class Run:
                 self._read_log(process)
             self._count_waiting()
         except AssertionError as error:
-            self.result.violations.add(f"the gateway did not start: {error}")
+            cores = "" if self._cores is None else self._cores.said
+            self.result.violations.add(f"the gateway did not start: {error}{cores}")
 
     @property
     def _journal(self) -> Path:

@@ -107,11 +107,6 @@ def _reports_stay_behind() -> Change:
     return House, "_missed", lambda _self, _adopted: []
 
 
-def _waiting_commands_stay_behind() -> Change:
-    """What the last owner had accepted and not handed over is forgotten."""
-    return House, "_hand_over", lambda _self, _waiting: None
-
-
 def _no_dedupe() -> Change:
     """The core carries out a command as often as it comes."""
     real = Engine.execute_all
@@ -163,7 +158,6 @@ PLANTED_IN_CLUSTER: dict[str, Callable[[], Change]] = {
     "does not wait for the last owner": _does_not_wait_for_the_last_owner,
     "messages stay behind": _messages_stay_behind,
     "reports stay behind": _reports_stay_behind,
-    "waiting commands stay behind": _waiting_commands_stay_behind,
     "no dedupe among several": _no_dedupe,
     "behind and unaware": _behind_and_unaware,
     "older snapshot wins": _older_snapshot_wins,

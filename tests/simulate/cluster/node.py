@@ -72,7 +72,7 @@ class Core(Life):
         """Serve at once; it connects by itself."""
         self.process = CoreProcess(self._terms, self._log)
         self.is_up = True
-        self.loop.begin(self._run())
+        self.loop.begin(self._run)
 
     async def _run(self) -> None:
         await self.process.run()
@@ -125,7 +125,7 @@ class Node(Life, Doors):
         """Build the gateway, and have it join the others."""
         self.began_off_ns = self.world.wall.offset_ns
         self.server = NodeProcess(self, self.settings, self._directory, limiting=self._limiting)  # type: ignore[arg-type]
-        self.loop.begin(self._join())
+        self.loop.begin(self._join)
 
     def _limiting(self, _: Any, __: Any, ___: Any, now_ns: Callable[[], int], ____: Any) -> Limits:
         node = f"{self.name}-{self.lives}"
@@ -157,7 +157,7 @@ class Node(Life, Doors):
         """SIGTERM: its sessions go to the others, and nothing is lost."""
         if self.is_up and not self.server.orders.venue.draining:
             self.world.fault("SIGTERM of a node")
-            self.loop.begin(self._drain())
+            self.loop.begin(self._drain)
 
     async def _drain(self) -> None:
         server = self.server

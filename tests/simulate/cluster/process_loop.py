@@ -50,9 +50,9 @@ class ProcessLoop(Loop):
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run the process' own coroutine."""
-        self.call_soon(lambda: self.create_task(work).add_done_callback(_ended))
+    def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a coroutine of the process' own."""
+        self.call_soon(lambda: self.create_task(work()).add_done_callback(_ended))
 
     def run_in_executor(self, _: None, call: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
         """In no time, and told in the next turn."""

@@ -5,15 +5,15 @@ too much, and cores that lose their place.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import gateway
 from gateway.cluster.house import House
 from gateway.cluster.ownership import Ownership
 from gateway.cluster.store import SharedStore
 from gateway.core.engine import Engine
 from gateway.doors.batch import EventLoopTurn
-from gateway.doors.connection import Connection
-from gateway.doors.ws.endpoint import WsEndpoint
 from gateway.remote import core_process
 from gateway.remote.keys import BEFORE_ALL
 from tests.simulate.cluster.redis import Lua
@@ -22,6 +22,7 @@ from tests.simulate.planted_limits import Change
 
 def _in_a_script(before: bytes, after: bytes) -> Change:
     """One of the product's scripts says something else."""
+    assert any(before in path.read_bytes() for path in Path(gateway.__file__).parent.rglob("*.lua")), before
     real = Lua.compile
     return Lua, "compile", lambda self, text: real(self, text.replace(before, after))
 
@@ -136,18 +137,7 @@ def _older_snapshot_wins() -> Change:
 
 def _forgotten_at_once() -> Change:
     """A gateway that stood still, and has lost its sessions, is no gateway any more."""
-    return _in_a_script(b"known[2] == '1' or over > 60000", b"true")
-
-
-def _told_that_it_is_superseded() -> Change:
-    """A client whose gateway stood still is told that somebody else uses its name."""
-    real = WsEndpoint.abandon
-    return WsEndpoint, "abandon", lambda self, _for_client, now_ns: real(self, True, now_ns)
-
-
-def _lost_output_leaves() -> Change:
-    """What a gateway has to say of a session that it has lost is said all the same."""
-    return Connection, "forget_unrecorded", lambda _self: None
+    return _in_a_script(b"local forgotten = now - 60000", b"local forgotten = now")
 
 
 PLANTED_IN_CLUSTER: dict[str, Callable[[], Change]] = {
@@ -162,6 +152,4 @@ PLANTED_IN_CLUSTER: dict[str, Callable[[], Change]] = {
     "behind and unaware": _behind_and_unaware,
     "older snapshot wins": _older_snapshot_wins,
     "forgotten at once": _forgotten_at_once,
-    "told that it is superseded": _told_that_it_is_superseded,
-    "lost output leaves": _lost_output_leaves,
 }

@@ -61,10 +61,16 @@ class House:
         self._services.orders.charging.forget(account)
 
     def remember(self, account: int, events: Sequence[AnyEvent]) -> None:
-        """The account's latest events from before it was here; those that have come since are kept already."""
+        """The account's latest events from before it was here; those that have come since are kept already.
+
+        Only if they reach up to these: a client that resumes over a hole would not be told of it. Else it gets a
+        snapshot.
+        """
         stream = self._services.sessions.account(account)
         first = stream.oldest_seq or self._core.latest_seq(account) + 1
-        stream.precede([event for event in events if is_numbered(event) and event.seq < first])
+        older = [event for event in events if is_numbered(event) and event.seq < first]
+        if older and older[-1].seq == first - 1:
+            stream.precede(older)
 
     def adopt(self, adopted: Adopted, now_ns: int) -> None:
         """The session goes on here."""

@@ -14,8 +14,6 @@ from typing import Any
 from gateway import clock
 from gateway.auth.authenticator import Authenticator
 from gateway.clock import Clock
-from gateway.core.engine import Engine
-from gateway.doors.batch import EventLoopTurn
 from gateway.doors.fix.endpoint import FixEndpoint
 from gateway.doors.stall import ReadFirst
 from gateway.doors.ws.endpoint import WsEndpoint
@@ -32,20 +30,8 @@ from protocols.fix.session.inbound import Inbound
 from protocols.fix.session.output import Output
 from protocols.fix.session.settings import SessionState
 from protocols.fix.session.store import Intake
-from tests.simulate.planted_cluster import PLANTED_IN_CLUSTER
+from tests.simulate.planted_cluster import PLANTED_IN_CLUSTER, ack_before_commit, no_dedupe
 from tests.simulate.planted_limits import PLANTED_IN_LIMITS, Change
-
-
-def _ack_before_sync() -> Change:
-    """Bytes leave as soon as they are written, not when they are durable."""
-    real = EventLoopTurn._commit
-
-    def commit(self: EventLoopTurn, now_ns: int) -> bool:
-        went = real(self, now_ns)
-        self.is_durable = True
-        return went
-
-    return EventLoopTurn, "_commit", commit
 
 
 def _two_records() -> Change:
@@ -58,17 +44,6 @@ def _two_records() -> Change:
             real(self, *late)
 
     return Recorder, "record", record
-
-
-def _no_dedupe() -> Change:
-    """The core carries out every command that it is given."""
-    real = Engine.execute_all
-
-    def execute_all(self: Engine, commands: Any, now_ns: int) -> Any:
-        self._highest.clear()
-        return real(self, commands, now_ns)
-
-    return Engine, "execute_all", execute_all
 
 
 def _outbound_number_not_stored() -> Change:
@@ -251,9 +226,9 @@ def _cut_without_a_word() -> Change:
 
 
 PLANTED: dict[str, Callable[[], Change]] = {
-    "ack before sync": _ack_before_sync,
+    "ack before sync": ack_before_commit,
     "two records": _two_records,
-    "no dedupe": _no_dedupe,
+    "no dedupe": no_dedupe,
     "outbound number not stored": _outbound_number_not_stored,
     "forget unanswered": _forget_unanswered,
     "answer duplicates": _answer_duplicates,

@@ -45,8 +45,8 @@ def _numbers_stay_behind() -> Change:
     return SharedStore, "take", take
 
 
-def _ack_before_commit() -> Change:
-    """Bytes leave before Redis has judged the commit that they are part of."""
+def ack_before_commit() -> Change:
+    """Bytes leave as soon as they are recorded, not when that is durable: on a disk, or in Redis."""
     real = EventLoopTurn._commit
 
     def commit(self: EventLoopTurn, now_ns: int) -> bool:
@@ -108,7 +108,7 @@ def _reports_stay_behind() -> Change:
     return House, "_missed", lambda _self, _adopted: []
 
 
-def _no_dedupe() -> Change:
+def no_dedupe() -> Change:
     """The core carries out a command as often as it comes."""
     real = Engine.execute_all
 
@@ -143,12 +143,12 @@ def _forgotten_at_once() -> Change:
 PLANTED_IN_CLUSTER: dict[str, Callable[[], Change]] = {
     "not fenced": _not_fenced,
     "numbers stay behind": _numbers_stay_behind,
-    "ack before commit": _ack_before_commit,
+    "ack before commit": ack_before_commit,
     "believes it is ours": _believes_it_is_ours,
     "does not wait for the last owner": _does_not_wait_for_the_last_owner,
     "messages stay behind": _messages_stay_behind,
     "reports stay behind": _reports_stay_behind,
-    "no dedupe among several": _no_dedupe,
+    "no dedupe among several": no_dedupe,
     "behind and unaware": _behind_and_unaware,
     "older snapshot wins": _older_snapshot_wins,
     "forgotten at once": _forgotten_at_once,

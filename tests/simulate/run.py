@@ -16,7 +16,7 @@ from limits.policy import Policy
 from limits.policy_parse import parse
 from limits.reload import built_in
 from tests.simulate import promises
-from tests.simulate.desk import Desk
+from tests.simulate.desk import Desk, Entrance
 from tests.simulate.disk import simulated
 from tests.simulate.drop_desk import DropDesk
 from tests.simulate.fix_desk import FixDesk
@@ -109,13 +109,7 @@ def simulate(seed: int) -> Outcome:
             patch.object(clock, "time", world),
         ):
             venue = Venue(world, _settings(directory), policy_of(world), directory, memory)
-            desks = [
-                FixDesk(world, venue, "S1", 1, 1),
-                FixDesk(world, venue, "S2", 2, 2, ("BETA", "BETA-2")),
-                DropDesk(world, venue, "D1", 1, 3, ("DROP",)),
-                WsDesk(world, venue, "W1", "ALPHA", 1),
-                WsDesk(world, venue, "W2", "BETA", 2),
-            ]
+            desks = clients(world, venue)
             try:
                 _live(world, venue, desks)
                 venue.disk.crash(directory / "cut", is_power_loss=False)
@@ -125,12 +119,27 @@ def simulate(seed: int) -> Outcome:
             venue.close()
     finally:
         shutil.rmtree(directory)
+    return outcome_of(world, desks, venue.lives if venue is not None else 0, broken)
+
+
+def clients(world: World, venue: Entrance) -> list[Desk]:
+    """Who trades, of either kind, and who only listens."""
+    return [
+        FixDesk(world, venue, "S1", 1, 1),
+        FixDesk(world, venue, "S2", 2, 2, ("BETA", "BETA-2")),
+        DropDesk(world, venue, "D1", 1, 3, ("DROP",)),
+        WsDesk(world, venue, "W1", "ALPHA", 1),
+        WsDesk(world, venue, "W2", "BETA", 2),
+    ]
+
+
+def outcome_of(world: World, desks: list[Desk], lives: int, broken: str) -> Outcome:
+    """What the world came to."""
     counts: Counter[str] = Counter()
     for desk in desks:
         counts += desk.ledger.counts
         counts["accepted"] += len(desk.ledger.accepted)
-    lives = venue.lives if venue is not None else 0
-    return Outcome(seed, world.steps, lives, world.digest, world.faults, counts, broken, list(world.lines))
+    return Outcome(world.seed, world.steps, lives, world.digest, world.faults, counts, broken, list(world.lines))
 
 
 def _live(world: World, venue: Venue, desks: list[Desk]) -> None:

@@ -87,13 +87,13 @@ def _cut(world: World, _: Venue, desk: Desk) -> None:
         desk.hang_up()
 
 
-def _silence(world: World, _: Venue, desk: Desk) -> None:
+def silence(world: World, _: object, desk: Desk) -> None:
     if desk.pipe is not None:
         world.fault("connection silent")
         desk.pipe.fall_silent()
 
 
-def _slow_reader(world: World, _: Venue, desk: Desk) -> None:
+def slow_reader(world: World, _: object, desk: Desk) -> None:
     if desk.pipe is not None:
         world.fault("slow reader")
         desk.pipe.stop_reading()
@@ -195,8 +195,8 @@ _KINDS: dict[Callable[[World, Venue, Desk], None], int] = {
     _term: 2,
     _term_over_logon: 2,
     _cut: 8,
-    _silence: 3,
-    _slow_reader: 3,
+    silence: 3,
+    slow_reader: 3,
     _slow_disk: 3,
     _bad_sync: 1,
     _store: 2,

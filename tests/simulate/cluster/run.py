@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-from collections import Counter
 from pathlib import Path
 from unittest.mock import patch
 
@@ -14,8 +13,6 @@ from tests.simulate import promises
 from tests.simulate.cluster.trouble import trouble
 from tests.simulate.cluster.venue import ClusterVenue
 from tests.simulate.desk import Desk
-from tests.simulate.drop_desk import DropDesk
-from tests.simulate.fix_desk import FixDesk
 from tests.simulate.run import (
     MORE_KEYS,
     ROOMY_SAFE,
@@ -24,11 +21,12 @@ from tests.simulate.run import (
     STRICT,
     TIGHT,
     Outcome,
+    clients,
     memory_directory,
+    outcome_of,
     policy_of,
 )
 from tests.simulate.world import SECOND, Broken, World
-from tests.simulate.ws_desk import WsDesk
 from tests.support.server import venue_toml, write_venue
 
 _SNAPSHOT_ENTRIES = 150  # between two snapshots of a core: they are made every few seconds
@@ -57,13 +55,7 @@ def simulate(seed: int) -> Outcome:
             venue = ClusterVenue(
                 world, _settings(directory), policy_of(world, (TIGHT, STRICT, SAFE, ROOMY_SAFE)), directory
             )
-            desks = [
-                FixDesk(world, venue, "S1", 1, 1),
-                FixDesk(world, venue, "S2", 2, 2, ("BETA", "BETA-2")),
-                DropDesk(world, venue, "D1", 1, 3, ("DROP",)),
-                WsDesk(world, venue, "W1", "ALPHA", 1),
-                WsDesk(world, venue, "W2", "BETA", 2),
-            ]
+            desks = clients(world, venue)
             try:
                 _live(world, venue, desks)
             except Broken as error:
@@ -71,12 +63,7 @@ def simulate(seed: int) -> Outcome:
             venue.close()
     finally:
         shutil.rmtree(directory)
-    counts: Counter[str] = Counter()
-    for desk in desks:
-        counts += desk.ledger.counts
-        counts["accepted"] += len(desk.ledger.accepted)
-    lives = venue.lives if venue is not None else 0
-    return Outcome(seed, world.steps, lives, world.digest, world.faults, counts, broken, list(world.lines))
+    return outcome_of(world, desks, venue.lives if venue is not None else 0, broken)
 
 
 def _live(world: World, venue: ClusterVenue, desks: list[Desk]) -> None:

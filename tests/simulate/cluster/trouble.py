@@ -6,6 +6,7 @@ from tests.simulate.cluster.node import Life
 from tests.simulate.cluster.venue import ClusterVenue
 from tests.simulate.desk import Desk
 from tests.simulate.fix_desk import FixDesk
+from tests.simulate.trouble import silence, slow_reader
 from tests.simulate.world import World
 
 
@@ -70,19 +71,6 @@ def _cut(world: World, _: ClusterVenue, desk: Desk) -> None:
         desk.hang_up()
 
 
-def _silence(world: World, _: ClusterVenue, desk: Desk) -> None:
-    if desk.pipe is not None:
-        world.fault("connection silent")
-        desk.pipe.fall_silent()
-
-
-def _slow_reader(world: World, _: ClusterVenue, desk: Desk) -> None:
-    if desk.pipe is not None:
-        world.fault("slow reader")
-        desk.pipe.stop_reading()
-        world.at(world.between(100, 3_000), desk.pipe.read_on)
-
-
 def _leave(world: World, _: ClusterVenue, desk: Desk) -> None:
     """A logout behind what has no answer yet."""
     if isinstance(desk, FixDesk) and desk.is_logged_on:
@@ -108,7 +96,7 @@ _KINDS: dict[Callable[[World, ClusterVenue, Desk], None], int] = {
     _reset: 5,
     _hold: 3,
     _cut: 8,
-    _silence: 3,
-    _slow_reader: 2,
+    silence: 3,
+    slow_reader: 2,
     _leave: 3,
 }
